@@ -1,0 +1,112 @@
+"""Augmentation: draw parameters, then apply them, batched and on the device.
+
+One affine map a sample holds turns, flips, rotation, scale, shift and the cutting of the training window, so
+that a slice is interpolated once.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from maskmixadv.data.corpus import IGNORE
+from maskmixadv.types import Image, Labels
+
+Centre = Float[Tensor, "b 2"]
+"""Column and row of each window's middle, in [-1, 1] over the canvas."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Parameters of one batch: data that can be logged and replayed.
+
+    Attributes
+    ----------
+    affine
+        Window coordinates to canvas coordinates, both in [-1, 1].
+    gain, offset, gamma
+        Intensities become ``gain * x ** gamma + offset``.
+    window
+        Side of the window in pixels.
+    """
+
+    affine: Float[Tensor, "b 2 3"]
+    gain: Float[Tensor, "b 1 1 1"]
+    offset: Float[Tensor, "b 1 1 1"]
+    gamma: Float[Tensor, "b 1 1 1"]
+    window: int
+
+    def image(self, image: Image) -> Image:
+        """Resample bilinearly, 0 beyond the canvas; then change intensities, kept in [0, 1]."""
+        moved = self._sample(image, "bilinear").clamp(0, 1)
+        return (self.gain * moved**self.gamma + self.offset).clamp(0, 1)
+
+    def labels(self, labels: Labels) -> Labels:
+        """Resample by nearest neighbour, ``IGNORE`` beyond the canvas."""
+        # grid_sample pads with 0, so the label that means "nothing known" is made 0 for the while.
+        shifted = labels[:, None].float() - IGNORE
+        return (self._sample(shifted, "nearest")[:, 0] + IGNORE).to(torch.uint8)
+
+    def _sample(self, maps: Float[Tensor, "b c h w"], mode: str) -> Float[Tensor, "b c h2 w2"]:
+        grid = F.affine_grid(self.affine, [*maps.shape[:2], self.window, self.window], align_corners=False)
+        return F.grid_sample(maps, grid, mode=mode, padding_mode="zeros", align_corners=False)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Ranges from which parameters are drawn, each uniformly.
+
+    Attributes
+    ----------
+    turns
+        Draw one of the eight right-angle turns and flips.
+    rotate
+        Largest rotation in degrees, either way.
+    scale
+        Largest relative change of size, either way.
+    shift
+        Largest shift of the window's middle, as a fraction of the window's side.
+    intensity
+        Largest relative change of gain and gamma; the offset changes by half of it.
+    """
+
+    turns: bool = True
+    rotate: float = 20.0
+    scale: float = 0.1
+    shift: float = 0.1
+    intensity: float = 0.1
+
+    def draw(self, centre: Centre, *, canvas: int, window: int, rng: torch.Generator) -> Draw:
+        """Draw one sample's parameters for each row of `centre`; `canvas` and `window` are sides in pixels."""
+        n, device = len(centre), centre.device
+        spread = torch.rand(n, 7, generator=rng, device=device) * 2 - 1
+        zoom = (window / canvas) * torch.exp(spread[:, 1] * math.log1p(self.scale))
+        linear = zoom[:, None, None] * _rotation(torch.deg2rad(spread[:, 0] * self.rotate))
+        if self.turns:
+            linear = linear @ _turn(torch.randint(8, (n,), generator=rng, device=device))
+        middle = centre + spread[:, 2:4] * self.shift * window / canvas * 2
+        gain, gamma, offset = (spread[:, 4:].T * self.intensity)[..., None, None, None]
+        return Draw(
+            affine=torch.cat((linear, middle[:, :, None]), dim=2),
+            gain=1 + gain,
+            offset=offset / 2,
+            gamma=1 + gamma,
+            window=window,
+        )
+
+
+def _rotation(angle: Float[Tensor, "b"]) -> Float[Tensor, "b 2 2"]:
+    cos, sin = angle.cos(), angle.sin()
+    return torch.stack((torch.stack((cos, -sin), 1), torch.stack((sin, cos), 1)), 1)
+
+
+def _turn(number: Int[Tensor, "b"]) -> Float[Tensor, "b 2 2"]:
+    """Turn by ``number % 4`` right angles, mirrored from 4 on; entries are exact."""
+    quarter = torch.tensor(
+        [[[1, 0], [0, 1]], [[0, -1], [1, 0]], [[-1, 0], [0, -1]], [[0, 1], [-1, 0]]], dtype=torch.float32
+    ).to(number.device)
+    mirror = torch.tensor([1.0, -1.0], device=number.device)[number // 4]
+    return quarter[number % 4] * torch.stack((mirror, torch.ones_like(mirror)), 1)[:, :, None]

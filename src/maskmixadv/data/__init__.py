@@ -1,0 +1,1 @@
+"""Cases and corpora, and one reader a layout."""

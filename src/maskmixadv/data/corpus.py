@@ -1,0 +1,408 @@
+"""A corpus: one directory, one file a case, and ``corpus.json`` that says what is in it.
+
+Axes are ``d h w`` (slice, row, column), which for a NIfTI file is its array transposed: ``z y x``.
+Nothing here imports torch.
+"""
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from maskmixadv.errors import InputError
+
+IGNORE: Final = 255
+"""Label of a pixel of which nothing is known."""
+FORMAT: Final = 1
+"""Version of the directory's layout."""
+
+Spacing = tuple[float, float, float]
+Part = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One volume of one patient.
+
+    Attributes
+    ----------
+    name
+        Unique in its corpus; also the file's name.
+    patient
+        Whose volume it is; folds are by patient.
+    image
+        Intensities in [0, 1].
+    scribble, dense
+        Class indices, ``IGNORE`` where nothing was drawn; either may be missing.
+    spacing
+        Millimetres between voxels along d, h, w; None where the source does not say.
+    affine
+        Voxel (x, y, z) to world in mm, as NIfTI has it; None where the source does not say.
+    phase
+        Time in the cardiac cycle, such as ``ED`` or ``ES``.
+    group
+        What folds are stratified by, such as a disease.
+    """
+
+    name: str
+    patient: str
+    image: Float[np.ndarray, "d h w"]
+    scribble: UInt8[np.ndarray, "d h w"] | None = None
+    dense: UInt8[np.ndarray, "d h w"] | None = None
+    spacing: Spacing | None = None
+    affine: Float[np.ndarray, "4 4"] | None = None
+    phase: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A case's line in ``corpus.json``: all but its arrays."""
+
+    name: str
+    patient: str
+    shape: tuple[int, int, int]
+    spacing: Spacing | None
+    scribble: bool
+    dense: bool
+    sha256: str
+    phase: str | None = None
+    group: str | None = None
+
+
+class Split(NamedTuple):
+    """Patients of one fold."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """An index of cases on disk.
+
+    Attributes
+    ----------
+    root
+        The directory.
+    name
+        What the corpus is of, such as ``ACDC``; two corpora of one name hold the same patients.
+    classes
+        Names of the k classes, background first.
+    nominal
+        Spacing in mm along d, h, w that is assumed, and marked as ``nominal``, where a case has none.
+    folds
+        Scheme (``paper``, ``stratified``, …) to its folds, counted from 1.
+    """
+
+    root: Path
+    name: str
+    classes: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    folds: Mapping[str, tuple[Split, ...]]
+    nominal: Spacing
+    source: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def open(cls, root: Path) -> "Corpus":
+        """Read ``corpus.json`` of directory `root`.
+
+        Raises
+        ------
+        InputError
+            Where `root` is no corpus, or one of another version.
+        """
+        index = root / "corpus.json"
+        if not index.is_file():
+            raise InputError(f"{root}: not a corpus (no corpus.json); make one with 'maskmixadv prepare'")
+        try:
+            raw: dict[str, Any] = json.loads(index.read_text())
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{index}: not valid JSON ({error}); prepare the corpus again") from None
+        if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+            found = raw.get("format") if isinstance(raw, dict) else raw
+            raise InputError(f"{index}: format {found!r}, allowed is {FORMAT}; prepare the corpus again")
+        try:
+            return cls(
+                root=root,
+                name=raw["name"],
+                classes=tuple(raw["classes"]),
+                entries=tuple(_entry(line) for line in raw["cases"]),
+                folds={
+                    scheme: tuple(Split(*(tuple(fold[part]) for part in Split._fields)) for fold in folds)
+                    for scheme, folds in raw["folds"].items()
+                },
+                nominal=_triple(raw["nominal"]),
+                source=raw["source"],
+                notes=tuple(raw["notes"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{index}: malformed ({error!r}); prepare the corpus again") from None
+
+    @classmethod
+    def write(
+        cls,
+        root: Path,
+        cases: Iterable[Case],
+        *,
+        name: str,
+        classes: Sequence[str],
+        folds: Mapping[str, Sequence[Split]],
+        nominal: Spacing = (1.0, 1.0, 1.0),
+        source: str = "",
+        notes: Sequence[str] = (),
+    ) -> "Corpus":
+        """Write `cases` into the new directory `root`; the index comes last, so a half-written one is none.
+
+        Raises
+        ------
+        InputError
+            Where `root` holds something already, a case's name is taken, or there are no cases.
+        """
+        claim(root)
+        (root / "cases").mkdir()
+        seen: set[str] = set()
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            writing = []
+            for case in cases:
+                if case.name in seen:
+                    raise InputError(f"{root}: two cases are named {case.name!r}; names must be unique")
+                seen.add(case.name)
+                writing.append(pool.submit(_write_case, root, case, len(classes)))
+            entries = sorted((job.result() for job in writing), key=lambda entry: entry.name)
+        if not entries:
+            raise InputError(f"{source or root}: no case found in it")
+        corpus = cls(
+            root=root,
+            name=name,
+            classes=tuple(classes),
+            entries=tuple(entries),
+            folds={scheme: tuple(splits) for scheme, splits in folds.items()},
+            nominal=nominal,
+            source=source,
+            notes=tuple(notes),
+        )
+        write_text(root / "corpus.json", corpus._json())
+        return corpus
+
+    def _json(self) -> str:
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "name": self.name,
+                "classes": self.classes,
+                "ignore": IGNORE,
+                "nominal": self.nominal,
+                "source": self.source,
+                "notes": self.notes,
+                "folds": {scheme: [split._asdict() for split in splits] for scheme, splits in self.folds.items()},
+                "cases": [asdict(entry) for entry in self.entries],
+            },
+            indent=1,
+        )
+
+    def split(self, scheme: str, fold: int) -> Split:
+        """Patients of fold number `fold` (from 1) of `scheme`.
+
+        Raises
+        ------
+        InputError
+            Where there is no such scheme or fold.
+        """
+        if scheme not in self.folds:
+            raise InputError(f"{self.root}: no folds named {scheme!r}, allowed are {', '.join(self.folds)}")
+        folds = self.folds[scheme]
+        if not 1 <= fold <= len(folds):
+            raise InputError(f"{self.root}: no fold {fold} in {scheme!r}, allowed are 1 to {len(folds)}")
+        return folds[fold - 1]
+
+    def of(self, patients: Iterable[str]) -> tuple[Entry, ...]:
+        """Entries of `patients`, in the corpus's order."""
+        wanted = set(patients)
+        return tuple(entry for entry in self.entries if entry.patient in wanted)
+
+    def load(self, entry: Entry) -> Case:
+        """Read a case's arrays.
+
+        Raises
+        ------
+        InputError
+            Where its file is missing or damaged.
+        """
+        path = self.root / "cases" / f"{entry.name}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                stored = {key: arrays[key] for key in arrays.files}
+            image = stored["image"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path}: missing or damaged ({error}); prepare the corpus again") from None
+        return Case(
+            name=entry.name,
+            patient=entry.patient,
+            image=image,
+            scribble=stored.get("scribble"),
+            dense=stored.get("dense"),
+            spacing=entry.spacing,
+            affine=stored.get("affine"),
+            phase=entry.phase,
+            group=entry.group,
+        )
+
+    def load_all(self, entries: Sequence[Entry]) -> Iterator[Case]:
+        """Read several cases, in order, on all cores."""
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            yield from pool.map(self.load, entries)
+
+    def hash(self) -> str:
+        """SHA-256 over classes and the cases' own hashes: names the corpus's content."""
+        digest = hashlib.sha256(json.dumps(self.classes).encode())
+        for entry in self.entries:
+            digest.update(f"{entry.name} {entry.sha256}\n".encode())
+        return digest.hexdigest()
+
+
+def claim(root: Path) -> None:
+    """Make directory `root`, which must be new or empty.
+
+    Raises
+    ------
+    InputError
+        Where something is there already, or it can't be made.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        taken = next(root.iterdir(), None)
+    except OSError as error:
+        raise InputError(f"{root}: can't be made a directory ({error.strerror})") from None
+    if taken is not None:
+        raise InputError(f"{root}: already holds {taken.name!r}; name a new or an empty directory")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(text)
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: can't be written ({error.strerror}); free space or name another place") from None
+
+
+def recode(labels: np.ndarray, *, classes: int, ignore: int | None, where: str) -> UInt8[np.ndarray, "..."]:
+    """Turn a file's codes into class indices and ``IGNORE``.
+
+    Parameters
+    ----------
+    labels
+        Codes as the file has them, of any shape and number type.
+    classes
+        How many classes there are; codes 0..classes-1 stay.
+    ignore
+        The file's code for "unlabelled", or None where it can't occur.
+    where
+        The file, for the error's text.
+
+    Raises
+    ------
+    InputError
+        Where a code is not declared.
+    """
+    allowed = [*range(classes), *([] if ignore is None else [ignore])]
+    stray = np.setdiff1d(np.unique(labels), allowed)
+    if stray.size:
+        shown = ", ".join(f"{code:g}" for code in stray[:5])
+        raise InputError(f"{where}: label {shown} is not declared, allowed are {', '.join(map(str, allowed))}")
+    coded = labels.astype(np.uint8)
+    if ignore is not None:
+        coded[labels == ignore] = IGNORE
+    return coded
+
+
+def validate(case: Case, *, classes: int, where: str) -> Case:
+    """Return `case` unchanged if it can be learnt from or scored on.
+
+    Raises
+    ------
+    InputError
+        Where shapes differ, the image is not finite or constant, or its annotation shows no structure.
+    """
+    if case.image.ndim != 3 or 0 in case.image.shape:
+        raise InputError(f"{where}: image has shape {case.image.shape}, allowed is a volume of 3 axes")
+    if not np.isfinite(case.image).all():
+        raise InputError(f"{where}: image holds NaN or infinity, allowed are finite numbers")
+    if case.image.min() == case.image.max():
+        raise InputError(f"{where}: image is constant ({case.image.flat[0]:g}), allowed is one with contrast")
+    for kind, labels in (("scribble", case.scribble), ("dense mask", case.dense)):
+        if labels is None:
+            continue
+        if labels.shape != case.image.shape:
+            raise InputError(f"{where}: {kind} has shape {labels.shape}, image has {case.image.shape}; must be equal")
+        codes = set(np.unique(labels).tolist())
+        if not codes & set(range(1, classes)):
+            raise InputError(f"{where}: {kind} is all background, allowed is one with at least one structure")
+    return case
+
+
+def normalise(image: np.ndarray, *, where: str) -> Float[np.ndarray, "d h w"]:
+    """Scale a volume to [0, 1], cut off at its 99th percentile, as ACDC's pre-processed release does.
+
+    Raises
+    ------
+    InputError
+        Where it holds NaN or infinity, or is constant.
+    """
+    volume = np.asarray(image, dtype=np.float32)
+    if not np.isfinite(volume).all():
+        raise InputError(f"{where}: image holds NaN or infinity, allowed are finite numbers")
+    low, high = float(volume.min()), float(np.percentile(volume, 99))
+    if high <= low:
+        high = float(volume.max())
+    if high <= low:
+        raise InputError(f"{where}: image is constant ({low:g}), allowed is one with contrast")
+    return np.clip((volume - low) / (high - low), 0.0, 1.0).astype(np.float32)
+
+
+def _write_case(root: Path, case: Case, classes: int) -> Entry:
+    validate(case, classes=classes, where=case.name)
+    arrays = {key: getattr(case, key) for key in ("image", "scribble", "dense", "affine")}
+    path = root / "cases" / f"{case.name}.npz"
+    try:
+        np.savez_compressed(path, **{key: array for key, array in arrays.items() if array is not None})
+    except OSError as error:
+        raise InputError(f"{path}: can't be written ({error.strerror}); free space or name another place") from None
+    return Entry(
+        name=case.name,
+        patient=case.patient,
+        shape=_shape(case.image.shape),
+        spacing=case.spacing,
+        scribble=case.scribble is not None,
+        dense=case.dense is not None,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        phase=case.phase,
+        group=case.group,
+    )
+
+
+def _entry(line: dict[str, Any]) -> Entry:
+    spacing = line["spacing"]
+    return Entry(**{**line, "shape": _shape(line["shape"]), "spacing": None if spacing is None else _triple(spacing)})
+
+
+def _shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    d, h, w = shape
+    return int(d), int(h), int(w)
+
+
+def _triple(spacing: Sequence[float]) -> Spacing:
+    d, h, w = spacing
+    return float(d), float(h), float(w)

@@ -1,0 +1,46 @@
+"""Enclosure: annotators draw the background stroke round the organ, so beyond its hull all is background."""
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from scipy.spatial import ConvexHull, QhullError
+from skimage.draw import polygon
+
+from maskmixadv.data.corpus import IGNORE
+
+
+def outside(scribble: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | None:
+    """Pixels beyond the convex hull of a slice's background stroke.
+
+    Returns
+    -------
+    None where that says nothing: no background stroke with an area inside, or a structure's stroke beyond it.
+    """
+    hull = _hull(scribble == 0)
+    if hull is None:
+        return None
+    beyond = ~hull
+    drawn_beyond = beyond & (scribble != 0) & (scribble != IGNORE)
+    return None if drawn_beyond.any() else beyond
+
+
+def enclose(scribble: UInt8[np.ndarray, "d h w"]) -> UInt8[np.ndarray, "d h w"]:
+    """Label as background what lies beyond the hull of each slice's background stroke, where that holds."""
+    labels = scribble.copy()
+    for drawn, filled in zip(scribble, labels, strict=True):
+        beyond = outside(drawn)
+        if beyond is not None:
+            filled[beyond] = 0
+    return labels
+
+
+def _hull(stroke: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | None:
+    points = np.argwhere(stroke)
+    if len(points) < 3:
+        return None
+    try:
+        corners = points[ConvexHull(points).vertices]
+    except QhullError:  # all points on one line
+        return None
+    inside = stroke.copy()
+    inside[polygon(corners[:, 0], corners[:, 1], stroke.shape)] = True
+    return inside

@@ -1,0 +1,134 @@
+"""MaskMixAdv: complementary masks, two decoders, mixed pseudo labels, and a critic of shapes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Literal, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from maskmixadv.errors import InputError
+from maskmixadv.losses import adversarial, dice_loss, one_hot, partial_cross_entropy, restoration
+from maskmixadv.methods.method import Method, Phase
+from maskmixadv.nets import Critic, Features, UNet
+from maskmixadv.perturb import Mask, MaskMix, merging, split
+from maskmixadv.types import Batch, Image, Logits, Loss, Task
+
+
+@final
+@dataclass(frozen=True)
+class MaskMixAdv(Method):
+    """MaskMixAdv (Li, Zheng, Wu, Bioengineering 2024, 11(11):1146), as the paper draws it.
+
+    Attributes
+    ----------
+    level
+        Where masks are laid: on the image, or on the encoder's features, at every scale.
+    ratio
+        Fraction of cells that the first view sees, in (0, 1).
+    patch
+        Side in pixels of a mask's cell; on features never less than a cell of the coarsest scale (16).
+    decoders
+        Whether the two views have a decoder each (the paper) or share one (the released code).
+    dpce
+        Weight of L_DpCE, the mean of the two views' partial cross-entropy.
+    rec
+        Weight of L_rec, the restoration of each view's hidden pixels; 0 leaves the restoring decoder out.
+    pse
+        Weight of L_pse, the Dice loss against the mixed pseudo label.
+    adv
+        Weight of L_adv, the critic's opinion of the mixed soft map; 0 leaves the critic out.
+    """
+
+    level: Literal["image", "feature"] = "image"
+    ratio: float = 0.5
+    patch: int = 8
+    decoders: Literal["independent", "shared"] = "independent"
+    dpce: float = 10.0
+    rec: float = 10.0
+    pse: float = 0.5
+    adv: float = 0.1
+
+    def __post_init__(self) -> None:
+        MaskMix(ratio=self.ratio, patch=self.patch)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and value < 0:
+                raise InputError(f"{field.name}: {value}, allowed is a weight of at least 0")
+        if not (self.dpce or self.rec or self.pse or self.adv):
+            raise InputError("dpce, rec, pse, adv: all 0, at least one must be larger")
+
+    @property
+    def wants_prior(self) -> bool:
+        """The critic needs masks of other patients."""
+        return self.adv > 0
+
+    def players(self, task: Task) -> dict[str, nn.Module]:
+        """The siamese network and, where it has a weight, the critic."""
+        decoders = 2 if self.decoders == "independent" else 1
+        classes = len(task.classes)
+        net = UNet(task.channels, classes, decoders=decoders, restores=self.rec > 0)
+        return {"net": net, "critic": Critic(classes)} if self.adv else {"net": net}
+
+    def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
+        """Update the segmenter against labels, images, pseudo labels and a fixed critic; then the critic."""
+        net = nets["net"]
+        if not isinstance(net, UNet):
+            raise TypeError(f"net is a {type(net).__name__}, must be a UNet")
+        mask = self._mask(net, batch)
+        both = self._views(net, batch.image, mask)
+        logits = self._decode(net, both)
+        soft = merging(mask)(logits[0].softmax(1), logits[1].softmax(1))
+        terms = self._terms(logits, soft, batch)
+        if self.rec:
+            hidden = torch.cat((1 - mask, mask))
+            image = batch.image.repeat(2, 1, 1, 1)
+            terms["rec"] = self.rec * restoration(restored=net.restore(both), image=image, hidden=hidden)
+        if not self.adv:
+            yield Phase("net", terms)
+            return
+        critic = nets["critic"]
+        terms["adv"] = self.adv * adversarial(critic(soft), real=True)
+        yield Phase("net", terms)
+        yield Phase("critic", {"critic": _critic_loss(critic, soft.detach(), batch)})
+
+    def _mask(self, net: UNet, batch: Batch) -> Mask:
+        patch = self.patch if self.level == "image" else max(self.patch, net.stride)
+        return MaskMix(ratio=self.ratio, patch=patch).draw(batch)
+
+    def _views(self, net: UNet, image: Image, mask: Mask) -> Features:
+        """Both views' features, first view first, as one batch of 2 b."""
+        if self.level == "image":
+            return net.encode(torch.cat(split(image, mask)))
+        return [torch.cat(split(maps, _shrink(mask, maps))) for maps in net.encode(image)]
+
+    def _decode(self, net: UNet, both: Features) -> tuple[Logits, Logits]:
+        if self.decoders == "shared":
+            first, second = net.decode(both).chunk(2)
+            return first, second
+        first, second = zip(*(maps.chunk(2) for maps in both), strict=True)
+        return net.decode(list(first), 0), net.decode(list(second), 1)
+
+    def _terms(self, logits: tuple[Logits, Logits], soft: Tensor, batch: Batch) -> dict[str, Loss]:
+        terms: dict[str, Loss] = {}
+        if self.dpce:
+            each = [partial_cross_entropy(logits=z, target=batch.target, share=batch.share) for z in logits]
+            terms["dpce"] = self.dpce * torch.stack(each).mean()
+        if self.pse:
+            pseudo = soft.detach().argmax(1).to(torch.uint8)
+            each = [dice_loss(probs=z.softmax(1), target=pseudo) for z in logits]
+            terms["pse"] = self.pse * torch.stack(each).mean()
+        return terms
+
+
+def _shrink(mask: Mask, maps: Tensor) -> Mask:
+    """Same cells at a coarser scale: exact, as a cell's side is a multiple of every scale's stride."""
+    return F.interpolate(mask, maps.shape[-2:], mode="nearest-exact")
+
+
+def _critic_loss(critic: nn.Module, soft: Tensor, batch: Batch) -> Loss:
+    if batch.prior is None:
+        raise InputError("the adversary has a weight but the run has no prior masks; give --prior or --adv 0")
+    real = one_hot(batch.prior, soft.shape[1])
+    return 0.5 * (adversarial(critic(real), real=True) + adversarial(critic(soft), real=False))

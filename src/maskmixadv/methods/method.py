@@ -1,0 +1,48 @@
+"""What every method is: an immutable dataclass that yields its losses."""
+
+import abc
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, NamedTuple
+
+from torch import nn
+
+from maskmixadv.types import Batch, Loss, Supervision, Task
+
+
+class Phase(NamedTuple):
+    """One player's part of a step.
+
+    Attributes
+    ----------
+    player
+        Whose parameters are updated.
+    terms
+        Weighted losses by name: their sum is minimised, each one is logged.
+    """
+
+    player: str
+    terms: dict[str, Loss]
+
+
+class Method(abc.ABC):
+    """A way to learn from annotations; concrete methods are final frozen dataclasses of hyperparameters.
+
+    Data, augmentation, optimisers, schedule, evaluation and checkpoints are the loop's, so that methods are
+    compared on equal terms.
+    """
+
+    supervision: ClassVar[Supervision] = "scribble"
+    """Which annotation ``batch.target`` holds."""
+
+    @property
+    def wants_prior(self) -> bool:
+        """Whether ``batch.prior`` must hold unpaired masks."""
+        return False
+
+    @abc.abstractmethod
+    def players(self, task: Task) -> dict[str, nn.Module]:
+        """Make fresh modules by name; ``net`` maps an image to logits."""
+
+    @abc.abstractmethod
+    def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
+        """Take one training step, player by player; what follows a yield runs after that player's update."""

@@ -1,0 +1,27 @@
+"""Partial cross-entropy: learn from the labelled pixels alone."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import final
+
+from torch import nn
+
+from maskmixadv.losses import partial_cross_entropy
+from maskmixadv.methods.method import Method, Phase
+from maskmixadv.nets import UNet
+from maskmixadv.types import Batch, Task
+
+
+@final
+@dataclass(frozen=True)
+class PCE(Method):
+    """Partial cross-entropy (L_pCE): the least that learns from scribbles (Tang et al., CVPR 2018)."""
+
+    def players(self, task: Task) -> dict[str, nn.Module]:
+        """One U-Net."""
+        return {"net": UNet(task.channels, len(task.classes))}
+
+    def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
+        """Minimise the cross-entropy of the labelled pixels."""
+        logits = nets["net"](batch.image)
+        yield Phase("net", {"pce": partial_cross_entropy(logits=logits, target=batch.target, share=batch.share)})

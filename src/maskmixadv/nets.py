@@ -1,0 +1,139 @@
+"""Networks: the U-Net of the field's scribble papers with any number of decoders, and the shape critic."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from maskmixadv.types import Image, Logits
+
+Features = list[Float[Tensor, "b f h w"]]
+"""An encoder's output, finest level first; each next level has half the side."""
+
+WIDTHS = (16, 32, 64, 128, 256)
+DROPOUT = (0.05, 0.1, 0.2, 0.3, 0.5)
+
+
+class UNet(nn.Module):
+    """2D U-Net of WSL4MIS and MaskMixAdv: one encoder, one or more decoders with their own weights.
+
+    Parameters
+    ----------
+    channels, classes
+        Of the image and of the logits.
+    decoders
+        Segmentation decoders.
+    restores
+        Whether there is one more decoder, for images.
+    """
+
+    def __init__(self, channels: int, classes: int, *, decoders: int = 1, restores: bool = False) -> None:
+        super().__init__()
+        self.encoder = Encoder(channels)
+        self.decoders = nn.ModuleList(Decoder(classes) for _ in range(decoders))
+        self.restorer = Decoder(channels) if restores else None
+
+    @property
+    def stride(self) -> int:
+        """Side in pixels of one cell of the coarsest level; images' sides must be multiples of it."""
+        return 2 ** (len(WIDTHS) - 1)
+
+    def encode(self, image: Image) -> Features:
+        """Features at all levels."""
+        return self.encoder(image)
+
+    def decode(self, features: Features, decoder: int = 0) -> Logits:
+        """Logits of one decoder."""
+        return self.decoders[decoder](features)
+
+    def restore(self, features: Features) -> Image:
+        """Image as the restoring decoder paints it; linear, not clipped."""
+        if self.restorer is None:
+            raise RuntimeError("this network was made without a restoring decoder")
+        return self.restorer(features)
+
+    def forward(self, image: Image) -> Logits:
+        """Logits of the mean of the decoders' probabilities."""
+        features = self.encode(image)
+        if len(self.decoders) == 1:
+            return self.decode(features)
+        log_probs = torch.stack([decoder(features).log_softmax(1) for decoder in self.decoders])
+        return log_probs.logsumexp(0)
+
+
+class Encoder(nn.Module):
+    """Five levels of two convolutions, halved by max-pooling in between."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inputs = (channels, *WIDTHS[:-1])
+        self.levels = nn.ModuleList(map(_block, inputs, WIDTHS, DROPOUT))
+
+    def forward(self, image: Image) -> Features:
+        """Features at all levels."""
+        features: Features = [self.levels[0](image)]
+        for level in self.levels[1:]:
+            features.append(level(F.max_pool2d(features[-1], 2)))
+        return features
+
+
+class Decoder(nn.Module):
+    """Four steps up, each joined with the encoder's level, and a 3×3 head."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(Up(deep, skip) for deep, skip in zip(WIDTHS[:0:-1], WIDTHS[-2::-1], strict=True))
+        self.head = nn.Conv2d(WIDTHS[0], outputs, 3, padding=1)
+
+    def forward(self, features: Features) -> Float[Tensor, "b o h w"]:
+        """Map of `outputs` channels in full precision."""
+        maps = features[-1]
+        for step, skip in zip(self.steps, features[-2::-1], strict=True):
+            maps = step(maps, skip)
+        return self.head(maps).float()
+
+
+class Up(nn.Module):
+    """1×1 convolution to the skip's width, bilinear doubling, joining, two convolutions."""
+
+    def __init__(self, deep: int, skip: int) -> None:
+        super().__init__()
+        self.narrow = nn.Conv2d(deep, skip, 1)
+        self.block = _block(2 * skip, skip, 0.0)
+
+    def forward(self, maps: Float[Tensor, "b f h w"], skip: Float[Tensor, "b g h2 w2"]) -> Float[Tensor, "b g h2 w2"]:
+        """Maps at the skip's resolution."""
+        up = F.interpolate(self.narrow(maps), scale_factor=2, mode="bilinear", align_corners=True)
+        return self.block(torch.cat((skip, up), dim=1))
+
+
+class Critic(nn.Module):
+    """Patch critic of MaskMixAdv: five 4×4 convolutions of stride 2, one score a patch of 94 pixels.
+
+    Differs from the released code: it reads one channel a class, so soft maps reach it with their gradient.
+    """
+
+    def __init__(self, classes: int, widths: Sequence[int] = (64, 128, 256, 512)) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip((classes, *widths[:-1]), widths, strict=True):
+            layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, stride=2, padding=1))
+
+    def forward(self, maps: Float[Tensor, "b k h w"]) -> Float[Tensor, "b 1 h2 w2"]:
+        """Scores: positive where a patch looks like a mask that people draw."""
+        return self.layers(maps).float()
+
+
+def _block(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1),
+        nn.BatchNorm2d(outputs),
+        nn.LeakyReLU(0.01),
+        nn.Dropout(dropout),
+        nn.Conv2d(outputs, outputs, 3, padding=1),
+        nn.BatchNorm2d(outputs),
+        nn.LeakyReLU(0.01),
+    )

@@ -1,0 +1,167 @@
+"""Slices with label maps drawn over them.
+
+Figures are made without pyplot, so that no display is needed and nothing global changes.
+"""
+
+import colorsys
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from maskmixadv.data.corpus import IGNORE
+from maskmixadv.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BACKGROUND: Final = "#c8c8c8"
+FIRST: Final = ("#56b4e9", "#f0e442", "#d55e00", "#cc79a7", "#009e73", "#e69f00", "#0072b2")
+"""Okabe and Ito's colours, which colour-blind people can tell apart; neighbours differ in lightness."""
+PAPER, INK = "#14161a", "#e8e8e8"
+"""Pictures have a dark ground in every theme, as images end in black."""
+
+
+def palette(count: int) -> tuple[str, ...]:
+    """Colours of `count` classes as ``#rrggbb``, the background's grey first."""
+    # Turning the hue by the golden ratio keeps any number of further colours apart.
+    further = (colorsys.hsv_to_rgb(number * 0.618 % 1, 0.55, 0.95) for number in range(count))
+    coded = ("#" + "".join(f"{round(255 * part):02x}" for part in colour) for colour in further)
+    return (BACKGROUND, *FIRST, *coded)[:count]
+
+
+def overlay(
+    axes: "Axes", image: Float[np.ndarray, "h w"], labels: UInt8[np.ndarray, "h w"] | None, classes: Sequence[str]
+) -> None:
+    """Draw a slice and, in each class's colour, what is labelled in it.
+
+    The background is coloured only where `labels` leaves pixels out (a scribble's strokes).
+
+    Parameters
+    ----------
+    axes
+        Where to draw; its ticks are removed.
+    image
+        Intensities in [0, 1].
+    labels
+        Class indices or ``IGNORE``; None draws the slice alone.
+    classes
+        Names of the k classes, background first.
+    """
+    axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    if labels is None:
+        return
+    sparse = bool((labels == IGNORE).any())
+    for number, colour in enumerate(palette(len(classes))):
+        mask = labels == number
+        if mask.any() and (number > 0 or sparse):
+            _draw(axes, mask, colour, opacity=0.8 if sparse else 0.3)
+
+
+def _draw(axes: "Axes", mask: np.ndarray, colour: str, *, opacity: float) -> None:
+    from matplotlib.colors import to_rgba
+
+    axes.imshow(np.where(mask[..., None], to_rgba(colour, opacity), 0.0), interpolation="nearest")
+    # A rim of zeros closes contours at the picture's edge.
+    high, wide = mask.shape
+    grid = np.arange(-1, wide + 1), np.arange(-1, high + 1)
+    axes.contour(*grid, np.pad(mask, 1).astype(float), levels=[0.5], colors=[colour], linewidths=1.1)
+    axes.set(xlim=(-0.5, wide - 0.5), ylim=(high - 0.5, -0.5))
+
+
+def surroundings(labels: UInt8[np.ndarray, "d h w"], margin: float = 0.4) -> tuple[slice, slice]:
+    """Rows and columns that hold all structures and `margin` of their extent on each side.
+
+    The whole slice where there is no structure.
+    """
+    held = ((labels > 0) & (labels != IGNORE)).any(axis=0)
+    if not held.any():
+        return slice(0, held.shape[0]), slice(0, held.shape[1])
+    spans = [np.flatnonzero(held.any(axis=axis))[[0, -1]] for axis in (1, 0)]
+    half = (0.5 + margin) * max(last - first + 1 for first, last in spans)
+    rows, columns = (
+        slice(max(0, int((first + last) / 2 - half)), min(size, int((first + last) / 2 + half) + 1))
+        for (first, last), size in zip(spans, held.shape, strict=True)
+    )
+    return rows, columns
+
+
+def sheet(
+    images: Float[np.ndarray, "n h w"],
+    columns: Mapping[str, UInt8[np.ndarray, "n h w"]],
+    classes: Sequence[str],
+    *,
+    rows: Sequence[str] = (),
+) -> "Figure":
+    """Lay slices out as rows, and as columns the image and it under each named label map, with a legend.
+
+    Parameters
+    ----------
+    images
+        Slices, intensities in [0, 1].
+    columns
+        Title of each further column to its label maps: class indices or ``IGNORE``.
+    classes
+        Names of the k classes, background first.
+    rows
+        What stands left of each row; nothing if empty.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    count, high, wide = images.shape
+    size = 2.0
+    figure = Figure(
+        figsize=((1 + len(columns)) * size, count * size * high / wide + 0.6), facecolor=PAPER, layout="constrained"
+    )
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)  # pyright: ignore[reportOptionalMemberAccess]
+    grid = figure.subplots(count, 1 + len(columns), squeeze=False)
+    for column, (title, maps) in enumerate({"image": None, **columns}.items()):
+        grid[0, column].set_title(title, color=INK, fontsize=10)
+        for row in range(count):
+            overlay(grid[row, column], images[row], None if maps is None else maps[row], classes)
+    for axes, name in zip(grid[:, 0], rows, strict=False):
+        axes.set_ylabel(name, color=INK, fontsize=9)
+    patches = [Patch(color=colour, label=name) for colour, name in zip(palette(len(classes)), classes, strict=True)]
+    figure.legend(
+        handles=patches,
+        loc="outside lower center",
+        ncols=min(len(patches), 2 * (1 + len(columns))),
+        frameon=False,
+        labelcolor=INK,
+        fontsize=9,
+    )
+    return figure
+
+
+def png(figure: "Figure", dots: int = 100) -> bytes:
+    """Render a figure as PNG of `dots` pixels an inch."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dots)
+    return buffer.getvalue()
+
+
+def contact_sheet(
+    path: Path,
+    images: Float[np.ndarray, "n h w"],
+    columns: Mapping[str, UInt8[np.ndarray, "n h w"]],
+    classes: Sequence[str],
+) -> None:
+    """Write `sheet` as a PNG file.
+
+    Raises
+    ------
+    InputError
+        Where the file can't be written.
+    """
+    try:
+        path.write_bytes(png(sheet(images, columns, classes)))
+    except OSError as error:
+        raise InputError(f"{path}: can't be written ({error.strerror}); free space or name another place") from None

@@ -1,0 +1,108 @@
+"""Prediction: a volume in its own frame in, labels in the same frame out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from scipy import ndimage
+from torch import Tensor, nn
+
+from maskmixadv.data.corpus import Spacing
+from maskmixadv.grid import Grid, covering
+
+SLICES_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained network and the grid it was trained on.
+
+    Attributes
+    ----------
+    net
+        Maps images ``b 1 h w`` to logits.
+    grid
+        The pixels that `net` knows.
+    classes
+        Names of the k classes, background first.
+    multiple
+        Sides of the network's input are multiples of it.
+    """
+
+    net: nn.Module
+    grid: Grid
+    classes: tuple[str, ...]
+    multiple: int = 16
+
+    @classmethod
+    def load(cls, run: Path, device: str | None = None) -> "Predictor":
+        """Load the last checkpoint of directory `run`.
+
+        Raises
+        ------
+        InputError
+            Where `run` is no run or has no checkpoint.
+        """
+        from maskmixadv.run import Run
+
+        return Run.open(run).predictor(device)
+
+    @torch.inference_mode()
+    def probs(
+        self, image: Float[np.ndarray, "d h w"], spacing: Spacing | None, *, flips: bool = False
+    ) -> Float[Tensor, "d k h w"]:
+        """Class probabilities on the volume's own grid.
+
+        Parameters
+        ----------
+        image
+            Intensities in [0, 1] (`corpus.normalise`).
+        spacing
+            Millimetres along d, h, w, or None where unknown.
+        flips
+            Average over the four flips in plane.
+        """
+        shape = (image.shape[1], image.shape[2])
+        canvas = covering(self.grid.resized(shape, spacing), self.multiple)
+        device = next(self.net.parameters()).device
+        volume = self.grid.image(torch.from_numpy(image).to(device), spacing, canvas)
+        training = self.net.training
+        self.net.eval()
+        maps = torch.cat([self._batch(part[:, None], flips) for part in volume.split(SLICES_AT_ONCE)])
+        self.net.train(training)
+        return self.grid.restore(maps, shape, spacing)
+
+    def labels(
+        self,
+        image: Float[np.ndarray, "d h w"],
+        spacing: Spacing | None,
+        *,
+        flips: bool = False,
+        largest: bool = False,
+    ) -> UInt8[np.ndarray, "d h w"]:
+        """Labels on the volume's own grid: the most probable class.
+
+        With `largest`, only each structure's largest 3D component stays, and the rest becomes background.
+        """
+        labels = self.probs(image, spacing, flips=flips).argmax(1).to(torch.uint8).cpu().numpy()
+        return largest_components(labels, len(self.classes)) if largest else labels
+
+    def _batch(self, image: Float[Tensor, "b 1 h w"], flips: bool) -> Float[Tensor, "b k h w"]:
+        image = image.contiguous(memory_format=torch.channels_last)
+        ways: Sequence[list[int]] = ([], [2], [3], [2, 3]) if flips else ([],)
+        return torch.stack([self.net(image.flip(way)).softmax(1).flip(way) for way in ways]).mean(0)
+
+
+def largest_components(labels: UInt8[np.ndarray, "d h w"], classes: int) -> UInt8[np.ndarray, "d h w"]:
+    """Keep each structure's largest component (26 neighbours); what else it had becomes background."""
+    kept = np.zeros_like(labels)
+    for label in range(1, classes):
+        parts, count = ndimage.label(labels == label, structure=np.ones((3, 3, 3)))
+        if count:
+            sizes = np.bincount(np.ravel(parts))
+            sizes[0] = 0
+            kept[parts == sizes.argmax()] = label
+    return kept

@@ -1,0 +1,191 @@
+"""A run: one directory with all that is needed to repeat it, resume it and use its network."""
+
+import dataclasses
+import json
+import os
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from maskmixadv import methods
+from maskmixadv.augment import Augment
+from maskmixadv.data.corpus import claim, write_text
+from maskmixadv.errors import InputError
+from maskmixadv.grid import Grid
+from maskmixadv.methods.method import Method
+from maskmixadv.predict import Predictor
+from maskmixadv.schedule import Schedule
+from maskmixadv.types import Task
+
+
+@dataclass(frozen=True)
+class Run:
+    """What ``run.json`` says.
+
+    Attributes
+    ----------
+    root
+        The run's directory.
+    corpus, prior
+        What was learnt from: where it lies, its content's hash, its patients.
+    facts
+        What was there when it began: command, commit, device, versions.
+    """
+
+    root: Path
+    corpus: dict[str, Any]
+    prior: dict[str, Any] | None
+    method: Method
+    schedule: Schedule
+    grid: Grid
+    enclosure: bool
+    seed: int
+    facts: dict[str, Any]
+
+    @classmethod
+    def open(cls, root: Path) -> "Run":
+        """Read a run.
+
+        Raises
+        ------
+        InputError
+            Where `root` is no run.
+        """
+        path = root / "run.json"
+        if not path.is_file():
+            raise InputError(f"{root}: not a run (no run.json); make one with 'maskmixadv train'")
+        try:
+            raw = json.loads(path.read_text())
+            schedule = raw["schedule"]
+            return cls(
+                root=root,
+                corpus=raw["corpus"],
+                prior=raw["prior"],
+                method=method_from(raw["method"]),
+                schedule=Schedule(**{**schedule, "augment": Augment(**schedule["augment"])}),
+                grid=Grid(**raw["grid"]),
+                enclosure=raw["enclosure"],
+                seed=raw["seed"],
+                facts={key: raw[key] for key in _FACTS},
+            )
+        except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise InputError(f"{path}: malformed ({error!r}); train again") from None
+
+    def create(self) -> None:
+        """Make the directory and write ``run.json``.
+
+        Raises
+        ------
+        InputError
+            Where the directory holds something already.
+        """
+        claim(self.root)
+        content = {
+            "corpus": self.corpus,
+            "prior": self.prior,
+            "method": {"name": name_of(self.method), **asdict(self._dataclass())},
+            "schedule": asdict(self.schedule),
+            "grid": asdict(self.grid),
+            "enclosure": self.enclosure,
+            "seed": self.seed,
+            **self.facts,
+        }
+        write_text(self.root / "run.json", json.dumps(content, indent=1))
+
+    @property
+    def task(self) -> Task:
+        """What the network segments."""
+        return Task(classes=tuple(self.corpus["classes"]))
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the last checkpoint lies."""
+        return self.root / "last.pt"
+
+    def load(self, device: torch.device) -> dict[str, Any]:
+        """Read the last checkpoint, without executing code.
+
+        Raises
+        ------
+        InputError
+            Where there is none, or it is damaged.
+        """
+        if not self.checkpoint.is_file():
+            raise InputError(f"{self.checkpoint}: no checkpoint yet; resume with 'maskmixadv train --resume'")
+        try:
+            return torch.load(self.checkpoint, map_location=device, weights_only=True)
+        except Exception as error:  # torch raises whatever its unpickler met
+            reason = str(error).split("\n", 1)[0]
+            raise InputError(f"{self.checkpoint}: damaged ({reason}); train again") from None
+
+    def predictor(self, device: str | None = None) -> Predictor:
+        """Make the last checkpoint's predictor."""
+        place = pick_device(device)
+        net = self.method.players(self.task)["net"]
+        net.load_state_dict(self.load(place)["scored"])
+        net = net.to(place).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+        return Predictor(net, self.grid, self.task.classes)
+
+    def _dataclass(self) -> Any:  # noqa: ANN401
+        return self.method
+
+
+def method_from(raw: dict[str, Any]) -> Method:
+    """Make a method of its name and fields.
+
+    Raises
+    ------
+    InputError
+        Where there is no such method.
+    """
+    name = raw["name"]
+    if name not in methods.ALL:
+        raise InputError(f"method: {name!r}, allowed are {', '.join(methods.ALL)}")
+    return methods.ALL[name](**{key: value for key, value in raw.items() if key != "name"})
+
+
+def name_of(method: Method) -> str:
+    """Name by which the command line knows `method`."""
+    return next(name for name, kind in methods.ALL.items() if isinstance(method, kind))
+
+
+def pick_device(name: str | None) -> torch.device:
+    """Return the device called `name`, or the fastest that is there.
+
+    Raises
+    ------
+    InputError
+        Where it is not there.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device: {name!r} is not usable here ({str(error).split(chr(10), 1)[0]})") from None
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint whole or not at all; an earlier one stays until then.
+
+    Raises
+    ------
+    InputError
+        Where there is no space.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{path}: can't be saved ({error}); free space, then resume with --resume") from None
+
+
+_FACTS = ("command", "commit", "device", "versions", "preset")

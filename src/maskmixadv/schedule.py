@@ -1,0 +1,133 @@
+"""Schedules: what a run shares over all methods, so that a comparison is fair."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import torch
+from torch import nn
+
+from maskmixadv.augment import Augment
+from maskmixadv.errors import InputError
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Resolution, length, optimiser and augmentation of a run.
+
+    Attributes
+    ----------
+    size
+        Side of a slice's canvas in pixels: its longer side, or what the grid in mm makes of it.
+    window
+        Side in pixels of the window that training sees of the canvas; a multiple of 16.
+    batch
+        Slices a step.
+    steps
+        Optimiser steps.
+    optimiser
+        Of the network; a critic always has Adam at `critic_lr`.
+    lr
+        Highest learning rate.
+    decay
+        ``poly``: ``lr (1 - step / steps) ** 0.9``; ``one-cycle``: rise over the first `rise`, then half a cosine.
+    rise
+        Fraction of the steps over which one-cycle rises.
+    weight_decay, momentum
+        Of the network's optimiser; AdamW has no momentum to set.
+    critic_lr
+        Learning rate of every player that is not the network; constant.
+    ema
+        Decay a step of the moving average of the weights that is scored; 0 scores the weights themselves.
+    precision
+        ``auto``: bfloat16 where the device computes in it.
+    validate_every
+        Steps between validations.
+    augment
+        Ranges of the augmentation.
+    """
+
+    size: int = 256
+    window: int = 256
+    batch: int = 12
+    steps: int = 60_000
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.01
+    decay: Literal["poly", "one-cycle"] = "poly"
+    rise: float = 0.1
+    weight_decay: float = 1e-4
+    momentum: float = 0.9
+    critic_lr: float = 1e-4
+    ema: float = 0.0
+    precision: Precision = "auto"
+    validate_every: int = 2_000
+    augment: Augment = field(default_factory=Augment)
+
+    def __post_init__(self) -> None:
+        for name, least in (("batch", 1), ("steps", 1), ("validate_every", 1), ("window", 16)):
+            if (value := getattr(self, name)) < least:
+                raise InputError(f"{name}: {value}, allowed is {least} or more")
+        if self.window % 16 or self.window > self.size:
+            raise InputError(f"window: {self.window}, allowed is a multiple of 16 up to the size, {self.size}")
+        for name in ("lr", "critic_lr"):
+            if (value := getattr(self, name)) <= 0:
+                raise InputError(f"{name}: {value}, allowed is a number above 0")
+        if not 0 <= self.ema < 1:
+            raise InputError(f"ema: {self.ema}, allowed is 0 (off) to below 1")
+
+    def lr_at(self, step: int) -> float:
+        """Learning rate of the network in step number `step`, counted from 0."""
+        if self.decay == "poly":
+            return self.lr * (1 - step / self.steps) ** 0.9
+        rise = max(1, round(self.rise * self.steps))
+        if step < rise:
+            return self.lr * (step + 1) / rise
+        return self.lr * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, self.steps - rise)))
+
+    def optimisers(self, nets: dict[str, nn.Module]) -> dict[str, torch.optim.Optimizer]:
+        """One optimiser for each player that has parameters to learn."""
+        made: dict[str, torch.optim.Optimizer] = {}
+        for player, module in nets.items():
+            parameters = [p for p in module.parameters() if p.requires_grad]
+            if parameters:
+                made[player] = self._optimiser(player, parameters)
+        return made
+
+    def _optimiser(self, player: str, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        if player != "net":
+            return torch.optim.Adam(parameters, lr=self.critic_lr)
+        if self.optimiser == "adamw":
+            return torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay)
+        return torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
+
+
+_ONE_WAY_UP: Final = Augment(turns=False, rotate=17.0, scale=0.15, shift=0.15, intensity=0.2)
+"""Short schedules do better when hearts keep lying the way that they do."""
+
+PRESETS: Final[dict[str, Schedule]] = {
+    "paper": Schedule(),
+    "fast": Schedule(
+        steps=6_000,
+        optimiser="adamw",
+        lr=2e-3,
+        decay="one-cycle",
+        weight_decay=1e-2,
+        ema=0.999,
+        validate_every=500,
+        augment=_ONE_WAY_UP,
+    ),
+    "cpu": Schedule(
+        size=192,
+        window=128,
+        steps=800,
+        optimiser="adamw",
+        lr=3e-3,
+        decay="one-cycle",
+        weight_decay=1e-2,
+        ema=0.99,
+        validate_every=200,
+        augment=_ONE_WAY_UP,
+    ),
+}

@@ -1,0 +1,129 @@
+"""A fold's slices as tensors on the device, and the batch of any step."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from maskmixadv.augment import Centre, Draw
+from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry
+from maskmixadv.data.enclosure import enclose
+from maskmixadv.errors import InputError
+from maskmixadv.grid import Grid
+from maskmixadv.types import Image, Labels, Supervision
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Slices of several cases on one canvas.
+
+    Attributes
+    ----------
+    image
+        Half precision, which holds the 8 to 12 bits of an MRI.
+    target
+        The annotation to learn from; no other one is loaded.
+    centre
+        Middle of what is annotated in each slice.
+    """
+
+    image: Float[Tensor, "n 1 s s"]
+    target: UInt8[Tensor, "n s s"]
+    centre: Float[Tensor, "n 2"]
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def take(self, index: Int[Tensor, "b"], draw: Draw) -> tuple[Image, Labels]:
+        """Augmented images and labels of slices number `index`."""
+        return draw.image(self.image[index].float()), draw.labels(self.target[index])
+
+
+def load_slices(
+    corpus: Corpus,
+    entries: Sequence[Entry],
+    *,
+    grid: Grid,
+    supervision: Supervision,
+    enclosure: bool,
+    device: torch.device,
+) -> Slices:
+    """Load those slices of `entries` that carry a label.
+
+    Raises
+    ------
+    InputError
+        Where no case has the annotation that `supervision` names.
+    """
+    annotated = [entry for entry in entries if getattr(entry, supervision)]
+    if not annotated:
+        raise InputError(f"{corpus.root}: no training case has a {supervision} annotation, at least one is needed")
+    images, targets = zip(*_on_grid(corpus, annotated, grid, supervision, enclosure), strict=True)
+    image, target = torch.cat(images)[:, None], torch.cat(targets)
+    labelled = (target != IGNORE).flatten(1).any(1)
+    image, target = image[labelled], target[labelled]
+    centre = torch.stack([_middle(labels) for labels in _drawn(target, enclosure)])
+    return Slices(image.to(device), target.to(device), centre.to(device))
+
+
+def load_masks(corpus: Corpus, entries: Iterable[Entry], *, grid: Grid, device: torch.device) -> Slices:
+    """Load dense masks, without their images, for a prior; slices without any structure are left out."""
+    targets = []
+    for case in corpus.load_all([entry for entry in entries if entry.dense]):
+        if case.dense is not None:
+            targets.append(grid.labels(torch.from_numpy(case.dense), case.spacing))
+    target = torch.cat(targets)
+    target[target == IGNORE] = 0  # beyond a mask's image lies background
+    target = target[(target > 0).flatten(1).any(1)]
+    centre = torch.stack([_middle(torch.where(labels == 0, IGNORE, labels)) for labels in target])
+    empty = torch.zeros(len(target), 1, 0, 0)
+    return Slices(empty, target.to(device), centre.to(device))
+
+
+def order(step: int, *, count: int, batch: int, seed: int) -> Int[Tensor, "b"]:
+    """Which of `count` slices step number `step` sees: every slice once an epoch, in an order of (seed, epoch)."""
+    positions = torch.arange(step * batch, (step + 1) * batch)
+    epochs = {int(epoch): _permutation(int(epoch), count, seed) for epoch in (positions // count).unique()}
+    return torch.stack([epochs[int(position // count)][position % count] for position in positions])
+
+
+def _permutation(epoch: int, count: int, seed: int) -> Int[Tensor, "n"]:
+    return torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(count))
+
+
+def _on_grid(
+    corpus: Corpus, entries: Sequence[Entry], grid: Grid, supervision: Supervision, enclosure: bool
+) -> Iterator[tuple[Float[Tensor, "d s s"], UInt8[Tensor, "d s s"]]]:
+    def place(entry: Entry) -> tuple[Tensor, Tensor]:
+        case = corpus.load(entry)
+        labels = _annotation(case, supervision, enclosure)
+        image = grid.image(torch.from_numpy(case.image), case.spacing)
+        return image.half(), grid.labels(torch.from_numpy(labels), case.spacing)
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        yield from pool.map(place, entries)
+
+
+def _annotation(case: Case, supervision: Supervision, enclosure: bool) -> UInt8[np.ndarray, "d h w"]:
+    labels = case.scribble if supervision == "scribble" else case.dense
+    if labels is None:
+        raise InputError(f"{case.name}: has no {supervision} annotation")
+    return enclose(labels) if enclosure and supervision == "scribble" else labels
+
+
+def _drawn(target: UInt8[Tensor, "n s s"], enclosure: bool) -> UInt8[Tensor, "n s s"]:
+    """Only the structures where enclosure or dense masks have labelled nearly everything."""
+    foreground = torch.where(target == 0, IGNORE, target)
+    some = (foreground != IGNORE).flatten(1).any(1)
+    return torch.where(some[:, None, None], foreground, target) if enclosure else target
+
+
+def _middle(labels: UInt8[Tensor, "s s"]) -> Centre:
+    rows, columns = torch.nonzero(labels != IGNORE, as_tuple=True)
+    side = labels.shape[-1]
+    middle = torch.stack(((columns.min() + columns.max()) / 2, (rows.min() + rows.max()) / 2))
+    return (2 * middle + 1) / side - 1

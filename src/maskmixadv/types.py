@@ -1,0 +1,69 @@
+"""Words that all modules share: tensor shapes, the ignore label, what a task and a batch are."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from maskmixadv.data.corpus import IGNORE as IGNORE
+
+Image = Float[Tensor, "b c h w"]
+"""Slices, intensities in [0, 1]."""
+Logits = Float[Tensor, "b k h w"]
+"""Scores of k classes before the softmax."""
+Probs = Float[Tensor, "b k h w"]
+"""Class probabilities: in [0, 1], summing to 1 over k."""
+Labels = UInt8[Tensor, "b h w"]
+"""Class indices 0..k-1, or ``IGNORE`` where nothing is known."""
+Loss = Float[Tensor, ""]
+"""A scalar to minimise."""
+
+Supervision = Literal["scribble", "dense"]
+"""Which annotation a method learns from."""
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be segmented.
+
+    Attributes
+    ----------
+    classes
+        Names of the k classes, background first.
+    channels
+        Image channels c.
+    """
+
+    classes: tuple[str, ...]
+    channels: int = 1
+
+@dataclass(frozen=True)
+class Batch:
+    """What a method sees of one training step.
+
+    Attributes
+    ----------
+    image
+        Augmented slices.
+    target
+        The annotation that the method's ``supervision`` names, ``IGNORE`` where nothing was drawn.
+    prior
+        Unpaired dense masks of other patients, one a sample, or None where the run has no prior.
+    share
+        What each class counts in cross-entropy (sums to 1), or None: each labelled pixel counts alike.
+    index
+        Number of each slice in the training set.
+    step
+        Steps done before this one.
+    rng
+        Source of the step's random numbers, on the batch's device; a function of (seed, step, rank).
+    """
+
+    image: Image
+    target: Labels
+    prior: Labels | None
+    share: Float[Tensor, "k"] | None
+    index: Int[Tensor, "b"]
+    step: int
+    rng: torch.Generator
