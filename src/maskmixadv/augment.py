@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -39,18 +39,18 @@ class Draw:
     gamma: Float[Tensor, "b 1 1 1"]
     window: int
 
-    def image(self, image: Image) -> Image:
+    def image(self, image: Image) -> Float[Tensor, "b c side side"]:
         """Resample bilinearly, 0 beyond the canvas; then change intensities, kept in [0, 1]."""
         moved = self._sample(image, "bilinear").clamp(0, 1)
         return (self.gain * moved**self.gamma + self.offset).clamp(0, 1)
 
-    def labels(self, labels: Labels) -> Labels:
+    def labels(self, labels: Labels) -> UInt8[Tensor, "b side side"]:
         """Resample by nearest neighbour, ``IGNORE`` beyond the canvas."""
         # grid_sample pads with 0, so the label that means "nothing known" is made 0 for the while.
         shifted = labels[:, None].float() - IGNORE
         return (self._sample(shifted, "nearest")[:, 0] + IGNORE).to(torch.uint8)
 
-    def _sample(self, maps: Float[Tensor, "b c h w"], mode: str) -> Float[Tensor, "b c h2 w2"]:
+    def _sample(self, maps: Float[Tensor, "b c h w"], mode: str) -> Float[Tensor, "b c side side"]:
         grid = F.affine_grid(self.affine, [*maps.shape[:2], self.window, self.window], align_corners=False)
         return F.grid_sample(maps, grid, mode=mode, padding_mode="zeros", align_corners=False)
 

@@ -1,5 +1,7 @@
 """Losses: pure functions of tensors, each a noun."""
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -9,24 +11,41 @@ from maskmixadv.data.corpus import IGNORE
 from maskmixadv.types import Image, Labels, Logits, Loss, Probs
 
 
-def partial_cross_entropy(*, logits: Logits, target: Labels, share: Float[Tensor, "k"] | None = None) -> Loss:
-    """Cross-entropy over the pixels that carry a label; 0 where none does.
+def partial_cross_entropy(*, logits: Logits, target: Labels, weight: Float[Tensor, "b h w"]) -> Loss:
+    """Cross-entropy over the pixels that carry a label (L_pCE); 0 where none does.
 
     Parameters
     ----------
     logits, target
         Scores, and labels with ``IGNORE`` where nothing is known.
-    share
-        None: the mean over labelled pixels (L_pCE of the papers). Else each class is averaged over its own
-        pixels first, and the classes that occur are averaged with these weights: the form that enclosure
-        needs, as its background is a hundred times the strokes.
+    weight
+        What each pixel counts, as in `Batch.weight`: with ``uniform`` weights it is the papers' mean over
+        labelled pixels.
     """
-    pixelwise = F.cross_entropy(logits, target.long(), ignore_index=IGNORE, reduction="none")
-    if share is None:
-        return pixelwise.sum() / (target != IGNORE).sum().clamp(min=1)
-    sums, counts = (_per_class(maps, target, len(share)) for maps in (pixelwise, torch.ones_like(pixelwise)))
-    weight = share * (counts > 0)
-    return (weight * sums / counts.clamp(min=1)).sum() / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)
+    return (F.cross_entropy(logits, target.long(), ignore_index=IGNORE, reduction="none") * weight).sum()
+
+
+def uniform(target: Labels) -> Float[Tensor, "b h w"]:
+    """Weights of a mean over the labelled pixels."""
+    labelled = (target != IGNORE).float()
+    return labelled / labelled.sum().clamp(min=1)
+
+
+def balanced(target: Labels, share: Mapping[int, float]) -> Float[Tensor, "b h w"]:
+    """Weights of a mean over groups, each averaged over its own pixels first.
+
+    Parameters
+    ----------
+    target
+        Labels; other codes may stand for groups of their own.
+    share
+        What each code's group counts; codes that do not occur in `target` leave theirs to the others.
+    """
+    weight = torch.zeros(target.shape, device=target.device)
+    for code, counts in share.items():
+        group = (target == code).float()
+        weight += counts * group / group.sum().clamp(min=1)
+    return weight / weight.sum().clamp(min=1e-6)
 
 
 def dice_loss(*, probs: Probs, target: Labels) -> Loss:
@@ -58,9 +77,3 @@ def one_hot(labels: Labels, classes: int) -> Probs:
     """Labels as probabilities 0 and 1; ``IGNORE`` is 0 in every class."""
     index = torch.arange(classes, device=labels.device, dtype=labels.dtype)
     return (labels[:, None] == index[None, :, None, None]).float()
-
-
-def _per_class(maps: Float[Tensor, "b h w"], target: Labels, classes: int) -> Float[Tensor, "k"]:
-    # One bin more takes what is not labelled.
-    index = target.long().clamp(max=classes).flatten()
-    return maps.new_zeros(classes + 1).index_add(0, index, maps.flatten())[:classes]

@@ -61,7 +61,9 @@ def dice(truth: Bool[np.ndarray, "d h w"], predicted: Bool[np.ndarray, "d h w"])
     return 2.0 * np.count_nonzero(truth & predicted) / total if total else 1.0
 
 
-def surface(truth: Bool[np.ndarray, "d h w"], predicted: Bool[np.ndarray, "d h w"], spacing: Spacing) -> Surface:
+def surface(
+    truth: Bool[np.ndarray, "d h w"], predicted: Bool[np.ndarray, "d h w"], spacing: Spacing
+) -> Surface:
     """Distances between the surfaces of two masks; the order of the masks does not matter.
 
     Parameters
@@ -139,7 +141,7 @@ def _distances(
 
     box = tuple(_extents(one | other))
     points, others = (_border(mask[box]) * np.asarray(spacing) for mask in (one, other))
-    # A tree over the few surface voxels, as a transform of the whole box pays for every stray blob's distance.
+    # A tree of the surface voxels, as a distance transform of the box pays for each stray blob's reach.
     onward, _ = KDTree(others, leafsize=_LEAF).query(points)
     back, _ = KDTree(points, leafsize=_LEAF).query(others)
     return np.asarray(onward), np.asarray(back)

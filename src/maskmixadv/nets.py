@@ -9,8 +9,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from maskmixadv.types import Image, Logits
 
-Features = list[Float[Tensor, "b f h w"]]
-"""An encoder's output, finest level first; each next level has half the side."""
+Features = list[Float[Tensor, "_ _ _ _"]]
+"""An encoder's output ``b f h w``, finest level first; each next level has half the side."""
 
 WIDTHS = (16, 32, 64, 128, 256)
 DROPOUT = (0.05, 0.1, 0.2, 0.3, 0.5)

@@ -24,6 +24,8 @@ FIRST: Final = ("#56b4e9", "#f0e442", "#d55e00", "#cc79a7", "#009e73", "#e69f00"
 """Okabe and Ito's colours, which colour-blind people can tell apart; neighbours differ in lightness."""
 PAPER, INK = "#14161a", "#e8e8e8"
 """Pictures have a dark ground in every theme, as images end in black."""
+_CELL: Final = 2.0
+"""Inches that a slice is wide."""
 
 
 def palette(count: int) -> tuple[str, ...]:
@@ -35,7 +37,10 @@ def palette(count: int) -> tuple[str, ...]:
 
 
 def overlay(
-    axes: "Axes", image: Float[np.ndarray, "h w"], labels: UInt8[np.ndarray, "h w"] | None, classes: Sequence[str]
+    axes: "Axes",
+    image: Float[np.ndarray, "h w"],
+    labels: UInt8[np.ndarray, "h w"] | None,
+    classes: Sequence[str],
 ) -> None:
     """Draw a slice and, in each class's colour, what is labelled in it.
 
@@ -76,7 +81,7 @@ def _draw(axes: "Axes", mask: np.ndarray, colour: str, *, opacity: float) -> Non
     axes.set(xlim=(-0.5, wide - 0.5), ylim=(high - 0.5, -0.5))
 
 
-def surroundings(labels: UInt8[np.ndarray, "d h w"], margin: float = 0.4) -> tuple[slice, slice]:
+def surroundings(labels: UInt8[np.ndarray, "d h w"], margin: float = 0.3) -> tuple[slice, slice]:
     """Rows and columns that hold all structures and `margin` of their extent on each side.
 
     The whole slice where there is no structure.
@@ -94,8 +99,8 @@ def surroundings(labels: UInt8[np.ndarray, "d h w"], margin: float = 0.4) -> tup
 
 
 def sheet(
-    images: Float[np.ndarray, "n h w"],
-    columns: Mapping[str, UInt8[np.ndarray, "n h w"]],
+    images: Sequence[Float[np.ndarray, "_ _"]],
+    columns: Mapping[str, Sequence[UInt8[np.ndarray, "_ _"]]],
     classes: Sequence[str],
     *,
     rows: Sequence[str] = (),
@@ -105,40 +110,46 @@ def sheet(
     Parameters
     ----------
     images
-        Slices, intensities in [0, 1].
+        Slices ``h w``, intensities in [0, 1]; each may have a size of its own.
     columns
-        Title of each further column to its label maps: class indices or ``IGNORE``.
+        Title of each further column to its label maps, one an image: class indices or ``IGNORE``.
     classes
         Names of the k classes, background first.
     rows
         What stands left of each row; nothing if empty.
     """
     from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    count, high, wide = images.shape
-    size = 2.0
+    heights = [high / wide for high, wide in (image.shape for image in images)]
     figure = Figure(
-        figsize=((1 + len(columns)) * size, count * size * high / wide + 0.6), facecolor=PAPER, layout="constrained"
+        figsize=(_CELL * (1 + len(columns)) + (0.25 if rows else 0.0), _CELL * sum(heights) + 0.65),
+        facecolor=PAPER,
+        layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0),
     )
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)  # pyright: ignore[reportOptionalMemberAccess]
-    grid = figure.subplots(count, 1 + len(columns), squeeze=False)
+    grid = figure.subplots(len(images), 1 + len(columns), squeeze=False, height_ratios=heights)
     for column, (title, maps) in enumerate({"image": None, **columns}.items()):
         grid[0, column].set_title(title, color=INK, fontsize=10)
-        for row in range(count):
-            overlay(grid[row, column], images[row], None if maps is None else maps[row], classes)
+        for row, image in enumerate(images):
+            overlay(grid[row, column], image, None if maps is None else maps[row], classes)
     for axes, name in zip(grid[:, 0], rows, strict=False):
         axes.set_ylabel(name, color=INK, fontsize=9)
-    patches = [Patch(color=colour, label=name) for colour, name in zip(palette(len(classes)), classes, strict=True)]
+    _legend(figure, classes, across=2 * (1 + len(columns)))
+    return figure
+
+
+def _legend(figure: "Figure", classes: Sequence[str], *, across: int) -> None:
+    from matplotlib.patches import Patch
+
+    named = zip(classes, palette(len(classes)), strict=True)
     figure.legend(
-        handles=patches,
+        handles=[Patch(color=colour, label=name) for name, colour in named],
         loc="outside lower center",
-        ncols=min(len(patches), 2 * (1 + len(columns))),
+        ncols=min(len(classes), across),
         frameon=False,
         labelcolor=INK,
         fontsize=9,
     )
-    return figure
 
 
 def png(figure: "Figure", dots: int = 100) -> bytes:
@@ -150,8 +161,8 @@ def png(figure: "Figure", dots: int = 100) -> bytes:
 
 def contact_sheet(
     path: Path,
-    images: Float[np.ndarray, "n h w"],
-    columns: Mapping[str, UInt8[np.ndarray, "n h w"]],
+    images: Sequence[Float[np.ndarray, "_ _"]],
+    columns: Mapping[str, Sequence[UInt8[np.ndarray, "_ _"]]],
     classes: Sequence[str],
 ) -> None:
     """Write `sheet` as a PNG file.
@@ -164,4 +175,5 @@ def contact_sheet(
     try:
         path.write_bytes(png(sheet(images, columns, classes)))
     except OSError as error:
-        raise InputError(f"{path}: can't be written ({error.strerror}); free space or name another place") from None
+        reason = f"can't be written ({error.strerror}); free space or name another place"
+        raise InputError(f"{path}: {reason}") from None

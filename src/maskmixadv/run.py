@@ -1,12 +1,10 @@
 """A run: one directory with all that is needed to repeat it, resume it and use its network."""
 
-import dataclasses
 import json
 import os
-import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -86,7 +84,7 @@ class Run:
         content = {
             "corpus": self.corpus,
             "prior": self.prior,
-            "method": {"name": name_of(self.method), **asdict(self._dataclass())},
+            "method": fields_of(self.method),
             "schedule": asdict(self.schedule),
             "grid": asdict(self.grid),
             "enclosure": self.enclosure,
@@ -129,9 +127,6 @@ class Run:
         net = net.to(place).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
         return Predictor(net, self.grid, self.task.classes)
 
-    def _dataclass(self) -> Any:  # noqa: ANN401
-        return self.method
-
 
 def method_from(raw: dict[str, Any]) -> Method:
     """Make a method of its name and fields.
@@ -147,9 +142,10 @@ def method_from(raw: dict[str, Any]) -> Method:
     return methods.ALL[name](**{key: value for key, value in raw.items() if key != "name"})
 
 
-def name_of(method: Method) -> str:
-    """Name by which the command line knows `method`."""
-    return next(name for name, kind in methods.ALL.items() if isinstance(method, kind))
+def fields_of(method: Method) -> dict[str, Any]:
+    """Return the name by which the command line knows `method`, and its fields: `method_from` reads them."""
+    name = next(name for name, kind in methods.ALL.items() if isinstance(method, kind))
+    return {"name": name, **{field.name: getattr(method, field.name) for field in fields(cast("Any", method))}}
 
 
 def pick_device(name: str | None) -> torch.device:

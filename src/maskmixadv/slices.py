@@ -11,7 +11,7 @@ from torch import Tensor
 
 from maskmixadv.augment import Centre, Draw
 from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry
-from maskmixadv.data.enclosure import enclose
+from maskmixadv.data.enclosure import ENCLOSED, enclose
 from maskmixadv.errors import InputError
 from maskmixadv.grid import Grid
 from maskmixadv.types import Image, Labels, Supervision
@@ -26,7 +26,7 @@ class Slices:
     image
         Half precision, which holds the 8 to 12 bits of an MRI.
     target
-        The annotation to learn from; no other one is loaded.
+        The annotation to learn from; no other one is loaded. ``ENCLOSED`` is background by enclosure.
     centre
         Middle of what is annotated in each slice.
     """
@@ -66,7 +66,7 @@ def load_slices(
     image, target = torch.cat(images)[:, None], torch.cat(targets)
     labelled = (target != IGNORE).flatten(1).any(1)
     image, target = image[labelled], target[labelled]
-    centre = torch.stack([_middle(labels) for labels in _drawn(target, enclosure)])
+    centre = torch.stack([_middle(labels) for labels in target])
     return Slices(image.to(device), target.to(device), centre.to(device))
 
 
@@ -79,7 +79,7 @@ def load_masks(corpus: Corpus, entries: Iterable[Entry], *, grid: Grid, device: 
     target = torch.cat(targets)
     target[target == IGNORE] = 0  # beyond a mask's image lies background
     target = target[(target > 0).flatten(1).any(1)]
-    centre = torch.stack([_middle(torch.where(labels == 0, IGNORE, labels)) for labels in target])
+    centre = torch.stack([_middle(labels) for labels in target])
     empty = torch.zeros(len(target), 1, 0, 0)
     return Slices(empty, target.to(device), centre.to(device))
 
@@ -115,15 +115,10 @@ def _annotation(case: Case, supervision: Supervision, enclosure: bool) -> UInt8[
     return enclose(labels) if enclosure and supervision == "scribble" else labels
 
 
-def _drawn(target: UInt8[Tensor, "n s s"], enclosure: bool) -> UInt8[Tensor, "n s s"]:
-    """Only the structures where enclosure or dense masks have labelled nearly everything."""
-    foreground = torch.where(target == 0, IGNORE, target)
-    some = (foreground != IGNORE).flatten(1).any(1)
-    return torch.where(some[:, None, None], foreground, target) if enclosure else target
-
-
 def _middle(labels: UInt8[Tensor, "s s"]) -> Centre:
-    rows, columns = torch.nonzero(labels != IGNORE, as_tuple=True)
+    """Middle of the structures' labels, or of the background stroke where there are none."""
+    structures = (labels > 0) & (labels < ENCLOSED)
+    rows, columns = torch.nonzero(structures if structures.any() else labels < ENCLOSED, as_tuple=True)
     side = labels.shape[-1]
     middle = torch.stack(((columns.min() + columns.max()) / 2, (rows.min() + rows.max()) / 2))
     return (2 * middle + 1) / side - 1

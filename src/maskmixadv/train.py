@@ -1,109 +1,169 @@
-"""Training: one loop for every method."""
+"""Training: the loop runs, validates, shows itself and saves; what it was begun with stands in the run."""
 
-import contextlib
-import csv
-import os
+import signal
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
+import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import nn
 
-from maskmixadv.augment import Augment
-from maskmixadv.data.corpus import Corpus, Entry
-from maskmixadv.run import Run, save
-from maskmixadv.slices import Slices, load_masks, load_slices, order
-from maskmixadv.types import Batch
+from maskmixadv.data.corpus import Case, Corpus
+from maskmixadv.errors import InputError
+from maskmixadv.log import Log
+from maskmixadv.loop import Loop
+from maskmixadv.metrics import dice
+from maskmixadv.pictures import contact_sheet
+from maskmixadv.predict import Predictor
+from maskmixadv.run import Run, pick_device, save
+from maskmixadv.slices import Slices, load_masks, load_slices
 
-PRIOR_AUGMENT = Augment(turns=True)
-"""Another corpus may show hearts another way up."""
+SAVE_SECONDS = 45.0
+"""A killed run loses at most the steps of so many seconds."""
+LOG_STEPS = 20
+PICTURED = 6
+"""Slices in a picture of progress."""
 
 
-@dataclass
-class Loop:
-    """State of a training: all that a checkpoint holds, and what is made anew on resume."""
+@dataclass(frozen=True)
+class Validation:
+    """Densely labelled validation cases, held in memory; they steer nothing, they only show how it goes."""
 
     run: Run
-    slices: Slices
-    prior: Slices | None
-    device: torch.device
-    step: int = 0
-    seconds: float = 0.0
-    nets: dict[str, nn.Module] = field(init=False)
+    cases: tuple[Case, ...]
 
-    def __post_init__(self) -> None:
-        torch.manual_seed(self.run.seed)
-        self.nets = {
-            name: module.to(self.device).to(memory_format=torch.channels_last)  # pyright: ignore
-            for name, module in self.run.method.players(self.run.task).items()
-        }
-        self.optimisers = self.run.schedule.optimisers(self.nets)
-        self.parameters = {
-            player: [p for group in o.param_groups for p in group["params"]] for player, o in self.optimisers.items()
-        }
-        decay = self.run.schedule.ema
-        self.average = (
-            AveragedModel(self.nets["net"], multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-            if decay
-            else None
+    @classmethod
+    def load(cls, corpus: Corpus, run: Run) -> "Validation":
+        """Load the validation patients of `run`; there may be none."""
+        entries = [entry for entry in corpus.of(run.corpus["val"]) if entry.dense]
+        return cls(run, tuple(corpus.load_all(entries)))
+
+    def dice(self, net: nn.Module, step: int) -> float | None:
+        """Mean Dice over cases and structures, with a picture in the run's directory; None without cases."""
+        if not self.cases:
+            return None
+        classes = self.run.task.classes
+        predictor = Predictor(net, self.run.grid, classes)
+        predicted = [predictor.labels(case.image, case.spacing) for case in self.cases]
+        self._picture(predicted, step)
+        scores = [
+            dice(case.dense == label, labels == label)
+            for case, labels in zip(self.cases, predicted, strict=True)
+            for label in range(1, len(classes))
+        ]
+        return float(np.mean(scores))
+
+    def _picture(self, predicted: list[np.ndarray], step: int) -> None:
+        shown = list(zip(self.cases, predicted, strict=True))[:: max(1, len(predicted) // PICTURED)][:PICTURED]
+        middles = [(case, labels, len(labels) // 2) for case, labels in shown]
+        folder = self.run.root / "pictures"
+        folder.mkdir(exist_ok=True)
+        contact_sheet(
+            folder / f"step_{step:06d}.png",
+            [case.image[k] for case, _, k in middles],
+            {
+                "prediction": [labels[k] for _, labels, k in middles],
+                "truth": [case.dense[k] for case, _, k in middles if case.dense is not None],
+            },
+            self.run.task.classes,
         )
-        classes = len(self.run.task.classes)
-        self.share = torch.full((classes,), 1 / classes, device=self.device) if self.run.enclosure else None
-        self.autocast = precision(self.run, self.device)
-
-    @property
-    def scored(self) -> nn.Module:
-        return self.nets["net"] if self.average is None else self.average.module
-
-    def batch(self) -> Batch:
-        s = self.run.schedule
-        seed = mixed(self.run.seed, self.step)
-        torch.manual_seed(seed)
-        rng = torch.Generator(self.device).manual_seed(seed)
-        index = order(self.step, count=len(self.slices), batch=s.batch, seed=self.run.seed).to(self.device)
-        draw = s.augment.draw(self.slices.centre[index], canvas=s.size, window=s.window, rng=rng)
-        image, target = self.slices.take(index, draw)
-        prior = None
-        if self.prior is not None:
-            chosen = torch.randint(len(self.prior), (s.batch,), generator=rng, device=self.device)
-            pd = PRIOR_AUGMENT.draw(self.prior.centre[chosen], canvas=s.size, window=s.window, rng=rng)
-            prior = pd.labels(self.prior.target[chosen])
-            prior = torch.where(prior == 255, 0, prior).to(torch.uint8)
-        return Batch(image.contiguous(memory_format=torch.channels_last), target, prior, self.share, index, self.step, rng)
-
-    def advance(self) -> dict[str, Tensor]:
-        lr = self.run.schedule.lr_at(self.step)
-        for group in self.optimisers["net"].param_groups:
-            group["lr"] = lr
-        logged: dict[str, Tensor] = {}
-        phases = self.run.method.phases(self.nets, self.batch())
-        while True:
-            with self.autocast():
-                phase = next(phases, None)
-            if phase is None:
-                break
-            player, terms = phase
-            torch.stack(list(terms.values())).sum().backward(inputs=self.parameters[player])
-            self.optimisers[player].step()
-            self.optimisers[player].zero_grad()
-            logged |= {f"{player}/{name}": loss.detach() for name, loss in terms.items()}
-        if self.average is not None:
-            self.average.update_parameters(self.nets["net"])
-        self.step += 1
-        return logged
 
 
-def mixed(seed: int, step: int, rank: int = 0) -> int:
-    return hash((seed, step, rank)) & 0x7FFFFFFFFFFFFFFF
+def fit(run: Run, *, device: str | None = None) -> bool:
+    """Train `run` to its end, from its last checkpoint where it has one.
+
+    Returns
+    -------
+    False where Ctrl-C or a termination signal ended it early; it can be resumed.
+
+    Raises
+    ------
+    InputError
+        Where the corpus has changed since the run began, or a checkpoint can't be read or saved.
+    """
+    place = pick_device(device)
+    corpus = same_corpus(run.corpus)
+    loop = Loop(run, training_slices(run, corpus, place), prior_masks(run, place), place)
+    seconds = 0.0
+    if run.checkpoint.is_file():
+        state = run.load(place)
+        loop.load(state)
+        seconds = state["seconds"]
+    with Log(run, loop.step, seconds) as log, _interrupts() as interrupts:
+        _advance(loop, Validation.load(corpus, run), log, interrupts)
+    return loop.step >= run.schedule.steps
 
 
-def precision(run: Run, device: torch.device) -> Callable[[], contextlib.AbstractContextManager[Any]]:
-    wanted = run.schedule.precision
-    if wanted == "fp32":
-        return contextlib.nullcontext
-    return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
+def training_slices(run: Run, corpus: Corpus, device: torch.device) -> Slices:
+    """Load the slices that `run` learns from."""
+    return load_slices(
+        corpus,
+        corpus.of(run.corpus["train"]),
+        grid=run.grid,
+        supervision=run.method.supervision,
+        enclosure=run.enclosure,
+        device=device,
+    )
+
+
+def prior_masks(run: Run, device: torch.device) -> Slices | None:
+    """Load the unpaired masks of `run`, if it has any."""
+    if run.prior is None:
+        return None
+    corpus, cases = same_corpus(run.prior), set(run.prior["cases"])
+    return load_masks(corpus, [e for e in corpus.entries if e.name in cases], grid=run.grid, device=device)
+
+
+def same_corpus(recorded: dict[str, str]) -> Corpus:
+    """Open the corpus that a run names.
+
+    Raises
+    ------
+    InputError
+        Where its content is another one now.
+    """
+    corpus = Corpus.open(Path(recorded["root"]))
+    if corpus.hash() != recorded["hash"]:
+        raise InputError(f"{corpus.root}: has changed since the run began; restore it or train anew")
+    return corpus
+
+
+def _advance(loop: Loop, validation: Validation, log: Log, interrupts: list[int]) -> None:
+    schedule, saved = loop.run.schedule, time.monotonic()
+    while loop.step < schedule.steps and not interrupts:
+        log.collect(loop.advance())
+        last = loop.step == schedule.steps
+        if last or loop.step % LOG_STEPS == 0:
+            log.write(loop.step, lr=schedule.lr_at(loop.step - 1))
+        if last or loop.step % schedule.validate_every == 0:
+            log.validated(loop.step, validation.dice(loop.scored, loop.step))
+        if last or time.monotonic() - saved > SAVE_SECONDS:
+            _save(loop, log)
+            saved = time.monotonic()
+    if interrupts:
+        _save(loop, log)
+
+
+def _save(loop: Loop, log: Log) -> None:
+    log.flush()
+    save(loop.run.checkpoint, {**loop.state(), "seconds": log.seconds})
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Signals that asked to stop; the step in progress is finished first, so that what is saved is whole."""
+    caught: list[int] = []
+
+    def remember(number: int, _: FrameType | None) -> None:
+        caught.append(number)
+
+    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -50,8 +50,8 @@ class Batch:
         The annotation that the method's ``supervision`` names, ``IGNORE`` where nothing was drawn.
     prior
         Unpaired dense masks of other patients, one a sample, or None where the run has no prior.
-    share
-        What each class counts in cross-entropy (sums to 1), or None: each labelled pixel counts alike.
+    weight
+        What each pixel counts in cross-entropy: 0 where there is no label, 1 in all over the batch.
     index
         Number of each slice in the training set.
     step
@@ -63,7 +63,7 @@ class Batch:
     image: Image
     target: Labels
     prior: Labels | None
-    share: Float[Tensor, "k"] | None
+    weight: Float[Tensor, "b h w"]
     index: Int[Tensor, "b"]
     step: int
     rng: torch.Generator

@@ -41,7 +41,8 @@ class Case:
     image
         Intensities in [0, 1].
     scribble, dense
-        Class indices, ``IGNORE`` where nothing was drawn; either may be missing.
+        Class indices of the image's shape (which `validate` sees to), ``IGNORE`` where nothing was drawn;
+        either may be missing.
     spacing
         Millimetres between voxels along d, h, w; None where the source does not say.
     affine
@@ -55,8 +56,8 @@ class Case:
     name: str
     patient: str
     image: Float[np.ndarray, "d h w"]
-    scribble: UInt8[np.ndarray, "d h w"] | None = None
-    dense: UInt8[np.ndarray, "d h w"] | None = None
+    scribble: UInt8[np.ndarray, "_ _ _"] | None = None
+    dense: UInt8[np.ndarray, "_ _ _"] | None = None
     spacing: Spacing | None = None
     affine: Float[np.ndarray, "4 4"] | None = None
     phase: str | None = None

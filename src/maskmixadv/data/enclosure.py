@@ -1,11 +1,16 @@
 """Enclosure: annotators draw the background stroke round the organ, so beyond its hull all is background."""
 
+from typing import Final
+
 import numpy as np
 from jaxtyping import Bool, UInt8
 from scipy.spatial import ConvexHull, QhullError
 from skimage.draw import polygon
 
 from maskmixadv.data.corpus import IGNORE
+
+ENCLOSED: Final = 254
+"""Label of a pixel that enclosure, not a stroke, says is background."""
 
 
 def outside(scribble: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | None:
@@ -24,12 +29,12 @@ def outside(scribble: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | Non
 
 
 def enclose(scribble: UInt8[np.ndarray, "d h w"]) -> UInt8[np.ndarray, "d h w"]:
-    """Label as background what lies beyond the hull of each slice's background stroke, where that holds."""
+    """Label with ``ENCLOSED`` what lies beyond the hull of each slice's background stroke, where that holds."""
     labels = scribble.copy()
     for drawn, filled in zip(scribble, labels, strict=True):
         beyond = outside(drawn)
         if beyond is not None:
-            filled[beyond] = 0
+            filled[beyond & (drawn == IGNORE)] = ENCLOSED
     return labels
 
 

@@ -1,10 +1,12 @@
 """MaskMixAdv: complementary masks, two decoders, mixed pseudo labels, and a critic of shapes."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Literal, final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -28,7 +30,7 @@ class MaskMixAdv(Method):
     ratio
         Fraction of cells that the first view sees, in (0, 1).
     patch
-        Side in pixels of a mask's cell; on features never less than a cell of the coarsest scale (16).
+        Side in pixels of a mask's cell; on features rounded up to a multiple of 16, the coarsest scale's.
     decoders
         Whether the two views have a decoder each (the paper) or share one (the released code).
     dpce
@@ -54,8 +56,8 @@ class MaskMixAdv(Method):
         MaskMix(ratio=self.ratio, patch=self.patch)
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, float) and value < 0:
-                raise InputError(f"{field.name}: {value}, allowed is a weight of at least 0")
+            if isinstance(value, float) and not 0 <= value < math.inf:
+                raise InputError(f"{field.name}: {value}, allowed is a finite weight of at least 0")
         if not (self.dpce or self.rec or self.pse or self.adv):
             raise InputError("dpce, rec, pse, adv: all 0, at least one must be larger")
 
@@ -94,7 +96,8 @@ class MaskMixAdv(Method):
         yield Phase("critic", {"critic": _critic_loss(critic, soft.detach(), batch)})
 
     def _mask(self, net: UNet, batch: Batch) -> Mask:
-        patch = self.patch if self.level == "image" else max(self.patch, net.stride)
+        # On features, cells are whole at every scale: their side is a multiple of the coarsest one's.
+        patch = self.patch if self.level == "image" else -(-self.patch // net.stride) * net.stride
         return MaskMix(ratio=self.ratio, patch=patch).draw(batch)
 
     def _views(self, net: UNet, image: Image, mask: Mask) -> Features:
@@ -113,7 +116,7 @@ class MaskMixAdv(Method):
     def _terms(self, logits: tuple[Logits, Logits], soft: Tensor, batch: Batch) -> dict[str, Loss]:
         terms: dict[str, Loss] = {}
         if self.dpce:
-            each = [partial_cross_entropy(logits=z, target=batch.target, share=batch.share) for z in logits]
+            each = [partial_cross_entropy(logits=z, target=batch.target, weight=batch.weight) for z in logits]
             terms["dpce"] = self.dpce * torch.stack(each).mean()
         if self.pse:
             pseudo = soft.detach().argmax(1).to(torch.uint8)
@@ -122,7 +125,7 @@ class MaskMixAdv(Method):
         return terms
 
 
-def _shrink(mask: Mask, maps: Tensor) -> Mask:
+def _shrink(mask: Mask, maps: Float[Tensor, "b f h2 w2"]) -> Float[Tensor, "b 1 h2 w2"]:
     """Same cells at a coarser scale: exact, as a cell's side is a multiple of every scale's stride."""
     return F.interpolate(mask, maps.shape[-2:], mode="nearest-exact")
 

@@ -24,4 +24,4 @@ class PCE(Method):
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
         """Minimise the cross-entropy of the labelled pixels."""
         logits = nets["net"](batch.image)
-        yield Phase("net", {"pce": partial_cross_entropy(logits=logits, target=batch.target, share=batch.share)})
+        yield Phase("net", {"pce": partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight)})

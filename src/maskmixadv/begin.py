@@ -1,0 +1,137 @@
+"""The beginning of a run: what it needs is checked, chosen and written down before the first step."""
+
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from maskmixadv.data.corpus import Corpus, Entry, Split
+from maskmixadv.errors import InputError
+from maskmixadv.grid import Grid
+from maskmixadv.methods.method import Method
+from maskmixadv.run import Run, pick_device
+from maskmixadv.schedule import Schedule
+
+
+def begin(
+    corpus_root: Path,
+    out: Path,
+    *,
+    method: Method,
+    schedule: Schedule,
+    preset: str | None = None,
+    scheme: str | None = None,
+    fold: int = 1,
+    prior_root: Path | None = None,
+    enclosure: bool = False,
+    seed: int = 0,
+    device: str | None = None,
+) -> Run:
+    """Check what a run needs and write it down, as ``run.json`` in the new directory `out`.
+
+    Parameters
+    ----------
+    scheme
+        Name of the corpus's folds; None: its first.
+    prior_root
+        Corpus of unpaired masks; used where `method` wants them.
+    preset
+        Name of the preset that `schedule` came from, for the record.
+
+    Raises
+    ------
+    InputError
+        Where corpus, fold, prior, device or directory can't serve; nothing is written then.
+    """
+    corpus = Corpus.open(corpus_root)
+    scheme = scheme or next(iter(corpus.folds))
+    split = corpus.split(scheme, fold)
+    train = [entry for entry in corpus.of(split.train) if getattr(entry, method.supervision)]
+    if not train:
+        raise InputError(f"{corpus_root}: no training case of fold {fold} has a {method.supervision} annotation")
+    prior, masks = _prior(corpus, split, prior_root) if method.wants_prior else (None, ())
+    run = Run(
+        root=out,
+        corpus={**_named(corpus), "scheme": scheme, "fold": fold, **_lists(split)},
+        prior=None if prior is None else {**_named(prior), "cases": [mask.name for mask in masks]},
+        method=method,
+        schedule=schedule,
+        grid=_grid(schedule.size, [*train, *masks]),
+        enclosure=enclosure,
+        seed=seed,
+        facts={"preset": preset, **_facts(pick_device(device))},
+    )
+    run.create()
+    return run
+
+
+def _prior(corpus: Corpus, split: Split, root: Path | None) -> tuple[Corpus, tuple[Entry, ...]]:
+    """Return the prior's corpus and those of its dense masks whose patients the run does not know."""
+    if root is None:
+        raise InputError(
+            "the adversary (adv above 0) needs masks of other patients: "
+            "give --prior CORPUS, or switch it off with 'maskmixadv --adv 0'"
+        )
+    prior = Corpus.open(root)
+    if prior.classes != corpus.classes:
+        raise InputError(f"{root}: classes {', '.join(prior.classes)}, allowed are {', '.join(corpus.classes)}")
+    known = {patient for part in split for patient in part} if prior.name == corpus.name else set()
+    masks = tuple(entry for entry in prior.entries if entry.dense and entry.patient not in known)
+    if not masks:
+        raise InputError(f"{root}: no dense mask of a patient outside fold's train, val and test, one is needed")
+    return prior, masks
+
+
+def _grid(size: int, entries: Sequence[Entry]) -> Grid:
+    """Choose mm a pixel that show the median field of view, or None where a spacing is unknown."""
+    extents = []
+    for entry in entries:
+        if entry.spacing is None:
+            return Grid(size)
+        _, h, w = entry.shape
+        extents.append(max(h * entry.spacing[1], w * entry.spacing[2]))
+    return Grid(size, round(float(np.median(extents)) / size, 3))
+
+
+def _named(corpus: Corpus) -> dict[str, Any]:
+    return {"root": str(corpus.root), "name": corpus.name, "hash": corpus.hash(), "classes": list(corpus.classes)}
+
+
+def _lists(split: Split) -> dict[str, list[str]]:
+    return {part: list(patients) for part, patients in split._asdict().items()}
+
+
+def _facts(device: torch.device) -> dict[str, Any]:
+    libraries = ("maskmixadv", "torch", "numpy", "monai")
+    return {
+        "command": shlex.join(["maskmixadv", *sys.argv[1:]]),
+        "commit": commit(),
+        "device": _device_name(device),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in libraries}},
+    }
+
+
+def commit() -> str | None:
+    """Commit that this source is of, with ``-dirty`` where it was changed since; None outside git."""
+    here = Path(__file__).parent
+    try:
+        told = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=here, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return told.stdout.strip()
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)} ({device})"
+    return f"{torch.cpu.get_capabilities().get('cpu_name', platform.processor())}, {torch.get_num_threads()} threads"

@@ -1,0 +1,287 @@
+"""The command line: each command is a dataclass with ``run()``; torch is imported when one needs it."""
+
+import contextlib
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
+
+from maskmixadv.errors import InputError
+
+Source = Annotated[Positional[Path], arg(metavar="SRC")]
+NewCorpus = Annotated[Positional[Path], arg(metavar="CORPUS")]
+
+
+@dataclass(frozen=True)
+class PrepareACDC:
+    """Make a corpus of ACDC: the pre-processed HDF5 release, or the NIfTI layout with scribbles.
+
+    Attributes
+    ----------
+    source
+        Folder with patientXXX_frameYY.h5 volumes, …_slice_K.h5 slices, or patientXXX/…_frameYY.nii.gz files.
+    corpus
+        Directory to make; must be new or empty.
+    """
+
+    source: Source
+    corpus: NewCorpus
+
+    def run(self) -> int:
+        from maskmixadv.data import acdc
+
+        return _made(acdc.prepare(self.source, self.corpus))
+
+
+@dataclass(frozen=True)
+class PrepareMSCMR:
+    """Make a corpus of MSCMR, late-gadolinium MRI.
+
+    Attributes
+    ----------
+    source
+        Folder with train|val|TestSet / images|labels; a part may be missing.
+    corpus
+        Directory to make; must be new or empty.
+    """
+
+    source: Source
+    corpus: NewCorpus
+
+    def run(self) -> int:
+        from maskmixadv.data import mscmr
+
+        return _made(mscmr.prepare(self.source, self.corpus))
+
+
+@dataclass(frozen=True)
+class PreparePhantom:
+    """Make a corpus of synthetic hearts with known truth.
+
+    Attributes
+    ----------
+    corpus
+        Directory to make; must be new or empty.
+    cases
+        Volumes to make; two of a patient, end-diastole and end-systole. At least 5.
+    seed
+        Which hearts: the same seed makes the same ones.
+    size
+        Side of a slice in pixels, about; at least 64.
+    """
+
+    corpus: NewCorpus
+    cases: int = 20
+    seed: int = 0
+    size: int = 128
+
+    def run(self) -> int:
+        from maskmixadv.data import phantom
+
+        return _made(phantom.prepare(self.corpus, cases=self.cases, seed=self.seed, size=self.size))
+
+
+@dataclass(frozen=True)
+class Check:
+    """Say what is in a corpus, and what is wrong with it: a line a problem, and exit code 2 if there is one.
+
+    Attributes
+    ----------
+    corpus
+        Directory that 'maskmixadv prepare' made.
+    """
+
+    corpus: Annotated[Positional[Path], arg(metavar="CORPUS")]
+
+    def run(self) -> int:
+        from maskmixadv.data.check import check
+        from maskmixadv.data.corpus import Corpus
+
+        told, problems = check(Corpus.open(self.corpus))
+        print(told)
+        for problem in problems:
+            print(problem, file=sys.stderr)
+        return 2 if problems else 0
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Score a run on patients it did not learn from: scores.csv, summary.json and report.html.
+
+    Attributes
+    ----------
+    root
+        Directory of the run.
+    split
+        Which of the fold's patients: test, val or train.
+    out
+        Directory for the results; by default evaluation-SPLIT in the run's directory.
+    flips
+        Average the prediction over the four flips in plane (four times the work).
+    largest
+        Keep only each structure's largest 3D component.
+    device
+        Where to compute, such as cpu or cuda:0; by default the fastest that is there.
+    """
+
+    root: Annotated[Positional[Path], arg(metavar="RUN")]
+    split: Literal["test", "val", "train"] = "test"
+    out: Path | None = None
+    flips: bool = False
+    largest: bool = False
+    device: str | None = None
+
+    def run(self) -> int:
+        from maskmixadv.evaluate import evaluate
+
+        summary = evaluate(
+            self.root,
+            split=self.split,
+            out=self.out,
+            flips=self.flips,
+            largest=self.largest,
+            device=self.device,
+        )
+        print(summary)
+        return 0
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Segment NIfTI volumes: one file of labels an image, same name, same grid and affine.
+
+    Attributes
+    ----------
+    root
+        Directory of the run.
+    images
+        NIfTI files (.nii or .nii.gz), or folders of them.
+    out
+        Directory for the labels; made where it is missing.
+    flips
+        Average the prediction over the four flips in plane (four times the work).
+    largest
+        Keep only each structure's largest 3D component.
+    device
+        Where to compute, such as cpu or cuda:0; by default the fastest that is there.
+    """
+
+    root: Annotated[Positional[Path], arg(metavar="RUN")]
+    images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE [IMAGE ...]")]
+    out: Path
+    flips: bool = False
+    largest: bool = False
+    device: str | None = None
+
+    def run(self) -> int:
+        from maskmixadv.segment import segment
+
+        return segment(
+            self.root,
+            self.images,
+            self.out,
+            flips=self.flips,
+            largest=self.largest,
+            device=self.device,
+        )
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Make phantoms, train MaskMixAdv on them, score it and write the report; minutes on a CPU.
+
+    Attributes
+    ----------
+    out
+        Directory to make; must be new or empty.
+    """
+
+    out: Path = Path("demo")
+
+    def run(self) -> int:
+        from maskmixadv.demo import demo
+
+        return demo(self.out)
+
+
+Prepare = (
+    Annotated[PrepareACDC, subcommand("acdc")]
+    | Annotated[PrepareMSCMR, subcommand("mscmr")]
+    | Annotated[PreparePhantom, subcommand("phantom")]
+)
+
+
+def main() -> None:
+    """Run the command line; exits with 0, with 2 where the user's input is wrong, with 130 after Ctrl-C."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(argv: list[str]) -> int:
+    """Run one command; returns its exit code."""
+    try:
+        return _parse(argv).run()
+    except InputError as error:
+        print(f"maskmixadv: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def _parse(argv: list[str]) -> Any:  # noqa: ANN401
+    """Return the command that `argv` names.
+
+    Raises
+    ------
+    InputError
+        With the parser's complaint, which is a box of many lines, as one.
+    """
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(
+                _commands(argv),
+                prog="maskmixadv",
+                description=_ABOUT,
+                args=argv,
+                config=(OmitArgPrefixes, OmitSubcommandPrefixes),
+            )
+    except SystemExit as error:
+        if not error.code:
+            raise
+        first = complaint.getvalue().split("────── │" if "────── │" in complaint.getvalue() else "╰")[0]
+        lines = [line.strip(" │╭╮─").strip() for line in first.splitlines()[1:]]
+        words = " ".join(line for line in lines if line)
+        raise InputError(f"{words}; see 'maskmixadv {' '.join(argv[:1])} --help'") from None
+
+
+def _commands(argv: list[str]) -> Any:  # noqa: ANN401
+    """Return the union of the commands; only 'train' needs the methods, and with them torch."""
+    if argv[:1] == ["train"]:
+        from maskmixadv.cli_train import Train
+    else:
+        Train = TrainStub  # noqa: N806
+    return (
+        Annotated[Prepare, subcommand("prepare", description="Make a corpus of a data set, or of synthetic hearts.")]
+        | Annotated[Check, subcommand("check")]
+        | Annotated[Train, subcommand("train")]
+        | Annotated[Evaluate, subcommand("evaluate")]
+        | Annotated[Predict, subcommand("predict")]
+        | Annotated[Demo, subcommand("demo")]
+    )
+
+
+@dataclass(frozen=True)
+class TrainStub:
+    """Learn from a corpus's scribbles; 'maskmixadv train --help' lists methods and fields."""
+
+
+_ABOUT = "Learn to segment medical images from a few scribbles per slice, and compare the ways of doing so fairly."
+
+
+def _made(corpus: Any) -> int:  # noqa: ANN401
+    slices = sum(entry.shape[0] for entry in corpus.entries)
+    patients = len({entry.patient for entry in corpus.entries})
+    print(f"{corpus.root}: {len(corpus.entries)} cases of {patients} patients, {slices} slices")
+    return 0

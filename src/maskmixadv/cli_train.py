@@ -1,0 +1,115 @@
+"""The command ``train``; apart from the others, as its methods need torch."""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg, subcommand
+
+from maskmixadv.begin import begin
+from maskmixadv.errors import InputError
+from maskmixadv.methods import PCE, MaskMixAdv
+from maskmixadv.run import Run
+from maskmixadv.schedule import PRESETS, Precision, Schedule
+from maskmixadv.train import fit
+
+AnyMethod = Annotated[MaskMixAdv, subcommand("maskmixadv")] | Annotated[PCE, subcommand("pce")]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Learn from a corpus's scribbles; the method and its own fields come last.
+
+    Attributes
+    ----------
+    corpus
+        Directory that 'maskmixadv prepare' made.
+    method
+        How to learn.
+    out
+        Directory of the run; must be new or empty.
+    resume
+        Go on with the run in this directory; everything else is as it was begun.
+    fold
+        Which fold's patients to hold out, counted from 1.
+    folds
+        Which scheme of folds; by default the corpus's first.
+    prior
+        Corpus whose dense masks, of other patients, teach the critic shapes.
+    preset
+        Resolution, length and optimiser: paper (256 pixels, 60,000 steps), fast (256, GPU), cpu (128, minutes).
+    enclosure
+        Take what lies beyond the hull of a slice's background stroke as background.
+    seed
+        Of everything random.
+    device
+        Where to compute, such as cpu or cuda:0; by default the fastest that is there.
+    steps
+        Optimiser steps, instead of the preset's.
+    batch
+        Slices a step, instead of the preset's.
+    size
+        Side of a slice's canvas in pixels, instead of the preset's.
+    window
+        Side in pixels of the part of the canvas that a step sees, instead of the preset's; a multiple of 16.
+    lr
+        Highest learning rate, instead of the preset's.
+    ema
+        Decay of the scored average of the weights, 0 to switch it off, instead of the preset's.
+    precision
+        Arithmetic, instead of the preset's: auto takes bf16 where the device has it.
+    validate_every
+        Steps between validations, instead of the preset's.
+    """
+
+    corpus: Annotated[Positional[Path | None], arg(metavar="CORPUS")] = None
+    method: AnyMethod = MaskMixAdv()  # noqa: RUF009
+    out: Annotated[Path | None, arg(metavar="RUN")] = None
+    resume: Annotated[Path | None, arg(metavar="RUN")] = None
+    fold: int = 1
+    folds: Annotated[str | None, arg(metavar="SCHEME")] = None
+    prior: Annotated[Path | None, arg(metavar="CORPUS")] = None
+    preset: Literal["paper", "fast", "cpu"] = "paper"
+    enclosure: bool = False
+    seed: int = 0
+    device: Annotated[str | None, arg(metavar="DEVICE")] = None
+    steps: Annotated[int | None, arg(metavar="INT")] = None
+    batch: Annotated[int | None, arg(metavar="INT")] = None
+    size: Annotated[int | None, arg(metavar="PIXELS")] = None
+    window: Annotated[int | None, arg(metavar="PIXELS")] = None
+    lr: Annotated[float | None, arg(metavar="RATE")] = None
+    ema: Annotated[float | None, arg(metavar="DECAY")] = None
+    precision: Annotated[Precision | None, arg(metavar="{auto,fp32,bf16}")] = None
+    validate_every: Annotated[int | None, arg(metavar="STEPS")] = None
+
+    def run(self) -> int:
+        """Train; returns 130 where it was interrupted."""
+        run = self._begun() if self.resume is None else Run.open(self.resume)
+        if fit(run, device=self.device):
+            print(f"{run.root}: done; score it with 'maskmixadv evaluate {run.root}'")
+            return 0
+        print(f"{run.root}: interrupted and saved; go on with 'maskmixadv train --resume {run.root}'", file=sys.stderr)
+        return 130
+
+    def _begun(self) -> Run:
+        if self.corpus is None or self.out is None:
+            raise InputError("train: give a CORPUS and --out RUN, or --resume RUN")
+        return begin(
+            self.corpus,
+            self.out,
+            method=self.method,
+            schedule=self._schedule(),
+            preset=self.preset,
+            scheme=self.folds,
+            fold=self.fold,
+            prior_root=self.prior,
+            enclosure=self.enclosure,
+            seed=self.seed,
+            device=self.device,
+        )
+
+    def _schedule(self) -> Schedule:
+        names = ("steps", "batch", "size", "window", "lr", "ema", "precision", "validate_every")
+        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return replace(PRESETS[self.preset], **given)

@@ -1,0 +1,127 @@
+"""What is in a corpus, and what is wrong with it."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry, validate
+from maskmixadv.data.enclosure import outside
+from maskmixadv.errors import InputError
+
+
+@dataclass
+class Tally:
+    """Counts over a corpus; pixels by label, slices by what holds in them."""
+
+    scribbled: Counter[int] = field(default_factory=Counter)
+    dense: Counter[int] = field(default_factory=Counter)
+    slices: int = 0
+    enclosing: int = 0
+    beyond: int = 0
+    wrong: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def check(corpus: Corpus) -> tuple[str, list[str]]:
+    """Read every case; return what is in the corpus, as text, and what is wrong, a line each."""
+    tally = Tally()
+    with ThreadPoolExecutor() as pool:
+        for entry, case in zip(corpus.entries, pool.map(lambda e: _read(corpus, e), corpus.entries), strict=True):
+            if isinstance(case, str):
+                tally.problems.append(case)
+            else:
+                _count(tally, case)
+                tally.problems += _strokeless(entry, case)
+    tally.problems += _unstroked(corpus, tally)
+    return "\n".join(_told(corpus, tally)), tally.problems
+
+
+def _read(corpus: Corpus, entry: Entry) -> Case | str:
+    try:
+        case = corpus.load(entry)
+        return validate(case, classes=len(corpus.classes), where=f"{corpus.root}: {entry.name}")
+    except InputError as error:
+        return str(error)
+
+
+def _count(tally: Tally, case: Case) -> None:
+    for counter, labels in ((tally.scribbled, case.scribble), (tally.dense, case.dense)):
+        if labels is not None:
+            values, counts = np.unique(labels, return_counts=True)
+            counter.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+    if case.scribble is None:
+        return
+    for number, scribble in enumerate(case.scribble):
+        tally.slices += 1
+        beyond = outside(scribble)
+        if beyond is not None:
+            tally.enclosing += 1
+            tally.beyond += int(beyond.sum())
+            tally.wrong += 0 if case.dense is None else _foreground(case.dense[number], beyond)
+
+
+def _foreground(dense: UInt8[np.ndarray, "h w"], beyond: Bool[np.ndarray, "h w"]) -> int:
+    return int(((dense != 0) & (dense != IGNORE) & beyond).sum())
+
+
+def _strokeless(entry: Entry, case: Case) -> Iterator[str]:
+    if case.scribble is not None:
+        bare = np.flatnonzero((case.scribble == IGNORE).all(axis=(1, 2)))
+        if bare.size:
+            shown = ", ".join(map(str, bare[:8])) + (", …" if bare.size > 8 else "")
+            yield f"{entry.name}: no stroke in slice {shown} (of 0 to {len(case.scribble) - 1}); draw at least one"
+
+
+def _unstroked(corpus: Corpus, tally: Tally) -> Iterator[str]:
+    if tally.slices:
+        for label, name in enumerate(corpus.classes):
+            if not tally.scribbled[label]:
+                yield f"{corpus.root}: no stroke of class {label} ({name}) in any case; a class can't be learnt without"
+
+
+def _told(corpus: Corpus, tally: Tally) -> Iterator[str]:
+    entries = corpus.entries
+    patients = len({entry.patient for entry in entries})
+    yield f"{corpus.name}: {len(entries)} cases of {patients} patients, {sum(e.shape[0] for e in entries)} slices"
+    yield f"  with scribbles {sum(e.scribble for e in entries)}, with dense masks {sum(e.dense for e in entries)}"
+    yield f"  spacing {_spacings(entries, corpus)}"
+    yield from _folds(corpus)
+    yield f"  {'class':<14}{'strokes':>10}{'dense':>10}   (share of pixels)"
+    for label, name in enumerate(corpus.classes):
+        yield f"  {label} {name:<12}{_share(tally.scribbled, label):>10}{_share(tally.dense, label):>10}"
+    if tally.slices:
+        yield from _enclosure(tally)
+
+
+def _spacings(entries: Sequence[Entry], corpus: Corpus) -> str:
+    known = [entry.spacing for entry in entries if entry.spacing is not None]
+    if not known:
+        return f"unknown; distances assume {' × '.join(f'{mm:g}' for mm in corpus.nominal)} mm and are marked nominal"
+    low, high = np.min(known, axis=0), np.max(known, axis=0)
+    ranges = " × ".join(f"{a:.3g}-{b:.3g}" if b - a > 5e-3 else f"{a:.3g}" for a, b in zip(low, high, strict=True))
+    missing = len(entries) - len(known)
+    return f"{ranges} mm" + (f", unknown in {missing} cases" if missing else "")
+
+
+def _folds(corpus: Corpus) -> Iterator[str]:
+    for scheme, folds in corpus.folds.items():
+        counts = "  ".join("/".join(str(len(patients)) for patients in split) for split in folds)
+        yield f"  folds {scheme}: {counts}   (patients in train/val/test)"
+
+
+def _share(counts: Counter[int], label: int) -> str:
+    total = sum(counts.values())
+    return f"{counts[label] / total:.2%}" if total else "-"
+
+
+def _enclosure(tally: Tally) -> Iterator[str]:
+    labelled = sum(tally.scribbled.values()) - tally.scribbled[IGNORE]
+    total = sum(tally.scribbled.values())
+    yield f"  enclosure holds in {tally.enclosing} of {tally.slices} slices with scribbles"
+    yield f"  labelled pixels: {labelled / total:.2%} by strokes, about {(labelled + tally.beyond) / total:.0%} with it"
+    if tally.dense and tally.beyond:
+        yield f"  foreground beyond the hull: {tally.wrong} of {tally.beyond} pixels"

@@ -1,0 +1,129 @@
+"""What a run says of itself while it trains: ``log.csv``, TensorBoard events, a progress bar or plain lines."""
+
+import csv
+import time
+from collections import defaultdict
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from maskmixadv.run import Run
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+PLAIN_SECONDS = 10.0
+"""Where there is no terminal, a line every so often."""
+
+
+class Log:
+    """Log of one run; a context manager.
+
+    Parameters
+    ----------
+    run
+        Where to write; an earlier log there is cut off after `step` and continued.
+    step, seconds
+        Steps done before, and what they took.
+    """
+
+    def __init__(self, run: Run, step: int, seconds: float) -> None:
+        self._path = run.root / "log.csv"
+        self._steps = run.schedule.steps
+        self._rows = _rows_up_to(self._path, step)
+        self._terms: dict[str, list[Tensor]] = defaultdict(list)
+        self._began = time.monotonic() - seconds
+        self._events = _events(run.root / "tensorboard", step)
+        self._console = Console(stderr=True)
+        self._first, self._first_time = step, time.monotonic()
+        self._told = 0.0
+        self._dice: float | None = None
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[state]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task(run.root.name, total=self._steps, completed=step, state="")
+
+    @property
+    def seconds(self) -> float:
+        """Time spent in training and validation, over all resumptions."""
+        return time.monotonic() - self._began
+
+    def __enter__(self) -> "Log":
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+        self.flush()
+        self._events.close()
+
+    def collect(self, losses: dict[str, Tensor]) -> None:
+        """Keep a step's losses, without waiting for the device."""
+        for name, loss in losses.items():
+            self._terms[name].append(loss)
+
+    def write(self, step: int, *, lr: float) -> None:
+        """Write a row: each term's mean since the row before."""
+        means = {name: float(torch.stack(losses).mean()) for name, losses in self._terms.items()}
+        self._terms.clear()
+        self._row(step, {"lr": lr, **means})
+        self._show(step, means)
+
+    def validated(self, step: int, dice: float | None) -> None:
+        """Write a row with the validation Dice, if there is one."""
+        if dice is None:
+            return
+        self._dice, self._told = dice, 0.0
+        self._row(step, {"val/dice": dice})
+
+    def flush(self) -> None:
+        """Bring ``log.csv`` up to date on disk."""
+        columns = list(dict.fromkeys(key for row in self._rows for key in row))
+        with self._path.open("w", newline="") as file:
+            table = csv.DictWriter(file, columns)
+            table.writeheader()
+            table.writerows(self._rows)
+        self._events.flush()
+
+    def _row(self, step: int, values: dict[str, float]) -> None:
+        self._rows.append(
+            {"step": str(step), "seconds": f"{self.seconds:.1f}", **{name: f"{v:.6g}" for name, v in values.items()}}
+        )
+        for name, value in values.items():
+            self._events.add_scalar(name, value, step)
+
+    def _show(self, step: int, means: dict[str, float]) -> None:
+        rate = (step - self._first) / max(1e-9, time.monotonic() - self._first_time)
+        losses = "  ".join(f"{name.split('/', 1)[1]} {value:.3f}" for name, value in means.items())
+        dice = "" if self._dice is None else f"  val Dice {self._dice:.3f}"
+        state = f"{rate:.2f} steps/s  {losses}{dice}"
+        self._bar.update(self._task, completed=step, state=state)
+        if self._bar.disable and (time.monotonic() - self._told > PLAIN_SECONDS or step == self._steps):
+            self._told = time.monotonic()
+            left = (self._steps - step) / max(rate, 1e-9)
+            self._console.print(f"step {step}/{self._steps}  {left:.0f} s left  {state}", soft_wrap=True, highlight=False)
+
+
+def _rows_up_to(path: Path, step: int) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+    return [{key: cell for key, cell in row.items() if cell} for row in rows]
+
+
+def _events(folder: Path, step: int) -> "SummaryWriter":
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder), purge_step=step)

@@ -1,0 +1,68 @@
+"""The command ``predict``: files in, files out; a bad file does not stop the others."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.progress import track
+
+from maskmixadv.data import nifti
+from maskmixadv.data.corpus import normalise
+from maskmixadv.errors import InputError
+from maskmixadv.predict import Predictor
+
+
+def segment(
+    root: Path,
+    images: Sequence[Path],
+    out: Path,
+    *,
+    flips: bool = False,
+    largest: bool = False,
+    device: str | None = None,
+) -> int:
+    """Segment NIfTI files into `out`, under their own names, on their own grids.
+
+    Returns
+    -------
+    0, or 2 where a file could not be segmented; each such one has its line on stderr, the others are done.
+
+    Raises
+    ------
+    InputError
+        Where the run, the list of files or the output directory can't serve; nothing is segmented then.
+    """
+    paths = _files(images)
+    predictor = Predictor.load(root, device)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: can't be made a directory ({error.strerror})") from None
+    failed = 0
+    for path in track(paths, description="predict", disable=not sys.stderr.isatty()):
+        try:
+            volume = nifti.read(path)
+            image = normalise(volume.array, where=str(path))
+            labels = predictor.labels(image, volume.spacing, flips=flips, largest=largest)
+            nifti.write_labels(out / path.name, labels, volume)
+        except InputError as error:
+            failed += 1
+            print(f"maskmixadv: {error}", file=sys.stderr)
+    print(f"{out}: {len(paths) - failed} of {len(paths)} volumes segmented")
+    return 2 if failed else 0
+
+
+def _files(images: Sequence[Path]) -> list[Path]:
+    paths: list[Path] = []
+    for image in images:
+        inside = sorted(p for p in image.iterdir() if p.name.endswith(nifti.SUFFIXES)) if image.is_dir() else [image]
+        if not inside:
+            raise InputError(f"{image}: no .nii or .nii.gz file in this folder")
+        paths += inside
+    if not paths:
+        raise InputError("predict: no image given, at least one NIfTI file or folder is needed")
+    names = [path.name for path in paths]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{twice}: two images have this name, and labels are written under it; predict them apart")
+    return paths

@@ -1,0 +1,182 @@
+"""The questions that every method is asked."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from torch import Tensor, nn
+
+from maskmixadv import methods
+from maskmixadv.methods import MaskMixAdv, Method, Phase
+from maskmixadv.run import fields_of, method_from
+from maskmixadv.slices import Slices
+from maskmixadv.types import IGNORE, Batch, Task
+
+VARIANTS: dict[str, Method] = {
+    **{name: kind() for name, kind in methods.ALL.items()},
+    "maskmixadv-feature": MaskMixAdv(level="feature"),
+    "maskmixadv-shared": MaskMixAdv(decoders="shared"),
+    "maskmixadv-no-critic": MaskMixAdv(adv=0.0),
+    "maskmixadv-dpce": MaskMixAdv(rec=0.0, pse=0.0, adv=0.0),
+}
+TASK = Task(tiny.CLASSES)
+
+
+@pytest.fixture(params=VARIANTS, ids=str)
+def method(request: pytest.FixtureRequest) -> Method:
+    return VARIANTS[request.param]
+
+
+def players(method: Method) -> dict[str, nn.Module]:
+    torch.manual_seed(0)
+    return method.players(TASK)
+
+
+def phases(method: Method, nets: dict[str, nn.Module], batch: Batch) -> list[Phase]:
+    torch.manual_seed(1)
+    return list(method.phases(nets, batch))
+
+
+def gradients(loss: Tensor, net: nn.Module) -> list[Tensor]:
+    parameters = [p for p in net.parameters() if p.requires_grad]
+    found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    return [gradient for gradient in found if gradient is not None]
+
+
+def weights(nets: dict[str, nn.Module]) -> dict[str, Tensor]:
+    return {f"{player}.{key}": value.clone() for player, net in nets.items() for key, value in net.state_dict().items()}
+
+
+def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_every_term_moves_its_player(method: Method) -> None:
+    nets = players(method)
+    for player, terms in phases(method, nets, tiny.batch()):
+        for name, loss in terms.items():
+            found = gradients(loss, nets[player])
+            assert found, f"{player}/{name} reaches no parameter"
+            assert all(gradient.isfinite().all() for gradient in found), f"{player}/{name}"
+            assert any(gradient.abs().sum() > 0 for gradient in found), f"{player}/{name} has no gradient"
+
+
+def test_a_phase_updates_its_player_alone(method: Method) -> None:
+    loop = tiny.loop(method)
+    seen = []
+    for player, terms in method.phases(loop.nets, loop.batch()):
+        before = weights({name: net for name, net in loop.nets.items() if name != player})
+        torch.stack(list(terms.values())).sum().backward(inputs=loop.parameters[player])
+        loop.optimisers[player].step()
+        loop.optimisers[player].zero_grad()
+        learnt = {name: net for name, net in loop.nets.items() if name != player}
+        assert equal(before, weights(learnt))
+        seen.append(player)
+    assert sorted(seen) == sorted(loop.optimisers)
+
+
+@pytest.mark.parametrize("change", ["one sample", "no label", "absent class"])
+def test_losses_stay_finite(method: Method, change: str) -> None:
+    batch = tiny.batch(b=1 if change == "one sample" else 2, labelled=change != "no label")
+    if change == "absent class":
+        batch = dataclasses.replace(batch, target=batch.target.masked_fill(batch.target == 3, IGNORE))
+    nets = players(method)
+    for player, terms in phases(method, nets, batch):
+        total = torch.stack(list(terms.values())).sum()
+        assert total.isfinite()
+        if total.requires_grad:
+            assert all(gradient.isfinite().all() for gradient in gradients(total, nets[player]))
+
+
+def test_a_step_is_deterministic(method: Method) -> None:
+    one, other = tiny.loop(method), tiny.loop(method)
+    for _ in range(2):
+        assert equal(one.advance(), other.advance())
+    assert equal(weights(one.nets), weights(other.nets))
+
+
+def test_another_seed_is_another_run(method: Method) -> None:
+    one, other = tiny.loop(method, seed=0), tiny.loop(method, seed=1)
+    assert not equal(weights(one.nets), weights(other.nets))
+
+
+def test_resuming_changes_nothing(method: Method, tmp_path: Path) -> None:
+    whole, first = tiny.loop(method), tiny.loop(method)
+    for _ in range(4):
+        whole.advance()
+    for _ in range(2):
+        first.advance()
+    torch.save(first.state(), tmp_path / "last.pt")
+    second = tiny.loop(method)
+    second.load(torch.load(tmp_path / "last.pt", weights_only=True))
+    for _ in range(2):
+        second.advance()
+    assert equal(weights(whole.nets), weights(second.nets))
+    assert equal(weights({"scored": whole.scored}), weights({"scored": second.scored}))
+
+
+def test_the_order_of_samples_does_not_matter(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pixelwise draws would follow the position, so every sample is the same image with the same labels."""
+    batch = tiny.batch(b=3)
+    turned = torch.tensor([2, 0, 1])
+    mixed = dataclasses.replace(
+        batch, image=batch.image[turned], target=batch.target[turned], weight=batch.weight[turned]
+    )
+    monkeypatch.setattr("maskmixadv.perturb.MaskMix.draw", lambda self, batch: _halves(batch))
+    nets = players(method)
+    for net in nets.values():
+        for module in net.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+    first, second = (phases(method, nets, each) for each in (batch, mixed))
+    for one, other in zip(first, second, strict=True):
+        for name in one.terms:
+            torch.testing.assert_close(one.terms[name], other.terms[name], rtol=1e-4, atol=1e-5)
+
+
+def _halves(batch: Batch) -> Tensor:
+    mask = torch.zeros_like(batch.image)
+    mask[..., : batch.image.shape[-1] // 2] = 1
+    return mask
+
+
+def test_the_network_gives_logits(method: Method) -> None:
+    net = players(method)["net"].eval()
+    image = torch.rand(2, 1, 48, 32)
+    with torch.inference_mode():
+        logits = net(image)
+        assert logits.shape == (2, 4, 48, 32)
+        assert torch.equal(logits, net(image))
+
+
+def test_fields_survive_json(method: Method) -> None:
+    stored: dict[str, Any] = json.loads(json.dumps(fields_of(method)))
+    assert method_from(stored) == method
+    assert eval(repr(method), {type(method).__name__: type(method)}) == method  # noqa: S307
+
+
+def test_fields_cannot_be_changed(method: Method) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        method.anything = 1  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_logged_terms_are_documented(method: Method) -> None:
+    page = Path(__file__).parents[2] / "docs" / "methods" / f"{fields_of(method)['name']}.md"
+    text = page.read_text()
+    for player, terms in phases(method, players(method), tiny.batch()):
+        for name in terms:
+            assert f"`{player}/{name}`" in text, f"{page.name} does not explain {player}/{name}"
+
+
+def test_labels_steer_the_weights(method: Method) -> None:
+    """Sanity of the test below: what a method may see does change it."""
+    one = tiny.loop(method)
+    other = tiny.loop(method)
+    other.slices = Slices(one.slices.image, tiny.slices(labelled=False).target, one.slices.centre)
+    one.advance()
+    other.advance()
+    assert not equal(weights(one.nets), weights(other.nets))

@@ -1,0 +1,180 @@
+import re
+from pathlib import Path
+
+import h5py
+import nibabel as nib
+import numpy as np
+import pytest
+import tiny
+
+from maskmixadv.data import acdc, mscmr, nifti
+from maskmixadv.data.corpus import IGNORE, Case, Corpus
+from maskmixadv.errors import InputError
+
+AFFINE = np.array([[-1.5, 0, 0, 10], [0, -1.6, 0, 20], [0, 0, 8, -5], [0, 0, 0, 1.0]])
+
+
+def coded(labels: np.ndarray) -> np.ndarray:
+    return np.where(labels == IGNORE, 4, labels).astype(np.uint16)
+
+
+def write_h5(path: Path, image: np.ndarray, scribble: np.ndarray, dense: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        file["image"], file["scribble"], file["label"] = image, coded(scribble), dense
+
+
+def write_nifti(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(array.T, AFFINE), path)
+
+
+def write_volumes(source: Path, patients: int = 5) -> None:
+    for patient in range(1, patients + 1):
+        for frame in (1, 12):
+            write_h5(source / f"patient{patient:03d}_frame{frame:02d}.h5", *tiny.volume(patient + frame))
+
+
+def arrays(corpus: Corpus) -> list[Case]:
+    return list(corpus.load_all(corpus.entries))
+
+
+def test_acdc_volumes(tmp_path: Path) -> None:
+    write_volumes(tmp_path / "src" / "ACDC_training_volumes")
+    corpus = acdc.prepare(tmp_path / "src", tmp_path / "c")
+    assert [entry.phase for entry in corpus.entries[:2]] == ["ED", "ES"]
+    assert {entry.spacing for entry in corpus.entries} == {None}
+    assert corpus.nominal == (10.0, 1.0, 1.0)
+    first = arrays(corpus)[0]
+    for read, written in zip((first.image, first.scribble, first.dense), tiny.volume(2), strict=True):
+        np.testing.assert_array_equal(read, written)
+
+
+def test_acdc_slices_give_the_same_corpus(tmp_path: Path) -> None:
+    write_volumes(tmp_path / "volumes")
+    for path in (tmp_path / "volumes").iterdir():
+        image, scribble, dense = acdc._read_h5(path)
+        for k in range(len(image)):
+            with h5py.File(_made(tmp_path / "slices" / f"{path.stem}_slice_{k}.h5"), "w") as file:
+                file["image"], file["scribble"], file["label"] = image[k], scribble[k], dense[k]
+    volumes, slices = (acdc.prepare(tmp_path / kind, tmp_path / f"c-{kind}") for kind in ("volumes", "slices"))
+    assert volumes.hash() == slices.hash()
+
+
+def test_acdc_nifti(tmp_path: Path) -> None:
+    """The challenge's own files: clipped at the 99th percentile, scaled, with grid and spacing."""
+    rng = np.random.default_rng(0)
+    raw = rng.integers(0, 900, (3, 40, 48)).astype(np.int16)
+    _, scribble, dense = tiny.volume()
+    folder = tmp_path / "src" / "patient001"
+    write_nifti(folder / "patient001_frame01.nii.gz", raw)
+    write_nifti(folder / "patient001_frame01_gt.nii.gz", dense)
+    write_nifti(folder / "patient001_frame01_scribble.nii.gz", coded(scribble))
+    case = arrays(acdc.prepare(tmp_path / "src", tmp_path / "c"))[0]
+    high = np.percentile(raw, 99)
+    np.testing.assert_allclose(case.image, np.clip((raw - raw.min()) / (high - raw.min()), 0, 1), atol=1e-6)
+    np.testing.assert_array_equal(case.dense, dense)
+    np.testing.assert_array_equal(case.scribble, scribble)
+    assert case.spacing == pytest.approx((8.0, 1.6, 1.5))
+    np.testing.assert_allclose(case.affine, AFFINE)
+
+
+def test_acdc_real_nifti_equals_hdf5(acdc_source: Path, tmp_path: Path) -> None:
+    """Real volumes, written as NIfTI, come back with the same labels and nearly the same intensities."""
+    (source,) = acdc_source.rglob("patient001_frame01.h5")
+    image, scribble, dense = acdc._read_h5(source)
+    write_nifti(tmp_path / "src" / "patient001_frame01.nii.gz", (image * 1000).astype(np.int16))
+    write_nifti(tmp_path / "src" / "patient001_frame01_gt.nii.gz", dense)
+    write_nifti(tmp_path / "src" / "patient001_frame01_scribble.nii.gz", scribble)
+    case = arrays(acdc.prepare(tmp_path / "src", tmp_path / "c"))[0]
+    np.testing.assert_array_equal(case.dense, dense)
+    np.testing.assert_array_equal(case.scribble, np.where(scribble == 4, IGNORE, scribble))
+    # The release is clipped at the 99th percentile already, so once more changes only what lies near it.
+    assert np.abs(case.image - image).mean() < 0.02
+
+
+def test_acdc_folds_hold_out_whole_patients() -> None:
+    patients = [f"patient{number:03d}" for number in range(1, 101)]
+    folds = acdc.folds(patients)
+    for splits in folds.values():
+        for split in splits:
+            assert sorted([*split.train, *split.val, *split.test]) == patients
+    for scheme in ("paper", "stratified"):
+        assert sorted(p for split in folds[scheme] for p in split.test) == patients
+        assert {(len(s.train), len(s.val), len(s.test)) for s in folds[scheme]} == {(72, 8, 20)}
+    assert folds["paper"][1].test == tuple(patients[20:40])
+    groups = [{(int(p[-3:]) - 1) // 20 for p in split.test} for split in folds["stratified"]]
+    assert groups == [{0, 1, 2, 3, 4}] * 5
+    (field,) = folds["field"]
+    assert [len(part) for part in field] == [70, 15, 15]
+    assert "patient005" in field.test
+    assert "patient001" in field.val
+
+
+def test_mscmr(tmp_path: Path) -> None:
+    image, scribble, dense = tiny.volume()
+    for part, kind, labels in (("train", "scribble", coded(scribble)), ("val", "manual", dense), ("TestSet", "manual", dense)):
+        write_nifti(tmp_path / "src" / part / "images" / f"subject_{part}_DE.nii.gz", (image * 1000).astype(np.int16))
+        write_nifti(tmp_path / "src" / part / "labels" / f"subject_{part}_DE_{kind}.nii.gz", labels)
+    corpus = mscmr.prepare(tmp_path / "src", tmp_path / "c")
+    (split,) = corpus.folds["release"]
+    assert split == (("subject_train",), ("subject_val",), ("subject_TestSet",))
+    by_patient = {case.patient: case for case in arrays(corpus)}
+    np.testing.assert_array_equal(by_patient["subject_train"].scribble, scribble)
+    assert by_patient["subject_train"].dense is None
+    np.testing.assert_array_equal(by_patient["subject_val"].dense, dense)
+
+
+@pytest.mark.parametrize("reader", [acdc, mscmr])
+def test_folders_without_a_case(reader: object, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for source, words in ((tmp_path / "empty", "no .* case found"), (tmp_path / "nowhere", "no such folder")):
+        with pytest.raises(InputError, match=words):
+            reader.prepare(source, tmp_path / "c")  # pyright: ignore[reportAttributeAccessIssue]
+    assert not (tmp_path / "c").exists()
+
+
+def test_bad_files_are_named(tmp_path: Path) -> None:
+    source = tmp_path / "src"
+    write_volumes(source, 2)
+    bad = source / "patient002_frame12.h5"
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=re.escape(str(bad))):
+        acdc.prepare(source, tmp_path / "c1")
+    image, scribble, dense = tiny.volume()
+    write_h5(bad, image, scribble, np.where(dense == 3, 7, dense))
+    with pytest.raises(InputError, match=re.escape(str(bad)) + ": label 7 is not declared, allowed are 0, 1, 2, 3"):
+        acdc.prepare(source, tmp_path / "c2")
+    write_h5(bad, image, scribble[:, :-1], dense)
+    with pytest.raises(InputError, match=r"patient002_frame12.*scribble has shape"):
+        acdc.prepare(source, tmp_path / "c3")
+
+
+def test_nifti_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii.gz"
+    write_nifti(path, np.zeros((3, 4, 5), np.int16))
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(InputError, match="not a readable NIfTI"):
+        nifti.read(path)
+    nib.save(nib.Nifti1Image(np.zeros((4, 5, 3, 2), np.int16), AFFINE), path)
+    with pytest.raises(InputError, match=r"has 4 axes \(4, 5, 3, 2\)"):
+        nifti.read(path)
+    with pytest.raises(InputError, match="no such file"):
+        nifti.read(tmp_path / "b.nii")
+
+
+def test_labels_are_written_on_the_images_grid(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "a.nii.gz", np.zeros((3, 4, 5), np.float32))
+    labels = np.arange(60).reshape(3, 4, 5).astype(np.uint8)
+    nifti.write_labels(tmp_path / "b.nii.gz", labels, nifti.read(tmp_path / "a.nii.gz"))
+    written = nib.load(tmp_path / "b.nii.gz")
+    np.testing.assert_allclose(written.affine, AFFINE, atol=1e-6)
+    assert written.get_data_dtype() == np.uint8
+    np.testing.assert_array_equal(nifti.read(tmp_path / "b.nii.gz").array, labels)
+    assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
+
+
+def _made(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path

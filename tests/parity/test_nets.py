@@ -1,0 +1,48 @@
+"""Sizes and shapes against the released networks' (method.md of the paper's code: counted by running them)."""
+
+import pytest
+import torch
+from torch import nn
+
+from maskmixadv.nets import Critic, UNet
+
+
+def count(net: nn.Module) -> int:
+    return sum(p.numel() for p in net.parameters())
+
+
+def test_parameters_are_as_many_as_in_the_released_networks() -> None:
+    assert count(UNet(1, 4).encoder) == 1_180_464
+    assert count(UNet(1, 4).decoders) == 633_300
+    assert count(UNet(1, 4)) == 1_813_764
+    assert count(UNet(1, 4, decoders=2)) == 2_447_064
+    assert count(UNet(1, 4, restores=True)) == 2_446_629
+    assert count(UNet(1, 4, decoders=2, restores=True)) == 3_079_929
+    assert count(Critic(1)) == 2_762_689
+
+
+def test_shapes() -> None:
+    net = UNet(2, 5, decoders=2, restores=True)
+    image = torch.rand(2, 2, 64, 32)
+    features = net.encode(image)
+    assert [tuple(maps.shape[1:]) for maps in features] == [
+        (16, 64, 32), (32, 32, 16), (64, 16, 8), (128, 8, 4), (256, 4, 2)
+    ]  # fmt: skip
+    assert net.decode(features, 1).shape == (2, 5, 64, 32)
+    assert net.restore(features).shape == image.shape
+    assert Critic(5)(torch.rand(2, 5, 64, 64)).shape == (2, 1, 2, 2)
+
+
+def test_two_decoders_give_the_mean_of_their_probabilities() -> None:
+    net = UNet(1, 3, decoders=2).eval()
+    image = torch.rand(1, 1, 32, 32)
+    with torch.inference_mode():
+        features = net.encode(image)
+        mean = (net.decode(features, 0).softmax(1) + net.decode(features, 1).softmax(1)) / 2
+        torch.testing.assert_close(net(image).softmax(1), mean)
+
+
+def test_a_network_without_a_restoring_decoder_says_so() -> None:
+    net = UNet(1, 2)
+    with pytest.raises(RuntimeError, match="without a restoring decoder"):
+        net.restore(net.encode(torch.rand(1, 1, 32, 32)))

@@ -1,0 +1,174 @@
+"""Metrics against hand-computed values, against MedPy and MONAI, and against their own laws."""
+
+import math
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from maskmixadv.data.corpus import IGNORE
+from maskmixadv.metrics import Surface, dice, score, surface
+
+SPACING = (8.0, 1.5, 1.25)
+
+
+def blob(seed: int, shape: tuple[int, int, int] = (6, 30, 28), *, share: float = 0.3) -> np.ndarray:
+    """Make a smooth random mask; it may have several parts and touch the array's border."""
+    field = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), (0.7, 2.5, 2.5))
+    return field > np.quantile(field, 1 - share)
+
+
+def dots(*places: tuple[int, int, int], shape: tuple[int, int, int] = (3, 5, 20)) -> np.ndarray:
+    mask = np.zeros(shape, dtype=bool)
+    for place in places:
+        mask[place] = True
+    return mask
+
+
+def test_dice_by_hand() -> None:
+    one, two = dots((0, 0, 0), (0, 0, 1), (0, 0, 2)), dots((0, 0, 2), (1, 1, 1))
+    assert dice(one, two) == pytest.approx(2 / 5)
+    assert dice(one, one) == 1
+    assert dice(dots(), dots()) == 1
+    assert dice(one, dots()) == dice(dots(), one) == 0
+
+
+def test_distance_between_two_voxels_is_in_mm() -> None:
+    found = surface(dots((0, 0, 0)), dots((1, 2, 3)), (10.0, 1.0, 2.0))
+    assert found == pytest.approx((math.sqrt(100 + 4 + 36),) * 3)
+
+
+def test_pooled_and_larger_direction_by_hand() -> None:
+    # Directed distances are {0} and {0, 10}: pooled {0, 0, 10}, whose 95th percentile is 9; {0, 10} has 9.5.
+    found = surface(dots((0, 0, 0)), dots((0, 0, 0), (0, 0, 10)), (1.0, 1.0, 1.0))
+    assert found == pytest.approx((9.0, 9.5, 10 / 3))
+
+
+def test_inner_voxels_are_no_surface() -> None:
+    full = np.ones((3, 3, 3), dtype=bool)
+    hollow = full.copy()
+    hollow[1, 1, 1] = False
+    assert surface(full, hollow, SPACING) == (0, 0, 0)
+
+
+def test_empty_masks() -> None:
+    assert surface(dots(), dots(), SPACING) == Surface(0, 0, 0)
+    for pair in ((dots((0, 0, 0)), dots()), (dots(), dots((0, 0, 0)))):
+        assert all(math.isnan(value) for value in surface(*pair, SPACING))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_agrees_with_medpy(seed: int) -> None:
+    from medpy.metric import binary
+
+    truth, predicted = blob(seed), blob(seed + 100, share=0.2)
+    found = surface(truth, predicted, SPACING)
+    assert found.hd95 == pytest.approx(binary.hd95(predicted, truth, voxelspacing=SPACING), rel=1e-9)
+    assert found.assd == pytest.approx(binary.assd(predicted, truth, voxelspacing=SPACING), rel=1e-9)
+    assert dice(truth, predicted) == pytest.approx(binary.dc(predicted, truth), rel=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_agrees_with_monai() -> None:
+    import torch
+    from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+    from monai.metrics.surface_distance import compute_average_surface_distance
+
+    for seed in range(3):
+        truth, predicted = blob(seed), blob(seed + 100, share=0.2)
+        batches = [torch.from_numpy(mask)[None, None].float() for mask in (predicted, truth)]
+        found = surface(truth, predicted, SPACING)
+        theirs = compute_hausdorff_distance(
+            *batches, include_background=True, percentile=95, spacing=list(SPACING)
+        )
+        assert found.hd95_max == pytest.approx(theirs.item(), rel=1e-5)
+        theirs = compute_average_surface_distance(
+            *batches, include_background=True, symmetric=True, spacing=list(SPACING)
+        )
+        assert found.assd == pytest.approx(theirs.item(), rel=1e-5)
+
+
+def test_pooled_and_larger_direction_differ_on_a_stray_blob() -> None:
+    truth = np.zeros((4, 40, 60), dtype=bool)
+    truth[:, 10:30, 5:25] = True
+    predicted = truth.copy()
+    predicted[1:3, 12:19, 54:59] = True  # 7 % of the predicted surface, 3.5 % of both
+    found = surface(truth, predicted, SPACING)
+    assert found.hd95_max > 20 > 1 > found.hd95
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.05, 0.6), st.floats(0.1, 20.0))
+def test_laws(seed: int, share: float, factor: float) -> None:
+    truth, predicted = blob(seed, (4, 14, 12)), blob(seed + 1, (4, 14, 12), share=share)
+    found = surface(truth, predicted, SPACING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert surface(predicted, truth, SPACING) == pytest.approx(found)
+    assert dice(predicted, truth) == dice(truth, predicted)
+    assert surface(truth, truth, SPACING) == (0, 0, 0)
+    scaled = surface(truth, predicted, (factor * SPACING[0], factor * SPACING[1], factor * SPACING[2]))
+    assert scaled == pytest.approx([factor * value for value in found])
+    # Empty surroundings and the order of the axes change nothing.
+    wider = [np.pad(mask, ((1, 2), (5, 0), (3, 4))) for mask in (truth, predicted)]
+    assert surface(wider[0], wider[1], SPACING) == pytest.approx(found)
+    turned = [mask.transpose(2, 0, 1) for mask in (truth, predicted)]
+    assert surface(turned[0], turned[1], (SPACING[2], SPACING[0], SPACING[1])) == pytest.approx(found)
+
+
+def test_grows_as_masks_part() -> None:
+    cube = np.zeros((4, 12, 60), dtype=bool)
+    cube[1:3, 3:9, 3:9] = True
+    found = [surface(cube, np.roll(cube, shift, axis=2), SPACING) for shift in range(0, 40, 4)]
+    for measure in Surface._fields:
+        values = [getattr(each, measure) for each in found]
+        assert values == sorted(values)
+        assert values[0] < values[1] < values[-1]
+
+
+def test_score_leaves_unknown_voxels_out() -> None:
+    truth = np.zeros((3, 8, 8), dtype=np.uint8)
+    truth[:, 2:6, 2:6] = 1
+    predicted = truth.copy()
+    predicted[:, 6:, :] = 2
+    truth[:, 6:, :] = IGNORE
+    one, two = score(truth, predicted, classes=("background", "RV", "LV"), spacing=(10.0, 1.0, 2.0))
+    assert one == ("RV", 1, 0, 0, 0, 0.96, 0.96)
+    assert two == ("LV", 1, 0, 0, 0, 0, 0)
+
+
+def test_score_measures_each_class() -> None:
+    truth, predicted = (np.zeros((1, 4, 4), dtype=np.uint8) for _ in range(2))
+    truth[0, 0, :2] = 1
+    predicted[0, 0, 1:3] = 1
+    predicted[0, 3, 3] = 2
+    one, two = score(truth, predicted, classes=("background", "RV", "LV"), spacing=(10.0, 1.0, 1.0))
+    assert (one.dice, one.hd95, one.assd) == pytest.approx((0.5, 1, 0.5))
+    assert (two.class_name, two.dice, two.truth_ml, two.predicted_ml) == ("LV", 0, 0, 0.01)
+    assert math.isnan(two.hd95)
+
+
+def test_other_shape_is_refused() -> None:
+    # These shapes would broadcast. TypeError comes first where shapes in annotations are enforced.
+    refused = pytest.raises((ValueError, TypeError))
+    one, other = np.zeros((1, 4, 4), dtype=np.uint8), np.zeros((1, 4, 1), dtype=np.uint8)
+    with refused:
+        score(one, other, classes=("background", "RV"), spacing=SPACING)
+    with refused:
+        dice(one > 0, other > 0)
+    with refused:
+        surface(one > 0, other > 0, SPACING)
+
+
+def test_needs_no_torch() -> None:
+    code = (
+        "import sys, numpy as np; from maskmixadv.metrics import surface\n"
+        "surface(np.ones((2, 2, 2), bool), np.ones((2, 2, 2), bool), (1.0, 1.0, 1.0))\n"
+        "sys.exit(bool({'torch', 'monai'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,89 @@
+"""Small things that tests share: a run in memory, a batch, a corpus of blobs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from maskmixadv.augment import Augment
+from maskmixadv.data.corpus import IGNORE, Case, Corpus, Split
+from maskmixadv.grid import Grid
+from maskmixadv.losses import uniform
+from maskmixadv.loop import Loop
+from maskmixadv.methods.method import Method
+from maskmixadv.run import Run
+from maskmixadv.schedule import Schedule
+from maskmixadv.slices import Slices
+from maskmixadv.types import Batch
+
+CLASSES = ("background", "RV", "Myo", "LV")
+SCHEDULE = Schedule(
+    size=48, window=32, batch=3, steps=6, optimiser="adamw", lr=1e-3, decay="one-cycle", ema=0.9, precision="fp32",
+    validate_every=3, augment=Augment(),
+)  # fmt: skip
+
+
+def volume(seed: int = 0, *, d: int = 3, h: int = 40, w: int = 48) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Image, scribble and dense mask of three nested squares."""
+    rng = np.random.default_rng(seed)
+    dense = np.zeros((d, h, w), np.uint8)
+    for label, (low, high) in enumerate(((8, 32), (12, 28), (16, 24)), start=1):
+        dense[:, low:high, low:high] = label
+    image = (dense / 4 + rng.uniform(0, 0.2, dense.shape)).astype(np.float32)
+    scribble = np.full_like(dense, IGNORE)
+    scribble[:, 5, 5:36] = scribble[:, 35, 5:36] = scribble[:, 5:36, 5] = scribble[:, 5:36, 35] = 0
+    for label, row in ((1, 10), (2, 14), (3, 20)):
+        scribble[:, row, 18:22] = label
+    return image, scribble, dense
+
+
+def case(name: str, seed: int = 0, **changes: Any) -> Case:
+    image, scribble, dense = volume(seed)
+    fields = {"patient": name.split("_")[0], "image": image, "scribble": scribble, "dense": dense}
+    return Case(name=name, **{**fields, "spacing": (8.0, 1.5, 1.5), **changes})
+
+
+def corpus(root: Path, cases: Sequence[Case] | None = None, *, name: str = "tiny") -> Corpus:
+    """Write six patients: four to train, one to validate, one to test."""
+    cases = cases or [case(f"p{number}", number) for number in range(6)]
+    patients = [each.patient for each in cases]
+    folds = {"paper": [Split(tuple(patients[:-2]), (patients[-2],), (patients[-1],))]}
+    return Corpus.write(root, cases, name=name, classes=CLASSES, folds=folds)
+
+
+def run(method: Method, *, seed: int = 0, enclosure: bool = False, schedule: Schedule = SCHEDULE) -> Run:
+    return Run(
+        root=Path("run"),
+        corpus={"classes": list(CLASSES)},
+        prior=None,
+        method=method,
+        schedule=schedule,
+        grid=Grid(schedule.size),
+        enclosure=enclosure,
+        seed=seed,
+        facts={},
+    )
+
+
+def slices(count: int = 5, *, labelled: bool = True, prior: bool = False) -> Slices:
+    image, scribble, dense = (torch.from_numpy(array) for array in volume(d=count, h=48, w=48))
+    target = dense if prior else scribble if labelled else torch.full_like(scribble, IGNORE)
+    return Slices(image[:, None].half(), target, torch.zeros(count, 2))
+
+
+def loop(method: Method, **options: Any) -> Loop:
+    masks = slices(4, prior=True) if method.wants_prior else None
+    return Loop(run(method, **options), slices(), masks, torch.device("cpu"))
+
+
+def batch(*, b: int = 2, size: int = 32, seed: int = 0, labelled: bool = True) -> Batch:
+    """A batch with random labels, a third of them unknown."""
+    rng = torch.Generator().manual_seed(seed)
+    image = torch.rand(b, 1, size, size, generator=rng)
+    target = torch.randint(4, (b, size, size), generator=rng).to(torch.uint8)
+    target[torch.rand(b, size, size, generator=rng) < 1 / 3] = IGNORE
+    target = target if labelled else torch.full_like(target, IGNORE)
+    prior = torch.randint(4, (b, size, size), generator=rng).to(torch.uint8)
+    return Batch(image, target, prior, uniform(target), torch.arange(b), 0, rng)
