@@ -15,7 +15,7 @@ from maskmixadv.loop import Loop
 from maskmixadv.methods.method import Method
 from maskmixadv.run import Run
 from maskmixadv.schedule import Schedule
-from maskmixadv.slices import Slices
+from maskmixadv.slices import Masks, Slices
 from maskmixadv.types import Batch
 
 CLASSES = ("background", "RV", "Myo", "LV")
@@ -67,15 +67,19 @@ def run(method: Method, *, seed: int = 0, enclosure: bool = False, schedule: Sch
     )
 
 
-def slices(count: int = 5, *, labelled: bool = True, prior: bool = False) -> Slices:
-    image, scribble, dense = (torch.from_numpy(array) for array in volume(d=count, h=48, w=48))
-    target = dense if prior else scribble if labelled else torch.full_like(scribble, IGNORE)
+def slices(count: int = 5, *, labelled: bool = True) -> Slices:
+    image, scribble, _ = (torch.from_numpy(array) for array in volume(d=count, h=48, w=48))
+    target = scribble if labelled else torch.full_like(scribble, IGNORE)
     return Slices(image[:, None].half(), target, torch.zeros(count, 2))
 
 
+def masks(count: int = 4) -> Masks:
+    return Masks(torch.from_numpy(volume(d=count, h=48, w=48)[2]), torch.zeros(count, 2))
+
+
 def loop(method: Method, **options: Any) -> Loop:
-    masks = slices(4, prior=True) if method.wants_prior else None
-    return Loop(run(method, **options), slices(), masks, torch.device("cpu"))
+    prior = masks() if method.wants_prior else None
+    return Loop(run(method, **options), slices(), prior, torch.device("cpu"))
 
 
 def batch(*, b: int = 2, size: int = 32, seed: int = 0, labelled: bool = True) -> Batch:

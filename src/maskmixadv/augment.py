@@ -69,6 +69,8 @@ class Augment:
         Largest relative change of size, either way.
     shift
         Largest shift of the window's middle, as a fraction of the window's side.
+    stray
+        Fraction of the samples whose window lies anywhere on the canvas, to see what is far from the organ.
     intensity
         Largest relative change of gain and gamma; the offset changes by half of it.
     """
@@ -77,18 +79,21 @@ class Augment:
     rotate: float = 20.0
     scale: float = 0.1
     shift: float = 0.1
+    stray: float = 0.0
     intensity: float = 0.1
 
     def draw(self, centre: Centre, *, canvas: int, window: int, rng: torch.Generator) -> Draw:
         """Draw one sample's parameters for each row of `centre`; `canvas` and `window` are sides in pixels."""
         n, device = len(centre), centre.device
-        spread = torch.rand(n, 7, generator=rng, device=device) * 2 - 1
+        spread = torch.rand(n, 10, generator=rng, device=device) * 2 - 1
         zoom = (window / canvas) * torch.exp(spread[:, 1] * math.log1p(self.scale))
         linear = zoom[:, None, None] * _rotation(torch.deg2rad(spread[:, 0] * self.rotate))
         if self.turns:
             linear = linear @ _turn(torch.randint(8, (n,), generator=rng, device=device))
-        middle = centre + spread[:, 2:4] * self.shift * window / canvas * 2
-        gain, gamma, offset = (spread[:, 4:].T * self.intensity)[..., None, None, None]
+        near = centre + spread[:, 2:4] * self.shift * window / canvas * 2
+        astray = spread[:, 7:8] < 2 * self.stray - 1
+        middle = torch.where(astray, spread[:, 8:10] * (1 - window / canvas), near)
+        gain, gamma, offset = (spread[:, 4:7].T * self.intensity)[..., None, None, None]
         return Draw(
             affine=torch.cat((linear, middle[:, :, None]), dim=2),
             gain=1 + gain,

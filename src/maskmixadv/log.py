@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.console import Console
@@ -28,16 +28,19 @@ class Log:
     ----------
     run
         Where to write; an earlier log there is cut off after `step` and continued.
-    step, seconds
-        Steps done before, and what they took.
+    step
+        Steps done before.
+    state
+        What `state` of the log gave then, if there was one.
     """
 
-    def __init__(self, run: Run, step: int, seconds: float) -> None:
+    def __init__(self, run: Run, step: int, state: dict[str, Any] | None) -> None:
+        state = state or {"seconds": 0.0, "pending": {}}
         self._path = run.root / "log.csv"
         self._steps = run.schedule.steps
         self._rows = _rows_up_to(self._path, step)
-        self._terms: dict[str, list[Tensor]] = defaultdict(list)
-        self._began = time.monotonic() - seconds
+        self._terms: dict[str, list[Tensor]] = defaultdict(list, state["pending"])
+        self._began = time.monotonic() - state["seconds"]
         self._events = _events(run.root / "tensorboard", step)
         self._console = Console(stderr=True)
         self._first, self._first_time = step, time.monotonic()
@@ -58,6 +61,10 @@ class Log:
     def seconds(self) -> float:
         """Time spent in training and validation, over all resumptions."""
         return time.monotonic() - self._began
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must hold for the log to go on: the time spent, and the losses since the last row."""
+        return {"seconds": self.seconds, "pending": dict(self._terms)}
 
     def __enter__(self) -> "Log":
         self._bar.start()

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from maskmixadv.augment import Augment
-from maskmixadv.data.corpus import IGNORE
 from maskmixadv.data.enclosure import ENCLOSED
 from maskmixadv.losses import balanced, uniform
 from maskmixadv.run import Run
-from maskmixadv.slices import Slices, order
+from maskmixadv.slices import Masks, Slices, order
 from maskmixadv.types import Batch, Labels
 
 PRIOR_AUGMENT = Augment()
@@ -41,7 +40,7 @@ class Loop:
         Where to compute.
     """
 
-    def __init__(self, run: Run, slices: Slices, prior: Slices | None, device: torch.device) -> None:
+    def __init__(self, run: Run, slices: Slices, prior: Masks | None, device: torch.device) -> None:
         self.run, self.slices, self.prior, self.device = run, slices, prior, device
         self.step = 0
         torch.manual_seed(run.seed)
@@ -130,8 +129,7 @@ class Loop:
         draw = PRIOR_AUGMENT.draw(
             self.prior.centre[chosen], canvas=schedule.size, window=schedule.window, rng=rng
         )
-        masks = draw.labels(self.prior.target[chosen])
-        return masks.masked_fill(masks == IGNORE, 0)  # beyond a mask's image lies background
+        return self.prior.take(chosen, draw)
 
 
 def autocast(precision: str, device: torch.device) -> Autocast:

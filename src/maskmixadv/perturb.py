@@ -7,12 +7,28 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from maskmixadv.errors import InputError
 from maskmixadv.types import Batch, Image, Labels
 
 Mask = Float[Tensor, "b 1 h w"]
-"""1 where a pixel is visible in the first view, 0 where it is in the second."""
+"""1 where a view sees a pixel, 0 where it is hidden from it."""
+
+
+class Masks(NamedTuple):
+    """What two views see; every pixel is seen by one of them at least."""
+
+    first: Mask
+    second: Mask
+
+    def split(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """What each view sees of `maps`, 0 elsewhere; at a coarser scale where the maps have one."""
+        return _shrunk(self.first, maps) * maps, _shrunk(self.second, maps) * maps
+
+    def merge(self, first: Tensor, second: Tensor) -> Tensor:
+        """Each view's map where that view saw its input, the mean where both did."""
+        return (self.first * first + self.second * second) / (self.first + self.second)
 
 
 class Views(NamedTuple):
@@ -38,7 +54,8 @@ class Views(NamedTuple):
 class MaskMix:
     """Two complementary random masks on a coarse grid: what one view hides, the other shows.
 
-    Differs from the released code: each sample has its own mask, where the batch shared one.
+    Differs from the released code: each sample has its own masks, where the batch shared one; and some samples
+    may be left whole.
 
     Attributes
     ----------
@@ -46,37 +63,42 @@ class MaskMix:
         Fraction of cells visible in the first view, in (0, 1).
     patch
         Side of a cell in pixels.
+    whole
+        Fraction of the samples that both views see whole, in [0, 1].
     """
 
     ratio: float = 0.5
     patch: int = 8
+    whole: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.ratio < 1:
             raise InputError(f"ratio: {self.ratio}, allowed is a fraction between 0 and 1, both excluded")
         if self.patch < 1:
             raise InputError(f"patch: {self.patch}, allowed is a side of at least 1 pixel")
+        if not 0 <= self.whole <= 1:
+            raise InputError(f"whole: {self.whole}, allowed is a fraction from 0 to 1")
 
-    def draw(self, batch: Batch) -> Mask:
-        """Draw a mask for every sample: exactly ``int(ratio * cells)`` cells are 1."""
+    def draw(self, batch: Batch) -> Masks:
+        """Draw masks: ``int(ratio * cells)`` cells are the first view's, ``int(whole * b)`` samples are whole."""
         b, _, h, w = batch.image.shape
         rows, columns = -(-h // self.patch), -(-w // self.patch)
-        noise = torch.rand(b, rows * columns, generator=batch.rng, device=batch.image.device)
-        rank = noise.argsort(1).argsort(1)
-        cells = (rank < int(self.ratio * rows * columns)).float().view(b, 1, rows, columns)
-        return cells.repeat_interleave(self.patch, 2).repeat_interleave(self.patch, 3)[..., :h, :w]
+        noise = torch.rand(b, rows * columns + 1, generator=batch.rng, device=batch.image.device)
+        cells = (_rank(noise[:, 1:], 1) < int(self.ratio * rows * columns)).float().view(b, 1, rows, columns)
+        mask = cells.repeat_interleave(self.patch, 2).repeat_interleave(self.patch, 3)[..., :h, :w]
+        whole = (_rank(noise[:, 0], 0) < int(self.whole * b)).float().view(b, 1, 1, 1)
+        return Masks(mask.maximum(whole), (1 - mask).maximum(whole))
 
     def __call__(self, batch: Batch) -> Views:
         """Two views of the images of `batch`."""
-        mask = self.draw(batch)
-        return Views(split(batch.image, mask), (batch.target, batch.target), merging(mask))
+        masks = self.draw(batch)
+        return Views(masks.split(batch.image), (batch.target, batch.target), masks.merge)
 
 
-def split(maps: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
-    """What each view sees of `maps`, 0 elsewhere."""
-    return mask * maps, (1 - mask) * maps
+def _rank(noise: Tensor, axis: int) -> Tensor:
+    return noise.argsort(axis).argsort(axis)
 
 
-def merging(mask: Mask) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the way back: each view's map where that view saw its input."""
-    return lambda first, second: mask * first + (1 - mask) * second
+def _shrunk(mask: Mask, maps: Float[Tensor, "b f h2 w2"]) -> Float[Tensor, "b 1 h2 w2"]:
+    """Take the mask at the maps' scale: exact where a cell's side is a multiple of that scale's stride."""
+    return F.interpolate(mask, maps.shape[-2:], mode="nearest-exact")

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from maskmixadv.augment import Centre, Draw
+from maskmixadv.augment import Draw
 from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry
 from maskmixadv.data.enclosure import ENCLOSED, enclose
 from maskmixadv.errors import InputError
@@ -43,6 +43,22 @@ class Slices:
         return draw.image(self.image[index].float()), draw.labels(self.target[index])
 
 
+@dataclass(frozen=True)
+class Masks:
+    """Dense masks without their images, for a prior; `centre` as in `Slices`."""
+
+    target: UInt8[Tensor, "n s s"]
+    centre: Float[Tensor, "n 2"]
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def take(self, index: Int[Tensor, "b"], draw: Draw) -> Labels:
+        """Augmented masks number `index`; what a window shows beyond them is background."""
+        masks = draw.labels(self.target[index])
+        return masks.masked_fill(masks == IGNORE, 0)
+
+
 def load_slices(
     corpus: Corpus,
     entries: Sequence[Entry],
@@ -70,8 +86,8 @@ def load_slices(
     return Slices(image.to(device), target.to(device), centre.to(device))
 
 
-def load_masks(corpus: Corpus, entries: Iterable[Entry], *, grid: Grid, device: torch.device) -> Slices:
-    """Load dense masks, without their images, for a prior; slices without any structure are left out."""
+def load_masks(corpus: Corpus, entries: Iterable[Entry], *, grid: Grid, device: torch.device) -> Masks:
+    """Load the dense masks of `entries`; slices without any structure are left out."""
     targets = []
     for case in corpus.load_all([entry for entry in entries if entry.dense]):
         if case.dense is not None:
@@ -80,8 +96,7 @@ def load_masks(corpus: Corpus, entries: Iterable[Entry], *, grid: Grid, device: 
     target[target == IGNORE] = 0  # beyond a mask's image lies background
     target = target[(target > 0).flatten(1).any(1)]
     centre = torch.stack([_middle(labels) for labels in target])
-    empty = torch.zeros(len(target), 1, 0, 0)
-    return Slices(empty, target.to(device), centre.to(device))
+    return Masks(target.to(device), centre.to(device))
 
 
 def order(step: int, *, count: int, batch: int, seed: int) -> Int[Tensor, "b"]:
@@ -115,7 +130,7 @@ def _annotation(case: Case, supervision: Supervision, enclosure: bool) -> UInt8[
     return enclose(labels) if enclosure and supervision == "scribble" else labels
 
 
-def _middle(labels: UInt8[Tensor, "s s"]) -> Centre:
+def _middle(labels: UInt8[Tensor, "s s"]) -> Float[Tensor, "2"]:
     """Middle of the structures' labels, or of the background stroke where there are none."""
     structures = (labels > 0) & (labels < ENCLOSED)
     rows, columns = torch.nonzero(structures if structures.any() else labels < ENCLOSED, as_tuple=True)

@@ -20,7 +20,7 @@ from maskmixadv.metrics import dice
 from maskmixadv.pictures import contact_sheet
 from maskmixadv.predict import Predictor
 from maskmixadv.run import Run, pick_device, save
-from maskmixadv.slices import Slices, load_masks, load_slices
+from maskmixadv.slices import Masks, Slices, load_masks, load_slices
 
 SAVE_SECONDS = 45.0
 """A killed run loses at most the steps of so many seconds."""
@@ -88,12 +88,12 @@ def fit(run: Run, *, device: str | None = None) -> bool:
     place = pick_device(device)
     corpus = same_corpus(run.corpus)
     loop = Loop(run, training_slices(run, corpus, place), prior_masks(run, place), place)
-    seconds = 0.0
+    logged = None
     if run.checkpoint.is_file():
         state = run.load(place)
         loop.load(state)
-        seconds = state["seconds"]
-    with Log(run, loop.step, seconds) as log, _interrupts() as interrupts:
+        logged = state["log"]
+    with Log(run, loop.step, logged) as log, _interrupts() as interrupts:
         _advance(loop, Validation.load(corpus, run), log, interrupts)
     return loop.step >= run.schedule.steps
 
@@ -110,7 +110,7 @@ def training_slices(run: Run, corpus: Corpus, device: torch.device) -> Slices:
     )
 
 
-def prior_masks(run: Run, device: torch.device) -> Slices | None:
+def prior_masks(run: Run, device: torch.device) -> Masks | None:
     """Load the unpaired masks of `run`, if it has any."""
     if run.prior is None:
         return None
@@ -150,7 +150,7 @@ def _advance(loop: Loop, validation: Validation, log: Log, interrupts: list[int]
 
 def _save(loop: Loop, log: Log) -> None:
     log.flush()
-    save(loop.run.checkpoint, {**loop.state(), "seconds": log.seconds})
+    save(loop.run.checkpoint, {**loop.state(), "log": log.state()})
 
 
 @contextmanager

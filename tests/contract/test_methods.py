@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from maskmixadv import methods
 from maskmixadv.methods import MaskMixAdv, Method, Phase
+from maskmixadv.perturb import Masks
 from maskmixadv.run import fields_of, method_from
 from maskmixadv.slices import Slices
 from maskmixadv.types import IGNORE, Batch, Task
@@ -120,7 +121,7 @@ def test_resuming_changes_nothing(method: Method, tmp_path: Path) -> None:
 
 
 def test_the_order_of_samples_does_not_matter(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pixelwise draws would follow the position, so every sample is the same image with the same labels."""
+    """With what is drawn by position held fixed: dropout off, one mask for all."""
     batch = tiny.batch(b=3)
     turned = torch.tensor([2, 0, 1])
     mixed = dataclasses.replace(
@@ -138,10 +139,10 @@ def test_the_order_of_samples_does_not_matter(method: Method, monkeypatch: pytes
             torch.testing.assert_close(one.terms[name], other.terms[name], rtol=1e-4, atol=1e-5)
 
 
-def _halves(batch: Batch) -> Tensor:
+def _halves(batch: Batch) -> Masks:
     mask = torch.zeros_like(batch.image)
     mask[..., : batch.image.shape[-1] // 2] = 1
-    return mask
+    return Masks(mask, 1 - mask)
 
 
 def test_the_network_gives_logits(method: Method) -> None:

@@ -54,6 +54,15 @@ def test_turns_are_the_eight_of_the_square() -> None:
         assert sum(np.array_equal(turned, other) for other in seen) == 1
 
 
+def test_stray_windows_lie_anywhere_on_the_canvas() -> None:
+    still = Augment(turns=False, rotate=0.0, scale=0.0, shift=0.0, stray=0.5)
+    middles = still.draw(torch.zeros(400, 2), canvas=48, window=32, rng=rng()).affine[:, :, 2]
+    astray = (middles != 0).any(1)
+    assert 0.4 < astray.float().mean() < 0.6
+    assert middles[astray].abs().max() <= 1 / 3 + 1e-6
+    assert middles[astray].abs().amax(0).min() > 0.3
+
+
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 999))
 def test_image_and_labels_move_together(seed: int) -> None:

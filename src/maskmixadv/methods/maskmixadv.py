@@ -6,15 +6,13 @@ from dataclasses import dataclass, fields
 from typing import Literal, final
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from maskmixadv.errors import InputError
 from maskmixadv.losses import adversarial, dice_loss, one_hot, partial_cross_entropy, restoration
 from maskmixadv.methods.method import Method, Phase
 from maskmixadv.nets import Critic, Features, UNet
-from maskmixadv.perturb import Mask, MaskMix, merging, split
+from maskmixadv.perturb import Masks, MaskMix
 from maskmixadv.types import Batch, Image, Logits, Loss, Task
 
 
@@ -31,6 +29,9 @@ class MaskMixAdv(Method):
         Fraction of cells that the first view sees, in (0, 1).
     patch
         Side in pixels of a mask's cell; on features rounded up to a multiple of 16, the coarsest scale's.
+    whole
+        Fraction of the samples that both views see whole, in [0, 1], so that the network learns on images as they
+        come at test time; 0 is the paper's.
     decoders
         Whether the two views have a decoder each (the paper) or share one (the released code).
     dpce
@@ -46,6 +47,7 @@ class MaskMixAdv(Method):
     level: Literal["image", "feature"] = "image"
     ratio: float = 0.5
     patch: int = 8
+    whole: float = 0.5
     decoders: Literal["independent", "shared"] = "independent"
     dpce: float = 10.0
     rec: float = 10.0
@@ -53,7 +55,7 @@ class MaskMixAdv(Method):
     adv: float = 0.1
 
     def __post_init__(self) -> None:
-        MaskMix(ratio=self.ratio, patch=self.patch)
+        MaskMix(ratio=self.ratio, patch=self.patch, whole=self.whole)
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, float) and not 0 <= value < math.inf:
@@ -78,13 +80,13 @@ class MaskMixAdv(Method):
         net = nets["net"]
         if not isinstance(net, UNet):
             raise TypeError(f"net is a {type(net).__name__}, must be a UNet")
-        mask = self._mask(net, batch)
-        both = self._views(net, batch.image, mask)
+        masks = self._masks(net, batch)
+        both = self._views(net, batch.image, masks)
         logits = self._decode(net, both)
-        soft = merging(mask)(logits[0].softmax(1), logits[1].softmax(1))
+        soft = masks.merge(logits[0].softmax(1), logits[1].softmax(1))
         terms = self._terms(logits, soft, batch)
         if self.rec:
-            hidden = torch.cat((1 - mask, mask))
+            hidden = 1 - torch.cat(masks)
             image = batch.image.repeat(2, 1, 1, 1)
             terms["rec"] = self.rec * restoration(restored=net.restore(both), image=image, hidden=hidden)
         if not self.adv:
@@ -95,16 +97,16 @@ class MaskMixAdv(Method):
         yield Phase("net", terms)
         yield Phase("critic", {"critic": _critic_loss(critic, soft.detach(), batch)})
 
-    def _mask(self, net: UNet, batch: Batch) -> Mask:
+    def _masks(self, net: UNet, batch: Batch) -> Masks:
         # On features, cells are whole at every scale: their side is a multiple of the coarsest one's.
         patch = self.patch if self.level == "image" else -(-self.patch // net.stride) * net.stride
-        return MaskMix(ratio=self.ratio, patch=patch).draw(batch)
+        return MaskMix(ratio=self.ratio, patch=patch, whole=self.whole).draw(batch)
 
-    def _views(self, net: UNet, image: Image, mask: Mask) -> Features:
+    def _views(self, net: UNet, image: Image, masks: Masks) -> Features:
         """Both views' features, first view first, as one batch of 2 b."""
         if self.level == "image":
-            return net.encode(torch.cat(split(image, mask)))
-        return [torch.cat(split(maps, _shrink(mask, maps))) for maps in net.encode(image)]
+            return net.encode(torch.cat(masks.split(image)))
+        return [torch.cat(masks.split(maps)) for maps in net.encode(image)]
 
     def _decode(self, net: UNet, both: Features) -> tuple[Logits, Logits]:
         if self.decoders == "shared":
@@ -123,11 +125,6 @@ class MaskMixAdv(Method):
             each = [dice_loss(probs=z.softmax(1), target=pseudo) for z in logits]
             terms["pse"] = self.pse * torch.stack(each).mean()
         return terms
-
-
-def _shrink(mask: Mask, maps: Float[Tensor, "b f h2 w2"]) -> Float[Tensor, "b 1 h2 w2"]:
-    """Same cells at a coarser scale: exact, as a cell's side is a multiple of every scale's stride."""
-    return F.interpolate(mask, maps.shape[-2:], mode="nearest-exact")
 
 
 def _critic_loss(critic: nn.Module, soft: Tensor, batch: Batch) -> Loss:

@@ -1,0 +1,69 @@
+"""Strokes as people draw them: one closed stroke round the organ, one open stroke in each structure."""
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from scipy import ndimage
+from skimage.draw import line
+from skimage.morphology import skeletonize
+
+from maskmixadv.data.corpus import IGNORE
+
+COMPACT = 0.6
+"""A structure at least so round is drawn as a ring inside it, a longer one along its middle line."""
+
+
+def draw_strokes(dense: UInt8[np.ndarray, "d h w"], *, rng: np.random.Generator) -> UInt8[np.ndarray, "d h w"]:
+    """Draw strokes for dense masks: ``IGNORE`` elsewhere, never beyond their own structure.
+
+    Slices without a structure get a background stroke in their middle.
+    """
+    return np.stack([_slice(masks, rng) for masks in dense])
+
+
+def _slice(masks: UInt8[np.ndarray, "h w"], rng: np.random.Generator) -> UInt8[np.ndarray, "h w"]:
+    strokes = np.full_like(masks, IGNORE)
+    strokes[_round(masks > 0, rng) & (masks == 0)] = 0
+    for label in np.unique(masks[masks > 0]):
+        strokes[_inside(masks == label, rng)] = label
+    return strokes
+
+
+def _round(organ: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:
+    """Draw a closed, wavering stroke round everything, with some pixels of distance."""
+    h, w = organ.shape
+    points = np.argwhere(organ) if organ.any() else np.array([[h / 2, w / 2]])
+    middle = points.mean(axis=0)
+    theta = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+    directions = np.stack((np.sin(theta), np.cos(theta)), axis=1)
+    # The support function bounds the organ in each direction: a curve beyond it has the organ in its hull.
+    reach = ((points - middle) @ directions.T).max(axis=0)
+    waver = ndimage.gaussian_filter1d(rng.uniform(2, 9, len(theta)), 4, mode="wrap") + rng.uniform(2, 4)
+    corners = np.clip(np.rint(middle + (reach + waver)[:, None] * directions), 0, (h - 1, w - 1)).astype(int)
+    stroke = np.zeros_like(organ)
+    for (r0, c0), (r1, c1) in zip(corners, np.roll(corners, 1, axis=0), strict=True):
+        stroke[line(r0, c0, r1, c1)] = True
+    return stroke
+
+
+def _inside(structure: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:
+    """Draw an open stroke in a structure, one to three pixels thick."""
+    depth = ndimage.distance_transform_edt(np.pad(structure, 1))[1:-1, 1:-1]
+    deepest = depth.max()
+    roundness = np.pi * deepest**2 / structure.sum()
+    if roundness > COMPACT:
+        course = np.abs(depth - rng.uniform(0.4, 0.7) * deepest) < 0.6
+    else:
+        course = skeletonize(structure) & (depth > min(1.5, 0.5 * deepest))
+    course &= _sector(structure, rng)
+    if not course.any():
+        course = depth == deepest
+    thick = ndimage.binary_dilation(course) if deepest > 3 and rng.random() < 0.5 else course
+    return thick & structure
+
+
+def _sector(structure: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:
+    """Pick a sector of 55 to 90 % of the full turn: people leave their strokes open."""
+    rows, columns = np.indices(structure.shape)
+    middle = np.argwhere(structure).mean(axis=0)
+    theta = np.arctan2(rows - middle[0], columns - middle[1])
+    return (theta - rng.uniform(0, 2 * np.pi)) % (2 * np.pi) < 2 * np.pi * rng.uniform(0.55, 0.9)

@@ -1,0 +1,161 @@
+"""The commands as users type them: exit codes, and one line for what is wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import tiny
+
+from maskmixadv.cli import run
+from maskmixadv.data import phantom
+
+AFFINE = np.array([[0, -1.5, 0, 10], [-1.5, 0.1, 0, 20], [0, 0, 8, -5], [0, 0, 0, 1.0]])
+SHORT = ["--steps", "2", "--batch", "2", "--size", "48", "--window", "48", "--preset", "cpu"]
+
+
+def refused(argv: list[str], capsys: pytest.CaptureFixture[str], *words: str) -> None:
+    capsys.readouterr()
+    assert run(argv) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1, error
+    assert error.startswith("maskmixadv: ")
+    for word in words:
+        assert word in error
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("cli")
+    phantom.prepare(root / "corpus", cases=6, size=64)
+    phantom.prepare(root / "prior", cases=6, seed=1, size=64)
+    command = ["train", str(root / "corpus"), "--out", str(root / "run"), "--prior", str(root / "prior"), "--enclosure"]
+    assert run([*command, *SHORT, "maskmixadv", "--patch", "4"]) == 0
+    return root
+
+
+def write(path: Path, array: np.ndarray) -> Path:
+    nib.save(nib.Nifti1Image(array, AFFINE), path)
+    return path
+
+
+def test_train_writes_what_was_asked(trained: Path) -> None:
+    written = json.loads((trained / "run" / "run.json").read_text())
+    assert written["method"]["patch"] == 4
+    assert written["schedule"]["steps"] == 2
+    assert written["enclosure"] is True
+    assert written["preset"] == "cpu"
+
+
+def test_evaluate_writes_scores_summary_and_report(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["evaluate", str(trained / "run"), "--out", str(tmp_path / "scores")]) == 0
+    assert {path.name for path in (tmp_path / "scores").iterdir()} == {"scores.csv", "summary.json", "report.html"}
+    assert "Dice" in capsys.readouterr().out
+    assert run(["evaluate", str(trained / "run"), "--split", "val"]) == 0
+    assert (trained / "run" / "evaluation-val" / "scores.csv").is_file()
+
+
+def test_predict_keeps_name_grid_and_affine(trained: Path, tmp_path: Path) -> None:
+    image = write(tmp_path / "heart.nii.gz", np.random.default_rng(0).random((50, 40, 5)).astype(np.float32))
+    assert run(["predict", str(trained / "run"), str(image), "--out", str(tmp_path / "out")]) == 0
+    labels = nib.load(tmp_path / "out" / "heart.nii.gz")
+    assert labels.shape == (50, 40, 5)
+    assert labels.get_data_dtype() == np.uint8
+    np.testing.assert_allclose(labels.affine, AFFINE, atol=1e-5)
+
+
+def test_predict_goes_on_past_bad_files(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    good = np.random.default_rng(0).random((40, 40, 3)).astype(np.float32)
+    write(folder / "a_nan.nii.gz", np.full((40, 40, 3), np.nan, np.float32))
+    write(folder / "b_constant.nii.gz", np.ones((40, 40, 3), np.float32))
+    write(folder / "c_4d.nii.gz", np.ones((40, 40, 3, 2), np.float32))
+    write(folder / "d_cut.nii.gz", good)
+    (folder / "d_cut.nii.gz").write_bytes((folder / "d_cut.nii.gz").read_bytes()[:90])
+    write(folder / "e_good.nii.gz", good)
+    capsys.readouterr()
+    assert run(["predict", str(trained / "run"), str(folder), "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr()
+    lines = told.err.splitlines()
+    assert len(lines) == 4
+    for line, word in zip(lines, ("a_nan", "b_constant", "c_4d", "d_cut"), strict=True):
+        assert word in line
+    assert "1 of 5 volumes segmented" in told.out
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["e_good.nii.gz"]
+
+
+def test_predict_refuses(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    out = ["--out", str(tmp_path / "out")]
+    refused(["predict", str(trained / "run"), str(tmp_path / "empty"), *out], capsys, "no .nii")
+    refused(["predict", str(trained / "run"), *out], capsys, "image")
+    refused(["predict", str(tmp_path), "x.nii", *out], capsys, "not a run")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "same.nii.gz", np.ones((4, 4, 2), np.float32))
+    refused(["predict", str(trained / "run"), str(tmp_path / "one"), str(tmp_path / "two"), *out], capsys, "same.nii.gz")
+
+
+def test_train_refuses(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus, out = str(trained / "corpus"), ["--out", str(tmp_path / "run")]
+    train = ["train", corpus, *out]
+    refused([*train, "--fold", "9", "pce"], capsys, "no fold 9", "allowed are 1 to")
+    refused([*train, "--folds", "mine", "pce"], capsys, "'mine'", "allowed are")
+    refused([*train, "--fold", "one", "pce"], capsys, "--fold", "'one'")
+    refused([*train, "maskmixadv", "--ratio", "1.5"], capsys, "ratio", "1.5", "allowed")
+    refused([*train, "maskmixadv", "--adv", "-1"], capsys, "adv", "-1", "allowed")
+    refused([*train, "maskmixadv"], capsys, "--prior", "--adv 0")
+    refused([*train, "--steps", "0", "pce"], capsys, "steps: 0", "allowed")
+    refused([*train, "--window", "50", "pce"], capsys, "window: 50", "multiple of 16")
+    refused([*train, "--device", "cuda:99", "pce"], capsys, "cuda:99")
+    refused([*train, "unet"], capsys, "unet")
+    refused(["train", str(tmp_path / "none"), *out, "pce"], capsys, "not a corpus")
+    refused(["train", corpus, "--out", str(trained / "run"), "pce"], capsys, "already holds")
+    refused(["train", "--resume", str(tmp_path)], capsys, "not a run")
+    refused(["train"], capsys, "CORPUS", "--resume")
+    assert not (tmp_path / "run").exists()
+
+
+def test_prepare_refuses(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    for layout in ("acdc", "mscmr"):
+        refused(["prepare", layout, str(tmp_path / "empty"), str(tmp_path / "c")], capsys, "no", "case found")
+    refused(["prepare", "phantom", str(trained / "corpus")], capsys, "already holds")
+    refused(["prepare", "phantom", str(tmp_path / "c"), "--cases", "1"], capsys, "1", "allowed")
+    refused(["prepare", "nothing"], capsys, "nothing")
+
+
+def test_check(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", str(trained / "corpus")]) == 0
+    assert "enclosure holds" in capsys.readouterr().out
+    _, scribble, _ = tiny.volume()
+    scribble[1] = 255
+    cases = [tiny.case(f"p{number}", scribble=scribble if number == 1 else tiny.volume()[1]) for number in range(3)]
+    refused(["check", str(tiny.corpus(tmp_path / "c", cases).root)], capsys, "p1: no stroke in slice 1")
+
+
+def test_evaluate_refuses(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(["evaluate", str(tmp_path)], capsys, "not a run")
+    refused(["evaluate", str(trained / "run"), "--split", "all"], capsys, "split", "all")
+
+
+def test_resume_of_a_finished_run_changes_nothing(trained: Path) -> None:
+    before = (trained / "run" / "last.pt").read_bytes()
+    assert run(["train", "--resume", str(trained / "run")]) == 0
+    assert (trained / "run" / "last.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize("command", [[], ["prepare", "acdc"], ["check"], ["evaluate"], ["predict"], ["demo"]], ids=str)
+def test_help_explains_without_torch(command: list[str]) -> None:
+    script = (
+        "import sys\nfrom maskmixadv.cli import run\n"
+        f"try:\n    run({[*command, '--help']!r})\nexcept SystemExit as end:\n    assert not end.code\n"
+        "assert 'torch' not in sys.modules, 'help imports torch'"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "usage: maskmixadv" in done.stdout

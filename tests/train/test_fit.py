@@ -1,0 +1,224 @@
+"""A run from its beginning to its end, its interruptions, and what it may not see."""
+
+import csv
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from maskmixadv import train
+from maskmixadv.begin import begin
+from maskmixadv.data.corpus import Corpus
+from maskmixadv.errors import InputError
+from maskmixadv.loop import Loop
+from maskmixadv.methods import PCE, MaskMixAdv, Method
+from maskmixadv.predict import Predictor
+from maskmixadv.run import Run, save
+from maskmixadv.train import fit
+
+NO_CRITIC = MaskMixAdv(adv=0.0)
+
+
+def started(tmp_path: Path, name: str = "run", *, method: Method = NO_CRITIC, **options: Any) -> Run:
+    root = tmp_path / "corpus"
+    if not root.exists():
+        tiny.corpus(root)
+    return begin(root, tmp_path / name, method=method, schedule=tiny.SCHEDULE, **options)
+
+
+def state(run: Run) -> dict[str, Any]:
+    return run.load(torch.device("cpu"))
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+def assert_same_end(one: Run, other: Run) -> None:
+    ends = [{key: value for key, value in state(run).items() if key != "log"} for run in (one, other)]
+    assert same(*ends)
+    logs = [list(csv.DictReader((run.root / "log.csv").open())) for run in (one, other)]
+    for first, second in zip(*logs, strict=True):
+        assert {**first, "seconds": ""} == {**second, "seconds": ""}
+
+
+def test_a_run_leaves_what_it_says(tmp_path: Path) -> None:
+    run = started(tmp_path, enclosure=True)
+    assert fit(run)
+    assert state(run)["step"] == tiny.SCHEDULE.steps
+    written = json.loads((run.root / "run.json").read_text())
+    assert written["method"] == {"name": "maskmixadv", **dataclasses.asdict(NO_CRITIC)}
+    assert written["corpus"]["train"] == ["p0", "p1", "p2", "p3"]
+    assert written["seed"] == 0
+    rows = list(csv.DictReader((run.root / "log.csv").open()))
+    assert {"step", "seconds", "lr", "net/dpce", "net/rec", "net/pse", "val/dice"} == set(rows[0])
+    assert [row["step"] for row in rows if row["val/dice"]] == ["3", "6"]
+    assert sorted(path.name for path in (run.root / "pictures").iterdir()) == ["step_000003.png", "step_000006.png"]
+    assert list((run.root / "tensorboard").iterdir())
+    assert Run.open(run.root) == run
+
+
+def test_a_checkpoint_predicts(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    fit(run)
+    image, _, _ = tiny.volume()
+    labels = Predictor.load(run.root).labels(image, (8.0, 1.5, 1.5))
+    assert labels.shape == image.shape
+    assert labels.dtype == np.uint8
+
+
+@pytest.mark.parametrize("method", [NO_CRITIC, PCE(), MaskMixAdv(level="feature")], ids=str)
+def test_an_interrupted_run_goes_on_as_if_nothing_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Method
+) -> None:
+    tiny.corpus(tmp_path / "prior", name="others")
+    whole, parted = (started(tmp_path, name, method=method, prior_root=tmp_path / "prior") for name in ("whole", "parted"))
+    assert fit(whole)
+    advance = Loop.advance
+
+    def interrupted(self: Loop) -> dict[str, torch.Tensor]:
+        if self.step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return advance(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "advance", interrupted)
+        assert not fit(parted)
+    assert state(parted)["step"] == 4
+    assert fit(Run.open(parted.root))
+    assert_same_end(whole, parted)
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
+    whole, killed = started(tmp_path, "whole"), started(tmp_path, "killed")
+    script = f"""
+import os, signal, torch
+from pathlib import Path
+from maskmixadv import train
+from maskmixadv.loop import Loop
+from maskmixadv.run import Run
+train.SAVE_SECONDS = 0.0
+advance = Loop.advance
+def dying(self):
+    if self.step == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return advance(self)
+Loop.advance = dying
+train.fit(Run.open(Path({str(killed.root)!r})))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert state(killed)["step"] == 4
+    fit(whole)
+    fit(killed)
+    assert_same_end(whole, killed)
+
+
+def test_checkpoints_are_saved_once_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[int] = []
+    monkeypatch.setattr(train, "save", lambda path, content: saved.append(content["step"]))
+    clock = iter(range(0, 10_000, 20))
+    monkeypatch.setattr(train.time, "monotonic", lambda: float(next(clock)))
+    fit(started(tmp_path))
+    assert saved[-1] == tiny.SCHEDULE.steps
+    assert len(saved) > 1
+    assert train.SAVE_SECONDS <= 60
+
+
+def test_a_full_disk_keeps_the_earlier_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    save(path, {"step": 1})
+    (tmp_path / "last.pt.partial").symlink_to("/dev/full")
+    with pytest.raises(InputError, match=r"last\.pt: can't be saved .*No space left"):
+        save(path, {"step": 2, "more": torch.zeros(1000)})
+    assert torch.load(path, weights_only=True) == {"step": 1}
+
+
+def test_a_checkpoint_cannot_execute_code(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    torch.save({"step": Path("/")}, run.checkpoint)
+    with pytest.raises(InputError, match=r"last\.pt: damaged"):
+        run.load(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("method", [NO_CRITIC, PCE()], ids=str)
+def test_dense_masks_do_not_reach_the_weights(tmp_path: Path, method: Method) -> None:
+    """Two corpora, alike but for the dense masks of the training patients, which in one are noise."""
+    rng = np.random.default_rng(0)
+    ends = []
+    for kind in ("true", "noise"):
+        cases = [tiny.case(f"p{number}", number) for number in range(6)]
+        if kind == "noise":
+            cases = [
+                dataclasses.replace(case, dense=rng.integers(0, 4, case.image.shape).astype(np.uint8)) for case in cases
+            ]
+        corpus = tiny.corpus(tmp_path / kind, cases)
+        run = begin(corpus.root, tmp_path / f"run-{kind}", method=method, schedule=tiny.SCHEDULE)
+        fit(run)
+        ends.append(state(run)["nets"])
+    assert same(*ends)
+
+
+def test_test_cases_are_not_read(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    (tmp_path / "corpus" / "cases" / "p5.npz").unlink()
+    assert fit(run)
+
+
+def test_a_changed_corpus_is_refused(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    (tmp_path / "corpus").rename(tmp_path / "old")
+    tiny.corpus(tmp_path / "corpus", [tiny.case(f"p{number}", number + 9) for number in range(6)])
+    with pytest.raises(InputError, match="has changed since the run began"):
+        fit(run)
+
+
+def test_a_run_directory_is_used_once(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    before = (run.root / "run.json").read_text()
+    with pytest.raises(InputError, match="already holds"):
+        started(tmp_path, enclosure=True)
+    assert (run.root / "run.json").read_text() == before
+
+
+def test_the_critic_needs_masks_of_others(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--prior CORPUS.*--adv 0"):
+        started(tmp_path, method=MaskMixAdv())
+    with pytest.raises(InputError, match="no dense mask of a patient outside"):
+        started(tmp_path, method=MaskMixAdv(), prior_root=tmp_path / "corpus")
+    other = [dataclasses.replace(tiny.case(f"q{number}"), dense=None) for number in range(3)]
+    tiny.corpus(tmp_path / "scribbled", other, name="others")
+    with pytest.raises(InputError, match="no dense mask"):
+        started(tmp_path, method=MaskMixAdv(), prior_root=tmp_path / "scribbled")
+    two = Corpus.write(
+        tmp_path / "two",
+        [dataclasses.replace(tiny.case("q"), scribble=None, dense=(tiny.volume()[2] > 0).astype(np.uint8))],
+        name="others",
+        classes=("background", "heart"),
+        folds={},
+    )
+    with pytest.raises(InputError, match="classes background, heart, allowed are background, RV, Myo, LV"):
+        started(tmp_path, method=MaskMixAdv(), prior_root=two.root)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_grid_is_in_mm_where_all_spacings_are_known(tmp_path: Path) -> None:
+    assert started(tmp_path).grid.mm == pytest.approx(48 * 1.5 / tiny.SCHEDULE.size)
+    cases = [tiny.case(f"p{number}", spacing=None if number == 1 else (8.0, 1.5, 1.5)) for number in range(6)]
+    corpus = tiny.corpus(tmp_path / "unknown", cases)
+    assert begin(corpus.root, tmp_path / "r2", method=PCE(), schedule=tiny.SCHEDULE).grid.mm is None
