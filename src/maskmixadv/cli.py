@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,7 @@ class Check:
         told, problems = check(Corpus.open(self.corpus))
         print(told)
         for problem in problems:
-            print(problem, file=sys.stderr)
+            print(f"maskmixadv: {problem}", file=sys.stderr)
         return 2 if problems else 0
 
 
@@ -222,6 +223,9 @@ def main() -> None:
 
 def run(argv: list[str]) -> int:
     """Run one command; returns its exit code."""
+    # OpenMP reads it when torch is loaded. Its threads then wait some 50 µs for work before they sleep: long enough
+    # for a step's small operators, short enough to leave the cores to others (docs/decisions/0004).
+    os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     try:
         return _parse(argv).run()
     except InputError as error:
