@@ -83,9 +83,7 @@ def test_agrees_with_monai() -> None:
         truth, predicted = blob(seed), blob(seed + 100, share=0.2)
         batches = [torch.from_numpy(mask)[None, None].float() for mask in (predicted, truth)]
         found = surface(truth, predicted, SPACING)
-        theirs = compute_hausdorff_distance(
-            *batches, include_background=True, percentile=95, spacing=list(SPACING)
-        )
+        theirs = compute_hausdorff_distance(*batches, include_background=True, percentile=95, spacing=list(SPACING))
         assert found.hd95_max == pytest.approx(theirs.item(), rel=1e-5)
         theirs = compute_average_surface_distance(
             *batches, include_background=True, symmetric=True, spacing=list(SPACING)

@@ -315,9 +315,7 @@ def test_boxes_hold_each_class_without_undefined(monkeypatch: pytest.MonkeyPatch
         *(row("b", "RV", 0.0, math.nan), row("b", "LV", 0.5, 8.0)),
     ]
     figure: Any = charts.boxes(rows, ("background", "RV", "LV"))
-    points = [
-        [sorted(line.get_ydata()) for line in axes.lines if line.get_marker() == "."] for axes in figure.axes
-    ]
+    points = [[sorted(line.get_ydata()) for line in axes.lines if line.get_marker() == "."] for axes in figure.axes]
     assert points == [[[0.0, 0.9], [0.5, 0.7]], [[2.0], [4.0, 8.0]]]
 
 

@@ -10,8 +10,8 @@ import torch
 from maskmixadv.augment import Augment
 from maskmixadv.data.corpus import IGNORE, Case, Corpus, Split
 from maskmixadv.grid import Grid
-from maskmixadv.losses import uniform
 from maskmixadv.loop import Loop
+from maskmixadv.losses import uniform
 from maskmixadv.methods.method import Method
 from maskmixadv.run import Run
 from maskmixadv.schedule import Schedule

@@ -101,7 +101,12 @@ def _grid(size: int, entries: Sequence[Entry]) -> Grid:
 
 
 def _named(corpus: Corpus) -> dict[str, Any]:
-    return {"root": str(corpus.root), "name": corpus.name, "hash": corpus.hash(), "classes": list(corpus.classes)}
+    return {
+        "root": str(corpus.root),
+        "name": corpus.name,
+        "hash": corpus.hash(),
+        "classes": list(corpus.classes),
+    }
 
 
 def _lists(split: Split) -> dict[str, list[str]]:
@@ -109,7 +114,7 @@ def _lists(split: Split) -> dict[str, list[str]]:
 
 
 def _facts(device: torch.device) -> dict[str, Any]:
-    libraries = ("maskmixadv", "torch", "numpy", "monai")
+    libraries = ("maskmixadv", "torch", "numpy", "scipy")
     return {
         "command": shlex.join(["maskmixadv", *sys.argv[1:]]),
         "commit": commit(),

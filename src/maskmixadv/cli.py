@@ -267,7 +267,7 @@ def _commands(argv: list[str]) -> Any:  # noqa: ANN401
     else:
         Train = TrainStub  # noqa: N806
     return (
-        Annotated[Prepare, subcommand("prepare", description="Make a corpus of a data set, or of synthetic hearts.")]
+        Annotated[Prepare, subcommand("prepare", description="Make a corpus of a data set, or of hearts made up.")]  # pyright: ignore
         | Annotated[Check, subcommand("check")]
         | Annotated[Train, subcommand("train")]
         | Annotated[Evaluate, subcommand("evaluate")]

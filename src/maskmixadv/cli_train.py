@@ -89,7 +89,10 @@ class Train:
         if fit(run, device=self.device):
             print(f"{run.root}: done; score it with 'maskmixadv evaluate {run.root}'")
             return 0
-        print(f"{run.root}: interrupted and saved; go on with 'maskmixadv train --resume {run.root}'", file=sys.stderr)
+        print(
+            f"{run.root}: interrupted and saved; go on with 'maskmixadv train --resume {run.root}'",
+            file=sys.stderr,
+        )
         return 130
 
     def _begun(self) -> Run:

@@ -158,9 +158,7 @@ def _scorable(run: Path, corpus: Corpus, record: dict[str, Any], split: Part) ->
     }
     if not dense[split]:
         allowed = ", ".join(part for part, entries in dense.items() if entries) or "none"
-        raise InputError(
-            f"{run}: no case of split {split!r} has a dense mask to score against, allowed: {allowed}"
-        )
+        raise InputError(f"{run}: no case of split {split!r} has a dense mask to score against, allowed: {allowed}")
     return dense[split]
 
 
@@ -193,9 +191,7 @@ def _shown(scored: Iterable[tuple[Row, ...]], total: int) -> Iterator[tuple[Row,
         yield found
 
 
-def _write(
-    out: Path, found: Sequence[Row], summary: Summary, run: Path, corpus: Corpus, predict: Predict
-) -> None:
+def _write(out: Path, found: Sequence[Row], summary: Summary, run: Path, corpus: Corpus, predict: Predict) -> None:
     from maskmixadv import report
 
     write_text(out / "scores.csv", scores.table(found))

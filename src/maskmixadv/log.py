@@ -70,7 +70,9 @@ class Log:
         self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bar.stop()
         self.flush()
         self._events.close()
@@ -105,7 +107,11 @@ class Log:
 
     def _row(self, step: int, values: dict[str, float]) -> None:
         self._rows.append(
-            {"step": str(step), "seconds": f"{self.seconds:.1f}", **{name: f"{v:.6g}" for name, v in values.items()}}
+            {
+                "step": str(step),
+                "seconds": f"{self.seconds:.1f}",
+                **{name: f"{v:.6g}" for name, v in values.items()},
+            }
         )
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
@@ -119,7 +125,9 @@ class Log:
         if self._bar.disable and (time.monotonic() - self._told > PLAIN_SECONDS or step == self._steps):
             self._told = time.monotonic()
             left = (self._steps - step) / max(rate, 1e-9)
-            self._console.print(f"step {step}/{self._steps}  {left:.0f} s left  {state}", soft_wrap=True, highlight=False)
+            self._console.print(
+                f"step {step}/{self._steps}  {left:.0f} s left  {state}", soft_wrap=True, highlight=False
+            )
 
 
 def _rows_up_to(path: Path, step: int) -> list[dict[str, str]]:

@@ -83,9 +83,7 @@ class Loop:
         torch.manual_seed(seed)  # dropout draws from torch's own generator
         rng = torch.Generator(self.device).manual_seed(seed)
         index = order(self.step, count=len(self.slices), batch=schedule.batch, seed=self.run.seed).to(self.device)
-        draw = schedule.augment.draw(
-            self.slices.centre[index], canvas=schedule.size, window=schedule.window, rng=rng
-        )
+        draw = schedule.augment.draw(self.slices.centre[index], canvas=schedule.size, window=schedule.window, rng=rng)
         image, labels = self.slices.take(index, draw)
         return Batch(
             image=image.contiguous(memory_format=torch.channels_last),
@@ -126,9 +124,7 @@ class Loop:
             return None
         schedule = self.run.schedule
         chosen = torch.randint(len(self.prior), (schedule.batch,), generator=rng, device=self.device)
-        draw = PRIOR_AUGMENT.draw(
-            self.prior.centre[chosen], canvas=schedule.size, window=schedule.window, rng=rng
-        )
+        draw = PRIOR_AUGMENT.draw(self.prior.centre[chosen], canvas=schedule.size, window=schedule.window, rng=rng)
         return self.prior.take(chosen, draw)
 
 

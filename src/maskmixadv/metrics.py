@@ -61,9 +61,7 @@ def dice(truth: Bool[np.ndarray, "d h w"], predicted: Bool[np.ndarray, "d h w"])
     return 2.0 * np.count_nonzero(truth & predicted) / total if total else 1.0
 
 
-def surface(
-    truth: Bool[np.ndarray, "d h w"], predicted: Bool[np.ndarray, "d h w"], spacing: Spacing
-) -> Surface:
+def surface(truth: Bool[np.ndarray, "d h w"], predicted: Bool[np.ndarray, "d h w"], spacing: Spacing) -> Surface:
     """Distances between the surfaces of two masks; the order of the masks does not matter.
 
     Parameters

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from scipy import ndimage
+from skimage.measure import label as label_parts
 from torch import Tensor, nn
 
 from maskmixadv.data.corpus import Spacing
@@ -100,9 +100,9 @@ def largest_components(labels: UInt8[np.ndarray, "d h w"], classes: int) -> UInt
     """Keep each structure's largest component (26 neighbours); what else it had becomes background."""
     kept = np.zeros_like(labels)
     for label in range(1, classes):
-        parts, count = ndimage.label(labels == label, structure=np.ones((3, 3, 3)))
-        if count:
-            sizes = np.bincount(np.ravel(parts))
+        parts = np.asarray(label_parts(labels == label, connectivity=3))
+        sizes = np.bincount(parts.ravel())
+        if len(sizes) > 1:
             sizes[0] = 0
             kept[parts == sizes.argmax()] = label
     return kept

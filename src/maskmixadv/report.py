@@ -66,9 +66,7 @@ def render(
     """
     from jinja2 import Environment, PackageLoader
 
-    pages = Environment(
-        loader=PackageLoader("maskmixadv"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    pages = Environment(loader=PackageLoader("maskmixadv"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     logged = charts.read_log(log) if log.is_file() else {}
     text = pages.get_template("report.html").render(
         summary=summary,

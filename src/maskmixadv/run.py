@@ -145,7 +145,10 @@ def method_from(raw: dict[str, Any]) -> Method:
 def fields_of(method: Method) -> dict[str, Any]:
     """Return the name by which the command line knows `method`, and its fields: `method_from` reads them."""
     name = next(name for name, kind in methods.ALL.items() if isinstance(method, kind))
-    return {"name": name, **{field.name: getattr(method, field.name) for field in fields(cast("Any", method))}}
+    return {
+        "name": name,
+        **{field.name: getattr(method, field.name) for field in fields(cast("Any", method))},
+    }
 
 
 def pick_device(name: str | None) -> torch.device:

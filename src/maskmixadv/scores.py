@@ -127,9 +127,7 @@ def rows(case: Case, labels: np.ndarray, *, classes: Sequence[str], nominal: Spa
         raise ValueError(f"{case.name}: no dense mask to score against")
     scores = score(case.dense, labels, classes=classes, spacing=case.spacing or nominal)
     source: Source = "known" if case.spacing else "nominal"
-    return tuple(
-        Row(case.name, case.patient, case.group or "", case.phase or "", each, source) for each in scores
-    )
+    return tuple(Row(case.name, case.patient, case.group or "", case.phase or "", each, source) for each in scores)
 
 
 def table(rows: Iterable[Row]) -> str:
@@ -153,10 +151,7 @@ def summarise(rows: Sequence[Row], provenance: dict[str, Any]) -> Summary:
     return Summary(
         cases=len(cases),
         spacing=sources.pop() if len(sources) == 1 else "mixed",
-        classes={
-            name: _result(cases, {key: of[:, [k]] for key, of in values.items()})
-            for k, name in enumerate(names)
-        },
+        classes={name: _result(cases, {key: of[:, [k]] for key, of in values.items()}) for k, name in enumerate(names)},
         mean=_result(cases, values),
         provenance=provenance,
     )

@@ -88,10 +88,8 @@ def load_slices(
 
 def load_masks(corpus: Corpus, entries: Iterable[Entry], *, grid: Grid, device: torch.device) -> Masks:
     """Load the dense masks of `entries`; slices without any structure are left out."""
-    targets = []
-    for case in corpus.load_all([entry for entry in entries if entry.dense]):
-        if case.dense is not None:
-            targets.append(grid.labels(torch.from_numpy(case.dense), case.spacing))
+    cases = corpus.load_all([entry for entry in entries if entry.dense])
+    targets = [grid.labels(torch.from_numpy(case.dense), case.spacing) for case in cases if case.dense is not None]
     target = torch.cat(targets)
     target[target == IGNORE] = 0  # beyond a mask's image lies background
     target = target[(target > 0).flatten(1).any(1)]

@@ -23,6 +23,7 @@ Loss = Float[Tensor, ""]
 Supervision = Literal["scribble", "dense"]
 """Which annotation a method learns from."""
 
+
 @dataclass(frozen=True)
 class Task:
     """What is to be segmented.
@@ -37,6 +38,7 @@ class Task:
 
     classes: tuple[str, ...]
     channels: int = 1
+
 
 @dataclass(frozen=True)
 class Batch:

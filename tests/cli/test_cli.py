@@ -4,12 +4,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from maskmixadv.cli import run
 from maskmixadv.data import phantom
 
@@ -32,7 +33,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("cli")
     phantom.prepare(root / "corpus", cases=6, size=64)
     phantom.prepare(root / "prior", cases=6, seed=1, size=64)
-    command = ["train", str(root / "corpus"), "--out", str(root / "run"), "--prior", str(root / "prior"), "--enclosure"]
+    command = [
+        "train",
+        str(root / "corpus"),
+        "--out",
+        str(root / "run"),
+        "--prior",
+        str(root / "prior"),
+        "--enclosure",
+    ]
     assert run([*command, *SHORT, "maskmixadv", "--patch", "4"]) == 0
     return root
 
@@ -50,9 +59,15 @@ def test_train_writes_what_was_asked(trained: Path) -> None:
     assert written["preset"] == "cpu"
 
 
-def test_evaluate_writes_scores_summary_and_report(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_writes_scores_summary_and_report(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["evaluate", str(trained / "run"), "--out", str(tmp_path / "scores")]) == 0
-    assert {path.name for path in (tmp_path / "scores").iterdir()} == {"scores.csv", "summary.json", "report.html"}
+    assert {path.name for path in (tmp_path / "scores").iterdir()} == {
+        "scores.csv",
+        "summary.json",
+        "report.html",
+    }
     assert "Dice" in capsys.readouterr().out
     assert run(["evaluate", str(trained / "run"), "--split", "val"]) == 0
     assert (trained / "run" / "evaluation-val" / "scores.csv").is_file()
@@ -61,7 +76,7 @@ def test_evaluate_writes_scores_summary_and_report(trained: Path, tmp_path: Path
 def test_predict_keeps_name_grid_and_affine(trained: Path, tmp_path: Path) -> None:
     image = write(tmp_path / "heart.nii.gz", np.random.default_rng(0).random((50, 40, 5)).astype(np.float32))
     assert run(["predict", str(trained / "run"), str(image), "--out", str(tmp_path / "out")]) == 0
-    labels = nib.load(tmp_path / "out" / "heart.nii.gz")
+    labels: Any = nib.load(tmp_path / "out" / "heart.nii.gz")
     assert labels.shape == (50, 40, 5)
     assert labels.get_data_dtype() == np.uint8
     np.testing.assert_allclose(labels.affine, AFFINE, atol=1e-5)
@@ -97,7 +112,11 @@ def test_predict_refuses(trained: Path, tmp_path: Path, capsys: pytest.CaptureFi
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         write(tmp_path / name / "same.nii.gz", np.ones((4, 4, 2), np.float32))
-    refused(["predict", str(trained / "run"), str(tmp_path / "one"), str(tmp_path / "two"), *out], capsys, "same.nii.gz")
+    refused(
+        ["predict", str(trained / "run"), str(tmp_path / "one"), str(tmp_path / "two"), *out],
+        capsys,
+        "same.nii.gz",
+    )
 
 
 def test_train_refuses(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
 import torch
 from torch import Tensor, nn
 
+import tiny
 from maskmixadv import methods
 from maskmixadv.methods import MaskMixAdv, Method, Phase
 from maskmixadv.perturb import Masks
@@ -127,7 +127,7 @@ def test_the_order_of_samples_does_not_matter(method: Method, monkeypatch: pytes
     mixed = dataclasses.replace(
         batch, image=batch.image[turned], target=batch.target[turned], weight=batch.weight[turned]
     )
-    monkeypatch.setattr("maskmixadv.perturb.MaskMix.draw", lambda self, batch: _halves(batch))
+    monkeypatch.setattr("maskmixadv.perturb.MaskMix.draw", lambda _, batch: _halves(batch))
     nets = players(method)
     for net in nets.values():
         for module in net.modules():
@@ -157,7 +157,7 @@ def test_the_network_gives_logits(method: Method) -> None:
 def test_fields_survive_json(method: Method) -> None:
     stored: dict[str, Any] = json.loads(json.dumps(fields_of(method)))
     assert method_from(stored) == method
-    assert eval(repr(method), {type(method).__name__: type(method)}) == method  # noqa: S307
+    assert eval(repr(method), {type(method).__name__: type(method)}) == method
 
 
 def test_fields_cannot_be_changed(method: Method) -> None:

@@ -1,10 +1,11 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from maskmixadv.data.corpus import IGNORE, Corpus, claim, normalise, recode
 from maskmixadv.errors import InputError
 
@@ -51,14 +52,17 @@ def test_a_half_written_corpus_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"scribble": np.zeros((3, 40, 47), np.uint8)}, r"scribble has shape \(3, 40, 47\), image has \(3, 40, 48\)"),
+        (
+            {"scribble": np.zeros((3, 40, 47), np.uint8)},
+            r"scribble has shape \(3, 40, 47\), image has \(3, 40, 48\)",
+        ),
         ({"dense": np.zeros((3, 40, 48), np.uint8)}, "dense mask is all background"),
         ({"scribble": np.full((3, 40, 48), IGNORE, np.uint8)}, "scribble is all background"),
         ({"image": np.full((3, 40, 48), np.nan, np.float32)}, "NaN"),
         ({"image": np.full((3, 40, 48), 0.5, np.float32)}, r"constant \(0.5\)"),
     ],
 )
-def test_wrong_cases_are_refused(tmp_path: Path, change: dict[str, np.ndarray], words: str) -> None:
+def test_wrong_cases_are_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         tiny.corpus(tmp_path / "c", [tiny.case("p0", **change), tiny.case("p1")])
 
@@ -95,7 +99,7 @@ def test_index_is_plain_json(tmp_path: Path) -> None:
 def test_recode() -> None:
     codes = np.array([[0, 1], [3, 4]], np.uint16)
     np.testing.assert_array_equal(recode(codes, classes=4, ignore=4, where="x"), [[0, 1], [3, IGNORE]])
-    with pytest.raises(InputError, match="f.h5: label 4 is not declared, allowed are 0, 1, 2, 3"):
+    with pytest.raises(InputError, match=r"f\.h5: label 4 is not declared, allowed are 0, 1, 2, 3"):
         recode(codes, classes=4, ignore=None, where="f.h5")
     with pytest.raises(InputError, match=r"label 0\.5 is not declared"):
         recode(np.array([0.5]), classes=4, ignore=4, where="f")

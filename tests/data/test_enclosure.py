@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import numpy as np
-import tiny
 
+import tiny
 from maskmixadv.data import mscmr
 from maskmixadv.data.check import check
 from maskmixadv.data.corpus import IGNORE

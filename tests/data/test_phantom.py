@@ -59,7 +59,9 @@ def test_hearts_have_a_hearts_size_and_shape(cases: list[Case]) -> None:
             assert {0, 2, 3} <= labels
             # The muscle rings the cavity: growing the cavity meets muscle first.
             cavity = plane == 3
-            grown = cavity | np.roll(cavity, 1, 0) | np.roll(cavity, -1, 0) | np.roll(cavity, 1, 1) | np.roll(cavity, -1, 1)
+            grown = (
+                cavity | np.roll(cavity, 1, 0) | np.roll(cavity, -1, 0) | np.roll(cavity, 1, 1) | np.roll(cavity, -1, 1)
+            )
             assert set(np.unique(plane[grown & ~cavity])) == {2}
         assert 1 not in case.dense[-1]
         if case.phase == "ED":

@@ -1,12 +1,13 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import h5py
 import nibabel as nib
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from maskmixadv.data import acdc, mscmr, nifti
 from maskmixadv.data.corpus import IGNORE, Case, Corpus
 from maskmixadv.errors import InputError
@@ -76,6 +77,7 @@ def test_acdc_nifti(tmp_path: Path) -> None:
     np.testing.assert_array_equal(case.dense, dense)
     np.testing.assert_array_equal(case.scribble, scribble)
     assert case.spacing == pytest.approx((8.0, 1.6, 1.5))
+    assert case.affine is not None
     np.testing.assert_allclose(case.affine, AFFINE)
 
 
@@ -113,7 +115,11 @@ def test_acdc_folds_hold_out_whole_patients() -> None:
 
 def test_mscmr(tmp_path: Path) -> None:
     image, scribble, dense = tiny.volume()
-    for part, kind, labels in (("train", "scribble", coded(scribble)), ("val", "manual", dense), ("TestSet", "manual", dense)):
+    for part, kind, labels in (
+        ("train", "scribble", coded(scribble)),
+        ("val", "manual", dense),
+        ("TestSet", "manual", dense),
+    ):
         write_nifti(tmp_path / "src" / part / "images" / f"subject_{part}_DE.nii.gz", (image * 1000).astype(np.int16))
         write_nifti(tmp_path / "src" / part / "labels" / f"subject_{part}_DE_{kind}.nii.gz", labels)
     corpus = mscmr.prepare(tmp_path / "src", tmp_path / "c")
@@ -168,7 +174,7 @@ def test_labels_are_written_on_the_images_grid(tmp_path: Path) -> None:
     write_nifti(tmp_path / "a.nii.gz", np.zeros((3, 4, 5), np.float32))
     labels = np.arange(60).reshape(3, 4, 5).astype(np.uint8)
     nifti.write_labels(tmp_path / "b.nii.gz", labels, nifti.read(tmp_path / "a.nii.gz"))
-    written = nib.load(tmp_path / "b.nii.gz")
+    written: Any = nib.load(tmp_path / "b.nii.gz")
     np.testing.assert_allclose(written.affine, AFFINE, atol=1e-6)
     assert written.get_data_dtype() == np.uint8
     np.testing.assert_array_equal(nifti.read(tmp_path / "b.nii.gz").array, labels)

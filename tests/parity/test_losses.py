@@ -1,10 +1,10 @@
 import math
 
 import pytest
-import tiny
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+import tiny
 from maskmixadv.data.enclosure import ENCLOSED
 from maskmixadv.losses import (
     adversarial,
@@ -96,7 +96,5 @@ def test_gradients() -> None:
     logits = torch.randn(2, 3, 2, 4, dtype=torch.float64, requires_grad=True)
     weight = uniform(target).double()
     truth = torch.where(target == IGNORE, 0, target).to(torch.uint8)
-    assert torch.autograd.gradcheck(
-        lambda z: partial_cross_entropy(logits=z, target=target, weight=weight), logits
-    )
+    assert torch.autograd.gradcheck(lambda z: partial_cross_entropy(logits=z, target=target, weight=weight), logits)
     assert torch.autograd.gradcheck(lambda z: dice_loss(probs=z.softmax(1), target=truth), logits)

@@ -1,9 +1,9 @@
 import pytest
-import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tiny
 from maskmixadv.errors import InputError
 from maskmixadv.methods import MaskMixAdv
 from maskmixadv.perturb import MaskMix
@@ -75,7 +75,9 @@ def test_impossible_masks(fields: dict[str, float]) -> None:
         MaskMixAdv(**fields)  # pyright: ignore[reportArgumentType]
 
 
-@pytest.mark.parametrize("fields", [{"dpce": -1.0}, {"adv": float("nan")}, {"dpce": 0.0, "rec": 0.0, "pse": 0.0, "adv": 0.0}])
+@pytest.mark.parametrize(
+    "fields", [{"dpce": -1.0}, {"adv": float("nan")}, {"dpce": 0.0, "rec": 0.0, "pse": 0.0, "adv": 0.0}]
+)
 def test_impossible_weights(fields: dict[str, float]) -> None:
-    with pytest.raises(InputError, match="allowed|at least one"):
+    with pytest.raises(InputError, match=r"allowed|at least one"):
         MaskMixAdv(**fields)  # pyright: ignore[reportArgumentType]

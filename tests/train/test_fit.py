@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 import torch
 
+import tiny
 from maskmixadv import train
 from maskmixadv.begin import begin
 from maskmixadv.data.corpus import Corpus
@@ -68,7 +68,10 @@ def test_a_run_leaves_what_it_says(tmp_path: Path) -> None:
     rows = list(csv.DictReader((run.root / "log.csv").open()))
     assert {"step", "seconds", "lr", "net/dpce", "net/rec", "net/pse", "val/dice"} == set(rows[0])
     assert [row["step"] for row in rows if row["val/dice"]] == ["3", "6"]
-    assert sorted(path.name for path in (run.root / "pictures").iterdir()) == ["step_000003.png", "step_000006.png"]
+    assert sorted(path.name for path in (run.root / "pictures").iterdir()) == [
+        "step_000003.png",
+        "step_000006.png",
+    ]
     assert list((run.root / "tensorboard").iterdir())
     assert Run.open(run.root) == run
 
@@ -87,7 +90,9 @@ def test_an_interrupted_run_goes_on_as_if_nothing_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Method
 ) -> None:
     tiny.corpus(tmp_path / "prior", name="others")
-    whole, parted = (started(tmp_path, name, method=method, prior_root=tmp_path / "prior") for name in ("whole", "parted"))
+    whole, parted = (
+        started(tmp_path, name, method=method, prior_root=tmp_path / "prior") for name in ("whole", "parted")
+    )
     assert fit(whole)
     advance = Loop.advance
 
@@ -131,7 +136,7 @@ train.fit(Run.open(Path({str(killed.root)!r})))
 
 def test_checkpoints_are_saved_once_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[int] = []
-    monkeypatch.setattr(train, "save", lambda path, content: saved.append(content["step"]))
+    monkeypatch.setattr(train, "save", lambda _, content: saved.append(content["step"]))
     clock = iter(range(0, 10_000, 20))
     monkeypatch.setattr(train.time, "monotonic", lambda: float(next(clock)))
     fit(started(tmp_path))
@@ -197,7 +202,7 @@ def test_a_run_directory_is_used_once(tmp_path: Path) -> None:
 
 
 def test_the_critic_needs_masks_of_others(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--prior CORPUS.*--adv 0"):
+    with pytest.raises(InputError, match=r"--prior CORPUS.*--adv 0"):
         started(tmp_path, method=MaskMixAdv())
     with pytest.raises(InputError, match="no dense mask of a patient outside"):
         started(tmp_path, method=MaskMixAdv(), prior_root=tmp_path / "corpus")

@@ -1,4 +1,4 @@
-"""Phantoms: short-axis hearts made from numbers, with their truth, strokes like people's, and a known ejection fraction.
+"""Phantoms: short-axis hearts made from numbers, with truth, strokes like people's, and a known ejection fraction.
 
 A `Heart` is drawn first, then rendered. Each patient's numbers follow from the seed and the patient's own number
 alone, so that asking for more cases leaves the earlier ones as they were.
@@ -173,9 +173,7 @@ def _case(patient: int, *, systole: bool, seed: int, size: int) -> Case:
     )
 
 
-def _slices(
-    heart: Heart, systole: bool, rng: np.random.Generator
-) -> Iterator[tuple[UInt8[np.ndarray, "h w"], Plane]]:
+def _slices(heart: Heart, systole: bool, rng: np.random.Generator) -> Iterator[tuple[UInt8[np.ndarray, "h w"], Plane]]:
     """Yield truth and brightness of each slice, base first; `rng` places what lies round the heart."""
     rows, columns = _millimetres(heart)
     body = _body(heart, rows, columns, rng)
@@ -240,7 +238,7 @@ def _painted(
     body: Plane,
 ) -> Plane:
     image = body.copy()
-    around = ndimage.binary_dilation(masks > 0, iterations=max(1, round(5 / heart.spacing[1])))
+    around = np.asarray(ndimage.binary_dilation(masks > 0, iterations=max(1, round(5 / heart.spacing[1]))), dtype=bool)
     # Fat sits on the heart in patches; elsewhere its thin dark lining meets the lung.
     image[around] = heart.muscle
     theta = _polar(heart, rows, columns, 0.0)[1]
@@ -255,9 +253,7 @@ def _painted(
     return image
 
 
-def _scanned(
-    volume: Float[np.ndarray, "d h w"], heart: Heart, rng: np.random.Generator
-) -> Float[np.ndarray, "d h w"]:
+def _scanned(volume: Float[np.ndarray, "d h w"], heart: Heart, rng: np.random.Generator) -> Float[np.ndarray, "d h w"]:
     """Add texture, blur, the receiver's shading and Rician noise."""
     texture = ndimage.gaussian_filter(rng.standard_normal(volume.shape), (0, 2, 2))
     blurred = ndimage.gaussian_filter(volume * (1 + 0.5 * texture), (0.35, 0.7, 0.7))

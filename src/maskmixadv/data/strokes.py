@@ -47,7 +47,7 @@ def _round(organ: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.
 
 def _inside(structure: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:
     """Draw an open stroke in a structure, one to three pixels thick."""
-    depth = ndimage.distance_transform_edt(np.pad(structure, 1))[1:-1, 1:-1]
+    depth = np.asarray(ndimage.distance_transform_edt(np.pad(structure, 1)))[1:-1, 1:-1]
     deepest = depth.max()
     roundness = np.pi * deepest**2 / structure.sum()
     if roundness > COMPACT:

@@ -12,7 +12,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.losses import adversarial, dice_loss, one_hot, partial_cross_entropy, restoration
 from maskmixadv.methods.method import Method, Phase
 from maskmixadv.nets import Critic, Features, UNet
-from maskmixadv.perturb import Masks, MaskMix
+from maskmixadv.perturb import MaskMix, Masks
 from maskmixadv.types import Batch, Image, Logits, Loss, Task
 
 
