@@ -223,9 +223,9 @@ def main() -> None:
 
 def run(argv: list[str]) -> int:
     """Run one command; returns its exit code."""
-    # OpenMP reads it when torch is loaded. Its threads then wait some 50 µs for work before they sleep: long enough
-    # for a step's small operators, short enough to leave the cores to others (docs/decisions/0004).
-    os.environ.setdefault("GOMP_SPINCOUNT", "30000")
+    # OpenMP reads it when torch is loaded: its threads then wait some microseconds for work before they sleep, which
+    # a step's many small operators need, and leave the cores to others soon (docs/decisions/0004).
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         return _parse(argv).run()
     except InputError as error:

@@ -44,7 +44,7 @@ class MaskMixAdv(Method):
         Weight of L_adv, the critic's opinion of the mixed soft map; 0 leaves the critic out.
     """
 
-    level: Literal["image", "feature"] = "image"
+    level: Literal["image", "feature"] = "feature"
     ratio: float = 0.5
     patch: int = 8
     whole: float = 0.5
@@ -130,5 +130,6 @@ class MaskMixAdv(Method):
 def _critic_loss(critic: nn.Module, soft: Tensor, batch: Batch) -> Loss:
     if batch.prior is None:
         raise InputError("the adversary has a weight but the run has no prior masks; give --prior or --adv 0")
-    real = one_hot(batch.prior, soft.shape[1])
-    return 0.5 * (adversarial(critic(real), real=True) + adversarial(critic(soft), real=False))
+    scores = critic(torch.cat((one_hot(batch.prior, soft.shape[1]), soft)))
+    real, fake = scores.chunk(2)
+    return 0.5 * (adversarial(real, real=True) + adversarial(fake, real=False))
