@@ -6,7 +6,6 @@ import io
 import json
 import math
 import re
-import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,7 +19,11 @@ from maskmixadv import charts, pictures, report, scores
 from maskmixadv.data.corpus import IGNORE, Case, Corpus, Split
 from maskmixadv.errors import InputError
 from maskmixadv.evaluate import evaluate, score_cases
+from maskmixadv.grid import Grid
+from maskmixadv.methods import PCE
 from maskmixadv.metrics import Score
+from maskmixadv.run import Run
+from maskmixadv.schedule import Schedule
 from maskmixadv.scores import Row
 
 CLASSES = ("background", "R<V>", "LV")
@@ -160,16 +163,19 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         tmp_path / "corpus", cases, name="Hearts", classes=CLASSES, folds={"paper": (split,)}, nominal=NOMINAL
     )
     directory = tmp_path / "run"
-    directory.mkdir()
-    about = {"root": str(corpus.root), "name": "Hearts", "hash": corpus.hash(), "classes": CLASSES}
-    record = {
-        "corpus": {**about, "scheme": "paper", "fold": 1, **split._asdict()},
-        "method": {"name": "maskmixadv", "level": "image"},
-        "seed": 7,
-        "command": "maskmixadv train corpus --out run",
-        "more": [1],
-    }
-    (directory / "run.json").write_text(json.dumps(record))
+    about = {"root": str(corpus.root), "name": "Hearts", "hash": corpus.hash(), "classes": list(CLASSES)}
+    made = Run(
+        root=directory,
+        corpus={**about, "scheme": "paper", "fold": 1, **{part: list(of) for part, of in split._asdict().items()}},
+        prior=None,
+        method=PCE(),
+        schedule=Schedule(),
+        grid=Grid(32),
+        enclosure=False,
+        seed=7,
+        facts={"command": "maskmixadv train", "commit": "abc", "device": "cpu", "versions": {}, "preset": None},
+    )
+    made.create()
     log = [
         "step,seconds,lr,net/dpce,val/dice",
         *(f"{k},{k}.5,0.1,{1 / k},{'.5' if k == 9 else ''}" for k in range(1, 10)),
@@ -180,9 +186,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         labels=lambda image, _, **__: shifted(of[image.tobytes()]),
         net=SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device="cpu")])),
     )
-    fake = SimpleNamespace(Predictor=SimpleNamespace(load=lambda _run, _device: predictor))
-    monkeypatch.setitem(sys.modules, "maskmixadv.predict", fake)
-    monkeypatch.setitem(sys.modules, "maskmixadv.begin", SimpleNamespace(commit=lambda: "c0ffee"))
+    monkeypatch.setattr(Run, "predictor", lambda _, __: predictor)
+    monkeypatch.setattr("maskmixadv.begin.commit", lambda: "c0ffee")
     return directory
 
 
@@ -196,7 +201,7 @@ def test_evaluate_writes_its_files(run: Path, capsys: pytest.CaptureFixture[str]
     assert stored["classes"]["LV"]["dice"]["mean"] == pytest.approx(np.mean([14 / 16, 12 / 16, 10 / 16]))
     assert stored["classes"]["R<V>"]["hd95"]["undefined"] == ["p03_a"]
     assert (summary.cases, stored["cases"], stored["spacing"]) == (3, 3, "nominal")
-    assert (stored["provenance"]["seed"], stored["provenance"]["more"]) == (7, [1])
+    assert (stored["provenance"]["seed"], stored["provenance"]["method"]) == (7, {"name": "pce"})
     evaluation = stored["provenance"]["evaluation"]
     assert (evaluation["commit"], evaluation["split"], evaluation["flips"]) == ("c0ffee", "test", True)
     told = capsys.readouterr().err.splitlines()
@@ -227,7 +232,7 @@ def test_evaluate_refuses(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="can't be made a directory"):
         evaluate(run, out=run / "run.json")
     change(hash="0" * 64)
-    with pytest.raises(InputError, match="changed since"):
+    with pytest.raises(InputError, match="has changed since"):
         evaluate(run)
     change(root=str(tmp_path / "gone"))
     with pytest.raises(InputError, match="not a corpus"):

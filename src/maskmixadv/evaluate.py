@@ -1,6 +1,5 @@
 """Evaluation: a run's predictions for cases it never learnt from, scored on their own grid."""
 
-import json
 import os
 import shlex
 import sys
@@ -61,15 +60,14 @@ def evaluate(
         Where `run` is no run, its corpus is gone or has changed, no case of the split has a dense mask, or
         the files can't be written.
     """
-    record = _record(run)
-    corpus = _corpus(run, record)
-    entries = _scorable(run, corpus, record, split)
-    workers = _workers(jobs)
-
     from maskmixadv.begin import commit
-    from maskmixadv.predict import Predictor
+    from maskmixadv.run import Run, same_corpus
 
-    predictor = Predictor.load(run, device)
+    opened = Run.open(run)
+    corpus = same_corpus(opened.corpus)
+    entries = _scorable(run, corpus, opened.corpus, split)
+    workers = _workers(jobs)
+    predictor = opened.predictor(device)
     out = _directory(out or run / f"evaluation-{split}")
 
     def predict(case: Case) -> UInt8[np.ndarray, "d h w"]:
@@ -89,7 +87,7 @@ def evaluate(
         "flips": flips,
         "largest": largest,
     }
-    summary = scores.summarise(found, {**record, "evaluation": evaluation})
+    summary = scores.summarise(found, {**opened.record(), "evaluation": evaluation})
     _write(out, found, summary, run, corpus, predict)
     return summary
 
@@ -127,34 +125,9 @@ def score_cases(
             yield waiting.popleft().result()
 
 
-def _record(run: Path) -> dict[str, Any]:
-    path = run / "run.json"
-    if not path.is_file():
-        raise InputError(f"{run}: not a run (no run.json); make one with 'maskmixadv train'")
-    try:
-        record: dict[str, Any] = json.loads(path.read_text())
-        missing = {"root", "hash", "train", "val", "test"} - set(record["corpus"])
-    except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: malformed ({error!r}); train again") from None
-    if missing:
-        raise InputError(f"{path}: malformed (corpus lacks {', '.join(sorted(missing))}); train again")
-    return record
-
-
-def _corpus(run: Path, record: dict[str, Any]) -> Corpus:
-    corpus = Corpus.open(Path(record["corpus"]["root"]))
-    if corpus.hash() != record["corpus"]["hash"]:
-        raise InputError(
-            f"{corpus.root}: changed since {run} learnt from it (hash {corpus.hash()[:12]}, allowed is "
-            f"{record['corpus']['hash'][:12]}); prepare it as it was, or train again"
-        )
-    return corpus
-
-
-def _scorable(run: Path, corpus: Corpus, record: dict[str, Any], split: Part) -> tuple[Entry, ...]:
+def _scorable(run: Path, corpus: Corpus, recorded: dict[str, Any], split: Part) -> tuple[Entry, ...]:
     dense = {
-        part: tuple(entry for entry in corpus.of(record["corpus"][part]) if entry.dense)
-        for part in ("train", "val", "test")
+        part: tuple(entry for entry in corpus.of(recorded[part]) if entry.dense) for part in ("train", "val", "test")
     }
     if not dense[split]:
         allowed = ", ".join(part for part, entries in dense.items() if entries) or "none"

@@ -17,10 +17,19 @@ Mask = Float[Tensor, "b 1 h w"]
 
 
 class Masks(NamedTuple):
-    """What two views see; every pixel is seen by one of them at least."""
+    """What two views see; every pixel is seen by one of them at least.
+
+    Attributes
+    ----------
+    first, second
+        Masks of the two views.
+    whole
+        So many samples, the first ones, are seen whole by both.
+    """
 
     first: Mask
     second: Mask
+    whole: int = 0
 
     def split(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """What each view sees of `maps`, 0 elsewhere; at a coarser scale where the maps have one."""
@@ -83,20 +92,19 @@ class MaskMix:
         """Draw masks: ``int(ratio * cells)`` cells are the first view's, ``int(whole * b)`` samples are whole."""
         b, _, h, w = batch.image.shape
         rows, columns = -(-h // self.patch), -(-w // self.patch)
-        noise = torch.rand(b, rows * columns + 1, generator=batch.rng, device=batch.image.device)
-        cells = (_rank(noise[:, 1:], 1) < int(self.ratio * rows * columns)).float().view(b, 1, rows, columns)
+        noise = torch.rand(b, rows * columns, generator=batch.rng, device=batch.image.device)
+        rank = noise.argsort(1).argsort(1)
+        cells = (rank < int(self.ratio * rows * columns)).float().view(b, 1, rows, columns)
         mask = cells.repeat_interleave(self.patch, 2).repeat_interleave(self.patch, 3)[..., :h, :w]
-        whole = (_rank(noise[:, 0], 0) < int(self.whole * b)).float().view(b, 1, 1, 1)
-        return Masks(mask.maximum(whole), (1 - mask).maximum(whole))
+        # A batch's slices come in random order, so the first ones are any.
+        whole = int(self.whole * b)
+        seen = (torch.arange(b, device=mask.device) < whole).float().view(b, 1, 1, 1)
+        return Masks(mask.maximum(seen), (1 - mask).maximum(seen), whole)
 
     def __call__(self, batch: Batch) -> Views:
         """Two views of the images of `batch`."""
         masks = self.draw(batch)
         return Views(masks.split(batch.image), (batch.target, batch.target), masks.merge)
-
-
-def _rank(noise: Tensor, axis: int) -> Tensor:
-    return noise.argsort(axis).argsort(axis)
 
 
 def _shrunk(mask: Mask, maps: Float[Tensor, "b f h2 w2"]) -> Float[Tensor, "b 1 h2 w2"]:

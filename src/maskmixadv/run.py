@@ -10,7 +10,7 @@ import torch
 
 from maskmixadv import methods
 from maskmixadv.augment import Augment
-from maskmixadv.data.corpus import claim, write_text
+from maskmixadv.data.corpus import Corpus, claim, write_text
 from maskmixadv.errors import InputError
 from maskmixadv.grid import Grid
 from maskmixadv.methods.method import Method
@@ -81,7 +81,11 @@ class Run:
             Where the directory holds something already.
         """
         claim(self.root)
-        content = {
+        write_text(self.root / "run.json", json.dumps(self.record(), indent=1))
+
+    def record(self) -> dict[str, Any]:
+        """Content of ``run.json``."""
+        return {
             "corpus": self.corpus,
             "prior": self.prior,
             "method": fields_of(self.method),
@@ -91,7 +95,6 @@ class Run:
             "seed": self.seed,
             **self.facts,
         }
-        write_text(self.root / "run.json", json.dumps(content, indent=1))
 
     @property
     def task(self) -> Task:
@@ -149,6 +152,20 @@ def fields_of(method: Method) -> dict[str, Any]:
         "name": name,
         **{field.name: getattr(method, field.name) for field in fields(cast("Any", method))},
     }
+
+
+def same_corpus(recorded: dict[str, Any]) -> Corpus:
+    """Open the corpus that a run names.
+
+    Raises
+    ------
+    InputError
+        Where its content is another one now.
+    """
+    corpus = Corpus.open(Path(recorded["root"]))
+    if corpus.hash() != recorded["hash"]:
+        raise InputError(f"{corpus.root}: has changed since the run began; restore it or train anew")
+    return corpus
 
 
 def pick_device(name: str | None) -> torch.device:

@@ -97,10 +97,12 @@ class Schedule:
 
     def _optimiser(self, player: str, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         if player != "net":
-            return torch.optim.Adam(parameters, lr=self.critic_lr)
+            return torch.optim.Adam(parameters, lr=self.critic_lr, fused=True)
         if self.optimiser == "adamw":
-            return torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay)
-        return torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
+            return torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay, fused=True)
+        return torch.optim.SGD(
+            parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay, fused=True
+        )
 
 
 _ONE_WAY_UP: Final = Augment(turns=False, rotate=17.0, scale=0.15, shift=0.15, stray=0.4, intensity=0.2)
@@ -115,6 +117,6 @@ _SHORT: Final = Schedule(
 PRESETS: Final[dict[str, Schedule]] = {
     "paper": Schedule(),
     "fast": replace(_SHORT, steps=6_000, lr=2e-3, ema=0.999, validate_every=500),
-    "cpu": replace(_SHORT, size=192, window=128, batch=4, steps=1_150, lr=3e-3, ema=0.99, validate_every=575),
+    "cpu": replace(_SHORT, size=192, window=128, batch=4, steps=1_200, lr=3e-3, ema=0.99, validate_every=600),
     "demo": replace(_SHORT, size=128, window=96, batch=4, steps=400, lr=3e-3, ema=0.99, validate_every=100),
 }

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 
 import numpy as np
@@ -13,13 +12,12 @@ import torch
 from torch import nn
 
 from maskmixadv.data.corpus import Case, Corpus
-from maskmixadv.errors import InputError
 from maskmixadv.log import Log
 from maskmixadv.loop import Loop
 from maskmixadv.metrics import dice
 from maskmixadv.pictures import contact_sheet
 from maskmixadv.predict import Predictor
-from maskmixadv.run import Run, pick_device, save
+from maskmixadv.run import Run, pick_device, same_corpus, save
 from maskmixadv.slices import Masks, Slices, load_masks, load_slices
 
 SAVE_SECONDS = 45.0
@@ -116,20 +114,6 @@ def prior_masks(run: Run, device: torch.device) -> Masks | None:
         return None
     corpus, cases = same_corpus(run.prior), set(run.prior["cases"])
     return load_masks(corpus, [e for e in corpus.entries if e.name in cases], grid=run.grid, device=device)
-
-
-def same_corpus(recorded: dict[str, str]) -> Corpus:
-    """Open the corpus that a run names.
-
-    Raises
-    ------
-    InputError
-        Where its content is another one now.
-    """
-    corpus = Corpus.open(Path(recorded["root"]))
-    if corpus.hash() != recorded["hash"]:
-        raise InputError(f"{corpus.root}: has changed since the run began; restore it or train anew")
-    return corpus
 
 
 def _advance(loop: Loop, validation: Validation, log: Log, interrupts: list[int]) -> None:

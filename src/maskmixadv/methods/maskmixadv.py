@@ -85,10 +85,8 @@ class MaskMixAdv(Method):
         logits = self._decode(net, both)
         soft = masks.merge(logits[0].softmax(1), logits[1].softmax(1))
         terms = self._terms(logits, soft, batch)
-        if self.rec:
-            hidden = 1 - torch.cat(masks)
-            image = batch.image.repeat(2, 1, 1, 1)
-            terms["rec"] = self.rec * restoration(restored=net.restore(both), image=image, hidden=hidden)
+        if self.rec and masks.whole < len(batch.image):
+            terms["rec"] = self.rec * _restoration(net, both, batch.image, masks)
         if not self.adv:
             yield Phase("net", terms)
             return
@@ -125,6 +123,13 @@ class MaskMixAdv(Method):
             each = [dice_loss(probs=z.softmax(1), target=pseudo) for z in logits]
             terms["pse"] = self.pse * torch.stack(each).mean()
         return terms
+
+
+def _restoration(net: UNet, both: Features, image: Image, masks: Masks) -> Loss:
+    """L_rec of both views; samples that are seen whole have nothing to restore and are left out."""
+    masked = [torch.cat([view[masks.whole :] for view in maps.chunk(2)]) for maps in both]
+    hidden = 1 - torch.cat([mask[masks.whole :] for mask in (masks.first, masks.second)])
+    return restoration(restored=net.restore(masked), image=image[masks.whole :].repeat(2, 1, 1, 1), hidden=hidden)
 
 
 def _critic_loss(critic: nn.Module, soft: Tensor, batch: Batch) -> Loss:

@@ -1,0 +1,43 @@
+"""That training learns: on squares in seconds; on phantoms, unattended, in minutes."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tiny
+
+from maskmixadv.augment import Augment
+from maskmixadv.begin import begin
+from maskmixadv.cli import run
+from maskmixadv.evaluate import evaluate
+from maskmixadv.methods import PCE, MaskMixAdv, Method
+from maskmixadv.train import fit
+
+STILL = Augment(turns=False, rotate=5.0, scale=0.05, shift=0.05, intensity=0.0)
+
+
+@pytest.mark.parametrize("method", [PCE(), MaskMixAdv()], ids=str)
+def test_squares_are_learnt_from_strokes(tmp_path: Path, method: Method) -> None:
+    tiny.corpus(tmp_path / "corpus")
+    tiny.corpus(tmp_path / "prior", name="others")
+    schedule = replace(tiny.SCHEDULE, steps=60, lr=5e-3, window=48, augment=STILL)
+    learnt = begin(
+        tmp_path / "corpus",
+        tmp_path / "run",
+        method=method,
+        schedule=schedule,
+        prior_root=tmp_path / "prior",
+        enclosure=True,
+    )
+    assert fit(learnt)
+    assert evaluate(learnt.root).mean.dice.mean > 0.75
+
+
+@pytest.mark.slow
+def test_the_demo_segments_phantoms_it_never_saw(tmp_path: Path) -> None:
+    assert run(["demo", "--out", str(tmp_path / "demo")]) == 0
+    folder = tmp_path / "demo" / "run" / "evaluation-test"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["mean"]["dice"]["mean"] >= 0.85
+    assert "<html" in (folder / "report.html").read_text()
