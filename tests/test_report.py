@@ -173,7 +173,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         grid=Grid(32),
         enclosure=False,
         seed=7,
-        facts={"command": "maskmixadv train", "commit": "abc", "device": "cpu", "versions": {}, "preset": None},
+        facts={
+            "command": "maskmixadv train corpus --out run",
+            "commit": "abc",
+            "device": "cpu",
+            "versions": {},
+            "preset": None,
+        },
     )
     made.create()
     log = [

@@ -92,7 +92,8 @@ class Augment:
             linear = linear @ _turn(torch.randint(8, (n,), generator=rng, device=device))
         near = centre + spread[:, 2:4] * self.shift * window / canvas * 2
         astray = spread[:, 7:8] < 2 * self.stray - 1
-        middle = torch.where(astray, spread[:, 8:10] * (1 - window / canvas), near)
+        # Half a window beyond the border at most, so that the canvas's rim is seen as well as its middle.
+        middle = torch.where(astray, spread[:, 8:10] * (1 - window / canvas / 2), near)
         gain, gamma, offset = (spread[:, 4:7].T * self.intensity)[..., None, None, None]
         return Draw(
             affine=torch.cat((linear, middle[:, :, None]), dim=2),

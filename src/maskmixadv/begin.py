@@ -16,7 +16,7 @@ from maskmixadv.data.corpus import Corpus, Entry, Split
 from maskmixadv.errors import InputError
 from maskmixadv.grid import Grid
 from maskmixadv.methods.method import Method
-from maskmixadv.run import Run, pick_device
+from maskmixadv.run import Run, cpu_features, pick_device
 from maskmixadv.schedule import Schedule
 
 
@@ -139,4 +139,4 @@ def commit() -> str | None:
 def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({device})"
-    return f"{torch.cpu.get_capabilities().get('cpu_name', platform.processor())}, {torch.get_num_threads()} threads"
+    return f"{cpu_features().get('cpu_name', platform.processor())}, {torch.get_num_threads()} threads"

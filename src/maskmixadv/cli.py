@@ -139,15 +139,18 @@ class Evaluate:
     def run(self) -> int:
         from maskmixadv.evaluate import evaluate
 
-        summary = evaluate(
-            self.root,
-            split=self.split,
-            out=self.out,
-            flips=self.flips,
-            largest=self.largest,
-            device=self.device,
+        out = self.out or self.root / f"evaluation-{self.split}"
+        print(
+            evaluate(
+                self.root,
+                split=self.split,
+                out=out,
+                flips=self.flips,
+                largest=self.largest,
+                device=self.device,
+            )
         )
-        print(summary)
+        print(f"report: {out / 'report.html'}")
         return 0
 
 

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from maskmixadv.augment import Augment
 from maskmixadv.data.enclosure import ENCLOSED
 from maskmixadv.losses import balanced, uniform
-from maskmixadv.run import Run
+from maskmixadv.run import Run, cpu_features
 from maskmixadv.slices import Masks, Slices, order
 from maskmixadv.types import Batch, Labels
 
@@ -140,7 +140,7 @@ def autocast(precision: str, device: torch.device) -> Autocast:
 def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    features = torch.cpu.get_capabilities()
+    features = cpu_features()
     return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
 
 

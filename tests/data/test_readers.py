@@ -157,6 +157,13 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         acdc.prepare(source, tmp_path / "c3")
 
 
+def test_two_files_of_one_name(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        write_h5(tmp_path / "src" / folder / "patient001_frame01.h5", *tiny.volume())
+    with pytest.raises(InputError, match=r"b/patient001_frame01\.h5: a case 'patient001_frame01' is in .*a too"):
+        acdc.prepare(tmp_path / "src", tmp_path / "c")
+
+
 def test_nifti_that_cannot_be_read(tmp_path: Path) -> None:
     path = tmp_path / "a.nii.gz"
     write_nifti(path, np.zeros((3, 4, 5), np.int16))

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import tiny
 
+import tiny
 from maskmixadv.augment import Augment
 from maskmixadv.begin import begin
 from maskmixadv.cli import run

@@ -27,11 +27,12 @@ def test_merging_the_views_gives_the_image(ratio: float, patch: int, whole: floa
 
 def test_views_complement_each_other_or_are_whole() -> None:
     batch = tiny.batch(b=64, size=16)
-    first, second = MaskMix(whole=0.25).draw(batch)
+    first, second, count = MaskMix(whole=0.25).draw(batch)
     both = (first + second).flatten(1)
     whole = (both == 2).all(1)
     assert ((both == 1).all(1) | whole).all()
-    assert whole.sum() == 16
+    assert whole.sum() == count == 16
+    assert whole[:16].all()
     assert not (MaskMix().draw(batch).first == 1).flatten(1).all(1).any()
     assert (MaskMix(whole=1.0).draw(batch).second == 1).all()
 

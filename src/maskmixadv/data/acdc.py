@@ -101,17 +101,33 @@ def _hold_out(patients: Sequence[str], test: set[str]) -> Split:
 
 def _find(source: Path) -> dict[str, Callable[[], Case]]:
     """Names and readers of the cases in `source`; volumes win over slices, HDF5 over NIfTI."""
-    volumes = {p.stem: p for p in sorted(source.rglob("*.h5")) if _FRAME.fullmatch(p.stem)}
-    if volumes:
+    if volumes := _named(source, "*.h5", _FRAME):
         return {name: partial(_read_volume, path) for name, path in volumes.items()}
-    slices: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(source.rglob("*.h5")):
-        if match := _SLICE.fullmatch(path.stem):
-            slices[path.stem[: match.start(3) - len("_slice_")]].append(path)
-    if slices:
+    if parts := _named(source, "*.h5", _SLICE):
+        slices: dict[str, list[Path]] = defaultdict(list)
+        for name, path in parts.items():
+            slices[name.rsplit("_slice_", 1)[0]].append(path)
         return {name: partial(_read_slices, name, paths) for name, paths in slices.items()}
-    images = {nifti.stem(p): p for p in sorted(source.rglob("*.nii*")) if _FRAME.fullmatch(nifti.stem(p))}
-    return {name: partial(_read_nifti, path) for name, path in images.items()}
+    return {name: partial(_read_nifti, path) for name, path in _named(source, "*.nii*", _FRAME).items()}
+
+
+def _named(source: Path, ending: str, pattern: re.Pattern[str]) -> dict[str, Path]:
+    """Files whose name without suffix is of `pattern`, in order.
+
+    Raises
+    ------
+    InputError
+        Where two files have one name.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(source.rglob(ending)):
+        name = nifti.stem(path)
+        if not pattern.fullmatch(name):
+            continue
+        if name in found:
+            raise InputError(f"{path}: a case {name!r} is in {found[name].parent} too; names must be unique")
+        found[name] = path
+    return found
 
 
 def _run(job: Callable[[], Case]) -> Case:
