@@ -31,11 +31,11 @@ def volume(seed: int = 0, *, d: int = 3, h: int = 40, w: int = 48) -> tuple[np.n
     dense = np.zeros((d, h, w), np.uint8)
     for label, (low, high) in enumerate(((8, 32), (12, 28), (16, 24)), start=1):
         dense[:, low:high, low:high] = label
-    image = (dense / 4 + rng.uniform(0, 0.2, dense.shape)).astype(np.float32)
+    image = (dense / 4 + rng.uniform(0, 0.1, dense.shape)).astype(np.float32)
     scribble = np.full_like(dense, IGNORE)
     scribble[:, 5, 5:36] = scribble[:, 35, 5:36] = scribble[:, 5:36, 5] = scribble[:, 5:36, 35] = 0
-    for label, row in ((1, 10), (2, 14), (3, 20)):
-        scribble[:, row, 18:22] = label
+    for label, (low, high) in enumerate(((9, 30), (13, 26), (18, 21)), start=1):
+        scribble[:, low, low:high] = scribble[:, high, low:high] = scribble[:, low:high, low] = label
     return image, scribble, dense
 
 

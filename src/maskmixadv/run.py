@@ -187,7 +187,7 @@ def pick_device(name: str | None) -> torch.device:
 
 def cpu_features() -> dict[str, Any]:
     """What torch knows of this processor; nothing in versions that don't tell."""
-    return getattr(torch.cpu, "get_capabilities", dict)()
+    return dict(getattr(torch.cpu, "get_capabilities", dict)())
 
 
 def save(path: Path, content: dict[str, Any]) -> None:

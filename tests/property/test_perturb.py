@@ -70,7 +70,9 @@ def test_feature_masks_agree_over_the_scales(patch: int) -> None:
         assert torch.equal(hidden, expected.amin(-1) == 0)
 
 
-@pytest.mark.parametrize("fields", [{"ratio": 0.0}, {"ratio": 1.5}, {"patch": 0}, {"whole": 1.5}])
+@pytest.mark.parametrize(
+    "fields", [{"ratio": 0.0}, {"ratio": 1.5}, {"patch": 0}, {"whole": 1.5}, {"rec": 10.0, "whole": 1.0}]
+)
 def test_impossible_masks(fields: dict[str, float]) -> None:
     with pytest.raises(InputError, match=f"{next(iter(fields))}: .*allowed is"):
         MaskMixAdv(**fields)  # pyright: ignore[reportArgumentType]

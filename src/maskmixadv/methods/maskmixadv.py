@@ -58,10 +58,12 @@ class MaskMixAdv(Method):
         MaskMix(ratio=self.ratio, patch=self.patch, whole=self.whole)
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, float) and not 0 <= value < math.inf:
+            if isinstance(value, (int, float)) and not 0 <= value < math.inf:
                 raise InputError(f"{field.name}: {value}, allowed is a finite weight of at least 0")
         if not (self.dpce or self.rec or self.pse or self.adv):
             raise InputError("dpce, rec, pse, adv: all 0, at least one must be larger")
+        if self.whole == 1 and self.rec:
+            raise InputError(f"rec: {self.rec}, allowed is 0 where whole is 1, as nothing is hidden then")
 
     @property
     def wants_prior(self) -> bool:
