@@ -18,19 +18,28 @@ NewCorpus = Annotated[Positional[Path], arg(metavar="CORPUS")]
 
 
 @dataclass(frozen=True)
-class PrepareACDC:
-    """Make a corpus of ACDC: the pre-processed HDF5 release, or the NIfTI layout with scribbles.
+class FromSource:
+    """A corpus of a release.
 
     Attributes
     ----------
     source
-        Folder with patientXXX_frameYY.h5 volumes, …_slice_K.h5 slices, or patientXXX/…_frameYY.nii.gz files.
+        Folder of the release, in the layout that is named above.
     corpus
         Directory to make; must be new or empty.
     """
 
     source: Source
     corpus: NewCorpus
+
+
+@dataclass(frozen=True)
+class PrepareACDC(FromSource):
+    """Make a corpus of ACDC, short-axis cine MRI.
+
+    The layout is the pre-processed HDF5 release's, patientXXX_frameYY.h5 volumes or …_slice_K.h5 slices, or the
+    challenge's, patientXXX/patientXXX_frameYY.nii.gz beside …_gt.nii.gz and …_scribble.nii.gz.
+    """
 
     def run(self) -> int:
         from maskmixadv.data import acdc
@@ -39,19 +48,11 @@ class PrepareACDC:
 
 
 @dataclass(frozen=True)
-class PrepareMSCMR:
+class PrepareMSCMR(FromSource):
     """Make a corpus of MSCMR, late-gadolinium MRI.
 
-    Attributes
-    ----------
-    source
-        Folder with train|val|TestSet / images|labels; a part may be missing.
-    corpus
-        Directory to make; must be new or empty.
+    The layout is train|val|TestSet / images|labels; a part may be missing.
     """
-
-    source: Source
-    corpus: NewCorpus
 
     def run(self) -> int:
         from maskmixadv.data import mscmr
