@@ -192,7 +192,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         labels=lambda image, _, **__: shifted(of[image.tobytes()]),
         net=SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device="cpu")])),
     )
-    monkeypatch.setattr(Run, "predictor", lambda _, __: predictor)
+    monkeypatch.setattr("maskmixadv.predict.Predictor.load", lambda _, __: predictor)
     monkeypatch.setattr("maskmixadv.begin.commit", lambda: "c0ffee")
     return directory
 

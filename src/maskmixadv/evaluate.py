@@ -61,13 +61,14 @@ def evaluate(
         the files can't be written.
     """
     from maskmixadv.begin import commit
+    from maskmixadv.predict import Predictor
     from maskmixadv.run import Run, same_corpus
 
     opened = Run.open(run)
     corpus = same_corpus(opened.corpus)
     entries = _scorable(run, corpus, opened.corpus, split)
     workers = _workers(jobs)
-    predictor = opened.predictor(device)
+    predictor = Predictor.load(run, device)
     out = _directory(out or run / f"evaluation-{split}")
 
     def predict(case: Case) -> UInt8[np.ndarray, "d h w"]:

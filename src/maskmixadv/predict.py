@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from maskmixadv.data.corpus import Spacing
 from maskmixadv.grid import Grid, covering
+from maskmixadv.run import Run, pick_device
 
 SLICES_AT_ONCE = 16
 
@@ -38,17 +39,19 @@ class Predictor:
     multiple: int = 16
 
     @classmethod
-    def load(cls, run: Path, device: str | None = None) -> "Predictor":
-        """Load the last checkpoint of directory `run`.
+    def load(cls, root: Path, device: str | None = None) -> "Predictor":
+        """Load the last checkpoint of the run in directory `root`.
 
         Raises
         ------
         InputError
-            Where `run` is no run or has no checkpoint.
+            Where `root` is no run or has no checkpoint, or the device is not there.
         """
-        from maskmixadv.run import Run
-
-        return Run.open(run).predictor(device)
+        run, place = Run.open(root), pick_device(device)
+        net = run.method.players(run.task)["net"]
+        net.load_state_dict(run.load(place)["scored"])
+        net = net.to(place).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        return cls(net, run.grid, run.task.classes)
 
     @torch.inference_mode()
     def probs(

@@ -14,7 +14,6 @@ from maskmixadv.data.corpus import Corpus, claim, write_text
 from maskmixadv.errors import InputError
 from maskmixadv.grid import Grid
 from maskmixadv.methods.method import Method
-from maskmixadv.predict import Predictor
 from maskmixadv.schedule import Schedule
 from maskmixadv.types import Task
 
@@ -121,14 +120,6 @@ class Run:
         except Exception as error:  # torch raises whatever its unpickler met
             reason = str(error).split("\n", 1)[0]
             raise InputError(f"{self.checkpoint}: damaged ({reason}); train again") from None
-
-    def predictor(self, device: str | None = None) -> Predictor:
-        """Make the last checkpoint's predictor."""
-        place = pick_device(device)
-        net = self.method.players(self.task)["net"]
-        net.load_state_dict(self.load(place)["scored"])
-        net = net.to(place).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
-        return Predictor(net, self.grid, self.task.classes)
 
 
 def method_from(raw: dict[str, Any]) -> Method:
