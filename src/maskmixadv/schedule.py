@@ -118,5 +118,5 @@ PRESETS: Final[dict[str, Schedule]] = {
     "paper": Schedule(),
     "fast": replace(_SHORT, steps=6_000, lr=2e-3, ema=0.999, validate_every=500),
     "cpu": replace(_SHORT, size=192, window=128, batch=4, steps=1_150, lr=3e-3, ema=0.99, validate_every=575),
-    "demo": replace(_SHORT, size=112, window=80, batch=4, steps=900, lr=3e-3, ema=0.99, validate_every=300),
+    "demo": replace(_SHORT, size=112, window=80, batch=4, steps=780, lr=3e-3, ema=0.99, validate_every=390),
 }
