@@ -116,11 +116,16 @@ def _lists(split: Split) -> dict[str, list[str]]:
 def _facts(device: torch.device) -> dict[str, Any]:
     libraries = ("maskmixadv", "torch", "numpy", "scipy")
     return {
-        "command": shlex.join(["maskmixadv", *sys.argv[1:]]),
+        "command": command(),
         "commit": commit(),
         "device": _device_name(device),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in libraries}},
     }
+
+
+def command() -> str:
+    """Return the command line that is running."""
+    return shlex.join(["maskmixadv", *sys.argv[1:]])
 
 
 def commit() -> str | None:

@@ -1,7 +1,6 @@
 """Evaluation: a run's predictions for cases it never learnt from, scored on their own grid."""
 
 import os
-import shlex
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv import scores
-from maskmixadv.data.corpus import Case, Corpus, Entry, Part, Spacing, write_text
+from maskmixadv.data.corpus import Case, Corpus, Entry, Part, Spacing, make_directory, write_text
 from maskmixadv.errors import InputError
 from maskmixadv.scores import Row, Summary
 
@@ -60,7 +59,7 @@ def evaluate(
         Where `run` is no run, its corpus is gone or has changed, no case of the split has a dense mask, or
         the files can't be written.
     """
-    from maskmixadv.begin import commit
+    from maskmixadv.begin import command, commit
     from maskmixadv.predict import Predictor
     from maskmixadv.run import Run, same_corpus
 
@@ -69,7 +68,8 @@ def evaluate(
     entries = _scorable(run, corpus, opened.corpus, split)
     workers = _workers(jobs)
     predictor = Predictor.load(run, device)
-    out = _directory(out or run / f"evaluation-{split}")
+    out = out or run / f"evaluation-{split}"
+    make_directory(out)
 
     def predict(case: Case) -> UInt8[np.ndarray, "d h w"]:
         return predictor.labels(case.image, case.spacing, flips=flips, largest=largest)
@@ -79,7 +79,7 @@ def evaluate(
     )
     found = [row for case in _shown(scored, len(entries)) for row in case]
     evaluation = {
-        "command": shlex.join(["maskmixadv", *sys.argv[1:]]),
+        "command": command(),
         "commit": commit(),
         "device": str(next(predictor.net.parameters()).device),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -140,14 +140,6 @@ def _workers(jobs: int | None) -> int:
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs: {jobs}, allowed is 1 or more")
     return jobs or os.cpu_count() or 1
-
-
-def _directory(out: Path) -> Path:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: can't be made a directory ({error.strerror})") from None
-    return out
 
 
 def _shown(scored: Iterable[tuple[Row, ...]], total: int) -> Iterator[tuple[Row, ...]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.progress import track
 
 from maskmixadv.data import nifti
-from maskmixadv.data.corpus import normalise
+from maskmixadv.data.corpus import make_directory, normalise
 from maskmixadv.errors import InputError
 from maskmixadv.predict import Predictor
 
@@ -34,10 +34,7 @@ def segment(
     """
     paths = _files(images)
     predictor = Predictor.load(root, device)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: can't be made a directory ({error.strerror})") from None
+    make_directory(out)
     failed = 0
     for path in track(paths, description="predict", disable=not sys.stderr.isatty()):
         try:

@@ -280,13 +280,24 @@ def claim(root: Path) -> None:
     InputError
         Where something is there already, or it can't be made.
     """
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        taken = next(root.iterdir(), None)
-    except OSError as error:
-        raise InputError(f"{root}: can't be made a directory ({error.strerror})") from None
+    make_directory(root)
+    taken = next(root.iterdir(), None)
     if taken is not None:
         raise InputError(f"{root}: already holds {taken.name!r}; name a new or an empty directory")
+
+
+def make_directory(root: Path) -> None:
+    """Make directory `root` where it is missing.
+
+    Raises
+    ------
+    InputError
+        Where it can't be made.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{root}: can't be made a directory ({error.strerror})") from None
 
 
 def write_text(path: Path, text: str) -> None:
