@@ -16,7 +16,7 @@ from maskmixadv.methods.method import Method
 from maskmixadv.run import Run
 from maskmixadv.schedule import Schedule
 from maskmixadv.slices import Masks, Slices
-from maskmixadv.types import Batch
+from maskmixadv.types import Batch, Task
 
 CLASSES = ("background", "RV", "Myo", "LV")
 SCHEDULE = Schedule(
@@ -82,6 +82,10 @@ def loop(method: Method, **options: Any) -> Loop:
     return Loop(run(method, **options), slices(), prior, torch.device("cpu"))
 
 
+TASK = Task(CLASSES, slices=5)
+"""Of `slices`."""
+
+
 def batch(*, b: int = 2, size: int = 32, seed: int = 0, labelled: bool = True) -> Batch:
     """A batch with random labels, a third of them unknown."""
     rng = torch.Generator().manual_seed(seed)
@@ -90,4 +94,5 @@ def batch(*, b: int = 2, size: int = 32, seed: int = 0, labelled: bool = True) -
     target[torch.rand(b, size, size, generator=rng) < 1 / 3] = IGNORE
     target = target if labelled else torch.full_like(target, IGNORE)
     prior = torch.randint(4, (b, size, size), generator=rng).to(torch.uint8)
-    return Batch(image, target, prior, uniform(target), torch.arange(b), 0, rng)
+    affine = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]).expand(b, 2, 3)
+    return Batch(image, target, prior, uniform(target), torch.arange(b), affine, 0, rng)

@@ -110,8 +110,27 @@ class Check:
         return 2 if problems else 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class OfRun:
+    """How a run's network segments.
+
+    Attributes
+    ----------
+    flips
+        Average the prediction over the four flips in plane (four times the work).
+    largest
+        Keep only each structure's largest 3D component.
+    device
+        Where to compute, such as cpu or cuda:0; by default the fastest that is there.
+    """
+
+    flips: bool = False
+    largest: bool = False
+    device: str | None = None
+
+
 @dataclass(frozen=True)
-class Evaluate:
+class Evaluate(OfRun):
     """Score a run on patients it did not learn from: scores.csv, summary.json and report.html.
 
     Attributes
@@ -122,41 +141,24 @@ class Evaluate:
         Which of the fold's patients: test, val or train.
     out
         Directory for the results; by default evaluation-SPLIT in the run's directory.
-    flips
-        Average the prediction over the four flips in plane (four times the work).
-    largest
-        Keep only each structure's largest 3D component.
-    device
-        Where to compute, such as cpu or cuda:0; by default the fastest that is there.
     """
 
     root: Annotated[Positional[Path], arg(metavar="RUN")]
     split: Literal["test", "val", "train"] = "test"
     out: Path | None = None
-    flips: bool = False
-    largest: bool = False
-    device: str | None = None
 
     def run(self) -> int:
         from maskmixadv.evaluate import evaluate
 
         out = self.out or self.root / f"evaluation-{self.split}"
-        print(
-            evaluate(
-                self.root,
-                split=self.split,
-                out=out,
-                flips=self.flips,
-                largest=self.largest,
-                device=self.device,
-            )
-        )
+        how = {"flips": self.flips, "largest": self.largest}
+        print(evaluate(self.root, split=self.split, out=out, device=self.device, **how))
         print(f"report: {out / 'report.html'}")
         return 0
 
 
 @dataclass(frozen=True)
-class Predict:
+class Predict(OfRun):
     """Segment NIfTI volumes: one file of labels an image, same name, same grid and affine.
 
     Attributes
@@ -167,32 +169,17 @@ class Predict:
         NIfTI files (.nii or .nii.gz), or folders of them.
     out
         Directory for the labels; made where it is missing.
-    flips
-        Average the prediction over the four flips in plane (four times the work).
-    largest
-        Keep only each structure's largest 3D component.
-    device
-        Where to compute, such as cpu or cuda:0; by default the fastest that is there.
     """
 
     root: Annotated[Positional[Path], arg(metavar="RUN")]
     images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE [IMAGE ...]")]
     out: Path
-    flips: bool = False
-    largest: bool = False
-    device: str | None = None
 
     def run(self) -> int:
         from maskmixadv.segment import segment
 
-        return segment(
-            self.root,
-            self.images,
-            self.out,
-            flips=self.flips,
-            largest=self.largest,
-            device=self.device,
-        )
+        how = {"flips": self.flips, "largest": self.largest}
+        return segment(self.root, self.images, self.out, device=self.device, **how)
 
 
 @dataclass(frozen=True)

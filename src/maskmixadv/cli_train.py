@@ -3,18 +3,22 @@
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from tyro.conf import Positional, arg, subcommand
 
+from maskmixadv import methods
 from maskmixadv.begin import begin
 from maskmixadv.errors import InputError
-from maskmixadv.methods import PCE, MaskMixAdv
+from maskmixadv.methods import MaskMixAdv, Method
 from maskmixadv.run import Run
 from maskmixadv.schedule import PRESETS, Precision, Schedule
 from maskmixadv.train import fit
 
-AnyMethod = Annotated[MaskMixAdv, subcommand("maskmixadv")] | Annotated[PCE, subcommand("pce")]
+if TYPE_CHECKING:
+    AnyMethod = Method
+else:
+    AnyMethod = Union[tuple(Annotated[kind, subcommand(name)] for name, kind in methods.ALL.items())]  # noqa: UP007
 
 
 @dataclass(frozen=True)

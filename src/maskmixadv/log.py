@@ -1,6 +1,7 @@
 """What a run says of itself while it trains: ``log.csv``, TensorBoard events, a progress bar or plain lines."""
 
 import csv
+import io
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from maskmixadv.data.corpus import write_text
 from maskmixadv.run import Run
 
 if TYPE_CHECKING:
@@ -97,12 +99,19 @@ class Log:
         self._row(step, {"val/dice": dice})
 
     def flush(self) -> None:
-        """Bring ``log.csv`` up to date on disk."""
+        """Bring ``log.csv`` up to date on disk.
+
+        Raises
+        ------
+        InputError
+            Where it can't be written; the one that is there stays.
+        """
+        text = io.StringIO()
         columns = list(dict.fromkeys(key for row in self._rows for key in row))
-        with self._path.open("w", newline="") as file:
-            table = csv.DictWriter(file, columns)
-            table.writeheader()
-            table.writerows(self._rows)
+        table = csv.DictWriter(text, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(self._rows)
+        write_text(self._path, text.getvalue())
         self._events.flush()
 
     def _row(self, step: int, values: dict[str, float]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,17 +45,17 @@ class Loop:
         self.run, self.slices, self.prior, self.device = run, slices, prior, device
         self.step = 0
         torch.manual_seed(run.seed)
-        self.nets = {name: _placed(net, device) for name, net in run.method.players(run.task).items()}
+        task = replace(run.task, slices=len(slices))
+        self.nets = {name: _placed(net, device) for name, net in run.method.players(task).items()}
         self.optimisers = run.schedule.optimisers(self.nets)
         self.parameters = {
             player: [p for group in optimiser.param_groups for p in group["params"]]
             for player, optimiser in self.optimisers.items()
         }
         self._average = _average(self.nets["net"], run.schedule.ema)
-        classes = len(run.task.classes)
-        # Each class's strokes count alike, and what enclosure says twice as much as all strokes together: the few
-        # pixels far away that look like a heart are a small part of it.
-        self._share = {**dict.fromkeys(range(classes), 1.0), ENCLOSED: 2.0 * classes}
+        classes = len(task.classes)
+        self._share = {**dict.fromkeys(range(classes), 1.0), ENCLOSED: run.schedule.enclosed * classes}
+        self._by_group = run.enclosure and run.method.supervision == "scribble"
         self._autocast = autocast(run.schedule.precision, device)
 
     @property
@@ -91,8 +92,9 @@ class Loop:
             image=image.contiguous(memory_format=torch.channels_last),
             target=labels.masked_fill(labels == ENCLOSED, 0),
             prior=self._masks(rng),
-            weight=balanced(labels, self._share) if self.run.enclosure else uniform(labels),
+            weight=balanced(labels, self._share) if self._by_group else uniform(labels),
             index=index,
+            affine=draw.affine,
             step=self.step,
             rng=rng,
         )

@@ -45,6 +45,10 @@ class Schedule:
         ``auto``: bfloat16 where the device computes in it.
     validate_every
         Steps between validations.
+    enclosed
+        What the pixels beyond the background's stroke count in cross-entropy with enclosure, relative to all strokes
+        together, each class's of which count alike. Above 1, as the few pixels far away that look like the organ are
+        a small part of them.
     augment
         Ranges of the augmentation.
     """
@@ -63,6 +67,7 @@ class Schedule:
     ema: float = 0.0
     precision: Precision = "auto"
     validate_every: int = 2_000
+    enclosed: float = 2.0
     augment: Augment = field(default_factory=Augment)
 
     def __post_init__(self) -> None:
@@ -74,6 +79,8 @@ class Schedule:
         for name in ("lr", "critic_lr"):
             if (value := getattr(self, name)) <= 0:
                 raise InputError(f"{name}: {value}, allowed is a number above 0")
+        if not 0 <= self.enclosed < math.inf:
+            raise InputError(f"enclosed: {self.enclosed}, allowed is a finite number of at least 0")
         if not 0 <= self.ema < 1:
             raise InputError(f"ema: {self.ema}, allowed is 0 (off) to below 1")
 

@@ -20,8 +20,8 @@ Labels = UInt8[Tensor, "b h w"]
 Loss = Float[Tensor, ""]
 """A scalar to minimise."""
 
-Supervision = Literal["scribble", "dense"]
-"""Which annotation a method learns from."""
+Supervision = Literal["scribble", "random_walker", "dense"]
+"""Which annotation a method learns from; ``random_walker`` is what a walker makes of the scribbles."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,13 @@ class Task:
         Names of the k classes, background first.
     channels
         Image channels c.
+    slices
+        Slices in the training set, for players that remember each; 0 where a network is only to be used.
     """
 
     classes: tuple[str, ...]
     channels: int = 1
+    slices: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Batch:
         What each pixel counts in cross-entropy: 0 where there is no label, 1 in all over the batch.
     index
         Number of each slice in the training set.
+    affine
+        Where each sample lies in its slice: its coordinates to the slice's canvas', both in [-1, 1].
     step
         Steps done before this one.
     rng
@@ -67,5 +72,6 @@ class Batch:
     prior: Labels | None
     weight: Float[Tensor, "b h w"]
     index: Int[Tensor, "b"]
+    affine: Float[Tensor, "b 2 3"]
     step: int
     rng: torch.Generator

@@ -15,7 +15,7 @@ from maskmixadv.methods import MaskMixAdv, Method, Phase
 from maskmixadv.perturb import Masks
 from maskmixadv.run import fields_of, method_from
 from maskmixadv.slices import Slices
-from maskmixadv.types import IGNORE, Batch, Task
+from maskmixadv.types import IGNORE, Batch
 
 VARIANTS: dict[str, Method] = {
     **{name: kind() for name, kind in methods.ALL.items()},
@@ -24,7 +24,6 @@ VARIANTS: dict[str, Method] = {
     "maskmixadv-no-critic": MaskMixAdv(adv=0.0),
     "maskmixadv-dpce": MaskMixAdv(rec=0.0, pse=0.0, adv=0.0),
 }
-TASK = Task(tiny.CLASSES)
 
 
 @pytest.fixture(params=VARIANTS, ids=str)
@@ -34,7 +33,7 @@ def method(request: pytest.FixtureRequest) -> Method:
 
 def players(method: Method) -> dict[str, nn.Module]:
     torch.manual_seed(0)
-    return method.players(TASK)
+    return method.players(tiny.TASK)
 
 
 def phases(method: Method, nets: dict[str, nn.Module], batch: Batch) -> list[Phase]:
@@ -124,9 +123,8 @@ def test_the_order_of_samples_does_not_matter(method: Method, monkeypatch: pytes
     """With what is drawn by position held fixed: dropout off, one mask for all."""
     batch = tiny.batch(b=3)
     turned = torch.tensor([2, 0, 1])
-    mixed = dataclasses.replace(
-        batch, image=batch.image[turned], target=batch.target[turned], weight=batch.weight[turned]
-    )
+    per_sample = {name: getattr(batch, name)[turned] for name in ("image", "target", "weight", "index", "affine")}
+    mixed = dataclasses.replace(batch, **per_sample)
     monkeypatch.setattr("maskmixadv.perturb.MaskMix.draw", lambda _, batch: _halves(batch))
     nets = players(method)
     for net in nets.values():
