@@ -53,8 +53,7 @@ class Loop:
             for player, optimiser in self.optimisers.items()
         }
         self._average = _average(self.nets["net"], run.schedule.ema)
-        classes = len(task.classes)
-        self._share = {**dict.fromkeys(range(classes), 1.0), ENCLOSED: run.schedule.enclosed * classes}
+        self._share = _shares(len(task.classes), run.schedule.enclosed)
         self._by_group = run.enclosure and run.method.supervision == "scribble"
         self._autocast = autocast(run.schedule.precision, device)
 
@@ -155,6 +154,15 @@ def _average(net: nn.Module, decay: float) -> AveragedModel | None:
         return None
     # Batch norm's statistics are averaged with the weights that they belong to.
     return AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+def _shares(classes: int, enclosed: float) -> dict[int, float]:
+    """Shares of the labels' groups: structures alike, the background's strokes as much as all structures together.
+
+    As much as one structure is too little: borders then move outwards (docs/decisions/0003).
+    """
+    structures = classes - 1
+    return {0: structures, **dict.fromkeys(range(1, classes), 1.0), ENCLOSED: enclosed * 2 * structures}
 
 
 def _seed(seed: int, step: int) -> int:

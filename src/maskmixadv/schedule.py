@@ -47,8 +47,7 @@ class Schedule:
         Steps between validations.
     enclosed
         What the pixels beyond the background's stroke count in cross-entropy with enclosure, relative to all strokes
-        together, each class's of which count alike. Above 1, as the few pixels far away that look like the organ are
-        a small part of them.
+        together. Above 1, as the few pixels far away that look like the organ are a small part of them.
     augment
         Ranges of the augmentation.
     """
@@ -67,7 +66,7 @@ class Schedule:
     ema: float = 0.0
     precision: Precision = "auto"
     validate_every: int = 2_000
-    enclosed: float = 2.0
+    enclosed: float = 1.5
     augment: Augment = field(default_factory=Augment)
 
     def __post_init__(self) -> None:
@@ -124,6 +123,6 @@ _SHORT: Final = Schedule(
 PRESETS: Final[dict[str, Schedule]] = {
     "paper": Schedule(),
     "fast": replace(_SHORT, steps=6_000, lr=2e-3, ema=0.999, validate_every=500),
-    "cpu": replace(_SHORT, size=192, window=128, batch=4, steps=1_150, lr=3e-3, ema=0.99, validate_every=575),
-    "demo": replace(_SHORT, size=112, window=80, batch=4, steps=780, lr=3e-3, ema=0.99, validate_every=390),
+    "cpu": replace(_SHORT, size=192, window=128, batch=4, steps=2_000, lr=3e-3, ema=0.99, validate_every=1_000),
+    "demo": replace(_SHORT, size=112, window=80, batch=4, steps=1_200, lr=3e-3, ema=0.99, validate_every=600),
 }
