@@ -139,8 +139,10 @@ def test_other_content_is_not_taken_for_the_same(
     load(corpus)
     assert len(count) == 18
     image, scribble, _ = tiny.volume()
-    for changes in ({"image": image * 0.5}, {"scribble": np.where(scribble == 3, np.uint8(2), scribble)}):
-        other = of_one(tmp_path / next(iter(changes)), tiny.case("p0", **changes))
+    darker = tiny.case("p0", image=image / 2)
+    redrawn = tiny.case("p0", scribble=np.where(scribble == 3, np.uint8(2), scribble))
+    for name, case in (("darker", darker), ("redrawn", redrawn)):
+        other = of_one(tmp_path / name, case)
         (other.root / "cache").symlink_to(corpus.root / "cache")
         load(other)
     assert len(count) == 20
