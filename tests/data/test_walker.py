@@ -86,6 +86,22 @@ def test_strokes_and_enclosure_stay() -> None:
     assert set(np.unique(labels)) - {IGNORE} == {0, 1, 2, 3, ENCLOSED}
 
 
+def test_what_is_enclosed_is_background_to_walks() -> None:
+    """Four dots as background strokes: what lies beyond them says more."""
+    image, scribble, _ = drawn()
+    scribble[scribble == 0] = IGNORE
+    for corner in ((5, 5), (5, 35), (35, 5), (35, 35)):
+        scribble[corner] = 0
+    even = np.full_like(image, 0.5)
+    even[0, 0] = 1
+    seeds = enclose(scribble[None])[0]
+    inside = seeds != ENCLOSED
+    labels = walk_slice(even, seeds)
+    told = walk_slice(even, np.where(inside, seeds, np.uint8(0)))
+    np.testing.assert_array_equal(labels[inside], told[inside])
+    assert (labels[inside] != walk_slice(even, scribble)[inside]).sum() > 50
+
+
 @pytest.fixture
 def count(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the cases that were walked."""

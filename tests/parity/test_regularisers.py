@@ -21,6 +21,7 @@ from maskmixadv.losses import (
     total_variation,
 )
 from maskmixadv.methods import ALL
+from maskmixadv.methods.pce_gatedcrf import PCEGatedCRF
 from maskmixadv.types import IGNORE
 
 NARROW = Kernel(radius=2, position=3.0, intensity=0.2)
@@ -275,6 +276,34 @@ def test_something_must_be_learnt(name: str) -> None:
     nothing = {"ce": 0.0, "dice": 0.0}
     with pytest.raises(InputError, match="ce, dice: all 0"):
         ALL[name](**nothing)
+
+
+@pytest.mark.parametrize(
+    ("name", "term", "of"),
+    [
+        ("pce-tv", "tv", "contour"),
+        ("pce-entropy", "entropy", "entropy"),
+        ("pce-mumfordshah", "ms", "mumford-shah"),
+        ("pce-mumfordshah", "tv", "total variation"),
+        ("regularized", "entropy", "entropy"),
+        ("regularized", "variance", "spread"),
+    ],
+)
+def test_methods_ask_the_prediction_and_the_image(name: str, term: str, of: str) -> None:
+    """Image and probabilities may have one shape; a method must not take one for the other."""
+    method, batch = ALL[name](**{term: 3.0}), tiny.batch()
+    net = method.players(tiny.TASK)["net"].eval()
+    ((_, terms),) = method.phases({"net": net}, batch)
+    torch.testing.assert_close(terms[term], 3 * LOSSES[of](net(batch.image).softmax(1), batch.image))
+
+
+def test_the_crf_has_the_fields_kernel() -> None:
+    batch, kernel = tiny.batch(), Kernel(radius=2, position=3.0, intensity=0.4)
+    method = PCEGatedCRF(crf=2.0, **kernel._asdict())
+    net = method.players(tiny.TASK)["net"].eval()
+    ((_, terms),) = method.phases({"net": net}, batch)
+    expected = 2 * gated_crf(probs=net(batch.image).softmax(1), image=batch.image, kernel=kernel)
+    torch.testing.assert_close(terms["crf"], expected)
 
 
 @pytest.mark.parametrize(("name", "field"), WEIGHTS)
