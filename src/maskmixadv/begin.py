@@ -18,6 +18,7 @@ from maskmixadv.grid import Grid
 from maskmixadv.methods.method import Method
 from maskmixadv.run import Run, cpu_features, pick_device
 from maskmixadv.schedule import Schedule
+from maskmixadv.types import DRAWN
 
 
 def begin(
@@ -53,9 +54,10 @@ def begin(
     corpus = Corpus.open(corpus_root)
     scheme = scheme or next(iter(corpus.folds))
     split = corpus.split(scheme, fold)
-    train = [entry for entry in corpus.of(split.train) if getattr(entry, method.supervision)]
+    drawn = DRAWN[method.supervision]
+    train = [entry for entry in corpus.of(split.train) if getattr(entry, drawn)]
     if not train:
-        raise InputError(f"{corpus_root}: no training case of fold {fold} has a {method.supervision} annotation")
+        raise InputError(f"{corpus_root}: no training case of fold {fold} has a {drawn} annotation")
     prior, masks = _prior(corpus, split, prior_root) if method.wants_prior else (None, ())
     run = Run(
         root=out,

@@ -22,6 +22,12 @@ Loss = Float[Tensor, ""]
 
 Supervision = Literal["scribble", "random_walker", "dense"]
 """Which annotation a method learns from; ``random_walker`` is what a walker makes of the scribbles."""
+DRAWN: dict[Supervision, Literal["scribble", "dense"]] = {
+    "scribble": "scribble",
+    "random_walker": "scribble",
+    "dense": "dense",
+}
+"""What people have to draw for it."""
 
 
 @dataclass(frozen=True)

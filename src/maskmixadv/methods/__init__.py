@@ -4,5 +4,24 @@ from maskmixadv.methods.maskmixadv import MaskMixAdv
 from maskmixadv.methods.method import Method
 from maskmixadv.methods.method import Phase as Phase
 from maskmixadv.methods.pce import PCE
+from maskmixadv.methods.pce_dice import PCEDice
+from maskmixadv.methods.pce_entropy import PCEEntropy
+from maskmixadv.methods.pce_gatedcrf import PCEGatedCRF
+from maskmixadv.methods.pce_mumfordshah import PCEMumfordShah
+from maskmixadv.methods.pce_tv import PCETotalVariation
+from maskmixadv.methods.random_walker import RandomWalker
+from maskmixadv.methods.regularized import Regularized
+from maskmixadv.methods.supervised import Supervised
 
-ALL: dict[str, type[Method]] = {"maskmixadv": MaskMixAdv, "pce": PCE}
+ALL: dict[str, type[Method]] = {
+    "maskmixadv": MaskMixAdv,
+    "pce": PCE,
+    "pce-dice": PCEDice,
+    "pce-entropy": PCEEntropy,
+    "pce-gatedcrf": PCEGatedCRF,
+    "pce-mumfordshah": PCEMumfordShah,
+    "pce-tv": PCETotalVariation,
+    "random-walker": RandomWalker,
+    "regularized": Regularized,
+    "supervised": Supervised,
+}

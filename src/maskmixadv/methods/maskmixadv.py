@@ -1,8 +1,7 @@
 """MaskMixAdv: complementary masks, two decoders, mixed pseudo labels, and a critic of shapes."""
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal, final
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from maskmixadv.errors import InputError
 from maskmixadv.losses import adversarial, dice_loss, one_hot, partial_cross_entropy, restoration
-from maskmixadv.methods.method import Method, Phase
+from maskmixadv.methods.method import Method, Phase, nonnegative, not_all_zero
 from maskmixadv.nets import Critic, Features, UNet
 from maskmixadv.perturb import MaskMix, Masks
 from maskmixadv.types import Batch, Image, Logits, Loss, Task
@@ -63,12 +62,9 @@ class MaskMixAdv(Method):
         MaskMix(ratio=self.ratio, patch=self.patch, whole=self.whole)
         if self.every < 1:
             raise InputError(f"every: {self.every}, allowed is at least 1 step")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, (int, float)) and not 0 <= value < math.inf:
-                raise InputError(f"{field.name}: {value}, allowed is a finite weight of at least 0")
-        if not (self.dpce or self.rec or self.pse or self.adv):
-            raise InputError("dpce, rec, pse, adv: all 0, at least one must be larger")
+        weights = {"dpce": self.dpce, "rec": self.rec, "pse": self.pse, "adv": self.adv}
+        nonnegative(**weights)
+        not_all_zero(**weights)
         if self.whole == 1 and self.rec:
             raise InputError(f"rec: {self.rec}, allowed is 0 where whole is 1, as nothing is hidden then")
 

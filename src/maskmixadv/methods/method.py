@@ -1,11 +1,13 @@
 """What every method is: an immutable dataclass that yields its losses."""
 
 import abc
+import math
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, NamedTuple
 
 from torch import nn
 
+from maskmixadv.errors import InputError
 from maskmixadv.types import Batch, Loss, Supervision, Task
 
 
@@ -46,3 +48,28 @@ class Method(abc.ABC):
     @abc.abstractmethod
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
         """Take one training step, player by player; what follows a yield runs after that player's update."""
+
+
+def nonnegative(**weights: float) -> None:
+    """Check a method's weights, given by their fields' names.
+
+    Raises
+    ------
+    InputError
+        Where one is negative or not finite.
+    """
+    for name, weight in weights.items():
+        if not 0 <= weight < math.inf:
+            raise InputError(f"{name}: {weight}, allowed is a finite weight of at least 0")
+
+
+def not_all_zero(**weights: float) -> None:
+    """Check that weights, given by their fields' names, leave something to learn from.
+
+    Raises
+    ------
+    InputError
+        Where all are 0.
+    """
+    if not any(weights.values()):
+        raise InputError(f"{', '.join(weights)}: all 0, at least one must be larger")
