@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -77,3 +77,44 @@ def one_hot(labels: Labels, classes: int) -> Probs:
     """Labels as probabilities 0 and 1; ``IGNORE`` is 0 in every class."""
     index = torch.arange(classes, device=labels.device, dtype=labels.dtype)
     return (labels[:, None] == index[None, :, None, None]).float()
+
+
+def certain_consistency(*, probs: Probs, target: Probs, certain: Float[Tensor, "b h w"]) -> Loss:
+    """Half the squared distance of two distributions, in [0, 1], mean of the pixels where `certain` is 1.
+
+    0 where none is. The consistency of UA-MT (Yu et al., MICCAI 2019, equation 2); the half, which leaves the
+    largest distance at 1, is its code's.
+    """
+    distance = (probs - target).square().sum(1) / 2
+    return (certain * distance).sum() / certain.sum().clamp(min=1)
+
+
+def disagreement(*, one: Probs, other: Probs, where: Float[Tensor, "b 1 h w"] | None = None) -> Loss:
+    """1 - cosine of the angle between two distributions, mean of the pixels where `where` is 1, of all without it.
+
+    In [0, 1]; 0 where `where` is 1 nowhere. The consistency of CycleMix, ShapePU and ZScribbleSeg (Zhang and
+    Zhuang), over the classes of each pixel.
+    """
+    distance = 1 - F.cosine_similarity(one, other, dim=1)
+    if where is None:
+        return distance.mean()
+    return (distance * where[:, 0]).sum() / where.sum().clamp(min=1)
+
+
+def marginal(*, logits: Logits, negative: Bool[Tensor, "b k h w"]) -> Loss:
+    """``-log Σ p_c`` over the classes c that a pixel may have, mean of the pixels that may not have all.
+
+    The marginal probability of ShapePU (Zhang and Zhuang, MICCAI 2022).
+
+    Parameters
+    ----------
+    logits
+        Scores.
+    negative
+        The classes that a pixel surely has not. Where it names them all it is taken to name none.
+    """
+    negative = negative & ~negative.all(1, keepdim=True)
+    allowed = logits.masked_fill(negative, torch.finfo(logits.dtype).min)
+    surprise = logits.logsumexp(1) - allowed.logsumexp(1)
+    counted = negative.any(1).to(logits.dtype)
+    return (surprise * counted).sum() / counted.sum().clamp(min=1)
