@@ -95,7 +95,9 @@ def disagreement(*, one: Probs, other: Probs, where: Float[Tensor, "b 1 h w"] | 
     In [0, 1]; 0 where `where` is 1 nowhere. The consistency of CycleMix, ShapePU and ZScribbleSeg (Zhang and
     Zhuang), over the classes of each pixel.
     """
-    distance = 1 - F.cosine_similarity(one, other, dim=1)
+    # torch's cosine_similarity takes its norms over strided classes, which is ten times as slow on a CPU.
+    lengths = (one.square().sum(1) * other.square().sum(1)).clamp(min=1e-12).sqrt()
+    distance = 1 - (one * other).sum(1) / lengths
     if where is None:
         return distance.mean()
     return (distance * where[:, 0]).sum() / where.sum().clamp(min=1)

@@ -21,8 +21,9 @@ from maskmixadv.types import Batch, Task
 class CycleMix(Method):
     """CycleMix (Zhang and Zhuang, CVPR 2022).
 
-    Differs from the paper: neighbours are mixed block by block by their saliency, where the paper has Puzzle Mix; and
-    turned by right angles, which need no interpolation, where the paper turns by any. Pixels beyond an image and
+    Differs from the paper: neighbours are mixed block by block, by their saliency, where the paper has Puzzle Mix, and
+    saliency is the loss's gradient by the logits, not by the image; and they are turned by right angles, which need
+    no interpolation, where the paper turns by any. Pixels beyond an image and
     hidden ones carry no label; in the released code they were background.
 
     Attributes
@@ -56,18 +57,17 @@ class CycleMix(Method):
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
         """Learn from images and their mixtures, each consistent with the other."""
-        image = batch.image.detach().requires_grad_()
-        logits = nets["net"](image)
+        logits = nets["net"](batch.image)
         probs = logits.softmax(1)
-        pce = partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight)
-        mix = mixture(batch, saliency(pce, image), blocks=self.blocks, side=self.side)
+        salient = saliency(probs=probs, target=batch.target, weight=batch.weight)
+        mix = mixture(batch, salient, blocks=self.blocks, side=self.side)
         number = quarters(batch)
         again = turned(nets["net"](turned(mix.maps(batch.image), number)), 4 - number)
         labels, weight = mix.labels(batch.target), mix.weight(batch.weight)
         largest = largest_in_slices(probs.detach().max(1).indices.to(torch.uint8), probs.shape[1])
         mixing = disagreement(one=again.softmax(1), other=mix.maps(probs), where=mix.shown)
         terms = {
-            "pce": pce,
+            "pce": partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight),
             "mixed": self.mixed * partial_cross_entropy(logits=again, target=labels, weight=weight),
             "mixing": self.mixing * mixing,
             "component": self.component * disagreement(one=probs, other=one_hot(largest, probs.shape[1])),

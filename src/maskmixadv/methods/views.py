@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from maskmixadv.types import IGNORE, Batch, Image, Labels, Loss
+from maskmixadv.losses import one_hot
+from maskmixadv.types import IGNORE, Batch, Image, Labels, Probs
 
 Shown = Float[Tensor, "b 1 h w"]
 """1 where something is shown, 0 where it is not."""
@@ -95,14 +96,19 @@ def mixture(batch: Batch, saliency: Float[Tensor, "b 1 h w"], *, blocks: int, si
     b, _, h, w = batch.image.shape
     block = saliency.unflatten(3, (blocks, -1)).unflatten(2, (blocks, -1)).sum((1, 3, 5)).flatten(1)
     block = block / block.sum(1, keepdim=True).clamp(min=1e-12)
-    share = (torch.rand(b, 1, generator=batch.rng, device=batch.image.device) * torch.pi / 2).sin().square()
-    rank = (block.roll(1, 0) - block).argsort(1).argsort(1)
+    noise = torch.rand(b, 1 + blocks**2, generator=batch.rng, device=batch.image.device)
+    share = (noise[:, :1] * torch.pi / 2).sin().square()
+    tie = noise[:, 1:] * 1e-6  # where neither has a label, chance decides
+    rank = (block.roll(1, 0) - block + tie).argsort(1).argsort(1)
     own = (rank < (share * blocks**2).round()).float().view(b, 1, blocks, blocks)
     own = own.repeat_interleave(h // blocks, 2).repeat_interleave(w // blocks, 3)
     return Mixture(own, occlusion(batch, side))
 
 
-def saliency(loss: Loss, image: Image) -> Float[Tensor, "b 1 h w"]:
-    """How much each pixel of `image`, which requires a gradient, matters to `loss`: the size of its gradient."""
-    (gradient,) = torch.autograd.grad(loss, image, retain_graph=True)
-    return gradient.square().mean(1, keepdim=True).sqrt()
+def saliency(*, probs: Probs, target: Labels, weight: Float[Tensor, "b h w"]) -> Float[Tensor, "b 1 h w"]:
+    """How much each pixel matters to cross-entropy: the length of its gradient by the pixel's logits.
+
+    Known in closed form, so that it costs no pass back to the image; 0 where there is no label.
+    """
+    gradient = (probs.detach() - one_hot(target, probs.shape[1])).square().sum(1).sqrt()
+    return (gradient * weight)[:, None]

@@ -66,11 +66,10 @@ class ZScribbleSeg(Method):
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
         """Learn from images, from their mixtures, and from where classes can't be."""
-        image = batch.image.detach().requires_grad_()
-        logits = nets["net"](image)
+        logits = nets["net"](batch.image)
         probs = logits.softmax(1)
-        pce = partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight)
-        mix = mixture(batch, saliency(pce, image), blocks=self.blocks, side=self.side)
+        salient = saliency(probs=probs, target=batch.target, weight=batch.weight)
+        mix = mixture(batch, salient, blocks=self.blocks, side=self.side)
         number = quarters(batch)
         again = turned(nets["net"](turned(mix.maps(batch.image), number)), 4 - number)
         labels, weight = mix.labels(batch.target), mix.weight(batch.weight)
@@ -78,7 +77,7 @@ class ZScribbleSeg(Method):
         whole = largest.masked_fill(batch.target != IGNORE, IGNORE)
         consistency = disagreement(one=again.softmax(1), other=mix.maps(probs), where=mix.shown)
         terms = {
-            "pce": pce,
+            "pce": partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight),
             "mixed": self.mixed * partial_cross_entropy(logits=again, target=labels, weight=weight),
             "consistency": self.consistency * consistency,
             "shape": self.shape * partial_cross_entropy(logits=logits, target=whole, weight=uniform(whole)),
