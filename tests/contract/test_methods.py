@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from torch.overrides import TorchFunctionMode
 
 import tiny
 from maskmixadv import methods
-from maskmixadv.methods import MaskMixAdv, Method, Phase, Scribble2Label, ShapePU, ZScribbleSeg
+from maskmixadv.losses import marginal
+from maskmixadv.methods import WSL4MIS, MaskMixAdv, MeanTeacher, Method, Phase, Scribble2Label, ShapePU, ZScribbleSeg
 from maskmixadv.nets import Decoder
 from maskmixadv.perturb import Masks
 from maskmixadv.run import fields_of, method_from
@@ -228,3 +231,67 @@ def test_a_network_to_be_used_needs_no_slices(method: Method) -> None:
     trained = players(method)["net"].state_dict()
     used = method.players(dataclasses.replace(tiny.TASK, slices=0))["net"]
     assert used.load_state_dict(trained)
+
+
+@pytest.mark.parametrize("name", methods.ALL)
+def test_documented_terms_are_logged(name: str) -> None:
+    """A term that its page explains, but that no variant of the method has, was switched off."""
+    page = Path(__file__).parents[2] / "docs" / "methods" / f"{name}.md"
+    documented = set(re.findall(r"^\| `(\w+/\w+)` \|", page.read_text(), re.MULTILINE))
+    assert documented
+    assert documented <= logged(name), "documented, but never logged"
+
+
+def logged(name: str) -> set[str]:
+    return {
+        f"{player}/{term}"
+        for method in VARIANTS.values()
+        if isinstance(method, methods.ALL[name])
+        for player, terms in phases(method, players(method), tiny.batch())
+        for term in terms
+    }
+
+
+# Planted mistakes: the contract bites.
+
+
+@pytest.mark.parametrize("method", [MeanTeacher(), methods.ALL["uamt"](), methods.ALL["ustm"]()], ids=repr)
+def test_an_average_that_is_never_updated_is_caught(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
+    test_what_does_not_learn_by_gradient_follows(method)
+    monkeypatch.setattr("maskmixadv.methods.teacher.Teacher.follow", lambda *_, **__: None)
+    with pytest.raises(AssertionError, match="teacher is what it was"):
+        test_what_does_not_learn_by_gradient_follows(method)
+
+
+def test_a_memory_that_is_never_written_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("maskmixadv.methods.scribble2label.Memory.write", lambda *_: None)
+    with pytest.raises(AssertionError, match="memory is what it was"):
+        test_what_does_not_learn_by_gradient_follows(Scribble2Label())
+
+
+def test_a_pseudo_loss_that_is_multiplied_by_zero_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("maskmixadv.methods.wsl4mis.dice_loss", lambda probs, **_: 0 * probs.sum())
+    with pytest.raises(AssertionError, match="net/pse has no gradient"):
+        test_every_term_moves_its_player(WSL4MIS())
+
+
+def test_a_pseudo_loss_that_is_left_out_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = WSL4MIS.phases
+
+    def without(self: WSL4MIS, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
+        for player, terms in whole(self, nets, batch):
+            yield Phase(player, {name: loss for name, loss in terms.items() if name != "pse"})
+
+    monkeypatch.setattr(WSL4MIS, "phases", without)
+    with pytest.raises(AssertionError, match="never logged"):
+        test_documented_terms_are_logged("wsl4mis")
+
+
+def test_a_slice_over_samples_instead_of_classes_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sliced(*, logits: Tensor, negative: Tensor) -> Tensor:
+        return marginal(logits=logits[1:], negative=negative[1:])
+
+    test_the_order_of_samples_does_not_matter(ShapePU(warmup=0.0), monkeypatch)
+    monkeypatch.setattr("maskmixadv.methods.shapepu.marginal", sliced)
+    with pytest.raises(AssertionError, match="not close"):
+        test_the_order_of_samples_does_not_matter(ShapePU(warmup=0.0), monkeypatch)
