@@ -95,6 +95,7 @@ class Loop:
             index=index,
             affine=draw.affine,
             step=self.step,
+            progress=self.step / schedule.steps,
             rng=rng,
         )
 

@@ -69,6 +69,8 @@ class Batch:
         Where each sample lies in its slice: its coordinates to the slice's canvas', both in [-1, 1].
     step
         Steps done before this one.
+    progress
+        Fraction of the run that is done, from 0 to below 1.
     rng
         Source of the step's random numbers, on the batch's device; a function of (seed, step, rank).
     """
@@ -80,4 +82,5 @@ class Batch:
     index: Int[Tensor, "b"]
     affine: Float[Tensor, "b 2 3"]
     step: int
+    progress: float
     rng: torch.Generator

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from maskmixadv.errors import InputError
 from maskmixadv.losses import adversarial, dice_loss, one_hot, partial_cross_entropy, restoration
-from maskmixadv.methods.method import Method, Phase, nonnegative, not_all_zero
+from maskmixadv.methods.method import Method, Phase, check_weights
 from maskmixadv.nets import Critic, Features, UNet
 from maskmixadv.perturb import MaskMix, Masks
 from maskmixadv.types import Batch, Image, Logits, Loss, Task
@@ -62,9 +62,7 @@ class MaskMixAdv(Method):
         MaskMix(ratio=self.ratio, patch=self.patch, whole=self.whole)
         if self.every < 1:
             raise InputError(f"every: {self.every}, allowed is at least 1 step")
-        weights = {"dpce": self.dpce, "rec": self.rec, "pse": self.pse, "adv": self.adv}
-        nonnegative(**weights)
-        not_all_zero(**weights)
+        check_weights(self, "dpce", "rec", "pse", "adv", some=True)
         if self.whole == 1 and self.rec:
             raise InputError(f"rec: {self.rec}, allowed is 0 where whole is 1, as nothing is hidden then")
 

@@ -7,7 +7,7 @@ from typing import final
 from torch import nn
 
 from maskmixadv.losses import partial_cross_entropy, partial_dice
-from maskmixadv.methods.method import Method, Phase, nonnegative, not_all_zero
+from maskmixadv.methods.method import Method, Phase, check_weights
 from maskmixadv.nets import UNet
 from maskmixadv.types import Batch, Logits, Loss, Task
 
@@ -33,8 +33,7 @@ class PCEDice(Method):
     dice: float = 1.0
 
     def __post_init__(self) -> None:
-        nonnegative(ce=self.ce, dice=self.dice)
-        not_all_zero(ce=self.ce, dice=self.dice)
+        check_weights(self, "ce", "dice", some=True)
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """One U-Net."""

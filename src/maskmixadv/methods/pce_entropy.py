@@ -7,7 +7,7 @@ from typing import final
 from torch import nn
 
 from maskmixadv.losses import entropy, partial_cross_entropy
-from maskmixadv.methods.method import Method, Phase, nonnegative
+from maskmixadv.methods.method import Method, Phase, check_weights
 from maskmixadv.nets import UNet
 from maskmixadv.types import Batch, Task
 
@@ -26,7 +26,7 @@ class PCEEntropy(Method):
     entropy: float = 0.1
 
     def __post_init__(self) -> None:
-        nonnegative(entropy=self.entropy)
+        check_weights(self, "entropy")
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """One U-Net."""

@@ -10,7 +10,7 @@ from torch import nn
 from maskmixadv.crf import Kernel, gated_crf
 from maskmixadv.errors import InputError
 from maskmixadv.losses import partial_cross_entropy
-from maskmixadv.methods.method import Method, Phase, nonnegative
+from maskmixadv.methods.method import Method, Phase, check_weights
 from maskmixadv.nets import UNet
 from maskmixadv.types import Batch, Task
 
@@ -38,7 +38,7 @@ class PCEGatedCRF(Method):
     intensity: float = 0.1
 
     def __post_init__(self) -> None:
-        nonnegative(crf=self.crf)
+        check_weights(self, "crf")
         if self.radius < 1:
             raise InputError(f"radius: {self.radius}, allowed is at least 1 pixel")
         for name in ("position", "intensity"):

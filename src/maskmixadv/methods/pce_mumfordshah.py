@@ -7,7 +7,7 @@ from typing import final
 from torch import nn
 
 from maskmixadv.losses import mumford_shah, partial_cross_entropy, total_variation
-from maskmixadv.methods.method import Method, Phase, nonnegative
+from maskmixadv.methods.method import Method, Phase, check_weights
 from maskmixadv.nets import UNet
 from maskmixadv.types import Batch, Task
 
@@ -33,7 +33,7 @@ class PCEMumfordShah(Method):
     tv: float = 0.8
 
     def __post_init__(self) -> None:
-        nonnegative(ms=self.ms, tv=self.tv)
+        check_weights(self, "ms", "tv")
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """One U-Net."""

@@ -7,7 +7,7 @@ from typing import final
 from torch import nn
 
 from maskmixadv.losses import contour_length, partial_cross_entropy
-from maskmixadv.methods.method import Method, Phase, nonnegative
+from maskmixadv.methods.method import Method, Phase, check_weights
 from maskmixadv.nets import UNet
 from maskmixadv.types import Batch, Task
 
@@ -29,7 +29,7 @@ class PCETotalVariation(Method):
     tv: float = 0.01
 
     def __post_init__(self) -> None:
-        nonnegative(tv=self.tv)
+        check_weights(self, "tv")
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """One U-Net."""

@@ -6,7 +6,7 @@ from typing import ClassVar, final
 
 from torch import nn
 
-from maskmixadv.methods.method import Method, Phase, nonnegative, not_all_zero
+from maskmixadv.methods.method import Method, Phase, check_weights
 from maskmixadv.methods.pce_dice import labelled_terms
 from maskmixadv.nets import UNet
 from maskmixadv.types import Batch, Supervision, Task
@@ -34,8 +34,7 @@ class RandomWalker(Method):
     dice: float = 0.5
 
     def __post_init__(self) -> None:
-        nonnegative(ce=self.ce, dice=self.dice)
-        not_all_zero(ce=self.ce, dice=self.dice)
+        check_weights(self, "ce", "dice", some=True)
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """One U-Net."""
