@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 from maskmixadv.errors import InputError
 from maskmixadv.perturb.collage import Collage, enlarged, own
 from maskmixadv.perturb.perturbation import Forward, Perturbation, Views
-from maskmixadv.perturb.saliency import drawn_side, needed, salient_cells
+from maskmixadv.perturb.saliency import GRIDS, drawn_side, needed, salient_cells
 from maskmixadv.types import Batch
 
 Choice = Int[Tensor, "b s s"]
@@ -24,9 +24,10 @@ class CoMixup(Perturbation):
     """Cells of all the batch's samples, mixed jointly (Kim, Choo, Jeong, Song, ICLR 2021).
 
     Output j shows sample z_j(i) in cell i. What is sought is high in saliency, smooth and diverse: the sum over
-    outputs and cells of the saliency shown, plus `beta` for each pair of neighbours that show the same sample, less
-    `gamma` for each pair of outputs that show the same sample in the same cell. From z_j = j, outputs are improved
-    one after the other, all cells of one colour of a chequerboard at once, so that the sum never falls.
+    outputs and cells of the saliency shown, plus `beta` n / 16 for each pair of neighbours that show the same sample
+    (n cells a side), less `gamma` for each pair of outputs that show the same sample in the same cell. From z_j = j,
+    outputs are improved one after the other, all cells of one colour of a chequerboard at once, so that the sum
+    never falls.
 
     The second view shows the own sample where the first does not, and elsewhere, by the same rule, the others.
 
@@ -37,7 +38,7 @@ class CoMixup(Perturbation):
     Attributes
     ----------
     beta
-        What two neighbours of one sample earn, in mean saliencies, at least 0.
+        What two neighbours of one sample earn on the finest grid, in mean saliencies, at least 0.
     gamma
         What two outputs with a common cell cost, in mean saliencies, at least 0.
     sweeps
@@ -46,8 +47,8 @@ class CoMixup(Perturbation):
 
     restores: ClassVar[bool] = False
 
-    beta: float = 0.1
-    gamma: float = 0.2
+    beta: float = 0.3
+    gamma: float = 0.1
     sweeps: int = 2
 
     def __post_init__(self) -> None:
@@ -83,13 +84,14 @@ class CoMixup(Perturbation):
         """Improve `start` in its `free` cells; `gain` is what each output earns with each sample."""
         count, side = len(gain), gain.shape[-1]
         shown = F.one_hot(start, count).movedim(-1, 1).to(gain.dtype)
+        beta = self.beta * side / GRIDS[-1]
         line = torch.arange(side, device=gain.device)
         white = (line[:, None] + line) % 2 == 0
         for _ in range(self.sweeps):
             for output in range(count):
                 common = shown.sum(0) - shown[output]
                 for colour in (white, ~white):
-                    worth = gain[output] + self.beta * _neighbours(shown[output]) - self.gamma * common
+                    worth = gain[output] + beta * _neighbours(shown[output]) - self.gamma * common
                     best = F.one_hot(worth.argmax(0), count).movedim(-1, 0).to(gain.dtype)
                     shown[output] = best.where(colour & free[output], shown[output])
         return shown.argmax(1)

@@ -16,7 +16,7 @@ def smallest_cut(
     down: Float[np.ndarray, "r-1 c"],
     right: Float[np.ndarray, "r c-1"],
 ) -> Bool[np.ndarray, "r c"]:
-    """Choose cells so that the sum of costs is smallest; exact, by maximum flow (Boykov & Kolmogorov, PAMI 2004).
+    """Choose cells so that the sum of costs is smallest; exact, by maximum flow (Greig et al., JRSS B, 1989).
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from maskmixadv.perturb.collage import Collage, Sources, enlarged, own
 from maskmixadv.perturb.cutmix import check_alpha
 from maskmixadv.perturb.graphcut import smallest_cut
 from maskmixadv.perturb.perturbation import Forward, Perturbation, Views, symmetric_beta
-from maskmixadv.perturb.saliency import drawn_side, needed, on_cells, salient_cells
+from maskmixadv.perturb.saliency import GRIDS, drawn_side, needed, on_cells, salient_cells
 from maskmixadv.types import Batch
 
 Cells = Float[np.ndarray, "s s"]
@@ -25,32 +25,33 @@ Cells = Float[np.ndarray, "s s"]
 class PuzzleMix(Perturbation):
     """Each cell from that of two samples which is the more salient there, neighbours together (Kim et al., ICML 2020).
 
-    A cell costs the saliency of the sample that it does not show; a border costs `beta`, and `gamma` times the
-    samples' difference across it; -`eta` log λ is the price of a cell of the own sample, λ ~ Beta(alpha, alpha).
-    Saliency is the gradient's size, its mean over a sample's cells 1. The mask is the exact minimum, by a cut. Then
-    each sample's cells change places, so that salient ones come to lie where their sample is shown: the assignment
-    that earns the most saliency, less `move` times the way in units of the window's side.
+    A cell costs the saliency of the sample that it does not show, and -`eta` log λ if it shows the own sample,
+    -`eta` log (1 - λ) if the other, λ ~ Beta(alpha, alpha). A border costs `beta` n / 16 (1 + `gamma` d), with n the
+    cells a side and d the samples' difference across it. Saliency is the gradient's size, its mean over a sample's
+    cells 1. The mask is the exact minimum, by a cut. Then each sample's cells change places, so that salient ones
+    come to lie where their sample is shown: the assignment that earns the most saliency, less `move` times the
+    squares of the ways, in cells.
 
     The other sample is the batch's next one. The second view shows, of both samples, the cells that the first does
     not, moved alike, so that nothing is lost; pixels take their labels along.
 
     Differs from the paper: cells are of one sample or the other, where a third label mixed both half and half, which
-    nothing could part again; whole cells of the mask are moved, by an exact assignment, where patches of 4 pixels
-    are moved by an approximate one; one grid and its sides 2 to 16 are the batch's. Differs from the released code
-    of CycleMix: there labels stay behind when patches are moved.
+    nothing could part again; a border counts between the two samples alone, not within one; whole cells of the mask
+    are moved, by an exact assignment, where patches of 4 pixels are moved by an approximate one; the batch shares one
+    grid. Differs from the released code: in CycleMix's, labels stay behind when patches are moved.
 
     Attributes
     ----------
     alpha
         Of λ's distribution, at least 0.5.
     beta
-        What a border between two cells costs, in mean saliencies, at least 0.
+        What a border between two cells of the finest grid costs, in mean saliencies, at least 0.
     gamma
-        What the difference of intensities across a border costs, in mean saliencies, at least 0.
+        How much dearer a border is where intensities differ by 1, at least 0.
     eta
         How much λ counts, at least 0.
     move
-        What moving a cell by the window's side costs, in mean saliencies, at least 0.
+        What moving a cell by one costs, in mean saliencies, at least 0; twice as far costs four times as much.
     """
 
     restores: ClassVar[bool] = False
@@ -109,18 +110,19 @@ class PuzzleMix(Perturbation):
         self, one: Cells, other: Cells, x: Float[np.ndarray, "c s s"], y: Float[np.ndarray, "c s s"], lam: float
     ) -> Bool[np.ndarray, "s s"]:
         down, right = _seam(x, y), _seam(x.swapaxes(1, 2), y.swapaxes(1, 2)).T
+        border = self.beta * len(one) / GRIDS[-1]
         return smallest_cut(
             chosen=other - self.eta * np.log(lam),
             left=one - self.eta * np.log(1 - lam),
-            down=self.beta + self.gamma * down,
-            right=self.beta + self.gamma * right,
+            down=border * (1 + self.gamma * down),
+            right=border * (1 + self.gamma * right),
         )
 
     def _assignment(self, salient: Cells, shown: Bool[np.ndarray, "s s"]) -> Int[np.ndarray, "s s"]:
         """Which cell lies at each place."""
         side = len(salient)
-        where = np.stack(np.divmod(np.arange(side * side), side), axis=1) / side
-        way = np.linalg.norm(where[:, None] - where[None], axis=2)
+        where = np.stack(np.divmod(np.arange(side * side), side), axis=1)
+        way = np.square(where[:, None] - where[None]).sum(2)
         place, cell = linear_sum_assignment(self.move * way - shown.reshape(-1, 1) * salient.reshape(1, -1))
         return cell[place.argsort()].reshape(side, side)
 

@@ -53,8 +53,8 @@ class VAT(Perturbation):
     def draw(self, batch: Batch, forward: Forward | None = None) -> Change:
         """Draw a direction and turn it to where the network minds most."""
         ask, image = needed(forward), batch.image.detach()
-        with torch.no_grad():
-            expected = ask(image).softmax(1)
+        # Detached afterwards: weights that autocast casts under no_grad it would keep, without their gradient.
+        expected = ask(image).softmax(1).detach()
         direction = _unit(torch.randn(image.shape, generator=batch.rng, device=image.device))
         for _ in range(self.steps):
             with torch.enable_grad():
