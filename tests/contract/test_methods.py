@@ -31,6 +31,12 @@ VARIANTS: dict[str, Method] = {
     "scribble2label-warm": Scribble2Label(warmup=0.0),
     "shapepu-warm": ShapePU(warmup=0.0),
     "zscribbleseg-warm": ZScribbleSeg(warmup=0.0),
+    "maskmixadv-mixup": MaskMixAdv(perturbation="mixup", adv=0.0),
+    "maskmixadv-cutmix": MaskMixAdv(perturbation="cutmix"),
+    "maskmixadv-cyclemix": MaskMixAdv(perturbation="cyclemix", adv=0.0),
+    "maskmixadv-noise": MaskMixAdv(perturbation="uniform-noise", level="image", adv=0.0),
+    "maskmixadv-dropout2d": MaskMixAdv(perturbation="dropout2d", adv=0.0),
+    "maskmixadv-vat": MaskMixAdv(perturbation="vat", adv=0.0),
 }
 
 
@@ -130,6 +136,8 @@ def test_resuming_changes_nothing(method: Method, tmp_path: Path) -> None:
 
 def test_the_order_of_samples_does_not_matter(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what is drawn by position held fixed: dropout off, one mask and one noise for all."""
+    if getattr(method, "perturbation", "maskmix") != "maskmix":
+        pytest.skip("other perturbations draw by position, pairs of neighbours included")
     batch = tiny.batch(b=3)
     turned = torch.tensor([2, 0, 1])
     per_sample = {name: getattr(batch, name)[turned] for name in ("image", "target", "weight", "index", "affine")}

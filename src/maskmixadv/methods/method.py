@@ -52,39 +52,6 @@ class Method(abc.ABC):
         """Take one training step, player by player; what follows a yield runs after that player's update."""
 
 
-def players(self, task: Task) -> dict[str, nn.Module]:
-        """Make fresh modules by name; ``net`` maps an image to logits."""
-
-    @abc.abstractmethod
-    def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
-        """Take one training step, player by player; what follows a yield runs after that player's update."""
-
-
-def nonnegative(**weights: float) -> None:
-    """Check a method's weights, given by their fields' names.
-
-    Raises
-    ------
-    InputError
-        Where one is negative or not finite.
-    """
-    for name, weight in weights.items():
-        if not 0 <= weight < math.inf:
-            raise InputError(f"{name}: {weight}, allowed is a finite weight of at least 0")
-
-
-def not_all_zero(**weights: float) -> None:
-    """Check that weights, given by their fields' names, leave something to learn from.
-
-    Raises
-    ------
-    InputError
-        Where all are 0.
-    """
-    if not any(weights.values()):
-        raise InputError(f"{', '.join(weights)}: all 0, at least one must be larger")
-
-
 def player(nets: Mapping[str, nn.Module], name: str, kind: type[Kind]) -> Kind:
     """Return the player called `name`, known to be a `kind`."""
     net = nets[name]
