@@ -1,5 +1,6 @@
 """Where a table's runs are made: in processes of this machine, or as tasks of a Ray cluster."""
 
+import abc
 import os
 import queue
 import subprocess
@@ -9,8 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any
 
 from maskmixadv.bench.cells import Job
 from maskmixadv.errors import InputError
@@ -24,28 +24,22 @@ class Outcome:
     words: str
 
 
-class Engine(Protocol):
-    """Makes runs; a context manager that stops them when it is left early."""
+class Engine(abc.ABC):
+    """Makes runs."""
 
     slots: int
     """Runs at a time."""
 
-    def __enter__(self) -> Self:
-        """Begin."""
-        ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop what is running; it saves itself."""
-        ...
-
+    @abc.abstractmethod
     def submit(self, job: Job) -> "Future[Outcome]":
         """Have `job` made when there is room."""
-        ...
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Stop what is still running; it saves itself."""
 
 
-class Local:
+class Local(Engine):
     """A process a run, `jobs` at a time on each of `devices`.
 
     Parameters
@@ -74,12 +68,8 @@ class Local:
         self._lock, self._stopped = threading.Lock(), False
         self._children: set[subprocess.Popen[bytes]] = set()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Stop what is still running; it saves itself."""
         with self._lock:
             self._stopped = True
             for child in self._children:
@@ -106,7 +96,7 @@ class Local:
             self._free.put(device)
 
 
-class Ray:
+class Ray(Engine):
     """A task a run, on all machines of a Ray cluster that share this file system.
 
     Parameters
@@ -136,12 +126,8 @@ class Ray:
         self._cores, self._tasks = cores, []
         self.slots = max(1, int(ray.cluster_resources().get("CPU", 1)) // cores)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Stop what is still running; it saves itself."""
         for task in self._tasks:
             self._ray.cancel(task, force=True)
         self._ray.shutdown()

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
@@ -27,7 +28,7 @@ def make(jobs: Sequence[Job], engine: Engine) -> dict[Job, Outcome]:
     failed: dict[Job, Outcome] = {}
     if not jobs:
         return failed
-    with _Display(jobs, engine.slots) as display, engine:
+    with _Display(jobs, engine.slots) as display, closing(engine):
         waiting: dict[Future[Outcome], Job] = {engine.submit(job): job for job in jobs}
         while waiting:
             ended, _ = wait(waiting, LOOK_SECONDS, FIRST_COMPLETED)
