@@ -88,7 +88,7 @@ def loop(name: str, schedule: Schedule, device: torch.device) -> Loop:
     shape = (BATCHES * schedule.batch, schedule.size, schedule.size)
     dense = torch.randint(len(CLASSES), shape, generator=rng).to(torch.uint8)
     drawn = torch.rand(shape, generator=rng) < LABELLED
-    target = dense if method.supervision == "dense" else torch.where(drawn, dense, torch.full_like(dense, IGNORE))
+    target = dense if method.supervision != "scribble" else torch.where(drawn, dense, torch.full_like(dense, IGNORE))
     image, centre = torch.rand(shape, generator=rng)[:, None].half(), torch.zeros(len(dense), 2)
     prior = Masks(dense.to(device), centre.to(device)) if method.wants_prior else None
     run = Run(

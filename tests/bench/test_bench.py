@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import os
 import subprocess
 import sys
 import time
@@ -231,3 +232,36 @@ def test_how_far_a_run_is_stands_in_its_output(tmp_path: Path) -> None:
     path.write_text("step 20/100  9 s left  2.00 steps/s\nstep 60/100  4 s left  2.00 steps/s\n\n")
     assert reached(path) == 60
     assert last_words(path) == "step 60/100  4 s left  2.00 steps/s"
+
+
+def test_an_interrupted_table_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("maskmixadv.bench.command.make", interrupted)
+    assert run(["bench", "two.toml"]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_what_attends_a_run_may_fail_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(engines, "start", start)
+    (outcome,) = make([job("one", tmp_path)], Local(["cpu"], jobs=1)).values()
+    assert outcome == Outcome(1, "OSError: [Errno 28] No space left on device")
+
+
+def test_help_explains_without_torch() -> None:
+    script = (
+        "import sys\nfrom maskmixadv.cli import run\n"
+        "try:\n    run(['bench', '--help'])\nexcept SystemExit as end:\n    assert not end.code\n"
+        "assert 'torch' not in sys.modules, 'help imports torch'"
+    )
+    source = Path(engines.__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(source)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "TABLE.toml" in done.stdout

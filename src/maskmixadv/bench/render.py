@@ -37,7 +37,7 @@ def _caption(table: Table, found: Sequence[Finished], shown: Sequence[str]) -> s
     millimetres = "mm" if spacing <= {"known"} else "nominal mm"
     return (
         f"{len(found)} of {total} runs are done: {len(table.rows)} rows, folds {_list(table.folds)}, "
-        f"seeds {_list(table.seeds)}, split {table.split}. Mean ± standard deviation over volumes, each the mean over "
+        f"seeds {_list(table.seeds)}, split {table.split}, {_conditions(table)}. Mean ± standard deviation over volumes, each the mean over "
         f"its seeds; distances in {millimetres}, where they are defined. Of the last checkpoint, without "
         f"post-processing. *Published*: {' / '.join(shown)}, as in the paper, whose protocol may differ. "
         f"*p*: paired Wilcoxon signed-rank test of the means by volume against {table.flagship}, Holm-corrected over "
@@ -45,6 +45,13 @@ def _caption(table: Table, found: Sequence[Finished], shown: Sequence[str]) -> s
         "interval of the mean difference. *Volume ratio*: predicted over true, by class. *No distance*: structures "
         "that were not found at all."
     )
+
+
+def _conditions(table: Table) -> str:
+    enclosed = {row.enclosure for row in table.rows}
+    enclosure = "enclosure by row" if len(enclosed) > 1 else "with enclosure" if enclosed.pop() else "without enclosure"
+    presets = _list(dict.fromkeys(row.preset for row in table.rows))
+    return _list([f"preset {presets}", *(f"{name} {value}" for name, value in table.schedule.items()), enclosure])
 
 
 def _line(

@@ -33,12 +33,18 @@ def make(jobs: Sequence[Job], engine: Engine) -> dict[Job, Outcome]:
         while waiting:
             ended, _ = wait(waiting, LOOK_SECONDS, FIRST_COMPLETED)
             for future in ended:
-                job, outcome = waiting.pop(future), future.result()
+                job, outcome = waiting.pop(future), _outcome(future)
                 if outcome.code:
                     failed[job] = outcome
                 display.ended(job, outcome)
             display.look(list(waiting.values()), len(failed))
     return failed
+
+
+def _outcome(future: "Future[Outcome]") -> Outcome:
+    error = future.exception()
+    # What attended the run died, not the run itself: a machine that left its cluster, a disk that is full.
+    return future.result() if error is None else Outcome(1, f"{type(error).__name__}: {error}".split("\n", 1)[0])
 
 
 class _Display:
