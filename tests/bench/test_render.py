@@ -34,8 +34,8 @@ ROWS = (
     row("Later"),
 )
 TABLE = Table(
-    name="t", title="Two rows", flagship="Flag", split="test", scheme=None, folds=(1, 2), seeds=(0, 1), schedule={"steps": 100},
-    prepare={}, rows=ROWS,
+    name="t", title="Two rows", flagship="Flag", split="test", scheme=None, folds=(1, 2), seeds=(0, 1),
+    schedule={"steps": 100}, prepare={}, rows=ROWS,
 )  # fmt: skip
 
 

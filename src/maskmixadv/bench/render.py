@@ -37,7 +37,8 @@ def _caption(table: Table, found: Sequence[Finished], shown: Sequence[str]) -> s
     millimetres = "mm" if spacing <= {"known"} else "nominal mm"
     return (
         f"{len(found)} of {total} runs are done: {len(table.rows)} rows, folds {_list(table.folds)}, "
-        f"seeds {_list(table.seeds)}, split {table.split}, {_conditions(table)}. Mean ± standard deviation over volumes, each the mean over "
+        f"seeds {_list(table.seeds)}, split {table.split}, {_conditions(table)}. "
+        "Mean ± standard deviation over volumes, each the mean over "
         f"its seeds; distances in {millimetres}, where they are defined. Of the last checkpoint, without "
         f"post-processing. *Published*: {' / '.join(shown)}, as in the paper, whose protocol may differ. "
         f"*p*: paired Wilcoxon signed-rank test of the means by volume against {table.flagship}, Holm-corrected over "
