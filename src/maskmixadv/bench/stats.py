@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -45,8 +46,10 @@ def compare(*, row: Float[np.ndarray, "n"], flagship: Float[np.ndarray, "n"]) ->
 
 def wilcoxon(differences: Float[np.ndarray, "n"]) -> float:
     """Two-sided p of the signed-rank test (Wilcoxon 1945); 1 where no pair differs, whose test is undefined."""
-    _, p = stats.wilcoxon(differences) if np.any(differences) else (0.0, 1.0)
-    return float(p)
+    if not np.any(differences):
+        return 1.0
+    tested: Any = stats.wilcoxon(differences)
+    return float(tested.pvalue)
 
 
 def interval(differences: Float[np.ndarray, "n"], *, seed: int = 0) -> tuple[float, float]:
