@@ -34,6 +34,7 @@ def begin(
     enclosure: bool = False,
     seed: int = 0,
     device: str | None = None,
+    write: bool = True,
 ) -> Run:
     """Check what a run needs and write it down, as ``run.json`` in the new directory `out`.
 
@@ -45,6 +46,8 @@ def begin(
         Corpus of unpaired masks; used where `method` wants them.
     preset
         Name of the preset that `schedule` came from, for the record.
+    write
+        Whether to write it down; else it is only checked, and `out` not looked at.
 
     Raises
     ------
@@ -70,7 +73,8 @@ def begin(
         seed=seed,
         facts={"preset": preset, **_facts(pick_device(device))},
     )
-    run.create()
+    if write:
+        run.create()
     return run
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
 
+from maskmixadv.cli_bench import Bench
 from maskmixadv.errors import InputError
 
 Source = Annotated[Positional[Path], arg(metavar="SRC")]
@@ -218,13 +219,13 @@ def run(argv: list[str]) -> int:
     # a step's many small operators need, and leave the cores to others soon (docs/decisions/0004).
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
-        return _parse(argv).run()
+        return parse(argv).run()
     except InputError as error:
         print(f"maskmixadv: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
 
 
-def _parse(argv: list[str]) -> Any:  # noqa: ANN401
+def parse(argv: list[str]) -> Any:  # noqa: ANN401
     """Return the command that `argv` names.
 
     Raises
@@ -263,6 +264,7 @@ def _commands(argv: list[str]) -> Any:  # noqa: ANN401
         | Annotated[Train, subcommand("train")]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Predict, subcommand("predict")]
+        | Annotated[Bench, subcommand("bench")]
         | Annotated[Demo, subcommand("demo")]
     )
 
