@@ -151,7 +151,7 @@ def _by_class(
 def certain_consistency(*, probs: Probs, target: Probs, certain: Float[Tensor, "b h w"]) -> Loss:
     """Half the squared distance of two distributions, in [0, 1], mean of the pixels where `certain` is 1.
 
-    0 where none is. The consistency of UA-MT (Yu et al., MICCAI 2019, equation 2); the half, which leaves the
+    0 where none is. The consistency of UA-MT (Yu et al., MICCAI 2019); the half, which leaves the
     largest distance at 1, is its code's.
     """
     distance = (probs - target).square().sum(1) / 2

@@ -33,16 +33,14 @@ class Memory(nn.Module):
 
     def read(self, batch: Batch) -> Probs:
         """Averages in the windows of `batch`; 0 where nothing was predicted, or the canvas ends."""
-        with torch.autocast(
-            batch.image.device.type, enabled=True, dtype=torch.bfloat16
-        ):  # coordinates need full precision
+        with torch.autocast(batch.image.device.type, enabled=False):  # coordinates need full precision
             known = self.probs[batch.index].float() / 255
             grid = F.affine_grid(batch.affine, [*known.shape[:2], *batch.image.shape[2:]], align_corners=False)
             return F.grid_sample(known, grid, align_corners=False)
 
     def write(self, batch: Batch, probs: Probs, rate: float) -> None:
         """Move the cells that the windows of `batch` cover to `probs` by `rate`, wholly where it is the first time."""
-        with torch.autocast(batch.image.device.type, enabled=True, dtype=torch.bfloat16):
+        with torch.autocast(batch.image.device.type, enabled=False):
             grid = F.affine_grid(_inverse(batch.affine), [*probs.shape[:2], *self.probs.shape[2:]], align_corners=False)
             seen = F.grid_sample(probs, grid, padding_mode="border", align_corners=False) * 255
         covered = (grid.abs() <= 1).all(3)[:, None]

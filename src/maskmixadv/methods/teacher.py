@@ -66,7 +66,7 @@ class Teacher(nn.Module):
 def opinions(teacher: Teacher, batch: Batch, image: Image, *, noise: float, passes: int) -> tuple[Probs, Uncertainty]:
     """Ask the teacher about `image` under noise, `passes` times: the first answer, and how uncertain all are.
 
-    The uncertainty is the entropy of the answers' mean (UA-MT: Yu et al., MICCAI 2019, equation 3).
+    The uncertainty is the entropy of the answers' mean (UA-MT: Yu et al., MICCAI 2019).
 
     Differs from the released code: the target is the first of the answers, where it was asked for on its own.
     """
