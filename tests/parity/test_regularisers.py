@@ -261,7 +261,7 @@ WEIGHTS = [
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
 @pytest.mark.parametrize(("name", "field"), WEIGHTS)
 def test_impossible_weights(name: str, field: str, value: float) -> None:
-    with pytest.raises(InputError, match=f"{field}: {value}, allowed is a finite weight of at least 0"):
+    with pytest.raises(InputError, match=f"{field}: {value}, allowed is a finite number of at least 0"):
         ALL[name](**{field: value})
 
 
