@@ -14,9 +14,9 @@ from torch.overrides import TorchFunctionMode
 
 import tiny
 from maskmixadv import methods
-from maskmixadv.losses import marginal
+from maskmixadv.losses import marginal, one_hot
 from maskmixadv.methods import WSL4MIS, MaskMixAdv, MeanTeacher, Method, Phase, Scribble2Label, ShapePU, ZScribbleSeg
-from maskmixadv.nets import Decoder
+from maskmixadv.nets import Critic, Decoder
 from maskmixadv.perturb import Masks
 from maskmixadv.run import fields_of, method_from
 from maskmixadv.slices import Slices
@@ -269,6 +269,17 @@ def test_an_average_that_is_never_updated_is_caught(method: Method, monkeypatch:
     monkeypatch.setattr("maskmixadv.methods.teacher.Teacher.follow", lambda *_, **__: None)
     with pytest.raises(AssertionError, match="teacher is what it was"):
         test_what_does_not_learn_by_gradient_follows(method)
+
+
+def test_an_argmax_before_the_critic_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    soft = Critic.forward
+
+    def hard(self: Critic, maps: Tensor) -> Tensor:
+        return soft(self, one_hot(maps.argmax(1).to(torch.uint8), maps.shape[1]))
+
+    monkeypatch.setattr(Critic, "forward", hard)
+    with pytest.raises(AssertionError, match="net/adv reaches no parameter"):
+        test_every_term_moves_its_player(MaskMixAdv())
 
 
 def test_a_memory_that_is_never_written_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,13 +15,12 @@ import pytest
 import torch
 
 import tiny
-from maskmixadv import train
+from maskmixadv import methods, train
 from maskmixadv.begin import begin
 from maskmixadv.data.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.loop import Loop
 from maskmixadv.methods import PCE, MaskMixAdv, Method
-from maskmixadv.methods.random_walker import RandomWalker
 from maskmixadv.methods.supervised import Supervised
 from maskmixadv.predict import Predictor
 from maskmixadv.run import Run, save
@@ -116,7 +115,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     script = f"""
 import os, signal, torch
 from pathlib import Path
-from maskmixadv import train
+from maskmixadv import methods, train
 from maskmixadv.loop import Loop
 from maskmixadv.run import Run
 train.SAVE_SECONDS = 0.0
@@ -163,7 +162,10 @@ def test_a_checkpoint_cannot_execute_code(tmp_path: Path) -> None:
         run.load(torch.device("cpu"))
 
 
-@pytest.mark.parametrize("method", [NO_CRITIC, PCE(), RandomWalker()], ids=str)
+WEAK = [NO_CRITIC if kind is MaskMixAdv else kind() for kind in methods.ALL.values() if kind.supervision != "dense"]
+
+
+@pytest.mark.parametrize("method", WEAK, ids=str)
 def test_dense_masks_do_not_reach_the_weights(tmp_path: Path, method: Method) -> None:
     assert same(*_ends_with_other_masks(tmp_path, method))
 
