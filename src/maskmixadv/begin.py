@@ -135,16 +135,17 @@ def command() -> str:
 
 
 def commit() -> str | None:
-    """Commit that this source is of, with ``-dirty`` where it was changed since; None outside git."""
-    here = Path(__file__).parent
+    """Commit that this source is of, with ``-dirty`` where the package was changed since; None outside git."""
     try:
-        told = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=here, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+        number = _git("rev-parse", "--short=12", "HEAD")
+        return f"{number}-dirty" if _git("status", "--porcelain", "--", ".") else number
     except (OSError, subprocess.CalledProcessError):
         return None
-    return told.stdout.strip()
+
+
+def _git(*words: str) -> str:
+    here = Path(__file__).parent
+    return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _device_name(device: torch.device) -> str:
