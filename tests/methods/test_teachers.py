@@ -15,7 +15,7 @@ from maskmixadv.methods import UAMT, USTM, WSL4MIS, CycleMix, MeanTeacher, Metho
 from maskmixadv.methods.scribble2label import Memory
 from maskmixadv.methods.teacher import Teacher, opinions, sigmoid_rampup
 from maskmixadv.methods.wsl4mis import TwoBranches
-from maskmixadv.nets import UNet
+from maskmixadv.nets import Decoder, UNet
 from maskmixadv.types import IGNORE, Batch
 
 
@@ -97,9 +97,9 @@ def test_consistency_counts_more_as_the_run_goes_on(method: Method) -> None:
         torch.manual_seed(0)
         nets = method.players(tiny.TASK)
         for net in nets.values():
-            for decoder in net.modules():
-                if hasattr(decoder, "head"):
-                    decoder.head.weight.data *= 300  # pyright: ignore[reportAttributeAccessIssue]
+            for module in net.modules():
+                if isinstance(module, Decoder):
+                    module.head.weight.data *= 300
         batch = dataclasses.replace(tiny.batch(), progress=progress)
         ((_, terms),) = method.phases(nets, batch)
         return terms["consistency"].item()
