@@ -92,14 +92,14 @@ class Strokes(Annotator):
         Draw the background's stroke as a loop round the organ, which --enclosure wants; or else an open one near it,
         in the style.
     thickness
-        Of strokes in pixels, 1 to 15.
+        Of strokes in pixels, 1 to 15; the paper has 3.
     """
 
     name: ClassVar[str] = "scribbles"
     style: Style = "paper"
     length: float = 1.0
     closed: bool = True
-    thickness: int = 3
+    thickness: int = 2
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""

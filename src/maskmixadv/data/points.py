@@ -1,18 +1,16 @@
 """Points in a structure, drawn as discs, after the generator of the paper's first release."""
 
-from typing import Final
-
 import numpy as np
 from jaxtyping import Bool, Int
-from scipy import ndimage
 from skimage.draw import disk
 
+from maskmixadv.data.strokes import pieces_of
+
 Mask = Bool[np.ndarray, "h w"]
-Places = Int[np.ndarray, "n 2"]
+Places = Int[np.ndarray, "_ 2"]
 
 JITTER, TRIES = 5, 6
 """A single point is drawn so many pixels at most from its piece's middle in each axis; so often, until one is in it."""
-_FULL: Final = np.ones((3, 3), bool)
 
 
 def place_points(structure: Mask, *, count: int, rng: np.random.Generator) -> Places:
@@ -20,8 +18,8 @@ def place_points(structure: Mask, *, count: int, rng: np.random.Generator) -> Pl
 
     One alone lies near the piece's middle, several lie anywhere in it.
     """
-    labels, pieces = ndimage.label(structure, _FULL)
-    placed = [_placed(np.argwhere(labels == number), count, rng) for number in range(1, pieces + 1)]
+    pieces = pieces_of(structure)
+    placed = [_placed(np.argwhere(pieces == number), count, rng) for number in range(1, pieces.max() + 1)]
     return np.concatenate([np.empty((0, 2), np.int64), *placed])
 
 

@@ -1,5 +1,6 @@
 """A stroke along a structure's skeleton, after the paper's generator of scribbles."""
 
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import numpy as np
@@ -7,10 +8,10 @@ from jaxtyping import Bool, Int
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
-from maskmixadv.data.strokes import depth, join
+from maskmixadv.data.strokes import depth, join, pieces_of
 
 Mask = Bool[np.ndarray, "h w"]
-Track = Int[np.ndarray, "n 2"]
+Track = Int[np.ndarray, "_ 2"]
 Pixel = tuple[int, int]
 
 ERODED, MOVED = 900, 1000
@@ -21,15 +22,15 @@ INSIDE: Final = 0.75
 """A moved stroke has at least this much of itself left in its structure, or it is not moved."""
 WALKS, MOVES = 4, 6
 _FULL: Final = np.ones((3, 3), bool)
-NEIGHBOURS: Final = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
-"""Steps to the eight pixels round one."""
+_ROUND: Final = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
 def draw_skeleton(structure: Mask, rng: np.random.Generator) -> Mask:
     """Draw as the paper does: one path through the skeleton, without branches, somewhat shifted and turned.
 
-    Differs from the released code: the longest of four random walks is taken, as one of them may end in a spur at once;
-    a shift is at most half the structure's depth, and a stroke that would mostly leave its structure is not moved.
+    Differs from the released code: the longest of four random walks is taken, as one of them may end in a spur at once,
+    where the code rolls one walk back to its last fork; a shift is at most half the structure's depth, and a stroke
+    that would leave its structure by a quarter is not moved.
     """
     area = structure.sum()
     body = np.asarray(ndimage.binary_erosion(structure, _FULL, iterations=2)) if area > ERODED else structure
@@ -41,12 +42,22 @@ def draw_skeleton(structure: Mask, rng: np.random.Generator) -> Mask:
 
 
 def _path(skeleton: Mask, rng: np.random.Generator) -> Track:
-    labels, _ = ndimage.label(skeleton, _FULL)
-    largest = labels == np.bincount(labels[skeleton]).argmax()
-    ends = largest & (ndimage.convolve(largest.astype(np.uint8), _FULL.astype(np.uint8), mode="constant") == 2)
-    start = tuple(int(at) for at in np.argwhere(ends if ends.any() else largest)[0])
-    pixels = {(int(row), int(column)) for row, column in np.argwhere(largest)}
-    return np.array(max((_walked(pixels, start, rng) for _ in range(WALKS)), key=len))
+    pieces = pieces_of(skeleton)
+    largest = pixels_of(pieces == np.bincount(pieces[skeleton]).argmax())
+    held = set(largest)
+    start = next((pixel for pixel in largest if len(neighbours(pixel, held)) == 1), largest[0])
+    return np.array(max((_walked(held, start, rng) for _ in range(WALKS)), key=len))
+
+
+def pixels_of(mask: Mask) -> list[Pixel]:
+    """List the pixels of a mask, row by row."""
+    return [(int(row), int(column)) for row, column in np.argwhere(mask)]
+
+
+def neighbours(pixel: Pixel, among: AbstractSet[Pixel]) -> list[Pixel]:
+    """List those of the eight pixels round one that are `among` some; the orthogonal ones come first."""
+    row, column = pixel
+    return [step for down, right in _ROUND if (step := (row + down, column + right)) in among]
 
 
 def _walked(pixels: set[Pixel], start: Pixel, rng: np.random.Generator) -> list[Pixel]:
@@ -56,12 +67,11 @@ def _walked(pixels: set[Pixel], start: Pixel, rng: np.random.Generator) -> list[
     """
     path, left = [start], pixels - {start}
     while True:
-        row, column = path[-1]
-        open_to = [step for down, right in NEIGHBOURS if (step := (row + down, column + right)) in left]
-        straight = [step for step in open_to if step[0] == row or step[1] == column]
-        choices = straight or open_to
-        if not choices:
+        free = neighbours(path[-1], left)
+        if not free:
             return path
+        row, column = path[-1]
+        choices = [step for step in free if step[0] == row or step[1] == column] or free
         path.append(choices[int(rng.integers(len(choices)))])
         left.remove(path[-1])
 

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy import ndimage
 from skimage.draw import line
+from skimage.measure import label
 from skimage.morphology import skeletonize
 
 from maskmixadv.data.corpus import IGNORE
@@ -25,8 +26,8 @@ def draw_strokes(dense: UInt8[np.ndarray, "d h w"], *, rng: np.random.Generator)
 def _slice(masks: UInt8[np.ndarray, "h w"], rng: np.random.Generator) -> UInt8[np.ndarray, "h w"]:
     strokes = np.full_like(masks, IGNORE)
     strokes[draw_round(masks > 0, rng) & (masks == 0)] = 0
-    for label in np.unique(masks[masks > 0]):
-        strokes[_inside(masks == label, rng)] = label
+    for number in np.unique(masks[masks > 0]):
+        strokes[_inside(masks == number, rng)] = number
     return strokes
 
 
@@ -79,6 +80,11 @@ def draw_open(structure: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> B
 def depth(structure: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     """Distance in pixels to the nearest pixel that is not the structure's; beyond the slice there is none of it."""
     return np.asarray(ndimage.distance_transform_edt(np.pad(structure, 1)))[1:-1, 1:-1]
+
+
+def pieces_of(mask: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
+    """Number the 8-connected pieces of a mask from 1; 0 elsewhere."""
+    return np.asarray(label(mask))
 
 
 def _sector(structure: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import ndimage
 
-from maskmixadv.data.skeleton import NEIGHBOURS, Mask, Pixel, Track, draw_skeleton
-from maskmixadv.data.strokes import depth, draw_open, join
+from maskmixadv.data.skeleton import Mask, Pixel, Track, draw_skeleton, neighbours, pixels_of
+from maskmixadv.data.strokes import depth, draw_open, join, pieces_of
 
 SMALL: Final = 15
 """A piece of a structure with more pixels than this is drawn in, also where it is not the largest."""
@@ -23,7 +23,6 @@ WANDER: Final = 2.0
 """Length of a wandering stroke over the square root of its structure's area."""
 _SWERVES: Final = np.array([0.0, *(side * angle for angle in np.arange(1, 11) * 0.3 for side in (1, -1))])
 """Turns that are tried where the way is barred, the smallest first."""
-_FULL: Final = np.ones((3, 3), bool)
 
 
 def draw_in(structure: Mask, *, style: str, length: float, thickness: int, rng: np.random.Generator) -> Mask:
@@ -54,12 +53,12 @@ def draw_in(structure: Mask, *, style: str, length: float, thickness: int, rng: 
 
 def _pieces(structure: Mask) -> Iterator[tuple[tuple[slice, slice], Mask]]:
     """Yield each piece to draw in, cropped with a rim of one pixel, and where it lies."""
-    labels, count = ndimage.label(structure, _FULL)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    for number, (rows, columns) in enumerate(ndimage.find_objects(labels)):
+    pieces = pieces_of(structure)
+    sizes = np.bincount(pieces.ravel())[1:]
+    for number, (rows, columns) in enumerate(ndimage.find_objects(pieces)):
         if sizes[number] > SMALL or number == sizes.argmax():
             box = slice(rows.start - 1, rows.stop + 1), slice(columns.start - 1, columns.stop + 1)
-            yield box, labels[box] == number + 1
+            yield box, pieces[box] == number + 1
 
 
 def shorten(course: Mask, length: float) -> Mask:
@@ -67,9 +66,9 @@ def shorten(course: Mask, length: float) -> Mask:
     if length == 1:
         return course
     kept = np.zeros_like(course)
-    labels, count = ndimage.label(course, _FULL)
-    for number in range(1, count + 1):
-        part = [(int(row), int(column)) for row, column in np.argwhere(labels == number)]
+    parts = pieces_of(course)
+    for number in range(1, parts.max() + 1):
+        part = pixels_of(parts == number)
         # What is reached last from anywhere is an end.
         order = _reached(part, _reached(part, part[0])[-1])
         rows, columns = zip(*order[: int(np.ceil(length * len(order)))], strict=True)
@@ -82,13 +81,10 @@ def _reached(part: list[Pixel], start: Pixel) -> list[Pixel]:
     left = set(part) - {start}
     order, queue = [start], deque([start])
     while queue:
-        row, column = queue.popleft()
-        for down, right in NEIGHBOURS:
-            step = (row + down, column + right)
-            if step in left:
-                left.remove(step)
-                order.append(step)
-                queue.append(step)
+        steps = neighbours(queue.popleft(), left)
+        left.difference_update(steps)
+        order += steps
+        queue += steps
     return order
 
 
@@ -101,7 +97,7 @@ def draw_wandering(structure: Mask, rng: np.random.Generator) -> Mask:
     heading = rng.uniform(0, 2 * np.pi)
     course = np.zeros_like(structure)
     turn = 0.0
-    for bend in rng.normal(0, 0.07, round(WANDER * np.sqrt(structure.sum()))):
+    for bend in rng.normal(0, 0.07, int(WANDER * np.sqrt(structure.sum()))):
         course[tuple(np.rint(place).astype(int))] = True
         turn = 0.8 * turn + bend
         steps = place + _directions(heading + turn + _SWERVES)
@@ -136,7 +132,7 @@ def _way(structure: Mask, place: Int[np.ndarray, "2"], direction: Float[np.ndarr
     """Pixels from `place` in a direction, up to the structure's rim."""
     far = np.arange(sum(structure.shape))
     points = np.rint(place + far[:, None] * direction).astype(int)
-    inside = ((points >= 0) & (points < structure.shape)).all(axis=1)
+    inside = np.asarray(((points >= 0) & (points < structure.shape)).all(axis=1))
     inside[inside] = structure[tuple(points[inside].T)]
     return points[: len(points) if inside.all() else int(inside.argmin())]
 
