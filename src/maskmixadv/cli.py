@@ -253,14 +253,22 @@ def parse(argv: list[str]) -> Any:  # noqa: ANN401
 
 
 def _commands(argv: list[str]) -> Any:  # noqa: ANN401
-    """Return the union of the commands; only 'train' needs the methods, and with them torch."""
+    """Return the union of the commands; 'train' alone needs torch, and 'annotate' what it draws with."""
     if argv[:1] == ["train"]:
         from maskmixadv.cli_train import Train
     else:
         Train = TrainStub  # noqa: N806
+    if argv[:1] == ["annotate"]:
+        from maskmixadv.cli_annotate import Annotate
+    else:
+        Annotate = AnnotateStub  # noqa: N806
     return (
         Annotated[Prepare, subcommand("prepare", description="Make a corpus of a data set, or of hearts made up.")]  # pyright: ignore
         | Annotated[Check, subcommand("check")]
+        | Annotated[
+            Annotate,
+            subcommand("annotate", description="Make a corpus with scribbles or points drawn from dense masks."),
+        ]
         | Annotated[Train, subcommand("train")]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Predict, subcommand("predict")]
@@ -272,6 +280,11 @@ def _commands(argv: list[str]) -> Any:  # noqa: ANN401
 @dataclass(frozen=True)
 class TrainStub:
     """Learn from a corpus's scribbles; 'maskmixadv train --help' lists methods and fields."""
+
+
+@dataclass(frozen=True)
+class AnnotateStub:
+    """Make a corpus with scribbles or points drawn from dense masks."""
 
 
 _ABOUT = "Learn to segment medical images from a few scribbles per slice, and compare the ways of doing so fairly."
