@@ -95,4 +95,4 @@ def batch(*, b: int = 2, size: int = 32, seed: int = 0, labelled: bool = True) -
     target = target if labelled else torch.full_like(target, IGNORE)
     prior = torch.randint(4, (b, size, size), generator=rng).to(torch.uint8)
     affine = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]).expand(b, 2, 3)
-    return Batch(image, target, prior, uniform(target), torch.arange(b), affine, 0, rng)
+    return Batch(image, target, prior, uniform(target), torch.arange(b), affine, 0, 0.0, rng)

@@ -18,6 +18,7 @@ from maskmixadv.grid import Grid
 from maskmixadv.methods.method import Method
 from maskmixadv.run import Run, cpu_features, pick_device
 from maskmixadv.schedule import Schedule
+from maskmixadv.types import DRAWN
 
 
 def begin(
@@ -33,6 +34,7 @@ def begin(
     enclosure: bool = False,
     seed: int = 0,
     device: str | None = None,
+    write: bool = True,
 ) -> Run:
     """Check what a run needs and write it down, as ``run.json`` in the new directory `out`.
 
@@ -44,6 +46,8 @@ def begin(
         Corpus of unpaired masks; used where `method` wants them.
     preset
         Name of the preset that `schedule` came from, for the record.
+    write
+        Whether to write it down; else it is only checked, and `out` not looked at.
 
     Raises
     ------
@@ -53,9 +57,10 @@ def begin(
     corpus = Corpus.open(corpus_root)
     scheme = scheme or next(iter(corpus.folds))
     split = corpus.split(scheme, fold)
-    train = [entry for entry in corpus.of(split.train) if getattr(entry, method.supervision)]
+    drawn = DRAWN[method.supervision]
+    train = [entry for entry in corpus.of(split.train) if getattr(entry, drawn)]
     if not train:
-        raise InputError(f"{corpus_root}: no training case of fold {fold} has a {method.supervision} annotation")
+        raise InputError(f"{corpus_root}: no training case of fold {fold} has a {drawn} annotation")
     prior, masks = _prior(corpus, split, prior_root) if method.wants_prior else (None, ())
     run = Run(
         root=out,
@@ -68,7 +73,8 @@ def begin(
         seed=seed,
         facts={"preset": preset, **_facts(pick_device(device))},
     )
-    run.create()
+    if write:
+        run.create()
     return run
 
 
@@ -129,16 +135,17 @@ def command() -> str:
 
 
 def commit() -> str | None:
-    """Commit that this source is of, with ``-dirty`` where it was changed since; None outside git."""
-    here = Path(__file__).parent
+    """Commit that this source is of, with ``-dirty`` where the package was changed since; None outside git."""
     try:
-        told = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=here, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+        number = _git("rev-parse", "--short=12", "HEAD")
+        return f"{number}-dirty" if _git("status", "--porcelain", "--", ".") else number
     except (OSError, subprocess.CalledProcessError):
         return None
-    return told.stdout.strip()
+
+
+def _git(*words: str) -> str:
+    here = Path(__file__).parent
+    return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _device_name(device: torch.device) -> str:

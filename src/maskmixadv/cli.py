@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
 
+from maskmixadv.cli_bench import Bench
 from maskmixadv.errors import InputError
 
 Source = Annotated[Positional[Path], arg(metavar="SRC")]
@@ -218,13 +219,13 @@ def run(argv: list[str]) -> int:
     # a step's many small operators need, and leave the cores to others soon (docs/decisions/0004).
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
-        return _parse(argv).run()
+        return parse(argv).run()
     except InputError as error:
         print(f"maskmixadv: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
 
 
-def _parse(argv: list[str]) -> Any:  # noqa: ANN401
+def parse(argv: list[str]) -> Any:  # noqa: ANN401
     """Return the command that `argv` names.
 
     Raises
@@ -252,17 +253,26 @@ def _parse(argv: list[str]) -> Any:  # noqa: ANN401
 
 
 def _commands(argv: list[str]) -> Any:  # noqa: ANN401
-    """Return the union of the commands; only 'train' needs the methods, and with them torch."""
+    """Return the union of the commands; 'train' alone needs torch, and 'annotate' what it draws with."""
     if argv[:1] == ["train"]:
         from maskmixadv.cli_train import Train
     else:
         Train = TrainStub  # noqa: N806
+    if argv[:1] == ["annotate"]:
+        from maskmixadv.cli_annotate import Annotate
+    else:
+        Annotate = AnnotateStub  # noqa: N806
     return (
         Annotated[Prepare, subcommand("prepare", description="Make a corpus of a data set, or of hearts made up.")]  # pyright: ignore
         | Annotated[Check, subcommand("check")]
+        | Annotated[
+            Annotate,
+            subcommand("annotate", description="Make a corpus with scribbles or points drawn from dense masks."),
+        ]
         | Annotated[Train, subcommand("train")]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Predict, subcommand("predict")]
+        | Annotated[Bench, subcommand("bench")]
         | Annotated[Demo, subcommand("demo")]
     )
 
@@ -270,6 +280,11 @@ def _commands(argv: list[str]) -> Any:  # noqa: ANN401
 @dataclass(frozen=True)
 class TrainStub:
     """Learn from a corpus's scribbles; 'maskmixadv train --help' lists methods and fields."""
+
+
+@dataclass(frozen=True)
+class AnnotateStub:
+    """Make a corpus with scribbles or points drawn from dense masks."""
 
 
 _ABOUT = "Learn to segment medical images from a few scribbles per slice, and compare the ways of doing so fairly."

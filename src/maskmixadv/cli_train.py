@@ -89,7 +89,7 @@ class Train:
 
     def run(self) -> int:
         """Train; returns 130 where it was interrupted."""
-        run = self._begun() if self.resume is None else Run.open(self.resume)
+        run = self.begin() if self.resume is None else Run.open(self.resume)
         if fit(run, device=self.device):
             print(f"{run.root}: done; score it with 'maskmixadv evaluate {run.root}'")
             return 0
@@ -99,7 +99,8 @@ class Train:
         )
         return 130
 
-    def _begun(self) -> Run:
+    def begin(self, *, write: bool = True) -> Run:
+        """Begin the run; without `write` it is only checked (`maskmixadv.begin.begin`)."""
         if self.corpus is None or self.out is None:
             raise InputError("train: give a CORPUS and --out RUN, or --resume RUN")
         return begin(
@@ -114,6 +115,7 @@ class Train:
             enclosure=self.enclosure,
             seed=self.seed,
             device=self.device,
+            write=write,
         )
 
     def _schedule(self) -> Schedule:

@@ -95,6 +95,7 @@ class Loop:
             index=index,
             affine=draw.affine,
             step=self.step,
+            progress=self.step / schedule.steps,
             rng=rng,
         )
 
@@ -162,7 +163,7 @@ def _shares(classes: int, enclosed: float) -> dict[int, float]:
     As much as one structure is too little: borders then move outwards (docs/decisions/0003).
     """
     structures = classes - 1
-    return {0: structures, **dict.fromkeys(range(1, classes), 1.0), ENCLOSED: enclosed * 2 * structures}
+    return {0: float(structures), **dict.fromkeys(range(1, classes), 1.0), ENCLOSED: enclosed * 2 * structures}
 
 
 def _seed(seed: int, step: int) -> int:

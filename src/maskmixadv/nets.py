@@ -14,6 +14,8 @@ Features = list[Float[Tensor, "_ _ _ _"]]
 
 WIDTHS = (16, 32, 64, 128, 256)
 DROPOUT = (0.05, 0.1, 0.2, 0.3, 0.5)
+STRIDE = 2 ** (len(WIDTHS) - 1)
+"""Side in pixels of one cell of the coarsest level; images' sides must be multiples of it."""
 
 
 class UNet(nn.Module):
@@ -34,11 +36,6 @@ class UNet(nn.Module):
         self.encoder = Encoder(channels)
         self.decoders = nn.ModuleList(Decoder(classes) for _ in range(decoders))
         self.restorer = Decoder(channels) if restores else None
-
-    @property
-    def stride(self) -> int:
-        """Side in pixels of one cell of the coarsest level; images' sides must be multiples of it."""
-        return 2 ** (len(WIDTHS) - 1)
 
     def encode(self, image: Image) -> Features:
         """Features at all levels."""

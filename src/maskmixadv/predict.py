@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from skimage.measure import label as label_parts
 from torch import Tensor, nn
 
+from maskmixadv.components import largest_components
 from maskmixadv.data.corpus import Spacing
 from maskmixadv.grid import Grid, covering
 from maskmixadv.run import Run, pick_device
@@ -97,15 +97,3 @@ class Predictor:
         image = image.contiguous(memory_format=torch.channels_last)
         ways: Sequence[list[int]] = ([], [2], [3], [2, 3]) if flips else ([],)
         return torch.stack([self.net(image.flip(way)).softmax(1).flip(way) for way in ways]).mean(0)
-
-
-def largest_components(labels: UInt8[np.ndarray, "d h w"], classes: int) -> UInt8[np.ndarray, "d h w"]:
-    """Keep each structure's largest component (26 neighbours); what else it had becomes background."""
-    kept = np.zeros_like(labels)
-    for label in range(1, classes):
-        parts = np.asarray(label_parts(labels == label, connectivity=3))
-        sizes = np.bincount(parts.ravel())
-        if len(sizes) > 1:
-            sizes[0] = 0
-            kept[parts == sizes.argmax()] = label
-    return kept

@@ -6,12 +6,14 @@ import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from maskmixadv.data.corpus import Case, Spacing
+from maskmixadv.errors import InputError
 from maskmixadv.metrics import Score, score
 
 MEASURES: Final = ("dice", "hd95", "hd95_max", "assd")
@@ -141,6 +143,21 @@ def table(rows: Iterable[Row]) -> str:
     return buffer.getvalue()
 
 
+def read(path: Path) -> tuple[Row, ...]:
+    """Read what `table` wrote.
+
+    Raises
+    ------
+    InputError
+        Where `path` is no such file.
+    """
+    try:
+        with path.open(newline="") as file:
+            return tuple(_row(line) for line in csv.DictReader(file))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a table of scores ({error!r}); evaluate the run again") from None
+
+
 def summarise(rows: Sequence[Row], provenance: dict[str, Any]) -> Summary:
     """Average `rows`, which hold the same classes in the same order for every case."""
     names = tuple(dict.fromkeys(row.score.class_name for row in rows))
@@ -163,6 +180,11 @@ def ranked(rows: Sequence[Row]) -> list[tuple[str, float]]:
     for row in rows:
         found.setdefault(row.case, []).append(row.score.dice)
     return sorted(((case, float(np.mean(of))) for case, of in found.items()), key=lambda pair: pair[1])
+
+
+def _row(line: dict[str, Any]) -> Row:
+    score = Score(line["class"], *(float(line[name]) for name in Score._fields[1:]))
+    return Row(line["case"], line["patient"], line["group"], line["phase"], score, line["spacing"])
 
 
 def _result(cases: Sequence[str], values: dict[str, Float[np.ndarray, "n k"]]) -> Result:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,9 +13,10 @@ from torch import Tensor
 from maskmixadv.augment import Draw
 from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry
 from maskmixadv.data.enclosure import ENCLOSED, enclose
+from maskmixadv.data.walker import load_walked
 from maskmixadv.errors import InputError
 from maskmixadv.grid import Grid
-from maskmixadv.types import Image, Labels, Supervision
+from maskmixadv.types import DRAWN, Image, Labels, Supervision
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,10 @@ def load_slices(
     InputError
         Where no case has the annotation that `supervision` names.
     """
-    annotated = [entry for entry in entries if getattr(entry, supervision)]
+    drawn = DRAWN[supervision]
+    annotated = [entry for entry in entries if getattr(entry, drawn)]
     if not annotated:
-        raise InputError(f"{corpus.root}: no training case has a {supervision} annotation, at least one is needed")
+        raise InputError(f"{corpus.root}: no training case has a {drawn} annotation, at least one is needed")
     images, targets = zip(*_on_grid(corpus, annotated, grid, supervision, enclosure), strict=True)
     image, target = torch.cat(images)[:, None], torch.cat(targets)
     labelled = (target != IGNORE).flatten(1).any(1)
@@ -111,9 +114,11 @@ def _permutation(epoch: int, count: int, seed: int) -> Int[Tensor, "n"]:
 def _on_grid(
     corpus: Corpus, entries: Sequence[Entry], grid: Grid, supervision: Supervision, enclosure: bool
 ) -> Iterator[tuple[Float[Tensor, "d s s"], UInt8[Tensor, "d s s"]]]:
+    walked = load_walked(corpus, entries, enclosure=enclosure) if supervision == "random_walker" else {}
+
     def place(entry: Entry) -> tuple[Tensor, Tensor]:
         case = corpus.load(entry)
-        labels = _annotation(case, supervision, enclosure)
+        labels = walked[case.name] if walked else _annotation(case, DRAWN[supervision], enclosure)
         image = grid.image(torch.from_numpy(case.image), case.spacing)
         return image.half(), grid.labels(torch.from_numpy(labels), case.spacing)
 
@@ -121,11 +126,11 @@ def _on_grid(
         yield from pool.map(place, entries)
 
 
-def _annotation(case: Case, supervision: Supervision, enclosure: bool) -> UInt8[np.ndarray, "d h w"]:
-    labels = case.scribble if supervision == "scribble" else case.dense
+def _annotation(case: Case, drawn: Literal["scribble", "dense"], enclosure: bool) -> UInt8[np.ndarray, "d h w"]:
+    labels = case.scribble if drawn == "scribble" else case.dense
     if labels is None:
-        raise InputError(f"{case.name}: has no {supervision} annotation")
-    return enclose(labels) if enclosure and supervision == "scribble" else labels
+        raise InputError(f"{case.name}: has no {drawn} annotation")
+    return enclose(labels) if enclosure and drawn == "scribble" else labels
 
 
 def _middle(labels: UInt8[Tensor, "s s"]) -> Float[Tensor, "2"]:

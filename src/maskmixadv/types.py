@@ -22,6 +22,12 @@ Loss = Float[Tensor, ""]
 
 Supervision = Literal["scribble", "random_walker", "dense"]
 """Which annotation a method learns from; ``random_walker`` is what a walker makes of the scribbles."""
+DRAWN: dict[Supervision, Literal["scribble", "dense"]] = {
+    "scribble": "scribble",
+    "random_walker": "scribble",
+    "dense": "dense",
+}
+"""What people have to draw for it."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,8 @@ class Batch:
         Where each sample lies in its slice: its coordinates to the slice's canvas', both in [-1, 1].
     step
         Steps done before this one.
+    progress
+        Fraction of the run that is done, from 0 to below 1.
     rng
         Source of the step's random numbers, on the batch's device; a function of (seed, step, rank).
     """
@@ -74,4 +82,5 @@ class Batch:
     index: Int[Tensor, "b"]
     affine: Float[Tensor, "b 2 3"]
     step: int
+    progress: float
     rng: torch.Generator

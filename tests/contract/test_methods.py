@@ -2,16 +2,21 @@
 
 import dataclasses
 import json
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 import tiny
 from maskmixadv import methods
-from maskmixadv.methods import MaskMixAdv, Method, Phase
+from maskmixadv.losses import marginal, one_hot
+from maskmixadv.methods import WSL4MIS, MaskMixAdv, MeanTeacher, Method, Phase, Scribble2Label, ShapePU, ZScribbleSeg
+from maskmixadv.nets import Critic, Decoder
 from maskmixadv.perturb import Masks
 from maskmixadv.run import fields_of, method_from
 from maskmixadv.slices import Slices
@@ -23,6 +28,15 @@ VARIANTS: dict[str, Method] = {
     "maskmixadv-shared": MaskMixAdv(decoders="shared"),
     "maskmixadv-no-critic": MaskMixAdv(adv=0.0),
     "maskmixadv-dpce": MaskMixAdv(rec=0.0, pse=0.0, adv=0.0),
+    "scribble2label-warm": Scribble2Label(warmup=0.0),
+    "shapepu-warm": ShapePU(warmup=0.0),
+    "zscribbleseg-warm": ZScribbleSeg(warmup=0.0),
+    "maskmixadv-mixup": MaskMixAdv(perturbation="mixup", adv=0.0),
+    "maskmixadv-cutmix": MaskMixAdv(perturbation="cutmix"),
+    "maskmixadv-cyclemix": MaskMixAdv(perturbation="cyclemix", adv=0.0),
+    "maskmixadv-noise": MaskMixAdv(perturbation="uniform-noise", level="image", adv=0.0),
+    "maskmixadv-dropout2d": MaskMixAdv(perturbation="dropout2d", adv=0.0),
+    "maskmixadv-vat": MaskMixAdv(perturbation="vat", adv=0.0),
 }
 
 
@@ -56,7 +70,8 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 
 def test_every_term_moves_its_player(method: Method) -> None:
-    nets = players(method)
+    nets = decided(players(method))
+    phases(method, nets, tiny.batch())  # what remembers has something to remember
     for player, terms in phases(method, nets, tiny.batch()):
         for name, loss in terms.items():
             found = gradients(loss, nets[player])
@@ -120,7 +135,9 @@ def test_resuming_changes_nothing(method: Method, tmp_path: Path) -> None:
 
 
 def test_the_order_of_samples_does_not_matter(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With what is drawn by position held fixed: dropout off, one mask for all."""
+    """With what is drawn by position held fixed: dropout off, one mask and one noise for all."""
+    if getattr(method, "perturbation", "maskmix") != "maskmix":
+        pytest.skip("other perturbations draw by position, pairs of neighbours included")
     batch = tiny.batch(b=3)
     turned = torch.tensor([2, 0, 1])
     per_sample = {name: getattr(batch, name)[turned] for name in ("image", "target", "weight", "index", "affine")}
@@ -129,9 +146,10 @@ def test_the_order_of_samples_does_not_matter(method: Method, monkeypatch: pytes
     nets = players(method)
     for net in nets.values():
         for module in net.modules():
-            if isinstance(module, nn.Dropout):
+            if isinstance(module, nn.Dropout | nn.Dropout2d):
                 module.p = 0.0
-    first, second = (phases(method, nets, each) for each in (batch, mixed))
+    with Alike():
+        first, second = (phases(method, nets, reseeded(each)) for each in (batch, mixed))
     for one, other in zip(first, second, strict=True):
         for name in one.terms:
             torch.testing.assert_close(one.terms[name], other.terms[name], rtol=1e-4, atol=1e-5)
@@ -179,3 +197,120 @@ def test_labels_steer_the_weights(method: Method) -> None:
     one.advance()
     other.advance()
     assert not equal(weights(one.nets), weights(other.nets))
+
+
+# What teachers, memories and gates on certainty ask of the contract.
+
+
+class Alike(TorchFunctionMode):
+    """Random numbers are the same for all samples."""
+
+    def __torch_function__(self, func: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
+        drawn = func(*args, **(kwargs or {}))
+        if func in (torch.rand, torch.randn, torch.randint):
+            return drawn[:1].expand_as(drawn).clone()
+        return drawn
+
+
+def reseeded(batch: Batch) -> Batch:
+    return dataclasses.replace(batch, rng=torch.Generator().manual_seed(0))
+
+
+def decided(nets: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    """Sharpen what networks say, so that gates on certainty open."""
+    for net in nets.values():
+        for module in net.modules():
+            if isinstance(module, Decoder):
+                module.head.weight.data *= 300
+    return nets
+
+
+def test_what_does_not_learn_by_gradient_follows(method: Method) -> None:
+    """Teachers and memories move with every step; a planted average that is never called does not."""
+    loop = tiny.loop(method)
+    for _ in range(2):
+        before = {name: weights({name: net}) for name, net in loop.nets.items() if name not in loop.optimisers}
+        loop.advance()
+        for name, old in before.items():
+            assert not equal(old, weights({name: loop.nets[name]})), f"{name} is what it was before the step"
+
+
+def test_a_network_to_be_used_needs_no_slices(method: Method) -> None:
+    trained = players(method)["net"].state_dict()
+    used = method.players(dataclasses.replace(tiny.TASK, slices=0))["net"]
+    assert used.load_state_dict(trained)
+
+
+@pytest.mark.parametrize("name", methods.ALL)
+def test_documented_terms_are_logged(name: str) -> None:
+    """A term that its page explains, but that no variant of the method has, was switched off."""
+    page = Path(__file__).parents[2] / "docs" / "methods" / f"{name}.md"
+    documented = set(re.findall(r"^\| `(\w+/\w+)` \|", page.read_text(), re.MULTILINE))
+    assert documented
+    assert documented <= logged(name), "documented, but never logged"
+
+
+def logged(name: str) -> set[str]:
+    return {
+        f"{player}/{term}"
+        for method in VARIANTS.values()
+        if isinstance(method, methods.ALL[name])
+        for player, terms in phases(method, players(method), tiny.batch())
+        for term in terms
+    }
+
+
+# Planted mistakes: the contract bites.
+
+
+@pytest.mark.parametrize("method", [MeanTeacher(), methods.ALL["uamt"](), methods.ALL["ustm"]()], ids=repr)
+def test_an_average_that_is_never_updated_is_caught(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
+    test_what_does_not_learn_by_gradient_follows(method)
+    monkeypatch.setattr("maskmixadv.methods.teacher.Teacher.follow", lambda *_, **__: None)
+    with pytest.raises(AssertionError, match="teacher is what it was"):
+        test_what_does_not_learn_by_gradient_follows(method)
+
+
+def test_an_argmax_before_the_critic_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    soft = Critic.forward
+
+    def hard(self: Critic, maps: Tensor) -> Tensor:
+        return soft(self, one_hot(maps.argmax(1).to(torch.uint8), maps.shape[1]))
+
+    monkeypatch.setattr(Critic, "forward", hard)
+    with pytest.raises(AssertionError, match="net/adv reaches no parameter"):
+        test_every_term_moves_its_player(MaskMixAdv())
+
+
+def test_a_memory_that_is_never_written_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("maskmixadv.methods.scribble2label.Memory.write", lambda *_: None)
+    with pytest.raises(AssertionError, match="memory is what it was"):
+        test_what_does_not_learn_by_gradient_follows(Scribble2Label())
+
+
+def test_a_pseudo_loss_that_is_multiplied_by_zero_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("maskmixadv.methods.wsl4mis.dice_loss", lambda probs, **_: 0 * probs.sum())
+    with pytest.raises(AssertionError, match="net/pse has no gradient"):
+        test_every_term_moves_its_player(WSL4MIS())
+
+
+def test_a_pseudo_loss_that_is_left_out_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = WSL4MIS.phases
+
+    def without(self: WSL4MIS, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
+        for player, terms in whole(self, nets, batch):
+            yield Phase(player, {name: loss for name, loss in terms.items() if name != "pse"})
+
+    monkeypatch.setattr(WSL4MIS, "phases", without)
+    with pytest.raises(AssertionError, match="never logged"):
+        test_documented_terms_are_logged("wsl4mis")
+
+
+def test_a_slice_over_samples_instead_of_classes_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sliced(*, logits: Tensor, negative: Tensor) -> Tensor:
+        return marginal(logits=logits[1:], negative=negative[1:])
+
+    test_the_order_of_samples_does_not_matter(ShapePU(warmup=0.0), monkeypatch)
+    monkeypatch.setattr("maskmixadv.methods.shapepu.marginal", sliced)
+    with pytest.raises(AssertionError, match="not close"):
+        test_the_order_of_samples_does_not_matter(ShapePU(warmup=0.0), monkeypatch)

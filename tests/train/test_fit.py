@@ -15,12 +15,13 @@ import pytest
 import torch
 
 import tiny
-from maskmixadv import train
+from maskmixadv import methods, train
 from maskmixadv.begin import begin
 from maskmixadv.data.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.loop import Loop
 from maskmixadv.methods import PCE, MaskMixAdv, Method
+from maskmixadv.methods.supervised import Supervised
 from maskmixadv.predict import Predictor
 from maskmixadv.run import Run, save
 from maskmixadv.train import fit
@@ -114,7 +115,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     script = f"""
 import os, signal, torch
 from pathlib import Path
-from maskmixadv import train
+from maskmixadv import methods, train
 from maskmixadv.loop import Loop
 from maskmixadv.run import Run
 train.SAVE_SECONDS = 0.0
@@ -161,9 +162,21 @@ def test_a_checkpoint_cannot_execute_code(tmp_path: Path) -> None:
         run.load(torch.device("cpu"))
 
 
-@pytest.mark.parametrize("method", [NO_CRITIC, PCE()], ids=str)
+WEAK = [NO_CRITIC if kind is MaskMixAdv else kind() for kind in methods.ALL.values() if kind.supervision != "dense"]
+
+
+@pytest.mark.parametrize("method", WEAK, ids=str)
 def test_dense_masks_do_not_reach_the_weights(tmp_path: Path, method: Method) -> None:
-    """Two corpora, alike but for the dense masks of the training patients, which in one are noise."""
+    assert same(*_ends_with_other_masks(tmp_path, method))
+
+
+def test_full_supervision_learns_from_dense_masks(tmp_path: Path) -> None:
+    """Sanity of the test above: masks of noise do show in the weights of what learns from them."""
+    assert not same(*_ends_with_other_masks(tmp_path, Supervised()))
+
+
+def _ends_with_other_masks(tmp_path: Path, method: Method) -> list[Any]:
+    """Train on two corpora, alike but for the dense masks of the training patients, which in one are noise."""
     rng = np.random.default_rng(0)
     ends = []
     for kind in ("true", "noise"):
@@ -176,7 +189,7 @@ def test_dense_masks_do_not_reach_the_weights(tmp_path: Path, method: Method) ->
         run = begin(corpus.root, tmp_path / f"run-{kind}", method=method, schedule=tiny.SCHEDULE)
         fit(run)
         ends.append(state(run)["nets"])
-    assert same(*ends)
+    return ends
 
 
 def test_test_cases_are_not_read(tmp_path: Path) -> None:

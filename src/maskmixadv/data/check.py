@@ -7,17 +7,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, UInt8
+from scipy import ndimage
 
 from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry, validate
 from maskmixadv.data.enclosure import outside
+from maskmixadv.data.strokes import pieces_of
 from maskmixadv.errors import InputError
 
 
 @dataclass
 class Tally:
-    """Counts over a corpus; pixels by label, slices by what holds in them."""
+    """Counts over a corpus; pixels and strokes by label, slices by what holds in them."""
 
     scribbled: Counter[int] = field(default_factory=Counter)
+    strokes: Counter[int] = field(default_factory=Counter)
     dense: Counter[int] = field(default_factory=Counter)
     slices: int = 0
     enclosing: int = 0
@@ -57,11 +60,19 @@ def _count(tally: Tally, case: Case) -> None:
         return
     for number, scribble in enumerate(case.scribble):
         tally.slices += 1
+        tally.strokes.update(_pieces(scribble))
         beyond = outside(scribble)
         if beyond is not None:
             tally.enclosing += 1
             tally.beyond += int(beyond.sum())
             tally.wrong += 0 if case.dense is None else _foreground(case.dense[number], beyond)
+
+
+def _pieces(scribble: UInt8[np.ndarray, "h w"]) -> dict[int, int]:
+    """Count each label's connected pieces."""
+    # Boxes are found in one pass, so that pieces are counted in small arrays; IGNORE + 1 wraps to 0, which has no box.
+    boxes = ((label, box) for label, box in enumerate(ndimage.find_objects(scribble + 1)) if box is not None)
+    return {label: int(pieces_of(scribble[box] == label).max()) for label, box in boxes}
 
 
 def _foreground(dense: UInt8[np.ndarray, "h w"], beyond: Bool[np.ndarray, "h w"]) -> int:
@@ -88,11 +99,13 @@ def _told(corpus: Corpus, tally: Tally) -> Iterator[str]:
     patients = len({entry.patient for entry in entries})
     yield f"{corpus.name}: {len(entries)} cases of {patients} patients, {sum(e.shape[0] for e in entries)} slices"
     yield f"  with scribbles {sum(e.scribble for e in entries)}, with dense masks {sum(e.dense for e in entries)}"
+    yield from (f"  made by: {note}" for note in corpus.notes)
     yield f"  spacing {_spacings(entries, corpus)}"
     yield from _folds(corpus)
-    yield f"  {'class':<14}{'strokes':>10}{'dense':>10}   (share of pixels)"
+    yield f"  {'class':<14}{'strokes':>10}{'dense':>10}   (share of pixels){'strokes a slice':>18}"
     for label, name in enumerate(corpus.classes):
-        yield f"  {label} {name:<12}{_share(tally.scribbled, label):>10}{_share(tally.dense, label):>10}"
+        shares = f"{_share(tally.scribbled, label):>10}{_share(tally.dense, label):>10}"
+        yield f"  {label} {name:<12}{shares}{_rate(tally, label):>38}"
     if tally.slices:
         yield from _enclosure(tally)
 
@@ -116,6 +129,10 @@ def _folds(corpus: Corpus) -> Iterator[str]:
 def _share(counts: Counter[int], label: int) -> str:
     total = sum(counts.values())
     return f"{counts[label] / total:.2%}" if total else "-"
+
+
+def _rate(tally: Tally, label: int) -> str:
+    return f"{tally.strokes[label] / tally.slices:.2f}" if tally.slices else "-"
 
 
 def _enclosure(tally: Tally) -> Iterator[str]:

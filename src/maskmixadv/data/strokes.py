@@ -1,9 +1,12 @@
 """Strokes as people draw them: one closed stroke round the organ, one open stroke in each structure."""
 
+from itertools import pairwise
+
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from scipy import ndimage
 from skimage.draw import line
+from skimage.measure import label
 from skimage.morphology import skeletonize
 
 from maskmixadv.data.corpus import IGNORE
@@ -22,14 +25,17 @@ def draw_strokes(dense: UInt8[np.ndarray, "d h w"], *, rng: np.random.Generator)
 
 def _slice(masks: UInt8[np.ndarray, "h w"], rng: np.random.Generator) -> UInt8[np.ndarray, "h w"]:
     strokes = np.full_like(masks, IGNORE)
-    strokes[_round(masks > 0, rng) & (masks == 0)] = 0
-    for label in np.unique(masks[masks > 0]):
-        strokes[_inside(masks == label, rng)] = label
+    strokes[draw_round(masks > 0, rng) & (masks == 0)] = 0
+    for number in np.unique(masks[masks > 0]):
+        strokes[_inside(masks == number, rng)] = number
     return strokes
 
 
-def _round(organ: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:
-    """Draw a closed, wavering stroke round everything, with some pixels of distance."""
+def draw_round(organ: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:
+    """Draw a closed, wavering stroke round everything, with some pixels of distance; round the middle if all is empty.
+
+    The organ lies in its hull, unless it fills a corner of the slice, where no stroke fits round it.
+    """
     h, w = organ.shape
     points = np.argwhere(organ) if organ.any() else np.array([[h / 2, w / 2]])
     middle = points.mean(axis=0)
@@ -39,26 +45,46 @@ def _round(organ: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.
     reach = ((points - middle) @ directions.T).max(axis=0)
     waver = ndimage.gaussian_filter1d(rng.uniform(2, 9, len(theta)), 4, mode="wrap") + rng.uniform(2, 4)
     corners = np.clip(np.rint(middle + (reach + waver)[:, None] * directions), 0, (h - 1, w - 1)).astype(int)
-    stroke = np.zeros_like(organ)
-    for (r0, c0), (r1, c1) in zip(corners, np.roll(corners, 1, axis=0), strict=True):
+    return join(np.concatenate((corners[-1:], corners))[::-1], (h, w))
+
+
+def join(corners: Int[np.ndarray, "n 2"], shape: tuple[int, ...]) -> Bool[np.ndarray, "h w"]:
+    """Draw lines from each corner to the next."""
+    stroke = np.zeros(shape, bool)
+    stroke[tuple(corners[0])] = True
+    for (r0, c0), (r1, c1) in pairwise(corners):
         stroke[line(r0, c0, r1, c1)] = True
     return stroke
 
 
 def _inside(structure: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:
     """Draw an open stroke in a structure, one to three pixels thick."""
-    depth = np.asarray(ndimage.distance_transform_edt(np.pad(structure, 1)))[1:-1, 1:-1]
-    deepest = depth.max()
+    course = draw_open(structure, rng)
+    thick = ndimage.binary_dilation(course) if depth(structure).max() > 3 and rng.random() < 0.5 else course
+    return thick & structure
+
+
+def draw_open(structure: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:
+    """Draw the course of an open stroke: part of a ring in a round structure, of the middle line in a longer one."""
+    below = depth(structure)
+    deepest = below.max()
     roundness = np.pi * deepest**2 / structure.sum()
     if roundness > COMPACT:
-        course = np.abs(depth - rng.uniform(0.4, 0.7) * deepest) < 0.6
+        course = np.abs(below - rng.uniform(0.4, 0.7) * deepest) < 0.6
     else:
-        course = skeletonize(structure) & (depth > min(1.5, 0.5 * deepest))
+        course = skeletonize(structure) & (below > min(1.5, 0.5 * deepest))
     course &= _sector(structure, rng)
-    if not course.any():
-        course = depth == deepest
-    thick = ndimage.binary_dilation(course) if deepest > 3 and rng.random() < 0.5 else course
-    return thick & structure
+    return course if course.any() else below == deepest
+
+
+def depth(structure: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """Distance in pixels to the nearest pixel that is not the structure's; beyond the slice there is none of it."""
+    return np.asarray(ndimage.distance_transform_edt(np.pad(structure, 1)))[1:-1, 1:-1]
+
+
+def pieces_of(mask: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
+    """Number the 8-connected pieces of a mask from 1; 0 elsewhere."""
+    return np.asarray(label(mask))
 
 
 def _sector(structure: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:

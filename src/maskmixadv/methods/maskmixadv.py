@@ -1,19 +1,18 @@
 """MaskMixAdv: complementary masks, two decoders, mixed pseudo labels, and a critic of shapes."""
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal, final
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from maskmixadv.errors import InputError
 from maskmixadv.losses import adversarial, dice_loss, one_hot, partial_cross_entropy, restoration
-from maskmixadv.methods.method import Method, Phase
+from maskmixadv.methods.method import Method, Phase, check_weights
 from maskmixadv.nets import Critic, Features, UNet
-from maskmixadv.perturb import MaskMix, Masks
-from maskmixadv.types import Batch, Image, Logits, Loss, Task
+from maskmixadv.perturb import ALL, Level, Perturbation, Views, as_tested
+from maskmixadv.types import Batch, Image, Logits, Loss, Probs, Task
 
 
 @final
@@ -23,21 +22,25 @@ class MaskMixAdv(Method):
 
     Attributes
     ----------
+    perturbation
+        How the two views are made.
     level
-        Where masks are laid: on the image, or on the encoder's features, at every scale.
+        Where it is laid: on the image, or on the encoder's features, at every scale. By default on features where it
+        can be: maskmix and the noises leave the choice.
     ratio
-        Fraction of cells that the first view sees, in (0, 1).
+        Fraction of cells that maskmix's first view sees, in (0, 1).
     patch
-        Side in pixels of a mask's cell; on features rounded up to a multiple of 16, the coarsest scale's.
+        Side in pixels of a cell of maskmix; on features rounded up to a multiple of 16, the coarsest scale's.
     whole
-        Fraction of the samples that both views see whole, in [0, 1], so that the network learns on images as they
-        come at test time; 0 is the paper's.
+        Fraction of the samples that both views of maskmix see whole, in [0, 1], so that the network learns on images
+        as they come at test time; 0 is the paper's. Other perturbations leave none whole.
     decoders
         Whether the two views have a decoder each (the paper) or share one (the released code).
     dpce
         Weight of L_DpCE, the mean of the two views' partial cross-entropy.
     rec
-        Weight of L_rec, the restoration of each view's hidden pixels; 0 leaves the restoring decoder out.
+        Weight of L_rec, the restoration of what each view has lost; 0 leaves the restoring decoder out, and so do
+        perturbations that put another sample in the place of what they take away.
     pse
         Weight of L_pse, the Dice loss against the mixed pseudo label.
     adv
@@ -48,7 +51,22 @@ class MaskMixAdv(Method):
         CVPR 2020); 1 is the paper's.
     """
 
-    level: Literal["image", "feature"] = "feature"
+    perturbation: Literal[
+        "maskmix",
+        "mixup",
+        "cutout",
+        "cutmix",
+        "puzzle-mix",
+        "co-mixup",
+        "cyclemix",
+        "uniform-noise",
+        "gaussian-noise",
+        "salt-and-pepper",
+        "dropout2d",
+        "feature-dropout",
+        "vat",
+    ] = "maskmix"
+    level: Level | None = None
     ratio: float = 0.5
     patch: int = 8
     whole: float = 0.5
@@ -60,17 +78,27 @@ class MaskMixAdv(Method):
     every: int = 4
 
     def __post_init__(self) -> None:
-        MaskMix(ratio=self.ratio, patch=self.patch, whole=self.whole)
+        self._check_perturbation()
         if self.every < 1:
             raise InputError(f"every: {self.every}, allowed is at least 1 step")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, (int, float)) and not 0 <= value < math.inf:
-                raise InputError(f"{field.name}: {value}, allowed is a finite weight of at least 0")
-        if not (self.dpce or self.rec or self.pse or self.adv):
-            raise InputError("dpce, rec, pse, adv: all 0, at least one must be larger")
-        if self.whole == 1 and self.rec:
+        check_weights(self, "dpce", "rec", "pse", "adv")
+        if not (self.dpce or self.restores or self.pse or self.adv):
+            raise InputError(f"dpce, rec, pse, adv: none has a say with {self.perturbation}, at least one must")
+        if self.perturbation == "maskmix" and self.whole == 1 and self.rec:
             raise InputError(f"rec: {self.rec}, allowed is 0 where whole is 1, as nothing is hidden then")
+
+    @property
+    def views(self) -> Perturbation:
+        """What makes the two views, with those of the method's fields that it has."""
+        kind = ALL[self.perturbation]
+        level = self.level or kind.levels[-1]
+        given = {"level": level, "ratio": self.ratio, "patch": self.patch, "whole": self.whole}
+        return kind(**{name: value for name, value in given.items() if hasattr(kind, name)})
+
+    @property
+    def restores(self) -> bool:
+        """Whether there is a restoring decoder."""
+        return self.rec > 0 and ALL[self.perturbation].restores
 
     @property
     def wants_prior(self) -> bool:
@@ -81,7 +109,7 @@ class MaskMixAdv(Method):
         """The siamese network and, where it has a weight, the critic."""
         decoders = 2 if self.decoders == "independent" else 1
         classes = len(task.classes)
-        net = UNet(task.channels, classes, decoders=decoders, restores=self.rec > 0)
+        net = UNet(task.channels, classes, decoders=decoders, restores=self.restores)
         return {"net": net, "critic": Critic(classes)} if self.adv else {"net": net}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
@@ -89,14 +117,14 @@ class MaskMixAdv(Method):
         net = nets["net"]
         if not isinstance(net, UNet):
             raise TypeError(f"net is a {type(net).__name__}, must be a UNet")
-        masks = self._masks(net, batch)
-        both = self._views(net, batch.image, masks)
+        views = self.views(batch, as_tested(net))
+        both = views.encode(net.encode)
         logits = self._decode(net, both)
-        soft = masks.merge(logits[0].softmax(1), logits[1].softmax(1))
-        terms = self._terms(logits, soft, batch)
+        soft = views.merge(logits[0].softmax(1), logits[1].softmax(1))
+        terms = self._terms(logits, soft, views)
         now = batch.step % self.every == 0
-        if self.rec and now and masks.whole < len(batch.image):
-            terms["rec"] = self.every * self.rec * _restoration(net, both, batch.image, masks)
+        if self.restores and now and views.whole < len(batch.image):
+            terms["rec"] = self.every * self.rec * _restoration(net, both, batch.image, views)
         if not (self.adv and now):
             yield Phase("net", terms)
             return
@@ -105,17 +133,6 @@ class MaskMixAdv(Method):
         yield Phase("net", terms)
         yield Phase("critic", {"critic": _critic_loss(critic, soft.detach(), batch)})
 
-    def _masks(self, net: UNet, batch: Batch) -> Masks:
-        # On features, cells are whole at every scale: their side is a multiple of the coarsest one's.
-        patch = self.patch if self.level == "image" else -(-self.patch // net.stride) * net.stride
-        return MaskMix(ratio=self.ratio, patch=patch, whole=self.whole).draw(batch)
-
-    def _views(self, net: UNet, image: Image, masks: Masks) -> Features:
-        """Both views' features, first view first, as one batch of 2 b."""
-        if self.level == "image":
-            return net.encode(torch.cat(masks.split(image)))
-        return [torch.cat(masks.split(maps)) for maps in net.encode(image)]
-
     def _decode(self, net: UNet, both: Features) -> tuple[Logits, Logits]:
         if self.decoders == "shared":
             first, second = net.decode(both).chunk(2)
@@ -123,26 +140,42 @@ class MaskMixAdv(Method):
         first, second = zip(*(maps.chunk(2) for maps in both), strict=True)
         return net.decode(list(first), 0), net.decode(list(second), 1)
 
-    def _terms(self, logits: tuple[Logits, Logits], soft: Tensor, batch: Batch) -> dict[str, Loss]:
+    def _terms(self, logits: tuple[Logits, Logits], soft: Probs, views: Views) -> dict[str, Loss]:
         terms: dict[str, Loss] = {}
         if self.dpce:
-            each = [partial_cross_entropy(logits=z, target=batch.target, weight=batch.weight) for z in logits]
+            labels = zip(logits, views.targets, views.weights, strict=True)
+            each = [partial_cross_entropy(logits=z, target=target, weight=weight) for z, target, weight in labels]
             terms["dpce"] = self.dpce * torch.stack(each).mean()
         if self.pse:
             pseudo = soft.detach().max(1).indices.to(torch.uint8)  # argmax takes seven times as long on a CPU
-            each = [dice_loss(probs=z.softmax(1), target=pseudo) for z in logits]
+            labels = zip(logits, views.relabel(pseudo), strict=True)
+            each = [dice_loss(probs=z.softmax(1), target=target) for z, target in labels]
             terms["pse"] = self.pse * torch.stack(each).mean()
         return terms
 
+    def _check_perturbation(self) -> None:
+        if self.perturbation not in ALL:
+            raise InputError(f"perturbation: {self.perturbation!r}, allowed are {', '.join(ALL)}")
+        kind = ALL[self.perturbation]
+        if self.level not in (None, *kind.levels):
+            raise InputError(f"level: {self.level!r}, allowed with {self.perturbation} is {' or '.join(kind.levels)}")
+        for name, meant in (("ratio", ()), ("patch", ()), ("whole", (0.0,))):
+            value, default = getattr(self, name), getattr(MaskMixAdv, name)
+            if not hasattr(kind, name) and value not in (default, *meant):
+                raise InputError(f"{name}: {value}, allowed with {self.perturbation} is {default}, as it has none")
+        _ = self.views  # which checks what it is given
 
-def _restoration(net: UNet, both: Features, image: Image, masks: Masks) -> Loss:
+
+def _restoration(net: UNet, both: Features, image: Image, views: Views) -> Loss:
     """L_rec of both views; samples that are seen whole have nothing to restore and are left out."""
-    masked = [torch.cat([view[masks.whole :] for view in maps.chunk(2)]) for maps in both]
-    hidden = 1 - torch.cat([mask[masks.whole :] for mask in (masks.first, masks.second)])
-    return restoration(restored=net.restore(masked), image=image[masks.whole :].repeat(2, 1, 1, 1), hidden=hidden)
+    if views.hidden is None:
+        raise TypeError("views that do not say what they have hidden can't be restored")
+    lost = [torch.cat([view[views.whole :] for view in maps.chunk(2)]) for maps in both]
+    hidden = torch.cat([mask[views.whole :] for mask in views.hidden])
+    return restoration(restored=net.restore(lost), image=image[views.whole :].repeat(2, 1, 1, 1), hidden=hidden)
 
 
-def _critic_loss(critic: nn.Module, soft: Tensor, batch: Batch) -> Loss:
+def _critic_loss(critic: nn.Module, soft: Probs, batch: Batch) -> Loss:
     if batch.prior is None:
         raise InputError("the adversary has a weight but the run has no prior masks; give --prior or --adv 0")
     scores = critic(torch.cat((one_hot(batch.prior, soft.shape[1]), soft)))

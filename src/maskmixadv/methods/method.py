@@ -1,12 +1,16 @@
 """What every method is: an immutable dataclass that yields its losses."""
 
 import abc
+import math
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
 from torch import nn
 
+from maskmixadv.errors import InputError
 from maskmixadv.types import Batch, Loss, Supervision, Task
+
+Kind = TypeVar("Kind", bound=nn.Module)
 
 
 class Phase(NamedTuple):
@@ -46,3 +50,30 @@ class Method(abc.ABC):
     @abc.abstractmethod
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
         """Take one training step, player by player; what follows a yield runs after that player's update."""
+
+
+def player(nets: Mapping[str, nn.Module], name: str, kind: type[Kind]) -> Kind:
+    """Return the player called `name`, known to be a `kind`."""
+    net = nets[name]
+    if not isinstance(net, kind):
+        raise TypeError(f"{name} is a {type(net).__name__}, must be a {kind.__name__}")
+    return net
+
+
+def check_weights(method: Method, *names: str, some: bool = False) -> None:
+    """Raise `InputError` where one of the fields `names` is no finite number of at least 0.
+
+    With `some`, also where all are 0.
+    """
+    for name in names:
+        if not 0 <= (value := getattr(method, name)) < math.inf:
+            raise InputError(f"{name}: {value}, allowed is a finite number of at least 0")
+    if some and not any(getattr(method, name) for name in names):
+        raise InputError(f"{', '.join(names)}: all 0, at least one must be larger")
+
+
+def check_fractions(method: Method, *names: str) -> None:
+    """Raise `InputError` where one of the fields `names` is no fraction from 0 to 1."""
+    for name in names:
+        if not 0 <= (value := getattr(method, name)) <= 1:
+            raise InputError(f"{name}: {value}, allowed is a fraction from 0 to 1")

@@ -1,8 +1,7 @@
-"""Perturbations: a frozen dataclass each, that makes two views of a batch and knows the way back."""
+"""MaskMix: what one view hides, the other shows."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple, final
 
 import torch
 from jaxtyping import Float
@@ -10,10 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from maskmixadv.errors import InputError
-from maskmixadv.types import Batch, Image, Labels
-
-Mask = Float[Tensor, "b 1 h w"]
-"""1 where a view sees a pixel, 0 where it is hidden from it."""
+from maskmixadv.nets import STRIDE
+from maskmixadv.perturb.perturbation import Forward, Level, Mask, Perturbation, Views, in_place
+from maskmixadv.types import Batch
 
 
 class Masks(NamedTuple):
@@ -39,43 +37,35 @@ class Masks(NamedTuple):
         """Each view's map where that view saw its input, the mean where both did."""
         return (self.first * first + self.second * second) / (self.first + self.second)
 
-
-class Views(NamedTuple):
-    """Two views of a batch.
-
-    Attributes
-    ----------
-    images
-        The two views.
-    targets
-        Labels valid in each.
-    merge
-        Maps of the first and of the second view to one map in the batch's own frame; of the images themselves
-        it gives the batch's image.
-    """
-
-    images: tuple[Image, Image]
-    targets: tuple[Labels, Labels]
-    merge: Callable[[Tensor, Tensor], Tensor]
+    @property
+    def hidden(self) -> tuple[Mask, Mask]:
+        """What each view does not see."""
+        return 1 - self.first, 1 - self.second
 
 
+@final
 @dataclass(frozen=True)
-class MaskMix:
-    """Two complementary random masks on a coarse grid: what one view hides, the other shows.
+class MaskMix(Perturbation):
+    """Two complementary random masks on a coarse grid (Li, Zheng, Wu, Bioengineering 2024).
 
     Differs from the released code: each sample has its own masks, where the batch shared one; and some samples
     may be left whole.
 
     Attributes
     ----------
+    level
+        Where masks are laid: on the image, or on the encoder's features, one grid for all scales.
     ratio
         Fraction of cells visible in the first view, in (0, 1).
     patch
-        Side of a cell in pixels.
+        Side of a cell in pixels; on features rounded up to a multiple of 16, the coarsest scale's.
     whole
         Fraction of the samples that both views see whole, in [0, 1].
     """
 
+    levels: ClassVar[tuple[Level, ...]] = ("image", "feature")
+
+    level: Level = "image"
     ratio: float = 0.5
     patch: int = 8
     whole: float = 0.0
@@ -91,20 +81,31 @@ class MaskMix:
     def draw(self, batch: Batch) -> Masks:
         """Draw masks: ``int(ratio * cells)`` cells are the first view's, ``int(whole * b)`` samples are whole."""
         b, _, h, w = batch.image.shape
-        rows, columns = -(-h // self.patch), -(-w // self.patch)
+        # On features, cells are whole at every scale: their side is a multiple of the coarsest one's.
+        patch = self.patch if self.level == "image" else -(-self.patch // STRIDE) * STRIDE
+        rows, columns = -(-h // patch), -(-w // patch)
         noise = torch.rand(b, rows * columns, generator=batch.rng, device=batch.image.device)
         rank = noise.argsort(1).argsort(1)
         cells = (rank < int(self.ratio * rows * columns)).float().view(b, 1, rows, columns)
-        mask = cells.repeat_interleave(self.patch, 2).repeat_interleave(self.patch, 3)[..., :h, :w]
+        mask = cells.repeat_interleave(patch, 2).repeat_interleave(patch, 3)[..., :h, :w]
         # A batch's slices come in random order, so the first ones are any.
         whole = int(self.whole * b)
         seen = (torch.arange(b, device=mask.device) < whole).float().view(b, 1, 1, 1)
         return Masks(mask.maximum(seen), (1 - mask).maximum(seen), whole)
 
-    def __call__(self, batch: Batch) -> Views:
-        """Two views of the images of `batch`."""
+    def __call__(self, batch: Batch, forward: Forward | None = None) -> Views:  # noqa: ARG002
+        """Two views of the images, or of the features, of `batch`."""
         masks = self.draw(batch)
-        return Views(masks.split(batch.image), (batch.target, batch.target), masks.merge)
+        if self.level == "image":
+            return in_place(batch, masks.split(batch.image), masks.merge, hidden=masks.hidden, whole=masks.whole)
+        return in_place(
+            batch,
+            (batch.image, batch.image),
+            masks.merge,
+            hidden=masks.hidden,
+            whole=masks.whole,
+            disturb=lambda features: [masks.split(maps) for maps in features],
+        )
 
 
 def _shrunk(mask: Mask, maps: Float[Tensor, "b f h2 w2"]) -> Float[Tensor, "b 1 h2 w2"]:

@@ -1,0 +1,182 @@
+"""Seconds a step of every method, as a ratio to partial cross-entropy's: ``python benchmarks/steps.py --preset cpu``.
+
+All methods train on the same made-up slices in one process, in turns: a round gives each method some steps, so that a
+machine whose speed drifts slows all alike. A method's figure is the median over rounds, its ratio the median of the
+rounds' ratios. Masks for methods with a critic are made up, too. What a method does once in a while, less often than
+a round is long, is not in it.
+"""
+
+import csv
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Literal
+
+import torch
+import tyro
+from rich.progress import track
+from tyro.conf import arg
+
+from maskmixadv import methods
+from maskmixadv.begin import commit
+from maskmixadv.data.corpus import IGNORE
+from maskmixadv.errors import InputError
+from maskmixadv.grid import Grid
+from maskmixadv.loop import Loop
+from maskmixadv.run import Run, cpu_features, pick_device
+from maskmixadv.schedule import PRESETS, Schedule
+from maskmixadv.slices import Masks, Slices
+
+CLASSES = ("background", "RV", "Myo", "LV")
+REFERENCE = "pce"
+BATCHES = 4
+"""Slices in memory, in batches."""
+LABELLED = 0.05
+"""Share of the pixels that strokes label."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Time the steps of methods against one another.
+
+    Attributes
+    ----------
+    methods
+        Names; by default all.
+    preset
+        Resolution, batch and optimiser.
+    batch
+        Slices a step, instead of the preset's.
+    window
+        Side in pixels of what a step sees, instead of the preset's; a multiple of 16.
+    rounds
+        How often each method has its turn, at least 1; one more goes before, untimed.
+    steps
+        Steps a turn, at least 1; a multiple of 4 holds MaskMixAdv's lazy terms in their share.
+    device
+        Where to compute; by default the fastest that is there.
+    out
+        CSV file of the figures, or nothing is written.
+    """
+
+    methods: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]")] = ()
+    preset: Literal["paper", "fast", "cpu"] = "cpu"
+    batch: Annotated[int | None, arg(metavar="INT")] = None
+    window: Annotated[int | None, arg(metavar="PIXELS")] = None
+    rounds: int = 7
+    steps: int = 8
+    device: Annotated[str | None, arg(metavar="DEVICE")] = None
+    out: Annotated[Path | None, arg(metavar="CSV")] = None
+
+    @property
+    def schedule(self) -> Schedule:
+        """The preset's, with what was given instead."""
+        preset = PRESETS[self.preset]
+        window = self.window or preset.window
+        return replace(
+            preset, batch=self.batch or preset.batch, window=window, size=max(preset.size, window), steps=10**6
+        )
+
+
+def loop(name: str, schedule: Schedule, device: torch.device) -> Loop:
+    """A method's loop on slices and masks made up."""
+    method = methods.ALL[name]()
+    rng = torch.Generator().manual_seed(0)
+    shape = (BATCHES * schedule.batch, schedule.size, schedule.size)
+    dense = torch.randint(len(CLASSES), shape, generator=rng).to(torch.uint8)
+    drawn = torch.rand(shape, generator=rng) < LABELLED
+    target = dense if method.supervision != "scribble" else torch.where(drawn, dense, torch.full_like(dense, IGNORE))
+    image, centre = torch.rand(shape, generator=rng)[:, None].half(), torch.zeros(len(dense), 2)
+    prior = Masks(dense.to(device), centre.to(device)) if method.wants_prior else None
+    run = Run(
+        root=Path(name), corpus={"classes": list(CLASSES)}, prior=None, method=method, schedule=schedule,
+        grid=Grid(schedule.size), enclosure=False, seed=0, facts={},
+    )  # fmt: skip
+    return Loop(run, Slices(image.to(device), target.to(device), centre.to(device)), prior, device)
+
+
+def turn(of: Loop, steps: int) -> float:
+    """Seconds a step, over `steps` of them."""
+    _finish(of.device)
+    began = time.perf_counter()
+    for _ in range(steps):
+        of.advance()
+    _finish(of.device)
+    return (time.perf_counter() - began) / steps
+
+
+def measure(options: Steps, device: torch.device) -> dict[str, list[float]]:
+    """Seconds a step of each method, by round."""
+    names = list(dict.fromkeys((REFERENCE, *(options.methods or methods.ALL))))
+    loops = {name: loop(name, options.schedule, device) for name in names}
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for turns in track(range(options.rounds + 1), "rounds", disable=not sys.stderr.isatty()):
+        for name, each in loops.items():
+            took = turn(each, options.steps)
+            if turns:  # in the first one memory is claimed and kernels are chosen
+                seconds[name].append(took)
+    return seconds
+
+
+def lines(seconds: dict[str, list[float]], facts: dict[str, object]) -> list[dict[str, object]]:
+    """Figures of each method, fastest first."""
+    found = [
+        {
+            "method": name,
+            "seconds_per_step": round(median(took), 5),
+            "ratio": round(median(a / b for a, b in zip(took, seconds[REFERENCE], strict=True)), 3),
+            **facts,
+        }
+        for name, took in seconds.items()
+    ]
+    return sorted(found, key=lambda line: float(str(line["ratio"])))
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measure, print a Markdown table, write the CSV file."""
+    options = _checked(tyro.cli(Steps, args=argv))
+    device, schedule = pick_device(options.device), options.schedule
+    place = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{cpu_features().get('cpu_name', device.type)}, {torch.get_num_threads()} threads"
+    )
+    facts = {
+        "preset": options.preset, "batch": schedule.batch, "window": schedule.window, "rounds": options.rounds,
+        "steps": options.steps, "device": place, "commit": commit(),
+        "command": " ".join(["python", "benchmarks/steps.py", *argv]),
+    }  # fmt: skip
+    found = lines(measure(options, device), facts)
+    if options.out:
+        with options.out.open("w", newline="") as file:
+            table = csv.DictWriter(file, list(found[0]), lineterminator="\n")
+            table.writeheader()
+            table.writerows(found)
+    print(f"Batches of {schedule.batch}, {schedule.window} pixels, {place}, commit {facts['commit']}\n")
+    print("| method | ms a step | to pCE |\n| --- | --- | --- |")
+    for line in found:
+        print(f"| {line['method']} | {1000 * float(str(line['seconds_per_step'])):.0f} | {line['ratio']}× |")
+
+
+def _checked(options: Steps) -> Steps:
+    unknown = [name for name in options.methods if name not in methods.ALL]
+    if unknown:
+        raise InputError(f"methods: {unknown[0]!r}, allowed are {', '.join(methods.ALL)}")
+    if options.rounds < 1 or options.steps < 1:
+        raise InputError(f"rounds, steps: {options.rounds}, {options.steps}, allowed are 1 or more")
+    return options
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except InputError as error:
+        sys.exit(f"steps: {error}")

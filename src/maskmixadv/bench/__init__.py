@@ -1,0 +1,1 @@
+"""Tables of runs: methods × folds × seeds, made and rendered by ``maskmixadv bench``."""

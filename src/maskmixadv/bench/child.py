@@ -1,0 +1,115 @@
+"""One run of a table, in a process of its own: ``python -m maskmixadv.bench.child JOB``.
+
+It trains or resumes, evaluates and files the scores; what it needs of memory and how it ends is no one else's.
+"""
+
+import csv
+import fcntl
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from maskmixadv import cli
+from maskmixadv.bench.cells import RECORD, Job
+from maskmixadv.data.corpus import make_directory, write_text
+
+
+def work(job: Job, device: str | None) -> int:
+    """Train or resume, evaluate and file; returns an exit code as the command line does."""
+    make_directory(job.run.parent)
+    with _held(job.run.with_name(f"{job.run.name}.lock")):
+        if job.done:
+            return 0
+        place = [] if device is None else ["--device", device]
+        code = _command(_train(job, place))
+        if code:
+            return code
+        usage = _usage(job)
+        scores = job.run / f"evaluation-{job.split}"
+        code = _command(["evaluate", str(job.run), "--split", job.split, "--out", str(scores), *place])
+        if code == 0:
+            for folder in job.folders:
+                _file(job, usage, scores, folder)
+        return code
+
+
+def _train(job: Job, place: list[str]) -> list[str]:
+    """Arguments that begin the run, or go on with it."""
+    if (job.run / "run.json").is_file():
+        return ["train", "--resume", str(job.run), *place]
+    # Killed before its record was written, it left a directory without any work in it.
+    shutil.rmtree(job.run, ignore_errors=True)
+    head, tail = job.train[:4], job.train[4:]
+    return [*head, *place, *tail]
+
+
+def _command(argv: list[str]) -> int:
+    sys.argv[1:] = argv  # what the run's and the evaluation's records say of themselves
+    return cli.run(argv)
+
+
+def _usage(job: Job) -> dict[str, Any]:
+    """Peaks of memory in MiB, over all resumptions; kept beside the checkpoint."""
+    path = job.run / "usage.json"
+    before = json.loads(path.read_text()) if path.is_file() else {}
+    now = {"peak_mib": _peak(), "gpu_peak_mib": _gpu_peak()}
+    usage = {key: max(value, before.get(key, 0.0)) for key, value in now.items()}
+    write_text(path, json.dumps(usage))
+    return usage
+
+
+def _peak() -> float:
+    """Highest resident memory of this process in MiB."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # rusage counts what the parent had at the fork, too
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024**2 if sys.platform == "darwin" else 1024)
+
+
+def _gpu_peak() -> float:
+    import torch
+
+    return torch.cuda.max_memory_allocated() / 1024**2 if torch.cuda.is_initialized() else 0.0
+
+
+def _file(job: Job, usage: dict[str, Any], scores: Path, folder: Path) -> None:
+    make_directory(folder)
+    (folder / RECORD).unlink(missing_ok=True)
+    for source in (job.run / "run.json", job.run / "log.csv", scores / "scores.csv", scores / "summary.json"):
+        write_text(folder / source.name, source.read_text())
+    with (job.run / "log.csv").open(newline="") as log:
+        seconds = max(float(line["seconds"]) for line in csv.DictReader(log))
+    record = {"identity": job.identity, "split": job.split, "steps": job.steps, "seconds": seconds, **usage}
+    write_text(folder / RECORD, json.dumps(record, indent=1))
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Wait until no other process is at the same run: one whose table was killed may still be saving."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _follow(parent: int) -> None:
+    """Stop as Ctrl-C would, with all saved, when the process that wanted this run is gone."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    wanted, device = sys.argv[1:]
+    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
+    sys.exit(work(Job.from_json(wanted), device or None))

@@ -1,0 +1,98 @@
+"""Every row of a table against its flagship: paired by case and class, on the runs that both have."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from maskmixadv import scores
+from maskmixadv.bench.records import MEASURES, Finished, pooled
+from maskmixadv.bench.stats import Comparison, compare, holm
+from maskmixadv.bench.table import Table
+from maskmixadv.errors import InputError
+
+MEAN: Final = "mean"
+"""Column of a case's mean over the classes."""
+
+
+class Paired(NamedTuple):
+    """A row's comparison in one measure and column (a class or the mean), and its p corrected over the rows."""
+
+    row: str
+    measure: str
+    column: str
+    comparison: Comparison
+    p_holm: float
+
+
+def against_flagship(table: Table, found: Sequence[Finished]) -> tuple[Paired, ...]:
+    """Test every row against the flagship on the runs (fold, seed) that both have.
+
+    The family of a correction is the rows of one measure and column.
+
+    Raises
+    ------
+    InputError
+        Where two runs of one fold were scored on different cases.
+    """
+    rows = {row.name: [each for each in found if each.cell.row.name == row.name] for row in table.rows}
+    pairs = {name: _pair(of, rows[table.flagship]) for name, of in rows.items() if name != table.flagship}
+    made: list[Paired] = []
+    for measure in MEASURES:
+        for column in columns(table, found):
+            compared = {
+                name: compare(row=_values(one, measure, column), flagship=_values(other, measure, column))
+                for name, (one, other) in pairs.items()
+                if one
+            }
+            corrected = holm([each.p for each in compared.values()])
+            made += [
+                Paired(name, measure, column, each, p)
+                for (name, each), p in zip(compared.items(), corrected, strict=True)
+            ]
+    return tuple(made)
+
+
+def columns(table: Table, found: Sequence[Finished]) -> tuple[str, ...]:
+    """Classes, those of published figures where nothing was run yet, and their mean."""
+    run = [row.score.class_name for each in found for row in each.scores]
+    told = [label for row in table.rows for figures in row.published.values() for label in figures if label != MEAN]
+    return (*dict.fromkeys(run or told), MEAN)
+
+
+def csv_text(made: Sequence[Paired]) -> str:
+    """Text of ``tests.csv``: a line a comparison."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["row", "measure", "class", "n", "difference", "low", "high", "p", "p_holm"])
+    for row, measure, column, each, p in made:
+        numbers = (each.difference, each.low, each.high, each.p, p)
+        writer.writerow([row, measure, column, each.n, *(f"{number:.6g}" for number in numbers)])
+    return buffer.getvalue()
+
+
+def _pair(one: Sequence[Finished], other: Sequence[Finished]) -> tuple[tuple[scores.Row, ...], tuple[scores.Row, ...]]:
+    """Rows of the runs that both have, in the same order."""
+    both = {(e.cell.fold, e.cell.seed) for e in one} & {(e.cell.fold, e.cell.seed) for e in other}
+    first, second = (pooled([e for e in of if (e.cell.fold, e.cell.seed) in both]) for of in (one, other))
+    keys = [{(row.case, row.score.class_name) for row in rows} for rows in (first, second)]
+    lacking = sorted(keys[0] ^ keys[1])
+    if lacking:
+        names = f"{one[0].cell.row.name!r} and {other[0].cell.row.name!r}"
+        raise InputError(f"{names}: not scored on the same cases, {' '.join(lacking[0])} is in one alone; score again")
+    by_key = {(row.case, row.score.class_name): row for row in second}
+    return first, tuple(by_key[row.case, row.score.class_name] for row in first)
+
+
+def _values(rows: Sequence[scores.Row], measure: str, column: str) -> Float[np.ndarray, "n"]:
+    """A measure by case: of one class, or the mean over those in which it is defined."""
+    by_case: dict[str, list[float]] = {}
+    for row in rows:
+        values = by_case.setdefault(row.case, [])
+        value = getattr(row.score, measure)
+        if column in (MEAN, row.score.class_name) and (column != MEAN or not np.isnan(value)):
+            values.append(value)
+    return np.array([np.mean(values) if values else np.nan for values in by_case.values()])

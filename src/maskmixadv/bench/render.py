@@ -1,0 +1,126 @@
+"""A table's finished runs as Markdown: overlap, distances and cost, each row tested against the flagship."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from maskmixadv import scores
+from maskmixadv.bench.paired import MEAN, Paired, columns
+from maskmixadv.bench.records import MEASURES, Finished, pooled
+from maskmixadv.bench.table import Row, Table
+
+TITLES: Final = {"dice": "Dice", "hd95": "HD95"}
+DIGITS: Final = {"dice": 3, "hd95": 1}
+SIGNIFICANT: Final = 0.05
+NONE: Final = "–"
+
+
+def render(table: Table, found: Sequence[Finished], tested: Iterable[Paired]) -> str:
+    """Make the page; rows without a finished run show their published figures alone."""
+    shown = columns(table, found)
+    made = {(each.row, each.measure, each.column): each for each in tested}
+    parts = [f"# {table.title}", _caption(table, found, shown)]
+    for measure in MEASURES:
+        lines = [_line(table, row, measure, shown, found, made) for row in table.rows]
+        last = "volume ratio" if measure == "dice" else "no distance"
+        header = ["row", "runs", *shown, last, f"difference from {table.flagship} [95 %]", "p", "published"]
+        parts += [f"## {TITLES[measure]}", _markdown(header, lines)]
+    header = ["row", "minutes", "steps/s", "peak MiB", "GPU peak MiB", "device", "commit"]
+    parts += ["## Cost of a run", _markdown(header, [_cost(row, found) for row in table.rows])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _caption(table: Table, found: Sequence[Finished], shown: Sequence[str]) -> str:
+    total = len(table.rows) * len(table.folds) * len(table.seeds)
+    spacing = {row.source for each in found for row in each.scores}
+    millimetres = "mm" if spacing <= {"known"} else "nominal mm"
+    return (
+        f"{len(found)} of {total} runs are done: {len(table.rows)} rows, folds {_list(table.folds)}, "
+        f"seeds {_list(table.seeds)}, split {table.split}, {_conditions(table)}. "
+        "Mean ± standard deviation over volumes, each the mean over "
+        f"its seeds; distances in {millimetres}, where they are defined. Of the last checkpoint, without "
+        f"post-processing. *Published*: {' / '.join(shown)}, as in the paper, whose protocol may differ. "
+        f"*p*: paired Wilcoxon signed-rank test of the means by volume against {table.flagship}, Holm-corrected over "
+        f"the rows; * marks classes with p < {SIGNIFICANT}. Two volumes of a patient count as two. *[95 %]*: bootstrap "
+        "interval of the mean difference. *Volume ratio*: predicted over true, by class. *No distance*: structures "
+        "that were not found at all."
+    )
+
+
+def _conditions(table: Table) -> str:
+    enclosed = {row.enclosure for row in table.rows}
+    enclosure = "enclosure by row" if len(enclosed) > 1 else "with enclosure" if enclosed.pop() else "without enclosure"
+    presets = _list(dict.fromkeys(row.preset for row in table.rows))
+    return _list([f"preset {presets}", *(f"{name} {value}" for name, value in table.schedule.items()), enclosure])
+
+
+def _line(
+    table: Table,
+    row: Row,
+    measure: str,
+    shown: Sequence[str],
+    found: Sequence[Finished],
+    made: Mapping[tuple[str, str, str], Paired],
+) -> list[str]:
+    of = [each for each in found if each.cell.row.name == row.name]
+    runs = f"{len(of)}/{len(table.folds) * len(table.seeds)}"
+    published = _published(row, measure, shown)
+    if not of:
+        return [row.name, runs, *[NONE] * (len(shown) + 3), published]
+    summary = scores.summarise(pooled(of), {})
+    means = [_mean(summary.results[c], measure, made.get((row.name, measure, c))) for c in shown]
+    ratios = " / ".join(f"{result.volume_ratio:.2f}" for result in summary.classes.values())
+    undefined = str(sum(len(result.hd95.undefined) for result in summary.classes.values()))
+    test = made.get((row.name, measure, MEAN))
+    last = ratios if measure == "dice" else undefined
+    return [row.name, runs, *means, last, _difference(test, measure), _p(test), published]
+
+
+def _mean(result: scores.Result, measure: str, test: Paired | None) -> str:
+    spread: scores.Spread = getattr(result, measure)
+    star = "*" if test and test.column != MEAN and test.p_holm < SIGNIFICANT else ""
+    if np.isnan(spread.mean):
+        return NONE
+    return f"{spread.mean:.{DIGITS[measure]}f} ± {spread.std:.{DIGITS[measure]}f}{star}"
+
+
+def _difference(test: Paired | None, measure: str) -> str:
+    if test is None or not test.comparison.n:
+        return NONE
+    each, digits = test.comparison, DIGITS[measure]
+    return f"{each.difference:+.{digits}f} [{each.low:+.{digits}f}, {each.high:+.{digits}f}]"
+
+
+def _p(test: Paired | None) -> str:
+    if test is None or np.isnan(test.p_holm):
+        return NONE
+    return f"{test.p_holm:.3f}" if test.p_holm >= 0.001 else "< 0.001"
+
+
+def _published(row: Row, measure: str, shown: Sequence[str]) -> str:
+    figures = row.published.get(measure, {})
+    told = [f"{figures[c]:.{DIGITS[measure]}f}" if c in figures else NONE for c in shown]
+    return " / ".join(told) if figures else NONE
+
+
+def _cost(row: Row, found: Sequence[Finished]) -> list[str]:
+    of = [each for each in found if each.cell.row.name == row.name]
+    if not of:
+        return [row.name, *[NONE] * 6]
+    minutes, speed, peak, gpu = (
+        float(np.mean(values))
+        for values in zip(
+            *((e.cost["seconds"] / 60, e.speed, e.cost["peak_mib"], e.cost["gpu_peak_mib"]) for e in of), strict=True
+        )
+    )
+    places = [_list(dict.fromkeys(str(each.run[fact]) for each in of)) for fact in ("device", "commit")]
+    return [row.name, f"{minutes:.1f}", f"{speed:.2f}", f"{peak:.0f}", f"{gpu:.0f}", *places]
+
+
+def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *lines))
+
+
+def _list(values: Iterable[object]) -> str:
+    return ", ".join(map(str, values))

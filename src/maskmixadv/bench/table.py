@@ -1,0 +1,206 @@
+"""A table of runs: read from a TOML file, whose every key and type is checked."""
+
+import re
+import shlex
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+from maskmixadv.data.corpus import Part
+from maskmixadv.errors import InputError
+
+SCHEDULE: Final[dict[str, type]] = {
+    "steps": int, "batch": int, "size": int, "window": int, "lr": float, "ema": float, "precision": str,
+    "validate_every": int,
+}  # fmt: skip
+"""What may stand in ``[schedule]``: the options of 'maskmixadv train', with underscores."""
+_SHARED: Final[dict[str, type]] = {"corpus": str, "prior": str, "preset": str, "enclosure": bool}
+_TABLE: Final[dict[str, type]] = {
+    "title": str, "flagship": str, "split": str, "scheme": str, "folds": list, "seeds": list, **_SHARED,
+    "schedule": dict, "prepare": dict, "rows": list,
+}  # fmt: skip
+_ROW: Final[dict[str, type]] = {"name": str, "method": str, "fields": dict, **_SHARED, "published": dict}
+_WORDS: Final = {
+    str: "a text in quotes", bool: "true or false", int: "a whole number", float: "a number", dict: "a table",
+    list: "a list",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to learn, to be run on every fold with every seed.
+
+    Attributes
+    ----------
+    name
+        What the rendered table calls it.
+    method, fields
+        Key of ``methods.ALL``, and those of its fields that are not at their defaults.
+    corpus, prior, preset, enclosure
+        As in 'maskmixadv train'; the table's where the row says nothing.
+    published
+        ``dice`` and ``hd95`` to the figures of a paper, by class and ``mean``.
+    """
+
+    name: str
+    method: str
+    fields: Mapping[str, Any]
+    corpus: Path
+    prior: Path | None
+    preset: str
+    enclosure: bool
+    published: Mapping[str, Mapping[str, float]]
+
+    @property
+    def folder(self) -> str:
+        """Name as a directory's."""
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Content of a table's file.
+
+    Attributes
+    ----------
+    name
+        The file's, without its suffix.
+    flagship
+        Row that the others are tested against.
+    split
+        Which of a fold's patients are scored.
+    scheme
+        Name of the folds' scheme; None: the corpus's first.
+    schedule
+        Options that replace the preset's.
+    prepare
+        How to make a corpus that is missing: its directory to a maskmixadv command, in which ``{out}`` is that.
+    """
+
+    name: str
+    title: str
+    flagship: str
+    split: Part
+    scheme: str | None
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    schedule: Mapping[str, Any]
+    prepare: Mapping[Path, tuple[str, ...]]
+    rows: tuple[Row, ...]
+
+
+def read(path: Path) -> Table:
+    """Read a table's file.
+
+    Raises
+    ------
+    InputError
+        Where it is missing, no TOML, or a key is unknown, missing or of a wrong type; a syntax error has its line.
+    """
+    try:
+        raw = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: can't be read ({error}); name a table's TOML file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from None
+    where = str(path)
+    _check(raw, _TABLE, needed=("title", "flagship", "rows", "folds"), where=where)
+    table = Table(
+        name=path.stem,
+        title=raw["title"],
+        flagship=raw["flagship"],
+        split=cast("Part", _one_of(raw.get("split", "test"), ("test", "val", "train"), f"{where}: split")),
+        scheme=raw.get("scheme"),
+        folds=_numbers(raw["folds"], 1, f"{where}: folds"),
+        seeds=_numbers(raw.get("seeds", [0]), 0, f"{where}: seeds"),
+        schedule=_checked(raw.get("schedule", {}), SCHEDULE, f"{where}: schedule"),
+        prepare={Path(out): _command(line, out, where) for out, line in raw.get("prepare", {}).items()},
+        rows=tuple(_row(row, number, raw, where) for number, row in enumerate(raw["rows"], 1)),
+    )
+    _unique([row.name for row in table.rows], [row.folder for row in table.rows], where)
+    _one_of(table.flagship, [row.name for row in table.rows], f"{where}: flagship")
+    return table
+
+
+def _row(raw: object, number: int, shared: dict[str, Any], where: str) -> Row:
+    if not isinstance(raw, dict):
+        raise InputError(f"{where}: row {number} is {raw!r}, must be a [[rows]] table")
+    where = f"{where}: row {raw.get('name', number)!r}"
+    _check(raw, _ROW, needed=("name", "method"), where=where)
+    own = {key: raw.get(key, shared.get(key)) for key in _SHARED}
+    if own["corpus"] is None:
+        raise InputError(f"{where}: corpus is missing, here and for all rows")
+    row = Row(
+        name=raw["name"],
+        method=raw["method"],
+        fields=raw.get("fields", {}),
+        corpus=Path(own["corpus"]),
+        prior=None if own["prior"] is None else Path(own["prior"]),
+        preset=own["preset"] or "paper",
+        enclosure=bool(own["enclosure"]),
+        published=_published(raw.get("published", {}), f"{where}: published"),
+    )
+    if not row.folder:
+        raise InputError(f"{where}: name has neither letter nor digit, one at least is needed")
+    return row
+
+
+def _published(raw: dict[str, Any], where: str) -> Mapping[str, Mapping[str, float]]:
+    _check(raw, {"dice": dict, "hd95": dict}, where=where)
+    for measure, figures in raw.items():
+        for label, figure in figures.items():
+            _typed(figure, float, f"{where}.{measure}.{label}")
+    return raw
+
+
+def _command(line: object, out: str, where: str) -> tuple[str, ...]:
+    where = f"{where}: prepare {out!r}"
+    _typed(line, str, where)
+    words = shlex.split(str(line))
+    if words[:1] not in (["prepare"], ["annotate"]) or "{out}" not in words:
+        raise InputError(f"{where}: {line!r}, must be a 'prepare' or 'annotate' command that makes {{out}}")
+    return tuple(words)
+
+
+def _checked(raw: dict[str, Any], kinds: Mapping[str, type], where: str) -> dict[str, Any]:
+    _check(raw, kinds, where=where)
+    return raw
+
+
+def _check(raw: dict[str, Any], kinds: Mapping[str, type], *, needed: tuple[str, ...] = (), where: str) -> None:
+    for key, value in raw.items():
+        _one_of(key, tuple(kinds), f"{where}: key")
+        _typed(value, kinds[key], f"{where}: {key}")
+    missing = [key for key in needed if not raw.get(key)]
+    if missing:
+        raise InputError(f"{where}: {missing[0]} is missing or empty")
+
+
+def _typed(value: object, kind: type, where: str) -> None:
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        raise InputError(f"{where}: {value!r}, must be {_WORDS[kind]}")
+
+
+def _one_of(value: str, allowed: tuple[str, ...] | list[str], where: str) -> str:
+    if value not in allowed:
+        raise InputError(f"{where}: {value!r}, allowed are {', '.join(allowed)}")
+    return value
+
+
+def _numbers(values: list[Any], least: int, where: str) -> tuple[int, ...]:
+    for value in values:
+        _typed(value, int, where)
+        if value < least or values.count(value) > 1:
+            raise InputError(f"{where}: {values}, must be different whole numbers of at least {least}")
+    if not values:
+        raise InputError(f"{where}: empty, at least one is needed")
+    return tuple(values)
+
+
+def _unique(names: list[str], folders: list[str], where: str) -> None:
+    for place, folder in enumerate(folders):
+        first = folders.index(folder)
+        if first != place:
+            raise InputError(f"{where}: rows {names[first]!r} and {names[place]!r} have the same name; rename one")

@@ -1,0 +1,75 @@
+"""CycleMix: labels on mixed, occluded and turned images, and consistency with the images as they were."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import nn
+
+from maskmixadv.components import largest_in_slices
+from maskmixadv.errors import InputError
+from maskmixadv.losses import disagreement, one_hot, partial_cross_entropy
+from maskmixadv.methods.method import Method, Phase, check_weights
+from maskmixadv.methods.views import mixture, quarters, saliency, turned
+from maskmixadv.nets import UNet
+from maskmixadv.types import Batch, Task
+
+
+@final
+@dataclass(frozen=True)
+class CycleMix(Method):
+    """CycleMix (Zhang and Zhuang, CVPR 2022).
+
+    Differs from the paper: neighbours are mixed block by block, by their saliency, where the paper has Puzzle Mix, and
+    saliency is the loss's gradient by the logits, not by the image; and they are turned by right angles, which need
+    no interpolation, where the paper turns by any. Pixels beyond an image and
+    hidden ones carry no label; in the released code they were background.
+
+    Attributes
+    ----------
+    mixed
+        Weight of the cross-entropy of the labels of mixed images.
+    mixing
+        Weight of the consistency of mixed images with the mixture of what the images themselves give.
+    component
+        Weight of the consistency with each structure's largest component.
+    blocks
+        Blocks along a side that mixing moves; a power of two up to 16, so that windows can be cut into them.
+    side
+        Of the hidden square, in pixels; 0 hides none.
+    """
+
+    mixed: float = 1.0
+    mixing: float = 0.1
+    component: float = 0.1
+    blocks: int = 8
+    side: int = 32
+
+    def __post_init__(self) -> None:
+        check_weights(self, "mixed", "mixing", "component", "side")
+        if self.blocks not in (1, 2, 4, 8, 16):
+            raise InputError(f"blocks: {self.blocks}, allowed are 1, 2, 4, 8 and 16")
+
+    def players(self, task: Task) -> dict[str, nn.Module]:
+        """One U-Net."""
+        return {"net": UNet(task.channels, len(task.classes))}
+
+    def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
+        """Learn from images and their mixtures, each consistent with the other."""
+        logits = nets["net"](batch.image)
+        probs = logits.softmax(1)
+        salient = saliency(probs=probs, target=batch.target, weight=batch.weight)
+        mix = mixture(batch, salient, blocks=self.blocks, side=self.side)
+        number = quarters(batch)
+        again = turned(nets["net"](turned(mix.maps(batch.image), number)), 4 - number)
+        labels, weight = mix.labels(batch.target), mix.weight(batch.weight)
+        largest = largest_in_slices(probs.detach().max(1).indices.to(torch.uint8), probs.shape[1])
+        mixing = disagreement(one=again.softmax(1), other=mix.maps(probs), where=mix.shown)
+        terms = {
+            "pce": partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight),
+            "mixed": self.mixed * partial_cross_entropy(logits=again, target=labels, weight=weight),
+            "mixing": self.mixing * mixing,
+            "component": self.component * disagreement(one=probs, other=one_hot(largest, probs.shape[1])),
+        }
+        yield Phase("net", terms)

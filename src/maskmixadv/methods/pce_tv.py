@@ -1,0 +1,45 @@
+"""Partial cross-entropy, and short contours."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import final
+
+from torch import nn
+
+from maskmixadv.losses import contour_length, partial_cross_entropy
+from maskmixadv.methods.method import Method, Phase, check_weights
+from maskmixadv.nets import UNet
+from maskmixadv.types import Batch, Task
+
+
+@final
+@dataclass(frozen=True)
+class PCETotalVariation(Method):
+    """Partial cross-entropy and the length of the structures' soft contours.
+
+    Differs from the released code: all samples have their structures' contours counted; there the first sample is
+    left out, and the background's contour is counted too.
+
+    Attributes
+    ----------
+    tv
+        Weight of the contours' mean over pixels and structures, at least 0.
+    """
+
+    tv: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_weights(self, "tv")
+
+    def players(self, task: Task) -> dict[str, nn.Module]:
+        """One U-Net."""
+        return {"net": UNet(task.channels, len(task.classes))}
+
+    def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
+        """Minimise the cross-entropy of the labelled pixels and the contours of all samples."""
+        logits = nets["net"](batch.image)
+        terms = {
+            "pce": partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight),
+            "tv": self.tv * contour_length(logits.softmax(1)),
+        }
+        yield Phase("net", terms)

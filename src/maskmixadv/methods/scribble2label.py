@@ -1,0 +1,124 @@
+"""Scribble2Label: pseudo labels where the average of a slice's past predictions is sure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from maskmixadv.errors import InputError
+from maskmixadv.losses import partial_cross_entropy, uniform
+from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights, player
+from maskmixadv.nets import UNet
+from maskmixadv.types import IGNORE, Batch, Probs, Task
+
+Affine = Float[Tensor, "b 2 3"]
+"""Coordinates of one frame to those of another, both in [-1, 1], as `Batch.affine`."""
+
+
+class Memory(nn.Module):
+    """What was predicted of each slice so far: a moving average on a coarse grid over the slice's canvas.
+
+    One byte a class and cell: 1,500 slices of 4 classes on 96 × 96 cells are 55 MB.
+    """
+
+    probs: UInt8[Tensor, "n k cells cells"]
+
+    def __init__(self, slices: int, classes: int, cells: int) -> None:
+        super().__init__()
+        self.register_buffer("probs", torch.zeros(slices, classes, cells, cells, dtype=torch.uint8))
+
+    def read(self, batch: Batch) -> Probs:
+        """Averages in the windows of `batch`; 0 where nothing was predicted, or the canvas ends."""
+        with torch.autocast(batch.image.device.type, enabled=False):  # coordinates need full precision
+            known = self.probs[batch.index].float() / 255
+            grid = F.affine_grid(batch.affine, [*known.shape[:2], *batch.image.shape[2:]], align_corners=False)
+            return F.grid_sample(known, grid, align_corners=False)
+
+    def write(self, batch: Batch, probs: Probs, rate: float) -> None:
+        """Move the cells that the windows of `batch` cover to `probs` by `rate`, wholly where it is the first time."""
+        with torch.autocast(batch.image.device.type, enabled=False):
+            grid = F.affine_grid(_inverse(batch.affine), [*probs.shape[:2], *self.probs.shape[2:]], align_corners=False)
+            seen = F.grid_sample(probs, grid, padding_mode="border", align_corners=False) * 255
+        covered = (grid.abs() <= 1).all(3)[:, None]
+        # One by one, as a batch that spans two epochs may hold a slice twice.
+        for index, new, inside in zip(batch.index.split(1), seen.split(1), covered.split(1), strict=True):
+            old = self.probs[index].float()
+            first = old.sum(1, keepdim=True) == 0
+            moved = torch.where(first, new, old + rate * (new - old))
+            self.probs[index] = torch.where(inside, moved, old).round().to(torch.uint8)
+
+
+@final
+@dataclass(frozen=True)
+class Scribble2Label(Method):
+    """Scribble2Label (Lee and Jeong, MICCAI 2020): self-ensembled pseudo labels beside the strokes.
+
+    Differs from the released code: a slice's average is moved when a step sees the slice, with what the network
+    predicts of its augmented window; there all slices were predicted anew every 100 steps. The first prediction
+    counts whole, not `rate` of it, as short runs see a slice a few times only. The network predicts in eval mode.
+
+    Attributes
+    ----------
+    weight
+        Of the cross-entropy with the pseudo labels.
+    threshold
+        What the average of a class must exceed for a pseudo label, from 0 to 1.
+    rate
+        What a new prediction counts in the average, above 0 to 1.
+    warmup
+        Fraction of the run without pseudo labels, from 0 to 1.
+    cells
+        Along a side of the grid that the averages are kept on, over a slice's canvas.
+    """
+
+    weight: float = 0.5
+    threshold: float = 0.8
+    rate: float = 0.2
+    warmup: float = 0.1
+    cells: int = 96
+
+    def __post_init__(self) -> None:
+        check_weights(self, "weight")
+        check_fractions(self, "threshold", "rate", "warmup")
+        if not self.rate:
+            raise InputError("rate: 0, allowed is above 0, or nothing is ever learnt anew")
+        if self.cells < 1:
+            raise InputError(f"cells: {self.cells}, allowed is at least 1")
+
+    def players(self, task: Task) -> dict[str, nn.Module]:
+        """The network, and the memory of its predictions."""
+        classes = len(task.classes)
+        return {"net": UNet(task.channels, classes), "memory": Memory(task.slices, classes, self.cells)}
+
+    def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
+        """Learn from labels and, after the warm-up, from what memory is sure of; then remember."""
+        memory = player(nets, "memory", Memory)
+        logits = nets["net"](batch.image)
+        terms = {"pce": partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight)}
+        if batch.progress >= self.warmup:
+            sureness, sure = memory.read(batch).max(1)
+            unknown = (sureness <= self.threshold) | (batch.target != IGNORE)
+            pseudo = sure.to(torch.uint8).masked_fill(unknown, IGNORE)
+            loss = partial_cross_entropy(logits=logits, target=pseudo, weight=uniform(pseudo))
+            terms["pseudo"] = self.weight * loss
+        yield Phase("net", terms)
+        memory.write(batch, _at_rest(nets["net"], batch), self.rate)
+
+
+@torch.no_grad()
+def _at_rest(net: nn.Module, batch: Batch) -> Probs:
+    """What the network says in eval mode, as it will at test time."""
+    training = net.training
+    net.eval()
+    probs = net(batch.image).softmax(1)
+    net.train(training)
+    return probs
+
+
+def _inverse(affine: Affine) -> Affine:
+    linear: Float[Tensor, "b 2 2"] = torch.linalg.inv_ex(affine[:, :, :2]).inverse  # inv asks the device for errors
+    return torch.cat((linear, -(linear @ affine[:, :, 2:])), 2)

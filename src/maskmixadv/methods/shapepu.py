@@ -1,0 +1,67 @@
+"""ShapePU: which classes unlabelled pixels surely have not, and consistency under occlusion."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import final
+
+from torch import nn
+
+from maskmixadv.losses import disagreement, marginal, partial_cross_entropy
+from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights
+from maskmixadv.methods.ratios import mixture_ratios, negatives, trained_share
+from maskmixadv.methods.views import occlusion
+from maskmixadv.nets import UNet
+from maskmixadv.types import Batch, Task
+
+
+@final
+@dataclass(frozen=True)
+class ShapePU(Method):
+    """ShapePU (Zhang and Zhuang, MICCAI 2022): positive-unlabelled learning with global consistency.
+
+    Differs from the released code: class ratios are estimated on the unlabelled pixels, where that code takes the
+    labelled ones'; from the same forward pass that learns; and the cutout consistency of the paper, which that
+    code lacks, is there.
+
+    Attributes
+    ----------
+    unlabelled
+        Weight of the marginal likelihood of unlabelled pixels.
+    consistency
+        Weight of the consistency of an occluded image with the image.
+    warmup
+        Fraction of the run without the marginal likelihood, from 0 to 1.
+    side
+        Of the hidden square, in pixels; 0 hides none.
+    """
+
+    unlabelled: float = 1.0
+    consistency: float = 0.05
+    warmup: float = 0.1
+    side: int = 32
+
+    def __post_init__(self) -> None:
+        check_weights(self, "unlabelled", "consistency", "side")
+        check_fractions(self, "warmup")
+
+    def players(self, task: Task) -> dict[str, nn.Module]:
+        """One U-Net."""
+        return {"net": UNet(task.channels, len(task.classes))}
+
+    def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
+        """Learn from labels, from what unlabelled pixels can't be, and from an occluded view."""
+        logits = nets["net"](batch.image)
+        probs = logits.softmax(1)
+        shown = occlusion(batch, self.side)
+        occluded = nets["net"](batch.image * shown).softmax(1)
+        terms = {
+            "pce": partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight),
+            "consistency": self.consistency * disagreement(one=occluded, other=probs, where=shown),
+        }
+        if batch.progress >= self.warmup:
+            share = trained_share(batch, probs.shape[1])
+            ratios = mixture_ratios(probs=probs, target=batch.target, share=share)
+            negative = negatives(scores=probs, target=batch.target, share=share, ratios=ratios)
+            negative[:, 0] = False  # background is what may always be
+            terms["unlabelled"] = self.unlabelled * marginal(logits=logits, negative=negative)
+        yield Phase("net", terms)

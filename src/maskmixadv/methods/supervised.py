@@ -1,0 +1,42 @@
+"""Full supervision: learn from dense masks."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from torch import nn
+
+from maskmixadv.methods.method import Method, Phase, check_weights
+from maskmixadv.methods.pce_dice import labelled_terms
+from maskmixadv.nets import UNet
+from maskmixadv.types import Batch, Supervision, Task
+
+
+@final
+@dataclass(frozen=True)
+class Supervised(Method):
+    """Cross-entropy and Dice on dense masks: what scribbles are measured against.
+
+    Attributes
+    ----------
+    ce
+        Weight of the cross-entropy over all pixels, at least 0.
+    dice
+        Weight of the Dice loss over all pixels, at least 0.
+    """
+
+    supervision: ClassVar[Supervision] = "dense"
+
+    ce: float = 0.5
+    dice: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_weights(self, "ce", "dice", some=True)
+
+    def players(self, task: Task) -> dict[str, nn.Module]:
+        """One U-Net."""
+        return {"net": UNet(task.channels, len(task.classes))}
+
+    def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
+        """Minimise both losses of all pixels."""
+        yield Phase("net", labelled_terms(nets["net"](batch.image), batch, ce=self.ce, dice=self.dice))

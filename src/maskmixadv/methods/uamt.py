@@ -1,0 +1,70 @@
+"""Uncertainty-aware mean teacher under scribbles: agree with the teacher where it is certain."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import final
+
+from torch import nn
+
+from maskmixadv.losses import certain_consistency, partial_cross_entropy
+from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights, player
+from maskmixadv.methods.teacher import Teacher, check_decay, check_passes, opinions, sigmoid_rampup
+from maskmixadv.nets import UNet
+from maskmixadv.types import Batch, Task
+
+
+@final
+@dataclass(frozen=True)
+class UAMT(Method):
+    """Uncertainty-aware mean teacher (Yu et al., MICCAI 2019) with strokes in place of labelled images.
+
+    Differs from the released code: the teacher follows the student; there it kept its random weights. And the limit
+    of uncertainty is a fraction of log k for k classes; there it was of log 2, whatever k.
+
+    Attributes
+    ----------
+    weight
+        Of the consistency with the teacher, at the end of `ramp`.
+    ramp
+        Fraction of the run over which that weight rises, and the limit of uncertainty from ¾ to all of the largest
+        entropy; from 0 to 1; 0 has both whole from the first step.
+    decay
+        What the teacher keeps of itself in a step, 0 to below 1.
+    noise
+        Standard deviation of the noise on the teacher's images, in intensities of [0, 1]; cut off at twice that.
+    passes
+        Of the teacher, to measure its uncertainty; at least 2.
+    """
+
+    weight: float = 0.1
+    ramp: float = 1.0
+    decay: float = 0.99
+    noise: float = 0.1
+    passes: int = 8
+
+    def __post_init__(self) -> None:
+        check_weights(self, "weight", "noise")
+        check_fractions(self, "ramp")
+        check_decay(self.decay)
+        check_passes(self.passes)
+
+    def players(self, task: Task) -> dict[str, nn.Module]:
+        """The student, which is scored, and its teacher."""
+        net = UNet(task.channels, len(task.classes))
+        return {"net": net, "teacher": Teacher(net)}
+
+    def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
+        """Learn from labels, and from the teacher where noise does not change its mind; then the teacher follows."""
+        teacher = player(nets, "teacher", Teacher)
+        logits = nets["net"](batch.image)
+        target, uncertainty = opinions(teacher, batch, batch.image, noise=self.noise, passes=self.passes)
+        rise = sigmoid_rampup(batch.progress, self.ramp)
+        certain = (uncertainty < (0.75 + 0.25 * rise) * math.log(logits.shape[1])).float()
+        consistency = certain_consistency(probs=logits.softmax(1), target=target, certain=certain)
+        terms = {
+            "pce": partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight),
+            "consistency": self.weight * rise * consistency,
+        }
+        yield Phase("net", terms)
+        teacher.follow(nets["net"], step=batch.step, decay=self.decay)

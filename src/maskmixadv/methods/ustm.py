@@ -1,0 +1,73 @@
+"""USTM: agree with an uncertainty-aware mean teacher that sees the image turned."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import final
+
+from torch import nn
+
+from maskmixadv.losses import certain_consistency, partial_cross_entropy
+from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights, player
+from maskmixadv.methods.teacher import Teacher, check_decay, check_passes, opinions, sigmoid_rampup
+from maskmixadv.methods.views import quarters, turned
+from maskmixadv.nets import UNet
+from maskmixadv.types import Batch, Task
+
+
+@final
+@dataclass(frozen=True)
+class USTM(Method):
+    """Uncertainty-aware self-ensembling, transformation-consistent (Liu et al., Pattern Recognition 2022).
+
+    Differs from the released code: the limit of uncertainty is a fraction of log k for k classes; there it was of
+    log 2, whatever k.
+
+    Attributes
+    ----------
+    weight
+        Of the consistency with the teacher, at the end of `ramp`.
+    ramp
+        Fraction of the run over which that weight rises, and the limit of uncertainty from ¾ to all of the largest
+        entropy; from 0 to 1; 0 has both whole from the first step.
+    decay
+        What the teacher keeps of itself in a step, 0 to below 1.
+    noise
+        Standard deviation of the noise on the teacher's images, in intensities of [0, 1]; cut off at twice that.
+    passes
+        Of the teacher, to measure its uncertainty; at least 2.
+    """
+
+    weight: float = 1.0
+    ramp: float = 1.0
+    decay: float = 0.99
+    noise: float = 0.1
+    passes: int = 8
+
+    def __post_init__(self) -> None:
+        check_weights(self, "weight", "noise")
+        check_fractions(self, "ramp")
+        check_decay(self.decay)
+        check_passes(self.passes)
+
+    def players(self, task: Task) -> dict[str, nn.Module]:
+        """The student, which is scored, and its teacher."""
+        net = UNet(task.channels, len(task.classes))
+        return {"net": net, "teacher": Teacher(net)}
+
+    def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
+        """Learn from labels, and from the teacher's view of the turned image; then the teacher follows."""
+        teacher = player(nets, "teacher", Teacher)
+        logits = nets["net"](batch.image)
+        number = quarters(batch)
+        image = turned(batch.image, number)
+        target, uncertainty = opinions(teacher, batch, image, noise=self.noise, passes=self.passes)
+        rise = sigmoid_rampup(batch.progress, self.ramp)
+        certain = (uncertainty < (0.75 + 0.25 * rise) * math.log(logits.shape[1])).float()
+        consistency = certain_consistency(probs=turned(logits.softmax(1), number), target=target, certain=certain)
+        terms = {
+            "pce": partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight),
+            "consistency": self.weight * rise * consistency,
+        }
+        yield Phase("net", terms)
+        teacher.follow(nets["net"], step=batch.step, decay=self.decay)

@@ -1,0 +1,79 @@
+"""WSL4MIS: two decoders, and a pseudo label that mixes them anew at each step."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import nn
+
+from maskmixadv.errors import InputError
+from maskmixadv.losses import dice_loss, partial_cross_entropy
+from maskmixadv.methods.method import Method, Phase, check_weights, player
+from maskmixadv.nets import UNet
+from maskmixadv.types import Batch, Image, Logits, Task
+
+
+class TwoBranches(UNet):
+    """U-Net whose second decoder sees the encoder's features with channels dropped; the first one is its answer.
+
+    Parameters
+    ----------
+    channels, classes
+        Of the image and of the logits.
+    dropout
+        Fraction of the channels that the second decoder misses, at each of the five levels.
+    """
+
+    def __init__(self, channels: int, classes: int, dropout: float) -> None:
+        super().__init__(channels, classes, decoders=2)
+        self.dropout = nn.Dropout2d(dropout)
+
+    def branches(self, image: Image) -> tuple[Logits, Logits]:
+        """Logits of the main and of the auxiliary decoder."""
+        features = self.encode(image)
+        return self.decode(features, 0), self.decode([self.dropout(maps) for maps in features], 1)
+
+    def forward(self, image: Image) -> Logits:
+        """Logits of the main decoder."""
+        return self.decode(self.encode(image), 0)
+
+
+@final
+@dataclass(frozen=True)
+class WSL4MIS(Method):
+    """Dual-branch network with dynamically mixed pseudo labels (Luo et al., MICCAI 2022).
+
+    Attributes
+    ----------
+    pse
+        Weight of the Dice loss against the mixed pseudo label.
+    dropout
+        Fraction of the feature channels that the auxiliary decoder misses, 0 to below 1.
+    """
+
+    pse: float = 0.5
+    dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_weights(self, "pse")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout: {self.dropout}, allowed is 0 to below 1")
+
+    def players(self, task: Task) -> dict[str, nn.Module]:
+        """One encoder with two decoders."""
+        return {"net": TwoBranches(task.channels, len(task.classes), self.dropout)}
+
+    def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
+        """Both decoders learn from the labels and from a random mixture of what they say."""
+        logits = player(nets, "net", TwoBranches).branches(batch.image)
+        probs = [z.softmax(1) for z in logits]
+        share = torch.rand(1, generator=batch.rng, device=batch.image.device)
+        mixed = share * probs[0].detach() + (1 - share) * probs[1].detach()
+        pseudo = mixed.max(1).indices.to(torch.uint8)  # argmax takes seven times as long on a CPU
+        pce = [partial_cross_entropy(logits=z, target=batch.target, weight=batch.weight) for z in logits]
+        terms = {
+            "pce": torch.stack(pce).mean(),
+            "pse": self.pse * torch.stack([dice_loss(probs=s, target=pseudo) for s in probs]).mean(),
+        }
+        yield Phase("net", terms)

@@ -1,0 +1,112 @@
+"""ZScribbleSeg: labels on mixed and occluded images, ratios of classes, and a spatial and a shape prior."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from maskmixadv.components import largest_in_slices
+from maskmixadv.errors import InputError
+from maskmixadv.losses import disagreement, marginal, partial_cross_entropy, uniform
+from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights
+from maskmixadv.methods.ratios import mixture_ratios, negatives, trained_share
+from maskmixadv.methods.views import mixture, quarters, saliency, turned
+from maskmixadv.nets import UNet
+from maskmixadv.types import IGNORE, Batch, Image, Probs, Task
+
+
+@final
+@dataclass(frozen=True)
+class ZScribbleSeg(Method):
+    """ZScribbleSeg (Zhang and Zhuang, 2023, arXiv 2301.04882).
+
+    Differs from the paper: images are mixed and turned as `CycleMix` does here. Differs from the released code: class
+    ratios are estimated on the unlabelled pixels, where that code takes the labelled ones'; and the spatial
+    energy is reckoned at half of the resolution.
+
+    Attributes
+    ----------
+    mixed
+        Weight of the cross-entropy of the labels of mixed images.
+    consistency
+        Weight of the consistency of mixed images with the mixture of what the images themselves give.
+    spatial
+        Weight of the marginal likelihood of unlabelled pixels, ranked by spatial energy.
+    shape
+        Weight of the cross-entropy of unlabelled pixels with each structure's largest component.
+    warmup
+        Fraction of the run without the spatial term, from 0 to 1.
+    blocks
+        Blocks along a side that mixing moves; a power of two up to 16, so that windows can be cut into them.
+    side
+        Of the hidden square, in pixels; 0 hides none.
+    """
+
+    mixed: float = 1.0
+    consistency: float = 0.05
+    spatial: float = 1.0
+    shape: float = 0.1
+    warmup: float = 0.1
+    blocks: int = 8
+    side: int = 32
+
+    def __post_init__(self) -> None:
+        check_weights(self, "mixed", "consistency", "spatial", "shape", "side")
+        check_fractions(self, "warmup")
+        if self.blocks not in (1, 2, 4, 8, 16):
+            raise InputError(f"blocks: {self.blocks}, allowed are 1, 2, 4, 8 and 16")
+
+    def players(self, task: Task) -> dict[str, nn.Module]:
+        """One U-Net."""
+        return {"net": UNet(task.channels, len(task.classes))}
+
+    def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
+        """Learn from images, from their mixtures, and from where classes can't be."""
+        logits = nets["net"](batch.image)
+        probs = logits.softmax(1)
+        salient = saliency(probs=probs, target=batch.target, weight=batch.weight)
+        mix = mixture(batch, salient, blocks=self.blocks, side=self.side)
+        number = quarters(batch)
+        again = turned(nets["net"](turned(mix.maps(batch.image), number)), 4 - number)
+        labels, weight = mix.labels(batch.target), mix.weight(batch.weight)
+        largest = largest_in_slices(probs.detach().max(1).indices.to(torch.uint8), probs.shape[1])
+        whole = largest.masked_fill(batch.target != IGNORE, IGNORE)
+        consistency = disagreement(one=again.softmax(1), other=mix.maps(probs), where=mix.shown)
+        terms = {
+            "pce": partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight),
+            "mixed": self.mixed * partial_cross_entropy(logits=again, target=labels, weight=weight),
+            "consistency": self.consistency * consistency,
+            "shape": self.shape * partial_cross_entropy(logits=logits, target=whole, weight=uniform(whole)),
+        }
+        if batch.progress >= self.warmup:
+            share = trained_share(batch, probs.shape[1])
+            ratios = mixture_ratios(probs=probs, target=batch.target, share=share)
+            energy = spatial_energy(probs=probs, image=batch.image)
+            negative = negatives(scores=energy, target=batch.target, share=share, ratios=ratios)
+            terms["spatial"] = self.spatial * marginal(logits=logits, negative=negative)
+        yield Phase("net", terms)
+
+
+@torch.no_grad()
+def spatial_energy(
+    *, probs: Probs, image: Image, radius: int = 4, near: float = 3.0, alike: float = 0.1
+) -> Float[Tensor, "b k h w"]:
+    """How probable a class is at a pixel and among those that are near it and look alike.
+
+    ``p_k(i) Σ_j κ_ij p_k(j)``, ``κ_ij = exp(-½ (|i - j|² / near² + (x_i - x_j)² / alike²))``, j ≠ i in a square
+    about i; the sum at half of the resolution, where the square's radius and `near` are 8 and 6 pixels.
+    """
+    half, grey = F.avg_pool2d(probs, 2), F.avg_pool2d(image, 2)
+    total = torch.zeros_like(half)
+    around = F.pad(torch.cat((half, grey), 1), (radius,) * 4)
+    (h, w), k = half.shape[2:], half.shape[1]
+    steps = range(-radius, radius + 1)
+    for row, column in ((row, column) for row in steps for column in steps if row or column):
+        there = around[:, :, radius + row : radius + row + h, radius + column : radius + column + w]
+        apart = (there[:, k:] - grey).square().sum(1, keepdim=True) / alike**2
+        total += torch.exp(-0.5 * (apart + (row**2 + column**2) / near**2)) * there[:, :k]
+    return probs * F.interpolate(total, scale_factor=2, mode="bilinear")

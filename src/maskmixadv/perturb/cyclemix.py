@@ -1,0 +1,62 @@
+"""CycleMix's perturbation: mixed, cut and turned."""
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from maskmixadv.perturb.collage import Collage, is_own
+from maskmixadv.perturb.cutout import SIDE, Cutout, squares
+from maskmixadv.perturb.perturbation import Forward, Perturbation, Views
+from maskmixadv.perturb.puzzlemix import PuzzleMix
+from maskmixadv.perturb.saliency import needed
+from maskmixadv.types import Batch
+
+
+@final
+@dataclass(frozen=True)
+class CycleMix(Perturbation):
+    """Puzzle Mix, then a square cut out of the first view, then a turn (Zhang & Zhuang, CVPR 2022).
+
+    What the square hides of the own sample, the second view shows. `merge` turns maps back.
+
+    Differs from the paper: turns are right angles, which lose no pixel, each view with its own; windows that are not
+    square are turned by half.
+
+    Attributes
+    ----------
+    side
+        Of the square, as a fraction of the window's, in (0, 1].
+    """
+
+    restores: ClassVar[bool] = False
+
+    side: float = SIDE
+
+    def __post_init__(self) -> None:
+        Cutout(side=self.side)
+
+    def draw(self, batch: Batch, forward: Forward | None = None) -> Collage:
+        """Draw a puzzle, a square a sample and a turn a view."""
+        first, second = PuzzleMix().sources(batch, needed(forward))
+        seen = 1 - squares(self.side, batch)
+        lost = is_own(first) & (seen[:, 0] == 0)
+        second = first.where(lost, second)
+        h, w = batch.image.shape[-2:]
+        step = 1 if h == w else 2
+        turns = step * torch.randint(4 // step, (2, len(first)), generator=batch.rng, device=first.device)
+        return Collage.of(turned(first, turns[0]), turned(second, turns[1]), turned(seen[:, 0], turns[0])[:, None])
+
+    def __call__(self, batch: Batch, forward: Forward | None = None) -> Views:
+        """Return two views that complement each other."""
+        return self.draw(batch, forward).views(batch)
+
+
+def turned(maps: Tensor, turns: Int[Tensor, "b"]) -> Tensor:
+    """Maps ``b h w``, each turned by so many right angles; odd numbers need square maps."""
+    square = maps.shape[1] == maps.shape[2]
+    step = 1 if square else 2
+    every = torch.stack([torch.rot90(maps, k, (1, 2)) for k in range(0, 4, step)])
+    return every[turns // step, torch.arange(len(maps), device=maps.device)]

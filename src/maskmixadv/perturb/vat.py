@@ -1,0 +1,78 @@
+"""VAT: the small change of the image that the network minds most."""
+
+from dataclasses import dataclass
+from typing import NamedTuple, final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from maskmixadv.errors import InputError
+from maskmixadv.perturb.perturbation import Forward, Perturbation, Views, in_place, mean
+from maskmixadv.perturb.saliency import needed
+from maskmixadv.types import Batch, Image
+
+PROBE = 0.01
+"""Size of the change along which the network is asked; large enough for 16-bit arithmetic to notice."""
+
+
+class Change(NamedTuple):
+    """What is added to the image, its root mean square over each sample the wanted one."""
+
+    added: Image
+
+
+@final
+@dataclass(frozen=True)
+class VAT(Perturbation):
+    """The virtual adversarial direction is added to the second view; the first is clean (Miyato et al., PAMI 2019).
+
+    The direction in which the network's probabilities change most, by the Kullback-Leibler divergence, is found by
+    `steps` of power iteration from a random one. The mean of the views' maps is the way back.
+
+    Differs from the paper: the size is a pixel's, not a vector's length, so that it does not depend on the window;
+    the network is asked as at test time, so that asking leaves no trace in its batch norm.
+
+    Attributes
+    ----------
+    size
+        Root mean square of the change, in intensities, in (0, 1].
+    steps
+        Of power iteration, at least 1.
+    """
+
+    size: float = 0.03
+    steps: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.size <= 1:
+            raise InputError(f"size: {self.size}, allowed is a number above 0, at most 1")
+        if self.steps < 1:
+            raise InputError(f"steps: {self.steps}, allowed is at least 1")
+
+    def draw(self, batch: Batch, forward: Forward | None = None) -> Change:
+        """Draw a direction and turn it to where the network minds most."""
+        ask, image = needed(forward), batch.image.detach()
+        # Detached afterwards: weights that autocast casts under no_grad it would keep, without their gradient.
+        expected = ask(image).softmax(1).detach()
+        direction = _unit(torch.randn(image.shape, generator=batch.rng, device=image.device))
+        for _ in range(self.steps):
+            with torch.enable_grad():
+                probe = (PROBE * direction).requires_grad_()
+                loss = F.kl_div(ask(image + probe).log_softmax(1), expected, reduction="sum")
+                (gradient,) = torch.autograd.grad(loss, probe)
+            direction = _unit(gradient)
+        return Change(self.size * direction)
+
+    def __call__(self, batch: Batch, forward: Forward | None = None) -> Views:
+        """Return the clean images and the changed ones, kept in [0, 1]."""
+        changed = (batch.image + self.draw(batch, forward).added).clamp(0, 1)
+        lost = torch.ones_like(batch.image[:, :1])
+        return in_place(batch, (batch.image, changed), mean, hidden=(torch.zeros_like(lost), lost))
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Scale each sample to a root mean square of 1; 0 stays 0."""
+    # Scaled first, as the squares of tiny gradients are 0.
+    scaled = vectors / vectors.abs().amax((1, 2, 3), keepdim=True).clamp(min=torch.finfo(vectors.dtype).tiny)
+    return scaled / scaled.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=1e-6)

@@ -1,0 +1,267 @@
+"""Tables that are run: skipped, resumed, failed."""
+
+import contextlib
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from maskmixadv.bench import engines
+from maskmixadv.bench.cells import Job
+from maskmixadv.bench.child import work
+from maskmixadv.bench.engines import Local, Outcome, last_words
+from maskmixadv.bench.runner import complain, make, reached
+from maskmixadv.cli import run
+
+STEPS = 150
+TABLE = f"""
+title = "Two methods"
+flagship = "DpCE"
+corpus = "corpus"
+preset = "cpu"
+enclosure = true
+folds = [1, 2]
+
+[schedule]
+steps = {STEPS}
+batch = 2
+size = 48
+window = 32
+validate_every = {STEPS}
+
+[prepare]
+corpus = "prepare phantom {{out}} --cases 6 --size 64"
+
+[[rows]]
+name = "pCE"
+method = "pce"
+
+[[rows]]
+name = "DpCE"
+method = "maskmixadv"
+fields = {{ rec = 0, pse = 0, adv = 0, level = "image" }}
+"""
+FILES = {"run.json", "log.csv", "scores.csv", "summary.json", "bench.json"}
+
+
+def place(root: Path) -> Path:
+    """The only run's directory."""
+    return next(path for path in (root / "runs" / "bench").iterdir() if path.is_dir())
+
+
+def until(happened: object, seconds: float = 60.0) -> None:
+    assert callable(happened)
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table whose process was killed in the midst of its first run."""
+    root = tmp_path_factory.mktemp("bench")
+    (root / "two.toml").write_text(TABLE)
+    script = "from maskmixadv.cli import main; main()"
+    told = root / "told.txt"
+    with told.open("wb") as output:
+        table = subprocess.Popen(
+            [sys.executable, "-c", script, "bench", "two.toml", "--fold", "1", "--only", "pCE"],
+            cwd=root, stdout=output, stderr=output,
+        )  # fmt: skip
+        until(lambda: table.poll() is not None or any(map(reached, (root / "runs").glob("bench/*.txt"))))
+        table.kill()
+        table.wait()
+    return root
+
+
+@pytest.fixture(scope="module")
+def done(killed: Path) -> Path:
+    """The same table after a second call."""
+    before = (place(killed) / "run.json").read_bytes()
+    with contextlib.chdir(killed):
+        assert run(["bench", "two.toml", "--fold", "1", "--only", "pCE"]) == 0
+    assert (place(killed) / "run.json").read_bytes() == before, "was begun again, not resumed"
+    return killed
+
+
+@pytest.fixture(autouse=True)
+def _there(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(killed)
+
+
+def test_a_killed_table_leaves_runs_that_saved_themselves(killed: Path) -> None:
+    checkpoint = place(killed) / "last.pt"
+    until(checkpoint.is_file)
+    assert 0 < torch.load(checkpoint, weights_only=True)["step"] <= STEPS
+
+
+def test_the_next_call_goes_on_and_files_the_scores(done: Path) -> None:
+    folder = done / "results" / "two" / "pce" / "fold1-seed0"
+    assert {path.name for path in folder.iterdir()} == FILES
+    output = Path(f"{place(done)}.txt").read_text()
+    assert output.count(f"step {STEPS}/{STEPS} ") == 1
+    with (folder / "log.csv").open(newline="") as file:
+        assert [int(line["step"]) for line in csv.DictReader(file)][-1] == STEPS
+    record = json.loads((folder / "bench.json").read_text())
+    assert record["steps"] == STEPS
+    assert record["seconds"] > 0
+    assert 100 < record["peak_mib"] < 10_000
+    assert record["gpu_peak_mib"] == 0
+    (line,) = csv.DictReader((done / "results" / "two" / "results.csv").open())
+    assert line["command"].startswith("maskmixadv train corpus --out runs/bench/pce-")
+    assert line["command"].endswith(" pce")
+    assert (line["row"], line["method"], line["fold"], line["seed"]) == ("pCE", "pce", "1", "0")
+    assert 0 <= float(line["dice_mean"]) <= 1
+    assert "| pCE | 1/2 |" in (done / "results" / "two" / "table.md").read_text()
+
+
+def test_what_is_done_is_skipped(
+    done: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert done
+    monkeypatch.setattr(engines, "start", lambda *_, **__: pytest.fail("a run was started"))
+    assert run(["bench", "two.toml", "--fold", "1", "--only", "pCE"]) == 0
+    assert "1 of 4 runs are done" in capsys.readouterr().out
+
+
+def test_dry_lists_and_makes_nothing(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(done.rglob("*"))
+    assert run(["bench", "two.toml", "--dry"]) == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["done", "results/two/pce/fold1-seed0"],
+        ["missing", "results/two/dpce/fold1-seed0"],
+        ["missing", "results/two/pce/fold2-seed0"],
+        ["missing", "results/two/dpce/fold2-seed0"],
+    ]
+    assert sorted(done.rglob("*")) == before
+
+
+def test_a_changed_row_is_a_new_run(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (done / "two.toml").write_text(TABLE.replace(f"steps = {STEPS}", "steps = 7", 1))
+    try:
+        assert run(["bench", "two.toml", "--dry", "--only", "pCE", "--fold", "1"]) == 0
+        assert capsys.readouterr().out.startswith("missing")
+    finally:
+        (done / "two.toml").write_text(TABLE)
+
+
+def test_a_half_made_record_is_scored_again(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = done / "results" / "two" / "pce" / "fold1-seed0" / "bench.json"
+    text = record.read_text()
+    record.unlink()
+    try:
+        assert run(["bench", "two.toml", "--dry", "--only", "pCE", "--fold", "1"]) == 0
+        assert capsys.readouterr().out.startswith("begun")
+    finally:
+        record.write_text(text)
+
+
+def job(name: str, root: Path) -> Job:
+    return Job(name, ("train",), root / "runs" / name, 100, "test", (root / name,))
+
+
+def test_a_failed_run_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripts = {
+        "good": "print('step 100/100  done')",
+        "wrong": "print('maskmixadv: prior: none'); raise SystemExit(2)",
+        "broken": "raise KeyError('x')",
+        "killed": "import os; os.kill(os.getpid(), 9)",
+    }
+
+    def start(job: Job, device: str | None, *, cores: int) -> "subprocess.Popen[bytes]":
+        assert device == "cpu"
+        assert cores >= 1
+        job.output.parent.mkdir(exist_ok=True)
+        with job.output.open("ab") as output:
+            return subprocess.Popen([sys.executable, "-c", scripts[job.identity]], stdout=output, stderr=output)
+
+    monkeypatch.setattr(engines, "start", start)
+    failed = make([job(name, tmp_path) for name in scripts], Local(["cpu"], jobs=2))
+    assert {each.identity: outcome.code for each, outcome in failed.items()} == {"wrong": 2, "broken": 1, "killed": -9}
+    told = capsys.readouterr().err
+    assert "4/4" in told
+    assert "failed: maskmixadv: prior: none" in told
+    assert complain(failed) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert "wrong ended with 2: prior: none" in lines[[("wrong" in x) for x in lines].index(True)]
+    assert any("killed was killed by signal 9" in each for each in lines)
+    assert any("KeyError: 'x'" in each for each in lines)
+    assert complain({each: outcome for each, outcome in failed.items() if outcome.code == 2}) == 2
+    assert complain({}) == 0
+
+
+def test_closing_stops_what_runs_and_begins_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: object, **__: object) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+
+    monkeypatch.setattr(engines, "start", start)
+    engine = Local(["cpu"], jobs=1)
+    first, second = (engine.submit(job(name, tmp_path)) for name in ("one", "two"))
+    until(first.running)
+    began = time.monotonic()
+    time.sleep(0.1)
+    engine.close()
+    assert time.monotonic() - began < 30
+    assert first.result() == Outcome(-15, "")
+    assert second.cancelled()
+
+
+def test_a_run_that_another_process_finished_is_not_made_again(tmp_path: Path) -> None:
+    one = job("one", tmp_path)
+    one.folders[0].mkdir()
+    (one.folders[0] / "bench.json").write_text(json.dumps({"identity": "one", "split": "test"}))
+    assert work(one, None) == 0
+    assert not one.run.exists()
+    assert Job.from_json(one.json()) == one
+
+
+def test_how_far_a_run_is_stands_in_its_output(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    assert reached(path) == 0
+    assert last_words(path) == ""
+    path.write_text("step 20/100  9 s left  2.00 steps/s\nstep 60/100  4 s left  2.00 steps/s\n\n")
+    assert reached(path) == 60
+    assert last_words(path) == "step 60/100  4 s left  2.00 steps/s"
+
+
+def test_an_interrupted_table_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("maskmixadv.bench.command.make", interrupted)
+    assert run(["bench", "two.toml"]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_what_attends_a_run_may_fail_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(engines, "start", start)
+    (outcome,) = make([job("one", tmp_path)], Local(["cpu"], jobs=1)).values()
+    assert outcome == Outcome(1, "OSError: [Errno 28] No space left on device")
+
+
+def test_help_explains_without_torch() -> None:
+    script = (
+        "import sys\nfrom maskmixadv.cli import run\n"
+        "try:\n    run(['bench', '--help'])\nexcept SystemExit as end:\n    assert not end.code\n"
+        "assert 'torch' not in sys.modules, 'help imports torch'"
+    )
+    source = Path(engines.__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(source)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "TABLE.toml" in done.stdout

@@ -1,0 +1,160 @@
+"""Tables as they are shown: of runs whose scores are made up."""
+
+import csv
+import dataclasses
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from maskmixadv import scores
+from maskmixadv.bench import paired, records
+from maskmixadv.bench.cells import Cell, Job
+from maskmixadv.bench.records import Finished
+from maskmixadv.bench.render import render
+from maskmixadv.bench.table import Row, Table
+from maskmixadv.errors import InputError
+from maskmixadv.metrics import Score
+
+GOLDEN = Path(__file__).with_name("golden.md")
+HEARTS = ("RV", "LV")
+
+
+def row(name: str, **changes: Any) -> Row:
+    fields = {"method": "pce", "fields": {}, "corpus": Path("c"), "prior": None, "preset": "cpu", "enclosure": True}
+    return Row(name=name, **{**fields, "published": {}, **changes})
+
+
+ROWS = (
+    row("Flag", method="maskmixadv", published={"dice": {"RV": 0.878, "LV": 0.923, "mean": 0.9}}),
+    row("Plain", published={"dice": {"mean": 0.686}, "hd95": {"RV": 187.2, "LV": 167.7, "mean": 173.3}}),
+    row("Later"),
+)
+TABLE = Table(
+    name="t", title="Two rows", flagship="Flag", split="test", scheme=None, folds=(1, 2), seeds=(0, 1),
+    schedule={"steps": 100}, prepare={}, rows=ROWS,
+)  # fmt: skip
+
+
+def finished(name: str, fold: int, *, seed: int = 0, dice: float, cases: int = 6, hd95: float = 5.0) -> Finished:
+    """A run whose Dice falls by .01 a case, and is .1 higher in LV."""
+    made = next(each for each in ROWS if each.name == name)
+    job = Job("abc", ("train",), Path("runs/x"), 100, "test", (Path("x"),))
+    found = tuple(
+        scores.Row(
+            f"p{fold}{number}", f"p{fold}", "", "ED",
+            Score(label, dice - 0.01 * number + 0.1 * k, hd95 + number, 9.0, 1.0, 10.0, 12.0), "nominal",
+        )
+        for number in range(cases)
+        for k, label in enumerate(HEARTS)
+    )  # fmt: skip
+    cost = {"identity": "abc", "steps": 100, "seconds": 50.0, "peak_mib": 400.4, "gpu_peak_mib": 0.0}
+    run = {"command": "maskmixadv train …", "commit": "0123456789ab", "device": "CPU, 1 threads"}
+    return Finished(Cell(made, fold, seed, Path("x"), job), cost, run, found)
+
+
+FOUND = (
+    finished("Flag", 1, dice=0.8, hd95=3.0),
+    finished("Flag", 2, dice=0.78),
+    finished("Plain", 1, dice=0.7),
+    finished("Plain", 2, dice=0.72, hd95=math.nan),
+)
+
+
+def page(found: tuple[Finished, ...] = FOUND) -> str:
+    return render(TABLE, found, paired.against_flagship(TABLE, found))
+
+
+def line(name: str, text: str, *, section: str = "Dice") -> list[str]:
+    body = text.split(f"## {section}\n")[1].split("##")[0]
+    return [cell.strip() for cell in next(x for x in body.splitlines() if x.startswith(f"| {name} |")).split("|")[1:-1]]
+
+
+def test_two_rows_look_as_they_did() -> None:
+    assert page() == GOLDEN.read_text()
+
+
+def test_figures_by_hand() -> None:
+    # Flag: fold 1 .80 … .75, fold 2 .78 … .73 in RV; Plain .70 … .65 and .72 … .67: differences -.10 and -.06.
+    dice = line("Plain", page())
+    values = [0.70 - 0.01 * k for k in range(6)] + [0.72 - 0.01 * k for k in range(6)]
+    assert dice[:3] == ["Plain", "2/4", f"{np.mean(values):.3f} ± {np.std(values):.3f}*"]
+    assert dice[4] == f"{np.mean(values) + 0.05:.3f} ± {np.std(values):.3f}"
+    assert dice[5] == "1.20 / 1.20"
+    assert dice[6].startswith("-0.080 [-0.0")
+    assert dice[7] == "< 0.001"
+    assert dice[8] == "– / – / 0.686"
+    assert line("Flag", page())[6:] == ["–", "–", "0.878 / 0.923 / 0.900"]
+    assert line("Later", page()) == ["Later", "0/4", *["–"] * 7]
+
+
+def test_undefined_distances_are_counted_and_left_out() -> None:
+    distances = line("Plain", page(), section="HD95")
+    assert distances[2] == f"{5 + 2.5:.1f} ± {np.std(range(6)):.1f}*"
+    assert distances[5] == "12"
+    (test,) = [t for t in paired.against_flagship(TABLE, FOUND) if (t.measure, t.column) == ("hd95", "mean")]
+    assert test.comparison.n == 6
+    assert test.comparison.difference == pytest.approx(2.0)
+
+
+def test_pairs_are_by_case_and_class_whatever_their_order() -> None:
+    turned = tuple(
+        dataclasses.replace(each, scores=each.scores[::-1] if each.cell.row.name == "Plain" else each.scores)
+        for each in FOUND
+    )
+    assert paired.csv_text(paired.against_flagship(TABLE, turned)) == paired.csv_text(
+        paired.against_flagship(TABLE, FOUND)
+    )
+
+
+def test_only_runs_that_both_have_are_paired() -> None:
+    found = paired.against_flagship(TABLE, (*FOUND[:1], *FOUND[2:]))
+    assert {test.comparison.n for test in found if test.measure == "dice"} == {6}
+
+
+def test_a_missing_case_is_no_pair() -> None:
+    with pytest.raises(InputError, match=r"'Plain' and 'Flag'.*fold1/p15 LV"):
+        paired.against_flagship(TABLE, (*FOUND[:2], finished("Plain", 1, dice=0.7, cases=5)))
+
+
+def test_seeds_are_averaged_by_case_and_do_not_count_as_cases() -> None:
+    both = [finished("Plain", 1, dice=0.7), finished("Plain", 1, seed=1, dice=0.74, hd95=math.nan)]
+    rows = records.pooled(both)
+    assert len(rows) == 12
+    assert rows[0].case == "fold1/p10"
+    assert rows[0].score.dice == pytest.approx(0.72)
+    assert math.isnan(rows[0].score.hd95)
+    flag = [finished("Flag", 1, dice=0.8), finished("Flag", 1, seed=1, dice=0.8)]
+    assert paired.against_flagship(TABLE, [*both, *flag])[0].comparison.n == 6
+
+
+def test_nothing_done_yet_shows_what_was_published() -> None:
+    text = page(())
+    assert "0 of 12 runs" in text
+    assert line("Flag", text)[-1] == "0.878 / 0.923 / 0.900"
+
+
+def test_results_have_a_line_a_run() -> None:
+    lines = list(csv.DictReader(io.StringIO(records.table(FOUND))))
+    assert [(each["row"], each["fold"], each["seed"]) for each in lines[:2]] == [("Flag", "1", "0"), ("Flag", "2", "0")]
+    first = lines[0]
+    assert first["command"] == "maskmixadv train …"
+    assert (first["steps_per_second"], first["peak_mib"], first["seconds"]) == ("2.000", "400", "50.0")
+    assert float(first["dice_RV"]) == pytest.approx(0.775)
+    assert float(first["dice_mean"]) == pytest.approx(0.825)
+    assert float(first["hd95_mean"]) == pytest.approx(5.5)
+    assert lines[3]["hd95_mean"] == "nan"
+
+
+def test_scores_are_read_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text(scores.table(FOUND[3].scores))
+    read = scores.read(path)
+    assert scores.table(read) == path.read_text()
+    assert read[0]._replace(score=None) == FOUND[3].scores[0]._replace(score=None)  # pyright: ignore[reportArgumentType]
+    path.write_text("case,class\na,b\n")
+    with pytest.raises(InputError, match=r"scores\.csv"):
+        scores.read(path)

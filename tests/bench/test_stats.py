@@ -1,0 +1,62 @@
+"""Statistics on cases that can be worked out by hand, or by another library."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from maskmixadv.bench.stats import compare, holm, interval, wilcoxon
+
+
+def test_holm_by_hand() -> None:
+    # In order: 4 × .005, 3 × .01, 2 × .03, and .04, which may not fall below .06.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx((0.03, 0.06, 0.06, 0.02))
+
+
+def test_holm_stops_at_one_and_leaves_out_what_was_not_tested() -> None:
+    adjusted = holm([0.6, math.nan, 0.9])
+    assert adjusted[0] == adjusted[2] == 1.0
+    assert math.isnan(adjusted[1])
+    assert holm([0.02, math.nan]) == pytest.approx((0.02, math.nan), nan_ok=True)
+    assert holm([]) == ()
+
+
+def test_holm_does_not_depend_on_the_order() -> None:
+    p = np.random.default_rng(0).random(12)
+    turned = np.random.default_rng(1).permutation(12)
+    np.testing.assert_array_equal(np.array(holm(p.tolist()))[turned], holm(p[turned].tolist()))
+
+
+@pytest.mark.parametrize(
+    ("differences", "p"),
+    [
+        ([1, 2, 3, 4, 5], 2 / 32),  # of 32 signs, these and their opposites
+        ([-1, 2, 3, 4, 5], 4 / 32),  # rank sums of 0 and 1, and their opposites
+        ([0, 0, 0], 1.0),
+    ],
+)
+def test_wilcoxon_by_hand(differences: list[float], p: float) -> None:
+    assert wilcoxon(np.array(differences, dtype=float)) == pytest.approx(p)
+    assert wilcoxon(-np.array(differences, dtype=float)) == pytest.approx(p)
+
+
+def test_interval_is_scipys() -> None:
+    values = np.random.default_rng(0).normal(0.03, 0.05, 40)
+    found = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=10_000, rng=np.random.default_rng(7))
+    expected = found.confidence_interval
+    assert interval(values) == pytest.approx((expected.low, expected.high), abs=1e-3)
+    assert interval(values) == interval(values)
+    assert interval(np.full(5, 0.25)) == (0.25, 0.25)
+
+
+def test_compare_leaves_out_cases_in_which_one_is_undefined() -> None:
+    row, flagship = np.array([0.5, 0.7, np.nan, 0.9]), np.array([0.4, 0.9, 0.5, np.nan])
+    found = compare(row=row, flagship=flagship)
+    assert found.n == 2
+    assert found.difference == pytest.approx(-0.05)
+    assert found.low == pytest.approx(-0.2)
+    assert found.high == pytest.approx(0.1)
+    nothing = compare(row=row[2:3], flagship=flagship[2:3])
+    assert nothing.n == 0
+    assert math.isnan(nothing.p)

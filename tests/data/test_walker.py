@@ -1,0 +1,260 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage.segmentation import random_walker
+
+import tiny
+from maskmixadv.data import walker
+from maskmixadv.data.corpus import IGNORE, Case, Corpus
+from maskmixadv.data.enclosure import ENCLOSED, enclose
+from maskmixadv.data.walker import THRESHOLD, load_walked, walk_slice
+from maskmixadv.errors import InputError
+from maskmixadv.grid import Grid
+from maskmixadv.slices import load_slices
+
+
+@pytest.fixture(autouse=True)
+def user_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    return tmp_path / "user" / "maskmixadv"
+
+
+def drawn() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    image, scribble, dense = tiny.volume()
+    return image[0], scribble[0], dense[0]
+
+
+def test_a_slice_is_labelled_as_scikit_image_does() -> None:
+    image, scribble, _ = drawn()
+    noisy = np.clip(image + np.random.default_rng(0).normal(0, 0.2, image.shape), 0, 1).astype(np.float32)
+    markers = np.where(scribble == IGNORE, 0, scribble + 1.0).astype(int)
+    scaled = -1 + 2 * (noisy.astype(np.float64) + 0.35) / (1.35 + 0.35)
+    probs = random_walker(scaled, markers, beta=100, mode="bf", return_full_prob=True)
+    labels = walk_slice(noisy, scribble)
+    known = labels != IGNORE
+    np.testing.assert_array_equal(known, probs.max(0) >= THRESHOLD)
+    np.testing.assert_array_equal(labels[known], probs.argmax(0)[known])
+    assert 0 < (~known).sum() < known.sum()
+
+
+def test_a_walk_finds_the_edges() -> None:
+    image, scribble, dense = drawn()
+    labels = walk_slice(image, scribble)
+    known = labels != IGNORE
+    assert known.mean() > 0.95
+    assert (labels == dense)[known].mean() > 0.95
+    assert all((labels == label).sum() > (scribble == label).sum() for label in range(4))
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2, 3])
+def test_a_class_without_a_stroke_is_nowhere_and_the_others_stay(missing: int) -> None:
+    """Not even the codes may slip: those that are left are not consecutive."""
+    image, scribble, dense = drawn()
+    scribble[scribble == missing] = IGNORE
+    labels = walk_slice(image, scribble)
+    assert set(np.unique(labels)) - {IGNORE} == {0, 1, 2, 3} - {missing}
+    known = (labels != IGNORE) & (dense != missing)
+    assert (labels == dense)[known].mean() > 0.9
+
+
+@pytest.mark.parametrize("label", [0, 2])
+def test_one_class_alone_keeps_its_strokes_and_no_more(label: int) -> None:
+    image, scribble, _ = drawn()
+    scribble[scribble != label] = IGNORE
+    np.testing.assert_array_equal(walk_slice(image, scribble), scribble)
+    enclosed = enclose(scribble[None])[0]
+    np.testing.assert_array_equal(walk_slice(image, enclosed), enclosed)
+
+
+def test_where_nothing_can_be_found_nothing_changes() -> None:
+    image, scribble, dense = drawn()
+    empty = np.full_like(scribble, IGNORE)
+    np.testing.assert_array_equal(walk_slice(image, empty), empty)
+    np.testing.assert_array_equal(walk_slice(np.full_like(image, 0.5), scribble), scribble)
+    np.testing.assert_array_equal(walk_slice(image, dense), dense)
+
+
+def test_strokes_and_enclosure_stay() -> None:
+    image, scribble, _ = drawn()
+    seeds = enclose(scribble[None])[0]
+    labels = walk_slice(image, seeds)
+    np.testing.assert_array_equal(labels[seeds != IGNORE], seeds[seeds != IGNORE])
+    assert not (labels[seeds == IGNORE] == ENCLOSED).any()
+    assert set(np.unique(labels)) - {IGNORE} == {0, 1, 2, 3, ENCLOSED}
+
+
+def test_what_is_enclosed_is_background_to_walks() -> None:
+    """Four dots as background strokes: what lies beyond them says more."""
+    image, scribble, _ = drawn()
+    scribble[scribble == 0] = IGNORE
+    for corner in ((5, 5), (5, 35), (35, 5), (35, 35)):
+        scribble[corner] = 0
+    even = np.full_like(image, 0.5)
+    even[0, 0] = 1
+    seeds = enclose(scribble[None])[0]
+    inside = seeds != ENCLOSED
+    labels = walk_slice(even, seeds)
+    told = walk_slice(even, np.where(inside, seeds, np.uint8(0)))
+    np.testing.assert_array_equal(labels[inside], told[inside])
+    assert (labels[inside] != walk_slice(even, scribble)[inside]).sum() > 50
+
+
+@pytest.fixture
+def count(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the cases that were walked."""
+    walked: list[str] = []
+    walk: Callable[[Case, np.ndarray], np.ndarray] = walker.walk
+
+    def counted(case: Case, seeds: np.ndarray) -> np.ndarray:
+        walked.append(case.name)
+        return walk(case, seeds)
+
+    monkeypatch.setattr(walker, "walk", counted)
+    return walked
+
+
+def of_one(root: Path, case: Case) -> Corpus:
+    return Corpus.write(root, [case], name="tiny", classes=tiny.CLASSES, folds={})
+
+
+def load(corpus: Corpus, *, enclosure: bool = False) -> dict[str, np.ndarray]:
+    return load_walked(corpus, corpus.entries, enclosure=enclosure)
+
+
+def files(corpus: Corpus) -> list[Path]:
+    return sorted((corpus.root / "cache").iterdir())
+
+
+def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_labels_are_made_once(tmp_path: Path, count: list[str]) -> None:
+    corpus = tiny.corpus(tmp_path / "c")
+    first = load(corpus)
+    assert sorted(count) == [f"p{number}" for number in range(6)]
+    assert len(files(corpus)) == 6
+    assert same(load(corpus), first)
+    assert len(count) == 6
+    for name, labels in first.items():
+        image, scribble, _ = tiny.volume(int(name[1]))
+        np.testing.assert_array_equal(labels, np.stack(list(map(walk_slice, image, scribble))))
+
+
+def test_other_content_is_not_taken_for_the_same(
+    tmp_path: Path, count: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = tiny.corpus(tmp_path / "c")
+    load(corpus)
+    load(corpus, enclosure=True)
+    assert len(count) == 12
+    monkeypatch.setattr(walker, "BETA", 50.0)
+    load(corpus)
+    assert len(count) == 18
+    image, scribble, _ = tiny.volume()
+    darker = tiny.case("p0", image=image / 2)
+    redrawn = tiny.case("p0", scribble=np.where(scribble == 3, np.uint8(2), scribble))
+    for name, case in (("darker", darker), ("redrawn", redrawn)):
+        other = of_one(tmp_path / name, case)
+        (other.root / "cache").symlink_to(corpus.root / "cache")
+        load(other)
+    assert len(count) == 20
+
+
+def test_the_name_is_no_content(tmp_path: Path, count: list[str]) -> None:
+    corpus = of_one(tmp_path / "c", tiny.case("a"))
+    load(corpus)
+    other = of_one(tmp_path / "d", tiny.case("b"))
+    (other.root / "cache").symlink_to(corpus.root / "cache")
+    assert np.array_equal(load(other)["b"], load(corpus)["a"])
+    assert count == ["a"]
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 0xFF
+    path.write_bytes(content)
+
+
+def _reshape(path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez_compressed(file, labels=np.zeros((1, 2, 3), np.uint8))
+
+
+def _rename(path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez_compressed(file, other=np.zeros((3, 40, 48), np.uint8))
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [_cut, _flip, _reshape, _rename, _empty])
+def test_damaged_labels_are_made_anew(tmp_path: Path, count: list[str], damage: Callable[[Path], None]) -> None:
+    corpus = tiny.corpus(tmp_path / "c", [tiny.case(f"p{number}", number) for number in range(2)])
+    first = load(corpus)
+    damage(files(corpus)[0])
+    assert same(load(corpus), first)
+    assert len(count) == 3
+    assert same(load(corpus), first)
+    assert len(count) == 3
+
+
+def test_a_corpus_that_cannot_be_written_is_cached_elsewhere(
+    tmp_path: Path, count: list[str], user_cache: Path
+) -> None:
+    corpus = of_one(tmp_path / "c", tiny.case("a"))
+    (corpus.root / "cache").write_text("a file, where the folder would have to be")
+    first = load(corpus)
+    assert len(list(user_cache.iterdir())) == 1
+    assert same(load(corpus), first)
+    assert count == ["a"]
+    (user_cache.parent / "maskmixadv").rename(tmp_path / "gone")
+    user_cache.write_text("here, too")
+    assert same(load(corpus), first)
+    assert count == ["a", "a"]
+
+
+def test_nothing_is_left_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user_cache: Path) -> None:
+    corpus = of_one(tmp_path / "c", tiny.case("a"))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(walker.np, "savez_compressed", full)
+    load(corpus)
+    assert files(corpus) == []
+    assert list(user_cache.iterdir()) == []
+
+
+def test_slices_hold_what_the_walker_made(tmp_path: Path) -> None:
+    """Through the door that training uses; dense masks are neither needed nor looked at."""
+    scribbled, bare = tiny.case("p0", dense=None), tiny.case("p1", 1, scribble=None)
+    corpus = tiny.corpus(tmp_path / "c", [scribbled, bare])
+    for enclosure in (False, True):
+        slices = load_slices(
+            corpus, corpus.entries, grid=Grid(48), supervision="random_walker", enclosure=enclosure,
+            device=torch.device("cpu"),
+        )  # fmt: skip
+        assert len(slices) == 3
+        made = load_walked(corpus, [e for e in corpus.entries if e.scribble], enclosure=enclosure)
+        assert torch.equal(slices.target, Grid(48).labels(torch.from_numpy(made["p0"]), scribbled.spacing))
+
+
+def test_it_needs_scribbles(tmp_path: Path) -> None:
+    corpus = of_one(tmp_path / "c", tiny.case("p0", scribble=None))
+    with pytest.raises(InputError, match="no training case has a scribble annotation"):
+        load_slices(
+            corpus, corpus.entries, grid=Grid(48), supervision="random_walker", enclosure=False,
+            device=torch.device("cpu"),
+        )  # fmt: skip
+    with pytest.raises(InputError, match="p0: has no scribble annotation"):
+        load(corpus)
