@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -248,7 +249,8 @@ def parse(argv: list[str]) -> Any:  # noqa: ANN401
             raise
         first = complaint.getvalue().split("────── │" if "────── │" in complaint.getvalue() else "╰")[0]
         lines = [line.strip(" │╭╮─").strip() for line in first.splitlines()[1:]]
-        words = " ".join(line for line in lines if line)
+        # A field's own complaint comes with the parser's name of the place, which says nothing to a user.
+        words = re.sub(r"^Error parsing \S+: ", "", " ".join(line for line in lines if line))
         raise InputError(f"{words}; see 'maskmixadv {' '.join(argv[:1])} --help'") from None
 
 
