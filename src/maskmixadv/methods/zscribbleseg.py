@@ -35,7 +35,7 @@ class ZScribbleSeg(Method):
     consistency
         Weight of the consistency of mixed images with the mixture of what the images themselves give.
     spatial
-        Weight of the marginal likelihood of unlabelled pixels, ranked by spatial energy.
+        Weight of the marginal likelihood of unlabelled pixels, ranked by spatial energy; see `ShapePU`.
     shape
         Weight of the cross-entropy of unlabelled pixels with each structure's largest component.
     warmup
@@ -48,9 +48,9 @@ class ZScribbleSeg(Method):
 
     mixed: float = 1.0
     consistency: float = 0.05
-    spatial: float = 1.0
+    spatial: float = 0.1
     shape: float = 0.1
-    warmup: float = 0.1
+    warmup: float = 0.3
     blocks: int = 8
     side: int = 32
 
