@@ -9,7 +9,7 @@ from torch import nn
 
 from maskmixadv.errors import InputError
 from maskmixadv.losses import adversarial, dice_loss, one_hot, partial_cross_entropy, restoration
-from maskmixadv.methods.method import Method, Phase, check_weights
+from maskmixadv.methods.method import Method, Phase, check_weights, player
 from maskmixadv.nets import Critic, Features, UNet
 from maskmixadv.perturb import ALL, Level, Perturbation, Views, as_tested
 from maskmixadv.types import Batch, Image, Logits, Loss, Probs, Task
@@ -114,9 +114,7 @@ class MaskMixAdv(Method):
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
         """Update the segmenter against labels, images, pseudo labels and a fixed critic; then the critic."""
-        net = nets["net"]
-        if not isinstance(net, UNet):
-            raise TypeError(f"net is a {type(net).__name__}, must be a UNet")
+        net = player(nets, "net", UNet)
         views = self.views(batch, as_tested(net))
         both = views.encode(net.encode)
         logits = self._decode(net, both)
