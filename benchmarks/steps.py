@@ -95,7 +95,9 @@ def loop(name: str, schedule: Schedule, device: torch.device) -> Loop:
         root=Path(name), corpus={"classes": list(CLASSES)}, prior=None, method=method, schedule=schedule,
         grid=Grid(schedule.size), enclosure=False, seed=0, facts={},
     )  # fmt: skip
-    return Loop(run, Slices(image.to(device), target.to(device), centre.to(device)), prior, device)
+    made = Loop(run, Slices(image.to(device), target.to(device), centre.to(device)), prior, device)
+    made.step = schedule.steps // 2  # past what methods begin with
+    return made
 
 
 def turn(of: Loop, steps: int) -> float:
