@@ -21,12 +21,12 @@ from rich.progress import track
 from tyro.conf import arg
 
 from maskmixadv import methods
-from maskmixadv.begin import commit
+from maskmixadv.begin import commit, device_name
 from maskmixadv.data.corpus import IGNORE
 from maskmixadv.errors import InputError
 from maskmixadv.grid import Grid
 from maskmixadv.loop import Loop
-from maskmixadv.run import Run, cpu_features, pick_device
+from maskmixadv.run import Run, pick_device
 from maskmixadv.schedule import PRESETS, Schedule
 from maskmixadv.slices import Masks, Slices
 
@@ -141,11 +141,7 @@ def main(argv: Sequence[str]) -> None:
     """Measure, print a Markdown table, write the CSV file."""
     options = _checked(tyro.cli(Steps, args=argv))
     device, schedule = pick_device(options.device), options.schedule
-    place = (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"{cpu_features().get('cpu_name', device.type)}, {torch.get_num_threads()} threads"
-    )
+    place = device_name(device)
     facts = {
         "preset": options.preset, "batch": schedule.batch, "window": schedule.window, "rounds": options.rounds,
         "steps": options.steps, "device": place, "commit": commit(),

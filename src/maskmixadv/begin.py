@@ -124,7 +124,7 @@ def _facts(device: torch.device) -> dict[str, Any]:
     return {
         "command": command(),
         "commit": commit(),
-        "device": _device_name(device),
+        "device": device_name(device),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in libraries}},
     }
 
@@ -148,7 +148,8 @@ def _git(*words: str) -> str:
     return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """What computes, in words: a GPU by its name, a CPU with its threads."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({device})"
     return f"{cpu_features().get('cpu_name', platform.processor())}, {torch.get_num_threads()} threads"

@@ -150,9 +150,9 @@ class Evaluate(OfRun):
     out: Path | None = None
 
     def run(self) -> int:
-        from maskmixadv.evaluate import evaluate
+        from maskmixadv.evaluate import evaluate, folder
 
-        out = self.out or self.root / f"evaluation-{self.split}"
+        out = self.out or folder(self.root, self.split)
         how = {"flips": self.flips, "largest": self.largest}
         print(evaluate(self.root, split=self.split, out=out, device=self.device, **how))
         print(f"report: {out / 'report.html'}")

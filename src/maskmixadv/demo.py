@@ -5,7 +5,7 @@ from pathlib import Path
 from maskmixadv.begin import begin
 from maskmixadv.data import phantom
 from maskmixadv.data.corpus import claim
-from maskmixadv.evaluate import evaluate
+from maskmixadv.evaluate import evaluate, folder
 from maskmixadv.methods import MaskMixAdv
 from maskmixadv.schedule import PRESETS
 from maskmixadv.train import fit
@@ -33,5 +33,5 @@ def demo(out: Path) -> int:
     if not fit(run):
         return 130
     print(evaluate(run.root))
-    print(f"report: {run.root / 'evaluation-test' / 'report.html'}")
+    print(f"report: {folder(run.root, 'test') / 'report.html'}")
     return 0

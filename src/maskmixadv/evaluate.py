@@ -21,6 +21,11 @@ Predict = Callable[[Case], UInt8[np.ndarray, "d h w"]]
 """Labels for a case's image, on its grid."""
 
 
+def folder(run: Path, split: str) -> Path:
+    """Where an evaluation is written when no other place is named."""
+    return run / f"evaluation-{split}"
+
+
 def evaluate(
     run: Path,
     *,
@@ -68,7 +73,7 @@ def evaluate(
     entries = _scorable(run, corpus, opened.corpus, split)
     workers = _workers(jobs)
     predictor = Predictor.load(run, device)
-    out = out or run / f"evaluation-{split}"
+    out = out or folder(run, split)
     make_directory(out)
 
     def predict(case: Case) -> UInt8[np.ndarray, "d h w"]:

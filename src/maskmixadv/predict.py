@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from maskmixadv.components import largest_components
 from maskmixadv.data.corpus import Spacing
 from maskmixadv.grid import Grid, covering
+from maskmixadv.losses import most_probable
 from maskmixadv.run import Run, pick_device
 
 SLICES_AT_ONCE = 16
@@ -90,7 +91,7 @@ class Predictor:
 
         With `largest`, only each structure's largest 3D component stays, and the rest becomes background.
         """
-        labels = self.probs(image, spacing, flips=flips).argmax(1).to(torch.uint8).cpu().numpy()
+        labels = most_probable(self.probs(image, spacing, flips=flips)).cpu().numpy()
         return largest_components(labels, len(self.classes)) if largest else labels
 
     def _batch(self, image: Float[Tensor, "b 1 h w"], flips: bool) -> Float[Tensor, "b k h w"]:

@@ -21,6 +21,7 @@ from typing import Any
 from maskmixadv import cli
 from maskmixadv.bench.cells import RECORD, Job
 from maskmixadv.data.corpus import make_directory, write_text
+from maskmixadv.evaluate import folder
 
 
 def work(job: Job, device: str | None) -> int:
@@ -34,11 +35,11 @@ def work(job: Job, device: str | None) -> int:
         if code:
             return code
         usage = _usage(job)
-        scores = job.run / f"evaluation-{job.split}"
+        scores = folder(job.run, job.split)
         code = _command(["evaluate", str(job.run), "--split", job.split, "--out", str(scores), *place])
         if code == 0:
-            for folder in job.folders:
-                _file(job, usage, scores, folder)
+            for kept in job.folders:
+                _file(job, usage, scores, kept)
         return code
 
 

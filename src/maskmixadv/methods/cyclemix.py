@@ -4,14 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
 
-import torch
 from torch import nn
 
 from maskmixadv.components import largest_in_slices
-from maskmixadv.errors import InputError
-from maskmixadv.losses import disagreement, one_hot, partial_cross_entropy
+from maskmixadv.losses import disagreement, most_probable, one_hot, partial_cross_entropy
 from maskmixadv.methods.method import Method, Phase, check_weights
-from maskmixadv.methods.views import mixture, quarters, saliency, turned
+from maskmixadv.methods.views import check_blocks, mixed_again
 from maskmixadv.nets import UNet
 from maskmixadv.types import Batch, Task
 
@@ -48,8 +46,7 @@ class CycleMix(Method):
 
     def __post_init__(self) -> None:
         check_weights(self, "mixed", "mixing", "component", "side")
-        if self.blocks not in (1, 2, 4, 8, 16):
-            raise InputError(f"blocks: {self.blocks}, allowed are 1, 2, 4, 8 and 16")
+        check_blocks(self.blocks)
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """One U-Net."""
@@ -59,12 +56,9 @@ class CycleMix(Method):
         """Learn from images and their mixtures, each consistent with the other."""
         logits = nets["net"](batch.image)
         probs = logits.softmax(1)
-        salient = saliency(probs=probs, target=batch.target, weight=batch.weight)
-        mix = mixture(batch, salient, blocks=self.blocks, side=self.side)
-        number = quarters(batch)
-        again = turned(nets["net"](turned(mix.maps(batch.image), number)), 4 - number)
+        mix, again = mixed_again(nets["net"], batch, probs, blocks=self.blocks, side=self.side)
         labels, weight = mix.labels(batch.target), mix.weight(batch.weight)
-        largest = largest_in_slices(probs.detach().max(1).indices.to(torch.uint8), probs.shape[1])
+        largest = largest_in_slices(most_probable(probs), probs.shape[1])
         mixing = disagreement(one=again.softmax(1), other=mix.maps(probs), where=mix.shown)
         terms = {
             "pce": partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight),

@@ -1,13 +1,15 @@
 """What second views of a batch are made of: noise, quarter turns, occlusion, a mixture of neighbours."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from maskmixadv.errors import InputError
 from maskmixadv.losses import one_hot
-from maskmixadv.types import IGNORE, Batch, Image, Labels, Probs
+from maskmixadv.types import IGNORE, Batch, Image, Labels, Logits, Probs
 
 Shown = Float[Tensor, "b 1 h w"]
 """1 where something is shown, 0 where it is not."""
@@ -103,6 +105,32 @@ def mixture(batch: Batch, saliency: Float[Tensor, "b 1 h w"], *, blocks: int, si
     own = (rank < (share * blocks**2).round()).float().view(b, 1, blocks, blocks)
     own = own.repeat_interleave(h // blocks, 2).repeat_interleave(w // blocks, 3)
     return Mixture(own, occlusion(batch, side))
+
+
+def mixed_again(
+    net: Callable[[Image], Logits], batch: Batch, probs: Probs, *, blocks: int, side: int
+) -> tuple[Mixture, Logits]:
+    """Mix the images of `batch`, turn the mixtures, ask `net`, and turn its answer back (CycleMix).
+
+    Parameters
+    ----------
+    net
+        Gives logits.
+    probs
+        What it says of the images themselves: says what is salient.
+    blocks, side
+        As in `mixture`.
+    """
+    salient = saliency(probs=probs, target=batch.target, weight=batch.weight)
+    mix = mixture(batch, salient, blocks=blocks, side=side)
+    number = quarters(batch)
+    return mix, turned(net(turned(mix.maps(batch.image), number)), 4 - number)
+
+
+def check_blocks(blocks: int) -> None:
+    """Raise `InputError` where windows, whose sides are multiples of 16, can't be cut into `blocks` a side."""
+    if blocks not in (1, 2, 4, 8, 16):
+        raise InputError(f"blocks: {blocks}, allowed are 1, 2, 4, 8 and 16")
 
 
 def saliency(*, probs: Probs, target: Labels, weight: Float[Tensor, "b h w"]) -> Float[Tensor, "b 1 h w"]:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from maskmixadv.errors import InputError
-from maskmixadv.losses import dice_loss, partial_cross_entropy
+from maskmixadv.losses import dice_loss, most_probable, partial_cross_entropy
 from maskmixadv.methods.method import Method, Phase, check_weights, player
 from maskmixadv.nets import UNet
 from maskmixadv.types import Batch, Image, Logits, Task
@@ -70,7 +70,7 @@ class WSL4MIS(Method):
         probs = [z.softmax(1) for z in logits]
         share = torch.rand(1, generator=batch.rng, device=batch.image.device)
         mixed = share * probs[0].detach() + (1 - share) * probs[1].detach()
-        pseudo = mixed.max(1).indices.to(torch.uint8)  # argmax takes seven times as long on a CPU
+        pseudo = most_probable(mixed)
         pce = [partial_cross_entropy(logits=z, target=batch.target, weight=batch.weight) for z in logits]
         terms = {
             "pce": torch.stack(pce).mean(),

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from maskmixadv.components import largest_in_slices
-from maskmixadv.errors import InputError
-from maskmixadv.losses import disagreement, marginal, partial_cross_entropy, uniform
+from maskmixadv.losses import disagreement, marginal, most_probable, partial_cross_entropy, uniform
 from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights
 from maskmixadv.methods.ratios import mixture_ratios, negatives, trained_share
-from maskmixadv.methods.views import mixture, quarters, saliency, turned
+from maskmixadv.methods.views import check_blocks, mixed_again
 from maskmixadv.nets import UNet
 from maskmixadv.types import IGNORE, Batch, Image, Probs, Task
 
@@ -57,8 +56,7 @@ class ZScribbleSeg(Method):
     def __post_init__(self) -> None:
         check_weights(self, "mixed", "consistency", "spatial", "shape", "side")
         check_fractions(self, "warmup")
-        if self.blocks not in (1, 2, 4, 8, 16):
-            raise InputError(f"blocks: {self.blocks}, allowed are 1, 2, 4, 8 and 16")
+        check_blocks(self.blocks)
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """One U-Net."""
@@ -68,12 +66,9 @@ class ZScribbleSeg(Method):
         """Learn from images, from their mixtures, and from where classes can't be."""
         logits = nets["net"](batch.image)
         probs = logits.softmax(1)
-        salient = saliency(probs=probs, target=batch.target, weight=batch.weight)
-        mix = mixture(batch, salient, blocks=self.blocks, side=self.side)
-        number = quarters(batch)
-        again = turned(nets["net"](turned(mix.maps(batch.image), number)), 4 - number)
+        mix, again = mixed_again(nets["net"], batch, probs, blocks=self.blocks, side=self.side)
         labels, weight = mix.labels(batch.target), mix.weight(batch.weight)
-        largest = largest_in_slices(probs.detach().max(1).indices.to(torch.uint8), probs.shape[1])
+        largest = largest_in_slices(most_probable(probs), probs.shape[1])
         whole = largest.masked_fill(batch.target != IGNORE, IGNORE)
         consistency = disagreement(one=again.softmax(1), other=mix.maps(probs), where=mix.shown)
         terms = {
