@@ -1,0 +1,34 @@
+"""One JSON line for each measurement: the figures, and what they were measured with."""
+
+import json
+import platform
+import shlex
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from maskmixadv.begin import commit, device_name
+
+RECORDS = Path(__file__).parent / "records"
+
+
+def append(name: str, figures: Any, device: torch.device) -> Path:  # noqa: ANN401
+    """Add a line to ``records/<name>.jsonl``: `figures`, command, commit, machine, library versions, date."""
+    path = RECORDS / f"{name}.jsonl"
+    line = {
+        "figures": figures,
+        "command": shlex.join(["python", *sys.argv]),
+        "commit": commit(),
+        "device": device_name(device),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("torch", "numpy")}},
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    return path
