@@ -111,8 +111,6 @@ def _rotation(angle: Float[Tensor, "b"]) -> Float[Tensor, "b 2 2"]:
 
 def _turn(number: Int[Tensor, "b"]) -> Float[Tensor, "b 2 2"]:
     """Turn by ``number % 4`` right angles, mirrored from 4 on; entries are exact."""
-    quarter = torch.tensor(
-        [[[1, 0], [0, 1]], [[0, -1], [1, 0]], [[-1, 0], [0, -1]], [[0, 1], [-1, 0]]], dtype=torch.float32
-    ).to(number.device)
-    mirror = torch.tensor([1.0, -1.0], device=number.device)[number // 4]
-    return quarter[number % 4] * torch.stack((mirror, torch.ones_like(mirror)), 1)[:, :, None]
+    quarter, mirror = number % 4, 1.0 - 2 * (number // 4)
+    cos, sin = (quarter == 0).float() - (quarter == 2).float(), (quarter == 1).float() - (quarter == 3).float()
+    return torch.stack((torch.stack((mirror * cos, -sin), 1), torch.stack((mirror * sin, cos), 1)), 1)

@@ -9,9 +9,10 @@ from tyro.conf import Positional, arg, subcommand
 
 from maskmixadv import methods
 from maskmixadv.begin import begin
+from maskmixadv.engine import Engine
 from maskmixadv.errors import InputError
 from maskmixadv.methods import MaskMixAdv, Method
-from maskmixadv.run import Run
+from maskmixadv.run import Run, pick_device
 from maskmixadv.schedule import PRESETS, Precision, Schedule
 from maskmixadv.train import fit
 
@@ -65,6 +66,14 @@ class Train:
         Arithmetic, instead of the preset's: auto takes bf16 where the device has it.
     validate_every
         Steps between validations, instead of the preset's.
+    coarse
+        Fraction of the steps, the first ones, at half the window's resolution, instead of the preset's.
+    compile
+        Compile the networks, which takes a minute; results agree to rounding.
+    graph
+        On a CUDA device: record steps as graphs and replay them; results agree to rounding.
+    deterministic
+        On a GPU: the same bits from the same run, more slowly; a CPU's are the same anyway.
     """
 
     corpus: Annotated[Positional[Path | None], arg(metavar="CORPUS")] = None
@@ -86,11 +95,17 @@ class Train:
     ema: Annotated[float | None, arg(metavar="DECAY")] = None
     precision: Annotated[Precision | None, arg(metavar="{auto,fp32,bf16}")] = None
     validate_every: Annotated[int | None, arg(metavar="STEPS")] = None
+    coarse: Annotated[float | None, arg(metavar="FRACTION")] = None
+    compile: bool = False
+    graph: bool = False
+    deterministic: bool = False
 
     def run(self) -> int:
         """Train; returns 130 where it was interrupted."""
+        engine = Engine(self.compile, self.graph, self.deterministic)
+        engine.check(pick_device(self.device))
         run = self.begin() if self.resume is None else Run.open(self.resume)
-        if fit(run, device=self.device):
+        if fit(run, device=self.device, engine=engine):
             print(f"{run.root}: done; score it with 'maskmixadv evaluate {run.root}'")
             return 0
         print(
@@ -119,6 +134,6 @@ class Train:
         )
 
     def _schedule(self) -> Schedule:
-        names = ("steps", "batch", "size", "window", "lr", "ema", "precision", "validate_every")
+        names = ("steps", "batch", "size", "window", "lr", "ema", "precision", "validate_every", "coarse")
         given = {name: value for name in names if (value := getattr(self, name)) is not None}
         return replace(PRESETS[self.preset], **given)

@@ -1,20 +1,22 @@
 """The training loop's state: one step for every method, and all that resuming exactly needs."""
 
 import contextlib
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import nn
 
-from maskmixadv.augment import Augment
+from maskmixadv.augment import Augment, Centre, Draw
+from maskmixadv.average import follow
 from maskmixadv.data.enclosure import ENCLOSED
+from maskmixadv.engine import Engine, Losses, Rows, make_recordable, set_rate
 from maskmixadv.losses import balanced, uniform
 from maskmixadv.run import Run, cpu_features
-from maskmixadv.slices import Masks, Slices, order
+from maskmixadv.slices import Masks, Slices, order, sent
 from maskmixadv.types import Batch, Labels
 
 PRIOR_AUGMENT = Augment()
@@ -39,11 +41,16 @@ class Loop:
         Unpaired masks, on the device, or None.
     device
         Where to compute.
+    engine
+        How; by default operation by operation.
     """
 
-    def __init__(self, run: Run, slices: Slices, prior: Masks | None, device: torch.device) -> None:
+    def __init__(
+        self, run: Run, slices: Slices, prior: Masks | None, device: torch.device, engine: Engine | None = None
+    ) -> None:
         self.run, self.slices, self.prior, self.device = run, slices, prior, device
         self.step = 0
+        self._engine = engine or Engine()
         torch.manual_seed(run.seed)
         task = replace(run.task, slices=len(slices))
         self.nets = {name: _placed(net, device) for name, net in run.method.players(task).items()}
@@ -52,52 +59,74 @@ class Loop:
             player: [p for group in optimiser.param_groups for p in group["params"]]
             for player, optimiser in self.optimisers.items()
         }
-        self._average = _average(self.nets["net"], run.schedule.ema)
+        self.scored = copy.deepcopy(self.nets["net"]).requires_grad_(False) if run.schedule.ema else self.nets["net"]
+        """The network that is validated and scored: the moving average where there is one."""
         self._share = _shares(len(task.classes), run.schedule.enclosed)
         self._by_group = run.enclosure and run.method.supervision == "scribble"
         self._autocast = autocast(run.schedule.precision, device)
+        self._rng = torch.Generator(device)
+        self._engine.begin(self.nets.values())
+        self._steps = self._engine.steps(self._rng)
+        self._recordable()
 
-    @property
-    def scored(self) -> nn.Module:
-        """The network that is validated and scored: the moving average where there is one."""
-        return self.nets["net"] if self._average is None else self._average.module
-
-    def advance(self) -> dict[str, Tensor]:
+    def advance(self) -> Losses:
         """Take one step; returns each player's weighted losses by ``player/term``, on the device."""
-        for group in self.optimisers["net"].param_groups:
-            group["lr"] = self.run.schedule.lr_at(self.step)
-        logged: dict[str, Tensor] = {}
-        phases = self.run.method.phases(self.nets, self.batch())
+        schedule = self.run.schedule
+        set_rate(self.optimisers["net"], schedule.lr_at(self.step))
+        losses = self._steps(self._kind(), self._rows(), self._work)
+        self.step += 1
+        return losses
+
+    def batch(self) -> Batch:
+        """Draw the batch of the present step, and seed what the step will draw."""
+        return self._augmented(self._rows())
+
+    def _kind(self) -> Hashable | None:
+        kind = self.run.method.kind(self.step, self._progress)
+        return None if kind is None else (kind, self.run.schedule.side_at(self.step), self.step == 0)
+
+    def _rows(self) -> Rows:
+        """Seed the step, and bring the slices that it sees to the device."""
+        seed = _seed(self.run.seed, self.step)
+        torch.manual_seed(seed)  # dropout draws from torch's own generator
+        self._rng.manual_seed(seed)
+        index = order(self.step, count=len(self.slices), batch=self.run.schedule.batch, seed=self.run.seed)
+        return self.slices.rows(sent(index, self.device))
+
+    def _work(self, rows: Rows) -> Losses:
+        """All of a step that is arithmetic on the device."""
+        losses: Losses = {}
+        phases = self.run.method.phases(self.nets, self._augmented(rows))
         while phase := self._next(phases):
             player, terms = phase
             torch.stack(list(terms.values())).sum().backward(inputs=self.parameters[player])
             self.optimisers[player].step()
             self.optimisers[player].zero_grad()
-            logged |= {f"{player}/{name}": loss.detach() for name, loss in terms.items()}
-        if self._average is not None:
-            self._average.update_parameters(self.nets["net"])
-        self.step += 1
-        return logged
+            losses |= {f"{player}/{name}": loss.detach() for name, loss in terms.items()}
+        if self.scored is not self.nets["net"]:
+            # Batch norm's statistics are averaged with the weights that they belong to; what is there before the
+            # first step counts nothing.
+            follow(self.scored, self.nets["net"], decay=self.run.schedule.ema if self.step else 0.0)
+        return losses
 
-    def batch(self) -> Batch:
-        """Draw the batch of the present step, and seed what the step will draw."""
-        schedule, seed = self.run.schedule, _seed(self.run.seed, self.step)
-        torch.manual_seed(seed)  # dropout draws from torch's own generator
-        rng = torch.Generator(self.device).manual_seed(seed)
-        index = order(self.step, count=len(self.slices), batch=schedule.batch, seed=self.run.seed).to(self.device)
-        draw = schedule.augment.draw(self.slices.centre[index], canvas=schedule.size, window=schedule.window, rng=rng)
-        image, labels = self.slices.take(index, draw)
+    def _augmented(self, rows: Rows) -> Batch:
+        draw = self._draw(self.run.schedule.augment, rows.centre)
+        image, labels = draw.image(rows.image.float()), draw.labels(rows.target)
         return Batch(
             image=image.contiguous(memory_format=torch.channels_last),
             target=labels.masked_fill(labels == ENCLOSED, 0),
-            prior=self._masks(rng),
+            prior=self._masks(),
             weight=balanced(labels, self._share) if self._by_group else uniform(labels),
-            index=index,
+            index=rows.number,
             affine=draw.affine,
             step=self.step,
-            progress=self.step / schedule.steps,
-            rng=rng,
+            progress=self._progress,
+            rng=self._rng,
         )
+
+    @property
+    def _progress(self) -> float:
+        return self.step / self.run.schedule.steps
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint holds: tensors, numbers, strings."""
@@ -105,7 +134,6 @@ class Loop:
             "step": self.step,
             "nets": {name: net.state_dict() for name, net in self.nets.items()},
             "optimisers": {player: optimiser.state_dict() for player, optimiser in self.optimisers.items()},
-            "average": None if self._average is None else self._average.state_dict(),
             "scored": self.scored.state_dict(),
         }
 
@@ -116,20 +144,28 @@ class Loop:
             net.load_state_dict(state["nets"][name])
         for player, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][player])
-        if self._average is not None:
-            self._average.load_state_dict(state["average"])
+        self.scored.load_state_dict(state["scored"])
+        self._recordable()
+
+    def _recordable(self) -> None:
+        if self._engine.graph:
+            for optimiser in self.optimisers.values():
+                make_recordable(optimiser, self.device)
 
     def _next(self, phases: Any) -> Any:  # noqa: ANN401
         with self._autocast():
             return next(phases, None)
 
-    def _masks(self, rng: torch.Generator) -> Labels | None:
+    def _masks(self) -> Labels | None:
         if self.prior is None:
             return None
+        chosen = torch.randint(len(self.prior), (self.run.schedule.batch,), generator=self._rng, device=self.device)
+        return self.prior.take(chosen, self._draw(PRIOR_AUGMENT, self.prior.centre[chosen]))
+
+    def _draw(self, augment: Augment, centre: Centre) -> Draw:
         schedule = self.run.schedule
-        chosen = torch.randint(len(self.prior), (schedule.batch,), generator=rng, device=self.device)
-        draw = PRIOR_AUGMENT.draw(self.prior.centre[chosen], canvas=schedule.size, window=schedule.window, rng=rng)
-        return self.prior.take(chosen, draw)
+        draw = augment.draw(centre, canvas=schedule.size, window=schedule.window, rng=self._rng)
+        return replace(draw, window=schedule.side_at(self.step))
 
 
 def autocast(precision: str, device: torch.device) -> Autocast:
@@ -148,13 +184,6 @@ def _has_bf16(device: torch.device) -> bool:
 
 def _placed(net: nn.Module, device: torch.device) -> nn.Module:
     return net.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-
-
-def _average(net: nn.Module, decay: float) -> AveragedModel | None:
-    if not decay:
-        return None
-    # Batch norm's statistics are averaged with the weights that they belong to.
-    return AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
 def _shares(classes: int, enclosed: float) -> dict[int, float]:

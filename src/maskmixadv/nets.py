@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from maskmixadv.dropout import Dropout
 from maskmixadv.types import Image, Logits
 
 Features = list[Float[Tensor, "_ _ _ _"]]
@@ -128,9 +129,9 @@ def _block(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, padding=1),
         nn.BatchNorm2d(outputs),
-        nn.LeakyReLU(0.01),
-        nn.Dropout(dropout),
+        nn.LeakyReLU(0.01, inplace=True),
+        Dropout(dropout),
         nn.Conv2d(outputs, outputs, 3, padding=1),
         nn.BatchNorm2d(outputs),
-        nn.LeakyReLU(0.01),
+        nn.LeakyReLU(0.01, inplace=True),
     )

@@ -14,9 +14,10 @@ from maskmixadv.augment import Draw
 from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry
 from maskmixadv.data.enclosure import ENCLOSED, enclose
 from maskmixadv.data.walker import load_walked
+from maskmixadv.engine import Rows
 from maskmixadv.errors import InputError
 from maskmixadv.grid import Grid
-from maskmixadv.types import DRAWN, Image, Labels, Supervision
+from maskmixadv.types import DRAWN, Labels, Supervision
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ class Slices:
     def __len__(self) -> int:
         return len(self.image)
 
-    def take(self, index: Int[Tensor, "b"], draw: Draw) -> tuple[Image, Labels]:
-        """Augmented images and labels of slices number `index`."""
-        return draw.image(self.image[index].float()), draw.labels(self.target[index])
+    def rows(self, index: Int[Tensor, "b"]) -> Rows:
+        """Slices number `index`."""
+        return Rows(self.image[index], self.target[index], self.centre[index], index)
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,18 @@ def load_masks(corpus: Corpus, entries: Iterable[Entry], *, grid: Grid, device: 
 
 def order(step: int, *, count: int, batch: int, seed: int) -> Int[Tensor, "b"]:
     """Which of `count` slices step number `step` sees: every slice once an epoch, in an order of (seed, epoch)."""
-    positions = torch.arange(step * batch, (step + 1) * batch)
-    epochs = {int(epoch): _permutation(int(epoch), count, seed) for epoch in (positions // count).unique()}
-    return torch.stack([epochs[int(position // count)][position % count] for position in positions])
+    positions = np.arange(step * batch, (step + 1) * batch)
+    epochs = {epoch: _permutation(epoch, count, seed) for epoch in np.unique(positions // count).tolist()}
+    return torch.from_numpy(np.array([epochs[position // count][position % count] for position in positions.tolist()]))
 
 
-def _permutation(epoch: int, count: int, seed: int) -> Int[Tensor, "n"]:
-    return torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(count))
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """`tensor` on `device`; a GPU fetches it by itself, so that nobody waits."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def _permutation(epoch: int, count: int, seed: int) -> Int[np.ndarray, "n"]:
+    return np.random.default_rng((seed, epoch)).permutation(count)
 
 
 def _on_grid(

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from maskmixadv.data.corpus import Case, Corpus
+from maskmixadv.engine import Engine
 from maskmixadv.log import Log
 from maskmixadv.loop import Loop
 from maskmixadv.metrics import dice
@@ -71,8 +72,15 @@ class Validation:
         )
 
 
-def fit(run: Run, *, device: str | None = None) -> bool:
+def fit(run: Run, *, device: str | None = None, engine: Engine | None = None) -> bool:
     """Train `run` to its end, from its last checkpoint where it has one.
+
+    Parameters
+    ----------
+    device
+        Where to compute; the fastest that is there if None.
+    engine
+        How; operation by operation if None.
 
     Returns
     -------
@@ -81,11 +89,13 @@ def fit(run: Run, *, device: str | None = None) -> bool:
     Raises
     ------
     InputError
-        Where the corpus has changed since the run began, or a checkpoint can't be read or saved.
+        Where the corpus has changed since the run began, a checkpoint can't be read or saved, or the device can't
+        do what `engine` asks.
     """
-    place = pick_device(device)
+    place, engine = pick_device(device), engine or Engine()
+    engine.check(place)
     corpus = same_corpus(run.corpus)
-    loop = Loop(run, training_slices(run, corpus, place), prior_masks(run, place), place)
+    loop = Loop(run, training_slices(run, corpus, place), prior_masks(run, place), place, engine)
     logged = None
     if run.checkpoint.is_file():
         state = run.load(place)

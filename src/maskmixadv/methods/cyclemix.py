@@ -48,6 +48,9 @@ class CycleMix(Method):
         check_weights(self, "mixed", "mixing", "component", "side")
         check_blocks(self.blocks)
 
+    def kind(self, step: int, progress: float) -> None:
+        """No step can be replayed, as largest components are found on the CPU."""
+
     def players(self, task: Task) -> dict[str, nn.Module]:
         """One U-Net."""
         return {"net": UNet(task.channels, len(task.classes))}

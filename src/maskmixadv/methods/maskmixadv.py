@@ -1,6 +1,6 @@
 """MaskMixAdv: complementary masks, two decoders, mixed pseudo labels, and a critic of shapes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -105,6 +105,10 @@ class MaskMixAdv(Method):
         """The critic needs masks of other patients."""
         return self.adv > 0
 
+    def kind(self, step: int, progress: float) -> Hashable | None:  # noqa: ARG002
+        """With restoration and critic, or without; none where views are worked out on the CPU."""
+        return None if ALL[self.perturbation].on_host else self._lazy_terms_at(step)
+
     def players(self, task: Task) -> dict[str, nn.Module]:
         """The siamese network and, where it has a weight, the critic."""
         decoders = 2 if self.decoders == "independent" else 1
@@ -120,7 +124,7 @@ class MaskMixAdv(Method):
         logits = self._decode(net, both)
         soft = views.merge(logits[0].softmax(1), logits[1].softmax(1))
         terms = self._terms(logits, soft, views)
-        now = batch.step % self.every == 0
+        now = self._lazy_terms_at(batch.step)
         if self.restores and now and views.whole < len(batch.image):
             terms["rec"] = self.every * self.rec * _restoration(net, both, batch.image, views)
         if not (self.adv and now):
@@ -130,6 +134,9 @@ class MaskMixAdv(Method):
         terms["adv"] = self.every * self.adv * adversarial(critic(soft), real=True)
         yield Phase("net", terms)
         yield Phase("critic", {"critic": _critic_loss(critic, soft.detach(), batch)})
+
+    def _lazy_terms_at(self, step: int) -> bool:
+        return step % self.every == 0
 
     def _decode(self, net: UNet, both: Features) -> tuple[Logits, Logits]:
         if self.decoders == "shared":

@@ -1,6 +1,6 @@
 """Mean teacher under scribbles: agree with the average of your own past under noise."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -9,7 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from maskmixadv.losses import partial_cross_entropy
 from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights, player
-from maskmixadv.methods.teacher import Teacher, check_decay, sigmoid_rampup
+from maskmixadv.methods.teacher import Teacher, check_decay, settled, sigmoid_rampup
 from maskmixadv.methods.views import noisy
 from maskmixadv.nets import UNet
 from maskmixadv.types import Batch, Task
@@ -43,6 +43,10 @@ class MeanTeacher(Method):
         check_weights(self, "weight", "noise")
         check_fractions(self, "ramp")
         check_decay(self.decay)
+
+    def kind(self, step: int, progress: float) -> Hashable | None:
+        """Steps are alike once weight and teacher have settled."""
+        return () if settled(progress=progress, ramp=self.ramp, step=step, decay=self.decay) else None
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """The student, which is scored, and its teacher."""

@@ -2,7 +2,7 @@
 
 import abc
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import ClassVar, NamedTuple, TypeVar
 
 from torch import nn
@@ -42,6 +42,14 @@ class Method(abc.ABC):
     def wants_prior(self) -> bool:
         """Whether ``batch.prior`` must hold unpaired masks."""
         return False
+
+    def kind(self, step: int, progress: float) -> Hashable | None:  # noqa: ARG002
+        """What a step does that is not arithmetic on tensors.
+
+        Steps of equal kind differ in their tensors alone, so that one can be recorded and replayed for all; None
+        says that this step is like no other. Methods that look at `Batch.step` or `Batch.progress` say here how.
+        """
+        return ()
 
     @abc.abstractmethod
     def players(self, task: Task) -> dict[str, nn.Module]:

@@ -1,6 +1,6 @@
 """Scribble2Label: pseudo labels where the average of a slice's past predictions is sure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -88,6 +88,10 @@ class Scribble2Label(Method):
             raise InputError("rate: 0, allowed is above 0, or nothing is ever learnt anew")
         if self.cells < 1:
             raise InputError(f"cells: {self.cells}, allowed is at least 1")
+
+    def kind(self, step: int, progress: float) -> Hashable:  # noqa: ARG002
+        """Before the end of the warm-up, or after it."""
+        return progress >= self.warmup
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """The network, and the memory of its predictions."""

@@ -1,6 +1,6 @@
 """ShapePU: which classes unlabelled pixels surely have not, and consistency under occlusion."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -45,6 +45,10 @@ class ShapePU(Method):
         check_weights(self, "unlabelled", "consistency", "side")
         check_fractions(self, "warmup")
 
+    def kind(self, step: int, progress: float) -> Hashable:  # noqa: ARG002
+        """Before the end of the warm-up, or after it."""
+        return progress >= self.warmup
+
     def players(self, task: Task) -> dict[str, nn.Module]:
         """One U-Net."""
         return {"net": UNet(task.channels, len(task.classes))}
@@ -63,6 +67,6 @@ class ShapePU(Method):
             share = trained_share(batch, probs.shape[1])
             ratios = mixture_ratios(probs=probs, target=batch.target, share=share)
             negative = negatives(scores=probs, target=batch.target, share=share, ratios=ratios)
-            negative[:, 0] = False  # background is what may always be
+            negative[:, 0].zero_()  # background is what may always be
             terms["unlabelled"] = self.unlabelled * marginal(logits=logits, negative=negative)
         yield Phase("net", terms)

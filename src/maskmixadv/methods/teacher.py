@@ -6,8 +6,8 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from maskmixadv.average import follow
 from maskmixadv.errors import InputError
 from maskmixadv.methods.views import noisy
 from maskmixadv.types import Batch, Image, Probs
@@ -50,17 +50,13 @@ class Teacher(nn.Module):
         """Class probabilities."""
         return self.net(image).softmax(1)
 
-    @torch.no_grad()
     def follow(self, net: nn.Module, *, step: int, decay: float) -> None:
         """Move to `net` after step number `step`, counted from 0.
 
         Keeps ``min(1 - 1 / (step + 1), decay)`` of itself: the mean of all networks so far in the beginning, the
         last network alone at first.
         """
-        own, theirs = (list(each.state_dict().values()) for each in (self.net, net))
-        moved = [(mine, its) for mine, its in zip(own, theirs, strict=True) if mine.is_floating_point()]
-        average = get_ema_multi_avg_fn(min(1 - 1 / (step + 1), decay))
-        average([mine for mine, _ in moved], [its for _, its in moved], 0)
+        follow(self.net, net, decay=min(1 - 1 / (step + 1), decay))
 
 
 def opinions(teacher: Teacher, batch: Batch, image: Image, *, noise: float, passes: int) -> tuple[Probs, Uncertainty]:
@@ -81,6 +77,11 @@ def sigmoid_rampup(progress: float, length: float) -> float:
     """Return a weight that rises from e⁻⁵ to 1 over the first `length` of the run (Laine and Aila, ICLR 2017)."""
     done = min(progress / length, 1.0) if length else 1.0
     return math.exp(-5 * (1 - done) ** 2)
+
+
+def settled(*, progress: float, ramp: float, step: int, decay: float) -> bool:
+    """Whether `sigmoid_rampup` stays at 1 from here on, and `Teacher.follow` at `decay`."""
+    return progress >= ramp and 1 - 1 / (step + 1) >= decay
 
 
 def check_decay(decay: float) -> None:

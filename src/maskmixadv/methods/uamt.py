@@ -1,7 +1,7 @@
 """Uncertainty-aware mean teacher under scribbles: agree with the teacher where it is certain."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -9,7 +9,7 @@ from torch import nn
 
 from maskmixadv.losses import certain_consistency, partial_cross_entropy
 from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights, player
-from maskmixadv.methods.teacher import Teacher, check_decay, check_passes, opinions, sigmoid_rampup
+from maskmixadv.methods.teacher import Teacher, check_decay, check_passes, opinions, settled, sigmoid_rampup
 from maskmixadv.nets import UNet
 from maskmixadv.types import Batch, Task
 
@@ -48,6 +48,10 @@ class UAMT(Method):
         check_fractions(self, "ramp")
         check_decay(self.decay)
         check_passes(self.passes)
+
+    def kind(self, step: int, progress: float) -> Hashable | None:
+        """Steps are alike once weight and teacher have settled."""
+        return () if settled(progress=progress, ramp=self.ramp, step=step, decay=self.decay) else None
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """The student, which is scored, and its teacher."""

@@ -1,7 +1,7 @@
 """USTM: agree with an uncertainty-aware mean teacher that sees the image turned."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -9,7 +9,7 @@ from torch import nn
 
 from maskmixadv.losses import certain_consistency, partial_cross_entropy
 from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights, player
-from maskmixadv.methods.teacher import Teacher, check_decay, check_passes, opinions, sigmoid_rampup
+from maskmixadv.methods.teacher import Teacher, check_decay, check_passes, opinions, settled, sigmoid_rampup
 from maskmixadv.methods.views import quarters, turned
 from maskmixadv.nets import UNet
 from maskmixadv.types import Batch, Task
@@ -49,6 +49,10 @@ class USTM(Method):
         check_fractions(self, "ramp")
         check_decay(self.decay)
         check_passes(self.passes)
+
+    def kind(self, step: int, progress: float) -> Hashable | None:
+        """Steps are alike once weight and teacher have settled."""
+        return () if settled(progress=progress, ramp=self.ramp, step=step, decay=self.decay) else None
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """The student, which is scored, and its teacher."""

@@ -41,11 +41,9 @@ def occlusion(batch: Batch, side: int) -> Shown:
     """
     b, _, h, w = batch.image.shape
     device = batch.image.device
-    middle = (
-        torch.rand(b, 2, 1, 1, generator=batch.rng, device=device) * torch.tensor([h, w], device=device)[:, None, None]
-    )
-    rows = (torch.arange(h, device=device)[:, None] + 0.5 - middle[:, 0:1]).abs() < side / 2
-    columns = (torch.arange(w, device=device)[None, :] + 0.5 - middle[:, 1:2]).abs() < side / 2
+    middle = torch.rand(b, 2, 1, 1, generator=batch.rng, device=device)
+    rows = (torch.arange(h, device=device)[:, None] + 0.5 - middle[:, 0:1] * h).abs() < side / 2
+    columns = (torch.arange(w, device=device)[None, :] + 0.5 - middle[:, 1:2] * w).abs() < side / 2
     return (~(rows & columns)).float()
 
 

@@ -46,6 +46,7 @@ class CoMixup(Perturbation):
     """
 
     restores: ClassVar[bool] = False
+    on_host: ClassVar[bool] = True
 
     beta: float = 0.3
     gamma: float = 0.1

@@ -32,6 +32,7 @@ class CycleMix(Perturbation):
     """
 
     restores: ClassVar[bool] = False
+    on_host: ClassVar[bool] = True
 
     side: float = SIDE
 

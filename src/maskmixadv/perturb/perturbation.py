@@ -72,6 +72,8 @@ class Perturbation(abc.ABC):
     """Where it can be laid; where there is a choice, a field `level` makes it."""
     restores: ClassVar[bool] = True
     """Whether views say what they have `hidden`."""
+    on_host: ClassVar[bool] = False
+    """Whether views are worked out on the CPU in part, for which a GPU has to wait."""
 
     @abc.abstractmethod
     def __call__(self, batch: Batch, forward: Forward | None = None) -> Views:

@@ -55,6 +55,7 @@ class PuzzleMix(Perturbation):
     """
 
     restores: ClassVar[bool] = False
+    on_host: ClassVar[bool] = True
 
     alpha: float = 0.5
     beta: float = 1.2

@@ -1,0 +1,133 @@
+"""A step leaves the device no gaps: nothing in it waits for an answer, and what is recorded once can be replayed."""
+
+import dataclasses
+from collections.abc import Hashable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import tiny
+from contract.test_methods import VARIANTS, equal, weights
+from maskmixadv.engine import Engine, Losses, Rows, Work
+from maskmixadv.errors import InputError
+from maskmixadv.loop import Loop
+from maskmixadv.methods import PCE, MaskMixAdv, Method, Phase
+
+ATEN = torch.ops.aten
+WAITS = {
+    ATEN._local_scalar_dense, ATEN.nonzero, ATEN.masked_select, ATEN.is_nonzero, ATEN.equal, ATEN._unique2,
+    ATEN.bincount, ATEN.lift_fresh,
+}  # fmt: skip
+"""What asks a device for a number or for a shape; and lift_fresh, which makes a tensor of numbers on the host."""
+
+
+class Watch(TorchDispatchMode):
+    """Remember the operations for which a host would wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
+        index = args[1] if len(args) > 1 and isinstance(args[1], list) else []
+        masked = any(isinstance(each, torch.Tensor) and each.dtype == torch.bool for each in index)
+        if func.overloadpacket in WAITS or masked:
+            self.waits.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+class Watched:
+    """Steps as written, each one watched."""
+
+    def __init__(self) -> None:
+        self.waits: list[str] = []
+
+    def __call__(self, kind: Hashable, rows: Rows, work: Work) -> Losses:
+        with Watch() as watch:
+            losses = work(rows)
+        if kind is not None:  # the others say that they wait
+            self.waits += watch.waits
+        return losses
+
+
+class Recorded:
+    """Steps of a kind as a recording would repeat them: with the numbers that were Python's at the first one."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop, self.first = loop, {}
+
+    def __call__(self, kind: Hashable, rows: Rows, work: Work) -> Losses:
+        step = self.loop.step
+        self.loop.step = step if kind is None else self.first.setdefault(kind, step)
+        losses = work(rows)
+        self.loop.step = step
+        return losses
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_no_step_waits_for_the_device(name: str) -> None:
+    loop = tiny.loop(VARIANTS[name], enclosure=True)
+    loop._steps = watched = Watched()
+    for _ in range(2):
+        loop.advance()
+    assert not watched.waits
+
+
+def test_waits_are_seen() -> None:
+    maps = torch.rand(3)
+    with Watch() as watch:
+        float(maps.sum())
+        maps[maps > 0.5]
+        torch.tensor([1.0, 2.0])
+        maps.nonzero()
+    assert len(watch.waits) == 4
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_recorded_step_can_be_replayed(name: str) -> None:
+    assert_replays(VARIANTS[name])
+
+
+def test_a_recorded_step_has_one_resolution() -> None:
+    assert_replays(PCE(), coarse=0.5, size=64, window=64)
+
+
+def assert_replays(method: Method, **changes: Any) -> None:
+    schedule = dataclasses.replace(tiny.SCHEDULE, steps=5, batch=2, **changes)
+    written, replayed = (tiny.loop(method, schedule=schedule) for _ in range(2))
+    replayed._steps = Recorded(replayed)
+    for _ in range(schedule.steps):
+        assert equal(written.advance(), replayed.advance())
+    assert equal(weights(written.nets), weights(replayed.nets))
+    assert equal(weights({"scored": written.scored}), weights({"scored": replayed.scored}))
+
+
+def test_a_kind_that_hides_a_number_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rising(_: PCE, nets: dict[str, nn.Module], batch: Any) -> Iterator[Phase]:
+        yield Phase("net", {"pce": batch.progress * nets["net"](batch.image).square().mean()})
+
+    monkeypatch.setattr(PCE, "phases", rising)
+    with pytest.raises(AssertionError):
+        assert_replays(PCE())
+
+
+def test_only_a_cuda_device_records() -> None:
+    with pytest.raises(InputError, match="graph: recording steps needs a CUDA device"):
+        Engine(graph=True).check(torch.device("cpu"))
+
+
+def test_lazy_terms_cost_nothing_in_between() -> None:
+    """Restoration and critic are not computed where they have no weight, or not at this step."""
+    calls = {"restorer": 0, "critic": 0}
+
+    loop = tiny.loop(MaskMixAdv(every=4))
+    for name, part in (("restorer", loop.nets["net"].get_submodule("restorer")), ("critic", loop.nets["critic"])):
+        part.register_forward_hook(lambda *_, name=name: calls.__setitem__(name, calls[name] + 1))
+    for _ in range(4):
+        loop.advance()
+    assert calls == {"restorer": 1, "critic": 2}
+    assert "critic" not in tiny.loop(MaskMixAdv(adv=0.0)).nets
+    assert tiny.loop(MaskMixAdv(rec=0.0)).nets["net"].restorer is None
