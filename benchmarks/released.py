@@ -1,0 +1,265 @@
+"""Our step beside the released loop's, in one process: ``python benchmarks/released.py corpora/acdc corpora/mscmr``.
+
+The released way (MaskMixAdv's and WSL4MIS's trainers): one HDF5 file a slice, opened for each sample by one worker;
+turns, flips and rotation by SciPy, each slice then zoomed to the network's size; float32 in rows of channels; every
+loss fetched from the device and written to TensorBoard at each step; and, as a habit, all validation volumes predicted
+slice by slice and the network saved every 20 steps. Networks, losses, batch, pixels and threads are the same on both
+sides. Both take turns, so that a machine whose speed drifts slows both; a ratio is the median over rounds.
+"""
+
+import os
+
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line has it; before torch is imported
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any, Literal
+
+import h5py
+import numpy as np
+import record
+import torch
+import tyro
+from scipy import ndimage
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.tensorboard import SummaryWriter
+from tyro.conf import Positional, arg
+
+from maskmixadv.begin import begin
+from maskmixadv.data.corpus import IGNORE, Corpus
+from maskmixadv.errors import InputError
+from maskmixadv.loop import Loop
+from maskmixadv.losses import uniform
+from maskmixadv.methods import PCE, MaskMixAdv, Method
+from maskmixadv.run import Run, pick_device
+from maskmixadv.schedule import PRESETS
+from maskmixadv.train import prior_masks, training_slices
+from maskmixadv.types import Batch
+
+METHODS: dict[str, Method] = {
+    "pce": PCE(),
+    "maskmixadv": MaskMixAdv(),
+    "maskmixadv, as published": MaskMixAdv(level="image", whole=0.0, every=1),
+}
+HABIT_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Released:
+    """Time our step against the released loop's.
+
+    Attributes
+    ----------
+    corpus
+        With scribbles; its first fold's training patients are learnt from.
+    prior
+        With dense masks.
+    preset
+        Resolution, batch and optimiser of both.
+    rounds
+        How often each side has its turn; one more goes before, untimed.
+    steps
+        Steps a turn.
+    habit
+        Also count the released loop's validations and checkpoints, measured once.
+    device
+        Where to compute; by default the fastest that is there.
+    """
+
+    corpus: Positional[Path]
+    prior: Positional[Path]
+    preset: Literal["paper", "fast", "cpu"] = "cpu"
+    rounds: int = 5
+    steps: int = 12
+    habit: bool = True
+    device: Annotated[str | None, arg(metavar="DEVICE")] = None
+
+
+class SliceFiles(Dataset[dict[str, Tensor]]):
+    """Slices and masks as the released loader reads and changes them.
+
+    Parameters
+    ----------
+    files, masks
+        HDF5 files of slices with `image` and `scribble`; mask arrays.
+    side
+        Pixels that each is zoomed to.
+    """
+
+    def __init__(self, files: list[Path], masks: list[np.ndarray], side: int) -> None:
+        self.files, self.masks, self.side = files, masks, side
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        """Read, turn, zoom one."""
+        rng = np.random.default_rng()
+        with h5py.File(self.files[number]) as file:
+            image, label = np.asarray(file["image"]), np.asarray(file["scribble"])
+        mask = self.masks[rng.integers(len(self.masks))]
+        if rng.random() < 0.5:
+            turns, axis = rng.integers(4), rng.integers(2)
+            image, label, mask = (np.flip(np.rot90(each, turns), axis).copy() for each in (image, label, mask))
+        elif rng.random() < 0.5:
+            angle = rng.integers(-20, 20)
+            image = ndimage.rotate(image, angle, order=0, reshape=False)
+            label = ndimage.rotate(label, angle, order=0, reshape=False, mode="constant", cval=IGNORE)
+        image, label, mask = (self._zoomed(each) for each in (image, label, mask))
+        return {
+            "image": torch.from_numpy(image.astype(np.float32))[None],
+            "label": torch.from_numpy(label.astype(np.uint8)),
+            "mask": torch.from_numpy(mask.astype(np.uint8)),
+        }
+
+    def _zoomed(self, array: np.ndarray) -> np.ndarray:
+        return ndimage.zoom(array, (self.side / array.shape[0], self.side / array.shape[1]), order=0)
+
+
+class ReleasedLoop:
+    """The released way to take a step."""
+
+    def __init__(self, run: Run, files: list[Path], masks: list[np.ndarray], device: torch.device, logs: Path) -> None:
+        self.run, self.device, self.step = run, device, 0
+        torch.manual_seed(run.seed)
+        self.nets = {name: net.to(device) for name, net in run.method.players(run.task).items()}
+        self.optimisers = run.schedule.optimisers(self.nets)
+        loader = DataLoader(
+            SliceFiles(files, masks, run.schedule.window), batch_size=run.schedule.batch, shuffle=True, num_workers=1,
+            pin_memory=device.type == "cuda", drop_last=True, persistent_workers=True,
+        )  # fmt: skip
+        self.batches = _forever(loader)
+        self.writer = SummaryWriter(str(logs))
+        self.rng = torch.Generator(device)
+
+    def advance(self) -> None:
+        """Take one step."""
+        sample = {name: tensor.to(self.device) for name, tensor in next(self.batches).items()}
+        b, steps = len(sample["image"]), self.run.schedule.steps
+        batch = Batch(
+            image=sample["image"], target=sample["label"], prior=sample["mask"], weight=uniform(sample["label"]),
+            index=torch.zeros(b, dtype=torch.long, device=self.device), affine=torch.eye(2, 3).expand(b, 2, 3),
+            step=self.step, progress=self.step / steps, rng=self.rng,
+        )  # fmt: skip
+        for player, terms in self.run.method.phases(self.nets, batch):
+            self.optimisers[player].zero_grad()
+            torch.stack(list(terms.values())).sum().backward()
+            self.optimisers[player].step()
+            for name, loss in terms.items():
+                self.writer.add_scalar(f"{player}/{name}", loss.item(), self.step)
+        for group in self.optimisers["net"].param_groups:
+            group["lr"] = self.run.schedule.lr_at(self.step)
+        self.step += 1
+
+    @torch.no_grad()
+    def habit(self, corpus: Corpus, place: Path) -> float:
+        """Seconds of one validation, slice by slice, and one saving."""
+        cases = list(corpus.load_all([entry for entry in corpus.of(self.run.corpus["val"]) if entry.dense]))
+        net, side, began = self.nets["net"].eval(), self.run.schedule.window, time.perf_counter()
+        for case in cases:
+            for image in case.image:
+                small = ndimage.zoom(image, (side / image.shape[0], side / image.shape[1]), order=0)
+                shown = torch.from_numpy(small)[None, None].to(self.device)
+                labels = net(shown).argmax(1)[0].cpu().numpy()
+                ndimage.zoom(labels, (image.shape[0] / side, image.shape[1] / side), order=0)
+        torch.save(net.state_dict(), place / "net.pt")
+        net.train()
+        return time.perf_counter() - began
+
+
+def _forever(loader: DataLoader[Any]) -> Iterator[dict[str, Tensor]]:
+    while True:
+        yield from loader
+
+
+def write_slices(corpus: Corpus, patients: list[str], place: Path) -> list[Path]:
+    """Write the release's files, one a slice."""
+    files: list[Path] = []
+    for case in corpus.load_all(corpus.of(patients)):
+        if case.scribble is None:
+            continue
+        for k, (image, scribble) in enumerate(zip(case.image, case.scribble, strict=True)):
+            files.append(place / f"{case.name}_slice_{k}.h5")
+            with h5py.File(files[-1], "w") as file:
+                file.create_dataset("image", data=image, compression="gzip")
+                file.create_dataset("scribble", data=scribble, compression="gzip")
+    return files
+
+
+def turn(advance: Callable[[], object], steps: int, device: torch.device) -> float:
+    """Seconds a step over `steps` of them."""
+    finish(device)
+    began = time.perf_counter()
+    for _ in range(steps):
+        advance()
+    finish(device)
+    return (time.perf_counter() - began) / steps
+
+
+def finish(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def compare(options: Released, name: str, device: torch.device, place: Path, files: list[Path]) -> dict[str, Any]:
+    """Figures of one method."""
+    schedule = replace(PRESETS[options.preset], coarse=0.0)
+    run = begin(
+        options.corpus, place / name, method=METHODS[name], schedule=schedule, preset=options.preset,
+        prior_root=options.prior, device=options.device, write=False,
+    )  # fmt: skip
+    corpus, prior = Corpus.open(options.corpus), Corpus.open(options.prior)
+    masks = [mask for case in prior.load_all([e for e in prior.entries if e.dense]) for mask in _masks(case.dense)]
+    ours = Loop(run, training_slices(run, corpus, device), prior_masks(run, device), device)
+    theirs = ReleasedLoop(run, files, masks, device, place / "logs")
+    seconds = [
+        (turn(ours.advance, options.steps, device), turn(theirs.advance, options.steps, device))
+        for _ in range(options.rounds + 1)
+    ][1:]  # in the first round memory is claimed and kernels are chosen
+    habit = theirs.habit(corpus, place) / HABIT_STEPS if options.habit else 0.0
+    return {
+        "method": name,
+        "ours_ms": round(1000 * median(a for a, _ in seconds), 1),
+        "released_ms": round(1000 * median(b for _, b in seconds), 1),
+        "ratio": round(median(b / a for a, b in seconds), 2),
+        "habit_ms": round(1000 * habit, 1),
+        "ratio_with_habit": round(median((b + habit) / a for a, b in seconds), 2) if options.habit else None,
+    }
+
+
+def _masks(dense: np.ndarray | None) -> Iterator[np.ndarray]:
+    return iter(() if dense is None else [mask for mask in dense if mask.any()])
+
+
+def main(options: Released) -> None:
+    """Measure, print a Markdown table, append the record."""
+    device = pick_device(options.device)
+    corpus = Corpus.open(options.corpus)
+    with tempfile.TemporaryDirectory() as folder:
+        files = write_slices(corpus, list(corpus.split(next(iter(corpus.folds)), 1).train), Path(folder))
+        found = [compare(options, name, device, Path(folder), files) for name in METHODS]
+    schedule = PRESETS[options.preset]
+    facts = {"preset": options.preset, "batch": schedule.batch, "window": schedule.window, "rows": found}
+    record.append("released", facts, device)
+    print(f"Batches of {schedule.batch}, {schedule.window} pixels\n")
+    print("| method | ours, ms a step | released, ms a step | ratio | ratio with its habit |")
+    print("| --- | --- | --- | --- | --- |")
+    for row in found:
+        print(
+            f"| {row['method']} | {row['ours_ms']} | {row['released_ms']} | {row['ratio']}× "
+            f"| {row['ratio_with_habit'] or '–'} |"
+        )
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(Released))
+    except InputError as error:
+        sys.exit(f"released: {error}")
