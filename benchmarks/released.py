@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, Literal
@@ -210,7 +210,7 @@ def finish(device: torch.device) -> None:
 
 def compare(options: Released, name: str, device: torch.device, place: Path, files: list[Path]) -> dict[str, Any]:
     """Figures of one method."""
-    schedule = replace(PRESETS[options.preset], coarse=0.0)
+    schedule = PRESETS[options.preset]
     run = begin(
         options.corpus, place / name, method=METHODS[name], schedule=schedule, preset=options.preset,
         prior_root=options.prior, device=options.device, write=False,

@@ -66,8 +66,6 @@ class Train:
         Arithmetic, instead of the preset's: auto takes bf16 where the device has it.
     validate_every
         Steps between validations, instead of the preset's.
-    coarse
-        Fraction of the steps, the first ones, at half the window's resolution, instead of the preset's.
     compile
         Compile the networks, which takes a minute; results agree to rounding.
     graph
@@ -95,7 +93,6 @@ class Train:
     ema: Annotated[float | None, arg(metavar="DECAY")] = None
     precision: Annotated[Precision | None, arg(metavar="{auto,fp32,bf16}")] = None
     validate_every: Annotated[int | None, arg(metavar="STEPS")] = None
-    coarse: Annotated[float | None, arg(metavar="FRACTION")] = None
     compile: bool = False
     graph: bool = False
     deterministic: bool = False
@@ -134,6 +131,6 @@ class Train:
         )
 
     def _schedule(self) -> Schedule:
-        names = ("steps", "batch", "size", "window", "lr", "ema", "precision", "validate_every", "coarse")
+        names = ("steps", "batch", "size", "window", "lr", "ema", "precision", "validate_every")
         given = {name: value for name in names if (value := getattr(self, name)) is not None}
         return replace(PRESETS[self.preset], **given)

@@ -83,7 +83,7 @@ class Loop:
 
     def _kind(self) -> Hashable | None:
         kind = self.run.method.kind(self.step, self._progress)
-        return None if kind is None else (kind, self.run.schedule.side_at(self.step), self.step == 0)
+        return None if kind is None else (kind, self.step == 0)
 
     def _rows(self) -> Rows:
         """Seed the step, and bring the slices that it sees to the device."""
@@ -164,8 +164,7 @@ class Loop:
 
     def _draw(self, augment: Augment, centre: Centre) -> Draw:
         schedule = self.run.schedule
-        draw = augment.draw(centre, canvas=schedule.size, window=schedule.window, rng=self._rng)
-        return replace(draw, window=schedule.side_at(self.step))
+        return augment.draw(centre, canvas=schedule.size, window=schedule.window, rng=self._rng)
 
 
 def autocast(precision: str, device: torch.device) -> Autocast:

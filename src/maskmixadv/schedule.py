@@ -23,8 +23,6 @@ class Schedule:
         Side of a slice's canvas in pixels: its longer side, or what the grid in mm makes of it.
     window
         Side in pixels of the window that training sees of the canvas; a multiple of 16.
-    coarse
-        Fraction of the steps, the first ones, that see the window at half its resolution, for a quarter of the work.
     batch
         Slices a step.
     steps
@@ -56,7 +54,6 @@ class Schedule:
 
     size: int = 256
     window: int = 256
-    coarse: float = 0.0
     batch: int = 12
     steps: int = 60_000
     optimiser: Literal["sgd", "adamw"] = "sgd"
@@ -81,10 +78,6 @@ class Schedule:
         for name in ("lr", "critic_lr"):
             if (value := getattr(self, name)) <= 0:
                 raise InputError(f"{name}: {value}, allowed is a number above 0")
-        if not 0 <= self.coarse <= 1:
-            raise InputError(f"coarse: {self.coarse}, allowed is a fraction from 0 to 1")
-        if self.coarse and self.window < 64:
-            raise InputError(f"coarse: {self.coarse}, allowed is 0 with a window below 64, half of which is too little")
         if not 0 <= self.enclosed < math.inf:
             raise InputError(f"enclosed: {self.enclosed}, allowed is a finite number of at least 0")
         if not 0 <= self.ema < 1:
@@ -98,10 +91,6 @@ class Schedule:
         if step < rise:
             return self.lr * (step + 1) / rise
         return self.lr * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, self.steps - rise)))
-
-    def side_at(self, step: int) -> int:
-        """Side in pixels of what step number `step` sees: the window's, or half of it, a multiple of 16."""
-        return self.window if step >= self.coarse * self.steps else -(-self.window // 32) * 16
 
     def optimisers(self, nets: dict[str, nn.Module]) -> dict[str, torch.optim.Optimizer]:
         """One optimiser for each player that has parameters to learn."""
