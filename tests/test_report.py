@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from maskmixadv import charts, pictures, report, scores
 from maskmixadv.data.corpus import IGNORE, Case, Corpus, Split
@@ -68,7 +70,8 @@ def row(name: str, class_name: str, dice: float, hd95: float, *, ml: tuple[float
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_rows_come_in_order_and_say_whose_spacing_it_is(jobs: int) -> None:
     cases = [case(0), case(1, spacing=(5.0, 2.0, 2.0)), case(2), case(4)]
-    found = list(score_cases(cases, shifted, classes=CLASSES, nominal=NOMINAL, jobs=jobs))
+    with ThreadPoolExecutor(jobs) as pool:
+        found = list(score_cases(cases, shifted, pool, ahead=jobs, classes=CLASSES, nominal=NOMINAL))
     assert [[each.score.class_name for each in of] for of in found] == [["R<V>", "LV"]] * 4
     assert [of[0].case for of in found] == ["p00_a", "p01_a", "p02_a", "p04_a"]
     assert [of[0].source for of in found] == ["nominal", "known", "nominal", "nominal"]
@@ -84,8 +87,8 @@ def test_cases_are_taken_one_by_one() -> None:
             taken.append(number)
             yield case(number % 3)
 
-    scored = score_cases(cases(), shifted, classes=CLASSES, nominal=NOMINAL, jobs=2)
-    next(scored)
+    with ThreadPoolExecutor(2) as pool:
+        next(score_cases(cases(), shifted, pool, ahead=2, classes=CLASSES, nominal=NOMINAL))
     assert len(taken) <= 3
 
 
@@ -190,7 +193,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     of = {np.asarray(each.image).tobytes(): each for each in cases}
     predictor = SimpleNamespace(
         labels=lambda image, _, **__: shifted(of[image.tobytes()]),
-        net=SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device="cpu")])),
+        net=SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device=torch.device("cpu"))])),
     )
     monkeypatch.setattr("maskmixadv.predict.Predictor.load", lambda _, __: predictor)
     monkeypatch.setattr("maskmixadv.begin.commit", lambda: "c0ffee")
