@@ -6,7 +6,9 @@ import io
 import json
 import math
 import re
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,14 +16,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from maskmixadv import charts, pictures, report, scores
 from maskmixadv.data.corpus import IGNORE, Case, Corpus, Split
 from maskmixadv.errors import InputError
-from maskmixadv.evaluate import evaluate, score_cases
+from maskmixadv.evaluate import Predictions, evaluate, score_cases
 from maskmixadv.grid import Grid
 from maskmixadv.methods import PCE
 from maskmixadv.metrics import Score
+from maskmixadv.predict import Predictor
 from maskmixadv.run import Run
 from maskmixadv.schedule import Schedule
 from maskmixadv.scores import Row
@@ -68,7 +72,8 @@ def row(name: str, class_name: str, dice: float, hd95: float, *, ml: tuple[float
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_rows_come_in_order_and_say_whose_spacing_it_is(jobs: int) -> None:
     cases = [case(0), case(1, spacing=(5.0, 2.0, 2.0)), case(2), case(4)]
-    found = list(score_cases(cases, shifted, classes=CLASSES, nominal=NOMINAL, jobs=jobs))
+    with ThreadPoolExecutor(jobs) as pool:
+        found = list(score_cases(cases, shifted, pool, ahead=jobs, classes=CLASSES, nominal=NOMINAL))
     assert [[each.score.class_name for each in of] for of in found] == [["R<V>", "LV"]] * 4
     assert [of[0].case for of in found] == ["p00_a", "p01_a", "p02_a", "p04_a"]
     assert [of[0].source for of in found] == ["nominal", "known", "nominal", "nominal"]
@@ -84,8 +89,8 @@ def test_cases_are_taken_one_by_one() -> None:
             taken.append(number)
             yield case(number % 3)
 
-    scored = score_cases(cases(), shifted, classes=CLASSES, nominal=NOMINAL, jobs=2)
-    next(scored)
+    with ThreadPoolExecutor(2) as pool:
+        next(score_cases(cases(), shifted, pool, ahead=2, classes=CLASSES, nominal=NOMINAL))
     assert len(taken) <= 3
 
 
@@ -190,7 +195,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     of = {np.asarray(each.image).tobytes(): each for each in cases}
     predictor = SimpleNamespace(
         labels=lambda image, _, **__: shifted(of[image.tobytes()]),
-        net=SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device="cpu")])),
+        net=SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device=torch.device("cpu"))])),
     )
     monkeypatch.setattr("maskmixadv.predict.Predictor.load", lambda _, __: predictor)
     monkeypatch.setattr("maskmixadv.begin.commit", lambda: "c0ffee")
@@ -213,6 +218,45 @@ def test_evaluate_writes_its_files(run: Path, capsys: pytest.CaptureFixture[str]
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 3
     assert told[0].startswith("1/3 p01_a Dice 0.875")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_case_is_predicted_once_and_shown_as_it_was(run: Path, monkeypatch: pytest.MonkeyPatch, jobs: int) -> None:
+    predictor: Any = Predictor.load(run, None)
+    labels, made, shown = predictor.labels, [], []
+
+    def counted(image: np.ndarray, *options: Any, **how: Any) -> np.ndarray:
+        made.append(torch.get_num_threads())
+        return labels(image, *options, **how)
+
+    predictor.labels = counted
+    monkeypatch.setattr(report, "render", lambda *_, examples, **__: shown.extend(examples) or "")
+    before = torch.get_num_threads()
+    evaluate(run, jobs=jobs)
+    assert made == [max(1, before // jobs)] * 3
+    assert torch.get_num_threads() == before
+    for each in shown:
+        np.testing.assert_array_equal(each.predicted, shifted(each.case))
+    assert len(shown) == 3
+
+
+@pytest.mark.parametrize(("kind", "most"), [("cpu", 3), ("cuda", 1)])
+def test_a_gpu_predicts_one_case_at_a_time(kind: str, most: int) -> None:
+    inside, seen = [], []
+
+    def labels(image: np.ndarray, *_: Any, **__: Any) -> np.ndarray:
+        inside.append(1)
+        time.sleep(0.02)
+        seen.append(len(inside))
+        inside.pop()
+        return np.zeros(image.shape, np.uint8)
+
+    net = SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device=torch.device(kind))]))
+    stub: Any = SimpleNamespace(labels=labels, net=net)
+    predictions = Predictions(stub, 3, flips=False, largest=False)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(predictions.make, [case(number) for number in range(6)]))
+    assert max(seen) <= most
 
 
 def test_evaluate_twice_and_elsewhere(run: Path, tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """Connected components of structures."""
 
 import numpy as np
+import skimage
 import torch
 from jaxtyping import UInt8
-from skimage.measure import label as label_parts
 
 from maskmixadv.types import Labels
 
@@ -12,7 +12,7 @@ def largest_components(labels: UInt8[np.ndarray, "d h w"], classes: int) -> UInt
     """Keep each structure's largest component (26 neighbours); what else it had becomes background."""
     kept = np.zeros_like(labels)
     for label in range(1, classes):
-        parts = np.asarray(label_parts(labels == label, connectivity=3))
+        parts = np.asarray(skimage.measure.label(labels == label, connectivity=3))
         sizes = np.bincount(parts.ravel())
         if len(sizes) > 1:
             sizes[0] = 0

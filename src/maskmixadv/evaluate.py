@@ -1,13 +1,15 @@
 """Evaluation: a run's predictions for cases it never learnt from, scored on their own grid."""
 
-import os
 import sys
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from threading import Semaphore
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -16,6 +18,9 @@ from maskmixadv import scores
 from maskmixadv.data.corpus import Case, Corpus, Entry, Part, Spacing, make_directory, write_text
 from maskmixadv.errors import InputError
 from maskmixadv.scores import Row, Summary
+
+if TYPE_CHECKING:
+    from maskmixadv.predict import Predictor
 
 Predict = Callable[[Case], UInt8[np.ndarray, "d h w"]]
 """Labels for a case's image, on its grid."""
@@ -56,7 +61,8 @@ def evaluate(
     device
         Where to predict, such as ``cuda:0``; the fastest that is there if None.
     jobs
-        Cases scored at a time, at least 1; one a core if None.
+        Cases predicted and scored at a time, at least 1; one a thread that torch would use if None. On a CPU they
+        share these threads.
 
     Raises
     ------
@@ -71,22 +77,20 @@ def evaluate(
     opened = Run.open(run)
     corpus = same_corpus(opened.corpus)
     entries = _scorable(run, corpus, opened.corpus, split)
-    workers = _workers(jobs)
-    predictor = Predictor.load(run, device)
+    workers = _workers(jobs, len(entries))
+    predictions = Predictions(Predictor.load(run, device), workers, flips=flips, largest=largest)
     out = out or folder(run, split)
     make_directory(out)
-
-    def predict(case: Case) -> UInt8[np.ndarray, "d h w"]:
-        return predictor.labels(case.image, case.spacing, flips=flips, largest=largest)
-
-    scored = score_cases(
-        map(corpus.load, entries), predict, classes=corpus.classes, nominal=corpus.nominal, jobs=workers
-    )
-    found = [row for case in _shown(scored, len(entries)) for row in case]
+    with _pool(workers) as pool:
+        scored = score_cases(
+            map(corpus.load, entries), predictions.make, pool, ahead=workers,
+            classes=corpus.classes, nominal=corpus.nominal,
+        )  # fmt: skip
+        found = [row for case in _shown(scored, len(entries)) for row in case]
     evaluation = {
         "command": command(),
         "commit": commit(),
-        "device": str(next(predictor.net.parameters()).device),
+        "device": str(predictions.device),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "nominal_mm": list(corpus.nominal),
         "split": split,
@@ -94,14 +98,56 @@ def evaluate(
         "largest": largest,
     }
     summary = scores.summarise(found, {**opened.record(), "evaluation": evaluation})
-    _write(out, found, summary, run, corpus, predict)
+    _write(out, found, summary, run, corpus, predictions.kept)
     return summary
 
 
+class Predictions:
+    """What a network makes of cases, from several threads; all of it is kept, packed.
+
+    Parameters
+    ----------
+    predictor
+        The network.
+    at_once
+        Cases predicted at a time on a CPU. On another device it is one, so that its memory need not hold more.
+    flips, largest
+        As `Predictor.labels` has them.
+    """
+
+    def __init__(self, predictor: "Predictor", at_once: int, *, flips: bool, largest: bool) -> None:
+        self._predictor = predictor
+        self._how = {"flips": flips, "largest": largest}
+        self._turn = Semaphore(at_once if self.device.type == "cpu" else 1)
+        self._packed: dict[str, bytes] = {}
+
+    @property
+    def device(self) -> Any:  # noqa: ANN401
+        """Where the network computes."""
+        return next(self._predictor.net.parameters()).device
+
+    def make(self, case: Case) -> UInt8[np.ndarray, "d h w"]:
+        """Predict labels for a case's image, on its grid."""
+        with self._turn:
+            labels = self._predictor.labels(case.image, case.spacing, **self._how)
+        self._packed[case.name] = zlib.compress(labels.tobytes(), 1)
+        return labels
+
+    def kept(self, case: Case) -> UInt8[np.ndarray, "d h w"]:
+        """Return what `make` made for this case."""
+        return np.frombuffer(zlib.decompress(self._packed[case.name]), np.uint8).reshape(case.image.shape)
+
+
 def score_cases(
-    cases: Iterable[Case], predict: Predict, *, classes: Sequence[str], nominal: Spacing, jobs: int = 1
+    cases: Iterable[Case],
+    predict: Predict,
+    pool: Executor,
+    *,
+    ahead: int,
+    classes: Sequence[str],
+    nominal: Spacing,
 ) -> Iterator[tuple[Row, ...]]:
-    """Predict each case here and score it in one of `jobs` threads meanwhile.
+    """Predict and score each case in `pool`, while the next ones are read here.
 
     Parameters
     ----------
@@ -109,26 +155,30 @@ def score_cases(
         Cases with dense masks; taken one by one, so that a few at a time are in memory.
     predict
         What makes a case's labels.
+    pool
+        Threads.
+    ahead
+        Cases taken before the first of them is done.
     classes
         Names of the k classes, background first.
     nominal
         Spacing in mm along d, h, w of cases that have none.
-    jobs
-        Threads.
 
     Yields
     ------
     Each case's rows, in the order of `cases`.
     """
-    # Threads, as SciPy's search lets go of the interpreter; nothing is copied and nothing imported twice.
-    with ThreadPoolExecutor(jobs) as pool:
-        waiting: deque[Future[tuple[Row, ...]]] = deque()
-        for case in cases:
-            waiting.append(pool.submit(scores.rows, case, predict(case), classes=classes, nominal=nominal))
-            while len(waiting) > jobs or (waiting and waiting[0].done()):
-                yield waiting.popleft().result()
-        while waiting:
+
+    def rows(case: Case) -> tuple[Row, ...]:
+        return scores.rows(case, predict(case), classes=classes, nominal=nominal)
+
+    waiting: deque[Future[tuple[Row, ...]]] = deque()
+    for case in cases:
+        waiting.append(pool.submit(rows, case))
+        while len(waiting) > ahead or (waiting and waiting[0].done()):
             yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _scorable(run: Path, corpus: Corpus, recorded: dict[str, Any], split: Part) -> tuple[Entry, ...]:
@@ -141,10 +191,28 @@ def _scorable(run: Path, corpus: Corpus, recorded: dict[str, Any], split: Part) 
     return dense[split]
 
 
-def _workers(jobs: int | None) -> int:
+def _workers(jobs: int | None, cases: int) -> int:
+    import torch
+
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs: {jobs}, allowed is 1 or more")
-    return jobs or os.cpu_count() or 1
+    return min(jobs or torch.get_num_threads(), cases)
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[Executor]:
+    """Threads that share those which torch has here: a case each is faster than all on one (docs/decisions/0006)."""
+    import torch
+
+    here = torch.get_num_threads()
+    try:
+        # Torch and SciPy's search let go of the interpreter; nothing is copied and nothing imported twice.
+        with ThreadPoolExecutor(
+            workers, initializer=torch.set_num_threads, initargs=(max(1, here // workers),)
+        ) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(here)  # what a thread sets, later ones inherit
 
 
 def _shown(scored: Iterable[tuple[Row, ...]], total: int) -> Iterator[tuple[Row, ...]]:
@@ -162,17 +230,15 @@ def _shown(scored: Iterable[tuple[Row, ...]], total: int) -> Iterator[tuple[Row,
         yield found
 
 
-def _write(out: Path, found: Sequence[Row], summary: Summary, run: Path, corpus: Corpus, predict: Predict) -> None:
+def _write(out: Path, found: Sequence[Row], summary: Summary, run: Path, corpus: Corpus, predicted: Predict) -> None:
     from maskmixadv import report
 
     write_text(out / "scores.csv", scores.table(found))
     write_text(out / "summary.json", summary.json())
     entries = {entry.name: entry for entry in corpus.entries}
-
-    # Predicted once more, so that three predictions are kept in memory instead of all.
     examples = []
     for title, name, value in report.telling(scores.ranked(found)):
         case = corpus.load(entries[name])
-        examples.append(report.Example(f"{title}: {name}", value, case, predict(case)))
+        examples.append(report.Example(f"{title}: {name}", value, case, predicted(case)))
     text = report.render(summary, found, classes=corpus.classes, examples=examples, log=run / "log.csv")
     write_text(out / "report.html", text)

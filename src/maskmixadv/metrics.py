@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, UInt8
 
 from maskmixadv.data.corpus import IGNORE, Spacing
@@ -135,20 +136,16 @@ def _distances(
     one: Bool[np.ndarray, "d h w"], other: Bool[np.ndarray, "d h w"], spacing: Spacing
 ) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "m"]]:
     """From each surface voxel of a mask to the nearest of the other mask's, in both directions."""
-    from scipy.spatial import KDTree
-
     box = tuple(_extents(one | other))
     points, others = (_border(mask[box]) * np.asarray(spacing) for mask in (one, other))
     # A tree of the surface voxels, as a distance transform of the box pays for each stray blob's reach.
-    onward, _ = KDTree(others, leafsize=_LEAF).query(points)
-    back, _ = KDTree(points, leafsize=_LEAF).query(others)
+    onward, _ = scipy.spatial.KDTree(others, leafsize=_LEAF).query(points)
+    back, _ = scipy.spatial.KDTree(points, leafsize=_LEAF).query(others)
     return np.asarray(onward), np.asarray(back)
 
 
 def _border(mask: Bool[np.ndarray, "d h w"]) -> Float[np.ndarray, "n 3"]:
-    from scipy.ndimage import binary_erosion
-
-    return np.argwhere(mask ^ binary_erosion(mask)).astype(np.float64)
+    return np.argwhere(mask ^ scipy.ndimage.binary_erosion(mask)).astype(np.float64)
 
 
 def _extents(mask: Bool[np.ndarray, "d h w"]) -> Iterator[slice]:

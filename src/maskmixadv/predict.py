@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from maskmixadv.components import largest_components
 from maskmixadv.data.corpus import Spacing
@@ -15,7 +18,10 @@ from maskmixadv.grid import Grid, covering
 from maskmixadv.losses import most_probable
 from maskmixadv.run import Run, pick_device
 
-SLICES_AT_ONCE = 16
+SLICES_AT_ONCE: Final = {"cpu": 2}
+"""By kind of device; a core's cache holds the features of few slices (docs/decisions/0006)."""
+MOST_AT_ONCE: Final = 16
+"""Slices at once where the kind of device has no entry: a heart's whole volume, as a rule."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Predictor:
 
     @classmethod
     def load(cls, root: Path, device: str | None = None) -> "Predictor":
-        """Load the last checkpoint of the run in directory `root`.
+        """Load the last checkpoint of the run in directory `root`; its network can predict, but not learn on.
 
         Raises
         ------
@@ -51,7 +57,7 @@ class Predictor:
         run, place = Run.open(root), pick_device(device)
         net = run.method.players(run.task)["net"]
         net.load_state_dict(run.load(place)["scored"])
-        net = net.to(place).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        net = fuse_norms(net).to(place).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         return cls(net, run.grid, run.task.classes)
 
     @torch.inference_mode()
@@ -75,7 +81,8 @@ class Predictor:
         volume = self.grid.image(torch.from_numpy(image).to(device), spacing, canvas)
         training = self.net.training
         self.net.eval()
-        maps = torch.cat([self._batch(part[:, None], flips) for part in volume.split(SLICES_AT_ONCE)])
+        at_once = SLICES_AT_ONCE.get(device.type, MOST_AT_ONCE)
+        maps = torch.cat([self._batch(part[:, None], flips) for part in volume.split(at_once)])
         self.net.train(training)
         return self.grid.restore(maps, shape, spacing)
 
@@ -98,3 +105,24 @@ class Predictor:
         image = image.contiguous(memory_format=torch.channels_last)
         ways: Sequence[list[int]] = ([], [2], [3], [2, 3]) if flips else ([],)
         return torch.stack([self.net(image.flip(way)).softmax(1).flip(way) for way in ways]).mean(0)
+
+
+def fuse_norms(net: nn.Module) -> nn.Module:
+    """Take each batch norm into the convolution before it, in place: the same maps in eval mode, to rounding.
+
+    Parameters
+    ----------
+    net
+        Its norms are fused where they follow a convolution in an ``nn.Sequential``; it is in eval mode afterwards,
+        for good, as what is fused has no batch statistics.
+
+    Returns
+    -------
+    `net`.
+    """
+    net.eval()
+    for block in [part for part in net.modules() if isinstance(part, nn.Sequential)]:
+        for place, (conv, norm) in enumerate(pairwise(list(block))):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                block[place], block[place + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
+    return net

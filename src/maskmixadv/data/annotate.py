@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import ClassVar, Final, Literal, final
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, UInt8
 from rich.progress import track
-from scipy import ndimage
 
 from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry
 from maskmixadv.data.points import draw_discs, place_points, scatter_points
@@ -116,10 +116,10 @@ class Strokes(Annotator):
         organ = (masks != 0) & (masks != IGNORE)
         if self.closed:
             brush = np.ones((self.thickness, self.thickness), bool)
-            return np.asarray(ndimage.binary_dilation(draw_round(organ, rng), brush))
+            return np.asarray(scipy.ndimage.binary_dilation(draw_round(organ, rng), brush))
         if not organ.any():
             organ[tuple(np.array(organ.shape) // 2)] = True
-        away = np.asarray(ndimage.distance_transform_edt(~organ))
+        away = np.asarray(scipy.ndimage.distance_transform_edt(~organ))
         band = (masks == 0) & (away > NEAR) & (away <= FAR)
         return self._structure(band if band.any() else masks == 0, rng)
 

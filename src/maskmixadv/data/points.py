@@ -1,8 +1,8 @@
 """Points in a structure, drawn as discs, after the generator of the paper's first release."""
 
 import numpy as np
+import skimage
 from jaxtyping import Bool, Int
-from skimage.draw import disk
 
 from maskmixadv.data.strokes import pieces_of
 
@@ -35,7 +35,7 @@ def draw_discs(places: Places, structure: Mask, *, radius: int) -> Mask:
     """
     drawn = np.zeros_like(structure)
     for place in places:
-        drawn[disk(tuple(place), radius + 0.5, shape=structure.shape)] = True
+        drawn[skimage.draw.disk(tuple(place), radius + 0.5, shape=structure.shape)] = True
     return drawn & structure
 
 

@@ -4,9 +4,9 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 import numpy as np
+import scipy
+import skimage
 from jaxtyping import Bool, Int
-from scipy import ndimage
-from skimage.morphology import skeletonize
 
 from maskmixadv.data.strokes import depth, join, pieces_of
 
@@ -33,8 +33,8 @@ def draw_skeleton(structure: Mask, rng: np.random.Generator) -> Mask:
     that would leave its structure by a quarter is not moved.
     """
     area = structure.sum()
-    body = np.asarray(ndimage.binary_erosion(structure, _FULL, iterations=2)) if area > ERODED else structure
-    skeleton = skeletonize(body if body.any() else structure, method="lee") > 0
+    body = np.asarray(scipy.ndimage.binary_erosion(structure, _FULL, iterations=2)) if area > ERODED else structure
+    skeleton = skimage.morphology.skeletonize(body if body.any() else structure, method="lee") > 0
     if not skeleton.any():
         return skeleton
     path = _path(skeleton, rng)

@@ -3,11 +3,9 @@
 from itertools import pairwise
 
 import numpy as np
+import scipy
+import skimage
 from jaxtyping import Bool, Float, Int, UInt8
-from scipy import ndimage
-from skimage.draw import line
-from skimage.measure import label
-from skimage.morphology import skeletonize
 
 from maskmixadv.data.corpus import IGNORE
 
@@ -43,7 +41,7 @@ def draw_round(organ: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool
     directions = np.stack((np.sin(theta), np.cos(theta)), axis=1)
     # The support function bounds the organ in each direction: a curve beyond it has the organ in its hull.
     reach = ((points - middle) @ directions.T).max(axis=0)
-    waver = ndimage.gaussian_filter1d(rng.uniform(2, 9, len(theta)), 4, mode="wrap") + rng.uniform(2, 4)
+    waver = scipy.ndimage.gaussian_filter1d(rng.uniform(2, 9, len(theta)), 4, mode="wrap") + rng.uniform(2, 4)
     corners = np.clip(np.rint(middle + (reach + waver)[:, None] * directions), 0, (h - 1, w - 1)).astype(int)
     return join(np.concatenate((corners[-1:], corners))[::-1], (h, w))
 
@@ -53,14 +51,14 @@ def join(corners: Int[np.ndarray, "n 2"], shape: tuple[int, ...]) -> Bool[np.nda
     stroke = np.zeros(shape, bool)
     stroke[tuple(corners[0])] = True
     for (r0, c0), (r1, c1) in pairwise(corners):
-        stroke[line(r0, c0, r1, c1)] = True
+        stroke[skimage.draw.line(r0, c0, r1, c1)] = True
     return stroke
 
 
 def _inside(structure: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:
     """Draw an open stroke in a structure, one to three pixels thick."""
     course = draw_open(structure, rng)
-    thick = ndimage.binary_dilation(course) if depth(structure).max() > 3 and rng.random() < 0.5 else course
+    thick = scipy.ndimage.binary_dilation(course) if depth(structure).max() > 3 and rng.random() < 0.5 else course
     return thick & structure
 
 
@@ -72,19 +70,19 @@ def draw_open(structure: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> B
     if roundness > COMPACT:
         course = np.abs(below - rng.uniform(0.4, 0.7) * deepest) < 0.6
     else:
-        course = skeletonize(structure) & (below > min(1.5, 0.5 * deepest))
+        course = skimage.morphology.skeletonize(structure) & (below > min(1.5, 0.5 * deepest))
     course &= _sector(structure, rng)
     return course if course.any() else below == deepest
 
 
 def depth(structure: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     """Distance in pixels to the nearest pixel that is not the structure's; beyond the slice there is none of it."""
-    return np.asarray(ndimage.distance_transform_edt(np.pad(structure, 1)))[1:-1, 1:-1]
+    return np.asarray(scipy.ndimage.distance_transform_edt(np.pad(structure, 1)))[1:-1, 1:-1]
 
 
 def pieces_of(mask: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
     """Number the 8-connected pieces of a mask from 1; 0 elsewhere."""
-    return np.asarray(label(mask))
+    return np.asarray(skimage.measure.label(mask))
 
 
 def _sector(structure: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:

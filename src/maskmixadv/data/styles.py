@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy import ndimage
 
 from maskmixadv.data.skeleton import Mask, Pixel, Track, draw_skeleton, neighbours, pixels_of
 from maskmixadv.data.strokes import depth, draw_open, join, pieces_of
@@ -47,7 +47,7 @@ def draw_in(structure: Mask, *, style: str, length: float, thickness: int, rng: 
             below = depth(piece)
             course = below == below.max()
         brush = np.ones((thickness, thickness), bool)
-        drawn[box] |= np.asarray(ndimage.binary_dilation(shorten(course, length), brush)) & piece
+        drawn[box] |= np.asarray(scipy.ndimage.binary_dilation(shorten(course, length), brush)) & piece
     return drawn[1:-1, 1:-1]
 
 
@@ -55,7 +55,7 @@ def _pieces(structure: Mask) -> Iterator[tuple[tuple[slice, slice], Mask]]:
     """Yield each piece to draw in, cropped with a rim of one pixel, and where it lies."""
     pieces = pieces_of(structure)
     sizes = np.bincount(pieces.ravel())[1:]
-    for number, (rows, columns) in enumerate(ndimage.find_objects(pieces)):
+    for number, (rows, columns) in enumerate(scipy.ndimage.find_objects(pieces)):
         if sizes[number] > SMALL or number == sizes.argmax():
             box = slice(rows.start - 1, rows.stop + 1), slice(columns.start - 1, columns.stop + 1)
             yield box, pieces[box] == number + 1

@@ -1,9 +1,8 @@
 """The best of two labels for every cell of a grid, by a minimum cut."""
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
-from scipy import sparse
-from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 STEPS = 10_000
 """Capacities are whole numbers: costs are rounded to so many steps a unit."""
@@ -38,9 +37,9 @@ def smallest_cut(
         edges += [(one.ravel(), other.ravel(), cost.ravel()), (other.ravel(), one.ravel(), cost.ravel())]
     rows, columns, costs = (np.concatenate(part) for part in zip(*edges, strict=True))
     capacity = np.rint(costs * STEPS).clip(max=np.iinfo(np.int32).max // 8).astype(np.int32)
-    graph = sparse.csr_matrix((capacity, (rows, columns)), shape=(sink + 1, sink + 1))
-    residual = graph - maximum_flow(graph, source, sink).flow
+    graph = scipy.sparse.csr_matrix((capacity, (rows, columns)), shape=(sink + 1, sink + 1))
+    residual = graph - scipy.sparse.csgraph.maximum_flow(graph, source, sink).flow
     residual.eliminate_zeros()
     reached = np.zeros(sink + 1, dtype=bool)
-    reached[breadth_first_order(residual, source, return_predecessors=False)] = True
+    reached[scipy.sparse.csgraph.breadth_first_order(residual, source, return_predecessors=False)] = True
     return reached[: r * c].reshape(r, c)

@@ -4,9 +4,9 @@ from dataclasses import dataclass, fields
 from typing import ClassVar, final
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from maskmixadv.errors import InputError
@@ -124,7 +124,9 @@ class PuzzleMix(Perturbation):
         side = len(salient)
         where = np.stack(np.divmod(np.arange(side * side), side), axis=1)
         way = np.square(where[:, None] - where[None]).sum(2)
-        place, cell = linear_sum_assignment(self.move * way - shown.reshape(-1, 1) * salient.reshape(1, -1))
+        place, cell = scipy.optimize.linear_sum_assignment(
+            self.move * way - shown.reshape(-1, 1) * salient.reshape(1, -1)
+        )
         return cell[place.argsort()].reshape(side, side)
 
 

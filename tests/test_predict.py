@@ -1,0 +1,53 @@
+"""The network as it predicts: faster than it learnt, and the same."""
+
+import pytest
+import torch
+from torch import nn
+
+import tiny
+from maskmixadv import methods
+from maskmixadv.grid import Grid
+from maskmixadv.predict import MOST_AT_ONCE, SLICES_AT_ONCE, Predictor, fuse_norms
+
+
+def learnt(name: str) -> nn.Module:
+    """Make a method's network, with statistics as if it had seen images."""
+    torch.manual_seed(0)
+    net = methods.ALL[name]().players(tiny.TASK)["net"]
+    for part in net.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.uniform_(part.weight, 0.5, 2.0)
+            nn.init.normal_(part.bias)
+            nn.init.normal_(part.running_mean)  # pyright: ignore[reportArgumentType]
+            nn.init.uniform_(part.running_var, 0.5, 2.0)  # pyright: ignore[reportArgumentType]
+    return net
+
+
+@pytest.mark.parametrize("name", methods.ALL)
+def test_fused_norms_change_nothing_but_rounding(name: str) -> None:
+    plain, fused = learnt(name).eval(), fuse_norms(learnt(name))
+    image = torch.rand(2, 1, 32, 48)
+    assert not [part for part in fused.modules() if isinstance(part, nn.BatchNorm2d)]
+    assert not fused.training
+    with torch.inference_mode():
+        torch.testing.assert_close(fused(image), plain(image), rtol=1e-4, atol=1e-4)
+
+
+def test_a_norm_without_a_convolution_before_it_stays() -> None:
+    net = nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 1), nn.LeakyReLU(), nn.BatchNorm2d(2))
+    fuse_norms(net)
+    assert [type(part) for part in net] == [nn.BatchNorm2d, nn.Conv2d, nn.LeakyReLU, nn.BatchNorm2d]
+
+
+def test_labels_do_not_depend_on_the_slices_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = Predictor(fuse_norms(learnt("pce")), Grid(48), tiny.CLASSES)
+    image, _, _ = tiny.volume(d=5)
+    apart = predictor.probs(image, None)
+    monkeypatch.setitem(SLICES_AT_ONCE, "cpu", MOST_AT_ONCE)
+    torch.testing.assert_close(predictor.probs(image, None), apart, rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_that_learns_goes_on_learning() -> None:
+    predictor = Predictor(learnt("pce"), Grid(48), tiny.CLASSES)
+    predictor.labels(tiny.volume()[0], None)
+    assert predictor.net.training
