@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from maskmixadv.augment import Augment
 from maskmixadv.data.enclosure import ENCLOSED
+from maskmixadv.distribute import ALONE, Ranks
 from maskmixadv.losses import balanced, uniform
 from maskmixadv.run import Run, cpu_features
 from maskmixadv.slices import Masks, Slices, order
@@ -26,7 +27,7 @@ Autocast = Callable[[], contextlib.AbstractContextManager[Any]]
 class Loop:
     """Networks, optimisers and the step that they have reached.
 
-    Randomness is a function of (seed, step), never of history: a loop loaded from a checkpoint goes on as the
+    Randomness is a function of (seed, step, rank), never of history: a loop loaded from a checkpoint goes on as the
     one that saved it would have, bit for bit where the device's arithmetic is deterministic.
 
     Parameters
@@ -39,10 +40,14 @@ class Loop:
         Unpaired masks, on the device, or None.
     device
         Where to compute.
+    ranks
+        The processes that share the work.
     """
 
-    def __init__(self, run: Run, slices: Slices, prior: Masks | None, device: torch.device) -> None:
-        self.run, self.slices, self.prior, self.device = run, slices, prior, device
+    def __init__(
+        self, run: Run, slices: Slices, prior: Masks | None, device: torch.device, ranks: Ranks = ALONE
+    ) -> None:
+        self.run, self.slices, self.prior, self.device, self.ranks = run, slices, prior, device, ranks
         self.step = 0
         torch.manual_seed(run.seed)
         task = replace(run.task, slices=len(slices))
@@ -63,7 +68,10 @@ class Loop:
         return self.nets["net"] if self._average is None else self._average.module
 
     def advance(self) -> dict[str, Tensor]:
-        """Take one step; returns each player's weighted losses by ``player/term``, on the device."""
+        """Take one step; returns each player's weighted losses by ``player/term``, on the device.
+
+        After it all ranks hold the same.
+        """
         for group in self.optimisers["net"].param_groups:
             group["lr"] = self.run.schedule.lr_at(self.step)
         logged: dict[str, Tensor] = {}
@@ -71,29 +79,39 @@ class Loop:
         while phase := self._next(phases):
             player, terms = phase
             torch.stack(list(terms.values())).sum().backward(inputs=self.parameters[player])
+            losses = self.ranks.average(self.parameters[player], terms)
             self.optimisers[player].step()
             self.optimisers[player].zero_grad()
-            logged |= {f"{player}/{name}": loss.detach() for name, loss in terms.items()}
+            logged |= {f"{player}/{name}": loss for name, loss in losses.items()}
+        self.ranks.share_buffers(self.nets.values())
         if self._average is not None:
             self._average.update_parameters(self.nets["net"])
         self.step += 1
         return logged
 
     def batch(self) -> Batch:
-        """Draw the batch of the present step, and seed what the step will draw."""
-        schedule, seed = self.run.schedule, _seed(self.run.seed, self.step)
-        torch.manual_seed(seed)  # dropout draws from torch's own generator
-        rng = torch.Generator(self.device).manual_seed(seed)
+        """Draw the batch of the present step, and seed what the step will draw.
+
+        All ranks draw the whole batch alike, then each takes its part.
+        """
+        schedule, part = self.run.schedule, self.ranks.part(self.run.schedule.batch)
+        torch.manual_seed(self._seed(*self.ranks.key))  # dropout draws from torch's own generator
+        rng = torch.Generator(self.device).manual_seed(self._seed())
         index = order(self.step, count=len(self.slices), batch=schedule.batch, seed=self.run.seed).to(self.device)
         draw = schedule.augment.draw(self.slices.centre[index], canvas=schedule.size, window=schedule.window, rng=rng)
-        image, labels = self.slices.take(index, draw)
+        image, labels = self.slices.images(index[part], draw.part(part)), self.slices.labels(index, draw)
+        prior = self._masks(rng, part)
+        if self.ranks.key:
+            rng.manual_seed(self._seed(*self.ranks.key))
+        # Over the whole batch, and times the ranks: the average of their losses is then what one rank's would be.
+        weight = self.ranks.size * (balanced(labels, self._share) if self._by_group else uniform(labels))
         return Batch(
             image=image.contiguous(memory_format=torch.channels_last),
-            target=labels.masked_fill(labels == ENCLOSED, 0),
-            prior=self._masks(rng),
-            weight=balanced(labels, self._share) if self._by_group else uniform(labels),
-            index=index,
-            affine=draw.affine,
+            target=labels[part].masked_fill(labels[part] == ENCLOSED, 0),
+            prior=prior,
+            weight=weight[part],
+            index=index[part],
+            affine=draw.affine[part],
             step=self.step,
             progress=self.step / schedule.steps,
             rng=rng,
@@ -123,13 +141,18 @@ class Loop:
         with self._autocast():
             return next(phases, None)
 
-    def _masks(self, rng: torch.Generator) -> Labels | None:
+    def _seed(self, *key: int) -> int:
+        """Seed of what the present step draws."""
+        numbers = np.random.SeedSequence((self.run.seed, self.step, *key))
+        return int(numbers.generate_state(1, np.uint64)[0] >> 1)
+
+    def _masks(self, rng: torch.Generator, part: slice) -> Labels | None:
         if self.prior is None:
             return None
         schedule = self.run.schedule
         chosen = torch.randint(len(self.prior), (schedule.batch,), generator=rng, device=self.device)
         draw = PRIOR_AUGMENT.draw(self.prior.centre[chosen], canvas=schedule.size, window=schedule.window, rng=rng)
-        return self.prior.take(chosen, draw)
+        return self.prior.take(chosen[part], draw.part(part))
 
 
 def autocast(precision: str, device: torch.device) -> Autocast:
@@ -164,7 +187,3 @@ def _shares(classes: int, enclosed: float) -> dict[int, float]:
     """
     structures = classes - 1
     return {0: float(structures), **dict.fromkeys(range(1, classes), 1.0), ENCLOSED: enclosed * 2 * structures}
-
-
-def _seed(seed: int, step: int) -> int:
-    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1)

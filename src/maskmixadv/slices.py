@@ -40,9 +40,13 @@ class Slices:
     def __len__(self) -> int:
         return len(self.image)
 
-    def take(self, index: Int[Tensor, "b"], draw: Draw) -> tuple[Image, Labels]:
-        """Augmented images and labels of slices number `index`."""
-        return draw.image(self.image[index].float()), draw.labels(self.target[index])
+    def images(self, index: Int[Tensor, "b"], draw: Draw) -> Image:
+        """Augmented images of slices number `index`."""
+        return draw.image(self.image[index].float())
+
+    def labels(self, index: Int[Tensor, "b"], draw: Draw) -> Labels:
+        """Labels of slices number `index`, moved as their images."""
+        return draw.labels(self.target[index])
 
 
 @dataclass(frozen=True)
