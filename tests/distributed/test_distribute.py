@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,23 @@ from maskmixadv.run import Run
 
 HERE = Path(__file__).parent
 SHORT = ["--size", "48", "--window", "32", "--preset", "cpu", "--device", "cpu", "--validate-every", "100000"]
+FAILING = """
+import sys
+from maskmixadv import cli
+from maskmixadv.distribute import joined
+from maskmixadv.errors import InputError
+
+class Command:
+    def run(self):
+        with joined("cpu") as ranks:
+            ranks.wait()
+            if ranks.rank:
+                raise InputError("planted")
+            ranks.wait()
+
+cli.parse = lambda _: Command()
+cli.main()
+"""
 
 pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
 
@@ -131,6 +149,27 @@ def test_what_cannot_be_shared_is_refused() -> None:
         two.check(PCE(), 3)
     two.check(PCE(), 4)
     ALONE.check(Scribble2Label(), 3)
+
+
+def test_a_rank_that_fails_ends_the_other(tmp_path: Path) -> None:
+    """Without torchrun, which would end it anyway."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", FAILING],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
+        )
+        for rank in ("0", "1")
+    ]
+    errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert processes[1].returncode == 2
+    assert processes[0].returncode == 1
+    assert re.findall("^maskmixadv: .*", "".join(errors), re.MULTILINE) == ["maskmixadv: planted"]
+    assert "Traceback" not in "".join(errors)
 
 
 def test_a_refusal_is_told_once(tmp_path: Path) -> None:
