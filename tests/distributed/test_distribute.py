@@ -44,25 +44,40 @@ cli.main()
 pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
 
 
-def started(*command: str) -> subprocess.Popen[str]:
-    """Begin two ranks of a command, on free ports."""
+def started(*command: str, **variables: str) -> subprocess.Popen[str]:
+    """Begin a Python process, on one thread."""
     path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *command],
-        stdout=subprocess.PIPE,
+        [sys.executable, *command],
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **variables},
     )
+
+
+def torchrun(*command: str) -> subprocess.Popen[str]:
+    """Begin two ranks of the command line, as users do."""
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    return started(*launcher, "-m", "maskmixadv", *command)
+
+
+def ended(*command: str) -> list[tuple[int, str]]:
+    """Exit code and complaints of two ranks that were begun without torchrun, which takes seconds to load."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    processes = [started(*command, RANK=rank, LOCAL_RANK=rank, **place) for rank in ("0", "1")]
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    return [(process.returncode, error) for process, error in zip(processes, errors, strict=True)]
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
     """What each of two ranks has come to."""
     folder = tmp_path_factory.mktemp("ranks")
-    process = started(str(HERE / "two_ranks.py"), str(folder))
-    _, error = process.communicate(timeout=120)
-    assert process.returncode == 0, error
+    for code, error in ended(str(HERE / "two_ranks.py"), str(folder)):
+        assert code == 0, error
     first, second = (torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2))
     return first, second
 
@@ -151,31 +166,18 @@ def test_what_cannot_be_shared_is_refused() -> None:
     ALONE.check(Scribble2Label(), 3)
 
 
-def test_a_rank_that_fails_ends_the_other(tmp_path: Path) -> None:
+def test_a_rank_that_fails_ends_the_other() -> None:
     """Without torchrun, which would end it anyway."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", FAILING],
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
-        )
-        for rank in ("0", "1")
-    ]
-    errors = [process.communicate(timeout=60)[1] for process in processes]
-    assert processes[1].returncode == 2
-    assert processes[0].returncode == 1
-    assert re.findall("^maskmixadv: .*", "".join(errors), re.MULTILINE) == ["maskmixadv: planted"]
-    assert "Traceback" not in "".join(errors)
+    (first, first_error), (second, second_error) = ended("-c", FAILING)
+    assert (first, second) == (1, 2)
+    assert re.findall("^maskmixadv: .*", first_error + second_error, re.MULTILINE) == ["maskmixadv: planted"]
+    assert "Traceback" not in first_error + second_error
 
 
 def test_a_refusal_is_told_once(tmp_path: Path) -> None:
     tiny.corpus(tmp_path / "corpus")
     run = ["train", str(tmp_path / "corpus"), "--out", str(tmp_path / "run"), "--batch", "3", *SHORT, "pce"]
-    process = started("-m", "maskmixadv", *run)
+    process = torchrun(*run)
     _, error = process.communicate(timeout=120)
     assert process.returncode != 0
     assert re.findall("^maskmixadv: .*", error, re.MULTILINE) == [
@@ -190,7 +192,7 @@ def test_a_signal_stops_both_ranks_and_one_process_goes_on(tmp_path: Path, monke
     tiny.corpus(tmp_path / "corpus")
     root = tmp_path / "run"
     command = ["train", str(tmp_path / "corpus"), "--out", str(root), "--batch", "2", "--steps", "100000", *SHORT]
-    process = started("-m", "maskmixadv", *command, "pce")
+    process = torchrun(*command, "pce")
     assert process.stderr is not None
     told = next(line for line in process.stderr if line.startswith("step "))
     process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""What two ranks come to, as files: ``torchrun --nproc-per-node 2 two_ranks.py FOLDER``."""
+"""What two ranks come to, as files, by ``two_ranks.py FOLDER``."""
 
 import dataclasses
 import sys
