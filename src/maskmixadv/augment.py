@@ -5,7 +5,7 @@ that a slice is interpolated once.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -38,6 +38,16 @@ class Draw:
     offset: Float[Tensor, "b 1 1 1"]
     gamma: Float[Tensor, "b 1 1 1"]
     window: int
+
+    def part(self, rows: slice) -> "Draw":
+        """Parameters of some of the samples."""
+        return replace(
+            self,
+            affine=self.affine[rows],
+            gain=self.gain[rows],
+            offset=self.offset[rows],
+            gamma=self.gamma[rows],
+        )
 
     def image(self, image: Image) -> Float[Tensor, "b c side side"]:
         """Resample bilinearly, 0 beyond the canvas; then change intensities, kept in [0, 1]."""

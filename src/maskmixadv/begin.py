@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from maskmixadv.data.corpus import Corpus, Entry, Split
+from maskmixadv.distribute import ALONE, Ranks
 from maskmixadv.errors import InputError
 from maskmixadv.grid import Grid
 from maskmixadv.methods.method import Method
@@ -34,6 +35,7 @@ def begin(
     enclosure: bool = False,
     seed: int = 0,
     device: str | None = None,
+    ranks: Ranks = ALONE,
     write: bool = True,
 ) -> Run:
     """Check what a run needs and write it down, as ``run.json`` in the new directory `out`.
@@ -46,6 +48,8 @@ def begin(
         Corpus of unpaired masks; used where `method` wants them.
     preset
         Name of the preset that `schedule` came from, for the record.
+    ranks
+        The processes that share the work; one of them begins the run.
     write
         Whether to write it down; else it is only checked, and `out` not looked at.
 
@@ -54,6 +58,7 @@ def begin(
     InputError
         Where corpus, fold, prior, device or directory can't serve; nothing is written then.
     """
+    ranks.check(method, schedule.batch)
     corpus = Corpus.open(corpus_root)
     scheme = scheme or next(iter(corpus.folds))
     split = corpus.split(scheme, fold)
@@ -71,7 +76,7 @@ def begin(
         grid=_grid(schedule.size, [*train, *masks]),
         enclosure=enclosure,
         seed=seed,
-        facts={"preset": preset, **_facts(pick_device(device))},
+        facts={"preset": preset, **_facts(pick_device(device), ranks)},
     )
     if write:
         run.create()
@@ -119,12 +124,12 @@ def _lists(split: Split) -> dict[str, list[str]]:
     return {part: list(patients) for part, patients in split._asdict().items()}
 
 
-def _facts(device: torch.device) -> dict[str, Any]:
+def _facts(device: torch.device, ranks: Ranks) -> dict[str, Any]:
     libraries = ("maskmixadv", "torch", "numpy", "scipy")
     return {
         "command": command(),
         "commit": commit(),
-        "device": device_name(device),
+        "device": device_name(device) if ranks.size == 1 else f"{ranks.size} × {device_name(device)}",
         "versions": {"python": platform.python_version(), **{name: version(name) for name in libraries}},
     }
 

@@ -220,10 +220,19 @@ def run(argv: list[str]) -> int:
     # a step's many small operators need, and leave the cores to others soon (docs/decisions/0004).
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
-        return parse(argv).run()
+        command = parse(argv)
     except InputError as error:
-        print(f"maskmixadv: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        # All processes of torchrun are given the same words, one of them complains.
+        return _refuse(error) if os.environ.get("RANK", "0") == "0" else 2
+    try:
+        return command.run()
+    except InputError as error:
+        return _refuse(error)
+
+
+def _refuse(error: InputError) -> int:
+    print(f"maskmixadv: {' '.join(str(error).split())}", file=sys.stderr)
+    return 2
 
 
 def parse(argv: list[str]) -> Any:  # noqa: ANN401

@@ -3,12 +3,13 @@
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Literal, Union, cast
 
 from tyro.conf import Positional, arg, subcommand
 
 from maskmixadv import methods
 from maskmixadv.begin import begin
+from maskmixadv.distribute import ALONE, Ranks, joined
 from maskmixadv.engine import Engine
 from maskmixadv.errors import InputError
 from maskmixadv.methods import MaskMixAdv, Method
@@ -98,20 +99,17 @@ class Train:
     deterministic: bool = False
 
     def run(self) -> int:
-        """Train; returns 130 where it was interrupted."""
+        """Train, together with the other processes that torchrun has started; returns 130 where it was interrupted."""
         engine = Engine(self.compile, self.graph, self.deterministic)
-        engine.check(pick_device(self.device))
-        run = self.begin() if self.resume is None else Run.open(self.resume)
-        if fit(run, device=self.device, engine=engine):
-            print(f"{run.root}: done; score it with 'maskmixadv evaluate {run.root}'")
-            return 0
-        print(
-            f"{run.root}: interrupted and saved; go on with 'maskmixadv train --resume {run.root}'",
-            file=sys.stderr,
-        )
-        return 130
+        with joined(self.device) as ranks:
+            engine.check(pick_device(ranks.device), ranks.size)
+            run = self._open(ranks)
+            done = fit(run, device=ranks.device, ranks=ranks, engine=engine)
+            if ranks.rank == 0:
+                _tell(run, done=done)
+        return 0 if done else 130
 
-    def begin(self, *, write: bool = True) -> Run:
+    def begin(self, *, ranks: Ranks = ALONE, write: bool = True) -> Run:
         """Begin the run; without `write` it is only checked (`maskmixadv.begin.begin`)."""
         if self.corpus is None or self.out is None:
             raise InputError("train: give a CORPUS and --out RUN, or --resume RUN")
@@ -126,11 +124,31 @@ class Train:
             prior_root=self.prior,
             enclosure=self.enclosure,
             seed=self.seed,
-            device=self.device,
+            device=ranks.device or self.device,
+            ranks=ranks,
             write=write,
         )
+
+    def _open(self, ranks: Ranks) -> Run:
+        """Open the run to resume, or the one that the first rank begins."""
+        if self.resume is not None:
+            return Run.open(self.resume)
+        if ranks.rank == 0:
+            self.begin(ranks=ranks)
+        ranks.wait()
+        return Run.open(cast("Path", self.out))
 
     def _schedule(self) -> Schedule:
         names = ("steps", "batch", "size", "window", "lr", "ema", "precision", "validate_every")
         given = {name: value for name in names if (value := getattr(self, name)) is not None}
         return replace(PRESETS[self.preset], **given)
+
+
+def _tell(run: Run, *, done: bool) -> None:
+    if done:
+        print(f"{run.root}: done; score it with 'maskmixadv evaluate {run.root}'")
+    else:
+        print(
+            f"{run.root}: interrupted and saved; go on with 'maskmixadv train --resume {run.root}'",
+            file=sys.stderr,
+        )

@@ -53,10 +53,12 @@ class Engine:
     graph: bool = False
     deterministic: bool = False
 
-    def check(self, device: torch.device) -> None:
-        """Raise `InputError` where `device` has no graphs to record."""
+    def check(self, device: torch.device, processes: int = 1) -> None:
+        """Raise `InputError` where `device` has no graphs to record, or `processes` share the steps."""
         if self.graph and device.type != "cuda":
             raise InputError(f"graph: recording steps needs a CUDA device, this is {device}; leave --graph out")
+        if self.graph and processes > 1:
+            raise InputError(f"graph: steps are recorded in 1 process, here are {processes}; leave --graph out")
 
     def begin(self, nets: Iterable[nn.Module]) -> None:
         """Set up what is to be set up before the first step of `nets`."""

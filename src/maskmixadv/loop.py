@@ -13,6 +13,7 @@ from torch import nn
 from maskmixadv.augment import Augment, Centre, Draw
 from maskmixadv.average import follow
 from maskmixadv.data.enclosure import ENCLOSED
+from maskmixadv.distribute import ALONE, Ranks
 from maskmixadv.engine import Engine, Losses, Rows, make_recordable, set_rate
 from maskmixadv.losses import balanced, uniform
 from maskmixadv.run import Run, cpu_features
@@ -28,7 +29,7 @@ Autocast = Callable[[], contextlib.AbstractContextManager[Any]]
 class Loop:
     """Networks, optimisers and the step that they have reached.
 
-    Randomness is a function of (seed, step), never of history: a loop loaded from a checkpoint goes on as the
+    Randomness is a function of (seed, step, rank), never of history: a loop loaded from a checkpoint goes on as the
     one that saved it would have, bit for bit where the device's arithmetic is deterministic.
 
     Parameters
@@ -41,14 +42,22 @@ class Loop:
         Unpaired masks, on the device, or None.
     device
         Where to compute.
+    ranks
+        The processes that share the work.
     engine
-        How; by default operation by operation.
+        How to compute; by default operation by operation.
     """
 
     def __init__(
-        self, run: Run, slices: Slices, prior: Masks | None, device: torch.device, engine: Engine | None = None
+        self,
+        run: Run,
+        slices: Slices,
+        prior: Masks | None,
+        device: torch.device,
+        ranks: Ranks = ALONE,
+        engine: Engine | None = None,
     ) -> None:
-        self.run, self.slices, self.prior, self.device = run, slices, prior, device
+        self.run, self.slices, self.prior, self.device, self.ranks = run, slices, prior, device, ranks
         self.step = 0
         self._engine = engine or Engine()
         torch.manual_seed(run.seed)
@@ -70,15 +79,20 @@ class Loop:
         self._recordable()
 
     def advance(self) -> Losses:
-        """Take one step; returns each player's weighted losses by ``player/term``, on the device."""
-        schedule = self.run.schedule
-        set_rate(self.optimisers["net"], schedule.lr_at(self.step))
+        """Take one step; returns each player's weighted losses by ``player/term``, on the device.
+
+        After it all ranks hold the same.
+        """
+        set_rate(self.optimisers["net"], self.run.schedule.lr_at(self.step))
         losses = self._steps(self._kind(), self._rows(), self._work)
         self.step += 1
         return losses
 
     def batch(self) -> Batch:
-        """Draw the batch of the present step, and seed what the step will draw."""
+        """Draw the batch of the present step, and seed what the step will draw.
+
+        All ranks draw the whole batch alike, then each takes its part.
+        """
         return self._augmented(self._rows())
 
     def _kind(self) -> Hashable | None:
@@ -87,38 +101,45 @@ class Loop:
 
     def _rows(self) -> Rows:
         """Seed the step, and bring the slices that it sees to the device."""
-        seed = _seed(self.run.seed, self.step)
-        torch.manual_seed(seed)  # dropout draws from torch's own generator
-        self._rng.manual_seed(seed)
+        torch.manual_seed(self._seed(*self.ranks.key))  # dropout draws from torch's own generator
+        self._rng.manual_seed(self._seed())
         index = order(self.step, count=len(self.slices), batch=self.run.schedule.batch, seed=self.run.seed)
         return self.slices.rows(sent(index, self.device))
 
     def _work(self, rows: Rows) -> Losses:
         """All of a step that is arithmetic on the device."""
-        losses: Losses = {}
+        logged: Losses = {}
         phases = self.run.method.phases(self.nets, self._augmented(rows))
         while phase := self._next(phases):
             player, terms = phase
             torch.stack(list(terms.values())).sum().backward(inputs=self.parameters[player])
+            losses = self.ranks.average(self.parameters[player], terms)
             self.optimisers[player].step()
             self.optimisers[player].zero_grad()
-            losses |= {f"{player}/{name}": loss.detach() for name, loss in terms.items()}
+            logged |= {f"{player}/{name}": loss for name, loss in losses.items()}
+        self.ranks.share_buffers(self.nets.values())
         if self.scored is not self.nets["net"]:
             # Batch norm's statistics are averaged with the weights that they belong to; what is there before the
             # first step counts nothing.
             follow(self.scored, self.nets["net"], decay=self.run.schedule.ema if self.step else 0.0)
-        return losses
+        return logged
 
     def _augmented(self, rows: Rows) -> Batch:
+        part = self.ranks.part(len(rows.number))
         draw = self._draw(self.run.schedule.augment, rows.centre)
-        image, labels = draw.image(rows.image.float()), draw.labels(rows.target)
+        image, labels = draw.part(part).image(rows.image[part].float()), draw.labels(rows.target)
+        prior = self._masks(part)
+        if self.ranks.key:
+            self._rng.manual_seed(self._seed(*self.ranks.key))
+        # Over the whole batch, and times the ranks: the average of their losses is then what one rank's would be.
+        weight = self.ranks.size * (balanced(labels, self._share) if self._by_group else uniform(labels))
         return Batch(
             image=image.contiguous(memory_format=torch.channels_last),
-            target=labels.masked_fill(labels == ENCLOSED, 0),
-            prior=self._masks(),
-            weight=balanced(labels, self._share) if self._by_group else uniform(labels),
-            index=rows.number,
-            affine=draw.affine,
+            target=labels[part].masked_fill(labels[part] == ENCLOSED, 0),
+            prior=prior,
+            weight=weight[part],
+            index=rows.number[part],
+            affine=draw.affine[part],
             step=self.step,
             progress=self._progress,
             rng=self._rng,
@@ -156,11 +177,16 @@ class Loop:
         with self._autocast():
             return next(phases, None)
 
-    def _masks(self) -> Labels | None:
+    def _seed(self, *key: int) -> int:
+        """Seed of what the present step draws."""
+        numbers = np.random.SeedSequence((self.run.seed, self.step, *key))
+        return int(numbers.generate_state(1, np.uint64)[0] >> 1)
+
+    def _masks(self, part: slice) -> Labels | None:
         if self.prior is None:
             return None
         chosen = torch.randint(len(self.prior), (self.run.schedule.batch,), generator=self._rng, device=self.device)
-        return self.prior.take(chosen, self._draw(PRIOR_AUGMENT, self.prior.centre[chosen]))
+        return self.prior.take(chosen[part], self._draw(PRIOR_AUGMENT, self.prior.centre[chosen]).part(part))
 
     def _draw(self, augment: Augment, centre: Centre) -> Draw:
         schedule = self.run.schedule
@@ -192,7 +218,3 @@ def _shares(classes: int, enclosed: float) -> dict[int, float]:
     """
     structures = classes - 1
     return {0: float(structures), **dict.fromkeys(range(1, classes), 1.0), ENCLOSED: enclosed * 2 * structures}
-
-
-def _seed(seed: int, step: int) -> int:
-    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1)

@@ -2,16 +2,18 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from maskmixadv.data.corpus import Case, Corpus
+from maskmixadv.distribute import ALONE, Ranks
 from maskmixadv.engine import Engine
 from maskmixadv.log import Log
 from maskmixadv.loop import Loop
@@ -72,15 +74,17 @@ class Validation:
         )
 
 
-def fit(run: Run, *, device: str | None = None, engine: Engine | None = None) -> bool:
+def fit(run: Run, *, device: str | None = None, ranks: Ranks = ALONE, engine: Engine | None = None) -> bool:
     """Train `run` to its end, from its last checkpoint where it has one.
 
     Parameters
     ----------
     device
         Where to compute; the fastest that is there if None.
+    ranks
+        The processes that share the work; the first one alone validates, logs and saves.
     engine
-        How; operation by operation if None.
+        How to compute; operation by operation if None.
 
     Returns
     -------
@@ -89,20 +93,27 @@ def fit(run: Run, *, device: str | None = None, engine: Engine | None = None) ->
     Raises
     ------
     InputError
-        Where the corpus has changed since the run began, a checkpoint can't be read or saved, or the device can't
-        do what `engine` asks.
+        Where the corpus has changed since the run began, a checkpoint can't be read or saved, the ranks can't share
+        the work, or the device can't do what `engine` asks.
     """
+    ranks.check(run.method, run.schedule.batch)
     place, engine = pick_device(device), engine or Engine()
-    engine.check(place)
+    engine.check(place, ranks.size)
     corpus = same_corpus(run.corpus)
-    loop = Loop(run, training_slices(run, corpus, place), prior_masks(run, place), place, engine)
+    loop = Loop(run, training_slices(run, corpus, place), prior_masks(run, place), place, ranks, engine)
     logged = None
     if run.checkpoint.is_file():
         state = run.load(place)
         loop.load(state)
         logged = state["log"]
-    with Log(run, loop.step, logged) as log, _interrupts() as interrupts:
-        _advance(loop, Validation.load(corpus, run), log, interrupts)
+    ranks.check_step(loop.step)
+    with _interrupts() as interrupts:
+        steps = _steps(loop, interrupts)
+        if ranks.rank:
+            deque(steps, maxlen=0)
+        else:
+            with Log(run, loop.step, logged) as log:
+                _witness(loop, steps, Validation.load(corpus, run), log)
     return loop.step >= run.schedule.steps
 
 
@@ -126,10 +137,17 @@ def prior_masks(run: Run, device: torch.device) -> Masks | None:
     return load_masks(corpus, [e for e in corpus.entries if e.name in cases], grid=run.grid, device=device)
 
 
-def _advance(loop: Loop, validation: Validation, log: Log, interrupts: list[int]) -> None:
+def _steps(loop: Loop, interrupts: list[int]) -> Iterator[dict[str, Tensor]]:
+    """Take step after step, until the last one, or until a rank is asked to stop."""
+    while loop.step < loop.run.schedule.steps and not loop.ranks.any(bool(interrupts)):
+        yield loop.advance()
+
+
+def _witness(loop: Loop, steps: Iterable[dict[str, Tensor]], validation: Validation, log: Log) -> None:
+    """Log, validate and save what `steps` make of `loop`."""
     schedule, saved = loop.run.schedule, time.monotonic()
-    while loop.step < schedule.steps and not interrupts:
-        log.collect(loop.advance())
+    for losses in steps:
+        log.collect(losses)
         last = loop.step == schedule.steps
         if last or loop.step % LOG_STEPS == 0:
             log.write(loop.step, lr=schedule.lr_at(loop.step - 1))
@@ -138,7 +156,7 @@ def _advance(loop: Loop, validation: Validation, log: Log, interrupts: list[int]
         if last or time.monotonic() - saved > SAVE_SECONDS:
             _save(loop, log)
             saved = time.monotonic()
-    if interrupts:
+    if loop.step < schedule.steps:
         _save(loop, log)
 
 

@@ -235,6 +235,14 @@ def test_what_does_not_learn_by_gradient_follows(method: Method) -> None:
             assert not equal(old, weights({name: loop.nets[name]})), f"{name} is what it was before the step"
 
 
+def test_what_remembers_slices_says_so(method: Method) -> None:
+    """Such a method can't be split over several processes."""
+    few, many = (
+        weights(method.players(dataclasses.replace(tiny.TASK, slices=slices))) for slices in (0, tiny.TASK.slices)
+    )
+    assert method.remembers == any(few[name].shape != many[name].shape for name in few)
+
+
 def test_a_network_to_be_used_needs_no_slices(method: Method) -> None:
     trained = players(method)["net"].state_dict()
     used = method.players(dataclasses.replace(tiny.TASK, slices=0))["net"]

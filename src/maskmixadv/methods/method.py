@@ -38,6 +38,10 @@ class Method(abc.ABC):
     supervision: ClassVar[Supervision] = "scribble"
     """Which annotation ``batch.target`` holds."""
 
+    remembers: ClassVar[bool] = False
+    """Whether a player's buffers keep something of each slice: such a run can't be split over several processes, as
+    what one of them writes is lost to the others."""
+
     @property
     def wants_prior(self) -> bool:
         """Whether ``batch.prior`` must hold unpaired masks."""
@@ -57,7 +61,11 @@ class Method(abc.ABC):
 
     @abc.abstractmethod
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
-        """Take one training step, player by player; what follows a yield runs after that player's update."""
+        """Take one training step, player by player; what follows a yield runs after that player's update.
+
+        Which players and terms there are is a function of ``batch.step``, not of what the batch shows: several
+        devices take the step together.
+        """
 
 
 def player(nets: Mapping[str, nn.Module], name: str, kind: type[Kind]) -> Kind:

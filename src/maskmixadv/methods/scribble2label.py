@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from jaxtyping import Float, UInt8
@@ -74,6 +74,8 @@ class Scribble2Label(Method):
     cells
         Along a side of the grid that the averages are kept on, over a slice's canvas.
     """
+
+    remembers: ClassVar[bool] = True
 
     weight: float = 0.5
     threshold: float = 0.8
