@@ -49,6 +49,9 @@ class Train:
         Of everything random.
     device
         Where to compute, such as cpu or cuda:0; by default the fastest that is there.
+    memory
+        GB of the device's memory that slices may take; what is more streams from the run's directory, with the same
+        result. By default half of what is free.
     steps
         Optimiser steps, instead of the preset's.
     batch
@@ -78,6 +81,7 @@ class Train:
     enclosure: bool = False
     seed: int = 0
     device: Annotated[str | None, arg(metavar="DEVICE")] = None
+    memory: Annotated[float | None, arg(metavar="GB")] = None
     steps: Annotated[int | None, arg(metavar="INT")] = None
     batch: Annotated[int | None, arg(metavar="INT")] = None
     size: Annotated[int | None, arg(metavar="PIXELS")] = None
@@ -89,8 +93,10 @@ class Train:
 
     def run(self) -> int:
         """Train; returns 130 where it was interrupted."""
+        if self.memory is not None and not self.memory >= 0:
+            raise InputError(f"memory: {self.memory}, allowed is 0 GB (nothing) or more")
         run = self.begin() if self.resume is None else Run.open(self.resume)
-        if fit(run, device=self.device):
+        if fit(run, device=self.device, memory=self.memory):
             print(f"{run.root}: done; score it with 'maskmixadv evaluate {run.root}'")
             return 0
         print(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -34,7 +35,7 @@ class Loop:
     run
         What is to be done.
     slices
-        Training slices, on the device.
+        Training slices, on the device or streamed to it.
     prior
         Unpaired masks, on the device, or None.
     device
@@ -84,9 +85,11 @@ class Loop:
         schedule, seed = self.run.schedule, _seed(self.run.seed, self.step)
         torch.manual_seed(seed)  # dropout draws from torch's own generator
         rng = torch.Generator(self.device).manual_seed(seed)
-        index = order(self.step, count=len(self.slices), batch=schedule.batch, seed=self.run.seed).to(self.device)
+        chosen = self._order(self.step)
+        index = chosen.to(self.device)
         draw = schedule.augment.draw(self.slices.centre[index], canvas=schedule.size, window=schedule.window, rng=rng)
-        image, labels = self.slices.take(index, draw)
+        image, labels = self.slices.take(chosen, draw)
+        self.slices.expect(self._order(self.step + 1))
         return Batch(
             image=image.contiguous(memory_format=torch.channels_last),
             target=labels.masked_fill(labels == ENCLOSED, 0),
@@ -118,6 +121,9 @@ class Loop:
             optimiser.load_state_dict(state["optimisers"][player])
         if self._average is not None:
             self._average.load_state_dict(state["average"])
+
+    def _order(self, step: int) -> Int[Tensor, "b"]:
+        return order(step, count=len(self.slices), batch=self.run.schedule.batch, seed=self.run.seed)
 
     def _next(self, phases: Any) -> Any:  # noqa: ANN401
         with self._autocast():

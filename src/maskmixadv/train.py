@@ -1,6 +1,7 @@
 """Training: the loop runs, validates, shows itself and saves; what it was begun with stands in the run."""
 
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from maskmixadv.pictures import contact_sheet
 from maskmixadv.predict import Predictor
 from maskmixadv.run import Run, pick_device, same_corpus, save
 from maskmixadv.slices import Masks, Slices, load_masks, load_slices
+from maskmixadv.storage import GB
 
 SAVE_SECONDS = 45.0
 """A killed run loses at most the steps of so many seconds."""
@@ -71,8 +73,14 @@ class Validation:
         )
 
 
-def fit(run: Run, *, device: str | None = None) -> bool:
+def fit(run: Run, *, device: str | None = None, memory: float | None = None) -> bool:
     """Train `run` to its end, from its last checkpoint where it has one.
+
+    Parameters
+    ----------
+    memory
+        GB of the device's memory that slices may take, streamed from the run's directory beyond that; None: half
+        of what is free. It changes no result.
 
     Returns
     -------
@@ -81,11 +89,12 @@ def fit(run: Run, *, device: str | None = None) -> bool:
     Raises
     ------
     InputError
-        Where the corpus has changed since the run began, or a checkpoint can't be read or saved.
+        Where the corpus has changed since the run began, slices fit neither memory nor disk, or a checkpoint can't
+        be read or saved.
     """
     place = pick_device(device)
     corpus = same_corpus(run.corpus)
-    loop = Loop(run, training_slices(run, corpus, place), prior_masks(run, place), place)
+    loop = Loop(run, training_slices(run, corpus, place, memory), prior_masks(run, place), place)
     logged = None
     if run.checkpoint.is_file():
         state = run.load(place)
@@ -96,16 +105,21 @@ def fit(run: Run, *, device: str | None = None) -> bool:
     return loop.step >= run.schedule.steps
 
 
-def training_slices(run: Run, corpus: Corpus, device: torch.device) -> Slices:
-    """Load the slices that `run` learns from."""
-    return load_slices(
+def training_slices(run: Run, corpus: Corpus, device: torch.device, memory: float | None = None) -> Slices:
+    """Load the slices that `run` learns from; `memory` as in `fit`."""
+    slices = load_slices(
         corpus,
         corpus.of(run.corpus["train"]),
         grid=run.grid,
         supervision=run.method.supervision,
         enclosure=run.enclosure,
         device=device,
+        memory=memory,
+        folder=run.root,
     )
+    if slices.mapping is not None:
+        print(f"{run.root}: {len(slices.mapping) / GB:.1f} GB of slices stream from the disk", file=sys.stderr)
+    return slices
 
 
 def prior_masks(run: Run, device: torch.device) -> Masks | None:
