@@ -3,11 +3,12 @@
 Methods train with the cpu preset's network on made-up slices; one number changes, the others are the preset's. Each
 figure is measured in a process of its own, so that its peak of memory is its own; seconds are medians over rounds.
 
-Against the number of slices, slices lie in memory as long as they fit, and stream from the disk beyond. The smallest
+Against the number of slices, which one method is enough for, slices lie in memory as long as they fit, and stream from the disk beyond. The smallest
 number is measured both ways, so that the cost of streaming shows by itself. Streamed steps are timed twice: with what
 the system caches of the file, and after that was dropped, when every slice comes from the disk.
 """
 
+import math
 import os
 import sys
 import time
@@ -49,7 +50,7 @@ class Scaling:
     Attributes
     ----------
     methods
-        Names.
+        Names; the first one is measured against the number of slices.
     batches
         Slices a step.
     windows
@@ -191,8 +192,10 @@ def points(options: Scaling) -> dict[str, list[Point]]:
         )  # fmt: skip
         found["batch"] += [replace(usual, batch=batch) for batch in options.batches]
         found["window"] += [replace(usual, window=window) for window in options.windows]
-        found["slices"] += [replace(usual, slices=count) for count in options.slices]
-        found["slices"] += [replace(usual, slices=count, memory=0.0) for count in sorted(options.slices)[:1]]
+        if method == options.methods[0]:  # more slices change how a batch is drawn, which is the same for all
+            least = min(options.slices)
+            found["slices"] += [replace(usual, slices=least, memory=gb) for gb in (math.inf, 0.0)]
+            found["slices"] += [replace(usual, slices=count) for count in sorted(options.slices) if count > least]
     return found
 
 
