@@ -1,11 +1,14 @@
 """Cost of a step against batch, window and number of slices: ``python benchmarks/scaling.py``.
 
 Methods train with the cpu preset's network on made-up slices; one number changes, the others are the preset's. Each
-figure is measured in a process of its own, so that its peak of memory is its own; seconds are medians over rounds.
+figure is measured in a process of its own, so that its peak of memory is its own. Beside each, in turns, a reference is
+timed: the preset's batch and window on a few slices in memory. So the ratio to it holds on a machine whose speed
+drifts. Seconds are medians over rounds, ratios the medians of the rounds' ratios.
 
-Against the number of slices, which one method is enough for, slices lie in memory as long as they fit, and stream from the disk beyond. The smallest
-number is measured both ways, so that the cost of streaming shows by itself. Streamed steps are timed twice: with what
-the system caches of the file, and after that was dropped, when every slice comes from the disk.
+Against the number of slices, which one method is enough for, slices lie in memory as long as they fit, and stream from
+the disk beyond. The smallest number is measured both ways, so that the cost of streaming shows by itself. Streamed
+steps are timed twice: with what the system caches of the file, and after that was dropped, when every slice comes from
+the disk.
 """
 
 import math
@@ -32,7 +35,7 @@ from maskmixadv.loop import Loop
 from maskmixadv.run import pick_device
 from maskmixadv.schedule import PRESETS, Schedule
 from maskmixadv.slices import Slices
-from maskmixadv.storage import Resident, Streamed, make_room
+from maskmixadv.storage import GB, PIXEL_BYTES, Resident, Streamed, make_room
 from record import append
 from steps import MadeUp, finish, loop_on, make_up, turn
 
@@ -72,7 +75,7 @@ class Scaling:
     methods: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]")] = ("pce", "maskmixadv")
     batches: Annotated[tuple[int, ...], arg(metavar="INT [INT ...]")] = (1, 2, 4, 8, 16)
     windows: Annotated[tuple[int, ...], arg(metavar="PIXELS [PIXELS ...]")] = (64, 96, 128, 192)
-    slices: Annotated[tuple[int, ...], arg(metavar="INT [INT ...]")] = (1_902, 10_000, 30_000, 100_000)
+    slices: Annotated[tuple[int, ...], arg(metavar="INT [INT ...]")] = (1_902, 10_000, 100_000)
     memory: Annotated[float | None, arg(metavar="GB")] = None
     folder: Annotated[Path, arg(metavar="FOLDER")] = Path()
     rounds: int = 3
@@ -102,6 +105,26 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Times:
+    """What a step takes.
+
+    Attributes
+    ----------
+    ratio
+        Of the step's seconds to the reference's.
+    seconds_per_batch
+        Of the part of the step that draws the batch.
+    extra_seconds_per_batch
+        By how much that is more than the reference's.
+    """
+
+    seconds_per_step: float
+    ratio: float
+    seconds_per_batch: float
+    extra_seconds_per_batch: float
+
+
+@dataclass(frozen=True)
 class Figures:
     """What was measured at a point.
 
@@ -111,12 +134,10 @@ class Figures:
         What the slices take, in memory or on the disk.
     streamed
         Whether they lie on the disk.
-    seconds_per_step, seconds_per_batch
-        Of a step, and of the part of it that draws the batch.
-    cold_seconds_per_step, cold_seconds_per_batch
-        With nothing of the file in memory; None where slices lie there.
+    cached, cold
+        Times with what the system caches of the file, and with nothing of it in memory; None where slices lie there.
     peak_mib, gpu_peak_mib
-        Memory of the process, a file's mapped pages included, and of its tensors on the GPU.
+        Memory of the process, a file's mapped pages included, and of its tensors on the GPU; without the reference.
     """
 
     method: str
@@ -125,10 +146,8 @@ class Figures:
     slices: int
     gigabytes: float
     streamed: bool
-    seconds_per_step: float
-    seconds_per_batch: float
-    cold_seconds_per_step: float | None
-    cold_seconds_per_batch: float | None
+    cached: Times
+    cold: Times | None
     peak_mib: float
     gpu_peak_mib: float
 
@@ -140,23 +159,35 @@ def measure(point: Point) -> Figures:
     room = make_room(point.slices, schedule.size, device=device, memory=point.memory, folder=point.folder)
     fill(room, made, point.slices)
     file = os.dup(room.file.fileno()) if isinstance(room, Streamed) else None
-    rows = room.rows()
-    slices = Slices(rows.image, rows.target, torch.zeros(point.slices, 2, device=device), rows.mapping)
-    loop = loop_on(point.method, slices, made.dense, schedule)
+    loop = looped(point.method, room, made, schedule, device)
     turn(loop, point.steps)  # memory is claimed and kernels are chosen
-    step, batch = timed(loop, point)
-    cold_step, cold_batch = None, None
+    peaks = peak_memory(), gpu_peak_memory()
+    reference = referred(point.method, point.steps, device)
+    cached, cold = timed(loop, reference, point), None
     if file is not None:
         forget(file)
-        cold_step, cold_batch = timed(loop, point)
+        cold = timed(loop, reference, point)
         os.close(file)
     return Figures(
-        method=point.method, batch=point.batch, window=point.window, slices=point.slices,
-        gigabytes=(rows.image.element_size() + 1) * rows.target.numel() / 1e9, streamed=file is not None,
-        seconds_per_step=step, seconds_per_batch=batch,
-        cold_seconds_per_step=cold_step, cold_seconds_per_batch=cold_batch,
-        peak_mib=peak_memory(), gpu_peak_mib=gpu_peak_memory(),
+        point.method, point.batch, point.window, point.slices, point.slices * schedule.size**2 * PIXEL_BYTES / GB,
+        file is not None, cached, cold, *peaks,
     )  # fmt: skip
+
+
+def looped(method: str, room: Resident | Streamed, made: MadeUp, schedule: Schedule, device: torch.device) -> Loop:
+    """A method's loop on what was put into `room`."""
+    rows = room.rows()
+    centre = torch.zeros(len(rows.image), 2, device=device)
+    return loop_on(method, Slices(rows.image, rows.target, centre, rows.mapping), made.dense, schedule)
+
+
+def referred(method: str, steps: int, device: torch.device) -> Loop:
+    """The loop that all points are compared with, after its first `steps` steps."""
+    made, room = make_up(method, BLOCK, PRESET.size), Resident(BLOCK, PRESET.size, device)
+    fill(room, made, BLOCK)
+    loop = looped(method, room, made, replace(PRESET, steps=10**6), device)
+    turn(loop, steps)
+    return loop
 
 
 def fill(room: Resident | Streamed, made: MadeUp, count: int) -> None:
@@ -166,10 +197,16 @@ def fill(room: Resident | Streamed, made: MadeUp, count: int) -> None:
         room.put(made.image[:some], made.target[:some])
 
 
-def timed(loop: Loop, point: Point) -> tuple[float, float]:
-    """Seconds a step, and those of its batch."""
-    step = median(turn(loop, point.steps) for _ in range(point.rounds))
-    return step, median(batch_seconds(loop) for _ in range(BATCHES))
+def timed(loop: Loop, reference: Loop, point: Point) -> Times:
+    """Time both loops' steps and batches in turns."""
+    steps = [(turn(loop, point.steps), turn(reference, point.steps)) for _ in range(point.rounds)]
+    batches = [(batch_seconds(loop), batch_seconds(reference)) for _ in range(BATCHES)]
+    return Times(
+        seconds_per_step=median(own for own, _ in steps),
+        ratio=median(own / other for own, other in steps),
+        seconds_per_batch=median(own for own, _ in batches),
+        extra_seconds_per_batch=median(own - other for own, other in batches),
+    )
 
 
 def batch_seconds(loop: Loop) -> float:
@@ -225,18 +262,19 @@ def table(kind: str, found: Sequence[Figures], *, gpu: bool) -> str:
     columns: dict[str, Callable[[Figures], str]] = {
         "method": lambda f: f.method,
         kind: lambda f: f"{getattr(f, kind):,}",
-        "ms a step": lambda f: _ms(f.seconds_per_step),
+        "ms a step": lambda f: _ms(f.cached.seconds_per_step),
+        "to the reference": lambda f: f"{f.cached.ratio:.2f}×",
     }
     if kind == "slices":
         columns |= {
+            "nothing cached": lambda f: "–" if f.cold is None else f"{f.cold.ratio:.2f}×",
             "GB": lambda f: f"{f.gigabytes:.2f}",
             "lie": lambda f: "on disk" if f.streamed else "in memory",
-            "ms of it for the batch": lambda f: _ms(f.seconds_per_batch),
-            "ms a step, nothing cached": lambda f: _ms(f.cold_seconds_per_step),
-            "ms for the batch, nothing cached": lambda f: _ms(f.cold_seconds_per_batch),
+            "ms for the batch, beyond the reference's": lambda f: _ms(f.cached.extra_seconds_per_batch),
+            "likewise, nothing cached": lambda f: "–" if f.cold is None else _ms(f.cold.extra_seconds_per_batch),
         }
     else:
-        columns["ms a slice"] = lambda f: _ms(f.seconds_per_step / f.batch)
+        columns["ms a slice"] = lambda f: _ms(f.cached.seconds_per_step / f.batch)
     columns["peak MiB"] = lambda f: f"{f.peak_mib:,.0f}"
     if gpu:
         columns["GPU peak MiB"] = lambda f: f"{f.gpu_peak_mib:,.0f}"
@@ -244,8 +282,8 @@ def table(kind: str, found: Sequence[Figures], *, gpu: bool) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _ms(seconds: float | None) -> str:
-    return "–" if seconds is None else f"{1000 * seconds:.1f}"
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.1f}"
 
 
 def _checked(options: Scaling) -> Scaling:
