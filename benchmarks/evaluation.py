@@ -20,13 +20,13 @@ from typing import Annotated, NamedTuple
 import nibabel as nib
 import numpy as np
 import tyro
-from record import append
 from tyro.conf import Positional, arg
 
 from maskmixadv.begin import device_name
 from maskmixadv.data.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.run import Run, pick_device, same_corpus
+from record import append
 
 COMMANDS = ("", "prepare", "check", "annotate", "train", "evaluate", "predict", "bench", "demo")
 """Whose ``--help`` is timed; the first is the program's own."""

@@ -17,19 +17,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, TypeVar
 
-import record
 import torch
 import tyro
-from steps import finish
-from steps import loop as made_up_loop
 from torch.utils.flop_counter import FlopCounterMode
 from tyro.conf import arg
 
+import record
 from maskmixadv import methods
 from maskmixadv.errors import InputError
 from maskmixadv.loop import Loop, autocast
 from maskmixadv.run import pick_device
 from maskmixadv.schedule import PRESETS
+from steps import finish
+from steps import loop as made_up_loop
 
 Result = TypeVar("Result")
 SIDE = 4096

@@ -22,7 +22,6 @@ from typing import Annotated, Any, Literal
 
 import h5py
 import numpy as np
-import record
 import torch
 import tyro
 from scipy import ndimage
@@ -31,6 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard import SummaryWriter
 from tyro.conf import Positional, arg
 
+import record
 from maskmixadv.begin import begin
 from maskmixadv.data.corpus import IGNORE, Corpus
 from maskmixadv.errors import InputError

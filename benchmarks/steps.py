@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 import tyro
+from jaxtyping import Float, UInt8
 from rich.progress import track
+from torch import Tensor
 from tyro.conf import arg
 
 from maskmixadv import methods
@@ -81,32 +83,52 @@ class Steps:
         )
 
 
-def loop(name: str, schedule: Schedule, device: torch.device) -> Loop:
-    """A method's loop on slices and masks made up."""
-    method = methods.ALL[name]()
+class MadeUp(NamedTuple):
+    """Slices of noise, their strokes or masks as a method wants them, and their masks."""
+
+    image: Float[Tensor, "n s s"]
+    target: UInt8[Tensor, "n s s"]
+    dense: UInt8[Tensor, "n s s"]
+
+
+def make_up(name: str, count: int, size: int) -> MadeUp:
+    """Slices for method `name`, on canvases of `size` pixels."""
     rng = torch.Generator().manual_seed(0)
-    shape = (BATCHES * schedule.batch, schedule.size, schedule.size)
+    shape = (count, size, size)
     dense = torch.randint(len(CLASSES), shape, generator=rng).to(torch.uint8)
     drawn = torch.rand(shape, generator=rng) < LABELLED
-    target = dense if method.supervision != "scribble" else torch.where(drawn, dense, torch.full_like(dense, IGNORE))
-    image, centre = torch.rand(shape, generator=rng)[:, None].half(), torch.zeros(len(dense), 2)
-    prior = Masks(dense.to(device), centre.to(device)) if method.wants_prior else None
+    strokes = torch.where(drawn, dense, torch.full_like(dense, IGNORE))
+    image = torch.rand(shape, generator=rng).half()
+    return MadeUp(image, strokes if methods.ALL[name].supervision == "scribble" else dense, dense)
+
+
+def loop(name: str, schedule: Schedule, device: torch.device) -> Loop:
+    """A method's loop on slices and masks made up."""
+    made = make_up(name, BATCHES * schedule.batch, schedule.size)
+    image, target, centre = made.image[:, None].to(device), made.target.to(device), torch.zeros(len(made.dense), 2)
+    return loop_on(name, Slices(image, target, centre.to(device)), made.dense, schedule)
+
+
+def loop_on(name: str, slices: Slices, dense: UInt8[Tensor, "m s s"], schedule: Schedule) -> Loop:
+    """A method's loop on `slices`; masks are for a critic, if the method has one."""
+    method, device = methods.ALL[name](), slices.centre.device
+    prior = Masks(dense.to(device), torch.zeros(len(dense), 2, device=device)) if method.wants_prior else None
     run = Run(
         root=Path(name), corpus={"classes": list(CLASSES)}, prior=None, method=method, schedule=schedule,
         grid=Grid(schedule.size), enclosure=False, seed=0, facts={},
     )  # fmt: skip
-    made = Loop(run, Slices(image.to(device), target.to(device), centre.to(device)), prior, device)
+    made = Loop(run, slices, prior, device)
     made.step = schedule.steps // 2  # past what methods begin with
     return made
 
 
 def turn(of: Loop, steps: int) -> float:
     """Seconds a step, over `steps` of them."""
-    _finish(of.device)
+    finish(of.device)
     began = time.perf_counter()
     for _ in range(steps):
         of.advance()
-    _finish(of.device)
+    finish(of.device)
     return (time.perf_counter() - began) / steps
 
 
@@ -168,7 +190,8 @@ def _checked(options: Steps) -> Steps:
     return options
 
 
-def _finish(device: torch.device) -> None:
+def finish(device: torch.device) -> None:
+    """Wait until `device` has done what it was told."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -51,6 +51,9 @@ class Train:
         Of everything random.
     device
         Where to compute, such as cpu or cuda:0; by default the fastest that is there.
+    memory
+        GB of the device's memory that slices may take; what is more streams from the run's directory, with the same
+        result. By default half of what is free.
     steps
         Optimiser steps, instead of the preset's.
     batch
@@ -86,6 +89,7 @@ class Train:
     enclosure: bool = False
     seed: int = 0
     device: Annotated[str | None, arg(metavar="DEVICE")] = None
+    memory: Annotated[float | None, arg(metavar="GB")] = None
     steps: Annotated[int | None, arg(metavar="INT")] = None
     batch: Annotated[int | None, arg(metavar="INT")] = None
     size: Annotated[int | None, arg(metavar="PIXELS")] = None
@@ -100,11 +104,13 @@ class Train:
 
     def run(self) -> int:
         """Train, together with the other processes that torchrun has started; returns 130 where it was interrupted."""
+        if self.memory is not None and not self.memory >= 0:
+            raise InputError(f"memory: {self.memory}, allowed is 0 GB (nothing) or more")
         engine = Engine(self.compile, self.graph, self.deterministic)
         with joined(self.device) as ranks:
             engine.check(pick_device(ranks.device), ranks.size)
             run = self._open(ranks)
-            done = fit(run, device=ranks.device, ranks=ranks, engine=engine)
+            done = fit(run, device=ranks.device, ranks=ranks, engine=engine, memory=self.memory)
             if ranks.rank == 0:
                 _tell(run, done=done)
         return 0 if done else 130

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from jaxtyping import Int
+from torch import Tensor, nn
 
 from maskmixadv.augment import Augment, Centre, Draw
 from maskmixadv.average import follow
@@ -17,7 +18,7 @@ from maskmixadv.distribute import ALONE, Ranks
 from maskmixadv.engine import Engine, Losses, Rows, make_recordable, set_rate
 from maskmixadv.losses import balanced, uniform
 from maskmixadv.run import Run, cpu_features
-from maskmixadv.slices import Masks, Slices, order, sent
+from maskmixadv.slices import Masks, Slices, order
 from maskmixadv.types import Batch, Labels
 
 PRIOR_AUGMENT = Augment()
@@ -37,7 +38,7 @@ class Loop:
     run
         What is to be done.
     slices
-        Training slices, on the device.
+        Training slices, on the device or streamed to it.
     prior
         Unpaired masks, on the device, or None.
     device
@@ -103,8 +104,9 @@ class Loop:
         """Seed the step, and bring the slices that it sees to the device."""
         torch.manual_seed(self._seed(*self.ranks.key))  # dropout draws from torch's own generator
         self._rng.manual_seed(self._seed())
-        index = order(self.step, count=len(self.slices), batch=self.run.schedule.batch, seed=self.run.seed)
-        return self.slices.rows(sent(index, self.device))
+        rows = self.slices.rows(self._order(self.step))
+        self.slices.expect(self._order(self.step + 1))
+        return rows
 
     def _work(self, rows: Rows) -> Losses:
         """All of a step that is arithmetic on the device."""
@@ -172,6 +174,9 @@ class Loop:
         if self._engine.graph:
             for optimiser in self.optimisers.values():
                 make_recordable(optimiser, self.device)
+
+    def _order(self, step: int) -> Int[Tensor, "b"]:
+        return order(step, count=len(self.slices), batch=self.run.schedule.batch, seed=self.run.seed)
 
     def _next(self, phases: Any) -> Any:  # noqa: ANN401
         with self._autocast():

@@ -1,8 +1,11 @@
-"""A fold's slices as tensors on the device, and the batch of any step."""
+"""A fold's slices as tensors, on the device or streamed to it, and the batch of any step."""
 
+import mmap
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import repeat
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,12 +14,13 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from maskmixadv.augment import Draw
-from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry
+from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry, work_ahead
 from maskmixadv.data.enclosure import ENCLOSED, enclose
-from maskmixadv.data.walker import load_walked
+from maskmixadv.data.walker import Volume, load_walked
 from maskmixadv.engine import Rows
 from maskmixadv.errors import InputError
 from maskmixadv.grid import Grid
+from maskmixadv.storage import make_room, read_ahead
 from maskmixadv.types import DRAWN, Labels, Supervision
 
 
@@ -27,23 +31,36 @@ class Slices:
     Attributes
     ----------
     image
-        Half precision, which holds the 8 to 12 bits of an MRI.
+        Half precision, which holds the 8 to 12 bits of an MRI. On the device, or where it is streamed from.
     target
-        The annotation to learn from; no other one is loaded. ``ENCLOSED`` is background by enclosure.
+        The annotation to learn from; no other one is loaded. ``ENCLOSED`` is background by enclosure. As `image`.
     centre
-        Middle of what is annotated in each slice.
+        Middle of what is annotated in each slice; on the device.
+    mapping
+        Of the file that `image` and `target` are streamed from, if they are.
     """
 
     image: Float[Tensor, "n 1 s s"]
     target: UInt8[Tensor, "n s s"]
     centre: Float[Tensor, "n 2"]
+    mapping: mmap.mmap | None = None
 
     def __len__(self) -> int:
         return len(self.image)
 
     def rows(self, index: Int[Tensor, "b"]) -> Rows:
-        """Slices number `index`."""
-        return Rows(self.image[index], self.target[index], self.centre[index], index)
+        """Slices number `index`, which is in the host's memory, on the device."""
+        self.expect(index)
+        device = self.centre.device
+        number = sent(index, device)
+        chosen = number if self.image.device == device else index
+        image, target = (sent(rows[chosen], device) for rows in (self.image, self.target))
+        return Rows(image, target, self.centre[number], number)
+
+    def expect(self, index: Int[Tensor, "b"]) -> None:
+        """Have slices number `index` read from the disk meanwhile, where they are streamed; changes no result."""
+        if self.mapping is not None:
+            read_ahead(self.mapping, index, size=self.image.shape[-1])
 
 
 @dataclass(frozen=True)
@@ -70,24 +87,34 @@ def load_slices(
     supervision: Supervision,
     enclosure: bool,
     device: torch.device,
+    memory: float | None = None,
+    folder: Path | None = None,
 ) -> Slices:
     """Load those slices of `entries` that carry a label.
+
+    Parameters
+    ----------
+    memory, folder
+        How much of the device's memory they may take, in GB, and on whose disk they lie beyond that
+        (`maskmixadv.storage.make_room`). No more than a few cases are then in memory at a time.
 
     Raises
     ------
     InputError
-        Where no case has the annotation that `supervision` names.
+        Where no case has the annotation that `supervision` names, or there is no room for them.
     """
     drawn = DRAWN[supervision]
     annotated = [entry for entry in entries if getattr(entry, drawn)]
     if not annotated:
         raise InputError(f"{corpus.root}: no training case has a {drawn} annotation, at least one is needed")
-    images, targets = zip(*_on_grid(corpus, annotated, grid, supervision, enclosure), strict=True)
-    image, target = torch.cat(images)[:, None], torch.cat(targets)
-    labelled = (target != IGNORE).flatten(1).any(1)
-    image, target = image[labelled], target[labelled]
-    centre = torch.stack([_middle(labels) for labels in target])
-    return Slices(image.to(device), target.to(device), centre.to(device))
+    count = sum(entry.shape[0] for entry in annotated)
+    room, centres = make_room(count, grid.size, device=device, memory=memory, folder=folder), []
+    for image, target in _on_grid(corpus, annotated, grid, supervision, enclosure):
+        labelled = (target != IGNORE).flatten(1).any(1)
+        room.put(image[labelled], target[labelled])
+        centres += [_middle(labels) for labels in target[labelled]]
+    rows = room.rows()
+    return Slices(rows.image, rows.target, torch.stack(centres).to(device), rows.mapping)
 
 
 def load_masks(corpus: Corpus, entries: Iterable[Entry], *, grid: Grid, device: torch.device) -> Masks:
@@ -110,9 +137,12 @@ def order(step: int, *, count: int, batch: int, seed: int) -> Int[Tensor, "b"]:
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
     """`tensor` on `device`; a GPU fetches it by itself, so that nobody waits."""
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+    if tensor.device == device:
+        return tensor
+    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
 
 
+@lru_cache(maxsize=4)  # of 100,000 slices it takes a millisecond, and every step asks for it
 def _permutation(epoch: int, count: int, seed: int) -> Int[np.ndarray, "n"]:
     return np.random.default_rng((seed, epoch)).permutation(count)
 
@@ -120,16 +150,18 @@ def _permutation(epoch: int, count: int, seed: int) -> Int[np.ndarray, "n"]:
 def _on_grid(
     corpus: Corpus, entries: Sequence[Entry], grid: Grid, supervision: Supervision, enclosure: bool
 ) -> Iterator[tuple[Float[Tensor, "d s s"], UInt8[Tensor, "d s s"]]]:
-    walked = load_walked(corpus, entries, enclosure=enclosure) if supervision == "random_walker" else {}
+    walks = supervision == "random_walker"
+    walked = load_walked(corpus, entries, enclosure=enclosure) if walks else repeat(None)
 
-    def place(entry: Entry) -> tuple[Tensor, Tensor]:
+    def place(given: tuple[Volume | None, Entry]) -> tuple[Tensor, Tensor]:
+        labels, entry = given
         case = corpus.load(entry)
-        labels = walked[case.name] if walked else _annotation(case, DRAWN[supervision], enclosure)
+        if labels is None:
+            labels = _annotation(case, DRAWN[supervision], enclosure)
         image = grid.image(torch.from_numpy(case.image), case.spacing)
         return image.half(), grid.labels(torch.from_numpy(labels), case.spacing)
 
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        yield from pool.map(place, entries)
+    return work_ahead(place, zip(walked, entries, strict=False), threads=2)
 
 
 def _annotation(case: Case, drawn: Literal["scribble", "dense"], enclosure: bool) -> UInt8[np.ndarray, "d h w"]:

@@ -1,6 +1,7 @@
 """Training: the loop runs, validates, shows itself and saves; what it was begun with stands in the run."""
 
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,7 @@ from maskmixadv.pictures import contact_sheet
 from maskmixadv.predict import Predictor
 from maskmixadv.run import Run, pick_device, same_corpus, save
 from maskmixadv.slices import Masks, Slices, load_masks, load_slices
+from maskmixadv.storage import GB
 
 SAVE_SECONDS = 45.0
 """A killed run loses at most the steps of so many seconds."""
@@ -74,7 +76,14 @@ class Validation:
         )
 
 
-def fit(run: Run, *, device: str | None = None, ranks: Ranks = ALONE, engine: Engine | None = None) -> bool:
+def fit(
+    run: Run,
+    *,
+    device: str | None = None,
+    ranks: Ranks = ALONE,
+    engine: Engine | None = None,
+    memory: float | None = None,
+) -> bool:
     """Train `run` to its end, from its last checkpoint where it has one.
 
     Parameters
@@ -85,6 +94,9 @@ def fit(run: Run, *, device: str | None = None, ranks: Ranks = ALONE, engine: En
         The processes that share the work; the first one alone validates, logs and saves.
     engine
         How to compute; operation by operation if None.
+    memory
+        GB of the device's memory that slices may take, streamed from the run's directory beyond that; None: half
+        of what is free. It changes no result.
 
     Returns
     -------
@@ -93,14 +105,14 @@ def fit(run: Run, *, device: str | None = None, ranks: Ranks = ALONE, engine: En
     Raises
     ------
     InputError
-        Where the corpus has changed since the run began, a checkpoint can't be read or saved, the ranks can't share
-        the work, or the device can't do what `engine` asks.
+        Where the corpus has changed since the run began, slices fit neither memory nor disk, a checkpoint can't be
+        read or saved, the ranks can't share the work, or the device can't do what `engine` asks.
     """
     ranks.check(run.method, run.schedule.batch)
     place, engine = pick_device(device), engine or Engine()
     engine.check(place, ranks.size)
     corpus = same_corpus(run.corpus)
-    loop = Loop(run, training_slices(run, corpus, place), prior_masks(run, place), place, ranks, engine)
+    loop = Loop(run, training_slices(run, corpus, place, memory), prior_masks(run, place), place, ranks, engine)
     logged = None
     if run.checkpoint.is_file():
         state = run.load(place)
@@ -117,16 +129,21 @@ def fit(run: Run, *, device: str | None = None, ranks: Ranks = ALONE, engine: En
     return loop.step >= run.schedule.steps
 
 
-def training_slices(run: Run, corpus: Corpus, device: torch.device) -> Slices:
-    """Load the slices that `run` learns from."""
-    return load_slices(
+def training_slices(run: Run, corpus: Corpus, device: torch.device, memory: float | None = None) -> Slices:
+    """Load the slices that `run` learns from; `memory` as in `fit`."""
+    slices = load_slices(
         corpus,
         corpus.of(run.corpus["train"]),
         grid=run.grid,
         supervision=run.method.supervision,
         enclosure=run.enclosure,
         device=device,
+        memory=memory,
+        folder=run.root,
     )
+    if slices.mapping is not None:
+        print(f"{run.root}: {len(slices.mapping) / GB:.1f} GB of slices stream from the disk", file=sys.stderr)
+    return slices
 
 
 def prior_masks(run: Run, device: torch.device) -> Masks | None:

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ from skimage.segmentation import random_walker
 
 import tiny
 from maskmixadv.data import walker
-from maskmixadv.data.corpus import IGNORE, Case, Corpus
+from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry
 from maskmixadv.data.enclosure import ENCLOSED, enclose
 from maskmixadv.data.walker import THRESHOLD, load_walked, walk_slice
 from maskmixadv.errors import InputError
@@ -120,8 +120,14 @@ def of_one(root: Path, case: Case) -> Corpus:
     return Corpus.write(root, [case], name="tiny", classes=tiny.CLASSES, folds={})
 
 
+def walked(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -> dict[str, np.ndarray]:
+    """Labels by case."""
+    made = load_walked(corpus, entries, enclosure=enclosure)
+    return {entry.name: labels for entry, labels in zip(entries, made, strict=True)}
+
+
 def load(corpus: Corpus, *, enclosure: bool = False) -> dict[str, np.ndarray]:
-    return load_walked(corpus, corpus.entries, enclosure=enclosure)
+    return walked(corpus, corpus.entries, enclosure=enclosure)
 
 
 def files(corpus: Corpus) -> list[Path]:
@@ -245,7 +251,7 @@ def test_slices_hold_what_the_walker_made(tmp_path: Path) -> None:
             device=torch.device("cpu"),
         )  # fmt: skip
         assert len(slices) == 3
-        made = load_walked(corpus, [e for e in corpus.entries if e.scribble], enclosure=enclosure)
+        made = walked(corpus, [e for e in corpus.entries if e.scribble], enclosure=enclosure)
         assert torch.equal(slices.target, Grid(48).labels(torch.from_numpy(made["p0"]), scribbled.spacing))
 
 

@@ -62,13 +62,13 @@ def _usage(job: Job) -> dict[str, Any]:
     """Peaks of memory in MiB, over all resumptions; kept beside the checkpoint."""
     path = job.run / "usage.json"
     before = json.loads(path.read_text()) if path.is_file() else {}
-    now = {"peak_mib": _peak(), "gpu_peak_mib": _gpu_peak()}
+    now = {"peak_mib": peak_memory(), "gpu_peak_mib": gpu_peak_memory()}
     usage = {key: max(value, before.get(key, 0.0)) for key, value in now.items()}
     write_text(path, json.dumps(usage))
     return usage
 
 
-def _peak() -> float:
+def peak_memory() -> float:
     """Highest resident memory of this process in MiB."""
     status = Path("/proc/self/status")
     if status.is_file():  # rusage counts what the parent had at the fork, too
@@ -78,7 +78,8 @@ def _peak() -> float:
     return peak / (1024**2 if sys.platform == "darwin" else 1024)
 
 
-def _gpu_peak() -> float:
+def gpu_peak_memory() -> float:
+    """Highest memory of this process's tensors on the GPU in MiB."""
     import torch
 
     return torch.cuda.max_memory_allocated() / 1024**2 if torch.cuda.is_initialized() else 0.0

@@ -8,11 +8,12 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -26,6 +27,8 @@ FORMAT: Final = 1
 
 Spacing = tuple[float, float, float]
 Part = Literal["train", "val", "test"]
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -261,8 +264,7 @@ class Corpus:
 
     def load_all(self, entries: Sequence[Entry]) -> Iterator[Case]:
         """Read several cases, in order, on all cores."""
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            yield from pool.map(self.load, entries)
+        return work_ahead(self.load, entries, threads=os.cpu_count() or 1)
 
     def hash(self) -> str:
         """SHA-256 over classes and the cases' own hashes: names the corpus's content."""
@@ -270,6 +272,21 @@ class Corpus:
         for entry in self.entries:
             digest.update(f"{entry.name} {entry.sha256}\n".encode())
         return digest.hexdigest()
+
+
+def work_ahead(do: Callable[[_Item], _Result], items: Iterable[_Item], *, threads: int) -> Iterator[_Result]:
+    """Yield what `do` makes of each of `items`, in order; `threads` threads work ahead.
+
+    No more than two results a thread wait to be taken, however slowly that goes, as results are volumes.
+    """
+    waiting: deque[Future[_Result]] = deque()
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        for item in items:
+            waiting.append(pool.submit(do, item))
+            if len(waiting) == 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def claim(root: Path) -> None:

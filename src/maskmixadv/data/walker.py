@@ -21,8 +21,7 @@ import os
 import sys
 import zipfile
 import zlib
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import get_ident
 from typing import Final
@@ -32,7 +31,7 @@ from jaxtyping import Float, Int, UInt8
 from rich.progress import track
 from skimage.segmentation import random_walker
 
-from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry
+from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry, work_ahead
 from maskmixadv.data.enclosure import ENCLOSED, enclose
 from maskmixadv.errors import InputError
 
@@ -46,8 +45,8 @@ VERSION: Final = 1
 Volume = UInt8[np.ndarray, "d h w"]
 
 
-def load_walked(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -> dict[str, Volume]:
-    """Labels of `entries` by case name: those that are kept are read, the others made on all cores, and kept.
+def load_walked(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -> Iterator[Volume]:
+    """Labels of `entries`, in order: those that are kept are read, the others made on all cores, and kept.
 
     They lie in the corpus's directory ``cache``, or in the user's cache where that can't be written, under the hash
     of all that they depend on. One that is damaged is made anew.
@@ -69,10 +68,8 @@ def load_walked(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) ->
         return _keep(folders, name, walk(case, seeds)) if kept is None else kept
 
     # Most of the time goes into solving, which leaves other threads the interpreter.
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        made = pool.map(labels, entries)
-        shown = track(made, description="random walker", total=len(entries), disable=not sys.stderr.isatty())
-        return {entry.name: volume for entry, volume in zip(entries, shown, strict=True)}
+    made = work_ahead(labels, entries, threads=os.cpu_count() or 1)
+    yield from track(made, description="random walker", total=len(entries), disable=not sys.stderr.isatty())
 
 
 def walk(case: Case, seeds: Volume) -> Volume:
