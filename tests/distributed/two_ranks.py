@@ -75,16 +75,16 @@ def course(loop: Loop, steps: int = STEPS) -> dict[str, Any]:
     return {"losses": losses, **loop.state()}
 
 
-def resumed(method: Method, ranks: Ranks, path: Path) -> dict[str, Any]:
-    """Stop in the midst; all ranks go on from what the first one has saved."""
-    first = loop(method, ranks)
-    course(first, STEPS // 2)
+def parted(method: Method, ranks: Ranks, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What some steps come to, and what they do when all ranks go on from what the first one saved in the midst."""
+    whole, half = loop(method, ranks), STEPS // 2
+    course(whole, half)
     if ranks.rank == 0:
-        torch.save(first.state(), path)
+        torch.save(whole.state(), path)
     ranks.wait()
     second = loop(method, ranks)
     second.load(torch.load(path, weights_only=True))
-    return course(second, STEPS - STEPS // 2)
+    return course(whole, half), course(second, half)
 
 
 def without_averages(ranks: Ranks) -> dict[str, Any]:
@@ -114,8 +114,7 @@ def main(folder: Path) -> None:
             "flags": [ranks.any(flag) for flag in (False, ranks.rank == 1, True)],
         }
         for name, method in METHODS.items():
-            found[name] = course(loop(method, ranks))
-            found[f"{name}-resumed"] = resumed(method, ranks, folder / f"{name}.pt")
+            found[name], found[f"{name}-resumed"] = parted(method, ranks, folder / f"{name}.pt")
         torch.save(found, folder / f"rank{ranks.rank}.pt")
 
 
