@@ -1,0 +1,139 @@
+"""One schedule tried on validation patients: ``python benchmarks/search.py corpora/acdc --change size=144 lr=6e-3``.
+
+A preset with some fields changed is run on the training patients of a fold and scored on its validation patients, which
+are training patients of the paper's fold; test patients are never read. Each try is a JSON line in
+``records/search.jsonl``: the whole schedule, Dice by class, volume ratios, seconds. ``docs/decisions`` say what was
+chosen and why.
+"""
+
+import os
+
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line has it; before torch is imported
+
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+import tyro
+from rich.progress import track
+from tyro.conf import Positional, arg
+
+import record
+from maskmixadv import methods
+from maskmixadv.begin import begin
+from maskmixadv.data.corpus import Case, Corpus
+from maskmixadv.errors import InputError
+from maskmixadv.loop import Loop
+from maskmixadv.metrics import dice
+from maskmixadv.predict import Predictor
+from maskmixadv.run import method_from, pick_device
+from maskmixadv.schedule import PRESETS, Schedule
+from maskmixadv.train import prior_masks, training_slices
+
+
+@dataclass(frozen=True)
+class Search:
+    """Try one schedule.
+
+    Attributes
+    ----------
+    corpus
+        With scribbles, and dense masks of validation patients.
+    method
+        Name; its fields are its own defaults.
+    prior
+        Corpus of unpaired masks, for methods with a critic.
+    preset
+        What is changed.
+    change
+        Fields of the schedule, of its augmentation (``augment.stray=0.3``) or of the method (``method.every=8``).
+    fold, seed
+        Of the run.
+    device
+        Where to compute; by default the fastest that is there.
+    """
+
+    corpus: Positional[Path]
+    method: str = "pce"
+    prior: Path | None = None
+    preset: Literal["paper", "fast", "cpu"] = "cpu"
+    change: Annotated[tuple[str, ...], arg(metavar="FIELD=VALUE [FIELD=VALUE ...]")] = ()
+    fold: int = 1
+    seed: int = 0
+    device: Annotated[str | None, arg(metavar="DEVICE")] = None
+
+
+def changed(options: Search) -> tuple[Schedule, methods.Method]:
+    """The preset and the method, with the changes."""
+    given = dict(change.partition("=")[::2] for change in options.change)
+    of_method = {name.removeprefix("method."): given.pop(name) for name in [*given] if name.startswith("method.")}
+    of_augment = {name.removeprefix("augment."): given.pop(name) for name in [*given] if name.startswith("augment.")}
+    preset = PRESETS[options.preset]
+    augment = replace(preset.augment, **_typed(preset.augment, of_augment))
+    plain = method_from({"name": options.method})
+    method = replace(plain, **_typed(plain, of_method))  # pyright: ignore[reportArgumentType]
+    return replace(preset, augment=augment, **_typed(preset, given)), method
+
+
+def _typed(of: object, given: dict[str, str]) -> dict[str, Any]:
+    """Values of the types that the fields have now."""
+    for name in given:
+        if not hasattr(of, name):
+            raise InputError(f"change: {name!r}, {type(of).__name__} has no such field")
+    return {name: type(getattr(of, name))(value) for name, value in given.items()}
+
+
+def score(loop: Loop, cases: Sequence[Case]) -> dict[str, Any]:
+    """Dice by class and in the mean over `cases`; predicted over true volume by class, geometric mean."""
+    run = loop.run
+    predictor = Predictor(loop.scored, run.grid, run.task.classes)
+    found: list[list[float]] = []
+    ratios: list[list[float]] = []
+    for case in cases:
+        labels = predictor.labels(case.image, case.spacing)
+        pairs = [(case.dense == label, labels == label) for label in range(1, len(run.task.classes))]
+        found.append([dice(truth, predicted) for truth, predicted in pairs])
+        ratios.append([(predicted.sum() + 1) / (truth.sum() + 1) for truth, predicted in pairs])
+    return {
+        "dice": round(float(np.mean(found)), 4),
+        "dice_by_class": np.mean(found, 0).round(4).tolist(),
+        "volume_ratio": np.exp(np.log(ratios).mean(0)).round(3).tolist(),
+    }
+
+
+def main(options: Search) -> None:
+    """Train, score, append the record."""
+    device = pick_device(options.device)
+    schedule, method = changed(options)
+    with tempfile.TemporaryDirectory() as folder:
+        run = begin(
+            options.corpus, Path(folder) / "run", method=method, schedule=schedule, preset=options.preset,
+            prior_root=options.prior, fold=options.fold, seed=options.seed, enclosure=method.supervision == "scribble",
+            device=options.device, write=False,
+        )  # fmt: skip
+    corpus = Corpus.open(options.corpus)
+    loop = Loop(run, training_slices(run, corpus, device), prior_masks(run, device), device)
+    cases = list(corpus.load_all([entry for entry in corpus.of(run.corpus["val"]) if entry.dense]))
+    began = time.perf_counter()
+    for _ in track(range(schedule.steps), "steps", disable=not sys.stderr.isatty()):
+        loop.advance()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    seconds = time.perf_counter() - began
+    found = {**score(loop, cases), "seconds": round(seconds, 1), "change": list(options.change)}
+    facts = {"method": run.record()["method"], "fold": options.fold, "seed": options.seed, "schedule": asdict(schedule)}
+    record.append("search", {**found, **facts}, device)
+    print(found)
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(Search))
+    except InputError as error:
+        sys.exit(f"search: {error}")
