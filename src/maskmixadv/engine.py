@@ -74,12 +74,12 @@ class Engine:
         return Graphs(rng) if self.graph else as_written
 
 
-def compile_parts(nets: Iterable[nn.Module]) -> None:
-    """Compile the parts that methods call, in place; state dictionaries keep their keys."""
+def compile_parts(nets: Iterable[nn.Module], *, backend: str = "inductor") -> None:
+    """Compile the parts that methods call, in place, by torch's `backend`; state dictionaries keep their keys."""
     for net in nets:
         for part in net.modules():
             if isinstance(part, Encoder | Decoder | Critic):
-                part.compile()
+                part.compile(backend=backend)
 
 
 def as_written(kind: Hashable, rows: Rows, work: Work) -> Losses:  # noqa: ARG001

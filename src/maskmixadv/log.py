@@ -86,7 +86,9 @@ class Log:
 
     def write(self, step: int, *, lr: float) -> None:
         """Write a row: each term's mean since the row before."""
-        means = {name: float(torch.stack(losses).mean()) for name, losses in self._terms.items()}
+        # Fetched all at once, as a device is waited for at each fetch.
+        fetched = torch.stack([torch.stack(losses).mean() for losses in self._terms.values()]).tolist()
+        means = dict(zip(self._terms, fetched, strict=True))
         self._terms.clear()
         self._row(step, {"lr": lr, **means})
         self._show(step, means)

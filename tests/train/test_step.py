@@ -1,7 +1,11 @@
 """A step leaves the device no gaps: nothing in it waits for an answer, and what is recorded once can be replayed."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 from collections.abc import Hashable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,6 +112,41 @@ def test_a_kind_that_hides_a_number_is_caught(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(PCE, "phases", rising)
     with pytest.raises(AssertionError):
         assert_replays(PCE())
+
+
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [
+        ("maskmixadv", "aot_eager"),
+        *(pytest.param(name, "inductor", marks=pytest.mark.slow) for name in ("pce", "maskmixadv", "mean-teacher")),
+    ],
+)  # inductor takes minutes and a C++ compiler
+def test_compiled_steps_agree(name: str, backend: str) -> None:
+    """Losses of compiled steps are those of the steps as written, to rounding."""
+    # In a process of its own, as the compiler does not look through the checks of types under test.
+    script = f"""
+import torch, tiny
+from torch import nn
+from maskmixadv import methods
+from maskmixadv.engine import compile_parts
+written, compiled = (tiny.loop(methods.ALL["{name}"]()) for _ in range(2))
+for loop in (written, compiled):
+    for module in nn.ModuleList(loop.nets.values()).modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0  # a compiler draws other random numbers
+keys = compiled.nets["net"].state_dict().keys()
+compile_parts(compiled.nets.values(), backend="{backend}")
+for _ in range(3):
+    one, other = written.advance(), compiled.advance()
+    for term in one:
+        torch.testing.assert_close(one[term], other[term], rtol=1e-3, atol=1e-4)
+assert compiled.nets["net"].state_dict().keys() == keys
+assert compiled.nets["net"].encoder._compiled_call_impl is not None
+"""
+    folder = str(Path(__file__).parents[1])
+    paths = {**os.environ, "PYTHONPATH": folder}
+    done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, env=paths)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_only_a_cuda_device_records() -> None:
