@@ -1,21 +1,22 @@
 """Our step beside the released loop's, in one process: ``python benchmarks/released.py corpora/acdc corpora/mscmr``.
 
 The released way (MaskMixAdv's and WSL4MIS's trainers): one HDF5 file a slice, opened for each sample by one worker;
-turns, flips and rotation by SciPy, each slice then zoomed to the network's size; float32 in rows of channels; every
-loss fetched from the device and written to TensorBoard at each step; and, as a habit, all validation volumes predicted
-slice by slice and the network saved every 20 steps. Networks, losses, batch, pixels and threads are the same on both
-sides. Both take turns, so that a machine whose speed drifts slows both; a ratio is the median over rounds.
+turns, flips and rotation by SciPy, each slice then zoomed to the network's size; float32 in rows of channels; torch's
+dropout; every loss fetched from the device and written to TensorBoard at each step; and, as a habit, all validation
+volumes predicted slice by slice and the network saved every 20 steps. Networks, losses, batch and pixels are the same
+on both sides. Each side has a process of its own, ours with the thread setting of the command line
+(docs/decisions/0004), the released one with torch's. Both take turns, so that a machine whose speed drifts slows both;
+a ratio is the median over rounds.
 """
 
+import multiprocessing
 import os
-
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line has it; before torch is imported
-
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, Literal
@@ -25,7 +26,7 @@ import numpy as np
 import torch
 import tyro
 from scipy import ndimage
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard import SummaryWriter
 from tyro.conf import Positional, arg
@@ -33,6 +34,7 @@ from tyro.conf import Positional, arg
 import record
 from maskmixadv.begin import begin
 from maskmixadv.data.corpus import IGNORE, Corpus
+from maskmixadv.dropout import Dropout
 from maskmixadv.errors import InputError
 from maskmixadv.loop import Loop
 from maskmixadv.losses import uniform
@@ -128,7 +130,7 @@ class ReleasedLoop:
     def __init__(self, run: Run, files: list[Path], masks: list[np.ndarray], device: torch.device, logs: Path) -> None:
         self.run, self.device, self.step = run, device, 0
         torch.manual_seed(run.seed)
-        self.nets = {name: net.to(device) for name, net in run.method.players(run.task).items()}
+        self.nets = {name: _as_released(net).to(device) for name, net in run.method.players(run.task).items()}
         self.optimisers = run.schedule.optimisers(self.nets)
         loader = DataLoader(
             SliceFiles(files, masks, run.schedule.window), batch_size=run.schedule.batch, shuffle=True, num_workers=1,
@@ -208,22 +210,57 @@ def finish(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def compare(options: Released, name: str, device: torch.device, place: Path, files: list[Path]) -> dict[str, Any]:
-    """Figures of one method."""
-    schedule = PRESETS[options.preset]
+def _as_released(net: nn.Module) -> nn.Module:
+    """The same network with torch's dropout, and activations that keep what they are given."""
+    for module in list(net.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, Dropout):
+                setattr(module, name, nn.Dropout(child.p))
+            elif isinstance(child, nn.LeakyReLU):
+                child.inplace = False
+    return net
+
+
+def serve(calls: Connection, side: str, options: Released, name: str, files: list[Path], place: Path) -> None:
+    """Be one side in a process of its own: take as many steps as is asked for, or a habit's round; answer seconds."""
+    device = pick_device(options.device)
     run = begin(
-        options.corpus, place / name, method=METHODS[name], schedule=schedule, preset=options.preset,
+        options.corpus, place / name, method=METHODS[name], schedule=PRESETS[options.preset], preset=options.preset,
         prior_root=options.prior, device=options.device, write=False,
     )  # fmt: skip
     corpus, prior = Corpus.open(options.corpus), Corpus.open(options.prior)
-    masks = [mask for case in prior.load_all([e for e in prior.entries if e.dense]) for mask in _masks(case.dense)]
-    ours = Loop(run, training_slices(run, corpus, device), prior_masks(run, device), device)
-    theirs = ReleasedLoop(run, files, masks, device, place / "logs")
-    seconds = [
-        (turn(ours.advance, options.steps, device), turn(theirs.advance, options.steps, device))
-        for _ in range(options.rounds + 1)
-    ][1:]  # in the first round memory is claimed and kernels are chosen
-    habit = theirs.habit(corpus, place) / HABIT_STEPS if options.habit else 0.0
+    if side == "ours":
+        loop = Loop(run, training_slices(run, corpus, device), prior_masks(run, device), device)
+    else:
+        masks = [mask for case in prior.load_all([e for e in prior.entries if e.dense]) for mask in _masks(case.dense)]
+        loop = ReleasedLoop(run, files, masks, device, place / "logs")
+    while asked := calls.recv():
+        if asked == "habit" and isinstance(loop, ReleasedLoop):
+            calls.send(loop.habit(corpus, place))
+        else:
+            calls.send(turn(loop.advance, int(asked), device))
+
+
+def begin_side(side: str, *rest: Any) -> Connection:  # noqa: ANN401
+    """Start one side's process, in the environment that it brings."""
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    before = os.environ.pop("GOMP_SPINCOUNT", None)
+    if side == "ours":
+        os.environ["GOMP_SPINCOUNT"] = before or "1000"
+    multiprocessing.get_context("spawn").Process(target=serve, args=(theirs, side, *rest)).start()
+    os.environ.pop("GOMP_SPINCOUNT", None)
+    theirs.close()
+    return ours
+
+
+def compare(options: Released, name: str, place: Path, files: list[Path]) -> dict[str, Any]:
+    """Figures of one method."""
+    sides = [begin_side(side, options, name, files, place) for side in ("ours", "released")]
+    seconds = [[_asked(side, options.steps) for side in sides] for _ in range(options.rounds + 1)]
+    del seconds[0]  # in the first round memory is claimed and kernels are chosen
+    habit = _asked(sides[1], "habit") / HABIT_STEPS if options.habit else 0.0
+    for side in sides:
+        side.send(None)
     return {
         "method": name,
         "ours_ms": round(1000 * median(a for a, _ in seconds), 1),
@@ -232,6 +269,11 @@ def compare(options: Released, name: str, device: torch.device, place: Path, fil
         "habit_ms": round(1000 * habit, 1),
         "ratio_with_habit": round(median((b + habit) / a for a, b in seconds), 2) if options.habit else None,
     }
+
+
+def _asked(side: Connection, what: int | str) -> float:
+    side.send(what)
+    return side.recv()
 
 
 def _masks(dense: np.ndarray | None) -> Iterator[np.ndarray]:
@@ -244,7 +286,7 @@ def main(options: Released) -> None:
     corpus = Corpus.open(options.corpus)
     with tempfile.TemporaryDirectory() as folder:
         files = write_slices(corpus, list(corpus.split(next(iter(corpus.folds)), 1).train), Path(folder))
-        found = [compare(options, name, device, Path(folder), files) for name in METHODS]
+        found = [compare(options, name, Path(folder), files) for name in METHODS]
     schedule = PRESETS[options.preset]
     facts = {"preset": options.preset, "batch": schedule.batch, "window": schedule.window, "rows": found}
     record.append("released", facts, device)
