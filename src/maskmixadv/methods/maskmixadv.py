@@ -121,12 +121,12 @@ class MaskMixAdv(Method):
         net = player(nets, "net", UNet)
         views = self.views(batch, as_tested(net))
         both = views.encode(net.encode)
-        logits = self._decode(net, both)
+        logits = self._decode(net, *both)
         soft = views.merge(logits[0].softmax(1), logits[1].softmax(1))
         terms = self._terms(logits, soft, views)
         now = self._lazy_terms_at(batch.step)
         if self.restores and now and views.whole < len(batch.image):
-            terms["rec"] = self.every * self.rec * _restoration(net, both, batch.image, views)
+            terms["rec"] = self.every * self.rec * _restoration(net, *both, batch.image, views)
         if not (self.adv and now):
             yield Phase("net", terms)
             return
@@ -138,12 +138,11 @@ class MaskMixAdv(Method):
     def _lazy_terms_at(self, step: int) -> bool:
         return step % self.every == 0
 
-    def _decode(self, net: UNet, both: Features) -> tuple[Logits, Logits]:
-        if self.decoders == "shared":
-            first, second = net.decode(both).chunk(2)
-            return first, second
-        first, second = zip(*(maps.chunk(2) for maps in both), strict=True)
-        return net.decode(list(first), 0), net.decode(list(second), 1)
+    def _decode(self, net: UNet, first: Features, second: Features) -> tuple[Logits, Logits]:
+        if self.decoders == "independent":
+            return net.decode(first, 0), net.decode(second, 1)
+        one, other = net.decode([torch.cat(pair) for pair in zip(first, second, strict=True)]).chunk(2)
+        return one, other
 
     def _terms(self, logits: tuple[Logits, Logits], soft: Probs, views: Views) -> dict[str, Loss]:
         terms: dict[str, Loss] = {}
@@ -171,11 +170,11 @@ class MaskMixAdv(Method):
         _ = self.views  # which checks what it is given
 
 
-def _restoration(net: UNet, both: Features, image: Image, views: Views) -> Loss:
+def _restoration(net: UNet, first: Features, second: Features, image: Image, views: Views) -> Loss:
     """L_rec of both views; samples that are seen whole have nothing to restore and are left out."""
     if views.hidden is None:
         raise TypeError("views that do not say what they have hidden can't be restored")
-    lost = [torch.cat([view[views.whole :] for view in maps.chunk(2)]) for maps in both]
+    lost = [torch.cat((one[views.whole :], other[views.whole :])) for one, other in zip(first, second, strict=True)]
     hidden = torch.cat([mask[views.whole :] for mask in views.hidden])
     return restoration(restored=net.restore(lost), image=image[views.whole :].repeat(2, 1, 1, 1), hidden=hidden)
 

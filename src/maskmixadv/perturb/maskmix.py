@@ -109,5 +109,5 @@ class MaskMix(Perturbation):
 
 
 def _shrunk(mask: Mask, maps: Float[Tensor, "b f h2 w2"]) -> Float[Tensor, "b 1 h2 w2"]:
-    """Take the mask at the maps' scale: exact where a cell's side is a multiple of that scale's stride."""
-    return F.interpolate(mask, maps.shape[-2:], mode="nearest-exact")
+    """Take the mask at the maps' scale and precision: exact where a cell's side is a multiple of the scale's stride."""
+    return F.interpolate(mask, maps.shape[-2:], mode="nearest-exact").to(maps.dtype)

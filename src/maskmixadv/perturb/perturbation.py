@@ -55,11 +55,13 @@ class Views(NamedTuple):
     whole: int = 0
     disturb: Callable[[Features], list[tuple[Tensor, Tensor]]] | None = None
 
-    def encode(self, encoder: Callable[[Image], Features]) -> Features:
-        """Both views' features, first view first, as one batch of 2 b."""
+    def encode(self, encoder: Callable[[Image], Features]) -> tuple[Features, Features]:
+        """Each view's features. Views of the image pass the encoder as one batch of 2 b, and share its statistics."""
         if self.disturb is None:
-            return encoder(torch.cat(self.images))
-        return [torch.cat(pair) for pair in self.disturb(encoder(self.images[0]))]
+            pairs = [maps.chunk(2) for maps in encoder(torch.cat(self.images))]
+        else:
+            pairs = self.disturb(encoder(self.images[0]))
+        return [first for first, _ in pairs], [second for _, second in pairs]
 
 
 class Perturbation(abc.ABC):
