@@ -582,3 +582,16 @@ def test_impossible_weights(fields: dict[str, Any]) -> None:
 def test_impossible_perturbations(make: Any) -> None:
     with pytest.raises(InputError, match="allowed is"):
         make()
+
+
+@pytest.mark.parametrize(("level", "expected"), [("image", [6]), ("feature", [3])])
+def test_both_views_pass_the_encoder_at_once(level: Any, expected: list[int]) -> None:
+    """Views of the image as one batch, which shares batch norm's statistics; views of features share the features."""
+    batches: list[int] = []
+
+    def encoder(image: Tensor) -> list[Tensor]:
+        batches.append(len(image))
+        return features(image)
+
+    views(MaskMix(level=level), tiny.batch(b=3)).encode(encoder)
+    assert batches == expected
