@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -43,6 +43,7 @@ from maskmixadv.run import Run, pick_device
 from maskmixadv.schedule import PRESETS
 from maskmixadv.train import prior_masks, training_slices
 from maskmixadv.types import Batch
+from steps import turn
 
 METHODS: dict[str, Method] = {
     "pce": PCE(),
@@ -194,22 +195,6 @@ def write_slices(corpus: Corpus, patients: list[str], place: Path) -> list[Path]
     return files
 
 
-def turn(advance: Callable[[], object], steps: int, device: torch.device) -> float:
-    """Seconds a step over `steps` of them."""
-    finish(device)
-    began = time.perf_counter()
-    for _ in range(steps):
-        advance()
-    finish(device)
-    return (time.perf_counter() - began) / steps
-
-
-def finish(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def _as_released(net: nn.Module) -> nn.Module:
     """The same network with torch's dropout, and activations that keep what they are given."""
     for module in list(net.modules()):
@@ -238,7 +223,7 @@ def serve(calls: Connection, side: str, options: Released, name: str, files: lis
         if asked == "habit" and isinstance(loop, ReleasedLoop):
             calls.send(loop.habit(corpus, place))
         else:
-            calls.send(turn(loop.advance, int(asked), device))
+            calls.send(turn(loop, int(asked)))
 
 
 def begin_side(side: str, *rest: Any) -> Connection:  # noqa: ANN401

@@ -6,14 +6,13 @@ rounds' ratios. Masks for methods with a critic are made up, too. What a method 
 a round is long, is not in it.
 """
 
-import csv
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Protocol
 
 import torch
 import tyro
@@ -23,7 +22,7 @@ from torch import Tensor
 from tyro.conf import arg
 
 from maskmixadv import methods
-from maskmixadv.begin import commit, device_name
+from maskmixadv.begin import device_name
 from maskmixadv.data.corpus import IGNORE
 from maskmixadv.errors import InputError
 from maskmixadv.grid import Grid
@@ -31,6 +30,7 @@ from maskmixadv.loop import Loop
 from maskmixadv.run import Run, pick_device
 from maskmixadv.schedule import PRESETS, Schedule
 from maskmixadv.slices import Masks, Slices
+from record import append
 
 CLASSES = ("background", "RV", "Myo", "LV")
 REFERENCE = "pce"
@@ -60,8 +60,6 @@ class Steps:
         Steps a turn, at least 1; a multiple of 4 holds MaskMixAdv's lazy terms in their share.
     device
         Where to compute; by default the fastest that is there.
-    out
-        CSV file of the figures, or nothing is written.
     """
 
     methods: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]")] = ()
@@ -71,7 +69,6 @@ class Steps:
     rounds: int = 7
     steps: int = 8
     device: Annotated[str | None, arg(metavar="DEVICE")] = None
-    out: Annotated[Path | None, arg(metavar="CSV")] = None
 
     @property
     def schedule(self) -> Schedule:
@@ -122,7 +119,17 @@ def loop_on(name: str, slices: Slices, dense: UInt8[Tensor, "m s s"], schedule: 
     return made
 
 
-def turn(of: Loop, steps: int) -> float:
+class Advancing(Protocol):
+    """What takes steps on a device."""
+
+    device: torch.device
+
+    def advance(self) -> object:
+        """Take one."""
+        ...
+
+
+def turn(of: Advancing, steps: int) -> float:
     """Seconds a step, over `steps` of them."""
     finish(of.device)
     began = time.perf_counter()
@@ -145,14 +152,13 @@ def measure(options: Steps, device: torch.device) -> dict[str, list[float]]:
     return seconds
 
 
-def lines(seconds: dict[str, list[float]], facts: dict[str, object]) -> list[dict[str, object]]:
+def lines(seconds: dict[str, list[float]]) -> list[dict[str, object]]:
     """Figures of each method, fastest first."""
     found = [
         {
             "method": name,
             "seconds_per_step": round(median(took), 5),
             "ratio": round(median(a / b for a, b in zip(took, seconds[REFERENCE], strict=True)), 3),
-            **facts,
         }
         for name, took in seconds.items()
     ]
@@ -160,22 +166,13 @@ def lines(seconds: dict[str, list[float]], facts: dict[str, object]) -> list[dic
 
 
 def main(argv: Sequence[str]) -> None:
-    """Measure, print a Markdown table, write the CSV file."""
+    """Measure, print a Markdown table, append the record."""
     options = _checked(tyro.cli(Steps, args=argv))
     device, schedule = pick_device(options.device), options.schedule
-    place = device_name(device)
-    facts = {
-        "preset": options.preset, "batch": schedule.batch, "window": schedule.window, "rounds": options.rounds,
-        "steps": options.steps, "device": place, "commit": commit(),
-        "command": " ".join(["python", "benchmarks/steps.py", *argv]),
-    }  # fmt: skip
-    found = lines(measure(options, device), facts)
-    if options.out:
-        with options.out.open("w", newline="") as file:
-            table = csv.DictWriter(file, list(found[0]), lineterminator="\n")
-            table.writeheader()
-            table.writerows(found)
-    print(f"Batches of {schedule.batch}, {schedule.window} pixels, {place}, commit {facts['commit']}\n")
+    found = lines(measure(options, device))
+    facts = {"preset": options.preset, "batch": schedule.batch, "window": schedule.window}
+    append("steps", {**facts, "rounds": options.rounds, "steps": options.steps, "rows": found}, device)
+    print(f"Batches of {schedule.batch}, {schedule.window} pixels, {device_name(device)}\n")
     print("| method | ms a step | to pCE |\n| --- | --- | --- |")
     for line in found:
         print(f"| {line['method']} | {1000 * float(str(line['seconds_per_step'])):.0f} | {line['ratio']}× |")
