@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from maskmixadv import nets
 from maskmixadv.nets import Critic, UNet
 
 
@@ -46,3 +47,16 @@ def test_a_network_without_a_restoring_decoder_says_so() -> None:
     net = UNet(1, 2)
     with pytest.raises(RuntimeError, match="without a restoring decoder"):
         net.restore(net.encode(torch.rand(1, 1, 32, 32)))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_joined_maps_are_concatenated_and_their_gradients_lie_apart(layout: torch.memory_format) -> None:
+    maps = [torch.rand(2, f, 4, 6).contiguous(memory_format=layout).requires_grad_() for f in (3, 5)]
+    weight = torch.rand(2, 8, 4, 6).contiguous(memory_format=layout)
+    joined = nets._join(*maps)
+    assert torch.equal(joined, torch.cat(maps, 1))
+    found = torch.autograd.grad((joined * weight).sum(), maps)
+    expected = torch.autograd.grad((torch.cat(maps, 1) * weight).sum(), maps)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+        assert one.is_contiguous(memory_format=layout)
