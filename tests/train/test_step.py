@@ -166,3 +166,16 @@ def test_lazy_terms_cost_nothing_in_between() -> None:
     assert calls == {"restorer": 1, "critic": 2}
     assert "critic" not in tiny.loop(MaskMixAdv(adv=0.0)).nets
     assert tiny.loop(MaskMixAdv(rec=0.0)).nets["net"].restorer is None
+
+
+def test_the_deterministic_engine_asks_torch_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[bool, bool]] = []
+    monkeypatch.setattr(
+        torch, "use_deterministic_algorithms", lambda mode, *, warn_only: asked.append((mode, warn_only))
+    )
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    Engine(deterministic=True).begin([])
+    assert asked == [(True, True)]
+    assert not torch.backends.cudnn.benchmark
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
