@@ -1,13 +1,18 @@
 """Moving averages of a network's weights."""
 
+from itertools import chain
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 @torch.no_grad()
 def follow(average: nn.Module, net: nn.Module, *, decay: float) -> None:
     """Move `average` to `net`, an equal module: it keeps `decay` of itself, in weights and in floating buffers."""
-    own, theirs = (list(each.state_dict().values()) for each in (average, net))
-    moved = [(mine, its) for mine, its in zip(own, theirs, strict=True) if mine.is_floating_point()]
-    get_ema_multi_avg_fn(decay)([mine for mine, _ in moved], [its for _, its in moved], 0)
+    get_ema_multi_avg_fn(decay)(_floating(average), _floating(net), 0)
+
+
+def _floating(net: nn.Module) -> list[Tensor]:
+    # Not by state_dict, which takes as long as the averaging.
+    return [tensor for tensor in chain(net.parameters(), net.buffers()) if tensor.is_floating_point()]
