@@ -44,7 +44,7 @@ class Train:
     prior
         Corpus whose dense masks, of other patients, teach the critic shapes.
     preset
-        Resolution, length and optimiser: paper (256 pixels, 60,000 steps), fast (256, GPU), cpu (128, minutes).
+        Resolution, length and optimiser: paper (256 pixels, 60,000 steps), fast (256, GPU), cpu (96, minutes).
     enclosure
         Take what lies beyond the hull of a slice's background stroke as background.
     seed

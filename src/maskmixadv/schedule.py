@@ -123,6 +123,16 @@ _SHORT: Final = Schedule(
 PRESETS: Final[dict[str, Schedule]] = {
     "paper": Schedule(),
     "fast": replace(_SHORT, steps=6_000, lr=2e-3, ema=0.999, validate_every=500),
-    "cpu": replace(_SHORT, size=192, window=128, batch=4, steps=2_000, lr=3e-3, ema=0.99, validate_every=1_000),
+    "cpu": replace(
+        _SHORT,
+        size=144,
+        window=96,
+        batch=4,
+        steps=1_800,
+        lr=3e-3,
+        ema=0.99,
+        validate_every=600,
+        augment=replace(_ONE_WAY_UP, stray=0.35),
+    ),
     "demo": replace(_SHORT, size=112, window=80, batch=4, steps=1_200, lr=3e-3, ema=0.99, validate_every=600),
 }
