@@ -1,6 +1,7 @@
 """Our step beside the released loop's, in one process: ``python benchmarks/released.py corpora/acdc corpora/mscmr``.
 
-The released way (MaskMixAdv's and WSL4MIS's trainers): one HDF5 file a slice, opened for each sample by one worker;
+The released way (MaskMixAdv's and WSL4MIS's trainers): one HDF5 file a slice, opened for each sample by one worker, and
+for a critic one slice of a random NIfTI file of masks;
 turns, flips and rotation by SciPy, each slice then zoomed to the network's size; float32 in rows of channels; torch's
 dropout; every loss fetched from the device and written to TensorBoard at each step; and, as a habit, all validation
 volumes predicted slice by slice and the network saved every 20 steps. Networks, losses, batch and pixels are the same
@@ -22,6 +23,7 @@ from statistics import median
 from typing import Annotated, Any, Literal
 
 import h5py
+import nibabel as nib
 import numpy as np
 import torch
 import tyro
@@ -89,13 +91,15 @@ class SliceFiles(Dataset[dict[str, Tensor]]):
 
     Parameters
     ----------
-    files, masks
-        HDF5 files of slices with `image` and `scribble`; mask arrays.
+    files
+        HDF5 files of slices with `image` and `scribble`.
+    masks
+        NIfTI files of masks, one a volume; none for methods without a critic.
     side
         Pixels that each is zoomed to.
     """
 
-    def __init__(self, files: list[Path], masks: list[np.ndarray], side: int) -> None:
+    def __init__(self, files: list[Path], masks: list[Path], side: int) -> None:
         self.files, self.masks, self.side = files, masks, side
 
     def __len__(self) -> int:
@@ -106,19 +110,22 @@ class SliceFiles(Dataset[dict[str, Tensor]]):
         rng = np.random.default_rng()
         with h5py.File(self.files[number]) as file:
             image, label = np.asarray(file["image"]), np.asarray(file["scribble"])
-        mask = self.masks[rng.integers(len(self.masks))]
+        arrays = [image, label]
+        if self.masks:
+            volume = np.asarray(nib.load(self.masks[rng.integers(len(self.masks))]).dataobj)  # pyright: ignore
+            arrays.append(volume[rng.integers(len(volume))])
         if rng.random() < 0.5:
             turns, axis = rng.integers(4), rng.integers(2)
-            image, label, mask = (np.flip(np.rot90(each, turns), axis).copy() for each in (image, label, mask))
+            arrays = [np.flip(np.rot90(each, turns), axis).copy() for each in arrays]
         elif rng.random() < 0.5:
             angle = rng.integers(-20, 20)
-            image = ndimage.rotate(image, angle, order=0, reshape=False)
-            label = ndimage.rotate(label, angle, order=0, reshape=False, mode="constant", cval=IGNORE)
-        image, label, mask = (self._zoomed(each) for each in (image, label, mask))
+            arrays[0] = ndimage.rotate(image, angle, order=0, reshape=False)
+            arrays[1] = ndimage.rotate(label, angle, order=0, reshape=False, mode="constant", cval=IGNORE)
+        image, *labels = (self._zoomed(each) for each in arrays)
+        named = zip(("label", "mask"), labels, strict=False)
         return {
             "image": torch.from_numpy(image.astype(np.float32))[None],
-            "label": torch.from_numpy(label.astype(np.uint8)),
-            "mask": torch.from_numpy(mask.astype(np.uint8)),
+            **{name: torch.from_numpy(each.astype(np.uint8)) for name, each in named},
         }
 
     def _zoomed(self, array: np.ndarray) -> np.ndarray:
@@ -128,7 +135,7 @@ class SliceFiles(Dataset[dict[str, Tensor]]):
 class ReleasedLoop:
     """The released way to take a step."""
 
-    def __init__(self, run: Run, files: list[Path], masks: list[np.ndarray], device: torch.device, logs: Path) -> None:
+    def __init__(self, run: Run, files: list[Path], masks: list[Path], device: torch.device, logs: Path) -> None:
         self.run, self.device, self.step = run, device, 0
         torch.manual_seed(run.seed)
         self.nets = {name: _as_released(net).to(device) for name, net in run.method.players(run.task).items()}
@@ -146,7 +153,7 @@ class ReleasedLoop:
         sample = {name: tensor.to(self.device) for name, tensor in next(self.batches).items()}
         b, steps = len(sample["image"]), self.run.schedule.steps
         batch = Batch(
-            image=sample["image"], target=sample["label"], prior=sample["mask"], weight=uniform(sample["label"]),
+            image=sample["image"], target=sample["label"], prior=sample.get("mask"), weight=uniform(sample["label"]),
             index=torch.zeros(b, dtype=torch.long, device=self.device), affine=torch.eye(2, 3).expand(b, 2, 3),
             step=self.step, progress=self.step / steps, rng=self.rng,
         )  # fmt: skip
@@ -195,6 +202,17 @@ def write_slices(corpus: Corpus, patients: list[str], place: Path) -> list[Path]
     return files
 
 
+def write_masks(corpus: Corpus, place: Path) -> list[Path]:
+    """Write dense masks as NIfTI files, one a volume."""
+    place.mkdir()
+    files: list[Path] = []
+    for case in corpus.load_all([entry for entry in corpus.entries if entry.dense]):
+        if case.dense is not None:
+            files.append(place / f"{case.name}.nii.gz")
+            nib.save(nib.Nifti1Image(case.dense, np.eye(4)), files[-1])  # pyright: ignore
+    return files
+
+
 def _as_released(net: nn.Module) -> nn.Module:
     """The same network with torch's dropout, and activations that keep what they are given."""
     for module in list(net.modules()):
@@ -217,7 +235,7 @@ def serve(calls: Connection, side: str, options: Released, name: str, files: lis
     if side == "ours":
         loop = Loop(run, training_slices(run, corpus, device), prior_masks(run, device), device)
     else:
-        masks = [mask for case in prior.load_all([e for e in prior.entries if e.dense]) for mask in _masks(case.dense)]
+        masks = write_masks(prior, place / f"{name} masks") if run.method.wants_prior else []
         loop = ReleasedLoop(run, files, masks, device, place / "logs")
     while asked := calls.recv():
         if asked == "habit" and isinstance(loop, ReleasedLoop):
@@ -259,10 +277,6 @@ def compare(options: Released, name: str, place: Path, files: list[Path]) -> dic
 def _asked(side: Connection, what: int | str) -> float:
     side.send(what)
     return side.recv()
-
-
-def _masks(dense: np.ndarray | None) -> Iterator[np.ndarray]:
-    return iter(() if dense is None else [mask for mask in dense if mask.any()])
 
 
 def main(options: Released) -> None:
