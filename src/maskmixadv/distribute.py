@@ -7,6 +7,7 @@ of classes, it reckons over the part that its rank has, as is usual.
 """
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -152,7 +153,9 @@ def joined(device: str | None = None) -> Iterator[Ranks]:
     except Exception as error:
         # The group is left to the end of the process: to take it down would wait for ranks that have gone.
         if not _first_to_fail(store):
-            raise SystemExit(2 if isinstance(error, InputError) else 1) from None
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(2 if isinstance(error, InputError) else 1)  # torch may abort at a regular exit without its peers
         raise
     distributed.destroy_process_group()
 
