@@ -8,6 +8,7 @@ of classes, it reckons over the part that its rank has, as is usual.
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from maskmixadv.types import Loss
 
 PATIENCE = timedelta(hours=1)
 """How long a rank waits for the others; the first one validates while they wait."""
+
+LAST_WORDS = 4.0
+"""Seconds for which a rank outlives the one that failed first, whose error and exit code torchrun is to report."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,7 @@ def joined(device: str | None = None) -> Iterator[Ranks]:
     except Exception as error:
         # The group is left to the end of the process: to take it down would wait for ranks that have gone.
         if not _first_to_fail(store):
+            time.sleep(LAST_WORDS)
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(2 if isinstance(error, InputError) else 1)  # torch may abort at a regular exit without its peers
