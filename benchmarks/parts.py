@@ -23,12 +23,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from tyro.conf import arg
 
 import record
-from maskmixadv import methods
 from maskmixadv.errors import InputError
 from maskmixadv.loop import Loop, autocast
 from maskmixadv.run import pick_device
 from maskmixadv.schedule import PRESETS
-from steps import finish
+from steps import check_methods, finish
 from steps import loop as made_up_loop
 
 Result = TypeVar("Result")
@@ -111,9 +110,7 @@ def operations(loop: Loop, steps: int) -> float:
 
 def main(options: Parts) -> None:
     """Measure, print a Markdown table, append the record."""
-    unknown = [name for name in options.methods if name not in methods.ALL]
-    if unknown:
-        raise InputError(f"methods: {unknown[0]!r}, allowed are {', '.join(methods.ALL)}")
+    check_methods(options.methods)
     device, schedule = pick_device(options.device), replace(PRESETS[options.preset], steps=10**6)
     with autocast(schedule.precision, device)():
         precision = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32

@@ -1,13 +1,12 @@
-"""Our step beside the released loop's, in one process: ``python benchmarks/released.py corpora/acdc corpora/mscmr``.
+"""Our step beside the released loop's, in turns: ``python benchmarks/released.py corpora/acdc corpora/mscmr``.
 
 The released way (MaskMixAdv's and WSL4MIS's trainers): one HDF5 file a slice, opened for each sample by one worker, and
-for a critic one slice of a random NIfTI file of masks;
-turns, flips and rotation by SciPy, each slice then zoomed to the network's size; float32 in rows of channels; torch's
-dropout; every loss fetched from the device and written to TensorBoard at each step; and, as a habit, all validation
-volumes predicted slice by slice and the network saved every 20 steps. Networks, losses, batch and pixels are the same
-on both sides. Each side has a process of its own, ours with the thread setting of the command line
-(docs/decisions/0004), the released one with torch's. Both take turns, so that a machine whose speed drifts slows both;
-a ratio is the median over rounds.
+for a critic one slice of a random NIfTI file of masks; turns, flips and rotation by SciPy, each slice then zoomed to
+the network's size; float32 in rows of channels; torch's dropout; every loss fetched from the device and written to
+TensorBoard at each step; and, as a habit, all validation volumes predicted slice by slice and the network saved every
+20 steps. Networks, losses, batch and pixels are the same on both sides. Each side has a process of its own, ours with
+the thread setting of the command line (docs/decisions/0004), the released one with torch's. Both take turns, so that a
+machine whose speed drifts slows both; a ratio is the median over rounds.
 """
 
 import multiprocessing
@@ -247,11 +246,10 @@ def serve(calls: Connection, side: str, options: Released, name: str, files: lis
 def begin_side(side: str, *rest: Any) -> Connection:  # noqa: ANN401
     """Start one side's process, in the environment that it brings."""
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
-    before = os.environ.pop("GOMP_SPINCOUNT", None)
-    if side == "ours":
-        os.environ["GOMP_SPINCOUNT"] = before or "1000"
-    multiprocessing.get_context("spawn").Process(target=serve, args=(theirs, side, *rest)).start()
     os.environ.pop("GOMP_SPINCOUNT", None)
+    if side == "ours":
+        os.environ["GOMP_SPINCOUNT"] = "1000"
+    multiprocessing.get_context("spawn").Process(target=serve, args=(theirs, side, *rest)).start()
     theirs.close()
     return ours
 

@@ -27,7 +27,6 @@ from rich.progress import track
 from tyro.conf import arg
 
 from fresh import forget, run_apart
-from maskmixadv import methods
 from maskmixadv.begin import commit, device_name
 from maskmixadv.bench.child import gpu_peak_memory, peak_memory
 from maskmixadv.errors import InputError
@@ -37,7 +36,7 @@ from maskmixadv.schedule import PRESETS, Schedule
 from maskmixadv.slices import Slices
 from maskmixadv.storage import GB, PIXEL_BYTES, Resident, Streamed, make_room
 from record import append
-from steps import MadeUp, finish, loop_on, make_up, turn
+from steps import MadeUp, check_methods, finish, loop_on, make_up, turn
 
 PRESET = PRESETS["cpu"]
 BLOCK = 64
@@ -287,9 +286,7 @@ def _ms(seconds: float) -> str:
 
 
 def _checked(options: Scaling) -> Scaling:
-    unknown = [name for name in options.methods if name not in methods.ALL]
-    if unknown:
-        raise InputError(f"methods: {unknown[0]!r}, allowed are {', '.join(methods.ALL)}")
+    check_methods(options.methods)
     least = min(options.rounds, options.steps, *options.batches, *options.slices)
     if least < 1:
         raise InputError(f"rounds, steps, batches, slices: {least}, allowed are 1 or more")

@@ -178,10 +178,15 @@ def main(argv: Sequence[str]) -> None:
         print(f"| {line['method']} | {1000 * float(str(line['seconds_per_step'])):.0f} | {line['ratio']}× |")
 
 
-def _checked(options: Steps) -> Steps:
-    unknown = [name for name in options.methods if name not in methods.ALL]
+def check_methods(names: Sequence[str]) -> None:
+    """Raise `InputError` where one of `names` is no method's."""
+    unknown = [name for name in names if name not in methods.ALL]
     if unknown:
         raise InputError(f"methods: {unknown[0]!r}, allowed are {', '.join(methods.ALL)}")
+
+
+def _checked(options: Steps) -> Steps:
+    check_methods(options.methods)
     if options.rounds < 1 or options.steps < 1:
         raise InputError(f"rounds, steps: {options.rounds}, {options.steps}, allowed are 1 or more")
     return options

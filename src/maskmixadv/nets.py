@@ -125,9 +125,10 @@ class _Join(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
         (gradient,) = grad_outputs
-        layout = torch.channels_last if gradient.is_contiguous(memory_format=torch.channels_last) else None
+        last = gradient.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if last else torch.contiguous_format
         parts = gradient[:, : ctx.width], gradient[:, ctx.width :]
-        one, other = (part.contiguous(memory_format=layout or torch.contiguous_format) for part in parts)
+        one, other = (part.contiguous(memory_format=layout) for part in parts)
         return one, other
 
 
