@@ -34,7 +34,7 @@ from maskmixadv.loop import Loop
 from maskmixadv.run import pick_device
 from maskmixadv.schedule import PRESETS, Schedule
 from maskmixadv.slices import Slices
-from maskmixadv.storage import GB, PIXEL_BYTES, Resident, Streamed, make_room
+from maskmixadv.storage import GB, Resident, Streamed, make_room, slice_bytes
 from record import append
 from steps import MadeUp, check_methods, finish, loop_on, make_up, turn
 
@@ -155,7 +155,8 @@ def measure(point: Point) -> Figures:
     """Measure one point, in this process."""
     schedule, device = point.schedule, pick_device(point.device)
     made = make_up(point.method, BLOCK, schedule.size)
-    room = make_room(point.slices, schedule.size, device=device, memory=point.memory, folder=point.folder)
+    shape = (made.image.shape[1], schedule.size, schedule.size)
+    room = make_room(point.slices, shape, device=device, memory=point.memory, folder=point.folder)
     fill(room, made, point.slices)
     file = os.dup(room.file.fileno()) if isinstance(room, Streamed) else None
     loop = looped(point.method, room, made, schedule, device)
@@ -168,7 +169,7 @@ def measure(point: Point) -> Figures:
         cold = timed(loop, reference, point)
         os.close(file)
     return Figures(
-        point.method, point.batch, point.window, point.slices, point.slices * schedule.size**2 * PIXEL_BYTES / GB,
+        point.method, point.batch, point.window, point.slices, point.slices * slice_bytes(shape) / GB,
         file is not None, cached, cold, *peaks,
     )  # fmt: skip
 
@@ -182,7 +183,8 @@ def looped(method: str, room: Resident | Streamed, made: MadeUp, schedule: Sched
 
 def referred(method: str, steps: int, device: torch.device) -> Loop:
     """The loop that all points are compared with, after its first `steps` steps."""
-    made, room = make_up(method, BLOCK, PRESET.size), Resident(BLOCK, PRESET.size, device)
+    made = make_up(method, BLOCK, PRESET.size)
+    room = Resident(BLOCK, (made.image.shape[1], PRESET.size, PRESET.size), device)
     fill(room, made, BLOCK)
     loop = looped(method, room, made, replace(PRESET, steps=10**6), device)
     turn(loop, steps)

@@ -27,10 +27,11 @@ from tyro.conf import Positional, arg
 import record
 from maskmixadv import methods
 from maskmixadv.begin import begin
+from maskmixadv.components import largest_components
 from maskmixadv.data.corpus import Case, Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.loop import Loop
-from maskmixadv.metrics import dice
+from maskmixadv.metrics import dice, surface
 from maskmixadv.predict import Predictor
 from maskmixadv.run import method_from, pick_device
 from maskmixadv.schedule import PRESETS, Schedule
@@ -90,20 +91,30 @@ def _typed(of: object, given: dict[str, str]) -> dict[str, Any]:
 
 
 def score(loop: Loop, cases: Sequence[Case]) -> dict[str, Any]:
-    """Dice by class and in the mean over `cases`; predicted over true volume by class, geometric mean."""
+    """Scores of `cases`, as `measured` has them; with each structure's largest component alone as ``largest``."""
     run = loop.run
     predictor = Predictor(loop.scored, run.grid, run.task.classes)
+    predicted = [predictor.labels(case.image, case.spacing) for case in cases]
+    kept = [largest_components(labels, len(run.task.classes)) for labels in predicted]
+    return {**measured(cases, predicted), "largest": measured(cases, kept)}
+
+
+def measured(cases: Sequence[Case], predicted: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Mean Dice and HD95 (nominal mm), Dice by case and class; predicted over true volume, geometric mean by class."""
     found: list[list[float]] = []
     ratios: list[list[float]] = []
-    for case in cases:
-        labels = predictor.labels(case.image, case.spacing)
-        pairs = [(case.dense == label, labels == label) for label in range(1, len(run.task.classes))]
-        found.append([dice(truth, predicted) for truth, predicted in pairs])
-        ratios.append([(predicted.sum() + 1) / (truth.sum() + 1) for truth, predicted in pairs])
+    far: list[float] = []
+    for case, labels in zip(cases, predicted, strict=True):
+        pairs = [(case.dense == label, labels == label) for label in range(1, int(case.dense.max()) + 1)]  # pyright: ignore
+        found.append([dice(truth, own) for truth, own in pairs])
+        ratios.append([(own.sum() + 1) / (truth.sum() + 1) for truth, own in pairs])
+        far += [surface(truth, own, case.spacing or (10.0, 1.0, 1.0)).hd95 for truth, own in pairs]
     return {
         "dice": round(float(np.mean(found)), 4),
+        "hd95": round(float(np.nanmean(far)), 2),
         "dice_by_class": np.mean(found, 0).round(4).tolist(),
         "volume_ratio": np.exp(np.log(ratios).mean(0)).round(3).tolist(),
+        "cases": [round(float(np.mean(each)), 4) for each in found],
     }
 
 
@@ -128,6 +139,8 @@ def main(options: Search) -> None:
     seconds = time.perf_counter() - began
     found = {**score(loop, cases), "seconds": round(seconds, 1), "change": list(options.change)}
     facts = {"method": run.record()["method"], "fold": options.fold, "seed": options.seed, "schedule": asdict(schedule)}
+    if os.environ.get("SAVE"):
+        torch.save(loop.scored.state_dict(), os.environ["SAVE"])
     record.append("search", {**found, **facts}, device)
     print(found)
 

@@ -83,7 +83,7 @@ class Steps:
 class MadeUp(NamedTuple):
     """Slices of noise, their strokes or masks as a method wants them, and their masks."""
 
-    image: Float[Tensor, "n s s"]
+    image: Float[Tensor, "n c s s"]
     target: UInt8[Tensor, "n s s"]
     dense: UInt8[Tensor, "n s s"]
 
@@ -95,14 +95,15 @@ def make_up(name: str, count: int, size: int) -> MadeUp:
     dense = torch.randint(len(CLASSES), shape, generator=rng).to(torch.uint8)
     drawn = torch.rand(shape, generator=rng) < LABELLED
     strokes = torch.where(drawn, dense, torch.full_like(dense, IGNORE))
-    image = torch.rand(shape, generator=rng).half()
+    channels = 1 + methods.ALL[name].believes * len(CLASSES)
+    image = torch.rand((count, channels, *shape[1:]), generator=rng).half()
     return MadeUp(image, strokes if methods.ALL[name].supervision == "scribble" else dense, dense)
 
 
 def loop(name: str, schedule: Schedule, device: torch.device) -> Loop:
     """A method's loop on slices and masks made up."""
     made = make_up(name, BATCHES * schedule.batch, schedule.size)
-    image, target, centre = made.image[:, None].to(device), made.target.to(device), torch.zeros(len(made.dense), 2)
+    image, target, centre = made.image.to(device), made.target.to(device), torch.zeros(len(made.dense), 2)
     return loop_on(name, Slices(image, target, centre.to(device)), made.dense, schedule)
 
 

@@ -11,7 +11,7 @@ from maskmixadv.augment import Augment
 from maskmixadv.data.corpus import IGNORE, Case, Corpus, Split
 from maskmixadv.grid import Grid
 from maskmixadv.loop import Loop
-from maskmixadv.losses import uniform
+from maskmixadv.losses import one_hot, uniform
 from maskmixadv.methods.method import Method
 from maskmixadv.run import Run
 from maskmixadv.schedule import Schedule
@@ -67,10 +67,11 @@ def run(method: Method, *, seed: int = 0, enclosure: bool = False, schedule: Sch
     )
 
 
-def slices(count: int = 5, *, labelled: bool = True) -> Slices:
-    image, scribble, _ = (torch.from_numpy(array) for array in volume(d=count, h=48, w=48))
+def slices(count: int = 5, *, labelled: bool = True, beliefs: bool = False) -> Slices:
+    image, scribble, dense = (torch.from_numpy(array) for array in volume(d=count, h=48, w=48))
     target = scribble if labelled else torch.full_like(scribble, IGNORE)
-    return Slices(image[:, None].half(), target, torch.zeros(count, 2))
+    maps = [image[:, None], *([0.7 * one_hot(dense, len(CLASSES)) + 0.075] if beliefs else [])]
+    return Slices(torch.cat(maps, 1).half(), target, torch.zeros(count, 2))
 
 
 def masks(count: int = 4) -> Masks:
@@ -79,7 +80,7 @@ def masks(count: int = 4) -> Masks:
 
 def loop(method: Method, **options: Any) -> Loop:
     prior = masks() if method.wants_prior else None
-    return Loop(run(method, **options), slices(), prior, torch.device("cpu"))
+    return Loop(run(method, **options), slices(beliefs=method.believes), prior, torch.device("cpu"))
 
 
 TASK = Task(CLASSES, slices=5)
@@ -95,4 +96,5 @@ def batch(*, b: int = 2, size: int = 32, seed: int = 0, labelled: bool = True) -
     target = target if labelled else torch.full_like(target, IGNORE)
     prior = torch.randint(4, (b, size, size), generator=rng).to(torch.uint8)
     affine = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]).expand(b, 2, 3)
-    return Batch(image, target, prior, uniform(target), torch.arange(b), affine, 0, 0.0, rng)
+    belief = torch.rand(b, 4, size, size, generator=torch.Generator().manual_seed(seed)).softmax(1)
+    return Batch(image, target, prior, uniform(target), torch.arange(b), affine, 0, 0.0, rng, belief)

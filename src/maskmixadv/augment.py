@@ -50,9 +50,16 @@ class Draw:
         )
 
     def image(self, image: Image) -> Float[Tensor, "b c side side"]:
-        """Resample bilinearly, 0 beyond the canvas; then change intensities, kept in [0, 1]."""
-        moved = self._sample(image, "bilinear").clamp(0, 1)
-        return (self.gain * moved**self.gamma + self.offset).clamp(0, 1)
+        """Resample, then change intensities."""
+        return self.shaded(self.maps(image))
+
+    def maps(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c side side"]:
+        """Resample bilinearly, 0 beyond the canvas; in [0, 1]."""
+        return self._sample(maps, "bilinear").clamp(0, 1)
+
+    def shaded(self, image: Image) -> Image:
+        """Change intensities, kept in [0, 1]."""
+        return (self.gain * image**self.gamma + self.offset).clamp(0, 1)
 
     def labels(self, labels: Labels) -> UInt8[Tensor, "b side side"]:
         """Resample by nearest neighbour, ``IGNORE`` beyond the canvas."""

@@ -129,7 +129,9 @@ class Loop:
     def _augmented(self, rows: Rows) -> Batch:
         part = self.ranks.part(len(rows.number))
         draw = self._draw(self.run.schedule.augment, rows.centre)
-        image, labels = draw.part(part).image(rows.image[part].float()), draw.labels(rows.target)
+        maps, labels = draw.part(part).maps(rows.image[part].float()), draw.labels(rows.target)
+        channels = self.run.task.channels
+        image = draw.part(part).shaded(maps[:, :channels])
         prior = self._masks(part)
         if self.ranks.key:
             self._rng.manual_seed(self._seed(*self.ranks.key))
@@ -145,6 +147,7 @@ class Loop:
             step=self.step,
             progress=self._progress,
             rng=self._rng,
+            belief=maps[:, channels:] if maps.shape[1] > channels else None,
         )
 
     @property

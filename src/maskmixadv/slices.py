@@ -16,7 +16,7 @@ from torch import Tensor
 from maskmixadv.augment import Draw
 from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry, work_ahead
 from maskmixadv.data.enclosure import ENCLOSED, enclose
-from maskmixadv.data.walker import Volume, load_walked
+from maskmixadv.data.walker import Belief, Volume, load_beliefs, load_walked
 from maskmixadv.engine import Rows
 from maskmixadv.errors import InputError
 from maskmixadv.grid import Grid
@@ -31,7 +31,8 @@ class Slices:
     Attributes
     ----------
     image
-        Half precision, which holds the 8 to 12 bits of an MRI. On the device, or where it is streamed from.
+        Half precision, which holds the 8 to 12 bits of an MRI. On the device, or where it is streamed from. Beliefs,
+        if they were asked for, are k more channels after the image's.
     target
         The annotation to learn from; no other one is loaded. ``ENCLOSED`` is background by enclosure. As `image`.
     centre
@@ -40,7 +41,7 @@ class Slices:
         Of the file that `image` and `target` are streamed from, if they are.
     """
 
-    image: Float[Tensor, "n 1 s s"]
+    image: Float[Tensor, "n c s s"]
     target: UInt8[Tensor, "n s s"]
     centre: Float[Tensor, "n 2"]
     mapping: mmap.mmap | None = None
@@ -60,7 +61,8 @@ class Slices:
     def expect(self, index: Int[Tensor, "b"]) -> None:
         """Have slices number `index` read from the disk meanwhile, where they are streamed; changes no result."""
         if self.mapping is not None:
-            read_ahead(self.mapping, index, size=self.image.shape[-1])
+            channels, size, _ = self.image.shape[1:]
+            read_ahead(self.mapping, index, shape=(channels, size, size))
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def load_slices(
     supervision: Supervision,
     enclosure: bool,
     device: torch.device,
+    beliefs: bool = False,
     memory: float | None = None,
     folder: Path | None = None,
 ) -> Slices:
@@ -94,6 +97,8 @@ def load_slices(
 
     Parameters
     ----------
+    beliefs
+        Whether to load what random walks from the strokes say, too.
     memory, folder
         How much of the device's memory they may take, in GB, and on whose disk they lie beyond that
         (`maskmixadv.storage.make_room`). No more than a few cases are then in memory at a time.
@@ -108,8 +113,9 @@ def load_slices(
     if not annotated:
         raise InputError(f"{corpus.root}: no training case has a {drawn} annotation, at least one is needed")
     count = sum(entry.shape[0] for entry in annotated)
-    room, centres = make_room(count, grid.size, device=device, memory=memory, folder=folder), []
-    for image, target in _on_grid(corpus, annotated, grid, supervision, enclosure):
+    shape = (1 + beliefs * len(corpus.classes), grid.size, grid.size)
+    room, centres = make_room(count, shape, device=device, memory=memory, folder=folder), []
+    for image, target in _on_grid(corpus, annotated, grid, supervision, enclosure, beliefs):
         labelled = (target != IGNORE).flatten(1).any(1)
         room.put(image[labelled], target[labelled])
         centres += [_middle(labels) for labels in target[labelled]]
@@ -148,20 +154,28 @@ def _permutation(epoch: int, count: int, seed: int) -> Int[np.ndarray, "n"]:
 
 
 def _on_grid(
-    corpus: Corpus, entries: Sequence[Entry], grid: Grid, supervision: Supervision, enclosure: bool
-) -> Iterator[tuple[Float[Tensor, "d s s"], UInt8[Tensor, "d s s"]]]:
+    corpus: Corpus, entries: Sequence[Entry], grid: Grid, supervision: Supervision, enclosure: bool, beliefs: bool
+) -> Iterator[tuple[Float[Tensor, "d c s s"], UInt8[Tensor, "d s s"]]]:
     walks = supervision == "random_walker"
     walked = load_walked(corpus, entries, enclosure=enclosure) if walks else repeat(None)
+    believed = load_beliefs(corpus, entries, enclosure=enclosure) if beliefs else repeat(None)
 
-    def place(given: tuple[Volume | None, Entry]) -> tuple[Tensor, Tensor]:
-        labels, entry = given
+    def place(given: tuple[Volume | None, Belief | None, Entry]) -> tuple[Tensor, Tensor]:
+        labels, belief, entry = given
         case = corpus.load(entry)
         if labels is None:
             labels = _annotation(case, DRAWN[supervision], enclosure)
-        image = grid.image(torch.from_numpy(case.image), case.spacing)
-        return image.half(), grid.labels(torch.from_numpy(labels), case.spacing)
+        maps = [grid.image(torch.from_numpy(case.image), case.spacing)[:, None]]
+        if belief is not None:
+            maps.append(_belief_on(grid, belief, case))
+        return torch.cat(maps, 1).half(), grid.labels(torch.from_numpy(labels), case.spacing)
 
-    return work_ahead(place, zip(walked, entries, strict=False), threads=2)
+    return work_ahead(place, zip(walked, believed, entries, strict=False), threads=2)
+
+
+def _belief_on(grid: Grid, belief: Belief, case: Case) -> Float[Tensor, "d k s s"]:
+    known = torch.from_numpy(belief).float() / 255
+    return torch.stack([grid.image(known[:, label], case.spacing) for label in range(known.shape[1])], 1)
 
 
 def _annotation(case: Case, drawn: Literal["scribble", "dense"], enclosure: bool) -> UInt8[np.ndarray, "d h w"]:

@@ -18,14 +18,14 @@ from torch import Tensor
 from maskmixadv.errors import InputError
 
 GB: Final = 10**9
-PIXEL_BYTES: Final = 3
-"""Half precision and a label."""
+Shape = tuple[int, int, int]
+"""Of a slice: channels, and twice the side of its canvas in pixels."""
 
 
 class Stored(NamedTuple):
     """Images and labels of slices, wherever they lie; `mapping` is the file's they are views of, if there is one."""
 
-    image: Float[Tensor, "n 1 s s"]
+    image: Float[Tensor, "n c s s"]
     target: UInt8[Tensor, "n s s"]
     mapping: mmap.mmap | None
 
@@ -37,21 +37,22 @@ class Resident:
     ----------
     count
         The most slices that will come.
-    size
-        Side of their canvas in pixels.
+    shape
+        Of one: its channels, and twice the side of its canvas in pixels.
     device
         Whose memory.
     """
 
-    def __init__(self, count: int, size: int, device: torch.device) -> None:
-        self._image = torch.empty(count, 1, size, size, dtype=torch.half, device=device)
+    def __init__(self, count: int, shape: Shape, device: torch.device) -> None:
+        _, size, _ = shape
+        self._image = torch.empty(count, *shape, dtype=torch.half, device=device)
         self._target = torch.empty(count, size, size, dtype=torch.uint8, device=device)
         self._filled = 0
 
-    def put(self, image: Float[Tensor, "d s s"], target: UInt8[Tensor, "d s s"]) -> None:
+    def put(self, image: Float[Tensor, "d c s s"], target: UInt8[Tensor, "d s s"]) -> None:
         """Add slices to those that are there."""
         added = slice(self._filled, self._filled + len(image))
-        self._image[added, 0], self._target[added] = image, target
+        self._image[added], self._target[added] = image, target
         self._filled = added.stop
 
     def rows(self) -> Stored:
@@ -68,8 +69,8 @@ class Streamed:
     ----------
     count
         The most slices that will come.
-    size
-        Side of their canvas in pixels.
+    shape
+        Of one: its channels, and twice the side of its canvas in pixels.
     folder
         On whose disk.
 
@@ -84,15 +85,15 @@ class Streamed:
         Where the disk has no space for them.
     """
 
-    def __init__(self, count: int, size: int, folder: Path) -> None:
-        self._record = _record(size)
+    def __init__(self, count: int, shape: Shape, folder: Path) -> None:
+        self._record = _record(shape)
         self._folder, self._needed = folder, count * self._record.itemsize
         with self._complaining():
             if shutil.disk_usage(folder).free < self._needed:  # better known now than after hours of loading
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self.file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (`rows` closes it)
 
-    def put(self, image: Float[Tensor, "d s s"], target: UInt8[Tensor, "d s s"]) -> None:
+    def put(self, image: Float[Tensor, "d c s s"], target: UInt8[Tensor, "d s s"]) -> None:
         """Add slices to those that are there.
 
         Raises
@@ -101,7 +102,7 @@ class Streamed:
             Where the disk is full.
         """
         records = np.empty(len(image), self._record)
-        records["image"][:, 0], records["target"] = image, target
+        records["image"], records["target"] = image, target
         left = records.view(np.uint8).data
         with self._complaining():  # Written, not mapped: where a mapped file finds no space, the process is killed.
             while left:
@@ -128,7 +129,7 @@ class Streamed:
 
 
 def make_room(
-    count: int, size: int, *, device: torch.device, memory: float | None, folder: Path | None
+    count: int, shape: Shape, *, device: torch.device, memory: float | None, folder: Path | None
 ) -> Resident | Streamed:
     """Choose where slices are to lie: in the device's memory where they fit, else in `folder`.
 
@@ -136,8 +137,8 @@ def make_room(
     ----------
     count
         The most slices that will come.
-    size
-        Side of their canvas in pixels.
+    shape
+        Of one: its channels, and twice the side of its canvas in pixels.
     memory
         GB (10⁹ bytes) that they may take of the device's memory, at least 0; None: half of what is free, as training
         needs memory, too.
@@ -150,31 +151,36 @@ def make_room(
         Where they fit neither memory nor disk.
     """
     limit = _free(device) / 2 if memory is None else memory * GB
-    if folder is None or count * size**2 * PIXEL_BYTES <= limit:
-        return Resident(count, size, device)
-    return Streamed(count, size, folder)
+    if folder is None or count * slice_bytes(shape) <= limit:
+        return Resident(count, shape, device)
+    return Streamed(count, shape, folder)
 
 
-def read_ahead(mapping: mmap.mmap, index: Int[Tensor, "b"], *, size: int) -> None:
+def read_ahead(mapping: mmap.mmap, index: Int[Tensor, "b"], *, shape: Shape) -> None:
     """Have slices number `index` read from the disk, where they aren't in memory; returns at once.
 
     Parameters
     ----------
     mapping
         Of `Streamed.rows`.
-    size
-        Side of their canvas in pixels.
+    shape
+        Of a slice: its channels, and twice the side of its canvas in pixels.
     """
-    length = _record(size).itemsize
+    length = _record(shape).itemsize
     for number in index.tolist():
         start = number * length
         page = start - start % mmap.PAGESIZE
         mapping.madvise(mmap.MADV_WILLNEED, page, start + length - page)
 
 
-def _record(size: int) -> np.dtype:
+def _record(shape: Shape) -> np.dtype:
     # Aligned, as an odd number of bytes a record would put halves where torch can't have them.
-    return np.dtype([("image", np.float16, (1, size, size)), ("target", np.uint8, (size, size))], align=True)
+    return np.dtype([("image", np.float16, shape), ("target", np.uint8, shape[1:])], align=True)
+
+
+def slice_bytes(shape: Shape) -> int:
+    """Bytes that a slice and its labels take."""
+    return _record(shape).itemsize
 
 
 def _free(device: torch.device) -> int:

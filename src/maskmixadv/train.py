@@ -138,6 +138,7 @@ def training_slices(run: Run, corpus: Corpus, device: torch.device, memory: floa
         supervision=run.method.supervision,
         enclosure=run.enclosure,
         device=device,
+        beliefs=run.method.believes,
         memory=memory,
         folder=run.root,
     )

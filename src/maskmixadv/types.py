@@ -20,6 +20,9 @@ Labels = UInt8[Tensor, "b h w"]
 Loss = Float[Tensor, ""]
 """A scalar to minimise."""
 
+Belief = Float[Tensor, "b k h w"]
+"""What random walks from the strokes say of each class: probabilities, or 0 for all where they say nothing."""
+
 Supervision = Literal["scribble", "random_walker", "dense"]
 """Which annotation a method learns from; ``random_walker`` is what a walker makes of the scribbles."""
 DRAWN: dict[Supervision, Literal["scribble", "dense"]] = {
@@ -73,6 +76,8 @@ class Batch:
         Fraction of the run that is done, from 0 to below 1.
     rng
         Source of the step's random numbers, on the batch's device; a function of (seed, step, rank).
+    belief
+        What random walks from the strokes say, for methods that want it (`Method.believes`), else None.
     """
 
     image: Image
@@ -84,3 +89,4 @@ class Batch:
     step: int
     progress: float
     rng: torch.Generator
+    belief: Belief | None = None

@@ -140,7 +140,8 @@ def test_the_order_of_samples_does_not_matter(method: Method, monkeypatch: pytes
         pytest.skip("other perturbations draw by position, pairs of neighbours included")
     batch = tiny.batch(b=3)
     turned = torch.tensor([2, 0, 1])
-    per_sample = {name: getattr(batch, name)[turned] for name in ("image", "target", "weight", "index", "affine")}
+    names = ("image", "target", "weight", "index", "affine", "belief")
+    per_sample = {name: getattr(batch, name)[turned] for name in names}
     mixed = dataclasses.replace(batch, **per_sample)
     monkeypatch.setattr("maskmixadv.perturb.MaskMix.draw", lambda _, batch: _halves(batch))
     nets = players(method)
@@ -193,7 +194,8 @@ def test_labels_steer_the_weights(method: Method) -> None:
     """Sanity of the test below: what a method may see does change it."""
     one = tiny.loop(method)
     other = tiny.loop(method)
-    other.slices = Slices(one.slices.image, tiny.slices(labelled=False).target, one.slices.centre)
+    unlabelled = tiny.slices(labelled=False, beliefs=method.believes)
+    other.slices = Slices(one.slices.image, unlabelled.target, one.slices.centre)
     one.advance()
     other.advance()
     assert not equal(weights(one.nets), weights(other.nets))

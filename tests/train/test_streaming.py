@@ -120,7 +120,7 @@ def test_a_streamed_run_goes_on_in_memory(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_memory_decides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def room(count: int, memory: float | None, folder: Path | None = tmp_path) -> type:
-        return type(make_room(count, 100, device=CPU, memory=memory, folder=folder))
+        return type(make_room(count, (1, 100, 100), device=CPU, memory=memory, folder=folder))
 
     assert room(1000, 0.03) is Resident  # 3 bytes a pixel
     assert room(1001, 0.03) is Streamed

@@ -1,4 +1,4 @@
-"""Random walker: dense labels from a slice's strokes, made once and kept.
+"""Random walker: dense labels, or beliefs, from a slice's strokes, made once and kept.
 
 Grady, *Random Walks for Image Segmentation*, IEEE TPAMI 2006. Where a slice has strokes of two classes or more, each
 pixel gets the class whose strokes a random walk from it reaches first with the largest probability. A class without
@@ -12,6 +12,8 @@ What stays unknown:
 
 Differs from the released code: there, a slice without strokes of one of the structures becomes background, and no
 pixel stays unknown.
+
+Beliefs are the probabilities themselves, 0 for every class where nothing is known. Their walks avoid edges more.
 """
 
 import contextlib
@@ -21,10 +23,10 @@ import os
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import get_ident
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -37,12 +39,16 @@ from maskmixadv.errors import InputError
 
 BETA: Final = 100.0
 """How much a walk avoids edges of the image; the released code's."""
+SHARP: Final = 1000.0
+"""The same for beliefs, of which it makes better ones (docs/decisions/0010)."""
 THRESHOLD: Final = 0.5
 """A pixel is labelled where one class is likelier than all the others together."""
 VERSION: Final = 1
 """Of what is kept; another one where the same input gives other labels."""
 
 Volume = UInt8[np.ndarray, "d h w"]
+Belief = UInt8[np.ndarray, "d k h w"]
+"""Probabilities in steps of 1/255."""
 
 
 def load_walked(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -> Iterator[Volume]:
@@ -56,25 +62,88 @@ def load_walked(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) ->
     InputError
         Where a case has no scribble, or can't be read.
     """
+    return _made(corpus, entries, walk, [BETA, THRESHOLD], enclosure=enclosure)
+
+
+def load_beliefs(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -> Iterator[Belief]:
+    """Beliefs of `entries`, kept and made as in `load_walked`; raises the same."""
+
+    def beliefs(case: Case, seeds: Volume) -> Belief:
+        return believe(case, seeds, classes=len(corpus.classes))
+
+    return _made(corpus, entries, beliefs, [SHARP, len(corpus.classes)], enclosure=enclosure)
+
+
+def _made(
+    corpus: Corpus,
+    entries: Sequence[Entry],
+    make: Callable[[Case, Volume], Any],
+    parameters: list[Any],
+    *,
+    enclosure: bool,
+) -> Iterator[Any]:
+    """What `make`, which `parameters` steer, makes of each case and its seeds."""
     folders = (corpus.root / "cache", _user_cache())
 
-    def labels(entry: Entry) -> Volume:
+    def one(entry: Entry) -> np.ndarray:
         case = corpus.load(entry)
         if case.scribble is None:
             raise InputError(f"{case.name}: has no scribble annotation")
         seeds = enclose(case.scribble) if enclosure else case.scribble
-        name = f"walker-{_key(case.image, seeds)}.npz"
+        name = f"walker-{_key(case.image, seeds, parameters)}.npz"
         kept = _kept(folders, name, seeds.shape)
-        return _keep(folders, name, walk(case, seeds)) if kept is None else kept
+        return _keep(folders, name, make(case, seeds)) if kept is None else kept
 
     # Most of the time goes into solving, which leaves other threads the interpreter.
-    made = work_ahead(labels, entries, threads=os.cpu_count() or 1)
+    made = work_ahead(one, entries, threads=os.cpu_count() or 1)
     yield from track(made, description="random walker", total=len(entries), disable=not sys.stderr.isatty())
 
 
 def walk(case: Case, seeds: Volume) -> Volume:
     """Labels of a case, slice by slice, from its strokes or enclosed strokes, which stay as they are."""
     return np.stack([walk_slice(image, drawn) for image, drawn in zip(case.image, seeds, strict=True)])
+
+
+def believe(case: Case, seeds: Volume, *, classes: int) -> Belief:
+    """Beliefs of a case, slice by slice, from its strokes or enclosed strokes, of which there is no doubt."""
+    slices = zip(case.image, seeds, strict=True)
+    return np.stack([believe_slice(image, drawn, classes=classes) for image, drawn in slices])
+
+
+def believe_slice(
+    image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"], *, classes: int
+) -> UInt8[np.ndarray, "k h w"]:
+    """Beliefs of one slice: 0 for all classes where nothing is known.
+
+    Parameters
+    ----------
+    image
+        Intensities in [0, 1].
+    seeds
+        Strokes; ``ENCLOSED`` is background.
+    classes
+        How many there are, background included.
+    """
+    drawn = np.where(seeds == ENCLOSED, np.uint8(0), seeds)
+    belief = (drawn == np.arange(classes, dtype=np.uint8)[:, None, None]) * np.uint8(255)
+    box = _open(seeds)
+    names, markers = _markers(seeds[box])
+    if len(names) < 2 or image[box].min() == image[box].max() or not (seeds == IGNORE).any():
+        return belief
+    # Solved exactly: of matrices this stiff, conjugate gradients are slower, and wrong here and there.
+    solved = random_walker(_scaled(image[box]), markers, beta=SHARP, mode="bf", return_full_prob=True)
+    inside = np.zeros((classes, *markers.shape), np.uint8)
+    inside[names] = np.round(255 * solved.clip(0, 1))
+    belief[(slice(None), *box)] = np.where(markers > 0, belief[(slice(None), *box)], inside)
+    return belief
+
+
+def _open(seeds: UInt8[np.ndarray, "h w"]) -> tuple[slice, slice]:
+    """Where walks go: the box round what is not ``ENCLOSED``, and a pixel of that."""
+    rows, columns = (np.flatnonzero((seeds != ENCLOSED).any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return slice(None), slice(None)
+    return slice(max(0, rows[0] - 1), rows[-1] + 2), slice(max(0, columns[0] - 1), columns[-1] + 2)
 
 
 def walk_slice(image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
@@ -109,27 +178,26 @@ def _scaled(image: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     return (image.astype(np.float64) + 0.35) / 1.7 * 2 - 1
 
 
-def _key(image: np.ndarray, seeds: np.ndarray) -> str:
-    parameters = [VERSION, BETA, THRESHOLD, image.shape, str(image.dtype)]
-    digest = hashlib.sha256(json.dumps(parameters).encode())
+def _key(image: np.ndarray, seeds: np.ndarray, parameters: list[Any]) -> str:
+    digest = hashlib.sha256(json.dumps([VERSION, *parameters, image.shape, str(image.dtype)]).encode())
     for array in (image, seeds):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
-def _kept(folders: Sequence[Path], name: str, shape: tuple[int, ...]) -> Volume | None:
-    """Labels that were kept, unless they are damaged."""
+def _kept(folders: Sequence[Path], name: str, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Labels or beliefs that were kept, unless they are damaged."""
     for folder in folders:
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             with np.load(folder / name, allow_pickle=False) as arrays:
                 labels = arrays["labels"]
-            if labels.shape == shape and labels.dtype == np.uint8:
+            if (labels.shape[0], *labels.shape[-2:]) == shape and labels.dtype == np.uint8:
                 return labels
     return None
 
 
-def _keep(folders: Sequence[Path], name: str, labels: Volume) -> Volume:
-    """Write labels, whole or not at all, into the first folder that takes them; without one they are only used."""
+def _keep(folders: Sequence[Path], name: str, labels: np.ndarray) -> np.ndarray:
+    """Write labels or beliefs, whole or not at all, into the first folder that takes them; else they are only used."""
     for folder in folders:
         partial = folder / f"{name}.{os.getpid()}-{get_ident()}.partial"
         try:

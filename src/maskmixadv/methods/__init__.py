@@ -1,6 +1,7 @@
 """Methods, by the names that the command line knows them by."""
 
 from maskmixadv.methods.cyclemix import CycleMix
+from maskmixadv.methods.flagship import Flagship
 from maskmixadv.methods.maskmixadv import MaskMixAdv
 from maskmixadv.methods.mean_teacher import MeanTeacher
 from maskmixadv.methods.method import Method
@@ -22,6 +23,7 @@ from maskmixadv.methods.wsl4mis import WSL4MIS
 from maskmixadv.methods.zscribbleseg import ZScribbleSeg
 
 ALL: dict[str, type[Method]] = {
+    "flagship": Flagship,
     "maskmixadv": MaskMixAdv,
     "pce": PCE,
     "pce-dice": PCEDice,

@@ -38,6 +38,9 @@ class Method(abc.ABC):
     supervision: ClassVar[Supervision] = "scribble"
     """Which annotation ``batch.target`` holds."""
 
+    believes: ClassVar[bool] = False
+    """Whether ``batch.belief`` must hold what random walks from the strokes say."""
+
     remembers: ClassVar[bool] = False
     """Whether a player's buffers keep something of each slice: such a run can't be split over several processes, as
     what one of them writes is lost to the others."""
