@@ -15,7 +15,17 @@ from torch.overrides import TorchFunctionMode
 import tiny
 from maskmixadv import methods
 from maskmixadv.losses import marginal, one_hot
-from maskmixadv.methods import WSL4MIS, MaskMixAdv, MeanTeacher, Method, Phase, Scribble2Label, ShapePU, ZScribbleSeg
+from maskmixadv.methods import (
+    WSL4MIS,
+    Flagship,
+    MaskMixAdv,
+    MeanTeacher,
+    Method,
+    Phase,
+    Scribble2Label,
+    ShapePU,
+    ZScribbleSeg,
+)
 from maskmixadv.nets import Critic, Decoder
 from maskmixadv.perturb import Masks
 from maskmixadv.run import fields_of, method_from
@@ -28,6 +38,7 @@ VARIANTS: dict[str, Method] = {
     "maskmixadv-shared": MaskMixAdv(decoders="shared"),
     "maskmixadv-no-critic": MaskMixAdv(adv=0.0),
     "maskmixadv-dpce": MaskMixAdv(rec=0.0, pse=0.0, adv=0.0),
+    "flagship-critic": Flagship(adv=0.1),
     "scribble2label-warm": Scribble2Label(warmup=0.0),
     "shapepu-warm": ShapePU(warmup=0.0),
     "zscribbleseg-warm": ZScribbleSeg(warmup=0.0),

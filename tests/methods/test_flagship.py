@@ -67,7 +67,9 @@ def test_a_class_without_a_stroke_is_not_there() -> None:
 def test_where_nothing_walks_the_teacher_is_heard_alone() -> None:
     advisor = Advisor(Says(0.1, 0.2, 0.3, 0.4), [1.0] * 4)
     for trust in (1.0, 0.0):
-        assert agreed(advisor, believing(0.0, 0.0, 0.0, 0.0), trust=trust) == pytest.approx([0.1, 0.2, 0.3, 0.4], abs=1e-6)
+        assert agreed(advisor, believing(0.0, 0.0, 0.0, 0.0), trust=trust) == pytest.approx(
+            [0.1, 0.2, 0.3, 0.4], abs=1e-6
+        )
 
 
 def test_of_strokes_there_is_no_doubt() -> None:

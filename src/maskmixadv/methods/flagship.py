@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from maskmixadv.errors import InputError
-from maskmixadv.losses import dice_loss, most_probable, one_hot, partial_cross_entropy
+from maskmixadv.losses import adversarial, dice_loss, most_probable, one_hot, partial_cross_entropy
+from maskmixadv.methods.critic import critic_loss
 from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights, player
 from maskmixadv.methods.teacher import Teacher, check_decay, settled, sigmoid_rampup
-from maskmixadv.nets import UNet
+from maskmixadv.nets import Critic, UNet
 from maskmixadv.types import Batch, Belief, Probs, Task
 
 
@@ -85,6 +86,11 @@ class Flagship(Method):
         Names of classes that are thin walls, with commas between them; names that a task does not have are left out.
     odds
         What a thin class's probability is multiplied by before the agreed label is chosen, above 0.
+    adv
+        Weight of a critic's opinion of the network's soft map, as MaskMixAdv has it, which needs prior masks; by
+        default there is none.
+    every
+        Steps from one round of the critic to the next; it then counts as many times as much.
     """
 
     believes: ClassVar[bool] = True
@@ -96,31 +102,56 @@ class Flagship(Method):
     decay: float = 0.99
     thin: str = "Myo"
     odds: float = 0.5
+    adv: float = 0.0
+    every: int = 4
 
     def __post_init__(self) -> None:
-        check_weights(self, "ce", "pse", "trust", "odds")
+        check_weights(self, "ce", "pse", "trust", "odds", "adv")
+        if not self.odds:
+            raise InputError("odds: 0, allowed is a number above 0")
+        if not (self.ce or self.pse):
+            raise InputError("ce, pse: both 0, at least one must be larger")
+        if self.every < 1:
+            raise InputError(f"every: {self.every}, allowed is at least 1 step")
         check_fractions(self, "ramp")
         check_decay(self.decay)
 
+    @property
+    def wants_prior(self) -> bool:
+        """The critic needs masks of other patients."""
+        return self.adv > 0
+
     def kind(self, step: int, progress: float) -> Hashable | None:
-        """Steps are alike once trust and teacher have settled."""
-        return () if settled(progress=progress, ramp=self.ramp, step=step, decay=self.decay) else None
+        """With critic, or without, once trust and teacher have settled."""
+        now = self._criticised(step)
+        return now if settled(progress=progress, ramp=self.ramp, step=step, decay=self.decay) else None
 
     def players(self, task: Task) -> dict[str, nn.Module]:
-        """The network, and its teacher."""
+        """The network, its teacher, and the critic where it has a weight."""
         net = UNet(task.channels, len(task.classes))
         thin = self.thin.split(",")
-        return {"net": net, "teacher": Advisor(net, [self.odds if name in thin else 1.0 for name in task.classes])}
+        teacher = Advisor(net, [self.odds if name in thin else 1.0 for name in task.classes])
+        critic = {"critic": Critic(len(task.classes))} if self.adv else {}
+        return {"net": net, "teacher": teacher, **critic}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
-        """Learn from strokes and agreed labels; then the teacher follows."""
+        """Learn from strokes and agreed labels; then the teacher follows, and the critic learns."""
         teacher = player(nets, "teacher", Advisor)
         agreed = most_probable(teacher.advise(batch, self.trust * sigmoid_rampup(batch.progress, self.ramp)))
         logits = nets["net"](batch.image)
+        soft = logits.softmax(1)
         terms = {
             "ce": self.ce * partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight),
             "pse-ce": self.pse * F.cross_entropy(logits, agreed.long()),
-            "pse-dice": self.pse * dice_loss(probs=logits.softmax(1), target=agreed),
+            "pse-dice": self.pse * dice_loss(probs=soft, target=agreed),
         }
+        now = self._criticised(batch.step)
+        if now:
+            terms["adv"] = self.every * self.adv * adversarial(nets["critic"](soft), real=True)
         yield Phase("net", terms)
         teacher.follow(nets["net"], step=batch.step, decay=self.decay)
+        if now:
+            yield Phase("critic", {"critic": critic_loss(nets["critic"], soft.detach(), batch)})
+
+    def _criticised(self, step: int) -> bool:
+        return self.adv > 0 and step % self.every == 0

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from maskmixadv.errors import InputError
-from maskmixadv.losses import adversarial, dice_loss, most_probable, one_hot, partial_cross_entropy, restoration
+from maskmixadv.losses import adversarial, dice_loss, most_probable, partial_cross_entropy, restoration
+from maskmixadv.methods.critic import critic_loss
 from maskmixadv.methods.method import Method, Phase, check_weights, player
 from maskmixadv.nets import Critic, Features, UNet
 from maskmixadv.perturb import ALL, Level, Perturbation, Views, as_tested
@@ -133,7 +134,7 @@ class MaskMixAdv(Method):
         critic = nets["critic"]
         terms["adv"] = self.every * self.adv * adversarial(critic(soft), real=True)
         yield Phase("net", terms)
-        yield Phase("critic", {"critic": _critic_loss(critic, soft.detach(), batch)})
+        yield Phase("critic", {"critic": critic_loss(critic, soft.detach(), batch)})
 
     def _lazy_terms_at(self, step: int) -> bool:
         return step % self.every == 0
@@ -177,11 +178,3 @@ def _restoration(net: UNet, first: Features, second: Features, image: Image, vie
     lost = [torch.cat((one[views.whole :], other[views.whole :])) for one, other in zip(first, second, strict=True)]
     hidden = torch.cat([mask[views.whole :] for mask in views.hidden])
     return restoration(restored=net.restore(lost), image=image[views.whole :].repeat(2, 1, 1, 1), hidden=hidden)
-
-
-def _critic_loss(critic: nn.Module, soft: Probs, batch: Batch) -> Loss:
-    if batch.prior is None:
-        raise InputError("the adversary has a weight but the run has no prior masks; give --prior or --adv 0")
-    scores = critic(torch.cat((one_hot(batch.prior, soft.shape[1]), soft)))
-    real, fake = scores.chunk(2)
-    return 0.5 * (adversarial(real, real=True) + adversarial(fake, real=False))
