@@ -159,14 +159,14 @@ class Evaluate(OfRun):
 
 @dataclass(frozen=True)
 class Predict(OfRun):
-    """Segment NIfTI volumes: one file of labels an image, same name, same grid and affine.
+    """Segment images: one file of labels an image, same name and format (PNG for JPEG), same grid and affine.
 
     Attributes
     ----------
     root
         Directory of the run.
     images
-        NIfTI files (.nii or .nii.gz), or folders of them.
+        Files (NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF), or folders of them.
     out
         Directory for the labels; made where it is missing.
     """

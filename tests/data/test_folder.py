@@ -83,8 +83,8 @@ def test_images_without_annotation_are_left_out(tmp_path: Path, capsys: pytest.C
     assert [entry.name for entry in corpus.entries] == ["m0", "m1", "s0", "s1", "s2"]
     assert corpus.folds == {"own": (Split(("s0", "s1", "s2"), ("m0", "m1"), ()),)}
     told = capsys.readouterr().err
-    assert "no scribble and no mask: bare.nii.gz" in told
-    assert "no structure drawn: begun.nii.gz" in told
+    assert "no scribble and no mask of bare.nii.gz" in told
+    assert "no structure is drawn in begun.nii.gz" in told
     assert Corpus.open(corpus.root) == corpus
 
 
@@ -252,13 +252,18 @@ def test_a_folder_is_a_corpus(tmp_path: Path) -> None:
     assert Corpus.open(source) == opened == Corpus.open(opened.root)
 
 
-def test_a_folder_that_has_changed_is_prepared_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_has_changed_is_prepared_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = own.folder(tmp_path / "src")
+    own.case(source, "bare", 5, scribble=False)
     before = Corpus.open(source)
     read: list[str] = []
     monkeypatch.setattr(folder.pairs.formats, "read", lambda path: (read.append(path.name), nifti.read(path))[1])
+    capsys.readouterr()
     assert Corpus.open(source) == before
     assert not read
+    assert not capsys.readouterr().err
     drawn = tiny.volume()[1]
     drawn[0, 0, 0] = 0
     own.write(source / "scribbles" / "s1.nii.gz", own.coded(drawn))
