@@ -247,6 +247,7 @@ def test_a_folder_is_a_corpus(tmp_path: Path) -> None:
     own.case(source, "bare", 5, scribble=False)
     prepared, opened = folder.prepare(source, tmp_path / "c"), Corpus.open(source)
     assert opened.hash() == prepared.hash()
+    assert opened.name == prepared.name == "src"
     assert opened.folds == prepared.folds
     assert opened.root.parent == source / ".corpus"
     assert Corpus.open(source) == opened == Corpus.open(opened.root)
