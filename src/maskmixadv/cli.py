@@ -13,7 +13,8 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
 
 from maskmixadv.cli_bench import Bench
-from maskmixadv.cli_prepare import NewCorpus, PrepareFolder, Source, made
+from maskmixadv.cli_export import Export
+from maskmixadv.cli_prepare import NewCorpus, PrepareFolder, PrepareNNUNet, Source, made
 from maskmixadv.errors import InputError
 
 
@@ -205,6 +206,7 @@ Prepare = (
     | Annotated[PrepareMSCMR, subcommand("mscmr")]
     | Annotated[PreparePhantom, subcommand("phantom")]
     | Annotated[PrepareFolder, subcommand("folder")]
+    | Annotated[PrepareNNUNet, subcommand("nnunet")]
 )
 
 
@@ -282,6 +284,7 @@ def _commands(argv: list[str]) -> Any:  # noqa: ANN401
         | Annotated[Train, subcommand("train")]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Predict, subcommand("predict")]
+        | Annotated[Export, subcommand("export")]
         | Annotated[Bench, subcommand("bench")]
         | Annotated[Demo, subcommand("demo")]
     )

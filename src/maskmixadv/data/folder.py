@@ -145,7 +145,11 @@ def patient_of(image: Path, pattern: str | None) -> str:
     InputError
         Where `pattern` is no regular expression with a group, or does not find one in the image's name.
     """
-    name = formats.stem(image)
+    return named_patient(image, formats.stem(image), pattern)
+
+
+def named_patient(image: Path, name: str, pattern: str | None) -> str:
+    """As `patient_of`, of an image whose `name` is known."""
     if pattern is None:
         return name
     try:
