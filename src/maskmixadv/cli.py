@@ -14,7 +14,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, 
 
 from maskmixadv.cli_bench import Bench
 from maskmixadv.cli_export import Export
-from maskmixadv.cli_prepare import NewCorpus, PrepareFolder, PrepareNNUNet, Source, made
+from maskmixadv.cli_prepare import NewCorpus, PrepareDICOM, PrepareFolder, PrepareNNUNet, Source, made
 from maskmixadv.errors import InputError
 
 
@@ -167,7 +167,8 @@ class Predict(OfRun):
     root
         Directory of the run.
     images
-        Files (NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF), or folders of them.
+        Files (NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF), folders of the files of one DICOM series, whose labels become
+        a DICOM SEG, or folders of these.
     out
         Directory for the labels; made where it is missing.
     """
@@ -207,6 +208,7 @@ Prepare = (
     | Annotated[PreparePhantom, subcommand("phantom")]
     | Annotated[PrepareFolder, subcommand("folder")]
     | Annotated[PrepareNNUNet, subcommand("nnunet")]
+    | Annotated[PrepareDICOM, subcommand("dicom")]
 )
 
 

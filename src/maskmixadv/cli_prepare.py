@@ -96,6 +96,38 @@ class PrepareNNUNet:
         return made(nnunet.prepare(self.source, self.corpus, patient=self.patient, axis=self.axis))
 
 
+@dataclass(frozen=True)
+class PrepareDICOM:
+    """Make a corpus of DICOM series, with segmentations (SEG) as dense masks.
+
+    SRC holds the files, in any folders; needs 'pip install maskmixadv[dicom]'. Cases are named by their folders.
+    To draw scribbles on DICOM images, see docs/how-to/own-images.md.
+
+    Attributes
+    ----------
+    source
+        Folder with the files; a classes.toml in it fixes the classes and their order.
+    corpus
+        Directory to make; must be new or empty.
+    patient
+        Regular expression whose first group, found in a case's name, names the patient. By default the PatientID does,
+        which then stands in the corpus.
+    axis
+        Array axis along which slices are cut; 0, the default, is as they were acquired.
+    """
+
+    source: Source
+    corpus: NewCorpus
+    patient: Annotated[str | None, arg(metavar="REGEX")] = None
+    axis: Literal[0, 1, 2] = 0
+
+    def run(self) -> int:
+        """Prepare; returns the exit code."""
+        from maskmixadv.data import dicom
+
+        return made(dicom.prepare(self.source, self.corpus, patient=self.patient, axis=self.axis))
+
+
 def made(corpus: Any) -> int:  # noqa: ANN401
     """Say what was made; returns the exit code."""
     slices = sum(entry.shape[0] for entry in corpus.entries)

@@ -25,7 +25,8 @@ def segment(
 ) -> int:
     """Segment image files into `out`, under their own names, on their own grids.
 
-    Slices are cut along the axis along which those were cut that the run learnt from.
+    A folder with the files of one DICOM series is an image, too. Slices are cut along the axis along which those were
+    cut that the run learnt from.
 
     Returns
     -------
@@ -46,7 +47,8 @@ def segment(
             turned = volume.along(axis)
             image = normalise(turned.array, where=str(path))
             labels = predictor.labels(image, turned.spacing, flips=flips, largest=largest)
-            formats.write_labels(out / formats.labels_name(path), np.moveaxis(labels, 0, axis), volume)
+            labels = np.moveaxis(labels, 0, axis)
+            formats.write_labels(out / formats.labels_name(path), labels, volume, predictor.classes)
         except InputError as error:
             failed += 1
             print(f"maskmixadv: {error}", file=sys.stderr)
@@ -57,7 +59,8 @@ def segment(
 def _files(images: Sequence[Path]) -> list[Path]:
     paths: list[Path] = []
     for image in images:
-        inside = sorted(p for p in image.iterdir() if formats.readable(p)) if image.is_dir() else [image]
+        folder = image.is_dir() and not formats.readable(image)
+        inside = sorted(p for p in image.iterdir() if formats.readable(p)) if folder else [image]
         if not inside:
             raise InputError(f"{image}: no .nii.gz file in this folder, nor any of {', '.join(formats.SUFFIXES[1:])}")
         paths += inside

@@ -3,13 +3,14 @@
 NRRD and MetaImage need SimpleITK (the extra ``formats``), which is imported when such a file comes.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import UInt8
 
-from maskmixadv.data import flat, itk, nifti
+from maskmixadv.data import flat, itk, nifti, seg, series
 from maskmixadv.data.corpus import Spacing
 from maskmixadv.data.nifti import Volume
 from maskmixadv.errors import InputError
@@ -28,6 +29,8 @@ def suffix(path: Path) -> str:
     InputError
         Where it is none that can be read.
     """
+    if path.is_dir():
+        return ""  # a DICOM series
     for known in SUFFIXES:
         if path.name.lower().endswith(known):
             return known
@@ -35,17 +38,21 @@ def suffix(path: Path) -> str:
 
 
 def readable(path: Path) -> bool:
-    """Whether a file's name says a format that can be read; hidden files are none."""
-    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
+    """Whether it is a file whose name says a format that can be read, or a folder of DICOM; not where hidden."""
+    if path.name.startswith("."):
+        return False
+    return series.holds_dicom(path) if path.is_dir() else path.name.lower().endswith(SUFFIXES)
 
 
 def stem(path: Path) -> str:
     """File name without the suffix that says its format."""
-    return path.name[: -len(suffix(path))]
+    return path.name[: len(path.name) - len(suffix(path))]
 
 
 def read(path: Path) -> Volume:
-    """Read an image as a volume ``d h w``; a 2D one has one slice, a colour one is turned to grey.
+    """Read an image as a volume ``d h w``: a file, or a folder with the files of one DICOM series.
+
+    A 2D image has one slice, a colour one is turned to grey.
 
     Raises
     ------
@@ -53,6 +60,8 @@ def read(path: Path) -> Volume:
         Where the file is missing, damaged, of an unknown format, or neither 2D nor 3D.
     """
     kind = suffix(path)
+    if not kind:
+        return series.read(path)
     if kind in nifti.SUFFIXES:
         return nifti.read(path)
     return itk.read(path) if kind in itk.SUFFIXES else flat.read(path)
@@ -83,6 +92,8 @@ def peek(path: Path) -> tuple[tuple[int, int, int], Spacing | None] | None:
         Where `read` does.
     """
     kind = suffix(path)
+    if not kind:
+        return series.peek(path)
     if kind in nifti.SUFFIXES:
         return nifti.peek(path)
     return itk.peek(path) if kind in itk.SUFFIXES else None
@@ -90,19 +101,24 @@ def peek(path: Path) -> tuple[tuple[int, int, int], Spacing | None] | None:
 
 def labels_name(path: Path) -> str:
     """Name of the file of labels for image `path`: the same, but for formats that can't hold them in one file."""
+    if path.is_dir():
+        return f"{path.resolve().name}.dcm"
     return stem(path) + _WRITTEN_AS.get(suffix(path), path.name[len(stem(path)) :])
 
 
-def write_labels(path: Path, labels: Shaped[np.ndarray, "d h w"], like: Volume) -> None:
+def write_labels(path: Path, labels: UInt8[np.ndarray, "d h w"], like: Volume, classes: Sequence[str] = ()) -> None:
     """Write `labels` as uint8 on the grid of `like`, which was read from a file of the same format.
+
+    Those of a DICOM series are a DICOM segmentation, whose segments `classes` name.
 
     Raises
     ------
     InputError
         Where the file can't be written.
     """
-    kind = suffix(path)
-    if kind in nifti.SUFFIXES:
+    if path.name.endswith(".dcm"):
+        seg.write(path, labels, like, classes)
+    elif (kind := suffix(path)) in nifti.SUFFIXES:
         nifti.write_labels(path, labels, like)
     elif kind in itk.SUFFIXES:
         itk.write_labels(path, labels, like.header)
@@ -122,8 +138,8 @@ def named(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.suffix.lower() in _BESIDE:
             continue
-        if path.is_dir():
-            raise InputError(f"{path}: is a folder, allowed are image files; DICOM goes by 'maskmixadv prepare dicom'")
+        if path.is_dir() and not series.holds_dicom(path):
+            raise InputError(f"{path}: is a folder without DICOM files, allowed are images and folders of one series")
         if (name := stem(path)) in found:
             raise InputError(f"{path}: {found[name].name} has this name too; names without suffix must be unique")
         found[name] = path

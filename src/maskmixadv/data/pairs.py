@@ -50,17 +50,37 @@ def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
     if pair.either is not None:
         labels = _labels(pair.either, image, pair.image, classes, classes.ignore)
         scribble, dense = (labels, None) if labels is not None and (labels == IGNORE).any() else (None, labels)
+    made = case(pair.name, pair.patient, image, scribble=scribble, dense=dense, axis=axis, where=pair.image)
+    return validate(made, classes=len(classes.names), where=str(pair.image)), image.coloured
+
+
+def case(
+    name: str,
+    patient: str,
+    image: Volume,
+    *,
+    scribble: UInt8[np.ndarray, "_ _ _"] | None,
+    dense: UInt8[np.ndarray, "_ _ _"] | None,
+    axis: int,
+    where: Path,
+) -> Case:
+    """Make a case of an image and what was drawn on it, its slices cut along `axis`.
+
+    Raises
+    ------
+    InputError
+        Where the image is not finite, or constant.
+    """
     turned = image.along(axis)
-    case = Case(
-        name=pair.name,
-        patient=pair.patient,
-        image=np.ascontiguousarray(normalise(turned.array, where=str(pair.image))),
+    return Case(
+        name=name,
+        patient=patient,
+        image=np.ascontiguousarray(normalise(turned.array, where=str(where))),
         scribble=_turned(scribble, axis),
         dense=_turned(dense, axis),
         spacing=turned.spacing,
         affine=turned.affine,
     )
-    return validate(case, classes=len(classes.names), where=str(pair.image)), image.coloured
 
 
 def thickest_axis(pairs: Sequence[Pair]) -> int:
