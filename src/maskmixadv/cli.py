@@ -13,10 +13,9 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
 
 from maskmixadv.cli_bench import Bench
+from maskmixadv.cli_export import Export
+from maskmixadv.cli_prepare import NewCorpus, PrepareDICOM, PrepareFolder, PrepareNNUNet, Source, made
 from maskmixadv.errors import InputError
-
-Source = Annotated[Positional[Path], arg(metavar="SRC")]
-NewCorpus = Annotated[Positional[Path], arg(metavar="CORPUS")]
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class PrepareACDC(FromSource):
     def run(self) -> int:
         from maskmixadv.data import acdc
 
-        return _made(acdc.prepare(self.source, self.corpus))
+        return made(acdc.prepare(self.source, self.corpus))
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class PrepareMSCMR(FromSource):
     def run(self) -> int:
         from maskmixadv.data import mscmr
 
-        return _made(mscmr.prepare(self.source, self.corpus))
+        return made(mscmr.prepare(self.source, self.corpus))
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class PreparePhantom:
     def run(self) -> int:
         from maskmixadv.data import phantom
 
-        return _made(phantom.prepare(self.corpus, cases=self.cases, seed=self.seed, size=self.size))
+        return made(phantom.prepare(self.corpus, cases=self.cases, seed=self.seed, size=self.size))
 
 
 @dataclass(frozen=True)
@@ -161,14 +160,15 @@ class Evaluate(OfRun):
 
 @dataclass(frozen=True)
 class Predict(OfRun):
-    """Segment NIfTI volumes: one file of labels an image, same name, same grid and affine.
+    """Segment images: one file of labels an image, same name and format (PNG for JPEG), same grid and affine.
 
     Attributes
     ----------
     root
         Directory of the run.
     images
-        NIfTI files (.nii or .nii.gz), or folders of them.
+        Files (NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF), folders of the files of one DICOM series, whose labels become
+        a DICOM SEG, or folders of these.
     out
         Directory for the labels; made where it is missing.
     """
@@ -206,6 +206,9 @@ Prepare = (
     Annotated[PrepareACDC, subcommand("acdc")]
     | Annotated[PrepareMSCMR, subcommand("mscmr")]
     | Annotated[PreparePhantom, subcommand("phantom")]
+    | Annotated[PrepareFolder, subcommand("folder")]
+    | Annotated[PrepareNNUNet, subcommand("nnunet")]
+    | Annotated[PrepareDICOM, subcommand("dicom")]
 )
 
 
@@ -283,6 +286,7 @@ def _commands(argv: list[str]) -> Any:  # noqa: ANN401
         | Annotated[Train, subcommand("train")]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Predict, subcommand("predict")]
+        | Annotated[Export, subcommand("export")]
         | Annotated[Bench, subcommand("bench")]
         | Annotated[Demo, subcommand("demo")]
     )
@@ -299,10 +303,3 @@ class AnnotateStub:
 
 
 _ABOUT = "Learn to segment medical images from a few scribbles per slice, and compare the ways of doing so fairly."
-
-
-def _made(corpus: Any) -> int:  # noqa: ANN401
-    slices = sum(entry.shape[0] for entry in corpus.entries)
-    patients = len({entry.patient for entry in corpus.entries})
-    print(f"{corpus.root}: {len(corpus.entries)} cases of {patients} patients, {slices} slices")
-    return 0

@@ -1,0 +1,125 @@
+"""DICOM segmentations (SEG) in and out, by highdicom, which comes with the extra ``dicom``."""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+from jaxtyping import UInt8
+
+from maskmixadv.data.nifti import Volume, in_one_line
+from maskmixadv.errors import InputError
+
+SCHEME: Final = "99MASKMIXADV"
+"""Whose codes name the classes; a private scheme, as DICOM's own has no words for what a user draws."""
+
+
+def referenced(path: Path) -> str | None:
+    """UID of the series that a segmentation is of, if it says so."""
+    sequence = _read(path).get("ReferencedSeriesSequence")
+    return str(sequence[0].SeriesInstanceUID) if sequence else None
+
+
+def names(path: Path) -> list[str]:
+    """Labels of a segmentation's segments, in its order."""
+    found = _read(path)
+    return [str(found.get_segment_description(number).segment_label) for number in found.segment_numbers]
+
+
+def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray, "d h w"]:
+    """Read a segmentation onto the grid of `image`; its segments' labels are among `classes`.
+
+    Raises
+    ------
+    InputError
+        Where it can't be read, is not on the image's grid, or a segment's label is no class.
+    """
+    found, labels = _read(path), np.zeros(image.array.shape, np.uint8)
+    grid = _geometry(path, image)
+    for number, name in zip(found.segment_numbers, names(path), strict=True):
+        if name not in classes[1:]:
+            raise InputError(f"{path}: segment {name!r} is no class, allowed are {', '.join(classes[1:])}")
+        try:
+            mask = found.get_volume(segment_numbers=[number]).match_geometry(grid).array[..., 0] > 0
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"{path}: not on the grid of its series ({in_one_line(error)}); export it anew") from None
+        if (labels[mask] > 0).any():
+            raise InputError(f"{path}: segment {name!r} overlaps another one, allowed is one class a voxel")
+        labels[mask] = classes.index(name)
+    return labels
+
+
+def write(path: Path, labels: UInt8[np.ndarray, "d h w"], like: Volume, classes: Sequence[str]) -> None:
+    """Write `labels` as a segmentation of the series `like`, one segment a class; whole or not at all.
+
+    Raises
+    ------
+    InputError
+        Where the file can't be written, or the series' headers lack what a segmentation must repeat.
+    """
+    hd = _highdicom(path)
+    try:
+        made = hd.seg.Segmentation(
+            source_images=list(like.header),
+            pixel_array=labels,
+            segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=[_described(hd, number, name) for number, name in enumerate(classes) if number],
+            series_instance_uid=hd.UID(),
+            series_number=1000,
+            sop_instance_uid=hd.UID(),
+            instance_number=1,
+            manufacturer="maskmixadv",
+            manufacturer_model_name="maskmixadv",
+            software_versions=version("maskmixadv"),
+            device_serial_number="0",
+            series_description="maskmixadv",
+        )
+    except (AttributeError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: no SEG can be made of its series ({in_one_line(error)}); mend its headers") from None
+    partial = path.with_name(f".partial-{path.name}")
+    try:
+        made.save_as(partial)
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: can't be written ({error.strerror})") from None
+
+
+def _described(hd: Any, number: int, name: str) -> Any:  # noqa: ANN401
+    from pydicom.sr.codedict import codes
+
+    learning = cast("Any", codes).DCM.ArtificialIntelligence
+    return hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=name[:64],
+        segmented_property_category=cast("Any", codes).SCT.AnatomicalStructure,
+        segmented_property_type=hd.sr.CodedConcept(f"class{number}", SCHEME, name[:64]),
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=hd.AlgorithmIdentificationSequence("maskmixadv", learning, version("maskmixadv")),
+    )
+
+
+def _geometry(path: Path, image: Volume) -> Any:  # noqa: ANN401
+    """Highdicom's word for the grid of `image`: from d, h, w to LPS."""
+    if image.affine is None:
+        raise InputError(f"{path}: its series has no place in the patient, one is needed")
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine
+    return _highdicom(path).VolumeGeometry(lps[:, [2, 1, 0, 3]], image.array.shape, coordinate_system="PATIENT")
+
+
+def _read(path: Path) -> Any:  # noqa: ANN401
+    hd = _highdicom(path)
+    try:
+        return hd.seg.segread(path)
+    except Exception as error:  # highdicom raises whatever it met
+        raise InputError(f"{path}: not a readable DICOM SEG ({in_one_line(error)})") from None
+
+
+def _highdicom(path: Path) -> Any:  # noqa: ANN401
+    try:
+        import highdicom
+    except ImportError:
+        raise InputError(
+            f"{path}: DICOM SEG needs highdicom; install it with 'pip install maskmixadv[dicom]'"
+        ) from None
+    return highdicom

@@ -1,0 +1,259 @@
+"""DICOM: slices find their place whatever their files are called, and segmentations theirs."""
+
+import builtins
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import highdicom as hd
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
+import own
+import tiny
+from maskmixadv.cli import run
+from maskmixadv.data import dicom, formats, seg, series
+from maskmixadv.errors import InputError
+from maskmixadv.predict import Predictor
+
+OBLIQUE = ((0.8, 0.6, 0.0), (-0.36, 0.48, 0.8))
+"""Directions along a row and along a column."""
+AXIAL = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+Change = Callable[[int, FileDataset], None]
+
+
+def write_series(
+    folder: Path, array: np.ndarray, *, directions: Any = OBLIQUE, gap: float = 6.0, patient: str = "p", seed: int = 0,
+    change: Change | None = None,
+) -> Path:  # fmt: skip
+    """Write a series whose slice 0 lies lowest along the normal, in files of random names and numbers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    study, uid, frame = generate_uid(), generate_uid(), generate_uid()
+    normal = np.cross(*directions)
+    names = np.random.default_rng(seed).permutation(len(array))
+    for number, pixels in enumerate(array):
+        meta = FileMetaDataset()
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = MRImageStorage, generate_uid()
+        one = FileDataset(str(folder / "x"), {}, file_meta=meta, preamble=b"\0" * 128)
+        one.SOPClassUID, one.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+        one.StudyInstanceUID, one.SeriesInstanceUID, one.FrameOfReferenceUID = study, uid, frame
+        one.PatientID, one.PatientName, one.PatientBirthDate, one.PatientSex = patient, "A^B", "", ""
+        one.Modality, one.StudyID, one.SeriesNumber, one.AccessionNumber = "MR", "1", 1, ""
+        one.StudyDate, one.StudyTime, one.ReferringPhysicianName = "20200101", "120000", ""
+        one.InstanceNumber = int(names[number]) + 1
+        one.Rows, one.Columns = pixels.shape
+        one.PixelSpacing, one.SliceThickness = [0.9, 0.7], 5.0
+        one.ImageOrientationPatient = [*directions[0], *directions[1]]
+        one.ImagePositionPatient = (np.array([-31.0, 12.5, 40.0]) + number * gap * normal).tolist()
+        one.SamplesPerPixel, one.PhotometricInterpretation = 1, "MONOCHROME2"
+        one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, 16, 15, 0
+        one.PixelData = pixels.astype(np.uint16).tobytes()
+        if change:
+            change(number, one)
+        one.save_as(folder / f"IM{names[number]:04d}", enforce_file_format=True)
+    return folder
+
+
+def pixels(seed: int = 0, shape: tuple[int, int, int] = (5, 7, 4)) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 900, shape).astype(np.uint16)
+
+
+def write_seg(path: Path, folder: Path, labels: np.ndarray, names: tuple[str, ...] = tiny.CLASSES) -> None:
+    seg.write(path, labels, series.read(folder), names)
+
+
+@pytest.mark.parametrize("directions", [OBLIQUE, AXIAL, ((0.0, 1.0, 0.0), (0.0, 0.0, -1.0))])
+def test_a_series_lies_where_dicom_says(tmp_path: Path, directions: Any) -> None:
+    array = pixels()
+    volume = series.read(write_series(tmp_path / "s", array, directions=directions))
+    np.testing.assert_array_equal(volume.array, array)
+    assert volume.spacing == pytest.approx((6.0, 0.9, 0.7))
+    assert series.peek(tmp_path / "s") == ((5, 7, 4), volume.spacing)
+    assert volume.affine is not None
+    for d, h, w in ((0, 0, 0), (4, 6, 3), (2, 1, 3), (1, 5, 0)):
+        # PS3.3 C.7.6.2.1.1: position + column index * spacing between columns * row direction + …
+        lps = np.array([-31.0, 12.5, 40.0]) + w * 0.7 * np.array(directions[0]) + h * 0.9 * np.array(directions[1])
+        lps += d * 6.0 * np.cross(*directions)
+        np.testing.assert_allclose(volume.affine @ [w, h, d, 1], [-lps[0], -lps[1], lps[2], 1], atol=1e-9)
+
+
+@pytest.mark.parametrize("directions", [OBLIQUE, ((0.0, 1.0, 0.0), (0.0, 0.0, -1.0))])
+def test_itk_finds_each_voxel_where_we_do(tmp_path: Path, directions: Any) -> None:
+    volume = series.read(write_series(tmp_path / "s", pixels(), directions=directions))
+    reader = SimpleITK.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path / "s")))
+    image = reader.Execute()
+    assert volume.affine is not None
+    for index in np.ndindex(4, 7, 5):
+        lps = np.array(image.TransformIndexToPhysicalPoint(index))
+        w, h, d = np.rint((np.linalg.inv(volume.affine) @ [*(lps * [-1, -1, 1]), 1])[:3]).astype(int)
+        assert volume.array[d, h, w] == image[index]
+
+
+def test_intensities_are_rescaled_slice_by_slice(tmp_path: Path) -> None:
+    def rescale(number: int, one: FileDataset) -> None:
+        one.RescaleSlope, one.RescaleIntercept = 0.5 * (number + 1), -1000
+
+    array = pixels()
+    volume = series.read(write_series(tmp_path / "s", array, change=rescale))
+    slopes = 0.5 * np.arange(1, 6)[:, None, None]
+    np.testing.assert_allclose(volume.array, array * slopes - 1000, atol=1e-3)
+
+
+def attribute(name: str, value: Any, at: int = 2) -> Change:
+    return lambda number, one: setattr(one, name, value) if number == at else None
+
+
+def removed(name: str) -> Change:
+    return lambda _, one: delattr(one, name)
+
+
+def moved(number: int, one: FileDataset) -> None:
+    if number == 2:
+        one.ImagePositionPatient = (np.array(one.ImagePositionPatient, float) + 3.0 * np.array(OBLIQUE[0])).tolist()
+
+
+def double(number: int, one: FileDataset) -> None:
+    """Two phases of a moving organ: each place comes twice."""
+    one.ImagePositionPatient = (np.array([-31.0, 12.5, 40.0]) + number // 2 * 6.0 * np.cross(*OBLIQUE)).tolist()
+
+
+def missing(number: int, one: FileDataset) -> None:
+    if number > 2:
+        one.ImagePositionPatient = (np.array(one.ImagePositionPatient, float) + 6.0 * np.cross(*OBLIQUE)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (attribute("PixelSpacing", [0.8, 0.7]), r"PixelSpacing is \[0\.8, 0\.7\]"),
+        (attribute("ImageOrientationPatient", [1, 0, 0, 0, 1, 0]), "ImageOrientationPatient is"),
+        (attribute("SeriesInstanceUID", "1.2.3"), "holds 2 DICOM image series, allowed is one"),
+        (moved, "lies 3 mm beside the line"),
+        (missing, r"the next slice is 12 mm away, others 6 mm"),
+        (double, "lies where .* does; sort phases"),
+        (removed("PixelSpacing"), "lacks PixelSpacing"),
+        (removed("PixelData"), "pixels can't be read"),
+        (attribute("SamplesPerPixel", 3), "3 samples a pixel, allowed is one"),
+        (attribute("NumberOfFrames", 4), "multi-frame"),
+    ],
+)
+def test_a_wrong_series_is_named(tmp_path: Path, change: Change, words: str) -> None:
+    write_series(tmp_path / "s", pixels(), change=change)
+    with pytest.raises(InputError, match=words) as caught:
+        series.read(tmp_path / "s")
+    assert str(tmp_path / "s") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_one_slice_is_as_thick_as_it_says(tmp_path: Path) -> None:
+    volume = series.read(write_series(tmp_path / "s", pixels()[:1]))
+    assert volume.spacing == pytest.approx((5.0, 0.9, 0.7))
+
+
+def test_a_segmentation_comes_back_from_where_it_went(tmp_path: Path) -> None:
+    """Empty slices at the ends and within, and an oblique grid; segments lie where highdicom says."""
+    folder = write_series(tmp_path / "s", pixels())
+    labels = np.zeros((5, 7, 4), np.uint8)
+    labels[1, 2:5, 1:3], labels[3, 0, 0], labels[3, 6, 3] = 1, 2, 3
+    write_seg(tmp_path / "seg.dcm", folder, labels)
+    image = series.read(folder)
+    np.testing.assert_array_equal(seg.read(tmp_path / "seg.dcm", image, tiny.CLASSES), labels)
+    assert seg.names(tmp_path / "seg.dcm") == ["RV", "Myo", "LV"]
+    written = pydicom.dcmread(tmp_path / "seg.dcm")
+    assert (written.PatientID, written.Modality) == ("p", "SEG")
+    assert written.FrameOfReferenceUID == image.header[0].FrameOfReferenceUID
+    volume = hd.seg.segread(tmp_path / "seg.dcm").get_volume(segment_numbers=[3], combine_segments=True)
+    (index,) = np.argwhere(volume.array)
+    lps = (volume.affine @ [*index, 1])[:3]
+    assert image.affine is not None
+    np.testing.assert_allclose(image.affine @ [3, 6, 3, 1], [*(lps * [-1, -1, 1]), 1], atol=1e-4)
+
+
+def test_prepare_takes_series_and_segmentations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "src"
+    image, _, dense = tiny.volume()
+    for number in range(2):
+        folder = write_series(source / f"p{number}" / "SA stack", image * 900, patient=f"id{number}", seed=number)
+    write_seg(source / "masks" / "p1.dcm" if (source / "masks").mkdir() is None else Path(), folder, dense)
+    (source / "notes.txt").write_text("not DICOM")
+    corpus = dicom.prepare(source, tmp_path / "c")
+    assert corpus.classes == tiny.CLASSES
+    cases = own.by_name(corpus)
+    assert {name: case.patient for name, case in cases.items()} == {"p0_SA_stack": "id0", "p1_SA_stack": "id1"}
+    assert cases["p0_SA_stack"].dense is None
+    assert "without a SEG, so without annotation: p0_SA_stack" in capsys.readouterr().err
+    np.testing.assert_array_equal(cases["p1_SA_stack"].dense, dense)
+    assert cases["p1_SA_stack"].spacing == pytest.approx((6.0, 0.9, 0.7))
+    assert corpus.folds["own"][0].train == ("id1",)
+    assert run(["prepare", "dicom", str(source), str(tmp_path / "d"), "--patient", "^(p.)"]) == 0
+    (source / "classes.toml").write_text('[[class]]\nname = "background"\n[[class]]\nname = "RV"\n')
+    with pytest.raises(InputError, match="segment 'Myo' is no class, allowed are RV"):
+        dicom.prepare(source, tmp_path / "e")
+
+
+def test_prepare_refuses(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no DICOM image series"):
+        dicom.prepare(tmp_path / "empty", tmp_path / "c")
+    folder = write_series(tmp_path / "src" / "a", pixels())
+    write_seg(tmp_path / "src" / "seg.dcm", folder, np.ones((5, 7, 4), np.uint8))
+    for path in folder.iterdir():
+        path.unlink()
+    write_series(folder, pixels())
+    with pytest.raises(InputError, match=r"seg\.dcm: is a SEG of series .*, which is not in"):
+        dicom.prepare(tmp_path / "src", tmp_path / "c")
+    next(folder.iterdir()).write_bytes(b"\0" * 128 + b"DICMgarbage")
+    with pytest.raises(InputError, match=r"IM000\d: "):
+        dicom.prepare(tmp_path / "src" / "a", tmp_path / "c")
+
+
+def test_a_folder_of_own_images_may_hold_series(tmp_path: Path) -> None:
+    image, scribble, _ = tiny.volume()
+    source = own.folder(tmp_path / "src", scribbled=0, masked=0)
+    folder = write_series(source / "images" / "a", image * 900)
+    volume = series.read(folder)
+    assert volume.affine is not None
+    own.write(source / "scribbles" / "a.nii.gz", own.coded(scribble), volume.affine)
+    corpus = formats and dicom.folder.prepare(source, tmp_path / "c")
+    np.testing.assert_array_equal(own.by_name(corpus)["a"].scribble, scribble)
+
+
+def test_predict_writes_a_segmentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny.corpus(tmp_path / "c")
+    short = ["--steps", "1", "--batch", "2", "--size", "48", "--window", "48", "--preset", "cpu"]
+    assert run(["train", str(tmp_path / "c"), "--out", str(tmp_path / "run"), *short, "pce"]) == 0
+    image, _, dense = tiny.volume()
+    for name in ("a", "b"):
+        write_series(tmp_path / "in" / name, image * 900)
+    monkeypatch.setattr(Predictor, "labels", lambda *_, **__: dense)
+    predict = ["predict", str(tmp_path / "run")]
+    assert run([*predict, str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.dcm", "b.dcm"]
+    assert run([*predict, str(tmp_path / "in" / "a"), "--out", str(tmp_path / "one")]) == 0
+    volume = series.read(tmp_path / "in" / "a")
+    np.testing.assert_array_equal(seg.read(tmp_path / "one" / "a.dcm", volume, tiny.CLASSES), dense)
+    monkeypatch.setattr(Predictor, "labels", lambda *_, **__: np.zeros_like(dense))
+    assert run([*predict, str(tmp_path / "in" / "b"), "--out", str(tmp_path / "none")]) == 0
+    assert not seg.read(tmp_path / "none" / "b.dcm", series.read(tmp_path / "in" / "b"), tiny.CLASSES).any()
+
+
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_series(tmp_path / "s", pixels())
+    importing = builtins.__import__
+
+    def lacking(name: str, *words: Any, **more: Any) -> Any:
+        if name in ("pydicom", "highdicom"):
+            raise ImportError(name)
+        return importing(name, *words, **more)
+
+    monkeypatch.setattr(builtins, "__import__", lacking)
+    with pytest.raises(InputError, match=r"DICOM needs pydicom; install it with .*\[dicom\]"):
+        series.read(tmp_path / "s")
+    with pytest.raises(InputError, match=r"x\.dcm: DICOM SEG needs highdicom; install it with .*\[dicom\]"):
+        seg.names(tmp_path / "x.dcm")
