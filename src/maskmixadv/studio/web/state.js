@@ -5,7 +5,7 @@ export const EMPTY = 255; // a pixel on which nothing was drawn
 export const state = {
   folder: null, // what GET /api/folder answers
   place: null, // {name, z}: the slice that is shown
-  tool: { code: 1, erasing: false, size: 3, closing: true },
+  tool: { code: 1, erasing: false, size: 2, closing: true },
   overlay: { shown: true, opacity: 0.35, contour: true, disagreement: false },
   tab: "draw",
 };
