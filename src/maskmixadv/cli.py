@@ -13,6 +13,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
 
 from maskmixadv.cli_bench import Bench
+from maskmixadv.cli_studio import Studio
 from maskmixadv.errors import InputError
 
 Source = Annotated[Positional[Path], arg(metavar="SRC")]
@@ -284,6 +285,7 @@ def _commands(argv: list[str]) -> Any:  # noqa: ANN401
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Predict, subcommand("predict")]
         | Annotated[Bench, subcommand("bench")]
+        | Annotated[Studio, subcommand("studio")]
         | Annotated[Demo, subcommand("demo")]
     )
 
