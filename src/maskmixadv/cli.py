@@ -133,7 +133,7 @@ class OfRun:
 
 @dataclass(frozen=True)
 class Evaluate(OfRun):
-    """Score a run on patients it did not learn from: scores.csv, summary.json and report.html.
+    """Score a run on patients it did not learn from: scores.csv, clinical.csv, summary.json and report.html.
 
     Attributes
     ----------
@@ -161,7 +161,7 @@ class Evaluate(OfRun):
 
 @dataclass(frozen=True)
 class Predict(OfRun):
-    """Segment NIfTI volumes: one file of labels an image, same name, same grid and affine.
+    """Segment NIfTI volumes: one file of labels an image, same name, same grid and affine; clinical.csv.
 
     Attributes
     ----------
