@@ -132,7 +132,7 @@ class OfRun:
 
 @dataclass(frozen=True)
 class Evaluate(OfRun):
-    """Score a run on patients it did not learn from: scores.csv, summary.json and report.html.
+    """Score a run on patients it did not learn from: scores.csv, clinical.csv, summary.json and report.html.
 
     Attributes
     ----------
@@ -160,7 +160,7 @@ class Evaluate(OfRun):
 
 @dataclass(frozen=True)
 class Predict(OfRun):
-    """Segment NIfTI volumes: one file of labels an image, same name, same grid and affine.
+    """Segment NIfTI volumes: one file of labels an image, same name, same grid and affine; clinical.csv.
 
     Attributes
     ----------
