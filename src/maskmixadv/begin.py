@@ -117,6 +117,7 @@ def _named(corpus: Corpus) -> dict[str, Any]:
         "name": corpus.name,
         "hash": corpus.hash(),
         "classes": list(corpus.classes),
+        **({"axis": corpus.axis} if corpus.axis else {}),
     }
 
 

@@ -13,10 +13,9 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
 
 from maskmixadv.cli_bench import Bench
+from maskmixadv.cli_prepare import NewCorpus, PrepareFolder, Source, made
+from maskmixadv.cli_studio import Studio
 from maskmixadv.errors import InputError
-
-Source = Annotated[Positional[Path], arg(metavar="SRC")]
-NewCorpus = Annotated[Positional[Path], arg(metavar="CORPUS")]
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class PrepareACDC(FromSource):
     def run(self) -> int:
         from maskmixadv.data import acdc
 
-        return _made(acdc.prepare(self.source, self.corpus))
+        return made(acdc.prepare(self.source, self.corpus))
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class PrepareMSCMR(FromSource):
     def run(self) -> int:
         from maskmixadv.data import mscmr
 
-        return _made(mscmr.prepare(self.source, self.corpus))
+        return made(mscmr.prepare(self.source, self.corpus))
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class PreparePhantom:
     def run(self) -> int:
         from maskmixadv.data import phantom
 
-        return _made(phantom.prepare(self.corpus, cases=self.cases, seed=self.seed, size=self.size))
+        return made(phantom.prepare(self.corpus, cases=self.cases, seed=self.seed, size=self.size))
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ class OfRun:
 
 @dataclass(frozen=True)
 class Evaluate(OfRun):
-    """Score a run on patients it did not learn from: scores.csv, summary.json and report.html.
+    """Score a run on patients it did not learn from: scores.csv, clinical.csv, summary.json and report.html.
 
     Attributes
     ----------
@@ -161,7 +160,7 @@ class Evaluate(OfRun):
 
 @dataclass(frozen=True)
 class Predict(OfRun):
-    """Segment NIfTI volumes: one file of labels an image, same name, same grid and affine.
+    """Segment NIfTI volumes: one file of labels an image, same name, same grid and affine; clinical.csv.
 
     Attributes
     ----------
@@ -206,6 +205,7 @@ Prepare = (
     Annotated[PrepareACDC, subcommand("acdc")]
     | Annotated[PrepareMSCMR, subcommand("mscmr")]
     | Annotated[PreparePhantom, subcommand("phantom")]
+    | Annotated[PrepareFolder, subcommand("folder")]
 )
 
 
@@ -284,6 +284,7 @@ def _commands(argv: list[str]) -> Any:  # noqa: ANN401
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Predict, subcommand("predict")]
         | Annotated[Bench, subcommand("bench")]
+        | Annotated[Studio, subcommand("studio")]
         | Annotated[Demo, subcommand("demo")]
     )
 
@@ -299,10 +300,3 @@ class AnnotateStub:
 
 
 _ABOUT = "Learn to segment medical images from a few scribbles per slice, and compare the ways of doing so fairly."
-
-
-def _made(corpus: Any) -> int:  # noqa: ANN401
-    slices = sum(entry.shape[0] for entry in corpus.entries)
-    patients = len({entry.patient for entry in corpus.entries})
-    print(f"{corpus.root}: {len(corpus.entries)} cases of {patients} patients, {slices} slices")
-    return 0

@@ -1,4 +1,4 @@
-"""The command ``predict``: files in, files out; a bad file does not stop the others."""
+"""The command ``predict``: files in, files and their volumes out; a bad file does not stop the others."""
 
 import sys
 from collections.abc import Sequence
@@ -6,8 +6,9 @@ from pathlib import Path
 
 from rich.progress import track
 
+from maskmixadv import clinical
 from maskmixadv.data import nifti
-from maskmixadv.data.corpus import make_directory, normalise
+from maskmixadv.data.corpus import make_directory, normalise, write_text
 from maskmixadv.errors import InputError
 from maskmixadv.predict import Predictor
 
@@ -21,7 +22,7 @@ def segment(
     largest: bool = False,
     device: str | None = None,
 ) -> int:
-    """Segment NIfTI files into `out`, under their own names, on their own grids.
+    """Segment NIfTI files into `out`, under their own names, on their own grids; their volumes into ``clinical.csv``.
 
     Returns
     -------
@@ -35,16 +36,20 @@ def segment(
     paths = _files(images)
     predictor = Predictor.load(root, device)
     make_directory(out)
-    failed = 0
+    failed, measured = 0, []
     for path in track(paths, description="predict", disable=not sys.stderr.isatty()):
         try:
             volume = nifti.read(path)
             image = normalise(volume.array, where=str(path))
             labels = predictor.labels(image, volume.spacing, flips=flips, largest=largest)
             nifti.write_labels(out / path.name, labels, volume)
+            classes, spacing = predictor.classes, volume.spacing
+            measured.append(clinical.volumes(nifti.stem(path), labels, classes=classes, spacing=spacing))
         except InputError as error:
             failed += 1
             print(f"maskmixadv: {error}", file=sys.stderr)
+    if measured:
+        write_text(out / "clinical.csv", clinical.table(clinical.records(clinical.with_phases(measured))))
     print(f"{out}: {len(paths) - failed} of {len(paths)} volumes segmented")
     return 2 if failed else 0
 

@@ -183,6 +183,7 @@ def annotate(corpus: Corpus, root: Path, annotator: Annotator) -> Corpus:
             nominal=corpus.nominal,
             source=corpus.source,
             notes=(*corpus.notes, note),
+            axis=corpus.axis,
         )
 
 

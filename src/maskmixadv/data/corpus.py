@@ -82,6 +82,13 @@ class Entry:
     group: str | None = None
 
 
+class Kept(NamedTuple):
+    """A case that another corpus on the same disk holds already: its line and its file, which never change."""
+
+    entry: Entry
+    path: Path
+
+
 class Split(NamedTuple):
     """Patients of one fold."""
 
@@ -106,6 +113,8 @@ class Corpus:
         Spacing in mm along d, h, w that is assumed, and marked as ``nominal``, where a case has none.
     folds
         Scheme (``paper``, ``stratified``, …) to its folds, counted from 1.
+    axis
+        Which axis of the source's ``d h w`` the slices were cut along; it is the cases' first one.
     """
 
     root: Path
@@ -116,18 +125,23 @@ class Corpus:
     nominal: Spacing
     source: str = ""
     notes: tuple[str, ...] = field(default=())
+    axis: int = 0
 
     @classmethod
     def open(cls, root: Path) -> "Corpus":
-        """Read ``corpus.json`` of directory `root`.
+        """Read ``corpus.json`` of directory `root`, or make a corpus of it where it is a folder of images.
 
         Raises
         ------
         InputError
-            Where `root` is no corpus, or one of another version.
+            Where `root` is no corpus, one of another version, or a folder whose images can't become one.
         """
         index = root / "corpus.json"
         if not index.is_file():
+            if (root / "images").is_dir():
+                from maskmixadv.data.follow import current  # it is made of corpora itself
+
+                return current(root)
             raise InputError(f"{root}: not a corpus (no corpus.json); make one with 'maskmixadv prepare'")
         try:
             raw: dict[str, Any] = json.loads(index.read_text())
@@ -149,6 +163,7 @@ class Corpus:
                 nominal=_triple(raw["nominal"]),
                 source=raw["source"],
                 notes=tuple(raw["notes"]),
+                axis=raw.get("axis", 0),
             )
         except (KeyError, TypeError) as error:
             raise InputError(f"{index}: malformed ({error!r}); prepare the corpus again") from None
@@ -157,16 +172,19 @@ class Corpus:
     def write(
         cls,
         root: Path,
-        cases: Iterable[Case],
+        cases: Iterable[Case | Kept],
         *,
         name: str,
         classes: Sequence[str],
-        folds: Mapping[str, Sequence[Split]],
+        folds: Mapping[str, Sequence[Split]] | Callable[[Sequence[Entry]], Mapping[str, Sequence[Split]]],
         nominal: Spacing = (1.0, 1.0, 1.0),
         source: str = "",
         notes: Sequence[str] = (),
+        axis: int = 0,
     ) -> "Corpus":
         """Write `cases` into the new directory `root`; the index comes last, so a half-written one is none.
+
+        A `Kept` case's file is linked, not written. Folds may be what a function makes of the cases' entries.
 
         Raises
         ------
@@ -179,9 +197,10 @@ class Corpus:
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
             writing = []
             for case in cases:
-                if case.name in seen:
-                    raise InputError(f"{root}: two cases are named {case.name!r}; names must be unique")
-                seen.add(case.name)
+                name = case.entry.name if isinstance(case, Kept) else case.name
+                if name in seen:
+                    raise InputError(f"{root}: two cases are named {name!r}; names must be unique")
+                seen.add(name)
                 writing.append(pool.submit(_write_case, root, case, len(classes)))
             entries = sorted((job.result() for job in writing), key=lambda entry: entry.name)
         if not entries:
@@ -191,10 +210,11 @@ class Corpus:
             name=name,
             classes=tuple(classes),
             entries=tuple(entries),
-            folds={scheme: tuple(splits) for scheme, splits in folds.items()},
+            folds={scheme: tuple(splits) for scheme, splits in (folds(entries) if callable(folds) else folds).items()},
             nominal=nominal,
             source=source,
             notes=tuple(notes),
+            axis=axis,
         )
         write_text(root / "corpus.json", corpus._json())
         return corpus
@@ -209,6 +229,7 @@ class Corpus:
                 "nominal": self.nominal,
                 "source": self.source,
                 "notes": self.notes,
+                "axis": self.axis,
                 "folds": {scheme: [split._asdict() for split in splits] for scheme, splits in self.folds.items()},
                 "cases": [asdict(entry) for entry in self.entries],
             },
@@ -401,7 +422,10 @@ def normalise(image: np.ndarray, *, where: str) -> Float[np.ndarray, "d h w"]:
     return np.clip((volume - low) / (high - low), 0.0, 1.0).astype(np.float32)
 
 
-def _write_case(root: Path, case: Case, classes: int) -> Entry:
+def _write_case(root: Path, case: Case | Kept, classes: int) -> Entry:
+    if isinstance(case, Kept):
+        (root / "cases" / case.path.name).hardlink_to(case.path)
+        return case.entry
     validate(case, classes=classes, where=case.name)
     arrays = {key: getattr(case, key) for key in ("image", "scribble", "dense", "affine")}
     path = root / "cases" / f"{case.name}.npz"

@@ -1,0 +1,94 @@
+"""A folder of images as a corpus: what is prepared of it is kept in ``.corpus``, and made anew when it has changed.
+
+Each state of the folder has a corpus of its own, named by a hash, so that a run which learnt from an earlier state can
+still be resumed and scored. Their case files are links to one another where nothing changed.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from maskmixadv.data import classes as declared
+from maskmixadv.data import folder, pairs
+from maskmixadv.data.corpus import Corpus, Entry, Kept, make_directory, write_text
+from maskmixadv.data.pairs import Pair
+from maskmixadv.data.whole import whole
+from maskmixadv.errors import InputError
+
+KEPT: Final = 10
+"""States of a folder that are kept."""
+_PLACE, _KEYS = ".corpus", "keys.json"
+
+
+def current(source: Path) -> Corpus:
+    """Return a corpus of what `source` holds now (`maskmixadv.data.folder.prepare`, with its defaults).
+
+    Raises
+    ------
+    InputError
+        Where the folder's ``classes.toml`` is missing, or a file is wrong.
+    """
+    classes, found = declared.read(source / declared.FILE), folder.find(source)
+    axis = pairs.thickest_axis(found)
+    keys = {pair.name: _key(pair, f"{classes!r} {axis}") for pair in found}
+    root = source / _PLACE / _digest(json.dumps(keys))
+    if (root / "corpus.json").is_file():
+        return Corpus.open(root)
+    make_directory(root.parent)
+    kept = _Earlier.newest(root.parent, keys).kept
+    try:
+        with whole(root) as place:
+            folder.write(place, source, folder.cases(source, found, classes, axis, kept), classes, axis)
+            write_text(place / _KEYS, json.dumps(keys))
+    except InputError:
+        if not (root / "corpus.json").is_file():  # else another process was faster
+            raise
+    for old in _states(root.parent)[KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return Corpus.open(root)
+
+
+@dataclass(frozen=True)
+class _Earlier:
+    """Cases of an earlier state that are as they were; `keys` are those of now."""
+
+    keys: Mapping[str, str]
+    root: Path = Path()
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+
+    @classmethod
+    def newest(cls, place: Path, keys: Mapping[str, str]) -> "_Earlier":
+        try:
+            root = _states(place)[0]
+            before = json.loads((root / _KEYS).read_text())
+            entries = Corpus.open(root).entries
+        except (IndexError, OSError, ValueError, InputError):  # none, or damaged: all is read anew
+            return cls(keys)
+        same = {name for name, key in keys.items() if before.get(name) == key}
+        return cls(keys, root, {entry.name: entry for entry in entries if entry.name in same})
+
+    def kept(self, pair: Pair) -> Kept | None:
+        if pair.name not in self.entries:
+            return None
+        return Kept(self.entries[pair.name], self.root / "cases" / f"{pair.name}.npz")
+
+
+def _states(place: Path) -> list[Path]:
+    """Corpora of the folder's states, the newest first."""
+    indices = sorted(place.glob("*/corpus.json"), key=lambda index: index.stat().st_mtime_ns, reverse=True)
+    return [index.parent for index in indices]
+
+
+def _key(pair: Pair, how: str) -> str:
+    """Name what a case is made of: files as the disk tells them, without reading, and `how` they are read."""
+    stats = [(path.name, path.stat()) for path in (pair.image, pair.scribble, pair.mask) if path is not None]
+    files = [f"{name} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}" for name, stat in stats]
+    return _digest("\n".join([how, pair.patient, *files]))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

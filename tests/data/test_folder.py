@@ -1,0 +1,305 @@
+"""Own images as a corpus: what comes in comes in exactly, what is wrong is named."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+import own
+import tiny
+from maskmixadv.data import folder, mscmr, nifti
+from maskmixadv.data.classes import Classes
+from maskmixadv.data.corpus import IGNORE, Case, Corpus, Split, normalise
+from maskmixadv.errors import InputError
+
+MSCMR = "".join(f'[[class]]\nname = "{name}"\n' for name in mscmr.CLASSES)
+
+
+def by_name(corpus: Corpus) -> dict[str, Case]:
+    return {case.name: case for case in corpus.load_all(corpus.entries)}
+
+
+def same(one: Case, other: Case) -> None:
+    """To the bit, and of the same type."""
+    for key in ("image", "scribble", "dense", "affine"):
+        mine, yours = getattr(one, key), getattr(other, key)
+        assert (mine is None) == (yours is None), key
+        if mine is not None:
+            assert mine.dtype == yours.dtype
+            assert mine.tobytes() == yours.tobytes(), key
+    assert one.spacing == other.spacing
+
+
+def layout(source: Path, root: Path, subjects: int = 2) -> Path:
+    """Write some of MSCMR's subjects as a folder of own images."""
+    for part, kind, place in (("train", "scribble", "scribbles"), ("val", "manual", "masks")):
+        for image in sorted((source / part / "images").iterdir())[:subjects]:
+            name = nifti.stem(image)
+            labels = image.parent.parent / "labels" / f"{name}_{kind}.nii.gz"
+            for path, target in ((image, root / "images"), (labels, root / place)):
+                target.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, target / f"{name}.nii.gz")
+    (root / "classes.toml").write_text(MSCMR)
+    return root
+
+
+def test_mscmr_comes_in_as_by_its_own_reader(mscmr_source: Path, tmp_path: Path) -> None:
+    source = layout(mscmr_source, tmp_path / "own")
+    part = tmp_path / "part"
+    for path in source.glob("images/*"):
+        name, kind = nifti.stem(path), "train" if (source / "scribbles" / path.name).exists() else "val"
+        word = "scribble" if kind == "train" else "manual"
+        for place in ("images", "labels"):
+            (part / kind / place).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, part / kind / "images" / path.name)
+        shutil.copy(mscmr_source / kind / "labels" / f"{name}_{word}.nii.gz", part / kind / "labels")
+    theirs = by_name(mscmr.prepare(part, tmp_path / "theirs"))
+    corpus = folder.prepare(source, tmp_path / "ours", patient="^(subject[0-9]+)")
+    ours = by_name(corpus)
+    assert ours.keys() == theirs.keys()
+    assert len(ours) == 4
+    assert corpus.axis == 0
+    for name, case in ours.items():
+        same(case, theirs[name])
+        assert case.patient == theirs[name].patient
+    (split,) = corpus.folds["own"]
+    assert sorted(split.train) == ["subject13", "subject14"]
+    assert sorted(split.val) == ["subject1", "subject29"]
+
+
+def test_images_without_annotation_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = own.folder(tmp_path / "src")
+    own.case(source, "bare", 5, scribble=False)
+    own.case(source, "begun", 6)
+    undrawn = np.full((3, 40, 48), 4, np.uint8)
+    undrawn[:, 2] = 0  # background alone
+    own.write(source / "scribbles" / "begun.nii.gz", undrawn)
+    corpus = folder.prepare(source, tmp_path / "c")
+    assert [entry.name for entry in corpus.entries] == ["m0", "m1", "s0", "s1", "s2"]
+    assert corpus.folds == {"own": (Split(("s0", "s1", "s2"), ("m0", "m1"), ()),)}
+    told = capsys.readouterr().err
+    assert "no scribble and no mask: bare.nii.gz" in told
+    assert "no structure drawn: begun.nii.gz" in told
+    assert Corpus.open(corpus.root) == corpus
+
+
+def test_slices_are_cut_along_the_largest_spacing(tmp_path: Path) -> None:
+    """A volume whose thick axis is stored last comes in as one whose thick axis is stored first."""
+    image, scribble, _ = tiny.volume()
+    turned = own.AFFINE[:, [2, 0, 1, 3]]  # thick along x: array axis w is the last one
+    for name, move, affine in (("plain", False, own.AFFINE), ("turned", True, turned)):
+        source = tmp_path / name
+        for part, array in (("images", (image * 1000).astype(np.int16)), ("scribbles", own.coded(scribble))):
+            stored = np.moveaxis(array, 0, 2) if move else array
+            own.write(source / part / "a.nii.gz", stored, affine)
+        (source / "classes.toml").write_text(own.CLASSES)
+    plain, other = (folder.prepare(tmp_path / name, tmp_path / f"c-{name}") for name in ("plain", "turned"))
+    assert (plain.axis, other.axis) == (0, 2)
+    assert Corpus.open(other.root).axis == 2
+    same(by_name(plain)["a"], by_name(other)["a"])
+    # Any axis may be asked for; a corner's place in the patient stays where it was.
+    asked = by_name(folder.prepare(tmp_path / "turned", tmp_path / "asked", axis=1))["a"]
+    raw = nifti.read(tmp_path / "turned" / "images" / "a.nii.gz")
+    assert asked.affine is not None
+    assert raw.affine is not None
+    place = np.array([3, 7, 1])  # d h w of the file
+    moved = place[[1, 0, 2]]
+    assert asked.image[tuple(moved)] == normalise(raw.array, where="")[tuple(place)]
+    np.testing.assert_allclose(asked.affine @ [*moved[::-1], 1], raw.affine @ [*place[::-1], 1])
+    assert asked.spacing is not None
+    assert raw.spacing is not None
+    assert asked.spacing == tuple(np.array(raw.spacing)[[1, 0, 2]])
+
+
+def test_isotropic_volumes_keep_their_first_axis(tmp_path: Path) -> None:
+    source = own.folder(tmp_path / "src", scribbled=0, masked=0)
+    image, scribble, _ = tiny.volume()
+    affine = np.diag([0.8, 0.82, 0.7, 1])
+    own.write(source / "images" / "a.nii.gz", image, affine)
+    own.write(source / "scribbles" / "a.nii.gz", own.coded(scribble), affine)
+    assert folder.prepare(source, tmp_path / "c").axis == 0
+
+
+def test_folds_hold_out_patients_with_masks(tmp_path: Path) -> None:
+    source = own.folder(tmp_path / "src", scribbled=2, masked=3)
+    for number in range(3):
+        own.case(source, f"both{number}", 20 + number, mask=True)
+    corpus = folder.prepare(source, tmp_path / "c")
+    (split,) = corpus.folds["own"]
+    assert split == (("both0", "both1", "both2", "s0", "s1"), ("m0", "m1", "m2"), ())
+    tested = [patient for fold in corpus.folds["five"] for patient in fold.test]
+    assert sorted(tested) == ["both0", "both1", "both2", "m0", "m1", "m2"]
+    for fold in corpus.folds["five"]:
+        assert sorted([*fold.train, *fold.val, *fold.test]) == sorted([*tested, "s0", "s1"])
+        assert {"s0", "s1"} <= set(fold.train)
+    (fewer,) = folder.prepare(source, tmp_path / "fewer", validate=1.0).folds["own"]
+    assert (fewer.val, fewer.test) == (("m0",), ("m1", "m2"))
+    (more,) = folder.prepare(source, tmp_path / "more", validate=4.0).folds["own"]
+    assert (more.train, more.val) == (("both1", "both2", "s0", "s1"), ("both0", "m0", "m1", "m2"))
+    for wrong in (7.0, 1.5, 0.0):
+        with pytest.raises(InputError, match=f"--validate {wrong:g}.*allowed"):
+            folder.prepare(source, tmp_path / "wrong", validate=wrong)
+    assert not (tmp_path / "wrong").exists()
+
+
+def test_a_patient_may_have_several_images(tmp_path: Path) -> None:
+    source = own.folder(tmp_path / "src", scribbled=0, masked=0)
+    for name in ("p1_rest", "p1_stress", "p2_rest"):
+        own.case(source, name)
+    corpus = folder.prepare(source, tmp_path / "c", patient="^([^_]+)")
+    assert corpus.folds["own"][0].train == ("p1", "p2")
+    for pattern in ("_x(.)", "p1", "("):
+        with pytest.raises(InputError, match="--patient"):
+            folder.prepare(source, tmp_path / "d", patient=pattern)
+
+
+def test_classes_are_guessed_and_confirmed(tmp_path: Path) -> None:
+    source = own.folder(tmp_path / "src")
+    (source / "classes.toml").unlink()
+    with pytest.raises(InputError, match=r"classes\.toml: missing; codes look like 0 background, 1 class1, .*--yes"):
+        folder.prepare(source, tmp_path / "c")
+    asked: list[Classes] = []
+    with pytest.raises(InputError, match="declined"):
+        folder.prepare(source, tmp_path / "c", confirm=lambda classes: bool(asked.append(classes)))
+    assert asked == [Classes(("background", "class1", "class2", "class3"), 4)]
+    guessed = folder.prepare(source, tmp_path / "c", confirm=lambda _: True)
+    (source / "classes.toml").write_text(own.CLASSES)
+    assert [e.sha256 for e in folder.prepare(source, tmp_path / "d").entries] == [e.sha256 for e in guessed.entries]
+
+
+def test_a_zero_that_may_mean_unlabelled_is_not_guessed(tmp_path: Path) -> None:
+    source = own.folder(tmp_path / "src", masked=0)
+    (source / "classes.toml").unlink()
+    _, scribble, _ = tiny.volume()
+    for name in ("s0", "s1", "s2"):
+        own.write(source / "scribbles" / f"{name}.nii.gz", np.where(scribble == IGNORE, 0, scribble + 1))
+    with pytest.raises(InputError, match=r"0 is the scribbles' most frequent code.*classes\.toml"):
+        folder.prepare(source, tmp_path / "c", confirm=lambda _: True)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[[class]", "not readable TOML"),
+        ('[[class]]\nname = "background"\n', "has 1 .*allowed are 2"),
+        ('[[class]]\nname = "a"\n[[class]]\nname = "a"\n', "two classes are named 'a'"),
+        ('[[class]]\nname = "a"\n[[class]]\ncolour = "#fff"\n', "class 1 has name None"),
+        ('ignore = 1\n[[class]]\nname = "a"\n[[class]]\nname = "b"\n', "ignore = 1, allowed is a code from 2"),
+    ],
+)
+def test_wrong_classes_are_named(tmp_path: Path, text: str, words: str) -> None:
+    source = own.folder(tmp_path / "src")
+    (source / "classes.toml").write_text(text)
+    with pytest.raises(InputError, match=rf"classes\.toml: .*{words}"):
+        folder.prepare(source, tmp_path / "c")
+
+
+def test_what_is_wrong_is_named(tmp_path: Path) -> None:
+    """File, value and remedy in one line; nothing is left behind."""
+    image, scribble, dense = tiny.volume()
+    shifted = own.AFFINE.copy()
+    shifted[0, 3] += 3
+    flipped = own.AFFINE @ np.diag([-1, 1, 1, 1])
+    wrong: list[tuple[str, Any, str]] = [
+        ("scribbles/s0.nii.gz", own.coded(scribble, 9), "label 9 is not declared, allowed are 0, 1, 2, 3, 4"),
+        ("masks/m0.nii.gz", own.coded(scribble), "label 4 is not declared, allowed are 0, 1, 2, 3"),
+        ("scribbles/s0.nii.gz", own.coded(scribble[:, 1:]), r"has shape \(3, 39, 48\), its image .*s0.nii.gz has"),
+        ("scribbles/s0.nii.gz", (own.coded(scribble), shifted), "corners lie up to 3 mm from"),
+        ("masks/m0.nii.gz", (dense, flipped), "save it on the image's grid"),
+        ("images/s0.nii.gz", np.full(image.shape, np.nan, np.float32), "NaN"),
+        ("images/s0.nii.gz", np.ones(image.shape, np.int16), r"constant \(1\)"),
+        ("images/s0.xyz", None, "not a known image format, allowed are .nii.gz"),
+        ("images/s0.nii", image, "s0.nii.gz has this name too|s0.nii has this name too"),
+        ("images/dicom/1", None, "is a folder"),
+        ("scribbles/other.nii.gz", own.coded(scribble), "no image of this name"),
+    ]
+    for number, (name, content, words) in enumerate(wrong):
+        source = own.folder(tmp_path / f"src{number}")
+        if content is None:
+            (source / name).parent.mkdir(exist_ok=True)
+            (source / name).write_text("")
+        else:
+            own.write(source / name, *(content if isinstance(content, tuple) else (content,)))
+        place = re.escape(str(source / name)) if "folder" not in words and "name too" not in words else ""
+        with pytest.raises(InputError, match=rf"{place}.*({words})") as caught:
+            folder.prepare(source, tmp_path / "c")
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "c").exists()
+    assert not list(tmp_path.glob("*partial*"))
+
+
+def test_labels_that_say_nothing_of_their_place_lie_on_their_image(tmp_path: Path) -> None:
+    source = own.folder(tmp_path / "src")
+    path = source / "scribbles" / "s0.nii.gz"
+    drawn: Any = nib.load(path)
+    bare = nib.Nifti1Image(np.asarray(drawn.dataobj), None)
+    nib.save(bare, path)
+    np.testing.assert_array_equal(by_name(folder.prepare(source, tmp_path / "c"))["s0"].scribble, tiny.volume()[1])
+
+
+def test_a_folder_is_a_corpus(tmp_path: Path) -> None:
+    source = own.folder(tmp_path / "src")
+    own.case(source, "bare", 5, scribble=False)
+    prepared, opened = folder.prepare(source, tmp_path / "c"), Corpus.open(source)
+    assert opened.hash() == prepared.hash()
+    assert opened.folds == prepared.folds
+    assert opened.root.parent == source / ".corpus"
+    assert Corpus.open(source) == opened == Corpus.open(opened.root)
+
+
+def test_a_folder_that_has_changed_is_prepared_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = own.folder(tmp_path / "src")
+    before = Corpus.open(source)
+    read: list[str] = []
+    monkeypatch.setattr(folder.pairs.formats, "read", lambda path: (read.append(path.name), nifti.read(path))[1])
+    assert Corpus.open(source) == before
+    assert not read
+    drawn = tiny.volume()[1]
+    drawn[0, 0, 0] = 0
+    own.write(source / "scribbles" / "s1.nii.gz", own.coded(drawn))
+    own.case(source, "s9", 9)
+    after = Corpus.open(source)
+    assert set(read) == {"s1.nii.gz", "s9.nii.gz"}, "only what has changed is read"
+    assert [entry.name for entry in after.entries] == ["m0", "m1", "s0", "s1", "s2", "s9"]
+    np.testing.assert_array_equal(by_name(after)["s1"].scribble, drawn)
+    same(by_name(after)["s0"], by_name(before)["s0"])
+    kept = "cases/m0.npz"
+    assert (after.root / kept).samefile(before.root / kept)
+    assert Corpus.open(before.root).hash() == before.hash(), "a run that learnt from it can be scored still"
+    (source / "scribbles" / "s9.nii.gz").unlink()
+    assert [entry.name for entry in Corpus.open(source).entries] == ["m0", "m1", "s0", "s1", "s2"]
+    stat = (source / "classes.toml").stat()
+    (source / "classes.toml").write_text(own.CLASSES.replace("RV", "rv"))
+    os.utime(source / "classes.toml", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert Corpus.open(source).classes[1] == "rv"
+
+
+def test_a_folder_that_cannot_be_prepared_says_why(tmp_path: Path) -> None:
+    source = own.folder(tmp_path / "src")
+    (source / "classes.toml").unlink()
+    with pytest.raises(InputError, match=r"classes\.toml: missing"):
+        Corpus.open(source)
+    (source / "classes.toml").write_text(own.CLASSES)
+    own.write(source / "scribbles" / "s0.nii.gz", own.coded(tiny.volume()[1], 9))
+    with pytest.raises(InputError, match="label 9"):
+        Corpus.open(source)
+    assert not list((source / ".corpus").iterdir()), "nothing half-made stays"
+    shutil.rmtree(source / "scribbles")
+    shutil.rmtree(source / "masks")
+    with pytest.raises(InputError, match="none of 5 images"):
+        Corpus.open(source)
+
+
+def test_old_states_are_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("maskmixadv.data.follow.KEPT", 2)
+    source = own.folder(tmp_path / "src", scribbled=1, masked=0)
+    states = []
+    for number in range(4):
+        own.case(source, f"t{number}", number)
+        states.append(Corpus.open(source).root)
+    assert [root.exists() for root in states] == [False, False, True, True]

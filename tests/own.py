@@ -1,0 +1,48 @@
+"""Folders of own images, as users have them, for tests."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from PIL import Image
+
+import tiny
+from maskmixadv.data.corpus import IGNORE
+
+AFFINE = np.array([[-1.5, 0.1, 0, 10], [0.1, -1.5, 0.3, 20], [0, 0.05, 8, -5], [0, 0, 0, 1.0]])
+CLASSES = "".join(f'[[class]]\nname = "{name}"\n' for name in tiny.CLASSES)
+
+
+def coded(labels: np.ndarray, ignore: int = 4) -> np.ndarray:
+    return np.where(labels == IGNORE, ignore, labels).astype(np.uint8)
+
+
+def write(path: Path, array: np.ndarray, affine: np.ndarray = AFFINE) -> Path:
+    """Write an array ``d h w``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix in (".png", ".jpg"):
+        Image.fromarray(array[0] if len(array) == 1 else array).save(path)
+    else:
+        nib.save(nib.Nifti1Image(array.T, affine), path)
+    return path
+
+
+def case(source: Path, name: str, seed: int = 0, *, scribble: bool = True, mask: bool = False) -> None:
+    """Write the files of one case."""
+    image, drawn, dense = tiny.volume(seed)
+    write(source / "images" / f"{name}.nii.gz", (image * 1000).astype(np.int16))
+    if scribble:
+        write(source / "scribbles" / f"{name}.nii.gz", coded(drawn))
+    if mask:
+        write(source / "masks" / f"{name}.nii.gz", dense)
+
+
+def folder(source: Path, *, scribbled: int = 3, masked: int = 2) -> Path:
+    """Write cases with scribbles alone, cases with masks alone, and ``classes.toml``."""
+    source.mkdir(parents=True, exist_ok=True)
+    for number in range(scribbled):
+        case(source, f"s{number}", number)
+    for number in range(masked):
+        case(source, f"m{number}", 10 + number, scribble=False, mask=True)
+    (source / "classes.toml").write_text(CLASSES)
+    return source
