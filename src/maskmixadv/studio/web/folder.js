@@ -26,6 +26,7 @@ function show() {
   byId("cases").replaceChildren(...cases().map(item));
   byId("cases").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
   byId("folder-name").textContent = state.folder.name;
+  byId("problems").replaceChildren(...(state.folder.problems ?? []).map((line) => element("li", {}, line)));
   byId("empty").hidden = cases().length > 0;
   document.title = `${state.folder.name} – maskmixadv studio`;
 }
