@@ -130,7 +130,7 @@ class Studio:
         mouse.move(*places[0])
         mouse.down()
         for place in places[1:]:
-            mouse.move(*place, steps=2)
+            mouse.move(*place)
         mouse.up()
 
     def saved(self) -> None:

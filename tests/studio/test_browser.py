@@ -188,13 +188,13 @@ def test_the_whole_round(browser: Browser, tmp_path: Path) -> None:
     root = tmp_path / "hearts"
     cases = sp.hearts(root, tmp_path / "corpus", cases=8, seed=3, size=104)
     truth = {name: case.dense for name, case in cases.items() if case.dense is not None}
-    for name in list(cases)[6:]:
-        sp.write(root / "masks" / f"{name}.nii.gz", truth[name], cases[name])
     pictures = Path(os.environ.get("MASKMIXADV_SCREENSHOTS", tmp_path / "pictures"))
     with sp.studio(root) as (url, _):
         studio = Studio.open(browser, url, color_scheme="dark")
         page = studio.page
         _name_classes(studio)
+        for name in list(cases)[6:]:  # one patient to validate on
+            sp.write(root / "masks" / f"{name}.nii.gz", truth[name], cases[name])
         _scribble(studio, truth, slices=6)
         studio.look("scribble", pictures)
         _train(studio, pictures)
@@ -239,10 +239,10 @@ def _train(studio: Studio, pictures: Path) -> None:
     page = studio.page
     page.click("#tab-train")
     page.select_option("#preset", "cpu")
-    page.fill("#steps", "120")
+    page.fill("#steps", "150")
     page.click("#train")
     page.wait_for_selector("#curves polyline", timeout=60_000)
-    page.wait_for_function("document.querySelector('#train-progress').value > 60", timeout=120_000)
+    page.wait_for_function("() => document.querySelector('#train-progress').value > 90", timeout=120_000)
     studio.look("train", pictures)
     page.wait_for_selector("#panel-review:not([hidden])", timeout=180_000)
     assert page.get_attribute("#train-state", "data-state") == "done"

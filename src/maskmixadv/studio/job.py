@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 VALIDATIONS = 12
 """Points of the validation curve, about."""
+AVERAGED = 12
+"""A run of given length averages its weights over its steps divided by this, or over the preset's fewer ones."""
 WITHOUT_PRIOR = {"maskmixadv": ["--adv", "0"]}
 """What switches a method's wish for masks of other patients off."""
 
@@ -68,7 +70,7 @@ def _train(layout: Layout, root: Path, order: Order) -> list[str]:
     corpus = Corpus.open(layout.root)
     scribbles = (case.scribble for case in corpus.load_all([entry for entry in corpus.entries if entry.scribble]))
     enclosed = drawn_round(scribble for scribble in scribbles if scribble is not None)
-    length = [] if order.steps is None else ["--steps", str(order.steps), "--validate-every", str(_every(order.steps))]
+    length = [] if order.steps is None else _length(order.preset, order.steps)
     return [
         "train",
         str(corpus.root),
@@ -78,8 +80,12 @@ def _train(layout: Layout, root: Path, order: Order) -> list[str]:
     ]
 
 
-def _every(steps: int) -> int:
-    return max(1, steps // VALIDATIONS)
+def _length(preset: str, steps: int) -> list[str]:
+    """Options of a run of `steps`: in a short one the preset's moving average would not get away from its beginning."""
+    from maskmixadv.schedule import PRESETS
+
+    ema = min(PRESETS[preset].ema, max(0.0, 1 - AVERAGED / steps))
+    return ["--steps", str(steps), "--validate-every", str(max(1, steps // VALIDATIONS)), "--ema", f"{ema:.4g}"]
 
 
 def _command(argv: list[str]) -> int:

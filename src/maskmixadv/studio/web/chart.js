@@ -5,6 +5,7 @@ import { drawing } from "./element.js";
 const [WIDTH, HEIGHT] = [264, 132];
 const AREA = { left: 36, right: 8, top: 8, bottom: 20 };
 const POINTS = 240;
+const MANY = 24; // points from which on a curve is smoothed
 
 /**
  * @param {[number, number][]} points step and value
@@ -15,13 +16,14 @@ export function chart(points, { label, from, to, steps, smooth = false }) {
   const [low, high] = bounds(values, from, to);
   const x = (step) => AREA.left + (step / Math.max(steps, 1)) * (WIDTH - AREA.left - AREA.right);
   const y = (value) => HEIGHT - AREA.bottom - ((value - low) / (high - low)) * (HEIGHT - AREA.top - AREA.bottom);
-  const lines = smooth ? [["raw", thinned(points)], ["curve", smoothed(thinned(points))]] : [["curve", points]];
+  const line = thinned(points);
+  const lines = smooth && line.length >= MANY ? [["raw", line], ["curve", smoothed(line)]] : [["curve", line]];
   return drawing(
     "svg",
     { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${label}: ${spoken(points)}` },
     ...[low, (low + high) / 2, high].map((value) => rule(value, y(value))),
     ...[0, steps].map((step) => mark(step, x(step), step ? "end" : "start")),
-    ...lines.map(([name, line]) => drawing("polyline", { class: name, points: line.map((p) => `${x(p[0])},${y(p[1])}`).join(" ") })),
+    ...lines.map(([name, at]) => drawing("polyline", { class: name, points: at.map((p) => `${x(p[0])},${y(p[1])}`).join(" ") })),
     ...(smooth ? [] : points.map(([step, value]) => drawing("circle", { cx: x(step), cy: y(value), r: 2.5 }))),
   );
 }
