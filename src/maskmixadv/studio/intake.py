@@ -57,8 +57,10 @@ def check_declared(path: Path) -> None:
     if suffix in itk.SUFFIXES:
         _check_complete(path, suffix)
     shape = _flat_shape(path) if suffix in flat.SUFFIXES else formats.peek(path)[0]  # pyright: ignore
-    if not 1 <= math.prod(shape) <= MOST_VOXELS:
-        raise TooLargeError(f"{path.name}: {' × '.join(map(str, shape))} voxels, allowed are 1 to {MOST_VOXELS}")
+    if min(shape, default=0) < 1:
+        raise InputError(f"{path.name}: not a readable image (of {' × '.join(map(str, shape))} voxels)")
+    if math.prod(shape) > MOST_VOXELS:
+        raise TooLargeError(f"{path.name}: {' × '.join(map(str, shape))} voxels, allowed are up to {MOST_VOXELS}")
 
 
 def _flat_shape(path: Path) -> tuple[int, ...]:
@@ -68,7 +70,9 @@ def _flat_shape(path: Path) -> tuple[int, ...]:
                 return (sum(math.prod(series.shape) for series in file.series),)
         with Image.open(path) as image:
             return image.size
-    except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise TooLargeError(f"{path.name}: too many pixels, allowed are up to {Image.MAX_IMAGE_PIXELS}") from None
+    except (OSError, ValueError, SyntaxError, TypeError) as error:
         raise InputError(f"{path.name}: not a readable image ({' '.join(str(error).split())})") from None
 
 

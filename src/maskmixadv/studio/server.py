@@ -24,7 +24,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.studio.export import What
 from maskmixadv.studio.palette import Named
 from maskmixadv.studio.protect import Guard
-from maskmixadv.studio.refusals import RequestError
+from maskmixadv.studio.refusals import RequestError, TooLargeError
 from maskmixadv.studio.reviews import Verdict
 from maskmixadv.studio.session import Session
 from maskmixadv.studio.training import Order
@@ -218,7 +218,9 @@ def _bytes(plane: np.ndarray) -> Response:
 
 def _refused(_: Request, error: Exception) -> JSONResponse:
     status, said = _said(error)
-    return JSONResponse({"error": " ".join(said.split())}, status)
+    # What is left of a body that is too large is not read: the connection ends.
+    headers = {"Connection": "close"} if status == TooLargeError.status else None
+    return JSONResponse({"error": " ".join(said.split())}, status, headers)
 
 
 def _said(error: Exception) -> tuple[int, str]:
