@@ -16,7 +16,7 @@ ENCLOSED: Final = 254
 
 BRIDGED: Final = 2
 """Pixels by which a stroke is thickened before it is asked whether it is closed: people leave small gaps."""
-INSIDE: Final = 0.25
+INSIDE: Final = 0.2
 """Part of its hull that a closed stroke has inside; the rest is the stroke, and corners between hull and stroke."""
 
 
@@ -56,8 +56,8 @@ def is_closed(scribble: UInt8[np.ndarray, "h w"]) -> bool:
     hull = _hull(scribble == 0)
     if hull is None:
         return False
-    stroke = ndimage.binary_dilation(np.pad(scribble == 0, BRIDGED), iterations=BRIDGED)
-    within = np.asarray(ndimage.binary_fill_holes(stroke))[BRIDGED:-BRIDGED, BRIDGED:-BRIDGED]
+    stroke = np.asarray(ndimage.binary_dilation(np.pad(scribble == 0, BRIDGED), iterations=BRIDGED), bool)
+    within = np.asarray(ndimage.binary_fill_holes(stroke), bool)[BRIDGED:-BRIDGED, BRIDGED:-BRIDGED]
     stroke = stroke[BRIDGED:-BRIDGED, BRIDGED:-BRIDGED]
     structures = (scribble != 0) & (scribble != IGNORE)
     return bool((within & ~stroke).sum() >= INSIDE * hull.sum() and not (structures & ~within).any())

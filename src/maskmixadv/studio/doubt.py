@@ -38,8 +38,9 @@ def judge(predictor: Predictor, image: Float[np.ndarray, "d h w"], spacing: Spac
 
     Returns
     -------
-    Labels, and doubt from 0 to 255: with two decoders half the sum over classes of \\|p1 - p2\\|, which is the part
-    of the probability that they give to different classes; with one the entropy, relative to that of no knowledge.
+    Labels, and doubt from 0 to 255: with two decoders the part of the probability that they give to
+    different classes, which is half the sum of the absolute differences; with one the entropy, relative to the
+    highest there is.
     """
     net = predictor.net
     if isinstance(net, UNet) and len(net.decoders) == 2:

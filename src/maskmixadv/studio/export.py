@@ -10,8 +10,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.data.corpus import make_directory, write_text
-from maskmixadv.studio.layout import Layout
-from maskmixadv.studio.refusals import NotBuilt
 from maskmixadv.studio.reviews import Verdict
 from maskmixadv.studio.volumes import Shown, write_labels
 
@@ -55,14 +53,3 @@ def write_masks(out: Path, masks: Iterator[Mask], *, ignore: int) -> int:
         files += 1
     write_text(out / "slices.csv", text.getvalue())
     return files + 1
-
-
-def export_by_command(what: What, layout: Layout, run: str | None, out: Path) -> int:
-    """Export by the command line, in a process of its own; returns how many files there are.
-
-    Raises
-    ------
-    NotBuilt
-        As this version's command line has no such export.
-    """
-    raise NotBuilt(f"export of {what}: this version can't")

@@ -26,9 +26,7 @@ def measured(
     found = [volumes(case, labels, classes=classes, spacing=spacing) for case, labels, spacing in predicted]
     hearts = [record for record in records(with_phases(found)) if "ed" in record.cases]
     return {
-        "cases": [
-            {"case": each.case, "spacing_known": each.unit == "ml", "volumes": each.predicted} for each in found
-        ],
+        "cases": [{"case": each.case, "spacing_known": each.unit == "ml", "volumes": each.predicted} for each in found],
         "heart": [_heart(record) for record in hearts] or None,
     }
 

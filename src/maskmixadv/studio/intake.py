@@ -11,7 +11,7 @@ from PIL import Image
 
 from maskmixadv.data import flat, formats, itk
 from maskmixadv.errors import InputError
-from maskmixadv.studio.refusals import Refusal, TooLarge
+from maskmixadv.studio.refusals import RequestError, TooLargeError
 
 MOST_BYTES: Final = 512 * 2**20
 """Of a file."""
@@ -29,13 +29,15 @@ def check_name(name: str) -> str:
 
     Raises
     ------
-    Refusal
+    RequestError
         Where it is not plain, or not an image's that is complete in one file.
     """
     if not NAME.fullmatch(name):
-        raise Refusal("name of the image: allowed are up to 100 letters, digits, spaces and _ . + - ( ), no sign first")
+        raise RequestError(
+            "name of the image: allowed are up to 100 letters, digits, spaces and _ . + - ( ), no sign first"
+        )
     if formats.suffix(Path(name)) == ".mhd":
-        raise Refusal(f"{name}: the voxels of .mhd are in another file, allowed is .mha; save it as one file")
+        raise RequestError(f"{name}: the voxels of .mhd are in another file, allowed is .mha; save it as one file")
     return name
 
 
@@ -44,7 +46,7 @@ def check_declared(path: Path) -> None:
 
     Raises
     ------
-    TooLarge
+    TooLargeError
         Where it holds more than is taken.
     InputError
         Where it is damaged, or its voxels lie elsewhere.
@@ -55,8 +57,10 @@ def check_declared(path: Path) -> None:
     if suffix in itk.SUFFIXES:
         _check_complete(path, suffix)
     shape = _flat_shape(path) if suffix in flat.SUFFIXES else formats.peek(path)[0]  # pyright: ignore
-    if not 1 <= math.prod(shape) <= MOST_VOXELS:
-        raise TooLarge(f"{path.name}: {' × '.join(map(str, shape))} voxels, allowed are 1 to {MOST_VOXELS}")
+    if min(shape, default=0) < 1:
+        raise InputError(f"{path.name}: not a readable image (of {' × '.join(map(str, shape))} voxels)")
+    if math.prod(shape) > MOST_VOXELS:
+        raise TooLargeError(f"{path.name}: {' × '.join(map(str, shape))} voxels, allowed are up to {MOST_VOXELS}")
 
 
 def _flat_shape(path: Path) -> tuple[int, ...]:
@@ -66,7 +70,9 @@ def _flat_shape(path: Path) -> tuple[int, ...]:
                 return (sum(math.prod(series.shape) for series in file.series),)
         with Image.open(path) as image:
             return image.size
-    except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise TooLargeError(f"{path.name}: too many pixels, allowed are up to {Image.MAX_IMAGE_PIXELS}") from None
+    except (OSError, ValueError, SyntaxError, TypeError) as error:
         raise InputError(f"{path.name}: not a readable image ({' '.join(str(error).split())})") from None
 
 
@@ -90,6 +96,6 @@ def _check_compressed(path: Path) -> None:
                     raise InputError(f"{path.name}: not a readable image (the compressed file is cut off)")
                 total += len(unpack.decompress(chunk, CHUNK))
                 if total > MOST_UNPACKED:
-                    raise TooLarge(f"{path.name}: holds more than {MOST_UNPACKED >> 20} MB, which is the most")
+                    raise TooLargeError(f"{path.name}: holds more than {MOST_UNPACKED >> 20} MB, which is the most")
     except zlib.error as error:
         raise InputError(f"{path.name}: not a readable image ({error})") from None

@@ -4,7 +4,6 @@ import json
 import shutil
 import sys
 from pathlib import Path
-
 from typing import TYPE_CHECKING
 
 from maskmixadv import cli
@@ -100,7 +99,6 @@ def _predict(predictor: "Predictor", path: Path, axis: int, out: Path) -> None:
     from maskmixadv.data.corpus import normalise
     from maskmixadv.studio.doubt import judge
     from maskmixadv.studio.intake import check_declared
-    from maskmixadv.studio.predictions import DOUBT
     from maskmixadv.studio.volumes import turned, write_labels
 
     check_declared(path)
@@ -109,7 +107,7 @@ def _predict(predictor: "Predictor", path: Path, axis: int, out: Path) -> None:
     image = np.ascontiguousarray(normalise(cut.array, where=str(path)))
     labels, doubt = (turned(array, axis) for array in judge(predictor, image, cut.spacing))
     write_labels(out.with_name(f"{out.name}.nii.gz"), labels, volume)
-    np.savez_compressed(out.with_name(f"{out.name}.npz"), **{DOUBT: doubt})
+    np.savez_compressed(out.with_name(f"{out.name}.npz"), disagreement=doubt)
 
 
 def main(argv: list[str]) -> int:

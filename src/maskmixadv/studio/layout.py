@@ -8,7 +8,7 @@ from typing import Final
 from maskmixadv.data import formats
 from maskmixadv.data.corpus import make_directory
 from maskmixadv.errors import InputError
-from maskmixadv.studio.refusals import Missing
+from maskmixadv.studio.refusals import MissingError
 
 BESIDE: Final = (".raw", ".zraw", ".txt", ".csv", ".json", ".md")
 """What may lie beside images and needs no word."""
@@ -111,12 +111,12 @@ class Layout:
 
         Raises
         ------
-        Missing
+        MissingError
             Where there is none.
         """
         path = self.listing()[0].get(case)
         if path is None:
-            raise Missing("no such case")
+            raise MissingError("no such case")
         return path
 
     def run_numbers(self) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Final
 from maskmixadv.data import classes, formats
 from maskmixadv.data.corpus import IGNORE, write_text
 from maskmixadv.studio.layout import Layout
-from maskmixadv.studio.refusals import Refusal
+from maskmixadv.studio.refusals import RequestError
 
 MOST: Final = 32
 COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")
@@ -39,24 +39,22 @@ class Palette:
 
         Raises
         ------
-        Refusal
+        RequestError
             Where names or colours are not plain, names are not unique, or there are too few or too many.
         """
         if not 2 <= len(self.classes) <= MOST:
-            raise Refusal(f"classes: {len(self.classes)}, allowed are 2 (background, a structure) to {MOST}")
+            raise RequestError(f"classes: {len(self.classes)}, allowed are 2 (background, a structure) to {MOST}")
         for each in self.classes:
             if not (each.name.isprintable() and 1 <= len(each.name.strip()) == len(each.name) <= 40):
-                raise Refusal(f"class {each.name[:40]!r}: allowed is a name of 1 to 40 characters")
+                raise RequestError(f"class {each.name[:40]!r}: allowed is a name of 1 to 40 characters")
             if not COLOUR.fullmatch(each.colour):
-                raise Refusal(f"colour {each.colour[:20]!r}: allowed is one such as #4aa8ff")
+                raise RequestError(f"colour {each.colour[:20]!r}: allowed is one such as #4aa8ff")
         if len({each.name.casefold() for each in self.classes}) < len(self.classes):
-            raise Refusal("classes: two have one name, names must be unique")
+            raise RequestError("classes: two have one name, names must be unique")
 
     def write(self, path: Path) -> None:
         """Write ``classes.toml``, whole or not at all."""
-        tables = [
-            f"[[class]]\nname = {_quoted(each.name)}\ncolour = {_quoted(each.colour)}\n" for each in self.classes
-        ]
+        tables = [f"[[class]]\nname = {_quoted(each.name)}\ncolour = {_quoted(each.colour)}\n" for each in self.classes]
         write_text(path, "\n".join([f"ignore = {self.ignore}  # code of a pixel without a stroke\n", *tables]))
 
 

@@ -13,8 +13,6 @@ from maskmixadv.studio.cache import Cache
 from maskmixadv.studio.layout import Layout
 
 CACHED_BYTES: Final = 2**28
-DOUBT: Final = "disagreement"
-"""Name of the array in a case's npz."""
 
 Labels = UInt8[np.ndarray, "_ _ _"]
 
@@ -75,7 +73,7 @@ def _labels(path: Path) -> Labels:
 def _doubt(path: Path) -> Labels:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            doubt = arrays[DOUBT]
+            doubt = arrays["disagreement"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: missing or damaged ({error}); train again") from None
     if doubt.ndim != 3 or doubt.dtype != np.uint8:

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from maskmixadv.studio.intake import MOST_BYTES
-from maskmixadv.studio.refusals import TooLarge
+from maskmixadv.studio.refusals import TooLargeError
 
 HOST: Final = re.compile(r"(127\.0\.0\.1|localhost)(:\d{1,5})?")
 UPLOAD: Final = "/api/images/"
@@ -92,7 +92,7 @@ def _counted(receive: Receive, most: int) -> Receive:
         message = await receive()
         total += len(message.get("body", b""))
         if total > most:
-            raise TooLarge(f"body: more than {most} bytes, which is the most")
+            raise TooLargeError(f"body: more than {most} bytes, which is the most")
         return message
 
     return counting

@@ -49,9 +49,7 @@ def propose(candidates: Sequence[Candidate]) -> list[Proposal]:
     Before anything is predicted: over all volumes, their middles first, then what is farthest from strokes. After
     that: what was rejected and not drawn on since, then by doubt.
     """
-    found = [
-        proposal for each in candidates for proposal in (_by_doubt(each) if each.doubts else _spread_out(each))
-    ]
+    found = [proposal for each in candidates for proposal in (_by_doubt(each) if each.doubts else _spread_out(each))]
     return sorted(found, key=lambda proposal: -proposal.score)
 
 

@@ -5,31 +5,31 @@ from typing import ClassVar
 from maskmixadv.errors import InputError
 
 
-class Refusal(InputError):
+class RequestError(InputError):
     """A request that can't be done as it is."""
 
     status: ClassVar[int] = 400
 
 
-class Missing(Refusal):
+class MissingError(RequestError):
     """What is asked for is not there."""
 
     status = 404
 
 
-class Taken(Refusal):
+class TakenError(RequestError):
     """Something is in the way: a name that is taken, a training that runs."""
 
     status = 409
 
 
-class TooLarge(Refusal):
+class TooLargeError(RequestError):
     """More than is taken."""
 
     status = 413
 
 
-class NotBuilt(Refusal):
-    """This installation can't do it."""
+class UnavailableError(RequestError):
+    """What this installation can't do."""
 
     status = 501

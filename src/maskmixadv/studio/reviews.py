@@ -57,7 +57,7 @@ class Reviews:
     def seconds(self, case: str) -> float:
         """How long people drew in a case."""
         with self._lock:
-            return round(sum(self._cases.get(case, {}).get("seconds", {}).values()), 2)
+            return round(sum(self._cases.get(case, {}).get("seconds", {}).values(), start=0.0), 2)
 
     def _of(self, case: str) -> dict[str, dict[str, Any]]:
         return self._cases.setdefault(case, {"reviews": {}, "seconds": {}})

@@ -13,7 +13,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.studio.cache import Cache, Stamp, stamp
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.palette import Palette
-from maskmixadv.studio.refusals import Refusal
+from maskmixadv.studio.refusals import RequestError
 from maskmixadv.studio.volumes import write_labels
 
 CACHED_BYTES: Final = 2**29
@@ -66,13 +66,15 @@ class Scribbles:
 
         Raises
         ------
-        Refusal
+        RequestError
             Where a class does not exist.
         """
         codes = np.unique(labels)
         stray = codes[(codes >= len(self.palette.classes)) & (codes != IGNORE)]
         if stray.size:
-            raise Refusal(f"scribble: class {stray[0]}, allowed are 0 to {len(self.palette.classes) - 1}, and {IGNORE}")
+            raise RequestError(
+                f"scribble: class {stray[0]}, allowed are 0 to {len(self.palette.classes) - 1}, and {IGNORE}"
+            )
 
     def write(self, case: str, labels: Labels, like: Volume) -> None:
         """Keep `labels` as the strokes of `case`, whose image is `like`.

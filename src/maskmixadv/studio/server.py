@@ -24,7 +24,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.studio.export import What
 from maskmixadv.studio.palette import Named
 from maskmixadv.studio.protect import Guard
-from maskmixadv.studio.refusals import Refusal
+from maskmixadv.studio.refusals import RequestError, TooLargeError
 from maskmixadv.studio.reviews import Verdict
 from maskmixadv.studio.session import Session
 from maskmixadv.studio.training import Order
@@ -219,15 +219,19 @@ def _bytes(plane: np.ndarray) -> Response:
 
 def _refused(_: Request, error: Exception) -> JSONResponse:
     status, said = _said(error)
-    return JSONResponse({"error": " ".join(said.split())}, status)
+    # What is left of a body that is too large is not read: the connection ends.
+    headers = {"Connection": "close"} if status == TooLargeError.status else None
+    return JSONResponse({"error": " ".join(said.split())}, status, headers)
 
 
 def _said(error: Exception) -> tuple[int, str]:
     cause = error.__cause__
-    if isinstance(error, HTTPException) and isinstance(cause, Refusal):  # FastAPI wraps what a body's reader raises
+    if isinstance(error, HTTPException) and isinstance(
+        cause, RequestError
+    ):  # FastAPI wraps what a body's reader raises
         return cause.status, str(cause)
     if isinstance(error, InputError):
-        return error.status if isinstance(error, Refusal) else 400, str(error)
+        return error.status if isinstance(error, RequestError) else 400, str(error)
     if isinstance(error, HTTPException):
         return error.status_code, str(error.detail)
     if isinstance(error, RequestValidationError):

@@ -17,14 +17,14 @@ from maskmixadv.errors import InputError
 from maskmixadv.studio import palette as palettes
 from maskmixadv.studio import queue
 from maskmixadv.studio.cache import Stamp, stamp
-from maskmixadv.studio.export import Mask, What, export_by_command, write_masks
+from maskmixadv.studio.export import Mask, What, write_masks
 from maskmixadv.studio.heart import measured
 from maskmixadv.studio.intake import check_name
 from maskmixadv.studio.layout import Layout, case_of
 from maskmixadv.studio.palette import Named, Palette
 from maskmixadv.studio.predictions import Predictions
 from maskmixadv.studio.queue import Candidate
-from maskmixadv.studio.refusals import Missing, Refusal, Taken, TooLarge
+from maskmixadv.studio.refusals import MissingError, RequestError, TakenError, TooLargeError
 from maskmixadv.studio.reviews import Reviews, Verdict
 from maskmixadv.studio.scribbles import Scribbles
 from maskmixadv.studio.training import METHODS, PRESETS, Training
@@ -87,7 +87,7 @@ class Session:
 
         Raises
         ------
-        Refusal
+        RequestError
             Where they can't be classes, strokes would lose theirs, or the files have no code left for another one.
         """
         before = self._scribbles.palette
@@ -97,10 +97,12 @@ class Session:
             cases, ignore = self._scribbles.files(), before.ignore
             drawn = any(self._scribbles.drawn(case, 0) for case in cases)
             if drawn and len(named) < len(before.classes):
-                raise Refusal("classes: strokes are there, so classes can be renamed and added, not removed")
+                raise RequestError("classes: strokes are there, so classes can be renamed and added, not removed")
             if len(named) > ignore:
                 if drawn:
-                    raise Taken(f"classes: code {ignore} means unlabelled in the strokes, so no class can be added")
+                    raise TakenError(
+                        f"classes: code {ignore} means unlabelled in the strokes, so no class can be added"
+                    )
                 self._scribbles.forget()
                 after = Palette(tuple(named))
             after.write(self.layout.root / classes.FILE)
@@ -111,7 +113,7 @@ class Session:
 
         Raises
         ------
-        Refusal
+        RequestError
             Where the name is taken or not plain.
         """
         self._check_free(check_name(file))
@@ -122,13 +124,13 @@ class Session:
 
         Raises
         ------
-        Refusal
+        RequestError
             Where it is no image, larger than is taken, or the name was taken meanwhile.
         """
         try:
             show(upload)
         except InputError as error:
-            kind = TooLarge if isinstance(error, TooLarge) else Refusal
+            kind = TooLargeError if isinstance(error, TooLargeError) else RequestError
             raise kind(str(error).replace(str(upload), file).replace(upload.name, file)) from None
         with self._gate:
             self._check_free(file)
@@ -161,13 +163,13 @@ class Session:
 
         Raises
         ------
-        Refusal
+        RequestError
             Where `labels` does not fit the slice or the classes; nothing is changed then.
         """
         shown, axis = self._open(case)
         shape = _slice(shown.pixels(axis), 0, index).shape
         if len(labels) != shape[0] * shape[1]:
-            raise Refusal(f"scribble: {len(labels)} bytes, allowed are {shape[0]} × {shape[1]}")
+            raise RequestError(f"scribble: {len(labels)} bytes, allowed are {shape[0]} × {shape[1]}")
         plane = np.frombuffer(labels, np.uint8).reshape(shape)
         with self._held(case):
             self._scribbles.check(plane)
@@ -186,7 +188,7 @@ class Session:
 
         Raises
         ------
-        Missing
+        MissingError
             Where there are none.
         """
         shown, axis = self._open(case)
@@ -194,7 +196,7 @@ class Session:
         of = self._predictions.labels if kind == "prediction" else self._predictions.doubt
         array = None if run is None else of(run, case)
         if array is None or array.shape != shown.volume.array.shape:
-            raise Missing(f"no {kind} of this case yet")
+            raise MissingError(f"no {kind} of this case yet")
         return _slice(array, axis, index)
 
     def review(self, case: str, index: int, verdict: Verdict | None) -> dict[int, Verdict]:
@@ -202,7 +204,7 @@ class Session:
 
         Raises
         ------
-        Missing
+        MissingError
             Where there is no prediction.
         """
         self.predicted(case, index, "prediction")
@@ -239,23 +241,22 @@ class Session:
 
         Raises
         ------
-        Refusal
+        RequestError
             Where there is nothing to export, or this installation can't.
         """
         out, run = self.layout.check(self.layout.export / what), self._predictions.latest()
         if run is None and what != "nnunet":
-            raise Taken("nothing is predicted yet; train first")
-        if what == "masks":
-            files = write_masks(out, self._masks(), ignore=self._scribbles.palette.ignore)
-        else:
-            files = export_by_command(what, self.layout, run, out)
+            raise TakenError("nothing is predicted yet; train first")
+        if what != "masks":
+            raise UnavailableError(f"export of {what}: this version can't")
+        files = write_masks(out, self._masks(), ignore=self._scribbles.palette.ignore)
         return {"path": str(out), "files": files}
 
     def _masks(self) -> Iterator[Mask]:
         """Predictions of the latest run, with accepted slices as they were accepted."""
         images, run = self.layout.listing()[0], self._predictions.latest()
-        for case in images if run is not None else ():
-            latest = self._predictions.labels(run, case)
+        for case in images:
+            latest = None if run is None else self._predictions.labels(run, case)
             if latest is None:
                 continue
             (shown, axis), labels = self._open(case), latest.copy()
@@ -297,7 +298,7 @@ class Session:
     def _check_free(self, file: str) -> None:
         taken = {case.casefold() for case in self.layout.listing()[0]}
         if not case_of(file) or case_of(file).casefold() in taken or (self.layout.images / file).exists():
-            raise Taken(f"{file}: an image of this name is there already; rename it")
+            raise TakenError(f"{file}: an image of this name is there already; rename it")
 
     @contextmanager
     def _held(self, case: str) -> Iterator[None]:
@@ -316,5 +317,5 @@ class Session:
 
 def _slice(volume: np.ndarray, axis: int, index: int) -> np.ndarray:
     if not 0 <= index < volume.shape[axis]:
-        raise Missing(f"no slice {index}, allowed are 0 to {volume.shape[axis] - 1}")
+        raise MissingError(f"no slice {index}, allowed are 0 to {volume.shape[axis] - 1}")
     return np.moveaxis(volume, axis, 0)[index]

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from maskmixadv.data.corpus import write_text
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.process import Process
-from maskmixadv.studio.refusals import Refusal, Taken
+from maskmixadv.studio.refusals import RequestError, TakenError
 
 PRESETS: Final = ("cpu", "fast", "paper")
 METHODS: Final = (
@@ -46,15 +46,15 @@ class Order:
 
         Raises
         ------
-        Refusal
+        RequestError
             Where preset, method or steps are not allowed.
         """
         if self.preset not in PRESETS:
-            raise Refusal(f"preset: {self.preset!r}, allowed are {', '.join(PRESETS)}")
+            raise RequestError(f"preset: {self.preset!r}, allowed are {', '.join(PRESETS)}")
         if self.method not in METHODS:
-            raise Refusal(f"method: {self.method!r}, allowed are {', '.join(METHODS)}")
+            raise RequestError(f"method: {self.method!r}, allowed are {', '.join(METHODS)}")
         if self.steps is not None and not 1 <= self.steps <= MOST_STEPS:
-            raise Refusal(f"steps: {self.steps}, allowed are 1 to {MOST_STEPS}")
+            raise RequestError(f"steps: {self.steps}, allowed are 1 to {MOST_STEPS}")
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,13 @@ class Training:
 
         Raises
         ------
-        Refusal
+        RequestError
             Where one runs already, or the order can't be.
         """
         order.check()
         with self._lock:
             if self._running():
-                raise Taken("a training runs already; stop it, or wait for it")
+                raise TakenError("a training runs already; stop it, or wait for it")
             run = f"{int(max(self._layout.run_numbers(), key=int, default='0')) + 1:03d}"
             notes = self._layout.state / run
             notes.mkdir()
@@ -122,12 +122,12 @@ class Training:
 
         Raises
         ------
-        Taken
+        TakenError
             Where none runs.
         """
         notes = self._running()
         if notes is None:
-            raise Taken("no training runs")
+            raise TakenError("no training runs")
         write_text(notes / STOP, "asked to stop\n")
         process = Process.read(notes / PROCESS)
         if process is not None:
