@@ -108,6 +108,7 @@ def listening(port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((LOOPBACK, port))
+        bound.listen()  # whoever opens the address at once waits for the first answer, and is not refused
     except (OSError, OverflowError) as error:
         bound.close()
         raise InputError(f"port: {port} can't be served on ({error}), allowed is a free one, or 0") from None

@@ -24,7 +24,7 @@ from maskmixadv.studio.layout import Layout, case_of
 from maskmixadv.studio.palette import Named, Palette
 from maskmixadv.studio.predictions import Predictions
 from maskmixadv.studio.queue import Candidate
-from maskmixadv.studio.refusals import MissingError, RequestError, TakenError, TooLargeError
+from maskmixadv.studio.refusals import MissingError, RequestError, TakenError, TooLargeError, UnavailableError
 from maskmixadv.studio.reviews import Reviews, Verdict
 from maskmixadv.studio.scribbles import Scribbles
 from maskmixadv.studio.training import METHODS, PRESETS, Training
