@@ -202,6 +202,15 @@ def test_volumes_are_measured(page: httpx.Client, folder: Path) -> None:
     np.testing.assert_allclose(measured["volumes"]["LV"], (dense == 3).sum() * np.prod(spacing) / 1000)
 
 
+def test_strokes_go_to_nnunet(page: httpx.Client, folder: Path) -> None:
+    for number in (101, 102):
+        told = page.post("/api/export", json={"what": "nnunet"}).json()
+        assert Path(told["path"]) == folder / "export" / f"Dataset{number}_hearts"
+        assert told["files"] == sum(path.is_file() for path in Path(told["path"]).rglob("*"))
+    labels = nifti.read(folder / "export/Dataset101_hearts/labelsTr/s0.nii.gz").array
+    np.testing.assert_array_equal(labels, nifti.read(folder / "scribbles" / "s0.nii.gz").array)
+
+
 def test_files_that_are_no_images_are_told_and_harm_nobody(folder: Path) -> None:
     (folder / "images" / "notes.doc").write_text("hello")
     (folder / "images" / "cut.nii.gz").write_bytes((folder / "images" / "s0.nii.gz").read_bytes()[:200])
