@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 import tiny
-from maskmixadv.data.corpus import IGNORE
+from maskmixadv.data.corpus import IGNORE, Case, Corpus
 
 AFFINE = np.array([[-1.5, 0.1, 0, 10], [0.1, -1.5, 0.3, 20], [0, 0.05, 8, -5], [0, 0, 0, 1.0]])
 CLASSES = "".join(f'[[class]]\nname = "{name}"\n' for name in tiny.CLASSES)
@@ -46,3 +46,18 @@ def folder(source: Path, *, scribbled: int = 3, masked: int = 2) -> Path:
         case(source, f"m{number}", 10 + number, scribble=False, mask=True)
     (source / "classes.toml").write_text(CLASSES)
     return source
+
+
+def by_name(corpus: Corpus) -> dict[str, Case]:
+    return {case.name: case for case in corpus.load_all(corpus.entries)}
+
+
+def same(one: Case, other: Case) -> None:
+    """To the bit, and of the same type."""
+    for key in ("image", "scribble", "dense", "affine"):
+        mine, yours = getattr(one, key), getattr(other, key)
+        assert (mine is None) == (yours is None), key
+        if mine is not None:
+            assert mine.dtype == yours.dtype
+            assert mine.tobytes() == yours.tobytes(), key
+    assert one.spacing == other.spacing

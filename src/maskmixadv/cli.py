@@ -13,7 +13,8 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
 
 from maskmixadv.cli_bench import Bench
-from maskmixadv.cli_prepare import NewCorpus, PrepareFolder, Source, made
+from maskmixadv.cli_export import Export
+from maskmixadv.cli_prepare import NewCorpus, PrepareFolder, PrepareNNUNet, Source, made
 from maskmixadv.cli_studio import Studio
 from maskmixadv.errors import InputError
 
@@ -160,14 +161,14 @@ class Evaluate(OfRun):
 
 @dataclass(frozen=True)
 class Predict(OfRun):
-    """Segment NIfTI volumes: one file of labels an image, same name, same grid and affine; clinical.csv.
+    """Segment images: one file of labels an image, same name and format (PNG for JPEG), same grid; clinical.csv.
 
     Attributes
     ----------
     root
         Directory of the run.
     images
-        NIfTI files (.nii or .nii.gz), or folders of them.
+        Files (NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF), or folders of them.
     out
         Directory for the labels; made where it is missing.
     """
@@ -206,6 +207,7 @@ Prepare = (
     | Annotated[PrepareMSCMR, subcommand("mscmr")]
     | Annotated[PreparePhantom, subcommand("phantom")]
     | Annotated[PrepareFolder, subcommand("folder")]
+    | Annotated[PrepareNNUNet, subcommand("nnunet")]
 )
 
 
@@ -283,6 +285,7 @@ def _commands(argv: list[str]) -> Any:  # noqa: ANN401
         | Annotated[Train, subcommand("train")]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Predict, subcommand("predict")]
+        | Annotated[Export, subcommand("export")]
         | Annotated[Bench, subcommand("bench")]
         | Annotated[Studio, subcommand("studio")]
         | Annotated[Demo, subcommand("demo")]

@@ -63,6 +63,39 @@ class PrepareFolder:
         return made(corpus)
 
 
+@dataclass(frozen=True)
+class PrepareNNUNet:
+    """Make a corpus of an nnU-Net v2 raw dataset.
+
+    SRC holds dataset.json, imagesTr/ and labelsTr/, and may hold splits_final.json, imagesTs/ and labelsTs/. Labels
+    with pixels of the label 'ignore' are scribbles, others are dense masks.
+
+    Attributes
+    ----------
+    source
+        The dataset's folder, DatasetNNN_….
+    corpus
+        Directory to make; must be new or empty.
+    patient
+        Regular expression whose first group, found in a case's name, names the patient. By default each case is
+        another patient's.
+    axis
+        Array axis of the files along which slices are cut; 0 is the last one of a NIfTI header. By default that of the
+        largest spacing.
+    """
+
+    source: Source
+    corpus: NewCorpus
+    patient: Annotated[str | None, arg(metavar="REGEX")] = None
+    axis: Literal[0, 1, 2] | None = None
+
+    def run(self) -> int:
+        """Prepare; returns the exit code."""
+        from maskmixadv.data import nnunet
+
+        return made(nnunet.prepare(self.source, self.corpus, patient=self.patient, axis=self.axis))
+
+
 def made(corpus: Any) -> int:  # noqa: ANN401
     """Say what was made; returns the exit code."""
     slices = sum(entry.shape[0] for entry in corpus.entries)

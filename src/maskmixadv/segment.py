@@ -4,13 +4,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from rich.progress import track
 
 from maskmixadv import clinical
-from maskmixadv.data import nifti
+from maskmixadv.data import formats
 from maskmixadv.data.corpus import make_directory, normalise, write_text
 from maskmixadv.errors import InputError
 from maskmixadv.predict import Predictor
+from maskmixadv.run import Run
 
 
 def segment(
@@ -22,7 +24,9 @@ def segment(
     largest: bool = False,
     device: str | None = None,
 ) -> int:
-    """Segment NIfTI files into `out`, under their own names, on their own grids; their volumes into ``clinical.csv``.
+    """Segment image files into `out`, under their own names, on their own grids; their volumes into ``clinical.csv``.
+
+    Slices are cut along the axis along which those were cut that the run learnt from.
 
     Returns
     -------
@@ -34,17 +38,18 @@ def segment(
         Where the run, the list of files or the output directory can't serve; nothing is segmented then.
     """
     paths = _files(images)
-    predictor = Predictor.load(root, device)
+    predictor, axis = Predictor.load(root, device), Run.open(root).corpus.get("axis", 0)
     make_directory(out)
     failed, measured = 0, []
     for path in track(paths, description="predict", disable=not sys.stderr.isatty()):
         try:
-            volume = nifti.read(path)
-            image = normalise(volume.array, where=str(path))
-            labels = predictor.labels(image, volume.spacing, flips=flips, largest=largest)
-            nifti.write_labels(out / path.name, labels, volume)
-            classes, spacing = predictor.classes, volume.spacing
-            measured.append(clinical.volumes(nifti.stem(path), labels, classes=classes, spacing=spacing))
+            volume = formats.read(path)
+            turned = volume.along(axis)
+            image = normalise(turned.array, where=str(path))
+            labels = predictor.labels(image, turned.spacing, flips=flips, largest=largest)
+            formats.write_labels(out / formats.labels_name(path), np.moveaxis(labels, 0, axis), volume)
+            classes, spacing = predictor.classes, turned.spacing
+            measured.append(clinical.volumes(formats.stem(path), labels, classes=classes, spacing=spacing))
         except InputError as error:
             failed += 1
             print(f"maskmixadv: {error}", file=sys.stderr)
@@ -57,13 +62,13 @@ def segment(
 def _files(images: Sequence[Path]) -> list[Path]:
     paths: list[Path] = []
     for image in images:
-        inside = sorted(p for p in image.iterdir() if p.name.endswith(nifti.SUFFIXES)) if image.is_dir() else [image]
+        inside = sorted(p for p in image.iterdir() if formats.readable(p)) if image.is_dir() else [image]
         if not inside:
-            raise InputError(f"{image}: no .nii or .nii.gz file in this folder")
+            raise InputError(f"{image}: no .nii.gz file in this folder, nor any of {', '.join(formats.SUFFIXES[1:])}")
         paths += inside
     if not paths:
-        raise InputError("predict: no image given, at least one NIfTI file or folder is needed")
-    names = [path.name for path in paths]
+        raise InputError("predict: no image given, at least one file or folder is needed")
+    names = [formats.labels_name(path) for path in paths]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"{twice}: two images have this name, and labels are written under it; predict them apart")

@@ -14,25 +14,10 @@ import own
 import tiny
 from maskmixadv.data import folder, mscmr, nifti
 from maskmixadv.data.classes import Classes
-from maskmixadv.data.corpus import IGNORE, Case, Corpus, Split, normalise
+from maskmixadv.data.corpus import IGNORE, Corpus, Split, normalise
 from maskmixadv.errors import InputError
 
 MSCMR = "".join(f'[[class]]\nname = "{name}"\n' for name in mscmr.CLASSES)
-
-
-def by_name(corpus: Corpus) -> dict[str, Case]:
-    return {case.name: case for case in corpus.load_all(corpus.entries)}
-
-
-def same(one: Case, other: Case) -> None:
-    """To the bit, and of the same type."""
-    for key in ("image", "scribble", "dense", "affine"):
-        mine, yours = getattr(one, key), getattr(other, key)
-        assert (mine is None) == (yours is None), key
-        if mine is not None:
-            assert mine.dtype == yours.dtype
-            assert mine.tobytes() == yours.tobytes(), key
-    assert one.spacing == other.spacing
 
 
 def layout(source: Path, root: Path, subjects: int = 2) -> Path:
@@ -58,14 +43,14 @@ def test_mscmr_comes_in_as_by_its_own_reader(mscmr_source: Path, tmp_path: Path)
             (part / kind / place).mkdir(parents=True, exist_ok=True)
         shutil.copy(path, part / kind / "images" / path.name)
         shutil.copy(mscmr_source / kind / "labels" / f"{name}_{word}.nii.gz", part / kind / "labels")
-    theirs = by_name(mscmr.prepare(part, tmp_path / "theirs"))
+    theirs = own.by_name(mscmr.prepare(part, tmp_path / "theirs"))
     corpus = folder.prepare(source, tmp_path / "ours", patient="^(subject[0-9]+)")
-    ours = by_name(corpus)
+    ours = own.by_name(corpus)
     assert ours.keys() == theirs.keys()
     assert len(ours) == 4
     assert corpus.axis == 0
     for name, case in ours.items():
-        same(case, theirs[name])
+        own.same(case, theirs[name])
         assert case.patient == theirs[name].patient
     (split,) = corpus.folds["own"]
     assert sorted(split.train) == ["subject13", "subject14"]
@@ -83,8 +68,8 @@ def test_images_without_annotation_are_left_out(tmp_path: Path, capsys: pytest.C
     assert [entry.name for entry in corpus.entries] == ["m0", "m1", "s0", "s1", "s2"]
     assert corpus.folds == {"own": (Split(("s0", "s1", "s2"), ("m0", "m1"), ()),)}
     told = capsys.readouterr().err
-    assert "no scribble and no mask: bare.nii.gz" in told
-    assert "no structure drawn: begun.nii.gz" in told
+    assert "no scribble and no mask of bare.nii.gz" in told
+    assert "no structure is drawn in begun.nii.gz" in told
     assert Corpus.open(corpus.root) == corpus
 
 
@@ -101,9 +86,9 @@ def test_slices_are_cut_along_the_largest_spacing(tmp_path: Path) -> None:
     plain, other = (folder.prepare(tmp_path / name, tmp_path / f"c-{name}") for name in ("plain", "turned"))
     assert (plain.axis, other.axis) == (0, 2)
     assert Corpus.open(other.root).axis == 2
-    same(by_name(plain)["a"], by_name(other)["a"])
+    own.same(own.by_name(plain)["a"], own.by_name(other)["a"])
     # Any axis may be asked for; a corner's place in the patient stays where it was.
-    asked = by_name(folder.prepare(tmp_path / "turned", tmp_path / "asked", axis=1))["a"]
+    asked = own.by_name(folder.prepare(tmp_path / "turned", tmp_path / "asked", axis=1))["a"]
     raw = nifti.read(tmp_path / "turned" / "images" / "a.nii.gz")
     assert asked.affine is not None
     assert raw.affine is not None
@@ -239,7 +224,7 @@ def test_labels_that_say_nothing_of_their_place_lie_on_their_image(tmp_path: Pat
     drawn: Any = nib.load(path)
     bare = nib.Nifti1Image(np.asarray(drawn.dataobj), None)
     nib.save(bare, path)
-    np.testing.assert_array_equal(by_name(folder.prepare(source, tmp_path / "c"))["s0"].scribble, tiny.volume()[1])
+    np.testing.assert_array_equal(own.by_name(folder.prepare(source, tmp_path / "c"))["s0"].scribble, tiny.volume()[1])
 
 
 def test_a_folder_is_a_corpus(tmp_path: Path) -> None:
@@ -247,18 +232,24 @@ def test_a_folder_is_a_corpus(tmp_path: Path) -> None:
     own.case(source, "bare", 5, scribble=False)
     prepared, opened = folder.prepare(source, tmp_path / "c"), Corpus.open(source)
     assert opened.hash() == prepared.hash()
+    assert opened.name == prepared.name == "src"
     assert opened.folds == prepared.folds
     assert opened.root.parent == source / ".corpus"
     assert Corpus.open(source) == opened == Corpus.open(opened.root)
 
 
-def test_a_folder_that_has_changed_is_prepared_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_has_changed_is_prepared_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = own.folder(tmp_path / "src")
+    own.case(source, "bare", 5, scribble=False)
     before = Corpus.open(source)
     read: list[str] = []
     monkeypatch.setattr(folder.pairs.formats, "read", lambda path: (read.append(path.name), nifti.read(path))[1])
+    capsys.readouterr()
     assert Corpus.open(source) == before
     assert not read
+    assert not capsys.readouterr().err
     drawn = tiny.volume()[1]
     drawn[0, 0, 0] = 0
     own.write(source / "scribbles" / "s1.nii.gz", own.coded(drawn))
@@ -266,8 +257,8 @@ def test_a_folder_that_has_changed_is_prepared_anew(tmp_path: Path, monkeypatch:
     after = Corpus.open(source)
     assert set(read) == {"s1.nii.gz", "s9.nii.gz"}, "only what has changed is read"
     assert [entry.name for entry in after.entries] == ["m0", "m1", "s0", "s1", "s2", "s9"]
-    np.testing.assert_array_equal(by_name(after)["s1"].scribble, drawn)
-    same(by_name(after)["s0"], by_name(before)["s0"])
+    np.testing.assert_array_equal(own.by_name(after)["s1"].scribble, drawn)
+    own.same(own.by_name(after)["s0"], own.by_name(before)["s0"])
     kept = "cases/m0.npz"
     assert (after.root / kept).samefile(before.root / kept)
     assert Corpus.open(before.root).hash() == before.hash(), "a run that learnt from it can be scored still"

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
+from maskmixadv.data.nifti import Volume
 from maskmixadv.studio import server
 from maskmixadv.studio.session import Session
 
@@ -51,6 +52,14 @@ def refused(answer: httpx.Response, status: int, *words: str) -> None:
     assert "\n" not in error
     for word in words:
         assert word in error
+
+
+def same_grid(labels: Volume, image: Volume) -> None:
+    """Check that labels lie where their image does."""
+    assert labels.affine is not None
+    assert image.affine is not None
+    assert labels.array.shape == image.array.shape
+    np.testing.assert_allclose(labels.affine, image.affine)
 
 
 def strokes(code: int = 1) -> np.ndarray:

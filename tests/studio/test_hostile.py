@@ -87,7 +87,7 @@ def test_without_the_token_nothing_is_told(page: httpx.Client, headers: dict[str
         ("GET", "/api/nothing"),
     ]
     del page.headers["X-Token"]
-    encoded = {name: value.encode() for name, value in headers.items()}
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
     for method, path in calls:
         refused(page.request(method, path, headers=encoded), 403, "X-Token")
 

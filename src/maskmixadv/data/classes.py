@@ -26,11 +26,11 @@ class Classes:
     names
         Of the k classes, background first; a class's code is its place.
     ignore
-        Code of a pixel of which nothing is known.
+        Code of a pixel of which nothing is known; None where there is no such code.
     """
 
     names: tuple[str, ...]
-    ignore: int
+    ignore: int | None
 
     def __str__(self) -> str:
         named = ", ".join(f"{code} {name}" for code, name in enumerate(self.names))

@@ -197,10 +197,10 @@ class Corpus:
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
             writing = []
             for case in cases:
-                name = case.entry.name if isinstance(case, Kept) else case.name
-                if name in seen:
-                    raise InputError(f"{root}: two cases are named {name!r}; names must be unique")
-                seen.add(name)
+                called = case.entry.name if isinstance(case, Kept) else case.name
+                if called in seen:
+                    raise InputError(f"{root}: two cases are named {called!r}; names must be unique")
+                seen.add(called)
                 writing.append(pool.submit(_write_case, root, case, len(classes)))
             entries = sorted((job.result() for job in writing), key=lambda entry: entry.name)
         if not entries:

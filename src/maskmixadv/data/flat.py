@@ -121,7 +121,9 @@ def _stacked(path: Path, array: np.ndarray, axes: str) -> Shaped[np.ndarray, "d 
     kept = [place for place, letter in enumerate(axes) if array.shape[place] > 1 or letter in "YX"]
     letters = "".join(axes[place] for place in kept)
     array = array.reshape([array.shape[place] for place in kept])
-    planes, samples = letters.removesuffix("S"), letters.endswith("S")
+    planes, samples = letters.replace("S", ""), "S" in letters
+    if samples:
+        array = np.moveaxis(array, letters.index("S"), -1)
     if not planes.endswith("YX") or len(planes) > 3 or "C" in planes or (samples and array.shape[-1] < 3):
         raise InputError(f"{path}: has axes {letters} {array.shape}, allowed is a slice or a stack of slices; split it")
     return array if len(planes) == 3 else array[None]

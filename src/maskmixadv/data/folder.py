@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from maskmixadv.data import classes as declared
 from maskmixadv.data import formats, pairs
@@ -20,6 +20,14 @@ from maskmixadv.errors import InputError
 IMAGES, SCRIBBLES, MASKS = "images", "scribbles", "masks"
 _NAMED: Final = 5
 """Files that a line names at most."""
+
+
+class Found(NamedTuple):
+    """What lies in a folder: images with annotation, and the names of those without."""
+
+    source: Path
+    pairs: list[Pair]
+    bare: list[str]
 
 
 def prepare(
@@ -56,15 +64,15 @@ def prepare(
         Where a file is wrong or has no partner, or classes are neither declared nor confirmed.
     """
     found = find(source, patient)
-    classes = _classes(source, found, confirm)
-    axis = pairs.thickest_axis(found) if axis is None else axis
+    classes = _classes(source, found.pairs, confirm)
+    axis = pairs.thickest_axis(found.pairs) if axis is None else axis
     with whole(root) as place:
-        corpus = write(place, source, cases(source, found, classes, axis), classes, axis, validate)
+        corpus = write(place, source, cases(found, classes, axis), classes, axis, validate)
     return replace(corpus, root=root)
 
 
-def find(source: Path, patient: str | None = None) -> list[Pair]:
-    """Return the files of each image of `source` that has an annotation; the others are named on stderr.
+def find(source: Path, patient: str | None = None) -> Found:
+    """Find the images of `source` and their annotations.
 
     Raises
     ------
@@ -82,11 +90,14 @@ def find(source: Path, patient: str | None = None) -> list[Pair]:
     annotated = {name: path for name, path in images.items() if name in scribbles or name in masks}
     if not annotated:
         raise InputError(f"{source}: none of {len(images)} images has a file in {SCRIBBLES}/ or {MASKS}/; draw some")
-    _tell_left(source, [images[name].name for name in images.keys() - annotated.keys()], "no scribble and no mask")
-    return [
-        Pair(name, patient_of(path, patient), path, scribbles.get(name), masks.get(name))
-        for name, path in annotated.items()
-    ]
+    return Found(
+        source,
+        [
+            Pair(name, patient_of(path, patient), path, scribbles.get(name), masks.get(name))
+            for name, path in annotated.items()
+        ],
+        [path.name for name, path in images.items() if name not in annotated],
+    )
 
 
 def write(
@@ -105,24 +116,25 @@ def write(
 
 
 def cases(
-    source: Path, found: Sequence[Pair], classes: Classes, axis: int, kept: Callable[[Pair], Kept | None] | None = None
+    found: Found, classes: Classes, axis: int, kept: Callable[[Pair], Kept | None] | None = None
 ) -> Iterator[Case | Kept]:
-    """Read `found`, but those that `kept` knows; what shows no structure is left out, and named on stderr."""
+    """Read what was `found`, but those that `kept` knows; what shows no structure is left out, and named on stderr."""
 
     def made(pair: Pair) -> tuple[Case | Kept, bool]:
         known = kept(pair) if kept else None
         return (known, False) if known else pairs.read(pair, classes, axis)
 
-    empty, colours = [], 0
-    for pair, (case, coloured) in zip(found, work_ahead(made, found, threads=2), strict=True):
-        colours += coloured
+    empty, mixed = [], []
+    for pair, (case, coloured) in zip(found.pairs, work_ahead(made, found.pairs, threads=2), strict=True):
+        if coloured:
+            mixed.append(pair.image.name)
         if isinstance(case, Kept) or case.scribble is not None or case.dense is not None:
             yield case
         else:
             empty.append(pair.image.name)
-    _tell_left(source, empty, "no structure drawn")
-    if colours:
-        print(f"{source}: {colours} images have colours, which become grey", file=sys.stderr)
+    _tell(found.source, found.bare, "left out, as there is no scribble and no mask of")
+    _tell(found.source, empty, "left out, as no structure is drawn in")
+    _tell(found.source, mixed, "colours become grey in")
 
 
 def patient_of(image: Path, pattern: str | None) -> str:
@@ -133,7 +145,11 @@ def patient_of(image: Path, pattern: str | None) -> str:
     InputError
         Where `pattern` is no regular expression with a group, or does not find one in the image's name.
     """
-    name = formats.stem(image)
+    return named_patient(image, formats.stem(image), pattern)
+
+
+def named_patient(image: Path, name: str, pattern: str | None) -> str:
+    """As `patient_of`, of an image whose `name` is known."""
     if pattern is None:
         return name
     try:
@@ -163,8 +179,7 @@ def _classes(source: Path, found: Sequence[Pair], confirm: Callable[[Classes], b
     return guessed
 
 
-def _tell_left(source: Path, names: Iterable[str], why: str) -> None:
-    ordered = sorted(names)
-    if ordered:
-        shown = ", ".join(ordered[:_NAMED]) + (", …" if len(ordered) > _NAMED else "")
-        print(f"{source}: {len(ordered)} images are left out, as they have {why}: {shown}", file=sys.stderr)
+def _tell(source: Path, names: Sequence[str], what: str) -> None:
+    if names:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        print(f"{source}: {what} {', '.join(names[:_NAMED])}{more}", file=sys.stderr)

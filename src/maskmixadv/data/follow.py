@@ -33,8 +33,8 @@ def current(source: Path) -> Corpus:
         Where the folder's ``classes.toml`` is missing, or a file is wrong.
     """
     classes, found = declared.read(source / declared.FILE), folder.find(source)
-    axis = pairs.thickest_axis(found)
-    keys = {pair.name: _key(pair, f"{classes!r} {axis}") for pair in found}
+    axis = pairs.thickest_axis(found.pairs)
+    keys = {pair.name: _key(pair, f"{classes!r} {axis}") for pair in found.pairs}
     root = source / _PLACE / _digest(json.dumps(keys))
     if (root / "corpus.json").is_file():
         return Corpus.open(root)
@@ -42,7 +42,7 @@ def current(source: Path) -> Corpus:
     kept = _Earlier.newest(root.parent, keys).kept
     try:
         with whole(root) as place:
-            folder.write(place, source, folder.cases(source, found, classes, axis, kept), classes, axis)
+            folder.write(place, source, folder.cases(found, classes, axis, kept), classes, axis)
             write_text(place / _KEYS, json.dumps(keys))
     except InputError:
         if not (root / "corpus.json").is_file():  # else another process was faster

@@ -34,6 +34,11 @@ def suffix(path: Path) -> str:
     raise InputError(f"{path}: not a known image format, allowed are {', '.join(SUFFIXES)}; convert it")
 
 
+def readable(path: Path) -> bool:
+    """Whether a file's name says a format that can be read; hidden files are none."""
+    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
+
+
 def stem(path: Path) -> str:
     """File name without the suffix that says its format."""
     return path.name[: -len(suffix(path))]

@@ -22,13 +22,14 @@ THICKER: Final = 1.1
 
 @dataclass(frozen=True)
 class Pair:
-    """Files of one case; an annotation may be missing."""
+    """Files of one case; an annotation may be missing, and `either` is a scribble where it leaves pixels out."""
 
     name: str
     patient: str
     image: Path
     scribble: Path | None = None
     mask: Path | None = None
+    either: Path | None = None
 
 
 def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
@@ -46,6 +47,9 @@ def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
         raise InputError(f"{pair.image}: has shape {image.array.shape}, allowed along axis {axis} is a volume; axis 0")
     scribble = None if pair.scribble is None else _labels(pair.scribble, image, pair.image, classes, classes.ignore)
     dense = None if pair.mask is None else _labels(pair.mask, image, pair.image, classes, None)
+    if pair.either is not None:
+        labels = _labels(pair.either, image, pair.image, classes, classes.ignore)
+        scribble, dense = (labels, None) if labels is not None and (labels == IGNORE).any() else (None, labels)
     turned = image.along(axis)
     case = Case(
         name=pair.name,

@@ -1,20 +1,22 @@
-"""What leaves the studio: masks; and by the command line's own ways, models and other programs' data sets."""
+"""What leaves the studio: masks, and what other programs learn from."""
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.data.corpus import make_directory, write_text
+from maskmixadv.data import nnunet_export
+from maskmixadv.data.corpus import Corpus, make_directory, write_text
+from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.reviews import Verdict
 from maskmixadv.studio.volumes import Shown, write_labels
 
 What = Literal["masks", "model", "nnunet"]
-WHATS: Final[tuple[What, ...]] = ("masks", "model", "nnunet")
 
 
 class Mask(NamedTuple):
@@ -25,6 +27,21 @@ class Mask(NamedTuple):
     labels: UInt8[np.ndarray, "_ _ _"]
     axis: int
     verdicts: Mapping[int, Verdict]
+
+
+def write_nnunet(layout: Layout) -> tuple[Path, int]:
+    """Write the folder as nnU-Net's raw dataset under a number of its own; returns where, and how many cases.
+
+    Raises
+    ------
+    InputError
+        Where nothing is drawn yet, or a file is wrong.
+    """
+    taken = [path.name for path in layout.export.glob("Dataset*_*")]
+    number = 1 + max((int(name[7:10]) for name in taken if name[7:10].isdecimal()), default=100)
+    name = re.sub(r"[^A-Za-z0-9]", "", layout.root.name) or "Studio"
+    out = layout.export / f"Dataset{number}_{name}"
+    return out, nnunet_export.export(Corpus.open(layout.root), out)
 
 
 def write_masks(out: Path, masks: Iterator[Mask], *, ignore: int) -> int:

@@ -17,14 +17,14 @@ from maskmixadv.errors import InputError
 from maskmixadv.studio import palette as palettes
 from maskmixadv.studio import queue
 from maskmixadv.studio.cache import Stamp, stamp
-from maskmixadv.studio.export import Mask, What, write_masks
+from maskmixadv.studio.export import Mask, What, write_masks, write_nnunet
 from maskmixadv.studio.heart import measured
 from maskmixadv.studio.intake import check_name
 from maskmixadv.studio.layout import Layout, case_of
 from maskmixadv.studio.palette import Named, Palette
 from maskmixadv.studio.predictions import Predictions
 from maskmixadv.studio.queue import Candidate
-from maskmixadv.studio.refusals import MissingError, RequestError, TakenError, TooLargeError
+from maskmixadv.studio.refusals import MissingError, RequestError, TakenError, TooLargeError, UnavailableError
 from maskmixadv.studio.reviews import Reviews, Verdict
 from maskmixadv.studio.scribbles import Scribbles
 from maskmixadv.studio.training import METHODS, PRESETS, Training
@@ -244,11 +244,14 @@ class Session:
         RequestError
             Where there is nothing to export, or this installation can't.
         """
-        out, run = self.layout.check(self.layout.export / what), self._predictions.latest()
-        if run is None and what != "nnunet":
+        if what == "nnunet":
+            out, cases = write_nnunet(self.layout)
+            return {"path": str(out), "files": 2 * cases + 2}
+        if self._predictions.latest() is None:
             raise TakenError("nothing is predicted yet; train first")
-        if what != "masks":
-            raise UnavailableError(f"export of {what}: this version can't")
+        if what == "model":
+            raise UnavailableError("export of the model: this version can't")
+        out = self.layout.check(self.layout.export / "masks")
         files = write_masks(out, self._masks(), ignore=self._scribbles.palette.ignore)
         return {"path": str(out), "files": files}
 

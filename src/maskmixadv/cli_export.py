@@ -1,0 +1,47 @@
+"""The command ``export``."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a corpus in another program's layout.
+
+    nnunet: nnU-Net v2's raw dataset, with the strokes as labels and the rest as its label 'ignore'. Move its
+    splits_final.json to the folder of the preprocessed dataset, for the same folds.
+
+    Attributes
+    ----------
+    layout
+        Whose layout.
+    corpus
+        Directory that 'maskmixadv prepare' made, or a folder of images.
+    out
+        Directory to make, such as nnUNet_raw/Dataset101_Heart; must be new or empty.
+    annotation
+        What a case's labels are where it has both; else they are what it has.
+    folds
+        Whose folds splits_final.json has; by default the corpus's first scheme.
+    """
+
+    layout: Annotated[Positional[Literal["nnunet"]], arg(metavar="nnunet")]
+    corpus: Annotated[Positional[Path], arg(metavar="CORPUS")]
+    out: Annotated[Positional[Path], arg(metavar="OUT")]
+    annotation: Literal["scribble", "dense"] = "scribble"
+    folds: Annotated[str | None, arg(metavar="SCHEME")] = None
+
+    def run(self) -> int:
+        """Write; returns the exit code."""
+        from maskmixadv.data.corpus import Corpus
+        from maskmixadv.data.nnunet_export import export
+
+        count = export(Corpus.open(self.corpus), self.out, annotation=self.annotation, scheme=self.folds)
+        named = re.fullmatch(r"Dataset\d{3}_.+", self.out.resolve().name)
+        hint = "" if named else "; nnU-Net finds it under a name like Dataset101_Heart"
+        print(f"{self.out}: {count} cases{hint}")
+        return 0

@@ -1,0 +1,151 @@
+"""nnU-Net v2's raw layout, in and out: dataset.json, imagesTr, labelsTr, and splits_final.json where it is there.
+
+Source: github.com/MIC-DKFZ/nnUNet, documentation/dataset_format.md and ignore_label.md.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from maskmixadv.data import folder, formats, pairs
+from maskmixadv.data.classes import Classes
+from maskmixadv.data.corpus import Corpus, Entry, Split
+from maskmixadv.data.folder import Found
+from maskmixadv.data.folds import folds
+from maskmixadv.data.pairs import Pair
+from maskmixadv.data.whole import whole
+from maskmixadv.errors import InputError
+
+DATASET, SPLITS = "dataset.json", "splits_final.json"
+IGNORED: Final = "ignore"
+"""What nnU-Net calls the label of pixels of which nothing is known; its code is the highest."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a ``dataset.json`` says."""
+
+    name: str
+    classes: Classes
+    ending: str
+    source: str
+
+
+def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int | None = None) -> Corpus:
+    """Make corpus `root` of the nnU-Net raw dataset in folder `source`.
+
+    A label file with ignored pixels is a scribble, one without is a dense mask. Cases of ``labelsTs``, if there are
+    any, are for testing. The folds are ``splits`` where there is a ``splits_final.json``, and those of a folder.
+
+    Parameters
+    ----------
+    patient, axis
+        As `maskmixadv.data.folder.prepare` has them.
+
+    Raises
+    ------
+    InputError
+        Where a file is wrong or missing, or images have several channels.
+    """
+    dataset = read(source / DATASET)
+    train, test = (_pairs(source, part, dataset, patient) for part in ("Tr", "Ts"))
+    if not train and not test:
+        raise InputError(f"{source}: no label file *{dataset.ending} in labelsTr; it needs one a case")
+    found = Found(source, [*train, *test], [])
+    axis = pairs.thickest_axis(found.pairs) if axis is None else axis
+    tested = frozenset(pair.patient for pair in test)
+    splits = _splits(source / SPLITS, {pair.name: pair.patient for pair in train}, tested)
+    with whole(root) as place:
+        corpus = Corpus.write(
+            place,
+            folder.cases(found, dataset.classes, axis),
+            name=dataset.name,
+            classes=dataset.classes.names,
+            folds=partial(_folds, splits=splits, tested=tested),
+            source=dataset.source,
+            axis=axis,
+        )
+    return replace(corpus, root=root)
+
+
+def read(path: Path) -> Dataset:
+    """Read a ``dataset.json``.
+
+    Raises
+    ------
+    InputError
+        Where it is missing or malformed, or its labels are not consecutive from 0 on.
+    """
+    raw = _json(path)
+    try:
+        labels, ending = dict(raw["labels"]), raw["file_ending"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: malformed ({error!r}); labels and file_ending are needed, as nnU-Net v2 has them"
+        ) from None
+    if regions := [name for name, code in labels.items() if not isinstance(code, int)]:
+        raise InputError(
+            f"{path}: label {regions[0]!r} is {labels[regions[0]]!r}, allowed is one whole number; no regions"
+        )
+    ignore = labels.pop(IGNORED, None)
+    names = sorted(labels, key=lambda name: labels[name])
+    codes = [labels[name] for name in names]
+    if len(codes) < 2 or codes != list(range(len(codes))) or ignore not in (None, len(codes)):
+        given = ", ".join(f"{name} {code}" for name, code in raw["labels"].items())
+        raise InputError(f"{path}: labels are {given}; allowed are 0, 1, … for the classes and the next for 'ignore'")
+    origin = ", ".join(str(raw[key]) for key in ("reference", "licence") if raw.get(key))
+    return Dataset(str(raw.get("name") or path.resolve().parent.name), Classes(tuple(names), ignore), ending, origin)
+
+
+def _json(path: Path) -> Any:  # noqa: ANN401
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: missing; name the folder DatasetNNN_… of nnUNet_raw") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable JSON ({error}); correct it") from None
+
+
+def _pairs(source: Path, part: str, dataset: Dataset, patient: str | None) -> list[Pair]:
+    """Files of the cases of ``imagesTr`` or ``imagesTs`` that have labels."""
+    images, labels = source / f"images{part}", source / f"labels{part}"
+    if not images.is_dir() or not labels.is_dir():
+        return []
+    found = []
+    for path in sorted(labels.glob(f"[!.]*{dataset.ending}")):
+        name = path.name.removesuffix(dataset.ending)
+        image = images / f"{name}_0000{dataset.ending}"
+        if not image.is_file():
+            raise InputError(f"{path}: its image {image} is missing; add it, or remove the labels")
+        if (second := images / f"{name}_0001{dataset.ending}").is_file():
+            raise InputError(f"{second}: is a second channel, allowed is one; keep the _0000 files alone")
+        formats.suffix(path)
+        found.append(Pair(name, folder.named_patient(path, name, patient), image, either=path))
+    return found
+
+
+def _folds(
+    entries: Sequence[Entry], *, splits: tuple[Split, ...] | None, tested: frozenset[str]
+) -> Mapping[str, Sequence[Split]]:
+    own = folds([entry for entry in entries if entry.patient not in tested])
+    test = tuple(sorted(tested))
+    held = {scheme: [replaced._replace(test=(*replaced.test, *test)) for replaced in own[scheme]] for scheme in own}
+    return held if splits is None else {"splits": splits, **held}
+
+
+def _splits(path: Path, patients: Mapping[str, str], tested: frozenset[str]) -> tuple[Split, ...] | None:
+    if not path.is_file():
+        return None
+    made = []
+    for number, fold in enumerate(_json(path)):
+        try:
+            train, val = ({patients[name] for name in fold[part]} for part in ("train", "val"))
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path}: fold {number}: no case {error} in labelsTr; correct the file") from None
+        if both := train & val:
+            raise InputError(f"{path}: fold {number}: patient {min(both)!r} is in train and in val; allowed is one")
+        made.append(Split(tuple(sorted(train)), tuple(sorted(val)), tuple(sorted(tested))))
+    return tuple(made)

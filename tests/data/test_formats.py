@@ -1,0 +1,218 @@
+"""Any format in, labels of the same grid out."""
+
+import builtins
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK
+import tifffile
+from PIL import Image
+
+import own
+from maskmixadv.data import folder, formats
+from maskmixadv.data.nifti import Volume
+from maskmixadv.errors import InputError
+
+RNG = np.random.default_rng(0)
+VOLUME = RNG.integers(0, 900, (3, 7, 5)).astype(np.int16)
+CODES = RNG.integers(0, 4, (3, 7, 5)).astype(np.uint8)
+
+
+def oblique(shape: tuple[int, ...] = (3, 7, 5), array: np.ndarray = VOLUME) -> Any:
+    """ITK's image of a turned volume."""
+    turn, tilt = np.deg2rad(25), np.deg2rad(-40)
+    about_z = [[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]]
+    about_x = [[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]]
+    image = SimpleITK.GetImageFromArray(array.reshape(shape))
+    image.SetSpacing((0.7, 0.9, 5.0))
+    image.SetOrigin((12.0, -30.0, 7.5))
+    image.SetDirection((np.array(about_z) @ about_x).ravel().tolist())
+    return image
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".mhd", ".nii.gz"])
+def test_itk_files_lie_where_itk_says(tmp_path: Path, suffix: str) -> None:
+    """ITK itself says where each voxel lies (in LPS); NIfTI's affine says the same in RAS, in every format."""
+    image, path = oblique(), tmp_path / f"a{suffix}"
+    SimpleITK.WriteImage(image, str(path))
+    volume = formats.read(path)
+    np.testing.assert_array_equal(volume.array, VOLUME)
+    assert volume.spacing == pytest.approx((5.0, 0.9, 0.7))
+    assert formats.peek(path) == ((3, 7, 5), volume.spacing)
+    assert volume.affine is not None
+    for index in ((0, 0, 0), (4, 0, 0), (0, 6, 0), (1, 2, 2)):
+        lps = np.array(image.TransformIndexToPhysicalPoint(index))
+        np.testing.assert_allclose((volume.affine @ [*index, 1])[:3], lps * [-1, -1, 1], atol=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".mhd", ".nii.gz", ".nii"])
+def test_labels_go_back_onto_the_images_grid(tmp_path: Path, suffix: str) -> None:
+    image, path = oblique(), tmp_path / f"a{suffix}"
+    SimpleITK.WriteImage(image, str(path))
+    (tmp_path / "out").mkdir()
+    written = tmp_path / "out" / formats.labels_name(path)
+    formats.write_labels(written, CODES, formats.read(path))
+    assert [each.name for each in (tmp_path / "out").iterdir()] == [f"a{'.mha' if suffix == '.mhd' else suffix}"]
+    labels = SimpleITK.ReadImage(str(written))
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(labels), CODES)
+    assert labels.GetPixelID() == SimpleITK.sitkUInt8
+    for mine, theirs in zip(
+        (labels.GetSpacing(), labels.GetOrigin(), labels.GetDirection()),
+        (image.GetSpacing(), image.GetOrigin(), image.GetDirection()),
+        strict=True,
+    ):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+
+def test_a_slice_of_itk_is_a_volume_of_one(tmp_path: Path) -> None:
+    image = SimpleITK.GetImageFromArray(VOLUME[0])
+    image.SetSpacing((0.5, 0.6))
+    SimpleITK.WriteImage(image, str(tmp_path / "a.mha"))
+    volume = formats.read(tmp_path / "a.mha")
+    np.testing.assert_array_equal(volume.array, VOLUME[:1])
+    assert volume.spacing == (1.0, 0.6, 0.5)
+    formats.write_labels(tmp_path / "b.mha", CODES[:1], volume)
+    assert SimpleITK.ReadImage(str(tmp_path / "b.mha")).GetSpacing() == (0.5, 0.6)
+
+
+def test_nifti_of_one_slice(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(VOLUME[0].T, np.eye(4)), tmp_path / "a.nii.gz")
+    volume = formats.read(tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(volume.array, VOLUME[:1])
+    assert formats.peek(tmp_path / "a.nii.gz") == ((1, 7, 5), (1.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".TIFF"])
+def test_grey_pictures_come_in_as_they_are(tmp_path: Path, suffix: str, dtype: type) -> None:
+    pixels = RNG.integers(0, np.iinfo(dtype).max, (7, 5)).astype(dtype)
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(pixels).save(path)
+    volume = formats.read(path)
+    assert volume == Volume(volume.array, None, None, None)
+    np.testing.assert_array_equal(volume.array, pixels[None])
+    np.testing.assert_array_equal(formats.read_labels(path).array, pixels[None])
+    formats.write_labels(path, CODES[:1], volume)
+    np.testing.assert_array_equal(formats.read_labels(path).array, CODES[:1])
+
+
+@pytest.mark.parametrize("how", ["pages", "stack", "imagej", "lzw"])
+def test_pages_of_a_tiff_are_slices(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "a.tif"
+    pixels = VOLUME.astype(np.uint16)
+    if how == "lzw":
+        first, *others = (Image.fromarray(page) for page in pixels)
+        first.save(path, save_all=True, append_images=others, compression="tiff_lzw")
+    elif how == "pages":
+        with tifffile.TiffWriter(path) as writer:
+            for page in pixels:
+                writer.write(page, contiguous=False, metadata=None)
+    else:
+        words: Any = {"imagej": True, "metadata": {"axes": "ZYX"}} if how == "imagej" else {"photometric": "minisblack"}
+        tifffile.imwrite(path, pixels, **words)
+    np.testing.assert_array_equal(formats.read(path).array, pixels)
+    formats.write_labels(tmp_path / "b.tif", CODES, formats.read(path))
+    np.testing.assert_array_equal(formats.read_labels(tmp_path / "b.tif").array, CODES)
+
+
+def test_colours_become_grey(tmp_path: Path) -> None:
+    colours = RNG.integers(0, 255, (7, 5, 3)).astype(np.uint8)
+    Image.fromarray(colours).save(tmp_path / "a.png")
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([colours, colours]), photometric="rgb")
+    tifffile.imwrite(tmp_path / "planes.tif", np.moveaxis(colours, -1, 0), photometric="rgb", planarconfig="separate")
+    for path, slices in ((tmp_path / "a.png", 1), (tmp_path / "a.tif", 2), (tmp_path / "planes.tif", 1)):
+        volume = formats.read(path)
+        assert volume.coloured
+        assert volume.array.shape == (slices, 7, 5)
+        np.testing.assert_allclose(volume.array[0], colours @ np.array([0.2125, 0.7154, 0.0721]), rtol=1e-5)
+        with pytest.raises(InputError, match=r"\.\w+: labels are colours"):
+            formats.read_labels(path)
+    grey = np.repeat(colours[..., :1], 3, axis=-1)
+    Image.fromarray(grey).convert("RGBA").save(tmp_path / "b.png")
+    volume = formats.read(tmp_path / "b.png")
+    assert not volume.coloured, "grey that was saved as colours stays exactly as it was"
+    np.testing.assert_array_equal(volume.array[0], grey[..., 0])
+
+
+def test_a_palettes_indices_are_codes(tmp_path: Path) -> None:
+    drawn = Image.fromarray(CODES[0]).convert("P")
+    drawn.putpalette([9, 9, 9, 200, 0, 0, 0, 200, 0, 0, 0, 200])
+    drawn.putdata(CODES[0].ravel().tolist())
+    for suffix in (".png", ".tif"):
+        drawn.save(tmp_path / f"a{suffix}")
+        np.testing.assert_array_equal(formats.read_labels(tmp_path / f"a{suffix}").array, CODES[:1])
+        assert formats.read(tmp_path / f"a{suffix}").coloured
+
+
+def test_labels_of_jpeg_are_png(tmp_path: Path) -> None:
+    path = tmp_path / "a.JPG"
+    Image.fromarray(VOLUME[0].astype(np.uint8)).save(path)
+    assert formats.read(path).array.shape == (1, 7, 5)
+    assert formats.labels_name(path) == "a.png"
+    with pytest.raises(InputError, match="JPEG changes class codes"):
+        formats.read_labels(path)
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for suffix in (".png", ".jpg", ".tif", ".nrrd", ".mha", ".nii.gz"):
+        path = tmp_path / f"bad{suffix}"
+        path.write_bytes(b"not an image at all")
+        with pytest.raises(InputError, match=rf"bad\{suffix}: not a readable") as caught:
+            formats.read(path)
+        assert "\n" not in str(caught.value)
+        with pytest.raises(InputError, match="no such file"):
+            formats.read(tmp_path / f"none{suffix}")
+    Image.fromarray(VOLUME[0].astype(np.uint8)).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:60])
+    with pytest.raises(InputError, match=r"cut\.png: not a readable"):
+        formats.read(tmp_path / "cut.png")
+    tifffile.imwrite(
+        tmp_path / "time.tif", np.zeros((2, 4, 7, 5), np.uint8), photometric="minisblack", metadata={"axes": "TZYX"}
+    )
+    tifffile.imwrite(tmp_path / "channels.tif", np.zeros((2, 7, 5), np.uint8), metadata={"axes": "CYX"})
+    with tifffile.TiffWriter(tmp_path / "mixed.tif") as writer:
+        for side in (4, 6):
+            writer.write(np.zeros((side, side), np.uint8))
+    for name, words in (("time", r"axes TZYX \(2, 4, 7, 5\)"), ("channels", "axes CYX"), ("mixed", "pages differ")):
+        with pytest.raises(InputError, match=rf"{name}\.tif: .*{words}.*allowed"):
+            formats.read(tmp_path / f"{name}.tif")
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((3, 4, 5, 2)), isVector=True), str(tmp_path / "two.nrrd"))
+    with pytest.raises(InputError, match=r"two\.nrrd: has 2 channels, allowed is one"):
+        formats.read(tmp_path / "two.nrrd")
+
+
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    importing = builtins.__import__
+
+    def missing(name: str, *words: Any, **more: Any) -> Any:
+        if name == "SimpleITK":
+            raise ImportError(name)
+        return importing(name, *words, **more)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(InputError, match=r"a\.nrrd: \.nrrd needs SimpleITK; install it with .*\[formats\]"):
+        formats.read(tmp_path / "a.nrrd")
+
+
+def test_pictures_with_png_scribbles_make_a_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A JPEG with a PNG scribble, a colour PNG with a TIFF mask: sizes of their own, no spacing."""
+    source = tmp_path / "src"
+    for name, (h, w) in (("a", (40, 52)), ("b", (61, 33))):
+        pixels = RNG.integers(0, 255, (1, h, w) if name == "a" else (h, w, 3)).astype(np.uint8)
+        own.write(source / "images" / f"{name}.{'jpg' if name == 'a' else 'png'}", pixels)
+    drawn = np.full((1, 40, 52), 2, np.uint8)
+    drawn[0, 5], drawn[0, 20, 10:20] = 0, 1
+    own.write(source / "scribbles" / "a.png", drawn)
+    mask = np.zeros((61, 33), np.uint8)
+    mask[10:20, 10:20] = 1
+    (source / "masks").mkdir()
+    tifffile.imwrite(source / "masks" / "b.tif", mask)
+    corpus = folder.prepare(source, tmp_path / "c", confirm=lambda _: True)
+    assert corpus.classes == ("background", "class1")
+    assert [(entry.shape, entry.spacing) for entry in corpus.entries] == [((1, 40, 52), None), ((1, 61, 33), None)]
+    assert "colours become grey in b.png" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"has shape \(1, .*allowed along axis 1 is a volume"):
+        folder.prepare(source, tmp_path / "d", axis=1, confirm=lambda _: True)

@@ -1,0 +1,190 @@
+"""nnU-Net's layout: in without loss, out as nnU-Net wants it, and back."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import own
+import tiny
+from maskmixadv.cli import run
+from maskmixadv.data import mscmr, nifti, nnunet
+from maskmixadv.data.corpus import IGNORE, Corpus, Split
+from maskmixadv.data.nnunet_export import export
+from maskmixadv.errors import InputError
+
+LABELS = {**{name: code for code, name in enumerate(tiny.CLASSES)}, "ignore": 4}
+
+
+def describe(source: Path, labels: dict[str, Any] = LABELS, **more: Any) -> Path:
+    source.mkdir(parents=True, exist_ok=True)
+    raw = {"channel_names": {"0": "MRI"}, "labels": labels, "numTraining": 2, "file_ending": ".nii.gz", **more}
+    (source / "dataset.json").write_text(json.dumps(raw))
+    return source
+
+
+def dataset(source: Path, scribbled: int = 2, masked: int = 1) -> Path:
+    """Write cases s0, s1, … with strokes and m0, m1, … with masks."""
+    kinds = [*(("s", number) for number in range(scribbled)), *(("m", number) for number in range(masked))]
+    for kind, number in kinds:
+        image, scribble, dense = tiny.volume(number)
+        own.write(source / "imagesTr" / f"{kind}{number}_0000.nii.gz", (image * 1000).astype(np.int16))
+        own.write(source / "labelsTr" / f"{kind}{number}.nii.gz", own.coded(scribble) if kind == "s" else dense)
+    return describe(source)
+
+
+def test_mscmr_comes_in_as_by_its_own_reader(mscmr_source: Path, tmp_path: Path) -> None:
+    part, source = tmp_path / "part", tmp_path / "Dataset001_MSCMR"
+    for folder, word in (("train", "scribble"), ("val", "manual")):
+        for image in sorted((mscmr_source / folder / "images").iterdir())[:2]:
+            name = nifti.stem(image)
+            labels = image.parent.parent / "labels" / f"{name}_{word}.nii.gz"
+            for path, target in (
+                (image, part / folder / "images" / image.name),
+                (labels, part / folder / "labels" / labels.name),
+                (image, source / "imagesTr" / f"{name}_0000.nii.gz"),
+                (labels, source / "labelsTr" / f"{name}.nii.gz"),
+            ):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, target)
+    describe(source, {**{name: code for code, name in enumerate(mscmr.CLASSES)}, "ignore": 4})
+    theirs, ours = mscmr.prepare(part, tmp_path / "theirs"), nnunet.prepare(source, tmp_path / "ours")
+    assert ours.classes == theirs.classes
+    assert len(ours.entries) == 4
+    for name, case in own.by_name(ours).items():
+        own.same(case, own.by_name(theirs)[name])
+    (split,) = ours.folds["own"]
+    assert (sorted(split.train), sorted(split.val)) == (
+        ["subject13_DE", "subject14_DE"],
+        ["subject1_DE", "subject29_DE"],
+    )
+
+
+def test_splits_and_test_cases_are_kept(tmp_path: Path) -> None:
+    source = dataset(tmp_path / "Dataset002_Tiny")
+    image, _, dense = tiny.volume(9)
+    own.write(source / "imagesTs" / "t0_0000.nii.gz", image)
+    own.write(source / "labelsTs" / "t0.nii.gz", dense)
+    (source / "splits_final.json").write_text(json.dumps([{"train": ["s0", "s1"], "val": ["m0"]}]))
+    corpus = nnunet.prepare(source, tmp_path / "c")
+    assert corpus.name == "Dataset002_Tiny"
+    assert next(iter(corpus.folds)) == "splits"
+    assert corpus.folds["splits"] == corpus.folds["own"] == (Split(("s0", "s1"), ("m0",), ("t0",)),)
+    assert [(entry.name, entry.scribble, entry.dense) for entry in corpus.entries] == [
+        ("m0", False, True), ("s0", True, False), ("s1", True, False), ("t0", False, True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ({"background": 0, "a": 2}, "labels are background 0, a 2; allowed are 0, 1"),
+        ({"background": 0, "ignore": 1, "a": 2}, "allowed are 0, 1"),
+        ({"background": 0, "a": [1, 2]}, r"label 'a' is \[1, 2\], allowed is one whole number"),
+        (None, "malformed"),
+    ],
+)
+def test_wrong_labels_are_named(tmp_path: Path, labels: Any, words: str) -> None:
+    source = describe(dataset(tmp_path / "d"), labels)
+    with pytest.raises(InputError, match=rf"dataset\.json: {words}"):
+        nnunet.prepare(source, tmp_path / "c")
+
+
+def test_what_is_wrong_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"dataset\.json: missing"):
+        nnunet.prepare(tmp_path, tmp_path / "c")
+    source = dataset(tmp_path / "d")
+    image = source / "imagesTr" / "s0_0000.nii.gz"
+    shutil.copy(image, second := source / "imagesTr" / "s0_0001.nii.gz")
+    with pytest.raises(InputError, match=r"s0_0001\.nii\.gz: is a second channel, allowed is one"):
+        nnunet.prepare(source, tmp_path / "c")
+    second.unlink()
+    (source / "splits_final.json").write_text(json.dumps([{"train": ["s0", "x"], "val": []}]))
+    with pytest.raises(InputError, match=r"splits_final\.json: fold 0: no case 'x'"):
+        nnunet.prepare(source, tmp_path / "c")
+    (source / "splits_final.json").unlink()
+    image.unlink()
+    with pytest.raises(InputError, match=r"s0\.nii\.gz: its image .*s0_0000\.nii\.gz is missing"):
+        nnunet.prepare(source, tmp_path / "c")
+    unignored = describe(dataset(tmp_path / "e"), {name: code for name, code in LABELS.items() if name != "ignore"})
+    with pytest.raises(InputError, match=r"s0\.nii\.gz: label 4 is not declared, allowed are 0, 1, 2, 3"):
+        nnunet.prepare(unignored, tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_what_goes_out_comes_back(tmp_path: Path) -> None:
+    """Labels, grid and folds exactly; intensities but for the cut at the 99th percentile, which is made twice."""
+    affine = own.AFFINE
+    cases = [tiny.case(f"p{number}", number, affine=affine, spacing=(8.0, 1.5, 1.5)) for number in range(5)]
+    cases.append(tiny.case("p5", 5, affine=affine, scribble=None))
+    corpus = tiny.corpus(tmp_path / "c", cases)
+    assert export(corpus, tmp_path / "Dataset003_Tiny") == 6
+    raw = json.loads((tmp_path / "Dataset003_Tiny" / "dataset.json").read_text())
+    assert raw["labels"] == LABELS
+    assert list(raw["labels"].values()) == [0, 1, 2, 3, 4], "ignore is the highest"
+    assert raw["numTraining"] == 6
+    splits = json.loads((tmp_path / "Dataset003_Tiny" / "splits_final.json").read_text())
+    assert splits == [{"train": ["p0", "p1", "p2", "p3"], "val": ["p4"]}], "who is tested is in neither"
+    back = nnunet.prepare(tmp_path / "Dataset003_Tiny", tmp_path / "back", axis=0)
+    assert back.folds["splits"] == (Split(("p0", "p1", "p2", "p3"), ("p4",), ()),)
+    before, after = own.by_name(corpus), own.by_name(back)
+    for name, case in after.items():
+        if name == "p5":
+            assert case.scribble is None
+            np.testing.assert_array_equal(case.dense, before[name].dense)
+        else:
+            np.testing.assert_array_equal(case.scribble, before[name].scribble)
+        np.testing.assert_allclose(case.image, before[name].image, atol=0.05)
+        np.testing.assert_allclose(case.affine, affine, atol=1e-6)
+
+
+def test_dense_masks_alone_have_no_ignore(tmp_path: Path) -> None:
+    corpus = tiny.corpus(tmp_path / "c", [tiny.case(f"p{number}", number, affine=None) for number in range(3)])
+    export(corpus, tmp_path / "out", annotation="dense")
+    raw = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    assert "ignore" not in raw["labels"]
+    volume = nifti.read(tmp_path / "out" / "labelsTr" / "p0.nii.gz")
+    assert IGNORE not in volume.array
+    assert volume.spacing == (8.0, 1.5, 1.5)
+
+
+def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = dataset(tmp_path / "Dataset002_Tiny")
+    assert run(["prepare", "nnunet", str(source), str(tmp_path / "c")]) == 0
+    assert run(["export", "nnunet", str(tmp_path / "c"), str(tmp_path / "out")]) == 0
+    assert "3 cases; nnU-Net finds it under a name like Dataset101_Heart" in capsys.readouterr().out
+    assert run(["export", "nnunet", str(tmp_path / "c"), str(tmp_path / "out2"), "--folds", "mine"]) == 2
+    assert "no folds named 'mine', allowed are own" in capsys.readouterr().err
+    assert run(["export", "nnunet", str(tmp_path / "c"), str(tmp_path / "out")]) == 2
+    assert "already holds" in capsys.readouterr().err
+    assert run(["export", "onnx", str(tmp_path / "c"), str(tmp_path / "out3")]) == 2
+
+
+@pytest.mark.slow
+def test_nnunet_itself_accepts_what_goes_out(tmp_path: Path) -> None:
+    """In an environment of its own, with nnU-Net's planner and its check of the data."""
+    cases = [tiny.case(f"p{number}", number, affine=own.AFFINE) for number in range(6)]
+    export(tiny.corpus(tmp_path / "c", cases), tmp_path / "raw" / "Dataset101_Tiny")
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    bin_ = tmp_path / "venv" / "bin"
+    for words in (["torch==2.13.0"], ["nnunetv2"]):  # the same torch first, as nnU-Net would take any
+        subprocess.run([bin_ / "python", "-m", "pip", "install", "--quiet", *words], check=True)
+    folders = {f"nnUNet_{name}": str(tmp_path / name) for name in ("raw", "preprocessed", "results")}
+    command = [bin_ / "nnUNetv2_plan_and_preprocess", "-d", "101", "--verify_dataset_integrity", "-c", "2d", "-np", "1"]
+    done = subprocess.run(command, env={**os.environ, **folders}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "verify_dataset_integrity Done" in done.stdout
+    assert (tmp_path / "preprocessed" / "Dataset101_Tiny" / "nnUNetPlans.json").is_file()
+
+
+def test_a_case_left_without_annotation_stays_out(tmp_path: Path) -> None:
+    bare = tiny.case("p1", 1, scribble=None, dense=None)
+    corpus: Corpus = tiny.corpus(tmp_path / "c", [tiny.case("p0"), bare, tiny.case("p2")])
+    assert export(corpus, tmp_path / "out") == 2
+    assert [path.name for path in (tmp_path / "out" / "labelsTr").iterdir()].count("p1.nii.gz") == 0
