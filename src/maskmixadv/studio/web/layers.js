@@ -38,7 +38,7 @@ export function labelLayer(labels, shape) {
 
 /** From nothing over violet to yellow, as the disagreement grows. */
 export const heatLayer = (values, shape) =>
-  bitmap(values, shape, (value) => word([170 + value / 3, 40 + (value * 200) / 255, 230 - value / 1.4], value * 0.85));
+  bitmap(values, shape, (value) => word([170 + value / 3, 40 + (value * 200) / 255, 230 - value / 1.4], Math.sqrt(value / 255) * 220));
 
 /** One path a structure, along its pixels' edges. */
 export function outlines(labels, [h, w]) {

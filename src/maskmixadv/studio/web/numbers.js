@@ -58,13 +58,15 @@ const ask = telling(async () => {
 
 async function export_(what, button) {
   button.disabled = true;
+  byId("exported").hidden = true;
+  say(`exporting: ${button.textContent} …`);
   try {
     const { path, files } = await api.exportFolder(what);
     const count = Array.isArray(files) ? files.length : files;
     byId("export-path").textContent = path;
     byId("export-note").textContent = `${count} ${count === 1 ? "file" : "files"} written to`;
     byId("exported").hidden = false;
-    say(`written to ${path}`);
+    say(`exported: ${button.textContent}`);
   } finally {
     button.disabled = false;
   }

@@ -103,8 +103,8 @@ function draw() {
   const { image, scribble, prediction, disagreement } = arrays();
   grey.ensure(image);
   if (image) paint(layer("image", image, (a, shape) => imageLayer(a, shape, grey.table())), { smooth: true });
-  if (image && disagreement) paint(layer("disagreement", disagreement, heatLayer), { smooth: true });
   if (image && prediction && state.overlay.shown) paintPrediction(prediction);
+  if (image && disagreement) paint(layer("disagreement", disagreement, heatLayer), { smooth: true });
   if (image && scribble) paint(layer("scribble", scribble, scribbleLayer));
   for (const mark of marks) mark(context);
 }
