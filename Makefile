@@ -9,12 +9,19 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 
 .PHONY: setup demo test test-slow check format clean
 
-setup: $(STAMP)
+setup: $(STAMP) $(VENV)/.browser
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
+
+# The studio's browser tests drive a Chromium: one that is there, or Debian's.
+$(VENV)/.browser: $(STAMP)
+	@command -v chromium || command -v chromium-browser || command -v google-chrome \
+	  || { test "$$(id -u)" = 0 && { apt-get update && apt-get install -y chromium; } >/dev/null 2>&1; } \
+	  || echo "no chromium or google-chrome here, nor root and apt-get to install one: browser tests will be skipped" >&2
+	@touch $@
 
 demo: setup
 	rm -rf $(DEMO)

@@ -205,7 +205,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_evaluate_writes_its_files(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     summary = evaluate(run, flips=True)
     out = run / "evaluation-test"
-    assert sorted(path.name for path in out.iterdir()) == ["report.html", "scores.csv", "summary.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "clinical.csv",
+        "report.html",
+        "scores.csv",
+        "summary.json",
+    ]
     lines = list(csv.DictReader((out / "scores.csv").open()))
     assert [line["case"] for line in lines] == ["p01_a", "p01_a", "p02_a", "p02_a", "p03_a", "p03_a"]
     stored = json.loads((out / "summary.json").read_text())
@@ -324,7 +329,7 @@ def test_report_stands_alone_and_says_all(run: Path) -> None:
     assert not re.search(r"(url\(|@import)\s*['\"]?(https?:)?//", source)
     names = re.findall(r'\bid="([^"]+)"', source)
     assert len(names) == len(set(names))
-    assert page.tags.count("svg") == 2
+    assert page.tags.count("svg") == 3
     assert page.tags.count("img") == 3
     for said in (
         "R<V>",

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from jaxtyping import Float
 
+from maskmixadv import clinical
+from maskmixadv.clinical import Agreement, Measure, Record
 from maskmixadv.pictures import palette
 from maskmixadv.scores import Row
 
@@ -89,6 +91,38 @@ def curves(log: dict[str, Float[np.ndarray, "2 n"]]) -> "Markup":
     for axes in cells:
         axes.set_visible(False)
     return _svg(figure, "curves")
+
+
+def agreement(measured: Sequence[Record]) -> "Markup":
+    """Draw Bland and Altman's plot of each measure: a point a record, lines at the bias and the limits of agreement.
+
+    Parameters
+    ----------
+    measured
+        Records with truth, one at least.
+    """
+    pairs, agreements = clinical.pairs(measured), clinical.agreements(measured)
+    across = min(5, len(pairs))
+    down = -(-len(pairs) // across)
+    figure = _figure(8.0, 2.15 * down)
+    cells = figure.subplots(down, across, squeeze=False).flat
+    for (measure, of), axes in zip(pairs.items(), cells, strict=False):
+        _differences(axes, measure, np.array(of).T, agreements[measure])
+    for axes in cells:
+        axes.set_visible(False)
+    return _svg(figure, "agreement")
+
+
+def _differences(axes: "Axes", measure: Measure, of: Float[np.ndarray, "2 n"], agreed: Agreement) -> None:
+    predicted, truth = of
+    axes.axhline(0, color=_INK, alpha=0.25, linewidth=0.8)
+    for place, style in ((agreed.bias, "-"), (agreed.low, "--"), (agreed.high, "--")):
+        if np.isfinite(place):
+            axes.axhline(place, color=LINE, linewidth=1.2, linestyle=style)
+    axes.plot((predicted + truth) / 2, predicted - truth, ".", color=_INK, alpha=0.6, markersize=5)
+    axes.set_title(f"{measure.name} ({measure.unit})")
+    axes.margins(x=0.15, y=0.15)
+    axes.locator_params(axis="x", nbins=3)
 
 
 def _box(axes: "Axes", values: Sequence[Float[np.ndarray, "_"]], classes: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, 
 from maskmixadv.cli_bench import Bench
 from maskmixadv.cli_export import Export
 from maskmixadv.cli_prepare import NewCorpus, PrepareDICOM, PrepareFolder, PrepareNNUNet, Source, made
+from maskmixadv.cli_studio import Studio
 from maskmixadv.errors import InputError
 
 
@@ -132,7 +133,7 @@ class OfRun:
 
 @dataclass(frozen=True)
 class Evaluate(OfRun):
-    """Score a run on patients it did not learn from: scores.csv, summary.json and report.html.
+    """Score a run on patients it did not learn from: scores.csv, clinical.csv, summary.json and report.html.
 
     Attributes
     ----------
@@ -160,7 +161,7 @@ class Evaluate(OfRun):
 
 @dataclass(frozen=True)
 class Predict(OfRun):
-    """Segment images: one file of labels an image, same name and format (PNG for JPEG), same grid and affine.
+    """Segment images: one file of labels an image, same name and format (PNG for JPEG), same grid; clinical.csv.
 
     Attributes
     ----------
@@ -288,6 +289,7 @@ def _commands(argv: list[str]) -> Any:  # noqa: ANN401
         | Annotated[Predict, subcommand("predict")]
         | Annotated[Export, subcommand("export")]
         | Annotated[Bench, subcommand("bench")]
+        | Annotated[Studio, subcommand("studio")]
         | Annotated[Demo, subcommand("demo")]
     )
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Semaphore
@@ -14,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv import scores
+from maskmixadv import clinical, scores
 from maskmixadv.data.corpus import Case, Corpus, Entry, Part, Spacing, make_directory, write_text
 from maskmixadv.errors import InputError
 from maskmixadv.scores import Row, Summary
 
 if TYPE_CHECKING:
     from maskmixadv.predict import Predictor
+    from maskmixadv.report import Example
 
 Predict = Callable[[Case], UInt8[np.ndarray, "d h w"]]
 """Labels for a case's image, on its grid."""
@@ -43,8 +45,8 @@ def evaluate(
 ) -> Summary:
     """Predict a split's cases with a run's last checkpoint and score them.
 
-    Writes ``scores.csv`` (a row for each case and class), ``summary.json`` and ``report.html``, over those of
-    an earlier evaluation.
+    Writes ``scores.csv`` (a row for each case and class), ``clinical.csv`` (volumes, of hearts ejection fractions),
+    ``summary.json`` and ``report.html``, over those of an earlier evaluation.
 
     Parameters
     ----------
@@ -53,7 +55,7 @@ def evaluate(
     split
         Which of the fold's patients.
     out
-        Directory of the three files; ``evaluation-<split>`` in the run's if None.
+        Directory of the four files; ``evaluation-<split>`` in the run's if None.
     flips
         Average predictions over the four flips in plane.
     largest
@@ -70,6 +72,7 @@ def evaluate(
         Where `run` is no run, its corpus is gone or has changed, no case of the split has a dense mask, or
         the files can't be written.
     """
+    from maskmixadv import report
     from maskmixadv.begin import command, commit
     from maskmixadv.predict import Predictor
     from maskmixadv.run import Run, same_corpus
@@ -97,8 +100,21 @@ def evaluate(
         "flips": flips,
         "largest": largest,
     }
-    summary = scores.summarise(found, {**opened.record(), "evaluation": evaluation})
-    _write(out, found, summary, run, corpus, predictions.kept)
+    measured = clinical.records(scores.volumes(found, corpus.nominal))
+    agreed = {measure.column: each for measure, each in clinical.agreements(measured).items()}
+    summary = replace(scores.summarise(found, {**opened.record(), "evaluation": evaluation}), clinical=agreed)
+    write_text(out / "scores.csv", scores.table(found))
+    write_text(out / "clinical.csv", clinical.table(measured))
+    write_text(out / "summary.json", summary.json())
+    text = report.render(
+        summary,
+        found,
+        classes=corpus.classes,
+        examples=_examples(found, corpus, predictions.kept),
+        log=run / "log.csv",
+        measured=measured,
+    )
+    write_text(out / "report.html", text)
     return summary
 
 
@@ -230,15 +246,12 @@ def _shown(scored: Iterable[tuple[Row, ...]], total: int) -> Iterator[tuple[Row,
         yield found
 
 
-def _write(out: Path, found: Sequence[Row], summary: Summary, run: Path, corpus: Corpus, predicted: Predict) -> None:
+def _examples(found: Sequence[Row], corpus: Corpus, predicted: Predict) -> "list[Example]":
     from maskmixadv import report
 
-    write_text(out / "scores.csv", scores.table(found))
-    write_text(out / "summary.json", summary.json())
     entries = {entry.name: entry for entry in corpus.entries}
     examples = []
     for title, name, value in report.telling(scores.ranked(found)):
         case = corpus.load(entries[name])
         examples.append(report.Example(f"{title}: {name}", value, case, predicted(case)))
-    text = report.render(summary, found, classes=corpus.classes, examples=examples, log=run / "log.csv")
-    write_text(out / "report.html", text)
+    return examples

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PLAIN_SECONDS = 10.0
 """Where there is no terminal, a line every so often."""
+FLUSH_SECONDS = 2.0
+"""Who watches a run by its ``log.csv`` sees rows no later."""
 
 
 class Log:
@@ -46,7 +48,7 @@ class Log:
         self._events = _events(run.root / "tensorboard", step)
         self._console = Console(stderr=True)
         self._first, self._first_time = step, time.monotonic()
-        self._told = 0.0
+        self._told, self._flushed = 0.0, time.monotonic()
         self._dice: float | None = None
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -91,6 +93,7 @@ class Log:
         means = dict(zip(self._terms, fetched, strict=True))
         self._terms.clear()
         self._row(step, {"lr": lr, **means})
+        self._flush_now_and_then()
         self._show(step, means)
 
     def validated(self, step: int, dice: float | None) -> None:
@@ -99,6 +102,7 @@ class Log:
             return
         self._dice, self._told = dice, 0.0
         self._row(step, {"val/dice": dice})
+        self._flush_now_and_then()
 
     def flush(self) -> None:
         """Bring ``log.csv`` up to date on disk.
@@ -115,6 +119,11 @@ class Log:
         table.writerows(self._rows)
         write_text(self._path, text.getvalue())
         self._events.flush()
+        self._flushed = time.monotonic()
+
+    def _flush_now_and_then(self) -> None:
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
 
     def _row(self, step: int, values: dict[str, float]) -> None:
         self._rows.append(

@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv import charts, pictures
+from maskmixadv import charts, clinical, pictures
+from maskmixadv.clinical import Record
 from maskmixadv.data.corpus import Case
 from maskmixadv.scores import Row, Summary
 
@@ -45,7 +46,13 @@ def telling(ranked: Sequence[tuple[str, float]]) -> list[tuple[str, str, float]]
 
 
 def render(
-    summary: Summary, rows: Sequence[Row], *, classes: Sequence[str], examples: Sequence[Example], log: Path
+    summary: Summary,
+    rows: Sequence[Row],
+    *,
+    classes: Sequence[str],
+    examples: Sequence[Example],
+    log: Path,
+    measured: Sequence[Record] = (),
 ) -> str:
     """Make the page.
 
@@ -59,6 +66,8 @@ def render(
         Cases to show as pictures.
     log
         The run's ``log.csv``; without it there are no learning curves.
+    measured
+        What ``clinical.csv`` holds, to be drawn against the truth.
 
     Returns
     -------
@@ -74,6 +83,8 @@ def render(
         facts=list(_facts(summary.provenance)),
         boxes=charts.boxes(rows, classes),
         curves=charts.curves(logged) if logged else "",
+        agreements=clinical.agreements(measured),
+        agreement=charts.agreement(measured) if measured else "",
         examples=[(each, _picture(each, classes)) for each in examples],
         swatches=list(zip(classes[1:], pictures.palette(len(classes))[1:], strict=True)),
     )

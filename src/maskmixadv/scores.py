@@ -5,13 +5,14 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from maskmixadv.clinical import Agreement, Volumes
 from maskmixadv.data.corpus import Case, Spacing
 from maskmixadv.errors import InputError
 from maskmixadv.metrics import Score, score
@@ -78,6 +79,8 @@ class Summary:
         the cases that lack it in one class or more.
     provenance
         Where it all comes from.
+    clinical
+        How volumes, and of hearts what follows from them, agree with the truth; by column of ``clinical.csv``.
     """
 
     cases: int
@@ -85,6 +88,7 @@ class Summary:
     classes: dict[str, Result]
     mean: Result
     provenance: dict[str, Any]
+    clinical: dict[str, Agreement] = field(default_factory=dict)
 
     @property
     def results(self) -> dict[str, Result]:
@@ -156,6 +160,19 @@ def read(path: Path) -> tuple[Row, ...]:
             return tuple(_row(line) for line in csv.DictReader(file))
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a table of scores ({error!r}); evaluate the run again") from None
+
+
+def volumes(rows: Iterable[Row], nominal: Spacing) -> tuple[Volumes, ...]:
+    """Collect each case's volumes; in voxels where its millimetres are those of `nominal` (mm; d, h, w)."""
+    found: dict[str, Volumes] = {}
+    for row in rows:
+        known, score = row.source == "known", row.score
+        size = 1.0 if known else math.prod(nominal) / 1000
+        empty = Volumes(row.case, row.patient, row.phase, "ml" if known else "voxels", {}, {})
+        each = found.setdefault(row.case, empty)
+        for of, ml in ((each.predicted, score.predicted_ml), (each.truth, score.truth_ml)):
+            of[score.class_name] = ml if known else float(round(ml / size))
+    return tuple(found.values())
 
 
 def summarise(rows: Sequence[Row], provenance: dict[str, Any]) -> Summary:

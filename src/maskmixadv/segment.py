@@ -1,4 +1,4 @@
-"""The command ``predict``: files in, files out; a bad file does not stop the others."""
+"""The command ``predict``: files in, files and their volumes out; a bad file does not stop the others."""
 
 import sys
 from collections.abc import Sequence
@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
+from maskmixadv import clinical
 from maskmixadv.data import formats
-from maskmixadv.data.corpus import make_directory, normalise
+from maskmixadv.data.corpus import make_directory, normalise, write_text
 from maskmixadv.errors import InputError
 from maskmixadv.predict import Predictor
 from maskmixadv.run import Run
@@ -23,7 +24,7 @@ def segment(
     largest: bool = False,
     device: str | None = None,
 ) -> int:
-    """Segment image files into `out`, under their own names, on their own grids.
+    """Segment image files into `out`, under their own names, on their own grids; their volumes into ``clinical.csv``.
 
     A folder with the files of one DICOM series is an image, too. Slices are cut along the axis along which those were
     cut that the run learnt from.
@@ -40,18 +41,22 @@ def segment(
     paths = _files(images)
     predictor, axis = Predictor.load(root, device), Run.open(root).corpus.get("axis", 0)
     make_directory(out)
-    failed = 0
+    failed, measured = 0, []
     for path in track(paths, description="predict", disable=not sys.stderr.isatty()):
         try:
             volume = formats.read(path)
             turned = volume.along(axis)
             image = normalise(turned.array, where=str(path))
             labels = predictor.labels(image, turned.spacing, flips=flips, largest=largest)
-            labels = np.moveaxis(labels, 0, axis)
-            formats.write_labels(out / formats.labels_name(path), labels, volume, predictor.classes)
+            on_file = np.moveaxis(labels, 0, axis)
+            formats.write_labels(out / formats.labels_name(path), on_file, volume, predictor.classes)
+            classes, spacing = predictor.classes, turned.spacing
+            measured.append(clinical.volumes(formats.stem(path), labels, classes=classes, spacing=spacing))
         except InputError as error:
             failed += 1
             print(f"maskmixadv: {error}", file=sys.stderr)
+    if measured:
+        write_text(out / "clinical.csv", clinical.table(clinical.records(clinical.with_phases(measured))))
     print(f"{out}: {len(paths) - failed} of {len(paths)} volumes segmented")
     return 2 if failed else 0
 

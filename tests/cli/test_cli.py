@@ -64,6 +64,7 @@ def test_evaluate_writes_scores_summary_and_report(
 ) -> None:
     assert run(["evaluate", str(trained / "run"), "--out", str(tmp_path / "scores")]) == 0
     assert {path.name for path in (tmp_path / "scores").iterdir()} == {
+        "clinical.csv",
         "scores.csv",
         "summary.json",
         "report.html",
@@ -100,7 +101,7 @@ def test_predict_goes_on_past_bad_files(trained: Path, tmp_path: Path, capsys: p
     for line, word in zip(lines, ("a_nan", "b_constant", "c_4d", "d_cut"), strict=True):
         assert word in line
     assert "1 of 5 volumes segmented" in told.out
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["e_good.nii.gz"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clinical.csv", "e_good.nii.gz"]
 
 
 def test_predict_refuses(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,11 @@
 """Enclosure: annotators draw the background stroke round the organ, so beyond its hull all is background."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, UInt8
+from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 from skimage.draw import polygon
 
@@ -11,6 +13,11 @@ from maskmixadv.data.corpus import IGNORE
 
 ENCLOSED: Final = 254
 """Label of a pixel that enclosure, not a stroke, says is background."""
+
+BRIDGED: Final = 2
+"""Pixels by which a stroke is thickened before it is asked whether it is closed: people leave small gaps."""
+INSIDE: Final = 0.2
+"""Part of its hull that a closed stroke has inside; the rest is the stroke, and corners between hull and stroke."""
 
 
 def outside(scribble: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | None:
@@ -36,6 +43,24 @@ def enclose(scribble: UInt8[np.ndarray, "d h w"]) -> UInt8[np.ndarray, "d h w"]:
         if beyond is not None:
             filled[beyond & (drawn == IGNORE)] = ENCLOSED
     return labels
+
+
+def drawn_round(scribbles: Iterable[UInt8[np.ndarray, "d h w"]]) -> bool:
+    """Whether enclosure holds in these scribbles: wherever `outside` says something, the stroke is a closed loop."""
+    says = [is_closed(drawn) for scribble in scribbles for drawn in scribble if outside(drawn) is not None]
+    return bool(says) and all(says)
+
+
+def is_closed(scribble: UInt8[np.ndarray, "h w"]) -> bool:
+    """Whether a slice's background stroke is a loop, but for small gaps, with all structures' strokes inside."""
+    hull = _hull(scribble == 0)
+    if hull is None:
+        return False
+    stroke = np.asarray(ndimage.binary_dilation(np.pad(scribble == 0, BRIDGED), iterations=BRIDGED), bool)
+    within = np.asarray(ndimage.binary_fill_holes(stroke), bool)[BRIDGED:-BRIDGED, BRIDGED:-BRIDGED]
+    stroke = stroke[BRIDGED:-BRIDGED, BRIDGED:-BRIDGED]
+    structures = (scribble != 0) & (scribble != IGNORE)
+    return bool((within & ~stroke).sum() >= INSIDE * hull.sum() and not (structures & ~within).any())
 
 
 def _hull(stroke: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | None:

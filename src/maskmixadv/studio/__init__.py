@@ -1,0 +1,1 @@
+"""The studio: a page on this machine alone in which people scribble, train and review."""

@@ -1,0 +1,124 @@
+"""One training of the studio: ``python -m maskmixadv.studio.job FOLDER RUN``; it trains, then predicts all images."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from maskmixadv import cli
+from maskmixadv.data.corpus import write_text
+from maskmixadv.errors import InputError
+from maskmixadv.studio import training
+from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.process import Process
+from maskmixadv.studio.training import Order
+
+if TYPE_CHECKING:
+    from maskmixadv.predict import Predictor
+
+INTERRUPTED = 130
+VALIDATIONS = 12
+"""Points of the validation curve, about."""
+AVERAGED = 12
+"""A run of given length averages its weights over its steps divided by this, or over the preset's fewer ones."""
+WITHOUT_PRIOR = {"maskmixadv": ["--adv", "0"]}
+"""What switches a method's wish for masks of other patients off."""
+
+
+def work(layout: Layout, run: str) -> int:
+    """Train and predict; returns an exit code as the command line does."""
+    notes, root = layout.state / run, layout.runs / run
+    Process.this().write(notes / training.PROCESS)
+    order = Order(**json.loads((notes / training.ORDER).read_text()))
+    code = _command(_train(layout, root, order))
+    if code not in (0, INTERRUPTED):
+        return code
+    if (root / "last.pt").is_file():
+        write_text(notes / training.PHASE, "predicting")
+        predict(layout, run)
+    write_text(notes / training.PHASE, "done" if code == 0 else "stopped")
+    return code
+
+
+def predict(layout: Layout, run: str) -> None:
+    """Predict all images of the folder into ``predictions/RUN``, which is there when all are done.
+
+    An image that can't be predicted has its line on stderr, the others are done.
+    """
+    from maskmixadv.predict import Predictor  # torch comes after the process has told its number
+
+    axis = json.loads((layout.runs / run / "run.json").read_text())["corpus"].get("axis", 0)
+    predictor = Predictor.load(layout.runs / run)
+    partial = layout.predictions / f".partial-{run}"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    for case, path in layout.listing()[0].items():
+        try:
+            _predict(predictor, path, axis, partial / case)
+        except InputError as error:
+            print(f"{case}: not predicted ({error})", file=sys.stderr)
+    partial.rename(layout.predictions / run)
+
+
+def _train(layout: Layout, root: Path, order: Order) -> list[str]:
+    """Return the command that begins the run: on the folder as it is now, whatever is drawn while it learns."""
+    from maskmixadv.data.corpus import Corpus
+    from maskmixadv.data.enclosure import drawn_round
+
+    corpus = Corpus.open(layout.root)
+    scribbles = (case.scribble for case in corpus.load_all([entry for entry in corpus.entries if entry.scribble]))
+    enclosed = drawn_round(scribble for scribble in scribbles if scribble is not None)
+    length = [] if order.steps is None else _length(order.preset, order.steps)
+    return [
+        "train",
+        str(corpus.root),
+        *("--out", str(root), "--preset", order.preset, *length),
+        *(["--enclosure"] if enclosed else []),
+        *(order.method, *WITHOUT_PRIOR.get(order.method, [])),
+    ]
+
+
+def _length(preset: str, steps: int) -> list[str]:
+    """Options of a run of `steps`: in a short one the preset's moving average would not get away from its beginning."""
+    from maskmixadv.schedule import PRESETS
+
+    ema = min(PRESETS[preset].ema, max(0.0, 1 - AVERAGED / steps))
+    return ["--steps", str(steps), "--validate-every", str(max(1, steps // VALIDATIONS)), "--ema", f"{ema:.4g}"]
+
+
+def _command(argv: list[str]) -> int:
+    sys.argv[1:] = argv  # what the run's record says of itself
+    return cli.run(argv)
+
+
+def _predict(predictor: "Predictor", path: Path, axis: int, out: Path) -> None:
+    import numpy as np
+
+    from maskmixadv.data import formats
+    from maskmixadv.data.corpus import normalise
+    from maskmixadv.studio.doubt import judge
+    from maskmixadv.studio.intake import check_declared
+    from maskmixadv.studio.volumes import turned, write_labels
+
+    check_declared(path)
+    volume = formats.read(path)
+    cut = volume.along(axis)
+    image = np.ascontiguousarray(normalise(cut.array, where=str(path)))
+    labels, doubt = (turned(array, axis) for array in judge(predictor, image, cut.spacing))
+    write_labels(out.with_name(f"{out.name}.nii.gz"), labels, volume)
+    np.savez_compressed(out.with_name(f"{out.name}.npz"), disagreement=doubt)
+
+
+def main(argv: list[str]) -> int:
+    """Do the training that the arguments name."""
+    folder, run = argv
+    try:
+        return work(Layout.open(Path(folder)), run)
+    except InputError as error:
+        print(f"maskmixadv: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,110 @@
+"""Classes with their colours: ``classes.toml``, which the command line reads too."""
+
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from maskmixadv.data import classes, formats
+from maskmixadv.data.corpus import IGNORE, write_text
+from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.refusals import RequestError
+
+MOST: Final = 32
+COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")
+COLOURS: Final = ("#8b95a5", "#4aa8ff", "#ffb02e", "#ff5d73", "#3ecf8e", "#b58cff", "#ff8ad8", "#d4d96b")
+"""Of the background and the structures after it, again from the second one where there are more."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A class."""
+
+    name: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The classes by their codes, background first, and the code of a pixel of which nothing is known."""
+
+    classes: tuple[Named, ...]
+    ignore: int = IGNORE
+
+    def check(self) -> None:
+        """Refuse what can't be classes.
+
+        Raises
+        ------
+        RequestError
+            Where names or colours are not plain, names are not unique, or there are too few or too many.
+        """
+        if not 2 <= len(self.classes) <= MOST:
+            raise RequestError(f"classes: {len(self.classes)}, allowed are 2 (background, a structure) to {MOST}")
+        for each in self.classes:
+            if not (each.name.isprintable() and 1 <= len(each.name.strip()) == len(each.name) <= 40):
+                raise RequestError(f"class {each.name[:40]!r}: allowed is a name of 1 to 40 characters")
+            if not COLOUR.fullmatch(each.colour):
+                raise RequestError(f"colour {each.colour[:20]!r}: allowed is one such as #4aa8ff")
+        if len({each.name.casefold() for each in self.classes}) < len(self.classes):
+            raise RequestError("classes: two have one name, names must be unique")
+
+    def write(self, path: Path) -> None:
+        """Write ``classes.toml``, whole or not at all."""
+        tables = [f"[[class]]\nname = {_quoted(each.name)}\ncolour = {_quoted(each.colour)}\n" for each in self.classes]
+        write_text(path, "\n".join([f"ignore = {self.ignore}  # code of a pixel without a stroke\n", *tables]))
+
+
+def read(layout: Layout) -> Palette:
+    """Read the folder's classes; without ``classes.toml`` it is written, with what the codes in the folder tell.
+
+    Raises
+    ------
+    InputError
+        Where the file is malformed, or nothing can be told.
+    """
+    path = layout.check(layout.root / classes.FILE)
+    if not path.is_file():
+        _guessed(layout).write(path)
+    found = classes.read(path)
+    colours = [table.get("colour", "") for table in tomllib.loads(path.read_text())["class"]]
+    given = zip(found.names, colours, strict=True)
+    return Palette(
+        tuple(
+            Named(name, colour if isinstance(colour, str) and COLOUR.fullmatch(colour) else colour_of(code))
+            for code, (name, colour) in enumerate(given)
+        ),
+        found.ignore,
+    )
+
+
+def colour_of(code: int) -> str:
+    """Colour of a class that has none."""
+    return COLOURS[code] if code < len(COLOURS) else COLOURS[1 + (code - 1) % (len(COLOURS) - 1)]
+
+
+def _guessed(layout: Layout) -> Palette:
+    scribbles, masks = _labels(layout, layout.scribbles), _labels(layout, layout.masks)
+    if not scribbles and not masks:
+        return _coloured(("background", "structure"), IGNORE)
+    guess = classes.guess(
+        ((path, formats.read_labels(path).array) for path in scribbles),
+        (formats.read_labels(path).array for path in masks),
+    )
+    return _coloured(guess.names, guess.ignore if scribbles else IGNORE)
+
+
+def _labels(layout: Layout, folder: Path) -> list[Path]:
+    return [layout.check(path) for path in formats.named(folder).values()] if folder.is_dir() else []
+
+
+def _coloured(names: Sequence[str], ignore: int) -> Palette:
+    return Palette(tuple(Named(name, colour_of(code)) for code, name in enumerate(names)), ignore)
+
+
+def _quoted(text: str) -> str:
+    """A TOML string: printable text needs the same escapes as in JSON."""
+    return json.dumps(text, ensure_ascii=False)

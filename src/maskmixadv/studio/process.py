@@ -1,0 +1,69 @@
+"""Processes that outlive who started them: known by number and time of start, as numbers come again."""
+
+import json
+import os
+import signal
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from maskmixadv.data.corpus import write_text
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of this machine.
+
+    Attributes
+    ----------
+    pid
+        Its number.
+    start
+        When it started, as the system tells it.
+    """
+
+    pid: int
+    start: str
+
+    @classmethod
+    def this(cls) -> "Process":
+        """Return the process that asks."""
+        return cls(os.getpid(), _start(os.getpid()) or "")
+
+    @classmethod
+    def read(cls, path: Path) -> "Process | None":
+        """Read what `write` wrote; None where there is nothing of the kind."""
+        try:
+            raw = json.loads(path.read_text())
+            return cls(int(raw["pid"]), str(raw["start"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, path: Path) -> None:
+        """Write it down for those who look for it later."""
+        write_text(path, json.dumps(asdict(self)))
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs; another one of its number does not count."""
+        return self.pid > 0 and _start(self.pid) == self.start
+
+    def terminate(self) -> None:
+        """Ask it to end, if it still runs."""
+        if self.alive:
+            os.kill(self.pid, signal.SIGTERM)
+
+
+def _start(pid: int) -> str | None:
+    """When process `pid` started; None where there is none, or only what is left of one that ended."""
+    stat = Path(f"/proc/{pid}/stat")
+    if Path("/proc/self/stat").exists():
+        try:
+            # The second field is the name, in brackets, and may hold anything.
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        return None if fields[0] in "ZX" else fields[19]
+    asked = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    state, _, start = asked.stdout.strip().partition(" ")
+    return None if not state or state.startswith("Z") else start.strip()

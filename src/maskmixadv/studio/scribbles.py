@@ -1,0 +1,115 @@
+"""Strokes on disk: one NIfTI file a case on the image's grid, whole at any moment."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from jaxtyping import UInt8
+
+from maskmixadv.data import formats
+from maskmixadv.data.corpus import IGNORE, recode
+from maskmixadv.data.nifti import Volume
+from maskmixadv.errors import InputError
+from maskmixadv.studio.cache import Cache, Stamp, stamp
+from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.palette import Palette
+from maskmixadv.studio.refusals import RequestError
+from maskmixadv.studio.volumes import write_labels
+
+CACHED_BYTES: Final = 2**29
+
+Labels = UInt8[np.ndarray, "_ _ _"]
+
+
+class Scribbles:
+    """The folder's strokes; arrays have the files' axes, class indices, and ``IGNORE`` where nothing is drawn.
+
+    Attributes
+    ----------
+    palette
+        What the files' codes mean.
+    """
+
+    def __init__(self, layout: Layout, palette: Palette) -> None:
+        self._layout, self.palette = layout, palette
+        self._coded: Cache[Labels] = Cache(self._load, lambda labels: labels.nbytes, CACHED_BYTES)
+        self._drawn: dict[Path, tuple[Stamp, int, tuple[int, ...]]] = {}
+
+    def files(self) -> dict[str, Path]:
+        """Files of strokes, by case.
+
+        Raises
+        ------
+        InputError
+            Where one is a link out of the folder, or has no format that can be read.
+        """
+        return {case: self._layout.check(path) for case, path in formats.named(self._layout.scribbles).items()}
+
+    def read(self, case: str, shape: tuple[int, ...]) -> Labels:
+        """Strokes of `case`, whose image has `shape`; to be copied before they are changed.
+
+        Raises
+        ------
+        InputError
+            Where the file is damaged, or does not fit image or classes.
+        """
+        path = self.files().get(case)
+        if path is None:
+            return np.full(shape, IGNORE, np.uint8)
+        labels = self._coded.get(path)
+        if labels.shape != shape:
+            raise InputError(f"{path}: has shape {labels.shape}, its image has {shape}; must be equal")
+        return labels
+
+    def check(self, labels: UInt8[np.ndarray, "h w"]) -> None:
+        """Refuse what can't be strokes.
+
+        Raises
+        ------
+        RequestError
+            Where a class does not exist.
+        """
+        codes = np.unique(labels)
+        stray = codes[(codes >= len(self.palette.classes)) & (codes != IGNORE)]
+        if stray.size:
+            raise RequestError(
+                f"scribble: class {stray[0]}, allowed are 0 to {len(self.palette.classes) - 1}, and {IGNORE}"
+            )
+
+    def write(self, case: str, labels: Labels, like: Volume) -> None:
+        """Keep `labels` as the strokes of `case`, whose image is `like`.
+
+        Raises
+        ------
+        InputError
+            Where the file can't be written; what was there stays.
+        """
+        path = self._layout.scribbles / f"{case}.nii.gz"
+        before = self.files().get(case)
+        write_labels(path, np.where(labels == IGNORE, np.uint8(self.palette.ignore), labels), like)
+        self._coded.put(path, labels)
+        if before is not None and before != path:  # of another format
+            before.unlink()
+
+    def drawn(self, case: str, axis: int) -> tuple[int, ...]:
+        """Slices along `axis` with strokes."""
+        path = self.files().get(case)
+        if path is None:
+            return ()
+        known = self._drawn.get(path)
+        if known is None or known[:2] != (stamp(path), axis):
+            key, labels = stamp(path), self._coded.get(path)
+            across = tuple(other for other in range(3) if other != axis)
+            slices = tuple(np.flatnonzero((labels != IGNORE).any(across)).tolist())
+            known = self._drawn[path] = (key, axis, slices)
+        return known[2]
+
+    def forget(self) -> None:
+        """Delete the files; for when they hold no strokes."""
+        for path in self.files().values():
+            path.unlink()
+
+    def _load(self, path: Path) -> Labels:
+        codes = formats.read_labels(path).array
+        classes, ignore = len(self.palette.classes), self.palette.ignore
+        return np.ascontiguousarray(recode(codes, classes=classes, ignore=ignore, where=str(path)))

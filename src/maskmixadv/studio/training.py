@@ -1,0 +1,240 @@
+"""Trainings: each a process of its own, followed by its files, so that a server that starts later finds it again."""
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final, Literal
+
+from maskmixadv.data.corpus import write_text
+from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.process import Process
+from maskmixadv.studio.refusals import RequestError, TakenError
+
+PRESETS: Final = ("cpu", "fast", "paper")
+METHODS: Final = (
+    "maskmixadv", "pce", "pce-dice", "pce-entropy", "pce-gatedcrf", "pce-mumfordshah", "pce-tv", "random-walker",
+    "regularized", "mean-teacher", "uamt", "ustm", "wsl4mis", "scribble2label", "cyclemix", "shapepu", "zscribbleseg",
+)  # fmt: skip
+"""Those that learn from scribbles; written out, as the methods themselves take torch, which the page does not need."""
+MOST_STEPS: Final = 1_000_000
+ORDER, PROCESS, PHASE, STOP, OUTPUT = "order.json", "process.json", "phase", "stop", "output.txt"
+"""Files of a training in the studio's notes."""
+PATIENCE: Final = 30.0
+"""Seconds in which a process has told its number."""
+RECENT: Final = 10
+"""Rows of the log over which speed is measured."""
+
+State = Literal["idle", "running", "predicting", "done", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be trained; None: the preset's steps."""
+
+    preset: str
+    method: str
+    steps: int | None = None
+
+    def check(self) -> None:
+        """Refuse what can't be trained.
+
+        Raises
+        ------
+        RequestError
+            Where preset, method or steps are not allowed.
+        """
+        if self.preset not in PRESETS:
+            raise RequestError(f"preset: {self.preset!r}, allowed are {', '.join(PRESETS)}")
+        if self.method not in METHODS:
+            raise RequestError(f"method: {self.method!r}, allowed are {', '.join(METHODS)}")
+        if self.steps is not None and not 1 <= self.steps <= MOST_STEPS:
+            raise RequestError(f"steps: {self.steps}, allowed are 1 to {MOST_STEPS}")
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a training goes.
+
+    Attributes
+    ----------
+    rate
+        Steps a second.
+    remaining
+        Seconds until the last step.
+    losses, validation
+        (step, value), oldest first.
+    error
+        Why it failed.
+    """
+
+    state: State
+    run: str | None = None
+    step: int = 0
+    steps: int | None = None
+    rate: float | None = None
+    remaining: float | None = None
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    validation: list[tuple[int, float]] = field(default_factory=list)
+    error: str | None = None
+
+
+class Training:
+    """The folder's trainings, of which one at a time runs."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout, self._lock = layout, Lock()
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def start(self, order: Order) -> None:
+        """Start a training, whose run gets the next number.
+
+        Raises
+        ------
+        RequestError
+            Where one runs already, or the order can't be.
+        """
+        order.check()
+        with self._lock:
+            if self._running():
+                raise TakenError("a training runs already; stop it, or wait for it")
+            run = f"{int(max(self._layout.run_numbers(), key=int, default='0')) + 1:03d}"
+            notes = self._layout.state / run
+            notes.mkdir()
+            write_text(notes / ORDER, json.dumps(asdict(order)))
+            with (notes / OUTPUT).open("wb") as output:
+                command = [sys.executable, "-m", "maskmixadv.studio.job", str(self._layout.root), run]
+                child = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                )
+            self._children.append(child)
+            deadline = time.monotonic() + PATIENCE
+            while child.poll() is None and not (notes / PROCESS).exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Ask the training that runs to stop: it saves, then predicts; asked again, it ends at once.
+
+        Raises
+        ------
+        TakenError
+            Where none runs.
+        """
+        notes = self._running()
+        if notes is None:
+            raise TakenError("no training runs")
+        write_text(notes / STOP, "asked to stop\n")
+        process = Process.read(notes / PROCESS)
+        if process is not None:
+            process.terminate()
+
+    def course(self) -> Course:
+        """How the latest training goes, or went."""
+        notes = self._latest()
+        if notes is None:
+            return Course("idle")
+        state = self._state(notes)
+        log = Log.read(self._layout.runs / notes.name)
+        going = state == "running" and log.rate
+        return Course(
+            state,
+            run=notes.name,
+            step=log.step,
+            steps=log.steps,
+            rate=log.rate if state == "running" else None,
+            remaining=(log.steps - log.step) / log.rate if going and log.steps and log.rate else None,
+            losses=log.losses,
+            validation=log.validation,
+            error=complaint(notes / OUTPUT) if state == "failed" else None,
+        )
+
+    def _running(self) -> Path | None:
+        notes = self._latest()
+        return notes if notes and self._state(notes) in ("running", "predicting") else None
+
+    def _latest(self) -> Path | None:
+        numbers = [path.name for path in self._layout.state.iterdir() if path.name.isdecimal()]
+        return self._layout.state / max(numbers, key=int) if numbers else None
+
+    def _state(self, notes: Path) -> State:
+        self._children = [child for child in self._children if child.poll() is None]  # else they stay as zombies
+        process = Process.read(notes / PROCESS)
+        alive = process is not None and process.alive  # looked at first: what ends meanwhile has told its phase
+        phase = _phase(notes)
+        if alive or phase in ("done", "stopped"):
+            return phase
+        return "stopped" if (notes / STOP).exists() else "failed"
+
+
+@dataclass(frozen=True)
+class Log:
+    """What a run's own files say of its course."""
+
+    step: int = 0
+    steps: int | None = None
+    rate: float | None = None
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    validation: list[tuple[int, float]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, run: Path) -> "Log":
+        """Read ``run.json`` and ``log.csv`` of directory `run`, as far as they are there."""
+        try:
+            steps = int(json.loads((run / "run.json").read_text())["schedule"]["steps"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return cls()
+        rows = _rows(run / "log.csv")
+        losses = [(int(row["step"]), total) for row in rows if (total := _total(row)) is not None]
+        validation = [(int(row["step"]), float(row["val/dice"])) for row in rows if row.get("val/dice")]
+        step = max((int(row["step"]) for row in rows), default=0)
+        return cls(step, steps, _rate(rows), losses, validation)
+
+
+def complaint(output: Path) -> str:
+    """What a process that failed said last: the command line's own line, or a traceback's last one."""
+    try:
+        lines = [line.strip() for line in output.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    said = next((line for line in reversed(lines) if line.startswith("maskmixadv: ")), None)
+    if said is not None:
+        return said.removeprefix("maskmixadv: ")
+    if any(line.startswith("Traceback") for line in lines):
+        return lines[-1]
+    return f"it ended without a word (killed, or out of memory); what it said before: {output}"
+
+
+def _phase(notes: Path) -> State:
+    try:
+        said = (notes / PHASE).read_text().strip()
+    except OSError:
+        return "running"
+    return said if said in ("predicting", "done", "stopped") else "running"
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file))
+    except OSError:
+        return []
+
+
+def _total(row: Mapping[str, Any]) -> float | None:
+    """Sum of the network's losses, which is what it minimises; None in a row of another kind."""
+    terms = [float(value) for name, value in row.items() if name.startswith("net/") and value]
+    return sum(terms) if terms else None
+
+
+def _rate(rows: list[dict[str, str]]) -> float | None:
+    """Steps a second lately."""
+    timed = [(int(row["step"]), float(row["seconds"])) for row in rows][-RECENT:]
+    if not timed:
+        return None
+    (first, begun), (last, now) = (timed[0] if len(timed) > 1 else (0, 0.0)), timed[-1]
+    return (last - first) / (now - begun) if now > begun and last > first else None

@@ -1,0 +1,135 @@
+// Strokes as pixels: drawn into a slice's labels, undone and redone by slice.
+
+import { EMPTY } from "./state.js";
+
+const UNDOS = 200;
+
+/** One stroke; coordinates are in pixels, (0, 0) the first pixel's upper left corner. */
+export class Stroke {
+  /**
+   * @param {Uint8Array} labels row-major, h × w; changed in place
+   * @param {{h: number, w: number, aspect: number}} grid aspect: a pixel's height over its width
+   * @param {{code: number, size: number}} pen size: diameter in pixels' shorter sides
+   */
+  constructor(labels, grid, pen) {
+    Object.assign(this, { labels, grid, pen });
+    this.before = new Map();
+    this.path = [];
+  }
+
+  /** Draw a straight line from where the stroke is to (x, y). */
+  to(x, y) {
+    const [fromX, fromY] = this.path.at(-1) ?? [x, y];
+    this.path.push([x, y]);
+    this.line(fromX, fromY, x, y);
+  }
+
+  line(fromX, fromY, x, y, over = () => true) {
+    const steps = Math.max(1, Math.ceil(2 * Math.hypot(x - fromX, y - fromY)));
+    for (let i = 0; i <= steps; i++) {
+      this.dab(fromX + ((x - fromX) * i) / steps, fromY + ((y - fromY) * i) / steps, over);
+    }
+  }
+
+  /** Close the stroke to its start, without drawing over other strokes; only where it came some way round. */
+  close() {
+    const [startX, startY] = this.path[0];
+    const [x, y] = this.path.at(-1);
+    const gap = Math.hypot(x - startX, y - startY);
+    if (gap > this.length / 2) return;
+    this.line(x, y, startX, startY, (index) => this.labels[index] === EMPTY);
+  }
+
+  get length() {
+    return this.path.slice(1).reduce((sum, [x, y], i) => sum + Math.hypot(x - this.path[i][0], y - this.path[i][1]), 0);
+  }
+
+  dab(x, y, over) {
+    const { h, w, aspect } = this.grid;
+    const [tall, wide] = aspect >= 1 ? [aspect, 1] : [1, 1 / aspect];
+    const radius = this.pen.size / 2;
+    this.put(Math.floor(x), Math.floor(y), over);
+    const [top, bottom] = [Math.max(0, Math.floor(y - radius / tall)), Math.min(h - 1, Math.floor(y + radius / tall))];
+    const [left, right] = [Math.max(0, Math.floor(x - radius / wide)), Math.min(w - 1, Math.floor(x + radius / wide))];
+    for (let row = top; row <= bottom; row++) {
+      for (let column = left; column <= right; column++) {
+        const away = Math.hypot((row + 0.5 - y) * tall, (column + 0.5 - x) * wide);
+        if (away <= radius) this.put(column, row, over);
+      }
+    }
+  }
+
+  put(column, row, over) {
+    const { h, w } = this.grid;
+    if (column < 0 || row < 0 || column >= w || row >= h) return;
+    const index = row * w + column;
+    if (this.labels[index] === this.pen.code || !over(index)) return;
+    if (!this.before.has(index)) this.before.set(index, this.labels[index]);
+    this.labels[index] = this.pen.code;
+  }
+
+  cancel() {
+    for (const [index, label] of this.before) this.labels[index] = label;
+    this.before.clear();
+  }
+
+  get change() {
+    return new Change(this.labels, this.before);
+  }
+}
+
+/** What a stroke changed: as much as is needed to undo and redo it. */
+export class Change {
+  /** @param {Uint8Array} labels as they are now  @param {Map<number, number>} before labels that were, by index */
+  constructor(labels, before) {
+    this.indices = Uint32Array.from(before.keys());
+    this.before = Uint8Array.from(before.values());
+    this.after = this.indices.map((index) => labels[index]);
+  }
+
+  get empty() {
+    return !this.indices.length;
+  }
+}
+
+/** Make `wanted` of `labels`; returns what that changed. */
+export function replace(labels, wanted) {
+  const before = new Map();
+  wanted.forEach((label, index) => label !== labels[index] && before.set(index, labels[index]));
+  labels.set(wanted);
+  return new Change(labels, before);
+}
+
+/** `labels` with what is drawn in `from` where nothing is drawn yet. */
+export const underlay = (labels, from) => labels.map((label, index) => (label === EMPTY ? from[index] : label));
+
+const write = (labels, indices, values) => indices.forEach((index, i) => (labels[index] = values[i]));
+
+export class History {
+  constructor() {
+    this.done = [];
+    this.undone = [];
+  }
+
+  push(change) {
+    this.done.push(change);
+    if (this.done.length > UNDOS) this.done.shift();
+    this.undone = [];
+  }
+
+  undo(labels) {
+    const change = this.done.pop();
+    if (!change) return false;
+    write(labels, change.indices, change.before);
+    this.undone.push(change);
+    return true;
+  }
+
+  redo(labels) {
+    const change = this.undone.pop();
+    if (!change) return false;
+    write(labels, change.indices, change.after);
+    this.done.push(change);
+    return true;
+  }
+}

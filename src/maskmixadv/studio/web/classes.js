@@ -1,0 +1,52 @@
+// The dialog in which classes are named, coloured and added.
+
+import * as api from "./api.js";
+import { byId, element } from "./element.js";
+import { refresh } from "./folder.js";
+import { classes } from "./state.js";
+import { telling } from "./status.js";
+
+// Told apart by eyes of every kind, on grey images (after Okabe and Ito).
+const COLOURS = ["#4aa8ff", "#ffb02e", "#ff5d73", "#35c99b", "#c58bff", "#f0e442", "#7ee0ff", "#ff8f4a", "#d7a6b3"];
+
+function row({ name, colour }, code) {
+  const label = code ? `structure ${code}` : "background";
+  return element(
+    "li",
+    {},
+    element("input", { type: "color", value: colour, "aria-label": `Colour of ${label}` }),
+    element("input", { type: "text", value: name, required: true, maxlength: 40, "aria-label": `Name of ${label}` }),
+    element("kbd", {}, String(code)),
+  );
+}
+
+const rows = () => [...byId("class-rows").children];
+
+function add() {
+  const code = rows().length;
+  byId("class-rows").append(row({ name: `structure ${code}`, colour: COLOURS[(code - 1) % COLOURS.length] }, code));
+  rows().at(-1).querySelector("[type=text]").select();
+}
+
+async function store(event) {
+  event.preventDefault();
+  const wanted = rows().map((item) => {
+    const [colour, name] = item.querySelectorAll("input");
+    return { name: name.value.trim(), colour: colour.value };
+  });
+  await api.putClasses(wanted);
+  byId("classes").close();
+  await refresh();
+}
+
+export function openClasses() {
+  byId("class-rows").replaceChildren(...classes().map(row));
+  byId("classes").showModal();
+}
+
+export function startClasses() {
+  byId("edit-classes").addEventListener("click", openClasses);
+  byId("add-class").addEventListener("click", add);
+  byId("classes-form").addEventListener("submit", telling(store));
+  byId("cancel-classes").addEventListener("click", () => byId("classes").close());
+}

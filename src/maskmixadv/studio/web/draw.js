@@ -1,0 +1,99 @@
+// Drawing on the shown slice, whatever moves the pen: strokes, undo, copying; and their way to the server.
+
+import { History, replace, Stroke, underlay } from "./brush.js";
+import { atWork } from "./clock.js";
+import { save } from "./save.js";
+import { arrays, scribbleAt } from "./slices.js";
+import { EMPTY, emit, go, keyOf, on, shown, state } from "./state.js";
+import { grid } from "./view.js";
+
+const histories = new Map();
+let stroke = null; // the one under the pen, with the place where it is
+
+function history(place = state.place) {
+  const key = keyOf(place);
+  if (!histories.has(key)) histories.set(key, new History());
+  return histories.get(key);
+}
+
+export const penIsDown = () => stroke !== null;
+
+/** @returns {boolean} whether a stroke has begun: not before the slice is here */
+export function penDown(x, y, { erasing = state.tool.erasing } = {}) {
+  const { scribble, image } = arrays();
+  if (!scribble || !image) return false;
+  const code = erasing ? EMPTY : state.tool.code;
+  stroke = new Stroke(scribble, grid(), { code, size: state.tool.size });
+  stroke.place = state.place;
+  penTo(x, y);
+  return true;
+}
+
+export function penTo(x, y) {
+  atWork();
+  stroke?.to(x, y);
+  emit("pixels");
+}
+
+export function penUp() {
+  if (!stroke) return;
+  const { labels, place, change } = finished();
+  stroke = null;
+  settle(place, labels, change);
+}
+
+function finished() {
+  if (state.tool.closing && stroke.pen.code === 0) stroke.close();
+  return stroke;
+}
+
+export function penCancel() {
+  stroke?.cancel();
+  stroke = null;
+  emit("pixels");
+}
+
+/** A change has been made to a slice's labels. */
+function settle(place, labels, change) {
+  if (change.empty) return;
+  history(place).push(change);
+  save(place, labels);
+  emit("pixels");
+}
+
+function travel(step) {
+  const { scribble } = arrays();
+  if (!scribble || stroke || !history()[step](scribble)) return;
+  save(state.place, scribble);
+  emit("pixels");
+}
+
+export const undo = () => travel("undo");
+export const redo = () => travel("redo");
+
+export function clearSlice() {
+  const { scribble } = arrays();
+  if (scribble) settle(state.place, scribble, replace(scribble, new Uint8Array(scribble.length).fill(EMPTY)));
+}
+
+/** Take the slice's strokes along to the next slice, below what is drawn there already. */
+export async function copyToNext() {
+  const { scribble } = arrays();
+  const next = { ...state.place, z: state.place.z + 1 };
+  if (!scribble || next.z >= shown().shape[0]) return;
+  const labels = await scribbleAt(next);
+  if (!labels) return;
+  settle(next, labels, replace(labels, underlay(labels, scribble)));
+  go(next.name, next.z);
+}
+
+/** Pixels drawn of each class on the shown slice. */
+export function drawnPixels() {
+  const counts = new Map();
+  for (const label of arrays().scribble ?? []) if (label !== EMPTY) counts.set(label, (counts.get(label) ?? 0) + 1);
+  return counts;
+}
+
+export const canUndo = () => ({ undo: history().done.length > 0, redo: history().undone.length > 0 });
+
+on("place", penUp);

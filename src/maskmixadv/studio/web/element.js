@@ -1,0 +1,32 @@
+// Elements made in one expression. No markup from strings: names of files are never read as HTML.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+export const byId = (id) => document.getElementById(id);
+
+/** `element("button", {class: "x", onclick: f}, "text", child)`; attributes that are null or false are left out. */
+export const element = (tag, attributes = {}, ...children) =>
+  fill(document.createElement(tag), attributes, children);
+export const drawing = (tag, attributes = {}, ...children) =>
+  fill(document.createElementNS(SVG, tag), attributes, children);
+
+function fill(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== false) node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.filter((child) => child !== null));
+  return node;
+}
+
+/** A class's colour; set by script, as the page's policy forbids style attributes. */
+export function swatch(colour) {
+  const node = element("span", { class: "swatch", "aria-hidden": "true" });
+  node.style.backgroundColor = colour;
+  return node;
+}
+
+export function clock(seconds) {
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}

@@ -1,0 +1,83 @@
+// Volumes of the predicted structures, a heart's function, and exports.
+
+import * as api from "./api.js";
+import { byId, element } from "./element.js";
+import { classes, on, state } from "./state.js";
+import { say, telling } from "./status.js";
+
+const HEART = [
+  ["edv", "EDV", "ml"],
+  ["esv", "ESV", "ml"],
+  ["sv", "SV", "ml"],
+  ["ef", "EF", "%"],
+  ["mass", "Mass", "g"],
+];
+
+const figure = (value) => (value == null ? "–" : value >= 100 ? value.toFixed(0) : value.toFixed(1));
+
+function table(caption, head, rows) {
+  return element(
+    "table",
+    {},
+    element("caption", {}, caption),
+    element("thead", {}, element("tr", {}, ...head.map((cell) => element("th", { scope: "col" }, ...cell)))),
+    element("tbody", {}, ...rows.map(([first, ...rest]) => row(first, rest))),
+  );
+}
+
+const row = (first, rest) =>
+  element(
+    "tr",
+    {},
+    element("th", { scope: "row", title: first }, first),
+    ...rest.map((value) => element("td", {}, figure(value))),
+  );
+
+const unit = (name, what) => [name, element("span", { class: "unit" }, what)];
+
+function show({ cases, heart }) {
+  const structures = classes().slice(1).map(({ name }) => name);
+  const known = cases.every((one) => one.spacing_known);
+  const volumes = table(
+    known ? "Volumes" : "Volumes, in voxels where an image does not say its spacing",
+    [["Case"], ...structures.map((name) => unit(name, known ? "ml" : ""))],
+    cases.map((one) => [one.case, ...structures.map((name) => one.volumes[name])]),
+  );
+  const function_ = table(
+    "Left ventricle",
+    [["Patient"], ...HEART.map(([, name, what]) => unit(name, what))],
+    (heart ?? []).map((one) => [one.patient, ...HEART.map(([field]) => one[field])]),
+  );
+  byId("numbers").replaceChildren(...(heart?.length ? [function_] : []), ...(cases.length ? [volumes] : []));
+  byId("numbers-note").hidden = cases.length > 0;
+}
+
+const ask = telling(async () => {
+  if (state.tab === "numbers") show(await api.getClinical());
+});
+
+async function export_(what, button) {
+  button.disabled = true;
+  byId("exported").hidden = true;
+  say(`exporting: ${button.textContent} …`);
+  try {
+    const { path, files } = await api.exportFolder(what);
+    const count = Array.isArray(files) ? files.length : files;
+    byId("export-path").textContent = path;
+    byId("export-note").textContent = `${count} ${count === 1 ? "file" : "files"} written to`;
+    byId("exported").hidden = false;
+    say(`exported: ${button.textContent}`);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+export function startNumbers() {
+  for (const button of document.querySelectorAll("[data-export]")) {
+    button.addEventListener(
+      "click",
+      telling(() => export_(button.dataset.export, button)),
+    );
+  }
+  for (const event of ["tab", "trained", "reviewed"]) on(event, ask);
+}

@@ -1,0 +1,70 @@
+// The bar above the viewer: a button a class, eraser, brush size, undo and redo.
+
+import * as draw from "./draw.js";
+import { byId, element, swatch } from "./element.js";
+import { classes, on, setTool, state } from "./state.js";
+
+export function pick(code) {
+  if (code < classes().length) setTool({ code, erasing: false });
+}
+
+export const erase = () => setTool({ erasing: !state.tool.erasing });
+export const resize = (pixels) => setTool({ size: state.tool.size + pixels });
+
+function showClasses() {
+  const buttons = classes().map(({ name, colour }, code) =>
+    element(
+      "button",
+      { type: "button", class: "class", title: `Draw ${name} (${code})`, "data-code": code, onclick: () => pick(code) },
+      swatch(colour),
+      element("span", { class: "name" }, name),
+      code < 10 ? element("kbd", {}, String(code)) : null,
+    ),
+  );
+  byId("class-buttons").replaceChildren(...buttons.slice(1), ...buttons.slice(0, 1));
+  showTool();
+}
+
+function showTool() {
+  const { code, erasing, size, closing } = state.tool;
+  for (const button of byId("class-buttons").children) {
+    button.setAttribute("aria-pressed", String(!erasing && Number(button.dataset.code) === code));
+  }
+  byId("eraser").setAttribute("aria-pressed", String(erasing));
+  byId("size").value = size;
+  byId("size-value").textContent = `${size} px`;
+  byId("closing").checked = closing;
+}
+
+function showUndo() {
+  const can = state.place ? draw.canUndo() : { undo: false, redo: false };
+  byId("undo").disabled = !can.undo;
+  byId("redo").disabled = !can.redo;
+}
+
+function showCounts() {
+  const counts = state.place ? draw.drawnPixels() : new Map();
+  const rows = classes().map(({ name, colour }, code) =>
+    element(
+      "li",
+      {},
+      swatch(colour),
+      element("span", { class: "name" }, name),
+      element("span", { class: "number" }, counts.get(code) ? `${counts.get(code)} px` : "–"),
+    ),
+  );
+  byId("counts").replaceChildren(...rows.slice(1), ...rows.slice(0, 1));
+  byId("clear").disabled = !counts.size;
+  byId("copy").disabled = !counts.size;
+}
+
+export function startPalette() {
+  const clicks = { eraser: erase, undo: draw.undo, redo: draw.redo, clear: draw.clearSlice, copy: draw.copyToNext };
+  for (const [id, act] of Object.entries(clicks)) byId(id).addEventListener("click", () => act());
+  byId("size").addEventListener("input", ({ target }) => setTool({ size: Number(target.value) }));
+  byId("closing").addEventListener("change", ({ target }) => setTool({ closing: target.checked }));
+  on("folder", showClasses);
+  on("tool", showTool);
+  for (const event of ["place", "pixels", "arrays"]) on(event, showUndo);
+  for (const event of ["place", "arrays", "save", "folder"]) on(event, showCounts);
+}

@@ -1,0 +1,69 @@
+// Review: the prediction over the image, where models disagree, and a verdict for each slice.
+
+import * as api from "./api.js";
+import { byId } from "./element.js";
+import { next } from "./queue.js";
+import { emit, on, setOverlay, setTab, shown, state } from "./state.js";
+import { say, telling } from "./status.js";
+
+const SAYS = { accepted: "Accepted", rejected: "Rejected" };
+
+const judge = telling(async (verdict) => {
+  const one = shown();
+  const { z } = state.place;
+  if (!one?.predicted) return say("there is no prediction to judge yet; train first");
+  await api.putReview(one.name, z, verdict);
+  if (verdict) one.reviews[z] = verdict;
+  else delete one.reviews[z];
+  emit("reviewed");
+  if (!verdict) return undefined;
+  say(`${SAYS[verdict]}: ${one.name}, slice ${z + 1}`);
+  return byId("advance").checked ? next() : undefined;
+});
+
+export const accept = () => judge("accepted");
+export const reject = () => judge("rejected");
+
+/** Take a verdict back, and draw: corrections are strokes as any others. */
+export async function fix() {
+  if (shown()?.reviews[state.place.z]) await judge(null);
+  setTab("review");
+  byId("canvas").focus();
+  say("Draw on what is wrong; the next training learns from it.");
+}
+
+export const toggleOverlay = () => setOverlay({ shown: !state.overlay.shown });
+export const toggleContour = () => setOverlay({ contour: !state.overlay.contour });
+export const toggleDisagreement = () => setOverlay({ disagreement: !state.overlay.disagreement });
+
+function showOverlay() {
+  const { overlay } = state;
+  byId("overlay").checked = overlay.shown;
+  byId("contour").checked = overlay.contour;
+  byId("disagreement").checked = overlay.disagreement;
+  byId("opacity").value = Math.round(100 * overlay.opacity);
+  byId("opacity-value").textContent = `${Math.round(100 * overlay.opacity)} %`;
+}
+
+function showVerdict() {
+  const one = shown();
+  const verdict = one?.reviews[state.place.z];
+  byId("verdict").dataset.state = verdict ?? "";
+  byId("verdict").textContent = verdict ? SAYS[verdict] : one?.predicted ? "Not judged yet" : "No prediction yet";
+  for (const [id, is] of [["accept", "accepted"], ["reject", "rejected"]]) {
+    byId(id).setAttribute("aria-pressed", String(verdict === is));
+    byId(id).disabled = !one?.predicted;
+  }
+  byId("fix").disabled = !one?.predicted;
+}
+
+export function startReview() {
+  for (const [id, act] of Object.entries({ accept, reject, fix })) byId(id).addEventListener("click", act);
+  for (const [id, field] of [["overlay", "shown"], ["contour", "contour"], ["disagreement", "disagreement"]]) {
+    byId(id).addEventListener("change", ({ target }) => setOverlay({ [field]: target.checked }));
+  }
+  byId("opacity").addEventListener("input", ({ target }) => setOverlay({ opacity: target.value / 100 }));
+  on("overlay", showOverlay);
+  for (const event of ["place", "folder", "reviewed"]) on(event, showVerdict);
+  showOverlay();
+}

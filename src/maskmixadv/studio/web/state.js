@@ -1,0 +1,66 @@
+// What the page is about now, and word of its changes.
+
+export const EMPTY = 255; // a pixel on which nothing was drawn
+
+export const state = {
+  folder: null, // what GET /api/folder answers
+  place: null, // {name, z}: the slice that is shown
+  tool: { code: 1, erasing: false, size: 2, closing: true },
+  overlay: { shown: true, opacity: 0.35, contour: true, disagreement: false },
+  tab: "draw",
+};
+
+const bus = new EventTarget();
+
+/** @param {"folder"|"place"|"arrays"|"pixels"|"tool"|"overlay"|"window"|"tab"|"trained"} event */
+export const on = (event, heed) => bus.addEventListener(event, (e) => heed(e.detail));
+export const emit = (event, detail) => bus.dispatchEvent(new CustomEvent(event, { detail }));
+
+export const cases = () => state.folder?.cases ?? [];
+export const classes = () => state.folder?.classes ?? [];
+export const caseNamed = (name) => cases().find((one) => one.name === name);
+export const shown = () => state.place && caseNamed(state.place.name);
+export const keyOf = ({ name, z }) => `${name}/${z}`;
+
+export function setFolder(folder) {
+  state.folder = folder;
+  if (state.place && !shown()) state.place = null;
+  if (!state.place && folder.cases.length) state.place = { name: folder.cases[0].name, z: middle(folder.cases[0]) };
+  state.tool.code = Math.min(state.tool.code, folder.classes.length - 1);
+  for (const event of ["folder", "place"]) emit(event);
+}
+
+const middle = (one) => Math.floor(one.shape[0] / 2);
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+
+export function go(name, z = middle(caseNamed(name))) {
+  const depth = caseNamed(name).shape[0];
+  const place = { name, z: clamp(z, 0, depth - 1) };
+  if (state.place && keyOf(place) === keyOf(state.place)) return;
+  state.place = place;
+  emit("place");
+}
+
+export const scroll = (slices) => state.place && go(state.place.name, state.place.z + slices);
+
+export function nextCase(step) {
+  const at = cases().findIndex((one) => one.name === state.place?.name);
+  const next = cases()[clamp(at + step, 0, cases().length - 1)];
+  if (next && next.name !== state.place?.name) go(next.name);
+}
+
+export function setTool(change) {
+  Object.assign(state.tool, change);
+  state.tool.size = clamp(state.tool.size, 1, 40);
+  emit("tool");
+}
+
+export function setOverlay(change) {
+  Object.assign(state.overlay, change);
+  emit("overlay");
+}
+
+export function setTab(tab) {
+  state.tab = tab;
+  emit("tab");
+}

@@ -1,0 +1,57 @@
+// What the page says about itself: saved or not, the budget spent, messages.
+
+import { byId, clock } from "./element.js";
+import { saveState } from "./save.js";
+import { cases, on } from "./state.js";
+
+const SAYS = { saved: "Saved", saving: "Saving…", unsaved: "Not saved – trying again" };
+const SHOWN = 6000; // ms
+let timer = null;
+
+/** For screen readers alone. */
+export const announce = (text) => (byId("announcer").textContent = text);
+
+/** @param {"" | "trouble"} kind */
+export function say(text, kind = "") {
+  const toast = byId("toast");
+  toast.textContent = text;
+  toast.className = kind;
+  toast.hidden = false;
+  clearTimeout(timer);
+  timer = setTimeout(() => (toast.hidden = true), SHOWN);
+}
+
+/** Tell of what went wrong in `act`, in one line. */
+export const telling =
+  (act) =>
+  async (...args) => {
+    try {
+      await act(...args);
+    } catch (error) {
+      say(error.message, "trouble");
+    }
+  };
+
+function showSaved() {
+  const is = saveState();
+  const saved = byId("saved");
+  if (saved.dataset.state === is) return;
+  saved.dataset.state = is;
+  saved.textContent = SAYS[is];
+}
+
+function showBudget() {
+  const total = cases().reduce((sum, one) => sum + one.shape[0], 0);
+  const scribbled = cases().reduce((sum, one) => sum + one.scribbled.length, 0);
+  const seconds = cases().reduce((sum, one) => sum + one.seconds, 0);
+  byId("budget-slices").textContent = `${scribbled} of ${total} slices scribbled`;
+  byId("budget-time").textContent = `${clock(seconds)} min spent`;
+  byId("budget-meter").max = total || 1;
+  byId("budget-meter").value = scribbled;
+}
+
+export function startStatus() {
+  on("save", showSaved);
+  for (const event of ["folder", "scribbled"]) on(event, showBudget);
+  on("trouble", (error) => say(error.message, "trouble"));
+}

@@ -1,0 +1,180 @@
+// The viewer: a slice in array space on a Canvas 2D, zoomed and panned, pixels in their true aspect.
+
+import { byId } from "./element.js";
+import { heatLayer, imageLayer, labelLayer, outlines, scribbleLayer } from "./layers.js";
+import { arrays, askNeighbours } from "./slices.js";
+import { classes, EMPTY, on, shown, state } from "./state.js";
+import * as grey from "./window.js";
+
+const MARGIN = 18; // px round a fitted slice
+const CLOSEST = 60; // px a voxel
+
+export const canvas = byId("canvas");
+const context = canvas.getContext("2d");
+const frame = { zoom: 1, x: 0, y: 0, fitted: true };
+const layers = { image: null, scribble: null, prediction: null, disagreement: null };
+let marks = []; // what others draw on top: the pen's ring, the keyboard's cursor
+let asked = false;
+
+/** A slice's rows and columns, and its pixels' height over their width. */
+export function grid() {
+  const one = shown();
+  if (!one) return null;
+  const [, h, w] = one.shape;
+  const [, tall, wide] = one.spacing ?? [1, 1, 1];
+  return { h, w, aspect: tall / wide };
+}
+
+/** Screen pixels a column and a row. */
+function scales() {
+  const { aspect } = grid();
+  return aspect >= 1 ? [frame.zoom, frame.zoom * aspect] : [frame.zoom / aspect, frame.zoom];
+}
+
+export function toArray(clientX, clientY) {
+  const box = canvas.getBoundingClientRect();
+  const [sx, sy] = scales();
+  return [(clientX - box.left - frame.x) / sx, (clientY - box.top - frame.y) / sy];
+}
+
+/** From the canvas's upper left corner, in CSS pixels. */
+export function toScreen(x, y) {
+  const [sx, sy] = scales();
+  return [frame.x + x * sx, frame.y + y * sy];
+}
+
+export const penWidth = () => state.tool.size * frame.zoom;
+/** Screen pixels a millimetre; null where spacing is not known. */
+export const millimetre = () => (shown()?.spacing ? scales()[0] / shown().spacing[2] : null);
+export const zoomFactor = () => frame.zoom;
+
+export function fit() {
+  const size = grid();
+  if (!size) return;
+  const { clientWidth: width, clientHeight: height } = canvas;
+  const [tall, wide] = size.aspect >= 1 ? [size.aspect, 1] : [1, 1 / size.aspect];
+  frame.zoom = Math.max(0.1, Math.min((width - 2 * MARGIN) / (size.w * wide), (height - 2 * MARGIN) / (size.h * tall)));
+  frame.x = (width - size.w * wide * frame.zoom) / 2;
+  frame.y = (height - size.h * tall * frame.zoom) / 2;
+  frame.fitted = true;
+  redraw();
+}
+
+/** Zoom about a point of the canvas, its middle by default. */
+export function zoom(factor, x = canvas.clientWidth / 2, y = canvas.clientHeight / 2) {
+  const wanted = Math.min(Math.max(frame.zoom * factor, 0.1), CLOSEST);
+  const real = wanted / frame.zoom;
+  Object.assign(frame, { zoom: wanted, x: x - (x - frame.x) * real, y: y - (y - frame.y) * real, fitted: false });
+  redraw();
+}
+
+export function pan(dx, dy) {
+  frame.x += dx;
+  frame.y += dy;
+  frame.fitted = false;
+  redraw();
+}
+
+/** Pan so far that (x, y) of the array is to be seen. */
+export function reveal(x, y) {
+  const [left, top] = toScreen(x, y);
+  const inside = (at, size) => Math.min(Math.max(at, MARGIN), size - MARGIN) - at;
+  const [dx, dy] = [inside(left, canvas.clientWidth), inside(top, canvas.clientHeight)];
+  if (dx || dy) pan(dx, dy);
+}
+
+/** `draw(context)` is called after each redraw, in CSS pixels. */
+export const addMark = (draw) => marks.push(draw);
+
+export function redraw() {
+  if (asked) return;
+  asked = true;
+  requestAnimationFrame(() => {
+    asked = false;
+    draw();
+  });
+}
+
+function draw() {
+  const density = devicePixelRatio || 1;
+  context.setTransform(density, 0, 0, density, 0, 0);
+  context.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
+  if (!state.place) return;
+  const { image, scribble, prediction, disagreement } = arrays();
+  grey.ensure(image);
+  if (image) paint(layer("image", image, (a, shape) => imageLayer(a, shape, grey.table())), { smooth: true });
+  if (image && prediction && state.overlay.shown) paintPrediction(prediction);
+  if (image && disagreement) paint(layer("disagreement", disagreement, heatLayer), { smooth: true });
+  if (image && scribble) paint(layer("scribble", scribble, scribbleLayer));
+  for (const mark of marks) mark(context);
+}
+
+/** A layer is made anew when its array is another one, or has been forgotten. */
+function layer(name, array, make) {
+  if (layers[name]?.array !== array) {
+    const { h, w } = grid();
+    layers[name] = { array, made: make(array, [h, w]) };
+  }
+  return layers[name].made;
+}
+
+function paint(bitmap, { smooth = false, alpha = 1 } = {}) {
+  const [sx, sy] = scales();
+  context.save();
+  context.globalAlpha = alpha;
+  context.imageSmoothingEnabled = smooth;
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, frame.x, frame.y, bitmap.width * sx, bitmap.height * sy);
+  context.restore();
+}
+
+function paintPrediction(prediction) {
+  const made = layer("prediction", prediction, (a, shape) => [labelLayer(a, shape), outlines(a, shape)]);
+  paint(made[0], { alpha: state.overlay.opacity });
+  if (!state.overlay.contour) return;
+  const [sx, sy] = scales();
+  made[1].forEach((path, code) => {
+    const placed = new Path2D();
+    placed.addPath(path, new DOMMatrix([sx, 0, 0, sy, frame.x, frame.y]));
+    Object.assign(context, { strokeStyle: classes()[code].colour, lineWidth: 1.6, lineCap: "square" });
+    context.stroke(placed);
+  });
+}
+
+function forget(...names) {
+  for (const name of names) layers[name] = null;
+  redraw();
+}
+
+function resize() {
+  const density = devicePixelRatio || 1;
+  canvas.width = Math.round(canvas.clientWidth * density);
+  canvas.height = Math.round(canvas.clientHeight * density);
+  if (frame.fitted) fit();
+  redraw();
+}
+
+/** Labels under a point, for the corner's text: {scribble, prediction}, null where there is none. */
+export function labelsAt(x, y) {
+  const { h, w } = grid();
+  const [column, row] = [Math.floor(x), Math.floor(y)];
+  if (column < 0 || row < 0 || column >= w || row >= h) return null;
+  const { scribble, prediction } = arrays();
+  const drawn = scribble?.[row * w + column] ?? EMPTY;
+  return { row, column, scribble: drawn === EMPTY ? null : drawn, prediction: prediction?.[row * w + column] ?? null };
+}
+
+export function startView() {
+  let before = null;
+  new ResizeObserver(resize).observe(canvas);
+  on("place", () => {
+    if (state.place?.name !== before?.name) fit();
+    before = state.place;
+    if (state.place) askNeighbours();
+    redraw();
+  });
+  on("folder", () => forget("scribble", "prediction"));
+  on("pixels", () => forget("scribble"));
+  on("window", () => forget("image"));
+  for (const event of ["arrays", "overlay", "tool"]) on(event, redraw);
+}

@@ -1,0 +1,351 @@
+"""Requests that mean harm: refused in one line, and nothing outside the folder is read or written."""
+
+import gzip
+import io
+import os
+import socket
+import struct
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import nibabel as nib
+import numpy as np
+import pytest
+
+import own
+from maskmixadv.cli import run as command_line
+from maskmixadv.data import nifti
+from maskmixadv.errors import InputError
+from maskmixadv.studio.session import Session
+from studio import SHAPE, SLICE, TOKEN, client, refused, serving, strokes
+
+NAMES = (
+    "..%2F..%2Fsecret", "%2e%2e%2fsecret", "..%5Csecret", "%2Fetc%2Fpasswd", "s0%00", "s0%00.nii.gz", "..",
+    "%252e%252e%252fsecret", ".%2Fs0", "s0%2F..%2Fs0", "%E2%80%A4%E2%80%A4%E2%88%95secret",
+)  # fmt: skip
+FILES = (
+    "..%2Fsecret.nii.gz", "%2Ftmp%2Fx.nii.gz", "..%5Cx.nii.gz", "x%00.nii.gz", ".hidden.nii.gz", ".nii.gz", "x.exe",
+    "x.nii.gz%2F", "-x.nii.gz", "a" * 120 + ".nii", "x%0A.nii", "x.mhd",
+)  # fmt: skip
+ORDERS = (
+    b"", b"{", b"[]", b'{"preset": ["cpu"]}', b'{"preset": "demo"}', b'{"method": "--out"}', b'{"steps": 0}',
+    b'{"steps": 1e99}', b"[" * 100_000,
+)  # fmt: skip
+ORIGINS = (
+    "http://evil.example", "null", "https://127.0.0.1", "http://127.0.0.1:1", "http://localhost.evil.example",
+)  # fmt: skip
+HOSTS = (
+    "evil.example", "127.0.0.1.evil.example", "localhost@evil.example", "[::1]", "", "127.0.0.1:99999999",
+)  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "secret.nii.gz").write_bytes(b"secret")
+    return own.folder(tmp_path / "hearts", scribbled=1, masked=0)
+
+
+@pytest.fixture
+def page(folder: Path) -> Iterator[httpx.Client]:
+    with client(folder) as trusted:
+        yield trusted
+
+
+@pytest.fixture(autouse=True)
+def _untouched(tmp_path: Path, folder: Path) -> Iterator[None]:
+    """Whatever a test asks for, beside the folder nothing changes, and its image stays."""
+    image = (folder / "images" / "s0.nii.gz").read_bytes()
+    yield
+    assert {path.name for path in tmp_path.iterdir()} <= {"hearts", "secret.nii.gz", "outside"}
+    assert (tmp_path / "secret.nii.gz").read_bytes() == b"secret"
+    assert (folder / "images" / "s0.nii.gz").read_bytes() == image
+    assert not list(folder.glob(".studio/upload-*"))
+
+
+def raw(address: str, method: str, path: str, body: bytes = b"", length: int | None = None) -> int:
+    """Send a request as it is, which a client's library would tidy up; returns the answer's status."""
+    length = len(body) if length is None else length
+    fields = ["Host: 127.0.0.1", f"X-Token: {TOKEN}", "Content-Type: application/json", f"Content-Length: {length}"]
+    request = "\r\n".join([f"{method} {path} HTTP/1.1", *fields, "", ""]).encode() + body
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(request)
+        return int(connection.recv(4096).split()[1])
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Token": "wrong"}, {"X-Token": TOKEN + "x"}, {"X-Token": "é"}])
+def test_without_the_token_nothing_is_told(page: httpx.Client, headers: dict[str, str]) -> None:
+    calls = [
+        ("GET", "/api/folder"),
+        ("GET", f"{SLICE}/image"),
+        ("PUT", f"{SLICE}/scribble"),
+        ("POST", "/api/train"),
+        ("PUT", "/api/images/new.nii.gz"),
+        ("GET", "/api/nothing"),
+    ]
+    del page.headers["X-Token"]
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+    for method, path in calls:
+        refused(page.request(method, path, headers=encoded), 403, "X-Token")
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_other_pages_are_refused(page: httpx.Client, origin: str) -> None:
+    refused(page.get("/api/folder", headers={"Origin": origin}), 403, "Origin")
+    refused(page.options("/api/folder", headers={"Origin": origin}), 403, "Origin")
+
+
+def test_its_own_page_is_not(page: httpx.Client) -> None:
+    own_origin = str(page.base_url).rstrip("/")
+    assert page.get("/api/folder", headers={"Origin": own_origin}).status_code == 200
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_name_that_was_bound_to_this_machine_is_refused(page: httpx.Client, host: str) -> None:
+    refused(page.get("/api/folder", headers={"Host": host}), 403, "Host")
+    refused(page.get("/", headers={"Host": host}), 403, "Host")
+
+
+def test_every_answer_is_locked_down(page: httpx.Client) -> None:
+    for path, status in (("/", 200), ("/api/folder", 200), ("/nothing", 404), ("/api/cases/x/slices/0/image", 404)):
+        answer = page.get(path)
+        assert answer.status_code == status
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert "unsafe" not in answer.headers["Content-Security-Policy"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_looked_up_never_joined(folder: Path, name: str) -> None:
+    with serving(folder) as address:
+        for method, what, body in (("GET", "image", b""), ("GET", "prediction", b""), ("PUT", "scribble", bytes(1920))):
+            assert raw(address, method, f"/api/cases/{name}/slices/1/{what}", body) in (400, 404, 405)
+
+
+def test_static_files_end_at_the_web_folder(folder: Path) -> None:
+    with serving(folder) as address:
+        for path in ("/../server.py", "/..%2fserver.py", "/%2e%2e/server.py", "/..\\server.py", "//etc/passwd"):
+            assert raw(address, "GET", path) == 404, path
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_uploads_have_plain_names(folder: Path, name: str) -> None:
+    with serving(folder) as address:
+        body = (folder / "images" / "s0.nii.gz").read_bytes()
+        assert raw(address, "PUT", f"/api/images/{name}", body) in (400, 404, 405)
+    assert [path.name for path in (folder / "images").iterdir()] == ["s0.nii.gz"]
+
+
+@pytest.mark.parametrize("path", ["/api/images/big.nii.gz", f"{SLICE}/scribble", "/api/classes"])
+def test_a_gigabyte_is_refused_before_it_is_read(folder: Path, path: str) -> None:
+    with serving(folder) as address:
+        assert raw(address, "PUT", path, length=2**30) == 413
+
+
+@pytest.mark.parametrize("path", ["/api/images/big.nii.gz", f"{SLICE}/scribble", "/api/classes"])
+def test_a_body_without_a_length_is_refused_where_it_grows_too_large(
+    folder: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("maskmixadv.studio.protect.MOST_BYTES", 2**20)
+    monkeypatch.setattr("maskmixadv.studio.protect.MOST_BODY", 2**20)
+    sent = 0
+
+    def gigabyte() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(1024):
+            sent += 2**20
+            yield bytes(2**20)
+
+    with client(folder) as page:
+        try:
+            answer = page.put(path, content=gigabyte(), headers={"Content-Type": "application/json"})
+        except httpx.WriteError:  # the server had hung up before all was sent
+            pass
+        else:
+            refused(answer, 413, "body")
+        assert sent < 2**28
+        assert page.get("/api/folder").status_code == 200
+
+
+def header(*shape: int) -> bytes:
+    """A NIfTI header that promises an image of `shape`, and a few bytes of it."""
+    made = nib.Nifti1Header()
+    made.set_data_dtype(np.float64)
+    made.set_data_shape(shape)
+    made["magic"], made["vox_offset"] = b"n+1", 352
+    return made.binaryblock + bytes(4 + 64)
+
+
+def tiff(w: int, h: int) -> bytes:
+    """A TIFF that promises an image of `w` × `h` and holds none of it."""
+    tags = [(256, w), (257, h), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, h), (279, w * h % 2**32)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+
+
+def png(w: int, h: int) -> bytes:
+    """A PNG that promises an image of `w` × `h`."""
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", w, h, 16, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(bytes(100))),
+        (b"IEND", b""),
+    ]
+    chunks = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def saved(array: np.ndarray) -> bytes:
+    return nib.Nifti1Image(array, np.eye(4)).to_bytes()
+
+
+NRRD = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 4 4 4\nencoding: raw\n{}\n\n"
+MHA = "ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_UCHAR\nElementDataFile = {}\n"
+MALFORMED = {
+    "garbage.nii.gz": (b"garbage" * 99, 400),
+    "garbage.nii": (b"garbage" * 99, 400),
+    "empty.nii": (b"", 400),
+    "text.png": (b"hello", 400),
+    "text.tif": (b"hello", 400),
+    "huge.nii": (header(30000, 30000, 30000), 413),
+    "huge.nii.gz": (gzip.compress(header(32000, 32000)), 413),
+    "negative.nii": (header(4, 4, 4).replace(struct.pack("<h", 4), struct.pack("<h", -4)), 400),
+    "five.nii": (header(2, 2, 2, 2, 2), 400),
+    "short.nii": (header(40, 40, 40), 400),
+    "flat.nii": (saved(np.zeros((4, 4, 4), np.float32)), 400),
+    "nan.nii": (saved(np.full((4, 4, 4), np.nan, np.float32)), 400),
+    "huge.png": (png(40000, 40000), 413),
+    "short.png": (png(64, 64), 400),
+    "huge.tif": (tiff(60000, 60000), 413),
+    "short.tif": (tiff(64, 64), 400),
+    "elsewhere.nrrd": (NRRD.format("data file: ../scribbles/s0.nii.gz").encode(), 400),
+    "absolute.nrrd": (NRRD.format("datafile: /etc/passwd").encode(), 400),
+    "elsewhere.mha": (MHA.format("/etc/passwd").encode(), 400),
+    "short.nrrd": (NRRD.format("space: LPS").encode(), 400),
+    "huge.nrrd": (NRRD.format("space: LPS").replace("4 4 4", "9999 9999 9999").encode(), 413),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_images_are_refused(page: httpx.Client, folder: Path, name: str) -> None:
+    body, status = MALFORMED[name]
+    answer = page.put(f"/api/images/{name}", content=body)
+    refused(answer, status, name)
+    assert str(folder) not in answer.text
+    assert [path.name for path in (folder / "images").iterdir()] == ["s0.nii.gz"]
+
+
+def test_truncated_gzip_and_bombs_are_refused(
+    page: httpx.Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = (folder / "images" / "s0.nii.gz").read_bytes()
+    refused(page.put("/api/images/cut.nii.gz", content=whole[: len(whole) // 2]), 400, "cut.nii.gz", "cut off")
+    damaged = bytearray(whole)
+    damaged[-6] ^= 255  # of the checksum
+    refused(page.put("/api/images/damaged.nii.gz", content=bytes(damaged)), 400, "damaged.nii.gz")
+    monkeypatch.setattr("maskmixadv.studio.intake.MOST_UNPACKED", 2**24)
+    bomb = gzip.compress(header(4, 4, 4) + bytes(2**25))
+    refused(page.put("/api/images/bomb.nii.gz", content=bomb), 413, "bomb.nii.gz")
+
+
+@pytest.mark.parametrize("size", [0, 1, SHAPE[0] * SHAPE[1] - 1, SHAPE[0] * SHAPE[1] + 1])
+def test_strokes_of_another_size_are_refused(page: httpx.Client, folder: Path, size: int) -> None:
+    before = (folder / "scribbles" / "s0.nii.gz").read_bytes()
+    refused(page.put(f"{SLICE}/scribble", content=bytes(size)), 400, str(size), "40 × 48")
+    assert (folder / "scribbles" / "s0.nii.gz").read_bytes() == before
+
+
+@pytest.mark.parametrize("code", [4, 17, 254])
+def test_strokes_of_unknown_classes_are_refused(page: httpx.Client, folder: Path, code: int) -> None:
+    before = (folder / "scribbles" / "s0.nii.gz").read_bytes()
+    refused(page.put(f"{SLICE}/scribble", content=strokes(code).tobytes()), 400, f"class {code}")
+    assert (folder / "scribbles" / "s0.nii.gz").read_bytes() == before
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "1e99", "x"])
+def test_seconds_are_numbers(page: httpx.Client, seconds: str) -> None:
+    refused(page.put(f"{SLICE}/scribble?seconds={seconds}", content=strokes().tobytes()), 400, "seconds")
+
+
+@pytest.mark.parametrize("index", ["x", "1.5", "9" * 5000, "-1", "3", "1e3", "٣"])
+def test_slices_are_numbers_of_slices(page: httpx.Client, index: str) -> None:
+    assert page.get(f"/api/cases/s0/slices/{index}/image").status_code in (400, 404)
+
+
+@pytest.mark.parametrize("body", ORDERS)
+def test_orders_that_are_none_start_nothing(page: httpx.Client, folder: Path, body: bytes) -> None:
+    refused(page.post("/api/train", content=body, headers={"Content-Type": "application/json"}), 400)
+    assert page.get("/api/train").json()["state"] == "idle"
+    assert not list((folder / "runs").iterdir())
+
+
+def test_a_thousand_strokes_at_once_are_all_kept(page: httpx.Client, folder: Path) -> None:
+    planes = [strokes(number % 4) for number in range(3)]
+
+    def draw(number: int) -> int:
+        body = planes[number % 3].tobytes()
+        return page.put(f"/api/cases/s0/slices/{number % 3}/scribble?seconds=0.5", content=body).status_code
+
+    with ThreadPoolExecutor(50) as pool:
+        assert set(pool.map(draw, range(1000))) == {200}
+    stored = nifti.read(folder / "scribbles" / "s0.nii.gz").array
+    np.testing.assert_array_equal(np.where(stored == 4, 255, stored), planes)
+    assert page.get("/api/folder").json()["cases"][0]["seconds"] == 500
+    assert [path.name for path in (folder / "scribbles").iterdir()] == ["s0.nii.gz"]
+
+
+def test_links_out_of_the_folder_are_not_followed(tmp_path: Path, folder: Path) -> None:
+    outside = tmp_path / "outside"
+    own.case(outside, "x")
+    (folder / "images" / "x.nii.gz").symlink_to(outside / "images" / "x.nii.gz")
+    (folder / "scribbles" / "s0.nii.gz").unlink()
+    (folder / "scribbles" / "s0.nii.gz").symlink_to(outside / "scribbles" / "x.nii.gz")
+    before = (outside / "scribbles" / "x.nii.gz").read_bytes()
+    with client(folder) as page:
+        refused(page.get("/api/cases/x/slices/1/image"), 404)
+        refused(page.get(f"{SLICE}/scribble"), 400, "link")
+        refused(page.put(f"{SLICE}/scribble", content=strokes().tobytes()), 400, "link")
+    assert (outside / "scribbles" / "x.nii.gz").read_bytes() == before
+
+
+@pytest.mark.parametrize("part", ["images", "scribbles", "predictions", "studio.json", "classes.toml", ".studio"])
+def test_a_folder_with_parts_elsewhere_is_not_served(tmp_path: Path, folder: Path, part: str) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    bare = outside / "hearts"
+    bare.mkdir()
+    (bare / part).symlink_to(folder)
+    with pytest.raises(InputError, match="link"):
+        Session(bare)
+    assert [path.name for path in bare.iterdir() if not path.is_symlink() and path.is_file()] in ([], ["classes.toml"])
+
+
+def test_predictions_are_not_unpickled(page: httpx.Client, folder: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(folder / "trapped"),)
+
+    out = folder / "predictions" / "001"
+    out.mkdir(parents=True)
+    held = io.BytesIO()
+    np.savez(held, disagreement=np.array([Trap()], dtype=object))
+    (out / "s0.npz").write_bytes(held.getvalue())
+    refused(page.get(f"{SLICE}/disagreement"), 400, "damaged")
+    assert not (folder / "trapped").exists()
+
+
+def test_only_loopback_is_listened_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(folder) as address:
+        port = int(address.rsplit(":", 1)[1])
+        with pytest.raises(OSError, match="refused"), socket.create_connection(("127.0.0.2", port), timeout=2):
+            pass
+        assert command_line(["studio", str(folder), "--port", str(port)]) == 2
+    assert command_line(["studio", str(folder), "--port", "99999"]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
