@@ -1,0 +1,105 @@
+"""How good walks, a network, and both together are: ``python benchmarks/beliefs.py RUN``.
+
+On the validation patients of a run's fold, whose strokes the network has not seen: Dice of what random walks from these
+strokes say, of what the network says, and of labels on which both agree, as the flagship makes them. A line in
+``records/beliefs.jsonl``.
+"""
+
+import os
+
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line has it; before torch is imported
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from jaxtyping import Float
+from tyro.conf import Positional
+
+import record
+from maskmixadv.data.corpus import IGNORE, Case
+from maskmixadv.data.enclosure import enclose
+from maskmixadv.data.walker import believe
+from maskmixadv.errors import InputError
+from maskmixadv.metrics import dice
+from maskmixadv.predict import Predictor
+from maskmixadv.run import Run, same_corpus
+
+Voice = Float[np.ndarray, "d k h w"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is compared.
+
+    Attributes
+    ----------
+    run
+        Directory of a run; its last checkpoint is asked.
+    thin
+        Class whose odds are halved.
+    """
+
+    run: Positional[Path]
+    thin: str = "Myo"
+
+
+def ways(walks: Voice, network: Voice, odds: Float[np.ndarray, "k 1 1"]) -> Iterator[tuple[str, Voice]]:
+    """Each way to a label, and what it says."""
+    drawn = walks.max((2, 3), keepdims=True) > 0
+    present = drawn | ~drawn.any(1, keepdims=True)
+    yield "walks", walks
+    yield "walks, odds", walks * odds
+    yield "network", network
+    yield "network, odds", network * odds
+    yield "both", walks + network
+    yield "both, odds", (walks + network) * odds
+    yield "both, odds, classes with a stroke", (walks + network * present) * odds
+
+
+def scored(case: Case, said: Voice) -> tuple[list[float], list[float]]:
+    """Dice and predicted over true volume by structure, where strokes are taken for what they say."""
+    if case.dense is None or case.scribble is None:
+        raise InputError(f"{case.name}: has no scribble or no dense mask, both are needed")
+    labels = np.where(case.scribble != IGNORE, case.scribble, said.argmax(1))
+    pairs = [(case.dense == label, labels == label) for label in range(1, said.shape[1])]
+    return [dice(*pair) for pair in pairs], [(own.sum() + 1) / (truth.sum() + 1) for truth, own in pairs]
+
+
+def main(options: Options) -> None:
+    """Compare, print, append the record."""
+    run = Run.open(options.run)
+    corpus, predictor = same_corpus(run.corpus), Predictor.load(options.run, "cpu")
+    classes = corpus.classes
+    odds = np.array([0.5 if name == options.thin else 1.0 for name in classes])[:, None, None]
+    found: dict[str, list[Any]] = {}
+    for entry in corpus.of(run.corpus["val"]):
+        case = corpus.load(entry)
+        if case.scribble is None:
+            continue
+        seeds = enclose(case.scribble) if run.enclosure else case.scribble
+        walks = believe(case, seeds, classes=len(classes)) / 255
+        network = predictor.probs(case.image, case.spacing).numpy()
+        for name, said in ways(walks, network, odds):
+            found.setdefault(name, []).append(scored(case, said))
+    print(f"| labels | mean Dice | {' | '.join(classes[1:])} | volume ratio |\n|---|---|{'---|' * len(classes)}")
+    figures: dict[str, Any] = {}
+    for name, each in found.items():
+        overlap, ratio = np.mean([d for d, _ in each], 0), np.exp(np.log([r for _, r in each]).mean(0))
+        figures[name] = {"dice": overlap.round(4).tolist(), "volume_ratio": ratio.round(3).tolist()}
+        by_class = " | ".join(f"{value:.3f}" for value in overlap)
+        print(f"| {name} | {overlap.mean():.3f} | {by_class} | {' / '.join(f'{value:.2f}' for value in ratio)} |")
+    facts = {"run": run.record()["method"], "fold": run.corpus["fold"], "cases": len(found["walks"])}
+    record.append("beliefs", {**figures, **facts}, torch.device("cpu"))
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(Options))
+    except InputError as error:
+        sys.exit(f"beliefs: {error}")
