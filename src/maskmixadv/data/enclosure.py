@@ -20,10 +20,10 @@ def outside(scribble: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | Non
     -------
     None where that says nothing: no background stroke with an area inside, or a structure's stroke beyond it.
     """
-    hull = _hull(scribble == 0)
-    if hull is None:
+    inside = hull(scribble == 0)
+    if inside is None:
         return None
-    beyond = ~hull
+    beyond = ~inside
     drawn_beyond = beyond & (scribble != 0) & (scribble != IGNORE)
     return None if drawn_beyond.any() else beyond
 
@@ -38,7 +38,13 @@ def enclose(scribble: UInt8[np.ndarray, "d h w"]) -> UInt8[np.ndarray, "d h w"]:
     return labels
 
 
-def _hull(stroke: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | None:
+def foreground(dense: UInt8[np.ndarray, "h w"], beyond: Bool[np.ndarray, "h w"]) -> int:
+    """Count the pixels of structures `beyond` a hull."""
+    return int(((dense != 0) & (dense != IGNORE) & beyond).sum())
+
+
+def hull(stroke: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | None:
+    """Pixels on and within the convex hull of a stroke; None where it has no area."""
     points = np.argwhere(stroke)
     if len(points) < 3:
         return None
