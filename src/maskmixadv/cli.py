@@ -96,17 +96,25 @@ class Check:
     Attributes
     ----------
     corpus
-        Directory that 'maskmixadv prepare' made.
+        Directory that 'maskmixadv prepare' made, or a folder of images.
+    sheet
+        PNG file to make: a sheet of cases with what was drawn on them.
     """
 
     corpus: Annotated[Positional[Path], arg(metavar="CORPUS")]
+    sheet: Annotated[Path | None, arg(metavar="PNG")] = None
 
     def run(self) -> int:
         from maskmixadv.data.check import check
         from maskmixadv.data.corpus import Corpus
 
-        told, problems = check(Corpus.open(self.corpus))
+        corpus = Corpus.open(self.corpus)
+        told, problems = check(corpus)
         print(told)
+        if self.sheet is not None:
+            from maskmixadv.data.sheet import draw
+
+            draw(corpus, self.sheet)
         for problem in problems:
             print(f"maskmixadv: {problem}", file=sys.stderr)
         return 2 if problems else 0

@@ -164,6 +164,8 @@ def contact_sheet(
     images: Sequence[Float[np.ndarray, "_ _"]],
     columns: Mapping[str, Sequence[UInt8[np.ndarray, "_ _"]]],
     classes: Sequence[str],
+    *,
+    rows: Sequence[str] = (),
 ) -> None:
     """Write `sheet` as a PNG file.
 
@@ -173,7 +175,7 @@ def contact_sheet(
         Where the file can't be written.
     """
     try:
-        path.write_bytes(png(sheet(images, columns, classes)))
+        path.write_bytes(png(sheet(images, columns, classes, rows=rows)))
     except OSError as error:
         reason = f"can't be written ({error.strerror}); free space or name another place"
         raise InputError(f"{path}: {reason}") from None

@@ -16,7 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 import own
 import tiny
 from maskmixadv.cli import run
-from maskmixadv.data import dicom, formats, seg, series
+from maskmixadv.data import dicom, folder, seg, series
 from maskmixadv.errors import InputError
 from maskmixadv.predict import Predictor
 
@@ -158,16 +158,16 @@ def test_one_slice_is_as_thick_as_it_says(tmp_path: Path) -> None:
 
 def test_a_segmentation_comes_back_from_where_it_went(tmp_path: Path) -> None:
     """Empty slices at the ends and within, and an oblique grid; segments lie where highdicom says."""
-    folder = write_series(tmp_path / "s", pixels())
+    written = write_series(tmp_path / "s", pixels())
     labels = np.zeros((5, 7, 4), np.uint8)
     labels[1, 2:5, 1:3], labels[3, 0, 0], labels[3, 6, 3] = 1, 2, 3
-    write_seg(tmp_path / "seg.dcm", folder, labels)
-    image = series.read(folder)
+    write_seg(tmp_path / "seg.dcm", written, labels)
+    image = series.read(written)
     np.testing.assert_array_equal(seg.read(tmp_path / "seg.dcm", image, tiny.CLASSES), labels)
     assert seg.names(tmp_path / "seg.dcm") == ["RV", "Myo", "LV"]
-    written = pydicom.dcmread(tmp_path / "seg.dcm")
-    assert (written.PatientID, written.Modality) == ("p", "SEG")
-    assert written.FrameOfReferenceUID == image.header[0].FrameOfReferenceUID
+    header = pydicom.dcmread(tmp_path / "seg.dcm")
+    assert (header.PatientID, header.Modality) == ("p", "SEG")
+    assert header.FrameOfReferenceUID == image.header[0].FrameOfReferenceUID
     volume = hd.seg.segread(tmp_path / "seg.dcm").get_volume(segment_numbers=[3], combine_segments=True)
     (index,) = np.argwhere(volume.array)
     lps = (volume.affine @ [*index, 1])[:3]
@@ -179,8 +179,9 @@ def test_prepare_takes_series_and_segmentations(tmp_path: Path, capsys: pytest.C
     source = tmp_path / "src"
     image, _, dense = tiny.volume()
     for number in range(2):
-        folder = write_series(source / f"p{number}" / "SA stack", image * 900, patient=f"id{number}", seed=number)
-    write_seg(source / "masks" / "p1.dcm" if (source / "masks").mkdir() is None else Path(), folder, dense)
+        write_series(source / f"p{number}" / "SA stack", image * 900, patient=f"id{number}", seed=number)
+    (source / "masks").mkdir()
+    write_seg(source / "masks" / "p1.dcm", source / "p1" / "SA stack", dense)
     (source / "notes.txt").write_text("not DICOM")
     corpus = dicom.prepare(source, tmp_path / "c")
     assert corpus.classes == tiny.CLASSES
@@ -201,14 +202,14 @@ def test_prepare_refuses(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no DICOM image series"):
         dicom.prepare(tmp_path / "empty", tmp_path / "c")
-    folder = write_series(tmp_path / "src" / "a", pixels())
-    write_seg(tmp_path / "src" / "seg.dcm", folder, np.ones((5, 7, 4), np.uint8))
-    for path in folder.iterdir():
+    written = write_series(tmp_path / "src" / "a", pixels())
+    write_seg(tmp_path / "src" / "seg.dcm", written, np.ones((5, 7, 4), np.uint8))
+    for path in written.iterdir():
         path.unlink()
-    write_series(folder, pixels())
+    write_series(written, pixels())
     with pytest.raises(InputError, match=r"seg\.dcm: is a SEG of series .*, which is not in"):
         dicom.prepare(tmp_path / "src", tmp_path / "c")
-    next(folder.iterdir()).write_bytes(b"\0" * 128 + b"DICMgarbage")
+    next(written.iterdir()).write_bytes(b"\0" * 128 + b"DICMgarbage")
     with pytest.raises(InputError, match=r"IM000\d: "):
         dicom.prepare(tmp_path / "src" / "a", tmp_path / "c")
 
@@ -216,11 +217,10 @@ def test_prepare_refuses(tmp_path: Path) -> None:
 def test_a_folder_of_own_images_may_hold_series(tmp_path: Path) -> None:
     image, scribble, _ = tiny.volume()
     source = own.folder(tmp_path / "src", scribbled=0, masked=0)
-    folder = write_series(source / "images" / "a", image * 900)
-    volume = series.read(folder)
+    volume = series.read(write_series(source / "images" / "a", image * 900))
     assert volume.affine is not None
     own.write(source / "scribbles" / "a.nii.gz", own.coded(scribble), volume.affine)
-    corpus = formats and dicom.folder.prepare(source, tmp_path / "c")
+    corpus = folder.prepare(source, tmp_path / "c")
     np.testing.assert_array_equal(own.by_name(corpus)["a"].scribble, scribble)
 
 

@@ -142,6 +142,7 @@ def test_what_goes_out_comes_back(tmp_path: Path) -> None:
         else:
             np.testing.assert_array_equal(case.scribble, before[name].scribble)
         np.testing.assert_allclose(case.image, before[name].image, atol=0.01)
+        assert case.affine is not None
         np.testing.assert_allclose(case.affine, affine, atol=1e-6)
 
 

@@ -6,13 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import UInt8
 from scipy import ndimage
 
+from maskmixadv.data import hints
 from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry, validate
-from maskmixadv.data.enclosure import outside
+from maskmixadv.data.enclosure import foreground, outside
 from maskmixadv.data.strokes import pieces_of
 from maskmixadv.errors import InputError
+
+_NOTES = 20
+"""Notes that are shown at most."""
 
 
 @dataclass
@@ -27,11 +31,12 @@ class Tally:
     beyond: int = 0
     wrong: int = 0
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def check(corpus: Corpus) -> tuple[str, list[str]]:
-    """Read every case; return what is in the corpus, as text, and what is wrong, a line each."""
-    tally = Tally()
+    """Read every case; return what is in the corpus and deserves a look, as text, and what is wrong, a line each."""
+    tally = Tally(notes=list(hints.of_corpus(corpus)))
     with ThreadPoolExecutor() as pool:
         for entry, case in zip(corpus.entries, pool.map(lambda e: _read(corpus, e), corpus.entries), strict=True):
             if isinstance(case, str):
@@ -39,6 +44,7 @@ def check(corpus: Corpus) -> tuple[str, list[str]]:
             else:
                 _count(tally, case)
                 tally.problems += _strokeless(entry, case)
+                tally.notes += hints.of_case(entry, case)
     tally.problems += _unstroked(corpus, tally)
     return "\n".join(_told(corpus, tally)), tally.problems
 
@@ -65,7 +71,7 @@ def _count(tally: Tally, case: Case) -> None:
         if beyond is not None:
             tally.enclosing += 1
             tally.beyond += int(beyond.sum())
-            tally.wrong += 0 if case.dense is None else _foreground(case.dense[number], beyond)
+            tally.wrong += 0 if case.dense is None else foreground(case.dense[number], beyond)
 
 
 def _pieces(scribble: UInt8[np.ndarray, "h w"]) -> dict[int, int]:
@@ -73,10 +79,6 @@ def _pieces(scribble: UInt8[np.ndarray, "h w"]) -> dict[int, int]:
     # Boxes are found in one pass, so that pieces are counted in small arrays; IGNORE + 1 wraps to 0, which has no box.
     boxes = ((label, box) for label, box in enumerate(ndimage.find_objects(scribble + 1)) if box is not None)
     return {label: int(pieces_of(scribble[box] == label).max()) for label, box in boxes}
-
-
-def _foreground(dense: UInt8[np.ndarray, "h w"], beyond: Bool[np.ndarray, "h w"]) -> int:
-    return int(((dense != 0) & (dense != IGNORE) & beyond).sum())
 
 
 def _strokeless(entry: Entry, case: Case) -> Iterator[str]:
@@ -108,6 +110,9 @@ def _told(corpus: Corpus, tally: Tally) -> Iterator[str]:
         yield f"  {label} {name:<12}{shares}{_rate(tally, label):>38}"
     if tally.slices:
         yield from _enclosure(tally)
+    yield from (f"note: {note}" for note in tally.notes[:_NOTES])
+    if len(tally.notes) > _NOTES:
+        yield f"note: and {len(tally.notes) - _NOTES} more"
 
 
 def _spacings(entries: Sequence[Entry], corpus: Corpus) -> str:

@@ -27,10 +27,10 @@ def outside(scribble: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | Non
     -------
     None where that says nothing: no background stroke with an area inside, or a structure's stroke beyond it.
     """
-    hull = _hull(scribble == 0)
-    if hull is None:
+    inside = hull(scribble == 0)
+    if inside is None:
         return None
-    beyond = ~hull
+    beyond = ~inside
     drawn_beyond = beyond & (scribble != 0) & (scribble != IGNORE)
     return None if drawn_beyond.any() else beyond
 
@@ -53,17 +53,23 @@ def drawn_round(scribbles: Iterable[UInt8[np.ndarray, "d h w"]]) -> bool:
 
 def is_closed(scribble: UInt8[np.ndarray, "h w"]) -> bool:
     """Whether a slice's background stroke is a loop, but for small gaps, with all structures' strokes inside."""
-    hull = _hull(scribble == 0)
-    if hull is None:
+    around = hull(scribble == 0)
+    if around is None:
         return False
     stroke = np.asarray(ndimage.binary_dilation(np.pad(scribble == 0, BRIDGED), iterations=BRIDGED), bool)
     within = np.asarray(ndimage.binary_fill_holes(stroke), bool)[BRIDGED:-BRIDGED, BRIDGED:-BRIDGED]
     stroke = stroke[BRIDGED:-BRIDGED, BRIDGED:-BRIDGED]
     structures = (scribble != 0) & (scribble != IGNORE)
-    return bool((within & ~stroke).sum() >= INSIDE * hull.sum() and not (structures & ~within).any())
+    return bool((within & ~stroke).sum() >= INSIDE * around.sum() and not (structures & ~within).any())
 
 
-def _hull(stroke: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | None:
+def foreground(dense: UInt8[np.ndarray, "h w"], beyond: Bool[np.ndarray, "h w"]) -> int:
+    """Count the pixels of structures `beyond` a hull."""
+    return int(((dense != 0) & (dense != IGNORE) & beyond).sum())
+
+
+def hull(stroke: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | None:
+    """Pixels on and within the convex hull of a stroke; None where it has no area."""
     points = np.argwhere(stroke)
     if len(points) < 3:
         return None

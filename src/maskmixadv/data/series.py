@@ -148,7 +148,8 @@ def _ordered(paths: Sequence[Path]) -> list[Slice]:
             if not np.allclose(mine, others, atol=TURNED):
                 here, there = f"{name} is {header[name].value}", f"{first[name].value} in {headers[0][0]}"
                 raise InputError(f"{path}: {here}, but {there}; split the series")
-    normal = np.cross(*np.reshape(np.array(first.ImageOrientationPatient, float), (2, 3)))
+    along_row, along_column = np.reshape(np.array(first.ImageOrientationPatient, float), (2, 3))
+    normal = np.cross(along_row, along_column)
     placed = [Slice(path, header, float(normal @ _position(header))) for path, header in headers]
     return sorted(placed, key=lambda each: each.place)
 

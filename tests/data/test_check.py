@@ -1,0 +1,77 @@
+"""What prepare cannot refuse, check says: by case and slice, with what to do."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import own
+import tiny
+from maskmixadv.cli import run
+from maskmixadv.data.check import check
+from maskmixadv.data.corpus import Case
+
+
+def notes(root: Path, *cases: Case) -> list[str]:
+    told, problems = check(tiny.corpus(root, [*cases, tiny.case("p8"), tiny.case("p9")]))
+    assert not problems
+    return [line.removeprefix("note: ") for line in told.splitlines() if line.startswith("note: ")]
+
+
+def test_nothing_is_said_of_what_is_fine(tmp_path: Path) -> None:
+    assert notes(tmp_path / "c", tiny.case("p0")) == []
+
+
+def test_constant_slices(tmp_path: Path) -> None:
+    image = tiny.volume()[0]
+    image[1] = 0.25
+    assert notes(tmp_path / "c", tiny.case("p0", image=image)) == ["p0: slice 1 is constant; remove it, or its strokes"]
+
+
+def test_strokes_on_an_empty_margin(tmp_path: Path) -> None:
+    image, scribble, _ = tiny.volume()
+    image[:, 38:] = 0
+    image[2, :4] = 0
+    assert notes(tmp_path / "a", tiny.case("p0", image=image)) == [], "no stroke lies there"
+    scribble[2, 2, 10] = 0
+    (note,) = notes(tmp_path / "b", tiny.case("p0", image=image, scribble=scribble))
+    assert note == "p0: strokes on the empty margin round the image in slice 2; erase them there"
+
+
+def test_background_strokes_that_do_not_enclose(tmp_path: Path) -> None:
+    _, scribble, dense = tiny.volume()
+    scribble[1, 2, 2] = 2
+    (note,) = notes(tmp_path / "a", tiny.case("p0", scribble=scribble))
+    assert note.startswith("p0: a structure's stroke lies beyond the hull of the background's in slice 1; redraw")
+    dense[2, 37, 37] = 1
+    (note,) = notes(tmp_path / "b", tiny.case("p0", dense=dense))
+    assert note.startswith("p0: the dense mask reaches beyond the hull of the background stroke in slice 2; redraw")
+
+
+def test_spacings_and_missing_annotation(tmp_path: Path) -> None:
+    bare = tiny.case("p0", scribble=None, dense=None, spacing=(1.0, 1.0, 1.0))
+    told = notes(tmp_path / "c", bare, tiny.case("p1", spacing=None))
+    assert [note.split(":")[0] for note in told] == ["p1", "p0", "p0"]
+    assert "spacing unknown" in told[0]
+    assert "exactly 1 × 1 × 1 mm" in told[1]
+    assert "neither scribble nor dense mask" in told[2]
+
+
+def test_many_notes_are_cut_short(tmp_path: Path) -> None:
+    image = tiny.volume()[0]
+    image[0] = 0
+    told = notes(tmp_path / "c", *(tiny.case(f"q{number:02d}", image=image) for number in range(25)))
+    assert len(told) == 21
+    assert told[-1] == "and 5 more"
+
+
+def test_a_sheet_shows_strokes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = own.folder(tmp_path / "src")
+    assert run(["check", str(source), "--sheet", str(tmp_path / "sheet.png")]) == 0
+    assert "5 cases" in capsys.readouterr().out
+    pixels = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB")).reshape(-1, 3).astype(int)
+    coloured = np.ptp(pixels, axis=1) > 60
+    assert coloured.mean() > 0.01, "structures' colours are seen"
+    assert run(["check", str(source), "--sheet", str(tmp_path / "none" / "sheet.png")]) == 2
+    assert "can't be written" in capsys.readouterr().err
