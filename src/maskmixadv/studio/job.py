@@ -67,18 +67,26 @@ def _train(layout: Layout, root: Path, order: Order) -> list[str]:
     corpus = Corpus.open(layout.root)
     scribbles = (case.scribble for case in corpus.load_all([entry for entry in corpus.entries if entry.scribble]))
     enclosed = drawn_round(scribble for scribble in scribbles if scribble is not None)
-    length = [] if order.steps is None else ["--steps", str(order.steps), "--validate-every", str(_every(order.steps))]
     return [
         "train",
         str(corpus.root),
-        *("--out", str(root), "--preset", order.preset, *length),
+        *("--out", str(root), "--preset", order.preset, *_length(order)),
         *(["--enclosure"] if enclosed else []),
         *(order.method, *WITHOUT_PRIOR.get(order.method, [])),
     ]
 
 
-def _every(steps: int) -> int:
-    return max(1, steps // VALIDATIONS)
+def _length(order: Order) -> list[str]:
+    """Return the options of another length than the preset's; the same part of it is averaged and validated."""
+    from maskmixadv.schedule import PRESETS
+
+    preset = PRESETS[order.preset]
+    if order.steps is None:
+        return []
+    kept = (1 - preset.ema) * preset.steps / order.steps
+    ema = max(0.0, 1 - kept) if preset.ema else 0.0
+    every = max(1, order.steps // VALIDATIONS)
+    return ["--steps", str(order.steps), "--ema", f"{ema:.6g}", "--validate-every", str(every)]
 
 
 def _command(argv: list[str]) -> int:
