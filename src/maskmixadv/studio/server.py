@@ -176,12 +176,12 @@ def _add_folder(api: FastAPI, session: Session) -> None:
 
     @api.put("/api/images/{file}")
     async def add(file: str, request: Request) -> dict[str, str]:
-        upload = await run_in_threadpool(session.new_upload, file)
+        upload = await run_in_threadpool(session.cases.new_upload, file)
         try:
             with upload.open("wb") as written:
                 async for part in request.stream():
                     written.write(part)
-            return {"case": await run_in_threadpool(session.take_upload, upload, file)}
+            return {"case": await run_in_threadpool(session.cases.take_upload, upload, file)}
         finally:
             upload.unlink(missing_ok=True)
 
