@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import nibabel as nib
 import numpy as np
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize
 
 from maskmixadv.data import phantom
 from maskmixadv.data.corpus import Case
@@ -74,8 +74,9 @@ class Studio:
     faults: list[str] = field(default_factory=list)
 
     @classmethod
-    def open(cls, browser: Browser, url: str, **context: Any) -> "Studio":
-        page = browser.new_context(**({"viewport": {"width": 1280, "height": 720}} | context)).new_page()
+    def open(cls, browser: Browser, url: str, *, size: tuple[int, int] = (1280, 720), touch: bool = False) -> "Studio":
+        viewport: ViewportSize = {"width": size[0], "height": size[1]}
+        page = browser.new_context(viewport=viewport, has_touch=touch, color_scheme="dark").new_page()
         made = cls(page, url)
         page.on("console", made._heard)
         page.on("pageerror", lambda error: made.faults.append(str(error)))

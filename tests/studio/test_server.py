@@ -147,6 +147,16 @@ def test_a_new_folder_takes_images_classes_and_strokes(tmp_path: Path, folder: P
     assert Corpus.open(fresh).classes == ("background", "liver", "tumour")
 
 
+def test_classes_that_nobody_named_are_guessed_from_the_codes(folder: Path) -> None:
+    (folder / "classes.toml").unlink()
+    with client(folder) as page:
+        told = page.get("/api/folder").json()
+        assert [each["name"] for each in told["classes"]] == ["background", "class1", "class2", "class3"]
+        assert len({each["colour"] for each in told["classes"]}) == 4
+        np.testing.assert_array_equal(plane(page.get(f"{SLICE}/scribble")), tiny.volume()[1][1])
+    assert classes.read(folder / "classes.toml").ignore == 4
+
+
 def test_predictions_reviews_and_masks(page: httpx.Client, folder: Path) -> None:
     refused(page.get(f"{SLICE}/prediction"), 404, "prediction")
     refused(page.put(f"{SLICE}/review", json={"verdict": "accepted"}), 404)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 VALIDATIONS = 12
 """Points of the validation curve, about."""
-AVERAGED = 12
-"""A run of given length averages its weights over its steps divided by this, or over the preset's fewer ones."""
 WITHOUT_PRIOR = {"maskmixadv": ["--adv", "0"]}
 """What switches a method's wish for masks of other patients off."""
 
@@ -69,22 +67,26 @@ def _train(layout: Layout, root: Path, order: Order) -> list[str]:
     corpus = Corpus.open(layout.root)
     scribbles = (case.scribble for case in corpus.load_all([entry for entry in corpus.entries if entry.scribble]))
     enclosed = drawn_round(scribble for scribble in scribbles if scribble is not None)
-    length = [] if order.steps is None else _length(order.preset, order.steps)
     return [
         "train",
         str(corpus.root),
-        *("--out", str(root), "--preset", order.preset, *length),
+        *("--out", str(root), "--preset", order.preset, *_length(order)),
         *(["--enclosure"] if enclosed else []),
         *(order.method, *WITHOUT_PRIOR.get(order.method, [])),
     ]
 
 
-def _length(preset: str, steps: int) -> list[str]:
-    """Options of a run of `steps`: in a short one the preset's moving average would not get away from its beginning."""
+def _length(order: Order) -> list[str]:
+    """Return the options of another length than the preset's; the same part of it is averaged and validated."""
     from maskmixadv.schedule import PRESETS
 
-    ema = min(PRESETS[preset].ema, max(0.0, 1 - AVERAGED / steps))
-    return ["--steps", str(steps), "--validate-every", str(max(1, steps // VALIDATIONS)), "--ema", f"{ema:.4g}"]
+    preset = PRESETS[order.preset]
+    if order.steps is None:
+        return []
+    kept = (1 - preset.ema) * preset.steps / order.steps
+    ema = max(0.0, 1 - kept) if preset.ema else 0.0
+    every = max(1, order.steps // VALIDATIONS)
+    return ["--steps", str(order.steps), "--ema", f"{ema:.6g}", "--validate-every", str(every)]
 
 
 def _command(argv: list[str]) -> int:

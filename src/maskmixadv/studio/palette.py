@@ -77,7 +77,7 @@ def read(layout: Layout) -> Palette:
             Named(name, colour if isinstance(colour, str) and COLOUR.fullmatch(colour) else colour_of(code))
             for code, (name, colour) in enumerate(given)
         ),
-        found.ignore,
+        IGNORE if found.ignore is None else found.ignore,
     )
 
 
@@ -94,7 +94,7 @@ def _guessed(layout: Layout) -> Palette:
         ((path, formats.read_labels(path).array) for path in scribbles),
         (formats.read_labels(path).array for path in masks),
     )
-    return _coloured(guess.names, guess.ignore if scribbles else IGNORE)
+    return _coloured(guess.names, guess.ignore if scribbles and guess.ignore is not None else IGNORE)
 
 
 def _labels(layout: Layout, folder: Path) -> list[Path]:

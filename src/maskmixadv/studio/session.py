@@ -1,6 +1,5 @@
 """A folder that is being worked on: what the page asks for and what it changes, as plain files."""
 
-import secrets
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,27 +11,24 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
-from maskmixadv.data import classes, formats, pairs
-from maskmixadv.errors import InputError
+from maskmixadv.data import classes
 from maskmixadv.studio import palette as palettes
 from maskmixadv.studio import queue
-from maskmixadv.studio.cache import Stamp, stamp
+from maskmixadv.studio.cases import Cases
 from maskmixadv.studio.export import Mask, What, write_masks, write_nnunet
 from maskmixadv.studio.heart import measured
-from maskmixadv.studio.intake import check_name
-from maskmixadv.studio.layout import Layout, case_of
+from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.palette import Named, Palette
 from maskmixadv.studio.predictions import Predictions
 from maskmixadv.studio.queue import Candidate
-from maskmixadv.studio.refusals import MissingError, RequestError, TakenError, TooLargeError, UnavailableError
+from maskmixadv.studio.refusals import MissingError, RequestError, TakenError, UnavailableError
 from maskmixadv.studio.reviews import Reviews, Verdict
 from maskmixadv.studio.scribbles import Scribbles
 from maskmixadv.studio.training import METHODS, PRESETS, Training
-from maskmixadv.studio.volumes import Facts, Shown, Volumes, show
+from maskmixadv.studio.volumes import Facts
 
 Plane = UInt8[np.ndarray, "h w"]
 Kind = Literal["prediction", "disagreement"]
-UPLOAD = "upload-"
 
 
 class Session:
@@ -53,26 +49,20 @@ class Session:
         self.layout = Layout.open(root)
         self.training = Training(self.layout)
         self._reviews = Reviews(self.layout.check(self.layout.root / "studio.json"))
-        self._volumes = Volumes(self.layout.state / "images.json")
+        self.cases = Cases(self.layout)
         self._predictions = Predictions(self.layout)
         self._scribbles = Scribbles(self.layout, palettes.read(self.layout))
-        self._axis: tuple[tuple[Stamp, ...], int] = ((), 0)
         self._gate, self._locks = Lock(), defaultdict[str, Lock](Lock)
-        for left in self.layout.state.glob(f"{UPLOAD}*"):  # by a server that was killed
-            left.unlink()
 
     def folder(self) -> dict[str, Any]:
         """All that a list of the cases shows."""
-        images, problems = self.layout.listing()
-        facts, run = self._volumes.facts(images), self._predictions.latest()
-        healthy = {case: known for case, known in facts.items() if isinstance(known, Facts)}
-        axis = self._along(images, healthy)
+        known, run = self.cases.known(), self._predictions.latest()
         return {
             "name": self.layout.root.name,
             "classes": self.classes(),
-            "spacing_known": all(known.spacing is not None for known in healthy.values()),
-            "cases": [self._case(case, known, axis, run) for case, known in healthy.items()],
-            "problems": [*problems, *(str(known) for known in facts.values() if isinstance(known, InputError))],
+            "spacing_known": all(facts.spacing is not None for facts in known.facts.values()),
+            "cases": [self._case(case, facts, known.axis, run) for case, facts in known.facts.items()],
+            "problems": known.problems,
             "presets": list(PRESETS),
             "methods": list(METHODS),
             "run": None if run is None else {"name": run},
@@ -108,43 +98,14 @@ class Session:
             after.write(self.layout.root / classes.FILE)
             self._scribbles.palette = after
 
-    def new_upload(self, file: str) -> Path:
-        """Return where to write an image that is to be called `file`; `take_upload` or the caller removes it.
-
-        Raises
-        ------
-        RequestError
-            Where the name is taken or not plain.
-        """
-        self._check_free(check_name(file))
-        return self.layout.state / f"{UPLOAD}{secrets.token_hex(8)}{formats.suffix(Path(file))}"
-
-    def take_upload(self, upload: Path, file: str) -> str:
-        """Make the whole file `upload` an image called `file`; returns its case.
-
-        Raises
-        ------
-        RequestError
-            Where it is no image, larger than is taken, or the name was taken meanwhile.
-        """
-        try:
-            show(upload)
-        except InputError as error:
-            kind = TooLargeError if isinstance(error, TooLargeError) else RequestError
-            raise kind(str(error).replace(str(upload), file).replace(upload.name, file)) from None
-        with self._gate:
-            self._check_free(file)
-            upload.rename(self.layout.images / file)
-        return case_of(file)
-
     def image(self, case: str, index: int) -> UInt16[np.ndarray, "h w"]:
         """A slice: 0 to 65,535 from the volume's lowest to its highest value."""
-        shown, axis = self._open(case)
+        shown, axis = self.cases.open(case)
         return _slice(shown.pixels(axis), 0, index)
 
     def scribble(self, case: str, index: int) -> Plane:
         """Strokes of a slice: class indices, 255 where nothing is drawn."""
-        shown, axis = self._open(case)
+        shown, axis = self.cases.open(case)
         return _slice(self._scribbles.read(case, shown.volume.array.shape), axis, index)
 
     def draw(self, case: str, index: int, labels: bytes, seconds: float) -> tuple[int, ...]:
@@ -166,7 +127,7 @@ class Session:
         RequestError
             Where `labels` does not fit the slice or the classes; nothing is changed then.
         """
-        shown, axis = self._open(case)
+        shown, axis = self.cases.open(case)
         shape = _slice(shown.pixels(axis), 0, index).shape
         if len(labels) != shape[0] * shape[1]:
             raise RequestError(f"scribble: {len(labels)} bytes, allowed are {shape[0]} × {shape[1]}")
@@ -191,7 +152,7 @@ class Session:
         MissingError
             Where there are none.
         """
-        shown, axis = self._open(case)
+        shown, axis = self.cases.open(case)
         run = self._reviews.accepted_from(case).get(index) or self._predictions.latest()
         of = self._predictions.labels if kind == "prediction" else self._predictions.doubt
         array = None if run is None else of(run, case)
@@ -215,19 +176,16 @@ class Session:
 
     def queue(self) -> list[dict[str, Any]]:
         """Slices worth somebody's time, most worthwhile first."""
-        images, _ = self.layout.listing()
-        facts, run = self._volumes.facts(images), self._predictions.latest()
-        healthy = {case: known for case, known in facts.items() if isinstance(known, Facts)}
-        axis = self._along(images, healthy)
+        known, run = self.cases.known(), self._predictions.latest()
         candidates = [
             Candidate(
                 case,
-                known.shape[axis],
-                self._scribbles.drawn(case, axis),
+                facts.shape[known.axis],
+                self._scribbles.drawn(case, known.axis),
                 self._reviews.verdicts(case, run),
-                [] if run is None else self._predictions.doubts(run, case, axis),
+                [] if run is None else self._predictions.doubts(run, case, known.axis),
             )
-            for case, known in healthy.items()
+            for case, facts in known.facts.items()
         ]
         return [asdict(proposal) for proposal in queue.propose(candidates)]
 
@@ -262,7 +220,7 @@ class Session:
             latest = None if run is None else self._predictions.labels(run, case)
             if latest is None:
                 continue
-            (shown, axis), labels = self._open(case), latest.copy()
+            (shown, axis), labels = self.cases.open(case), latest.copy()
             for index, accepted in self._reviews.accepted_from(case).items():
                 kept = self._predictions.labels(accepted, case)
                 if kept is not None and kept.shape == labels.shape and index < labels.shape[axis]:
@@ -282,26 +240,6 @@ class Session:
             "predicted": run is not None and self._predictions.has(run, case),
             "seconds": self._reviews.seconds(case),
         }
-
-    def _open(self, case: str) -> tuple[Shown, int]:
-        """The image of `case`, and the axis along which its slices are cut."""
-        path = self.layout.image(case)
-        images, _ = self.layout.listing()
-        facts = self._volumes.facts(images)
-        return self._volumes.get(path), self._along(images, facts)
-
-    def _along(self, images: dict[str, Path], facts: dict[str, Any]) -> int:
-        """Axis along which training cuts slices, too (`pairs.thickest_axis`)."""
-        healthy = {case: path for case, path in images.items() if isinstance(facts.get(case), Facts)}
-        key = tuple(stamp(path) for path in healthy.values())
-        if self._axis[0] != key:
-            self._axis = (key, pairs.thickest_axis([pairs.Pair(case, case, path) for case, path in healthy.items()]))
-        return self._axis[1]
-
-    def _check_free(self, file: str) -> None:
-        taken = {case.casefold() for case in self.layout.listing()[0]}
-        if not case_of(file) or case_of(file).casefold() in taken or (self.layout.images / file).exists():
-            raise TakenError(f"{file}: an image of this name is there already; rename it")
 
     @contextmanager
     def _held(self, case: str) -> Iterator[None]:

@@ -2,6 +2,8 @@
 
 import { classes, EMPTY } from "./state.js";
 
+const FAINT = 12; // of 255: doubt that is everywhere, and would tint the whole slice
+
 const canvas = (h, w) => Object.assign(document.createElement("canvas"), { height: h, width: w });
 
 /** A bitmap whose pixels `colour(value)` gives as [red, green, blue, alpha], 0 to 255. */
@@ -38,7 +40,7 @@ export function labelLayer(labels, shape) {
 
 /** From nothing over violet to yellow, as the disagreement grows. */
 export const heatLayer = (values, shape) =>
-  bitmap(values, shape, (value) => word([170 + value / 3, 40 + (value * 200) / 255, 230 - value / 1.4], Math.sqrt(value / 255) * 220));
+  bitmap(values, shape, (value) => word([170 + value / 3, 40 + (value * 200) / 255, 230 - value / 1.4], value < FAINT ? 0 : (value / 255) ** 0.7 * 230));
 
 /** One path a structure, along its pixels' edges. */
 export function outlines(labels, [h, w]) {
