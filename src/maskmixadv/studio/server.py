@@ -27,7 +27,7 @@ from maskmixadv.studio.protect import Guard
 from maskmixadv.studio.refusals import RequestError, TooLargeError
 from maskmixadv.studio.reviews import Verdict
 from maskmixadv.studio.session import Session
-from maskmixadv.studio.training import Order
+from maskmixadv.studio.training import METHODS, Order
 
 WEB: Final = Path(__file__).parent / "web"
 LOOPBACK: Final = "127.0.0.1"
@@ -58,7 +58,7 @@ class TrainBody(BaseModel):
 
     preset: str = "cpu"
     steps: int | None = None
-    method: str = "maskmixadv"
+    method: str = METHODS[0]
 
 
 class ExportBody(BaseModel):
