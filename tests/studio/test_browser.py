@@ -297,10 +297,10 @@ def _train(studio: Studio, pictures: Path) -> None:
     page = studio.page
     page.click("#tab-train")
     page.select_option("#preset", "cpu")
-    page.fill("#steps", "150")
+    page.fill("#steps", "120")
     page.click("#train")
     page.wait_for_selector("#curves polyline", timeout=60_000)
-    page.wait_for_function("() => document.querySelector('#train-progress').value > 90", timeout=120_000)
+    page.wait_for_function("() => document.querySelector('#train-progress').value > 70", timeout=120_000)
     studio.look("train", pictures)
     page.wait_for_selector("#panel-review:not([hidden])", timeout=180_000)
     assert page.get_attribute("#train-state", "data-state") == "done"
