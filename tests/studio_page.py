@@ -74,7 +74,15 @@ class Studio:
     faults: list[str] = field(default_factory=list)
 
     @classmethod
-    def open(cls, browser: Browser, url: str, *, size: tuple[int, int] = (1280, 720), touch: bool = False) -> "Studio":
+    def open(
+        cls,
+        browser: Browser,
+        url: str,
+        *,
+        size: tuple[int, int] = (1280, 720),
+        touch: bool = False,
+        empty: bool = False,
+    ) -> "Studio":
         viewport: ViewportSize = {"width": size[0], "height": size[1]}
         page = browser.new_context(viewport=viewport, has_touch=touch, color_scheme="dark").new_page()
         made = cls(page, url)
@@ -83,7 +91,8 @@ class Studio:
         page.on("request", lambda request: made._asked(request.url))
         page.goto(url)
         page.wait_for_selector("body[data-ready]")
-        made.settled()
+        if not empty:
+            made.settled()
         return made
 
     def _heard(self, message: ConsoleMessage) -> None:
@@ -152,8 +161,8 @@ class Studio:
 
 def scribbles(dense: np.ndarray) -> dict[str, Path2D]:
     """Strokes as somebody would draw them, by key, inside the structures of a slice's truth."""
-    strokes = {str(code): spine(dense == code) for code in (phantom.RV, phantom.LV) if (dense == code).sum() > 20}
-    strokes[str(phantom.MYO)] = arc(dense == phantom.MYO)
+    strokes = {str(code): arc(dense == code) for code in (phantom.MYO, phantom.LV)}
+    strokes[str(phantom.RV)] = spine(dense == phantom.RV)
     strokes["0"] = loop(dense > 0)
     return strokes
 
@@ -171,7 +180,7 @@ def _longest(row: np.ndarray) -> np.ndarray:
 
 
 def arc(mask: np.ndarray, part: float = 0.75) -> Path2D:
-    """Along the middle of a ring, three quarters of the way round."""
+    """Three quarters of the way round, along the middle of a ring or well inside a disc."""
     rows, columns = np.nonzero(mask)
     y, x = rows - rows.mean(), columns - columns.mean()
     angle, radius = np.arctan2(y, x), np.hypot(y, x)

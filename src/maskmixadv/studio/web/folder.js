@@ -33,12 +33,15 @@ function show() {
 
 /** @param {FileList | File[]} files */
 async function add(files) {
-  for (const file of files) {
-    say(`adding ${file.name} …`);
-    await api.putImage(file);
-    say(`${file.name} is added`);
+  try {
+    for (const file of files) {
+      say(`adding ${file.name} …`);
+      await api.putImage(file);
+      say(`${file.name} is added`);
+    }
+  } finally {
+    await refresh(); // what came before a refused file is there
   }
-  await refresh();
 }
 
 function dropped(event) {
