@@ -13,6 +13,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
 
 from maskmixadv.cli_bench import Bench
+from maskmixadv.cli_export import ExportModel
 from maskmixadv.errors import InputError
 
 Source = Annotated[Positional[Path], arg(metavar="SRC")]
@@ -206,6 +207,23 @@ class Demo:
         return demo(self.out)
 
 
+@dataclass(frozen=True)
+class Export:
+    """Write what other programs read.
+
+    Attributes
+    ----------
+    what
+        model: the network as ONNX.
+    """
+
+    what: Positional[Literal["model"]]
+    model: ExportModel
+
+    def run(self) -> int:
+        return self.model.run()
+
+
 Prepare = (
     Annotated[PrepareACDC, subcommand("acdc")]
     | Annotated[PrepareMSCMR, subcommand("mscmr")]
@@ -287,6 +305,7 @@ def _commands(argv: list[str]) -> Any:  # noqa: ANN401
         | Annotated[Train, subcommand("train")]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Predict, subcommand("predict")]
+        | Annotated[Export, subcommand("export")]
         | Annotated[Bench, subcommand("bench")]
         | Annotated[Demo, subcommand("demo")]
     )
