@@ -64,21 +64,24 @@ class PrepareMSCMR(FromSource):
 
 @dataclass(frozen=True)
 class PreparePhantom:
-    """Make a corpus of synthetic hearts with known truth.
+    """Make a corpus of synthetic hearts, or other organs, with known truth.
 
     Attributes
     ----------
     corpus
         Directory to make; must be new or empty.
+    organ
+        heart: RV, Myo and LV. prostate: its two zones. kidney: both of them, with a tumour in one.
     cases
-        Volumes to make; two of a patient, end-diastole and end-systole. At least 5.
+        Volumes to make; two of a heart, end-diastole and end-systole. At least 5.
     seed
-        Which hearts: the same seed makes the same ones.
+        Which patients: the same seed makes the same ones.
     size
         Side of a slice in pixels, about; at least 64.
     """
 
     corpus: NewCorpus
+    organ: Literal["heart", "prostate", "kidney"] = "heart"
     cases: int = 20
     seed: int = 0
     size: int = 128
@@ -86,7 +89,8 @@ class PreparePhantom:
     def run(self) -> int:
         from maskmixadv.data import phantom
 
-        return made(phantom.prepare(self.corpus, cases=self.cases, seed=self.seed, size=self.size))
+        how = {"cases": self.cases, "seed": self.seed, "size": self.size}
+        return made(phantom.prepare(self.corpus, organ=self.organ, **how))
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ class OfRun:
     flips
         Average the prediction over the four flips in plane (four times the work).
     largest
-        Keep only each structure's largest 3D component.
+        Keep only each structure's largest 3D component; not for structures that come in pairs.
     device
         Where to compute, such as cpu or cuda:0; by default the fastest that is there.
     """
@@ -286,7 +290,7 @@ def _commands(argv: list[str]) -> Any:  # noqa: ANN401
     else:
         Annotate = AnnotateStub  # noqa: N806
     return (
-        Annotated[Prepare, subcommand("prepare", description="Make a corpus of a data set, or of hearts made up.")]  # pyright: ignore
+        Annotated[Prepare, subcommand("prepare", description="Make a corpus of a data set, or of patients made up.")]  # pyright: ignore
         | Annotated[Check, subcommand("check")]
         | Annotated[
             Annotate,
@@ -295,7 +299,7 @@ def _commands(argv: list[str]) -> Any:  # noqa: ANN401
         | Annotated[Train, subcommand("train")]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Predict, subcommand("predict")]
-        | Annotated[Export, subcommand("export")]
+        | Annotated[Export, subcommand("export", description="Write what other programs read.")]  # pyright: ignore
         | Annotated[Bench, subcommand("bench")]
         | Annotated[Studio, subcommand("studio")]
         | Annotated[Demo, subcommand("demo")]

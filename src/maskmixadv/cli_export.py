@@ -1,24 +1,21 @@
-"""The command ``export``."""
+"""The commands of ``export``; what they need is imported when they run."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, arg, subcommand
 
 
 @dataclass(frozen=True)
-class Export:
-    """Write a corpus in another program's layout.
+class ExportNNUNet:
+    """Write a corpus as nnU-Net v2's raw dataset, with strokes as labels and the rest as its label 'ignore'.
 
-    nnunet: nnU-Net v2's raw dataset, with the strokes as labels and the rest as its label 'ignore'. Move its
-    splits_final.json to the folder of the preprocessed dataset, for the same folds.
+    Move its splits_final.json to the folder of the preprocessed dataset, for the same folds.
 
     Attributes
     ----------
-    layout
-        Whose layout.
     corpus
         Directory that 'maskmixadv prepare' made, or a folder of images.
     out
@@ -29,7 +26,6 @@ class Export:
         Whose folds splits_final.json has; by default the corpus's first scheme.
     """
 
-    layout: Annotated[Positional[Literal["nnunet"]], arg(metavar="nnunet")]
     corpus: Annotated[Positional[Path], arg(metavar="CORPUS")]
     out: Annotated[Positional[Path], arg(metavar="OUT")]
     annotation: Literal["scribble", "dense"] = "scribble"
@@ -45,3 +41,30 @@ class Export:
         hint = "" if named else "; nnU-Net finds it under a name like Dataset101_Heart"
         print(f"{self.out}: {count} cases{hint}")
         return 0
+
+
+@dataclass(frozen=True)
+class ExportModel:
+    """Write a run's network as ONNX, with all that is needed to run it without torch: model.json and predict.py.
+
+    Attributes
+    ----------
+    root
+        Directory of the run.
+    out
+        Directory to make; must be new or empty.
+    """
+
+    root: Annotated[Positional[Path], arg(metavar="RUN")]
+    out: Annotated[Positional[Path], arg(metavar="OUT")]
+
+    def run(self) -> int:
+        """Export, and say how to use it."""
+        from maskmixadv.export import export
+
+        export(self.root, self.out)
+        print(f"{self.out}: exported; segment with 'python {self.out / 'predict.py'} IMAGE --out DIR'")
+        return 0
+
+
+Export = Annotated[ExportNNUNet, subcommand("nnunet")] | Annotated[ExportModel, subcommand("model")]

@@ -1,5 +1,6 @@
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,8 +117,9 @@ def test_folds_hold_all_parts() -> None:
 
 @pytest.mark.parametrize(("field", "value"), [("cases", 4), ("size", 63), ("seed", -1)])
 def test_impossible_phantoms(tmp_path: Path, field: str, value: int) -> None:
+    changed: dict[str, Any] = {field: value}
     with pytest.raises(InputError, match=f"{field}: {value}, allowed is"):
-        phantom.prepare(tmp_path / "c", **{field: value})
+        phantom.prepare(tmp_path / "c", **changed)
     assert not (tmp_path / "c").exists()
 
 

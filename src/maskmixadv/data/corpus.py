@@ -22,6 +22,8 @@ from maskmixadv.errors import InputError
 
 IGNORE: Final = 255
 """Label of a pixel of which nothing is known."""
+PERCENTILE: Final = 99
+"""Of a volume's intensities, which is 1 after scaling."""
 FORMAT: Final = 1
 """Version of the directory's layout."""
 
@@ -414,7 +416,7 @@ def normalise(image: np.ndarray, *, where: str) -> Float[np.ndarray, "d h w"]:
     volume = np.asarray(image, dtype=np.float32)
     if not np.isfinite(volume).all():
         raise InputError(f"{where}: image holds NaN or infinity, allowed are finite numbers")
-    low, high = float(volume.min()), float(np.percentile(volume, 99))
+    low, high = float(volume.min()), float(np.percentile(volume, PERCENTILE))
     if high <= low:
         high = float(volume.max())
     if high <= low:

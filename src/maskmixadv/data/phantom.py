@@ -1,20 +1,24 @@
-"""Phantoms: short-axis hearts made from numbers, with truth, strokes like people's, and a known ejection fraction.
+"""Phantoms: patients made from numbers, with truth and strokes like people's; of hearts the ejection fraction is known.
 
-A `Heart` is drawn first, then rendered. Each patient's numbers follow from the seed and the patient's own number
-alone, so that asking for more cases leaves the earlier ones as they were.
+An organ is drawn first, such as a `Heart`, short-axis, then rendered. Each patient's numbers follow from the seed and
+the patient's own number alone, so that asking for more cases leaves the earlier ones as they were.
 """
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, UInt8
 from scipy import ndimage
 
+from maskmixadv.data.anatomy import Plane, millimetres, scanned
 from maskmixadv.data.corpus import Case, Corpus, Split, normalise, write_text
+from maskmixadv.data.kidneys import Kidneys
+from maskmixadv.data.prostate import Prostate
 from maskmixadv.data.strokes import draw_strokes
 from maskmixadv.errors import InputError
 
@@ -24,7 +28,9 @@ LEAST_CASES, LEAST_SIZE = 5, 64
 APEX_OF_RV = 0.8
 """How far from base (0) to apex (1) the right ventricle reaches."""
 
-Plane = Float[np.ndarray, "h w"]
+STILL: Final[Mapping[str, type[Kidneys | Prostate]]] = {"prostate": Prostate, "kidney": Kidneys}
+"""Organs that do not beat, by their name on the command line."""
+ORGANS: Final = ("heart", *STILL)
 
 
 @dataclass(frozen=True)
@@ -107,15 +113,17 @@ class Heart:
         return squeezed, float(np.sqrt(squeezed**2 + outer**2 - inner**2))
 
 
-def prepare(root: Path, *, cases: int = 20, seed: int = 0, size: int = 128) -> Corpus:
-    """Make corpus `root` of phantoms, and ``truth.csv`` with each patient's volumes and ejection fraction.
+def prepare(root: Path, *, organ: str = "heart", cases: int = 20, seed: int = 0, size: int = 128) -> Corpus:
+    """Make corpus `root` of phantoms, and ``truth.csv`` with each patient's volumes and a heart's ejection fraction.
 
     Parameters
     ----------
     root
         A new or empty directory.
+    organ
+        One of `ORGANS`.
     cases
-        Volumes, at least 5; a patient has two, end-diastole and end-systole.
+        Volumes, at least 5; a heart has two, end-diastole and end-systole.
     seed
         Which patients, 0 or more.
     size
@@ -124,21 +132,27 @@ def prepare(root: Path, *, cases: int = 20, seed: int = 0, size: int = 128) -> C
     Raises
     ------
     InputError
-        Where a number is out of its range, or `root` is taken.
+        Where there is no such organ, a number is out of its range, or `root` is taken.
     """
     for name, value, least in (("cases", cases, LEAST_CASES), ("size", size, LEAST_SIZE), ("seed", seed, 0)):
         if value < least:
             raise InputError(f"{name}: {value}, allowed is {least} or more")
-    made = [_case(number // 2, systole=bool(number % 2), seed=seed, size=size) for number in range(cases)]
+    if organ not in ORGANS:
+        raise InputError(f"organ: {organ!r}, allowed are {', '.join(ORGANS)}")
+    if organ == "heart":
+        made = [_case(number // 2, systole=bool(number % 2), seed=seed, size=size) for number in range(cases)]
+    else:
+        made = [_still(organ, number, seed=seed, size=size) for number in range(cases)]
+    classes, name = (CLASSES, "phantom") if organ == "heart" else (STILL[organ].classes, f"phantom-{organ}")
     corpus = Corpus.write(
         root,
         made,
-        name=f"phantom-{seed}",
-        classes=CLASSES,
+        name=f"{name}-{seed}",
+        classes=classes,
         folds={"paper": folds(list(dict.fromkeys(case.patient for case in made)))},
-        source=f"maskmixadv's phantoms, seed {seed}",
+        source=f"maskmixadv's {'phantoms' if organ == 'heart' else f'{organ} phantoms'}, seed {seed}",
     )
-    write_text(root / "truth.csv", _truth(made))
+    write_text(root / "truth.csv", _truth(made) if organ == "heart" else _volumes(made, classes))
     return corpus
 
 
@@ -164,7 +178,7 @@ def _case(patient: int, *, systole: bool, seed: int, size: int) -> Case:
     return Case(
         name=f"{name}_{'ES' if systole else 'ED'}",
         patient=name,
-        image=normalise(_scanned(np.stack(image), heart, rng), where=name),
+        image=normalise(scanned(np.stack(image), bias=heart.bias, noise=heart.noise, rng=rng), where=name),
         scribble=draw_strokes(masks, rng=rng),
         dense=masks,
         spacing=heart.spacing,
@@ -173,20 +187,32 @@ def _case(patient: int, *, systole: bool, seed: int, size: int) -> Case:
     )
 
 
+def _still(organ: str, patient: int, *, seed: int, size: int) -> Case:
+    drawn = STILL[organ].draw(np.random.default_rng((seed, patient)), size)
+    rng = np.random.default_rng((seed, patient, 1))
+    dense, image = zip(*drawn.slices(np.random.default_rng((seed, patient, 0))), strict=True)
+    name = f"{organ}{patient:03d}"
+    masks = np.stack(dense)
+    d, h, w = drawn.spacing
+    return Case(
+        name=name,
+        patient=name,
+        image=normalise(scanned(np.stack(image), bias=drawn.bias, noise=drawn.noise, rng=rng), where=name),
+        scribble=draw_strokes(masks, rng=rng),
+        dense=masks,
+        spacing=drawn.spacing,
+        affine=np.diag([w, h, d, 1.0]),
+    )
+
+
 def _slices(heart: Heart, systole: bool, rng: np.random.Generator) -> Iterator[tuple[UInt8[np.ndarray, "h w"], Plane]]:
     """Yield truth and brightness of each slice, base first; `rng` places what lies round the heart."""
-    rows, columns = _millimetres(heart)
+    rows, columns = millimetres(heart.shape, heart.spacing)
     body = _body(heart, rows, columns, rng)
     for k in range(heart.shape[0]):
         depth = k / (heart.shape[0] - 1)
         masks = _masks(heart, rows, columns, depth, systole)
         yield masks, _painted(heart, rows, columns, depth, systole, masks, body)
-
-
-def _millimetres(heart: Heart) -> tuple[Plane, Plane]:
-    _, h, w = heart.shape
-    rows, columns = np.mgrid[:h, :w].astype(np.float64)
-    return (rows - h / 2) * heart.spacing[1], (columns - w / 2) * heart.spacing[2]
 
 
 def _masks(heart: Heart, rows: Plane, columns: Plane, depth: float, systole: bool) -> UInt8[np.ndarray, "h w"]:
@@ -253,17 +279,6 @@ def _painted(
     return image
 
 
-def _scanned(volume: Float[np.ndarray, "d h w"], heart: Heart, rng: np.random.Generator) -> Float[np.ndarray, "d h w"]:
-    """Add texture, blur, the receiver's shading and Rician noise."""
-    texture = ndimage.gaussian_filter(rng.standard_normal(volume.shape), (0, 2, 2))
-    blurred = ndimage.gaussian_filter(volume * (1 + 0.5 * texture), (0.35, 0.7, 0.7))
-    tilt = rng.uniform(-1, 1, 2)
-    rows, columns = np.mgrid[-1 : 1 : volume.shape[1] * 1j, -1 : 1 : volume.shape[2] * 1j]
-    shaded = blurred * np.exp(heart.bias * (tilt[0] * rows + tilt[1] * columns))
-    real, imaginary = heart.noise * rng.standard_normal((2, *volume.shape))
-    return np.hypot(shaded + real, imaginary)
-
-
 def _truth(cases: Sequence[Case]) -> str:
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
@@ -273,6 +288,14 @@ def _truth(cases: Sequence[Case]) -> str:
         if len(phases) == 2:
             edv, esv, rv_edv, rv_esv = (_ml(phases[phase], label) for label in (LV, RV) for phase in ("ED", "ES"))
             table.writerow([patient, *(f"{v:.2f}" for v in (edv, esv, 100 * (edv - esv) / edv, rv_edv, rv_esv))])
+    return buffer.getvalue()
+
+
+def _volumes(cases: Sequence[Case], classes: Sequence[str]) -> str:
+    buffer = io.StringIO()
+    table = csv.writer(buffer, lineterminator="\n")
+    table.writerow(["patient", *(f"{name.replace(' ', '_')}_ml" for name in classes[1:])])
+    table.writerows([case.patient, *(f"{_ml(case, k):.2f}" for k in range(1, len(classes)))] for case in cases)
     return buffer.getvalue()
 
 

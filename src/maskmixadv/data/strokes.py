@@ -1,4 +1,4 @@
-"""Strokes as people draw them: one closed stroke round the organ, one open stroke in each structure."""
+"""Strokes as people draw them: one closed stroke round the organ, one open stroke in each piece of a structure."""
 
 from itertools import pairwise
 
@@ -11,6 +11,8 @@ from maskmixadv.data.corpus import IGNORE
 
 COMPACT = 0.6
 """A structure at least so round is drawn as a ring inside it, a longer one along its middle line."""
+SMALL = 15
+"""A piece of a structure with more pixels than this is drawn in, also where it is not the largest."""
 
 
 def draw_strokes(dense: UInt8[np.ndarray, "d h w"], *, rng: np.random.Generator) -> UInt8[np.ndarray, "d h w"]:
@@ -25,7 +27,10 @@ def _slice(masks: UInt8[np.ndarray, "h w"], rng: np.random.Generator) -> UInt8[n
     strokes = np.full_like(masks, IGNORE)
     strokes[draw_round(masks > 0, rng) & (masks == 0)] = 0
     for number in np.unique(masks[masks > 0]):
-        strokes[_inside(masks == number, rng)] = number
+        pieces = pieces_of(masks == number)
+        sizes = np.bincount(pieces.ravel())[1:]
+        for piece in np.flatnonzero((sizes > SMALL) | (sizes == sizes.max())):
+            strokes[_inside(pieces == piece + 1, rng)] = number
     return strokes
 
 

@@ -13,10 +13,8 @@ import scipy
 from jaxtyping import Float, Int
 
 from maskmixadv.data.skeleton import Mask, Pixel, Track, draw_skeleton, neighbours, pixels_of
-from maskmixadv.data.strokes import depth, draw_open, join, pieces_of
+from maskmixadv.data.strokes import SMALL, depth, draw_open, join, pieces_of
 
-SMALL: Final = 15
-"""A piece of a structure with more pixels than this is drawn in, also where it is not the largest."""
 SHORT: Final = 0.6
 """How much of the way to the rim a short stroke takes, on both sides."""
 WANDER: Final = 2.0

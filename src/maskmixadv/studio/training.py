@@ -18,10 +18,11 @@ from maskmixadv.studio.refusals import RequestError, TakenError
 
 PRESETS: Final = ("cpu", "fast", "paper")
 METHODS: Final = (
-    "flagship", "maskmixadv", "pce", "pce-dice", "pce-entropy", "pce-gatedcrf", "pce-mumfordshah", "pce-tv", "random-walker",
-    "regularized", "mean-teacher", "uamt", "ustm", "wsl4mis", "scribble2label", "cyclemix", "shapepu", "zscribbleseg",
+    "flagship", "maskmixadv", "pce", "pce-dice", "pce-entropy", "pce-gatedcrf", "pce-mumfordshah", "pce-tv",
+    "random-walker", "regularized", "mean-teacher", "uamt", "ustm", "wsl4mis", "scribble2label", "cyclemix", "shapepu",
+    "zscribbleseg",
 )  # fmt: skip
-"""Those that learn from scribbles, the best one first; written out, as the methods themselves take torch, which the page does not need."""
+"""Those that learn from scribbles, the best one first; written out, as methods bring torch, which no page needs."""
 MOST_STEPS: Final = 1_000_000
 ORDER, PROCESS, PHASE, STOP, OUTPUT = "order.json", "process.json", "phase", "stop", "output.txt"
 """Files of a training in the studio's notes."""

@@ -1,0 +1,213 @@
+"""Exported models: the same labels as the run's own predictor, from a script that has never heard of torch."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+import tiny
+from maskmixadv import methods
+from maskmixadv.begin import begin
+from maskmixadv.cli import run
+from maskmixadv.data import phantom
+from maskmixadv.data.corpus import Corpus, Spacing
+from maskmixadv.export import OnOwnGrid, grow, shrink, write_graph
+from maskmixadv.grid import Grid, covering
+from maskmixadv.predict import Predictor, fuse_norms
+from maskmixadv.run import Run, save
+
+WITHOUT_TORCH = """
+import runpy, sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "maskmixadv", "scipy", "skimage"):
+            raise ImportError(f"{name} is not there")
+sys.meta_path.insert(0, Absent())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+VOLUMES: list[tuple[tuple[int, int, int], Spacing]] = [
+    ((3, 61, 55), (8.0, 4.0, 4.0)),
+    ((1, 33, 90), (8.0, 2.0, 1.5)),
+    ((5, 20, 24), (8.0, 11.0, 9.0)),
+]
+
+
+def undecided(of: Run, image: torch.Tensor) -> nn.Module:
+    """Make a network whose classes are about equally probable in `image`, so that its labels vary."""
+    torch.manual_seed(0)
+    net: Any = of.method.players(of.task)["net"].eval()
+    with torch.no_grad():
+        for decoder in net.decoders:
+            decoder.head.bias -= decoder(net.encode(image)).mean((0, 2, 3))
+            decoder.head.weight *= 20
+            decoder.head.bias *= 20
+    return net
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Begin a run of the flagship, whose network has two decoders; give it one of many opinions, and export that."""
+    root = tmp_path_factory.mktemp("export")
+    corpus = phantom.prepare(root / "corpus", cases=6, size=64)
+    begun = begin(corpus.root, root / "run", method=methods.MaskMixAdv(adv=0.0), schedule=tiny.SCHEDULE)
+    case = corpus.load(corpus.entries[0])
+    image = begun.grid.image(torch.from_numpy(case.image), case.spacing)[:, None]
+    save(begun.checkpoint, {"scored": undecided(begun, image).state_dict()})
+    assert run(["export", "model", str(root / "run"), str(root / "model")]) == 0
+    return root
+
+
+def session(path: Path) -> Any:
+    return onnxruntime.InferenceSession(path)
+
+
+def test_export_writes_its_files(made: Path) -> None:
+    assert sorted(path.name for path in (made / "model").iterdir()) == ["model.json", "model.onnx", "predict.py"]
+    text = (made / "model" / "model.json").read_text()
+    about = json.loads(text)
+    trained = json.loads((made / "run" / "run.json").read_text())
+    assert about["sha256"] == hashlib.sha256((made / "model" / "model.onnx").read_bytes()).hexdigest()
+    assert about["classes"] == ["background", "RV", "Myo", "LV"]
+    assert (about["grid"]["size"], about["grid"]["mm"]) == (48, trained["grid"]["mm"])
+    assert about["training"]["commit"] == trained["commit"]
+    assert about["training"]["corpus"]["train"] == len(trained["corpus"]["train"])
+    assert about["training"]["method"]["name"] == "maskmixadv"
+    assert "maskmixadv's phantoms" in about["terms"]
+    assert "not a medical device" in about["terms"]
+    for private in (str(made), "phantom000", "phantom001"):
+        assert private not in text
+
+
+def test_phantoms_have_the_predictors_labels(made: Path) -> None:
+    graph, predictor = session(made / "model" / "model.onnx"), Predictor.load(made / "run", "cpu")
+    corpus = Corpus.open(made / "corpus")
+    for case in corpus.load_all(corpus.entries):
+        size = np.array(predictor.grid.resized((case.image.shape[1], case.image.shape[2]), case.spacing))
+        probs, labels = graph.run(["probs", "labels"], {"image": case.image, "size": size})
+        expected = predictor.probs(case.image, case.spacing).numpy()
+        assert labels.dtype == np.uint8
+        assert np.abs(probs - expected).max() < 1e-3
+        assert (labels == predictor.labels(case.image, case.spacing)).mean() >= 0.999
+        assert len(np.unique(labels)) > 1
+
+
+@pytest.mark.parametrize(("shape", "spacing"), VOLUMES)
+def test_any_shape_and_number_of_slices(made: Path, shape: tuple[int, int, int], spacing: Spacing) -> None:
+    graph, predictor = session(made / "model" / "model.onnx"), Predictor.load(made / "run", "cpu")
+    image = np.random.default_rng(0).random(shape, dtype=np.float32)
+    size = np.array(predictor.grid.resized(shape[1:], spacing))
+    (probs,) = graph.run(["probs"], {"image": image, "size": size})
+    np.testing.assert_allclose(probs, predictor.probs(image, spacing).numpy(), atol=1e-3)
+
+
+@pytest.mark.parametrize(("shape", "spacing"), [*VOLUMES, ((2, 47, 48), None)])
+def test_the_matrices_resample_as_the_grid_does(shape: tuple[int, int, int], spacing: Spacing | None) -> None:
+    grid = Grid(48, None if spacing is None else 3.0)
+    small = grid.resized(shape[1:], spacing)
+    canvas = covering(small, 16)
+    image = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    ways = list(zip(torch.tensor(small), map(torch.arange, canvas), map(torch.arange, shape[1:]), strict=True))
+    rows, columns = (shrink(*way) for way in ways)
+    torch.testing.assert_close(rows @ image @ columns.T, grid.image(image, spacing, canvas), atol=1e-5, rtol=1e-5)
+    maps = torch.rand(shape[0], 3, *canvas, generator=torch.Generator().manual_seed(1))
+    rows, columns = (grow(*way) for way in ways)
+    torch.testing.assert_close(
+        rows @ maps @ columns.T, grid.restore(maps, (shape[1], shape[2]), spacing), atol=1e-5, rtol=1e-5
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", methods.ALL)
+def test_every_methods_network_can_be_exported(tmp_path: Path, name: str) -> None:
+    torch.manual_seed(0)
+    predictor = Predictor(fuse_norms(methods.ALL[name]().players(tiny.TASK)["net"]), Grid(48), tiny.CLASSES)
+    write_graph(OnOwnGrid(predictor.net, 16), tmp_path / "model.onnx")
+    image = tiny.volume(h=50, w=40)[0]
+    (probs,) = session(tmp_path / "model.onnx").run(
+        ["probs"], {"image": image, "size": np.array(predictor.grid.resized((50, 40), None))}
+    )
+    np.testing.assert_allclose(probs, predictor.probs(image, None).numpy(), atol=1e-3)
+
+
+# The script
+
+
+def alone(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
+    """Run the exported script in a process that can import neither torch nor maskmixadv."""
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(folder / "predict.py"), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def files(made: Path, folder: Path) -> list[Path]:
+    """Write three phantoms as NIfTI, with intensities as scanners have them."""
+    corpus = Corpus.open(made / "corpus")
+    paths = []
+    for case in corpus.load_all(corpus.entries[:3]):
+        paths.append(folder / f"{case.name}.nii.gz")
+        raw = np.round(900 * case.image.T**1.5 + 17).astype(np.int16)
+        nib.save(nib.Nifti1Image(raw, case.affine), paths[-1])
+    return paths
+
+
+def test_the_script_segments_without_torch(made: Path, tmp_path: Path) -> None:
+    paths = files(made, tmp_path)
+    done = alone(made / "model", *paths, "--out", tmp_path / "alone")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert run(["predict", str(made / "run"), *map(str, paths), "--out", str(tmp_path / "own")]) == 0
+    for path in paths:
+        one, other = (nib.load(tmp_path / folder / path.name) for folder in ("alone", "own"))
+        assert one.get_data_dtype() == np.uint8  # pyright: ignore[reportAttributeAccessIssue]
+        np.testing.assert_array_equal(one.affine, other.affine)  # pyright: ignore[reportAttributeAccessIssue]
+        labels, expected = (np.asarray(each.dataobj) for each in (one, other))  # pyright: ignore
+        assert labels.shape == expected.shape
+        assert (labels == expected).mean() >= 0.999
+        assert len(np.unique(labels)) > 1
+
+
+def test_the_script_goes_on_past_bad_files(made: Path, tmp_path: Path) -> None:
+    good = files(made, tmp_path)[0]
+    bad = {"constant": np.ones((9, 9, 2)), "nan": np.full((9, 9, 2), np.nan), "four": np.ones((9, 9, 2, 2))}
+    for name, array in bad.items():
+        nib.save(nib.Nifti1Image(array.astype(np.float32), np.eye(4)), tmp_path / f"{name}.nii.gz")
+    (tmp_path / "cut.nii.gz").write_bytes(good.read_bytes()[:90])
+    names = [*(f"{name}.nii.gz" for name in bad), "cut.nii.gz", "gone.nii.gz", "text.txt"]
+    (tmp_path / "text.txt").write_text("no image")
+    done = alone(made / "model", *(tmp_path / name for name in names), good, "--out", tmp_path / "out")
+    lines = done.stderr.splitlines()
+    assert (done.returncode, len(lines)) == (2, len(names))
+    for line, name in zip(lines, names, strict=True):
+        assert line.startswith(f"predict.py: {tmp_path / name}: ")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [good.name]
+
+
+# What can't be exported
+
+
+def refused(argv: list[str], capsys: pytest.CaptureFixture[str], *words: str) -> None:
+    capsys.readouterr()
+    assert run(argv) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    for word in words:
+        assert word in error
+
+
+def test_export_refuses(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused(["export", "model", str(tmp_path), str(tmp_path / "out")], capsys, "not a run")
+    refused(["export", "model", str(made / "run"), str(made / "model")], capsys, "already holds")
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    words = ("onnxscript is not installed", "pip install 'maskmixadv[onnx]'")
+    refused(["export", "model", str(made / "run"), str(tmp_path / "out")], capsys, *words)
+    assert not (tmp_path / "out").exists()
