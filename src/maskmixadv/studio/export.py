@@ -3,6 +3,9 @@
 import csv
 import io
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -13,6 +16,7 @@ from jaxtyping import UInt8
 from maskmixadv.data import nnunet_export
 from maskmixadv.data.corpus import Corpus, make_directory, write_text
 from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.refusals import UnavailableError
 from maskmixadv.studio.reviews import Verdict
 from maskmixadv.studio.volumes import Shown, write_labels
 
@@ -42,6 +46,29 @@ def write_nnunet(layout: Layout) -> tuple[Path, int]:
     name = re.sub(r"[^A-Za-z0-9]", "", layout.root.name) or "Studio"
     out = layout.export / f"Dataset{number}_{name}"
     return out, nnunet_export.export(Corpus.open(layout.root), out)
+
+
+def write_model(layout: Layout, run: str) -> tuple[Path, int]:
+    """Write the network of `run` as ONNX, once; returns where, and how many files.
+
+    In a process of its own, as torch and tracing take seconds and memory that the server does not give back.
+
+    Raises
+    ------
+    UnavailableError
+        With what the export said, where it could not be done.
+    """
+    out = layout.check(layout.export / f"model-{run}")
+    if not out.is_dir():
+        partial = layout.export / f".partial-model-{run}"
+        shutil.rmtree(partial, ignore_errors=True)
+        command = [sys.executable, "-m", "maskmixadv", "export", "model", str(layout.runs / run), str(partial)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or ["it ended without a word"]
+            raise UnavailableError(f"export of the model: {said[-1].removeprefix('maskmixadv: ')}")
+        partial.rename(out)
+    return out, len(list(out.iterdir()))
 
 
 def write_masks(out: Path, masks: Iterator[Mask], *, ignore: int) -> int:

@@ -15,13 +15,13 @@ from maskmixadv.data import classes
 from maskmixadv.studio import palette as palettes
 from maskmixadv.studio import queue
 from maskmixadv.studio.cases import Cases
-from maskmixadv.studio.export import Mask, What, write_masks, write_nnunet
+from maskmixadv.studio.export import Mask, What, write_masks, write_model, write_nnunet
 from maskmixadv.studio.heart import measured
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.palette import Named, Palette
 from maskmixadv.studio.predictions import Predictions
 from maskmixadv.studio.queue import Candidate
-from maskmixadv.studio.refusals import MissingError, RequestError, TakenError, UnavailableError
+from maskmixadv.studio.refusals import MissingError, RequestError, TakenError
 from maskmixadv.studio.reviews import Reviews, Verdict
 from maskmixadv.studio.scribbles import Scribbles
 from maskmixadv.studio.training import METHODS, PRESETS, Training
@@ -205,10 +205,12 @@ class Session:
         if what == "nnunet":
             out, cases = write_nnunet(self.layout)
             return {"path": str(out), "files": 2 * cases + 2}
-        if self._predictions.latest() is None:
+        run = self._predictions.latest()
+        if run is None:
             raise TakenError("nothing is predicted yet; train first")
         if what == "model":
-            raise UnavailableError("export of the model: this version can't")
+            out, files = write_model(self.layout, run)
+            return {"path": str(out), "files": files}
         out = self.layout.check(self.layout.export / "masks")
         files = write_masks(out, self._masks(), ignore=self._scribbles.palette.ignore)
         return {"path": str(out), "files": files}
