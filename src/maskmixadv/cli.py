@@ -30,10 +30,14 @@ class FromSource:
         Folder of the release, in the layout that is named above.
     corpus
         Directory to make; must be new or empty.
+    download
+        Fetch the public pre-processed release into SRC first, which is made where it is missing; files that are there
+        already are kept.
     """
 
     source: Source
     corpus: NewCorpus
+    download: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,10 @@ class PrepareACDC(FromSource):
     """
 
     def run(self) -> int:
-        from maskmixadv.data import acdc
+        from maskmixadv.data import acdc, download
 
+        if self.download:
+            download.download(download.ACDC, self.source)
         return _made(acdc.prepare(self.source, self.corpus))
 
 
@@ -58,8 +64,10 @@ class PrepareMSCMR(FromSource):
     """
 
     def run(self) -> int:
-        from maskmixadv.data import mscmr
+        from maskmixadv.data import download, mscmr
 
+        if self.download:
+            download.download(download.MSCMR, self.source)
         return _made(mscmr.prepare(self.source, self.corpus))
 
 
