@@ -29,10 +29,14 @@ class FromSource:
         Folder of the release, in the layout that is named above.
     corpus
         Directory to make; must be new or empty.
+    download
+        Fetch the public pre-processed release into SRC first, which is made where it is missing; files that are there
+        already are kept.
     """
 
     source: Source
     corpus: NewCorpus
+    download: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,10 @@ class PrepareACDC(FromSource):
     """
 
     def run(self) -> int:
-        from maskmixadv.data import acdc
+        from maskmixadv.data import acdc, download
 
+        if self.download:
+            download.download(download.ACDC, self.source)
         return made(acdc.prepare(self.source, self.corpus))
 
 
@@ -57,8 +63,10 @@ class PrepareMSCMR(FromSource):
     """
 
     def run(self) -> int:
-        from maskmixadv.data import mscmr
+        from maskmixadv.data import download, mscmr
 
+        if self.download:
+            download.download(download.MSCMR, self.source)
         return made(mscmr.prepare(self.source, self.corpus))
 
 
