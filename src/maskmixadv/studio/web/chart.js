@@ -24,7 +24,7 @@ export function chart(points, { label, from, to, steps, smooth = false }) {
     ...[low, (low + high) / 2, high].map((value) => rule(value, y(value))),
     ...[0, steps].map((step) => mark(step, x(step), step ? "end" : "start")),
     ...lines.map(([name, at]) => drawing("polyline", { class: name, points: at.map((p) => `${x(p[0])},${y(p[1])}`).join(" ") })),
-    ...(smooth ? [] : points.map(([step, value]) => drawing("circle", { cx: x(step), cy: y(value), r: 2.5 }))),
+    ...(line.length >= MANY ? [] : points.map(([step, value]) => drawing("circle", { cx: x(step), cy: y(value), r: 2.5 }))),
   );
 }
 
