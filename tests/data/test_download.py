@@ -45,7 +45,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
             self.wfile.write((body or b"")[: len(body or b"") // 2 if broken else None])
             self.close_connection = True
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: ARG002
+        def log_message(self, format: str, *args: object) -> None:
             pass
 
     monkeypatch.setenv("NO_PROXY", "*")
