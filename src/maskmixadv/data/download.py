@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from maskmixadv.data.corpus import make_directory
 from maskmixadv.errors import InputError
@@ -82,8 +82,9 @@ def _fetch(keeper: "pooch.Pooch", name: str) -> None:
     import pooch
     import requests
 
+    downloader: Any = pooch.HTTPDownloader(timeout=PATIENCE)
     try:
-        keeper.fetch(name, downloader=pooch.HTTPDownloader(timeout=PATIENCE))
+        keeper.fetch(name, downloader=downloader)
     except requests.exceptions.RequestException as error:
         raise InputError(
             f"{keeper.get_url(name)}: can't be fetched ({_reason(error)}); try again, what is there is kept"
