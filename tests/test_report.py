@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -270,6 +271,30 @@ def test_evaluate_twice_and_elsewhere(run: Path, tmp_path: Path) -> None:
     evaluate(run, split="test", out=out)
     assert "p01_a" in (out / "scores.csv").read_text()
     assert "p00_a" not in (out / "scores.csv").read_text()
+
+
+def other(root: Path, *, name: str = "Elsewhere", classes: tuple[str, ...] = CLASSES) -> Path:
+    """A corpus of other patients than the run's: of the same images, under other names."""
+    cases = [replace(case(number), name=f"q{number}", patient=f"q{number}") for number in (1, 3)]
+    folds = {"own": (Split(train=("q3",), val=("q1",), test=()),)}
+    return Corpus.write(root, cases, name=name, classes=classes, folds=folds, nominal=NOMINAL).root
+
+
+def test_a_run_is_scored_on_another_corpus(run: Path, tmp_path: Path) -> None:
+    summary = evaluate(run, split="val", corpus=other(tmp_path / "other"), out=tmp_path / "out")
+    lines = list(csv.DictReader((tmp_path / "out" / "scores.csv").open()))
+    assert {line["case"] for line in lines} == {"q1"}
+    assert summary.provenance["evaluation"]["corpus"] == "Elsewhere"
+    assert 0 < summary.mean.dice.mean < 1
+
+
+def test_another_corpus_must_fit(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="classes background, A, B, C, allowed are"):
+        evaluate(run, split="val", corpus=other(tmp_path / "more", classes=("background", "A", "B", "C")))
+    with pytest.raises(InputError, match=r"is of Hearts, as the run's own is"):
+        evaluate(run, split="val", corpus=other(tmp_path / "same", name="Hearts"))
+    with pytest.raises(InputError, match=r"split 'test' .* allowed: train, val"):
+        evaluate(run, corpus=other(tmp_path / "untested"))
 
 
 def test_evaluate_refuses(run: Path, tmp_path: Path) -> None:

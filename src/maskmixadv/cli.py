@@ -161,20 +161,25 @@ class Evaluate(OfRun):
         Directory of the run.
     split
         Which of the fold's patients: test, val or train.
+    corpus
+        Another corpus of the same classes, to see how the run does elsewhere; by default the run's own.
     out
-        Directory for the results; by default evaluation-SPLIT in the run's directory.
+        Directory for the results; by default evaluation-SPLIT in the run's directory, with the other corpus's name
+        before SPLIT.
     """
 
     root: Annotated[Positional[Path], arg(metavar="RUN")]
     split: Literal["test", "val", "train"] = "test"
+    corpus: Path | None = None
     out: Path | None = None
 
     def run(self) -> int:
         from maskmixadv.evaluate import evaluate, folder
 
-        out = self.out or folder(self.root, self.split)
+        which = self.split if self.corpus is None else f"{self.corpus.name}-{self.split}"
+        out = self.out or folder(self.root, which)
         how = {"flips": self.flips, "largest": self.largest}
-        print(evaluate(self.root, split=self.split, out=out, device=self.device, **how))
+        print(evaluate(self.root, split=self.split, corpus=self.corpus, out=out, device=self.device, **how))
         print(f"report: {out / 'report.html'}")
         return 0
 

@@ -3,7 +3,7 @@
 import sys
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -37,6 +37,7 @@ def evaluate(
     run: Path,
     *,
     split: Part = "test",
+    corpus: Path | None = None,
     out: Path | None = None,
     flips: bool = False,
     largest: bool = False,
@@ -54,6 +55,8 @@ def evaluate(
         The run's directory.
     split
         Which of the fold's patients.
+    corpus
+        Another corpus of the same classes, to see how a run does elsewhere; of its first fold. None: the run's own.
     out
         Directory of the four files; ``evaluation-<split>`` in the run's if None.
     flips
@@ -69,8 +72,8 @@ def evaluate(
     Raises
     ------
     InputError
-        Where `run` is no run, its corpus is gone or has changed, no case of the split has a dense mask, or
-        the files can't be written.
+        Where `run` is no run, its corpus is gone or has changed, no case of the split has a dense mask, another corpus
+        has other classes or the run's own patients, or the files can't be written.
     """
     from maskmixadv import report
     from maskmixadv.begin import command, commit
@@ -78,16 +81,20 @@ def evaluate(
     from maskmixadv.run import Run, same_corpus
 
     opened = Run.open(run)
-    corpus = same_corpus(opened.corpus)
-    entries = _scorable(run, corpus, opened.corpus, split)
+    if corpus is None:
+        scored_on, patients = same_corpus(opened.corpus), opened.corpus
+    else:
+        scored_on = _elsewhere(corpus, opened.corpus)
+        patients = scored_on.split(next(iter(scored_on.folds)), 1)._asdict()
+    entries = _scorable(run, scored_on, patients, split)
     workers = _workers(jobs, len(entries))
     predictions = Predictions(Predictor.load(run, device), workers, flips=flips, largest=largest)
     out = out or folder(run, split)
     make_directory(out)
     with _pool(workers) as pool:
         scored = score_cases(
-            map(corpus.load, entries), predictions.make, pool, ahead=workers,
-            classes=corpus.classes, nominal=corpus.nominal,
+            map(scored_on.load, entries), predictions.make, pool, ahead=workers,
+            classes=scored_on.classes, nominal=scored_on.nominal,
         )  # fmt: skip
         found = [row for case in _shown(scored, len(entries)) for row in case]
     evaluation = {
@@ -95,12 +102,13 @@ def evaluate(
         "commit": commit(),
         "device": str(predictions.device),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "nominal_mm": list(corpus.nominal),
+        "corpus": scored_on.name,
+        "nominal_mm": list(scored_on.nominal),
         "split": split,
         "flips": flips,
         "largest": largest,
     }
-    measured = clinical.records(scores.volumes(found, corpus.nominal))
+    measured = clinical.records(scores.volumes(found, scored_on.nominal))
     agreed = {measure.column: each for measure, each in clinical.agreements(measured).items()}
     summary = replace(scores.summarise(found, {**opened.record(), "evaluation": evaluation}), clinical=agreed)
     write_text(out / "scores.csv", scores.table(found))
@@ -109,8 +117,8 @@ def evaluate(
     text = report.render(
         summary,
         found,
-        classes=corpus.classes,
-        examples=_examples(found, corpus, predictions.kept),
+        classes=scored_on.classes,
+        examples=_examples(found, scored_on, predictions.kept),
         log=run / "log.csv",
         measured=measured,
     )
@@ -197,7 +205,17 @@ def score_cases(
         yield waiting.popleft().result()
 
 
-def _scorable(run: Path, corpus: Corpus, recorded: dict[str, Any], split: Part) -> tuple[Entry, ...]:
+def _elsewhere(root: Path, own: Mapping[str, Any]) -> Corpus:
+    """Open a corpus that a run of the corpus `own` does not know."""
+    corpus = Corpus.open(root)
+    if list(corpus.classes) != own["classes"]:
+        raise InputError(f"{root}: classes {', '.join(corpus.classes)}, allowed are {', '.join(own['classes'])}")
+    if corpus.name == own["name"]:
+        raise InputError(f"{root}: is of {corpus.name}, as the run's own is; score the run without --corpus")
+    return corpus
+
+
+def _scorable(run: Path, corpus: Corpus, recorded: Mapping[str, Any], split: Part) -> tuple[Entry, ...]:
     dense = {
         part: tuple(entry for entry in corpus.of(recorded[part]) if entry.dense) for part in ("train", "val", "test")
     }
