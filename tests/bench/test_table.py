@@ -199,7 +199,7 @@ def test_shipped_tables_are_right(path: Path, tmp_path: Path, monkeypatch: pytes
 
 
 def test_all_tables_are_shipped() -> None:
-    names = {"acdc-comparison", "acdc-ablation", "acdc-perturbations", "acdc-points", "mscmr-comparison"}
+    names = {"acdc-comparison", "acdc-ablation", "acdc-perturbations", "acdc-points", "acdc-levers", "mscmr-comparison"}
     assert {path.stem for path in SHIPPED} == {*names, "phantom-smoke"}
 
 

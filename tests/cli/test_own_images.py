@@ -94,7 +94,7 @@ def test_pictures_are_segmented_as_pictures(tmp_path: Path) -> None:
     assert run(["train", str(tmp_path / "c"), "--out", str(tmp_path / "run"), *SHORT, "pce"]) == 0
     Image.fromarray(rng.integers(0, 255, (30, 47, 3)).astype(np.uint8)).save(source / "images" / "c.jpg")
     assert run(["predict", str(tmp_path / "run"), str(source / "images"), "--out", str(tmp_path / "out")]) == 0
-    sizes = {path.name: Image.open(path).size for path in (tmp_path / "out").iterdir()}
+    sizes = {path.name: Image.open(path).size for path in (tmp_path / "out").glob("*.png")}
     assert sizes == {"a.png": (40, 50), "b.png": (40, 50), "c.png": (47, 30)}
 
 

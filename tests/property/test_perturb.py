@@ -69,7 +69,7 @@ def views(perturbation: Perturbation, batch: Batch) -> Views:
 
 def resized(batch: Batch, *, image: Tensor, target: Tensor, weight: Tensor | None = None) -> Batch:
     weight = uniform(target) if weight is None else weight
-    return dataclasses.replace(batch, image=image, target=target, weight=weight, prior=None)
+    return dataclasses.replace(batch, image=image, target=target, weight=weight, prior=None, belief=None)
 
 
 def features(image: Tensor) -> Features:

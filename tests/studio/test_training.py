@@ -62,7 +62,7 @@ def test_one_volume_is_enough(tmp_path: Path) -> None:
         assert told["run"] == {"name": "001"}
         assert all(case["predicted"] for case in told["cases"])
         assert np.frombuffer(page.get(f"{SLICE}/prediction").content, np.uint8).max() < 4
-        exported = page.post("/api/export", json={"what": "model"}, timeout=60).json()
+        exported = page.post("/api/export", json={"what": "model"}, timeout=300).json()
         assert exported == {"path": str(folder / "export/model-001"), "files": 3}
         assert (folder / "export/model-001/model.onnx").stat().st_size > 100_000
     run = json.loads((folder / "runs/001/run.json").read_text())
