@@ -129,9 +129,9 @@ class Loop:
     def _augmented(self, rows: Rows) -> Batch:
         part = self.ranks.part(len(rows.number))
         draw = self._draw(self.run.schedule.augment, rows.centre)
-        maps, labels = draw.part(part).maps(rows.image[part].float()), draw.labels(rows.target)
-        channels = self.run.task.channels
-        image = draw.part(part).shaded(maps[:, :channels])
+        own, channels = draw.part(part), self.run.task.channels
+        maps, labels = own.maps(rows.image[part].float()), draw.labels(rows.target)
+        image = own.shaded(maps[:, :channels])
         prior = self._masks(part)
         if self.ranks.key:
             self._rng.manual_seed(self._seed(*self.ranks.key))

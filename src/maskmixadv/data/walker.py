@@ -124,8 +124,7 @@ def believe_slice(
     classes
         How many there are, background included.
     """
-    drawn = np.where(seeds == ENCLOSED, np.uint8(0), seeds)
-    belief = (drawn == np.arange(classes, dtype=np.uint8)[:, None, None]) * np.uint8(255)
+    belief = (_classed(seeds) == np.arange(classes, dtype=np.uint8)[:, None, None]) * np.uint8(255)
     box = _open(seeds)
     names, markers = _markers(seeds[box])
     if len(names) < 2 or image[box].min() == image[box].max() or not (seeds == IGNORE).any():
@@ -167,10 +166,15 @@ def walk_slice(image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"])
 
 def _markers(seeds: UInt8[np.ndarray, "h w"]) -> tuple[UInt8[np.ndarray, "k"], Int[np.ndarray, "h w"]]:
     """Classes with strokes, and the strokes numbered by them from 1, 0 where nothing is known."""
-    drawn = np.where(seeds == ENCLOSED, np.uint8(0), seeds)
+    drawn = _classed(seeds)
     known = drawn != IGNORE
     classes = np.unique(drawn[known])
     return classes, np.where(known, np.searchsorted(classes, drawn) + 1, 0)
+
+
+def _classed(seeds: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+    """Classes of strokes; what is ``ENCLOSED`` is background."""
+    return np.where(seeds == ENCLOSED, np.uint8(0), seeds)
 
 
 def _scaled(image: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
