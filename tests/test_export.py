@@ -208,6 +208,6 @@ def test_export_refuses(
     refused(["export", "model", str(tmp_path), str(tmp_path / "out")], capsys, "not a run")
     refused(["export", "model", str(made / "run"), str(made / "model")], capsys, "already holds")
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    words = ("onnxscript is not installed", "pip install 'maskmixadv[onnx]'")
+    words = ("ONNX needs onnxscript", "pip install 'maskmixadv[onnx]'")
     refused(["export", "model", str(made / "run"), str(tmp_path / "out")], capsys, *words)
     assert not (tmp_path / "out").exists()

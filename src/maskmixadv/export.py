@@ -18,6 +18,7 @@ from maskmixadv.begin import commit
 from maskmixadv.data.corpus import PERCENTILE, Corpus, claim, write_text
 from maskmixadv.errors import InputError
 from maskmixadv.losses import most_probable
+from maskmixadv.optional import needed
 from maskmixadv.predict import Predictor
 from maskmixadv.run import Run
 
@@ -152,11 +153,8 @@ def needs_onnx() -> None:
     InputError
         With the command that installs them.
     """
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise InputError(f"export: {error.name} is not installed; pip install 'maskmixadv[onnx]'") from None
+    for module in ("onnx", "onnxscript"):
+        needed(module, extra="onnx", what="export: ONNX")
 
 
 def write_graph(module: OnOwnGrid, path: Path) -> None:

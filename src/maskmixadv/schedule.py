@@ -9,6 +9,7 @@ from torch import nn
 
 from maskmixadv.augment import Augment
 from maskmixadv.errors import InputError
+from maskmixadv.muon import Muon
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -28,7 +29,8 @@ class Schedule:
     steps
         Optimiser steps.
     optimiser
-        Of the network; a critic always has Adam at `critic_lr`.
+        Of the network; a critic always has Adam at `critic_lr`. ``muon`` is `maskmixadv.muon.Muon`, a step of
+        which does more than one of AdamW.
     lr
         Highest learning rate.
     decay
@@ -36,7 +38,7 @@ class Schedule:
     rise
         Fraction of the steps over which one-cycle rises.
     weight_decay, momentum
-        Of the network's optimiser; AdamW has no momentum to set.
+        Of the network's optimiser; only SGD has a momentum to set.
     critic_lr
         Learning rate of every player that is not the network; constant.
     ema
@@ -56,7 +58,7 @@ class Schedule:
     window: int = 256
     batch: int = 12
     steps: int = 60_000
-    optimiser: Literal["sgd", "adamw"] = "sgd"
+    optimiser: Literal["sgd", "adamw", "muon"] = "sgd"
     lr: float = 0.01
     decay: Literal["poly", "one-cycle"] = "poly"
     rise: float = 0.1
@@ -104,6 +106,8 @@ class Schedule:
     def _optimiser(self, player: str, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         if player != "net":
             return torch.optim.Adam(parameters, lr=self.critic_lr, fused=True)
+        if self.optimiser == "muon":
+            return Muon(parameters, lr=self.lr, weight_decay=self.weight_decay)
         if self.optimiser == "adamw":
             return torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay, fused=True)
         return torch.optim.SGD(

@@ -1,6 +1,6 @@
 """DICOM: slices find their place whatever their files are called, and segmentations theirs."""
 
-import builtins
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -245,14 +245,8 @@ def test_predict_writes_a_segmentation(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_series(tmp_path / "s", pixels())
-    importing = builtins.__import__
-
-    def lacking(name: str, *words: Any, **more: Any) -> Any:
-        if name in ("pydicom", "highdicom"):
-            raise ImportError(name)
-        return importing(name, *words, **more)
-
-    monkeypatch.setattr(builtins, "__import__", lacking)
+    for name in ("pydicom", "highdicom"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(InputError, match=r"DICOM needs pydicom; install it with .*\[dicom\]"):
         series.read(tmp_path / "s")
     with pytest.raises(InputError, match=r"x\.dcm: DICOM SEG needs highdicom; install it with .*\[dicom\]"):

@@ -1,6 +1,6 @@
 """Any format in, labels of the same grid out."""
 
-import builtins
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -185,14 +185,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    importing = builtins.__import__
-
-    def missing(name: str, *words: Any, **more: Any) -> Any:
-        if name == "SimpleITK":
-            raise ImportError(name)
-        return importing(name, *words, **more)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
+    monkeypatch.setitem(sys.modules, "SimpleITK", None)
     with pytest.raises(InputError, match=r"a\.nrrd: \.nrrd needs SimpleITK; install it with .*\[formats\]"):
         formats.read(tmp_path / "a.nrrd")
 

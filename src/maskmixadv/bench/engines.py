@@ -14,6 +14,7 @@ from typing import Any
 
 from maskmixadv.bench.cells import Job
 from maskmixadv.errors import InputError
+from maskmixadv.optional import needed
 
 
 @dataclass(frozen=True)
@@ -113,10 +114,7 @@ class Ray(Engine):
     """
 
     def __init__(self, address: str | None, *, cores: int, gpus: float) -> None:
-        try:
-            import ray  # pyright: ignore[reportMissingImports]
-        except ImportError:
-            raise InputError("engine: ray is not installed; pip install 'maskmixadv[ray]'") from None
+        ray = needed("ray", extra="ray", what="engine: ray")
         try:
             ray.init(address=address, log_to_driver=False, include_dashboard=False)
         except (ConnectionError, ValueError, RuntimeError) as error:

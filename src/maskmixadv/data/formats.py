@@ -17,7 +17,7 @@ from maskmixadv.errors import InputError
 
 SUFFIXES: Final = (*nifti.SUFFIXES, *itk.SUFFIXES, *flat.SUFFIXES)
 _WRITTEN_AS: Final = {**dict.fromkeys(flat.JPEG, ".png"), ".mhd": ".mha"}
-_BESIDE: Final = (".raw", ".zraw", ".txt", ".csv", ".json", ".md", ".toml", ".db", ".ini")
+BESIDE: Final = (".raw", ".zraw", ".txt", ".csv", ".json", ".md", ".toml", ".db", ".ini")
 """What may lie in a folder of images and is none."""
 
 
@@ -136,7 +136,7 @@ def named(folder: Path) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.suffix.lower() in _BESIDE:
+        if path.name.startswith(".") or path.suffix.lower() in BESIDE:
             continue
         if path.is_dir() and not series.holds_dicom(path):
             raise InputError(f"{path}: is a folder without DICOM files, allowed are images and folders of one series")

@@ -10,6 +10,7 @@ from maskmixadv.data.corpus import Spacing
 from maskmixadv.data.flat import grey
 from maskmixadv.data.nifti import Volume, in_one_line
 from maskmixadv.errors import InputError
+from maskmixadv.optional import needed
 
 SUFFIXES: Final = (".nrrd", ".mha", ".mhd")
 
@@ -76,14 +77,9 @@ def write_labels(path: Path, labels: Shaped[np.ndarray, "d h w"], place: Place) 
 
 
 def _itk(path: Path) -> Any:  # noqa: ANN401
-    try:
-        import SimpleITK
-    except ImportError:
-        raise InputError(
-            f"{path}: {path.suffix} needs SimpleITK; install it with 'pip install maskmixadv[formats]'"
-        ) from None
-    SimpleITK.ProcessObject_SetGlobalWarningDisplay(False)
-    return SimpleITK
+    itk = needed("SimpleITK", extra="formats", what=f"{path}: {path.suffix}")
+    itk.ProcessObject_SetGlobalWarningDisplay(False)
+    return itk
 
 
 def _opened(path: Path) -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 from maskmixadv.data.nifti import Volume, in_one_line
 from maskmixadv.errors import InputError
+from maskmixadv.optional import needed
 
 SCHEME: Final = "99MASKMIXADV"
 """Whose codes name the classes; a private scheme, as DICOM's own has no words for what a user draws."""
@@ -116,10 +117,4 @@ def _read(path: Path) -> Any:  # noqa: ANN401
 
 
 def _highdicom(path: Path) -> Any:  # noqa: ANN401
-    try:
-        import highdicom
-    except ImportError:
-        raise InputError(
-            f"{path}: DICOM SEG needs highdicom; install it with 'pip install maskmixadv[dicom]'"
-        ) from None
-    return highdicom
+    return needed("highdicom", extra="dicom", what=f"{path}: DICOM SEG")

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from maskmixadv.data.corpus import Spacing
 from maskmixadv.data.nifti import Volume, in_one_line
 from maskmixadv.errors import InputError
+from maskmixadv.optional import needed
 
 UNEVEN: Final = 0.02
 """How much of a slice's distance the others may differ from it."""
@@ -109,11 +110,7 @@ def pydicom(where: Path) -> Any:  # noqa: ANN401
     InputError
         Where it is missing.
     """
-    try:
-        import pydicom
-    except ImportError:
-        raise InputError(f"{where}: DICOM needs pydicom; install it with 'pip install maskmixadv[dicom]'") from None
-    return pydicom
+    return needed("pydicom", extra="dicom", what=f"{where}: DICOM")
 
 
 def _is_dicom(path: Path) -> bool:

@@ -3,15 +3,11 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from maskmixadv.data import formats
 from maskmixadv.data.corpus import make_directory
 from maskmixadv.errors import InputError
 from maskmixadv.studio.refusals import MissingError
-
-BESIDE: Final = (".raw", ".zraw", ".txt", ".csv", ".json", ".md")
-"""What may lie beside images and needs no word."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +115,15 @@ class Layout:
             raise MissingError("no such case")
         return path
 
-    def run_numbers(self) -> list[str]:
-        """Names of all runs that were ever begun here, oldest first."""
-        folders = (self.runs, self.predictions, self.state)
-        return sorted({path.name for folder in folders for path in folder.iterdir() if path.name.isdecimal()}, key=int)
+    def next_run(self) -> str:
+        """Name of a run that is about to begin: one more than all that ever began here."""
+        begun = map(latest, (self.runs, self.predictions, self.state))
+        return f"{max((int(run) for run in begun if run), default=0) + 1:03d}"
+
+
+def latest(folder: Path) -> str | None:
+    """Name of the last run that has something in `folder`."""
+    return max((path.name for path in folder.iterdir() if path.name.isdecimal()), key=int, default=None)
 
 
 def case_of(file: str) -> str:
@@ -137,4 +138,4 @@ def _files(folder: Path) -> list[Path]:
     """Files that are images, or were to be: what belongs to one (a .mhd's .raw) and hidden ones are neither."""
     with os.scandir(folder) as entries:
         shown = [entry for entry in entries if not entry.name.startswith(".") and entry.is_file()]
-        return [Path(entry.path) for entry in shown if Path(entry.name).suffix.lower() not in BESIDE]
+        return [Path(entry.path) for entry in shown if Path(entry.name).suffix.lower() not in formats.BESIDE]

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from maskmixadv.data import nifti
 from maskmixadv.errors import InputError
 from maskmixadv.studio.cache import Cache
-from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.layout import Layout, latest
 
 CACHED_BYTES: Final = 2**28
 
@@ -28,8 +28,7 @@ class Predictions:
 
     def latest(self) -> str | None:
         """Name of the latest run whose predictions are complete."""
-        numbers = [path.name for path in self._layout.predictions.iterdir() if path.name.isdecimal()]
-        return max(numbers, key=int, default=None)
+        return latest(self._layout.predictions)
 
     def has(self, run: str, case: str) -> bool:
         """Whether there is a prediction."""

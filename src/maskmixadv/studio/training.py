@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any, Final, Literal
 
 from maskmixadv.data.corpus import write_text
-from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.layout import Layout, latest
 from maskmixadv.studio.process import Process
 from maskmixadv.studio.refusals import RequestError, TakenError
 
@@ -104,7 +104,7 @@ class Training:
         with self._lock:
             if self._running():
                 raise TakenError("a training runs already; stop it, or wait for it")
-            run = f"{int(max(self._layout.run_numbers(), key=int, default='0')) + 1:03d}"
+            run = self._layout.next_run()
             notes = self._layout.state / run
             notes.mkdir()
             write_text(notes / ORDER, json.dumps(asdict(order)))
@@ -159,8 +159,8 @@ class Training:
         return notes if notes and self._state(notes) in ("running", "predicting") else None
 
     def _latest(self) -> Path | None:
-        numbers = [path.name for path in self._layout.state.iterdir() if path.name.isdecimal()]
-        return self._layout.state / max(numbers, key=int) if numbers else None
+        run = latest(self._layout.state)
+        return self._layout.state / run if run else None
 
     def _state(self, notes: Path) -> State:
         self._children = [child for child in self._children if child.poll() is None]  # else they stay as zombies
