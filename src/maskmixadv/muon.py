@@ -10,7 +10,7 @@ from torch import Tensor, nn
 LEAST: Final = 16
 """Rows and columns below which a kernel is AdamW's: those of the first and the last convolution."""
 MOST: Final = 200_000
-"""Weights above which a kernel is AdamW's: the coarsest level's three, which cost more than all others and gain nothing."""
+"""Weights above which a kernel is AdamW's: the coarsest level's, which cost more than all others and gain nothing."""
 
 
 class Muon(torch.optim.Optimizer):
@@ -32,7 +32,7 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(self, parameters: Sequence[nn.Parameter], *, lr: float, weight_decay: float, sweeps: int = 5) -> None:
         super().__init__(parameters, {"lr": lr})
-        kernels = [p for p in parameters if p.ndim == 4 and min(_matrix(p).shape) >= LEAST]
+        kernels = [p for p in parameters if _is_orthogonal(p)]
         others = set(parameters) - set(kernels)
         # Matrices in the kernels' own memory, as torch's Muon knows no other shape.
         self._matrices = {kernel: nn.Parameter(_matrix(kernel.detach())) for kernel in kernels}
@@ -68,7 +68,7 @@ class Muon(torch.optim.Optimizer):
 
 def _is_orthogonal(parameter: Tensor) -> bool:
     """Whether a parameter is a kernel whose updates are made orthogonal."""
-    return parameter.ndim == 4 and min(_matrix(parameter).shape) >= LEAST and parameter.numel() <= MOST  # noqa: PLR2004
+    return parameter.ndim == 4 and min(_matrix(parameter).shape) >= LEAST and parameter.numel() <= MOST
 
 
 def _matrix(kernel: Float[Tensor, "o i h w"]) -> Float[Tensor, "o h*w*i"]:
