@@ -23,8 +23,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from tyro.conf import arg
 
 import record
+from maskmixadv.arithmetic import autocast
 from maskmixadv.errors import InputError
-from maskmixadv.loop import Loop, autocast
+from maskmixadv.loop import Loop
 from maskmixadv.run import pick_device
 from maskmixadv.schedule import PRESETS
 from steps import check_methods, finish

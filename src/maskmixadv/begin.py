@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from maskmixadv.arithmetic import cpu_features
 from maskmixadv.data.corpus import Corpus, Entry, Split
 from maskmixadv.distribute import ALONE, Ranks
 from maskmixadv.errors import InputError
 from maskmixadv.grid import Grid
 from maskmixadv.methods.method import Method
-from maskmixadv.run import Run, cpu_features, pick_device
+from maskmixadv.run import Run, pick_device
 from maskmixadv.schedule import Schedule
 from maskmixadv.types import DRAWN
 

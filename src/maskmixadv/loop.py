@@ -1,8 +1,7 @@
 """The training loop's state: one step for every method, and all that resuming exactly needs."""
 
-import contextlib
 import copy
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
 
@@ -11,20 +10,19 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from maskmixadv.arithmetic import autocast
 from maskmixadv.augment import Augment, Centre, Draw
 from maskmixadv.average import follow
 from maskmixadv.data.enclosure import ENCLOSED
 from maskmixadv.distribute import ALONE, Ranks
 from maskmixadv.engine import Engine, Losses, Rows, make_recordable, set_rate
 from maskmixadv.losses import balanced, uniform
-from maskmixadv.run import Run, cpu_features
+from maskmixadv.run import Run
 from maskmixadv.slices import Masks, Slices, order
 from maskmixadv.types import Batch, Labels
 
 PRIOR_AUGMENT = Augment()
 """Drawn independently of the images'; all turns, as another corpus may show its hearts another way up."""
-
-Autocast = Callable[[], contextlib.AbstractContextManager[Any]]
 
 
 class Loop:
@@ -199,20 +197,6 @@ class Loop:
     def _draw(self, augment: Augment, centre: Centre) -> Draw:
         schedule = self.run.schedule
         return augment.draw(centre, canvas=schedule.size, window=schedule.window, rng=self._rng)
-
-
-def autocast(precision: str, device: torch.device) -> Autocast:
-    """Return what a step's forward passes run in: bfloat16 where wanted and the device computes in it."""
-    if precision == "bf16" or (precision == "auto" and _has_bf16(device)):
-        return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
-    return contextlib.nullcontext
-
-
-def _has_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    features = cpu_features()
-    return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
 
 
 def _placed(net: nn.Module, device: torch.device) -> nn.Module:

@@ -176,11 +176,6 @@ def pick_device(name: str | None) -> torch.device:
         raise InputError(f"device: {name!r} is not usable here ({str(error).split(chr(10), 1)[0]})") from None
 
 
-def cpu_features() -> dict[str, Any]:
-    """What torch knows of this processor; nothing in versions that don't tell."""
-    return dict(getattr(torch.cpu, "get_capabilities", dict)())
-
-
 def save(path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint whole or not at all; an earlier one stays until then.
 
