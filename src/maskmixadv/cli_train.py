@@ -14,7 +14,7 @@ from maskmixadv.engine import Engine
 from maskmixadv.errors import InputError
 from maskmixadv.methods import MaskMixAdv, Method
 from maskmixadv.run import Run, pick_device
-from maskmixadv.schedule import PRESETS, Precision, Schedule
+from maskmixadv.schedule import PRESETS, Optimiser, Precision, Schedule
 from maskmixadv.train import fit
 
 if TYPE_CHECKING:
@@ -62,8 +62,12 @@ class Train:
         Side of a slice's canvas in pixels, instead of the preset's.
     window
         Side in pixels of the part of the canvas that a step sees, instead of the preset's; a multiple of 16.
+    optimiser
+        Of the network, instead of the preset's.
     lr
         Highest learning rate, instead of the preset's.
+    weight_decay
+        Of the network's optimiser, instead of the preset's.
     ema
         Decay of the scored average of the weights, 0 to switch it off, instead of the preset's.
     precision
@@ -94,7 +98,9 @@ class Train:
     batch: Annotated[int | None, arg(metavar="INT")] = None
     size: Annotated[int | None, arg(metavar="PIXELS")] = None
     window: Annotated[int | None, arg(metavar="PIXELS")] = None
+    optimiser: Annotated[Optimiser | None, arg(metavar="{sgd,adamw,muon}")] = None
     lr: Annotated[float | None, arg(metavar="RATE")] = None
+    weight_decay: Annotated[float | None, arg(metavar="DECAY")] = None
     ema: Annotated[float | None, arg(metavar="DECAY")] = None
     precision: Annotated[Precision | None, arg(metavar="{auto,fp32,bf16}")] = None
     validate_every: Annotated[int | None, arg(metavar="STEPS")] = None
@@ -145,7 +151,9 @@ class Train:
         return Run.open(cast("Path", self.out))
 
     def _schedule(self) -> Schedule:
-        names = ("steps", "batch", "size", "window", "lr", "ema", "precision", "validate_every")
+        names = (
+            "steps", "batch", "size", "window", "optimiser", "lr", "weight_decay", "ema", "precision", "validate_every",
+        )  # fmt: skip
         given = {name: value for name in names if (value := getattr(self, name)) is not None}
         return replace(PRESETS[self.preset], **given)
 

@@ -12,6 +12,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.muon import Muon
 
 Precision = Literal["auto", "fp32", "bf16"]
+Optimiser = Literal["sgd", "adamw", "muon"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Schedule:
     window: int = 256
     batch: int = 12
     steps: int = 60_000
-    optimiser: Literal["sgd", "adamw", "muon"] = "sgd"
+    optimiser: Optimiser = "sgd"
     lr: float = 0.01
     decay: Literal["poly", "one-cycle"] = "poly"
     rise: float = 0.1
@@ -80,8 +81,9 @@ class Schedule:
         for name in ("lr", "critic_lr"):
             if (value := getattr(self, name)) <= 0:
                 raise InputError(f"{name}: {value}, allowed is a number above 0")
-        if not 0 <= self.enclosed < math.inf:
-            raise InputError(f"enclosed: {self.enclosed}, allowed is a finite number of at least 0")
+        for name in ("enclosed", "weight_decay"):
+            if not 0 <= (value := getattr(self, name)) < math.inf:
+                raise InputError(f"{name}: {value}, allowed is a finite number of at least 0")
         if not 0 <= self.ema < 1:
             raise InputError(f"ema: {self.ema}, allowed is 0 (off) to below 1")
 

@@ -12,8 +12,8 @@ from maskmixadv.data.corpus import Part
 from maskmixadv.errors import InputError
 
 SCHEDULE: Final[dict[str, type]] = {
-    "steps": int, "batch": int, "size": int, "window": int, "lr": float, "ema": float, "precision": str,
-    "validate_every": int,
+    "steps": int, "batch": int, "size": int, "window": int, "optimiser": str, "lr": float, "weight_decay": float,
+    "ema": float, "precision": str, "validate_every": int,
 }  # fmt: skip
 """What may stand in ``[schedule]``: the options of 'maskmixadv train', with underscores."""
 _SHARED: Final[dict[str, type]] = {"corpus": str, "prior": str, "preset": str, "enclosure": bool}
