@@ -142,16 +142,5 @@ PRESETS: Final[dict[str, Schedule]] = {
         validate_every=500,
         augment=replace(_ONE_WAY_UP, stray=0.35),
     ),
-    "demo": replace(
-        _SHORT,
-        size=112,
-        window=80,
-        batch=4,
-        steps=800,
-        optimiser="muon",
-        lr=3e-3,
-        weight_decay=0.1,
-        ema=0.99,
-        validate_every=400,
-    ),
+    "demo": replace(_SHORT, size=112, window=80, batch=4, steps=1_200, lr=3e-3, ema=0.99, validate_every=600),
 }
