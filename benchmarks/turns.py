@@ -42,8 +42,6 @@ with tempfile.TemporaryDirectory() as folder:
         prior_root=Path(prior) if prior else None, enclosure=method.supervision == "scribble", device="cpu",
         write=False)
     loop = Loop(run, training_slices(run, Corpus.open(Path(corpus)), device), prior_masks(run, device), device)
-for _ in range(4):  # memory is claimed and kernels are chosen
-    loop.advance()
 print(json.dumps({"commit": commit(), "steps": PRESETS[preset].steps}), flush=True)
 while sys.stdin.readline():
     began = time.perf_counter()
@@ -115,7 +113,7 @@ def measure(options: Turns, name: str) -> dict[str, Any]:
     words = (name, options.preset, str(options.corpus), str(options.prior or ""), str(options.steps))
     sides = [Side(checkout, words) for checkout in (options.old, Path(__file__).parents[1])]
     for side in sides:
-        side.turn()
+        side.turn()  # memory is claimed and kernels are chosen
     rounds = [
         [side.turn() for side in sides] for _ in track(range(options.rounds), name, disable=not sys.stderr.isatty())
     ]
