@@ -59,6 +59,7 @@ def begin(
     InputError
         Where corpus, fold, prior, device or directory can't serve; nothing is written then.
     """
+    method = method.under(schedule)
     ranks.check(method, schedule.batch)
     corpus = Corpus.open(corpus_root)
     scheme = scheme or next(iter(corpus.folds))

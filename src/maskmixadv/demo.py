@@ -4,8 +4,8 @@ from pathlib import Path
 
 from maskmixadv.begin import begin
 from maskmixadv.data import phantom
-from maskmixadv.data.corpus import claim
 from maskmixadv.evaluate import evaluate, folder
+from maskmixadv.files import claim
 from maskmixadv.methods import MaskMixAdv
 from maskmixadv.schedule import PRESETS
 from maskmixadv.train import fit

@@ -16,8 +16,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv import clinical, scores
-from maskmixadv.data.corpus import Case, Corpus, Entry, Part, Spacing, make_directory, write_text
+from maskmixadv.data.corpus import Case, Corpus, Entry, Part, Spacing
 from maskmixadv.errors import InputError
+from maskmixadv.files import make_directory, write_text
 from maskmixadv.scores import Row, Summary
 
 if TYPE_CHECKING:

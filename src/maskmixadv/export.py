@@ -15,8 +15,9 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from maskmixadv.begin import commit
-from maskmixadv.data.corpus import PERCENTILE, Corpus, claim, write_text
+from maskmixadv.data.corpus import PERCENTILE, Corpus
 from maskmixadv.errors import InputError
+from maskmixadv.files import claim, write_text
 from maskmixadv.losses import most_probable
 from maskmixadv.optional import needed
 from maskmixadv.predict import Predictor

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from maskmixadv.data.corpus import write_text
+from maskmixadv.files import write_text
 from maskmixadv.run import Run
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ import torch
 
 from maskmixadv import methods
 from maskmixadv.augment import Augment
-from maskmixadv.data.corpus import Corpus, claim, write_text
+from maskmixadv.data.corpus import Corpus
 from maskmixadv.errors import InputError
+from maskmixadv.files import claim, write_text
 from maskmixadv.grid import Grid
 from maskmixadv.methods.method import Method
 from maskmixadv.schedule import Schedule

@@ -9,8 +9,9 @@ from rich.progress import track
 
 from maskmixadv import clinical
 from maskmixadv.data import formats
-from maskmixadv.data.corpus import make_directory, normalise, write_text
+from maskmixadv.data.corpus import normalise
 from maskmixadv.errors import InputError
+from maskmixadv.files import make_directory, write_text
 from maskmixadv.predict import Predictor
 from maskmixadv.run import Run
 

@@ -14,11 +14,12 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from maskmixadv.augment import Draw
-from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry, work_ahead
+from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry
 from maskmixadv.data.enclosure import ENCLOSED, enclose
 from maskmixadv.data.walker import Belief, Volume, load_beliefs, load_walked
 from maskmixadv.engine import Rows
 from maskmixadv.errors import InputError
+from maskmixadv.files import work_ahead
 from maskmixadv.grid import Grid
 from maskmixadv.storage import make_room, read_ahead
 from maskmixadv.types import DRAWN, Labels, Supervision

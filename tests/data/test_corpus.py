@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import tiny
-from maskmixadv.data.corpus import IGNORE, Corpus, claim, normalise, recode
+from maskmixadv.data.corpus import IGNORE, Corpus, normalise, recode
 from maskmixadv.errors import InputError
+from maskmixadv.files import claim
 
 
 def test_a_case_comes_back_as_it_went_in(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ import tiny
 from maskmixadv import storage
 from maskmixadv.begin import begin
 from maskmixadv.cli_train import Train
-from maskmixadv.data.corpus import Corpus, work_ahead
+from maskmixadv.data.corpus import Corpus
 from maskmixadv.errors import InputError
+from maskmixadv.files import work_ahead
 from maskmixadv.grid import Grid
 from maskmixadv.loop import Loop
 from maskmixadv.methods import PCE, MaskMixAdv, Method

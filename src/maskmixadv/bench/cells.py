@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from maskmixadv import cli
 from maskmixadv.bench.table import Row, Table
-from maskmixadv.data.corpus import Corpus, Part, make_directory
+from maskmixadv.data.corpus import Corpus, Part
 from maskmixadv.errors import InputError
+from maskmixadv.files import make_directory
 
 if TYPE_CHECKING:
     from maskmixadv.run import Run

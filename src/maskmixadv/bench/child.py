@@ -20,8 +20,8 @@ from typing import Any
 
 from maskmixadv import cli
 from maskmixadv.bench.cells import RECORD, Job
-from maskmixadv.data.corpus import make_directory, write_text
 from maskmixadv.evaluate import folder
+from maskmixadv.files import make_directory, write_text
 
 
 def work(job: Job, device: str | None) -> int:

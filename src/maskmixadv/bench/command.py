@@ -11,8 +11,8 @@ from maskmixadv.bench.render import render
 from maskmixadv.bench.runner import complain, make
 from maskmixadv.bench.table import Table, read
 from maskmixadv.cli_bench import Bench
-from maskmixadv.data.corpus import make_directory, write_text
 from maskmixadv.errors import InputError
+from maskmixadv.files import make_directory, write_text
 
 
 def bench(options: Bench) -> int:

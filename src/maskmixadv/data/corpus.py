@@ -8,17 +8,17 @@ import hashlib
 import json
 import os
 import zipfile
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from maskmixadv.errors import InputError
+from maskmixadv.files import claim, work_ahead, write_text
 
 IGNORE: Final = 255
 """Label of a pixel of which nothing is known."""
@@ -29,8 +29,6 @@ FORMAT: Final = 1
 
 Spacing = tuple[float, float, float]
 Part = Literal["train", "val", "test"]
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -295,59 +293,6 @@ class Corpus:
         for entry in self.entries:
             digest.update(f"{entry.name} {entry.sha256}\n".encode())
         return digest.hexdigest()
-
-
-def work_ahead(do: Callable[[_Item], _Result], items: Iterable[_Item], *, threads: int) -> Iterator[_Result]:
-    """Yield what `do` makes of each of `items`, in order; `threads` threads work ahead.
-
-    No more than two results a thread wait to be taken, however slowly that goes, as results are volumes.
-    """
-    waiting: deque[Future[_Result]] = deque()
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        for item in items:
-            waiting.append(pool.submit(do, item))
-            if len(waiting) == 2 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def claim(root: Path) -> None:
-    """Make directory `root`, which must be new or empty.
-
-    Raises
-    ------
-    InputError
-        Where something is there already, or it can't be made.
-    """
-    make_directory(root)
-    taken = next(root.iterdir(), None)
-    if taken is not None:
-        raise InputError(f"{root}: already holds {taken.name!r}; name a new or an empty directory")
-
-
-def make_directory(root: Path) -> None:
-    """Make directory `root` where it is missing.
-
-    Raises
-    ------
-    InputError
-        Where it can't be made.
-    """
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{root}: can't be made a directory ({error.strerror})") from None
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(text)
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: can't be written ({error.strerror}); free space or name another place") from None
 
 
 def recode(labels: np.ndarray, *, classes: int, ignore: int | None, where: str) -> UInt8[np.ndarray, "..."]:

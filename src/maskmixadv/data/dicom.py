@@ -12,8 +12,8 @@ from maskmixadv.data import classes as declared
 from maskmixadv.data import folder, pairs, seg, series
 from maskmixadv.data.corpus import Case, Corpus
 from maskmixadv.data.folds import folds
-from maskmixadv.data.whole import whole
 from maskmixadv.errors import InputError
+from maskmixadv.files import whole
 
 
 @dataclass(frozen=True)

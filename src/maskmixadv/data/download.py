@@ -7,8 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from maskmixadv.data.corpus import make_directory
 from maskmixadv.errors import InputError
+from maskmixadv.files import make_directory
 
 if TYPE_CHECKING:
     import pooch

@@ -11,11 +11,11 @@ from typing import Final, NamedTuple
 from maskmixadv.data import classes as declared
 from maskmixadv.data import formats, pairs
 from maskmixadv.data.classes import Classes
-from maskmixadv.data.corpus import Case, Corpus, Kept, work_ahead
+from maskmixadv.data.corpus import Case, Corpus, Kept
 from maskmixadv.data.folds import folds
 from maskmixadv.data.pairs import Pair
-from maskmixadv.data.whole import whole
 from maskmixadv.errors import InputError
+from maskmixadv.files import whole, work_ahead
 
 IMAGES, SCRIBBLES, MASKS = "images", "scribbles", "masks"
 _NAMED: Final = 5

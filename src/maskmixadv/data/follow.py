@@ -14,10 +14,10 @@ from typing import Final
 
 from maskmixadv.data import classes as declared
 from maskmixadv.data import folder, pairs
-from maskmixadv.data.corpus import Corpus, Entry, Kept, make_directory, write_text
+from maskmixadv.data.corpus import Corpus, Entry, Kept
 from maskmixadv.data.pairs import Pair
-from maskmixadv.data.whole import whole
 from maskmixadv.errors import InputError
+from maskmixadv.files import make_directory, whole, write_text
 
 KEPT: Final = 10
 """States of a folder that are kept."""

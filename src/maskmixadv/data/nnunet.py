@@ -16,8 +16,8 @@ from maskmixadv.data.corpus import Corpus, Entry, Split
 from maskmixadv.data.folder import Found
 from maskmixadv.data.folds import folds
 from maskmixadv.data.pairs import Pair
-from maskmixadv.data.whole import whole
 from maskmixadv.errors import InputError
+from maskmixadv.files import whole
 
 DATASET, SPLITS = "dataset.json", "splits_final.json"
 IGNORED: Final = "ignore"

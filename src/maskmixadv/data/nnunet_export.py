@@ -9,10 +9,10 @@ import nibabel as nib
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from maskmixadv.data.corpus import IGNORE, Case, Corpus, Spacing, write_text
+from maskmixadv.data.corpus import IGNORE, Case, Corpus, Spacing
 from maskmixadv.data.nnunet import DATASET, IGNORED, SPLITS
-from maskmixadv.data.whole import whole
 from maskmixadv.errors import InputError
+from maskmixadv.files import whole, write_text
 
 Annotation = Literal["scribble", "dense"]
 

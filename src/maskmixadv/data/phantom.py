@@ -16,11 +16,12 @@ from jaxtyping import Bool, UInt8
 from scipy import ndimage
 
 from maskmixadv.data.anatomy import Plane, millimetres, scanned
-from maskmixadv.data.corpus import Case, Corpus, Split, normalise, write_text
+from maskmixadv.data.corpus import Case, Corpus, Split, normalise
 from maskmixadv.data.kidneys import Kidneys
 from maskmixadv.data.prostate import Prostate
 from maskmixadv.data.strokes import draw_strokes
 from maskmixadv.errors import InputError
+from maskmixadv.files import write_text
 
 CLASSES = ("background", "RV", "Myo", "LV")
 RV, MYO, LV = 1, 2, 3

@@ -33,9 +33,10 @@ from jaxtyping import Float, Int, UInt8
 from rich.progress import track
 from skimage.segmentation import random_walker
 
-from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry, work_ahead
+from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry
 from maskmixadv.data.enclosure import ENCLOSED, enclose
 from maskmixadv.errors import InputError
+from maskmixadv.files import work_ahead
 
 BETA: Final = 100.0
 """How much a walk avoids edges of the image; the released code's."""

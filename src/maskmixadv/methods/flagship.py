@@ -1,8 +1,8 @@
 """The flagship: a teacher and random walks from the strokes agree on labels, from which the network learns."""
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, final
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self, final
 
 import torch
 from jaxtyping import Float
@@ -12,9 +12,10 @@ from torch.nn import functional as F  # noqa: N812
 from maskmixadv.errors import InputError
 from maskmixadv.losses import adversarial, dice_loss, most_probable, one_hot, partial_cross_entropy
 from maskmixadv.methods.critic import critic_loss
-from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights, player
+from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights, lazily, player
 from maskmixadv.methods.teacher import Teacher, check_decay, settled, sigmoid_rampup
 from maskmixadv.nets import Critic, UNet
+from maskmixadv.schedule import Schedule
 from maskmixadv.types import Batch, Belief, Probs, Task
 
 
@@ -90,7 +91,8 @@ class Flagship(Method):
         Weight of a critic's opinion of the network's soft map, as MaskMixAdv has it, which needs prior masks; by
         default there is none.
     every
-        Steps from one round of the critic to the next; it then counts as many times as much.
+        Steps from one round of the critic to the next; it then counts as many times as much. By default 1 under SGD,
+        4 under other optimisers, as in MaskMixAdv.
     """
 
     believes: ClassVar[bool] = True
@@ -103,7 +105,7 @@ class Flagship(Method):
     thin: str = "Myo"
     odds: float = 0.5
     adv: float = 0.0
-    every: int = 4
+    every: int | None = None
 
     def __post_init__(self) -> None:
         check_weights(self, "ce", "pse", "trust", "odds", "adv")
@@ -111,7 +113,7 @@ class Flagship(Method):
             raise InputError("odds: 0, allowed is a number above 0")
         if not (self.ce or self.pse):
             raise InputError("ce, pse: both 0, at least one must be larger")
-        if self.every < 1:
+        if self.every is not None and self.every < 1:
             raise InputError(f"every: {self.every}, allowed is at least 1 step")
         check_fractions(self, "ramp")
         check_decay(self.decay)
@@ -120,6 +122,10 @@ class Flagship(Method):
     def wants_prior(self) -> bool:
         """The critic needs masks of other patients."""
         return self.adv > 0
+
+    def under(self, schedule: Schedule) -> Self:
+        """Decide how often the critic has its round."""
+        return self if self.every is not None else replace(self, every=lazily(schedule))
 
     def kind(self, step: int, progress: float) -> Hashable | None:
         """With critic, or without, once trust and teacher have settled."""
@@ -147,11 +153,11 @@ class Flagship(Method):
         }
         now = self._criticised(batch.step)
         if now:
-            terms["adv"] = self.every * self.adv * adversarial(nets["critic"](soft), real=True)
+            terms["adv"] = (self.every or 1) * self.adv * adversarial(nets["critic"](soft), real=True)
         yield Phase("net", terms)
         teacher.follow(nets["net"], step=batch.step, decay=self.decay)
         if now:
             yield Phase("critic", {"critic": critic_loss(nets["critic"], soft.detach(), batch)})
 
     def _criticised(self, step: int) -> bool:
-        return self.adv > 0 and step % self.every == 0
+        return self.adv > 0 and step % (self.every or 1) == 0

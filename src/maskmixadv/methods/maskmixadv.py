@@ -1,8 +1,8 @@
 """MaskMixAdv: complementary masks, two decoders, mixed pseudo labels, and a critic of shapes."""
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal, final
+from dataclasses import dataclass, replace
+from typing import Literal, Self, final
 
 import torch
 from torch import nn
@@ -10,9 +10,10 @@ from torch import nn
 from maskmixadv.errors import InputError
 from maskmixadv.losses import adversarial, dice_loss, most_probable, partial_cross_entropy, restoration
 from maskmixadv.methods.critic import critic_loss
-from maskmixadv.methods.method import Method, Phase, check_weights, player
+from maskmixadv.methods.method import Method, Phase, check_weights, lazily, player
 from maskmixadv.nets import Critic, Features, UNet
 from maskmixadv.perturb import ALL, Level, Perturbation, Views, as_tested
+from maskmixadv.schedule import Schedule
 from maskmixadv.types import Batch, Image, Logits, Loss, Probs, Task
 
 
@@ -49,7 +50,8 @@ class MaskMixAdv(Method):
     every
         Steps from one restoration and one round of the critic to the next; both then count as many times as much.
         They cost more than half of a step, and what they say changes slowly (lazy regularisation: Karras et al.,
-        CVPR 2020); 1 is the paper's.
+        CVPR 2020); 1 is the paper's. By default 1 under SGD, which four times the weight throws out of the finite
+        numbers, and 4 under other optimisers.
     """
 
     perturbation: Literal[
@@ -76,11 +78,11 @@ class MaskMixAdv(Method):
     rec: float = 10.0
     pse: float = 0.5
     adv: float = 0.1
-    every: int = 4
+    every: int | None = None
 
     def __post_init__(self) -> None:
         self._check_perturbation()
-        if self.every < 1:
+        if self.every is not None and self.every < 1:
             raise InputError(f"every: {self.every}, allowed is at least 1 step")
         check_weights(self, "dpce", "rec", "pse", "adv")
         if not (self.dpce or self.restores or self.pse or self.adv):
@@ -106,6 +108,10 @@ class MaskMixAdv(Method):
         """The critic needs masks of other patients."""
         return self.adv > 0
 
+    def under(self, schedule: Schedule) -> Self:
+        """Decide how often the costly terms come."""
+        return self if self.every is not None else replace(self, every=lazily(schedule))
+
     def kind(self, step: int, progress: float) -> Hashable | None:  # noqa: ARG002
         """With restoration and critic, or without; none where views are worked out on the CPU."""
         return None if ALL[self.perturbation].on_host else self._lazy_terms_at(step)
@@ -127,17 +133,21 @@ class MaskMixAdv(Method):
         terms = self._terms(logits, soft, views)
         now = self._lazy_terms_at(batch.step)
         if self.restores and now and views.whole < len(batch.image):
-            terms["rec"] = self.every * self.rec * _restoration(net, *both, batch.image, views)
+            terms["rec"] = self._rounds * self.rec * _restoration(net, *both, batch.image, views)
         if not (self.adv and now):
             yield Phase("net", terms)
             return
         critic = nets["critic"]
-        terms["adv"] = self.every * self.adv * adversarial(critic(soft), real=True)
+        terms["adv"] = self._rounds * self.adv * adversarial(critic(soft), real=True)
         yield Phase("net", terms)
         yield Phase("critic", {"critic": critic_loss(critic, soft.detach(), batch)})
 
+    @property
+    def _rounds(self) -> int:
+        return self.every or 1
+
     def _lazy_terms_at(self, step: int) -> bool:
-        return step % self.every == 0
+        return step % self._rounds == 0
 
     def _decode(self, net: UNet, first: Features, second: Features) -> tuple[Logits, Logits]:
         if self.decoders == "independent":

@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.data import nnunet_export
-from maskmixadv.data.corpus import Corpus, make_directory, write_text
+from maskmixadv.data.corpus import Corpus
+from maskmixadv.files import make_directory, write_text
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.refusals import UnavailableError
 from maskmixadv.studio.reviews import Verdict

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskmixadv import cli
-from maskmixadv.data.corpus import write_text
 from maskmixadv.errors import InputError
+from maskmixadv.files import write_text
 from maskmixadv.studio import training
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.process import Process

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskmixadv.data import formats
-from maskmixadv.data.corpus import make_directory
 from maskmixadv.errors import InputError
+from maskmixadv.files import make_directory
 from maskmixadv.studio.refusals import MissingError
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from maskmixadv.data import classes, formats
-from maskmixadv.data.corpus import IGNORE, write_text
+from maskmixadv.data.corpus import IGNORE
+from maskmixadv.files import write_text
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.refusals import RequestError
 

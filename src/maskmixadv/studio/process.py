@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from maskmixadv.data.corpus import write_text
+from maskmixadv.files import write_text
 
 
 @dataclass(frozen=True)

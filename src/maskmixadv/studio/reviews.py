@@ -5,8 +5,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
-from maskmixadv.data.corpus import write_text
 from maskmixadv.errors import InputError
+from maskmixadv.files import write_text
 
 Verdict = Literal["accepted", "rejected"]
 FORMAT = 1

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Literal
 
-from maskmixadv.data.corpus import write_text
+from maskmixadv.files import write_text
 from maskmixadv.studio.layout import Layout, latest
 from maskmixadv.studio.process import Process
 from maskmixadv.studio.refusals import RequestError, TakenError

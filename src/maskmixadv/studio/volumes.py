@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Shaped, UInt8, UInt16
 
 from maskmixadv.data import formats, nifti
-from maskmixadv.data.corpus import Spacing, write_text
+from maskmixadv.data.corpus import Spacing
 from maskmixadv.data.nifti import Volume
 from maskmixadv.errors import InputError
+from maskmixadv.files import write_text
 from maskmixadv.studio.cache import Cache, stamp
 from maskmixadv.studio.intake import check_declared
 

@@ -1,0 +1,73 @@
+"""CSV out and in: text stays text, whatever a spreadsheet would make of it, and reading is bounded."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from maskmixadv.errors import InputError
+from maskmixadv.files import read_text
+
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+"""First characters of cells that spreadsheets compute."""
+QUOTE: Final = "'"
+"""What they take as the sign of text, and do not show."""
+MOST: Final = 256 * 2**20
+"""Bytes of a file that is read."""
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    r"""Text of a CSV file with a header; what a row lacks is empty.
+
+    A text that a spreadsheet would take as a formula gets a single quote before it (`cell`).
+
+    Examples
+    --------
+    >>> csv_text(["case", "dice"], [{"case": "=1+1", "dice": 0.5}])
+    "case,dice\n'=1+1,0.5\n"
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([cell(column) for column in columns])
+    writer.writerows([cell(row.get(column, "")) for column in columns] for row in rows)
+    return buffer.getvalue()
+
+
+def cell(value: object) -> object:
+    """Return `value` as a cell: a text that begins as a formula does, or with a quote before one, gets a quote."""
+    if not isinstance(value, str) or _number(value):
+        return value
+    return QUOTE + value if value.lstrip(QUOTE).startswith(FORMULA) else value
+
+
+def plain(text: str) -> str:
+    """Way back of `cell`."""
+    return text[1:] if text.startswith(QUOTE) and text.lstrip(QUOTE).startswith(FORMULA) else text
+
+
+def read_csv(path: Path, *, most: int = MOST) -> list[dict[str, str]]:
+    """Rows of a CSV file by the names of its columns; cells as they were before `csv_text`.
+
+    Raises
+    ------
+    InputError
+        Where it is missing, too large, no UTF-8, or a row does not fit its header.
+    """
+    reader = csv.reader(io.StringIO(read_text(path, most=most), newline=""))
+    try:
+        columns = [plain(name) for name in next(reader, [])]
+        rows = [[plain(each) for each in row] for row in reader if row]
+    except csv.Error as error:
+        raise InputError(f"{path}: not a readable table ({error})") from None
+    if any(len(row) != len(columns) for row in rows):
+        raise InputError(f"{path}: not a readable table (a row has another number of cells than the header)")
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
