@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -50,14 +51,10 @@ def test_a_training_that_diverges_ends(
     words = ["train", str(tmp_path / "corpus"), "--out", str(tmp_path / "run"), "--preset", "paper", "--lr", "1e30"]
     assert command([*words, "--size", "48", "--window", "32", "--batch", "2", "--steps", "40", "pce-dice"]) == DIVERGED
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("maskmixadv: ")]
-    for told in (
-        "run: net/",
-        "is not finite at step",
-        "with sgd at rate",
-        "try a lower --lr than 1e+30",
-        "no checkpoint",
-    ):
-        assert told in line
+    assert re.search(
+        r"run: net/\S+ is not finite at step \d+ of 40, with sgd at rate .*; try a lower --lr than 1e\+30", line
+    )
+    assert "no checkpoint was saved" in line
     assert not (tmp_path / "run" / "last.pt").exists()
 
 
@@ -95,10 +92,11 @@ def test_the_first_loss_that_is_not_finite_is_named_with_its_step(
 
 
 def test_what_is_not_finite_has_a_name() -> None:
-    net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2))
+    norm = torch.nn.BatchNorm2d(2)
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), norm)
     assert not_finite({"net": net}) is None
-    net[1].running_var[1] = math.inf
-    assert not_finite({"net": net}) == "net.1.running_var"
+    norm.running_mean = torch.tensor([0, math.inf])
+    assert not_finite({"net": net}) == "net.1.running_mean"
     assert not_finite({}) is None
 
 
