@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self, final
+from typing import ClassVar, final
 
 import torch
 from jaxtyping import Float
@@ -123,7 +123,7 @@ class Flagship(Method):
         """The critic needs masks of other patients."""
         return self.adv > 0
 
-    def under(self, schedule: Schedule) -> Self:
+    def under(self, schedule: Schedule) -> "Flagship":
         """Decide how often the critic has its round."""
         return self if self.every is not None else replace(self, every=lazily(schedule))
 

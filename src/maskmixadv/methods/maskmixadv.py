@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Self, final
+from typing import Literal, final
 
 import torch
 from torch import nn
@@ -108,7 +108,7 @@ class MaskMixAdv(Method):
         """The critic needs masks of other patients."""
         return self.adv > 0
 
-    def under(self, schedule: Schedule) -> Self:
+    def under(self, schedule: Schedule) -> "MaskMixAdv":
         """Decide how often the costly terms come."""
         return self if self.every is not None else replace(self, every=lazily(schedule))
 

@@ -3,7 +3,7 @@
 import abc
 import math
 from collections.abc import Hashable, Iterator, Mapping
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
 
 from torch import nn
 
@@ -53,7 +53,7 @@ class Method(abc.ABC):
         """Whether ``batch.prior`` must hold unpaired masks."""
         return False
 
-    def under(self, schedule: "Schedule") -> Self:  # noqa: ARG002
+    def under(self, schedule: "Schedule") -> "Method":  # noqa: ARG002
         """Return the method with those fields decided that it leaves to a run's schedule; as it is where it has none.
 
         What is returned is what the run records, so that it stays what it was begun as.
