@@ -32,7 +32,7 @@ FILES = (
 )  # fmt: skip
 ORDERS = (
     b"", b"{", b"[]", b'{"preset": ["cpu"]}', b'{"preset": "demo"}', b'{"method": "--out"}', b'{"steps": 0}',
-    b'{"steps": 1e99}', b"[" * 100_000,
+    b'{"steps": 1e99}', b"[" * 60_000,
 )  # fmt: skip
 ORIGINS = (
     "http://evil.example", "null", "https://127.0.0.1", "http://127.0.0.1:1", "http://localhost.evil.example",
@@ -62,7 +62,7 @@ def _untouched(tmp_path: Path, folder: Path) -> Iterator[None]:
     assert {path.name for path in tmp_path.iterdir()} <= {"hearts", "secret.nii.gz", "outside"}
     assert (tmp_path / "secret.nii.gz").read_bytes() == b"secret"
     assert (folder / "images" / "s0.nii.gz").read_bytes() == image
-    assert not list(folder.glob(".studio/upload-*"))
+    assert not list(folder.rglob("*.partial*"))
 
 
 def raw(address: str, method: str, path: str, body: bytes = b"", length: int | None = None) -> int:
@@ -341,11 +341,11 @@ def test_predictions_are_not_unpickled(page: httpx.Client, folder: Path) -> None
     assert not (folder / "trapped").exists()
 
 
-def test_only_loopback_is_listened_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_loopback_is_listened_on(tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with serving(folder) as address:
         port = int(address.rsplit(":", 1)[1])
         with pytest.raises(OSError, match="refused"), socket.create_connection(("127.0.0.2", port), timeout=2):
             pass
-        assert command_line(["studio", str(folder), "--port", str(port)]) == 2
+        assert command_line(["studio", str(tmp_path / "outside"), "--port", str(port)]) == 2
     assert command_line(["studio", str(folder), "--port", "99999"]) == 2
     assert capsys.readouterr().err.count("\n") == 2
