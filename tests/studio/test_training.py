@@ -64,7 +64,7 @@ def test_one_volume_is_enough(tmp_path: Path) -> None:
         assert all(case["predicted"] for case in told["cases"])
         assert np.frombuffer(page.get(f"{SLICE}/prediction").content, np.uint8).max() < 4
         exported = page.post("/api/export", json={"what": "model"}, timeout=300).json()
-        assert exported == {"path": str(folder / "export/model-001"), "files": 3}
+        assert exported == {"path": str(folder / "export/model-001"), "files": 3, "problems": []}
         assert (folder / "export/model-001/model.onnx").stat().st_size > 100_000
     run = json.loads((folder / "runs/001/run.json").read_text())
     assert run["enclosure"] is True  # the squares of these strokes are closed
