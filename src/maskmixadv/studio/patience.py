@@ -13,7 +13,7 @@ PACE: Final = 2**14
 
 
 class Impatient(H11Protocol):
-    """HTTP over a connection that ends where a request is not there in `PATIENCE`, and a second more for each `PACE`."""
+    """HTTP by connections that end where a request is not there in `PATIENCE`, and a second more for each `PACE`."""
 
     _timer: Any = None
     _begun = 0.0

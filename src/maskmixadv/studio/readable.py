@@ -38,8 +38,8 @@ def corpus(layout: Layout) -> Readable:
         return Readable(follow.of(found, classes), left_out)
     except InputError:  # only then is every file looked at by itself
         sound, wrong = _sound(found.pairs, classes)
-    if not wrong or not sound:
-        raise InputError("; ".join(wrong[:1] or ["the folder changed meanwhile; try again"]))
+        if not wrong or not sound:
+            raise
     return Readable(follow.of(found._replace(pairs=sound), classes), [*left_out, *wrong])
 
 
