@@ -13,6 +13,7 @@ from nibabel.filebasedimages import ImageFileError
 
 from maskmixadv.data.corpus import Spacing
 from maskmixadv.errors import InputError
+from maskmixadv.files import replaced
 
 SUFFIXES = (".nii.gz", ".nii")
 _UNREADABLE = (ImageFileError, OSError, EOFError, ValueError, zlib.error)
@@ -124,12 +125,8 @@ def write_labels(path: Path, labels: Shaped[np.ndarray, "d h w"], like: Volume) 
     header = like.header.copy()
     header.set_data_dtype(np.uint8)
     header.set_slope_inter(1, 0)
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        nib.save(nib.Nifti1Image(np.ascontiguousarray(labels.T.astype(np.uint8)), like.affine, header), partial)
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: can't be written ({error.strerror})") from None
+    with replaced(path) as place:
+        nib.save(nib.Nifti1Image(np.ascontiguousarray(labels.T.astype(np.uint8)), like.affine, header), place)
 
 
 def stem(path: Path) -> str:
