@@ -276,9 +276,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         *(f"{k},{k}.5,0.1,{1 / k},{'.5' if k == 9 else ''}" for k in range(1, 10)),
     ]
     (directory / "log.csv").write_text("\n".join(log))
-    of = {np.asarray(each.image).tobytes(): each for each in cases}
+    of = {np.asarray(each.image).tobytes(): each for each in (*cases, *(case(number) for number in range(5, 9)))}
     predictor = SimpleNamespace(
         labels=lambda image, _, **__: shifted(of[image.tobytes()]),
+        averages=lambda flips: flips,
         net=SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device=torch.device("cpu"))])),
     )
     monkeypatch.setattr("maskmixadv.predict.Predictor.load", lambda _, __: predictor)
@@ -357,8 +358,8 @@ def test_evaluate_twice_and_elsewhere(run: Path, tmp_path: Path) -> None:
 
 
 def other(root: Path, *, name: str = "Elsewhere", classes: tuple[str, ...] = CLASSES) -> Path:
-    """A corpus of other patients than the run's: of the same images, under other names."""
-    cases = [replace(case(number), name=f"q{number}", patient=f"q{number}") for number in (1, 3)]
+    """A corpus of other patients than the run's."""
+    cases = [replace(case(number + 5), name=f"q{number}", patient=f"q{number}") for number in (1, 3)]
     folds = {"own": (Split(train=("q3",), val=("q1",), test=()),)}
     return Corpus.write(root, cases, name=name, classes=classes, folds=folds, nominal=NOMINAL).root
 
@@ -374,10 +375,70 @@ def test_a_run_is_scored_on_another_corpus(run: Path, tmp_path: Path) -> None:
 def test_another_corpus_must_fit(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="classes background, A, B, C, allowed are"):
         evaluate(run, split="val", corpus=other(tmp_path / "more", classes=("background", "A", "B", "C")))
-    with pytest.raises(InputError, match=r"is of Hearts, as the run's own is"):
-        evaluate(run, split="val", corpus=other(tmp_path / "same", name="Hearts"))
+    with pytest.raises(InputError, match=r"all its patients are the run's own"):
+        evaluate(run, split="val", corpus=tmp_path / "corpus")
     with pytest.raises(InputError, match=r"split 'test' .* allowed: train, val"):
         evaluate(run, corpus=other(tmp_path / "untested"))
+
+
+def test_another_corpus_is_scored_into_a_folder_of_its_own(run: Path, tmp_path: Path) -> None:
+    evaluate(run)
+    before = (run / "evaluation-test" / "scores.csv").read_bytes()
+    first = other(tmp_path / "one" / "site", name="Hearts")  # its name says nothing of whose patients they are
+    evaluate(run, split="val", corpus=first)
+    evaluate(run, split="val", corpus=first)
+    assert "q1" in (run / "evaluation-site-val" / "scores.csv").read_text()
+    assert (run / "evaluation-test" / "scores.csv").read_bytes() == before
+    second = own_and_others(tmp_path / "two" / "site")
+    with pytest.raises(InputError, match=r"evaluation-site-val: holds the evaluation of another corpus, Hearts"):
+        evaluate(run, split="val", corpus=second)
+
+
+def own_and_others(root: Path) -> Path:
+    """A corpus of the run's name: a patient of its own, one of the same name, one whose strokes were drawn anew."""
+    redrawn = replace(case(2), scribble=None)
+    cases = [case(1), replace(case(8), patient="p00", name="p00_a"), redrawn]
+    folds = {"own": (Split(train=(), val=("p00", "p01", "p02"), test=()),)}
+    return Corpus.write(root, cases, name="Hearts", classes=CLASSES, folds=folds, nominal=NOMINAL).root
+
+
+def test_the_runs_own_patients_are_left_out_by_content(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = evaluate(run, split="val", corpus=own_and_others(tmp_path / "site"))
+    assert summary.cases == 1
+    assert "2 patients are the run's own and left out: p01, p02\n" in capsys.readouterr().err
+    # Without the run's corpus only names can tell.
+    (tmp_path / "corpus").rename(tmp_path / "away")
+    with pytest.raises(InputError, match="all its patients are the run's own"):
+        evaluate(run, split="val", corpus=own_and_others(tmp_path / "again"))
+
+
+def test_an_evaluation_lands_on_no_file_of_others(run: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in ("scores.csv", "summary.json"):
+        (mine / name).write_text("{}")
+    with pytest.raises(InputError, match=r"scores\.csv: is there already, and not of an evaluation"):
+        evaluate(run, out=mine)
+    assert [path.read_text() for path in mine.iterdir()] == ["{}", "{}"]
+
+
+@pytest.mark.parametrize("full_at", [1, 3])
+def test_an_evaluations_files_come_together(run: Path, monkeypatch: pytest.MonkeyPatch, full_at: int) -> None:
+    evaluate(run, split="train", out=run / "out")
+    before = {path.name: path.read_bytes() for path in (run / "out").iterdir()}
+    synced: list[int] = []
+
+    def fsync(number: int) -> None:
+        synced.append(number)
+        if len(synced) == full_at:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fsync)
+    with pytest.raises(InputError, match="can't be written"):
+        evaluate(run, split="test", out=run / "out")
+    assert {path.name: path.read_bytes() for path in (run / "out").iterdir()} == before
 
 
 def test_evaluate_refuses(run: Path, tmp_path: Path) -> None:

@@ -139,7 +139,8 @@ class OfRun:
     Attributes
     ----------
     flips
-        Average the prediction over the four flips in plane (four times the work).
+        Average the prediction over the eight right-angle turns and flips in plane (eight times the work), if the run's
+        training drew them.
     largest
         Keep only each structure's largest 3D component; not for structures that come in pairs.
     device
@@ -162,7 +163,8 @@ class Evaluate(OfRun):
     split
         Which of the fold's patients: test, val or train.
     corpus
-        Another corpus of the same classes, to see how the run does elsewhere; by default the run's own.
+        Another corpus of the same classes, to see how the run does elsewhere, on patients that are not its own; by
+        default the run's own.
     out
         Directory for the results; by default evaluation-SPLIT in the run's directory, with the other corpus's name
         before SPLIT.
@@ -176,8 +178,7 @@ class Evaluate(OfRun):
     def run(self) -> int:
         from maskmixadv.evaluate import evaluate, folder
 
-        which = self.split if self.corpus is None else f"{self.corpus.name}-{self.split}"
-        out = self.out or folder(self.root, which)
+        out = self.out or folder(self.root, self.split, self.corpus)
         how = {"flips": self.flips, "largest": self.largest}
         print(evaluate(self.root, split=self.split, corpus=self.corpus, out=out, device=self.device, **how))
         print(f"report: {out / 'report.html'}")
@@ -196,7 +197,8 @@ class Predict(OfRun):
         Files (NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF), folders of the files of one DICOM series, whose labels become
         a DICOM SEG, or folders of these.
     out
-        Directory for the labels; made where it is missing.
+        Directory for the labels, another one than the images'; made where it is missing. What is there already is
+        only replaced where 'predict' wrote it.
     """
 
     root: Annotated[Positional[Path], arg(metavar="RUN")]

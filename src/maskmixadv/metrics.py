@@ -1,8 +1,9 @@
 """How well a prediction matches a dense mask: Dice overlap, surface distances in mm, volumes in ml.
 
 Axes are ``d h w``. The surface of a mask is its voxels with a face neighbour outside it. Beyond the array is outside,
-but not across an axis of one voxel: a single slice's surface is its contour. SciPy measures the distances: MONAI's and MedPy's agree with it to rounding (the tests compare them),
-but the one costs every process an import of torch and the other ten times as long.
+but not across an axis of one voxel: a single slice's surface is its contour. SciPy measures the distances: MONAI's and
+MedPy's agree with it to rounding (the tests compare them), but the one costs every process an import of torch and the
+other ten times as long.
 """
 
 import math

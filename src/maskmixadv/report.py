@@ -1,6 +1,7 @@
 """The evaluation's report: one HTML file that needs nothing else, for light and dark screens and paper."""
 
 import base64
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -36,7 +37,11 @@ class Example(NamedTuple):
 
 
 def telling(ranked: Sequence[tuple[str, float]]) -> list[tuple[str, str, float]]:
-    """Pick (title, case, Dice) of the best, median and worst, no case twice; `ranked` is worst first."""
+    """Pick (title, case, Dice) of the best, median and worst, no case twice; `ranked` is worst first.
+
+    Cases without a Dice, that have no structure and in which none was found, are picked where there is no other.
+    """
+    ranked = [pair for pair in ranked if not math.isnan(pair[1])] or ranked
     places = {"best": -1, "median": len(ranked) // 2, "worst": 0}
     chosen: dict[str, tuple[str, str, float]] = {}
     for title, place in places.items():

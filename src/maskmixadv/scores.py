@@ -232,9 +232,7 @@ def summarise(rows: Sequence[Row], provenance: dict[str, Any]) -> Summary:
     )
 
 
-def mean_dice(
-    cases: Sequence[Case], predicted: Sequence[UInt8[np.ndarray, "d h w"]], classes: Sequence[str]
-) -> float:
+def mean_dice(cases: Sequence[Case], predicted: Sequence[UInt8[np.ndarray, "d h w"]], classes: Sequence[str]) -> float:
     """Mean Dice as `summarise` has it, of densely labelled cases; NaN where no case has a structure, nor was one found.
 
     Parameters
