@@ -7,7 +7,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
@@ -17,6 +17,9 @@ from maskmixadv.cli_export import Export
 from maskmixadv.cli_prepare import NewCorpus, PrepareDICOM, PrepareFolder, PrepareNNUNet, Source, made
 from maskmixadv.cli_studio import Studio
 from maskmixadv.errors import InputError
+
+UNREAD: Final = 141
+"""Exit code where a reader went away, as of what the signal ends (128 + SIGPIPE)."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class Check:
     corpus
         Directory that 'maskmixadv prepare' made, or a folder of images.
     sheet
-        PNG file to make: a sheet of cases with what was drawn on them.
+        PNG file to make: a sheet of cases with what was drawn on them. An earlier sheet is replaced, nothing else.
     """
 
     corpus: Annotated[Positional[Path], arg(metavar="CORPUS")]
@@ -120,6 +123,10 @@ class Check:
         from maskmixadv.data.check import check
         from maskmixadv.data.corpus import Corpus
 
+        if self.sheet is not None:
+            from maskmixadv.pictures import must_be_free
+
+            must_be_free(self.sheet)
         corpus = Corpus.open(self.corpus)
         told, problems = check(corpus)
         print(told)
@@ -241,8 +248,24 @@ Prepare = (
 
 
 def main() -> None:
-    """Run the command line; exits with 0, with 2 where the user's input is wrong, with 130 after Ctrl-C."""
-    sys.exit(run(sys.argv[1:]))
+    """Run the command line.
+
+    Exits with 0, with 2 where the user's input is wrong, with 130 after Ctrl-C, with 141 where nobody reads on what it
+    prints (``| head``).
+    """
+    try:
+        sys.exit(_flushed(run(sys.argv[1:])))
+    except BrokenPipeError:
+        # What is left in the streams goes nowhere, or the interpreter would complain of it at its end.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+        sys.exit(UNREAD)
+
+
+def _flushed(code: int) -> int:
+    sys.stdout.flush()
+    return code
 
 
 def run(argv: list[str]) -> int:
@@ -286,6 +309,7 @@ def parse(argv: list[str]) -> Any:  # noqa: ANN401
             )
     except SystemExit as error:
         if not error.code:
+            sys.stdout.flush()
             raise
         first = complaint.getvalue().split("────── │" if "────── │" in complaint.getvalue() else "╰")[0]
         lines = [line.strip(" │╭╮─").strip() for line in first.splitlines()[1:]]

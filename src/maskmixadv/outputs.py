@@ -67,7 +67,7 @@ def recorded(folder: Path, names: Sequence[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(InputError):  # without space for the hashes, what stands there is right, if less strict
+        with suppress(InputError, OSError):  # without space for the hashes, what stands there is right, if less strict
             _note(folder, {name: _hash(folder / name) for name in names if (folder / name).is_file()}, without=names)
 
 
@@ -84,13 +84,16 @@ def _read(folder: Path) -> dict[str, str | None]:
         return {}
     raw = read_json(path)
     written = raw.get("written") if isinstance(raw, dict) else None
-    if not isinstance(written, dict):
+    if not isinstance(written, dict) or not all(isinstance(digest, str | None) for digest in written.values()):
         raise InputError(f"{path}: malformed; delete it, and name another directory")
     return written
 
 
 def _unchanged(path: Path, digest: str | None) -> bool:
-    return path.is_file() and not path.is_symlink() and digest in (None, _hash(path))
+    try:
+        return path.is_file() and not path.is_symlink() and digest in (None, _hash(path))
+    except OSError:
+        return False
 
 
 def _hash(path: Path) -> str:

@@ -2,16 +2,18 @@
 
 import base64
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from maskmixadv import charts, clinical, pictures
 from maskmixadv.clinical import Record
 from maskmixadv.data.corpus import Case
+from maskmixadv.errors import InputError
 from maskmixadv.scores import Row, Summary
 
 SLICES: Final = 4
@@ -70,7 +72,7 @@ def render(
     examples
         Cases to show as pictures.
     log
-        The run's ``log.csv``; without it there are no learning curves.
+        The run's ``log.csv``; without it, or where it can't be read, there are no learning curves.
     measured
         What ``clinical.csv`` holds, to be drawn against the truth.
 
@@ -81,7 +83,7 @@ def render(
     from jinja2 import Environment, PackageLoader
 
     pages = Environment(loader=PackageLoader("maskmixadv"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    logged = charts.read_log(log) if log.is_file() else {}
+    logged = _logged(log)
     text = pages.get_template("report.html").render(
         summary=summary,
         evaluation=summary.provenance["evaluation"],
@@ -95,6 +97,15 @@ def render(
     )
     # References instead of other letters, so that no system's encoding can spoil the file.
     return text.encode("ascii", "xmlcharrefreplace").decode()
+
+
+def _logged(log: Path) -> dict[str, Float[np.ndarray, "2 n"]]:
+    """Read a log; a damaged one, as of a run that was killed, costs the curves and a line, not the report."""
+    try:
+        return charts.read_log(log) if log.is_file() else {}
+    except InputError as error:
+        print(f"maskmixadv: {error}; the report is without learning curves", file=sys.stderr)
+        return {}
 
 
 def _facts(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:

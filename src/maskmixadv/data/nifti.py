@@ -15,6 +15,11 @@ from maskmixadv.data.corpus import Spacing
 from maskmixadv.errors import InputError
 
 SUFFIXES = (".nii.gz", ".nii")
+GEOMETRY = (
+    *("qform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    *("sform_code", "srow_x", "srow_y", "srow_z", "xyzt_units"),
+)
+"""Fields of a header that say where its voxels lie, beside the first four of ``pixdim``."""
 _UNREADABLE = (ImageFileError, OSError, EOFError, ValueError, zlib.error)
 
 
@@ -121,15 +126,29 @@ def write_labels(path: Path, labels: Shaped[np.ndarray, "d h w"], like: Volume) 
     InputError
         Where the file can't be written.
     """
-    header = like.header.copy()
-    header.set_data_dtype(np.uint8)
-    header.set_slope_inter(1, 0)
+    header = labels_header(like)
     partial = path.with_name(f".partial-{path.name}")
     try:
         nib.save(nib.Nifti1Image(np.ascontiguousarray(labels.T.astype(np.uint8)), like.affine, header), partial)
         partial.replace(path)
     except OSError as error:
         raise InputError(f"{path}: can't be written ({error.strerror})") from None
+
+
+def labels_header(like: Volume) -> nib.Nifti1Header:
+    """Make a header for labels on the grid of `like`: its geometry, and nothing else that its file says.
+
+    Texts and extensions may name the patient, and are of the image.
+    """
+    kind = nib.Nifti2Header if isinstance(like.header, nib.Nifti2Header) else nib.Nifti1Header
+    header: Any = kind()
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape(like.array.T.shape)
+    header["pixdim"][:4] = like.header["pixdim"][:4]
+    for field in GEOMETRY:
+        header[field] = like.header[field]
+    header.set_slope_inter(1, 0)
+    return header
 
 
 def stem(path: Path) -> str:
