@@ -274,7 +274,7 @@ def _row(line: dict[str, Any]) -> Row:
 
 def _result(cases: Sequence[str], values: dict[str, Float[np.ndarray, "n k"]]) -> Result:
     absent = np.isnan(values["dice"])
-    missed: np.ndarray = (np.isnan(values["hd95"]) & ~absent).any(axis=1)
+    missed = np.asarray((np.isnan(values["hd95"]) & ~absent).any(axis=1))
     truth, predicted = float(values["truth_ml"].sum()), float(values["predicted_ml"].sum())
     return Result(
         **{measure: _spread(cases, values[measure]) for measure in MEASURES},
