@@ -125,7 +125,10 @@ def write_texts(texts: Mapping[Path, str]) -> None:
     """
     with ExitStack() as stack:
         for path, text in texts.items():
-            stack.enter_context(written(path)).write(text.encode("utf-8", "replace"))
+            file = stack.enter_context(written(path))
+            file.write(text.encode("utf-8", "replace"))
+            file.flush()
+            os.fsync(file.fileno())
 
 
 @contextmanager

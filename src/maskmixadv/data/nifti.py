@@ -16,6 +16,11 @@ from maskmixadv.errors import InputError
 from maskmixadv.files import replaced
 
 SUFFIXES = (".nii.gz", ".nii")
+GEOMETRY = (
+    *("qform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    *("sform_code", "srow_x", "srow_y", "srow_z", "xyzt_units"),
+)
+"""Fields of a header that say where its voxels lie, beside the first four of ``pixdim``."""
 _UNREADABLE = (ImageFileError, OSError, EOFError, ValueError, zlib.error)
 
 
@@ -122,11 +127,25 @@ def write_labels(path: Path, labels: Shaped[np.ndarray, "d h w"], like: Volume) 
     InputError
         Where the file can't be written.
     """
-    header = like.header.copy()
-    header.set_data_dtype(np.uint8)
-    header.set_slope_inter(1, 0)
+    header = labels_header(like)
     with replaced(path) as place:
         nib.save(nib.Nifti1Image(np.ascontiguousarray(labels.T.astype(np.uint8)), like.affine, header), place)
+
+
+def labels_header(like: Volume) -> nib.Nifti1Header:
+    """Make a header for labels on the grid of `like`: its geometry, and nothing else that its file says.
+
+    Texts and extensions may name the patient, and are of the image.
+    """
+    kind = nib.Nifti2Header if isinstance(like.header, nib.Nifti2Header) else nib.Nifti1Header
+    header: Any = kind()
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape(like.array.T.shape)
+    header["pixdim"][:4] = like.header["pixdim"][:4]
+    for field in GEOMETRY:
+        header[field] = like.header[field]
+    header.set_slope_inter(1, 0)
+    return header
 
 
 def stem(path: Path) -> str:
