@@ -34,7 +34,7 @@ def nearest(drawn: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 def under(drawn: np.ndarray, shape: tuple[int, int]) -> list[tuple[int, set[tuple[int, int]]]]:
     """Class of each piece, and the pixels of a grid of `shape` that it lies in, told independently."""
     known = np.where(drawn < ENCLOSED, drawn.astype(int) + 1, 0)
-    pieces = connected(known)
+    pieces = np.asarray(connected(known))
     found = []
     for number in range(1, pieces.max() + 1):
         rows, columns = np.nonzero(pieces == number)
@@ -103,7 +103,8 @@ def test_coarser_strokes_stay_in_their_place(drawn: np.ndarray, factor: int) -> 
 @given(drawn=slices(), size=st.integers(6, 60))
 def test_a_canvas_is_cut_in_the_middle_unless_that_loses_strokes(drawn: np.ndarray, size: int) -> None:
     strokes = Strokes.of(drawn)
-    middle = tuple(max(0, side - size) // 2 for side in drawn.shape)
+    h, w = drawn.shape
+    middle = (max(0, h - size) // 2, max(0, w - size) // 2)
     corner = regrid.corner(strokes, size)
     held, before = (strokes.within(at, size) for at in (corner, middle))
     assert all(0 <= at <= max(0, side - size) for at, side in zip(corner, drawn.shape, strict=True))
