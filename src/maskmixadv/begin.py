@@ -8,11 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from maskmixadv.arithmetic import cpu_features
 from maskmixadv.data.corpus import Corpus, Entry, Split
+from maskmixadv.data.regrid import millimetres
 from maskmixadv.distribute import ALONE, Ranks
 from maskmixadv.errors import InputError
 from maskmixadv.grid import Grid
@@ -121,13 +121,7 @@ def _prior(corpus: Corpus, split: Split, root: Path | None) -> tuple[Corpus, tup
 
 def _grid(size: int, entries: Sequence[Entry]) -> Grid:
     """Choose mm a pixel that show the median field of view, or None where a spacing is unknown."""
-    extents = []
-    for entry in entries:
-        if entry.spacing is None:
-            return Grid(size)
-        _, h, w = entry.shape
-        extents.append(max(h * entry.spacing[1], w * entry.spacing[2]))
-    return Grid(size, round(float(np.median(extents)) / size, 3))
+    return Grid(size, millimetres(size, entries))
 
 
 def _named(corpus: Corpus) -> dict[str, Any]:

@@ -254,7 +254,7 @@ def held(place: Path, *, wait: bool = False) -> Iterator[None]:
     InputError
         Where another process holds it and `wait` is false: the line says which one. Where no lock can be made.
     """
-    lock = FileLock(place / LOCK)
+    lock = FileLock(place / LOCK, thread_local=False)  # a generator may end in another thread than it began in
     try:
         try:
             lock.acquire(timeout=0)

@@ -122,7 +122,10 @@ def _fit(run: Run, device: str | None, ranks: Ranks, engine: Engine | None, memo
     place, engine = pick_device(device), engine or Engine()
     engine.check(place, ranks.size)
     corpus = same_corpus(run.corpus)
-    loop = Loop(run, training_slices(run, corpus, place, memory), prior_masks(run, place), place, ranks, engine)
+    slices = training_slices(run, corpus, place, memory)
+    if not ranks.rank:
+        tell_learnt(run, slices)
+    loop = Loop(run, slices, prior_masks(run, place), place, ranks, engine)
     logged, saved = None, None
     if run.checkpoint.is_file():
         state = run.load(place)
@@ -155,6 +158,13 @@ def training_slices(run: Run, corpus: Corpus, device: torch.device, memory: floa
     if slices.mapping is not None:
         print(f"{run.root}: {len(slices.mapping) / GB:.1f} GB of slices stream from the disk", file=sys.stderr)
     return slices
+
+
+def tell_learnt(run: Run, slices: Slices) -> None:
+    """Say on stderr what `run` learns from, and what of its training part it does not."""
+    if slices.learnt is not None:
+        for line in slices.learnt.told().splitlines():
+            print(f"{run.root}: {line}", file=sys.stderr)
 
 
 def prior_masks(run: Run, device: torch.device) -> Masks | None:
