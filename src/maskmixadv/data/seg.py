@@ -8,7 +8,8 @@ from typing import Any, Final, cast
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.data.nifti import Volume, in_one_line
+from maskmixadv.data.nifti import Volume
+from maskmixadv.data.reading import in_one_line
 from maskmixadv.errors import InputError
 from maskmixadv.optional import needed
 

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from maskmixadv.data.corpus import Spacing
-from maskmixadv.data.nifti import Volume, in_one_line
+from maskmixadv.data.nifti import Volume
+from maskmixadv.data.reading import in_one_line
 from maskmixadv.errors import InputError
 from maskmixadv.optional import needed
 
