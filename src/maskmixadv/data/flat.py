@@ -179,13 +179,12 @@ def _pages_declared(path: Path, file: tifffile.TiffFile) -> Declared:
     """Return what the one stack of pages takes, of which the file can hold as much as it declares."""
     with reading(path, KIND):
         shapes = [tuple(map(int, series.shape)) for series in file.series]
-        if len(shapes) == 1:
-            page: Any = file.series[0].keyframe
-            taken = Declared(shapes[0], np.dtype(page.dtype or np.uint8).itemsize)
-            packed = RATIO.get(int(page.compression), math.inf) * 8 * taken.itemsize / int(page.bitspersample)
-    if len(shapes) != 1:
-        shown = ", ".join(map(str, shapes[:3])) or "none"
-        raise InputError(f"{path}: pages differ ({shown}), allowed is one stack of equal slices; save them apart")
+        if len(shapes) != 1:
+            shown = ", ".join(map(str, shapes[:3])) or "none"
+            raise InputError(f"{path}: pages differ ({shown}), allowed is one stack of equal slices; save them apart")
+        page: Any = file.series[0].keyframe
+        taken = Declared(shapes[0], np.dtype(page.dtype or np.uint8).itemsize)
+        packed = RATIO.get(int(page.compression), math.inf) * 8 * taken.itemsize / int(page.bitspersample)
     check_size(path, taken, KIND, held=path.stat().st_size, ratio=packed)
     if page.compression in DEFLATE:
         _check_strips(path, file, taken.bytes)

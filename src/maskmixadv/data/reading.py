@@ -63,7 +63,7 @@ class Declared(NamedTuple):
 
 
 @contextmanager
-def reading(path: Path, kind: str) -> Iterator[None]:
+def reading(path: Path, kind: str, *, wrong: str = "", advice: str = "") -> Iterator[None]:
     """Turn whatever a library raises at a file's bytes into an `InputError`; those that are one already pass.
 
     It goes round calls of libraries, not round what this package makes of their answers.
@@ -74,6 +74,8 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         The file.
     kind
         What it should be, as in ``not a readable NIfTI file``.
+    wrong, advice
+        What to say instead of that, and after the reason.
 
     Raises
     ------
@@ -84,15 +86,19 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except MemoryError:
-        raise LargeError(f"{path}: not a readable {kind} (it needs more memory than there is)") from None
-    except EOFError:
-        raise InputError(f"{path}: not a readable {kind} (it is cut off)") from None
-    except OSError as error:
-        reason = error.strerror if error.errno is not None and error.strerror else in_one_line(error)
-        raise InputError(f"{path}: not a readable {kind} ({reason})") from None
     except Exception as error:  # libraries let through whatever they meet
-        raise InputError(f"{path}: not a readable {kind} ({in_one_line(error)})") from None
+        told = f"{path}: {wrong or f'not a readable {kind}'} ({_reason(error)}){advice}"
+        raise (LargeError if isinstance(error, MemoryError) else InputError)(told) from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
+    if isinstance(error, EOFError):
+        return "it is cut off"
+    if isinstance(error, OSError) and error.errno is not None and error.strerror:
+        return error.strerror
+    return in_one_line(error)
 
 
 def existing(path: Path) -> Path:
@@ -284,7 +290,7 @@ def fill(path: Path, stream: Any, array: np.ndarray, kind: str) -> None:  # noqa
     InputError
         Where there are fewer.
     """
-    left = memoryview(array.reshape(-1).view(np.uint8))
+    left = memoryview(array.reshape(-1).view(np.uint8))  # pyright: ignore[reportArgumentType]
     while left:
         part = stream.read(min(len(left), CHUNK))
         if not part:
