@@ -19,6 +19,7 @@ from maskmixadv import clinical, scores
 from maskmixadv.data.corpus import Case, Corpus, Entry, Part, Spacing
 from maskmixadv.errors import InputError
 from maskmixadv.files import make_directory, write_text
+from maskmixadv.provenance import command, commit
 from maskmixadv.scores import Row, Summary
 
 if TYPE_CHECKING:
@@ -77,7 +78,6 @@ def evaluate(
         has other classes or the run's own patients, or the files can't be written.
     """
     from maskmixadv import report
-    from maskmixadv.begin import command, commit
     from maskmixadv.predict import Predictor
     from maskmixadv.run import Run, same_corpus
 
