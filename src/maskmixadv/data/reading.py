@@ -119,8 +119,9 @@ def existing(path: Path) -> Path:
 
 
 def in_one_line(error: BaseException | str) -> str:
-    """What a library complains of: printable, without line breaks, and not too much of it."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
+    """What a library complains of: the first line that says something, printable, and not too much of it."""
+    first = next((line for line in str(error).splitlines() if line.strip()), "")
+    text = " ".join("".join(c if c.isprintable() else " " for c in first).split())
     return (text if len(text) <= LONGEST else f"{text[:LONGEST]}…") or type(error).__name__
 
 
@@ -244,15 +245,18 @@ def check_checkpoint(path: Path) -> None:
     InputError
         Where it is no such archive, or damaged.
     """
-    with reading(path, "checkpoint"), zipfile.ZipFile(existing(path)) as archive:
+    with (
+        reading(path, "checkpoint", wrong="damaged", advice="; train again"),
+        zipfile.ZipFile(existing(path)) as archive,
+    ):
         members = archive.infolist()
         check_bytes(path, sum(member.file_size for member in members), f"{len(members)} parts")
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise InputError(f"{path}: not a readable checkpoint (its parts are packed)")
+            raise ValueError("its parts are packed")
         if sum(member.file_size for member in members) > path.stat().st_size:
-            raise InputError(f"{path}: not a readable checkpoint (its parts overlap)")
-        if (damaged := archive.testzip()) is not None:
-            raise InputError(f"{path}: not a readable checkpoint (the checksum of {in_one_line(damaged)} is wrong)")
+            raise ValueError("its parts overlap")
+        if (wrong := archive.testzip()) is not None:
+            raise ValueError(f"the checksum of {wrong} is wrong")
 
 
 def _check_packed(path: Path, member: zipfile.ZipInfo, held: int) -> None:
