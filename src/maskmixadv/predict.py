@@ -64,12 +64,11 @@ class Predictor:
         Raises
         ------
         InputError
-            Where `root` is no run or has no checkpoint, or the device is not there.
+            Where `root` is no run, has no checkpoint or a damaged one, its weights are not finite, or the device is
+            not there.
         """
         run, place = Run.open(root), pick_device(device)
-        net = run.method.players(run.task)["net"]
-        net.load_state_dict(run.load(place)["scored"])
-        net = fuse_norms(net).to(place).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        net = fuse_norms(run.weights(place)).to(place).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         return cls(net, run.grid, run.task.classes, turns=run.schedule.augment.turns)
 
     def averages(self, flips: bool) -> bool:

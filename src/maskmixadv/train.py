@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from maskmixadv.data.corpus import Case, Corpus
+from maskmixadv.data.reading import reading
 from maskmixadv.distribute import ALONE, Ranks
 from maskmixadv.engine import Engine
 from maskmixadv.errors import DivergedError
@@ -128,9 +129,10 @@ def _fit(run: Run, device: str | None, ranks: Ranks, engine: Engine | None, memo
     loop = Loop(run, slices, prior_masks(run, place), place, ranks, engine)
     logged, saved = None, None
     if run.checkpoint.is_file():
-        state = run.load(place)
-        loop.load(state)
-        logged, saved = state["log"], loop.step
+        with reading(run.checkpoint, "checkpoint", wrong="damaged", advice="; train again"):
+            state = run.load(place)
+            loop.load(state)
+            logged, saved = state["log"], loop.step
     ranks.check_step(loop.step)
     with _interrupts() as interrupts:
         steps = _steps(loop, interrupts)

@@ -63,6 +63,7 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int =
 
 def _studies(source: Path, pattern: str | None) -> list[Study]:
     scanned = series.scan(path for path in source.rglob("*") if path.is_file())
+    series.tell(scanned, source)
     if not scanned.series:
         raise InputError(f"{source}: no DICOM image series found in it; DICOM files have 'DICM' at byte 128")
     of: dict[str, list[Path]] = {}
@@ -101,7 +102,7 @@ def _folder_name(source: Path, place: Path) -> str:
 def _patient(path: Path, name: str, pattern: str | None) -> str:
     if pattern is not None:
         return folder.named_patient(path, name, pattern)
-    return str(series.pydicom(path).dcmread(path, stop_before_pixels=True).get("PatientID") or name)
+    return series.patient(path) or name
 
 
 def _classes(source: Path, found: Sequence[Study]) -> tuple[str, ...]:
