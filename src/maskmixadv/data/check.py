@@ -12,6 +12,7 @@ from scipy import ndimage
 from maskmixadv.data import hints
 from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry, validate
 from maskmixadv.data.enclosure import foreground, outside
+from maskmixadv.data.regrid import DEFAULT, millimetres
 from maskmixadv.data.strokes import pieces_of
 from maskmixadv.errors import InputError
 
@@ -36,7 +37,7 @@ class Tally:
 
 def check(corpus: Corpus) -> tuple[str, list[str]]:
     """Read every case; return what is in the corpus and deserves a look, as text, and what is wrong, a line each."""
-    tally = Tally(notes=list(hints.of_corpus(corpus)))
+    tally, mm, thin = Tally(notes=list(hints.of_corpus(corpus))), millimetres(DEFAULT, corpus.entries), dict[str, int]()
     with ThreadPoolExecutor() as pool:
         for entry, case in zip(corpus.entries, pool.map(lambda e: _read(corpus, e), corpus.entries), strict=True):
             if isinstance(case, str):
@@ -45,6 +46,8 @@ def check(corpus: Corpus) -> tuple[str, list[str]]:
                 _count(tally, case)
                 tally.problems += _strokeless(entry, case)
                 tally.notes += hints.of_case(entry, case)
+                thin[entry.name] = hints.count_thin(case, mm)
+    tally.notes[:0] = hints.of_thin(thin)
     tally.problems += _unstroked(corpus, tally)
     return "\n".join(_told(corpus, tally)), tally.problems
 
