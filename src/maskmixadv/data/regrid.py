@@ -123,9 +123,13 @@ class Strokes:
         inside = (rows >= 0) & (rows < size) & (columns >= 0) & (columns < size)
         return Strokes((size, size), rows[inside], columns[inside], self.piece[inside], self.label)
 
+    def counts(self) -> Int[np.ndarray, "n"]:
+        """Pixels of each stroke."""
+        return np.bincount(self.piece, minlength=len(self))
+
     def present(self) -> Bool[np.ndarray, "n"]:
         """Which strokes have a pixel."""
-        return np.bincount(self.piece, minlength=len(self)) > 0
+        return self.counts() > 0
 
     def structures(self) -> "Strokes":
         """The pixels that are not background's."""
