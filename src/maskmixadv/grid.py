@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -23,13 +23,13 @@ class Placed(NamedTuple):
     Attributes
     ----------
     resampled, held
-        Which strokes have a pixel on the network's grid, and on the canvas.
+        How many of each stroke's own pixels show on the network's grid, and on the canvas.
     """
 
     target: UInt8[Tensor, "d s s"]
     corners: Corners
-    resampled: Sequence[Bool[np.ndarray, "_"]]
-    held: Sequence[Bool[np.ndarray, "_"]]
+    resampled: Sequence[Int[np.ndarray, "_"]]
+    held: Sequence[Int[np.ndarray, "_"]]
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ class Grid:
         seen = [each.visible(shown) for each, shown in zip(drawn, resampled.numpy(), strict=True)]
         corners = tuple(corner(each, self.size) for each in seen)
         target = _cut(resampled, (self.size, self.size), corners, IGNORE)
-        held = [each.within(at, self.size).present() for each, at in zip(seen, corners, strict=True)]
-        return Placed(target, corners, tuple(each.present() for each in seen), tuple(held))
+        held = [each.within(at, self.size).counts() for each, at in zip(seen, corners, strict=True)]
+        return Placed(target, corners, tuple(each.counts() for each in seen), tuple(held))
 
     def restore(
         self, maps: Float[Tensor, "d k H W"], shape: tuple[int, int], spacing: Spacing | None

@@ -12,7 +12,9 @@ from maskmixadv.grid import Placed
 
 _NAMED: Final = 5
 """Patients that a line names at most."""
-_THIN, _CUT = "thinner than a pixel, none left for it", "beyond the canvas"
+_THIN: Final = "thinner than a pixel, none left for it"
+_CUT: Final = "beyond the canvas"
+_SHORT: Final = "partly beyond the canvas"
 _REMEDY: Final = {
     _THIN: "draw with a wider brush, or train with a larger --size",
     _CUT: "cut the image to what is annotated, or train on images of one field of view",
@@ -42,7 +44,7 @@ class Learnt:
     seen
         Strokes that are learnt from, by class.
     lost, touched
-        Strokes that are not, and slices in which that is so, by what happened and class.
+        Strokes that are not, or not wholly, and slices in which that is so, by what happened and class.
     """
 
     classes: tuple[str, ...]
@@ -74,8 +76,9 @@ class Learnt:
         self.slices += sum(labelled)
         for drawn, resampled, held, kept in zip(strokes, placed.resampled, placed.held, labelled, strict=True):
             self.bare += not kept and not len(drawn)
-            self.seen.update(drawn.label[held].tolist())
-            for what, lost in ((_THIN, ~resampled), (_CUT, resampled & ~held)):
+            self.seen.update(drawn.label[held > 0].tolist())
+            cut = held < resampled
+            for what, lost in ((_THIN, resampled == 0), (_CUT, cut & (held == 0)), (_SHORT, cut & (held > 0))):
                 gone = Counter((what, label) for label in drawn.label[lost].tolist())
                 self.lost.update(gone)
                 self.touched.update(gone.keys())
@@ -139,7 +142,7 @@ class Learnt:
         ]
 
     def _why(self, what: str) -> str:
-        return f"{what} of {self.size} pixels" if what == _CUT else what
+        return what if what == _THIN else f"{what} of {self.size} pixels"
 
     def _name(self, label: int) -> str:
         return self.classes[label] if label < len(self.classes) else str(label)

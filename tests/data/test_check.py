@@ -10,7 +10,7 @@ import own
 import tiny
 from maskmixadv.cli import run
 from maskmixadv.data.check import check
-from maskmixadv.data.corpus import Case
+from maskmixadv.data.corpus import IGNORE, Case
 
 
 def notes(root: Path, *cases: Case) -> list[str]:
@@ -99,6 +99,18 @@ def test_a_sheet_lands_on_nothing_but_a_sheet(tmp_path: Path, capsys: pytest.Cap
 def test_names_with_dollars_are_no_mathematics(tmp_path: Path) -> None:
     corpus = tiny.corpus(tmp_path / "c", [tiny.case(f"p$\\frac{{$ {k}", k) for k in range(3)])
     assert run(["check", str(corpus.root), "--sheet", str(tmp_path / "sheet.png")]) == 0
+
+
+def test_strokes_too_thin_for_the_canvas(tmp_path: Path) -> None:
+    """One line for all cases; a stroke that is seen is none of them."""
+    image = np.random.default_rng(0).random((1, 600, 600)).astype(np.float32)
+    scribble = np.full(image.shape, IGNORE, np.uint8)
+    scribble[0, 301, 100:300], scribble[0, 3, 3], scribble[0, 400:420, 400:420] = 1, 0, 2
+    told = notes(tmp_path / "c", *(Case(f"p{k}", f"p{k}", image, scribble, spacing=(8.0, 0.12, 0.12)) for k in (0, 1)))
+    assert told == [
+        "p0, p1: 4 strokes are thinner than a pixel of a canvas of 144 (train --preset cpu) and learnt from as single "
+        "pixels; draw with a wider brush, or train with a larger --size"
+    ]
 
 
 def test_many_notes_are_cut_short(tmp_path: Path) -> None:

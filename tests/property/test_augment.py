@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 
 from maskmixadv.augment import Augment, _turn
 from maskmixadv.grid import Grid, covering
+from maskmixadv.schedule import PRESETS
 from maskmixadv.slices import order
 from maskmixadv.types import IGNORE
 
@@ -119,3 +122,28 @@ def test_labels_on_the_canvas_keep_their_place() -> None:
     assert (canvas[:, 48:] == IGNORE).all()
     assert torch.equal(canvas[:, 24:32, 24:40], torch.full((1, 8, 16), 2, dtype=torch.uint8))
     assert (canvas == 2).sum() == 8 * 16
+
+
+@pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if preset.window < preset.size])
+@pytest.mark.parametrize("row", [0.03, 0.5, 0.97])
+@pytest.mark.parametrize("column", [0.03, 0.97])
+def test_windows_smaller_than_the_canvas_see_all_of_it(name: str, row: float, column: float) -> None:
+    """Also strokes that lie farther from the structures' middle than a window reaches."""
+    preset, count = PRESETS[name], 400
+    drawn = torch.full((1, preset.size, preset.size), IGNORE, dtype=torch.uint8)
+    top, left = int(row * preset.size), int(column * preset.size)
+    drawn[0, top : top + 2, left : left + 2] = 1
+    draw = preset.augment.draw(torch.zeros(count, 2), canvas=preset.size, window=preset.window, rng=rng())
+    seen = (draw.labels(drawn.expand(count, -1, -1)) == 1).flatten(1).any(1)
+    assert seen.float().mean() > 0.02
+
+
+def test_a_single_pixel_is_seen_by_most_windows() -> None:
+    """A window shows up to 1.15 pixels of the canvas in one of its own: what is lost in a step comes in others."""
+    preset, count = PRESETS["cpu"], 400
+    drawn = torch.full((1, preset.size, preset.size), IGNORE, dtype=torch.uint8)
+    drawn[0, 71, 71] = 1
+    near = replace(preset.augment, stray=0.0)
+    draw = near.draw(torch.zeros(count, 2), canvas=preset.size, window=preset.window, rng=rng())
+    seen = (draw.labels(drawn.expand(count, -1, -1)) == 1).flatten(1).any(1)
+    assert seen.float().mean() > 0.8

@@ -135,6 +135,16 @@ def test_what_does_not_fit_the_canvas_is_counted(tmp_path: Path) -> None:
     )
 
 
+def test_what_is_cut_short_is_counted(tmp_path: Path) -> None:
+    image, scribble = large(dots=False)
+    corpus = of(tmp_path / "c", Case("a", "a", image, scribble, spacing=(1.0, 1.0, 1.0)))
+    learnt = loaded(corpus, Grid(380, 1.0)).learnt
+    assert learnt is not None
+    assert learnt.told().splitlines()[1] == (
+        "not learnt from: 1 stroke of background in 1 slice (partly beyond the canvas of 380 pixels)"
+    )
+
+
 def test_a_class_of_which_nothing_is_left_is_one_line(tmp_path: Path) -> None:
     image, scribble = large(dots=True)
     corpus = of(tmp_path / "c", Case("a", "a", image, scribble, spacing=(1.0, 1.0, 1.0)))

@@ -12,6 +12,7 @@ from scipy import ndimage
 from maskmixadv.data import hints
 from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry, validate
 from maskmixadv.data.enclosure import foreground, outside
+from maskmixadv.data.regrid import DEFAULT, millimetres
 from maskmixadv.data.strokes import pieces_of
 from maskmixadv.errors import InputError
 
@@ -45,7 +46,7 @@ def check(corpus: Corpus) -> tuple[str, list[str]]:
 
     Wrong is what can't be read or can't be learnt from; slices and cases without strokes are only counted.
     """
-    tally = Tally(notes=list(hints.of_corpus(corpus)))
+    tally, mm, thin = Tally(notes=list(hints.of_corpus(corpus))), millimetres(DEFAULT, corpus.entries), dict[str, int]()
     with ThreadPoolExecutor() as pool:
         for entry, case in zip(corpus.entries, pool.map(lambda e: _read(corpus, e), corpus.entries), strict=True):
             if isinstance(case, str):
@@ -54,6 +55,8 @@ def check(corpus: Corpus) -> tuple[str, list[str]]:
                 _count(tally, case)
                 tally.bare |= _bare(entry, case)
                 tally.notes += hints.of_case(entry, case)
+                thin[entry.name] = hints.count_thin(case, mm)
+    tally.notes[:0] = hints.of_thin(thin)
     if tally.bare:
         tally.notes.insert(0, _strokeless(tally))
     tally.problems += _unstroked(corpus, tally)

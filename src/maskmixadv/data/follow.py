@@ -19,7 +19,7 @@ from maskmixadv.data.corpus import Corpus, Entry, Kept
 from maskmixadv.data.folder import Found
 from maskmixadv.data.pairs import Pair
 from maskmixadv.errors import InputError
-from maskmixadv.files import make_directory, whole, write_text
+from maskmixadv.files import held, make_directory, read_json, whole, write_text
 
 KEPT: Final = 10
 """States of a folder that are kept."""
@@ -39,23 +39,44 @@ def current(source: Path) -> Corpus:
 
 def of(found: Found, classes: Classes) -> Corpus:
     """As `current`, of what was `found` in a folder, which may be a part of what lies in it."""
-    source, axis = found.source, pairs.thickest_axis(found.pairs)
-    keys = {pair.name: _key(pair, f"{classes!r} {axis}") for pair in found.pairs}
-    root = source / _PLACE / _digest(json.dumps(keys))
-    if (root / "corpus.json").is_file():
-        return Corpus.open(root)
-    make_directory(root.parent)
-    kept = _Earlier.newest(root.parent, keys).kept
-    try:
-        with whole(root) as place:
-            folder.write(place, source, folder.cases(found, classes, axis, kept), classes, axis)
-            write_text(place / _KEYS, json.dumps(keys))
-    except InputError:
-        if not (root / "corpus.json").is_file():  # else another process was faster
-            raise
-    for old in _states(root.parent)[KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
-    return Corpus.open(root)
+    state = _State.of(found, classes)
+    if not state.is_made():
+        make_directory(state.root.parent)
+        with held(state.root.parent, wait=True):
+            state = _State.of(found, classes)  # another process may have made it meanwhile, or its user changed a file
+            if not state.is_made():
+                state.make()
+    return Corpus.open(state.root)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What was found in a folder, and the place of the corpus of that; `keys` name what each case is made of."""
+
+    found: Found
+    classes: Classes
+    axis: int
+    keys: Mapping[str, str]
+    root: Path
+
+    @classmethod
+    def of(cls, found: Found, classes: Classes) -> "_State":
+        axis = pairs.thickest_axis(found.pairs)
+        keys = {pair.name: _key(pair, f"{classes!r} {axis}") for pair in found.pairs}
+        return cls(found, classes, axis, keys, found.source / _PLACE / _digest(json.dumps(keys)))
+
+    def is_made(self) -> bool:
+        return (self.root / "corpus.json").is_file()
+
+    def make(self) -> None:
+        """Make the corpus, of an earlier state's cases where they are as they were; the oldest states go."""
+        kept = _Earlier.newest(self.root.parent, self.keys).kept
+        with whole(self.root) as place:
+            made = folder.cases(self.found, self.classes, self.axis, kept)
+            folder.write(place, self.found.source, made, self.classes, self.axis)
+            write_text(place / _KEYS, json.dumps(self.keys))
+        for old in _states(self.root.parent)[KEPT:]:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -70,11 +91,11 @@ class _Earlier:
     def newest(cls, place: Path, keys: Mapping[str, str]) -> "_Earlier":
         try:
             root = _states(place)[0]
-            before = json.loads((root / _KEYS).read_text())
+            before = read_json(root / _KEYS)
             entries = Corpus.open(root).entries
-        except (IndexError, OSError, ValueError, InputError):  # none, or damaged: all is read anew
+        except (IndexError, InputError):  # none, or damaged: all is read anew
             return cls(keys)
-        same = {name for name, key in keys.items() if before.get(name) == key}
+        same = {name for name, key in keys.items() if isinstance(before, dict) and before.get(name) == key}
         return cls(keys, root, {entry.name: entry for entry in entries if entry.name in same})
 
     def kept(self, pair: Pair) -> Kept | None:
@@ -85,7 +106,8 @@ class _Earlier:
 
 def _states(place: Path) -> list[Path]:
     """Corpora of the folder's states, the newest first."""
-    indices = sorted(place.glob("*/corpus.json"), key=lambda index: index.stat().st_mtime_ns, reverse=True)
+    whole_ones = (index for index in place.glob("*/corpus.json") if not index.parent.name.startswith("."))
+    indices = sorted(whole_ones, key=lambda index: index.stat().st_mtime_ns, reverse=True)
     return [index.parent for index in indices]
 
 

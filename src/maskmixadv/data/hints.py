@@ -1,12 +1,13 @@
 """What in a corpus deserves a look: it can be learnt from as it is, but may not be what its user meant."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry
 from maskmixadv.data.enclosure import foreground, hull, outside
+from maskmixadv.data.regrid import DEFAULT, Strokes, nearest, resized
 
 _SHOWN = 8
 """Slices or cases that a line names at most."""
@@ -46,6 +47,33 @@ def of_case(entry: Entry, case: Case) -> Iterator[str]:
         for problem, slices in _strokes(case, case.scribble, constant).items():
             if slices:
                 yield f"{entry.name}: {problem.format(_listed(slices))}"
+
+
+def of_thin(thin: Mapping[str, int]) -> Iterator[str]:
+    """Say in which cases there are how many thin strokes (`count_thin`)."""
+    cases = [name for name, count in thin.items() if count]
+    if cases:
+        yield (
+            f"{_listed(cases)}: {sum(thin.values())} strokes are thinner than a pixel of a canvas of {DEFAULT} (train "
+            "--preset cpu) and learnt from as single pixels; draw with a wider brush, or train with a larger --size"
+        )
+
+
+def count_thin(case: Case, mm: float | None) -> int:
+    """Count the strokes that lie between the pixels which nearest neighbours take over on the coarsest canvas.
+
+    Parameters
+    ----------
+    mm
+        Millimetres a pixel of that canvas (`maskmixadv.data.regrid.millimetres`, of ``DEFAULT`` pixels).
+    """
+    if case.scribble is None or (case.spacing is None and mm is not None):
+        return 0
+    _, h, w = case.scribble.shape
+    small = resized((h, w), case.spacing, size=DEFAULT, mm=mm)
+    shown = case.scribble[:, nearest(h, small[0])][:, :, nearest(w, small[1])]
+    pairs = zip(case.scribble, shown, strict=True)
+    return sum(int((~Strokes.of(drawn).visible(labels).present()).sum()) for drawn, labels in pairs)
 
 
 def _strokes(case: Case, scribble: UInt8[np.ndarray, "d h w"], constant: Sequence[int]) -> dict[str, list[int]]:

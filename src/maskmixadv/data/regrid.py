@@ -56,6 +56,11 @@ def resized(shape: Shape, spacing: Spacing | None, *, size: int, mm: float | Non
     return max(1, round(extent[0] / pixel)), max(1, round(extent[1] / pixel))
 
 
+def nearest(length: int, small: int) -> Int[np.ndarray, "small"]:
+    """Which of `length` pixels along an axis each of `small` ones takes over: the one that its middle lies in."""
+    return (2 * np.arange(small) + 1) * length // (2 * small)
+
+
 @dataclass(frozen=True)
 class Strokes:
     """Strokes of one slice: the connected pieces of each class, pixel by pixel.
@@ -118,9 +123,13 @@ class Strokes:
         inside = (rows >= 0) & (rows < size) & (columns >= 0) & (columns < size)
         return Strokes((size, size), rows[inside], columns[inside], self.piece[inside], self.label)
 
+    def counts(self) -> Int[np.ndarray, "n"]:
+        """Pixels of each stroke."""
+        return np.bincount(self.piece, minlength=len(self))
+
     def present(self) -> Bool[np.ndarray, "n"]:
         """Which strokes have a pixel."""
-        return np.bincount(self.piece, minlength=len(self)) > 0
+        return self.counts() > 0
 
     def structures(self) -> "Strokes":
         """The pixels that are not background's."""
@@ -223,7 +232,8 @@ def coarser(drawn: UInt8[np.ndarray, "h w"], factor: int) -> UInt8[np.ndarray, "
     """Strokes on a grid whose pixels are `factor` × `factor` of theirs; the last ones may reach beyond the slice."""
     h, w = drawn.shape
     padded = np.pad(drawn, ((0, -h % factor), (0, -w % factor)), constant_values=IGNORE)
-    return restore(Strokes.of(padded), padded[factor // 2 :: factor, factor // 2 :: factor])
+    rows, columns = (nearest(side, side // factor) for side in padded.shape)
+    return restore(Strokes.of(padded), padded[np.ix_(rows, columns)])
 
 
 def corner(shown: Strokes, size: int) -> Shape:

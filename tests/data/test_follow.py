@@ -1,0 +1,79 @@
+"""A folder of images as a corpus, by several commands at once, and after one was killed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import own
+from maskmixadv.data import follow
+from maskmixadv.data.corpus import Corpus
+from maskmixadv.data.follow import current
+from maskmixadv.errors import InputError
+from maskmixadv.files import held
+
+OPEN = """
+import sys
+from pathlib import Path
+from maskmixadv.data import follow, pairs
+from maskmixadv.data.corpus import Corpus
+read, many = pairs.read, []
+pairs.read = lambda *given: many.append(1) or read(*given)
+print(len(Corpus.open(Path(sys.argv[1])).entries), len(many))
+"""
+
+
+def states(source: Path) -> list[str]:
+    return sorted(path.name for path in (source / ".corpus").iterdir() if not path.name.startswith(".lock"))
+
+
+def test_two_commands_at_once_make_it_once(tmp_path: Path) -> None:
+    source = own.folder(tmp_path / "src", scribbled=12)
+    command = [sys.executable, "-c", OPEN, str(source)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [process.communicate(timeout=60)[0].split() for process in both]
+    assert [entries for entries, _ in told] == ["14", "14"]
+    assert sum(int(read) for _, read in told) == 14
+    assert len(states(source)) == 1
+
+
+def test_what_is_there_is_opened_without_waiting(tmp_path: Path) -> None:
+    source = own.folder(tmp_path / "src")
+    first = current(source)
+    with held(source / ".corpus"):
+        assert current(source).hash() == first.hash()
+
+
+def test_what_changes_while_a_command_waits_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = own.folder(tmp_path / "src")
+    with monkeypatch.context() as patch:
+        patch.setattr(follow, "held", lambda *_, **__: (own.case(source, "late", 9), held(source / ".corpus"))[1])
+        corpus = current(source)
+    assert "late" in {entry.name for entry in corpus.entries}
+    assert current(source).root == corpus.root
+    assert len(states(source)) == 1
+
+
+def test_what_a_killed_command_left_is_no_state(tmp_path: Path) -> None:
+    source = own.folder(tmp_path / "src")
+    left = source / ".corpus" / ".partial-0-1-ab-x"
+    left.mkdir(parents=True)
+    for name in ("corpus.json", "keys.json"):
+        (left / name).write_text("[]")
+    assert len(current(source).entries) == 5
+
+
+@pytest.mark.parametrize("keys", ["[]", "null", "{", "[" * 10_000])
+def test_damaged_keys_are_no_keys(tmp_path: Path, keys: str) -> None:
+    source = own.folder(tmp_path / "src")
+    (current(source).root / "keys.json").write_text(keys)
+    own.case(source, "new", 9)
+    assert len(current(source).entries) == 6
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    source = own.folder(tmp_path / "src")
+    (source / ".corpus").write_text("a file, where the folder would have to be")
+    with pytest.raises(InputError, match=r"\.corpus: can't be made a directory"):
+        Corpus.open(source)
