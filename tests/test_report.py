@@ -283,7 +283,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         net=SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device=torch.device("cpu"))])),
     )
     monkeypatch.setattr("maskmixadv.predict.Predictor.load", lambda _, __: predictor)
-    monkeypatch.setattr("maskmixadv.begin.commit", lambda: "c0ffee")
+    monkeypatch.setattr("maskmixadv.evaluate.commit", lambda: "c0ffee")
     return directory
 
 

@@ -16,7 +16,7 @@ from maskmixadv.cli_bench import Bench
 from maskmixadv.cli_export import Export
 from maskmixadv.cli_prepare import NewCorpus, PrepareDICOM, PrepareFolder, PrepareNNUNet, Source, made
 from maskmixadv.cli_studio import Studio
-from maskmixadv.errors import InputError
+from maskmixadv.errors import DIVERGED, DivergedError, InputError
 
 UNREAD: Final = 141
 """Exit code where a reader went away, as of what the signal ends (128 + SIGPIPE)."""
@@ -221,12 +221,12 @@ class Predict(OfRun):
 
 @dataclass(frozen=True)
 class Demo:
-    """Make phantoms, train MaskMixAdv on them, score it and write the report; minutes on a CPU.
+    """Make phantoms, train the default method on them, score it and write the report; minutes on a CPU.
 
     Attributes
     ----------
     out
-        Directory to make; must be new or empty.
+        Directory to make; must be new or empty, or hold a demo that was stopped, which then goes on.
     """
 
     out: Path = Path("demo")
@@ -250,8 +250,8 @@ Prepare = (
 def main() -> None:
     """Run the command line.
 
-    Exits with 0, with 2 where the user's input is wrong, with 130 after Ctrl-C, with 141 where nobody reads on what it
-    prints (``| head``).
+    Exits with 0, with 2 where the user's input is wrong, with 3 where a training left the finite numbers, with 130
+    after Ctrl-C, with 141 where nobody reads on what it prints (``| head``).
     """
     try:
         sys.exit(_flushed(run(sys.argv[1:])))
@@ -282,11 +282,13 @@ def run(argv: list[str]) -> int:
         return command.run()
     except InputError as error:
         return _refuse(error)
+    except DivergedError as error:
+        return _refuse(error, DIVERGED)
 
 
-def _refuse(error: InputError) -> int:
+def _refuse(error: Exception, code: int = 2) -> int:
     print(f"maskmixadv: {' '.join(str(error).split())}", file=sys.stderr)
-    return 2
+    return code
 
 
 def parse(argv: list[str]) -> Any:  # noqa: ANN401

@@ -21,6 +21,7 @@ from maskmixadv import clinical, scores
 from maskmixadv.data.corpus import Case, Corpus, Entry, Part, Spacing
 from maskmixadv.errors import InputError
 from maskmixadv.files import make_directory, read_json, write_texts
+from maskmixadv.provenance import command, commit
 from maskmixadv.scores import Row, Summary
 
 if TYPE_CHECKING:
@@ -85,7 +86,6 @@ def evaluate(
         another corpus where it is not named, or the files can't be written.
     """
     from maskmixadv import report
-    from maskmixadv.begin import command, commit
     from maskmixadv.elsewhere import another
     from maskmixadv.predict import Predictor
     from maskmixadv.run import Run, same_corpus

@@ -14,13 +14,13 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
-from maskmixadv.begin import commit
 from maskmixadv.data.corpus import PERCENTILE, Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.files import whole, write_text
 from maskmixadv.losses import most_probable
 from maskmixadv.optional import needed
 from maskmixadv.predict import Predictor
+from maskmixadv.provenance import commit
 from maskmixadv.run import Run
 
 FORMAT: Final = 2

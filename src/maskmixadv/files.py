@@ -90,13 +90,18 @@ def replaced(path: Path) -> Iterator[Path]:
     try:
         partial.mkdir()
         yield partial / path.name
-        _sync(partial / path.name)
-        (partial / path.name).replace(path)
-        _sync_directory(path.parent)
+        put_in_place(partial / path.name, path)
     except OSError as error:
         raise cannot_write(path, error) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def put_in_place(partial: Path, path: Path) -> None:
+    """Rename `partial` to `path` once all of it is on the disk; raises OSError where it can't be."""
+    _sync(partial)
+    partial.replace(path)
+    _sync_directory(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -143,10 +148,7 @@ def whole(root: Path) -> Iterator[Path]:
     try:
         partial.mkdir()
         yield partial
-        for folder, _, names in os.walk(partial):
-            for name in names:
-                _sync(Path(folder, name))
-            _sync_directory(Path(folder))
+        _sync_tree(partial)
         partial.replace(root.resolve())
         _sync_directory(root.resolve().parent)
     except OSError as error:
@@ -155,6 +157,32 @@ def whole(root: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
         with suppress(OSError):
             root.rmdir()  # empty, where it failed
+
+
+@contextmanager
+def together(folder: Path) -> Iterator[Path]:
+    """Give a new directory whose files take their places in `folder` if what follows succeeds, all of them or none.
+
+    All are on the disk before the first one is renamed; files of other names stay where they are in `folder`.
+
+    Raises
+    ------
+    InputError
+        Where they can't be written; what was there stays.
+    """
+    make_directory(folder)
+    partial = partial_name(folder.resolve())
+    try:
+        partial.mkdir()
+        yield partial
+        _sync_tree(partial)
+        for path in sorted(partial.iterdir()):
+            path.replace(folder / path.name)
+        _sync_directory(folder)
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def claim(root: Path) -> None:
@@ -402,6 +430,13 @@ def _sync(path: Path) -> None:
     """Bring a file's content to the disk, so that its new name never comes before it."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def _sync_tree(root: Path) -> None:
+    for folder, _, names in os.walk(root):
+        for name in names:
+            _sync(Path(folder, name))
+        _sync_directory(Path(folder))
 
 
 def _sync_directory(folder: Path) -> None:

@@ -1,7 +1,6 @@
 """A run: one directory with all that is needed to repeat it, resume it and use its network."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +11,7 @@ from maskmixadv import methods
 from maskmixadv.augment import Augment
 from maskmixadv.data.corpus import Corpus
 from maskmixadv.errors import InputError
-from maskmixadv.files import claim, write_text
+from maskmixadv.files import claim, write_text, written
 from maskmixadv.grid import Grid
 from maskmixadv.methods.method import Method
 from maskmixadv.schedule import Schedule
@@ -185,15 +184,12 @@ def save(path: Path, content: dict[str, Any]) -> None:
     InputError
         Where there is no space.
     """
-    partial = path.with_name(path.name + ".partial")
     try:
-        with partial.open("wb") as file:
+        with written(path) as file:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: can't be saved ({error}); free space, then resume with --resume") from None
+    except (InputError, RuntimeError) as error:  # torch wraps what the file says
+        reason = str(error).split("\n", 1)[0]
+        raise InputError(f"{path}: can't be saved ({reason}); free space, then resume with --resume") from None
 
 
 _FACTS = ("command", "commit", "device", "versions", "preset")

@@ -11,7 +11,7 @@ import numpy as np
 
 from maskmixadv.data.nifti import Volume
 from maskmixadv.studio import server
-from maskmixadv.studio.session import Session
+from maskmixadv.studio.session import served
 
 TOKEN = "right-token"
 SLICE = "/api/cases/s0/slices/1"
@@ -22,8 +22,8 @@ SHAPE = (40, 48)
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
     """Serve a folder; yields the address."""
-    running = server.server(server.app(Session(folder), TOKEN))
-    with server.listening(0) as bound:
+    with served(folder) as session, server.listening(0) as bound:
+        running = server.server(server.app(session, TOKEN))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]})
         thread.start()
         while not running.started:

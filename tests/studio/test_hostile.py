@@ -1,10 +1,12 @@
 """Requests that mean harm: refused in one line, and nothing outside the folder is read or written."""
 
+import contextlib
 import gzip
 import io
 import os
 import socket
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +34,7 @@ FILES = (
 )  # fmt: skip
 ORDERS = (
     b"", b"{", b"[]", b'{"preset": ["cpu"]}', b'{"preset": "demo"}', b'{"method": "--out"}', b'{"steps": 0}',
-    b'{"steps": 1e99}', b"[" * 100_000,
+    b'{"steps": 1e99}', b"[" * 60_000,
 )  # fmt: skip
 ORIGINS = (
     "http://evil.example", "null", "https://127.0.0.1", "http://127.0.0.1:1", "http://localhost.evil.example",
@@ -62,7 +64,7 @@ def _untouched(tmp_path: Path, folder: Path) -> Iterator[None]:
     assert {path.name for path in tmp_path.iterdir()} <= {"hearts", "secret.nii.gz", "outside"}
     assert (tmp_path / "secret.nii.gz").read_bytes() == b"secret"
     assert (folder / "images" / "s0.nii.gz").read_bytes() == image
-    assert not list(folder.glob(".studio/upload-*"))
+    assert not list(folder.rglob("*.partial*"))
 
 
 def raw(address: str, method: str, path: str, body: bytes = b"", length: int | None = None) -> int:
@@ -341,11 +343,112 @@ def test_predictions_are_not_unpickled(page: httpx.Client, folder: Path) -> None
     assert not (folder / "trapped").exists()
 
 
-def test_only_loopback_is_listened_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_loopback_is_listened_on(tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with serving(folder) as address:
         port = int(address.rsplit(":", 1)[1])
         with pytest.raises(OSError, match="refused"), socket.create_connection(("127.0.0.2", port), timeout=2):
             pass
-        assert command_line(["studio", str(folder), "--port", str(port)]) == 2
+        assert command_line(["studio", str(tmp_path / "outside"), "--port", str(port)]) == 2
     assert command_line(["studio", str(folder), "--port", "99999"]) == 2
     assert capsys.readouterr().err.count("\n") == 2
+
+
+HEAD = f"PUT {{}} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Token: {TOKEN}\r\nContent-Type: application/json\r\n"
+BEGUN = {
+    "nothing": b"",
+    "a head": HEAD.format("/api/classes").encode(),
+    "a body": (HEAD.format("/api/classes") + "Content-Length: 1000\r\n\r\n{").encode(),
+    "an upload": (HEAD.format("/api/images/x.nii.gz") + "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n").encode(),
+    "strokes": (HEAD.format(f"{SLICE}/scribble") + "Content-Length: 1920\r\n\r\n").encode(),
+    "what nobody reads": (HEAD.format("/api/nothing") + "Content-Length: 1000\r\n\r\n{").encode(),
+    "after another one": (HEAD.format("/api/nothing") + "Content-Length: 0\r\n\r\nGET / HT").encode(),
+}
+
+
+def seconds_until_it_ends(address: str, begun: bytes, *, drip: bytes) -> float:
+    """Begin a request and go on with `drip` a few times a second, until the server has had enough."""
+    host, port = address.removeprefix("http://").split(":")
+    start = time.monotonic()
+    with socket.create_connection((host, int(port)), timeout=0.1) as connection:
+        connection.sendall(begun)
+        while time.monotonic() - start < 20:
+            try:
+                connection.sendall(drip)
+                if not connection.recv(4096):
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+    return time.monotonic() - start
+
+
+@pytest.mark.parametrize("drip", [b"", b"1"], ids=["silent", "dripping"])
+def test_requests_that_do_not_end_are_ended(folder: Path, drip: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("maskmixadv.studio.patience.PATIENCE", 1.0)
+    with serving(folder) as address, ThreadPoolExecutor(len(BEGUN)) as pool:
+        held = [pool.submit(seconds_until_it_ends, address, begun, drip=drip) for begun in BEGUN.values()]
+        headers = {"X-Token": TOKEN}
+        while not all(each.done() for each in held):  # meanwhile others are answered
+            assert httpx.get(f"{address}/api/folder", headers=headers, timeout=5, trust_env=False).status_code == 200
+        lasted = {name: each.result() for name, each in zip(BEGUN, held, strict=True)}
+    assert max(lasted.values()) < 8, lasted  # a connection that is kept open for the next request lasts 5 s
+    assert [path.name for path in (folder / "images").iterdir()] == ["s0.nii.gz"]
+
+
+def test_a_slow_upload_that_goes_on_is_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("maskmixadv.studio.patience.PATIENCE", 0.5)
+    monkeypatch.setattr("maskmixadv.studio.patience.PACE", 2000)
+    image = (folder / "images" / "s0.nii.gz").read_bytes()
+
+    def slowly() -> Iterator[bytes]:
+        for at in range(0, len(image), 1000):
+            yield image[at : at + 1000]
+            time.sleep(0.15)
+
+    with client(folder) as page:
+        begun = time.monotonic()
+        assert page.put("/api/images/slow.nii.gz", content=slowly()).json() == {"case": "slow"}
+        assert time.monotonic() - begun > 1
+    (folder / "images" / "slow.nii.gz").unlink()
+
+
+LARGE = {
+    "a list": lambda: b'{"classes":[' + b",".join([b'{"name":"a","colour":"#000000"}'] * 1_900_000) + b"]}",
+    "nested": lambda: b"[" * 30_000_000 + b"]" * 30_000_000,
+    "a string": lambda: b'{"classes":"' + b"a" * 60_000_000 + b'"}',
+    "digits": lambda: b'{"steps":' + b"9" * 40_000_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize("said", [True, False], ids=["declared", "chunked"])
+def test_large_json_is_refused_at_once(folder: Path, name: str, said: bool) -> None:
+    """It took 48 s in which nobody else was answered."""
+    body = LARGE[name]()
+    parts = (body[at : at + 2**20] for at in range(0, len(body), 2**20))
+    with client(folder) as page:
+        begun = time.monotonic()
+        with contextlib.suppress(httpx.WriteError):  # the server had hung up before all was sent
+            headers = {"Content-Type": "application/json"}
+            refused(page.put("/api/classes", content=body if said else parts, headers=headers), 413, "body")
+        assert page.get("/api/folder").status_code == 200
+        assert time.monotonic() - begun < 3
+
+
+SMALL = {
+    "a list": b'{"classes":[' + b",".join([b"0"] * 30_000) + b"]}",
+    "nested": b'{"classes":' + b"[" * 30_000 + b"]" * 30_000 + b"}",
+    "nested objects": b'{"a":' * 10_000 + b"0" + b"}" * 10_000,
+    "digits": b'{"classes":' + b"9" * 60_000 + b"}",
+    "half a sign": b'{"classes":[{"name":"\\ud800","colour":"#000000"},{"name":"b","colour":"#000000"}]}',
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_strange_json_is_refused_at_once(page: httpx.Client, name: str) -> None:
+    begun = time.monotonic()
+    answer = page.put("/api/classes", content=SMALL[name], headers={"Content-Type": "application/json"})
+    refused(answer, 400)
+    assert len(answer.content) < 1000
+    assert time.monotonic() - begun < 2

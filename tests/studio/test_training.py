@@ -17,13 +17,14 @@ import pytest
 
 import own
 import tiny
-from maskmixadv import cli_train, methods
+from maskmixadv import catalogue, cli_train, methods, schedule
 from maskmixadv.data import nifti
 from maskmixadv.data.enclosure import drawn_round
+from maskmixadv.errors import InputError
 from maskmixadv.studio import training
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.process import Process
-from maskmixadv.studio.training import Training, complaint
+from maskmixadv.studio.training import Order, Training, complaint
 from studio import SLICE, client, refused, same_grid
 
 ENOUGH = 120.0
@@ -63,7 +64,7 @@ def test_one_volume_is_enough(tmp_path: Path) -> None:
         assert all(case["predicted"] for case in told["cases"])
         assert np.frombuffer(page.get(f"{SLICE}/prediction").content, np.uint8).max() < 4
         exported = page.post("/api/export", json={"what": "model"}, timeout=300).json()
-        assert exported == {"path": str(folder / "export/model-001"), "files": 3}
+        assert exported == {"path": str(folder / "export/model-001"), "files": 3, "problems": []}
         assert (folder / "export/model-001/model.onnx").stat().st_size > 100_000
     run = json.loads((folder / "runs/001/run.json").read_text())
     assert run["enclosure"] is True  # the squares of these strokes are closed
@@ -164,10 +165,17 @@ def test_the_command_lines_own_complaint_is_told(tmp_path: Path) -> None:
 
 
 def test_what_the_page_may_ask_for_is_what_there_is() -> None:
-    learners = {name for name, kind in methods.ALL.items() if kind.supervision != "dense"}
-    assert set(training.METHODS) == learners
     annotation = cli_train.Train.__dataclass_fields__["preset"].type
-    assert set(training.PRESETS) == set(annotation.__args__)  # pyright: ignore[reportAttributeAccessIssue]
+    assert set(catalogue.PRESETS) == set(annotation.__args__)  # pyright: ignore[reportAttributeAccessIssue]
+    for preset in catalogue.PRESETS:
+        assert preset in schedule.PRESETS
+        Order(preset, catalogue.DEFAULT_METHOD).check()
+    for name, kind in methods.ALL.items():
+        if kind.supervision == "dense":
+            with pytest.raises(InputError, match="method"):
+                Order("cpu", name).check()
+        else:
+            Order("cpu", name).check()
 
 
 def test_open_strokes_enclose_nothing() -> None:

@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,6 @@ from maskmixadv.data import folder, pairs, seg, series
 from maskmixadv.data.corpus import Case, Corpus
 from maskmixadv.data.folds import folds
 from maskmixadv.errors import InputError
-from maskmixadv.files import whole
 
 
 @dataclass(frozen=True)
@@ -51,17 +50,15 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int =
     bare = [study.name for study in found if not study.masks]
     if bare:
         print(f"{source}: without a SEG, so without annotation: {', '.join(bare[:5])}", file=sys.stderr)
-    with whole(root) as place:
-        corpus = Corpus.write(
-            place,
-            _cases(found, names, axis),
-            name=source.resolve().name,
-            classes=names,
-            folds=folds,
-            source="DICOM",
-            axis=axis,
-        )
-    return replace(corpus, root=root)
+    return Corpus.write(
+        root,
+        _cases(found, names, axis),
+        name=source.resolve().name,
+        classes=names,
+        folds=folds,
+        source="DICOM",
+        axis=axis,
+    )
 
 
 def _studies(source: Path, pattern: str | None) -> list[Study]:

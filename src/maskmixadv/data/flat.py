@@ -10,6 +10,7 @@ from PIL import Image, ImageSequence
 
 from maskmixadv.data.nifti import Volume, in_one_line
 from maskmixadv.errors import InputError
+from maskmixadv.files import replaced
 
 TIFF: Final = (".tiff", ".tif")
 JPEG: Final = (".jpeg", ".jpg")
@@ -56,15 +57,12 @@ def write_labels(path: Path, labels: Shaped[np.ndarray, "d h w"]) -> None:
     InputError
         Where the file can't be written.
     """
-    codes, partial = labels.astype(np.uint8), path.with_name(f".partial-{path.name}")
-    try:
+    codes = labels.astype(np.uint8)
+    with replaced(path) as place:
         if path.name.lower().endswith(TIFF):
-            tifffile.imwrite(partial, codes, photometric="minisblack", compression="zlib", metadata={"axes": "ZYX"})
+            tifffile.imwrite(place, codes, photometric="minisblack", compression="zlib", metadata={"axes": "ZYX"})
         else:
-            Image.fromarray(codes[0]).save(partial, format="PNG")
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: can't be written ({error.strerror})") from None
+            Image.fromarray(codes[0]).save(place, format="PNG")
 
 
 def grey(pixels: Shaped[np.ndarray, "d h w *c"]) -> tuple[Shaped[np.ndarray, "d h w"], bool]:

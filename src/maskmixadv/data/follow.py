@@ -14,7 +14,9 @@ from typing import Final
 
 from maskmixadv.data import classes as declared
 from maskmixadv.data import folder, pairs
+from maskmixadv.data.classes import Classes
 from maskmixadv.data.corpus import Corpus, Entry, Kept
+from maskmixadv.data.folder import Found
 from maskmixadv.data.pairs import Pair
 from maskmixadv.errors import InputError
 from maskmixadv.files import make_directory, whole, write_text
@@ -32,8 +34,12 @@ def current(source: Path) -> Corpus:
     InputError
         Where the folder's ``classes.toml`` is missing, or a file is wrong.
     """
-    classes, found = declared.read(source / declared.FILE), folder.find(source)
-    axis = pairs.thickest_axis(found.pairs)
+    return of(folder.find(source), declared.read(source / declared.FILE))
+
+
+def of(found: Found, classes: Classes) -> Corpus:
+    """As `current`, of what was `found` in a folder, which may be a part of what lies in it."""
+    source, axis = found.source, pairs.thickest_axis(found.pairs)
     keys = {pair.name: _key(pair, f"{classes!r} {axis}") for pair in found.pairs}
     root = source / _PLACE / _digest(json.dumps(keys))
     if (root / "corpus.json").is_file():

@@ -10,6 +10,7 @@ from maskmixadv.data.corpus import Spacing
 from maskmixadv.data.flat import grey
 from maskmixadv.data.nifti import Volume, in_one_line
 from maskmixadv.errors import InputError
+from maskmixadv.files import cannot_write, replaced
 from maskmixadv.optional import needed
 
 SUFFIXES: Final = (".nrrd", ".mha", ".mhd")
@@ -68,12 +69,11 @@ def write_labels(path: Path, labels: Shaped[np.ndarray, "d h w"], place: Place) 
     image.SetSpacing(place.spacing)
     image.SetOrigin(place.origin)
     image.SetDirection(place.direction)
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        itk.WriteImage(image, str(partial), useCompression=True)
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: can't be written ({_last(error)})") from None
+    with replaced(path) as partial:
+        try:
+            itk.WriteImage(image, str(partial), useCompression=True)
+        except RuntimeError as error:
+            raise cannot_write(path, RuntimeError(_last(error))) from None
 
 
 def _itk(path: Path) -> Any:  # noqa: ANN401

@@ -13,6 +13,7 @@ from nibabel.filebasedimages import ImageFileError
 
 from maskmixadv.data.corpus import Spacing
 from maskmixadv.errors import InputError
+from maskmixadv.files import replaced
 
 SUFFIXES = (".nii.gz", ".nii")
 GEOMETRY = (
@@ -127,12 +128,8 @@ def write_labels(path: Path, labels: Shaped[np.ndarray, "d h w"], like: Volume) 
         Where the file can't be written.
     """
     header = labels_header(like)
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        nib.save(nib.Nifti1Image(np.ascontiguousarray(labels.T.astype(np.uint8)), like.affine, header), partial)
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: can't be written ({error.strerror})") from None
+    with replaced(path) as place:
+        nib.save(nib.Nifti1Image(np.ascontiguousarray(labels.T.astype(np.uint8)), like.affine, header), place)
 
 
 def labels_header(like: Volume) -> nib.Nifti1Header:

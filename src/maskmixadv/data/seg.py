@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 from maskmixadv.data.nifti import Volume, in_one_line
 from maskmixadv.errors import InputError
+from maskmixadv.files import replaced
 from maskmixadv.optional import needed
 
 SCHEME: Final = "99MASKMIXADV"
@@ -89,12 +90,8 @@ def write(path: Path, labels: UInt8[np.ndarray, "d h w"], like: Volume, classes:
     except (AttributeError, ValueError, TypeError) as error:
         raise InputError(f"{path}: no SEG can be made of its series ({in_one_line(error)}); mend its headers") from None
     _forget(made, like.header[0])
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        made.save_as(partial)
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: can't be written ({error.strerror})") from None
+    with replaced(path) as place:
+        made.save_as(place)
 
 
 def _forget(made: Any, image: Any) -> None:  # noqa: ANN401

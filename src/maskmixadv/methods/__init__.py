@@ -1,45 +1,33 @@
-"""Methods, by the names that the command line knows them by."""
+"""Methods, by the names that the command line knows them by (`maskmixadv.catalogue`)."""
 
-from maskmixadv.methods.cyclemix import CycleMix
-from maskmixadv.methods.flagship import Flagship
-from maskmixadv.methods.maskmixadv import MaskMixAdv
-from maskmixadv.methods.mean_teacher import MeanTeacher
-from maskmixadv.methods.method import Method
+from importlib import import_module
+
+from maskmixadv.catalogue import METHODS
+from maskmixadv.methods.cyclemix import CycleMix as CycleMix
+from maskmixadv.methods.flagship import Flagship as Flagship
+from maskmixadv.methods.maskmixadv import MaskMixAdv as MaskMixAdv
+from maskmixadv.methods.mean_teacher import MeanTeacher as MeanTeacher
+from maskmixadv.methods.method import Method as Method
 from maskmixadv.methods.method import Phase as Phase
-from maskmixadv.methods.pce import PCE
-from maskmixadv.methods.pce_dice import PCEDice
-from maskmixadv.methods.pce_entropy import PCEEntropy
-from maskmixadv.methods.pce_gatedcrf import PCEGatedCRF
-from maskmixadv.methods.pce_mumfordshah import PCEMumfordShah
-from maskmixadv.methods.pce_tv import PCETotalVariation
-from maskmixadv.methods.random_walker import RandomWalker
-from maskmixadv.methods.regularized import Regularized
-from maskmixadv.methods.scribble2label import Scribble2Label
-from maskmixadv.methods.shapepu import ShapePU
-from maskmixadv.methods.supervised import Supervised
-from maskmixadv.methods.uamt import UAMT
-from maskmixadv.methods.ustm import USTM
-from maskmixadv.methods.wsl4mis import WSL4MIS
-from maskmixadv.methods.zscribbleseg import ZScribbleSeg
+from maskmixadv.methods.pce import PCE as PCE
+from maskmixadv.methods.pce_dice import PCEDice as PCEDice
+from maskmixadv.methods.pce_entropy import PCEEntropy as PCEEntropy
+from maskmixadv.methods.pce_gatedcrf import PCEGatedCRF as PCEGatedCRF
+from maskmixadv.methods.pce_mumfordshah import PCEMumfordShah as PCEMumfordShah
+from maskmixadv.methods.pce_tv import PCETotalVariation as PCETotalVariation
+from maskmixadv.methods.random_walker import RandomWalker as RandomWalker
+from maskmixadv.methods.regularized import Regularized as Regularized
+from maskmixadv.methods.scribble2label import Scribble2Label as Scribble2Label
+from maskmixadv.methods.shapepu import ShapePU as ShapePU
+from maskmixadv.methods.supervised import Supervised as Supervised
+from maskmixadv.methods.uamt import UAMT as UAMT
+from maskmixadv.methods.ustm import USTM as USTM
+from maskmixadv.methods.wsl4mis import WSL4MIS as WSL4MIS
+from maskmixadv.methods.zscribbleseg import ZScribbleSeg as ZScribbleSeg
 
-ALL: dict[str, type[Method]] = {
-    "flagship": Flagship,
-    "maskmixadv": MaskMixAdv,
-    "pce": PCE,
-    "pce-dice": PCEDice,
-    "pce-entropy": PCEEntropy,
-    "pce-gatedcrf": PCEGatedCRF,
-    "pce-mumfordshah": PCEMumfordShah,
-    "pce-tv": PCETotalVariation,
-    "random-walker": RandomWalker,
-    "regularized": Regularized,
-    "supervised": Supervised,
-    "mean-teacher": MeanTeacher,
-    "uamt": UAMT,
-    "ustm": USTM,
-    "wsl4mis": WSL4MIS,
-    "scribble2label": Scribble2Label,
-    "cyclemix": CycleMix,
-    "shapepu": ShapePU,
-    "zscribbleseg": ZScribbleSeg,
-}
+
+def _class(name: str, kind: str) -> type[Method]:
+    return getattr(import_module(f"{__name__}.{name.replace('-', '_')}"), kind)
+
+
+ALL: dict[str, type[Method]] = {name: _class(name, listed.kind) for name, listed in METHODS.items()}

@@ -6,13 +6,25 @@ from pathlib import Path
 from threading import RLock
 from typing import Generic, TypeVar
 
+from maskmixadv.errors import InputError
+from maskmixadv.studio.memory import within_memory
+
 Thing = TypeVar("Thing")
 Stamp = tuple[Path, int, int]
 
 
 def stamp(path: Path) -> Stamp:
-    """Name one state of a file's content: path, time of the last change in ns, size in bytes."""
-    facts = path.stat()
+    """Name one state of a file's content: path, time of the last change in ns, size in bytes.
+
+    Raises
+    ------
+    InputError
+        Where it is not there any more.
+    """
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: can't be read ({error.strerror})") from None
     return path, facts.st_mtime_ns, facts.st_size
 
 
@@ -35,11 +47,18 @@ class Cache(Generic[Thing]):
         self._lock = RLock()
 
     def get(self, path: Path) -> Thing:
-        """Content of `path`; one thread at a time reads, so that none reads what another is reading."""
+        """Content of `path`; one thread at a time reads, so that none reads what another is reading.
+
+        Raises
+        ------
+        InputError
+            Where it can't be read, also for want of memory.
+        """
         with self._lock:
             key = stamp(path)
             if key not in self._held:
-                self._hold(key, self._read(path))
+                with within_memory(path):
+                    self._hold(key, self._read(path))
             self._held.move_to_end(key)
             return self._held[key]
 

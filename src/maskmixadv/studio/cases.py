@@ -1,20 +1,18 @@
 """The folder's cases: images that are there, how their slices are cut, and images that come in."""
 
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Final
 
 from maskmixadv.data import formats, pairs
 from maskmixadv.errors import InputError
+from maskmixadv.files import cannot_write, partial_name, put_in_place
 from maskmixadv.studio.cache import Stamp, stamp
 from maskmixadv.studio.intake import check_name
 from maskmixadv.studio.layout import Layout, case_of
+from maskmixadv.studio.memory import within_memory
 from maskmixadv.studio.refusals import RequestError, TakenError, TooLargeError
 from maskmixadv.studio.volumes import Facts, Shown, Volumes, show
-
-UPLOAD: Final = "upload-"
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,6 @@ class Cases:
         self._layout, self._lock = layout, Lock()
         self._volumes = Volumes(layout.state / "images.json")
         self._axis: tuple[tuple[Stamp, ...], int] = ((), 0)
-        for left in layout.state.glob(f"{UPLOAD}*"):  # by a server that was killed
-            left.unlink()
 
     def known(self) -> Known:
         """What is known of all cases; those that are new are read."""
@@ -70,13 +66,15 @@ class Cases:
     def new_upload(self, file: str) -> Path:
         """Return where to write an image that is to be called `file`; `take_upload` or the caller removes it.
 
+        What the server of a process that was killed leaves there is swept away by the next one.
+
         Raises
         ------
         RequestError
             Where the name is taken or not plain.
         """
         self._check_free(check_name(file))
-        return self._layout.state / f"{UPLOAD}{secrets.token_hex(8)}{formats.suffix(Path(file))}"
+        return partial_name(self._layout.state / f"upload{formats.suffix(Path(file))}")
 
     def take_upload(self, upload: Path, file: str) -> str:
         """Make the whole file `upload` an image called `file`; returns its case.
@@ -85,15 +83,21 @@ class Cases:
         ------
         RequestError
             Where it is no image, larger than is taken, or the name was taken meanwhile.
+        InputError
+            Where the disk is full.
         """
         try:
-            show(upload)
+            with within_memory(upload):
+                show(upload)
         except InputError as error:
             kind = TooLargeError if isinstance(error, TooLargeError) else RequestError
             raise kind(str(error).replace(str(upload), file).replace(upload.name, file)) from None
         with self._lock:
             self._check_free(file)
-            upload.rename(self._layout.images / file)
+            try:
+                put_in_place(upload, self._layout.images / file)
+            except OSError as error:
+                raise cannot_write(self._layout.images / file, error) from None
         return case_of(file)
 
     def _along(self, images: dict[str, Path]) -> int:

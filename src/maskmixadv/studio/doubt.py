@@ -1,6 +1,8 @@
 """Where a network is in doubt: its two decoders disagree, or its one decoder's probabilities are spread."""
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,16 +18,39 @@ from maskmixadv.types import Image, Logits
 Labels = UInt8[np.ndarray, "d h w"]
 
 
-class OneDecoder(nn.Module):
-    """A network as one of its decoders has it."""
+class Overheard(nn.Module):
+    """A network that answers as it always does, and keeps what each of its decoders says of what it is asked.
 
-    def __init__(self, net: UNet, decoder: int) -> None:
+    A decoder that the answer does not need is asked for its own sake; the encoder works once.
+
+    Attributes
+    ----------
+    said
+        A list a decoder: probabilities of each batch, on the network's grid.
+    """
+
+    def __init__(self, net: UNet) -> None:
         super().__init__()
-        self.net, self.decoder = net, decoder
+        self.net = net
+        self.said: list[list[Tensor]] = [[] for _ in net.decoders]
 
     def forward(self, image: Image) -> Logits:
-        """Logits of the one decoder."""
-        return self.net.decode(self.net.encode(image), self.decoder)
+        """The network's own logits."""
+        heard: dict[nn.Module, Any] = {}
+
+        def keep(part: nn.Module, _: object, maps: object) -> None:
+            heard[part] = maps
+
+        hooks = [part.register_forward_hook(keep) for part in (self.net.encoder, *self.net.decoders)]
+        try:
+            logits = self.net(image)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        for decoder, said in zip(self.net.decoders, self.said, strict=True):
+            maps = heard[decoder] if decoder in heard else decoder(heard[self.net.encoder])
+            said.append(maps.softmax(1))
+        return logits
 
 
 def judge(predictor: Predictor, image: Float[np.ndarray, "d h w"], spacing: Spacing | None) -> tuple[Labels, Labels]:
@@ -38,22 +63,21 @@ def judge(predictor: Predictor, image: Float[np.ndarray, "d h w"], spacing: Spac
 
     Returns
     -------
-    Labels, and doubt from 0 to 255: with two decoders the part of the probability that they give to
-    different classes, which is half the sum of the absolute differences; with one the entropy, relative to the
-    highest there is.
+    Labels, which are those of `Predictor.labels`, and doubt from 0 to 255: with two decoders the part of the
+    probability that they give to different classes, which is half the sum of the absolute differences; with one the
+    entropy, relative to the highest there is.
     """
     net = predictor.net
     if isinstance(net, UNet) and len(net.decoders) == 2:
-        one, other = (_as(predictor, OneDecoder(net, number)).probs(image, spacing) for number in range(2))
-        probs, doubt = (one + other) / 2, (one - other).abs().sum(1) / 2
+        overheard = Overheard(net)
+        probs = replace(predictor, net=overheard).probs(image, spacing)
+        shape = (image.shape[1], image.shape[2])
+        one, other = (predictor.grid.restore(torch.cat(maps), shape, spacing) for maps in overheard.said)
+        doubt = (one - other).abs().sum(1) / 2
     else:
         probs = predictor.probs(image, spacing)
         doubt = torch.special.entr(probs).sum(1) / math.log(probs.shape[1])
     return most_probable(probs).cpu().numpy(), _bytes(doubt)
-
-
-def _as(predictor: Predictor, net: nn.Module) -> Predictor:
-    return Predictor(net, predictor.grid, predictor.classes, predictor.multiple)
 
 
 def _bytes(doubt: Float[Tensor, "d h w"]) -> Labels:

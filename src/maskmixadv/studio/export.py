@@ -1,25 +1,23 @@
 """What leaves the studio: masks, and what other programs learn from."""
 
-import csv
-import io
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.data import nnunet_export
-from maskmixadv.data.corpus import Corpus
-from maskmixadv.files import make_directory, write_text
+from maskmixadv.files import together, whole, write_text
+from maskmixadv.studio import readable
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.refusals import UnavailableError
 from maskmixadv.studio.reviews import Verdict
 from maskmixadv.studio.volumes import Shown, write_labels
+from maskmixadv.tabular import csv_text
 
 What = Literal["masks", "model", "nnunet"]
 
@@ -34,8 +32,12 @@ class Mask(NamedTuple):
     verdicts: Mapping[int, Verdict]
 
 
-def write_nnunet(layout: Layout) -> tuple[Path, int]:
-    """Write the folder as nnU-Net's raw dataset under a number of its own; returns where, and how many cases.
+def write_nnunet(layout: Layout) -> tuple[Path, int, list[str]]:
+    """Write the folder as nnU-Net's raw dataset under a number of its own.
+
+    Returns
+    -------
+    Where, how many files, and a line for each file of the folder that is not in it.
 
     Raises
     ------
@@ -46,7 +48,9 @@ def write_nnunet(layout: Layout) -> tuple[Path, int]:
     number = 1 + max((int(name[7:10]) for name in taken if name[7:10].isdecimal()), default=100)
     name = re.sub(r"[^A-Za-z0-9]", "", layout.root.name) or "Studio"
     out = layout.export / f"Dataset{number}_{name}"
-    return out, nnunet_export.export(Corpus.open(layout.root), out)
+    corpus, left_out = readable.corpus(layout)
+    nnunet_export.export(corpus, out)
+    return out, sum(path.is_file() for path in out.rglob("*")), left_out
 
 
 def write_model(layout: Layout, run: str) -> tuple[Path, int]:
@@ -59,42 +63,41 @@ def write_model(layout: Layout, run: str) -> tuple[Path, int]:
     UnavailableError
         With what the export said, where it could not be done.
     """
-    out = layout.check(layout.export / f"model-{run}")
-    if not out.is_dir():
-        partial = layout.export / f".partial-model-{run}"
-        shutil.rmtree(partial, ignore_errors=True)
-        command = [sys.executable, "-m", "maskmixadv", "export", "model", str(layout.runs / run), str(partial)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            said = done.stderr.strip().splitlines() or ["it ended without a word"]
-            raise UnavailableError(f"export of the model: {said[-1].removeprefix('maskmixadv: ')}")
-        partial.rename(out)
+    out, source = layout.check(layout.export / f"model-{run}"), layout.check(layout.runs / run)
+    if not (out / "model.json").is_file():
+        with whole(out) as place:
+            _export_model(source, place)
     return out, len(list(out.iterdir()))
+
+
+def _export_model(run: Path, place: Path) -> None:
+    command = [sys.executable, "-m", "maskmixadv", "export", "model", str(run), str(place)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["it ended without a word"]
+        raise UnavailableError(f"export of the model: {said[-1].removeprefix('maskmixadv: ')}")
 
 
 def write_masks(out: Path, masks: Iterator[Mask], *, ignore: int) -> int:
     """Write a NIfTI file a case, and ``slices.csv`` with what was said of each slice; returns how many files.
 
-    Rejected slices are `ignore` throughout: nobody stands by what was predicted there.
+    Rejected slices are `ignore` throughout: nobody stands by what was predicted there. What an earlier export left in
+    `out` is replaced when all is written, not before.
 
     Raises
     ------
     InputError
         Where a file can't be written.
     """
-    make_directory(out)
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["case", "slice", "state"])
+    rows: list[dict[str, Any]] = []
     files = 0
-    for mask in masks:
-        labels = np.moveaxis(mask.labels, mask.axis, 0).copy()
-        for index in range(len(labels)):
-            state = mask.verdicts.get(index, "predicted")
-            table.writerow([mask.case, index, state])
-            if state == "rejected":
-                labels[index] = ignore
-        write_labels(out / f"{mask.case}.nii.gz", np.moveaxis(labels, 0, mask.axis), mask.shown.volume)
-        files += 1
-    write_text(out / "slices.csv", text.getvalue())
+    with together(out) as place:
+        for mask in masks:
+            labels = np.moveaxis(mask.labels, mask.axis, 0).copy()
+            states = [mask.verdicts.get(index, "predicted") for index in range(len(labels))]
+            rows += [{"case": mask.case, "slice": index, "state": state} for index, state in enumerate(states)]
+            labels[[state == "rejected" for state in states]] = ignore
+            write_labels(place / f"{mask.case}.nii.gz", np.moveaxis(labels, 0, mask.axis), mask.shown.volume)
+            files += 1
+        write_text(place / "slices.csv", csv_text(["case", "slice", "state"], rows))
     return files + 1

@@ -72,14 +72,17 @@ def _flat_shape(path: Path) -> tuple[int, ...]:
             return image.size
     except Image.DecompressionBombError:
         raise TooLargeError(f"{path.name}: too many pixels, allowed are up to {Image.MAX_IMAGE_PIXELS}") from None
-    except (OSError, ValueError, SyntaxError, TypeError) as error:
+    except Exception as error:  # these libraries raise whatever they met
         raise InputError(f"{path.name}: not a readable image ({' '.join(str(error).split())})") from None
 
 
 def _check_complete(path: Path, suffix: str) -> None:
     """A header may name any file of this machine as the one with its voxels."""
-    with path.open("rb") as file:
-        named = [name.strip() for name in ELSEWHERE.findall(file.read(HEADER))]
+    try:
+        with path.open("rb") as file:
+            named = [name.strip() for name in ELSEWHERE.findall(file.read(HEADER))]
+    except OSError as error:
+        raise InputError(f"{path.name}: can't be read ({error.strerror})") from None
     allowed = re.compile(rb"LOCAL" if suffix != ".mhd" else rb"[\w -][\w .-]*\.z?raw")
     if any(not allowed.fullmatch(name) for name in named):
         raise InputError(f"{path.name}: its voxels are in another file, allowed are images complete in one file")
@@ -97,5 +100,5 @@ def _check_compressed(path: Path) -> None:
                 total += len(unpack.decompress(chunk, CHUNK))
                 if total > MOST_UNPACKED:
                     raise TooLargeError(f"{path.name}: holds more than {MOST_UNPACKED >> 20} MB, which is the most")
-    except zlib.error as error:
+    except (OSError, zlib.error) as error:
         raise InputError(f"{path.name}: not a readable image ({error})") from None

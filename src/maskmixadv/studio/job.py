@@ -1,70 +1,104 @@
 """One training of the studio: ``python -m maskmixadv.studio.job FOLDER RUN``; it trains, then predicts all images."""
 
 import json
-import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from maskmixadv import cli
+from maskmixadv.catalogue import METHODS
 from maskmixadv.errors import InputError
-from maskmixadv.files import write_text
+from maskmixadv.files import read_json, whole, write_text, written
 from maskmixadv.studio import training
 from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.memory import within_memory
 from maskmixadv.studio.process import Process
 from maskmixadv.studio.training import Order
 
 if TYPE_CHECKING:
+    from maskmixadv.data.nifti import Volume
     from maskmixadv.predict import Predictor
 
 INTERRUPTED = 130
 VALIDATIONS = 12
 """Points of the validation curve, about."""
-WITHOUT_PRIOR = {"maskmixadv": ["--adv", "0"]}
-"""What switches a method's wish for masks of other patients off."""
 
 
 def work(layout: Layout, run: str) -> int:
-    """Train and predict; returns an exit code as the command line does."""
-    notes, root = layout.state / run, layout.runs / run
+    """Train and predict; returns an exit code as the command line does.
+
+    A training that failed, or whose weights are no numbers, predicts nothing, so that what earlier runs made stays.
+    """
+    notes = layout.state / run
     Process.this().write(notes / training.PROCESS)
-    order = Order(**json.loads((notes / training.ORDER).read_text()))
-    code = _command(_train(layout, root, order))
-    if code not in (0, INTERRUPTED):
-        return code
-    if (root / "last.pt").is_file():
-        write_text(notes / training.PHASE, "predicting")
-        predict(layout, run)
-    write_text(notes / training.PHASE, "done" if code == 0 else "stopped")
+    with told_failure(notes / training.PHASE):
+        code = _command(_train(layout, run))
+        if code in (0, INTERRUPTED) and (layout.runs / run / "last.pt").is_file():
+            write_text(notes / training.PHASE, "predicting")
+            predict(layout, run)
+        write_text(notes / training.PHASE, {0: "done", INTERRUPTED: "stopped"}.get(code, "failed"))
     return code
+
+
+@contextmanager
+def told_failure(phase: Path) -> Iterator[None]:
+    """Have what fails be known as that, and not as stopped, also where somebody had asked it to stop."""
+    try:
+        yield
+    except Exception:
+        with suppress(InputError):
+            write_text(phase, "failed")
+        raise
 
 
 def predict(layout: Layout, run: str) -> None:
     """Predict all images of the folder into ``predictions/RUN``, which is there when all are done.
 
     An image that can't be predicted has its line on stderr, the others are done.
+
+    Raises
+    ------
+    InputError
+        Where the run can't predict, none of the images could be, or predictions can't be written.
     """
     from maskmixadv.predict import Predictor  # torch comes after the process has told its number
 
-    axis = json.loads((layout.runs / run / "run.json").read_text())["corpus"].get("axis", 0)
+    axis = read_json(layout.runs / run / "run.json")["corpus"].get("axis", 0)
     predictor = Predictor.load(layout.runs / run)
-    partial = layout.predictions / f".partial-{run}"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    for case, path in layout.listing()[0].items():
-        try:
-            _predict(predictor, path, axis, partial / case)
-        except InputError as error:
-            print(f"{case}: not predicted ({error})", file=sys.stderr)
-    partial.rename(layout.predictions / run)
+    images = layout.listing()[0]
+    with whole(layout.predictions / run) as place:
+        wrong = [line for case, path in images.items() if (line := _attempt(predictor, path, axis, place / case))]
+        if len(wrong) == len(images):
+            raise InputError("; ".join(["no image could be predicted", *wrong[:1]]))
 
 
-def _train(layout: Layout, root: Path, order: Order) -> list[str]:
+def _attempt(predictor: "Predictor", path: Path, axis: int, out: Path) -> str | None:
+    """Predict an image; returns what is wrong with it, which stderr is told too."""
+    try:
+        with within_memory(path):
+            volume, labels, doubt = _predicted(predictor, path, axis)
+    except InputError as error:
+        print(f"{out.name}: not predicted ({error})", file=sys.stderr)
+        return str(error)
+    _write(out, volume, labels, doubt)
+    return None
+
+
+def _train(layout: Layout, run: str) -> list[str]:
     """Return the command that begins the run: on the folder as it is now, whatever is drawn while it learns."""
-    from maskmixadv.data.corpus import Corpus
     from maskmixadv.data.enclosure import drawn_round
+    from maskmixadv.studio import readable
 
-    corpus = Corpus.open(layout.root)
+    notes, root = layout.state / run, layout.runs / run
+    order = Order(**read_json(notes / training.ORDER))
+    corpus, left_out = readable.corpus(layout)
+    for line in left_out:
+        print(f"left out: {line}", file=sys.stderr)
+    write_text(notes / training.LEFT_OUT, json.dumps(left_out))
     scribbles = (case.scribble for case in corpus.load_all([entry for entry in corpus.entries if entry.scribble]))
     enclosed = drawn_round(scribble for scribble in scribbles if scribble is not None)
     return [
@@ -72,7 +106,7 @@ def _train(layout: Layout, root: Path, order: Order) -> list[str]:
         str(corpus.root),
         *("--out", str(root), "--preset", order.preset, *_length(order)),
         *(["--enclosure"] if enclosed else []),
-        *(order.method, *WITHOUT_PRIOR.get(order.method, [])),
+        *(order.method, *METHODS[order.method].without_prior),
     ]
 
 
@@ -94,22 +128,27 @@ def _command(argv: list[str]) -> int:
     return cli.run(argv)
 
 
-def _predict(predictor: "Predictor", path: Path, axis: int, out: Path) -> None:
-    import numpy as np
-
+def _predicted(predictor: "Predictor", path: Path, axis: int) -> tuple["Volume", np.ndarray, np.ndarray]:
+    """Read an image, and what `judge` makes of it on the file's axes, as the command ``predict`` would."""
     from maskmixadv.data import formats
     from maskmixadv.data.corpus import normalise
     from maskmixadv.studio.doubt import judge
     from maskmixadv.studio.intake import check_declared
-    from maskmixadv.studio.volumes import turned, write_labels
+    from maskmixadv.studio.volumes import turned
 
     check_declared(path)
     volume = formats.read(path)
     cut = volume.along(axis)
-    image = np.ascontiguousarray(normalise(cut.array, where=str(path)))
-    labels, doubt = (turned(array, axis) for array in judge(predictor, image, cut.spacing))
+    labels, doubt = judge(predictor, normalise(cut.array, where=str(path)), cut.spacing)
+    return volume, turned(labels, axis), turned(doubt, axis)
+
+
+def _write(out: Path, volume: "Volume", labels: np.ndarray, doubt: np.ndarray) -> None:
+    from maskmixadv.studio.volumes import write_labels
+
     write_labels(out.with_name(f"{out.name}.nii.gz"), labels, volume)
-    np.savez_compressed(out.with_name(f"{out.name}.npz"), disagreement=doubt)
+    with written(out.with_name(f"{out.name}.npz")) as file:
+        np.savez_compressed(file, disagreement=doubt)
 
 
 def main(argv: list[str]) -> int:

@@ -2,16 +2,21 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from jaxtyping import Shaped
+
 from maskmixadv.data import classes, formats
 from maskmixadv.data.corpus import IGNORE
-from maskmixadv.files import write_text
+from maskmixadv.errors import InputError
+from maskmixadv.files import read_toml, write_text
 from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.memory import within_memory
 from maskmixadv.studio.refusals import RequestError
 
 MOST: Final = 32
@@ -71,7 +76,7 @@ def read(layout: Layout) -> Palette:
     if not path.is_file():
         _guessed(layout).write(path)
     found = classes.read(path)
-    colours = [table.get("colour", "") for table in tomllib.loads(path.read_text())["class"]]
+    colours = [table.get("colour", "") for table in read_toml(path)["class"]]
     given = zip(found.names, colours, strict=True)
     return Palette(
         tuple(
@@ -91,15 +96,17 @@ def _guessed(layout: Layout) -> Palette:
     scribbles, masks = _labels(layout, layout.scribbles), _labels(layout, layout.masks)
     if not scribbles and not masks:
         return _coloured(("background", "structure"), IGNORE)
-    guess = classes.guess(
-        ((path, formats.read_labels(path).array) for path in scribbles),
-        (formats.read_labels(path).array for path in masks),
-    )
+    guess = classes.guess(scribbles, (codes for _, codes in masks))
     return _coloured(guess.names, guess.ignore if scribbles and guess.ignore is not None else IGNORE)
 
 
-def _labels(layout: Layout, folder: Path) -> list[Path]:
-    return [layout.check(path) for path in formats.named(folder).values()] if folder.is_dir() else []
+def _labels(layout: Layout, folder: Path) -> list[tuple[Path, Shaped[np.ndarray, "_ _ _"]]]:
+    """Files with codes, and what they hold; those that can't be read tell nothing."""
+    found = []
+    for path in layout.listing(folder)[0].values():
+        with suppress(InputError), within_memory(path):
+            found.append((path, formats.read_labels(path).array))
+    return found
 
 
 def _coloured(names: Sequence[str], ignore: int) -> Palette:

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from maskmixadv.data import nifti
 from maskmixadv.errors import InputError
 from maskmixadv.studio.cache import Cache
+from maskmixadv.studio.intake import HEADER, MOST_VOXELS
 from maskmixadv.studio.layout import Layout, latest
 
 CACHED_BYTES: Final = 2**28
@@ -30,30 +31,45 @@ class Predictions:
         """Name of the latest run whose predictions are complete."""
         return latest(self._layout.predictions)
 
-    def has(self, run: str, case: str) -> bool:
-        """Whether there is a prediction."""
-        return self._file(run, case, ".nii.gz") is not None
-
-    def labels(self, run: str, case: str) -> Labels | None:
-        """Labels of `case`, or None.
+    def has(self, run: str, case: str, shape: tuple[int, ...]) -> bool:
+        """Whether there is a prediction of `case`, whose image has `shape`, as far as the file's head tells.
 
         Raises
         ------
         InputError
-            Where the file is damaged.
+            As `labels`.
         """
         path = self._file(run, case, ".nii.gz")
-        return None if path is None else self._labels.get(path)
+        return path is not None and _fits(path, nifti.peek(path)[0], shape)
 
-    def doubt(self, run: str, case: str) -> Labels | None:
+    def labels(self, run: str, case: str, shape: tuple[int, ...]) -> Labels | None:
+        """Labels of `case`, whose image has `shape`, or None.
+
+        Raises
+        ------
+        InputError
+            Where the file is damaged, or not of the image as it is.
+        """
+        return self._read(self._labels, self._file(run, case, ".nii.gz"), shape)
+
+    def doubt(self, run: str, case: str, shape: tuple[int, ...]) -> Labels | None:
         """How much the network is in doubt, 0 to 255; as `labels`."""
-        path = self._file(run, case, ".npz")
-        return None if path is None else self._doubt.get(path)
+        return self._read(self._doubt, self._file(run, case, ".npz"), shape)
 
-    def doubts(self, run: str, case: str, axis: int) -> list[float]:
-        """Part of each slice along `axis` that is in doubt, in [0, 1]; empty where nothing is known."""
+    def doubts(self, run: str, case: str, axis: int, shape: tuple[int, ...]) -> list[float]:
+        """Part of each slice along `axis` that is in doubt, in [0, 1]; empty where nothing is known; as `labels`."""
         path = self._file(run, case, ".npz")
-        return [] if path is None else self._means.get(path)[axis]
+        means = {} if path is None else self._means.get(path)
+        if path is not None:
+            _fits(path, tuple(map(len, means.values())), shape)
+        return means.get(axis, [])
+
+    def _read(self, kept: Cache[Labels], path: Path | None, shape: tuple[int, ...]) -> Labels | None:
+        if path is None:
+            return None
+        array = kept.get(path)
+        _fits(path, array.shape, shape)
+        return array
 
     def _file(self, run: str, case: str, suffix: str) -> Path | None:
         path = self._layout.predictions / run / f"{case}{suffix}"
@@ -65,16 +81,32 @@ class Predictions:
         return {axis: (doubt.mean(others) / 255).tolist() for axis, others in across.items()}
 
 
+def _fits(path: Path, found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    if found != shape:
+        raise InputError(f"{path}: has shape {found}, its image has {shape}; train again")
+    return True
+
+
 def _labels(path: Path) -> Labels:
-    return nifti.read(path).array.astype(np.uint8)
+    codes = nifti.read(path).array
+    labels = codes.astype(np.uint8)
+    if not np.array_equal(labels, codes):
+        raise InputError(f"{path}: holds other values than codes from 0 to 255; train again")
+    return labels
 
 
 def _doubt(path: Path) -> Labels:
     try:
+        with zipfile.ZipFile(path) as archive:
+            large = archive.getinfo("disagreement.npy").file_size > MOST_VOXELS + HEADER
+        if large:
+            raise ValueError(f"more than {MOST_VOXELS} voxels")
         with np.load(path, allow_pickle=False) as arrays:
             doubt = arrays["disagreement"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: missing or damaged ({error}); train again") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # zipfile and numpy raise whatever they met
+        raise InputError(f"{path}: missing or damaged ({' '.join(str(error).split())}); train again") from None
     if doubt.ndim != 3 or doubt.dtype != np.uint8:
         raise InputError(f"{path}: holds {doubt.dtype} {doubt.shape}, allowed is a volume of uint8; train again")
     return doubt

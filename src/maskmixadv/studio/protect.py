@@ -14,8 +14,11 @@ from maskmixadv.studio.refusals import TooLargeError
 
 HOST: Final = re.compile(r"(127\.0\.0\.1|localhost)(:\d{1,5})?")
 UPLOAD: Final = "/api/images/"
+STROKES: Final = re.compile(r"/api/cases/.*/scribble", re.DOTALL)
 MOST_BODY: Final = 64 * 2**20
-"""Bytes of any request's body that is no image: a slice of 8,000 × 8,000 pixels."""
+"""Bytes of a slice's strokes: one of 8,000 × 8,000 pixels."""
+MOST_JSON: Final = 2**16
+"""Bytes of any other body: of JSON, of which 32 classes with their names are the most that a page sends."""
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -52,7 +55,7 @@ class Guard:
         if scope["type"] != "http":
             return  # no websockets here
         refusal = self._refusal(scope)
-        most = MOST_BYTES if scope["path"].startswith(UPLOAD) else MOST_BODY
+        most = _most(scope["path"])
         if refusal is None and _declared(scope) > most:
             refusal = 413, f"body: more than {most} bytes, which is the most"
         if refusal is not None:
@@ -76,6 +79,13 @@ class Guard:
 
     def _knows(self, headers: Headers) -> bool:
         return secrets.compare_digest(headers.get("x-token", "").encode(), self._token)
+
+
+def _most(path: str) -> int:
+    """How many bytes the body of a request to `path` may have."""
+    if path.startswith(UPLOAD):
+        return MOST_BYTES
+    return MOST_BODY if STROKES.fullmatch(path) else MOST_JSON
 
 
 def _declared(scope: Scope) -> int:

@@ -1,12 +1,14 @@
 """What people said of slices and how long they drew: ``studio.json``."""
 
 import json
+import math
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import write_text
+from maskmixadv.files import read_json, write_text
+from maskmixadv.studio.layout import RUN
 
 Verdict = Literal["accepted", "rejected"]
 FORMAT = 1
@@ -28,18 +30,18 @@ class Reviews:
     def judge(self, case: str, index: int, verdict: Verdict | None, run: str) -> None:
         """Keep what somebody says of what `run` made of a slice, or take it back."""
         with self._lock:
-            reviews = self._of(case)["reviews"]
-            reviews.pop(str(index), None)
+            notes = self._of(case)
+            reviews = {at: said for at, said in notes["reviews"].items() if at != str(index)}
             if verdict is not None:
                 reviews[str(index)] = {"verdict": verdict, "run": run}
-            self._write()
+            self._keep(case, {**notes, "reviews": reviews})
 
     def spend(self, case: str, index: int, seconds: float) -> None:
         """Add to the time that somebody drew in a slice."""
         with self._lock:
-            spent = self._of(case)["seconds"]
-            spent[str(index)] = round(spent.get(str(index), 0.0) + seconds, 2)
-            self._write()
+            notes = self._of(case)
+            spent = round(notes["seconds"].get(str(index), 0.0) + seconds, 2)
+            self._keep(case, {**notes, "seconds": {**notes["seconds"], str(index): spent}})
 
     def verdicts(self, case: str, run: str | None) -> dict[int, Verdict]:
         """What holds while `run` is shown: what was accepted, and what of this run was rejected."""
@@ -60,32 +62,41 @@ class Reviews:
             return round(sum(self._cases.get(case, {}).get("seconds", {}).values(), start=0.0), 2)
 
     def _of(self, case: str) -> dict[str, dict[str, Any]]:
-        return self._cases.setdefault(case, {"reviews": {}, "seconds": {}})
+        return self._cases.get(case, {"reviews": {}, "seconds": {}})
 
-    def _write(self) -> None:
-        write_text(self._path, json.dumps({"format": FORMAT, "cases": self._cases}, indent=1))
+    def _keep(self, case: str, notes: dict[str, dict[str, Any]]) -> None:
+        """Hold `notes` of `case` once they are on the disk; where they can't be, what was held stays true."""
+        cases = {**self._cases, case: notes}
+        write_text(self._path, json.dumps({"format": FORMAT, "cases": cases}, indent=1))
+        self._cases = cases
 
 
 def _read(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
     if not path.is_file():
         return {}
+    raw = read_json(path)
     try:
-        raw = json.loads(path.read_text())
         cases = {
             case: {
                 "reviews": {str(int(k)): _review(said) for k, said in notes["reviews"].items()},
-                "seconds": {str(int(k)): float(spent) for k, spent in notes["seconds"].items()},
+                "seconds": {str(int(k)): _seconds(spent) for k, spent in notes["seconds"].items()},
             }
             for case, notes in raw["cases"].items()
         }
-    except (KeyError, TypeError, ValueError, AttributeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: malformed ({error!r}); correct it, or delete it with its reviews") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise InputError(f"{path}: malformed ({error!r:.200}); correct it, or delete it with its reviews") from None
     if raw.get("format") != FORMAT:
         raise InputError(f"{path}: format {raw.get('format')!r}, allowed is {FORMAT}")
     return cases
 
 
+def _seconds(spent: float) -> float:
+    if not 0 <= float(spent) < math.inf:
+        raise ValueError(spent)
+    return float(spent)
+
+
 def _review(said: dict[str, Any]) -> dict[str, str]:
-    if said["verdict"] not in ("accepted", "rejected") or not str(said["run"]).isdecimal():
+    if said["verdict"] not in ("accepted", "rejected") or not RUN.fullmatch(said["run"]):
         raise ValueError(said)
     return {"verdict": said["verdict"], "run": said["run"]}

@@ -1,5 +1,6 @@
 """Strokes on disk: one NIfTI file a case on the image's grid, whole at any moment."""
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Final
 
@@ -33,17 +34,17 @@ class Scribbles:
     def __init__(self, layout: Layout, palette: Palette) -> None:
         self._layout, self.palette = layout, palette
         self._coded: Cache[Labels] = Cache(self._load, lambda labels: labels.nbytes, CACHED_BYTES)
-        self._drawn: dict[Path, tuple[Stamp, int, tuple[int, ...]]] = {}
+        self._drawn: dict[Path, tuple[Stamp, int, tuple[int, ...], tuple[int, ...]]] = {}
 
     def files(self) -> dict[str, Path]:
-        """Files of strokes, by case.
+        """Files of strokes, by case; those that can't be are left out."""
+        return self._layout.listing(self._layout.scribbles)[0]
 
-        Raises
-        ------
-        InputError
-            Where one is a link out of the folder, or has no format that can be read.
-        """
-        return {case: self._layout.check(path) for case, path in formats.named(self._layout.scribbles).items()}
+    def problems(self, cases: Container[str]) -> list[str]:
+        """A line for each file that is none of strokes, or of no image's, as `cases` has them."""
+        found, wrong = self._layout.listing(self._layout.scribbles)
+        stray = [f"scribbles/{path.name}: no image of this name" for case, path in found.items() if case not in cases]
+        return [*wrong, *stray]
 
     def read(self, case: str, shape: tuple[int, ...]) -> Labels:
         """Strokes of `case`, whose image has `shape`; to be copied before they are changed.
@@ -53,7 +54,7 @@ class Scribbles:
         InputError
             Where the file is damaged, or does not fit image or classes.
         """
-        path = self.files().get(case)
+        path = self._layout.find(self._layout.scribbles, case)
         if path is None:
             return np.full(shape, IGNORE, np.uint8)
         labels = self._coded.get(path)
@@ -85,24 +86,31 @@ class Scribbles:
             Where the file can't be written; what was there stays.
         """
         path = self._layout.scribbles / f"{case}.nii.gz"
-        before = self.files().get(case)
+        before = self._layout.find(self._layout.scribbles, case)
         write_labels(path, np.where(labels == IGNORE, np.uint8(self.palette.ignore), labels), like)
         self._coded.put(path, labels)
         if before is not None and before != path:  # of another format
             before.unlink()
 
-    def drawn(self, case: str, axis: int) -> tuple[int, ...]:
-        """Slices along `axis` with strokes."""
-        path = self.files().get(case)
+    def drawn(self, case: str, axis: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Slices along `axis` with strokes; raises as `read`."""
+        path = self._layout.find(self._layout.scribbles, case)
         if path is None:
             return ()
         known = self._drawn.get(path)
-        if known is None or known[:2] != (stamp(path), axis):
-            key, labels = stamp(path), self._coded.get(path)
+        if known is None or known[:3] != (stamp(path), axis, shape):
+            key, labels = stamp(path), self.read(case, shape)
             across = tuple(other for other in range(3) if other != axis)
             slices = tuple(np.flatnonzero((labels != IGNORE).any(across)).tolist())
-            known = self._drawn[path] = (key, axis, slices)
-        return known[2]
+            known = self._drawn[path] = (key, axis, shape, slices)
+        return known[3]
+
+    def any_drawn(self) -> bool:
+        """Whether there are strokes of any case; a file that can't be read may hold some."""
+        try:
+            return any((self._coded.get(path) != IGNORE).any() for path in self.files().values())
+        except InputError:
+            return True
 
     def forget(self) -> None:
         """Delete the files; for when they hold no strokes."""

@@ -19,15 +19,20 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
+from maskmixadv.catalogue import DEFAULT_METHOD
 from maskmixadv.errors import InputError
+from maskmixadv.files import cannot_write
 from maskmixadv.studio.export import What
+from maskmixadv.studio.layout import printable
 from maskmixadv.studio.palette import Named
+from maskmixadv.studio.patience import Impatient
 from maskmixadv.studio.protect import Guard
 from maskmixadv.studio.refusals import RequestError, TooLargeError
 from maskmixadv.studio.reviews import Verdict
-from maskmixadv.studio.session import Session
-from maskmixadv.studio.training import METHODS, Order
+from maskmixadv.studio.session import Session, served
+from maskmixadv.studio.training import Order
 
 WEB: Final = Path(__file__).parent / "web"
 LOOPBACK: Final = "127.0.0.1"
@@ -58,7 +63,7 @@ class TrainBody(BaseModel):
 
     preset: str = "cpu"
     steps: int | None = None
-    method: str = METHODS[0]
+    method: str = DEFAULT_METHOD
 
 
 class ExportBody(BaseModel):
@@ -80,19 +85,19 @@ def serve(folder: Path, *, port: int, browse: bool) -> int:
     Raises
     ------
     InputError
-        Where the folder or the port can't serve.
+        Where the folder or the port can't serve, or another process serves the folder.
     """
-    session, token = Session(folder), secrets.token_urlsafe()
-    with listening(port) as taken:
+    token = secrets.token_urlsafe()
+    with served(folder) as session, listening(port) as taken:
         address = f"http://{LOOPBACK}:{taken.getsockname()[1]}/#{token}"
         print(address, flush=True)
         if browse:
             webbrowser.open(address)
         with contextlib.suppress(KeyboardInterrupt):
             server(app(session, token)).run(sockets=[taken])
-    course = session.training.course()
-    if course.state in ("running", "predicting"):
-        print(f"the training of run {course.run} goes on; open the folder again to watch it", file=sys.stderr)
+        course = session.training.course()
+        if course.state in ("running", "predicting"):
+            print(f"the training of run {course.run} goes on; open the folder again to watch it", file=sys.stderr)
     return 0
 
 
@@ -119,7 +124,7 @@ def listening(port: int) -> socket.socket:
 def server(guarded: Guard) -> uvicorn.Server:
     """Return a server that says nothing of requests, nor of itself."""
     quiet = {"log_level": "warning", "access_log": False, "server_header": False}
-    return uvicorn.Server(uvicorn.Config(guarded, http="h11", ws="none", lifespan="off", **quiet))
+    return uvicorn.Server(uvicorn.Config(guarded, http=Impatient, ws="none", lifespan="off", **quiet))
 
 
 def app(session: Session, token: str) -> Guard:
@@ -130,7 +135,7 @@ def app(session: Session, token: str) -> Guard:
     _add_training(api, session)
     mimetypes.add_type("text/javascript", ".js")  # some systems say otherwise, and browsers then refuse it
     api.mount("/", StaticFiles(directory=WEB, html=True))
-    for kind in (InputError, HTTPException, RequestValidationError, Exception):
+    for kind in (InputError, HTTPException, RequestValidationError, ClientDisconnect, Exception):
         api.add_exception_handler(kind, _refused)
     return Guard(api, token)
 
@@ -178,9 +183,7 @@ def _add_folder(api: FastAPI, session: Session) -> None:
     async def add(file: str, request: Request) -> dict[str, str]:
         upload = await run_in_threadpool(session.cases.new_upload, file)
         try:
-            with upload.open("wb") as written:
-                async for part in request.stream():
-                    written.write(part)
+            await _taken_in(request, upload)
             return {"case": await run_in_threadpool(session.cases.take_upload, upload, file)}
         finally:
             upload.unlink(missing_ok=True)
@@ -214,6 +217,16 @@ def _add_training(api: FastAPI, session: Session) -> None:
         return asdict(session.training.course())
 
 
+async def _taken_in(request: Request, upload: Path) -> None:
+    """Write a request's body to the new file `upload`."""
+    try:
+        with upload.open("xb") as file:
+            async for part in request.stream():
+                file.write(part)
+    except OSError as error:
+        raise cannot_write(upload, error) from None
+
+
 def _bytes(plane: np.ndarray) -> Response:
     return Response(np.ascontiguousarray(plane).tobytes(), media_type="application/octet-stream")
 
@@ -222,7 +235,7 @@ def _refused(_: Request, error: Exception) -> JSONResponse:
     status, said = _said(error)
     # What is left of a body that is too large is not read: the connection ends.
     headers = {"Connection": "close"} if status == TooLargeError.status else None
-    return JSONResponse({"error": " ".join(said.split())}, status, headers)
+    return JSONResponse({"error": printable(" ".join(said.split()))}, status, headers)
 
 
 def _said(error: Exception) -> tuple[int, str]:
@@ -238,4 +251,6 @@ def _said(error: Exception) -> tuple[int, str]:
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         return 400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if isinstance(error, ClientDisconnect):
+        return 408, "the request did not come to its end"
     return 500, "the server failed; the terminal in which it runs says why"

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
@@ -11,24 +11,43 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
+from maskmixadv.catalogue import FROM_SCRIBBLES
 from maskmixadv.data import classes
+from maskmixadv.errors import InputError
+from maskmixadv.files import held
 from maskmixadv.studio import palette as palettes
 from maskmixadv.studio import queue
 from maskmixadv.studio.cases import Cases
 from maskmixadv.studio.export import Mask, What, write_masks, write_model, write_nnunet
 from maskmixadv.studio.heart import measured
-from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.layout import Layout, printable
 from maskmixadv.studio.palette import Named, Palette
 from maskmixadv.studio.predictions import Predictions
 from maskmixadv.studio.queue import Candidate
 from maskmixadv.studio.refusals import MissingError, RequestError, TakenError
 from maskmixadv.studio.reviews import Reviews, Verdict
 from maskmixadv.studio.scribbles import Scribbles
-from maskmixadv.studio.training import METHODS, PRESETS, Training
+from maskmixadv.studio.training import PRESETS_BY_COST, Training
 from maskmixadv.studio.volumes import Facts
 
 Plane = UInt8[np.ndarray, "h w"]
 Kind = Literal["prediction", "disagreement"]
+
+
+@contextmanager
+def served(root: Path) -> Iterator["Session"]:
+    """Give a session of folder `root` that no other process has, as two would write over one another's strokes.
+
+    The trainings that it starts are no part of it: they go on, and the next session finds them.
+
+    Raises
+    ------
+    InputError
+        Where another process serves the folder: the line says which one. As `Session` does.
+    """
+    layout = Layout.open(root)
+    with held(layout.state):
+        yield Session(layout)
 
 
 class Session:
@@ -37,7 +56,7 @@ class Session:
     Parameters
     ----------
     root
-        The folder; made where it is missing.
+        The folder; made where it is missing. Whoever serves it holds it (`served`).
 
     Raises
     ------
@@ -45,26 +64,27 @@ class Session:
         Where something in it is malformed, or a link out of it.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.layout = Layout.open(root)
+    def __init__(self, root: Path | Layout) -> None:
+        self.layout = root if isinstance(root, Layout) else Layout.open(root)
         self.training = Training(self.layout)
         self._reviews = Reviews(self.layout.check(self.layout.root / "studio.json"))
         self.cases = Cases(self.layout)
         self._predictions = Predictions(self.layout)
         self._scribbles = Scribbles(self.layout, palettes.read(self.layout))
-        self._gate, self._locks = Lock(), defaultdict[str, Lock](Lock)
+        self._gate, self._locks, self._exporting = Lock(), defaultdict[str, Lock](Lock), Lock()
 
     def folder(self) -> dict[str, Any]:
         """All that a list of the cases shows."""
         known, run = self.cases.known(), self._predictions.latest()
+        problems = [*known.problems, *self._scribbles.problems(self.layout.listing()[0])]
         return {
-            "name": self.layout.root.name,
+            "name": printable(self.layout.root.name),
             "classes": self.classes(),
             "spacing_known": all(facts.spacing is not None for facts in known.facts.values()),
-            "cases": [self._case(case, facts, known.axis, run) for case, facts in known.facts.items()],
-            "problems": known.problems,
-            "presets": list(PRESETS),
-            "methods": list(METHODS),
+            "cases": [self._case(case, facts, known.axis, run, problems) for case, facts in known.facts.items()],
+            "problems": problems,
+            "presets": list(PRESETS_BY_COST),
+            "methods": list(FROM_SCRIBBLES),
             "run": None if run is None else {"name": run},
         }
 
@@ -84,8 +104,7 @@ class Session:
         after = Palette(tuple(named), before.ignore)
         after.check()
         with self._all_held():
-            cases, ignore = self._scribbles.files(), before.ignore
-            drawn = any(self._scribbles.drawn(case, 0) for case in cases)
+            drawn, ignore = self._scribbles.any_drawn(), before.ignore
             if drawn and len(named) < len(before.classes):
                 raise RequestError("classes: strokes are there, so classes can be renamed and added, not removed")
             if len(named) > ignore:
@@ -139,7 +158,7 @@ class Session:
                 strokes = strokes.copy()
                 np.moveaxis(strokes, axis, 0)[index] = plane
                 self._scribbles.write(case, strokes, shown.volume)
-            drawn = self._scribbles.drawn(case, axis)
+            drawn = self._scribbles.drawn(case, axis, shown.volume.array.shape)
         if seconds > 0:
             self._reviews.spend(case, index, seconds)
         return drawn
@@ -151,12 +170,14 @@ class Session:
         ------
         MissingError
             Where there are none.
+        InputError
+            Where they can't be read.
         """
         shown, axis = self.cases.open(case)
         run = self._reviews.accepted_from(case).get(index) or self._predictions.latest()
         of = self._predictions.labels if kind == "prediction" else self._predictions.doubt
-        array = None if run is None else of(run, case)
-        if array is None or array.shape != shown.volume.array.shape:
+        array = None if run is None else of(run, case, shown.volume.array.shape)
+        if array is None:
             raise MissingError(f"no {kind} of this case yet")
         return _slice(array, axis, index)
 
@@ -171,75 +192,106 @@ class Session:
         self.predicted(case, index, "prediction")
         run = self._predictions.latest()
         if run is not None:
-            self._reviews.judge(case, index, verdict, run)
+            shown = self._reviews.accepted_from(case).get(index, run)
+            self._reviews.judge(case, index, verdict, shown if verdict == "accepted" else run)
         return self._reviews.verdicts(case, run)
 
     def queue(self) -> list[dict[str, Any]]:
         """Slices worth somebody's time, most worthwhile first."""
         known, run = self.cases.known(), self._predictions.latest()
-        candidates = [
-            Candidate(
-                case,
-                facts.shape[known.axis],
-                self._scribbles.drawn(case, known.axis),
-                self._reviews.verdicts(case, run),
-                [] if run is None else self._predictions.doubts(run, case, known.axis),
-            )
-            for case, facts in known.facts.items()
-        ]
+        candidates = []
+        for case, facts in known.facts.items():
+            with suppress(InputError):  # who can't be drawn on is not proposed; `folder` tells why
+                candidates.append(self._candidate(case, facts, known.axis, run))
         return [asdict(proposal) for proposal in queue.propose(candidates)]
 
     def clinical(self) -> dict[str, Any]:
-        """Volumes of all cases that were predicted, and of hearts what is read off them."""
-        names = [each.name for each in self._scribbles.palette.classes]
-        return measured([(mask.case, mask.labels, mask.shown.volume.spacing) for mask in self._masks()], names)
+        """Volumes of all cases that were predicted, and of hearts what is read off them; what can't be is told."""
+        names, problems = [each.name for each in self._scribbles.palette.classes], list[str]()
+        masks = [(mask.case, mask.labels, mask.shown.volume.spacing) for mask in self._masks(problems)]
+        return {**measured(masks, names), "problems": problems}
 
     def export(self, what: What) -> dict[str, Any]:
-        """Write masks, the latest run's model, or a data set for nnU-Net under ``export/``.
+        """Write masks, the latest run's model, or a data set for nnU-Net under ``export/``, one at a time.
+
+        Returns
+        -------
+        ``path``: where; ``files``: how many; ``problems``: a line for each case or slice that is not as it was to be.
 
         Raises
         ------
         RequestError
             Where there is nothing to export, or this installation can't.
         """
+        with self._exporting:
+            out, files, problems = self._export(what)
+        return {"path": printable(str(out)), "files": files, "problems": problems}
+
+    def _export(self, what: What) -> tuple[Path, int, list[str]]:
         if what == "nnunet":
-            out, cases = write_nnunet(self.layout)
-            return {"path": str(out), "files": 2 * cases + 2}
+            return write_nnunet(self.layout)
         run = self._predictions.latest()
         if run is None:
             raise TakenError("nothing is predicted yet; train first")
         if what == "model":
-            out, files = write_model(self.layout, run)
-            return {"path": str(out), "files": files}
-        out = self.layout.check(self.layout.export / "masks")
-        files = write_masks(out, self._masks(), ignore=self._scribbles.palette.ignore)
-        return {"path": str(out), "files": files}
+            return *write_model(self.layout, run), []
+        out, problems = self.layout.check(self.layout.export / "masks"), list[str]()
+        files = write_masks(out, self._masks(problems), ignore=self._scribbles.palette.ignore)
+        return out, files, problems
 
-    def _masks(self) -> Iterator[Mask]:
-        """Predictions of the latest run, with accepted slices as they were accepted."""
-        images, run = self.layout.listing()[0], self._predictions.latest()
-        for case in images:
-            latest = None if run is None else self._predictions.labels(run, case)
-            if latest is None:
+    def _masks(self, problems: list[str]) -> Iterator[Mask]:
+        """Predictions of the latest run, with accepted slices as they were accepted; `problems` tells what is not."""
+        run = self._predictions.latest()
+        for case in self.layout.listing()[0]:
+            try:
+                mask = None if run is None else self._mask(case, run, problems)
+            except InputError as error:
+                problems.append(str(error))
                 continue
-            (shown, axis), labels = self.cases.open(case), latest.copy()
-            for index, accepted in self._reviews.accepted_from(case).items():
-                kept = self._predictions.labels(accepted, case)
-                if kept is not None and kept.shape == labels.shape and index < labels.shape[axis]:
-                    np.moveaxis(labels, axis, 0)[index] = np.moveaxis(kept, axis, 0)[index]
-            yield Mask(case, shown, labels, axis, self._reviews.verdicts(case, run))
+            if mask is not None:
+                yield mask
 
-    def _case(self, case: str, facts: Facts, axis: int, run: str | None) -> dict[str, Any]:
+    def _mask(self, case: str, run: str, problems: list[str]) -> Mask | None:
+        shown, axis = self.cases.open(case)
+        shape, verdicts = shown.volume.array.shape, self._reviews.verdicts(case, run)
+        latest = self._predictions.labels(run, case, shape)
+        if latest is None:
+            return None
+        labels = latest.copy()
+        for index, accepted in self._reviews.accepted_from(case).items():
+            kept = self._predictions.labels(accepted, case, shape)
+            if kept is None or index >= shape[axis]:
+                del verdicts[index]
+                problems.append(f"{case}: slice {index} as run {accepted} had it was accepted, and is gone")
+            else:
+                np.moveaxis(labels, axis, 0)[index] = np.moveaxis(kept, axis, 0)[index]
+        return Mask(case, shown, labels, axis, verdicts)
+
+    def _candidate(self, case: str, facts: Facts, axis: int, run: str | None) -> Candidate:
+        doubts: list[float] = []
+        if run is not None:
+            with suppress(InputError):
+                doubts = self._predictions.doubts(run, case, axis, facts.shape)
+        drawn = self._scribbles.drawn(case, axis, facts.shape)
+        return Candidate(case, facts.shape[axis], drawn, self._reviews.verdicts(case, run), doubts)
+
+    def _case(self, case: str, facts: Facts, axis: int, run: str | None, problems: list[str]) -> dict[str, Any]:
         order = (axis, *(other for other in range(3) if other != axis))
+        scribbled, predicted = (), False
+        try:
+            predicted = run is not None and self._predictions.has(run, case, facts.shape)
+            scribbled = self._scribbles.drawn(case, axis, facts.shape)
+        except InputError as error:
+            problems.append(str(error))
         return {
             "name": case,
             "shape": [facts.shape[place] for place in order],
             "spacing": None if facts.spacing is None else [facts.spacing[place] for place in order],
             "low": facts.low,
             "high": facts.high,
-            "scribbled": self._scribbles.drawn(case, axis),
+            "scribbled": scribbled,
             "reviews": self._reviews.verdicts(case, run),
-            "predicted": run is not None and self._predictions.has(run, case),
+            "predicted": predicted,
             "seconds": self._reviews.seconds(case),
         }
 

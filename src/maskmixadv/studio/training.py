@@ -1,7 +1,10 @@
 """Trainings: each a process of its own, followed by its files, so that a server that starts later finds it again."""
 
 import csv
+import io
 import json
+import math
+import os
 import subprocess
 import sys
 import time
@@ -11,23 +14,23 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Literal
 
-from maskmixadv.files import write_text
+from maskmixadv.catalogue import FROM_SCRIBBLES, PRESETS
+from maskmixadv.errors import InputError
+from maskmixadv.files import cannot_write, make_directory, read_json, read_text, write_text
 from maskmixadv.studio.layout import Layout, latest
 from maskmixadv.studio.process import Process
 from maskmixadv.studio.refusals import RequestError, TakenError
 
-PRESETS: Final = ("cpu", "fast", "paper")
-METHODS: Final = (
-    "flagship", "maskmixadv", "pce", "pce-dice", "pce-entropy", "pce-gatedcrf", "pce-mumfordshah", "pce-tv",
-    "random-walker", "regularized", "mean-teacher", "uamt", "ustm", "wsl4mis", "scribble2label", "cyclemix", "shapepu",
-    "zscribbleseg",
-)  # fmt: skip
-"""Those that learn from scribbles, the best one first; written out, as methods bring torch, which no page needs."""
+PRESETS_BY_COST: Final = PRESETS[::-1]
+"""The shortest first, which the page proposes."""
 MOST_STEPS: Final = 1_000_000
 ORDER, PROCESS, PHASE, STOP, OUTPUT = "order.json", "process.json", "phase", "stop", "output.txt"
+LEFT_OUT: Final = "left-out.json"
 """Files of a training in the studio's notes."""
 PATIENCE: Final = 30.0
 """Seconds in which a process has told its number."""
+MOST_SAID: Final = 2**20
+"""Bytes at the end of what a training said in which its complaint is looked for."""
 RECENT: Final = 10
 """Rows of the log over which speed is measured."""
 
@@ -51,9 +54,9 @@ class Order:
             Where preset, method or steps are not allowed.
         """
         if self.preset not in PRESETS:
-            raise RequestError(f"preset: {self.preset!r}, allowed are {', '.join(PRESETS)}")
-        if self.method not in METHODS:
-            raise RequestError(f"method: {self.method!r}, allowed are {', '.join(METHODS)}")
+            raise RequestError(f"preset: {self.preset!r:.50}, allowed are {', '.join(PRESETS)}")
+        if self.method not in FROM_SCRIBBLES:
+            raise RequestError(f"method: {self.method!r:.50}, allowed are {', '.join(FROM_SCRIBBLES)}")
         if self.steps is not None and not 1 <= self.steps <= MOST_STEPS:
             raise RequestError(f"steps: {self.steps}, allowed are 1 to {MOST_STEPS}")
 
@@ -72,6 +75,8 @@ class Course:
         (step, value), oldest first.
     error
         Why it failed.
+    left_out
+        A line for each file that it did not learn from, as something is wrong with it.
     """
 
     state: State
@@ -83,6 +88,7 @@ class Course:
     losses: list[tuple[int, float]] = field(default_factory=list)
     validation: list[tuple[int, float]] = field(default_factory=list)
     error: str | None = None
+    left_out: list[str] = field(default_factory=list)
 
 
 class Training:
@@ -106,17 +112,23 @@ class Training:
                 raise TakenError("a training runs already; stop it, or wait for it")
             run = self._layout.next_run()
             notes = self._layout.state / run
-            notes.mkdir()
+            make_directory(notes)
             write_text(notes / ORDER, json.dumps(asdict(order)))
-            with (notes / OUTPUT).open("wb") as output:
-                command = [sys.executable, "-m", "maskmixadv.studio.job", str(self._layout.root), run]
-                child = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-                )
+            child = self._begun(run, notes / OUTPUT)
             self._children.append(child)
             deadline = time.monotonic() + PATIENCE
             while child.poll() is None and not (notes / PROCESS).exists() and time.monotonic() < deadline:
                 time.sleep(0.02)
+
+    def _begun(self, run: str, said: Path) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "maskmixadv.studio.job", str(self._layout.root), run]
+        try:
+            with said.open("xb") as output:
+                return subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                )
+        except OSError as error:
+            raise cannot_write(said, error) from None
 
     def stop(self) -> None:
         """Ask the training that runs to stop: it saves, then predicts; asked again, it ends at once.
@@ -129,10 +141,12 @@ class Training:
         notes = self._running()
         if notes is None:
             raise TakenError("no training runs")
-        write_text(notes / STOP, "asked to stop\n")
         process = Process.read(notes / PROCESS)
-        if process is not None:
-            process.terminate()
+        try:
+            write_text(notes / STOP, "asked to stop\n")
+        finally:  # also where the disk is full
+            if process is not None:
+                process.terminate()
 
     def course(self) -> Course:
         """How the latest training goes, or went."""
@@ -152,6 +166,7 @@ class Training:
             losses=log.losses,
             validation=log.validation,
             error=complaint(notes / OUTPUT) if state == "failed" else None,
+            left_out=_left_out(notes / LEFT_OUT),
         )
 
     def _running(self) -> Path | None:
@@ -167,7 +182,7 @@ class Training:
         process = Process.read(notes / PROCESS)
         alive = process is not None and process.alive  # looked at first: what ends meanwhile has told its phase
         phase = _phase(notes)
-        if alive or phase in ("done", "stopped"):
+        if alive or phase in ("done", "stopped", "failed"):
             return phase
         return "stopped" if (notes / STOP).exists() else "failed"
 
@@ -186,12 +201,12 @@ class Log:
     def read(cls, run: Path) -> "Log":
         """Read ``run.json`` and ``log.csv`` of directory `run`, as far as they are there."""
         try:
-            steps = int(json.loads((run / "run.json").read_text())["schedule"]["steps"])
-        except (OSError, ValueError, KeyError, TypeError):
+            steps = int(read_json(run / "run.json")["schedule"]["steps"])
+        except (InputError, ValueError, KeyError, TypeError, OverflowError):
             return cls()
         rows = _rows(run / "log.csv")
         losses = [(int(row["step"]), total) for row in rows if (total := _total(row)) is not None]
-        validation = [(int(row["step"]), float(row["val/dice"])) for row in rows if row.get("val/dice")]
+        validation = [(int(row["step"]), row["val/dice"]) for row in rows if "val/dice" in row]
         step = max((int(row["step"]) for row in rows), default=0)
         return cls(step, steps, _rate(rows), losses, validation)
 
@@ -199,7 +214,9 @@ class Log:
 def complaint(output: Path) -> str:
     """What a process that failed said last: the command line's own line, or a traceback's last one."""
     try:
-        lines = [line.strip() for line in output.read_text(errors="replace").splitlines() if line.strip()]
+        with output.open("rb") as file:
+            file.seek(-min(MOST_SAID, output.stat().st_size), os.SEEK_END)
+            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     except OSError:
         lines = []
     said = next((line for line in reversed(lines) if line.startswith("maskmixadv: ")), None)
@@ -212,29 +229,46 @@ def complaint(output: Path) -> str:
 
 def _phase(notes: Path) -> State:
     try:
-        said = (notes / PHASE).read_text().strip()
-    except OSError:
+        said = read_text(notes / PHASE, most=100).strip()
+    except InputError:
         return "running"
-    return said if said in ("predicting", "done", "stopped") else "running"
+    return said if said in ("predicting", "done", "stopped", "failed") else "running"
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def _left_out(path: Path) -> list[str]:
     try:
-        with path.open(newline="") as file:
-            return list(csv.DictReader(file))
-    except OSError:
+        return [str(line) for line in read_json(path)]
+    except (InputError, TypeError):
         return []
 
 
-def _total(row: Mapping[str, Any]) -> float | None:
+def _rows(path: Path) -> list[dict[str, float]]:
+    """Rows of a log that is still being written: what is half there, or no number that can be drawn, is not taken."""
+    try:
+        table = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+    except (InputError, csv.Error):
+        return []
+    rows = [{name: number for name, text in row.items() if (number := _number(text)) is not None} for row in table]
+    return [row for row in rows if row.get("step", -1.0) >= 0]
+
+
+def _number(text: Any) -> float | None:  # noqa: ANN401
+    try:
+        number = float(text)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _total(row: Mapping[str, float]) -> float | None:
     """Sum of the network's losses, which is what it minimises; None in a row of another kind."""
-    terms = [float(value) for name, value in row.items() if name.startswith("net/") and value]
+    terms = [value for name, value in row.items() if str(name).startswith("net/")]
     return sum(terms) if terms else None
 
 
-def _rate(rows: list[dict[str, str]]) -> float | None:
+def _rate(rows: list[dict[str, float]]) -> float | None:
     """Steps a second lately."""
-    timed = [(int(row["step"]), float(row["seconds"])) for row in rows][-RECENT:]
+    timed = [(int(row["step"]), row["seconds"]) for row in rows if "seconds" in row][-RECENT:]
     if not timed:
         return None
     (first, begun), (last, now) = (timed[0] if len(timed) > 1 else (0, 0.0)), timed[-1]

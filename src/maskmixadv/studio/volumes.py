@@ -1,7 +1,8 @@
 """Images as the page shows them: 16 bits from the volume's lowest to its highest value, read once."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -15,7 +16,7 @@ from maskmixadv.data import formats, nifti
 from maskmixadv.data.corpus import Spacing
 from maskmixadv.data.nifti import Volume
 from maskmixadv.errors import InputError
-from maskmixadv.files import write_text
+from maskmixadv.files import read_json, write_text
 from maskmixadv.studio.cache import Cache, stamp
 from maskmixadv.studio.intake import check_declared
 
@@ -64,7 +65,7 @@ class Volumes:
     def __init__(self, index: Path) -> None:
         self._shown = Cache(show, lambda shown: shown.volume.array.nbytes, CACHED_BYTES)
         self._index = index
-        self._facts: dict[str, Any] = _known(index)
+        self._known: dict[str, Facts | InputError] = dict(_known(index))
         self._lock = Lock()
 
     def get(self, path: Path) -> Shown:
@@ -80,19 +81,33 @@ class Volumes:
     def facts(self, images: Mapping[str, Path]) -> dict[str, Facts | InputError]:
         """What is known of each of `images`, by case, or what is wrong with it."""
         with self._lock:
-            known = self._facts
-            self._facts = {_key(path): known.get(_key(path)) or self._look(path) for path in images.values()}
-            if self._facts != known:
-                write_text(self._index, json.dumps(self._facts))
-            return {case: _told(self._facts[_key(path)]) for case, path in images.items()}
+            told = {case: self._told(path) for case, path in images.items()}
+            known = {key: facts for key, facts in told.values() if isinstance(facts, Facts)}
+            if known != {key: facts for key, facts in self._known.items() if isinstance(facts, Facts)}:
+                self._keep(known)
+            self._known = dict(told.values())
+            return {case: facts for case, (_, facts) in told.items()}
 
-    def _look(self, path: Path) -> dict[str, Any]:
+    def _told(self, path: Path) -> tuple[str, Facts | InputError]:
+        """What `path` is known by, and what is known of it."""
+        try:
+            key = _key(path)
+            return key, self._known.get(key) or self._look(path)
+        except InputError as error:
+            return path.name, error
+
+    def _look(self, path: Path) -> Facts | InputError:
         try:
             shown = self.get(path)
         except InputError as error:
-            return {"problem": str(error)}
+            return error
         d, h, w = shown.volume.array.shape
-        return asdict(Facts((d, h, w), shown.volume.spacing, shown.low, shown.high))
+        return Facts((d, h, w), shown.volume.spacing, shown.low, shown.high)
+
+    def _keep(self, known: Mapping[str, Facts]) -> None:
+        # Not what is wrong: that may be mended otherwise, as by installing what reads the format.
+        with suppress(InputError):  # it would be made again
+            write_text(self._index, json.dumps({key: asdict(facts) for key, facts in known.items()}))
 
 
 def show(path: Path) -> Shown:
@@ -134,16 +149,22 @@ def _key(path: Path) -> str:
     return f"{path.name} {changed} {size}"
 
 
-def _told(entry: dict[str, Any]) -> Facts | InputError:
-    if "problem" in entry:
-        return InputError(entry["problem"])
-    d, h, w = entry["shape"]
-    spacing = entry["spacing"]
-    return Facts((d, h, w), None if spacing is None else tuple(spacing), entry["low"], entry["high"])
-
-
-def _known(index: Path) -> dict[str, Any]:
+def _known(index: Path) -> dict[str, Facts]:
     try:
-        return json.loads(index.read_text())
-    except (OSError, ValueError):
+        raw = read_json(index)
+        return {key: _facts(entry) for key, entry in raw.items() if "problem" not in entry}
+    except (InputError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return {}  # it is made again
+
+
+def _facts(entry: Mapping[str, Any]) -> Facts:
+    d, h, w = map(int, entry["shape"])
+    spacing, (low, high) = entry["spacing"], (float(entry[end]) for end in ("low", "high"))
+    if min(d, h, w) < 1 or not np.isfinite([low, high, *(spacing or ())]).all():
+        raise ValueError(entry)
+    return Facts((d, h, w), None if spacing is None else _millimetres(spacing), low, high)
+
+
+def _millimetres(spacing: Sequence[float]) -> Spacing:
+    d, h, w = map(float, spacing)
+    return d, h, w

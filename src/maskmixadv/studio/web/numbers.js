@@ -35,7 +35,7 @@ const row = (first, rest) =>
 
 const unit = (name, what) => [name, element("span", { class: "unit" }, what)];
 
-function show({ cases, heart }) {
+function show({ cases, heart, problems = [] }) {
   const structures = classes().slice(1).map(({ name }) => name);
   const known = cases.every((one) => one.spacing_known);
   const volumes = table(
@@ -48,7 +48,12 @@ function show({ cases, heart }) {
     [["Patient"], ...HEART.map(([, name, what]) => unit(name, what))],
     (heart ?? []).map((one) => [one.patient, ...HEART.map(([field]) => one[field])]),
   );
-  byId("numbers").replaceChildren(...(heart?.length ? [function_] : []), ...(cases.length ? [volumes] : []));
+  const missing = element("p", { class: "problem" }, `Not measured: ${problems.join("; ")}`);
+  byId("numbers").replaceChildren(
+    ...(heart?.length ? [function_] : []),
+    ...(cases.length ? [volumes] : []),
+    ...(problems.length ? [missing] : []),
+  );
   byId("numbers-note").hidden = cases.length > 0;
 }
 
@@ -61,12 +66,13 @@ async function export_(what, button) {
   byId("exported").hidden = true;
   say(`exporting: ${button.textContent} …`);
   try {
-    const { path, files } = await api.exportFolder(what);
+    const { path, files, problems = [] } = await api.exportFolder(what);
     const count = Array.isArray(files) ? files.length : files;
     byId("export-path").textContent = path;
     byId("export-note").textContent = `${count} ${count === 1 ? "file" : "files"} written to`;
     byId("exported").hidden = false;
-    say(`exported: ${button.textContent}`);
+    if (problems.length) say(`exported without: ${problems.join("; ")}`, "trouble");
+    else say(`exported: ${button.textContent}`);
   } finally {
     button.disabled = false;
   }

@@ -56,13 +56,14 @@ async function ended() {
 }
 
 function show() {
-  const { state: is, run, step, steps, error } = known;
+  const { state: is, run, step, steps, error, left_out: leftOut = [] } = known;
   byId("train-state").dataset.state = is;
   byId("train-state").textContent = is === "failed" && error ? `Failed: ${error}` : sentence();
   byId("train-progress").hidden = is === "idle";
   byId("train-progress").max = steps || 1;
   byId("train-progress").value = is === "done" || is === "predicting" ? steps || 1 : (step ?? 0);
-  byId("train-run").textContent = run ? `run ${run}` : "";
+  const without = leftOut.length ? `, without ${leftOut.join("; ")}` : "";
+  byId("train-run").textContent = run ? `run ${run}${without}` : "";
   byId("train").disabled = busy();
   byId("stop").hidden = !busy();
   showCurves();

@@ -1,0 +1,84 @@
+"""The studio's masks are those of ``predict``, for every method, and doubt is what the decoders make of them."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import tiny
+from maskmixadv import methods
+from maskmixadv.grid import Grid
+from maskmixadv.nets import UNet
+from maskmixadv.predict import Predictor, fuse_norms
+from maskmixadv.studio.doubt import judge
+
+SPACING = (8.0, 1.5, 1.2)
+
+
+def predictor(name: str) -> Predictor:
+    """A method's network with random weights, as a run's is loaded."""
+    torch.manual_seed(1)
+    net = methods.ALL[name]().players(tiny.TASK)["net"]
+    for part in net.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.normal_(part.running_mean)  # pyright: ignore[reportArgumentType]
+            nn.init.uniform_(part.running_var, 0.5, 2.0)  # pyright: ignore[reportArgumentType]
+        if isinstance(part, nn.Conv2d):
+            nn.init.normal_(part.weight, std=0.2)
+    return Predictor(fuse_norms(net), Grid(48, 1.4), tiny.CLASSES)
+
+
+def two_decoders(net: nn.Module) -> bool:
+    return isinstance(net, UNet) and len(net.decoders) == 2
+
+
+@pytest.mark.parametrize("name", methods.ALL)
+def test_labels_are_those_of_predict(name: str) -> None:
+    made, image = predictor(name), tiny.volume(3, d=5)[0]
+    labels, doubt = judge(made, image, SPACING)
+    expected = made.labels(image, SPACING)
+    assert len(np.unique(expected)) > 1, "a network that says one thing shows nothing"
+    np.testing.assert_array_equal(labels, expected)
+    assert labels.dtype == doubt.dtype == np.uint8
+    assert doubt.shape == image.shape
+    assert doubt.max() > 0
+
+
+@pytest.mark.parametrize("name", [name for name in methods.ALL if name in ("maskmixadv", "wsl4mis")])
+def test_two_decoders_are_in_doubt_where_they_differ(name: str) -> None:
+    made, image = predictor(name), tiny.volume(3, d=5)[0]
+    net = made.net
+    assert isinstance(net, UNet)
+    assert two_decoders(net)
+
+    class One(nn.Module):
+        def __init__(self, number: int) -> None:
+            super().__init__()
+            self.net, self.number = net, number
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return net.decode(net.encode(image), self.number)
+
+    one, other = (Predictor(One(at), made.grid, made.classes).probs(image, SPACING) for at in range(2))
+    expected = ((one - other).abs().sum(1) / 2).clamp(0, 1) * 255
+    _, doubt = judge(made, image, SPACING)
+    assert np.abs(doubt - expected.numpy()).max() <= 0.51
+
+
+@pytest.mark.parametrize("name", methods.ALL)
+def test_no_part_of_the_network_works_twice(name: str) -> None:
+    made, calls = predictor(name), dict[str, int]()
+    for path, part in made.net.named_modules():
+        if isinstance(part, nn.Conv2d):
+            part.register_forward_hook(lambda *_, at=path: calls.update({at: calls.get(at, 0) + 1}))
+    image = tiny.volume(d=2)[0]  # as many slices as a CPU takes at once
+    judge(made, image, SPACING)
+    assert calls
+    assert set(calls.values()) == {1}
+
+
+def test_labels_of_turned_volumes_are_the_same_bits() -> None:
+    made, image = predictor("pce"), tiny.volume(3, d=40, w=44)[0]
+    turned = np.moveaxis(image, 2, 0)
+    labels, _ = judge(made, turned, SPACING)
+    np.testing.assert_array_equal(labels, made.labels(turned, SPACING))
