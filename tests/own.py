@@ -70,12 +70,13 @@ def named(path: Path) -> None:
 
 def same_place(path: Path, labels: Path) -> None:
     """See that `labels` lie where image `path` does, by all that a header says of it, and that it says no more."""
-    one, other = (nib.load(each).header for each in (path, labels))  # pyright: ignore[reportAttributeAccessIssue]
+    images: list[Any] = [nib.load(each) for each in (path, labels)]
+    one, other = (image.header for image in images)
     for field in ("qform_code", "sform_code", "srow_x", "srow_y", "srow_z", "quatern_b", "qoffset_x", "xyzt_units"):
         np.testing.assert_array_equal(one[field], other[field])
     np.testing.assert_array_equal(one["pixdim"][:4], other["pixdim"][:4])
     assert [bytes(other[field].item()) for field in ("descrip", "db_name", "aux_file", "intent_name")] == [b""] * 4
-    assert not other.extensions  # pyright: ignore[reportAttributeAccessIssue]
+    assert not other.extensions
 
 
 def by_name(corpus: Corpus) -> dict[str, Case]:

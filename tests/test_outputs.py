@@ -31,6 +31,11 @@ def test_outputs_lie_apart_from_inputs(tmp_path: Path) -> None:
     for out in (images, images / "deep", images / "new" / "er"):
         with pytest.raises(InputError, match="holds images, which is an input"):
             outputs.apart(out, [images])  # a series
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "b").symlink_to(images / "a")
+    for out in (images, tmp_path / "linked"):
+        with pytest.raises(InputError, match="holds b, which is an input"):
+            outputs.apart(out, [tmp_path / "linked" / "b"])
     for out in (tmp_path / "labels", images / "deep"):
         outputs.apart(out, [images / "a", tmp_path / "gone" / "b"])
 

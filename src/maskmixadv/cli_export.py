@@ -1,6 +1,7 @@
 """The commands of ``export``; what they need is imported when they run."""
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -36,9 +37,12 @@ class ExportNNUNet:
     def run(self) -> int:
         """Write; returns the exit code."""
         from maskmixadv.data.corpus import Corpus
-        from maskmixadv.data.nnunet_export import export
+        from maskmixadv.data.nnunet_export import BACKGROUND, export
 
-        count = export(Corpus.open(self.corpus), self.out, annotation=self.annotation, scheme=self.folds)
+        corpus = Corpus.open(self.corpus)
+        count = export(corpus, self.out, annotation=self.annotation, scheme=self.folds)
+        if corpus.classes[0] != BACKGROUND:
+            print(f"maskmixadv: class 0, {corpus.classes[0]!r}, is called {BACKGROUND!r} there", file=sys.stderr)
         named = re.fullmatch(r"Dataset\d{3}_.+", self.out.resolve().name)
         hint = "" if named else "; nnU-Net finds it under a name like Dataset101_Heart"
         print(f"{self.out}: {count} cases{hint}")

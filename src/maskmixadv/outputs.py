@@ -28,7 +28,9 @@ def apart(out: Path, inputs: Iterable[Path]) -> None:
         Where outputs would come to lie beside an input, or in it.
     """
     for path in inputs:
-        if _same(out, path.parent) or (path.is_dir() and out.resolve().is_relative_to(path.resolve())):
+        if any(_same(out, place) for place in (path.parent, path.resolve().parent)) or (
+            path.is_dir() and out.resolve().is_relative_to(path.resolve())
+        ):
             raise InputError(f"{out}: holds {path.name}, which is an input; name another directory for the outputs")
 
 

@@ -62,7 +62,8 @@ def _segmented(
         try:
             yield _one(predictor, axis, path, out, how)
         except InputError as error:
-            print(f"maskmixadv: {error}", file=sys.stderr)
+            told = str(error) if path.name in str(error) else f"{path}: {error}"
+            print(f"maskmixadv: {told}", file=sys.stderr)
         except Exception as error:  # whatever a library made of it costs this file alone
             said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             print(f"maskmixadv: {path}: can't be segmented ({said})", file=sys.stderr)

@@ -100,6 +100,29 @@ def test_undefined_distances_are_counted_and_left_out() -> None:
     assert test.comparison.difference == pytest.approx(2.0)
 
 
+def without(each: Finished, label: str, *places: int) -> Finished:
+    """Take a class from truth and prediction of some of a run's rows."""
+    absent = {**dict.fromkeys(("dice", "hd95", "hd95_max", "assd"), math.nan), "truth_ml": 0.0, "predicted_ml": 0.0}
+    rows = [
+        row._replace(score=row.score._replace(**absent)) if row.score.class_name == label and at // 2 in places else row
+        for at, row in enumerate(each.scores)
+    ]
+    return dataclasses.replace(each, scores=tuple(rows))
+
+
+def test_absent_classes_are_left_out_of_means_and_pairs_and_counted() -> None:
+    found = (without(FOUND[0], "RV", 0, 1), FOUND[1], without(FOUND[2], "RV", 0), FOUND[3])
+    made = {(t.measure, t.column): t.comparison for t in paired.against_flagship(TABLE, found)}
+    assert (made["dice", "RV"].n, made["dice", "LV"].n, made["dice", "mean"].n) == (10, 12, 12)
+    assert made["dice", "RV"].difference == pytest.approx(-(4 * 0.1 + 6 * 0.06) / 10)
+    text = page(found)
+    assert "have no Dice and are left out of means and pairs: Flag 2, Plain 1." in text
+    assert line("Flag", text, section="HD95")[5] == "0", "they are not missed"
+    values = [0.8 - 0.01 * k for k in range(2, 6)] + [0.78 - 0.01 * k for k in range(6)]
+    assert line("Flag", text)[2] == f"{np.mean(values):.3f} ± {np.std(values):.3f}"
+    assert "have no Dice" not in page()
+
+
 def test_pairs_are_by_case_and_class_whatever_their_order() -> None:
     turned = tuple(
         dataclasses.replace(each, scores=each.scores[::-1] if each.cell.row.name == "Plain" else each.scores)

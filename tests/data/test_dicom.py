@@ -249,7 +249,7 @@ def test_predict_writes_a_segmentation(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(Predictor, "labels", lambda *_, **__: dense)
     predict = ["predict", str(tmp_path / "run")]
     assert run([*predict, str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.dcm", "b.dcm", "clinical.csv"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == ["a.dcm", "b.dcm", "clinical.csv"]
     assert run([*predict, str(tmp_path / "in" / "a"), "--out", str(tmp_path / "one")]) == 0
     volume = series.read(tmp_path / "in" / "a")
     np.testing.assert_array_equal(seg.read(tmp_path / "one" / "a.dcm", volume, tiny.CLASSES), dense)

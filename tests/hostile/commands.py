@@ -138,7 +138,8 @@ def files(out: Path) -> dict[str, str]:
 def _content(path: Path) -> str:
     if path.name.endswith((".nii.gz", ".nii")):  # gzip notes when and under which name
         return hashlib.sha256(np.asarray(nib.load(path).dataobj).tobytes()).hexdigest()  # pyright: ignore
-    if path.suffix in (".html", ".onnx") or path.name in ("run.json", "summary.json", "model.json", "log.csv"):
+    volatile = ("run.json", "summary.json", "model.json", "log.csv", ".maskmixadv.json")
+    if path.suffix in (".html", ".onnx") or path.name in volatile:
         return "there"
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

@@ -19,6 +19,16 @@ SCHEME: Final = "99MASKMIXADV"
 """Whose codes name the classes; a private scheme, as DICOM's own has no words for what a user draws."""
 
 
+DEMANDED: Final = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+    *("SpecificCharacterSet", "ImageType", "InstanceCreationDate", "ContentDate", "Modality", "Manufacturer"),
+)
+"""What DICOM wants every file to say of its patient and study, and a segmentation of itself."""
+_ABOUT: Final = (0x0008, 0x0010, 0x0012, 0x0032, 0x0038, 0x0040)
+"""Groups of attributes of patients, studies and those who took part."""
+
+
 def referenced(path: Path) -> str | None:
     """UID of the series that a segmentation is of, if it says so.
 
@@ -87,8 +97,20 @@ def write(path: Path, labels: UInt8[np.ndarray, "d h w"], like: Volume, classes:
         )
     except (AttributeError, ValueError, TypeError) as error:
         raise InputError(f"{path}: no SEG can be made of its series ({in_one_line(error)}); mend its headers") from None
+    _forget(made, like.header[0])
     with replaced(path) as place:
         made.save_as(place)
+
+
+def _forget(made: Any, image: Any) -> None:  # noqa: ANN401
+    """Take out of a segmentation what it repeats of an image's header beyond what DICOM demands, such as remarks."""
+    repeated = [
+        element.tag
+        for element in made
+        if element.tag.group in _ABOUT and element.keyword not in DEMANDED and image.get(element.tag) == element
+    ]
+    for tag in repeated:
+        del made[tag]
 
 
 def _described(hd: Any, number: int, name: str) -> Any:  # noqa: ANN401
