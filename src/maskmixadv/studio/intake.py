@@ -10,6 +10,7 @@ import tifffile
 from PIL import Image
 
 from maskmixadv.data import flat, formats, itk
+from maskmixadv.data.nifti import in_one_line
 from maskmixadv.errors import InputError
 from maskmixadv.studio.refusals import RequestError, TooLargeError
 
@@ -73,7 +74,7 @@ def _flat_shape(path: Path) -> tuple[int, ...]:
     except Image.DecompressionBombError:
         raise TooLargeError(f"{path.name}: too many pixels, allowed are up to {Image.MAX_IMAGE_PIXELS}") from None
     except Exception as error:  # these libraries raise whatever they met
-        raise InputError(f"{path.name}: not a readable image ({' '.join(str(error).split())})") from None
+        raise InputError(f"{path.name}: not a readable image ({in_one_line(error) or type(error).__name__})") from None
 
 
 def _check_complete(path: Path, suffix: str) -> None:

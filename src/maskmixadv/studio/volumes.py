@@ -114,6 +114,8 @@ def show(path: Path) -> Shown:
     """Read an image and scale it to 16 bits; raises as `Volumes.get`."""
     check_declared(path)
     volume = formats.read(path)
+    if not volume.array.size:
+        raise InputError(f"{path.name}: not a readable image (no voxels came)")
     low, high = float(np.min(volume.array)), float(np.max(volume.array))
     if not np.isfinite([low, high]).all():
         raise InputError(f"{path.name}: image holds NaN or infinity, allowed are finite numbers")
