@@ -7,7 +7,7 @@ DEMO ?= demo
 # Test processes share the cores; two threads each would spin against one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 
-.PHONY: setup demo test test-slow check format clean
+.PHONY: setup demo test test-slow test-hostile test-lowest check format clean
 
 setup: $(STAMP) $(VENV)/.browser
 
@@ -33,6 +33,19 @@ test: setup
 test-slow: setup
 	$(PYTEST) -m slow
 
+# An hour: 100,000 damaged files, 200 kills, full disks of all sizes.
+test-hostile: setup
+	$(PYTEST) -m hostile -n 2 -s
+
+# The oldest versions that pyproject.toml allows, in an environment of their own.
+LOWEST ?= .venv-lowest
+TORCH ?= 2.13.0
+test-lowest:
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(PYTHON) tests/lowest.py > $(LOWEST)/pins.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/pins.txt torch==$(TORCH) -e '.[dev]'
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/pytest -n 2
+
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,4 +56,4 @@ format: setup
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(DEMO) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(DEMO) .pytest_cache .ruff_cache .hypothesis

@@ -19,10 +19,11 @@ from tyro.conf import Positional, arg
 
 from fresh import forget, run_apart
 from maskmixadv import methods
-from maskmixadv.begin import begin, commit, device_name
+from maskmixadv.begin import begin, device_name
 from maskmixadv.bench.child import peak_memory
 from maskmixadv.data.corpus import Corpus
 from maskmixadv.errors import InputError
+from maskmixadv.provenance import commit
 from maskmixadv.run import Run, pick_device
 from maskmixadv.schedule import PRESETS
 from maskmixadv.slices import load_slices

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from maskmixadv.begin import commit, device_name
+from maskmixadv.begin import device_name
+from maskmixadv.provenance import commit
 
 RECORDS = Path(__file__).parent / "records"
 

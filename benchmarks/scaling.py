@@ -27,10 +27,11 @@ from rich.progress import track
 from tyro.conf import arg
 
 from fresh import forget, run_apart
-from maskmixadv.begin import commit, device_name
+from maskmixadv.begin import device_name
 from maskmixadv.bench.child import gpu_peak_memory, peak_memory
 from maskmixadv.errors import InputError
 from maskmixadv.loop import Loop
+from maskmixadv.provenance import commit
 from maskmixadv.run import pick_device
 from maskmixadv.schedule import PRESETS, Schedule
 from maskmixadv.slices import Slices

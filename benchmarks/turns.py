@@ -30,7 +30,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line has it
 from pathlib import Path
 import torch
 from maskmixadv import methods
-from maskmixadv.begin import begin, commit
+from maskmixadv.begin import begin
+from maskmixadv.provenance import commit
 from maskmixadv.data.corpus import Corpus
 from maskmixadv.loop import Loop
 from maskmixadv.schedule import PRESETS

@@ -1,6 +1,10 @@
 """Types are enforced while tests run: jaxtyping checks shapes, beartype the rest."""
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: test processes share the cores
 
@@ -11,6 +15,8 @@ from jaxtyping import install_import_hook
 
 install_import_hook("maskmixadv", "beartype.beartype").__enter__()
 
+Hold = Callable[[Path], AbstractContextManager["subprocess.Popen[str]"]]
+
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -19,6 +25,32 @@ def _real(folder: str) -> Path:
     if not path.is_dir():
         pytest.skip(f"needs the {folder} data set; set MASKMIXADV_DATA to the folder that holds {folder}/")
     return path
+
+
+@pytest.fixture
+def hold() -> Hold:
+    """Another process that holds a directory, as a training or a studio does."""
+
+    @contextmanager
+    def holding(place: Path) -> Iterator["subprocess.Popen[str]"]:
+        code = f"""
+import sys
+from pathlib import Path
+from maskmixadv.files import held
+with held(Path({str(place)!r})):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+        process = subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True)
+        with process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    return holding
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """Folders of own images, as users have them, for tests."""
 
+import gzip
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -46,6 +48,34 @@ def folder(source: Path, *, scribbled: int = 3, masked: int = 2) -> Path:
         case(source, f"m{number}", 10 + number, scribble=False, mask=True)
     (source / "classes.toml").write_text(CLASSES)
     return source
+
+
+PATIENT = b"MUSTERMANN^ERIKA"
+"""What no output may repeat of an image's header."""
+
+
+def named(path: Path) -> None:
+    """Give a NIfTI file texts and an extension that name the patient, and forms of several codes."""
+    stored: Any = nib.load(path)
+    image = nib.Nifti1Image(np.asarray(stored.dataobj), stored.affine, stored.header)
+    image.set_qform(stored.affine, code=1)
+    image.set_sform(stored.affine, code=3)
+    image.header.set_xyzt_units("mm", "sec")
+    for field, size in (("descrip", 80), ("db_name", 18), ("aux_file", 24), ("intent_name", 16)):
+        image.header[field] = PATIENT[:size]
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", PATIENT))  # pyright: ignore
+    nib.save(image, path)
+    assert PATIENT in (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes())
+
+
+def same_place(path: Path, labels: Path) -> None:
+    """See that `labels` lie where image `path` does, by all that a header says of it, and that it says no more."""
+    one, other = (nib.load(each).header for each in (path, labels))  # pyright: ignore[reportAttributeAccessIssue]
+    for field in ("qform_code", "sform_code", "srow_x", "srow_y", "srow_z", "quatern_b", "qoffset_x", "xyzt_units"):
+        np.testing.assert_array_equal(one[field], other[field])
+    np.testing.assert_array_equal(one["pixdim"][:4], other["pixdim"][:4])
+    assert [bytes(other[field].item()) for field in ("descrip", "db_name", "aux_file", "intent_name")] == [b""] * 4
+    assert not other.extensions  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def by_name(corpus: Corpus) -> dict[str, Case]:

@@ -1,7 +1,9 @@
 """Exported models: the same labels as the run's own predictor, from a script that has never heard of torch."""
 
+import gzip
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 import torch
 from torch import nn
 
+import own
 import tiny
 from maskmixadv import methods
 from maskmixadv.begin import begin
@@ -151,6 +154,7 @@ def alone(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
 def files(made: Path, folder: Path) -> list[Path]:
     """Write three phantoms as NIfTI, with intensities as scanners have them."""
     corpus = Corpus.open(made / "corpus")
+    folder.mkdir(exist_ok=True)
     paths = []
     for case in corpus.load_all(corpus.entries[:3]):
         paths.append(folder / f"{case.name}.nii.gz")
@@ -187,7 +191,72 @@ def test_the_script_goes_on_past_bad_files(made: Path, tmp_path: Path) -> None:
     assert (done.returncode, len(lines)) == (2, len(names))
     for line, name in zip(lines, names, strict=True):
         assert line.startswith(f"predict.py: {tmp_path / name}: ")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == [good.name]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".maskmixadv.json", good.name]
+
+
+def test_the_script_cuts_slices_along_the_models_axis(made: Path, tmp_path: Path) -> None:
+    (path,) = files(made, tmp_path)[:1]
+    stored: Any = nib.load(path)
+    # The slices' axis comes first in the file, which makes it the last one of d h w.
+    turned = np.asarray(stored.dataobj).transpose(2, 0, 1)
+    nib.save(nib.Nifti1Image(turned, stored.affine[:, [2, 0, 1, 3]]), path)
+    sagittal = shutil.copytree(made / "run", tmp_path / "run")
+    record = json.loads((sagittal / "run.json").read_text())
+    record["corpus"]["axis"] = 2
+    (sagittal / "run.json").write_text(json.dumps(record))
+    assert run(["export", "model", str(sagittal), str(tmp_path / "model")]) == 0
+    assert json.loads((tmp_path / "model" / "model.json").read_text())["axis"] == 2
+    assert alone(tmp_path / "model", path, "--out", tmp_path / "alone").stderr == ""
+    assert run(["predict", str(sagittal), str(path), "--out", str(tmp_path / "own")]) == 0
+    labels, expected = (np.asarray(nib.load(tmp_path / out / path.name).dataobj) for out in ("alone", "own"))  # pyright: ignore
+    assert labels.shape == expected.shape == turned.shape
+    assert (labels == expected).mean() >= 0.999
+    assert len(np.unique(labels)) > 1
+
+
+def test_the_contract_says_what_training_saw(made: Path) -> None:
+    about = json.loads((made / "model" / "model.json").read_text())
+    assert (about["format"], about["axis"]) == (2, 0)
+    assert about["flips"]["learnt"] is True
+    assert about["scaling"]["percentile"] == 99
+
+
+def test_the_scripts_labels_carry_geometry_alone(made: Path, tmp_path: Path) -> None:
+    path = files(made, tmp_path)[0]
+    own.named(path)
+    assert alone(made / "model", path, "--out", tmp_path / "out").stderr == ""
+    own.same_place(path, tmp_path / "out" / path.name)
+    assert own.PATIENT not in gzip.decompress((tmp_path / "out" / path.name).read_bytes())
+
+
+def test_the_scripts_labels_land_on_nothing_of_others(made: Path, tmp_path: Path) -> None:
+    path, out = files(made, tmp_path / "in")[0], tmp_path / "out"
+    image = path.read_bytes()
+    (tmp_path / "link").symlink_to(path.parent)
+    for place in (path.parent, tmp_path / "link"):
+        done = alone(made / "model", path, "--out", place)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "which is an input" in done.stderr
+    assert path.read_bytes() == image
+    out.mkdir()
+    (out / path.name).write_text("by hand")
+    done = alone(made / "model", path, "--out", out)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "is there already" in done.stderr
+    (out / path.name).unlink()
+    for _ in range(2):
+        assert alone(made / "model", path, "--out", out).returncode == 0
+    assert run(["predict", str(made / "run"), str(path), "--out", str(out)]) == 0, "both know what the other wrote"
+    assert alone(made / "model", path, "--out", out).returncode == 0
+
+
+def test_a_changed_model_is_refused(made: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(made / "model", tmp_path / "model")
+    with (folder / "model.onnx").open("ab") as file:
+        file.write(b"x")
+    done = alone(folder, files(made, tmp_path)[0], "--out", tmp_path / "out")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "is not the model of model.json" in done.stderr
 
 
 # What can't be exported
@@ -211,3 +280,19 @@ def test_export_refuses(
     words = ("ONNX needs onnxscript", "pip install 'maskmixadv[onnx]'")
     refused(["export", "model", str(made / "run"), str(tmp_path / "out")], capsys, *words)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_export_that_ran_out_of_space_can_be_repeated(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = ["export", "model", str(made / "run"), str(tmp_path / "out")]
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("maskmixadv.export.shutil.copyfile", full)
+        refused(argv, capsys, "can't be written (No space left on device)")
+    assert list(tmp_path.iterdir()) == []
+    assert run(argv) == 0
+    assert len(list((tmp_path / "out").iterdir())) == 3

@@ -34,7 +34,7 @@ def test_dice_by_hand() -> None:
     one, two = dots((0, 0, 0), (0, 0, 1), (0, 0, 2)), dots((0, 0, 2), (1, 1, 1))
     assert dice(one, two) == pytest.approx(2 / 5)
     assert dice(one, one) == 1
-    assert dice(dots(), dots()) == 1
+    assert math.isnan(dice(dots(), dots())), "a class in neither mask has no score"
     assert dice(one, dots()) == dice(dots(), one) == 0
 
 
@@ -57,8 +57,7 @@ def test_inner_voxels_are_no_surface() -> None:
 
 
 def test_empty_masks() -> None:
-    assert surface(dots(), dots(), SPACING) == Surface(0, 0, 0)
-    for pair in ((dots((0, 0, 0)), dots()), (dots(), dots((0, 0, 0)))):
+    for pair in ((dots(), dots()), (dots((0, 0, 0)), dots()), (dots(), dots((0, 0, 0)))):
         assert all(math.isnan(value) for value in surface(*pair, SPACING))
 
 
@@ -71,6 +70,32 @@ def test_agrees_with_medpy(seed: int) -> None:
     assert found.hd95 == pytest.approx(binary.hd95(predicted, truth, voxelspacing=SPACING), rel=1e-9)
     assert found.assd == pytest.approx(binary.assd(predicted, truth, voxelspacing=SPACING), rel=1e-9)
     assert dice(truth, predicted) == pytest.approx(binary.dc(predicted, truth), rel=1e-12)
+
+
+def disc(column: int, radius: int = 20, side: int = 60) -> np.ndarray:
+    """One slice with a disc."""
+    y, x = np.mgrid[:side, :side]
+    return (np.hypot(y - side / 2, x - column) < radius)[None]
+
+
+def test_a_single_slices_surface_is_its_contour() -> None:
+    from medpy.metric import binary
+
+    one, other = disc(30), disc(36)
+    found = surface(one, other, (1.0, 1.0, 1.0))
+    assert found.hd95 == pytest.approx(binary.hd95(other[0], one[0]))
+    assert found.assd == pytest.approx(binary.assd(other[0], one[0]))
+    assert found.hd95 == 6
+    for order, spacing in (((1, 0, 2), (1.5, 8.0, 1.25)), ((2, 1, 0), (1.25, 1.5, 8.0))):
+        across = surface(one.transpose(order), other.transpose(order), spacing)
+        assert across == pytest.approx(surface(one, other, SPACING)), "whichever axis the slice lies across"
+
+
+def test_a_mask_in_one_slice_of_several_is_all_surface() -> None:
+    from medpy.metric import binary
+
+    one, other = (np.pad(disc(column), ((1, 1), (0, 0), (0, 0))) for column in (30, 36))
+    assert surface(one, other, SPACING).assd == pytest.approx(binary.assd(other, one, voxelspacing=SPACING))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -137,7 +162,21 @@ def test_score_leaves_unknown_voxels_out() -> None:
     truth[:, 6:, :] = IGNORE
     one, two = score(truth, predicted, classes=("background", "RV", "LV"), spacing=(10.0, 1.0, 2.0))
     assert one == ("RV", 1, 0, 0, 0, 0.96, 0.96)
-    assert two == ("LV", 1, 0, 0, 0, 0, 0)
+    assert (two.truth_ml, two.predicted_ml) == (0, 0)
+    assert all(math.isnan(value) for value in two[1:5]), "what was found where nothing is known is no mistake"
+
+
+def test_a_mask_does_not_end_where_the_unknown_begins() -> None:
+    truth, predicted = disc(30), disc(36)
+    stack, found = (np.repeat(mask, 5, axis=0).astype(np.uint8) for mask in (truth, predicted))
+    stack[::2] = IGNORE  # every other slice labelled
+    (sparse,) = score(stack, found, classes=("background", "A"), spacing=SPACING)
+    assert sparse[2:5] == pytest.approx(tuple(surface(truth, predicted, SPACING)))
+    stack[:] = IGNORE
+    stack[1, 29:31, 29:31] = 1
+    (within,) = score(stack, found, classes=("background", "A"), spacing=SPACING)
+    assert within.dice == 1
+    assert math.isnan(within.hd95), "no edge of it is known"
 
 
 def test_score_measures_each_class() -> None:

@@ -1,5 +1,6 @@
 """The network as it predicts: faster than it learnt, and the same."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -45,6 +46,41 @@ def test_labels_do_not_depend_on_the_slices_at_once(monkeypatch: pytest.MonkeyPa
     apart = predictor.probs(image, None)
     monkeypatch.setitem(SLICES_AT_ONCE, "cpu", MOST_AT_ONCE)
     torch.testing.assert_close(predictor.probs(image, None), apart, rtol=1e-4, atol=1e-5)
+
+
+class Corner(nn.Module):
+    """The second class is most probable towards the first row and column: it lies as images do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unit = nn.Parameter(torch.ones(()))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        rows, columns = (torch.linspace(1, -1, length) for length in image.shape[2:])
+        slope = self.unit * (2 * rows[:, None] + columns).expand(len(image), 1, -1, -1)
+        return torch.cat((torch.zeros_like(slope), slope), 1)
+
+
+def test_flips_are_the_eight_ways_that_training_drew() -> None:
+    image = np.random.default_rng(0).random((2, 32, 48), dtype=np.float32)
+    net = Corner()
+    seen: list[torch.Tensor] = []
+    net.register_forward_hook(lambda _, images, __: seen.append(images[0][:1]))
+    mean = Predictor(net, Grid(48), tiny.CLASSES[:2], turns=True).probs(image, None, flips=True)
+    # Averaged over all eight, nothing tells a direction any more.
+    torch.testing.assert_close(mean, torch.full_like(mean, 0.5))
+    first = seen[:8]
+    assert all(not torch.equal(one, other) for at, one in enumerate(first) for other in first[:at])
+    assert sorted(tuple(each.shape[2:]) for each in first) == [(32, 48)] * 4 + [(48, 32)] * 4
+
+
+def test_flips_that_training_never_saw_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    image = tiny.volume()[0]
+    predictor = Predictor(learnt("pce"), Grid(48), tiny.CLASSES)
+    plain = predictor.labels(image, None)
+    assert capsys.readouterr().err == ""
+    assert (predictor.labels(image, None, flips=True) == plain).all()
+    assert capsys.readouterr().err.count("--flips is left out") == 1
 
 
 def test_a_network_that_learns_goes_on_learning() -> None:

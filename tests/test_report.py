@@ -119,6 +119,89 @@ def test_summary_by_hand() -> None:
     assert (summary.mean.dice.mean, summary.mean.dice.std) == pytest.approx((0.525, 0.275))
     assert (summary.mean.hd95.mean, summary.mean.hd95.undefined) == (5.5, ("b",))
     assert summary.mean.volume_ratio == pytest.approx(14 / 22)
+    assert (rv.cases_with_it, rv.no_distance, summary.mean.no_distance) == (2, ("b",), ("b",))
+    assert rv.both_empty_perfect["dice"] == rv.dice
+
+
+def rare(name: str, *, found: bool = False, there: bool = False) -> list[Row]:
+    """One common class, and one that may be in truth or prediction."""
+    dice, hd95 = (0.8, 2.0) if found and there else (0.0 if found or there else math.nan, math.nan)
+    return [row(name, "LV", 0.6, 4.0), row(name, "rare", dice, hd95, ml=(float(there), float(found)))]
+
+
+def test_a_class_that_few_cases_have_is_scored_on_them() -> None:
+    rows = [*rare("a", there=True), *(each for name in "bcdef" for each in rare(name))]
+    summary = scores.summarise(rows, {})
+    result = summary.classes["rare"]
+    assert (result.dice.mean, result.dice.undefined, result.cases_with_it) == (0, tuple("bcdef"), 1)
+    assert math.isnan(result.hd95.mean)
+    assert result.no_distance == ("a",)
+    perfect = result.both_empty_perfect
+    assert (perfect["dice"].mean, perfect["hd95"].mean) == (pytest.approx(5 / 6), 0)
+    assert summary.mean.dice.mean == pytest.approx((0.3 + 5 * 0.6) / 6)
+    assert summary.mean.both_empty_perfect["dice"].mean == pytest.approx((0.3 + 5 * 0.8) / 6)
+    told = str(summary).splitlines()
+    assert told[0].split() == ["class", "n", "Dice", "HD95", "ASSD", "no", "distance", "Dice,", "empty=1"]
+    assert told[2].split() == ["rare", "1", "0.000", "±", "0.000", "nan", "±", "nan", "nan", "±", "nan", "1", "0.833"]
+    assert json.loads(summary.json())["classes"]["rare"]["both_empty_perfect"]["dice"]["mean"] == pytest.approx(5 / 6)
+    # A false find is a score, too.
+    summary = scores.summarise([*rows, *rare("g", found=True)], {})
+    assert (summary.classes["rare"].dice.undefined, summary.classes["rare"].cases_with_it) == (tuple("bcdef"), 1)
+    assert summary.classes["rare"].no_distance == ("a", "g")
+
+
+def test_scores_of_the_time_when_empty_was_perfect_are_read_as_now(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text(
+        "case,patient,group,phase,class,dice,hd95,hd95_max,assd,truth_ml,predicted_ml,spacing\n"
+        "a,a,,,LV,1,0,0,0,0,0,known\n"
+        "b,b,,,LV,1,0,0,0,2.5,2.5,known\n"
+    )
+    summary = scores.summarise(scores.read(path), {})
+    assert (summary.classes["LV"].dice.undefined, summary.classes["LV"].hd95.mean) == (("a",), 0)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "",
+        "a,a,,,LV,1,0,0,0,1,1,known\nb,b,,,RV,1,0,0,0,1,1,known\n",
+        "a,a,,,LV,1,0,0,0,1,1,known\na,a,,,LV,1,0,0,0,1,1,known\n",
+        "a,a,,,LV,1,0,0,0,1,1,inches\n",
+        "a,a,,,LV,one,0,0,0,1,1,known\n",
+    ],
+)
+def test_a_table_that_is_not_whole_is_refused(tmp_path: Path, lines: str) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text(scores.table([]) + lines)
+    with pytest.raises(InputError, match=r"scores\.csv: not a table of scores"):
+        scores.read(path)
+
+
+def test_names_in_tables_are_text_and_come_back(tmp_path: Path) -> None:
+    path, name = tmp_path / "scores.csv", "=cmd|' C calc'!A0"
+    path.write_text(scores.table([row(name, "@SUM(A1)", 0.5, 1.0)]))
+    cells = [cell for line in csv.reader(path.open(newline="")) for cell in line]
+    assert not [cell for cell in cells if cell[:1] in ("=", "+", "-", "@")]
+    (back,) = scores.read(path)
+    assert (back.case, back.score.class_name) == (name, "@SUM(A1)")
+
+
+def test_mean_dice_is_that_of_the_summary() -> None:
+    cases = [case(number) for number in range(5)]
+    assert cases[4].dense is not None
+    dense = cases[4].dense.copy()
+    dense[:2] = IGNORE
+    dense[dense == 1] = 0
+    cases[4] = replace(cases[4], dense=dense)
+    labels = [shifted(each) for each in cases[:4]] + [np.where(dense == 2, dense, 0).astype(np.uint8)]
+    labels[4][0] = 1  # where nothing is known
+    rows = [each for of, made in zip(cases, labels, strict=True)
+            for each in scores.rows(of, made, classes=CLASSES, nominal=NOMINAL)]  # fmt: skip
+    expected = scores.summarise(rows, {}).mean.dice.mean
+    assert scores.mean_dice([*cases, case(5, dense=False)], [*labels, labels[0]], CLASSES) == expected
+    assert 0.5 < expected < 1
+    assert math.isnan(scores.mean_dice([], [], CLASSES))
 
 
 def test_what_is_nowhere_defined_is_null() -> None:
@@ -193,13 +276,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         *(f"{k},{k}.5,0.1,{1 / k},{'.5' if k == 9 else ''}" for k in range(1, 10)),
     ]
     (directory / "log.csv").write_text("\n".join(log))
-    of = {np.asarray(each.image).tobytes(): each for each in cases}
+    of = {np.asarray(each.image).tobytes(): each for each in (*cases, *(case(number) for number in range(5, 9)))}
     predictor = SimpleNamespace(
         labels=lambda image, _, **__: shifted(of[image.tobytes()]),
+        averages=lambda flips: flips,
         net=SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device=torch.device("cpu"))])),
     )
     monkeypatch.setattr("maskmixadv.predict.Predictor.load", lambda _, __: predictor)
-    monkeypatch.setattr("maskmixadv.begin.commit", lambda: "c0ffee")
+    monkeypatch.setattr("maskmixadv.evaluate.commit", lambda: "c0ffee")
     return directory
 
 
@@ -274,8 +358,8 @@ def test_evaluate_twice_and_elsewhere(run: Path, tmp_path: Path) -> None:
 
 
 def other(root: Path, *, name: str = "Elsewhere", classes: tuple[str, ...] = CLASSES) -> Path:
-    """A corpus of other patients than the run's: of the same images, under other names."""
-    cases = [replace(case(number), name=f"q{number}", patient=f"q{number}") for number in (1, 3)]
+    """A corpus of other patients than the run's."""
+    cases = [replace(case(number + 5), name=f"q{number}", patient=f"q{number}") for number in (1, 3)]
     folds = {"own": (Split(train=("q3",), val=("q1",), test=()),)}
     return Corpus.write(root, cases, name=name, classes=classes, folds=folds, nominal=NOMINAL).root
 
@@ -291,10 +375,70 @@ def test_a_run_is_scored_on_another_corpus(run: Path, tmp_path: Path) -> None:
 def test_another_corpus_must_fit(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="classes background, A, B, C, allowed are"):
         evaluate(run, split="val", corpus=other(tmp_path / "more", classes=("background", "A", "B", "C")))
-    with pytest.raises(InputError, match=r"is of Hearts, as the run's own is"):
-        evaluate(run, split="val", corpus=other(tmp_path / "same", name="Hearts"))
+    with pytest.raises(InputError, match=r"all its patients are the run's own"):
+        evaluate(run, split="val", corpus=tmp_path / "corpus")
     with pytest.raises(InputError, match=r"split 'test' .* allowed: train, val"):
         evaluate(run, corpus=other(tmp_path / "untested"))
+
+
+def test_another_corpus_is_scored_into_a_folder_of_its_own(run: Path, tmp_path: Path) -> None:
+    evaluate(run)
+    before = (run / "evaluation-test" / "scores.csv").read_bytes()
+    first = other(tmp_path / "one" / "site", name="Hearts")  # its name says nothing of whose patients they are
+    evaluate(run, split="val", corpus=first)
+    evaluate(run, split="val", corpus=first)
+    assert "q1" in (run / "evaluation-site-val" / "scores.csv").read_text()
+    assert (run / "evaluation-test" / "scores.csv").read_bytes() == before
+    second = own_and_others(tmp_path / "two" / "site")
+    with pytest.raises(InputError, match=r"evaluation-site-val: holds the evaluation of another corpus, Hearts"):
+        evaluate(run, split="val", corpus=second)
+
+
+def own_and_others(root: Path) -> Path:
+    """A corpus of the run's name: a patient of its own, one of the same name, one whose strokes were drawn anew."""
+    redrawn = replace(case(2), scribble=None)
+    cases = [case(1), replace(case(8), patient="p00", name="p00_a"), redrawn]
+    folds = {"own": (Split(train=(), val=("p00", "p01", "p02"), test=()),)}
+    return Corpus.write(root, cases, name="Hearts", classes=CLASSES, folds=folds, nominal=NOMINAL).root
+
+
+def test_the_runs_own_patients_are_left_out_by_content(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = evaluate(run, split="val", corpus=own_and_others(tmp_path / "site"))
+    assert summary.cases == 1
+    assert "2 patients are the run's own and left out: p01, p02\n" in capsys.readouterr().err
+    # Without the run's corpus only names can tell.
+    (tmp_path / "corpus").rename(tmp_path / "away")
+    with pytest.raises(InputError, match="all its patients are the run's own"):
+        evaluate(run, split="val", corpus=own_and_others(tmp_path / "again"))
+
+
+def test_an_evaluation_lands_on_no_file_of_others(run: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in ("scores.csv", "summary.json"):
+        (mine / name).write_text("{}")
+    with pytest.raises(InputError, match=r"scores\.csv: is there already, and not of an evaluation"):
+        evaluate(run, out=mine)
+    assert [path.read_text() for path in mine.iterdir()] == ["{}", "{}"]
+
+
+@pytest.mark.parametrize("full_at", [1, 3])
+def test_an_evaluations_files_come_together(run: Path, monkeypatch: pytest.MonkeyPatch, full_at: int) -> None:
+    evaluate(run, split="train", out=run / "out")
+    before = {path.name: path.read_bytes() for path in (run / "out").iterdir()}
+    synced: list[int] = []
+
+    def fsync(number: int) -> None:
+        synced.append(number)
+        if len(synced) == full_at:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fsync)
+    with pytest.raises(InputError, match="can't be written"):
+        evaluate(run, split="test", out=run / "out")
+    assert {path.name: path.read_bytes() for path in (run / "out").iterdir()} == before
 
 
 def test_evaluate_refuses(run: Path, tmp_path: Path) -> None:

@@ -7,10 +7,32 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
+def warmed_up(decay: float, step: int) -> float:
+    """What an average keeps of itself after step number `step`, counted from 0, in [0, `decay`].
+
+    The mean of all networks so far in the beginning, the last network alone at first: else an average of a few
+    thousand steps would consist of its random beginning for the first third of them.
+    """
+    return min(1 - 1 / (step + 1), decay)
+
+
 @torch.no_grad()
-def follow(average: nn.Module, net: nn.Module, *, decay: float) -> None:
-    """Move `average` to `net`, an equal module: it keeps `decay` of itself, in weights and in floating buffers."""
-    get_ema_multi_avg_fn(decay)(_floating(average), _floating(net), 0)
+def follow(average: nn.Module, net: nn.Module, *, decay: float | Tensor) -> None:
+    """Move `average` to `net`, an equal module: it keeps `decay` of itself, in weights and in floating buffers.
+
+    Parameters
+    ----------
+    decay
+        In [0, 1]; on the device as a tensor without axes where steps are recorded, so that it can change.
+    """
+    old, new = _floating(average), _floating(net)
+    if not isinstance(decay, Tensor):
+        get_ema_multi_avg_fn(decay)(old, new, 0)
+        return
+    # As torch's own optimisers do it: a kernel for all tensors, not one a tensor.
+    moves = torch._foreach_sub(new, old)  # pyright: ignore[reportPrivateImportUsage]
+    torch._foreach_mul_(moves, torch.ones_like(decay) - decay)  # pyright: ignore[reportPrivateImportUsage]
+    torch._foreach_add_(old, moves)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _floating(net: nn.Module) -> list[Tensor]:

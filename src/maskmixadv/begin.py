@@ -1,23 +1,23 @@
 """The beginning of a run: what it needs is checked, chosen and written down before the first step."""
 
+import json
 import platform
-import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from maskmixadv.arithmetic import cpu_features
 from maskmixadv.data.corpus import Corpus, Entry, Split
+from maskmixadv.data.regrid import millimetres
 from maskmixadv.distribute import ALONE, Ranks
 from maskmixadv.errors import InputError
 from maskmixadv.grid import Grid
 from maskmixadv.methods.method import Method
+from maskmixadv.provenance import command, commit
 from maskmixadv.run import Run, pick_device
 from maskmixadv.schedule import Schedule
 from maskmixadv.types import DRAWN
@@ -40,6 +40,8 @@ def begin(
     write: bool = True,
 ) -> Run:
     """Check what a run needs and write it down, as ``run.json`` in the new directory `out`.
+
+    Where `out` holds the same run, begun and not done, it stays as it is.
 
     Parameters
     ----------
@@ -80,9 +82,24 @@ def begin(
         seed=seed,
         facts={"preset": preset, **_facts(pick_device(device), ranks)},
     )
-    if write:
+    if write and not _begun(run):
         run.create()
     return run
+
+
+def _begun(run: Run) -> bool:
+    """Whether the directory holds this very run, not done yet: then the same command goes on with it."""
+    try:
+        there = Run.open(run.root)
+    except InputError:
+        return False
+    told = json.loads(json.dumps({key: value for key, value in run.record().items() if key not in run.facts}))
+    if told != {key: value for key, value in there.record().items() if key not in there.facts}:
+        return False
+    if there.checkpoint.is_file() and there.load(torch.device("cpu"))["step"] >= run.schedule.steps:
+        return False
+    print(f"{run.root}: begun before with the same settings; going on with it", file=sys.stderr)
+    return True
 
 
 def _prior(corpus: Corpus, split: Split, root: Path | None) -> tuple[Corpus, tuple[Entry, ...]]:
@@ -104,18 +121,12 @@ def _prior(corpus: Corpus, split: Split, root: Path | None) -> tuple[Corpus, tup
 
 def _grid(size: int, entries: Sequence[Entry]) -> Grid:
     """Choose mm a pixel that show the median field of view, or None where a spacing is unknown."""
-    extents = []
-    for entry in entries:
-        if entry.spacing is None:
-            return Grid(size)
-        _, h, w = entry.shape
-        extents.append(max(h * entry.spacing[1], w * entry.spacing[2]))
-    return Grid(size, round(float(np.median(extents)) / size, 3))
+    return Grid(size, millimetres(size, entries))
 
 
 def _named(corpus: Corpus) -> dict[str, Any]:
     return {
-        "root": str(corpus.root),
+        "root": str(corpus.root.resolve()),
         "name": corpus.name,
         "hash": corpus.hash(),
         "classes": list(corpus.classes),
@@ -135,25 +146,6 @@ def _facts(device: torch.device, ranks: Ranks) -> dict[str, Any]:
         "device": device_name(device) if ranks.size == 1 else f"{ranks.size} × {device_name(device)}",
         "versions": {"python": platform.python_version(), **{name: version(name) for name in libraries}},
     }
-
-
-def command() -> str:
-    """Return the command line that is running."""
-    return shlex.join(["maskmixadv", *sys.argv[1:]])
-
-
-def commit() -> str | None:
-    """Commit that this source is of, with ``-dirty`` where the package was changed since; None outside git."""
-    try:
-        number = _git("rev-parse", "--short=12", "HEAD")
-        return f"{number}-dirty" if _git("status", "--porcelain", "--", ".") else number
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _git(*words: str) -> str:
-    here = Path(__file__).parent
-    return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def device_name(device: torch.device) -> str:

@@ -1,6 +1,5 @@
 """Charts as SVG to stand in a page: in the page's text colour and on its ground, be it light or dark."""
 
-import csv
 import io
 import re
 from collections.abc import Sequence
@@ -12,8 +11,10 @@ from jaxtyping import Float
 
 from maskmixadv import clinical
 from maskmixadv.clinical import Agreement, Measure, Record
-from maskmixadv.pictures import palette
+from maskmixadv.errors import InputError
+from maskmixadv.pictures import palette, verbatim
 from maskmixadv.scores import Row
+from maskmixadv.tabular import read_csv
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -35,14 +36,23 @@ def read_log(path: Path) -> dict[str, Float[np.ndarray, "2 n"]]:
     ----------
     path
         A run's ``log.csv``.
+
+    Raises
+    ------
+    InputError
+        Where it is none.
     """
     found: dict[str, list[tuple[float, float]]] = {}
-    with path.open(newline="") as file:
-        for line in csv.DictReader(file):
+    try:
+        for line in read_csv(path):
             step = float(line.pop("step"))
             for name, cell in line.items():
                 if name not in ("seconds", "lr") and cell:
                     found.setdefault(name, []).append((step, float(cell)))
+    except (KeyError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not a log of a training ({error!r})") from None
     ordered = sorted(found, key=lambda name: not name.startswith("val/"))
     return {name: np.array(found[name]).T for name in ordered}
 
@@ -86,7 +96,7 @@ def curves(log: dict[str, Float[np.ndarray, "2 n"]]) -> "Markup":
     for (name, curve), axes in zip(log.items(), cells, strict=False):
         steps, values = ([part.mean() for part in _parts(of)] for of in curve)
         axes.plot(steps, values, color=LINE, linewidth=1.4, marker="." if len(steps) < 20 else "")
-        axes.set_title(name)
+        axes.set_title(verbatim(name))
         axes.grid(color=_INK, alpha=0.15)
     for axes in cells:
         axes.set_visible(False)
@@ -120,7 +130,7 @@ def _differences(axes: "Axes", measure: Measure, of: Float[np.ndarray, "2 n"], a
         if np.isfinite(place):
             axes.axhline(place, color=LINE, linewidth=1.2, linestyle=style)
     axes.plot((predicted + truth) / 2, predicted - truth, ".", color=_INK, alpha=0.6, markersize=5)
-    axes.set_title(f"{measure.name} ({measure.unit})")
+    axes.set_title(verbatim(f"{measure.name} ({measure.unit})"))
     axes.margins(x=0.15, y=0.15)
     axes.locator_params(axis="x", nbins=3)
 
@@ -129,7 +139,7 @@ def _box(axes: "Axes", values: Sequence[Float[np.ndarray, "_"]], classes: Sequen
     lines = {"color": _INK, "linewidth": 1}
     drawn = axes.boxplot(
         values,
-        tick_labels=list(classes[1:]),
+        tick_labels=[verbatim(name) for name in classes[1:]],
         widths=0.5,
         showfliers=False,
         patch_artist=True,

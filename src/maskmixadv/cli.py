@@ -7,7 +7,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
@@ -16,7 +16,10 @@ from maskmixadv.cli_bench import Bench
 from maskmixadv.cli_export import Export
 from maskmixadv.cli_prepare import NewCorpus, PrepareDICOM, PrepareFolder, PrepareNNUNet, Source, made
 from maskmixadv.cli_studio import Studio
-from maskmixadv.errors import InputError
+from maskmixadv.errors import DIVERGED, DivergedError, InputError
+
+UNREAD: Final = 141
+"""Exit code where a reader went away, as of what the signal ends (128 + SIGPIPE)."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class Check:
     corpus
         Directory that 'maskmixadv prepare' made, or a folder of images.
     sheet
-        PNG file to make: a sheet of cases with what was drawn on them.
+        PNG file to make: a sheet of cases with what was drawn on them. An earlier sheet is replaced, nothing else.
     """
 
     corpus: Annotated[Positional[Path], arg(metavar="CORPUS")]
@@ -120,6 +123,10 @@ class Check:
         from maskmixadv.data.check import check
         from maskmixadv.data.corpus import Corpus
 
+        if self.sheet is not None:
+            from maskmixadv.pictures import must_be_free
+
+            must_be_free(self.sheet)
         corpus = Corpus.open(self.corpus)
         told, problems = check(corpus)
         print(told)
@@ -139,7 +146,8 @@ class OfRun:
     Attributes
     ----------
     flips
-        Average the prediction over the four flips in plane (four times the work).
+        Average the prediction over the eight right-angle turns and flips in plane (eight times the work), if the run's
+        training drew them.
     largest
         Keep only each structure's largest 3D component; not for structures that come in pairs.
     device
@@ -162,7 +170,8 @@ class Evaluate(OfRun):
     split
         Which of the fold's patients: test, val or train.
     corpus
-        Another corpus of the same classes, to see how the run does elsewhere; by default the run's own.
+        Another corpus of the same classes, to see how the run does elsewhere, on patients that are not its own; by
+        default the run's own.
     out
         Directory for the results; by default evaluation-SPLIT in the run's directory, with the other corpus's name
         before SPLIT.
@@ -176,8 +185,7 @@ class Evaluate(OfRun):
     def run(self) -> int:
         from maskmixadv.evaluate import evaluate, folder
 
-        which = self.split if self.corpus is None else f"{self.corpus.name}-{self.split}"
-        out = self.out or folder(self.root, which)
+        out = self.out or folder(self.root, self.split, self.corpus)
         how = {"flips": self.flips, "largest": self.largest}
         print(evaluate(self.root, split=self.split, corpus=self.corpus, out=out, device=self.device, **how))
         print(f"report: {out / 'report.html'}")
@@ -196,7 +204,8 @@ class Predict(OfRun):
         Files (NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF), folders of the files of one DICOM series, whose labels become
         a DICOM SEG, or folders of these.
     out
-        Directory for the labels; made where it is missing.
+        Directory for the labels, another one than the images'; made where it is missing. What is there already is
+        only replaced where 'predict' wrote it.
     """
 
     root: Annotated[Positional[Path], arg(metavar="RUN")]
@@ -212,12 +221,12 @@ class Predict(OfRun):
 
 @dataclass(frozen=True)
 class Demo:
-    """Make phantoms, train MaskMixAdv on them, score it and write the report; minutes on a CPU.
+    """Make phantoms, train the default method on them, score it and write the report; minutes on a CPU.
 
     Attributes
     ----------
     out
-        Directory to make; must be new or empty.
+        Directory to make; must be new or empty, or hold a demo that was stopped, which then goes on.
     """
 
     out: Path = Path("demo")
@@ -239,8 +248,24 @@ Prepare = (
 
 
 def main() -> None:
-    """Run the command line; exits with 0, with 2 where the user's input is wrong, with 130 after Ctrl-C."""
-    sys.exit(run(sys.argv[1:]))
+    """Run the command line.
+
+    Exits with 0, with 2 where the user's input is wrong, with 3 where a training left the finite numbers, with 130
+    after Ctrl-C, with 141 where nobody reads on what it prints (``| head``).
+    """
+    try:
+        sys.exit(_flushed(run(sys.argv[1:])))
+    except BrokenPipeError:
+        # What is left in the streams goes nowhere, or the interpreter would complain of it at its end.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+        sys.exit(UNREAD)
+
+
+def _flushed(code: int) -> int:
+    sys.stdout.flush()
+    return code
 
 
 def run(argv: list[str]) -> int:
@@ -257,11 +282,13 @@ def run(argv: list[str]) -> int:
         return command.run()
     except InputError as error:
         return _refuse(error)
+    except DivergedError as error:
+        return _refuse(error, DIVERGED)
 
 
-def _refuse(error: InputError) -> int:
+def _refuse(error: Exception, code: int = 2) -> int:
     print(f"maskmixadv: {' '.join(str(error).split())}", file=sys.stderr)
-    return 2
+    return code
 
 
 def parse(argv: list[str]) -> Any:  # noqa: ANN401
@@ -284,6 +311,7 @@ def parse(argv: list[str]) -> Any:  # noqa: ANN401
             )
     except SystemExit as error:
         if not error.code:
+            sys.stdout.flush()
             raise
         first = complaint.getvalue().split("────── │" if "────── │" in complaint.getvalue() else "╰")[0]
         lines = [line.strip(" │╭╮─").strip() for line in first.splitlines()[1:]]

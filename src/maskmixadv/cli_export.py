@@ -12,6 +12,8 @@ from tyro.conf import Positional, arg, subcommand
 class ExportNNUNet:
     """Write a corpus as nnU-Net v2's raw dataset, with strokes as labels and the rest as its label 'ignore'.
 
+    The first class is called 'background' there, as nnU-Net wants it.
+
     Move its splits_final.json to the folder of the preprocessed dataset, for the same folds.
 
     Attributes

@@ -12,9 +12,9 @@ from maskmixadv.begin import begin
 from maskmixadv.distribute import ALONE, Ranks, joined
 from maskmixadv.engine import Engine
 from maskmixadv.errors import InputError
-from maskmixadv.methods import MaskMixAdv, Method
-from maskmixadv.run import Run, pick_device
-from maskmixadv.schedule import PRESETS, Optimiser, Precision, Schedule
+from maskmixadv.methods import Flagship, Method
+from maskmixadv.run import Run, fields_of, pick_device
+from maskmixadv.schedule import PRESETS, Optimiser, Precision, Schedule, default_preset
 from maskmixadv.train import fit
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Train:
     method
         How to learn.
     out
-        Directory of the run; must be new or empty.
+        Directory of the run; must be new or empty, or hold the same run, begun and not done, which then goes on.
     resume
         Go on with the run in this directory; everything else is as it was begun.
     fold
@@ -44,7 +44,8 @@ class Train:
     prior
         Corpus whose dense masks, of other patients, teach the critic shapes.
     preset
-        Resolution, length and optimiser: paper (256 pixels, 60,000 steps), fast (256, GPU), cpu (96, minutes).
+        Resolution, length and optimiser: paper (256 pixels, 60,000 steps), fast (256, GPU), cpu (96, minutes). By
+        default fast on a CUDA device, cpu elsewhere.
     enclosure
         Take what lies beyond the hull of a slice's background stroke as background.
     seed
@@ -83,13 +84,13 @@ class Train:
     """
 
     corpus: Annotated[Positional[Path | None], arg(metavar="CORPUS")] = None
-    method: AnyMethod = MaskMixAdv()  # noqa: RUF009
+    method: AnyMethod = Flagship()  # noqa: RUF009
     out: Annotated[Path | None, arg(metavar="RUN")] = None
     resume: Annotated[Path | None, arg(metavar="RUN")] = None
     fold: int = 1
     folds: Annotated[str | None, arg(metavar="SCHEME")] = None
     prior: Annotated[Path | None, arg(metavar="CORPUS")] = None
-    preset: Literal["paper", "fast", "cpu"] = "paper"
+    preset: Annotated[Literal["paper", "fast", "cpu"] | None, arg(metavar="{paper,fast,cpu}")] = None
     enclosure: bool = False
     seed: int = 0
     device: Annotated[str | None, arg(metavar="DEVICE")] = None
@@ -116,6 +117,8 @@ class Train:
         with joined(self.device) as ranks:
             engine.check(pick_device(ranks.device), ranks.size)
             run = self._open(ranks)
+            if ranks.rank == 0:
+                _announce(run)
             done = fit(run, device=ranks.device, ranks=ranks, engine=engine, memory=self.memory)
             if ranks.rank == 0:
                 _tell(run, done=done)
@@ -125,12 +128,13 @@ class Train:
         """Begin the run; without `write` it is only checked (`maskmixadv.begin.begin`)."""
         if self.corpus is None or self.out is None:
             raise InputError("train: give a CORPUS and --out RUN, or --resume RUN")
+        preset = self.preset or default_preset(pick_device(ranks.device or self.device))
         return begin(
             self.corpus,
             self.out,
             method=self.method,
-            schedule=self._schedule(),
-            preset=self.preset,
+            schedule=self._schedule(preset),
+            preset=preset,
             scheme=self.folds,
             fold=self.fold,
             prior_root=self.prior,
@@ -150,12 +154,22 @@ class Train:
         ranks.wait()
         return Run.open(cast("Path", self.out))
 
-    def _schedule(self) -> Schedule:
+    def _schedule(self, preset: str) -> Schedule:
         names = (
             "steps", "batch", "size", "window", "optimiser", "lr", "weight_decay", "ema", "precision", "validate_every",
         )  # fmt: skip
         given = {name: value for name in names if (value := getattr(self, name)) is not None}
-        return replace(PRESETS[self.preset], **given)
+        return replace(PRESETS[preset], **given)
+
+
+def _announce(run: Run) -> None:
+    """Say what is about to run, as much of it is chosen where nothing is said."""
+    schedule, preset = run.schedule, run.facts["preset"] or "none"
+    print(
+        f"{run.root}: {fields_of(run.method)['name']}, preset {preset}, {schedule.steps:,} steps of {schedule.batch} "
+        f"slices, {schedule.window} × {schedule.window} pixels, on {run.facts['device']}",
+        file=sys.stderr,
+    )
 
 
 def _tell(run: Run, *, done: bool) -> None:

@@ -3,8 +3,6 @@
 Nothing here imports torch.
 """
 
-import csv
-import io
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.data.corpus import Spacing
+from maskmixadv.tabular import csv_text
 
 MUSCLE: Final = 1.05
 """Grams that a millilitre of heart muscle weighs."""
@@ -169,14 +168,10 @@ def table(found: Sequence[Record]) -> str:
         for each in found
     ]
     columns = dict.fromkeys(chain.from_iterable(lines))
-    buffer = io.StringIO()
     # What was measured stands first, then predictions, then truths, also where records differ in what they have.
     named = {"patient", *chain.from_iterable(each.cases for each in found)}
     order = sorted(columns, key=lambda column: (column not in named, column.startswith("truth_")))
-    writer = csv.DictWriter(buffer, order, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return buffer.getvalue()
+    return csv_text(order, lines)
 
 
 def pairs(found: Iterable[Record]) -> dict[Measure, list[tuple[float, float]]]:

@@ -4,34 +4,46 @@ from pathlib import Path
 
 from maskmixadv.begin import begin
 from maskmixadv.data import phantom
+from maskmixadv.data.corpus import Corpus
+from maskmixadv.errors import InputError
 from maskmixadv.evaluate import evaluate, folder
-from maskmixadv.files import claim
-from maskmixadv.methods import MaskMixAdv
+from maskmixadv.files import make_directory
+from maskmixadv.methods import Flagship
+from maskmixadv.run import Run
 from maskmixadv.schedule import PRESETS
 from maskmixadv.train import fit
 
+CORPUS, RUN = "corpus", "run"
+
 
 def demo(out: Path) -> int:
-    """Make a corpus and a prior of phantoms in `out`, train MaskMixAdv, score it on patients it never saw.
+    """Make a corpus of phantoms in `out`, train the default method on it, score it on patients it never saw.
+
+    What an earlier call that was stopped has done is not done again.
 
     Returns
     -------
     0, or 130 where it was interrupted.
+
+    Raises
+    ------
+    InputError
+        Where `out` holds something else, or can't be written.
     """
-    claim(out)
-    corpus = phantom.prepare(out / "corpus")
-    phantom.prepare(out / "prior", seed=1)
-    run = begin(
-        corpus.root,
-        out / "run",
-        method=MaskMixAdv(),
-        schedule=PRESETS["demo"],
-        preset="demo",
-        prior_root=out / "prior",
-        enclosure=True,
-    )
-    if not fit(run):
+    make_directory(out)
+    strange = next((path.name for path in sorted(out.iterdir()) if path.name not in (CORPUS, RUN)), None)
+    if strange is not None:
+        raise InputError(f"{out}: already holds {strange!r}; name a new or an empty directory")
+    if not fit(_begun(out)):
         return 130
-    print(evaluate(run.root))
-    print(f"report: {folder(run.root, 'test') / 'report.html'}")
+    print(evaluate(out / RUN))
+    print(f"report: {folder(out / RUN, 'test') / 'report.html'}")
     return 0
+
+
+def _begun(out: Path) -> Run:
+    corpus = Corpus.open(out / CORPUS) if (out / CORPUS / "corpus.json").is_file() else phantom.prepare(out / CORPUS)
+    if (out / RUN / "run.json").is_file():
+        return Run.open(out / RUN)
+    schedule = PRESETS["demo"]
+    return begin(corpus.root, out / RUN, method=Flagship(), schedule=schedule, preset="demo", enclosure=True)

@@ -1,5 +1,7 @@
 """Evaluation: a run's predictions for cases it never learnt from, scored on their own grid."""
 
+import math
+import os
 import sys
 import zlib
 from collections import deque
@@ -10,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Semaphore
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from jaxtyping import UInt8
@@ -18,20 +20,24 @@ from jaxtyping import UInt8
 from maskmixadv import clinical, scores
 from maskmixadv.data.corpus import Case, Corpus, Entry, Part, Spacing
 from maskmixadv.errors import InputError
-from maskmixadv.files import make_directory, write_text
+from maskmixadv.files import make_directory, read_json, write_texts
+from maskmixadv.provenance import command, commit
 from maskmixadv.scores import Row, Summary
 
 if TYPE_CHECKING:
     from maskmixadv.predict import Predictor
     from maskmixadv.report import Example
 
+FILES: Final = ("scores.csv", "clinical.csv", "report.html", "summary.json")
+"""What an evaluation writes; the last one says whose they are, and takes its place first."""
+
 Predict = Callable[[Case], UInt8[np.ndarray, "d h w"]]
 """Labels for a case's image, on its grid."""
 
 
-def folder(run: Path, split: str) -> Path:
-    """Where an evaluation is written when no other place is named."""
-    return run / f"evaluation-{split}"
+def folder(run: Path, split: str, corpus: Path | None = None) -> Path:
+    """Where an evaluation is written when no other place is named; `corpus` is another one than the run's own."""
+    return run / f"evaluation-{split if corpus is None else f'{corpus.resolve().name}-{split}'}"
 
 
 def evaluate(
@@ -48,7 +54,7 @@ def evaluate(
     """Predict a split's cases with a run's last checkpoint and score them.
 
     Writes ``scores.csv`` (a row for each case and class), ``clinical.csv`` (volumes, of hearts ejection fractions),
-    ``summary.json`` and ``report.html``, over those of an earlier evaluation.
+    ``summary.json`` and ``report.html``, over those of an earlier evaluation: all of them or none.
 
     Parameters
     ----------
@@ -57,11 +63,13 @@ def evaluate(
     split
         Which of the fold's patients.
     corpus
-        Another corpus of the same classes, to see how a run does elsewhere; of its first fold. None: the run's own.
+        Another corpus of the same classes, to see how a run does elsewhere; of its first fold, without the run's own
+        patients. None: the run's own.
     out
-        Directory of the four files; ``evaluation-<split>`` in the run's if None.
+        Directory of the four files; that of `folder` if None.
     flips
-        Average predictions over the four flips in plane.
+        Average predictions over the right-angle turns and flips in plane, where training drew them; ``summary.json``
+        says whether it was done.
     largest
         Keep each class's largest 3D component only.
     device
@@ -74,10 +82,11 @@ def evaluate(
     ------
     InputError
         Where `run` is no run, its corpus is gone or has changed, no case of the split has a dense mask, another corpus
-        has other classes or the run's own patients, or the files can't be written.
+        has other classes or the run's own patients alone, `out` holds files that are no evaluation's, or that of
+        another corpus where it is not named, or the files can't be written.
     """
     from maskmixadv import report
-    from maskmixadv.begin import command, commit
+    from maskmixadv.elsewhere import another
     from maskmixadv.predict import Predictor
     from maskmixadv.run import Run, same_corpus
 
@@ -85,12 +94,15 @@ def evaluate(
     if corpus is None:
         scored_on, patients = same_corpus(opened.corpus), opened.corpus
     else:
-        scored_on = _elsewhere(corpus, opened.corpus)
-        patients = scored_on.split(next(iter(scored_on.folds)), 1)._asdict()
+        scored_on, patients = another(corpus, opened.corpus)
     entries = _scorable(run, scored_on, patients, split)
     workers = _workers(jobs, len(entries))
-    predictions = Predictions(Predictor.load(run, device), workers, flips=flips, largest=largest)
-    out = out or folder(run, split)
+    of = {"corpus": scored_on.name, "root": str(scored_on.root.resolve()), "hash": scored_on.hash()}
+    _must_be_free(out or folder(run, split, corpus), of, named=out is not None)
+    predictor = Predictor.load(run, device)
+    flips = predictor.averages(flips)
+    predictions = Predictions(predictor, workers, flips=flips, largest=largest)
+    out = out or folder(run, split, corpus)
     make_directory(out)
     with _pool(workers) as pool:
         scored = score_cases(
@@ -103,7 +115,7 @@ def evaluate(
         "commit": commit(),
         "device": str(predictions.device),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "corpus": scored_on.name,
+        **of,
         "nominal_mm": list(scored_on.nominal),
         "split": split,
         "flips": flips,
@@ -112,10 +124,7 @@ def evaluate(
     measured = clinical.records(scores.volumes(found, scored_on.nominal))
     agreed = {measure.column: each for measure, each in clinical.agreements(measured).items()}
     summary = replace(scores.summarise(found, {**opened.record(), "evaluation": evaluation}), clinical=agreed)
-    write_text(out / "scores.csv", scores.table(found))
-    write_text(out / "clinical.csv", clinical.table(measured))
-    write_text(out / "summary.json", summary.json())
-    text = report.render(
+    page = report.render(
         summary,
         found,
         classes=scored_on.classes,
@@ -123,8 +132,27 @@ def evaluate(
         log=run / "log.csv",
         measured=measured,
     )
-    write_text(out / "report.html", text)
+    texts = (scores.table(found), clinical.table(measured), page, summary.json())
+    write_texts({out / name: text for name, text in zip(FILES, texts, strict=True)})
     return summary
+
+
+def _must_be_free(out: Path, of: Mapping[str, str], *, named: bool) -> None:
+    """See that what `out` holds under the names of `FILES` is an evaluation's, of `of` where `out` was not named."""
+    taken = next((out / name for name in FILES if os.path.lexists(out / name)), None)
+    if taken is None:
+        return
+    try:
+        earlier = read_json(out / FILES[-1])["provenance"]["evaluation"]
+        same = earlier["corpus"] == of["corpus"] and any(
+            earlier.get(key, of[key]) == of[key] for key in ("root", "hash")
+        )
+        told = f"{out}: holds the evaluation of another corpus, {earlier['corpus']}; name a directory by --out"
+    except (InputError, KeyError, TypeError, AttributeError):
+        same, named = False, False
+        told = f"{taken}: is there already, and not of an evaluation; name another directory by --out"
+    if not (same or named):
+        raise InputError(told)
 
 
 class Predictions:
@@ -206,16 +234,6 @@ def score_cases(
         yield waiting.popleft().result()
 
 
-def _elsewhere(root: Path, own: Mapping[str, Any]) -> Corpus:
-    """Open a corpus that a run of the corpus `own` does not know."""
-    corpus = Corpus.open(root)
-    if list(corpus.classes) != own["classes"]:
-        raise InputError(f"{root}: classes {', '.join(corpus.classes)}, allowed are {', '.join(own['classes'])}")
-    if corpus.name == own["name"]:
-        raise InputError(f"{root}: is of {corpus.name}, as the run's own is; score the run without --corpus")
-    return corpus
-
-
 def _scorable(run: Path, corpus: Corpus, recorded: Mapping[str, Any], split: Part) -> tuple[Entry, ...]:
     dense = {
         part: tuple(entry for entry in corpus.of(recorded[part]) if entry.dense) for part in ("train", "val", "test")
@@ -261,7 +279,8 @@ def _shown(scored: Iterable[tuple[Row, ...]], total: int) -> Iterator[tuple[Row,
         return
     for number, found in enumerate(scored, 1):
         ((name, value),) = scores.ranked(found)
-        print(f"{number}/{total} {name} Dice {value:.3f}", file=sys.stderr, flush=True)
+        told = "no structure, none found" if math.isnan(value) else f"Dice {value:.3f}"
+        print(f"{number}/{total} {name} {told}", file=sys.stderr, flush=True)
         yield found
 
 

@@ -14,17 +14,17 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
-from maskmixadv.begin import commit
 from maskmixadv.data.corpus import PERCENTILE, Corpus
 from maskmixadv.errors import InputError
-from maskmixadv.files import claim, write_text
+from maskmixadv.files import whole, write_text
 from maskmixadv.losses import most_probable
 from maskmixadv.optional import needed
 from maskmixadv.predict import Predictor
+from maskmixadv.provenance import commit
 from maskmixadv.run import Run
 
-FORMAT: Final = 1
-"""Version of ``model.json``."""
+FORMAT: Final = 2
+"""Version of ``model.json``: 1 did not say along which axis slices are cut."""
 OPSET: Final = 18
 STANDALONE: Final = Path(__file__).with_name("standalone.py")
 """What is written as ``predict.py``; never imported, as it needs what only users of exported models must have."""
@@ -34,7 +34,8 @@ SLICES, ROWS, COLUMNS = 3, 61, 55
 _TRAINING: Final = ("method", "schedule", "enclosure", "seed", "preset", "commit", "device", "versions")
 """Facts of ``run.json`` that go with the model."""
 _CONTRACT: Final = {
-    "axes": "image d h w: slice, row, column; a NIfTI file's array (x y z) transposed",
+    "axes": "image d h w: slice, row, column; a NIfTI file's array (x y z) transposed, then with its axis number "
+    "'axis' moved to the front; labels go the same way back",
     "inputs": {
         "image": "float32 [d, h, w], scaled; any number and shape of slices, each is segmented on its own",
         "size": "int64 [2], the slices' rows and columns on the network's grid",
@@ -52,6 +53,12 @@ _RULE: Final = (
     "size = max(1, round(pixels * spacing / mm)) of rows and columns, halves rounded to even; where mm is null, it is "
     "the longer side's pixels * spacing / grid.size, with spacing 1 where that is unknown. The graph resamples, pads "
     "to a multiple, and goes back"
+)
+
+
+_FLIPS: Final = (
+    "where learnt is true, training saw slices turned by right angles and mirrored, and probabilities may be averaged "
+    "over these eight ways; else only slices that lie as the training's did are known"
 )
 
 
@@ -125,25 +132,21 @@ def grow(size: Int[Tensor, ""], canvas: Int[Tensor, "c"], pixels: Int[Tensor, "l
 
 
 def export(root: Path, out: Path) -> None:
-    """Write ``model.onnx``, ``model.json`` and ``predict.py`` of the run in `root` into the new directory `out`.
+    """Write ``model.onnx``, ``model.json`` and ``predict.py`` of the run in `root` as the new directory `out`.
 
     Raises
     ------
     InputError
-        Where `root` is no run with a checkpoint, `out` is taken, or what writes ONNX is not installed.
+        Where `root` is no run with a checkpoint, `out` is taken or can't be written, or what writes ONNX is not
+        installed.
     """
     run, predictor = Run.open(root), Predictor.load(root, "cpu")
     needs_onnx()
-    claim(out)
-    partial = out / "model.onnx.partial"
-    try:
-        write_graph(OnOwnGrid(predictor.net, predictor.multiple), partial)
-        digest = hashlib.sha256(partial.read_bytes()).hexdigest()
-        partial.replace(out / "model.onnx")
-        shutil.copyfile(STANDALONE, out / "predict.py")
-    except OSError as error:
-        raise InputError(f"{out}: can't be written ({error.strerror}); free space or name another place") from None
-    write_text(out / "model.json", json.dumps(about(run, predictor, digest), indent=1))
+    with whole(out) as place:
+        write_graph(OnOwnGrid(predictor.net, predictor.multiple), place / "model.onnx")
+        digest = hashlib.sha256((place / "model.onnx").read_bytes()).hexdigest()
+        shutil.copyfile(STANDALONE, place / "predict.py")
+        write_text(place / "model.json", json.dumps(about(run, predictor, digest), indent=1))
 
 
 def needs_onnx() -> None:
@@ -206,6 +209,8 @@ def about(run: Run, predictor: Predictor, digest: str) -> dict[str, Any]:
         "sha256": digest,
         "classes": list(predictor.classes),
         **_CONTRACT,
+        "axis": run.corpus.get("axis", 0),
+        "flips": {"learnt": predictor.turns, "rule": _FLIPS},
         "grid": {"size": run.grid.size, "mm": run.grid.mm, "multiple": predictor.multiple, "rule": _RULE},
         "training": {**training, "corpus": _named(run.corpus), "prior": _named(run.prior)},
         "exported": {"commit": commit(), "torch": torch.__version__, "opset": OPSET},

@@ -125,7 +125,10 @@ def write_texts(texts: Mapping[Path, str]) -> None:
     """
     with ExitStack() as stack:
         for path, text in texts.items():
-            stack.enter_context(written(path)).write(text.encode("utf-8", "replace"))
+            file = stack.enter_context(written(path))
+            file.write(text.encode("utf-8", "replace"))
+            file.flush()
+            os.fsync(file.fileno())
 
 
 @contextmanager
@@ -251,7 +254,7 @@ def held(place: Path, *, wait: bool = False) -> Iterator[None]:
     InputError
         Where another process holds it and `wait` is false: the line says which one. Where no lock can be made.
     """
-    lock = FileLock(place / LOCK)
+    lock = FileLock(place / LOCK, thread_local=False)  # a generator may end in another thread than it began in
     try:
         try:
             lock.acquire(timeout=0)

@@ -1,24 +1,27 @@
 """What a run says of itself while it trains: ``log.csv``, TensorBoard events, a progress bar or plain lines."""
 
 import csv
-import io
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from maskmixadv.files import write_text
+from maskmixadv.errors import InputError
+from maskmixadv.files import cannot_write, write_text
 from maskmixadv.run import Run
+from maskmixadv.tabular import csv_text
 
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
-
+PACE_FROM, PACE_TO = 3, 11
+"""Steps between which a run's pace is measured: after the first ones, and over a multiple of the rounds in which some
+terms come."""
 PLAIN_SECONDS = 10.0
 """Where there is no terminal, a line every so often."""
 FLUSH_SECONDS = 2.0
@@ -44,8 +47,9 @@ class Log:
         self._steps = run.schedule.steps
         self._rows = _rows_up_to(self._path, step)
         self._terms: dict[str, list[Tensor]] = defaultdict(list, state["pending"])
+        self._pace = _Pace(run, step, console=Console(stderr=True))
         self._began = time.monotonic() - state["seconds"]
-        self._events = _events(run.root / "tensorboard", step)
+        self._events = _Events(run.root / "tensorboard", step)
         self._console = Console(stderr=True)
         self._first, self._first_time = step, time.monotonic()
         self._told, self._flushed = 0.0, time.monotonic()
@@ -78,13 +82,37 @@ class Log:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
-        self.flush()
-        self._events.close()
+        if kind is None:
+            self.flush()
+            self._events.close()
+            return
+        with suppress(InputError):  # the first complaint is the one to tell
+            self.flush()
+        with suppress(InputError):
+            self._events.close()
 
     def collect(self, losses: dict[str, Tensor]) -> None:
         """Keep a step's losses, without waiting for the device."""
         for name, loss in losses.items():
             self._terms[name].append(loss)
+        self._pace.took(losses)
+
+    def not_finite(self, step: int) -> tuple[str, int] | None:
+        """Name the first loss since the last row that is no finite number, and its step; None where all are.
+
+        Parameters
+        ----------
+        step
+            Steps done.
+        """
+        first: dict[str, int] = {}
+        for name, losses in self._terms.items():
+            fine = torch.stack(losses).isfinite().tolist()
+            if not all(fine):
+                # A term that does not come at each step can be told no nearer.
+                first[name] = step - len(fine) + 1 + fine.index(False)
+        worst = min(first, key=lambda name: first[name], default=None)
+        return None if worst is None else (worst, first[worst])
 
     def write(self, step: int, *, lr: float) -> None:
         """Write a row: each term's mean since the row before."""
@@ -112,12 +140,8 @@ class Log:
         InputError
             Where it can't be written; the one that is there stays.
         """
-        text = io.StringIO()
         columns = list(dict.fromkeys(key for row in self._rows for key in row))
-        table = csv.DictWriter(text, columns, lineterminator="\n")
-        table.writeheader()
-        table.writerows(self._rows)
-        write_text(self._path, text.getvalue())
+        write_text(self._path, csv_text(columns, self._rows))
         self._events.flush()
         self._flushed = time.monotonic()
 
@@ -158,7 +182,90 @@ def _rows_up_to(path: Path, step: int) -> list[dict[str, str]]:
     return [{key: cell for key, cell in row.items() if cell} for row in rows]
 
 
-def _events(folder: Path, step: int) -> "SummaryWriter":
-    from torch.utils.tensorboard import SummaryWriter
+class _Events:
+    """TensorBoard's files, which a thread of its own writes: what befalls it is told here.
 
-    return SummaryWriter(str(folder), purge_step=step)
+    Raises
+    ------
+    InputError
+        From each method, where they can't be written.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._folder = folder
+        with self._complaining():
+            self._writer = SummaryWriter(str(folder), purge_step=step)
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        """Add a point to a curve."""
+        with self._complaining():
+            self._writer.add_scalar(name, value, step)
+
+    def flush(self) -> None:
+        """Bring all to the disk."""
+        with self._complaining():
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        with self._complaining():
+            self._writer.close()
+
+    @contextmanager
+    def _complaining(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise cannot_write(self._folder, error) from None
+
+
+class _Pace:
+    """Says once how long a run will take, measured from its first steps.
+
+    Parameters
+    ----------
+    step
+        Steps done before.
+    """
+
+    def __init__(self, run: Run, step: int, *, console: Console) -> None:
+        self._run, self._step, self._console = run, step, console
+        self._taken, self._began = 0, 0.0
+
+    def took(self, losses: dict[str, Tensor]) -> None:
+        """Count a step, which gave `losses`."""
+        self._taken += 1
+        if self._taken not in (PACE_FROM, PACE_TO) or not losses:
+            return
+        next(iter(losses.values())).item()  # wait for the device, twice in a run
+        if self._taken == PACE_FROM:
+            self._began = time.monotonic()
+        else:
+            self._tell((time.monotonic() - self._began) / (PACE_TO - PACE_FROM))
+
+    def _tell(self, seconds: float) -> None:
+        left = self._run.schedule.steps - self._step - self._taken
+        self._console.print(
+            f"{self._run.root}: {left:,} steps to go take about {in_words(left * seconds)}, without validation "
+            f"({seconds:.2g} s a step, measured over {PACE_TO - PACE_FROM})",
+            soft_wrap=True, highlight=False, markup=False,
+        )  # fmt: skip
+
+
+def in_words(seconds: float) -> str:
+    """Say a duration: ``40 s``, ``4 min``, ``2 h 10 min``, ``3 days``.
+
+    Examples
+    --------
+    >>> in_words(250)
+    '4 min'
+    """
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if hours < 48 else f"{round(hours / 24)} days"

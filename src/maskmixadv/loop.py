@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from maskmixadv.arithmetic import autocast
 from maskmixadv.augment import Augment, Centre, Draw
-from maskmixadv.average import follow
+from maskmixadv.average import follow, warmed_up
 from maskmixadv.data.enclosure import ENCLOSED
 from maskmixadv.distribute import ALONE, Ranks
 from maskmixadv.engine import Engine, Losses, Rows, make_recordable, set_rate
+from maskmixadv.finite import not_finite
 from maskmixadv.losses import balanced, uniform
 from maskmixadv.run import Run
 from maskmixadv.slices import Masks, Slices, order
@@ -73,6 +74,7 @@ class Loop:
         self._by_group = run.enclosure and run.method.supervision == "scribble"
         self._autocast = autocast(run.schedule.precision, device)
         self._rng = torch.Generator(device)
+        self._decay: float | Tensor = torch.zeros((), device=device) if self._engine.graph else 0.0
         self._engine.begin(self.nets.values())
         self._steps = self._engine.steps(self._rng)
         self._recordable()
@@ -83,6 +85,7 @@ class Loop:
         After it all ranks hold the same.
         """
         set_rate(self.optimisers["net"], self.run.schedule.lr_at(self.step))
+        self._set_decay()
         losses = self._steps(self._kind(), self._rows(), self._work)
         self.step += 1
         return losses
@@ -95,8 +98,15 @@ class Loop:
         return self._augmented(self._rows())
 
     def _kind(self) -> Hashable | None:
-        kind = self.run.method.kind(self.step, self._progress)
-        return None if kind is None else (kind, self.step == 0)
+        return self.run.method.kind(self.step, self._progress)
+
+    def _set_decay(self) -> None:
+        """Set what the scored average keeps of itself; on the device where a recorded step reads it."""
+        decay = warmed_up(self.run.schedule.ema, self.step)
+        if isinstance(self._decay, Tensor):
+            self._decay.fill_(decay)
+        else:
+            self._decay = decay
 
     def _rows(self) -> Rows:
         """Seed the step, and bring the slices that it sees to the device."""
@@ -119,9 +129,8 @@ class Loop:
             logged |= {f"{player}/{name}": loss for name, loss in losses.items()}
         self.ranks.share_buffers(self.nets.values())
         if self.scored is not self.nets["net"]:
-            # Batch norm's statistics are averaged with the weights that they belong to; what is there before the
-            # first step counts nothing.
-            follow(self.scored, self.nets["net"], decay=self.run.schedule.ema if self.step else 0.0)
+            # Batch norm's statistics are averaged with the weights that they belong to.
+            follow(self.scored, self.nets["net"], decay=self._decay)
         return logged
 
     def _augmented(self, rows: Rows) -> Batch:
@@ -151,6 +160,10 @@ class Loop:
     @property
     def _progress(self) -> float:
         return self.step / self.run.schedule.steps
+
+    def not_finite(self) -> str | None:
+        """Name the first weight that is no finite number; None where all are."""
+        return not_finite({**self.nets, "scored": self.scored})
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint holds: tensors, numbers, strings."""
@@ -186,7 +199,7 @@ class Loop:
     def _seed(self, *key: int) -> int:
         """Seed of what the present step draws."""
         numbers = np.random.SeedSequence((self.run.seed, self.step, *key))
-        return int(numbers.generate_state(1, np.uint64)[0] >> 1)
+        return int(numbers.generate_state(1, np.uint64)[0]) >> 1  # NumPy 1 shifts no uint64 by an int
 
     def _masks(self, part: slice) -> Labels | None:
         if self.prior is None:

@@ -1,6 +1,7 @@
 """Packages that only some uses need."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from maskmixadv.errors import InputError
@@ -24,5 +25,14 @@ def needed(module: str, *, extra: str, what: str) -> Any:  # noqa: ANN401
     try:
         return import_module(module)
     except ImportError as error:
-        missing = error.name or module
-        raise InputError(f"{what} needs {missing}; install it with \"pip install 'maskmixadv[{extra}]'\"") from None
+        raise _missing(error.name or module, extra, what) from None
+
+
+def must_be_there(module: str, *, extra: str, what: str) -> None:
+    """Raise as `needed` does, without importing the package."""
+    if find_spec(module) is None:
+        raise _missing(module, extra, what)
+
+
+def _missing(module: str, extra: str, what: str) -> InputError:
+    return InputError(f"{what} needs {module}; install it with \"pip install 'maskmixadv[{extra}]'\"")

@@ -5,6 +5,7 @@ Figures are made without pyplot, so that no display is needed and nothing global
 
 import colorsys
 import io
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ from jaxtyping import Float, UInt8
 
 from maskmixadv.data.corpus import IGNORE
 from maskmixadv.errors import InputError
+from maskmixadv.files import written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 BACKGROUND: Final = "#c8c8c8"
 FIRST: Final = ("#56b4e9", "#f0e442", "#d55e00", "#cc79a7", "#009e73", "#e69f00", "#0072b2")
 """Okabe and Ito's colours, which colour-blind people can tell apart; neighbours differ in lightness."""
+MAKER: Final = "maskmixadv"
+"""What a picture says of the software that it is of."""
 PAPER, INK = "#14161a", "#e8e8e8"
 """Pictures have a dark ground in every theme, as images end in black."""
 _CELL: Final = 2.0
@@ -129,11 +133,11 @@ def sheet(
     )
     grid = figure.subplots(len(images), 1 + len(columns), squeeze=False, height_ratios=heights)
     for column, (title, maps) in enumerate({"image": None, **columns}.items()):
-        grid[0, column].set_title(title, color=INK, fontsize=10)
+        grid[0, column].set_title(verbatim(title), color=INK, fontsize=10)
         for row, image in enumerate(images):
             overlay(grid[row, column], image, None if maps is None else maps[row], classes)
     for axes, name in zip(grid[:, 0], rows, strict=False):
-        axes.set_ylabel(name, color=INK, fontsize=9)
+        axes.set_ylabel(verbatim(name), color=INK, fontsize=9)
     _legend(figure, classes, across=2 * (1 + len(columns)))
     return figure
 
@@ -143,7 +147,7 @@ def _legend(figure: "Figure", classes: Sequence[str], *, across: int) -> None:
 
     named = zip(classes, palette(len(classes)), strict=True)
     figure.legend(
-        handles=[Patch(color=colour, label=name) for name, colour in named],
+        handles=[Patch(color=colour, label=verbatim(name)) for name, colour in named],
         loc="outside lower center",
         ncols=min(len(classes), across),
         frameon=False,
@@ -155,7 +159,7 @@ def _legend(figure: "Figure", classes: Sequence[str], *, across: int) -> None:
 def png(figure: "Figure", dots: int = 100) -> bytes:
     """Render a figure as PNG of `dots` pixels an inch."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dots)
+    figure.savefig(buffer, format="png", dpi=dots, metadata={"Software": MAKER})
     return buffer.getvalue()
 
 
@@ -167,15 +171,46 @@ def contact_sheet(
     *,
     rows: Sequence[str] = (),
 ) -> None:
-    """Write `sheet` as a PNG file.
+    """Write `sheet` as a PNG file, whole or not at all.
 
     Raises
     ------
     InputError
         Where the file can't be written.
     """
+    picture = png(sheet(images, columns, classes, rows=rows))
+    with written(path) as file:
+        file.write(picture)
+
+
+def must_be_free(path: Path) -> None:
+    """See that `path` is free, or a picture that was made here.
+
+    Raises
+    ------
+    InputError
+        Where something else is there, such as an image.
+    """
+    if os.path.lexists(path) and not _made_here(path):
+        raise InputError(f"{path}: is there already, and no picture of this program; name another file")
+
+
+def _made_here(path: Path) -> bool:
+    from PIL import Image
+
     try:
-        path.write_bytes(png(sheet(images, columns, classes, rows=rows)))
-    except OSError as error:
-        reason = f"can't be written ({error.strerror}); free space or name another place"
-        raise InputError(f"{path}: {reason}") from None
+        with Image.open(path) as picture:
+            return picture.info.get("Software") == MAKER and not path.is_symlink()
+    except Exception:  # whatever a decoder makes of what lies there
+        return False
+
+
+def verbatim(name: str) -> str:
+    r"""Return `name` as matplotlib has to be given it, which takes what is between two dollars as mathematics.
+
+    Examples
+    --------
+    >>> verbatim("$x$")
+    '\$x\$'
+    """
+    return name.replace("$", r"\$")

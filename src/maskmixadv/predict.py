@@ -1,8 +1,8 @@
 """Prediction: a volume in its own frame in, labels in the same frame out."""
 
-from collections.abc import Sequence
+import sys
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,15 @@ SLICES_AT_ONCE: Final = {"cpu": 2}
 """By kind of device; a core's cache holds the features of few slices (docs/decisions/0006)."""
 MOST_AT_ONCE: Final = 16
 """Slices at once where the kind of device has no entry: a heart's whole volume, as a rule."""
+AS_IT_IS: Final = ((0, False),)
+"""The one way to look at a slice: (quarter turns, whether mirrored first)."""
+TURNS: Final = tuple(product(range(4), (False, True)))
+"""The eight ways that training draws from (`augment.Augment.turns`)."""
+
+
+NO_TURNS: Final = (
+    "maskmixadv: note: --flips is left out, as this run's training saw no slice turned or mirrored (augment.turns)"
+)
 
 
 @dataclass(frozen=True)
@@ -38,12 +47,15 @@ class Predictor:
         Names of the k classes, background first.
     multiple
         Sides of the network's input are multiples of it.
+    turns
+        Whether training saw its slices turned and mirrored; a network that did not can't segment them so.
     """
 
     net: nn.Module
     grid: Grid
     classes: tuple[str, ...]
     multiple: int = 16
+    turns: bool = False
 
     @classmethod
     def load(cls, root: Path, device: str | None = None) -> "Predictor":
@@ -52,13 +64,18 @@ class Predictor:
         Raises
         ------
         InputError
-            Where `root` is no run or has no checkpoint, or the device is not there.
+            Where `root` is no run, has no checkpoint or a damaged one, its weights are not finite, or the device is
+            not there.
         """
         run, place = Run.open(root), pick_device(device)
-        net = run.method.players(run.task)["net"]
-        net.load_state_dict(run.load(place)["scored"])
-        net = fuse_norms(net).to(place).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        return cls(net, run.grid, run.task.classes)
+        net = fuse_norms(run.weights(place)).to(place).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        return cls(net, run.grid, run.task.classes, turns=run.schedule.augment.turns)
+
+    def averages(self, flips: bool) -> bool:
+        """Whether predictions are averaged where `flips` is asked for; a line on stderr where they can't be."""
+        if flips and not self.turns:
+            print(NO_TURNS, file=sys.stderr)
+        return flips and self.turns
 
     @torch.inference_mode()
     def probs(
@@ -73,7 +90,7 @@ class Predictor:
         spacing
             Millimetres along d, h, w, or None where unknown.
         flips
-            Average over the four flips in plane.
+            Average over the eight right-angle turns and flips in plane, if training drew them (`averages`).
         """
         shape = (image.shape[1], image.shape[2])
         canvas = covering(self.grid.resized(shape, spacing), self.multiple)
@@ -82,7 +99,8 @@ class Predictor:
         training = self.net.training
         self.net.eval()
         at_once = SLICES_AT_ONCE.get(device.type, MOST_AT_ONCE)
-        maps = torch.cat([self._batch(part[:, None], flips) for part in volume.split(at_once)])
+        ways = TURNS if self.averages(flips) else AS_IT_IS
+        maps = torch.cat([self._batch(part[:, None], ways) for part in volume.split(at_once)])
         self.net.train(training)
         return self.grid.restore(maps, shape, spacing)
 
@@ -101,10 +119,13 @@ class Predictor:
         labels = most_probable(self.probs(image, spacing, flips=flips)).cpu().numpy()
         return largest_components(labels, len(self.classes)) if largest else labels
 
-    def _batch(self, image: Float[Tensor, "b 1 h w"], flips: bool) -> Float[Tensor, "b k h w"]:
-        image = image.contiguous(memory_format=torch.channels_last)
-        ways: Sequence[list[int]] = ([], [2], [3], [2, 3]) if flips else ([],)
-        return torch.stack([self.net(image.flip(way)).softmax(1).flip(way) for way in ways]).mean(0)
+    def _batch(self, image: Float[Tensor, "b 1 h w"], ways: tuple[tuple[int, bool], ...]) -> Float[Tensor, "b k h w"]:
+        return torch.stack([self._one_way(image, *way) for way in ways]).mean(0)
+
+    def _one_way(self, image: Float[Tensor, "b 1 h w"], quarters: int, mirrored: bool) -> Float[Tensor, "b k h w"]:
+        turned = (image.flip(3) if mirrored else image).rot90(quarters, (2, 3))
+        probs = self.net(turned.contiguous(memory_format=torch.channels_last)).softmax(1).rot90(-quarters, (2, 3))
+        return probs.flip(3) if mirrored else probs
 
 
 def fuse_norms(net: nn.Module) -> nn.Module:

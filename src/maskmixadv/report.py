@@ -1,16 +1,19 @@
 """The evaluation's report: one HTML file that needs nothing else, for light and dark screens and paper."""
 
 import base64
+import math
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from maskmixadv import charts, clinical, pictures
 from maskmixadv.clinical import Record
 from maskmixadv.data.corpus import Case
+from maskmixadv.errors import InputError
 from maskmixadv.scores import Row, Summary
 
 SLICES: Final = 4
@@ -36,7 +39,11 @@ class Example(NamedTuple):
 
 
 def telling(ranked: Sequence[tuple[str, float]]) -> list[tuple[str, str, float]]:
-    """Pick (title, case, Dice) of the best, median and worst, no case twice; `ranked` is worst first."""
+    """Pick (title, case, Dice) of the best, median and worst, no case twice; `ranked` is worst first.
+
+    Cases without a Dice, that have no structure and in which none was found, are picked where there is no other.
+    """
+    ranked = [pair for pair in ranked if not math.isnan(pair[1])] or ranked
     places = {"best": -1, "median": len(ranked) // 2, "worst": 0}
     chosen: dict[str, tuple[str, str, float]] = {}
     for title, place in places.items():
@@ -65,7 +72,7 @@ def render(
     examples
         Cases to show as pictures.
     log
-        The run's ``log.csv``; without it there are no learning curves.
+        The run's ``log.csv``; without it, or where it can't be read, there are no learning curves.
     measured
         What ``clinical.csv`` holds, to be drawn against the truth.
 
@@ -76,7 +83,7 @@ def render(
     from jinja2 import Environment, PackageLoader
 
     pages = Environment(loader=PackageLoader("maskmixadv"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    logged = charts.read_log(log) if log.is_file() else {}
+    logged = _logged(log)
     text = pages.get_template("report.html").render(
         summary=summary,
         evaluation=summary.provenance["evaluation"],
@@ -90,6 +97,15 @@ def render(
     )
     # References instead of other letters, so that no system's encoding can spoil the file.
     return text.encode("ascii", "xmlcharrefreplace").decode()
+
+
+def _logged(log: Path) -> dict[str, Float[np.ndarray, "2 n"]]:
+    """Read a log; a damaged one, as of a run that was killed, costs the curves and a line, not the report."""
+    try:
+        return charts.read_log(log) if log.is_file() else {}
+    except InputError as error:
+        print(f"maskmixadv: {error}; the report is without learning curves", file=sys.stderr)
+        return {}
 
 
 def _facts(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:

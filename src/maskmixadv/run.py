@@ -1,22 +1,30 @@
 """A run: one directory with all that is needed to repeat it, resume it and use its network."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import torch
+from torch import nn
 
 from maskmixadv import methods
-from maskmixadv.augment import Augment
 from maskmixadv.data.corpus import Corpus
+from maskmixadv.data.reading import check_checkpoint, reading
 from maskmixadv.errors import InputError
-from maskmixadv.files import claim, write_text
+from maskmixadv.files import claim, read_json, write_text, written
+from maskmixadv.finite import not_finite
 from maskmixadv.grid import Grid
 from maskmixadv.methods.method import Method
 from maskmixadv.schedule import Schedule
+from maskmixadv.typed import as_type, made
 from maskmixadv.types import Task
+
+ANEW: Final = "; train again"
+MOST_SIDE: Final = 2**14
+"""Pixels of a canvas's side."""
+MOST_CLASSES: Final = 254
+"""Classes whose codes are none of those with another meaning."""
 
 
 @dataclass(frozen=True)
@@ -55,22 +63,24 @@ class Run:
         path = root / "run.json"
         if not path.is_file():
             raise InputError(f"{root}: not a run (no run.json); make one with 'maskmixadv train'")
+        raw = as_type(read_json(path), dict[str, Any], str(path))
+        if missing := [key for key in (*_PARTS, *_FACTS) if key not in raw]:
+            raise InputError(f"{path}: lacks {', '.join(missing)}; train again")
         try:
-            raw = json.loads(path.read_text())
-            schedule = raw["schedule"]
             return cls(
                 root=root,
-                corpus=raw["corpus"],
-                prior=raw["prior"],
-                method=method_from(raw["method"]),
-                schedule=Schedule(**{**schedule, "augment": Augment(**schedule["augment"])}),
-                grid=Grid(**raw["grid"]),
-                enclosure=raw["enclosure"],
-                seed=raw["seed"],
+                corpus=_learnt_from(raw["corpus"], _LISTS, f"{path}: corpus"),
+                prior=None if raw["prior"] is None else _learnt_from(raw["prior"], ("cases",), f"{path}: prior"),
+                method=method_from(as_type(raw["method"], dict[str, Any], f"{path}: method")),
+                schedule=made(Schedule, raw["schedule"], f"{path}: schedule"),
+                grid=_grid(raw["grid"], f"{path}: grid"),
+                enclosure=as_type(raw["enclosure"], bool, f"{path}: enclosure"),
+                seed=as_type(raw["seed"], int, f"{path}: seed"),
                 facts={key: raw[key] for key in _FACTS},
             )
-        except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise InputError(f"{path}: malformed ({error!r}); train again") from None
+        except InputError as error:
+            named = str(error).startswith(str(path))
+            raise InputError(f"{error}; train again" if named else f"{path}: {error}; train again") from None
 
     def create(self) -> None:
         """Make the directory and write ``run.json``.
@@ -116,11 +126,57 @@ class Run:
         """
         if not self.checkpoint.is_file():
             raise InputError(f"{self.checkpoint}: no checkpoint yet; resume with 'maskmixadv train --resume'")
-        try:
-            return torch.load(self.checkpoint, map_location=device, weights_only=True)
-        except Exception as error:  # torch raises whatever its unpickler met
-            reason = str(error).split("\n", 1)[0]
-            raise InputError(f"{self.checkpoint}: damaged ({reason}); train again") from None
+        check_checkpoint(self.checkpoint)
+        with reading(self.checkpoint, "checkpoint", wrong="damaged", advice=ANEW):
+            # Mapped, so that a tensor that claims more than the file holds is refused; read whole, it is memory's rest.
+            state = torch.load(self.checkpoint, map_location=device, weights_only=True, mmap=True)
+        return _checked(self.checkpoint, state)
+
+    def weights(self, device: torch.device) -> nn.Module:
+        """Return the network that is scored, with the last checkpoint's weights, on the CPU.
+
+        Raises
+        ------
+        InputError
+            Where there is no checkpoint, or it is damaged, of another network, or not finite.
+        """
+        net, state = self.method.players(self.task)["net"], self.load(device)
+        with reading(self.checkpoint, "checkpoint", wrong="damaged", advice=ANEW):
+            net.load_state_dict(state["scored"])
+        if (name := not_finite({"scored": net})) is not None:
+            raise InputError(f"{self.checkpoint}: weight {name} is not finite{ANEW}")
+        return net
+
+
+def _checked(path: Path, state: object) -> dict[str, Any]:
+    """Return what a checkpoint holds if its entries are what they should be."""
+    if not isinstance(state, dict):
+        raise InputError(f"{path}: damaged (it holds something else){ANEW}")
+    if lacking := [key for key in _STATE if not isinstance(state.get(key), dict)]:
+        raise InputError(f"{path}: damaged (it lacks {', '.join(lacking)}){ANEW}")
+    if type(step := state.get("step")) is not int or step < 0:
+        raise InputError(f"{path}: damaged (its step is no whole number){ANEW}")
+    return state
+
+
+def _learnt_from(raw: object, lists: tuple[str, ...], where: str) -> dict[str, Any]:
+    """Return what a run says of a corpus if it names it, and the patients or cases that it learnt from."""
+    table = as_type(raw, dict[str, Any], where)
+    texts, names = dict.fromkeys(("root", "name", "hash"), str), dict.fromkeys(("classes", *lists), list[str])
+    for key, kind in {**texts, **names}.items():
+        as_type(table.get(key), kind, f"{where}: {key}")
+    if as_type(table.get("axis", 0), int, f"{where}: axis") not in (0, 1, 2):
+        raise InputError(f"{where}: axis {table['axis']}, allowed are 0, 1 and 2")
+    if not 2 <= len(set(table["classes"])) == len(table["classes"]) <= MOST_CLASSES:
+        raise InputError(f"{where}: classes {len(table['classes'])}, allowed are 2 to {MOST_CLASSES} of unique names")
+    return table
+
+
+def _grid(raw: object, where: str) -> Grid:
+    grid = made(Grid, raw, where)
+    if not 1 <= grid.size <= MOST_SIDE or not (grid.mm is None or grid.mm > 0):
+        raise InputError(f"{where}: {grid.size} pixels of {grid.mm} mm, allowed are 1 to {MOST_SIDE}, above 0 mm")
+    return grid
 
 
 def method_from(raw: dict[str, Any]) -> Method:
@@ -131,10 +187,10 @@ def method_from(raw: dict[str, Any]) -> Method:
     InputError
         Where there is no such method.
     """
-    name = raw["name"]
-    if name not in methods.ALL:
+    name = raw.get("name")
+    if not isinstance(name, str) or name not in methods.ALL:
         raise InputError(f"method: {name!r}, allowed are {', '.join(methods.ALL)}")
-    return methods.ALL[name](**{key: value for key, value in raw.items() if key != "name"})
+    return made(methods.ALL[name], {key: value for key, value in raw.items() if key != "name"}, f"method {name}")
 
 
 def fields_of(method: Method) -> dict[str, Any]:
@@ -185,15 +241,15 @@ def save(path: Path, content: dict[str, Any]) -> None:
     InputError
         Where there is no space.
     """
-    partial = path.with_name(path.name + ".partial")
     try:
-        with partial.open("wb") as file:
+        with written(path) as file:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: can't be saved ({error}); free space, then resume with --resume") from None
+    except (InputError, RuntimeError) as error:  # torch wraps what the file says
+        reason = str(error).split("\n", 1)[0]
+        raise InputError(f"{path}: can't be saved ({reason}); free space, then resume with --resume") from None
 
 
 _FACTS = ("command", "commit", "device", "versions", "preset")
+_PARTS = ("corpus", "prior", "method", "schedule", "grid", "enclosure", "seed")
+_LISTS = ("train", "val", "test")
+_STATE = ("nets", "optimisers", "scored")

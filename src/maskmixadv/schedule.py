@@ -117,6 +117,11 @@ class Schedule:
         )
 
 
+def default_preset(device: torch.device) -> str:
+    """Name of the preset that `device` deserves where none is named."""
+    return "fast" if device.type == "cuda" else "cpu"
+
+
 _ONE_WAY_UP: Final = Augment(turns=False, rotate=17.0, scale=0.15, shift=0.15, stray=0.5, intensity=0.2)
 """Short schedules do better when hearts keep lying the way that they do."""
 _SHORT: Final = Schedule(

@@ -1,23 +1,28 @@
-"""What an evaluation found: a row for each case and class, and what they come to over the cases."""
+"""What an evaluation found: a row for each case and class, and what they come to over the cases.
 
-import csv
-import io
+A class that is in neither prediction nor truth of a case has no score there and is left out of the means, as nnU-Net
+does; beside them stands what they are where it counts as a perfect match (docs/decisions/0012).
+"""
+
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from maskmixadv.clinical import Agreement, Volumes
 from maskmixadv.data.corpus import Case, Spacing
 from maskmixadv.errors import InputError
-from maskmixadv.metrics import Score, score
+from maskmixadv.metrics import Score, dices, score
+from maskmixadv.tabular import csv_text, read_csv
 
 MEASURES: Final = ("dice", "hd95", "hd95_max", "assd")
+PERFECT: Final = {"dice": 1.0, "hd95": 0.0, "hd95_max": 0.0, "assd": 0.0}
+"""What a class that is in neither mask scores where it counts."""
 Source = Literal["known", "nominal", "mixed"]
 """Whether millimetres are the images' own or assumed."""
 
@@ -53,12 +58,29 @@ class Spread:
 
 @dataclass(frozen=True)
 class Result:
-    """Each measure's spread, and all cases' predicted volume over their true volume (NaN where that is 0)."""
+    """What the rows of a class, or of all, come to.
+
+    Attributes
+    ----------
+    dice, hd95, hd95_max, assd
+        Over the cases with the class in prediction or truth; the distances where it is in both.
+    cases_with_it
+        How many cases have the class, or any, in the truth.
+    no_distance
+        Cases with the class in prediction or truth alone: Dice is 0 there, and there is no distance.
+    both_empty_perfect
+        The same measures where a class in neither counts, with Dice 1 and distances 0.
+    volume_ratio
+        All cases' predicted volume over their true volume; NaN where that is 0.
+    """
 
     dice: Spread
     hd95: Spread
     hd95_max: Spread
     assd: Spread
+    cases_with_it: int
+    no_distance: tuple[str, ...]
+    both_empty_perfect: dict[str, Spread]
     volume_ratio: float
 
 
@@ -101,13 +123,18 @@ class Summary:
 
     def __str__(self) -> str:
         """Table for a terminal: means and standard deviations, distances in mm."""
-        lines = [f"{'class':12}{'Dice':>15}{'HD95':>17}{'ASSD':>17}{'undefined':>11}"]
-        lines += [
-            f"{name:12}{_pm(result.dice, 3):>15}{_pm(result.hd95, 2):>17}{_pm(result.assd, 2):>17}"
-            f"{len(result.hd95.undefined):>11}"
+        header = f"{'class':12}{'n':>5}{'Dice':>15}{'HD95':>17}{'ASSD':>17}{'no distance':>13}{'Dice, empty=1':>15}"
+        lines = [
+            f"{name:12}{result.cases_with_it:>5}{_pm(result.dice, 3):>15}{_pm(result.hd95, 2):>17}"
+            f"{_pm(result.assd, 2):>17}{len(result.no_distance):>13}{result.both_empty_perfect['dice'].mean:>15.3f}"
             for name, result in self.results.items()
         ]
-        return "\n".join([*lines, f"{self.cases} cases, {self.spacing} spacing; distances in mm, mean ± std"])
+        told = f"{self.cases} cases, {self.spacing} spacing; distances in mm, mean ± std"
+        legend = (
+            "n: cases that have the class; a class in neither prediction nor truth of a case is left out, and has "
+            "Dice 1 in the last column"
+        )
+        return "\n".join([header, *lines, told, legend])
 
 
 def rows(case: Case, labels: np.ndarray, *, classes: Sequence[str], nominal: Spacing) -> tuple[Row, ...]:
@@ -138,17 +165,17 @@ def rows(case: Case, labels: np.ndarray, *, classes: Sequence[str], nominal: Spa
 
 def table(rows: Iterable[Row]) -> str:
     """Text of ``scores.csv``: a line for each case and class, NaN as ``nan``."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*Row._fields[:4], "class", *Score._fields[1:], "spacing"])
-    for row in rows:
-        name, *numbers = row.score
-        writer.writerow([*row[:4], name, *(f"{number:.6g}" for number in numbers), row.source])
-    return buffer.getvalue()
+    columns = (*Row._fields[:4], "class", *Score._fields[1:], "spacing")
+    return csv_text(columns, (dict(zip(columns, _cells(row), strict=True)) for row in rows))
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    name, *numbers = row.score
+    return (*row[:4], name, *(f"{number:.6g}" for number in numbers), row.source)
 
 
 def read(path: Path) -> tuple[Row, ...]:
-    """Read what `table` wrote.
+    """Read what `table` wrote, now or when a class in neither mask had Dice 1: it has no score.
 
     Raises
     ------
@@ -156,10 +183,24 @@ def read(path: Path) -> tuple[Row, ...]:
         Where `path` is no such file.
     """
     try:
-        with path.open(newline="") as file:
-            return tuple(_row(line) for line in csv.DictReader(file))
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        rows = tuple(_row(line) for line in read_csv(path))
+        _must_be_whole(rows)
+    except (KeyError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{path}: not a table of scores ({error!r}); evaluate the run again") from None
+    return rows
+
+
+def _must_be_whole(rows: Sequence[Row]) -> None:
+    """Complain where not every case has every class, in one order."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row.case, []).append(row.score.class_name)
+    wanted = next(iter(found.values()), [])
+    wrong = next((case for case, of in found.items() if of != wanted or len(set(of)) < len(of)), None)
+    if not wanted or wrong is not None:
+        raise ValueError(f"case {wrong} lacks a class" if wanted else "no case")
 
 
 def volumes(rows: Iterable[Row], nominal: Spacing) -> tuple[Volumes, ...]:
@@ -191,23 +232,59 @@ def summarise(rows: Sequence[Row], provenance: dict[str, Any]) -> Summary:
     )
 
 
+def mean_dice(cases: Sequence[Case], predicted: Sequence[UInt8[np.ndarray, "d h w"]], classes: Sequence[str]) -> float:
+    """Mean Dice as `summarise` has it, of densely labelled cases; NaN where no case has a structure, nor was one found.
+
+    Parameters
+    ----------
+    cases
+        Those with a dense mask count.
+    predicted
+        Labels of each of `cases`, on its grid.
+    classes
+        Names of the k classes, background first.
+    """
+    pairs = [(case, labels) for case, labels in zip(cases, predicted, strict=True) if case.dense is not None]
+    values = [dices(case.dense, labels, len(classes)) for case, labels in pairs if case.dense is not None]
+    return _spread([case.name for case, _ in pairs], np.array(values).reshape(len(pairs), len(classes) - 1)).mean
+
+
 def ranked(rows: Sequence[Row]) -> list[tuple[str, float]]:
-    """Cases and their Dice averaged over the classes, worst first."""
+    """Cases and their Dice averaged over the classes that have one, worst first; NaN, where none has, comes last."""
     found: dict[str, list[float]] = {}
     for row in rows:
         found.setdefault(row.case, []).append(row.score.dice)
-    return sorted(((case, float(np.mean(of))) for case, of in found.items()), key=lambda pair: pair[1])
+    means = ((case, _defined_mean(of)) for case, of in found.items())
+    return sorted(means, key=lambda pair: (math.isnan(pair[1]), pair[1]))
+
+
+def _defined_mean(values: Sequence[float]) -> float:
+    defined = [value for value in values if not math.isnan(value)]
+    return float(np.mean(defined)) if defined else math.nan
 
 
 def _row(line: dict[str, Any]) -> Row:
     score = Score(line["class"], *(float(line[name]) for name in Score._fields[1:]))
+    if line["spacing"] not in get_args(Source):
+        raise ValueError(f"spacing {line['spacing'][:40]!r}")
+    if score.truth_ml == score.predicted_ml == 0:
+        score = score._replace(**dict.fromkeys(MEASURES, math.nan))
     return Row(line["case"], line["patient"], line["group"], line["phase"], score, line["spacing"])
 
 
 def _result(cases: Sequence[str], values: dict[str, Float[np.ndarray, "n k"]]) -> Result:
-    spreads = {measure: _spread(cases, values[measure]) for measure in MEASURES}
+    absent = np.isnan(values["dice"])
+    missed = np.asarray((np.isnan(values["hd95"]) & ~absent).any(axis=1))
     truth, predicted = float(values["truth_ml"].sum()), float(values["predicted_ml"].sum())
-    return Result(**spreads, volume_ratio=predicted / truth if truth else math.nan)
+    return Result(
+        **{measure: _spread(cases, values[measure]) for measure in MEASURES},
+        cases_with_it=int((values["truth_ml"] > 0).any(axis=1).sum()),
+        no_distance=tuple(case for case, each in zip(cases, missed, strict=True) if each),
+        both_empty_perfect={
+            measure: _spread(cases, np.where(absent, perfect, values[measure])) for measure, perfect in PERFECT.items()
+        },
+        volume_ratio=predicted / truth if truth else math.nan,
+    )
 
 
 def _spread(cases: Sequence[str], values: Float[np.ndarray, "n k"]) -> Spread:

@@ -1,17 +1,18 @@
 """The command ``predict``: files in, files and their volumes out; a bad file does not stop the others."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from rich.progress import track
 
-from maskmixadv import clinical
+from maskmixadv import clinical, outputs
+from maskmixadv.clinical import Volumes
 from maskmixadv.data import formats
 from maskmixadv.data.corpus import normalise
 from maskmixadv.errors import InputError
-from maskmixadv.files import make_directory, write_text
+from maskmixadv.files import write_text
 from maskmixadv.predict import Predictor
 from maskmixadv.run import Run
 
@@ -28,7 +29,7 @@ def segment(
     """Segment image files into `out`, under their own names, on their own grids; their volumes into ``clinical.csv``.
 
     A folder with the files of one DICOM series is an image, too. Slices are cut along the axis along which those were
-    cut that the run learnt from.
+    cut that the run learnt from. What an earlier call wrote into `out` is replaced, and nothing else.
 
     Returns
     -------
@@ -40,26 +41,40 @@ def segment(
         Where the run, the list of files or the output directory can't serve; nothing is segmented then.
     """
     paths = _files(images)
+    outputs.apart(out, paths)
+    names = [*map(formats.labels_name, paths), "clinical.csv"]
+    outputs.free(out, names)
     predictor, axis = Predictor.load(root, device), Run.open(root).corpus.get("axis", 0)
-    make_directory(out)
-    failed, measured = 0, []
+    how = {"flips": predictor.averages(flips), "largest": largest}
+    with outputs.recorded(out, names):
+        measured = list(_segmented(predictor, axis, paths, out, how))
+        if measured:
+            write_text(out / "clinical.csv", clinical.table(clinical.records(clinical.with_phases(measured))))
+    print(f"{out}: {len(measured)} of {len(paths)} volumes segmented")
+    return 0 if len(measured) == len(paths) else 2
+
+
+def _segmented(
+    predictor: Predictor, axis: int, paths: Sequence[Path], out: Path, how: dict[str, bool]
+) -> Iterator[Volumes]:
+    """Segment each file that can be, and say what is wrong with the others."""
     for path in track(paths, description="predict", disable=not sys.stderr.isatty()):
         try:
-            volume = formats.read(path)
-            turned = volume.along(axis)
-            image = normalise(turned.array, where=str(path))
-            labels = predictor.labels(image, turned.spacing, flips=flips, largest=largest)
-            on_file = np.moveaxis(labels, 0, axis)
-            formats.write_labels(out / formats.labels_name(path), on_file, volume, predictor.classes)
-            classes, spacing = predictor.classes, turned.spacing
-            measured.append(clinical.volumes(formats.stem(path), labels, classes=classes, spacing=spacing))
+            yield _one(predictor, axis, path, out, how)
         except InputError as error:
-            failed += 1
             print(f"maskmixadv: {error}", file=sys.stderr)
-    if measured:
-        write_text(out / "clinical.csv", clinical.table(clinical.records(clinical.with_phases(measured))))
-    print(f"{out}: {len(paths) - failed} of {len(paths)} volumes segmented")
-    return 2 if failed else 0
+        except Exception as error:  # whatever a library made of it costs this file alone
+            said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            print(f"maskmixadv: {path}: can't be segmented ({said})", file=sys.stderr)
+
+
+def _one(predictor: Predictor, axis: int, path: Path, out: Path, how: dict[str, bool]) -> Volumes:
+    volume = formats.read(path)
+    turned = volume.along(axis)
+    labels = predictor.labels(normalise(turned.array, where=str(path)), turned.spacing, **how)
+    on_file = np.moveaxis(labels, 0, axis)
+    formats.write_labels(out / formats.labels_name(path), on_file, volume, predictor.classes)
+    return clinical.volumes(formats.stem(path), labels, classes=predictor.classes, spacing=turned.spacing)
 
 
 def _files(images: Sequence[Path]) -> list[Path]:

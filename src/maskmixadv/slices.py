@@ -16,11 +16,13 @@ from torch import Tensor
 from maskmixadv.augment import Draw
 from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry
 from maskmixadv.data.enclosure import ENCLOSED, enclose
+from maskmixadv.data.regrid import Strokes
 from maskmixadv.data.walker import Belief, Volume, load_beliefs, load_walked
 from maskmixadv.engine import Rows
 from maskmixadv.errors import InputError
 from maskmixadv.files import work_ahead
-from maskmixadv.grid import Grid
+from maskmixadv.grid import Corners, Grid, Placed, strokes
+from maskmixadv.learnt import Learnt
 from maskmixadv.storage import make_room, read_ahead
 from maskmixadv.types import DRAWN, Labels, Supervision
 
@@ -40,12 +42,15 @@ class Slices:
         Middle of what is annotated in each slice; on the device.
     mapping
         Of the file that `image` and `target` are streamed from, if they are.
+    learnt
+        What they were made of, counted, where they were loaded.
     """
 
     image: Float[Tensor, "n c s s"]
     target: UInt8[Tensor, "n s s"]
     centre: Float[Tensor, "n 2"]
     mapping: mmap.mmap | None = None
+    learnt: Learnt | None = None
 
     def __len__(self) -> int:
         return len(self.image)
@@ -107,30 +112,45 @@ def load_slices(
     Raises
     ------
     InputError
-        Where no case has the annotation that `supervision` names, or there is no room for them.
+        Where no case has the annotation that `supervision` names, nothing of it is left on the canvas, or there is no
+        room for them.
     """
     drawn = DRAWN[supervision]
-    annotated = [entry for entry in entries if getattr(entry, drawn)]
+    learnt = Learnt(corpus.classes, grid.size, drawn)
+    annotated = learnt.chosen(entries)
     if not annotated:
         raise InputError(f"{corpus.root}: no training case has a {drawn} annotation, at least one is needed")
     count = sum(entry.shape[0] for entry in annotated)
     shape = (1 + beliefs * len(corpus.classes), grid.size, grid.size)
     room, centres = make_room(count, shape, device=device, memory=memory, folder=folder), []
-    for image, target in _on_grid(corpus, annotated, grid, supervision, enclosure, beliefs):
-        labelled = (target != IGNORE).flatten(1).any(1)
+    for image, placed, drawings in _on_grid(corpus, annotated, grid, supervision, enclosure, beliefs):
+        target = placed.target
+        labelled = (target < ENCLOSED).flatten(1).any(1)  # what is enclosed says little without its stroke
+        learnt.count(drawings, placed, labelled.tolist())
         room.put(image[labelled], target[labelled])
         centres += [_middle(labels) for labels in target[labelled]]
+    learnt.check(str(corpus.root))
     rows = room.rows()
-    return Slices(rows.image, rows.target, torch.stack(centres).to(device), rows.mapping)
+    return Slices(rows.image, rows.target, torch.stack(centres).to(device), rows.mapping, learnt)
 
 
 def load_masks(corpus: Corpus, entries: Iterable[Entry], *, grid: Grid, device: torch.device) -> Masks:
-    """Load the dense masks of `entries`; slices without any structure are left out."""
+    """Load the dense masks of `entries`; slices without any structure are left out.
+
+    Raises
+    ------
+    InputError
+        Where that leaves none.
+    """
     cases = corpus.load_all([entry for entry in entries if entry.dense])
-    targets = [grid.labels(torch.from_numpy(case.dense), case.spacing) for case in cases if case.dense is not None]
+    targets = [
+        grid.labels(torch.from_numpy(case.dense), case.spacing, dense=True) for case in cases if case.dense is not None
+    ]
     target = torch.cat(targets)
     target[target == IGNORE] = 0  # beyond a mask's image lies background
     target = target[(target > 0).flatten(1).any(1)]
+    if not len(target):
+        raise InputError(f"{corpus.root}: no mask shows a structure on a canvas of {grid.size} pixels, one is needed")
     centre = torch.stack([_middle(labels) for labels in target])
     return Masks(target.to(device), centre.to(device))
 
@@ -156,27 +176,30 @@ def _permutation(epoch: int, count: int, seed: int) -> Int[np.ndarray, "n"]:
 
 def _on_grid(
     corpus: Corpus, entries: Sequence[Entry], grid: Grid, supervision: Supervision, enclosure: bool, beliefs: bool
-) -> Iterator[tuple[Float[Tensor, "d c s s"], UInt8[Tensor, "d s s"]]]:
+) -> Iterator[tuple[Float[Tensor, "d c s s"], Placed, list[Strokes]]]:
     walks = supervision == "random_walker"
     walked = load_walked(corpus, entries, enclosure=enclosure) if walks else repeat(None)
     believed = load_beliefs(corpus, entries, enclosure=enclosure) if beliefs else repeat(None)
 
-    def place(given: tuple[Volume | None, Belief | None, Entry]) -> tuple[Tensor, Tensor]:
+    def place(given: tuple[Volume | None, Belief | None, Entry]) -> tuple[Tensor, Placed, list[Strokes]]:
         labels, belief, entry = given
-        case = corpus.load(entry)
+        case, dense = corpus.load(entry), supervision == "dense"
+        drawn = strokes(_annotation(case, DRAWN[supervision], enclosure=False), dense=dense)
         if labels is None:
             labels = _annotation(case, DRAWN[supervision], enclosure)
-        maps = [grid.image(torch.from_numpy(case.image), case.spacing)[:, None]]
+        placed = grid.placed(torch.from_numpy(labels), case.spacing, drawn, keep=not dense)
+        maps = [grid.image(torch.from_numpy(case.image), case.spacing, corners=placed.corners)[:, None]]
         if belief is not None:
-            maps.append(_belief_on(grid, belief, case))
-        return torch.cat(maps, 1).half(), grid.labels(torch.from_numpy(labels), case.spacing)
+            maps.append(_belief_on(grid, belief, case, placed.corners))
+        return torch.cat(maps, 1).half(), placed, drawn
 
     return work_ahead(place, zip(walked, believed, entries, strict=False), threads=2)
 
 
-def _belief_on(grid: Grid, belief: Belief, case: Case) -> Float[Tensor, "d k s s"]:
+def _belief_on(grid: Grid, belief: Belief, case: Case, corners: Corners) -> Float[Tensor, "d k s s"]:
     known = torch.from_numpy(belief).float() / 255
-    return torch.stack([grid.image(known[:, label], case.spacing) for label in range(known.shape[1])], 1)
+    maps = [grid.image(known[:, label], case.spacing, corners=corners) for label in range(known.shape[1])]
+    return torch.stack(maps, 1)
 
 
 def _annotation(case: Case, drawn: Literal["scribble", "dense"], enclosure: bool) -> UInt8[np.ndarray, "d h w"]:

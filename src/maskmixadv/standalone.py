@@ -6,7 +6,9 @@ a medical device.
 """
 
 import argparse
+import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,13 @@ from nibabel.filebasedimages import ImageFileError
 
 HERE = Path(__file__).resolve().parent
 SUFFIXES = (".nii.gz", ".nii")
+RECORD = ".maskmixadv.json"
+"""File in a folder of outputs that says which ones were written here, with their SHA-256."""
+GEOMETRY = (
+    *("qform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    *("sform_code", "srow_x", "srow_y", "srow_z", "xyzt_units"),
+)
+"""What labels take over from an image's header, beside the first four of ``pixdim``; texts may name the patient."""
 AT_ONCE = 4
 """Slices at a time: a volume's features need not fit into memory all at once."""
 
@@ -28,12 +37,16 @@ class Model:
     Parameters
     ----------
     folder
-        With ``model.onnx`` and ``model.json``.
+        With ``model.onnx`` and ``model.json``; ValueError where they don't belong together.
     """
 
     def __init__(self, folder: Path) -> None:
         self.about: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        self.session = onnxruntime.InferenceSession(folder / self.about["model"])
+        graph = (folder / self.about["model"]).read_bytes()
+        if hashlib.sha256(graph).hexdigest() != self.about["sha256"]:
+            raise ValueError(f"{folder / self.about['model']}: is not the model of model.json; export it again")
+        self.session = onnxruntime.InferenceSession(graph)
+        self.axis: int = self.about.get("axis", 0)
 
     def predict(self, image: np.ndarray, spacing: tuple[float, float, float] | None) -> tuple[np.ndarray, np.ndarray]:
         """Segment a volume.
@@ -41,9 +54,10 @@ class Model:
         Parameters
         ----------
         image
-            Intensities ``d h w`` as the file has them: for a NIfTI file, its array transposed.
+            Intensities as the file has them, slices first: for a NIfTI file, its array transposed, with the model's
+            `axis` moved to the front.
         spacing
-            Millimetres along d, h, w; None where it is not known.
+            Millimetres along the same axes; None where it is not known.
 
         Returns
         -------
@@ -88,35 +102,115 @@ def segment(model: Model, path: Path, out: Path) -> None:
     stored = np.asanyarray(image.dataobj)
     if stored.ndim == 4 and stored.shape[3] == 1:
         stored = stored[..., 0]
+    if stored.ndim == 2:
+        stored = stored[..., None]
     if stored.ndim != 3:
         raise ValueError(f"has {stored.ndim} axes {stored.shape}, allowed is a 3D volume")
-    w, h, d = (float(mm) for mm in image.header.get_zooms()[:3])
-    _, labels = model.predict(stored.T, (d, h, w))
-    header = image.header.copy()
+    axis = model.axis
+    _, labels = model.predict(np.moveaxis(stored.T, axis, 0), spacing_along(axis, image.header))
+    codes = np.ascontiguousarray(np.moveaxis(labels, 0, axis).T)
+    partial = out / f".partial-{os.getpid()}-{path.name}"
+    try:
+        nib.save(nib.Nifti1Image(codes, image.affine, geometry(image.header, codes.shape)), partial)
+        partial.replace(out / path.name)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def spacing_along(axis: int, header: nib.Nifti1Header) -> tuple[float, float, float] | None:
+    """Millimetres between slices along `axis` of d h w, rows and columns; None where the file does not say."""
+    w, h, d = (float(mm) for mm in (*header.get_zooms(), 1.0)[:3])
+    orders = ((d, h, w), (h, d, w), (w, d, h))
+    return orders[axis] if all(np.isfinite(mm) and mm > 0 for mm in (d, h, w)) else None
+
+
+def geometry(image: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Header:
+    """Header for labels: of an image's header, where its voxels lie, and no more."""
+    header: Any = nib.Nifti2Header() if isinstance(image, nib.Nifti2Header) else nib.Nifti1Header()
     header.set_data_dtype(np.uint8)
+    header.set_data_shape(shape)
+    header["pixdim"][:4] = image["pixdim"][:4]
+    for field in GEOMETRY:
+        header[field] = image[field]
     header.set_slope_inter(1, 0)
-    partial = out / f".partial-{path.name}"
-    nib.save(nib.Nifti1Image(np.ascontiguousarray(labels.T), image.affine, header), partial)
-    partial.replace(out / path.name)
+    return header
+
+
+def written(out: Path) -> dict[str, str | None]:
+    """SHA-256 by name of what was written into `out`; None where that was not finished."""
+    record = out / RECORD
+    return json.loads(record.read_text(encoding="utf-8"))["written"] if record.is_file() else {}
+
+
+def note(out: Path, images: list[Path], *, done: bool) -> None:
+    """Write down which labels of `images` lie in `out`: all that may come, or what came."""
+    known = written(out)
+    for name in (path.name for path in images):
+        known[name] = digest(out / name) if done and (out / name).is_file() else None
+        if done and known[name] is None:
+            del known[name]
+    partial = out / f".partial-{os.getpid()}-record"
+    partial.write_text(json.dumps({"written": known}, indent=1), encoding="utf-8")
+    partial.replace(out / RECORD)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def must_be_free(out: Path, images: list[Path]) -> None:
+    """See that labels land neither among images nor on files of others; ValueError where they would."""
+    names = [path.name for path in images]
+    known = written(out)
+    for path in images:
+        target = out / path.name
+        if out.resolve() == path.resolve().parent or out.resolve() == path.parent.resolve():
+            raise ValueError(f"{out}: holds {path.name}, which is an input; name another directory for the labels")
+        if names.count(path.name) > 1:
+            raise ValueError(f"{path.name}: two images have this name, and labels are written under it")
+        ours = path.name in known and target.is_file() and known[path.name] in (None, digest(target))
+        if os.path.lexists(target) and (target.is_symlink() or not ours):
+            raise ValueError(f"{target}: is there already, and was not written here or changed since; move it away")
 
 
 def main() -> int:
     """Segment the files that the command line names; returns 2 where one could not be."""
     parser = argparse.ArgumentParser(prog="predict.py", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="NIfTI files (.nii or .nii.gz)")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="made where it is missing")
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="another one than the images'; made where it is missing"
+    )
     chosen = parser.parse_args()
-    model, failed = Model(HERE), 0
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    for path in chosen.images:
-        try:
-            if not path.name.endswith(SUFFIXES):
-                raise ValueError("not a NIfTI file (.nii or .nii.gz)")
-            segment(model, path, chosen.out)
-        except (ValueError, OSError, EOFError, ImageFileError) as error:
-            failed += 1
-            print(f"predict.py: {path}: {' '.join(str(error).split())}", file=sys.stderr)
+    images, out = chosen.images, chosen.out
+    try:
+        must_be_free(out, images)
+        model = Model(HERE)
+        out.mkdir(parents=True, exist_ok=True)
+        note(out, images, done=False)
+        failed = sum(not segmented(model, path, out) for path in images)
+        note(out, images, done=True)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        print(f"predict.py: {in_one_line(error)}", file=sys.stderr)
+        return 2
     return 2 if failed else 0
+
+
+def segmented(model: Model, path: Path, out: Path) -> bool:
+    """Segment a file, or say what is wrong with it: others go on."""
+    try:
+        if not path.name.endswith(SUFFIXES):
+            raise ValueError("not a NIfTI file (.nii or .nii.gz)")
+        segment(model, path, out)
+    except (ValueError, ArithmeticError, MemoryError, RuntimeError, OSError, EOFError, ImageFileError) as error:
+        print(f"predict.py: {path}: {in_one_line(error)}", file=sys.stderr)
+        return False
+    return True
+
+
+def in_one_line(error: Exception) -> str:
+    """What a library complains of, without its line breaks."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from maskmixadv.data.memory import free
 from maskmixadv.errors import InputError
 
 GB: Final = 10**9
@@ -184,11 +185,7 @@ def slice_bytes(shape: Shape) -> int:
 
 
 def _free(device: torch.device) -> int:
-    """Bytes of memory that are free: the GPU's, or what this machine could give without swapping."""
+    """Bytes of memory that are free: the GPU's, or what this process could take without swapping."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    known = Path("/proc/meminfo")
-    if known.is_file():  # sysconf does not count what caches files and can be had
-        lines = dict(line.split(":", 1) for line in known.read_text().splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return free()

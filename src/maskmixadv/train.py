@@ -5,7 +5,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
 
@@ -14,8 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from maskmixadv.data.corpus import Case, Corpus
+from maskmixadv.data.reading import reading
 from maskmixadv.distribute import ALONE, Ranks
 from maskmixadv.engine import Engine
+from maskmixadv.errors import DivergedError
+from maskmixadv.files import held
 from maskmixadv.log import Log
 from maskmixadv.loop import Loop
 from maskmixadv.metrics import dice
@@ -105,19 +108,31 @@ def fit(
     Raises
     ------
     InputError
-        Where the corpus has changed since the run began, slices fit neither memory nor disk, a checkpoint can't be
-        read or saved, the ranks can't share the work, or the device can't do what `engine` asks.
+        Where another process trains this run, the corpus has changed since it began, slices fit neither memory nor
+        disk, a checkpoint can't be read or saved, the ranks can't share the work, or the device can't do what `engine`
+        asks.
+    DivergedError
+        Where losses or weights are no finite numbers any more; the last finite checkpoint is kept.
     """
     ranks.check(run.method, run.schedule.batch)
+    with held(run.root) if ranks.rank == 0 else nullcontext():
+        return _fit(run, device, ranks, engine, memory)
+
+
+def _fit(run: Run, device: str | None, ranks: Ranks, engine: Engine | None, memory: float | None) -> bool:
     place, engine = pick_device(device), engine or Engine()
     engine.check(place, ranks.size)
     corpus = same_corpus(run.corpus)
-    loop = Loop(run, training_slices(run, corpus, place, memory), prior_masks(run, place), place, ranks, engine)
-    logged = None
+    slices = training_slices(run, corpus, place, memory)
+    if not ranks.rank:
+        tell_learnt(run, slices)
+    loop = Loop(run, slices, prior_masks(run, place), place, ranks, engine)
+    logged, saved = None, None
     if run.checkpoint.is_file():
-        state = run.load(place)
-        loop.load(state)
-        logged = state["log"]
+        with reading(run.checkpoint, "checkpoint", wrong="damaged", advice="; train again"):
+            state = run.load(place)
+            loop.load(state)
+            logged, saved = state["log"], loop.step
     ranks.check_step(loop.step)
     with _interrupts() as interrupts:
         steps = _steps(loop, interrupts)
@@ -125,7 +140,7 @@ def fit(
             deque(steps, maxlen=0)
         else:
             with Log(run, loop.step, logged) as log:
-                _witness(loop, steps, Validation.load(corpus, run), log)
+                _Witness(loop, Validation.load(corpus, run), log, saved).follow(steps)
     return loop.step >= run.schedule.steps
 
 
@@ -147,6 +162,13 @@ def training_slices(run: Run, corpus: Corpus, device: torch.device, memory: floa
     return slices
 
 
+def tell_learnt(run: Run, slices: Slices) -> None:
+    """Say on stderr what `run` learns from, and what of its training part it does not."""
+    if slices.learnt is not None:
+        for line in slices.learnt.told().splitlines():
+            print(f"{run.root}: {line}", file=sys.stderr)
+
+
 def prior_masks(run: Run, device: torch.device) -> Masks | None:
     """Load the unpaired masks of `run`, if it has any."""
     if run.prior is None:
@@ -161,26 +183,59 @@ def _steps(loop: Loop, interrupts: list[int]) -> Iterator[dict[str, Tensor]]:
         yield loop.advance()
 
 
-def _witness(loop: Loop, steps: Iterable[dict[str, Tensor]], validation: Validation, log: Log) -> None:
-    """Log, validate and save what `steps` make of `loop`."""
-    schedule, saved = loop.run.schedule, time.monotonic()
-    for losses in steps:
-        log.collect(losses)
+class _Witness:
+    """Logs, validates and saves what steps make of a loop; `saved` is the checkpoint's step, if there is one."""
+
+    def __init__(self, loop: Loop, validation: Validation, log: Log, saved: int | None) -> None:
+        self._loop, self._validation, self._log, self._saved = loop, validation, log, saved
+        self._saved_at = time.monotonic()
+
+    def follow(self, steps: Iterable[dict[str, Tensor]]) -> None:
+        """Attend to each of `steps`, and save where they end."""
+        for losses in steps:
+            self._log.collect(losses)
+            self._attend()
+        if self._loop.step < self._loop.run.schedule.steps:
+            self._save()
+
+    def _attend(self) -> None:
+        loop, schedule = self._loop, self._loop.run.schedule
         last = loop.step == schedule.steps
         if last or loop.step % LOG_STEPS == 0:
-            log.write(loop.step, lr=schedule.lr_at(loop.step - 1))
+            self._write()
         if last or loop.step % schedule.validate_every == 0:
-            log.validated(loop.step, validation.dice(loop.scored, loop.step))
-        if last or time.monotonic() - saved > SAVE_SECONDS:
-            _save(loop, log)
-            saved = time.monotonic()
-    if loop.step < schedule.steps:
-        _save(loop, log)
+            self._log.validated(loop.step, self._validation.dice(loop.scored, loop.step))
+        if last or time.monotonic() - self._saved_at > SAVE_SECONDS:
+            self._save()
 
+    def _write(self) -> None:
+        if (found := self._log.not_finite(self._loop.step)) is not None:
+            raise self._diverged(*found)
+        self._log.write(self._loop.step, lr=self._rate(self._loop.step))
 
-def _save(loop: Loop, log: Log) -> None:
-    log.flush()
-    save(loop.run.checkpoint, {**loop.state(), "log": log.state()})
+    def _save(self) -> None:
+        """Save what is finite: an earlier checkpoint is worth more than one that is not."""
+        loop = self._loop
+        if (found := self._log.not_finite(loop.step)) is not None:
+            raise self._diverged(*found)
+        if (name := loop.not_finite()) is not None:
+            raise self._diverged(f"weight {name}", loop.step)
+        self._log.flush()
+        save(loop.run.checkpoint, {**loop.state(), "log": self._log.state()})
+        self._saved, self._saved_at = loop.step, time.monotonic()
+
+    def _diverged(self, what: str, step: int) -> DivergedError:
+        run = self._loop.run
+        kept = "no checkpoint was saved before"
+        if self._saved is not None:
+            kept = f"the last finite checkpoint, of step {self._saved}, is {run.checkpoint}"
+        return DivergedError(
+            f"{run.root}: {what} is not finite at step {step} of {run.schedule.steps}, with {run.schedule.optimiser} "
+            f"at rate {self._rate(step):.3g}; try a lower --lr than {run.schedule.lr:g}, or another --optimiser; {kept}"
+        )
+
+    def _rate(self, step: int) -> float:
+        return self._loop.run.schedule.lr_at(step - 1)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The commands as users type them: exit codes, and one line for what is wrong."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 
 import tiny
 from maskmixadv.cli import run
-from maskmixadv.data import phantom
+from maskmixadv.data import formats, phantom
+from maskmixadv.errors import InputError
 
 AFFINE = np.array([[0, -1.5, 0, 10], [-1.5, 0.1, 0, 20], [0, 0, 8, -5], [0, 0, 0, 1.0]])
 SHORT = ["--steps", "2", "--batch", "2", "--size", "48", "--window", "48", "--preset", "cpu"]
@@ -101,7 +103,78 @@ def test_predict_goes_on_past_bad_files(trained: Path, tmp_path: Path, capsys: p
     for line, word in zip(lines, ("a_nan", "b_constant", "c_4d", "d_cut"), strict=True):
         assert word in line
     assert "1 of 5 volumes segmented" in told.out
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clinical.csv", "e_good.nii.gz"]
+    assert seen(tmp_path / "out") == ["clinical.csv", "e_good.nii.gz"]
+
+
+def seen(folder: Path) -> list[str]:
+    """What is not hidden in a folder."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def test_predict_replaces_its_own_files_alone(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    image = write(tmp_path / "in" / "a.nii.gz", np.random.default_rng(0).random((40, 40, 3)).astype(np.float32))
+    before = image.read_bytes()
+    predict = ["predict", str(trained / "run"), str(tmp_path / "in"), "--out"]
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    for out in (tmp_path / "in", tmp_path / "link", tmp_path / "none" / ".." / "in"):
+        refused([*predict, str(out)], capsys, "holds a.nii.gz, which is an input")
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["a.nii.gz"]
+    assert image.read_bytes() == before
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    write(masks / "a.nii.gz", np.ones((40, 40, 3), np.uint8))
+    drawn = (masks / "a.nii.gz").read_bytes()
+    refused([*predict, str(masks)], capsys, str(masks / "a.nii.gz"), "was not written by this program")
+    assert (masks / "a.nii.gz").read_bytes() == drawn
+    for _ in range(2):
+        assert run([*predict, str(tmp_path / "out")]) == 0
+    assert seen(tmp_path / "out") == ["a.nii.gz", "clinical.csv"]
+    write(tmp_path / "out" / "a.nii.gz", np.ones((40, 40, 3), np.uint8))
+    refused([*predict, str(tmp_path / "out")], capsys, "a.nii.gz", "was changed since")
+
+
+def test_whatever_goes_wrong_with_a_file_costs_that_file(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b", "c", "d"):
+        write(tmp_path / "in" / f"{name}.nii.gz", np.random.default_rng(0).random((40, 40, 3)).astype(np.float32))
+    kept = formats.write_labels
+    wrong = {"a": MemoryError(), "b": RuntimeError("no\nroom"), "c": InputError("c.nii.gz: can't be written (full)")}
+
+    def fail(path: Path, *rest: Any) -> None:
+        if path.name[0] in wrong:
+            raise wrong[path.name[0]]
+        kept(path, *rest)
+
+    monkeypatch.setattr(formats, "write_labels", fail)
+    capsys.readouterr()
+    assert run(["predict", str(trained / "run"), str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr()
+    lines = told.err.splitlines()
+    assert lines[0].endswith("a.nii.gz: can't be segmented (MemoryError:)")
+    assert lines[1].endswith("b.nii.gz: can't be segmented (RuntimeError: no room)")
+    assert lines[2] == "maskmixadv: c.nii.gz: can't be written (full)"
+    assert "1 of 4 volumes segmented" in told.out
+    assert seen(tmp_path / "out") == ["clinical.csv", "d.nii.gz"]
+
+
+def test_flips_that_training_never_saw_are_left_out(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = write(tmp_path / "a.nii.gz", np.random.default_rng(0).random((40, 40, 3)).astype(np.float32))
+    for out, flips in (("plain", []), ("flips", ["--flips"])):
+        capsys.readouterr()
+        assert run(["predict", str(trained / "run"), str(image), "--out", str(tmp_path / out), *flips]) == 0
+        assert capsys.readouterr().err.count("--flips is left out") == len(flips)
+    one, other = ((tmp_path / out / "a.nii.gz").read_bytes() for out in ("plain", "flips"))
+    assert one == other
+    assert run(["evaluate", str(trained / "run"), "--flips", "--out", str(tmp_path / "scores")]) == 0
+    evaluation = json.loads((tmp_path / "scores" / "summary.json").read_text())["provenance"]["evaluation"]
+    assert evaluation["flips"] is False
 
 
 def test_predict_refuses(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,7 +228,23 @@ def test_check(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     _, scribble, _ = tiny.volume()
     scribble[1] = 255
     cases = [tiny.case(f"p{number}", scribble=scribble if number == 1 else tiny.volume()[1]) for number in range(3)]
-    refused(["check", str(tiny.corpus(tmp_path / "c", cases).root)], capsys, "p1: no stroke in slice 1")
+    assert run(["check", str(tiny.corpus(tmp_path / "c", cases).root)]) == 0
+    assert "note: no stroke in 1 of 9 slices of scribbled cases (p1 slice 1)" in capsys.readouterr().out
+    scribble[scribble == 2] = 255
+    cases = [tiny.case(f"p{number}", scribble=scribble) for number in range(3)]
+    refused(["check", str(tiny.corpus(tmp_path / "d", cases).root)], capsys, "no stroke of class 2 (Myo)")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["check", "--help"], ["check", "CORPUS"]])
+def test_a_reader_that_goes_away_is_no_failure(trained: Path, words: list[str]) -> None:
+    """Closing the pipe before anything is read is what ``| head`` comes to, without its luck."""
+    argv = [str(trained / "corpus") if word == "CORPUS" else word for word in words]
+    command = [sys.executable, "-m", "maskmixadv", *argv]
+    read, write_end = os.pipe()
+    os.close(read)
+    done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_evaluate_refuses(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

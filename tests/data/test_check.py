@@ -58,6 +58,49 @@ def test_spacings_and_missing_annotation(tmp_path: Path) -> None:
     assert "neither scribble nor dense mask" in told[2]
 
 
+def strokeless(number: int, *slices: int) -> Case:
+    scribble = tiny.volume()[1]
+    scribble[list(slices)] = 255
+    return tiny.case(f"p{number}", scribble=scribble)
+
+
+def test_slices_without_strokes_are_counted_in_one_note(tmp_path: Path) -> None:
+    assert notes(tmp_path / "a", strokeless(0, 1), strokeless(1, 0, 2)) == [
+        "no stroke in 3 of 12 slices of scribbled cases (p0 slice 1; p1 slice 0, 2)"
+    ]
+    (note,) = notes(tmp_path / "b", *(strokeless(number, 1) for number in range(10, 20)))
+    assert note.startswith("no stroke in 10 of 36 slices of scribbled cases (p10 slice 1; ")
+    assert note.endswith("p17 slice 1, and 2 more cases)")
+
+
+def test_what_cannot_be_learnt_from_is_wrong(tmp_path: Path) -> None:
+    bare = tiny.corpus(tmp_path / "a", [tiny.case(f"p{k}", scribble=None, dense=None) for k in range(3)])
+    (problem,) = check(bare)[1]
+    assert "no case has a stroke or a dense mask" in problem
+    _, scribble, _ = tiny.volume()
+    scribble[scribble == 2] = 255
+    without = tiny.corpus(tmp_path / "b", [tiny.case(f"p{k}", scribble=scribble) for k in range(3)])
+    (problem,) = check(without)[1]
+    assert "no stroke of class 2 (Myo) in any case" in problem
+
+
+def test_a_sheet_lands_on_nothing_but_a_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = str(tiny.corpus(tmp_path / "c").root)
+    image = own.write(tmp_path / "image.png", np.zeros((1, 9, 9), np.uint8))
+    before = image.read_bytes()
+    assert run(["check", root, "--sheet", str(image)]) == 2
+    told = capsys.readouterr()
+    assert "image.png: is there already, and no picture of this program" in told.err
+    assert (told.out, image.read_bytes()) == ("", before)
+    for _ in range(2):
+        assert run(["check", root, "--sheet", str(tmp_path / "sheet.png")]) == 0
+
+
+def test_names_with_dollars_are_no_mathematics(tmp_path: Path) -> None:
+    corpus = tiny.corpus(tmp_path / "c", [tiny.case(f"p$\\frac{{$ {k}", k) for k in range(3)])
+    assert run(["check", str(corpus.root), "--sheet", str(tmp_path / "sheet.png")]) == 0
+
+
 def test_many_notes_are_cut_short(tmp_path: Path) -> None:
     image = tiny.volume()[0]
     image[0] = 0

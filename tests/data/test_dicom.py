@@ -175,6 +175,21 @@ def test_a_segmentation_comes_back_from_where_it_went(tmp_path: Path) -> None:
     np.testing.assert_allclose(image.affine @ [3, 6, 3, 1], [*(lps * [-1, -1, 1]), 1], atol=1e-4)
 
 
+def test_a_segmentation_takes_over_no_texts(tmp_path: Path) -> None:
+    """It names the patient, as DICOM demands of every file; what else was written into the images stays there."""
+    told = "seen by Dr. Mustermann"
+
+    def remark(_: int, one: FileDataset) -> None:
+        one.ImageComments = one.SeriesDescription = one.ProtocolName = one.AdditionalPatientHistory = told
+
+    written = write_series(tmp_path / "s", pixels(), change=remark)
+    labels = np.zeros((5, 7, 4), np.uint8)
+    labels[1, 2:5, 1:3] = 1
+    write_seg(tmp_path / "seg.dcm", written, labels)
+    assert pydicom.dcmread(tmp_path / "seg.dcm").PatientName == "A^B"
+    assert told.encode() not in (tmp_path / "seg.dcm").read_bytes()
+
+
 def test_prepare_takes_series_and_segmentations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "src"
     image, _, dense = tiny.volume()

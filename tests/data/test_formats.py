@@ -10,6 +10,7 @@ import pytest
 import SimpleITK
 import tifffile
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import own
 from maskmixadv.data import folder, formats
@@ -65,6 +66,47 @@ def test_labels_go_back_onto_the_images_grid(tmp_path: Path, suffix: str) -> Non
         strict=True,
     ):
         np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii"])
+def test_labels_in_nifti_say_nothing_of_the_patient(tmp_path: Path, suffix: str, kind: type) -> None:
+    path = own.write(tmp_path / f"a{suffix}", VOLUME)
+    nib.save(kind(VOLUME.T, own.AFFINE), path)
+    own.named(path)
+    formats.write_labels(tmp_path / f"b{suffix}", CODES, formats.read(path))
+    own.same_place(path, tmp_path / f"b{suffix}")
+    written = formats.read(tmp_path / f"b{suffix}")
+    np.testing.assert_array_equal(written.array, CODES)
+    assert (written.array.dtype, len(written.header.structarr["db_name"].tobytes().strip(b"\0"))) == (np.uint8, 0)
+
+
+def test_labels_of_a_header_with_bytes_the_other_way_round_lie_as_it_does(tmp_path: Path) -> None:
+    header = nib.Nifti1Header(endianness=">")
+    image = nib.Nifti1Image(VOLUME.T, own.AFFINE, header)
+    image.set_qform(own.AFFINE, code=1)
+    image.set_sform(None, code=0)
+    nib.save(image, tmp_path / "a.nii")
+    formats.write_labels(tmp_path / "b.nii", CODES, formats.read(tmp_path / "a.nii"))
+    own.same_place(tmp_path / "a.nii", tmp_path / "b.nii")
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".png", ".tif"])
+def test_labels_say_nothing_of_the_patient(tmp_path: Path, suffix: str) -> None:
+    path, name = tmp_path / f"a{suffix}", own.PATIENT.decode()
+    if suffix in (".nrrd", ".mha"):
+        image = oblique()
+        image.SetMetaData("PatientName", name)
+        SimpleITK.WriteImage(image, str(path))
+    elif suffix == ".png":
+        about = PngInfo()
+        about.add_text("PatientName", name)
+        Image.fromarray(CODES[0]).save(path, pnginfo=about)
+    else:
+        tifffile.imwrite(path, VOLUME, photometric="minisblack", description=name)
+    assert own.PATIENT in path.read_bytes()
+    formats.write_labels(tmp_path / f"b{suffix}", CODES[:1] if suffix == ".png" else CODES, formats.read(path))
+    assert own.PATIENT not in (tmp_path / f"b{suffix}").read_bytes()
 
 
 def test_a_slice_of_itk_is_a_volume_of_one(tmp_path: Path) -> None:

@@ -156,6 +156,29 @@ def test_dense_masks_alone_have_no_ignore(tmp_path: Path) -> None:
     assert volume.spacing == (8.0, 1.5, 1.5)
 
 
+def renamed(root: Path, *names: str) -> Corpus:
+    """Write a corpus and call its classes otherwise."""
+    corpus = tiny.corpus(root)
+    index = json.loads((root / "corpus.json").read_text())
+    (root / "corpus.json").write_text(json.dumps({**index, "classes": names}))
+    return Corpus.open(corpus.root)
+
+
+def test_the_first_class_is_background_there(tmp_path: Path) -> None:
+    export(renamed(tmp_path / "c", "Hintergrund", "RV", "Myo", "LV"), tmp_path / "out")
+    labels = json.loads((tmp_path / "out" / "dataset.json").read_text())["labels"]
+    assert labels == {"background": 0, "RV": 1, "Myo": 2, "LV": 3, "ignore": 4}
+
+
+@pytest.mark.parametrize("name", ["ignore", "background", "Ignore"])
+def test_a_name_that_means_something_else_there_is_refused(tmp_path: Path, name: str) -> None:
+    for annotation in ("scribble", "dense"):
+        corpus = renamed(tmp_path / annotation, "Hintergrund", "RV", name, "LV")
+        with pytest.raises(InputError, match=f"class 2 is called '{name}'"):
+            export(corpus, tmp_path / "out", annotation=annotation)
+        assert not (tmp_path / "out").exists()
+
+
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = dataset(tmp_path / "Dataset002_Tiny")
     assert run(["prepare", "nnunet", str(source), str(tmp_path / "c")]) == 0

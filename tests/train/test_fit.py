@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import tiny
+from full import Full
 from maskmixadv import methods, train
 from maskmixadv.begin import begin
 from maskmixadv.data.corpus import Corpus
@@ -63,7 +64,7 @@ def test_a_run_leaves_what_it_says(tmp_path: Path) -> None:
     assert fit(run)
     assert state(run)["step"] == tiny.SCHEDULE.steps
     written = json.loads((run.root / "run.json").read_text())
-    assert written["method"] == {"name": "maskmixadv", **dataclasses.asdict(NO_CRITIC)}
+    assert written["method"] == {"name": "maskmixadv", **dataclasses.asdict(NO_CRITIC.under(tiny.SCHEDULE))}
     assert written["corpus"]["train"] == ["p0", "p1", "p2", "p3"]
     assert written["seed"] == 0
     rows = list(csv.DictReader((run.root / "log.csv").open()))
@@ -149,10 +150,10 @@ def test_checkpoints_are_saved_once_a_minute(tmp_path: Path, monkeypatch: pytest
 def test_a_full_disk_keeps_the_earlier_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     save(path, {"step": 1})
-    (tmp_path / "last.pt.partial").symlink_to("/dev/full")
-    with pytest.raises(InputError, match=r"last\.pt: can't be saved .*No space left"):
+    with Full(2000), pytest.raises(InputError, match=r"last\.pt: can't be saved .*; free space, then resume"):
         save(path, {"step": 2, "more": torch.zeros(1000)})
     assert torch.load(path, weights_only=True) == {"step": 1}
+    assert [each.name for each in tmp_path.iterdir()] == ["last.pt"]
 
 
 def test_a_checkpoint_cannot_execute_code(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -13,7 +12,6 @@ from maskmixadv import cli
 from maskmixadv.bench.table import Row, Table
 from maskmixadv.data.corpus import Corpus, Part
 from maskmixadv.errors import InputError
-from maskmixadv.files import make_directory
 
 if TYPE_CHECKING:
     from maskmixadv.run import Run
@@ -126,20 +124,15 @@ def prepare(table: Table) -> None:
         Where a command can't be read, or fails.
     """
     for out, words in table.prepare.items():
-        # Made beside its place, so that a half-made one is never taken for whole.
-        partial = out.with_name(f"{out.name}.partial")
-        command = cli.parse([word if word != "{out}" else str(partial) for word in words])
-        if not out.exists():
-            shutil.rmtree(partial, ignore_errors=True)
-            make_directory(out.parent)
+        command = cli.parse([word if word != "{out}" else str(out) for word in words])
+        if not (out / "corpus.json").is_file():
             command.run()
-            partial.rename(out)
 
 
 def arguments(table: Table, row: Row, *, out: Path, fold: int, seed: int) -> list[str]:
     """Arguments of 'maskmixadv' that begin the run `out`."""
     words = ["train", str(row.corpus), "--out", str(out), "--fold", str(fold)]
-    words += ["--preset", row.preset, "--seed", str(seed)]
+    words += ["--seed", str(seed), *(["--preset", row.preset] if row.preset else [])]
     words += ["--folds", table.scheme] if table.scheme else []
     words += ["--prior", str(row.prior)] if row.prior else []
     words += ["--enclosure"] if row.enclosure else []

@@ -1,14 +1,12 @@
 """Every row of a table against its flagship: paired by case and class, on the runs that both have."""
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from maskmixadv import scores
+from maskmixadv import scores, tabular
 from maskmixadv.bench.records import MEASURES, Finished, pooled
 from maskmixadv.bench.stats import Comparison, compare, holm
 from maskmixadv.bench.table import Table
@@ -65,13 +63,12 @@ def columns(table: Table, found: Sequence[Finished]) -> tuple[str, ...]:
 
 def csv_text(made: Sequence[Paired]) -> str:
     """Text of ``tests.csv``: a line a comparison."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["row", "measure", "class", "n", "difference", "low", "high", "p", "p_holm"])
+    columns = ("row", "measure", "class", "n", "difference", "low", "high", "p", "p_holm")
+    lines = []
     for row, measure, column, each, p in made:
         numbers = (each.difference, each.low, each.high, each.p, p)
-        writer.writerow([row, measure, column, each.n, *(f"{number:.6g}" for number in numbers)])
-    return buffer.getvalue()
+        lines.append((row, measure, column, each.n, *(f"{number:.6g}" for number in numbers)))
+    return tabular.csv_text(columns, (dict(zip(columns, line, strict=True)) for line in lines))
 
 
 def _pair(one: Sequence[Finished], other: Sequence[Finished]) -> tuple[tuple[scores.Row, ...], tuple[scores.Row, ...]]:

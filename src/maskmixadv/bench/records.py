@@ -1,7 +1,5 @@
 """What a table's finished runs left: cost and scores, read back and written as one row a run."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ import numpy as np
 from maskmixadv import scores
 from maskmixadv.bench.cells import RECORD, Cell
 from maskmixadv.metrics import Score
+from maskmixadv.tabular import csv_text
 
 MEASURES = ("dice", "hd95")
 
@@ -53,7 +52,7 @@ def finished(cells: Iterable[Cell]) -> tuple[Finished, ...]:
 def pooled(found: Sequence[Finished]) -> tuple[scores.Row, ...]:
     """Rows of one method's runs as one: cases of all folds, each the mean over its seeds.
 
-    A distance that is undefined with one seed is undefined. Cases are named by fold, too.
+    What is undefined with one seed is undefined. Cases are named by fold, too.
     """
     by_case: dict[tuple[str, str], list[scores.Row]] = {}
     for each in found:
@@ -68,12 +67,7 @@ def pooled(found: Sequence[Finished]) -> tuple[scores.Row, ...]:
 def table(found: Iterable[Finished]) -> str:
     """Text of ``results.csv``: a line a run."""
     lines = [_line(each) for each in found]
-    buffer = io.StringIO()
-    columns = list(dict.fromkeys(key for line in lines for key in line))
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return buffer.getvalue()
+    return csv_text(list(dict.fromkeys(key for line in lines for key in line)), lines)
 
 
 def _line(each: Finished) -> dict[str, Any]:

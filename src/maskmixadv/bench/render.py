@@ -44,8 +44,19 @@ def _caption(table: Table, found: Sequence[Finished], shown: Sequence[str]) -> s
         f"*p*: paired Wilcoxon signed-rank test of the means by volume against {table.flagship}, Holm-corrected over "
         f"the rows; * marks classes with p < {SIGNIFICANT}. Two volumes of a patient count as two. *[95 %]*: bootstrap "
         "interval of the mean difference. *Volume ratio*: predicted over true, by class. *No distance*: structures "
-        "that were not found at all."
+        f"that were not found at all.{_left_out(table, found)}"
     )
+
+
+def _left_out(table: Table, found: Sequence[Finished]) -> str:
+    """Say how often a class had no Dice, as neither prediction nor truth has it; nothing where that never was."""
+    counts: dict[str, int] = {}
+    for name in (row.name for row in table.rows):
+        rows = pooled([each for each in found if each.cell.row.name == name])
+        counts[name] = sum(bool(np.isnan(row.score.dice)) for row in rows)
+    told = _list(f"{name} {count}" for name, count in counts.items() if count)
+    absent = " Classes in neither prediction nor truth of a volume have no Dice and are left out of means and pairs: "
+    return f"{absent}{told}." if told else ""
 
 
 def _conditions(table: Table) -> str:
@@ -71,7 +82,7 @@ def _line(
     summary = scores.summarise(pooled(of), {})
     means = [_mean(summary.results[c], measure, made.get((row.name, measure, c))) for c in shown]
     ratios = " / ".join(f"{result.volume_ratio:.2f}" for result in summary.classes.values())
-    undefined = str(sum(len(result.hd95.undefined) for result in summary.classes.values()))
+    undefined = str(sum(len(result.no_distance) for result in summary.classes.values()))
     test = made.get((row.name, measure, MEAN))
     last = ratios if measure == "dice" else undefined
     return [row.name, runs, *means, last, _difference(test, measure), _p(test), published]

@@ -39,7 +39,7 @@ class Row:
     method, fields
         Key of ``methods.ALL``, and those of its fields that are not at their defaults.
     corpus, prior, preset, enclosure
-        As in 'maskmixadv train'; the table's where the row says nothing.
+        As in 'maskmixadv train'; the table's where the row says nothing, and the command's default where that does.
     published
         ``dice`` and ``hd95`` to the figures of a paper, by class and ``mean``.
     """
@@ -49,7 +49,7 @@ class Row:
     fields: Mapping[str, Any]
     corpus: Path
     prior: Path | None
-    preset: str
+    preset: str | None
     enclosure: bool
     published: Mapping[str, Mapping[str, float]]
 
@@ -138,7 +138,7 @@ def _row(raw: object, number: int, shared: dict[str, Any], where: str) -> Row:
         fields=raw.get("fields", {}),
         corpus=Path(own["corpus"]),
         prior=None if own["prior"] is None else Path(own["prior"]),
-        preset=own["preset"] or "paper",
+        preset=own["preset"],
         enclosure=bool(own["enclosure"]),
         published=_published(raw.get("published", {}), f"{where}: published"),
     )

@@ -7,7 +7,6 @@ layout is WSL4MIS's.
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from maskmixadv.data import nifti
 from maskmixadv.data.corpus import Case, Corpus, Spacing, Split, normalise, recode
 from maskmixadv.errors import InputError
+from maskmixadv.processes import process_pool
 
 CLASSES = ("background", "RV", "Myo", "LV")
 UNLABELLED = 4
@@ -58,7 +58,7 @@ def prepare(source: Path, root: Path) -> Corpus:
         )
     patients = sorted({_parts(name)[0] for name in jobs})
     first = {patient: min(name for name in jobs if name.startswith(patient)) for patient in patients}
-    with ProcessPoolExecutor() as pool:
+    with process_pool() as pool:
         return Corpus.write(
             root,
             # A patient's two frames are end-diastole, then end-systole: so in all 100, by the ventricle's volume.

@@ -8,7 +8,6 @@ import abc
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ from maskmixadv.data.points import draw_discs, place_points, scatter_points
 from maskmixadv.data.strokes import draw_round
 from maskmixadv.data.styles import draw_in
 from maskmixadv.errors import InputError
+from maskmixadv.processes import process_pool
 
 Style = Literal["paper", "open", "random", "centre"]
 Plane = UInt8[np.ndarray, "h w"]
@@ -172,7 +172,7 @@ def annotate(corpus: Corpus, root: Path, annotator: Annotator) -> Corpus:
     if root.resolve().is_relative_to(corpus.root.resolve()):
         raise InputError(f"{root}: lies in the corpus {corpus.root}, which stays as it is; name another place")
     note = f"annotate {annotator} --from dense; of the corpus {corpus.hash()[:16]}"
-    with ProcessPoolExecutor() as pool:
+    with process_pool() as pool:
         made = pool.map(partial(_annotated, corpus, annotator), corpus.entries, chunksize=2)
         return Corpus.write(
             root,

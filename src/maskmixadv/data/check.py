@@ -17,11 +17,16 @@ from maskmixadv.errors import InputError
 
 _NOTES = 20
 """Notes that are shown at most."""
+_SHOWN = 8
+"""Cases, and slices of each, that a note names at most."""
 
 
 @dataclass
 class Tally:
-    """Counts over a corpus; pixels and strokes by label, slices by what holds in them."""
+    """Counts over a corpus; pixels and strokes by label, slices by what holds in them.
+
+    `bare` has the slices without a stroke of scribbled cases.
+    """
 
     scribbled: Counter[int] = field(default_factory=Counter)
     strokes: Counter[int] = field(default_factory=Counter)
@@ -30,12 +35,16 @@ class Tally:
     enclosing: int = 0
     beyond: int = 0
     wrong: int = 0
+    bare: dict[str, list[int]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
 def check(corpus: Corpus) -> tuple[str, list[str]]:
-    """Read every case; return what is in the corpus and deserves a look, as text, and what is wrong, a line each."""
+    """Read every case; return what is in the corpus and deserves a look, as text, and what is wrong, a line each.
+
+    Wrong is what can't be read or can't be learnt from; slices and cases without strokes are only counted.
+    """
     tally = Tally(notes=list(hints.of_corpus(corpus)))
     with ThreadPoolExecutor() as pool:
         for entry, case in zip(corpus.entries, pool.map(lambda e: _read(corpus, e), corpus.entries), strict=True):
@@ -43,8 +52,10 @@ def check(corpus: Corpus) -> tuple[str, list[str]]:
                 tally.problems.append(case)
             else:
                 _count(tally, case)
-                tally.problems += _strokeless(entry, case)
+                tally.bare |= _bare(entry, case)
                 tally.notes += hints.of_case(entry, case)
+    if tally.bare:
+        tally.notes.insert(0, _strokeless(tally))
     tally.problems += _unstroked(corpus, tally)
     return "\n".join(_told(corpus, tally)), tally.problems
 
@@ -81,15 +92,27 @@ def _pieces(scribble: UInt8[np.ndarray, "h w"]) -> dict[int, int]:
     return {label: int(pieces_of(scribble[box] == label).max()) for label, box in boxes}
 
 
-def _strokeless(entry: Entry, case: Case) -> Iterator[str]:
-    if case.scribble is not None:
-        bare = np.flatnonzero((case.scribble == IGNORE).all(axis=(1, 2)))
-        if bare.size:
-            shown = ", ".join(map(str, bare[:8])) + (", …" if bare.size > 8 else "")
-            yield f"{entry.name}: no stroke in slice {shown} (of 0 to {len(case.scribble) - 1}); draw at least one"
+def _bare(entry: Entry, case: Case) -> dict[str, list[int]]:
+    if case.scribble is None:
+        return {}
+    bare = np.flatnonzero((case.scribble == IGNORE).all(axis=(1, 2))).tolist()
+    return {entry.name: bare} if bare else {}
+
+
+def _strokeless(tally: Tally) -> str:
+    count = sum(map(len, tally.bare.values()))
+    shown = [f"{name} slice {_some(slices)}" for name, slices in list(tally.bare.items())[:_SHOWN]]
+    more = f", and {len(tally.bare) - _SHOWN} more cases" if len(tally.bare) > _SHOWN else ""
+    return f"no stroke in {count} of {tally.slices} slices of scribbled cases ({'; '.join(shown)}{more})"
+
+
+def _some(slices: Sequence[int]) -> str:
+    return ", ".join(map(str, slices[:_SHOWN])) + (", …" if len(slices) > _SHOWN else "")
 
 
 def _unstroked(corpus: Corpus, tally: Tally) -> Iterator[str]:
+    if not any(entry.scribble or entry.dense for entry in corpus.entries):
+        yield f"{corpus.root}: no case has a stroke or a dense mask; nothing can be learnt from it, draw some"
     if tally.slices:
         for label, name in enumerate(corpus.classes):
             if not tally.scribbled[label]:

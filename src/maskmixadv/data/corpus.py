@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import claim, work_ahead, write_text
+from maskmixadv.files import whole, work_ahead, write_texts
 
 IGNORE: Final = 255
 """Label of a pixel of which nothing is known."""
@@ -181,42 +181,35 @@ class Corpus:
         source: str = "",
         notes: Sequence[str] = (),
         axis: int = 0,
+        beside: Mapping[str, str] | None = None,
     ) -> "Corpus":
-        """Write `cases` into the new directory `root`; the index comes last, so a half-written one is none.
+        """Write `cases` into the new directory `root`, which is there whole or not at all.
 
-        A `Kept` case's file is linked, not written. Folds may be what a function makes of the cases' entries.
+        A `Kept` case's file is linked, not written. Folds may be what a function makes of the cases' entries. `beside`
+        has texts of further files by their names.
 
         Raises
         ------
         InputError
             Where `root` holds something already, a case's name is taken, or there are no cases.
         """
-        claim(root)
-        (root / "cases").mkdir()
-        seen: set[str] = set()
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            writing = []
-            for case in cases:
-                called = case.entry.name if isinstance(case, Kept) else case.name
-                if called in seen:
-                    raise InputError(f"{root}: two cases are named {called!r}; names must be unique")
-                seen.add(called)
-                writing.append(pool.submit(_write_case, root, case, len(classes)))
-            entries = sorted((job.result() for job in writing), key=lambda entry: entry.name)
-        if not entries:
-            raise InputError(f"{source or root}: no case found in it")
-        corpus = cls(
-            root=root,
-            name=name,
-            classes=tuple(classes),
-            entries=tuple(entries),
-            folds={scheme: tuple(splits) for scheme, splits in (folds(entries) if callable(folds) else folds).items()},
-            nominal=nominal,
-            source=source,
-            notes=tuple(notes),
-            axis=axis,
-        )
-        write_text(root / "corpus.json", corpus._json())
+        with whole(root) as place:
+            entries = _written(place, cases, len(classes), where=source or str(root))
+            made = folds(entries) if callable(folds) else folds
+            corpus = cls(
+                root=root,
+                name=name,
+                classes=tuple(classes),
+                entries=entries,
+                folds={scheme: tuple(splits) for scheme, splits in made.items()},
+                nominal=nominal,
+                source=source,
+                notes=tuple(notes),
+                axis=axis,
+            )
+            write_texts(
+                {place / name: text for name, text in {**(beside or {}), "corpus.json": corpus._json()}.items()}
+            )
         return corpus
 
     def _json(self) -> str:
@@ -367,6 +360,24 @@ def normalise(image: np.ndarray, *, where: str) -> Float[np.ndarray, "d h w"]:
     if high <= low:
         raise InputError(f"{where}: image is constant ({low:g}), allowed is one with contrast")
     return np.clip((volume - low) / (high - low), 0.0, 1.0).astype(np.float32)
+
+
+def _written(root: Path, cases: Iterable[Case | Kept], classes: int, *, where: str) -> tuple[Entry, ...]:
+    """Write `cases` into ``root/cases``; returns their lines, in the order of their names."""
+    (root / "cases").mkdir()
+    seen: set[str] = set()
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        writing = []
+        for case in cases:
+            called = case.entry.name if isinstance(case, Kept) else case.name
+            if called in seen:
+                raise InputError(f"{where}: two cases are named {called!r}; names must be unique")
+            seen.add(called)
+            writing.append(pool.submit(_write_case, root, case, classes))
+        entries = sorted((job.result() for job in writing), key=lambda entry: entry.name)
+    if not entries:
+        raise InputError(f"{where}: no case found in it")
+    return tuple(entries)
 
 
 def _write_case(root: Path, case: Case | Kept, classes: int) -> Entry:

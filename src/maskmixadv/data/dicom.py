@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,6 @@ from maskmixadv.data import folder, pairs, seg, series
 from maskmixadv.data.corpus import Case, Corpus
 from maskmixadv.data.folds import folds
 from maskmixadv.errors import InputError
-from maskmixadv.files import whole
 
 
 @dataclass(frozen=True)
@@ -51,21 +50,20 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int =
     bare = [study.name for study in found if not study.masks]
     if bare:
         print(f"{source}: without a SEG, so without annotation: {', '.join(bare[:5])}", file=sys.stderr)
-    with whole(root) as place:
-        corpus = Corpus.write(
-            place,
-            _cases(found, names, axis),
-            name=source.resolve().name,
-            classes=names,
-            folds=folds,
-            source="DICOM",
-            axis=axis,
-        )
-    return replace(corpus, root=root)
+    return Corpus.write(
+        root,
+        _cases(found, names, axis),
+        name=source.resolve().name,
+        classes=names,
+        folds=folds,
+        source="DICOM",
+        axis=axis,
+    )
 
 
 def _studies(source: Path, pattern: str | None) -> list[Study]:
     scanned = series.scan(path for path in source.rglob("*") if path.is_file())
+    series.tell(scanned, source)
     if not scanned.series:
         raise InputError(f"{source}: no DICOM image series found in it; DICOM files have 'DICM' at byte 128")
     of: dict[str, list[Path]] = {}
@@ -104,7 +102,7 @@ def _folder_name(source: Path, place: Path) -> str:
 def _patient(path: Path, name: str, pattern: str | None) -> str:
     if pattern is not None:
         return folder.named_patient(path, name, pattern)
-    return str(series.pydicom(path).dcmread(path, stop_before_pixels=True).get("PatientID") or name)
+    return series.patient(path) or name
 
 
 def _classes(source: Path, found: Sequence[Study]) -> tuple[str, ...]:

@@ -1,20 +1,34 @@
 """PNG, JPEG and TIFF: pictures without a place in the patient; the pages of a TIFF are a volume's slices."""
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import tifffile
 from jaxtyping import Shaped
 from PIL import Image, ImageSequence
 
-from maskmixadv.data.nifti import Volume, in_one_line
+from maskmixadv.data.nifti import Volume
+from maskmixadv.data.reading import DEFLATED, Declared, LargeError, check_inflated, check_size, existing, reading
 from maskmixadv.errors import InputError
 from maskmixadv.files import replaced
 
 TIFF: Final = (".tiff", ".tif")
 JPEG: Final = (".jpeg", ".jpg")
 SUFFIXES: Final = (".png", *JPEG, *TIFF)
+KIND: Final = "image"
+OPENED: Final = ("PNG", "JPEG", "TIFF")
+"""What Pillow may take a file for, whatever its name."""
+DEFLATE: Final = (8, 32946, 50013)
+RATIO: Final = {1: 4.0, 5: 4096.0, 32773: 128.0, **dict.fromkeys(DEFLATE, DEFLATED)}
+"""By TIFF's codes of compressions: bytes that one byte unpacks to at most; colours may be stored at half the rate."""
+UNBOUNDED: Final = (34925, 34926, 50000)
+"""Compressions that tifffile undoes whatever comes of it; Pillow stops at what was declared."""
+UNCHECKED: Final = 2**29
+"""Bytes that may be unpacked without a look at them before."""
 _LUMA: Final = (0.2125, 0.7154, 0.0721)
 """Brightness of red, green and blue (ITU-R BT.709)."""
 _PLAIN: Final = ("1", "L", "F", "I", "I;16", "I;16L", "I;16B")
@@ -75,43 +89,114 @@ def grey(pixels: Shaped[np.ndarray, "d h w *c"]) -> tuple[Shaped[np.ndarray, "d 
     return (pixels[..., :3] @ np.array(_LUMA, np.float32)).astype(np.float32), True
 
 
+def declared(path: Path) -> Declared:
+    """Return what the file's header declares.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing, damaged, or larger than is taken.
+    """
+    if path.name.lower().endswith(TIFF):
+        with _tiff(path) as file:
+            return _pages_declared(path, file)
+    with _picture(path) as image:
+        return _picture_declared(path, image)
+
+
 def _pixels(path: Path, *, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        if path.name.lower().endswith(TIFF):
-            return _pages(path, indices)
-        with Image.open(path) as image:
-            return _decoded(image, indices)[None]
-    except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not a readable image ({in_one_line(error)})") from None
+    if path.name.lower().endswith(TIFF):
+        return _pages(path, indices)
+    with _picture(path) as image:
+        _picture_declared(path, image)
+        return _decoded(path, image, indices)[None]
 
 
-def _decoded(image: Image.Image, indices: bool) -> Shaped[np.ndarray, "h w *c"]:
-    if image.mode in _PLAIN or (image.mode == "P" and indices):
-        pixels = np.asarray(image)
-        return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
-    return np.asarray(image.convert("L" if image.mode == "LA" else "RGB"))
+@contextmanager
+def _picture(path: Path) -> Iterator[Image.Image]:
+    """Open a picture of one of the formats that are read here; Pillow knows others that start programs."""
+    with reading(path, KIND):
+        try:
+            image = Image.open(existing(path), formats=OPENED)
+        except Image.DecompressionBombError:
+            most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+            raise LargeError(f"{path}: too many pixels, allowed are up to {most}") from None
+    with image:
+        yield image
+
+
+def _picture_declared(path: Path, image: Image.Image) -> Declared:
+    with reading(path, KIND):
+        (w, h), samples, wide = image.size, len(image.getbands()), image.mode.startswith(("I", "F"))
+    packed = DEFLATED * 8 if image.format == "PNG" else math.inf  # a PNG has down to one bit a pixel
+    held = path.stat().st_size
+    return check_size(path, Declared((h, w, samples), 4 if wide else 1), KIND, held=held, ratio=packed)
+
+
+def _decoded(path: Path, image: Image.Image, indices: bool) -> Shaped[np.ndarray, "h w *c"]:
+    with reading(path, KIND):
+        if image.mode in _PLAIN or (image.mode == "P" and indices):
+            pixels = np.asarray(image)
+            return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
+        return np.asarray(image.convert("L" if image.mode == "LA" else "RGB"))
+
+
+@contextmanager
+def _tiff(path: Path) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF file; what it says of other files is not followed."""
+    with reading(path, KIND):
+        file = tifffile.TiffFile(existing(path), _multifile=False)
+    with file:
+        yield file
 
 
 def _pages(path: Path, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
-    with tifffile.TiffFile(path) as file:
-        if len(file.series) > 1:
-            shapes = ", ".join(str(series.shape) for series in file.series[:3])
-            raise InputError(f"{path}: pages differ ({shapes}), allowed is one stack of equal slices; save them apart")
-        (series,) = file.series
-        mapped = series.pages[0].photometric == tifffile.PHOTOMETRIC.PALETTE  # pyright: ignore
+    with _tiff(path) as file:
+        _pages_declared(path, file)
+        array, axes = _stack(path, file, indices), file.series[0].axes
+    if array is not None:
+        return _stacked(path, array, axes)
+    with _picture(path) as image, reading(path, KIND):
+        return np.stack([_decoded(path, page, indices) for page in ImageSequence.Iterator(image)])
+
+
+def _stack(path: Path, file: tifffile.TiffFile, indices: bool) -> np.ndarray | None:
+    """Pages as tifffile reads them; None where Pillow must: palettes, and what needs more than is installed."""
+    with reading(path, KIND):
+        page: Any = file.series[0].keyframe
+        mapped = page.photometric == tifffile.PHOTOMETRIC.PALETTE
+        if page.compression in UNBOUNDED or (mapped and not indices):
+            return None
         try:
-            array = series.asarray() if indices or not mapped else None
-        except ValueError:  # a compression for which tifffile needs more than is installed, and Pillow does not
-            array = None
-        axes = series.axes
-    if array is None:
-        with Image.open(path) as image:
-            return np.stack([_decoded(page, indices) for page in ImageSequence.Iterator(image)])
-    return _stacked(path, array, axes)
+            return file.series[0].asarray()
+        except ValueError:
+            return None
+
+
+def _pages_declared(path: Path, file: tifffile.TiffFile) -> Declared:
+    """Return what the one stack of pages takes, of which the file can hold as much as it declares."""
+    with reading(path, KIND):
+        shapes = [tuple(map(int, series.shape)) for series in file.series]
+        if len(shapes) != 1:
+            shown = ", ".join(map(str, shapes[:3])) or "none"
+            raise InputError(f"{path}: pages differ ({shown}), allowed is one stack of equal slices; save them apart")
+        page: Any = file.series[0].keyframe
+        taken = Declared(shapes[0], np.dtype(page.dtype or np.uint8).itemsize)
+        packed = RATIO.get(int(page.compression), math.inf) * 8 * taken.itemsize / int(page.bitspersample)
+    check_size(path, taken, KIND, held=path.stat().st_size, ratio=packed)
+    if page.compression in DEFLATE:
+        _check_strips(path, file, taken.bytes)
+    return taken
+
+
+def _check_strips(path: Path, file: tifffile.TiffFile, most: int) -> None:
+    """Unpack what may be a bomb: tifffile unpacks a strip as a whole, however much that is."""
+    with reading(path, KIND), path.open("rb") as content:
+        for page in file.series[0].pages:
+            for offset, count in () if page is None else zip(page.dataoffsets, page.databytecounts, strict=False):
+                if count * DEFLATED > most + UNCHECKED:
+                    content.seek(offset)
+                    check_inflated(path, [content.read(count)], most, KIND)
 
 
 def _stacked(path: Path, array: np.ndarray, axes: str) -> Shaped[np.ndarray, "d h w *c"]:

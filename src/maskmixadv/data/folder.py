@@ -3,7 +3,6 @@
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,7 +14,7 @@ from maskmixadv.data.corpus import Case, Corpus, Kept
 from maskmixadv.data.folds import folds
 from maskmixadv.data.pairs import Pair
 from maskmixadv.errors import InputError
-from maskmixadv.files import whole, work_ahead
+from maskmixadv.files import work_ahead
 
 IMAGES, SCRIBBLES, MASKS = "images", "scribbles", "masks"
 _NAMED: Final = 5
@@ -66,9 +65,7 @@ def prepare(
     found = find(source, patient)
     classes = _classes(source, found.pairs, confirm)
     axis = pairs.thickest_axis(found.pairs) if axis is None else axis
-    with whole(root) as place:
-        corpus = write(place, source, cases(found, classes, axis), classes, axis, validate)
-    return replace(corpus, root=root)
+    return write(root, source, cases(found, classes, axis), classes, axis, validate)
 
 
 def find(source: Path, patient: str | None = None) -> Found:

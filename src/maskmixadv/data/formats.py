@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from maskmixadv.data import flat, itk, nifti, seg, series
 from maskmixadv.data.corpus import Spacing
 from maskmixadv.data.nifti import Volume
+from maskmixadv.data.reading import Declared
 from maskmixadv.errors import InputError
 
 SUFFIXES: Final = (*nifti.SUFFIXES, *itk.SUFFIXES, *flat.SUFFIXES)
@@ -97,6 +98,20 @@ def peek(path: Path) -> tuple[tuple[int, int, int], Spacing | None] | None:
     if kind in nifti.SUFFIXES:
         return nifti.peek(path)
     return itk.peek(path) if kind in itk.SUFFIXES else None
+
+
+def declared(path: Path) -> Declared:
+    """Return what a file declares that it holds, without reading voxels.
+
+    Raises
+    ------
+    InputError
+        Where `read` does; a folder of DICOM is none of one file.
+    """
+    kind = suffix(path)
+    if kind in nifti.SUFFIXES:
+        return nifti.declared(path)
+    return itk.declared(path) if kind in itk.SUFFIXES else flat.declared(path)
 
 
 def labels_name(path: Path) -> str:

@@ -1,17 +1,21 @@
 """NRRD and MetaImage files by SimpleITK, which the extra ``formats`` installs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from maskmixadv.data import itk_reader
 from maskmixadv.data.corpus import Spacing
 from maskmixadv.data.flat import grey
-from maskmixadv.data.nifti import Volume, in_one_line
+from maskmixadv.data.nifti import Volume
+from maskmixadv.data.reading import Declared, check_size, existing, in_one_line
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, replaced
-from maskmixadv.optional import needed
+from maskmixadv.optional import must_be_there, needed
 
 SUFFIXES: Final = (".nrrd", ".mha", ".mhd")
 
@@ -30,17 +34,16 @@ def read(path: Path) -> Volume:
     Raises
     ------
     InputError
-        Where SimpleITK is missing, or the file is missing, damaged, or neither 2D nor 3D.
+        Where SimpleITK is missing, or the file is missing, damaged, neither 2D nor 3D, or larger than is taken.
     """
-    itk, reader = _opened(path)
-    shape, place = _grid(path, reader)
-    if reader.GetNumberOfComponents() not in (1, 3, 4):
-        raise InputError(f"{path}: has {reader.GetNumberOfComponents()} channels, allowed is one; save one channel")
-    try:
-        pixels = itk.GetArrayFromImage(reader.Execute())
-    except RuntimeError as error:
-        raise _unreadable(path, error) from None
-    array, coloured = grey(pixels.reshape(*shape, -1) if reader.GetNumberOfComponents() > 1 else pixels.reshape(shape))
+    with _opened(path) as (reader, told):
+        shape, place, dtype = _grid(path, told)
+        samples = int(told["NumberOfComponents"])
+        if samples not in (1, 3, 4):
+            raise InputError(f"{path}: has {samples} channels, allowed is one; save one channel")
+        pixels = np.empty((*shape, samples), dtype)
+        reader.voxels(path, pixels)
+    array, coloured = grey(pixels if samples > 1 else pixels[..., 0])
     return Volume(array, _spacing(place), _affine(place), place, coloured)
 
 
@@ -52,8 +55,15 @@ def peek(path: Path) -> tuple[tuple[int, int, int], Spacing]:
     InputError
         As `read` does.
     """
-    shape, place = _grid(path, _opened(path)[1])
-    return shape, _spacing(place)
+    with _opened(path) as (_, told):
+        shape, place, _ = _grid(path, told)
+        return shape, _spacing(place)
+
+
+def declared(path: Path) -> Declared:
+    """Return what the header declares; raises as `peek`."""
+    with _opened(path) as (_, told):
+        return _declared(path, told)
 
 
 def write_labels(path: Path, labels: Shaped[np.ndarray, "d h w"], place: Place) -> None:
@@ -82,25 +92,33 @@ def _itk(path: Path) -> Any:  # noqa: ANN401
     return itk
 
 
-def _opened(path: Path) -> tuple[Any, Any]:
-    itk = _itk(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    reader = itk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise _unreadable(path, error) from None
-    return itk, reader
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[itk_reader.Reader, dict[str, Any]]]:
+    """Give the reader, and what it says of the file's header."""
+    must_be_there("SimpleITK", extra="formats", what=f"{path}: {path.suffix}")
+    existing(path)
+    with itk_reader.reader() as reader:
+        yield reader, reader.open(path)
 
 
-def _grid(path: Path, reader: Any) -> tuple[tuple[int, int, int], Place]:  # noqa: ANN401
-    size = tuple(reader.GetSize())
+def _declared(path: Path, told: dict[str, Any]) -> Declared:
+    if told["kind"] is None:
+        raise InputError(f"{path}: voxels are of type {told['type']}, allowed are numbers; save one channel")
+    itemsize = np.dtype(told["kind"]).itemsize
+    taken = Declared((*map(int, told["Size"]), int(told["NumberOfComponents"])), itemsize)
+    return check_size(path, taken, f"{path.suffix} file")
+
+
+def _grid(path: Path, told: dict[str, Any]) -> tuple[tuple[int, int, int], Place, np.dtype[Any]]:
+    _declared(path, told)
+    size = tuple(map(int, told["Size"]))
     if len(size) not in (2, 3):
         raise InputError(f"{path}: has {len(size)} axes {size}, allowed is a 3D volume; split it first")
     w, h, d = (*size, 1)[:3]
-    return (d, h, w), Place(*(tuple(of()) for of in (reader.GetSpacing, reader.GetOrigin, reader.GetDirection)))
+    place = Place(*(tuple(map(float, told[key])) for key in ("Spacing", "Origin", "Direction")))
+    if not np.isfinite([*place.spacing, *place.origin, *place.direction]).all() or min(place.spacing) <= 0:
+        raise InputError(f"{path}: spacing {place.spacing}, origin {place.origin}; allowed are finite numbers")
+    return (d, h, w), place, np.dtype(told["kind"])
 
 
 def _spacing(place: Place) -> Spacing:
@@ -115,10 +133,6 @@ def _affine(place: Place) -> Float[np.ndarray, "4 4"]:
     affine[:axes, 3] = place.origin
     affine[:2] *= -1
     return cast("Float[np.ndarray, '4 4']", affine)
-
-
-def _unreadable(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path}: not a readable {path.suffix} file ({_last(error)})")
 
 
 def _last(error: Exception) -> str:

@@ -5,7 +5,7 @@ Source: github.com/MIC-DKFZ/nnUNet, documentation/dataset_format.md and ignore_l
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,6 @@ from maskmixadv.data.folder import Found
 from maskmixadv.data.folds import folds
 from maskmixadv.data.pairs import Pair
 from maskmixadv.errors import InputError
-from maskmixadv.files import whole
 
 DATASET, SPLITS = "dataset.json", "splits_final.json"
 IGNORED: Final = "ignore"
@@ -58,17 +57,15 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int |
     axis = pairs.thickest_axis(found.pairs) if axis is None else axis
     tested = frozenset(pair.patient for pair in test)
     splits = _splits(source / SPLITS, {pair.name: pair.patient for pair in train}, tested)
-    with whole(root) as place:
-        corpus = Corpus.write(
-            place,
-            folder.cases(found, dataset.classes, axis),
-            name=dataset.name,
-            classes=dataset.classes.names,
-            folds=partial(_folds, splits=splits, tested=tested),
-            source=dataset.source,
-            axis=axis,
-        )
-    return replace(corpus, root=root)
+    return Corpus.write(
+        root,
+        folder.cases(found, dataset.classes, axis),
+        name=dataset.name,
+        classes=dataset.classes.names,
+        folds=partial(_folds, splits=splits, tested=tested),
+        source=dataset.source,
+        axis=axis,
+    )
 
 
 def read(path: Path) -> Dataset:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import nibabel as nib
 import numpy as np
@@ -13,6 +13,9 @@ from maskmixadv.data.corpus import IGNORE, Case, Corpus, Spacing
 from maskmixadv.data.nnunet import DATASET, IGNORED, SPLITS
 from maskmixadv.errors import InputError
 from maskmixadv.files import whole, write_text
+
+BACKGROUND: Final = "background"
+"""What nnU-Net wants label 0 to be called."""
 
 Annotation = Literal["scribble", "dense"]
 
@@ -36,8 +39,10 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
     Raises
     ------
     InputError
-        Where `root` is taken, a case can't be read, or there is no such scheme.
+        Where `root` is taken, a case can't be read, there is no such scheme, or a structure has a name that nnU-Net
+        gives another meaning.
     """
+    labels = _names(corpus)
     scheme = scheme or next(iter(corpus.folds))
     corpus.split(scheme, 1)
     drawn = [entry for entry in corpus.entries if entry.scribble or entry.dense]
@@ -49,7 +54,7 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
             (place / part).mkdir()
         for case in corpus.load_all(drawn):
             _write(place, case, corpus.nominal, _labels(case, annotation, len(corpus.classes)))
-        names = [*corpus.classes, *([IGNORED] if sparse else [])]
+        names = [*labels, *([IGNORED] if sparse else [])]
         description = {
             "name": corpus.name,
             "channel_names": {"0": "image"},
@@ -61,6 +66,17 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
         write_text(place / DATASET, json.dumps(description, indent=1))
         write_text(place / SPLITS, json.dumps(_splits(corpus, scheme), indent=1))
     return len(drawn)
+
+
+def _names(corpus: Corpus) -> list[str]:
+    """Return what nnU-Net calls the classes: the first one, whatever it is called here, ``background``."""
+    for code, name in enumerate(corpus.classes[1:], 1):
+        if name.strip().lower() in (BACKGROUND, IGNORED):
+            raise InputError(
+                f"{corpus.root}: class {code} is called {name!r}, by which nnU-Net means something else; rename it, "
+                f"allowed is any name but {BACKGROUND!r} and {IGNORED!r}"
+            )
+    return [BACKGROUND, *corpus.classes[1:]]
 
 
 def _labels(case: Case, annotation: Annotation, ignore: int) -> UInt8[np.ndarray, "d h w"]:

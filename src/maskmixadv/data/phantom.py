@@ -21,7 +21,6 @@ from maskmixadv.data.kidneys import Kidneys
 from maskmixadv.data.prostate import Prostate
 from maskmixadv.data.strokes import draw_strokes
 from maskmixadv.errors import InputError
-from maskmixadv.files import write_text
 
 CLASSES = ("background", "RV", "Myo", "LV")
 RV, MYO, LV = 1, 2, 3
@@ -145,16 +144,15 @@ def prepare(root: Path, *, organ: str = "heart", cases: int = 20, seed: int = 0,
     else:
         made = [_still(organ, number, seed=seed, size=size) for number in range(cases)]
     classes, name = (CLASSES, "phantom") if organ == "heart" else (STILL[organ].classes, f"phantom-{organ}")
-    corpus = Corpus.write(
+    return Corpus.write(
         root,
         made,
         name=f"{name}-{seed}",
         classes=classes,
         folds={"paper": folds(list(dict.fromkeys(case.patient for case in made)))},
         source=f"maskmixadv's {'phantoms' if organ == 'heart' else f'{organ} phantoms'}, seed {seed}",
+        beside={"truth.csv": _truth(made) if organ == "heart" else _volumes(made, classes)},
     )
-    write_text(root / "truth.csv", _truth(made) if organ == "heart" else _volumes(made, classes))
-    return corpus
 
 
 def folds(patients: Sequence[str]) -> tuple[Split, ...]:

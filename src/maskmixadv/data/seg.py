@@ -6,27 +6,36 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
-from maskmixadv.data.nifti import Volume, in_one_line
+from maskmixadv.data.nifti import Volume
+from maskmixadv.data.reading import DEFLATED, Declared, check_size, existing, in_one_line, reading
 from maskmixadv.errors import InputError
 from maskmixadv.files import replaced
 from maskmixadv.optional import needed
 
+KIND: Final = "DICOM SEG"
 SCHEME: Final = "99MASKMIXADV"
 """Whose codes name the classes; a private scheme, as DICOM's own has no words for what a user draws."""
 
 
 def referenced(path: Path) -> str | None:
-    """UID of the series that a segmentation is of, if it says so."""
-    sequence = _read(path).get("ReferencedSeriesSequence")
-    return str(sequence[0].SeriesInstanceUID) if sequence else None
+    """UID of the series that a segmentation is of, if it says so.
+
+    Raises
+    ------
+    InputError
+        Where it can't be read.
+    """
+    found = _read(path)
+    with reading(path, KIND):
+        sequence = found.get("ReferencedSeriesSequence")
+        return str(sequence[0].SeriesInstanceUID) if sequence else None
 
 
 def names(path: Path) -> list[str]:
-    """Labels of a segmentation's segments, in its order."""
-    found = _read(path)
-    return [str(found.get_segment_description(number).segment_label) for number in found.segment_numbers]
+    """Labels of a segmentation's segments, in its order; raises as `referenced`."""
+    return list(_labels(path, _read(path)).values())
 
 
 def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray, "d h w"]:
@@ -39,13 +48,12 @@ def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray,
     """
     found, labels = _read(path), np.zeros(image.array.shape, np.uint8)
     grid = _geometry(path, image)
-    for number, name in zip(found.segment_numbers, names(path), strict=True):
+    for number, name in _labels(path, found).items():
         if name not in classes[1:]:
             raise InputError(f"{path}: segment {name!r} is no class, allowed are {', '.join(classes[1:])}")
-        try:
-            mask = found.get_volume(segment_numbers=[number]).match_geometry(grid).array[..., 0] > 0
-        except (RuntimeError, ValueError) as error:
-            raise InputError(f"{path}: not on the grid of its series ({in_one_line(error)}); export it anew") from None
+        mask = _mask(path, found, number, grid)
+        if mask.shape != labels.shape:
+            raise InputError(f"{path}: has shape {mask.shape}, its series has {labels.shape}; export it anew")
         if (labels[mask] > 0).any():
             raise InputError(f"{path}: segment {name!r} overlaps another one, allowed is one class a voxel")
         labels[mask] = classes.index(name)
@@ -105,12 +113,24 @@ def _geometry(path: Path, image: Volume) -> Any:  # noqa: ANN401
     return _highdicom(path).VolumeGeometry(lps[:, [2, 1, 0, 3]], image.array.shape, coordinate_system="PATIENT")
 
 
+def _labels(path: Path, found: Any) -> dict[int, str]:  # noqa: ANN401
+    with reading(path, KIND):
+        numbers = [int(number) for number in found.segment_numbers]
+        return {number: str(found.get_segment_description(number).segment_label) for number in numbers}
+
+
+def _mask(path: Path, found: Any, number: int, grid: Any) -> Bool[np.ndarray, "d h w"]:  # noqa: ANN401
+    with reading(path, KIND, wrong="not on the grid of its series", advice="; export it anew"):
+        return np.asarray(found.get_volume(segment_numbers=[number]).match_geometry(grid).array)[..., 0] > 0
+
+
 def _read(path: Path) -> Any:  # noqa: ANN401
     hd = _highdicom(path)
-    try:
-        return hd.seg.segread(path)
-    except Exception as error:  # highdicom raises whatever it met
-        raise InputError(f"{path}: not a readable DICOM SEG ({in_one_line(error)})") from None
+    with reading(path, KIND):
+        found = hd.seg.segread(existing(path))
+        declared = [int(found.get(name) or 0) for name in ("NumberOfFrames", "Rows", "Columns")]
+    check_size(path, Declared(tuple(declared), 1), KIND, held=path.stat().st_size, ratio=DEFLATED * 8)
+    return found
 
 
 def _highdicom(path: Path) -> Any:  # noqa: ANN401

@@ -1,5 +1,6 @@
 """A DICOM series as a volume, sorted by where its slices lie; pydicom comes with the extra ``dicom``."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,7 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from maskmixadv.data.corpus import Spacing
-from maskmixadv.data.nifti import Volume, in_one_line
+from maskmixadv.data.nifti import Volume
+from maskmixadv.data.reading import DEFLATED, Declared, check_size, in_one_line, reading
 from maskmixadv.errors import InputError
 from maskmixadv.optional import needed
 
@@ -18,21 +20,45 @@ UNEVEN: Final = 0.02
 TURNED: Final = 1e-3
 """How much a direction's cosines may differ between slices."""
 
+SKEW: Final = 1e-2
+"""How much the two directions' lengths and angle may differ from those of unit vectors at a right angle."""
+KIND: Final = "DICOM file"
+SHOWN: Final = 5
+"""Files that a line names at most."""
+GRID: Final = {"PixelSpacing": 2, "ImageOrientationPatient": 6, "Rows": 1, "Columns": 1}
+"""What all slices have alike, and how many numbers that is."""
+FIRST: Final = (b"\x02\0\0\0", b"\x02\0\x01\0", b"\x08\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0")
+"""Elements with which files begin that lack DICOM's sign."""
+VR: Final = (b"UL", b"OB", b"CS")
+DEFLATED_SYNTAX: Final = b"1.2.840.10008.1.2.1.99"
+MOST_DEFLATED: Final = 2**30
+"""Bytes that a deflated file may unpack to."""
+
 
 class Scan(NamedTuple):
-    """Files by what they are: image series by their UID, segmentations, and how many are something else."""
+    """Files by what they are: image series by their UID, segmentations, and what is something else."""
 
     series: dict[str, list[Path]]
     segmentations: list[Path]
-    others: int
+    others: list[Path]
 
 
 class Slice(NamedTuple):
-    """A file's header, and how far along the slices' normal it lies."""
+    """A file's header, how far along the slices' normal it lies, and where its first pixel does (mm, LPS)."""
 
     path: Path
     header: Any
     place: float
+    position: Float[np.ndarray, "3"]
+
+
+class Plane(NamedTuple):
+    """What a slice's header says of its grid: shape, mm between rows and columns, directions along them."""
+
+    shape: tuple[int, int]
+    between: Float[np.ndarray, "2"]
+    along_row: Float[np.ndarray, "3"]
+    along_column: Float[np.ndarray, "3"]
 
 
 def holds_dicom(folder: Path) -> bool:
@@ -43,24 +69,38 @@ def holds_dicom(folder: Path) -> bool:
 def scan(paths: Iterable[Path]) -> Scan:
     """Sort DICOM files by series; files of other kinds are passed over.
 
+    An image without a position goes with its series, where the others have one, as it may be a slice.
+
     Raises
     ------
     InputError
         Where pydicom is missing, or a file is damaged.
     """
     series: dict[str, list[Path]] = defaultdict(list)
-    segmentations, others = [], 0
+    loose: dict[str, list[Path]] = defaultdict(list)
+    segmentations = []
     for path in sorted(paths):
         if not path.is_file() or not _is_dicom(path):
             continue
         header = _header(path)
-        if header.get("Modality") == "SEG":
+        if text(path, header, "Modality") == "SEG":
             segmentations.append(path)
-        elif "ImagePositionPatient" in header or "SharedFunctionalGroupsSequence" in header:
-            series[str(header.SeriesInstanceUID)].append(path)
-        else:
-            others += 1
-    return Scan(dict(series), segmentations, others)
+            continue
+        placed = "ImagePositionPatient" in header or "SharedFunctionalGroupsSequence" in header
+        uid = text(path, header, "SeriesInstanceUID")
+        if placed and not uid:
+            raise InputError(f"{path}: lacks SeriesInstanceUID, which says what it is a slice of; export it again")
+        (series if placed else loose)[uid].append(path)
+    for uid, found in series.items():
+        found += loose.pop(uid, ())
+    return Scan(dict(series), segmentations, [path for found in loose.values() for path in found])
+
+
+def tell(found: Scan, where: Path) -> None:
+    """Say on stderr which DICOM files are passed over, as they are no slices."""
+    if found.others:
+        shown = ", ".join(path.name for path in found.others[:SHOWN]) + (", …" if len(found.others) > SHOWN else "")
+        print(f"{where}: {len(found.others)} DICOM files without a position are passed over: {shown}", file=sys.stderr)
 
 
 def read(folder: Path) -> Volume:
@@ -82,8 +122,8 @@ def peek(folder: Path) -> tuple[tuple[int, int, int], Spacing]:
     InputError
         As `read` does.
     """
-    slices = _ordered(_only(folder))
-    return (len(slices), int(slices[0].header.Rows), int(slices[0].header.Columns)), _grid(slices)[0]
+    slices, plane = _ordered(_only(folder))
+    return (len(slices), *plane.shape), _grid(slices, plane)[0]
 
 
 def volume(paths: Sequence[Path]) -> Volume:
@@ -96,10 +136,22 @@ def volume(paths: Sequence[Path]) -> Volume:
     InputError
         Where slices are missing, double, of several grids, in colour, multi-frame, or can't be read.
     """
-    slices = _ordered(paths)
-    spacing, affine = _grid(slices)
-    array = np.stack([_pixels(each) for each in slices])
+    slices, plane = _ordered(paths)
+    spacing, affine = _grid(slices, plane)
+    check_size(slices[0].path.parent, Declared((len(slices), *plane.shape), 4), "DICOM series")
+    array = np.stack([_pixels(each, plane.shape) for each in slices])
     return Volume(array, spacing, affine, tuple(each.header for each in slices))
+
+
+def patient(path: Path) -> str:
+    """PatientID of a file; empty where it has none.
+
+    Raises
+    ------
+    InputError
+        Where it can't be read.
+    """
+    return text(path, _header(path), "PatientID")
 
 
 def pydicom(where: Path) -> Any:  # noqa: ANN401
@@ -113,69 +165,127 @@ def pydicom(where: Path) -> Any:  # noqa: ANN401
     return needed("pydicom", extra="dicom", what=f"{where}: DICOM")
 
 
+def text(path: Path, header: Any, name: str) -> str:  # noqa: ANN401
+    """Return what a header says under `name`, in one line; empty where it says nothing.
+
+    Raises
+    ------
+    InputError
+        Where it can't be read.
+    """
+    with reading(path, KIND):
+        value = header.get(name)
+        return "" if value is None else " ".join(str(value).split())
+
+
 def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    """Whether a file has DICOM's sign, or begins at once with an element of one of the groups that come first."""
+    with reading(path, KIND), path.open("rb") as file:
+        head = file.read(132)
+    if head[128:] == b"DICM":
+        return True
+    named, length = head[4:6], int.from_bytes(head[4:8], "little")
+    plausible = named in VR or (length % 2 == 0 and length < len(head))
+    return head[:4] in FIRST and plausible
 
 
 def _header(path: Path, *, pixels: bool = False) -> Any:  # noqa: ANN401
-    try:
-        return pydicom(path).dcmread(path, stop_before_pixels=not pixels)
-    except InputError:
-        raise
-    except Exception as error:  # pydicom raises whatever it met
-        raise InputError(f"{path}: not a readable DICOM file ({in_one_line(error)})") from None
+    library = pydicom(path)
+    with reading(path, KIND):
+        _must_be_small(path)
+        return library.dcmread(path, stop_before_pixels=not pixels, force=True)
+
+
+def _must_be_small(path: Path) -> None:
+    """A deflated file is unpacked as a whole before anything can be said of it."""
+    with path.open("rb") as file:
+        deflated = DEFLATED_SYNTAX in file.read(2**12)
+    if deflated and path.stat().st_size * DEFLATED > MOST_DEFLATED:
+        raise InputError(f"{path}: is deflated and may unpack to more than {MOST_DEFLATED} bytes; export it otherwise")
 
 
 def _only(folder: Path) -> list[Path]:
-    series = scan(folder.iterdir()).series
-    if len(series) != 1:
-        raise InputError(f"{folder}: holds {len(series)} DICOM image series, allowed is one a folder; sort them apart")
-    return next(iter(series.values()))
+    found = scan(folder.iterdir())
+    if len(found.series) != 1:
+        raise InputError(
+            f"{folder}: holds {len(found.series)} DICOM image series, allowed is one a folder; sort them apart"
+        )
+    tell(found, folder)
+    return next(iter(found.series.values()))
 
 
-def _ordered(paths: Sequence[Path]) -> list[Slice]:
+def _ordered(paths: Sequence[Path]) -> tuple[list[Slice], Plane]:
     """Sort slices by their place along the normal of the first one, once they are seen to have one grid."""
     headers = [(path, _header(path)) for path in paths]
-    first = headers[0][1]
     for path, header in headers:
         _must_be_plain(path, header)
-        for name in ("Rows", "Columns", "PixelSpacing", "ImageOrientationPatient"):
-            mine, others = np.array(header[name].value, float), np.array(first[name].value, float)
+        for name, count in GRID.items():
+            mine, others = _numbers(path, header, name, count), _numbers(paths[0], headers[0][1], name, count)
             if not np.allclose(mine, others, atol=TURNED):
-                here, there = f"{name} is {header[name].value}", f"{first[name].value} in {headers[0][0]}"
+                here, there = f"{name} is {mine.tolist()}", f"{others.tolist()} in {paths[0]}"
                 raise InputError(f"{path}: {here}, but {there}; split the series")
-    along_row, along_column = np.reshape(np.array(first.ImageOrientationPatient, float), (2, 3))
-    normal = np.cross(along_row, along_column)
-    placed = [Slice(path, header, float(normal @ _position(header))) for path, header in headers]
-    return sorted(placed, key=lambda each: each.place)
+    plane = _plane(*headers[0])
+    normal = np.cross(plane.along_row, plane.along_column)
+    positions = [_numbers(path, header, "ImagePositionPatient", 3) for path, header in headers]
+    placed = [Slice(*each, float(normal @ at), at) for each, at in zip(headers, positions, strict=True)]
+    return sorted(placed, key=lambda each: each.place), plane
 
 
 def _must_be_plain(path: Path, header: Any) -> None:  # noqa: ANN401
-    if int(header.get("NumberOfFrames", 1)) > 1 or "ImagePositionPatient" not in header:
+    if int(_number(path, header, "NumberOfFrames", 1.0)) > 1 or "SharedFunctionalGroupsSequence" in header:
         raise InputError(f"{path}: is a multi-frame file, allowed is one slice a file; convert it to classic DICOM")
-    missing = [name for name in ("PixelSpacing", "ImageOrientationPatient", "Rows", "Columns") if name not in header]
+    missing = [name for name in (*GRID, "ImagePositionPatient") if name not in header]
     if missing:
         raise InputError(f"{path}: lacks {', '.join(missing)}, which a slice of a volume has; export it again")
-    if int(header.get("SamplesPerPixel", 1)) != 1:
-        raise InputError(f"{path}: has {header.SamplesPerPixel} samples a pixel, allowed is one; export it in grey")
+    if (samples := int(_number(path, header, "SamplesPerPixel", 1.0))) != 1:
+        raise InputError(f"{path}: has {samples} samples a pixel, allowed is one; export it in grey")
 
 
-def _position(header: Any) -> Float[np.ndarray, "3"]:  # noqa: ANN401
-    return np.array(header.ImagePositionPatient, float)
+def _plane(path: Path, header: Any) -> Plane:  # noqa: ANN401
+    (rows,), (columns,) = (_numbers(path, header, name, 1) for name in ("Rows", "Columns"))
+    between = _numbers(path, header, "PixelSpacing", 2)
+    along = _numbers(path, header, "ImageOrientationPatient", 6).reshape(2, 3)
+    if between.min() <= 0 or rows < 1 or columns < 1:
+        raise InputError(f"{path}: {rows:g} × {columns:g} pixels, {between.tolist()} mm apart; allowed is above 0")
+    if not np.allclose(along @ along.T, np.eye(2), atol=SKEW):
+        raise InputError(f"{path}: ImageOrientationPatient is {along.ravel().tolist()}, allowed are two unit vectors")
+    return Plane((int(rows), int(columns)), between, along[0], along[1])
 
 
-def _grid(slices: Sequence[Slice]) -> tuple[Spacing, Float[np.ndarray, "4 4"]]:
+def _numbers(path: Path, header: Any, name: str, count: int) -> Float[np.ndarray, "_"]:  # noqa: ANN401
+    """As many numbers as `name` has in a header.
+
+    Raises
+    ------
+    InputError
+        Where they are missing, of another number, or not finite.
+    """
+    with reading(path, KIND):
+        value = header[name].value if name in header else None
+    try:
+        numbers = np.array(value, float).reshape(-1)
+    except (TypeError, ValueError, OverflowError):
+        numbers = np.empty(0)
+    if len(numbers) != count or not np.isfinite(numbers).all():
+        raise InputError(f"{path}: {name} is {in_one_line(repr(value))}, needed are {count} numbers; export it again")
+    return numbers
+
+
+def _number(path: Path, header: Any, name: str, otherwise: float) -> float:  # noqa: ANN401
+    """One number of a header, or `otherwise` where `name` is not in it."""
+    return float(_numbers(path, header, name, 1)[0]) if name in header else otherwise
+
+
+def _grid(slices: Sequence[Slice], plane: Plane) -> tuple[Spacing, Float[np.ndarray, "4 4"]]:
     """Spacing and affine (RAS) of slices in order.
 
     DICOM's patient axes are LPS; its PixelSpacing is between rows, then between columns.
     """
-    header = slices[0].header
-    along_row, along_column = np.reshape(np.array(header.ImageOrientationPatient, float), (2, 3))
-    between_rows, between_columns = (float(mm) for mm in header.PixelSpacing)
-    step = _step(slices, np.cross(along_row, along_column))
+    between_rows, between_columns = map(float, plane.between)
+    step = _step(slices, np.cross(plane.along_row, plane.along_column))
+    columns = [plane.along_row * between_columns, plane.along_column * between_rows, step, slices[0].position]
     affine = np.eye(4)
-    affine[:3] = np.column_stack([along_row * between_columns, along_column * between_rows, step, _position(header)])
+    affine[:3] = np.column_stack(columns)
     affine[:2] *= -1
     return (float(np.linalg.norm(step)), between_rows, between_columns), affine
 
@@ -183,8 +293,7 @@ def _grid(slices: Sequence[Slice]) -> tuple[Spacing, Float[np.ndarray, "4 4"]]:
 def _step(slices: Sequence[Slice], normal: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
     """From each slice to the next, in LPS."""
     if len(slices) == 1:
-        header = slices[0].header
-        return normal * float(header.get("SpacingBetweenSlices") or header.get("SliceThickness") or 1.0)
+        return normal * _thickness(slices[0])
     gaps = np.diff([each.place for each in slices])
     if gaps.min() <= UNEVEN * gaps.max():
         at = int(gaps.argmin())
@@ -193,19 +302,32 @@ def _step(slices: Sequence[Slice], normal: Float[np.ndarray, "3"]) -> Float[np.n
         at = int(gaps.argmax())
         found = f"the next slice is {gaps[at]:.4g} mm away, others {gaps.min():.4g} mm"
         raise InputError(f"{slices[at].path}: {found}; add what is missing")
-    step = (_position(slices[-1].header) - _position(slices[0].header)) / (len(slices) - 1)
+    step = (slices[-1].position - slices[0].position) / (len(slices) - 1)
     for number, each in enumerate(slices):
-        apart = np.linalg.norm(_position(slices[0].header) + number * step - _position(each.header))
+        apart = np.linalg.norm(slices[0].position + number * step - each.position)
         if apart > UNEVEN * np.linalg.norm(step):
             raise InputError(f"{each.path}: lies {apart:.3g} mm beside the line through the others; split the series")
     return step
 
 
-def _pixels(each: Slice) -> np.ndarray:
+def _thickness(only: Slice) -> float:
+    """Millimetres that one slice stands for; 1 where nothing is said."""
+    for name in ("SpacingBetweenSlices", "SliceThickness"):
+        if text(only.path, only.header, name):
+            thickness = _number(only.path, only.header, name, 1.0)
+            if thickness > 0:
+                return thickness
+    return 1.0
+
+
+def _pixels(each: Slice, shape: tuple[int, int]) -> Float[np.ndarray, "h w"]:
     whole = _header(each.path, pixels=True)
-    try:
-        stored = whole.pixel_array
-    except Exception as error:  # as above; mostly a compression that nothing here can undo
-        raise InputError(f"{each.path}: pixels can't be read ({in_one_line(error)}); export it uncompressed") from None
-    slope, intercept = float(whole.get("RescaleSlope", 1)), float(whole.get("RescaleIntercept", 0))
+    # What is wrong is mostly a compression that nothing here can undo.
+    with reading(each.path, KIND, wrong="pixels can't be read", advice="; export it uncompressed"):
+        stored = np.asarray(whole.pixel_array)
+    if stored.shape != shape or stored.dtype.kind not in "iuf":
+        raise InputError(f"{each.path}: pixels have shape {stored.shape}, its header says {shape}; export it again")
+    slope, intercept = (
+        _number(each.path, whole, f"Rescale{name}", value) for name, value in (("Slope", 1.0), ("Intercept", 0.0))
+    )
     return stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)

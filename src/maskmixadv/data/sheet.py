@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 
 from maskmixadv.data.corpus import IGNORE, Case, Corpus
 from maskmixadv.errors import InputError
-from maskmixadv.pictures import contact_sheet
+from maskmixadv.pictures import contact_sheet, must_be_free
 
 SHOWN: Final = 8
 """Cases in a sheet, spread over the corpus."""
@@ -20,8 +20,10 @@ def draw(corpus: Corpus, path: Path) -> None:
     Raises
     ------
     InputError
-        Where no case has an annotation, one can't be read, or the file can't be written.
+        Where no case has an annotation, one can't be read, or the file can't be written, or is there and no picture of
+        this program.
     """
+    must_be_free(path)
     entries = [entry for entry in corpus.entries if entry.scribble or entry.dense]
     if not entries:
         raise InputError(f"{corpus.root}: no case has an annotation to show; draw some")

@@ -14,27 +14,31 @@ Differs from the released code: there, a slice without strokes of one of the str
 pixel stays unknown.
 
 Beliefs are the probabilities themselves, 0 for every class where nothing is known. Their walks avoid edges more.
+
+Walks are solved exactly, which takes memory and time that grow faster than the pixels: as many at once as memory holds,
+and those of large slices on a coarser grid, from which their probabilities are interpolated.
 """
 
-import contextlib
 import hashlib
 import json
+import math
 import os
 import sys
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from threading import get_ident
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from rich.progress import track
+from scipy import ndimage
 from skimage.segmentation import random_walker
 
+from maskmixadv.data.cache import Cache, user_cache
 from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry
 from maskmixadv.data.enclosure import ENCLOSED, enclose
+from maskmixadv.data.memory import Budget, free
+from maskmixadv.data.regrid import coarser
 from maskmixadv.errors import InputError
 from maskmixadv.files import work_ahead
 
@@ -47,9 +51,41 @@ THRESHOLD: Final = 0.5
 VERSION: Final = 1
 """Of what is kept; another one where the same input gives other labels."""
 
+MOST: Final = 500_000
+"""Unknown pixels of a slice up to which it is walked on its own grid: 15 s and 2 GB."""
+BYTES: Final = 4_400
+"""Memory that an exact solution asks for, for each unknown pixel: 4,250 measured at 10,000 to 2,000,000 of them, of
+which it uses 1,300 to 2,400."""
+
 Volume = UInt8[np.ndarray, "d h w"]
 Belief = UInt8[np.ndarray, "d k h w"]
 """Probabilities in steps of 1/255."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much memory walks take.
+
+    Attributes
+    ----------
+    most
+        Unknown pixels that are solved exactly; a slice with more of them is walked on a coarser grid.
+    budget
+        Bytes that walks which go on at the same time share.
+    """
+
+    most: int = MOST
+    budget: Budget = field(default_factory=lambda: Budget(free() // 2))
+
+    @classmethod
+    def of_free_memory(cls) -> "Plan":
+        """Plan for what is free now: no walk takes more than three quarters of it, all together half where they can."""
+        memory = free()
+        return cls(max(1_000, min(MOST, memory * 3 // 4 // BYTES)), Budget(memory // 2))
+
+    def factor(self, seeds: UInt8[np.ndarray, "h w"]) -> int:
+        """How many of a slice's pixels one of the grid's is wide on which it is walked."""
+        return max(1, math.ceil(math.sqrt(np.count_nonzero(seeds == IGNORE) / self.most)))
 
 
 def load_walked(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -> Iterator[Volume]:
@@ -69,8 +105,8 @@ def load_walked(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) ->
 def load_beliefs(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -> Iterator[Belief]:
     """Beliefs of `entries`, kept and made as in `load_walked`; raises the same."""
 
-    def beliefs(case: Case, seeds: Volume) -> Belief:
-        return believe(case, seeds, classes=len(corpus.classes))
+    def beliefs(case: Case, seeds: Volume, plan: Plan) -> Belief:
+        return believe(case, seeds, classes=len(corpus.classes), plan=plan)
 
     return _made(corpus, entries, beliefs, [SHARP, len(corpus.classes)], enclosure=enclosure)
 
@@ -78,41 +114,102 @@ def load_beliefs(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -
 def _made(
     corpus: Corpus,
     entries: Sequence[Entry],
-    make: Callable[[Case, Volume], Any],
+    make: Callable[[Case, Volume, Plan], np.ndarray],
     parameters: list[Any],
     *,
     enclosure: bool,
-) -> Iterator[Any]:
+) -> Iterator[np.ndarray]:
     """What `make`, which `parameters` steer, makes of each case and its seeds."""
-    folders = (corpus.root / "cache", _user_cache())
+    cache = Cache((corpus.root / "cache", user_cache()))
+    maker = _Maker(corpus, make, parameters, enclosure, cache, Plan.of_free_memory())
+    with cache.turn() as turn:
+        made = maker.all(entries, turn.take)
+        yield from track(made, description="random walker", total=len(entries), disable=not sys.stderr.isatty())
+    _tell(corpus, [factor for factors in maker.factors.values() for factor in factors if factor > 1], maker.plan)
 
-    def one(entry: Entry) -> np.ndarray:
-        case = corpus.load(entry)
+
+@dataclass(frozen=True)
+class _Maker:
+    """What is asked of walks; `factors` says how coarse those of each case were."""
+
+    corpus: Corpus
+    make: Callable[[Case, Volume, Plan], np.ndarray]
+    parameters: list[Any]
+    enclosure: bool
+    cache: Cache
+    plan: Plan
+    factors: dict[str, list[int]] = field(default_factory=dict)
+
+    def all(self, entries: Sequence[Entry], take: Callable[[], None]) -> Iterator[np.ndarray]:
+        """What is kept, up to the first that is not; from there on, after `take`, what is missing is made."""
+        threads, found = os.cpu_count() or 1, 0
+        for kept in work_ahead(self.kept, entries, threads=threads):
+            if kept is None:
+                break
+            found += 1
+            yield kept
+        if found < len(entries):
+            take()
+            # Most of the time goes into solving, which leaves other threads the interpreter.
+            yield from work_ahead(self.one, entries[found:], threads=threads)
+
+    def kept(self, entry: Entry) -> np.ndarray | None:
+        return self.cache.read(*self._named(*self._seeded(entry)))
+
+    def one(self, entry: Entry) -> np.ndarray:
+        case, seeds = self._seeded(entry)
+        name, shape = self._named(case, seeds)
+        kept = self.cache.read(name, shape)
+        return self.cache.keep(name, self.make(case, seeds, self.plan)) if kept is None else kept
+
+    def _seeded(self, entry: Entry) -> tuple[Case, Volume]:
+        case = self.corpus.load(entry)
         if case.scribble is None:
             raise InputError(f"{case.name}: has no scribble annotation")
-        seeds = enclose(case.scribble) if enclosure else case.scribble
-        name = f"walker-{_key(case.image, seeds, parameters)}.npz"
-        kept = _kept(folders, name, seeds.shape)
-        return _keep(folders, name, make(case, seeds)) if kept is None else kept
+        return case, enclose(case.scribble) if self.enclosure else case.scribble
 
-    # Most of the time goes into solving, which leaves other threads the interpreter.
-    made = work_ahead(one, entries, threads=os.cpu_count() or 1)
-    yield from track(made, description="random walker", total=len(entries), disable=not sys.stderr.isatty())
+    def _named(self, case: Case, seeds: Volume) -> tuple[str, tuple[int, ...]]:
+        """Name of the file, and the shape, of what is made of a case."""
+        coarse = self.factors[case.name] = _factors(seeds, self.plan)
+        parameters = [*self.parameters, *([coarse] if max(coarse) > 1 else [])]
+        return f"walker-{_key(case.image, seeds, parameters)}.npz", seeds.shape
 
 
-def walk(case: Case, seeds: Volume) -> Volume:
+def _factors(seeds: Volume, plan: Plan) -> list[int]:
+    """How coarse each slice's walk is; 1 where there is none."""
+    factors = [plan.factor(drawn) for drawn in seeds]
+    return [
+        factor if factor == 1 or len(_markers(drawn)[0]) > 1 else 1
+        for factor, drawn in zip(factors, seeds, strict=True)
+    ]
+
+
+def _tell(corpus: Corpus, factors: Sequence[int], plan: Plan) -> None:
+    """Say which walks were not those of a slice's own grid."""
+    if factors:
+        low, high = min(factors), max(factors)
+        why = " (all that memory holds)" if plan.most < MOST else ""
+        print(
+            f"{corpus.root}: random walks of {len(factors)} slices with more than {plan.most:,} unknown pixels{why} "
+            f"go over a grid {low if low == high else f'{low} to {high}'} times as coarse",
+            file=sys.stderr,
+        )
+
+
+def walk(case: Case, seeds: Volume, plan: Plan | None = None) -> Volume:
     """Labels of a case, slice by slice, from its strokes or enclosed strokes, which stay as they are."""
-    return np.stack([walk_slice(image, drawn) for image, drawn in zip(case.image, seeds, strict=True)])
+    plan = plan or Plan()
+    return np.stack([walk_slice(image, drawn, plan) for image, drawn in zip(case.image, seeds, strict=True)])
 
 
-def believe(case: Case, seeds: Volume, *, classes: int) -> Belief:
+def believe(case: Case, seeds: Volume, *, classes: int, plan: Plan | None = None) -> Belief:
     """Beliefs of a case, slice by slice, from its strokes or enclosed strokes, of which there is no doubt."""
-    slices = zip(case.image, seeds, strict=True)
-    return np.stack([believe_slice(image, drawn, classes=classes) for image, drawn in slices])
+    plan, slices = plan or Plan(), zip(case.image, seeds, strict=True)
+    return np.stack([believe_slice(image, drawn, classes=classes, plan=plan) for image, drawn in slices])
 
 
 def believe_slice(
-    image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"], *, classes: int
+    image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"], *, classes: int, plan: Plan | None = None
 ) -> UInt8[np.ndarray, "k h w"]:
     """Beliefs of one slice: 0 for all classes where nothing is known.
 
@@ -124,17 +221,18 @@ def believe_slice(
         Strokes; ``ENCLOSED`` is background.
     classes
         How many there are, background included.
+    plan
+        What memory there is.
     """
     belief = (_classed(seeds) == np.arange(classes, dtype=np.uint8)[:, None, None]) * np.uint8(255)
     box = _open(seeds)
-    names, markers = _markers(seeds[box])
-    if len(names) < 2 or image[box].min() == image[box].max() or not (seeds == IGNORE).any():
+    solved = _solved(image[box], seeds[box], SHARP, plan or Plan())
+    if solved is None:
         return belief
-    # Solved exactly: of matrices this stiff, conjugate gradients are slower, and wrong here and there.
-    solved = random_walker(_scaled(image[box]), markers, beta=SHARP, mode="bf", return_full_prob=True)
-    inside = np.zeros((classes, *markers.shape), np.uint8)
-    inside[names] = np.round(255 * solved.clip(0, 1))
-    belief[(slice(None), *box)] = np.where(markers > 0, belief[(slice(None), *box)], inside)
+    names, probs = solved
+    inside = np.zeros((classes, *seeds[box].shape), np.uint8)
+    inside[names] = np.round(255 * probs.clip(0, 1))
+    belief[(slice(None), *box)] = np.where(seeds[box] != IGNORE, belief[(slice(None), *box)], inside)
     return belief
 
 
@@ -146,7 +244,9 @@ def _open(seeds: UInt8[np.ndarray, "h w"]) -> tuple[slice, slice]:
     return slice(max(0, rows[0] - 1), rows[-1] + 2), slice(max(0, columns[0] - 1), columns[-1] + 2)
 
 
-def walk_slice(image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+def walk_slice(
+    image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"], plan: Plan | None = None
+) -> UInt8[np.ndarray, "h w"]:
     """Labels of one slice, ``IGNORE`` where they stay unknown; see the module's text.
 
     Parameters
@@ -155,14 +255,47 @@ def walk_slice(image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"])
         Intensities in [0, 1].
     seeds
         Strokes; ``ENCLOSED`` is background.
+    plan
+        What memory there is.
     """
-    unknown = seeds == IGNORE
-    classes, markers = _markers(seeds)
-    if len(classes) < 2 or image.min() == image.max() or not unknown.any():
+    solved = _solved(image, seeds, BETA, plan or Plan())
+    if solved is None:
         return seeds.copy()
-    probs = random_walker(_scaled(image), markers, beta=BETA, mode="bf", return_full_prob=True)
+    classes, probs = solved
     likeliest = np.where(probs.max(0) >= THRESHOLD, classes[probs.argmax(0)], np.uint8(IGNORE))
-    return np.where(unknown, likeliest, seeds)
+    return np.where(seeds == IGNORE, likeliest, seeds)
+
+
+def _solved(
+    image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"], beta: float, plan: Plan
+) -> tuple[UInt8[np.ndarray, "k"], Float[np.ndarray, "k h w"]] | None:
+    """Classes with strokes, and the probability of each; None where nothing can be found."""
+    classes, markers = _markers(seeds)
+    unknown = int(np.count_nonzero(markers == 0))
+    if len(classes) < 2 or image.min() == image.max() or not unknown:
+        return None
+    factor = plan.factor(seeds)
+    if factor > 1:
+        return _solved_coarsely(image, seeds, beta, plan, factor)
+    # Solved exactly: of matrices this stiff, conjugate gradients are slower, and wrong here and there.
+    with plan.budget.taken(BYTES * unknown):
+        return classes, random_walker(_scaled(image), markers, beta=beta, mode="bf", return_full_prob=True)
+
+
+def _solved_coarsely(
+    image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"], beta: float, plan: Plan, factor: int
+) -> tuple[UInt8[np.ndarray, "k"], Float[np.ndarray, "k h w"]] | None:
+    """As `_solved`, on a grid whose pixels are `factor` × `factor` of the slice's."""
+    h, w = image.shape
+    whole = np.pad(image, ((0, -h % factor), (0, -w % factor)), mode="edge")
+    small = whole.reshape(len(whole) // factor, factor, -1, factor).mean((1, 3))
+    # However few are left unknown there, no coarser grid will do.
+    solved = _solved(small, coarser(seeds, factor), beta, replace(plan, most=small.size))
+    if solved is None:
+        return None
+    classes, probs = solved
+    fine = (np.asarray(ndimage.zoom(prob, factor, order=1, mode="nearest", grid_mode=True)) for prob in probs)
+    return classes, np.stack([prob[:h, :w] for prob in fine])
 
 
 def _markers(seeds: UInt8[np.ndarray, "h w"]) -> tuple[UInt8[np.ndarray, "k"], Int[np.ndarray, "h w"]]:
@@ -188,34 +321,3 @@ def _key(image: np.ndarray, seeds: np.ndarray, parameters: list[Any]) -> str:
     for array in (image, seeds):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
-
-
-def _kept(folders: Sequence[Path], name: str, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Labels or beliefs that were kept, unless they are damaged."""
-    for folder in folders:
-        with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-            with np.load(folder / name, allow_pickle=False) as arrays:
-                labels = arrays["labels"]
-            if (labels.shape[0], *labels.shape[-2:]) == shape and labels.dtype == np.uint8:
-                return labels
-    return None
-
-
-def _keep(folders: Sequence[Path], name: str, labels: np.ndarray) -> np.ndarray:
-    """Write labels or beliefs, whole or not at all, into the first folder that takes them; else they are only used."""
-    for folder in folders:
-        partial = folder / f"{name}.{os.getpid()}-{get_ident()}.partial"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                np.savez_compressed(file, labels=labels)
-            partial.replace(folder / name)
-            break
-        except OSError:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-    return labels
-
-
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maskmixadv"

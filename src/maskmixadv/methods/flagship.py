@@ -84,7 +84,8 @@ class Flagship(Method):
     decay
         What the teacher keeps of itself in a step, 0 to below 1.
     thin
-        Names of classes that are thin walls, with commas between them; names that a task does not have are left out.
+        Names of classes that are thin walls, with commas between them, such as ``Myo``; by default none, as names must
+        not steer what is learnt. Names that a task does not have are left out.
     odds
         What a thin class's probability is multiplied by before the agreed label is chosen, above 0.
     adv
@@ -102,7 +103,7 @@ class Flagship(Method):
     trust: float = 1.0
     ramp: float = 0.3
     decay: float = 0.99
-    thin: str = "Myo"
+    thin: str = ""
     odds: float = 0.5
     adv: float = 0.0
     every: int | None = None

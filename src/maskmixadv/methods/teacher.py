@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from maskmixadv.average import follow
+from maskmixadv.average import follow, warmed_up
 from maskmixadv.errors import InputError
 from maskmixadv.methods.views import noisy
 from maskmixadv.types import Batch, Image, Probs
@@ -51,12 +51,8 @@ class Teacher(nn.Module):
         return self.net(image).softmax(1)
 
     def follow(self, net: nn.Module, *, step: int, decay: float) -> None:
-        """Move to `net` after step number `step`, counted from 0.
-
-        Keeps ``min(1 - 1 / (step + 1), decay)`` of itself: the mean of all networks so far in the beginning, the
-        last network alone at first.
-        """
-        follow(self.net, net, decay=min(1 - 1 / (step + 1), decay))
+        """Move to `net` after step number `step`, counted from 0; it keeps `warmed_up` of itself."""
+        follow(self.net, net, decay=warmed_up(decay, step))
 
 
 def opinions(teacher: Teacher, batch: Batch, image: Image, *, noise: float, passes: int) -> tuple[Probs, Uncertainty]:
@@ -81,7 +77,7 @@ def sigmoid_rampup(progress: float, length: float) -> float:
 
 def settled(*, progress: float, ramp: float, step: int, decay: float) -> bool:
     """Whether `sigmoid_rampup` stays at 1 from here on, and `Teacher.follow` at `decay`."""
-    return progress >= ramp and 1 - 1 / (step + 1) >= decay
+    return progress >= ramp and warmed_up(decay, step) == decay
 
 
 def check_decay(decay: float) -> None:

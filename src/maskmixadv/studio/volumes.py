@@ -18,7 +18,7 @@ from maskmixadv.data.nifti import Volume
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_json, write_text
 from maskmixadv.studio.cache import Cache, stamp
-from maskmixadv.studio.intake import check_declared
+from maskmixadv.studio.intake import check_declared, taken
 
 CACHED_BYTES: Final = 2**30
 TOP: Final = 65_535
@@ -112,10 +112,9 @@ class Volumes:
 
 def show(path: Path) -> Shown:
     """Read an image and scale it to 16 bits; raises as `Volumes.get`."""
-    check_declared(path)
-    volume = formats.read(path)
-    if not volume.array.size:
-        raise InputError(f"{path.name}: not a readable image (no voxels came)")
+    with taken():
+        check_declared(path)
+        volume = formats.read(path)
     low, high = float(np.min(volume.array)), float(np.max(volume.array))
     if not np.isfinite([low, high]).all():
         raise InputError(f"{path.name}: image holds NaN or infinity, allowed are finite numbers")

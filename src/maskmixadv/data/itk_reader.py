@@ -1,0 +1,143 @@
+"""SimpleITK's readers at arm's length: a process of their own, kept for the next file and begun anew where it dies."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Lock, Timer
+from typing import Any, Final
+
+import numpy as np
+
+from maskmixadv.data import itk_child
+from maskmixadv.data.reading import fill, in_one_line, most_memory
+from maskmixadv.errors import InputError
+
+SECONDS: Final = 60.0
+"""That an answer may take, and that SimpleITK may take to start; reading voxels has more by their number."""
+RATE: Final = 2e6
+"""Bytes a second that a slow disk gives."""
+SPARE: Final = 2**32
+"""Bytes of address space beside what a file may take, twice: libraries, threads, and a packed copy."""
+
+
+class Reader:
+    """A process that reads; one file at a time."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", itk_child.__file__, str(2 * most_memory() + SPARE)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        self._begun = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked, by this process: after a fork it is the parent's."""
+        return self.owner == os.getpid() and self._process.poll() is None
+
+    def open(self, path: Path) -> dict[str, Any]:
+        """Return a file's header: ``Size``, ``Spacing``, ``Origin``, ``Direction``, ``NumberOfComponents``, ``kind``.
+
+        Raises
+        ------
+        InputError
+            Where it can't be read, or kills the process.
+        """
+        with self._timed(path, SECONDS):
+            if not self._begun:
+                self._answer(path)
+                self._begun = True
+            return self._ask(path, {"open": str(path.absolute())})
+
+    def voxels(self, path: Path, array: np.ndarray) -> None:
+        """Read into `array`, whose size and type are the header's, the voxels of the file that was opened last.
+
+        Raises
+        ------
+        InputError
+            As `open` does.
+        """
+        with self._timed(path, SECONDS + array.nbytes / RATE):
+            if self._ask(path, {"voxels": True})["bytes"] != array.nbytes:
+                raise self._ended(path, "it gave another number of voxels")
+            fill(path, self._process.stdout, array, _kind(path))
+
+    def end(self) -> None:
+        """Stop it."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):  # it died with something unread
+                    pipe.close()
+        if self.owner == os.getpid():
+            self._process.kill()
+            self._process.wait()
+
+    def _ask(self, path: Path, order: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        self._process.stdin.flush()
+        return self._answer(path)
+
+    def _answer(self, path: Path) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        try:
+            answer = json.loads(line)
+        except ValueError:  # it was cut off
+            raise EOFError from None
+        if "error" in answer:
+            raise InputError(f"{path}: not a readable {_kind(path)} ({in_one_line(' '.join(answer['error']))})")
+        return answer
+
+    @contextmanager
+    def _timed(self, path: Path, seconds: float) -> Iterator[None]:
+        """End the process where it takes longer, or where it is out of step; the file is to blame."""
+        late: list[bool] = []
+        timer = Timer(seconds, lambda: (late.append(True), self._process.kill()))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except (OSError, EOFError):
+            raise self._ended(path, f"it took more than {seconds:.0f} s" if late else "it killed the reader") from None
+        finally:
+            timer.cancel()
+
+    def _ended(self, path: Path, reason: str) -> InputError:
+        self.end()
+        return InputError(f"{path}: not a readable {_kind(path)} ({reason})")
+
+
+@contextmanager
+def reader() -> Iterator[Reader]:
+    """Give the reader, one thread at a time."""
+    global _reader
+    with _lock:
+        if _reader is None or not _reader.alive:
+            if _reader is not None:
+                _reader.end()
+            _reader = Reader()
+        try:
+            yield _reader
+        except InputError:
+            raise
+        except BaseException:  # out of step
+            _reader.end()
+            raise
+
+
+def _kind(path: Path) -> str:
+    return f"{path.suffix} file"
+
+
+_lock = Lock()
+_reader: Reader | None = None
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: globals().update(_lock=Lock(), _reader=None))

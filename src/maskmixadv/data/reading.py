@@ -1,0 +1,325 @@
+"""Files that others wrote: any bytes become what a reader gives, or one `InputError`, within a stated memory.
+
+A reader asks `check_size` before anything is allocated for what a file declares, and calls its library inside
+`reading`. What a file unpacks to may take `most_memory`. Nothing here imports torch.
+"""
+
+import logging
+import math
+import os
+import sys
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from maskmixadv.errors import InputError
+
+MEMORY: Final = "MASKMIXADV_MOST_MEMORY"
+"""Environment variable: GB that what a file holds may take; without it, a quarter of the machine's memory."""
+SHARE: Final = 4
+UNKNOWN: Final = 2**34
+"""Bytes of memory that a machine is taken to have where it does not say."""
+DEFLATED: Final = 1032.0
+"""Bytes that one byte of a deflated file unpacks to at most."""
+CHUNK: Final = 2**20
+TALKATIVE: Final = ("nibabel", "tifffile", "pydicom", "highdicom", "PIL")
+"""Libraries that say more than one line of a damaged file, on stderr."""
+LONGEST: Final = 200
+"""Characters that are shown of what a library complains of."""
+
+
+_least: Final = ContextVar("most_memory", default=sys.maxsize)
+
+
+class LargeError(InputError):
+    """A file holds more than is taken."""
+
+
+class Declared(NamedTuple):
+    """What a file says that it holds: voxels, and the bytes that they take in memory."""
+
+    shape: tuple[int, ...]
+    itemsize: int
+
+    @property
+    def voxels(self) -> int:
+        """How many there are."""
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """What they take."""
+        return self.voxels * self.itemsize
+
+    def __str__(self) -> str:
+        return f"{' × '.join(map(str, self.shape))} values of {self.itemsize} bytes"
+
+
+@contextmanager
+def reading(path: Path, kind: str, *, wrong: str = "", advice: str = "") -> Iterator[None]:
+    """Turn whatever a library raises at a file's bytes into an `InputError`; those that are one already pass.
+
+    It goes round calls of libraries, not round what this package makes of their answers.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kind
+        What it should be, as in ``not a readable NIfTI file``.
+    wrong, advice
+        What to say instead of that, and after the reason.
+
+    Raises
+    ------
+    InputError
+        Where anything was raised.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # libraries let through whatever they meet
+        told = f"{path}: {wrong or f'not a readable {kind}'} ({_reason(error)}){advice}"
+        raise (LargeError if isinstance(error, MemoryError) else InputError)(told) from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
+    if isinstance(error, EOFError):
+        return "it is cut off"
+    if isinstance(error, OSError) and error.errno is not None and error.strerror:
+        return error.strerror
+    return in_one_line(error)
+
+
+def existing(path: Path) -> Path:
+    """Return `path` if it is a file; a pipe would never end.
+
+    Raises
+    ------
+    InputError
+        Where it is none.
+    """
+    try:
+        found = path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or with a NUL
+        found = False
+    if not found:
+        raise InputError(f"{in_one_line(str(path))}: no such file")
+    return path
+
+
+def in_one_line(error: BaseException | str) -> str:
+    """What a library complains of: the first line that says something, printable, and not too much of it."""
+    first = next((line for line in str(error).splitlines() if line.strip()), "")
+    text = " ".join("".join(c if c.isprintable() else " " for c in first).split())
+    return (text if len(text) <= LONGEST else f"{text[:LONGEST]}…") or type(error).__name__
+
+
+@contextmanager
+def at_most(size: int) -> Iterator[None]:
+    """Take no more than `size` bytes of a file that is read meanwhile, whatever else is allowed."""
+    before = _least.set(size)
+    try:
+        yield
+    finally:
+        _least.reset(before)
+
+
+def most_memory() -> int:
+    """Bytes that what one file holds may take.
+
+    Raises
+    ------
+    InputError
+        Where the environment variable that says so is no number above 0.
+    """
+    asked, least = os.environ.get(MEMORY), _least.get()
+    if not asked:
+        return min(least, _memory() // SHARE)
+    try:
+        gigabytes = float(asked)
+    except ValueError:
+        gigabytes = math.nan
+    if not 0 < gigabytes < math.inf:
+        raise InputError(f"{MEMORY}: {asked!r}, allowed is a number of GB above 0")
+    return min(least, int(gigabytes * 1e9))
+
+
+def check_size(path: Path, declared: Declared, kind: str, *, held: int | None = None, ratio: float = 1.0) -> Declared:
+    """Return `declared` if that much is taken, and the file can hold it.
+
+    Parameters
+    ----------
+    kind
+        What the file should be, for the error's text.
+    held
+        Bytes of the file that hold the values; None where nothing can be said.
+    ratio
+        Bytes that one of these unpacks to at most.
+
+    Raises
+    ------
+    LargeError
+        Where it would take more than `most_memory`.
+    InputError
+        Where a side is not positive, or the file is too short for it.
+    """
+    if min(declared.shape, default=1) < 1:
+        raise InputError(f"{path}: not a readable {kind} (declares {declared})")
+    check_bytes(path, declared.bytes, str(declared))
+    if held is not None and declared.bytes > held * ratio:
+        raise InputError(f"{path}: not a readable {kind} (declares {declared}, of which it holds {held} bytes)")
+    return declared
+
+
+def check_bytes(path: Path, size: int, what: str) -> None:
+    """Refuse a file that unpacks to `size` bytes, of `what`, where that is more than `most_memory`.
+
+    Raises
+    ------
+    LargeError
+        Where it is.
+    """
+    if size > (most := most_memory()):
+        raise LargeError(
+            f"{path}: declares {what}, {_gigabytes(size)}, allowed are {_gigabytes(most)}; make it smaller, or allow "
+            f"more by the environment variable {MEMORY}"
+        )
+
+
+def check_inflated(path: Path, packed: Iterable[bytes], most: int, kind: str, *, wbits: int = zlib.MAX_WBITS) -> None:
+    """Unpack a deflated part of a file without keeping anything, as a small one may hold gigabytes.
+
+    Raises
+    ------
+    InputError
+        Where it is damaged, or holds more than `most` bytes.
+    """
+    total, unpack = 0, zlib.decompressobj(wbits)
+    with reading(path, kind):
+        for part in packed:
+            rest = part
+            while rest and not unpack.eof:
+                total += len(unpack.decompress(rest, CHUNK))
+                rest = unpack.unconsumed_tail
+                if total > most:
+                    raise LargeError(f"{path}: not a readable {kind} (unpacks to more than the {most} bytes declared)")
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Read all arrays of an ``.npz`` file, without executing code.
+
+    Raises
+    ------
+    InputError
+        Where it is missing, damaged, or its arrays take more than `most_memory`.
+    """
+    kind = "archive of arrays"
+    with reading(path, kind), zipfile.ZipFile(existing(path)) as archive:
+        members = archive.infolist()
+        check_bytes(path, sum(member.file_size for member in members), f"{len(members)} arrays")
+        held = path.stat().st_size
+        found = {}
+        for member in members:
+            _check_packed(path, member, held)
+            with archive.open(member) as stream:
+                found[member.filename.removesuffix(".npy")] = _array(path, stream, member.file_size, kind)
+    return found
+
+
+def check_checkpoint(path: Path) -> None:
+    """Look at an archive of weights before torch reads it: whole, nothing packed, nothing twice.
+
+    Raises
+    ------
+    InputError
+        Where it is no such archive, or damaged.
+    """
+    with (
+        reading(path, "checkpoint", wrong="damaged", advice="; train again"),
+        zipfile.ZipFile(existing(path)) as archive,
+    ):
+        members = archive.infolist()
+        check_bytes(path, sum(member.file_size for member in members), f"{len(members)} parts")
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise ValueError("its parts are packed")
+        if sum(member.file_size for member in members) > path.stat().st_size:
+            raise ValueError("its parts overlap")
+        if (wrong := archive.testzip()) is not None:
+            raise ValueError(f"the checksum of {wrong} is wrong")
+
+
+def _check_packed(path: Path, member: zipfile.ZipInfo, held: int) -> None:
+    """No part of a zip file is larger than what its packed bytes, which lie in the file, can unpack to."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise InputError(f"{path}: not a readable archive of arrays (packed in an unknown way)")
+    ratio = DEFLATED if member.compress_type == zipfile.ZIP_DEFLATED else 1.0
+    if member.file_size > ratio * min(member.compress_size, held) + CHUNK:
+        raise InputError(f"{path}: not a readable archive of arrays (declares more than it holds)")
+
+
+def _array(path: Path, stream: Any, size: int, kind: str) -> np.ndarray:  # noqa: ANN401
+    """Read one array, whose header is looked at first; `size` are the bytes of both."""
+    form = np.lib.format
+    version = form.read_magic(stream)
+    header = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
+    shape, fortran, dtype = header(stream)
+    if dtype.hasobject or dtype.itemsize == 0 or version not in ((1, 0), (2, 0)):
+        raise InputError(f"{path}: not a readable {kind} (an array of {in_one_line(str(dtype))})")
+    count = math.prod(shape)
+    if min(shape, default=0) < 0 or count * dtype.itemsize > size:
+        raise InputError(f"{path}: not a readable {kind} (declares shape {shape} in {size} bytes)")
+    array = np.empty(count, dtype)
+    fill(path, stream, array, kind)
+    if stream.read(1):  # which looks at the checksum, too
+        raise InputError(f"{path}: not a readable {kind} (holds more than it declares)")
+    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
+
+
+def fill(path: Path, stream: Any, array: np.ndarray, kind: str) -> None:  # noqa: ANN401
+    """Read as many bytes from `stream` as `array`, which is contiguous, has.
+
+    Raises
+    ------
+    InputError
+        Where there are fewer.
+    """
+    left = memoryview(array.reshape(-1).view(np.uint8))  # pyright: ignore[reportArgumentType]
+    while left:
+        part = stream.read(min(len(left), CHUNK))
+        if not part:
+            raise InputError(f"{path}: not a readable {kind} (it is cut off)")
+        left[: len(part)] = part
+        left = left[len(part) :]
+
+
+def _memory() -> int:
+    """Bytes of memory of this machine, or those that a container allows."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        total = UNKNOWN
+    try:
+        allowed = int(Path("/sys/fs/cgroup/memory.max").read_text())
+    except (OSError, ValueError):  # no container, or one without a limit
+        allowed = total
+    return min(total, allowed)
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.3g} GB"
+
+
+for _name in TALKATIVE:
+    logging.getLogger({"nibabel": "nibabel.global"}.get(_name, _name)).setLevel(logging.CRITICAL + 1)
+    warnings.filterwarnings("ignore", module=rf"{_name}(\.|$)")

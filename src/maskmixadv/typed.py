@@ -1,0 +1,112 @@
+"""Values out of JSON and TOML as what they are declared to be: what is of another type is an `InputError` at once."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from maskmixadv.errors import InputError
+
+_Made = TypeVar("_Made")
+_WORDS: Final = {
+    str: "a text", bool: "true or false", int: "a whole number", float: "a finite number", NoneType: "null",
+    dict: "a table", list: "a list", tuple: "a list", Mapping: "a table",
+}  # fmt: skip
+MOST: Final = 2**63
+"""Whole numbers are below it, either way."""
+
+
+def made(kind: type[_Made], raw: object, where: str) -> _Made:
+    """Make a dataclass of a table that has its fields and no others; what has a default may be missing.
+
+    Raises
+    ------
+    InputError
+        Where that can't be; the message begins with `where`.
+
+    Examples
+    --------
+    >>> from maskmixadv.grid import Grid
+    >>> made(Grid, {"size": 96, "mm": 1}, "grid")
+    Grid(size=96, mm=1.0)
+    """
+    table = as_type(raw, dict[str, Any], where)
+    known = {field.name: field for field in fields(kind) if field.init}  # pyright: ignore[reportArgumentType]
+    for name in table:
+        if name not in known:
+            raise InputError(f"{where}: {_shown(name)} is unknown, allowed are {', '.join(known) or 'none'}")
+    for name, field in known.items():
+        if name not in table and field.default is MISSING and field.default_factory is MISSING:
+            raise InputError(f"{where}: {name} is missing")
+    hints = get_type_hints(kind)
+    return kind(**{name: as_type(value, hints[name], f"{where}: {name}") for name, value in table.items()})
+
+
+def as_type(raw: object, hint: Any, where: str) -> Any:  # noqa: ANN401
+    """Return `raw` as the type `hint`: lists become tuples, and whole numbers become others, where these are asked for.
+
+    Raises
+    ------
+    InputError
+        Where it is of another type; the message begins with `where`.
+    """
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return raw
+    if origin is Literal:
+        if any(type(raw) is type(each) and raw == each for each in inner):
+            return raw
+        raise InputError(f"{where}: {_shown(raw)}, allowed are {', '.join(map(str, inner))}")
+    if origin in (Union, UnionType):
+        return _one_of(raw, inner, where)
+    if is_dataclass(hint):
+        return made(cast("type[Any]", hint), raw, where)
+    if origin is tuple:
+        return _tuple(raw, inner, where)
+    if origin is list:
+        return [as_type(each, inner[0], where) for each in _plain(raw, list, where)]
+    if origin in (dict, Mapping):
+        return {key: as_type(each, inner[1], f"{where}: {key}") for key, each in _plain(raw, dict, where).items()}
+    return _plain(raw, hint, where)
+
+
+def _one_of(raw: object, kinds: tuple[Any, ...], where: str) -> Any:  # noqa: ANN401
+    if raw is None and NoneType in kinds:
+        return None
+    for kind in kinds[:-1]:
+        try:
+            return as_type(raw, kind, where)
+        except InputError:
+            continue
+    return as_type(raw, next(kind for kind in reversed(kinds) if kind is not NoneType), where)
+
+
+def _tuple(raw: object, inner: tuple[Any, ...], where: str) -> tuple[Any, ...]:
+    values = _plain(raw, list, where)
+    if inner[-1] is Ellipsis:
+        return tuple(as_type(each, inner[0], where) for each in values)
+    if len(values) != len(inner):
+        raise InputError(f"{where}: has {len(values)} values, allowed are {len(inner)}")
+    return tuple(as_type(each, kind, where) for each, kind in zip(values, inner, strict=True))
+
+
+def _plain(raw: Any, kind: type, where: str) -> Any:  # noqa: ANN401
+    if kind is list and type(raw) is tuple:
+        return list(raw)
+    if kind is float and type(raw) is int and abs(raw) < MOST:
+        return float(raw)
+    fits = type(raw) is kind
+    if not fits or (kind is float and not math.isfinite(raw)) or (kind is int and abs(raw) >= MOST):
+        raise InputError(f"{where}: {_shown(raw)}, must be {_WORDS.get(kind, kind.__name__)}")
+    return raw
+
+
+def _shown(raw: object) -> str:
+    """Show a value, or the beginning of one that is long."""
+    if isinstance(raw, int) and abs(raw) >= MOST:  # whose digits take long to find
+        return "a huge number"
+    if isinstance(raw, (dict, list)):
+        return f"a {'table' if isinstance(raw, dict) else 'list'} of {len(raw)}"
+    text = repr(raw)
+    return text if len(text) <= 60 else f"{text[:60]}…"

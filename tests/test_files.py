@@ -1,0 +1,248 @@
+"""What is written is whole or not at all, one at a time holds a directory, and reading is bounded."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import Hold
+from full import Full
+from maskmixadv import files, provenance, tabular
+from maskmixadv.errors import InputError
+from maskmixadv.files import (
+    HOLDER,
+    LOCK,
+    check_name,
+    claim,
+    held,
+    make_directory,
+    read_json,
+    read_toml,
+    replaced,
+    whole,
+    write_text,
+    write_texts,
+    written,
+)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("way", ["written", "replaced", "text"])
+def test_a_file_is_there_whole_or_as_it_was(tmp_path: Path, way: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("before")
+
+    def write(text: str) -> None:
+        if way == "text":
+            write_text(path, text)
+        elif way == "written":
+            with written(path) as file:
+                file.write(text.encode())
+        else:
+            with replaced(path) as place:
+                place.write_text(text)
+
+    with Full(100), pytest.raises(InputError, match=r"a\.txt: can't be written \(File too large\)"):
+        write("x" * 1000)
+    assert path.read_text() == "before"
+    assert names(tmp_path) == ["a.txt"]
+    write("after")
+    assert path.read_text() == "after"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_what_belongs_together_is_written_together(tmp_path: Path) -> None:
+    write_texts({tmp_path / "a": "1", tmp_path / "b": "1"})
+    with Full(100), pytest.raises(InputError, match="b: can't be written"):
+        write_texts({tmp_path / "a": "2", tmp_path / "b": "2" * 1000})
+    assert [(tmp_path / name).read_text() for name in names(tmp_path)] == ["1", "1"]
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("a", "a.partial", ".partial-a", ".a.partial"):
+        (folder / name).symlink_to(victim)
+    write_text(folder / "a", "mine")
+    assert victim.read_text() == "precious"
+    assert (folder / "a").read_text() == "mine"
+    assert not (folder / "a").is_symlink()
+
+
+def test_a_directory_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    root = tmp_path / "made"
+    with Full(100), pytest.raises(InputError, match="made: can't be written"), whole(root) as place:
+        (place / "a").write_text("x" * 1000)
+    assert names(tmp_path) == []
+    with whole(root) as place:
+        (place / "a").write_text("x" * 1000)
+    assert names(root) == ["a"]
+    with pytest.raises(InputError, match="already holds 'a'"), whole(root):
+        pass
+
+
+def test_what_killed_processes_left_is_swept_away(tmp_path: Path) -> None:
+    killed = f"""
+import os, signal
+from pathlib import Path
+from maskmixadv.files import whole, written
+with whole(Path({str(tmp_path / "made")!r})) as place, written(Path({str(tmp_path / "file")!r})) as file:
+    (place / "half").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == -9
+    assert len([name for name in names(tmp_path) if name.startswith(".partial-")]) == 2
+    mine = files.partial_name(tmp_path / "mine")
+    mine.write_text("of a process that lives")
+    with whole(tmp_path / "made") as place:
+        (place / "all").write_text("all")
+    assert names(tmp_path) == [mine.name, "made"]
+    assert names(tmp_path / "made") == ["all"]
+
+
+def test_names_of_parts_fit_the_file_system(tmp_path: Path) -> None:
+    write_text(tmp_path / ("ü" * 120), "long")
+    assert names(tmp_path) == ["ü" * 120]
+
+
+def test_one_process_holds_a_directory(tmp_path: Path, hold: Hold) -> None:
+    with hold(tmp_path) as holder:
+        with pytest.raises(InputError, match=f"in use by process {holder.pid} on .* since .*; wait for it, or stop it"):
+            held(tmp_path).__enter__()
+        waited = threading.Event()
+
+        def wait() -> None:
+            with held(tmp_path, wait=True):
+                waited.set()
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        assert not waited.wait(0.2)
+    thread.join(10)
+    assert waited.is_set()
+    claim(tmp_path)  # what is left of a lock takes no room
+
+
+def test_a_killed_holder_holds_nothing(tmp_path: Path, hold: Hold) -> None:
+    with hold(tmp_path) as holder:
+        holder.kill()
+        holder.wait()
+        with held(tmp_path):
+            assert str(os.getpid()) in (tmp_path / HOLDER).read_text()
+    assert set(names(tmp_path)) <= {LOCK}
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=60))
+def test_a_name_is_no_path(text: str) -> None:
+    with suppress(InputError):
+        name = check_name(text, "corpus.json")
+        assert Path("folder", name).parent == Path("folder")
+        assert Path("folder", name).resolve().parent == Path("folder").resolve()
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "a/b", "a\\b", "..", ".", ".x", "", " ", "a\nb", "a\0b", "x" * 300, 7])
+def test_paths_and_worse_are_refused(name: object) -> None:
+    with pytest.raises(InputError, match=r"^corpus\.json: name .*, allowed is"):
+        check_name(name, "corpus.json")
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a":' * 100_000, "1" * 100_000, "NaN", "[Infinity]", '"\\ud800"', "{", "\xff", ""]
+)
+def test_json_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"^\S*a\.json: ") as refused:
+        read_json(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_json_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": [1, "\\u00e4", "\\ud83d\\ude00"]}')
+    assert read_json(path) == {"a": [1, "ä", "😀"]}
+    with pytest.raises(InputError, match="more than 5 bytes"):
+        read_json(path, most=5)
+    with pytest.raises(InputError, match="no such file"):
+        read_json(tmp_path)
+    with pytest.raises(InputError, match="can't be read"):
+        read_json(Path("a\0b"))
+
+
+@pytest.mark.parametrize("text", ["a=" + "[" * 100_000, "a" + ".a" * 100_000 + "=1", "a=", "[[class]\n", "a=\xff"])
+def test_toml_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.toml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"^\S*a\.toml: "):
+        read_toml(path)
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), min_size=1), min_size=1))
+def test_cells_come_back_as_they_were(cells: list[str]) -> None:
+    text = tabular.csv_text(["a"], [{"a": cell} for cell in cells])
+    lines = [line.strip('"') for line in text.splitlines()]
+    assert not any(line[:1] in "=+@" and not tabular._number(line) for line in lines if line)
+    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"cells-{os.getpid()}.csv"
+    path.write_bytes(text.encode())
+    try:
+        assert [row["a"] for row in tabular.read_csv(path)] == cells
+    finally:
+        path.unlink()
+
+
+@pytest.mark.parametrize("value", ["=1+1", "+x", "-1+1", "@SUM(A1)", "'=1", "\t=1"])
+def test_a_formula_is_text(value: str) -> None:
+    assert tabular.csv_text(["a"], [{"a": value}]).splitlines()[1].lstrip('"').startswith("'")
+
+
+@pytest.mark.parametrize("value", ["-1.5", "nan", "-inf", "1e-3", "plain", "'tis"])
+def test_numbers_and_words_stay(value: str) -> None:
+    assert tabular.csv_text(["a"], [{"a": value}]) == f"a\n{value}\n"
+
+
+def test_a_broken_table_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    for text, told in (("a,b\n1\n", "another number of cells"), ('a\n"' + "x" * 200_000 + '"\n', "field larger")):
+        path.write_text(text)
+        with pytest.raises(InputError, match=told):
+            tabular.read_csv(path)
+
+
+def test_a_commit_is_this_project_s_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that lies in somebody's repository says nothing of the package in it."""
+    package = tmp_path / "venv" / "site-packages" / "maskmixadv"
+    package.mkdir(parents=True)
+    (package / "provenance.py").write_text("")
+    git = ["git", "-c", "user.email=a@b", "-c", "user.name=x"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "foreign"]):
+        subprocess.run([*git, *words], cwd=tmp_path, check=True, capture_output=True)
+    monkeypatch.setattr(provenance, "__file__", str(package / "provenance.py"))
+    monkeypatch.setattr(provenance, "_installed", lambda: None)
+    assert provenance.commit() is None
+
+
+def test_what_can_t_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="can't be made a directory"):
+        make_directory(tmp_path / "file" / "x")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        write_text(tmp_path / "a.json", json.dumps({}))
+    assert names(tmp_path) == ["file"]
