@@ -152,6 +152,26 @@ def test_images_are_added_and_refusals_are_told(browser: Browser, tmp_path: Path
         studio.page.context.close()
 
 
+def test_a_damaged_file_of_strokes_is_told_and_the_other_images_are_drawn_on(
+    browser: Browser, folder: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("scribbles", ".studio"))
+    (copy / "scribbles").mkdir()
+    (copy / "scribbles" / "phantom000_ED.nii.gz").write_bytes(b"damaged")
+    with sp.studio(copy) as (url, _):
+        studio = Studio.open(browser, url, empty=True)
+        page = studio.page
+        expect(page.locator("#cases li")).to_have_count(len(list((copy / "images").iterdir())))
+        expect(page.locator("#problems li")).to_contain_text("phantom000_ED.nii.gz")
+        expect(page.locator("#toast.trouble")).to_contain_text("phantom000_ED.nii.gz")
+        studio.go("phantom000_ES", 1)
+        studio.stroke("1", [(20, 20), (30, 20)])
+        studio.saved()
+        page.context.close()
+    assert (stored(copy, "phantom000_ES", 1)[19:21, 20:30] == RV).all()
+    assert (copy / "scribbles" / "phantom000_ED.nii.gz").read_bytes() == b"damaged"
+
+
 def test_two_fingers_move_the_view_and_one_draws(browser: Browser, address: str) -> None:
     tablet = Studio.open(browser, address, size=(820, 1180), touch=True)
     tablet.go("phantom000_ES", 0)

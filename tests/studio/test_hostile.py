@@ -339,7 +339,7 @@ def test_predictions_are_not_unpickled(page: httpx.Client, folder: Path) -> None
     held = io.BytesIO()
     np.savez(held, disagreement=np.array([Trap()], dtype=object))
     (out / "s0.npz").write_bytes(held.getvalue())
-    refused(page.get(f"{SLICE}/disagreement"), 400, "damaged")
+    refused(page.get(f"{SLICE}/disagreement"), 400, "s0.npz")
     assert not (folder / "trapped").exists()
 
 

@@ -22,6 +22,7 @@ from maskmixadv.data import nifti
 from maskmixadv.data.enclosure import drawn_round
 from maskmixadv.errors import InputError
 from maskmixadv.studio import training
+from maskmixadv.studio.job import _preset
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.process import Process
 from maskmixadv.studio.training import Order, Training, complaint
@@ -165,11 +166,13 @@ def test_the_command_lines_own_complaint_is_told(tmp_path: Path) -> None:
 
 
 def test_what_the_page_may_ask_for_is_what_there_is() -> None:
-    annotation = cli_train.Train.__dataclass_fields__["preset"].type
-    assert set(catalogue.PRESETS) == set(annotation.__args__)  # pyright: ignore[reportAttributeAccessIssue]
+    annotation = str(cli_train.Train.__dataclass_fields__["preset"].type)
     for preset in catalogue.PRESETS:
         assert preset in schedule.PRESETS
+        assert repr(preset) in annotation
+    for preset in training.OFFERED:
         Order(preset, catalogue.DEFAULT_METHOD).check()
+        assert _preset(Order(preset, "pce")) in schedule.PRESETS
     for name, kind in methods.ALL.items():
         if kind.supervision == "dense":
             with pytest.raises(InputError, match="method"):

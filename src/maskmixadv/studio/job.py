@@ -17,7 +17,7 @@ from maskmixadv.studio import training
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.memory import within_memory
 from maskmixadv.studio.process import Process
-from maskmixadv.studio.training import Order
+from maskmixadv.studio.training import AUTO, Order
 
 if TYPE_CHECKING:
     from maskmixadv.data.nifti import Volume
@@ -101,26 +101,35 @@ def _train(layout: Layout, run: str) -> list[str]:
     write_text(notes / training.LEFT_OUT, json.dumps(left_out))
     scribbles = (case.scribble for case in corpus.load_all([entry for entry in corpus.entries if entry.scribble]))
     enclosed = drawn_round(scribble for scribble in scribbles if scribble is not None)
+    preset = _preset(order)
     return [
         "train",
         str(corpus.root),
-        *("--out", str(root), "--preset", order.preset, *_length(order)),
+        *("--out", str(root), "--preset", preset, *_length(preset, order.steps)),
         *(["--enclosure"] if enclosed else []),
         *(order.method, *METHODS[order.method].without_prior),
     ]
 
 
-def _length(order: Order) -> list[str]:
+def _preset(order: Order) -> str:
+    """The preset that was ordered, or the one that the device deserves, as the command line has it."""
+    from maskmixadv.run import pick_device
+    from maskmixadv.schedule import default_preset
+
+    return default_preset(pick_device(None)) if order.preset == AUTO else order.preset
+
+
+def _length(name: str, steps: int | None) -> list[str]:
     """Return the options of another length than the preset's; the same part of it is averaged and validated."""
     from maskmixadv.schedule import PRESETS
 
-    preset = PRESETS[order.preset]
-    if order.steps is None:
+    preset = PRESETS[name]
+    if steps is None:
         return []
-    kept = (1 - preset.ema) * preset.steps / order.steps
+    kept = (1 - preset.ema) * preset.steps / steps
     ema = max(0.0, 1 - kept) if preset.ema else 0.0
-    every = max(1, order.steps // VALIDATIONS)
-    return ["--steps", str(order.steps), "--ema", f"{ema:.6g}", "--validate-every", str(every)]
+    every = max(1, steps // VALIDATIONS)
+    return ["--steps", str(steps), "--ema", f"{ema:.6g}", "--validate-every", str(every)]
 
 
 def _command(argv: list[str]) -> int:
@@ -133,11 +142,12 @@ def _predicted(predictor: "Predictor", path: Path, axis: int) -> tuple["Volume",
     from maskmixadv.data import formats
     from maskmixadv.data.corpus import normalise
     from maskmixadv.studio.doubt import judge
-    from maskmixadv.studio.intake import check_declared
+    from maskmixadv.studio.intake import check_declared, taken
     from maskmixadv.studio.volumes import turned
 
-    check_declared(path)
-    volume = formats.read(path)
+    with taken():
+        check_declared(path)
+        volume = formats.read(path)
     cut = volume.along(axis)
     labels, doubt = judge(predictor, normalise(cut.array, where=str(path)), cut.spacing)
     return volume, turned(labels, axis), turned(doubt, axis)

@@ -9,7 +9,7 @@ from typing import Final
 
 from maskmixadv.data import formats
 from maskmixadv.errors import InputError
-from maskmixadv.files import LOCK, make_directory
+from maskmixadv.files import LOCK, make_directory, sweep
 from maskmixadv.studio.refusals import MissingError
 
 RUN: Final = re.compile(r"[0-9]{3,9}")
@@ -44,6 +44,9 @@ class Layout:
             make_directory(folder)
         for part in (layout.masks, layout.root / ".corpus", layout.state / LOCK):
             layout.check(part)
+        for notes in _runs(layout.state):
+            if not notes.is_symlink():
+                sweep(notes)
         return layout
 
     @property

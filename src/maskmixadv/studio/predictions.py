@@ -1,6 +1,5 @@
 """What runs made of the folder's images: labels, and where the network is in doubt."""
 
-import zipfile
 from pathlib import Path
 from typing import Final
 
@@ -8,9 +7,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.data import nifti
+from maskmixadv.data.reading import read_npz
 from maskmixadv.errors import InputError
 from maskmixadv.studio.cache import Cache
-from maskmixadv.studio.intake import HEADER, MOST_VOXELS
 from maskmixadv.studio.layout import Layout, latest
 
 CACHED_BYTES: Final = 2**28
@@ -96,17 +95,10 @@ def _labels(path: Path) -> Labels:
 
 
 def _doubt(path: Path) -> Labels:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            large = archive.getinfo("disagreement.npy").file_size > MOST_VOXELS + HEADER
-        if large:
-            raise ValueError(f"more than {MOST_VOXELS} voxels")
-        with np.load(path, allow_pickle=False) as arrays:
-            doubt = arrays["disagreement"]
-    except MemoryError:
-        raise
-    except Exception as error:  # zipfile and numpy raise whatever they met
-        raise InputError(f"{path}: missing or damaged ({' '.join(str(error).split())}); train again") from None
+    arrays = read_npz(path)
+    if "disagreement" not in arrays:
+        raise InputError(f"{path}: holds no 'disagreement'; train again")
+    doubt = arrays["disagreement"]
     if doubt.ndim != 3 or doubt.dtype != np.uint8:
         raise InputError(f"{path}: holds {doubt.dtype} {doubt.shape}, allowed is a volume of uint8; train again")
     return doubt

@@ -78,8 +78,8 @@ def _read(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
     try:
         cases = {
             case: {
-                "reviews": {str(int(k)): _review(said) for k, said in notes["reviews"].items()},
-                "seconds": {str(int(k)): _seconds(spent) for k, spent in notes["seconds"].items()},
+                "reviews": {_slice(k): _review(said) for k, said in notes["reviews"].items()},
+                "seconds": {_slice(k): _seconds(spent) for k, spent in notes["seconds"].items()},
             }
             for case, notes in raw["cases"].items()
         }
@@ -88,6 +88,12 @@ def _read(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
     if raw.get("format") != FORMAT:
         raise InputError(f"{path}: format {raw.get('format')!r}, allowed is {FORMAT}")
     return cases
+
+
+def _slice(index: str) -> str:
+    if int(index) < 0:
+        raise ValueError(index)
+    return str(int(index))
 
 
 def _seconds(spent: float) -> float:

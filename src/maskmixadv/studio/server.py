@@ -32,7 +32,7 @@ from maskmixadv.studio.protect import Guard
 from maskmixadv.studio.refusals import RequestError, TooLargeError
 from maskmixadv.studio.reviews import Verdict
 from maskmixadv.studio.session import Session, served
-from maskmixadv.studio.training import Order
+from maskmixadv.studio.training import AUTO, Order
 
 WEB: Final = Path(__file__).parent / "web"
 LOOPBACK: Final = "127.0.0.1"
@@ -61,7 +61,7 @@ class ReviewBody(BaseModel):
 class TrainBody(BaseModel):
     """What is to be trained."""
 
-    preset: str = "cpu"
+    preset: str = AUTO
     steps: int | None = None
     method: str = DEFAULT_METHOD
 

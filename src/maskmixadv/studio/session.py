@@ -27,7 +27,7 @@ from maskmixadv.studio.queue import Candidate
 from maskmixadv.studio.refusals import MissingError, RequestError, TakenError
 from maskmixadv.studio.reviews import Reviews, Verdict
 from maskmixadv.studio.scribbles import Scribbles
-from maskmixadv.studio.training import PRESETS_BY_COST, Training
+from maskmixadv.studio.training import OFFERED, Training
 from maskmixadv.studio.volumes import Facts
 
 Plane = UInt8[np.ndarray, "h w"]
@@ -82,8 +82,8 @@ class Session:
             "classes": self.classes(),
             "spacing_known": all(facts.spacing is not None for facts in known.facts.values()),
             "cases": [self._case(case, facts, known.axis, run, problems) for case, facts in known.facts.items()],
-            "problems": problems,
-            "presets": list(PRESETS_BY_COST),
+            "problems": list(map(printable, problems)),
+            "presets": list(OFFERED),
             "methods": list(FROM_SCRIBBLES),
             "run": None if run is None else {"name": run},
         }
@@ -209,7 +209,7 @@ class Session:
         """Volumes of all cases that were predicted, and of hearts what is read off them; what can't be is told."""
         names, problems = [each.name for each in self._scribbles.palette.classes], list[str]()
         masks = [(mask.case, mask.labels, mask.shown.volume.spacing) for mask in self._masks(problems)]
-        return {**measured(masks, names), "problems": problems}
+        return {**measured(masks, names), "problems": list(map(printable, problems))}
 
     def export(self, what: What) -> dict[str, Any]:
         """Write masks, the latest run's model, or a data set for nnU-Net under ``export/``, one at a time.
@@ -225,7 +225,7 @@ class Session:
         """
         with self._exporting:
             out, files, problems = self._export(what)
-        return {"path": printable(str(out)), "files": files, "problems": problems}
+        return {"path": printable(str(out)), "files": files, "problems": list(map(printable, problems))}
 
     def _export(self, what: What) -> tuple[Path, int, list[str]]:
         if what == "nnunet":

@@ -21,8 +21,10 @@ from maskmixadv.studio.layout import Layout, latest
 from maskmixadv.studio.process import Process
 from maskmixadv.studio.refusals import RequestError, TakenError
 
-PRESETS_BY_COST: Final = PRESETS[::-1]
-"""The shortest first, which the page proposes."""
+AUTO: Final = "auto"
+"""Instead of a preset's name: the one that the device deserves, as on the command line where none is named."""
+OFFERED: Final = (AUTO, *reversed(PRESETS))
+"""What the page offers as presets: what it takes where nobody chooses, then the shortest first."""
 MOST_STEPS: Final = 1_000_000
 ORDER, PROCESS, PHASE, STOP, OUTPUT = "order.json", "process.json", "phase", "stop", "output.txt"
 LEFT_OUT: Final = "left-out.json"
@@ -53,8 +55,8 @@ class Order:
         RequestError
             Where preset, method or steps are not allowed.
         """
-        if self.preset not in PRESETS:
-            raise RequestError(f"preset: {self.preset!r:.50}, allowed are {', '.join(PRESETS)}")
+        if self.preset not in OFFERED:
+            raise RequestError(f"preset: {self.preset!r:.50}, allowed are {', '.join(OFFERED)}")
         if self.method not in FROM_SCRIBBLES:
             raise RequestError(f"method: {self.method!r:.50}, allowed are {', '.join(FROM_SCRIBBLES)}")
         if self.steps is not None and not 1 <= self.steps <= MOST_STEPS:

@@ -110,7 +110,7 @@ function showChoices() {
     );
     if (chosen) byId(id).value = chosen;
   };
-  fill("preset", state.folder.presets ?? ["cpu"]);
+  fill("preset", state.folder.presets ?? ["auto"]);
   fill("method", state.folder.methods ?? ["flagship"]);
 }
 
