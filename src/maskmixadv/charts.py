@@ -1,6 +1,5 @@
 """Charts as SVG to stand in a page: in the page's text colour and on its ground, be it light or dark."""
 
-import csv
 import io
 import re
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from maskmixadv import clinical
 from maskmixadv.clinical import Agreement, Measure, Record
 from maskmixadv.pictures import palette
 from maskmixadv.scores import Row
+from maskmixadv.tabular import read_course
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -37,12 +37,11 @@ def read_log(path: Path) -> dict[str, Float[np.ndarray, "2 n"]]:
         A run's ``log.csv``.
     """
     found: dict[str, list[tuple[float, float]]] = {}
-    with path.open(newline="") as file:
-        for line in csv.DictReader(file):
-            step = float(line.pop("step"))
-            for name, cell in line.items():
-                if name not in ("seconds", "lr") and cell:
-                    found.setdefault(name, []).append((step, float(cell)))
+    for line in read_course(path):
+        step = float(line.pop("step"))
+        for name, cell in line.items():
+            if name not in ("seconds", "lr") and cell:
+                found.setdefault(name, []).append((step, float(cell)))
     ordered = sorted(found, key=lambda name: not name.startswith("val/"))
     return {name: np.array(found[name]).T for name in ordered}
 

@@ -16,6 +16,7 @@ from maskmixadv.clinical import Agreement, Volumes
 from maskmixadv.data.corpus import Case, Spacing
 from maskmixadv.errors import InputError
 from maskmixadv.metrics import Score, score
+from maskmixadv.tabular import read_csv
 
 MEASURES: Final = ("dice", "hd95", "hd95_max", "assd")
 Source = Literal["known", "nominal", "mixed"]
@@ -156,10 +157,10 @@ def read(path: Path) -> tuple[Row, ...]:
         Where `path` is no such file.
     """
     try:
-        with path.open(newline="") as file:
-            return tuple(_row(line) for line in csv.DictReader(file))
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a table of scores ({error!r}); evaluate the run again") from None
+        return tuple(_row(line) for line in read_csv(path))
+    except (KeyError, TypeError, ValueError) as error:
+        reason = str(error) if isinstance(error, InputError) else repr(error)[:100]
+        raise InputError(f"{path}: not a table of scores ({reason}); evaluate the run again") from None
 
 
 def volumes(rows: Iterable[Row], nominal: Spacing) -> tuple[Volumes, ...]:

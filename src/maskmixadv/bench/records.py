@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,9 @@ import numpy as np
 
 from maskmixadv import scores
 from maskmixadv.bench.cells import RECORD, Cell
+from maskmixadv.files import read_json
 from maskmixadv.metrics import Score
+from maskmixadv.typed import as_type
 
 MEASURES = ("dice", "hd95")
 
@@ -102,4 +103,4 @@ def _line(each: Finished) -> dict[str, Any]:
 
 
 def _json(cell: Cell, name: str) -> dict[str, Any]:
-    return json.loads((cell.folder / name).read_text())
+    return as_type(read_json(cell.folder / name), dict[str, Any], str(cell.folder / name))

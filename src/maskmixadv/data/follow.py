@@ -10,14 +10,15 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from maskmixadv.data import classes as declared
 from maskmixadv.data import folder, pairs
 from maskmixadv.data.corpus import Corpus, Entry, Kept
 from maskmixadv.data.pairs import Pair
 from maskmixadv.errors import InputError
-from maskmixadv.files import make_directory, whole, write_text
+from maskmixadv.files import make_directory, read_json, whole, write_text
+from maskmixadv.typed import as_type
 
 KEPT: Final = 10
 """States of a folder that are kept."""
@@ -64,9 +65,9 @@ class _Earlier:
     def newest(cls, place: Path, keys: Mapping[str, str]) -> "_Earlier":
         try:
             root = _states(place)[0]
-            before = json.loads((root / _KEYS).read_text())
+            before = as_type(read_json(root / _KEYS), dict[str, Any], str(root / _KEYS))
             entries = Corpus.open(root).entries
-        except (IndexError, OSError, ValueError, InputError):  # none, or damaged: all is read anew
+        except (IndexError, OSError, InputError):  # none, or damaged: all is read anew
             return cls(keys)
         same = {name for name, key in keys.items() if before.get(name) == key}
         return cls(keys, root, {entry.name: entry for entry in entries if entry.name in same})

@@ -1,6 +1,5 @@
 """One training of the studio: ``python -m maskmixadv.studio.job FOLDER RUN``; it trains, then predicts all images."""
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -8,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from maskmixadv import cli
 from maskmixadv.errors import InputError
-from maskmixadv.files import write_text
+from maskmixadv.files import read_json, write_text
 from maskmixadv.studio import training
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.process import Process
 from maskmixadv.studio.training import Order
+from maskmixadv.typed import made
 
 if TYPE_CHECKING:
     from maskmixadv.predict import Predictor
@@ -28,7 +28,7 @@ def work(layout: Layout, run: str) -> int:
     """Train and predict; returns an exit code as the command line does."""
     notes, root = layout.state / run, layout.runs / run
     Process.this().write(notes / training.PROCESS)
-    order = Order(**json.loads((notes / training.ORDER).read_text()))
+    order = made(Order, read_json(notes / training.ORDER), str(notes / training.ORDER))
     code = _command(_train(layout, root, order))
     if code not in (0, INTERRUPTED):
         return code
@@ -45,8 +45,9 @@ def predict(layout: Layout, run: str) -> None:
     An image that can't be predicted has its line on stderr, the others are done.
     """
     from maskmixadv.predict import Predictor  # torch comes after the process has told its number
+    from maskmixadv.run import Run
 
-    axis = json.loads((layout.runs / run / "run.json").read_text())["corpus"].get("axis", 0)
+    axis = Run.open(layout.runs / run).corpus.get("axis", 0)
     predictor = Predictor.load(layout.runs / run)
     partial = layout.predictions / f".partial-{run}"
     shutil.rmtree(partial, ignore_errors=True)

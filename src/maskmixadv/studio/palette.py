@@ -2,7 +2,6 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Final
 
 from maskmixadv.data import classes, formats
 from maskmixadv.data.corpus import IGNORE
-from maskmixadv.files import write_text
+from maskmixadv.files import read_toml, write_text
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.refusals import RequestError
 
@@ -71,7 +70,7 @@ def read(layout: Layout) -> Palette:
     if not path.is_file():
         _guessed(layout).write(path)
     found = classes.read(path)
-    colours = [table.get("colour", "") for table in tomllib.loads(path.read_text())["class"]]
+    colours = [table.get("colour", "") for table in read_toml(path)["class"]]
     given = zip(found.names, colours, strict=True)
     return Palette(
         tuple(

@@ -1,6 +1,5 @@
 """What runs made of the folder's images: labels, and where the network is in doubt."""
 
-import zipfile
 from pathlib import Path
 from typing import Final
 
@@ -8,6 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.data import nifti
+from maskmixadv.data.reading import read_npz
 from maskmixadv.errors import InputError
 from maskmixadv.studio.cache import Cache
 from maskmixadv.studio.layout import Layout, latest
@@ -70,11 +70,8 @@ def _labels(path: Path) -> Labels:
 
 
 def _doubt(path: Path) -> Labels:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            doubt = arrays["disagreement"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: missing or damaged ({error}); train again") from None
-    if doubt.ndim != 3 or doubt.dtype != np.uint8:
-        raise InputError(f"{path}: holds {doubt.dtype} {doubt.shape}, allowed is a volume of uint8; train again")
+    doubt = read_npz(path).get("disagreement")
+    if doubt is None or doubt.ndim != 3 or doubt.dtype != np.uint8:
+        found = "no disagreement" if doubt is None else f"{doubt.dtype} {doubt.shape}"
+        raise InputError(f"{path}: holds {found}, allowed is a volume of uint8; train again")
     return doubt

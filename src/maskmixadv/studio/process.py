@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from maskmixadv.files import write_text
+from maskmixadv.files import read_json, write_text
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Process:
     def read(cls, path: Path) -> "Process | None":
         """Read what `write` wrote; None where there is nothing of the kind."""
         try:
-            raw = json.loads(path.read_text())
+            raw = read_json(path)
             return cls(int(raw["pid"]), str(raw["start"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             return None
 
     def write(self, path: Path) -> None:

@@ -1,12 +1,14 @@
 """What people said of slices and how long they drew: ``studio.json``."""
 
 import json
+import math
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
+from maskmixadv.data.reading import in_one_line
 from maskmixadv.errors import InputError
-from maskmixadv.files import write_text
+from maskmixadv.files import read_json, write_text
 
 Verdict = Literal["accepted", "rejected"]
 FORMAT = 1
@@ -70,22 +72,33 @@ def _read(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
     if not path.is_file():
         return {}
     try:
-        raw = json.loads(path.read_text())
+        raw = read_json(path)
         cases = {
             case: {
                 "reviews": {str(int(k)): _review(said) for k, said in notes["reviews"].items()},
-                "seconds": {str(int(k)): float(spent) for k, spent in notes["seconds"].items()},
+                "seconds": {str(int(k)): _seconds(each) for k, each in notes["seconds"].items()},
             }
             for case, notes in raw["cases"].items()
         }
-    except (KeyError, TypeError, ValueError, AttributeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: malformed ({error!r}); correct it, or delete it with its reviews") from None
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise InputError(
+            f"{path}: malformed ({in_one_line(repr(error))}); correct it, or delete it with its reviews"
+        ) from None
     if raw.get("format") != FORMAT:
         raise InputError(f"{path}: format {raw.get('format')!r}, allowed is {FORMAT}")
     return cases
 
 
+def _seconds(spent: Any) -> float:  # noqa: ANN401
+    if type(spent) not in (int, float) or not 0 <= spent < math.inf:
+        raise ValueError(spent)
+    return float(spent)
+
+
 def _review(said: dict[str, Any]) -> dict[str, str]:
-    if said["verdict"] not in ("accepted", "rejected") or not str(said["run"]).isdecimal():
+    run = said["run"]
+    if said["verdict"] not in ("accepted", "rejected") or not isinstance(run, str) or not run.isdecimal():
         raise ValueError(said)
-    return {"verdict": said["verdict"], "run": said["run"]}
+    return {"verdict": said["verdict"], "run": run}

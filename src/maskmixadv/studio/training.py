@@ -1,6 +1,5 @@
 """Trainings: each a process of its own, followed by its files, so that a server that starts later finds it again."""
 
-import csv
 import json
 import subprocess
 import sys
@@ -11,10 +10,12 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Literal
 
-from maskmixadv.files import write_text
+from maskmixadv.errors import InputError
+from maskmixadv.files import read_json, write_text
 from maskmixadv.studio.layout import Layout, latest
 from maskmixadv.studio.process import Process
 from maskmixadv.studio.refusals import RequestError, TakenError
+from maskmixadv.tabular import read_course
 
 PRESETS: Final = ("cpu", "fast", "paper")
 METHODS: Final = (
@@ -186,8 +187,8 @@ class Log:
     def read(cls, run: Path) -> "Log":
         """Read ``run.json`` and ``log.csv`` of directory `run`, as far as they are there."""
         try:
-            steps = int(json.loads((run / "run.json").read_text())["schedule"]["steps"])
-        except (OSError, ValueError, KeyError, TypeError):
+            steps = int(read_json(run / "run.json")["schedule"]["steps"])
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return cls()
         rows = _rows(run / "log.csv")
         losses = [(int(row["step"]), total) for row in rows if (total := _total(row)) is not None]
@@ -219,10 +220,10 @@ def _phase(notes: Path) -> State:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a ``log.csv``; none while it is not there, or where it is damaged."""
     try:
-        with path.open(newline="") as file:
-            return list(csv.DictReader(file))
-    except OSError:
+        return read_course(path)
+    except InputError:
         return []
 
 

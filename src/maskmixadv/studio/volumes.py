@@ -15,9 +15,10 @@ from maskmixadv.data import formats, nifti
 from maskmixadv.data.corpus import Spacing
 from maskmixadv.data.nifti import Volume
 from maskmixadv.errors import InputError
-from maskmixadv.files import write_text
+from maskmixadv.files import read_json, write_text
 from maskmixadv.studio.cache import Cache, stamp
 from maskmixadv.studio.intake import check_declared, taken
+from maskmixadv.typed import as_type, made
 
 CACHED_BYTES: Final = 2**30
 TOP: Final = 65_535
@@ -145,6 +146,19 @@ def _told(entry: dict[str, Any]) -> Facts | InputError:
 
 def _known(index: Path) -> dict[str, Any]:
     try:
-        return json.loads(index.read_text())
-    except (OSError, ValueError):
-        return {}  # it is made again
+        known = as_type(read_json(index), dict[str, dict[str, Any]], str(index))
+    except InputError:  # it is made again
+        return {}
+    return {key: entry for key, entry in known.items() if _is_entry(entry)}
+
+
+def _is_entry(entry: dict[str, Any]) -> bool:
+    """Whether it is what `_look` gives; what is not is looked at anew."""
+    try:
+        if "problem" in entry:
+            as_type(entry["problem"], str, "")
+        else:
+            made(Facts, entry, "")
+    except InputError:
+        return False
+    return True
