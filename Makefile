@@ -7,7 +7,7 @@ DEMO ?= demo
 # Test processes share the cores; two threads each would spin against one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 
-.PHONY: setup demo test test-slow check format clean
+.PHONY: setup demo test test-slow test-hostile check format clean
 
 setup: $(STAMP) $(VENV)/.browser
 
@@ -32,6 +32,9 @@ test: setup
 
 test-slow: setup
 	$(PYTEST) -m slow
+
+test-hostile: setup
+	$(PYTEST) -m hostile -n 2
 
 check: setup
 	$(BIN)/ruff check .

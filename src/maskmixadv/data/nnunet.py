@@ -80,12 +80,12 @@ def read(path: Path) -> Dataset:
     raw = _json(path)
     raw = as_type(raw, dict[str, Any], str(path))
     if missing := [key for key in ("labels", "file_ending") if key not in raw]:
-        raise InputError(f"{path}: lacks {', '.join(missing)}; both are needed, as nnU-Net v2 has them")
+        raise InputError(f"{path}: malformed, lacks {', '.join(missing)}; both are needed, as nnU-Net v2 has them")
     labels = as_type(raw["labels"], dict[str, Any], f"{path}: labels")
     ending = check_name(f"x{as_type(raw['file_ending'], str, f'{path}: file_ending')}", f"{path}: file_ending")[1:]
     if regions := [name for name, code in labels.items() if type(code) is not int or abs(code) > MOST_CLASSES]:
         shown = str(labels[regions[0]])[:60]
-        raise InputError(f"{path}: label {regions[0]!r} is {shown!r}, allowed is one small whole number; no regions")
+        raise InputError(f"{path}: label {regions[0]!r} is {shown}, allowed is one whole number; no regions")
     ignore = labels.pop(IGNORED, None)
     names = sorted(labels, key=lambda name: labels[name])
     codes = [labels[name] for name in names]
