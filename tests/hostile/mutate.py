@@ -11,13 +11,16 @@ EXTREMES: Final = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 2**31 - 1,
 HEADER: Final = 600
 """Bytes at a file's begin that are hit more often than the others."""
 VALUES: Final[tuple[Any, ...]] = (
-    None, True, False, 0, -1, 1, 10**9, 2**40, 10**400, 1e308, 0.5, -0.0, "", " ", "../..", "/etc/passwd", "a\nb", "\0", "é" * 300,
-    "\ud800", "1", "nan", [], {}, [[]], [None], {"": None}, [1, 2, 3], [1.0, -1.0, 0.0], ["x", "x"], {"x": {"x": []}},
+    None, True, False, 0, -1, 1, 10**9, 2**40, 10**400, 1e308, 0.5, -0.0, "", " ", "../..", "/etc/passwd", "a\nb", "\0",
+    "é" * 300, "\ud800", "1", "nan", [], {}, [[]], [None], {"": None}, [1, 2, 3], [1.0, -1.0, 0.0], ["x", "x"], {"x": {"x": []}},
 )  # fmt: skip
 TOKENS: Final = (
-    "nan", "inf", "-inf", "true", "[]", "{}", "''", "'../..'", "-1", "1e400", "99999999999999999999999", "[[1]]", "{a.b.c=1}",
-    '"\\u0000"', "1979-05-27", "", "=", "[" * 300,
+    "nan", "inf", "-inf", "true", "[]", "{}", "''", "'../..'", "-1", "1e400", "99999999999999999999999", "[[1]]",
+    "{a.b.c=1}", '"\\u0000"', "1979-05-27", "", "=", "[" * 300,
 )  # fmt: skip
+
+DEEP: Final = ("[a" + ".a" * 3000 + "]", "x = " + "[" * 10**4, "a" + ".a" * 50_000 + " = 1", "[[class]]")
+CELLS: Final = ("", "nan", "inf", "-1", "1e999", "x", "=1+1", '"', '"' + "x" * 200_000, "9" * 5000, "٣", "1_0", " 1")
 
 
 def damaged(rng: random.Random, content: Bytes, others: list[Bytes]) -> Bytes:
@@ -139,7 +142,9 @@ def changed_toml(rng: random.Random, content: Bytes, others: list[Bytes]) -> Byt
     elif way < 0.9:
         del lines[at]
     else:
-        lines[at] = rng.choice(("[a" + ".a" * 3000 + "]", "x = " + "[" * 10**4, "a" + ".a" * 50_000 + " = 1", "[[class]]"))
+        lines[at] = rng.choice(
+            ("[a" + ".a" * 3000 + "]", "x = " + "[" * 10**4, "a" + ".a" * 50_000 + " = 1", "[[class]]")
+        )
     return "\n".join(lines).encode()
 
 
@@ -150,6 +155,8 @@ def changed_csv(rng: random.Random, content: Bytes, others: list[Bytes]) -> Byte
     rows = [line.split(",") for line in content.decode().splitlines()]
     for _ in range(rng.choice((1, 1, 3))):
         row = rng.choice(rows)
-        cell = rng.choice(("", "nan", "inf", "-1", "1e999", "x", "=1+1", '"', '"' + "x" * 200_000, "9" * 5000, "٣", "1_0", " 1"))
+        cell = rng.choice(
+            ("", "nan", "inf", "-1", "1e999", "x", "=1+1", '"', '"' + "x" * 200_000, "9" * 5000, "٣", "1_0", " 1")
+        )
         row[rng.randrange(len(row))] = cell
     return "\n".join(",".join(row) for row in rows).encode()

@@ -18,6 +18,8 @@ import SimpleITK
 import tifffile
 import torch
 from PIL import Image
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, RLELossless
 
 import own
 import tiny
@@ -152,10 +154,10 @@ def _itks(folder: Path) -> list[tuple[str, bytes]]:
 def dicom_slice(number: int, **changes: Any) -> bytes:
     """A classic slice."""
     one = pydicom.Dataset()
-    one.file_meta = pydicom.dataset.FileMetaDataset()
-    one.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    one.file_meta.MediaStorageSOPClassUID = one.SOPClassUID = pydicom.uid.MRImageStorage
-    one.file_meta.MediaStorageSOPInstanceUID = one.SOPInstanceUID = f"1.2.3.{number + 1}"
+    one.file_meta = FileMetaDataset()
+    one.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    one.file_meta.MediaStorageSOPClassUID = one.SOPClassUID = MRImageStorage
+    one.file_meta.MediaStorageSOPInstanceUID = one.SOPInstanceUID = UID(f"1.2.3.{number + 1}")
     one.StudyInstanceUID, one.SeriesInstanceUID, one.FrameOfReferenceUID = "1.2", "1.2.3", "1.2.4"
     one.PatientID, one.PatientName, one.PatientBirthDate, one.PatientSex = "p", "A^B", "", ""
     one.Modality, one.StudyID, one.SeriesNumber, one.AccessionNumber = "MR", "1", 1, ""
@@ -185,7 +187,7 @@ def _dicoms(folder: Path) -> tuple[Reader, Reader]:
     volume, written = series.read(slices), folder / "seg.dcm"
     seg.write(written, (VOLUME % 4).astype(np.uint8), volume, tiny.CLASSES)
     packed = pydicom.dcmread(slices / "1.dcm")
-    packed.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
+    packed.compress(RLELossless, generate_instance_uid=False)
     multi = dicom_slice(0, NumberOfFrames=3, PixelData=VOLUME.astype(np.uint16).tobytes())
     seeds = [dicom_slice(1), dicom_slice(1)[132:], encoded(packed), multi]
 
@@ -237,7 +239,7 @@ def readers(folder: Path) -> dict[str, Reader]:
         Reader("HDF5", _read_h5, [_h5(folder), _h5(folder, compression="gzip", chunks=(1, 12, 12), fletcher32=True)]),
         *_of_corpora(folder),
         *_of_runs(folder),
-        *_of_texts(folder),
+        *_of_texts(),
     ]
     return {reader.name: reader for reader in found}
 
@@ -273,7 +275,14 @@ def _of_runs(folder: Path) -> list[Reader]:
     written = []
     for name in ("pce", "mean-teacher", "maskmixadv"):
         run = tiny.run(ALL[name]())
-        told = {"root": "/nowhere", "name": "tiny", "hash": "0", "classes": list(tiny.CLASSES), "scheme": "paper", "fold": 1}
+        told = {
+            "root": "/nowhere",
+            "name": "tiny",
+            "hash": "0",
+            "classes": list(tiny.CLASSES),
+            "scheme": "paper",
+            "fold": 1,
+        }
         told |= {"train": ["p0"], "val": ["p1"], "test": ["p2"]}
         record = {**run.record(), "corpus": told, "prior": None if name == "pce" else {**told, "cases": ["x"]}}
         facts = {"command": "x", "commit": None, "device": "cpu", "versions": {}, "preset": "cpu"}
@@ -328,11 +337,17 @@ dice = { mean = 0.8 }
 """
 
 
-def _of_texts(folder: Path) -> list[Reader]:
+def _of_texts() -> list[Reader]:
     dataset = {"labels": {"background": 0, "a": 1, "ignore": 2}, "file_ending": ".nii.gz", "name": "x"}
     folds = [{"train": ["a", "b"], "val": ["c"]}, {"train": ["c"], "val": ["a"]}]
-    reviewed = {"format": 1, "cases": {"s0": {"reviews": {"1": {"verdict": "accepted", "run": "001"}}, "seconds": {"1": 2.5}}}}
-    facts = {"a.nii 1 2": {"shape": [3, 4, 5], "spacing": [1.0, 2.0, 3.0], "low": 0.0, "high": 1.0}, "b 1 2": {"problem": "x"}}
+    reviewed = {
+        "format": 1,
+        "cases": {"s0": {"reviews": {"1": {"verdict": "accepted", "run": "001"}}, "seconds": {"1": 2.5}}},
+    }
+    facts = {
+        "a.nii 1 2": {"shape": [3, 4, 5], "spacing": [1.0, 2.0, 3.0], "low": 0.0, "high": 1.0},
+        "b 1 2": {"problem": "x"},
+    }
     score = scores.Row("c", "p", "g", "ED", scores.Score("RV", *([0.5] * (len(scores.Score._fields) - 1))), "known")
     course = "step,seconds,lr,net/pce,val/dice\n1,0.5,0.01,1.25,\n2,1.0,0.01,1.0,0.5\n"
 

@@ -1,4 +1,4 @@
-"""Any bytes become what a reader gives, or one `InputError`: whatever is done to the files, and within the memory said."""
+"""Any bytes become what a reader gives, or one `InputError`, within the memory that is said."""
 
 import os
 import random
@@ -15,9 +15,9 @@ from maskmixadv.data.reading import MEMORY
 from maskmixadv.errors import InputError
 
 ALL: tuple[str, ...] = (
-    "NIfTI", "NIfTI, gz", "NIfTI labels", "PNG", "JPEG", "TIFF", "NRRD", "MetaImage", "DICOM", "SEG", "HDF5", "corpus.json",
-    "npz of a corpus", "npz of a cache", "run.json", "last.pt", "dataset.json", "splits", "classes.toml", "table.toml",
-    "studio.json", "images.json", "process", "order", "bench.json", "scores.csv", "log.csv",
+    "NIfTI", "NIfTI, gz", "NIfTI labels", "PNG", "JPEG", "TIFF", "NRRD", "MetaImage", "DICOM", "SEG", "HDF5",
+    "corpus.json", "npz of a corpus", "npz of a cache", "run.json", "last.pt", "dataset.json", "splits", "classes.toml",
+    "table.toml", "studio.json", "images.json", "process", "order", "bench.json", "scores.csv", "log.csv",
 )  # fmt: skip
 SLOW: dict[str, int] = {"SEG": 1000, "last.pt": 1500, "DICOM": 2500}
 """Readers that take long, and how many inputs they get."""
@@ -101,7 +101,8 @@ def test_right_files_are_read(known: dict[str, Reader], tmp_path: Path, name: st
         try:
             reader.read(path)
         except InputError as error:
-            assert any(word in str(error) for word in ("multi-frame", "damaged (Error(s) in loading")), error
+            if "multi-frame" not in str(error) and "damaged (Error(s) in loading" not in str(error):
+                raise
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -120,7 +121,8 @@ def test_many_damaged_files(
     count = SLOW.get(name, quick)
     told = tally(known[name], tmp_path, count, seed=zlib.crc32(b"many"))
     record_property(
-        "readers", [name, told.inputs, told.read, told.refused, len(told.other), f"{told.slowest:.2f} s", f"{told.grown:.0f} MB"]
+        "readers",
+        [name, told.inputs, told.read, told.refused, len(told.other), f"{told.slowest:.2f} s", f"{told.grown:.0f} MB"],
     )
     assert told.other == [], f"{len(told.other)} in {tmp_path}: {sorted(set(told.other))[:20]}"
     assert told.grown < PEAK

@@ -12,22 +12,17 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import h5py
 import numpy as np
 
-from maskmixadv.data import nifti
+from maskmixadv.data import apart, nifti
 from maskmixadv.data.corpus import Case, Corpus, Spacing, Split, normalise, recode
-from maskmixadv.data.reading import DEFLATED, Declared, check_inflated, check_size, existing, reading
+from maskmixadv.data.reading import Declared, check_size, existing
 from maskmixadv.errors import InputError
 from maskmixadv.processes import process_pool
 
 CLASSES = ("background", "RV", "Myo", "LV")
 UNLABELLED = 4
 KIND: Final = "HDF5 case with image, scribble and label"
-UNCHECKED: Final = 2**28
-"""Bytes that a chunk may unpack to without a look at it before."""
-SLACK: Final = 64
-"""Bytes of checksums in a chunk."""
 NOMINAL: Spacing = (10.0, 1.0, 1.0)
 """What the literature's tables assume, as the HDF5 release has lost the spacing."""
 DISEASES = ("DCM", "HCM", "MINF", "NOR", "RV")
@@ -164,33 +159,20 @@ def _read_slices(name: str, paths: Sequence[Path]) -> Case:
 
 
 def _read_h5(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    with reading(path, KIND), h5py.File(existing(path), "r") as file:
-        image, scribble, dense = (_dataset(path, file, key) for key in ("image", "scribble", "label"))
+    image, scribble, dense = (_dataset(existing(path), key) for key in ("image", "scribble", "label"))
     return image, scribble, dense
 
 
-def _dataset(path: Path, file: h5py.File, key: str) -> np.ndarray:
-    """Read an array that lies in the file itself, once its size is known to be taken."""
-    found = file[key]
-    if not isinstance(file.get(key, getlink=True), h5py.HardLink) or not isinstance(found, h5py.Dataset):
-        raise InputError(f"{path}: {key} is no array of this file, one is needed")
-    if found.external or found.is_virtual or found.dtype.kind not in "biuf" or found.ndim not in (2, 3):
-        raise InputError(f"{path}: {key} is of {found.ndim} axes of {found.dtype}, allowed are 2 or 3 of numbers")
-    check_size(path, Declared(tuple(map(int, found.shape)), found.dtype.itemsize), KIND)
-    if found.chunks is None and found.id.get_storage_size() < found.nbytes:
-        raise InputError(f"{path}: {key} declares {found.shape}, of which the file holds less")
-    if found.chunks is not None and found.compression == "gzip":
-        _check_chunks(path, found, tuple(map(int, found.chunks)))
-    return np.asarray(found)
-
-
-def _check_chunks(path: Path, found: h5py.Dataset, shape: tuple[int, ...]) -> None:
-    """A chunk unpacks to what is in it, whatever size it declares, and memory is taken for it."""
-    most = check_size(path, Declared(shape, found.dtype.itemsize), KIND).bytes + SLACK
-    for number in range(found.id.get_num_chunks()):
-        place = found.id.get_chunk_info(number)
-        if place.size * DEFLATED > UNCHECKED:
-            check_inflated(path, [found.id.read_direct_chunk(place.chunk_offset)[1]], most, KIND)
+def _dataset(path: Path, key: str) -> np.ndarray:
+    """Read an array, once its size is known to be taken."""
+    with apart.reader() as reader:
+        told = reader.header(path, KIND, {"hdf5": str(path.absolute()), "name": key})
+        dtype = np.dtype(told["kind"])
+        for shape in (told["chunks"], told["shape"]):
+            check_size(path, Declared(tuple(shape), dtype.itemsize), KIND)
+        array = np.empty(told["shape"], dtype)
+        reader.values(path, KIND, array)
+    return array
 
 
 def _read_nifti(path: Path) -> Case:

@@ -15,6 +15,7 @@ from maskmixadv.data.corpus import MOST_CLASSES, Corpus, Entry, Split
 from maskmixadv.data.folder import Found
 from maskmixadv.data.folds import folds
 from maskmixadv.data.pairs import Pair
+from maskmixadv.data.reading import in_one_line
 from maskmixadv.errors import InputError
 from maskmixadv.files import check_name, read_json
 from maskmixadv.typed import as_type
@@ -84,7 +85,7 @@ def read(path: Path) -> Dataset:
     labels = as_type(raw["labels"], dict[str, Any], f"{path}: labels")
     ending = check_name(f"x{as_type(raw['file_ending'], str, f'{path}: file_ending')}", f"{path}: file_ending")[1:]
     if regions := [name for name, code in labels.items() if type(code) is not int or abs(code) > MOST_CLASSES]:
-        shown = str(labels[regions[0]])[:60]
+        shown = in_one_line(str(labels[regions[0]]))[:60]
         raise InputError(f"{path}: label {regions[0]!r} is {shown}, allowed is one whole number; no regions")
     ignore = labels.pop(IGNORED, None)
     names = sorted(labels, key=lambda name: labels[name])

@@ -149,16 +149,14 @@ def _known(index: Path) -> dict[str, Any]:
         known = as_type(read_json(index), dict[str, dict[str, Any]], str(index))
     except InputError:  # it is made again
         return {}
-    return {key: entry for key, entry in known.items() if _is_entry(entry)}
+    return {key: entry for key, raw in known.items() if (entry := _entry(raw)) is not None}
 
 
-def _is_entry(entry: dict[str, Any]) -> bool:
-    """Whether it is what `_look` gives; what is not is looked at anew."""
+def _entry(raw: dict[str, Any]) -> dict[str, Any] | None:
+    """What `_look` gives; None where it is not that, so that the image is looked at anew."""
     try:
-        if "problem" in entry:
-            as_type(entry["problem"], str, "")
-        else:
-            made(Facts, entry, "")
+        if "problem" in raw:
+            return {"problem": as_type(raw["problem"], str, "")}
+        return asdict(made(Facts, raw, ""))
     except InputError:
-        return False
-    return True
+        return None
