@@ -61,3 +61,15 @@ def acdc_source() -> Path:
 @pytest.fixture(scope="session")
 def mscmr_source() -> Path:
     return _real("MSCMR")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of what came of damaged files."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    rows = [value for report in reports for name, value in report.user_properties if name == "readers"]
+    if not rows:
+        return
+    totals = ["all", *(sum(row[column] for row in rows) for column in range(1, 5)), "", ""]
+    terminalreporter.section("damaged files")
+    for row in (["reader", "inputs", "read", "refused", "other", "slowest", "memory"], *sorted(rows), totals):
+        terminalreporter.write_line(f"{row[0]:18}" + "".join(f"{cell!s:>10}" for cell in row[1:]))

@@ -11,10 +11,9 @@ from jaxtyping import Float
 
 from maskmixadv import clinical
 from maskmixadv.clinical import Agreement, Measure, Record
-from maskmixadv.errors import InputError
 from maskmixadv.pictures import palette, verbatim
 from maskmixadv.scores import Row
-from maskmixadv.tabular import read_csv
+from maskmixadv.tabular import read_course
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -43,16 +42,11 @@ def read_log(path: Path) -> dict[str, Float[np.ndarray, "2 n"]]:
         Where it is none.
     """
     found: dict[str, list[tuple[float, float]]] = {}
-    try:
-        for line in read_csv(path):
-            step = float(line.pop("step"))
-            for name, cell in line.items():
-                if name not in ("seconds", "lr") and cell:
-                    found.setdefault(name, []).append((step, float(cell)))
-    except (KeyError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not a log of a training ({error!r})") from None
+    for line in read_course(path):
+        step = float(line.pop("step"))
+        for name, cell in line.items():
+            if name not in ("seconds", "lr") and cell:
+                found.setdefault(name, []).append((step, float(cell)))
     ordered = sorted(found, key=lambda name: not name.startswith("val/"))
     return {name: np.array(found[name]).T for name in ordered}
 

@@ -1,6 +1,5 @@
 """What a run says of itself while it trains: ``log.csv``, TensorBoard events, a progress bar or plain lines."""
 
-import csv
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from torch import Tensor
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, write_text
 from maskmixadv.run import Run
-from maskmixadv.tabular import csv_text
+from maskmixadv.tabular import csv_text, read_course
 
 PACE_FROM, PACE_TO = 3, 11
 """Steps between which a run's pace is measured: after the first ones, and over a multiple of the rounds in which some
@@ -177,8 +176,7 @@ class Log:
 def _rows_up_to(path: Path, step: int) -> list[dict[str, str]]:
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+    rows = [row for row in read_course(path) if int(row["step"]) <= step]
     return [{key: cell for key, cell in row.items() if cell} for row in rows]
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from maskmixadv import methods
-from maskmixadv.data.corpus import Corpus
+from maskmixadv.data.corpus import Corpus, check_classes
 from maskmixadv.data.reading import check_checkpoint, reading
 from maskmixadv.errors import InputError
 from maskmixadv.files import claim, read_json, write_text, written
@@ -23,8 +23,6 @@ from maskmixadv.types import Task
 ANEW: Final = "; train again"
 MOST_SIDE: Final = 2**14
 """Pixels of a canvas's side."""
-MOST_CLASSES: Final = 254
-"""Classes whose codes are none of those with another meaning."""
 
 
 @dataclass(frozen=True)
@@ -167,8 +165,7 @@ def _learnt_from(raw: object, lists: tuple[str, ...], where: str) -> dict[str, A
         as_type(table.get(key), kind, f"{where}: {key}")
     if as_type(table.get("axis", 0), int, f"{where}: axis") not in (0, 1, 2):
         raise InputError(f"{where}: axis {table['axis']}, allowed are 0, 1 and 2")
-    if not 2 <= len(set(table["classes"])) == len(table["classes"]) <= MOST_CLASSES:
-        raise InputError(f"{where}: classes {len(table['classes'])}, allowed are 2 to {MOST_CLASSES} of unique names")
+    check_classes(table["classes"], where)
     return table
 
 

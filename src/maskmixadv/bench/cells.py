@@ -12,6 +12,8 @@ from maskmixadv import cli
 from maskmixadv.bench.table import Row, Table
 from maskmixadv.data.corpus import Corpus, Part
 from maskmixadv.errors import InputError
+from maskmixadv.files import read_json
+from maskmixadv.typed import as_type
 
 if TYPE_CHECKING:
     from maskmixadv.run import Run
@@ -200,6 +202,6 @@ def _record(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: malformed ({error}); delete it, and the run is scored again") from None
+        return as_type(read_json(path), dict[str, Any], str(path))
+    except InputError as error:
+        raise InputError(f"{error}; delete it, and the run is scored again") from None

@@ -3,7 +3,6 @@
 It trains or resumes, evaluates and files the scores; what it needs of memory and how it ends is no one else's.
 """
 
-import csv
 import fcntl
 import json
 import os
@@ -21,7 +20,9 @@ from typing import Any
 from maskmixadv import cli
 from maskmixadv.bench.cells import RECORD, Job
 from maskmixadv.evaluate import folder
-from maskmixadv.files import make_directory, write_text
+from maskmixadv.files import make_directory, read_json, write_text
+from maskmixadv.tabular import read_course
+from maskmixadv.typed import as_type
 
 
 def work(job: Job, device: str | None) -> int:
@@ -61,7 +62,7 @@ def _command(argv: list[str]) -> int:
 def _usage(job: Job) -> dict[str, Any]:
     """Peaks of memory in MiB, over all resumptions; kept beside the checkpoint."""
     path = job.run / "usage.json"
-    before = json.loads(path.read_text()) if path.is_file() else {}
+    before = as_type(read_json(path), dict[str, float], str(path)) if path.is_file() else {}
     now = {"peak_mib": peak_memory(), "gpu_peak_mib": gpu_peak_memory()}
     usage = {key: max(value, before.get(key, 0.0)) for key, value in now.items()}
     write_text(path, json.dumps(usage))
@@ -90,8 +91,7 @@ def _file(job: Job, usage: dict[str, Any], scores: Path, folder: Path) -> None:
     (folder / RECORD).unlink(missing_ok=True)
     for source in (job.run / "run.json", job.run / "log.csv", scores / "scores.csv", scores / "summary.json"):
         write_text(folder / source.name, source.read_text())
-    with (job.run / "log.csv").open(newline="") as log:
-        seconds = max(float(line["seconds"]) for line in csv.DictReader(log))
+    seconds = max(float(line["seconds"]) for line in read_course(job.run / "log.csv"))
     record = {"identity": job.identity, "split": job.split, "steps": job.steps, "seconds": seconds, **usage}
     write_text(folder / RECORD, json.dumps(record, indent=1))
 

@@ -1,6 +1,5 @@
 """What a table's finished runs left: cost and scores, read back and written as one row a run."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +8,10 @@ import numpy as np
 
 from maskmixadv import scores
 from maskmixadv.bench.cells import RECORD, Cell
+from maskmixadv.files import read_json
 from maskmixadv.metrics import Score
 from maskmixadv.tabular import csv_text
+from maskmixadv.typed import as_type
 
 MEASURES = ("dice", "hd95")
 
@@ -96,4 +97,4 @@ def _line(each: Finished) -> dict[str, Any]:
 
 
 def _json(cell: Cell, name: str) -> dict[str, Any]:
-    return json.loads((cell.folder / name).read_text())
+    return as_type(read_json(cell.folder / name), dict[str, Any], str(cell.folder / name))

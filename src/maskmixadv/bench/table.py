@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Final, cast
 
 from maskmixadv.data.corpus import Part
 from maskmixadv.errors import InputError
+from maskmixadv.files import read_toml
 
 SCHEDULE: Final[dict[str, type]] = {
     "steps": int, "batch": int, "size": int, "window": int, "optimiser": str, "lr": float, "weight_decay": float,
@@ -99,12 +99,7 @@ def read(path: Path) -> Table:
     InputError
         Where it is missing, no TOML, or a key is unknown, missing or of a wrong type; a syntax error has its line.
     """
-    try:
-        raw = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: can't be read ({error}); name a table's TOML file") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from None
+    raw = read_toml(path)
     where = str(path)
     _check(raw, _TABLE, needed=("title", "flagship", "rows", "folds"), where=where)
     table = Table(

@@ -10,17 +10,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
-import h5py
 import numpy as np
 
-from maskmixadv.data import nifti
+from maskmixadv.data import apart, nifti
 from maskmixadv.data.corpus import Case, Corpus, Spacing, Split, normalise, recode
+from maskmixadv.data.reading import Declared, check_size, existing
 from maskmixadv.errors import InputError
 from maskmixadv.processes import process_pool
 
 CLASSES = ("background", "RV", "Myo", "LV")
 UNLABELLED = 4
+KIND: Final = "HDF5 case with image, scribble and label"
 NOMINAL: Spacing = (10.0, 1.0, 1.0)
 """What the literature's tables assume, as the HDF5 release has lost the spacing."""
 DISEASES = ("DCM", "HCM", "MINF", "NOR", "RV")
@@ -157,13 +159,20 @@ def _read_slices(name: str, paths: Sequence[Path]) -> Case:
 
 
 def _read_h5(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    try:
-        with h5py.File(path) as file:
-            image, scribble, dense = (np.asarray(file[key]) for key in ("image", "scribble", "label"))
-    except (OSError, KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not a readable HDF5 case with image, scribble and label ({reason})") from None
+    image, scribble, dense = (_dataset(existing(path), key) for key in ("image", "scribble", "label"))
     return image, scribble, dense
+
+
+def _dataset(path: Path, key: str) -> np.ndarray:
+    """Read an array, once its size is known to be taken."""
+    with apart.reader() as reader:
+        told = reader.header(path, KIND, {"hdf5": str(path.absolute()), "name": key})
+        dtype = np.dtype(told["kind"])
+        for shape in (told["chunks"], told["shape"]):
+            check_size(path, Declared(tuple(shape), dtype.itemsize), KIND)
+        array = np.empty(told["shape"], dtype)
+        reader.values(path, KIND, array)
+    return array
 
 
 def _read_nifti(path: Path) -> Case:

@@ -1,6 +1,5 @@
 """The classes of a folder of images: ``classes.toml``, or a guess from the codes in its files."""
 
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +8,12 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Shaped
 
+from maskmixadv.data.corpus import MOST_CLASSES, check_classes
 from maskmixadv.errors import InputError
+from maskmixadv.files import read_toml
 
 FILE: Final = "classes.toml"
 Codes = Shaped[np.ndarray, "_ _ _"]
-MOST: Final = 250
-"""Classes; the codes above them have other meanings."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +44,15 @@ def read(path: Path) -> Classes:
     InputError
         Where it is missing, malformed, or names no structure.
     """
-    try:
-        raw = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: missing; write a [[class]] with a name for each code, background first") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: not readable TOML ({error}); correct it") from None
+    if not path.is_file():
+        raise InputError(f"{path}: missing; write a [[class]] with a name for each code, background first")
+    raw = read_toml(path)
     tables = raw.get("class")
-    if not isinstance(tables, list) or not 2 <= len(tables) <= MOST:
+    if not isinstance(tables, list) or not 2 <= len(tables) <= MOST_CLASSES:
         count = len(tables) if isinstance(tables, list) else 0
-        raise InputError(f"{path}: has {count} [[class]] tables, allowed are 2 (background, a structure) to {MOST}")
+        raise InputError(
+            f"{path}: has {count} [[class]] tables, allowed are 2 (background, a structure) to {MOST_CLASSES}"
+        )
     return Classes(_names(path, tables), _ignore(path, raw.get("ignore", len(tables)), len(tables)))
 
 
@@ -88,20 +86,23 @@ def guess(scribbles: Iterable[tuple[Path, Codes]], masks: Iterable[Codes]) -> Cl
             f"{last}: {ignore} is the scribbles' most frequent code, but no code above {count - 1} for unlabelled "
             f"pixels is there; say what codes mean in {FILE}"
         )
-    if not 2 <= count <= MOST or min(codes) < 0:
+    if not 2 <= count <= MOST_CLASSES or min(codes) < 0:
         shown = ", ".join(map(str, sorted(codes)[:8])) or "none"
         raise InputError(f"codes {shown}: can't guess the classes; say what codes mean in {FILE}")
     return Classes(("background", *(f"class{code}" for code in range(1, count))), count if ignore is None else ignore)
 
 
 def _names(path: Path, tables: list[Any]) -> tuple[str, ...]:
-    names = [table.get("name") if isinstance(table, dict) else None for table in tables]
-    for code, name in enumerate(names):
+    names: list[str] = []
+    for code, table in enumerate(tables):
+        name = table.get("name") if isinstance(table, dict) else None
         if not isinstance(name, str) or not name.strip():
-            raise InputError(f"{path}: class {code} has name {name!r}, allowed is a word")
-        if name in names[:code]:
+            raise InputError(f"{path}: class {code} has name {str(name)[:60]!r}, allowed is a word")
+        if name in names:
             raise InputError(f"{path}: two classes are named {name!r}; names must be unique")
-    return tuple(names)  # pyright: ignore[reportReturnType]
+        names.append(name)
+    check_classes(names, str(path))
+    return tuple(names)
 
 
 def _ignore(path: Path, ignore: Any, count: int) -> int:  # noqa: ANN401

@@ -7,23 +7,26 @@ Nothing here imports torch.
 import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from maskmixadv.data.reading import Declared, check_size, read_npz
 from maskmixadv.errors import InputError
-from maskmixadv.files import whole, work_ahead, write_texts
+from maskmixadv.files import LONGEST_NAME, check_name, read_json, whole, work_ahead, write_texts
+from maskmixadv.typed import made
 
 IGNORE: Final = 255
 """Label of a pixel of which nothing is known."""
 PERCENTILE: Final = 99
 """Of a volume's intensities, which is 1 after scaling."""
+MOST_CLASSES: Final = 250
+"""Classes; the codes above them have other meanings."""
 FORMAT: Final = 1
 """Version of the directory's layout."""
 
@@ -143,30 +146,14 @@ class Corpus:
 
                 return current(root)
             raise InputError(f"{root}: not a corpus (no corpus.json); make one with 'maskmixadv prepare'")
-        try:
-            raw: dict[str, Any] = json.loads(index.read_text())
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{index}: not valid JSON ({error}); prepare the corpus again") from None
+        raw = read_json(index)
         if not isinstance(raw, dict) or raw.get("format") != FORMAT:
             found = raw.get("format") if isinstance(raw, dict) else raw
-            raise InputError(f"{index}: format {found!r}, allowed is {FORMAT}; prepare the corpus again")
+            raise InputError(f"{index}: format {str(found)[:40]!r}, allowed is {FORMAT}; prepare the corpus again")
         try:
-            return cls(
-                root=root,
-                name=raw["name"],
-                classes=tuple(raw["classes"]),
-                entries=tuple(_entry(line) for line in raw["cases"]),
-                folds={
-                    scheme: tuple(Split(*(tuple(fold[part]) for part in Split._fields)) for fold in folds)
-                    for scheme, folds in raw["folds"].items()
-                },
-                nominal=_triple(raw["nominal"]),
-                source=raw["source"],
-                notes=tuple(raw["notes"]),
-                axis=raw.get("axis", 0),
-            )
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{index}: malformed ({error!r}); prepare the corpus again") from None
+            return _opened(root, raw, str(index))
+        except InputError as error:
+            raise InputError(f"{error}; prepare the corpus again") from None
 
     @classmethod
     def write(
@@ -193,6 +180,8 @@ class Corpus:
         InputError
             Where `root` holds something already, a case's name is taken, or there are no cases.
         """
+        check_name(name, f"{source or root}: corpus")
+        check_classes(classes, str(source or root))
         with whole(root) as place:
             entries = _written(place, cases, len(classes), where=source or str(root))
             made = folds(entries) if callable(folds) else folds
@@ -259,15 +248,14 @@ class Corpus:
         """
         path = self.root / "cases" / f"{entry.name}.npz"
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                stored = {key: arrays[key] for key in arrays.files}
-            image = stored["image"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path}: missing or damaged ({error}); prepare the corpus again") from None
+            stored = read_npz(path)
+            _must_be(path, stored, entry, len(self.classes))
+        except InputError as error:
+            raise InputError(f"{error}; prepare the corpus again") from None
         return Case(
             name=entry.name,
             patient=entry.patient,
-            image=image,
+            image=stored["image"],
             scribble=stored.get("scribble"),
             dense=stored.get("dense"),
             spacing=entry.spacing,
@@ -373,6 +361,8 @@ def _written(root: Path, cases: Iterable[Case | Kept], classes: int, *, where: s
             if called in seen:
                 raise InputError(f"{where}: two cases are named {called!r}; names must be unique")
             seen.add(called)
+            of = case.entry if isinstance(case, Kept) else case
+            _check_words(of, f"{where}: case {called!r}")
             writing.append(pool.submit(_write_case, root, case, classes))
         entries = sorted((job.result() for job in writing), key=lambda entry: entry.name)
     if not entries:
@@ -404,16 +394,114 @@ def _write_case(root: Path, case: Case | Kept, classes: int) -> Entry:
     )
 
 
-def _entry(line: dict[str, Any]) -> Entry:
-    spacing = line["spacing"]
-    return Entry(**{**line, "shape": _shape(line["shape"]), "spacing": None if spacing is None else _triple(spacing)})
+@dataclass(frozen=True)
+class _Index:
+    """Content of ``corpus.json``, as it is typed there."""
+
+    name: str
+    classes: tuple[str, ...]
+    nominal: Spacing
+    source: str
+    notes: tuple[str, ...]
+    folds: dict[str, tuple[dict[str, tuple[str, ...]], ...]]
+    cases: tuple[Entry, ...]
+    axis: int = 0
+
+
+def _opened(root: Path, raw: dict[str, Any], where: str) -> Corpus:
+    """Make a corpus of what its index says, once all of it is as it should be."""
+    known = {each.name for each in fields(_Index)}
+    index = made(_Index, {key: value for key, value in raw.items() if key in known}, where)
+    check_name(index.name, where)
+    check_classes(index.classes, where)
+    _check_spacing(index.nominal, f"{where}: nominal")
+    if index.axis not in (0, 1, 2):
+        raise InputError(f"{where}: axis {index.axis}, allowed are 0, 1 and 2")
+    for entry in index.cases:
+        _check_entry(root, entry, f"{where}: case {entry.name[:60]!r}")
+    if len({entry.name for entry in index.cases}) < len(index.cases):
+        raise InputError(f"{where}: two cases have one name; names must be unique")
+    return Corpus(
+        root=root,
+        name=index.name,
+        classes=index.classes,
+        entries=index.cases,
+        folds={
+            scheme: tuple(_split(fold, f"{where}: folds {scheme!r}") for fold in index.folds[scheme])
+            for scheme in index.folds
+        },
+        nominal=index.nominal,
+        source=index.source,
+        notes=index.notes,
+        axis=index.axis,
+    )
+
+
+def check_classes(names: Sequence[str], where: str) -> None:
+    """Raise `InputError` where `names` are not those of classes: 2 to 250, unique, printable."""
+    if not 2 <= len(names) <= MOST_CLASSES or len(set(names)) < len(names):
+        raise InputError(f"{where}: {len(names)} classes, allowed are 2 to {MOST_CLASSES} of unique names")
+    for name in names:
+        _check_word(name, f"{where}: class")
+
+
+def _split(fold: dict[str, tuple[str, ...]], where: str) -> Split:
+    if set(fold) != set(Split._fields):
+        raise InputError(f"{where}: has {', '.join(sorted(fold))[:60]}, needed are {', '.join(Split._fields)}")
+    return Split(**fold)
+
+
+def _check_entry(root: Path, entry: Entry, where: str) -> None:
+    _check_words(entry, where)
+    if entry.spacing is not None:
+        _check_spacing(entry.spacing, f"{where}: spacing")
+    check_size(root / "corpus.json", Declared(entry.shape, 4), f"corpus: case {entry.name!r}")
+
+
+def _check_words(case: Entry | Case, where: str) -> None:
+    check_name(case.name, where)
+    _check_word(case.patient, f"{where}: patient")
+    for word in (case.phase, case.group):
+        if word is not None:
+            _check_word(word, f"{where}: phase or group", empty=True)
+
+
+def _check_word(word: str, where: str, *, empty: bool = False) -> None:
+    if not word.isprintable() or len(word) > LONGEST_NAME or not (empty or word.strip()):
+        raise InputError(f"{where} {word[:60]!r}, allowed are up to {LONGEST_NAME} printable characters")
+
+
+def _check_spacing(spacing: Spacing, where: str) -> None:
+    if min(spacing) <= 0:
+        raise InputError(f"{where} {spacing}, allowed are numbers above 0")
+
+
+def _must_be(path: Path, stored: Mapping[str, np.ndarray], entry: Entry, classes: int) -> None:
+    """Refuse arrays that are not what a case's line in the index says."""
+    image, affine = stored.get("image"), stored.get("affine")
+    if image is None or image.shape != entry.shape or image.dtype not in (np.float32, np.float64):
+        found = "no image" if image is None else f"an image of {image.shape} {image.dtype}"
+        raise InputError(f"{path}: has {found}, corpus.json says {entry.shape}, of float32")
+    if not np.isfinite(image).all():
+        raise InputError(f"{path}: image holds NaN or infinity, allowed are finite numbers")
+    if affine is not None and (affine.shape != (4, 4) or affine.dtype != np.float64):
+        raise InputError(f"{path}: affine of {affine.shape} {affine.dtype}, allowed is (4, 4) of float64")
+    for kind, said in (("scribble", entry.scribble), ("dense", entry.dense)):
+        _must_be_labels(path, kind, stored.get(kind), said, entry, classes)
+
+
+def _must_be_labels(path: Path, kind: str, labels: np.ndarray | None, said: bool, entry: Entry, classes: int) -> None:
+    if (labels is not None) != said:
+        raise InputError(f"{path}: {'no' if said else 'a'} {kind}, corpus.json says otherwise")
+    if labels is None:
+        return
+    if labels.shape != entry.shape or labels.dtype != np.uint8:
+        raise InputError(f"{path}: {kind} of {labels.shape} {labels.dtype}, corpus.json says {entry.shape}, of uint8")
+    stray = labels[(labels >= classes) & (labels != IGNORE)]
+    if stray.size:
+        raise InputError(f"{path}: {kind} has label {stray[0]}, allowed are 0 to {classes - 1} and {IGNORE}")
 
 
 def _shape(shape: Sequence[int]) -> tuple[int, int, int]:
     d, h, w = shape
     return int(d), int(h), int(w)
-
-
-def _triple(spacing: Sequence[float]) -> Spacing:
-    d, h, w = spacing
-    return float(d), float(h), float(w)

@@ -201,6 +201,8 @@ def _check_strips(path: Path, file: tifffile.TiffFile, most: int) -> None:
 
 def _stacked(path: Path, array: np.ndarray, axes: str) -> Shaped[np.ndarray, "d h w *c"]:
     """Bring a TIFF's axes, each with its letter, into order: one of slices, rows, columns, and samples if any."""
+    if array.ndim != len(axes) or not array.size:
+        raise InputError(f"{path}: not a readable {KIND} (pages of shape {array.shape}, axes {axes})")
     kept = [place for place, letter in enumerate(axes) if array.shape[place] > 1 or letter in "YX"]
     letters = "".join(axes[place] for place in kept)
     array = array.reshape([array.shape[place] for place in kept])

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from maskmixadv.data import classes as declared
 from maskmixadv.data import folder, pairs
@@ -20,6 +20,7 @@ from maskmixadv.data.folder import Found
 from maskmixadv.data.pairs import Pair
 from maskmixadv.errors import InputError
 from maskmixadv.files import held, make_directory, read_json, whole, write_text
+from maskmixadv.typed import as_type
 
 KEPT: Final = 10
 """States of a folder that are kept."""
@@ -91,9 +92,9 @@ class _Earlier:
     def newest(cls, place: Path, keys: Mapping[str, str]) -> "_Earlier":
         try:
             root = _states(place)[0]
-            before = read_json(root / _KEYS)
+            before = as_type(read_json(root / _KEYS), dict[str, Any], str(root / _KEYS))
             entries = Corpus.open(root).entries
-        except (IndexError, InputError):  # none, or damaged: all is read anew
+        except (IndexError, OSError, InputError):  # none, or damaged: all is read anew
             return cls(keys)
         same = {name for name, key in keys.items() if isinstance(before, dict) and before.get(name) == key}
         return cls(keys, root, {entry.name: entry for entry in entries if entry.name in same})

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, cast
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from maskmixadv.data import itk_reader
+from maskmixadv.data import apart
 from maskmixadv.data.corpus import Spacing
 from maskmixadv.data.flat import grey
 from maskmixadv.data.nifti import Volume
@@ -42,7 +42,7 @@ def read(path: Path) -> Volume:
         if samples not in (1, 3, 4):
             raise InputError(f"{path}: has {samples} channels, allowed is one; save one channel")
         pixels = np.empty((*shape, samples), dtype)
-        reader.voxels(path, pixels)
+        reader.values(path, _kind(path), pixels)
     array, coloured = grey(pixels if samples > 1 else pixels[..., 0])
     return Volume(array, _spacing(place), _affine(place), place, coloured)
 
@@ -93,12 +93,16 @@ def _itk(path: Path) -> Any:  # noqa: ANN401
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[itk_reader.Reader, dict[str, Any]]]:
+def _opened(path: Path) -> Iterator[tuple[apart.Reader, dict[str, Any]]]:
     """Give the reader, and what it says of the file's header."""
     must_be_there("SimpleITK", extra="formats", what=f"{path}: {path.suffix}")
     existing(path)
-    with itk_reader.reader() as reader:
-        yield reader, reader.open(path)
+    with apart.reader() as reader:
+        yield reader, reader.header(path, _kind(path), {"itk": str(path.absolute())})
+
+
+def _kind(path: Path) -> str:
+    return f"{path.suffix} file"
 
 
 def _declared(path: Path, told: dict[str, Any]) -> Declared:
@@ -106,7 +110,7 @@ def _declared(path: Path, told: dict[str, Any]) -> Declared:
         raise InputError(f"{path}: voxels are of type {told['type']}, allowed are numbers; save one channel")
     itemsize = np.dtype(told["kind"]).itemsize
     taken = Declared((*map(int, told["Size"]), int(told["NumberOfComponents"])), itemsize)
-    return check_size(path, taken, f"{path.suffix} file")
+    return check_size(path, taken, _kind(path))
 
 
 def _grid(path: Path, told: dict[str, Any]) -> tuple[tuple[int, int, int], Place, np.dtype[Any]]:

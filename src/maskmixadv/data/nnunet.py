@@ -3,7 +3,6 @@
 Source: github.com/MIC-DKFZ/nnUNet, documentation/dataset_format.md and ignore_label.md.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,11 +11,14 @@ from typing import Any, Final
 
 from maskmixadv.data import folder, formats, pairs
 from maskmixadv.data.classes import Classes
-from maskmixadv.data.corpus import Corpus, Entry, Split
+from maskmixadv.data.corpus import MOST_CLASSES, Corpus, Entry, Split
 from maskmixadv.data.folder import Found
 from maskmixadv.data.folds import folds
 from maskmixadv.data.pairs import Pair
+from maskmixadv.data.reading import in_one_line
 from maskmixadv.errors import InputError
+from maskmixadv.files import check_name, read_json
+from maskmixadv.typed import as_type
 
 DATASET, SPLITS = "dataset.json", "splits_final.json"
 IGNORED: Final = "ignore"
@@ -77,16 +79,14 @@ def read(path: Path) -> Dataset:
         Where it is missing or malformed, or its labels are not consecutive from 0 on.
     """
     raw = _json(path)
-    try:
-        labels, ending = dict(raw["labels"]), raw["file_ending"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}: malformed ({error!r}); labels and file_ending are needed, as nnU-Net v2 has them"
-        ) from None
-    if regions := [name for name, code in labels.items() if not isinstance(code, int)]:
-        raise InputError(
-            f"{path}: label {regions[0]!r} is {labels[regions[0]]!r}, allowed is one whole number; no regions"
-        )
+    raw = as_type(raw, dict[str, Any], str(path))
+    if missing := [key for key in ("labels", "file_ending") if key not in raw]:
+        raise InputError(f"{path}: malformed, lacks {', '.join(missing)}; both are needed, as nnU-Net v2 has them")
+    labels = as_type(raw["labels"], dict[str, Any], f"{path}: labels")
+    ending = check_name(f"x{as_type(raw['file_ending'], str, f'{path}: file_ending')}", f"{path}: file_ending")[1:]
+    if regions := [name for name, code in labels.items() if type(code) is not int or abs(code) > MOST_CLASSES]:
+        shown = in_one_line(str(labels[regions[0]]))[:60]
+        raise InputError(f"{path}: label {regions[0]!r} is {shown}, allowed is one whole number; no regions")
     ignore = labels.pop(IGNORED, None)
     names = sorted(labels, key=lambda name: labels[name])
     codes = [labels[name] for name in names]
@@ -98,12 +98,9 @@ def read(path: Path) -> Dataset:
 
 
 def _json(path: Path) -> Any:  # noqa: ANN401
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: missing; name the folder DatasetNNN_… of nnUNet_raw") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable JSON ({error}); correct it") from None
+    if not path.is_file():
+        raise InputError(f"{path}: missing; name the folder DatasetNNN_… of nnUNet_raw")
+    return read_json(path)
 
 
 def _pairs(source: Path, part: str, dataset: Dataset, patient: str | None) -> list[Pair]:
@@ -137,7 +134,7 @@ def _splits(path: Path, patients: Mapping[str, str], tested: frozenset[str]) -> 
     if not path.is_file():
         return None
     made = []
-    for number, fold in enumerate(_json(path)):
+    for number, fold in enumerate(as_type(_json(path), list[dict[str, Any]], str(path))):
         try:
             train, val = ({patients[name] for name in fold[part]} for part in ("train", "val"))
         except (KeyError, TypeError) as error:

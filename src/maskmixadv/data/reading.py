@@ -225,7 +225,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         Where it is missing, damaged, or its arrays take more than `most_memory`.
     """
     kind = "archive of arrays"
-    with reading(path, kind), zipfile.ZipFile(existing(path)) as archive:
+    with reading(existing(path), kind, wrong="damaged"), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         check_bytes(path, sum(member.file_size for member in members), f"{len(members)} arrays")
         held = path.stat().st_size

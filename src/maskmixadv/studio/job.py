@@ -18,6 +18,7 @@ from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.memory import within_memory
 from maskmixadv.studio.process import Process
 from maskmixadv.studio.training import AUTO, Order
+from maskmixadv.typed import made
 
 if TYPE_CHECKING:
     from maskmixadv.data.nifti import Volume
@@ -66,8 +67,9 @@ def predict(layout: Layout, run: str) -> None:
         Where the run can't predict, none of the images could be, or predictions can't be written.
     """
     from maskmixadv.predict import Predictor  # torch comes after the process has told its number
+    from maskmixadv.run import Run
 
-    axis = read_json(layout.runs / run / "run.json")["corpus"].get("axis", 0)
+    axis = Run.open(layout.runs / run).corpus.get("axis", 0)
     predictor = Predictor.load(layout.runs / run)
     images = layout.listing()[0]
     with whole(layout.predictions / run) as place:
@@ -94,7 +96,7 @@ def _train(layout: Layout, run: str) -> list[str]:
     from maskmixadv.studio import readable
 
     notes, root = layout.state / run, layout.runs / run
-    order = Order(**read_json(notes / training.ORDER))
+    order = made(Order, read_json(notes / training.ORDER), str(notes / training.ORDER))
     corpus, left_out = readable.corpus(layout)
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)

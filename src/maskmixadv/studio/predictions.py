@@ -95,10 +95,8 @@ def _labels(path: Path) -> Labels:
 
 
 def _doubt(path: Path) -> Labels:
-    arrays = read_npz(path)
-    if "disagreement" not in arrays:
-        raise InputError(f"{path}: holds no 'disagreement'; train again")
-    doubt = arrays["disagreement"]
-    if doubt.ndim != 3 or doubt.dtype != np.uint8:
-        raise InputError(f"{path}: holds {doubt.dtype} {doubt.shape}, allowed is a volume of uint8; train again")
+    doubt = read_npz(path).get("disagreement")
+    if doubt is None or doubt.ndim != 3 or doubt.dtype != np.uint8:
+        found = "no disagreement" if doubt is None else f"{doubt.dtype} {doubt.shape}"
+        raise InputError(f"{path}: holds {found}, allowed is a volume of uint8; train again")
     return doubt

@@ -7,7 +7,6 @@ import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from maskmixadv.errors import InputError
 from maskmixadv.files import read_json, write_text
 
 
@@ -37,7 +36,7 @@ class Process:
         try:
             raw = read_json(path)
             return cls(int(raw["pid"]), str(raw["start"]))
-        except (InputError, ValueError, KeyError, TypeError, OverflowError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             return None
 
     def write(self, path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
+from maskmixadv.data.reading import in_one_line
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_json, write_text
 from maskmixadv.studio.layout import RUN
@@ -84,7 +85,9 @@ def _read(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
             for case, notes in raw["cases"].items()
         }
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise InputError(f"{path}: malformed ({error!r:.200}); correct it, or delete it with its reviews") from None
+        raise InputError(
+            f"{path}: malformed ({in_one_line(repr(error))}); correct it, or delete it with its reviews"
+        ) from None
     if raw.get("format") != FORMAT:
         raise InputError(f"{path}: format {raw.get('format')!r}, allowed is {FORMAT}")
     return cases

@@ -1,7 +1,7 @@
 """Images as the page shows them: 16 bits from the volume's lowest to its highest value, read once."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.files import read_json, write_text
 from maskmixadv.studio.cache import Cache, stamp
 from maskmixadv.studio.intake import check_declared, taken
+from maskmixadv.typed import as_type, made
 
 CACHED_BYTES: Final = 2**30
 TOP: Final = 65_535
@@ -152,20 +153,17 @@ def _key(path: Path) -> str:
 
 def _known(index: Path) -> dict[str, Facts]:
     try:
-        raw = read_json(index)
-        return {key: _facts(entry) for key, entry in raw.items() if "problem" not in entry}
-    except (InputError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        known = as_type(read_json(index), dict[str, dict[str, Any]], str(index))
+    except InputError:
         return {}  # it is made again
+    return {key: facts for key, raw in known.items() if (facts := _facts(raw)) is not None}
 
 
-def _facts(entry: Mapping[str, Any]) -> Facts:
-    d, h, w = map(int, entry["shape"])
-    spacing, (low, high) = entry["spacing"], (float(entry[end]) for end in ("low", "high"))
-    if min(d, h, w) < 1 or not np.isfinite([low, high, *(spacing or ())]).all():
-        raise ValueError(entry)
-    return Facts((d, h, w), None if spacing is None else _millimetres(spacing), low, high)
-
-
-def _millimetres(spacing: Sequence[float]) -> Spacing:
-    d, h, w = map(float, spacing)
-    return d, h, w
+def _facts(raw: dict[str, Any]) -> Facts | None:
+    """What `_look` gives; None where it is not that, so that the image is looked at anew."""
+    try:
+        facts = made(Facts, raw, "")
+    except InputError:
+        return None
+    whole = min(facts.shape) >= 1 and np.isfinite([facts.low, facts.high, *(facts.spacing or ())]).all()
+    return facts if whole else None

@@ -1,4 +1,7 @@
-"""SimpleITK's readers at arm's length: a process of their own, kept for the next file and begun anew where it dies."""
+"""Libraries that a damaged file may kill, at arm's length: a process of their own, kept for the next file.
+
+SimpleITK and HDF5 read there; where the process dies, the file is refused, and the next one gets a new process.
+"""
 
 import json
 import os
@@ -12,12 +15,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from maskmixadv.data import itk_child
+from maskmixadv.data import apart_child
 from maskmixadv.data.reading import fill, in_one_line, most_memory
 from maskmixadv.errors import InputError
 
 SECONDS: Final = 60.0
-"""That an answer may take, and that SimpleITK may take to start; reading voxels has more by their number."""
+"""That an answer may take, with the start of the library; reading values has more by their number."""
 RATE: Final = 2e6
 """Bytes a second that a slow disk gives."""
 SPARE: Final = 2**32
@@ -30,44 +33,39 @@ class Reader:
     def __init__(self) -> None:
         self.owner = os.getpid()
         self._process = subprocess.Popen(
-            [sys.executable, "-P", itk_child.__file__, str(2 * most_memory() + SPARE)],
+            [sys.executable, "-P", apart_child.__file__, str(2 * most_memory() + SPARE)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        self._begun = False
 
     @property
     def alive(self) -> bool:
         """Whether it can be asked, by this process: after a fork it is the parent's."""
         return self.owner == os.getpid() and self._process.poll() is None
 
-    def open(self, path: Path) -> dict[str, Any]:
-        """Return a file's header: ``Size``, ``Spacing``, ``Origin``, ``Direction``, ``NumberOfComponents``, ``kind``.
+    def header(self, path: Path, kind: str, order: dict[str, Any]) -> dict[str, Any]:
+        """Return what a file's header says, as the order asks (`maskmixadv.data.apart_child`).
+
+        Parameters
+        ----------
+        path, kind
+            The file, and what it should be, for the errors' text.
 
         Raises
         ------
         InputError
             Where it can't be read, or kills the process.
         """
-        with self._timed(path, SECONDS):
-            if not self._begun:
-                self._answer(path)
-                self._begun = True
-            return self._ask(path, {"open": str(path.absolute())})
+        with self._timed(path, kind, SECONDS):
+            return self._ask(path, kind, order)
 
-    def voxels(self, path: Path, array: np.ndarray) -> None:
-        """Read into `array`, whose size and type are the header's, the voxels of the file that was opened last.
-
-        Raises
-        ------
-        InputError
-            As `open` does.
-        """
-        with self._timed(path, SECONDS + array.nbytes / RATE):
-            if self._ask(path, {"voxels": True})["bytes"] != array.nbytes:
-                raise self._ended(path, "it gave another number of voxels")
-            fill(path, self._process.stdout, array, _kind(path))
+    def values(self, path: Path, kind: str, array: np.ndarray) -> None:
+        """Read into `array`, whose size and type are the header's, what was asked for last; raises as `header`."""
+        with self._timed(path, kind, SECONDS + array.nbytes / RATE):
+            if self._ask(path, kind, {"values": True})["bytes"] != array.nbytes:
+                raise self._ended(path, kind, "it gave another number of values")
+            fill(path, self._process.stdout, array, kind)
 
     def end(self) -> None:
         """Stop it."""
@@ -79,13 +77,10 @@ class Reader:
             self._process.kill()
             self._process.wait()
 
-    def _ask(self, path: Path, order: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, path: Path, kind: str, order: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         self._process.stdin.flush()
-        return self._answer(path)
-
-    def _answer(self, path: Path) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         try:
@@ -93,11 +88,11 @@ class Reader:
         except ValueError:  # it was cut off
             raise EOFError from None
         if "error" in answer:
-            raise InputError(f"{path}: not a readable {_kind(path)} ({in_one_line(' '.join(answer['error']))})")
+            raise InputError(f"{path}: not a readable {kind} ({in_one_line(' '.join(answer['error']))})")
         return answer
 
     @contextmanager
-    def _timed(self, path: Path, seconds: float) -> Iterator[None]:
+    def _timed(self, path: Path, kind: str, seconds: float) -> Iterator[None]:
         """End the process where it takes longer, or where it is out of step; the file is to blame."""
         late: list[bool] = []
         timer = Timer(seconds, lambda: (late.append(True), self._process.kill()))
@@ -106,13 +101,14 @@ class Reader:
         try:
             yield
         except (OSError, EOFError):
-            raise self._ended(path, f"it took more than {seconds:.0f} s" if late else "it killed the reader") from None
+            reason = f"it took more than {seconds:.0f} s" if late else "it killed the reader"
+            raise self._ended(path, kind, reason) from None
         finally:
             timer.cancel()
 
-    def _ended(self, path: Path, reason: str) -> InputError:
+    def _ended(self, path: Path, kind: str, reason: str) -> InputError:
         self.end()
-        return InputError(f"{path}: not a readable {_kind(path)} ({reason})")
+        return InputError(f"{path}: not a readable {kind} ({reason})")
 
 
 @contextmanager
@@ -131,10 +127,6 @@ def reader() -> Iterator[Reader]:
         except BaseException:  # out of step
             _reader.end()
             raise
-
-
-def _kind(path: Path) -> str:
-    return f"{path.suffix} file"
 
 
 _lock = Lock()
