@@ -12,7 +12,8 @@ HEADER: Final = 600
 """Bytes at a file's begin that are hit more often than the others."""
 VALUES: Final[tuple[Any, ...]] = (
     None, True, False, 0, -1, 1, 10**9, 2**40, 10**400, 1e308, 0.5, -0.0, "", " ", "../..", "/etc/passwd", "a\nb", "\0",
-    "é" * 300, "\ud800", "1", "nan", [], {}, [[]], [None], {"": None}, [1, 2, 3], [1.0, -1.0, 0.0], ["x", "x"], {"x": {"x": []}},
+    "é" * 300, "\ud800", "1", "nan", [], {}, [[]], [None], {"": None}, [1, 2, 3],
+    [1.0, -1.0, 0.0], ["x", "x"], {"x": {"x": []}},
 )  # fmt: skip
 TOKENS: Final = (
     "nan", "inf", "-inf", "true", "[]", "{}", "''", "'../..'", "-1", "1e400", "99999999999999999999999", "[[1]]",
@@ -36,7 +37,7 @@ def _place(rng: random.Random, made: bytearray) -> int:
 
 
 def _flip(rng: random.Random, made: bytearray, _: list[Bytes]) -> None:
-    for _ in range(rng.randint(1, 6)):
+    for _bit in range(rng.randint(1, 6)):
         if made:
             made[_place(rng, made)] ^= 1 << rng.randrange(8)
 

@@ -17,6 +17,7 @@ import pydicom
 import SimpleITK
 import tifffile
 import torch
+from nibabel.nifti1 import Nifti1Extension
 from PIL import Image
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, RLELossless
@@ -84,7 +85,7 @@ def _niftis(folder: Path) -> list[tuple[str, bytes]]:
     scaled = nib.Nifti1Image(VOLUME.T.astype(np.float64), own.AFFINE)
     scaled.set_data_dtype(np.int16)
     told = nib.Nifti1Image(VOLUME.T, own.AFFINE)
-    told.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"a text of some length"))
+    told.header.extensions.append(Nifti1Extension("comment", b"a text of some length"))
     swapped = nib.Nifti1Image(VOLUME.T, own.AFFINE, nib.Nifti1Header(endianness=">"))
     made_of += [scaled, told, swapped, nib.Nifti1Image(VOLUME.T[..., None], own.AFFINE)]
     return [_saved(lambda path, each=each: nib.save(each, path), folder, ".nii") for each in made_of]

@@ -93,6 +93,7 @@ def serve(orders: Any, answers: Any) -> None:  # noqa: ANN401
     for line in orders:
         order = json.loads(line)
         answer, content = {}, b""
+        values = values if "values" in order else None  # a file that nobody wants any more is closed
         try:
             if "itk" in order:
                 values, answer = itk(order["itk"])
