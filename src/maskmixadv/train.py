@@ -1,5 +1,6 @@
 """Training: the loop runs, validates, shows itself and saves; what it was begun with stands in the run."""
 
+import math
 import signal
 import sys
 import time
@@ -21,10 +22,10 @@ from maskmixadv.errors import DivergedError
 from maskmixadv.files import held
 from maskmixadv.log import Log
 from maskmixadv.loop import Loop
-from maskmixadv.metrics import dice
 from maskmixadv.pictures import contact_sheet
 from maskmixadv.predict import Predictor
 from maskmixadv.run import Run, pick_device, same_corpus, save
+from maskmixadv.scores import mean_dice
 from maskmixadv.slices import Masks, Slices, load_masks, load_slices
 from maskmixadv.storage import GB
 
@@ -49,19 +50,15 @@ class Validation:
         return cls(run, tuple(corpus.load_all(entries)))
 
     def dice(self, net: nn.Module, step: int) -> float | None:
-        """Mean Dice over cases and structures, with a picture in the run's directory; None without cases."""
+        """Mean Dice as `evaluate` reckons it, with a picture in the run's directory; None without cases."""
         if not self.cases:
             return None
         classes = self.run.task.classes
         predictor = Predictor(net, self.run.grid, classes)
         predicted = [predictor.labels(case.image, case.spacing) for case in self.cases]
         self._picture(predicted, step)
-        scores = [
-            dice(case.dense == label, labels == label)
-            for case, labels in zip(self.cases, predicted, strict=True)
-            for label in range(1, len(classes))
-        ]
-        return float(np.mean(scores))
+        found = mean_dice(self.cases, predicted, classes)
+        return found if math.isfinite(found) else None
 
     def _picture(self, predicted: list[np.ndarray], step: int) -> None:
         shown = list(zip(self.cases, predicted, strict=True))[:: max(1, len(predicted) // PICTURED)][:PICTURED]

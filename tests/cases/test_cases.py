@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import nibabel as nib
@@ -380,7 +381,7 @@ def test_an_evaluation_elsewhere_has_its_own_place(trained: Path, tmp_path: Path
 
 def test_headers_keep_nobody_s_name(folder: Path, trained: Path, tmp_path: Path) -> None:
     image = nib.load(folder / "images" / "s0.nii.gz")
-    header = image.header.copy()  # pyright: ignore
+    header: Any = image.header.copy()
     header["descrip"], header["db_name"] = b"Doe^Jane", b"Doe^Jane"
     header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"Doe^Jane"))  # pyright: ignore
     nib.save(nib.Nifti1Image(np.asarray(image.dataobj), image.affine, header), tmp_path / "a.nii")  # pyright: ignore

@@ -353,8 +353,7 @@ def _of_texts() -> list[Reader]:
     course = "step,seconds,lr,net/pce,val/dice\n1,0.5,0.01,1.25,\n2,1.0,0.01,1.0,0.5\n"
 
     def looked_at(path: Path) -> None:
-        for facts in volumes.Volumes(path)._facts.values():
-            volumes._told(facts)
+        volumes.Volumes(path).facts({})
 
     def recorded(path: Path) -> None:
         place = path.with_name("cell")
