@@ -239,13 +239,15 @@ def cannot_write(path: Path, error: Exception) -> InputError:
 
 
 @contextmanager
-def held(place: Path, *, wait: bool = False) -> Iterator[None]:
+def held(place: Path, *, name: str = LOCK, wait: bool = False) -> Iterator[None]:
     """Hold directory `place` for this process alone; the system lets go of it where the process dies.
 
     Parameters
     ----------
     place
         A directory that is there.
+    name
+        Of the lock's file in it, where something in the directory is to be held and not all of it.
     wait
         Whether to wait, with a line on stderr, for another process that holds it.
 
@@ -254,25 +256,26 @@ def held(place: Path, *, wait: bool = False) -> Iterator[None]:
     InputError
         Where another process holds it and `wait` is false: the line says which one. Where no lock can be made.
     """
-    lock = FileLock(place / LOCK, thread_local=False)  # a generator may end in another thread than it began in
+    holder = place / f"{name}.holder"
+    lock = FileLock(place / name, thread_local=False)  # a generator may end in another thread than it began in
     try:
         try:
             lock.acquire(timeout=0)
         except Timeout:
             if not wait:
-                raise InputError(f"{place}: in use by {_holder(place)}; wait for it, or stop it") from None
-            print(f"{place}: waiting for {_holder(place)}", file=sys.stderr)
+                raise InputError(f"{place}: in use by {_holder(holder)}; wait for it, or stop it") from None
+            print(f"{place}: waiting for {_holder(holder)}", file=sys.stderr)
             lock.acquire()
     except OSError as error:
         raise InputError(f"{place}: can't be locked ({error.strerror}); free space or name another place") from None
     try:
         sweep(place)
         with suppress(InputError):  # who holds it can't be said then
-            write_text(place / HOLDER, _myself())
+            write_text(holder, _myself())
         yield
     finally:
         with suppress(OSError):
-            (place / HOLDER).unlink(missing_ok=True)
+            holder.unlink(missing_ok=True)
         lock.release()
 
 
@@ -281,9 +284,9 @@ def _myself() -> str:
     return f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')} ({what})"
 
 
-def _holder(place: Path) -> str:
+def _holder(path: Path) -> str:
     try:
-        text = (place / HOLDER).read_bytes()[:500].decode(errors="replace")
+        text = path.read_bytes()[:500].decode(errors="replace")
     except OSError:
         text = ""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split()) or "another process"

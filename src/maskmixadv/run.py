@@ -1,6 +1,7 @@
 """A run: one directory with all that is needed to repeat it, resume it and use its network."""
 
 import json
+import sys
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, cast
@@ -133,6 +134,8 @@ class Run:
     def weights(self, device: torch.device) -> nn.Module:
         """Return the network that is scored, with the last checkpoint's weights, on the CPU.
 
+        That of a run which is not done has a line on stderr.
+
         Raises
         ------
         InputError
@@ -143,6 +146,9 @@ class Run:
             net.load_state_dict(state["scored"])
         if (name := not_finite({"scored": net})) is not None:
             raise InputError(f"{self.checkpoint}: weight {name} is not finite{ANEW}")
+        if state["step"] < self.schedule.steps:
+            done = f"stopped at step {state['step']} of {self.schedule.steps}"
+            print(f"{self.root}: {done}; this is its network so far", file=sys.stderr)
         return net
 
 

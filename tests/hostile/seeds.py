@@ -118,8 +118,8 @@ def _pictures(folder: Path) -> tuple[list[tuple[str, bytes]], list[tuple[str, by
     modes = [grey.convert(mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA")]
     modes.append(Image.fromarray(VOLUME[0].astype(np.uint16)))
     png = [_saved(lambda path, each=each: each.save(path), folder, ".png") for each in modes]
-    jpeg = [_saved(lambda path, how=how: grey.convert("RGB").save(path, **how), folder, ".jpg")
-            for how in ({}, {"progressive": True}, {"exif": Image.Exif()})]  # fmt: skip
+    ways: tuple[dict[str, Any], ...] = ({}, {"progressive": True}, {"exif": Image.Exif()})
+    jpeg = [_saved(lambda path, how=how: grey.convert("RGB").save(path, **how), folder, ".jpg") for how in ways]
     return png, jpeg
 
 

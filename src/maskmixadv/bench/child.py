@@ -3,7 +3,6 @@
 It trains or resumes, evaluates and files the scores; what it needs of memory and how it ends is no one else's.
 """
 
-import fcntl
 import json
 import os
 import resource
@@ -12,15 +11,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from maskmixadv import cli
 from maskmixadv.bench.cells import RECORD, Job
 from maskmixadv.evaluate import folder
-from maskmixadv.files import make_directory, read_json, write_text
+from maskmixadv.files import held, make_directory, read_json, write_text
 from maskmixadv.tabular import read_course
 from maskmixadv.typed import as_type
 
@@ -28,7 +25,8 @@ from maskmixadv.typed import as_type
 def work(job: Job, device: str | None) -> int:
     """Train or resume, evaluate and file; returns an exit code as the command line does."""
     make_directory(job.run.parent)
-    with _held(job.run.with_name(f"{job.run.name}.lock")):
+    # Another process may be at the same run: one whose table was killed may still be saving.
+    with held(job.run.parent, name=f".{job.run.name}.lock", wait=True):
         if job.done:
             return 0
         place = [] if device is None else ["--device", device]
@@ -94,14 +92,6 @@ def _file(job: Job, usage: dict[str, Any], scores: Path, folder: Path) -> None:
     seconds = max(float(line["seconds"]) for line in read_course(job.run / "log.csv"))
     record = {"identity": job.identity, "split": job.split, "steps": job.steps, "seconds": seconds, **usage}
     write_text(folder / RECORD, json.dumps(record, indent=1))
-
-
-@contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Wait until no other process is at the same run: one whose table was killed may still be saving."""
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _follow(parent: int) -> None:
