@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import zipfile
-import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from maskmixadv.data.reading import read_npz
 from maskmixadv.errors import InputError
 from maskmixadv.files import held, written
 
@@ -32,10 +31,9 @@ class Cache:
     def read(self, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
         """Labels (d h w) or beliefs (d k h w) of `shape` (d h w) that were kept, unless they are damaged."""
         for folder in self._folders:
-            with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-                with np.load(folder / name, allow_pickle=False) as arrays:
-                    labels = arrays["labels"]
-                if (labels.shape[0], *labels.shape[-2:]) == shape and labels.dtype == np.uint8:
+            with contextlib.suppress(OSError, InputError, KeyError):
+                labels = read_npz(folder / name)["labels"]
+                if labels.ndim > 2 and (labels.shape[0], *labels.shape[-2:]) == shape and labels.dtype == np.uint8:
                     return labels
         return None
 
