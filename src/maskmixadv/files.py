@@ -392,7 +392,7 @@ def read_toml(path: Path, *, most: int = MOST_TOML) -> dict[str, Any]:
     except RecursionError:
         raise InputError(f"{path}: not readable TOML (nested too deeply)") from None
     except (ValueError, MemoryError) as error:
-        raise InputError(f"{path}: not valid TOML: {' '.join(str(error).split())[:200]}") from None
+        raise InputError(f"{path}: not readable TOML (not valid TOML: {' '.join(str(error).split())[:200]})") from None
 
 
 def _no_constant(name: str) -> None:

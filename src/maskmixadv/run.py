@@ -62,10 +62,10 @@ class Run:
         path = root / "run.json"
         if not path.is_file():
             raise InputError(f"{root}: not a run (no run.json); make one with 'maskmixadv train'")
-        raw = as_type(read_json(path), dict[str, Any], str(path))
-        if missing := [key for key in (*_PARTS, *_FACTS) if key not in raw]:
-            raise InputError(f"{path}: lacks {', '.join(missing)}; train again")
         try:
+            raw = as_type(read_json(path), dict[str, Any], str(path))
+            if missing := [key for key in (*_PARTS, *_FACTS) if key not in raw]:
+                raise InputError(f"lacks {', '.join(missing)}")
             return cls(
                 root=root,
                 corpus=_learnt_from(raw["corpus"], _LISTS, f"{path}: corpus"),
@@ -78,8 +78,7 @@ class Run:
                 facts={key: raw[key] for key in _FACTS},
             )
         except InputError as error:
-            named = str(error).startswith(str(path))
-            raise InputError(f"{error}; train again" if named else f"{path}: {error}; train again") from None
+            raise InputError(f"{path}: malformed ({str(error).removeprefix(f'{path}: ')}); train again") from None
 
     def create(self) -> None:
         """Make the directory and write ``run.json``.
@@ -116,20 +115,27 @@ class Run:
         return self.root / "last.pt"
 
     def load(self, device: torch.device) -> dict[str, Any]:
-        """Read the last checkpoint, without executing code.
+        """Read the last checkpoint, without executing code: the whole state of a training, which `loop` reads.
 
         Raises
         ------
         InputError
             Where there is none, or it is damaged.
         """
+        return _whole(self.checkpoint, self._stored(device))
+
+    def _stored(self, device: torch.device) -> dict[str, Any]:
         if not self.checkpoint.is_file():
             raise InputError(f"{self.checkpoint}: no checkpoint yet; resume with 'maskmixadv train --resume'")
         check_checkpoint(self.checkpoint)
         with reading(self.checkpoint, "checkpoint", wrong="damaged", advice=ANEW):
             # Mapped, so that a tensor that claims more than the file holds is refused; read whole, it is memory's rest.
             state = torch.load(self.checkpoint, map_location=device, weights_only=True, mmap=True)
-        return _checked(self.checkpoint, state)
+        if not isinstance(state, dict):
+            raise InputError(f"{self.checkpoint}: damaged (it holds something else){ANEW}")
+        if type(step := state.get("step", 0)) is not int or step < 0:
+            raise InputError(f"{self.checkpoint}: damaged (its step is no whole number){ANEW}")
+        return state
 
     def weights(self, device: torch.device) -> nn.Module:
         """Return the network that is scored, with the last checkpoint's weights, on the CPU.
@@ -141,25 +147,24 @@ class Run:
         InputError
             Where there is no checkpoint, or it is damaged, of another network, or not finite.
         """
-        net, state = self.method.players(self.task)["net"], self.load(device)
+        net, state = self.method.players(self.task)["net"], self._stored(device)
+        if not isinstance(state.get("scored"), dict):
+            raise InputError(f"{self.checkpoint}: damaged (it lacks scored){ANEW}")
         with reading(self.checkpoint, "checkpoint", wrong="damaged", advice=ANEW):
             net.load_state_dict(state["scored"])
         if (name := not_finite({"scored": net})) is not None:
             raise InputError(f"{self.checkpoint}: weight {name} is not finite{ANEW}")
-        if state["step"] < self.schedule.steps:
-            done = f"stopped at step {state['step']} of {self.schedule.steps}"
+        if (step := state.get("step", self.schedule.steps)) < self.schedule.steps:
+            done = f"stopped at step {step} of {self.schedule.steps}"
             print(f"{self.root}: {done}; this is its network so far", file=sys.stderr)
         return net
 
 
-def _checked(path: Path, state: object) -> dict[str, Any]:
-    """Return what a checkpoint holds if its entries are what they should be."""
-    if not isinstance(state, dict):
-        raise InputError(f"{path}: damaged (it holds something else){ANEW}")
-    if lacking := [key for key in _STATE if not isinstance(state.get(key), dict)]:
+def _whole(path: Path, state: dict[str, Any]) -> dict[str, Any]:
+    """Return the state of a training if all is in it that it goes on with."""
+    lacking = [key for key in _STATE if not isinstance(state.get(key), dict)] + ["step"] * ("step" not in state)
+    if lacking:
         raise InputError(f"{path}: damaged (it lacks {', '.join(lacking)}){ANEW}")
-    if type(step := state.get("step")) is not int or step < 0:
-        raise InputError(f"{path}: damaged (its step is no whole number){ANEW}")
     return state
 
 

@@ -72,7 +72,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
     corpus = tiny.corpus(tmp_path / "c")
     path = corpus.root / "cases" / "p0.npz"
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(InputError, match=r"p0\.npz: damaged"):
+    with pytest.raises(InputError, match=r"p0\.npz: missing or damaged"):
         corpus.load(corpus.entries[0])
 
 

@@ -350,6 +350,7 @@ def _of_texts() -> list[Reader]:
         "b 1 2": {"problem": "x"},
     }
     score = scores.Row("c", "p", "g", "ED", scores.Score("RV", *([0.5] * (len(scores.Score._fields) - 1))), "known")
+    rows = scores.table([score, score._replace(case="d")])
     course = "step,seconds,lr,net/pce,val/dice\n1,0.5,0.01,1.25,\n2,1.0,0.01,1.0,0.5\n"
 
     def looked_at(path: Path) -> None:
@@ -381,6 +382,6 @@ def _of_texts() -> list[Reader]:
         Reader("order", lambda p: made(training.Order, read_json(p), str(p)),
                texts({"preset": "cpu", "method": "pce", "steps": 5}), mutate.changed_json),
         Reader("bench.json", recorded, texts({"identity": "x", "split": "test", "seconds": 1.5}), mutate.changed_json),
-        Reader("scores.csv", scores.read, [(".csv", scores.table([score, score]).encode())], mutate.changed_csv),
+        Reader("scores.csv", scores.read, [(".csv", rows.encode())], mutate.changed_csv),
         Reader("log.csv", followed, [(".csv", course.encode())], mutate.changed_csv),
     ]  # fmt: skip

@@ -97,7 +97,7 @@ def _names(path: Path, tables: list[Any]) -> tuple[str, ...]:
     for code, table in enumerate(tables):
         name = table.get("name") if isinstance(table, dict) else None
         if not isinstance(name, str) or not name.strip():
-            raise InputError(f"{path}: class {code} has name {str(name)[:60]!r}, allowed is a word")
+            raise InputError(f"{path}: class {code} has name {name!r:.62}, allowed is a word")
         if name in names:
             raise InputError(f"{path}: two classes are named {name!r}; names must be unique")
         names.append(name)

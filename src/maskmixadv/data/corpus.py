@@ -251,7 +251,8 @@ class Corpus:
             stored = read_npz(path)
             _must_be(path, stored, entry, len(self.classes))
         except InputError as error:
-            raise InputError(f"{error}; prepare the corpus again") from None
+            reason = str(error).removeprefix(f"{path}: ")
+            raise InputError(f"{path}: missing or damaged ({reason}); prepare the corpus again") from None
         return Case(
             name=entry.name,
             patient=entry.patient,

@@ -7,7 +7,7 @@ still be resumed and scored. Their case files are links to one another where not
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -35,16 +35,21 @@ def current(source: Path) -> Corpus:
     InputError
         Where the folder's ``classes.toml`` is missing, or a file is wrong.
     """
-    return of(folder.find(source), declared.read(source / declared.FILE))
+    return _made(lambda: _State.of(folder.find(source), declared.read(source / declared.FILE)))
 
 
 def of(found: Found, classes: Classes) -> Corpus:
     """As `current`, of what was `found` in a folder, which may be a part of what lies in it."""
-    state = _State.of(found, classes)
+    return _made(lambda: _State.of(found, classes))
+
+
+def _made(look: Callable[[], "_State"]) -> Corpus:
+    """Return the corpus of the state that `look` finds, made where it is missing."""
+    state = look()
     if not state.is_made():
         make_directory(state.root.parent)
         with held(state.root.parent, wait=True):
-            state = _State.of(found, classes)  # another process may have made it meanwhile, or its user changed a file
+            state = look()  # another process may have made it meanwhile, or its user changed a file
             if not state.is_made():
                 state.make()
     return Corpus.open(state.root)

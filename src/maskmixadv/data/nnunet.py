@@ -82,7 +82,7 @@ def read(path: Path) -> Dataset:
     raw = as_type(raw, dict[str, Any], str(path))
     if missing := [key for key in ("labels", "file_ending") if key not in raw]:
         raise InputError(f"{path}: malformed, lacks {', '.join(missing)}; both are needed, as nnU-Net v2 has them")
-    labels = as_type(raw["labels"], dict[str, Any], f"{path}: labels")
+    labels = as_type(raw["labels"], dict[str, Any], f"{path}: malformed, labels")
     ending = check_name(f"x{as_type(raw['file_ending'], str, f'{path}: file_ending')}", f"{path}: file_ending")[1:]
     if regions := [name for name, code in labels.items() if type(code) is not int or abs(code) > MOST_CLASSES]:
         shown = in_one_line(str(labels[regions[0]]))[:60]

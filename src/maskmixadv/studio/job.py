@@ -67,9 +67,8 @@ def predict(layout: Layout, run: str) -> None:
         Where the run can't predict, none of the images could be, or predictions can't be written.
     """
     from maskmixadv.predict import Predictor  # torch comes after the process has told its number
-    from maskmixadv.run import Run
 
-    axis = Run.open(layout.runs / run).corpus.get("axis", 0)
+    axis = read_json(layout.runs / run / "run.json")["corpus"].get("axis", 0)
     predictor = Predictor.load(layout.runs / run)
     images = layout.listing()[0]
     with whole(layout.predictions / run) as place:
