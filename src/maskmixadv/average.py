@@ -8,12 +8,22 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 def warmed_up(decay: float, step: int) -> float:
-    """What an average keeps of itself after step number `step`, counted from 0, in [0, `decay`].
+    """What a teacher keeps of itself after step number `step`, counted from 0, in [0, `decay`].
 
-    The mean of all networks so far in the beginning, the last network alone at first: else an average of a few
-    thousand steps would consist of its random beginning for the first third of them.
+    The mean of all networks so far in the beginning, the last network alone at first (Tarvainen and Valpola's code).
     """
     return min(1 - 1 / (step + 1), decay)
+
+
+def followed_closely(decay: float, step: int) -> float:
+    """What the scored average keeps of itself after step number `step`, counted from 0, in [0, `decay`].
+
+    It warms up as a teacher's does, with the last network alone at first, and then reaches back over the last ninth of
+    the steps done (as TensorFlow's ``ExponentialMovingAverage``). A mean of all networks so far would hold those of the
+    first steps, which have little to do with one another: with the preset `cpu` it finds nothing after 144 steps, where
+    the network itself has Dice .86.
+    """
+    return min((1 + step) / (10 + step), decay) if step else 0.0
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from maskmixadv.arithmetic import autocast
 from maskmixadv.augment import Augment, Centre, Draw
-from maskmixadv.average import follow, warmed_up
+from maskmixadv.average import follow, followed_closely
 from maskmixadv.data.enclosure import ENCLOSED
 from maskmixadv.distribute import ALONE, Ranks
 from maskmixadv.engine import Engine, Losses, Rows, make_recordable, set_rate
@@ -102,7 +102,7 @@ class Loop:
 
     def _set_decay(self) -> None:
         """Set what the scored average keeps of itself; on the device where a recorded step reads it."""
-        decay = warmed_up(self.run.schedule.ema, self.step)
+        decay = followed_closely(self.run.schedule.ema, self.step)
         if isinstance(self._decay, Tensor):
             self._decay.fill_(decay)
         else:

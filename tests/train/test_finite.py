@@ -11,6 +11,7 @@ import torch
 import tiny
 from conftest import Hold
 from maskmixadv import methods, train
+from maskmixadv.average import followed_closely
 from maskmixadv.begin import begin
 from maskmixadv.cli import run as command
 from maskmixadv.errors import DIVERGED, DivergedError, InputError
@@ -120,14 +121,28 @@ def test_every_method_stays_finite_at_every_preset(name: str, preset: str, enclo
 # The scored average.
 
 
-def test_the_scored_average_is_the_mean_of_what_was_at_first() -> None:
+def test_the_scored_average_is_near_the_network_from_the_first_step_on() -> None:
+    """It holds nothing of the random weights that were there before it, and little of what was long ago."""
     loop = tiny.loop(methods.PCE(), schedule=dataclasses.replace(tiny.SCHEDULE, ema=0.999))
-    seen = []
-    for _ in range(3):
+    loop.advance()
+    for mine, its in zip(loop.scored.parameters(), loop.nets["net"].parameters(), strict=True):
+        assert torch.equal(mine, its)
+    assert [round(followed_closely(0.999, step), 3) for step in (0, 1, 10, 100, 1000, 100_000)] == [
+        0.0, 0.182, 0.55, 0.918, 0.991, 0.999,
+    ]  # fmt: skip
+
+
+def test_a_short_run_is_scored_as_its_network_is() -> None:
+    """With a mean of all networks so far, this average found nothing."""
+    schedule = dataclasses.replace(small("cpu"), ema=0.999, lr=3e-3)
+    loop = tiny.loop(methods.PCE(), schedule=schedule)
+    for _ in range(40):
         loop.advance()
-        seen.append([p.detach().clone() for p in loop.nets["net"].parameters()])
-    for mine, *its in zip(loop.scored.parameters(), *seen, strict=True):
-        torch.testing.assert_close(mine.detach(), torch.stack(its).mean(0), rtol=1e-5, atol=1e-6)
+    image = tiny.slices().image.float()
+    with torch.inference_mode():
+        one, other = (net.eval()(image).argmax(1) for net in (loop.nets["net"], loop.scored))
+    assert (one > 0).any()
+    assert ((one > 0) & (one == other)).sum() > 0.5 * (one > 0).sum()
 
 
 def test_an_average_whose_decay_lies_on_the_device_is_the_same() -> None:
