@@ -31,7 +31,7 @@ test: setup
 	$(PYTEST) -n 2
 
 test-slow: setup
-	$(PYTEST) -m slow
+	$(PYTEST) -m slow -n 2
 
 # An hour: 100,000 damaged files, 200 kills, full disks of all sizes.
 test-hostile: setup

@@ -316,7 +316,7 @@ def parse(argv: list[str]) -> Any:  # noqa: ANN401
         first = complaint.getvalue().split("────── │" if "────── │" in complaint.getvalue() else "╰")[0]
         lines = [line.strip(" │╭╮─").strip() for line in first.splitlines()[1:]]
         # A field's own complaint comes with the parser's name of the place, which says nothing to a user.
-        words = re.sub(r"^Error parsing \S+: ", "", " ".join(line for line in lines if line))
+        words = re.sub(r"^Error parsing (?:(--\S+: )|\S+: )", r"\1", " ".join(line for line in lines if line))
         raise InputError(f"{words}; see 'maskmixadv {' '.join(argv[:1])} --help'") from None
 
 

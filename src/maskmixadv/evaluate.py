@@ -123,7 +123,7 @@ def evaluate(
     }
     measured = clinical.records(scores.volumes(found, scored_on.nominal))
     agreed = {measure.column: each for measure, each in clinical.agreements(measured).items()}
-    summary = replace(scores.summarise(found, {**opened.record(), "evaluation": evaluation}), clinical=agreed)
+    summary = replace(scores.summarise(found, {**opened.published(), "evaluation": evaluation}), clinical=agreed)
     page = report.render(
         summary,
         found,

@@ -104,6 +104,17 @@ class Run:
             **self.facts,
         }
 
+    def published(self) -> dict[str, Any]:
+        """`record` for files that are given away: corpora in the working directory are named from there.
+
+        ``run.json`` itself names them by their whole path, so that the run is found from anywhere.
+        """
+        record = self.record()
+        for key in ("corpus", "prior"):
+            if record[key] is not None and "root" in record[key]:
+                record[key] = {**record[key], "root": _from_here(Path(record[key]["root"]))}
+        return record
+
     @property
     def task(self) -> Task:
         """What the network segments."""
@@ -158,6 +169,11 @@ class Run:
             done = f"stopped at step {step} of {self.schedule.steps}"
             print(f"{self.root}: {done}; this is its network so far", file=sys.stderr)
         return net
+
+
+def _from_here(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _whole(path: Path, state: dict[str, Any]) -> dict[str, Any]:

@@ -187,6 +187,7 @@ def test_a_run_is_found_from_another_directory(tmp_path: Path, monkeypatch: pyte
     tiny.corpus(tmp_path / "corpus")
     monkeypatch.chdir(tmp_path)
     run = begin(Path("corpus"), Path("run"), method=methods.PCE(), schedule=tiny.SCHEDULE)
+    assert run.published()["corpus"]["root"] == "corpus"
     monkeypatch.chdir("/")
     assert fit(Run.open(tmp_path / run.root))
 

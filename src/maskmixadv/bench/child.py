@@ -18,6 +18,7 @@ from maskmixadv import cli
 from maskmixadv.bench.cells import RECORD, Job
 from maskmixadv.evaluate import folder
 from maskmixadv.files import held, make_directory, read_json, write_text
+from maskmixadv.run import Run
 from maskmixadv.tabular import read_course
 from maskmixadv.typed import as_type
 
@@ -87,8 +88,9 @@ def gpu_peak_memory() -> float:
 def _file(job: Job, usage: dict[str, Any], scores: Path, folder: Path) -> None:
     make_directory(folder)
     (folder / RECORD).unlink(missing_ok=True)
-    for source in (job.run / "run.json", job.run / "log.csv", scores / "scores.csv", scores / "summary.json"):
+    for source in (job.run / "log.csv", scores / "scores.csv", scores / "summary.json"):
         write_text(folder / source.name, source.read_text())
+    write_text(folder / "run.json", json.dumps(Run.open(job.run).published(), indent=1))
     seconds = max(float(line["seconds"]) for line in read_course(job.run / "log.csv"))
     record = {"identity": job.identity, "split": job.split, "steps": job.steps, "seconds": seconds, **usage}
     write_text(folder / RECORD, json.dumps(record, indent=1))
