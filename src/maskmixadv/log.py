@@ -1,5 +1,6 @@
 """What a run says of itself while it trains: ``log.csv``, TensorBoard events, a progress bar or plain lines."""
 
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -192,7 +193,8 @@ class _Events:
     def __init__(self, folder: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._folder = folder
+        self._folder, self._hook = folder, threading.excepthook
+        threading.excepthook = self._overheard
         with self._complaining():
             self._writer = SummaryWriter(str(folder), purge_step=step)
 
@@ -210,6 +212,13 @@ class _Events:
         """Write what is left."""
         with self._complaining():
             self._writer.close()
+        threading.excepthook = self._hook
+
+    def _overheard(self, failure: threading.ExceptHookArgs) -> None:
+        """Leave out what the writing thread says of a full disk, as whoever writes next is told."""
+        ours = type(failure.thread).__module__.startswith("tensorboard")
+        if not (ours and issubclass(failure.exc_type, OSError)):
+            self._hook(failure)
 
     @contextmanager
     def _complaining(self) -> Iterator[None]:

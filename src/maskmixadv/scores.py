@@ -188,7 +188,7 @@ def read(path: Path) -> tuple[Row, ...]:
     except (KeyError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: not a table of scores ({error!r}); evaluate the run again") from None
+        raise InputError(f"{path}: not a table of scores ({error!r:.200}); evaluate the run again") from None
     return rows
 
 

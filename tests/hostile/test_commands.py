@@ -118,7 +118,7 @@ def assert_told(said: str) -> None:
     assert "Exception" not in said
 
 
-@pytest.mark.parametrize(("name", "kib"), [("annotate", 40), ("train", 3000)])
+@pytest.mark.parametrize(("name", "kib"), [("annotate", 40), ("train", 4), ("train", 3000)])
 def test_a_command_on_a_full_disk_works_again(
     name: str, kib: int, given: Given, whole: Callable[[Command], tuple[Any, float]], tmp_path: Path
 ) -> None:
