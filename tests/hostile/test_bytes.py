@@ -107,7 +107,7 @@ def test_right_files_are_read(known: dict[str, Reader], tmp_path: Path, name: st
 
 @pytest.mark.parametrize("name", ALL)
 def test_damaged_files_are_read_or_refused(known: dict[str, Reader], tmp_path: Path, name: str) -> None:
-    told = tally(known[name], tmp_path, 8 if name in SLOW else 20, seed=1)
+    told = tally(known[name], tmp_path, 4 if name in SLOW else 10, seed=1)
     assert told.other == []
     assert told.grown < PEAK
 

@@ -104,7 +104,7 @@ def test_what_is_not_finite_has_a_name() -> None:
 def test_the_paper_s_schedule_is_learnt_at() -> None:
     """Restoration at four times its weight, which comes at every fourth step, was too much for SGD."""
     method = MaskMixAdv(level="image", patch=8)
-    steps(method, small("paper"), enclosure=True, count=60)
+    steps(method, small("paper"), enclosure=True, count=45)
     assert method.under(small("paper")).every == 1
     assert method.under(small("cpu")).every == 4
     assert MaskMixAdv(every=2).under(small("paper")).every == 2
@@ -164,7 +164,7 @@ def test_an_average_whose_decay_lies_on_the_device_is_the_same() -> None:
 @pytest.mark.parametrize("name", methods.ALL)
 def test_a_class_s_name_changes_no_bit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ends = []
-    for names in (tiny.CLASSES, ("sky", "Myo", "wall", "thin wall"), ("0", "b", "Myo", "LV")):
+    for names in (tiny.CLASSES, ("sky", "Myo", "wall", "thin wall")):
         monkeypatch.setattr(tiny, "CLASSES", names)
         loop = tiny.loop(methods.ALL[name]())
         for _ in range(2):
