@@ -58,7 +58,7 @@ def run(method: Method, *, seed: int = 0, enclosure: bool = False, schedule: Sch
         root=Path("run"),
         corpus={"classes": list(CLASSES)},
         prior=None,
-        method=method,
+        method=method.under(schedule),
         schedule=schedule,
         grid=Grid(schedule.size),
         enclosure=enclosure,
