@@ -206,15 +206,17 @@ class _Witness:
             self._save()
 
     def _write(self) -> None:
+        self._check_losses()
+        self._log.write(self._loop.step, lr=self._rate(self._loop.step))
+
+    def _check_losses(self) -> None:
         if (found := self._log.not_finite(self._loop.step)) is not None:
             raise self._diverged(*found)
-        self._log.write(self._loop.step, lr=self._rate(self._loop.step))
 
     def _save(self) -> None:
         """Save what is finite: an earlier checkpoint is worth more than one that is not."""
         loop = self._loop
-        if (found := self._log.not_finite(loop.step)) is not None:
-            raise self._diverged(*found)
+        self._check_losses()
         if (name := loop.not_finite()) is not None:
             raise self._diverged(f"weight {name}", loop.step)
         self._log.flush()
