@@ -22,13 +22,14 @@ from jaxtyping import Float
 from tyro.conf import Positional
 
 import record
-from maskmixadv.data.corpus import IGNORE, Case
-from maskmixadv.data.enclosure import enclose
-from maskmixadv.data.walker import believe
+from maskmixadv.corpus.case import Case
 from maskmixadv.errors import InputError
-from maskmixadv.metrics import dice
-from maskmixadv.predict import Predictor
-from maskmixadv.run import Run, same_corpus
+from maskmixadv.inference.predictor import Predictor
+from maskmixadv.metrics.masks import dice
+from maskmixadv.runs.run import Run, same_corpus
+from maskmixadv.strokes.enclosure import enclose
+from maskmixadv.strokes.walker import believe
+from maskmixadv.types import IGNORE
 
 Voice = Float[np.ndarray, "d k h w"]
 

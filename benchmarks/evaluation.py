@@ -22,10 +22,10 @@ import numpy as np
 import tyro
 from tyro.conf import Positional, arg
 
-from maskmixadv.begin import device_name
-from maskmixadv.data.corpus import Corpus
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import InputError
-from maskmixadv.run import Run, pick_device, same_corpus
+from maskmixadv.runs.run import Run, same_corpus
 from record import append
 
 COMMANDS = ("", "prepare", "check", "annotate", "train", "evaluate", "predict", "bench", "demo")
@@ -138,7 +138,7 @@ def main(argv: list[str]) -> None:
 
 
 def _line(argv: list[str]) -> list[str]:
-    return [sys.executable, "-c", "from maskmixadv.cli import main; main()", *argv]
+    return [sys.executable, "-c", "from maskmixadv.cli.app import main; main()", *argv]
 
 
 def _parts(argv: list[str]) -> Parts:

@@ -22,12 +22,12 @@ from rich.progress import track
 from tyro.conf import Positional
 
 import record
-from maskmixadv import clinical
-from maskmixadv.data.corpus import Case
+from maskmixadv.corpus.case import Case
 from maskmixadv.errors import InputError
-from maskmixadv.metrics import dice, score
-from maskmixadv.predict import Predictor
-from maskmixadv.run import Run, same_corpus
+from maskmixadv.inference.predictor import Predictor
+from maskmixadv.metrics import clinical
+from maskmixadv.metrics.masks import dice, score
+from maskmixadv.runs.run import Run, same_corpus
 
 WORST = 0.05
 """Part of the volumes that counts as the worst."""

@@ -19,14 +19,15 @@ from tyro.conf import Positional, arg
 
 from fresh import forget, run_apart
 from maskmixadv import methods
-from maskmixadv.begin import begin, device_name
 from maskmixadv.bench.child import peak_memory
-from maskmixadv.data.corpus import Corpus
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import InputError
 from maskmixadv.provenance import commit
-from maskmixadv.run import Run, pick_device
-from maskmixadv.schedule import PRESETS
-from maskmixadv.slices import load_slices
+from maskmixadv.runs.run import Run
+from maskmixadv.runs.schedule import PRESETS
+from maskmixadv.sampling.slices import load_slices
+from maskmixadv.training.begin import begin
 from maskmixadv.types import DRAWN
 from record import append
 

@@ -1,7 +1,7 @@
 """What a step consists of, and how far it is from its floor: ``python benchmarks/parts.py --methods pce maskmixadv``.
 
 A step is taken apart into drawing (rows and parameters to a batch), forward passes with losses, backward passes and
-updates; the parts are those of `maskmixadv.loop.Loop`. The floor is the time that the step's multiplications would
+updates; the parts are those of `maskmixadv.training.loop.Loop`. The floor is the time that the step's multiplications would
 take at the rate that this device reaches in one large matrix product in the step's own arithmetic: convolutions of few
 channels and all that moves memory can't reach it. Means over steps, so that lazy terms count in their share.
 """
@@ -23,11 +23,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from tyro.conf import arg
 
 import record
-from maskmixadv.arithmetic import autocast
+from maskmixadv.device import autocast, pick_device
 from maskmixadv.errors import InputError
-from maskmixadv.loop import Loop
-from maskmixadv.run import pick_device
-from maskmixadv.schedule import PRESETS
+from maskmixadv.runs.schedule import PRESETS
+from maskmixadv.training.loop import Loop
 from steps import check_methods, finish
 from steps import loop as made_up_loop
 

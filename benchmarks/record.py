@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from maskmixadv.begin import device_name
+from maskmixadv.device import device_name
 from maskmixadv.provenance import commit
 
 RECORDS = Path(__file__).parent / "records"

@@ -33,17 +33,19 @@ from torch.utils.tensorboard import SummaryWriter
 from tyro.conf import Positional, arg
 
 import record
-from maskmixadv.begin import begin
-from maskmixadv.data.corpus import IGNORE, Corpus
-from maskmixadv.dropout import Dropout
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.device import pick_device
 from maskmixadv.errors import InputError
-from maskmixadv.loop import Loop
-from maskmixadv.losses import uniform
 from maskmixadv.methods import PCE, MaskMixAdv, Method
-from maskmixadv.run import Run, pick_device
-from maskmixadv.schedule import PRESETS
-from maskmixadv.train import prior_masks, training_slices
-from maskmixadv.types import Batch
+from maskmixadv.networks.dropout import Dropout
+from maskmixadv.networks.losses import uniform
+from maskmixadv.runs.run import Run
+from maskmixadv.runs.schedule import PRESETS
+from maskmixadv.tensors import Batch
+from maskmixadv.training.begin import begin
+from maskmixadv.training.fit import prior_masks, training_slices
+from maskmixadv.training.loop import Loop
+from maskmixadv.types import IGNORE
 from steps import turn
 
 METHODS: dict[str, Method] = {

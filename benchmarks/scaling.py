@@ -27,15 +27,14 @@ from rich.progress import track
 from tyro.conf import arg
 
 from fresh import forget, run_apart
-from maskmixadv.begin import device_name
 from maskmixadv.bench.child import gpu_peak_memory, peak_memory
+from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import InputError
-from maskmixadv.loop import Loop
 from maskmixadv.provenance import commit
-from maskmixadv.run import pick_device
-from maskmixadv.schedule import PRESETS, Schedule
-from maskmixadv.slices import Slices
-from maskmixadv.storage import GB, Resident, Streamed, make_room, slice_bytes
+from maskmixadv.runs.schedule import PRESETS, Schedule
+from maskmixadv.sampling.slices import Slices
+from maskmixadv.sampling.storage import GB, Resident, Streamed, make_room, slice_bytes
+from maskmixadv.training.loop import Loop
 from record import append
 from steps import MadeUp, check_methods, finish, loop_on, make_up, turn
 

@@ -26,16 +26,18 @@ from tyro.conf import Positional, arg
 
 import record
 from maskmixadv import methods
-from maskmixadv.begin import begin
-from maskmixadv.components import largest_components
-from maskmixadv.data.corpus import Case, Corpus
+from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.device import pick_device
 from maskmixadv.errors import InputError
-from maskmixadv.loop import Loop
-from maskmixadv.metrics import dice, surface
-from maskmixadv.predict import Predictor
-from maskmixadv.run import method_from, pick_device
-from maskmixadv.schedule import PRESETS, Schedule
-from maskmixadv.train import prior_masks, training_slices
+from maskmixadv.inference.predictor import Predictor
+from maskmixadv.methods.registry import method_from
+from maskmixadv.metrics.masks import dice, surface
+from maskmixadv.networks.components import largest_components
+from maskmixadv.runs.schedule import PRESETS, Schedule
+from maskmixadv.training.begin import begin
+from maskmixadv.training.fit import prior_masks, training_slices
+from maskmixadv.training.loop import Loop
 
 
 @dataclass(frozen=True)

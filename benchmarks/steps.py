@@ -22,14 +22,14 @@ from torch import Tensor
 from tyro.conf import arg
 
 from maskmixadv import methods
-from maskmixadv.begin import device_name
-from maskmixadv.data.corpus import IGNORE
+from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import InputError
-from maskmixadv.grid import Grid
-from maskmixadv.loop import Loop
-from maskmixadv.run import Run, pick_device
-from maskmixadv.schedule import PRESETS, Schedule
-from maskmixadv.slices import Masks, Slices
+from maskmixadv.runs.run import Run
+from maskmixadv.runs.schedule import PRESETS, Schedule
+from maskmixadv.sampling.grid import Grid
+from maskmixadv.sampling.slices import Masks, Slices
+from maskmixadv.training.loop import Loop
+from maskmixadv.types import IGNORE
 from record import append
 
 CLASSES = ("background", "RV", "Myo", "LV")

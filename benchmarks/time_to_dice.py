@@ -16,7 +16,7 @@ from tyro.conf import Positional
 
 import record
 from maskmixadv.errors import InputError
-from maskmixadv.run import Run
+from maskmixadv.runs.run import Run
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ import numpy as np
 from PIL import Image
 
 import tiny
-from maskmixadv.data.corpus import IGNORE, Case, Corpus
+from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.types import IGNORE
 
 AFFINE = np.array([[-1.5, 0.1, 0, 10], [0.1, -1.5, 0.3, 20], [0, 0.05, 8, -5], [0, 0, 0, 1.0]])
 CLASSES = "".join(f'[[class]]\nname = "{name}"\n' for name in tiny.CLASSES)

@@ -15,8 +15,8 @@ import nibabel as nib
 import numpy as np
 from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize
 
-from maskmixadv.data import phantom
-from maskmixadv.data.corpus import Case
+from maskmixadv.corpus.case import Case
+from maskmixadv.sources.phantoms import phantom
 
 ARGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from maskmixadv import catalogue, methods, schedule
+from maskmixadv import methods
+from maskmixadv.methods import registry as catalogue
 from maskmixadv.methods.method import Method
+from maskmixadv.runs import schedule
 
 
 @pytest.mark.parametrize("name", catalogue.METHODS)
@@ -34,5 +36,5 @@ def test_defaults_are_among_what_is_listed() -> None:
 
 
 def test_looking_at_it_takes_no_torch() -> None:
-    code = "import sys, maskmixadv.catalogue, maskmixadv.studio.server; sys.exit('torch' in sys.modules)"
+    code = "import sys, maskmixadv.methods.registry, maskmixadv.studio.http.server; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 
 import tiny
-from maskmixadv import charts, clinical, scores
-from maskmixadv.begin import begin
-from maskmixadv.cli import run
-from maskmixadv.clinical import Agreement, Measure, Record, Volumes
-from maskmixadv.data import phantom
-from maskmixadv.evaluate import evaluate
+from maskmixadv.cli.app import run
+from maskmixadv.evaluation import charts
+from maskmixadv.evaluation.evaluate import evaluate
 from maskmixadv.methods import PCE
-from maskmixadv.metrics import Score
-from maskmixadv.scores import Row, Source
-from maskmixadv.train import fit
+from maskmixadv.metrics import clinical, scores
+from maskmixadv.metrics.clinical import Agreement, Measure, Record, Volumes
+from maskmixadv.metrics.masks import Score
+from maskmixadv.metrics.scores import Row, Source
+from maskmixadv.sources.phantoms import phantom
+from maskmixadv.training.begin import begin
+from maskmixadv.training.fit import fit
 
 HEART = ("background", "RV", "Myo", "LV")
 

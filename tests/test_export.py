@@ -19,14 +19,15 @@ from torch import nn
 import own
 import tiny
 from maskmixadv import methods
-from maskmixadv.begin import begin
-from maskmixadv.cli import run
-from maskmixadv.data import phantom
-from maskmixadv.data.corpus import Corpus, Spacing
-from maskmixadv.export import OnOwnGrid, grow, shrink, write_graph
-from maskmixadv.grid import Grid, covering
-from maskmixadv.predict import Predictor, fuse_norms
-from maskmixadv.run import Run, save
+from maskmixadv.cli.app import run
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.inference.onnx import OnOwnGrid, grow, shrink, write_graph
+from maskmixadv.inference.predictor import Predictor, fuse_norms
+from maskmixadv.runs.run import Run, save
+from maskmixadv.sampling.grid import Grid, covering
+from maskmixadv.sources.phantoms import phantom
+from maskmixadv.training.begin import begin
+from maskmixadv.types import Spacing
 
 WITHOUT_TORCH = """
 import runpy, sys
@@ -291,7 +292,7 @@ def test_an_export_that_ran_out_of_space_can_be_repeated(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("maskmixadv.export.shutil.copyfile", full)
+        patched.setattr("maskmixadv.inference.onnx.shutil.copyfile", full)
         refused(argv, capsys, "can't be written (No space left on device)")
     assert list(tmp_path.iterdir()) == []
     assert run(argv) == 0

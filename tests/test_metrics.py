@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from maskmixadv.data.corpus import IGNORE
-from maskmixadv.metrics import Surface, dice, score, surface
+from maskmixadv.metrics.masks import Surface, dice, score, surface
+from maskmixadv.types import IGNORE
 
 SPACING = (8.0, 1.5, 1.25)
 
@@ -204,7 +204,7 @@ def test_other_shape_is_refused() -> None:
 
 def test_needs_no_torch() -> None:
     code = (
-        "import sys, numpy as np; from maskmixadv.metrics import surface\n"
+        "import sys, numpy as np; from maskmixadv.metrics.masks import surface\n"
         "surface(np.ones((2, 2, 2), bool), np.ones((2, 2, 2), bool), (1.0, 1.0, 1.0))\n"
         "sys.exit(bool({'torch', 'monai'} & set(sys.modules)))"
     )

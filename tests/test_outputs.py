@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from maskmixadv import outputs
 from maskmixadv.errors import InputError
+from maskmixadv.inference import outputs
 
 
 def put(folder: Path, **files: str) -> Path:

@@ -7,8 +7,8 @@ from torch import nn
 
 import tiny
 from maskmixadv import methods
-from maskmixadv.grid import Grid
-from maskmixadv.predict import MOST_AT_ONCE, SLICES_AT_ONCE, Predictor, fuse_norms
+from maskmixadv.inference.predictor import MOST_AT_ONCE, SLICES_AT_ONCE, Predictor, fuse_norms
+from maskmixadv.sampling.grid import Grid
 
 
 def learnt(name: str) -> nn.Module:

@@ -19,17 +19,22 @@ import numpy as np
 import pytest
 import torch
 
-from maskmixadv import charts, pictures, report, scores
-from maskmixadv.data.corpus import IGNORE, Case, Corpus, Split
+from maskmixadv import pictures
+from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Split
 from maskmixadv.errors import InputError
-from maskmixadv.evaluate import Predictions, evaluate, score_cases
-from maskmixadv.grid import Grid
+from maskmixadv.evaluation import charts, report
+from maskmixadv.evaluation.evaluate import Predictions, evaluate, score_cases
+from maskmixadv.inference.predictor import Predictor
 from maskmixadv.methods import PCE
-from maskmixadv.metrics import Score
-from maskmixadv.predict import Predictor
-from maskmixadv.run import Run
-from maskmixadv.schedule import Schedule
-from maskmixadv.scores import Row
+from maskmixadv.metrics import scores
+from maskmixadv.metrics.masks import Score
+from maskmixadv.metrics.scores import Row
+from maskmixadv.runs.run import Run
+from maskmixadv.runs.schedule import Schedule
+from maskmixadv.sampling.grid import Grid
+from maskmixadv.types import IGNORE
 
 CLASSES = ("background", "R<V>", "LV")
 NOMINAL = (10.0, 1.0, 1.0)
@@ -282,8 +287,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         averages=lambda flips: flips,
         net=SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device=torch.device("cpu"))])),
     )
-    monkeypatch.setattr("maskmixadv.predict.Predictor.load", lambda _, __: predictor)
-    monkeypatch.setattr("maskmixadv.evaluate.commit", lambda: "c0ffee")
+    monkeypatch.setattr("maskmixadv.inference.predictor.Predictor.load", lambda _, __: predictor)
+    monkeypatch.setattr("maskmixadv.evaluation.evaluate.commit", lambda: "c0ffee")
     return directory
 
 

@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from maskmixadv.augment import Augment
-from maskmixadv.data.corpus import IGNORE, Case, Corpus, Split
-from maskmixadv.grid import Grid
-from maskmixadv.loop import Loop
-from maskmixadv.losses import one_hot, uniform
+from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Split
 from maskmixadv.methods.method import Method
-from maskmixadv.run import Run
-from maskmixadv.schedule import Schedule
-from maskmixadv.slices import Masks, Slices
-from maskmixadv.types import Batch, Task
+from maskmixadv.networks.losses import one_hot, uniform
+from maskmixadv.runs.run import Run
+from maskmixadv.runs.schedule import Schedule
+from maskmixadv.sampling.grid import Grid
+from maskmixadv.sampling.ranges import Augment
+from maskmixadv.sampling.slices import Masks, Slices
+from maskmixadv.tensors import Batch, Task
+from maskmixadv.training.loop import Loop
+from maskmixadv.types import IGNORE
 
 CLASSES = ("background", "RV", "Myo", "LV")
 SCHEDULE = Schedule(

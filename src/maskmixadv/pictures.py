@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from maskmixadv.data.corpus import IGNORE
 from maskmixadv.errors import InputError
 from maskmixadv.files import written
+from maskmixadv.types import IGNORE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -27,7 +28,7 @@ def made(kind: type[_Made], raw: object, where: str) -> _Made:
 
     Examples
     --------
-    >>> from maskmixadv.grid import Grid
+    >>> from maskmixadv.sampling.grid import Grid
     >>> made(Grid, {"size": 96, "mm": 1}, "grid")
     Grid(size=96, mm=1.0)
     """
@@ -60,6 +61,8 @@ def as_type(raw: object, hint: Any, where: str) -> Any:  # noqa: ANN401
         raise InputError(f"{where}: {_shown(raw)}, allowed are {', '.join(map(str, inner))}")
     if origin in (Union, UnionType):
         return _one_of(raw, inner, where)
+    if hint is Path:
+        return Path(_plain(raw, str, where))
     if is_dataclass(hint):
         return made(cast("type[Any]", hint), raw, where)
     if origin is tuple:

@@ -1,27 +1,13 @@
-"""Words that all modules share: tensor shapes, the ignore label, what a task and a batch are."""
+"""Words that all modules share and that cost no torch: codes of labels, spacing, what is learnt from."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-import torch
-from jaxtyping import Float, Int, UInt8
-from torch import Tensor
-
-from maskmixadv.data.corpus import IGNORE as IGNORE
-
-Image = Float[Tensor, "b c h w"]
-"""Slices, intensities in [0, 1]."""
-Logits = Float[Tensor, "b k h w"]
-"""Scores of k classes before the softmax."""
-Probs = Float[Tensor, "b k h w"]
-"""Class probabilities: in [0, 1], summing to 1 over k."""
-Labels = UInt8[Tensor, "b h w"]
-"""Class indices 0..k-1, or ``IGNORE`` where nothing is known."""
-Loss = Float[Tensor, ""]
-"""A scalar to minimise."""
-
-Belief = Float[Tensor, "b k h w"]
-"""What random walks from the strokes say of each class: probabilities, or 0 for all where they say nothing."""
+IGNORE: Final = 255
+"""Label of a pixel of which nothing is known."""
+Spacing = tuple[float, float, float]
+"""Millimetres between voxels along d, h, w."""
+Part = Literal["train", "val", "test"]
+"""Of a fold's patients."""
 
 Supervision = Literal["scribble", "random_walker", "dense"]
 """Which annotation a method learns from; ``random_walker`` is what a walker makes of the scribbles."""
@@ -31,62 +17,3 @@ DRAWN: dict[Supervision, Literal["scribble", "dense"]] = {
     "dense": "dense",
 }
 """What people have to draw for it."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is to be segmented.
-
-    Attributes
-    ----------
-    classes
-        Names of the k classes, background first.
-    channels
-        Image channels c.
-    slices
-        Slices in the training set, for players that remember each; 0 where a network is only to be used.
-    """
-
-    classes: tuple[str, ...]
-    channels: int = 1
-    slices: int = 0
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a method sees of one training step.
-
-    Attributes
-    ----------
-    image
-        Augmented slices.
-    target
-        The annotation that the method's ``supervision`` names, ``IGNORE`` where nothing was drawn.
-    prior
-        Unpaired dense masks of other patients, one a sample, or None where the run has no prior.
-    weight
-        What each pixel counts in cross-entropy: 0 where there is no label, 1 in all over the batch.
-    index
-        Number of each slice in the training set.
-    affine
-        Where each sample lies in its slice: its coordinates to the slice's canvas', both in [-1, 1].
-    step
-        Steps done before this one.
-    progress
-        Fraction of the run that is done, from 0 to below 1.
-    rng
-        Source of the step's random numbers, on the batch's device; a function of (seed, step, rank).
-    belief
-        What random walks from the strokes say, for methods that want it (`Method.believes`), else None.
-    """
-
-    image: Image
-    target: Labels
-    prior: Labels | None
-    weight: Float[Tensor, "b h w"]
-    index: Int[Tensor, "b"]
-    affine: Float[Tensor, "b 2 3"]
-    step: int
-    progress: float
-    rng: torch.Generator
-    belief: Belief | None = None

@@ -17,7 +17,7 @@ from maskmixadv.bench.cells import Job
 from maskmixadv.bench.child import work
 from maskmixadv.bench.engines import Local, Outcome, last_words
 from maskmixadv.bench.runner import complain, make, reached
-from maskmixadv.cli import run
+from maskmixadv.cli.app import run
 
 STEPS = 150
 TABLE = f"""
@@ -68,7 +68,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table whose process was killed in the midst of its first run."""
     root = tmp_path_factory.mktemp("bench")
     (root / "two.toml").write_text(TABLE)
-    script = "from maskmixadv.cli import main; main()"
+    script = "from maskmixadv.cli.app import main; main()"
     told = root / "told.txt"
     with told.open("wb") as output:
         table = subprocess.Popen(
@@ -256,7 +256,7 @@ def test_what_attends_a_run_may_fail_too(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_help_explains_without_torch() -> None:
     script = (
-        "import sys\nfrom maskmixadv.cli import run\n"
+        "import sys\nfrom maskmixadv.cli.app import run\n"
         "try:\n    run(['bench', '--help'])\nexcept SystemExit as end:\n    assert not end.code\n"
         "assert 'torch' not in sys.modules, 'help imports torch'"
     )

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maskmixadv import scores
 from maskmixadv.bench import paired, records
 from maskmixadv.bench.cells import Cell, Job
 from maskmixadv.bench.records import Finished
 from maskmixadv.bench.render import render
 from maskmixadv.bench.table import Row, Table
 from maskmixadv.errors import InputError
-from maskmixadv.metrics import Score
+from maskmixadv.metrics import scores
+from maskmixadv.metrics.masks import Score
 
 GOLDEN = Path(__file__).with_name("golden.md")
 HEARTS = ("RV", "LV")

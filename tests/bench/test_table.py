@@ -8,7 +8,7 @@ import tiny
 from maskmixadv import methods
 from maskmixadv.bench.cells import arguments, cells
 from maskmixadv.bench.table import Table, read
-from maskmixadv.cli import parse, run
+from maskmixadv.cli.app import parse, run
 from maskmixadv.errors import InputError
 
 SHIPPED = sorted((Path(__file__).parents[2] / "benchmarks" / "tables").glob("*.toml"))

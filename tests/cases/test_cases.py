@@ -19,12 +19,13 @@ from PIL import Image
 import own
 import tiny
 from conftest import Hold
-from maskmixadv.cli import run
-from maskmixadv.data import phantom
-from maskmixadv.data.corpus import IGNORE, Corpus
+from maskmixadv.cli.app import run
+from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import DIVERGED
-from maskmixadv.metrics import surface
-from maskmixadv.run import Run
+from maskmixadv.metrics.masks import surface
+from maskmixadv.runs.run import Run
+from maskmixadv.sources.phantoms import phantom
+from maskmixadv.types import IGNORE
 
 SHORT = ["--preset", "cpu", "--size", "48", "--window", "32", "--batch", "2"]
 Capture = pytest.CaptureFixture[str]
@@ -162,7 +163,7 @@ def test_20_a_file_that_kills_its_reader_kills_no_more(trained: Path, tmp_path: 
     """Other files go on, and a good one of the same format is read by a new process."""
     import SimpleITK as sitk  # noqa: N813
 
-    from maskmixadv.data import formats
+    from maskmixadv.formats import images as formats
 
     sitk.WriteImage(sitk.GetImageFromArray(tiny.volume()[0]), str(tmp_path / "good.mha"))
     text = b"ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementNumberOfChannels = 99999999\n"
@@ -260,7 +261,7 @@ def test_03_strokes_on_large_images_are_learnt_from(dots: bool, tmp_path: Path, 
     assert "learnt from" in capsys.readouterr().err
     opened = Run.open(tmp_path / "run")
     case = Corpus.open(Path(opened.corpus["root"])).load(Corpus.open(Path(opened.corpus["root"])).entries[0])
-    from maskmixadv.train import training_slices
+    from maskmixadv.training.fit import training_slices
 
     targets = training_slices(opened, Corpus.open(Path(opened.corpus["root"])), torch.device("cpu")).target
     assert {0, 1, 2} <= set(targets.unique().tolist())
@@ -304,7 +305,7 @@ def test_09_a_wide_field_of_view_keeps_its_strokes(tmp_path: Path) -> None:
     own.write(root / "scribbles" / "wide.nii.gz", wide[1])
     assert command("train", root, "--out", tmp_path / "run", *SHORT, "--steps", "1", "pce") == 0
     opened = Run.open(tmp_path / "run")
-    from maskmixadv.train import training_slices
+    from maskmixadv.training.fit import training_slices
 
     targets = training_slices(opened, Corpus.open(Path(opened.corpus["root"])), torch.device("cpu")).target
     assert len(targets) == 5 * 3
@@ -314,7 +315,7 @@ def test_09_a_wide_field_of_view_keeps_its_strokes(tmp_path: Path) -> None:
 def test_12_a_class_that_is_never_found_scores_badly() -> None:
     """Cases without it say nothing of it."""
     _, _, dense = tiny.volume()
-    from maskmixadv import scores
+    from maskmixadv.metrics import scores
 
     cases = [tiny.case(f"p{k}", dense=np.where(dense == 3, 0, dense) if k else dense) for k in range(6)]
     never = np.where(dense == 3, 0, dense)
@@ -368,7 +369,7 @@ def test_flips_are_those_that_training_saw(folder: Path, trained: Path, tmp_path
 
 
 def test_an_evaluation_elsewhere_has_its_own_place(trained: Path, tmp_path: Path) -> None:
-    from maskmixadv.evaluate import evaluate
+    from maskmixadv.evaluation.evaluate import evaluate
 
     evaluate(trained / "run", split="val")
     own_scores = trained / "run" / "evaluation-val" / "scores.csv"

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import tiny
-from maskmixadv.cli import run
-from maskmixadv.data import formats, phantom
+from maskmixadv.cli.app import run
 from maskmixadv.errors import InputError
+from maskmixadv.formats import images as formats
+from maskmixadv.sources.phantoms import phantom
 
 AFFINE = np.array([[0, -1.5, 0, 10], [-1.5, 0.1, 0, 20], [0, 0, 8, -5], [0, 0, 0, 1.0]])
 SHORT = ["--steps", "2", "--batch", "2", "--size", "48", "--window", "48", "--preset", "cpu"]
@@ -265,7 +266,7 @@ COMMANDS = ("", "prepare acdc", "check", "annotate scribbles", "evaluate", "pred
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_explains_without_heavy_imports(command: str) -> None:
     script = (
-        "import sys\nfrom maskmixadv.cli import run\n"
+        "import sys\nfrom maskmixadv.cli.app import run\n"
         f"try:\n    run({[*command.split(), '--help']!r})\nexcept SystemExit as end:\n    assert not end.code\n"
         f"assert not {HEAVY!r} & set(sys.modules), {HEAVY!r} & set(sys.modules)"
     )

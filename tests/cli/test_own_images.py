@@ -12,9 +12,9 @@ import SimpleITK
 from PIL import Image
 
 import own
-from maskmixadv.cli import run
-from maskmixadv.data.corpus import normalise
-from maskmixadv.predict import Predictor
+from maskmixadv.cli.app import run
+from maskmixadv.corpus.case import normalise
+from maskmixadv.inference.predictor import Predictor
 
 SHORT = ["--steps", "2", "--batch", "2", "--size", "48", "--window", "48", "--preset", "cpu"]
 

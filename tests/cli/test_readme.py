@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from maskmixadv.cli import parse
+from maskmixadv.cli.app import parse
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,23 +14,25 @@ from torch.overrides import TorchFunctionMode
 
 import tiny
 from maskmixadv import methods
-from maskmixadv.losses import marginal, one_hot
 from maskmixadv.methods import (
     WSL4MIS,
-    Flagship,
     MaskMixAdv,
     MeanTeacher,
     Method,
     Phase,
     Scribble2Label,
     ShapePU,
+    WalkTeacher,
     ZScribbleSeg,
 )
-from maskmixadv.nets import Critic, Decoder
+from maskmixadv.methods.registry import fields_of, method_from
+from maskmixadv.networks.critic import Critic
+from maskmixadv.networks.losses import marginal, one_hot
+from maskmixadv.networks.unet import Decoder
 from maskmixadv.perturb import Masks
-from maskmixadv.run import fields_of, method_from
-from maskmixadv.slices import Slices
-from maskmixadv.types import IGNORE, Batch
+from maskmixadv.sampling.slices import Slices
+from maskmixadv.tensors import Batch
+from maskmixadv.types import IGNORE
 
 VARIANTS: dict[str, Method] = {
     **{name: kind() for name, kind in methods.ALL.items()},
@@ -38,7 +40,7 @@ VARIANTS: dict[str, Method] = {
     "maskmixadv-shared": MaskMixAdv(decoders="shared"),
     "maskmixadv-no-critic": MaskMixAdv(adv=0.0),
     "maskmixadv-dpce": MaskMixAdv(rec=0.0, pse=0.0, adv=0.0),
-    "flagship-critic": Flagship(adv=0.1),
+    "flagship-critic": WalkTeacher(adv=0.1),
     "scribble2label-warm": Scribble2Label(warmup=0.0),
     "shapepu-warm": ShapePU(warmup=0.0),
     "zscribbleseg-warm": ZScribbleSeg(warmup=0.0),
@@ -287,7 +289,7 @@ def logged(name: str) -> set[str]:
 @pytest.mark.parametrize("method", [MeanTeacher(), methods.ALL["uamt"](), methods.ALL["ustm"]()], ids=repr)
 def test_an_average_that_is_never_updated_is_caught(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
     test_what_does_not_learn_by_gradient_follows(method)
-    monkeypatch.setattr("maskmixadv.methods.teacher.Teacher.follow", lambda *_, **__: None)
+    monkeypatch.setattr("maskmixadv.methods.parts.teacher.Teacher.follow", lambda *_, **__: None)
     with pytest.raises(AssertionError, match="teacher is what it was"):
         test_what_does_not_learn_by_gradient_follows(method)
 

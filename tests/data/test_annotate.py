@@ -13,16 +13,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import tiny
-from maskmixadv.cli import run
-from maskmixadv.data import acdc, phantom
-from maskmixadv.data.annotate import Annotator, Points, Strokes, annotate
-from maskmixadv.data.check import check
-from maskmixadv.data.corpus import IGNORE, Corpus
-from maskmixadv.data.enclosure import enclose, outside
-from maskmixadv.data.points import draw_discs, place_points
-from maskmixadv.data.strokes import draw_strokes, pieces_of
-from maskmixadv.data.styles import STYLES, shorten
+from maskmixadv.checking.check import check
+from maskmixadv.cli.app import run
+from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
+from maskmixadv.sources import acdc
+from maskmixadv.sources.phantoms import phantom
+from maskmixadv.strokes.annotate import Annotator, Points, Strokes, annotate
+from maskmixadv.strokes.draw import draw_strokes, pieces_of
+from maskmixadv.strokes.enclosure import enclose, outside
+from maskmixadv.strokes.points import draw_discs, place_points
+from maskmixadv.strokes.styles import STYLES, shorten
+from maskmixadv.types import IGNORE
 
 ANNOTATORS: list[Annotator] = [
     *(

@@ -8,13 +8,13 @@ import torch
 from skimage.segmentation import random_walker
 
 import tiny
-from maskmixadv.data.corpus import IGNORE
-from maskmixadv.data.enclosure import ENCLOSED, enclose
-from maskmixadv.data.walker import SHARP, believe_slice, load_beliefs
-from maskmixadv.grid import Grid
-from maskmixadv.loop import Loop
-from maskmixadv.methods import Flagship
-from maskmixadv.slices import load_slices
+from maskmixadv.methods import WalkTeacher
+from maskmixadv.sampling.grid import Grid
+from maskmixadv.sampling.slices import load_slices
+from maskmixadv.strokes.enclosure import ENCLOSED, enclose
+from maskmixadv.strokes.walker import SHARP, believe_slice, load_beliefs
+from maskmixadv.training.loop import Loop
+from maskmixadv.types import IGNORE
 
 CPU = torch.device("cpu")
 
@@ -89,7 +89,7 @@ def test_a_batch_holds_beliefs_that_lie_as_its_image_does(tmp_path: Path, memory
         memory=memory, folder=tmp_path,
     )  # fmt: skip
     assert slices.image.shape == (12, 5, 48, 48)
-    batch = Loop(tiny.run(Flagship(), enclosure=True), slices, None, CPU).batch()
+    batch = Loop(tiny.run(WalkTeacher(), enclosure=True), slices, None, CPU).batch()
     assert batch.image.shape[1] == 1
     assert batch.belief is not None
     assert batch.belief.shape == (3, 4, 32, 32)

@@ -8,9 +8,10 @@ from PIL import Image
 
 import own
 import tiny
-from maskmixadv.cli import run
-from maskmixadv.data.check import check
-from maskmixadv.data.corpus import IGNORE, Case
+from maskmixadv.checking.check import check
+from maskmixadv.cli.app import run
+from maskmixadv.corpus.case import Case
+from maskmixadv.types import IGNORE
 
 
 def notes(root: Path, *cases: Case) -> list[str]:

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 import tiny
-from maskmixadv.data.corpus import IGNORE, Corpus, normalise, recode
+from maskmixadv.corpus.case import normalise, recode
+from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.files import claim
+from maskmixadv.types import IGNORE
 
 
 def test_a_case_comes_back_as_it_went_in(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 import own
 import tiny
-from maskmixadv.cli import run
-from maskmixadv.data import dicom, folder, seg, series
+from maskmixadv.cli.app import run
 from maskmixadv.errors import InputError
-from maskmixadv.predict import Predictor
+from maskmixadv.formats import seg, series
+from maskmixadv.inference.predictor import Predictor
+from maskmixadv.sources import dicom, folder
 
 OBLIQUE = ((0.8, 0.6, 0.0), (-0.36, 0.48, 0.8))
 """Directions along a row and along a column."""

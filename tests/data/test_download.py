@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 import pytest
 
-from maskmixadv.cli import run
-from maskmixadv.data import download
-from maskmixadv.data.download import ACDC, MSCMR, Release
+from maskmixadv.cli.app import run
 from maskmixadv.errors import InputError
+from maskmixadv.sources import download
+from maskmixadv.sources.download import ACDC, MSCMR, Release
 
 NAMES = ("patient001_frame01.h5", "patient001_frame12.h5", "patient002_frame01.h5")
 

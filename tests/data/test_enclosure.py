@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 
 import tiny
-from maskmixadv.data import mscmr
-from maskmixadv.data.check import check
-from maskmixadv.data.corpus import IGNORE
-from maskmixadv.data.enclosure import ENCLOSED, enclose, outside
+from maskmixadv.checking.check import check
+from maskmixadv.sources import mscmr
+from maskmixadv.strokes.enclosure import ENCLOSED, enclose, outside
+from maskmixadv.types import IGNORE
 
 
 def ring() -> np.ndarray:

@@ -12,10 +12,14 @@ import pytest
 
 import own
 import tiny
-from maskmixadv.data import folder, mscmr, nifti
-from maskmixadv.data.classes import Classes
-from maskmixadv.data.corpus import IGNORE, Corpus, Split, normalise
+from maskmixadv.corpus.case import normalise
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Split
 from maskmixadv.errors import InputError
+from maskmixadv.formats import nifti
+from maskmixadv.sources import folder, mscmr
+from maskmixadv.sources.classes import Classes
+from maskmixadv.types import IGNORE
 
 MSCMR = "".join(f'[[class]]\nname = "{name}"\n' for name in mscmr.CLASSES)
 
@@ -287,7 +291,7 @@ def test_a_folder_that_cannot_be_prepared_says_why(tmp_path: Path) -> None:
 
 
 def test_old_states_are_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("maskmixadv.data.follow.KEPT", 2)
+    monkeypatch.setattr("maskmixadv.sources.follow.KEPT", 2)
     source = own.folder(tmp_path / "src", scribbled=1, masked=0)
     states = []
     for number in range(4):

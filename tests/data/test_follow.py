@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import own
-from maskmixadv.data import follow
-from maskmixadv.data.corpus import Corpus
-from maskmixadv.data.follow import current
+from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.files import held
+from maskmixadv.sources import follow
+from maskmixadv.sources.follow import current
 
 OPEN = """
 import sys

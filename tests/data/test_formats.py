@@ -13,9 +13,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import own
-from maskmixadv.data import folder, formats
-from maskmixadv.data.nifti import Volume
 from maskmixadv.errors import InputError
+from maskmixadv.formats import images as formats
+from maskmixadv.formats.volume import Volume
+from maskmixadv.sources import folder
 
 RNG = np.random.default_rng(0)
 VOLUME = RNG.integers(0, 900, (3, 7, 5)).astype(np.int16)

@@ -14,11 +14,15 @@ import pytest
 
 import own
 import tiny
-from maskmixadv.cli import run
-from maskmixadv.data import mscmr, nifti, nnunet
-from maskmixadv.data.corpus import IGNORE, Corpus, Split, normalise
-from maskmixadv.data.nnunet_export import export
+from maskmixadv.cli.app import run
+from maskmixadv.corpus.case import normalise
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Split
 from maskmixadv.errors import InputError
+from maskmixadv.formats import nifti
+from maskmixadv.sources import mscmr, nnunet
+from maskmixadv.sources.nnunet_export import export
+from maskmixadv.types import IGNORE
 
 LABELS = {**{name: code for code, name in enumerate(tiny.CLASSES)}, "ignore": 4}
 

@@ -12,16 +12,18 @@ from skimage.morphology import convex_hull_image
 
 import tiny
 from maskmixadv import methods
-from maskmixadv.augment import Augment
-from maskmixadv.begin import begin
-from maskmixadv.cli import run
-from maskmixadv.data import phantom
-from maskmixadv.data.check import check
-from maskmixadv.data.corpus import IGNORE, Case, Corpus
-from maskmixadv.data.strokes import SMALL, draw_strokes, pieces_of
+from maskmixadv.checking.check import check
+from maskmixadv.cli.app import run
+from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
-from maskmixadv.evaluate import evaluate
-from maskmixadv.train import fit
+from maskmixadv.evaluation.evaluate import evaluate
+from maskmixadv.sampling.ranges import Augment
+from maskmixadv.sources.phantoms import phantom
+from maskmixadv.strokes.draw import SMALL, draw_strokes, pieces_of
+from maskmixadv.training.begin import begin
+from maskmixadv.training.fit import fit
+from maskmixadv.types import IGNORE
 
 HEART = ([363, 763, 767], 1045)
 SHORT = replace(tiny.SCHEDULE, steps=2, batch=2, window=48, validate_every=2, augment=Augment())

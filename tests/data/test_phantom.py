@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from skimage.morphology import convex_hull_image
 
-from maskmixadv.data import phantom
-from maskmixadv.data.corpus import IGNORE, Case, Corpus
-from maskmixadv.data.strokes import draw_strokes
+from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
-from maskmixadv.metrics import dice
+from maskmixadv.metrics.masks import dice
+from maskmixadv.sources.phantoms import phantom
+from maskmixadv.strokes.draw import draw_strokes
+from maskmixadv.types import IGNORE
 
 
 @pytest.fixture(scope="module")

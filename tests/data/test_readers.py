@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 import tiny
-from maskmixadv.data import acdc, mscmr, nifti
-from maskmixadv.data.corpus import IGNORE, Case, Corpus
+from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
+from maskmixadv.formats import nifti
+from maskmixadv.sources import acdc, mscmr
+from maskmixadv.types import IGNORE
 
 AFFINE = np.array([[-1.5, 0, 0, 10], [0, -1.6, 0, 20], [0, 0, 8, -5], [0, 0, 0, 1.0]])
 

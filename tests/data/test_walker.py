@@ -13,15 +13,19 @@ import torch
 from skimage.segmentation import random_walker
 
 import tiny
-from maskmixadv.data import memory, walker
-from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry
-from maskmixadv.data.enclosure import ENCLOSED, enclose
-from maskmixadv.data.memory import Budget
-from maskmixadv.data.walker import SHARP, THRESHOLD, Plan, believe_slice, load_beliefs, load_walked, walk_slice
+from maskmixadv import memory
+from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Entry
 from maskmixadv.errors import InputError
 from maskmixadv.files import held
-from maskmixadv.grid import Grid
-from maskmixadv.slices import load_slices
+from maskmixadv.memory import Budget
+from maskmixadv.sampling.grid import Grid
+from maskmixadv.sampling.slices import load_slices
+from maskmixadv.strokes import walker
+from maskmixadv.strokes.enclosure import ENCLOSED, enclose
+from maskmixadv.strokes.walker import SHARP, THRESHOLD, Plan, believe_slice, load_beliefs, load_walked, walk_slice
+from maskmixadv.types import IGNORE
 
 
 @pytest.fixture(autouse=True)
@@ -386,7 +390,7 @@ def test_no_more_memory_is_taken_than_there_is() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="where address spaces can be limited")
 def test_free_memory_heeds_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tell = f"{sys.executable} -c 'from maskmixadv.data.memory import free; print(free())'"
+    tell = f"{sys.executable} -c 'from maskmixadv.memory import free; print(free())'"
     command = ["bash", "-c", f"ulimit -v 3000000; {tell}"]  # of 1,024 bytes
     told = subprocess.run(command, capture_output=True, text=True, check=True)
     assert 10**8 < int(told.stdout) < 3_072_000_000

@@ -14,12 +14,12 @@ import torch
 
 import tiny
 import two_ranks
-from maskmixadv import train
-from maskmixadv.distribute import ALONE, Ranks, joined
 from maskmixadv.errors import InputError
-from maskmixadv.loop import Loop
 from maskmixadv.methods import PCE, Scribble2Label
-from maskmixadv.run import Run
+from maskmixadv.runs.run import Run
+from maskmixadv.training import fit as train
+from maskmixadv.training.distribute import ALONE, Ranks, joined
+from maskmixadv.training.loop import Loop
 
 HERE = Path(__file__).parent
 SHORT = ["--size", "48", "--window", "32", "--preset", "cpu", "--device", "cpu", "--validate-every", "100000"]

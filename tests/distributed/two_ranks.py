@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 import tiny
-from maskmixadv.distribute import ALONE, Ranks, joined
-from maskmixadv.loop import Loop
-from maskmixadv.losses import one_hot, partial_cross_entropy
 from maskmixadv.methods import MaskMixAdv, MeanTeacher, Method, Phase
-from maskmixadv.types import Batch, Image, Logits, Task
+from maskmixadv.networks.losses import one_hot, partial_cross_entropy
+from maskmixadv.tensors import Batch, Image, Logits, Task
+from maskmixadv.training.distribute import ALONE, Ranks, joined
+from maskmixadv.training.loop import Loop
 
 STEPS = 4
 SCHEDULE = dataclasses.replace(tiny.SCHEDULE, batch=4)

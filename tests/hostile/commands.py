@@ -18,9 +18,9 @@ import torch
 
 import own
 import tiny
-from maskmixadv.cli import run
-from maskmixadv.data import phantom
-from maskmixadv.data.corpus import Corpus
+from maskmixadv.cli.app import run
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.sources.phantoms import phantom
 
 SHORT = ["--preset", "cpu", "--size", "64", "--window", "48", "--batch", "2"]
 SAVING_OFTEN = (

@@ -25,15 +25,21 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, RLELossless
 import own
 import tiny
 from hostile import mutate
-from maskmixadv import charts, log, scores
 from maskmixadv.bench import cells, table
-from maskmixadv.data import acdc, classes, formats, nnunet, seg, series
-from maskmixadv.data.corpus import Corpus
-from maskmixadv.data.nifti import Volume
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.evaluation import charts
 from maskmixadv.files import read_json
+from maskmixadv.formats import images as formats
+from maskmixadv.formats import seg, series
+from maskmixadv.formats.volume import Volume
 from maskmixadv.methods import ALL
-from maskmixadv.run import Run, save
-from maskmixadv.studio import predictions, process, reviews, training, volumes
+from maskmixadv.metrics import scores
+from maskmixadv.runs.run import Run, save
+from maskmixadv.sources import acdc, classes, nnunet
+from maskmixadv.studio.images import volumes
+from maskmixadv.studio.learning import predictions, process, training
+from maskmixadv.studio.review import reviews
+from maskmixadv.training import log
 from maskmixadv.typed import made
 
 Mutation = Callable[[random.Random, bytes, list[bytes]], bytes]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from hostile.seeds import Reader, readers
-from maskmixadv.data.reading import MEMORY
 from maskmixadv.errors import InputError
+from maskmixadv.formats.reading import MEMORY
 
 ALL: tuple[str, ...] = (
     "NIfTI", "NIfTI, gz", "NIfTI labels", "PNG", "JPEG", "TIFF", "NRRD", "MetaImage", "DICOM", "SEG", "HDF5",

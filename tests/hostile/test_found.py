@@ -20,12 +20,13 @@ import tifffile
 import torch
 
 import tiny
-from maskmixadv.data import acdc, formats
-from maskmixadv.data.corpus import Corpus
-from maskmixadv.data.reading import MEMORY, LargeError, most_memory, read_npz
+from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
+from maskmixadv.formats import images as formats
+from maskmixadv.formats.reading import MEMORY, LargeError, most_memory, read_npz
 from maskmixadv.methods import ALL
-from maskmixadv.run import Run, save
+from maskmixadv.runs.run import Run, save
+from maskmixadv.sources import acdc
 
 VOXELS = (formats.read, formats.read_labels)
 FOUND = sorted((Path(__file__).parent / "files").iterdir())

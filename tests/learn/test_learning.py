@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import tiny
-from maskmixadv.augment import Augment
-from maskmixadv.begin import begin
-from maskmixadv.cli import run
-from maskmixadv.evaluate import evaluate
+from maskmixadv.cli.app import run
+from maskmixadv.evaluation.evaluate import evaluate
 from maskmixadv.methods import PCE, MaskMixAdv, Method
-from maskmixadv.train import fit
+from maskmixadv.sampling.ranges import Augment
+from maskmixadv.training.begin import begin
+from maskmixadv.training.fit import fit
 
 STILL = Augment(turns=False, rotate=5.0, scale=0.05, shift=0.05, intensity=0.0)
 

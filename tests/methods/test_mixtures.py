@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 import tiny
-from maskmixadv.components import largest_in_slices
-from maskmixadv.losses import one_hot
 from maskmixadv.methods import USTM, CycleMix, ShapePU
-from maskmixadv.methods.ratios import mixture_ratios, negatives, trained_share
-from maskmixadv.methods.teacher import Teacher
-from maskmixadv.methods.views import mixture, noisy, occlusion, quarters, saliency, turned
+from maskmixadv.methods.parts.ratios import mixture_ratios, negatives, trained_share
+from maskmixadv.methods.parts.teacher import Teacher
+from maskmixadv.methods.parts.views import mixture, noisy, occlusion, quarters, saliency, turned
 from maskmixadv.methods.zscribbleseg import spatial_energy
+from maskmixadv.networks.components import largest_in_slices
+from maskmixadv.networks.losses import one_hot
 from maskmixadv.types import IGNORE
 
 
@@ -77,7 +77,7 @@ def test_the_more_salient_blocks_are_shown() -> None:
 
 
 def test_saliency_is_the_gradient_by_the_logits() -> None:
-    from maskmixadv.losses import partial_cross_entropy
+    from maskmixadv.networks.losses import partial_cross_entropy
 
     batch = tiny.batch()
     logits = torch.randn(2, 4, 32, 32, requires_grad=True)

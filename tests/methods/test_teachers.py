@@ -8,15 +8,16 @@ import torch
 from torch import nn
 
 import tiny
-from maskmixadv.augment import Augment
 from maskmixadv.errors import InputError
-from maskmixadv.losses import uniform
 from maskmixadv.methods import UAMT, USTM, WSL4MIS, CycleMix, MeanTeacher, Method, Scribble2Label, ShapePU, ZScribbleSeg
+from maskmixadv.methods.parts.teacher import Teacher, opinions, sigmoid_rampup
 from maskmixadv.methods.scribble2label import Memory
-from maskmixadv.methods.teacher import Teacher, opinions, sigmoid_rampup
 from maskmixadv.methods.wsl4mis import TwoBranches
-from maskmixadv.nets import Decoder, UNet
-from maskmixadv.types import IGNORE, Batch
+from maskmixadv.networks.losses import uniform
+from maskmixadv.networks.unet import Decoder, UNet
+from maskmixadv.sampling.ranges import Augment
+from maskmixadv.tensors import Batch
+from maskmixadv.types import IGNORE
 
 
 class Echo(nn.Module):

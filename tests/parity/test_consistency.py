@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from maskmixadv.losses import certain_consistency, disagreement, marginal
+from maskmixadv.networks.losses import certain_consistency, disagreement, marginal
 
 
 def probs(*columns: tuple[float, ...]) -> torch.Tensor:

@@ -5,8 +5,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 import tiny
-from maskmixadv.data.enclosure import ENCLOSED
-from maskmixadv.losses import (
+from maskmixadv.networks.losses import (
     adversarial,
     balanced,
     dice_loss,
@@ -15,6 +14,7 @@ from maskmixadv.losses import (
     restoration,
     uniform,
 )
+from maskmixadv.strokes.enclosure import ENCLOSED
 from maskmixadv.types import IGNORE
 
 

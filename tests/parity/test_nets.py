@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from maskmixadv import nets
-from maskmixadv.nets import Critic, UNet
+from maskmixadv.networks import unet as nets
+from maskmixadv.networks.critic import Critic
+from maskmixadv.networks.unet import UNet
 
 
 def count(net: nn.Module) -> int:

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 import tiny
-from maskmixadv.crf import Kernel, gated_crf
 from maskmixadv.errors import InputError
-from maskmixadv.losses import (
+from maskmixadv.methods import ALL
+from maskmixadv.methods.pce_gatedcrf import PCEGatedCRF
+from maskmixadv.networks.crf import Kernel, gated_crf
+from maskmixadv.networks.losses import (
     contour_length,
     dice_loss,
     entropy,
@@ -20,8 +22,6 @@ from maskmixadv.losses import (
     partial_dice,
     total_variation,
 )
-from maskmixadv.methods import ALL
-from maskmixadv.methods.pce_gatedcrf import PCEGatedCRF
 from maskmixadv.types import IGNORE
 
 NARROW = Kernel(radius=2, position=3.0, intensity=0.2)

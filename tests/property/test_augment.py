@@ -6,10 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskmixadv.augment import Augment, _turn
-from maskmixadv.grid import Grid, covering
-from maskmixadv.schedule import PRESETS
-from maskmixadv.slices import order
+from maskmixadv.runs.schedule import PRESETS
+from maskmixadv.sampling.augment import _turn
+from maskmixadv.sampling.grid import Grid, covering
+from maskmixadv.sampling.ranges import Augment
+from maskmixadv.sampling.slices import order
 from maskmixadv.types import IGNORE
 
 STILL = Augment(turns=False, rotate=0.0, scale=0.0, shift=0.0, intensity=0.0)

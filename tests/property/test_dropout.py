@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from maskmixadv.dropout import Dropout
+from maskmixadv.networks.dropout import Dropout
 
 
 @pytest.mark.parametrize("p", [0.05, 0.3, 0.5])

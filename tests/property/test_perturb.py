@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 import tiny
 from maskmixadv.errors import InputError
-from maskmixadv.losses import one_hot, uniform
 from maskmixadv.methods import MaskMixAdv
-from maskmixadv.nets import Features
+from maskmixadv.networks.losses import one_hot, uniform
+from maskmixadv.networks.unet import Features
 from maskmixadv.perturb import (
     ALL,
     VAT,
@@ -44,7 +44,8 @@ from maskmixadv.perturb.graphcut import smallest_cut
 from maskmixadv.perturb.mixup import Shares
 from maskmixadv.perturb.perturbation import symmetric_beta
 from maskmixadv.perturb.saliency import saliency, salient_cells
-from maskmixadv.types import IGNORE, Batch
+from maskmixadv.tensors import Batch
+from maskmixadv.types import IGNORE
 
 MIXING = ["maskmix", "mixup", "cutout", "cutmix", "puzzle-mix", "co-mixup", "cyclemix"]
 """Whose merged images must be the image; of all features' perturbations it is true as well."""

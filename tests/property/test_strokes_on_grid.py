@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from skimage.measure import label as connected
 from torch.nn import functional as F  # noqa: N812
 
-from maskmixadv.data import regrid
-from maskmixadv.data.corpus import IGNORE
-from maskmixadv.data.enclosure import ENCLOSED
-from maskmixadv.data.regrid import Strokes, restore
-from maskmixadv.grid import Grid
+from maskmixadv.sampling.grid import Grid
+from maskmixadv.strokes import regrid
+from maskmixadv.strokes.enclosure import ENCLOSED
+from maskmixadv.strokes.regrid import Strokes, restore
+from maskmixadv.types import IGNORE
 
 
 @st.composite

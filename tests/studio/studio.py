@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from maskmixadv.data.nifti import Volume
-from maskmixadv.studio import server
+from maskmixadv.formats.volume import Volume
+from maskmixadv.studio.http import server
 from maskmixadv.studio.session import served
 
 TOKEN = "right-token"

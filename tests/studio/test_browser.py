@@ -16,8 +16,8 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from scipy import ndimage
 
 import studio_page as sp
-from maskmixadv.data.corpus import IGNORE
-from maskmixadv.data.phantom import CLASSES, LV, MYO, RV
+from maskmixadv.sources.phantoms.phantom import CLASSES, LV, MYO, RV
+from maskmixadv.types import IGNORE
 from studio_page import Studio
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

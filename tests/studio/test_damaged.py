@@ -16,15 +16,16 @@ from test_server import plane, predict
 
 import own
 import tiny
-from maskmixadv.data import formats, nifti
 from maskmixadv.errors import DIVERGED, InputError
 from maskmixadv.files import write_text
-from maskmixadv.predict import Predictor
-from maskmixadv.studio import doubt, job, training
+from maskmixadv.formats import images as formats
+from maskmixadv.formats import nifti
+from maskmixadv.inference.predictor import Predictor
 from maskmixadv.studio.layout import Layout
-from maskmixadv.studio.process import Process
+from maskmixadv.studio.learning import doubt, job, training
+from maskmixadv.studio.learning.process import Process
+from maskmixadv.studio.learning.training import Training
 from maskmixadv.studio.session import Session
-from maskmixadv.studio.training import Training
 from studio import SLICE, client, refused, strokes
 
 GOOD = ["m0", "s0", "s1"]

@@ -7,10 +7,10 @@ from torch import nn
 
 import tiny
 from maskmixadv import methods
-from maskmixadv.grid import Grid
-from maskmixadv.nets import UNet
-from maskmixadv.predict import Predictor, fuse_norms
-from maskmixadv.studio.doubt import judge
+from maskmixadv.inference.predictor import Predictor, fuse_norms
+from maskmixadv.networks.unet import UNet
+from maskmixadv.sampling.grid import Grid
+from maskmixadv.studio.learning.doubt import judge
 
 SPACING = (8.0, 1.5, 1.2)
 

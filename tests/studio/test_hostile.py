@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 import own
-from maskmixadv.cli import run as command_line
-from maskmixadv.data import nifti
+from maskmixadv.cli.app import run as command_line
 from maskmixadv.errors import InputError
+from maskmixadv.formats import nifti
 from maskmixadv.studio.session import Session
 from studio import SHAPE, SLICE, TOKEN, client, refused, serving, strokes
 
@@ -154,8 +154,8 @@ def test_a_gigabyte_is_refused_before_it_is_read(folder: Path, path: str) -> Non
 def test_a_body_without_a_length_is_refused_where_it_grows_too_large(
     folder: Path, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("maskmixadv.studio.protect.MOST_BYTES", 2**20)
-    monkeypatch.setattr("maskmixadv.studio.protect.MOST_BODY", 2**20)
+    monkeypatch.setattr("maskmixadv.studio.http.protect.MOST_BYTES", 2**20)
+    monkeypatch.setattr("maskmixadv.studio.http.protect.MOST_BODY", 2**20)
     sent = 0
 
     def gigabyte() -> Iterator[bytes]:
@@ -252,7 +252,7 @@ def test_truncated_gzip_and_bombs_are_refused(
     damaged = bytearray(whole)
     damaged[-6] ^= 255  # of the checksum
     refused(page.put("/api/images/damaged.nii.gz", content=bytes(damaged)), 400, "damaged.nii.gz")
-    monkeypatch.setattr("maskmixadv.studio.intake.MOST_UNPACKED", 2**24)
+    monkeypatch.setattr("maskmixadv.studio.images.intake.MOST_UNPACKED", 2**24)
     bomb = gzip.compress(header(4, 4, 4) + bytes(2**25))
     refused(page.put("/api/images/bomb.nii.gz", content=bomb), 413, "bomb.nii.gz")
 
@@ -385,7 +385,7 @@ def seconds_until_it_ends(address: str, begun: bytes, *, drip: bytes) -> float:
 
 @pytest.mark.parametrize("drip", [b"", b"1"], ids=["silent", "dripping"])
 def test_requests_that_do_not_end_are_ended(folder: Path, drip: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("maskmixadv.studio.patience.PATIENCE", 1.0)
+    monkeypatch.setattr("maskmixadv.studio.http.patience.PATIENCE", 1.0)
     with serving(folder) as address, ThreadPoolExecutor(len(BEGUN)) as pool:
         held = [pool.submit(seconds_until_it_ends, address, begun, drip=drip) for begun in BEGUN.values()]
         headers = {"X-Token": TOKEN}
@@ -397,8 +397,8 @@ def test_requests_that_do_not_end_are_ended(folder: Path, drip: bytes, monkeypat
 
 
 def test_a_slow_upload_that_goes_on_is_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("maskmixadv.studio.patience.PATIENCE", 0.5)
-    monkeypatch.setattr("maskmixadv.studio.patience.PACE", 2000)
+    monkeypatch.setattr("maskmixadv.studio.http.patience.PATIENCE", 0.5)
+    monkeypatch.setattr("maskmixadv.studio.http.patience.PACE", 2000)
     image = (folder / "images" / "s0.nii.gz").read_bytes()
 
     def slowly() -> Iterator[bytes]:

@@ -10,15 +10,16 @@ import pytest
 from test_doubt import predictor
 
 import own
-from maskmixadv.data import nifti
 from maskmixadv.errors import InputError
 from maskmixadv.files import make_directory, write_text
-from maskmixadv.predict import Predictor
-from maskmixadv.studio import export, job
+from maskmixadv.formats import nifti
+from maskmixadv.inference.predictor import Predictor
+from maskmixadv.studio import export
 from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.learning import job
+from maskmixadv.studio.learning.training import Order, Training
 from maskmixadv.studio.palette import Named
 from maskmixadv.studio.session import Session, served
-from maskmixadv.studio.training import Order, Training
 from studio import strokes
 
 WRITTEN = (

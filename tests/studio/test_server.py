@@ -11,8 +11,9 @@ import pytest
 
 import own
 import tiny
-from maskmixadv.data import classes, nifti
-from maskmixadv.data.corpus import Corpus
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.formats import nifti
+from maskmixadv.sources import classes
 from studio import SHAPE, SLICE, client, refused, same_grid, strokes
 
 

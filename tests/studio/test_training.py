@@ -17,15 +17,18 @@ import pytest
 
 import own
 import tiny
-from maskmixadv import catalogue, cli_train, methods, schedule
-from maskmixadv.data import nifti
-from maskmixadv.data.enclosure import drawn_round
+from maskmixadv import methods
+from maskmixadv.cli import train as cli_train
 from maskmixadv.errors import InputError
-from maskmixadv.studio import training
-from maskmixadv.studio.job import _preset
+from maskmixadv.formats import nifti
+from maskmixadv.methods import registry as catalogue
+from maskmixadv.runs import schedule
+from maskmixadv.strokes.enclosure import drawn_round
 from maskmixadv.studio.layout import Layout
-from maskmixadv.studio.process import Process
-from maskmixadv.studio.training import Order, Training, complaint
+from maskmixadv.studio.learning import training
+from maskmixadv.studio.learning.job import _preset
+from maskmixadv.studio.learning.process import Process
+from maskmixadv.studio.learning.training import Order, Training, complaint
 from studio import SLICE, client, refused, same_grid
 
 ENOUGH = 120.0

@@ -21,10 +21,10 @@ from test_server import plane, predict
 
 import own
 import tiny
-from maskmixadv.cli import run as command_line
-from maskmixadv.data import nifti
+from maskmixadv.cli.app import run as command_line
 from maskmixadv.errors import InputError
-from maskmixadv.studio.process import Process
+from maskmixadv.formats import nifti
+from maskmixadv.studio.learning.process import Process
 from maskmixadv.studio.session import Session, served
 from studio import SHAPE, SLICE, client, strokes
 

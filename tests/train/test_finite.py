@@ -10,17 +10,18 @@ import torch
 
 import tiny
 from conftest import Hold
-from maskmixadv import methods, train
-from maskmixadv.average import followed_closely
-from maskmixadv.begin import begin
-from maskmixadv.cli import run as command
+from maskmixadv import methods
+from maskmixadv.cli.app import run as command
 from maskmixadv.errors import DIVERGED, DivergedError, InputError
-from maskmixadv.finite import not_finite
-from maskmixadv.loop import Loop
-from maskmixadv.methods import Flagship, MaskMixAdv, Method
-from maskmixadv.run import Run
-from maskmixadv.schedule import PRESETS, Schedule
-from maskmixadv.train import fit
+from maskmixadv.methods import MaskMixAdv, Method, WalkTeacher
+from maskmixadv.networks.average import followed_closely
+from maskmixadv.networks.finite import not_finite
+from maskmixadv.runs.run import Run
+from maskmixadv.runs.schedule import PRESETS, Schedule
+from maskmixadv.training import fit as train
+from maskmixadv.training.begin import begin
+from maskmixadv.training.fit import fit
+from maskmixadv.training.loop import Loop
 
 SGD = dataclasses.replace(tiny.SCHEDULE, optimiser="sgd", decay="poly", steps=60, ema=0.0, validate_every=60)
 
@@ -175,7 +176,7 @@ def test_a_class_s_name_changes_no_bit(name: str, monkeypatch: pytest.MonkeyPatc
 
 def test_a_thin_wall_is_one_that_is_named() -> None:
     """Sanity of the test above: where a name is given, it does steer."""
-    odds = [Flagship(thin=thin).players(tiny.TASK)["teacher"].state_dict()["odds"].flatten() for thin in ("", "Myo")]
+    odds = [WalkTeacher(thin=thin).players(tiny.TASK)["teacher"].state_dict()["odds"].flatten() for thin in ("", "Myo")]
     assert odds[0].tolist() == [1, 1, 1, 1]
     assert odds[1].tolist() == [1, 1, 0.5, 1]
 

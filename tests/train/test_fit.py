@@ -16,16 +16,17 @@ import torch
 
 import tiny
 from full import Full
-from maskmixadv import methods, train
-from maskmixadv.begin import begin
-from maskmixadv.data.corpus import Corpus
+from maskmixadv import methods
+from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
-from maskmixadv.loop import Loop
+from maskmixadv.inference.predictor import Predictor
 from maskmixadv.methods import PCE, MaskMixAdv, Method
 from maskmixadv.methods.supervised import Supervised
-from maskmixadv.predict import Predictor
-from maskmixadv.run import Run, save
-from maskmixadv.train import fit
+from maskmixadv.runs.run import Run, save
+from maskmixadv.training import fit as train
+from maskmixadv.training.begin import begin
+from maskmixadv.training.fit import fit
+from maskmixadv.training.loop import Loop
 
 NO_CRITIC = MaskMixAdv(adv=0.0)
 

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 import tiny
 from contract.test_methods import equal, weights
-from maskmixadv.engine import set_rate
 from maskmixadv.methods import PCE
-from maskmixadv.muon import SWEEPS, Muon, orthogonal
-from maskmixadv.nets import UNet
+from maskmixadv.networks.muon import SWEEPS, Muon, orthogonal
+from maskmixadv.networks.unet import UNet
+from maskmixadv.training.engine import set_rate
 from train.test_step import Watch
 
 SCHEDULE = dataclasses.replace(tiny.SCHEDULE, optimiser="muon")

@@ -15,10 +15,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import tiny
 from contract.test_methods import VARIANTS, equal, weights
-from maskmixadv.engine import Engine, Losses, Rows, Work
 from maskmixadv.errors import InputError
-from maskmixadv.loop import Loop
 from maskmixadv.methods import PCE, MaskMixAdv, Method, Phase
+from maskmixadv.sampling.slices import Rows
+from maskmixadv.training.engine import Engine, Losses, Work
+from maskmixadv.training.loop import Loop
 
 ATEN = torch.ops.aten
 WAITS = {

@@ -14,21 +14,21 @@ import pytest
 import torch
 
 import tiny
-from maskmixadv import storage
-from maskmixadv.begin import begin
-from maskmixadv.cli_train import Train
-from maskmixadv.data.corpus import Corpus
+from maskmixadv.cli.train import Train
+from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.files import work_ahead
-from maskmixadv.grid import Grid
-from maskmixadv.loop import Loop
 from maskmixadv.methods import PCE, MaskMixAdv, Method
 from maskmixadv.methods.random_walker import RandomWalker
 from maskmixadv.methods.scribble2label import Scribble2Label
-from maskmixadv.run import Run
-from maskmixadv.slices import Slices, load_slices, order
-from maskmixadv.storage import Resident, Streamed, make_room
-from maskmixadv.train import fit
+from maskmixadv.runs.run import Run
+from maskmixadv.sampling import storage
+from maskmixadv.sampling.grid import Grid
+from maskmixadv.sampling.slices import Slices, load_slices, order
+from maskmixadv.sampling.storage import Resident, Streamed, make_room
+from maskmixadv.training.begin import begin
+from maskmixadv.training.fit import fit
+from maskmixadv.training.loop import Loop
 
 CPU = torch.device("cpu")
 

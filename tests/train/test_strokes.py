@@ -9,20 +9,22 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 import tiny
-from maskmixadv.begin import _grid, begin
-from maskmixadv.data.corpus import IGNORE, Case, Corpus, Entry, Split
-from maskmixadv.data.enclosure import ENCLOSED
-from maskmixadv.data.regrid import DEFAULT
+from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.errors import InputError
-from maskmixadv.grid import Grid, _centre
-from maskmixadv.learnt import Learnt
 from maskmixadv.methods import PCE, Method
 from maskmixadv.methods.random_walker import RandomWalker
 from maskmixadv.methods.supervised import Supervised
-from maskmixadv.schedule import PRESETS
-from maskmixadv.slices import Slices, load_masks, load_slices
-from maskmixadv.train import fit
-from maskmixadv.types import Supervision
+from maskmixadv.runs.schedule import PRESETS
+from maskmixadv.sampling.grid import Grid, _centre
+from maskmixadv.sampling.learnt import Learnt
+from maskmixadv.sampling.slices import Slices, load_masks, load_slices
+from maskmixadv.strokes.enclosure import ENCLOSED
+from maskmixadv.strokes.regrid import DEFAULT
+from maskmixadv.training.begin import _grid, begin
+from maskmixadv.training.fit import fit
+from maskmixadv.types import IGNORE, Supervision
 
 CPU = torch.device("cpu")
 

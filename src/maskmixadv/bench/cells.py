@@ -1,23 +1,38 @@
-"""A table's grid of runs: each checked as 'maskmixadv train' would, and known by the content of its configuration."""
+"""A table's grid of runs: each checked as 'maskmixadv train' checks it, and known by what it is made of."""
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from maskmixadv import cli
 from maskmixadv.bench.table import Row, Table
-from maskmixadv.data.corpus import Corpus, Part
+from maskmixadv.device import pick_device
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_json
-from maskmixadv.typed import as_type
+from maskmixadv.methods.registry import METHODS, load, method_from, present
+from maskmixadv.runs.schedule import OFFERED, default_preset
+from maskmixadv.sources.opening import open_corpus
+from maskmixadv.training.recipe import Recipe
+from maskmixadv.typed import as_type, made
+from maskmixadv.types import Part
 
 if TYPE_CHECKING:
-    from maskmixadv.run import Run
+    from maskmixadv.runs.run import Run
 
+
+class Command(Protocol):
+    """What makes a corpus."""
+
+    def run(self) -> int:
+        """Make it; returns an exit code."""
+        ...
+
+
+Parse = Callable[[list[str]], Command]
+"""Reads the words of a command line, without the program's name."""
 RECORD = "bench.json"
 """A finished cell's own file: identity and cost. It is written last."""
 
@@ -30,8 +45,8 @@ class Job:
     ----------
     identity
         Hash of all that the run's course depends on.
-    train
-        Arguments of 'maskmixadv' that begin it.
+    recipe
+        What begins it.
     run
         Its directory: checkpoints, pictures, what it printed.
     steps
@@ -43,7 +58,7 @@ class Job:
     """
 
     identity: str
-    train: tuple[str, ...]
+    recipe: Recipe
     run: Path
     steps: int
     split: Part
@@ -67,9 +82,7 @@ class Job:
     @classmethod
     def from_json(cls, text: str) -> "Job":
         """Read what `json` wrote."""
-        raw = json.loads(text)
-        places = {"run": Path(raw["run"]), "folders": tuple(map(Path, raw["folders"]))}
-        return cls(**{**raw, "train": tuple(raw["train"]), **places})
+        return made(cls, json.loads(text), "job")
 
 
 @dataclass(frozen=True)
@@ -83,13 +96,15 @@ class Cell:
     job: Job
 
 
-def cells(table: Table, *, out: Path, runs: Path) -> tuple[Cell, ...]:
+def cells(table: Table, parse: Parse, *, out: Path, runs: Path) -> tuple[Cell, ...]:
     """Check every run of `table` and list them, in the order in which they are to be made.
 
     Corpora that are missing and that the table knows how to make are made, once all that needs no corpus is checked.
 
     Parameters
     ----------
+    parse
+        Reads the words of a command that makes a corpus.
     out
         Directory for scores.
     runs
@@ -103,8 +118,8 @@ def cells(table: Table, *, out: Path, runs: Path) -> tuple[Cell, ...]:
     for row in table.rows:
         with _named(table, row):
             _known(row)
-            cli.parse(arguments(table, row, out=runs, fold=table.folds[0], seed=table.seeds[0]))
-    prepare(table)
+            _recipe(table, row, fold=table.folds[0], seed=table.seeds[0])
+    prepare(table, parse)
     found = [
         _cell(table, row, fold, seed, out=out, runs=runs)
         for seed in table.seeds
@@ -117,8 +132,8 @@ def cells(table: Table, *, out: Path, runs: Path) -> tuple[Cell, ...]:
     return tuple(replace(c, job=replace(c.job, folders=tuple(shared[c.job.identity]))) for c in found)
 
 
-def prepare(table: Table) -> None:
-    """Make those corpora that are missing and that the table knows how to make.
+def prepare(table: Table, parse: Parse) -> None:
+    """Make those corpora that are missing and that the table knows how to make; `parse` reads how.
 
     Raises
     ------
@@ -126,24 +141,15 @@ def prepare(table: Table) -> None:
         Where a command can't be read, or fails.
     """
     for out, words in table.prepare.items():
-        command = cli.parse([word if word != "{out}" else str(out) for word in words])
+        command = parse([word if word != "{out}" else str(out) for word in words])
         if not (out / "corpus.json").is_file():
             command.run()
-
-
-def arguments(table: Table, row: Row, *, out: Path, fold: int, seed: int) -> list[str]:
-    """Arguments of 'maskmixadv' that begin the run `out`."""
-    words = ["train", str(row.corpus), "--out", str(out), "--fold", str(fold)]
-    words += ["--seed", str(seed), *(["--preset", row.preset] if row.preset else [])]
-    words += ["--folds", table.scheme] if table.scheme else []
-    words += ["--prior", str(row.prior)] if row.prior else []
-    words += ["--enclosure"] if row.enclosure else []
-    return [*words, *_options(table.schedule), row.method, *_options(row.fields)]
 
 
 def identity(run: "Run") -> str:
     """Hash of all that a run's course depends on: method, schedule, data, seed; not of where things lie."""
     record = {key: value for key, value in run.record().items() if key not in run.facts}
+    record["method"] = {**record["method"], "name": _formerly(record["method"]["name"])}
     for key in ("corpus", "prior"):
         if record[key] is not None:
             record[key] = {k: v for k, v in record[key].items() if k not in ("root", "scheme", "fold")}
@@ -152,12 +158,38 @@ def identity(run: "Run") -> str:
 
 def _cell(table: Table, row: Row, fold: int, seed: int, *, out: Path, runs: Path) -> Cell:
     with _named(table, row):
-        run = cli.parse(arguments(table, row, out=runs, fold=fold, seed=seed)).begin(write=False)
+        recipe = _recipe(table, row, fold=fold, seed=seed)
+        run = recipe.begin(out, write=False)
         _scorable(row.corpus, run.corpus[table.split], table.split)
     folder, name = out / row.folder / f"fold{fold}-seed{seed}", identity(run)
-    place = runs / f"{row.method}-{name}"
-    begun = tuple(arguments(table, row, out=place, fold=fold, seed=seed))
-    return Cell(row, fold, seed, folder, Job(name, begun, place, run.schedule.steps, table.split, (folder,)))
+    place = runs / f"{_formerly(recipe.method['name'])}-{name}"
+    return Cell(row, fold, seed, folder, Job(name, recipe, place, run.schedule.steps, table.split, (folder,)))
+
+
+def _recipe(table: Table, row: Row, *, fold: int, seed: int) -> Recipe:
+    """Return what begins a row's run, with its method's fields and the schedule checked."""
+    preset = row.preset or default_preset(pick_device(None).type)
+    if preset not in OFFERED:
+        raise InputError(f"preset: {preset!r}, allowed are {', '.join(OFFERED)}")
+    table.changes.on(preset)
+    method = {"name": present(row.method), **row.fields}
+    method_from(method)
+    return Recipe(
+        corpus=row.corpus,
+        prior=row.prior,
+        method=method,
+        preset=preset,
+        changes=table.changes,
+        scheme=table.scheme,
+        fold=fold,
+        enclosure=row.enclosure,
+        seed=seed,
+    )
+
+
+def _formerly(name: str) -> str:
+    """Return the name that a run's directory and identity have: the method's first, so that old runs are found."""
+    return METHODS[name].formerly or name
 
 
 @contextmanager
@@ -170,12 +202,8 @@ def _named(table: Table, row: Row) -> Iterator[None]:
 
 
 def _known(row: Row) -> None:
-    """Complain of a method or a field that does not exist, better than the command line's parser can."""
-    from maskmixadv import methods
-
-    if row.method not in methods.ALL:
-        raise InputError(f"method: {row.method!r}, allowed are {', '.join(methods.ALL)}")
-    names = [field.name for field in fields(cast("Any", methods.ALL[row.method]))]
+    """Complain of a method or a field that does not exist, with what there is."""
+    names = [field.name for field in fields(cast("Any", load(row.method)))]
     for name, value in row.fields.items():
         if name not in names:
             raise InputError(f"method {row.method!r} has no field {name!r}, it has {', '.join(names) or 'none'}")
@@ -184,17 +212,8 @@ def _known(row: Row) -> None:
 
 
 def _scorable(root: Path, patients: Sequence[str], split: Part) -> None:
-    if not any(entry.dense for entry in Corpus.open(root).of(patients)):
+    if not any(entry.dense for entry in open_corpus(root).of(patients)):
         raise InputError(f"{root}: no case of split {split!r} has a dense mask to score against")
-
-
-def _options(values: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in values.items():
-        option = name.replace("_", "-")
-        if isinstance(value, bool):
-            yield f"--{option}" if value else f"--no-{option}"
-        else:
-            yield from (f"--{option}", *map(str, value if isinstance(value, list) else (value,)))
 
 
 def _record(folder: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ It trains or resumes, evaluates and files the scores; what it needs of memory an
 import json
 import os
 import resource
+import shlex
 import shutil
 import signal
 import sys
@@ -14,13 +15,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from maskmixadv import cli
 from maskmixadv.bench.cells import RECORD, Job
-from maskmixadv.evaluate import folder
+from maskmixadv.errors import DIVERGED, DivergedError, InputError
+from maskmixadv.evaluation.evaluate import evaluate, folder
 from maskmixadv.files import held, make_directory, read_json, write_text
-from maskmixadv.run import Run
+from maskmixadv.runs.run import Run
 from maskmixadv.tabular import read_course
+from maskmixadv.training.fit import fit
 from maskmixadv.typed import as_type
+
+INTERRUPTED = 130
+"""Exit code of a run that a signal ended early; it goes on where it was."""
 
 
 def work(job: Job, device: str | None) -> int:
@@ -30,32 +35,28 @@ def work(job: Job, device: str | None) -> int:
     with held(job.run.parent, name=f".{job.run.name}.lock", wait=True):
         if job.done:
             return 0
-        place = [] if device is None else ["--device", device]
-        code = _command(_train(job, place))
-        if code:
-            return code
+        if not fit(_begun(job, device), device=device):
+            return INTERRUPTED
         usage = _usage(job)
         scores = folder(job.run, job.split)
-        code = _command(["evaluate", str(job.run), "--split", job.split, "--out", str(scores), *place])
-        if code == 0:
-            for kept in job.folders:
-                _file(job, usage, scores, kept)
-        return code
+        evaluate(job.run, split=job.split, out=scores, device=device, command=_evaluating(job, scores))
+        for kept in job.folders:
+            _file(job, usage, scores, kept)
+        return 0
 
 
-def _train(job: Job, place: list[str]) -> list[str]:
-    """Arguments that begin the run, or go on with it."""
+def _begun(job: Job, device: str | None) -> Run:
+    """Begin the run, or open what was begun of it."""
     if (job.run / "run.json").is_file():
-        return ["train", "--resume", str(job.run), *place]
+        return Run.open(job.run)
     # Killed before its record was written, it left a directory without any work in it.
     shutil.rmtree(job.run, ignore_errors=True)
-    head, tail = job.train[:4], job.train[4:]
-    return [*head, *place, *tail]
+    return job.recipe.begin(job.run, device=device, command=job.recipe.command(job.run))
 
 
-def _command(argv: list[str]) -> int:
-    sys.argv[1:] = argv  # what the run's and the evaluation's records say of themselves
-    return cli.run(argv)
+def _evaluating(job: Job, out: Path) -> str:
+    """Return the command that scores the run as it is done here, for the record."""
+    return shlex.join(["maskmixadv", "evaluate", str(job.run), "--split", job.split, "--out", str(out)])
 
 
 def _usage(job: Job) -> dict[str, Any]:
@@ -106,4 +107,8 @@ def _follow(parent: int) -> None:
 if __name__ == "__main__":
     wanted, device = sys.argv[1:]
     threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
-    sys.exit(work(Job.from_json(wanted), device or None))
+    try:
+        sys.exit(work(Job.from_json(wanted), device or None))
+    except (InputError, DivergedError) as error:
+        print(f"maskmixadv: {error}", file=sys.stderr)
+        sys.exit(DIVERGED if isinstance(error, DivergedError) else 2)

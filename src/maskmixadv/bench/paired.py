@@ -1,4 +1,4 @@
-"""Every row of a table against its flagship: paired by case and class, on the runs that both have."""
+"""Every row of a table against its reference: paired by case and class, on the runs that both have."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -6,11 +6,12 @@ from typing import Final, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from maskmixadv import scores, tabular
+from maskmixadv import tabular
 from maskmixadv.bench.records import MEASURES, Finished, pooled
 from maskmixadv.bench.stats import Comparison, compare, holm
 from maskmixadv.bench.table import Table
 from maskmixadv.errors import InputError
+from maskmixadv.metrics import scores
 
 MEAN: Final = "mean"
 """Column of a case's mean over the classes."""
@@ -26,8 +27,8 @@ class Paired(NamedTuple):
     p_holm: float
 
 
-def against_flagship(table: Table, found: Sequence[Finished]) -> tuple[Paired, ...]:
-    """Test every row against the flagship on the runs (fold, seed) that both have.
+def against_reference(table: Table, found: Sequence[Finished]) -> tuple[Paired, ...]:
+    """Test every row against the reference on the runs (fold, seed) that both have.
 
     The family of a correction is the rows of one measure and column.
 
@@ -37,12 +38,12 @@ def against_flagship(table: Table, found: Sequence[Finished]) -> tuple[Paired, .
         Where two runs of one fold were scored on different cases.
     """
     rows = {row.name: [each for each in found if each.cell.row.name == row.name] for row in table.rows}
-    pairs = {name: _pair(of, rows[table.flagship]) for name, of in rows.items() if name != table.flagship}
+    pairs = {name: _pair(of, rows[table.reference]) for name, of in rows.items() if name != table.reference}
     made: list[Paired] = []
     for measure in MEASURES:
         for column in columns(table, found):
             compared = {
-                name: compare(row=_values(one, measure, column), flagship=_values(other, measure, column))
+                name: compare(row=_values(one, measure, column), reference=_values(other, measure, column))
                 for name, (one, other) in pairs.items()
                 if one
             }

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from maskmixadv import scores
 from maskmixadv.bench.cells import RECORD, Cell
 from maskmixadv.files import read_json
-from maskmixadv.metrics import Score
+from maskmixadv.metrics import scores
+from maskmixadv.metrics.masks import Score
 from maskmixadv.tabular import csv_text
 from maskmixadv.typed import as_type
 

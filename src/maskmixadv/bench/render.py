@@ -1,14 +1,14 @@
-"""A table's finished runs as Markdown: overlap, distances and cost, each row tested against the flagship."""
+"""A table's finished runs as Markdown: overlap, distances and cost, each row tested against the reference."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
-from maskmixadv import scores
 from maskmixadv.bench.paired import MEAN, Paired, columns
 from maskmixadv.bench.records import MEASURES, Finished, pooled
 from maskmixadv.bench.table import Row, Table
+from maskmixadv.metrics import scores
 
 TITLES: Final = {"dice": "Dice", "hd95": "HD95"}
 DIGITS: Final = {"dice": 3, "hd95": 1}
@@ -24,7 +24,7 @@ def render(table: Table, found: Sequence[Finished], tested: Iterable[Paired]) ->
     for measure in MEASURES:
         lines = [_line(table, row, measure, shown, found, made) for row in table.rows]
         last = "volume ratio" if measure == "dice" else "no distance"
-        header = ["row", "runs", *shown, last, f"difference from {table.flagship} [95 %]", "p", "published"]
+        header = ["row", "runs", *shown, last, f"difference from {table.reference} [95 %]", "p", "published"]
         parts += [f"## {TITLES[measure]}", _markdown(header, lines)]
     header = ["row", "minutes", "steps/s", "peak MiB", "GPU peak MiB", "device", "commit"]
     parts += ["## Cost of a run", _markdown(header, [_cost(row, found) for row in table.rows])]
@@ -41,7 +41,7 @@ def _caption(table: Table, found: Sequence[Finished], shown: Sequence[str]) -> s
         "Mean ± standard deviation over volumes, each the mean over "
         f"its seeds; distances in {millimetres}, where they are defined. Of the last checkpoint, without "
         f"post-processing. *Published*: {' / '.join(shown)}, as in the paper, whose protocol may differ. "
-        f"*p*: paired Wilcoxon signed-rank test of the means by volume against {table.flagship}, Holm-corrected over "
+        f"*p*: paired Wilcoxon signed-rank test of the means by volume against {table.reference}, Holm-corrected over "
         f"the rows; * marks classes with p < {SIGNIFICANT}. Two volumes of a patient count as two. *[95 %]*: bootstrap "
         "interval of the mean difference. *Volume ratio*: predicted over true, by class. *No distance*: structures "
         f"that were not found at all.{_left_out(table, found)}"
@@ -63,7 +63,9 @@ def _conditions(table: Table) -> str:
     enclosed = {row.enclosure for row in table.rows}
     enclosure = "enclosure by row" if len(enclosed) > 1 else "with enclosure" if enclosed.pop() else "without enclosure"
     presets = _list(dict.fromkeys(row.preset for row in table.rows))
-    return _list([f"preset {presets}", *(f"{name} {value}" for name, value in table.schedule.items()), enclosure])
+    return _list(
+        [f"preset {presets}", *(f"{name} {value}" for name, value in table.changes.given().items()), enclosure]
+    )
 
 
 def _line(

@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from maskmixadv.bench.cells import Job
-from maskmixadv.bench.engines import Engine, Outcome
+from maskmixadv.bench.workers import Outcome, Workers
 
 LOOK_SECONDS = 1.0
 """Between two looks at how far the runs are."""
 
 
-def make(jobs: Sequence[Job], engine: Engine) -> dict[Job, Outcome]:
+def make(jobs: Sequence[Job], workers: Workers) -> dict[Job, Outcome]:
     """Make `jobs`, and show how it goes on stderr.
 
     Returns
@@ -28,8 +28,8 @@ def make(jobs: Sequence[Job], engine: Engine) -> dict[Job, Outcome]:
     failed: dict[Job, Outcome] = {}
     if not jobs:
         return failed
-    with _Display(jobs, engine.slots) as display, closing(engine):
-        waiting: dict[Future[Outcome], Job] = {engine.submit(job): job for job in jobs}
+    with _Display(jobs, workers.slots) as display, closing(workers):
+        waiting: dict[Future[Outcome], Job] = {workers.submit(job): job for job in jobs}
         while waiting:
             ended, _ = wait(waiting, LOOK_SECONDS, FIRST_COMPLETED)
             for future in ended:

@@ -13,14 +13,14 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row against the flagship, over the cases in which the measure is defined for both.
+    """One row against the reference, over the cases in which the measure is defined for both.
 
     Attributes
     ----------
     n
         Cases.
     difference
-        Mean of row less flagship; NaN without cases.
+        Mean of row less reference; NaN without cases.
     low, high
         95 % bootstrap confidence interval of `difference`.
     p
@@ -34,9 +34,9 @@ class Comparison:
     p: float
 
 
-def compare(*, row: Float[np.ndarray, "n"], flagship: Float[np.ndarray, "n"]) -> Comparison:
+def compare(*, row: Float[np.ndarray, "n"], reference: Float[np.ndarray, "n"]) -> Comparison:
     """Compare two measurements of the same cases, in the same order; NaN where undefined."""
-    differences = row - flagship
+    differences = row - reference
     differences = differences[~np.isnan(differences)]
     if not len(differences):
         return Comparison(0, np.nan, np.nan, np.nan, np.nan)

@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-from maskmixadv.data.corpus import Part
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_toml
+from maskmixadv.runs.schedule import Changes
+from maskmixadv.typed import made
+from maskmixadv.types import Part
 
-SCHEDULE: Final[dict[str, type]] = {
-    "steps": int, "batch": int, "size": int, "window": int, "optimiser": str, "lr": float, "weight_decay": float,
-    "ema": float, "precision": str, "validate_every": int,
-}  # fmt: skip
-"""What may stand in ``[schedule]``: the options of 'maskmixadv train', with underscores."""
 _SHARED: Final[dict[str, type]] = {"corpus": str, "prior": str, "preset": str, "enclosure": bool}
 _TABLE: Final[dict[str, type]] = {
-    "title": str, "flagship": str, "split": str, "scheme": str, "folds": list, "seeds": list, **_SHARED,
+    "title": str, "reference": str, "split": str, "scheme": str, "folds": list, "seeds": list, **_SHARED,
     "schedule": dict, "prepare": dict, "rows": list,
 }  # fmt: skip
 _ROW: Final[dict[str, type]] = {"name": str, "method": str, "fields": dict, **_SHARED, "published": dict}
@@ -37,7 +34,7 @@ class Row:
     name
         What the rendered table calls it.
     method, fields
-        Key of ``methods.ALL``, and those of its fields that are not at their defaults.
+        A method's name, and those of its fields that are not at their defaults.
     corpus, prior, preset, enclosure
         As in 'maskmixadv train'; the table's where the row says nothing, and the command's default where that does.
     published
@@ -67,26 +64,26 @@ class Table:
     ----------
     name
         The file's, without its suffix.
-    flagship
+    reference
         Row that the others are tested against.
     split
         Which of a fold's patients are scored.
     scheme
         Name of the folds' scheme; None: the corpus's first.
-    schedule
-        Options that replace the preset's.
+    changes
+        What replaces the preset's fields.
     prepare
         How to make a corpus that is missing: its directory to a maskmixadv command, in which ``{out}`` is that.
     """
 
     name: str
     title: str
-    flagship: str
+    reference: str
     split: Part
     scheme: str | None
     folds: tuple[int, ...]
     seeds: tuple[int, ...]
-    schedule: Mapping[str, Any]
+    changes: Changes
     prepare: Mapping[Path, tuple[str, ...]]
     rows: tuple[Row, ...]
 
@@ -100,22 +97,24 @@ def read(path: Path) -> Table:
         Where it is missing, no TOML, or a key is unknown, missing or of a wrong type; a syntax error has its line.
     """
     raw = read_toml(path)
+    if "flagship" in raw:  # what tables called it before
+        raw.setdefault("reference", raw.pop("flagship"))
     where = str(path)
-    _check(raw, _TABLE, needed=("title", "flagship", "rows", "folds"), where=where)
+    _check(raw, _TABLE, needed=("title", "reference", "rows", "folds"), where=where)
     table = Table(
         name=path.stem,
         title=raw["title"],
-        flagship=raw["flagship"],
+        reference=raw["reference"],
         split=cast("Part", _one_of(raw.get("split", "test"), ("test", "val", "train"), f"{where}: split")),
         scheme=raw.get("scheme"),
         folds=_numbers(raw["folds"], 1, f"{where}: folds"),
         seeds=_numbers(raw.get("seeds", [0]), 0, f"{where}: seeds"),
-        schedule=_checked(raw.get("schedule", {}), SCHEDULE, f"{where}: schedule"),
+        changes=made(Changes, raw.get("schedule", {}), f"{where}: schedule"),
         prepare={Path(out): _command(line, out, where) for out, line in raw.get("prepare", {}).items()},
         rows=tuple(_row(row, number, raw, where) for number, row in enumerate(raw["rows"], 1)),
     )
     _unique([row.name for row in table.rows], [row.folder for row in table.rows], where)
-    _one_of(table.flagship, [row.name for row in table.rows], f"{where}: flagship")
+    _one_of(table.reference, [row.name for row in table.rows], f"{where}: reference")
     return table
 
 
@@ -157,11 +156,6 @@ def _command(line: object, out: str, where: str) -> tuple[str, ...]:
     if words[:1] not in (["prepare"], ["annotate"]) or "{out}" not in words:
         raise InputError(f"{where}: {line!r}, must be a 'prepare' or 'annotate' command that makes {{out}}")
     return tuple(words)
-
-
-def _checked(raw: dict[str, Any], kinds: Mapping[str, type], where: str) -> dict[str, Any]:
-    _check(raw, kinds, where=where)
-    return raw
 
 
 def _check(raw: dict[str, Any], kinds: Mapping[str, type], *, needed: tuple[str, ...] = (), where: str) -> None:

@@ -6,12 +6,12 @@ from typing import final
 
 from torch import nn
 
-from maskmixadv.components import largest_in_slices
-from maskmixadv.losses import disagreement, most_probable, one_hot, partial_cross_entropy
 from maskmixadv.methods.method import Method, Phase, check_weights
-from maskmixadv.methods.views import check_blocks, mixed_again
-from maskmixadv.nets import UNet
-from maskmixadv.types import Batch, Task
+from maskmixadv.methods.parts.views import check_blocks, mixed_again
+from maskmixadv.networks.components import largest_in_slices
+from maskmixadv.networks.losses import disagreement, most_probable, one_hot, partial_cross_entropy
+from maskmixadv.networks.unet import UNet
+from maskmixadv.tensors import Batch, Task
 
 
 @final

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from maskmixadv.errors import InputError
-from maskmixadv.losses import adversarial, dice_loss, most_probable, partial_cross_entropy, restoration
-from maskmixadv.methods.critic import critic_loss
-from maskmixadv.methods.method import Method, Phase, check_weights, lazily, player
-from maskmixadv.nets import Critic, Features, UNet
+from maskmixadv.methods.method import Descent, Method, Phase, check_weights, lazily, player
+from maskmixadv.methods.parts.critic import critic_loss
+from maskmixadv.networks.critic import Critic
+from maskmixadv.networks.losses import adversarial, dice_loss, most_probable, partial_cross_entropy, restoration
+from maskmixadv.networks.unet import Features, UNet
 from maskmixadv.perturb import ALL, Level, Perturbation, Views, as_tested
-from maskmixadv.schedule import Schedule
-from maskmixadv.types import Batch, Image, Logits, Loss, Probs, Task
+from maskmixadv.tensors import Batch, Image, Logits, Loss, Probs, Task
 
 
 @final
@@ -108,7 +108,7 @@ class MaskMixAdv(Method):
         """The critic needs masks of other patients."""
         return self.adv > 0
 
-    def under(self, schedule: Schedule) -> "MaskMixAdv":
+    def under(self, schedule: Descent) -> "MaskMixAdv":
         """Decide how often the costly terms come."""
         return self if self.every is not None else replace(self, every=lazily(schedule))
 

@@ -7,12 +7,12 @@ from typing import final
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from maskmixadv.losses import partial_cross_entropy
 from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights, player
-from maskmixadv.methods.teacher import Teacher, check_decay, settled, sigmoid_rampup
-from maskmixadv.methods.views import noisy
-from maskmixadv.nets import UNet
-from maskmixadv.types import Batch, Task
+from maskmixadv.methods.parts.teacher import Teacher, check_decay, settled, sigmoid_rampup
+from maskmixadv.methods.parts.views import noisy
+from maskmixadv.networks.losses import partial_cross_entropy
+from maskmixadv.networks.unet import UNet
+from maskmixadv.tensors import Batch, Task
 
 
 @final

@@ -3,17 +3,25 @@
 import abc
 import math
 from collections.abc import Hashable, Iterator, Mapping
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
+from typing import ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from torch import nn
 
 from maskmixadv.errors import InputError
-from maskmixadv.types import Batch, Loss, Supervision, Task
-
-if TYPE_CHECKING:
-    from maskmixadv.schedule import Schedule
+from maskmixadv.tensors import Batch, Loss, Task
+from maskmixadv.types import Supervision
 
 Kind = TypeVar("Kind", bound=nn.Module)
+
+
+@runtime_checkable
+class Descent(Protocol):
+    """What a method may know of the schedule of its run."""
+
+    @property
+    def optimiser(self) -> str:
+        """Name of the network's optimiser: ``sgd``, ``adamw`` or ``muon``."""
+        ...
 
 
 class Phase(NamedTuple):
@@ -53,7 +61,7 @@ class Method(abc.ABC):
         """Whether ``batch.prior`` must hold unpaired masks."""
         return False
 
-    def under(self, schedule: "Schedule") -> "Method":  # noqa: ARG002
+    def under(self, schedule: Descent) -> "Method":  # noqa: ARG002
         """Return the method with those fields decided that it leaves to a run's schedule; as it is where it has none.
 
         What is returned is what the run records, so that it stays what it was begun as.
@@ -101,7 +109,7 @@ def check_weights(method: Method, *names: str, some: bool = False) -> None:
         raise InputError(f"{', '.join(names)}: all 0, at least one must be larger")
 
 
-def lazily(schedule: "Schedule") -> int:
+def lazily(schedule: Descent) -> int:
     """Steps from one round of costly, slowly changing terms to the next: 4, but 1 under plain gradient descent.
 
     Between rounds such terms are left out, and then count as many times as much (lazy regularisation: Karras et al.,

@@ -6,10 +6,10 @@ from typing import final
 
 from torch import nn
 
-from maskmixadv.losses import partial_cross_entropy
 from maskmixadv.methods.method import Method, Phase
-from maskmixadv.nets import UNet
-from maskmixadv.types import Batch, Task
+from maskmixadv.networks.losses import partial_cross_entropy
+from maskmixadv.networks.unet import UNet
+from maskmixadv.tensors import Batch, Task
 
 
 @final

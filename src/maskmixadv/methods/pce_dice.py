@@ -6,10 +6,10 @@ from typing import final
 
 from torch import nn
 
-from maskmixadv.losses import partial_cross_entropy, partial_dice
 from maskmixadv.methods.method import Method, Phase, check_weights
-from maskmixadv.nets import UNet
-from maskmixadv.types import Batch, Logits, Loss, Task
+from maskmixadv.networks.losses import partial_cross_entropy, partial_dice
+from maskmixadv.networks.unet import UNet
+from maskmixadv.tensors import Batch, Logits, Loss, Task
 
 
 @final

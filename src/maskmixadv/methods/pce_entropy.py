@@ -6,10 +6,10 @@ from typing import final
 
 from torch import nn
 
-from maskmixadv.losses import entropy, partial_cross_entropy
 from maskmixadv.methods.method import Method, Phase, check_weights
-from maskmixadv.nets import UNet
-from maskmixadv.types import Batch, Task
+from maskmixadv.networks.losses import entropy, partial_cross_entropy
+from maskmixadv.networks.unet import UNet
+from maskmixadv.tensors import Batch, Task
 
 
 @final

@@ -7,12 +7,12 @@ from typing import final
 
 from torch import nn
 
-from maskmixadv.crf import Kernel, gated_crf
 from maskmixadv.errors import InputError
-from maskmixadv.losses import partial_cross_entropy
 from maskmixadv.methods.method import Method, Phase, check_weights
-from maskmixadv.nets import UNet
-from maskmixadv.types import Batch, Task
+from maskmixadv.networks.crf import Kernel, gated_crf
+from maskmixadv.networks.losses import partial_cross_entropy
+from maskmixadv.networks.unet import UNet
+from maskmixadv.tensors import Batch, Task
 
 
 @final

@@ -8,8 +8,9 @@ from torch import nn
 
 from maskmixadv.methods.method import Method, Phase, check_weights
 from maskmixadv.methods.pce_dice import labelled_terms
-from maskmixadv.nets import UNet
-from maskmixadv.types import Batch, Supervision, Task
+from maskmixadv.networks.unet import UNet
+from maskmixadv.tensors import Batch, Task
+from maskmixadv.types import Supervision
 
 
 @final
@@ -18,7 +19,7 @@ class RandomWalker(Method):
     """Cross-entropy and Dice on labels that a random walker (Grady, IEEE TPAMI 2006) makes of the scribbles.
 
     Differs from the released code: there, a slice without strokes of one of the structures becomes background
-    altogether. What stays unknown here is said in `maskmixadv.data.walker`.
+    altogether. What stays unknown here is said in `maskmixadv.strokes.walker`.
 
     Attributes
     ----------

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from maskmixadv.errors import InputError
-from maskmixadv.losses import partial_cross_entropy, uniform
 from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights, player
-from maskmixadv.nets import UNet
-from maskmixadv.types import IGNORE, Batch, Probs, Task
+from maskmixadv.networks.losses import partial_cross_entropy, uniform
+from maskmixadv.networks.unet import UNet
+from maskmixadv.tensors import Batch, Probs, Task
+from maskmixadv.types import IGNORE
 
 Affine = Float[Tensor, "b 2 3"]
 """Coordinates of one frame to those of another, both in [-1, 1], as `Batch.affine`."""

@@ -6,12 +6,12 @@ from typing import final
 
 from torch import nn
 
-from maskmixadv.losses import disagreement, marginal, partial_cross_entropy
 from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights
-from maskmixadv.methods.ratios import mixture_ratios, negatives, trained_share
-from maskmixadv.methods.views import occlusion
-from maskmixadv.nets import UNet
-from maskmixadv.types import Batch, Task
+from maskmixadv.methods.parts.ratios import mixture_ratios, negatives, trained_share
+from maskmixadv.methods.parts.views import occlusion
+from maskmixadv.networks.losses import disagreement, marginal, partial_cross_entropy
+from maskmixadv.networks.unet import UNet
+from maskmixadv.tensors import Batch, Task
 
 
 @final

@@ -8,8 +8,9 @@ from torch import nn
 
 from maskmixadv.methods.method import Method, Phase, check_weights
 from maskmixadv.methods.pce_dice import labelled_terms
-from maskmixadv.nets import UNet
-from maskmixadv.types import Batch, Supervision, Task
+from maskmixadv.networks.unet import UNet
+from maskmixadv.tensors import Batch, Task
+from maskmixadv.types import Supervision
 
 
 @final

@@ -7,12 +7,12 @@ from typing import final
 
 from torch import nn
 
-from maskmixadv.losses import certain_consistency, partial_cross_entropy
 from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights, player
-from maskmixadv.methods.teacher import Teacher, check_decay, check_passes, opinions, settled, sigmoid_rampup
-from maskmixadv.methods.views import quarters, turned
-from maskmixadv.nets import UNet
-from maskmixadv.types import Batch, Task
+from maskmixadv.methods.parts.teacher import Teacher, check_decay, check_passes, opinions, settled, sigmoid_rampup
+from maskmixadv.methods.parts.views import quarters, turned
+from maskmixadv.networks.losses import certain_consistency, partial_cross_entropy
+from maskmixadv.networks.unet import UNet
+from maskmixadv.tensors import Batch, Task
 
 
 @final

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from maskmixadv.errors import InputError
-from maskmixadv.losses import dice_loss, most_probable, partial_cross_entropy
 from maskmixadv.methods.method import Method, Phase, check_weights, player
-from maskmixadv.nets import UNet
-from maskmixadv.types import Batch, Image, Logits, Task
+from maskmixadv.networks.losses import dice_loss, most_probable, partial_cross_entropy
+from maskmixadv.networks.unet import UNet
+from maskmixadv.tensors import Batch, Image, Logits, Task
 
 
 class TwoBranches(UNet):

@@ -9,13 +9,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from maskmixadv.components import largest_in_slices
-from maskmixadv.losses import disagreement, marginal, most_probable, partial_cross_entropy, uniform
 from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights
-from maskmixadv.methods.ratios import mixture_ratios, negatives, trained_share
-from maskmixadv.methods.views import check_blocks, mixed_again
-from maskmixadv.nets import UNet
-from maskmixadv.types import IGNORE, Batch, Image, Probs, Task
+from maskmixadv.methods.parts.ratios import mixture_ratios, negatives, trained_share
+from maskmixadv.methods.parts.views import check_blocks, mixed_again
+from maskmixadv.networks.components import largest_in_slices
+from maskmixadv.networks.losses import disagreement, marginal, most_probable, partial_cross_entropy, uniform
+from maskmixadv.networks.unet import UNet
+from maskmixadv.tensors import Batch, Image, Probs, Task
+from maskmixadv.types import IGNORE
 
 
 @final

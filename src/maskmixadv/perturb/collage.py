@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from maskmixadv.perturb.perturbation import Mask, Views
-from maskmixadv.types import Batch, Image, Labels
+from maskmixadv.tensors import Batch, Image, Labels
 
 Sources = Int[Tensor, "b h w"]
 """Which pixel of the batch, counted over samples, rows and columns, a view shows at each place."""

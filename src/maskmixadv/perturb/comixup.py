@@ -12,7 +12,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.perturb.collage import Collage, enlarged, own
 from maskmixadv.perturb.perturbation import Forward, Perturbation, Views
 from maskmixadv.perturb.saliency import GRIDS, drawn_side, needed, salient_cells
-from maskmixadv.types import Batch
+from maskmixadv.tensors import Batch
 
 Choice = Int[Tensor, "b s s"]
 """Which sample each output shows in each cell."""

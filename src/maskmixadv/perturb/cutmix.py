@@ -7,7 +7,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.perturb.collage import Collage, own
 from maskmixadv.perturb.cutout import boxes
 from maskmixadv.perturb.perturbation import Forward, Perturbation, Views, symmetric_beta
-from maskmixadv.types import Batch
+from maskmixadv.tensors import Batch
 
 
 @final

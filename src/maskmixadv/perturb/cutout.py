@@ -8,7 +8,7 @@ import torch
 from maskmixadv.errors import InputError
 from maskmixadv.perturb.maskmix import Masks
 from maskmixadv.perturb.perturbation import Forward, Mask, Perturbation, Views, in_place
-from maskmixadv.types import Batch
+from maskmixadv.tensors import Batch
 
 SIDE = 0.15
 """Of the window: the 32 pixels of CycleMix's 212."""

@@ -12,7 +12,7 @@ from maskmixadv.perturb.cutout import SIDE, Cutout, squares
 from maskmixadv.perturb.perturbation import Forward, Perturbation, Views
 from maskmixadv.perturb.puzzlemix import PuzzleMix
 from maskmixadv.perturb.saliency import needed
-from maskmixadv.types import Batch
+from maskmixadv.tensors import Batch
 
 
 @final

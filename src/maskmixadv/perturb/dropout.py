@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from maskmixadv.errors import InputError
 from maskmixadv.perturb.perturbation import Forward, Level, Perturbation, Views, in_place, mean
-from maskmixadv.types import Batch
+from maskmixadv.tensors import Batch
 
 Maps = Float[Tensor, "b f h w"]
 """One level of an encoder's features."""

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from maskmixadv.errors import InputError
-from maskmixadv.nets import STRIDE
+from maskmixadv.networks.unet import STRIDE
 from maskmixadv.perturb.perturbation import Forward, Level, Mask, Perturbation, Views, in_place
-from maskmixadv.types import Batch
+from maskmixadv.tensors import Batch
 
 
 class Masks(NamedTuple):

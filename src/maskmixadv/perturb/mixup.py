@@ -10,7 +10,8 @@ from torch import Tensor
 from maskmixadv.errors import InputError
 from maskmixadv.perturb.cutmix import check_alpha
 from maskmixadv.perturb.perturbation import Forward, Perturbation, Views, Weight, symmetric_beta
-from maskmixadv.types import IGNORE, Batch, Image, Labels
+from maskmixadv.tensors import Batch, Image, Labels
+from maskmixadv.types import IGNORE
 
 
 class Shares(NamedTuple):

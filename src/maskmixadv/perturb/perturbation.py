@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from maskmixadv.nets import Features
-from maskmixadv.types import Batch, Image, Labels, Logits
+from maskmixadv.networks.unet import Features
+from maskmixadv.tensors import Batch, Image, Labels, Logits
 
 Level = Literal["image", "feature"]
 """Where a perturbation is laid: on the image, or on the encoder's features, at every scale."""

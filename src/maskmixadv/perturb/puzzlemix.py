@@ -15,7 +15,7 @@ from maskmixadv.perturb.cutmix import check_alpha
 from maskmixadv.perturb.graphcut import smallest_cut
 from maskmixadv.perturb.perturbation import Forward, Perturbation, Views, symmetric_beta
 from maskmixadv.perturb.saliency import GRIDS, drawn_side, needed, on_cells, salient_cells
-from maskmixadv.types import Batch
+from maskmixadv.tensors import Batch
 
 Cells = Float[np.ndarray, "s s"]
 

@@ -5,9 +5,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from maskmixadv.losses import partial_cross_entropy
+from maskmixadv.networks.losses import partial_cross_entropy
 from maskmixadv.perturb.perturbation import Forward
-from maskmixadv.types import Batch, Image, Logits
+from maskmixadv.tensors import Batch, Image, Logits
 
 GRIDS = (2, 4, 8, 16)
 """Cells a side, of which a saliency map has one, as in CycleMix."""

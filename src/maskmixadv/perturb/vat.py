@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 from maskmixadv.errors import InputError
 from maskmixadv.perturb.perturbation import Forward, Perturbation, Views, in_place, mean
 from maskmixadv.perturb.saliency import needed
-from maskmixadv.types import Batch, Image
+from maskmixadv.tensors import Batch, Image
 
 PROBE = 0.01
 """Size of the change along which the network is asked; large enough for 16-bit arithmetic to notice."""

@@ -10,13 +10,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.data import nnunet_export
 from maskmixadv.files import together, whole, write_text
-from maskmixadv.studio import readable
+from maskmixadv.sources import nnunet_export
+from maskmixadv.studio.images import readable
+from maskmixadv.studio.images.volumes import Shown, write_labels
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.refusals import UnavailableError
-from maskmixadv.studio.reviews import Verdict
-from maskmixadv.studio.volumes import Shown, write_labels
+from maskmixadv.studio.review.reviews import Verdict
 from maskmixadv.tabular import csv_text
 
 What = Literal["masks", "model", "nnunet"]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from maskmixadv.data import formats
 from maskmixadv.errors import InputError
 from maskmixadv.files import LOCK, make_directory, sweep
+from maskmixadv.formats import images as formats
 from maskmixadv.studio.refusals import MissingError
 
 RUN: Final = re.compile(r"[0-9]{3,9}")

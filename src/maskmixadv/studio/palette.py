@@ -11,13 +11,14 @@ from typing import Final
 import numpy as np
 from jaxtyping import Shaped
 
-from maskmixadv.data import classes, formats
-from maskmixadv.data.corpus import IGNORE
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_toml, write_text
+from maskmixadv.formats import images as formats
+from maskmixadv.sources import classes
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.memory import within_memory
 from maskmixadv.studio.refusals import RequestError
+from maskmixadv.types import IGNORE
 
 MOST: Final = 32
 COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")

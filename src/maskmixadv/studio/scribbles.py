@@ -7,15 +7,16 @@ from typing import Final
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.data import formats
-from maskmixadv.data.corpus import IGNORE, recode
-from maskmixadv.data.nifti import Volume
+from maskmixadv.corpus.case import recode
 from maskmixadv.errors import InputError
+from maskmixadv.formats import images as formats
+from maskmixadv.formats.volume import Volume
 from maskmixadv.studio.cache import Cache, Stamp, stamp
+from maskmixadv.studio.images.volumes import write_labels
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.palette import Palette
 from maskmixadv.studio.refusals import RequestError
-from maskmixadv.studio.volumes import write_labels
+from maskmixadv.types import IGNORE
 
 CACHED_BYTES: Final = 2**29
 

@@ -11,24 +11,24 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
-from maskmixadv.catalogue import FROM_SCRIBBLES
-from maskmixadv.data import classes
 from maskmixadv.errors import InputError
 from maskmixadv.files import held
+from maskmixadv.methods.registry import FROM_SCRIBBLES
+from maskmixadv.sources import classes
 from maskmixadv.studio import palette as palettes
-from maskmixadv.studio import queue
-from maskmixadv.studio.cases import Cases
 from maskmixadv.studio.export import Mask, What, write_masks, write_model, write_nnunet
-from maskmixadv.studio.heart import measured
+from maskmixadv.studio.images.cases import Cases
+from maskmixadv.studio.images.volumes import Facts
 from maskmixadv.studio.layout import Layout, printable
+from maskmixadv.studio.learning.predictions import Predictions
+from maskmixadv.studio.learning.training import OFFERED, Training
 from maskmixadv.studio.palette import Named, Palette
-from maskmixadv.studio.predictions import Predictions
-from maskmixadv.studio.queue import Candidate
 from maskmixadv.studio.refusals import MissingError, RequestError, TakenError
-from maskmixadv.studio.reviews import Reviews, Verdict
+from maskmixadv.studio.review import queue
+from maskmixadv.studio.review.heart import measured
+from maskmixadv.studio.review.queue import Candidate
+from maskmixadv.studio.review.reviews import Reviews, Verdict
 from maskmixadv.studio.scribbles import Scribbles
-from maskmixadv.studio.training import OFFERED, Training
-from maskmixadv.studio.volumes import Facts
 
 Plane = UInt8[np.ndarray, "h w"]
 Kind = Literal["prediction", "disagreement"]

@@ -1,0 +1,178 @@
+"""What is in a corpus, and what is wrong with it."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import UInt8
+from scipy import ndimage
+
+from maskmixadv.checking import hints
+from maskmixadv.corpus.case import Case, validate
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Entry
+from maskmixadv.errors import InputError
+from maskmixadv.strokes.draw import pieces_of
+from maskmixadv.strokes.enclosure import foreground, outside
+from maskmixadv.strokes.regrid import DEFAULT, millimetres
+from maskmixadv.types import IGNORE
+
+_NOTES = 20
+"""Notes that are shown at most."""
+_SHOWN = 8
+"""Cases, and slices of each, that a note names at most."""
+
+
+@dataclass
+class Tally:
+    """Counts over a corpus; pixels and strokes by label, slices by what holds in them.
+
+    `bare` has the slices without a stroke of scribbled cases.
+    """
+
+    scribbled: Counter[int] = field(default_factory=Counter)
+    strokes: Counter[int] = field(default_factory=Counter)
+    dense: Counter[int] = field(default_factory=Counter)
+    slices: int = 0
+    enclosing: int = 0
+    beyond: int = 0
+    wrong: int = 0
+    bare: dict[str, list[int]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def check(corpus: Corpus) -> tuple[str, list[str]]:
+    """Read every case; return what is in the corpus and deserves a look, as text, and what is wrong, a line each.
+
+    Wrong is what can't be read or can't be learnt from; slices and cases without strokes are only counted.
+    """
+    tally, mm, thin = Tally(notes=list(hints.of_corpus(corpus))), millimetres(DEFAULT, corpus.entries), dict[str, int]()
+    with ThreadPoolExecutor() as pool:
+        for entry, case in zip(corpus.entries, pool.map(lambda e: _read(corpus, e), corpus.entries), strict=True):
+            if isinstance(case, str):
+                tally.problems.append(case)
+            else:
+                _count(tally, case)
+                tally.bare |= _bare(entry, case)
+                tally.notes += hints.of_case(entry, case)
+                thin[entry.name] = hints.count_thin(case, mm)
+    tally.notes[:0] = hints.of_thin(thin)
+    if tally.bare:
+        tally.notes.insert(0, _strokeless(tally))
+    tally.problems += _unstroked(corpus, tally)
+    return "\n".join(_told(corpus, tally)), tally.problems
+
+
+def _read(corpus: Corpus, entry: Entry) -> Case | str:
+    try:
+        case = corpus.load(entry)
+        return validate(case, classes=len(corpus.classes), where=f"{corpus.root}: {entry.name}")
+    except InputError as error:
+        return str(error)
+
+
+def _count(tally: Tally, case: Case) -> None:
+    for counter, labels in ((tally.scribbled, case.scribble), (tally.dense, case.dense)):
+        if labels is not None:
+            values, counts = np.unique(labels, return_counts=True)
+            counter.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+    if case.scribble is None:
+        return
+    for number, scribble in enumerate(case.scribble):
+        tally.slices += 1
+        tally.strokes.update(_pieces(scribble))
+        beyond = outside(scribble)
+        if beyond is not None:
+            tally.enclosing += 1
+            tally.beyond += int(beyond.sum())
+            tally.wrong += 0 if case.dense is None else foreground(case.dense[number], beyond)
+
+
+def _pieces(scribble: UInt8[np.ndarray, "h w"]) -> dict[int, int]:
+    """Count each label's connected pieces."""
+    # Boxes are found in one pass, so that pieces are counted in small arrays; IGNORE + 1 wraps to 0, which has no box.
+    boxes = ((label, box) for label, box in enumerate(ndimage.find_objects(scribble + 1)) if box is not None)
+    return {label: int(pieces_of(scribble[box] == label).max()) for label, box in boxes}
+
+
+def _bare(entry: Entry, case: Case) -> dict[str, list[int]]:
+    if case.scribble is None:
+        return {}
+    bare = np.flatnonzero((case.scribble == IGNORE).all(axis=(1, 2))).tolist()
+    return {entry.name: bare} if bare else {}
+
+
+def _strokeless(tally: Tally) -> str:
+    count = sum(map(len, tally.bare.values()))
+    shown = [f"{name} slice {_some(slices)}" for name, slices in list(tally.bare.items())[:_SHOWN]]
+    more = f", and {len(tally.bare) - _SHOWN} more cases" if len(tally.bare) > _SHOWN else ""
+    return f"no stroke in {count} of {tally.slices} slices of scribbled cases ({'; '.join(shown)}{more})"
+
+
+def _some(slices: Sequence[int]) -> str:
+    return ", ".join(map(str, slices[:_SHOWN])) + (", …" if len(slices) > _SHOWN else "")
+
+
+def _unstroked(corpus: Corpus, tally: Tally) -> Iterator[str]:
+    if not any(entry.scribble or entry.dense for entry in corpus.entries):
+        yield f"{corpus.root}: no case has a stroke or a dense mask; nothing can be learnt from it, draw some"
+    if tally.slices:
+        for label, name in enumerate(corpus.classes):
+            if not tally.scribbled[label]:
+                yield f"{corpus.root}: no stroke of class {label} ({name}) in any case; a class can't be learnt without"
+
+
+def _told(corpus: Corpus, tally: Tally) -> Iterator[str]:
+    entries = corpus.entries
+    patients = len({entry.patient for entry in entries})
+    yield f"{corpus.name}: {len(entries)} cases of {patients} patients, {sum(e.shape[0] for e in entries)} slices"
+    yield f"  with scribbles {sum(e.scribble for e in entries)}, with dense masks {sum(e.dense for e in entries)}"
+    yield from (f"  made by: {note}" for note in corpus.notes)
+    yield f"  spacing {_spacings(entries, corpus)}"
+    yield from _folds(corpus)
+    yield f"  {'class':<14}{'strokes':>10}{'dense':>10}   (share of pixels){'strokes a slice':>18}"
+    for label, name in enumerate(corpus.classes):
+        shares = f"{_share(tally.scribbled, label):>10}{_share(tally.dense, label):>10}"
+        yield f"  {label} {name:<12}{shares}{_rate(tally, label):>38}"
+    if tally.slices:
+        yield from _enclosure(tally)
+    yield from (f"note: {note}" for note in tally.notes[:_NOTES])
+    if len(tally.notes) > _NOTES:
+        yield f"note: and {len(tally.notes) - _NOTES} more"
+
+
+def _spacings(entries: Sequence[Entry], corpus: Corpus) -> str:
+    known = [entry.spacing for entry in entries if entry.spacing is not None]
+    if not known:
+        return f"unknown; distances assume {' × '.join(f'{mm:g}' for mm in corpus.nominal)} mm and are marked nominal"
+    low, high = np.min(known, axis=0), np.max(known, axis=0)
+    ranges = " × ".join(f"{a:.3g}-{b:.3g}" if b - a > 5e-3 else f"{a:.3g}" for a, b in zip(low, high, strict=True))
+    missing = len(entries) - len(known)
+    return f"{ranges} mm" + (f", unknown in {missing} cases" if missing else "")
+
+
+def _folds(corpus: Corpus) -> Iterator[str]:
+    for scheme, folds in corpus.folds.items():
+        counts = "  ".join("/".join(str(len(patients)) for patients in split) for split in folds)
+        yield f"  folds {scheme}: {counts}   (patients in train/val/test)"
+
+
+def _share(counts: Counter[int], label: int) -> str:
+    total = sum(counts.values())
+    return f"{counts[label] / total:.2%}" if total else "-"
+
+
+def _rate(tally: Tally, label: int) -> str:
+    return f"{tally.strokes[label] / tally.slices:.2f}" if tally.slices else "-"
+
+
+def _enclosure(tally: Tally) -> Iterator[str]:
+    labelled = sum(tally.scribbled.values()) - tally.scribbled[IGNORE]
+    total = sum(tally.scribbled.values())
+    yield f"  enclosure holds in {tally.enclosing} of {tally.slices} slices with scribbles"
+    yield f"  labelled pixels: {labelled / total:.2%} by strokes, about {(labelled + tally.beyond) / total:.0%} with it"
+    if tally.dense and tally.beyond:
+        yield f"  foreground beyond the hull: {tally.wrong} of {tally.beyond} pixels"

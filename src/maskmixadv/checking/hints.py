@@ -1,0 +1,106 @@
+"""What in a corpus deserves a look: it can be learnt from as it is, but may not be what its user meant."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Entry
+from maskmixadv.strokes.enclosure import foreground, hull, outside
+from maskmixadv.strokes.regrid import DEFAULT, Strokes, nearest, resized
+from maskmixadv.types import IGNORE
+
+_SHOWN = 8
+"""Slices or cases that a line names at most."""
+_BESIDE = "strokes on the empty margin round the image in slice {}; erase them there"
+_OUTSIDE = (
+    "a structure's stroke lies beyond the hull of the background's in slice {}; redraw the background round it, "
+    "or --enclosure says nothing there"
+)
+_CUT = (
+    "the dense mask reaches beyond the hull of the background stroke in slice {}; redraw it, or do not train with "
+    "--enclosure"
+)
+
+
+def of_corpus(corpus: Corpus) -> Iterator[str]:
+    """Say what is odd in the index: spacings, cases and folds."""
+    unknown = [entry.name for entry in corpus.entries if entry.spacing is None]
+    if 0 < len(unknown) < len(corpus.entries):
+        yield (
+            f"{_listed(unknown)}: spacing unknown, that of others is known, so that all are learnt from without it; "
+            "give these files one, or keep them apart"
+        )
+    unit = [entry.name for entry in corpus.entries if entry.spacing == (1.0, 1.0, 1.0)]
+    if unit:
+        yield f"{_listed(unit)}: spacing is exactly 1 × 1 × 1 mm, as in files that lost theirs; mm are wrong if so"
+    bare = [entry.name for entry in corpus.entries if not entry.scribble and not entry.dense]
+    if bare:
+        yield f"{_listed(bare)}: neither scribble nor dense mask; nothing is learnt from it, draw some"
+
+
+def of_case(entry: Entry, case: Case) -> Iterator[str]:
+    """Say what is odd in a case: constant slices, strokes on an empty margin or outside the background's."""
+    constant = [k for k, image in enumerate(case.image) if image.min() == image.max()]
+    if constant:
+        yield f"{entry.name}: slice {_listed(constant)} is constant; remove it, or its strokes"
+    if case.scribble is not None:
+        for problem, slices in _strokes(case, case.scribble, constant).items():
+            if slices:
+                yield f"{entry.name}: {problem.format(_listed(slices))}"
+
+
+def of_thin(thin: Mapping[str, int]) -> Iterator[str]:
+    """Say in which cases there are how many thin strokes (`count_thin`)."""
+    cases = [name for name, count in thin.items() if count]
+    if cases:
+        yield (
+            f"{_listed(cases)}: {sum(thin.values())} strokes are thinner than a pixel of a canvas of {DEFAULT} (train "
+            "--preset cpu) and learnt from as single pixels; draw with a wider brush, or train with a larger --size"
+        )
+
+
+def count_thin(case: Case, mm: float | None) -> int:
+    """Count the strokes that lie between the pixels which nearest neighbours take over on the coarsest canvas.
+
+    Parameters
+    ----------
+    mm
+        Millimetres a pixel of that canvas (`maskmixadv.strokes.regrid.millimetres`, of ``DEFAULT`` pixels).
+    """
+    if case.scribble is None or (case.spacing is None and mm is not None):
+        return 0
+    _, h, w = case.scribble.shape
+    small = resized((h, w), case.spacing, size=DEFAULT, mm=mm)
+    shown = case.scribble[:, nearest(h, small[0])][:, :, nearest(w, small[1])]
+    pairs = zip(case.scribble, shown, strict=True)
+    return sum(int((~Strokes.of(drawn).visible(labels).present()).sum()) for drawn, labels in pairs)
+
+
+def _strokes(case: Case, scribble: UInt8[np.ndarray, "d h w"], constant: Sequence[int]) -> dict[str, list[int]]:
+    """Slices by what is odd in their strokes."""
+    found: dict[str, list[int]] = {_BESIDE: [], _OUTSIDE: [], _CUT: []}
+    for k, (image, strokes) in enumerate(zip(case.image, scribble, strict=True)):
+        if k not in constant and ((strokes != IGNORE) & _margin(image)).any():
+            found[_BESIDE].append(k)
+        beyond = outside(strokes)
+        if beyond is None and hull(strokes == 0) is not None:
+            found[_OUTSIDE].append(k)
+        if beyond is not None and case.dense is not None and foreground(case.dense[k], beyond):
+            found[_CUT].append(k)
+    return found
+
+
+def _margin(image: Float[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """Rows and columns at the edges that hold nothing but the lowest intensity: padding, not image."""
+    margin, shown = np.ones(image.shape, bool), image > 0
+    rows, columns = (np.flatnonzero(shown.any(axis)) for axis in (1, 0))
+    margin[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = False
+    return margin
+
+
+def _listed(items: Sequence[object]) -> str:
+    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    return ", ".join(map(str, items[:_SHOWN])) + more

@@ -1,0 +1,60 @@
+"""A picture sheet of a corpus: cases with what was drawn on them."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from jaxtyping import UInt8
+
+from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.errors import InputError
+from maskmixadv.pictures import contact_sheet, must_be_free
+from maskmixadv.types import IGNORE
+
+SHOWN: Final = 8
+"""Cases in a sheet, spread over the corpus."""
+
+
+def draw(corpus: Corpus, path: Path) -> None:
+    """Write `path`, a PNG: of each case shown the slice in which most of its structures is labelled.
+
+    Raises
+    ------
+    InputError
+        Where no case has an annotation, one can't be read, or the file can't be written, or is there and no picture of
+        this program.
+    """
+    must_be_free(path)
+    entries = [entry for entry in corpus.entries if entry.scribble or entry.dense]
+    if not entries:
+        raise InputError(f"{corpus.root}: no case has an annotation to show; draw some")
+    count = min(SHOWN, len(entries))
+    cases = [corpus.load(entries[place * len(entries) // count]) for place in range(count)]
+    middles = [_fullest(case) for case in cases]
+    kinds = [kind for kind in ("scribble", "dense") if any(getattr(case, kind) is not None for case in cases)]
+    columns = {kind: [_slice(case, kind, k) for case, k in zip(cases, middles, strict=True)] for kind in kinds}
+    contact_sheet(
+        path,
+        [case.image[k] for case, k in zip(cases, middles, strict=True)],
+        columns,
+        corpus.classes,
+        rows=[f"{_short(case.name)} {k}" for case, k in zip(cases, middles, strict=True)],
+    )
+
+
+def _fullest(case: Case) -> int:
+    labels = case.scribble if case.scribble is not None else case.dense
+    if labels is None:
+        return len(case.image) // 2
+    return int(((labels > 0) & (labels != IGNORE)).sum(axis=(1, 2)).argmax())
+
+
+def _slice(case: Case, kind: str, k: int) -> UInt8[np.ndarray, "h w"]:
+    labels: np.ndarray | None = getattr(case, kind)
+    return np.full(case.image.shape[1:], IGNORE, np.uint8) if labels is None else labels[k]
+
+
+def _short(name: str, length: int = 22) -> str:
+    """Cut a name's middle out where it is longer than a row is high."""
+    return name if len(name) <= length else f"{name[: length // 2]}…{name[-length // 2 + 1 :]}"

@@ -1,0 +1,1 @@
+"""A corpus: cases, one file each, and an index of them."""

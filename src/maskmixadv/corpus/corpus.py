@@ -1,0 +1,263 @@
+"""A corpus: one directory, one file a case, and ``corpus.json`` that says what is in it.
+
+Axes are ``d h w`` (slice, row, column), which for a NIfTI file is its array transposed: ``z y x``.
+Nothing here imports torch.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+
+from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.entry import Entry, Kept, Split, check_entry, check_words, split_from
+from maskmixadv.corpus.names import check_classes, check_spacing
+from maskmixadv.corpus.stored import must_be, write_case
+from maskmixadv.errors import InputError
+from maskmixadv.files import check_name, read_json, whole, work_ahead, write_texts
+from maskmixadv.formats.reading import read_npz
+from maskmixadv.typed import made
+from maskmixadv.types import IGNORE, Spacing
+
+FORMAT: Final = 1
+"""Version of the directory's layout."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """An index of cases on disk.
+
+    Attributes
+    ----------
+    root
+        The directory.
+    name
+        What the corpus is of, such as ``ACDC``; two corpora of one name hold the same patients.
+    classes
+        Names of the k classes, background first.
+    nominal
+        Spacing in mm along d, h, w that is assumed, and marked as ``nominal``, where a case has none.
+    folds
+        Scheme (``paper``, ``stratified``, …) to its folds, counted from 1.
+    axis
+        Which axis of the source's ``d h w`` the slices were cut along; it is the cases' first one.
+    """
+
+    root: Path
+    name: str
+    classes: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    folds: Mapping[str, tuple[Split, ...]]
+    nominal: Spacing
+    source: str = ""
+    notes: tuple[str, ...] = field(default=())
+    axis: int = 0
+
+    @classmethod
+    def open(cls, root: Path) -> "Corpus":
+        """Read ``corpus.json`` of directory `root`.
+
+        Raises
+        ------
+        InputError
+            Where `root` is no corpus, or one of another version.
+        """
+        index = root / "corpus.json"
+        if not index.is_file():
+            raise InputError(f"{root}: not a corpus (no corpus.json); make one with 'maskmixadv prepare'")
+        raw = read_json(index)
+        if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+            found = raw.get("format") if isinstance(raw, dict) else raw
+            raise InputError(f"{index}: format {str(found)[:40]!r}, allowed is {FORMAT}; prepare the corpus again")
+        try:
+            return _opened(root, raw, str(index))
+        except InputError as error:
+            raise InputError(f"{error}; prepare the corpus again") from None
+
+    @classmethod
+    def write(
+        cls,
+        root: Path,
+        cases: Iterable[Case | Kept],
+        *,
+        name: str,
+        classes: Sequence[str],
+        folds: Mapping[str, Sequence[Split]] | Callable[[Sequence[Entry]], Mapping[str, Sequence[Split]]],
+        nominal: Spacing = (1.0, 1.0, 1.0),
+        source: str = "",
+        notes: Sequence[str] = (),
+        axis: int = 0,
+        beside: Mapping[str, str] | None = None,
+    ) -> "Corpus":
+        """Write `cases` into the new directory `root`, which is there whole or not at all.
+
+        A `Kept` case's file is linked, not written. Folds may be what a function makes of the cases' entries. `beside`
+        has texts of further files by their names.
+
+        Raises
+        ------
+        InputError
+            Where `root` holds something already, a case's name is taken, or there are no cases.
+        """
+        check_name(name, f"{source or root}: corpus")
+        check_classes(classes, str(source or root))
+        with whole(root) as place:
+            entries = _written(place, cases, len(classes), where=source or str(root))
+            made = folds(entries) if callable(folds) else folds
+            corpus = cls(
+                root=root,
+                name=name,
+                classes=tuple(classes),
+                entries=entries,
+                folds={scheme: tuple(splits) for scheme, splits in made.items()},
+                nominal=nominal,
+                source=source,
+                notes=tuple(notes),
+                axis=axis,
+            )
+            write_texts(
+                {place / name: text for name, text in {**(beside or {}), "corpus.json": corpus._json()}.items()}
+            )
+        return corpus
+
+    def _json(self) -> str:
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "name": self.name,
+                "classes": self.classes,
+                "ignore": IGNORE,
+                "nominal": self.nominal,
+                "source": self.source,
+                "notes": self.notes,
+                "axis": self.axis,
+                "folds": {scheme: [split._asdict() for split in splits] for scheme, splits in self.folds.items()},
+                "cases": [asdict(entry) for entry in self.entries],
+            },
+            indent=1,
+        )
+
+    def split(self, scheme: str, fold: int) -> Split:
+        """Patients of fold number `fold` (from 1) of `scheme`.
+
+        Raises
+        ------
+        InputError
+            Where there is no such scheme or fold.
+        """
+        if scheme not in self.folds:
+            raise InputError(f"{self.root}: no folds named {scheme!r}, allowed are {', '.join(self.folds)}")
+        folds = self.folds[scheme]
+        if not 1 <= fold <= len(folds):
+            raise InputError(f"{self.root}: no fold {fold} in {scheme!r}, allowed are 1 to {len(folds)}")
+        return folds[fold - 1]
+
+    def of(self, patients: Iterable[str]) -> tuple[Entry, ...]:
+        """Entries of `patients`, in the corpus's order."""
+        wanted = set(patients)
+        return tuple(entry for entry in self.entries if entry.patient in wanted)
+
+    def load(self, entry: Entry) -> Case:
+        """Read a case's arrays.
+
+        Raises
+        ------
+        InputError
+            Where its file is missing or damaged.
+        """
+        path = self.root / "cases" / f"{entry.name}.npz"
+        try:
+            stored = read_npz(path)
+            must_be(path, stored, entry, len(self.classes))
+        except InputError as error:
+            reason = str(error).removeprefix(f"{path}: ")
+            raise InputError(f"{path}: missing or damaged ({reason}); prepare the corpus again") from None
+        return Case(
+            name=entry.name,
+            patient=entry.patient,
+            image=stored["image"],
+            scribble=stored.get("scribble"),
+            dense=stored.get("dense"),
+            spacing=entry.spacing,
+            affine=stored.get("affine"),
+            phase=entry.phase,
+            group=entry.group,
+        )
+
+    def load_all(self, entries: Sequence[Entry]) -> Iterator[Case]:
+        """Read several cases, in order, on all cores."""
+        return work_ahead(self.load, entries, threads=os.cpu_count() or 1)
+
+    def hash(self) -> str:
+        """SHA-256 over classes and the cases' own hashes: names the corpus's content."""
+        digest = hashlib.sha256(json.dumps(self.classes).encode())
+        for entry in self.entries:
+            digest.update(f"{entry.name} {entry.sha256}\n".encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Content of ``corpus.json``, as it is typed there."""
+
+    name: str
+    classes: tuple[str, ...]
+    nominal: Spacing
+    source: str
+    notes: tuple[str, ...]
+    folds: dict[str, tuple[dict[str, tuple[str, ...]], ...]]
+    cases: tuple[Entry, ...]
+    axis: int = 0
+
+
+def _opened(root: Path, raw: dict[str, Any], where: str) -> Corpus:
+    """Make a corpus of what its index says, once all of it is as it should be."""
+    known = {each.name for each in fields(_Index)}
+    index = made(_Index, {key: value for key, value in raw.items() if key in known}, where)
+    check_name(index.name, where)
+    check_classes(index.classes, where)
+    check_spacing(index.nominal, f"{where}: nominal")
+    if index.axis not in (0, 1, 2):
+        raise InputError(f"{where}: axis {index.axis}, allowed are 0, 1 and 2")
+    for entry in index.cases:
+        check_entry(root, entry, f"{where}: case {entry.name[:60]!r}")
+    if len({entry.name for entry in index.cases}) < len(index.cases):
+        raise InputError(f"{where}: two cases have one name; names must be unique")
+    return Corpus(
+        root=root,
+        name=index.name,
+        classes=index.classes,
+        entries=index.cases,
+        folds={
+            scheme: tuple(split_from(fold, f"{where}: folds {scheme!r}") for fold in index.folds[scheme])
+            for scheme in index.folds
+        },
+        nominal=index.nominal,
+        source=index.source,
+        notes=index.notes,
+        axis=index.axis,
+    )
+
+
+def _written(root: Path, cases: Iterable[Case | Kept], classes: int, *, where: str) -> tuple[Entry, ...]:
+    """Write `cases` into ``root/cases``; returns their lines, in the order of their names."""
+    (root / "cases").mkdir()
+    seen: set[str] = set()
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        writing = []
+        for case in cases:
+            called = case.entry.name if isinstance(case, Kept) else case.name
+            if called in seen:
+                raise InputError(f"{where}: two cases are named {called!r}; names must be unique")
+            seen.add(called)
+            of = case.entry if isinstance(case, Kept) else case
+            check_words(of, f"{where}: case {called!r}")
+            writing.append(pool.submit(write_case, root, case, classes))
+        entries = sorted((job.result() for job in writing), key=lambda entry: entry.name)
+    if not entries:
+        raise InputError(f"{where}: no case found in it")
+    return tuple(entries)

@@ -1,0 +1,66 @@
+"""Folds of a user's own images: patients with scribbles are learnt from, those with masks alone are held out."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from maskmixadv.corpus.entry import Entry, Split
+from maskmixadv.errors import InputError
+
+FIVE: Final = 5
+
+
+def folds(cases: Iterable[Entry], validate: float | None = None) -> dict[str, tuple[Split, ...]]:
+    """Make the folds of a folder's cases.
+
+    ``own``: one fold. Those with scribbles are for training, those with masks alone for validation. With
+    `validate`, that many patients with masks are for validation, those with masks alone first; of these, what is
+    more is for testing. Where nobody has scribbles, masks are what is learnt from. ``five``, where five patients or
+    more have masks: each is tested once; validation is a tenth of the other ones with masks.
+
+    Parameters
+    ----------
+    validate
+        Patients to validate on: a number from 1 on, or a fraction below 1 of those with masks.
+
+    Raises
+    ------
+    InputError
+        Where fewer patients have masks than `validate` asks for, or none is left to learn from.
+    """
+    scribbled, masked = set(), set()
+    for case in cases:
+        scribbled |= {case.patient} if case.scribble else set()
+        masked |= {case.patient} if case.dense else set()
+    drawn = scribbled or masked
+    alone = sorted(masked - drawn)
+    val = alone if validate is None else _chosen(alone, sorted(masked & drawn), validate, learners=len(drawn))
+    made: dict[str, tuple[Split, ...]] = {
+        "own": (Split(_without(drawn, val), tuple(val), _without(alone, val)),),
+    }
+    if len(masked) >= FIVE:
+        made["five"] = tuple(_held_out(scribbled | masked, sorted(masked), fold) for fold in range(FIVE))
+    return made
+
+
+def _chosen(alone: list[str], both: list[str], validate: float, *, learners: int) -> list[str]:
+    available = len(alone) + len(both)
+    count = round(validate * available) if 0 < validate < 1 else int(validate)
+    if count < 1 or (validate >= 1 and count != validate):
+        raise InputError(f"--validate {validate:g}: allowed is a whole number from 1 on, or a fraction below 1")
+    if count > available:
+        raise InputError(f"--validate {validate:g}: only {available} patients have masks, allowed are 1 to {available}")
+    more = count - len(alone)
+    if more >= learners:
+        raise InputError(f"--validate {validate:g}: leaves no patient to learn from, allowed are 1 to {available - 1}")
+    # Spread over the patients, as their order may tell time or place.
+    return alone[:count] if more <= 0 else sorted([*alone, *(both[place * len(both) // more] for place in range(more))])
+
+
+def _held_out(patients: set[str], masked: list[str], fold: int) -> Split:
+    test = masked[fold::FIVE]
+    val = [patient for patient in masked if patient not in test][4::10]
+    return Split(_without(patients, [*test, *val]), tuple(val), tuple(test))
+
+
+def _without(patients: Iterable[str], held: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(patients) - set(held)))

@@ -1,1 +1,0 @@
-"""Cases and corpora, and one reader a layout."""

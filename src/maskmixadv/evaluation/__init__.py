@@ -1,0 +1,1 @@
+"""Runs scored, and shown to people."""

@@ -1,0 +1,181 @@
+"""Charts as SVG to stand in a page: in the page's text colour and on its ground, be it light or dark."""
+
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from jaxtyping import Float
+
+from maskmixadv.metrics import clinical
+from maskmixadv.metrics.clinical import Agreement, Measure, Record
+from maskmixadv.metrics.scores import Row
+from maskmixadv.pictures import palette, verbatim
+from maskmixadv.tabular import read_course
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+POINTS: Final = 250
+"""Points drawn of a curve, each the mean of its share of the steps."""
+LINE: Final = "#3d8fd1"
+"""A blue that stands out from white and from black."""
+_INK: Final = "#010203"
+"""Stands for the page's text colour until the drawing is done."""
+
+
+def read_log(path: Path) -> dict[str, Float[np.ndarray, "2 n"]]:
+    """Read steps and values of each logged quantity: without empty cells, validation first.
+
+    Parameters
+    ----------
+    path
+        A run's ``log.csv``.
+
+    Raises
+    ------
+    InputError
+        Where it is none.
+    """
+    found: dict[str, list[tuple[float, float]]] = {}
+    for line in read_course(path):
+        step = float(line.pop("step"))
+        for name, cell in line.items():
+            if name not in ("seconds", "lr") and cell:
+                found.setdefault(name, []).append((step, float(cell)))
+    ordered = sorted(found, key=lambda name: not name.startswith("val/"))
+    return {name: np.array(found[name]).T for name in ordered}
+
+
+def boxes(rows: Sequence[Row], classes: Sequence[str]) -> "Markup":
+    """Draw Dice and HD95 of each class as a box and a point for each case that has the number.
+
+    Parameters
+    ----------
+    rows
+        Scores of every case in every class.
+    classes
+        Names of the k classes, background first.
+    """
+    figure = _figure(8.0, 3.2)
+    unit = "mm" if all(row.source == "known" for row in rows) else "nominal mm"
+    titles = {"dice": "Dice", "hd95": f"HD95 ({unit})"}
+    for axes, (measure, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
+        values = [
+            np.array([getattr(row.score, measure) for row in rows if row.score.class_name == name])
+            for name in classes[1:]
+        ]
+        _box(axes, [of[~np.isnan(of)] for of in values], classes)
+        axes.set_title(title)
+        axes.set_ylim(bottom=0, top=1.02 if measure == "dice" else None)
+    return _svg(figure, "boxes")
+
+
+def curves(log: dict[str, Float[np.ndarray, "2 n"]]) -> "Markup":
+    """Draw each logged quantity over the steps, in axes of its own.
+
+    Parameters
+    ----------
+    log
+        What `read_log` returns, not empty.
+    """
+    across = min(3, len(log))
+    down = -(-len(log) // across)
+    figure = _figure(8.0, 2.0 * down)
+    cells = figure.subplots(down, across, squeeze=False).flat
+    for (name, curve), axes in zip(log.items(), cells, strict=False):
+        steps, values = ([part.mean() for part in _parts(of)] for of in curve)
+        axes.plot(steps, values, color=LINE, linewidth=1.4, marker="." if len(steps) < 20 else "")
+        axes.set_title(verbatim(name))
+        axes.grid(color=_INK, alpha=0.15)
+    for axes in cells:
+        axes.set_visible(False)
+    return _svg(figure, "curves")
+
+
+def agreement(measured: Sequence[Record]) -> "Markup":
+    """Draw Bland and Altman's plot of each measure: a point a record, lines at the bias and the limits of agreement.
+
+    Parameters
+    ----------
+    measured
+        Records with truth, one at least.
+    """
+    pairs, agreements = clinical.pairs(measured), clinical.agreements(measured)
+    across = min(5, len(pairs))
+    down = -(-len(pairs) // across)
+    figure = _figure(8.0, 2.15 * down)
+    cells = figure.subplots(down, across, squeeze=False).flat
+    for (measure, of), axes in zip(pairs.items(), cells, strict=False):
+        _differences(axes, measure, np.array(of).T, agreements[measure])
+    for axes in cells:
+        axes.set_visible(False)
+    return _svg(figure, "agreement")
+
+
+def _differences(axes: "Axes", measure: Measure, of: Float[np.ndarray, "2 n"], agreed: Agreement) -> None:
+    predicted, truth = of
+    axes.axhline(0, color=_INK, alpha=0.25, linewidth=0.8)
+    for place, style in ((agreed.bias, "-"), (agreed.low, "--"), (agreed.high, "--")):
+        if np.isfinite(place):
+            axes.axhline(place, color=LINE, linewidth=1.2, linestyle=style)
+    axes.plot((predicted + truth) / 2, predicted - truth, ".", color=_INK, alpha=0.6, markersize=5)
+    axes.set_title(verbatim(f"{measure.name} ({measure.unit})"))
+    axes.margins(x=0.15, y=0.15)
+    axes.locator_params(axis="x", nbins=3)
+
+
+def _box(axes: "Axes", values: Sequence[Float[np.ndarray, "_"]], classes: Sequence[str]) -> None:
+    lines = {"color": _INK, "linewidth": 1}
+    drawn = axes.boxplot(
+        values,
+        tick_labels=[verbatim(name) for name in classes[1:]],
+        widths=0.5,
+        showfliers=False,
+        patch_artist=True,
+        boxprops={**lines},
+        whiskerprops={**lines},
+        capprops={**lines},
+        medianprops={**lines, "linewidth": 2},
+    )
+    # Points stand beside each other, always in the same places.
+    aside = np.random.default_rng(0)
+    filled = zip(drawn["boxes"], values, palette(len(classes))[1:], strict=True)
+    for place, (box, of, colour) in enumerate(filled, 1):
+        box.set_facecolor((colour, 0.55))
+        axes.plot(place + aside.uniform(-0.18, 0.18, of.size), of, ".", color=_INK, alpha=0.45, markersize=3)
+    axes.grid(axis="y", color=_INK, alpha=0.15)
+
+
+def _parts(values: Float[np.ndarray, "n"]) -> list[np.ndarray]:
+    return np.array_split(values, min(POINTS, values.size))
+
+
+def _figure(wide: float, high: float) -> "Figure":
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    return Figure(figsize=(wide, high), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
+
+
+def _svg(figure: "Figure", name: str) -> "Markup":
+    """Write a drawing without ground or metadata; what is named in it is named after `name`."""
+    from markupsafe import Markup
+    from matplotlib import rc_context
+
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[:].set_color(_INK)
+        axes.tick_params(colors=_INK, labelsize=8)
+        axes.title.set(color=_INK, fontsize=9)
+    buffer = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", transparent=True)
+    drawing = buffer.getvalue().replace(_INK, "currentColor")
+    drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing[drawing.index("<svg") :], flags=re.DOTALL)
+    # Matplotlib numbers every part; only hashed names are referred to.
+    return Markup(re.sub(r' id="(?![a-z][0-9a-f]{10}")[^"]*"', "", drawing))

@@ -1,0 +1,49 @@
+"""The demo: phantoms are made, learnt and scored, unattended, in minutes on a CPU."""
+
+from pathlib import Path
+
+from maskmixadv.errors import InputError
+from maskmixadv.evaluation.evaluate import evaluate, folder
+from maskmixadv.files import make_directory
+from maskmixadv.methods.registry import DEFAULT_METHOD, load
+from maskmixadv.runs.run import Run
+from maskmixadv.runs.schedule import PRESETS
+from maskmixadv.sources.opening import open_corpus
+from maskmixadv.sources.phantoms import phantom
+from maskmixadv.training.begin import begin
+from maskmixadv.training.fit import fit
+
+CORPUS, RUN = "corpus", "run"
+
+
+def demo(out: Path) -> int:
+    """Make a corpus of phantoms in `out`, train the default method on it, score it on patients it never saw.
+
+    What an earlier call that was stopped has done is not done again.
+
+    Returns
+    -------
+    0, or 130 where it was interrupted.
+
+    Raises
+    ------
+    InputError
+        Where `out` holds something else, or can't be written.
+    """
+    make_directory(out)
+    strange = next((path.name for path in sorted(out.iterdir()) if path.name not in (CORPUS, RUN)), None)
+    if strange is not None:
+        raise InputError(f"{out}: already holds {strange!r}; name a new or an empty directory")
+    if not fit(_begun(out)):
+        return 130
+    print(evaluate(out / RUN))
+    print(f"report: {folder(out / RUN, 'test') / 'report.html'}")
+    return 0
+
+
+def _begun(out: Path) -> Run:
+    corpus = open_corpus(out / CORPUS) if (out / CORPUS / "corpus.json").is_file() else phantom.prepare(out / CORPUS)
+    if (out / RUN / "run.json").is_file():
+        return Run.open(out / RUN)
+    method, schedule = load(DEFAULT_METHOD)(), PRESETS["demo"]
+    return begin(corpus.root, out / RUN, method=method, schedule=schedule, preset="demo", enclosure=True)

@@ -1,0 +1,74 @@
+"""Another corpus than a run's own, to score the run on: the patients that are its own, by content, are left out."""
+
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Entry
+from maskmixadv.errors import InputError
+from maskmixadv.runs.run import same_corpus
+from maskmixadv.sources.opening import open_corpus
+
+
+def another(root: Path, own: Mapping[str, Any]) -> tuple[Corpus, dict[str, list[str]]]:
+    """Open a corpus to score a run on that learnt from the corpus `own`.
+
+    Parameters
+    ----------
+    own
+        What ``run.json`` says of its corpus.
+
+    Returns
+    -------
+    The corpus, and the patients of each part of its first fold; without those that are the run's own, of which a line
+    on stderr tells.
+
+    Raises
+    ------
+    InputError
+        Where it has other classes, or no other patients.
+    """
+    corpus = open_corpus(root)
+    if list(corpus.classes) != own["classes"]:
+        raise InputError(f"{root}: classes {', '.join(corpus.classes)}, allowed are {', '.join(own['classes'])}")
+    known = set(_own_patients(corpus, own))
+    if known >= {entry.patient for entry in corpus.entries}:
+        raise InputError(f"{root}: all its patients are the run's own; score the run without --corpus")
+    if known:
+        told = f"{len(known)} patients are the run's own and left out: {_listed(known)}"
+        print(f"maskmixadv: {root}: {told}", file=sys.stderr)
+    split = corpus.split(next(iter(corpus.folds)), 1)._asdict()
+    return corpus, {part: [each for each in of if each not in known] for part, of in split.items()}
+
+
+def _own_patients(corpus: Corpus, own: Mapping[str, Any]) -> Iterator[str]:
+    """Yield patients of `corpus` whose cases the run's corpus has, under whatever name."""
+    home = None
+    with suppress(InputError):  # it may be gone, or another one by now
+        home = same_corpus(dict(own))
+    if home is None:
+        named = {each for part in ("train", "val", "test") for each in own[part]}
+        yield from (entry.patient for entry in corpus.entries if corpus.name == own["name"] and entry.patient in named)
+        return
+    files = {entry.sha256 for entry in home.entries}
+    by_shape: dict[tuple[tuple[int, int, int], str], list[Entry]] = {}
+    for entry in home.entries:
+        by_shape.setdefault((entry.shape, entry.patient), []).append(entry)
+    for entry in corpus.entries:
+        alike = by_shape.get((entry.shape, entry.patient), [])
+        if entry.sha256 in files or any(_same_image(corpus, entry, home, other) for other in alike):
+            yield entry.patient
+
+
+def _same_image(corpus: Corpus, entry: Entry, home: Corpus, other: Entry) -> bool:
+    return np.array_equal(corpus.load(entry).image, home.load(other).image)
+
+
+def _listed(names: Collection[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(sorted(names)[:most]) + more

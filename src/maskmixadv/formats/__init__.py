@@ -1,0 +1,1 @@
+"""Image files of every known format in, labels on their grid out."""

@@ -1,0 +1,135 @@
+"""Libraries that a damaged file may kill, at arm's length: a process of their own, kept for the next file.
+
+SimpleITK and HDF5 read there; where the process dies, the file is refused, and the next one gets a new process.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Lock, Timer
+from typing import Any, Final
+
+import numpy as np
+
+from maskmixadv.errors import InputError
+from maskmixadv.formats import apart_child
+from maskmixadv.formats.reading import fill, in_one_line, most_memory
+
+SECONDS: Final = 60.0
+"""That an answer may take, with the start of the library; reading values has more by their number."""
+RATE: Final = 2e6
+"""Bytes a second that a slow disk gives."""
+SPARE: Final = 2**32
+"""Bytes of address space beside what a file may take, twice: libraries, threads, and a packed copy."""
+
+
+class Reader:
+    """A process that reads; one file at a time."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", apart_child.__file__, str(2 * most_memory() + SPARE)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked, by this process: after a fork it is the parent's."""
+        return self.owner == os.getpid() and self._process.poll() is None
+
+    def header(self, path: Path, kind: str, order: dict[str, Any]) -> dict[str, Any]:
+        """Return what a file's header says, as the order asks (`maskmixadv.formats.apart_child`).
+
+        Parameters
+        ----------
+        path, kind
+            The file, and what it should be, for the errors' text.
+
+        Raises
+        ------
+        InputError
+            Where it can't be read, or kills the process.
+        """
+        with self._timed(path, kind, SECONDS):
+            return self._ask(path, kind, order)
+
+    def values(self, path: Path, kind: str, array: np.ndarray) -> None:
+        """Read into `array`, whose size and type are the header's, what was asked for last; raises as `header`."""
+        with self._timed(path, kind, SECONDS + array.nbytes / RATE):
+            if self._ask(path, kind, {"values": True})["bytes"] != array.nbytes:
+                raise self._ended(path, kind, "it gave another number of values")
+            fill(path, self._process.stdout, array, kind)
+
+    def end(self) -> None:
+        """Stop it."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):  # it died with something unread
+                    pipe.close()
+        if self.owner == os.getpid():
+            self._process.kill()
+            self._process.wait()
+
+    def _ask(self, path: Path, kind: str, order: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        self._process.stdin.flush()
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        try:
+            answer = json.loads(line)
+        except ValueError:  # it was cut off
+            raise EOFError from None
+        if "error" in answer:
+            raise InputError(f"{path}: not a readable {kind} ({in_one_line(' '.join(answer['error']))})")
+        return answer
+
+    @contextmanager
+    def _timed(self, path: Path, kind: str, seconds: float) -> Iterator[None]:
+        """End the process where it takes longer, or where it is out of step; the file is to blame."""
+        late: list[bool] = []
+        timer = Timer(seconds, lambda: (late.append(True), self._process.kill()))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except (OSError, EOFError):
+            reason = f"it took more than {seconds:.0f} s" if late else "it killed the reader"
+            raise self._ended(path, kind, reason) from None
+        finally:
+            timer.cancel()
+
+    def _ended(self, path: Path, kind: str, reason: str) -> InputError:
+        self.end()
+        return InputError(f"{path}: not a readable {kind} ({reason})")
+
+
+@contextmanager
+def reader() -> Iterator[Reader]:
+    """Give the reader, one thread at a time."""
+    global _reader
+    with _lock:
+        if _reader is None or not _reader.alive:
+            if _reader is not None:
+                _reader.end()
+            _reader = Reader()
+        try:
+            yield _reader
+        except InputError:
+            raise
+        except BaseException:  # out of step
+            _reader.end()
+            raise
+
+
+_lock = Lock()
+_reader: Reader | None = None
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: globals().update(_lock=Lock(), _reader=None))

@@ -1,0 +1,159 @@
+"""DICOM segmentations (SEG) in and out, by highdicom, which comes with the extra ``dicom``."""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from maskmixadv.errors import InputError
+from maskmixadv.files import replaced
+from maskmixadv.formats.reading import DEFLATED, Declared, check_size, existing, in_one_line, reading
+from maskmixadv.formats.volume import Volume
+from maskmixadv.optional import needed
+
+KIND: Final = "DICOM SEG"
+SCHEME: Final = "99MASKMIXADV"
+"""Whose codes name the classes; a private scheme, as DICOM's own has no words for what a user draws."""
+
+
+DEMANDED: Final = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+    *("SpecificCharacterSet", "ImageType", "InstanceCreationDate", "ContentDate", "Modality", "Manufacturer"),
+)
+"""What DICOM wants every file to say of its patient and study, and a segmentation of itself."""
+_ABOUT: Final = (0x0008, 0x0010, 0x0012, 0x0032, 0x0038, 0x0040)
+"""Groups of attributes of patients, studies and those who took part."""
+
+
+def referenced(path: Path) -> str | None:
+    """UID of the series that a segmentation is of, if it says so.
+
+    Raises
+    ------
+    InputError
+        Where it can't be read.
+    """
+    found = _read(path)
+    with reading(path, KIND):
+        sequence = found.get("ReferencedSeriesSequence")
+        return str(sequence[0].SeriesInstanceUID) if sequence else None
+
+
+def names(path: Path) -> list[str]:
+    """Labels of a segmentation's segments, in its order; raises as `referenced`."""
+    return list(_labels(path, _read(path)).values())
+
+
+def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray, "d h w"]:
+    """Read a segmentation onto the grid of `image`; its segments' labels are among `classes`.
+
+    Raises
+    ------
+    InputError
+        Where it can't be read, is not on the image's grid, or a segment's label is no class.
+    """
+    found, labels = _read(path), np.zeros(image.array.shape, np.uint8)
+    grid = _geometry(path, image)
+    for number, name in _labels(path, found).items():
+        if name not in classes[1:]:
+            raise InputError(f"{path}: segment {name!r} is no class, allowed are {', '.join(classes[1:])}")
+        mask = _mask(path, found, number, grid)
+        if mask.shape != labels.shape:
+            raise InputError(f"{path}: has shape {mask.shape}, its series has {labels.shape}; export it anew")
+        if (labels[mask] > 0).any():
+            raise InputError(f"{path}: segment {name!r} overlaps another one, allowed is one class a voxel")
+        labels[mask] = classes.index(name)
+    return labels
+
+
+def write(path: Path, labels: UInt8[np.ndarray, "d h w"], like: Volume, classes: Sequence[str]) -> None:
+    """Write `labels` as a segmentation of the series `like`, one segment a class; whole or not at all.
+
+    Raises
+    ------
+    InputError
+        Where the file can't be written, or the series' headers lack what a segmentation must repeat.
+    """
+    hd = _highdicom(path)
+    try:
+        made = hd.seg.Segmentation(
+            source_images=list(like.header),
+            pixel_array=labels,
+            segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=[_described(hd, number, name) for number, name in enumerate(classes) if number],
+            series_instance_uid=hd.UID(),
+            series_number=1000,
+            sop_instance_uid=hd.UID(),
+            instance_number=1,
+            manufacturer="maskmixadv",
+            manufacturer_model_name="maskmixadv",
+            software_versions=version("maskmixadv"),
+            device_serial_number="0",
+            series_description="maskmixadv",
+        )
+    except (AttributeError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: no SEG can be made of its series ({in_one_line(error)}); mend its headers") from None
+    _forget(made, like.header[0])
+    with replaced(path) as place:
+        made.save_as(place)
+
+
+def _forget(made: Any, image: Any) -> None:  # noqa: ANN401
+    """Take out of a segmentation what it repeats of an image's header beyond what DICOM demands, such as remarks."""
+    repeated = [
+        element.tag
+        for element in made
+        if element.tag.group in _ABOUT and element.keyword not in DEMANDED and image.get(element.tag) == element
+    ]
+    for tag in repeated:
+        del made[tag]
+
+
+def _described(hd: Any, number: int, name: str) -> Any:  # noqa: ANN401
+    from pydicom.sr.codedict import codes
+
+    learning = cast("Any", codes).DCM.ArtificialIntelligence
+    return hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=name[:64],
+        segmented_property_category=cast("Any", codes).SCT.AnatomicalStructure,
+        segmented_property_type=hd.sr.CodedConcept(f"class{number}", SCHEME, name[:64]),
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=hd.AlgorithmIdentificationSequence("maskmixadv", learning, version("maskmixadv")),
+    )
+
+
+def _geometry(path: Path, image: Volume) -> Any:  # noqa: ANN401
+    """Highdicom's word for the grid of `image`: from d, h, w to LPS."""
+    if image.affine is None:
+        raise InputError(f"{path}: its series has no place in the patient, one is needed")
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine
+    return _highdicom(path).VolumeGeometry(lps[:, [2, 1, 0, 3]], image.array.shape, coordinate_system="PATIENT")
+
+
+def _labels(path: Path, found: Any) -> dict[int, str]:  # noqa: ANN401
+    with reading(path, KIND):
+        numbers = [int(number) for number in found.segment_numbers]
+        return {number: str(found.get_segment_description(number).segment_label) for number in numbers}
+
+
+def _mask(path: Path, found: Any, number: int, grid: Any) -> Bool[np.ndarray, "d h w"]:  # noqa: ANN401
+    with reading(path, KIND, wrong="not on the grid of its series", advice="; export it anew"):
+        return np.asarray(found.get_volume(segment_numbers=[number]).match_geometry(grid).array)[..., 0] > 0
+
+
+def _read(path: Path) -> Any:  # noqa: ANN401
+    hd = _highdicom(path)
+    with reading(path, KIND):
+        found = hd.seg.segread(existing(path))
+        declared = [int(found.get(name) or 0) for name in ("NumberOfFrames", "Rows", "Columns")]
+    check_size(path, Declared(tuple(declared), 1), KIND, held=path.stat().st_size, ratio=DEFLATED * 8)
+    return found
+
+
+def _highdicom(path: Path) -> Any:  # noqa: ANN401
+    return needed("highdicom", extra="dicom", what=f"{path}: DICOM SEG")

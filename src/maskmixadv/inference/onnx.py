@@ -1,0 +1,234 @@
+"""Export: a run's network as ONNX, with the resampling inside, and all that is needed to run it without torch."""
+
+import contextlib
+import hashlib
+import json
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+
+from maskmixadv.corpus.case import PERCENTILE
+from maskmixadv.errors import InputError
+from maskmixadv.files import whole, write_text
+from maskmixadv.inference.predictor import Predictor
+from maskmixadv.networks.losses import most_probable
+from maskmixadv.optional import needed
+from maskmixadv.provenance import commit
+from maskmixadv.runs.run import Run
+from maskmixadv.sources.opening import open_corpus
+
+FORMAT: Final = 2
+"""Version of ``model.json``: 1 did not say along which axis slices are cut."""
+OPSET: Final = 18
+STANDALONE: Final = Path(__file__).with_name("standalone.py")
+"""What is written as ``predict.py``; never imported, as it needs what only users of exported models must have."""
+SLICES, ROWS, COLUMNS = 3, 61, 55
+"""Of the volume that the network is traced with; none of them stays in the graph."""
+
+_TRAINING: Final = ("method", "schedule", "enclosure", "seed", "preset", "commit", "device", "versions")
+"""Facts of ``run.json`` that go with the model."""
+_CONTRACT: Final = {
+    "axes": "image d h w: slice, row, column; a NIfTI file's array (x y z) transposed, then with its axis number "
+    "'axis' moved to the front; labels go the same way back",
+    "inputs": {
+        "image": "float32 [d, h, w], scaled; any number and shape of slices, each is segmented on its own",
+        "size": "int64 [2], the slices' rows and columns on the network's grid",
+    },
+    "outputs": {
+        "probs": "float32 [d, k, h, w], class probabilities on the image's own grid",
+        "labels": "uint8 [d, h, w], the most probable class: an index into classes",
+    },
+    "scaling": {
+        "percentile": PERCENTILE,
+        "rule": "(volume - minimum) / (percentile - minimum), cut off to 0..1; of the whole volume",
+    },
+}
+_RULE: Final = (
+    "size = max(1, round(pixels * spacing / mm)) of rows and columns, halves rounded to even; where mm is null, it is "
+    "the longer side's pixels * spacing / grid.size, with spacing 1 where that is unknown. The graph resamples, pads "
+    "to a multiple, and goes back"
+)
+
+
+_FLIPS: Final = (
+    "where learnt is true, training saw slices turned by right angles and mirrored, and probabilities may be averaged "
+    "over these eight ways; else only slices that lie as the training's did are known"
+)
+
+
+class OnOwnGrid(nn.Module):
+    """A volume in, probabilities and labels on its own grid out: `Predictor` as one graph.
+
+    Resampling is written as products with matrices, which every runtime knows and which are torch's to rounding; that
+    of `Grid.image` (bilinear, antialiased) and of `Grid.restore` (bilinear).
+
+    Parameters
+    ----------
+    net
+        Maps images ``b 1 h w`` to logits; in eval mode.
+    multiple
+        Sides of its input are multiples of it.
+    """
+
+    def __init__(self, net: nn.Module, multiple: int) -> None:
+        super().__init__()
+        self.net = net
+        self.multiple = multiple
+
+    def forward(
+        self, image: Float[Tensor, "d h w"], size: Int[Tensor, "2"]
+    ) -> tuple[Float[Tensor, "d k h w"], UInt8[Tensor, "d h w"]]:
+        """Segment a volume.
+
+        Parameters
+        ----------
+        image
+            Intensities in [0, 1] (`corpus.normalise`).
+        size
+            In-plane shape on the network's grid (`Grid.resized`).
+        """
+        cells = torch.ceil(size / self.multiple).long().tolist()
+        for count in cells:
+            torch._check(count >= 1)  # for all that is traced can know, it might be 0
+        canvas = (torch.arange(count * self.multiple) for count in cells)  # `grid.covering`
+        pixels = (torch.arange(length) for length in image.shape[1:])
+        ways = list(zip(size, canvas, pixels, strict=True))
+        rows, columns = (shrink(*way) for way in ways)
+        maps = self.net((rows @ image @ columns.T)[:, None]).softmax(1)
+        rows, columns = (grow(*way) for way in ways)
+        probs = rows @ maps @ columns.T
+        return probs, most_probable(probs)
+
+
+def shrink(size: Int[Tensor, ""], canvas: Int[Tensor, "c"], pixels: Int[Tensor, "l"]) -> Float[Tensor, "c l"]:
+    """Weights that take `pixels` to `size`, antialiased, in the middle of `canvas`; 0 beside them.
+
+    Parameters
+    ----------
+    size
+        How many pixels there are afterwards.
+    canvas, pixels
+        Numbers of the pixels there and here, from 0.
+    """
+    place = canvas - (canvas.shape[0] - size) // 2
+    scale = pixels.shape[0] / size
+    centre = (place + 0.5) * scale
+    weight = (1 - (pixels + 0.5 - centre[:, None]).abs() / scale.clamp(min=1.0)).relu()
+    weight = weight * ((place >= 0) & (place < size))[:, None]
+    return weight / weight.sum(1, keepdim=True).clamp(min=1e-12)
+
+
+def grow(size: Int[Tensor, ""], canvas: Int[Tensor, "c"], pixels: Int[Tensor, "l"]) -> Float[Tensor, "l c"]:
+    """Weights of the way back of `shrink`, without antialiasing."""
+    place = canvas - (canvas.shape[0] - size) // 2
+    source = ((pixels + 0.5) * (size / pixels.shape[0]) - 0.5).clamp(min=0)
+    return (1 - (place - torch.minimum(source, size - 1.0)[:, None]).abs()).relu()
+
+
+def export(root: Path, out: Path) -> None:
+    """Write ``model.onnx``, ``model.json`` and ``predict.py`` of the run in `root` as the new directory `out`.
+
+    Raises
+    ------
+    InputError
+        Where `root` is no run with a checkpoint, `out` is taken or can't be written, or what writes ONNX is not
+        installed.
+    """
+    run, predictor = Run.open(root), Predictor.load(root, "cpu")
+    needs_onnx()
+    with whole(out) as place:
+        write_graph(OnOwnGrid(predictor.net, predictor.multiple), place / "model.onnx")
+        digest = hashlib.sha256((place / "model.onnx").read_bytes()).hexdigest()
+        shutil.copyfile(STANDALONE, place / "predict.py")
+        write_text(place / "model.json", json.dumps(about(run, predictor, digest), indent=1))
+
+
+def needs_onnx() -> None:
+    """Complain where the exporter's packages are missing.
+
+    Raises
+    ------
+    InputError
+        With the command that installs them.
+    """
+    for module in ("onnx", "onnxscript"):
+        needed(module, extra="onnx", what="export: ONNX")
+
+
+def write_graph(module: OnOwnGrid, path: Path) -> None:
+    """Write `module` as ONNX; number and shape of slices stay free."""
+    example = (torch.rand(SLICES, ROWS, COLUMNS), torch.tensor([64, 57]))
+    free = dict(enumerate(map(torch.export.Dim, "dhw")))
+    with quiet(), torch.inference_mode():
+        program: Any = torch.onnx.export(
+            module.eval(),
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["image", "size"],
+            output_names=["probs", "labels"],
+            dynamic_shapes=(free, None),
+            verbose=False,
+        )
+    program.save(path)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the exporter's remarks on itself from the user."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+def about(run: Run, predictor: Predictor, digest: str) -> dict[str, Any]:
+    """Content of ``model.json``: how to run the model, and where it comes from; without patients and folders.
+
+    Parameters
+    ----------
+    digest
+        SHA-256 of ``model.onnx``.
+    """
+    record = run.record()
+    training = {key: record[key] for key in _TRAINING}
+    return {
+        "format": FORMAT,
+        "model": "model.onnx",
+        "sha256": digest,
+        "classes": list(predictor.classes),
+        **_CONTRACT,
+        "axis": run.corpus.get("axis", 0),
+        "flips": {"learnt": predictor.turns, "rule": _FLIPS},
+        "grid": {"size": run.grid.size, "mm": run.grid.mm, "multiple": predictor.multiple, "rule": _RULE},
+        "training": {**training, "corpus": _named(run.corpus), "prior": _named(run.prior)},
+        "exported": {"commit": commit(), "torch": torch.__version__, "opset": OPSET},
+        "terms": "Program: Apache License 2.0. Weights: as the terms of the images and labels that they were learnt "
+        f"from allow ({_source(run.corpus) or 'see the corpus'}). For research; not a medical device.",
+    }
+
+
+def _named(corpus: dict[str, Any] | None) -> dict[str, Any] | None:
+    if corpus is None:
+        return None
+    counts = {part: len(corpus[part]) for part in ("train", "val", "test", "cases") if part in corpus}
+    return {key: corpus[key] for key in ("name", "hash", "scheme", "fold") if key in corpus} | counts
+
+
+def _source(corpus: dict[str, Any]) -> str:
+    """What the corpus says of its origin, while it is still there."""
+    with contextlib.suppress(InputError):
+        return open_corpus(Path(corpus["root"])).source
+    return ""

@@ -1,0 +1,150 @@
+"""The one list of methods, by the names that the command line and the studio know them by.
+
+Nothing here imports torch until a method is loaded, and then that method's module alone.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+from maskmixadv.errors import InputError
+from maskmixadv.typed import made
+
+if TYPE_CHECKING:
+    from maskmixadv.methods.method import Method
+
+
+class Listed(NamedTuple):
+    """A method's line.
+
+    Attributes
+    ----------
+    kind
+        Name of its class, in the module of `maskmixadv.methods` that is called as the method is.
+    about
+        What it does, in one line.
+    dense
+        Whether it learns from dense masks alone, not from strokes.
+    without_prior
+        Values of its fields that switch its wish for masks of other patients off; none where it has none.
+    formerly
+        A name that it had before, which is understood wherever the present one is.
+    """
+
+    kind: str
+    about: str
+    dense: bool = False
+    without_prior: Mapping[str, float] = {}
+    formerly: str = ""
+
+    @property
+    def wants_prior(self) -> bool:
+        """Whether it wants masks of other patients, as it is by default."""
+        return bool(self.without_prior)
+
+
+METHODS: Final[Mapping[str, Listed]] = {
+    "walk-teacher": Listed(
+        "WalkTeacher", "random walks from the strokes and a mean teacher agree on labels", formerly="flagship"
+    ),
+    "maskmixadv": Listed(
+        "MaskMixAdv",
+        "two masked views, mixed pseudo labels, restoration, a critic of shapes",
+        without_prior={"adv": 0.0},
+    ),
+    "pce": Listed("PCE", "cross-entropy on the strokes alone"),
+    "pce-dice": Listed("PCEDice", "cross-entropy and Dice on labelled pixels: nnU-Net's ignore label"),
+    "pce-entropy": Listed("PCEEntropy", "sure predictions: entropy minimisation"),
+    "pce-gatedcrf": Listed("PCEGatedCRF", "neighbours that look alike agree: gated CRF"),
+    "pce-mumfordshah": Listed("PCEMumfordShah", "classes of even intensity with short borders: Mumford-Shah"),
+    "pce-tv": Listed("PCETotalVariation", "short contours: total variation"),
+    "random-walker": Listed("RandomWalker", "labels that a random walk makes of the strokes"),
+    "regularized": Listed("Regularized", "sure predictions of classes that differ in intensity"),
+    "supervised": Listed("Supervised", "dense masks: what strokes are measured against", dense=True),
+    "mean-teacher": Listed("MeanTeacher", "agreement with the average of past networks, under noise"),
+    "uamt": Listed("UAMT", "the same where that teacher is certain"),
+    "ustm": Listed("USTM", "the same with the teacher's image turned"),
+    "wsl4mis": Listed("WSL4MIS", "two decoders, dynamically mixed pseudo labels"),
+    "scribble2label": Listed("Scribble2Label", "pseudo labels where the average of past predictions is sure"),
+    "cyclemix": Listed("CycleMix", "mixed, occluded, turned images, and consistency"),
+    "shapepu": Listed("ShapePU", "positive-unlabelled learning, and consistency under occlusion"),
+    "zscribbleseg": Listed("ZScribbleSeg", "mixtures, ratios of classes, a spatial and a shape prior"),
+}
+"""The best one first."""
+
+DEFAULT_METHOD: Final = "walk-teacher"
+"""What learns where nobody chose a method."""
+FROM_SCRIBBLES: Final = tuple(name for name, listed in METHODS.items() if not listed.dense)
+"""Methods that learn from strokes."""
+FORMER: Final[Mapping[str, str]] = {listed.formerly: name for name, listed in METHODS.items() if listed.formerly}
+"""Former names to present ones."""
+
+
+def present(name: str) -> str:
+    """Return the name that a method has now, of one that it has or had.
+
+    Raises
+    ------
+    InputError
+        Where there is no such method.
+    """
+    name = FORMER.get(name, name)
+    if name not in METHODS:
+        raise InputError(f"method: {name!r}, allowed are {', '.join(METHODS)}")
+    return name
+
+
+def load(name: str) -> "type[Method]":
+    """Import the method called `name`, and no other.
+
+    Raises
+    ------
+    InputError
+        Where there is no such method.
+    """
+    name = present(name)
+    return getattr(import_module(f"maskmixadv.methods.{name.replace('-', '_')}"), METHODS[name].kind)
+
+
+class _Loaded(Mapping[str, "type[Method]"]):
+    """Methods by name, each imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> "type[Method]":
+        if name not in METHODS:
+            raise KeyError(name)
+        return load(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(METHODS)
+
+    def __len__(self) -> int:
+        return len(METHODS)
+
+
+ALL: Final[Mapping[str, "type[Method]"]] = _Loaded()
+"""What every method is: an immutable dataclass that yields its losses."""
+
+
+def named(method: "Method") -> str:
+    """Return the name by which the command line knows `method`."""
+    return next(name for name, listed in METHODS.items() if listed.kind == type(method).__name__)
+
+
+def method_from(raw: Mapping[str, Any]) -> "Method":
+    """Make a method of its name and fields.
+
+    Raises
+    ------
+    InputError
+        Where there is no such method, or a field is none of its own or not allowed.
+    """
+    name = raw.get("name")
+    if not isinstance(name, str):
+        raise InputError(f"method: {name!r}, allowed are {', '.join(METHODS)}")
+    return made(load(name), {key: value for key, value in raw.items() if key != "name"}, f"method {name}")
+
+
+def fields_of(method: "Method") -> dict[str, Any]:
+    """Return a method's name and its fields: `method_from` reads them."""
+    return {"name": named(method)} | {field.name: getattr(method, field.name) for field in fields(cast("Any", method))}

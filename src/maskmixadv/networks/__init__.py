@@ -1,0 +1,1 @@
+"""What methods are made of: networks, losses, averages, optimisers."""

@@ -1,0 +1,118 @@
+"""Muon for a network's convolutions, beside AdamW for its other parameters."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from maskmixadv.device import has_bf16
+
+LEAST: Final = 16
+"""Rows and columns below which a kernel is AdamW's: those of the first and the last convolution."""
+MOST: Final = 100_000
+"""Weights above which a kernel is AdamW's: the coarsest levels', which cost more than all others and gain nothing."""
+MOMENTUM: Final = 0.95
+SWEEPS: Final = 3
+POLYNOMIAL: Final = (3.4445, -4.7750, 2.0315)
+"""Factors of x, x³ and x⁵ that bring singular values from (0, 1] to about 1 in few sweeps."""
+ROOT_MEAN_SQUARE: Final = 0.2
+"""Of an update at a learning rate of 1; AdamW's is usually between 0.2 and 0.4."""
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose steps along convolution kernels are orthogonal matrices (Jordan et al., 2024).
+
+    A kernel is a matrix with a row for each output. What its momentum says is replaced by the nearest matrix whose
+    singular values are all about 1, so that a kernel's rare directions learn as fast as its frequent ones. Steps are
+    as long as AdamW's are (Liu et al., arXiv:2502.16982), so that one learning rate suits both.
+
+    `torch.optim.Muon` does the same to matrices; it knows no kernels, and its steps can't be recorded as a CUDA graph.
+
+    Parameters
+    ----------
+    parameters
+        All of a network's.
+    lr, weight_decay
+        Of kernels and others alike; decay is decoupled.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], *, lr: float, weight_decay: float) -> None:
+        kernels = [parameter for parameter in parameters if _is_orthogonal(parameter)]
+        others = [parameter for parameter in parameters if not _is_orthogonal(parameter)]
+        super().__init__([{"params": kernels}], {"lr": lr, "weight_decay": weight_decay})
+        self._adamw = torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay, fused=True)
+        self._join()
+
+    @torch.no_grad()
+    def step(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Update the parameters that have a gradient."""
+        group = self.param_groups[0]
+        alike: defaultdict[int, list[nn.Parameter]] = defaultdict(list)
+        for kernel in group["params"]:
+            if kernel.grad is not None:
+                alike[len(kernel)].append(kernel)
+        for kernels in alike.values():
+            ahead = [_outputs_first(self._ahead(kernel)) for kernel in kernels]
+            for kernel, maps, update in zip(kernels, ahead, _together([m.flatten(1) for m in ahead]), strict=True):
+                rate = group["lr"] * ROOT_MEAN_SQUARE * max(update.shape) ** 0.5
+                kernel.mul_(1 - group["lr"] * group["weight_decay"])
+                _outputs_first(kernel).sub_(update.unflatten(1, maps.shape[1:]) * rate)
+        self._adamw.step()
+
+    def _ahead(self, kernel: nn.Parameter) -> Tensor:
+        """Where momentum will be after one more such gradient (Nesterov)."""
+        gradient = cast("Tensor", kernel.grad)
+        if kernel not in self.state:
+            self.state[kernel]["momentum"] = torch.zeros_like(kernel)
+        return gradient.lerp(self.state[kernel]["momentum"].lerp_(gradient, 1 - MOMENTUM), MOMENTUM)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Momenta of kernels, and AdamW's state."""
+        return {"kernels": super().state_dict()["state"], "others": self._adamw.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over momenta; rates stay as they are."""
+        kernels = self.param_groups[0]["params"]
+        for number, state in state_dict["kernels"].items():
+            self.state[kernels[number]] = {name: value.clone() for name, value in state.items()}
+        self._adamw.load_state_dict(state_dict["others"])
+        self._join()
+
+    def _join(self) -> None:
+        """Show AdamW's groups as this optimiser's own: a rate that is set in one is set."""
+        self.param_groups = [self.param_groups[0], *self._adamw.param_groups]
+
+
+def orthogonal(matrices: Float[Tensor, "n r c"]) -> Float[Tensor, "n r c"]:
+    """Each matrix with its singular values brought to between about 0.6 and 1.3, by Newton-Schulz sweeps."""
+    a, b, c = POLYNOMIAL
+    scaled = matrices / torch.linalg.matrix_norm(matrices, keepdim=True).clamp(min=1e-7)
+    scaled = scaled.to(torch.bfloat16 if has_bf16(matrices.device) else matrices.dtype)
+    for _ in range(SWEEPS):
+        gram = scaled @ scaled.mT
+        scaled = torch.baddbmm(scaled, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), scaled, beta=a)
+    return scaled.to(matrices.dtype)
+
+
+def _together(matrices: list[Float[Tensor, "r _"]]) -> list[Float[Tensor, "r _"]]:
+    """Matrices of equally many rows made orthogonal at once, as each alone is too small to keep a device busy."""
+    widths = [matrix.shape[1] for matrix in matrices]
+    padded = matrices[0].new_zeros(len(matrices), len(matrices[0]), max(widths))  # columns of zeros stay zeros
+    for place, matrix, width in zip(padded, matrices, widths, strict=True):
+        place[:, :width] = matrix
+    return [update[:, :width] for update, width in zip(orthogonal(padded), widths, strict=True)]
+
+
+def _is_orthogonal(parameter: Tensor) -> bool:
+    """Whether a parameter is a kernel whose updates are made orthogonal."""
+    if parameter.ndim != 4 or parameter.numel() > MOST:
+        return False
+    return min(len(parameter), parameter[0].numel()) >= LEAST
+
+
+def _outputs_first(kernel: Float[Tensor, "o i h w"]) -> Float[Tensor, "o h w i"]:
+    """A view of a kernel as a matrix with a row for each output, in the order of channels-last memory."""
+    return kernel.permute(0, 2, 3, 1)

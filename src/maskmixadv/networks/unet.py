@@ -1,0 +1,147 @@
+"""Networks: the U-Net of the field's scribble papers with any number of decoders, and the shape critic."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from maskmixadv.networks.dropout import Dropout
+from maskmixadv.tensors import Image, Logits
+
+Features = list[Float[Tensor, "_ _ _ _"]]
+"""An encoder's output ``b f h w``, finest level first; each next level has half the side."""
+
+WIDTHS = (16, 32, 64, 128, 256)
+DROPOUT = (0.05, 0.1, 0.2, 0.3, 0.5)
+STRIDE = 2 ** (len(WIDTHS) - 1)
+"""Side in pixels of one cell of the coarsest level; images' sides must be multiples of it."""
+
+
+class UNet(nn.Module):
+    """2D U-Net of WSL4MIS and MaskMixAdv: one encoder, one or more decoders with their own weights.
+
+    Parameters
+    ----------
+    channels, classes
+        Of the image and of the logits.
+    decoders
+        Segmentation decoders.
+    restores
+        Whether there is one more decoder, for images.
+    """
+
+    def __init__(self, channels: int, classes: int, *, decoders: int = 1, restores: bool = False) -> None:
+        super().__init__()
+        self.encoder = Encoder(channels)
+        self.decoders = nn.ModuleList(Decoder(classes) for _ in range(decoders))
+        self.restorer = Decoder(channels) if restores else None
+
+    def encode(self, image: Image) -> Features:
+        """Features at all levels."""
+        return self.encoder(image)
+
+    def decode(self, features: Features, decoder: int = 0) -> Logits:
+        """Logits of one decoder."""
+        return self.decoders[decoder](features)
+
+    def restore(self, features: Features) -> Image:
+        """Image as the restoring decoder paints it; linear, not clipped."""
+        if self.restorer is None:
+            raise RuntimeError("this network was made without a restoring decoder")
+        return self.restorer(features)
+
+    def forward(self, image: Image) -> Logits:
+        """Logits of the mean of the decoders' probabilities."""
+        features = self.encode(image)
+        if len(self.decoders) == 1:
+            return self.decode(features)
+        log_probs = torch.stack([decoder(features).log_softmax(1) for decoder in self.decoders])
+        return log_probs.logsumexp(0)
+
+
+class Encoder(nn.Module):
+    """Five levels of two convolutions, halved by max-pooling in between."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inputs = (channels, *WIDTHS[:-1])
+        self.levels = nn.ModuleList(map(_block, inputs, WIDTHS, DROPOUT))
+
+    def forward(self, image: Image) -> Features:
+        """Features at all levels."""
+        features: Features = [self.levels[0](image)]
+        for level in self.levels[1:]:
+            features.append(level(F.max_pool2d(features[-1], 2)))
+        return features
+
+
+class Decoder(nn.Module):
+    """Four steps up, each joined with the encoder's level, and a 3×3 head."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(Up(deep, skip) for deep, skip in zip(WIDTHS[:0:-1], WIDTHS[-2::-1], strict=True))
+        self.head = nn.Conv2d(WIDTHS[0], outputs, 3, padding=1)
+
+    def forward(self, features: Features) -> Float[Tensor, "b o h w"]:
+        """Map of `outputs` channels in full precision."""
+        maps = features[-1]
+        for step, skip in zip(self.steps, features[-2::-1], strict=True):
+            maps = step(maps, skip)
+        return self.head(maps).float()
+
+
+class Up(nn.Module):
+    """1×1 convolution to the skip's width, bilinear doubling, joining, two convolutions."""
+
+    def __init__(self, deep: int, skip: int) -> None:
+        super().__init__()
+        self.narrow = nn.Conv2d(deep, skip, 1)
+        self.block = _block(2 * skip, skip, 0.0)
+
+    def forward(self, maps: Float[Tensor, "b f h w"], skip: Float[Tensor, "b g h2 w2"]) -> Float[Tensor, "b g h2 w2"]:
+        """Maps at the skip's resolution."""
+        small = self.narrow(maps)
+        # The gradient of bilinear doubling takes a CPU five times as long in half precision.
+        exact = small.float() if small.device.type == "cpu" else small
+        up = F.interpolate(exact, scale_factor=2, mode="bilinear", align_corners=True)
+        return self.block(_join(skip, up.to(small.dtype)))
+
+
+class _Join(torch.autograd.Function):
+    """Channels of two maps as one, whose gradients come back as maps of their own.
+
+    Those of `torch.cat` are strided views of its own gradient, on which many operations are ten times slower.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, one: Tensor, other: Tensor) -> Tensor:  # noqa: ANN401
+        ctx.width = one.shape[1]
+        return torch.cat((one, other), dim=1)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+        (gradient,) = grad_outputs
+        last = gradient.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if last else torch.contiguous_format
+        parts = gradient[:, : ctx.width], gradient[:, ctx.width :]
+        one, other = (part.contiguous(memory_format=layout) for part in parts)
+        return one, other
+
+
+def _join(one: Float[Tensor, "b f h w"], other: Float[Tensor, "b g h w"]) -> Float[Tensor, "b f+g h w"]:
+    return _Join.apply(one, other)  # pyright: ignore[reportReturnType]
+
+
+def _block(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1),
+        nn.BatchNorm2d(outputs),
+        nn.LeakyReLU(0.01, inplace=True),
+        Dropout(dropout),
+        nn.Conv2d(outputs, outputs, 3, padding=1),
+        nn.BatchNorm2d(outputs),
+        nn.LeakyReLU(0.01, inplace=True),
+    )

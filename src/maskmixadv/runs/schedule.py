@@ -1,0 +1,184 @@
+"""Schedules: what a run shares over all methods, so that a comparison is fair. Nothing here imports torch."""
+
+import math
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final, Literal, get_args
+
+from maskmixadv.errors import InputError
+from maskmixadv.sampling.ranges import Augment
+
+Precision = Literal["auto", "fp32", "bf16"]
+Optimiser = Literal["sgd", "adamw", "muon"]
+Preset = Literal["paper", "fast", "cpu"]
+OFFERED: Final[tuple[str, ...]] = get_args(Preset)
+"""Names of the presets that a user may choose."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Resolution, length, optimiser and augmentation of a run.
+
+    Attributes
+    ----------
+    size
+        Side of a slice's canvas in pixels: its longer side, or what the grid in mm makes of it.
+    window
+        Side in pixels of the window that training sees of the canvas; a multiple of 16.
+    batch
+        Slices a step.
+    steps
+        Optimiser steps.
+    optimiser
+        Of the network; a critic always has Adam at `critic_lr`. ``muon`` is `maskmixadv.networks.muon.Muon`, a step of
+        which does more than one of AdamW.
+    lr
+        Highest learning rate.
+    decay
+        ``poly``: ``lr (1 - step / steps) ** 0.9``; ``one-cycle``: rise over the first `rise`, then half a cosine.
+    rise
+        Fraction of the steps over which one-cycle rises.
+    weight_decay, momentum
+        Of the network's optimiser; only SGD has a momentum to set.
+    critic_lr
+        Learning rate of every player that is not the network; constant.
+    ema
+        Decay a step of the moving average of the weights that is scored; 0 scores the weights themselves.
+    precision
+        ``auto``: bfloat16 where the device computes in it.
+    validate_every
+        Steps between validations.
+    enclosed
+        What the pixels beyond the background's stroke count in cross-entropy with enclosure, relative to all strokes
+        together. Above 1, as the few pixels far away that look like the organ are a small part of them.
+    augment
+        Ranges of the augmentation.
+    """
+
+    size: int = 256
+    window: int = 256
+    batch: int = 12
+    steps: int = 60_000
+    optimiser: Optimiser = "sgd"
+    lr: float = 0.01
+    decay: Literal["poly", "one-cycle"] = "poly"
+    rise: float = 0.1
+    weight_decay: float = 1e-4
+    momentum: float = 0.9
+    critic_lr: float = 1e-4
+    ema: float = 0.0
+    precision: Precision = "auto"
+    validate_every: int = 2_000
+    enclosed: float = 1.5
+    augment: Augment = field(default_factory=Augment)
+
+    def __post_init__(self) -> None:
+        for name, least in (("batch", 1), ("steps", 1), ("validate_every", 1), ("window", 16)):
+            if (value := getattr(self, name)) < least:
+                raise InputError(f"{name}: {value}, allowed is {least} or more")
+        if self.window % 16 or self.window > self.size:
+            raise InputError(f"window: {self.window}, allowed is a multiple of 16 up to the size, {self.size}")
+        for name in ("lr", "critic_lr"):
+            if (value := getattr(self, name)) <= 0:
+                raise InputError(f"{name}: {value}, allowed is a number above 0")
+        for name in ("enclosed", "weight_decay"):
+            if not 0 <= (value := getattr(self, name)) < math.inf:
+                raise InputError(f"{name}: {value}, allowed is a finite number of at least 0")
+        if not 0 <= self.ema < 1:
+            raise InputError(f"ema: {self.ema}, allowed is 0 (off) to below 1")
+
+    def lr_at(self, step: int) -> float:
+        """Learning rate of the network in step number `step`, counted from 0."""
+        if self.decay == "poly":
+            return self.lr * (1 - step / self.steps) ** 0.9
+        rise = max(1, round(self.rise * self.steps))
+        if step < rise:
+            return self.lr * (step + 1) / rise
+        return self.lr * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, self.steps - rise)))
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What replaces a preset's fields; None keeps a field as it is.
+
+    Attributes
+    ----------
+    steps
+        Optimiser steps, instead of the preset's.
+    batch
+        Slices a step, instead of the preset's.
+    size
+        Side of a slice's canvas in pixels, instead of the preset's.
+    window
+        Side in pixels of the part of the canvas that a step sees, instead of the preset's; a multiple of 16.
+    optimiser
+        Of the network, instead of the preset's.
+    lr
+        Highest learning rate, instead of the preset's.
+    weight_decay
+        Of the network's optimiser, instead of the preset's.
+    ema
+        Decay of the scored average of the weights, 0 to switch it off, instead of the preset's.
+    precision
+        Arithmetic, instead of the preset's: auto takes bf16 where the device has it.
+    validate_every
+        Steps between validations, instead of the preset's.
+    """
+
+    steps: int | None = None
+    batch: int | None = None
+    size: int | None = None
+    window: int | None = None
+    optimiser: Optimiser | None = None
+    lr: float | None = None
+    weight_decay: float | None = None
+    ema: float | None = None
+    precision: Precision | None = None
+    validate_every: int | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Return the fields that are not None."""
+        return {each.name: value for each in fields(Changes) if (value := getattr(self, each.name)) is not None}
+
+    def on(self, preset: str) -> Schedule:
+        """Return the schedule called `preset` with these fields.
+
+        Raises
+        ------
+        InputError
+            Where a field is not allowed.
+        """
+        return replace(PRESETS[preset], **self.given())
+
+
+def default_preset(kind: str) -> str:
+    """Name of the preset that a device of `kind`, such as ``cpu`` or ``cuda``, deserves where none is named."""
+    return "fast" if kind == "cuda" else "cpu"
+
+
+_ONE_WAY_UP: Final = Augment(turns=False, rotate=17.0, scale=0.15, shift=0.15, stray=0.5, intensity=0.2)
+"""Short schedules do better when hearts keep lying the way that they do."""
+_SHORT: Final = Schedule(
+    optimiser="adamw",
+    decay="one-cycle",
+    weight_decay=1e-2,
+    augment=_ONE_WAY_UP,
+)
+
+PRESETS: Final[dict[str, Schedule]] = {
+    "paper": Schedule(),
+    "fast": replace(_SHORT, steps=6_000, lr=2e-3, ema=0.999, validate_every=500),
+    "cpu": replace(
+        _SHORT,
+        size=144,
+        window=96,
+        batch=4,
+        steps=1_500,
+        optimiser="muon",
+        lr=3e-3,
+        weight_decay=0.1,
+        ema=0.99,
+        validate_every=500,
+        augment=replace(_ONE_WAY_UP, stray=0.35),
+    ),
+    "demo": replace(_SHORT, size=112, window=80, batch=4, steps=1_200, lr=3e-3, ema=0.99, validate_every=600),
+}

@@ -1,0 +1,1 @@
+"""Slices of a fold as tensors: on one grid, on the device, augmented."""

@@ -1,0 +1,146 @@
+"""The pixels that a network sees, and the way from a volume's own grid to them and back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from maskmixadv.strokes.regrid import Strokes, corner, resized, restore
+from maskmixadv.types import IGNORE, Spacing
+
+Corners = Sequence[tuple[int, int]]
+"""Of each slice on its grid: row and column where its canvas begins, 0 along an axis that is padded."""
+
+
+class Placed(NamedTuple):
+    """Labels on training canvases, where these begin, and what became of each slice's strokes.
+
+    Attributes
+    ----------
+    resampled, held
+        How many of each stroke's own pixels show on the network's grid, and on the canvas.
+    """
+
+    target: UInt8[Tensor, "d s s"]
+    corners: Corners
+    resampled: Sequence[Int[np.ndarray, "_"]]
+    held: Sequence[Int[np.ndarray, "_"]]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Square in-plane pixels; the through-plane axis is never resampled.
+
+    Attributes
+    ----------
+    size
+        Side of the training canvas in pixels.
+    mm
+        Millimetres per pixel. None, for corpora of unknown spacing: a slice's longer side is `size` pixels.
+    """
+
+    size: int
+    mm: float | None = None
+
+    def resized(self, shape: tuple[int, int], spacing: Spacing | None) -> tuple[int, int]:
+        """In-plane shape on this grid of slices of `shape` pixels (h, w).
+
+        Raises
+        ------
+        InputError
+            Where the grid is in mm and `spacing` (mm; d, h, w) is unknown.
+        """
+        return resized(shape, spacing, size=self.size, mm=self.mm)
+
+    def image(
+        self,
+        image: Float[Tensor, "d h w"],
+        spacing: Spacing | None,
+        canvas: tuple[int, int] | None = None,
+        corners: Corners | None = None,
+    ) -> Float[Tensor, "d H W"]:
+        """Resample slices, then pad with 0 or cut to `canvas` (default: `size` × `size`), at `corners` or centrally."""
+        small = self.resized((image.shape[1], image.shape[2]), spacing)
+        resampled = F.interpolate(image[:, None], small, mode="bilinear", antialias=True)[:, 0]
+        return _cut(resampled, canvas or (self.size, self.size), corners, 0)
+
+    def labels(
+        self, labels: UInt8[Tensor, "d h w"], spacing: Spacing | None, *, dense: bool = False
+    ) -> UInt8[Tensor, "d H W"]:
+        """Labels on the training canvas, ``IGNORE`` beyond the image.
+
+        Parameters
+        ----------
+        dense
+            Whether they are masks, which are resampled by nearest neighbour alone; else they are strokes, of which each
+            one keeps a pixel.
+        """
+        drawn = strokes(labels.numpy(), dense=dense)
+        return self.placed(labels, spacing, drawn, keep=not dense).target
+
+    def placed(
+        self, labels: UInt8[Tensor, "d h w"], spacing: Spacing | None, drawn: Sequence[Strokes], *, keep: bool
+    ) -> Placed:
+        """Labels on training canvases that hold what was `drawn` in each slice.
+
+        Parameters
+        ----------
+        keep
+            Whether each of the strokes that were drawn keeps a pixel.
+        """
+        small = self.resized((labels.shape[1], labels.shape[2]), spacing)
+        resampled = F.interpolate(labels[:, None].float(), small, mode="nearest-exact")[:, 0].to(torch.uint8)
+        if keep:
+            pairs = zip(drawn, resampled.numpy(), strict=True)
+            resampled = torch.stack([torch.from_numpy(restore(each, shown)) for each, shown in pairs])
+        seen = [each.visible(shown) for each, shown in zip(drawn, resampled.numpy(), strict=True)]
+        corners = tuple(corner(each, self.size) for each in seen)
+        target = _cut(resampled, (self.size, self.size), corners, IGNORE)
+        held = [each.within(at, self.size).counts() for each, at in zip(seen, corners, strict=True)]
+        return Placed(target, corners, tuple(each.counts() for each in seen), tuple(held))
+
+    def restore(
+        self, maps: Float[Tensor, "d k H W"], shape: tuple[int, int], spacing: Spacing | None
+    ) -> Float[Tensor, "d k h w"]:
+        """Way back of `image`: cut the padding off and resample to `shape` pixels (h, w)."""
+        small = self.resized(shape, spacing)
+        return F.interpolate(_centre(maps, small, 0), shape, mode="bilinear")
+
+
+def covering(shape: tuple[int, int], multiple: int) -> tuple[int, int]:
+    """Return the smallest canvas that holds `shape` and whose sides are multiples of `multiple`."""
+    h, w = (-(-side // multiple) * multiple for side in shape)
+    return h, w
+
+
+def strokes(labels: UInt8[np.ndarray, "d h w"], *, dense: bool) -> list[Strokes]:
+    """Strokes of each slice; those of `dense` masks are their structures."""
+    return [Strokes.dense(each) if dense else Strokes.of(each) for each in labels]
+
+
+def _cut(maps: Tensor, canvas: tuple[int, int], corners: Corners | None, fill: int) -> Tensor:
+    """Pad the last two axes centrally, or cut them at each slice's corner; without corners centrally, too."""
+    excess = [max(0, length - side) for length, side in zip(maps.shape[-2:], canvas, strict=True)]
+    middle = (excess[0] // 2, excess[1] // 2)
+    if corners is None or all(at == middle for at in corners):
+        return _centre(maps, canvas, fill)
+    narrowed = [
+        each[top : top + canvas[0], left : left + canvas[1]] for each, (top, left) in zip(maps, corners, strict=True)
+    ]
+    return _centre(torch.stack(narrowed), canvas, fill)
+
+
+def _centre(maps: Tensor, canvas: tuple[int, int], fill: int) -> Tensor:
+    """Pad or cut the last two axes centrally; going to a larger canvas and back is the identity."""
+    for axis, side in ((-2, canvas[0]), (-1, canvas[1])):
+        excess = maps.shape[axis] - side
+        if excess > 0:
+            maps = maps.narrow(axis, excess // 2, side)
+    missing_h, missing_w = canvas[0] - maps.shape[-2], canvas[1] - maps.shape[-1]
+    top, left = missing_h // 2, missing_w // 2
+    return F.pad(maps, (left, missing_w - left, top, missing_h - top), value=fill)

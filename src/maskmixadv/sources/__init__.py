@@ -1,0 +1,1 @@
+"""Readers of data sets and of folders: each makes a corpus."""

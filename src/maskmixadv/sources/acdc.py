@@ -1,0 +1,223 @@
+"""ACDC cine MRI with scribbles: the pre-processed HDF5 release, or the challenge's own NIfTI layout.
+
+Sources: Bernard et al., IEEE TMI 2018 (images, masks); Valvano et al., IEEE TMI 2021 (scribbles); the HDF5
+layout is WSL4MIS's.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from maskmixadv.corpus.case import Case, normalise, recode
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Split
+from maskmixadv.errors import InputError
+from maskmixadv.formats import apart, nifti
+from maskmixadv.formats.reading import Declared, check_size, existing
+from maskmixadv.processes import process_pool
+from maskmixadv.types import Spacing
+
+CLASSES = ("background", "RV", "Myo", "LV")
+UNLABELLED = 4
+KIND: Final = "HDF5 case with image, scribble and label"
+NOMINAL: Spacing = (10.0, 1.0, 1.0)
+"""What the literature's tables assume, as the HDF5 release has lost the spacing."""
+DISEASES = ("DCM", "HCM", "MINF", "NOR", "RV")
+"""Groups of ACDC's patients 1-20, 21-40, 41-60, 61-80, 81-100."""
+FIELD_TEST = (5, 10, 24, 30, 36, 39, 41, 60, 64, 72, 73, 77, 78, 80, 82)
+"""Test patients of the 70/15/15 split (MAAG, CycleMix, ShapePU and later)."""
+FIELD_VAL = (1, 17, 18, 22, 25, 27, 32, 44, 49, 57, 79, 81, 84, 95, 96)
+
+_FRAME = re.compile(r"(patient(\d{3}))_frame\d{2}")
+_SLICE = re.compile(_FRAME.pattern + r"_slice_(\d+)")
+
+
+def prepare(source: Path, root: Path) -> Corpus:
+    """Make corpus `root` of the ACDC release in `source`.
+
+    Parameters
+    ----------
+    source
+        A folder with ``patientXXX_frameYY.h5`` volumes or ``…_slice_K.h5`` slices (or their parent), or with
+        ``patientXXX/patientXXX_frameYY.nii.gz`` beside ``…_gt.nii.gz`` and ``…_scribble.nii.gz``.
+    root
+        A new or empty directory.
+
+    Raises
+    ------
+    InputError
+        Where no case is found, or one is wrong.
+    """
+    if not source.is_dir():
+        raise InputError(f"{source}: no such folder")
+    jobs = _find(source)
+    if not jobs:
+        raise InputError(
+            f"{source}: no ACDC case found, looked for patientXXX_frameYY.h5, …_slice_K.h5 and …_frameYY.nii.gz"
+        )
+    patients = sorted({_parts(name)[0] for name in jobs})
+    first = {patient: min(name for name in jobs if name.startswith(patient)) for patient in patients}
+    with process_pool() as pool:
+        return Corpus.write(
+            root,
+            # A patient's two frames are end-diastole, then end-systole: so in all 100, by the ventricle's volume.
+            (
+                replace(case, phase="ED" if case.name == first[case.patient] else "ES")
+                for case in pool.map(_run, jobs.values(), chunksize=4)
+            ),
+            name="ACDC",
+            classes=CLASSES,
+            folds=folds(patients),
+            nominal=NOMINAL,
+            source="ACDC (Bernard et al. 2018), scribbles of Valvano et al. 2021; CC BY-NC-SA 4.0, research use",
+        )
+
+
+def folds(patients: Sequence[str]) -> dict[str, tuple[Split, ...]]:
+    """Folds of those of ACDC's 100 training patients that are there.
+
+    ``paper``: test patients 1-20, …, 81-100, so that each fold holds out one disease. ``stratified``: every
+    fifth patient, so that each fold holds all diseases. ``field``: the 70/15/15 split. In the first two,
+    validation is a tenth of the training patients, spread over the diseases.
+    """
+    number = {patient: int(patient[-3:]) for patient in patients}
+    paper = [{p for p in patients if (number[p] - 1) // 20 == fold} for fold in range(5)]
+    stratified = [{p for p in patients if (number[p] - 1) % 5 == fold} for fold in range(5)]
+    made = {
+        "paper": tuple(_hold_out(patients, test) for test in paper),
+        "stratified": tuple(_hold_out(patients, test) for test in stratified),
+    }
+    test, val = ({p for p in patients if number[p] in chosen} for chosen in (FIELD_TEST, FIELD_VAL))
+    made["field"] = (Split(tuple(p for p in patients if p not in test | val), tuple(sorted(val)), tuple(sorted(test))),)
+    return made
+
+
+def _hold_out(patients: Sequence[str], test: set[str]) -> Split:
+    rest = [p for p in patients if p not in test]
+    val = set(rest[4::10])
+    return Split(tuple(p for p in rest if p not in val), tuple(sorted(val)), tuple(sorted(test)))
+
+
+def _find(source: Path) -> dict[str, Callable[[], Case]]:
+    """Names and readers of the cases in `source`; volumes win over slices, HDF5 over NIfTI."""
+    if volumes := _named(source, "*.h5", _FRAME):
+        return {name: partial(_read_volume, path) for name, path in volumes.items()}
+    if parts := _named(source, "*.h5", _SLICE):
+        slices: dict[str, list[Path]] = defaultdict(list)
+        for name, path in parts.items():
+            slices[name.rsplit("_slice_", 1)[0]].append(path)
+        return {name: partial(_read_slices, name, paths) for name, paths in slices.items()}
+    return {name: partial(_read_nifti, path) for name, path in _named(source, "*.nii*", _FRAME).items()}
+
+
+def _named(source: Path, ending: str, pattern: re.Pattern[str]) -> dict[str, Path]:
+    """Files whose name without suffix is of `pattern`, in order.
+
+    Raises
+    ------
+    InputError
+        Where two files have one name.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(source.rglob(ending)):
+        name = nifti.stem(path)
+        if not pattern.fullmatch(name):
+            continue
+        if name in found:
+            raise InputError(f"{path}: a case {name!r} is in {found[name].parent} too; names must be unique")
+        found[name] = path
+    return found
+
+
+def _run(job: Callable[[], Case]) -> Case:
+    return job()
+
+
+def _parts(name: str) -> tuple[str, int]:
+    match = _FRAME.match(name)
+    if match is None:
+        raise InputError(f"{name}: not an ACDC name, allowed is patientXXX_frameYY")
+    return match[1], int(match[2])
+
+
+def _read_volume(path: Path) -> Case:
+    image, scribble, dense = _read_h5(path)
+    return _case(path.stem, path, image=image, scribble=scribble, dense=dense)
+
+
+def _read_slices(name: str, paths: Sequence[Path]) -> Case:
+    ordered = sorted(paths, key=lambda p: int(p.stem.rsplit("_", 1)[1]))
+    read = [_read_h5(path) for path in ordered]
+    shapes = {image.shape for image, _, _ in read}
+    if len(shapes) > 1:
+        raise InputError(f"{ordered[0].parent}/{name}_slice_*.h5: slices have shapes {sorted(shapes)}, must be equal")
+    image, scribble, dense = (np.stack(arrays) for arrays in zip(*read, strict=True))
+    return _case(name, ordered[0], image=image, scribble=scribble, dense=dense)
+
+
+def _read_h5(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    image, scribble, dense = (_dataset(existing(path), key) for key in ("image", "scribble", "label"))
+    return image, scribble, dense
+
+
+def _dataset(path: Path, key: str) -> np.ndarray:
+    """Read an array, once its size is known to be taken."""
+    with apart.reader() as reader:
+        told = reader.header(path, KIND, {"hdf5": str(path.absolute()), "name": key})
+        dtype = np.dtype(told["kind"])
+        for shape in (told["chunks"], told["shape"]):
+            check_size(path, Declared(tuple(shape), dtype.itemsize), KIND)
+        array = np.empty(told["shape"], dtype)
+        reader.values(path, KIND, array)
+    return array
+
+
+def _read_nifti(path: Path) -> Case:
+    volume = nifti.read(path)
+    name = nifti.stem(path)
+    labels = {
+        kind: nifti.read(other).array
+        for kind, ending in (("scribble", "_scribble"), ("dense", "_gt"))
+        if (other := path.with_name(path.name.replace(name, name + ending))).is_file()
+    }
+    if not labels:
+        raise InputError(f"{path}: neither {name}_scribble nor {name}_gt beside it, one is needed")
+    return _case(
+        name,
+        path,
+        image=normalise(volume.array, where=str(path)),
+        scribble=labels.get("scribble"),
+        dense=labels.get("dense"),
+        spacing=volume.spacing,
+        affine=volume.affine,
+    )
+
+
+def _case(
+    name: str,
+    path: Path,
+    *,
+    image: np.ndarray,
+    scribble: np.ndarray | None,
+    dense: np.ndarray | None,
+    spacing: Spacing | None = None,
+    affine: np.ndarray | None = None,
+) -> Case:
+    patient, number = _parts(name)
+    coded = partial(recode, classes=len(CLASSES), where=str(path))
+    return Case(
+        name=name,
+        patient=patient,
+        image=np.ascontiguousarray(image, dtype=np.float32),
+        scribble=None if scribble is None else np.ascontiguousarray(coded(scribble, ignore=UNLABELLED)),
+        dense=None if dense is None else np.ascontiguousarray(coded(dense, ignore=None)),
+        spacing=spacing,
+        affine=affine,
+        group=DISEASES[min((number - 1) // 20, 4)],
+    )

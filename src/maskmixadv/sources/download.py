@@ -1,0 +1,103 @@
+"""Public releases, fetched file by file: each is checked against its hash, and kept where it is there already."""
+
+import logging
+import sys
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from maskmixadv.errors import InputError
+from maskmixadv.files import make_directory
+
+if TYPE_CHECKING:
+    import pooch
+
+TRIES: Final = 3
+"""Attempts at a file before it is given up."""
+PATIENCE: Final = 30.0
+"""Seconds without a byte after which an attempt is given up."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """Files of one commit of a public repository.
+
+    Attributes
+    ----------
+    address
+        Of the folder that holds the files.
+    registry
+        Text in ``registries/``: a line a file, its name in the folder and its SHA-256.
+    terms
+        Whose files they are, and what they may be used for.
+    """
+
+    address: str
+    registry: str
+    terms: str
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of each file by its name."""
+        lines = files("maskmixadv.sources").joinpath("registries", self.registry).read_text().splitlines()
+        return {line.split()[0]: line.split()[1] for line in lines}
+
+
+ACDC: Final = Release(
+    "https://raw.githubusercontent.com/HiLab-git/WSL4MIS/a594da8d99a42860bf1dad7cea02bd168e3683b1/"
+    "data/ACDC/ACDC_training_volumes/",
+    "acdc.txt",
+    "ACDC (Bernard et al. 2018), scribbles of Valvano et al. 2021; CC BY-NC-SA 4.0, research use",
+)
+"""All 200 volumes of WSL4MIS's release, 123 MB."""
+MSCMR: Final = Release(
+    "https://raw.githubusercontent.com/BWGZK/CycleMix/76748303cdfa307a9ce1f5969d95f675a1cb9066/MSCMR_dataset/",
+    "mscmr.txt",
+    "MSCMRseg (Zhuang 2019), scribbles of Zhang and Zhuang 2022; research use",
+)
+"""The folders ``train`` and ``val`` of CycleMix's release: 60 files of 30 patients."""
+
+
+def download(release: Release, folder: Path) -> None:
+    """Have all files of `release` in `folder`, which is made where it is missing; those that are there whole are kept.
+
+    Raises
+    ------
+    InputError
+        Where a file can't be had, is another one than it was, or can't be written. What was fetched stays.
+    """
+    import pooch
+    from rich.progress import track
+
+    make_directory(folder)
+    pooch.get_logger().setLevel(logging.WARNING)
+    print(release.terms, file=sys.stderr)
+    hashes = release.hashes()
+    keeper = pooch.create(path=folder, base_url=release.address, registry=hashes, retry_if_failed=TRIES - 1)
+    for name in track(hashes, description="download", disable=not sys.stderr.isatty()):
+        _fetch(keeper, name)
+
+
+def _fetch(keeper: "pooch.Pooch", name: str) -> None:
+    import pooch
+    import requests
+
+    downloader: Any = pooch.HTTPDownloader(timeout=PATIENCE)
+    try:
+        keeper.fetch(name, downloader=downloader)
+    except requests.exceptions.RequestException as error:
+        raise InputError(
+            f"{keeper.get_url(name)}: can't be fetched ({_reason(error)}); try again, what is there is kept"
+        ) from None
+    except ValueError:
+        raise InputError(
+            f"{keeper.get_url(name)}: not the release's file, SHA-256 must be {keeper.registry[name]}; try again later"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{keeper.abspath / name}: can't be written ({error.strerror}); free space") from None
+
+
+def _reason(error: Exception) -> str:
+    """Return the innermost cause's kind, or the server's answer: libraries' own words fill half a page."""
+    response = getattr(error, "response", None)
+    return f"{response.status_code} {response.reason}" if response is not None else type(error).__name__

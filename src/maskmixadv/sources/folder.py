@@ -1,0 +1,185 @@
+"""A user's own images: ``images/``, and ``scribbles/`` and ``masks/`` with files of the same names."""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Kept
+from maskmixadv.corpus.folds import folds
+from maskmixadv.errors import InputError
+from maskmixadv.files import work_ahead
+from maskmixadv.formats import images as formats
+from maskmixadv.sources import classes as declared
+from maskmixadv.sources import pairs
+from maskmixadv.sources.classes import Classes
+from maskmixadv.sources.pairs import Pair
+
+IMAGES, SCRIBBLES, MASKS = "images", "scribbles", "masks"
+_NAMED: Final = 5
+"""Files that a line names at most."""
+
+
+class Found(NamedTuple):
+    """What lies in a folder: images with annotation, and the names of those without."""
+
+    source: Path
+    pairs: list[Pair]
+    bare: list[str]
+
+
+def prepare(
+    source: Path,
+    root: Path,
+    *,
+    patient: str | None = None,
+    validate: float | None = None,
+    axis: int | None = None,
+    confirm: Callable[[Classes], bool] | None = None,
+) -> Corpus:
+    """Make corpus `root` of ``source/images`` with ``source/scribbles`` and ``source/masks``.
+
+    Images without annotation are left out, and named on stderr. The folds are `maskmixadv.corpus.folds.folds`.
+
+    Parameters
+    ----------
+    source
+        A folder with ``images/`` and at least one of the others; ``classes.toml`` says what codes mean.
+    root
+        A new or empty directory.
+    patient
+        Regular expression whose first group, found in an image's name, names the patient; None: the name does.
+    validate
+        As for the folds.
+    axis
+        Array axis (0 to 2, ``d h w`` of the file) along which slices are cut; None: the one of the largest spacing.
+    confirm
+        Says whether classes that are guessed, for want of a ``classes.toml``, are right; None: nobody can.
+
+    Raises
+    ------
+    InputError
+        Where a file is wrong or has no partner, or classes are neither declared nor confirmed.
+    """
+    found = find(source, patient)
+    classes = _classes(source, found.pairs, confirm)
+    axis = pairs.thickest_axis(found.pairs) if axis is None else axis
+    return write(root, source, cases(found, classes, axis), classes, axis, validate)
+
+
+def find(source: Path, patient: str | None = None) -> Found:
+    """Find the images of `source` and their annotations.
+
+    Raises
+    ------
+    InputError
+        Where no image has one, an annotation has no image, or a name has no patient.
+    """
+    if not (source / IMAGES).is_dir():
+        raise InputError(f"{source}: no folder {IMAGES}/ in it; put the images there")
+    images, scribbles, masks = (
+        formats.named(source / part) if (source / part).is_dir() else {} for part in (IMAGES, SCRIBBLES, MASKS)
+    )
+    for path in (*scribbles.values(), *masks.values()):
+        if formats.stem(path) not in images:
+            raise InputError(f"{path}: no image of this name in {source / IMAGES}; rename it, or add its image")
+    annotated = {name: path for name, path in images.items() if name in scribbles or name in masks}
+    if not annotated:
+        raise InputError(f"{source}: none of {len(images)} images has a file in {SCRIBBLES}/ or {MASKS}/; draw some")
+    return Found(
+        source,
+        [
+            Pair(name, patient_of(path, patient), path, scribbles.get(name), masks.get(name))
+            for name, path in annotated.items()
+        ],
+        [path.name for name, path in images.items() if name not in annotated],
+    )
+
+
+def write(
+    root: Path, source: Path, made: Iterable[Case | Kept], classes: Classes, axis: int, validate: float | None = None
+) -> Corpus:
+    """Write what was `made` of the images of `source` as corpus `root`."""
+    return Corpus.write(
+        root,
+        made,
+        name=source.resolve().name,
+        classes=classes.names,
+        folds=partial(folds, validate=validate),
+        source="own images",
+        axis=axis,
+    )
+
+
+def cases(
+    found: Found, classes: Classes, axis: int, kept: Callable[[Pair], Kept | None] | None = None
+) -> Iterator[Case | Kept]:
+    """Read what was `found`, but those that `kept` knows; what shows no structure is left out, and named on stderr."""
+
+    def made(pair: Pair) -> tuple[Case | Kept, bool]:
+        known = kept(pair) if kept else None
+        return (known, False) if known else pairs.read(pair, classes, axis)
+
+    empty, mixed = [], []
+    for pair, (case, coloured) in zip(found.pairs, work_ahead(made, found.pairs, threads=2), strict=True):
+        if coloured:
+            mixed.append(pair.image.name)
+        if isinstance(case, Kept) or case.scribble is not None or case.dense is not None:
+            yield case
+        else:
+            empty.append(pair.image.name)
+    _tell(found.source, found.bare, "left out, as there is no scribble and no mask of")
+    _tell(found.source, empty, "left out, as no structure is drawn in")
+    _tell(found.source, mixed, "colours become grey in")
+
+
+def patient_of(image: Path, pattern: str | None) -> str:
+    """Patient whose image it is.
+
+    Raises
+    ------
+    InputError
+        Where `pattern` is no regular expression with a group, or does not find one in the image's name.
+    """
+    return named_patient(image, formats.stem(image), pattern)
+
+
+def named_patient(image: Path, name: str, pattern: str | None) -> str:
+    """As `patient_of`, of an image whose `name` is known."""
+    if pattern is None:
+        return name
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"--patient {pattern}: not a regular expression ({error})") from None
+    match = compiled.search(name)
+    if not compiled.groups or match is None or not match[1]:
+        raise InputError(f"{image}: --patient {pattern} finds no patient in its name; allowed is one whose group does")
+    return match[1]
+
+
+def _classes(source: Path, found: Sequence[Pair], confirm: Callable[[Classes], bool] | None) -> Classes:
+    path = source / declared.FILE
+    if path.is_file():
+        return declared.read(path)
+    scribbles = [pair.scribble for pair in found if pair.scribble is not None]
+    masks = [pair.mask for pair in found if pair.mask is not None]
+    guessed = declared.guess(
+        ((path, formats.read_labels(path).array) for path in scribbles),
+        (formats.read_labels(path).array for path in masks),
+    )
+    if confirm is None:
+        raise InputError(f"{path}: missing; codes look like {guessed}: write it, or accept the guess with --yes")
+    if not confirm(guessed):
+        raise InputError(f"{path}: missing, and the guess was declined; write a [[class]] with a name for each code")
+    return guessed
+
+
+def _tell(source: Path, names: Sequence[str], what: str) -> None:
+    if names:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        print(f"{source}: {what} {', '.join(names[:_NAMED])}{more}", file=sys.stderr)

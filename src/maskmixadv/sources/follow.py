@@ -1,0 +1,129 @@
+"""A folder of images as a corpus: what is prepared of it is kept in ``.corpus``, and made anew when it has changed.
+
+Each state of the folder has a corpus of its own, named by a hash, so that a run which learnt from an earlier state can
+still be resumed and scored. Their case files are links to one another where nothing changed.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Entry, Kept
+from maskmixadv.errors import InputError
+from maskmixadv.files import held, make_directory, read_json, whole, write_text
+from maskmixadv.sources import classes as declared
+from maskmixadv.sources import folder, pairs
+from maskmixadv.sources.classes import Classes
+from maskmixadv.sources.folder import Found
+from maskmixadv.sources.pairs import Pair
+from maskmixadv.typed import as_type
+
+KEPT: Final = 10
+"""States of a folder that are kept."""
+_PLACE, _KEYS = ".corpus", "keys.json"
+
+
+def current(source: Path) -> Corpus:
+    """Return a corpus of what `source` holds now (`maskmixadv.sources.folder.prepare`, with its defaults).
+
+    Raises
+    ------
+    InputError
+        Where the folder's ``classes.toml`` is missing, or a file is wrong.
+    """
+    return _made(lambda: _State.of(folder.find(source), declared.read(source / declared.FILE)))
+
+
+def of(found: Found, classes: Classes) -> Corpus:
+    """As `current`, of what was `found` in a folder, which may be a part of what lies in it."""
+    return _made(lambda: _State.of(found, classes))
+
+
+def _made(look: Callable[[], "_State"]) -> Corpus:
+    """Return the corpus of the state that `look` finds, made where it is missing."""
+    state = look()
+    if not state.is_made():
+        make_directory(state.root.parent)
+        with held(state.root.parent, wait=True):
+            state = look()  # another process may have made it meanwhile, or its user changed a file
+            if not state.is_made():
+                state.make()
+    return Corpus.open(state.root)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What was found in a folder, and the place of the corpus of that; `keys` name what each case is made of."""
+
+    found: Found
+    classes: Classes
+    axis: int
+    keys: Mapping[str, str]
+    root: Path
+
+    @classmethod
+    def of(cls, found: Found, classes: Classes) -> "_State":
+        axis = pairs.thickest_axis(found.pairs)
+        keys = {pair.name: _key(pair, f"{classes!r} {axis}") for pair in found.pairs}
+        return cls(found, classes, axis, keys, found.source / _PLACE / _digest(json.dumps(keys)))
+
+    def is_made(self) -> bool:
+        return (self.root / "corpus.json").is_file()
+
+    def make(self) -> None:
+        """Make the corpus, of an earlier state's cases where they are as they were; the oldest states go."""
+        kept = _Earlier.newest(self.root.parent, self.keys).kept
+        with whole(self.root) as place:
+            made = folder.cases(self.found, self.classes, self.axis, kept)
+            folder.write(place, self.found.source, made, self.classes, self.axis)
+            write_text(place / _KEYS, json.dumps(self.keys))
+        for old in _states(self.root.parent)[KEPT:]:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Earlier:
+    """Cases of an earlier state that are as they were; `keys` are those of now."""
+
+    keys: Mapping[str, str]
+    root: Path = Path()
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+
+    @classmethod
+    def newest(cls, place: Path, keys: Mapping[str, str]) -> "_Earlier":
+        try:
+            root = _states(place)[0]
+            before = as_type(read_json(root / _KEYS), dict[str, Any], str(root / _KEYS))
+            entries = Corpus.open(root).entries
+        except (IndexError, OSError, InputError):  # none, or damaged: all is read anew
+            return cls(keys)
+        same = {name for name, key in keys.items() if isinstance(before, dict) and before.get(name) == key}
+        return cls(keys, root, {entry.name: entry for entry in entries if entry.name in same})
+
+    def kept(self, pair: Pair) -> Kept | None:
+        if pair.name not in self.entries:
+            return None
+        return Kept(self.entries[pair.name], self.root / "cases" / f"{pair.name}.npz")
+
+
+def _states(place: Path) -> list[Path]:
+    """Corpora of the folder's states, the newest first."""
+    whole_ones = (index for index in place.glob("*/corpus.json") if not index.parent.name.startswith("."))
+    indices = sorted(whole_ones, key=lambda index: index.stat().st_mtime_ns, reverse=True)
+    return [index.parent for index in indices]
+
+
+def _key(pair: Pair, how: str) -> str:
+    """Name what a case is made of: files as the disk tells them, without reading, and `how` they are read."""
+    stats = [(path.name, path.stat()) for path in (pair.image, pair.scribble, pair.mask) if path is not None]
+    files = [f"{name} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}" for name, stat in stats]
+    return _digest("\n".join([how, pair.patient, *files]))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

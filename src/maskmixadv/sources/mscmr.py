@@ -1,0 +1,84 @@
+"""MSCMRseg late-gadolinium MRI with scribbles, in CycleMix's layout.
+
+Sources: Zhuang, IEEE TPAMI 2019 (images, masks); Zhang and Zhuang, CVPR 2022 (scribbles).
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from maskmixadv.corpus.case import Case, normalise, recode
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Split
+from maskmixadv.errors import InputError
+from maskmixadv.formats import nifti
+
+CLASSES = ("background", "RV", "Myo", "LV")
+UNLABELLED = 4
+PARTS = {"train": "train", "val": "val", "TestSet": "test"}
+"""Folders of the release, and what they are for."""
+
+
+def prepare(source: Path, root: Path) -> Corpus:
+    """Make corpus `root` of ``source/{train,val,TestSet}/{images,labels}``; a part may be missing.
+
+    The folds are one, ``release``: its folders.
+
+    Raises
+    ------
+    InputError
+        Where no case is found, or one is wrong.
+    """
+    if not source.is_dir():
+        raise InputError(f"{source}: no such folder")
+    found = {part: sorted((source / folder / "images").glob("*.nii*")) for folder, part in PARTS.items()}
+    if not any(found.values()):
+        raise InputError(f"{source}: no MSCMR case found, looked for {'|'.join(PARTS)}/images/*.nii.gz")
+    split = Split(**{part: tuple(_patient(path) for path in paths) for part, paths in found.items()})
+    return Corpus.write(
+        root,
+        _cases([path for paths in found.values() for path in paths]),
+        name="MSCMR",
+        classes=CLASSES,
+        folds={"release": (split,)},
+        source="MSCMRseg (Zhuang 2019), scribbles of Zhang and Zhuang 2022; research use",
+    )
+
+
+def _cases(paths: list[Path]) -> Iterator[Case]:
+    with ThreadPoolExecutor() as pool:
+        yield from pool.map(_case, paths)
+
+
+def _patient(path: Path) -> str:
+    return nifti.stem(path).removesuffix("_DE")
+
+
+def _case(path: Path) -> Case:
+    volume = nifti.read(path)
+    labels = path.parent.parent / "labels"
+    scribble, dense = (_labels(labels, nifti.stem(path), kind) for kind in ("scribble", "manual"))
+    if scribble is None and dense is None:
+        raise InputError(f"{path}: neither a _scribble nor a _manual file in {labels}, one is needed")
+    return Case(
+        name=nifti.stem(path),
+        patient=_patient(path),
+        image=np.ascontiguousarray(normalise(volume.array, where=str(path))),
+        scribble=scribble,
+        dense=dense,
+        spacing=volume.spacing,
+        affine=volume.affine,
+    )
+
+
+def _labels(folder: Path, name: str, kind: str) -> np.ndarray | None:
+    for suffix in nifti.SUFFIXES:
+        path = folder / f"{name}_{kind}{suffix}"
+        if path.is_file():
+            ignore = UNLABELLED if kind == "scribble" else None
+            read = partial(recode, classes=len(CLASSES), ignore=ignore, where=str(path))
+            return np.ascontiguousarray(read(nifti.read(path).array))
+    return None

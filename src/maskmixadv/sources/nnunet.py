@@ -1,0 +1,148 @@
+"""nnU-Net v2's raw layout, in and out: dataset.json, imagesTr, labelsTr, and splits_final.json where it is there.
+
+Source: github.com/MIC-DKFZ/nnUNet, documentation/dataset_format.md and ignore_label.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Entry, Split
+from maskmixadv.corpus.folds import folds
+from maskmixadv.corpus.names import MOST_CLASSES
+from maskmixadv.errors import InputError
+from maskmixadv.files import check_name, read_json
+from maskmixadv.formats import images as formats
+from maskmixadv.formats.reading import in_one_line
+from maskmixadv.sources import folder, pairs
+from maskmixadv.sources.classes import Classes
+from maskmixadv.sources.folder import Found
+from maskmixadv.sources.pairs import Pair
+from maskmixadv.typed import as_type
+
+DATASET, SPLITS = "dataset.json", "splits_final.json"
+IGNORED: Final = "ignore"
+"""What nnU-Net calls the label of pixels of which nothing is known; its code is the highest."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a ``dataset.json`` says."""
+
+    name: str
+    classes: Classes
+    ending: str
+    source: str
+
+
+def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int | None = None) -> Corpus:
+    """Make corpus `root` of the nnU-Net raw dataset in folder `source`.
+
+    A label file with ignored pixels is a scribble, one without is a dense mask. Cases of ``labelsTs``, if there are
+    any, are for testing. The folds are ``splits`` where there is a ``splits_final.json``, and those of a folder.
+
+    Parameters
+    ----------
+    patient, axis
+        As `maskmixadv.sources.folder.prepare` has them.
+
+    Raises
+    ------
+    InputError
+        Where a file is wrong or missing, or images have several channels.
+    """
+    dataset = read(source / DATASET)
+    train, test = (_pairs(source, part, dataset, patient) for part in ("Tr", "Ts"))
+    if not train and not test:
+        raise InputError(f"{source}: no label file *{dataset.ending} in labelsTr; it needs one a case")
+    found = Found(source, [*train, *test], [])
+    axis = pairs.thickest_axis(found.pairs) if axis is None else axis
+    tested = frozenset(pair.patient for pair in test)
+    splits = _splits(source / SPLITS, {pair.name: pair.patient for pair in train}, tested)
+    return Corpus.write(
+        root,
+        folder.cases(found, dataset.classes, axis),
+        name=dataset.name,
+        classes=dataset.classes.names,
+        folds=partial(_folds, splits=splits, tested=tested),
+        source=dataset.source,
+        axis=axis,
+    )
+
+
+def read(path: Path) -> Dataset:
+    """Read a ``dataset.json``.
+
+    Raises
+    ------
+    InputError
+        Where it is missing or malformed, or its labels are not consecutive from 0 on.
+    """
+    raw = _json(path)
+    raw = as_type(raw, dict[str, Any], str(path))
+    if missing := [key for key in ("labels", "file_ending") if key not in raw]:
+        raise InputError(f"{path}: malformed, lacks {', '.join(missing)}; both are needed, as nnU-Net v2 has them")
+    labels = as_type(raw["labels"], dict[str, Any], f"{path}: malformed, labels")
+    ending = check_name(f"x{as_type(raw['file_ending'], str, f'{path}: file_ending')}", f"{path}: file_ending")[1:]
+    if regions := [name for name, code in labels.items() if type(code) is not int or abs(code) > MOST_CLASSES]:
+        shown = in_one_line(str(labels[regions[0]]))[:60]
+        raise InputError(f"{path}: label {regions[0]!r} is {shown}, allowed is one whole number; no regions")
+    ignore = labels.pop(IGNORED, None)
+    names = sorted(labels, key=lambda name: labels[name])
+    codes = [labels[name] for name in names]
+    if len(codes) < 2 or codes != list(range(len(codes))) or ignore not in (None, len(codes)):
+        given = ", ".join(f"{name} {code}" for name, code in raw["labels"].items())
+        raise InputError(f"{path}: labels are {given}; allowed are 0, 1, … for the classes and the next for 'ignore'")
+    origin = ", ".join(str(raw[key]) for key in ("reference", "licence") if raw.get(key))
+    return Dataset(str(raw.get("name") or path.resolve().parent.name), Classes(tuple(names), ignore), ending, origin)
+
+
+def _json(path: Path) -> Any:  # noqa: ANN401
+    if not path.is_file():
+        raise InputError(f"{path}: missing; name the folder DatasetNNN_… of nnUNet_raw")
+    return read_json(path)
+
+
+def _pairs(source: Path, part: str, dataset: Dataset, patient: str | None) -> list[Pair]:
+    """Files of the cases of ``imagesTr`` or ``imagesTs`` that have labels."""
+    images, labels = source / f"images{part}", source / f"labels{part}"
+    if not images.is_dir() or not labels.is_dir():
+        return []
+    found = []
+    for path in sorted(labels.glob(f"[!.]*{dataset.ending}")):
+        name = path.name.removesuffix(dataset.ending)
+        image = images / f"{name}_0000{dataset.ending}"
+        if not image.is_file():
+            raise InputError(f"{path}: its image {image} is missing; add it, or remove the labels")
+        if (second := images / f"{name}_0001{dataset.ending}").is_file():
+            raise InputError(f"{second}: is a second channel, allowed is one; keep the _0000 files alone")
+        formats.suffix(path)
+        found.append(Pair(name, folder.named_patient(path, name, patient), image, either=path))
+    return found
+
+
+def _folds(
+    entries: Sequence[Entry], *, splits: tuple[Split, ...] | None, tested: frozenset[str]
+) -> Mapping[str, Sequence[Split]]:
+    own = folds([entry for entry in entries if entry.patient not in tested])
+    test = tuple(sorted(tested))
+    held = {scheme: [replaced._replace(test=(*replaced.test, *test)) for replaced in own[scheme]] for scheme in own}
+    return held if splits is None else {"splits": splits, **held}
+
+
+def _splits(path: Path, patients: Mapping[str, str], tested: frozenset[str]) -> tuple[Split, ...] | None:
+    if not path.is_file():
+        return None
+    made = []
+    for number, fold in enumerate(as_type(_json(path), list[dict[str, Any]], str(path))):
+        try:
+            train, val = ({patients[name] for name in fold[part]} for part in ("train", "val"))
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path}: fold {number}: no case {error} in labelsTr; correct the file") from None
+        if both := train & val:
+            raise InputError(f"{path}: fold {number}: patient {min(both)!r} is in train and in val; allowed is one")
+        made.append(Split(tuple(sorted(train)), tuple(sorted(val)), tuple(sorted(tested))))
+    return tuple(made)

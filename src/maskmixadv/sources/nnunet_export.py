@@ -1,0 +1,110 @@
+"""A corpus written as nnU-Net v2's raw dataset: strokes are labels, and what they leave out is ``ignore``."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+import nibabel as nib
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.errors import InputError
+from maskmixadv.files import whole, write_text
+from maskmixadv.sources.nnunet import DATASET, IGNORED, SPLITS
+from maskmixadv.types import IGNORE, Spacing
+
+BACKGROUND: Final = "background"
+"""What nnU-Net wants label 0 to be called."""
+
+Annotation = Literal["scribble", "dense"]
+
+
+def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", scheme: str | None = None) -> int:
+    """Write the new directory `root`: ``dataset.json``, ``imagesTr``, ``labelsTr``, ``splits_final.json``.
+
+    Parameters
+    ----------
+    root
+        A new or empty directory; nnU-Net wants it named ``DatasetNNN_Name``.
+    annotation
+        Which of a case's annotations its label file has; the other one where it is the only one.
+    scheme
+        Whose folds ``splits_final.json`` has; None: the corpus's first. A fold's test patients are left out of it.
+
+    Returns
+    -------
+    How many cases were written: those that have an annotation.
+
+    Raises
+    ------
+    InputError
+        Where `root` is taken, a case can't be read, there is no such scheme, or a structure has a name that nnU-Net
+        gives another meaning.
+    """
+    labels = _names(corpus)
+    scheme = scheme or next(iter(corpus.folds))
+    corpus.split(scheme, 1)
+    drawn = [entry for entry in corpus.entries if entry.scribble or entry.dense]
+    sparse = any(entry.scribble and (annotation == "scribble" or not entry.dense) for entry in drawn)
+    if not drawn:
+        raise InputError(f"{corpus.root}: no case has a scribble or a dense mask to export; at least one is needed")
+    with whole(root) as place:
+        for part in ("imagesTr", "labelsTr"):
+            (place / part).mkdir()
+        for case in corpus.load_all(drawn):
+            _write(place, case, corpus.nominal, _labels(case, annotation, len(corpus.classes)))
+        names = [*labels, *([IGNORED] if sparse else [])]
+        description = {
+            "name": corpus.name,
+            "channel_names": {"0": "image"},
+            "labels": {name: code for code, name in enumerate(names)},
+            "numTraining": len(drawn),
+            "file_ending": ".nii.gz",
+            **({"reference": corpus.source} if corpus.source else {}),
+        }
+        write_text(place / DATASET, json.dumps(description, indent=1))
+        write_text(place / SPLITS, json.dumps(_splits(corpus, scheme), indent=1))
+    return len(drawn)
+
+
+def _names(corpus: Corpus) -> list[str]:
+    """Return what nnU-Net calls the classes: the first one, whatever it is called here, ``background``."""
+    for code, name in enumerate(corpus.classes[1:], 1):
+        if name.strip().lower() in (BACKGROUND, IGNORED):
+            raise InputError(
+                f"{corpus.root}: class {code} is called {name!r}, by which nnU-Net means something else; rename it, "
+                f"allowed is any name but {BACKGROUND!r} and {IGNORED!r}"
+            )
+    return [BACKGROUND, *corpus.classes[1:]]
+
+
+def _labels(case: Case, annotation: Annotation, ignore: int) -> UInt8[np.ndarray, "d h w"]:
+    first, second = (case.scribble, case.dense) if annotation == "scribble" else (case.dense, case.scribble)
+    labels = first if first is not None else second
+    if labels is None:
+        raise InputError(f"{case.name}: neither a scribble nor a dense mask, one is needed; prepare the corpus again")
+    return np.where(labels == IGNORE, np.uint8(ignore), labels)
+
+
+def _write(root: Path, case: Case, nominal: Spacing, labels: UInt8[np.ndarray, "d h w"]) -> None:
+    affine = _affine(case, nominal)
+    for path, array in (
+        (root / "imagesTr" / f"{case.name}_0000.nii.gz", case.image),
+        (root / "labelsTr" / f"{case.name}.nii.gz", labels),
+    ):
+        nib.save(nib.Nifti1Image(array.T, affine), path)
+
+
+def _affine(case: Case, nominal: Spacing) -> Float[np.ndarray, "4 4"]:
+    return np.diag([*reversed(case.spacing or nominal), 1.0]) if case.affine is None else case.affine
+
+
+def _splits(corpus: Corpus, scheme: str) -> Sequence[dict[str, list[str]]]:
+    return [
+        {part: [entry.name for entry in corpus.of(getattr(split, part)) if entry.scribble or entry.dense]
+         for part in ("train", "val")}
+        for split in corpus.folds[scheme]
+    ]  # fmt: skip

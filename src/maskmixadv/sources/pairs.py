@@ -1,0 +1,130 @@
+"""An image and its annotation in files of their own, read as one case: what does not fit is refused by name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from jaxtyping import UInt8
+
+from maskmixadv.corpus.case import Case, normalise, recode, validate
+from maskmixadv.errors import InputError
+from maskmixadv.formats import images as formats
+from maskmixadv.formats.volume import Volume
+from maskmixadv.sources.classes import Classes
+from maskmixadv.types import IGNORE
+
+APART: Final = 0.5
+"""Voxels that an annotation's corners may lie from its image's."""
+THICKER: Final = 1.1
+"""How many times the other spacings one must be for slices to be cut across it."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Files of one case; an annotation may be missing, and `either` is a scribble where it leaves pixels out."""
+
+    name: str
+    patient: str
+    image: Path
+    scribble: Path | None = None
+    mask: Path | None = None
+    either: Path | None = None
+
+
+def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
+    """Read a case, its slices cut along array axis `axis`, and say whether its image had colours.
+
+    An annotation that shows no structure is left out.
+
+    Raises
+    ------
+    InputError
+        Where a file can't be read, its codes are not declared, or image and annotation are not on one grid.
+    """
+    image = formats.read(pair.image)
+    if axis and 1 in image.array.shape:
+        raise InputError(f"{pair.image}: has shape {image.array.shape}, allowed along axis {axis} is a volume; axis 0")
+    scribble = None if pair.scribble is None else _labels(pair.scribble, image, pair.image, classes, classes.ignore)
+    dense = None if pair.mask is None else _labels(pair.mask, image, pair.image, classes, None)
+    if pair.either is not None:
+        labels = _labels(pair.either, image, pair.image, classes, classes.ignore)
+        scribble, dense = (labels, None) if labels is not None and (labels == IGNORE).any() else (None, labels)
+    made = case(pair.name, pair.patient, image, scribble=scribble, dense=dense, axis=axis, where=pair.image)
+    return validate(made, classes=len(classes.names), where=str(pair.image)), image.coloured
+
+
+def case(
+    name: str,
+    patient: str,
+    image: Volume,
+    *,
+    scribble: UInt8[np.ndarray, "_ _ _"] | None,
+    dense: UInt8[np.ndarray, "_ _ _"] | None,
+    axis: int,
+    where: Path,
+) -> Case:
+    """Make a case of an image and what was drawn on it, its slices cut along `axis`.
+
+    Raises
+    ------
+    InputError
+        Where the image is not finite, or constant.
+    """
+    turned = image.along(axis)
+    return Case(
+        name=name,
+        patient=patient,
+        image=np.ascontiguousarray(normalise(turned.array, where=str(where))),
+        scribble=_turned(scribble, axis),
+        dense=_turned(dense, axis),
+        spacing=turned.spacing,
+        affine=turned.affine,
+    )
+
+
+def thickest_axis(pairs: Sequence[Pair]) -> int:
+    """Array axis along which the images' median spacing is clearly the largest; 0 where there is none such."""
+    peeks = [formats.peek(pair.image) for pair in pairs]
+    spacings = [peek[1] for peek in peeks if peek is not None and peek[1] is not None]
+    if not spacings or any(peek is None or 1 in peek[0] for peek in peeks):
+        return 0
+    middle = np.median(spacings, axis=0)
+    axis = int(middle.argmax())
+    return axis if middle[axis] > THICKER * np.delete(middle, axis).max() else 0
+
+
+def _labels(
+    path: Path, image: Volume, where: Path, classes: Classes, ignore: int | None
+) -> UInt8[np.ndarray, "d h w"] | None:
+    volume = formats.read_labels(path)
+    _must_fit(path, volume, image, where)
+    coded = recode(volume.array, classes=len(classes.names), ignore=ignore, where=str(path))
+    return coded if ((coded > 0) & (coded != IGNORE)).any() else None
+
+
+def _turned(labels: UInt8[np.ndarray, "_ _ _"] | None, axis: int) -> UInt8[np.ndarray, "_ _ _"] | None:
+    return None if labels is None else np.ascontiguousarray(np.moveaxis(labels, axis, 0))
+
+
+def _must_fit(path: Path, labels: Volume, image: Volume, where: Path) -> None:
+    shape, wanted = labels.array.shape, image.array.shape
+    if shape != wanted:
+        raise InputError(f"{path}: has shape {shape}, its image {where} has {wanted}; save it on the image's grid")
+    if labels.affine is None or image.affine is None or not _placed(labels):
+        return
+    d, h, w = wanted
+    corners = np.array([(x, y, z, 1) for x in (0, w - 1) for y in (0, h - 1) for z in (0, d - 1)])
+    apart = np.linalg.norm((corners @ (labels.affine - image.affine).T)[:, :3], axis=1).max()
+    voxel = np.linalg.norm(image.affine[:3, :3], axis=0).min()
+    if not apart <= APART * voxel:
+        raise InputError(
+            f"{path}: its corners lie up to {apart:.3g} mm from those of its image {where}; save it on the image's grid"
+        )
+
+
+def _placed(volume: Volume) -> bool:
+    """Whether a file says where it lies; a NIfTI one with both codes 0 does not, whatever else is in its header."""
+    codes = [volume.header[key] for key in ("qform_code", "sform_code")] if hasattr(volume.header, "get_zooms") else [1]
+    return any(code > 0 for code in codes)

@@ -1,0 +1,1 @@
+"""Patients made up, with known truth."""

@@ -1,0 +1,305 @@
+"""Phantoms: patients made from numbers, with truth and strokes like people's; of hearts the ejection fraction is known.
+
+An organ is drawn first, such as a `Heart`, short-axis, then rendered. Each patient's numbers follow from the seed and
+the patient's own number alone, so that asking for more cases leaves the earlier ones as they were.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from scipy import ndimage
+
+from maskmixadv.corpus.case import Case, normalise
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Split
+from maskmixadv.errors import InputError
+from maskmixadv.sources.phantoms.anatomy import Plane, millimetres, scanned
+from maskmixadv.sources.phantoms.kidneys import Kidneys
+from maskmixadv.sources.phantoms.prostate import Prostate
+from maskmixadv.strokes.draw import draw_strokes
+
+CLASSES = ("background", "RV", "Myo", "LV")
+RV, MYO, LV = 1, 2, 3
+LEAST_CASES, LEAST_SIZE = 5, 64
+APEX_OF_RV = 0.8
+"""How far from base (0) to apex (1) the right ventricle reaches."""
+
+STILL: Final[Mapping[str, type[Kidneys | Prostate]]] = {"prostate": Prostate, "kidney": Kidneys}
+"""Organs that do not beat, by their name on the command line."""
+ORGANS: Final = ("heart", *STILL)
+
+
+@dataclass(frozen=True)
+class Heart:
+    """One patient, in numbers: lengths in mm, angles in radians, brightness where blood is about 1.
+
+    Attributes
+    ----------
+    shape, spacing
+        Voxels, and mm between them, along d, h, w.
+    centre
+        Of the left ventricle, in mm from the image's middle, along h and w.
+    radius, wall
+        Of the left ventricle's cavity and muscle at the base, at end-diastole.
+    ejection
+        Fraction of the cavity's volume that is ejected.
+    angle
+        Of the line from the right to the left ventricle.
+    right
+        Radius of the right ventricle's disc over that of the left's outer wall.
+    lobes
+        Amplitude and phase of the outline's second and third harmonic.
+    blood, muscle, lung, fat, organ
+        Brightness of tissues.
+    bias, noise
+        Strength of the receiver's shading, standard deviation of the noise.
+    """
+
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    centre: tuple[float, float]
+    radius: float
+    wall: float
+    ejection: float
+    angle: float
+    right: float
+    lobes: tuple[float, float, float, float]
+    blood: float
+    muscle: float
+    lung: float
+    fat: float
+    organ: float
+    bias: float
+    noise: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, size: int) -> "Heart":
+        """Draw a patient whose slices have about `size` pixels a side."""
+        h, w = (round(size * rng.uniform(0.82, 1.0)) for _ in range(2))
+        mm = rng.uniform(240, 290) / size
+        return cls(
+            shape=(int(rng.integers(6, 10)), h, w),
+            spacing=(round(rng.uniform(8, 10), 1), mm, mm),
+            centre=(rng.uniform(-20, 20), rng.uniform(-15, 25)),
+            radius=rng.uniform(21, 31),
+            wall=rng.uniform(8, 13),
+            ejection=rng.uniform(0.22, 0.68),
+            angle=np.deg2rad(rng.uniform(-25, 25)),
+            right=rng.uniform(0.85, 1.15),
+            lobes=(rng.uniform(0, 0.09), rng.uniform(0, 6.28), rng.uniform(0, 0.06), rng.uniform(0, 6.28)),
+            blood=rng.uniform(0.75, 1.0),
+            muscle=rng.uniform(0.22, 0.38),
+            lung=rng.uniform(0.04, 0.12),
+            fat=rng.uniform(0.8, 1.2),
+            organ=rng.uniform(0.35, 0.75),
+            bias=rng.uniform(0.1, 0.45),
+            noise=rng.uniform(0.03, 0.08),
+        )
+
+    def radii(self, depth: float, *, systole: bool) -> tuple[float, float]:
+        """Radius in mm of cavity and outer wall, `depth` from base (0) to apex (1).
+
+        The cavity loses the ejected fraction of its area in every slice; the muscle keeps its area.
+        """
+        taper = np.sqrt(1 - (0.93 * depth) ** 2.4)
+        inner, outer = self.radius * taper, self.radius * taper + self.wall * (0.7 + 0.3 * taper)
+        if not systole:
+            return inner, outer
+        squeezed = inner * np.sqrt(1 - self.ejection)
+        return squeezed, float(np.sqrt(squeezed**2 + outer**2 - inner**2))
+
+
+def prepare(root: Path, *, organ: str = "heart", cases: int = 20, seed: int = 0, size: int = 128) -> Corpus:
+    """Make corpus `root` of phantoms, and ``truth.csv`` with each patient's volumes and a heart's ejection fraction.
+
+    Parameters
+    ----------
+    root
+        A new or empty directory.
+    organ
+        One of `ORGANS`.
+    cases
+        Volumes, at least 5; a heart has two, end-diastole and end-systole.
+    seed
+        Which patients, 0 or more.
+    size
+        Side of a slice in pixels, about; at least 64.
+
+    Raises
+    ------
+    InputError
+        Where there is no such organ, a number is out of its range, or `root` is taken.
+    """
+    for name, value, least in (("cases", cases, LEAST_CASES), ("size", size, LEAST_SIZE), ("seed", seed, 0)):
+        if value < least:
+            raise InputError(f"{name}: {value}, allowed is {least} or more")
+    if organ not in ORGANS:
+        raise InputError(f"organ: {organ!r}, allowed are {', '.join(ORGANS)}")
+    if organ == "heart":
+        made = [_case(number // 2, systole=bool(number % 2), seed=seed, size=size) for number in range(cases)]
+    else:
+        made = [_still(organ, number, seed=seed, size=size) for number in range(cases)]
+    classes, name = (CLASSES, "phantom") if organ == "heart" else (STILL[organ].classes, f"phantom-{organ}")
+    return Corpus.write(
+        root,
+        made,
+        name=f"{name}-{seed}",
+        classes=classes,
+        folds={"paper": folds(list(dict.fromkeys(case.patient for case in made)))},
+        source=f"maskmixadv's {'phantoms' if organ == 'heart' else f'{organ} phantoms'}, seed {seed}",
+        beside={"truth.csv": _truth(made) if organ == "heart" else _volumes(made, classes)},
+    )
+
+
+def folds(patients: Sequence[str]) -> tuple[Split, ...]:
+    """Return up to five folds: each tests a block of patients and validates on one after it."""
+    count = min(5, len(patients))
+    blocks = [tuple(map(str, block)) for block in np.array_split(np.array(patients), count)]
+    return tuple(_fold(patients, block) for block in blocks)
+
+
+def _fold(patients: Sequence[str], test: tuple[str, ...]) -> Split:
+    first, *rest = [patient for patient in patients if patient not in test]
+    return Split(tuple(rest), (first,), test)
+
+
+def _case(patient: int, *, systole: bool, seed: int, size: int) -> Case:
+    heart = Heart.draw(np.random.default_rng((seed, patient)), size)
+    rng = np.random.default_rng((seed, patient, 1 + systole))
+    dense, image = zip(*_slices(heart, systole, np.random.default_rng((seed, patient, 0))), strict=True)
+    name = f"phantom{patient:03d}"
+    masks = np.stack(dense)
+    d, h, w = heart.spacing
+    return Case(
+        name=f"{name}_{'ES' if systole else 'ED'}",
+        patient=name,
+        image=normalise(scanned(np.stack(image), bias=heart.bias, noise=heart.noise, rng=rng), where=name),
+        scribble=draw_strokes(masks, rng=rng),
+        dense=masks,
+        spacing=heart.spacing,
+        affine=np.diag([w, h, d, 1.0]),
+        phase="ES" if systole else "ED",
+    )
+
+
+def _still(organ: str, patient: int, *, seed: int, size: int) -> Case:
+    drawn = STILL[organ].draw(np.random.default_rng((seed, patient)), size)
+    rng = np.random.default_rng((seed, patient, 1))
+    dense, image = zip(*drawn.slices(np.random.default_rng((seed, patient, 0))), strict=True)
+    name = f"{organ}{patient:03d}"
+    masks = np.stack(dense)
+    d, h, w = drawn.spacing
+    return Case(
+        name=name,
+        patient=name,
+        image=normalise(scanned(np.stack(image), bias=drawn.bias, noise=drawn.noise, rng=rng), where=name),
+        scribble=draw_strokes(masks, rng=rng),
+        dense=masks,
+        spacing=drawn.spacing,
+        affine=np.diag([w, h, d, 1.0]),
+    )
+
+
+def _slices(heart: Heart, systole: bool, rng: np.random.Generator) -> Iterator[tuple[UInt8[np.ndarray, "h w"], Plane]]:
+    """Yield truth and brightness of each slice, base first; `rng` places what lies round the heart."""
+    rows, columns = millimetres(heart.shape, heart.spacing)
+    body = _body(heart, rows, columns, rng)
+    for k in range(heart.shape[0]):
+        depth = k / (heart.shape[0] - 1)
+        masks = _masks(heart, rows, columns, depth, systole)
+        yield masks, _painted(heart, rows, columns, depth, systole, masks, body)
+
+
+def _masks(heart: Heart, rows: Plane, columns: Plane, depth: float, systole: bool) -> UInt8[np.ndarray, "h w"]:
+    inner, outer = heart.radii(depth, systole=systole)
+    distance, theta = _polar(heart, rows, columns, 0.0)
+    amplitude, phase, third, turn = heart.lobes
+    outline = 1 + amplitude * np.cos(2 * theta + phase) + third * np.cos(3 * theta + turn)
+    masks = np.zeros(rows.shape, np.uint8)
+    if depth <= APEX_OF_RV:
+        reach = heart.right * outer * (1 - 0.35 * depth) * (0.9 if systole else 1.0)
+        masks[_polar(heart, rows, columns, 0.85 * outer)[0] < reach * (1 + 0.5 * (outline - 1))] = RV
+    masks[distance < outer * outline] = MYO
+    masks[distance < inner * outline] = LV
+    return masks
+
+
+def _polar(heart: Heart, rows: Plane, columns: Plane, left: float) -> tuple[Plane, Plane]:
+    """Distance in mm and angle from a point `left` mm towards the right ventricle."""
+    y = rows - heart.centre[0] + left * np.sin(heart.angle)
+    x = columns - heart.centre[1] + left * np.cos(heart.angle)
+    return np.hypot(y, x), np.arctan2(y, x) - heart.angle
+
+
+def _body(heart: Heart, rows: Plane, columns: Plane, rng: np.random.Generator) -> Plane:
+    """Paint chest wall, lungs, liver, stomach, spine and vessels: as bright as what is to be found."""
+    reach = np.hypot(rows / 105, columns / 125)
+    body = np.where(reach < 1, heart.muscle * 1.2, 0.02)
+    body[(reach > 0.9) & (reach < 1)] = heart.fat
+    body[np.hypot(rows / 80, columns / 100) < 1] = heart.lung
+    for _ in range(9):
+        place, size = rng.uniform((-80, -100), (80, 100)), rng.uniform(3, 9)
+        body[np.hypot(rows - place[0], columns - place[1]) < size] = heart.blood * rng.uniform(0.7, 1.1)
+    below = heart.centre[0] + heart.radius + heart.wall + rng.uniform(14, 26)
+    liver = np.hypot((rows - below - 30) / rng.uniform(28, 36), (columns + rng.uniform(0, 30)) / rng.uniform(50, 80))
+    body[liver < 1] = heart.organ
+    for _ in range(2):
+        place, size = (below + rng.uniform(5, 40), rng.uniform(-40, 70)), rng.uniform(8, 20)
+        body[np.hypot(rows - place[0], columns - place[1]) < size] = heart.blood * rng.uniform(0.8, 1.1)
+    return body
+
+
+def _painted(
+    heart: Heart,
+    rows: Plane,
+    columns: Plane,
+    depth: float,
+    systole: bool,
+    masks: UInt8[np.ndarray, "h w"],
+    body: Plane,
+) -> Plane:
+    image = body.copy()
+    around = np.asarray(ndimage.binary_dilation(masks > 0, iterations=max(1, round(5 / heart.spacing[1]))), dtype=bool)
+    # Fat sits on the heart in patches; elsewhere its thin dark lining meets the lung.
+    image[around] = heart.muscle
+    theta = _polar(heart, rows, columns, 0.0)[1]
+    image[around & (np.sin(2 * theta + heart.lobes[1]) > 0.3)] = heart.fat
+    image[(masks == RV) | (masks == LV)] = heart.blood
+    image[masks == MYO] = heart.muscle
+    inner, _ = heart.radii(depth, systole=systole)
+    for side in (-0.9, 1.1):
+        y = rows - heart.centre[0] - 0.62 * inner * np.sin(heart.angle + side)
+        x = columns - heart.centre[1] - 0.62 * inner * np.cos(heart.angle + side)
+        image[(np.hypot(y, x) < 0.2 * inner) & (masks == LV)] = heart.muscle
+    return image
+
+
+def _truth(cases: Sequence[Case]) -> str:
+    buffer = io.StringIO()
+    table = csv.writer(buffer, lineterminator="\n")
+    table.writerow(["patient", "lv_edv_ml", "lv_esv_ml", "ef_percent", "rv_edv_ml", "rv_esv_ml"])
+    for patient in dict.fromkeys(case.patient for case in cases):
+        phases = {case.phase: case for case in cases if case.patient == patient}
+        if len(phases) == 2:
+            edv, esv, rv_edv, rv_esv = (_ml(phases[phase], label) for label in (LV, RV) for phase in ("ED", "ES"))
+            table.writerow([patient, *(f"{v:.2f}" for v in (edv, esv, 100 * (edv - esv) / edv, rv_edv, rv_esv))])
+    return buffer.getvalue()
+
+
+def _volumes(cases: Sequence[Case], classes: Sequence[str]) -> str:
+    buffer = io.StringIO()
+    table = csv.writer(buffer, lineterminator="\n")
+    table.writerow(["patient", *(f"{name.replace(' ', '_')}_ml" for name in classes[1:])])
+    table.writerows([case.patient, *(f"{_ml(case, k):.2f}" for k in range(1, len(classes)))] for case in cases)
+    return buffer.getvalue()
+
+
+def _ml(case: Case, label: int) -> float:
+    held: Bool[np.ndarray, "d h w"] = case.dense == label
+    return float(held.sum() * np.prod(case.spacing or (1.0, 1.0, 1.0)) / 1000)

@@ -1,0 +1,1 @@
+"""Strokes: drawn from masks, enclosed, spread by random walks."""

@@ -1,0 +1,208 @@
+"""A corpus with another annotation: scribbles or points, drawn from its dense masks.
+
+What is drawn in a structure of a slice is a function of the seed, the case's name, the slice, the class and that
+class's mask: other cases, their order and other structures change nothing.
+"""
+
+import abc
+import hashlib
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Final, Literal, final
+
+import numpy as np
+import scipy
+from jaxtyping import Bool, UInt8
+from rich.progress import track
+
+from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Entry
+from maskmixadv.errors import InputError
+from maskmixadv.processes import process_pool
+from maskmixadv.strokes.draw import draw_round
+from maskmixadv.strokes.points import draw_discs, place_points, scatter_points
+from maskmixadv.strokes.styles import draw_in
+from maskmixadv.types import IGNORE
+
+Style = Literal["paper", "open", "random", "centre"]
+Plane = UInt8[np.ndarray, "h w"]
+Mask = Bool[np.ndarray, "h w"]
+
+NEAR, FAR = 4, 24
+"""An open background stroke is drawn so many pixels from the organ."""
+BACKGROUND_POINTS: Final = 10
+
+
+@dataclass(frozen=True)
+class Annotator(abc.ABC):
+    """Who draws, given a slice's dense mask.
+
+    Attributes
+    ----------
+    seed
+        Of everything random, 0 or more.
+    """
+
+    name: ClassVar[str]
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a seed below 0."""
+        if self.seed < 0:
+            raise InputError(f"seed: {self.seed}, allowed is 0 or more")
+
+    def draw(self, masks: UInt8[np.ndarray, "d h w"], case: str) -> UInt8[np.ndarray, "d h w"]:
+        """Annotate a case's dense masks: never beyond a structure, ``IGNORE`` where nothing is drawn."""
+        number = int.from_bytes(hashlib.sha256(case.encode()).digest()[:8])
+        return np.stack([self._slice(plane, (self.seed, number, k)) for k, plane in enumerate(masks)])
+
+    def __str__(self) -> str:
+        """Say the command's words that make this annotator."""
+        return " ".join((self.name, *_options(self)))
+
+    def _slice(self, masks: Plane, seeds: tuple[int, int, int]) -> Plane:
+        drawn = np.full_like(masks, IGNORE)
+        for label in np.unique(masks[masks != IGNORE]).tolist():
+            held = masks == label
+            rng = np.random.default_rng((*seeds, label))
+            drawn[held & (self._structure(held, rng) if label else self._background(masks, rng))] = label
+        return drawn
+
+    @abc.abstractmethod
+    def _structure(self, structure: Mask, rng: np.random.Generator) -> Mask: ...
+
+    @abc.abstractmethod
+    def _background(self, masks: Plane, rng: np.random.Generator) -> Mask: ...
+
+
+@final
+@dataclass(frozen=True)
+class Strokes(Annotator):
+    """Draws strokes.
+
+    Attributes
+    ----------
+    style
+        How to draw in a structure: paper (along its skeleton, without branches), open (part of a ring in a round one,
+        of the middle line in a long one), random (a wandering curve) or centre (one short straight line).
+    length
+        Fraction of each stroke that is kept, in one piece; above 0, at most 1. A closed background stroke stays whole.
+    closed
+        Draw the background's stroke as a loop round the organ, which --enclosure wants; or else an open one near it,
+        in the style.
+    thickness
+        Of strokes in pixels, 1 to 15; the paper has 3.
+    """
+
+    name: ClassVar[str] = "scribbles"
+    style: Style = "paper"
+    length: float = 1.0
+    closed: bool = True
+    thickness: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        super().__post_init__()
+        if not 0 < self.length <= 1:
+            raise InputError(f"length: {self.length}, allowed is a fraction above 0, at most 1")
+        if not 1 <= self.thickness <= 15:
+            raise InputError(f"thickness: {self.thickness}, allowed are 1 to 15 pixels")
+
+    def _structure(self, structure: Mask, rng: np.random.Generator) -> Mask:
+        return draw_in(structure, style=self.style, length=self.length, thickness=self.thickness, rng=rng)
+
+    def _background(self, masks: Plane, rng: np.random.Generator) -> Mask:
+        organ = (masks != 0) & (masks != IGNORE)
+        if self.closed:
+            brush = np.ones((self.thickness, self.thickness), bool)
+            return np.asarray(scipy.ndimage.binary_dilation(draw_round(organ, rng), brush))
+        if not organ.any():
+            organ[tuple(np.array(organ.shape) // 2)] = True
+        away = np.asarray(scipy.ndimage.distance_transform_edt(~organ))
+        band = (masks == 0) & (away > NEAR) & (away <= FAR)
+        return self._structure(band if band.any() else masks == 0, rng)
+
+
+@final
+@dataclass(frozen=True)
+class Points(Annotator):
+    """Draws points: 10 in the background, some in each piece of each structure.
+
+    Attributes
+    ----------
+    per_class
+        Points in each connected piece of a structure: 1 (near its middle), 2 or 3 (anywhere in it).
+    radius
+        Of a point's disc in pixels, 0 to 15.
+    """
+
+    name: ClassVar[str] = "points"
+    per_class: int = 1
+    radius: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        super().__post_init__()
+        if self.per_class not in (1, 2, 3):
+            raise InputError(f"per-class: {self.per_class}, allowed is 1, 2 or 3")
+        if not 0 <= self.radius <= 15:
+            raise InputError(f"radius: {self.radius}, allowed are 0 to 15 pixels")
+
+    def _structure(self, structure: Mask, rng: np.random.Generator) -> Mask:
+        return draw_discs(place_points(structure, count=self.per_class, rng=rng), structure, radius=self.radius)
+
+    def _background(self, masks: Plane, rng: np.random.Generator) -> Mask:
+        places = scatter_points(masks == 0, count=BACKGROUND_POINTS, rng=rng)
+        return draw_discs(places, masks == 0, radius=self.radius)
+
+
+def annotate(corpus: Corpus, root: Path, annotator: Annotator) -> Corpus:
+    """Make corpus `root`: `corpus` with what `annotator` draws instead of its scribbles.
+
+    Cases without a dense mask are kept without a scribble. The new corpus's notes say how it was made.
+
+    Raises
+    ------
+    InputError
+        Where no case has a dense mask, one can't be read, or `root` is taken or lies in the corpus.
+    """
+    if not any(entry.dense for entry in corpus.entries):
+        raise InputError(f"{corpus.root}: no case has a dense mask to draw from; at least one is needed")
+    if root.resolve().is_relative_to(corpus.root.resolve()):
+        raise InputError(f"{root}: lies in the corpus {corpus.root}, which stays as it is; name another place")
+    note = f"annotate {annotator} --from dense; of the corpus {corpus.hash()[:16]}"
+    with process_pool() as pool:
+        made = pool.map(partial(_annotated, corpus, annotator), corpus.entries, chunksize=2)
+        return Corpus.write(
+            root,
+            _shown(made, len(corpus.entries)),
+            name=corpus.name,
+            classes=corpus.classes,
+            folds=corpus.folds,
+            nominal=corpus.nominal,
+            source=corpus.source,
+            notes=(*corpus.notes, note),
+            axis=corpus.axis,
+        )
+
+
+def _annotated(corpus: Corpus, annotator: Annotator, entry: Entry) -> Case:
+    case = corpus.load(entry)
+    return replace(case, scribble=None if case.dense is None else annotator.draw(case.dense, case.name))
+
+
+def _shown(cases: Iterable[Case], total: int) -> Iterator[Case]:
+    yield from track(cases, description="annotate", total=total, disable=not sys.stderr.isatty())
+
+
+def _options(annotator: Annotator) -> Iterator[str]:
+    for field in fields(annotator):
+        value, option = getattr(annotator, field.name), field.name.replace("_", "-")
+        if isinstance(value, bool):
+            yield f"--{option}" if value else f"--no-{option}"
+        else:
+            yield f"--{option} {value}"

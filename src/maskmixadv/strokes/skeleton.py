@@ -1,0 +1,89 @@
+"""A stroke along a structure's skeleton, after the paper's generator of scribbles."""
+
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+import numpy as np
+import scipy
+import skimage
+from jaxtyping import Bool, Int
+
+from maskmixadv.strokes.draw import depth, join, pieces_of
+
+Mask = Bool[np.ndarray, "h w"]
+Track = Int[np.ndarray, "_ 2"]
+Pixel = tuple[int, int]
+
+ERODED, MOVED = 900, 1000
+"""From what area in pixels on a structure is eroded, and a stroke moved."""
+SHIFT, TURN = 6, 15
+"""How far at most, in pixels and degrees."""
+INSIDE: Final = 0.75
+"""A moved stroke has at least this much of itself left in its structure, or it is not moved."""
+WALKS, MOVES = 4, 6
+_FULL: Final = np.ones((3, 3), bool)
+_ROUND: Final = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
+
+
+def draw_skeleton(structure: Mask, rng: np.random.Generator) -> Mask:
+    """Draw as the paper does: one path through the skeleton, without branches, somewhat shifted and turned.
+
+    Differs from the released code: the longest of four random walks is taken, as one of them may end in a spur at once,
+    where the code rolls one walk back to its last fork; a shift is at most half the structure's depth, and a stroke
+    that would leave its structure by a quarter is not moved.
+    """
+    area = structure.sum()
+    body = np.asarray(scipy.ndimage.binary_erosion(structure, _FULL, iterations=2)) if area > ERODED else structure
+    skeleton = skimage.morphology.skeletonize(body if body.any() else structure, method="lee") > 0
+    if not skeleton.any():
+        return skeleton
+    path = _path(skeleton, rng)
+    return join(_moved(path, structure, rng) if area > MOVED else path, structure.shape)
+
+
+def _path(skeleton: Mask, rng: np.random.Generator) -> Track:
+    pieces = pieces_of(skeleton)
+    largest = pixels_of(pieces == np.bincount(pieces[skeleton]).argmax())
+    held = set(largest)
+    start = next((pixel for pixel in largest if len(neighbours(pixel, held)) == 1), largest[0])
+    return np.array(max((_walked(held, start, rng) for _ in range(WALKS)), key=len))
+
+
+def pixels_of(mask: Mask) -> list[Pixel]:
+    """List the pixels of a mask, row by row."""
+    return [(int(row), int(column)) for row, column in np.argwhere(mask)]
+
+
+def neighbours(pixel: Pixel, among: AbstractSet[Pixel]) -> list[Pixel]:
+    """List those of the eight pixels round one that are `among` some; the orthogonal ones come first."""
+    row, column = pixel
+    return [step for down, right in _ROUND if (step := (row + down, column + right)) in among]
+
+
+def _walked(pixels: set[Pixel], start: Pixel, rng: np.random.Generator) -> list[Pixel]:
+    """Walk to neighbours at random, to none twice, until there is none.
+
+    Orthogonal neighbours come first: past a corner, a diagonal step would lead into a dead end.
+    """
+    path, left = [start], pixels - {start}
+    while True:
+        free = neighbours(path[-1], left)
+        if not free:
+            return path
+        row, column = path[-1]
+        choices = [step for step in free if step[0] == row or step[1] == column] or free
+        path.append(choices[int(rng.integers(len(choices)))])
+        left.remove(path[-1])
+
+
+def _moved(path: Track, structure: Mask, rng: np.random.Generator) -> Track:
+    reach = min(SHIFT, depth(structure).max() / 2)
+    middle = path.mean(axis=0)
+    for _ in range(MOVES):
+        shift, angle = rng.uniform(-reach, reach, 2), np.deg2rad(rng.uniform(-TURN, TURN))
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        moved = np.rint((path - middle) @ turn.T + middle + shift).astype(int)
+        within = ((moved >= 0) & (moved < structure.shape)).all(axis=1)
+        if within.all() and structure[tuple(moved.T)].mean() >= INSIDE:
+            return moved
+    return path

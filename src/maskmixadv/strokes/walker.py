@@ -1,0 +1,326 @@
+"""Random walker: dense labels, or beliefs, from a slice's strokes, made once and kept.
+
+Grady, *Random Walks for Image Segmentation*, IEEE TPAMI 2006. Where a slice has strokes of two classes or more, each
+pixel gets the class whose strokes a random walk from it reaches first with the largest probability. A class without
+a stroke in a slice can't be labelled there.
+
+What stays unknown:
+
+- a slice with strokes of one class alone, or with an image without contrast, keeps its strokes and no more: what the
+  strokes are set against is not known;
+- in other slices, pixels in which no class has a probability of at least ``THRESHOLD``.
+
+Differs from the released code: there, a slice without strokes of one of the structures becomes background, and no
+pixel stays unknown.
+
+Beliefs are the probabilities themselves, 0 for every class where nothing is known. Their walks avoid edges more.
+
+Walks are solved exactly, which takes memory and time that grow faster than the pixels: as many at once as memory holds,
+and those of large slices on a coarser grid, from which their probabilities are interpolated.
+"""
+
+import hashlib
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from rich.progress import track
+from scipy import ndimage
+from skimage.segmentation import random_walker
+
+from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Entry
+from maskmixadv.errors import InputError
+from maskmixadv.files import work_ahead
+from maskmixadv.memory import Budget, free
+from maskmixadv.strokes.cache import Cache, user_cache
+from maskmixadv.strokes.enclosure import ENCLOSED, enclose
+from maskmixadv.strokes.regrid import coarser
+from maskmixadv.types import IGNORE
+
+BETA: Final = 100.0
+"""How much a walk avoids edges of the image; the released code's."""
+SHARP: Final = 1000.0
+"""The same for beliefs, of which it makes better ones (docs/decisions/0010)."""
+THRESHOLD: Final = 0.5
+"""A pixel is labelled where one class is likelier than all the others together."""
+VERSION: Final = 1
+"""Of what is kept; another one where the same input gives other labels."""
+
+MOST: Final = 500_000
+"""Unknown pixels of a slice up to which it is walked on its own grid: 15 s and 2 GB."""
+BYTES: Final = 4_400
+"""Memory that an exact solution asks for, for each unknown pixel: 4,250 measured at 10,000 to 2,000,000 of them, of
+which it uses 1,300 to 2,400."""
+
+Volume = UInt8[np.ndarray, "d h w"]
+Belief = UInt8[np.ndarray, "d k h w"]
+"""Probabilities in steps of 1/255."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much memory walks take.
+
+    Attributes
+    ----------
+    most
+        Unknown pixels that are solved exactly; a slice with more of them is walked on a coarser grid.
+    budget
+        Bytes that walks which go on at the same time share.
+    """
+
+    most: int = MOST
+    budget: Budget = field(default_factory=lambda: Budget(free() // 2))
+
+    @classmethod
+    def of_free_memory(cls) -> "Plan":
+        """Plan for what is free now: no walk takes more than three quarters of it, all together half where they can."""
+        memory = free()
+        return cls(max(1_000, min(MOST, memory * 3 // 4 // BYTES)), Budget(memory // 2))
+
+    def factor(self, seeds: UInt8[np.ndarray, "h w"]) -> int:
+        """How many of a slice's pixels one of the grid's is wide on which it is walked."""
+        return max(1, math.ceil(math.sqrt(np.count_nonzero(seeds == IGNORE) / self.most)))
+
+
+def load_walked(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -> Iterator[Volume]:
+    """Labels of `entries`, in order: those that are kept are read, the others made on all cores, and kept.
+
+    They lie in the corpus's directory ``cache``, or in the user's cache where that can't be written, under the hash
+    of all that they depend on. One that is damaged is made anew.
+
+    Raises
+    ------
+    InputError
+        Where a case has no scribble, or can't be read.
+    """
+    return _made(corpus, entries, walk, [BETA, THRESHOLD], enclosure=enclosure)
+
+
+def load_beliefs(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -> Iterator[Belief]:
+    """Beliefs of `entries`, kept and made as in `load_walked`; raises the same."""
+
+    def beliefs(case: Case, seeds: Volume, plan: Plan) -> Belief:
+        return believe(case, seeds, classes=len(corpus.classes), plan=plan)
+
+    return _made(corpus, entries, beliefs, [SHARP, len(corpus.classes)], enclosure=enclosure)
+
+
+def _made(
+    corpus: Corpus,
+    entries: Sequence[Entry],
+    make: Callable[[Case, Volume, Plan], np.ndarray],
+    parameters: list[Any],
+    *,
+    enclosure: bool,
+) -> Iterator[np.ndarray]:
+    """What `make`, which `parameters` steer, makes of each case and its seeds."""
+    cache = Cache((corpus.root / "cache", user_cache()))
+    maker = _Maker(corpus, make, parameters, enclosure, cache, Plan.of_free_memory())
+    with cache.turn() as turn:
+        made = maker.all(entries, turn.take)
+        yield from track(made, description="random walker", total=len(entries), disable=not sys.stderr.isatty())
+    _tell(corpus, [factor for factors in maker.factors.values() for factor in factors if factor > 1], maker.plan)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """What is asked of walks; `factors` says how coarse those of each case were."""
+
+    corpus: Corpus
+    make: Callable[[Case, Volume, Plan], np.ndarray]
+    parameters: list[Any]
+    enclosure: bool
+    cache: Cache
+    plan: Plan
+    factors: dict[str, list[int]] = field(default_factory=dict)
+
+    def all(self, entries: Sequence[Entry], take: Callable[[], None]) -> Iterator[np.ndarray]:
+        """What is kept, up to the first that is not; from there on, after `take`, what is missing is made."""
+        threads, found = os.cpu_count() or 1, 0
+        for kept in work_ahead(self.kept, entries, threads=threads):
+            if kept is None:
+                break
+            found += 1
+            yield kept
+        if found < len(entries):
+            take()
+            # Most of the time goes into solving, which leaves other threads the interpreter.
+            yield from work_ahead(self.one, entries[found:], threads=threads)
+
+    def kept(self, entry: Entry) -> np.ndarray | None:
+        return self.cache.read(*self._named(*self._seeded(entry)))
+
+    def one(self, entry: Entry) -> np.ndarray:
+        case, seeds = self._seeded(entry)
+        name, shape = self._named(case, seeds)
+        kept = self.cache.read(name, shape)
+        return self.cache.keep(name, self.make(case, seeds, self.plan)) if kept is None else kept
+
+    def _seeded(self, entry: Entry) -> tuple[Case, Volume]:
+        case = self.corpus.load(entry)
+        if case.scribble is None:
+            raise InputError(f"{case.name}: has no scribble annotation")
+        return case, enclose(case.scribble) if self.enclosure else case.scribble
+
+    def _named(self, case: Case, seeds: Volume) -> tuple[str, tuple[int, ...]]:
+        """Name of the file, and the shape, of what is made of a case."""
+        coarse = self.factors[case.name] = _factors(seeds, self.plan)
+        parameters = [*self.parameters, *([coarse] if max(coarse) > 1 else [])]
+        return f"walker-{_key(case.image, seeds, parameters)}.npz", seeds.shape
+
+
+def _factors(seeds: Volume, plan: Plan) -> list[int]:
+    """How coarse each slice's walk is; 1 where there is none."""
+    factors = [plan.factor(drawn) for drawn in seeds]
+    return [
+        factor if factor == 1 or len(_markers(drawn)[0]) > 1 else 1
+        for factor, drawn in zip(factors, seeds, strict=True)
+    ]
+
+
+def _tell(corpus: Corpus, factors: Sequence[int], plan: Plan) -> None:
+    """Say which walks were not those of a slice's own grid."""
+    if factors:
+        low, high = min(factors), max(factors)
+        why = " (all that memory holds)" if plan.most < MOST else ""
+        print(
+            f"{corpus.root}: random walks of {len(factors)} slices with more than {plan.most:,} unknown pixels{why} "
+            f"go over a grid {low if low == high else f'{low} to {high}'} times as coarse",
+            file=sys.stderr,
+        )
+
+
+def walk(case: Case, seeds: Volume, plan: Plan | None = None) -> Volume:
+    """Labels of a case, slice by slice, from its strokes or enclosed strokes, which stay as they are."""
+    plan = plan or Plan()
+    return np.stack([walk_slice(image, drawn, plan) for image, drawn in zip(case.image, seeds, strict=True)])
+
+
+def believe(case: Case, seeds: Volume, *, classes: int, plan: Plan | None = None) -> Belief:
+    """Beliefs of a case, slice by slice, from its strokes or enclosed strokes, of which there is no doubt."""
+    plan, slices = plan or Plan(), zip(case.image, seeds, strict=True)
+    return np.stack([believe_slice(image, drawn, classes=classes, plan=plan) for image, drawn in slices])
+
+
+def believe_slice(
+    image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"], *, classes: int, plan: Plan | None = None
+) -> UInt8[np.ndarray, "k h w"]:
+    """Beliefs of one slice: 0 for all classes where nothing is known.
+
+    Parameters
+    ----------
+    image
+        Intensities in [0, 1].
+    seeds
+        Strokes; ``ENCLOSED`` is background.
+    classes
+        How many there are, background included.
+    plan
+        What memory there is.
+    """
+    belief = (_classed(seeds) == np.arange(classes, dtype=np.uint8)[:, None, None]) * np.uint8(255)
+    box = _open(seeds)
+    solved = _solved(image[box], seeds[box], SHARP, plan or Plan())
+    if solved is None:
+        return belief
+    names, probs = solved
+    inside = np.zeros((classes, *seeds[box].shape), np.uint8)
+    inside[names] = np.round(255 * probs.clip(0, 1))
+    belief[(slice(None), *box)] = np.where(seeds[box] != IGNORE, belief[(slice(None), *box)], inside)
+    return belief
+
+
+def _open(seeds: UInt8[np.ndarray, "h w"]) -> tuple[slice, slice]:
+    """Where walks go: the box round what is not ``ENCLOSED``, and a pixel of that."""
+    rows, columns = (np.flatnonzero((seeds != ENCLOSED).any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return slice(None), slice(None)
+    return slice(max(0, rows[0] - 1), rows[-1] + 2), slice(max(0, columns[0] - 1), columns[-1] + 2)
+
+
+def walk_slice(
+    image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"], plan: Plan | None = None
+) -> UInt8[np.ndarray, "h w"]:
+    """Labels of one slice, ``IGNORE`` where they stay unknown; see the module's text.
+
+    Parameters
+    ----------
+    image
+        Intensities in [0, 1].
+    seeds
+        Strokes; ``ENCLOSED`` is background.
+    plan
+        What memory there is.
+    """
+    solved = _solved(image, seeds, BETA, plan or Plan())
+    if solved is None:
+        return seeds.copy()
+    classes, probs = solved
+    likeliest = np.where(probs.max(0) >= THRESHOLD, classes[probs.argmax(0)], np.uint8(IGNORE))
+    return np.where(seeds == IGNORE, likeliest, seeds)
+
+
+def _solved(
+    image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"], beta: float, plan: Plan
+) -> tuple[UInt8[np.ndarray, "k"], Float[np.ndarray, "k h w"]] | None:
+    """Classes with strokes, and the probability of each; None where nothing can be found."""
+    classes, markers = _markers(seeds)
+    unknown = int(np.count_nonzero(markers == 0))
+    if len(classes) < 2 or image.min() == image.max() or not unknown:
+        return None
+    factor = plan.factor(seeds)
+    if factor > 1:
+        return _solved_coarsely(image, seeds, beta, plan, factor)
+    # Solved exactly: of matrices this stiff, conjugate gradients are slower, and wrong here and there.
+    with plan.budget.taken(BYTES * unknown):
+        return classes, random_walker(_scaled(image), markers, beta=beta, mode="bf", return_full_prob=True)
+
+
+def _solved_coarsely(
+    image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"], beta: float, plan: Plan, factor: int
+) -> tuple[UInt8[np.ndarray, "k"], Float[np.ndarray, "k h w"]] | None:
+    """As `_solved`, on a grid whose pixels are `factor` × `factor` of the slice's."""
+    h, w = image.shape
+    whole = np.pad(image, ((0, -h % factor), (0, -w % factor)), mode="edge")
+    small = whole.reshape(len(whole) // factor, factor, -1, factor).mean((1, 3))
+    # However few are left unknown there, no coarser grid will do.
+    solved = _solved(small, coarser(seeds, factor), beta, replace(plan, most=small.size))
+    if solved is None:
+        return None
+    classes, probs = solved
+    fine = (np.asarray(ndimage.zoom(prob, factor, order=1, mode="nearest", grid_mode=True)) for prob in probs)
+    return classes, np.stack([prob[:h, :w] for prob in fine])
+
+
+def _markers(seeds: UInt8[np.ndarray, "h w"]) -> tuple[UInt8[np.ndarray, "k"], Int[np.ndarray, "h w"]]:
+    """Classes with strokes, and the strokes numbered by them from 1, 0 where nothing is known."""
+    drawn = _classed(seeds)
+    known = drawn != IGNORE
+    classes = np.unique(drawn[known])
+    return classes, np.where(known, np.searchsorted(classes, drawn) + 1, 0)
+
+
+def _classed(seeds: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+    """Classes of strokes; what is ``ENCLOSED`` is background."""
+    return np.where(seeds == ENCLOSED, np.uint8(0), seeds)
+
+
+def _scaled(image: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """Bring [-0.35, 1.35] to [-1, 1], as the released code does: edges count by differences in this scale."""
+    return (image.astype(np.float64) + 0.35) / 1.7 * 2 - 1
+
+
+def _key(image: np.ndarray, seeds: np.ndarray, parameters: list[Any]) -> str:
+    digest = hashlib.sha256(json.dumps([VERSION, *parameters, image.shape, str(image.dtype)]).encode())
+    for array in (image, seeds):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,117 @@
+"""Who may ask: pages of this server alone, with the token; and how much they may send."""
+
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from maskmixadv.studio.images.intake import MOST_BYTES
+from maskmixadv.studio.refusals import TooLargeError
+
+HOST: Final = re.compile(r"(127\.0\.0\.1|localhost)(:\d{1,5})?")
+UPLOAD: Final = "/api/images/"
+STROKES: Final = re.compile(r"/api/cases/.*/scribble", re.DOTALL)
+MOST_BODY: Final = 64 * 2**20
+"""Bytes of a slice's strokes: one of 8,000 × 8,000 pixels."""
+MOST_JSON: Final = 2**16
+"""Bytes of any other body: of JSON, of which 32 classes with their names are the most that a page sends."""
+HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class Guard:
+    """Wraps an app: what it does not let through never reaches the app.
+
+    Parameters
+    ----------
+    app
+        What is wrapped.
+    token
+        What calls of ``/api/`` must carry as ``X-Token``.
+    """
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app, self._token = app, token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or have the app answer it."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return  # no websockets here
+        refusal = self._refusal(scope)
+        most = _most(scope["path"])
+        if refusal is None and _declared(scope) > most:
+            refusal = 413, f"body: more than {most} bytes, which is the most"
+        if refusal is not None:
+            status, error = refusal
+            answer = JSONResponse({"error": error}, status, headers={"Connection": "close"})
+            await answer(scope, receive, _with_headers(send))
+            return
+        await self._app(scope, _counted(receive, most), _with_headers(send))
+
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if not HOST.fullmatch(host):
+            return 403, "Host: allowed are 127.0.0.1 and localhost"  # a name that was rebound to this machine
+        origin = headers.get("origin")
+        if origin is not None and origin != f"http://{host}":
+            return 403, "Origin: allowed is this page alone"
+        if scope["path"].startswith("/api/") and not self._knows(headers):
+            return 403, "X-Token: wrong or missing; open the address that 'maskmixadv studio' printed"
+        return None
+
+    def _knows(self, headers: Headers) -> bool:
+        return secrets.compare_digest(headers.get("x-token", "").encode(), self._token)
+
+
+def _most(path: str) -> int:
+    """How many bytes the body of a request to `path` may have."""
+    if path.startswith(UPLOAD):
+        return MOST_BYTES
+    return MOST_BODY if STROKES.fullmatch(path) else MOST_JSON
+
+
+def _declared(scope: Scope) -> int:
+    length: Any = Headers(scope=scope).get("content-length", "0")
+    return int(length) if length.isdecimal() else 0
+
+
+def _counted(receive: Receive, most: int) -> Receive:
+    """Pass a body on until it is too large, which one without a length shows only then."""
+    total = 0
+
+    async def counting() -> Message:
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        if total > most:
+            raise TooLargeError(f"body: more than {most} bytes, which is the most")
+        return message
+
+    return counting
+
+
+def _with_headers(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(HEADERS)
+        await send(message)
+
+    return sending

@@ -1,0 +1,256 @@
+"""The studio's server: HTTP to a `Session`, on this machine's loopback alone."""
+
+import contextlib
+import mimetypes
+import secrets
+import socket
+import sys
+import webbrowser
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import numpy as np
+import uvicorn
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from maskmixadv.errors import InputError
+from maskmixadv.files import cannot_write
+from maskmixadv.methods.registry import DEFAULT_METHOD
+from maskmixadv.studio.export import What
+from maskmixadv.studio.http.patience import Impatient
+from maskmixadv.studio.http.protect import Guard
+from maskmixadv.studio.layout import printable
+from maskmixadv.studio.learning.training import AUTO, Order
+from maskmixadv.studio.palette import Named
+from maskmixadv.studio.refusals import RequestError, TooLargeError
+from maskmixadv.studio.review.reviews import Verdict
+from maskmixadv.studio.session import Session, served
+
+WEB: Final = Path(__file__).parents[1] / "web"
+LOOPBACK: Final = "127.0.0.1"
+Seconds = Annotated[float, Query(ge=0, le=86_400, allow_inf_nan=False)]
+
+
+class ClassBody(BaseModel):
+    """A class."""
+
+    name: str
+    colour: str
+
+
+class ClassesBody(BaseModel):
+    """All classes, background first."""
+
+    classes: list[ClassBody]
+
+
+class ReviewBody(BaseModel):
+    """What somebody says of a slice's prediction."""
+
+    verdict: Verdict | None
+
+
+class TrainBody(BaseModel):
+    """What is to be trained."""
+
+    preset: str = AUTO
+    steps: int | None = None
+    method: str = DEFAULT_METHOD
+
+
+class ExportBody(BaseModel):
+    """What is to be exported."""
+
+    what: What
+
+
+def serve(folder: Path, *, port: int, browse: bool) -> int:
+    """Serve `folder` until Ctrl-C, and say where.
+
+    Parameters
+    ----------
+    port
+        Of the loopback address; 0 takes a free one.
+    browse
+        Whether to open it in a browser.
+
+    Raises
+    ------
+    InputError
+        Where the folder or the port can't serve, or another process serves the folder.
+    """
+    token = secrets.token_urlsafe()
+    with served(folder) as session, listening(port) as taken:
+        address = f"http://{LOOPBACK}:{taken.getsockname()[1]}/#{token}"
+        print(address, flush=True)
+        if browse:
+            webbrowser.open(address)
+        with contextlib.suppress(KeyboardInterrupt):
+            server(app(session, token)).run(sockets=[taken])
+        course = session.training.course()
+        if course.state in ("running", "predicting"):
+            print(f"the training of run {course.run} goes on; open the folder again to watch it", file=sys.stderr)
+    return 0
+
+
+def listening(port: int) -> socket.socket:
+    """Return a socket that is bound to the loopback address.
+
+    Raises
+    ------
+    InputError
+        Where the port is none, or taken.
+    """
+    # asyncio sends answers at once only where the protocol is named; else each takes 40 ms more.
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((LOOPBACK, port))
+        bound.listen()  # whoever opens the address at once waits for the first answer, and is not refused
+    except (OSError, OverflowError) as error:
+        bound.close()
+        raise InputError(f"port: {port} can't be served on ({error}), allowed is a free one, or 0") from None
+    return bound
+
+
+def server(guarded: Guard) -> uvicorn.Server:
+    """Return a server that says nothing of requests, nor of itself."""
+    quiet = {"log_level": "warning", "access_log": False, "server_header": False}
+    return uvicorn.Server(uvicorn.Config(guarded, http=Impatient, ws="none", lifespan="off", **quiet))
+
+
+def app(session: Session, token: str) -> Guard:
+    """Return the whole application, guarded by `token`."""
+    api = FastAPI(openapi_url=None)
+    _add_cases(api, session)
+    _add_folder(api, session)
+    _add_training(api, session)
+    mimetypes.add_type("text/javascript", ".js")  # some systems say otherwise, and browsers then refuse it
+    api.mount("/", StaticFiles(directory=WEB, html=True))
+    for kind in (InputError, HTTPException, RequestValidationError, ClientDisconnect, Exception):
+        api.add_exception_handler(kind, _refused)
+    return Guard(api, token)
+
+
+def _add_cases(api: FastAPI, session: Session) -> None:
+    place = "/api/cases/{case}/slices/{index}"
+
+    @api.get(f"{place}/image")
+    def image(case: str, index: int) -> Response:
+        return _bytes(session.image(case, index).astype("<u2"))
+
+    @api.get(f"{place}/scribble")
+    def scribble(case: str, index: int) -> Response:
+        return _bytes(session.scribble(case, index))
+
+    @api.put(f"{place}/scribble")
+    async def draw(case: str, index: int, request: Request, seconds: Seconds = 0.0) -> dict[str, Any]:
+        labels = await request.body()
+        return {"scribbled": await run_in_threadpool(session.draw, case, index, labels, seconds)}
+
+    @api.get(f"{place}/prediction")
+    def prediction(case: str, index: int) -> Response:
+        return _bytes(session.predicted(case, index, "prediction"))
+
+    @api.get(f"{place}/disagreement")
+    def disagreement(case: str, index: int) -> Response:
+        return _bytes(session.predicted(case, index, "disagreement"))
+
+    @api.put(f"{place}/review")
+    def review(case: str, index: int, body: ReviewBody) -> dict[str, Any]:
+        return {"reviews": session.review(case, index, body.verdict)}
+
+
+def _add_folder(api: FastAPI, session: Session) -> None:
+    @api.get("/api/folder")
+    def folder() -> dict[str, Any]:
+        return session.folder()
+
+    @api.put("/api/classes")
+    def classes(body: ClassesBody) -> dict[str, Any]:
+        session.set_classes([Named(each.name, each.colour) for each in body.classes])
+        return {"classes": session.classes()}
+
+    @api.put("/api/images/{file}")
+    async def add(file: str, request: Request) -> dict[str, str]:
+        upload = await run_in_threadpool(session.cases.new_upload, file)
+        try:
+            await _taken_in(request, upload)
+            return {"case": await run_in_threadpool(session.cases.take_upload, upload, file)}
+        finally:
+            upload.unlink(missing_ok=True)
+
+    @api.get("/api/queue")
+    def queue() -> list[dict[str, Any]]:
+        return session.queue()
+
+    @api.get("/api/clinical")
+    def clinical() -> dict[str, Any]:
+        return session.clinical()
+
+    @api.post("/api/export")
+    def export(body: ExportBody) -> dict[str, Any]:
+        return session.export(body.what)
+
+
+def _add_training(api: FastAPI, session: Session) -> None:
+    @api.get("/api/train")
+    def course() -> dict[str, Any]:
+        return asdict(session.training.course())
+
+    @api.post("/api/train")
+    def start(body: TrainBody) -> dict[str, Any]:
+        session.training.start(Order(body.preset, body.method, body.steps))
+        return asdict(session.training.course())
+
+    @api.delete("/api/train")
+    def stop() -> dict[str, Any]:
+        session.training.stop()
+        return asdict(session.training.course())
+
+
+async def _taken_in(request: Request, upload: Path) -> None:
+    """Write a request's body to the new file `upload`."""
+    try:
+        with upload.open("xb") as file:
+            async for part in request.stream():
+                file.write(part)
+    except OSError as error:
+        raise cannot_write(upload, error) from None
+
+
+def _bytes(plane: np.ndarray) -> Response:
+    return Response(np.ascontiguousarray(plane).tobytes(), media_type="application/octet-stream")
+
+
+def _refused(_: Request, error: Exception) -> JSONResponse:
+    status, said = _said(error)
+    # What is left of a body that is too large is not read: the connection ends.
+    headers = {"Connection": "close"} if status == TooLargeError.status else None
+    return JSONResponse({"error": printable(" ".join(said.split()))}, status, headers)
+
+
+def _said(error: Exception) -> tuple[int, str]:
+    cause = error.__cause__
+    if isinstance(error, HTTPException) and isinstance(
+        cause, RequestError
+    ):  # FastAPI wraps what a body's reader raises
+        return cause.status, str(cause)
+    if isinstance(error, InputError):
+        return error.status if isinstance(error, RequestError) else 400, str(error)
+    if isinstance(error, HTTPException):
+        return error.status_code, str(error.detail)
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        return 400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if isinstance(error, ClientDisconnect):
+        return 408, "the request did not come to its end"
+    return 500, "the server failed; the terminal in which it runs says why"

@@ -1,0 +1,1 @@
+"""Images as the studio takes them in."""

@@ -1,0 +1,114 @@
+"""The folder's cases: images that are there, how their slices are cut, and images that come in."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from maskmixadv.errors import InputError
+from maskmixadv.files import cannot_write, partial_name, put_in_place
+from maskmixadv.formats import images as formats
+from maskmixadv.sources import pairs
+from maskmixadv.studio.cache import Stamp, stamp
+from maskmixadv.studio.images.intake import check_name
+from maskmixadv.studio.images.volumes import Facts, Shown, Volumes, show
+from maskmixadv.studio.layout import Layout, case_of
+from maskmixadv.studio.memory import within_memory
+from maskmixadv.studio.refusals import RequestError, TakenError, TooLargeError
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the cases.
+
+    Attributes
+    ----------
+    facts
+        Of each image that can be read; of the file's axes.
+    axis
+        Along which slices are cut.
+    problems
+        A line for each file that is no case.
+    """
+
+    facts: dict[str, Facts]
+    axis: int
+    problems: list[str]
+
+
+class Cases:
+    """Images by case; safe to be asked by many threads."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout, self._lock = layout, Lock()
+        self._volumes = Volumes(layout.state / "images.json")
+        self._axis: tuple[tuple[Stamp, ...], int] = ((), 0)
+
+    def known(self) -> Known:
+        """What is known of all cases; those that are new are read."""
+        images, problems = self._layout.listing()
+        told = self._volumes.facts(images)
+        facts = {case: each for case, each in told.items() if isinstance(each, Facts)}
+        wrong = [str(each) for each in told.values() if isinstance(each, InputError)]
+        return Known(facts, self._along({case: images[case] for case in facts}), [*problems, *wrong])
+
+    def open(self, case: str) -> tuple[Shown, int]:
+        """Read the image of `case`, and say along which axis its slices are cut.
+
+        Raises
+        ------
+        MissingError
+            Where there is no such case.
+        InputError
+            Where it can't be read.
+        """
+        path = self._layout.image(case)
+        return self._volumes.get(path), self.known().axis
+
+    def new_upload(self, file: str) -> Path:
+        """Return where to write an image that is to be called `file`; `take_upload` or the caller removes it.
+
+        What the server of a process that was killed leaves there is swept away by the next one.
+
+        Raises
+        ------
+        RequestError
+            Where the name is taken or not plain.
+        """
+        self._check_free(check_name(file))
+        return partial_name(self._layout.state / f"upload{formats.suffix(Path(file))}")
+
+    def take_upload(self, upload: Path, file: str) -> str:
+        """Make the whole file `upload` an image called `file`; returns its case.
+
+        Raises
+        ------
+        RequestError
+            Where it is no image, larger than is taken, or the name was taken meanwhile.
+        InputError
+            Where the disk is full.
+        """
+        try:
+            with within_memory(upload):
+                show(upload)
+        except InputError as error:
+            kind = TooLargeError if isinstance(error, TooLargeError) else RequestError
+            raise kind(str(error).replace(str(upload), file).replace(upload.name, file)) from None
+        with self._lock:
+            self._check_free(file)
+            try:
+                put_in_place(upload, self._layout.images / file)
+            except OSError as error:
+                raise cannot_write(self._layout.images / file, error) from None
+        return case_of(file)
+
+    def _along(self, images: dict[str, Path]) -> int:
+        """Axis along which training cuts slices, too (`pairs.thickest_axis`)."""
+        key = tuple(stamp(path) for path in images.values())
+        if self._axis[0] != key:
+            self._axis = (key, pairs.thickest_axis([pairs.Pair(case, case, path) for case, path in images.items()]))
+        return self._axis[1]
+
+    def _check_free(self, file: str) -> None:
+        taken = {case.casefold() for case in self._layout.listing()[0]}
+        if not case_of(file) or case_of(file).casefold() in taken or (self._layout.images / file).exists():
+            raise TakenError(f"{file}: an image of this name is there already; rename it")

@@ -1,0 +1,102 @@
+"""What runs made of the folder's images: labels, and where the network is in doubt."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from jaxtyping import UInt8
+
+from maskmixadv.errors import InputError
+from maskmixadv.formats import nifti
+from maskmixadv.formats.reading import read_npz
+from maskmixadv.studio.cache import Cache
+from maskmixadv.studio.layout import Layout, latest
+
+CACHED_BYTES: Final = 2**28
+
+Labels = UInt8[np.ndarray, "_ _ _"]
+
+
+class Predictions:
+    """Predictions by run and case; arrays have the images' axes."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._labels: Cache[Labels] = Cache(_labels, lambda labels: labels.nbytes, CACHED_BYTES)
+        self._doubt: Cache[Labels] = Cache(_doubt, lambda doubt: doubt.nbytes, CACHED_BYTES)
+        self._means: Cache[dict[int, list[float]]] = Cache(self._mean, lambda _: 1, 1 << 16)
+
+    def latest(self) -> str | None:
+        """Name of the latest run whose predictions are complete."""
+        return latest(self._layout.predictions)
+
+    def has(self, run: str, case: str, shape: tuple[int, ...]) -> bool:
+        """Whether there is a prediction of `case`, whose image has `shape`, as far as the file's head tells.
+
+        Raises
+        ------
+        InputError
+            As `labels`.
+        """
+        path = self._file(run, case, ".nii.gz")
+        return path is not None and _fits(path, nifti.peek(path)[0], shape)
+
+    def labels(self, run: str, case: str, shape: tuple[int, ...]) -> Labels | None:
+        """Labels of `case`, whose image has `shape`, or None.
+
+        Raises
+        ------
+        InputError
+            Where the file is damaged, or not of the image as it is.
+        """
+        return self._read(self._labels, self._file(run, case, ".nii.gz"), shape)
+
+    def doubt(self, run: str, case: str, shape: tuple[int, ...]) -> Labels | None:
+        """How much the network is in doubt, 0 to 255; as `labels`."""
+        return self._read(self._doubt, self._file(run, case, ".npz"), shape)
+
+    def doubts(self, run: str, case: str, axis: int, shape: tuple[int, ...]) -> list[float]:
+        """Part of each slice along `axis` that is in doubt, in [0, 1]; empty where nothing is known; as `labels`."""
+        path = self._file(run, case, ".npz")
+        means = {} if path is None else self._means.get(path)
+        if path is not None:
+            _fits(path, tuple(map(len, means.values())), shape)
+        return means.get(axis, [])
+
+    def _read(self, kept: Cache[Labels], path: Path | None, shape: tuple[int, ...]) -> Labels | None:
+        if path is None:
+            return None
+        array = kept.get(path)
+        _fits(path, array.shape, shape)
+        return array
+
+    def _file(self, run: str, case: str, suffix: str) -> Path | None:
+        path = self._layout.predictions / run / f"{case}{suffix}"
+        return self._layout.check(path) if path.is_file() else None
+
+    def _mean(self, path: Path) -> dict[int, list[float]]:
+        doubt = self._doubt.get(path)
+        across = {axis: tuple(other for other in range(3) if other != axis) for axis in range(3)}
+        return {axis: (doubt.mean(others) / 255).tolist() for axis, others in across.items()}
+
+
+def _fits(path: Path, found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    if found != shape:
+        raise InputError(f"{path}: has shape {found}, its image has {shape}; train again")
+    return True
+
+
+def _labels(path: Path) -> Labels:
+    codes = nifti.read(path).array
+    labels = codes.astype(np.uint8)
+    if not np.array_equal(labels, codes):
+        raise InputError(f"{path}: holds other values than codes from 0 to 255; train again")
+    return labels
+
+
+def _doubt(path: Path) -> Labels:
+    doubt = read_npz(path).get("disagreement")
+    if doubt is None or doubt.ndim != 3 or doubt.dtype != np.uint8:
+        found = "no disagreement" if doubt is None else f"{doubt.dtype} {doubt.shape}"
+        raise InputError(f"{path}: holds {found}, allowed is a volume of uint8; train again")
+    return doubt

@@ -1,0 +1,1 @@
+"""A run's course: begun, stepped, logged, saved."""

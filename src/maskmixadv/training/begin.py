@@ -1,0 +1,153 @@
+"""The beginning of a run: what it needs is checked, chosen and written down before the first step."""
+
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from maskmixadv import provenance
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Entry, Split
+from maskmixadv.device import device_name, pick_device
+from maskmixadv.errors import InputError
+from maskmixadv.methods.method import Method
+from maskmixadv.runs.run import Run
+from maskmixadv.runs.schedule import Schedule
+from maskmixadv.sampling.grid import Grid
+from maskmixadv.sources.opening import open_corpus
+from maskmixadv.strokes.regrid import millimetres
+from maskmixadv.training.distribute import ALONE, Ranks
+from maskmixadv.types import DRAWN
+
+
+def begin(
+    corpus_root: Path,
+    out: Path,
+    *,
+    method: Method,
+    schedule: Schedule,
+    preset: str | None = None,
+    scheme: str | None = None,
+    fold: int = 1,
+    prior_root: Path | None = None,
+    enclosure: bool = False,
+    seed: int = 0,
+    device: str | None = None,
+    ranks: Ranks = ALONE,
+    command: str | None = None,
+    write: bool = True,
+) -> Run:
+    """Check what a run needs and write it down, as ``run.json`` in the new directory `out`.
+
+    Where `out` holds the same run, begun and not done, it stays as it is.
+
+    Parameters
+    ----------
+    scheme
+        Name of the corpus's folds; None: its first.
+    prior_root
+        Corpus of unpaired masks; used where `method` wants them.
+    preset
+        Name of the preset that `schedule` came from, for the record.
+    ranks
+        The processes that share the work; one of them begins the run.
+    command
+        What began it, for the record; None: the command line that is running.
+    write
+        Whether to write it down; else it is only checked, and `out` not looked at.
+
+    Raises
+    ------
+    InputError
+        Where corpus, fold, prior, device or directory can't serve; nothing is written then.
+    """
+    method = method.under(schedule)
+    ranks.check(method, schedule.batch)
+    corpus = open_corpus(corpus_root)
+    scheme = scheme or next(iter(corpus.folds))
+    split = corpus.split(scheme, fold)
+    drawn = DRAWN[method.supervision]
+    train = [entry for entry in corpus.of(split.train) if getattr(entry, drawn)]
+    if not train:
+        raise InputError(f"{corpus_root}: no training case of fold {fold} has a {drawn} annotation")
+    prior, masks = _prior(corpus, split, prior_root) if method.wants_prior else (None, ())
+    run = Run(
+        root=out,
+        corpus={**_named(corpus), "scheme": scheme, "fold": fold, **_lists(split)},
+        prior=None if prior is None else {**_named(prior), "cases": [mask.name for mask in masks]},
+        method=method,
+        schedule=schedule,
+        grid=_grid(schedule.size, [*train, *masks]),
+        enclosure=enclosure,
+        seed=seed,
+        facts={"preset": preset, **_facts(pick_device(device), ranks, command)},
+    )
+    if write and not _begun(run):
+        run.create()
+    return run
+
+
+def _begun(run: Run) -> bool:
+    """Whether the directory holds this very run, not done yet: then the same command goes on with it."""
+    try:
+        there = Run.open(run.root)
+    except InputError:
+        return False
+    told = json.loads(json.dumps({key: value for key, value in run.record().items() if key not in run.facts}))
+    if told != {key: value for key, value in there.record().items() if key not in there.facts}:
+        return False
+    if there.checkpoint.is_file() and there.load(torch.device("cpu"))["step"] >= run.schedule.steps:
+        return False
+    print(f"{run.root}: begun before with the same settings; going on with it", file=sys.stderr)
+    return True
+
+
+def _prior(corpus: Corpus, split: Split, root: Path | None) -> tuple[Corpus, tuple[Entry, ...]]:
+    """Return the prior's corpus and those of its dense masks whose patients the run does not know."""
+    if root is None:
+        raise InputError(
+            "the adversary (adv above 0) needs masks of other patients: "
+            "give --prior CORPUS, or switch it off with 'maskmixadv --adv 0'"
+        )
+    prior = open_corpus(root)
+    if prior.classes != corpus.classes:
+        raise InputError(f"{root}: classes {', '.join(prior.classes)}, allowed are {', '.join(corpus.classes)}")
+    known = {patient for part in split for patient in part} if prior.name == corpus.name else set()
+    masks = tuple(entry for entry in prior.entries if entry.dense and entry.patient not in known)
+    if not masks:
+        raise InputError(f"{root}: no dense mask of a patient outside fold's train, val and test, one is needed")
+    return prior, masks
+
+
+def _grid(size: int, entries: Sequence[Entry]) -> Grid:
+    """Choose mm a pixel that show the median field of view, or None where a spacing is unknown."""
+    return Grid(size, millimetres(size, entries))
+
+
+def _named(corpus: Corpus) -> dict[str, Any]:
+    return {
+        "root": str(corpus.root.resolve()),
+        "name": corpus.name,
+        "hash": corpus.hash(),
+        "classes": list(corpus.classes),
+        **({"axis": corpus.axis} if corpus.axis else {}),
+    }
+
+
+def _lists(split: Split) -> dict[str, list[str]]:
+    return {part: list(patients) for part, patients in split._asdict().items()}
+
+
+def _facts(device: torch.device, ranks: Ranks, command: str | None) -> dict[str, Any]:
+    libraries = ("maskmixadv", "torch", "numpy", "scipy")
+    return {
+        "command": command or provenance.command(),
+        "commit": provenance.commit(),
+        "device": device_name(device) if ranks.size == 1 else f"{ranks.size} × {device_name(device)}",
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in libraries}},
+    }

@@ -1,0 +1,208 @@
+"""One run over several devices: a process for each takes its part of every batch, and gradients are averaged.
+
+``torchrun --nproc-per-node N -m maskmixadv train …`` starts the processes, here called ranks. All of them draw a step's
+slices and augmentation alike and hold the same weights, bit for bit, after it. What a loss sums over weighted pixels
+is the same as on one device; what a method reckons over a batch, such as batch norm's statistics, a Dice loss or ratios
+of classes, it reckons over the part that its rank has, as is usual.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+from maskmixadv.device import pick_device
+from maskmixadv.errors import InputError
+from maskmixadv.methods.method import Method
+from maskmixadv.methods.registry import fields_of
+from maskmixadv.tensors import Loss
+
+PATIENCE = timedelta(hours=1)
+"""How long a rank waits for the others; the first one validates while they wait."""
+
+LAST_WORDS = 4.0
+"""Seconds for which a rank outlives the one that failed first, whose error and exit code torchrun is to report."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes of one run, and which of them this one is; by default there is no other.
+
+    Attributes
+    ----------
+    rank
+        Number of this process, from 0. The first one alone speaks, validates and saves.
+    size
+        How many there are.
+    device
+        Where this one computes; None: on the fastest device that is there.
+    """
+
+    rank: int = 0
+    size: int = 1
+    device: str | None = None
+
+    @property
+    def key(self) -> tuple[int, ...]:
+        """What a rank adds to the seed of its own random numbers; nothing where it is alone."""
+        return () if self.size == 1 else (self.rank + 1,)  # numpy takes a 0 at the end of a seed for nothing
+
+    def check(self, method: Method, batch: int) -> None:
+        """Raise `InputError` where `method` can't be split over the ranks, or a batch of `batch` slices can't."""
+        if self.size > 1 and method.remembers:
+            raise InputError(
+                f"method: {fields_of(method)['name']} remembers each slice and runs in 1 process, here are {self.size}"
+            )
+        if batch % self.size:
+            raise InputError(f"batch: {batch}, allowed with {self.size} processes is a multiple of {self.size}")
+
+    def check_step(self, step: int) -> None:
+        """Raise `InputError` on all ranks where they do not stand at the same `step`."""
+        highest, lowest = (sign * self._highest(sign * step) for sign in (1, -1))
+        if highest != lowest:
+            raise InputError(
+                f"checkpoints: of steps {lowest} to {highest}; all processes must be given the same directory"
+            )
+
+    def part(self, batch: int) -> slice:
+        """Which of a step's `batch` samples are this rank's."""
+        own = batch // self.size
+        return slice(self.rank * own, (self.rank + 1) * own)
+
+    def average(self, parameters: Sequence[nn.Parameter], terms: dict[str, Loss]) -> dict[str, Loss]:
+        """Average the gradients of `parameters`, in place; returns the averages of `terms`.
+
+        A parameter that has a gradient on one rank has one on all of them then. The names of `terms` must be the
+        same on all ranks.
+        """
+        losses = {name: loss.detach() for name, loss in terms.items()}
+        if self.size == 1:
+            return losses
+        gradients = _gradients(parameters)
+        means = _means([*gradients, *losses.values()])
+        for gradient, mean in zip(gradients, means, strict=False):
+            gradient.copy_(mean)
+        return dict(zip(losses, means[len(gradients) :], strict=True))
+
+    def share_buffers(self, nets: Iterable[nn.Module]) -> None:
+        """Give all ranks the first one's buffers, such as batch norm's statistics; counters are alike anyway."""
+        buffers = [buffer for net in nets for buffer in net.buffers() if buffer.is_floating_point()]
+        if self.size == 1 or not buffers:
+            return
+        flat = torch.cat([buffer.flatten() for buffer in buffers])
+        distributed.broadcast(flat, 0)
+        for buffer, shared in zip(buffers, _apart(flat, buffers), strict=True):
+            buffer.copy_(shared)
+
+    def any(self, flag: bool) -> bool:
+        """Whether `flag` is true on any rank; waits for the other ranks, not for a device."""
+        return bool(self._highest(int(flag)))
+
+    def wait(self) -> None:
+        """Wait until all ranks are here."""
+        self._highest(0)
+
+    def _highest(self, number: int) -> int:
+        if self.size == 1:
+            return number
+        highest = torch.tensor(number)
+        distributed.all_reduce(highest, distributed.ReduceOp.MAX)
+        return int(highest)
+
+
+ALONE = Ranks()
+
+
+@contextmanager
+def joined(device: str | None = None) -> Iterator[Ranks]:
+    """Join the processes that torchrun has started, until the end of the block; alone where it has started no other.
+
+    Where a rank fails, the others lose its connection and end too: the first one's error is raised, that of others
+    becomes a silent exit.
+
+    Parameters
+    ----------
+    device
+        ``cpu``, ``cuda`` (each process takes the GPU of its local number), or None for what is there; in a process
+        that is alone, any name.
+
+    Raises
+    ------
+    InputError
+        Where the device can't be shared out, or is not there.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Ranks(device=device)
+        return
+    from torch.distributed.rendezvous import rendezvous  # not in every torch
+
+    store, rank, size = next(iter(rendezvous("env://", timeout=PATIENCE)))
+    try:
+        place = _place(device)
+        # What is agreed on beside gradients lies in main memory, so that no device is waited for.
+        distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo",
+            store=store,
+            rank=rank,
+            world_size=size,
+            timeout=PATIENCE,
+        )
+        yield Ranks(rank, size, str(place))
+    except Exception as error:
+        # The group is left to the end of the process: to take it down would wait for ranks that have gone.
+        if not _first_to_fail(store):
+            time.sleep(LAST_WORDS)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(2 if isinstance(error, InputError) else 1)  # torch may abort at a regular exit without its peers
+        raise
+    distributed.destroy_process_group()
+
+
+def _place(device: str | None) -> torch.device:
+    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if kind not in ("cpu", "cuda"):
+        raise InputError(f"device: {kind!r}, allowed with several processes are cpu and cuda, of which each takes one")
+    if kind == "cpu":
+        return torch.device("cpu")
+    place = pick_device(f"cuda:{os.environ['LOCAL_RANK']}")
+    torch.cuda.set_device(place)
+    return place
+
+
+def _first_to_fail(store: Any) -> bool:  # noqa: ANN401
+    try:
+        return store.add("maskmixadv/failed", 1) == 1
+    except RuntimeError:  # gone with the rank that kept it
+        return False
+
+
+def _gradients(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+    """Gradients of the parameters that have one on any rank; 0 where it was on other ranks alone."""
+    present = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.uint8)
+    distributed.all_reduce(present, distributed.ReduceOp.MAX)
+    gradients: list[Tensor] = []
+    for parameter, wanted in zip(parameters, present.tolist(), strict=True):
+        if wanted:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad)
+    return gradients
+
+
+def _means(values: Sequence[Tensor]) -> list[Tensor]:
+    flat = torch.cat([value.float().flatten() for value in values])
+    distributed.all_reduce(flat)
+    return _apart(flat / distributed.get_world_size(), values)
+
+
+def _apart(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    parts = flat.split([each.numel() for each in like])
+    return [part.view(each.shape) for part, each in zip(parts, like, strict=True)]

@@ -1,0 +1,255 @@
+"""Training: the loop runs, validates, shows itself and saves; what it was begun with stands in the run."""
+
+import math
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from types import FrameType
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.device import pick_device
+from maskmixadv.errors import DivergedError
+from maskmixadv.files import held
+from maskmixadv.formats.reading import reading
+from maskmixadv.inference.predictor import Predictor
+from maskmixadv.metrics.scores import mean_dice
+from maskmixadv.pictures import contact_sheet
+from maskmixadv.runs.run import Run, same_corpus, save
+from maskmixadv.sampling.slices import Masks, Slices, load_masks, load_slices
+from maskmixadv.sampling.storage import GB
+from maskmixadv.training.distribute import ALONE, Ranks
+from maskmixadv.training.engine import Engine
+from maskmixadv.training.log import Log
+from maskmixadv.training.loop import Loop
+
+SAVE_SECONDS = 45.0
+"""A killed run loses at most the steps of so many seconds."""
+LOG_STEPS = 20
+PICTURED = 6
+"""Slices in a picture of progress."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Densely labelled validation cases, held in memory; they steer nothing, they only show how it goes."""
+
+    run: Run
+    cases: tuple[Case, ...]
+
+    @classmethod
+    def load(cls, corpus: Corpus, run: Run) -> "Validation":
+        """Load the validation patients of `run`; there may be none."""
+        entries = [entry for entry in corpus.of(run.corpus["val"]) if entry.dense]
+        return cls(run, tuple(corpus.load_all(entries)))
+
+    def dice(self, net: nn.Module, step: int) -> float | None:
+        """Mean Dice as `evaluate` reckons it, with a picture in the run's directory; None without cases."""
+        if not self.cases:
+            return None
+        classes = self.run.task.classes
+        predictor = Predictor(net, self.run.grid, classes)
+        predicted = [predictor.labels(case.image, case.spacing) for case in self.cases]
+        self._picture(predicted, step)
+        found = mean_dice(self.cases, predicted, classes)
+        return found if math.isfinite(found) else None
+
+    def _picture(self, predicted: list[np.ndarray], step: int) -> None:
+        shown = list(zip(self.cases, predicted, strict=True))[:: max(1, len(predicted) // PICTURED)][:PICTURED]
+        middles = [(case, labels, len(labels) // 2) for case, labels in shown]
+        folder = self.run.root / "pictures"
+        folder.mkdir(exist_ok=True)
+        contact_sheet(
+            folder / f"step_{step:06d}.png",
+            [case.image[k] for case, _, k in middles],
+            {
+                "prediction": [labels[k] for _, labels, k in middles],
+                "truth": [case.dense[k] for case, _, k in middles if case.dense is not None],
+            },
+            self.run.task.classes,
+        )
+
+
+def fit(
+    run: Run,
+    *,
+    device: str | None = None,
+    ranks: Ranks = ALONE,
+    engine: Engine | None = None,
+    memory: float | None = None,
+) -> bool:
+    """Train `run` to its end, from its last checkpoint where it has one.
+
+    Parameters
+    ----------
+    device
+        Where to compute; the fastest that is there if None.
+    ranks
+        The processes that share the work; the first one alone validates, logs and saves.
+    engine
+        How to compute; operation by operation if None.
+    memory
+        GB of the device's memory that slices may take, streamed from the run's directory beyond that; None: half
+        of what is free. It changes no result.
+
+    Returns
+    -------
+    False where Ctrl-C or a termination signal ended it early; it can be resumed.
+
+    Raises
+    ------
+    InputError
+        Where another process trains this run, the corpus has changed since it began, slices fit neither memory nor
+        disk, a checkpoint can't be read or saved, the ranks can't share the work, or the device can't do what `engine`
+        asks.
+    DivergedError
+        Where losses or weights are no finite numbers any more; the last finite checkpoint is kept.
+    """
+    ranks.check(run.method, run.schedule.batch)
+    with held(run.root) if ranks.rank == 0 else nullcontext():
+        return _fit(run, device, ranks, engine, memory)
+
+
+def _fit(run: Run, device: str | None, ranks: Ranks, engine: Engine | None, memory: float | None) -> bool:
+    place, engine = pick_device(device), engine or Engine()
+    engine.check(place, ranks.size)
+    corpus = same_corpus(run.corpus)
+    slices = training_slices(run, corpus, place, memory)
+    if not ranks.rank:
+        tell_learnt(run, slices)
+    loop = Loop(run, slices, prior_masks(run, place), place, ranks, engine)
+    logged, saved = None, None
+    if run.checkpoint.is_file():
+        with reading(run.checkpoint, "checkpoint", wrong="damaged", advice="; train again"):
+            state = run.load(place)
+            loop.load(state)
+            logged, saved = state["log"], loop.step
+    ranks.check_step(loop.step)
+    with _interrupts() as interrupts:
+        steps = _steps(loop, interrupts)
+        if ranks.rank:
+            deque(steps, maxlen=0)
+        else:
+            with Log(run, loop.step, logged) as log:
+                _Witness(loop, Validation.load(corpus, run), log, saved).follow(steps)
+    return loop.step >= run.schedule.steps
+
+
+def training_slices(run: Run, corpus: Corpus, device: torch.device, memory: float | None = None) -> Slices:
+    """Load the slices that `run` learns from; `memory` as in `fit`."""
+    slices = load_slices(
+        corpus,
+        corpus.of(run.corpus["train"]),
+        grid=run.grid,
+        supervision=run.method.supervision,
+        enclosure=run.enclosure,
+        device=device,
+        beliefs=run.method.believes,
+        memory=memory,
+        folder=run.root,
+    )
+    if slices.mapping is not None:
+        print(f"{run.root}: {len(slices.mapping) / GB:.1f} GB of slices stream from the disk", file=sys.stderr)
+    return slices
+
+
+def tell_learnt(run: Run, slices: Slices) -> None:
+    """Say on stderr what `run` learns from, and what of its training part it does not."""
+    if slices.learnt is not None:
+        for line in slices.learnt.told().splitlines():
+            print(f"{run.root}: {line}", file=sys.stderr)
+
+
+def prior_masks(run: Run, device: torch.device) -> Masks | None:
+    """Load the unpaired masks of `run`, if it has any."""
+    if run.prior is None:
+        return None
+    corpus, cases = same_corpus(run.prior), set(run.prior["cases"])
+    return load_masks(corpus, [e for e in corpus.entries if e.name in cases], grid=run.grid, device=device)
+
+
+def _steps(loop: Loop, interrupts: list[int]) -> Iterator[dict[str, Tensor]]:
+    """Take step after step, until the last one, or until a rank is asked to stop."""
+    while loop.step < loop.run.schedule.steps and not loop.ranks.any(bool(interrupts)):
+        yield loop.advance()
+
+
+class _Witness:
+    """Logs, validates and saves what steps make of a loop; `saved` is the checkpoint's step, if there is one."""
+
+    def __init__(self, loop: Loop, validation: Validation, log: Log, saved: int | None) -> None:
+        self._loop, self._validation, self._log, self._saved = loop, validation, log, saved
+        self._saved_at = time.monotonic()
+
+    def follow(self, steps: Iterable[dict[str, Tensor]]) -> None:
+        """Attend to each of `steps`, and save where they end."""
+        for losses in steps:
+            self._log.collect(losses)
+            self._attend()
+        if self._loop.step < self._loop.run.schedule.steps:
+            self._save()
+
+    def _attend(self) -> None:
+        loop, schedule = self._loop, self._loop.run.schedule
+        last = loop.step == schedule.steps
+        if last or loop.step % LOG_STEPS == 0:
+            self._write()
+        if last or loop.step % schedule.validate_every == 0:
+            self._log.validated(loop.step, self._validation.dice(loop.scored, loop.step))
+        if last or time.monotonic() - self._saved_at > SAVE_SECONDS:
+            self._save()
+
+    def _write(self) -> None:
+        self._check_losses()
+        self._log.write(self._loop.step, lr=self._rate(self._loop.step))
+
+    def _check_losses(self) -> None:
+        if (found := self._log.not_finite(self._loop.step)) is not None:
+            raise self._diverged(*found)
+
+    def _save(self) -> None:
+        """Save what is finite: an earlier checkpoint is worth more than one that is not."""
+        loop = self._loop
+        self._check_losses()
+        if (name := loop.not_finite()) is not None:
+            raise self._diverged(f"weight {name}", loop.step)
+        self._log.flush()
+        save(loop.run.checkpoint, {**loop.state(), "log": self._log.state()})
+        self._saved, self._saved_at = loop.step, time.monotonic()
+
+    def _diverged(self, what: str, step: int) -> DivergedError:
+        run = self._loop.run
+        kept = "no checkpoint was saved before"
+        if self._saved is not None:
+            kept = f"the last finite checkpoint, of step {self._saved}, is {run.checkpoint}"
+        return DivergedError(
+            f"{run.root}: {what} is not finite at step {step} of {run.schedule.steps}, with {run.schedule.optimiser} "
+            f"at rate {self._rate(step):.3g}; try a lower --lr than {run.schedule.lr:g}, or another --optimiser; {kept}"
+        )
+
+    def _rate(self, step: int) -> float:
+        return self._loop.run.schedule.lr_at(step - 1)
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Signals that asked to stop; the step in progress is finished first, so that what is saved is whole."""
+    caught: list[int] = []
+
+    def remember(number: int, _: FrameType | None) -> None:
+        caught.append(number)
+
+    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,278 @@
+"""What a run says of itself while it trains: ``log.csv``, TensorBoard events, a progress bar or plain lines."""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from maskmixadv.errors import InputError
+from maskmixadv.files import cannot_write, write_text
+from maskmixadv.runs.run import Run
+from maskmixadv.tabular import csv_text, read_course
+
+PACE_FROM, PACE_TO = 3, 11
+"""Steps between which a run's pace is measured: after the first ones, and over a multiple of the rounds in which some
+terms come."""
+PLAIN_SECONDS = 10.0
+"""Where there is no terminal, a line every so often."""
+FLUSH_SECONDS = 2.0
+"""Who watches a run by its ``log.csv`` sees rows no later."""
+
+
+class Log:
+    """Log of one run; a context manager.
+
+    Parameters
+    ----------
+    run
+        Where to write; an earlier log there is cut off after `step` and continued.
+    step
+        Steps done before.
+    state
+        What `state` of the log gave then, if there was one.
+    """
+
+    def __init__(self, run: Run, step: int, state: dict[str, Any] | None) -> None:
+        state = state or {"seconds": 0.0, "pending": {}}
+        self._path = run.root / "log.csv"
+        self._steps = run.schedule.steps
+        self._rows = _rows_up_to(self._path, step)
+        self._terms: dict[str, list[Tensor]] = defaultdict(list, state["pending"])
+        self._pace = _Pace(run, step, console=Console(stderr=True))
+        self._began = time.monotonic() - state["seconds"]
+        self._events = _Events(run.root / "tensorboard", step)
+        self._console = Console(stderr=True)
+        self._first, self._first_time = step, time.monotonic()
+        self._told, self._flushed = 0.0, time.monotonic()
+        self._dice: float | None = None
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[state]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task(run.root.name, total=self._steps, completed=step, state="")
+
+    @property
+    def seconds(self) -> float:
+        """Time spent in training and validation, over all resumptions."""
+        return time.monotonic() - self._began
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must hold for the log to go on: the time spent, and the losses since the last row."""
+        return {"seconds": self.seconds, "pending": dict(self._terms)}
+
+    def __enter__(self) -> "Log":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+        if kind is None:
+            self.flush()
+            self._events.close()
+            return
+        with suppress(InputError):  # the first complaint is the one to tell
+            self.flush()
+        with suppress(InputError):
+            self._events.close()
+
+    def collect(self, losses: dict[str, Tensor]) -> None:
+        """Keep a step's losses, without waiting for the device."""
+        for name, loss in losses.items():
+            self._terms[name].append(loss)
+        self._pace.took(losses)
+
+    def not_finite(self, step: int) -> tuple[str, int] | None:
+        """Name the first loss since the last row that is no finite number, and its step; None where all are.
+
+        Parameters
+        ----------
+        step
+            Steps done.
+        """
+        first: dict[str, int] = {}
+        for name, losses in self._terms.items():
+            fine = torch.stack(losses).isfinite().tolist()
+            if not all(fine):
+                # A term that does not come at each step can be told no nearer.
+                first[name] = step - len(fine) + 1 + fine.index(False)
+        worst = min(first, key=lambda name: first[name], default=None)
+        return None if worst is None else (worst, first[worst])
+
+    def write(self, step: int, *, lr: float) -> None:
+        """Write a row: each term's mean since the row before."""
+        # Fetched all at once, as a device is waited for at each fetch.
+        fetched = torch.stack([torch.stack(losses).mean() for losses in self._terms.values()]).tolist()
+        means = dict(zip(self._terms, fetched, strict=True))
+        self._terms.clear()
+        self._row(step, {"lr": lr, **means})
+        self._flush_now_and_then()
+        self._show(step, means)
+
+    def validated(self, step: int, dice: float | None) -> None:
+        """Write a row with the validation Dice, if there is one."""
+        if dice is None:
+            return
+        self._dice, self._told = dice, 0.0
+        self._row(step, {"val/dice": dice})
+        self._flush_now_and_then()
+
+    def flush(self) -> None:
+        """Bring ``log.csv`` up to date on disk.
+
+        Raises
+        ------
+        InputError
+            Where it can't be written; the one that is there stays.
+        """
+        columns = list(dict.fromkeys(key for row in self._rows for key in row))
+        write_text(self._path, csv_text(columns, self._rows))
+        self._events.flush()
+        self._flushed = time.monotonic()
+
+    def _flush_now_and_then(self) -> None:
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def _row(self, step: int, values: dict[str, float]) -> None:
+        self._rows.append(
+            {
+                "step": str(step),
+                "seconds": f"{self.seconds:.1f}",
+                **{name: f"{v:.6g}" for name, v in values.items()},
+            }
+        )
+        for name, value in values.items():
+            self._events.add_scalar(name, value, step)
+
+    def _show(self, step: int, means: dict[str, float]) -> None:
+        rate = (step - self._first) / max(1e-9, time.monotonic() - self._first_time)
+        losses = "  ".join(f"{name.split('/', 1)[1]} {value:.3f}" for name, value in means.items())
+        dice = "" if self._dice is None else f"  val Dice {self._dice:.3f}"
+        state = f"{rate:.2f} steps/s  {losses}{dice}"
+        self._bar.update(self._task, completed=step, state=state)
+        if self._bar.disable and (time.monotonic() - self._told > PLAIN_SECONDS or step == self._steps):
+            self._told = time.monotonic()
+            left = (self._steps - step) / max(rate, 1e-9)
+            self._console.print(
+                f"step {step}/{self._steps}  {left:.0f} s left  {state}", soft_wrap=True, highlight=False
+            )
+
+
+def _rows_up_to(path: Path, step: int) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    rows = [row for row in read_course(path) if int(row["step"]) <= step]
+    return [{key: cell for key, cell in row.items() if cell} for row in rows]
+
+
+class _Events:
+    """TensorBoard's files, which a thread of its own writes: what befalls it is told here.
+
+    Raises
+    ------
+    InputError
+        From each method, where they can't be written.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._folder, self._hook = folder, threading.excepthook
+        threading.excepthook = self._overheard
+        with self._complaining():
+            self._writer = SummaryWriter(str(folder), purge_step=step)
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        """Add a point to a curve."""
+        with self._complaining():
+            self._writer.add_scalar(name, value, step)
+
+    def flush(self) -> None:
+        """Bring all to the disk."""
+        with self._complaining():
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        with self._complaining():
+            self._writer.close()
+        threading.excepthook = self._hook
+
+    def _overheard(self, failure: threading.ExceptHookArgs) -> None:
+        """Leave out what the writing thread says of a full disk, as whoever writes next is told."""
+        ours = type(failure.thread).__module__.startswith("tensorboard")
+        if not (ours and issubclass(failure.exc_type, OSError)):
+            self._hook(failure)
+
+    @contextmanager
+    def _complaining(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise cannot_write(self._folder, error) from None
+
+
+class _Pace:
+    """Says once how long a run will take, measured from its first steps.
+
+    Parameters
+    ----------
+    step
+        Steps done before.
+    """
+
+    def __init__(self, run: Run, step: int, *, console: Console) -> None:
+        self._run, self._step, self._console = run, step, console
+        self._taken, self._began = 0, 0.0
+
+    def took(self, losses: dict[str, Tensor]) -> None:
+        """Count a step, which gave `losses`."""
+        self._taken += 1
+        if self._taken not in (PACE_FROM, PACE_TO) or not losses:
+            return
+        next(iter(losses.values())).item()  # wait for the device, twice in a run
+        if self._taken == PACE_FROM:
+            self._began = time.monotonic()
+        else:
+            self._tell((time.monotonic() - self._began) / (PACE_TO - PACE_FROM))
+
+    def _tell(self, seconds: float) -> None:
+        left = self._run.schedule.steps - self._step - self._taken
+        self._console.print(
+            f"{self._run.root}: {left:,} steps to go take about {in_words(left * seconds)}, without validation "
+            f"({seconds:.2g} s a step, measured over {PACE_TO - PACE_FROM})",
+            soft_wrap=True, highlight=False, markup=False,
+        )  # fmt: skip
+
+
+def in_words(seconds: float) -> str:
+    """Say a duration: ``40 s``, ``4 min``, ``2 h 10 min``, ``3 days``.
+
+    Examples
+    --------
+    >>> in_words(250)
+    '4 min'
+    """
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if hours < 48 else f"{round(hours / 24)} days"

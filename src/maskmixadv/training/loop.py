@@ -1,0 +1,227 @@
+"""The training loop's state: one step for every method, and all that resuming exactly needs."""
+
+import copy
+from collections.abc import Hashable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from maskmixadv.device import autocast
+from maskmixadv.networks.average import follow, followed_closely
+from maskmixadv.networks.finite import not_finite
+from maskmixadv.networks.losses import balanced, uniform
+from maskmixadv.runs.run import Run
+from maskmixadv.sampling.augment import Centre, Draw, drawn
+from maskmixadv.sampling.ranges import Augment
+from maskmixadv.sampling.slices import Masks, Rows, Slices, order
+from maskmixadv.strokes.enclosure import ENCLOSED
+from maskmixadv.tensors import Batch, Labels
+from maskmixadv.training.distribute import ALONE, Ranks
+from maskmixadv.training.engine import Engine, Losses, make_recordable, set_rate
+from maskmixadv.training.optimisers import optimisers
+
+PRIOR_AUGMENT = Augment()
+"""Drawn independently of the images'; all turns, as another corpus may show its hearts another way up."""
+
+
+class Loop:
+    """Networks, optimisers and the step that they have reached.
+
+    Randomness is a function of (seed, step, rank), never of history: a loop loaded from a checkpoint goes on as the
+    one that saved it would have, bit for bit where the device's arithmetic is deterministic.
+
+    Parameters
+    ----------
+    run
+        What is to be done.
+    slices
+        Training slices, on the device or streamed to it.
+    prior
+        Unpaired masks, on the device, or None.
+    device
+        Where to compute.
+    ranks
+        The processes that share the work.
+    engine
+        How to compute; by default operation by operation.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        slices: Slices,
+        prior: Masks | None,
+        device: torch.device,
+        ranks: Ranks = ALONE,
+        engine: Engine | None = None,
+    ) -> None:
+        self.run, self.slices, self.prior, self.device, self.ranks = run, slices, prior, device, ranks
+        self.step = 0
+        self._engine = engine or Engine()
+        torch.manual_seed(run.seed)
+        task = replace(run.task, slices=len(slices))
+        self.nets = {name: _placed(net, device) for name, net in run.method.players(task).items()}
+        self.optimisers = optimisers(run.schedule, self.nets)
+        self.parameters = {
+            player: [p for group in optimiser.param_groups for p in group["params"]]
+            for player, optimiser in self.optimisers.items()
+        }
+        self.scored = copy.deepcopy(self.nets["net"]).requires_grad_(False) if run.schedule.ema else self.nets["net"]
+        """The network that is validated and scored: the moving average where there is one."""
+        self._share = _shares(len(task.classes), run.schedule.enclosed)
+        self._by_group = run.enclosure and run.method.supervision == "scribble"
+        self._autocast = autocast(run.schedule.precision, device)
+        self._rng = torch.Generator(device)
+        self._decay: float | Tensor = torch.zeros((), device=device) if self._engine.graph else 0.0
+        self._engine.begin(self.nets.values())
+        self._steps = self._engine.steps(self._rng)
+        self._recordable()
+
+    def advance(self) -> Losses:
+        """Take one step; returns each player's weighted losses by ``player/term``, on the device.
+
+        After it all ranks hold the same.
+        """
+        set_rate(self.optimisers["net"], self.run.schedule.lr_at(self.step))
+        self._set_decay()
+        losses = self._steps(self._kind(), self._rows(), self._work)
+        self.step += 1
+        return losses
+
+    def batch(self) -> Batch:
+        """Draw the batch of the present step, and seed what the step will draw.
+
+        All ranks draw the whole batch alike, then each takes its part.
+        """
+        return self._augmented(self._rows())
+
+    def _kind(self) -> Hashable | None:
+        return self.run.method.kind(self.step, self._progress)
+
+    def _set_decay(self) -> None:
+        """Set what the scored average keeps of itself; on the device where a recorded step reads it."""
+        decay = followed_closely(self.run.schedule.ema, self.step)
+        if isinstance(self._decay, Tensor):
+            self._decay.fill_(decay)
+        else:
+            self._decay = decay
+
+    def _rows(self) -> Rows:
+        """Seed the step, and bring the slices that it sees to the device."""
+        torch.manual_seed(self._seed(*self.ranks.key))  # dropout draws from torch's own generator
+        self._rng.manual_seed(self._seed())
+        rows = self.slices.rows(self._order(self.step))
+        self.slices.expect(self._order(self.step + 1))
+        return rows
+
+    def _work(self, rows: Rows) -> Losses:
+        """All of a step that is arithmetic on the device."""
+        logged: Losses = {}
+        phases = self.run.method.phases(self.nets, self._augmented(rows))
+        while phase := self._next(phases):
+            player, terms = phase
+            torch.stack(list(terms.values())).sum().backward(inputs=self.parameters[player])
+            losses = self.ranks.average(self.parameters[player], terms)
+            self.optimisers[player].step()
+            self.optimisers[player].zero_grad()
+            logged |= {f"{player}/{name}": loss for name, loss in losses.items()}
+        self.ranks.share_buffers(self.nets.values())
+        if self.scored is not self.nets["net"]:
+            # Batch norm's statistics are averaged with the weights that they belong to.
+            follow(self.scored, self.nets["net"], decay=self._decay)
+        return logged
+
+    def _augmented(self, rows: Rows) -> Batch:
+        part = self.ranks.part(len(rows.number))
+        draw = self._draw(self.run.schedule.augment, rows.centre)
+        own, channels = draw.part(part), self.run.task.channels
+        maps, labels = own.maps(rows.image[part].float()), draw.labels(rows.target)
+        image = own.shaded(maps[:, :channels])
+        prior = self._masks(part)
+        if self.ranks.key:
+            self._rng.manual_seed(self._seed(*self.ranks.key))
+        # Over the whole batch, and times the ranks: the average of their losses is then what one rank's would be.
+        weight = self.ranks.size * (balanced(labels, self._share) if self._by_group else uniform(labels))
+        return Batch(
+            image=image.contiguous(memory_format=torch.channels_last),
+            target=labels[part].masked_fill(labels[part] == ENCLOSED, 0),
+            prior=prior,
+            weight=weight[part],
+            index=rows.number[part],
+            affine=draw.affine[part],
+            step=self.step,
+            progress=self._progress,
+            rng=self._rng,
+            belief=maps[:, channels:] if maps.shape[1] > channels else None,
+        )
+
+    @property
+    def _progress(self) -> float:
+        return self.step / self.run.schedule.steps
+
+    def not_finite(self) -> str | None:
+        """Name the first weight that is no finite number; None where all are."""
+        return not_finite({**self.nets, "scored": self.scored})
+
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint holds: tensors, numbers, strings."""
+        return {
+            "step": self.step,
+            "nets": {name: net.state_dict() for name, net in self.nets.items()},
+            "optimisers": {player: optimiser.state_dict() for player, optimiser in self.optimisers.items()},
+            "scored": self.scored.state_dict(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over a checkpoint."""
+        self.step = state["step"]
+        for name, net in self.nets.items():
+            net.load_state_dict(state["nets"][name])
+        for player, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][player])
+        self.scored.load_state_dict(state["scored"])
+        self._recordable()
+
+    def _recordable(self) -> None:
+        if self._engine.graph:
+            for optimiser in self.optimisers.values():
+                make_recordable(optimiser, self.device)
+
+    def _order(self, step: int) -> Int[Tensor, "b"]:
+        return order(step, count=len(self.slices), batch=self.run.schedule.batch, seed=self.run.seed)
+
+    def _next(self, phases: Any) -> Any:  # noqa: ANN401
+        with self._autocast():
+            return next(phases, None)
+
+    def _seed(self, *key: int) -> int:
+        """Seed of what the present step draws."""
+        numbers = np.random.SeedSequence((self.run.seed, self.step, *key))
+        return int(numbers.generate_state(1, np.uint64)[0]) >> 1  # NumPy 1 shifts no uint64 by an int
+
+    def _masks(self, part: slice) -> Labels | None:
+        if self.prior is None:
+            return None
+        chosen = torch.randint(len(self.prior), (self.run.schedule.batch,), generator=self._rng, device=self.device)
+        return self.prior.take(chosen[part], self._draw(PRIOR_AUGMENT, self.prior.centre[chosen]).part(part))
+
+    def _draw(self, augment: Augment, centre: Centre) -> Draw:
+        schedule = self.run.schedule
+        return drawn(augment, centre, canvas=schedule.size, window=schedule.window, rng=self._rng)
+
+
+def _placed(net: nn.Module, device: torch.device) -> nn.Module:
+    return net.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def _shares(classes: int, enclosed: float) -> dict[int, float]:
+    """Shares of the labels' groups: structures alike, the background's strokes as much as all structures together.
+
+    As much as one structure is too little: borders then move outwards (docs/decisions/0003).
+    """
+    structures = classes - 1
+    return {0: float(structures), **dict.fromkeys(range(1, classes), 1.0), ENCLOSED: enclosed * 2 * structures}

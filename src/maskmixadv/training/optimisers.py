@@ -1,0 +1,29 @@
+"""Optimisers: one for each player that learns."""
+
+import torch
+from torch import nn
+
+from maskmixadv.networks.muon import Muon
+from maskmixadv.runs.schedule import Schedule
+
+
+def optimisers(schedule: Schedule, nets: dict[str, nn.Module]) -> dict[str, torch.optim.Optimizer]:
+    """One optimiser for each player that has parameters to learn."""
+    made: dict[str, torch.optim.Optimizer] = {}
+    for player, module in nets.items():
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        if parameters:
+            made[player] = _optimiser(schedule, player, parameters)
+    return made
+
+
+def _optimiser(schedule: Schedule, player: str, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    if player != "net":
+        return torch.optim.Adam(parameters, lr=schedule.critic_lr, fused=True)
+    if schedule.optimiser == "muon":
+        return Muon(parameters, lr=schedule.lr, weight_decay=schedule.weight_decay)
+    if schedule.optimiser == "adamw":
+        return torch.optim.AdamW(parameters, lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)
+    return torch.optim.SGD(
+        parameters, lr=schedule.lr, momentum=schedule.momentum, weight_decay=schedule.weight_decay, fused=True
+    )

@@ -1,0 +1,76 @@
+"""What a run is made of, as plain values."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from maskmixadv.methods.registry import method_from
+from maskmixadv.runs.run import Run
+from maskmixadv.runs.schedule import Changes
+from maskmixadv.training.begin import begin
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a run is made of, as plain values, which a process can hand to another one.
+
+    Attributes
+    ----------
+    corpus, prior
+        Directories of the corpus that is learnt from, and of that whose masks teach a critic.
+    method
+        The method's ``name``, and those of its fields that are not at their defaults.
+    preset, changes
+        The schedule: a preset's name, and what replaces its fields.
+    scheme, fold
+        Which patients are held out; None is the corpus's first scheme.
+    """
+
+    corpus: Path
+    method: dict[str, Any]
+    preset: str
+    changes: Changes = field(default_factory=Changes)
+    prior: Path | None = None
+    scheme: str | None = None
+    fold: int = 1
+    enclosure: bool = False
+    seed: int = 0
+
+    def begin(self, out: Path, *, device: str | None = None, command: str | None = None, write: bool = True) -> Run:
+        """Begin the run in directory `out`, as `maskmixadv.training.begin.begin` does."""
+        return begin(
+            self.corpus,
+            out,
+            method=method_from(self.method),
+            schedule=self.changes.on(self.preset),
+            preset=self.preset,
+            scheme=self.scheme,
+            fold=self.fold,
+            prior_root=self.prior,
+            enclosure=self.enclosure,
+            seed=self.seed,
+            device=device,
+            command=command,
+            write=write,
+        )
+
+    def command(self, out: Path) -> str:
+        """Return the command that begins the same run, for the record."""
+        words = ["maskmixadv", "train", str(self.corpus), "--out", str(out), "--fold", str(self.fold)]
+        words += ["--seed", str(self.seed), "--preset", self.preset]
+        words += ["--folds", self.scheme] if self.scheme else []
+        words += ["--prior", str(self.prior)] if self.prior else []
+        words += ["--enclosure"] if self.enclosure else []
+        fields = {name: value for name, value in self.method.items() if name != "name"}
+        return shlex.join([*words, *_options(self.changes.given()), self.method["name"], *_options(fields)])
+
+
+def _options(values: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in values.items():
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            yield f"--{option}" if value else f"--no-{option}"
+        else:
+            yield from (f"--{option}", *map(str, value if isinstance(value, list) else (value,)))
