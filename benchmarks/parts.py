@@ -1,9 +1,9 @@
 """What a step consists of, and how far it is from its floor: ``python benchmarks/parts.py --methods pce maskmixadv``.
 
 A step is taken apart into drawing (rows and parameters to a batch), forward passes with losses, backward passes and
-updates; the parts are those of `maskmixadv.training.loop.Loop`. The floor is the time that the step's multiplications would
-take at the rate that this device reaches in one large matrix product in the step's own arithmetic: convolutions of few
-channels and all that moves memory can't reach it. Means over steps, so that lazy terms count in their share.
+updates; the parts are those of `maskmixadv.training.loop.Loop`. The floor is the time that the step's multiplications
+would take at the rate that this device reaches in one large matrix product in the step's own arithmetic: convolutions
+of few channels and all that moves memory can't reach it. Means over steps, so that lazy terms count in their share.
 """
 
 import os

@@ -30,12 +30,12 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line has it
 from pathlib import Path
 import torch
 from maskmixadv import methods
-from maskmixadv.begin import begin
+from maskmixadv.training.begin import begin
 from maskmixadv.provenance import commit
-from maskmixadv.data.corpus import Corpus
-from maskmixadv.loop import Loop
-from maskmixadv.schedule import PRESETS
-from maskmixadv.train import prior_masks, training_slices
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.training.loop import Loop
+from maskmixadv.runs.schedule import PRESETS
+from maskmixadv.training.fit import prior_masks, training_slices
 name, preset, corpus, prior, steps = sys.argv[1:]
 method, device = methods.ALL[name](), torch.device("cpu")
 with tempfile.TemporaryDirectory() as folder:

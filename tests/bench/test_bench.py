@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from maskmixadv.bench import engines
+from maskmixadv.bench import workers
 from maskmixadv.bench.cells import Job
 from maskmixadv.bench.child import work
-from maskmixadv.bench.engines import Local, Outcome, last_words
 from maskmixadv.bench.runner import complain, make, reached
+from maskmixadv.bench.workers import Local, Outcome, last_words
 from maskmixadv.cli.app import run
+from maskmixadv.training.recipe import Recipe
 
 STEPS = 150
 TABLE = f"""
@@ -126,7 +127,7 @@ def test_what_is_done_is_skipped(
     done: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert done
-    monkeypatch.setattr(engines, "start", lambda *_, **__: pytest.fail("a run was started"))
+    monkeypatch.setattr(workers, "start", lambda *_, **__: pytest.fail("a run was started"))
     assert run(["bench", "two.toml", "--fold", "1", "--only", "pCE"]) == 0
     assert "1 of 4 runs are done" in capsys.readouterr().out
 
@@ -164,7 +165,7 @@ def test_a_half_made_record_is_scored_again(done: Path, capsys: pytest.CaptureFi
 
 
 def job(name: str, root: Path) -> Job:
-    return Job(name, ("train",), root / "runs" / name, 100, "test", (root / name,))
+    return Job(name, Recipe(root / "c", {"name": "pce"}, "cpu"), root / "runs" / name, 100, "test", (root / name,))
 
 
 def test_a_failed_run_does_not_stop_the_others(
@@ -184,7 +185,7 @@ def test_a_failed_run_does_not_stop_the_others(
         with job.output.open("ab") as output:
             return subprocess.Popen([sys.executable, "-c", scripts[job.identity]], stdout=output, stderr=output)
 
-    monkeypatch.setattr(engines, "start", start)
+    monkeypatch.setattr(workers, "start", start)
     failed = make([job(name, tmp_path) for name in scripts], Local(["cpu"], jobs=2))
     assert {each.identity: outcome.code for each, outcome in failed.items()} == {"wrong": 2, "broken": 1, "killed": -9}
     told = capsys.readouterr().err
@@ -204,7 +205,7 @@ def test_closing_stops_what_runs_and_begins_nothing_more(tmp_path: Path, monkeyp
     def start(*_: object, **__: object) -> "subprocess.Popen[bytes]":
         return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 
-    monkeypatch.setattr(engines, "start", start)
+    monkeypatch.setattr(workers, "start", start)
     engine = Local(["cpu"], jobs=1)
     first, second = (engine.submit(job(name, tmp_path)) for name in ("one", "two"))
     until(first.running)
@@ -249,7 +250,7 @@ def test_what_attends_a_run_may_fail_too(tmp_path: Path, monkeypatch: pytest.Mon
     def start(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(engines, "start", start)
+    monkeypatch.setattr(workers, "start", start)
     (outcome,) = make([job("one", tmp_path)], Local(["cpu"], jobs=1)).values()
     assert outcome == Outcome(1, "OSError: [Errno 28] No space left on device")
 
@@ -260,7 +261,7 @@ def test_help_explains_without_torch() -> None:
         "try:\n    run(['bench', '--help'])\nexcept SystemExit as end:\n    assert not end.code\n"
         "assert 'torch' not in sys.modules, 'help imports torch'"
     )
-    source = Path(engines.__file__).parents[2]
+    source = Path(workers.__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(source)}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr

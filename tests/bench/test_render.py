@@ -18,6 +18,8 @@ from maskmixadv.bench.table import Row, Table
 from maskmixadv.errors import InputError
 from maskmixadv.metrics import scores
 from maskmixadv.metrics.masks import Score
+from maskmixadv.runs.schedule import Changes
+from maskmixadv.training.recipe import Recipe
 
 GOLDEN = Path(__file__).with_name("golden.md")
 HEARTS = ("RV", "LV")
@@ -34,15 +36,15 @@ ROWS = (
     row("Later"),
 )
 TABLE = Table(
-    name="t", title="Two rows", flagship="Flag", split="test", scheme=None, folds=(1, 2), seeds=(0, 1),
-    schedule={"steps": 100}, prepare={}, rows=ROWS,
+    name="t", title="Two rows", reference="Flag", split="test", scheme=None, folds=(1, 2), seeds=(0, 1),
+    changes=Changes(steps=100), prepare={}, rows=ROWS,
 )  # fmt: skip
 
 
 def finished(name: str, fold: int, *, seed: int = 0, dice: float, cases: int = 6, hd95: float = 5.0) -> Finished:
     """A run whose Dice falls by .01 a case, and is .1 higher in LV."""
     made = next(each for each in ROWS if each.name == name)
-    job = Job("abc", ("train",), Path("runs/x"), 100, "test", (Path("x"),))
+    job = Job("abc", Recipe(Path("c"), {"name": "pce"}, "cpu"), Path("runs/x"), 100, "test", (Path("x"),))
     found = tuple(
         scores.Row(
             f"p{fold}{number}", f"p{fold}", "", "ED",
@@ -65,7 +67,7 @@ FOUND = (
 
 
 def page(found: tuple[Finished, ...] = FOUND) -> str:
-    return render(TABLE, found, paired.against_flagship(TABLE, found))
+    return render(TABLE, found, paired.against_reference(TABLE, found))
 
 
 def line(name: str, text: str, *, section: str = "Dice") -> list[str]:
@@ -95,7 +97,7 @@ def test_undefined_distances_are_counted_and_left_out() -> None:
     distances = line("Plain", page(), section="HD95")
     assert distances[2] == f"{5 + 2.5:.1f} ± {np.std(range(6)):.1f}*"
     assert distances[5] == "12"
-    (test,) = [t for t in paired.against_flagship(TABLE, FOUND) if (t.measure, t.column) == ("hd95", "mean")]
+    (test,) = [t for t in paired.against_reference(TABLE, FOUND) if (t.measure, t.column) == ("hd95", "mean")]
     assert test.comparison.n == 6
     assert test.comparison.difference == pytest.approx(2.0)
 
@@ -112,7 +114,7 @@ def without(each: Finished, label: str, *places: int) -> Finished:
 
 def test_absent_classes_are_left_out_of_means_and_pairs_and_counted() -> None:
     found = (without(FOUND[0], "RV", 0, 1), FOUND[1], without(FOUND[2], "RV", 0), FOUND[3])
-    made = {(t.measure, t.column): t.comparison for t in paired.against_flagship(TABLE, found)}
+    made = {(t.measure, t.column): t.comparison for t in paired.against_reference(TABLE, found)}
     assert (made["dice", "RV"].n, made["dice", "LV"].n, made["dice", "mean"].n) == (10, 12, 12)
     assert made["dice", "RV"].difference == pytest.approx(-(4 * 0.1 + 6 * 0.06) / 10)
     text = page(found)
@@ -128,19 +130,19 @@ def test_pairs_are_by_case_and_class_whatever_their_order() -> None:
         dataclasses.replace(each, scores=each.scores[::-1] if each.cell.row.name == "Plain" else each.scores)
         for each in FOUND
     )
-    assert paired.csv_text(paired.against_flagship(TABLE, turned)) == paired.csv_text(
-        paired.against_flagship(TABLE, FOUND)
+    assert paired.csv_text(paired.against_reference(TABLE, turned)) == paired.csv_text(
+        paired.against_reference(TABLE, FOUND)
     )
 
 
 def test_only_runs_that_both_have_are_paired() -> None:
-    found = paired.against_flagship(TABLE, (*FOUND[:1], *FOUND[2:]))
+    found = paired.against_reference(TABLE, (*FOUND[:1], *FOUND[2:]))
     assert {test.comparison.n for test in found if test.measure == "dice"} == {6}
 
 
 def test_a_missing_case_is_no_pair() -> None:
     with pytest.raises(InputError, match=r"'Plain' and 'Flag'.*fold1/p15 LV"):
-        paired.against_flagship(TABLE, (*FOUND[:2], finished("Plain", 1, dice=0.7, cases=5)))
+        paired.against_reference(TABLE, (*FOUND[:2], finished("Plain", 1, dice=0.7, cases=5)))
 
 
 def test_seeds_are_averaged_by_case_and_do_not_count_as_cases() -> None:
@@ -151,7 +153,7 @@ def test_seeds_are_averaged_by_case_and_do_not_count_as_cases() -> None:
     assert rows[0].score.dice == pytest.approx(0.72)
     assert math.isnan(rows[0].score.hd95)
     flag = [finished("Flag", 1, dice=0.8), finished("Flag", 1, seed=1, dice=0.8)]
-    assert paired.against_flagship(TABLE, [*both, *flag])[0].comparison.n == 6
+    assert paired.against_reference(TABLE, [*both, *flag])[0].comparison.n == 6
 
 
 def test_nothing_done_yet_shows_what_was_published() -> None:

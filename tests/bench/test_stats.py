@@ -52,11 +52,11 @@ def test_interval_is_scipys() -> None:
 
 def test_compare_leaves_out_cases_in_which_one_is_undefined() -> None:
     row, flagship = np.array([0.5, 0.7, np.nan, 0.9]), np.array([0.4, 0.9, 0.5, np.nan])
-    found = compare(row=row, flagship=flagship)
+    found = compare(row=row, reference=flagship)
     assert found.n == 2
     assert found.difference == pytest.approx(-0.05)
     assert found.low == pytest.approx(-0.2)
     assert found.high == pytest.approx(0.1)
-    nothing = compare(row=row[2:3], flagship=flagship[2:3])
+    nothing = compare(row=row[2:3], reference=flagship[2:3])
     assert nothing.n == 0
     assert math.isnan(nothing.p)

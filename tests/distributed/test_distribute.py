@@ -25,8 +25,8 @@ HERE = Path(__file__).parent
 SHORT = ["--size", "48", "--window", "32", "--preset", "cpu", "--device", "cpu", "--validate-every", "100000"]
 FAILING = """
 import sys
-from maskmixadv import cli
-from maskmixadv.distribute import joined
+from maskmixadv.cli import app as cli
+from maskmixadv.training.distribute import joined
 from maskmixadv.errors import InputError
 
 class Command:

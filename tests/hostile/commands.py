@@ -24,7 +24,8 @@ from maskmixadv.sources.phantoms import phantom
 
 SHORT = ["--preset", "cpu", "--size", "64", "--window", "48", "--batch", "2"]
 SAVING_OFTEN = (
-    "import sys; from maskmixadv import cli, train; train.SAVE_SECONDS = 0.2; sys.exit(cli.run(sys.argv[1:]))"
+    "import sys; from maskmixadv.cli import app as cli; from maskmixadv.training import fit as train; "
+    "train.SAVE_SECONDS = 0.2; sys.exit(cli.run(sys.argv[1:]))"
 )
 
 

@@ -15,6 +15,7 @@ from maskmixadv.methods.scribble2label import Memory
 from maskmixadv.methods.wsl4mis import TwoBranches
 from maskmixadv.networks.losses import uniform
 from maskmixadv.networks.unet import Decoder, UNet
+from maskmixadv.sampling.augment import drawn
 from maskmixadv.sampling.ranges import Augment
 from maskmixadv.tensors import Batch
 from maskmixadv.types import IGNORE
@@ -128,7 +129,7 @@ def window(augment: Augment, canvas: torch.Tensor, seed: int = 0) -> Batch:
     """Batch of one window of `canvas`, n 1 s s, at half its side."""
     side = canvas.shape[-1]
     rng = torch.Generator().manual_seed(seed)
-    draw = augment.draw(torch.zeros(len(canvas), 2), canvas=side, window=side // 2, rng=rng)
+    draw = drawn(augment, torch.zeros(len(canvas), 2), canvas=side, window=side // 2, rng=rng)
     target = torch.full((len(canvas), side // 2, side // 2), IGNORE, dtype=torch.uint8)
     index = torch.arange(len(canvas))
     return Batch(draw.image(canvas), target, None, uniform(target), index, draw.affine, 0, 0.5, rng)

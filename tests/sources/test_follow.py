@@ -16,8 +16,8 @@ from maskmixadv.sources.follow import current
 OPEN = """
 import sys
 from pathlib import Path
-from maskmixadv.data import follow, pairs
-from maskmixadv.data.corpus import Corpus
+from maskmixadv.sources import follow, pairs
+from maskmixadv.corpus.corpus import Corpus
 read, many = pairs.read, []
 pairs.read = lambda *given: many.append(1) or read(*given)
 print(len(Corpus.open(Path(sys.argv[1])).entries), len(many))

@@ -117,9 +117,10 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     script = f"""
 import os, signal, torch
 from pathlib import Path
-from maskmixadv import methods, train
-from maskmixadv.loop import Loop
-from maskmixadv.run import Run
+from maskmixadv import methods
+from maskmixadv.training import fit as train
+from maskmixadv.training.loop import Loop
+from maskmixadv.runs.run import Run
 train.SAVE_SECONDS = 0.0
 advance = Loop.advance
 def dying(self):

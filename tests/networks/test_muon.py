@@ -13,7 +13,7 @@ from maskmixadv.methods import PCE
 from maskmixadv.networks.muon import SWEEPS, Muon, orthogonal
 from maskmixadv.networks.unet import UNet
 from maskmixadv.training.engine import set_rate
-from train.test_step import Watch
+from training.test_step import Watch
 
 SCHEDULE = dataclasses.replace(tiny.SCHEDULE, optimiser="muon")
 

@@ -129,7 +129,7 @@ def test_compiled_steps_agree(name: str, backend: str) -> None:
 import torch, tiny
 from torch import nn
 from maskmixadv import methods
-from maskmixadv.engine import compile_parts
+from maskmixadv.training.engine import compile_parts
 written, compiled = (tiny.loop(methods.ALL["{name}"]()) for _ in range(2))
 for loop in (written, compiled):
     for module in nn.ModuleList(loop.nets.values()).modules():

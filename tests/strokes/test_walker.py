@@ -408,8 +408,9 @@ def test_free_memory_heeds_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 WALK = """
 import sys
 from pathlib import Path
-from maskmixadv.data import memory, walker
-from maskmixadv.data.corpus import Corpus
+from maskmixadv import memory
+from maskmixadv.strokes import walker
+from maskmixadv.corpus.corpus import Corpus
 made, walk = [], walker.walk
 walker.walk = lambda case, seeds, plan: made.append(case.name) or walk(case, seeds, plan)
 corpus = Corpus.open(Path(sys.argv[1]))

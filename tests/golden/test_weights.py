@@ -1,0 +1,78 @@
+"""The same seed gives the same weights, bit for bit, whatever is moved: three methods, 20 steps, one thread of a CPU.
+
+``weights.json`` was written by the code as it was before its modules were put into rooms. A change that moves these
+figures changes results, and needs a benchmark beside it; `python tests/golden/test_weights.py` then prints them anew.
+"""
+
+import hashlib
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from maskmixadv.cli.app import run
+from maskmixadv.device import cpu_features
+
+GOLDEN = Path(__file__).with_name("weights.json")
+SMALL = ["--preset", "cpu", "--size", "64", "--window", "48", "--steps", "20", "--seed", "1", "--device", "cpu"]
+METHODS = ("pce", "maskmixadv", "flagship")
+
+
+def corpora(root: Path) -> Path:
+    for name, seed in (("corpus", "3"), ("prior", "9")):
+        assert run(["prepare", "phantom", str(root / name), "--cases", "6", "--seed", seed, "--size", "64"]) == 0
+    return root
+
+
+def trained(root: Path, method: str) -> dict[str, torch.Tensor]:
+    """Weights of all players after 20 steps."""
+    torch.set_num_threads(1)
+    out = root / method
+    prior = ["--prior", str(root / "prior")] if method == "maskmixadv" else []
+    assert run(["train", str(root / "corpus"), "--out", str(out), "--enclosure", *SMALL, *prior, method]) == 0
+    nets = torch.load(out / "last.pt", weights_only=True)["nets"]
+    return {f"{player}.{name}": tensor for player, net in sorted(nets.items()) for name, tensor in sorted(net.items())}
+
+
+def digest(weights: dict[str, torch.Tensor]) -> str:
+    found = hashlib.sha256()
+    for name, tensor in weights.items():
+        found.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def size(weights: dict[str, torch.Tensor]) -> float:
+    return sum(tensor.double().abs().sum().item() for tensor in weights.values())
+
+
+def machine() -> str:
+    """What bits depend on beside the code."""
+    processor = cpu_features().get("cpu_name", "")
+    return f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {processor}"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return corpora(tmp_path_factory.mktemp("golden"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_seed_gives_the_same_weights(root: Path, method: str) -> None:
+    golden, weights = json.loads(GOLDEN.read_text()), trained(root, method)
+    assert size(weights) == pytest.approx(golden["size"][method], rel=2e-3)
+    if machine() != golden["machine"]:
+        pytest.skip(f"bits are those of {golden['machine']}, this is {machine()}; sizes of the weights agree")
+    assert digest(weights) == golden["digest"][method]
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        made = {method: trained(corpora(Path(folder) / method), method) for method in METHODS}
+    figures = {
+        "digest": {method: digest(weights) for method, weights in made.items()},
+        "size": {method: size(weights) for method, weights in made.items()},
+    }
+    print(json.dumps({"machine": machine(), **figures}, indent=1), file=sys.stdout)

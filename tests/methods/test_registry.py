@@ -1,0 +1,81 @@
+"""The one list of methods and presets: it agrees with what there is, and costs nothing to look at."""
+
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from maskmixadv import methods
+from maskmixadv.cli.app import parse, run
+from maskmixadv.methods import registry
+from maskmixadv.methods.method import Method
+from maskmixadv.runs import schedule
+
+
+@pytest.mark.parametrize("name", registry.METHODS)
+def test_a_methods_line_says_what_its_class_says(name: str) -> None:
+    listed, kind = registry.METHODS[name], methods.ALL[name]
+    assert kind.__name__ == listed.kind
+    assert (kind.supervision == "dense") == listed.dense
+    assert kind().wants_prior == listed.wants_prior
+
+
+def test_every_method_is_listed_once() -> None:
+    found = {path.stem for path in Path(methods.__file__).parent.glob("*.py")}
+    modules = {name.replace("-", "_") for name in registry.METHODS}
+    assert modules <= found
+    concrete = {kind for kind in methods.__dict__.values() if isinstance(kind, type) and issubclass(kind, Method)}
+    assert concrete - {Method} <= set(methods.ALL.values())
+    assert len(set(methods.ALL.values())) == len(methods.ALL)
+
+
+def test_defaults_are_among_what_is_listed() -> None:
+    assert registry.DEFAULT_METHOD in registry.FROM_SCRIBBLES
+    assert next(iter(registry.METHODS)) == registry.DEFAULT_METHOD
+    assert set(schedule.OFFERED) <= set(schedule.PRESETS)
+
+
+def test_looking_at_it_takes_no_torch() -> None:
+    code = "import sys, maskmixadv.methods.registry, maskmixadv.studio.http.server; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_former_name_is_understood_and_the_present_one_is_written() -> None:
+    assert registry.present("flagship") == "walk-teacher"
+    method = registry.method_from({"name": "flagship", "thin": "Myo"})
+    assert registry.fields_of(method)["name"] == "walk-teacher"
+    assert parse(["train", "c", "--out", "r", "flagship", "--thin", "Myo"]).method == method
+    assert not set(registry.FORMER) & set(registry.METHODS)
+
+
+def test_a_method_is_loaded_alone() -> None:
+    """Who uses a run waits for one method's modules, not for nineteen."""
+    code = (
+        "import sys\nfrom maskmixadv.methods.registry import METHODS, load\n"
+        "load('pce')\nmodules = {name.replace('-', '_') for name in METHODS} - {'pce'}\n"
+        "print([name for name in modules if f'maskmixadv.methods.{name}' in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["evaluate", "--help"], ["prepare", "--help"]])
+def test_help_imports_no_torch(words: list[str]) -> None:
+    code = (
+        f"import sys\nfrom maskmixadv.cli.app import run\ntry:\n    run({words})\nexcept SystemExit:\n    pass\n"
+        "print('heavy:', [name for name in ('torch', 'scipy', 'skimage', 'nibabel') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "heavy: []", done.stdout[-200:]
+
+
+def test_all_methods_have_a_line_in_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(["train", "--help"])
+    shown = capsys.readouterr().out
+    for name in registry.METHODS:
+        assert name in shown
+    for change in fields(schedule.Changes):
+        assert f"--{change.name.replace('_', '-')}" in shown
