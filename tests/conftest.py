@@ -1,19 +1,13 @@
-"""Types are enforced while tests run: jaxtyping checks shapes, beartype the rest."""
+"""What tests share: real data where it is there, and another process that holds a directory."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: test processes share the cores
-
 from pathlib import Path
 
 import pytest
-from jaxtyping import install_import_hook
-
-install_import_hook("maskmixadv", "beartype.beartype").__enter__()
 
 Hold = Callable[[Path], AbstractContextManager["subprocess.Popen[str]"]]
 

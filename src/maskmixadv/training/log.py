@@ -266,7 +266,7 @@ def in_words(seconds: float) -> str:
 
     Examples
     --------
-    >>> in_words(250)
+    >>> in_words(250.0)
     '4 min'
     """
     if seconds < 90:
