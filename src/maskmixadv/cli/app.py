@@ -11,7 +11,6 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from maskmixadv.cli.complaint import told
 from maskmixadv.errors import DIVERGED, DivergedError, InputError
-from maskmixadv.provenance import command_line
 
 UNREAD: Final = 141
 """Exit code where a reader went away, as of what the signal ends (128 + SIGPIPE)."""
@@ -89,7 +88,11 @@ def run(argv: list[str]) -> int:
         # All processes of torchrun are given the same words, one of them complains.
         return _refuse(error) if os.environ.get("RANK", "0") == "0" else 2
     try:
-        return command.run(command_line(argv)) if COMMANDS[argv[0]].recorded else command.run()
+        if not COMMANDS[argv[0]].recorded:
+            return command.run()
+        from maskmixadv.provenance import command_line  # help is quicker without
+
+        return command.run(command_line(argv))
     except InputError as error:
         return _refuse(error)
     except DivergedError as error:

@@ -1,11 +1,10 @@
 """The command ``predict``: files in, files and their volumes out; a bad file does not stop the others."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
 
 from maskmixadv.corpus.case import normalise
 from maskmixadv.errors import InputError
@@ -59,7 +58,7 @@ def _segmented(
     predictor: Predictor, axis: int, paths: Sequence[Path], out: Path, how: dict[str, bool]
 ) -> Iterator[Volumes]:
     """Segment each file that can be, and say what is wrong with the others."""
-    for path in track(paths, description="predict", disable=not sys.stderr.isatty()):
+    for path in _shown(paths):
         try:
             yield _one(predictor, axis, path, out, how)
         except InputError as error:
@@ -68,6 +67,15 @@ def _segmented(
         except Exception as error:  # whatever a library made of it costs this file alone
             said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             print(f"maskmixadv: {path}: can't be segmented ({said})", file=sys.stderr)
+
+
+def _shown(paths: Sequence[Path]) -> Iterable[Path]:
+    """Yield `paths`, with a bar where stderr is a terminal."""
+    if not sys.stderr.isatty():
+        return paths
+    from rich.progress import track  # slow to import
+
+    return track(paths, description="predict")
 
 
 def _one(predictor: Predictor, axis: int, path: Path, out: Path, how: dict[str, bool]) -> Volumes:
