@@ -25,7 +25,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.files import make_directory, read_json, write_texts
 from maskmixadv.metrics import clinical, scores
 from maskmixadv.metrics.scores import Row, Summary
-from maskmixadv.types import Part, Spacing
+from maskmixadv.types import Part, PathLike, Spacing
 
 if TYPE_CHECKING:
     from maskmixadv.evaluation.report import Example
@@ -44,11 +44,11 @@ def folder(run: Path, split: str, corpus: Path | None = None) -> Path:
 
 
 def evaluate(
-    run: Path,
+    run: PathLike,
     *,
     split: Part = "test",
-    corpus: Path | None = None,
-    out: Path | None = None,
+    corpus: PathLike | None = None,
+    out: PathLike | None = None,
     flips: bool = False,
     largest: bool = False,
     device: str | None = None,
@@ -97,6 +97,8 @@ def evaluate(
     from maskmixadv.inference.predictor import Predictor
     from maskmixadv.runs.run import Run, same_corpus
 
+    run = Path(run)
+    corpus, out = (None if path is None else Path(path) for path in (corpus, out))
     opened = Run.open(run)
     if corpus is None:
         scored_on, patients = same_corpus(opened.corpus), opened.corpus

@@ -2,9 +2,9 @@
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from torch import nn
@@ -22,6 +22,7 @@ from maskmixadv.sampling.grid import Grid
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.tensors import Task
 from maskmixadv.typed import as_type, made
+from maskmixadv.types import PathLike
 
 ANEW: Final = "; train again"
 MOST_SIDE: Final = 2**14
@@ -31,6 +32,8 @@ MOST_SIDE: Final = 2**14
 @dataclass(frozen=True)
 class Run:
     """What ``run.json`` says.
+
+    It stands for its directory wherever a path is asked for. `print` shows a summary.
 
     Attributes
     ----------
@@ -53,7 +56,7 @@ class Run:
     facts: dict[str, Any]
 
     @classmethod
-    def open(cls, root: Path) -> "Run":
+    def open(cls, root: PathLike) -> "Run":
         """Read a run.
 
         Raises
@@ -61,6 +64,7 @@ class Run:
         InputError
             Where `root` is no run.
         """
+        root = Path(root)
         path = root / "run.json"
         if not path.is_file():
             raise InputError(f"{root}: not a run (no run.json); make one with 'maskmixadv train'")
@@ -81,6 +85,35 @@ class Run:
             )
         except InputError as error:
             raise InputError(f"{path}: malformed ({str(error).removeprefix(f'{path}: ')}); train again") from None
+
+    def __fspath__(self) -> str:
+        return str(self.root)
+
+    def __repr__(self) -> str:
+        """Say in one line what it is."""
+        record = self.record()
+        said = f"{record['method']['name']}, {self.schedule.steps} steps on {record['corpus']['name']}"
+        return f"Run({str(self.root)!r}, {said}, fold {record['corpus']['fold']}, seed {self.seed})"
+
+    def __str__(self) -> str:
+        """Summarise it in a few lines."""
+        schedule, grid, corpus = self.schedule, self.grid, self.record()["corpus"]
+        chosen = [
+            f"{each.name}={value}"
+            for each in fields(cast("Any", self.method))
+            if (value := getattr(self.method, each.name)) != each.default
+        ]
+        patients = ", ".join(f"{len(corpus[part])} {part}" for part in _LISTS)
+        lines = {
+            "method": " ".join([fields_of(self.method)["name"], *chosen]),
+            "corpus": f"{corpus['name']} in {corpus['root']}",
+            "fold": f"{corpus['fold']} of {corpus['scheme']}: {patients} patients",
+            "steps": f"{schedule.steps:,} of {schedule.batch} slices, {schedule.window} × {schedule.window} pixels"
+            + ("" if grid.mm is None else f" of {grid.mm:.2f} mm"),
+            "with": f"enclosure {'on' if self.enclosure else 'off'}, seed {self.seed}",
+            "weights": str(self.checkpoint) if self.checkpoint.is_file() else "none saved yet",
+        }
+        return "\n".join([f"run in {self.root}", *(f"  {key + ':':8} {value}" for key, value in lines.items())])
 
     def create(self) -> None:
         """Make the directory and write ``run.json``.

@@ -3,6 +3,7 @@
 import math
 import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -243,6 +244,9 @@ class _Witness:
 def _interrupts() -> Iterator[list[int]]:
     """Signals that asked to stop; the step in progress is finished first, so that what is saved is whole."""
     caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # where Python hears no signals
+        yield caught
+        return
 
     def remember(number: int, _: FrameType | None) -> None:
         caught.append(number)
