@@ -30,7 +30,7 @@ def as_volume(image: np.ndarray, where: str) -> Shaped[np.ndarray, "d h w"]:
     Raises
     ------
     InputError
-        Where it has another number of axes, an axis of length 0, or a type that holds no real numbers.
+        Where it is no NumPy array, has another number of axes or an axis of length 0, or holds no real numbers.
 
     Examples
     --------
@@ -38,6 +38,8 @@ def as_volume(image: np.ndarray, where: str) -> Shaped[np.ndarray, "d h w"]:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: image: has shape (64, 64), allowed are 3 axes: slices, ...
     """
+    if not isinstance(image, np.ndarray):
+        raise InputError(f"{where}: is a {type(image).__name__}, allowed is a NumPy array")
     if image.ndim != 3 or 0 in image.shape:
         raise InputError(f"{where}: has shape {image.shape}, allowed are {_AXES}")
     if image.dtype.kind not in _REAL:

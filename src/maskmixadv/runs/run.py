@@ -97,7 +97,7 @@ class Run:
 
     def __str__(self) -> str:
         """Summarise it in a few lines."""
-        schedule, grid, corpus = self.schedule, self.grid, self.record()["corpus"]
+        schedule, grid, corpus = self.schedule, self.grid, self.published()["corpus"]
         chosen = [
             f"{each.name}={value}"
             for each in fields(cast("Any", self.method))

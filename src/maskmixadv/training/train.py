@@ -107,7 +107,7 @@ def train(
     >>> print(run)
     run in run
       method:  pce
-      corpus:  phantom-0 in /.../corpus
+      corpus:  phantom-0 in corpus
       fold:    1 of paper: 1 train, 1 val, 1 test patients
       steps:   3 of 4 slices, 32 × 32 pixels of 5.01 mm
       with:    enclosure off, seed 0
