@@ -17,7 +17,7 @@ from maskmixadv.networks.components import largest_components
 from maskmixadv.networks.losses import most_probable
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.grid import Grid, covering
-from maskmixadv.types import Spacing
+from maskmixadv.types import STRIDE, Spacing
 
 SLICES_AT_ONCE: Final = {"cpu": 2}
 """By kind of device; a core's cache holds the features of few slices (docs/decisions/0006)."""
@@ -55,7 +55,7 @@ class Predictor:
     net: nn.Module
     grid: Grid
     classes: tuple[str, ...]
-    multiple: int = 16
+    multiple: int = STRIDE
     turns: bool = False
 
     @classmethod

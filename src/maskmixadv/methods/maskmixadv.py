@@ -13,7 +13,9 @@ from maskmixadv.methods.parts.critic import critic_loss
 from maskmixadv.networks.critic import Critic
 from maskmixadv.networks.losses import adversarial, dice_loss, most_probable, partial_cross_entropy, restoration
 from maskmixadv.networks.unet import Features, UNet
-from maskmixadv.perturb import ALL, Level, Perturbation, Views, as_tested
+from maskmixadv.perturb import registry as perturbations
+from maskmixadv.perturb.perturbation import Level, Perturbation, Views
+from maskmixadv.perturb.saliency import as_tested
 from maskmixadv.tensors import Batch, Image, Logits, Loss, Probs, Task
 
 
@@ -54,21 +56,7 @@ class MaskMixAdv(Method):
         numbers, and 4 under other optimisers.
     """
 
-    perturbation: Literal[
-        "maskmix",
-        "mixup",
-        "cutout",
-        "cutmix",
-        "puzzle-mix",
-        "co-mixup",
-        "cyclemix",
-        "uniform-noise",
-        "gaussian-noise",
-        "salt-and-pepper",
-        "dropout2d",
-        "feature-dropout",
-        "vat",
-    ] = "maskmix"
+    perturbation: perturbations.PerturbationName = "maskmix"
     level: Level | None = None
     ratio: float = 0.5
     patch: int = 8
@@ -93,7 +81,7 @@ class MaskMixAdv(Method):
     @property
     def views(self) -> Perturbation:
         """What makes the two views, with those of the method's fields that it has."""
-        kind = ALL[self.perturbation]
+        kind = perturbations.ALL[self.perturbation]
         level = self.level or kind.levels[-1]
         given = {"level": level, "ratio": self.ratio, "patch": self.patch, "whole": self.whole}
         return kind(**{name: value for name, value in given.items() if hasattr(kind, name)})
@@ -101,7 +89,7 @@ class MaskMixAdv(Method):
     @property
     def restores(self) -> bool:
         """Whether there is a restoring decoder."""
-        return self.rec > 0 and ALL[self.perturbation].restores
+        return self.rec > 0 and perturbations.ALL[self.perturbation].restores
 
     @property
     def wants_prior(self) -> bool:
@@ -114,7 +102,7 @@ class MaskMixAdv(Method):
 
     def kind(self, step: int, progress: float) -> Hashable | None:  # noqa: ARG002
         """With restoration and critic, or without; none where views are worked out on the CPU."""
-        return None if ALL[self.perturbation].on_host else self._lazy_terms_at(step)
+        return None if perturbations.ALL[self.perturbation].on_host else self._lazy_terms_at(step)
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """The siamese network and, where it has a weight, the critic."""
@@ -169,9 +157,9 @@ class MaskMixAdv(Method):
         return terms
 
     def _check_perturbation(self) -> None:
-        if self.perturbation not in ALL:
-            raise InputError(f"perturbation: {self.perturbation!r}, allowed are {', '.join(ALL)}")
-        kind = ALL[self.perturbation]
+        if self.perturbation not in perturbations.ALL:
+            raise InputError(f"perturbation: {self.perturbation!r}, allowed are {', '.join(perturbations.ALL)}")
+        kind = perturbations.ALL[self.perturbation]
         if self.level not in (None, *kind.levels):
             raise InputError(f"level: {self.level!r}, allowed with {self.perturbation} is {' or '.join(kind.levels)}")
         for name, meant in (("ratio", ()), ("patch", ()), ("whole", (0.0,))):

@@ -5,13 +5,14 @@ import math
 from collections.abc import Hashable, Iterator, Mapping
 from typing import ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+import torch
 from torch import nn
 
 from maskmixadv.errors import InputError
 from maskmixadv.tensors import Batch, Loss, Task
 from maskmixadv.types import Supervision
 
-Kind = TypeVar("Kind", bound=nn.Module)
+Net = TypeVar("Net", bound=nn.Module)
 
 
 @runtime_checkable
@@ -89,7 +90,44 @@ class Method(abc.ABC):
         """
 
 
-def player(nets: Mapping[str, nn.Module], name: str, kind: type[Kind]) -> Kind:
+def first_terms(
+    method: Method, batch: Batch | None = None, *, task: Task | None = None, seed: int = 0
+) -> dict[str, float]:
+    """Return the losses of one step of fresh players, to try out a method; nothing is learnt.
+
+    Parameters
+    ----------
+    method
+        The method, with its hyperparameters.
+    batch
+        What it sees; None: `Batch.example`.
+    task
+        What is segmented; None: `Task.example`.
+    seed
+        Of the players' weights and of dropout. Torch's global generator is left as it was.
+
+    Returns
+    -------
+    dict[str, float]
+        Weighted losses by ``player/term``, the names under which a run logs them.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import MaskMixAdv, PCE, first_terms
+    >>> from maskmixadv.tensors import Batch
+    >>> list(first_terms(MaskMixAdv(), Batch.example(side=64)))
+    ['net/dpce', 'net/pse', 'net/rec', 'net/adv', 'critic/critic']
+    >>> first_terms(PCE(), seed=1) == first_terms(PCE(), seed=1)
+    True
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        nets = method.players(task or Task.example())
+        phases = list(method.phases(nets, batch or Batch.example()))
+    return {f"{phase.player}/{name}": loss.item() for phase in phases for name, loss in phase.terms.items()}
+
+
+def player(nets: Mapping[str, nn.Module], name: str, kind: type[Net]) -> Net:
     """Return the player called `name`, known to be a `kind`."""
     net = nets[name]
     if not isinstance(net, kind):

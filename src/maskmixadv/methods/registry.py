@@ -3,20 +3,27 @@
 Nothing here imports torch until a method is loaded, and then that method's module alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from maskmixadv.errors import InputError
+from maskmixadv.lazy import LazyMapping
 from maskmixadv.typed import made
 
 if TYPE_CHECKING:
     from maskmixadv.methods.method import Method
 
 
+NO_CRITIC: Final[Mapping[str, float]] = {"adv": 0.0}
+"""Values of the fields that leave out a method's critic, which alone needs masks of other patients."""
+NO_CRITIC_OPTIONS: Final = " ".join(f"--{field} {value:g}" for field, value in NO_CRITIC.items())
+"""The same for the command line."""
+
+
 class Listed(NamedTuple):
-    """A method's line.
+    """A method's line in the list.
 
     Attributes
     ----------
@@ -26,8 +33,8 @@ class Listed(NamedTuple):
         What it does, in one line.
     dense
         Whether it learns from dense masks alone, not from strokes.
-    without_prior
-        Values of its fields that switch its wish for masks of other patients off; none where it has none.
+    wants_prior
+        Whether it needs masks of other patients, as it is by default: its critic learns from them.
     formerly
         A name that it had before, which is understood wherever the present one is.
     """
@@ -35,13 +42,13 @@ class Listed(NamedTuple):
     kind: str
     about: str
     dense: bool = False
-    without_prior: Mapping[str, float] = {}
+    wants_prior: bool = False
     formerly: str = ""
 
     @property
-    def wants_prior(self) -> bool:
-        """Whether it wants masks of other patients, as it is by default."""
-        return bool(self.without_prior)
+    def without_prior(self) -> Mapping[str, float]:
+        """Values of its fields with which it needs no masks of other patients; none where the defaults do."""
+        return NO_CRITIC if self.wants_prior else {}
 
 
 METHODS: Final[Mapping[str, Listed]] = {
@@ -51,7 +58,7 @@ METHODS: Final[Mapping[str, Listed]] = {
     "maskmixadv": Listed(
         "MaskMixAdv",
         "two masked views, mixed pseudo labels, restoration, a critic of shapes",
-        without_prior={"adv": 0.0},
+        wants_prior=True,
     ),
     "pce": Listed("PCE", "cross-entropy on the strokes alone"),
     "pce-dice": Listed("PCEDice", "cross-entropy and Dice on labelled pixels: nnU-Net's ignore label"),
@@ -107,23 +114,8 @@ def load(name: str) -> "type[Method]":
     return getattr(import_module(f"maskmixadv.methods.{name.replace('-', '_')}"), METHODS[name].kind)
 
 
-class _Loaded(Mapping[str, "type[Method]"]):
-    """Methods by name, each imported when it is asked for."""
-
-    def __getitem__(self, name: str) -> "type[Method]":
-        if name not in METHODS:
-            raise KeyError(name)
-        return load(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(METHODS)
-
-    def __len__(self) -> int:
-        return len(METHODS)
-
-
-ALL: Final[Mapping[str, "type[Method]"]] = _Loaded()
-"""What every method is: an immutable dataclass that yields its losses."""
+ALL: Final[Mapping[str, "type[Method]"]] = LazyMapping(METHODS, load)
+"""The classes of all methods by name, each imported when it is looked up."""
 
 
 def named(method: "Method") -> str:

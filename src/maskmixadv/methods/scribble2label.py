@@ -20,7 +20,7 @@ Affine = Float[Tensor, "b 2 3"]
 """Coordinates of one frame to those of another, both in [-1, 1], as `Batch.affine`."""
 
 
-class Memory(nn.Module):
+class PastPredictions(nn.Module):
     """What was predicted of each slice so far: a moving average on a coarse grid over the slice's canvas.
 
     One byte a class and cell: 1,500 slices of 4 classes on 96 × 96 cells are 55 MB.
@@ -99,11 +99,11 @@ class Scribble2Label(Method):
     def players(self, task: Task) -> dict[str, nn.Module]:
         """The network, and the memory of its predictions."""
         classes = len(task.classes)
-        return {"net": UNet(task.channels, classes), "memory": Memory(task.slices, classes, self.cells)}
+        return {"net": UNet(task.channels, classes), "memory": PastPredictions(task.slices, classes, self.cells)}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
         """Learn from labels and, after the warm-up, from what memory is sure of; then remember."""
-        memory = player(nets, "memory", Memory)
+        memory = player(nets, "memory", PastPredictions)
         logits = nets["net"](batch.image)
         terms = {"pce": partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight)}
         if batch.progress >= self.warmup:

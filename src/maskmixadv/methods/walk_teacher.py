@@ -52,7 +52,7 @@ class Advisor(Teacher):
             What the teacher counts beside the walks, at least 0. Where those say nothing, it is heard alone.
         """
         if batch.belief is None:
-            raise InputError("flagship: the batch has no beliefs; load its slices with beliefs")
+            raise InputError("walk-teacher: the batch has no beliefs; load its slices with beliefs")
         heard = max(trust, 1e-3) * self(batch.image) * _drawn(batch.belief)
         voices = (batch.belief + heard) * self.odds
         strokes = one_hot(batch.target, voices.shape[1])

@@ -1,1 +1,1 @@
-"""What methods are made of: networks, losses, averages, optimisers."""
+"""The parts that methods are built from: networks, losses, averages of weights, optimisers."""

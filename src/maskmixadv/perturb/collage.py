@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from maskmixadv.perturb.perturbation import Mask, Views
-from maskmixadv.tensors import Batch, Image, Labels
+from maskmixadv.perturb.perturbation import Views
+from maskmixadv.tensors import Batch, Image, Indicator, Labels
 
 Sources = Int[Tensor, "b h w"]
 """Which pixel of the batch, counted over samples, rows and columns, a view shows at each place."""
@@ -29,10 +29,10 @@ class Collage(NamedTuple):
     first: Sources
     second: Sources
     back: Int[Tensor, "b h w"]
-    seen: Mask
+    seen: Indicator
 
     @classmethod
-    def of(cls, first: Sources, second: Sources, seen: Mask | None = None) -> "Collage":
+    def of(cls, first: Sources, second: Sources, seen: Indicator | None = None) -> "Collage":
         """Find the way back: from the first view where it shows a pixel of its own sample, else from the second."""
         seen = torch.ones_like(first, dtype=torch.float32)[:, None] if seen is None else seen
         places, count = own(first), first.numel()

@@ -6,9 +6,9 @@ from typing import final
 import torch
 
 from maskmixadv.errors import InputError
-from maskmixadv.perturb.maskmix import Masks
-from maskmixadv.perturb.perturbation import Forward, Mask, Perturbation, Views, in_place
-from maskmixadv.tensors import Batch
+from maskmixadv.perturb.maskmix import ViewMasks
+from maskmixadv.perturb.perturbation import Forward, Perturbation, Views, in_place
+from maskmixadv.tensors import Batch, Indicator
 
 SIDE = 0.15
 """Of the window: the 32 pixels of CycleMix's 212."""
@@ -35,10 +35,10 @@ class Cutout(Perturbation):
         if not 0 < self.side <= 1:
             raise InputError(f"side: {self.side}, allowed is a fraction above 0, at most 1")
 
-    def draw(self, batch: Batch) -> Masks:
+    def draw(self, batch: Batch) -> ViewMasks:
         """Draw a square for each sample."""
         seen = 1 - squares(self.side, batch)
-        return Masks(seen, torch.ones_like(seen))
+        return ViewMasks(seen, torch.ones_like(seen))
 
     def __call__(self, batch: Batch, forward: Forward | None = None) -> Views:  # noqa: ARG002
         """Return the cut images and the clean ones."""
@@ -46,14 +46,14 @@ class Cutout(Perturbation):
         return in_place(batch, masks.split(batch.image), masks.merge, hidden=masks.hidden)
 
 
-def squares(side: float, batch: Batch) -> Mask:
+def squares(side: float, batch: Batch) -> Indicator:
     """Draw one square a sample, its centre uniform over the window, clipped at the rim; 1 within."""
     b, _, h, w = batch.image.shape
     device = batch.image.device
     return boxes(torch.full((b,), side, device=device), batch, h=h, w=w)
 
 
-def boxes(side: torch.Tensor, batch: Batch, *, h: int, w: int) -> Mask:
+def boxes(side: torch.Tensor, batch: Batch, *, h: int, w: int) -> Indicator:
     """Draw one box a sample, of `side` times the window's height and width; as `squares`."""
     centre = torch.rand(2, len(side), 1, generator=batch.rng, device=side.device)
     reach = side[:, None] / 2

@@ -17,7 +17,7 @@ from maskmixadv.tensors import Batch
 
 @final
 @dataclass(frozen=True)
-class CycleMix(Perturbation):
+class CycleMixPerturbation(Perturbation):
     """Puzzle Mix, then a square cut out of the first view, then a turn (Zhang & Zhuang, CVPR 2022).
 
     What the square hides of the own sample, the second view shows. `merge` turns maps back.

@@ -10,13 +10,10 @@ from torch import Generator, Tensor
 
 from maskmixadv.errors import InputError
 from maskmixadv.perturb.perturbation import Forward, Level, Perturbation, Views, in_place, mean
-from maskmixadv.tensors import Batch
-
-Maps = Float[Tensor, "b f h w"]
-"""One level of an encoder's features."""
+from maskmixadv.tensors import Batch, Maps
 
 
-class Kept(NamedTuple):
+class KeptChannels(NamedTuple):
     """1 for channels that are kept, 0 for others."""
 
     channels: Float[Tensor, "b f 1 1"]
@@ -29,7 +26,7 @@ class Threshold(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Dropout(Perturbation):
+class DroppedFeatures(Perturbation):
     """The second view's features are dropped in part, at every scale on their own; the first view has all.
 
     As in cross-consistency training (Ouali et al., CVPR 2020), whose main decoder sees clean features.
@@ -38,11 +35,11 @@ class Dropout(Perturbation):
     levels: ClassVar[tuple[Level, ...]] = ("feature",)
 
     @abc.abstractmethod
-    def draw(self, maps: Maps, rng: Generator) -> Kept | Threshold:
+    def draw(self, maps: Maps, rng: Generator) -> KeptChannels | Threshold:
         """Draw what `maps` lose."""
 
     @abc.abstractmethod
-    def apply(self, maps: Maps, drawn: Kept | Threshold) -> Maps:
+    def apply(self, maps: Maps, drawn: KeptChannels | Threshold) -> Maps:
         """Drop."""
 
     def __call__(self, batch: Batch, forward: Forward | None = None) -> Views:  # noqa: ARG002
@@ -59,7 +56,7 @@ class Dropout(Perturbation):
 
 @final
 @dataclass(frozen=True)
-class Dropout2d(Dropout):
+class Dropout2d(DroppedFeatures):
     """Channels are dropped, the others scaled up for them, as for WSL4MIS's second decoder (Luo et al., MICCAI 2022).
 
     Attributes
@@ -74,19 +71,19 @@ class Dropout2d(Dropout):
         if not 0 < self.p < 1:
             raise InputError(f"p: {self.p}, allowed is a probability between 0 and 1, both excluded")
 
-    def draw(self, maps: Maps, rng: Generator) -> Kept:
+    def draw(self, maps: Maps, rng: Generator) -> KeptChannels:
         """Draw channels."""
         noise = torch.rand(*maps.shape[:2], 1, 1, generator=rng, device=maps.device)
-        return Kept((noise >= self.p).float())
+        return KeptChannels((noise >= self.p).float())
 
-    def apply(self, maps: Maps, drawn: Kept | Threshold) -> Maps:
+    def apply(self, maps: Maps, drawn: KeptChannels | Threshold) -> Maps:
         """Drop, and scale."""
         return maps * (drawn[0] / (1 - self.p))
 
 
 @final
 @dataclass(frozen=True)
-class FeatureDropout(Dropout):
+class FeatureDropout(DroppedFeatures):
     """The most active places are dropped: those whose mean over channels is at least a fraction of the largest.
 
     From cross-consistency training. Where the largest mean is not above 0, nothing is active and nothing dropped.
@@ -109,7 +106,7 @@ class FeatureDropout(Dropout):
         u = torch.rand(len(maps), 1, 1, 1, generator=rng, device=maps.device)
         return Threshold(self.low + (self.high - self.low) * u)
 
-    def apply(self, maps: Maps, drawn: Kept | Threshold) -> Maps:
+    def apply(self, maps: Maps, drawn: KeptChannels | Threshold) -> Maps:
         """Drop."""
         activity = maps.mean(1, keepdim=True)
         most = activity.amax((2, 3), keepdim=True)

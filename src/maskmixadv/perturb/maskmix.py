@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from maskmixadv.errors import InputError
-from maskmixadv.networks.unet import STRIDE
-from maskmixadv.perturb.perturbation import Forward, Level, Mask, Perturbation, Views, in_place
-from maskmixadv.tensors import Batch
+from maskmixadv.perturb.perturbation import Forward, Level, Perturbation, Views, in_place
+from maskmixadv.tensors import Batch, Indicator
+from maskmixadv.types import STRIDE
 
 
-class Masks(NamedTuple):
+class ViewMasks(NamedTuple):
     """What two views see; every pixel is seen by one of them at least.
 
     Attributes
@@ -25,8 +25,8 @@ class Masks(NamedTuple):
         So many samples, the first ones, are seen whole by both.
     """
 
-    first: Mask
-    second: Mask
+    first: Indicator
+    second: Indicator
     whole: int = 0
 
     def split(self, maps: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,7 +40,7 @@ class Masks(NamedTuple):
         return (self.first * first + self.second * second) / (self.first + self.second)
 
     @property
-    def hidden(self) -> tuple[Mask, Mask]:
+    def hidden(self) -> tuple[Indicator, Indicator]:
         """What each view does not see."""
         return 1 - self.first, 1 - self.second
 
@@ -80,7 +80,7 @@ class MaskMix(Perturbation):
         if not 0 <= self.whole <= 1:
             raise InputError(f"whole: {self.whole}, allowed is a fraction from 0 to 1")
 
-    def draw(self, batch: Batch) -> Masks:
+    def draw(self, batch: Batch) -> ViewMasks:
         """Draw masks: ``int(ratio * cells)`` cells are the first view's, ``int(whole * b)`` samples are whole."""
         b, _, h, w = batch.image.shape
         # On features, cells are whole at every scale: their side is a multiple of the coarsest one's.
@@ -93,7 +93,7 @@ class MaskMix(Perturbation):
         # A batch's slices come in random order, so the first ones are any.
         whole = int(self.whole * b)
         seen = (torch.arange(b, device=mask.device) < whole).float().view(b, 1, 1, 1)
-        return Masks(mask.maximum(seen), (1 - mask).maximum(seen), whole)
+        return ViewMasks(mask.maximum(seen), (1 - mask).maximum(seen), whole)
 
     def __call__(self, batch: Batch, forward: Forward | None = None) -> Views:  # noqa: ARG002
         """Two views of the images, or of the features, of `batch`."""
@@ -110,6 +110,6 @@ class MaskMix(Perturbation):
         )
 
 
-def _shrunk(mask: Mask, maps: Float[Tensor, "b f h2 w2"]) -> Float[Tensor, "b 1 h2 w2"]:
+def _shrunk(mask: Indicator, maps: Float[Tensor, "b f h2 w2"]) -> Float[Tensor, "b 1 h2 w2"]:
     """Take the mask at the maps' scale: exact where a cell's side is a multiple of that scale's stride."""
     return F.interpolate(mask, maps.shape[-2:], mode="nearest-exact")

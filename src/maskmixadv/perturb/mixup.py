@@ -9,8 +9,8 @@ from torch import Tensor
 
 from maskmixadv.errors import InputError
 from maskmixadv.perturb.cutmix import check_alpha
-from maskmixadv.perturb.perturbation import Forward, Perturbation, Views, Weight, symmetric_beta
-from maskmixadv.tensors import Batch, Image, Labels
+from maskmixadv.perturb.perturbation import Forward, Perturbation, Views, symmetric_beta
+from maskmixadv.tensors import Batch, Image, Labels, Weight
 from maskmixadv.types import IGNORE
 
 

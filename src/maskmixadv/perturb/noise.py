@@ -10,10 +10,8 @@ from torch import Generator, Tensor
 
 from maskmixadv.errors import InputError
 from maskmixadv.perturb.perturbation import Forward, Level, Perturbation, Views, in_place, mean
-from maskmixadv.tensors import Batch
+from maskmixadv.tensors import Batch, Maps
 
-Maps = Float[Tensor, "b f h w"]
-"""An image, or one level of an encoder's features."""
 Grains = Float[Tensor, "f h w"]
 """Noise, one sample for all of the batch, as in the released code; a view and a level have each their own."""
 

@@ -9,14 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from maskmixadv.networks.unet import Features
-from maskmixadv.tensors import Batch, Image, Labels, Logits
+from maskmixadv.tensors import Batch, Image, Indicator, Labels, Logits, Weight
 
 Level = Literal["image", "feature"]
 """Where a perturbation is laid: on the image, or on the encoder's features, at every scale."""
-Mask = Float[Tensor, "b 1 h w"]
-"""1 where a view sees a pixel, 0 where it is hidden from it."""
-Weight = Float[Tensor, "b h w"]
-"""What each pixel counts in cross-entropy, as in `Batch.weight`."""
 Forward = Callable[[Image], Logits]
 """A network as a function, for perturbations that ask it where to strike; see `saliency.as_tested`."""
 
@@ -51,7 +47,7 @@ class Views(NamedTuple):
     weights: tuple[Weight, Weight]
     merge: Callable[[Tensor, Tensor], Tensor]
     relabel: Callable[[Labels], tuple[Labels, Labels]]
-    hidden: tuple[Mask, Mask] | None = None
+    hidden: tuple[Indicator, Indicator] | None = None
     whole: int = 0
     disturb: Callable[[Features], list[tuple[Tensor, Tensor]]] | None = None
 
@@ -93,7 +89,7 @@ def in_place(
     images: tuple[Image, Image],
     merge: Callable[[Tensor, Tensor], Tensor],
     *,
-    hidden: tuple[Mask, Mask],
+    hidden: tuple[Indicator, Indicator],
     whole: int = 0,
     disturb: Callable[[Features], list[tuple[Tensor, Tensor]]] | None = None,
 ) -> Views:

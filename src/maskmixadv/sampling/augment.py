@@ -21,7 +21,7 @@ Centre = Float[Tensor, "b 2"]
 
 
 @dataclass(frozen=True)
-class Draw:
+class Augmentation:
     """Parameters of one batch: data that can be logged and replayed.
 
     Attributes
@@ -40,7 +40,7 @@ class Draw:
     gamma: Float[Tensor, "b 1 1 1"]
     window: int
 
-    def part(self, rows: slice) -> "Draw":
+    def part(self, rows: slice) -> "Augmentation":
         """Parameters of some of the samples."""
         return replace(
             self,
@@ -73,7 +73,9 @@ class Draw:
         return F.grid_sample(maps, grid, mode=mode, padding_mode="zeros", align_corners=False)
 
 
-def drawn(ranges: Augment, centre: Centre, *, canvas: int, window: int, rng: torch.Generator) -> Draw:
+def draw_augmentation(
+    ranges: Augment, centre: Centre, *, canvas: int, window: int, rng: torch.Generator
+) -> Augmentation:
     """Draw one sample's parameters for each row of `centre`; `canvas` and `window` are sides in pixels."""
     n, device = len(centre), centre.device
     spread = torch.rand(n, 10, generator=rng, device=device) * 2 - 1
@@ -86,7 +88,7 @@ def drawn(ranges: Augment, centre: Centre, *, canvas: int, window: int, rng: tor
     # Half a window beyond the border at most, so that the canvas's rim is seen as well as its middle.
     middle = torch.where(astray, spread[:, 8:10] * (1 - window / canvas / 2), near)
     gain, gamma, offset = (spread[:, 4:7].T * ranges.intensity)[..., None, None, None]
-    return Draw(
+    return Augmentation(
         affine=torch.cat((linear, middle[:, :, None]), dim=2),
         gain=1 + gain,
         offset=offset / 2,

@@ -9,6 +9,7 @@ from maskmixadv.corpus.entry import Entry
 from maskmixadv.errors import InputError
 from maskmixadv.sampling.grid import Placed
 from maskmixadv.strokes.regrid import Strokes
+from maskmixadv.types import Annotation
 
 _NAMED: Final = 5
 """Patients that a line names at most."""
@@ -49,7 +50,7 @@ class Learnt:
 
     classes: tuple[str, ...]
     size: int
-    drawn: str
+    drawn: Annotation
     patients: int = 0
     left: dict[str, bool] = field(default_factory=dict)
     cases: int = 0

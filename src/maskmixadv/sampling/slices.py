@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import repeat
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.errors import InputError
 from maskmixadv.files import work_ahead
-from maskmixadv.sampling.augment import Draw
+from maskmixadv.sampling.augment import Augmentation
 from maskmixadv.sampling.grid import Corners, Grid, Placed, strokes
 from maskmixadv.sampling.learnt import Learnt
 from maskmixadv.sampling.storage import make_room, read_ahead
@@ -26,7 +26,7 @@ from maskmixadv.strokes.enclosure import ENCLOSED, enclose
 from maskmixadv.strokes.regrid import Strokes
 from maskmixadv.strokes.walker import Belief, Volume, load_beliefs, load_walked
 from maskmixadv.tensors import Labels
-from maskmixadv.types import DRAWN, IGNORE, Supervision
+from maskmixadv.types import DRAWN, IGNORE, Annotation, Supervision
 
 
 class Rows(NamedTuple):
@@ -83,7 +83,7 @@ class Slices:
 
 
 @dataclass(frozen=True)
-class Masks:
+class PriorMasks:
     """Dense masks without their images, for a prior; `centre` as in `Slices`."""
 
     target: UInt8[Tensor, "n s s"]
@@ -92,7 +92,7 @@ class Masks:
     def __len__(self) -> int:
         return len(self.target)
 
-    def take(self, index: Int[Tensor, "b"], draw: Draw) -> Labels:
+    def take(self, index: Int[Tensor, "b"], draw: Augmentation) -> Labels:
         """Augmented masks number `index`; what a window shows beyond them is background."""
         masks = draw.labels(self.target[index])
         return masks.masked_fill(masks == IGNORE, 0)
@@ -145,7 +145,7 @@ def load_slices(
     return Slices(rows.image, rows.target, torch.stack(centres).to(device), rows.mapping, learnt)
 
 
-def load_masks(corpus: Corpus, entries: Iterable[Entry], *, grid: Grid, device: torch.device) -> Masks:
+def load_masks(corpus: Corpus, entries: Iterable[Entry], *, grid: Grid, device: torch.device) -> PriorMasks:
     """Load the dense masks of `entries`; slices without any structure are left out.
 
     Raises
@@ -163,7 +163,7 @@ def load_masks(corpus: Corpus, entries: Iterable[Entry], *, grid: Grid, device: 
     if not len(target):
         raise InputError(f"{corpus.root}: no mask shows a structure on a canvas of {grid.size} pixels, one is needed")
     centre = torch.stack([_middle(labels) for labels in target])
-    return Masks(target.to(device), centre.to(device))
+    return PriorMasks(target.to(device), centre.to(device))
 
 
 def order(step: int, *, count: int, batch: int, seed: int) -> Int[Tensor, "b"]:
@@ -213,7 +213,7 @@ def _belief_on(grid: Grid, belief: Belief, case: Case, corners: Corners) -> Floa
     return torch.stack(maps, 1)
 
 
-def _annotation(case: Case, drawn: Literal["scribble", "dense"], enclosure: bool) -> UInt8[np.ndarray, "d h w"]:
+def _annotation(case: Case, drawn: Annotation, enclosure: bool) -> UInt8[np.ndarray, "d h w"]:
     labels = case.scribble if drawn == "scribble" else case.dense
     if labels is None:
         raise InputError(f"{case.name}: has no {drawn} annotation")

@@ -19,7 +19,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.memory import free
 
 GB: Final = 10**9
-Shape = tuple[int, int, int]
+SliceShape = tuple[int, int, int]
 """Of a slice: channels, and twice the side of its canvas in pixels."""
 
 
@@ -44,7 +44,7 @@ class Resident:
         Whose memory.
     """
 
-    def __init__(self, count: int, shape: Shape, device: torch.device) -> None:
+    def __init__(self, count: int, shape: SliceShape, device: torch.device) -> None:
         _, size, _ = shape
         self._image = torch.empty(count, *shape, dtype=torch.half, device=device)
         self._target = torch.empty(count, size, size, dtype=torch.uint8, device=device)
@@ -86,7 +86,7 @@ class Streamed:
         Where the disk has no space for them.
     """
 
-    def __init__(self, count: int, shape: Shape, folder: Path) -> None:
+    def __init__(self, count: int, shape: SliceShape, folder: Path) -> None:
         self._record = _record(shape)
         self._folder, self._needed = folder, count * self._record.itemsize
         with self._complaining():
@@ -130,7 +130,7 @@ class Streamed:
 
 
 def make_room(
-    count: int, shape: Shape, *, device: torch.device, memory: float | None, folder: Path | None
+    count: int, shape: SliceShape, *, device: torch.device, memory: float | None, folder: Path | None
 ) -> Resident | Streamed:
     """Choose where slices are to lie: in the device's memory where they fit, else in `folder`.
 
@@ -157,7 +157,7 @@ def make_room(
     return Streamed(count, shape, folder)
 
 
-def read_ahead(mapping: mmap.mmap, index: Int[Tensor, "b"], *, shape: Shape) -> None:
+def read_ahead(mapping: mmap.mmap, index: Int[Tensor, "b"], *, shape: SliceShape) -> None:
     """Have slices number `index` read from the disk, where they aren't in memory; returns at once.
 
     Parameters
@@ -174,12 +174,12 @@ def read_ahead(mapping: mmap.mmap, index: Int[Tensor, "b"], *, shape: Shape) -> 
         mapping.madvise(mmap.MADV_WILLNEED, page, start + length - page)
 
 
-def _record(shape: Shape) -> np.dtype:
+def _record(shape: SliceShape) -> np.dtype:
     # Aligned, as an odd number of bytes a record would put halves where torch can't have them.
     return np.dtype([("image", np.float16, shape), ("target", np.uint8, shape[1:])], align=True)
 
 
-def slice_bytes(shape: Shape) -> int:
+def slice_bytes(shape: SliceShape) -> int:
     """Bytes that a slice and its labels take."""
     return _record(shape).itemsize
 

@@ -1,7 +1,7 @@
 """What second views of a batch are made of: noise, quarter turns, occlusion, a mixture of neighbours."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -9,11 +9,12 @@ from torch import Tensor
 
 from maskmixadv.errors import InputError
 from maskmixadv.networks.losses import one_hot
-from maskmixadv.tensors import Batch, Image, Labels, Logits, Probs
-from maskmixadv.types import IGNORE
+from maskmixadv.tensors import Batch, Image, Indicator, Labels, Logits, Maps, Probs, Weight
+from maskmixadv.types import IGNORE, STRIDE
 
-Shown = Float[Tensor, "b 1 h w"]
-"""1 where something is shown, 0 where it is not."""
+BLOCKS: Final = tuple(blocks for blocks in range(1, STRIDE + 1) if STRIDE % blocks == 0)
+"""Numbers of blocks that the side of a window can be cut into, whatever its length: it is a multiple of the stride."""
+
 Quarters = Int[Tensor, "1"]
 """A number of right angles, 0 to 3, on the device."""
 
@@ -35,7 +36,7 @@ def turned(maps: Float[Tensor, "b f s s"], number: Quarters) -> Float[Tensor, "b
     return ways.index_select(0, number % 4)[0]  # the number stays on the device
 
 
-def occlusion(batch: Batch, side: int) -> Shown:
+def occlusion(batch: Batch, side: int) -> Indicator:
     """Draw a square for each sample to hide (Cutout: DeVries and Taylor, 2017).
 
     Its middle lies anywhere on the image, so that it may reach over the border.
@@ -59,10 +60,10 @@ class Mixture(NamedTuple):
         0 in the square that is hidden.
     """
 
-    own: Shown
-    shown: Shown
+    own: Indicator
+    shown: Indicator
 
-    def maps(self, maps: Float[Tensor, "b f h w"]) -> Float[Tensor, "b f h w"]:
+    def maps(self, maps: Maps) -> Maps:
         """Mix maps; 0 where hidden."""
         return self.shown * (self.own * maps + (1 - self.own) * maps.roll(1, 0))
 
@@ -71,13 +72,13 @@ class Mixture(NamedTuple):
         mixed = torch.where(self.own[:, 0] == 1, labels, labels.roll(1, 0))
         return mixed.masked_fill(self.shown[:, 0] == 0, IGNORE)
 
-    def weight(self, weight: Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
+    def weight(self, weight: Weight) -> Weight:
         """Mix weights of pixels, so that they are 1 in all again; 0 where hidden."""
         mixed = self.maps(weight[:, None])[:, 0]
         return mixed / mixed.sum().clamp(min=1e-6)
 
 
-def mixture(batch: Batch, saliency: Float[Tensor, "b 1 h w"], *, blocks: int, side: int) -> Mixture:
+def mixture(batch: Batch, salient: Float[Tensor, "b 1 h w"], *, blocks: int, side: int) -> Mixture:
     """Draw a mixture in which, block by block, the more salient of two neighbours is shown.
 
     The fraction that a sample keeps of itself is drawn from Beta(½, ½); it keeps those blocks in which its saliency
@@ -87,7 +88,7 @@ def mixture(batch: Batch, saliency: Float[Tensor, "b 1 h w"], *, blocks: int, si
     ----------
     batch
         What is mixed.
-    saliency
+    salient
         How much each pixel matters, at least 0; compared after division by its sum over the sample.
     blocks
         Blocks along a side; sides of the image must be multiples of it.
@@ -95,7 +96,7 @@ def mixture(batch: Batch, saliency: Float[Tensor, "b 1 h w"], *, blocks: int, si
         Of the hidden square, in pixels.
     """
     b, _, h, w = batch.image.shape
-    block = saliency.unflatten(3, (blocks, -1)).unflatten(2, (blocks, -1)).sum((1, 3, 5)).flatten(1)
+    block = salient.unflatten(3, (blocks, -1)).unflatten(2, (blocks, -1)).sum((1, 3, 5)).flatten(1)
     block = block / block.sum(1, keepdim=True).clamp(min=1e-12)
     noise = torch.rand(b, 1 + blocks**2, generator=batch.rng, device=batch.image.device)
     share = (noise[:, :1] * torch.pi / 2).sin().square()
@@ -120,7 +121,7 @@ def mixed_again(
     blocks, side
         As in `mixture`.
     """
-    salient = saliency(probs=probs, target=batch.target, weight=batch.weight)
+    salient = label_saliency(probs=probs, target=batch.target, weight=batch.weight)
     mix = mixture(batch, salient, blocks=blocks, side=side)
     number = quarters(batch)
     return mix, turned(net(turned(mix.maps(batch.image), number)), 4 - number)
@@ -128,11 +129,11 @@ def mixed_again(
 
 def check_blocks(blocks: int) -> None:
     """Raise `InputError` where windows, whose sides are multiples of 16, can't be cut into `blocks` a side."""
-    if blocks not in (1, 2, 4, 8, 16):
-        raise InputError(f"blocks: {blocks}, allowed are 1, 2, 4, 8 and 16")
+    if blocks not in BLOCKS:
+        raise InputError(f"blocks: {blocks}, allowed are {', '.join(map(str, BLOCKS[:-1]))} and {BLOCKS[-1]}")
 
 
-def saliency(*, probs: Probs, target: Labels, weight: Float[Tensor, "b h w"]) -> Float[Tensor, "b 1 h w"]:
+def label_saliency(*, probs: Probs, target: Labels, weight: Weight) -> Float[Tensor, "b 1 h w"]:
     """How much each pixel matters to cross-entropy: the length of its gradient by the pixel's logits.
 
     Known in closed form, so that it costs no pass back to the image; 0 where there is no label.
