@@ -45,7 +45,12 @@ _PLACES: Final[Mapping[str, tuple[str, str]]] = {
 
 
 def load(name: str) -> "type[Perturbation]":
-    """Import the perturbation called `name`, and no other but those that it is made of.
+    """Import the perturbation called `name`, with those that it is made of and no others.
+
+    Raises
+    ------
+    KeyError
+        Where there is no such perturbation.
 
     Examples
     --------
