@@ -1,6 +1,6 @@
 """The one list of methods, by the names that the command line and the studio know them by.
 
-Nothing here imports torch until a method is loaded, and then that method's module alone.
+Torch is imported when a method is loaded, not before, and then with that method's module alone.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,13 @@ class Listed(NamedTuple):
     wants_prior
         Whether it needs masks of other patients, as it is by default: its critic learns from them.
     formerly
-        A name that it had before, which is understood wherever the present one is.
+        A name that it had before, which is understood wherever the present one is; empty where it had none.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.registry import METHODS
+    >>> METHODS["maskmixadv"].kind, METHODS["maskmixadv"].without_prior
+    ('MaskMixAdv', {'adv': 0.0})
     """
 
     kind: str
@@ -89,12 +95,18 @@ FORMER: Final[Mapping[str, str]] = {listed.formerly: name for name, listed in ME
 
 
 def present(name: str) -> str:
-    """Return the name that a method has now, of one that it has or had.
+    """Return the present name of a method, given its present or former one.
 
     Raises
     ------
     InputError
         Where there is no such method.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.registry import present
+    >>> present("flagship")
+    'walk-teacher'
     """
     name = FORMER.get(name, name)
     if name not in METHODS:
@@ -109,6 +121,12 @@ def load(name: str) -> "type[Method]":
     ------
     InputError
         Where there is no such method.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.registry import load
+    >>> load("pce-tv")(tv=0.02)
+    PCETotalVariation(tv=0.02)
     """
     name = present(name)
     return getattr(import_module(f"maskmixadv.methods.{name.replace('-', '_')}"), METHODS[name].kind)
@@ -119,17 +137,36 @@ ALL: Final[Mapping[str, "type[Method]"]] = LazyMapping(METHODS, load)
 
 
 def named(method: "Method") -> str:
-    """Return the name by which the command line knows `method`."""
+    """Return the name by which the command line knows `method`.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import PCEDice
+    >>> from maskmixadv.methods.registry import named
+    >>> named(PCEDice())
+    'pce-dice'
+    """
     return next(name for name, listed in METHODS.items() if listed.kind == type(method).__name__)
 
 
 def method_from(raw: Mapping[str, Any]) -> "Method":
-    """Make a method of its name and fields.
+    """Make a method from its name and fields, as `fields_of` gives them.
+
+    Parameters
+    ----------
+    raw
+        ``name``, and any of the method's fields; the others have their defaults.
 
     Raises
     ------
     InputError
-        Where there is no such method, or a field is none of its own or not allowed.
+        Where there is no such method, or it has no such field, or a value is not allowed.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.registry import method_from
+    >>> method_from({"name": "pce-dice", "dice": 0.5})
+    PCEDice(ce=1.0, dice=0.5)
     """
     name = raw.get("name")
     if not isinstance(name, str):
@@ -138,5 +175,13 @@ def method_from(raw: Mapping[str, Any]) -> "Method":
 
 
 def fields_of(method: "Method") -> dict[str, Any]:
-    """Return a method's name and its fields: `method_from` reads them."""
+    """Return a method's name and fields, as a run records them; `method_from` reads them.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import PCEDice
+    >>> from maskmixadv.methods.registry import fields_of
+    >>> fields_of(PCEDice())
+    {'name': 'pce-dice', 'ce': 1.0, 'dice': 1.0}
+    """
     return {"name": named(method)} | {field.name: getattr(method, field.name) for field in fields(cast("Any", method))}
