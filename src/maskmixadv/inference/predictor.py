@@ -20,7 +20,7 @@ from maskmixadv.networks.components import largest_components
 from maskmixadv.networks.losses import most_probable
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.grid import Grid, covering
-from maskmixadv.types import PathLike, Spacing
+from maskmixadv.types import STRIDE, PathLike, Spacing
 
 SLICES_AT_ONCE: Final = {"cpu": 2}
 """By kind of device; a core's cache holds the features of few slices (docs/decisions/0006)."""
@@ -81,7 +81,7 @@ class Predictor:
     net: nn.Module
     grid: Grid
     classes: tuple[str, ...]
-    multiple: int = 16
+    multiple: int = STRIDE
     turns: bool = False
     axis: int = 0
 

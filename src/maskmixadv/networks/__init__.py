@@ -1,4 +1,4 @@
-"""What methods are made of: networks, losses, averages, optimisers; imported when they are asked for."""
+"""The parts that methods are built from: networks, losses, averages, optimisers; imported when they are asked for."""
 
 import lazy_loader
 

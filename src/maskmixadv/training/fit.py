@@ -25,7 +25,7 @@ from maskmixadv.inference.predictor import Predictor
 from maskmixadv.metrics.scores import mean_dice
 from maskmixadv.pictures import contact_sheet
 from maskmixadv.runs.run import Run, same_corpus, save
-from maskmixadv.sampling.slices import Masks, Slices, load_masks, load_slices
+from maskmixadv.sampling.slices import PriorMasks, Slices, load_masks, load_slices
 from maskmixadv.sampling.storage import GB
 from maskmixadv.training.distribute import ALONE, Ranks
 from maskmixadv.training.engine import Engine
@@ -169,7 +169,7 @@ def tell_learnt(run: Run, slices: Slices) -> None:
             print(f"{run.root}: {line}", file=sys.stderr)
 
 
-def prior_masks(run: Run, device: torch.device) -> Masks | None:
+def prior_masks(run: Run, device: torch.device) -> PriorMasks | None:
     """Load the unpaired masks of `run`, if it has any."""
     if run.prior is None:
         return None
