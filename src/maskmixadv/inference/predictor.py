@@ -97,8 +97,8 @@ class Predictor:
         """
         run, place = Run.open(Path(root)), pick_device(device)
         net = fuse_norms(run.weights(place)).to(place).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        axis = run.record()["corpus"].get("axis", 0)
-        return cls(net, run.grid, run.task.classes, turns=run.schedule.augment.turns, axis=axis)
+        turns, axis = run.schedule.augment.turns, run.learnt_from.axis
+        return cls(net, run.grid, run.task.classes, turns=turns, axis=axis)
 
     def __repr__(self) -> str:
         """Say in one line what it is, without the network's layers."""
