@@ -37,7 +37,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.device import pick_device
 from maskmixadv.errors import InputError
 from maskmixadv.methods import PCE, MaskMixAdv, Method
-from maskmixadv.networks.dropout import Dropout
+from maskmixadv.networks.dropout import FastDropout
 from maskmixadv.networks.losses import uniform
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import PRESETS
@@ -218,7 +218,7 @@ def _as_released(net: nn.Module) -> nn.Module:
     """The same network with torch's dropout, and activations that keep what they are given."""
     for module in list(net.modules()):
         for name, child in module.named_children():
-            if isinstance(child, Dropout):
+            if isinstance(child, FastDropout):
                 setattr(module, name, nn.Dropout(child.p))
             elif isinstance(child, nn.LeakyReLU):
                 child.inplace = False

@@ -28,7 +28,7 @@ from maskmixadv.runs.origin import Facts, LearntFrom
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import PRESETS, Schedule
 from maskmixadv.sampling.grid import Grid
-from maskmixadv.sampling.slices import Masks, Slices
+from maskmixadv.sampling.slices import PriorMasks, Slices
 from maskmixadv.training.loop import Loop
 from maskmixadv.types import IGNORE
 from record import append
@@ -113,7 +113,7 @@ def loop(name: str, schedule: Schedule, device: torch.device) -> Loop:
 def loop_on(name: str, slices: Slices, dense: UInt8[Tensor, "m s s"], schedule: Schedule) -> Loop:
     """A method's loop on `slices`; masks are for a critic, if the method has one."""
     method, device = methods.ALL[name](), slices.centre.device
-    prior = Masks(dense.to(device), torch.zeros(len(dense), 2, device=device)) if method.wants_prior else None
+    prior = PriorMasks(dense.to(device), torch.zeros(len(dense), 2, device=device)) if method.wants_prior else None
     run = Run(
         root=Path(name), learnt_from=NOWHERE, prior_from=None, method=method, schedule=schedule,
         grid=Grid(schedule.size), enclosure=False, seed=0, facts=FACTS,

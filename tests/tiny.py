@@ -17,7 +17,7 @@ from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.sampling.ranges import Augment
-from maskmixadv.sampling.slices import Masks, Slices
+from maskmixadv.sampling.slices import PriorMasks, Slices
 from maskmixadv.tensors import Batch, Task
 from maskmixadv.training.loop import Loop
 from maskmixadv.types import IGNORE
@@ -83,8 +83,8 @@ def slices(count: int = 5, *, labelled: bool = True, beliefs: bool = False) -> S
     return Slices(torch.cat(maps, 1).half(), target, torch.zeros(count, 2))
 
 
-def masks(count: int = 4) -> Masks:
-    return Masks(torch.from_numpy(volume(d=count, h=48, w=48)[2]), torch.zeros(count, 2))
+def masks(count: int = 4) -> PriorMasks:
+    return PriorMasks(torch.from_numpy(volume(d=count, h=48, w=48)[2]), torch.zeros(count, 2))
 
 
 def loop(method: Method, **options: Any) -> Loop:

@@ -24,7 +24,7 @@ from maskmixadv.perturb import (
     CoMixup,
     CutMix,
     Cutout,
-    CycleMix,
+    CycleMixPerturbation,
     Dropout2d,
     FeatureDropout,
     GaussianNoise,
@@ -196,7 +196,7 @@ def test_asking_the_network_leaves_no_trace() -> None:
     net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Dropout(0.5))
     before = {name: value.clone() for name, value in net.state_dict().items()}
     batch = tiny.batch()
-    for perturbation in (VAT(), PuzzleMix(), CoMixup(), CycleMix()):
+    for perturbation in (VAT(), PuzzleMix(), CoMixup(), CycleMixPerturbation()):
         perturbation(batch, as_tested(net))
     assert net.training
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
@@ -437,7 +437,7 @@ def test_turning_is_torchs() -> None:
 
 def test_a_cycle_loses_no_pixel() -> None:
     batch = tiny.batch(b=2, size=32)
-    collage = CycleMix(side=0.5).draw(batch, forward)
+    collage = CycleMixPerturbation(side=0.5).draw(batch, forward)
     assert (collage.seen == 0).any()
     shown = torch.cat((collage.first[collage.seen[:, 0] > 0], collage.second.flatten()))
     assert set(shown.tolist()) == set(range(batch.target.numel()))
@@ -566,7 +566,7 @@ def test_impossible_weights(fields: dict[str, Any]) -> None:
     "make",
     [
         lambda: Cutout(side=0.0),
-        lambda: CycleMix(side=1.5),
+        lambda: CycleMixPerturbation(side=1.5),
         lambda: CutMix(alpha=0.2),
         lambda: Mixup(margin=0.0),
         lambda: PuzzleMix(beta=-1.0),

@@ -25,7 +25,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.files import make_directory, read_json, write_texts
 from maskmixadv.metrics import clinical, scores
 from maskmixadv.metrics.scores import Row, Summary
-from maskmixadv.types import Part, Spacing
+from maskmixadv.types import Part, PathLike, Spacing
 
 if TYPE_CHECKING:
     from maskmixadv.evaluation.report import Example
@@ -59,11 +59,11 @@ def folder(root: Path, split: str, corpus_root: Path | None = None) -> Path:
 
 
 def evaluate(
-    root: Path,
+    root: PathLike,
     *,
     split: Part = "test",
-    corpus_root: Path | None = None,
-    out: Path | None = None,
+    corpus_root: PathLike | None = None,
+    out: PathLike | None = None,
     flips: bool = False,
     largest: bool = False,
     device: str | None = None,
@@ -134,6 +134,8 @@ def evaluate(
     from maskmixadv.runs.origin import same_corpus
     from maskmixadv.runs.run import Run
 
+    root = Path(root)
+    corpus_root, out = (None if path is None else Path(path) for path in (corpus_root, out))
     run = Run.open(root)
     if corpus_root is None:
         corpus, patients = same_corpus(run.learnt_from), run.learnt_from.split

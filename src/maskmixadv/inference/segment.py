@@ -14,7 +14,6 @@ from maskmixadv.inference import outputs
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import Volumes
-from maskmixadv.runs.run import Run
 
 
 def segment(
@@ -44,23 +43,21 @@ def segment(
     outputs.apart(out, paths)
     names = [*map(formats.labels_name, paths), "clinical.csv"]
     outputs.free(out, names)
-    predictor, axis = Predictor.load(root, device), Run.open(root).learnt_from.axis
+    predictor = Predictor.load(root, device)
     how = {"flips": predictor.averages(flips), "largest": largest}
     with outputs.recorded(out, names):
-        measured = list(_segmented(predictor, axis, paths, out, how))
+        measured = list(_segmented(predictor, paths, out, how))
         if measured:
             write_text(out / "clinical.csv", clinical.table(clinical.records(clinical.with_phases(measured))))
     print(f"{out}: {len(measured)} of {len(paths)} volumes segmented")
     return 0 if len(measured) == len(paths) else 2
 
 
-def _segmented(
-    predictor: Predictor, axis: int, paths: Sequence[Path], out: Path, how: dict[str, bool]
-) -> Iterator[Volumes]:
+def _segmented(predictor: Predictor, paths: Sequence[Path], out: Path, how: dict[str, bool]) -> Iterator[Volumes]:
     """Segment each file that can be, and say what is wrong with the others."""
     for path in _shown(paths):
         try:
-            yield _one(predictor, axis, path, out, how)
+            yield _one(predictor, path, out, how)
         except InputError as error:
             told = str(error) if path.name in str(error) else f"{path}: {error}"
             print(f"maskmixadv: {told}", file=sys.stderr)
@@ -78,11 +75,11 @@ def _shown(paths: Sequence[Path]) -> Iterable[Path]:
     return track(paths, description="predict")
 
 
-def _one(predictor: Predictor, axis: int, path: Path, out: Path, how: dict[str, bool]) -> Volumes:
+def _one(predictor: Predictor, path: Path, out: Path, how: dict[str, bool]) -> Volumes:
     volume = formats.read(path)
-    turned = volume.along(axis)
+    turned = volume.along(predictor.axis)
     labels = predictor.labels(normalise(turned.array, where=str(path)), turned.spacing, **how)
-    on_file = np.moveaxis(labels, 0, axis)
+    on_file = np.moveaxis(labels, 0, predictor.axis)
     formats.write_labels(out / formats.labels_name(path), on_file, volume, predictor.classes)
     return clinical.volumes(formats.stem(path), labels, classes=predictor.classes, spacing=turned.spacing)
 

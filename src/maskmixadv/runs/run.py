@@ -2,9 +2,9 @@
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from torch import nn
@@ -21,6 +21,7 @@ from maskmixadv.runs.schedule import Schedule
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.tensors import Task
 from maskmixadv.typed import as_type, made
+from maskmixadv.types import PathLike
 
 MOST_SIDE: Final = 2**14
 """Pixels of a canvas's side."""
@@ -31,6 +32,8 @@ class Run:
     """What ``run.json`` says, and the way to the files beside it.
 
     `maskmixadv.training.begin.begin` makes one, `Run.open` reads one.
+
+    It stands for its directory wherever a path is asked for. `print` shows a summary.
 
     Attributes
     ----------
@@ -77,7 +80,7 @@ class Run:
     facts: Facts
 
     @classmethod
-    def open(cls, root: Path) -> "Run":
+    def open(cls, root: PathLike) -> "Run":
         """Read the run in directory `root`.
 
         Raises
@@ -85,6 +88,7 @@ class Run:
         InputError
             Where `root` is no run, or its ``run.json`` is malformed.
         """
+        root = Path(root)
         path = root / "run.json"
         if not path.is_file():
             raise InputError(f"{root}: not a run (no run.json); make one with 'maskmixadv train'")
@@ -105,6 +109,35 @@ class Run:
             )
         except InputError as error:
             raise InputError(f"{path}: malformed ({str(error).removeprefix(f'{path}: ')}); train again") from None
+
+    def __fspath__(self) -> str:
+        return str(self.root)
+
+    def __repr__(self) -> str:
+        """Say in one line what it is."""
+        of = self.learnt_from
+        said = f"{fields_of(self.method)['name']}, {self.schedule.steps} steps on {of.name}, fold {of.fold}"
+        return f"Run({str(self.root)!r}, {said}, seed {self.seed})"
+
+    def __str__(self) -> str:
+        """Summarise it in a few lines."""
+        schedule, grid, of = self.schedule, self.grid, self.learnt_from
+        chosen = [
+            f"{each.name}={value}"
+            for each in fields(cast("Any", self.method))
+            if (value := getattr(self.method, each.name)) != each.default
+        ]
+        patients = ", ".join(f"{len(part)} {name}" for name, part in of.split._asdict().items())
+        lines = {
+            "method": " ".join([fields_of(self.method)["name"], *chosen]),
+            "corpus": f"{of.name} in {_from_here(of.root)}",
+            "fold": f"{of.fold or '?'} of {of.scheme or '?'}: {patients} patients",
+            "steps": f"{schedule.steps:,} of {schedule.batch} slices, {schedule.window} × {schedule.window} pixels"
+            + ("" if grid.mm is None else f" of {grid.mm:.2f} mm"),
+            "with": f"enclosure {'on' if self.enclosure else 'off'}, seed {self.seed}",
+            "weights": str(self.checkpoint) if self.checkpoint.is_file() else "none saved yet",
+        }
+        return "\n".join([f"run in {self.root}", *(f"  {key + ':':8} {value}" for key, value in lines.items())])
 
     def create(self) -> None:
         """Make the directory and write ``run.json``.

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, get_args
 
 from maskmixadv.errors import InputError
 from maskmixadv.sampling.ranges import Augment
+from maskmixadv.types import STRIDE
 
 Precision = Literal["auto", "fp32", "bf16"]
 Optimiser = Literal["sgd", "adamw", "muon"]
@@ -72,11 +73,11 @@ class Schedule:
     augment: Augment = field(default_factory=Augment)
 
     def __post_init__(self) -> None:
-        for name, least in (("batch", 1), ("steps", 1), ("validate_every", 1), ("window", 16)):
+        for name, least in (("batch", 1), ("steps", 1), ("validate_every", 1), ("window", STRIDE)):
             if (value := getattr(self, name)) < least:
                 raise InputError(f"{name}: {value}, allowed is {least} or more")
-        if self.window % 16 or self.window > self.size:
-            raise InputError(f"window: {self.window}, allowed is a multiple of 16 up to the size, {self.size}")
+        if self.window % STRIDE or self.window > self.size:
+            raise InputError(f"window: {self.window}, allowed is a multiple of {STRIDE} up to the size, {self.size}")
         for name in ("lr", "critic_lr"):
             if (value := getattr(self, name)) <= 0:
                 raise InputError(f"{name}: {value}, allowed is a number above 0")

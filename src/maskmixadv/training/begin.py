@@ -15,6 +15,7 @@ from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import InputError
 from maskmixadv.methods.method import Method
+from maskmixadv.methods.registry import NO_CRITIC_OPTIONS, fields_of
 from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, named
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
@@ -75,7 +76,7 @@ def begin(
     train = [entry for entry in corpus.of(split.train) if getattr(entry, drawn)]
     if not train:
         raise InputError(f"{corpus_root}: no training case of fold {fold} has a {drawn} annotation")
-    prior, masks = _prior(corpus, split, prior_root) if method.wants_prior else (None, ())
+    prior, masks = _prior(corpus, split, prior_root, method) if method.wants_prior else (None, ())
     run = Run(
         root=out,
         learnt_from=LearntFrom(**named(corpus), scheme=scheme, fold=fold, **split._asdict()),
@@ -107,12 +108,12 @@ def _begun(run: Run) -> bool:
     return True
 
 
-def _prior(corpus: Corpus, split: Split, root: Path | None) -> tuple[Corpus, tuple[Entry, ...]]:
+def _prior(corpus: Corpus, split: Split, root: Path | None, method: Method) -> tuple[Corpus, tuple[Entry, ...]]:
     """Return the prior's corpus and those of its dense masks whose patients the run does not know."""
     if root is None:
         raise InputError(
-            "the adversary (adv above 0) needs masks of other patients: "
-            "give --prior CORPUS, or switch it off with 'maskmixadv --adv 0'"
+            "the critic (adv above 0) needs masks of other patients: "
+            f"give --prior CORPUS, or switch it off with '{fields_of(method)['name']} {NO_CRITIC_OPTIONS}'"
         )
     prior = open_corpus(root)
     if prior.classes != corpus.classes:

@@ -3,6 +3,7 @@
 import math
 import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -26,7 +27,7 @@ from maskmixadv.pictures import contact_sheet
 from maskmixadv.runs.checkpoint import save
 from maskmixadv.runs.origin import same_corpus
 from maskmixadv.runs.run import Run
-from maskmixadv.sampling.slices import Masks, Slices, load_masks, load_slices
+from maskmixadv.sampling.slices import PriorMasks, Slices, load_masks, load_slices
 from maskmixadv.sampling.storage import GB
 from maskmixadv.training.distribute import ALONE, Ranks
 from maskmixadv.training.engine import Engine
@@ -170,7 +171,7 @@ def tell_learnt(run: Run, slices: Slices) -> None:
             print(f"{run.root}: {line}", file=sys.stderr)
 
 
-def prior_masks(run: Run, device: torch.device) -> Masks | None:
+def prior_masks(run: Run, device: torch.device) -> PriorMasks | None:
     """Load the unpaired masks of `run`, if it has any."""
     if run.prior_from is None:
         return None
@@ -245,6 +246,9 @@ class _Witness:
 def _interrupts() -> Iterator[list[int]]:
     """Signals that asked to stop; the step in progress is finished first, so that what is saved is whole."""
     caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # where Python hears no signals
+        yield caught
+        return
 
     def remember(number: int, _: FrameType | None) -> None:
         caught.append(number)

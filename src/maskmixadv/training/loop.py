@@ -16,9 +16,9 @@ from maskmixadv.networks.finite import not_finite
 from maskmixadv.networks.losses import balanced, uniform
 from maskmixadv.runs.checkpoint import LoopState
 from maskmixadv.runs.run import Run
-from maskmixadv.sampling.augment import Centre, Draw, drawn
+from maskmixadv.sampling.augment import Augmentation, Centre, draw_augmentation
 from maskmixadv.sampling.ranges import Augment
-from maskmixadv.sampling.slices import Masks, Rows, Slices, order
+from maskmixadv.sampling.slices import PriorMasks, Rows, Slices, order
 from maskmixadv.strokes.enclosure import ENCLOSED
 from maskmixadv.tensors import Batch, Labels
 from maskmixadv.training.distribute import ALONE, Ranks
@@ -55,7 +55,7 @@ class Loop:
         self,
         run: Run,
         slices: Slices,
-        prior: Masks | None,
+        prior: PriorMasks | None,
         device: torch.device,
         ranks: Ranks = ALONE,
         engine: Engine | None = None,
@@ -210,9 +210,9 @@ class Loop:
         chosen = torch.randint(len(self.prior), (self.run.schedule.batch,), generator=self._rng, device=self.device)
         return self.prior.take(chosen[part], self._draw(PRIOR_AUGMENT, self.prior.centre[chosen]).part(part))
 
-    def _draw(self, augment: Augment, centre: Centre) -> Draw:
+    def _draw(self, augment: Augment, centre: Centre) -> Augmentation:
         schedule = self.run.schedule
-        return drawn(augment, centre, canvas=schedule.size, window=schedule.window, rng=self._rng)
+        return draw_augmentation(augment, centre, canvas=schedule.size, window=schedule.window, rng=self._rng)
 
 
 def _placed(net: nn.Module, device: torch.device) -> nn.Module:
