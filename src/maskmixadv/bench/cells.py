@@ -175,8 +175,8 @@ def _recipe(table: Table, row: Row, *, fold: int, seed: int) -> Recipe:
     method = {"name": present(row.method), **row.fields}
     method_from(method)
     return Recipe(
-        corpus=row.corpus,
-        prior=row.prior,
+        corpus_root=row.corpus,
+        prior_root=row.prior,
         method=method,
         preset=preset,
         changes=table.changes,

@@ -1,4 +1,4 @@
-"""The beginning of a run: what it needs is checked, chosen and written down before the first step."""
+"""The beginning of a run: everything that it needs is checked and written down before the first step."""
 
 import json
 import platform
@@ -43,29 +43,61 @@ def begin(
     command: str | None = None,
     write: bool = True,
 ) -> Run:
-    """Check what a run needs and write it down, as ``run.json`` in the new directory `out`.
+    """Check everything that a run needs, and write it down as ``run.json`` in the new directory `out`.
 
-    Where `out` holds the same run, begun and not done, it stays as it is.
+    Where `out` holds the same run, begun and not done, it stays as it is. `maskmixadv.training.fit.fit` trains the run.
 
     Parameters
     ----------
-    scheme
-        Name of the corpus's folds; None: its first.
-    prior_root
-        Corpus of unpaired masks; used where `method` wants them.
+    corpus_root
+        Directory of the corpus to learn from, or a folder of images.
+    out
+        Directory of the run: new, empty, or holding the same run, begun and not done.
+    method
+        How to learn.
+    schedule
+        Resolution, length, optimiser and augmentation.
     preset
         Name of the preset that `schedule` came from, for the record.
+    scheme
+        Name of the corpus's scheme of folds; None: its first.
+    fold
+        Fold whose patients are held out, counted from 1.
+    prior_root
+        Directory of the corpus of unpaired masks; used where `method` wants them.
+    enclosure
+        Whether what lies beyond the hull of a slice's background stroke is taken as background.
+    seed
+        Seed of everything random.
+    device
+        Device that the record names, such as ``cpu`` or ``cuda:0``; None: the fastest that is there.
     ranks
         The processes that share the work; one of them begins the run.
     command
         Command line that began it, for the record; None: it is called from Python.
     write
-        Whether to write it down; else it is only checked, and `out` not looked at.
+        Whether to write the run down. If not, it is only checked, and `out` is not looked at.
+
+    Returns
+    -------
+    The run, as ``run.json`` has it.
 
     Raises
     ------
     InputError
-        Where corpus, fold, prior, device or directory can't serve; nothing is written then.
+        Where the corpus, the fold, the prior, the device or the directory can't serve; nothing is written then.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.pce import PCE
+    >>> from maskmixadv.runs.schedule import PRESETS
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=PRESETS["cpu"], preset="cpu")
+    >>> run
+    Run('run', pce, 1500 steps on phantom-0, fold 1, seed 0)
+    >>> run.grid.size, run.learnt_from.split
+    (144, Split(train=('phantom002',), val=('phantom001',), test=('phantom000',)))
     """
     method = method.under(schedule)
     ranks.check(method, schedule.batch)
@@ -94,7 +126,7 @@ def begin(
 
 
 def _begun(run: Run) -> bool:
-    """Whether the directory holds this very run, not done yet: then the same command goes on with it."""
+    """Whether the directory holds the same run, not done yet. The same command then goes on with it."""
     try:
         there = Run.open(run.root)
     except InputError:
@@ -109,7 +141,7 @@ def _begun(run: Run) -> bool:
 
 
 def _prior(corpus: Corpus, split: Split, root: Path | None, method: Method) -> tuple[Corpus, tuple[Entry, ...]]:
-    """Return the prior's corpus and those of its dense masks whose patients the run does not know."""
+    """Return the prior's corpus, and its entries with dense masks of patients that the run's fold does not have."""
     if root is None:
         raise InputError(
             "the critic (adv above 0) needs masks of other patients: "

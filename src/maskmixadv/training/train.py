@@ -115,11 +115,11 @@ def train(
     """
     root = Path(out)
     recipe = Recipe(
-        corpus=Path(corpus),
+        corpus_root=Path(corpus),
         method=_plain(method),
         preset=_known(preset) if preset else default_preset(pick_device(device).type),
         changes=made(Changes, changes, "train"),
-        prior=None if prior is None else Path(prior),
+        prior_root=None if prior is None else Path(prior),
         scheme=folds,
         fold=fold,
         enclosure=enclosure,
