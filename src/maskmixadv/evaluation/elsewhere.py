@@ -1,4 +1,4 @@
-"""Another corpus than a run's own, to score the run on: the patients that are its own, by content, are left out."""
+"""Scoring a run on another corpus than its own, without patients that are in both."""
 
 import sys
 from collections.abc import Collection, Iterator
@@ -15,7 +15,7 @@ from maskmixadv.sources.opening import open_corpus
 
 
 def another(root: Path, own: LearntFrom) -> tuple[Corpus, Split]:
-    """Open a corpus to score a run on that learnt from the corpus `own`.
+    """Open a corpus on which to score a run that learnt from corpus `own`.
 
     Parameters
     ----------
@@ -26,13 +26,23 @@ def another(root: Path, own: LearntFrom) -> tuple[Corpus, Split]:
 
     Returns
     -------
-    The corpus, and the patients of each part of its first fold; without those that are the run's own, of which a line
-    on stderr tells.
+    The corpus, and the patients of each part of its first fold, without those that are the run's own. A line on stderr
+    names these.
 
     Raises
     ------
     InputError
         Where it has other classes, or no other patients.
+
+    Examples
+    --------
+    >>> from maskmixadv.runs.origin import named
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> here, there = (phantom.prepare(Path(f"corpus{seed}"), cases=6, size=64, seed=seed) for seed in (0, 1))
+    >>> own = LearntFrom(**named(here), **here.split("paper", 1)._asdict())
+    >>> corpus, patients = another(there.root, own)
+    >>> corpus.name, patients.test
+    ('phantom-1', ('phantom000',))
     """
     corpus = open_corpus(root)
     if tuple(corpus.classes) != own.classes:
@@ -48,9 +58,9 @@ def another(root: Path, own: LearntFrom) -> tuple[Corpus, Split]:
 
 
 def _own_patients(corpus: Corpus, own: LearntFrom) -> Iterator[str]:
-    """Yield patients of `corpus` whose cases the run's corpus has, under whatever name."""
+    """Yield patients of `corpus` whose images the run's corpus has too, even under other names."""
     home = None
-    with suppress(InputError):  # it may be gone, or another one by now
+    with suppress(InputError):  # it may be gone or have changed
         home = same_corpus(own)
     if home is None:
         named = {patient for part in own.split for patient in part}

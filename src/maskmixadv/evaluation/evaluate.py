@@ -1,4 +1,4 @@
-"""Evaluation: a run's predictions for cases it never learnt from, scored on their own grid."""
+"""Evaluation: a run's predictions for cases that it did not learn from, scored on the cases' own grids."""
 
 import math
 import os
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from maskmixadv.inference.predictor import Predictor
 
 FILES: Final = ("scores.csv", "clinical.csv", "report.html", "summary.json")
-"""What an evaluation writes; the last one says whose they are, and takes its place first."""
+"""Files that an evaluation writes. The last one says what was evaluated, and is put in place first."""
 
 Predict = Callable[[Case], UInt8[np.ndarray, "d h w"]]
-"""Labels for a case's image, on its grid."""
+"""Gives labels for a case's image, on its grid."""
 
 
 def folder(root: Path, split: str, corpus_root: Path | None = None) -> Path:
@@ -184,7 +184,10 @@ def evaluate(
 
 
 def _must_be_free(out: Path, of: Mapping[str, str], *, named: bool) -> None:
-    """See that what `out` holds under the names of `FILES` is an evaluation's, of `of` where `out` was not named."""
+    """Check that `out` holds no file under a name of `FILES` but an evaluation's.
+
+    Where `out` was not named, it must be an evaluation of the same corpus, `of`.
+    """
     taken = next((out / name for name in FILES if os.path.lexists(out / name)), None)
     if taken is None:
         return
@@ -218,7 +221,7 @@ class CasePredictor:
     >>> from maskmixadv.inference.predictor import Predictor
     >>> from maskmixadv.networks.unet import UNet
     >>> from maskmixadv.sampling.grid import Grid
-    >>> predictor = Predictor(UNet(2), Grid(64), ("background", "LV"))
+    >>> predictor = Predictor(UNet(1, 2), Grid(64), ("background", "LV"))
     >>> cases = CasePredictor(predictor, 1, flips=False, largest=False)
     >>> image = np.random.default_rng(0).random((3, 40, 48), dtype=np.float32)
     >>> case = Case(name="p1_ED", patient="p1", image=image, scribble=None, dense=None, spacing=(8.0, 1.5, 1.5))
@@ -264,13 +267,13 @@ def score_cases(
     Parameters
     ----------
     cases
-        Cases with dense masks; taken one by one, so that a few at a time are in memory.
+        Cases with dense masks. They are taken one by one, so that only a few are in memory at a time.
     predict
-        What makes a case's labels.
+        Function that gives a case's labels.
     pool
-        Threads.
+        Threads that predict and score.
     ahead
-        Cases taken before the first of them is done.
+        Number of cases that are taken before the first of them is done.
     classes
         Names of the k classes, background first.
     nominal
@@ -278,7 +281,18 @@ def score_cases(
 
     Yields
     ------
-    Each case's rows, in the order of `cases`.
+    Each case's rows, one for each class but the background, in the order of `cases`.
+
+    Examples
+    --------
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> cases = map(corpus.load, corpus.entries)
+    >>> with ThreadPoolExecutor(1) as pool:   # the truth itself as a prediction
+    ...     found = list(score_cases(cases, lambda case: case.dense, pool, ahead=1, classes=corpus.classes,
+    ...                              nominal=corpus.nominal))
+    >>> len(found), [(row.score.class_name, row.score.dice) for row in found[0]]
+    (6, [('RV', 1.0), ('Myo', 1.0), ('LV', 1.0)])
     """
 
     def rows(case: Case) -> tuple[Row, ...]:
@@ -313,7 +327,7 @@ def _workers(jobs: int | None, cases: int) -> int:
 
 @contextmanager
 def _pool(workers: int) -> Iterator[Executor]:
-    """Threads that share those which torch has here: a case each is faster than all on one (docs/decisions/0006)."""
+    """Give threads that share torch's threads: a case each is faster than all on one case (docs/decisions/0006)."""
     import torch
 
     here = torch.get_num_threads()
@@ -328,7 +342,7 @@ def _pool(workers: int) -> Iterator[Executor]:
 
 
 def _shown(scored: Iterable[tuple[Row, ...]], total: int) -> Iterator[tuple[Row, ...]]:
-    """Pass results on and show progress on stderr: a bar on a terminal, a line a case elsewhere."""
+    """Yield results and show progress on stderr: a bar on a terminal, elsewhere a line for each case."""
     from rich.console import Console
     from rich.progress import track
 

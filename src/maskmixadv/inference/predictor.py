@@ -1,4 +1,4 @@
-"""Prediction: a volume in its own frame in, labels in the same frame out."""
+"""Prediction: a volume on its own grid in, labels on the same grid out."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -23,14 +23,14 @@ from maskmixadv.sampling.grid import Grid, covering
 from maskmixadv.types import STRIDE, PathLike, Spacing
 
 SLICES_AT_ONCE: Final = {"cpu": 2}
-"""By kind of device; a core's cache holds the features of few slices (docs/decisions/0006)."""
+"""Slices that go through the network at once, by kind of device; a core's cache holds the features of few slices
+(docs/decisions/0006)."""
 MOST_AT_ONCE: Final = 16
-"""Slices at once where the kind of device has no entry: a heart's whole volume, as a rule."""
+"""Slices at once on other devices: as a rule a heart's whole volume."""
 AS_IT_IS: Final = ((0, False),)
-"""The one way to look at a slice: (quarter turns, whether mirrored first)."""
+"""The slice as it is, as (quarter turns, whether it is mirrored first)."""
 TURNS: Final = tuple(product(range(4), (False, True)))
-"""The eight ways that training draws from (`augment.Augment.turns`)."""
-
+"""The eight ways to turn and mirror a slice that training draws from (`augment.Augment.turns`)."""
 
 NO_TURNS: Final = (
     "maskmixadv: note: --flips is left out, as this run's training saw no slice turned or mirrored (augment.turns)"
@@ -55,7 +55,7 @@ class Predictor:
     multiple
         Sides of the network's input are multiples of it.
     turns
-        Whether training saw its slices turned and mirrored; a network that did not can't segment them so.
+        Whether training saw its slices turned and mirrored. If not, the network can't segment turned slices.
     axis
         Along which axis of an array its slices are cut, 0 to 2; the one along which those were cut that were learnt
         from.
@@ -183,7 +183,7 @@ class Predictor:
         return replace(volume, array=normalise(volume.array, where="image"))
 
     def averages(self, flips: bool) -> bool:
-        """Whether predictions are averaged where `flips` is asked for; a line on stderr where they can't be."""
+        """Return whether to average where `flips` is asked for; where it can't be done, a line on stderr says so."""
         if flips and not self.turns:
             print(NO_TURNS, file=sys.stderr)
         return flips and self.turns
@@ -240,17 +240,27 @@ class Predictor:
 
 
 def fuse_norms(net: nn.Module) -> nn.Module:
-    """Take each batch norm into the convolution before it, in place: the same maps in eval mode, to rounding.
+    """Fuse each batch norm with the convolution before it, in place; predictions stay the same, to rounding.
 
     Parameters
     ----------
     net
-        Its norms are fused where they follow a convolution in an ``nn.Sequential``; it is in eval mode afterwards,
-        for good, as what is fused has no batch statistics.
+        Its batch norms are fused where they follow a convolution in an ``nn.Sequential``. It is in eval mode
+        afterwards, and can't be trained any more.
 
     Returns
     -------
     `net`.
+
+    Examples
+    --------
+    >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU())
+    >>> fuse_norms(net)
+    Sequential(
+      (0): Conv2d(1, 2, kernel_size=(3, 3), stride=(1, 1))
+      (1): Identity()
+      (2): ReLU()
+    )
     """
     net.eval()
     for block in [part for part in net.modules() if isinstance(part, nn.Sequential)]:

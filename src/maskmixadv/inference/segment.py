@@ -1,4 +1,4 @@
-"""The command ``predict``: files in, files and their volumes out; a bad file does not stop the others."""
+"""Prediction of files: images in, labels and their volumes out; a file that can't be read does not stop the others."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,19 +25,50 @@ def segment(
     largest: bool = False,
     device: str | None = None,
 ) -> int:
-    """Segment image files into `out`, under their own names, on their own grids; their volumes into ``clinical.csv``.
+    """Segment image files, and write each one's labels into `out`, under the image's name and on its grid.
 
-    A folder with the files of one DICOM series is an image, too. Slices are cut along the axis along which those were
-    cut that the run learnt from. What an earlier call wrote into `out` is replaced, and nothing else.
+    The volumes of the structures go into ``clinical.csv``. Slices are cut along the same axis as those that the run
+    learnt from. Files in `out` that an earlier call wrote are replaced, and no others.
+
+    Parameters
+    ----------
+    root
+        The run's directory.
+    images
+        Image files, or folders of them. A folder with the files of one DICOM series is one image.
+    out
+        Directory for the labels, another one than the images'; made where it is missing.
+    flips
+        Average over the eight right-angle turns and flips in plane, if training drew them.
+    largest
+        Keep only each structure's largest 3D component.
+    device
+        Where to predict, such as ``cpu`` or ``cuda:0``; None: the fastest device that is there.
 
     Returns
     -------
-    0, or 2 where a file could not be segmented; each such one has its line on stderr, the others are done.
+    The exit code: 0, or 2 where a file could not be segmented. Each such file has a line on stderr, and the others are
+    segmented.
 
     Raises
     ------
     InputError
         Where the run, the list of files or the output directory can't serve; nothing is segmented then.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import maskmixadv as mma
+    >>> corpus = mma.make_phantoms("corpus", cases=6, size=64)
+    >>> run = mma.train(corpus, "run", method="pce", preset="cpu", steps=1, size=48, window=32)
+    >>> import nibabel as nib
+    >>> image = np.random.default_rng(0).random((40, 40, 3), dtype=np.float32)
+    >>> nib.save(nib.Nifti1Image(image, np.diag([1.5, 1.5, 8, 1])), "heart.nii.gz")
+    >>> segment(run.root, [Path("heart.nii.gz")], Path("labels"), device="cpu")
+    labels: 1 of 1 volumes segmented
+    0
+    >>> nib.load("labels/heart.nii.gz").shape
+    (40, 40, 3)
     """
     paths = _files(images)
     outputs.apart(out, paths)
@@ -54,7 +85,7 @@ def segment(
 
 
 def _segmented(predictor: Predictor, paths: Sequence[Path], out: Path, how: dict[str, bool]) -> Iterator[Volumes]:
-    """Segment each file that can be, and say what is wrong with the others."""
+    """Segment each file that can be segmented, and say on stderr what is wrong with the others."""
     for path in _shown(paths):
         try:
             yield _one(predictor, path, out, how)

@@ -1,4 +1,4 @@
-"""What a run says of itself while it trains: ``log.csv``, TensorBoard events, a progress bar or plain lines."""
+"""Log of a training: ``log.csv``, TensorBoard events, and on stderr a progress bar or plain lines."""
 
 import threading
 import time
@@ -20,12 +20,12 @@ from maskmixadv.runs.course import Logged, course_text, read_course
 from maskmixadv.runs.run import Run
 
 PACE_FROM, PACE_TO = 3, 11
-"""Steps between which a run's pace is measured: after the first ones, and over a multiple of the rounds in which some
-terms come."""
+"""Steps between which a run's pace is measured: after the first ones, which are slow, and over a multiple of 4 steps,
+as some losses come in every fourth step only."""
 PLAIN_SECONDS = 10.0
-"""Where there is no terminal, a line every so often."""
+"""Seconds between lines where there is no terminal."""
 FLUSH_SECONDS = 2.0
-"""Who watches a run by its ``log.csv`` sees rows no later."""
+"""Seconds after which a row is in ``log.csv`` at the latest."""
 
 
 class RunLog:
@@ -34,11 +34,29 @@ class RunLog:
     Parameters
     ----------
     run
-        Where to write; an earlier log there is cut off after `step` and continued.
+        The run in whose directory it writes. An earlier log there is cut off after `step` and continued.
     step
         Steps done before.
     state
-        What `state` of the log gave then, if there was one.
+        The log's state then (`state`), or None at the beginning of a run.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from pathlib import Path
+    >>> from maskmixadv.methods.pce import PCE
+    >>> from maskmixadv.runs.schedule import PRESETS
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> from maskmixadv.training.begin import begin
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> schedule = replace(PRESETS["demo"], size=64, window=32, steps=2)
+    >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=schedule)
+    >>> with RunLog(run, step=0, state=None) as log:
+    ...     log.collect({"net/pce": torch.tensor(0.8)})
+    ...     log.collect({"net/pce": torch.tensor(0.6)})
+    ...     log.write(2, lr=0.01)
+    >>> [(row.step, dict(row.values)) for row in read_course(Path("run/log.csv"))]
+    [(2, {'lr': 0.01, 'net/pce': 0.7})]
     """
 
     def __init__(self, run: Run, step: int, state: LogState | None) -> None:
@@ -172,7 +190,7 @@ def _rows_up_to(path: Path, step: int) -> list[Logged]:
 
 
 class _Events:
-    """TensorBoard's files, which a thread of its own writes: what befalls it is told here.
+    """TensorBoard's files. A thread of TensorBoard writes them; its errors are raised by the methods here.
 
     Raises
     ------
@@ -205,7 +223,7 @@ class _Events:
         threading.excepthook = self._hook
 
     def _overheard(self, failure: threading.ExceptHookArgs) -> None:
-        """Leave out what the writing thread says of a full disk, as whoever writes next is told."""
+        """Leave out the writing thread's complaint of a full disk, as the next method call raises it."""
         ours = type(failure.thread).__module__.startswith("tensorboard")
         if not (ours and issubclass(failure.exc_type, OSError)):
             self._hook(failure)
@@ -252,7 +270,7 @@ class _Pace:
 
 
 def in_words(seconds: float) -> str:
-    """Say a duration: ``40 s``, ``4 min``, ``2 h 10 min``, ``3 days``.
+    """Say a duration in words, such as ``40 s``, ``4 min``, ``2 h 10 min`` or ``3 days``.
 
     Examples
     --------
