@@ -37,6 +37,14 @@ class Case:
         Time in the cardiac cycle, such as ``ED`` or ``ES``.
     group
         What folds are stratified by, such as a disease.
+
+    Examples
+    --------
+    >>> image = np.random.default_rng(0).random((8, 64, 64), dtype=np.float32)
+    >>> scribble = np.full(image.shape, IGNORE, np.uint8)
+    >>> scribble[3, 30:34, 30] = 1
+    >>> Case(name="anna_ED", patient="anna", image=image, scribble=scribble, spacing=(8.0, 1.5, 1.5), phase="ED")
+    Case(name='anna_ED', patient='anna', shape=(8, 64, 64), spacing=(8, 1.5, 1.5), phase='ED', scribble)
     """
 
     name: str
