@@ -95,9 +95,8 @@ def recorded(folder: Path, names: Sequence[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(
-            InputError, OSError
-        ):  # without space for the hashes, the record stays as it is: right, but less strict
+        # Where there is no space for the hashes, the record stays as it is: right, but less strict.
+        with suppress(InputError, OSError):
             _note(folder, {name: _hash(folder / name) for name in names if (folder / name).is_file()}, without=names)
 
 
@@ -108,7 +107,7 @@ def _note(folder: Path, entries: Mapping[str, str | None], *, without: Sequence[
 
 
 def _read(folder: Path) -> dict[str, str | None]:
-    """SHA-256 by name of what was written; None where that was not finished."""
+    """Return the SHA-256 of each file that was written, by name; None where it was not finished."""
     path = folder / RECORD
     if not path.is_file():
         return {}

@@ -88,7 +88,7 @@ def scale(image: np.ndarray, percentile: float) -> np.ndarray:
 def resized(
     shape: tuple[int, ...], spacing: tuple[float, float, float] | None, grid: dict[str, Any]
 ) -> tuple[int, int]:
-    """Return the pixels (h, w) of slices of `shape` on the network's grid; raises ValueError if a spacing is missing."""
+    """Return the pixels (h, w) of slices of `shape` on the network's grid; ValueError if a spacing is missing."""
     if spacing is None and grid["mm"] is not None:
         raise ValueError(f"image has no voxel spacing, and the grid is in mm ({grid['mm']} mm a pixel)")
     _, step_h, step_w = spacing or (1.0, 1.0, 1.0)

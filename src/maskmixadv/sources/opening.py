@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.sources.follow import current
 from maskmixadv.types import PathLike
 
 
@@ -33,5 +32,7 @@ def open_corpus(root: PathLike) -> Corpus:
     """
     root = Path(root)
     if (root / "images").is_dir() and not (root / "corpus.json").is_file():
+        from maskmixadv.sources.follow import current  # its readers of images are slow to import
+
         return current(root)
     return Corpus.open(root)

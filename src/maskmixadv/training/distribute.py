@@ -140,8 +140,8 @@ def joined(device: str | None = None) -> Iterator[Ranks]:
     Parameters
     ----------
     device
-        ``cpu``, ``cuda`` (each process takes the GPU of its local number), or None for what is there; in a process
-        that is alone, any name.
+        ``cpu``, ``cuda`` (each process takes the GPU of its local number), or None for the fastest device that is
+        there. A process that is alone may name any device.
 
     Raises
     ------
@@ -201,7 +201,7 @@ def _first_to_fail(store: Any) -> bool:  # noqa: ANN401
 
 
 def _gradients(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
-    """Gradients of the parameters that have one on any rank; 0 where it was on other ranks alone."""
+    """Return the gradients of all parameters that have one on any rank; 0 where only other ranks had it."""
     present = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.uint8)
     distributed.all_reduce(present, distributed.ReduceOp.MAX)
     gradients: list[Tensor] = []
