@@ -53,7 +53,7 @@ class Listed(NamedTuple):
 
     @property
     def without_prior(self) -> Mapping[str, float]:
-        """Values of its fields with which it needs no masks of other patients; none where it never does."""
+        """Values of its fields with which it needs no masks of other patients; empty where the defaults need none."""
         return NO_CRITIC if self.wants_prior else {}
 
 
