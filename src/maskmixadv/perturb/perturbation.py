@@ -30,8 +30,8 @@ class Views(NamedTuple):
         How much each pixel of `targets` counts. Each sums to 1 over the batch where every pixel is shown once by each
         view.
     merge
-        Turns maps of the first and the second view into one map, in the batch's own places. From the views' images it
-        makes the batch's images.
+        Turns maps of the first and the second view into one map, in the batch's own places. Where samples are masked or
+        mixed, it makes the batch's images from the views' images.
     relabel
         Turns labels in the batch's own places into labels of each view, as `targets` are made from the batch's.
     hidden
