@@ -47,8 +47,7 @@ class Phase(NamedTuple):
     Examples
     --------
     >>> from maskmixadv.methods import PCE
-    >>> from maskmixadv.networks.unet import UNet
-    from maskmixadv.tensors import Batch, Task
+    >>> from maskmixadv.tensors import Batch, Task
     >>> phase = next(PCE().phases(PCE().players(Task.example()), Batch.example()))
     >>> phase.player, list(phase.terms)
     ('net', ['pce'])
@@ -146,8 +145,7 @@ def first_terms(
     Examples
     --------
     >>> from maskmixadv.methods import MaskMixAdv, PCE, first_terms
-    >>> from maskmixadv.networks.unet import UNet
-    from maskmixadv.tensors import Batch
+    >>> from maskmixadv.tensors import Batch
     >>> list(first_terms(MaskMixAdv(), Batch.example(side=64)))
     ['net/dpce', 'net/pse', 'net/rec', 'net/adv', 'critic/critic']
     >>> first_terms(PCE(), seed=1) == first_terms(PCE(), seed=1)
