@@ -1,5 +1,6 @@
 """The one list of methods and presets: it agrees with what there is, and costs nothing to look at."""
 
+import dataclasses
 import subprocess
 import sys
 from dataclasses import fields
@@ -9,9 +10,11 @@ import pytest
 
 from maskmixadv import methods
 from maskmixadv.cli.app import parse, run
-from maskmixadv.methods import registry
+from maskmixadv.errors import InputError
+from maskmixadv.methods import first_terms, registry
 from maskmixadv.methods.method import Method
 from maskmixadv.runs import schedule
+from maskmixadv.tensors import Batch
 
 
 @pytest.mark.parametrize("name", registry.METHODS)
@@ -20,6 +23,16 @@ def test_a_methods_line_says_what_its_class_says(name: str) -> None:
     assert kind.__name__ == listed.kind
     assert (kind.supervision == "dense") == listed.dense
     assert kind().wants_prior == listed.wants_prior
+
+
+def test_what_leaves_the_critic_out_is_said_once() -> None:
+    """The studio's fields, the option that messages name, and what the methods do agree."""
+    assert registry.NO_CRITIC_OPTIONS == "--adv 0"
+    for name in ("maskmixadv", "walk-teacher"):
+        assert not registry.method_from({"name": name, **registry.NO_CRITIC}).wants_prior
+    batch = dataclasses.replace(Batch.example(side=64), prior=None)
+    with pytest.raises(InputError, match=f"--prior CORPUS.*{registry.NO_CRITIC_OPTIONS}"):
+        first_terms(methods.MaskMixAdv(), batch)
 
 
 def test_every_method_is_listed_once() -> None:

@@ -20,7 +20,7 @@ from maskmixadv import methods
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.inference.predictor import Predictor
-from maskmixadv.methods import PCE, MaskMixAdv, Method
+from maskmixadv.methods import PCE, MaskMixAdv, Method, WalkTeacher
 from maskmixadv.methods.supervised import Supervised
 from maskmixadv.runs.checkpoint import Checkpoint, save
 from maskmixadv.runs.run import Run
@@ -221,6 +221,8 @@ def test_a_run_directory_is_used_once(tmp_path: Path) -> None:
 def test_the_critic_needs_masks_of_others(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--prior CORPUS.*--adv 0"):
         started(tmp_path, method=MaskMixAdv())
+    with pytest.raises(InputError, match=r"--prior CORPUS.*'walk-teacher --adv 0'"):
+        started(tmp_path, method=WalkTeacher(adv=0.1))
     with pytest.raises(InputError, match="no dense mask of a patient outside"):
         started(tmp_path, method=MaskMixAdv(), prior_root=tmp_path / "corpus")
     other = [dataclasses.replace(tiny.case(f"q{number}"), dense=None) for number in range(3)]

@@ -10,8 +10,7 @@ from maskmixadv.methods.method import Method, Phase, check_weights
 from maskmixadv.methods.parts.views import check_blocks, mixed_again
 from maskmixadv.networks.components import largest_in_slices
 from maskmixadv.networks.losses import disagreement, most_probable, one_hot, partial_cross_entropy
-from maskmixadv.networks.unet import UNet
-from maskmixadv.tensors import Batch, Task
+from maskmixadv.tensors import Batch
 
 
 @final
@@ -33,8 +32,7 @@ class CycleMix(Method):
     component
         Weight of the consistency with each structure's largest component.
     blocks
-        Number of blocks along a side, which mixing moves; a divisor of ``STRIDE``, so that windows can be cut into
-        them.
+        Number of blocks along a side, which mixing moves: 1, 2, 4, 8 or 16, so that every window can be cut into them.
     side
         Side of the hidden square in pixels; 0 hides none.
 
@@ -62,10 +60,6 @@ class CycleMix(Method):
 
     def kind(self, step: int, progress: float) -> None:
         """Return None: largest components are found on the CPU, so that no step can be replayed."""
-
-    def players(self, task: Task) -> dict[str, nn.Module]:
-        """One U-Net."""
-        return {"net": UNet(task.channels, len(task.classes))}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
         """Learn from images and from their mixtures, which are to be consistent with each other."""

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from maskmixadv.errors import InputError
-from maskmixadv.methods.method import Descent, Method, Phase, check_weights, lazily, player
+from maskmixadv.methods.method import Descent, Method, Phase, check_every, check_weights, lazily, player
 from maskmixadv.methods.parts.critic import critic_loss
 from maskmixadv.networks.critic import Critic
 from maskmixadv.networks.losses import adversarial, dice_loss, most_probable, partial_cross_entropy, restoration
@@ -27,15 +27,14 @@ class MaskMixAdv(Method):
     Attributes
     ----------
     perturbation
-        Name of the perturbation that makes the two views, one of `maskmixadv.perturb.ALL`.
+        Name of the perturbation that makes the two views (`maskmixadv.perturb.ALL`).
     level
-        Where it is laid: on the image, or on the encoder's features, at every scale. None: on features where it can be;
-        maskmix and the noises leave the choice.
+        Where it is laid: on the image, or on the encoder's features, at every scale. By default on features where it
+        can be; maskmix and the noises leave the choice.
     ratio
         Fraction of cells that maskmix's first view shows, in (0, 1).
     patch
-        Side in pixels of a cell of maskmix; on features it is rounded up to a multiple of ``STRIDE``, the coarsest
-        scale's.
+        Side in pixels of a cell of maskmix; on features it is rounded up to a multiple of 16, the network's stride.
     whole
         Fraction of the samples that both views of maskmix show in whole, in [0, 1], so that the network learns from
         images as they come at test time; 0 is the paper's. Other perturbations leave none whole.
@@ -54,7 +53,7 @@ class MaskMixAdv(Method):
     every
         Steps from one restoration and one round of the critic to the next; both then count that many times as much.
         They cost more than half of a step, and what they say changes slowly (lazy regularisation: Karras et al., CVPR
-        2020). 1 is the paper's. None: 1 under SGD, which diverges with four times the weight, and 4 under other
+        2020). 1 is the paper's. By default 1 under SGD, which diverges with four times the weight, and 4 under other
         optimisers.
 
     Raises
@@ -87,13 +86,12 @@ class MaskMixAdv(Method):
 
     def __post_init__(self) -> None:
         self._check_perturbation()
-        if self.every is not None and self.every < 1:
-            raise InputError(f"every: {self.every}, allowed is at least 1 step")
+        check_every(self.every)
         check_weights(self, "dpce", "rec", "pse", "adv")
         if not (self.dpce or self.restores or self.pse or self.adv):
-            raise InputError(f"dpce, rec, pse, adv: none has a say with {self.perturbation}, at least one must")
+            raise InputError(f"dpce, rec, pse, adv: all 0 with {self.perturbation}, at least one must be above 0")
         if self.perturbation == "maskmix" and self.whole == 1 and self.rec:
-            raise InputError(f"rec: {self.rec}, allowed is 0 where whole is 1, as nothing is hidden then")
+            raise InputError(f"rec: {self.rec}, allowed is 0 where whole is 1, since nothing is hidden then")
 
     @property
     def views(self) -> Perturbation:
@@ -182,14 +180,14 @@ class MaskMixAdv(Method):
         for name, meant in (("ratio", ()), ("patch", ()), ("whole", (0.0,))):
             value, default = getattr(self, name), getattr(MaskMixAdv, name)
             if not hasattr(kind, name) and value not in (default, *meant):
-                raise InputError(f"{name}: {value}, allowed with {self.perturbation} is {default}, as it has none")
-        _ = self.views  # which checks what it is given
+                raise InputError(f"{name}: {value}, allowed is {default}: {self.perturbation} does not use it")
+        _ = self.views  # the perturbation checks its own fields
 
 
 def _restoration(net: UNet, first: Features, second: Features, image: Image, views: Views) -> Loss:
     """L_rec of both views; samples that are shown in whole have nothing to restore and are left out."""
     if views.hidden is None:
-        raise TypeError("views that do not say what they have hidden can't be restored")
+        raise TypeError("views can't be restored where they do not say what they have hidden")
     lost = [torch.cat((one[views.whole :], other[views.whole :])) for one, other in zip(first, second, strict=True)]
     hidden = torch.cat([mask[views.whole :] for mask in views.hidden])
     return restoration(restored=net.restore(lost), image=image[views.whole :].repeat(2, 1, 1, 1), hidden=hidden)

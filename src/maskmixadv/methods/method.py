@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from maskmixadv.errors import InputError
+from maskmixadv.networks.unet import UNet
 from maskmixadv.tensors import Batch, Loss, Task
 from maskmixadv.types import Supervision
 
@@ -70,7 +71,7 @@ class Method(abc.ABC):
     """
 
     supervision: ClassVar[Supervision] = "scribble"
-    """Which annotation ``batch.target`` holds."""
+    """The annotation that ``batch.target`` holds."""
 
     believes: ClassVar[bool] = False
     """Whether ``batch.belief`` must hold what random walks from the strokes say."""
@@ -100,9 +101,9 @@ class Method(abc.ABC):
         """
         return ()
 
-    @abc.abstractmethod
     def players(self, task: Task) -> dict[str, nn.Module]:
-        """Return fresh modules by name; ``net`` maps an image to logits."""
+        """Return fresh modules by name; ``net`` maps an image to logits. By default it is one U-Net."""
+        return {"net": UNet(task.channels, len(task.classes))}
 
     @abc.abstractmethod
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
@@ -198,7 +199,7 @@ def check_weights(method: Method, *names: str, some: bool = False) -> None:
         if not 0 <= (value := getattr(method, name)) < math.inf:
             raise InputError(f"{name}: {value}, allowed is a finite number of at least 0")
     if some and not any(getattr(method, name) for name in names):
-        raise InputError(f"{', '.join(names)}: all 0, at least one must be larger")
+        raise InputError(f"{', '.join(names)}: all 0, at least one must be above 0")
 
 
 def lazily(schedule: Descent) -> int:
@@ -216,6 +217,26 @@ def lazily(schedule: Descent) -> int:
     (1, 4)
     """
     return 1 if schedule.optimiser == "sgd" else 4
+
+
+def check_every(every: int | None) -> None:
+    """Check that costly terms come every so many steps, at least 1, or that this is left to the schedule (None).
+
+    Raises
+    ------
+    InputError
+        Where it is not so.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.method import check_every
+    >>> check_every(0)
+    Traceback (most recent call last):
+    ...
+    maskmixadv.errors.InputError: every: 0, allowed is at least 1 step
+    """
+    if every is not None and every < 1:
+        raise InputError(f"every: {every}, allowed is at least 1 step")
 
 
 def check_fractions(method: Method, *names: str) -> None:

@@ -8,8 +8,7 @@ from torch import nn
 
 from maskmixadv.methods.method import Method, Phase
 from maskmixadv.networks.losses import partial_cross_entropy
-from maskmixadv.networks.unet import UNet
-from maskmixadv.tensors import Batch, Task
+from maskmixadv.tensors import Batch
 
 
 @final
@@ -23,10 +22,6 @@ class PCE(Method):
     >>> list(first_terms(PCE()))
     ['net/pce']
     """
-
-    def players(self, task: Task) -> dict[str, nn.Module]:
-        """One U-Net."""
-        return {"net": UNet(task.channels, len(task.classes))}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
         """Minimise the cross-entropy of the labelled pixels."""

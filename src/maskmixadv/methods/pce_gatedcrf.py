@@ -11,8 +11,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.methods.method import Method, Phase, check_weights
 from maskmixadv.networks.crf import Kernel, gated_crf
 from maskmixadv.networks.losses import partial_cross_entropy
-from maskmixadv.networks.unet import UNet
-from maskmixadv.tensors import Batch, Task
+from maskmixadv.tensors import Batch
 
 
 @final
@@ -55,10 +54,6 @@ class PCEGatedCRF(Method):
         for name in ("position", "intensity"):
             if not 0 < (scale := getattr(self, name)) < math.inf:
                 raise InputError(f"{name}: {scale}, allowed is a finite number above 0")
-
-    def players(self, task: Task) -> dict[str, nn.Module]:
-        """One U-Net."""
-        return {"net": UNet(task.channels, len(task.classes))}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
         """Minimise the cross-entropy of the labelled pixels and the gated CRF loss."""

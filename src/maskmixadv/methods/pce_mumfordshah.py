@@ -8,8 +8,7 @@ from torch import nn
 
 from maskmixadv.methods.method import Method, Phase, check_weights
 from maskmixadv.networks.losses import mumford_shah, partial_cross_entropy, total_variation
-from maskmixadv.networks.unet import UNet
-from maskmixadv.tensors import Batch, Task
+from maskmixadv.tensors import Batch
 
 
 @final
@@ -45,10 +44,6 @@ class PCEMumfordShah(Method):
 
     def __post_init__(self) -> None:
         check_weights(self, "ms", "tv")
-
-    def players(self, task: Task) -> dict[str, nn.Module]:
-        """One U-Net."""
-        return {"net": UNet(task.channels, len(task.classes))}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
         """Minimise the cross-entropy of the labelled pixels, and the functional's two parts."""

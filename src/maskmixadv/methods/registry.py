@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NO_CRITIC: Final[Mapping[str, float]] = {"adv": 0.0}
 """Values of the fields that leave out a method's critic, which alone needs masks of other patients."""
 NO_CRITIC_OPTIONS: Final = " ".join(f"--{field} {value:g}" for field, value in NO_CRITIC.items())
-"""The same for the command line."""
+"""The same as options of the command line."""
 
 
 class Listed(NamedTuple):
@@ -53,7 +53,7 @@ class Listed(NamedTuple):
 
     @property
     def without_prior(self) -> Mapping[str, float]:
-        """Values of its fields with which it needs no masks of other patients; none where the defaults do."""
+        """Values of its fields with which it needs no masks of other patients; empty where the defaults need none."""
         return NO_CRITIC if self.wants_prior else {}
 
 
@@ -84,14 +84,14 @@ METHODS: Final[Mapping[str, Listed]] = {
     "shapepu": Listed("ShapePU", "positive-unlabelled learning, and consistency under occlusion"),
     "zscribbleseg": Listed("ZScribbleSeg", "mixtures, ratios of classes, a spatial and a shape prior"),
 }
-"""The best one first."""
+"""All methods, the best one first."""
 
 DEFAULT_METHOD: Final = "walk-teacher"
-"""What learns where nobody chose a method."""
+"""The method that is used where none is chosen."""
 FROM_SCRIBBLES: Final = tuple(name for name, listed in METHODS.items() if not listed.dense)
 """Methods that learn from strokes."""
 FORMER: Final[Mapping[str, str]] = {listed.formerly: name for name, listed in METHODS.items() if listed.formerly}
-"""Former names to present ones."""
+"""Present names by former ones."""
 
 
 def present(name: str) -> str:

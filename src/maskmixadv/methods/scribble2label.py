@@ -17,7 +17,7 @@ from maskmixadv.tensors import Batch, Probs, Task
 from maskmixadv.types import IGNORE
 
 Affine = Float[Tensor, "b 2 3"]
-"""Coordinates of one frame to those of another, both in [-1, 1], as `Batch.affine`."""
+"""Maps coordinates of one frame to those of another, both in [-1, 1], as `Batch.affine`."""
 
 
 class PastPredictions(nn.Module):
@@ -131,7 +131,7 @@ class Scribble2Label(Method):
         check_weights(self, "weight")
         check_fractions(self, "threshold", "rate", "warmup")
         if not self.rate:
-            raise InputError("rate: 0, allowed is above 0, or nothing is ever learnt anew")
+            raise InputError("rate: 0, allowed is a fraction above 0")
         if self.cells < 1:
             raise InputError(f"cells: {self.cells}, allowed is at least 1")
 
@@ -170,5 +170,6 @@ def _at_rest(net: nn.Module, batch: Batch) -> Probs:
 
 
 def _inverse(affine: Affine) -> Affine:
-    linear: Float[Tensor, "b 2 2"] = torch.linalg.inv_ex(affine[:, :, :2]).inverse  # inv asks the device for errors
+    # inv_ex, as torch.linalg.inv would make a GPU wait.
+    linear: Float[Tensor, "b 2 2"] = torch.linalg.inv_ex(affine[:, :, :2]).inverse
     return torch.cat((linear, -(linear @ affine[:, :, 2:])), 2)

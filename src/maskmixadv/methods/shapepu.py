@@ -10,8 +10,7 @@ from maskmixadv.methods.method import Method, Phase, check_fractions, check_weig
 from maskmixadv.methods.parts.ratios import mixture_ratios, negatives, trained_share
 from maskmixadv.methods.parts.views import occlusion
 from maskmixadv.networks.losses import disagreement, marginal, partial_cross_entropy
-from maskmixadv.networks.unet import UNet
-from maskmixadv.tensors import Batch, Task
+from maskmixadv.tensors import Batch
 
 
 @final
@@ -60,10 +59,6 @@ class ShapePU(Method):
         """Return whether the warm-up is over."""
         return progress >= self.warmup
 
-    def players(self, task: Task) -> dict[str, nn.Module]:
-        """One U-Net."""
-        return {"net": UNet(task.channels, len(task.classes))}
-
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
         """Learn from labels, from the classes that unlabelled pixels can't have, and from an occluded view."""
         logits = nets["net"](batch.image)
@@ -78,6 +73,6 @@ class ShapePU(Method):
             share = trained_share(batch, probs.shape[1])
             ratios = mixture_ratios(probs=probs, target=batch.target, share=share)
             negative = negatives(scores=probs, target=batch.target, share=share, ratios=ratios)
-            negative[:, 0].zero_()  # background is what may always be
+            negative[:, 0].zero_()  # every pixel may be background
             terms["unlabelled"] = self.unlabelled * marginal(logits=logits, negative=negative)
         yield Phase("net", terms)

@@ -8,8 +8,7 @@ from torch import nn
 
 from maskmixadv.methods.method import Method, Phase, check_weights
 from maskmixadv.methods.pce_dice import labelled_terms
-from maskmixadv.networks.unet import UNet
-from maskmixadv.tensors import Batch, Task
+from maskmixadv.tensors import Batch
 from maskmixadv.types import Supervision
 
 
@@ -44,10 +43,6 @@ class Supervised(Method):
 
     def __post_init__(self) -> None:
         check_weights(self, "ce", "dice", some=True)
-
-    def players(self, task: Task) -> dict[str, nn.Module]:
-        """One U-Net."""
-        return {"net": UNet(task.channels, len(task.classes))}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
         """Minimise cross-entropy and Dice loss of all pixels."""

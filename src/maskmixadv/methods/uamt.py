@@ -1,6 +1,5 @@
 """Uncertainty-aware mean teacher under strokes: agree with the teacher where it is certain."""
 
-import math
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
@@ -8,7 +7,15 @@ from typing import final
 from torch import nn
 
 from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights, player
-from maskmixadv.methods.parts.teacher import Teacher, check_decay, check_passes, opinions, settled, sigmoid_rampup
+from maskmixadv.methods.parts.teacher import (
+    Teacher,
+    certain_pixels,
+    check_decay,
+    check_passes,
+    opinions,
+    settled,
+    sigmoid_rampup,
+)
 from maskmixadv.networks.losses import certain_consistency, partial_cross_entropy
 from maskmixadv.networks.unet import UNet
 from maskmixadv.tensors import Batch, Task
@@ -75,7 +82,7 @@ class UAMT(Method):
         logits = nets["net"](batch.image)
         target, uncertainty = opinions(teacher, batch, batch.image, noise=self.noise, passes=self.passes)
         rise = sigmoid_rampup(batch.progress, self.ramp)
-        certain = (uncertainty < (0.75 + 0.25 * rise) * math.log(logits.shape[1])).float()
+        certain = certain_pixels(uncertainty, rise=rise, classes=logits.shape[1])
         consistency = certain_consistency(probs=logits.softmax(1), target=target, certain=certain)
         terms = {
             "pce": partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight),

@@ -1,6 +1,5 @@
 """USTM: agree with an uncertainty-aware mean teacher that sees the image turned."""
 
-import math
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
@@ -8,7 +7,15 @@ from typing import final
 from torch import nn
 
 from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights, player
-from maskmixadv.methods.parts.teacher import Teacher, check_decay, check_passes, opinions, settled, sigmoid_rampup
+from maskmixadv.methods.parts.teacher import (
+    Teacher,
+    certain_pixels,
+    check_decay,
+    check_passes,
+    opinions,
+    settled,
+    sigmoid_rampup,
+)
 from maskmixadv.methods.parts.views import quarters, turned
 from maskmixadv.networks.losses import certain_consistency, partial_cross_entropy
 from maskmixadv.networks.unet import UNet
@@ -80,7 +87,7 @@ class USTM(Method):
         image = turned(batch.image, number)
         target, uncertainty = opinions(teacher, batch, image, noise=self.noise, passes=self.passes)
         rise = sigmoid_rampup(batch.progress, self.ramp)
-        certain = (uncertainty < (0.75 + 0.25 * rise) * math.log(logits.shape[1])).float()
+        certain = certain_pixels(uncertainty, rise=rise, classes=logits.shape[1])
         consistency = certain_consistency(probs=turned(logits.softmax(1), number), target=target, certain=certain)
         terms = {
             "pce": partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight),

@@ -10,7 +10,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from maskmixadv.errors import InputError
-from maskmixadv.methods.method import Descent, Method, Phase, check_fractions, check_weights, lazily, player
+from maskmixadv.methods.method import (
+    Descent,
+    Method,
+    Phase,
+    check_every,
+    check_fractions,
+    check_weights,
+    lazily,
+    player,
+)
 from maskmixadv.methods.parts.critic import critic_loss
 from maskmixadv.methods.parts.teacher import Teacher, check_decay, settled, sigmoid_rampup
 from maskmixadv.networks.critic import Critic
@@ -106,8 +115,8 @@ class WalkTeacher(Method):
         Weight of a critic's opinion of the network's soft map, as in MaskMixAdv, at least 0. The critic needs masks of
         other patients; by default there is none.
     every
-        Steps from one round of the critic to the next; it then counts that many times as much. None: 1 under SGD, 4
-        under other optimisers, as in MaskMixAdv.
+        Steps from one round of the critic to the next; it then counts that many times as much. By default 1 under SGD,
+        4 under other optimisers, as in MaskMixAdv.
 
     Raises
     ------
@@ -134,13 +143,11 @@ class WalkTeacher(Method):
     every: int | None = None
 
     def __post_init__(self) -> None:
-        check_weights(self, "ce", "pse", "trust", "odds", "adv")
+        check_weights(self, "ce", "pse", some=True)
+        check_weights(self, "trust", "odds", "adv")
         if not self.odds:
             raise InputError("odds: 0, allowed is a number above 0")
-        if not (self.ce or self.pse):
-            raise InputError("ce, pse: both 0, at least one must be larger")
-        if self.every is not None and self.every < 1:
-            raise InputError(f"every: {self.every}, allowed is at least 1 step")
+        check_every(self.every)
         check_fractions(self, "ramp")
         check_decay(self.decay)
 

@@ -14,8 +14,7 @@ from maskmixadv.methods.parts.ratios import mixture_ratios, negatives, trained_s
 from maskmixadv.methods.parts.views import check_blocks, mixed_again
 from maskmixadv.networks.components import largest_in_slices
 from maskmixadv.networks.losses import disagreement, marginal, most_probable, partial_cross_entropy, uniform
-from maskmixadv.networks.unet import UNet
-from maskmixadv.tensors import Batch, Image, Probs, Task
+from maskmixadv.tensors import Batch, Image, Probs
 from maskmixadv.types import IGNORE
 
 
@@ -41,8 +40,7 @@ class ZScribbleSeg(Method):
     warmup
         Fraction of the run without the spatial term, in [0, 1].
     blocks
-        Number of blocks along a side, which mixing moves; a divisor of ``STRIDE``, so that windows can be cut into
-        them.
+        Number of blocks along a side, which mixing moves: 1, 2, 4, 8 or 16, so that every window can be cut into them.
     side
         Side of the hidden square in pixels; 0 hides none.
 
@@ -73,10 +71,6 @@ class ZScribbleSeg(Method):
 
     def kind(self, step: int, progress: float) -> None:
         """Return None: largest components are found on the CPU, so that no step can be replayed."""
-
-    def players(self, task: Task) -> dict[str, nn.Module]:
-        """One U-Net."""
-        return {"net": UNet(task.channels, len(task.classes))}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
         """Learn from images, from their mixtures, and from where classes can't be."""

@@ -83,12 +83,12 @@ def follow(average: nn.Module, net: nn.Module, *, decay: float | Tensor) -> None
     if not isinstance(decay, Tensor):
         get_ema_multi_avg_fn(decay)(old, new, 0)
         return
-    # As torch's own optimisers do it: a kernel for all tensors, not one a tensor.
+    # One kernel for all tensors, not one each, as torch's own optimisers do it.
     moves = torch._foreach_sub(new, old)  # pyright: ignore[reportPrivateImportUsage]
     torch._foreach_mul_(moves, torch.ones_like(decay) - decay)  # pyright: ignore[reportPrivateImportUsage]
     torch._foreach_add_(old, moves)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _floating(net: nn.Module) -> list[Tensor]:
-    # Not by state_dict, which takes as long as the averaging.
+    # Not from state_dict, which takes as long as the averaging.
     return [tensor for tensor in chain(net.parameters(), net.buffers()) if tensor.is_floating_point()]

@@ -9,7 +9,7 @@ import torch
 from maskmixadv.tensors import Image, Loss, Probs
 
 Region = tuple[EllipsisType, slice, slice]
-"""Which rows and columns of maps."""
+"""An index of some rows and columns of maps."""
 
 
 class Kernel(NamedTuple):
@@ -95,7 +95,7 @@ def _messages(probs: Probs, image: Image, kernel: Kernel) -> tuple[Probs, Loss]:
 
 
 def _half_window(radius: int, h: int, w: int) -> Iterator[tuple[int, int]]:
-    """Offsets down and right, one of each pair of opposite ones, that fit into an image of h × w."""
+    """Offsets (down, right) within the window that fit into an image of h × w; one of each opposite pair."""
     across = min(radius, w - 1)
     for down in range(min(radius, h - 1) + 1):
         for right in range(-across if down else 1, across + 1):
@@ -103,7 +103,7 @@ def _half_window(radius: int, h: int, w: int) -> Iterator[tuple[int, int]]:
 
 
 def _pair(down: int, right: int) -> tuple[Region, Region]:
-    """Where the pixels are that have a neighbour at this offset, and where those neighbours are."""
+    """Indices of the pixels that have a neighbour at this offset, and of those neighbours."""
     return (..., _cut(-down), _cut(-right)), (..., _cut(down), _cut(right))
 
 

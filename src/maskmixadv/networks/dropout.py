@@ -9,9 +9,9 @@ from torch.nn import functional as F  # noqa: N812
 from maskmixadv.tensors import Maps
 
 _BITS: Final = 15
-"""Random bits that decide on an element; a probability is rounded to a multiple of 2^-15."""
+"""Number of random bits that decide on an element; probabilities are rounded to multiples of 2^-15."""
 _ONE: Final = 0x3F80
-"""Bits of 1 in bfloat16; those of 0 are all 0."""
+"""The bits of the number 1 in bfloat16; those of 0 are all 0."""
 
 
 class FastDropout(nn.Dropout):

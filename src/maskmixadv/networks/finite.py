@@ -39,6 +39,6 @@ def not_finite(nets: Mapping[str, nn.Module]) -> str | None:
     }
     if not tensors:
         return None
-    # One question to the device, not one a tensor.
+    # One answer from the device for all tensors, not one each.
     whole = torch.stack([tensor.detach().isfinite().all() for tensor in tensors.values()]).tolist()
     return next((name for name, fine in zip(tensors, whole, strict=True) if not fine), None)

@@ -11,15 +11,17 @@ from torch import Tensor, nn
 from maskmixadv.device import has_bf16
 
 LEAST_SIDE: Final = 16
-"""Rows and columns below which a kernel is AdamW's: those of the first and the last convolution."""
+"""Kernels with fewer rows or columns are AdamW's: the first and the last convolution."""
 MOST_WEIGHTS: Final = 100_000
-"""Weights above which a kernel is AdamW's: the coarsest levels', which cost more than all others and gain nothing."""
+"""Kernels with more weights are AdamW's: those of the coarsest levels cost more than all others and gain nothing."""
 MOMENTUM: Final = 0.95
+"""Fraction of the momentum that is kept in a step."""
 SWEEPS: Final = 3
+"""Number of Newton-Schulz iterations."""
 POLYNOMIAL: Final = (3.4445, -4.7750, 2.0315)
 """Factors of x, x³ and x⁵ that bring singular values from (0, 1] to about 1 in few sweeps."""
 ROOT_MEAN_SQUARE: Final = 0.2
-"""Of an update at a learning rate of 1; AdamW's is usually between 0.2 and 0.4."""
+"""Root mean square of an update at a learning rate of 1; AdamW's is usually between 0.2 and 0.4."""
 
 
 class Muon(torch.optim.Optimizer):
@@ -84,7 +86,7 @@ class Muon(torch.optim.Optimizer):
         return gradient.lerp(self.state[kernel]["momentum"].lerp_(gradient, 1 - MOMENTUM), MOMENTUM)
 
     def state_dict(self) -> dict[str, Any]:
-        """Momenta of kernels, and AdamW's state."""
+        """Return the momenta of kernels, and AdamW's state."""
         return {"kernels": super().state_dict()["state"], "others": self._adamw.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -96,7 +98,7 @@ class Muon(torch.optim.Optimizer):
         self._join()
 
     def _join(self) -> None:
-        """Show AdamW's groups as this optimiser's own: a rate that is set in one is set."""
+        """Make AdamW's parameter groups this optimiser's, too, so that setting a learning rate here sets it there."""
         self.param_groups = [self.param_groups[0], *self._adamw.param_groups]
 
 

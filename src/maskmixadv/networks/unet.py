@@ -14,7 +14,9 @@ Features = list[Float[Tensor, "_ _ _ _"]]
 """An encoder's output ``b f h w``, finest level first; each next level has half the side."""
 
 WIDTHS = (16, 32, 64, 128, 256)
+"""Channels of each level, finest first; the coarsest has ``STRIDE`` times fewer pixels a side than the image."""
 DROPOUT = (0.05, 0.1, 0.2, 0.3, 0.5)
+"""Dropout of the encoder at each level."""
 
 
 class UNet(nn.Module):

@@ -10,7 +10,7 @@ from maskmixadv.perturb.perturbation import Views
 from maskmixadv.tensors import Batch, Image, Indicator, Labels
 
 Sources = Int[Tensor, "b h w"]
-"""Which pixel of the batch, counted over samples, rows and columns, a view shows at each place."""
+"""Number of the batch's pixel that a view shows at each place, counted over samples, rows and columns."""
 
 
 class Collage(NamedTuple):
@@ -58,7 +58,7 @@ class Collage(NamedTuple):
         seen = torch.ones_like(first, dtype=torch.float32)[:, None] if seen is None else seen
         places, count = own(first), first.numel()
         back = torch.zeros(count + 1, dtype=torch.long, device=first.device)
-        # One entry too many takes what is not a sample's own: a boolean index would wait for the device.
+        # Pixels that are not a sample's own go to one extra entry: a boolean index would make a GPU wait.
         for sources, shown, offset in ((second, True, count), (first, seen[:, 0] > 0, 0)):
             kept = is_own(sources) & shown
             back[sources.where(kept, count).flatten()] = places.flatten() + offset

@@ -15,7 +15,7 @@ from maskmixadv.perturb.saliency import GRIDS, drawn_side, needed, salient_cells
 from maskmixadv.tensors import Batch
 
 Choice = Int[Tensor, "b s s"]
-"""Which sample each output shows in each cell."""
+"""Number of the sample that each output shows in each cell."""
 
 
 @final
@@ -122,6 +122,6 @@ class CoMixup(Perturbation):
 
 
 def _neighbours(shown: Float[Tensor, "k s s"]) -> Float[Tensor, "k s s"]:
-    """How many of the four neighbours show each sample."""
+    """For each sample and cell, how many of the cell's four neighbours show that sample."""
     padded = F.pad(shown, (1, 1, 1, 1))
     return padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1] + padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]

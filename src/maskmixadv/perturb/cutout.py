@@ -11,7 +11,7 @@ from maskmixadv.perturb.perturbation import Forward, Perturbation, Views, in_pla
 from maskmixadv.tensors import Batch, Indicator
 
 SIDE = 0.15
-"""Of the window: the 32 pixels of CycleMix's 212."""
+"""Side of the square as a fraction of the window's: in CycleMix, 32 of 212 pixels."""
 
 
 @final

@@ -5,7 +5,7 @@ import scipy
 from jaxtyping import Bool, Float
 
 STEPS = 10_000
-"""Capacities are whole numbers: costs are rounded to so many steps a unit."""
+"""Steps to which a cost of 1 is divided: a graph's capacities are whole numbers."""
 
 
 def smallest_cut(
@@ -36,7 +36,7 @@ def smallest_cut(
     --------
     >>> import numpy as np
     >>> from maskmixadv.perturb.graphcut import smallest_cut
-    >>> wish = np.array([[3.0, -1.0, 3.0]])  # the middle cell alone would rather not be chosen
+    >>> wish = np.array([[3.0, -1.0, 3.0]])  # all but the middle cell want to be chosen
     >>> for cost in (0.1, 2.0):
     ...     smallest_cut(chosen=-wish, left=0 * wish, down=np.zeros((0, 3)), right=np.full((1, 2), cost))
     array([[ True, False,  True]])

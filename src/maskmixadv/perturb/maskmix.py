@@ -50,7 +50,7 @@ class ViewMasks(NamedTuple):
 
     @property
     def hidden(self) -> tuple[Indicator, Indicator]:
-        """1 where each view hides a pixel."""
+        """For each view, 1 where it hides a pixel."""
         return 1 - self.first, 1 - self.second
 
 
@@ -69,7 +69,7 @@ class MaskMix(Perturbation):
     ratio
         Fraction of cells visible in the first view, in (0, 1).
     patch
-        Side of a cell in pixels; on features it is rounded up to a multiple of ``STRIDE``, the coarsest scale's.
+        Side of a cell in pixels; on features it is rounded up to a multiple of 16, the network's stride.
     whole
         Fraction of the samples that both views show in whole, in [0, 1].
 
@@ -112,7 +112,7 @@ class MaskMix(Perturbation):
         rank = noise.argsort(1).argsort(1)
         cells = (rank < int(self.ratio * rows * columns)).float().view(b, 1, rows, columns)
         mask = cells.repeat_interleave(patch, 2).repeat_interleave(patch, 3)[..., :h, :w]
-        # A batch's slices come in random order, so the first ones are any.
+        # A batch's slices come in random order, so that its first ones are a random choice.
         whole = int(self.whole * b)
         seen = (torch.arange(b, device=mask.device) < whole).float().view(b, 1, 1, 1)
         return ViewMasks(mask.maximum(seen), (1 - mask).maximum(seen), whole)
@@ -133,5 +133,5 @@ class MaskMix(Perturbation):
 
 
 def _shrunk(mask: Indicator, maps: Float[Tensor, "b f h2 w2"]) -> Float[Tensor, "b 1 h2 w2"]:
-    """Take the mask at the maps' scale: exact where a cell's side is a multiple of that scale's stride."""
+    """Return the mask at the maps' resolution: exact where a cell's side is a multiple of that scale's stride."""
     return F.interpolate(mask, maps.shape[-2:], mode="nearest-exact")

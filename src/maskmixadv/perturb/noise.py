@@ -13,7 +13,7 @@ from maskmixadv.perturb.perturbation import Forward, Level, Perturbation, Views,
 from maskmixadv.tensors import Batch, Maps
 
 Grains = Float[Tensor, "f h w"]
-"""Noise, one sample for all of the batch, as in the released code; a view and a level have each their own."""
+"""Noise that all samples of a batch share, as in the released code; each view and level draws its own."""
 
 
 class Gain(NamedTuple):

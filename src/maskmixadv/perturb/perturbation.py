@@ -14,7 +14,7 @@ from maskmixadv.tensors import Batch, Image, Indicator, Labels, Logits, Weight
 Level = Literal["image", "feature"]
 """Where a perturbation is laid: on the image, or on the encoder's features, at every scale."""
 Forward = Callable[[Image], Logits]
-"""A network as a function, for perturbations that ask it where to strike; see `saliency.as_tested`."""
+"""A network as a function, for perturbations that follow its gradient; see `saliency.as_tested`."""
 
 
 class Views(NamedTuple):
@@ -30,8 +30,8 @@ class Views(NamedTuple):
         How much each pixel of `targets` counts. Each sums to 1 over the batch where every pixel is shown once by each
         view.
     merge
-        Turns maps of the first and the second view into one map, in the batch's own places. From the views' images it
-        makes the batch's images.
+        Turns maps of the first and the second view into one map, in the batch's own places. Where samples are masked or
+        mixed, it makes the batch's images from the views' images.
     relabel
         Turns labels in the batch's own places into labels of each view, as `targets` are made from the batch's.
     hidden
@@ -93,11 +93,11 @@ class Perturbation(abc.ABC):
     """
 
     levels: ClassVar[tuple[Level, ...]] = ("image",)
-    """Where it can be laid; where there is a choice, a field `level` makes it."""
+    """The levels at which it can be laid; where there are two, a field `level` chooses one."""
     restores: ClassVar[bool] = True
-    """Whether views say what they have `hidden`."""
+    """Whether its views say what they have hidden (`Views.hidden`)."""
     on_host: ClassVar[bool] = False
-    """Whether views are worked out on the CPU in part, for which a GPU has to wait."""
+    """Whether views are partly computed on the CPU, so that a GPU has to wait."""
 
     @abc.abstractmethod
     def __call__(self, batch: Batch, forward: Forward | None = None) -> Views:

@@ -18,6 +18,7 @@ from maskmixadv.perturb.saliency import GRIDS, drawn_side, needed, on_cells, sal
 from maskmixadv.tensors import Batch
 
 Cells = Float[np.ndarray, "s s"]
+"""A value for each cell of a grid."""
 
 
 @final
@@ -161,7 +162,7 @@ def _seam(x: Float[np.ndarray, "c r s"], y: Float[np.ndarray, "c r s"]) -> Float
 
 
 def _moved(cells: Int[Tensor, "b s s"], batch: Batch) -> Sources:
-    """Which of its sample's pixels lies at each place when `cells` do."""
+    """Number of the sample's pixel that lies at each place when its cells lie as `cells` says."""
     h, w = batch.image.shape[-2:]
     side = cells.shape[1]
     tall, wide = h // side, w // side

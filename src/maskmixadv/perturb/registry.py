@@ -41,7 +41,7 @@ _PLACES: Final[Mapping[str, tuple[str, str]]] = {
     "feature-dropout": ("dropout", "FeatureDropout"),
     "vat": ("vat", "VAT"),
 }
-"""Module and class of each."""
+"""Module and class of each perturbation."""
 
 
 def load(name: str) -> "type[Perturbation]":

@@ -10,7 +10,7 @@ from maskmixadv.perturb.perturbation import Forward
 from maskmixadv.tensors import Batch, Image, Logits
 
 GRIDS = (2, 4, 8, 16)
-"""Cells a side, of which a saliency map has one, as in CycleMix."""
+"""Numbers of cells a side, one of which a batch's saliency maps have, as in CycleMix."""
 
 
 def as_tested(net: nn.Module) -> Forward:

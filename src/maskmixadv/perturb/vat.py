@@ -13,7 +13,7 @@ from maskmixadv.perturb.saliency import needed
 from maskmixadv.tensors import Batch, Image
 
 PROBE = 0.01
-"""Size of the change along which the network is asked; large enough for 16-bit arithmetic to notice."""
+"""Root mean square of the change by which the gradient is measured; large enough to count in 16-bit arithmetic."""
 
 
 class Change(NamedTuple):
@@ -85,7 +85,7 @@ class VAT(Perturbation):
     def draw(self, batch: Batch, forward: Forward | None = None) -> Change:
         """Draw a direction, and turn it to where the network's answer changes most."""
         ask, image = needed(forward), batch.image.detach()
-        # Detached afterwards: weights that autocast casts under no_grad it would keep, without their gradient.
+        # Detached, not computed under no_grad: autocast would cache weights that it casts there, without gradient.
         expected = ask(image).softmax(1).detach()
         direction = _unit(torch.randn(image.shape, generator=batch.rng, device=image.device))
         for _ in range(self.steps):
@@ -105,6 +105,6 @@ class VAT(Perturbation):
 
 def _unit(vectors: Tensor) -> Tensor:
     """Scale each sample to a root mean square of 1; 0 stays 0."""
-    # Scaled first, as the squares of tiny gradients are 0.
+    # Scaled first, since the squares of tiny gradients would be 0.
     scaled = vectors / vectors.abs().amax((1, 2, 3), keepdim=True).clamp(min=torch.finfo(vectors.dtype).tiny)
     return scaled / scaled.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=1e-6)

@@ -17,7 +17,7 @@ from maskmixadv.tensors import Image, Labels
 from maskmixadv.types import IGNORE
 
 Centre = Float[Tensor, "b 2"]
-"""Column and row of each window's middle, in [-1, 1] over the canvas."""
+"""Column and row of a point in each slice, in [-1, 1] over the canvas."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Augmentation:
 
     def labels(self, labels: Labels) -> UInt8[Tensor, "b side side"]:
         """Return labels in their windows: resampled by nearest neighbour, ``IGNORE`` beyond the canvas."""
-        # grid_sample pads with 0, so the label that means "nothing known" is made 0 for the while.
+        # grid_sample pads with 0, so labels are shifted until "nothing known" is 0, and back afterwards.
         shifted = labels[:, None].float() - IGNORE
         return (self._sample(shifted, "nearest")[:, 0] + IGNORE).to(torch.uint8)
 
@@ -121,7 +121,7 @@ def draw_augmentation(
         linear = linear @ _turn(torch.randint(8, (n,), generator=rng, device=device))
     near = centre + spread[:, 2:4] * ranges.shift * window / canvas * 2
     astray = spread[:, 7:8] < 2 * ranges.stray - 1
-    # Half a window beyond the border at most, so that the canvas's rim is seen as well as its middle.
+    # At most half a window beyond the border, so that the canvas's rim is seen as often as its middle.
     middle = torch.where(astray, spread[:, 8:10] * (1 - window / canvas / 2), near)
     gain, gamma, offset = (spread[:, 4:7].T * ranges.intensity)[..., None, None, None]
     return Augmentation(

@@ -12,7 +12,7 @@ from maskmixadv.strokes.regrid import Strokes
 from maskmixadv.types import Annotation
 
 _NAMED: Final = 5
-"""Patients that a line names at most."""
+"""The most patients that a line names."""
 _THIN: Final = "thinner than a pixel, none left for it"
 _CUT: Final = "beyond the canvas"
 _SHORT: Final = "partly beyond the canvas"

@@ -211,7 +211,7 @@ def load_slices(
     room, centres = make_room(count, shape, device=device, memory=memory, folder=folder), []
     for image, placed, drawings in _on_grid(corpus, annotated, grid, supervision, enclosure, beliefs):
         target = placed.target
-        labelled = (target < ENCLOSED).flatten(1).any(1)  # what is enclosed says little without its stroke
+        labelled = (target < ENCLOSED).flatten(1).any(1)  # a slice of enclosed background alone says little
         learnt.count(drawings, placed, labelled.tolist())
         room.put(image[labelled], target[labelled])
         centres += [_middle(labels) for labels in target[labelled]]
@@ -306,7 +306,7 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
     return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
 
 
-@lru_cache(maxsize=4)  # of 100,000 slices it takes a millisecond, and every step asks for it
+@lru_cache(maxsize=4)  # it takes a millisecond for 100,000 slices, in every step
 def _permutation(epoch: int, count: int, seed: int) -> Int[np.ndarray, "n"]:
     return np.random.default_rng((seed, epoch)).permutation(count)
 

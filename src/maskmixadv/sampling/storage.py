@@ -144,14 +144,14 @@ class Streamed:
         records = np.empty(len(image), self._record)
         records["image"], records["target"] = image, target
         left = records.view(np.uint8).data
-        with self._complaining():  # Written, not mapped: where a mapped file finds no space, the process is killed.
+        with self._complaining():  # Written, not mapped: a process is killed where a mapped file finds no space.
             while left:
                 left = left[self.file.write(left) :]
 
     def rows(self) -> Stored:
         """Return all slices that were added, which must be at least one; no more can be added afterwards."""
         with self._complaining(), self.file as file:
-            # Shared with the file, as a private mapping would be counted against the memory that is too small for it.
+            # A shared mapping: a private one would count against the host's memory, which may be too small for it.
             mapping = mmap.mmap(file.fileno(), 0)
         mapping.madvise(mmap.MADV_RANDOM)  # else the system reads megabytes round every slice
         records = np.frombuffer(mapping, self._record)
@@ -238,7 +238,7 @@ def read_ahead(mapping: mmap.mmap, index: Int[Tensor, "b"], *, shape: SliceShape
 
 
 def _record(shape: SliceShape) -> np.dtype:
-    # Aligned, as an odd number of bytes a record would put halves where torch can't have them.
+    # Aligned, since torch can't read half-precision numbers at odd addresses.
     return np.dtype([("image", np.float16, shape), ("target", np.uint8, shape[1:])], align=True)
 
 

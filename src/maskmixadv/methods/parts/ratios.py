@@ -9,7 +9,7 @@ from maskmixadv.tensors import Batch, Labels, Probs
 from maskmixadv.types import IGNORE
 
 Share = Float[Tensor, "k"]
-"""Fraction of pixels a class."""
+"""The fraction of pixels that each class has."""
 
 
 def trained_share(batch: Batch, classes: int) -> Share:

@@ -49,7 +49,7 @@ class Teacher(nn.Module):
         self.train()
 
     def train(self, mode: bool = True) -> "Teacher":  # noqa: ARG002
-        """Stay in the one mode that there is."""
+        """Keep the mode: evaluation, but for dropout, which stays on."""
         super().train(False)
         for module in self.modules():
             if isinstance(module, (nn.Dropout, nn.Dropout2d)):
@@ -101,10 +101,32 @@ def opinions(teacher: Teacher, batch: Batch, image: Image, *, noise: float, pass
     (torch.Size([2, 4, 32, 32]), torch.Size([2, 32, 32]))
     """
     images = noisy(image.repeat(passes, 1, 1, 1), noise, batch.rng)
-    # Two passes at a time fill a GPU, and a CPU's cache holds them.
+    # Two passes at a time keep a GPU busy and fit into a CPU's cache.
     answers = torch.cat([teacher(part) for part in images.split(2 * len(image))]).unflatten(0, (passes, len(image)))
     mean = answers.mean(0)
     return answers[0], -(mean * mean.clamp(min=1e-6).log()).sum(1)
+
+
+def certain_pixels(uncertainty: Uncertainty, *, rise: float, classes: int) -> Float[Tensor, "b h w"]:
+    """Return 1 where the teacher is certain enough: below a limit that rises from ¾ of log k to log k (UA-MT).
+
+    Parameters
+    ----------
+    uncertainty
+        Entropy of each pixel's class in nats.
+    rise
+        How far the limit has risen, in [0, 1].
+    classes
+        Number of classes k.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.methods.parts.teacher import certain_pixels
+    >>> certain_pixels(torch.tensor([[[0.1, 1.2]]]), rise=0.0, classes=4)  # the limit is 1.04
+    tensor([[[1., 0.]]])
+    """
+    return (uncertainty < (0.75 + 0.25 * rise) * math.log(classes)).float()
 
 
 def sigmoid_rampup(progress: float, length: float) -> float:

@@ -67,7 +67,7 @@ def turned(maps: Float[Tensor, "b f s s"], number: Quarters) -> Float[Tensor, "b
     [[[[2.0, 4.0], [1.0, 3.0]]]]
     """
     ways = torch.stack([torch.rot90(maps, way, (2, 3)) for way in range(4)])
-    return ways.index_select(0, number % 4)[0]  # the number stays on the device
+    return ways.index_select(0, number % 4)[0]  # indexing by a tensor, so that a GPU need not wait
 
 
 def occlusion(batch: Batch, side: int) -> Indicator:
@@ -166,7 +166,7 @@ def mixture(batch: Batch, salient: Float[Tensor, "b 1 h w"], *, blocks: int, sid
     block = block / block.sum(1, keepdim=True).clamp(min=1e-12)
     noise = torch.rand(b, 1 + blocks**2, generator=batch.rng, device=batch.image.device)
     share = (noise[:, :1] * torch.pi / 2).sin().square()
-    tie = noise[:, 1:] * 1e-6  # where neither has a label, chance decides
+    tie = noise[:, 1:] * 1e-6  # decides between blocks where neither sample has a label
     rank = (block.roll(1, 0) - block + tie).argsort(1).argsort(1)
     own = (rank < (share * blocks**2).round()).float().view(b, 1, blocks, blocks)
     own = own.repeat_interleave(h // blocks, 2).repeat_interleave(w // blocks, 3)
