@@ -18,7 +18,7 @@ from maskmixadv.studio import export
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import job
 from maskmixadv.studio.learning.training import Order, Training
-from maskmixadv.studio.palette import Named
+from maskmixadv.studio.palette import PaletteClass
 from maskmixadv.studio.session import Session, served
 from studio import strokes
 
@@ -83,7 +83,7 @@ def everything(session: Session, image: bytes) -> dict[str, str]:
     layout = session.layout
     asked: dict[str, Callable[[], object]] = {
         "list": session.folder,
-        "classes": lambda: session.set_classes([Named(name, "#123456") for name in ("background", "a", "b", "c")]),
+        "classes": lambda: session.set_classes([PaletteClass(name, "#123456") for name in ("background", "a", "b", "c")]),
         "draw": lambda: session.draw("s0", 1, strokes().tobytes(), 2.0),
         "draw first": lambda: session.draw("m0", 1, strokes().tobytes(), 2.0),
         "add": upload,

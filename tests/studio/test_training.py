@@ -172,7 +172,7 @@ def test_what_the_page_may_ask_for_is_what_there_is() -> None:
     for preset in schedule.OFFERED:
         assert preset in schedule.PRESETS
         assert repr(preset) in annotation
-    for preset in training.OFFERED:
+    for preset in training.PRESET_CHOICES:
         Order(preset, registry.DEFAULT_METHOD).check()
     for name, kind in methods.ALL.items():
         if kind.supervision == "dense":

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from maskmixadv.errors import InputError
 from maskmixadv.studio.memory import within_memory
 
-Thing = TypeVar("Thing")
+Content = TypeVar("Content")
 Stamp = tuple[Path, int, int]
 
 
@@ -28,7 +28,7 @@ def stamp(path: Path) -> Stamp:
     return path, facts.st_mtime_ns, facts.st_size
 
 
-class Cache(Generic[Thing]):
+class FileCache(Generic[Content]):
     """Files' contents by their stamps; the one that was not asked for longest goes first.
 
     Parameters
@@ -41,12 +41,12 @@ class Cache(Generic[Thing]):
         How many bytes all may take; the latest stays in any case.
     """
 
-    def __init__(self, read: Callable[[Path], Thing], size: Callable[[Thing], int], limit: int) -> None:
+    def __init__(self, read: Callable[[Path], Content], size: Callable[[Content], int], limit: int) -> None:
         self._read, self._size, self._limit = read, size, limit
-        self._held: OrderedDict[Stamp, Thing] = OrderedDict()
+        self._held: OrderedDict[Stamp, Content] = OrderedDict()
         self._lock = RLock()
 
-    def get(self, path: Path) -> Thing:
+    def get(self, path: Path) -> Content:
         """Content of `path`; one thread at a time reads, so that none reads what another is reading.
 
         Raises
@@ -62,14 +62,14 @@ class Cache(Generic[Thing]):
             self._held.move_to_end(key)
             return self._held[key]
 
-    def put(self, path: Path, thing: Thing) -> None:
+    def put(self, path: Path, thing: Content) -> None:
         """Note that `path` holds `thing` now."""
         with self._lock:
             for key in [key for key in self._held if key[0] == path]:
                 del self._held[key]
             self._hold(stamp(path), thing)
 
-    def _hold(self, key: Stamp, thing: Thing) -> None:
+    def _hold(self, key: Stamp, thing: Content) -> None:
         self._held[key] = thing
         while len(self._held) > 1 and sum(map(self._size, self._held.values())) > self._limit:
             self._held.popitem(last=False)

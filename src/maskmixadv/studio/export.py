@@ -13,20 +13,20 @@ from jaxtyping import UInt8
 from maskmixadv.files import together, whole, write_text
 from maskmixadv.sources import nnunet_export
 from maskmixadv.studio.images import readable
-from maskmixadv.studio.images.volumes import Shown, write_labels
+from maskmixadv.studio.images.volumes import ShownImage, write_labels
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.refusals import UnavailableError
 from maskmixadv.studio.review.reviews import Verdict
 from maskmixadv.tabular import csv_text
 
-What = Literal["masks", "model", "nnunet"]
+ExportKind = Literal["masks", "model", "nnunet"]
 
 
-class Mask(NamedTuple):
+class CaseMask(NamedTuple):
     """A case's mask, as it is to be written; `axis` is the one along which its slices were looked at."""
 
     case: str
-    shown: Shown
+    shown: ShownImage
     labels: UInt8[np.ndarray, "_ _ _"]
     axis: int
     verdicts: Mapping[int, Verdict]
@@ -78,7 +78,7 @@ def _export_model(run: Path, place: Path) -> None:
         raise UnavailableError(f"export of the model: {said[-1].removeprefix('maskmixadv: ')}")
 
 
-def write_masks(out: Path, masks: Iterator[Mask], *, ignore: int) -> int:
+def write_masks(out: Path, masks: Iterator[CaseMask], *, ignore: int) -> int:
     """Write a NIfTI file a case, and ``slices.csv`` with what was said of each slice; returns how many files.
 
     Rejected slices are `ignore` throughout: nobody stands by what was predicted there. What an earlier export left in

@@ -12,7 +12,7 @@ from maskmixadv.files import LOCK, make_directory, sweep
 from maskmixadv.formats import images as formats
 from maskmixadv.studio.refusals import MissingError
 
-RUN: Final = re.compile(r"[0-9]{3,9}")
+RUN_NAME: Final = re.compile(r"[0-9]{3,9}")
 """A run's number."""
 
 
@@ -173,7 +173,7 @@ def latest(folder: Path) -> str | None:
 
 def _runs(folder: Path) -> list[Path]:
     """What lies in `folder` under a run's number."""
-    return [path for path in folder.iterdir() if RUN.fullmatch(path.name)]
+    return [path for path in folder.iterdir() if RUN_NAME.fullmatch(path.name)]
 
 
 def printable(text: str) -> str:

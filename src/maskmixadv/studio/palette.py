@@ -20,14 +20,14 @@ from maskmixadv.studio.memory import within_memory
 from maskmixadv.studio.refusals import RequestError
 from maskmixadv.types import IGNORE
 
-MOST: Final = 32
+CLASS_LIMIT: Final = 32
 COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 COLOURS: Final = ("#8b95a5", "#4aa8ff", "#ffb02e", "#ff5d73", "#3ecf8e", "#b58cff", "#ff8ad8", "#d4d96b")
 """Of the background and the structures after it, again from the second one where there are more."""
 
 
 @dataclass(frozen=True)
-class Named:
+class PaletteClass:
     """A class."""
 
     name: str
@@ -38,7 +38,7 @@ class Named:
 class Palette:
     """The classes by their codes, background first, and the code of a pixel of which nothing is known."""
 
-    classes: tuple[Named, ...]
+    classes: tuple[PaletteClass, ...]
     ignore: int = IGNORE
 
     def check(self) -> None:
@@ -49,8 +49,10 @@ class Palette:
         RequestError
             Where names or colours are not plain, names are not unique, or there are too few or too many.
         """
-        if not 2 <= len(self.classes) <= MOST:
-            raise RequestError(f"classes: {len(self.classes)}, allowed are 2 (background, a structure) to {MOST}")
+        if not 2 <= len(self.classes) <= CLASS_LIMIT:
+            raise RequestError(
+                f"classes: {len(self.classes)}, allowed are 2 (background, a structure) to {CLASS_LIMIT}"
+            )
         for each in self.classes:
             if not (each.name.isprintable() and 1 <= len(each.name.strip()) == len(each.name) <= 40):
                 raise RequestError(f"class {each.name[:40]!r}: allowed is a name of 1 to 40 characters")
@@ -81,7 +83,7 @@ def read(layout: Layout) -> Palette:
     given = zip(found.names, colours, strict=True)
     return Palette(
         tuple(
-            Named(name, colour if isinstance(colour, str) and COLOUR.fullmatch(colour) else colour_of(code))
+            PaletteClass(name, colour if isinstance(colour, str) and COLOUR.fullmatch(colour) else colour_of(code))
             for code, (name, colour) in enumerate(given)
         ),
         IGNORE if found.ignore is None else found.ignore,
@@ -111,7 +113,7 @@ def _labels(layout: Layout, folder: Path) -> list[tuple[Path, Shaped[np.ndarray,
 
 
 def _coloured(names: Sequence[str], ignore: int) -> Palette:
-    return Palette(tuple(Named(name, colour_of(code)) for code, name in enumerate(names)), ignore)
+    return Palette(tuple(PaletteClass(name, colour_of(code)) for code, name in enumerate(names)), ignore)
 
 
 def _quoted(text: str) -> str:

@@ -11,7 +11,7 @@ from maskmixadv.corpus.case import recode
 from maskmixadv.errors import InputError
 from maskmixadv.formats import images as formats
 from maskmixadv.formats.volume import Volume
-from maskmixadv.studio.cache import Cache, Stamp, stamp
+from maskmixadv.studio.cache import FileCache, Stamp, stamp
 from maskmixadv.studio.images.volumes import write_labels
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.palette import Palette
@@ -34,7 +34,7 @@ class Scribbles:
 
     def __init__(self, layout: Layout, palette: Palette) -> None:
         self._layout, self.palette = layout, palette
-        self._coded: Cache[Labels] = Cache(self._load, lambda labels: labels.nbytes, CACHED_BYTES)
+        self._coded: FileCache[Labels] = FileCache(self._load, lambda labels: labels.nbytes, CACHED_BYTES)
         self._drawn: dict[Path, tuple[Stamp, int, tuple[int, ...], tuple[int, ...]]] = {}
 
     def files(self) -> dict[str, Path]:

@@ -16,13 +16,13 @@ from maskmixadv.files import held
 from maskmixadv.methods.registry import FROM_SCRIBBLES
 from maskmixadv.sources import classes
 from maskmixadv.studio import palette as palettes
-from maskmixadv.studio.export import Mask, What, write_masks, write_model, write_nnunet
+from maskmixadv.studio.export import CaseMask, ExportKind, write_masks, write_model, write_nnunet
 from maskmixadv.studio.images.cases import Cases
 from maskmixadv.studio.images.volumes import Facts
 from maskmixadv.studio.layout import Layout, printable
-from maskmixadv.studio.learning.predictions import Predictions
-from maskmixadv.studio.learning.training import OFFERED, Training
-from maskmixadv.studio.palette import Named, Palette
+from maskmixadv.studio.learning.predictions import StoredPredictions
+from maskmixadv.studio.learning.training import PRESET_CHOICES, Training
+from maskmixadv.studio.palette import PaletteClass, Palette
 from maskmixadv.studio.refusals import MissingError, RequestError, TakenError
 from maskmixadv.studio.review import queue
 from maskmixadv.studio.review.heart import measured
@@ -30,8 +30,8 @@ from maskmixadv.studio.review.queue import Candidate
 from maskmixadv.studio.review.reviews import Reviews, Verdict
 from maskmixadv.studio.scribbles import Scribbles
 
-Plane = UInt8[np.ndarray, "h w"]
-Kind = Literal["prediction", "disagreement"]
+SliceArray = UInt8[np.ndarray, "h w"]
+Overlay = Literal["prediction", "disagreement"]
 
 
 @contextmanager
@@ -69,7 +69,7 @@ class Session:
         self.training = Training(self.layout)
         self._reviews = Reviews(self.layout.check(self.layout.root / "studio.json"))
         self.cases = Cases(self.layout)
-        self._predictions = Predictions(self.layout)
+        self._predictions = StoredPredictions(self.layout)
         self._scribbles = Scribbles(self.layout, palettes.read(self.layout))
         self._gate, self._locks, self._exporting = Lock(), defaultdict[str, Lock](Lock), Lock()
 
@@ -83,7 +83,7 @@ class Session:
             "spacing_known": all(facts.spacing is not None for facts in known.facts.values()),
             "cases": [self._case(case, facts, known.axis, run, problems) for case, facts in known.facts.items()],
             "problems": list(map(printable, problems)),
-            "presets": list(OFFERED),
+            "presets": list(PRESET_CHOICES),
             "methods": list(FROM_SCRIBBLES),
             "run": None if run is None else {"name": run},
         }
@@ -92,7 +92,7 @@ class Session:
         """Names and colours, background first."""
         return [asdict(each) for each in self._scribbles.palette.classes]
 
-    def set_classes(self, named: Sequence[Named]) -> None:
+    def set_classes(self, named: Sequence[PaletteClass]) -> None:
         """Rename, recolour and append classes; before there are strokes, also take some away.
 
         Raises
@@ -122,7 +122,7 @@ class Session:
         shown, axis = self.cases.open(case)
         return _slice(shown.pixels(axis), 0, index)
 
-    def scribble(self, case: str, index: int) -> Plane:
+    def scribble(self, case: str, index: int) -> SliceArray:
         """Strokes of a slice: class indices, 255 where nothing is drawn."""
         shown, axis = self.cases.open(case)
         return _slice(self._scribbles.read(case, shown.volume.array.shape), axis, index)
@@ -163,7 +163,7 @@ class Session:
             self._reviews.spend(case, index, seconds)
         return drawn
 
-    def predicted(self, case: str, index: int, kind: Kind) -> Plane:
+    def predicted(self, case: str, index: int, kind: Overlay) -> SliceArray:
         """Labels of a slice, or how much they are in doubt: of the latest run, or of that which was accepted.
 
         Raises
@@ -211,7 +211,7 @@ class Session:
         masks = [(mask.case, mask.labels, mask.shown.volume.spacing) for mask in self._masks(problems)]
         return {**measured(masks, names), "problems": list(map(printable, problems))}
 
-    def export(self, what: What) -> dict[str, Any]:
+    def export(self, what: ExportKind) -> dict[str, Any]:
         """Write masks, the latest run's model, or a data set for nnU-Net under ``export/``, one at a time.
 
         Returns
@@ -227,7 +227,7 @@ class Session:
             out, files, problems = self._export(what)
         return {"path": printable(str(out)), "files": files, "problems": list(map(printable, problems))}
 
-    def _export(self, what: What) -> tuple[Path, int, list[str]]:
+    def _export(self, what: ExportKind) -> tuple[Path, int, list[str]]:
         if what == "nnunet":
             return write_nnunet(self.layout)
         run = self._predictions.latest()
@@ -239,7 +239,7 @@ class Session:
         files = write_masks(out, self._masks(problems), ignore=self._scribbles.palette.ignore)
         return out, files, problems
 
-    def _masks(self, problems: list[str]) -> Iterator[Mask]:
+    def _masks(self, problems: list[str]) -> Iterator[CaseMask]:
         """Predictions of the latest run, with accepted slices as they were accepted; `problems` tells what is not."""
         run = self._predictions.latest()
         for case in self.layout.listing()[0]:
@@ -251,7 +251,7 @@ class Session:
             if mask is not None:
                 yield mask
 
-    def _mask(self, case: str, run: str, problems: list[str]) -> Mask | None:
+    def _mask(self, case: str, run: str, problems: list[str]) -> CaseMask | None:
         shown, axis = self.cases.open(case)
         shape, verdicts = shown.volume.array.shape, self._reviews.verdicts(case, run)
         latest = self._predictions.labels(run, case, shape)
@@ -265,7 +265,7 @@ class Session:
                 problems.append(f"{case}: slice {index} as run {accepted} had it was accepted, and is gone")
             else:
                 np.moveaxis(labels, axis, 0)[index] = np.moveaxis(kept, axis, 0)[index]
-        return Mask(case, shown, labels, axis, verdicts)
+        return CaseMask(case, shown, labels, axis, verdicts)
 
     def _candidate(self, case: str, facts: Facts, axis: int, run: str | None) -> Candidate:
         doubts: list[float] = []

@@ -24,12 +24,12 @@ from starlette.requests import ClientDisconnect
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write
 from maskmixadv.methods.registry import DEFAULT_METHOD
-from maskmixadv.studio.export import What
+from maskmixadv.studio.export import ExportKind
 from maskmixadv.studio.http.patience import Impatient
 from maskmixadv.studio.http.protect import Guard
 from maskmixadv.studio.layout import printable
 from maskmixadv.studio.learning.training import AUTO, Order
-from maskmixadv.studio.palette import Named
+from maskmixadv.studio.palette import PaletteClass
 from maskmixadv.studio.refusals import RequestError, TooLargeError
 from maskmixadv.studio.review.reviews import Verdict
 from maskmixadv.studio.session import Session, served
@@ -69,7 +69,7 @@ class TrainBody(BaseModel):
 class ExportBody(BaseModel):
     """What is to be exported."""
 
-    what: What
+    what: ExportKind
 
 
 def serve(folder: Path, *, port: int, browse: bool) -> int:
@@ -176,7 +176,7 @@ def _add_folder(api: FastAPI, session: Session) -> None:
 
     @api.put("/api/classes")
     def classes(body: ClassesBody) -> dict[str, Any]:
-        session.set_classes([Named(each.name, each.colour) for each in body.classes])
+        session.set_classes([PaletteClass(each.name, each.colour) for each in body.classes])
         return {"classes": session.classes()}
 
     @api.put("/api/images/{file}")

@@ -10,14 +10,14 @@ from maskmixadv.formats import images as formats
 from maskmixadv.sources import pairs
 from maskmixadv.studio.cache import Stamp, stamp
 from maskmixadv.studio.images.intake import check_name
-from maskmixadv.studio.images.volumes import Facts, Shown, Volumes, show
+from maskmixadv.studio.images.volumes import Facts, ShownImage, ShownImages, show
 from maskmixadv.studio.layout import Layout, case_of
 from maskmixadv.studio.memory import within_memory
 from maskmixadv.studio.refusals import RequestError, TakenError, TooLargeError
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownCases:
     """What is known of the cases.
 
     Attributes
@@ -40,18 +40,18 @@ class Cases:
 
     def __init__(self, layout: Layout) -> None:
         self._layout, self._lock = layout, Lock()
-        self._volumes = Volumes(layout.state / "images.json")
+        self._volumes = ShownImages(layout.state / "images.json")
         self._axis: tuple[tuple[Stamp, ...], int] = ((), 0)
 
-    def known(self) -> Known:
+    def known(self) -> KnownCases:
         """What is known of all cases; those that are new are read."""
         images, problems = self._layout.listing()
         told = self._volumes.facts(images)
         facts = {case: each for case, each in told.items() if isinstance(each, Facts)}
         wrong = [str(each) for each in told.values() if isinstance(each, InputError)]
-        return Known(facts, self._along({case: images[case] for case in facts}), [*problems, *wrong])
+        return KnownCases(facts, self._along({case: images[case] for case in facts}), [*problems, *wrong])
 
-    def open(self, case: str) -> tuple[Shown, int]:
+    def open(self, case: str) -> tuple[ShownImage, int]:
         """Read the image of `case`, and say along which axis its slices are cut.
 
         Raises

@@ -16,7 +16,7 @@ MOST_BYTES: Final = 512 * 2**20
 """Of a file."""
 MOST_UNPACKED: Final = 2**31
 MOST_VOXELS: Final = 2**28
-NAME: Final = re.compile(r"\w[\w .+()-]{0,99}")
+PLAIN_NAME: Final = re.compile(r"\w[\w .+()-]{0,99}")
 ELSEWHERE: Final = re.compile(rb"^(?:data ?file:|ElementDataFile\s*=)[ \t]*([^\r\n]*)", re.MULTILINE | re.IGNORECASE)
 """Where a header of ITK's formats says in which file the voxels are."""
 HEADER: Final = 2**16
@@ -30,7 +30,7 @@ def check_name(name: str) -> str:
     RequestError
         Where it is not plain, or not an image's that is complete in one file.
     """
-    if not NAME.fullmatch(name):
+    if not PLAIN_NAME.fullmatch(name):
         raise RequestError(
             "name of the image: allowed are up to 100 letters, digits, spaces and _ . + - ( ), no sign first"
         )

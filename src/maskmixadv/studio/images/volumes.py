@@ -17,7 +17,7 @@ from maskmixadv.files import read_json, write_text
 from maskmixadv.formats import images as formats
 from maskmixadv.formats import nifti
 from maskmixadv.formats.volume import Volume
-from maskmixadv.studio.cache import Cache, stamp
+from maskmixadv.studio.cache import FileCache, stamp
 from maskmixadv.studio.images.intake import check_declared, taken
 from maskmixadv.typed import as_type, made
 from maskmixadv.types import Spacing
@@ -27,7 +27,7 @@ TOP: Final = 65_535
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownImage:
     """A volume for showing, with its own grid for writing on.
 
     Attributes
@@ -55,7 +55,7 @@ class Facts:
     high: float
 
 
-class Volumes:
+class ShownImages:
     """Images of a folder.
 
     Parameters
@@ -65,12 +65,12 @@ class Volumes:
     """
 
     def __init__(self, index: Path) -> None:
-        self._shown = Cache(show, lambda shown: shown.volume.array.nbytes, CACHED_BYTES)
+        self._shown = FileCache(show, lambda shown: shown.volume.array.nbytes, CACHED_BYTES)
         self._index = index
         self._known: dict[str, Facts | InputError] = dict(_known(index))
         self._lock = Lock()
 
-    def get(self, path: Path) -> Shown:
+    def get(self, path: Path) -> ShownImage:
         """Read an image.
 
         Raises
@@ -112,8 +112,8 @@ class Volumes:
             write_text(self._index, json.dumps({key: asdict(facts) for key, facts in known.items()}))
 
 
-def show(path: Path) -> Shown:
-    """Read an image and scale it to 16 bits; raises as `Volumes.get`."""
+def show(path: Path) -> ShownImage:
+    """Read an image and scale it to 16 bits; raises as `ShownImages.get`."""
     with taken():
         check_declared(path)
         volume = formats.read(path)
@@ -125,7 +125,7 @@ def show(path: Path) -> Shown:
     pixels = np.empty(volume.array.shape, np.uint16)
     for plane, values in zip(pixels, volume.array, strict=True):  # one by one, as a volume of floats takes much memory
         plane[:] = np.rint((values.astype(np.float64) - low) * (TOP / (high - low)))
-    return Shown(replace(volume, array=pixels), low, high)
+    return ShownImage(replace(volume, array=pixels), low, high)
 
 
 def write_labels(path: Path, labels: Shaped[np.ndarray, "d h w"], like: Volume) -> None:

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from maskmixadv.errors import InputError
 from maskmixadv.formats import nifti
 from maskmixadv.formats.reading import read_npz
-from maskmixadv.studio.cache import Cache
+from maskmixadv.studio.cache import FileCache
 from maskmixadv.studio.layout import Layout, latest
 
 CACHED_BYTES: Final = 2**28
@@ -17,14 +17,14 @@ CACHED_BYTES: Final = 2**28
 Labels = UInt8[np.ndarray, "_ _ _"]
 
 
-class Predictions:
+class StoredPredictions:
     """Predictions by run and case; arrays have the images' axes."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._labels: Cache[Labels] = Cache(_labels, lambda labels: labels.nbytes, CACHED_BYTES)
-        self._doubt: Cache[Labels] = Cache(_doubt, lambda doubt: doubt.nbytes, CACHED_BYTES)
-        self._means: Cache[dict[int, list[float]]] = Cache(self._mean, lambda _: 1, 1 << 16)
+        self._labels: FileCache[Labels] = FileCache(_labels, lambda labels: labels.nbytes, CACHED_BYTES)
+        self._doubt: FileCache[Labels] = FileCache(_doubt, lambda doubt: doubt.nbytes, CACHED_BYTES)
+        self._means: FileCache[dict[int, list[float]]] = FileCache(self._mean, lambda _: 1, 1 << 16)
 
     def latest(self) -> str | None:
         """Name of the latest run whose predictions are complete."""
@@ -63,7 +63,7 @@ class Predictions:
             _fits(path, tuple(map(len, means.values())), shape)
         return means.get(axis, [])
 
-    def _read(self, kept: Cache[Labels], path: Path | None, shape: tuple[int, ...]) -> Labels | None:
+    def _read(self, kept: FileCache[Labels], path: Path | None, shape: tuple[int, ...]) -> Labels | None:
         if path is None:
             return None
         array = kept.get(path)

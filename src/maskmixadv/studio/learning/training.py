@@ -24,13 +24,13 @@ from maskmixadv.studio.refusals import RequestError, TakenError
 
 AUTO: Final = "auto"
 """Instead of a preset's name: the one that the device deserves, as on the command line where none is named."""
-OFFERED: Final = (AUTO, *reversed(schedule.OFFERED))
+PRESET_CHOICES: Final = (AUTO, *reversed(schedule.OFFERED))
 """What the page offers as presets: what it takes where nobody chooses, then the shortest first."""
 MOST_STEPS: Final = 1_000_000
 ORDER, PROCESS, PHASE, STOP, OUTPUT = "order.json", "process.json", "phase", "stop", "output.txt"
 LEFT_OUT: Final = "left-out.json"
 """Files of a training in the studio's notes."""
-PATIENCE: Final = 30.0
+START_SECONDS: Final = 30.0
 """Seconds in which a process has told its number."""
 MOST_SAID: Final = 2**20
 """Bytes at the end of what a training said in which its complaint is looked for."""
@@ -56,8 +56,8 @@ class Order:
         RequestError
             Where preset, method or steps are not allowed.
         """
-        if self.preset not in OFFERED:
-            raise RequestError(f"preset: {self.preset!r:.50}, allowed are {', '.join(OFFERED)}")
+        if self.preset not in PRESET_CHOICES:
+            raise RequestError(f"preset: {self.preset!r:.50}, allowed are {', '.join(PRESET_CHOICES)}")
         if self.method not in FROM_SCRIBBLES:
             raise RequestError(f"method: {self.method!r:.50}, allowed are {', '.join(FROM_SCRIBBLES)}")
         if self.steps is not None and not 1 <= self.steps <= MOST_STEPS:
@@ -119,7 +119,7 @@ class Training:
             write_text(notes / ORDER, json.dumps(asdict(order)))
             child = self._begun(run, notes / OUTPUT)
             self._children.append(child)
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + START_SECONDS
             while child.poll() is None and not (notes / PROCESS).exists() and time.monotonic() < deadline:
                 time.sleep(0.02)
 
@@ -157,7 +157,7 @@ class Training:
         if notes is None:
             return Course("idle")
         state = self._state(notes)
-        log = Log.read(self._layout.runs / notes.name)
+        log = Progress.read(self._layout.runs / notes.name)
         going = state == "running" and log.rate
         return Course(
             state,
@@ -191,7 +191,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Log:
+class Progress:
     """What a run's own files say of its course."""
 
     step: int = 0
@@ -201,7 +201,7 @@ class Log:
     validation: list[tuple[int, float]] = field(default_factory=list)
 
     @classmethod
-    def read(cls, run: Path) -> "Log":
+    def read(cls, run: Path) -> "Progress":
         """Read ``run.json`` and ``log.csv`` of directory `run`, as far as they are there."""
         try:
             steps = int(read_json(run / "run.json")["schedule"]["steps"])

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_json, write_text
 from maskmixadv.formats.reading import in_one_line
-from maskmixadv.studio.layout import RUN
+from maskmixadv.studio.layout import RUN_NAME
 
 Verdict = Literal["accepted", "rejected"]
-FORMAT = 1
+REVIEWS_FORMAT = 1
 
 
 class Reviews:
@@ -68,7 +68,7 @@ class Reviews:
     def _keep(self, case: str, notes: dict[str, dict[str, Any]]) -> None:
         """Hold `notes` of `case` once they are on the disk; where they can't be, what was held stays true."""
         cases = {**self._cases, case: notes}
-        write_text(self._path, json.dumps({"format": FORMAT, "cases": cases}, indent=1))
+        write_text(self._path, json.dumps({"format": REVIEWS_FORMAT, "cases": cases}, indent=1))
         self._cases = cases
 
 
@@ -88,8 +88,8 @@ def _read(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
         raise InputError(
             f"{path}: malformed ({in_one_line(repr(error))}); correct it, or delete it with its reviews"
         ) from None
-    if raw.get("format") != FORMAT:
-        raise InputError(f"{path}: format {raw.get('format')!r}, allowed is {FORMAT}")
+    if raw.get("format") != REVIEWS_FORMAT:
+        raise InputError(f"{path}: format {raw.get('format')!r}, allowed is {REVIEWS_FORMAT}")
     return cases
 
 
@@ -106,6 +106,6 @@ def _seconds(spent: float) -> float:
 
 
 def _review(said: dict[str, Any]) -> dict[str, str]:
-    if said["verdict"] not in ("accepted", "rejected") or not RUN.fullmatch(said["run"]):
+    if said["verdict"] not in ("accepted", "rejected") or not RUN_NAME.fullmatch(said["run"]):
         raise ValueError(said)
     return {"verdict": said["verdict"], "run": said["run"]}
