@@ -159,7 +159,7 @@ def test_the_grid_is_rows_by_folds_by_seeds(root: Path) -> None:
     assert words[-3:] == ["maskmixadv", "--adv", "0"]
     assert Job.from_json(found[3].job.json()) == found[3].job
     begun = recipe.begin(root / "run", write=False)
-    assert (begun.seed, begun.schedule.steps, begun.method) == (3, 2, MaskMixAdv(adv=0.0))
+    assert (begun.seed, begun.schedule.steps, begun.method) == (3, 2, MaskMixAdv(adv=0.0, every=4))
 
 
 def test_identity_is_what_the_run_depends_on(root: Path) -> None:
