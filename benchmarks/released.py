@@ -171,7 +171,7 @@ class ReleasedLoop:
     @torch.no_grad()
     def habit(self, corpus: Corpus, place: Path) -> float:
         """Seconds of one validation, slice by slice, and one saving."""
-        cases = list(corpus.load_all([entry for entry in corpus.of(self.run.corpus["val"]) if entry.dense]))
+        cases = list(corpus.load_all([entry for entry in corpus.of(self.run.learnt_from.val) if entry.dense]))
         net, side, began = self.nets["net"].eval(), self.run.schedule.window, time.perf_counter()
         for case in cases:
             for image in case.image:

@@ -24,6 +24,7 @@ from tyro.conf import arg
 from maskmixadv import methods
 from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import InputError
+from maskmixadv.runs.origin import Facts, LearntFrom
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import PRESETS, Schedule
 from maskmixadv.sampling.grid import Grid
@@ -36,6 +37,8 @@ CLASSES = ("background", "RV", "Myo", "LV")
 REFERENCE = "pce"
 BATCHES = 4
 """Slices in memory, in batches."""
+NOWHERE = LearntFrom(root=Path("none"), name="made up", hash="", classes=CLASSES, train=(), val=(), test=())
+FACTS = Facts(preset=None, command="", commit=None, device="", versions={})
 LABELLED = 0.05
 """Share of the pixels that strokes label."""
 
@@ -112,8 +115,8 @@ def loop_on(name: str, slices: Slices, dense: UInt8[Tensor, "m s s"], schedule: 
     method, device = methods.ALL[name](), slices.centre.device
     prior = Masks(dense.to(device), torch.zeros(len(dense), 2, device=device)) if method.wants_prior else None
     run = Run(
-        root=Path(name), corpus={"classes": list(CLASSES)}, prior=None, method=method, schedule=schedule,
-        grid=Grid(schedule.size), enclosure=False, seed=0, facts={},
+        root=Path(name), learnt_from=NOWHERE, prior_from=None, method=method, schedule=schedule,
+        grid=Grid(schedule.size), enclosure=False, seed=0, facts=FACTS,
     )  # fmt: skip
     made = Loop(run, slices, prior, device)
     made.step = schedule.steps // 2  # past what methods begin with

@@ -12,13 +12,14 @@ import pytest
 
 from maskmixadv.bench import paired, records
 from maskmixadv.bench.cells import Cell, Job
-from maskmixadv.bench.filed import CellRecord, Origin
+from maskmixadv.bench.filed import CellRecord
 from maskmixadv.bench.records import Finished
 from maskmixadv.bench.render import render
 from maskmixadv.bench.table import Table, TableRow
 from maskmixadv.errors import InputError
 from maskmixadv.metrics import scores
 from maskmixadv.metrics.masks import Score
+from maskmixadv.runs.origin import Facts
 from maskmixadv.runs.schedule import Changes
 from maskmixadv.training.recipe import Recipe
 
@@ -55,8 +56,10 @@ def finished(name: str, fold: int, *, seed: int = 0, dice: float, cases: int = 6
         for k, label in enumerate(HEARTS)
     )  # fmt: skip
     record = CellRecord("abc", "test", steps=100, seconds=50.0, peak_mib=400.4, gpu_peak_mib=0.0)
-    origin = Origin("maskmixadv train …", "0123456789ab", "CPU, 1 threads")
-    return Finished(Cell(made, fold, seed, Path("x"), job), record, origin, found)
+    facts = Facts(
+        preset="cpu", command="maskmixadv train …", commit="0123456789ab", device="CPU, 1 threads", versions={}
+    )
+    return Finished(Cell(made, fold, seed, Path("x"), job), record, facts, found)
 
 
 FOUND = (

@@ -80,7 +80,7 @@ def refused(path: Path, capsys: pytest.CaptureFixture[str], *words: str) -> None
         ("folds = [1]", "folds = [1]\nsplit = 'all'", ("split", "'all'", "test, val, train")),
         ("folds = [1]", "folds = [1]\nenclosure = 1", ("enclosure", "true or false")),
         ("folds = [1]", "folds = [1]\nprio = 'x'", ("'prio'", "allowed are")),
-        ('flagship = "Flag"', 'flagship = "None"', ("flagship", "'None'", "Flag, Other")),
+        ('flagship = "Flag"', 'flagship = "None"', ("reference", "'None'", "Flag, Other")),
         ('preset = "cpu"', 'preset = "gpu"', ("'Flag'", "gpu")),
         ("corpus = ", "prior = ", ("'Flag'", "corpus is missing")),
         ("{root}/corpus", "{root}/none", ("'Flag'", "not a corpus")),

@@ -25,12 +25,13 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.errors import InputError
 from maskmixadv.evaluation import charts, report
-from maskmixadv.evaluation.evaluate import Predictions, evaluate, score_cases
+from maskmixadv.evaluation.evaluate import CasePredictor, evaluate, score_cases
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.methods import PCE
 from maskmixadv.metrics import scores
 from maskmixadv.metrics.masks import Score
 from maskmixadv.metrics.scores import Row
+from maskmixadv.runs.origin import Facts, LearntFrom, named
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
 from maskmixadv.sampling.grid import Grid
@@ -257,23 +258,16 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         tmp_path / "corpus", cases, name="Hearts", classes=CLASSES, folds={"paper": (split,)}, nominal=NOMINAL
     )
     directory = tmp_path / "run"
-    about = {"root": str(corpus.root), "name": "Hearts", "hash": corpus.hash(), "classes": list(CLASSES)}
     made = Run(
         root=directory,
-        corpus={**about, "scheme": "paper", "fold": 1, **{part: list(of) for part, of in split._asdict().items()}},
-        prior=None,
+        learnt_from=LearntFrom(**named(corpus), scheme="paper", fold=1, **split._asdict()),
+        prior_from=None,
         method=PCE(),
         schedule=Schedule(),
         grid=Grid(32),
         enclosure=False,
         seed=7,
-        facts={
-            "command": "maskmixadv train corpus --out run",
-            "commit": "abc",
-            "device": "cpu",
-            "versions": {},
-            "preset": None,
-        },
+        facts=Facts(preset=None, command="maskmixadv train corpus --out run", commit="abc", device="cpu", versions={}),
     )
     made.create()
     log = [
@@ -348,9 +342,9 @@ def test_a_gpu_predicts_one_case_at_a_time(kind: str, most: int) -> None:
 
     net = SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device=torch.device(kind))]))
     stub: Any = SimpleNamespace(labels=labels, net=net)
-    predictions = Predictions(stub, 3, flips=False, largest=False)
+    predictor = CasePredictor(stub, 3, flips=False, largest=False)
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(predictions.make, [case(number) for number in range(6)]))
+        list(pool.map(predictor.predict, [case(number) for number in range(6)]))
     assert max(seen) <= most
 
 
@@ -370,7 +364,7 @@ def other(root: Path, *, name: str = "Elsewhere", classes: tuple[str, ...] = CLA
 
 
 def test_a_run_is_scored_on_another_corpus(run: Path, tmp_path: Path) -> None:
-    summary = evaluate(run, split="val", corpus=other(tmp_path / "other"), out=tmp_path / "out")
+    summary = evaluate(run, split="val", corpus_root=other(tmp_path / "other"), out=tmp_path / "out")
     lines = list(csv.DictReader((tmp_path / "out" / "scores.csv").open()))
     assert {line["case"] for line in lines} == {"q1"}
     assert summary.provenance["evaluation"]["corpus"] == "Elsewhere"
@@ -379,24 +373,24 @@ def test_a_run_is_scored_on_another_corpus(run: Path, tmp_path: Path) -> None:
 
 def test_another_corpus_must_fit(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="classes background, A, B, C, allowed are"):
-        evaluate(run, split="val", corpus=other(tmp_path / "more", classes=("background", "A", "B", "C")))
+        evaluate(run, split="val", corpus_root=other(tmp_path / "more", classes=("background", "A", "B", "C")))
     with pytest.raises(InputError, match=r"all its patients are the run's own"):
-        evaluate(run, split="val", corpus=tmp_path / "corpus")
+        evaluate(run, split="val", corpus_root=tmp_path / "corpus")
     with pytest.raises(InputError, match=r"split 'test' .* allowed: train, val"):
-        evaluate(run, corpus=other(tmp_path / "untested"))
+        evaluate(run, corpus_root=other(tmp_path / "untested"))
 
 
 def test_another_corpus_is_scored_into_a_folder_of_its_own(run: Path, tmp_path: Path) -> None:
     evaluate(run)
     before = (run / "evaluation-test" / "scores.csv").read_bytes()
     first = other(tmp_path / "one" / "site", name="Hearts")  # its name says nothing of whose patients they are
-    evaluate(run, split="val", corpus=first)
-    evaluate(run, split="val", corpus=first)
+    evaluate(run, split="val", corpus_root=first)
+    evaluate(run, split="val", corpus_root=first)
     assert "q1" in (run / "evaluation-site-val" / "scores.csv").read_text()
     assert (run / "evaluation-test" / "scores.csv").read_bytes() == before
     second = own_and_others(tmp_path / "two" / "site")
     with pytest.raises(InputError, match=r"evaluation-site-val: holds the evaluation of another corpus, Hearts"):
-        evaluate(run, split="val", corpus=second)
+        evaluate(run, split="val", corpus_root=second)
 
 
 def own_and_others(root: Path) -> Path:
@@ -410,13 +404,13 @@ def own_and_others(root: Path) -> Path:
 def test_the_runs_own_patients_are_left_out_by_content(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    summary = evaluate(run, split="val", corpus=own_and_others(tmp_path / "site"))
+    summary = evaluate(run, split="val", corpus_root=own_and_others(tmp_path / "site"))
     assert summary.cases == 1
     assert "2 patients are the run's own and left out: p01, p02\n" in capsys.readouterr().err
     # Without the run's corpus only names can tell.
     (tmp_path / "corpus").rename(tmp_path / "away")
     with pytest.raises(InputError, match="all its patients are the run's own"):
-        evaluate(run, split="val", corpus=own_and_others(tmp_path / "again"))
+        evaluate(run, split="val", corpus_root=own_and_others(tmp_path / "again"))
 
 
 def test_an_evaluation_lands_on_no_file_of_others(run: Path, tmp_path: Path) -> None:
@@ -536,7 +530,7 @@ def test_report_of_known_spacing_without_a_log(tmp_path: Path) -> None:
 
 
 def test_log_is_read_without_empty_cells(run: Path) -> None:
-    log = charts.read_log(run / "log.csv")
+    log = charts.logged_curves(run / "log.csv")
     assert list(log) == ["val/dice", "net/dpce"]
     assert log["val/dice"].tolist() == [[9], [0.5]]
     assert log["net/dpce"].shape == (2, 9)

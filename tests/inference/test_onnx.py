@@ -23,7 +23,8 @@ from maskmixadv.cli.app import run
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.inference.onnx import OnOwnGrid, grow, shrink, write_graph
 from maskmixadv.inference.predictor import Predictor, fuse_norms
-from maskmixadv.runs.run import Run, save
+from maskmixadv.runs.checkpoint import save
+from maskmixadv.runs.run import Run
 from maskmixadv.sampling.grid import Grid, covering
 from maskmixadv.sources.phantoms import phantom
 from maskmixadv.training.begin import begin

@@ -83,7 +83,9 @@ def everything(session: Session, image: bytes) -> dict[str, str]:
     layout = session.layout
     asked: dict[str, Callable[[], object]] = {
         "list": session.folder,
-        "classes": lambda: session.set_classes([PaletteClass(name, "#123456") for name in ("background", "a", "b", "c")]),
+        "classes": lambda: session.set_classes(
+            [PaletteClass(name, "#123456") for name in ("background", "a", "b", "c")]
+        ),
         "draw": lambda: session.draw("s0", 1, strokes().tobytes(), 2.0),
         "draw first": lambda: session.draw("m0", 1, strokes().tobytes(), 2.0),
         "add": upload,

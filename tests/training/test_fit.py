@@ -22,7 +22,8 @@ from maskmixadv.errors import InputError
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.methods import PCE, MaskMixAdv, Method
 from maskmixadv.methods.supervised import Supervised
-from maskmixadv.runs.run import Run, save
+from maskmixadv.runs.checkpoint import save
+from maskmixadv.runs.run import Run
 from maskmixadv.training import fit as train
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import fit

@@ -156,7 +156,7 @@ def prepare(table: Table, parse: Parse) -> None:
 
 def identity(run: "Run") -> str:
     """Return the hash of everything that a run's result depends on: method, schedule, data and seed, but no path."""
-    record = {key: value for key, value in run.record().items() if key not in run.facts}
+    record = run.settings()
     record["method"] = {**record["method"], "name": _formerly(record["method"]["name"])}
     for key in ("corpus", "prior"):
         if record[key] is not None:
@@ -168,7 +168,7 @@ def _cell(table: Table, row: TableRow, fold: int, seed: int, *, out: Path, runs:
     with _named(table, row):
         recipe = _recipe(table, row, fold=fold, seed=seed)
         run = recipe.begin(out, write=False)
-        _scorable(row.corpus, run.corpus[table.split], table.split)
+        _scorable(row.corpus, getattr(run.learnt_from, table.split), table.split)
     folder, name = out / row.folder / f"fold{fold}-seed{seed}", identity(run)
     place = runs / f"{_formerly(recipe.method['name'])}-{name}"
     return Cell(row, fold, seed, folder, Job(name, recipe, place, run.schedule.steps, table.split, (folder,)))

@@ -22,8 +22,8 @@ from maskmixadv.errors import INTERRUPTED, DivergedError, InputError, report
 from maskmixadv.evaluation.evaluate import evaluate, folder
 from maskmixadv.files import held, make_directory, read_json, write_text
 from maskmixadv.processes import reason_written
+from maskmixadv.runs.course import read_course
 from maskmixadv.runs.run import Run
-from maskmixadv.tabular import read_course
 from maskmixadv.training.fit import fit
 from maskmixadv.typed import made
 
@@ -102,7 +102,7 @@ def _file(job: Job, usage: Usage, scores: Path, folder: Path) -> None:
     for source in (job.log, scores / "scores.csv", scores / "summary.json"):
         write_text(folder / source.name, source.read_text())
     write_text(folder / "run.json", json.dumps(Run.open(job.run).published(), indent=1))
-    seconds = max(float(line["seconds"]) for line in read_course(job.run / "log.csv"))
+    seconds = max(row.seconds for row in read_course(job.log))
     record = CellRecord(job.identity, job.split, job.steps, seconds, usage.peak_mib, usage.gpu_peak_mib)
     write_text(folder / RECORD, json.dumps(asdict(record), indent=1))
 

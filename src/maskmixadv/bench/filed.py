@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_json
-from maskmixadv.typed import as_type, made
+from maskmixadv.typed import made
 from maskmixadv.types import Part
 
 RECORD: Final = "bench.json"
@@ -57,29 +57,3 @@ class CellRecord:
     def speed(self) -> float:
         """Steps a second, validation included."""
         return self.steps / max(self.seconds, 1e-9)
-
-
-@dataclass(frozen=True)
-class Origin:
-    """How and where a run was made, of all that the ``run.json`` filed with its scores says.
-
-    Attributes
-    ----------
-    command
-        The command that makes the same run.
-    commit
-        Of this package's code; None where it is not known.
-    device
-        What it was computed on.
-    """
-
-    command: str
-    commit: str | None
-    device: str
-
-    @classmethod
-    def read(cls, folder: Path) -> "Origin":
-        """Read it in `folder`; raises `InputError` where it is missing or malformed."""
-        path = folder / "run.json"
-        raw = as_type(read_json(path), dict[str, Any], str(path))
-        return made(cls, {name: raw.get(name) for name in ("command", "commit", "device")}, str(path))

@@ -1,16 +1,20 @@
 """The finished runs of a table: read from their folders, and written as ``results.csv``."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from maskmixadv.bench.cells import Cell
-from maskmixadv.bench.filed import CellRecord, Origin
+from maskmixadv.bench.filed import CellRecord
+from maskmixadv.files import read_json
 from maskmixadv.metrics import scores
 from maskmixadv.metrics.masks import Score
+from maskmixadv.runs.origin import Facts
 from maskmixadv.tabular import csv_text
+from maskmixadv.typed import as_type, made
 
 MEASURES: Final = ("dice", "hd95")
 """What a table shows, by the names that `Score` has for them."""
@@ -24,7 +28,7 @@ class Finished:
     ----------
     record
         What the run cost: steps, seconds, memory.
-    origin
+    facts
         How and where the run was made.
     scores
         One row for each case and class.
@@ -32,14 +36,14 @@ class Finished:
 
     cell: Cell
     record: CellRecord
-    origin: Origin
+    facts: Facts
     scores: tuple[scores.Row, ...]
 
 
 def finished(cells: Iterable[Cell]) -> tuple[Finished, ...]:
     """Read the finished ones of `cells`."""
     return tuple(
-        Finished(cell, record, Origin.read(cell.folder), scores.read(cell.folder / "scores.csv"))
+        Finished(cell, record, _facts(cell.folder), scores.read(cell.folder / "scores.csv"))
         for cell in cells
         if cell.job.done and (record := CellRecord.read(cell.folder)) is not None
     )
@@ -68,16 +72,16 @@ def table(found: Iterable[Finished]) -> str:
 
 def _line(each: Finished) -> dict[str, Any]:
     summary = scores.summarise(each.scores, {})
-    cell, origin, record = each.cell, each.origin, each.record
+    cell, facts, record = each.cell, each.facts, each.record
     return {
         "row": cell.row.name,
         "method": cell.row.method,
         "fold": cell.fold,
         "seed": cell.seed,
         "identity": record.identity,
-        "command": origin.command,
-        "commit": origin.commit,
-        "device": origin.device,
+        "command": facts.command,
+        "commit": facts.commit,
+        "device": facts.device,
         "seconds": f"{record.seconds:.1f}",
         "steps_per_second": f"{record.speed:.3f}",
         "peak_mib": f"{record.peak_mib:.0f}",
@@ -89,3 +93,10 @@ def _line(each: Finished) -> dict[str, Any]:
         },
         **{f"volume_ratio_{label}": f"{result.volume_ratio:.4g}" for label, result in summary.classes.items()},
     }
+
+
+def _facts(folder: Path) -> Facts:
+    """Read the facts of a run from the ``run.json`` that was filed with its scores."""
+    path = folder / "run.json"
+    raw = as_type(read_json(path), dict[str, Any], str(path))
+    return made(Facts, {field.name: raw.get(field.name) for field in fields(Facts)}, str(path))

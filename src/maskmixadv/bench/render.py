@@ -128,8 +128,8 @@ def _cost(row: TableRow, found: Sequence[Finished]) -> list[str]:
             strict=True,
         )
     )
-    devices = _list(dict.fromkeys(each.origin.device for each in of))
-    commits = _list(dict.fromkeys(each.origin.commit for each in of))
+    devices = _list(dict.fromkeys(each.facts.device for each in of))
+    commits = _list(dict.fromkeys(each.facts.commit for each in of))
     return [row.name, f"{minutes:.1f}", f"{speed:.2f}", f"{peak:.0f}", f"{gpu:.0f}", devices, commits]
 
 

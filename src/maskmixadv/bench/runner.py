@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from maskmixadv.bench.cells import Job
 from maskmixadv.bench.workers import Outcome, Workers
 from maskmixadv.errors import InputError
-from maskmixadv.tabular import read_course
+from maskmixadv.runs.course import read_course
 
 LOOK_SECONDS: Final = 1.0
 """How often the display is brought up to date."""
@@ -100,7 +100,7 @@ class _Display:
 def reached(log: Path) -> int:
     """Return the last step in a run's ``log.csv``; 0 if there is none yet, or none that can be read."""
     try:
-        return max((int(row["step"]) for row in read_course(log)), default=0)
+        return max((row.step for row in read_course(log)), default=0)
     except InputError:
         return 0
 

@@ -12,6 +12,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 from maskmixadv import __version__
 from maskmixadv.cli.complaint import told
 from maskmixadv.errors import DivergedError, InputError, report
+from maskmixadv.provenance import command_line
 
 UNREAD: Final = 141
 """Exit code if the reader of the output went away: what a shell shows for SIGPIPE (128 + 13)."""
@@ -33,25 +34,30 @@ class Group(NamedTuple):
         What the command does, in one line.
     made
         Whether it is such a function.
+    recorded
+        Whether the command's ``run`` takes the command line, for the record.
     """
 
     module: str
     name: str
     about: str
     made: bool = False
+    recorded: bool = False
 
 
 COMMANDS: Final = {
     "prepare": Group("prepare", "Prepare", "Make a corpus of a data set, or of patients made up."),
     "check": Group("check", "Check", "Show what is in a corpus, and what is wrong with it."),
     "annotate": Group("annotate", "Annotate", "Make a corpus with scribbles or points drawn from dense masks."),
-    "train": Group("train", "train", "Learn from a corpus's scribbles.", made=True),
-    "evaluate": Group("use", "Evaluate", "Score a run on patients that it did not learn from."),
+    "train": Group("train", "train", "Learn from a corpus's scribbles.", made=True, recorded=True),
+    "evaluate": Group("use", "Evaluate", "Score a run on patients that it did not learn from.", recorded=True),
     "predict": Group("use", "Predict", "Segment images."),
     "export": Group("export", "Export", "Write what other programs read."),
     "bench": Group("bench", "Bench", "Run a table of methods × folds × seeds and render it."),
     "studio": Group("studio", "Studio", "Scribble, train and review in the browser."),
-    "demo": Group("demo", "Demo", "Make phantoms, train on their scribbles, score and report; minutes on a CPU."),
+    "demo": Group(
+        "demo", "Demo", "Make phantoms, train on their scribbles, score and report; minutes on a CPU.", recorded=True
+    ),
 }
 
 
@@ -90,7 +96,7 @@ def run(argv: list[str]) -> int:
         # torchrun gives all processes the same words; only the first one reports the error.
         return report(error) if os.environ.get("RANK", "0") == "0" else 2
     try:
-        return command.run()
+        return command.run(command_line(argv)) if COMMANDS[argv[0]].recorded else command.run()
     except (InputError, DivergedError) as error:
         return report(error)
 

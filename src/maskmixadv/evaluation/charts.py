@@ -13,7 +13,7 @@ from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import Agreement, Measure, Record
 from maskmixadv.metrics.scores import Row
 from maskmixadv.pictures import palette, verbatim
-from maskmixadv.tabular import read_course
+from maskmixadv.runs.course import read_course
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -28,7 +28,7 @@ _INK: Final = "#010203"
 """Stands for the page's text colour until the drawing is done."""
 
 
-def read_log(path: Path) -> dict[str, Float[np.ndarray, "2 n"]]:
+def logged_curves(path: Path) -> dict[str, Float[np.ndarray, "2 n"]]:
     """Read steps and values of each logged quantity: without empty cells, validation first.
 
     Parameters
@@ -42,11 +42,10 @@ def read_log(path: Path) -> dict[str, Float[np.ndarray, "2 n"]]:
         Where it is none.
     """
     found: dict[str, list[tuple[float, float]]] = {}
-    for line in read_course(path):
-        step = float(line.pop("step"))
-        for name, cell in line.items():
-            if name not in ("seconds", "lr") and cell:
-                found.setdefault(name, []).append((step, float(cell)))
+    for row in read_course(path):
+        for name, value in row.values.items():
+            if name != "lr":
+                found.setdefault(name, []).append((float(row.step), value))
     ordered = sorted(found, key=lambda name: not name.startswith("val/"))
     return {name: np.array(found[name]).T for name in ordered}
 
@@ -81,7 +80,7 @@ def curves(log: dict[str, Float[np.ndarray, "2 n"]]) -> "Markup":
     Parameters
     ----------
     log
-        What `read_log` returns, not empty.
+        What `logged_curves` returns, not empty.
     """
     across = min(3, len(log))
     down = -(-len(log) // across)

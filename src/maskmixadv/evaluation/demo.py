@@ -16,7 +16,7 @@ from maskmixadv.training.fit import fit
 CORPUS, RUN = "corpus", "run"
 
 
-def demo(out: Path) -> int:
+def demo(out: Path, *, command: str | None = None) -> int:
     """Make a corpus of phantoms in `out`, train the default method on it, score it on patients it never saw.
 
     What an earlier call that was stopped has done is not done again.
@@ -34,16 +34,18 @@ def demo(out: Path) -> int:
     strange = next((path.name for path in sorted(out.iterdir()) if path.name not in (CORPUS, RUN)), None)
     if strange is not None:
         raise InputError(f"{out}: already holds {strange!r}; name a new or an empty directory")
-    if not fit(_begun(out)):
+    if not fit(_begun(out, command)):
         return 130
-    print(evaluate(out / RUN))
+    print(evaluate(out / RUN, command=command))
     print(f"report: {folder(out / RUN, 'test') / 'report.html'}")
     return 0
 
 
-def _begun(out: Path) -> Run:
+def _begun(out: Path, command: str | None) -> Run:
     corpus = open_corpus(out / CORPUS) if (out / CORPUS / "corpus.json").is_file() else phantom.prepare(out / CORPUS)
     if (out / RUN / "run.json").is_file():
         return Run.open(out / RUN)
     method, schedule = load(DEFAULT_METHOD)(), PRESETS["demo"]
-    return begin(corpus.root, out / RUN, method=method, schedule=schedule, preset="demo", enclosure=True)
+    return begin(
+        corpus.root, out / RUN, method=method, schedule=schedule, preset="demo", enclosure=True, command=command
+    )

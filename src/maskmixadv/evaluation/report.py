@@ -105,7 +105,7 @@ def render(
 def _logged(log: Path) -> dict[str, Float[np.ndarray, "2 n"]]:
     """Read a log; a damaged one, as of a run that was killed, costs the curves and a line, not the report."""
     try:
-        return charts.read_log(log) if log.is_file() else {}
+        return charts.logged_curves(log) if log.is_file() else {}
     except InputError as error:
         print(f"maskmixadv: {error}; the report is without learning curves", file=sys.stderr)
         return {}

@@ -21,6 +21,7 @@ from maskmixadv.inference.predictor import Predictor
 from maskmixadv.networks.losses import most_probable
 from maskmixadv.optional import needed
 from maskmixadv.provenance import commit
+from maskmixadv.runs.origin import CorpusRecord
 from maskmixadv.runs.run import Run
 from maskmixadv.sources.opening import open_corpus
 
@@ -210,25 +211,27 @@ def about(run: Run, predictor: Predictor, digest: str) -> dict[str, Any]:
         "sha256": digest,
         "classes": list(predictor.classes),
         **_CONTRACT,
-        "axis": run.corpus.get("axis", 0),
+        "axis": run.learnt_from.axis,
         "flips": {"learnt": predictor.turns, "rule": _FLIPS},
         "grid": {"size": run.grid.size, "mm": run.grid.mm, "multiple": predictor.multiple, "rule": _RULE},
-        "training": {**training, "corpus": _named(run.corpus), "prior": _named(run.prior)},
+        "training": {**training, "corpus": _told(run.learnt_from), "prior": _told(run.prior_from)},
         "exported": {"commit": commit(), "torch": torch.__version__, "opset": OPSET},
         "terms": "Program: Apache License 2.0. Weights: as the terms of the images and labels that they were learnt "
-        f"from allow ({_source(run.corpus) or 'see the corpus'}). For research; not a medical device.",
+        f"from allow ({_source(run.learnt_from) or 'see the corpus'}). For research; not a medical device.",
     }
 
 
-def _named(corpus: dict[str, Any] | None) -> dict[str, Any] | None:
+def _told(corpus: CorpusRecord | None) -> dict[str, Any] | None:
+    """Return what ``model.json`` says of a corpus: how many patients or cases, and no name of one."""
     if corpus is None:
         return None
-    counts = {part: len(corpus[part]) for part in ("train", "val", "test", "cases") if part in corpus}
-    return {key: corpus[key] for key in ("name", "hash", "scheme", "fold") if key in corpus} | counts
+    table = corpus.table()
+    counts = {part: len(table[part]) for part in ("train", "val", "test", "cases") if part in table}
+    return {key: table[key] for key in ("name", "hash", "scheme", "fold") if key in table} | counts
 
 
-def _source(corpus: dict[str, Any]) -> str:
-    """What the corpus says of its origin, while it is still there."""
+def _source(corpus: CorpusRecord) -> str:
+    """Return what the corpus says of its origin; nothing where it is no longer there."""
     with contextlib.suppress(InputError):
-        return open_corpus(Path(corpus["root"])).source
+        return open_corpus(corpus.root).source
     return ""

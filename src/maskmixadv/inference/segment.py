@@ -45,7 +45,7 @@ def segment(
     outputs.apart(out, paths)
     names = [*map(formats.labels_name, paths), "clinical.csv"]
     outputs.free(out, names)
-    predictor, axis = Predictor.load(root, device), Run.open(root).corpus.get("axis", 0)
+    predictor, axis = Predictor.load(root, device), Run.open(root).learnt_from.axis
     how = {"flips": predictor.averages(flips), "largest": largest}
     with outputs.recorded(out, names):
         measured = list(_segmented(predictor, axis, paths, out, how))

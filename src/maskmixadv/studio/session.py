@@ -22,7 +22,7 @@ from maskmixadv.studio.images.volumes import Facts
 from maskmixadv.studio.layout import Layout, printable
 from maskmixadv.studio.learning.predictions import StoredPredictions
 from maskmixadv.studio.learning.training import PRESET_CHOICES, Training
-from maskmixadv.studio.palette import PaletteClass, Palette
+from maskmixadv.studio.palette import Palette, PaletteClass
 from maskmixadv.studio.refusals import MissingError, RequestError, TakenError
 from maskmixadv.studio.review import queue
 from maskmixadv.studio.review.heart import measured

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,6 +15,7 @@ from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import InputError
 from maskmixadv.methods.method import Method
+from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, named
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
 from maskmixadv.sampling.grid import Grid
@@ -57,7 +57,7 @@ def begin(
     ranks
         The processes that share the work; one of them begins the run.
     command
-        What began it, for the record; None: the command line that is running.
+        Command line that began it, for the record; None: it is called from Python.
     write
         Whether to write it down; else it is only checked, and `out` not looked at.
 
@@ -78,14 +78,14 @@ def begin(
     prior, masks = _prior(corpus, split, prior_root) if method.wants_prior else (None, ())
     run = Run(
         root=out,
-        corpus={**_named(corpus), "scheme": scheme, "fold": fold, **_lists(split)},
-        prior=None if prior is None else {**_named(prior), "cases": [mask.name for mask in masks]},
+        learnt_from=LearntFrom(**named(corpus), scheme=scheme, fold=fold, **split._asdict()),
+        prior_from=None if prior is None else PriorFrom(**named(prior), cases=tuple(mask.name for mask in masks)),
         method=method,
         schedule=schedule,
         grid=_grid(schedule.size, [*train, *masks]),
         enclosure=enclosure,
         seed=seed,
-        facts={"preset": preset, **_facts(pick_device(device), ranks, command)},
+        facts=_facts(preset, pick_device(device), ranks, command),
     )
     if write and not _begun(run):
         run.create()
@@ -98,8 +98,8 @@ def _begun(run: Run) -> bool:
         there = Run.open(run.root)
     except InputError:
         return False
-    told = json.loads(json.dumps({key: value for key, value in run.record().items() if key not in run.facts}))
-    if told != {key: value for key, value in there.record().items() if key not in there.facts}:
+    here, recorded = (json.loads(json.dumps(each.settings())) for each in (run, there))
+    if here != recorded:
         return False
     if there.checkpoint.is_file() and there.load(torch.device("cpu"))["step"] >= run.schedule.steps:
         return False
@@ -129,25 +129,12 @@ def _grid(size: int, entries: Sequence[Entry]) -> Grid:
     return Grid(size, millimetres(size, entries))
 
 
-def _named(corpus: Corpus) -> dict[str, Any]:
-    return {
-        "root": str(corpus.root.resolve()),
-        "name": corpus.name,
-        "hash": corpus.hash(),
-        "classes": list(corpus.classes),
-        **({"axis": corpus.axis} if corpus.axis else {}),
-    }
-
-
-def _lists(split: Split) -> dict[str, list[str]]:
-    return {part: list(patients) for part, patients in split._asdict().items()}
-
-
-def _facts(device: torch.device, ranks: Ranks, command: str | None) -> dict[str, Any]:
+def _facts(preset: str | None, device: torch.device, ranks: Ranks, command: str | None) -> Facts:
     libraries = ("maskmixadv", "torch", "numpy", "scipy")
-    return {
-        "command": command or provenance.command(),
-        "commit": provenance.commit(),
-        "device": device_name(device) if ranks.size == 1 else f"{ranks.size} × {device_name(device)}",
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in libraries}},
-    }
+    return Facts(
+        preset=preset,
+        command=command or provenance.FROM_PYTHON,
+        commit=provenance.commit(),
+        device=device_name(device) if ranks.size == 1 else f"{ranks.size} × {device_name(device)}",
+        versions={"python": platform.python_version(), **{name: version(name) for name in libraries}},
+    )

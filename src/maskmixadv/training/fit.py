@@ -23,12 +23,14 @@ from maskmixadv.formats.reading import reading
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.metrics.scores import mean_dice
 from maskmixadv.pictures import contact_sheet
-from maskmixadv.runs.run import Run, same_corpus, save
+from maskmixadv.runs.checkpoint import save
+from maskmixadv.runs.origin import same_corpus
+from maskmixadv.runs.run import Run
 from maskmixadv.sampling.slices import Masks, Slices, load_masks, load_slices
 from maskmixadv.sampling.storage import GB
 from maskmixadv.training.distribute import ALONE, Ranks
 from maskmixadv.training.engine import Engine
-from maskmixadv.training.log import Log
+from maskmixadv.training.log import RunLog
 from maskmixadv.training.loop import Loop
 
 SAVE_SECONDS = 45.0
@@ -48,7 +50,7 @@ class Validation:
     @classmethod
     def load(cls, corpus: Corpus, run: Run) -> "Validation":
         """Load the validation patients of `run`; there may be none."""
-        entries = [entry for entry in corpus.of(run.corpus["val"]) if entry.dense]
+        entries = [entry for entry in corpus.of(run.learnt_from.val) if entry.dense]
         return cls(run, tuple(corpus.load_all(entries)))
 
     def dice(self, net: nn.Module, step: int) -> float | None:
@@ -121,7 +123,7 @@ def fit(
 def _fit(run: Run, device: str | None, ranks: Ranks, engine: Engine | None, memory: float | None) -> bool:
     place, engine = pick_device(device), engine or Engine()
     engine.check(place, ranks.size)
-    corpus = same_corpus(run.corpus)
+    corpus = same_corpus(run.learnt_from)
     slices = training_slices(run, corpus, place, memory)
     if not ranks.rank:
         tell_learnt(run, slices)
@@ -138,7 +140,7 @@ def _fit(run: Run, device: str | None, ranks: Ranks, engine: Engine | None, memo
         if ranks.rank:
             deque(steps, maxlen=0)
         else:
-            with Log(run, loop.step, logged) as log:
+            with RunLog(run, loop.step, logged) as log:
                 _Witness(loop, Validation.load(corpus, run), log, saved).follow(steps)
     return loop.step >= run.schedule.steps
 
@@ -147,7 +149,7 @@ def training_slices(run: Run, corpus: Corpus, device: torch.device, memory: floa
     """Load the slices that `run` learns from; `memory` as in `fit`."""
     slices = load_slices(
         corpus,
-        corpus.of(run.corpus["train"]),
+        corpus.of(run.learnt_from.train),
         grid=run.grid,
         supervision=run.method.supervision,
         enclosure=run.enclosure,
@@ -170,9 +172,9 @@ def tell_learnt(run: Run, slices: Slices) -> None:
 
 def prior_masks(run: Run, device: torch.device) -> Masks | None:
     """Load the unpaired masks of `run`, if it has any."""
-    if run.prior is None:
+    if run.prior_from is None:
         return None
-    corpus, cases = same_corpus(run.prior), set(run.prior["cases"])
+    corpus, cases = same_corpus(run.prior_from), set(run.prior_from.cases)
     return load_masks(corpus, [e for e in corpus.entries if e.name in cases], grid=run.grid, device=device)
 
 
@@ -185,7 +187,7 @@ def _steps(loop: Loop, interrupts: list[int]) -> Iterator[dict[str, Tensor]]:
 class _Witness:
     """Logs, validates and saves what steps make of a loop; `saved` is the checkpoint's step, if there is one."""
 
-    def __init__(self, loop: Loop, validation: Validation, log: Log, saved: int | None) -> None:
+    def __init__(self, loop: Loop, validation: Validation, log: RunLog, saved: int | None) -> None:
         self._loop, self._validation, self._log, self._saved = loop, validation, log, saved
         self._saved_at = time.monotonic()
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -16,8 +15,9 @@ from torch import Tensor
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, write_text
+from maskmixadv.runs.checkpoint import LogState
+from maskmixadv.runs.course import Logged, course_text, read_course
 from maskmixadv.runs.run import Run
-from maskmixadv.tabular import csv_text, read_course
 
 PACE_FROM, PACE_TO = 3, 11
 """Steps between which a run's pace is measured: after the first ones, and over a multiple of the rounds in which some
@@ -28,7 +28,7 @@ FLUSH_SECONDS = 2.0
 """Who watches a run by its ``log.csv`` sees rows no later."""
 
 
-class Log:
+class RunLog:
     """Log of one run; a context manager.
 
     Parameters
@@ -41,8 +41,8 @@ class Log:
         What `state` of the log gave then, if there was one.
     """
 
-    def __init__(self, run: Run, step: int, state: dict[str, Any] | None) -> None:
-        state = state or {"seconds": 0.0, "pending": {}}
+    def __init__(self, run: Run, step: int, state: LogState | None) -> None:
+        state = state or LogState(seconds=0.0, pending={})
         self._path = run.root / "log.csv"
         self._steps = run.schedule.steps
         self._rows = _rows_up_to(self._path, step)
@@ -70,11 +70,11 @@ class Log:
         """Time spent in training and validation, over all resumptions."""
         return time.monotonic() - self._began
 
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint must hold for the log to go on: the time spent, and the losses since the last row."""
-        return {"seconds": self.seconds, "pending": dict(self._terms)}
+    def state(self) -> LogState:
+        """Return what a checkpoint must hold for the log to go on."""
+        return LogState(seconds=self.seconds, pending=dict(self._terms))
 
-    def __enter__(self) -> "Log":
+    def __enter__(self) -> "RunLog":
         self._bar.start()
         return self
 
@@ -140,8 +140,7 @@ class Log:
         InputError
             Where it can't be written; the one that is there stays.
         """
-        columns = list(dict.fromkeys(key for row in self._rows for key in row))
-        write_text(self._path, csv_text(columns, self._rows))
+        write_text(self._path, course_text(self._rows))
         self._events.flush()
         self._flushed = time.monotonic()
 
@@ -150,13 +149,7 @@ class Log:
             self.flush()
 
     def _row(self, step: int, values: dict[str, float]) -> None:
-        self._rows.append(
-            {
-                "step": str(step),
-                "seconds": f"{self.seconds:.1f}",
-                **{name: f"{v:.6g}" for name, v in values.items()},
-            }
-        )
+        self._rows.append(Logged(step, self.seconds, values))
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
 
@@ -174,11 +167,8 @@ class Log:
             )
 
 
-def _rows_up_to(path: Path, step: int) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    rows = [row for row in read_course(path) if int(row["step"]) <= step]
-    return [{key: cell for key, cell in row.items() if cell} for row in rows]
+def _rows_up_to(path: Path, step: int) -> list[Logged]:
+    return [row for row in read_course(path) if row.step <= step] if path.is_file() else []
 
 
 class _Events:

@@ -14,6 +14,7 @@ from maskmixadv.device import autocast
 from maskmixadv.networks.average import follow, followed_closely
 from maskmixadv.networks.finite import not_finite
 from maskmixadv.networks.losses import balanced, uniform
+from maskmixadv.runs.checkpoint import LoopState
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.augment import Centre, Draw, drawn
 from maskmixadv.sampling.ranges import Augment
@@ -167,8 +168,8 @@ class Loop:
         """Name the first weight that is no finite number; None where all are."""
         return not_finite({**self.nets, "scored": self.scored})
 
-    def state(self) -> dict[str, Any]:
-        """All that a checkpoint holds: tensors, numbers, strings."""
+    def state(self) -> LoopState:
+        """Return what a checkpoint holds of the loop."""
         return {
             "step": self.step,
             "nets": {name: net.state_dict() for name, net in self.nets.items()},
@@ -176,7 +177,7 @@ class Loop:
             "scored": self.scored.state_dict(),
         }
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: LoopState) -> None:
         """Take over a checkpoint."""
         self.step = state["step"]
         for name, net in self.nets.items():
