@@ -1,4 +1,4 @@
-"""Classes with their colours: ``classes.toml``, which the command line reads too."""
+"""Classes with their colours: ``classes.toml``, which the command line also reads."""
 
 import json
 import re
@@ -21,14 +21,15 @@ from maskmixadv.studio.refusals import RequestError
 from maskmixadv.types import IGNORE
 
 CLASS_LIMIT: Final = 32
+"""The most classes that the studio takes."""
 COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 COLOURS: Final = ("#8b95a5", "#4aa8ff", "#ffb02e", "#ff5d73", "#3ecf8e", "#b58cff", "#ff8ad8", "#d4d96b")
-"""Of the background and the structures after it, again from the second one where there are more."""
+"""Colours of the background and of the structures; more structures begin again at the second colour."""
 
 
 @dataclass(frozen=True)
 class PaletteClass:
-    """A class."""
+    """A class of the palette."""
 
     name: str
     colour: str
@@ -36,18 +37,18 @@ class PaletteClass:
 
 @dataclass(frozen=True)
 class Palette:
-    """The classes by their codes, background first, and the code of a pixel of which nothing is known."""
+    """The classes in the order of their codes, background first, and the code of a pixel without label."""
 
     classes: tuple[PaletteClass, ...]
     ignore: int = IGNORE
 
     def check(self) -> None:
-        """Refuse what can't be classes.
+        """Refuse classes that are not allowed.
 
         Raises
         ------
         RequestError
-            Where names or colours are not plain, names are not unique, or there are too few or too many.
+            If a name or a colour is malformed, two names are the same, or there are too few or too many classes.
         """
         if not 2 <= len(self.classes) <= CLASS_LIMIT:
             raise RequestError(
@@ -68,12 +69,12 @@ class Palette:
 
 
 def read(layout: Layout) -> Palette:
-    """Read the folder's classes; without ``classes.toml`` it is written, with what the codes in the folder tell.
+    """Read the folder's classes. If ``classes.toml`` is missing, it is written with classes guessed from the codes.
 
     Raises
     ------
     InputError
-        Where the file is malformed, or nothing can be told.
+        If the file is malformed, or the classes can't be guessed.
     """
     path = layout.check(layout.root / classes.FILE)
     if not path.is_file():
@@ -91,7 +92,13 @@ def read(layout: Layout) -> Palette:
 
 
 def colour_of(code: int) -> str:
-    """Colour of a class that has none."""
+    """Return the default colour of the class with a code.
+
+    Examples
+    --------
+    >>> colour_of(1), colour_of(8)
+    ('#4aa8ff', '#4aa8ff')
+    """
     return COLOURS[code] if code < len(COLOURS) else COLOURS[1 + (code - 1) % (len(COLOURS) - 1)]
 
 
@@ -104,9 +111,9 @@ def _guessed(layout: Layout) -> Palette:
 
 
 def _labels(layout: Layout, folder: Path) -> list[tuple[Path, Shaped[np.ndarray, "_ _ _"]]]:
-    """Files with codes, and what they hold; those that can't be read tell nothing."""
+    """Read the files of `folder` with their codes, without those that can't be read."""
     found = []
-    for path in layout.listing(folder)[0].values():
+    for path in layout.listing(folder).files.values():
         with suppress(InputError), within_memory(path):
             found.append((path, formats.read_labels(path).array))
     return found
@@ -117,5 +124,5 @@ def _coloured(names: Sequence[str], ignore: int) -> Palette:
 
 
 def _quoted(text: str) -> str:
-    """A TOML string: printable text needs the same escapes as in JSON."""
+    """Return printable text as a TOML string, which has the same escapes as JSON."""
     return json.dumps(text, ensure_ascii=False)
