@@ -17,7 +17,7 @@ NEAR: Final = 0.7
 """How similar two words must be for one to be meant by the other, from 0 to 1 (`difflib`)."""
 KINDS: Final = {int: ("a whole number", "whole numbers"), float: ("a number", "numbers")}
 """What the value of an option must be, and the values of one that takes several, by the option's type."""
-_SUBCOMMAND: Final = type(subcommand())
+_SUBCOMMAND: Final[Any] = type(subcommand())
 
 
 class Word(NamedTuple):
