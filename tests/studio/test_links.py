@@ -67,7 +67,7 @@ def _no_training(monkeypatch: pytest.MonkeyPatch) -> None:
         job.work(layout, run)
         return Ended()
 
-    monkeypatch.setattr(Training, "_begun", begun)
+    monkeypatch.setattr(Training, "_start_process", begun)
     monkeypatch.setattr(Predictor, "load", lambda _: predictor("pce"))
     monkeypatch.setattr(export, "_export_model", lambda _, place: write_text(place / "model.json", "{}"))
 

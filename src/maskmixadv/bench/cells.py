@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -56,7 +56,7 @@ class Job:
     """
 
     identity: str
-    recipe: Recipe
+    recipe: Recipe = field(hash=False)  # it holds a dictionary; the identity is its hash
     run: Path
     steps: int
     split: Part
