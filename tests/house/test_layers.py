@@ -46,7 +46,7 @@ def test_the_house_is_in_order() -> None:
         ("layers", "metrics/masks.py", "def late():\n    from maskmixadv.sampling import grid\n    return grid"),
         ("circles", "strokes/draw.py", "from maskmixadv.strokes import styles"),
         ("studio", "studio/review/queue.py", "from maskmixadv.studio.session import Session"),
-        ("studio", "studio/layout.py", "def late():\n    from maskmixadv.studio.images import intake\n    return intake"),
+        ("studio", "studio/layout.py", "from maskmixadv.studio.images import intake"),
         ("torch", "formats/flat.py", "import torch"),
         ("torch", "sources/pairs.py", "from maskmixadv import device"),
     ],
