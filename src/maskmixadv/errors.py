@@ -1,9 +1,12 @@
-"""The errors that the command line reports in one line, without a traceback."""
+"""The errors that the command line reports in one line, and the exit codes that a program sees."""
 
+import sys
 from typing import Final
 
 DIVERGED: Final = 3
-"""Exit code of a training whose losses or weights are no finite numbers any more."""
+"""Exit code of a training whose losses or weights are no longer finite."""
+INTERRUPTED: Final = 130
+"""Exit code of a command that Ctrl-C or a signal stopped."""
 
 
 class InputError(ValueError):
@@ -35,3 +38,26 @@ class DivergedError(ArithmeticError):
     >>> issubclass(DivergedError, ArithmeticError), DIVERGED
     (True, 3)
     """
+
+
+def report(error: InputError | DivergedError) -> int:
+    """Print `error` to stderr in one line, as every command does; returns the command's exit code.
+
+    Examples
+    --------
+    >>> report(InputError("steps: 0, allowed is 1 or more"))
+    2
+    """
+    print(f"maskmixadv: {one_line(str(error))}", file=sys.stderr)
+    return DIVERGED if isinstance(error, DivergedError) else 2
+
+
+def one_line(text: str) -> str:
+    r"""Return `text` with every run of white space, line breaks included, as one space.
+
+    Examples
+    --------
+    >>> one_line("no room\n  on the disk")
+    'no room on the disk'
+    """
+    return " ".join(text.split())

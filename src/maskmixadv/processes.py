@@ -1,9 +1,20 @@
-"""Processes that share work, and end with the one that started them."""
+"""Processes: pools that end with the process that started them, and children that write down why they failed."""
 
 import multiprocessing
 import os
+import traceback
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Thread
+from typing import Final
+
+from maskmixadv.errors import DivergedError, InputError, one_line
+from maskmixadv.files import read_text, write_text
+
+LONGEST_REASON: Final = 2**16
+"""Bytes of a reason, and of the end of an output in which its last line is looked for."""
 
 
 def process_pool() -> ProcessPoolExecutor:
@@ -23,3 +34,61 @@ def _wait_for_parent() -> None:
     if parent is not None:
         parent.join()
     os._exit(1)
+
+
+@contextmanager
+def reason_written(path: Path) -> Iterator[None]:
+    """Write to the file `path` why the block fails, in one line, for the process that started this one.
+
+    The error is raised again.
+
+    Examples
+    --------
+    >>> try:
+    ...     with reason_written(Path("reason.txt")):
+    ...         raise InputError("steps: 0, allowed is 1 or more")
+    ... except InputError:
+    ...     print(read_reason(Path("reason.txt")))
+    steps: 0, allowed is 1 or more
+    """
+    try:
+        yield
+    except Exception as error:
+        known = isinstance(error, (InputError, DivergedError))
+        reason = str(error) if known else "".join(traceback.format_exception_only(error))
+        with suppress(InputError):  # the disk may be full, which is then what failed
+            write_text(path, f"{one_line(reason)[: LONGEST_REASON // 4]}\n")
+        raise
+
+
+def read_reason(path: Path) -> str | None:
+    """Return what `reason_written` wrote to `path`; None where there is nothing, as of a process that was killed.
+
+    Examples
+    --------
+    >>> read_reason(Path("missing.txt")) is None
+    True
+    """
+    try:
+        return read_text(path, most=LONGEST_REASON).strip() or None
+    except InputError:
+        return None
+
+
+def last_line(output: Path) -> str:
+    r"""Return the last line that a process printed to the file `output`; empty where it printed none.
+
+    Examples
+    --------
+    >>> Path("output.txt").write_text("step 1\nMemoryError\n")
+    19
+    >>> last_line(Path("output.txt"))
+    'MemoryError'
+    """
+    try:
+        with output.open("rb") as file:
+            file.seek(-min(LONGEST_REASON, output.stat().st_size), os.SEEK_END)
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

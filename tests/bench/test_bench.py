@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,11 @@ import torch
 from maskmixadv.bench import workers
 from maskmixadv.bench.cells import Job
 from maskmixadv.bench.child import work
-from maskmixadv.bench.runner import complain, make, reached
-from maskmixadv.bench.workers import Local, Outcome, last_words
+from maskmixadv.bench.filed import CellRecord
+from maskmixadv.bench.runner import make, reached, report_failures
+from maskmixadv.bench.workers import Local, Outcome
 from maskmixadv.cli.app import run
+from maskmixadv.errors import InputError
 from maskmixadv.training.recipe import Recipe
 
 STEPS = 150
@@ -76,7 +79,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             [sys.executable, "-c", script, "bench", "two.toml", "--fold", "1", "--only", "pCE"],
             cwd=root, stdout=output, stderr=output,
         )  # fmt: skip
-        until(lambda: table.poll() is not None or any(map(reached, (root / "runs").glob("bench/*.txt"))))
+        until(lambda: table.poll() is not None or any(map(reached, (root / "runs").glob("bench/*/log.csv"))))
         table.kill()
         table.wait()
     return root
@@ -173,7 +176,7 @@ def test_a_failed_run_does_not_stop_the_others(
 ) -> None:
     scripts = {
         "good": "print('step 100/100  done')",
-        "wrong": "print('maskmixadv: prior: none'); raise SystemExit(2)",
+        "wrong": f"open({str(tmp_path / 'runs' / 'wrong.reason')!r}, 'w').write('prior: none'); raise SystemExit(2)",
         "broken": "raise KeyError('x')",
         "killed": "import os; os.kill(os.getpid(), 9)",
     }
@@ -190,15 +193,15 @@ def test_a_failed_run_does_not_stop_the_others(
     assert {each.identity: outcome.code for each, outcome in failed.items()} == {"wrong": 2, "broken": 1, "killed": -9}
     told = capsys.readouterr().err
     assert "4/4" in told
-    assert "failed: maskmixadv: prior: none" in told
-    assert complain(failed) == 1
+    assert "failed: prior: none" in told
+    assert report_failures(failed) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
     assert "wrong ended with 2: prior: none" in lines[[("wrong" in x) for x in lines].index(True)]
     assert any("killed was killed by signal 9" in each for each in lines)
     assert any("KeyError: 'x'" in each for each in lines)
-    assert complain({each: outcome for each, outcome in failed.items() if outcome.code == 2}) == 2
-    assert complain({}) == 0
+    assert report_failures({each: outcome for each, outcome in failed.items() if outcome.code == 2}) == 2
+    assert report_failures({}) == 0
 
 
 def test_closing_stops_what_runs_and_begins_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,19 +223,44 @@ def test_closing_stops_what_runs_and_begins_nothing_more(tmp_path: Path, monkeyp
 def test_a_run_that_another_process_finished_is_not_made_again(tmp_path: Path) -> None:
     one = job("one", tmp_path)
     one.folders[0].mkdir()
-    (one.folders[0] / "bench.json").write_text(json.dumps({"identity": "one", "split": "test"}))
+    record = CellRecord("one", "test", steps=100, seconds=9.0, peak_mib=300.0, gpu_peak_mib=0.0)
+    (one.folders[0] / "bench.json").write_text(json.dumps(asdict(record)))
     assert work(one, None) == 0
     assert not one.run.exists()
     assert Job.from_json(one.json()) == one
 
 
-def test_how_far_a_run_is_stands_in_its_output(tmp_path: Path) -> None:
-    path = tmp_path / "out.txt"
-    assert reached(path) == 0
-    assert last_words(path) == ""
-    path.write_text("step 20/100  9 s left  2.00 steps/s\nstep 60/100  4 s left  2.00 steps/s\n\n")
-    assert reached(path) == 60
-    assert last_words(path) == "step 60/100  4 s left  2.00 steps/s"
+def test_how_far_a_run_is_stands_in_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    assert reached(log) == 0
+    log.write_text("step,seconds,net/ce\n20,1.0,0.5\n60,2.0,0.4\n")
+    assert reached(log) == 60
+    log.write_text("step,seconds\nx\n")
+    assert reached(log) == 0
+
+
+def test_a_run_says_itself_why_it_failed(tmp_path: Path) -> None:
+    """The reason is in a file of its own; that of an earlier process is gone once another one is started."""
+    wrong = job("wrong", tmp_path)
+    with pytest.raises(InputError, match="not a corpus"):
+        work(wrong, "cpu")
+    assert Outcome.of(wrong, 2) == Outcome(2, wrong.reason.read_text().strip())
+    assert "not a corpus" in Outcome.of(wrong, 2).reason
+    wrong.output.write_text("step 20/100\nstep 40/100\n\n")
+    wrong.reason.write_text("of an earlier process")
+    child = workers.start(wrong, "cpu", cores=1)
+    assert not wrong.reason.exists()
+    child.kill()
+    assert Outcome.of(wrong, child.wait()) == Outcome(-9, "step 40/100")
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"identity": 1}', "{"])
+def test_a_record_that_is_malformed_says_what_to_do(tmp_path: Path, text: str) -> None:
+    one = job("one", tmp_path)
+    one.folders[0].mkdir()
+    (one.folders[0] / "bench.json").write_text(text)
+    with pytest.raises(InputError, match=r"bench\.json.*delete it, and the run is scored again"):
+        _ = one.done
 
 
 def test_an_interrupted_table_says_how_to_go_on(

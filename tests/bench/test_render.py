@@ -12,12 +12,14 @@ import pytest
 
 from maskmixadv.bench import paired, records
 from maskmixadv.bench.cells import Cell, Job
+from maskmixadv.bench.filed import CellRecord
 from maskmixadv.bench.records import Finished
 from maskmixadv.bench.render import render
-from maskmixadv.bench.table import Row, Table
+from maskmixadv.bench.table import Table, TableRow
 from maskmixadv.errors import InputError
 from maskmixadv.metrics import scores
 from maskmixadv.metrics.masks import Score
+from maskmixadv.runs.origin import Facts
 from maskmixadv.runs.schedule import Changes
 from maskmixadv.training.recipe import Recipe
 
@@ -25,9 +27,9 @@ GOLDEN = Path(__file__).with_name("golden.md")
 HEARTS = ("RV", "LV")
 
 
-def row(name: str, **changes: Any) -> Row:
+def row(name: str, **changes: Any) -> TableRow:
     fields = {"method": "pce", "fields": {}, "corpus": Path("c"), "prior": None, "preset": "cpu", "enclosure": True}
-    return Row(name=name, **{**fields, "published": {}, **changes})
+    return TableRow(name=name, **{**fields, "published": {}, **changes})
 
 
 ROWS = (
@@ -53,9 +55,11 @@ def finished(name: str, fold: int, *, seed: int = 0, dice: float, cases: int = 6
         for number in range(cases)
         for k, label in enumerate(HEARTS)
     )  # fmt: skip
-    cost = {"identity": "abc", "steps": 100, "seconds": 50.0, "peak_mib": 400.4, "gpu_peak_mib": 0.0}
-    run = {"command": "maskmixadv train …", "commit": "0123456789ab", "device": "CPU, 1 threads"}
-    return Finished(Cell(made, fold, seed, Path("x"), job), cost, run, found)
+    record = CellRecord("abc", "test", steps=100, seconds=50.0, peak_mib=400.4, gpu_peak_mib=0.0)
+    facts = Facts(
+        preset="cpu", command="maskmixadv train …", commit="0123456789ab", device="CPU, 1 threads", versions={}
+    )
+    return Finished(Cell(made, fold, seed, Path("x"), job), record, facts, found)
 
 
 FOUND = (

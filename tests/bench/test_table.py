@@ -12,7 +12,7 @@ from maskmixadv.bench.cells import Job, cells
 from maskmixadv.bench.table import Table, read
 from maskmixadv.cli.app import parse, run
 from maskmixadv.errors import InputError
-from maskmixadv.methods.registry import fields_of
+from maskmixadv.methods import MaskMixAdv, registry
 
 SHIPPED = sorted((Path(__file__).parents[2] / "benchmarks" / "tables").glob("*.toml"))
 TABLE = """
@@ -159,7 +159,7 @@ def test_the_grid_is_rows_by_folds_by_seeds(root: Path) -> None:
     assert words[-3:] == ["maskmixadv", "--adv", "0"]
     assert Job.from_json(found[3].job.json()) == found[3].job
     begun = recipe.begin(root / "run", write=False)
-    assert (begun.seed, begun.schedule.steps, fields_of(begun.method)["adv"]) == (3, 2, 0.0)
+    assert (begun.seed, begun.schedule.steps, begun.method) == (3, 2, MaskMixAdv(adv=0.0, every=4))
 
 
 def test_identity_is_what_the_run_depends_on(root: Path) -> None:
@@ -205,4 +205,4 @@ def test_all_tables_are_shipped() -> None:
 @pytest.mark.parametrize("name", ["acdc-comparison", "phantom-smoke"])
 def test_comparisons_have_every_method(name: str) -> None:
     path = next(path for path in SHIPPED if path.stem == name)
-    assert {row.method for row in read(path).rows} == set(methods.ALL)
+    assert {registry.present(row.method) for row in read(path).rows} == set(methods.ALL)

@@ -25,7 +25,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, RLELossless
 import own
 import tiny
 from hostile import mutate
-from maskmixadv.bench import cells, table
+from maskmixadv.bench import filed, table
 from maskmixadv.evaluation import charts
 from maskmixadv.files import read_json
 from maskmixadv.formats import images as formats
@@ -354,18 +354,18 @@ def _of_texts() -> list[Reader]:
     course = "step,seconds,lr,net/pce,val/dice\n1,0.5,0.01,1.25,\n2,1.0,0.01,1.0,0.5\n"
 
     def looked_at(path: Path) -> None:
-        volumes.Volumes(path).facts({})
+        volumes.ShownImages(path).facts({})
 
     def recorded(path: Path) -> None:
         place = path.with_name("cell")
         place.mkdir(exist_ok=True)
-        (place / cells.RECORD).write_bytes(path.read_bytes())
-        cells._record(place)
+        (place / filed.RECORD).write_bytes(path.read_bytes())
+        filed.CellRecord.read(place)
 
     def followed(path: Path) -> None:
         charts.logged_curves(path)
         log._rows_up_to(path, 5)
-        training.Log.read(path.parent)
+        training.Progress.read(path.parent)
 
     def texts(kind: Any) -> list[tuple[str, bytes]]:
         return [(".json", json.dumps(kind).encode())]

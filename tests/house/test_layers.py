@@ -45,6 +45,8 @@ def test_the_house_is_in_order() -> None:
         ("layers", "networks/losses.py", "from maskmixadv.training.loop import Loop"),
         ("layers", "metrics/masks.py", "def late():\n    from maskmixadv.sampling import grid\n    return grid"),
         ("circles", "strokes/draw.py", "from maskmixadv.strokes import styles"),
+        ("studio", "studio/review/queue.py", "from maskmixadv.studio.session import Session"),
+        ("studio", "studio/layout.py", "from maskmixadv.studio.images import intake"),
         ("torch", "formats/flat.py", "import torch"),
         ("torch", "sources/pairs.py", "from maskmixadv import device"),
     ],

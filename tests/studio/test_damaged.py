@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,12 @@ from maskmixadv.files import write_text
 from maskmixadv.formats import images as formats
 from maskmixadv.formats import nifti
 from maskmixadv.inference.predictor import Predictor
+from maskmixadv.methods.pce import PCE
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import doubt, job, training
 from maskmixadv.studio.learning.process import Process
 from maskmixadv.studio.learning.training import Training
 from maskmixadv.studio.session import Session
-from maskmixadv.training import fit
-from maskmixadv.training.recipe import Recipe
 from studio import SLICE, client, refused, strokes
 
 GOOD = ["m0", "s0", "s1"]
@@ -256,14 +256,12 @@ def trained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     """A folder in which run 002 has learnt and is to predict, after run 001, with a network that needs no training."""
     layout = Layout.open(folder)
     predict(folder)
-    for place in (layout.state / "002", layout.runs / "002"):
-        place.mkdir()
-    write_text(layout.runs / "002" / "run.json", json.dumps({"corpus": {}}))
+    (layout.state / "002").mkdir()
+    replace(tiny.run(PCE()), root=layout.runs / "002").create()
     write_text(layout.runs / "002" / "last.pt", "")
     write_text(layout.state / "002" / training.ORDER, json.dumps({"preset": "cpu", "method": "pce", "steps": 1}))
     monkeypatch.setattr(Predictor, "load", lambda _: predictor("pce"))
-    monkeypatch.setattr(Recipe, "begin", lambda *_, **__: None)
-    monkeypatch.setattr(fit, "fit", lambda _: True)
+    monkeypatch.setattr(job, "_train", lambda *_: True)
     return layout
 
 
@@ -304,9 +302,9 @@ def test_weights_that_are_no_numbers_predict_nothing(
     monkeypatch.setattr(Predictor, "load", refuse)
     if stopped:
         write_text(trained.state / "002" / training.STOP, "asked to stop\n")
-        monkeypatch.setattr(fit, "fit", lambda _: False)
+        monkeypatch.setattr(job, "_train", lambda *_: False)
     assert job.main([str(trained.root), "002"]) == 2
-    write_text(trained.state / "002" / training.OUTPUT, capsys.readouterr().err)
+    assert capsys.readouterr().err == "maskmixadv: runs/002/last.pt: weights are not finite; train again\n"
     assert state(trained) == "failed"
     assert Training(trained).course().error == "runs/002/last.pt: weights are not finite; train again"
     with client(trained.root) as page:
@@ -315,14 +313,12 @@ def test_weights_that_are_no_numbers_predict_nothing(
 
 
 def test_a_training_that_diverged_predicts_nothing(trained: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    def diverge(_: None) -> bool:
+    def diverge(*_: object) -> bool:
         raise DivergedError("net/rec is not finite at step 20; the rate was 0.01")
 
-    monkeypatch.setattr(fit, "fit", diverge)
+    monkeypatch.setattr(job, "_train", diverge)
     monkeypatch.setattr(Predictor, "load", lambda _: pytest.fail("it is not to predict"))
     assert job.main([str(trained.root), "002"]) == DIVERGED
-    said = "step 20/100  3 s left\nmaskmixadv: net/rec is not finite at step 20; the rate was 0.01\n"
-    write_text(trained.state / "002" / training.OUTPUT, said)
     assert state(trained) == "failed"
     assert Training(trained).course().error == "net/rec is not finite at step 20; the rate was 0.01"
     assert not (trained.predictions / "002").exists()
@@ -364,3 +360,23 @@ def test_a_log_that_is_half_written_or_no_numbers_is_told_as_far_as_it_goes(fold
         assert course.json()["state"] == "running"
         if "2,.5" in log:
             assert course.json()["losses"] == [[2, 0.5]]
+
+
+def test_an_unforeseen_failure_is_told_with_its_kind(trained: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> bool:
+        raise MemoryError("too\nlarge")
+
+    monkeypatch.setattr(job, "_train", fail)
+    with pytest.raises(MemoryError):
+        job.main([str(trained.root), "002"])
+    assert state(trained) == "failed"
+    assert Training(trained).course().error == "MemoryError: too large"
+
+
+def test_an_export_that_fails_says_why(folder: Path) -> None:
+    layout = Layout.open(folder)
+    predict(folder)
+    (layout.runs / "001").mkdir()
+    with client(folder) as page:
+        refused(page.post("/api/export", json={"what": "model"}, timeout=120), 501, "export of the model", "not a run")
+    assert not (layout.export / "model-001").exists()

@@ -10,15 +10,17 @@ import pytest
 from test_doubt import predictor
 
 import own
+import tiny
 from maskmixadv.errors import InputError
 from maskmixadv.files import make_directory, write_text
 from maskmixadv.formats import nifti
 from maskmixadv.inference.predictor import Predictor
+from maskmixadv.methods.pce import PCE
 from maskmixadv.studio import export
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import job
 from maskmixadv.studio.learning.training import Order, Training
-from maskmixadv.studio.palette import Named
+from maskmixadv.studio.palette import PaletteClass
 from maskmixadv.studio.session import Session, served
 from maskmixadv.training import fit
 from maskmixadv.training.recipe import Recipe
@@ -28,7 +30,8 @@ WRITTEN = (
     "studio.json", "classes.toml", "images/new.nii.gz", "scribbles/s0.nii.gz", "scribbles/m0.nii.gz", "masks",
     ".corpus", ".corpus/.lock", ".studio", ".studio/images.json", ".studio/.lock", ".studio/.lock.holder",
     ".studio/001", ".studio/001/order.json", ".studio/001/process.json", ".studio/001/phase", ".studio/001/stop",
-    ".studio/001/output.txt", ".studio/001/left-out.json", "runs", "runs/001", "runs/001/run.json", "predictions",
+    ".studio/001/output.txt", ".studio/001/left-out.json", ".studio/001/reason",
+    "runs", "runs/001", "runs/001/run.json", "predictions",
     "predictions/001", "predictions/001/s0.nii.gz", "predictions/001/s0.npz", "export", "export/masks",
     "export/masks/s0.nii.gz", "export/masks/slices.csv", "export/model-001", "export/model-001/model.onnx",
     "export/Dataset101_hearts",
@@ -60,7 +63,7 @@ def _no_training(monkeypatch: pytest.MonkeyPatch) -> None:
 
         def learn(*_: Any, **__: Any) -> None:
             make_directory(layout.runs / run)
-            write_text(layout.runs / run / "run.json", json.dumps({"corpus": {}}))
+            write_text(layout.runs / run / "run.json", json.dumps(tiny.run(PCE()).record()))
             write_text(layout.runs / run / "last.pt", "")
 
         monkeypatch.setattr(Recipe, "begin", learn)
@@ -69,7 +72,7 @@ def _no_training(monkeypatch: pytest.MonkeyPatch) -> None:
         job.work(layout, run)
         return Ended()
 
-    monkeypatch.setattr(Training, "_begun", begun)
+    monkeypatch.setattr(Training, "_start_process", begun)
     monkeypatch.setattr(Predictor, "load", lambda _: predictor("pce"))
     monkeypatch.setattr(export, "_export_model", lambda _, place: write_text(place / "model.json", "{}"))
 
@@ -85,7 +88,9 @@ def everything(session: Session, image: bytes) -> dict[str, str]:
     layout = session.layout
     asked: dict[str, Callable[[], object]] = {
         "list": session.folder,
-        "classes": lambda: session.set_classes([Named(name, "#123456") for name in ("background", "a", "b", "c")]),
+        "classes": lambda: session.set_classes(
+            [PaletteClass(name, "#123456") for name in ("background", "a", "b", "c")]
+        ),
         "draw": lambda: session.draw("s0", 1, strokes().tobytes(), 2.0),
         "draw first": lambda: session.draw("m0", 1, strokes().tobytes(), 2.0),
         "add": upload,
@@ -140,7 +145,8 @@ def test_without_links_nothing_is_refused(tmp_path: Path) -> None:
     written = {str(path.relative_to(folder)) for path in folder.rglob("*")}
     # What is not there now is written by real trainings, or away again.
     assert set(WRITTEN) - written <= {
-        ".corpus/.lock", ".studio/.lock.holder", ".studio/001/stop", "export/model-001/model.onnx",
+        ".corpus/.lock", ".studio/.lock.holder", ".studio/001/stop", ".studio/001/reason",
+        "export/model-001/model.onnx",
     }  # fmt: skip
 
 

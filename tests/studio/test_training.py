@@ -27,7 +27,7 @@ from maskmixadv.strokes.enclosure import drawn_round
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import training
 from maskmixadv.studio.learning.process import Process
-from maskmixadv.studio.learning.training import Order, Training, complaint
+from maskmixadv.studio.learning.training import Order, Training, failure
 from studio import SLICE, client, refused, same_grid
 
 ENOUGH = 120.0
@@ -126,7 +126,7 @@ def test_a_run_that_was_killed_says_so_and_the_next_one_begins(tmp_path: Path) -
         os.kill(process.pid, signal.SIGKILL)
         course = wait(asked(page), over)
         assert course["state"] == "failed"
-        assert "without a word" in course["error"]
+        assert "without giving a reason" in course["error"]
         assert page.post("/api/train", json={"preset": "cpu", "steps": 100_000}).json()["run"] == "002"
         page.delete("/api/train")
         wait(asked(page), over)
@@ -151,7 +151,8 @@ def test_a_number_that_another_process_got_is_not_the_run(tmp_path: Path) -> Non
     assert not stranger.alive
     stranger.terminate()  # ends nothing: this process goes on
     course = begun(tmp_path / "f", stranger).course()
-    assert (course.state, course.error) == ("failed", "MemoryError: too large")
+    assert course.state == "failed"
+    assert str(course.error).endswith("output.txt: MemoryError: too large")
 
 
 @pytest.mark.parametrize(("phase", "state"), [("", "running"), ("predicting", "predicting"), ("done", "done")])
@@ -159,12 +160,13 @@ def test_a_process_that_lives_tells_its_phase(tmp_path: Path, phase: str, state:
     assert begun(tmp_path / "f", Process.this(), phase).course().state == state
 
 
-def test_the_command_lines_own_complaint_is_told(tmp_path: Path) -> None:
-    output = tmp_path / "output.txt"
-    output.write_text("step 20/100  3 s left\nmaskmixadv: x.nii.gz: is bad\nsome warning\n")
-    assert complaint(output) == "x.nii.gz: is bad"
-    output.write_text("step 20/100  3 s left\n")
-    assert "without a word" in complaint(output)
+def test_the_reason_that_a_training_wrote_is_told_before_what_it_printed(tmp_path: Path) -> None:
+    assert "printed nothing" in failure(tmp_path)
+    (tmp_path / training.OUTPUT).write_text("step 20/100  3 s left\nmaskmixadv: x.nii.gz: is bad\n\n")
+    assert failure(tmp_path).startswith("it ended without giving a reason")
+    assert failure(tmp_path).endswith("output.txt: maskmixadv: x.nii.gz: is bad")  # of an earlier version
+    (tmp_path / training.REASON).write_text("x.nii.gz: is bad\n")
+    assert failure(tmp_path) == "x.nii.gz: is bad"
 
 
 def test_what_the_page_may_ask_for_is_what_there_is() -> None:
@@ -172,7 +174,7 @@ def test_what_the_page_may_ask_for_is_what_there_is() -> None:
     for preset in schedule.OFFERED:
         assert preset in schedule.PRESETS
         assert repr(preset) in annotation
-    for preset in training.OFFERED:
+    for preset in training.PRESET_CHOICES:
         Order(preset, registry.DEFAULT_METHOD).check()
     for name, kind in methods.ALL.items():
         if kind.supervision == "dense":

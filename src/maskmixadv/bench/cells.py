@@ -1,22 +1,22 @@
-"""A table's grid of runs: each checked as 'maskmixadv train' checks it, and known by what it is made of."""
+"""The grid of runs of a table: each is checked as 'maskmixadv train' checks it, and has a hash of its inputs."""
 
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from maskmixadv.bench.table import Row, Table
+from maskmixadv.bench.filed import CellRecord
+from maskmixadv.bench.table import Table, TableRow
 from maskmixadv.device import pick_device
 from maskmixadv.errors import InputError
-from maskmixadv.files import read_json
 from maskmixadv.methods.registry import METHODS, load, method_from, present
 from maskmixadv.runs.schedule import OFFERED, default_preset
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.training.recipe import Recipe
-from maskmixadv.typed import as_type, made
+from maskmixadv.typed import made
 from maskmixadv.types import Part
 
 if TYPE_CHECKING:
@@ -24,41 +24,39 @@ if TYPE_CHECKING:
 
 
 class Command(Protocol):
-    """What makes a corpus."""
+    """A command that makes a corpus."""
 
     def run(self) -> int:
-        """Make it; returns an exit code."""
+        """Run the command; returns its exit code."""
         ...
 
 
 Parse = Callable[[list[str]], Command]
-"""Reads the words of a command line, without the program's name."""
-RECORD = "bench.json"
-"""A finished cell's own file: identity and cost. It is written last."""
+"""Parses the words of a command line, without the program's name."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run to make; cells that ask for the same one share it.
+    """A run to make. Cells that ask for the same run share the job.
 
     Attributes
     ----------
     identity
-        Hash of all that the run's course depends on.
+        Hash of everything that the run's result depends on.
     recipe
-        What begins it.
+        The plain values that begin the run.
     run
-        Its directory: checkpoints, pictures, what it printed.
+        Directory of the run.
     steps
-        How many it has.
+        How many steps the run has.
     split
-        What it is scored on.
+        Which patients the run is scored on.
     folders
-        Where the scores go, one for each cell.
+        Directories for the scores, one for each cell.
     """
 
     identity: str
-    recipe: Recipe
+    recipe: Recipe = field(hash=False)  # it holds a dictionary; the identity is its hash
     run: Path
     steps: int
     split: Part
@@ -69,30 +67,40 @@ class Job:
 
     @property
     def output(self) -> Path:
-        """File of what the run printed."""
+        """File with everything that the run's process printed."""
         return self.run.with_name(f"{self.run.name}.txt")
+
+    @property
+    def reason(self) -> Path:
+        """File in which the run's process writes why it failed."""
+        return self.run.with_name(f"{self.run.name}.reason")
+
+    @property
+    def log(self) -> Path:
+        """The run's ``log.csv``, which grows while the run trains."""
+        return self.run / "log.csv"
 
     @property
     def done(self) -> bool:
         """Whether every folder holds this run's scores."""
-        wanted = {"identity": self.identity, "split": self.split}
-        return all(wanted.items() <= _record(folder).items() for folder in self.folders)
+        records = map(CellRecord.read, self.folders)
+        return all(each is not None and (each.identity, each.split) == (self.identity, self.split) for each in records)
 
     def json(self) -> str:
-        """Text that `from_json` reads."""
+        """Return the job as text, for `from_json`."""
         return json.dumps(asdict(self), default=str)
 
     @classmethod
     def from_json(cls, text: str) -> "Job":
-        """Read what `json` wrote."""
+        """Read a job from the text that `json` returned."""
         return made(cls, json.loads(text), "job")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A row's run of one fold with one seed; its scores lie in the job's folders, of which `folder` is one."""
+    """One row, fold and seed of a table; its scores lie in `folder`, which is one of the job's folders."""
 
-    row: Row
+    row: TableRow
     fold: int
     seed: int
     folder: Path
@@ -100,14 +108,14 @@ class Cell:
 
 
 def cells(table: Table, parse: Parse, *, out: Path, runs: Path) -> tuple[Cell, ...]:
-    """Check every run of `table` and list them, in the order in which they are to be made.
+    """Check every run of `table` and list the runs, in the order in which they are made.
 
-    Corpora that are missing and that the table knows how to make are made, once all that needs no corpus is checked.
+    A corpus that is missing is made if the table says how. Before that, everything is checked that needs no corpus.
 
     Parameters
     ----------
     parse
-        Reads the words of a command that makes a corpus.
+        Parses the command that makes a corpus.
     out
         Directory for scores.
     runs
@@ -116,7 +124,7 @@ def cells(table: Table, parse: Parse, *, out: Path, runs: Path) -> tuple[Cell, .
     Raises
     ------
     InputError
-        Where a run can't be begun or scored; the message names the table and the row.
+        If a run can't be begun or scored; the message names the table and the row.
     """
     for row in table.rows:
         with _named(table, row):
@@ -136,12 +144,12 @@ def cells(table: Table, parse: Parse, *, out: Path, runs: Path) -> tuple[Cell, .
 
 
 def prepare(table: Table, parse: Parse) -> None:
-    """Make those corpora that are missing and that the table knows how to make; `parse` reads how.
+    """Make every missing corpus for which `table` has a command; `parse` parses the command.
 
     Raises
     ------
     InputError
-        Where a command can't be read, or fails.
+        If a command can't be parsed, or fails.
     """
     for out, words in table.prepare.items():
         command = parse([word if word != "{out}" else str(out) for word in words])
@@ -150,7 +158,7 @@ def prepare(table: Table, parse: Parse) -> None:
 
 
 def identity(run: "Run") -> str:
-    """Hash of all that a run's course depends on: method, schedule, data, seed; not of where things lie."""
+    """Return the hash of everything that a run's result depends on: method, schedule, data and seed, but no path."""
     record = run.settings()
     record["method"] = {**record["method"], "name": _formerly(record["method"]["name"])}
     for key in ("corpus", "prior"):
@@ -159,7 +167,7 @@ def identity(run: "Run") -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _cell(table: Table, row: Row, fold: int, seed: int, *, out: Path, runs: Path) -> Cell:
+def _cell(table: Table, row: TableRow, fold: int, seed: int, *, out: Path, runs: Path) -> Cell:
     with _named(table, row):
         recipe = _recipe(table, row, fold=fold, seed=seed)
         run = recipe.begin(out, write=False)
@@ -169,8 +177,8 @@ def _cell(table: Table, row: Row, fold: int, seed: int, *, out: Path, runs: Path
     return Cell(row, fold, seed, folder, Job(name, recipe, place, run.schedule.steps, table.split, (folder,)))
 
 
-def _recipe(table: Table, row: Row, *, fold: int, seed: int) -> Recipe:
-    """Return what begins a row's run, with its method's fields and the schedule checked."""
+def _recipe(table: Table, row: TableRow, *, fold: int, seed: int) -> Recipe:
+    """Return the recipe of a row's run; checks the fields of the method and the schedule."""
     preset = row.preset or default_preset(pick_device(None).type)
     if preset not in OFFERED:
         raise InputError(f"preset: {preset!r}, allowed are {', '.join(OFFERED)}")
@@ -191,21 +199,21 @@ def _recipe(table: Table, row: Row, *, fold: int, seed: int) -> Recipe:
 
 
 def _formerly(name: str) -> str:
-    """Return the name that a run's directory and identity have: the method's first, so that old runs are found."""
+    """Return the method's first name. Directories and identities keep it when a method is renamed, for old runs."""
     return METHODS[name].formerly or name
 
 
 @contextmanager
-def _named(table: Table, row: Row) -> Iterator[None]:
-    """Errors of `row` say so."""
+def _named(table: Table, row: TableRow) -> Iterator[None]:
+    """Name the table and the row in an `InputError` that the block raises."""
     try:
         yield
     except InputError as error:
         raise InputError(f"{table.name}: row {row.name!r}: {error}") from None
 
 
-def _known(row: Row) -> None:
-    """Complain of a method or a field that does not exist, with what there is."""
+def _known(row: TableRow) -> None:
+    """Refuse a method or a field that does not exist; the message lists those that do."""
     names = [field.name for field in fields(cast("Any", load(row.method)))]
     for name, value in row.fields.items():
         if name not in names:
@@ -217,13 +225,3 @@ def _known(row: Row) -> None:
 def _scorable(root: Path, patients: Sequence[str], split: Part) -> None:
     if not any(entry.dense for entry in open_corpus(root).of(patients)):
         raise InputError(f"{root}: no case of split {split!r} has a dense mask to score against")
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    path = folder / RECORD
-    if not path.is_file():
-        return {}
-    try:
-        return as_type(read_json(path), dict[str, Any], str(path))
-    except InputError as error:
-        raise InputError(f"{error}; delete it, and the run is scored again") from None

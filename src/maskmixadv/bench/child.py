@@ -1,6 +1,7 @@
-"""One run of a table, in a process of its own: ``python -m maskmixadv.bench.child JOB``.
+"""One run of a table, in a process of its own: ``python -m maskmixadv.bench.child JOB DEVICE``.
 
-It trains or resumes, evaluates and files the scores; what it needs of memory and how it ends is no one else's.
+It trains the run or resumes it, evaluates it and files the scores. So its memory is measured alone, and a crash ends
+no other run.
 """
 
 import json
@@ -12,32 +13,42 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from maskmixadv.bench.cells import RECORD, Job
-from maskmixadv.errors import DIVERGED, DivergedError, InputError
+from maskmixadv.bench.cells import Job
+from maskmixadv.bench.filed import RECORD, CellRecord
+from maskmixadv.errors import INTERRUPTED, DivergedError, InputError, report
 from maskmixadv.evaluation.evaluate import evaluate, folder
 from maskmixadv.files import held, make_directory, read_json, write_text
+from maskmixadv.processes import reason_written
 from maskmixadv.runs.course import read_course
 from maskmixadv.runs.run import Run
 from maskmixadv.training.fit import fit
-from maskmixadv.typed import as_type
+from maskmixadv.typed import made
 
-INTERRUPTED = 130
-"""Exit code of a run that a signal ended early; it goes on where it was."""
+
+@dataclass(frozen=True)
+class Usage:
+    """The most memory in MiB that a run held, of the machine's and of the GPU's."""
+
+    peak_mib: float = 0.0
+    gpu_peak_mib: float = 0.0
 
 
 def work(job: Job, device: str | None) -> int:
-    """Train or resume, evaluate and file; returns an exit code as the command line does."""
+    """Train or resume, evaluate and file; returns the exit code.
+
+    Where the job fails, ``job.reason`` says why.
+    """
     make_directory(job.run.parent)
     # Another process may be at the same run: one whose table was killed may still be saving.
-    with held(job.run.parent, name=f".{job.run.name}.lock", wait=True):
+    with reason_written(job.reason), held(job.run.parent, name=f".{job.run.name}.lock", wait=True):
         if job.done:
             return 0
         if not fit(_begun(job, device), device=device):
             return INTERRUPTED
-        usage = _usage(job)
+        usage = _usage(job.run / "usage.json")
         scores = folder(job.run, job.split)
         evaluate(job.run, split=job.split, out=scores, device=device, command=_evaluating(job, scores))
         for kept in job.folders:
@@ -46,33 +57,31 @@ def work(job: Job, device: str | None) -> int:
 
 
 def _begun(job: Job, device: str | None) -> Run:
-    """Begin the run, or open what was begun of it."""
+    """Begin the run, or open it where an earlier process began it."""
     if (job.run / "run.json").is_file():
         return Run.open(job.run)
-    # Killed before its record was written, it left a directory without any work in it.
+    # A process that was killed before it wrote run.json left a directory without any work in it.
     shutil.rmtree(job.run, ignore_errors=True)
     return job.recipe.begin(job.run, device=device, command=job.recipe.command(job.run))
 
 
 def _evaluating(job: Job, out: Path) -> str:
-    """Return the command that scores the run as it is done here, for the record."""
+    """Return the command that scores the run in the same way, for the record."""
     return shlex.join(["maskmixadv", "evaluate", str(job.run), "--split", job.split, "--out", str(out)])
 
 
-def _usage(job: Job) -> dict[str, Any]:
-    """Peaks of memory in MiB, over all resumptions; kept beside the checkpoint."""
-    path = job.run / "usage.json"
-    before = as_type(read_json(path), dict[str, float], str(path)) if path.is_file() else {}
-    now = {"peak_mib": peak_memory(), "gpu_peak_mib": gpu_peak_memory()}
-    usage = {key: max(value, before.get(key, 0.0)) for key, value in now.items()}
-    write_text(path, json.dumps(usage))
+def _usage(path: Path) -> Usage:
+    """Measure the peaks of memory, over all processes that worked at the run; `path` keeps them."""
+    before = made(Usage, read_json(path), str(path)) if path.is_file() else Usage()
+    usage = Usage(max(peak_memory(), before.peak_mib), max(gpu_peak_memory(), before.gpu_peak_mib))
+    write_text(path, json.dumps(asdict(usage)))
     return usage
 
 
 def peak_memory() -> float:
-    """Highest resident memory of this process in MiB."""
+    """Return the highest resident memory of this process in MiB."""
     status = Path("/proc/self/status")
-    if status.is_file():  # rusage counts what the parent had at the fork, too
+    if status.is_file():  # getrusage also counts what the parent held at the fork
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) / 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -80,25 +89,26 @@ def peak_memory() -> float:
 
 
 def gpu_peak_memory() -> float:
-    """Highest memory of this process's tensors on the GPU in MiB."""
+    """Return the highest memory of this process's tensors on the GPU in MiB; 0 without a GPU."""
     import torch
 
     return torch.cuda.max_memory_allocated() / 1024**2 if torch.cuda.is_initialized() else 0.0
 
 
-def _file(job: Job, usage: dict[str, Any], scores: Path, folder: Path) -> None:
+def _file(job: Job, usage: Usage, scores: Path, folder: Path) -> None:
+    """Copy the scores to `folder`; the record comes last."""
     make_directory(folder)
     (folder / RECORD).unlink(missing_ok=True)
-    for source in (job.run / "log.csv", scores / "scores.csv", scores / "summary.json"):
+    for source in (job.log, scores / "scores.csv", scores / "summary.json"):
         write_text(folder / source.name, source.read_text())
     write_text(folder / "run.json", json.dumps(Run.open(job.run).published(), indent=1))
-    seconds = max(row.seconds for row in read_course(job.run / "log.csv"))
-    record = {"identity": job.identity, "split": job.split, "steps": job.steps, "seconds": seconds, **usage}
-    write_text(folder / RECORD, json.dumps(record, indent=1))
+    seconds = max(row.seconds for row in read_course(job.log))
+    record = CellRecord(job.identity, job.split, job.steps, seconds, usage.peak_mib, usage.gpu_peak_mib)
+    write_text(folder / RECORD, json.dumps(asdict(record), indent=1))
 
 
 def _follow(parent: int) -> None:
-    """Stop as Ctrl-C would, with all saved, when the process that wanted this run is gone."""
+    """Stop as Ctrl-C would, with everything saved, when the process that started this one is gone."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -110,5 +120,4 @@ if __name__ == "__main__":
     try:
         sys.exit(work(Job.from_json(wanted), device or None))
     except (InputError, DivergedError) as error:
-        print(f"maskmixadv: {error}", file=sys.stderr)
-        sys.exit(DIVERGED if isinstance(error, DivergedError) else 2)
+        sys.exit(report(error))

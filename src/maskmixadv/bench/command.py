@@ -1,4 +1,4 @@
-"""What the command ``bench`` does: reads a table, makes its runs, writes and prints what they come to."""
+"""The command ``bench``: reads a table, makes its runs, writes and prints the results."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -8,10 +8,10 @@ from pathlib import Path
 from maskmixadv.bench import paired, records
 from maskmixadv.bench.cells import Cell, Parse, cells
 from maskmixadv.bench.render import render
-from maskmixadv.bench.runner import complain, make
+from maskmixadv.bench.runner import make, report_failures
 from maskmixadv.bench.table import Table, read
 from maskmixadv.bench.workers import Workers
-from maskmixadv.errors import InputError
+from maskmixadv.errors import INTERRUPTED, InputError
 from maskmixadv.files import make_directory, write_text
 
 
@@ -27,33 +27,33 @@ def bench(
     seeds: Sequence[int] = (),
     dry: bool = False,
 ) -> int:
-    """Make the runs of a table that are missing, and render all that are there.
+    """Make the runs of a table that are missing, and render all that are finished.
 
     Parameters
     ----------
     path
-        The table's file.
+        File of the table.
     workers
-        Makes what makes the runs; called once the table is read.
+        Returns the workers that make the runs; called when the table has been read.
     parse
-        Reads the words of a command that makes a corpus (`Table.prepare`).
+        Parses a command that makes a corpus (`Table.prepare`).
     out
-        Directory for scores and tables; None: ``results/`` and the table's name.
+        Directory for scores and tables; ``results/NAME`` of the table if None.
     runs
         Directory for the runs themselves.
     only, folds, seeds
-        Rows, folds and seeds to run now; all of the table's where empty.
+        Rows, folds and seeds to run now; all of the table's if empty.
     dry
-        Check the table and list its runs, and make none.
+        Whether to check the table and list its runs only.
 
     Returns
     -------
-    0; 2 where a run failed of wrong input, 1 where one failed of anything else; 130 where it was interrupted.
+    The exit code: 0; 2 if runs failed of wrong input only; 1 if a run failed of something else; 130 if interrupted.
 
     Raises
     ------
     InputError
-        Where the table or an option is wrong; nothing is trained then.
+        If the table or an option is wrong; nothing is trained then.
     """
     table = read(path)
     out = out or Path("results") / table.name
@@ -68,13 +68,13 @@ def bench(
         failed = make(list(dict.fromkeys(cell.job for cell in wanted if not cell.job.done)), made_by)
     except KeyboardInterrupt:
         print("maskmixadv: interrupted, runs are saved; the same command goes on", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     _write(table, every, out)
-    return complain(failed)
+    return report_failures(failed)
 
 
 def _chosen(table: Table, path: Path, only: Sequence[str], folds: Sequence[int], seeds: Sequence[int]) -> Table:
-    """`table` less what is not to be run now."""
+    """Return `table` with only the rows, folds and seeds that are to run now."""
     for name, given, there in (
         ("only", only, [row.name for row in table.rows]),
         ("fold", folds, table.folds),

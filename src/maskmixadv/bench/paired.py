@@ -1,4 +1,4 @@
-"""Every row of a table against its reference: paired by case and class, on the runs that both have."""
+"""Compares every row of a table with its reference row, paired by case and class, on the runs that both have."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -14,11 +14,11 @@ from maskmixadv.errors import InputError
 from maskmixadv.metrics import scores
 
 MEAN: Final = "mean"
-"""Column of a case's mean over the classes."""
+"""Name of the column that has a case's mean over the classes."""
 
 
 class Paired(NamedTuple):
-    """A row's comparison in one measure and column (a class or the mean), and its p corrected over the rows."""
+    """A row compared with the reference in one measure and one column; `p_holm` is corrected for all rows."""
 
     row: str
     measure: str
@@ -30,12 +30,12 @@ class Paired(NamedTuple):
 def against_reference(table: Table, found: Sequence[Finished]) -> tuple[Paired, ...]:
     """Test every row against the reference on the runs (fold, seed) that both have.
 
-    The family of a correction is the rows of one measure and column.
+    P-values are corrected for all rows of one measure and one column.
 
     Raises
     ------
     InputError
-        Where two runs of one fold were scored on different cases.
+        If two runs of one fold were scored on different cases.
     """
     rows = {row.name: [each for each in found if each.cell.row.name == row.name] for row in table.rows}
     pairs = {name: _pair(of, rows[table.reference]) for name, of in rows.items() if name != table.reference}
@@ -56,14 +56,14 @@ def against_reference(table: Table, found: Sequence[Finished]) -> tuple[Paired, 
 
 
 def columns(table: Table, found: Sequence[Finished]) -> tuple[str, ...]:
-    """Classes, those of published figures where nothing was run yet, and their mean."""
+    """Return the columns: the classes and ``mean``. Before the first run, they are those of published figures."""
     run = [row.score.class_name for each in found for row in each.scores]
     told = [label for row in table.rows for figures in row.published.values() for label in figures if label != MEAN]
     return (*dict.fromkeys(run or told), MEAN)
 
 
 def csv_text(made: Sequence[Paired]) -> str:
-    """Text of ``tests.csv``: a line a comparison."""
+    """Return the text of ``tests.csv``, which has a line for each comparison."""
     columns = ("row", "measure", "class", "n", "difference", "low", "high", "p", "p_holm")
     lines = []
     for row, measure, column, each, p in made:
@@ -73,7 +73,7 @@ def csv_text(made: Sequence[Paired]) -> str:
 
 
 def _pair(one: Sequence[Finished], other: Sequence[Finished]) -> tuple[tuple[scores.Row, ...], tuple[scores.Row, ...]]:
-    """Rows of the runs that both have, in the same order."""
+    """Return the scores of the runs that both have, in the same order."""
     both = {(e.cell.fold, e.cell.seed) for e in one} & {(e.cell.fold, e.cell.seed) for e in other}
     first, second = (pooled([e for e in of if (e.cell.fold, e.cell.seed) in both]) for of in (one, other))
     keys = [{(row.case, row.score.class_name) for row in rows} for rows in (first, second)]
@@ -86,7 +86,7 @@ def _pair(one: Sequence[Finished], other: Sequence[Finished]) -> tuple[tuple[sco
 
 
 def _values(rows: Sequence[scores.Row], measure: str, column: str) -> Float[np.ndarray, "n"]:
-    """A measure by case: of one class, or the mean over those in which it is defined."""
+    """Return a measure of each case: of one class, or the mean over the classes in which it is defined."""
     by_case: dict[str, list[float]] = {}
     for row in rows:
         values = by_case.setdefault(row.case, [])

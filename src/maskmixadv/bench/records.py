@@ -1,59 +1,58 @@
-"""What a table's finished runs left: cost and scores, read back and written as one row a run."""
+"""The finished runs of a table: read from their folders, and written as ``results.csv``."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
-from maskmixadv.bench.cells import RECORD, Cell
+from maskmixadv.bench.cells import Cell
+from maskmixadv.bench.filed import CellRecord
 from maskmixadv.files import read_json
 from maskmixadv.metrics import scores
 from maskmixadv.metrics.masks import Score
+from maskmixadv.runs.origin import Facts
 from maskmixadv.tabular import csv_text
-from maskmixadv.typed import as_type
+from maskmixadv.typed import as_type, made
 
-MEASURES = ("dice", "hd95")
+MEASURES: Final = ("dice", "hd95")
+"""What a table shows, by the names that `Score` has for them."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A cell whose run is done.
+    """A cell whose run is finished.
 
     Attributes
     ----------
-    cost
-        Steps, seconds, peaks of memory.
-    run
-        Content of ``run.json``.
+    record
+        What the run cost: steps, seconds, memory.
+    facts
+        How and where the run was made.
     scores
-        One row a case and class.
+        One row for each case and class.
     """
 
     cell: Cell
-    cost: Mapping[str, Any]
-    run: Mapping[str, Any]
+    record: CellRecord
+    facts: Facts
     scores: tuple[scores.Row, ...]
-
-    @property
-    def speed(self) -> float:
-        """Steps a second, validation included."""
-        return self.cost["steps"] / max(self.cost["seconds"], 1e-9)
 
 
 def finished(cells: Iterable[Cell]) -> tuple[Finished, ...]:
-    """Read those of `cells` that are done."""
+    """Read the finished ones of `cells`."""
     return tuple(
-        Finished(cell, _json(cell, RECORD), _json(cell, "run.json"), scores.read(cell.folder / "scores.csv"))
+        Finished(cell, record, _facts(cell.folder), scores.read(cell.folder / "scores.csv"))
         for cell in cells
-        if cell.job.done
+        if cell.job.done and (record := CellRecord.read(cell.folder)) is not None
     )
 
 
 def pooled(found: Sequence[Finished]) -> tuple[scores.Row, ...]:
-    """Rows of one method's runs as one: cases of all folds, each the mean over its seeds.
+    """Return the rows of one method's runs as if they were one run: the cases of all folds, each averaged over seeds.
 
-    What is undefined with one seed is undefined. Cases are named by fold, too.
+    A measure that is undefined (NaN) with one seed is undefined in the mean. A case's name gets its fold before it.
     """
     by_case: dict[tuple[str, str], list[scores.Row]] = {}
     for each in found:
@@ -66,27 +65,27 @@ def pooled(found: Sequence[Finished]) -> tuple[scores.Row, ...]:
 
 
 def table(found: Iterable[Finished]) -> str:
-    """Text of ``results.csv``: a line a run."""
+    """Return the text of ``results.csv``, which has a line for each run."""
     lines = [_line(each) for each in found]
     return csv_text(list(dict.fromkeys(key for line in lines for key in line)), lines)
 
 
 def _line(each: Finished) -> dict[str, Any]:
     summary = scores.summarise(each.scores, {})
-    cell, run, cost = each.cell, each.run, each.cost
+    cell, facts, record = each.cell, each.facts, each.record
     return {
         "row": cell.row.name,
         "method": cell.row.method,
         "fold": cell.fold,
         "seed": cell.seed,
-        "identity": cost["identity"],
-        "command": run["command"],
-        "commit": run["commit"],
-        "device": run["device"],
-        "seconds": f"{cost['seconds']:.1f}",
-        "steps_per_second": f"{each.speed:.3f}",
-        "peak_mib": f"{cost['peak_mib']:.0f}",
-        "gpu_peak_mib": f"{cost['gpu_peak_mib']:.0f}",
+        "identity": record.identity,
+        "command": facts.command,
+        "commit": facts.commit,
+        "device": facts.device,
+        "seconds": f"{record.seconds:.1f}",
+        "steps_per_second": f"{record.speed:.3f}",
+        "peak_mib": f"{record.peak_mib:.0f}",
+        "gpu_peak_mib": f"{record.gpu_peak_mib:.0f}",
         **{
             f"{measure}_{label}": f"{getattr(result, measure).mean:.6g}"
             for measure in MEASURES
@@ -96,5 +95,8 @@ def _line(each: Finished) -> dict[str, Any]:
     }
 
 
-def _json(cell: Cell, name: str) -> dict[str, Any]:
-    return as_type(read_json(cell.folder / name), dict[str, Any], str(cell.folder / name))
+def _facts(folder: Path) -> Facts:
+    """Read the facts of a run from the ``run.json`` that was filed with its scores."""
+    path = folder / "run.json"
+    raw = as_type(read_json(path), dict[str, Any], str(path))
+    return made(Facts, {field.name: raw.get(field.name) for field in fields(Facts)}, str(path))

@@ -1,4 +1,4 @@
-"""A table's finished runs as Markdown: overlap, distances and cost, each row tested against the reference."""
+"""The finished runs of a table as Markdown: Dice, distances and cost, each row tested against the reference."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -7,7 +7,7 @@ import numpy as np
 
 from maskmixadv.bench.paired import MEAN, Paired, columns
 from maskmixadv.bench.records import MEASURES, Finished, pooled
-from maskmixadv.bench.table import Row, Table
+from maskmixadv.bench.table import Table, TableRow
 from maskmixadv.metrics import scores
 
 TITLES: Final = {"dice": "Dice", "hd95": "HD95"}
@@ -17,7 +17,7 @@ NONE: Final = "–"
 
 
 def render(table: Table, found: Sequence[Finished], tested: Iterable[Paired]) -> str:
-    """Make the page; rows without a finished run show their published figures alone."""
+    """Return the page. A row without a finished run shows its published figures only."""
     shown = columns(table, found)
     made = {(each.row, each.measure, each.column): each for each in tested}
     parts = [f"# {table.title}", _caption(table, found, shown)]
@@ -49,7 +49,7 @@ def _caption(table: Table, found: Sequence[Finished], shown: Sequence[str]) -> s
 
 
 def _left_out(table: Table, found: Sequence[Finished]) -> str:
-    """Say how often a class had no Dice, as neither prediction nor truth has it; nothing where that never was."""
+    """Say for each row how often a class has no Dice, because neither prediction nor truth has it; or nothing."""
     counts: dict[str, int] = {}
     for name in (row.name for row in table.rows):
         rows = pooled([each for each in found if each.cell.row.name == name])
@@ -70,7 +70,7 @@ def _conditions(table: Table) -> str:
 
 def _line(
     table: Table,
-    row: Row,
+    row: TableRow,
     measure: str,
     shown: Sequence[str],
     found: Sequence[Finished],
@@ -111,24 +111,26 @@ def _p(test: Paired | None) -> str:
     return f"{test.p_holm:.3f}" if test.p_holm >= 0.001 else "< 0.001"
 
 
-def _published(row: Row, measure: str, shown: Sequence[str]) -> str:
+def _published(row: TableRow, measure: str, shown: Sequence[str]) -> str:
     figures = row.published.get(measure, {})
     told = [f"{figures[c]:.{DIGITS[measure]}f}" if c in figures else NONE for c in shown]
     return " / ".join(told) if figures else NONE
 
 
-def _cost(row: Row, found: Sequence[Finished]) -> list[str]:
+def _cost(row: TableRow, found: Sequence[Finished]) -> list[str]:
     of = [each for each in found if each.cell.row.name == row.name]
     if not of:
         return [row.name, *[NONE] * 6]
     minutes, speed, peak, gpu = (
         float(np.mean(values))
         for values in zip(
-            *((e.cost["seconds"] / 60, e.speed, e.cost["peak_mib"], e.cost["gpu_peak_mib"]) for e in of), strict=True
+            *((e.record.seconds / 60, e.record.speed, e.record.peak_mib, e.record.gpu_peak_mib) for e in of),
+            strict=True,
         )
     )
-    places = [_list(dict.fromkeys(str(each.run[fact]) for each in of)) for fact in ("device", "commit")]
-    return [row.name, f"{minutes:.1f}", f"{speed:.2f}", f"{peak:.0f}", f"{gpu:.0f}", *places]
+    devices = _list(dict.fromkeys(each.facts.device for each in of))
+    commits = _list(dict.fromkeys(each.facts.commit for each in of))
+    return [row.name, f"{minutes:.1f}", f"{speed:.2f}", f"{peak:.0f}", f"{gpu:.0f}", devices, commits]
 
 
 def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

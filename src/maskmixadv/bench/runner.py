@@ -1,29 +1,31 @@
-"""The runs of a table, from the first to the last: what is done is skipped, what fails does not stop the others."""
+"""Makes the runs of a table, one after another; a run that fails does not stop the others."""
 
-import re
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from maskmixadv.bench.cells import Job
 from maskmixadv.bench.workers import Outcome, Workers
+from maskmixadv.errors import InputError
+from maskmixadv.runs.course import read_course
 
-LOOK_SECONDS = 1.0
-"""Between two looks at how far the runs are."""
+LOOK_SECONDS: Final = 1.0
+"""How often the display is brought up to date."""
 
 
 def make(jobs: Sequence[Job], workers: Workers) -> dict[Job, Outcome]:
-    """Make `jobs`, and show how it goes on stderr.
+    """Make `jobs`, and show the progress on stderr.
 
     Returns
     -------
-    How those that failed ended; their scores are missing, and another call tries them again.
+    The jobs that failed, and how each ended. Their scores are missing; another call tries them again.
     """
     failed: dict[Job, Outcome] = {}
     if not jobs:
@@ -43,18 +45,18 @@ def make(jobs: Sequence[Job], workers: Workers) -> dict[Job, Outcome]:
 
 def _outcome(future: "Future[Outcome]") -> Outcome:
     error = future.exception()
-    # What attended the run died, not the run itself: a machine that left its cluster, a disk that is full.
+    # An error here is not the run's own: a machine left its cluster, or a process could not be started.
     return future.result() if error is None else Outcome(1, f"{type(error).__name__}: {error}".split("\n", 1)[0])
 
 
 class _Display:
-    """A bar over all steps of all runs on a terminal; elsewhere a line a run."""
+    """Shows the progress: on a terminal as a bar over all steps of all runs, elsewhere as a line for each run."""
 
     def __init__(self, jobs: Sequence[Job], slots: int) -> None:
         self._total, self._slots = len(jobs), slots
         self._console = Console(stderr=True)
         self._began, self._steps = time.monotonic(), 0
-        self._at_first = {job: reached(job.output) for job in jobs}
+        self._at_first = {job: reached(job.log) for job in jobs}
         self._bar = Progress(
             TextColumn("{task.fields[state]}"),
             BarColumn(),
@@ -62,7 +64,7 @@ class _Display:
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        # What an earlier call has trained is no measure of this one's speed.
+        # Steps that an earlier call has trained say nothing of this call's speed.
         self._task = self._bar.add_task(
             "", total=sum(job.steps - steps for job, steps in self._at_first.items()), state=""
         )
@@ -76,10 +78,10 @@ class _Display:
         self._bar.stop()
 
     def ended(self, job: Job, outcome: Outcome) -> None:
-        """Tell of a run that has ended."""
+        """Print a line for a run that has ended."""
         self._ended += 1
         self._steps += job.steps - self._at_first[job]
-        state = "done" if outcome.code == 0 else f"failed: {outcome.words}"
+        state = "done" if outcome.code == 0 else f"failed: {outcome.reason}"
         passed = time.monotonic() - self._began
         left = passed / self._ended * (self._total - self._ended)
         self._console.print(
@@ -89,27 +91,29 @@ class _Display:
 
     def look(self, waiting: Sequence[Job], failed: int) -> None:
         """Bring the bar up to date."""
-        steps = self._steps + sum(max(0, reached(job.output) - self._at_first[job]) for job in waiting)
+        steps = self._steps + sum(max(0, reached(job.log) - self._at_first[job]) for job in waiting)
         running = min(self._slots, len(waiting))
         state = f"{self._ended - failed} of {self._total} done, {running} running, {failed} failed"
         self._bar.update(self._task, completed=steps, state=state)
 
 
-def reached(output: Path) -> int:
-    """Return the last step that a run's output tells of; 0 where it tells of none."""
-    if not output.is_file():
+def reached(log: Path) -> int:
+    """Return the last step in a run's ``log.csv``; 0 if there is none yet, or none that can be read."""
+    try:
+        return max((row.step for row in read_course(log)), default=0)
+    except InputError:
         return 0
-    with output.open("rb") as file:
-        file.seek(max(0, output.stat().st_size - 4096))
-        told = re.findall(rb"^step (\d+)/\d+ ", file.read(), re.MULTILINE)
-    return int(told[-1]) if told else 0
 
 
-def complain(failed: dict[Job, Outcome]) -> int:
-    """Tell of what failed, a line each; returns the exit code: 2 where input was wrong, 1 where the program was."""
+def report_failures(failed: dict[Job, Outcome]) -> int:
+    """Print a line for each run that failed.
+
+    Returns
+    -------
+    The exit code: 0 if none failed, 2 if all failed of wrong input, else 1.
+    """
     for job, outcome in failed.items():
         end = f"ended with {outcome.code}" if outcome.code >= 0 else f"was killed by signal {-outcome.code}"
-        words = outcome.words.removeprefix("maskmixadv: ")
-        print(f"maskmixadv: {job.run.name} {end}: {words}; all it said: {job.output}", file=sys.stderr)
+        print(f"maskmixadv: {job.run.name} {end}: {outcome.reason}; all it said: {job.output}", file=sys.stderr)
     codes = {outcome.code for outcome in failed.values()}
     return 0 if not codes else 2 if codes == {2} else 1

@@ -1,30 +1,31 @@
-"""Statistics of a comparison: paired by case, corrected for how many there are."""
+"""Statistics of paired comparisons, with a correction for many tests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-RESAMPLES = 10_000
+RESAMPLES: Final = 10_000
+"""Of the bootstrap."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row against the reference, over the cases in which the measure is defined for both.
+    """A row compared with the reference, over the cases in which the measure is defined for both.
 
     Attributes
     ----------
     n
-        Cases.
+        Number of cases.
     difference
-        Mean of row less reference; NaN without cases.
+        Mean of row minus reference; NaN without cases.
     low, high
         95 % bootstrap confidence interval of `difference`.
     p
-        Of a two-sided Wilcoxon signed-rank test, uncorrected.
+        P-value of a two-sided Wilcoxon signed-rank test, uncorrected.
     """
 
     n: int
@@ -35,7 +36,13 @@ class Comparison:
 
 
 def compare(*, row: Float[np.ndarray, "n"], reference: Float[np.ndarray, "n"]) -> Comparison:
-    """Compare two measurements of the same cases, in the same order; NaN where undefined."""
+    """Compare two measurements of the same cases, in the same order; NaN where undefined.
+
+    Examples
+    --------
+    >>> compare(row=np.array([0.8, 0.9, np.nan]), reference=np.array([0.7, 0.8, 0.6])).difference
+    0.1
+    """
     differences = row - reference
     differences = differences[~np.isnan(differences)]
     if not len(differences):
@@ -45,7 +52,13 @@ def compare(*, row: Float[np.ndarray, "n"], reference: Float[np.ndarray, "n"]) -
 
 
 def wilcoxon(differences: Float[np.ndarray, "n"]) -> float:
-    """Two-sided p of the signed-rank test (Wilcoxon 1945); 1 where no pair differs, whose test is undefined."""
+    """Return the p-value of the two-sided signed-rank test (Wilcoxon 1945); 1 if no pair differs.
+
+    Examples
+    --------
+    >>> wilcoxon(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))
+    0.03125
+    """
     if not np.any(differences):
         return 1.0
     tested: Any = stats.wilcoxon(differences)
@@ -53,7 +66,13 @@ def wilcoxon(differences: Float[np.ndarray, "n"]) -> float:
 
 
 def interval(differences: Float[np.ndarray, "n"], *, seed: int = 0) -> tuple[float, float]:
-    """95 % confidence interval of the mean: percentiles over resamples of the cases (Efron 1979)."""
+    """Return the 95 % confidence interval of the mean: percentiles over resamples of the cases (Efron 1979).
+
+    Examples
+    --------
+    >>> interval(np.array([1.0, 2.0, 3.0, 4.0]))
+    (1.5, 3.5)
+    """
     rng = np.random.default_rng(seed)
     drawn = rng.integers(len(differences), size=(RESAMPLES, len(differences)))
     low, high = np.percentile(differences[drawn].mean(1), (2.5, 97.5))
@@ -61,9 +80,15 @@ def interval(differences: Float[np.ndarray, "n"], *, seed: int = 0) -> tuple[flo
 
 
 def holm(p: Sequence[float]) -> tuple[float, ...]:
-    """Adjust p-values of one family (Holm 1979): the smallest times n, the next times n - 1, …, never falling.
+    """Adjust the p-values of one family of tests (Holm 1979).
 
-    NaN, a test that could not be made, stays and does not count.
+    The smallest is multiplied by n, the next one by n - 1, and so on; none gets smaller than the one before. NaN stands
+    for a test that could not be made: it stays NaN and does not count.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03])
+    (0.03, 0.06, 0.06)
     """
     values = np.asarray(p, dtype=np.float64)
     adjusted = np.full(len(values), np.nan)

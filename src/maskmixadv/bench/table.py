@@ -1,4 +1,4 @@
-"""A table of runs: read from a TOML file, whose every key and type is checked."""
+"""A table of runs, read from a TOML file; every key and every type is checked."""
 
 import re
 import shlex
@@ -27,19 +27,19 @@ _WORDS: Final = {
 
 
 @dataclass(frozen=True)
-class Row:
-    """One way to learn, to be run on every fold with every seed.
+class TableRow:
+    """A row of a table: one way to train, which is run on every fold with every seed.
 
     Attributes
     ----------
     name
-        What the rendered table calls it.
+        Name in the rendered table.
     method, fields
-        A method's name, and those of its fields that are not at their defaults.
+        Name of a method, and those of its fields that differ from their defaults.
     corpus, prior, preset, enclosure
-        As in 'maskmixadv train'; the table's where the row says nothing, and the command's default where that does.
+        As in 'maskmixadv train'. The table's value holds where the row gives none, and then the command's default.
     published
-        ``dice`` and ``hd95`` to the figures of a paper, by class and ``mean``.
+        Figures of a paper: ``dice`` and ``hd95``, each by class and ``mean``.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Row:
 
     @property
     def folder(self) -> str:
-        """Name as a directory's."""
+        """The name as that of a directory."""
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
 
 
@@ -64,17 +64,17 @@ class Table:
     Attributes
     ----------
     name
-        The file's, without its suffix.
+        Name of the file, without its suffix.
     reference
-        Row that the others are tested against.
+        Name of the row that the others are tested against.
     split
         Which of a fold's patients are scored.
     scheme
-        Name of the folds' scheme; None: the corpus's first.
+        Name of the scheme of folds; the corpus's first if None.
     changes
-        What replaces the preset's fields.
+        Values that replace those of the preset.
     prepare
-        How to make a corpus that is missing: its directory to a maskmixadv command, in which ``{out}`` is that.
+        How to make a missing corpus: maps its directory to a maskmixadv command, in which ``{out}`` is the directory.
     """
 
     name: str
@@ -86,19 +86,19 @@ class Table:
     seeds: tuple[int, ...]
     changes: Changes
     prepare: Mapping[Path, tuple[str, ...]]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
 
 
 def read(path: Path) -> Table:
-    """Read a table's file.
+    """Read the file of a table.
 
     Raises
     ------
     InputError
-        Where it is missing, no TOML, or a key is unknown, missing or of a wrong type; a syntax error has its line.
+        If the file is missing or no TOML, or a key is unknown, missing or of a wrong type.
     """
     raw = read_toml(path)
-    if "flagship" in raw:  # what tables called it before
+    if "flagship" in raw:  # the former name of the key
         raw.setdefault("reference", raw.pop("flagship"))
     where = str(path)
     _check(raw, _TABLE, needed=("title", "reference", "rows", "folds"), where=where)
@@ -119,7 +119,7 @@ def read(path: Path) -> Table:
     return table
 
 
-def _row(raw: object, number: int, shared: dict[str, Any], where: str) -> Row:
+def _row(raw: object, number: int, shared: dict[str, Any], where: str) -> TableRow:
     if not isinstance(raw, dict):
         raise InputError(f"{where}: row {number} is {raw!r}, must be a [[rows]] table")
     where = f"{where}: row {raw.get('name', number)!r}"
@@ -127,7 +127,7 @@ def _row(raw: object, number: int, shared: dict[str, Any], where: str) -> Row:
     own = {key: raw.get(key, shared.get(key)) for key in _SHARED}
     if own["corpus"] is None:
         raise InputError(f"{where}: corpus is missing, here and for all rows")
-    row = Row(
+    row = TableRow(
         name=raw["name"],
         method=FORMER.get(raw["method"], raw["method"]),
         fields=raw.get("fields", {}),

@@ -1,4 +1,4 @@
-"""Where a table's runs are made: in processes of this machine, or as tasks of a Ray cluster."""
+"""Workers that make the runs of a table: processes of this machine, or tasks of a Ray cluster."""
 
 import abc
 import os
@@ -13,47 +13,61 @@ from pathlib import Path
 from typing import Any
 
 from maskmixadv.bench.cells import Job
-from maskmixadv.errors import InputError
+from maskmixadv.errors import INTERRUPTED, InputError
 from maskmixadv.optional import needed
+from maskmixadv.processes import last_line, read_reason
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: the exit code of its process (below 0: killed by that signal), and its last words."""
+    """How the process of a run ended.
+
+    Attributes
+    ----------
+    code
+        Its exit code; a negative number is the signal that killed it.
+    reason
+        Why it failed, in one line; the last line that it printed if it was killed.
+    """
 
     code: int
-    words: str
+    reason: str
+
+    @classmethod
+    def of(cls, job: Job, code: int) -> "Outcome":
+        """Return the outcome of a job whose process has ended with `code`."""
+        return cls(code, read_reason(job.reason) or last_line(job.output))
 
 
 class Workers(abc.ABC):
-    """Makes runs."""
+    """Makes runs, several at a time."""
 
     slots: int
-    """Runs at a time."""
+    """How many runs it makes at a time."""
 
     @abc.abstractmethod
     def submit(self, job: Job) -> "Future[Outcome]":
-        """Have `job` made when there is room."""
+        """Make `job` as soon as there is room."""
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Stop what is still running; it saves itself."""
+        """Stop the runs that are still running; they save themselves."""
 
 
 class Local(Workers):
-    """A process a run, `jobs` at a time on each of `devices`.
+    """Makes each run in a process of this machine.
 
     Parameters
     ----------
     devices
-        Such as cpu or cuda:0; None is the fastest that is there.
+        Devices such as cpu or cuda:0; None is the fastest one of this machine.
     jobs
-        Runs at a time on each, at least 1.
+        How many runs to make at a time on each device; at least 1.
 
     Raises
     ------
     InputError
-        Where a device is not there, or `jobs` is below 1.
+        If a device does not exist, or `jobs` is below 1.
     """
 
     def __init__(self, devices: Sequence[str | None], jobs: int) -> None:
@@ -70,7 +84,7 @@ class Local(Workers):
         self._children: set[subprocess.Popen[bytes]] = set()
 
     def close(self) -> None:
-        """Stop what is still running; it saves itself."""
+        """Stop the runs that are still running; they save themselves."""
         with self._lock:
             self._stopped = True
             for child in self._children:
@@ -78,7 +92,7 @@ class Local(Workers):
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def submit(self, job: Job) -> "Future[Outcome]":
-        """Have `job` made when a device has room."""
+        """Make `job` as soon as a device has room."""
         return self._pool.submit(self._attend, job)
 
     def _attend(self, job: Job) -> Outcome:
@@ -86,31 +100,31 @@ class Local(Workers):
         try:
             with self._lock:
                 if self._stopped:
-                    return Outcome(130, "not begun")
+                    return Outcome(INTERRUPTED, "not begun")
                 child = start(job, device, cores=max(1, _cores() // self.slots))
                 self._children.add(child)
             code = child.wait()
             with self._lock:
                 self._children.discard(child)
-            return Outcome(code, last_words(job.output))
+            return Outcome.of(job, code)
         finally:
             self._free.put(device)
 
 
 class Ray(Workers):
-    """A task a run, on all machines of a Ray cluster that share this file system.
+    """Makes each run as a task of a Ray cluster, whose machines share this file system.
 
     Parameters
     ----------
     address
-        Of the cluster, such as ``auto``; None: one of its own, on this machine.
+        Address of the cluster, such as ``auto``; if None, a cluster is started on this machine.
     cores, gpus
-        What a run takes; a fraction of a GPU lets several share it.
+        How many a run takes; with a fraction of a GPU, several runs share it.
 
     Raises
     ------
     InputError
-        Where Ray is not installed, or not to be reached at `address`.
+        If Ray is not installed, or the cluster can't be reached.
     """
 
     def __init__(self, address: str | None, *, cores: int, gpus: float) -> None:
@@ -125,21 +139,22 @@ class Ray(Workers):
         self.slots = max(1, int(ray.cluster_resources().get("CPU", 1)) // cores)
 
     def close(self) -> None:
-        """Stop what is still running; it saves itself."""
+        """Stop the runs that are still running; they save themselves."""
         for task in self._tasks:
             self._ray.cancel(task, force=True)
         self._ray.shutdown()
 
     def submit(self, job: Job) -> "Future[Outcome]":
-        """Have `job` made when a machine has room."""
+        """Make `job` as soon as a machine has room."""
         task = self._task.remote(job, str(Path.cwd()), self._cores)
         self._tasks.append(task)
         return task.future()
 
 
 def start(job: Job, device: str | None, *, cores: int) -> "subprocess.Popen[bytes]":
-    """Start the process that makes `job`; what it prints goes to the job's output file."""
+    """Start the process that makes `job`; everything that it prints is appended to ``job.output``."""
     job.output.parent.mkdir(parents=True, exist_ok=True)
+    job.reason.unlink(missing_ok=True)  # of an earlier process
     with job.output.open("ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "maskmixadv.bench.child", job.json(), device or ""],
@@ -151,17 +166,11 @@ def start(job: Job, device: str | None, *, cores: int) -> "subprocess.Popen[byte
         )
 
 
-def last_words(output: Path) -> str:
-    """Return the last line that a run printed."""
-    lines = output.read_text(errors="replace").split("\n") if output.is_file() else []
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-
 def _made(job: Job, folder: str, cores: int) -> Outcome:
     os.chdir(folder)
-    # Ray sets it to its own idea, where a run's own cores are meant.
+    # Ray sets OMP_NUM_THREADS to a number of its own.
     os.environ["OMP_NUM_THREADS"] = str(cores)
-    return Outcome(start(job, None, cores=cores).wait(), last_words(job.output))
+    return Outcome.of(job, start(job, None, cores=cores).wait())
 
 
 def _cores() -> int:
@@ -169,7 +178,7 @@ def _cores() -> int:
 
 
 def _known(device: str | None) -> None:
-    """Complain of a device that is not there, without waking it: the runs need its memory."""
+    """Refuse a device that does not exist, without initialising CUDA: the runs need the memory."""
     import torch
 
     kind, _, number = (device or "cpu").partition(":")

@@ -1,36 +1,40 @@
-"""The command line: a command is a dataclass with ``run()``; the module that has it is imported when it is named."""
+"""The command line. A command is a dataclass with ``run()``; its module is imported when the command is named."""
 
 import os
 import sys
 from dataclasses import make_dataclass
 from importlib import import_module
-from typing import Annotated, Any, Final, NamedTuple, Union
+from typing import Annotated, Any, Final, NamedTuple, Union, get_args
 
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
+from maskmixadv import __version__
 from maskmixadv.cli.complaint import told
-from maskmixadv.errors import DIVERGED, DivergedError, InputError
+from maskmixadv.errors import DivergedError, InputError, report
 
 UNREAD: Final = 141
-"""Exit code where a reader went away, as of what the signal ends (128 + SIGPIPE)."""
+"""Exit code if the reader of the output went away: what a shell shows for SIGPIPE (128 + 13)."""
 ABOUT: Final = (
-    "Learn to segment medical images from a few scribbles per slice, and compare the ways of doing so fairly."
+    "Learn to segment medical images from a few scribbles per slice, and compare the ways of doing so fairly. "
+    "'maskmixadv --version' prints the version."
 )
 
 
 class Group(NamedTuple):
-    """A command, or several of one kind.
+    """A command, or a group of commands.
 
     Attributes
     ----------
     module, name
-        Where it is defined: a dataclass, a union of some, or, with `made`, a function of the words behind the command's
-        name that makes one.
+        Where it is defined: a dataclass, a union of dataclasses, or, if `made`, a function that returns a dataclass for
+        the words behind the command's name.
     about
-        What it does, in one line.
+        What the command does, in one line.
+    made
+        Whether it is such a function.
     recorded
-        Whether its ``run`` takes the command line, for the record.
+        Whether the command's ``run`` takes the command line, for the record.
     """
 
     module: str
@@ -42,7 +46,7 @@ class Group(NamedTuple):
 
 COMMANDS: Final = {
     "prepare": Group("prepare", "Prepare", "Make a corpus of a data set, or of patients made up."),
-    "check": Group("check", "Check", "Say what is in a corpus, and what is wrong with it."),
+    "check": Group("check", "Check", "Show what is in a corpus, and what is wrong with it."),
     "annotate": Group("annotate", "Annotate", "Make a corpus with scribbles or points drawn from dense masks."),
     "train": Group("train", "train", "Learn from a corpus's scribbles.", made=True, recorded=True),
     "evaluate": Group("use", "Evaluate", "Score a run on patients that it did not learn from.", recorded=True),
@@ -57,15 +61,15 @@ COMMANDS: Final = {
 
 
 def main() -> None:
-    """Run the command line.
+    """Run the command line and exit.
 
-    Exits with 0, with 2 where the user's input is wrong, with 3 where a training left the finite numbers, with 130
-    after Ctrl-C, with 141 where nobody reads on what it prints (``| head``).
+    The exit code is 0; 2 if the user's input is wrong; 3 if a training diverged; 130 after Ctrl-C; 141 if the reader of
+    the output went away (``| head``).
     """
     try:
         sys.exit(_flushed(run(sys.argv[1:])))
     except BrokenPipeError:
-        # What is left in the streams goes nowhere, or the interpreter would complain of it at its end.
+        # The rest of the streams is discarded; otherwise the interpreter would complain when it ends.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):
             os.dup2(nowhere, stream.fileno())
@@ -79,29 +83,25 @@ def _flushed(code: int) -> int:
 
 def run(argv: list[str]) -> int:
     """Run one command; returns its exit code."""
-    # OpenMP reads it when torch is loaded: its threads then wait some microseconds for work before they sleep, which
-    # a step's many small operators need, and leave the cores to others soon (docs/decisions/0004).
+    if argv == ["--version"]:
+        print(f"maskmixadv {__version__}")
+        return 0
+    # OpenMP reads this when torch is loaded. Its threads then wait for work some microseconds before they sleep: a step
+    # has many small operators, and other processes get the cores soon (docs/decisions/0004).
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         command = parse(argv)
     except InputError as error:
-        # All processes of torchrun are given the same words, one of them complains.
-        return _refuse(error) if os.environ.get("RANK", "0") == "0" else 2
+        # torchrun gives all processes the same words; only the first one reports the error.
+        return report(error) if os.environ.get("RANK", "0") == "0" else 2
     try:
         if not COMMANDS[argv[0]].recorded:
             return command.run()
         from maskmixadv.provenance import command_line  # help is quicker without
 
         return command.run(command_line(argv))
-    except InputError as error:
-        return _refuse(error)
-    except DivergedError as error:
-        return _refuse(error, DIVERGED)
-
-
-def _refuse(error: Exception, code: int = 2) -> int:
-    print(f"maskmixadv: {' '.join(str(error).split())}", file=sys.stderr)
-    return code
+    except (InputError, DivergedError) as error:
+        return report(error)
 
 
 def parse(argv: list[str]) -> Any:  # noqa: ANN401
@@ -110,11 +110,12 @@ def parse(argv: list[str]) -> Any:  # noqa: ANN401
     Raises
     ------
     InputError
-        Where it names none, or its words can't be read.
+        If it names no command, or its words can't be parsed.
     """
-    with told(argv, COMMANDS):
+    commands = _commands(argv)
+    with told(argv, _named(argv, commands), COMMANDS):
         return tyro.cli(
-            _commands(argv),
+            commands,
             prog="maskmixadv",
             description=ABOUT,
             args=argv,
@@ -123,8 +124,14 @@ def parse(argv: list[str]) -> Any:  # noqa: ANN401
 
 
 def _commands(argv: list[str]) -> Any:  # noqa: ANN401
-    """Return the union of the commands, of which the one that `argv` names is imported, and no other."""
+    """Return the union of all commands. Only the command that `argv` names is imported."""
     return Union[tuple(_command(name, group, argv) for name, group in COMMANDS.items())]  # noqa: UP007
+
+
+def _named(argv: list[str], commands: Any) -> Any:  # noqa: ANN401
+    """Return the command of the union that `argv` names; the union if it names none."""
+    place = list(COMMANDS).index(argv[0]) if argv and argv[0] in COMMANDS else None
+    return commands if place is None else get_args(get_args(commands)[place])[0]
 
 
 def _command(name: str, group: Group, argv: list[str]) -> Any:  # noqa: ANN401

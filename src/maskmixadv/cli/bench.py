@@ -1,4 +1,4 @@
-"""The command ``bench``: its options; torch is imported when a table is read."""
+"""The command ``bench``; torch is imported when it runs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Bench:
-    """Run a table of methods × folds × seeds and render it; what is done is skipped, what was begun goes on.
+    """Run a table of methods × folds × seeds and render it. Finished runs are skipped, unfinished ones go on.
 
     Attributes
     ----------
     table
-        TOML file; benchmarks/tables holds the paper's.
+        TOML file; the tables of the paper are in benchmarks/tables.
     out
-        Directory for scores, results.csv, tests.csv and table.md; by default results/ and the table's name.
+        Directory for scores, results.csv, tests.csv and table.md; by default results/NAME of the table.
     runs
-        Directory for the runs themselves; tables share it, and a run that two of them ask for is made once.
+        Directory for the runs themselves. Tables share it: a run that is in two tables is made once.
     only
         Rows to run now, by name; by default all.
     fold
@@ -31,19 +31,20 @@ class Bench:
     seed
         Seeds to run now; by default the table's.
     jobs
-        Runs at a time on each device; at least 1. Each gets its part of the cores, unless OMP_NUM_THREADS is set.
+        How many runs to make at a time on each device; at least 1. They share the cores evenly, unless
+        OMP_NUM_THREADS is set.
     devices
-        Where to compute, such as cuda:0,cuda:1; by default the fastest that is there.
+        Devices to compute on, such as cuda:0,cuda:1; by default the fastest one.
     engine
-        local: processes of this machine. ray: tasks on all machines of a Ray cluster with a shared file system.
+        local: processes of this machine. ray: tasks on a Ray cluster whose machines share a file system.
     address
-        Of the Ray cluster; by default one on this machine is begun.
+        Address of the Ray cluster; by default one is started on this machine.
     cores
-        Cores that a run takes on a Ray cluster; at least 1.
+        How many cores a run takes on a Ray cluster; at least 1.
     gpus
-        GPUs that a run takes on a Ray cluster, at least 0; a fraction lets runs share one.
+        How many GPUs a run takes on a Ray cluster; at least 0. With a fraction, runs share a GPU.
     dry
-        Check the table and list its runs, and make none.
+        Only check the table and list its runs.
     """
 
     table: Annotated[Positional[Path], arg(metavar="TABLE.toml")]
@@ -61,7 +62,7 @@ class Bench:
     dry: bool = False
 
     def run(self) -> int:
-        """Make the runs that are missing; returns 2 or 1 where one failed, 130 where it was interrupted."""
+        """Make the runs that are missing; returns 2 or 1 if one failed, 130 if interrupted."""
         from maskmixadv.bench.command import bench
         from maskmixadv.cli.app import parse
 

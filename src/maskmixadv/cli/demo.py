@@ -11,13 +11,13 @@ class Demo:
     Attributes
     ----------
     out
-        Directory to make; must be new or empty, or hold a demo that was stopped, which then goes on.
+        Directory to make; must be new or empty. If it holds a demo that was stopped, that demo goes on.
     """
 
     out: Path = Path("demo")
 
     def run(self, line: str | None = None) -> int:
-        """Run the demo, with its command line for the record; returns 130 where it was interrupted."""
+        """Run the demo; returns 130 if it was interrupted. `line` is the command line, for the record."""
         from maskmixadv.evaluation.demo import demo
 
         return demo(self.out, command=line)

@@ -1,4 +1,4 @@
-"""The command ``studio``: its options."""
+"""The command ``studio``."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +9,14 @@ from tyro.conf import Positional, arg
 
 @dataclass(frozen=True)
 class Studio:
-    """Scribble, train and review in the browser; prints the address, which this machine alone can open.
+    """Scribble, train and review in the browser. Prints the address; only this machine can open it.
 
     Attributes
     ----------
     folder
-        Folder with images/, or one to make; all that is drawn, trained and predicted lies in it.
+        Folder with images/, or a new one. Everything that is drawn, trained and predicted is kept in it.
     port
-        To listen on, of this machine's loopback address; 0 takes a free one.
+        Port of the loopback address to listen on; 0 takes a free one.
     open
         Open the address in the browser.
     """

@@ -1,4 +1,4 @@
-"""The command ``train``: its options; torch and the one method that is named are imported when it is read."""
+"""The command ``train``. Only the method that the command line names is imported, and torch when it runs."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Union, cast, 
 
 from tyro.conf import Positional, arg, subcommand
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import INTERRUPTED, InputError
 from maskmixadv.methods import registry
 from maskmixadv.runs.schedule import Changes, Preset, default_preset
 
@@ -22,16 +22,16 @@ METAVARS: Final = {
     "steps": "INT", "batch": "INT", "size": "PIXELS", "window": "PIXELS", "lr": "RATE", "weight_decay": "DECAY",
     "ema": "DECAY", "validate_every": "STEPS",
 }  # fmt: skip
-"""What help calls the values of what replaces a preset's fields; those of a list of words are that list."""
+"""The words for values in the help of the options that replace a preset's fields; a list of choices shows itself."""
 
 
 class NotLoaded:
-    """A method that the command line does not name, of which help shows a line."""
+    """A method that the command line does not name: help shows one line for it."""
 
     name: ClassVar[str]
 
     def loaded(self) -> "Method":
-        """Return the method, as it is by default."""
+        """Import the method; returns it with its default fields."""
         return registry.load(self.name)()
 
 
@@ -46,33 +46,33 @@ class Train(Changes):
     method
         How to learn.
     out
-        Directory of the run; must be new or empty, or hold the same run, begun and not done, which then goes on.
+        Directory of the run; must be new or empty. If it holds the same run, unfinished, that run goes on.
     resume
-        Go on with the run in this directory; everything else is as it was begun.
+        Go on with the run in this directory, with the options that it was begun with.
     fold
         Which fold's patients to hold out, counted from 1.
     folds
-        Which scheme of folds; by default the corpus's first.
+        Name of the scheme of folds; by default the corpus's first.
     prior
-        Corpus whose dense masks, of other patients, teach the critic shapes.
+        Corpus of other patients; its dense masks teach the critic shapes.
     preset
         Resolution, length and optimiser: paper (256 pixels, 60,000 steps), fast (256, GPU), cpu (96, minutes). By
         default fast on a CUDA device, cpu elsewhere.
     enclosure
-        Take what lies beyond the hull of a slice's background stroke as background.
+        Treat everything outside the hull of a slice's background stroke as background.
     seed
-        Of everything random.
+        Seed of all random numbers.
     device
-        Where to compute, such as cpu or cuda:0; by default the fastest that is there.
+        Device to compute on, such as cpu or cuda:0; by default the fastest one.
     memory
-        GB of the device's memory that slices may take; what is more streams from the run's directory, with the same
-        result. By default half of what is free.
+        GB of the device's memory for slices; by default half of the free memory. Slices beyond it are streamed from the
+        run's directory, with the same result.
     compile
         Compile the networks, which takes a minute; results agree to rounding.
     graph
         On a CUDA device: record steps as graphs and replay them; results agree to rounding.
     deterministic
-        On a GPU: the same bits from the same run, more slowly; a CPU's are the same anyway.
+        On a GPU: make results repeatable to the bit, which is slower. On a CPU they always are.
     """
 
     corpus: Annotated[Positional[Path | None], arg(metavar="CORPUS")] = None
@@ -92,7 +92,7 @@ class Train(Changes):
     deterministic: bool = False
 
     def run(self, line: str | None = None) -> int:
-        """Train, together with the other processes that torchrun has started; returns 130 where it was interrupted.
+        """Train, together with the other processes of torchrun; returns 130 if the training was interrupted.
 
         Parameters
         ----------
@@ -115,7 +115,7 @@ class Train(Changes):
             done = fit(run, device=ranks.device, ranks=ranks, engine=engine, memory=self.memory)
             if ranks.rank == 0:
                 _tell(run, done=done)
-        return 0 if done else 130
+        return 0 if done else INTERRUPTED
 
     def _begin(self, ranks: "Ranks", line: str | None) -> None:
         from maskmixadv.device import pick_device
@@ -141,7 +141,7 @@ class Train(Changes):
         )
 
     def _open(self, ranks: "Ranks", line: str | None) -> "Run":
-        """Open the run to resume, or the one that the first rank begins."""
+        """Open the run to resume, or the one that the first process begins."""
         from maskmixadv.runs.run import Run
 
         if self.resume is not None:
@@ -153,9 +153,10 @@ class Train(Changes):
 
 
 def train(words: Sequence[str]) -> type[Train]:
-    """Return the command with the fields of those methods that `words` name; all methods have a line in its help.
+    """Return the command for a command line with `words`.
 
-    Of the other methods nothing is imported, so that help does not wait for torch.
+    It has the options of those methods that `words` name, and one line of help for each other method. The other methods
+    are not imported, so that help does not wait for torch.
     """
     kinds = [Annotated[_kind(name, words), subcommand(name)] for name in registry.METHODS]
     former = [name for name in registry.FORMER if name in words]
@@ -171,7 +172,7 @@ def train(words: Sequence[str]) -> type[Train]:
 
 
 def _replacing() -> Iterator[tuple[str, Any, Any]]:
-    """Give the fields that replace the preset's, with what help calls their values."""
+    """Yield the fields that replace a preset's, with the words for their values."""
     for name, hint in get_type_hints(Changes).items():
         words = get_args(get_args(hint)[0])
         shown = f"{{{','.join(words)}}}" if words else METAVARS[name]
@@ -180,7 +181,7 @@ def _replacing() -> Iterator[tuple[str, Any, Any]]:
 
 @lru_cache
 def _stub(name: str) -> type[NotLoaded]:
-    """Return a class without fields, whose help is the method's line."""
+    """Return a class without fields whose docstring is the method's line of help."""
     kind, about = registry.METHODS[name][:2]
     return make_dataclass(kind, (), bases=(NotLoaded,), frozen=True, namespace={"__doc__": about, "name": name})
 
@@ -190,7 +191,7 @@ def _kind(name: str, words: Sequence[str]) -> type:
 
 
 def _announce(run: "Run") -> None:
-    """Say what is about to run, as much of it is chosen where nothing is said."""
+    """Print what is about to run, since many options have defaults."""
     schedule, preset = run.schedule, run.facts.preset or "none"
     print(
         f"{run.root}: {registry.named(run.method)}, preset {preset}, {schedule.steps:,} steps of {schedule.batch} "

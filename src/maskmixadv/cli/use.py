@@ -9,17 +9,17 @@ from tyro.conf import Positional, arg
 
 @dataclass(frozen=True, kw_only=True)
 class OfRun:
-    """How a run's network segments.
+    """Options of every command that segments with a run's network.
 
     Attributes
     ----------
     flips
-        Average the prediction over the eight right-angle turns and flips in plane (eight times the work), if the run's
-        training drew them.
+        Average the prediction over the eight turns and flips of the plane, if the training used them; takes eight times
+        as long.
     largest
-        Keep only each structure's largest 3D component; not for structures that come in pairs.
+        Keep only the largest 3D component of each structure; not for structures that come in pairs.
     device
-        Where to compute, such as cpu or cuda:0; by default the fastest that is there.
+        Device to compute on, such as cpu or cuda:0; by default the fastest one.
     """
 
     flips: bool = False
@@ -29,7 +29,7 @@ class OfRun:
 
 @dataclass(frozen=True)
 class Evaluate(OfRun):
-    """Score a run on patients it did not learn from: scores.csv, clinical.csv, summary.json and report.html.
+    """Score a run on patients that it did not learn from: scores.csv, clinical.csv, summary.json and report.html.
 
     Attributes
     ----------
@@ -38,11 +38,10 @@ class Evaluate(OfRun):
     split
         Which of the fold's patients: test, val or train.
     corpus
-        Another corpus of the same classes, to see how the run does elsewhere, on patients that are not its own; by
-        default the run's own.
+        Another corpus with the same classes, to see how well the run does on other data; by default the run's own.
     out
-        Directory for the results; by default evaluation-SPLIT in the run's directory, with the other corpus's name
-        before SPLIT.
+        Directory for the results; by default evaluation-SPLIT in the run's directory, or evaluation-NAME-SPLIT with
+        another corpus.
     """
 
     root: Annotated[Positional[Path], arg(metavar="RUN")]
@@ -72,18 +71,18 @@ class Evaluate(OfRun):
 
 @dataclass(frozen=True)
 class Predict(OfRun):
-    """Segment images: one file of labels an image, same name and format (PNG for JPEG), same grid; clinical.csv.
+    """Segment images. Each gives a file of labels with its name, format and grid (a JPEG gives a PNG); clinical.csv.
 
     Attributes
     ----------
     root
         Directory of the run.
     images
-        Files (NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF), folders of the files of one DICOM series, whose labels become
-        a DICOM SEG, or folders of these.
+        Files (NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF), folders with the files of one DICOM series (whose labels become
+        a DICOM SEG), or folders of these.
     out
-        Directory for the labels, another one than the images'; made where it is missing. What is there already is
-        only replaced where 'predict' wrote it.
+        Directory for the labels; made if missing, and not the images' own. Of files that are there already, only those
+        that 'predict' wrote are replaced.
     """
 
     root: Annotated[Positional[Path], arg(metavar="RUN")]

@@ -1,4 +1,4 @@
-"""What was read lately: kept while the file stays as it is, and up to so many bytes."""
+"""A cache of files' contents: each is kept while its file does not change, up to a number of bytes."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -9,17 +9,18 @@ from typing import Generic, TypeVar
 from maskmixadv.errors import InputError
 from maskmixadv.studio.memory import within_memory
 
-Thing = TypeVar("Thing")
+Content = TypeVar("Content")
 Stamp = tuple[Path, int, int]
+"""One state of a file's content: path, time of the last change in ns, size in bytes."""
 
 
 def stamp(path: Path) -> Stamp:
-    """Name one state of a file's content: path, time of the last change in ns, size in bytes.
+    """Identify the present state of a file's content.
 
     Raises
     ------
     InputError
-        Where it is not there any more.
+        If the file is gone.
     """
     try:
         facts = path.stat()
@@ -28,31 +29,31 @@ def stamp(path: Path) -> Stamp:
     return path, facts.st_mtime_ns, facts.st_size
 
 
-class Cache(Generic[Thing]):
-    """Files' contents by their stamps; the one that was not asked for longest goes first.
+class FileCache(Generic[Content]):
+    """Contents of files; the least recently used one is dropped first.
 
     Parameters
     ----------
     read
-        Makes the content of a path.
+        Reads the content of a path.
     size
-        How many bytes a content takes.
+        Returns how many bytes a content takes.
     limit
-        How many bytes all may take; the latest stays in any case.
+        How many bytes all contents may take; the latest one always stays.
     """
 
-    def __init__(self, read: Callable[[Path], Thing], size: Callable[[Thing], int], limit: int) -> None:
+    def __init__(self, read: Callable[[Path], Content], size: Callable[[Content], int], limit: int) -> None:
         self._read, self._size, self._limit = read, size, limit
-        self._held: OrderedDict[Stamp, Thing] = OrderedDict()
+        self._held: OrderedDict[Stamp, Content] = OrderedDict()
         self._lock = RLock()
 
-    def get(self, path: Path) -> Thing:
-        """Content of `path`; one thread at a time reads, so that none reads what another is reading.
+    def get(self, path: Path) -> Content:
+        """Return the content of `path`; one thread at a time reads, so that no file is read twice.
 
         Raises
         ------
         InputError
-            Where it can't be read, also for want of memory.
+            If it can't be read, or takes too much memory.
         """
         with self._lock:
             key = stamp(path)
@@ -62,14 +63,14 @@ class Cache(Generic[Thing]):
             self._held.move_to_end(key)
             return self._held[key]
 
-    def put(self, path: Path, thing: Thing) -> None:
-        """Note that `path` holds `thing` now."""
+    def put(self, path: Path, content: Content) -> None:
+        """Keep the content that was just written to `path`."""
         with self._lock:
             for key in [key for key in self._held if key[0] == path]:
                 del self._held[key]
-            self._hold(stamp(path), thing)
+            self._hold(stamp(path), content)
 
-    def _hold(self, key: Stamp, thing: Thing) -> None:
-        self._held[key] = thing
+    def _hold(self, key: Stamp, content: Content) -> None:
+        self._held[key] = content
         while len(self._held) > 1 and sum(map(self._size, self._held.values())) > self._limit:
             self._held.popitem(last=False)

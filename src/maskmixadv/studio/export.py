@@ -1,51 +1,67 @@
-"""What leaves the studio: masks, and what other programs learn from."""
+"""Exports of the studio: masks, the model, and a data set for nnU-Net."""
 
 import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.files import together, whole, write_text
+from maskmixadv.processes import read_reason
 from maskmixadv.sources import nnunet_export
 from maskmixadv.studio.images import readable
-from maskmixadv.studio.images.volumes import Shown, write_labels
+from maskmixadv.studio.images.volumes import ShownImage, write_labels
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.refusals import UnavailableError
 from maskmixadv.studio.review.reviews import Verdict
 from maskmixadv.tabular import csv_text
 
-What = Literal["masks", "model", "nnunet"]
+ExportKind = Literal["masks", "model", "nnunet"]
 
 
-class Mask(NamedTuple):
-    """A case's mask, as it is to be written; `axis` is the one along which its slices were looked at."""
+class CaseMask(NamedTuple):
+    """The mask of a case, and what was said of its slices.
+
+    Attributes
+    ----------
+    case
+        Name of the case.
+    shown
+        Its image.
+    labels
+        Class indices, on the axes of the image's file.
+    axis
+        Axis along which slices are cut.
+    verdicts
+        Verdicts by slice.
+    """
 
     case: str
-    shown: Shown
+    shown: ShownImage
     labels: UInt8[np.ndarray, "_ _ _"]
     axis: int
     verdicts: Mapping[int, Verdict]
 
 
 def write_nnunet(layout: Layout) -> tuple[Path, int, list[str]]:
-    """Write the folder as nnU-Net's raw dataset under a number of its own.
+    """Write the folder as nnU-Net's raw dataset, with the next free number.
 
     Returns
     -------
-    Where, how many files, and a line for each file of the folder that is not in it.
+    The dataset's directory, the number of its files, and a line for each file of the folder that was left out.
 
     Raises
     ------
     InputError
-        Where nothing is drawn yet, or a file is wrong.
+        If nothing is drawn yet, or a file is wrong.
     """
-    taken = [path.name for path in layout.export.glob("Dataset*_*")]
-    number = 1 + max((int(name[7:10]) for name in taken if name[7:10].isdecimal()), default=100)
+    names = [path.name.removeprefix("Dataset") for path in layout.export.glob("Dataset*_*")]
+    number = 1 + max((int(name[:3]) for name in names if name[:3].isdecimal()), default=100)
     name = re.sub(r"[^A-Za-z0-9]", "", layout.root.name) or "Studio"
     out = layout.export / f"Dataset{number}_{name}"
     corpus, left_out = readable.corpus(layout)
@@ -54,14 +70,14 @@ def write_nnunet(layout: Layout) -> tuple[Path, int, list[str]]:
 
 
 def write_model(layout: Layout, run: str) -> tuple[Path, int]:
-    """Write the network of `run` as ONNX, once; returns where, and how many files.
+    """Write the network of `run` as ONNX, unless that was done before; returns the directory and the number of files.
 
-    In a process of its own, as torch and tracing take seconds and memory that the server does not give back.
+    Another process does it, because torch and tracing take memory that the server would not give back.
 
     Raises
     ------
     UnavailableError
-        With what the export said, where it could not be done.
+        If the network can't be exported; the message says why.
     """
     out, source = layout.check(layout.export / f"model-{run}"), layout.check(layout.runs / run)
     if not (out / "model.json").is_file():
@@ -71,23 +87,25 @@ def write_model(layout: Layout, run: str) -> tuple[Path, int]:
 
 
 def _export_model(run: Path, place: Path) -> None:
-    command = [sys.executable, "-m", "maskmixadv", "export", "model", str(run), str(place)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or ["it ended without a word"]
-        raise UnavailableError(f"export of the model: {said[-1].removeprefix('maskmixadv: ')}")
+    with TemporaryDirectory() as notes:
+        reason = Path(notes, "reason")
+        command = [sys.executable, "-m", "maskmixadv.studio.learning.export_job", str(run), str(place), str(reason)]
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            why = read_reason(reason) or "it ended without giving a reason (killed, or out of memory)"
+            raise UnavailableError(f"export of the model: {why}")
 
 
-def write_masks(out: Path, masks: Iterator[Mask], *, ignore: int) -> int:
-    """Write a NIfTI file a case, and ``slices.csv`` with what was said of each slice; returns how many files.
+def write_masks(out: Path, masks: Iterator[CaseMask], *, ignore: int) -> int:
+    """Write a NIfTI file for each case, and ``slices.csv`` with the verdict on each slice; returns the number of files.
 
-    Rejected slices are `ignore` throughout: nobody stands by what was predicted there. What an earlier export left in
-    `out` is replaced when all is written, not before.
+    A rejected slice gets the code `ignore` everywhere. Files of an earlier export are replaced only when all new ones
+    are written.
 
     Raises
     ------
     InputError
-        Where a file can't be written.
+        If a file can't be written.
     """
     rows: list[dict[str, Any]] = []
     files = 0

@@ -1,41 +1,48 @@
-"""The folder that the studio serves: where things lie, and which files count; names never come from a request."""
+"""The folder that the studio serves: where its files are, and which of them count. No path comes from a request."""
 
 import os
 import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import LOCK, make_directory, sweep
 from maskmixadv.formats import images as formats
 from maskmixadv.studio.refusals import MissingError
 
-RUN: Final = re.compile(r"[0-9]{3,9}")
-"""A run's number."""
+RUN_NAME: Final = re.compile(r"[0-9]{3,9}")
+"""The name of a run: its number."""
+
+
+class Listing(NamedTuple):
+    """The files of a folder by case, in the order of their names, and a line for each file that can't be used."""
+
+    files: dict[str, Path]
+    problems: list[str]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A folder of images and what people and runs add to it.
+    """The paths in a folder of images, scribbles, runs and predictions.
 
     Attributes
     ----------
     root
-        The folder; absolute, without links.
+        Path of the folder; absolute, without links.
     """
 
     root: Path
 
     @classmethod
     def open(cls, root: Path) -> "Layout":
-        """Open folder `root`, which is made where it is missing.
+        """Open folder `root`, which is made if it is missing.
 
         Raises
         ------
         InputError
-            Where it can't be made, or a folder in it is a link out of it.
+            If it can't be made, or a folder in it is a link that leads out of it.
         """
         make_directory(root)
         layout = cls(root.resolve())
@@ -51,62 +58,62 @@ class Layout:
 
     @property
     def images(self) -> Path:
-        """The user's images, which are never changed."""
+        """Folder of the user's images, which are never changed."""
         return self.root / "images"
 
     @property
     def scribbles(self) -> Path:
-        """Strokes, one NIfTI file a case."""
+        """Folder of strokes, with one NIfTI file for each case."""
         return self.root / "scribbles"
 
     @property
     def runs(self) -> Path:
-        """What was trained, numbered from 001."""
+        """Folder of runs, numbered from 001."""
         return self.root / "runs"
 
     @property
     def predictions(self) -> Path:
-        """What runs made of the images, by the runs' numbers."""
+        """Folder of predictions, with a folder for each run."""
         return self.root / "predictions"
 
     @property
     def export(self) -> Path:
-        """What was taken out."""
+        """Folder of exports."""
         return self.root / "export"
 
     @property
     def masks(self) -> Path:
-        """Dense masks, for validation; there may be none."""
+        """Folder of dense masks for validation; it may be missing."""
         return self.root / "masks"
 
     @property
     def state(self) -> Path:
-        """The studio's own notes on images and trainings."""
+        """Folder of the studio's own notes on images and trainings."""
         return self.root / ".studio"
 
     def check(self, path: Path) -> Path:
-        """Return `path`, whose links, if it is one, stay in the folder.
+        """Return `path`, which may be a link inside the folder.
 
         Raises
         ------
         InputError
-            Where they leave it.
+            If it leads out of the folder.
         """
         if not self._holds(path):
             raise InputError(f"{path}: is a link out of {self.root}, allowed are files inside")
         return path
 
     def _holds(self, path: Path) -> bool:
-        """Whether it lies in the folder once links are followed; what goes round in circles leads nowhere else."""
+        """Whether `path` is in the folder when its links are followed; links in a circle lead nowhere else."""
         return Path(os.path.realpath(path)).is_relative_to(self.root)
 
-    def listing(self, part: Path | None = None) -> tuple[dict[str, Path], list[str]]:
-        """Files of folder `part` by case, in the order of their names, and a line for each one that can't be one.
+    def listing(self, part: Path | None = None) -> Listing:
+        """Return the files of folder `part`.
 
         Parameters
         ----------
         part
-            ``images/``, which it is by default, ``scribbles/`` or ``masks/``; there may be none.
+            ``images/`` (the default), ``scribbles/`` or ``masks/``; it may be missing.
         """
         found: dict[str, Path] = {}
         problems: list[str] = []
@@ -119,15 +126,15 @@ class Layout:
                 found[name] = path
             else:
                 problems.append(f"{printable(str(path.relative_to(self.root)))}: {wrong}")
-        return found, problems
+        return Listing(found, problems)
 
     def find(self, part: Path, case: str) -> Path | None:
-        """File of `case` in folder `part`, or None.
+        """Return the file of `case` in folder `part`, or None.
 
         Raises
         ------
         InputError
-            Where what has this name there can't be read, and must not be written over.
+            If something of this name is there that can't be read. It must not be overwritten.
         """
         for path in sorted(path for path in _shown(part) if case_of(path.name) == case):
             wrong = self._wrong(path, case)
@@ -137,7 +144,7 @@ class Layout:
         return None
 
     def _wrong(self, path: Path, name: str) -> str | None:
-        """Why `path`, of case `name`, can't be a file of images or codes."""
+        """Say why `path`, of case `name`, can't be an image or a mask; None if it can."""
         if printable(path.name) != path.name:
             return "has a name with signs that can't be shown; rename it"
         if not self._holds(path):
@@ -147,42 +154,54 @@ class Layout:
         return None if name else f"not an image, allowed are {', '.join(formats.SUFFIXES)}"
 
     def image(self, case: str) -> Path:
-        """Image of `case`, looked up in the listing.
+        """Return the image of `case`, looked up in the listing.
 
         Raises
         ------
         MissingError
-            Where there is none.
+            If there is no such case.
         """
-        path = self.listing()[0].get(case)
+        path = self.listing().files.get(case)
         if path is None:
             raise MissingError("no such case")
         return path
 
     def next_run(self) -> str:
-        """Name of a run that is about to begin: one more than all that ever began here."""
+        """Return the name of the next run: a number above those of all runs that ever began here."""
         begun = [path.name for part in (self.runs, self.predictions, self.state) for path in _runs(part)]
         return f"{max(map(int, begun), default=0) + 1:03d}"
 
 
 def latest(folder: Path) -> str | None:
-    """Name of the last run that has something in `folder`; a link to elsewhere is none."""
+    """Return the name of the last run with files in `folder`, or None; links do not count."""
     held = [path.name for path in _runs(folder) if not path.is_symlink() and path.is_dir() and any(path.iterdir())]
     return max(held, key=int, default=None)
 
 
 def _runs(folder: Path) -> list[Path]:
-    """What lies in `folder` under a run's number."""
-    return [path for path in folder.iterdir() if RUN.fullmatch(path.name)]
+    """Return the entries of `folder` that have the name of a run."""
+    return [path for path in folder.iterdir() if RUN_NAME.fullmatch(path.name)]
 
 
 def printable(text: str) -> str:
-    """Text in one line that any page can show: what is no sign of UTF-8, or steers a terminal, is escaped."""
+    r"""Return `text` in one line that any page can show: control characters and lone surrogates are escaped.
+
+    Examples
+    --------
+    >>> printable("heart\x1b[31m")
+    'heart\\x1b[31m'
+    """
     return "".join(ascii(sign)[1:-1] if unicodedata.category(sign) in ("Cc", "Cs") else sign for sign in text)
 
 
 def case_of(file: str) -> str:
-    """Name of the case that an image file shows: the file's without its suffix; empty where it is no image."""
+    """Return the case of an image file, which is its name without the suffix; empty if it is no image.
+
+    Examples
+    --------
+    >>> case_of("heart.nii.gz"), case_of("notes.txt")
+    ('heart', '')
+    """
     try:
         return formats.stem(Path(file))
     except InputError:
@@ -190,6 +209,6 @@ def case_of(file: str) -> str:
 
 
 def _shown(folder: Path) -> list[Path]:
-    """What is, or was to be, an image: what belongs to one (a .mhd's .raw) and what is hidden are neither."""
+    """Return the files that are meant as images: no hidden files, and no parts of an image (such as a .mhd's .raw)."""
     inside = folder.iterdir() if folder.is_dir() else ()
     return [path for path in inside if path.name[0] != "." and path.suffix.lower() not in formats.BESIDE]

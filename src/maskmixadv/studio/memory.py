@@ -1,4 +1,4 @@
-"""One file that takes more memory than there is: an error of that file, not of the server or the training."""
+"""Turns a lack of memory into an error of the file that caused it, so that the server and the training go on."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,17 +9,11 @@ from maskmixadv.errors import InputError
 
 @contextmanager
 def within_memory(path: Path) -> Iterator[None]:
-    """Do what `path` asks for, as far as the memory goes.
-
-    Raises
-    ------
-    InputError
-        Where it does not suffice.
-    """
+    """Raise an `InputError` that names `path` if the block runs out of memory."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # torch has no class of its own for it on a CPU
+        # On a CPU, torch raises a plain RuntimeError.
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise
         raise InputError(f"{path}: takes more memory than is free; close other programs, or cut the image") from None

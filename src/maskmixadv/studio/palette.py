@@ -1,4 +1,4 @@
-"""Classes with their colours: ``classes.toml``, which the command line reads too."""
+"""Classes with their colours: ``classes.toml``, which the command line also reads."""
 
 import json
 import re
@@ -20,15 +20,16 @@ from maskmixadv.studio.memory import within_memory
 from maskmixadv.studio.refusals import RequestError
 from maskmixadv.types import IGNORE
 
-MOST: Final = 32
+CLASS_LIMIT: Final = 32
+"""The most classes that the studio takes."""
 COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 COLOURS: Final = ("#8b95a5", "#4aa8ff", "#ffb02e", "#ff5d73", "#3ecf8e", "#b58cff", "#ff8ad8", "#d4d96b")
-"""Of the background and the structures after it, again from the second one where there are more."""
+"""Colours of the background and of the structures; more structures begin again at the second colour."""
 
 
 @dataclass(frozen=True)
-class Named:
-    """A class."""
+class PaletteClass:
+    """A class of the palette."""
 
     name: str
     colour: str
@@ -36,21 +37,23 @@ class Named:
 
 @dataclass(frozen=True)
 class Palette:
-    """The classes by their codes, background first, and the code of a pixel of which nothing is known."""
+    """The classes in the order of their codes, background first, and the code of a pixel without label."""
 
-    classes: tuple[Named, ...]
+    classes: tuple[PaletteClass, ...]
     ignore: int = IGNORE
 
     def check(self) -> None:
-        """Refuse what can't be classes.
+        """Refuse classes that are not allowed.
 
         Raises
         ------
         RequestError
-            Where names or colours are not plain, names are not unique, or there are too few or too many.
+            If a name or a colour is malformed, two names are the same, or there are too few or too many classes.
         """
-        if not 2 <= len(self.classes) <= MOST:
-            raise RequestError(f"classes: {len(self.classes)}, allowed are 2 (background, a structure) to {MOST}")
+        if not 2 <= len(self.classes) <= CLASS_LIMIT:
+            raise RequestError(
+                f"classes: {len(self.classes)}, allowed are 2 (background, a structure) to {CLASS_LIMIT}"
+            )
         for each in self.classes:
             if not (each.name.isprintable() and 1 <= len(each.name.strip()) == len(each.name) <= 40):
                 raise RequestError(f"class {each.name[:40]!r}: allowed is a name of 1 to 40 characters")
@@ -66,12 +69,12 @@ class Palette:
 
 
 def read(layout: Layout) -> Palette:
-    """Read the folder's classes; without ``classes.toml`` it is written, with what the codes in the folder tell.
+    """Read the folder's classes. If ``classes.toml`` is missing, it is written with classes guessed from the codes.
 
     Raises
     ------
     InputError
-        Where the file is malformed, or nothing can be told.
+        If the file is malformed, or the classes can't be guessed.
     """
     path = layout.check(layout.root / classes.FILE)
     if not path.is_file():
@@ -81,7 +84,7 @@ def read(layout: Layout) -> Palette:
     given = zip(found.names, colours, strict=True)
     return Palette(
         tuple(
-            Named(name, colour if isinstance(colour, str) and COLOUR.fullmatch(colour) else colour_of(code))
+            PaletteClass(name, colour if isinstance(colour, str) and COLOUR.fullmatch(colour) else colour_of(code))
             for code, (name, colour) in enumerate(given)
         ),
         IGNORE if found.ignore is None else found.ignore,
@@ -89,7 +92,13 @@ def read(layout: Layout) -> Palette:
 
 
 def colour_of(code: int) -> str:
-    """Colour of a class that has none."""
+    """Return the default colour of the class with a code.
+
+    Examples
+    --------
+    >>> colour_of(1), colour_of(8)
+    ('#4aa8ff', '#4aa8ff')
+    """
     return COLOURS[code] if code < len(COLOURS) else COLOURS[1 + (code - 1) % (len(COLOURS) - 1)]
 
 
@@ -102,18 +111,18 @@ def _guessed(layout: Layout) -> Palette:
 
 
 def _labels(layout: Layout, folder: Path) -> list[tuple[Path, Shaped[np.ndarray, "_ _ _"]]]:
-    """Files with codes, and what they hold; those that can't be read tell nothing."""
+    """Read the files of `folder` with their codes, without those that can't be read."""
     found = []
-    for path in layout.listing(folder)[0].values():
+    for path in layout.listing(folder).files.values():
         with suppress(InputError), within_memory(path):
             found.append((path, formats.read_labels(path).array))
     return found
 
 
 def _coloured(names: Sequence[str], ignore: int) -> Palette:
-    return Palette(tuple(Named(name, colour_of(code)) for code, name in enumerate(names)), ignore)
+    return Palette(tuple(PaletteClass(name, colour_of(code)) for code, name in enumerate(names)), ignore)
 
 
 def _quoted(text: str) -> str:
-    """A TOML string: printable text needs the same escapes as in JSON."""
+    """Return printable text as a TOML string, which has the same escapes as JSON."""
     return json.dumps(text, ensure_ascii=False)

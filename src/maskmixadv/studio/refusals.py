@@ -1,4 +1,4 @@
-"""What the studio says no to: input errors that know their HTTP status."""
+"""The errors that the studio answers with: input errors with an HTTP status."""
 
 from typing import ClassVar
 
@@ -6,30 +6,30 @@ from maskmixadv.errors import InputError
 
 
 class RequestError(InputError):
-    """A request that can't be done as it is."""
+    """The request is wrong."""
 
     status: ClassVar[int] = 400
 
 
 class MissingError(RequestError):
-    """What is asked for is not there."""
+    """The request asks for something that does not exist."""
 
     status = 404
 
 
 class TakenError(RequestError):
-    """Something is in the way: a name that is taken, a training that runs."""
+    """Something is in the way, such as a name that is taken or a training that runs."""
 
     status = 409
 
 
 class TooLargeError(RequestError):
-    """More than is taken."""
+    """The request sends too much."""
 
     status = 413
 
 
 class UnavailableError(RequestError):
-    """What this installation can't do."""
+    """The request asks for something that this installation can't do."""
 
     status = 501

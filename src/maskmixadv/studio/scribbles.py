@@ -1,8 +1,8 @@
-"""Strokes on disk: one NIfTI file a case on the image's grid, whole at any moment."""
+"""Strokes on disk: one NIfTI file for each case, on the grid of its image."""
 
 from collections.abc import Container
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -11,8 +11,8 @@ from maskmixadv.corpus.case import recode
 from maskmixadv.errors import InputError
 from maskmixadv.formats import images as formats
 from maskmixadv.formats.volume import Volume
-from maskmixadv.studio.cache import Cache, Stamp, stamp
-from maskmixadv.studio.images.volumes import write_labels
+from maskmixadv.studio.cache import FileCache, Stamp, stamp
+from maskmixadv.studio.images.volumes import ByteVolume, write_labels
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.palette import Palette
 from maskmixadv.studio.refusals import RequestError
@@ -20,40 +20,47 @@ from maskmixadv.types import IGNORE
 
 CACHED_BYTES: Final = 2**29
 
-Labels = UInt8[np.ndarray, "_ _ _"]
+
+class _Drawn(NamedTuple):
+    """The slices of a file that have strokes, along an axis of an image with `shape`; for one state of the file."""
+
+    stamp: Stamp
+    axis: int
+    shape: tuple[int, ...]
+    slices: tuple[int, ...]
 
 
 class Scribbles:
-    """The folder's strokes; arrays have the files' axes, class indices, and ``IGNORE`` where nothing is drawn.
+    """The strokes of a folder. Arrays have the axes of the files; they hold class indices, or ``IGNORE`` for no stroke.
 
     Attributes
     ----------
     palette
-        What the files' codes mean.
+        The classes of the codes in the files.
     """
 
     def __init__(self, layout: Layout, palette: Palette) -> None:
         self._layout, self.palette = layout, palette
-        self._coded: Cache[Labels] = Cache(self._load, lambda labels: labels.nbytes, CACHED_BYTES)
-        self._drawn: dict[Path, tuple[Stamp, int, tuple[int, ...], tuple[int, ...]]] = {}
+        self._coded: FileCache[ByteVolume] = FileCache(self._load, lambda labels: labels.nbytes, CACHED_BYTES)
+        self._drawn: dict[Path, _Drawn] = {}
 
     def files(self) -> dict[str, Path]:
-        """Files of strokes, by case; those that can't be are left out."""
-        return self._layout.listing(self._layout.scribbles)[0]
+        """Return the files of strokes by case, without those that can't be used."""
+        return self._layout.listing(self._layout.scribbles).files
 
     def problems(self, cases: Container[str]) -> list[str]:
-        """A line for each file that is none of strokes, or of no image's, as `cases` has them."""
+        """Return a line for each file that can't be used, or that belongs to none of `cases`."""
         found, wrong = self._layout.listing(self._layout.scribbles)
         stray = [f"scribbles/{path.name}: no image of this name" for case, path in found.items() if case not in cases]
         return [*wrong, *stray]
 
-    def read(self, case: str, shape: tuple[int, ...]) -> Labels:
-        """Strokes of `case`, whose image has `shape`; to be copied before they are changed.
+    def read(self, case: str, shape: tuple[int, ...]) -> ByteVolume:
+        """Return the strokes of `case`, whose image has `shape`; copy the array before you change it.
 
         Raises
         ------
         InputError
-            Where the file is damaged, or does not fit image or classes.
+            If the file is damaged, or does not fit the image or the classes.
         """
         path = self._layout.find(self._layout.scribbles, case)
         if path is None:
@@ -64,13 +71,7 @@ class Scribbles:
         return labels
 
     def check(self, labels: UInt8[np.ndarray, "h w"]) -> None:
-        """Refuse what can't be strokes.
-
-        Raises
-        ------
-        RequestError
-            Where a class does not exist.
-        """
+        """Refuse strokes of a class that does not exist, with a `RequestError`."""
         codes = np.unique(labels)
         stray = codes[(codes >= len(self.palette.classes)) & (codes != IGNORE)]
         if stray.size:
@@ -78,13 +79,13 @@ class Scribbles:
                 f"scribble: class {stray[0]}, allowed are 0 to {len(self.palette.classes) - 1}, and {IGNORE}"
             )
 
-    def write(self, case: str, labels: Labels, like: Volume) -> None:
-        """Keep `labels` as the strokes of `case`, whose image is `like`.
+    def write(self, case: str, labels: ByteVolume, like: Volume) -> None:
+        """Write `labels` as the strokes of `case`, whose image is `like`.
 
         Raises
         ------
         InputError
-            Where the file can't be written; what was there stays.
+            If the file can't be written; an earlier one stays.
         """
         path = self._layout.scribbles / f"{case}.nii.gz"
         before = self._layout.find(self._layout.scribbles, case)
@@ -94,31 +95,31 @@ class Scribbles:
             before.unlink()
 
     def drawn(self, case: str, axis: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Slices along `axis` with strokes; raises as `read`."""
+        """Return the slices along `axis` that have strokes; raises as `read`."""
         path = self._layout.find(self._layout.scribbles, case)
         if path is None:
             return ()
-        known = self._drawn.get(path)
-        if known is None or known[:3] != (stamp(path), axis, shape):
-            key, labels = stamp(path), self.read(case, shape)
+        known, now = self._drawn.get(path), stamp(path)
+        if known is None or (known.stamp, known.axis, known.shape) != (now, axis, shape):
+            labels = self.read(case, shape)
             across = tuple(other for other in range(3) if other != axis)
             slices = tuple(np.flatnonzero((labels != IGNORE).any(across)).tolist())
-            known = self._drawn[path] = (key, axis, shape, slices)
-        return known[3]
+            known = self._drawn[path] = _Drawn(now, axis, shape, slices)
+        return known.slices
 
     def any_drawn(self) -> bool:
-        """Whether there are strokes of any case; a file that can't be read may hold some."""
+        """Return whether any case has strokes; a file that can't be read counts, since it may hold some."""
         try:
             return any((self._coded.get(path) != IGNORE).any() for path in self.files().values())
         except InputError:
             return True
 
     def forget(self) -> None:
-        """Delete the files; for when they hold no strokes."""
+        """Delete the files; call it only if they hold no strokes."""
         for path in self.files().values():
             path.unlink()
 
-    def _load(self, path: Path) -> Labels:
+    def _load(self, path: Path) -> ByteVolume:
         codes = formats.read_labels(path).array
         classes, ignore = len(self.palette.classes), self.palette.ignore
         return np.ascontiguousarray(recode(codes, classes=classes, ignore=ignore, where=str(path)))

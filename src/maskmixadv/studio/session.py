@@ -1,12 +1,11 @@
-"""A folder that is being worked on: what the page asks for and what it changes, as plain files."""
+"""The work in a folder: everything that the page asks for and changes; it is kept in plain files."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
@@ -16,34 +15,35 @@ from maskmixadv.files import held
 from maskmixadv.methods.registry import FROM_SCRIBBLES
 from maskmixadv.sources import classes
 from maskmixadv.studio import palette as palettes
-from maskmixadv.studio.export import Mask, What, write_masks, write_model, write_nnunet
+from maskmixadv.studio.answers import CaseAnswer, ClinicalAnswer, ExportAnswer, FolderAnswer, RunAnswer
+from maskmixadv.studio.export import CaseMask, ExportKind, write_masks, write_model, write_nnunet
 from maskmixadv.studio.images.cases import Cases
 from maskmixadv.studio.images.volumes import Facts
 from maskmixadv.studio.layout import Layout, printable
-from maskmixadv.studio.learning.predictions import Predictions
-from maskmixadv.studio.learning.training import OFFERED, Training
-from maskmixadv.studio.palette import Named, Palette
+from maskmixadv.studio.learning.predictions import StoredPredictions
+from maskmixadv.studio.learning.training import PRESET_CHOICES, Training
+from maskmixadv.studio.palette import Palette, PaletteClass
 from maskmixadv.studio.refusals import MissingError, RequestError, TakenError
-from maskmixadv.studio.review import queue
 from maskmixadv.studio.review.heart import measured
-from maskmixadv.studio.review.queue import Candidate
+from maskmixadv.studio.review.queue import Candidate, Proposal, propose
 from maskmixadv.studio.review.reviews import Reviews, Verdict
 from maskmixadv.studio.scribbles import Scribbles
 
-Plane = UInt8[np.ndarray, "h w"]
-Kind = Literal["prediction", "disagreement"]
+SliceArray = UInt8[np.ndarray, "h w"]
+Overlay = Literal["prediction", "disagreement"]
+"""What the page draws over an image: labels, or where the network is in doubt."""
 
 
 @contextmanager
 def served(root: Path) -> Iterator["Session"]:
-    """Give a session of folder `root` that no other process has, as two would write over one another's strokes.
+    """Give a session of folder `root` and lock the folder: two servers would overwrite each other's strokes.
 
-    The trainings that it starts are no part of it: they go on, and the next session finds them.
+    Trainings go on when the session ends, and the next session finds them.
 
     Raises
     ------
     InputError
-        Where another process serves the folder: the line says which one. As `Session` does.
+        If another process serves the folder (the message says which one), and as `Session` does.
     """
     layout = Layout.open(root)
     with held(layout.state):
@@ -51,17 +51,17 @@ def served(root: Path) -> Iterator["Session"]:
 
 
 class Session:
-    """A folder, served; safe to be asked by many threads.
+    """The work in a folder; safe for many threads.
 
     Parameters
     ----------
     root
-        The folder; made where it is missing. Whoever serves it holds it (`served`).
+        The folder; made if it is missing. A server must lock it (`served`).
 
     Raises
     ------
     InputError
-        Where something in it is malformed, or a link out of it.
+        If something in the folder is malformed, or a link that leads out of it.
     """
 
     def __init__(self, root: Path | Layout) -> None:
@@ -69,36 +69,37 @@ class Session:
         self.training = Training(self.layout)
         self._reviews = Reviews(self.layout.check(self.layout.root / "studio.json"))
         self.cases = Cases(self.layout)
-        self._predictions = Predictions(self.layout)
+        self._predictions = StoredPredictions(self.layout)
         self._scribbles = Scribbles(self.layout, palettes.read(self.layout))
         self._gate, self._locks, self._exporting = Lock(), defaultdict[str, Lock](Lock), Lock()
 
-    def folder(self) -> dict[str, Any]:
-        """All that a list of the cases shows."""
+    def folder(self) -> FolderAnswer:
+        """Return everything that the list of cases shows."""
         known, run = self.cases.known(), self._predictions.latest()
-        problems = [*known.problems, *self._scribbles.problems(self.layout.listing()[0])]
-        return {
-            "name": printable(self.layout.root.name),
-            "classes": self.classes(),
-            "spacing_known": all(facts.spacing is not None for facts in known.facts.values()),
-            "cases": [self._case(case, facts, known.axis, run, problems) for case, facts in known.facts.items()],
-            "problems": list(map(printable, problems)),
-            "presets": list(OFFERED),
-            "methods": list(FROM_SCRIBBLES),
-            "run": None if run is None else {"name": run},
-        }
+        problems = [*known.problems, *self._scribbles.problems(self.layout.listing().files)]
+        cases = [self._case(case, facts, known.axis, run, problems) for case, facts in known.facts.items()]
+        return FolderAnswer(
+            name=printable(self.layout.root.name),
+            classes=self.classes(),
+            spacing_known=all(facts.spacing is not None for facts in known.facts.values()),
+            cases=cases,
+            problems=list(map(printable, problems)),
+            presets=PRESET_CHOICES,
+            methods=FROM_SCRIBBLES,
+            run=None if run is None else RunAnswer(run),
+        )
 
-    def classes(self) -> list[dict[str, str]]:
-        """Names and colours, background first."""
-        return [asdict(each) for each in self._scribbles.palette.classes]
+    def classes(self) -> tuple[PaletteClass, ...]:
+        """Return the classes, background first."""
+        return self._scribbles.palette.classes
 
-    def set_classes(self, named: Sequence[Named]) -> None:
-        """Rename, recolour and append classes; before there are strokes, also take some away.
+    def set_classes(self, named: Sequence[PaletteClass]) -> None:
+        """Rename, recolour and append classes. Classes can be removed only before there are strokes.
 
         Raises
         ------
         RequestError
-            Where they can't be classes, strokes would lose theirs, or the files have no code left for another one.
+            If the classes are not allowed, strokes would lose their class, or no code is left for another class.
         """
         before = self._scribbles.palette
         after = Palette(tuple(named), before.ignore)
@@ -118,33 +119,33 @@ class Session:
             self._scribbles.palette = after
 
     def image(self, case: str, index: int) -> UInt16[np.ndarray, "h w"]:
-        """A slice: 0 to 65,535 from the volume's lowest to its highest value."""
+        """Return a slice, scaled so that 0 to 65,535 are the volume's lowest to its highest value."""
         shown, axis = self.cases.open(case)
         return _slice(shown.pixels(axis), 0, index)
 
-    def scribble(self, case: str, index: int) -> Plane:
-        """Strokes of a slice: class indices, 255 where nothing is drawn."""
+    def scribble(self, case: str, index: int) -> SliceArray:
+        """Return the strokes of a slice: class indices, 255 where nothing is drawn."""
         shown, axis = self.cases.open(case)
         return _slice(self._scribbles.read(case, shown.volume.array.shape), axis, index)
 
     def draw(self, case: str, index: int, labels: bytes, seconds: float) -> tuple[int, ...]:
-        """Replace the strokes of a slice; on disk when it returns.
+        """Replace the strokes of a slice; they are on disk when the method returns.
 
         Parameters
         ----------
         labels
-            Row by row: class indices, 255 where nothing is drawn.
+            Class indices, row by row; 255 where nothing is drawn.
         seconds
             How long somebody drew.
 
         Returns
         -------
-        The case's slices with strokes.
+        The slices of the case that have strokes.
 
         Raises
         ------
         RequestError
-            Where `labels` does not fit the slice or the classes; nothing is changed then.
+            If `labels` does not fit the slice or the classes; nothing is changed then.
         """
         shown, axis = self.cases.open(case)
         shape = _slice(shown.pixels(axis), 0, index).shape
@@ -163,15 +164,15 @@ class Session:
             self._reviews.spend(case, index, seconds)
         return drawn
 
-    def predicted(self, case: str, index: int, kind: Kind) -> Plane:
-        """Labels of a slice, or how much they are in doubt: of the latest run, or of that which was accepted.
+    def predicted(self, case: str, index: int, kind: Overlay) -> SliceArray:
+        """Return the labels of a slice, or their doubt: from the run that was accepted there, or else the latest run.
 
         Raises
         ------
         MissingError
-            Where there are none.
+            If there is no prediction.
         InputError
-            Where they can't be read.
+            If the prediction can't be read.
         """
         shown, axis = self.cases.open(case)
         run = self._reviews.accepted_from(case).get(index) or self._predictions.latest()
@@ -182,12 +183,12 @@ class Session:
         return _slice(array, axis, index)
 
     def review(self, case: str, index: int, verdict: Verdict | None) -> dict[int, Verdict]:
-        """Keep what somebody says of a slice's prediction; returns what holds in the case.
+        """Keep a verdict on a slice's prediction; returns the verdicts that hold in the case.
 
         Raises
         ------
         MissingError
-            Where there is no prediction.
+            If there is no prediction.
         """
         self.predicted(case, index, "prediction")
         run = self._predictions.latest()
@@ -196,38 +197,35 @@ class Session:
             self._reviews.judge(case, index, verdict, shown if verdict == "accepted" else run)
         return self._reviews.verdicts(case, run)
 
-    def queue(self) -> list[dict[str, Any]]:
-        """Slices worth somebody's time, most worthwhile first."""
+    def queue(self) -> list[Proposal]:
+        """Return the slices that are most worth reviewing or drawing next, the most worthwhile first."""
         known, run = self.cases.known(), self._predictions.latest()
         candidates = []
         for case, facts in known.facts.items():
-            with suppress(InputError):  # who can't be drawn on is not proposed; `folder` tells why
+            with suppress(InputError):  # a case with a damaged file is not proposed; `folder` says what is wrong
                 candidates.append(self._candidate(case, facts, known.axis, run))
-        return [asdict(proposal) for proposal in queue.propose(candidates)]
+        return propose(candidates)
 
-    def clinical(self) -> dict[str, Any]:
-        """Volumes of all cases that were predicted, and of hearts what is read off them; what can't be is told."""
+    def clinical(self) -> ClinicalAnswer:
+        """Return the volumes of all predicted cases, and the measures of hearts."""
         names, problems = [each.name for each in self._scribbles.palette.classes], list[str]()
         masks = [(mask.case, mask.labels, mask.shown.volume.spacing) for mask in self._masks(problems)]
-        return {**measured(masks, names), "problems": list(map(printable, problems))}
+        cases, hearts = measured(masks, names)
+        return ClinicalAnswer(cases, hearts or None, list(map(printable, problems)))
 
-    def export(self, what: What) -> dict[str, Any]:
-        """Write masks, the latest run's model, or a data set for nnU-Net under ``export/``, one at a time.
-
-        Returns
-        -------
-        ``path``: where; ``files``: how many; ``problems``: a line for each case or slice that is not as it was to be.
+    def export(self, what: ExportKind) -> ExportAnswer:
+        """Write masks, the latest run's model, or a data set for nnU-Net under ``export/``; one export at a time.
 
         Raises
         ------
         RequestError
-            Where there is nothing to export, or this installation can't.
+            If there is nothing to export, or this installation can't export it.
         """
         with self._exporting:
             out, files, problems = self._export(what)
-        return {"path": printable(str(out)), "files": files, "problems": list(map(printable, problems))}
+        return ExportAnswer(printable(str(out)), files, list(map(printable, problems)))
 
-    def _export(self, what: What) -> tuple[Path, int, list[str]]:
+    def _export(self, what: ExportKind) -> tuple[Path, int, list[str]]:
         if what == "nnunet":
             return write_nnunet(self.layout)
         run = self._predictions.latest()
@@ -239,10 +237,13 @@ class Session:
         files = write_masks(out, self._masks(problems), ignore=self._scribbles.palette.ignore)
         return out, files, problems
 
-    def _masks(self, problems: list[str]) -> Iterator[Mask]:
-        """Predictions of the latest run, with accepted slices as they were accepted; `problems` tells what is not."""
+    def _masks(self, problems: list[str]) -> Iterator[CaseMask]:
+        """Yield the predictions of the latest run, with accepted slices as they were accepted.
+
+        For each case or slice that can't be read, a line is appended to `problems`.
+        """
         run = self._predictions.latest()
-        for case in self.layout.listing()[0]:
+        for case in self.layout.listing().files:
             try:
                 mask = None if run is None else self._mask(case, run, problems)
             except InputError as error:
@@ -251,7 +252,7 @@ class Session:
             if mask is not None:
                 yield mask
 
-    def _mask(self, case: str, run: str, problems: list[str]) -> Mask | None:
+    def _mask(self, case: str, run: str, problems: list[str]) -> CaseMask | None:
         shown, axis = self.cases.open(case)
         shape, verdicts = shown.volume.array.shape, self._reviews.verdicts(case, run)
         latest = self._predictions.labels(run, case, shape)
@@ -265,7 +266,7 @@ class Session:
                 problems.append(f"{case}: slice {index} as run {accepted} had it was accepted, and is gone")
             else:
                 np.moveaxis(labels, axis, 0)[index] = np.moveaxis(kept, axis, 0)[index]
-        return Mask(case, shown, labels, axis, verdicts)
+        return CaseMask(case, shown, labels, axis, verdicts)
 
     def _candidate(self, case: str, facts: Facts, axis: int, run: str | None) -> Candidate:
         doubts: list[float] = []
@@ -275,7 +276,7 @@ class Session:
         drawn = self._scribbles.drawn(case, axis, facts.shape)
         return Candidate(case, facts.shape[axis], drawn, self._reviews.verdicts(case, run), doubts)
 
-    def _case(self, case: str, facts: Facts, axis: int, run: str | None, problems: list[str]) -> dict[str, Any]:
+    def _case(self, case: str, facts: Facts, axis: int, run: str | None, problems: list[str]) -> CaseAnswer:
         order = (axis, *(other for other in range(3) if other != axis))
         scribbled, predicted = (), False
         try:
@@ -283,17 +284,17 @@ class Session:
             scribbled = self._scribbles.drawn(case, axis, facts.shape)
         except InputError as error:
             problems.append(str(error))
-        return {
-            "name": case,
-            "shape": [facts.shape[place] for place in order],
-            "spacing": None if facts.spacing is None else [facts.spacing[place] for place in order],
-            "low": facts.low,
-            "high": facts.high,
-            "scribbled": scribbled,
-            "reviews": self._reviews.verdicts(case, run),
-            "predicted": predicted,
-            "seconds": self._reviews.seconds(case),
-        }
+        return CaseAnswer(
+            name=case,
+            shape=[facts.shape[place] for place in order],
+            spacing=None if facts.spacing is None else [facts.spacing[place] for place in order],
+            low=facts.low,
+            high=facts.high,
+            scribbled=scribbled,
+            reviews=self._reviews.verdicts(case, run),
+            predicted=predicted,
+            seconds=self._reviews.seconds(case),
+        )
 
     @contextmanager
     def _held(self, case: str) -> Iterator[None]:

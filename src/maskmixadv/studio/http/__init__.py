@@ -1,1 +1,1 @@
-"""What the studio answers to requests."""
+"""The HTTP server of the studio."""

@@ -1,4 +1,4 @@
-"""How long a request may take to come: who begins one and does not end it holds a connection so long, and no longer."""
+"""Time limits for requests, so that a client that never finishes a request can't hold a connection."""
 
 from asyncio import Transport
 from typing import Any, Final
@@ -7,25 +7,25 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 PATIENCE: Final = 20.0
-"""Seconds in which a request's head is there, or its body goes on."""
+"""Seconds in which a request must be complete."""
 PACE: Final = 2**14
-"""Bytes that a body must have sent for each second more."""
+"""A body gets another second for each so many bytes that have arrived."""
 
 
 class Impatient(H11Protocol):
-    """HTTP by connections that end where a request is not there in `PATIENCE`, and a second more for each `PACE`."""
+    """HTTP/1.1 that closes a connection if a request is not complete in `PATIENCE` seconds; large bodies get more."""
 
     _timer: Any = None
     _begun = 0.0
     _came = 0
 
     def connection_made(self, transport: Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Begin to wait for the first request."""
+        """Start the time for the first request."""
         super().connection_made(transport)
         self._wait()
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, and go on waiting where it is not all."""
+        """Pass on the data that arrived, and go on waiting if the request is not complete."""
         self._came += len(data)
         super().data_received(data)
         if self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
@@ -34,7 +34,7 @@ class Impatient(H11Protocol):
             self._rest()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
+        """Stop waiting."""
         self._rest()
         super().connection_lost(exc)
 
@@ -49,7 +49,7 @@ class Impatient(H11Protocol):
             self._timer = None
 
     def _look(self) -> None:
-        """End the connection where the time is over; else look again when it would be."""
+        """Close the connection if the time is over; otherwise look again at its end."""
         until = self._begun + PATIENCE + self._came / PACE
         if self.loop.time() < until:
             self._timer = self.loop.call_at(until, self._look)

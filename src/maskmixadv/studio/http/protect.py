@@ -1,4 +1,4 @@
-"""Who may ask: pages of this server alone, with the token; and how much they may send."""
+"""Limits on requests: only this server's own page may send them, with the token, and only up to a size."""
 
 import re
 import secrets
@@ -16,9 +16,9 @@ HOST: Final = re.compile(r"(127\.0\.0\.1|localhost)(:\d{1,5})?")
 UPLOAD: Final = "/api/images/"
 STROKES: Final = re.compile(r"/api/cases/.*/scribble", re.DOTALL)
 MOST_BODY: Final = 64 * 2**20
-"""Bytes of a slice's strokes: one of 8,000 × 8,000 pixels."""
+"""Bytes of a slice's strokes, enough for 8,000 × 8,000 pixels."""
 MOST_JSON: Final = 2**16
-"""Bytes of any other body: of JSON, of which 32 classes with their names are the most that a page sends."""
+"""Bytes of any other body, which is JSON; the longest that the page sends has 32 classes with their names."""
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -34,21 +34,21 @@ HEADERS: Final[Mapping[str, str]] = {
 
 
 class Guard:
-    """Wraps an app: what it does not let through never reaches the app.
+    """Wraps an app, and refuses requests before they reach it.
 
     Parameters
     ----------
     app
-        What is wrapped.
+        The app.
     token
-        What calls of ``/api/`` must carry as ``X-Token``.
+        The value of the header ``X-Token`` that requests to ``/api/`` must have.
     """
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app, self._token = app, token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or have the app answer it."""
+        """Refuse a request, or pass it on to the app."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -82,7 +82,7 @@ class Guard:
 
 
 def _most(path: str) -> int:
-    """How many bytes the body of a request to `path` may have."""
+    """Return how many bytes the body of a request to `path` may have."""
     if path.startswith(UPLOAD):
         return MOST_BYTES
     return MOST_BODY if STROKES.fullmatch(path) else MOST_JSON
@@ -94,7 +94,7 @@ def _declared(scope: Scope) -> int:
 
 
 def _counted(receive: Receive, most: int) -> Receive:
-    """Pass a body on until it is too large, which one without a length shows only then."""
+    """Pass a body on until it is too large: a body without a declared length shows its size only then."""
     total = 0
 
     async def counting() -> Message:

@@ -1,4 +1,4 @@
-"""The studio's server: HTTP to a `Session`, on this machine's loopback alone."""
+"""The studio's HTTP server, which passes requests to a `Session`; it listens on the loopback address only."""
 
 import contextlib
 import mimetypes
@@ -24,12 +24,12 @@ from starlette.requests import ClientDisconnect
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write
 from maskmixadv.methods.registry import DEFAULT_METHOD
-from maskmixadv.studio.export import What
+from maskmixadv.studio.export import ExportKind
 from maskmixadv.studio.http.patience import Impatient
 from maskmixadv.studio.http.protect import Guard
 from maskmixadv.studio.layout import printable
 from maskmixadv.studio.learning.training import AUTO, Order
-from maskmixadv.studio.palette import Named
+from maskmixadv.studio.palette import PaletteClass
 from maskmixadv.studio.refusals import RequestError, TooLargeError
 from maskmixadv.studio.review.reviews import Verdict
 from maskmixadv.studio.session import Session, served
@@ -40,26 +40,26 @@ Seconds = Annotated[float, Query(ge=0, le=86_400, allow_inf_nan=False)]
 
 
 class ClassBody(BaseModel):
-    """A class."""
+    """A class, in a request."""
 
     name: str
     colour: str
 
 
 class ClassesBody(BaseModel):
-    """All classes, background first."""
+    """All classes, background first, in a request."""
 
     classes: list[ClassBody]
 
 
 class ReviewBody(BaseModel):
-    """What somebody says of a slice's prediction."""
+    """A verdict on a slice's prediction; None takes it back."""
 
     verdict: Verdict | None
 
 
 class TrainBody(BaseModel):
-    """What is to be trained."""
+    """An order for a training."""
 
     preset: str = AUTO
     steps: int | None = None
@@ -67,25 +67,25 @@ class TrainBody(BaseModel):
 
 
 class ExportBody(BaseModel):
-    """What is to be exported."""
+    """An order for an export."""
 
-    what: What
+    what: ExportKind
 
 
 def serve(folder: Path, *, port: int, browse: bool) -> int:
-    """Serve `folder` until Ctrl-C, and say where.
+    """Serve `folder` until Ctrl-C; prints the address.
 
     Parameters
     ----------
     port
-        Of the loopback address; 0 takes a free one.
+        Port of the loopback address; 0 takes a free one.
     browse
-        Whether to open it in a browser.
+        Whether to open the address in a browser.
 
     Raises
     ------
     InputError
-        Where the folder or the port can't serve, or another process serves the folder.
+        If the folder or the port can't be used, or another process serves the folder.
     """
     token = secrets.token_urlsafe()
     with served(folder) as session, listening(port) as taken:
@@ -102,19 +102,19 @@ def serve(folder: Path, *, port: int, browse: bool) -> int:
 
 
 def listening(port: int) -> socket.socket:
-    """Return a socket that is bound to the loopback address.
+    """Return a socket that listens on the loopback address.
 
     Raises
     ------
     InputError
-        Where the port is none, or taken.
+        If the port is not allowed, or taken.
     """
-    # asyncio sends answers at once only where the protocol is named; else each takes 40 ms more.
+    # Without the protocol's name, asyncio does not switch on TCP_NODELAY, and each answer takes 40 ms more.
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((LOOPBACK, port))
-        bound.listen()  # whoever opens the address at once waits for the first answer, and is not refused
+        bound.listen()  # a browser that opens the address at once then waits, and is not refused
     except (OSError, OverflowError) as error:
         bound.close()
         raise InputError(f"port: {port} can't be served on ({error}), allowed is a free one, or 0") from None
@@ -122,18 +122,18 @@ def listening(port: int) -> socket.socket:
 
 
 def server(guarded: Guard) -> uvicorn.Server:
-    """Return a server that says nothing of requests, nor of itself."""
+    """Return a server that logs no requests and sends no Server header."""
     quiet = {"log_level": "warning", "access_log": False, "server_header": False}
     return uvicorn.Server(uvicorn.Config(guarded, http=Impatient, ws="none", lifespan="off", **quiet))
 
 
 def app(session: Session, token: str) -> Guard:
-    """Return the whole application, guarded by `token`."""
+    """Return the whole application, protected by `token`."""
     api = FastAPI(openapi_url=None)
     _add_cases(api, session)
     _add_folder(api, session)
     _add_training(api, session)
-    mimetypes.add_type("text/javascript", ".js")  # some systems say otherwise, and browsers then refuse it
+    mimetypes.add_type("text/javascript", ".js")  # some systems have another type, which browsers refuse
     api.mount("/", StaticFiles(directory=WEB, html=True))
     for kind in (InputError, HTTPException, RequestValidationError, ClientDisconnect, Exception):
         api.add_exception_handler(kind, _refused)
@@ -172,12 +172,12 @@ def _add_cases(api: FastAPI, session: Session) -> None:
 def _add_folder(api: FastAPI, session: Session) -> None:
     @api.get("/api/folder")
     def folder() -> dict[str, Any]:
-        return session.folder()
+        return asdict(session.folder())
 
     @api.put("/api/classes")
     def classes(body: ClassesBody) -> dict[str, Any]:
-        session.set_classes([Named(each.name, each.colour) for each in body.classes])
-        return {"classes": session.classes()}
+        session.set_classes([PaletteClass(each.name, each.colour) for each in body.classes])
+        return {"classes": list(map(asdict, session.classes()))}
 
     @api.put("/api/images/{file}")
     async def add(file: str, request: Request) -> dict[str, str]:
@@ -190,15 +190,15 @@ def _add_folder(api: FastAPI, session: Session) -> None:
 
     @api.get("/api/queue")
     def queue() -> list[dict[str, Any]]:
-        return session.queue()
+        return list(map(asdict, session.queue()))
 
     @api.get("/api/clinical")
     def clinical() -> dict[str, Any]:
-        return session.clinical()
+        return asdict(session.clinical())
 
     @api.post("/api/export")
     def export(body: ExportBody) -> dict[str, Any]:
-        return session.export(body.what)
+        return asdict(session.export(body.what))
 
 
 def _add_training(api: FastAPI, session: Session) -> None:
@@ -233,7 +233,7 @@ def _bytes(plane: np.ndarray) -> Response:
 
 def _refused(_: Request, error: Exception) -> JSONResponse:
     status, said = _said(error)
-    # What is left of a body that is too large is not read: the connection ends.
+    # The rest of a body that is too large is not read, so the connection must be closed.
     headers = {"Connection": "close"} if status == TooLargeError.status else None
     return JSONResponse({"error": printable(" ".join(said.split()))}, status, headers)
 

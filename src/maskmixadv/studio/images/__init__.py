@@ -1,1 +1,1 @@
-"""Images as the studio takes them in."""
+"""Images of the studio: uploaded, listed, read and shown."""

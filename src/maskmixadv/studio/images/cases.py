@@ -1,4 +1,4 @@
-"""The folder's cases: images that are there, how their slices are cut, and images that come in."""
+"""The cases of a folder: its images, the axis along which their slices are cut, and uploads."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,22 +10,22 @@ from maskmixadv.formats import images as formats
 from maskmixadv.sources import pairs
 from maskmixadv.studio.cache import Stamp, stamp
 from maskmixadv.studio.images.intake import check_name
-from maskmixadv.studio.images.volumes import Facts, Shown, Volumes, show
+from maskmixadv.studio.images.volumes import Facts, ShownImage, ShownImages, show
 from maskmixadv.studio.layout import Layout, case_of
 from maskmixadv.studio.memory import within_memory
 from maskmixadv.studio.refusals import RequestError, TakenError, TooLargeError
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known of the cases.
+class KnownCases:
+    """All cases of a folder.
 
     Attributes
     ----------
     facts
-        Of each image that can be read; of the file's axes.
+        Facts of each image that can be read, on the axes of its file.
     axis
-        Along which slices are cut.
+        Axis along which slices are cut.
     problems
         A line for each file that is no case.
     """
@@ -36,56 +36,56 @@ class Known:
 
 
 class Cases:
-    """Images by case; safe to be asked by many threads."""
+    """The images of a folder by case; safe for many threads."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout, self._lock = layout, Lock()
-        self._volumes = Volumes(layout.state / "images.json")
+        self._volumes = ShownImages(layout.state / "images.json")
         self._axis: tuple[tuple[Stamp, ...], int] = ((), 0)
 
-    def known(self) -> Known:
-        """What is known of all cases; those that are new are read."""
+    def known(self) -> KnownCases:
+        """Return all cases; images that are new are read."""
         images, problems = self._layout.listing()
         told = self._volumes.facts(images)
         facts = {case: each for case, each in told.items() if isinstance(each, Facts)}
         wrong = [str(each) for each in told.values() if isinstance(each, InputError)]
-        return Known(facts, self._along({case: images[case] for case in facts}), [*problems, *wrong])
+        return KnownCases(facts, self._along({case: images[case] for case in facts}), [*problems, *wrong])
 
-    def open(self, case: str) -> tuple[Shown, int]:
-        """Read the image of `case`, and say along which axis its slices are cut.
+    def open(self, case: str) -> tuple[ShownImage, int]:
+        """Return the image of `case`, and the axis along which its slices are cut.
 
         Raises
         ------
         MissingError
-            Where there is no such case.
+            If there is no such case.
         InputError
-            Where it can't be read.
+            If the image can't be read.
         """
         path = self._layout.image(case)
         return self._volumes.get(path), self.known().axis
 
     def new_upload(self, file: str) -> Path:
-        """Return where to write an image that is to be called `file`; `take_upload` or the caller removes it.
+        """Return a path to write an upload to that will be called `file`; `take_upload` or the caller removes it.
 
-        What the server of a process that was killed leaves there is swept away by the next one.
+        Uploads that a killed server left are deleted by the next server.
 
         Raises
         ------
         RequestError
-            Where the name is taken or not plain.
+            If the name is taken or not allowed.
         """
         self._check_free(check_name(file))
         return partial_name(self._layout.state / f"upload{formats.suffix(Path(file))}")
 
     def take_upload(self, upload: Path, file: str) -> str:
-        """Make the whole file `upload` an image called `file`; returns its case.
+        """Make the complete file `upload` an image called `file`; returns its case.
 
         Raises
         ------
         RequestError
-            Where it is no image, larger than is taken, or the name was taken meanwhile.
+            If it is no image, too large, or the name was taken meanwhile.
         InputError
-            Where the disk is full.
+            If the disk is full.
         """
         try:
             with within_memory(upload):
@@ -102,13 +102,13 @@ class Cases:
         return case_of(file)
 
     def _along(self, images: dict[str, Path]) -> int:
-        """Axis along which training cuts slices, too (`pairs.thickest_axis`)."""
+        """Return the axis along which slices are cut, as training cuts them (`pairs.thickest_axis`)."""
         key = tuple(stamp(path) for path in images.values())
         if self._axis[0] != key:
             self._axis = (key, pairs.thickest_axis([pairs.Pair(case, case, path) for case, path in images.items()]))
         return self._axis[1]
 
     def _check_free(self, file: str) -> None:
-        taken = {case.casefold() for case in self._layout.listing()[0]}
+        taken = {case.casefold() for case in self._layout.listing().files}
         if not case_of(file) or case_of(file).casefold() in taken or (self._layout.images / file).exists():
             raise TakenError(f"{file}: an image of this name is there already; rename it")

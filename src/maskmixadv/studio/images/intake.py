@@ -1,4 +1,4 @@
-"""Images that come in: refused before anything large is made of them, or anything beside them is read."""
+"""Checks of uploads, before a large array is made and before any other file is read."""
 
 import re
 from collections.abc import Iterator
@@ -13,24 +13,31 @@ from maskmixadv.formats.reading import LargeError, at_most
 from maskmixadv.studio.refusals import RequestError, TooLargeError
 
 MOST_BYTES: Final = 512 * 2**20
-"""Of a file."""
+"""Of an uploaded file."""
 MOST_UNPACKED: Final = 2**31
+"""Bytes of a file that was unpacked."""
 MOST_VOXELS: Final = 2**28
-NAME: Final = re.compile(r"\w[\w .+()-]{0,99}")
+PLAIN_NAME: Final = re.compile(r"\w[\w .+()-]{0,99}")
 ELSEWHERE: Final = re.compile(rb"^(?:data ?file:|ElementDataFile\s*=)[ \t]*([^\r\n]*)", re.MULTILINE | re.IGNORECASE)
-"""Where a header of ITK's formats says in which file the voxels are."""
+"""The line in a header of ITK's formats that names the file with the voxels."""
 HEADER: Final = 2**16
+"""Bytes in which a header must end."""
 
 
 def check_name(name: str) -> str:
-    """Return the file name `name`, which a request gave.
+    """Return the file name of an upload if it is allowed.
 
     Raises
     ------
     RequestError
-        Where it is not plain, or not an image's that is complete in one file.
+        If it has other characters than are allowed, or is that of an image in several files.
+
+    Examples
+    --------
+    >>> check_name("heart 1.nii.gz")
+    'heart 1.nii.gz'
     """
-    if not NAME.fullmatch(name):
+    if not PLAIN_NAME.fullmatch(name):
         raise RequestError(
             "name of the image: allowed are up to 100 letters, digits, spaces and _ . + - ( ), no sign first"
         )
@@ -40,14 +47,14 @@ def check_name(name: str) -> str:
 
 
 def check_declared(path: Path) -> None:
-    """Look at what a file says of itself, before it is read.
+    """Check the header of an image before the image is read.
 
     Raises
     ------
     TooLargeError
-        Where it holds more than is taken.
+        If the image is too large.
     InputError
-        Where it is damaged, or its voxels lie elsewhere.
+        If the file is damaged, or its voxels are in another file.
     """
     suffix = formats.suffix(path)
     if suffix in itk.SUFFIXES:
@@ -59,7 +66,7 @@ def check_declared(path: Path) -> None:
 
 @contextmanager
 def taken() -> Iterator[None]:
-    """Take less of a file than the command line does, and refuse what is larger with its own status."""
+    """Limit the size of files that the block reads; a larger one raises a `TooLargeError`."""
     try:
         with at_most(MOST_UNPACKED):
             yield
@@ -68,7 +75,7 @@ def taken() -> Iterator[None]:
 
 
 def _check_complete(path: Path, suffix: str) -> None:
-    """A header may name any file of this machine as the one with its voxels."""
+    """Refuse a header that names another file for its voxels: it could name any file of this machine."""
     try:
         with path.open("rb") as file:
             named = [name.strip() for name in ELSEWHERE.findall(file.read(HEADER))]

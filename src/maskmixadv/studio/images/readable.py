@@ -1,4 +1,4 @@
-"""The folder as a corpus of what can be read in it: a damaged file is left out, and told."""
+"""The folder as a corpus of the files that can be read; damaged files are left out and listed."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,26 +18,26 @@ from maskmixadv.studio.memory import within_memory
 
 
 class Readable(NamedTuple):
-    """A corpus, and a line for each file that is not in it."""
+    """A corpus, and a line for each file that was left out."""
 
     corpus: Corpus
     left_out: list[str]
 
 
 def corpus(layout: Layout) -> Readable:
-    """Make a corpus of the folder as it is now (`maskmixadv.sources.follow`).
+    """Return the folder as a corpus, as it is now (`maskmixadv.sources.follow`).
 
     Raises
     ------
     InputError
-        Where no image that can be read has strokes or a mask, or the classes can't be read.
+        If no readable image has strokes or a mask, or the classes can't be read.
     """
     classes, (found, left_out) = declared.read(layout.root / declared.FILE), _found(layout)
     if not found.pairs:
         raise InputError("; ".join(["no image has strokes that can be learnt from; draw some", *left_out[:1]]))
     try:
         return Readable(follow.of(found, classes), left_out)
-    except InputError:  # only then is every file looked at by itself
+    except InputError:  # check every file by itself only if some file is wrong
         sound, wrong = _sound(found.pairs, classes)
         if not wrong or not sound:
             raise
@@ -45,7 +45,7 @@ def corpus(layout: Layout) -> Readable:
 
 
 def _found(layout: Layout) -> tuple[Found, list[str]]:
-    """Images with strokes or masks, and a line for each file that can't be any of these."""
+    """Return the images with strokes or masks, and a line for each file that can't be used."""
     images, left_out = layout.listing()
     drawn: list[dict[str, Path]] = []
     for part in (layout.scribbles, layout.masks):
@@ -62,7 +62,7 @@ def _found(layout: Layout) -> tuple[Found, list[str]]:
 
 
 def _sound(found: Sequence[Pair], classes: Classes) -> tuple[list[Pair], list[str]]:
-    """Those that can be read, and a line for each other one."""
+    """Return the pairs that can be read, and a line for each other one."""
     peeked, wrong = _passing(found, lambda pair: (check_declared(pair.image), formats.peek(pair.image)))
     axis = pairs.thickest_axis(peeked)
     sound, more = _passing(peeked, lambda pair: pairs.read(pair, classes, axis))

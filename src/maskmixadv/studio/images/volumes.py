@@ -1,4 +1,4 @@
-"""Images as the page shows them: 16 bits from the volume's lowest to its highest value, read once."""
+"""Images as the page shows them: scaled to 16 bits from the volume's lowest value to its highest."""
 
 import json
 from collections.abc import Mapping
@@ -17,23 +17,28 @@ from maskmixadv.files import read_json, write_text
 from maskmixadv.formats import images as formats
 from maskmixadv.formats import nifti
 from maskmixadv.formats.volume import Volume
-from maskmixadv.studio.cache import Cache, stamp
+from maskmixadv.studio.cache import FileCache, stamp
 from maskmixadv.studio.images.intake import check_declared, taken
 from maskmixadv.typed import as_type, made
 from maskmixadv.types import Spacing
 
+ByteVolume = UInt8[np.ndarray, "_ _ _"]
+"""Class indices or doubt, on the axes of the image's file."""
 CACHED_BYTES: Final = 2**30
 TOP: Final = 65_535
+"""The value that the highest one is scaled to."""
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A volume for showing, with its own grid for writing on.
+class ShownImage:
+    """An image for the page, with the grid on which its labels are written.
 
     Attributes
     ----------
     volume
-        Its array is of 16 bits, 0 for `low`, 65,535 for `high`; axes as the file has them.
+        The image, scaled to 16 bits, on the axes of the file.
+    low, high
+        The lowest and highest value, which are scaled to 0 and 65,535.
     """
 
     volume: Volume
@@ -41,13 +46,13 @@ class Shown:
     high: float
 
     def pixels(self, axis: int) -> UInt16[np.ndarray, "d h w"]:
-        """Slices, cut along the file's `axis`."""
+        """Return the slices along the file's `axis`."""
         return np.moveaxis(self.volume.array, axis, 0)
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the list of cases says of an image: shape and spacing in mm along d, h, w, range of values."""
+    """Facts of an image for the list of cases: shape and spacing (mm) along d, h, w, and the range of its values."""
 
     shape: tuple[int, int, int]
     spacing: Spacing | None
@@ -55,33 +60,33 @@ class Facts:
     high: float
 
 
-class Volumes:
-    """Images of a folder.
+class ShownImages:
+    """The images of a folder.
 
     Parameters
     ----------
     index
-        Where to keep what is known of the images, so that a list of them need not read them all again.
+        File that keeps the facts of the images, so that a list of them need not read them again.
     """
 
     def __init__(self, index: Path) -> None:
-        self._shown = Cache(show, lambda shown: shown.volume.array.nbytes, CACHED_BYTES)
+        self._shown = FileCache(show, lambda shown: shown.volume.array.nbytes, CACHED_BYTES)
         self._index = index
         self._known: dict[str, Facts | InputError] = dict(_known(index))
         self._lock = Lock()
 
-    def get(self, path: Path) -> Shown:
+    def get(self, path: Path) -> ShownImage:
         """Read an image.
 
         Raises
         ------
         InputError
-            Where it is damaged, not finite, constant, or larger than is taken.
+            If it is damaged, not finite, constant, or too large.
         """
         return self._shown.get(path)
 
     def facts(self, images: Mapping[str, Path]) -> dict[str, Facts | InputError]:
-        """What is known of each of `images`, by case, or what is wrong with it."""
+        """Return the facts of each of `images` by case, or the error that says what is wrong with it."""
         with self._lock:
             told = {case: self._told(path) for case, path in images.items()}
             known = {key: facts for key, facts in told.values() if isinstance(facts, Facts)}
@@ -91,7 +96,7 @@ class Volumes:
             return {case: facts for case, (_, facts) in told.items()}
 
     def _told(self, path: Path) -> tuple[str, Facts | InputError]:
-        """What `path` is known by, and what is known of it."""
+        """Return the key of `path` in the index, and its facts or what is wrong with it."""
         try:
             key = _key(path)
             return key, self._known.get(key) or self._look(path)
@@ -107,13 +112,13 @@ class Volumes:
         return Facts((d, h, w), shown.volume.spacing, shown.low, shown.high)
 
     def _keep(self, known: Mapping[str, Facts]) -> None:
-        # Not what is wrong: that may be mended otherwise, as by installing what reads the format.
-        with suppress(InputError):  # it would be made again
+        # Errors are not kept: installing a library that reads the format may mend them, for example.
+        with suppress(InputError):  # the index is made again
             write_text(self._index, json.dumps({key: asdict(facts) for key, facts in known.items()}))
 
 
-def show(path: Path) -> Shown:
-    """Read an image and scale it to 16 bits; raises as `Volumes.get`."""
+def show(path: Path) -> ShownImage:
+    """Read an image and scale it to 16 bits; raises as `ShownImages.get`."""
     with taken():
         check_declared(path)
         volume = formats.read(path)
@@ -123,18 +128,18 @@ def show(path: Path) -> Shown:
     if low == high:
         raise InputError(f"{path.name}: image is constant ({low:g}), allowed is one with contrast")
     pixels = np.empty(volume.array.shape, np.uint16)
-    for plane, values in zip(pixels, volume.array, strict=True):  # one by one, as a volume of floats takes much memory
+    for plane, values in zip(pixels, volume.array, strict=True):  # one by one, to save memory
         plane[:] = np.rint((values.astype(np.float64) - low) * (TOP / (high - low)))
-    return Shown(replace(volume, array=pixels), low, high)
+    return ShownImage(replace(volume, array=pixels), low, high)
 
 
 def write_labels(path: Path, labels: Shaped[np.ndarray, "d h w"], like: Volume) -> None:
-    """Write `labels` as NIfTI on the grid of `like`, of whatever format that was; whole or not at all.
+    """Write `labels` as NIfTI on the grid of `like`, whatever its format; whole or not at all.
 
     Raises
     ------
     InputError
-        Where the file can't be written.
+        If the file can't be written.
     """
     if not isinstance(like.header, nib.Nifti1Header):
         affine = np.eye(4) if like.affine is None else like.affine
@@ -142,8 +147,8 @@ def write_labels(path: Path, labels: Shaped[np.ndarray, "d h w"], like: Volume) 
     nifti.write_labels(path, labels, like)
 
 
-def turned(labels: UInt8[np.ndarray, "_ _ _"], axis: int) -> UInt8[np.ndarray, "_ _ _"]:
-    """Labels of slices cut along a file's `axis`, with the file's axes again."""
+def turned(labels: ByteVolume, axis: int) -> ByteVolume:
+    """Return labels of slices that were cut along a file's `axis`, on the file's axes."""
     return np.moveaxis(labels, 0, axis)
 
 
@@ -156,12 +161,12 @@ def _known(index: Path) -> dict[str, Facts]:
     try:
         known = as_type(read_json(index), dict[str, dict[str, Any]], str(index))
     except InputError:
-        return {}  # it is made again
+        return {}  # the index is made again
     return {key: facts for key, raw in known.items() if (facts := _facts(raw)) is not None}
 
 
 def _facts(raw: dict[str, Any]) -> Facts | None:
-    """What `_look` gives; None where it is not that, so that the image is looked at anew."""
+    """Read the facts of an image; None if they are malformed, so that the image is read again."""
     try:
         facts = made(Facts, raw, "")
     except InputError:

@@ -1,1 +1,1 @@
-"""Trainings of the studio, and what they predict."""
+"""Trainings of the studio, their predictions, and the processes that make both."""

@@ -1,4 +1,4 @@
-"""Where a network is in doubt: its two decoders disagree, or its one decoder's probabilities are spread."""
+"""Where a network is in doubt: two decoders disagree, or the probabilities of one decoder are spread."""
 
 import math
 from dataclasses import replace
@@ -15,18 +15,16 @@ from maskmixadv.networks.unet import UNet
 from maskmixadv.tensors import Image, Logits
 from maskmixadv.types import Spacing
 
-Labels = UInt8[np.ndarray, "d h w"]
-
 
 class Overheard(nn.Module):
-    """A network that answers as it always does, and keeps what each of its decoders says of what it is asked.
+    """Wraps a network: the output is the network's own, and the probabilities of each decoder are kept.
 
-    A decoder that the answer does not need is asked for its own sake; the encoder works once.
+    A decoder that the network does not use for its output is run, too; the encoder runs once.
 
     Attributes
     ----------
     said
-        A list a decoder: probabilities of each batch, on the network's grid.
+        A list for each decoder: the probabilities of each batch, on the network's grid.
     """
 
     def __init__(self, net: UNet) -> None:
@@ -35,7 +33,7 @@ class Overheard(nn.Module):
         self.said: list[list[Tensor]] = [[] for _ in net.decoders]
 
     def forward(self, image: Image) -> Logits:
-        """The network's own logits."""
+        """Return the network's own logits."""
         heard: dict[nn.Module, Any] = {}
 
         def keep(part: nn.Module, _: object, maps: object) -> None:
@@ -53,8 +51,10 @@ class Overheard(nn.Module):
         return logits
 
 
-def judge(predictor: Predictor, image: Float[np.ndarray, "d h w"], spacing: Spacing | None) -> tuple[Labels, Labels]:
-    """Predict labels, and say where they are doubtful.
+def judge(
+    predictor: Predictor, image: Float[np.ndarray, "d h w"], spacing: Spacing | None
+) -> tuple[UInt8[np.ndarray, "d h w"], UInt8[np.ndarray, "d h w"]]:
+    """Predict labels, and how doubtful they are.
 
     Parameters
     ----------
@@ -63,9 +63,9 @@ def judge(predictor: Predictor, image: Float[np.ndarray, "d h w"], spacing: Spac
 
     Returns
     -------
-    Labels, which are those of `Predictor.labels`, and doubt from 0 to 255: with two decoders the part of the
-    probability that they give to different classes, which is half the sum of the absolute differences; with one the
-    entropy, relative to the highest there is.
+    The labels of `Predictor.labels`, and the doubt from 0 to 255. With two decoders, the doubt is the probability that
+    they give to different classes, which is half the sum of the absolute differences. With one decoder, it is the
+    entropy, relative to the highest possible entropy.
     """
     net = predictor.net
     if isinstance(net, UNet) and len(net.decoders) == 2:
@@ -80,5 +80,5 @@ def judge(predictor: Predictor, image: Float[np.ndarray, "d h w"], spacing: Spac
     return most_probable(probs).cpu().numpy(), _bytes(doubt)
 
 
-def _bytes(doubt: Float[Tensor, "d h w"]) -> Labels:
+def _bytes(doubt: Float[Tensor, "d h w"]) -> UInt8[np.ndarray, "d h w"]:
     return (doubt.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()

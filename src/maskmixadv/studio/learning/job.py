@@ -1,17 +1,18 @@
-"""A training of the studio, ``python -m maskmixadv.studio.learning.job FOLDER RUN``, then predictions of all images."""
+"""Trains a run of the studio and predicts all images: ``python -m maskmixadv.studio.learning.job FOLDER RUN``."""
 
 import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from maskmixadv.errors import DIVERGED, DivergedError, InputError
+from maskmixadv.errors import INTERRUPTED, DivergedError, InputError, report
 from maskmixadv.files import read_json, whole, write_text, written
 from maskmixadv.methods.registry import METHODS
+from maskmixadv.processes import reason_written
 from maskmixadv.runs.schedule import PRESETS, Changes, default_preset
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import training
@@ -25,30 +26,29 @@ if TYPE_CHECKING:
     from maskmixadv.inference.predictor import Predictor
     from maskmixadv.runs.run import Run
 
-INTERRUPTED = 130
-VALIDATIONS = 12
-"""Points of the validation curve, about."""
+VALIDATIONS: Final = 12
+"""About how many points the validation curve has."""
 
 
 def work(layout: Layout, run: str) -> int:
-    """Train and predict; returns an exit code as the command line does.
+    """Train and predict; returns the exit code.
 
-    A training that failed, or whose weights are no numbers, predicts nothing, so that what earlier runs made stays.
+    A training that fails predicts nothing, so that the predictions of earlier runs stay.
     """
     notes = layout.state / run
     Process.this().write(notes / training.PROCESS)
-    with told_failure(notes / training.PHASE):
-        code = 0 if _train(layout, run) else INTERRUPTED
+    with reason_written(notes / training.REASON), failure_noted(notes / training.PHASE):
+        finished = _train(layout, run)
         if (layout.runs / run / "last.pt").is_file():
             write_text(notes / training.PHASE, "predicting")
             predict(layout, run)
-        write_text(notes / training.PHASE, {0: "done", INTERRUPTED: "stopped"}.get(code, "failed"))
-    return code
+        write_text(notes / training.PHASE, "done" if finished else "stopped")
+    return 0 if finished else INTERRUPTED
 
 
 @contextmanager
-def told_failure(phase: Path) -> Iterator[None]:
-    """Have what fails be known as that, and not as stopped, also where somebody had asked it to stop."""
+def failure_noted(phase: Path) -> Iterator[None]:
+    """Write the phase "failed" if the block fails, even if somebody has asked the training to stop."""
     try:
         yield
     except Exception:
@@ -58,20 +58,21 @@ def told_failure(phase: Path) -> Iterator[None]:
 
 
 def predict(layout: Layout, run: str) -> None:
-    """Predict all images of the folder into ``predictions/RUN``, which is there when all are done.
+    """Predict all images of the folder. ``predictions/RUN`` appears when all are predicted.
 
-    An image that can't be predicted has its line on stderr, the others are done.
+    For an image that can't be predicted a line is printed to stderr; the others are predicted.
 
     Raises
     ------
     InputError
-        Where the run can't predict, none of the images could be, or predictions can't be written.
+        If the run can't predict, no image can be predicted, or predictions can't be written.
     """
     from maskmixadv.inference.predictor import Predictor
+    from maskmixadv.runs.run import Run
 
-    axis = read_json(layout.runs / run / "run.json")["corpus"].get("axis", 0)
+    axis = Run.open(layout.runs / run).learnt_from.axis
     predictor = Predictor.load(layout.runs / run)
-    images = layout.listing()[0]
+    images = layout.listing().files
     with whole(layout.predictions / run) as place:
         wrong = [line for case, path in images.items() if (line := _attempt(predictor, path, axis, place / case))]
         if len(wrong) == len(images):
@@ -79,7 +80,7 @@ def predict(layout: Layout, run: str) -> None:
 
 
 def _attempt(predictor: "Predictor", path: Path, axis: int, out: Path) -> str | None:
-    """Predict an image; returns what is wrong with it, which stderr is told too."""
+    """Predict an image; returns what is wrong with it, and prints it to stderr."""
     try:
         with within_memory(path):
             volume, labels, doubt = _predicted(predictor, path, axis)
@@ -91,7 +92,7 @@ def _attempt(predictor: "Predictor", path: Path, axis: int, out: Path) -> str | 
 
 
 def _train(layout: Layout, run: str) -> bool:
-    """Train on the folder as it is now, whatever is drawn while it learns; False where it was asked to stop."""
+    """Train on the folder as it is now; returns False if the training was asked to stop."""
     from maskmixadv.training.fit import fit
 
     return fit(_begun(layout, run))
@@ -123,7 +124,10 @@ def _begun(layout: Layout, run: str) -> "Run":
 
 
 def _changes(preset: str, steps: int | None) -> Changes:
-    """Return what another length than the preset's changes; the same part of it is averaged and validated."""
+    """Return the changes for another number of steps than the preset's.
+
+    The average of the weights spans the same part of the training, and validation comes equally often.
+    """
     if steps is None:
         return Changes()
     schedule = PRESETS[preset]
@@ -133,7 +137,7 @@ def _changes(preset: str, steps: int | None) -> Changes:
 
 
 def _predicted(predictor: "Predictor", path: Path, axis: int) -> tuple["Volume", np.ndarray, np.ndarray]:
-    """Read an image, and what `judge` makes of it on the file's axes, as the command ``predict`` would."""
+    """Read an image; returns it with its labels and their doubt, on the file's axes."""
     from maskmixadv.corpus.case import normalise
     from maskmixadv.formats import images as formats
     from maskmixadv.studio.images.intake import check_declared, taken
@@ -157,13 +161,12 @@ def _write(out: Path, volume: "Volume", labels: np.ndarray, doubt: np.ndarray) -
 
 
 def main(argv: list[str]) -> int:
-    """Do the training that the arguments name."""
+    """Run the job for the arguments FOLDER and RUN; returns the exit code."""
     folder, run = argv
     try:
         return work(Layout.open(Path(folder)), run)
     except (InputError, DivergedError) as error:
-        print(f"maskmixadv: {error}", file=sys.stderr)
-        return DIVERGED if isinstance(error, DivergedError) else 2
+        return report(error)
 
 
 if __name__ == "__main__":

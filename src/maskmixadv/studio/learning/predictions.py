@@ -1,37 +1,35 @@
-"""What runs made of the folder's images: labels, and where the network is in doubt."""
+"""Predictions on disk: for each run and image, labels and where the network is in doubt."""
 
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
 from maskmixadv.formats import nifti
 from maskmixadv.formats.reading import read_npz
-from maskmixadv.studio.cache import Cache
+from maskmixadv.studio.cache import FileCache
+from maskmixadv.studio.images.volumes import ByteVolume
 from maskmixadv.studio.layout import Layout, latest
 
 CACHED_BYTES: Final = 2**28
 
-Labels = UInt8[np.ndarray, "_ _ _"]
 
-
-class Predictions:
-    """Predictions by run and case; arrays have the images' axes."""
+class StoredPredictions:
+    """The predictions of a folder, by run and case. Arrays have the axes of the images' files."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._labels: Cache[Labels] = Cache(_labels, lambda labels: labels.nbytes, CACHED_BYTES)
-        self._doubt: Cache[Labels] = Cache(_doubt, lambda doubt: doubt.nbytes, CACHED_BYTES)
-        self._means: Cache[dict[int, list[float]]] = Cache(self._mean, lambda _: 1, 1 << 16)
+        self._labels: FileCache[ByteVolume] = FileCache(_labels, lambda labels: labels.nbytes, CACHED_BYTES)
+        self._doubt: FileCache[ByteVolume] = FileCache(_doubt, lambda doubt: doubt.nbytes, CACHED_BYTES)
+        self._means: FileCache[dict[int, list[float]]] = FileCache(self._mean, lambda _: 1, 1 << 16)
 
     def latest(self) -> str | None:
-        """Name of the latest run whose predictions are complete."""
+        """Return the name of the latest run whose predictions are complete."""
         return latest(self._layout.predictions)
 
     def has(self, run: str, case: str, shape: tuple[int, ...]) -> bool:
-        """Whether there is a prediction of `case`, whose image has `shape`, as far as the file's head tells.
+        """Return whether there is a prediction of `case`, whose image has `shape`; only the file's header is read.
 
         Raises
         ------
@@ -41,29 +39,29 @@ class Predictions:
         path = self._file(run, case, ".nii.gz")
         return path is not None and _fits(path, nifti.peek(path)[0], shape)
 
-    def labels(self, run: str, case: str, shape: tuple[int, ...]) -> Labels | None:
-        """Labels of `case`, whose image has `shape`, or None.
+    def labels(self, run: str, case: str, shape: tuple[int, ...]) -> ByteVolume | None:
+        """Return the labels of `case`, whose image has `shape`, or None.
 
         Raises
         ------
         InputError
-            Where the file is damaged, or not of the image as it is.
+            If the file is damaged, or its shape is another than the image's.
         """
         return self._read(self._labels, self._file(run, case, ".nii.gz"), shape)
 
-    def doubt(self, run: str, case: str, shape: tuple[int, ...]) -> Labels | None:
-        """How much the network is in doubt, 0 to 255; as `labels`."""
+    def doubt(self, run: str, case: str, shape: tuple[int, ...]) -> ByteVolume | None:
+        """Return the doubt of the network, 0 to 255, or None; raises as `labels`."""
         return self._read(self._doubt, self._file(run, case, ".npz"), shape)
 
     def doubts(self, run: str, case: str, axis: int, shape: tuple[int, ...]) -> list[float]:
-        """Part of each slice along `axis` that is in doubt, in [0, 1]; empty where nothing is known; as `labels`."""
+        """Return the part of each slice along `axis` that is in doubt, in [0, 1]; empty without prediction."""
         path = self._file(run, case, ".npz")
         means = {} if path is None else self._means.get(path)
         if path is not None:
             _fits(path, tuple(map(len, means.values())), shape)
         return means.get(axis, [])
 
-    def _read(self, kept: Cache[Labels], path: Path | None, shape: tuple[int, ...]) -> Labels | None:
+    def _read(self, kept: FileCache[ByteVolume], path: Path | None, shape: tuple[int, ...]) -> ByteVolume | None:
         if path is None:
             return None
         array = kept.get(path)
@@ -86,7 +84,7 @@ def _fits(path: Path, found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
     return True
 
 
-def _labels(path: Path) -> Labels:
+def _labels(path: Path) -> ByteVolume:
     codes = nifti.read(path).array
     labels = codes.astype(np.uint8)
     if not np.array_equal(labels, codes):
@@ -94,7 +92,7 @@ def _labels(path: Path) -> Labels:
     return labels
 
 
-def _doubt(path: Path) -> Labels:
+def _doubt(path: Path) -> ByteVolume:
     doubt = read_npz(path).get("disagreement")
     if doubt is None or doubt.ndim != 3 or doubt.dtype != np.uint8:
         found = "no disagreement" if doubt is None else f"{doubt.dtype} {doubt.shape}"

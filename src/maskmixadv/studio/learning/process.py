@@ -1,4 +1,4 @@
-"""Processes that outlive who started them: known by number and time of start, as numbers come again."""
+"""Processes that outlive their parent: identified by number and start time, because numbers are used again."""
 
 import json
 import os
@@ -19,7 +19,7 @@ class Process:
     pid
         Its number.
     start
-        When it started, as the system tells it.
+        Its start time, in the system's own form.
     """
 
     pid: int
@@ -27,12 +27,12 @@ class Process:
 
     @classmethod
     def this(cls) -> "Process":
-        """Return the process that asks."""
+        """Return the current process."""
         return cls(os.getpid(), _start(os.getpid()) or "")
 
     @classmethod
     def read(cls, path: Path) -> "Process | None":
-        """Read what `write` wrote; None where there is nothing of the kind."""
+        """Read a file that `write` wrote; None if it is missing or malformed."""
         try:
             raw = read_json(path)
             return cls(int(raw["pid"]), str(raw["start"]))
@@ -40,22 +40,22 @@ class Process:
             return None
 
     def write(self, path: Path) -> None:
-        """Write it down for those who look for it later."""
+        """Write the process to a file, for `read`."""
         write_text(path, json.dumps(asdict(self)))
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs; another one of its number does not count."""
+        """Whether it still runs; another process with its number does not count."""
         return self.pid > 0 and _start(self.pid) == self.start
 
     def terminate(self) -> None:
-        """Ask it to end, if it still runs."""
+        """Ask it to end if it still runs."""
         if self.alive:
             os.kill(self.pid, signal.SIGTERM)
 
 
 def _start(pid: int) -> str | None:
-    """When process `pid` started; None where there is none, or only what is left of one that ended."""
+    """Return the start time of process `pid`; None if there is none, or only a zombie."""
     stat = Path(f"/proc/{pid}/stat")
     if Path("/proc/self/stat").exists():
         try:

@@ -1,8 +1,7 @@
-"""Trainings: each a process of its own, followed by its files, so that a server that starts later finds it again."""
+"""Trainings. Each is a process of its own that is watched by its files, so that a later server finds it again."""
 
 import json
 import math
-import os
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Final, Literal
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, make_directory, read_json, read_text, write_text
 from maskmixadv.methods.registry import FROM_SCRIBBLES
+from maskmixadv.processes import last_line, read_reason
 from maskmixadv.runs import schedule
 from maskmixadv.runs.course import Logged, read_course
 from maskmixadv.studio.layout import Layout, latest
@@ -22,41 +22,40 @@ from maskmixadv.studio.learning.process import Process
 from maskmixadv.studio.refusals import RequestError, TakenError
 
 AUTO: Final = "auto"
-"""Instead of a preset's name: the one that the device deserves, as on the command line where none is named."""
-OFFERED: Final = (AUTO, *reversed(schedule.OFFERED))
-"""What the page offers as presets: what it takes where nobody chooses, then the shortest first."""
+"""Stands for the default preset of the device, as on the command line."""
+PRESET_CHOICES: Final = (AUTO, *reversed(schedule.OFFERED))
+"""The presets that the page offers: the default first, then the shortest first."""
 MOST_STEPS: Final = 1_000_000
 ORDER, PROCESS, PHASE, STOP, OUTPUT = "order.json", "process.json", "phase", "stop", "output.txt"
 LEFT_OUT: Final = "left-out.json"
-"""Files of a training in the studio's notes."""
-PATIENCE: Final = 30.0
-"""Seconds in which a process has told its number."""
-MOST_SAID: Final = 2**20
-"""Bytes at the end of what a training said in which its complaint is looked for."""
+REASON: Final = "reason"
+"""Names of a training's files in the studio's notes."""
+START_SECONDS: Final = 30.0
+"""How long to wait for a new process to write its number."""
 RECENT: Final = 10
-"""Rows of the log over which speed is measured."""
+"""How many rows of the log the speed is measured over."""
 
 State = Literal["idle", "running", "predicting", "done", "stopped", "failed"]
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be trained; None: the preset's steps."""
+    """What is to be trained; `steps` are the preset's if None."""
 
     preset: str
     method: str
     steps: int | None = None
 
     def check(self) -> None:
-        """Refuse what can't be trained.
+        """Refuse an order that can't be trained.
 
         Raises
         ------
         RequestError
-            Where preset, method or steps are not allowed.
+            If preset, method or steps are not allowed.
         """
-        if self.preset not in OFFERED:
-            raise RequestError(f"preset: {self.preset!r:.50}, allowed are {', '.join(OFFERED)}")
+        if self.preset not in PRESET_CHOICES:
+            raise RequestError(f"preset: {self.preset!r:.50}, allowed are {', '.join(PRESET_CHOICES)}")
         if self.method not in FROM_SCRIBBLES:
             raise RequestError(f"method: {self.method!r:.50}, allowed are {', '.join(FROM_SCRIBBLES)}")
         if self.steps is not None and not 1 <= self.steps <= MOST_STEPS:
@@ -65,20 +64,20 @@ class Order:
 
 @dataclass(frozen=True)
 class Course:
-    """How a training goes.
+    """State and progress of a training.
 
     Attributes
     ----------
     rate
-        Steps a second.
+        Steps a second; None unless it runs.
     remaining
-        Seconds until the last step.
+        Seconds until the last step; None unless it runs.
     losses, validation
-        (step, value), oldest first.
+        Pairs (step, value), oldest first.
     error
-        Why it failed.
+        Why it failed; None if it did not fail.
     left_out
-        A line for each file that it did not learn from, as something is wrong with it.
+        A line for each file that was left out because something is wrong with it.
     """
 
     state: State
@@ -94,19 +93,19 @@ class Course:
 
 
 class Training:
-    """The folder's trainings, of which one at a time runs."""
+    """Trainings of a folder; one at a time runs."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout, self._lock = layout, Lock()
         self._children: list[subprocess.Popen[bytes]] = []
 
     def start(self, order: Order) -> None:
-        """Start a training, whose run gets the next number.
+        """Start a training. Its run gets the next number.
 
         Raises
         ------
         RequestError
-            Where one runs already, or the order can't be.
+            If a training runs already, or the order can't be trained.
         """
         order.check()
         with self._lock:
@@ -116,29 +115,29 @@ class Training:
             notes = self._layout.state / run
             make_directory(notes)
             write_text(notes / ORDER, json.dumps(asdict(order)))
-            child = self._begun(run, notes / OUTPUT)
+            child = self._start_process(run, notes / OUTPUT)
             self._children.append(child)
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + START_SECONDS
             while child.poll() is None and not (notes / PROCESS).exists() and time.monotonic() < deadline:
                 time.sleep(0.02)
 
-    def _begun(self, run: str, said: Path) -> subprocess.Popen[bytes]:
+    def _start_process(self, run: str, output: Path) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "maskmixadv.studio.learning.job", str(self._layout.root), run]
         try:
-            with said.open("xb") as output:
+            with output.open("xb") as file:
                 return subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                    command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
                 )
         except OSError as error:
-            raise cannot_write(said, error) from None
+            raise cannot_write(output, error) from None
 
     def stop(self) -> None:
-        """Ask the training that runs to stop: it saves, then predicts; asked again, it ends at once.
+        """Ask the running training to stop: it saves and then predicts. Asked again, it ends at once.
 
         Raises
         ------
         TakenError
-            Where none runs.
+            If no training runs.
         """
         notes = self._running()
         if notes is None:
@@ -146,28 +145,28 @@ class Training:
         process = Process.read(notes / PROCESS)
         try:
             write_text(notes / STOP, "asked to stop\n")
-        finally:  # also where the disk is full
+        finally:  # even if the disk is full
             if process is not None:
                 process.terminate()
 
     def course(self) -> Course:
-        """How the latest training goes, or went."""
+        """Return the state and progress of the latest training."""
         notes = self._latest()
         if notes is None:
             return Course("idle")
         state = self._state(notes)
-        log = Log.read(self._layout.runs / notes.name)
-        going = state == "running" and log.rate
+        progress = Progress.read(self._layout.runs / notes.name)
+        running = state == "running"
         return Course(
             state,
             run=notes.name,
-            step=log.step,
-            steps=log.steps,
-            rate=log.rate if state == "running" else None,
-            remaining=(log.steps - log.step) / log.rate if going and log.steps and log.rate else None,
-            losses=log.losses,
-            validation=log.validation,
-            error=complaint(notes / OUTPUT) if state == "failed" else None,
+            step=progress.step,
+            steps=progress.steps,
+            rate=progress.rate if running else None,
+            remaining=progress.remaining if running else None,
+            losses=progress.losses,
+            validation=progress.validation,
+            error=failure(notes) if state == "failed" else None,
             left_out=_left_out(notes / LEFT_OUT),
         )
 
@@ -180,9 +179,9 @@ class Training:
         return self._layout.state / run if run else None
 
     def _state(self, notes: Path) -> State:
-        self._children = [child for child in self._children if child.poll() is None]  # else they stay as zombies
+        self._children = [child for child in self._children if child.poll() is None]  # poll() reaps those that ended
         process = Process.read(notes / PROCESS)
-        alive = process is not None and process.alive  # looked at first: what ends meanwhile has told its phase
+        alive = process is not None and process.alive  # before the phase, which a process writes before it ends
         phase = _phase(notes)
         if alive or phase in ("done", "stopped", "failed"):
             return phase
@@ -190,8 +189,8 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Log:
-    """What a run's own files say of its course."""
+class Progress:
+    """What the files of a run say of its progress; rate, losses and validation as in `Course`."""
 
     step: int = 0
     steps: int | None = None
@@ -200,8 +199,8 @@ class Log:
     validation: list[tuple[int, float]] = field(default_factory=list)
 
     @classmethod
-    def read(cls, run: Path) -> "Log":
-        """Read ``run.json`` and ``log.csv`` of directory `run`, as far as they are there."""
+    def read(cls, run: Path) -> "Progress":
+        """Read ``run.json`` and ``log.csv`` in directory `run`, as far as they exist."""
         try:
             steps = int(read_json(run / "run.json")["schedule"]["steps"])
         except (InputError, ValueError, KeyError, TypeError, OverflowError):
@@ -212,21 +211,23 @@ class Log:
         step = max((row.step for row in rows), default=0)
         return cls(step, steps, _rate(rows), losses, validation)
 
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until the last step; None if the speed is not known yet."""
+        return (self.steps - self.step) / self.rate if self.steps and self.rate else None
 
-def complaint(output: Path) -> str:
-    """What a process that failed said last: the command line's own line, or a traceback's last one."""
-    try:
-        with output.open("rb") as file:
-            file.seek(-min(MOST_SAID, output.stat().st_size), os.SEEK_END)
-            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    except OSError:
-        lines = []
-    said = next((line for line in reversed(lines) if line.startswith("maskmixadv: ")), None)
-    if said is not None:
-        return said.removeprefix("maskmixadv: ")
-    if any(line.startswith("Traceback") for line in lines):
-        return lines[-1]
-    return f"it ended without a word (killed, or out of memory); what it said before: {output}"
+
+def failure(notes: Path) -> str:
+    """Return why a training failed, in one line: the reason that its process wrote, or the last line that it printed.
+
+    A process that was killed wrote no reason.
+    """
+    reason, output = read_reason(notes / REASON), notes / OUTPUT
+    if reason is not None:
+        return reason
+    last = last_line(output)
+    told = f"the last line of {output}: {last}" if last else f"it printed nothing to {output}"
+    return f"it ended without giving a reason (killed, or out of memory); {told}"
 
 
 def _phase(notes: Path) -> State:
@@ -245,7 +246,7 @@ def _left_out(path: Path) -> list[str]:
 
 
 def _rows(path: Path) -> list[Logged]:
-    """Rows of a log that is still being written: what is half there, or no number that can be drawn, is not taken."""
+    """Read the rows of a log that may still be written; leaves out incomplete rows and values that are not finite."""
     try:
         rows = read_course(path, partial=True)
     except InputError:
@@ -255,13 +256,13 @@ def _rows(path: Path) -> list[Logged]:
 
 
 def _total(row: Logged) -> float | None:
-    """Sum of the network's losses, which is what it minimises; None in a row of another kind."""
+    """Return the sum of the network's losses, which training minimises; None if the row has none."""
     terms = [value for name, value in row.values.items() if name.startswith("net/")]
     return sum(terms) if terms else None
 
 
 def _rate(rows: Sequence[Logged]) -> float | None:
-    """Steps a second lately."""
+    """Return the steps a second over the last rows; None if that is not known yet."""
     timed = [(row.step, row.seconds) for row in rows if math.isfinite(row.seconds)][-RECENT:]
     if not timed:
         return None

@@ -1,1 +1,1 @@
-"""What people said of predictions."""
+"""Reviews of predictions: what people said, which slices come next, clinical measures."""

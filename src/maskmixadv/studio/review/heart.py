@@ -1,40 +1,59 @@
-"""Clinical measures of predictions, as the page shows them."""
+"""Clinical measures of predictions, for the page."""
 
 import math
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.metrics.clinical import Measure, Record, records, volumes, with_phases
+from maskmixadv.metrics.clinical import Record, records, volumes, with_phases
 from maskmixadv.types import Spacing
 
-SHOWN: Final = {"edv": "LV EDV", "esv": "LV ESV", "sv": "LV SV", "ef": "LV EF", "mass": "LV mass"}
+
+@dataclass(frozen=True)
+class CaseVolumes:
+    """The volumes of a case by class: in ml if its spacing is known, else in voxels."""
+
+    case: str
+    spacing_known: bool
+    volumes: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class HeartMeasures:
+    """Measures of a patient's left ventricle: ml, % (`ef`) and g (`mass`); None where one is not defined."""
+
+    patient: str
+    edv: float | None
+    esv: float | None
+    sv: float | None
+    ef: float | None
+    mass: float | None
 
 
 def measured(
     predicted: Sequence[tuple[str, UInt8[np.ndarray, "_ _ _"], Spacing | None]], classes: Sequence[str]
-) -> dict[str, Any]:
-    """Measure what was predicted: each case's name, labels and spacing (mm, along the labels' axes).
+) -> tuple[list[CaseVolumes], list[HeartMeasures]]:
+    """Measure predictions, each given as the case's name, its labels, and the spacing in mm along the labels' axes.
 
     Returns
     -------
-    ``cases``: volumes by class, in ml or voxels; ``heart``: the left ventricle's measures of each patient with both
-    phases, None where the classes are no heart's.
+    The volumes of each case, and the measures of the left ventricle of each patient with both phases. The latter are
+    empty if the classes are not those of a heart.
     """
     found = [volumes(case, labels, classes=classes, spacing=spacing) for case, labels, spacing in predicted]
     hearts = [record for record in records(with_phases(found)) if "ed" in record.cases]
-    return {
-        "cases": [{"case": each.case, "spacing_known": each.unit == "ml", "volumes": each.predicted} for each in found],
-        "heart": [_heart(record) for record in hearts] or None,
-    }
+    return [CaseVolumes(each.case, each.unit == "ml", each.predicted) for each in found], list(map(_heart, hearts))
 
 
-def _heart(record: Record) -> dict[str, Any]:
-    by_name: dict[str, tuple[Measure, float]] = {measure.name: (measure, v) for measure, v in record.predicted.items()}
-    values = {key: by_name[name][1] if name in by_name else math.nan for key, name in SHOWN.items()}
-    return {
-        "patient": record.patient,
-        **{key: value if math.isfinite(value) else None for key, value in values.items()},
-    }
+def _heart(record: Record) -> HeartMeasures:
+    values = {measure.name: value for measure, value in record.predicted.items() if math.isfinite(value)}
+    return HeartMeasures(
+        record.patient,
+        edv=values.get("LV EDV"),
+        esv=values.get("LV ESV"),
+        sv=values.get("LV SV"),
+        ef=values.get("LV EF"),
+        mass=values.get("LV mass"),
+    )

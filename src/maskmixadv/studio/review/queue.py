@@ -1,4 +1,4 @@
-"""Which slices are most worth somebody's time next."""
+"""The slices that are most worth reviewing or drawing next."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,23 +7,23 @@ from typing import Final
 from maskmixadv.studio.review.reviews import Verdict
 
 SPREAD: Final = 4
-"""Slices of a case that are proposed before anything is known of it."""
+"""How many slices of a case are proposed before it was predicted."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A case that slices may be proposed of.
+    """A case whose slices may be proposed.
 
     Attributes
     ----------
     depth
-        Its slices.
+        Number of slices.
     scribbled
-        Those with strokes.
+        Indices of the slices with strokes.
     verdicts
-        What was said of its prediction.
+        Verdicts on its prediction, by slice.
     doubts
-        Part of each slice in doubt, in [0, 1]; empty before it was predicted.
+        Part of each slice in doubt, in [0, 1]; empty before the case was predicted.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A slice, how worthwhile it is (any number, more is more), and why."""
+    """A proposed slice, with a score (the higher, the more worthwhile) and the reason in words."""
 
     case: str
     slice: int
@@ -44,10 +44,15 @@ class Proposal:
 
 
 def propose(candidates: Sequence[Candidate]) -> list[Proposal]:
-    """Return slices, most worthwhile first, without those that were accepted.
+    """Return proposals, most worthwhile first; accepted slices are not proposed.
 
-    Before anything is predicted: over all volumes, their middles first, then what is farthest from strokes. After
-    that: what was rejected and not drawn on since, then by doubt.
+    Before a case was predicted, its middle slice comes first, then the slices farthest from those with strokes. Later,
+    rejected slices without strokes come first, then the slices with the most doubt.
+
+    Examples
+    --------
+    >>> [proposal.slice for proposal in propose([Candidate("heart", 9, [], {}, [])])]
+    [4, 0, 8, 2]
     """
     found = [proposal for each in candidates for proposal in (_by_doubt(each) if each.doubts else _spread_out(each))]
     return sorted(found, key=lambda proposal: -proposal.score)
@@ -72,7 +77,7 @@ def _spread_out(case: Candidate) -> Iterator[Proposal]:
 
 
 def _farthest(taken: Sequence[int], depth: int) -> int:
-    """Slice in the middle of the widest gap."""
+    """Return the slice in the middle of the widest gap."""
     if not taken:
         return depth // 2
     return max(range(depth), key=lambda index: min(abs(index - other) for other in taken))

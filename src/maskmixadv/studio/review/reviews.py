@@ -1,102 +1,120 @@
-"""What people said of slices and how long they drew: ``studio.json``."""
+"""What people said of slices, and how long they drew in them: ``studio.json``."""
 
 import json
 import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_json, write_text
 from maskmixadv.formats.reading import in_one_line
-from maskmixadv.studio.layout import RUN
+from maskmixadv.studio.layout import RUN_NAME
 
 Verdict = Literal["accepted", "rejected"]
-FORMAT = 1
+REVIEWS_FORMAT: Final = 1
+"""Version of the file's format."""
+
+
+@dataclass(frozen=True)
+class Review:
+    """A verdict on a slice of the prediction by `run`."""
+
+    verdict: Verdict
+    run: str
+
+
+@dataclass(frozen=True)
+class CaseNotes:
+    """Reviews of a case by slice, and the seconds that people drew in a slice."""
+
+    reviews: Mapping[int, Review] = field(default_factory=dict)
+    seconds: Mapping[int, float] = field(default_factory=dict)
 
 
 class Reviews:
-    """Verdicts and seconds by case and slice; written at each change.
+    """Reviews and drawing times by case and slice; every change is written to the file.
 
     Raises
     ------
     InputError
-        Where the file is there and malformed.
+        If the file exists and is malformed.
     """
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, Lock()
-        self._cases: dict[str, dict[str, dict[str, Any]]] = _read(path)
+        self._cases: dict[str, CaseNotes] = _read(path)
 
     def judge(self, case: str, index: int, verdict: Verdict | None, run: str) -> None:
-        """Keep what somebody says of what `run` made of a slice, or take it back."""
+        """Keep a verdict on a slice of the prediction by `run`; None takes an earlier one back."""
         with self._lock:
             notes = self._of(case)
-            reviews = {at: said for at, said in notes["reviews"].items() if at != str(index)}
-            if verdict is not None:
-                reviews[str(index)] = {"verdict": verdict, "run": run}
-            self._keep(case, {**notes, "reviews": reviews})
+            others = {at: review for at, review in notes.reviews.items() if at != index}
+            own = {} if verdict is None else {index: Review(verdict, run)}
+            self._keep(case, replace(notes, reviews={**others, **own}))
 
     def spend(self, case: str, index: int, seconds: float) -> None:
-        """Add to the time that somebody drew in a slice."""
+        """Add to the time that people drew in a slice."""
         with self._lock:
             notes = self._of(case)
-            spent = round(notes["seconds"].get(str(index), 0.0) + seconds, 2)
-            self._keep(case, {**notes, "seconds": {**notes["seconds"], str(index): spent}})
+            spent = round(notes.seconds.get(index, 0.0) + seconds, 2)
+            self._keep(case, replace(notes, seconds={**notes.seconds, index: spent}))
 
     def verdicts(self, case: str, run: str | None) -> dict[int, Verdict]:
-        """What holds while `run` is shown: what was accepted, and what of this run was rejected."""
+        """Return the verdicts that hold for `run`: on all accepted slices, and on this run's rejected ones."""
         with self._lock:
-            reviews = self._cases.get(case, {}).get("reviews", {}).items()
-            held = [(int(index), review) for index, review in reviews]
-        return {index: said["verdict"] for index, said in held if said["verdict"] == "accepted" or said["run"] == run}
+            reviews = self._of(case).reviews.items()
+        return {index: said.verdict for index, said in reviews if said.verdict == "accepted" or said.run == run}
 
     def accepted_from(self, case: str) -> dict[int, str]:
-        """Accepted slices, with the run whose prediction that was."""
+        """Return the accepted slices, each with the run whose prediction was accepted."""
         with self._lock:
-            reviews = self._cases.get(case, {}).get("reviews", {}).items()
-            return {int(index): said["run"] for index, said in reviews if said["verdict"] == "accepted"}
+            return {index: said.run for index, said in self._of(case).reviews.items() if said.verdict == "accepted"}
 
     def seconds(self, case: str) -> float:
-        """How long people drew in a case."""
+        """Return how long people drew in a case."""
         with self._lock:
-            return round(sum(self._cases.get(case, {}).get("seconds", {}).values(), start=0.0), 2)
+            return round(sum(self._of(case).seconds.values(), start=0.0), 2)
 
-    def _of(self, case: str) -> dict[str, dict[str, Any]]:
-        return self._cases.get(case, {"reviews": {}, "seconds": {}})
+    def _of(self, case: str) -> CaseNotes:
+        return self._cases.get(case, CaseNotes())
 
-    def _keep(self, case: str, notes: dict[str, dict[str, Any]]) -> None:
-        """Hold `notes` of `case` once they are on the disk; where they can't be, what was held stays true."""
+    def _keep(self, case: str, notes: CaseNotes) -> None:
+        """Write the notes, and hold them only when they are on the disk."""
         cases = {**self._cases, case: notes}
-        write_text(self._path, json.dumps({"format": FORMAT, "cases": cases}, indent=1))
+        raw = {"format": REVIEWS_FORMAT, "cases": {name: asdict(each) for name, each in cases.items()}}
+        write_text(self._path, json.dumps(raw, indent=1))
         self._cases = cases
 
 
-def _read(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
+def _read(path: Path) -> dict[str, CaseNotes]:
     if not path.is_file():
         return {}
     raw = read_json(path)
     try:
-        cases = {
-            case: {
-                "reviews": {_slice(k): _review(said) for k, said in notes["reviews"].items()},
-                "seconds": {_slice(k): _seconds(spent) for k, spent in notes["seconds"].items()},
-            }
-            for case, notes in raw["cases"].items()
-        }
+        cases = {case: _notes(notes) for case, notes in raw["cases"].items()}
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(
             f"{path}: malformed ({in_one_line(repr(error))}); correct it, or delete it with its reviews"
         ) from None
-    if raw.get("format") != FORMAT:
-        raise InputError(f"{path}: format {raw.get('format')!r}, allowed is {FORMAT}")
+    if raw.get("format") != REVIEWS_FORMAT:
+        raise InputError(f"{path}: format {raw.get('format')!r}, allowed is {REVIEWS_FORMAT}")
     return cases
 
 
-def _slice(index: str) -> str:
+def _notes(raw: dict[str, Any]) -> CaseNotes:
+    return CaseNotes(
+        reviews={_slice(index): _review(said) for index, said in raw["reviews"].items()},
+        seconds={_slice(index): _seconds(spent) for index, spent in raw["seconds"].items()},
+    )
+
+
+def _slice(index: str) -> int:
     if int(index) < 0:
         raise ValueError(index)
-    return str(int(index))
+    return int(index)
 
 
 def _seconds(spent: float) -> float:
@@ -105,7 +123,7 @@ def _seconds(spent: float) -> float:
     return float(spent)
 
 
-def _review(said: dict[str, Any]) -> dict[str, str]:
-    if said["verdict"] not in ("accepted", "rejected") or not RUN.fullmatch(said["run"]):
+def _review(said: dict[str, Any]) -> Review:
+    if said["verdict"] not in ("accepted", "rejected") or not RUN_NAME.fullmatch(said["run"]):
         raise ValueError(said)
-    return {"verdict": said["verdict"], "run": said["run"]}
+    return Review(said["verdict"], said["run"])

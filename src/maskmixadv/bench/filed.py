@@ -1,0 +1,59 @@
+"""What is filed of a finished run beside its scores: ``bench.json``, which says what the run was and what it cost."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from maskmixadv.errors import InputError
+from maskmixadv.files import read_json
+from maskmixadv.typed import made
+from maskmixadv.types import Part
+
+RECORD: Final = "bench.json"
+"""Name of the file. It is written last, so that a folder that has it is complete."""
+
+
+@dataclass(frozen=True)
+class CellRecord:
+    """Content of ``bench.json``.
+
+    Attributes
+    ----------
+    identity
+        Hash of everything that the run's result depends on.
+    split
+        Which patients it was scored on.
+    steps, seconds
+        How many steps it took, and how long, validation included.
+    peak_mib, gpu_peak_mib
+        The most memory in MiB that it held, of the machine's and of the GPU's.
+    """
+
+    identity: str
+    split: Part
+    steps: int
+    seconds: float
+    peak_mib: float
+    gpu_peak_mib: float
+
+    @classmethod
+    def read(cls, folder: Path) -> "CellRecord | None":
+        """Read the record in `folder`; None where there is none.
+
+        Raises
+        ------
+        InputError
+            Where it is malformed.
+        """
+        path = folder / RECORD
+        if not path.is_file():
+            return None
+        try:
+            return made(cls, read_json(path), str(path))
+        except InputError as error:
+            raise InputError(f"{error}; delete it, and the run is scored again") from None
+
+    @property
+    def speed(self) -> float:
+        """Steps a second, validation included."""
+        return self.steps / max(self.seconds, 1e-9)

@@ -1,0 +1,100 @@
+"""The server's answers, with the fields that the page reads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from maskmixadv.studio.palette import PaletteClass
+from maskmixadv.studio.review.heart import CaseVolumes, HeartMeasures
+from maskmixadv.studio.review.reviews import Verdict
+
+
+@dataclass(frozen=True)
+class CaseAnswer:
+    """A case in the list of cases.
+
+    Attributes
+    ----------
+    shape, spacing
+        Of the image, with the slices' axis first; in voxels and in mm. `spacing` is None if the image has none.
+    low, high
+        The lowest and highest value of the image.
+    scribbled
+        Slices with strokes.
+    reviews
+        Verdicts by slice.
+    predicted
+        Whether the latest run has predicted it.
+    seconds
+        How long people drew in it.
+    """
+
+    name: str
+    shape: Sequence[int]
+    spacing: Sequence[float] | None
+    low: float
+    high: float
+    scribbled: Sequence[int]
+    reviews: Mapping[int, Verdict]
+    predicted: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunAnswer:
+    """The latest run with predictions."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class FolderAnswer:
+    """Everything that the list of cases shows.
+
+    Attributes
+    ----------
+    spacing_known
+        Whether every image has a spacing.
+    problems
+        A line for each file that can't be used.
+    presets, methods
+        The choices for a training.
+    run
+        The latest run with predictions, or None.
+    """
+
+    name: str
+    classes: Sequence[PaletteClass]
+    spacing_known: bool
+    cases: Sequence[CaseAnswer]
+    problems: Sequence[str]
+    presets: Sequence[str]
+    methods: Sequence[str]
+    run: RunAnswer | None
+
+
+@dataclass(frozen=True)
+class ClinicalAnswer:
+    """Clinical measures of the predictions.
+
+    Attributes
+    ----------
+    cases
+        Volumes of each case.
+    heart
+        Measures of each patient with both phases; None if the classes are not those of a heart.
+    problems
+        A line for each slice or case that could not be measured.
+    """
+
+    cases: Sequence[CaseVolumes]
+    heart: Sequence[HeartMeasures] | None
+    problems: Sequence[str]
+
+
+@dataclass(frozen=True)
+class ExportAnswer:
+    """An export: its directory, the number of its files, and a line for each case or slice that is not in it."""
+
+    path: str
+    files: int
+    problems: Sequence[str]
