@@ -18,8 +18,7 @@ import own
 import tiny
 from maskmixadv.errors import DIVERGED, InputError
 from maskmixadv.files import write_text
-from maskmixadv.formats import images as formats
-from maskmixadv.formats import nifti
+from maskmixadv.formats import image_files, nifti
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import doubt, job, training
@@ -205,7 +204,7 @@ def test_damaged_verdicts_are_told_before_anything_is_written_over(folder: Path,
 
 
 def test_an_image_for_which_the_memory_does_not_suffice_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = formats.read
+    read = image_files.read
 
     def short(path: Path) -> nifti.Volume:
         if path.name == "s1.nii.gz":

@@ -13,7 +13,7 @@ from maskmixadv.corpus.entry import Kept
 from maskmixadv.corpus.folds import folds
 from maskmixadv.errors import InputError
 from maskmixadv.files import work_ahead
-from maskmixadv.formats import images as formats
+from maskmixadv.formats import image_files
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import pairs
 from maskmixadv.sources.classes import Classes
@@ -82,10 +82,10 @@ def find(source: Path, patient: str | None = None) -> Found:
     if not (source / IMAGES).is_dir():
         raise InputError(f"{source}: no folder {IMAGES}/ in it; put the images there")
     images, scribbles, masks = (
-        formats.named(source / part) if (source / part).is_dir() else {} for part in (IMAGES, SCRIBBLES, MASKS)
+        image_files.named(source / part) if (source / part).is_dir() else {} for part in (IMAGES, SCRIBBLES, MASKS)
     )
     for path in (*scribbles.values(), *masks.values()):
-        if formats.stem(path) not in images:
+        if image_files.stem(path) not in images:
             raise InputError(f"{path}: no image of this name in {source / IMAGES}; rename it, or add its image")
     annotated = {name: path for name, path in images.items() if name in scribbles or name in masks}
     if not annotated:
@@ -145,7 +145,7 @@ def patient_of(image: Path, pattern: str | None) -> str:
     InputError
         Where `pattern` is no regular expression with a group, or does not find one in the image's name.
     """
-    return named_patient(image, formats.stem(image), pattern)
+    return named_patient(image, image_files.stem(image), pattern)
 
 
 def named_patient(image: Path, name: str, pattern: str | None) -> str:
@@ -169,8 +169,8 @@ def _classes(source: Path, found: Sequence[Pair], confirm: Callable[[Classes], b
     scribbles = [pair.scribble for pair in found if pair.scribble is not None]
     masks = [pair.mask for pair in found if pair.mask is not None]
     guessed = declared.guess(
-        ((path, formats.read_labels(path).array) for path in scribbles),
-        (formats.read_labels(path).array for path in masks),
+        ((path, image_files.read_labels(path).array) for path in scribbles),
+        (image_files.read_labels(path).array for path in masks),
     )
     if confirm is None:
         raise InputError(f"{path}: missing; codes look like {guessed}: write it, or accept the guess with --yes")

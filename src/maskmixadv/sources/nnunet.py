@@ -15,7 +15,7 @@ from maskmixadv.corpus.folds import folds
 from maskmixadv.corpus.names import MOST_CLASSES
 from maskmixadv.errors import InputError
 from maskmixadv.files import check_name, read_json
-from maskmixadv.formats import images as formats
+from maskmixadv.formats import image_files
 from maskmixadv.formats.reading import in_one_line
 from maskmixadv.sources import folder, pairs
 from maskmixadv.sources.classes import Classes
@@ -119,7 +119,7 @@ def _pairs(source: Path, part: str, dataset: Dataset, patient: str | None) -> li
             raise InputError(f"{path}: its image {image} is missing; add it, or remove the labels")
         if (second := images / f"{name}_0001{dataset.ending}").is_file():
             raise InputError(f"{second}: is a second channel, allowed is one; keep the _0000 files alone")
-        formats.suffix(path)
+        image_files.suffix(path)
         found.append(Pair(name, folder.named_patient(path, name, patient), image, either=path))
     return found
 

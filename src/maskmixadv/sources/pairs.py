@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from maskmixadv.corpus.case import Case, normalise, recode, validate
 from maskmixadv.errors import InputError
-from maskmixadv.formats import images as formats
+from maskmixadv.formats import image_files
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources.classes import Classes
 from maskmixadv.types import IGNORE
@@ -43,7 +43,7 @@ def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
     InputError
         Where a file can't be read, its codes are not declared, or image and annotation are not on one grid.
     """
-    image = formats.read(pair.image)
+    image = image_files.read(pair.image)
     if axis and 1 in image.array.shape:
         raise InputError(f"{pair.image}: has shape {image.array.shape}, allowed along axis {axis} is a volume; axis 0")
     scribble = None if pair.scribble is None else _labels(pair.scribble, image, pair.image, classes, classes.ignore)
@@ -86,7 +86,7 @@ def case(
 
 def thickest_axis(pairs: Sequence[Pair]) -> int:
     """Array axis along which the images' median spacing is clearly the largest; 0 where there is none such."""
-    peeks = [formats.peek(pair.image) for pair in pairs]
+    peeks = [image_files.peek(pair.image) for pair in pairs]
     spacings = [peek[1] for peek in peeks if peek is not None and peek[1] is not None]
     if not spacings or any(peek is None or 1 in peek[0] for peek in peeks):
         return 0
@@ -98,7 +98,7 @@ def thickest_axis(pairs: Sequence[Pair]) -> int:
 def _labels(
     path: Path, image: Volume, where: Path, classes: Classes, ignore: int | None
 ) -> UInt8[np.ndarray, "d h w"] | None:
-    volume = formats.read_labels(path)
+    volume = image_files.read_labels(path)
     _must_fit(path, volume, image, where)
     coded = recode(volume.array, classes=len(classes.names), ignore=ignore, where=str(path))
     return coded if ((coded > 0) & (coded != IGNORE)).any() else None
@@ -112,7 +112,7 @@ def _must_fit(path: Path, labels: Volume, image: Volume, where: Path) -> None:
     shape, wanted = labels.array.shape, image.array.shape
     if shape != wanted:
         raise InputError(f"{path}: has shape {shape}, its image {where} has {wanted}; save it on the image's grid")
-    if labels.affine is None or image.affine is None or not _placed(labels):
+    if labels.affine is None or image.affine is None or not labels.geometry.placed:
         return
     d, h, w = wanted
     corners = np.array([(x, y, z, 1) for x in (0, w - 1) for y in (0, h - 1) for z in (0, d - 1)])
@@ -122,9 +122,3 @@ def _must_fit(path: Path, labels: Volume, image: Volume, where: Path) -> None:
         raise InputError(
             f"{path}: its corners lie up to {apart:.3g} mm from those of its image {where}; save it on the image's grid"
         )
-
-
-def _placed(volume: Volume) -> bool:
-    """Whether a file says where it lies; a NIfTI one with both codes 0 does not, whatever else is in its header."""
-    codes = [volume.header[key] for key in ("qform_code", "sform_code")] if hasattr(volume.header, "get_zooms") else [1]
-    return any(code > 0 for code in codes)

@@ -9,7 +9,7 @@ from typing import Final
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import LOCK, make_directory, sweep
-from maskmixadv.formats import images as formats
+from maskmixadv.formats import image_files
 from maskmixadv.studio.refusals import MissingError
 
 RUN: Final = re.compile(r"[0-9]{3,9}")
@@ -144,7 +144,7 @@ class Layout:
             return "is a link out of the folder, which is not followed"
         if not path.is_file():
             return "is no file, allowed are images in one file each"
-        return None if name else f"not an image, allowed are {', '.join(formats.SUFFIXES)}"
+        return None if name else f"not an image, allowed are {', '.join(image_files.SUFFIXES)}"
 
     def image(self, case: str) -> Path:
         """Image of `case`, looked up in the listing.
@@ -184,7 +184,7 @@ def printable(text: str) -> str:
 def case_of(file: str) -> str:
     """Name of the case that an image file shows: the file's without its suffix; empty where it is no image."""
     try:
-        return formats.stem(Path(file))
+        return image_files.stem(Path(file))
     except InputError:
         return ""
 
@@ -192,4 +192,4 @@ def case_of(file: str) -> str:
 def _shown(folder: Path) -> list[Path]:
     """What is, or was to be, an image: what belongs to one (a .mhd's .raw) and what is hidden are neither."""
     inside = folder.iterdir() if folder.is_dir() else ()
-    return [path for path in inside if path.name[0] != "." and path.suffix.lower() not in formats.BESIDE]
+    return [path for path in inside if path.name[0] != "." and path.suffix.lower() not in image_files.BESIDE]
