@@ -1,4 +1,4 @@
-"""CSV out and in: text stays text, whatever a spreadsheet would make of it, and reading is bounded."""
+"""CSV files: no text is a formula for a spreadsheet, and reading takes a limited number of bytes."""
 
 import csv
 import io
@@ -12,15 +12,15 @@ from maskmixadv.files import read_text
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """First characters of cells that spreadsheets compute."""
 QUOTE: Final = "'"
-"""What they take as the sign of text, and do not show."""
+"""Spreadsheets take it as the sign of text, and do not show it."""
 LONGEST: Final = 18
-"""Digits of a step."""
+"""Digits of a step at most."""
 MOST: Final = 256 * 2**20
-"""Bytes of a file that is read."""
+"""Bytes of a file that is read at most."""
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    r"""Text of a CSV file with a header; what a row lacks is empty.
+    r"""Return the text of a CSV file with a header; a cell that a row lacks is empty.
 
     A text that a spreadsheet would take as a formula gets a single quote before it (`cell`).
 
@@ -37,24 +37,42 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def cell(value: object) -> object:
-    """Return `value` as a cell: a text that begins as a formula does, or with a quote before one, gets a quote."""
+    """Return `value` as a cell: a text that begins as a formula does, or with a quote before one, gets a quote.
+
+    Examples
+    --------
+    >>> cell("=1+1"), cell("'=1+1"), cell("-0.5"), cell("LV"), cell(3)
+    ("'=1+1", "''=1+1", '-0.5', 'LV', 3)
+    """
     if not isinstance(value, str) or _number(value):
         return value
     return QUOTE + value if value.lstrip(QUOTE).startswith(FORMULA) else value
 
 
 def plain(text: str) -> str:
-    """Way back of `cell`."""
+    """Return the text of which `cell` made `text`.
+
+    Examples
+    --------
+    >>> plain("'=1+1"), plain("LV")
+    ('=1+1', 'LV')
+    """
     return text[1:] if text.startswith(QUOTE) and text.lstrip(QUOTE).startswith(FORMULA) else text
 
 
 def read_csv(path: Path, *, most: int = MOST) -> list[dict[str, str]]:
-    """Rows of a CSV file by the names of its columns; cells as they were before `csv_text`.
+    """Return the rows of a CSV file, each as texts by column; cells are as they were before `csv_text`.
 
     Raises
     ------
     InputError
-        Where it is missing, too large, no UTF-8, or a row does not fit its header.
+        If it is missing, larger than `most` bytes, no UTF-8, or a row does not fit its header.
+
+    Examples
+    --------
+    >>> _ = Path("a.csv").write_text(csv_text(["case", "dice"], [{"case": "=1+1", "dice": 0.5}]))
+    >>> read_csv(Path("a.csv"))
+    [{'case': '=1+1', 'dice': '0.5'}]
     """
     reader = csv.reader(io.StringIO(read_text(path, most=most), newline=""))
     try:
@@ -68,12 +86,18 @@ def read_csv(path: Path, *, most: int = MOST) -> list[dict[str, str]]:
 
 
 def read_course(path: Path) -> list[dict[str, str]]:
-    """Rows of a run's ``log.csv``: whole numbers under ``step``, and numbers, or nothing, under all else.
+    """Return the rows of a run's ``log.csv``: a whole number under ``step``, numbers or nothing under other columns.
 
     Raises
     ------
     InputError
-        Where `read_csv` does, or a cell is something else.
+        If `read_csv` would, or if a cell holds something else, or ``seconds`` is empty.
+
+    Examples
+    --------
+    >>> _ = Path("log.csv").write_text(csv_text(["step", "loss", "seconds"], [{"step": 1, "seconds": 0.2}]))
+    >>> read_course(Path("log.csv"))
+    [{'step': '1', 'loss': '', 'seconds': '0.2'}]
     """
     rows = read_csv(path)
     for number, row in enumerate(rows, 2):

@@ -354,7 +354,9 @@ def _of_texts() -> list[Reader]:
         "a.nii 1 2": {"shape": [3, 4, 5], "spacing": [1.0, 2.0, 3.0], "low": 0.0, "high": 1.0},
         "b 1 2": {"problem": "x"},
     }
-    score = scores.Row("c", "p", "g", "ED", scores.Score("RV", *([0.5] * (len(scores.Score._fields) - 1))), "known")
+    score = scores.CaseScore(
+        "c", "p", "g", "ED", scores.Score("RV", *([0.5] * (len(scores.Score._fields) - 1))), "known"
+    )
     rows = scores.table([score, score._replace(case="d")])
     course = "step,seconds,lr,net/pce,val/dice\n1,0.5,0.01,1.25,\n2,1.0,0.01,1.0,0.5\n"
 

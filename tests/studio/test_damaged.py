@@ -211,7 +211,7 @@ def test_an_image_for_which_the_memory_does_not_suffice_is_told(folder: Path, mo
             raise MemoryError
         return read(path)
 
-    monkeypatch.setattr(formats, "read", short)
+    monkeypatch.setattr(image_files, "read", short)
     with client(folder) as page:
         (line,) = works(page, "m0", "s0", problems=1)
         assert "memory" in line

@@ -33,7 +33,7 @@ class Finished:
     cell: Cell
     cost: Mapping[str, Any]
     run: Mapping[str, Any]
-    scores: tuple[scores.Row, ...]
+    scores: tuple[scores.CaseScore, ...]
 
     @property
     def speed(self) -> float:
@@ -50,12 +50,12 @@ def finished(cells: Iterable[Cell]) -> tuple[Finished, ...]:
     )
 
 
-def pooled(found: Sequence[Finished]) -> tuple[scores.Row, ...]:
+def pooled(found: Sequence[Finished]) -> tuple[scores.CaseScore, ...]:
     """Rows of one method's runs as one: cases of all folds, each the mean over its seeds.
 
     What is undefined with one seed is undefined. Cases are named by fold, too.
     """
-    by_case: dict[tuple[str, str], list[scores.Row]] = {}
+    by_case: dict[tuple[str, str], list[scores.CaseScore]] = {}
     for each in found:
         for row in each.scores:
             by_case.setdefault((f"fold{each.cell.fold}/{row.case}", row.score.class_name), []).append(row)

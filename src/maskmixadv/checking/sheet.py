@@ -1,4 +1,4 @@
-"""A picture sheet of a corpus: cases with what was drawn on them."""
+"""A picture of a corpus: some cases with their annotations."""
 
 from pathlib import Path
 from typing import Final
@@ -13,17 +13,24 @@ from maskmixadv.pictures import contact_sheet, must_be_free
 from maskmixadv.types import IGNORE
 
 SHOWN: Final = 8
-"""Cases in a sheet, spread over the corpus."""
+"""Cases in the picture, spread over the corpus."""
 
 
 def draw(corpus: Corpus, path: Path) -> None:
-    """Write `path`, a PNG: of each case shown the slice in which most of its structures is labelled.
+    """Write a PNG file that shows up to 8 cases, each in the slice with most labelled pixels of structures.
 
     Raises
     ------
     InputError
-        Where no case has an annotation, one can't be read, or the file can't be written, or is there and no picture of
-        this program.
+        If no case has an annotation, or one can't be read; if the file can't be written, or exists and is no picture
+        of this program.
+
+    Examples
+    --------
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> draw(phantom.prepare(Path("corpus"), cases=6, size=64), Path("sheet.png"))
+    >>> Path("sheet.png").is_file()
+    True
     """
     must_be_free(path)
     entries = [entry for entry in corpus.entries if entry.scribble or entry.dense]

@@ -14,13 +14,13 @@ class Check:
 
     Attributes
     ----------
-    corpus
+    root
         Directory that 'maskmixadv prepare' made, or a folder of images.
     sheet
         PNG file to make: a sheet of cases with what was drawn on them. An earlier sheet is replaced, nothing else.
     """
 
-    corpus: Annotated[Positional[Path], arg(metavar="CORPUS")]
+    root: Annotated[Positional[Path], arg(metavar="CORPUS")]
     sheet: Annotated[Path | None, arg(metavar="PNG")] = None
 
     def run(self) -> int:
@@ -32,7 +32,7 @@ class Check:
             from maskmixadv.pictures import must_be_free
 
             must_be_free(self.sheet)
-        corpus = open_corpus(self.corpus)
+        corpus = open_corpus(self.root)
         told, problems = check(corpus)
         print(told)
         if self.sheet is not None:

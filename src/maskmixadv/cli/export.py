@@ -19,7 +19,7 @@ class ExportNNUNet:
 
     Attributes
     ----------
-    corpus
+    root
         Directory that 'maskmixadv prepare' made, or a folder of images.
     out
         Directory to make, such as nnUNet_raw/Dataset101_Heart; must be new or empty.
@@ -29,7 +29,7 @@ class ExportNNUNet:
         Whose folds splits_final.json has; by default the corpus's first scheme.
     """
 
-    corpus: Annotated[Positional[Path], arg(metavar="CORPUS")]
+    root: Annotated[Positional[Path], arg(metavar="CORPUS")]
     out: Annotated[Positional[Path], arg(metavar="OUT")]
     annotation: Literal["scribble", "dense"] = "scribble"
     folds: Annotated[str | None, arg(metavar="SCHEME")] = None
@@ -39,7 +39,7 @@ class ExportNNUNet:
         from maskmixadv.sources.nnunet_export import BACKGROUND, export
         from maskmixadv.sources.opening import open_corpus
 
-        corpus = open_corpus(self.corpus)
+        corpus = open_corpus(self.root)
         count = export(corpus, self.out, annotation=self.annotation, scheme=self.folds)
         if corpus.classes[0] != BACKGROUND:
             print(f"maskmixadv: class 0, {corpus.classes[0]!r}, is called {BACKGROUND!r} there", file=sys.stderr)

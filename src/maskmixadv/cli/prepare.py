@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg, subcommand
 if TYPE_CHECKING:
     from maskmixadv.sources.classes import Classes
 
-Source = Annotated[Positional[Path], arg(metavar="SRC")]
+SourceFolder = Annotated[Positional[Path], arg(metavar="SRC")]
 NewCorpus = Annotated[Positional[Path], arg(metavar="CORPUS")]
 
 
@@ -23,15 +23,15 @@ class FromSource:
     ----------
     source
         Folder of the release, in the layout that is named above.
-    corpus
+    root
         Directory to make; must be new or empty.
     download
         Fetch the public pre-processed release into SRC first, which is made where it is missing; files that are there
         already are kept.
     """
 
-    source: Source
-    corpus: NewCorpus
+    source: SourceFolder
+    root: NewCorpus
     download: bool = False
 
 
@@ -49,7 +49,7 @@ class PrepareACDC(FromSource):
 
         if self.download:
             download.download(download.ACDC, self.source)
-        return made(acdc.prepare(self.source, self.corpus))
+        return made(acdc.prepare(self.source, self.root))
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class PrepareMSCMR(FromSource):
 
         if self.download:
             download.download(download.MSCMR, self.source)
-        return made(mscmr.prepare(self.source, self.corpus))
+        return made(mscmr.prepare(self.source, self.root))
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class PreparePhantom:
 
     Attributes
     ----------
-    corpus
+    root
         Directory to make; must be new or empty.
     organ
         heart: RV, Myo and LV. prostate: its two zones. kidney: both of them, with a tumour in one.
@@ -86,7 +86,7 @@ class PreparePhantom:
         Side of a slice in pixels, about; at least 64.
     """
 
-    corpus: NewCorpus
+    root: NewCorpus
     organ: Literal["heart", "prostate", "kidney"] = "heart"
     cases: int = 20
     seed: int = 0
@@ -97,7 +97,7 @@ class PreparePhantom:
         from maskmixadv.sources.phantoms import phantom
 
         how = {"cases": self.cases, "seed": self.seed, "size": self.size}
-        return made(phantom.prepare(self.corpus, organ=self.organ, **how))
+        return made(phantom.prepare(self.root, organ=self.organ, **how))
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class PrepareFolder:
     ----------
     source
         Folder with images/, scribbles/, masks/ and classes.toml.
-    corpus
+    root
         Directory to make; must be new or empty.
     patient
         Regular expression whose first group, found in a file's name, names the patient, such as '^([^_]+)'. By
@@ -126,8 +126,8 @@ class PrepareFolder:
         Where classes.toml is missing: accept what is guessed from the codes.
     """
 
-    source: Source
-    corpus: NewCorpus
+    source: SourceFolder
+    root: NewCorpus
     patient: Annotated[str | None, arg(metavar="REGEX")] = None
     validate: Annotated[float | None, arg(metavar="PATIENTS")] = None
     axis: Literal[0, 1, 2] | None = None
@@ -139,7 +139,7 @@ class PrepareFolder:
 
         corpus = folder.prepare(
             self.source,
-            self.corpus,
+            self.root,
             patient=self.patient,
             validate=self.validate,
             axis=self.axis,
@@ -159,7 +159,7 @@ class PrepareNNUNet:
     ----------
     source
         The dataset's folder, DatasetNNN_….
-    corpus
+    root
         Directory to make; must be new or empty.
     patient
         Regular expression whose first group, found in a case's name, names the patient. By default each case is
@@ -169,8 +169,8 @@ class PrepareNNUNet:
         largest spacing.
     """
 
-    source: Source
-    corpus: NewCorpus
+    source: SourceFolder
+    root: NewCorpus
     patient: Annotated[str | None, arg(metavar="REGEX")] = None
     axis: Literal[0, 1, 2] | None = None
 
@@ -178,7 +178,7 @@ class PrepareNNUNet:
         """Prepare; returns the exit code."""
         from maskmixadv.sources import nnunet
 
-        return made(nnunet.prepare(self.source, self.corpus, patient=self.patient, axis=self.axis))
+        return made(nnunet.prepare(self.source, self.root, patient=self.patient, axis=self.axis))
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class PrepareDICOM:
     ----------
     source
         Folder with the files; a classes.toml in it fixes the classes and their order.
-    corpus
+    root
         Directory to make; must be new or empty.
     patient
         Regular expression whose first group, found in a case's name, names the patient. By default the PatientID does,
@@ -201,8 +201,8 @@ class PrepareDICOM:
         Array axis along which slices are cut; 0, the default, is as they were acquired.
     """
 
-    source: Source
-    corpus: NewCorpus
+    source: SourceFolder
+    root: NewCorpus
     patient: Annotated[str | None, arg(metavar="REGEX")] = None
     axis: Literal[0, 1, 2] = 0
 
@@ -210,7 +210,7 @@ class PrepareDICOM:
         """Prepare; returns the exit code."""
         from maskmixadv.sources import dicom
 
-        return made(dicom.prepare(self.source, self.corpus, patient=self.patient, axis=self.axis))
+        return made(dicom.prepare(self.source, self.root, patient=self.patient, axis=self.axis))
 
 
 Prepare = (

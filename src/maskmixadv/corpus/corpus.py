@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskmixadv.corpus.case import Case
-from maskmixadv.corpus.entry import Entry, Kept, Split, check_entry, check_words, split_from
+from maskmixadv.corpus.entry import Entry, KeptCase, Split, check_entry, check_words, split_from
 from maskmixadv.corpus.names import check_classes, check_spacing
 from maskmixadv.corpus.stored import must_be, write_case
 from maskmixadv.errors import InputError
@@ -29,22 +29,42 @@ FORMAT: Final = 1
 
 @dataclass(frozen=True)
 class Corpus:
-    """An index of cases on disk.
+    """Cases in a directory, and their index. The index is in memory; cases are read from the disk when asked for.
 
     Attributes
     ----------
     root
         The directory.
     name
-        What the corpus is of, such as ``ACDC``; two corpora of one name hold the same patients.
+        Name of the data set, such as ``ACDC``; two corpora of one name hold the same patients.
     classes
         Names of the k classes, background first.
-    nominal
-        Spacing in mm along d, h, w that is assumed, and marked as ``nominal``, where a case has none.
+    entries
+        Records of the cases, sorted by name.
     folds
-        Scheme (``paper``, ``stratified``, …) to its folds, counted from 1.
+        Folds by the name of their scheme (``paper``, ``stratified``, …).
+    nominal
+        Spacing in mm along d, h, w that is assumed for cases without one; results then say ``nominal``.
+    source
+        Where the images are from, and their licence.
+    notes
+        How the corpus was made, such as by the command ``annotate``.
     axis
-        Which axis of the source's ``d h w`` the slices were cut along; it is the cases' first one.
+        Axis of the source's arrays ``d h w`` along which slices were cut; it is the first axis of the cases.
+
+    Examples
+    --------
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> corpus
+    Corpus(corpus: phantom-0, 6 cases of 3 patients, classes background, RV, Myo, LV, folds paper)
+    >>> case = corpus.load(corpus.entries[0])
+    >>> case.name, case.image.ndim
+    ('phantom000_ED', 3)
+    >>> corpus.split("paper", 1)
+    Split(train=('phantom002',), val=('phantom001',), test=('phantom000',))
+    >>> Corpus.open(Path("corpus")) == corpus
+    True
     """
 
     root: Path
@@ -64,7 +84,7 @@ class Corpus:
         Raises
         ------
         InputError
-            Where `root` is no corpus, or one of another version.
+            If `root` is no corpus, or one of another version.
         """
         index = root / "corpus.json"
         if not index.is_file():
@@ -82,7 +102,7 @@ class Corpus:
     def write(
         cls,
         root: Path,
-        cases: Iterable[Case | Kept],
+        cases: Iterable[Case | KeptCase],
         *,
         name: str,
         classes: Sequence[str],
@@ -93,15 +113,25 @@ class Corpus:
         axis: int = 0,
         beside: Mapping[str, str] | None = None,
     ) -> "Corpus":
-        """Write `cases` into the new directory `root`, which is there whole or not at all.
+        """Write a new corpus, whole or not at all.
 
-        A `Kept` case's file is linked, not written. Folds may be what a function makes of the cases' entries. `beside`
-        has texts of further files by their names.
+        Parameters
+        ----------
+        root
+            A new or empty directory.
+        cases
+            The cases; the file of a `KeptCase` is linked, not written.
+        name, classes, nominal, source, notes, axis
+            As the attributes.
+        folds
+            Folds by the name of their scheme, or a function that makes them of the cases' entries.
+        beside
+            Texts of further files by their names.
 
         Raises
         ------
         InputError
-            Where `root` holds something already, a case's name is taken, or there are no cases.
+            If `root` is not empty, two cases have one name, a case is not valid, or there are no cases.
         """
         check_name(name, f"{source or root}: corpus")
         check_classes(classes, str(source or root))
@@ -124,6 +154,13 @@ class Corpus:
             )
         return corpus
 
+    def __repr__(self) -> str:
+        patients = len({entry.patient for entry in self.entries})
+        return (
+            f"Corpus({self.root}: {self.name}, {len(self.entries)} cases of {patients} patients, "
+            f"classes {', '.join(self.classes)}, folds {', '.join(self.folds)})"
+        )
+
     def _json(self) -> str:
         return json.dumps(
             {
@@ -142,12 +179,12 @@ class Corpus:
         )
 
     def split(self, scheme: str, fold: int) -> Split:
-        """Patients of fold number `fold` (from 1) of `scheme`.
+        """Return the patients of fold number `fold` (from 1) of `scheme`.
 
         Raises
         ------
         InputError
-            Where there is no such scheme or fold.
+            If there is no such scheme or fold.
         """
         if scheme not in self.folds:
             raise InputError(f"{self.root}: no folds named {scheme!r}, allowed are {', '.join(self.folds)}")
@@ -157,7 +194,7 @@ class Corpus:
         return folds[fold - 1]
 
     def of(self, patients: Iterable[str]) -> tuple[Entry, ...]:
-        """Entries of `patients`, in the corpus's order."""
+        """Return the entries of `patients`, in the corpus's order."""
         wanted = set(patients)
         return tuple(entry for entry in self.entries if entry.patient in wanted)
 
@@ -167,7 +204,7 @@ class Corpus:
         Raises
         ------
         InputError
-            Where its file is missing or damaged.
+            If its file is missing or damaged.
         """
         path = self.root / "cases" / f"{entry.name}.npz"
         try:
@@ -193,7 +230,7 @@ class Corpus:
         return work_ahead(self.load, entries, threads=os.cpu_count() or 1)
 
     def hash(self) -> str:
-        """SHA-256 over classes and the cases' own hashes: names the corpus's content."""
+        """Return the SHA-256 of the classes and the cases' own hashes; it changes if the corpus's content does."""
         digest = hashlib.sha256(json.dumps(self.classes).encode())
         for entry in self.entries:
             digest.update(f"{entry.name} {entry.sha256}\n".encode())
@@ -243,18 +280,18 @@ def _opened(root: Path, raw: dict[str, Any], where: str) -> Corpus:
     )
 
 
-def _written(root: Path, cases: Iterable[Case | Kept], classes: int, *, where: str) -> tuple[Entry, ...]:
-    """Write `cases` into ``root/cases``; returns their lines, in the order of their names."""
+def _written(root: Path, cases: Iterable[Case | KeptCase], classes: int, *, where: str) -> tuple[Entry, ...]:
+    """Write `cases` into ``root/cases``; returns their entries, sorted by name."""
     (root / "cases").mkdir()
     seen: set[str] = set()
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         writing = []
         for case in cases:
-            called = case.entry.name if isinstance(case, Kept) else case.name
+            called = case.entry.name if isinstance(case, KeptCase) else case.name
             if called in seen:
                 raise InputError(f"{where}: two cases are named {called!r}; names must be unique")
             seen.add(called)
-            of = case.entry if isinstance(case, Kept) else case
+            of = case.entry if isinstance(case, KeptCase) else case
             check_words(of, f"{where}: case {called!r}")
             writing.append(pool.submit(write_case, root, case, classes))
         entries = sorted((job.result() for job in writing), key=lambda entry: entry.name)

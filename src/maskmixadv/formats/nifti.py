@@ -59,7 +59,8 @@ class NiftiGeometry(Geometry):
     @property
     def placed(self) -> bool:
         """Whether the header has a qform or an sform; without one its affine says nothing of the patient."""
-        return any(self.header[key] > 0 for key in ("qform_code", "sform_code"))
+        header: Any = self.header
+        return any(header[key] > 0 for key in ("qform_code", "sform_code"))
 
     def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:  # noqa: ARG002
         """Write a NIfTI file of the same version."""

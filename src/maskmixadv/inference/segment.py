@@ -14,7 +14,7 @@ from maskmixadv.formats import image_files
 from maskmixadv.inference import outputs
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.metrics import clinical
-from maskmixadv.metrics.clinical import Volumes
+from maskmixadv.metrics.clinical import CaseVolumes
 from maskmixadv.runs.run import Run
 
 
@@ -57,7 +57,7 @@ def segment(
 
 def _segmented(
     predictor: Predictor, axis: int, paths: Sequence[Path], out: Path, how: dict[str, bool]
-) -> Iterator[Volumes]:
+) -> Iterator[CaseVolumes]:
     """Segment each file that can be, and say what is wrong with the others."""
     for path in track(paths, description="predict", disable=not sys.stderr.isatty()):
         try:
@@ -70,7 +70,7 @@ def _segmented(
             print(f"maskmixadv: {path}: can't be segmented ({said})", file=sys.stderr)
 
 
-def _one(predictor: Predictor, axis: int, path: Path, out: Path, how: dict[str, bool]) -> Volumes:
+def _one(predictor: Predictor, axis: int, path: Path, out: Path, how: dict[str, bool]) -> CaseVolumes:
     volume = image_files.read(path)
     turned = volume.along(axis)
     labels = predictor.labels(normalise(turned.array, where=str(path)), turned.spacing, **how)

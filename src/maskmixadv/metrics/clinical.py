@@ -44,7 +44,7 @@ Measured = dict[Measure, float]
 
 
 @dataclass(frozen=True)
-class Volumes:
+class CaseVolumes:
     """Volumes of one case's structures, by class, in `unit`.
 
     Attributes
@@ -108,7 +108,7 @@ class Agreement:
 
 def volumes(
     name: str, labels: UInt8[np.ndarray, "d h w"], *, classes: Sequence[str], spacing: Spacing | None
-) -> Volumes:
+) -> CaseVolumes:
     """Measure what was predicted for a file; patient and phase are what its name says.
 
     Parameters
@@ -127,12 +127,12 @@ def volumes(
     counts = np.bincount(labels.ravel(), minlength=len(classes))[1 : len(classes)]
     size = math.prod(spacing) / 1000 if spacing else 1
     predicted = {each: float(count * size) for each, count in zip(classes[1:], counts, strict=True)}
-    return Volumes(name, patient, phase, "ml" if spacing else "voxels", predicted, {})
+    return CaseVolumes(name, patient, phase, "ml" if spacing else "voxels", predicted, {})
 
 
-def with_phases(found: Sequence[Volumes]) -> tuple[Volumes, ...]:
+def with_phases(found: Sequence[CaseVolumes]) -> tuple[CaseVolumes, ...]:
     """Find the phases of patients of whom several cases have none: the largest LV is ``ED``, the smallest ``ES``."""
-    frames: dict[str, list[Volumes]] = {}
+    frames: dict[str, list[CaseVolumes]] = {}
     for each in found:
         if not each.phase and _heart(each.predicted):
             frames.setdefault(each.patient, []).append(each)
@@ -144,9 +144,9 @@ def with_phases(found: Sequence[Volumes]) -> tuple[Volumes, ...]:
     return tuple(replace(each, phase=phases.get(each.case, each.phase)) for each in found)
 
 
-def records(found: Sequence[Volumes]) -> tuple[Record, ...]:
+def records(found: Sequence[CaseVolumes]) -> tuple[Record, ...]:
     """Make a record of each heart that has both phases in one unit, and one of each other case."""
-    phased: dict[tuple[str, Unit], dict[str, Volumes]] = {}
+    phased: dict[tuple[str, Unit], dict[str, CaseVolumes]] = {}
     for each in found:
         if _heart(each.predicted) and each.phase in ("ED", "ES"):
             phased.setdefault((each.patient, each.unit), {}).setdefault(each.phase, each)
@@ -205,14 +205,14 @@ def _heart(of: Mapping[str, float]) -> dict[str, str]:
     return held if "LV" in held else {}
 
 
-def _of_case(each: Volumes) -> Record:
+def _of_case(each: CaseVolumes) -> Record:
     predicted, truth = (
         {Measure(name, each.unit): volume for name, volume in of.items()} for of in (each.predicted, each.truth)
     )
     return Record(each.patient, {"case": each.case}, predicted, truth)
 
 
-def _of_heart(diastole: Volumes, systole: Volumes) -> Record:
+def _of_heart(diastole: CaseVolumes, systole: CaseVolumes) -> Record:
     cases = {"ed": diastole.case, "es": systole.case}
     predicted = measure(diastole.predicted, systole.predicted, diastole.unit)
     return Record(diastole.patient, cases, predicted, measure(diastole.truth, systole.truth, diastole.unit))

@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 
 from maskmixadv.corpus.case import Case
 from maskmixadv.errors import InputError
-from maskmixadv.metrics.clinical import Agreement, Volumes
+from maskmixadv.metrics.clinical import Agreement, CaseVolumes
 from maskmixadv.metrics.masks import Score, dices, score
 from maskmixadv.tabular import csv_text, read_csv
 from maskmixadv.types import Spacing
@@ -24,11 +24,11 @@ from maskmixadv.types import Spacing
 MEASURES: Final = ("dice", "hd95", "hd95_max", "assd")
 PERFECT: Final = {"dice": 1.0, "hd95": 0.0, "hd95_max": 0.0, "assd": 0.0}
 """What a class that is in neither mask scores where it counts."""
-Source = Literal["known", "nominal", "mixed"]
+SpacingSource = Literal["known", "nominal", "mixed"]
 """Whether millimetres are the images' own or assumed."""
 
 
-class Row(NamedTuple):
+class CaseScore(NamedTuple):
     """A case's score in one class; `source` says whose its millimetres are."""
 
     case: str
@@ -36,7 +36,7 @@ class Row(NamedTuple):
     group: str
     phase: str
     score: Score
-    source: Source
+    source: SpacingSource
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Summary:
     """
 
     cases: int
-    spacing: Source
+    spacing: SpacingSource
     classes: dict[str, Result]
     mean: Result
     provenance: dict[str, Any]
@@ -138,7 +138,7 @@ class Summary:
         return "\n".join([header, *lines, told, legend])
 
 
-def rows(case: Case, labels: np.ndarray, *, classes: Sequence[str], nominal: Spacing) -> tuple[Row, ...]:
+def rows(case: Case, labels: np.ndarray, *, classes: Sequence[str], nominal: Spacing) -> tuple[CaseScore, ...]:
     """Score a prediction for a case that has a dense mask, one row a class.
 
     Parameters
@@ -160,22 +160,24 @@ def rows(case: Case, labels: np.ndarray, *, classes: Sequence[str], nominal: Spa
     if case.dense is None:
         raise ValueError(f"{case.name}: no dense mask to score against")
     scores = score(case.dense, labels, classes=classes, spacing=case.spacing or nominal)
-    source: Source = "known" if case.spacing else "nominal"
-    return tuple(Row(case.name, case.patient, case.group or "", case.phase or "", each, source) for each in scores)
+    source: SpacingSource = "known" if case.spacing else "nominal"
+    return tuple(
+        CaseScore(case.name, case.patient, case.group or "", case.phase or "", each, source) for each in scores
+    )
 
 
-def table(rows: Iterable[Row]) -> str:
+def table(rows: Iterable[CaseScore]) -> str:
     """Text of ``scores.csv``: a line for each case and class, NaN as ``nan``."""
-    columns = (*Row._fields[:4], "class", *Score._fields[1:], "spacing")
+    columns = (*CaseScore._fields[:4], "class", *Score._fields[1:], "spacing")
     return csv_text(columns, (dict(zip(columns, _cells(row), strict=True)) for row in rows))
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: CaseScore) -> tuple[str, ...]:
     name, *numbers = row.score
     return (*row[:4], name, *(f"{number:.6g}" for number in numbers), row.source)
 
 
-def read(path: Path) -> tuple[Row, ...]:
+def read(path: Path) -> tuple[CaseScore, ...]:
     """Read what `table` wrote, now or when a class in neither mask had Dice 1: it has no score.
 
     Raises
@@ -193,7 +195,7 @@ def read(path: Path) -> tuple[Row, ...]:
     return rows
 
 
-def _must_be_whole(rows: Sequence[Row]) -> None:
+def _must_be_whole(rows: Sequence[CaseScore]) -> None:
     """Complain where not every case has every class, in one order."""
     found: dict[str, list[str]] = {}
     for row in rows:
@@ -204,26 +206,26 @@ def _must_be_whole(rows: Sequence[Row]) -> None:
         raise ValueError(f"case {wrong} lacks a class" if wanted else "no case")
 
 
-def volumes(rows: Iterable[Row], nominal: Spacing) -> tuple[Volumes, ...]:
+def volumes(rows: Iterable[CaseScore], nominal: Spacing) -> tuple[CaseVolumes, ...]:
     """Collect each case's volumes; in voxels where its millimetres are those of `nominal` (mm; d, h, w)."""
-    found: dict[str, Volumes] = {}
+    found: dict[str, CaseVolumes] = {}
     for row in rows:
         known, score = row.source == "known", row.score
         size = 1.0 if known else math.prod(nominal) / 1000
-        empty = Volumes(row.case, row.patient, row.phase, "ml" if known else "voxels", {}, {})
+        empty = CaseVolumes(row.case, row.patient, row.phase, "ml" if known else "voxels", {}, {})
         each = found.setdefault(row.case, empty)
         for of, ml in ((each.predicted, score.predicted_ml), (each.truth, score.truth_ml)):
             of[score.class_name] = ml if known else float(round(ml / size))
     return tuple(found.values())
 
 
-def summarise(rows: Sequence[Row], provenance: dict[str, Any]) -> Summary:
+def summarise(rows: Sequence[CaseScore], provenance: dict[str, Any]) -> Summary:
     """Average `rows`, which hold the same classes in the same order for every case."""
     names = tuple(dict.fromkeys(row.score.class_name for row in rows))
     cases = tuple(dict.fromkeys(row.case for row in rows))
     numbers = np.array([row.score[1:] for row in rows], dtype=np.float64).reshape(len(cases), len(names), -1)
     values = dict(zip(Score._fields[1:], np.moveaxis(numbers, -1, 0), strict=True))
-    sources: set[Source] = {row.source for row in rows}
+    sources: set[SpacingSource] = {row.source for row in rows}
     return Summary(
         cases=len(cases),
         spacing=sources.pop() if len(sources) == 1 else "mixed",
@@ -250,7 +252,7 @@ def mean_dice(cases: Sequence[Case], predicted: Sequence[UInt8[np.ndarray, "d h 
     return _spread([case.name for case, _ in pairs], np.array(values).reshape(len(pairs), len(classes) - 1)).mean
 
 
-def ranked(rows: Sequence[Row]) -> list[tuple[str, float]]:
+def ranked(rows: Sequence[CaseScore]) -> list[tuple[str, float]]:
     """Cases and their Dice averaged over the classes that have one, worst first; NaN, where none has, comes last."""
     found: dict[str, list[float]] = {}
     for row in rows:
@@ -264,13 +266,13 @@ def _defined_mean(values: Sequence[float]) -> float:
     return float(np.mean(defined)) if defined else math.nan
 
 
-def _row(line: dict[str, Any]) -> Row:
+def _row(line: dict[str, Any]) -> CaseScore:
     score = Score(line["class"], *(float(line[name]) for name in Score._fields[1:]))
-    if line["spacing"] not in get_args(Source):
+    if line["spacing"] not in get_args(SpacingSource):
         raise ValueError(f"spacing {line['spacing'][:40]!r}")
     if score.truth_ml == score.predicted_ml == 0:
         score = score._replace(**dict.fromkeys(MEASURES, math.nan))
-    return Row(line["case"], line["patient"], line["group"], line["phase"], score, line["spacing"])
+    return CaseScore(line["case"], line["patient"], line["group"], line["phase"], score, line["spacing"])
 
 
 def _result(cases: Sequence[str], values: dict[str, Float[np.ndarray, "n k"]]) -> Result:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.corpus.entry import Kept
+from maskmixadv.corpus.entry import KeptCase
 from maskmixadv.corpus.folds import folds
 from maskmixadv.errors import InputError
 from maskmixadv.files import work_ahead
@@ -101,7 +101,12 @@ def find(source: Path, patient: str | None = None) -> Found:
 
 
 def write(
-    root: Path, source: Path, made: Iterable[Case | Kept], classes: Classes, axis: int, validate: float | None = None
+    root: Path,
+    source: Path,
+    made: Iterable[Case | KeptCase],
+    classes: Classes,
+    axis: int,
+    validate: float | None = None,
 ) -> Corpus:
     """Write what was `made` of the images of `source` as corpus `root`."""
     return Corpus.write(
@@ -116,11 +121,11 @@ def write(
 
 
 def cases(
-    found: Found, classes: Classes, axis: int, kept: Callable[[Pair], Kept | None] | None = None
-) -> Iterator[Case | Kept]:
+    found: Found, classes: Classes, axis: int, kept: Callable[[Pair], KeptCase | None] | None = None
+) -> Iterator[Case | KeptCase]:
     """Read what was `found`, but those that `kept` knows; what shows no structure is left out, and named on stderr."""
 
-    def made(pair: Pair) -> tuple[Case | Kept, bool]:
+    def made(pair: Pair) -> tuple[Case | KeptCase, bool]:
         known = kept(pair) if kept else None
         return (known, False) if known else pairs.read(pair, classes, axis)
 
@@ -128,7 +133,7 @@ def cases(
     for pair, (case, coloured) in zip(found.pairs, work_ahead(made, found.pairs, threads=2), strict=True):
         if coloured:
             mixed.append(pair.image.name)
-        if isinstance(case, Kept) or case.scribble is not None or case.dense is not None:
+        if isinstance(case, KeptCase) or case.scribble is not None or case.dense is not None:
             yield case
         else:
             empty.append(pair.image.name)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.corpus.entry import Entry, Kept
+from maskmixadv.corpus.entry import Entry, KeptCase
 from maskmixadv.errors import InputError
 from maskmixadv.files import held, make_directory, read_json, whole, write_text
 from maskmixadv.sources import classes as declared
@@ -105,10 +105,10 @@ class _Earlier:
         same = {name for name, key in keys.items() if isinstance(before, dict) and before.get(name) == key}
         return cls(keys, root, {entry.name: entry for entry in entries if entry.name in same})
 
-    def kept(self, pair: Pair) -> Kept | None:
+    def kept(self, pair: Pair) -> KeptCase | None:
         if pair.name not in self.entries:
             return None
-        return Kept(self.entries[pair.name], self.root / "cases" / f"{pair.name}.npz")
+        return KeptCase(self.entries[pair.name], self.root / "cases" / f"{pair.name}.npz")
 
 
 def _states(place: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from typing import ClassVar, Final, Literal, final
 
 import numpy as np
 import scipy
-from jaxtyping import Bool, UInt8
+from jaxtyping import UInt8
 from rich.progress import track
 
 from maskmixadv.corpus.case import Case
@@ -23,14 +23,13 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.errors import InputError
 from maskmixadv.processes import process_pool
-from maskmixadv.strokes.draw import draw_round
+from maskmixadv.strokes.draw import SliceMask, draw_round
 from maskmixadv.strokes.points import draw_discs, place_points, scatter_points
 from maskmixadv.strokes.styles import draw_in
 from maskmixadv.types import IGNORE
 
 Style = Literal["paper", "open", "random", "centre"]
-Plane = UInt8[np.ndarray, "h w"]
-Mask = Bool[np.ndarray, "h w"]
+SliceLabels = UInt8[np.ndarray, "h w"]
 
 NEAR, FAR = 4, 24
 """An open background stroke is drawn so many pixels from the organ."""
@@ -64,7 +63,7 @@ class Annotator(abc.ABC):
         """Say the command's words that make this annotator."""
         return " ".join((self.name, *_options(self)))
 
-    def _slice(self, masks: Plane, seeds: tuple[int, int, int]) -> Plane:
+    def _slice(self, masks: SliceLabels, seeds: tuple[int, int, int]) -> SliceLabels:
         drawn = np.full_like(masks, IGNORE)
         for label in np.unique(masks[masks != IGNORE]).tolist():
             held = masks == label
@@ -73,15 +72,15 @@ class Annotator(abc.ABC):
         return drawn
 
     @abc.abstractmethod
-    def _structure(self, structure: Mask, rng: np.random.Generator) -> Mask: ...
+    def _structure(self, structure: SliceMask, rng: np.random.Generator) -> SliceMask: ...
 
     @abc.abstractmethod
-    def _background(self, masks: Plane, rng: np.random.Generator) -> Mask: ...
+    def _background(self, masks: SliceLabels, rng: np.random.Generator) -> SliceMask: ...
 
 
 @final
 @dataclass(frozen=True)
-class Strokes(Annotator):
+class ScribbleAnnotator(Annotator):
     """Draws strokes.
 
     Attributes
@@ -112,10 +111,10 @@ class Strokes(Annotator):
         if not 1 <= self.thickness <= 15:
             raise InputError(f"thickness: {self.thickness}, allowed are 1 to 15 pixels")
 
-    def _structure(self, structure: Mask, rng: np.random.Generator) -> Mask:
+    def _structure(self, structure: SliceMask, rng: np.random.Generator) -> SliceMask:
         return draw_in(structure, style=self.style, length=self.length, thickness=self.thickness, rng=rng)
 
-    def _background(self, masks: Plane, rng: np.random.Generator) -> Mask:
+    def _background(self, masks: SliceLabels, rng: np.random.Generator) -> SliceMask:
         organ = (masks != 0) & (masks != IGNORE)
         if self.closed:
             brush = np.ones((self.thickness, self.thickness), bool)
@@ -129,7 +128,7 @@ class Strokes(Annotator):
 
 @final
 @dataclass(frozen=True)
-class Points(Annotator):
+class PointAnnotator(Annotator):
     """Draws points: 10 in the background, some in each piece of each structure.
 
     Attributes
@@ -152,10 +151,10 @@ class Points(Annotator):
         if not 0 <= self.radius <= 15:
             raise InputError(f"radius: {self.radius}, allowed are 0 to 15 pixels")
 
-    def _structure(self, structure: Mask, rng: np.random.Generator) -> Mask:
+    def _structure(self, structure: SliceMask, rng: np.random.Generator) -> SliceMask:
         return draw_discs(place_points(structure, count=self.per_class, rng=rng), structure, radius=self.radius)
 
-    def _background(self, masks: Plane, rng: np.random.Generator) -> Mask:
+    def _background(self, masks: SliceLabels, rng: np.random.Generator) -> SliceMask:
         places = scatter_points(masks == 0, count=BACKGROUND_POINTS, rng=rng)
         return draw_discs(places, masks == 0, radius=self.radius)
 

@@ -12,11 +12,11 @@ from typing import ClassVar
 import numpy as np
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import held, written
+from maskmixadv.files import held, make_directory, written
 from maskmixadv.formats.reading import read_npz
 
 
-class Cache:
+class ArrayCache:
     """Labels or beliefs in the first of several directories that can be written.
 
     Parameters
@@ -41,7 +41,7 @@ class Cache:
         """Write labels or beliefs into the first directory that takes them; else they are only used."""
         for folder in self._folders:
             with contextlib.suppress(OSError, InputError):
-                folder.mkdir(parents=True, exist_ok=True)
+                make_directory(folder)
                 with written(folder / name) as file:
                     np.savez_compressed(file, labels=labels)
                 break
@@ -96,7 +96,7 @@ class Turn:
 def _hold(folder: Path) -> ExitStack:
     stack = ExitStack()
     with contextlib.suppress(OSError, InputError):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_directory(folder)
         stack.enter_context(held(folder, wait=True))
     return stack
 

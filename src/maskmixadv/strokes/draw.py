@@ -9,6 +9,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from maskmixadv.types import IGNORE
 
+SliceMask = Bool[np.ndarray, "h w"]
+
 COMPACT = 0.6
 """A structure at least so round is drawn as a ring inside it, a longer one along its middle line."""
 SMALL = 15
@@ -34,7 +36,7 @@ def _slice(masks: UInt8[np.ndarray, "h w"], rng: np.random.Generator) -> UInt8[n
     return strokes
 
 
-def draw_round(organ: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:
+def draw_round(organ: SliceMask, rng: np.random.Generator) -> SliceMask:
     """Draw a closed, wavering stroke round everything, with some pixels of distance; round the middle if all is empty.
 
     The organ lies in its hull, unless it fills a corner of the slice, where no stroke fits round it.
@@ -51,7 +53,7 @@ def draw_round(organ: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool
     return join(np.concatenate((corners[-1:], corners))[::-1], (h, w))
 
 
-def join(corners: Int[np.ndarray, "n 2"], shape: tuple[int, ...]) -> Bool[np.ndarray, "h w"]:
+def join(corners: Int[np.ndarray, "n 2"], shape: tuple[int, ...]) -> SliceMask:
     """Draw lines from each corner to the next."""
     stroke = np.zeros(shape, bool)
     stroke[tuple(corners[0])] = True
@@ -60,14 +62,14 @@ def join(corners: Int[np.ndarray, "n 2"], shape: tuple[int, ...]) -> Bool[np.nda
     return stroke
 
 
-def _inside(structure: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:
+def _inside(structure: SliceMask, rng: np.random.Generator) -> SliceMask:
     """Draw an open stroke in a structure, one to three pixels thick."""
     course = draw_open(structure, rng)
     thick = scipy.ndimage.binary_dilation(course) if depth(structure).max() > 3 and rng.random() < 0.5 else course
     return thick & structure
 
 
-def draw_open(structure: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:
+def draw_open(structure: SliceMask, rng: np.random.Generator) -> SliceMask:
     """Draw the course of an open stroke: part of a ring in a round structure, of the middle line in a longer one."""
     below = depth(structure)
     deepest = below.max()
@@ -80,17 +82,17 @@ def draw_open(structure: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> B
     return course if course.any() else below == deepest
 
 
-def depth(structure: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+def depth(structure: SliceMask) -> Float[np.ndarray, "h w"]:
     """Distance in pixels to the nearest pixel that is not the structure's; beyond the slice there is none of it."""
     return np.asarray(scipy.ndimage.distance_transform_edt(np.pad(structure, 1)))[1:-1, 1:-1]
 
 
-def pieces_of(mask: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
+def pieces_of(mask: SliceMask) -> Int[np.ndarray, "h w"]:
     """Number the 8-connected pieces of a mask from 1; 0 elsewhere."""
     return np.asarray(skimage.measure.label(mask))
 
 
-def _sector(structure: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:
+def _sector(structure: SliceMask, rng: np.random.Generator) -> SliceMask:
     """Pick a sector of 55 to 90 % of the full turn: people leave their strokes open."""
     rows, columns = np.indices(structure.shape)
     middle = np.argwhere(structure).mean(axis=0)

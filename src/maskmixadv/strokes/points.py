@@ -2,18 +2,17 @@
 
 import numpy as np
 import skimage
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
-from maskmixadv.strokes.draw import pieces_of
+from maskmixadv.strokes.draw import SliceMask, pieces_of
 
-Mask = Bool[np.ndarray, "h w"]
 Places = Int[np.ndarray, "_ 2"]
 
 JITTER, TRIES = 5, 6
 """A single point is drawn so many pixels at most from its piece's middle in each axis; so often, until one is in it."""
 
 
-def place_points(structure: Mask, *, count: int, rng: np.random.Generator) -> Places:
+def place_points(structure: SliceMask, *, count: int, rng: np.random.Generator) -> Places:
     """Choose `count` points in each 8-connected piece of a structure, or all pixels of a piece that has fewer.
 
     One alone lies near the piece's middle, several lie anywhere in it.
@@ -23,12 +22,12 @@ def place_points(structure: Mask, *, count: int, rng: np.random.Generator) -> Pl
     return np.concatenate([np.empty((0, 2), np.int64), *placed])
 
 
-def scatter_points(structure: Mask, *, count: int, rng: np.random.Generator) -> Places:
+def scatter_points(structure: SliceMask, *, count: int, rng: np.random.Generator) -> Places:
     """Choose `count` points anywhere in a structure, or all its pixels if it has fewer."""
     return _scattered(np.argwhere(structure), count, rng)
 
 
-def draw_discs(places: Places, structure: Mask, *, radius: int) -> Mask:
+def draw_discs(places: Places, structure: SliceMask, *, radius: int) -> SliceMask:
     """Draw a disc of `radius` pixels, 0 or more, round each point.
 
     Differs from the released code: discs are clipped to their structure.

@@ -19,7 +19,7 @@ from maskmixadv.types import IGNORE, Spacing
 DEFAULT: Final = 144
 """Side in pixels of the coarsest canvas that a preset has by default (``cpu``)."""
 
-Shape = tuple[int, int]
+SliceShape = tuple[int, int]
 
 
 def millimetres(size: int, entries: Sequence[Entry]) -> float | None:
@@ -39,7 +39,7 @@ def millimetres(size: int, entries: Sequence[Entry]) -> float | None:
     return round(float(np.median(extents)) / size, 3)
 
 
-def resized(shape: Shape, spacing: Spacing | None, *, size: int, mm: float | None) -> Shape:
+def resized(shape: SliceShape, spacing: Spacing | None, *, size: int, mm: float | None) -> SliceShape:
     """In-plane shape of slices of `shape` pixels (h, w) on a grid of `mm` a pixel; None: `size` on the longer side.
 
     Raises
@@ -78,7 +78,7 @@ class Strokes:
         Class of each stroke.
     """
 
-    shape: Shape
+    shape: SliceShape
     rows: Int[np.ndarray, "p"]
     columns: Int[np.ndarray, "p"]
     piece: Int[np.ndarray, "p"]
@@ -107,7 +107,7 @@ class Strokes:
     def __len__(self) -> int:
         return len(self.label)
 
-    def on(self, small: Shape) -> tuple[Int[np.ndarray, "p"], Int[np.ndarray, "p"]]:
+    def on(self, small: SliceShape) -> tuple[Int[np.ndarray, "p"], Int[np.ndarray, "p"]]:
         """Pixel (row, column) of a grid of `small` pixels in which each pixel's middle lies."""
         (h, w), (rows, columns) = self.shape, small
         return (2 * self.rows + 1) * rows // (2 * h), (2 * self.columns + 1) * columns // (2 * w)
@@ -118,7 +118,7 @@ class Strokes:
         seen = labels[rows, columns] == self.label[self.piece]
         return Strokes(_shape(labels), rows[seen], columns[seen], self.piece[seen], self.label)
 
-    def within(self, corner: Shape, size: int) -> "Strokes":
+    def within(self, corner: SliceShape, size: int) -> "Strokes":
         """What lies in a square of `size` pixels whose first pixel is `corner`."""
         rows, columns = self.rows - corner[0], self.columns - corner[1]
         inside = (rows >= 0) & (rows < size) & (columns >= 0) & (columns < size)
@@ -237,7 +237,7 @@ def coarser(drawn: UInt8[np.ndarray, "h w"], factor: int) -> UInt8[np.ndarray, "
     return restore(Strokes.of(padded), padded[np.ix_(rows, columns)])
 
 
-def corner(shown: Strokes, size: int) -> Shape:
+def corner(shown: Strokes, size: int) -> SliceShape:
     """Where on a slice a canvas of `size` pixels begins: in the middle, unless it would cut off what is `shown`.
 
     If so, it is centred on that, or on the structures alone where that is larger than the canvas.
@@ -262,6 +262,6 @@ def _begin(regions: Sequence[tuple[int, int]], length: int, size: int) -> int:
     return begin if len(regions) > 1 else middle
 
 
-def _shape(labels: np.ndarray) -> Shape:
+def _shape(labels: np.ndarray) -> SliceShape:
     h, w = labels.shape
     return h, w

@@ -6,11 +6,10 @@ from typing import Final
 import numpy as np
 import scipy
 import skimage
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
-from maskmixadv.strokes.draw import depth, join, pieces_of
+from maskmixadv.strokes.draw import SliceMask, depth, join, pieces_of
 
-Mask = Bool[np.ndarray, "h w"]
 Track = Int[np.ndarray, "_ 2"]
 Pixel = tuple[int, int]
 
@@ -25,7 +24,7 @@ _FULL: Final = np.ones((3, 3), bool)
 _ROUND: Final = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
-def draw_skeleton(structure: Mask, rng: np.random.Generator) -> Mask:
+def draw_skeleton(structure: SliceMask, rng: np.random.Generator) -> SliceMask:
     """Draw as the paper does: one path through the skeleton, without branches, somewhat shifted and turned.
 
     Differs from the released code: the longest of four random walks is taken, as one of them may end in a spur at once,
@@ -41,7 +40,7 @@ def draw_skeleton(structure: Mask, rng: np.random.Generator) -> Mask:
     return join(_moved(path, structure, rng) if area > MOVED else path, structure.shape)
 
 
-def _path(skeleton: Mask, rng: np.random.Generator) -> Track:
+def _path(skeleton: SliceMask, rng: np.random.Generator) -> Track:
     pieces = pieces_of(skeleton)
     largest = pixels_of(pieces == np.bincount(pieces[skeleton]).argmax())
     held = set(largest)
@@ -49,7 +48,7 @@ def _path(skeleton: Mask, rng: np.random.Generator) -> Track:
     return np.array(max((_walked(held, start, rng) for _ in range(WALKS)), key=len))
 
 
-def pixels_of(mask: Mask) -> list[Pixel]:
+def pixels_of(mask: SliceMask) -> list[Pixel]:
     """List the pixels of a mask, row by row."""
     return [(int(row), int(column)) for row, column in np.argwhere(mask)]
 
@@ -76,7 +75,7 @@ def _walked(pixels: set[Pixel], start: Pixel, rng: np.random.Generator) -> list[
         left.remove(path[-1])
 
 
-def _moved(path: Track, structure: Mask, rng: np.random.Generator) -> Track:
+def _moved(path: Track, structure: SliceMask, rng: np.random.Generator) -> Track:
     reach = min(SHIFT, depth(structure).max() / 2)
     middle = path.mean(axis=0)
     for _ in range(MOVES):

@@ -12,8 +12,8 @@ import numpy as np
 import scipy
 from jaxtyping import Float, Int
 
-from maskmixadv.strokes.draw import SMALL, depth, draw_open, join, pieces_of
-from maskmixadv.strokes.skeleton import Mask, Pixel, Track, draw_skeleton, neighbours, pixels_of
+from maskmixadv.strokes.draw import SMALL, SliceMask, depth, draw_open, join, pieces_of
+from maskmixadv.strokes.skeleton import Pixel, Track, draw_skeleton, neighbours, pixels_of
 
 SHORT: Final = 0.6
 """How much of the way to the rim a short stroke takes, on both sides."""
@@ -23,7 +23,7 @@ _SWERVES: Final = np.array([0.0, *(side * angle for angle in np.arange(1, 11) * 
 """Turns that are tried where the way is barred, the smallest first."""
 
 
-def draw_in(structure: Mask, *, style: str, length: float, thickness: int, rng: np.random.Generator) -> Mask:
+def draw_in(structure: SliceMask, *, style: str, length: float, thickness: int, rng: np.random.Generator) -> SliceMask:
     """Draw a stroke in each piece of a structure: the largest, and those of more than 15 pixels.
 
     Parameters
@@ -49,7 +49,7 @@ def draw_in(structure: Mask, *, style: str, length: float, thickness: int, rng: 
     return drawn[1:-1, 1:-1]
 
 
-def _pieces(structure: Mask) -> Iterator[tuple[tuple[slice, slice], Mask]]:
+def _pieces(structure: SliceMask) -> Iterator[tuple[tuple[slice, slice], SliceMask]]:
     """Yield each piece to draw in, cropped with a rim of one pixel, and where it lies."""
     pieces = pieces_of(structure)
     sizes = np.bincount(pieces.ravel())[1:]
@@ -59,7 +59,7 @@ def _pieces(structure: Mask) -> Iterator[tuple[tuple[slice, slice], Mask]]:
             yield box, pieces[box] == number + 1
 
 
-def shorten(course: Mask, length: float) -> Mask:
+def shorten(course: SliceMask, length: float) -> SliceMask:
     """Keep the fraction `length` of each connected part of a stroke, as far as one comes from one of its ends."""
     if length == 1:
         return course
@@ -86,7 +86,7 @@ def _reached(part: list[Pixel], start: Pixel) -> list[Pixel]:
     return order
 
 
-def draw_wandering(structure: Mask, rng: np.random.Generator) -> Mask:
+def draw_wandering(structure: SliceMask, rng: np.random.Generator) -> SliceMask:
     """Draw a curve that wanders about inside, and turns away from the rim; the longer, the larger the structure."""
     below = depth(structure)
     room = below > 1 if below.max() > 2 else structure
@@ -112,7 +112,7 @@ def _directions(angles: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n 2"]:
     return np.stack((np.sin(angles), np.cos(angles)), axis=1)
 
 
-def draw_through_centre(structure: Mask, rng: np.random.Generator) -> Mask:
+def draw_through_centre(structure: SliceMask, rng: np.random.Generator) -> SliceMask:
     """Draw one short straight stroke along the longest way through the middle, or where the structure is deepest."""
     below = depth(structure)
     places = np.argwhere(below >= 0.8 * below.max())
@@ -126,7 +126,7 @@ def draw_through_centre(structure: Mask, rng: np.random.Generator) -> Mask:
     return join(np.stack(tuple(ends)), structure.shape)
 
 
-def _way(structure: Mask, place: Int[np.ndarray, "2"], direction: Float[np.ndarray, "2"]) -> Track:
+def _way(structure: SliceMask, place: Int[np.ndarray, "2"], direction: Float[np.ndarray, "2"]) -> Track:
     """Pixels from `place` in a direction, up to the structure's rim."""
     far = np.arange(sum(structure.shape))
     points = np.rint(place + far[:, None] * direction).astype(int)
@@ -135,7 +135,7 @@ def _way(structure: Mask, place: Int[np.ndarray, "2"], direction: Float[np.ndarr
     return points[: len(points) if inside.all() else int(inside.argmin())]
 
 
-STYLES: Final[Mapping[str, Callable[[Mask, np.random.Generator], Mask]]] = {
+STYLES: Final[Mapping[str, Callable[[SliceMask, np.random.Generator], SliceMask]]] = {
     "paper": draw_skeleton,
     "open": draw_open,
     "random": draw_wandering,

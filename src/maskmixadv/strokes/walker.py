@@ -40,7 +40,7 @@ from maskmixadv.corpus.entry import Entry
 from maskmixadv.errors import InputError
 from maskmixadv.files import work_ahead
 from maskmixadv.memory import Budget, free
-from maskmixadv.strokes.cache import Cache, user_cache
+from maskmixadv.strokes.cache import ArrayCache, user_cache
 from maskmixadv.strokes.enclosure import ENCLOSED, enclose
 from maskmixadv.strokes.regrid import coarser
 from maskmixadv.types import IGNORE
@@ -60,8 +60,8 @@ BYTES: Final = 4_400
 """Memory that an exact solution asks for, for each unknown pixel: 4,250 measured at 10,000 to 2,000,000 of them, of
 which it uses 1,300 to 2,400."""
 
-Volume = UInt8[np.ndarray, "d h w"]
-Belief = UInt8[np.ndarray, "d k h w"]
+LabelVolume = UInt8[np.ndarray, "d h w"]
+StoredBelief = UInt8[np.ndarray, "d k h w"]
 """Probabilities in steps of 1/255."""
 
 
@@ -91,7 +91,7 @@ class Plan:
         return max(1, math.ceil(math.sqrt(np.count_nonzero(seeds == IGNORE) / self.most)))
 
 
-def load_walked(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -> Iterator[Volume]:
+def load_walked(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -> Iterator[LabelVolume]:
     """Labels of `entries`, in order: those that are kept are read, the others made on all cores, and kept.
 
     They lie in the corpus's directory ``cache``, or in the user's cache where that can't be written, under the hash
@@ -105,10 +105,10 @@ def load_walked(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) ->
     return _made(corpus, entries, walk, [BETA, THRESHOLD], enclosure=enclosure)
 
 
-def load_beliefs(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -> Iterator[Belief]:
+def load_beliefs(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -> Iterator[StoredBelief]:
     """Beliefs of `entries`, kept and made as in `load_walked`; raises the same."""
 
-    def beliefs(case: Case, seeds: Volume, plan: Plan) -> Belief:
+    def beliefs(case: Case, seeds: LabelVolume, plan: Plan) -> StoredBelief:
         return believe(case, seeds, classes=len(corpus.classes), plan=plan)
 
     return _made(corpus, entries, beliefs, [SHARP, len(corpus.classes)], enclosure=enclosure)
@@ -117,13 +117,13 @@ def load_beliefs(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -
 def _made(
     corpus: Corpus,
     entries: Sequence[Entry],
-    make: Callable[[Case, Volume, Plan], np.ndarray],
+    make: Callable[[Case, LabelVolume, Plan], np.ndarray],
     parameters: list[Any],
     *,
     enclosure: bool,
 ) -> Iterator[np.ndarray]:
     """What `make`, which `parameters` steer, makes of each case and its seeds."""
-    cache = Cache((corpus.root / "cache", user_cache()))
+    cache = ArrayCache((corpus.root / "cache", user_cache()))
     maker = _Maker(corpus, make, parameters, enclosure, cache, Plan.of_free_memory())
     with cache.turn() as turn:
         made = maker.all(entries, turn.take)
@@ -136,10 +136,10 @@ class _Maker:
     """What is asked of walks; `factors` says how coarse those of each case were."""
 
     corpus: Corpus
-    make: Callable[[Case, Volume, Plan], np.ndarray]
+    make: Callable[[Case, LabelVolume, Plan], np.ndarray]
     parameters: list[Any]
     enclosure: bool
-    cache: Cache
+    cache: ArrayCache
     plan: Plan
     factors: dict[str, list[int]] = field(default_factory=dict)
 
@@ -165,20 +165,20 @@ class _Maker:
         kept = self.cache.read(name, shape)
         return self.cache.keep(name, self.make(case, seeds, self.plan)) if kept is None else kept
 
-    def _seeded(self, entry: Entry) -> tuple[Case, Volume]:
+    def _seeded(self, entry: Entry) -> tuple[Case, LabelVolume]:
         case = self.corpus.load(entry)
         if case.scribble is None:
             raise InputError(f"{case.name}: has no scribble annotation")
         return case, enclose(case.scribble) if self.enclosure else case.scribble
 
-    def _named(self, case: Case, seeds: Volume) -> tuple[str, tuple[int, ...]]:
+    def _named(self, case: Case, seeds: LabelVolume) -> tuple[str, tuple[int, ...]]:
         """Name of the file, and the shape, of what is made of a case."""
         coarse = self.factors[case.name] = _factors(seeds, self.plan)
         parameters = [*self.parameters, *([coarse] if max(coarse) > 1 else [])]
         return f"walker-{_key(case.image, seeds, parameters)}.npz", seeds.shape
 
 
-def _factors(seeds: Volume, plan: Plan) -> list[int]:
+def _factors(seeds: LabelVolume, plan: Plan) -> list[int]:
     """How coarse each slice's walk is; 1 where there is none."""
     factors = [plan.factor(drawn) for drawn in seeds]
     return [
@@ -199,13 +199,13 @@ def _tell(corpus: Corpus, factors: Sequence[int], plan: Plan) -> None:
         )
 
 
-def walk(case: Case, seeds: Volume, plan: Plan | None = None) -> Volume:
+def walk(case: Case, seeds: LabelVolume, plan: Plan | None = None) -> LabelVolume:
     """Labels of a case, slice by slice, from its strokes or enclosed strokes, which stay as they are."""
     plan = plan or Plan()
     return np.stack([walk_slice(image, drawn, plan) for image, drawn in zip(case.image, seeds, strict=True)])
 
 
-def believe(case: Case, seeds: Volume, *, classes: int, plan: Plan | None = None) -> Belief:
+def believe(case: Case, seeds: LabelVolume, *, classes: int, plan: Plan | None = None) -> StoredBelief:
     """Beliefs of a case, slice by slice, from its strokes or enclosed strokes, of which there is no doubt."""
     plan, slices = plan or Plan(), zip(case.image, seeds, strict=True)
     return np.stack([believe_slice(image, drawn, classes=classes, plan=plan) for image, drawn in slices])

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from maskmixadv.types import Spacing
 
-Plane = Float[np.ndarray, "h w"]
+SliceValues = Float[np.ndarray, "h w"]
 Point = tuple[float, float, float]
 """Millimetres along d, h, w from the volume's middle."""
 
@@ -32,7 +32,7 @@ class Ellipsoid:
     angle: float = 0.0
     lobes: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
-    def reach(self, z: float, rows: Plane, columns: Plane) -> Plane:
+    def reach(self, z: float, rows: SliceValues, columns: SliceValues) -> SliceValues:
         """Distance from the middle over the body's own reach in that direction: below 1 inside, in the slice at `z`."""
         y, x = rows - self.centre[1], columns - self.centre[2]
         cosine, sine = np.cos(self.angle), np.sin(self.angle)
@@ -70,7 +70,7 @@ def draw_grid(
     return (int(rng.integers(*slices)), h, w), (round(rng.uniform(*step), 1), mm, mm)
 
 
-def millimetres(shape: tuple[int, int, int], spacing: Spacing) -> tuple[Plane, Plane]:
+def millimetres(shape: tuple[int, int, int], spacing: Spacing) -> tuple[SliceValues, SliceValues]:
     """Return each pixel's place in its slice, along h and w from the middle."""
     _, h, w = shape
     rows, columns = np.mgrid[:h, :w].astype(np.float64)

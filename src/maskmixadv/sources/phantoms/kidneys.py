@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.sources.phantoms.anatomy import Ellipsoid, Plane, draw_grid, draw_lobes, millimetres
+from maskmixadv.sources.phantoms.anatomy import Ellipsoid, SliceValues, draw_grid, draw_lobes, millimetres
 from maskmixadv.types import Spacing
 
 KIDNEY, TUMOUR = 1, 2
@@ -66,7 +66,7 @@ class Kidneys:
             noise=rng.uniform(0.03, 0.07),
         )
 
-    def slices(self, rng: np.random.Generator) -> Iterator[tuple[UInt8[np.ndarray, "h w"], Plane]]:
+    def slices(self, rng: np.random.Generator) -> Iterator[tuple[UInt8[np.ndarray, "h w"], SliceValues]]:
         """Yield truth and brightness of each slice; `rng` places bowel and vessels."""
         rows, columns = millimetres(self.shape, self.spacing)
         body = self._body(rows, columns, rng)
@@ -80,14 +80,14 @@ class Kidneys:
             image[masks == TUMOUR] = self.growth
             yield masks, image
 
-    def _masks(self, z: float, rows: Plane, columns: Plane) -> UInt8[np.ndarray, "h w"]:
+    def _masks(self, z: float, rows: SliceValues, columns: SliceValues) -> UInt8[np.ndarray, "h w"]:
         masks = np.zeros(rows.shape, np.uint8)
         for side, hilum in zip(self.sides, self.hila, strict=True):
             masks[(side.reach(z, rows, columns) < 1) & (hilum.reach(z, rows, columns) >= 1)] = KIDNEY
         masks[(masks == KIDNEY) & (self.tumour.reach(z, rows, columns) < 1)] = TUMOUR
         return masks
 
-    def _body(self, rows: Plane, columns: Plane, rng: np.random.Generator) -> Plane:
+    def _body(self, rows: SliceValues, columns: SliceValues, rng: np.random.Generator) -> SliceValues:
         """Paint wall, liver, spleen, spine, muscles and bowel: as bright as what is to be found."""
         reach = np.hypot(rows / 105, columns / 145)
         body = np.where(reach < 1, self.fat * 1.5, 0.02)

@@ -19,7 +19,7 @@ from maskmixadv.corpus.case import Case, normalise
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.errors import InputError
-from maskmixadv.sources.phantoms.anatomy import Plane, millimetres, scanned
+from maskmixadv.sources.phantoms.anatomy import SliceValues, millimetres, scanned
 from maskmixadv.sources.phantoms.kidneys import Kidneys
 from maskmixadv.sources.phantoms.prostate import Prostate
 from maskmixadv.strokes.draw import draw_strokes
@@ -206,7 +206,9 @@ def _still(organ: str, patient: int, *, seed: int, size: int) -> Case:
     )
 
 
-def _slices(heart: Heart, systole: bool, rng: np.random.Generator) -> Iterator[tuple[UInt8[np.ndarray, "h w"], Plane]]:
+def _slices(
+    heart: Heart, systole: bool, rng: np.random.Generator
+) -> Iterator[tuple[UInt8[np.ndarray, "h w"], SliceValues]]:
     """Yield truth and brightness of each slice, base first; `rng` places what lies round the heart."""
     rows, columns = millimetres(heart.shape, heart.spacing)
     body = _body(heart, rows, columns, rng)
@@ -216,7 +218,9 @@ def _slices(heart: Heart, systole: bool, rng: np.random.Generator) -> Iterator[t
         yield masks, _painted(heart, rows, columns, depth, systole, masks, body)
 
 
-def _masks(heart: Heart, rows: Plane, columns: Plane, depth: float, systole: bool) -> UInt8[np.ndarray, "h w"]:
+def _masks(
+    heart: Heart, rows: SliceValues, columns: SliceValues, depth: float, systole: bool
+) -> UInt8[np.ndarray, "h w"]:
     inner, outer = heart.radii(depth, systole=systole)
     distance, theta = _polar(heart, rows, columns, 0.0)
     amplitude, phase, third, turn = heart.lobes
@@ -230,14 +234,14 @@ def _masks(heart: Heart, rows: Plane, columns: Plane, depth: float, systole: boo
     return masks
 
 
-def _polar(heart: Heart, rows: Plane, columns: Plane, left: float) -> tuple[Plane, Plane]:
+def _polar(heart: Heart, rows: SliceValues, columns: SliceValues, left: float) -> tuple[SliceValues, SliceValues]:
     """Distance in mm and angle from a point `left` mm towards the right ventricle."""
     y = rows - heart.centre[0] + left * np.sin(heart.angle)
     x = columns - heart.centre[1] + left * np.cos(heart.angle)
     return np.hypot(y, x), np.arctan2(y, x) - heart.angle
 
 
-def _body(heart: Heart, rows: Plane, columns: Plane, rng: np.random.Generator) -> Plane:
+def _body(heart: Heart, rows: SliceValues, columns: SliceValues, rng: np.random.Generator) -> SliceValues:
     """Paint chest wall, lungs, liver, stomach, spine and vessels: as bright as what is to be found."""
     reach = np.hypot(rows / 105, columns / 125)
     body = np.where(reach < 1, heart.muscle * 1.2, 0.02)
@@ -257,13 +261,13 @@ def _body(heart: Heart, rows: Plane, columns: Plane, rng: np.random.Generator) -
 
 def _painted(
     heart: Heart,
-    rows: Plane,
-    columns: Plane,
+    rows: SliceValues,
+    columns: SliceValues,
     depth: float,
     systole: bool,
     masks: UInt8[np.ndarray, "h w"],
-    body: Plane,
-) -> Plane:
+    body: SliceValues,
+) -> SliceValues:
     image = body.copy()
     around = np.asarray(ndimage.binary_dilation(masks > 0, iterations=max(1, round(5 / heart.spacing[1]))), dtype=bool)
     # Fat sits on the heart in patches; elsewhere its thin dark lining meets the lung.

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.sources.phantoms.anatomy import Ellipsoid, Plane, draw_grid, draw_lobes, millimetres
+from maskmixadv.sources.phantoms.anatomy import Ellipsoid, SliceValues, draw_grid, draw_lobes, millimetres
 from maskmixadv.types import Spacing
 
 TRANSITION, PERIPHERAL = 1, 2
@@ -64,7 +64,7 @@ class Prostate:
             noise=rng.uniform(0.03, 0.08),
         )
 
-    def slices(self, rng: np.random.Generator) -> Iterator[tuple[UInt8[np.ndarray, "h w"], Plane]]:
+    def slices(self, rng: np.random.Generator) -> Iterator[tuple[UInt8[np.ndarray, "h w"], SliceValues]]:
         """Yield truth and brightness of each slice; `rng` places vessels, and nodules in the transition zone."""
         rows, columns = millimetres(self.shape, self.spacing)
         body, nodules = self._body(rows, columns, rng), self._nodules(rng)
@@ -79,7 +79,7 @@ class Prostate:
                 image[(nodule.reach(z, rows, columns) < 1) & (masks == TRANSITION)] = brightness
             yield masks, image
 
-    def _masks(self, z: float, rows: Plane, columns: Plane) -> UInt8[np.ndarray, "h w"]:
+    def _masks(self, z: float, rows: SliceValues, columns: SliceValues) -> UInt8[np.ndarray, "h w"]:
         masks = np.zeros(rows.shape, np.uint8)
         gland = self.gland.reach(z, rows, columns) < 1
         masks[gland] = PERIPHERAL
@@ -96,7 +96,7 @@ class Prostate:
             found.append((Ellipsoid((d, h, w), (radius, radius, radius)), rng.uniform(0.25, self.zones[1])))
         return found
 
-    def _body(self, rows: Plane, columns: Plane, rng: np.random.Generator) -> Plane:
+    def _body(self, rows: SliceValues, columns: SliceValues, rng: np.random.Generator) -> SliceValues:
         """Paint fat, pelvic muscles, bone, rectum and vessels: as bright as what is to be found."""
         _, h, w = self.gland.centre
         body = np.full(rows.shape, self.fat)
