@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 import own
 from maskmixadv.errors import InputError
-from maskmixadv.formats import image_files
+from maskmixadv.formats import image_files, nifti
 from maskmixadv.formats.flat import NoGeometry
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources import folder
@@ -111,6 +111,29 @@ def test_labels_say_nothing_of_the_patient(tmp_path: Path, suffix: str) -> None:
     assert own.PATIENT in path.read_bytes()
     image_files.write_labels(tmp_path / f"b{suffix}", CODES[:1] if suffix == ".png" else CODES, image_files.read(path))
     assert own.PATIENT not in (tmp_path / f"b{suffix}").read_bytes()
+
+
+def test_a_format_is_a_line_in_the_table(tmp_path: Path) -> None:
+    """Each module offers what `Format` names; a suffix belongs to one format, and labels stay in it."""
+    for module in (*image_files.FORMATS, image_files.FOLDER):
+        assert isinstance(module, image_files.Format), f"{module} lacks a word of Format"
+    assert len(set(image_files.SUFFIXES)) == len(image_files.SUFFIXES)
+    for suffix in image_files.SUFFIXES:
+        image = tmp_path / f"a{suffix}"
+        assert image_files.format_of(image) is image_files.format_of(tmp_path / image_files.labels_name(image))
+
+
+def test_labels_of_any_volume_can_be_nifti(tmp_path: Path) -> None:
+    """What the studio keeps: on the grid of an NRRD file, and of a picture, which has none."""
+    SimpleITK.WriteImage(oblique(), str(tmp_path / "a.nrrd"))
+    Image.fromarray(VOLUME[0].astype(np.uint8)).save(tmp_path / "a.png")
+    for suffix, codes in ((".nrrd", CODES), (".png", CODES[:1])):
+        image = image_files.read(tmp_path / f"a{suffix}")
+        nifti.write_labels(tmp_path / "labels.nii.gz", codes, image)
+        labels = nifti.read(tmp_path / "labels.nii.gz")
+        np.testing.assert_array_equal(labels.array, codes)
+        np.testing.assert_allclose(labels.affine, np.eye(4) if image.affine is None else image.affine, atol=1e-4)
+        assert labels.spacing == pytest.approx(image.spacing or (1.0, 1.0, 1.0))
 
 
 def test_a_slice_of_itk_is_a_volume_of_one(tmp_path: Path) -> None:

@@ -10,9 +10,8 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "maskmixadv"
 APPLICATIONS = {"bench", "cli", "studio"}
 """Rooms that are used by their commands, which how-tos explain; the rest is a library."""
 LATER = {
-    "checking", "corpus", "device", "errors", "evaluation", "files", "formats", "inference", "memory", "methods",
-    "metrics", "networks", "optional", "perturb", "pictures", "processes", "provenance", "runs", "sampling", "sources",
-    "strokes", "tabular", "tensors", "training", "typed", "types",
+    "device", "errors", "evaluation", "inference", "methods", "networks", "perturb", "runs", "sampling", "tensors",
+    "training", "types",
 }  # fmt: skip
 """Rooms whose examples are still to be written."""
 

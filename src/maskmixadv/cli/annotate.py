@@ -1,4 +1,4 @@
-"""The commands ``annotate``; apart from the others, as what they draw with takes a while to import."""
+"""The commands ``annotate``; in a module of their own, as the libraries that they draw with take long to import."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from maskmixadv.strokes.annotate import Annotator, PointAnnotator, ScribbleAnnot
 
 @dataclass(frozen=True, kw_only=True)
 class FromCorpus:
-    """A corpus with another annotation.
+    """Options of both commands.
 
     Attributes
     ----------
@@ -21,7 +21,7 @@ class FromCorpus:
     out
         Directory of the new corpus, which has the same cases; must be new or empty.
     origin
-        What to draw from: the dense masks. A case without one is left without a scribble.
+        What to draw from: the dense masks. A case without one gets no scribble.
     """
 
     root: Annotated[Positional[Path], arg(metavar="CORPUS")]

@@ -11,11 +11,11 @@ from tyro.conf import Positional, arg, subcommand
 
 @dataclass(frozen=True)
 class ExportNNUNet:
-    """Write a corpus as nnU-Net v2's raw dataset, with strokes as labels and the rest as its label 'ignore'.
+    """Write a corpus as a raw dataset of nnU-Net v2: strokes are labels, other pixels have its label 'ignore'.
 
     The first class is called 'background' there, as nnU-Net wants it.
 
-    Move its splits_final.json to the folder of the preprocessed dataset, for the same folds.
+    To train on the same folds, move splits_final.json to the folder of the preprocessed dataset.
 
     Attributes
     ----------
@@ -24,9 +24,9 @@ class ExportNNUNet:
     out
         Directory to make, such as nnUNet_raw/Dataset101_Heart; must be new or empty.
     annotation
-        What a case's labels are where it has both; else they are what it has.
+        Which annotation to write for a case that has both.
     folds
-        Whose folds splits_final.json has; by default the corpus's first scheme.
+        Scheme whose folds splits_final.json has; by default the corpus's first one.
     """
 
     root: Annotated[Positional[Path], arg(metavar="CORPUS")]
@@ -51,7 +51,7 @@ class ExportNNUNet:
 
 @dataclass(frozen=True)
 class ExportModel:
-    """Write a run's network as ONNX, with all that is needed to run it without torch: model.json and predict.py.
+    """Write a run's network as ONNX, with model.json and predict.py, which run it without torch.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""An image and its annotation in files of their own, read as one case: what does not fit is refused by name."""
+"""An image and its annotation in files of their own, read as one case; an annotation that does not fit is refused."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,14 +16,29 @@ from maskmixadv.sources.classes import Classes
 from maskmixadv.types import IGNORE
 
 APART: Final = 0.5
-"""Voxels that an annotation's corners may lie from its image's."""
+"""Voxels by which an annotation's corners may lie apart from its image's."""
 THICKER: Final = 1.1
-"""How many times the other spacings one must be for slices to be cut across it."""
+"""By which factor a spacing must exceed the others for slices to be cut along its axis."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Files of one case; an annotation may be missing, and `either` is a scribble where it leaves pixels out."""
+    """Files of one case.
+
+    Attributes
+    ----------
+    name, patient
+        Names of the case and of its patient.
+    image, scribble, mask
+        Its files; annotations may be missing.
+    either
+        A file that is a scribble if it has unlabelled pixels, and otherwise a dense mask.
+
+    Examples
+    --------
+    >>> Pair("a", "p1", Path("images/a.nii.gz"), scribble=Path("scribbles/a.nii.gz")).mask is None
+    True
+    """
 
     name: str
     patient: str
@@ -34,14 +49,35 @@ class Pair:
 
 
 def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
-    """Read a case, its slices cut along array axis `axis`, and say whether its image had colours.
+    """Read a case.
 
-    An annotation that shows no structure is left out.
+    Parameters
+    ----------
+    pair
+        Its files. An annotation that shows no structure is left out.
+    classes
+        Meaning of the codes in them.
+    axis
+        Array axis (0 to 2) along which slices are cut.
+
+    Returns
+    -------
+    The case, and whether its image had colours.
 
     Raises
     ------
     InputError
-        Where a file can't be read, its codes are not declared, or image and annotation are not on one grid.
+        If a file can't be read, its codes are not declared, or image and annotation are not on one grid.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save("image.png")
+    >>> Image.fromarray(np.eye(8, dtype=np.uint8)).save("mask.png")
+    >>> files = Pair("a", "p1", Path("image.png"), mask=Path("mask.png"))
+    >>> found, coloured = read(files, Classes(("background", "LV"), 2), axis=0)
+    >>> found.image.shape, found.image.max().item(), coloured
+    ((1, 8, 8), 1.0, False)
     """
     image = image_files.read(pair.image)
     if axis and 1 in image.array.shape:
@@ -65,12 +101,33 @@ def case(
     axis: int,
     where: Path,
 ) -> Case:
-    """Make a case of an image and what was drawn on it, its slices cut along `axis`.
+    """Make a case of an image and its annotations.
+
+    Parameters
+    ----------
+    name, patient
+        Names of the case and of its patient.
+    image
+        As it was read.
+    scribble, dense
+        Class indices with the image's axes; None if there is none.
+    axis
+        Array axis (0 to 2) along which slices are cut.
+    where
+        The image's file, for the error's text.
 
     Raises
     ------
     InputError
-        Where the image is not finite, or constant.
+        If the image is not finite, or constant.
+
+    Examples
+    --------
+    >>> from maskmixadv.formats.flat import NoGeometry
+    >>> image = Volume(np.random.default_rng(0).random((16, 16, 3)), (1.0, 1.0, 8.0), None, NoGeometry())
+    >>> made = case("a", "p1", image, scribble=None, dense=None, axis=2, where=Path("a.nii.gz"))
+    >>> made.image.shape, made.spacing
+    ((3, 16, 16), (8.0, 1.0, 1.0))
     """
     turned = image.along(axis)
     return Case(
@@ -85,7 +142,15 @@ def case(
 
 
 def thickest_axis(pairs: Sequence[Pair]) -> int:
-    """Array axis along which the images' median spacing is clearly the largest; 0 where there is none such."""
+    """Return the array axis along which the images' median spacing is clearly the largest; 0 if there is none.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> nib.save(nib.Nifti1Image(np.zeros((3, 16, 16)), np.diag([8, 1, 1, 1])), "a.nii.gz")
+    >>> thickest_axis([Pair("a", "p1", Path("a.nii.gz"))])
+    2
+    """
     peeks = [image_files.peek(pair.image) for pair in pairs]
     spacings = [peek[1] for peek in peeks if peek is not None and peek[1] is not None]
     if not spacings or any(peek is None or 1 in peek[0] for peek in peeks):

@@ -14,12 +14,13 @@ Track = Int[np.ndarray, "_ 2"]
 Pixel = tuple[int, int]
 
 ERODED, MOVED = 900, 1000
-"""From what area in pixels on a structure is eroded, and a stroke moved."""
+"""Areas in pixels above which a structure is eroded, and a stroke moved."""
 SHIFT, TURN = 6, 15
-"""How far at most, in pixels and degrees."""
+"""How far a stroke is moved at most, in pixels and degrees."""
 INSIDE: Final = 0.75
-"""A moved stroke has at least this much of itself left in its structure, or it is not moved."""
+"""Fraction of a moved stroke that must lie in its structure; otherwise it is not moved."""
 WALKS, MOVES = 4, 6
+"""Random walks of which the longest is taken, and attempts to move a stroke."""
 _FULL: Final = np.ones((3, 3), bool)
 _ROUND: Final = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
 
@@ -29,7 +30,15 @@ def draw_skeleton(structure: SliceMask, rng: np.random.Generator) -> SliceMask:
 
     Differs from the released code: the longest of four random walks is taken, as one of them may end in a spur at once,
     where the code rolls one walk back to its last fork; a shift is at most half the structure's depth, and a stroke
-    that would leave its structure by a quarter is not moved.
+    of which more than a quarter would leave its structure is not moved.
+
+    Examples
+    --------
+    >>> structure = np.zeros((32, 32), bool)
+    >>> structure[8:24, 4:28] = True
+    >>> stroke = draw_skeleton(structure, np.random.default_rng(0))
+    >>> pieces_of(stroke).max().item(), bool((stroke & ~structure).any())
+    (1, False)
     """
     area = structure.sum()
     body = np.asarray(scipy.ndimage.binary_erosion(structure, _FULL, iterations=2)) if area > ERODED else structure
@@ -49,12 +58,24 @@ def _path(skeleton: SliceMask, rng: np.random.Generator) -> Track:
 
 
 def pixels_of(mask: SliceMask) -> list[Pixel]:
-    """List the pixels of a mask, row by row."""
+    """List the pixels (row, column) of a mask, row by row.
+
+    Examples
+    --------
+    >>> pixels_of(np.array([[False, True], [True, True]]))
+    [(0, 1), (1, 0), (1, 1)]
+    """
     return [(int(row), int(column)) for row, column in np.argwhere(mask)]
 
 
 def neighbours(pixel: Pixel, among: AbstractSet[Pixel]) -> list[Pixel]:
-    """List those of the eight pixels round one that are `among` some; the orthogonal ones come first."""
+    """List which of the eight neighbours of a pixel are in the set `among`; orthogonal ones come first.
+
+    Examples
+    --------
+    >>> neighbours((1, 1), {(0, 0), (1, 1), (1, 2), (5, 5)})
+    [(1, 2), (0, 0)]
+    """
     row, column = pixel
     return [step for down, right in _ROUND if (step := (row + down, column + right)) in among]
 

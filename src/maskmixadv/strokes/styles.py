@@ -1,7 +1,7 @@
-"""Ways in which people draw a stroke in a structure, and how much of it they draw.
+"""Styles in which people draw a stroke in a structure, and the length that they draw.
 
-A style gives the stroke's course, about one pixel wide, in one connected structure; it may leave the structure, as
-`draw_in` cuts it off there.
+A style returns the stroke's course, about one pixel wide, in one connected structure. The course may leave the
+structure; `draw_in` cuts it off there.
 """
 
 from collections import deque
@@ -16,11 +16,11 @@ from maskmixadv.strokes.draw import SMALL, SliceMask, depth, draw_open, join, pi
 from maskmixadv.strokes.skeleton import Pixel, Track, draw_skeleton, neighbours, pixels_of
 
 SHORT: Final = 0.6
-"""How much of the way to the rim a short stroke takes, on both sides."""
+"""Fraction of the way to the rim that a short stroke goes, on both sides."""
 WANDER: Final = 2.0
 """Length of a wandering stroke over the square root of its structure's area."""
 _SWERVES: Final = np.array([0.0, *(side * angle for angle in np.arange(1, 11) * 0.3 for side in (1, -1))])
-"""Turns that are tried where the way is barred, the smallest first."""
+"""Turns in radians that are tried if the way is barred, the smallest first."""
 
 
 def draw_in(structure: SliceMask, *, style: str, length: float, thickness: int, rng: np.random.Generator) -> SliceMask:
@@ -37,6 +37,17 @@ def draw_in(structure: SliceMask, *, style: str, length: float, thickness: int, 
         same random numbers is part of a longer one.
     thickness
         Of the stroke in pixels, 1 or more.
+    rng
+        Source of random numbers.
+
+    Examples
+    --------
+    >>> structure = np.zeros((32, 32), bool)
+    >>> structure[8:24, 4:28] = True
+    >>> whole = draw_in(structure, style="open", length=1.0, thickness=1, rng=np.random.default_rng(0))
+    >>> half = draw_in(structure, style="open", length=0.5, thickness=1, rng=np.random.default_rng(0))
+    >>> bool((half & ~whole).any()), bool(half.sum() < whole.sum())
+    (False, True)
     """
     drawn = np.zeros(np.add(structure.shape, 2), bool)  # a rim of zeros: no style meets the slice's edge
     for box, piece in _pieces(np.pad(structure, 1)):
@@ -60,7 +71,13 @@ def _pieces(structure: SliceMask) -> Iterator[tuple[tuple[slice, slice], SliceMa
 
 
 def shorten(course: SliceMask, length: float) -> SliceMask:
-    """Keep the fraction `length` of each connected part of a stroke, as far as one comes from one of its ends."""
+    """Keep the fraction `length` (above 0, at most 1) of each connected part of a stroke, from one of its ends on.
+
+    Examples
+    --------
+    >>> shorten(np.ones((1, 8), bool), 0.5).sum().item()
+    4
+    """
     if length == 1:
         return course
     kept = np.zeros_like(course)
@@ -87,7 +104,15 @@ def _reached(part: list[Pixel], start: Pixel) -> list[Pixel]:
 
 
 def draw_wandering(structure: SliceMask, rng: np.random.Generator) -> SliceMask:
-    """Draw a curve that wanders about inside, and turns away from the rim; the longer, the larger the structure."""
+    """Draw a curve that wanders about in a structure and turns away from its rim; it is longer in a larger structure.
+
+    Examples
+    --------
+    >>> structure = np.zeros((32, 32), bool)
+    >>> structure[8:24, 4:28] = True
+    >>> pieces_of(draw_wandering(structure, np.random.default_rng(0))).max().item()
+    1
+    """
     below = depth(structure)
     room = below > 1 if below.max() > 2 else structure
     places = np.argwhere(room)
@@ -113,7 +138,16 @@ def _directions(angles: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n 2"]:
 
 
 def draw_through_centre(structure: SliceMask, rng: np.random.Generator) -> SliceMask:
-    """Draw one short straight stroke along the longest way through the middle, or where the structure is deepest."""
+    """Draw one short straight stroke through a structure's middle, or where it is deepest, along about its longest way.
+
+    Examples
+    --------
+    >>> structure = np.zeros((32, 32), bool)
+    >>> structure[8:24, 4:28] = True
+    >>> stroke = draw_through_centre(structure, np.random.default_rng(0))
+    >>> pieces_of(stroke).max().item(), bool((stroke & ~structure).any())
+    (1, False)
+    """
     below = depth(structure)
     places = np.argwhere(below >= 0.8 * below.max())
     place = places[rng.integers(len(places))]

@@ -1,4 +1,4 @@
-"""Phantom kidneys: two in a slice, or one, or none; and a tumour that lies inside one of them."""
+"""Phantom kidneys: a slice shows both, one or none of them; one has a tumour inside."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,13 +22,21 @@ class Kidneys:
     shape, spacing
         Voxels, and mm between them, along d, h, w.
     sides, hila
-        The patient's right and left kidney, and the fat that notches each towards the spine.
+        The patient's right and left kidney, and the notch of fat in each towards the spine.
     tumour
-        Clipped to its kidney.
+        The part of it outside its kidney is cut off.
     cortex, growth, liver, muscle, fat
-        Brightness of kidney, tumour and what is around.
+        Brightness of kidney, tumour and the tissues around.
     bias, noise
         Strength of the receiver's shading, standard deviation of the noise.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> kidneys = Kidneys.draw(rng, 64)
+    >>> masks, brightness = zip(*kidneys.slices(rng))
+    >>> np.unique(masks).tolist(), len(masks) == kidneys.shape[0]
+    ([0, 1, 2], True)
     """
 
     classes: ClassVar = ("background", "kidney", "tumour")
@@ -67,7 +75,7 @@ class Kidneys:
         )
 
     def slices(self, rng: np.random.Generator) -> Iterator[tuple[UInt8[np.ndarray, "h w"], SliceValues]]:
-        """Yield truth and brightness of each slice; `rng` places bowel and vessels."""
+        """Yield class indices and brightness of each slice; `rng` places bowel and vessels."""
         rows, columns = millimetres(self.shape, self.spacing)
         body = self._body(rows, columns, rng)
         for k in range(self.shape[0]):

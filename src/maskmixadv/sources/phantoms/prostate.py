@@ -1,4 +1,4 @@
-"""Phantom prostates: a gland of two zones, the outer one a crescent round the back of the inner one."""
+"""Phantom prostates: a gland of two zones; the outer zone is a crescent round the back of the inner one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,13 +22,21 @@ class Prostate:
     shape, spacing
         Voxels, and mm between them, along d, h, w.
     gland, inner
-        The whole of it, and the transition zone; what of the gland is not the inner zone is the peripheral one.
+        The whole gland, and its transition zone; the rest of the gland is the peripheral zone.
     zones
         Brightness of the transition and the peripheral zone.
     muscle, fat, rectum
-        Brightness of what is around.
+        Brightness of the tissues around.
     bias, noise
         Strength of the receiver's shading, standard deviation of the noise.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> prostate = Prostate.draw(rng, 64)
+    >>> masks, brightness = zip(*prostate.slices(rng))
+    >>> np.unique(masks).tolist(), len(masks) == prostate.shape[0]
+    ([0, 1, 2], True)
     """
 
     classes: ClassVar = ("background", "transition zone", "peripheral zone")
@@ -65,7 +73,7 @@ class Prostate:
         )
 
     def slices(self, rng: np.random.Generator) -> Iterator[tuple[UInt8[np.ndarray, "h w"], SliceValues]]:
-        """Yield truth and brightness of each slice; `rng` places vessels, and nodules in the transition zone."""
+        """Yield class indices and brightness of each slice; `rng` places vessels and the transition zone's nodules."""
         rows, columns = millimetres(self.shape, self.spacing)
         body, nodules = self._body(rows, columns, rng), self._nodules(rng)
         for k in range(self.shape[0]):
