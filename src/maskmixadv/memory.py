@@ -55,20 +55,20 @@ class Budget:
 
 
 def _machine() -> int:
-    with suppress(OSError, KeyError, ValueError):  # sysconf does not count what caches files and can be had
+    with suppress(OSError, KeyError, ValueError):  # sysconf does not count memory that caches files as free
         return _table(_PROC / "meminfo", ":")["MemAvailable"] * 1024
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _container() -> int:
-    """What the limit of a control group, such as a container's, leaves; what caches files can be had."""
+    """Return what the limit of a control group, such as a container's, leaves; memory that caches files is free."""
     with suppress(OSError, KeyError, ValueError):
         return int((_GROUP / "memory.max").read_text()) - _table(_GROUP / "memory.stat", " ")["anon"]
     return 2**63
 
 
 def _address_space() -> int:
-    """What ``ulimit -v`` leaves."""
+    """Return what ``ulimit -v`` leaves."""
     with suppress(ImportError, OSError, IndexError, ValueError):
         import resource  # not everywhere there is one
 

@@ -63,5 +63,5 @@ def _slice(case: Case, kind: str, k: int) -> UInt8[np.ndarray, "h w"]:
 
 
 def _short(name: str, length: int = 22) -> str:
-    """Cut a name's middle out where it is longer than a row is high."""
+    """Cut out the middle of a name that is longer than a row is high."""
     return name if len(name) <= length else f"{name[: length // 2]}…{name[-length // 2 + 1 :]}"

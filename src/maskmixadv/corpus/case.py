@@ -1,4 +1,4 @@
-"""A case: one volume of one patient, with what was drawn on it. Nothing here imports torch."""
+"""A case: one volume of one patient, with its annotations. Nothing here imports torch."""
 
 from dataclasses import dataclass
 from typing import Final

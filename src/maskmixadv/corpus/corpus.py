@@ -1,4 +1,4 @@
-"""A corpus: one directory, one file a case, and ``corpus.json`` that says what is in it.
+"""A corpus: a directory with one file for each case, and their index ``corpus.json``.
 
 Axes are ``d h w`` (slice, row, column), which for a NIfTI file is its array transposed: ``z y x``.
 Nothing here imports torch.
@@ -239,7 +239,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class _Index:
-    """Content of ``corpus.json``, as it is typed there."""
+    """Content of ``corpus.json``, with its types there."""
 
     name: str
     classes: tuple[str, ...]
@@ -252,7 +252,7 @@ class _Index:
 
 
 def _opened(root: Path, raw: dict[str, Any], where: str) -> Corpus:
-    """Make a corpus of what its index says, once all of it is as it should be."""
+    """Make a corpus of the content of its index, and check all of it."""
     known = {each.name for each in fields(_Index)}
     index = made(_Index, {key: value for key, value in raw.items() if key in known}, where)
     check_name(index.name, where)

@@ -25,14 +25,14 @@ LABELS_AS: Final[Mapping[str, str]] = dict.fromkeys(JPEG, ".png")
 """JPEG changes codes when it stores them."""
 KIND: Final = "image"
 OPENED: Final = ("PNG", "JPEG", "TIFF")
-"""What Pillow may take a file for, whatever its name."""
+"""Formats that Pillow may open, whatever the file's name."""
 DEFLATE: Final = (8, 32946, 50013)
 RATIO: Final = {1: 4.0, 5: 4096.0, 32773: 128.0, **dict.fromkeys(DEFLATE, DEFLATED)}
-"""By TIFF's codes of compressions: bytes that one byte unpacks to at most; colours may be stored at half the rate."""
+"""Bytes that one byte unpacks to at most, by TIFF's code of the compression; colours may be stored at half the rate."""
 UNBOUNDED: Final = (34925, 34926, 50000)
-"""Compressions that tifffile undoes whatever comes of it; Pillow stops at what was declared."""
+"""Compressions that tifffile unpacks without a limit; Pillow stops at the declared size."""
 UNCHECKED: Final = 2**29
-"""Bytes that may be unpacked without a look at them before."""
+"""Bytes that may be unpacked without a check beforehand."""
 _LUMA: Final = (0.2125, 0.7154, 0.0721)
 """Brightness of red, green and blue (ITU-R BT.709)."""
 _PLAIN: Final = ("1", "L", "F", "I", "I;16", "I;16L", "I;16B")
@@ -220,7 +220,7 @@ def _decoded(path: Path, image: Image.Image, indices: bool) -> Shaped[np.ndarray
 
 @contextmanager
 def _tiff(path: Path) -> Iterator[tifffile.TiffFile]:
-    """Open a TIFF file; what it says of other files is not followed."""
+    """Open a TIFF file; references in it to other files are not followed."""
     with reading(path, KIND):
         file = tifffile.TiffFile(existing(path), _multifile=False)
     with file:
@@ -238,7 +238,7 @@ def _pages(path: Path, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
 
 
 def _stack(path: Path, file: tifffile.TiffFile, indices: bool) -> np.ndarray | None:
-    """Pages as tifffile reads them; None where Pillow must: palettes, and what needs more than is installed."""
+    """Return the pages as tifffile reads them; None if Pillow must read them: palettes, and rare compressions."""
     with reading(path, KIND):
         page: Any = file.series[0].keyframe
         mapped = page.photometric == tifffile.PHOTOMETRIC.PALETTE
@@ -251,7 +251,7 @@ def _stack(path: Path, file: tifffile.TiffFile, indices: bool) -> np.ndarray | N
 
 
 def _pages_declared(path: Path, file: tifffile.TiffFile) -> Declared:
-    """Return what the one stack of pages takes, of which the file can hold as much as it declares."""
+    """Return the size of the one stack of pages, once it is known that the file can hold that much."""
     with reading(path, KIND):
         shapes = [tuple(map(int, series.shape)) for series in file.series]
         if len(shapes) != 1:
@@ -267,7 +267,7 @@ def _pages_declared(path: Path, file: tifffile.TiffFile) -> Declared:
 
 
 def _check_strips(path: Path, file: tifffile.TiffFile, most: int) -> None:
-    """Unpack what may be a bomb: tifffile unpacks a strip as a whole, however much that is."""
+    """Unpack strips that may hold gigabytes piece by piece: tifffile would unpack them as a whole."""
     with reading(path, KIND), path.open("rb") as content:
         for page in file.series[0].pages:
             for offset, count in () if page is None else zip(page.dataoffsets, page.databytecounts, strict=False):
@@ -277,7 +277,7 @@ def _check_strips(path: Path, file: tifffile.TiffFile, most: int) -> None:
 
 
 def _stacked(path: Path, array: np.ndarray, axes: str) -> Shaped[np.ndarray, "d h w *c"]:
-    """Bring a TIFF's axes, each with its letter, into order: one of slices, rows, columns, and samples if any."""
+    """Bring a TIFF's axes, each named by a letter, into the order slices, rows, columns, and channels if any."""
     if array.ndim != len(axes) or not array.size:
         raise InputError(f"{path}: not a readable {KIND} (pages of shape {array.shape}, axes {axes})")
     kept = [place for place, letter in enumerate(axes) if array.shape[place] > 1 or letter in "YX"]

@@ -1,8 +1,8 @@
-"""Image files of any known format: which format a file has, its name says.
+"""Image files of any known format; a file's name says which one it has.
 
-`FORMATS` is the table of formats. A new one is a module that offers what `Format` names, and a word in that table.
-NRRD and MetaImage need SimpleITK (the extra ``formats``), DICOM needs pydicom (the extra ``dicom``); these are imported
-when such a file comes.
+`FORMATS` is the table of formats. A new format is a module with the names that `Format` lists, and one word in that
+table. NRRD and MetaImage need SimpleITK (the extra ``formats``), DICOM needs pydicom (the extra ``dicom``). These are
+imported when such a file is read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from maskmixadv.types import Spacing
 
 @runtime_checkable
 class Format(Protocol):
-    """What the module of a format offers. Labels are written by the `geometry` of the volume that was read.
+    """Names that the module of a format has. Labels are written by the `geometry` of the volume that was read.
 
     Examples
     --------
@@ -37,7 +37,7 @@ class Format(Protocol):
 
     @property
     def LABELS_AS(self) -> Mapping[str, str]:  # noqa: N802
-        """Suffixes that files of labels have instead, because labels can't be stored (whole) in such a file."""
+        """For suffixes of files that can't store labels, or not in one file: the suffix of the labels' file."""
         ...
 
     def read(self, path: Path, /) -> Volume:

@@ -153,7 +153,7 @@ def _itk(path: Path) -> Any:  # noqa: ANN401
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[apart.Reader, dict[str, Any]]]:
-    """Give the reader, and what it says of the file's header."""
+    """Give the reading process, and the file's header."""
     must_be_there("SimpleITK", extra="formats", what=f"{path}: {path.suffix}")
     existing(path)
     with apart.reader() as reader:
@@ -199,5 +199,5 @@ def _affine(place: ItkGeometry) -> Float[np.ndarray, "4 4"]:
 
 
 def _last(error: Exception) -> str:
-    """Last line of ITK's complaint, which tells what happened; those before tell where."""
+    """Return the last line of ITK's message, which says what happened; those before say where."""
     return in_one_line(RuntimeError(str(error).strip().splitlines()[-1]))

@@ -1,4 +1,4 @@
-"""NIfTI in and out: arrays as ``d h w``, which is the file's ``x y z`` transposed; grid and header kept."""
+"""NIfTI files. Arrays are ``d h w``, which is the file's ``x y z`` transposed."""
 
 import gzip
 import math
@@ -95,7 +95,7 @@ def read(path: Path) -> Volume:
             voxels: Any = ArrayProxy(stream if _packed(path) else path, header)
             array = np.asanyarray(voxels).reshape(shape)
             affine = np.asarray(header.get_best_affine(), dtype=np.float64)
-            behind = stream.read(BEHIND + 1) if _packed(path) else b""  # which looks at the checksum, too
+            behind = stream.read(BEHIND + 1) if _packed(path) else b""  # this checks the checksum, too
         if len(behind) > BEHIND:
             raise LargeError(f"{path}: not a readable {KIND} (holds more than its header declares)")
     finite = affine if np.isfinite(affine).all() else None
@@ -154,7 +154,7 @@ def declared(path: Path) -> Declared:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """Give the file's content, unpacked."""
+    """Give a stream of the file's unpacked content."""
     with ExitStack() as opened:
         with reading(path, KIND):
             stream: Any = opened.enter_context((gzip.open if _packed(path) else open)(existing(path), "rb"))
@@ -177,7 +177,7 @@ def _header(path: Path, stream: Any) -> Any:  # noqa: ANN401
 
 
 def _layout(path: Path, head: bytes) -> Any:  # noqa: ANN401
-    """Which of NIfTI's two layouts a file has: its first number is its header's size, in either order of bytes."""
+    """Return the class of a file's header: its first number is the header's size, in either order of bytes."""
     for size, kind in zip(SIZES, (nib.Nifti1Header, nib.Nifti2Header), strict=True):
         if head[:4] in (size.to_bytes(4, "little"), size.to_bytes(4, "big")) and len(head) >= size:
             return kind
@@ -193,7 +193,7 @@ def _declared(path: Path, header: Any) -> Declared:  # noqa: ANN401
 
 
 def _fitting(path: Path, header: Any) -> tuple[int, int, int]:  # noqa: ANN401
-    """Shape w, h, d of voxels of which the file can hold as many as it declares."""
+    """Return the shape w, h, d, once it is known that the file can hold that many voxels."""
     taken = _declared(path, header)
     stored = Declared(taken.shape, header.get_data_dtype().itemsize)
     size, packed = path.stat().st_size, _packed(path)
@@ -204,7 +204,7 @@ def _fitting(path: Path, header: Any) -> tuple[int, int, int]:  # noqa: ANN401
 
 
 def _shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Shape w, h, d; one slice may lack its third axis, and one frame may have a fourth."""
+    """Return the shape w, h, d; a single slice may lack the third axis, a single frame may have a fourth."""
     if len(shape) == 4 and shape[3] == 1:
         shape = shape[:3]
     if len(shape) == 2:

@@ -377,7 +377,7 @@ def check_checkpoint(path: Path) -> None:
 
 
 def _check_packed(path: Path, member: zipfile.ZipInfo, held: int) -> None:
-    """No part of a zip file is larger than what its packed bytes, which lie in the file, can unpack to."""
+    """Refuse a part of a zip file that declares more bytes than its packed bytes can unpack to."""
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise InputError(f"{path}: not a readable archive of arrays (packed in an unknown way)")
     ratio = DEFLATED if member.compress_type == zipfile.ZIP_DEFLATED else 1.0
@@ -386,7 +386,7 @@ def _check_packed(path: Path, member: zipfile.ZipInfo, held: int) -> None:
 
 
 def _array(path: Path, stream: Any, size: int, kind: str) -> np.ndarray:  # noqa: ANN401
-    """Read one array, whose header is looked at first; `size` are the bytes of both."""
+    """Read one array after a check of its header; both take `size` bytes."""
     form = np.lib.format
     version = form.read_magic(stream)
     header = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
@@ -398,7 +398,7 @@ def _array(path: Path, stream: Any, size: int, kind: str) -> np.ndarray:  # noqa
         raise InputError(f"{path}: not a readable {kind} (declares shape {shape} in {size} bytes)")
     array = np.empty(count, dtype)
     fill(path, stream, array, kind)
-    if stream.read(1):  # which looks at the checksum, too
+    if stream.read(1):  # this checks the checksum, too
         raise InputError(f"{path}: not a readable {kind} (holds more than it declares)")
     return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
 
@@ -438,7 +438,7 @@ def fill(path: Path, stream: Any, array: np.ndarray, kind: str) -> None:  # noqa
 
 
 def _memory() -> int:
-    """Bytes of memory of this machine, or those that a container allows."""
+    """Return the bytes of memory of this machine, or of its container."""
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):

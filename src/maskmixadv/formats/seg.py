@@ -1,4 +1,4 @@
-"""DICOM segmentations (SEG) in and out, by highdicom, which comes with the extra ``dicom``."""
+"""DICOM segmentations (SEG), read and written by highdicom, which the extra ``dicom`` installs."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -16,7 +16,7 @@ from maskmixadv.optional import needed
 
 KIND: Final = "DICOM SEG"
 SCHEME: Final = "99MASKMIXADV"
-"""Whose codes name the classes; a private scheme, as DICOM's own has no words for what a user draws."""
+"""Scheme of the codes that name the classes: a private one, as DICOM's own has no codes for a user's classes."""
 
 
 DEMANDED: Final = (
@@ -24,9 +24,9 @@ DEMANDED: Final = (
     *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
     *("SpecificCharacterSet", "ImageType", "InstanceCreationDate", "ContentDate", "Modality", "Manufacturer"),
 )
-"""What DICOM wants every file to say of its patient and study, and a segmentation of itself."""
+"""Attributes of patient, study and file that DICOM demands of a segmentation."""
 _ABOUT: Final = (0x0008, 0x0010, 0x0012, 0x0032, 0x0038, 0x0040)
-"""Groups of attributes of patients, studies and those who took part."""
+"""Groups of attributes that describe patients, studies and staff."""
 
 
 def referenced(path: Path) -> str | None:
@@ -155,7 +155,7 @@ def write(path: Path, labels: UInt8[np.ndarray, "d h w"], headers: Sequence[Any]
 
 
 def _forget(made: Any, image: Any) -> None:  # noqa: ANN401
-    """Take out of a segmentation what it repeats of an image's header beyond what DICOM demands, such as remarks."""
+    """Delete attributes that a segmentation repeats of an image's header and DICOM does not demand, such as remarks."""
     repeated = [
         element.tag
         for element in made
@@ -180,7 +180,7 @@ def _described(hd: Any, number: int, name: str) -> Any:  # noqa: ANN401
 
 
 def _geometry(path: Path, image: Volume) -> Any:  # noqa: ANN401
-    """Highdicom's word for the grid of `image`: from d, h, w to LPS."""
+    """Return the grid of `image` as highdicom describes it: from d, h, w to LPS."""
     if image.affine is None:
         raise InputError(f"{path}: its series has no place in the patient, one is needed")
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine

@@ -34,7 +34,7 @@ SHOWN: Final = 5
 GRID: Final = {"PixelSpacing": 2, "ImageOrientationPatient": 6, "Rows": 1, "Columns": 1}
 """Attributes that are equal in all slices of a volume, with their number of values."""
 FIRST: Final = (b"\x02\0\0\0", b"\x02\0\x01\0", b"\x08\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0")
-"""Elements with which files begin that lack DICOM's sign."""
+"""First elements of files that lack DICOM's sign."""
 VR: Final = (b"UL", b"OB", b"CS")
 DEFLATED_SYNTAX: Final = b"1.2.840.10008.1.2.1.99"
 MOST_DEFLATED: Final = 2**30
@@ -407,7 +407,7 @@ def _header(path: Path, *, pixels: bool = False) -> Any:  # noqa: ANN401
 
 
 def _must_be_small(path: Path) -> None:
-    """A deflated file is unpacked as a whole before anything can be said of it."""
+    """Refuse a large deflated file: it is unpacked as a whole before its header can be read."""
     with path.open("rb") as file:
         deflated = DEFLATED_SYNTAX in file.read(2**12)
     if deflated and path.stat().st_size * DEFLATED > MOST_DEFLATED:
@@ -463,12 +463,12 @@ def _plane(path: Path, header: Any) -> SlicePlane:  # noqa: ANN401
 
 
 def _numbers(path: Path, header: Any, name: str, count: int) -> Float[np.ndarray, "_"]:  # noqa: ANN401
-    """As many numbers as `name` has in a header.
+    """Return the numbers under `name` in a header.
 
     Raises
     ------
     InputError
-        Where they are missing, of another number, or not finite.
+        If they are not `count` finite numbers.
     """
     with reading(path, KIND):
         value = header[name].value if name in header else None
@@ -482,12 +482,12 @@ def _numbers(path: Path, header: Any, name: str, count: int) -> Float[np.ndarray
 
 
 def _number(path: Path, header: Any, name: str, otherwise: float) -> float:  # noqa: ANN401
-    """One number of a header, or `otherwise` where `name` is not in it."""
+    """Return one number of a header, or `otherwise` if it lacks `name`."""
     return float(_numbers(path, header, name, 1)[0]) if name in header else otherwise
 
 
 def _grid(slices: Sequence[Slice], plane: SlicePlane) -> tuple[Spacing, Float[np.ndarray, "4 4"]]:
-    """Spacing and affine (RAS) of slices in order.
+    """Return spacing and affine (RAS) of slices in order.
 
     DICOM's patient axes are LPS; its PixelSpacing is between rows, then between columns.
     """
@@ -501,7 +501,7 @@ def _grid(slices: Sequence[Slice], plane: SlicePlane) -> tuple[Spacing, Float[np
 
 
 def _step(slices: Sequence[Slice], normal: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
-    """From each slice to the next, in LPS."""
+    """Return the vector from each slice to the next, in mm (LPS)."""
     if len(slices) == 1:
         return normal * _thickness(slices[0])
     gaps = np.diff([each.place for each in slices])
@@ -521,7 +521,7 @@ def _step(slices: Sequence[Slice], normal: Float[np.ndarray, "3"]) -> Float[np.n
 
 
 def _thickness(only: Slice) -> float:
-    """Millimetres that one slice stands for; 1 where nothing is said."""
+    """Return the thickness of a single slice in mm; 1 if its header does not say."""
     for name in ("SpacingBetweenSlices", "SliceThickness"):
         if text(only.path, only.header, name):
             thickness = _number(only.path, only.header, name, 1.0)
@@ -532,7 +532,7 @@ def _thickness(only: Slice) -> float:
 
 def _pixels(each: Slice, shape: tuple[int, int]) -> Float[np.ndarray, "h w"]:
     whole = _header(each.path, pixels=True)
-    # What is wrong is mostly a compression that nothing here can undo.
+    # The most frequent reason is a compression for which no library is installed.
     with reading(each.path, KIND, wrong="pixels can't be read", advice="; export it uncompressed"):
         stored = np.asarray(whole.pixel_array)
     if stored.shape != shape or stored.dtype.kind not in "iuf":

@@ -79,7 +79,7 @@ def prepare(source: Path, root: Path) -> Corpus:
     with process_pool() as pool:
         return Corpus.write(
             root,
-            # A patient's two frames are end-diastole, then end-systole: so in all 100, by the ventricle's volume.
+            # A patient's first frame is end-diastole, the second end-systole: in all 100, by the ventricle's volume.
             (
                 replace(case, phase="ED" if case.name == first[case.patient] else "ES")
                 for case in pool.map(_run, jobs.values(), chunksize=4)

@@ -110,7 +110,7 @@ def _studies(source: Path, pattern: str | None) -> list[Study]:
 
 
 def _named(source: Path, found: Mapping[str, Sequence[Path]]) -> dict[str, tuple[str, Sequence[Path]]]:
-    """Name each series by its folder, and by its number where several lie in one."""
+    """Name each series by its folder, and by a number if the folder has several."""
     folders = {uid: _folder_name(source, paths[0].parent) for uid, paths in found.items()}
     taken: dict[str, int] = {}
     named = {}

@@ -64,7 +64,7 @@ def of(found: Found, classes: Classes) -> Corpus:
 
 
 def _made(look: Callable[[], "_State"]) -> Corpus:
-    """Return the corpus of the state that `look` finds, made where it is missing."""
+    """Return the corpus of the state that `look` finds; make it if it is missing."""
     state = look()
     if not state.is_made():
         make_directory(state.root.parent)

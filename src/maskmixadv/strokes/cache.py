@@ -96,7 +96,7 @@ class Turn:
         self._folder, self._taken = folder, False
 
     def take(self) -> None:
-        """Wait for it, with a line on stderr where another process has it."""
+        """Wait for it, with a line on stderr if another process has it."""
         if not self._taken:
             with self._guards[self._folder]:
                 held_by = self._holding[self._folder]

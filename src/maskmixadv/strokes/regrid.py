@@ -237,7 +237,7 @@ class _Contest:
         """Return the labels after all strokes that can get a pixel have one."""
         self._fill()
         while sum(self._take(int(piece)) for piece in self._lost()):
-            pass  # what one took may have made room for another
+            pass  # a stroke that took a pixel may have made room for another
         return self.labels
 
     @property
@@ -245,12 +245,12 @@ class _Contest:
         return self.labels.reshape(-1)
 
     def _shown(self) -> Int[np.ndarray, "n"]:
-        """Pixels that each stroke has."""
+        """Count the pixels that each stroke has."""
         shows = self._flat[self.pixel] == self.label[self.piece]
         return np.bincount(self.piece[shows], minlength=len(self.label))
 
     def _lost(self) -> Int[np.ndarray, "_"]:
-        """Strokes without a pixel, structures' first."""
+        """Return the strokes without a pixel, structures' first."""
         lost = np.flatnonzero(self._shown() == 0)
         return lost[np.argsort(self.label[lost] == 0, kind="stable")]
 
@@ -283,7 +283,7 @@ class _Contest:
         return 3 if held == 0 and label > 0 else 0
 
     def _spare(self, pixel: int) -> bool:
-        """Whether the strokes that are shown by `pixel` are shown by others, too."""
+        """Whether the strokes that `pixel` shows are shown by other pixels, too."""
         low, high = np.searchsorted(self.sorted_pixel, (pixel, pixel + 1))
         here = self.piece[self.by_pixel[low:high]]
         holders = here[self.label[here] == self._flat[pixel]]
@@ -342,7 +342,10 @@ def corner(shown: Strokes, size: int) -> SliceShape:
 
 
 def _begin(regions: Sequence[tuple[int, int]], length: int, size: int) -> int:
-    """Begin along an axis; of `regions` (first and last pixel), a later one counts where those before don't fit."""
+    """Return a canvas's first pixel along an axis; a later one of `regions` counts if those before do not fit.
+
+    A region is its first and its last pixel.
+    """
     middle = max(0, length - size) // 2
     begin = middle
     for first, last in regions:

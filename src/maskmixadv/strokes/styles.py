@@ -61,7 +61,7 @@ def draw_in(structure: SliceMask, *, style: str, length: float, thickness: int, 
 
 
 def _pieces(structure: SliceMask) -> Iterator[tuple[tuple[slice, slice], SliceMask]]:
-    """Yield each piece to draw in, cropped with a rim of one pixel, and where it lies."""
+    """Yield each piece to draw in: its box in the slice, with a rim of one pixel, and its mask there."""
     pieces = pieces_of(structure)
     sizes = np.bincount(pieces.ravel())[1:]
     for number, (rows, columns) in enumerate(scipy.ndimage.find_objects(pieces)):
@@ -161,7 +161,7 @@ def draw_through_centre(structure: SliceMask, rng: np.random.Generator) -> Slice
 
 
 def _way(structure: SliceMask, place: Int[np.ndarray, "2"], direction: Float[np.ndarray, "2"]) -> Track:
-    """Pixels from `place` in a direction, up to the structure's rim."""
+    """Return the pixels from `place` in a direction, up to the structure's rim."""
     far = np.arange(sum(structure.shape))
     points = np.rint(place + far[:, None] * direction).astype(int)
     inside = np.asarray(((points >= 0) & (points < structure.shape)).all(axis=1))

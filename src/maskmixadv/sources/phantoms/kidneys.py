@@ -96,7 +96,7 @@ class Kidneys:
         return masks
 
     def _body(self, rows: SliceValues, columns: SliceValues, rng: np.random.Generator) -> SliceValues:
-        """Paint wall, liver, spleen, spine, muscles and bowel: as bright as what is to be found."""
+        """Paint wall, liver, spleen, spine, muscles and bowel, as bright as the structures."""
         reach = np.hypot(rows / 105, columns / 145)
         body = np.where(reach < 1, self.fat * 1.5, 0.02)
         body[(reach > 0.86) & (reach < 0.95)] = self.muscle

@@ -266,7 +266,7 @@ def _polar(heart: Heart, rows: SliceValues, columns: SliceValues, left: float) -
 
 
 def _body(heart: Heart, rows: SliceValues, columns: SliceValues, rng: np.random.Generator) -> SliceValues:
-    """Paint chest wall, lungs, liver, stomach, spine and vessels: as bright as what is to be found."""
+    """Paint chest wall, lungs, liver, stomach, spine and vessels, as bright as the structures."""
     reach = np.hypot(rows / 105, columns / 125)
     body = np.where(reach < 1, heart.muscle * 1.2, 0.02)
     body[(reach > 0.9) & (reach < 1)] = heart.fat

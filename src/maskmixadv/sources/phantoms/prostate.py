@@ -105,7 +105,7 @@ class Prostate:
         return found
 
     def _body(self, rows: SliceValues, columns: SliceValues, rng: np.random.Generator) -> SliceValues:
-        """Paint fat, pelvic muscles, bone, rectum and vessels: as bright as what is to be found."""
+        """Paint fat, pelvic muscles, bone, rectum and vessels, as bright as the structures."""
         _, h, w = self.gland.centre
         body = np.full(rows.shape, self.fat)
         for side in (-1, 1):
