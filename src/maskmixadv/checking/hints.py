@@ -39,15 +39,15 @@ def of_corpus(corpus: Corpus) -> Iterator[str]:
     unknown = [entry.name for entry in corpus.entries if entry.spacing is None]
     if 0 < len(unknown) < len(corpus.entries):
         yield (
-            f"{_listed(unknown)}: spacing unknown, that of others is known, so that all are learnt from without it; "
-            "give these files one, or keep them apart"
+            f"{_listed(unknown)}: spacing unknown, so that training ignores that of the other cases, too; give these "
+            "files one, or keep them apart"
         )
     unit = [entry.name for entry in corpus.entries if entry.spacing == (1.0, 1.0, 1.0)]
     if unit:
         yield f"{_listed(unit)}: spacing is exactly 1 × 1 × 1 mm, as in files that lost theirs; mm are wrong if so"
     bare = [entry.name for entry in corpus.entries if not entry.scribble and not entry.dense]
     if bare:
-        yield f"{_listed(bare)}: neither scribble nor dense mask; nothing is learnt from it, draw some"
+        yield f"{_listed(bare)}: neither scribble nor dense mask, so of no use for training; draw some"
 
 
 def of_case(entry: Entry, case: Case) -> Iterator[str]:

@@ -255,7 +255,7 @@ def _neighbours(shape: tuple[int, ...]) -> Bool[np.ndarray, "3 3 3"]:
 
 
 def _extents(mask: Bool[np.ndarray, "d h w"]) -> Iterator[slice]:
-    """Yield the extent of a mask along each axis, with one voxel more on both sides, whose class decides on the surface."""
+    """Yield the extent of a mask along each axis, with one voxel more on both sides, by which the surface is found."""
     for axis, length in enumerate(mask.shape):
         held = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
         first, last = (int(held[0]), int(held[-1])) if held.size else (0, 0)
