@@ -18,7 +18,7 @@ class Check:
         Directory that 'maskmixadv prepare' made, or a folder of images.
     sheet
         PNG file to write: a picture of some cases with their annotations. It replaces an earlier picture of this
-        command, and no other file.
+        program, and no other file.
     """
 
     root: Annotated[Positional[Path], arg(metavar="CORPUS")]

@@ -43,7 +43,7 @@ class Annotator(abc.ABC):
     Attributes
     ----------
     seed
-        Of all random numbers, 0 or more.
+        Seed of the random numbers, 0 or more.
 
     Examples
     --------
@@ -109,7 +109,7 @@ class ScribbleAnnotator(Annotator):
         Draw the background's stroke as a loop round the organ, as --enclosure needs it; otherwise as an open stroke
         near the organ, in the style.
     thickness
-        Of strokes in pixels, 1 to 15; the paper has 3.
+        Thickness of strokes in pixels, 1 to 15; the paper has 3.
 
     Examples
     --------
@@ -156,7 +156,7 @@ class PointAnnotator(Annotator):
     per_class
         Points in each connected piece of a structure: 1 (near its middle), 2 or 3 (anywhere in it).
     radius
-        Of a point's disc in pixels, 0 to 15.
+        Radius of a point's disc in pixels, 0 to 15.
 
     Examples
     --------
