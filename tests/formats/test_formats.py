@@ -132,6 +132,7 @@ def test_labels_of_any_volume_can_be_nifti(tmp_path: Path) -> None:
         nifti.write_labels(tmp_path / "labels.nii.gz", codes, image)
         labels = nifti.read(tmp_path / "labels.nii.gz")
         np.testing.assert_array_equal(labels.array, codes)
+        assert labels.affine is not None
         np.testing.assert_allclose(labels.affine, np.eye(4) if image.affine is None else image.affine, atol=1e-4)
         assert labels.spacing == pytest.approx(image.spacing or (1.0, 1.0, 1.0))
 
