@@ -39,8 +39,12 @@ def draw(corpus: Corpus, path: Path) -> None:
     count = min(SHOWN, len(entries))
     cases = [corpus.load(entries[place * len(entries) // count]) for place in range(count)]
     middles = [_fullest(case) for case in cases]
-    kinds = [kind for kind in ("scribble", "dense") if any(getattr(case, kind) is not None for case in cases)]
-    columns = {kind: [_slice(case, kind, k) for case, k in zip(cases, middles, strict=True)] for kind in kinds}
+    drawn = {"scribble": [case.scribble for case in cases], "dense": [case.dense for case in cases]}
+    columns = {
+        kind: [_slice(case, labels, k) for case, labels, k in zip(cases, all_labels, middles, strict=True)]
+        for kind, all_labels in drawn.items()
+        if any(labels is not None for labels in all_labels)
+    }
     contact_sheet(
         path,
         [case.image[k] for case, k in zip(cases, middles, strict=True)],
@@ -57,8 +61,7 @@ def _fullest(case: Case) -> int:
     return int(((labels > 0) & (labels != IGNORE)).sum(axis=(1, 2)).argmax())
 
 
-def _slice(case: Case, kind: str, k: int) -> UInt8[np.ndarray, "h w"]:
-    labels: np.ndarray | None = getattr(case, kind)
+def _slice(case: Case, labels: UInt8[np.ndarray, "d h w"] | None, k: int) -> UInt8[np.ndarray, "h w"]:
     return np.full(case.image.shape[1:], IGNORE, np.uint8) if labels is None else labels[k]
 
 

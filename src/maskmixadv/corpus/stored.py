@@ -42,7 +42,7 @@ def write_case(root: Path, case: Case | KeptCase, classes: int) -> Entry:
         (root / "cases" / case.path.name).hardlink_to(case.path)
         return case.entry
     validate(case, classes=classes, where=case.name)
-    arrays = {key: getattr(case, key) for key in ("image", "scribble", "dense", "affine")}
+    arrays = {"image": case.image, "scribble": case.scribble, "dense": case.dense, "affine": case.affine}
     path = root / "cases" / f"{case.name}.npz"
     try:
         np.savez_compressed(path, **{key: array for key, array in arrays.items() if array is not None})

@@ -12,6 +12,7 @@ from maskmixadv.files import make_directory
 
 if TYPE_CHECKING:
     import pooch
+    import requests
 
 TRIES: Final = 3
 """Attempts at a file before it is given up."""
@@ -109,7 +110,7 @@ def _fetch(keeper: "pooch.Pooch", name: str) -> None:
         raise InputError(f"{keeper.abspath / name}: can't be written ({error.strerror}); free space") from None
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: "requests.exceptions.RequestException") -> str:
     """Return the server's answer, or the exception's class: libraries' own messages fill half a page."""
-    response = getattr(error, "response", None)
-    return f"{response.status_code} {response.reason}" if response is not None else type(error).__name__
+    found = error.response
+    return f"{found.status_code} {found.reason}" if found is not None else type(error).__name__

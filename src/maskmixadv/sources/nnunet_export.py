@@ -115,7 +115,7 @@ def _affine(case: Case, nominal: Spacing) -> Float[np.ndarray, "4 4"]:
 
 def _splits(corpus: Corpus, scheme: str) -> Sequence[dict[str, list[str]]]:
     return [
-        {part: [entry.name for entry in corpus.of(getattr(split, part)) if entry.scribble or entry.dense]
-         for part in ("train", "val")}
+        {part: [entry.name for entry in corpus.of(patients) if entry.scribble or entry.dense]
+         for part, patients in (("train", split.train), ("val", split.val))}
         for split in corpus.folds[scheme]
     ]  # fmt: skip
