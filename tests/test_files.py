@@ -113,6 +113,24 @@ with whole(Path({str(tmp_path / "made")!r})) as place, written(Path({str(tmp_pat
     assert names(tmp_path / "made") == ["all"]
 
 
+def test_names_that_only_look_like_unfinished_files_stay(tmp_path: Path) -> None:
+    """Of another machine, without a process, or with words for the random number: none of these is ours."""
+    prefix, host, _, random, name = files.partial_name(tmp_path / "a").name.split("-", 4)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    ours = "-".join([prefix, host, str(gone.pid), random, name])
+    others = [
+        "-".join([prefix, "0", str(gone.pid), random, name]),
+        "-".join([prefix, host, "mine", random, name]),
+        "-".join([prefix, host, str(gone.pid), "random", name]),
+        "-".join([prefix, host, str(gone.pid), random]),
+    ]
+    for each in (ours, *others):
+        (tmp_path / each).touch()
+    files.sweep(tmp_path)
+    assert names(tmp_path) == sorted(others)
+
+
 def test_names_of_parts_fit_the_file_system(tmp_path: Path) -> None:
     write_text(tmp_path / ("ü" * 120), "long")
     assert names(tmp_path) == ["ü" * 120]

@@ -1,16 +1,17 @@
-"""Files: whole or not at all, one writer at a time, names that are names, and reading that is bounded.
+"""Files: written whole or not at all, by one process at a time, under valid names; read up to a limit of bytes.
 
-Whatever the package writes goes through here. A file is written beside its place under a name that nobody can have
-prepared, brought to the disk, and renamed; a kill or a full disk leaves what was there before. What a killed process
-left behind is swept away by the next one. Nothing here imports torch.
+Whatever the package writes goes through here. A file is written beside its place under a random name, brought to the
+disk, and renamed. If the process is killed or the disk is full, the earlier file stays. The next process deletes what
+a killed one left behind. Nothing here imports torch.
 """
 
 import json
 import os
-import re
 import shutil
 import socket
+import string
 import sys
+import tempfile
 import time
 import tomllib
 import uuid
@@ -27,17 +28,17 @@ from filelock import FileLock, Timeout
 from maskmixadv.errors import InputError
 
 LOCK, HOLDER = ".lock", ".lock.holder"
-"""Files of a directory that is in use: the lock, and who has it."""
+"""Files in a directory that is in use: the lock, and the name of the process that holds it."""
 MOST_TEXT: Final = 64 * 2**20
-"""Bytes of a JSON file."""
+"""Bytes of a JSON file at most."""
 MOST_TOML: Final = 2**20
-"""Bytes of a TOML file, which people write."""
+"""Bytes of a TOML file at most; people write them by hand."""
 MOST_NESTED: Final = 200
-"""Dots, or opening brackets, in one line of a TOML file; its parser's work grows with their square."""
+"""Dots, or opening brackets, in one line of a TOML file at most; its parser's work grows with their square."""
 LONGEST_NAME: Final = 200
-"""Bytes of a name: file systems take 255, of which suffixes need some."""
+"""Bytes of a name at most: file systems take 255, of which suffixes need some."""
 
-_PARTIAL: Final = re.compile(r"\.partial-([0-9a-f]+)-(\d+)-[0-9a-f]+-.*", re.DOTALL)
+_PARTIAL: Final = ".partial"
 _HOST: Final = f"{zlib.crc32(socket.gethostname().encode()):x}"
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -48,17 +49,19 @@ _Result = TypeVar("_Result")
 
 @contextmanager
 def written(path: Path) -> Iterator[IO[bytes]]:
-    """Give a binary file to write, which becomes `path` if what follows succeeds, and is gone if it fails.
+    """Give a binary file to write, which replaces `path` when the block ends, and is deleted if the block fails.
 
     Raises
     ------
     InputError
-        Where it can't be written; what was there stays.
+        If it can't be written; an earlier file stays.
 
     Examples
     --------
     >>> with written(Path("notes.bin")) as file:
     ...     _ = file.write(b"all of it")
+    >>> Path("notes.bin").read_bytes()
+    b'all of it'
     """
     partial = partial_name(path)
     try:
@@ -79,12 +82,19 @@ def written(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Give a path with the name of `path`, for libraries that go by names; what they write there becomes `path`.
+    """As `written`, for libraries that want a path: give one with the same name, in a temporary directory.
 
     Raises
     ------
     InputError
-        Where it can't be written; what was there stays.
+        If it can't be written; an earlier file stays.
+
+    Examples
+    --------
+    >>> with replaced(Path("notes.txt")) as path:
+    ...     _ = path.write_text("all of it")
+    >>> path.name, Path("notes.txt").read_text()
+    ('notes.txt', 'all of it')
     """
     partial = partial_name(path)
     try:
@@ -98,7 +108,21 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def put_in_place(partial: Path, path: Path) -> None:
-    """Rename `partial` to `path` once all of it is on the disk; raises OSError where it can't be."""
+    """Rename `partial` to `path` once all of it is on the disk.
+
+    Raises
+    ------
+    OSError
+        If it can't be renamed.
+
+    Examples
+    --------
+    >>> partial = partial_name(Path("notes.txt"))
+    >>> _ = partial.write_text("all of it")
+    >>> put_in_place(partial, Path("notes.txt"))
+    >>> [path.name for path in Path().iterdir()]
+    ['notes.txt']
+    """
     _sync(partial)
     partial.replace(path)
     _sync_directory(path.parent)
@@ -110,7 +134,13 @@ def write_text(path: Path, text: str) -> None:
     Raises
     ------
     InputError
-        Where it can't be written; what was there stays.
+        If it can't be written; an earlier file stays.
+
+    Examples
+    --------
+    >>> write_text(Path("notes.txt"), "all of it")
+    >>> read_text(Path("notes.txt"))
+    'all of it'
     """
     write_texts({path: text})
 
@@ -121,7 +151,13 @@ def write_texts(texts: Mapping[Path, str]) -> None:
     Raises
     ------
     InputError
-        Where one can't be written; what was there stays, of all of them.
+        If one can't be written; the earlier files stay, all of them.
+
+    Examples
+    --------
+    >>> write_texts({Path("scores.csv"): "dice", Path("summary.json"): "{}"})
+    >>> sorted(path.name for path in Path().iterdir())
+    ['scores.csv', 'summary.json']
     """
     with ExitStack() as stack:
         for path, text in texts.items():
@@ -133,14 +169,21 @@ def write_texts(texts: Mapping[Path, str]) -> None:
 
 @contextmanager
 def whole(root: Path) -> Iterator[Path]:
-    """Give a new directory beside `root`, which becomes `root` if what follows succeeds, and is gone if it fails.
+    """Give a new directory beside `root`, which becomes `root` when the block ends, and is deleted if it fails.
 
-    A process that is killed meanwhile leaves `root` empty at most, so that the same command can be given again.
+    A process that is killed meanwhile leaves at most an empty `root`, so that the same command can be given again.
 
     Raises
     ------
     InputError
-        Where `root` holds something already, or can't be made.
+        If `root` is not empty, or can't be made.
+
+    Examples
+    --------
+    >>> with whole(Path("run")) as place:
+    ...     write_text(place / "run.json", "{}")
+    >>> Path("run/run.json").is_file()
+    True
     """
     claim(root)  # its complaints come before the work
     sweep(root.resolve().parent)
@@ -161,14 +204,23 @@ def whole(root: Path) -> Iterator[Path]:
 
 @contextmanager
 def together(folder: Path) -> Iterator[Path]:
-    """Give a new directory whose files take their places in `folder` if what follows succeeds, all of them or none.
+    """Give a new directory, whose files are moved into `folder` when the block ends, all of them or none.
 
-    All are on the disk before the first one is renamed; files of other names stay where they are in `folder`.
+    All are on the disk before the first one is renamed. Files of other names stay in `folder`.
 
     Raises
     ------
     InputError
-        Where they can't be written; what was there stays.
+        If they can't be written; earlier files stay.
+
+    Examples
+    --------
+    >>> write_text(Path("notes.txt"), "mine")
+    >>> with together(Path()) as place:
+    ...     write_text(place / "a.csv", "1")
+    ...     write_text(place / "b.csv", "2")
+    >>> sorted(path.name for path in Path().iterdir())
+    ['a.csv', 'b.csv', 'notes.txt']
     """
     make_directory(folder)
     partial = partial_name(folder.resolve())
@@ -186,12 +238,19 @@ def together(folder: Path) -> Iterator[Path]:
 
 
 def claim(root: Path) -> None:
-    """Make directory `root`, which must be new or empty.
+    """Make directory `root`, which must be new or empty; a lock's files do not count.
 
     Raises
     ------
     InputError
-        Where something is there already, or it can't be made.
+        If it holds something, or can't be made.
+
+    Examples
+    --------
+    >>> write_text(Path("notes.txt"), "mine")
+    >>> claim(Path())
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: .: already holds 'notes.txt'; name a new or an empty directory
     """
     make_directory(root)
     taken = next((path for path in root.iterdir() if path.name not in (LOCK, HOLDER)), None)
@@ -200,12 +259,18 @@ def claim(root: Path) -> None:
 
 
 def make_directory(root: Path) -> None:
-    """Make directory `root` where it is missing, and sweep away what killed processes left in it.
+    """Make directory `root` if it is missing, and delete what killed processes left in it (`sweep`).
 
     Raises
     ------
     InputError
-        Where it can't be made.
+        If it can't be made.
+
+    Examples
+    --------
+    >>> make_directory(Path("a/b"))
+    >>> Path("a/b").is_dir()
+    True
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -215,22 +280,70 @@ def make_directory(root: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Delete what processes of this machine that are no more were writing in `folder` when they were killed."""
+    """Delete unfinished files in `folder` (`partial_name`) of processes of this machine that have ended.
+
+    Examples
+    --------
+    >>> write_text(Path("notes.txt"), "mine")
+    >>> partial_name(Path("table.csv")).touch()
+    >>> sweep(Path())  # this process is alive: its unfinished file stays
+    >>> len(list(Path().iterdir()))
+    2
+    """
     with suppress(OSError):
         for path in folder.iterdir():
-            found = _PARTIAL.fullmatch(path.name)
-            if found and found[1] == _HOST and not _alive(int(found[2])):
+            writer = _writer(path.name)
+            if writer is not None and not _alive(writer):
                 with suppress(OSError):
                     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def partial_name(path: Path) -> Path:
-    """Name beside `path` for what is not whole yet: hidden, this process's own, and new each time."""
-    return path.with_name(f".partial-{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:12]}-{path.name[:80]}")
+    """Return a name beside `path` for an unfinished file: hidden, with this process's number, and new each time.
+
+    Examples
+    --------
+    >>> partial_name(Path("out/table.csv"))
+    PosixPath('out/.partial-...-table.csv')
+    """
+    return path.with_name(f"{_PARTIAL}-{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:12]}-{path.name[:80]}")
+
+
+def _writer(name: str) -> int | None:
+    """Return the process of this machine that is in a name of `partial_name`; None for other names."""
+    parts = name.split("-", 4)
+    ours = len(parts) == 5 and parts[:2] == [_PARTIAL, _HOST] and set(parts[3]) <= set(string.hexdigits)
+    return int(parts[2]) if ours and parts[2].isdecimal() else None
+
+
+def nameless(folder: Path) -> IO[bytes]:
+    """Open a new file without a name on the disk of `folder`, for bytes; it is gone when it is closed.
+
+    Nobody takes it for a whole file, and nothing of it is left when the process is killed. Writes are not buffered.
+
+    Raises
+    ------
+    OSError
+        If it can't be made.
+
+    Examples
+    --------
+    >>> with nameless(Path()) as file:
+    ...     _ = file.write(b"slices")
+    ...     list(Path().iterdir())
+    []
+    """
+    return tempfile.TemporaryFile(dir=folder, buffering=0)  # type: ignore[return-value]
 
 
 def cannot_write(path: Path, error: Exception) -> InputError:
-    """What to say where `path` could not be written."""
+    """Return the error that says why `path` could not be written, in one line.
+
+    Examples
+    --------
+    >>> cannot_write(Path("a.nii"), OSError(28, "No space left on device"))
+    InputError("a.nii: can't be written (No space left on device); free space or name another place")
+    """
     reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
     return InputError(f"{path}: can't be written ({reason}); free space or name another place")
 
@@ -240,21 +353,28 @@ def cannot_write(path: Path, error: Exception) -> InputError:
 
 @contextmanager
 def held(place: Path, *, name: str = LOCK, wait: bool = False) -> Iterator[None]:
-    """Hold directory `place` for this process alone; the system lets go of it where the process dies.
+    """Lock directory `place` for this process; the system unlocks it if the process dies.
 
     Parameters
     ----------
     place
-        A directory that is there.
+        An existing directory.
     name
-        Of the lock's file in it, where something in the directory is to be held and not all of it.
+        Name of the lock's file in it; another one than the default locks only what goes by that name.
     wait
-        Whether to wait, with a line on stderr, for another process that holds it.
+        Whether to wait, with a line on stderr, for another process that holds the lock.
 
     Raises
     ------
     InputError
-        Where another process holds it and `wait` is false: the line says which one. Where no lock can be made.
+        If another process holds the lock and `wait` is false (the line says which one), or no lock can be made.
+
+    Examples
+    --------
+    >>> with held(Path()), held(Path()):
+    ...     pass
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: .: in use by process ...; wait for it, or stop it
     """
     holder = place / f"{name}.holder"
     lock = FileLock(place / name, thread_local=False)  # a generator may end in another thread than it began in
@@ -296,17 +416,27 @@ def _holder(path: Path) -> str:
 
 
 def check_name(name: object, where: str) -> str:
-    """Return `name` if it names a file in a folder: no path, not hidden, of printable characters.
+    """Return `name` if it is a valid file name: no path, not hidden, of printable characters.
 
     Parameters
     ----------
+    name
+        Up to 200 bytes.
     where
-        Whose name it is, for the error's text.
+        Beginning of the error's text.
 
     Raises
     ------
     InputError
-        Where it is not one.
+        If it is none.
+
+    Examples
+    --------
+    >>> check_name("patient 7", "corpus.json: case")
+    'patient 7'
+    >>> check_name("../secret", "corpus.json: case")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: corpus.json: case: name '../secret', allowed is up to 200 bytes ...
     """
     if (
         not isinstance(name, str)
@@ -327,12 +457,19 @@ def check_name(name: object, where: str) -> str:
 
 
 def read_bytes(path: Path, *, most: int) -> bytes:
-    """Content of a file of at most `most` bytes.
+    """Return the content of a file of at most `most` bytes.
 
     Raises
     ------
     InputError
-        Where it is missing, no file, can't be read, or is larger.
+        If it is missing, no regular file, unreadable, or larger.
+
+    Examples
+    --------
+    >>> write_text(Path("notes.txt"), "all of it")
+    >>> read_bytes(Path("notes.txt"), most=4)
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: notes.txt: more than 4 bytes, which is the most
     """
     try:
         if not path.is_file():  # a pipe would never end
@@ -349,7 +486,21 @@ def read_bytes(path: Path, *, most: int) -> bytes:
 
 
 def read_text(path: Path, *, most: int = MOST_TEXT) -> str:
-    """Text of a UTF-8 file; raises as `read_bytes`, and where it is not UTF-8."""
+    """Return the text of a UTF-8 file, without a byte order mark.
+
+    Raises
+    ------
+    InputError
+        If `read_bytes` would, or if it is not UTF-8.
+
+    Examples
+    --------
+    >>> Path("notes.txt").write_bytes("Größe".encode("latin-1"))
+    5
+    >>> read_text(Path("notes.txt"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: notes.txt: not a text in UTF-8 (invalid start byte at byte 2)
+    """
     try:
         return read_bytes(path, most=most).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -357,12 +508,19 @@ def read_text(path: Path, *, most: int = MOST_TEXT) -> str:
 
 
 def read_json(path: Path, *, most: int = MOST_TEXT) -> Any:  # noqa: ANN401
-    """Content of a JSON file.
+    """Return the content of a JSON file.
 
     Raises
     ------
     InputError
-        Where it is missing, larger than `most` bytes, nested too deeply, or no JSON; NaN and infinity are none.
+        If it is missing, larger than `most` bytes, nested too deeply, or no JSON. NaN and infinity are no JSON.
+
+    Examples
+    --------
+    >>> write_text(Path("a.json"), '{"dice": NaN}')
+    >>> read_json(Path("a.json"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: a.json: not readable JSON (NaN is no JSON)
     """
     text = read_text(path, most=most)
     try:
@@ -377,12 +535,18 @@ def read_json(path: Path, *, most: int = MOST_TEXT) -> Any:  # noqa: ANN401
 
 
 def read_toml(path: Path, *, most: int = MOST_TOML) -> dict[str, Any]:
-    """Content of a TOML file.
+    """Return the content of a TOML file.
 
     Raises
     ------
     InputError
-        Where it is missing, larger than `most` bytes, nested too deeply, or no TOML.
+        If it is missing, larger than `most` bytes, nested too deeply, or no TOML.
+
+    Examples
+    --------
+    >>> write_text(Path("table.toml"), "steps = 8000")
+    >>> read_toml(Path("table.toml"))
+    {'steps': 8000}
     """
     text = read_text(path, most=most)
     if any(max(line.count("."), line.count("["), line.count("{")) > MOST_NESTED for line in text.splitlines()):
@@ -403,9 +567,14 @@ def _no_constant(name: str) -> None:
 
 
 def work_ahead(do: Callable[[_Item], _Result], items: Iterable[_Item], *, threads: int) -> Iterator[_Result]:
-    """Yield what `do` makes of each of `items`, in order; `threads` threads work ahead.
+    """Yield ``do(item)`` for each of `items`, in order, while `threads` threads work ahead.
 
-    No more than two results a thread wait to be taken, however slowly that goes, as results are volumes.
+    At most two results a thread wait to be taken, as results are volumes.
+
+    Examples
+    --------
+    >>> list(work_ahead(abs, [-3, -2, -1], threads=2))
+    [3, 2, 1]
     """
     waiting: deque[Future[_Result]] = deque()
     with ThreadPoolExecutor(max_workers=threads) as pool:

@@ -1,4 +1,4 @@
-"""Memory of this machine: what is free, and work that waits until its share is. Nothing here imports torch."""
+"""Memory of this machine: how much is free, and a budget that threads share. Nothing here imports torch."""
 
 import os
 from collections.abc import Iterator
@@ -12,17 +12,29 @@ _GROUP: Final = Path("/sys/fs/cgroup")
 
 
 def free() -> int:
-    """Bytes that this process could take without swapping, and within the limits that were set for it."""
+    """Return the bytes that this process can take without swapping, within its container's limits and ``ulimit -v``.
+
+    Examples
+    --------
+    >>> free() > 2**20
+    True
+    """
     return max(0, min(_machine(), _container(), _address_space()))
 
 
 class Budget:
-    """Bytes that threads share; who wants more than is left waits.
+    """Bytes that threads share; a thread that wants more than is left waits.
 
     Parameters
     ----------
     total
-        Bytes. What takes more is let in alone.
+        Bytes. A thread that wants more is let in when no other has any.
+
+    Examples
+    --------
+    >>> budget = Budget(2**30)
+    >>> with budget.taken(2**29), budget.taken(2**29):
+    ...     pass  # a third one would wait here
     """
 
     def __init__(self, total: int) -> None:
@@ -30,7 +42,7 @@ class Budget:
 
     @contextmanager
     def taken(self, amount: int) -> Iterator[None]:
-        """Have `amount` bytes, when they are there."""
+        """Wait until `amount` bytes are left, and have them until the block ends."""
         with self._changed:
             self._changed.wait_for(lambda: not self._used or self._used + amount <= self._total)
             self._used += amount
@@ -43,20 +55,20 @@ class Budget:
 
 
 def _machine() -> int:
-    with suppress(OSError, KeyError, ValueError):  # sysconf does not count what caches files and can be had
+    with suppress(OSError, KeyError, ValueError):  # sysconf does not count memory that caches files as free
         return _table(_PROC / "meminfo", ":")["MemAvailable"] * 1024
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _container() -> int:
-    """What the limit of a control group, such as a container's, leaves; what caches files can be had."""
+    """Return what the limit of a control group, such as a container's, leaves; memory that caches files is free."""
     with suppress(OSError, KeyError, ValueError):
         return int((_GROUP / "memory.max").read_text()) - _table(_GROUP / "memory.stat", " ")["anon"]
     return 2**63
 
 
 def _address_space() -> int:
-    """What ``ulimit -v`` leaves."""
+    """Return what ``ulimit -v`` leaves."""
     with suppress(ImportError, OSError, IndexError, ValueError):
         import resource  # not everywhere there is one
 

@@ -12,15 +12,23 @@ def needed(module: str, *, extra: str, what: str) -> Any:  # noqa: ANN401
 
     Parameters
     ----------
-    module, extra
-        Its name, and that of the project's extra which installs it.
+    module
+        The package's name.
+    extra
+        The project's extra that installs it.
     what
-        What needs it, as the complaint begins.
+        What needs it: the beginning of the error's text.
 
     Raises
     ------
     InputError
-        Where it is missing, with the command that installs it.
+        If it is missing; the line has the command that installs it.
+
+    Examples
+    --------
+    >>> needed("missing_package", extra="dicom", what="a.dcm: DICOM")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: a.dcm: DICOM needs missing_package; install it with "pip install 'maskmixadv[dicom]'"
     """
     try:
         return import_module(module)
@@ -29,7 +37,12 @@ def needed(module: str, *, extra: str, what: str) -> Any:  # noqa: ANN401
 
 
 def must_be_there(module: str, *, extra: str, what: str) -> None:
-    """Raise as `needed` does, without importing the package."""
+    """Raise as `needed` does, without importing the package.
+
+    Examples
+    --------
+    >>> must_be_there("json", extra="dicom", what="a.dcm: DICOM")
+    """
     if find_spec(module) is None:
         raise _missing(module, extra, what)
 

@@ -25,15 +25,21 @@ BACKGROUND: Final = "#c8c8c8"
 FIRST: Final = ("#56b4e9", "#f0e442", "#d55e00", "#cc79a7", "#009e73", "#e69f00", "#0072b2")
 """Okabe and Ito's colours, which colour-blind people can tell apart; neighbours differ in lightness."""
 MAKER: Final = "maskmixadv"
-"""What a picture says of the software that it is of."""
+"""A PNG file that is written here names this as its software."""
 PAPER, INK = "#14161a", "#e8e8e8"
-"""Pictures have a dark ground in every theme, as images end in black."""
+"""Colours of the ground and of text: the ground is dark, as medical images are black at their edges."""
 _CELL: Final = 2.0
-"""Inches that a slice is wide."""
+"""Width of a slice in inches."""
 
 
 def palette(count: int) -> tuple[str, ...]:
-    """Colours of `count` classes as ``#rrggbb``, the background's grey first."""
+    """Return colours of `count` classes as ``#rrggbb``, the background's grey first.
+
+    Examples
+    --------
+    >>> palette(3)
+    ('#c8c8c8', '#56b4e9', '#f0e442')
+    """
     # Turning the hue by the golden ratio keeps any number of further colours apart.
     further = (colorsys.hsv_to_rgb(number * 0.618 % 1, 0.55, 0.95) for number in range(count))
     coded = ("#" + "".join(f"{round(255 * part):02x}" for part in colour) for colour in further)
@@ -46,20 +52,28 @@ def overlay(
     labels: UInt8[np.ndarray, "h w"] | None,
     classes: Sequence[str],
 ) -> None:
-    """Draw a slice and, in each class's colour, what is labelled in it.
+    """Draw a slice and, in each class's colour, its labels.
 
-    The background is coloured only where `labels` leaves pixels out (a scribble's strokes).
+    The background is coloured only if `labels` leaves pixels out, as a scribble does.
 
     Parameters
     ----------
     axes
-        Where to draw; its ticks are removed.
+        Matplotlib's axes to draw in; their ticks are removed.
     image
         Intensities in [0, 1].
     labels
         Class indices or ``IGNORE``; None draws the slice alone.
     classes
         Names of the k classes, background first.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> axes = Figure().subplots()
+    >>> overlay(axes, np.zeros((8, 6)), np.eye(8, 6, dtype=np.uint8), ["background", "LV"])
+    >>> len(axes.images)  # the slice, and the LV over it
+    2
     """
     axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_xticks([])
@@ -86,9 +100,25 @@ def _draw(axes: "Axes", mask: np.ndarray, colour: str, *, opacity: float) -> Non
 
 
 def surroundings(labels: UInt8[np.ndarray, "d h w"], margin: float = 0.3) -> tuple[slice, slice]:
-    """Rows and columns that hold all structures and `margin` of their extent on each side.
+    """Return the rows and columns of a square round all structures of a volume.
 
-    The whole slice where there is no structure.
+    Parameters
+    ----------
+    labels
+        Class indices or ``IGNORE``.
+    margin
+        Room on each side, as a fraction of the structures' extent.
+
+    Returns
+    -------
+    Slices of rows and of columns, cut off at the image's edges; the whole image if there is no structure.
+
+    Examples
+    --------
+    >>> labels = np.zeros((3, 100, 100), np.uint8)
+    >>> labels[1, 40:60, 45:55] = 1
+    >>> surroundings(labels)
+    (slice(33, 66, None), slice(33, 66, None))
     """
     held = ((labels > 0) & (labels != IGNORE)).any(axis=0)
     if not held.any():
@@ -109,18 +139,29 @@ def sheet(
     *,
     rows: Sequence[str] = (),
 ) -> "Figure":
-    """Lay slices out as rows, and as columns the image and it under each named label map, with a legend.
+    """Make a figure with a row for each slice: the slice alone, then with each of its label maps, and a legend below.
 
     Parameters
     ----------
     images
-        Slices ``h w``, intensities in [0, 1]; each may have a size of its own.
+        Slices ``h w``, intensities in [0, 1]; their sizes may differ.
     columns
-        Title of each further column to its label maps, one an image: class indices or ``IGNORE``.
+        Label maps by the title of their column, one for each of `images`: class indices or ``IGNORE``.
     classes
         Names of the k classes, background first.
     rows
-        What stands left of each row; nothing if empty.
+        Texts left of the rows; none if empty.
+
+    Returns
+    -------
+    A `matplotlib.figure.Figure`.
+
+    Examples
+    --------
+    >>> labels = np.eye(8, 6, dtype=np.uint8)
+    >>> figure = sheet([np.zeros((8, 6))], {"scribble": [labels], "dense": [labels]}, ["background", "LV"])
+    >>> [axes.get_title() for axes in figure.axes]
+    ['image', 'scribble', 'dense']
     """
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -157,7 +198,14 @@ def _legend(figure: "Figure", classes: Sequence[str], *, across: int) -> None:
 
 
 def png(figure: "Figure", dots: int = 100) -> bytes:
-    """Render a figure as PNG of `dots` pixels an inch."""
+    r"""Render a figure as the bytes of a PNG file, with `dots` pixels an inch.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> png(Figure(figsize=(1, 1)))[:4]
+    b'\x89PNG'
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dots, metadata={"Software": MAKER})
     return buffer.getvalue()
@@ -171,12 +219,19 @@ def contact_sheet(
     *,
     rows: Sequence[str] = (),
 ) -> None:
-    """Write `sheet` as a PNG file, whole or not at all.
+    """Write the figure that `sheet` makes of the same arguments as PNG file `path`, whole or not at all.
 
     Raises
     ------
     InputError
-        Where the file can't be written.
+        If the file can't be written.
+
+    Examples
+    --------
+    >>> labels = np.eye(8, 6, dtype=np.uint8)
+    >>> contact_sheet(Path("sheet.png"), [np.zeros((8, 6))], {"dense": [labels]}, ["background", "LV"])
+    >>> Path("sheet.png").is_file()
+    True
     """
     picture = png(sheet(images, columns, classes, rows=rows))
     with written(path) as file:
@@ -184,12 +239,19 @@ def contact_sheet(
 
 
 def must_be_free(path: Path) -> None:
-    """See that `path` is free, or a picture that was made here.
+    """Check that nothing is at `path`, or only a picture that this program made.
 
     Raises
     ------
     InputError
-        Where something else is there, such as an image.
+        If something else is there, such as a patient's image.
+
+    Examples
+    --------
+    >>> Path("mine.png").touch()
+    >>> must_be_free(Path("mine.png"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: mine.png: is there already, and no picture of this program; name another file
     """
     if os.path.lexists(path) and not _made_here(path):
         raise InputError(f"{path}: is there already, and no picture of this program; name another file")
@@ -206,11 +268,11 @@ def _made_here(path: Path) -> bool:
 
 
 def verbatim(name: str) -> str:
-    r"""Return `name` as matplotlib has to be given it, which takes what is between two dollars as mathematics.
+    r"""Return `name` with its dollars escaped, as matplotlib sets text between two dollars as mathematics.
 
     Examples
     --------
-    >>> verbatim("$x$")
-    '\$x\$'
+    >>> print(verbatim("$x$"))
+    \$x\$
     """
     return name.replace("$", r"\$")

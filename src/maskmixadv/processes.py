@@ -18,9 +18,15 @@ LONGEST_REASON: Final = 2**16
 
 
 def process_pool() -> ProcessPoolExecutor:
-    """Return a pool of a process a core; its processes end when this one does, however that ends.
+    """Return a pool with one process a core, all of which end when this one does, even if it is killed.
 
-    Those of the standard library wait for work for ever where their parent was killed.
+    Processes of the standard library's pool wait for work for ever after their parent was killed.
+
+    Examples
+    --------
+    >>> with process_pool() as pool:
+    ...     list(pool.map(abs, [-2, -1]))
+    [2, 1]
     """
     return ProcessPoolExecutor(initializer=_end_with_parent)
 

@@ -25,10 +25,15 @@ def command_line(words: Iterable[str]) -> str:
 
 
 def commit() -> str | None:
-    """Commit of this package's code, with ``-dirty`` where the package was changed since.
+    """Return the commit of this package's code, with ``-dirty`` if the package was changed since.
 
-    That of a checkout of the project in which the package lies, or that which pip noted when it installed from a
-    repository. None where neither is known: a repository that only happens to lie round the environment says nothing.
+    It is the commit of the project's checkout in which the package lies, or the one that pip noted when it installed
+    the package from a repository. None if neither is known. Another repository round the environment does not count.
+
+    Examples
+    --------
+    >>> len(commit() or "of no checkout") >= 12
+    True
     """
     here = Path(__file__).resolve().parent
     try:

@@ -1,4 +1,4 @@
-"""CSV out and in: text stays text, whatever a spreadsheet would make of it, and reading is bounded."""
+"""CSV files: no text is a formula for a spreadsheet, and reading takes a limited number of bytes."""
 
 import csv
 import io
@@ -12,13 +12,13 @@ from maskmixadv.files import read_text
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """First characters of cells that spreadsheets compute."""
 QUOTE: Final = "'"
-"""What they take as the sign of text, and do not show."""
+"""Spreadsheets take it as the sign of text, and do not show it."""
 MOST: Final = 256 * 2**20
-"""Bytes of a file that is read."""
+"""Bytes of a file that is read at most."""
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    r"""Text of a CSV file with a header; what a row lacks is empty.
+    r"""Return the text of a CSV file with a header; a cell that a row lacks is empty.
 
     A text that a spreadsheet would take as a formula gets a single quote before it (`cell`).
 
@@ -35,14 +35,26 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def cell(value: object) -> object:
-    """Return `value` as a cell: a text that begins as a formula does, or with a quote before one, gets a quote."""
+    """Return `value` as a cell: a text that begins as a formula does, or with a quote before one, gets a quote.
+
+    Examples
+    --------
+    >>> cell("=1+1"), cell("'=1+1"), cell("-0.5"), cell("LV"), cell(3)
+    ("'=1+1", "''=1+1", '-0.5', 'LV', 3)
+    """
     if not isinstance(value, str) or _number(value):
         return value
     return QUOTE + value if value.lstrip(QUOTE).startswith(FORMULA) else value
 
 
 def plain(text: str) -> str:
-    """Way back of `cell`."""
+    """Return the text of which `cell` made `text`.
+
+    Examples
+    --------
+    >>> plain("'=1+1"), plain("LV")
+    ('=1+1', 'LV')
+    """
     return text[1:] if text.startswith(QUOTE) and text.lstrip(QUOTE).startswith(FORMULA) else text
 
 
@@ -54,7 +66,13 @@ def read_csv(path: Path, *, most: int = MOST, partial: bool = False) -> list[dic
     Raises
     ------
     InputError
-        Where it is missing, too large, no UTF-8, or a row does not fit its header.
+        If it is missing, larger than `most` bytes, no UTF-8, or a row does not fit its header.
+
+    Examples
+    --------
+    >>> _ = Path("a.csv").write_text(csv_text(["case", "dice"], [{"case": "=1+1", "dice": 0.5}]))
+    >>> read_csv(Path("a.csv"))
+    [{'case': '=1+1', 'dice': '0.5'}]
     """
     reader = csv.reader(io.StringIO(read_text(path, most=most), newline=""))
     try:

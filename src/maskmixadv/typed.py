@@ -1,4 +1,4 @@
-"""Values out of JSON and TOML as what they are declared to be: what is of another type is an `InputError` at once."""
+"""Values of JSON and TOML files as typed dataclasses; a value of another type raises an `InputError` at once."""
 
 import math
 from collections.abc import Mapping
@@ -19,12 +19,21 @@ MOST: Final = 2**63
 
 
 def made(kind: type[_Made], raw: object, where: str) -> _Made:
-    """Make a dataclass of a table that has its fields and no others; what has a default may be missing.
+    """Make a dataclass of a table that has its fields and no others; a field with a default may be missing.
+
+    Parameters
+    ----------
+    kind
+        The dataclass.
+    raw
+        The table, a dictionary.
+    where
+        Beginning of the error's text.
 
     Raises
     ------
     InputError
-        Where that can't be; the message begins with `where`.
+        If `raw` is no table, lacks a field, has an unknown one, or a value is of another type.
 
     Examples
     --------
@@ -45,12 +54,29 @@ def made(kind: type[_Made], raw: object, where: str) -> _Made:
 
 
 def as_type(raw: object, hint: Any, where: str) -> Any:  # noqa: ANN401
-    """Return `raw` as the type `hint`: lists become tuples, and whole numbers become others, where these are asked for.
+    """Return `raw` as the type `hint`: lists become tuples, and whole numbers floats, if the hint says so.
+
+    Parameters
+    ----------
+    raw
+        A value as JSON and TOML have it.
+    hint
+        A type: str, int, float, bool, None, Path, a literal, a dataclass, or a list, tuple, dict or union of these.
+    where
+        Beginning of the error's text.
 
     Raises
     ------
     InputError
-        Where it is of another type; the message begins with `where`.
+        If it is of another type.
+
+    Examples
+    --------
+    >>> as_type([8, 1.5, 1.5], tuple[float, float, float], "corpus.json: spacing")
+    (8.0, 1.5, 1.5)
+    >>> as_type("8", int, "run.json: steps")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: run.json: steps: '8', must be a whole number
     """
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any:

@@ -48,7 +48,7 @@ def finished(name: str, fold: int, *, seed: int = 0, dice: float, cases: int = 6
     made = next(each for each in ROWS if each.name == name)
     job = Job("abc", Recipe(Path("c"), {"name": "pce"}, "cpu"), Path("runs/x"), 100, "test", (Path("x"),))
     found = tuple(
-        scores.Row(
+        scores.CaseScore(
             f"p{fold}{number}", f"p{fold}", "", "ED",
             Score(label, dice - 0.01 * number + 0.1 * k, hd95 + number, 9.0, 1.0, 10.0, 12.0), "nominal",
         )

@@ -163,14 +163,14 @@ def test_20_a_file_that_kills_its_reader_kills_no_more(trained: Path, tmp_path: 
     """Other files go on, and a good one of the same format is read by a new process."""
     import SimpleITK as sitk  # noqa: N813
 
-    from maskmixadv.formats import images as formats
+    from maskmixadv.formats import image_files
 
     sitk.WriteImage(sitk.GetImageFromArray(tiny.volume()[0]), str(tmp_path / "good.mha"))
     text = b"ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementNumberOfChannels = 99999999\n"
     (tmp_path / "bad.mha").write_bytes(text + b"ElementType = MET_UCHAR\nElementDataFile = LOCAL\n" + bytes(64))
     words = ["predict", trained / "run", tmp_path / "bad.mha", tmp_path / "good.mha", "--out", tmp_path / "labels"]
     assert command(*words) == 2
-    assert formats.read(tmp_path / "labels" / "good.mha").array.shape == tiny.volume()[0].shape
+    assert image_files.read(tmp_path / "labels" / "good.mha").array.shape == tiny.volume()[0].shape
 
 
 def test_25_a_bad_file_costs_no_other(folder: Path, trained: Path, tmp_path: Path, capsys: Capture) -> None:

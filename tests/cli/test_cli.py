@@ -14,7 +14,7 @@ import pytest
 import tiny
 from maskmixadv.cli.app import run
 from maskmixadv.errors import InputError
-from maskmixadv.formats import images as formats
+from maskmixadv.formats import image_files
 from maskmixadv.sources.phantoms import phantom
 
 AFFINE = np.array([[0, -1.5, 0, 10], [-1.5, 0.1, 0, 20], [0, 0, 8, -5], [0, 0, 0, 1.0]])
@@ -143,7 +143,7 @@ def test_whatever_goes_wrong_with_a_file_costs_that_file(
     (tmp_path / "in").mkdir()
     for name in ("a", "b", "c", "d"):
         write(tmp_path / "in" / f"{name}.nii.gz", np.random.default_rng(0).random((40, 40, 3)).astype(np.float32))
-    kept = formats.write_labels
+    kept = image_files.write_labels
     wrong = {"a": MemoryError(), "b": RuntimeError("no\nroom"), "c": InputError("no spacing")}
 
     def fail(path: Path, *rest: Any) -> None:
@@ -151,7 +151,7 @@ def test_whatever_goes_wrong_with_a_file_costs_that_file(
             raise wrong[path.name[0]]
         kept(path, *rest)
 
-    monkeypatch.setattr(formats, "write_labels", fail)
+    monkeypatch.setattr(image_files, "write_labels", fail)
     capsys.readouterr()
     assert run(["predict", str(trained / "run"), str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 2
     told = capsys.readouterr()

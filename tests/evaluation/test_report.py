@@ -30,7 +30,7 @@ from maskmixadv.inference.predictor import Predictor
 from maskmixadv.methods import PCE
 from maskmixadv.metrics import scores
 from maskmixadv.metrics.masks import Score
-from maskmixadv.metrics.scores import Row
+from maskmixadv.metrics.scores import CaseScore
 from maskmixadv.runs.origin import Facts, LearntFrom, named
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
@@ -69,8 +69,8 @@ def shifted(of: Case) -> np.ndarray:
     return np.where(labels == 1, 0, labels).astype(np.uint8) if number == 3 else labels
 
 
-def row(name: str, class_name: str, dice: float, hd95: float, *, ml: tuple[float, float] = (1.0, 1.0)) -> Row:
-    return Row(name, name, "", "", Score(class_name, dice, hd95, 2 * hd95, hd95 / 2, *ml), "known")
+def row(name: str, class_name: str, dice: float, hd95: float, *, ml: tuple[float, float] = (1.0, 1.0)) -> CaseScore:
+    return CaseScore(name, name, "", "", Score(class_name, dice, hd95, 2 * hd95, hd95 / 2, *ml), "known")
 
 
 # Scores and summary
@@ -129,7 +129,7 @@ def test_summary_by_hand() -> None:
     assert rv.both_empty_perfect["dice"] == rv.dice
 
 
-def rare(name: str, *, found: bool = False, there: bool = False) -> list[Row]:
+def rare(name: str, *, found: bool = False, there: bool = False) -> list[CaseScore]:
     """One common class, and one that may be in truth or prediction."""
     dice, hd95 = (0.8, 2.0) if found and there else (0.0 if found or there else math.nan, math.nan)
     return [row(name, "LV", 0.6, 4.0), row(name, "rare", dice, hd95, ml=(float(there), float(found)))]

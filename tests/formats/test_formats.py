@@ -14,7 +14,8 @@ from PIL.PngImagePlugin import PngInfo
 
 import own
 from maskmixadv.errors import InputError
-from maskmixadv.formats import images as formats
+from maskmixadv.formats import image_files, nifti
+from maskmixadv.formats.flat import NoGeometry
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources import folder
 
@@ -40,10 +41,10 @@ def test_itk_files_lie_where_itk_says(tmp_path: Path, suffix: str) -> None:
     """ITK itself says where each voxel lies (in LPS); NIfTI's affine says the same in RAS, in every format."""
     image, path = oblique(), tmp_path / f"a{suffix}"
     SimpleITK.WriteImage(image, str(path))
-    volume = formats.read(path)
+    volume = image_files.read(path)
     np.testing.assert_array_equal(volume.array, VOLUME)
     assert volume.spacing == pytest.approx((5.0, 0.9, 0.7))
-    assert formats.peek(path) == ((3, 7, 5), volume.spacing)
+    assert image_files.peek(path) == ((3, 7, 5), volume.spacing)
     assert volume.affine is not None
     for index in ((0, 0, 0), (4, 0, 0), (0, 6, 0), (1, 2, 2)):
         lps = np.array(image.TransformIndexToPhysicalPoint(index))
@@ -55,8 +56,8 @@ def test_labels_go_back_onto_the_images_grid(tmp_path: Path, suffix: str) -> Non
     image, path = oblique(), tmp_path / f"a{suffix}"
     SimpleITK.WriteImage(image, str(path))
     (tmp_path / "out").mkdir()
-    written = tmp_path / "out" / formats.labels_name(path)
-    formats.write_labels(written, CODES, formats.read(path))
+    written = tmp_path / "out" / image_files.labels_name(path)
+    image_files.write_labels(written, CODES, image_files.read(path))
     assert [each.name for each in (tmp_path / "out").iterdir()] == [f"a{'.mha' if suffix == '.mhd' else suffix}"]
     labels = SimpleITK.ReadImage(str(written))
     np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(labels), CODES)
@@ -75,11 +76,13 @@ def test_labels_in_nifti_say_nothing_of_the_patient(tmp_path: Path, suffix: str,
     path = own.write(tmp_path / f"a{suffix}", VOLUME)
     nib.save(kind(VOLUME.T, own.AFFINE), path)
     own.named(path)
-    formats.write_labels(tmp_path / f"b{suffix}", CODES, formats.read(path))
+    image_files.write_labels(tmp_path / f"b{suffix}", CODES, image_files.read(path))
     own.same_place(path, tmp_path / f"b{suffix}")
-    written = formats.read(tmp_path / f"b{suffix}")
+    written = image_files.read(tmp_path / f"b{suffix}")
+    header = written.geometry.nifti_header()
+    assert header is not None
     np.testing.assert_array_equal(written.array, CODES)
-    assert (written.array.dtype, len(written.header.structarr["db_name"].tobytes().strip(b"\0"))) == (np.uint8, 0)
+    assert (written.array.dtype, len(header.structarr["db_name"].tobytes().strip(b"\0"))) == (np.uint8, 0)
 
 
 def test_labels_of_a_header_with_bytes_the_other_way_round_lie_as_it_does(tmp_path: Path) -> None:
@@ -88,7 +91,7 @@ def test_labels_of_a_header_with_bytes_the_other_way_round_lie_as_it_does(tmp_pa
     image.set_qform(own.AFFINE, code=1)
     image.set_sform(None, code=0)
     nib.save(image, tmp_path / "a.nii")
-    formats.write_labels(tmp_path / "b.nii", CODES, formats.read(tmp_path / "a.nii"))
+    image_files.write_labels(tmp_path / "b.nii", CODES, image_files.read(tmp_path / "a.nii"))
     own.same_place(tmp_path / "a.nii", tmp_path / "b.nii")
 
 
@@ -106,26 +109,50 @@ def test_labels_say_nothing_of_the_patient(tmp_path: Path, suffix: str) -> None:
     else:
         tifffile.imwrite(path, VOLUME, photometric="minisblack", description=name)
     assert own.PATIENT in path.read_bytes()
-    formats.write_labels(tmp_path / f"b{suffix}", CODES[:1] if suffix == ".png" else CODES, formats.read(path))
+    image_files.write_labels(tmp_path / f"b{suffix}", CODES[:1] if suffix == ".png" else CODES, image_files.read(path))
     assert own.PATIENT not in (tmp_path / f"b{suffix}").read_bytes()
+
+
+def test_a_format_is_a_line_in_the_table(tmp_path: Path) -> None:
+    """Each module offers what `Format` names; a suffix belongs to one format, and labels stay in it."""
+    for module in (*image_files.FORMATS, image_files.FOLDER):
+        assert isinstance(module, image_files.Format), f"{module} lacks a word of Format"
+    assert len(set(image_files.SUFFIXES)) == len(image_files.SUFFIXES)
+    for suffix in image_files.SUFFIXES:
+        image = tmp_path / f"a{suffix}"
+        assert image_files.format_of(image) is image_files.format_of(tmp_path / image_files.labels_name(image))
+
+
+def test_labels_of_any_volume_can_be_nifti(tmp_path: Path) -> None:
+    """What the studio keeps: on the grid of an NRRD file, and of a picture, which has none."""
+    SimpleITK.WriteImage(oblique(), str(tmp_path / "a.nrrd"))
+    Image.fromarray(VOLUME[0].astype(np.uint8)).save(tmp_path / "a.png")
+    for suffix, codes in ((".nrrd", CODES), (".png", CODES[:1])):
+        image = image_files.read(tmp_path / f"a{suffix}")
+        nifti.write_labels(tmp_path / "labels.nii.gz", codes, image)
+        labels = nifti.read(tmp_path / "labels.nii.gz")
+        np.testing.assert_array_equal(labels.array, codes)
+        assert labels.affine is not None
+        np.testing.assert_allclose(labels.affine, np.eye(4) if image.affine is None else image.affine, atol=1e-4)
+        assert labels.spacing == pytest.approx(image.spacing or (1.0, 1.0, 1.0))
 
 
 def test_a_slice_of_itk_is_a_volume_of_one(tmp_path: Path) -> None:
     image = SimpleITK.GetImageFromArray(VOLUME[0])
     image.SetSpacing((0.5, 0.6))
     SimpleITK.WriteImage(image, str(tmp_path / "a.mha"))
-    volume = formats.read(tmp_path / "a.mha")
+    volume = image_files.read(tmp_path / "a.mha")
     np.testing.assert_array_equal(volume.array, VOLUME[:1])
     assert volume.spacing == (1.0, 0.6, 0.5)
-    formats.write_labels(tmp_path / "b.mha", CODES[:1], volume)
+    image_files.write_labels(tmp_path / "b.mha", CODES[:1], volume)
     assert SimpleITK.ReadImage(str(tmp_path / "b.mha")).GetSpacing() == (0.5, 0.6)
 
 
 def test_nifti_of_one_slice(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(VOLUME[0].T, np.eye(4)), tmp_path / "a.nii.gz")
-    volume = formats.read(tmp_path / "a.nii.gz")
+    volume = image_files.read(tmp_path / "a.nii.gz")
     np.testing.assert_array_equal(volume.array, VOLUME[:1])
-    assert formats.peek(tmp_path / "a.nii.gz") == ((1, 7, 5), (1.0, 1.0, 1.0))
+    assert image_files.peek(tmp_path / "a.nii.gz") == ((1, 7, 5), (1.0, 1.0, 1.0))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -134,12 +161,12 @@ def test_grey_pictures_come_in_as_they_are(tmp_path: Path, suffix: str, dtype: t
     pixels = RNG.integers(0, np.iinfo(dtype).max, (7, 5)).astype(dtype)
     path = tmp_path / f"a{suffix}"
     Image.fromarray(pixels).save(path)
-    volume = formats.read(path)
-    assert volume == Volume(volume.array, None, None, None)
+    volume = image_files.read(path)
+    assert volume == Volume(volume.array, None, None, NoGeometry())
     np.testing.assert_array_equal(volume.array, pixels[None])
-    np.testing.assert_array_equal(formats.read_labels(path).array, pixels[None])
-    formats.write_labels(path, CODES[:1], volume)
-    np.testing.assert_array_equal(formats.read_labels(path).array, CODES[:1])
+    np.testing.assert_array_equal(image_files.read_labels(path).array, pixels[None])
+    image_files.write_labels(path, CODES[:1], volume)
+    np.testing.assert_array_equal(image_files.read_labels(path).array, CODES[:1])
 
 
 @pytest.mark.parametrize("how", ["pages", "stack", "imagej", "lzw"])
@@ -156,9 +183,9 @@ def test_pages_of_a_tiff_are_slices(tmp_path: Path, how: str) -> None:
     else:
         words: Any = {"imagej": True, "metadata": {"axes": "ZYX"}} if how == "imagej" else {"photometric": "minisblack"}
         tifffile.imwrite(path, pixels, **words)
-    np.testing.assert_array_equal(formats.read(path).array, pixels)
-    formats.write_labels(tmp_path / "b.tif", CODES, formats.read(path))
-    np.testing.assert_array_equal(formats.read_labels(tmp_path / "b.tif").array, CODES)
+    np.testing.assert_array_equal(image_files.read(path).array, pixels)
+    image_files.write_labels(tmp_path / "b.tif", CODES, image_files.read(path))
+    np.testing.assert_array_equal(image_files.read_labels(tmp_path / "b.tif").array, CODES)
 
 
 def test_colours_become_grey(tmp_path: Path) -> None:
@@ -167,15 +194,15 @@ def test_colours_become_grey(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.stack([colours, colours]), photometric="rgb")
     tifffile.imwrite(tmp_path / "planes.tif", np.moveaxis(colours, -1, 0), photometric="rgb", planarconfig="separate")
     for path, slices in ((tmp_path / "a.png", 1), (tmp_path / "a.tif", 2), (tmp_path / "planes.tif", 1)):
-        volume = formats.read(path)
+        volume = image_files.read(path)
         assert volume.coloured
         assert volume.array.shape == (slices, 7, 5)
         np.testing.assert_allclose(volume.array[0], colours @ np.array([0.2125, 0.7154, 0.0721]), rtol=1e-5)
         with pytest.raises(InputError, match=r"\.\w+: labels are colours"):
-            formats.read_labels(path)
+            image_files.read_labels(path)
     grey = np.repeat(colours[..., :1], 3, axis=-1)
     Image.fromarray(grey).convert("RGBA").save(tmp_path / "b.png")
-    volume = formats.read(tmp_path / "b.png")
+    volume = image_files.read(tmp_path / "b.png")
     assert not volume.coloured, "grey that was saved as colours stays exactly as it was"
     np.testing.assert_array_equal(volume.array[0], grey[..., 0])
 
@@ -186,17 +213,17 @@ def test_a_palettes_indices_are_codes(tmp_path: Path) -> None:
     drawn.putdata(CODES[0].ravel().tolist())
     for suffix in (".png", ".tif"):
         drawn.save(tmp_path / f"a{suffix}")
-        np.testing.assert_array_equal(formats.read_labels(tmp_path / f"a{suffix}").array, CODES[:1])
-        assert formats.read(tmp_path / f"a{suffix}").coloured
+        np.testing.assert_array_equal(image_files.read_labels(tmp_path / f"a{suffix}").array, CODES[:1])
+        assert image_files.read(tmp_path / f"a{suffix}").coloured
 
 
 def test_labels_of_jpeg_are_png(tmp_path: Path) -> None:
     path = tmp_path / "a.JPG"
     Image.fromarray(VOLUME[0].astype(np.uint8)).save(path)
-    assert formats.read(path).array.shape == (1, 7, 5)
-    assert formats.labels_name(path) == "a.png"
+    assert image_files.read(path).array.shape == (1, 7, 5)
+    assert image_files.labels_name(path) == "a.png"
     with pytest.raises(InputError, match="JPEG changes class codes"):
-        formats.read_labels(path)
+        image_files.read_labels(path)
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -204,14 +231,14 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         path = tmp_path / f"bad{suffix}"
         path.write_bytes(b"not an image at all")
         with pytest.raises(InputError, match=rf"bad\{suffix}: not a readable") as caught:
-            formats.read(path)
+            image_files.read(path)
         assert "\n" not in str(caught.value)
         with pytest.raises(InputError, match="no such file"):
-            formats.read(tmp_path / f"none{suffix}")
+            image_files.read(tmp_path / f"none{suffix}")
     Image.fromarray(VOLUME[0].astype(np.uint8)).save(tmp_path / "cut.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:60])
     with pytest.raises(InputError, match=r"cut\.png: not a readable"):
-        formats.read(tmp_path / "cut.png")
+        image_files.read(tmp_path / "cut.png")
     tifffile.imwrite(
         tmp_path / "time.tif", np.zeros((2, 4, 7, 5), np.uint8), photometric="minisblack", metadata={"axes": "TZYX"}
     )
@@ -221,16 +248,16 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
             writer.write(np.zeros((side, side), np.uint8))
     for name, words in (("time", r"axes TZYX \(2, 4, 7, 5\)"), ("channels", "axes CYX"), ("mixed", "pages differ")):
         with pytest.raises(InputError, match=rf"{name}\.tif: .*{words}.*allowed"):
-            formats.read(tmp_path / f"{name}.tif")
+            image_files.read(tmp_path / f"{name}.tif")
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((3, 4, 5, 2)), isVector=True), str(tmp_path / "two.nrrd"))
     with pytest.raises(InputError, match=r"two\.nrrd: has 2 channels, allowed is one"):
-        formats.read(tmp_path / "two.nrrd")
+        image_files.read(tmp_path / "two.nrrd")
 
 
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "SimpleITK", None)
     with pytest.raises(InputError, match=r"a\.nrrd: \.nrrd needs SimpleITK; install it with .*\[formats\]"):
-        formats.read(tmp_path / "a.nrrd")
+        image_files.read(tmp_path / "a.nrrd")
 
 
 def test_pictures_with_png_scribbles_make_a_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,8 +28,7 @@ from hostile import mutate
 from maskmixadv.bench import filed, table
 from maskmixadv.evaluation import charts
 from maskmixadv.files import read_json
-from maskmixadv.formats import images as formats
-from maskmixadv.formats import seg, series
+from maskmixadv.formats import image_files, seg, series
 from maskmixadv.formats.volume import Volume
 from maskmixadv.methods import ALL
 from maskmixadv.metrics import scores
@@ -65,16 +64,16 @@ class Reader:
 
 def image(path: Path) -> None:
     """Read a file as an image and as labels, and look at what comes."""
-    volume = formats.read(path)
+    volume = image_files.read(path)
     assert volume.array.ndim == 3
     assert volume.array.size
     assert isinstance(volume, Volume)
-    formats.peek(path)
-    assert formats.declared(path).voxels >= volume.array.size / 4
+    image_files.peek(path)
+    assert image_files.declared(path).voxels >= volume.array.size / 4
 
 
 def labels(path: Path) -> None:
-    assert formats.read_labels(path).array.ndim == 3
+    assert image_files.read_labels(path).array.ndim == 3
 
 
 def _saved(write: Callable[[Path], Any], folder: Path, suffix: str) -> tuple[str, bytes]:
@@ -194,7 +193,7 @@ def _dicoms(folder: Path) -> tuple[Reader, Reader]:
     for number in range(3):
         (slices / f"{number}.dcm").write_bytes(dicom_slice(number))
     volume, written = series.read(slices), folder / "seg.dcm"
-    seg.write(written, (VOLUME % 4).astype(np.uint8), volume, tiny.CLASSES)
+    volume.geometry.write_labels(written, (VOLUME % 4).astype(np.uint8), tiny.CLASSES)
     packed = pydicom.dcmread(slices / "1.dcm")
     packed.compress(RLELossless, generate_instance_uid=False)
     multi = dicom_slice(0, NumberOfFrames=3, PixelData=VOLUME.astype(np.uint16).tobytes())
@@ -349,7 +348,9 @@ def _of_texts() -> list[Reader]:
         "a.nii 1 2": {"shape": [3, 4, 5], "spacing": [1.0, 2.0, 3.0], "low": 0.0, "high": 1.0},
         "b 1 2": {"problem": "x"},
     }
-    score = scores.Row("c", "p", "g", "ED", scores.Score("RV", *([0.5] * (len(scores.Score._fields) - 1))), "known")
+    score = scores.CaseScore(
+        "c", "p", "g", "ED", scores.Score("RV", *([0.5] * (len(scores.Score._fields) - 1))), "known"
+    )
     rows = scores.table([score, score._replace(case="d")])
     course = "step,seconds,lr,net/pce,val/dice\n1,0.5,0.01,1.25,\n2,1.0,0.01,1.0,0.5\n"
 

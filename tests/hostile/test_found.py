@@ -21,7 +21,7 @@ import torch
 
 import tiny
 from maskmixadv.errors import InputError
-from maskmixadv.formats import images as formats
+from maskmixadv.formats import image_files
 from maskmixadv.formats.reading import MEMORY, LargeError, most_memory, read_npz
 from maskmixadv.methods import ALL
 from maskmixadv.runs.checkpoint import save
@@ -29,12 +29,12 @@ from maskmixadv.runs.run import Run
 from maskmixadv.sources import acdc
 from maskmixadv.sources.opening import open_corpus
 
-VOXELS = (formats.read, formats.read_labels)
+VOXELS = (image_files.read, image_files.read_labels)
 FOUND = sorted((Path(__file__).parent / "files").iterdir())
 SOON = 5.0
 
 
-@pytest.mark.parametrize("read", [formats.read, formats.read_labels, formats.peek, formats.declared])
+@pytest.mark.parametrize("read", [image_files.read, image_files.read_labels, image_files.peek, image_files.declared])
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: path.name)
 def test_a_file_that_once_ended_otherwise(path: Path, read: Callable[[Path], Any]) -> None:
     """Headers of some are fine; voxels of none can be read."""
@@ -51,8 +51,8 @@ def test_after_a_file_that_kills_the_reader_others_are_read(tmp_path: Path) -> N
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.ones((3, 4, 5), np.int16)), str(tmp_path / "good.mha"))
     for _ in range(2):
         with pytest.raises(InputError, match="it killed the reader"):
-            formats.read(bad)
-        assert formats.read(tmp_path / "good.mha").array.sum() == 60
+            image_files.read(bad)
+        assert image_files.read(tmp_path / "good.mha").array.sum() == 60
 
 
 def nifti(shape: tuple[int, ...], kind: int = 16, bits: int = 32) -> bytes:
@@ -92,7 +92,7 @@ def test_what_a_file_claims_is_looked_at_first(tmp_path: Path, name: str) -> Non
     path.write_bytes(CLAIMS[name])
     began = time.monotonic()
     with pytest.raises(InputError, match=name):
-        formats.read(path)
+        image_files.read(path)
     assert time.monotonic() - began < SOON
 
 
@@ -100,14 +100,14 @@ def test_the_limit_follows_from_the_machine_or_is_set(tmp_path: Path, monkeypatc
     assert 2**26 < most_memory() < 2**45
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((100, 200), np.uint8), photometric="minisblack")
-    assert formats.read(path).array.shape == (1, 100, 200)
+    assert image_files.read(path).array.shape == (1, 100, 200)
     monkeypatch.setenv(MEMORY, "0.00001")
     with pytest.raises(LargeError, match=rf"a\.tif: declares 100 × 200 .*2e-05 GB, allowed are 1e-05 GB.*{MEMORY}"):
-        formats.read(path)
+        image_files.read(path)
     for wrong in ("x", "-1", "nan", "inf"):
         monkeypatch.setenv(MEMORY, wrong)
         with pytest.raises(InputError, match=f"{MEMORY}: '{wrong}', allowed is a number of GB"):
-            formats.read(path)
+            image_files.read(path)
 
 
 def test_archives_that_claim_or_hold_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,6 @@ APPLICATIONS = {"bench", "cli", "studio"}
 SCRIPTS = {"inference/standalone.py"}
 """Programs of their own, which are copied to where they are used, and never imported."""
 LATER = {
-    "checking", "corpus", "files", "formats", "memory", "metrics", "optional", "pictures",
-    "processes", "provenance", "sources", "strokes", "tabular", "typed",
 }  # fmt: skip
 """Rooms whose examples are still to be written."""
 

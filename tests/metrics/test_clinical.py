@@ -17,9 +17,9 @@ from maskmixadv.evaluation import charts
 from maskmixadv.evaluation.evaluate import evaluate
 from maskmixadv.methods import PCE
 from maskmixadv.metrics import clinical, scores
-from maskmixadv.metrics.clinical import Agreement, Measure, Record, Volumes
+from maskmixadv.metrics.clinical import Agreement, CaseVolumes, Measure, Record
 from maskmixadv.metrics.masks import Score
-from maskmixadv.metrics.scores import Row, Source
+from maskmixadv.metrics.scores import CaseScore, SpacingSource
 from maskmixadv.sources.phantoms import phantom
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import fit
@@ -27,10 +27,10 @@ from maskmixadv.training.fit import fit
 HEART = ("background", "RV", "Myo", "LV")
 
 
-def volumes(case: str, phase: str, rv: float, myo: float, lv: float, **changes: Any) -> Volumes:
+def volumes(case: str, phase: str, rv: float, myo: float, lv: float, **changes: Any) -> CaseVolumes:
     of = {"RV": float(rv), "Myo": float(myo), "LV": float(lv)}
     fields = {"patient": case.split("_")[0], "unit": "ml", "predicted": of, "truth": {}, **changes}
-    return Volumes(case=case, phase=phase, **fields)
+    return CaseVolumes(case=case, phase=phase, **fields)
 
 
 def lines(found: list[Record]) -> list[dict[str, str]]:
@@ -80,7 +80,7 @@ def test_an_empty_ventricle_has_no_ejection_fraction() -> None:
     ],
     ids=["one phase", "two units", "no phases", "no left ventricle"],
 )
-def test_without_both_phases_each_case_has_its_volumes(found: list[Volumes]) -> None:
+def test_without_both_phases_each_case_has_its_volumes(found: list[CaseVolumes]) -> None:
     records = clinical.records(found)
     assert [record.cases for record in records] == [{"case": each.case} for each in found]
     for record, each in zip(records, found, strict=True):
@@ -89,7 +89,7 @@ def test_without_both_phases_each_case_has_its_volumes(found: list[Volumes]) -> 
 
 def test_any_other_organ_has_a_line_a_case() -> None:
     of = {"kidney": 151.5, "large tumour": 8.25}
-    (line,) = lines(list(clinical.records([Volumes("k_1", "k", "", "ml", of, dict.fromkeys(of, 1.0))])))
+    (line,) = lines(list(clinical.records([CaseVolumes("k_1", "k", "", "ml", of, dict.fromkeys(of, 1.0))])))
     assert list(line) == [
         *("patient", "case", "kidney_ml", "large_tumour_ml"),
         *("truth_kidney_ml", "truth_large_tumour_ml"),
@@ -172,8 +172,8 @@ def test_agreement_leaves_out_what_is_undefined() -> None:
 
 
 def test_rows_become_volumes_in_their_own_unit() -> None:
-    def row(case: str, label: str, truth: float, predicted: float, source: Source) -> Row:
-        return Row(case, case[0], "", "ED", Score(label, 1.0, 0.0, 0.0, 0.0, truth, predicted), source)
+    def row(case: str, label: str, truth: float, predicted: float, source: SpacingSource) -> CaseScore:
+        return CaseScore(case, case[0], "", "ED", Score(label, 1.0, 0.0, 0.0, 0.0, truth, predicted), source)
 
     rows = [
         row("a1", "LV", 1.25, 1.5, "known"),
@@ -181,8 +181,8 @@ def test_rows_become_volumes_in_their_own_unit() -> None:
         row("b1", "LV", 0.03, 0.07, "nominal"),
     ]
     known, nominal = scores.volumes(rows, (10.0, 1.0, 1.0))
-    assert known == Volumes("a1", "a", "ED", "ml", {"LV": 1.5, "RV": 3}, {"LV": 1.25, "RV": 2})
-    assert nominal == Volumes("b1", "b", "ED", "voxels", {"LV": 7.0}, {"LV": 3.0})
+    assert known == CaseVolumes("a1", "a", "ED", "ml", {"LV": 1.5, "RV": 3}, {"LV": 1.25, "RV": 2})
+    assert nominal == CaseVolumes("b1", "b", "ED", "voxels", {"LV": 7.0}, {"LV": 3.0})
 
 
 def test_the_plot_has_a_panel_a_measure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ def pixels(seed: int = 0, shape: tuple[int, int, int] = (5, 7, 4)) -> np.ndarray
 
 
 def write_seg(path: Path, folder: Path, labels: np.ndarray, names: tuple[str, ...] = tiny.CLASSES) -> None:
-    seg.write(path, labels, series.read(folder), names)
+    series.read(folder).geometry.write_labels(path, labels, names)
 
 
 @pytest.mark.parametrize("directions", [OBLIQUE, AXIAL, ((0.0, 1.0, 0.0), (0.0, 0.0, -1.0))])
@@ -168,7 +168,7 @@ def test_a_segmentation_comes_back_from_where_it_went(tmp_path: Path) -> None:
     assert seg.names(tmp_path / "seg.dcm") == ["RV", "Myo", "LV"]
     header = pydicom.dcmread(tmp_path / "seg.dcm")
     assert (header.PatientID, header.Modality) == ("p", "SEG")
-    assert header.FrameOfReferenceUID == image.header[0].FrameOfReferenceUID
+    assert header.FrameOfReferenceUID == pydicom.dcmread(next(written.iterdir())).FrameOfReferenceUID
     volume = hd.seg.segread(tmp_path / "seg.dcm").get_volume(segment_numbers=[3], combine_segments=True)
     (index,) = np.argwhere(volume.array)
     lps = (volume.affine @ [*index, 1])[:3]

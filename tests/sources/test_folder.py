@@ -249,7 +249,7 @@ def test_a_folder_that_has_changed_is_prepared_anew(
     own.case(source, "bare", 5, scribble=False)
     before = open_corpus(source)
     read: list[str] = []
-    monkeypatch.setattr(folder.pairs.formats, "read", lambda path: (read.append(path.name), nifti.read(path))[1])
+    monkeypatch.setattr(folder.pairs.image_files, "read", lambda path: (read.append(path.name), nifti.read(path))[1])
     capsys.readouterr()
     assert open_corpus(source) == before
     assert not read

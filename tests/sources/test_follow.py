@@ -17,7 +17,7 @@ OPEN = """
 import sys
 from pathlib import Path
 from maskmixadv.sources import follow, pairs
-from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.sources.opening import open_corpus
 read, many = pairs.read, []
 pairs.read = lambda *given: many.append(1) or read(*given)
 print(len(open_corpus(Path(sys.argv[1])).entries), len(many))

@@ -19,7 +19,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.sources import acdc
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.sources.phantoms import phantom
-from maskmixadv.strokes.annotate import Annotator, Points, Strokes, annotate
+from maskmixadv.strokes.annotate import Annotator, PointAnnotator, ScribbleAnnotator, annotate
 from maskmixadv.strokes.draw import draw_strokes, pieces_of
 from maskmixadv.strokes.enclosure import enclose, outside
 from maskmixadv.strokes.points import draw_discs, place_points
@@ -28,13 +28,13 @@ from maskmixadv.types import IGNORE
 
 ANNOTATORS: list[Annotator] = [
     *(
-        Strokes(style=style, closed=closed)
+        ScribbleAnnotator(style=style, closed=closed)
         for style in ("paper", "open", "random", "centre")
         for closed in (True, False)
     ),
-    Strokes(length=0.4, thickness=5),
-    Points(),
-    Points(per_class=3),
+    ScribbleAnnotator(length=0.4, thickness=5),
+    PointAnnotator(),
+    PointAnnotator(per_class=3),
 ]
 MASKS = arrays(np.uint8, (2, 18, 21), elements=st.sampled_from([0, 0, 0, 0, 1, 1, 2, IGNORE]))
 
@@ -66,7 +66,7 @@ def test_so_it_is_with_any_mask(annotator: Annotator, masks: np.ndarray) -> None
     drawn = annotator.draw(masks, "case")
     labelled = drawn != IGNORE
     np.testing.assert_array_equal(drawn[labelled], masks[labelled])
-    if not (isinstance(annotator, Strokes) and annotator.closed):  # no loop fits round what fills its slice
+    if not (isinstance(annotator, ScribbleAnnotator) and annotator.closed):  # no loop fits round what fills its slice
         for plane, truth in zip(drawn, masks, strict=True):
             assert set(np.unique(plane)) | {IGNORE} == set(np.unique(truth)) | {IGNORE}
 
@@ -94,7 +94,7 @@ def test_a_shorter_stroke_is_part_of_a_longer_one(style: Any, hearts: np.ndarray
     counts = []
     longer = None
     for length in (1.0, 0.6, 0.25, 0.01):
-        drawn = Strokes(style=style, length=length, closed=False).draw(hearts, "case")
+        drawn = ScribbleAnnotator(style=style, length=length, closed=False).draw(hearts, "case")
         assert longer is None or (longer[drawn != IGNORE] != IGNORE).all()
         assert set(np.unique(drawn[0])) == {*np.unique(hearts[0]), IGNORE}
         longer = drawn
@@ -123,7 +123,7 @@ def test_a_line_is_shortened_from_its_end() -> None:
 @pytest.mark.parametrize("thickness", [1, 2, 5])
 def test_a_closed_stroke_encloses_the_organ_at_any_length(thickness: int, hearts: np.ndarray) -> None:
     padded = np.pad(hearts, ((0, 0), (6, 6), (6, 6)))
-    drawn = Strokes(length=0.2, thickness=thickness).draw(padded, "case")
+    drawn = ScribbleAnnotator(length=0.2, thickness=thickness).draw(padded, "case")
     for plane, masks in zip(drawn, padded, strict=True):
         beyond = outside(plane)
         assert beyond is not None
@@ -137,7 +137,7 @@ def test_the_background_is_drawn_near_the_organ_also_in_empty_slices() -> None:
     masks = np.zeros((2, 80, 80), np.uint8)
     masks[0, 30:50, 30:50] = 1
     for closed in (True, False):
-        drawn = Strokes(closed=closed).draw(masks, "case")
+        drawn = ScribbleAnnotator(closed=closed).draw(masks, "case")
         for plane in drawn:
             rows, columns = np.nonzero(plane == 0)
             assert len(rows) > 20
@@ -159,7 +159,7 @@ def test_strokes_are_drawn_in_the_largest_piece_and_in_others_of_more_than_15_pi
     masks = np.zeros((1, 60, 60), np.uint8)
     masks[0, 5:25, 5:25], masks[0, 40:44, 40:44], masks[0, 50:53, 5:10] = 1, 1, 1
     for style in STYLES:
-        drawn = Strokes(style=style).draw(masks, "case")[0] == 1  # pyright: ignore[reportArgumentType]
+        drawn = ScribbleAnnotator(style=style).draw(masks, "case")[0] == 1  # pyright: ignore[reportArgumentType]
         assert drawn[5:25, 5:25].any(), style
         assert drawn[40:44, 40:44].any(), style
         assert not drawn[50:53, 5:10].any(), style
@@ -168,7 +168,7 @@ def test_strokes_are_drawn_in_the_largest_piece_and_in_others_of_more_than_15_pi
 def test_the_paper_draws_one_path_without_branches() -> None:
     masks = np.zeros((1, 60, 60), np.uint8)
     masks[0, 28:32, 5:55] = masks[0, 5:55, 28:32] = 1  # a cross: its skeleton has four arms
-    drawn = Strokes(thickness=1).draw(masks, "case")[0] == 1
+    drawn = ScribbleAnnotator(thickness=1).draw(masks, "case")[0] == 1
     arms = [drawn[30, 10:20], drawn[30, 40:50], drawn[10:20, 30], drawn[40:50, 30]]
     around = [drawn[26:34, 12].any(), drawn[26:34, 48].any(), drawn[12, 26:34].any(), drawn[48, 26:34].any()]
     assert sum(around) == 2, arms
@@ -184,7 +184,7 @@ def test_the_phantoms_strokes_stay_what_they_were() -> None:
 def test_points_are_counted_by_piece(count: int) -> None:
     masks = np.zeros((1, 60, 60), np.uint8)
     masks[0, 5:25, 5:25], masks[0, 40:50, 40:50], masks[0, 30:32, 30], masks[0, 32, 31] = 1, 1, 2, 2
-    drawn = Points(per_class=count, radius=0).draw(masks, "case")[0]
+    drawn = PointAnnotator(per_class=count, radius=0).draw(masks, "case")[0]
     assert (drawn[5:25, 5:25] == 1).sum() == count
     assert (drawn[40:50, 40:50] == 1).sum() == count
     assert (drawn == 2).sum() == min(count, 3)
@@ -217,7 +217,7 @@ def test_a_new_corpus_has_the_same_cases_and_says_how_it_was_made(tmp_path: Path
     cases = [tiny.case(f"p{k}", k, affine=np.eye(4), phase="ED", group="NOR") for k in range(5)]
     old = tiny.corpus(tmp_path / "old", [*cases, tiny.case("p5", dense=None)])
     before = old.hash()
-    new = annotate(old, tmp_path / "new", Strokes(length=0.5, seed=3))
+    new = annotate(old, tmp_path / "new", ScribbleAnnotator(length=0.5, seed=3))
     assert new == open_corpus(tmp_path / "new")
     assert old == open_corpus(tmp_path / "old")
     assert old.hash() == before
@@ -239,20 +239,22 @@ def test_a_new_corpus_has_the_same_cases_and_says_how_it_was_made(tmp_path: Path
         else:
             np.testing.assert_array_equal(one.dense, other.dense)
             assert other.scribble is not None
-            np.testing.assert_array_equal(other.scribble, Strokes(length=0.5, seed=3).draw(one.dense, one.name))
-    again = annotate(old, tmp_path / "again", Strokes(length=0.5, seed=3))
-    assert again.hash() == new.hash() != annotate(old, tmp_path / "seed", Strokes(length=0.5)).hash()
+            np.testing.assert_array_equal(
+                other.scribble, ScribbleAnnotator(length=0.5, seed=3).draw(one.dense, one.name)
+            )
+    again = annotate(old, tmp_path / "again", ScribbleAnnotator(length=0.5, seed=3))
+    assert again.hash() == new.hash() != annotate(old, tmp_path / "seed", ScribbleAnnotator(length=0.5)).hash()
 
 
 def test_fewer_cases_leave_the_others_strokes(tmp_path: Path) -> None:
     cases = [tiny.case(f"p{k}", k) for k in range(4)]
-    many = annotate(tiny.corpus(tmp_path / "a", cases), tmp_path / "b", Strokes(style="random"))
-    few = annotate(tiny.corpus(tmp_path / "c", cases[:0:-1]), tmp_path / "d", Strokes(style="random"))
+    many = annotate(tiny.corpus(tmp_path / "a", cases), tmp_path / "b", ScribbleAnnotator(style="random"))
+    few = annotate(tiny.corpus(tmp_path / "c", cases[:0:-1]), tmp_path / "d", ScribbleAnnotator(style="random"))
     assert [entry.sha256 for entry in many.entries[1:]] == [entry.sha256 for entry in few.entries]
 
 
 def test_check_tells_shares_strokes_and_how_it_was_made(tmp_path: Path) -> None:
-    corpus = annotate(tiny.corpus(tmp_path / "old"), tmp_path / "new", Points(per_class=2, radius=0))
+    corpus = annotate(tiny.corpus(tmp_path / "old"), tmp_path / "new", PointAnnotator(per_class=2, radius=0))
     told, problems = check(corpus)
     assert problems == []
     assert "made by: annotate points --seed 0 --per-class 2 --radius 0 --from dense" in told
@@ -267,13 +269,13 @@ def test_check_tells_shares_strokes_and_how_it_was_made(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Strokes(length=0.0), r"length: 0\.0, allowed is a fraction above 0"),
-        (lambda: Strokes(length=1.01), r"length: 1\.01, allowed"),
-        (lambda: Strokes(length=float("nan")), "length: nan, allowed"),
-        (lambda: Strokes(thickness=0), "thickness: 0, allowed are 1 to 15"),
-        (lambda: Strokes(seed=-1), "seed: -1, allowed is 0 or more"),
-        (lambda: Points(per_class=4), "per-class: 4, allowed is 1, 2 or 3"),
-        (lambda: Points(radius=-1), "radius: -1, allowed are 0 to 15"),
+        (lambda: ScribbleAnnotator(length=0.0), r"length: 0\.0, allowed is a fraction above 0"),
+        (lambda: ScribbleAnnotator(length=1.01), r"length: 1\.01, allowed"),
+        (lambda: ScribbleAnnotator(length=float("nan")), "length: nan, allowed"),
+        (lambda: ScribbleAnnotator(thickness=0), "thickness: 0, allowed are 1 to 15"),
+        (lambda: ScribbleAnnotator(seed=-1), "seed: -1, allowed is 0 or more"),
+        (lambda: PointAnnotator(per_class=4), "per-class: 4, allowed is 1, 2 or 3"),
+        (lambda: PointAnnotator(radius=-1), "radius: -1, allowed are 0 to 15"),
     ],
 )
 def test_values_out_of_range(make: Any, words: str) -> None:
@@ -342,7 +344,7 @@ def test_real_masks(acdc_source: Path, tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / source.name).symlink_to(source)
     old = acdc.prepare(tmp_path / "src", tmp_path / "old")
-    told, problems = check(annotate(old, tmp_path / "new", Strokes()))
+    told, problems = check(annotate(old, tmp_path / "new", ScribbleAnnotator()))
     assert problems == []
     assert "enclosure holds in 10 of 10 slices" in told
     assert "foreground beyond the hull: 0 of" in told

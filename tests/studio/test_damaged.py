@@ -19,8 +19,7 @@ import own
 import tiny
 from maskmixadv.errors import DIVERGED, DivergedError, InputError
 from maskmixadv.files import write_text
-from maskmixadv.formats import images as formats
-from maskmixadv.formats import nifti
+from maskmixadv.formats import image_files, nifti
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.methods.pce import PCE
 from maskmixadv.studio.layout import Layout
@@ -207,14 +206,14 @@ def test_damaged_verdicts_are_told_before_anything_is_written_over(folder: Path,
 
 
 def test_an_image_for_which_the_memory_does_not_suffice_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = formats.read
+    read = image_files.read
 
     def short(path: Path) -> nifti.Volume:
         if path.name == "s1.nii.gz":
             raise MemoryError
         return read(path)
 
-    monkeypatch.setattr(formats, "read", short)
+    monkeypatch.setattr(image_files, "read", short)
     with client(folder) as page:
         (line,) = works(page, "m0", "s0", problems=1)
         assert "memory" in line

@@ -72,7 +72,9 @@ def csv_text(made: Sequence[Paired]) -> str:
     return tabular.csv_text(columns, (dict(zip(columns, line, strict=True)) for line in lines))
 
 
-def _pair(one: Sequence[Finished], other: Sequence[Finished]) -> tuple[tuple[scores.Row, ...], tuple[scores.Row, ...]]:
+def _pair(
+    one: Sequence[Finished], other: Sequence[Finished]
+) -> tuple[tuple[scores.CaseScore, ...], tuple[scores.CaseScore, ...]]:
     """Return the scores of the runs that both have, in the same order."""
     both = {(e.cell.fold, e.cell.seed) for e in one} & {(e.cell.fold, e.cell.seed) for e in other}
     first, second = (pooled([e for e in of if (e.cell.fold, e.cell.seed) in both]) for of in (one, other))
@@ -85,7 +87,7 @@ def _pair(one: Sequence[Finished], other: Sequence[Finished]) -> tuple[tuple[sco
     return first, tuple(by_key[row.case, row.score.class_name] for row in first)
 
 
-def _values(rows: Sequence[scores.Row], measure: str, column: str) -> Float[np.ndarray, "n"]:
+def _values(rows: Sequence[scores.CaseScore], measure: str, column: str) -> Float[np.ndarray, "n"]:
     """Return a measure of each case: of one class, or the mean over the classes in which it is defined."""
     by_case: dict[str, list[float]] = {}
     for row in rows:

@@ -37,7 +37,7 @@ class Finished:
     cell: Cell
     record: CellRecord
     facts: Facts
-    scores: tuple[scores.Row, ...]
+    scores: tuple[scores.CaseScore, ...]
 
 
 def finished(cells: Iterable[Cell]) -> tuple[Finished, ...]:
@@ -49,12 +49,12 @@ def finished(cells: Iterable[Cell]) -> tuple[Finished, ...]:
     )
 
 
-def pooled(found: Sequence[Finished]) -> tuple[scores.Row, ...]:
+def pooled(found: Sequence[Finished]) -> tuple[scores.CaseScore, ...]:
     """Return the rows of one method's runs as if they were one run: the cases of all folds, each averaged over seeds.
 
     A measure that is undefined (NaN) with one seed is undefined in the mean. A case's name gets its fold before it.
     """
-    by_case: dict[tuple[str, str], list[scores.Row]] = {}
+    by_case: dict[tuple[str, str], list[scores.CaseScore]] = {}
     for each in found:
         for row in each.scores:
             by_case.setdefault((f"fold{each.cell.fold}/{row.case}", row.score.class_name), []).append(row)

@@ -1,4 +1,4 @@
-"""What is in a corpus, and what is wrong with it."""
+"""The command ``check``: what a corpus holds, and what is wrong with it."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,14 +22,36 @@ from maskmixadv.types import IGNORE
 _NOTES = 20
 """Notes that are shown at most."""
 _SHOWN = 8
-"""Cases, and slices of each, that a note names at most."""
+"""Cases that a note names at most, and slices of each."""
 
 
 @dataclass
 class Tally:
-    """Counts over a corpus; pixels and strokes by label, slices by what holds in them.
+    """Counts over a corpus.
 
-    `bare` has the slices without a stroke of scribbled cases.
+    Attributes
+    ----------
+    scribbled, dense
+        Pixels of each label in scribbles and in dense masks.
+    strokes
+        Connected strokes of each label.
+    slices
+        Slices of cases with scribbles.
+    enclosing
+        Of these, slices whose background stroke encloses the structures' strokes.
+    beyond, wrong
+        Pixels beyond the hulls of these background strokes, and those of them that are a structure's in the mask.
+    bare
+        Slices without a stroke, by the case's name.
+    problems, notes
+        Lines on errors, and on what deserves a look.
+
+    Examples
+    --------
+    >>> tally = Tally()
+    >>> tally.strokes.update({0: 1, 3: 2})
+    >>> tally.strokes[3]
+    2
     """
 
     scribbled: Counter[int] = field(default_factory=Counter)
@@ -45,9 +67,24 @@ class Tally:
 
 
 def check(corpus: Corpus) -> tuple[str, list[str]]:
-    """Read every case; return what is in the corpus and deserves a look, as text, and what is wrong, a line each.
+    """Read every case of a corpus and report on it.
 
-    Wrong is what can't be read or can't be learnt from; slices and cases without strokes are only counted.
+    Returns
+    -------
+    A text that says what the corpus holds and what deserves a look; and a line for each error: a case that can't be
+    read or trained on, or a class without strokes. Slices and cases without strokes are no errors.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> told, problems = check(phantom.prepare(Path("corpus"), cases=6, size=64))
+    >>> print(told)
+    phantom-0: 6 cases of 3 patients, 42 slices
+      with scribbles 6, with dense masks 6
+    ...
+    >>> problems
+    []
     """
     tally, mm, thin = Tally(notes=list(hints.of_corpus(corpus))), millimetres(DEFAULT, corpus.entries), dict[str, int]()
     with ThreadPoolExecutor() as pool:

@@ -1,4 +1,4 @@
-"""What in a corpus deserves a look: it can be learnt from as it is, but may not be what its user meant."""
+"""Notes on a corpus: it can be trained on as it is, but may not be what its user meant."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -13,7 +13,7 @@ from maskmixadv.strokes.regrid import DEFAULT, Strokes, nearest, resized
 from maskmixadv.types import IGNORE
 
 _SHOWN = 8
-"""Slices or cases that a line names at most."""
+"""Slices or cases that a note names at most."""
 _BESIDE = "strokes on the empty margin round the image in slice {}; erase them there"
 _OUTSIDE = (
     "a structure's stroke lies beyond the hull of the background's in slice {}; redraw the background round it, "
@@ -26,23 +26,41 @@ _CUT = (
 
 
 def of_corpus(corpus: Corpus) -> Iterator[str]:
-    """Say what is odd in the index: spacings, cases and folds."""
+    """Yield a note on each oddity of the index: unknown spacings, spacings of 1 mm, cases without annotation.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> entry = Entry("a", "a", (1, 8, 8), (1.0, 1.0, 1.0), scribble=True, dense=False, sha256="0")
+    >>> corpus = Corpus(Path(), "mine", ("background", "LV"), (entry,), {}, (1.0, 1.0, 1.0))
+    >>> list(of_corpus(corpus))
+    ['a: spacing is exactly 1 × 1 × 1 mm, as in files that lost theirs; mm are wrong if so']
+    """
     unknown = [entry.name for entry in corpus.entries if entry.spacing is None]
     if 0 < len(unknown) < len(corpus.entries):
         yield (
-            f"{_listed(unknown)}: spacing unknown, that of others is known, so that all are learnt from without it; "
-            "give these files one, or keep them apart"
+            f"{_listed(unknown)}: spacing unknown, so that training ignores that of the other cases, too; give these "
+            "files one, or keep them apart"
         )
     unit = [entry.name for entry in corpus.entries if entry.spacing == (1.0, 1.0, 1.0)]
     if unit:
         yield f"{_listed(unit)}: spacing is exactly 1 × 1 × 1 mm, as in files that lost theirs; mm are wrong if so"
     bare = [entry.name for entry in corpus.entries if not entry.scribble and not entry.dense]
     if bare:
-        yield f"{_listed(bare)}: neither scribble nor dense mask; nothing is learnt from it, draw some"
+        yield f"{_listed(bare)}: neither scribble nor dense mask, so of no use for training; draw some"
 
 
 def of_case(entry: Entry, case: Case) -> Iterator[str]:
-    """Say what is odd in a case: constant slices, strokes on an empty margin or outside the background's."""
+    """Yield a note on each oddity of a case: constant slices, strokes on an empty margin or outside the background's.
+
+    Examples
+    --------
+    >>> image = np.random.default_rng(0).random((2, 8, 8))
+    >>> image[1] = 0.5
+    >>> entry = Entry("a", "a", (2, 8, 8), None, scribble=False, dense=False, sha256="0")
+    >>> list(of_case(entry, Case("a", "a", image)))
+    ['a: slice 1 is constant; remove it, or its strokes']
+    """
     constant = [k for k, image in enumerate(case.image) if image.min() == image.max()]
     if constant:
         yield f"{entry.name}: slice {_listed(constant)} is constant; remove it, or its strokes"
@@ -53,7 +71,18 @@ def of_case(entry: Entry, case: Case) -> Iterator[str]:
 
 
 def of_thin(thin: Mapping[str, int]) -> Iterator[str]:
-    """Say in which cases there are how many thin strokes (`count_thin`)."""
+    """Yield a note on the cases with thin strokes.
+
+    Parameters
+    ----------
+    thin
+        Number of thin strokes (`count_thin`) by the case's name.
+
+    Examples
+    --------
+    >>> list(of_thin({"a": 3, "b": 0}))
+    ['a: 3 strokes are thinner than a pixel of a canvas of 144 (train --preset cpu) ...']
+    """
     cases = [name for name, count in thin.items() if count]
     if cases:
         yield (
@@ -63,12 +92,23 @@ def of_thin(thin: Mapping[str, int]) -> Iterator[str]:
 
 
 def count_thin(case: Case, mm: float | None) -> int:
-    """Count the strokes that lie between the pixels which nearest neighbours take over on the coarsest canvas.
+    """Count the strokes of a case that vanish on the coarsest default canvas if pixels are taken by nearest neighbour.
 
     Parameters
     ----------
+    case
+        Any case; one without a scribble has none.
     mm
-        Millimetres a pixel of that canvas (`maskmixadv.strokes.regrid.millimetres`, of ``DEFAULT`` pixels).
+        Millimetres a pixel of that canvas (`maskmixadv.strokes.regrid.millimetres` for ``DEFAULT`` pixels); None if a
+        spacing is unknown.
+
+    Examples
+    --------
+    >>> scribble = np.full((1, 720, 720), IGNORE, np.uint8)  # five times the canvas
+    >>> scribble[0, 100, 100:600] = 1  # a line of one pixel, between the rows that are taken
+    >>> scribble[0, 300:310, 100:600] = 2
+    >>> count_thin(Case("a", "a", np.zeros((1, 720, 720)), scribble), None)
+    1
     """
     if case.scribble is None or (case.spacing is None and mm is not None):
         return 0

@@ -1,4 +1,4 @@
-"""A picture sheet of a corpus: cases with what was drawn on them."""
+"""A picture of a corpus: some cases with their annotations."""
 
 from pathlib import Path
 from typing import Final
@@ -13,17 +13,24 @@ from maskmixadv.pictures import contact_sheet, must_be_free
 from maskmixadv.types import IGNORE
 
 SHOWN: Final = 8
-"""Cases in a sheet, spread over the corpus."""
+"""Cases in the picture, spread over the corpus."""
 
 
 def draw(corpus: Corpus, path: Path) -> None:
-    """Write `path`, a PNG: of each case shown the slice in which most of its structures is labelled.
+    """Write a PNG file that shows up to 8 cases, each in the slice with most labelled pixels of structures.
 
     Raises
     ------
     InputError
-        Where no case has an annotation, one can't be read, or the file can't be written, or is there and no picture of
-        this program.
+        If no case has an annotation, or one can't be read; if the file can't be written, or exists and is no picture
+        of this program.
+
+    Examples
+    --------
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> draw(phantom.prepare(Path("corpus"), cases=6, size=64), Path("sheet.png"))
+    >>> Path("sheet.png").is_file()
+    True
     """
     must_be_free(path)
     entries = [entry for entry in corpus.entries if entry.scribble or entry.dense]
@@ -32,8 +39,12 @@ def draw(corpus: Corpus, path: Path) -> None:
     count = min(SHOWN, len(entries))
     cases = [corpus.load(entries[place * len(entries) // count]) for place in range(count)]
     middles = [_fullest(case) for case in cases]
-    kinds = [kind for kind in ("scribble", "dense") if any(getattr(case, kind) is not None for case in cases)]
-    columns = {kind: [_slice(case, kind, k) for case, k in zip(cases, middles, strict=True)] for kind in kinds}
+    drawn = {"scribble": [case.scribble for case in cases], "dense": [case.dense for case in cases]}
+    columns = {
+        kind: [_slice(case, labels, k) for case, labels, k in zip(cases, all_labels, middles, strict=True)]
+        for kind, all_labels in drawn.items()
+        if any(labels is not None for labels in all_labels)
+    }
     contact_sheet(
         path,
         [case.image[k] for case, k in zip(cases, middles, strict=True)],
@@ -50,11 +61,10 @@ def _fullest(case: Case) -> int:
     return int(((labels > 0) & (labels != IGNORE)).sum(axis=(1, 2)).argmax())
 
 
-def _slice(case: Case, kind: str, k: int) -> UInt8[np.ndarray, "h w"]:
-    labels: np.ndarray | None = getattr(case, kind)
+def _slice(case: Case, labels: UInt8[np.ndarray, "d h w"] | None, k: int) -> UInt8[np.ndarray, "h w"]:
     return np.full(case.image.shape[1:], IGNORE, np.uint8) if labels is None else labels[k]
 
 
 def _short(name: str, length: int = 22) -> str:
-    """Cut a name's middle out where it is longer than a row is high."""
+    """Cut out the middle of a name that is longer than a row is high."""
     return name if len(name) <= length else f"{name[: length // 2]}…{name[-length // 2 + 1 :]}"

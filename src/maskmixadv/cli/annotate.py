@@ -1,4 +1,4 @@
-"""The commands ``annotate``; apart from the others, as what they draw with takes a while to import."""
+"""The commands ``annotate``; in a module of their own, as the libraries that they draw with take long to import."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,31 +6,31 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
-from maskmixadv.strokes.annotate import Annotator, Points, Strokes, annotate
+from maskmixadv.strokes.annotate import Annotator, PointAnnotator, ScribbleAnnotator, annotate
 
 
 @dataclass(frozen=True, kw_only=True)
 class FromCorpus:
-    """A corpus with another annotation.
+    """Options of both commands.
 
     Attributes
     ----------
-    corpus
+    root
         Directory that 'maskmixadv prepare' made; it stays as it is.
     out
         Directory of the new corpus, which has the same cases; must be new or empty.
     origin
-        What to draw from: the dense masks. A case without one is left without a scribble.
+        What to draw from: the dense masks. A case without one gets no scribble.
     """
 
-    corpus: Annotated[Positional[Path], arg(metavar="CORPUS")]
+    root: Annotated[Positional[Path], arg(metavar="CORPUS")]
     out: Annotated[Path, arg(metavar="NEWCORPUS")]
     origin: Annotated[Literal["dense"], arg(name="from")] = "dense"
 
     def _made(self, annotator: Annotator) -> int:
         from maskmixadv.sources.opening import open_corpus
 
-        corpus = annotate(open_corpus(self.corpus), self.out, annotator)
+        corpus = annotate(open_corpus(self.root), self.out, annotator)
         bare = sum(not entry.scribble for entry in corpus.entries)
         left = f"; {bare} without a dense mask have no scribble" if bare else ""
         print(f"{corpus.root}: {len(corpus.entries)} cases{left}; see 'maskmixadv check {corpus.root}'")
@@ -47,7 +47,7 @@ class AnnotateScribbles(FromCorpus):
         How to draw.
     """
 
-    strokes: Strokes = Strokes()  # noqa: RUF009
+    strokes: ScribbleAnnotator = ScribbleAnnotator()  # noqa: RUF009
 
     def run(self) -> int:
         """Draw; returns the exit code."""
@@ -64,7 +64,7 @@ class AnnotatePoints(FromCorpus):
         How to draw.
     """
 
-    points: Points = Points()  # noqa: RUF009
+    points: PointAnnotator = PointAnnotator()  # noqa: RUF009
 
     def run(self) -> int:
         """Draw; returns the exit code."""

@@ -10,21 +10,22 @@ from tyro.conf import Positional, arg
 
 @dataclass(frozen=True)
 class Check:
-    """Say what is in a corpus, and what is wrong with it: a line a problem, and exit code 2 if there is one.
+    """Print what a corpus holds and what is wrong with it: one line for each error, and exit code 2 if there is one.
 
     Attributes
     ----------
-    corpus
+    root
         Directory that 'maskmixadv prepare' made, or a folder of images.
     sheet
-        PNG file to make: a sheet of cases with what was drawn on them. An earlier sheet is replaced, nothing else.
+        PNG file to write: a picture of some cases with their annotations. It replaces an earlier picture of this
+        program, and no other file.
     """
 
-    corpus: Annotated[Positional[Path], arg(metavar="CORPUS")]
+    root: Annotated[Positional[Path], arg(metavar="CORPUS")]
     sheet: Annotated[Path | None, arg(metavar="PNG")] = None
 
     def run(self) -> int:
-        """Check; returns 2 where something is wrong."""
+        """Check; returns 2 if there is an error."""
         from maskmixadv.checking.check import check
         from maskmixadv.sources.opening import open_corpus
 
@@ -32,7 +33,7 @@ class Check:
             from maskmixadv.pictures import must_be_free
 
             must_be_free(self.sheet)
-        corpus = open_corpus(self.corpus)
+        corpus = open_corpus(self.root)
         told, problems = check(corpus)
         print(told)
         if self.sheet is not None:

@@ -11,25 +11,25 @@ from tyro.conf import Positional, arg, subcommand
 
 @dataclass(frozen=True)
 class ExportNNUNet:
-    """Write a corpus as nnU-Net v2's raw dataset, with strokes as labels and the rest as its label 'ignore'.
+    """Write a corpus as a raw dataset of nnU-Net v2: strokes are labels, other pixels have its label 'ignore'.
 
     The first class is called 'background' there, as nnU-Net wants it.
 
-    Move its splits_final.json to the folder of the preprocessed dataset, for the same folds.
+    To train on the same folds, move splits_final.json to the folder of the preprocessed dataset.
 
     Attributes
     ----------
-    corpus
+    root
         Directory that 'maskmixadv prepare' made, or a folder of images.
     out
         Directory to make, such as nnUNet_raw/Dataset101_Heart; must be new or empty.
     annotation
-        What a case's labels are where it has both; else they are what it has.
+        Which annotation to write for a case that has both.
     folds
-        Whose folds splits_final.json has; by default the corpus's first scheme.
+        Scheme whose folds splits_final.json has; by default the corpus's first one.
     """
 
-    corpus: Annotated[Positional[Path], arg(metavar="CORPUS")]
+    root: Annotated[Positional[Path], arg(metavar="CORPUS")]
     out: Annotated[Positional[Path], arg(metavar="OUT")]
     annotation: Literal["scribble", "dense"] = "scribble"
     folds: Annotated[str | None, arg(metavar="SCHEME")] = None
@@ -39,7 +39,7 @@ class ExportNNUNet:
         from maskmixadv.sources.nnunet_export import BACKGROUND, export
         from maskmixadv.sources.opening import open_corpus
 
-        corpus = open_corpus(self.corpus)
+        corpus = open_corpus(self.root)
         count = export(corpus, self.out, annotation=self.annotation, scheme=self.folds)
         if corpus.classes[0] != BACKGROUND:
             print(f"maskmixadv: class 0, {corpus.classes[0]!r}, is called {BACKGROUND!r} there", file=sys.stderr)
@@ -51,7 +51,7 @@ class ExportNNUNet:
 
 @dataclass(frozen=True)
 class ExportModel:
-    """Write a run's network as ONNX, with all that is needed to run it without torch: model.json and predict.py.
+    """Write a run's network as ONNX, with model.json and predict.py, which run it without torch.
 
     Attributes
     ----------

@@ -1,37 +1,38 @@
-"""The commands ``prepare``: a corpus of a data set, of a user's own images, or of patients made up."""
+"""The commands ``prepare``: a corpus of a public data set, of a user's own images, or of synthetic patients."""
 
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
 if TYPE_CHECKING:
+    from maskmixadv.corpus.corpus import Corpus
     from maskmixadv.sources.classes import Classes
 
-Source = Annotated[Positional[Path], arg(metavar="SRC")]
+SourceFolder = Annotated[Positional[Path], arg(metavar="SRC")]
 NewCorpus = Annotated[Positional[Path], arg(metavar="CORPUS")]
 
 
 @dataclass(frozen=True)
 class FromSource:
-    """A corpus of a release.
+    """Options of the commands for a public release.
 
     Attributes
     ----------
     source
         Folder of the release, in the layout that is named above.
-    corpus
+    root
         Directory to make; must be new or empty.
     download
-        Fetch the public pre-processed release into SRC first, which is made where it is missing; files that are there
-        already are kept.
+        Fetch the public pre-processed release into SRC first. SRC is made if it is missing; files that are already
+        in it are kept.
     """
 
-    source: Source
-    corpus: NewCorpus
+    source: SourceFolder
+    root: NewCorpus
     download: bool = False
 
 
@@ -39,8 +40,8 @@ class FromSource:
 class PrepareACDC(FromSource):
     """Make a corpus of ACDC, short-axis cine MRI.
 
-    The layout is the pre-processed HDF5 release's, patientXXX_frameYY.h5 volumes or …_slice_K.h5 slices, or the
-    challenge's, patientXXX/patientXXX_frameYY.nii.gz beside …_gt.nii.gz and …_scribble.nii.gz.
+    SRC has the layout of the pre-processed HDF5 release (patientXXX_frameYY.h5 volumes or …_slice_K.h5 slices) or that
+    of the challenge (patientXXX/patientXXX_frameYY.nii.gz beside …_gt.nii.gz and …_scribble.nii.gz).
     """
 
     def run(self) -> int:
@@ -49,14 +50,14 @@ class PrepareACDC(FromSource):
 
         if self.download:
             download.download(download.ACDC, self.source)
-        return made(acdc.prepare(self.source, self.corpus))
+        return made(acdc.prepare(self.source, self.root))
 
 
 @dataclass(frozen=True)
 class PrepareMSCMR(FromSource):
     """Make a corpus of MSCMR, late-gadolinium MRI.
 
-    The layout is train|val|TestSet / images|labels; a part may be missing.
+    SRC has the folders train, val and TestSet, of which one may be missing, each with images and labels.
     """
 
     def run(self) -> int:
@@ -65,7 +66,7 @@ class PrepareMSCMR(FromSource):
 
         if self.download:
             download.download(download.MSCMR, self.source)
-        return made(mscmr.prepare(self.source, self.corpus))
+        return made(mscmr.prepare(self.source, self.root))
 
 
 @dataclass(frozen=True)
@@ -74,19 +75,19 @@ class PreparePhantom:
 
     Attributes
     ----------
-    corpus
+    root
         Directory to make; must be new or empty.
     organ
-        heart: RV, Myo and LV. prostate: its two zones. kidney: both of them, with a tumour in one.
+        heart: RV, Myo and LV. prostate: its two zones. kidney: both kidneys, with a tumour in one.
     cases
-        Volumes to make; two of a heart, end-diastole and end-systole. At least 5.
+        Volumes to make, at least 5; each heart has two, end-diastole and end-systole.
     seed
-        Which patients: the same seed makes the same ones.
+        The same seed makes the same patients.
     size
-        Side of a slice in pixels, about; at least 64.
+        About the side of a slice in pixels; at least 64.
     """
 
-    corpus: NewCorpus
+    root: NewCorpus
     organ: Literal["heart", "prostate", "kidney"] = "heart"
     cases: int = 20
     seed: int = 0
@@ -97,7 +98,7 @@ class PreparePhantom:
         from maskmixadv.sources.phantoms import phantom
 
         how = {"cases": self.cases, "seed": self.seed, "size": self.size}
-        return made(phantom.prepare(self.corpus, organ=self.organ, **how))
+        return made(phantom.prepare(self.root, organ=self.organ, **how))
 
 
 @dataclass(frozen=True)
@@ -111,23 +112,24 @@ class PrepareFolder:
     ----------
     source
         Folder with images/, scribbles/, masks/ and classes.toml.
-    corpus
+    root
         Directory to make; must be new or empty.
     patient
         Regular expression whose first group, found in a file's name, names the patient, such as '^([^_]+)'. By
-        default each image is another patient's.
+        default each image is of another patient.
     validate
-        Patients with masks to validate on, as a number, or as a fraction below 1; what more has masks alone is for
-        testing. By default those that have masks and no scribbles.
+        How many patients with masks are for validation: a number, or a fraction below 1. Patients with masks and no
+        scribbles come first; if there are more of them, the others are for testing. By default all patients with
+        masks and no scribbles are for validation.
     axis
-        Array axis of the files along which slices are cut; 0 is the last one of a NIfTI header. By default that of the
-        largest spacing.
+        Array axis of the files along which slices are cut; 0 is the last axis of a NIfTI header. By default the axis
+        of the largest spacing.
     yes
-        Where classes.toml is missing: accept what is guessed from the codes.
+        If classes.toml is missing, accept the classes that are guessed from the codes.
     """
 
-    source: Source
-    corpus: NewCorpus
+    source: SourceFolder
+    root: NewCorpus
     patient: Annotated[str | None, arg(metavar="REGEX")] = None
     validate: Annotated[float | None, arg(metavar="PATIENTS")] = None
     axis: Literal[0, 1, 2] | None = None
@@ -139,7 +141,7 @@ class PrepareFolder:
 
         corpus = folder.prepare(
             self.source,
-            self.corpus,
+            self.root,
             patient=self.patient,
             validate=self.validate,
             axis=self.axis,
@@ -152,25 +154,25 @@ class PrepareFolder:
 class PrepareNNUNet:
     """Make a corpus of an nnU-Net v2 raw dataset.
 
-    SRC holds dataset.json, imagesTr/ and labelsTr/, and may hold splits_final.json, imagesTs/ and labelsTs/. Labels
-    with pixels of the label 'ignore' are scribbles, others are dense masks.
+    SRC holds dataset.json, imagesTr/ and labelsTr/, and may hold splits_final.json, imagesTs/ and labelsTs/. Label
+    files with pixels of the label 'ignore' are scribbles, others are dense masks.
 
     Attributes
     ----------
     source
         The dataset's folder, DatasetNNN_….
-    corpus
+    root
         Directory to make; must be new or empty.
     patient
-        Regular expression whose first group, found in a case's name, names the patient. By default each case is
-        another patient's.
+        Regular expression whose first group, found in a case's name, names the patient. By default each case is of
+        another patient.
     axis
-        Array axis of the files along which slices are cut; 0 is the last one of a NIfTI header. By default that of the
-        largest spacing.
+        Array axis of the files along which slices are cut; 0 is the last axis of a NIfTI header. By default the axis
+        of the largest spacing.
     """
 
-    source: Source
-    corpus: NewCorpus
+    source: SourceFolder
+    root: NewCorpus
     patient: Annotated[str | None, arg(metavar="REGEX")] = None
     axis: Literal[0, 1, 2] | None = None
 
@@ -178,31 +180,31 @@ class PrepareNNUNet:
         """Prepare; returns the exit code."""
         from maskmixadv.sources import nnunet
 
-        return made(nnunet.prepare(self.source, self.corpus, patient=self.patient, axis=self.axis))
+        return made(nnunet.prepare(self.source, self.root, patient=self.patient, axis=self.axis))
 
 
 @dataclass(frozen=True)
 class PrepareDICOM:
     """Make a corpus of DICOM series, with segmentations (SEG) as dense masks.
 
-    SRC holds the files, in any folders; needs 'pip install maskmixadv[dicom]'. Cases are named by their folders.
+    SRC holds the files, in any folders. Cases are named by their folders. Needs 'pip install maskmixadv[dicom]'.
     To draw scribbles on DICOM images, see docs/how-to/own-images.md.
 
     Attributes
     ----------
     source
         Folder with the files; a classes.toml in it fixes the classes and their order.
-    corpus
+    root
         Directory to make; must be new or empty.
     patient
-        Regular expression whose first group, found in a case's name, names the patient. By default the PatientID does,
-        which then stands in the corpus.
+        Regular expression whose first group, found in a case's name, names the patient. By default the PatientID
+        does; the corpus then contains it.
     axis
-        Array axis along which slices are cut; 0, the default, is as they were acquired.
+        Array axis along which slices are cut; 0, the default, keeps the slices that were acquired.
     """
 
-    source: Source
-    corpus: NewCorpus
+    source: SourceFolder
+    root: NewCorpus
     patient: Annotated[str | None, arg(metavar="REGEX")] = None
     axis: Literal[0, 1, 2] = 0
 
@@ -210,7 +212,7 @@ class PrepareDICOM:
         """Prepare; returns the exit code."""
         from maskmixadv.sources import dicom
 
-        return made(dicom.prepare(self.source, self.corpus, patient=self.patient, axis=self.axis))
+        return made(dicom.prepare(self.source, self.root, patient=self.patient, axis=self.axis))
 
 
 Prepare = (
@@ -223,8 +225,8 @@ Prepare = (
 )
 
 
-def made(corpus: Any) -> int:  # noqa: ANN401
-    """Say what was made; returns the exit code."""
+def made(corpus: "Corpus") -> int:
+    """Print the corpus's size; returns the exit code."""
     slices = sum(entry.shape[0] for entry in corpus.entries)
     patients = len({entry.patient for entry in corpus.entries})
     print(f"{corpus.root}: {len(corpus.entries)} cases of {patients} patients, {slices} slices")
@@ -232,7 +234,7 @@ def made(corpus: Any) -> int:  # noqa: ANN401
 
 
 def _confirmer(yes: bool) -> "Callable[[Classes], bool] | None":
-    """Who says whether guessed classes are right: the flag, a person at the terminal, or nobody."""
+    """Return what decides whether guessed classes are right: the flag, a person at the terminal, or nothing (None)."""
 
     def accept(classes: "Classes") -> bool:
         print(f"classes, guessed: {classes}")

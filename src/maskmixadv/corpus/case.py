@@ -1,4 +1,4 @@
-"""A case: one volume of one patient, with what was drawn on it. Nothing here imports torch."""
+"""A case: one volume of one patient, with its annotations. Nothing here imports torch."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +11,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.types import IGNORE, Spacing
 
 PERCENTILE: Final = 99
-"""Of a volume's intensities, which is 1 after scaling."""
+"""Percentile of a volume's intensities that scaling maps to 1."""
 
 
 @dataclass(frozen=True)
@@ -23,16 +23,16 @@ class Case:
     name
         Unique in its corpus; also the file's name.
     patient
-        Whose volume it is; folds are by patient.
+        Whose volume it is; folds are made by patient.
     image
         Intensities in [0, 1].
     scribble, dense
-        Class indices of the image's shape (which `validate` sees to), ``IGNORE`` where nothing was drawn;
-        either may be missing.
+        Class indices of the image's shape (`validate` checks that), ``IGNORE`` where nothing was drawn. Either may be
+        None.
     spacing
-        Millimetres between voxels along d, h, w; None where the source does not say.
+        Millimetres between voxels along d, h, w; None if the source does not say.
     affine
-        Voxel (x, y, z) to world in mm, as NIfTI has it; None where the source does not say.
+        Matrix from voxel (x, y, z, 1) to the world (mm, RAS), as in NIfTI; None if the source does not say.
     phase
         Time in the cardiac cycle, such as ``ED`` or ``ES``.
     group
@@ -147,16 +147,21 @@ def recode(labels: np.ndarray, *, classes: int, ignore: int | None, where: str) 
     labels
         Codes as the file has them, of any shape and number type.
     classes
-        How many classes there are; codes 0..classes-1 stay.
+        Number of classes; codes from 0 to ``classes - 1`` stay.
     ignore
-        The file's code for "unlabelled", or None where it can't occur.
+        The file's code for "unlabelled"; None if it has none.
     where
         The file, for the error's text.
 
     Raises
     ------
     InputError
-        Where a code is not declared.
+        If the file has any other code.
+
+    Examples
+    --------
+    >>> recode(np.array([0, 1, 4]), classes=4, ignore=4, where="a.nii.gz")
+    array([  0,   1, 255], dtype=uint8)
     """
     allowed = [*range(classes), *([] if ignore is None else [ignore])]
     stray = np.setdiff1d(np.unique(labels), allowed)
@@ -170,12 +175,29 @@ def recode(labels: np.ndarray, *, classes: int, ignore: int | None, where: str) 
 
 
 def validate(case: Case, *, classes: int, where: str) -> Case:
-    """Return `case` unchanged if it can be learnt from or scored on.
+    """Return `case` unchanged if a method can learn from it, or be scored on it.
+
+    Parameters
+    ----------
+    case
+        Any case.
+    classes
+        Number of classes, with the background.
+    where
+        Beginning of the error's text.
 
     Raises
     ------
     InputError
-        Where shapes differ, the image is not finite or constant, or its annotation shows no structure.
+        If shapes differ, the image is not finite or constant, or an annotation shows no structure.
+
+    Examples
+    --------
+    >>> empty = np.zeros((1, 4, 4), np.uint8)
+    >>> case = Case("a", "p", image=np.random.default_rng(0).random((1, 4, 4)), dense=empty)
+    >>> validate(case, classes=4, where="a.nii.gz")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: a.nii.gz: dense mask is all background, allowed is one with at least one structure
     """
     if case.image.ndim != 3 or 0 in case.image.shape:
         raise InputError(f"{where}: image has shape {case.image.shape}, allowed is a volume of 3 axes")
@@ -206,12 +228,26 @@ def _ignored(labels: np.ndarray, ignore: int, where: str) -> UInt8[np.ndarray, "
 
 
 def normalise(image: np.ndarray, *, where: str) -> Float[np.ndarray, "d h w"]:
-    """Scale a volume to [0, 1], cut off at its 99th percentile, as ACDC's pre-processed release does.
+    """Scale a volume to [0, 1] (float32): 0 is its lowest intensity, 1 its 99th percentile, where it is cut off.
+
+    ACDC's pre-processed release is scaled in this way.
+
+    Parameters
+    ----------
+    image
+        Intensities ``d h w`` of any number type.
+    where
+        Beginning of the error's text.
 
     Raises
     ------
     InputError
-        Where it holds NaN or infinity, or is constant.
+        If it holds NaN or infinity, or is constant.
+
+    Examples
+    --------
+    >>> normalise(np.arange(-100, 102).reshape(2, 1, 101), where="a.nii.gz")[:, 0, ::50].round(2).tolist()
+    [[0.0, 0.25, 0.5], [0.51, 0.76, 1.0]]
     """
     volume = np.asarray(image, dtype=np.float32)
     if not np.isfinite(volume).all():

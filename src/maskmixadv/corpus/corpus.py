@@ -1,4 +1,4 @@
-"""A corpus: one directory, one file a case, and ``corpus.json`` that says what is in it.
+"""A corpus: a directory with one file for each case, and their index ``corpus.json``.
 
 Axes are ``d h w`` (slice, row, column), which for a NIfTI file is its array transposed: ``z y x``.
 Nothing here imports torch.
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskmixadv.corpus.case import Case
-from maskmixadv.corpus.entry import Entry, Kept, Split, check_entry, check_words, split_from
+from maskmixadv.corpus.entry import Entry, KeptCase, Split, check_entry, check_words, split_from
 from maskmixadv.corpus.names import check_classes, check_spacing
 from maskmixadv.corpus.stored import must_be, write_case
 from maskmixadv.errors import InputError
@@ -29,7 +29,7 @@ FORMAT: Final = 1
 
 @dataclass(frozen=True)
 class Corpus:
-    """An index of cases on disk.
+    """Cases in a directory, and their index. The index is in memory; cases are read from the disk when asked for.
 
     It stands for its directory wherever a path is asked for. `print` shows a summary.
 
@@ -38,25 +38,39 @@ class Corpus:
     root
         The directory.
     name
-        What the corpus is of, such as ``ACDC``; two corpora of one name hold the same patients.
+        Name of the data set, such as ``ACDC``; two corpora of one name hold the same patients.
     classes
         Names of the k classes, background first.
-    nominal
-        Spacing in mm along d, h, w that is assumed, and marked as ``nominal``, where a case has none.
+    entries
+        Records of the cases, sorted by name.
     folds
-        Scheme (``paper``, ``stratified``, …) to its folds, counted from 1.
+        Folds by the name of their scheme (``paper``, ``stratified``, …).
+    nominal
+        Spacing in mm along d, h, w that is assumed for cases without one; results then say ``nominal``.
+    source
+        Where the images are from, and their licence.
+    notes
+        How the corpus was made, such as by the command ``annotate``.
     axis
-        Which axis of the source's ``d h w`` the slices were cut along; it is the cases' first one.
+        Axis of the source's arrays ``d h w`` along which slices were cut; it is the first axis of the cases.
 
     Examples
     --------
     >>> from maskmixadv.sources.phantoms import phantom
-    >>> print(phantom.prepare(Path("corpus"), cases=6, size=64))
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> corpus
+    Corpus('phantom-0', root='corpus', 6 cases, 4 classes)
+    >>> print(corpus)
     corpus phantom-0 in corpus
       cases:   6 of 3 patients; 6 with scribbles, 6 with masks
       classes: background, RV, Myo, LV
       folds:   paper (1 to 3)
       spacing: 8.1–9.6 × 3.8–4.4 × 3.8–4.4 mm along d, h, w
+    >>> case = corpus.load(corpus.entries[0])
+    >>> case.name, case.image.ndim
+    ('phantom000_ED', 3)
+    >>> corpus.split("paper", 1)
+    Split(train=('phantom002',), val=('phantom001',), test=('phantom000',))
     """
 
     root: Path
@@ -76,7 +90,7 @@ class Corpus:
         Raises
         ------
         InputError
-            Where `root` is no corpus, or one of another version.
+            If `root` is no corpus, or one of another version.
         """
         root = Path(root)
         index = root / "corpus.json"
@@ -95,7 +109,7 @@ class Corpus:
     def write(
         cls,
         root: Path,
-        cases: Iterable[Case | Kept],
+        cases: Iterable[Case | KeptCase],
         *,
         name: str,
         classes: Sequence[str],
@@ -106,15 +120,25 @@ class Corpus:
         axis: int = 0,
         beside: Mapping[str, str] | None = None,
     ) -> "Corpus":
-        """Write `cases` into the new directory `root`, which is there whole or not at all.
+        """Write a new corpus, whole or not at all.
 
-        A `Kept` case's file is linked, not written. Folds may be what a function makes of the cases' entries. `beside`
-        has texts of further files by their names.
+        Parameters
+        ----------
+        root
+            A new or empty directory.
+        cases
+            The cases; the file of a `KeptCase` is linked, not written.
+        name, classes, nominal, source, notes, axis
+            As the attributes.
+        folds
+            Folds by the name of their scheme, or a function that makes them of the cases' entries.
+        beside
+            Texts of further files by their names.
 
         Raises
         ------
         InputError
-            Where `root` holds something already, a case's name is taken, or there are no cases.
+            If `root` is not empty, two cases have one name, a case is not valid, or there are no cases.
         """
         check_name(name, f"{source or root}: corpus")
         check_classes(classes, str(source or root))
@@ -155,12 +179,12 @@ class Corpus:
         )
 
     def split(self, scheme: str, fold: int) -> Split:
-        """Patients of fold number `fold` (from 1) of `scheme`.
+        """Return the patients of fold number `fold` (from 1) of `scheme`.
 
         Raises
         ------
         InputError
-            Where there is no such scheme or fold.
+            If there is no such scheme or fold.
         """
         if scheme not in self.folds:
             raise InputError(f"{self.root}: no folds named {scheme!r}, allowed are {', '.join(self.folds)}")
@@ -170,7 +194,7 @@ class Corpus:
         return folds[fold - 1]
 
     def of(self, patients: Iterable[str]) -> tuple[Entry, ...]:
-        """Entries of `patients`, in the corpus's order."""
+        """Return the entries of `patients`, in the corpus's order."""
         wanted = set(patients)
         return tuple(entry for entry in self.entries if entry.patient in wanted)
 
@@ -180,7 +204,7 @@ class Corpus:
         Raises
         ------
         InputError
-            Where there is no such case, or its file is missing or damaged.
+            If there is no such case, or its file is missing or damaged.
         """
         if isinstance(entry, str):
             entry = self._named(entry)
@@ -244,7 +268,7 @@ class Corpus:
         return f"{told}; unknown in {lacking} cases" if lacking else told
 
     def hash(self) -> str:
-        """SHA-256 over classes and the cases' own hashes: names the corpus's content."""
+        """Return the SHA-256 of the classes and the cases' own hashes; it changes if the corpus's content does."""
         digest = hashlib.sha256(json.dumps(self.classes).encode())
         for entry in self.entries:
             digest.update(f"{entry.name} {entry.sha256}\n".encode())
@@ -253,7 +277,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class _Index:
-    """Content of ``corpus.json``, as it is typed there."""
+    """Content of ``corpus.json``, with its types there."""
 
     name: str
     classes: tuple[str, ...]
@@ -266,7 +290,7 @@ class _Index:
 
 
 def _opened(root: Path, raw: dict[str, Any], where: str) -> Corpus:
-    """Make a corpus of what its index says, once all of it is as it should be."""
+    """Make a corpus of the content of its index, and check all of it."""
     known = {each.name for each in fields(_Index)}
     index = made(_Index, {key: value for key, value in raw.items() if key in known}, where)
     check_name(index.name, where)
@@ -300,18 +324,18 @@ def _some(words: Sequence[str], most: int = 8) -> str:
     return ", ".join(words[:most]) + (f" and {more} more" if more > 0 else "")
 
 
-def _written(root: Path, cases: Iterable[Case | Kept], classes: int, *, where: str) -> tuple[Entry, ...]:
-    """Write `cases` into ``root/cases``; returns their lines, in the order of their names."""
+def _written(root: Path, cases: Iterable[Case | KeptCase], classes: int, *, where: str) -> tuple[Entry, ...]:
+    """Write `cases` into ``root/cases``; returns their entries, sorted by name."""
     (root / "cases").mkdir()
     seen: set[str] = set()
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         writing = []
         for case in cases:
-            called = case.entry.name if isinstance(case, Kept) else case.name
+            called = case.entry.name if isinstance(case, KeptCase) else case.name
             if called in seen:
                 raise InputError(f"{where}: two cases are named {called!r}; names must be unique")
             seen.add(called)
-            of = case.entry if isinstance(case, Kept) else case
+            of = case.entry if isinstance(case, KeptCase) else case
             check_words(of, f"{where}: case {called!r}")
             writing.append(pool.submit(write_case, root, case, classes))
         entries = sorted((job.result() for job in writing), key=lambda entry: entry.name)

@@ -1,4 +1,4 @@
-"""Lines of an index: a case without its arrays, and who is learnt from in a fold."""
+"""Records of a corpus's index: a case without its arrays, and the patients of a fold."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,25 @@ from maskmixadv.types import Spacing
 
 @dataclass(frozen=True)
 class Entry:
-    """A case's line in ``corpus.json``: all but its arrays."""
+    """A case in ``corpus.json``: all of it but the arrays.
+
+    Attributes
+    ----------
+    name, patient, spacing, phase, group
+        As `maskmixadv.corpus.case.Case` has them.
+    shape
+        Voxels along d, h, w.
+    scribble, dense
+        Whether the case has that annotation.
+    sha256
+        Hash of its file.
+
+    Examples
+    --------
+    >>> entry = Entry("p1_ED", "p1", (10, 256, 216), (8.0, 1.5, 1.5), scribble=True, dense=False, sha256="0")
+    >>> entry.shape[0]  # slices
+    10
+    """
 
     name: str
     patient: str
@@ -27,8 +45,22 @@ class Entry:
     group: str | None = None
 
 
-class Kept(NamedTuple):
-    """A case that another corpus on the same disk holds already: its line and its file, which never change."""
+class KeptCase(NamedTuple):
+    """A case that another corpus on the same disk holds already; its file is linked, not written again.
+
+    Attributes
+    ----------
+    entry
+        Its record in the other corpus.
+    path
+        Its file, which never changes.
+
+    Examples
+    --------
+    >>> entry = Entry("p1_ED", "p1", (10, 256, 216), None, scribble=True, dense=False, sha256="0")
+    >>> KeptCase(entry, Path("corpus/cases/p1_ED.npz")).entry.name
+    'p1_ED'
+    """
 
     entry: Entry
     path: Path
@@ -50,14 +82,38 @@ class Split(NamedTuple):
 
 
 def split_from(fold: dict[str, tuple[str, ...]], where: str) -> Split:
-    """Return a fold as the index has it; raise `InputError` where a part is missing."""
+    """Return a fold of the index as a `Split`.
+
+    Raises
+    ------
+    InputError
+        If a part is missing or unknown; the text begins with `where`.
+
+    Examples
+    --------
+    >>> split_from({"train": ("p1",), "val": (), "test": ("p2",)}, "corpus.json")
+    Split(train=('p1',), val=(), test=('p2',))
+    """
     if set(fold) != set(Split._fields):
         raise InputError(f"{where}: has {', '.join(sorted(fold))[:60]}, needed are {', '.join(Split._fields)}")
     return Split(**fold)
 
 
 def check_entry(root: Path, entry: Entry, where: str) -> None:
-    """Raise `InputError` where a line of the index can't be one of a case."""
+    """Check a case of the index of corpus `root`: its words, spacing and size.
+
+    Raises
+    ------
+    InputError
+        If one is out of range; the text begins with `where`.
+
+    Examples
+    --------
+    >>> entry = Entry("p1", "p1", (10, 256, 216), (8.0, 1.5, 0.0), scribble=True, dense=False, sha256="0")
+    >>> check_entry(Path("corpus"), entry, "corpus.json: case 'p1'")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: corpus.json: case 'p1': spacing (8.0, 1.5, 0.0), allowed are numbers above 0
+    """
     check_words(entry, where)
     if entry.spacing is not None:
         check_spacing(entry.spacing, f"{where}: spacing")
@@ -65,7 +121,20 @@ def check_entry(root: Path, entry: Entry, where: str) -> None:
 
 
 def check_words(case: Entry | Case, where: str) -> None:
-    """Raise `InputError` where a case's name can't be a file's, or a word of it is not printable."""
+    """Check that a case's name can be a file's, and that its patient, phase and group are printable.
+
+    Raises
+    ------
+    InputError
+        If not; the text begins with `where`.
+
+    Examples
+    --------
+    >>> entry = Entry("../p1", "p1", (10, 256, 216), None, scribble=True, dense=False, sha256="0")
+    >>> check_words(entry, "corpus.json")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: corpus.json: name '../p1', allowed is up to 200 bytes of printable characters ...
+    """
     check_name(case.name, where)
     check_word(case.patient, f"{where}: patient")
     for word in (case.phase, case.group):

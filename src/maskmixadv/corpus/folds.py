@@ -1,4 +1,4 @@
-"""Folds of a user's own images: patients with scribbles are learnt from, those with masks alone are held out."""
+"""Folds of a user's own images: patients with scribbles are for training, those with masks alone are held out."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -12,20 +12,38 @@ FIVE: Final = 5
 def folds(cases: Iterable[Entry], validate: float | None = None) -> dict[str, tuple[Split, ...]]:
     """Make the folds of a folder's cases.
 
-    ``own``: one fold. Those with scribbles are for training, those with masks alone for validation. With
-    `validate`, that many patients with masks are for validation, those with masks alone first; of these, what is
-    more is for testing. Where nobody has scribbles, masks are what is learnt from. ``five``, where five patients or
-    more have masks: each is tested once; validation is a tenth of the other ones with masks.
+    The scheme ``own`` is one fold. Patients with scribbles are for training, patients with masks alone for validation.
+    With `validate`, that many patients with masks are for validation: first those with masks alone, then others, who
+    are taken out of training. If there are more patients with masks alone than that, the rest is for testing. If no
+    patient has scribbles, training uses masks.
+
+    The scheme ``five`` is there if five patients or more have masks: each of these is tested in one of five folds. In
+    each fold, a tenth of the other patients with masks is for validation.
 
     Parameters
     ----------
+    cases
+        All cases of the corpus.
     validate
         Patients to validate on: a number from 1 on, or a fraction below 1 of those with masks.
+
+    Returns
+    -------
+    Folds by the name of their scheme.
 
     Raises
     ------
     InputError
-        Where fewer patients have masks than `validate` asks for, or none is left to learn from.
+        If fewer patients have masks than `validate` asks for, or none is left to train on.
+
+    Examples
+    --------
+    >>> scribbled = [Entry(f"s{i}", f"s{i}", (1, 8, 8), None, True, False, "0") for i in range(3)]
+    >>> masked = [Entry(f"m{i}", f"m{i}", (1, 8, 8), None, False, True, "0") for i in range(2)]
+    >>> folds([*scribbled, *masked])
+    {'own': (Split(train=('s0', 's1', 's2'), val=('m0', 'm1'), test=()),)}
+    >>> folds([*scribbled, *masked], validate=1.0)
+    {'own': (Split(train=('s0', 's1', 's2'), val=('m0',), test=('m1',)),)}
     """
     scribbled, masked = set(), set()
     for case in cases:

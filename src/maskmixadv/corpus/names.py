@@ -1,4 +1,4 @@
-"""What names, words and numbers of a corpus may be."""
+"""Checks of a corpus's names, words and numbers."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,11 +8,30 @@ from maskmixadv.files import LONGEST_NAME
 from maskmixadv.types import Spacing
 
 MOST_CLASSES: Final = 250
-"""Classes; the codes above them have other meanings."""
+"""Classes of a corpus at most; codes above have other meanings."""
 
 
 def check_classes(names: Sequence[str], where: str) -> None:
-    """Raise `InputError` where `names` are not those of classes: 2 to 250, unique, printable."""
+    """Check names of classes: 2 to 250 of them, unique and printable.
+
+    Parameters
+    ----------
+    names
+        Background first.
+    where
+        Beginning of the error's text.
+
+    Raises
+    ------
+    InputError
+        If they are none.
+
+    Examples
+    --------
+    >>> check_classes(["background", "LV", "LV"], "classes.toml")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: classes.toml: 3 classes, allowed are 2 to 250 of unique names
+    """
     if not 2 <= len(names) <= MOST_CLASSES or len(set(names)) < len(names):
         raise InputError(f"{where}: {len(names)} classes, allowed are 2 to {MOST_CLASSES} of unique names")
     for name in names:
@@ -20,12 +39,45 @@ def check_classes(names: Sequence[str], where: str) -> None:
 
 
 def check_word(word: str, where: str, *, empty: bool = False) -> None:
-    """Raise `InputError` where `word` is too long, or not printable; `empty` says whether it may be."""
+    """Check a word such as a patient's or a group's name.
+
+    Parameters
+    ----------
+    word
+        Up to 200 printable characters.
+    where
+        Beginning of the error's text.
+    empty
+        Whether it may be empty.
+
+    Raises
+    ------
+    InputError
+        If it is longer, not printable, or empty.
+
+    Examples
+    --------
+    >>> check_word("", "corpus.json: patient")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: corpus.json: patient '', allowed are up to 200 printable characters
+    """
     if not word.isprintable() or len(word) > LONGEST_NAME or not (empty or word.strip()):
         raise InputError(f"{where} {word[:60]!r}, allowed are up to {LONGEST_NAME} printable characters")
 
 
 def check_spacing(spacing: Spacing, where: str) -> None:
-    """Raise `InputError` where a spacing is not above 0."""
+    """Check that a spacing (mm along d, h, w) is above 0.
+
+    Raises
+    ------
+    InputError
+        If it is not; the text begins with `where`.
+
+    Examples
+    --------
+    >>> check_spacing((8.0, 1.5, 0.0), "corpus.json: spacing")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: corpus.json: spacing (8.0, 1.5, 0.0), allowed are numbers above 0
+    """
     if min(spacing) <= 0:
         raise InputError(f"{where} {spacing}, allowed are numbers above 0")

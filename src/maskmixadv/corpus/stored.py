@@ -1,4 +1,4 @@
-"""A case's file: written once, and refused where it is not what the index says."""
+"""A case's file: it is written once, and refused if it does not hold what the index says."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -7,23 +7,47 @@ from pathlib import Path
 import numpy as np
 
 from maskmixadv.corpus.case import Case, validate
-from maskmixadv.corpus.entry import Entry, Kept
+from maskmixadv.corpus.entry import Entry, KeptCase
 from maskmixadv.errors import InputError
+from maskmixadv.files import cannot_write
 from maskmixadv.types import IGNORE
 
 
-def write_case(root: Path, case: Case | Kept, classes: int) -> Entry:
-    """Write a case's arrays into ``root/cases``; returns its line."""
-    if isinstance(case, Kept):
+def write_case(root: Path, case: Case | KeptCase, classes: int) -> Entry:
+    """Write a case's arrays as ``root/cases/NAME.npz``, or link the file of a kept case; returns its record.
+
+    Parameters
+    ----------
+    root
+        Directory with a folder ``cases``.
+    case
+        A case, which `maskmixadv.corpus.case.validate` checks, or a kept one.
+    classes
+        Number of classes, with the background.
+
+    Raises
+    ------
+    InputError
+        If the case is not valid, or can't be written.
+
+    Examples
+    --------
+    >>> mask = np.eye(4, dtype=np.uint8)[None]
+    >>> Path("corpus/cases").mkdir(parents=True)
+    >>> entry = write_case(Path("corpus"), Case("a", "p", image=mask.astype(np.float32), dense=mask), classes=2)
+    >>> entry.shape, entry.dense, entry.scribble
+    ((1, 4, 4), True, False)
+    """
+    if isinstance(case, KeptCase):
         (root / "cases" / case.path.name).hardlink_to(case.path)
         return case.entry
     validate(case, classes=classes, where=case.name)
-    arrays = {key: getattr(case, key) for key in ("image", "scribble", "dense", "affine")}
+    arrays = {"image": case.image, "scribble": case.scribble, "dense": case.dense, "affine": case.affine}
     path = root / "cases" / f"{case.name}.npz"
     try:
         np.savez_compressed(path, **{key: array for key, array in arrays.items() if array is not None})
     except OSError as error:
-        raise InputError(f"{path}: can't be written ({error.strerror}); free space or name another place") from None
+        raise cannot_write(path, error) from None
     return Entry(
         name=case.name,
         patient=case.patient,
@@ -38,7 +62,31 @@ def write_case(root: Path, case: Case | Kept, classes: int) -> Entry:
 
 
 def must_be(path: Path, stored: Mapping[str, np.ndarray], entry: Entry, classes: int) -> None:
-    """Refuse arrays that are not what a case's line in the index says."""
+    """Check that the arrays of a case's file are what its record in the index says.
+
+    Parameters
+    ----------
+    path
+        The file, for the error's text.
+    stored
+        Its arrays by name.
+    entry
+        The case's record.
+    classes
+        Number of classes, with the background.
+
+    Raises
+    ------
+    InputError
+        If an array is missing, or one too many, of another shape or type, or has a label out of range.
+
+    Examples
+    --------
+    >>> entry = Entry("a", "p", (1, 4, 4), None, scribble=False, dense=True, sha256="0")
+    >>> must_be(Path("a.npz"), {"image": np.zeros((1, 4, 4), np.float32)}, entry, classes=2)
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: a.npz: no dense, corpus.json says otherwise
+    """
     image, affine = stored.get("image"), stored.get("affine")
     if image is None or image.shape != entry.shape or image.dtype not in (np.float32, np.float64):
         found = "no image" if image is None else f"an image of {image.shape} {image.dtype}"

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import Agreement, Measure, Record
-from maskmixadv.metrics.scores import Row
+from maskmixadv.metrics.scores import CaseScore
 from maskmixadv.pictures import palette, verbatim
 from maskmixadv.runs.course import read_course
 
@@ -57,7 +57,7 @@ def logged_curves(path: Path) -> dict[str, Float[np.ndarray, "2 n"]]:
     return {name: np.array(found[name]).T for name in ordered}
 
 
-def boxes(rows: Sequence[Row], classes: Sequence[str]) -> "Markup":
+def boxes(rows: Sequence[CaseScore], classes: Sequence[str]) -> "Markup":
     """Draw Dice and HD95 of each class: a box over the cases, and a point for each case for which they are defined.
 
     Parameters

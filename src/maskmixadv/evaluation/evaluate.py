@@ -24,7 +24,7 @@ from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.errors import InputError
 from maskmixadv.files import make_directory, read_json, write_texts
 from maskmixadv.metrics import clinical, scores
-from maskmixadv.metrics.scores import Row, Summary
+from maskmixadv.metrics.scores import CaseScore, Summary
 from maskmixadv.types import Part, PathLike, Spacing
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ def score_cases(
     ahead: int,
     classes: Sequence[str],
     nominal: Spacing,
-) -> Iterator[tuple[Row, ...]]:
+) -> Iterator[tuple[CaseScore, ...]]:
     """Predict and score each case in `pool`, while the next ones are read here.
 
     Parameters
@@ -295,10 +295,10 @@ def score_cases(
     (6, [('RV', 1.0), ('Myo', 1.0), ('LV', 1.0)])
     """
 
-    def rows(case: Case) -> tuple[Row, ...]:
+    def rows(case: Case) -> tuple[CaseScore, ...]:
         return scores.rows(case, predict(case), classes=classes, nominal=nominal)
 
-    waiting: deque[Future[tuple[Row, ...]]] = deque()
+    waiting: deque[Future[tuple[CaseScore, ...]]] = deque()
     for case in cases:
         waiting.append(pool.submit(rows, case))
         while len(waiting) > ahead or (waiting and waiting[0].done()):
@@ -341,7 +341,7 @@ def _pool(workers: int) -> Iterator[Executor]:
         torch.set_num_threads(here)  # what a thread sets, later ones inherit
 
 
-def _shown(scored: Iterable[tuple[Row, ...]], total: int) -> Iterator[tuple[Row, ...]]:
+def _shown(scored: Iterable[tuple[CaseScore, ...]], total: int) -> Iterator[tuple[CaseScore, ...]]:
     """Yield results and show progress on stderr: a bar on a terminal, elsewhere a line for each case."""
     from rich.console import Console
     from rich.progress import track
@@ -357,7 +357,7 @@ def _shown(scored: Iterable[tuple[Row, ...]], total: int) -> Iterator[tuple[Row,
         yield found
 
 
-def _examples(found: Sequence[Row], corpus: Corpus, predicted: Predict) -> "list[Example]":
+def _examples(found: Sequence[CaseScore], corpus: Corpus, predicted: Predict) -> "list[Example]":
     from maskmixadv.evaluation import report
 
     entries = {entry.name: entry for entry in corpus.entries}

@@ -16,7 +16,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.evaluation import charts
 from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import Record
-from maskmixadv.metrics.scores import Row, Summary
+from maskmixadv.metrics.scores import CaseScore, Summary
 
 SLICES: Final = 4
 """Number of slices that are shown of an example."""
@@ -85,7 +85,7 @@ def telling(ranked: Sequence[tuple[str, float]]) -> list[tuple[str, str, float]]
 
 def render(
     summary: Summary,
-    rows: Sequence[Row],
+    rows: Sequence[CaseScore],
     *,
     classes: Sequence[str],
     examples: Sequence[Example],

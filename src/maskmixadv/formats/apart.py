@@ -1,6 +1,6 @@
-"""Libraries that a damaged file may kill, at arm's length: a process of their own, kept for the next file.
+"""A process of its own for libraries that a damaged file can crash: SimpleITK and HDF5.
 
-SimpleITK and HDF5 read there; where the process dies, the file is refused, and the next one gets a new process.
+The process is kept for the next file. If it dies, the file is refused, and the next file gets a new process.
 """
 
 import json
@@ -20,15 +20,26 @@ from maskmixadv.formats import apart_child
 from maskmixadv.formats.reading import fill, in_one_line, most_memory
 
 SECONDS: Final = 60.0
-"""That an answer may take, with the start of the library; reading values has more by their number."""
+"""Time that a header may take, with the import of the library."""
 RATE: Final = 2e6
-"""Bytes a second that a slow disk gives."""
+"""Bytes a second of a slow disk, by which values get more time than a header."""
 SPARE: Final = 2**32
-"""Bytes of address space beside what a file may take, twice: libraries, threads, and a packed copy."""
+"""Bytes of address space for libraries and threads, beside twice what a file may take."""
 
 
 class Reader:
-    """A process that reads; one file at a time."""
+    """A process that reads files, one at a time; use `reader` to get one.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> with h5py.File("a.h5", "w") as file:
+    ...     file["image"] = np.ones((2, 3))
+    >>> with reader() as process:
+    ...     process.header(Path("a.h5"), "HDF5 file", {"hdf5": "a.h5", "name": "label"})
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: a.h5: not a readable HDF5 file (...)
+    """
 
     def __init__(self) -> None:
         self.owner = os.getpid()
@@ -41,34 +52,36 @@ class Reader:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked, by this process: after a fork it is the parent's."""
+        """Whether this process can ask it; after a fork it belongs to the parent alone."""
         return self.owner == os.getpid() and self._process.poll() is None
 
     def header(self, path: Path, kind: str, order: dict[str, Any]) -> dict[str, Any]:
-        """Return what a file's header says, as the order asks (`maskmixadv.formats.apart_child`).
+        """Return what a file's header says.
 
         Parameters
         ----------
         path, kind
-            The file, and what it should be, for the errors' text.
+            The file, and what it should be, for the error's text.
+        order
+            What to read: ``{"itk": path}`` or ``{"hdf5": path, "name": array}``.
 
         Raises
         ------
         InputError
-            Where it can't be read, or kills the process.
+            If the file can't be read, or crashes the process.
         """
         with self._timed(path, kind, SECONDS):
             return self._ask(path, kind, order)
 
     def values(self, path: Path, kind: str, array: np.ndarray) -> None:
-        """Read into `array`, whose size and type are the header's, what was asked for last; raises as `header`."""
+        """Read the values of the last header into `array`, which has its size and type; raises as `header`."""
         with self._timed(path, kind, SECONDS + array.nbytes / RATE):
             if self._ask(path, kind, {"values": True})["bytes"] != array.nbytes:
                 raise self._ended(path, kind, "it gave another number of values")
             fill(path, self._process.stdout, array, kind)
 
     def end(self) -> None:
-        """Stop it."""
+        """Stop the process."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(OSError):  # it died with something unread
@@ -93,7 +106,7 @@ class Reader:
 
     @contextmanager
     def _timed(self, path: Path, kind: str, seconds: float) -> Iterator[None]:
-        """End the process where it takes longer, or where it is out of step; the file is to blame."""
+        """End the process if it takes longer, or is out of step; the file is to blame."""
         late: list[bool] = []
         timer = Timer(seconds, lambda: (late.append(True), self._process.kill()))
         timer.daemon = True
@@ -113,7 +126,20 @@ class Reader:
 
 @contextmanager
 def reader() -> Iterator[Reader]:
-    """Give the reader, one thread at a time."""
+    """Give this process's one `Reader`, to one thread at a time; a new one if the last has died.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> with h5py.File("a.h5", "w") as file:
+    ...     file["image"] = np.ones((2, 3))
+    >>> array = np.empty((2, 3))
+    >>> with reader() as process:
+    ...     header = process.header(Path("a.h5"), "HDF5 file", {"hdf5": "a.h5", "name": "image"})
+    ...     process.values(Path("a.h5"), "HDF5 file", array)
+    >>> header["shape"], array.sum().item()
+    ([2, 3], 6.0)
+    """
     global _reader
     with _lock:
         if _reader is None or not _reader.alive:

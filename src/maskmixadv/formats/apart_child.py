@@ -1,8 +1,8 @@
-"""Libraries that a damaged file may kill, in a process of their own: run by `maskmixadv.formats.apart`.
+"""The program of the process that `maskmixadv.formats.apart` starts for libraries that a damaged file can crash.
 
-A line of JSON comes in: ``{"itk": path}`` or ``{"hdf5": path, "name": array}`` asks for a header, ``{"values": true}``
-for what it declares. A line goes out, which the values follow. Nothing of the package is imported here, so that it
-starts fast.
+It reads a line of JSON from its standard input: ``{"itk": path}`` or ``{"hdf5": path, "name": array}`` asks for a
+header, ``{"values": true}`` for the values that the last header declares. It writes a line of JSON, and the values
+after it. Nothing of the package is imported here, so that the process starts fast.
 """
 
 import json
@@ -18,13 +18,21 @@ OF = {".mha": "MetaImageIO", ".mhd": "MetaImageIO", ".nrrd": "NrrdImageIO"}
 KINDS = ("UInt8", "Int8", "UInt16", "Int16", "UInt32", "Int32", "UInt64", "Int64", "Float32", "Float64")
 CHUNK = 2**20
 SLACK = 64
-"""Bytes of checksums in a chunk."""
+"""Bytes that checksums may add to a chunk."""
 
 Values = Callable[[], Any]
 
 
 def limit(most: int) -> None:
-    """Take no more than `most` bytes of address space, where the system can see to that."""
+    """Limit this process to `most` bytes of address space; nothing happens on Windows, which has no such limit.
+
+    Examples
+    --------
+    >>> import subprocess
+    >>> code = "from maskmixadv.formats.apart_child import limit; limit(2**32); bytes(2**33)"
+    >>> subprocess.run([sys.executable, "-c", code], capture_output=True).stderr.splitlines()[-1]
+    b'MemoryError'
+    """
     try:
         import resource
     except ImportError:  # Windows
@@ -34,7 +42,21 @@ def limit(most: int) -> None:
 
 
 def itk(path: str) -> tuple[Values, dict[str, Any]]:
-    """Read the header of a file of ITK's formats."""
+    """Read the header of a file of ITK's formats.
+
+    Returns
+    -------
+    A function that reads the values, and the header's fields by ITK's names; ``kind`` is NumPy's name of the values'
+    type, or None if they are no numbers.
+
+    Examples
+    --------
+    >>> import SimpleITK
+    >>> SimpleITK.WriteImage(SimpleITK.Image(5, 7, 3, SimpleITK.sitkInt16), "a.mha")
+    >>> values, header = itk("a.mha")
+    >>> header["Size"], header["kind"], values().shape
+    ((5, 7, 3), 'int16', (3, 7, 5))
+    """
     import SimpleITK
 
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
@@ -51,7 +73,25 @@ def itk(path: str) -> tuple[Values, dict[str, Any]]:
 
 
 def hdf5(path: str, name: str) -> tuple[Values, dict[str, Any]]:
-    """Read what a file says of an array, which must lie in the file itself."""
+    """Read what an HDF5 file says of one of its arrays.
+
+    Returns
+    -------
+    A function that reads the values, and ``shape``, ``kind`` (NumPy's code of the type) and ``chunks``.
+
+    Raises
+    ------
+    ValueError
+        If the array is not in the file itself, has no 2 or 3 axes of numbers, or declares more than the file holds.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> with h5py.File("a.h5", "w") as file:
+    ...     file["image"] = [[1.0, 2.0, 3.0]]
+    >>> hdf5("a.h5", "image")[1]
+    {'shape': (1, 3), 'kind': '<f8', 'chunks': (1, 3)}
+    """
     import h5py
 
     file = h5py.File(path, "r", locking=False)
@@ -73,7 +113,26 @@ def hdf5(path: str, name: str) -> tuple[Values, dict[str, Any]]:
 
 
 def check_chunks(found: Any) -> None:  # noqa: ANN401
-    """A chunk unpacks to what is in it, whatever size it declares, and memory is taken for it: look before."""
+    """Unpack each chunk piece by piece, without keeping it, before HDF5 does so in memory.
+
+    HDF5 takes memory for all that a chunk unpacks to, whatever size the file declares.
+
+    Parameters
+    ----------
+    found
+        An `h5py.Dataset` with gzip's compression.
+
+    Raises
+    ------
+    ValueError
+        If a chunk unpacks to more than its declared size.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> with h5py.File("a.h5", "w") as file:
+    ...     check_chunks(file.create_dataset("image", data=[[0.0] * 100], compression="gzip"))
+    """
     most = math.prod(found.chunks) * found.dtype.itemsize + SLACK
     for number in range(found.id.get_num_chunks()):
         rest = found.id.read_direct_chunk(found.id.get_chunk_info(number).chunk_offset)[1]
@@ -86,7 +145,21 @@ def check_chunks(found: Any) -> None:  # noqa: ANN401
 
 
 def serve(orders: Any, answers: Any) -> None:  # noqa: ANN401
-    """Answer until nobody asks any more."""
+    """Answer orders until there are no more.
+
+    Parameters
+    ----------
+    orders, answers
+        Binary streams to read lines from, and to write to.
+
+    Examples
+    --------
+    >>> import io
+    >>> answers = io.BytesIO()
+    >>> serve([b'{"hdf5": "missing.h5", "name": "image"}'], answers)
+    >>> list(json.loads(answers.getvalue()))
+    ['error']
+    """
     values: Values | None = None
     answer: dict[str, Any]
     content: Any
@@ -110,7 +183,15 @@ def serve(orders: Any, answers: Any) -> None:  # noqa: ANN401
 
 
 def main() -> None:
-    """Serve, with what libraries print kept from the answers."""
+    """Serve on standard input and output; what libraries print goes nowhere.
+
+    Examples
+    --------
+    >>> import subprocess
+    >>> command = [sys.executable, "-m", "maskmixadv.formats.apart_child", str(2**33)]
+    >>> subprocess.run(command, input=b"", capture_output=True).stdout
+    b''
+    """
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     limit(int(sys.argv[1]))

@@ -1,86 +1,157 @@
 """PNG, JPEG and TIFF: pictures without a place in the patient; the pages of a TIFF are a volume's slices."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import tifffile
-from jaxtyping import Shaped
+from jaxtyping import Shaped, UInt8
 from PIL import Image, ImageSequence
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import replaced
 from maskmixadv.formats.reading import DEFLATED, Declared, LargeError, check_inflated, check_size, existing, reading
-from maskmixadv.formats.volume import Volume
+from maskmixadv.formats.volume import Geometry, Volume
+from maskmixadv.types import Spacing
 
 TIFF: Final = (".tiff", ".tif")
 JPEG: Final = (".jpeg", ".jpg")
 SUFFIXES: Final = (".png", *JPEG, *TIFF)
+LABELS_AS: Final[Mapping[str, str]] = dict.fromkeys(JPEG, ".png")
+"""JPEG changes codes when it stores them."""
 KIND: Final = "image"
 OPENED: Final = ("PNG", "JPEG", "TIFF")
-"""What Pillow may take a file for, whatever its name."""
+"""Formats that Pillow may open, whatever the file's name."""
 DEFLATE: Final = (8, 32946, 50013)
 RATIO: Final = {1: 4.0, 5: 4096.0, 32773: 128.0, **dict.fromkeys(DEFLATE, DEFLATED)}
-"""By TIFF's codes of compressions: bytes that one byte unpacks to at most; colours may be stored at half the rate."""
+"""Bytes that one byte unpacks to at most, by TIFF's code of the compression; colours may be stored at half the rate."""
 UNBOUNDED: Final = (34925, 34926, 50000)
-"""Compressions that tifffile undoes whatever comes of it; Pillow stops at what was declared."""
+"""Compressions that tifffile unpacks without a limit; Pillow stops at the declared size."""
 UNCHECKED: Final = 2**29
-"""Bytes that may be unpacked without a look at them before."""
+"""Bytes that may be unpacked without a check beforehand."""
 _LUMA: Final = (0.2125, 0.7154, 0.0721)
 """Brightness of red, green and blue (ITU-R BT.709)."""
 _PLAIN: Final = ("1", "L", "F", "I", "I;16", "I;16L", "I;16B")
 """Pillow's names for images of one channel."""
 
 
+@dataclass(frozen=True)
+class NoGeometry(Geometry):
+    """Geometry of a picture, which has none: nothing says how large its pixels are or where they lie.
+
+    Examples
+    --------
+    >>> NoGeometry().write_labels(Path("stack.tif"), np.ones((3, 4, 5), np.uint8))
+    >>> read_labels(Path("stack.tif")).array.shape
+    (3, 4, 5)
+    """
+
+    @property
+    def placed(self) -> bool:
+        """Never."""
+        return False
+
+    def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:  # noqa: ARG002
+        """Write a TIFF file if its name says so, else a PNG file, which holds one slice."""
+        with replaced(path) as place:
+            if path.name.lower().endswith(TIFF):
+                tifffile.imwrite(place, labels, photometric="minisblack", compression="zlib", metadata={"axes": "ZYX"})
+            else:
+                Image.fromarray(labels[0]).save(place, format="PNG")
+
+
 def read(path: Path) -> Volume:
-    """Read an image; colours become grey.
+    """Read a picture as a volume ``d h w``; a TIFF file's pages are its slices, colours become grey.
 
     Raises
     ------
     InputError
-        Where the file is missing, damaged, or not a slice or a stack of slices.
+        If the file is missing, damaged, larger than is taken, or not a slice or a stack of slices.
+
+    Examples
+    --------
+    >>> Image.new("RGB", (5, 4), (255, 0, 0)).save("red.png")
+    >>> volume = read(Path("red.png"))
+    >>> volume.array.shape, volume.array[0, 0, :2].tolist(), volume.coloured
+    ((1, 4, 5), [54.2, 54.2], True)
     """
     array, coloured = grey(_pixels(path, indices=False))
-    return Volume(array, None, None, None, coloured)
+    return Volume(array, None, None, NoGeometry(), coloured)
 
 
 def read_labels(path: Path) -> Volume:
-    """Read class codes; of a file with a palette its indices.
+    """Read class codes ``d h w``; those of a file with a palette are its indices.
 
     Raises
     ------
     InputError
-        Where `read` does, or the file can't hold codes: a JPEG's are not what was saved, and colours are none.
+        If `read` would, or if the file holds colours, or is a JPEG, which changes codes when it stores them.
+
+    Examples
+    --------
+    >>> drawn = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8)).convert("P")
+    >>> drawn.save("codes.png")
+    >>> read_labels(Path("codes.png")).array[0].tolist()
+    [[0, 1], [2, 1]]
     """
     if path.name.lower().endswith(JPEG):
         raise InputError(f"{path}: JPEG changes class codes when it saves them, allowed is PNG or TIFF; draw it anew")
     array, coloured = grey(_pixels(path, indices=True))
-    if coloured:
-        raise InputError(f"{path}: labels are colours, allowed are class codes 0, 1, … in one channel; convert it")
-    return Volume(array, None, None, None)
+    return uncoloured(path, Volume(array, None, None, NoGeometry(), coloured))
 
 
-def write_labels(path: Path, labels: Shaped[np.ndarray, "d h w"]) -> None:
-    """Write class codes as uint8, whole or not at all: TIFF by the name, else PNG, which holds one slice.
+def uncoloured(path: Path, labels: Volume) -> Volume:
+    """Return `labels` if their file `path` has no colours.
 
     Raises
     ------
     InputError
-        Where the file can't be written.
+        If it has.
+
+    Examples
+    --------
+    >>> uncoloured(Path("red.png"), Volume(np.ones((1, 4, 5)), None, None, NoGeometry(), coloured=True))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: red.png: labels are colours, allowed are class codes 0, 1, … in one channel; ...
     """
-    codes = labels.astype(np.uint8)
-    with replaced(path) as place:
-        if path.name.lower().endswith(TIFF):
-            tifffile.imwrite(place, codes, photometric="minisblack", compression="zlib", metadata={"axes": "ZYX"})
-        else:
-            Image.fromarray(codes[0]).save(place, format="PNG")
+    if labels.coloured:
+        raise InputError(f"{path}: labels are colours, allowed are class codes 0, 1, … in one channel; convert it")
+    return labels
+
+
+def peek(path: Path) -> tuple[tuple[int, int, int], Spacing | None] | None:  # noqa: ARG001
+    """Return None, as pictures have no spacing.
+
+    Examples
+    --------
+    >>> peek(Path("a.png")) is None
+    True
+    """
+    return None
 
 
 def grey(pixels: Shaped[np.ndarray, "d h w *c"]) -> tuple[Shaped[np.ndarray, "d h w"], bool]:
-    """Take the colours from pixels, if they have any: one channel, and whether it had to be mixed of several."""
+    """Turn colours to grey: brightness of red, green and blue (ITU-R BT.709).
+
+    Parameters
+    ----------
+    pixels
+        With or without a last axis of 3 or more channels; those after the third (opacity) are ignored.
+
+    Returns
+    -------
+    The brightness, and whether the channels differed. Equal channels are returned as they are.
+
+    Examples
+    --------
+    >>> brightness, mixed = grey(np.array([[[[255, 0, 0], [0, 255, 0]]]], np.uint8))
+    >>> brightness.tolist(), mixed
+    ([[[54.2, 182.4]]], True)
+    """
     if pixels.ndim == 3:
         return pixels, False
     red = pixels[..., 0]
@@ -95,7 +166,13 @@ def declared(path: Path) -> Declared:
     Raises
     ------
     InputError
-        Where the file is missing, damaged, or larger than is taken.
+        If the file is missing, damaged, or larger than is taken.
+
+    Examples
+    --------
+    >>> Image.new("L", (5, 4)).save("a.png")
+    >>> declared(Path("a.png"))
+    Declared(shape=(4, 5, 1), itemsize=1)
     """
     if path.name.lower().endswith(TIFF):
         with _tiff(path) as file:
@@ -143,7 +220,7 @@ def _decoded(path: Path, image: Image.Image, indices: bool) -> Shaped[np.ndarray
 
 @contextmanager
 def _tiff(path: Path) -> Iterator[tifffile.TiffFile]:
-    """Open a TIFF file; what it says of other files is not followed."""
+    """Open a TIFF file; references in it to other files are not followed."""
     with reading(path, KIND):
         file = tifffile.TiffFile(existing(path), _multifile=False)
     with file:
@@ -161,7 +238,7 @@ def _pages(path: Path, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
 
 
 def _stack(path: Path, file: tifffile.TiffFile, indices: bool) -> np.ndarray | None:
-    """Pages as tifffile reads them; None where Pillow must: palettes, and what needs more than is installed."""
+    """Return the pages as tifffile reads them; None if Pillow must read them: palettes, and rare compressions."""
     with reading(path, KIND):
         page: Any = file.series[0].keyframe
         mapped = page.photometric == tifffile.PHOTOMETRIC.PALETTE
@@ -174,7 +251,7 @@ def _stack(path: Path, file: tifffile.TiffFile, indices: bool) -> np.ndarray | N
 
 
 def _pages_declared(path: Path, file: tifffile.TiffFile) -> Declared:
-    """Return what the one stack of pages takes, of which the file can hold as much as it declares."""
+    """Return the size of the one stack of pages, once it is known that the file can hold that much."""
     with reading(path, KIND):
         shapes = [tuple(map(int, series.shape)) for series in file.series]
         if len(shapes) != 1:
@@ -190,7 +267,7 @@ def _pages_declared(path: Path, file: tifffile.TiffFile) -> Declared:
 
 
 def _check_strips(path: Path, file: tifffile.TiffFile, most: int) -> None:
-    """Unpack what may be a bomb: tifffile unpacks a strip as a whole, however much that is."""
+    """Unpack strips that may hold gigabytes piece by piece: tifffile would unpack them as a whole."""
     with reading(path, KIND), path.open("rb") as content:
         for page in file.series[0].pages:
             for offset, count in () if page is None else zip(page.dataoffsets, page.databytecounts, strict=False):
@@ -200,7 +277,7 @@ def _check_strips(path: Path, file: tifffile.TiffFile, most: int) -> None:
 
 
 def _stacked(path: Path, array: np.ndarray, axes: str) -> Shaped[np.ndarray, "d h w *c"]:
-    """Bring a TIFF's axes, each with its letter, into order: one of slices, rows, columns, and samples if any."""
+    """Bring a TIFF's axes, each named by a letter, into the order slices, rows, columns, and channels if any."""
     if array.ndim != len(axes) or not array.size:
         raise InputError(f"{path}: not a readable {KIND} (pages of shape {array.shape}, axes {axes})")
     kept = [place for place, letter in enumerate(axes) if array.shape[place] > 1 or letter in "YX"]

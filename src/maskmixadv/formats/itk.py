@@ -1,40 +1,81 @@
 """NRRD and MetaImage files by SimpleITK, which the extra ``formats`` installs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, UInt8
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, replaced
 from maskmixadv.formats import apart
-from maskmixadv.formats.flat import grey
+from maskmixadv.formats.flat import grey, uncoloured
 from maskmixadv.formats.reading import Declared, check_size, existing, in_one_line
-from maskmixadv.formats.volume import Volume
+from maskmixadv.formats.volume import Geometry, Volume
 from maskmixadv.optional import must_be_there, needed
 from maskmixadv.types import Spacing
 
 SUFFIXES: Final = (".nrrd", ".mha", ".mhd")
+LABELS_AS: Final[Mapping[str, str]] = {".mhd": ".mha"}
+"""The voxels of a ``.mhd`` file are in a second file."""
 
 
-class Place(NamedTuple):
-    """Where a file's voxels lie, as ITK says it: by axes x, y (, z), in LPS."""
+@dataclass(frozen=True)
+class ItkGeometry(Geometry):
+    """Where a file's voxels lie, as ITK says it: for each of its axes x, y and, in a volume, z.
+
+    Attributes
+    ----------
+    spacing
+        Millimetres between voxels.
+    origin
+        Place of the first voxel in mm (LPS).
+    direction
+        The axes' direction cosines (LPS), a square matrix row by row.
+
+    Examples
+    --------
+    >>> place = ItkGeometry((0.7, 0.9, 5.0), (12.0, -30.0, 7.5), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+    >>> place.write_labels(Path("a.mha"), np.ones((3, 7, 5), np.uint8))
+    >>> read(Path("a.mha")).geometry == place
+    True
+    """
 
     spacing: tuple[float, ...]
     origin: tuple[float, ...]
     direction: tuple[float, ...]
 
+    def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:  # noqa: ARG002
+        """Write a packed NRRD or MetaImage file, as its name says."""
+        itk = _itk(path)
+        image = itk.GetImageFromArray(labels if len(self.spacing) == 3 else labels[0])
+        image.SetSpacing(self.spacing)
+        image.SetOrigin(self.origin)
+        image.SetDirection(self.direction)
+        with replaced(path) as partial:
+            try:
+                itk.WriteImage(image, str(partial), useCompression=True)
+            except RuntimeError as error:
+                raise cannot_write(path, RuntimeError(_last(error))) from None
+
 
 def read(path: Path) -> Volume:
-    """Read a volume, or one slice; colours become grey.
+    """Read a volume, or one slice, as ``d h w``; colours become grey.
 
     Raises
     ------
     InputError
-        Where SimpleITK is missing, or the file is missing, damaged, neither 2D nor 3D, or larger than is taken.
+        If SimpleITK is missing, or the file is missing, damaged, neither 2D nor 3D, or larger than is taken.
+
+    Examples
+    --------
+    >>> import SimpleITK
+    >>> SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((3, 7, 5), np.int16)), "a.nrrd")
+    >>> read(Path("a.nrrd")).array.shape
+    (3, 7, 5)
     """
     with _opened(path) as (reader, told):
         shape, place, dtype = _grid(path, told)
@@ -47,13 +88,38 @@ def read(path: Path) -> Volume:
     return Volume(array, _spacing(place), _affine(place), place, coloured)
 
 
-def peek(path: Path) -> tuple[tuple[int, int, int], Spacing]:
-    """Return shape and spacing along d, h, w, from the header alone.
+def read_labels(path: Path) -> Volume:
+    """Read class codes ``d h w``.
 
     Raises
     ------
     InputError
-        As `read` does.
+        If `read` would, or if the file holds colours.
+
+    Examples
+    --------
+    >>> import SimpleITK
+    >>> SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.eye(4, dtype=np.uint8)), "a.mha")
+    >>> read_labels(Path("a.mha")).array[0, 0].tolist()
+    [1, 0, 0, 0]
+    """
+    return uncoloured(path, read(path))
+
+
+def peek(path: Path) -> tuple[tuple[int, int, int], Spacing]:
+    """Return shape and spacing (mm) along d, h, w, from the header alone.
+
+    Raises
+    ------
+    InputError
+        If the header is damaged, or the file is missing.
+
+    Examples
+    --------
+    >>> import SimpleITK
+    >>> SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((3, 7, 5))), "a.nrrd")
+    >>> peek(Path("a.nrrd"))
+    ((3, 7, 5), (1.0, 1.0, 1.0))
     """
     with _opened(path) as (_, told):
         shape, place, _ = _grid(path, told)
@@ -61,29 +127,22 @@ def peek(path: Path) -> tuple[tuple[int, int, int], Spacing]:
 
 
 def declared(path: Path) -> Declared:
-    """Return what the header declares; raises as `peek`."""
-    with _opened(path) as (_, told):
-        return _declared(path, told)
-
-
-def write_labels(path: Path, labels: Shaped[np.ndarray, "d h w"], place: Place) -> None:
-    """Write class codes as uint8 at `place`, whole or not at all.
+    """Return what the header declares; the last number of its shape counts channels.
 
     Raises
     ------
     InputError
-        Where the file can't be written.
+        If the header is damaged, or the file is missing, or larger than is taken.
+
+    Examples
+    --------
+    >>> import SimpleITK
+    >>> SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((3, 7, 5), np.int16)), "a.nrrd")
+    >>> declared(Path("a.nrrd"))
+    Declared(shape=(5, 7, 3, 1), itemsize=2)
     """
-    itk = _itk(path)
-    image = itk.GetImageFromArray(labels.astype(np.uint8) if len(place.spacing) == 3 else labels[0].astype(np.uint8))
-    image.SetSpacing(place.spacing)
-    image.SetOrigin(place.origin)
-    image.SetDirection(place.direction)
-    with replaced(path) as partial:
-        try:
-            itk.WriteImage(image, str(partial), useCompression=True)
-        except RuntimeError as error:
-            raise cannot_write(path, RuntimeError(_last(error))) from None
+    with _opened(path) as (_, told):
+        return _declared(path, told)
 
 
 def _itk(path: Path) -> Any:  # noqa: ANN401
@@ -94,7 +153,7 @@ def _itk(path: Path) -> Any:  # noqa: ANN401
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[apart.Reader, dict[str, Any]]]:
-    """Give the reader, and what it says of the file's header."""
+    """Give the reading process, and the file's header."""
     must_be_there("SimpleITK", extra="formats", what=f"{path}: {path.suffix}")
     existing(path)
     with apart.reader() as reader:
@@ -113,24 +172,24 @@ def _declared(path: Path, told: dict[str, Any]) -> Declared:
     return check_size(path, taken, _kind(path))
 
 
-def _grid(path: Path, told: dict[str, Any]) -> tuple[tuple[int, int, int], Place, np.dtype[Any]]:
+def _grid(path: Path, told: dict[str, Any]) -> tuple[tuple[int, int, int], ItkGeometry, np.dtype[Any]]:
     _declared(path, told)
     size = tuple(map(int, told["Size"]))
     if len(size) not in (2, 3):
         raise InputError(f"{path}: has {len(size)} axes {size}, allowed is a 3D volume; split it first")
     w, h, d = (*size, 1)[:3]
-    place = Place(*(tuple(map(float, told[key])) for key in ("Spacing", "Origin", "Direction")))
+    place = ItkGeometry(*(tuple(map(float, told[key])) for key in ("Spacing", "Origin", "Direction")))
     if not np.isfinite([*place.spacing, *place.origin, *place.direction]).all() or min(place.spacing) <= 0:
         raise InputError(f"{path}: spacing {place.spacing}, origin {place.origin}; allowed are finite numbers")
     return (d, h, w), place, np.dtype(told["kind"])
 
 
-def _spacing(place: Place) -> Spacing:
+def _spacing(place: ItkGeometry) -> Spacing:
     w, h, d = (*place.spacing, 1.0)[:3]
     return d, h, w
 
 
-def _affine(place: Place) -> Float[np.ndarray, "4 4"]:
+def _affine(place: ItkGeometry) -> Float[np.ndarray, "4 4"]:
     """Voxel (x, y, z) to world in mm, in RAS as NIfTI has it."""
     axes, affine = len(place.spacing), np.eye(4)
     affine[:axes, :axes] = np.reshape(place.direction, (axes, axes)) * place.spacing
@@ -140,5 +199,5 @@ def _affine(place: Place) -> Float[np.ndarray, "4 4"]:
 
 
 def _last(error: Exception) -> str:
-    """Last line of ITK's complaint, which tells what happened; those before tell where."""
+    """Return the last line of ITK's message, which says what happened; those before say where."""
     return in_one_line(RuntimeError(str(error).strip().splitlines()[-1]))

@@ -1,26 +1,28 @@
-"""NIfTI in and out: arrays as ``d h w``, which is the file's ``x y z`` transposed; grid and header kept."""
+"""NIfTI files. Arrays are ``d h w``, which is the file's ``x y z`` transposed."""
 
 import gzip
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
 import nibabel as nib
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Float, UInt8
 from nibabel.arrayproxy import ArrayProxy
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import replaced
 from maskmixadv.formats.reading import DEFLATED, Declared, LargeError, check_size, existing, reading
-from maskmixadv.formats.volume import Volume
+from maskmixadv.formats.volume import Geometry, Volume
 from maskmixadv.types import Spacing
 
-SUFFIXES = (".nii.gz", ".nii")
-GEOMETRY = (
+SUFFIXES: Final = (".nii.gz", ".nii")
+LABELS_AS: Final[Mapping[str, str]] = {}
+GEOMETRY: Final = (
     *("qform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
     *("sform_code", "srow_x", "srow_y", "srow_z", "xyzt_units"),
 )
@@ -34,13 +36,57 @@ BEHIND: Final = 2**20
 """Bytes that a packed file may hold behind its voxels."""
 
 
+@dataclass(frozen=True)
+class NiftiGeometry(Geometry):
+    """Where a file's voxels lie, as NIfTI says it.
+
+    Attributes
+    ----------
+    header
+        The file's header, of either version.
+    affine
+        Matrix from voxel (x, y, z, 1) to the world (mm, RAS); None if the header's is not finite.
+
+    Examples
+    --------
+    >>> NiftiGeometry(nib.Nifti1Header(), None).placed  # neither qform nor sform is set
+    False
+    """
+
+    header: nib.Nifti1Header
+    affine: Float[np.ndarray, "4 4"] | None
+
+    @property
+    def placed(self) -> bool:
+        """Whether the header has a qform or an sform; without one its affine says nothing of the patient."""
+        header: Any = self.header
+        return any(header[key] > 0 for key in ("qform_code", "sform_code"))
+
+    def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:  # noqa: ARG002
+        """Write a NIfTI file of the same version."""
+        header = labels_header(self.header, labels.T.shape)
+        with replaced(path) as place:
+            nib.save(nib.Nifti1Image(np.ascontiguousarray(labels.T), self.affine, header), place)
+
+    def nifti_header(self) -> nib.Nifti1Header:
+        """Return the file's header."""
+        return self.header
+
+
 def read(path: Path) -> Volume:
-    """Read a 3D volume.
+    """Read a 3D volume as ``d h w``, which is the file's ``x y z`` transposed.
 
     Raises
     ------
     InputError
-        Where the file is missing, damaged, not 3D, or larger than is taken.
+        If the file is missing, damaged, not 3D, or larger than is taken.
+
+    Examples
+    --------
+    >>> nib.save(nib.Nifti1Image(np.zeros((5, 7, 3)), np.diag([0.9, 0.7, 5, 1])), "heart.nii.gz")
+    >>> volume = read(Path("heart.nii.gz"))
+    >>> volume.array.shape, volume.spacing, volume.geometry.placed
+    ((3, 7, 5), (5.0, 0.7, 0.9), True)
     """
     with _opened(path) as stream:
         header = _header(path, stream)
@@ -49,19 +95,38 @@ def read(path: Path) -> Volume:
             voxels: Any = ArrayProxy(stream if _packed(path) else path, header)
             array = np.asanyarray(voxels).reshape(shape)
             affine = np.asarray(header.get_best_affine(), dtype=np.float64)
-            behind = stream.read(BEHIND + 1) if _packed(path) else b""  # which looks at the checksum, too
+            behind = stream.read(BEHIND + 1) if _packed(path) else b""  # this checks the checksum, too
         if len(behind) > BEHIND:
             raise LargeError(f"{path}: not a readable {KIND} (holds more than its header declares)")
-    return Volume(array.T, _spacing(header), affine if np.isfinite(affine).all() else None, header)
+    finite = affine if np.isfinite(affine).all() else None
+    return Volume(array.T, _spacing(header), finite, NiftiGeometry(header, finite))
+
+
+def read_labels(path: Path) -> Volume:
+    """Read class codes ``d h w``; raises as `read`.
+
+    Examples
+    --------
+    >>> nib.save(nib.Nifti1Image(np.eye(4, dtype=np.uint8)[..., None], np.eye(4)), "labels.nii.gz")
+    >>> read_labels(Path("labels.nii.gz")).array[0, 0].tolist()
+    [1, 0, 0, 0]
+    """
+    return read(path)
 
 
 def peek(path: Path) -> tuple[tuple[int, int, int], Spacing | None]:
-    """Return shape and spacing along d, h, w, from the header alone.
+    """Return shape and spacing (mm) along d, h, w, from the header alone.
 
     Raises
     ------
     InputError
-        As `read` does.
+        If the header is damaged, or the file is missing, or too short for what its header declares.
+
+    Examples
+    --------
+    >>> nib.save(nib.Nifti1Image(np.zeros((5, 7, 3)), np.diag([0.9, 0.7, 5, 1])), "heart.nii")
+    >>> peek(Path("heart.nii"))
+    ((3, 7, 5), (5.0, 0.7, 0.9))
     """
     with _opened(path) as stream:
         header = _header(path, stream)
@@ -70,14 +135,26 @@ def peek(path: Path) -> tuple[tuple[int, int, int], Spacing | None]:
 
 
 def declared(path: Path) -> Declared:
-    """Return what the header declares; raises as `peek`."""
+    """Return what the header declares: shape ``x y z``, and bytes of a value after scaling.
+
+    Raises
+    ------
+    InputError
+        If the header is damaged, or the file is missing.
+
+    Examples
+    --------
+    >>> nib.save(nib.Nifti1Image(np.zeros((5, 7, 3), np.int16), np.eye(4)), "heart.nii.gz")
+    >>> declared(Path("heart.nii.gz"))
+    Declared(shape=(5, 7, 3), itemsize=2)
+    """
     with _opened(path) as stream:
         return _declared(path, _header(path, stream))
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """Give the file's content, unpacked."""
+    """Give a stream of the file's unpacked content."""
     with ExitStack() as opened:
         with reading(path, KIND):
             stream: Any = opened.enter_context((gzip.open if _packed(path) else open)(existing(path), "rb"))
@@ -100,7 +177,7 @@ def _header(path: Path, stream: Any) -> Any:  # noqa: ANN401
 
 
 def _layout(path: Path, head: bytes) -> Any:  # noqa: ANN401
-    """Which of NIfTI's two layouts a file has: its first number is its header's size, in either order of bytes."""
+    """Return the class of a file's header: its first number is the header's size, in either order of bytes."""
     for size, kind in zip(SIZES, (nib.Nifti1Header, nib.Nifti2Header), strict=True):
         if head[:4] in (size.to_bytes(4, "little"), size.to_bytes(4, "big")) and len(head) >= size:
             return kind
@@ -116,7 +193,7 @@ def _declared(path: Path, header: Any) -> Declared:  # noqa: ANN401
 
 
 def _fitting(path: Path, header: Any) -> tuple[int, int, int]:  # noqa: ANN401
-    """Shape w, h, d of voxels of which the file can hold as many as it declares."""
+    """Return the shape w, h, d, once it is known that the file can hold that many voxels."""
     taken = _declared(path, header)
     stored = Declared(taken.shape, header.get_data_dtype().itemsize)
     size, packed = path.stat().st_size, _packed(path)
@@ -127,7 +204,7 @@ def _fitting(path: Path, header: Any) -> tuple[int, int, int]:  # noqa: ANN401
 
 
 def _shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Shape w, h, d; one slice may lack its third axis, and one frame may have a fourth."""
+    """Return the shape w, h, d; a single slice may lack the third axis, a single frame may have a fourth."""
     if len(shape) == 4 and shape[3] == 1:
         shape = shape[:3]
     if len(shape) == 2:
@@ -142,37 +219,78 @@ def _spacing(header: Any) -> Spacing | None:  # noqa: ANN401
     return (d, h, w) if all(math.isfinite(mm) and mm > 0 for mm in (d, h, w)) else None
 
 
-def write_labels(path: Path, labels: Shaped[np.ndarray, "d h w"], like: Volume) -> None:
-    """Write `labels` as uint8 on the grid of `like`; whole or not at all.
+def write_labels(path: Path, labels: UInt8[np.ndarray, "d h w"], like: Volume) -> None:
+    """Write `labels` as NIfTI on the grid of `like`, of whatever format that was; whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file to write, ``.nii`` or ``.nii.gz``; it is replaced if it exists.
+    labels
+        Class indices, of the image's shape.
+    like
+        The image. Labels of one without a place in the patient get a voxel of 1 mm.
 
     Raises
     ------
     InputError
-        Where the file can't be written.
+        If the file can't be written.
+
+    Examples
+    --------
+    >>> from maskmixadv.formats.flat import NoGeometry
+    >>> picture = Volume(np.zeros((1, 4, 5)), None, None, NoGeometry())
+    >>> write_labels(Path("labels.nii.gz"), np.ones((1, 4, 5), np.uint8), picture)
+    >>> read(Path("labels.nii.gz")).spacing
+    (1.0, 1.0, 1.0)
     """
-    header = labels_header(like)
-    with replaced(path) as place:
-        nib.save(nib.Nifti1Image(np.ascontiguousarray(labels.T.astype(np.uint8)), like.affine, header), place)
+    header = like.geometry.nifti_header()
+    if header is None:
+        own = NiftiGeometry(nib.Nifti1Header(), np.eye(4) if like.affine is None else like.affine)
+    else:
+        own = NiftiGeometry(header, like.affine)
+    own.write_labels(path, labels)
 
 
-def labels_header(like: Volume) -> nib.Nifti1Header:
-    """Make a header for labels on the grid of `like`: its geometry, and nothing else that its file says.
+def labels_header(image: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Header:
+    """Make a header for labels on an image's grid, of the same version of NIfTI.
 
-    Texts and extensions may name the patient, and are of the image.
+    It takes over the geometry, and nothing else: texts and extensions may name the patient.
+
+    Parameters
+    ----------
+    image
+        The image's header.
+    shape
+        Of the labels along the file's x, y, z.
+
+    Examples
+    --------
+    >>> image = nib.Nifti1Header()
+    >>> image.set_xyzt_units("mm")
+    >>> image["descrip"] = b"Jane Doe"
+    >>> labels = labels_header(image, (5, 7, 3))
+    >>> labels.get_xyzt_units()[0], labels["descrip"].item()
+    ('mm', b'')
     """
-    kind = nib.Nifti2Header if isinstance(like.header, nib.Nifti2Header) else nib.Nifti1Header
-    header: Any = kind()
+    header: Any = type(image)()
     header.set_data_dtype(np.uint8)
-    header.set_data_shape(like.array.T.shape)
-    header["pixdim"][:4] = like.header["pixdim"][:4]
+    header.set_data_shape(shape)
+    header["pixdim"][:4] = image["pixdim"][:4]
     for field in GEOMETRY:
-        header[field] = like.header[field]
+        header[field] = image[field]
     header.set_slope_inter(1, 0)
     return header
 
 
 def stem(path: Path) -> str:
-    """File name without ``.nii`` or ``.nii.gz``."""
+    """Return a file's name without ``.nii`` or ``.nii.gz``, or else without its last suffix.
+
+    Examples
+    --------
+    >>> stem(Path("patient001_frame01.nii.gz")), stem(Path("patient001_frame01.h5"))
+    ('patient001_frame01', 'patient001_frame01')
+    """
     for suffix in SUFFIXES:
         if path.name.endswith(suffix):
             return path.name.removesuffix(suffix)

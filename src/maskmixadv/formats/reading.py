@@ -1,7 +1,7 @@
-"""Files that others wrote: any bytes become what a reader gives, or one `InputError`, within a stated memory.
+"""Files that others wrote: a reader returns what they hold or raises one `InputError`, and takes limited memory.
 
-A reader asks `check_size` before anything is allocated for what a file declares, and calls its library inside
-`reading`. What a file unpacks to may take `most_memory`. Nothing here imports torch.
+A reader calls `check_size` before it allocates what a file declares, and calls its library inside `reading`. What a
+file unpacks to may take at most `most_memory`. Nothing here imports torch.
 """
 
 import logging
@@ -22,40 +22,64 @@ import numpy as np
 from maskmixadv.errors import InputError
 
 MEMORY: Final = "MASKMIXADV_MOST_MEMORY"
-"""Environment variable: GB that what a file holds may take; without it, a quarter of the machine's memory."""
+"""Environment variable: GB that the content of a file may take; without it, a quarter of the machine's memory."""
 SHARE: Final = 4
 UNKNOWN: Final = 2**34
-"""Bytes of memory that a machine is taken to have where it does not say."""
+"""Bytes of memory that a machine is taken to have if it does not say."""
 DEFLATED: Final = 1032.0
 """Bytes that one byte of a deflated file unpacks to at most."""
 CHUNK: Final = 2**20
 TALKATIVE: Final = ("nibabel", "tifffile", "pydicom", "highdicom", "PIL")
-"""Libraries that say more than one line of a damaged file, on stderr."""
+"""Libraries that print more than one line about a damaged file on stderr."""
 LONGEST: Final = 200
-"""Characters that are shown of what a library complains of."""
+"""Characters of a library's message that are shown."""
 
 
 _least: Final = ContextVar("most_memory", default=sys.maxsize)
 
 
 class LargeError(InputError):
-    """A file holds more than is taken."""
+    """A file holds more than is taken.
+
+    Examples
+    --------
+    >>> import os
+    >>> os.environ["MASKMIXADV_MOST_MEMORY"] = "0.5"
+    >>> check_bytes(Path("a.nii"), 10**9, "100 slices")
+    Traceback (most recent call last):
+    maskmixadv.formats.reading.LargeError: a.nii: declares 100 slices, 1 GB, allowed are 0.5 GB; make it smaller, ...
+    >>> del os.environ["MASKMIXADV_MOST_MEMORY"]
+    """
 
 
 class Declared(NamedTuple):
-    """What a file says that it holds: voxels, and the bytes that they take in memory."""
+    """What a file says that it holds.
+
+    Attributes
+    ----------
+    shape
+        Numbers of values along the file's axes.
+    itemsize
+        Bytes of one value in memory.
+
+    Examples
+    --------
+    >>> found = Declared((256, 216, 10), 2)
+    >>> found.voxels, found.bytes, str(found)
+    (552960, 1105920, '256 × 216 × 10 values of 2 bytes')
+    """
 
     shape: tuple[int, ...]
     itemsize: int
 
     @property
     def voxels(self) -> int:
-        """How many there are."""
+        """How many values there are."""
         return math.prod(self.shape)
 
     @property
     def bytes(self) -> int:
-        """What they take."""
+        """Bytes that they take in memory."""
         return self.voxels * self.itemsize
 
     def __str__(self) -> str:
@@ -64,9 +88,9 @@ class Declared(NamedTuple):
 
 @contextmanager
 def reading(path: Path, kind: str, *, wrong: str = "", advice: str = "") -> Iterator[None]:
-    """Turn whatever a library raises at a file's bytes into an `InputError`; those that are one already pass.
+    """Turn whatever a library raises at a file's bytes into an `InputError`; an `InputError` passes unchanged.
 
-    It goes round calls of libraries, not round what this package makes of their answers.
+    Put it round calls of libraries, not round this package's own code.
 
     Parameters
     ----------
@@ -80,7 +104,14 @@ def reading(path: Path, kind: str, *, wrong: str = "", advice: str = "") -> Iter
     Raises
     ------
     InputError
-        Where anything was raised.
+        If anything was raised inside.
+
+    Examples
+    --------
+    >>> with reading(Path("a.dat"), "array"):
+    ...     np.frombuffer(b"odd", np.int16)
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: a.dat: not a readable array (buffer size must be a multiple of element size)
     """
     try:
         yield
@@ -102,12 +133,18 @@ def _reason(error: Exception) -> str:
 
 
 def existing(path: Path) -> Path:
-    """Return `path` if it is a file; a pipe would never end.
+    """Return `path` if it is a regular file; reading from a pipe would never end.
 
     Raises
     ------
     InputError
-        Where it is none.
+        If it is none.
+
+    Examples
+    --------
+    >>> existing(Path("missing.nii"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: missing.nii: no such file
     """
     try:
         found = path.is_file()
@@ -119,7 +156,15 @@ def existing(path: Path) -> Path:
 
 
 def in_one_line(error: BaseException | str) -> str:
-    """What a library complains of: the first line that says something, printable, and not too much of it."""
+    r"""Return the first line of a message that is not empty: printable characters alone, at most 200 of them.
+
+    An exception without a message gives the name of its class.
+
+    Examples
+    --------
+    >>> in_one_line("\n bad \x07 header\nat byte 3"), in_one_line(KeyError())
+    ('bad header', 'KeyError')
+    """
     first = next((line for line in str(error).splitlines() if line.strip()), "")
     text = " ".join("".join(c if c.isprintable() else " " for c in first).split())
     return (text if len(text) <= LONGEST else f"{text[:LONGEST]}…") or type(error).__name__
@@ -127,7 +172,14 @@ def in_one_line(error: BaseException | str) -> str:
 
 @contextmanager
 def at_most(size: int) -> Iterator[None]:
-    """Take no more than `size` bytes of a file that is read meanwhile, whatever else is allowed."""
+    """Lower `most_memory` to `size` bytes for files that are read inside, in this thread.
+
+    Examples
+    --------
+    >>> with at_most(1000):
+    ...     most_memory()
+    1000
+    """
     before = _least.set(size)
     try:
         yield
@@ -136,12 +188,22 @@ def at_most(size: int) -> Iterator[None]:
 
 
 def most_memory() -> int:
-    """Bytes that what one file holds may take.
+    """Return the bytes of memory that the content of one file may take.
+
+    It is a quarter of the machine's memory, or as many GB as the environment variable MASKMIXADV_MOST_MEMORY says.
 
     Raises
     ------
     InputError
-        Where the environment variable that says so is no number above 0.
+        If that variable is no number above 0.
+
+    Examples
+    --------
+    >>> import os
+    >>> os.environ["MASKMIXADV_MOST_MEMORY"] = "0.5"
+    >>> most_memory()
+    500000000
+    >>> del os.environ["MASKMIXADV_MOST_MEMORY"]
     """
     asked, least = os.environ.get(MEMORY), _least.get()
     if not asked:
@@ -156,23 +218,31 @@ def most_memory() -> int:
 
 
 def check_size(path: Path, declared: Declared, kind: str, *, held: int | None = None, ratio: float = 1.0) -> Declared:
-    """Return `declared` if that much is taken, and the file can hold it.
+    """Return `declared` if it fits into `most_memory`, and the file can hold it.
 
     Parameters
     ----------
-    kind
-        What the file should be, for the error's text.
+    path, kind
+        The file, and what it should be, for the error's text.
+    declared
+        What its header says.
     held
-        Bytes of the file that hold the values; None where nothing can be said.
+        Bytes of the file that hold the values; None if that is unknown.
     ratio
         Bytes that one of these unpacks to at most.
 
     Raises
     ------
     LargeError
-        Where it would take more than `most_memory`.
+        If it would take more than `most_memory`.
     InputError
-        Where a side is not positive, or the file is too short for it.
+        If a side is not positive, or the file is too short for it.
+
+    Examples
+    --------
+    >>> check_size(Path("a.nii"), Declared((256, 216, 10), 2), "NIfTI file", held=1000)
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: a.nii: not a readable NIfTI file (declares 256 × 216 × 10 values of 2 bytes, ...)
     """
     if min(declared.shape, default=1) < 1:
         raise InputError(f"{path}: not a readable {kind} (declares {declared})")
@@ -183,12 +253,25 @@ def check_size(path: Path, declared: Declared, kind: str, *, held: int | None = 
 
 
 def check_bytes(path: Path, size: int, what: str) -> None:
-    """Refuse a file that unpacks to `size` bytes, of `what`, where that is more than `most_memory`.
+    """Refuse a file that unpacks to more than `most_memory`.
+
+    Parameters
+    ----------
+    path
+        The file, for the error's text.
+    size
+        Bytes that it unpacks to.
+    what
+        What it declares, for the error's text.
 
     Raises
     ------
     LargeError
-        Where it is.
+        If it does.
+
+    Examples
+    --------
+    >>> check_bytes(Path("a.npz"), 1000, "2 arrays")
     """
     if size > (most := most_memory()):
         raise LargeError(
@@ -198,12 +281,29 @@ def check_bytes(path: Path, size: int, what: str) -> None:
 
 
 def check_inflated(path: Path, packed: Iterable[bytes], most: int, kind: str, *, wbits: int = zlib.MAX_WBITS) -> None:
-    """Unpack a deflated part of a file without keeping anything, as a small one may hold gigabytes.
+    """Unpack a deflated part of a file without keeping anything, as few bytes may unpack to gigabytes.
+
+    Parameters
+    ----------
+    path, kind
+        The file, and what it should be, for the error's text.
+    packed
+        The part's bytes, in pieces.
+    most
+        Bytes that it may unpack to.
+    wbits
+        As `zlib.decompressobj` takes it.
 
     Raises
     ------
     InputError
-        Where it is damaged, or holds more than `most` bytes.
+        If it is damaged, or unpacks to more than `most` bytes.
+
+    Examples
+    --------
+    >>> check_inflated(Path("a.tif"), [zlib.compress(bytes(10**6))], 1000, "image")
+    Traceback (most recent call last):
+    maskmixadv.formats.reading.LargeError: a.tif: not a readable image (unpacks to more than the 1000 bytes declared)
     """
     total, unpack = 0, zlib.decompressobj(wbits)
     with reading(path, kind):
@@ -217,12 +317,18 @@ def check_inflated(path: Path, packed: Iterable[bytes], most: int, kind: str, *,
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Read all arrays of an ``.npz`` file, without executing code.
+    """Read all arrays of an ``.npz`` file by their names, without executing code (pickled objects are refused).
 
     Raises
     ------
     InputError
-        Where it is missing, damaged, or its arrays take more than `most_memory`.
+        If it is missing, damaged, or its arrays take more than `most_memory`.
+
+    Examples
+    --------
+    >>> np.savez("a.npz", image=np.zeros((3, 7, 5)))
+    >>> {name: array.shape for name, array in read_npz(Path("a.npz")).items()}
+    {'image': (3, 7, 5)}
     """
     kind = "archive of arrays"
     with reading(existing(path), kind, wrong="damaged"), zipfile.ZipFile(path) as archive:
@@ -238,12 +344,23 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def check_checkpoint(path: Path) -> None:
-    """Look at an archive of weights before torch reads it: whole, nothing packed, nothing twice.
+    """Check an archive of weights before torch reads it: whole, not compressed, and no parts that overlap.
 
     Raises
     ------
     InputError
-        Where it is no such archive, or damaged.
+        If it is no such archive, or damaged.
+
+    Examples
+    --------
+    >>> with zipfile.ZipFile("a.pt", "w") as archive:
+    ...     archive.writestr("weights", bytes(100))
+    >>> check_checkpoint(Path("a.pt"))
+    >>> Path("a.pt").write_bytes(Path("a.pt").read_bytes()[:100])
+    100
+    >>> check_checkpoint(Path("a.pt"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: a.pt: damaged (File is not a zip file); train again
     """
     with (
         reading(path, "checkpoint", wrong="damaged", advice="; train again"),
@@ -260,7 +377,7 @@ def check_checkpoint(path: Path) -> None:
 
 
 def _check_packed(path: Path, member: zipfile.ZipInfo, held: int) -> None:
-    """No part of a zip file is larger than what its packed bytes, which lie in the file, can unpack to."""
+    """Refuse a part of a zip file that declares more bytes than its packed bytes can unpack to."""
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise InputError(f"{path}: not a readable archive of arrays (packed in an unknown way)")
     ratio = DEFLATED if member.compress_type == zipfile.ZIP_DEFLATED else 1.0
@@ -269,7 +386,7 @@ def _check_packed(path: Path, member: zipfile.ZipInfo, held: int) -> None:
 
 
 def _array(path: Path, stream: Any, size: int, kind: str) -> np.ndarray:  # noqa: ANN401
-    """Read one array, whose header is looked at first; `size` are the bytes of both."""
+    """Read one array after a check of its header; both take `size` bytes."""
     form = np.lib.format
     version = form.read_magic(stream)
     header = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
@@ -281,18 +398,35 @@ def _array(path: Path, stream: Any, size: int, kind: str) -> np.ndarray:  # noqa
         raise InputError(f"{path}: not a readable {kind} (declares shape {shape} in {size} bytes)")
     array = np.empty(count, dtype)
     fill(path, stream, array, kind)
-    if stream.read(1):  # which looks at the checksum, too
+    if stream.read(1):  # this checks the checksum, too
         raise InputError(f"{path}: not a readable {kind} (holds more than it declares)")
     return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
 
 
 def fill(path: Path, stream: Any, array: np.ndarray, kind: str) -> None:  # noqa: ANN401
-    """Read as many bytes from `stream` as `array`, which is contiguous, has.
+    r"""Fill `array`, which is contiguous, with bytes from `stream`.
+
+    Parameters
+    ----------
+    path, kind
+        The stream's file, and what it should be, for the error's text.
+    stream
+        A binary stream.
+    array
+        Its values are replaced.
 
     Raises
     ------
     InputError
-        Where there are fewer.
+        If the stream ends too early.
+
+    Examples
+    --------
+    >>> import io
+    >>> array = np.zeros(3, np.uint8)
+    >>> fill(Path("a.dat"), io.BytesIO(b"\x01\x02\x03"), array, "array")
+    >>> array
+    array([1, 2, 3], dtype=uint8)
     """
     left = memoryview(array.reshape(-1).view(np.uint8))  # pyright: ignore[reportArgumentType]
     while left:
@@ -304,7 +438,7 @@ def fill(path: Path, stream: Any, array: np.ndarray, kind: str) -> None:  # noqa
 
 
 def _memory() -> int:
-    """Bytes of memory of this machine, or those that a container allows."""
+    """Return the bytes of memory of this machine, or of its container."""
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):

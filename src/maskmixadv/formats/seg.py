@@ -1,4 +1,4 @@
-"""DICOM segmentations (SEG) in and out, by highdicom, which comes with the extra ``dicom``."""
+"""DICOM segmentations (SEG), read and written by highdicom, which the extra ``dicom`` installs."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -16,7 +16,7 @@ from maskmixadv.optional import needed
 
 KIND: Final = "DICOM SEG"
 SCHEME: Final = "99MASKMIXADV"
-"""Whose codes name the classes; a private scheme, as DICOM's own has no words for what a user draws."""
+"""Scheme of the codes that name the classes: a private one, as DICOM's own has no codes for a user's classes."""
 
 
 DEMANDED: Final = (
@@ -24,18 +24,24 @@ DEMANDED: Final = (
     *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
     *("SpecificCharacterSet", "ImageType", "InstanceCreationDate", "ContentDate", "Modality", "Manufacturer"),
 )
-"""What DICOM wants every file to say of its patient and study, and a segmentation of itself."""
+"""Attributes of patient, study and file that DICOM demands of a segmentation."""
 _ABOUT: Final = (0x0008, 0x0010, 0x0012, 0x0032, 0x0038, 0x0040)
-"""Groups of attributes of patients, studies and those who took part."""
+"""Groups of attributes that describe patients, studies and staff."""
 
 
 def referenced(path: Path) -> str | None:
-    """UID of the series that a segmentation is of, if it says so.
+    """Return the UID of the series that a segmentation was drawn on; None if it does not say.
 
     Raises
     ------
     InputError
-        Where it can't be read.
+        If the file can't be read.
+
+    Examples
+    --------
+    >>> referenced(Path("missing.dcm"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: missing.dcm: no such file
     """
     found = _read(path)
     with reading(path, KIND):
@@ -44,17 +50,45 @@ def referenced(path: Path) -> str | None:
 
 
 def names(path: Path) -> list[str]:
-    """Labels of a segmentation's segments, in its order; raises as `referenced`."""
+    """Return the labels of a segmentation's segments, in the file's order; raises as `referenced`.
+
+    Examples
+    --------
+    >>> names(Path("missing.dcm"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: missing.dcm: no such file
+    """
     return list(_labels(path, _read(path)).values())
 
 
 def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray, "d h w"]:
-    """Read a segmentation onto the grid of `image`; its segments' labels are among `classes`.
+    """Read a segmentation onto the grid of `image`.
+
+    Parameters
+    ----------
+    path
+        The segmentation's file.
+    image
+        The series that it was drawn on, as `maskmixadv.formats.series.read` returns it.
+    classes
+        Names of the classes, background first; the segments' labels are among them.
+
+    Returns
+    -------
+    Class indices of the image's shape.
 
     Raises
     ------
     InputError
-        Where it can't be read, is not on the image's grid, or a segment's label is no class.
+        If it can't be read, is not on the image's grid, segments overlap, or a segment's label is no class.
+
+    Examples
+    --------
+    >>> from maskmixadv.formats.flat import NoGeometry
+    >>> image = Volume(np.zeros((3, 7, 5)), (5.0, 0.7, 0.9), np.diag([0.9, 0.7, 5.0, 1.0]), NoGeometry())
+    >>> read(Path("missing.dcm"), image, ["background", "LV"])
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: missing.dcm: no such file
     """
     found, labels = _read(path), np.zeros(image.array.shape, np.uint8)
     grid = _geometry(path, image)
@@ -70,18 +104,36 @@ def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray,
     return labels
 
 
-def write(path: Path, labels: UInt8[np.ndarray, "d h w"], like: Volume, classes: Sequence[str]) -> None:
-    """Write `labels` as a segmentation of the series `like`, one segment a class; whole or not at all.
+def write(path: Path, labels: UInt8[np.ndarray, "d h w"], headers: Sequence[Any], classes: Sequence[str]) -> None:
+    """Write `labels` as a segmentation of a series, one segment a class; whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file to write; it is replaced if it exists.
+    labels
+        Class indices on the series' grid.
+    headers
+        Headers of the series' slices (pydicom datasets), in the order of `labels`.
+    classes
+        Names of the classes, background first.
 
     Raises
     ------
     InputError
-        Where the file can't be written, or the series' headers lack what a segmentation must repeat.
+        If the file can't be written, or the headers lack what a segmentation must repeat.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> write(Path("seg.dcm"), np.ones((1, 2, 3), np.uint8), [Dataset()], ["background", "LV"])
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: seg.dcm: no SEG can be made of its series (...); mend its headers
     """
     hd = _highdicom(path)
     try:
         made = hd.seg.Segmentation(
-            source_images=list(like.header),
+            source_images=list(headers),
             pixel_array=labels,
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[_described(hd, number, name) for number, name in enumerate(classes) if number],
@@ -97,13 +149,13 @@ def write(path: Path, labels: UInt8[np.ndarray, "d h w"], like: Volume, classes:
         )
     except (AttributeError, ValueError, TypeError) as error:
         raise InputError(f"{path}: no SEG can be made of its series ({in_one_line(error)}); mend its headers") from None
-    _forget(made, like.header[0])
+    _forget(made, headers[0])
     with replaced(path) as place:
         made.save_as(place)
 
 
 def _forget(made: Any, image: Any) -> None:  # noqa: ANN401
-    """Take out of a segmentation what it repeats of an image's header beyond what DICOM demands, such as remarks."""
+    """Delete attributes that a segmentation repeats of an image's header and DICOM does not demand, such as remarks."""
     repeated = [
         element.tag
         for element in made
@@ -128,7 +180,7 @@ def _described(hd: Any, number: int, name: str) -> Any:  # noqa: ANN401
 
 
 def _geometry(path: Path, image: Volume) -> Any:  # noqa: ANN401
-    """Highdicom's word for the grid of `image`: from d, h, w to LPS."""
+    """Return the grid of `image` as highdicom describes it: from d, h, w to LPS."""
     if image.affine is None:
         raise InputError(f"{path}: its series has no place in the patient, one is needed")
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine

@@ -2,33 +2,39 @@
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.formats.reading import DEFLATED, Declared, check_size, in_one_line, reading
-from maskmixadv.formats.volume import Volume
+from maskmixadv.formats import seg
+from maskmixadv.formats.reading import DEFLATED, Declared, check_size, existing, in_one_line, reading
+from maskmixadv.formats.volume import Geometry, Volume
 from maskmixadv.optional import needed
 from maskmixadv.types import Spacing
 
+SUFFIXES: Final[tuple[str, ...]] = ()
+"""A series is a folder, whose name says nothing."""
+LABELS_AS: Final[Mapping[str, str]] = {"": ".dcm"}
+"""Labels of a series are one file, a DICOM segmentation."""
 UNEVEN: Final = 0.02
-"""How much of a slice's distance the others may differ from it."""
+"""By which part of the largest distance between slices the distances may differ."""
 TURNED: Final = 1e-3
 """How much a direction's cosines may differ between slices."""
 
 SKEW: Final = 1e-2
-"""How much the two directions' lengths and angle may differ from those of unit vectors at a right angle."""
+"""How much the lengths of the two directions, and the cosine between them, may differ from 1 and 0."""
 KIND: Final = "DICOM file"
 SHOWN: Final = 5
 """Files that a line names at most."""
 GRID: Final = {"PixelSpacing": 2, "ImageOrientationPatient": 6, "Rows": 1, "Columns": 1}
-"""What all slices have alike, and how many numbers that is."""
+"""Attributes that are equal in all slices of a volume, with their number of values."""
 FIRST: Final = (b"\x02\0\0\0", b"\x02\0\x01\0", b"\x08\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0")
-"""Elements with which files begin that lack DICOM's sign."""
+"""First elements of files that lack DICOM's sign."""
 VR: Final = (b"UL", b"OB", b"CS")
 DEFLATED_SYNTAX: Final = b"1.2.840.10008.1.2.1.99"
 MOST_DEFLATED: Final = 2**30
@@ -36,15 +42,69 @@ MOST_DEFLATED: Final = 2**30
 
 
 class Scan(NamedTuple):
-    """Files by what they are: image series by their UID, segmentations, and what is something else."""
+    """DICOM files by what they hold.
+
+    Attributes
+    ----------
+    series
+        Files of each image series, by its SeriesInstanceUID.
+    segmentations
+        Files of segmentations (SEG).
+    others
+        Files without a position, such as reports.
+
+    Examples
+    --------
+    >>> scan([Path("missing")])
+    Scan(series={}, segmentations=[], others=[])
+    """
 
     series: dict[str, list[Path]]
     segmentations: list[Path]
     others: list[Path]
 
 
+@dataclass(frozen=True)
+class SeriesGeometry(Geometry):
+    """Where the slices of a series lie, as DICOM says it.
+
+    Attributes
+    ----------
+    headers
+        The slices' headers (pydicom datasets without pixels), in the volume's order.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> SeriesGeometry((Dataset(), Dataset())).placed
+    True
+    """
+
+    headers: tuple[Any, ...]
+
+    def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:
+        """Write a DICOM segmentation, whose segments `classes` name."""
+        seg.write(path, labels, self.headers, classes)
+
+
 class Slice(NamedTuple):
-    """A file's header, how far along the slices' normal it lies, and where its first pixel does (mm, LPS)."""
+    """One file of a series.
+
+    Attributes
+    ----------
+    path, header
+        The file and its header, a pydicom dataset without pixels.
+    place
+        How far it lies along the slices' normal, in mm.
+    position
+        Where its first pixel lies, in mm (LPS).
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> Slice(Path("1.dcm"), Dataset(), 12.5, np.array([0.0, 0.0, 12.5])).place
+    12.5
+    """
 
     path: Path
     header: Any
@@ -52,8 +112,24 @@ class Slice(NamedTuple):
     position: Float[np.ndarray, "3"]
 
 
-class Plane(NamedTuple):
-    """What a slice's header says of its grid: shape, mm between rows and columns, directions along them."""
+class SlicePlane(NamedTuple):
+    """The grid of a slice, as its header says it.
+
+    Attributes
+    ----------
+    shape
+        Rows and columns.
+    between
+        Millimetres between rows, and between columns.
+    along_row, along_column
+        Unit vectors (LPS) along a row and along a column.
+
+    Examples
+    --------
+    >>> plane = SlicePlane((256, 216), np.array([1.4, 1.4]), np.array([1.0, 0, 0]), np.array([0, 1.0, 0]))
+    >>> np.cross(plane.along_row, plane.along_column)  # the slices' normal
+    array([0., 0., 1.])
+    """
 
     shape: tuple[int, int]
     between: Float[np.ndarray, "2"]
@@ -62,19 +138,33 @@ class Plane(NamedTuple):
 
 
 def holds_dicom(folder: Path) -> bool:
-    """Whether a file in `folder` begins as DICOM files do."""
+    """Whether a file in `folder` begins as DICOM files do.
+
+    Examples
+    --------
+    >>> Path("slice.dcm").write_bytes(bytes(128) + b"DICM")
+    132
+    >>> holds_dicom(Path())
+    True
+    """
     return folder.is_dir() and any(_is_dicom(path) for path in folder.iterdir() if path.is_file())
 
 
 def scan(paths: Iterable[Path]) -> Scan:
     """Sort DICOM files by series; files of other kinds are passed over.
 
-    An image without a position goes with its series, where the others have one, as it may be a slice.
+    An image without a position belongs to its series if others of the series have one, as it may be a slice.
 
     Raises
     ------
     InputError
-        Where pydicom is missing, or a file is damaged.
+        If pydicom is missing, or a file is damaged.
+
+    Examples
+    --------
+    >>> Path("notes.txt").touch()
+    >>> scan(Path().iterdir()).series
+    {}
     """
     series: dict[str, list[Path]] = defaultdict(list)
     loose: dict[str, list[Path]] = defaultdict(list)
@@ -97,59 +187,152 @@ def scan(paths: Iterable[Path]) -> Scan:
 
 
 def tell(found: Scan, where: Path) -> None:
-    """Say on stderr which DICOM files are passed over, as they are no slices."""
+    """Print a line on stderr that names the DICOM files which are passed over, as they are no slices.
+
+    Parameters
+    ----------
+    found
+        What `scan` returned.
+    where
+        Folder that was scanned, for the line's beginning.
+
+    Examples
+    --------
+    >>> tell(Scan({}, [], []), Path("study"))  # nothing to tell
+    """
     if found.others:
         shown = ", ".join(path.name for path in found.others[:SHOWN]) + (", …" if len(found.others) > SHOWN else "")
         print(f"{where}: {len(found.others)} DICOM files without a position are passed over: {shown}", file=sys.stderr)
 
 
 def read(folder: Path) -> Volume:
-    """Read the one series whose files lie in `folder`; the volume's ``header`` is its slices' headers, in its order.
+    """Read the one series whose files lie in `folder`, as `volume` does.
 
     Raises
     ------
     InputError
-        Where there is none or more than one, or `volume` does.
+        If there is none or more than one, or `volume` can't read it.
+
+    Examples
+    --------
+    >>> Path("empty").mkdir()
+    >>> read(Path("empty"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: empty: holds 0 DICOM image series, allowed is one a folder; sort them apart
     """
     return volume(_only(folder))
 
 
+def read_labels(folder: Path) -> Volume:
+    """Read class codes that are stored as an image series; raises as `read`.
+
+    Segmentations (SEG) are read by `maskmixadv.formats.seg.read`.
+
+    Examples
+    --------
+    >>> Path("empty").mkdir()
+    >>> read_labels(Path("empty"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: empty: holds 0 DICOM image series, allowed is one a folder; sort them apart
+    """
+    return read(folder)
+
+
 def peek(folder: Path) -> tuple[tuple[int, int, int], Spacing]:
-    """Return shape and spacing along d, h, w, without reading voxels.
+    """Return shape and spacing (mm) along d, h, w, without reading voxels.
 
     Raises
     ------
     InputError
-        As `read` does.
+        If `read` would for a header.
+
+    Examples
+    --------
+    >>> Path("empty").mkdir()
+    >>> peek(Path("empty"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: empty: holds 0 DICOM image series, allowed is one a folder; sort them apart
     """
     slices, plane = _ordered(_only(folder))
     return (len(slices), *plane.shape), _grid(slices, plane)[0]
 
 
-def volume(paths: Sequence[Path]) -> Volume:
-    """Read a series of single slices as a volume, the lowest along their normal first.
-
-    Intensities are after the rescaling that each slice's header asks for.
+def declared(folder: Path) -> Declared:
+    """Refuse `folder`: no single file declares what a series holds.
 
     Raises
     ------
     InputError
-        Where slices are missing, double, of several grids, in colour, multi-frame, or can't be read.
+        Always.
+
+    Examples
+    --------
+    >>> Path("series").mkdir()
+    >>> declared(Path("series"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: series: no such file
+    """
+    raise InputError(f"{existing(folder)}: is one file, a DICOM series is a folder")
+
+
+def volume(paths: Sequence[Path]) -> Volume:
+    """Read a series of single slices as a volume ``d h w``, the lowest along their normal first.
+
+    Intensities are float32, after the rescaling that each slice's header asks for.
+
+    Parameters
+    ----------
+    paths
+        The series' files, in any order.
+
+    Raises
+    ------
+    InputError
+        If slices are missing, double, of several grids, in colour, multi-frame, or can't be read.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> from pydicom.dataset import FileMetaDataset
+    >>> from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+    >>> slice_ = Dataset()
+    >>> slice_.file_meta = FileMetaDataset()
+    >>> slice_.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    >>> slice_.Rows, slice_.Columns, slice_.SamplesPerPixel, slice_.PhotometricInterpretation = 2, 3, 1, "MONOCHROME2"
+    >>> slice_.BitsAllocated, slice_.BitsStored, slice_.HighBit, slice_.PixelRepresentation = 16, 16, 15, 0
+    >>> slice_.PixelSpacing, slice_.ImageOrientationPatient = [0.5, 0.5], [1, 0, 0, 0, 1, 0]
+    >>> slice_.RescaleSlope, slice_.RescaleIntercept = 1, -1024
+    >>> for number in (2, 0, 1):
+    ...     slice_.ImagePositionPatient = [0, 0, 5 * number]
+    ...     slice_.PixelData = np.full((2, 3), 1000 * number, np.uint16).tobytes()
+    ...     slice_.save_as(f"{number}.dcm", enforce_file_format=False)
+    >>> series = volume(list(Path().glob("*.dcm")))
+    >>> series.array[:, 0, 0], series.spacing
+    (array([-1024.,   -24.,   976.], dtype=float32), (5.0, 0.5, 0.5))
     """
     slices, plane = _ordered(paths)
     spacing, affine = _grid(slices, plane)
     check_size(slices[0].path.parent, Declared((len(slices), *plane.shape), 4), "DICOM series")
     array = np.stack([_pixels(each, plane.shape) for each in slices])
-    return Volume(array, spacing, affine, tuple(each.header for each in slices))
+    return Volume(array, spacing, affine, SeriesGeometry(tuple(each.header for each in slices)))
 
 
 def patient(path: Path) -> str:
-    """PatientID of a file; empty where it has none.
+    """Return the PatientID of a file; empty if it has none.
 
     Raises
     ------
     InputError
-        Where it can't be read.
+        If the file can't be read.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> slice_ = Dataset()
+    >>> slice_.PatientID = "P7"
+    >>> slice_.save_as("a.dcm", implicit_vr=True, little_endian=True)
+    >>> patient(Path("a.dcm"))
+    'P7'
     """
     return text(path, _header(path), "PatientID")
 
@@ -157,21 +340,48 @@ def patient(path: Path) -> str:
 def pydicom(where: Path) -> Any:  # noqa: ANN401
     """Import pydicom.
 
+    Parameters
+    ----------
+    where
+        File that needs it, for the error's text.
+
     Raises
     ------
     InputError
-        Where it is missing.
+        If it is not installed.
+
+    Examples
+    --------
+    >>> pydicom(Path("a.dcm")).__name__
+    'pydicom'
     """
     return needed("pydicom", extra="dicom", what=f"{where}: DICOM")
 
 
 def text(path: Path, header: Any, name: str) -> str:  # noqa: ANN401
-    """Return what a header says under `name`, in one line; empty where it says nothing.
+    """Return what a header says under `name`, in one line; empty if it says nothing.
+
+    Parameters
+    ----------
+    path
+        The header's file, for the error's text.
+    header
+        A pydicom dataset.
+    name
+        DICOM's keyword of the attribute, such as ``PatientID``.
 
     Raises
     ------
     InputError
-        Where it can't be read.
+        If the attribute can't be decoded.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> header = Dataset()
+    >>> header.Modality = "MR"
+    >>> text(Path("a.dcm"), header, "Modality"), text(Path("a.dcm"), header, "PatientID")
+    ('MR', '')
     """
     with reading(path, KIND):
         value = header.get(name)
@@ -197,7 +407,7 @@ def _header(path: Path, *, pixels: bool = False) -> Any:  # noqa: ANN401
 
 
 def _must_be_small(path: Path) -> None:
-    """A deflated file is unpacked as a whole before anything can be said of it."""
+    """Refuse a large deflated file: it is unpacked as a whole before its header can be read."""
     with path.open("rb") as file:
         deflated = DEFLATED_SYNTAX in file.read(2**12)
     if deflated and path.stat().st_size * DEFLATED > MOST_DEFLATED:
@@ -214,7 +424,7 @@ def _only(folder: Path) -> list[Path]:
     return next(iter(found.series.values()))
 
 
-def _ordered(paths: Sequence[Path]) -> tuple[list[Slice], Plane]:
+def _ordered(paths: Sequence[Path]) -> tuple[list[Slice], SlicePlane]:
     """Sort slices by their place along the normal of the first one, once they are seen to have one grid."""
     headers = [(path, _header(path)) for path in paths]
     for path, header in headers:
@@ -241,7 +451,7 @@ def _must_be_plain(path: Path, header: Any) -> None:  # noqa: ANN401
         raise InputError(f"{path}: has {samples} samples a pixel, allowed is one; export it in grey")
 
 
-def _plane(path: Path, header: Any) -> Plane:  # noqa: ANN401
+def _plane(path: Path, header: Any) -> SlicePlane:  # noqa: ANN401
     (rows,), (columns,) = (_numbers(path, header, name, 1) for name in ("Rows", "Columns"))
     between = _numbers(path, header, "PixelSpacing", 2)
     along = _numbers(path, header, "ImageOrientationPatient", 6).reshape(2, 3)
@@ -249,16 +459,16 @@ def _plane(path: Path, header: Any) -> Plane:  # noqa: ANN401
         raise InputError(f"{path}: {rows:g} × {columns:g} pixels, {between.tolist()} mm apart; allowed is above 0")
     if not np.allclose(along @ along.T, np.eye(2), atol=SKEW):
         raise InputError(f"{path}: ImageOrientationPatient is {along.ravel().tolist()}, allowed are two unit vectors")
-    return Plane((int(rows), int(columns)), between, along[0], along[1])
+    return SlicePlane((int(rows), int(columns)), between, along[0], along[1])
 
 
 def _numbers(path: Path, header: Any, name: str, count: int) -> Float[np.ndarray, "_"]:  # noqa: ANN401
-    """As many numbers as `name` has in a header.
+    """Return the numbers under `name` in a header.
 
     Raises
     ------
     InputError
-        Where they are missing, of another number, or not finite.
+        If they are not `count` finite numbers.
     """
     with reading(path, KIND):
         value = header[name].value if name in header else None
@@ -272,12 +482,12 @@ def _numbers(path: Path, header: Any, name: str, count: int) -> Float[np.ndarray
 
 
 def _number(path: Path, header: Any, name: str, otherwise: float) -> float:  # noqa: ANN401
-    """One number of a header, or `otherwise` where `name` is not in it."""
+    """Return one number of a header, or `otherwise` if it lacks `name`."""
     return float(_numbers(path, header, name, 1)[0]) if name in header else otherwise
 
 
-def _grid(slices: Sequence[Slice], plane: Plane) -> tuple[Spacing, Float[np.ndarray, "4 4"]]:
-    """Spacing and affine (RAS) of slices in order.
+def _grid(slices: Sequence[Slice], plane: SlicePlane) -> tuple[Spacing, Float[np.ndarray, "4 4"]]:
+    """Return spacing and affine (RAS) of slices in order.
 
     DICOM's patient axes are LPS; its PixelSpacing is between rows, then between columns.
     """
@@ -291,7 +501,7 @@ def _grid(slices: Sequence[Slice], plane: Plane) -> tuple[Spacing, Float[np.ndar
 
 
 def _step(slices: Sequence[Slice], normal: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
-    """From each slice to the next, in LPS."""
+    """Return the vector from each slice to the next, in mm (LPS)."""
     if len(slices) == 1:
         return normal * _thickness(slices[0])
     gaps = np.diff([each.place for each in slices])
@@ -311,7 +521,7 @@ def _step(slices: Sequence[Slice], normal: Float[np.ndarray, "3"]) -> Float[np.n
 
 
 def _thickness(only: Slice) -> float:
-    """Millimetres that one slice stands for; 1 where nothing is said."""
+    """Return the thickness of a single slice in mm; 1 if its header does not say."""
     for name in ("SpacingBetweenSlices", "SliceThickness"):
         if text(only.path, only.header, name):
             thickness = _number(only.path, only.header, name, 1.0)
@@ -322,7 +532,7 @@ def _thickness(only: Slice) -> float:
 
 def _pixels(each: Slice, shape: tuple[int, int]) -> Float[np.ndarray, "h w"]:
     whole = _header(each.path, pixels=True)
-    # What is wrong is mostly a compression that nothing here can undo.
+    # The most frequent reason is a compression for which no library is installed.
     with reading(each.path, KIND, wrong="pixels can't be read", advice="; export it uncompressed"):
         stored = np.asarray(whole.pixel_array)
     if stored.shape != shape or stored.dtype.kind not in "iuf":

@@ -1,7 +1,7 @@
 """Prediction: a volume on its own grid in, labels on the same grid out."""
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from maskmixadv.corpus.arrays import SpacingLike, as_spacing, as_volume
 from maskmixadv.corpus.case import normalise
 from maskmixadv.device import pick_device
-from maskmixadv.formats.volume import Volume
 from maskmixadv.networks.components import largest_components
 from maskmixadv.networks.losses import most_probable
 from maskmixadv.runs.run import Run
@@ -149,8 +148,8 @@ class Predictor:
             Where the image has not three axes, holds NaN or infinity, is constant or holds no real numbers; where the
             spacing is not three numbers above 0, or is missing although the network needs it.
         """
-        volume = self._sliced(image, spacing)
-        return np.moveaxis(self.labels(volume.array, volume.spacing, flips=flips, largest=largest), 0, self.axis)
+        volume, known = self._sliced(image, spacing)
+        return np.moveaxis(self.labels(volume, known, flips=flips, largest=largest), 0, self.axis)
 
     def probabilities(
         self, image: np.ndarray, spacing: SpacingLike | None = None, *, flips: bool = False
@@ -172,15 +171,20 @@ class Predictor:
         InputError
             As `segment` does.
         """
-        volume = self._sliced(image, spacing)
-        probs = self.probs(volume.array, volume.spacing, flips=flips).float().cpu().numpy()
+        volume, known = self._sliced(image, spacing)
+        probs = self.probs(volume, known, flips=flips).float().cpu().numpy()
         return np.moveaxis(probs, (1, 0), (0, 1 + self.axis))
 
-    def _sliced(self, image: np.ndarray, spacing: SpacingLike | None) -> Volume:
-        """Return a volume as the network takes it: slices first, intensities in [0, 1]."""
-        known = None if spacing is None else as_spacing(spacing, "image")
-        volume = Volume(as_volume(image, "image"), known, affine=None, header=None).along(self.axis)
-        return replace(volume, array=normalise(volume.array, where="image"))
+    def _sliced(
+        self, image: np.ndarray, spacing: SpacingLike | None
+    ) -> tuple[Float[np.ndarray, "d h w"], Spacing | None]:
+        """Return a volume as the network takes it, slices first and intensities in [0, 1], and its spacing."""
+        d, h, w = (self.axis, *(axis for axis in range(3) if axis != self.axis))
+        volume = normalise(as_volume(image, "image").transpose(d, h, w), where="image")
+        if spacing is None:
+            return volume, None
+        known = as_spacing(spacing, "image")
+        return volume, (known[d], known[h], known[w])
 
     def averages(self, flips: bool) -> bool:
         """Return whether to average where `flips` is asked for; where it can't be done, a line on stderr says so."""

@@ -9,11 +9,11 @@ import numpy as np
 from maskmixadv.corpus.case import normalise
 from maskmixadv.errors import InputError
 from maskmixadv.files import write_text
-from maskmixadv.formats import images as formats
+from maskmixadv.formats import image_files
 from maskmixadv.inference import outputs
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.metrics import clinical
-from maskmixadv.metrics.clinical import Volumes
+from maskmixadv.metrics.clinical import CaseVolumes
 
 
 def segment(
@@ -72,7 +72,7 @@ def segment(
     """
     paths = _files(images)
     outputs.apart(out, paths)
-    names = [*map(formats.labels_name, paths), "clinical.csv"]
+    names = [*map(image_files.labels_name, paths), "clinical.csv"]
     outputs.free(out, names)
     predictor = Predictor.load(root, device)
     how = {"flips": predictor.averages(flips), "largest": largest}
@@ -84,7 +84,7 @@ def segment(
     return 0 if len(measured) == len(paths) else 2
 
 
-def _segmented(predictor: Predictor, paths: Sequence[Path], out: Path, how: dict[str, bool]) -> Iterator[Volumes]:
+def _segmented(predictor: Predictor, paths: Sequence[Path], out: Path, how: dict[str, bool]) -> Iterator[CaseVolumes]:
     """Segment each file that can be segmented, and say on stderr what is wrong with the others."""
     for path in _shown(paths):
         try:
@@ -106,26 +106,27 @@ def _shown(paths: Sequence[Path]) -> Iterable[Path]:
     return track(paths, description="predict")
 
 
-def _one(predictor: Predictor, path: Path, out: Path, how: dict[str, bool]) -> Volumes:
-    volume = formats.read(path)
+def _one(predictor: Predictor, path: Path, out: Path, how: dict[str, bool]) -> CaseVolumes:
+    volume = image_files.read(path)
     turned = volume.along(predictor.axis)
     labels = predictor.labels(normalise(turned.array, where=str(path)), turned.spacing, **how)
     on_file = np.moveaxis(labels, 0, predictor.axis)
-    formats.write_labels(out / formats.labels_name(path), on_file, volume, predictor.classes)
-    return clinical.volumes(formats.stem(path), labels, classes=predictor.classes, spacing=turned.spacing)
+    image_files.write_labels(out / image_files.labels_name(path), on_file, volume, predictor.classes)
+    return clinical.volumes(image_files.stem(path), labels, classes=predictor.classes, spacing=turned.spacing)
 
 
 def _files(images: Sequence[Path]) -> list[Path]:
     paths: list[Path] = []
     for image in images:
-        folder = image.is_dir() and not formats.readable(image)
-        inside = sorted(p for p in image.iterdir() if formats.readable(p)) if folder else [image]
+        folder = image.is_dir() and not image_files.readable(image)
+        inside = sorted(p for p in image.iterdir() if image_files.readable(p)) if folder else [image]
         if not inside:
-            raise InputError(f"{image}: no .nii.gz file in this folder, nor any of {', '.join(formats.SUFFIXES[1:])}")
+            first, *others = image_files.SUFFIXES
+            raise InputError(f"{image}: no {first} file in this folder, nor any of {', '.join(others)}")
         paths += inside
     if not paths:
         raise InputError("predict: no image given, at least one file or folder is needed")
-    names = [formats.labels_name(path) for path in paths]
+    names = [image_files.labels_name(path) for path in paths]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"{twice}: two images have this name, and labels are written under it; predict them apart")

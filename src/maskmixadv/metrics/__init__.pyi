@@ -4,7 +4,7 @@ from .masks import Surface as Surface
 from .masks import dice as dice
 from .masks import score as score
 from .masks import surface as surface
+from .scores import CaseScore as CaseScore
 from .scores import Result as Result
-from .scores import Row as Row
 from .scores import Spread as Spread
 from .scores import Summary as Summary

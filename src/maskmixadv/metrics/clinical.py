@@ -1,4 +1,4 @@
-"""What clinicians read off a segmentation: volumes, of a heart also ejection fraction and mass; and how right they are.
+"""Clinical measures of a segmentation: volumes, for a heart also ejection fraction and mass, and their agreement.
 
 Nothing here imports torch.
 """
@@ -17,11 +17,11 @@ from maskmixadv.tabular import csv_text
 from maskmixadv.types import Spacing
 
 MUSCLE: Final = 1.05
-"""Grams that a millilitre of heart muscle weighs."""
+"""Density of heart muscle in g/ml."""
 CAVITIES: Final = ("LV", "RV")
-"""Structures with an ejection fraction; with an ``LV`` there is a heart, whose muscle is called ``Myo``."""
+"""Structures with an ejection fraction. Classes with an ``LV`` are a heart, whose muscle is called ``Myo``."""
 LIMITS: Final = 1.96
-"""Standard deviations either side that hold 95 % of a normal distribution."""
+"""Standard deviations on either side of the mean that hold 95 % of a normal distribution."""
 _FRAME: Final = re.compile(r"(.+)_(?:frame\d+|(ED|ES))(?:_0000)?", re.IGNORECASE)
 """Name of one of a patient's frames, with the challenges' and nnU-Net's endings."""
 
@@ -29,14 +29,20 @@ Unit = Literal["ml", "voxels"]
 
 
 class Measure(NamedTuple):
-    """What is measured, and in which unit; `column` is its name in files."""
+    """A clinical measure and its unit.
+
+    Examples
+    --------
+    >>> Measure("LV EF", "%").column
+    'lv_ef_percent'
+    """
 
     name: str
     unit: str
 
     @property
     def column(self) -> str:
-        """Lower case, without spaces."""
+        """Its name in files: lower case, without spaces."""
         return f"{self.name}_{self.unit}".lower().replace(" ", "_").replace("%", "percent")
 
 
@@ -44,15 +50,24 @@ Measured = dict[Measure, float]
 
 
 @dataclass(frozen=True)
-class Volumes:
-    """Volumes of one case's structures, by class, in `unit`.
+class CaseVolumes:
+    """Volumes of one case's structures.
 
     Attributes
     ----------
+    case, patient
+        Names of the case and its patient.
     phase
-        ``ED``, ``ES``, or empty where it is not known.
-    truth
-        Empty where there is none.
+        ``ED`` (end-diastole), ``ES`` (end-systole), or empty if unknown.
+    unit
+        ``ml``, or ``voxels`` if the spacing is unknown.
+    predicted, truth
+        Volumes by class; `truth` is empty if there is none.
+
+    Examples
+    --------
+    >>> CaseVolumes("p1_ED", "p1", "ED", "ml", predicted={"LV": 118.0}, truth={"LV": 120.0}).predicted["LV"]
+    118.0
     """
 
     case: str
@@ -65,14 +80,21 @@ class Volumes:
 
 @dataclass(frozen=True)
 class Record:
-    """A line of ``clinical.csv``: measures of one case, or of a heart's two.
+    """A line of ``clinical.csv``: measures of one case, or of a heart's two phases.
 
     Attributes
     ----------
+    patient
+        Name of the patient.
     cases
-        What was measured: the case, or by phase (``ed``, ``es``) the patient's two.
-    truth
-        Empty where there is none.
+        Names of the cases: one under ``case``, or a heart's two under ``ed`` and ``es``.
+    predicted, truth
+        Values by measure; `truth` is empty if there is none.
+
+    Examples
+    --------
+    >>> Record("p1", {"case": "p1_ED"}, {Measure("LV", "ml"): 118.0}, {}).cases
+    {'case': 'p1_ED'}
     """
 
     patient: str
@@ -83,19 +105,25 @@ class Record:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How one measure of predictions agrees with the truth's, over `count` patients or cases that have both.
+    """How well a predicted measure agrees with its true values (Bland and Altman, Lancet 1986).
 
     Attributes
     ----------
+    count
+        Number of patients or cases that have both values.
     truth
         Mean of the true values.
     bias
         Mean of predicted minus true.
     low, high
-        95 % limits of agreement (Bland and Altman): bias ∓ 1.96 standard deviations of the differences (n - 1); NaN
-        for one alone.
+        95 % limits of agreement: bias ∓ 1.96 standard deviations (n - 1) of the differences; NaN if `count` is 1.
     r
-        Pearson's correlation; NaN where either has no spread.
+        Pearson's correlation; NaN if either side is constant.
+
+    Examples
+    --------
+    >>> Agreement(count=20, truth=120.0, bias=-2.0, low=-12.0, high=8.0, r=0.98).bias
+    -2.0
     """
 
     count: int
@@ -108,31 +136,45 @@ class Agreement:
 
 def volumes(
     name: str, labels: UInt8[np.ndarray, "d h w"], *, classes: Sequence[str], spacing: Spacing | None
-) -> Volumes:
-    """Measure what was predicted for a file; patient and phase are what its name says.
+) -> CaseVolumes:
+    """Measure the volumes of a predicted segmentation; patient and phase are taken from the file's name.
 
     Parameters
     ----------
     name
-        The file's, without suffix: ``patientXXX_frameYY`` and ``patientXXX_ED`` are frames of a patient.
+        The file's name without suffix; ``patientXXX_frameYY`` and ``patientXXX_ED`` are frames of a patient.
     labels
         Class indices.
     classes
         Names of the k classes, background first.
     spacing
         Millimetres along d, h, w; None gives volumes in voxels.
+
+    Examples
+    --------
+    >>> labels = np.ones((10, 10, 10), np.uint8)
+    >>> found = volumes("p1_ED", labels, classes=["background", "LV"], spacing=(5.0, 2.0, 2.0))
+    >>> found.patient, found.phase, found.predicted
+    ('p1', 'ED', {'LV': 20.0})
     """
     found = _FRAME.fullmatch(name)
     patient, phase = (found[1], (found[2] or "").upper()) if found else (name, "")
     counts = np.bincount(labels.ravel(), minlength=len(classes))[1 : len(classes)]
     size = math.prod(spacing) / 1000 if spacing else 1
     predicted = {each: float(count * size) for each, count in zip(classes[1:], counts, strict=True)}
-    return Volumes(name, patient, phase, "ml" if spacing else "voxels", predicted, {})
+    return CaseVolumes(name, patient, phase, "ml" if spacing else "voxels", predicted, {})
 
 
-def with_phases(found: Sequence[Volumes]) -> tuple[Volumes, ...]:
-    """Find the phases of patients of whom several cases have none: the largest LV is ``ED``, the smallest ``ES``."""
-    frames: dict[str, list[Volumes]] = {}
+def with_phases(found: Sequence[CaseVolumes]) -> tuple[CaseVolumes, ...]:
+    """Add phases to hearts of which a patient has several cases without one: the largest LV is ED, the smallest ES.
+
+    Examples
+    --------
+    >>> frames = [CaseVolumes(f"p1_frame0{i}", "p1", "", "ml", {"LV": ml}, {}) for i, ml in ((1, 120.0), (8, 50.0))]
+    >>> [each.phase for each in with_phases(frames)]
+    ['ED', 'ES']
+    """
+    frames: dict[str, list[CaseVolumes]] = {}
     for each in found:
         if not each.phase and _heart(each.predicted):
             frames.setdefault(each.patient, []).append(each)
@@ -144,9 +186,17 @@ def with_phases(found: Sequence[Volumes]) -> tuple[Volumes, ...]:
     return tuple(replace(each, phase=phases.get(each.case, each.phase)) for each in found)
 
 
-def records(found: Sequence[Volumes]) -> tuple[Record, ...]:
-    """Make a record of each heart that has both phases in one unit, and one of each other case."""
-    phased: dict[tuple[str, Unit], dict[str, Volumes]] = {}
+def records(found: Sequence[CaseVolumes]) -> tuple[Record, ...]:
+    """Make a record of each heart that has both phases in one unit, and one of each other case.
+
+    Examples
+    --------
+    >>> phases = [CaseVolumes(f"p1_{of}", "p1", of, "ml", {"LV": ml}, {}) for of, ml in (("ED", 120.0), ("ES", 48.0))]
+    >>> (heart,) = records(phases)
+    >>> heart.cases, heart.predicted[Measure("LV EF", "%")]
+    ({'ed': 'p1_ED', 'es': 'p1_ES'}, 60.0)
+    """
+    phased: dict[tuple[str, Unit], dict[str, CaseVolumes]] = {}
     for each in found:
         if _heart(each.predicted) and each.phase in ("ED", "ES"):
             phased.setdefault((each.patient, each.unit), {}).setdefault(each.phase, each)
@@ -157,7 +207,16 @@ def records(found: Sequence[Volumes]) -> tuple[Record, ...]:
 
 
 def table(found: Sequence[Record]) -> str:
-    """Text of ``clinical.csv``: a line a record; what a record lacks is empty, what is undefined is ``nan``."""
+    """Return the text of ``clinical.csv``, a line a record.
+
+    A value that a record lacks is empty, an undefined one is ``nan``.
+
+    Examples
+    --------
+    >>> print(table([Record("p1", {"case": "p1_ED"}, {Measure("LV", "ml"): 118.0}, {Measure("LV", "ml"): 120.0})]))
+    patient,case,lv_ml,truth_lv_ml
+    p1,p1_ED,118,120
+    """
     lines = [
         {
             "patient": each.patient,
@@ -175,7 +234,14 @@ def table(found: Sequence[Record]) -> str:
 
 
 def pairs(found: Iterable[Record]) -> dict[Measure, list[tuple[float, float]]]:
-    """Collect (predicted, true) of each measure, where both are defined."""
+    """Collect the pairs (predicted, true) of each measure, if both values are finite.
+
+    Examples
+    --------
+    >>> lv = Measure("LV", "ml")
+    >>> pairs([Record("p1", {"case": "p1"}, {lv: 118.0}, {lv: 120.0}), Record("p2", {"case": "p2"}, {lv: 90.0}, {})])
+    {Measure(name='LV', unit='ml'): [(118.0, 120.0)]}
+    """
     held: dict[Measure, list[tuple[float, float]]] = {}
     for each in found:
         for measure, truth in each.truth.items():
@@ -185,7 +251,15 @@ def pairs(found: Iterable[Record]) -> dict[Measure, list[tuple[float, float]]]:
 
 
 def agreements(found: Iterable[Record]) -> dict[Measure, Agreement]:
-    """Compare each measure's predictions with the truth."""
+    """Compare the predicted with the true values of each measure.
+
+    Examples
+    --------
+    >>> lv = Measure("LV", "ml")
+    >>> found = [Record(str(ml), {"case": str(ml)}, {lv: 0.9 * ml}, {lv: ml}) for ml in (100.0, 120.0, 140.0)]
+    >>> agreements(found)[lv].bias
+    -12.0
+    """
     return {measure: _agreement(*np.array(of).T) for measure, of in pairs(found).items()}
 
 
@@ -205,14 +279,14 @@ def _heart(of: Mapping[str, float]) -> dict[str, str]:
     return held if "LV" in held else {}
 
 
-def _of_case(each: Volumes) -> Record:
+def _of_case(each: CaseVolumes) -> Record:
     predicted, truth = (
         {Measure(name, each.unit): volume for name, volume in of.items()} for of in (each.predicted, each.truth)
     )
     return Record(each.patient, {"case": each.case}, predicted, truth)
 
 
-def _of_heart(diastole: Volumes, systole: Volumes) -> Record:
+def _of_heart(diastole: CaseVolumes, systole: CaseVolumes) -> Record:
     cases = {"ed": diastole.case, "es": systole.case}
     predicted = measure(diastole.predicted, systole.predicted, diastole.unit)
     return Record(diastole.patient, cases, predicted, measure(diastole.truth, systole.truth, diastole.unit))
@@ -225,11 +299,19 @@ def measure(diastole: Mapping[str, float], systole: Mapping[str, float], unit: U
     ----------
     diastole, systole
         Volumes by class, in `unit`.
+    unit
+        Of the volumes.
 
     Returns
     -------
-    End-diastolic, end-systolic and stroke volume of each ventricle, its ejection fraction in % (NaN for an empty one),
-    and the left one's mass at end-diastole in g; where voxels are all that is known, its muscle's volume.
+    For each ventricle the end-diastolic, end-systolic and stroke volume, and the ejection fraction in % (NaN if it is
+    empty). For the left one also its muscle's mass at end-diastole in g, or the muscle's volume if the unit is voxels.
+
+    Examples
+    --------
+    >>> heart = measure({"LV": 120.0, "Myo": 100.0}, {"LV": 48.0, "Myo": 98.0}, "ml")
+    >>> {name: value for (name, unit), value in heart.items()}
+    {'LV EDV': 120.0, 'LV ESV': 48.0, 'LV SV': 72.0, 'LV EF': 60.0, 'LV mass': 105.0}
     """
     heart, held = _heart(diastole), {}
     for cavity in CAVITIES:

@@ -23,16 +23,21 @@ _LEAF: Final = 32
 
 
 class Surface(NamedTuple):
-    """Distances in mm between two surfaces; NaN where one mask or both have none.
+    """Distances in mm between two surfaces; all are NaN if one of the masks is empty, or both are.
 
     Attributes
     ----------
     hd95
-        95th percentile of the distances of both directions, pooled (as MedPy, and the tables of this field).
+        95th percentile of the distances of both directions, pooled (as in MedPy, and in the tables of this field).
     hd95_max
-        The larger of the two directions' own 95th percentiles (as MONAI).
+        The larger of the two directions' own 95th percentiles (as in MONAI).
     assd
         Mean of the distances of both directions, pooled (as MedPy's ``assd``).
+
+    Examples
+    --------
+    >>> Surface(hd95=3.5, hd95_max=4.0, assd=1.2).assd
+    1.2
     """
 
     hd95: float
@@ -41,9 +46,23 @@ class Surface(NamedTuple):
 
 
 class Score(NamedTuple):
-    """One class of one case: Dice in [0, 1], distances in mm as `Surface` has them, volumes in ml.
+    """Scores of one class in one case.
 
-    A class that is in neither mask has neither Dice nor distances: they are NaN.
+    Attributes
+    ----------
+    class_name
+        Name of the class.
+    dice
+        In [0, 1]; NaN if the class is in neither mask.
+    hd95, hd95_max, assd
+        Distances in mm, as `Surface` has them; NaN if the class is not in both masks.
+    truth_ml, predicted_ml
+        Volumes in ml.
+
+    Examples
+    --------
+    >>> Score("LV", 0.9, 3.5, 4.0, 1.2, truth_ml=120.0, predicted_ml=114.0).dice
+    0.9
     """
 
     class_name: str
@@ -56,12 +75,23 @@ class Score(NamedTuple):
 
 
 def dice(truth: Bool[np.ndarray, "d h w"], predicted: Bool[np.ndarray, "d h w"]) -> float:
-    """Twice the overlap over the sum of both volumes: in [0, 1], 0 where one mask is empty, NaN where both are.
+    """Return the Dice coefficient of two masks: twice their overlap over the sum of their volumes.
+
+    Returns
+    -------
+    A number in [0, 1]; 0 if one mask is empty, NaN if both are.
 
     Raises
     ------
     ValueError
-        Where the shapes differ.
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> truth = np.zeros((1, 8, 8), bool)
+    >>> truth[0, 2:6, 2:6] = True
+    >>> dice(truth, np.roll(truth, 1, axis=2))
+    0.75
     """
     _same_shape(truth, predicted)
     total = np.count_nonzero(truth) + np.count_nonzero(predicted)
@@ -69,14 +99,29 @@ def dice(truth: Bool[np.ndarray, "d h w"], predicted: Bool[np.ndarray, "d h w"])
 
 
 def dices(truth: UInt8[np.ndarray, "d h w"], predicted: UInt8[np.ndarray, "d h w"], classes: int) -> list[float]:
-    """Dice of every class but the background; voxels whose truth is ``IGNORE`` count on neither side.
+    """Return the Dice coefficient of every class but the background.
 
     Parameters
     ----------
     truth, predicted
-        Class indices; `truth` may be ``IGNORE``.
+        Class indices; voxels whose truth is ``IGNORE`` count on neither side.
     classes
-        How many there are, with the background.
+        Number of classes, with the background.
+
+    Returns
+    -------
+    As `dice`, in the order of the classes.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> truth = np.array([[[0, 1, 1, 2]]], np.uint8)
+    >>> dices(truth, np.array([[[0, 1, 2, 2]]], np.uint8), classes=4)
+    [0.67, 0.67, nan]
     """
     return [dice(*pair) for pair in _pairs(truth, predicted, classes)]
 
@@ -87,7 +132,7 @@ def surface(
     spacing: Spacing,
     known: Bool[np.ndarray, "d h w"] | None = None,
 ) -> Surface:
-    """Distances between the surfaces of two masks; the order of the masks does not matter.
+    """Return distances between the surfaces of two masks; the order of the masks does not matter.
 
     Parameters
     ----------
@@ -96,12 +141,19 @@ def surface(
     spacing
         Millimetres between voxels along d, h, w.
     known
-        Voxels whose class is known; a mask does not end where the unknown begins. None: all.
+        Voxels whose class is known; a border with unknown voxels is no surface. None: all are known.
 
     Raises
     ------
     ValueError
-        Where the shapes differ.
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> truth = np.zeros((1, 8, 8), bool)
+    >>> truth[0, 2:6, 2:6] = True
+    >>> surface(truth, np.roll(truth, 1, axis=2), (8.0, 1.5, 1.5))
+    Surface(hd95=1.5, hd95_max=1.5, assd=0.75)
     """
     _same_shape(truth, predicted)
     box = tuple(_extents(truth | predicted))
@@ -220,7 +272,7 @@ def _neighbours(shape: tuple[int, ...]) -> Bool[np.ndarray, "3 3 3"]:
 
 
 def _extents(mask: Bool[np.ndarray, "d h w"]) -> Iterator[slice]:
-    """Along each axis, from the first to the last voxel of a mask, and one more, whose class says where it ends."""
+    """Yield the extent of a mask along each axis, with one voxel more on both sides, by which the surface is found."""
     for axis, length in enumerate(mask.shape):
         held = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
         first, last = (int(held[0]), int(held[-1])) if held.size else (0, 0)

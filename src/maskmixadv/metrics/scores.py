@@ -1,7 +1,7 @@
-"""What an evaluation found: a row for each case and class, and what they come to over the cases.
+"""Scores of an evaluation: one for each case and class, and their means over the cases.
 
-A class that is in neither prediction nor truth of a case has no score there and is left out of the means, as nnU-Net
-does; beside them stands what they are where it counts as a perfect match (docs/decisions/0012).
+A class that is in neither prediction nor truth of a case has no score there and is left out of the means, as in
+nnU-Net. The means in which it counts as a perfect match are given beside them (docs/decisions/0012).
 """
 
 import json
@@ -16,39 +16,60 @@ from jaxtyping import Float, UInt8
 
 from maskmixadv.corpus.case import Case
 from maskmixadv.errors import InputError
-from maskmixadv.metrics.clinical import Agreement, Volumes
+from maskmixadv.metrics.clinical import Agreement, CaseVolumes
 from maskmixadv.metrics.masks import Score, dices, score
 from maskmixadv.tabular import csv_text, read_csv
 from maskmixadv.types import Spacing
 
 MEASURES: Final = ("dice", "hd95", "hd95_max", "assd")
 PERFECT: Final = {"dice": 1.0, "hd95": 0.0, "hd95_max": 0.0, "assd": 0.0}
-"""What a class that is in neither mask scores where it counts."""
-Source = Literal["known", "nominal", "mixed"]
-"""Whether millimetres are the images' own or assumed."""
+"""Scores of a class that is in neither mask, if that counts as a perfect match."""
+SpacingSource = Literal["known", "nominal", "mixed"]
+"""Whether millimetres are the images' own, or assumed, or both among the cases."""
 
 
-class Row(NamedTuple):
-    """A case's score in one class; `source` says whose its millimetres are."""
+class CaseScore(NamedTuple):
+    """A case's score in one class.
+
+    Attributes
+    ----------
+    case, patient, group, phase
+        As `maskmixadv.corpus.case.Case` has them; empty if unknown.
+    score
+        The class and its score.
+    source
+        Whether millimetres are the image's own (``known``) or assumed (``nominal``).
+
+    Examples
+    --------
+    >>> lv = Score("LV", 0.9, 3.5, 4.0, 1.2, 120.0, 114.0)
+    >>> CaseScore("p1_ED", "p1", "", "ED", lv, "known").score.dice
+    0.9
+    """
 
     case: str
     patient: str
     group: str
     phase: str
     score: Score
-    source: Source
+    source: SpacingSource
 
 
 @dataclass(frozen=True)
 class Spread:
-    """One measure over the cases in which it is defined.
+    """Statistics of one measure over the cases in which it is defined.
 
     Attributes
     ----------
     mean, std, median
-        NaN where it is defined in none; the standard deviation is the population's (divides by n).
+        NaN if it is defined in no case; the standard deviation is the population's (it divides by n).
     undefined
         Names of the cases in which it is not defined.
+
+    Examples
+    --------
+    >>> Spread(mean=0.91, std=0.02, median=0.92, undefined=("p7_ES",)).mean
+    0.91
     """
 
     mean: float
@@ -59,20 +80,28 @@ class Spread:
 
 @dataclass(frozen=True)
 class Result:
-    """What the rows of a class, or of all, come to.
+    """Scores of one class over all cases, or of all classes.
 
     Attributes
     ----------
-    dice, hd95, hd95_max, assd
-        Over the cases with the class in prediction or truth; the distances where it is in both.
+    dice
+        Over the cases with the class in prediction or truth.
+    hd95, hd95_max, assd
+        Distances in mm, over the cases with the class in both.
     cases_with_it
-        How many cases have the class, or any, in the truth.
+        Number of cases with the class (or any class) in the truth.
     no_distance
         Cases with the class in prediction or truth alone: Dice is 0 there, and there is no distance.
     both_empty_perfect
-        The same measures where a class in neither counts, with Dice 1 and distances 0.
+        The four measures by name, if a class that is in neither counts with Dice 1 and distances of 0.
     volume_ratio
-        All cases' predicted volume over their true volume; NaN where that is 0.
+        Predicted over true volume, each summed over the cases; NaN if the true volume is 0.
+
+    Examples
+    --------
+    >>> scored = [CaseScore("a", "a", "", "", Score("LV", 0.9, 3.5, 4.0, 1.2, 120.0, 114.0), "known")]
+    >>> summarise(scored, {}).classes["LV"].volume_ratio
+    0.95
     """
 
     dice: Spread
@@ -87,27 +116,37 @@ class Result:
 
 @dataclass(frozen=True)
 class Summary:
-    """What the rows come to.
+    """Summary of an evaluation, the content of ``summary.json``.
 
     Attributes
     ----------
     cases
-        How many were scored.
+        Number of cases.
     spacing
-        Whose millimetres the distances and volumes are in.
+        Whether millimetres are the images' own or assumed.
     classes
         Result of each class by its name.
     mean
-        The same of each case's average over the classes in which a measure is defined; ``undefined`` names
-        the cases that lack it in one class or more.
+        Result of the classes' mean: each case is first averaged over the classes in which a measure is defined.
+        ``undefined`` names the cases that lack the measure in one class or more.
     provenance
-        Where it all comes from.
+        Commit, command, run and corpus that the scores come from.
     clinical
-        How volumes, and of hearts what follows from them, agree with the truth; by column of ``clinical.csv``.
+        Agreement of volumes, and of a heart's measures, with the truth; by column of ``clinical.csv``.
+
+    Examples
+    --------
+    >>> scored = [CaseScore("a", "a", "", "", Score("LV", 0.9, 3.5, 4.0, 1.2, 120.0, 114.0), "known")]
+    >>> print(summarise(scored, {}))
+    class           n           Dice             HD95             ASSD  no distance  Dice, empty=1
+    LV              1  0.900 ± 0.000      3.50 ± 0.00      1.20 ± 0.00            0          0.900
+    mean            1  0.900 ± 0.000      3.50 ± 0.00      1.20 ± 0.00            0          0.900
+    1 cases, known spacing; distances in mm, mean ± std
+    n: cases that have the class; a class in neither prediction nor truth of a case is left out, and has Dice 1 ...
     """
 
     cases: int
-    spacing: Source
+    spacing: SpacingSource
     classes: dict[str, Result]
     mean: Result
     provenance: dict[str, Any]
@@ -119,7 +158,7 @@ class Summary:
         return {**self.classes, "mean": self.mean}
 
     def json(self) -> str:
-        """Text of ``summary.json``; NaN, which JSON lacks, is null."""
+        """Return the text of ``summary.json``, with null for NaN, which JSON lacks."""
         return json.dumps(_plain(asdict(self)), indent=1, allow_nan=False)
 
     def __repr__(self) -> str:
@@ -128,7 +167,7 @@ class Summary:
         return f"Summary({self.cases} cases, Dice: {dice})"
 
     def __str__(self) -> str:
-        """Table for a terminal: means and standard deviations, distances in mm."""
+        """Return a table for a terminal: means and standard deviations, distances in mm."""
         header = f"{'class':12}{'n':>5}{'Dice':>15}{'HD95':>17}{'ASSD':>17}{'no distance':>13}{'Dice, empty=1':>15}"
         lines = [
             f"{name:12}{result.cases_with_it:>5}{_pm(result.dice, 3):>15}{_pm(result.hd95, 2):>17}"
@@ -143,50 +182,77 @@ class Summary:
         return "\n".join([header, *lines, told, legend])
 
 
-def rows(case: Case, labels: np.ndarray, *, classes: Sequence[str], nominal: Spacing) -> tuple[Row, ...]:
-    """Score a prediction for a case that has a dense mask, one row a class.
+def rows(case: Case, labels: np.ndarray, *, classes: Sequence[str], nominal: Spacing) -> tuple[CaseScore, ...]:
+    """Score a prediction for a case with a dense mask, in every class but the background.
 
     Parameters
     ----------
     case
-        What was predicted for.
+        The case.
     labels
         The predicted class indices ``d h w``.
     classes
         Names of the k classes, background first.
     nominal
-        Spacing in mm along d, h, w where the case has none.
+        Spacing in mm along d, h, w that is assumed if the case has none.
 
     Raises
     ------
     ValueError
-        Where the case has no dense mask, or the prediction another shape.
+        If the case has no dense mask, or the prediction has another shape.
+
+    Examples
+    --------
+    >>> mask = np.zeros((1, 8, 8), np.uint8)
+    >>> mask[0, 2:6, 2:6] = 1
+    >>> case = Case("a", "p", mask.astype(np.float32), dense=mask)
+    >>> (lv,) = rows(case, mask, classes=["background", "LV"], nominal=(10.0, 1.0, 1.0))
+    >>> lv.score.dice, lv.source
+    (1.0, 'nominal')
     """
     if case.dense is None:
         raise ValueError(f"{case.name}: no dense mask to score against")
     scores = score(case.dense, labels, classes=classes, spacing=case.spacing or nominal)
-    source: Source = "known" if case.spacing else "nominal"
-    return tuple(Row(case.name, case.patient, case.group or "", case.phase or "", each, source) for each in scores)
+    source: SpacingSource = "known" if case.spacing else "nominal"
+    return tuple(
+        CaseScore(case.name, case.patient, case.group or "", case.phase or "", each, source) for each in scores
+    )
 
 
-def table(rows: Iterable[Row]) -> str:
-    """Text of ``scores.csv``: a line for each case and class, NaN as ``nan``."""
-    columns = (*Row._fields[:4], "class", *Score._fields[1:], "spacing")
+def table(rows: Iterable[CaseScore]) -> str:
+    """Return the text of ``scores.csv``: a line for each case and class, NaN as ``nan``.
+
+    Examples
+    --------
+    >>> print(table([CaseScore("a", "a", "", "ED", Score("LV", 0.9, 3.5, 4.0, 1.2, 120.0, 114.0), "known")]))
+    case,patient,group,phase,class,dice,hd95,hd95_max,assd,truth_ml,predicted_ml,spacing
+    a,a,,ED,LV,0.9,3.5,4,1.2,120,114,known
+    """
+    columns = (*CaseScore._fields[:4], "class", *Score._fields[1:], "spacing")
     return csv_text(columns, (dict(zip(columns, _cells(row), strict=True)) for row in rows))
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: CaseScore) -> tuple[str, ...]:
     name, *numbers = row.score
     return (*row[:4], name, *(f"{number:.6g}" for number in numbers), row.source)
 
 
-def read(path: Path) -> tuple[Row, ...]:
-    """Read what `table` wrote, now or when a class in neither mask had Dice 1: it has no score.
+def read(path: Path) -> tuple[CaseScore, ...]:
+    """Read a ``scores.csv``.
+
+    In files of earlier versions a class that is in neither mask has Dice 1; it becomes NaN here.
 
     Raises
     ------
     InputError
-        Where `path` is no such file.
+        If `path` is no such file, or a case lacks a class.
+
+    Examples
+    --------
+    >>> scored = CaseScore("a", "a", "", "ED", Score("LV", 0.9, 3.5, 4.0, 1.2, 120.0, 114.0), "known")
+    >>> _ = Path("scores.csv").write_text(table([scored]))
+    >>> read(Path("scores.csv")) == (scored,)
+    True
     """
     try:
         rows = tuple(_row(line) for line in read_csv(path))
@@ -198,8 +264,8 @@ def read(path: Path) -> tuple[Row, ...]:
     return rows
 
 
-def _must_be_whole(rows: Sequence[Row]) -> None:
-    """Complain where not every case has every class, in one order."""
+def _must_be_whole(rows: Sequence[CaseScore]) -> None:
+    """Complain if not every case has every class, in one order."""
     found: dict[str, list[str]] = {}
     for row in rows:
         found.setdefault(row.case, []).append(row.score.class_name)
@@ -209,26 +275,57 @@ def _must_be_whole(rows: Sequence[Row]) -> None:
         raise ValueError(f"case {wrong} lacks a class" if wanted else "no case")
 
 
-def volumes(rows: Iterable[Row], nominal: Spacing) -> tuple[Volumes, ...]:
-    """Collect each case's volumes; in voxels where its millimetres are those of `nominal` (mm; d, h, w)."""
-    found: dict[str, Volumes] = {}
+def volumes(rows: Iterable[CaseScore], nominal: Spacing) -> tuple[CaseVolumes, ...]:
+    """Collect each case's volumes: in ml, or in voxels for a case of nominal spacing.
+
+    Parameters
+    ----------
+    rows
+        Scores of all classes of each case.
+    nominal
+        Spacing in mm along d, h, w by which the scores of cases without one were measured.
+
+    Examples
+    --------
+    >>> scored = CaseScore("a", "a", "", "ED", Score("LV", 0.9, 3.5, 4.0, 1.2, 120.0, 114.0), "known")
+    >>> volumes([scored], nominal=(10.0, 1.0, 1.0))[0].predicted
+    {'LV': 114.0}
+    """
+    found: dict[str, CaseVolumes] = {}
     for row in rows:
         known, score = row.source == "known", row.score
         size = 1.0 if known else math.prod(nominal) / 1000
-        empty = Volumes(row.case, row.patient, row.phase, "ml" if known else "voxels", {}, {})
+        empty = CaseVolumes(row.case, row.patient, row.phase, "ml" if known else "voxels", {}, {})
         each = found.setdefault(row.case, empty)
         for of, ml in ((each.predicted, score.predicted_ml), (each.truth, score.truth_ml)):
             of[score.class_name] = ml if known else float(round(ml / size))
     return tuple(found.values())
 
 
-def summarise(rows: Sequence[Row], provenance: dict[str, Any]) -> Summary:
-    """Average `rows`, which hold the same classes in the same order for every case."""
+def summarise(rows: Sequence[CaseScore], provenance: dict[str, Any]) -> Summary:
+    """Summarise scores.
+
+    Parameters
+    ----------
+    rows
+        Scores with the same classes in the same order for every case.
+    provenance
+        Where they come from; it goes into the summary as it is.
+
+    Examples
+    --------
+    >>> scored = [
+    ...     CaseScore(name, name, "", "", Score("LV", dice, 3.5, 4.0, 1.2, 120.0, 114.0), "known")
+    ...     for name, dice in (("a", 0.9), ("b", 0.8))
+    ... ]
+    >>> summarise(scored, {}).mean.dice
+    Spread(mean=0.85, std=0.05, median=0.85, undefined=())
+    """
     names = tuple(dict.fromkeys(row.score.class_name for row in rows))
     cases = tuple(dict.fromkeys(row.case for row in rows))
     numbers = np.array([row.score[1:] for row in rows], dtype=np.float64).reshape(len(cases), len(names), -1)
     values = dict(zip(Score._fields[1:], np.moveaxis(numbers, -1, 0), strict=True))
-    sources: set[Source] = {row.source for row in rows}
+    sources: set[SpacingSource] = {row.source for row in rows}
     return Summary(
         cases=len(cases),
         spacing=sources.pop() if len(sources) == 1 else "mixed",
@@ -239,24 +336,48 @@ def summarise(rows: Sequence[Row], provenance: dict[str, Any]) -> Summary:
 
 
 def mean_dice(cases: Sequence[Case], predicted: Sequence[UInt8[np.ndarray, "d h w"]], classes: Sequence[str]) -> float:
-    """Mean Dice as `summarise` has it, of densely labelled cases; NaN where no case has a structure, nor was one found.
+    """Return the mean Dice that `summarise` finds, without measuring distances.
+
+    It is NaN if neither truth nor prediction has a structure in any case.
 
     Parameters
     ----------
     cases
-        Those with a dense mask count.
+        Those without a dense mask do not count.
     predicted
-        Labels of each of `cases`, on its grid.
+        Class indices predicted for each of `cases`, on its grid.
     classes
         Names of the k classes, background first.
+
+    Examples
+    --------
+    >>> mask = np.zeros((1, 8, 8), np.uint8)
+    >>> mask[0, 2:6, 2:6] = 1
+    >>> case = Case("a", "p", mask.astype(np.float32), dense=mask)
+    >>> mean_dice([case], [np.roll(mask, 1, axis=2)], ["background", "LV"])
+    0.75
     """
     pairs = [(case, labels) for case, labels in zip(cases, predicted, strict=True) if case.dense is not None]
     values = [dices(case.dense, labels, len(classes)) for case, labels in pairs if case.dense is not None]
     return _spread([case.name for case, _ in pairs], np.array(values).reshape(len(pairs), len(classes) - 1)).mean
 
 
-def ranked(rows: Sequence[Row]) -> list[tuple[str, float]]:
-    """Cases and their Dice averaged over the classes that have one, worst first; NaN, where none has, comes last."""
+def ranked(rows: Sequence[CaseScore]) -> list[tuple[str, float]]:
+    """Sort cases by their mean Dice, worst first.
+
+    Returns
+    -------
+    Names of cases and their Dice, averaged over the classes that have one; a case without any has NaN and comes last.
+
+    Examples
+    --------
+    >>> scored = [
+    ...     CaseScore(name, name, "", "", Score("LV", dice, 3.5, 4.0, 1.2, 120.0, 114.0), "known")
+    ...     for name, dice in (("a", 0.9), ("b", 0.8))
+    ... ]
+    >>> ranked(scored)
+    [('b', 0.8), ('a', 0.9)]
+    """
     found: dict[str, list[float]] = {}
     for row in rows:
         found.setdefault(row.case, []).append(row.score.dice)
@@ -269,13 +390,13 @@ def _defined_mean(values: Sequence[float]) -> float:
     return float(np.mean(defined)) if defined else math.nan
 
 
-def _row(line: dict[str, Any]) -> Row:
+def _row(line: dict[str, Any]) -> CaseScore:
     score = Score(line["class"], *(float(line[name]) for name in Score._fields[1:]))
-    if line["spacing"] not in get_args(Source):
+    if line["spacing"] not in get_args(SpacingSource):
         raise ValueError(f"spacing {line['spacing'][:40]!r}")
     if score.truth_ml == score.predicted_ml == 0:
         score = score._replace(**dict.fromkeys(MEASURES, math.nan))
-    return Row(line["case"], line["patient"], line["group"], line["phase"], score, line["spacing"])
+    return CaseScore(line["case"], line["patient"], line["group"], line["phase"], score, line["spacing"])
 
 
 def _result(cases: Sequence[str], values: dict[str, Float[np.ndarray, "n k"]]) -> Result:
@@ -294,7 +415,7 @@ def _result(cases: Sequence[str], values: dict[str, Float[np.ndarray, "n k"]]) -
 
 
 def _spread(cases: Sequence[str], values: Float[np.ndarray, "n k"]) -> Spread:
-    """Of each case's average over its defined classes."""
+    """Statistics of the cases' averages over their defined classes."""
     defined = ~np.isnan(values)
     held = defined.any(axis=1)
     average = np.nansum(values[held], axis=1) / defined[held].sum(axis=1)

@@ -24,7 +24,7 @@ from maskmixadv.sampling.learnt import Learnt
 from maskmixadv.sampling.storage import make_room, read_ahead
 from maskmixadv.strokes.enclosure import ENCLOSED, enclose
 from maskmixadv.strokes.regrid import Strokes
-from maskmixadv.strokes.walker import Belief, Volume, load_beliefs, load_walked
+from maskmixadv.strokes.walker import LabelVolume, StoredBelief, load_beliefs, load_walked
 from maskmixadv.tensors import Labels
 from maskmixadv.types import DRAWN, IGNORE, Annotation, Supervision
 
@@ -318,7 +318,7 @@ def _on_grid(
     walked = load_walked(corpus, entries, enclosure=enclosure) if walks else repeat(None)
     believed = load_beliefs(corpus, entries, enclosure=enclosure) if beliefs else repeat(None)
 
-    def place(given: tuple[Volume | None, Belief | None, Entry]) -> tuple[Tensor, Placed, list[Strokes]]:
+    def place(given: tuple[LabelVolume | None, StoredBelief | None, Entry]) -> tuple[Tensor, Placed, list[Strokes]]:
         labels, belief, entry = given
         case, dense = corpus.load(entry), supervision == "dense"
         drawn = strokes(_annotation(case, DRAWN[supervision], enclosure=False), dense=dense)
@@ -333,7 +333,7 @@ def _on_grid(
     return work_ahead(place, zip(walked, believed, entries, strict=False), threads=2)
 
 
-def _belief_on(grid: Grid, belief: Belief, case: Case, corners: Corners) -> Float[Tensor, "d k s s"]:
+def _belief_on(grid: Grid, belief: StoredBelief, case: Case, corners: Corners) -> Float[Tensor, "d k s s"]:
     known = torch.from_numpy(belief).float() / 255
     maps = [grid.image(known[:, label], case.spacing, corners=corners) for label in range(known.shape[1])]
     return torch.stack(maps, 1)

@@ -4,7 +4,6 @@ import errno
 import mmap
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from maskmixadv.errors import InputError
+from maskmixadv.files import nameless
 from maskmixadv.memory import free
 
 GB: Final = 10**9
@@ -131,7 +131,7 @@ class Streamed:
         with self._complaining():
             if shutil.disk_usage(folder).free < self._needed:  # better known now than after hours of loading
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            self.file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (`rows` closes it)
+            self.file = nameless(folder)
 
     def put(self, image: Float[Tensor, "d c s s"], target: UInt8[Tensor, "d s s"]) -> None:
         """Add slices.

@@ -1,4 +1,4 @@
-"""ACDC cine MRI with scribbles: the pre-processed HDF5 release, or the challenge's own NIfTI layout.
+"""ACDC cine MRI with scribbles, in the layout of the pre-processed HDF5 release or in the challenge's NIfTI layout.
 
 Sources: Bernard et al., IEEE TMI 2018 (images, masks); Valvano et al., IEEE TMI 2021 (scribbles); the HDF5
 layout is WSL4MIS's.
@@ -27,7 +27,7 @@ CLASSES = ("background", "RV", "Myo", "LV")
 UNLABELLED = 4
 KIND: Final = "HDF5 case with image, scribble and label"
 NOMINAL: Spacing = (10.0, 1.0, 1.0)
-"""What the literature's tables assume, as the HDF5 release has lost the spacing."""
+"""Spacing that the literature's tables assume, as the HDF5 release does not have it."""
 DISEASES = ("DCM", "HCM", "MINF", "NOR", "RV")
 """Groups of ACDC's patients 1-20, 21-40, 41-60, 61-80, 81-100."""
 FIELD_TEST = (5, 10, 24, 30, 36, 39, 41, 60, 64, 72, 73, 77, 78, 80, 82)
@@ -39,7 +39,7 @@ _SLICE = re.compile(_FRAME.pattern + r"_slice_(\d+)")
 
 
 def prepare(source: Path, root: Path) -> Corpus:
-    """Make corpus `root` of the ACDC release in `source`.
+    """Make a corpus of the ACDC release in `source`.
 
     Parameters
     ----------
@@ -52,7 +52,20 @@ def prepare(source: Path, root: Path) -> Corpus:
     Raises
     ------
     InputError
-        Where no case is found, or one is wrong.
+        If no case is found, or one is damaged or mislabelled.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> rng, masks = np.random.default_rng(0), np.zeros((3, 16, 16), np.uint8)
+    >>> masks[:, 4:8, 4:8] = 3
+    >>> for frame in ("01", "12"):
+    ...     with h5py.File(f"patient001_frame{frame}.h5", "w") as file:
+    ...         file["image"] = rng.random((3, 16, 16))
+    ...         file["label"], file["scribble"] = masks, np.where(masks > 0, masks, UNLABELLED)
+    >>> corpus = prepare(Path(), Path("corpus"))
+    >>> [(entry.name, entry.phase, entry.group) for entry in corpus.entries]
+    [('patient001_frame01', 'ED', 'DCM'), ('patient001_frame12', 'ES', 'DCM')]
     """
     if not source.is_dir():
         raise InputError(f"{source}: no such folder")
@@ -66,7 +79,7 @@ def prepare(source: Path, root: Path) -> Corpus:
     with process_pool() as pool:
         return Corpus.write(
             root,
-            # A patient's two frames are end-diastole, then end-systole: so in all 100, by the ventricle's volume.
+            # A patient's first frame is end-diastole, the second end-systole: in all 100, by the ventricle's volume.
             (
                 replace(case, phase="ED" if case.name == first[case.patient] else "ES")
                 for case in pool.map(_run, jobs.values(), chunksize=4)
@@ -80,11 +93,26 @@ def prepare(source: Path, root: Path) -> Corpus:
 
 
 def folds(patients: Sequence[str]) -> dict[str, tuple[Split, ...]]:
-    """Folds of those of ACDC's 100 training patients that are there.
+    """Make folds of ACDC's 100 training patients, or of some of them.
 
-    ``paper``: test patients 1-20, …, 81-100, so that each fold holds out one disease. ``stratified``: every
-    fifth patient, so that each fold holds all diseases. ``field``: the 70/15/15 split. In the first two,
-    validation is a tenth of the training patients, spread over the diseases.
+    Parameters
+    ----------
+    patients
+        Names ``patientXXX``, sorted.
+
+    Returns
+    -------
+    Three schemes. ``paper`` tests patients 1-20, …, 81-100, so that each fold holds out one disease. ``stratified``
+    tests every fifth patient, so that each fold tests all diseases. In these two, validation is a tenth of the other
+    patients, spread over the diseases. ``field`` is the one split 70/15/15 that later papers use.
+
+    Examples
+    --------
+    >>> made = folds([f"patient{number:03d}" for number in range(1, 101)])
+    >>> {scheme: [tuple(map(len, fold)) for fold in splits[:1]] for scheme, splits in made.items()}
+    {'paper': [(72, 8, 20)], 'stratified': [(72, 8, 20)], 'field': [(70, 15, 15)]}
+    >>> made["stratified"][0].test[:3]
+    ('patient001', 'patient006', 'patient011')
     """
     number = {patient: int(patient[-3:]) for patient in patients}
     paper = [{p for p in patients if (number[p] - 1) // 20 == fold} for fold in range(5)]
@@ -105,7 +133,7 @@ def _hold_out(patients: Sequence[str], test: set[str]) -> Split:
 
 
 def _find(source: Path) -> dict[str, Callable[[], Case]]:
-    """Names and readers of the cases in `source`; volumes win over slices, HDF5 over NIfTI."""
+    """Return readers of the cases in `source` by name; volumes are preferred to slices, HDF5 to NIfTI."""
     if volumes := _named(source, "*.h5", _FRAME):
         return {name: partial(_read_volume, path) for name, path in volumes.items()}
     if parts := _named(source, "*.h5", _SLICE):
@@ -117,12 +145,12 @@ def _find(source: Path) -> dict[str, Callable[[], Case]]:
 
 
 def _named(source: Path, ending: str, pattern: re.Pattern[str]) -> dict[str, Path]:
-    """Files whose name without suffix is of `pattern`, in order.
+    """Return files whose name without suffix matches `pattern`, by that name, sorted.
 
     Raises
     ------
     InputError
-        Where two files have one name.
+        If two files have one name.
     """
     found: dict[str, Path] = {}
     for path in sorted(source.rglob(ending)):
@@ -167,7 +195,7 @@ def _read_h5(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _dataset(path: Path, key: str) -> np.ndarray:
-    """Read an array, once its size is known to be taken."""
+    """Read an array, once its size is known not to be too large."""
     with apart.reader() as reader:
         told = reader.header(path, KIND, {"hdf5": str(path.absolute()), "name": key})
         dtype = np.dtype(told["kind"])

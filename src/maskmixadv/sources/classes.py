@@ -1,4 +1,4 @@
-"""The classes of a folder of images: ``classes.toml``, or a guess from the codes in its files."""
+"""The classes of a folder of images: read from ``classes.toml``, or guessed from the codes in its files."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,14 +18,19 @@ Codes = Shaped[np.ndarray, "_ _ _"]
 
 @dataclass(frozen=True)
 class Classes:
-    """What the codes in label files mean.
+    """Meaning of the codes in label files.
 
     Attributes
     ----------
     names
-        Of the k classes, background first; a class's code is its place.
+        Names of the k classes, background first; a class's code is its place, from 0.
     ignore
-        Code of a pixel of which nothing is known; None where there is no such code.
+        Code of an unlabelled pixel; None if there is no such code.
+
+    Examples
+    --------
+    >>> print(Classes(("background", "RV", "Myo", "LV"), ignore=4))
+    0 background, 1 RV, 2 Myo, 3 LV; unlabelled 4
     """
 
     names: tuple[str, ...]
@@ -37,12 +42,21 @@ class Classes:
 
 
 def read(path: Path) -> Classes:
-    """Read a ``classes.toml``: a table ``[[class]]`` for each class, and ``ignore = N`` where it is not their number.
+    r"""Read a ``classes.toml``.
+
+    It has a table ``[[class]]`` with a name for each code from 0 on. ``ignore = N`` is the code of unlabelled pixels;
+    by default that is the number of classes.
 
     Raises
     ------
     InputError
-        Where it is missing, malformed, or names no structure.
+        If it is missing, malformed, or names no structure.
+
+    Examples
+    --------
+    >>> _ = Path("classes.toml").write_text("ignore = 255\n[[class]]\nname = 'background'\n[[class]]\nname = 'LV'\n")
+    >>> read(Path("classes.toml"))
+    Classes(names=('background', 'LV'), ignore=255)
     """
     if not path.is_file():
         raise InputError(f"{path}: missing; write a [[class]] with a name for each code, background first")
@@ -57,19 +71,26 @@ def read(path: Path) -> Classes:
 
 
 def guess(scribbles: Iterable[tuple[Path, Codes]], masks: Iterable[Codes]) -> Classes:
-    """Guess what codes mean: in scribbles the most frequent one is "unlabelled", the highest other one the last class.
+    """Guess the classes: the most frequent code of scribbles is "unlabelled", the highest other code the last class.
 
     Parameters
     ----------
     scribbles
-        Files and what they hold.
+        Files and their codes.
     masks
-        What other files hold, in which all is labelled.
+        Codes of other files, in which each pixel is labelled.
 
     Raises
     ------
     InputError
-        Where that can't be: the most frequent code is a class's, or there are no structures.
+        If the most frequent code is not above all others, or there are no structures.
+
+    Examples
+    --------
+    >>> scribble = np.full((1, 8, 8), 4, np.uint8)
+    >>> scribble[0, 1, 1:4], scribble[0, 4, 2:4] = 0, 3
+    >>> print(guess([(Path("a.png"), scribble)], []))
+    0 background, 1 class1, 2 class2, 3 class3; unlabelled 4
     """
     counts: dict[int, int] = {}
     last = ""

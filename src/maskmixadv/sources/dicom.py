@@ -1,4 +1,4 @@
-"""DICOM series as a corpus, with segmentations (SEG) as dense masks."""
+"""A corpus of DICOM series, with segmentations (SEG) as dense masks."""
 
 import re
 import sys
@@ -19,7 +19,22 @@ from maskmixadv.sources import folder, pairs
 
 @dataclass(frozen=True)
 class Study:
-    """One case: a series' files and its segmentations, of which there may be none."""
+    """The files of one case.
+
+    Attributes
+    ----------
+    name, patient
+        Names of the case and of its patient.
+    paths
+        Files of the image series.
+    masks
+        Files of its segmentations; there may be none.
+
+    Examples
+    --------
+    >>> Study("p1_cine", "p1", (Path("p1/cine/1.dcm"), Path("p1/cine/2.dcm")), masks=()).masks
+    ()
+    """
 
     name: str
     patient: str
@@ -28,22 +43,33 @@ class Study:
 
 
 def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int = 0) -> Corpus:
-    """Make corpus `root` of all DICOM image series in `source` and its folders.
+    """Make a corpus of all DICOM image series in `source` and its folders.
 
     A case is named by its files' folder, its patient by the PatientID. Classes are those of ``source/classes.toml``,
-    or the segments' labels in the order in which they come. Series without a SEG are kept, without annotation.
+    or the segments' labels in the order in which they are found. Series without a SEG are cases without annotation.
 
     Parameters
     ----------
+    source
+        A folder with the files, in any folders.
+    root
+        A new or empty directory.
     patient
         Regular expression whose first group, found in a case's name, names the patient; None: the PatientID does.
     axis
-        Array axis along which slices are cut; 0: as they were acquired.
+        Array axis (0 to 2) along which slices are cut; 0: as they were acquired.
 
     Raises
     ------
     InputError
-        Where there is no series, or one is wrong.
+        If there is no series, or one is damaged or incomplete.
+
+    Examples
+    --------
+    >>> Path("study").mkdir()
+    >>> prepare(Path("study"), Path("corpus"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: study: no DICOM image series found in it; DICOM files have 'DICM' at byte 128
     """
     if not source.is_dir():
         raise InputError(f"{source}: no such folder")
@@ -84,7 +110,7 @@ def _studies(source: Path, pattern: str | None) -> list[Study]:
 
 
 def _named(source: Path, found: Mapping[str, Sequence[Path]]) -> dict[str, tuple[str, Sequence[Path]]]:
-    """Name each series by its folder, and by its number where several lie in one."""
+    """Name each series by its folder, and by a number if the folder has several."""
     folders = {uid: _folder_name(source, paths[0].parent) for uid, paths in found.items()}
     taken: dict[str, int] = {}
     named = {}

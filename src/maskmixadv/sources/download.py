@@ -1,4 +1,4 @@
-"""Public releases, fetched file by file: each is checked against its hash, and kept where it is there already."""
+"""Downloads of public releases, file by file: each is checked against its hash, and kept if it is there already."""
 
 import logging
 import sys
@@ -12,11 +12,12 @@ from maskmixadv.files import make_directory
 
 if TYPE_CHECKING:
     import pooch
+    import requests
 
 TRIES: Final = 3
 """Attempts at a file before it is given up."""
 PATIENCE: Final = 30.0
-"""Seconds without a byte after which an attempt is given up."""
+"""Seconds without a byte after which an attempt ends."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,18 @@ class Release:
     Attributes
     ----------
     address
-        Of the folder that holds the files.
+        Address of the folder that holds the files.
     registry
-        Text in ``registries/``: a line a file, its name in the folder and its SHA-256.
+        Name of a text in ``registries/``: a line for each file, with its name and its SHA-256.
     terms
-        Whose files they are, and what they may be used for.
+        Authors of the files, and what they may be used for.
+
+    Examples
+    --------
+    >>> print(MSCMR.terms)
+    MSCMRseg (Zhuang 2019), scribbles of Zhang and Zhuang 2022; research use
+    >>> len(ACDC.hashes()), len(MSCMR.hashes())
+    (200, 60)
     """
 
     address: str
@@ -38,7 +46,7 @@ class Release:
     terms: str
 
     def hashes(self) -> dict[str, str]:
-        """SHA-256 of each file by its name."""
+        """Return the SHA-256 of each file by its name."""
         lines = files("maskmixadv.sources").joinpath("registries", self.registry).read_text().splitlines()
         return {line.split()[0]: line.split()[1] for line in lines}
 
@@ -59,12 +67,17 @@ MSCMR: Final = Release(
 
 
 def download(release: Release, folder: Path) -> None:
-    """Have all files of `release` in `folder`, which is made where it is missing; those that are there whole are kept.
+    """Fetch all files of `release` into `folder`, which is made if it is missing; whole files in it are kept.
 
     Raises
     ------
     InputError
-        Where a file can't be had, is another one than it was, or can't be written. What was fetched stays.
+        If a file can't be fetched, has another hash, or can't be written. Files that were fetched stay.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> download(Release("https://example.org/", "acdc.txt", ""), Path("acdc"))  # doctest: +SKIP
     """
     import pooch
     from rich.progress import track
@@ -97,7 +110,7 @@ def _fetch(keeper: "pooch.Pooch", name: str) -> None:
         raise InputError(f"{keeper.abspath / name}: can't be written ({error.strerror}); free space") from None
 
 
-def _reason(error: Exception) -> str:
-    """Return the innermost cause's kind, or the server's answer: libraries' own words fill half a page."""
-    response = getattr(error, "response", None)
-    return f"{response.status_code} {response.reason}" if response is not None else type(error).__name__
+def _reason(error: "requests.exceptions.RequestException") -> str:
+    """Return the server's answer, or the exception's class: libraries' own messages fill half a page."""
+    found = error.response
+    return f"{found.status_code} {found.reason}" if found is not None else type(error).__name__

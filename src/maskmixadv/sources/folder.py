@@ -1,4 +1,4 @@
-"""A user's own images: ``images/``, and ``scribbles/`` and ``masks/`` with files of the same names."""
+"""A corpus of a user's own images: ``images/``, and ``scribbles/`` and ``masks/`` with files of the same names."""
 
 import re
 import sys
@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.corpus.entry import Kept
+from maskmixadv.corpus.entry import KeptCase
 from maskmixadv.corpus.folds import folds
 from maskmixadv.errors import InputError
 from maskmixadv.files import work_ahead
-from maskmixadv.formats import images as formats
+from maskmixadv.formats import image_files
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import pairs
 from maskmixadv.sources.classes import Classes
@@ -25,7 +25,22 @@ _NAMED: Final = 5
 
 
 class Found(NamedTuple):
-    """What lies in a folder: images with annotation, and the names of those without."""
+    """Images found in a folder.
+
+    Attributes
+    ----------
+    source
+        The folder.
+    pairs
+        Images with their annotations.
+    bare
+        File names of images without annotation.
+
+    Examples
+    --------
+    >>> Found(Path("src"), [Pair("a", "a", Path("src/images/a.png"), Path("src/scribbles/a.png"))], ["b.png"]).bare
+    ['b.png']
+    """
 
     source: Path
     pairs: list[Pair]
@@ -41,29 +56,45 @@ def prepare(
     axis: int | None = None,
     confirm: Callable[[Classes], bool] | None = None,
 ) -> Corpus:
-    """Make corpus `root` of ``source/images`` with ``source/scribbles`` and ``source/masks``.
+    """Make a corpus of ``source/images`` with ``source/scribbles`` and ``source/masks``.
 
-    Images without annotation are left out, and named on stderr. The folds are `maskmixadv.corpus.folds.folds`.
+    Images without annotation are left out, and named on stderr. The folds are those of `maskmixadv.corpus.folds.folds`.
 
     Parameters
     ----------
     source
-        A folder with ``images/`` and at least one of the others; ``classes.toml`` says what codes mean.
+        A folder with ``images/`` and at least one of the others; its ``classes.toml`` says what codes mean.
     root
         A new or empty directory.
     patient
-        Regular expression whose first group, found in an image's name, names the patient; None: the name does.
+        Regular expression whose first group, found in an image's name, names the patient; None: the whole name does.
     validate
-        As for the folds.
+        Patients to validate on, as for the folds.
     axis
         Array axis (0 to 2, ``d h w`` of the file) along which slices are cut; None: the one of the largest spacing.
     confirm
-        Says whether classes that are guessed, for want of a ``classes.toml``, are right; None: nobody can.
+        Called with the guessed classes if there is no ``classes.toml``; returns whether they are right. None: a guess
+        is refused.
 
     Raises
     ------
     InputError
-        Where a file is wrong or has no partner, or classes are neither declared nor confirmed.
+        If a file is damaged or has no image, or classes are neither declared nor confirmed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> for part in ("images", "scribbles"):
+    ...     (Path("src") / part).mkdir(parents=True)
+    >>> pixels = np.random.default_rng(0).integers(0, 255, (32, 32)).astype(np.uint8)
+    >>> scribble = np.full((32, 32), 2, np.uint8)
+    >>> scribble[4:28, 4], scribble[16, 12:20] = 0, 1
+    >>> Image.fromarray(pixels).save("src/images/a.png")
+    >>> Image.fromarray(scribble).save("src/scribbles/a.png")
+    >>> corpus = prepare(Path("src"), Path("corpus"), confirm=lambda classes: classes.ignore == 2)
+    >>> corpus.classes, corpus.entries[0].scribble
+    (('background', 'class1'), True)
     """
     found = find(source, patient)
     classes = _classes(source, found.pairs, confirm)
@@ -72,20 +103,34 @@ def prepare(
 
 
 def find(source: Path, patient: str | None = None) -> Found:
-    """Find the images of `source` and their annotations.
+    """Find the images of `source` and their annotations, without reading them.
+
+    Parameters
+    ----------
+    source, patient
+        As `prepare` takes them.
 
     Raises
     ------
     InputError
-        Where no image has one, an annotation has no image, or a name has no patient.
+        If no image has an annotation, an annotation has no image, or a name has no patient.
+
+    Examples
+    --------
+    >>> for file in ("images/p1_a.png", "images/p2_a.png", "masks/p1_a.png"):
+    ...     Path(file).parent.mkdir(exist_ok=True)
+    ...     Path(file).touch()
+    >>> found = find(Path(), patient="^([^_]+)")
+    >>> found.pairs[0].patient, found.bare
+    ('p1', ['p2_a.png'])
     """
     if not (source / IMAGES).is_dir():
         raise InputError(f"{source}: no folder {IMAGES}/ in it; put the images there")
     images, scribbles, masks = (
-        formats.named(source / part) if (source / part).is_dir() else {} for part in (IMAGES, SCRIBBLES, MASKS)
+        image_files.named(source / part) if (source / part).is_dir() else {} for part in (IMAGES, SCRIBBLES, MASKS)
     )
     for path in (*scribbles.values(), *masks.values()):
-        if formats.stem(path) not in images:
+        if image_files.stem(path) not in images:
             raise InputError(f"{path}: no image of this name in {source / IMAGES}; rename it, or add its image")
     annotated = {name: path for name, path in images.items() if name in scribbles or name in masks}
     if not annotated:
@@ -101,9 +146,34 @@ def find(source: Path, patient: str | None = None) -> Found:
 
 
 def write(
-    root: Path, source: Path, made: Iterable[Case | Kept], classes: Classes, axis: int, validate: float | None = None
+    root: Path,
+    source: Path,
+    made: Iterable[Case | KeptCase],
+    classes: Classes,
+    axis: int,
+    validate: float | None = None,
 ) -> Corpus:
-    """Write what was `made` of the images of `source` as corpus `root`."""
+    """Write a corpus of cases that were `made` of the images in `source`.
+
+    Parameters
+    ----------
+    root
+        A new or empty directory.
+    source
+        The images' folder, whose name the corpus gets.
+    made
+        The cases.
+    classes, axis, validate
+        As in `prepare`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mask = np.eye(8, dtype=np.uint8)[None]
+    >>> made = [Case("a", "a", mask.astype(np.float32), dense=mask)]
+    >>> write(Path("corpus"), Path("mine"), made, Classes(("background", "LV"), None), 0).name
+    'mine'
+    """
     return Corpus.write(
         root,
         made,
@@ -116,11 +186,31 @@ def write(
 
 
 def cases(
-    found: Found, classes: Classes, axis: int, kept: Callable[[Pair], Kept | None] | None = None
-) -> Iterator[Case | Kept]:
-    """Read what was `found`, but those that `kept` knows; what shows no structure is left out, and named on stderr."""
+    found: Found, classes: Classes, axis: int, kept: Callable[[Pair], KeptCase | None] | None = None
+) -> Iterator[Case | KeptCase]:
+    """Read the cases that were `found`. Those without a structure in an annotation are left out, and named on stderr.
 
-    def made(pair: Pair) -> tuple[Case | Kept, bool]:
+    Parameters
+    ----------
+    found
+        Images and their annotations.
+    classes, axis
+        Meaning of the codes, and array axis along which slices are cut.
+    kept
+        Returns the kept case of a pair that need not be read again; None if it must be.
+
+    Raises
+    ------
+    InputError
+        If a file is damaged, or does not fit its image.
+
+    Examples
+    --------
+    >>> list(cases(Found(Path("src"), [], []), Classes(("background", "LV"), 2), axis=0))
+    []
+    """
+
+    def made(pair: Pair) -> tuple[Case | KeptCase, bool]:
         known = kept(pair) if kept else None
         return (known, False) if known else pairs.read(pair, classes, axis)
 
@@ -128,7 +218,7 @@ def cases(
     for pair, (case, coloured) in zip(found.pairs, work_ahead(made, found.pairs, threads=2), strict=True):
         if coloured:
             mixed.append(pair.image.name)
-        if isinstance(case, Kept) or case.scribble is not None or case.dense is not None:
+        if isinstance(case, KeptCase) or case.scribble is not None or case.dense is not None:
             yield case
         else:
             empty.append(pair.image.name)
@@ -138,18 +228,38 @@ def cases(
 
 
 def patient_of(image: Path, pattern: str | None) -> str:
-    """Patient whose image it is.
+    """Return the patient whose image it is, by the image's file name.
+
+    Parameters
+    ----------
+    image
+        The image's file.
+    pattern
+        Regular expression whose first group, found in the file's name without suffix, names the patient; None: the
+        whole name does.
 
     Raises
     ------
     InputError
-        Where `pattern` is no regular expression with a group, or does not find one in the image's name.
+        If `pattern` is no regular expression with a group, or is not found in the name.
+
+    Examples
+    --------
+    >>> patient_of(Path("images/p1_day2.nii.gz"), "^([^_]+)"), patient_of(Path("images/p1_day2.nii.gz"), None)
+    ('p1', 'p1_day2')
     """
-    return named_patient(image, formats.stem(image), pattern)
+    return named_patient(image, image_files.stem(image), pattern)
 
 
 def named_patient(image: Path, name: str, pattern: str | None) -> str:
-    """As `patient_of`, of an image whose `name` is known."""
+    """As `patient_of`, for an image with the name `name`.
+
+    Examples
+    --------
+    >>> named_patient(Path("series"), "p1_day2", "day")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: series: --patient day finds no patient in its name; allowed is one whose group does
+    """
     if pattern is None:
         return name
     try:
@@ -169,8 +279,8 @@ def _classes(source: Path, found: Sequence[Pair], confirm: Callable[[Classes], b
     scribbles = [pair.scribble for pair in found if pair.scribble is not None]
     masks = [pair.mask for pair in found if pair.mask is not None]
     guessed = declared.guess(
-        ((path, formats.read_labels(path).array) for path in scribbles),
-        (formats.read_labels(path).array for path in masks),
+        ((path, image_files.read_labels(path).array) for path in scribbles),
+        (image_files.read_labels(path).array for path in masks),
     )
     if confirm is None:
         raise InputError(f"{path}: missing; codes look like {guessed}: write it, or accept the guess with --yes")

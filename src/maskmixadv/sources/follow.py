@@ -1,7 +1,7 @@
-"""A folder of images as a corpus: what is prepared of it is kept in ``.corpus``, and made anew when it has changed.
+"""A corpus that follows a folder of images: it is kept in the folder's ``.corpus``, and made again after changes.
 
-Each state of the folder has a corpus of its own, named by a hash, so that a run which learnt from an earlier state can
-still be resumed and scored. Their case files are links to one another where nothing changed.
+Each state of the folder has a corpus of its own, named by a hash. So a run that was trained on an earlier state can
+still be resumed and scored. Case files that did not change are links to those of the earlier corpus.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.corpus.entry import Entry, Kept
+from maskmixadv.corpus.entry import Entry, KeptCase
 from maskmixadv.errors import InputError
 from maskmixadv.files import held, make_directory, read_json, whole, write_text
 from maskmixadv.sources import classes as declared
@@ -24,28 +24,47 @@ from maskmixadv.sources.pairs import Pair
 from maskmixadv.typed import as_type
 
 KEPT: Final = 10
-"""States of a folder that are kept."""
+"""States of a folder that are kept at most."""
 _PLACE, _KEYS = ".corpus", "keys.json"
 
 
 def current(source: Path) -> Corpus:
-    """Return a corpus of what `source` holds now (`maskmixadv.sources.folder.prepare`, with its defaults).
+    """Return a corpus of the images that are in `source` now, as `maskmixadv.sources.folder.prepare` makes it.
 
     Raises
     ------
     InputError
-        Where the folder's ``classes.toml`` is missing, or a file is wrong.
+        If the folder's ``classes.toml`` is missing, or a file is damaged or does not fit its image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> for part in ("images", "masks"):
+    ...     (Path("mine") / part).mkdir(parents=True)
+    >>> Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save("mine/images/a.png")
+    >>> Image.fromarray(np.eye(8, dtype=np.uint8)).save("mine/masks/a.png")
+    >>> write_text(Path("mine/classes.toml"), "class = [{name = 'background'}, {name = 'LV'}]")
+    >>> current(Path("mine"))
+    Corpus(mine/.corpus/...: mine, 1 cases of 1 patients, classes background, LV, folds own)
     """
     return _made(lambda: _State.of(folder.find(source), declared.read(source / declared.FILE)))
 
 
 def of(found: Found, classes: Classes) -> Corpus:
-    """As `current`, of what was `found` in a folder, which may be a part of what lies in it."""
+    """As `current`, for images that were `found` in a folder, which may be some of those in it.
+
+    Examples
+    --------
+    >>> of(Found(Path("mine"), [], []), Classes(("background", "LV"), 2))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: own images: no case found in it
+    """
     return _made(lambda: _State.of(found, classes))
 
 
 def _made(look: Callable[[], "_State"]) -> Corpus:
-    """Return the corpus of the state that `look` finds, made where it is missing."""
+    """Return the corpus of the state that `look` finds; make it if it is missing."""
     state = look()
     if not state.is_made():
         make_directory(state.root.parent)
@@ -58,7 +77,7 @@ def _made(look: Callable[[], "_State"]) -> Corpus:
 
 @dataclass(frozen=True)
 class _State:
-    """What was found in a folder, and the place of the corpus of that; `keys` name what each case is made of."""
+    """A state of a folder, and the directory of its corpus; `keys` are hashes of what each case is made of."""
 
     found: Found
     classes: Classes
@@ -76,7 +95,7 @@ class _State:
         return (self.root / "corpus.json").is_file()
 
     def make(self) -> None:
-        """Make the corpus, of an earlier state's cases where they are as they were; the oldest states go."""
+        """Make the corpus, with links to an earlier state's cases that did not change; delete the oldest states."""
         kept = _Earlier.newest(self.root.parent, self.keys).kept
         with whole(self.root) as place:
             made = folder.cases(self.found, self.classes, self.axis, kept)
@@ -88,7 +107,7 @@ class _State:
 
 @dataclass(frozen=True)
 class _Earlier:
-    """Cases of an earlier state that are as they were; `keys` are those of now."""
+    """Cases of an earlier state that did not change; `keys` are those of the current state."""
 
     keys: Mapping[str, str]
     root: Path = Path()
@@ -105,21 +124,21 @@ class _Earlier:
         same = {name for name, key in keys.items() if isinstance(before, dict) and before.get(name) == key}
         return cls(keys, root, {entry.name: entry for entry in entries if entry.name in same})
 
-    def kept(self, pair: Pair) -> Kept | None:
+    def kept(self, pair: Pair) -> KeptCase | None:
         if pair.name not in self.entries:
             return None
-        return Kept(self.entries[pair.name], self.root / "cases" / f"{pair.name}.npz")
+        return KeptCase(self.entries[pair.name], self.root / "cases" / f"{pair.name}.npz")
 
 
 def _states(place: Path) -> list[Path]:
-    """Corpora of the folder's states, the newest first."""
+    """Return the corpora of the folder's states, the newest first."""
     whole_ones = (index for index in place.glob("*/corpus.json") if not index.parent.name.startswith("."))
     indices = sorted(whole_ones, key=lambda index: index.stat().st_mtime_ns, reverse=True)
     return [index.parent for index in indices]
 
 
 def _key(pair: Pair, how: str) -> str:
-    """Name what a case is made of: files as the disk tells them, without reading, and `how` they are read."""
+    """Hash what a case is made of: its files' names, sizes and times, and `how` they are read."""
     stats = [(path.name, path.stat()) for path in (pair.image, pair.scribble, pair.mask) if path is not None]
     files = [f"{name} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}" for name, stat in stats]
     return _digest("\n".join([how, pair.patient, *files]))

@@ -19,18 +19,37 @@ from maskmixadv.formats import nifti
 CLASSES = ("background", "RV", "Myo", "LV")
 UNLABELLED = 4
 PARTS = {"train": "train", "val": "val", "TestSet": "test"}
-"""Folders of the release, and what they are for."""
+"""Folders of the release, and the parts of a fold that they are."""
 
 
 def prepare(source: Path, root: Path) -> Corpus:
-    """Make corpus `root` of ``source/{train,val,TestSet}/{images,labels}``; a part may be missing.
+    """Make a corpus of ``source/{train,val,TestSet}/{images,labels}``; a part may be missing.
 
-    The folds are one, ``release``: its folders.
+    Its one scheme, ``release``, is one fold: the release's own parts.
+
+    Parameters
+    ----------
+    source
+        Folder of the release.
+    root
+        A new or empty directory.
 
     Raises
     ------
     InputError
-        Where no case is found, or one is wrong.
+        If no case is found, or one is damaged or mislabelled.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> rng, masks = np.random.default_rng(0), np.zeros((16, 16, 3), np.uint8)
+    >>> masks[4:8, 4:8] = 3
+    >>> for name, array in (("images/s1_DE", rng.random((16, 16, 3))), ("labels/s1_DE_manual", masks)):
+    ...     Path("train", name).parent.mkdir(parents=True)
+    ...     nib.save(nib.Nifti1Image(array, np.diag([1, 1, 10, 1])), Path("train", f"{name}.nii.gz"))
+    >>> corpus = prepare(Path(), Path("corpus"))
+    >>> corpus.entries[0].patient, corpus.split("release", 1).train
+    ('s1', ('s1',))
     """
     if not source.is_dir():
         raise InputError(f"{source}: no such folder")

@@ -1,4 +1,4 @@
-"""nnU-Net v2's raw layout, in and out: dataset.json, imagesTr, labelsTr, and splits_final.json where it is there.
+"""A corpus of a raw dataset of nnU-Net v2: dataset.json, imagesTr, labelsTr, and splits_final.json if it is there.
 
 Source: github.com/MIC-DKFZ/nnUNet, documentation/dataset_format.md and ignore_label.md.
 """
@@ -15,7 +15,7 @@ from maskmixadv.corpus.folds import folds
 from maskmixadv.corpus.names import MOST_CLASSES
 from maskmixadv.errors import InputError
 from maskmixadv.files import check_name, read_json
-from maskmixadv.formats import images as formats
+from maskmixadv.formats import image_files
 from maskmixadv.formats.reading import in_one_line
 from maskmixadv.sources import folder, pairs
 from maskmixadv.sources.classes import Classes
@@ -25,12 +25,29 @@ from maskmixadv.typed import as_type
 
 DATASET, SPLITS = "dataset.json", "splits_final.json"
 IGNORED: Final = "ignore"
-"""What nnU-Net calls the label of pixels of which nothing is known; its code is the highest."""
+"""nnU-Net's name of the label of unlabelled pixels; its code is the highest."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a ``dataset.json`` says."""
+    """Content of a ``dataset.json``.
+
+    Attributes
+    ----------
+    name
+        Name of the data set.
+    classes
+        Meaning of the codes.
+    ending
+        Suffix of all files.
+    source
+        Reference and licence.
+
+    Examples
+    --------
+    >>> Dataset("Heart", Classes(("background", "LV"), 2), ".nii.gz", "").ending
+    '.nii.gz'
+    """
 
     name: str
     classes: Classes
@@ -39,20 +56,34 @@ class Dataset:
 
 
 def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int | None = None) -> Corpus:
-    """Make corpus `root` of the nnU-Net raw dataset in folder `source`.
+    """Make a corpus of a raw dataset of nnU-Net.
 
     A label file with ignored pixels is a scribble, one without is a dense mask. Cases of ``labelsTs``, if there are
-    any, are for testing. The folds are ``splits`` where there is a ``splits_final.json``, and those of a folder.
+    any, are for testing. The schemes are those of a folder (`maskmixadv.corpus.folds.folds`), and ``splits`` if there
+    is a ``splits_final.json``.
 
     Parameters
     ----------
+    source
+        The dataset's folder, ``DatasetNNN_…``.
+    root
+        A new or empty directory.
     patient, axis
         As `maskmixadv.sources.folder.prepare` has them.
 
     Raises
     ------
     InputError
-        Where a file is wrong or missing, or images have several channels.
+        If a file is damaged or missing, or images have several channels.
+
+    Examples
+    --------
+    >>> from maskmixadv.sources.nnunet_export import export
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> hearts = phantom.prepare(Path("hearts"), cases=6, size=64)
+    >>> _ = export(hearts, Path("Dataset101_Heart"))
+    >>> prepare(Path("Dataset101_Heart"), Path("corpus"), patient="^(.+)_")
+    Corpus(corpus: phantom-0, 6 cases of 3 patients, classes background, RV, Myo, LV, folds splits, own)
     """
     dataset = read(source / DATASET)
     train, test = (_pairs(source, part, dataset, patient) for part in ("Tr", "Ts"))
@@ -79,7 +110,14 @@ def read(path: Path) -> Dataset:
     Raises
     ------
     InputError
-        Where it is missing or malformed, or its labels are not consecutive from 0 on.
+        If it is missing or malformed, or its labels are not consecutive from 0 on.
+
+    Examples
+    --------
+    >>> labels = '{"background": 0, "LV": 1, "ignore": 2}'
+    >>> _ = Path("dataset.json").write_text(f'{{"labels": {labels}, "file_ending": ".png"}}')
+    >>> read(Path("dataset.json")).classes
+    Classes(names=('background', 'LV'), ignore=2)
     """
     raw = _json(path)
     raw = as_type(raw, dict[str, Any], str(path))
@@ -107,7 +145,7 @@ def _json(path: Path) -> Any:  # noqa: ANN401
 
 
 def _pairs(source: Path, part: str, dataset: Dataset, patient: str | None) -> list[Pair]:
-    """Files of the cases of ``imagesTr`` or ``imagesTs`` that have labels."""
+    """Return the files of the cases in ``imagesTr`` or ``imagesTs`` that have labels."""
     images, labels = source / f"images{part}", source / f"labels{part}"
     if not images.is_dir() or not labels.is_dir():
         return []
@@ -119,7 +157,7 @@ def _pairs(source: Path, part: str, dataset: Dataset, patient: str | None) -> li
             raise InputError(f"{path}: its image {image} is missing; add it, or remove the labels")
         if (second := images / f"{name}_0001{dataset.ending}").is_file():
             raise InputError(f"{second}: is a second channel, allowed is one; keep the _0000 files alone")
-        formats.suffix(path)
+        image_files.suffix(path)
         found.append(Pair(name, folder.named_patient(path, name, patient), image, either=path))
     return found
 

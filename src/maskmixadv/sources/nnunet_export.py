@@ -1,4 +1,4 @@
-"""A corpus written as nnU-Net v2's raw dataset: strokes are labels, and what they leave out is ``ignore``."""
+"""A corpus written as a raw dataset of nnU-Net v2: strokes are labels, other pixels have the label ``ignore``."""
 
 import json
 from collections.abc import Sequence
@@ -17,32 +17,43 @@ from maskmixadv.sources.nnunet import DATASET, IGNORED, SPLITS
 from maskmixadv.types import IGNORE, Spacing
 
 BACKGROUND: Final = "background"
-"""What nnU-Net wants label 0 to be called."""
+"""nnU-Net's name of label 0."""
 
 Annotation = Literal["scribble", "dense"]
 
 
 def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", scheme: str | None = None) -> int:
-    """Write the new directory `root`: ``dataset.json``, ``imagesTr``, ``labelsTr``, ``splits_final.json``.
+    """Write a corpus as ``dataset.json``, ``imagesTr``, ``labelsTr`` and ``splits_final.json``, whole or not at all.
 
     Parameters
     ----------
+    corpus
+        Its cases with an annotation are written.
     root
-        A new or empty directory; nnU-Net wants it named ``DatasetNNN_Name``.
+        A new or empty directory; nnU-Net finds it under a name like ``Dataset101_Heart``.
     annotation
-        Which of a case's annotations its label file has; the other one where it is the only one.
+        Which annotation is written for a case that has both.
     scheme
-        Whose folds ``splits_final.json`` has; None: the corpus's first. A fold's test patients are left out of it.
+        Scheme whose folds ``splits_final.json`` has, without their test patients; None: the corpus's first.
 
     Returns
     -------
-    How many cases were written: those that have an annotation.
+    How many cases were written.
 
     Raises
     ------
     InputError
-        Where `root` is taken, a case can't be read, there is no such scheme, or a structure has a name that nnU-Net
-        gives another meaning.
+        If `root` is not empty, a case can't be read, there is no such scheme, or a structure has the name
+        ``background`` or ``ignore``, which mean something else to nnU-Net.
+
+    Examples
+    --------
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> hearts = phantom.prepare(Path("hearts"), cases=6, size=64)
+    >>> export(hearts, Path("Dataset101_Heart"))
+    6
+    >>> sorted(path.name for path in Path("Dataset101_Heart").iterdir())
+    ['dataset.json', 'imagesTr', 'labelsTr', 'splits_final.json']
     """
     labels = _names(corpus)
     scheme = scheme or next(iter(corpus.folds))
@@ -71,7 +82,7 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
 
 
 def _names(corpus: Corpus) -> list[str]:
-    """Return what nnU-Net calls the classes: the first one, whatever it is called here, ``background``."""
+    """Return nnU-Net's names of the classes: the first one is ``background`` there, whatever its name here."""
     for code, name in enumerate(corpus.classes[1:], 1):
         if name.strip().lower() in (BACKGROUND, IGNORED):
             raise InputError(
@@ -104,7 +115,7 @@ def _affine(case: Case, nominal: Spacing) -> Float[np.ndarray, "4 4"]:
 
 def _splits(corpus: Corpus, scheme: str) -> Sequence[dict[str, list[str]]]:
     return [
-        {part: [entry.name for entry in corpus.of(getattr(split, part)) if entry.scribble or entry.dense]
-         for part in ("train", "val")}
+        {part: [entry.name for entry in corpus.of(patients) if entry.scribble or entry.dense]
+         for part, patients in (("train", split.train), ("val", split.val))}
         for split in corpus.folds[scheme]
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Any corpus by its directory: one that was prepared, or a folder of images, of which one is made."""
+"""Opening a corpus by its directory: one that was prepared, or a folder of images, of which a corpus is made."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""An image and its annotation in files of their own, read as one case: what does not fit is refused by name."""
+"""An image and its annotation in files of their own, read as one case; an annotation that does not fit is refused."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,20 +10,35 @@ from jaxtyping import UInt8
 
 from maskmixadv.corpus.case import Case, normalise, recode, validate
 from maskmixadv.errors import InputError
-from maskmixadv.formats import images as formats
+from maskmixadv.formats import image_files
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources.classes import Classes
 from maskmixadv.types import IGNORE
 
 APART: Final = 0.5
-"""Voxels that an annotation's corners may lie from its image's."""
+"""Voxels by which an annotation's corners may lie apart from its image's."""
 THICKER: Final = 1.1
-"""How many times the other spacings one must be for slices to be cut across it."""
+"""By which factor a spacing must exceed the others for slices to be cut along its axis."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Files of one case; an annotation may be missing, and `either` is a scribble where it leaves pixels out."""
+    """Files of one case.
+
+    Attributes
+    ----------
+    name, patient
+        Names of the case and of its patient.
+    image, scribble, mask
+        Its files; annotations may be missing.
+    either
+        A file that is a scribble if it has unlabelled pixels, and otherwise a dense mask.
+
+    Examples
+    --------
+    >>> Pair("a", "p1", Path("images/a.nii.gz"), scribble=Path("scribbles/a.nii.gz")).mask is None
+    True
+    """
 
     name: str
     patient: str
@@ -34,16 +49,37 @@ class Pair:
 
 
 def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
-    """Read a case, its slices cut along array axis `axis`, and say whether its image had colours.
+    """Read a case.
 
-    An annotation that shows no structure is left out.
+    Parameters
+    ----------
+    pair
+        Its files. An annotation that shows no structure is left out.
+    classes
+        Meaning of the codes in them.
+    axis
+        Array axis (0 to 2) along which slices are cut.
+
+    Returns
+    -------
+    The case, and whether its image had colours.
 
     Raises
     ------
     InputError
-        Where a file can't be read, its codes are not declared, or image and annotation are not on one grid.
+        If a file can't be read, its codes are not declared, or image and annotation are not on one grid.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save("image.png")
+    >>> Image.fromarray(np.eye(8, dtype=np.uint8)).save("mask.png")
+    >>> files = Pair("a", "p1", Path("image.png"), mask=Path("mask.png"))
+    >>> found, coloured = read(files, Classes(("background", "LV"), 2), axis=0)
+    >>> found.image.shape, found.image.max().item(), coloured
+    ((1, 8, 8), 1.0, False)
     """
-    image = formats.read(pair.image)
+    image = image_files.read(pair.image)
     if axis and 1 in image.array.shape:
         raise InputError(f"{pair.image}: has shape {image.array.shape}, allowed along axis {axis} is a volume; axis 0")
     scribble = None if pair.scribble is None else _labels(pair.scribble, image, pair.image, classes, classes.ignore)
@@ -65,12 +101,33 @@ def case(
     axis: int,
     where: Path,
 ) -> Case:
-    """Make a case of an image and what was drawn on it, its slices cut along `axis`.
+    """Make a case of an image and its annotations.
+
+    Parameters
+    ----------
+    name, patient
+        Names of the case and of its patient.
+    image
+        As it was read.
+    scribble, dense
+        Class indices with the image's axes; None if there is none.
+    axis
+        Array axis (0 to 2) along which slices are cut.
+    where
+        The image's file, for the error's text.
 
     Raises
     ------
     InputError
-        Where the image is not finite, or constant.
+        If the image is not finite, or constant.
+
+    Examples
+    --------
+    >>> from maskmixadv.formats.flat import NoGeometry
+    >>> image = Volume(np.random.default_rng(0).random((16, 16, 3)), (1.0, 1.0, 8.0), None, NoGeometry())
+    >>> made = case("a", "p1", image, scribble=None, dense=None, axis=2, where=Path("a.nii.gz"))
+    >>> made.image.shape, made.spacing
+    ((3, 16, 16), (8.0, 1.0, 1.0))
     """
     turned = image.along(axis)
     return Case(
@@ -85,8 +142,16 @@ def case(
 
 
 def thickest_axis(pairs: Sequence[Pair]) -> int:
-    """Array axis along which the images' median spacing is clearly the largest; 0 where there is none such."""
-    peeks = [formats.peek(pair.image) for pair in pairs]
+    """Return the array axis along which the images' median spacing is clearly the largest; 0 if there is none.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> nib.save(nib.Nifti1Image(np.zeros((3, 16, 16)), np.diag([8, 1, 1, 1])), "a.nii.gz")
+    >>> thickest_axis([Pair("a", "p1", Path("a.nii.gz"))])
+    2
+    """
+    peeks = [image_files.peek(pair.image) for pair in pairs]
     spacings = [peek[1] for peek in peeks if peek is not None and peek[1] is not None]
     if not spacings or any(peek is None or 1 in peek[0] for peek in peeks):
         return 0
@@ -98,7 +163,7 @@ def thickest_axis(pairs: Sequence[Pair]) -> int:
 def _labels(
     path: Path, image: Volume, where: Path, classes: Classes, ignore: int | None
 ) -> UInt8[np.ndarray, "d h w"] | None:
-    volume = formats.read_labels(path)
+    volume = image_files.read_labels(path)
     _must_fit(path, volume, image, where)
     coded = recode(volume.array, classes=len(classes.names), ignore=ignore, where=str(path))
     return coded if ((coded > 0) & (coded != IGNORE)).any() else None
@@ -112,7 +177,7 @@ def _must_fit(path: Path, labels: Volume, image: Volume, where: Path) -> None:
     shape, wanted = labels.array.shape, image.array.shape
     if shape != wanted:
         raise InputError(f"{path}: has shape {shape}, its image {where} has {wanted}; save it on the image's grid")
-    if labels.affine is None or image.affine is None or not _placed(labels):
+    if labels.affine is None or image.affine is None or not labels.geometry.placed:
         return
     d, h, w = wanted
     corners = np.array([(x, y, z, 1) for x in (0, w - 1) for y in (0, h - 1) for z in (0, d - 1)])
@@ -122,9 +187,3 @@ def _must_fit(path: Path, labels: Volume, image: Volume, where: Path) -> None:
         raise InputError(
             f"{path}: its corners lie up to {apart:.3g} mm from those of its image {where}; save it on the image's grid"
         )
-
-
-def _placed(volume: Volume) -> bool:
-    """Whether a file says where it lies; a NIfTI one with both codes 0 does not, whatever else is in its header."""
-    codes = [volume.header[key] for key in ("qform_code", "sform_code")] if hasattr(volume.header, "get_zooms") else [1]
-    return any(code > 0 for code in codes)

@@ -1,7 +1,7 @@
-"""A corpus with another annotation: scribbles or points, drawn from its dense masks.
+"""The commands ``annotate``: a corpus with scribbles or points that are drawn from its dense masks.
 
-What is drawn in a structure of a slice is a function of the seed, the case's name, the slice, the class and that
-class's mask: other cases, their order and other structures change nothing.
+The drawing in a structure of a slice depends on the seed, the case's name, the slice, the class and that class's mask
+alone. Other cases, their order and other structures change nothing.
 """
 
 import abc
@@ -15,7 +15,7 @@ from typing import ClassVar, Final, Literal, final
 
 import numpy as np
 import scipy
-from jaxtyping import Bool, UInt8
+from jaxtyping import UInt8
 from rich.progress import track
 
 from maskmixadv.corpus.case import Case
@@ -23,28 +23,37 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.errors import InputError
 from maskmixadv.processes import process_pool
-from maskmixadv.strokes.draw import draw_round
+from maskmixadv.strokes.draw import SliceMask, draw_round
 from maskmixadv.strokes.points import draw_discs, place_points, scatter_points
 from maskmixadv.strokes.styles import draw_in
 from maskmixadv.types import IGNORE
 
 Style = Literal["paper", "open", "random", "centre"]
-Plane = UInt8[np.ndarray, "h w"]
-Mask = Bool[np.ndarray, "h w"]
+SliceLabels = UInt8[np.ndarray, "h w"]
 
 NEAR, FAR = 4, 24
-"""An open background stroke is drawn so many pixels from the organ."""
+"""Distance in pixels from the organ between which an open background stroke is drawn."""
 BACKGROUND_POINTS: Final = 10
 
 
 @dataclass(frozen=True)
 class Annotator(abc.ABC):
-    """Who draws, given a slice's dense mask.
+    """Draws an annotation from dense masks; `ScribbleAnnotator` and `PointAnnotator` say how.
 
     Attributes
     ----------
     seed
-        Of everything random, 0 or more.
+        Seed of the random numbers, 0 or more.
+
+    Examples
+    --------
+    >>> masks = np.zeros((2, 32, 32), np.uint8)
+    >>> masks[0, 8:24, 4:28] = 1
+    >>> scribble = ScribbleAnnotator(seed=7).draw(masks, "patient001_ED")
+    >>> np.unique(scribble[0]).tolist()
+    [0, 1, 255]
+    >>> bool((scribble[scribble != IGNORE] == masks[scribble != IGNORE]).all())
+    True
     """
 
     name: ClassVar[str]
@@ -56,15 +65,20 @@ class Annotator(abc.ABC):
             raise InputError(f"seed: {self.seed}, allowed is 0 or more")
 
     def draw(self, masks: UInt8[np.ndarray, "d h w"], case: str) -> UInt8[np.ndarray, "d h w"]:
-        """Annotate a case's dense masks: never beyond a structure, ``IGNORE`` where nothing is drawn."""
+        """Annotate the dense masks of the case called `case`.
+
+        Returns
+        -------
+        Class indices, ``IGNORE`` where nothing is drawn. Nothing is drawn beyond its structure.
+        """
         number = int.from_bytes(hashlib.sha256(case.encode()).digest()[:8])
         return np.stack([self._slice(plane, (self.seed, number, k)) for k, plane in enumerate(masks)])
 
     def __str__(self) -> str:
-        """Say the command's words that make this annotator."""
+        """Return the words of the command line that make this annotator."""
         return " ".join((self.name, *_options(self)))
 
-    def _slice(self, masks: Plane, seeds: tuple[int, int, int]) -> Plane:
+    def _slice(self, masks: SliceLabels, seeds: tuple[int, int, int]) -> SliceLabels:
         drawn = np.full_like(masks, IGNORE)
         for label in np.unique(masks[masks != IGNORE]).tolist():
             held = masks == label
@@ -73,15 +87,15 @@ class Annotator(abc.ABC):
         return drawn
 
     @abc.abstractmethod
-    def _structure(self, structure: Mask, rng: np.random.Generator) -> Mask: ...
+    def _structure(self, structure: SliceMask, rng: np.random.Generator) -> SliceMask: ...
 
     @abc.abstractmethod
-    def _background(self, masks: Plane, rng: np.random.Generator) -> Mask: ...
+    def _background(self, masks: SliceLabels, rng: np.random.Generator) -> SliceMask: ...
 
 
 @final
 @dataclass(frozen=True)
-class Strokes(Annotator):
+class ScribbleAnnotator(Annotator):
     """Draws strokes.
 
     Attributes
@@ -92,10 +106,15 @@ class Strokes(Annotator):
     length
         Fraction of each stroke that is kept, in one piece; above 0, at most 1. A closed background stroke stays whole.
     closed
-        Draw the background's stroke as a loop round the organ, which --enclosure wants; or else an open one near it,
-        in the style.
+        Draw the background's stroke as a loop round the organ, as --enclosure needs it; otherwise as an open stroke
+        near the organ, in the style.
     thickness
-        Of strokes in pixels, 1 to 15; the paper has 3.
+        Thickness of strokes in pixels, 1 to 15; the paper has 3.
+
+    Examples
+    --------
+    >>> print(ScribbleAnnotator(style="random", length=0.5))
+    scribbles --seed 0 --style random --length 0.5 --closed --thickness 2
     """
 
     name: ClassVar[str] = "scribbles"
@@ -112,10 +131,10 @@ class Strokes(Annotator):
         if not 1 <= self.thickness <= 15:
             raise InputError(f"thickness: {self.thickness}, allowed are 1 to 15 pixels")
 
-    def _structure(self, structure: Mask, rng: np.random.Generator) -> Mask:
+    def _structure(self, structure: SliceMask, rng: np.random.Generator) -> SliceMask:
         return draw_in(structure, style=self.style, length=self.length, thickness=self.thickness, rng=rng)
 
-    def _background(self, masks: Plane, rng: np.random.Generator) -> Mask:
+    def _background(self, masks: SliceLabels, rng: np.random.Generator) -> SliceMask:
         organ = (masks != 0) & (masks != IGNORE)
         if self.closed:
             brush = np.ones((self.thickness, self.thickness), bool)
@@ -129,7 +148,7 @@ class Strokes(Annotator):
 
 @final
 @dataclass(frozen=True)
-class Points(Annotator):
+class PointAnnotator(Annotator):
     """Draws points: 10 in the background, some in each piece of each structure.
 
     Attributes
@@ -137,7 +156,15 @@ class Points(Annotator):
     per_class
         Points in each connected piece of a structure: 1 (near its middle), 2 or 3 (anywhere in it).
     radius
-        Of a point's disc in pixels, 0 to 15.
+        Radius of a point's disc in pixels, 0 to 15.
+
+    Examples
+    --------
+    >>> masks = np.zeros((1, 32, 32), np.uint8)
+    >>> masks[0, 8:24, 4:28] = 1
+    >>> points = PointAnnotator(per_class=2, radius=0).draw(masks, "patient001_ED")
+    >>> int((points == 1).sum()), int((points == 0).sum())
+    (2, 10)
     """
 
     name: ClassVar[str] = "points"
@@ -152,23 +179,39 @@ class Points(Annotator):
         if not 0 <= self.radius <= 15:
             raise InputError(f"radius: {self.radius}, allowed are 0 to 15 pixels")
 
-    def _structure(self, structure: Mask, rng: np.random.Generator) -> Mask:
+    def _structure(self, structure: SliceMask, rng: np.random.Generator) -> SliceMask:
         return draw_discs(place_points(structure, count=self.per_class, rng=rng), structure, radius=self.radius)
 
-    def _background(self, masks: Plane, rng: np.random.Generator) -> Mask:
+    def _background(self, masks: SliceLabels, rng: np.random.Generator) -> SliceMask:
         places = scatter_points(masks == 0, count=BACKGROUND_POINTS, rng=rng)
         return draw_discs(places, masks == 0, radius=self.radius)
 
 
 def annotate(corpus: Corpus, root: Path, annotator: Annotator) -> Corpus:
-    """Make corpus `root`: `corpus` with what `annotator` draws instead of its scribbles.
+    """Make a copy of a corpus whose scribbles are those that `annotator` draws.
 
-    Cases without a dense mask are kept without a scribble. The new corpus's notes say how it was made.
+    Cases without a dense mask get no scribble. The new corpus's notes say how it was made.
+
+    Parameters
+    ----------
+    corpus
+        It stays as it is.
+    root
+        A new or empty directory outside of it.
+    annotator
+        Who draws.
 
     Raises
     ------
     InputError
-        Where no case has a dense mask, one can't be read, or `root` is taken or lies in the corpus.
+        If no case has a dense mask, one can't be read, or `root` is not empty or lies in the corpus.
+
+    Examples
+    --------
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> hearts = phantom.prepare(Path("hearts"), cases=6, size=64)
+    >>> annotate(hearts, Path("points"), PointAnnotator()).notes[0]
+    'annotate points --seed 0 --per-class 1 --radius 3 --from dense; of the corpus ...'
     """
     if not any(entry.dense for entry in corpus.entries):
         raise InputError(f"{corpus.root}: no case has a dense mask to draw from; at least one is needed")

@@ -1,4 +1,4 @@
-"""Arrays that take long to make, kept in directories under the hash of all that they depend on."""
+"""Arrays that take long to compute, kept in directories under a hash of all that they depend on."""
 
 import contextlib
 import os
@@ -12,24 +12,36 @@ from typing import ClassVar
 import numpy as np
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import held, written
+from maskmixadv.files import held, make_directory, written
 from maskmixadv.formats.reading import read_npz
 
 
-class Cache:
-    """Labels or beliefs in the first of several directories that can be written.
+class ArrayCache:
+    """Files of labels or beliefs in several directories.
 
     Parameters
     ----------
     folders
-        Where to look and, in this order, where to write. The first one is locked while something is made for it.
+        Directories to look in; files are written into the first one that can be written. `turn` locks the first one.
+
+    Examples
+    --------
+    >>> cache = ArrayCache([Path("cache")])
+    >>> _ = cache.keep("a.npz", np.ones((1, 4, 4), np.uint8))
+    >>> cache.read("a.npz", (1, 4, 4)).sum().item()
+    16
+    >>> cache.read("b.npz", (1, 4, 4)) is None
+    True
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
 
     def read(self, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
-        """Labels (d h w) or beliefs (d k h w) of `shape` (d h w) that were kept, unless they are damaged."""
+        """Return the labels (d h w) or beliefs (d k h w) in file `name`; None if it is missing or damaged.
+
+        It counts as damaged, too, if they are not of `shape` (d h w).
+        """
         for folder in self._folders:
             with contextlib.suppress(OSError, InputError, KeyError):
                 labels = read_npz(folder / name)["labels"]
@@ -38,10 +50,10 @@ class Cache:
         return None
 
     def keep(self, name: str, labels: np.ndarray) -> np.ndarray:
-        """Write labels or beliefs into the first directory that takes them; else they are only used."""
+        """Write labels or beliefs into the first directory that can be written, if any, and return them."""
         for folder in self._folders:
             with contextlib.suppress(OSError, InputError):
-                folder.mkdir(parents=True, exist_ok=True)
+                make_directory(folder)
                 with written(folder / name) as file:
                     np.savez_compressed(file, labels=labels)
                 break
@@ -49,7 +61,7 @@ class Cache:
 
     @contextmanager
     def turn(self) -> Iterator["Turn"]:
-        """Give the right to make what is missing, which is given back afterwards if it was taken."""
+        """Give a `Turn` to compute what is missing; it ends with the block."""
         turn = Turn(self._folders[0].absolute())
         try:
             yield turn
@@ -58,25 +70,33 @@ class Cache:
 
 
 class Turn:
-    """Right to make what is missing in a directory; another process that wants it waits, and then finds it made.
+    """The right to compute what is missing in a directory. Another process waits for it, and then finds it computed.
 
-    A process may take it several times. Where the directory can't be locked, everybody has it.
+    A process may take it several times. If the directory can't be locked, every process has it.
 
     Parameters
     ----------
     folder
         The directory.
+
+    Examples
+    --------
+    >>> turn = Turn(Path("cache").absolute())
+    >>> turn.take()
+    >>> Path("cache/.lock").exists()
+    True
+    >>> turn.end()
     """
 
     _guards: ClassVar[defaultdict[Path, Lock]] = defaultdict(Lock)
     _holding: ClassVar[defaultdict[Path, list[ExitStack]]] = defaultdict(list)
-    """What holds each directory, as often as this process has taken it."""
+    """The lock of each directory, once for each time that this process has taken it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._taken = folder, False
 
     def take(self) -> None:
-        """Wait for it, with a line on stderr where another process has it."""
+        """Wait for it, with a line on stderr if another process has it."""
         if not self._taken:
             with self._guards[self._folder]:
                 held_by = self._holding[self._folder]
@@ -84,7 +104,7 @@ class Turn:
             self._taken = True
 
     def end(self) -> None:
-        """Give it back, if it was taken."""
+        """Give it back if it was taken."""
         if self._taken:
             self._taken = False
             with self._guards[self._folder]:
@@ -96,11 +116,17 @@ class Turn:
 def _hold(folder: Path) -> ExitStack:
     stack = ExitStack()
     with contextlib.suppress(OSError, InputError):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_directory(folder)
         stack.enter_context(held(folder, wait=True))
     return stack
 
 
 def user_cache() -> Path:
-    """Where this user's programs keep such things."""
+    """Return this program's directory in the user's cache.
+
+    Examples
+    --------
+    >>> user_cache().name
+    'maskmixadv'
+    """
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maskmixadv"

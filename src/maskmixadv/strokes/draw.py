@@ -9,16 +9,35 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from maskmixadv.types import IGNORE
 
+SliceMask = Bool[np.ndarray, "h w"]
+
 COMPACT = 0.6
-"""A structure at least so round is drawn as a ring inside it, a longer one along its middle line."""
+"""Roundness (1 for a disc) above which a stroke is a ring inside the structure, not along its middle line."""
 SMALL = 15
-"""A piece of a structure with more pixels than this is drawn in, also where it is not the largest."""
+"""Pixels above which a piece of a structure gets a stroke; the largest piece always gets one."""
 
 
 def draw_strokes(dense: UInt8[np.ndarray, "d h w"], *, rng: np.random.Generator) -> UInt8[np.ndarray, "d h w"]:
-    """Draw strokes for dense masks: ``IGNORE`` elsewhere, never beyond their own structure.
+    """Draw strokes for dense masks; a slice without a structure gets a background stroke in its middle.
 
-    Slices without a structure get a background stroke in their middle.
+    Parameters
+    ----------
+    dense
+        Class indices.
+    rng
+        Source of random numbers.
+
+    Returns
+    -------
+    Class indices, ``IGNORE`` where nothing is drawn. Nothing is drawn beyond its structure.
+
+    Examples
+    --------
+    >>> dense = np.zeros((1, 48, 48), np.uint8)
+    >>> dense[0, 18:30, 14:34] = 1
+    >>> scribble = draw_strokes(dense, rng=np.random.default_rng(0))
+    >>> np.unique(scribble).tolist(), bool((dense[scribble == 1] == 1).all())
+    ([0, 1, 255], True)
     """
     return np.stack([_slice(masks, rng) for masks in dense])
 
@@ -34,10 +53,18 @@ def _slice(masks: UInt8[np.ndarray, "h w"], rng: np.random.Generator) -> UInt8[n
     return strokes
 
 
-def draw_round(organ: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:
-    """Draw a closed, wavering stroke round everything, with some pixels of distance; round the middle if all is empty.
+def draw_round(organ: SliceMask, rng: np.random.Generator) -> SliceMask:
+    """Draw a closed, wavering stroke round the organ, some pixels away from it; round the middle if there is none.
 
-    The organ lies in its hull, unless it fills a corner of the slice, where no stroke fits round it.
+    The organ lies in the stroke's convex hull, unless it fills a corner of the slice, where no stroke fits round it.
+
+    Examples
+    --------
+    >>> organ = np.zeros((48, 48), bool)
+    >>> organ[18:30, 14:34] = True
+    >>> stroke = draw_round(organ, np.random.default_rng(0))
+    >>> bool((stroke & organ).any()), pieces_of(stroke).max().item()
+    (False, 1)
     """
     h, w = organ.shape
     points = np.argwhere(organ) if organ.any() else np.array([[h / 2, w / 2]])
@@ -51,8 +78,23 @@ def draw_round(organ: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool
     return join(np.concatenate((corners[-1:], corners))[::-1], (h, w))
 
 
-def join(corners: Int[np.ndarray, "n 2"], shape: tuple[int, ...]) -> Bool[np.ndarray, "h w"]:
-    """Draw lines from each corner to the next."""
+def join(corners: Int[np.ndarray, "n 2"], shape: tuple[int, ...]) -> SliceMask:
+    """Draw lines from each corner to the next.
+
+    Parameters
+    ----------
+    corners
+        Row and column of each corner.
+    shape
+        Of the slice.
+
+    Examples
+    --------
+    >>> join(np.array([[0, 0], [0, 2], [2, 2]]), (3, 3)).astype(int)
+    array([[1, 1, 1],
+           [0, 0, 1],
+           [0, 0, 1]])
+    """
     stroke = np.zeros(shape, bool)
     stroke[tuple(corners[0])] = True
     for (r0, c0), (r1, c1) in pairwise(corners):
@@ -60,15 +102,24 @@ def join(corners: Int[np.ndarray, "n 2"], shape: tuple[int, ...]) -> Bool[np.nda
     return stroke
 
 
-def _inside(structure: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:
+def _inside(structure: SliceMask, rng: np.random.Generator) -> SliceMask:
     """Draw an open stroke in a structure, one to three pixels thick."""
     course = draw_open(structure, rng)
     thick = scipy.ndimage.binary_dilation(course) if depth(structure).max() > 3 and rng.random() < 0.5 else course
     return thick & structure
 
 
-def draw_open(structure: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:
-    """Draw the course of an open stroke: part of a ring in a round structure, of the middle line in a longer one."""
+def draw_open(structure: SliceMask, rng: np.random.Generator) -> SliceMask:
+    """Draw an open stroke of one pixel's width: part of a ring in a round structure, of the middle line in a long one.
+
+    Examples
+    --------
+    >>> structure = np.zeros((32, 32), bool)
+    >>> structure[8:24, 4:28] = True
+    >>> stroke = draw_open(structure, np.random.default_rng(0))
+    >>> bool(stroke.any()), bool((stroke & ~structure).any())
+    (True, False)
+    """
     below = depth(structure)
     deepest = below.max()
     roundness = np.pi * deepest**2 / structure.sum()
@@ -80,17 +131,34 @@ def draw_open(structure: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> B
     return course if course.any() else below == deepest
 
 
-def depth(structure: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
-    """Distance in pixels to the nearest pixel that is not the structure's; beyond the slice there is none of it."""
+def depth(structure: SliceMask) -> Float[np.ndarray, "h w"]:
+    """Return the distance in pixels from each pixel of a structure to the nearest one outside; 0 outside.
+
+    Pixels beyond the slice are outside.
+
+    Examples
+    --------
+    >>> depth(np.ones((3, 5), bool))
+    array([[1., 1., 1., 1., 1.],
+           [1., 2., 2., 2., 1.],
+           [1., 1., 1., 1., 1.]])
+    """
     return np.asarray(scipy.ndimage.distance_transform_edt(np.pad(structure, 1)))[1:-1, 1:-1]
 
 
-def pieces_of(mask: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
-    """Number the 8-connected pieces of a mask from 1; 0 elsewhere."""
+def pieces_of(mask: SliceMask) -> Int[np.ndarray, "h w"]:
+    """Number the 8-connected pieces of a mask from 1; 0 outside.
+
+    Examples
+    --------
+    >>> pieces_of(np.array([[True, False, False, True], [False, True, False, True]]))
+    array([[1, 0, 0, 2],
+           [0, 1, 0, 2]]...)
+    """
     return np.asarray(skimage.measure.label(mask))
 
 
-def _sector(structure: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:
+def _sector(structure: SliceMask, rng: np.random.Generator) -> SliceMask:
     """Pick a sector of 55 to 90 % of the full turn: people leave their strokes open."""
     rows, columns = np.indices(structure.shape)
     middle = np.argwhere(structure).mean(axis=0)

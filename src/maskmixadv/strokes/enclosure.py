@@ -1,4 +1,4 @@
-"""Enclosure: annotators draw the background stroke round the organ, so beyond its hull all is background."""
+"""Enclosure: annotators draw the background stroke round the organ, so all is background beyond its convex hull."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -11,20 +11,32 @@ from jaxtyping import Bool, UInt8
 from maskmixadv.types import IGNORE
 
 ENCLOSED: Final = 254
-"""Label of a pixel that enclosure, not a stroke, says is background."""
+"""Label of a pixel that is background by enclosure, not by a stroke."""
 
 BRIDGED: Final = 2
-"""Pixels by which a stroke is thickened before it is asked whether it is closed: people leave small gaps."""
+"""Pixels by which a stroke is thickened before a test of whether it is closed, as people leave small gaps."""
 INSIDE: Final = 0.2
-"""Part of its hull that a closed stroke has inside; the rest is the stroke, and corners between hull and stroke."""
+"""Fraction of its hull's area that a closed stroke must have inside."""
 
 
 def outside(scribble: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | None:
-    """Pixels beyond the convex hull of a slice's background stroke.
+    """Return the pixels beyond the convex hull of a slice's background stroke.
+
+    Parameters
+    ----------
+    scribble
+        Class indices, 0 for the background's stroke, ``IGNORE`` where nothing is drawn.
 
     Returns
     -------
-    None where that says nothing: no background stroke with an area inside, or a structure's stroke beyond it.
+    None if they can't be taken for background: the background stroke has no area, or a structure's stroke lies beyond.
+
+    Examples
+    --------
+    >>> scribble = np.full((8, 8), IGNORE, np.uint8)
+    >>> scribble[1, 1:7] = scribble[6, 1:7] = scribble[1:7, 1] = scribble[1:7, 6] = 0
+    >>> int(outside(scribble).sum())  # all but 6 × 6 pixels
+    28
     """
     inside = hull(scribble == 0)
     if inside is None:
@@ -35,7 +47,19 @@ def outside(scribble: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | Non
 
 
 def enclose(scribble: UInt8[np.ndarray, "d h w"]) -> UInt8[np.ndarray, "d h w"]:
-    """Label with ``ENCLOSED`` what lies beyond the hull of each slice's background stroke, where that holds."""
+    """Label pixels beyond the hull of each slice's background stroke with ``ENCLOSED``, if `outside` finds any.
+
+    Strokes stay as they are.
+
+    Examples
+    --------
+    >>> scribble = np.full((1, 8, 8), IGNORE, np.uint8)
+    >>> scribble[0, 1, 1:7] = scribble[0, 6, 1:7] = scribble[0, 1:7, 1] = scribble[0, 1:7, 6] = 0
+    >>> enclose(scribble)[0, :3, :3]
+    array([[254, 254, 254],
+           [254,   0,   0],
+           [254,   0, 255]], dtype=uint8)
+    """
     labels = scribble.copy()
     for drawn, filled in zip(scribble, labels, strict=True):
         beyond = outside(drawn)
@@ -45,13 +69,33 @@ def enclose(scribble: UInt8[np.ndarray, "d h w"]) -> UInt8[np.ndarray, "d h w"]:
 
 
 def drawn_round(scribbles: Iterable[UInt8[np.ndarray, "d h w"]]) -> bool:
-    """Whether enclosure holds in these scribbles: wherever `outside` says something, the stroke is a closed loop."""
+    """Whether enclosure holds in these scribbles: in each slice in which `outside` finds pixels, the stroke is a loop.
+
+    Examples
+    --------
+    >>> scribble = np.full((1, 24, 24), IGNORE, np.uint8)
+    >>> scribble[0, 2, 2:22] = scribble[0, 21, 2:22] = scribble[0, 2:22, 2] = scribble[0, 2:22, 21] = 0
+    >>> drawn_round([scribble])
+    True
+    >>> scribble[..., 12:] = IGNORE  # half of the loop
+    >>> drawn_round([scribble])
+    False
+    """
     says = [is_closed(drawn) for scribble in scribbles for drawn in scribble if outside(drawn) is not None]
     return bool(says) and all(says)
 
 
 def is_closed(scribble: UInt8[np.ndarray, "h w"]) -> bool:
-    """Whether a slice's background stroke is a loop, but for small gaps, with all structures' strokes inside."""
+    """Whether a slice's background stroke is a loop (gaps of 4 pixels don't count) with all structures' strokes inside.
+
+    Examples
+    --------
+    >>> scribble = np.full((24, 24), IGNORE, np.uint8)
+    >>> scribble[2, 2:22] = scribble[21, 2:22] = scribble[2:22, 2] = scribble[2:22, 21] = 0
+    >>> scribble[10:13, 2] = IGNORE
+    >>> is_closed(scribble)
+    True
+    """
     around = hull(scribble == 0)
     if around is None:
         return False
@@ -63,12 +107,26 @@ def is_closed(scribble: UInt8[np.ndarray, "h w"]) -> bool:
 
 
 def foreground(dense: UInt8[np.ndarray, "h w"], beyond: Bool[np.ndarray, "h w"]) -> int:
-    """Count the pixels of structures `beyond` a hull."""
+    """Count the pixels of structures in `dense` that are `beyond` a hull.
+
+    Examples
+    --------
+    >>> foreground(np.array([[0, 1, 2, IGNORE]], np.uint8), np.array([[True, True, False, True]]))
+    1
+    """
     return int(((dense != 0) & (dense != IGNORE) & beyond).sum())
 
 
 def hull(stroke: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | None:
-    """Pixels on and within the convex hull of a stroke; None where it has no area."""
+    """Return the pixels on and within the convex hull of a stroke; None if it has no area.
+
+    Examples
+    --------
+    >>> hull(np.eye(3, dtype=bool)[::-1] | np.eye(3, dtype=bool)).sum().item()
+    9
+    >>> hull(np.eye(3, dtype=bool)) is None
+    True
+    """
     points = np.argwhere(stroke)
     if len(points) < 3:
         return None

@@ -2,36 +2,64 @@
 
 import numpy as np
 import skimage
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
-from maskmixadv.strokes.draw import pieces_of
+from maskmixadv.strokes.draw import SliceMask, pieces_of
 
-Mask = Bool[np.ndarray, "h w"]
 Places = Int[np.ndarray, "_ 2"]
 
 JITTER, TRIES = 5, 6
-"""A single point is drawn so many pixels at most from its piece's middle in each axis; so often, until one is in it."""
+"""A single point lies at most this many pixels along each axis from its piece's middle; attempts to draw it there."""
 
 
-def place_points(structure: Mask, *, count: int, rng: np.random.Generator) -> Places:
+def place_points(structure: SliceMask, *, count: int, rng: np.random.Generator) -> Places:
     """Choose `count` points in each 8-connected piece of a structure, or all pixels of a piece that has fewer.
 
-    One alone lies near the piece's middle, several lie anywhere in it.
+    A single point lies near the piece's middle, several lie anywhere in it.
+
+    Returns
+    -------
+    Row and column of each point.
+
+    Examples
+    --------
+    >>> structure = np.zeros((32, 32), bool)
+    >>> structure[8:24, 4:28] = True
+    >>> places = place_points(structure, count=2, rng=np.random.default_rng(0))
+    >>> places.shape, bool(structure[tuple(places.T)].all())
+    ((2, 2), True)
     """
     pieces = pieces_of(structure)
     placed = [_placed(np.argwhere(pieces == number), count, rng) for number in range(1, pieces.max() + 1)]
     return np.concatenate([np.empty((0, 2), np.int64), *placed])
 
 
-def scatter_points(structure: Mask, *, count: int, rng: np.random.Generator) -> Places:
-    """Choose `count` points anywhere in a structure, or all its pixels if it has fewer."""
+def scatter_points(structure: SliceMask, *, count: int, rng: np.random.Generator) -> Places:
+    """Choose `count` points anywhere in a structure, or all its pixels if it has fewer.
+
+    Returns
+    -------
+    Row and column of each point.
+
+    Examples
+    --------
+    >>> scatter_points(np.eye(2, dtype=bool), count=5, rng=np.random.default_rng(0)).shape
+    (2, 2)
+    """
     return _scattered(np.argwhere(structure), count, rng)
 
 
-def draw_discs(places: Places, structure: Mask, *, radius: int) -> Mask:
-    """Draw a disc of `radius` pixels, 0 or more, round each point.
+def draw_discs(places: Places, structure: SliceMask, *, radius: int) -> SliceMask:
+    """Draw a disc of `radius` pixels, 0 or more, round each point (row and column).
 
     Differs from the released code: discs are clipped to their structure.
+
+    Examples
+    --------
+    >>> draw_discs(np.array([[0, 1]]), np.ones((3, 3), bool), radius=1).astype(int)
+    array([[1, 1, 1],
+           [1, 1, 1],
+           [0, 0, 0]])
     """
     drawn = np.zeros_like(structure)
     for place in places:

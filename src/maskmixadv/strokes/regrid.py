@@ -1,6 +1,6 @@
-"""Strokes on another grid: a coarser one shows at least a pixel of each stroke that it has room for.
+"""Strokes on another grid: on a coarser one, each stroke keeps at least one pixel if there is room for it.
 
-Nearest neighbours alone lose what is thinner than a pixel of the coarser grid. Nothing here imports torch.
+Nearest-neighbour resampling alone loses strokes thinner than a pixel of the coarser grid. Nothing here imports torch.
 """
 
 from collections.abc import Sequence
@@ -19,16 +19,28 @@ from maskmixadv.types import IGNORE, Spacing
 DEFAULT: Final = 144
 """Side in pixels of the coarsest canvas that a preset has by default (``cpu``)."""
 
-Shape = tuple[int, int]
+SliceShape = tuple[int, int]
 
 
 def millimetres(size: int, entries: Sequence[Entry]) -> float | None:
-    """Millimetres a pixel that show the median field of view on a canvas of `size` pixels; None: a spacing is unknown.
+    """Return the millimetres a pixel at which the median field of view fills a canvas of `size` pixels.
 
     Parameters
     ----------
+    size
+        Side of the square canvas in pixels.
     entries
-        Cases that are to be shown, at least one.
+        Cases of the corpus, at least one.
+
+    Returns
+    -------
+    Rounded to micrometres; None if a case's spacing is unknown.
+
+    Examples
+    --------
+    >>> entry = Entry("a", "a", (10, 256, 216), (8.0, 1.5, 1.5), scribble=True, dense=False, sha256="0")
+    >>> millimetres(144, [entry])
+    2.667
     """
     extents = []
     for entry in entries:
@@ -39,13 +51,31 @@ def millimetres(size: int, entries: Sequence[Entry]) -> float | None:
     return round(float(np.median(extents)) / size, 3)
 
 
-def resized(shape: Shape, spacing: Spacing | None, *, size: int, mm: float | None) -> Shape:
-    """In-plane shape of slices of `shape` pixels (h, w) on a grid of `mm` a pixel; None: `size` on the longer side.
+def resized(shape: SliceShape, spacing: Spacing | None, *, size: int, mm: float | None) -> SliceShape:
+    """Return the shape (h, w) that slices have on another grid.
+
+    Parameters
+    ----------
+    shape
+        Pixels along h and w.
+    spacing
+        Millimetres between voxels along d, h, w; None if unknown.
+    size
+        Pixels on the longer side, if `mm` is None.
+    mm
+        Millimetres a pixel of the other grid.
 
     Raises
     ------
     InputError
-        Where the grid is in mm and `spacing` (mm; d, h, w) is unknown.
+        If `mm` is given and `spacing` is unknown.
+
+    Examples
+    --------
+    >>> resized((256, 216), (8.0, 1.5, 1.5), size=144, mm=3.0)
+    (128, 108)
+    >>> resized((256, 216), None, size=128, mm=None)
+    (128, 108)
     """
     if spacing is None and mm is not None:
         raise InputError(
@@ -58,27 +88,43 @@ def resized(shape: Shape, spacing: Spacing | None, *, size: int, mm: float | Non
 
 
 def nearest(length: int, small: int) -> Int[np.ndarray, "small"]:
-    """Which of `length` pixels along an axis each of `small` ones takes over: the one that its middle lies in."""
+    """Return, for each of `small` pixels along an axis, the one of `length` pixels in which its middle lies.
+
+    Examples
+    --------
+    >>> nearest(10, 4)
+    array([1, 3, 6, 8])
+    """
     return (2 * np.arange(small) + 1) * length // (2 * small)
 
 
 @dataclass(frozen=True)
 class Strokes:
-    """Strokes of one slice: the connected pieces of each class, pixel by pixel.
+    """The p pixels of the n strokes of one slice. A stroke is a connected piece of one class.
 
     Attributes
     ----------
     shape
         Of the slice, in pixels.
     rows, columns
-        Where each pixel lies.
+        Place of each pixel.
     piece
-        Which stroke it is of, from 0.
+        Number of each pixel's stroke, from 0.
     label
         Class of each stroke.
+
+    Examples
+    --------
+    >>> drawn = np.full((4, 8), IGNORE, np.uint8)
+    >>> drawn[0, :3], drawn[0, 5:], drawn[3] = 1, 1, 0
+    >>> strokes = Strokes.of(drawn)
+    >>> len(strokes), strokes.label, strokes.counts()
+    (3, array([1, 1, 0], dtype=uint8), array([3, 3, 8]))
+    >>> strokes.within((0, 4), 4).counts()  # those in the right half
+    array([0, 3, 4])
     """
 
-    shape: Shape
+    shape: SliceShape
     rows: Int[np.ndarray, "p"]
     columns: Int[np.ndarray, "p"]
     piece: Int[np.ndarray, "p"]
@@ -86,7 +132,7 @@ class Strokes:
 
     @classmethod
     def of(cls, drawn: UInt8[np.ndarray, "h w"]) -> "Strokes":
-        """Find the strokes of a slice; ``IGNORE`` and ``ENCLOSED`` are none."""
+        """Find the strokes of a slice; pixels that are ``IGNORE`` or ``ENCLOSED`` belong to none."""
         known = drawn < ENCLOSED
         rows, columns = np.nonzero(known)
         if not rows.size:
@@ -99,7 +145,7 @@ class Strokes:
 
     @classmethod
     def dense(cls, mask: UInt8[np.ndarray, "h w"]) -> "Strokes":
-        """Take all pixels of a structure in a dense mask as one stroke; background is none."""
+        """Take all pixels of a structure in a dense mask as one stroke; background pixels belong to none."""
         rows, columns = np.nonzero((mask > 0) & (mask < ENCLOSED))
         label, piece = np.unique(mask[rows, columns], return_inverse=True)
         return cls(_shape(mask), rows, columns, piece, label)
@@ -107,43 +153,62 @@ class Strokes:
     def __len__(self) -> int:
         return len(self.label)
 
-    def on(self, small: Shape) -> tuple[Int[np.ndarray, "p"], Int[np.ndarray, "p"]]:
-        """Pixel (row, column) of a grid of `small` pixels in which each pixel's middle lies."""
+    def on(self, small: SliceShape) -> tuple[Int[np.ndarray, "p"], Int[np.ndarray, "p"]]:
+        """Return the rows and columns of a grid of shape `small` in which the pixels' middles lie."""
         (h, w), (rows, columns) = self.shape, small
         return (2 * self.rows + 1) * rows // (2 * h), (2 * self.columns + 1) * columns // (2 * w)
 
     def visible(self, labels: UInt8[np.ndarray, "H W"]) -> "Strokes":
-        """What `labels`, of the same slice on another grid, show of the strokes; there, with the same numbers."""
+        """Return those pixels that `labels`, of the same slice on another grid, show; they have places on that grid."""
         rows, columns = self.on(_shape(labels))
         seen = labels[rows, columns] == self.label[self.piece]
         return Strokes(_shape(labels), rows[seen], columns[seen], self.piece[seen], self.label)
 
-    def within(self, corner: Shape, size: int) -> "Strokes":
-        """What lies in a square of `size` pixels whose first pixel is `corner`."""
+    def within(self, corner: SliceShape, size: int) -> "Strokes":
+        """Return the pixels in a square of side `size` whose first pixel is `corner`; strokes keep their numbers."""
         rows, columns = self.rows - corner[0], self.columns - corner[1]
         inside = (rows >= 0) & (rows < size) & (columns >= 0) & (columns < size)
         return Strokes((size, size), rows[inside], columns[inside], self.piece[inside], self.label)
 
     def counts(self) -> Int[np.ndarray, "n"]:
-        """Pixels of each stroke."""
+        """Count the pixels of each stroke."""
         return np.bincount(self.piece, minlength=len(self))
 
     def present(self) -> Bool[np.ndarray, "n"]:
-        """Which strokes have a pixel."""
+        """Return whether each stroke has a pixel."""
         return self.counts() > 0
 
     def structures(self) -> "Strokes":
-        """The pixels that are not background's."""
+        """Return the pixels of structures; strokes keep their numbers."""
         chosen = self.label[self.piece] > 0
         return Strokes(self.shape, self.rows[chosen], self.columns[chosen], self.piece[chosen], self.label)
 
 
 def restore(strokes: Strokes, labels: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
-    """Return `labels` in which each stroke has a pixel where that can be; the same array where each has one already.
+    """Give each stroke a pixel of `labels` if possible.
 
-    A stroke that `labels`, of its slice on another grid, do not show gets the pixels that it lies in and in which
-    nothing was drawn. Where there is none, it takes one from strokes that have others. Structures come first, and take
-    background's last pixel of a stroke, too. No class loses the last pixel that it has in the slice.
+    A stroke that `labels` does not show gets the pixels that it lies in and in which nothing was drawn. If there are
+    none, it takes a pixel from strokes that keep others. Structures come first, and may take the last pixel of a
+    background stroke. No class loses its last pixel in the slice.
+
+    Parameters
+    ----------
+    strokes
+        Of a slice.
+    labels
+        The same slice on another grid, by nearest neighbours.
+
+    Returns
+    -------
+    New labels, or the same array if it shows each stroke.
+
+    Examples
+    --------
+    >>> drawn = np.full((4, 4), IGNORE, np.uint8)
+    >>> drawn[0, 0] = 1
+    >>> restore(Strokes.of(drawn), np.full((2, 2), IGNORE, np.uint8))
+    array([[  1, 255],
+           [255, 255]], dtype=uint8)
     """
     if strokes.visible(labels).present().all():
         return labels
@@ -152,7 +217,7 @@ def restore(strokes: Strokes, labels: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndar
 
 @dataclass(frozen=True)
 class _Contest:
-    """Strokes and the pixels of a grid that each lies in: all pairs of them, once."""
+    """Strokes that compete for the pixels of a grid: all q pairs of a stroke and a pixel in which it lies, once."""
 
     labels: UInt8[np.ndarray, "H W"]
     label: UInt8[np.ndarray, "n"]
@@ -169,10 +234,10 @@ class _Contest:
         return cls(labels, strokes.label, piece, pixel, by_pixel, pixel[by_pixel])
 
     def settled(self) -> UInt8[np.ndarray, "H W"]:
-        """Labels after all strokes that could get a pixel have one."""
+        """Return the labels after all strokes that can get a pixel have one."""
         self._fill()
         while sum(self._take(int(piece)) for piece in self._lost()):
-            pass  # what one took may have made room for another
+            pass  # a stroke that took a pixel may have made room for another
         return self.labels
 
     @property
@@ -180,12 +245,12 @@ class _Contest:
         return self.labels.reshape(-1)
 
     def _shown(self) -> Int[np.ndarray, "n"]:
-        """Pixels that each stroke has."""
+        """Count the pixels that each stroke has."""
         shows = self._flat[self.pixel] == self.label[self.piece]
         return np.bincount(self.piece[shows], minlength=len(self.label))
 
     def _lost(self) -> Int[np.ndarray, "_"]:
-        """Strokes without a pixel, structures' first."""
+        """Return the strokes without a pixel, structures' first."""
         lost = np.flatnonzero(self._shown() == 0)
         return lost[np.argsort(self.label[lost] == 0, kind="stable")]
 
@@ -207,7 +272,7 @@ class _Contest:
         return True
 
     def _cost(self, piece: int, pixel: int) -> int:
-        """What it costs that `piece` takes `pixel`: 1 little, 3 much, 0 may not be."""
+        """Return the cost, from 1 (little) to 3, at which stroke `piece` may take `pixel`; 0 if it may not."""
         label, held = self.label[piece], self._flat[pixel]
         if held == label:
             return 1  # another stroke of its class came to be shown there meanwhile
@@ -218,7 +283,7 @@ class _Contest:
         return 3 if held == 0 and label > 0 else 0
 
     def _spare(self, pixel: int) -> bool:
-        """Whether the strokes that are shown by `pixel` are shown by others, too."""
+        """Whether the strokes that `pixel` shows are shown by other pixels, too."""
         low, high = np.searchsorted(self.sorted_pixel, (pixel, pixel + 1))
         here = self.piece[self.by_pixel[low:high]]
         holders = here[self.label[here] == self._flat[pixel]]
@@ -230,17 +295,44 @@ class _Contest:
 
 
 def coarser(drawn: UInt8[np.ndarray, "h w"], factor: int) -> UInt8[np.ndarray, "H W"]:
-    """Strokes on a grid whose pixels are `factor` × `factor` of theirs; the last ones may reach beyond the slice."""
+    """Resample strokes to a grid with pixels of `factor` × `factor` of the slice's, as `restore` does.
+
+    The last pixels may reach beyond the slice.
+
+    Examples
+    --------
+    >>> drawn = np.full((5, 5), IGNORE, np.uint8)
+    >>> drawn[0, 0] = 1
+    >>> coarser(drawn, 2)
+    array([[  1, 255, 255],
+           [255, 255, 255],
+           [255, 255, 255]], dtype=uint8)
+    """
     h, w = drawn.shape
     padded = np.pad(drawn, ((0, -h % factor), (0, -w % factor)), constant_values=IGNORE)
     rows, columns = (nearest(side, side // factor) for side in padded.shape)
     return restore(Strokes.of(padded), padded[np.ix_(rows, columns)])
 
 
-def corner(shown: Strokes, size: int) -> Shape:
-    """Where on a slice a canvas of `size` pixels begins: in the middle, unless it would cut off what is `shown`.
+def corner(shown: Strokes, size: int) -> SliceShape:
+    """Return the first pixel (row, column) of a canvas of side `size` on a slice.
 
-    If so, it is centred on that, or on the structures alone where that is larger than the canvas.
+    Along each axis the canvas lies in the slice's middle unless it would cut off strokes. Then it is centred on the
+    strokes; if these are larger than the canvas, on those of structures.
+
+    Parameters
+    ----------
+    shown
+        The slice's strokes.
+    size
+        Side of the canvas in pixels.
+
+    Examples
+    --------
+    >>> drawn = np.full((100, 100), IGNORE, np.uint8)
+    >>> drawn[50, 80:90] = 1
+    >>> corner(Strokes.of(drawn), 50)
+    (25, 50)
     """
     regions = [part for part in (shown, shown.structures()) if len(part.rows)]
     return (
@@ -250,7 +342,10 @@ def corner(shown: Strokes, size: int) -> Shape:
 
 
 def _begin(regions: Sequence[tuple[int, int]], length: int, size: int) -> int:
-    """Begin along an axis; of `regions` (first and last pixel), a later one counts where those before don't fit."""
+    """Return a canvas's first pixel along an axis; a later one of `regions` counts if those before do not fit.
+
+    A region is its first and its last pixel.
+    """
     middle = max(0, length - size) // 2
     begin = middle
     for first, last in regions:
@@ -262,6 +357,6 @@ def _begin(regions: Sequence[tuple[int, int]], length: int, size: int) -> int:
     return begin if len(regions) > 1 else middle
 
 
-def _shape(labels: np.ndarray) -> Shape:
+def _shape(labels: np.ndarray) -> SliceShape:
     h, w = labels.shape
     return h, w

@@ -6,31 +6,39 @@ from typing import Final
 import numpy as np
 import scipy
 import skimage
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
-from maskmixadv.strokes.draw import depth, join, pieces_of
+from maskmixadv.strokes.draw import SliceMask, depth, join, pieces_of
 
-Mask = Bool[np.ndarray, "h w"]
 Track = Int[np.ndarray, "_ 2"]
 Pixel = tuple[int, int]
 
 ERODED, MOVED = 900, 1000
-"""From what area in pixels on a structure is eroded, and a stroke moved."""
+"""Areas in pixels above which a structure is eroded, and a stroke moved."""
 SHIFT, TURN = 6, 15
-"""How far at most, in pixels and degrees."""
+"""How far a stroke is moved at most, in pixels and degrees."""
 INSIDE: Final = 0.75
-"""A moved stroke has at least this much of itself left in its structure, or it is not moved."""
+"""Fraction of a moved stroke that must lie in its structure; otherwise it is not moved."""
 WALKS, MOVES = 4, 6
+"""Random walks of which the longest is taken, and attempts to move a stroke."""
 _FULL: Final = np.ones((3, 3), bool)
 _ROUND: Final = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
-def draw_skeleton(structure: Mask, rng: np.random.Generator) -> Mask:
+def draw_skeleton(structure: SliceMask, rng: np.random.Generator) -> SliceMask:
     """Draw as the paper does: one path through the skeleton, without branches, somewhat shifted and turned.
 
     Differs from the released code: the longest of four random walks is taken, as one of them may end in a spur at once,
     where the code rolls one walk back to its last fork; a shift is at most half the structure's depth, and a stroke
-    that would leave its structure by a quarter is not moved.
+    of which more than a quarter would leave its structure is not moved.
+
+    Examples
+    --------
+    >>> structure = np.zeros((32, 32), bool)
+    >>> structure[8:24, 4:28] = True
+    >>> stroke = draw_skeleton(structure, np.random.default_rng(0))
+    >>> pieces_of(stroke).max().item(), bool((stroke & ~structure).any())
+    (1, False)
     """
     area = structure.sum()
     body = np.asarray(scipy.ndimage.binary_erosion(structure, _FULL, iterations=2)) if area > ERODED else structure
@@ -41,7 +49,7 @@ def draw_skeleton(structure: Mask, rng: np.random.Generator) -> Mask:
     return join(_moved(path, structure, rng) if area > MOVED else path, structure.shape)
 
 
-def _path(skeleton: Mask, rng: np.random.Generator) -> Track:
+def _path(skeleton: SliceMask, rng: np.random.Generator) -> Track:
     pieces = pieces_of(skeleton)
     largest = pixels_of(pieces == np.bincount(pieces[skeleton]).argmax())
     held = set(largest)
@@ -49,13 +57,25 @@ def _path(skeleton: Mask, rng: np.random.Generator) -> Track:
     return np.array(max((_walked(held, start, rng) for _ in range(WALKS)), key=len))
 
 
-def pixels_of(mask: Mask) -> list[Pixel]:
-    """List the pixels of a mask, row by row."""
+def pixels_of(mask: SliceMask) -> list[Pixel]:
+    """List the pixels (row, column) of a mask, row by row.
+
+    Examples
+    --------
+    >>> pixels_of(np.array([[False, True], [True, True]]))
+    [(0, 1), (1, 0), (1, 1)]
+    """
     return [(int(row), int(column)) for row, column in np.argwhere(mask)]
 
 
 def neighbours(pixel: Pixel, among: AbstractSet[Pixel]) -> list[Pixel]:
-    """List those of the eight pixels round one that are `among` some; the orthogonal ones come first."""
+    """List which of the eight neighbours of a pixel are in the set `among`; orthogonal ones come first.
+
+    Examples
+    --------
+    >>> neighbours((1, 1), {(0, 0), (1, 1), (1, 2), (5, 5)})
+    [(1, 2), (0, 0)]
+    """
     row, column = pixel
     return [step for down, right in _ROUND if (step := (row + down, column + right)) in among]
 
@@ -76,7 +96,7 @@ def _walked(pixels: set[Pixel], start: Pixel, rng: np.random.Generator) -> list[
         left.remove(path[-1])
 
 
-def _moved(path: Track, structure: Mask, rng: np.random.Generator) -> Track:
+def _moved(path: Track, structure: SliceMask, rng: np.random.Generator) -> Track:
     reach = min(SHIFT, depth(structure).max() / 2)
     middle = path.mean(axis=0)
     for _ in range(MOVES):

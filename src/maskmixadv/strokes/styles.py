@@ -1,7 +1,7 @@
-"""Ways in which people draw a stroke in a structure, and how much of it they draw.
+"""Styles in which people draw a stroke in a structure, and the length that they draw.
 
-A style gives the stroke's course, about one pixel wide, in one connected structure; it may leave the structure, as
-`draw_in` cuts it off there.
+A style returns the stroke's course, about one pixel wide, in one connected structure. The course may leave the
+structure; `draw_in` cuts it off there.
 """
 
 from collections import deque
@@ -12,18 +12,18 @@ import numpy as np
 import scipy
 from jaxtyping import Float, Int
 
-from maskmixadv.strokes.draw import SMALL, depth, draw_open, join, pieces_of
-from maskmixadv.strokes.skeleton import Mask, Pixel, Track, draw_skeleton, neighbours, pixels_of
+from maskmixadv.strokes.draw import SMALL, SliceMask, depth, draw_open, join, pieces_of
+from maskmixadv.strokes.skeleton import Pixel, Track, draw_skeleton, neighbours, pixels_of
 
 SHORT: Final = 0.6
-"""How much of the way to the rim a short stroke takes, on both sides."""
+"""Fraction of the way to the rim that a short stroke goes, on both sides."""
 WANDER: Final = 2.0
 """Length of a wandering stroke over the square root of its structure's area."""
 _SWERVES: Final = np.array([0.0, *(side * angle for angle in np.arange(1, 11) * 0.3 for side in (1, -1))])
-"""Turns that are tried where the way is barred, the smallest first."""
+"""Turns in radians that are tried if the way is barred, the smallest first."""
 
 
-def draw_in(structure: Mask, *, style: str, length: float, thickness: int, rng: np.random.Generator) -> Mask:
+def draw_in(structure: SliceMask, *, style: str, length: float, thickness: int, rng: np.random.Generator) -> SliceMask:
     """Draw a stroke in each piece of a structure: the largest, and those of more than 15 pixels.
 
     Parameters
@@ -37,6 +37,17 @@ def draw_in(structure: Mask, *, style: str, length: float, thickness: int, rng: 
         same random numbers is part of a longer one.
     thickness
         Of the stroke in pixels, 1 or more.
+    rng
+        Source of random numbers.
+
+    Examples
+    --------
+    >>> structure = np.zeros((32, 32), bool)
+    >>> structure[8:24, 4:28] = True
+    >>> whole = draw_in(structure, style="open", length=1.0, thickness=1, rng=np.random.default_rng(0))
+    >>> half = draw_in(structure, style="open", length=0.5, thickness=1, rng=np.random.default_rng(0))
+    >>> bool((half & ~whole).any()), bool(half.sum() < whole.sum())
+    (False, True)
     """
     drawn = np.zeros(np.add(structure.shape, 2), bool)  # a rim of zeros: no style meets the slice's edge
     for box, piece in _pieces(np.pad(structure, 1)):
@@ -49,8 +60,8 @@ def draw_in(structure: Mask, *, style: str, length: float, thickness: int, rng: 
     return drawn[1:-1, 1:-1]
 
 
-def _pieces(structure: Mask) -> Iterator[tuple[tuple[slice, slice], Mask]]:
-    """Yield each piece to draw in, cropped with a rim of one pixel, and where it lies."""
+def _pieces(structure: SliceMask) -> Iterator[tuple[tuple[slice, slice], SliceMask]]:
+    """Yield each piece to draw in: its box in the slice, with a rim of one pixel, and its mask there."""
     pieces = pieces_of(structure)
     sizes = np.bincount(pieces.ravel())[1:]
     for number, (rows, columns) in enumerate(scipy.ndimage.find_objects(pieces)):
@@ -59,8 +70,14 @@ def _pieces(structure: Mask) -> Iterator[tuple[tuple[slice, slice], Mask]]:
             yield box, pieces[box] == number + 1
 
 
-def shorten(course: Mask, length: float) -> Mask:
-    """Keep the fraction `length` of each connected part of a stroke, as far as one comes from one of its ends."""
+def shorten(course: SliceMask, length: float) -> SliceMask:
+    """Keep the fraction `length` (above 0, at most 1) of each connected part of a stroke, from one of its ends on.
+
+    Examples
+    --------
+    >>> shorten(np.ones((1, 8), bool), 0.5).sum().item()
+    4
+    """
     if length == 1:
         return course
     kept = np.zeros_like(course)
@@ -86,8 +103,16 @@ def _reached(part: list[Pixel], start: Pixel) -> list[Pixel]:
     return order
 
 
-def draw_wandering(structure: Mask, rng: np.random.Generator) -> Mask:
-    """Draw a curve that wanders about inside, and turns away from the rim; the longer, the larger the structure."""
+def draw_wandering(structure: SliceMask, rng: np.random.Generator) -> SliceMask:
+    """Draw a curve that wanders about in a structure and turns away from its rim; it is longer in a larger structure.
+
+    Examples
+    --------
+    >>> structure = np.zeros((32, 32), bool)
+    >>> structure[8:24, 4:28] = True
+    >>> pieces_of(draw_wandering(structure, np.random.default_rng(0))).max().item()
+    1
+    """
     below = depth(structure)
     room = below > 1 if below.max() > 2 else structure
     places = np.argwhere(room)
@@ -112,8 +137,17 @@ def _directions(angles: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n 2"]:
     return np.stack((np.sin(angles), np.cos(angles)), axis=1)
 
 
-def draw_through_centre(structure: Mask, rng: np.random.Generator) -> Mask:
-    """Draw one short straight stroke along the longest way through the middle, or where the structure is deepest."""
+def draw_through_centre(structure: SliceMask, rng: np.random.Generator) -> SliceMask:
+    """Draw one short straight stroke through a structure's middle, or where it is deepest, along about its longest way.
+
+    Examples
+    --------
+    >>> structure = np.zeros((32, 32), bool)
+    >>> structure[8:24, 4:28] = True
+    >>> stroke = draw_through_centre(structure, np.random.default_rng(0))
+    >>> pieces_of(stroke).max().item(), bool((stroke & ~structure).any())
+    (1, False)
+    """
     below = depth(structure)
     places = np.argwhere(below >= 0.8 * below.max())
     place = places[rng.integers(len(places))]
@@ -126,8 +160,8 @@ def draw_through_centre(structure: Mask, rng: np.random.Generator) -> Mask:
     return join(np.stack(tuple(ends)), structure.shape)
 
 
-def _way(structure: Mask, place: Int[np.ndarray, "2"], direction: Float[np.ndarray, "2"]) -> Track:
-    """Pixels from `place` in a direction, up to the structure's rim."""
+def _way(structure: SliceMask, place: Int[np.ndarray, "2"], direction: Float[np.ndarray, "2"]) -> Track:
+    """Return the pixels from `place` in a direction, up to the structure's rim."""
     far = np.arange(sum(structure.shape))
     points = np.rint(place + far[:, None] * direction).astype(int)
     inside = np.asarray(((points >= 0) & (points < structure.shape)).all(axis=1))
@@ -135,7 +169,7 @@ def _way(structure: Mask, place: Int[np.ndarray, "2"], direction: Float[np.ndarr
     return points[: len(points) if inside.all() else int(inside.argmin())]
 
 
-STYLES: Final[Mapping[str, Callable[[Mask, np.random.Generator], Mask]]] = {
+STYLES: Final[Mapping[str, Callable[[SliceMask, np.random.Generator], SliceMask]]] = {
     "paper": draw_skeleton,
     "open": draw_open,
     "random": draw_wandering,

@@ -1,22 +1,21 @@
-"""Random walker: dense labels, or beliefs, from a slice's strokes, made once and kept.
+"""Random walker: dense labels, or probabilities (beliefs), from a slice's strokes; computed once and kept.
 
-Grady, *Random Walks for Image Segmentation*, IEEE TPAMI 2006. Where a slice has strokes of two classes or more, each
-pixel gets the class whose strokes a random walk from it reaches first with the largest probability. A class without
-a stroke in a slice can't be labelled there.
+Source: Grady, *Random Walks for Image Segmentation*, IEEE TPAMI 2006. In a slice with strokes of two classes or more,
+each pixel gets the class whose strokes a random walk from it most probably reaches first. A class without a stroke in
+a slice gets no pixel there.
 
-What stays unknown:
+These pixels stay unknown:
 
-- a slice with strokes of one class alone, or with an image without contrast, keeps its strokes and no more: what the
-  strokes are set against is not known;
-- in other slices, pixels in which no class has a probability of at least ``THRESHOLD``.
+- in a slice with strokes of one class alone, or with a constant image: all but the strokes;
+- in other slices: pixels in which no class has a probability of at least ``THRESHOLD``.
 
 Differs from the released code: there, a slice without strokes of one of the structures becomes background, and no
 pixel stays unknown.
 
-Beliefs are the probabilities themselves, 0 for every class where nothing is known. Their walks avoid edges more.
+Beliefs are the probabilities themselves, 0 for every class if nothing is known. Their walks avoid edges more.
 
-Walks are solved exactly, which takes memory and time that grow faster than the pixels: as many at once as memory holds,
-and those of large slices on a coarser grid, from which their probabilities are interpolated.
+Walks are solved exactly. Memory and time for that grow faster than the number of pixels. So as many are solved at once
+as memory allows, and those of large slices on a coarser grid, from which their probabilities are interpolated.
 """
 
 import hashlib
@@ -40,41 +39,47 @@ from maskmixadv.corpus.entry import Entry
 from maskmixadv.errors import InputError
 from maskmixadv.files import work_ahead
 from maskmixadv.memory import Budget, free
-from maskmixadv.strokes.cache import Cache, user_cache
+from maskmixadv.strokes.cache import ArrayCache, user_cache
 from maskmixadv.strokes.enclosure import ENCLOSED, enclose
 from maskmixadv.strokes.regrid import coarser
 from maskmixadv.types import IGNORE
 
 BETA: Final = 100.0
-"""How much a walk avoids edges of the image; the released code's."""
+"""How much a walk avoids edges of the image, as in the released code."""
 SHARP: Final = 1000.0
-"""The same for beliefs, of which it makes better ones (docs/decisions/0010)."""
+"""The same for beliefs, which are better with it (docs/decisions/0010)."""
 THRESHOLD: Final = 0.5
-"""A pixel is labelled where one class is likelier than all the others together."""
+"""Probability from which on a pixel gets a class: it is then likelier than all the others together."""
 VERSION: Final = 1
-"""Of what is kept; another one where the same input gives other labels."""
+"""Version of the kept files; it changes when the same input gives other labels."""
 
 MOST: Final = 500_000
 """Unknown pixels of a slice up to which it is walked on its own grid: 15 s and 2 GB."""
 BYTES: Final = 4_400
-"""Memory that an exact solution asks for, for each unknown pixel: 4,250 measured at 10,000 to 2,000,000 of them, of
+"""Memory that an exact solution requests for each unknown pixel: 4,250 were measured at 10,000 to 2,000,000 pixels, of
 which it uses 1,300 to 2,400."""
 
-Volume = UInt8[np.ndarray, "d h w"]
-Belief = UInt8[np.ndarray, "d k h w"]
+LabelVolume = UInt8[np.ndarray, "d h w"]
+StoredBelief = UInt8[np.ndarray, "d k h w"]
 """Probabilities in steps of 1/255."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much memory walks take.
+    """How much memory walks may take.
 
     Attributes
     ----------
     most
-        Unknown pixels that are solved exactly; a slice with more of them is walked on a coarser grid.
+        Unknown pixels up to which a slice is walked on its own grid; one with more is walked on a coarser grid.
     budget
-        Bytes that walks which go on at the same time share.
+        Bytes that simultaneous walks share.
+
+    Examples
+    --------
+    >>> plan = Plan(most=10_000)
+    >>> plan.factor(np.full((200, 200), IGNORE, np.uint8))
+    2
     """
 
     most: int = MOST
@@ -82,33 +87,59 @@ class Plan:
 
     @classmethod
     def of_free_memory(cls) -> "Plan":
-        """Plan for what is free now: no walk takes more than three quarters of it, all together half where they can."""
+        """Plan for the memory that is free now: a walk takes at most three quarters of it, simultaneous ones half."""
         memory = free()
         return cls(max(1_000, min(MOST, memory * 3 // 4 // BYTES)), Budget(memory // 2))
 
     def factor(self, seeds: UInt8[np.ndarray, "h w"]) -> int:
-        """How many of a slice's pixels one of the grid's is wide on which it is walked."""
+        """Return how many of a slice's pixels make one side of a pixel of the grid on which it is walked."""
         return max(1, math.ceil(math.sqrt(np.count_nonzero(seeds == IGNORE) / self.most)))
 
 
-def load_walked(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -> Iterator[Volume]:
-    """Labels of `entries`, in order: those that are kept are read, the others made on all cores, and kept.
+def load_walked(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -> Iterator[LabelVolume]:
+    """Yield the labels of `entries`, in order: kept ones are read, the others computed on all cores, and kept.
 
-    They lie in the corpus's directory ``cache``, or in the user's cache where that can't be written, under the hash
-    of all that they depend on. One that is damaged is made anew.
+    They are kept in the corpus's directory ``cache``, or in the user's cache if that can't be written, under a hash of
+    all that they depend on. Damaged ones are computed again.
+
+    Parameters
+    ----------
+    corpus, entries
+        The corpus, and the cases of it that are wanted.
+    enclosure
+        Whether pixels beyond the hull of a background stroke are background (`maskmixadv.strokes.enclosure`).
 
     Raises
     ------
     InputError
-        Where a case has no scribble, or can't be read.
+        If a case has no scribble, or can't be read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> (labels,) = load_walked(corpus, corpus.entries[:1], enclosure=True)
+    >>> np.unique(labels).tolist()  # 254: background by enclosure, 255: unknown
+    [0, 1, 2, 3, 254, 255]
     """
     return _made(corpus, entries, walk, [BETA, THRESHOLD], enclosure=enclosure)
 
 
-def load_beliefs(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -> Iterator[Belief]:
-    """Beliefs of `entries`, kept and made as in `load_walked`; raises the same."""
+def load_beliefs(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -> Iterator[StoredBelief]:
+    """Yield the beliefs of `entries`, in order; kept and computed as in `load_walked`, which raises the same errors.
 
-    def beliefs(case: Case, seeds: Volume, plan: Plan) -> Belief:
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> (belief,) = load_beliefs(corpus, corpus.entries[:1], enclosure=True)
+    >>> belief.shape[1], belief.max().item()  # classes, certainty
+    (4, 255)
+    """
+
+    def beliefs(case: Case, seeds: LabelVolume, plan: Plan) -> StoredBelief:
         return believe(case, seeds, classes=len(corpus.classes), plan=plan)
 
     return _made(corpus, entries, beliefs, [SHARP, len(corpus.classes)], enclosure=enclosure)
@@ -117,13 +148,13 @@ def load_beliefs(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -
 def _made(
     corpus: Corpus,
     entries: Sequence[Entry],
-    make: Callable[[Case, Volume, Plan], np.ndarray],
+    make: Callable[[Case, LabelVolume, Plan], np.ndarray],
     parameters: list[Any],
     *,
     enclosure: bool,
 ) -> Iterator[np.ndarray]:
-    """What `make`, which `parameters` steer, makes of each case and its seeds."""
-    cache = Cache((corpus.root / "cache", user_cache()))
+    """Yield what `make` returns for each case and its seeds; `parameters` are all that this depends on besides."""
+    cache = ArrayCache((corpus.root / "cache", user_cache()))
     maker = _Maker(corpus, make, parameters, enclosure, cache, Plan.of_free_memory())
     with cache.turn() as turn:
         made = maker.all(entries, turn.take)
@@ -133,18 +164,18 @@ def _made(
 
 @dataclass(frozen=True)
 class _Maker:
-    """What is asked of walks; `factors` says how coarse those of each case were."""
+    """Settings of walks; `factors` records by case how coarse the grid of each slice was."""
 
     corpus: Corpus
-    make: Callable[[Case, Volume, Plan], np.ndarray]
+    make: Callable[[Case, LabelVolume, Plan], np.ndarray]
     parameters: list[Any]
     enclosure: bool
-    cache: Cache
+    cache: ArrayCache
     plan: Plan
     factors: dict[str, list[int]] = field(default_factory=dict)
 
     def all(self, entries: Sequence[Entry], take: Callable[[], None]) -> Iterator[np.ndarray]:
-        """What is kept, up to the first that is not; from there on, after `take`, what is missing is made."""
+        """Yield what is kept, up to the first that is missing; from there on, after `take`, compute what is missing."""
         threads, found = os.cpu_count() or 1, 0
         for kept in work_ahead(self.kept, entries, threads=threads):
             if kept is None:
@@ -165,21 +196,21 @@ class _Maker:
         kept = self.cache.read(name, shape)
         return self.cache.keep(name, self.make(case, seeds, self.plan)) if kept is None else kept
 
-    def _seeded(self, entry: Entry) -> tuple[Case, Volume]:
+    def _seeded(self, entry: Entry) -> tuple[Case, LabelVolume]:
         case = self.corpus.load(entry)
         if case.scribble is None:
             raise InputError(f"{case.name}: has no scribble annotation")
         return case, enclose(case.scribble) if self.enclosure else case.scribble
 
-    def _named(self, case: Case, seeds: Volume) -> tuple[str, tuple[int, ...]]:
-        """Name of the file, and the shape, of what is made of a case."""
+    def _named(self, case: Case, seeds: LabelVolume) -> tuple[str, tuple[int, ...]]:
+        """Return the name of the file of a case's labels or beliefs, and their shape ``d h w``."""
         coarse = self.factors[case.name] = _factors(seeds, self.plan)
         parameters = [*self.parameters, *([coarse] if max(coarse) > 1 else [])]
         return f"walker-{_key(case.image, seeds, parameters)}.npz", seeds.shape
 
 
-def _factors(seeds: Volume, plan: Plan) -> list[int]:
-    """How coarse each slice's walk is; 1 where there is none."""
+def _factors(seeds: LabelVolume, plan: Plan) -> list[int]:
+    """Return how coarse the grid of each slice's walk is; 1 for a slice without a walk."""
     factors = [plan.factor(drawn) for drawn in seeds]
     return [
         factor if factor == 1 or len(_markers(drawn)[0]) > 1 else 1
@@ -188,7 +219,7 @@ def _factors(seeds: Volume, plan: Plan) -> list[int]:
 
 
 def _tell(corpus: Corpus, factors: Sequence[int], plan: Plan) -> None:
-    """Say which walks were not those of a slice's own grid."""
+    """Print a line on stderr if slices were walked on a coarser grid than their own."""
     if factors:
         low, high = min(factors), max(factors)
         why = " (all that memory holds)" if plan.most < MOST else ""
@@ -199,14 +230,54 @@ def _tell(corpus: Corpus, factors: Sequence[int], plan: Plan) -> None:
         )
 
 
-def walk(case: Case, seeds: Volume, plan: Plan | None = None) -> Volume:
-    """Labels of a case, slice by slice, from its strokes or enclosed strokes, which stay as they are."""
+def walk(case: Case, seeds: LabelVolume, plan: Plan | None = None) -> LabelVolume:
+    """Return labels of a case's slices: `walk_slice` for each.
+
+    Parameters
+    ----------
+    case
+        Of which the image counts.
+    seeds
+        Its strokes, or its strokes with ``ENCLOSED`` pixels.
+    plan
+        How much memory to take; None: half of what is free.
+
+    Examples
+    --------
+    >>> image = np.zeros((1, 4, 8))
+    >>> image[0, :, 4:] = 1
+    >>> seeds = np.full((1, 4, 8), IGNORE, np.uint8)
+    >>> seeds[0, 1, 1], seeds[0, 1, 6] = 0, 1
+    >>> walk(Case("a", "a", image), seeds)[0, 0]
+    array([0, 0, 0, 0, 1, 1, 1, 1], dtype=uint8)
+    """
     plan = plan or Plan()
     return np.stack([walk_slice(image, drawn, plan) for image, drawn in zip(case.image, seeds, strict=True)])
 
 
-def believe(case: Case, seeds: Volume, *, classes: int, plan: Plan | None = None) -> Belief:
-    """Beliefs of a case, slice by slice, from its strokes or enclosed strokes, of which there is no doubt."""
+def believe(case: Case, seeds: LabelVolume, *, classes: int, plan: Plan | None = None) -> StoredBelief:
+    """Return beliefs of a case's slices: `believe_slice` for each.
+
+    Parameters
+    ----------
+    case
+        Of which the image counts.
+    seeds
+        Its strokes, or its strokes with ``ENCLOSED`` pixels.
+    classes
+        Number of classes, with the background.
+    plan
+        How much memory to take; None: half of what is free.
+
+    Examples
+    --------
+    >>> image = np.zeros((1, 4, 8))
+    >>> image[0, :, 4:] = 1
+    >>> seeds = np.full((1, 4, 8), IGNORE, np.uint8)
+    >>> seeds[0, 1, 1], seeds[0, 1, 6] = 0, 1
+    >>> believe(Case("a", "a", image), seeds, classes=2)[0, 1, 0]
+    array([  0,   0,   0,   0, 255, 255, 255, 255], dtype=uint8)
+    """
     plan, slices = plan or Plan(), zip(case.image, seeds, strict=True)
     return np.stack([believe_slice(image, drawn, classes=classes, plan=plan) for image, drawn in slices])
 
@@ -214,18 +285,29 @@ def believe(case: Case, seeds: Volume, *, classes: int, plan: Plan | None = None
 def believe_slice(
     image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"], *, classes: int, plan: Plan | None = None
 ) -> UInt8[np.ndarray, "k h w"]:
-    """Beliefs of one slice: 0 for all classes where nothing is known.
+    """Return the probability of each class in each pixel of a slice, in steps of 1/255.
 
     Parameters
     ----------
     image
         Intensities in [0, 1].
     seeds
-        Strokes; ``ENCLOSED`` is background.
+        Strokes, which have a probability of 1; ``ENCLOSED`` is background.
     classes
-        How many there are, background included.
+        Number of classes, with the background.
     plan
-        What memory there is.
+        How much memory to take; None: half of what is free.
+
+    Returns
+    -------
+    From 0 to 255; 0 for all classes if nothing is known.
+
+    Examples
+    --------
+    >>> seeds = np.array([[0, IGNORE, IGNORE, 1]], np.uint8)
+    >>> believe_slice(np.array([[0.0, 0.01, 0.02, 0.03]]), seeds, classes=2)[:, 0]
+    array([[255, 170,  85,   0],
+           [  0,  85, 170, 255]], dtype=uint8)
     """
     belief = (_classed(seeds) == np.arange(classes, dtype=np.uint8)[:, None, None]) * np.uint8(255)
     box = _open(seeds)
@@ -240,7 +322,7 @@ def believe_slice(
 
 
 def _open(seeds: UInt8[np.ndarray, "h w"]) -> tuple[slice, slice]:
-    """Where walks go: the box round what is not ``ENCLOSED``, and a pixel of that."""
+    """Return the box in which walks go: all that is not ``ENCLOSED``, and a pixel more on each side."""
     rows, columns = (np.flatnonzero((seeds != ENCLOSED).any(axis)) for axis in (1, 0))
     if not len(rows):
         return slice(None), slice(None)
@@ -250,16 +332,23 @@ def _open(seeds: UInt8[np.ndarray, "h w"]) -> tuple[slice, slice]:
 def walk_slice(
     image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"], plan: Plan | None = None
 ) -> UInt8[np.ndarray, "h w"]:
-    """Labels of one slice, ``IGNORE`` where they stay unknown; see the module's text.
+    """Return labels of one slice, ``IGNORE`` for pixels that stay unknown (see the module's text).
 
     Parameters
     ----------
     image
         Intensities in [0, 1].
     seeds
-        Strokes; ``ENCLOSED`` is background.
+        Strokes, which stay as they are; ``ENCLOSED`` is background.
     plan
-        What memory there is.
+        How much memory to take; None: half of what is free.
+
+    Examples
+    --------
+    >>> image = np.array([[0.0, 0.0, 0.0, 1.0, 1.0]])
+    >>> seeds = np.array([[0, IGNORE, IGNORE, IGNORE, 1]], np.uint8)
+    >>> walk_slice(image, seeds)
+    array([[0, 0, 0, 1, 1]], dtype=uint8)
     """
     solved = _solved(image, seeds, BETA, plan or Plan())
     if solved is None:
@@ -272,7 +361,7 @@ def walk_slice(
 def _solved(
     image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"], beta: float, plan: Plan
 ) -> tuple[UInt8[np.ndarray, "k"], Float[np.ndarray, "k h w"]] | None:
-    """Classes with strokes, and the probability of each; None where nothing can be found."""
+    """Return the classes with strokes, and the probability of each; None if nothing can be found."""
     classes, markers = _markers(seeds)
     unknown = int(np.count_nonzero(markers == 0))
     if len(classes) < 2 or image.min() == image.max() or not unknown:
@@ -302,7 +391,7 @@ def _solved_coarsely(
 
 
 def _markers(seeds: UInt8[np.ndarray, "h w"]) -> tuple[UInt8[np.ndarray, "k"], Int[np.ndarray, "h w"]]:
-    """Classes with strokes, and the strokes numbered by them from 1, 0 where nothing is known."""
+    """Return the classes with strokes, and the strokes numbered by them from 1, with 0 for unknown pixels."""
     drawn = _classed(seeds)
     known = drawn != IGNORE
     classes = np.unique(drawn[known])
@@ -310,7 +399,7 @@ def _markers(seeds: UInt8[np.ndarray, "h w"]) -> tuple[UInt8[np.ndarray, "k"], I
 
 
 def _classed(seeds: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
-    """Classes of strokes; what is ``ENCLOSED`` is background."""
+    """Return the classes of strokes; ``ENCLOSED`` becomes background."""
     return np.where(seeds == ENCLOSED, np.uint8(0), seeds)
 
 

@@ -12,10 +12,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.files import together, whole, write_text
+from maskmixadv.formats.nifti import write_labels
 from maskmixadv.processes import read_reason
 from maskmixadv.sources import nnunet_export
 from maskmixadv.studio.images import readable
-from maskmixadv.studio.images.volumes import ShownImage, write_labels
+from maskmixadv.studio.images.volumes import ShownImage
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.refusals import UnavailableError
 from maskmixadv.studio.review.reviews import Verdict

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import LOCK, make_directory, sweep
-from maskmixadv.formats import images as formats
+from maskmixadv.formats import image_files
 from maskmixadv.studio.refusals import MissingError
 
 RUN_NAME: Final = re.compile(r"[0-9]{3,9}")
@@ -151,7 +151,7 @@ class Layout:
             return "is a link out of the folder, which is not followed"
         if not path.is_file():
             return "is no file, allowed are images in one file each"
-        return None if name else f"not an image, allowed are {', '.join(formats.SUFFIXES)}"
+        return None if name else f"not an image, allowed are {', '.join(image_files.SUFFIXES)}"
 
     def image(self, case: str) -> Path:
         """Return the image of `case`, looked up in the listing.
@@ -203,7 +203,7 @@ def case_of(file: str) -> str:
     ('heart', '')
     """
     try:
-        return formats.stem(Path(file))
+        return image_files.stem(Path(file))
     except InputError:
         return ""
 
@@ -211,4 +211,4 @@ def case_of(file: str) -> str:
 def _shown(folder: Path) -> list[Path]:
     """Return the files that are meant as images: no hidden files, and no parts of an image (such as a .mhd's .raw)."""
     inside = folder.iterdir() if folder.is_dir() else ()
-    return [path for path in inside if path.name[0] != "." and path.suffix.lower() not in formats.BESIDE]
+    return [path for path in inside if path.name[0] != "." and path.suffix.lower() not in image_files.BESIDE]

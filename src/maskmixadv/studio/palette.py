@@ -13,7 +13,7 @@ from jaxtyping import Shaped
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_toml, write_text
-from maskmixadv.formats import images as formats
+from maskmixadv.formats import image_files
 from maskmixadv.sources import classes
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.memory import within_memory
@@ -115,7 +115,7 @@ def _labels(layout: Layout, folder: Path) -> list[tuple[Path, Shaped[np.ndarray,
     found = []
     for path in layout.listing(folder).files.values():
         with suppress(InputError), within_memory(path):
-            found.append((path, formats.read_labels(path).array))
+            found.append((path, image_files.read_labels(path).array))
     return found
 
 

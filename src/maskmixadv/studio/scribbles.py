@@ -9,10 +9,11 @@ from jaxtyping import UInt8
 
 from maskmixadv.corpus.case import recode
 from maskmixadv.errors import InputError
-from maskmixadv.formats import images as formats
+from maskmixadv.formats import image_files
+from maskmixadv.formats.nifti import write_labels
 from maskmixadv.formats.volume import Volume
 from maskmixadv.studio.cache import FileCache, Stamp, stamp
-from maskmixadv.studio.images.volumes import ByteVolume, write_labels
+from maskmixadv.studio.images.volumes import ByteVolume
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.palette import Palette
 from maskmixadv.studio.refusals import RequestError
@@ -120,6 +121,6 @@ class Scribbles:
             path.unlink()
 
     def _load(self, path: Path) -> ByteVolume:
-        codes = formats.read_labels(path).array
+        codes = image_files.read_labels(path).array
         classes, ignore = len(self.palette.classes), self.palette.ignore
         return np.ascontiguousarray(recode(codes, classes=classes, ignore=ignore, where=str(path)))

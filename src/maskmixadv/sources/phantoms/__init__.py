@@ -1,1 +1,1 @@
-"""Patients made up, with known truth."""
+"""Synthetic patients (phantoms), whose truth is known."""

@@ -1,4 +1,4 @@
-"""Phantom kidneys: two in a slice, or one, or none; and a tumour that lies inside one of them."""
+"""Phantom kidneys: a slice shows both, one or none of them; one has a tumour inside."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.sources.phantoms.anatomy import Ellipsoid, Plane, draw_grid, draw_lobes, millimetres
+from maskmixadv.sources.phantoms.anatomy import Ellipsoid, SliceValues, draw_grid, draw_lobes, millimetres
 from maskmixadv.types import Spacing
 
 KIDNEY, TUMOUR = 1, 2
@@ -22,13 +22,21 @@ class Kidneys:
     shape, spacing
         Voxels, and mm between them, along d, h, w.
     sides, hila
-        The patient's right and left kidney, and the fat that notches each towards the spine.
+        The patient's right and left kidney, and the notch of fat in each towards the spine.
     tumour
-        Clipped to its kidney.
+        The part of it outside its kidney is cut off.
     cortex, growth, liver, muscle, fat
-        Brightness of kidney, tumour and what is around.
+        Brightness of kidney, tumour and the tissues around.
     bias, noise
         Strength of the receiver's shading, standard deviation of the noise.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> kidneys = Kidneys.draw(rng, 64)
+    >>> masks, brightness = zip(*kidneys.slices(rng))
+    >>> np.unique(masks).tolist(), len(masks) == kidneys.shape[0]
+    ([0, 1, 2], True)
     """
 
     classes: ClassVar = ("background", "kidney", "tumour")
@@ -66,8 +74,8 @@ class Kidneys:
             noise=rng.uniform(0.03, 0.07),
         )
 
-    def slices(self, rng: np.random.Generator) -> Iterator[tuple[UInt8[np.ndarray, "h w"], Plane]]:
-        """Yield truth and brightness of each slice; `rng` places bowel and vessels."""
+    def slices(self, rng: np.random.Generator) -> Iterator[tuple[UInt8[np.ndarray, "h w"], SliceValues]]:
+        """Yield class indices and brightness of each slice; `rng` places bowel and vessels."""
         rows, columns = millimetres(self.shape, self.spacing)
         body = self._body(rows, columns, rng)
         for k in range(self.shape[0]):
@@ -80,15 +88,15 @@ class Kidneys:
             image[masks == TUMOUR] = self.growth
             yield masks, image
 
-    def _masks(self, z: float, rows: Plane, columns: Plane) -> UInt8[np.ndarray, "h w"]:
+    def _masks(self, z: float, rows: SliceValues, columns: SliceValues) -> UInt8[np.ndarray, "h w"]:
         masks = np.zeros(rows.shape, np.uint8)
         for side, hilum in zip(self.sides, self.hila, strict=True):
             masks[(side.reach(z, rows, columns) < 1) & (hilum.reach(z, rows, columns) >= 1)] = KIDNEY
         masks[(masks == KIDNEY) & (self.tumour.reach(z, rows, columns) < 1)] = TUMOUR
         return masks
 
-    def _body(self, rows: Plane, columns: Plane, rng: np.random.Generator) -> Plane:
-        """Paint wall, liver, spleen, spine, muscles and bowel: as bright as what is to be found."""
+    def _body(self, rows: SliceValues, columns: SliceValues, rng: np.random.Generator) -> SliceValues:
+        """Paint wall, liver, spleen, spine, muscles and bowel, as bright as the structures."""
         reach = np.hypot(rows / 105, columns / 145)
         body = np.where(reach < 1, self.fat * 1.5, 0.02)
         body[(reach > 0.86) & (reach < 0.95)] = self.muscle

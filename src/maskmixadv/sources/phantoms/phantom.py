@@ -1,7 +1,7 @@
-"""Phantoms: patients made from numbers, with truth and strokes like people's; of hearts the ejection fraction is known.
+"""Phantoms: synthetic patients with true masks and with strokes like people's; a heart's ejection fraction is known.
 
-An organ is drawn first, such as a `Heart`, short-axis, then rendered. Each patient's numbers follow from the seed and
-the patient's own number alone, so that asking for more cases leaves the earlier ones as they were.
+A patient's numbers are drawn first, such as those of a `Heart`, and then an image is made of them. They depend on the
+seed and on the patient's own number alone, so the first patients stay the same if more are asked for.
 """
 
 import csv
@@ -19,7 +19,7 @@ from maskmixadv.corpus.case import Case, normalise
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.errors import InputError
-from maskmixadv.sources.phantoms.anatomy import Plane, millimetres, scanned
+from maskmixadv.sources.phantoms.anatomy import SliceValues, millimetres, scanned
 from maskmixadv.sources.phantoms.kidneys import Kidneys
 from maskmixadv.sources.phantoms.prostate import Prostate
 from maskmixadv.strokes.draw import draw_strokes
@@ -31,26 +31,26 @@ APEX_OF_RV = 0.8
 """How far from base (0) to apex (1) the right ventricle reaches."""
 
 STILL: Final[Mapping[str, type[Kidneys | Prostate]]] = {"prostate": Prostate, "kidney": Kidneys}
-"""Organs that do not beat, by their name on the command line."""
+"""Organs other than the heart, by their name on the command line."""
 ORGANS: Final = ("heart", *STILL)
 
 
 @dataclass(frozen=True)
 class Heart:
-    """One patient, in numbers: lengths in mm, angles in radians, brightness where blood is about 1.
+    """One patient's heart in short-axis slices: lengths in mm, angles in radians, brightness of blood about 1.
 
     Attributes
     ----------
     shape, spacing
         Voxels, and mm between them, along d, h, w.
     centre
-        Of the left ventricle, in mm from the image's middle, along h and w.
+        Middle of the left ventricle, in mm from the image's middle, along h and w.
     radius, wall
-        Of the left ventricle's cavity and muscle at the base, at end-diastole.
+        Radius of the left ventricle's cavity and thickness of its muscle, at the base, at end-diastole.
     ejection
-        Fraction of the cavity's volume that is ejected.
+        The left ventricle's ejection fraction, from 0 to 1.
     angle
-        Of the line from the right to the left ventricle.
+        Angle of the line from the right to the left ventricle.
     right
         Radius of the right ventricle's disc over that of the left's outer wall.
     lobes
@@ -59,6 +59,13 @@ class Heart:
         Brightness of tissues.
     bias, noise
         Strength of the receiver's shading, standard deviation of the noise.
+
+    Examples
+    --------
+    >>> heart = Heart.draw(np.random.default_rng(0), size=128)
+    >>> diastole, systole = heart.radii(0.0, systole=False)[0], heart.radii(0.0, systole=True)[0]
+    >>> round(float(1 - (systole / diastole) ** 2 - heart.ejection), 6)  # what is lost of the area is ejected
+    0.0
     """
 
     shape: tuple[int, int, int]
@@ -103,7 +110,7 @@ class Heart:
         )
 
     def radii(self, depth: float, *, systole: bool) -> tuple[float, float]:
-        """Radius in mm of cavity and outer wall, `depth` from base (0) to apex (1).
+        """Return the radii in mm of cavity and outer wall at `depth`, from base (0) to apex (1).
 
         The cavity loses the ejected fraction of its area in every slice; the muscle keeps its area.
         """
@@ -116,7 +123,9 @@ class Heart:
 
 
 def prepare(root: Path, *, organ: str = "heart", cases: int = 20, seed: int = 0, size: int = 128) -> Corpus:
-    """Make corpus `root` of phantoms, and ``truth.csv`` with each patient's volumes and a heart's ejection fraction.
+    """Make a corpus of phantoms.
+
+    Its directory also has ``truth.csv``, with each patient's volumes and a heart's ejection fraction.
 
     Parameters
     ----------
@@ -125,16 +134,25 @@ def prepare(root: Path, *, organ: str = "heart", cases: int = 20, seed: int = 0,
     organ
         One of `ORGANS`.
     cases
-        Volumes, at least 5; a heart has two, end-diastole and end-systole.
+        Number of volumes, at least 5; each heart has two, end-diastole and end-systole.
     seed
-        Which patients, 0 or more.
+        Chooses the patients; 0 or more.
     size
-        Side of a slice in pixels, about; at least 64.
+        Side of a slice in pixels, at least 64; slices have 0.82 to 1 of it.
 
     Raises
     ------
     InputError
-        Where there is no such organ, a number is out of its range, or `root` is taken.
+        If there is no such organ, a number is out of its range, or `root` is not empty.
+
+    Examples
+    --------
+    >>> corpus = prepare(Path("corpus"), cases=6, size=64)
+    >>> corpus
+    Corpus(corpus: phantom-0, 6 cases of 3 patients, classes background, RV, Myo, LV, folds paper)
+    >>> print(Path("corpus/truth.csv").read_text())
+    patient,lv_edv_ml,lv_esv_ml,ef_percent,rv_edv_ml,rv_esv_ml
+    phantom000,...
     """
     for name, value, least in (("cases", cases, LEAST_CASES), ("size", size, LEAST_SIZE), ("seed", seed, 0)):
         if value < least:
@@ -158,7 +176,13 @@ def prepare(root: Path, *, organ: str = "heart", cases: int = 20, seed: int = 0,
 
 
 def folds(patients: Sequence[str]) -> tuple[Split, ...]:
-    """Return up to five folds: each tests a block of patients and validates on one after it."""
+    """Return up to five folds; each tests a block of patients, and validates on the first of the others.
+
+    Examples
+    --------
+    >>> folds(["a", "b", "c"])[0]
+    Split(train=('c',), val=('b',), test=('a',))
+    """
     count = min(5, len(patients))
     blocks = [tuple(map(str, block)) for block in np.array_split(np.array(patients), count)]
     return tuple(_fold(patients, block) for block in blocks)
@@ -206,8 +230,10 @@ def _still(organ: str, patient: int, *, seed: int, size: int) -> Case:
     )
 
 
-def _slices(heart: Heart, systole: bool, rng: np.random.Generator) -> Iterator[tuple[UInt8[np.ndarray, "h w"], Plane]]:
-    """Yield truth and brightness of each slice, base first; `rng` places what lies round the heart."""
+def _slices(
+    heart: Heart, systole: bool, rng: np.random.Generator
+) -> Iterator[tuple[UInt8[np.ndarray, "h w"], SliceValues]]:
+    """Yield class indices and brightness of each slice, base first; `rng` places the tissues round the heart."""
     rows, columns = millimetres(heart.shape, heart.spacing)
     body = _body(heart, rows, columns, rng)
     for k in range(heart.shape[0]):
@@ -216,7 +242,9 @@ def _slices(heart: Heart, systole: bool, rng: np.random.Generator) -> Iterator[t
         yield masks, _painted(heart, rows, columns, depth, systole, masks, body)
 
 
-def _masks(heart: Heart, rows: Plane, columns: Plane, depth: float, systole: bool) -> UInt8[np.ndarray, "h w"]:
+def _masks(
+    heart: Heart, rows: SliceValues, columns: SliceValues, depth: float, systole: bool
+) -> UInt8[np.ndarray, "h w"]:
     inner, outer = heart.radii(depth, systole=systole)
     distance, theta = _polar(heart, rows, columns, 0.0)
     amplitude, phase, third, turn = heart.lobes
@@ -230,15 +258,15 @@ def _masks(heart: Heart, rows: Plane, columns: Plane, depth: float, systole: boo
     return masks
 
 
-def _polar(heart: Heart, rows: Plane, columns: Plane, left: float) -> tuple[Plane, Plane]:
-    """Distance in mm and angle from a point `left` mm towards the right ventricle."""
+def _polar(heart: Heart, rows: SliceValues, columns: SliceValues, left: float) -> tuple[SliceValues, SliceValues]:
+    """Return distance in mm and angle from a point that lies `left` mm from the middle towards the right ventricle."""
     y = rows - heart.centre[0] + left * np.sin(heart.angle)
     x = columns - heart.centre[1] + left * np.cos(heart.angle)
     return np.hypot(y, x), np.arctan2(y, x) - heart.angle
 
 
-def _body(heart: Heart, rows: Plane, columns: Plane, rng: np.random.Generator) -> Plane:
-    """Paint chest wall, lungs, liver, stomach, spine and vessels: as bright as what is to be found."""
+def _body(heart: Heart, rows: SliceValues, columns: SliceValues, rng: np.random.Generator) -> SliceValues:
+    """Paint chest wall, lungs, liver, stomach, spine and vessels, as bright as the structures."""
     reach = np.hypot(rows / 105, columns / 125)
     body = np.where(reach < 1, heart.muscle * 1.2, 0.02)
     body[(reach > 0.9) & (reach < 1)] = heart.fat
@@ -257,13 +285,13 @@ def _body(heart: Heart, rows: Plane, columns: Plane, rng: np.random.Generator) -
 
 def _painted(
     heart: Heart,
-    rows: Plane,
-    columns: Plane,
+    rows: SliceValues,
+    columns: SliceValues,
     depth: float,
     systole: bool,
     masks: UInt8[np.ndarray, "h w"],
-    body: Plane,
-) -> Plane:
+    body: SliceValues,
+) -> SliceValues:
     image = body.copy()
     around = np.asarray(ndimage.binary_dilation(masks > 0, iterations=max(1, round(5 / heart.spacing[1]))), dtype=bool)
     # Fat sits on the heart in patches; elsewhere its thin dark lining meets the lung.

@@ -1,4 +1,4 @@
-"""Phantom prostates: a gland of two zones, the outer one a crescent round the back of the inner one."""
+"""Phantom prostates: a gland of two zones; the outer zone is a crescent round the back of the inner one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.sources.phantoms.anatomy import Ellipsoid, Plane, draw_grid, draw_lobes, millimetres
+from maskmixadv.sources.phantoms.anatomy import Ellipsoid, SliceValues, draw_grid, draw_lobes, millimetres
 from maskmixadv.types import Spacing
 
 TRANSITION, PERIPHERAL = 1, 2
@@ -22,13 +22,21 @@ class Prostate:
     shape, spacing
         Voxels, and mm between them, along d, h, w.
     gland, inner
-        The whole of it, and the transition zone; what of the gland is not the inner zone is the peripheral one.
+        The whole gland, and its transition zone; the rest of the gland is the peripheral zone.
     zones
         Brightness of the transition and the peripheral zone.
     muscle, fat, rectum
-        Brightness of what is around.
+        Brightness of the tissues around.
     bias, noise
         Strength of the receiver's shading, standard deviation of the noise.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> prostate = Prostate.draw(rng, 64)
+    >>> masks, brightness = zip(*prostate.slices(rng))
+    >>> np.unique(masks).tolist(), len(masks) == prostate.shape[0]
+    ([0, 1, 2], True)
     """
 
     classes: ClassVar = ("background", "transition zone", "peripheral zone")
@@ -64,8 +72,8 @@ class Prostate:
             noise=rng.uniform(0.03, 0.08),
         )
 
-    def slices(self, rng: np.random.Generator) -> Iterator[tuple[UInt8[np.ndarray, "h w"], Plane]]:
-        """Yield truth and brightness of each slice; `rng` places vessels, and nodules in the transition zone."""
+    def slices(self, rng: np.random.Generator) -> Iterator[tuple[UInt8[np.ndarray, "h w"], SliceValues]]:
+        """Yield class indices and brightness of each slice; `rng` places vessels and the transition zone's nodules."""
         rows, columns = millimetres(self.shape, self.spacing)
         body, nodules = self._body(rows, columns, rng), self._nodules(rng)
         for k in range(self.shape[0]):
@@ -79,7 +87,7 @@ class Prostate:
                 image[(nodule.reach(z, rows, columns) < 1) & (masks == TRANSITION)] = brightness
             yield masks, image
 
-    def _masks(self, z: float, rows: Plane, columns: Plane) -> UInt8[np.ndarray, "h w"]:
+    def _masks(self, z: float, rows: SliceValues, columns: SliceValues) -> UInt8[np.ndarray, "h w"]:
         masks = np.zeros(rows.shape, np.uint8)
         gland = self.gland.reach(z, rows, columns) < 1
         masks[gland] = PERIPHERAL
@@ -96,8 +104,8 @@ class Prostate:
             found.append((Ellipsoid((d, h, w), (radius, radius, radius)), rng.uniform(0.25, self.zones[1])))
         return found
 
-    def _body(self, rows: Plane, columns: Plane, rng: np.random.Generator) -> Plane:
-        """Paint fat, pelvic muscles, bone, rectum and vessels: as bright as what is to be found."""
+    def _body(self, rows: SliceValues, columns: SliceValues, rng: np.random.Generator) -> SliceValues:
+        """Paint fat, pelvic muscles, bone, rectum and vessels, as bright as the structures."""
         _, h, w = self.gland.centre
         body = np.full(rows.shape, self.fat)
         for side in (-1, 1):

@@ -6,7 +6,7 @@ from threading import Lock
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, partial_name, put_in_place
-from maskmixadv.formats import images as formats
+from maskmixadv.formats import image_files
 from maskmixadv.sources import pairs
 from maskmixadv.studio.cache import Stamp, stamp
 from maskmixadv.studio.images.intake import check_name
@@ -75,7 +75,7 @@ class Cases:
             If the name is taken or not allowed.
         """
         self._check_free(check_name(file))
-        return partial_name(self._layout.state / f"upload{formats.suffix(Path(file))}")
+        return partial_name(self._layout.state / f"upload{image_files.suffix(Path(file))}")
 
     def take_upload(self, upload: Path, file: str) -> str:
         """Make the complete file `upload` an image called `file`; returns its case.

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from maskmixadv.errors import InputError
-from maskmixadv.formats import images as formats
-from maskmixadv.formats import itk
+from maskmixadv.formats import image_files, itk
 from maskmixadv.formats.reading import LargeError, at_most
 from maskmixadv.studio.refusals import RequestError, TooLargeError
 
@@ -41,7 +40,7 @@ def check_name(name: str) -> str:
         raise RequestError(
             "name of the image: allowed are up to 100 letters, digits, spaces and _ . + - ( ), no sign first"
         )
-    if formats.suffix(Path(name)) == ".mhd":
+    if image_files.suffix(Path(name)) == ".mhd":
         raise RequestError(f"{name}: the voxels of .mhd are in another file, allowed is .mha; save it as one file")
     return name
 
@@ -56,10 +55,10 @@ def check_declared(path: Path) -> None:
     InputError
         If the file is damaged, or its voxels are in another file.
     """
-    suffix = formats.suffix(path)
+    suffix = image_files.suffix(path)
     if suffix in itk.SUFFIXES:
         _check_complete(path, suffix)
-    found = formats.declared(path)
+    found = image_files.declared(path)
     if found.voxels > MOST_VOXELS:
         raise TooLargeError(f"{path.name}: {' × '.join(map(str, found.shape))} voxels, allowed are up to {MOST_VOXELS}")
 

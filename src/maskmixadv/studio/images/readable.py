@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
-from maskmixadv.formats import images as formats
+from maskmixadv.formats import image_files
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import follow, pairs
 from maskmixadv.sources.classes import Classes
@@ -63,7 +63,7 @@ def _found(layout: Layout) -> tuple[Found, list[str]]:
 
 def _sound(found: Sequence[Pair], classes: Classes) -> tuple[list[Pair], list[str]]:
     """Return the pairs that can be read, and a line for each other one."""
-    peeked, wrong = _passing(found, lambda pair: (check_declared(pair.image), formats.peek(pair.image)))
+    peeked, wrong = _passing(found, lambda pair: (check_declared(pair.image), image_files.peek(pair.image)))
     axis = pairs.thickest_axis(peeked)
     sound, more = _passing(peeked, lambda pair: pairs.read(pair, classes, axis))
     return sound, [*wrong, *more]

@@ -8,14 +8,12 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-import nibabel as nib
 import numpy as np
-from jaxtyping import Shaped, UInt8, UInt16
+from jaxtyping import UInt8, UInt16
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_json, write_text
-from maskmixadv.formats import images as formats
-from maskmixadv.formats import nifti
+from maskmixadv.formats import image_files
 from maskmixadv.formats.volume import Volume
 from maskmixadv.studio.cache import FileCache, stamp
 from maskmixadv.studio.images.intake import check_declared, taken
@@ -121,7 +119,7 @@ def show(path: Path) -> ShownImage:
     """Read an image and scale it to 16 bits; raises as `ShownImages.get`."""
     with taken():
         check_declared(path)
-        volume = formats.read(path)
+        volume = image_files.read(path)
     low, high = float(np.min(volume.array)), float(np.max(volume.array))
     if not np.isfinite([low, high]).all():
         raise InputError(f"{path.name}: image holds NaN or infinity, allowed are finite numbers")
@@ -131,20 +129,6 @@ def show(path: Path) -> ShownImage:
     for plane, values in zip(pixels, volume.array, strict=True):  # one by one, to save memory
         plane[:] = np.rint((values.astype(np.float64) - low) * (TOP / (high - low)))
     return ShownImage(replace(volume, array=pixels), low, high)
-
-
-def write_labels(path: Path, labels: Shaped[np.ndarray, "d h w"], like: Volume) -> None:
-    """Write `labels` as NIfTI on the grid of `like`, whatever its format; whole or not at all.
-
-    Raises
-    ------
-    InputError
-        If the file can't be written.
-    """
-    if not isinstance(like.header, nib.Nifti1Header):
-        affine = np.eye(4) if like.affine is None else like.affine
-        like = replace(like, header=nib.Nifti1Header(), affine=affine)
-    nifti.write_labels(path, labels, like)
 
 
 def turned(labels: ByteVolume, axis: int) -> ByteVolume:

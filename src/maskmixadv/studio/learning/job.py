@@ -139,21 +139,21 @@ def _changes(preset: str, steps: int | None) -> Changes:
 def _predicted(predictor: "Predictor", path: Path, axis: int) -> tuple["Volume", np.ndarray, np.ndarray]:
     """Read an image; returns it with its labels and their doubt, on the file's axes."""
     from maskmixadv.corpus.case import normalise
-    from maskmixadv.formats import images as formats
+    from maskmixadv.formats import image_files
     from maskmixadv.studio.images.intake import check_declared, taken
     from maskmixadv.studio.images.volumes import turned
     from maskmixadv.studio.learning.doubt import judge
 
     with taken():
         check_declared(path)
-        volume = formats.read(path)
+        volume = image_files.read(path)
     cut = volume.along(axis)
     labels, doubt = judge(predictor, normalise(cut.array, where=str(path)), cut.spacing)
     return volume, turned(labels, axis), turned(doubt, axis)
 
 
 def _write(out: Path, volume: "Volume", labels: np.ndarray, doubt: np.ndarray) -> None:
-    from maskmixadv.studio.images.volumes import write_labels
+    from maskmixadv.formats.nifti import write_labels
 
     write_labels(out.with_name(f"{out.name}.nii.gz"), labels, volume)
     with written(out.with_name(f"{out.name}.npz")) as file:

@@ -1,0 +1,291 @@
+"""Image files of any known format; a file's name says which one it has.
+
+`FORMATS` is the table of formats. A new format is a module with the names that `Format` lists, and one word in that
+table. NRRD and MetaImage need SimpleITK (the extra ``formats``), DICOM needs pydicom (the extra ``dicom``). These are
+imported when such a file is read.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+
+from maskmixadv.errors import InputError
+from maskmixadv.formats import flat, itk, nifti, series
+from maskmixadv.formats.reading import Declared
+from maskmixadv.formats.volume import Volume
+from maskmixadv.types import Spacing
+
+
+@runtime_checkable
+class Format(Protocol):
+    """Names that the module of a format has. Labels are written by the `geometry` of the volume that was read.
+
+    Examples
+    --------
+    >>> from maskmixadv.formats import itk
+    >>> isinstance(itk, Format), itk.SUFFIXES, itk.LABELS_AS
+    (True, ('.nrrd', '.mha', '.mhd'), {'.mhd': '.mha'})
+    """
+
+    @property
+    def SUFFIXES(self) -> tuple[str, ...]:  # noqa: N802
+        """Suffixes of its files, in lower case; longer ones come before those that they end with."""
+        ...
+
+    @property
+    def LABELS_AS(self) -> Mapping[str, str]:  # noqa: N802
+        """For suffixes of files that can't store labels, or not in one file: the suffix of the labels' file."""
+        ...
+
+    def read(self, path: Path, /) -> Volume:
+        """Read an image; colours become grey."""
+        ...
+
+    def read_labels(self, path: Path, /) -> Volume:
+        """Read class codes."""
+        ...
+
+    def peek(self, path: Path, /) -> tuple[tuple[int, int, int], Spacing | None] | None:
+        """Return shape and spacing without reading voxels; None if the format has no spacing."""
+        ...
+
+    def declared(self, path: Path, /) -> Declared:
+        """Return what the header declares that the file holds."""
+        ...
+
+
+FORMATS: Final[tuple[Format, ...]] = (nifti, itk, flat)
+"""All formats of one file an image."""
+FOLDER: Final[Format] = series
+"""The format of an image that is a folder of files."""
+SUFFIXES: Final = tuple(suffix for each in FORMATS for suffix in each.SUFFIXES)
+"""Suffixes of all image files."""
+BESIDE: Final = (".raw", ".zraw", ".txt", ".csv", ".json", ".md", ".toml", ".db", ".ini")
+"""Suffixes of files that may lie in a folder of images and are no images."""
+
+
+def suffix(path: Path) -> str:
+    """Return the suffix that says a file's format, in lower case; empty for a folder, which is a DICOM series.
+
+    Raises
+    ------
+    InputError
+        If no format has this suffix.
+
+    Examples
+    --------
+    >>> suffix(Path("Patient.1.NII.GZ"))
+    '.nii.gz'
+    """
+    if path.is_dir():
+        return ""
+    for known in SUFFIXES:
+        if path.name.lower().endswith(known):
+            return known
+    raise InputError(f"{path}: not a known image format, allowed are {', '.join(SUFFIXES)}; convert it")
+
+
+def format_of(path: Path) -> Format:
+    """Return the format of an image, which its name says.
+
+    Raises
+    ------
+    InputError
+        If no format has this suffix.
+
+    Examples
+    --------
+    >>> format_of(Path("a.jpg")).SUFFIXES
+    ('.png', '.jpeg', '.jpg', '.tiff', '.tif')
+    """
+    found = suffix(path)
+    return next((each for each in FORMATS if found in each.SUFFIXES), FOLDER)
+
+
+def readable(path: Path) -> bool:
+    """Whether `path` is an image by its name: a file with a known suffix, or a folder with DICOM files.
+
+    Hidden files are none. The file itself is not read.
+
+    Examples
+    --------
+    >>> [readable(Path(name)) for name in ("a.nii.gz", ".a.nii.gz", "a.txt")]
+    [True, False, False]
+    """
+    if path.name.startswith("."):
+        return False
+    return series.holds_dicom(path) if path.is_dir() else path.name.lower().endswith(SUFFIXES)
+
+
+def stem(path: Path) -> str:
+    """Return a file's name without the suffix that says its format.
+
+    Raises
+    ------
+    InputError
+        If no format has this suffix.
+
+    Examples
+    --------
+    >>> stem(Path("images/patient.1.nii.gz"))
+    'patient.1'
+    """
+    return path.name[: len(path.name) - len(suffix(path))]
+
+
+def read(path: Path) -> Volume:
+    """Read an image as a volume ``d h w``: a file, or a folder with the files of one DICOM series.
+
+    A 2D image becomes a volume of one slice. Colours become grey.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, of an unknown format, larger than `maskmixadv.formats.reading.most_memory`
+        allows, or neither 2D nor 3D.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> nib.save(nib.Nifti1Image(np.zeros((5, 7, 3)), np.diag([0.9, 0.7, 5, 1])), "heart.nii.gz")
+    >>> volume = read(Path("heart.nii.gz"))
+    >>> volume.array.shape, volume.spacing
+    ((3, 7, 5), (5.0, 0.7, 0.9))
+    """
+    return format_of(path).read(path)
+
+
+def read_labels(path: Path) -> Volume:
+    """Read class codes as a volume ``d h w``.
+
+    Raises
+    ------
+    InputError
+        If `read` would, or if the file holds colours instead of codes, or is a JPEG, which changes codes.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> Image.fromarray(np.eye(4, dtype=np.uint8)).save("codes.png")
+    >>> read_labels(Path("codes.png")).array[0, 0].tolist()
+    [1, 0, 0, 0]
+    """
+    return format_of(path).read_labels(path)
+
+
+def peek(path: Path) -> tuple[tuple[int, int, int], Spacing | None] | None:
+    """Return shape and spacing (mm) along d, h, w, without reading voxels; None for formats without spacing.
+
+    Raises
+    ------
+    InputError
+        If the header is damaged, or the file is missing or of an unknown format.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> nib.save(nib.Nifti1Image(np.zeros((5, 7, 3)), np.diag([0.9, 0.7, 5, 1])), "heart.nii.gz")
+    >>> peek(Path("heart.nii.gz"))
+    ((3, 7, 5), (5.0, 0.7, 0.9))
+    """
+    return format_of(path).peek(path)
+
+
+def declared(path: Path) -> Declared:
+    """Return what a file's header declares that the file holds, without reading voxels.
+
+    Raises
+    ------
+    InputError
+        If the header is damaged, or the file is missing or of an unknown format. A folder is refused.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> nib.save(nib.Nifti1Image(np.zeros((5, 7, 3), np.float32), np.eye(4)), "heart.nii.gz")
+    >>> declared(Path("heart.nii.gz"))
+    Declared(shape=(5, 7, 3), itemsize=4)
+    """
+    return format_of(path).declared(path)
+
+
+def labels_name(path: Path) -> str:
+    """Return the name of the file of labels for image `path`.
+
+    It is the image's own name, except for formats that can't store labels in one file.
+
+    Raises
+    ------
+    InputError
+        If no format has this suffix.
+
+    Examples
+    --------
+    >>> [labels_name(Path(name)) for name in ("a.nii.gz", "b.jpg", "c.mhd")]
+    ['a.nii.gz', 'b.png', 'c.mha']
+    """
+    name = path.resolve().name if path.is_dir() else stem(path)
+    return name + format_of(path).LABELS_AS.get(suffix(path), path.name[len(name) :])
+
+
+def write_labels(path: Path, labels: UInt8[np.ndarray, "d h w"], like: Volume, classes: Sequence[str] = ()) -> None:
+    """Write `labels` as uint8, on the grid and in the format of the image `like`; whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file to write, named as `labels_name` says.
+    labels
+        Class indices, of the image's shape.
+    like
+        The image, as `read` returned it.
+    classes
+        Names of the classes, background first. Only a DICOM segmentation stores them.
+
+    Raises
+    ------
+    InputError
+        If the file can't be written.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> nib.save(nib.Nifti1Image(np.zeros((5, 7, 3)), np.diag([0.9, 0.7, 5, 1])), "heart.nii.gz")
+    >>> image = read(Path("heart.nii.gz"))
+    >>> write_labels(Path("labels.nii.gz"), np.ones((3, 7, 5), np.uint8), image)
+    >>> read_labels(Path("labels.nii.gz")).spacing
+    (5.0, 0.7, 0.9)
+    """
+    like.geometry.write_labels(path, labels, classes)
+
+
+def named(folder: Path) -> dict[str, Path]:
+    """Find the image files in `folder`: path by name without suffix, sorted by file name.
+
+    Hidden files are passed over, as are those that may lie beside images (`BESIDE`).
+
+    Raises
+    ------
+    InputError
+        If two files have one name, or one is of an unknown format.
+
+    Examples
+    --------
+    >>> for name in ("b.png", "a.nii.gz", "notes.txt"):
+    ...     Path(name).touch()
+    >>> list(named(Path()))
+    ['a', 'b']
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.suffix.lower() in BESIDE:
+            continue
+        if path.is_dir() and not series.holds_dicom(path):
+            raise InputError(f"{path}: is a folder without DICOM files, allowed are images and folders of one series")
+        if (name := stem(path)) in found:
+            raise InputError(f"{path}: {found[name].name} has this name too; names without suffix must be unique")
+        found[name] = path
+    return found
