@@ -42,7 +42,7 @@ LOWEST ?= .venv-lowest
 TORCH ?= 2.13.0
 test-lowest:
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
-	$(PYTHON) tests/lowest.py > $(LOWEST)/pins.txt
+	$(PYTHON) tests/shared/lowest_versions.py > $(LOWEST)/pins.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/pins.txt torch==$(TORCH) -e '.[dev]'
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/pytest -n 2
 

@@ -26,7 +26,7 @@ from maskmixadv.studio.learning import doubt, job, training
 from maskmixadv.studio.learning.process import Process
 from maskmixadv.studio.learning.training import Training
 from maskmixadv.studio.session import Session
-from studio import SLICE, client, refused, strokes
+from studio_server import SLICE, client, refused, strokes
 
 GOOD = ["m0", "s0", "s1"]
 

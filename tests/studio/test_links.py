@@ -20,7 +20,7 @@ from maskmixadv.studio.learning import job
 from maskmixadv.studio.learning.training import Order, Training
 from maskmixadv.studio.palette import Named
 from maskmixadv.studio.session import Session, served
-from studio import strokes
+from studio_server import strokes
 
 WRITTEN = (
     "studio.json", "classes.toml", "images/new.nii.gz", "scribbles/s0.nii.gz", "scribbles/m0.nii.gz", "masks",

@@ -14,7 +14,7 @@ import tiny
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.formats import nifti
 from maskmixadv.sources import classes
-from studio import SHAPE, SLICE, client, refused, same_grid, strokes
+from studio_server import SHAPE, SLICE, client, refused, same_grid, strokes
 
 
 @pytest.fixture

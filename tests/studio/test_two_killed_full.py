@@ -26,7 +26,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.formats import nifti
 from maskmixadv.studio.learning.process import Process
 from maskmixadv.studio.session import Session, served
-from studio import SHAPE, SLICE, client, strokes
+from studio_server import SHAPE, SLICE, client, strokes
 
 
 @pytest.fixture

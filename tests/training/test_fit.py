@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import tiny
-from full import Full
+from full_disk import Full
 from maskmixadv import methods
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError

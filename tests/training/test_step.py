@@ -11,37 +11,16 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import tiny
-from contract.test_methods import VARIANTS, equal, weights
 from maskmixadv.errors import InputError
 from maskmixadv.methods import PCE, MaskMixAdv, Method, Phase
 from maskmixadv.sampling.slices import Rows
 from maskmixadv.training.engine import Engine, Losses, Work
 from maskmixadv.training.loop import Loop
-
-ATEN = torch.ops.aten
-WAITS = {
-    ATEN._local_scalar_dense, ATEN.nonzero, ATEN.masked_select, ATEN.is_nonzero, ATEN.equal, ATEN._unique2,
-    ATEN.bincount, ATEN.lift_fresh,
-}  # fmt: skip
-"""What asks a device for a number or for a shape; and lift_fresh, which makes a tensor of numbers on the host."""
-
-
-class Watch(TorchDispatchMode):
-    """Remember the operations for which a host would wait."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
-        index = args[1] if len(args) > 1 and isinstance(args[1], list) else []
-        masked = any(isinstance(each, torch.Tensor) and each.dtype == torch.bool for each in index)
-        if func.overloadpacket in WAITS or masked:
-            self.waits.append(str(func))
-        return func(*args, **(kwargs or {}))
+from variants import VARIANTS
+from watch import Watch
+from weights import equal, weights
 
 
 class Watched:
@@ -144,8 +123,8 @@ for _ in range(3):
 assert compiled.nets["net"].state_dict().keys() == keys
 assert compiled.nets["net"].encoder._compiled_call_impl is not None
 """
-    folder = str(Path(__file__).parents[1])
-    paths = {**os.environ, "PYTHONPATH": folder}
+    folder = str(Path(tiny.__file__).parent)
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, env=paths)
     assert done.returncode == 0, done.stderr[-2000:]
 

@@ -46,7 +46,7 @@ pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="th
 
 def started(*command: str, **variables: str) -> subprocess.Popen[str]:
     """Begin a Python process, on one thread."""
-    path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(tiny.__file__).parent), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
         [sys.executable, *command],
         stdout=subprocess.DEVNULL,
