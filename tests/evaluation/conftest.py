@@ -56,5 +56,5 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         net=SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device=torch.device("cpu"))])),
     )
     monkeypatch.setattr("maskmixadv.inference.predictor.Predictor.load", lambda _, __: predictor)
-    monkeypatch.setattr("maskmixadv.evaluation.evaluate.commit", lambda: "c0ffee")
+    monkeypatch.setattr("maskmixadv.evaluation.evaluate.provenance.commit", lambda: "c0ffee")
     return directory

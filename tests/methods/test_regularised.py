@@ -11,6 +11,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.methods import ALL
 from maskmixadv.methods.pce_gatedcrf import PCEGatedCRF
 from maskmixadv.networks.crf import Kernel, gated_crf
+from regularisers import LOSSES
 
 WEIGHTS = [
     ("pce-tv", "tv"),

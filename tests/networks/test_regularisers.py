@@ -20,17 +20,7 @@ from maskmixadv.networks.losses import (
     total_variation,
 )
 from maskmixadv.types import IGNORE
-
-NARROW = Kernel(radius=2, position=3.0, intensity=0.2)
-
-LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "contour": lambda probs, _: contour_length(probs),
-    "total variation": lambda probs, _: total_variation(probs),
-    "entropy": lambda probs, _: entropy(probs.log()),
-    "mumford-shah": lambda probs, image: mumford_shah(probs=probs, image=image),
-    "spread": lambda probs, image: intensity_spread(probs=probs, image=image),
-    "crf": lambda probs, image: gated_crf(probs=probs, image=image, kernel=NARROW),
-}
+from regularisers import LOSSES, NARROW
 
 
 @pytest.fixture(params=LOSSES, ids=str)

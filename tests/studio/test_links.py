@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_doubt import predictor
 
 import own
 from maskmixadv.errors import InputError
@@ -21,6 +20,7 @@ from maskmixadv.studio.learning.training import Order, Training
 from maskmixadv.studio.palette import Named
 from maskmixadv.studio.session import Session, served
 from studio_server import strokes
+from untrained import predictor
 
 WRITTEN = (
     "studio.json", "classes.toml", "images/new.nii.gz", "scribbles/s0.nii.gz", "scribbles/m0.nii.gz", "masks",
