@@ -40,13 +40,13 @@ from maskmixadv.methods import PCE, MaskMixAdv, Method
 from maskmixadv.networks.dropout import Dropout
 from maskmixadv.networks.losses import uniform
 from maskmixadv.runs.run import Run
-from maskmixadv.runs.schedule import PRESETS
+from maskmixadv.runs.schedule import Schedule
 from maskmixadv.tensors import Batch
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import prior_masks, training_slices
 from maskmixadv.training.loop import Loop
 from maskmixadv.types import IGNORE
-from steps import turn
+from steps import smaller, turn
 
 METHODS: dict[str, Method] = {
     "pce": PCE(),
@@ -68,6 +68,10 @@ class Released:
         With dense masks.
     preset
         Resolution, batch and optimiser of both.
+    batch
+        Slices a step, instead of the preset's.
+    window
+        Side in pixels of what a step sees, instead of the preset's; a multiple of 16.
     rounds
         How often each side has its turn; one more goes before, untimed.
     steps
@@ -81,10 +85,17 @@ class Released:
     corpus: Positional[Path]
     prior: Positional[Path]
     preset: Literal["paper", "fast", "cpu"] = "cpu"
+    batch: Annotated[int | None, arg(metavar="INT")] = None
+    window: Annotated[int | None, arg(metavar="PIXELS")] = None
     rounds: int = 5
     steps: int = 12
     habit: bool = True
     device: Annotated[str | None, arg(metavar="DEVICE")] = None
+
+    @property
+    def schedule(self) -> Schedule:
+        """Of both sides: the preset's, with what was given instead."""
+        return smaller(self.preset, self.batch, self.window)
 
 
 class SliceFiles(Dataset[dict[str, Tensor]]):
@@ -229,7 +240,7 @@ def serve(calls: Connection, side: str, options: Released, name: str, files: lis
     """Be one side in a process of its own: take as many steps as is asked for, or a habit's round; answer seconds."""
     device = pick_device(options.device)
     run = begin(
-        options.corpus, place / name, method=METHODS[name], schedule=PRESETS[options.preset], preset=options.preset,
+        options.corpus, place / name, method=METHODS[name], schedule=options.schedule, preset=options.preset,
         prior_root=options.prior, device=options.device, write=False,
     )  # fmt: skip
     corpus, prior = Corpus.open(options.corpus), Corpus.open(options.prior)
@@ -286,7 +297,7 @@ def main(options: Released) -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = write_slices(corpus, list(corpus.split(next(iter(corpus.folds)), 1).train), Path(folder))
         found = [compare(options, name, Path(folder), files) for name in METHODS]
-    schedule = PRESETS[options.preset]
+    schedule = options.schedule
     facts = {"preset": options.preset, "batch": schedule.batch, "window": schedule.window, "rows": found}
     record.append("released", facts, device)
     print(f"Batches of {schedule.batch}, {schedule.window} pixels\n")

@@ -97,10 +97,18 @@ def test_a_kind_that_hides_a_number_is_caught(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("name", "backend"),
     [
-        ("maskmixadv", "aot_eager"),
-        *(pytest.param(name, "inductor", marks=pytest.mark.slow) for name in ("pce", "maskmixadv", "mean-teacher")),
+        ("pce", "aot_eager"),
+        *(
+            pytest.param(name, backend, marks=pytest.mark.slow)
+            for name, backend in (
+                ("maskmixadv", "aot_eager"),
+                ("pce", "inductor"),
+                ("maskmixadv", "inductor"),
+                ("mean-teacher", "inductor"),
+            )
+        ),
     ],
-)  # inductor takes minutes and a C++ compiler
+)  # inductor takes minutes and a C++ compiler; two decoders and a critic take a minute by any compiler
 def test_compiled_steps_agree(name: str, backend: str) -> None:
     """Losses of compiled steps are those of the steps as written, to rounding."""
     # In a process of its own, as the compiler does not look through the checks of types under test.
@@ -116,10 +124,10 @@ for loop in (written, compiled):
             module.p = 0.0  # a compiler draws other random numbers
 keys = compiled.nets["net"].state_dict().keys()
 compile_parts(compiled.nets.values(), backend="{backend}")
-for _ in range(3):
+for close in (1e-3, 1e-2, 1e-2):  # an update makes more of what rounding differs in
     one, other = written.advance(), compiled.advance()
     for term in one:
-        torch.testing.assert_close(one[term], other[term], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(one[term], other[term], rtol=close, atol=close / 10)
 assert compiled.nets["net"].state_dict().keys() == keys
 assert compiled.nets["net"].encoder._compiled_call_impl is not None
 """
