@@ -86,6 +86,7 @@ def test_a_gpu_predicts_one_case_at_a_time(kind: str, most: int) -> None:
     assert max(seen) <= most
 
 
+@pytest.mark.usefixtures("plain")
 def test_evaluate_twice_and_elsewhere(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
     evaluate(run, split="train", out=out)
@@ -101,6 +102,7 @@ def other(root: Path, *, name: str = "Elsewhere", classes: tuple[str, ...] = CLA
     return Corpus.write(root, cases, name=name, classes=classes, folds=folds, nominal=NOMINAL).root
 
 
+@pytest.mark.usefixtures("plain")
 def test_a_run_is_scored_on_another_corpus(run: Path, tmp_path: Path) -> None:
     summary = evaluate(run, split="val", corpus=other(tmp_path / "other"), out=tmp_path / "out")
     lines = list(csv.DictReader((tmp_path / "out" / "scores.csv").open()))
@@ -118,6 +120,7 @@ def test_another_corpus_must_fit(run: Path, tmp_path: Path) -> None:
         evaluate(run, corpus=other(tmp_path / "untested"))
 
 
+@pytest.mark.usefixtures("plain")
 def test_another_corpus_is_scored_into_a_folder_of_its_own(run: Path, tmp_path: Path) -> None:
     evaluate(run)
     before = (run / "evaluation-test" / "scores.csv").read_bytes()
@@ -139,6 +142,7 @@ def own_and_others(root: Path) -> Path:
     return Corpus.write(root, cases, name="Hearts", classes=CLASSES, folds=folds, nominal=NOMINAL).root
 
 
+@pytest.mark.usefixtures("plain")
 def test_the_runs_own_patients_are_left_out_by_content(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,6 +165,7 @@ def test_an_evaluation_lands_on_no_file_of_others(run: Path, tmp_path: Path) -> 
     assert [path.read_text() for path in mine.iterdir()] == ["{}", "{}"]
 
 
+@pytest.mark.usefixtures("plain")
 @pytest.mark.parametrize("full_at", [1, 3])
 def test_an_evaluations_files_come_together(run: Path, monkeypatch: pytest.MonkeyPatch, full_at: int) -> None:
     evaluate(run, split="train", out=run / "out")

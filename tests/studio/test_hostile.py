@@ -180,7 +180,7 @@ def test_orders_that_are_none_start_nothing(page: httpx.Client, folder: Path, bo
     assert not list((folder / "runs").iterdir())
 
 
-def test_a_thousand_strokes_at_once_are_all_kept(page: httpx.Client, folder: Path) -> None:
+def test_hundreds_of_strokes_at_once_are_all_kept(page: httpx.Client, folder: Path) -> None:
     planes = [strokes(number % 4) for number in range(3)]
 
     def draw(number: int) -> int:
@@ -188,10 +188,10 @@ def test_a_thousand_strokes_at_once_are_all_kept(page: httpx.Client, folder: Pat
         return page.put(f"/api/cases/s0/slices/{number % 3}/scribble?seconds=0.5", content=body).status_code
 
     with ThreadPoolExecutor(50) as pool:
-        assert set(pool.map(draw, range(1000))) == {200}
+        assert set(pool.map(draw, range(300))) == {200}
     stored = nifti.read(folder / "scribbles" / "s0.nii.gz").array
     np.testing.assert_array_equal(np.where(stored == 4, 255, stored), planes)
-    assert page.get("/api/folder").json()["cases"][0]["seconds"] == 500
+    assert page.get("/api/folder").json()["cases"][0]["seconds"] == 150
     assert [path.name for path in (folder / "scribbles").iterdir()] == ["s0.nii.gz"]
 
 
