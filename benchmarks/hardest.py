@@ -85,6 +85,7 @@ def measured(root: Path, *, largest: bool) -> dict[str, Any]:
 
 
 def _volumes(case: Case, labels: UInt8[np.ndarray, "d h w"], classes: tuple[str, ...]) -> clinical.Volumes:
+    assert case.dense is not None
     predicted, truth = (
         clinical.volumes(case.name, each, classes=classes, spacing=case.spacing) for each in (labels, case.dense)
     )

@@ -45,6 +45,7 @@ from maskmixadv.tensors import Batch
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import prior_masks, training_slices
 from maskmixadv.training.loop import Loop
+from maskmixadv.training.optimisers import optimisers
 from maskmixadv.types import IGNORE
 from steps import smaller, turn
 
@@ -122,12 +123,12 @@ class SliceFiles(Dataset[dict[str, Tensor]]):
         rng = np.random.default_rng()
         with h5py.File(self.files[number]) as file:
             image, label = np.asarray(file["image"]), np.asarray(file["scribble"])
-        arrays = [image, label]
+        arrays: list[np.ndarray] = [image, label]
         if self.masks:
             volume = np.asarray(nib.load(self.masks[rng.integers(len(self.masks))]).dataobj)  # pyright: ignore
             arrays.append(volume[rng.integers(len(volume))])
         if rng.random() < 0.5:
-            turns, axis = rng.integers(4), rng.integers(2)
+            turns, axis = int(rng.integers(4)), int(rng.integers(2))
             arrays = [np.flip(np.rot90(each, turns), axis).copy() for each in arrays]
         elif rng.random() < 0.5:
             angle = rng.integers(-20, 20)
@@ -141,7 +142,7 @@ class SliceFiles(Dataset[dict[str, Tensor]]):
         }
 
     def _zoomed(self, array: np.ndarray) -> np.ndarray:
-        return ndimage.zoom(array, (self.side / array.shape[0], self.side / array.shape[1]), order=0)
+        return np.asarray(ndimage.zoom(array, (self.side / array.shape[0], self.side / array.shape[1]), order=0))
 
 
 class ReleasedLoop:
@@ -151,7 +152,7 @@ class ReleasedLoop:
         self.run, self.device, self.step = run, device, 0
         torch.manual_seed(run.seed)
         self.nets = {name: _as_released(net).to(device) for name, net in run.method.players(run.task).items()}
-        self.optimisers = run.schedule.optimisers(self.nets)
+        self.optimisers = optimisers(run.schedule, self.nets)
         loader = DataLoader(
             SliceFiles(files, masks, run.schedule.window), batch_size=run.schedule.batch, shuffle=True, num_workers=1,
             pin_memory=device.type == "cuda", drop_last=True, persistent_workers=True,

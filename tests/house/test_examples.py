@@ -27,8 +27,9 @@ def bare(room: str) -> Iterator[str]:
     files = [SOURCE / f"{room}.py"] if (SOURCE / f"{room}.py").is_file() else sorted((SOURCE / room).rglob("*.py"))
     for path in files:
         for node in ast.parse(path.read_text()).body:
-            public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
-            if public and ">>> " not in (ast.get_docstring(node) or ""):
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+                continue
+            if ">>> " not in (ast.get_docstring(node) or ""):
                 yield f"{path.relative_to(SOURCE)}: {node.name}"
 
 

@@ -44,7 +44,7 @@ class Tape(TorchDispatchMode):
         self._before: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
 
     @property
-    def __class__(self) -> type:  # types are checked while tests run
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]  # types are checked in tests
         """What it stands in for."""
         return CUDAGraph
 
@@ -57,7 +57,7 @@ class Tape(TorchDispatchMode):
         if func.overloadpacket in WAITS:
             raise RuntimeError(f"{func}: not permitted while a stream is recorded")
         for each in tree_leaves((args, kwargs)):
-            if isinstance(each, torch.Generator) and each._cdata not in {rng._cdata for rng in self._generators}:
+            if isinstance(each, torch.Generator) and _handle(each) not in map(_handle, self._generators):
                 raise RuntimeError(f"{func}: draws from a generator that is not registered")
             if isinstance(each, Tensor) and (place := _place(each)) not in self._own | self._before.keys():
                 self._before[place] = each.untyped_storage(), each.untyped_storage().clone()
@@ -93,6 +93,11 @@ class Tape(TorchDispatchMode):
 
 def _place(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata
+
+
+def _handle(rng: torch.Generator) -> int:
+    """What a generator's wrappers have in common."""
+    return rng._cdata  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def recording(graph: Tape, *, pool: object, stream: Stream) -> AbstractContextManager[None]:  # noqa: ARG001

@@ -41,7 +41,7 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 def loop(method: Method, device: torch.device, *, graph: bool = True) -> Loop:
     made = tiny.slices(beliefs=method.believes)
-    slices = Slices(*(each.to(device) for each in (made.image, made.target, made.centre)))
+    slices = Slices(made.image.to(device), made.target.to(device), made.centre.to(device))
     run = tiny.run(method, schedule=SCHEDULE)
     return Loop(run, slices, None, device, engine=Engine(graph=graph, deterministic=device.type == "cuda"))
 
