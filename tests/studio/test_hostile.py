@@ -284,7 +284,8 @@ def test_requests_that_do_not_end_are_ended(folder: Path, drip: bytes, monkeypat
         while not all(each.done() for each in held):  # meanwhile others are answered
             assert httpx.get(f"{address}/api/folder", headers=headers, timeout=5, trust_env=False).status_code == 200
         lasted = {name: each.result() for name, each in zip(BEGUN, held, strict=True)}
-    assert max(lasted.values()) < 8, lasted  # a connection that is kept open for the next request lasts 5 s
+    # A connection that is kept open for the next request lasts 5 s; one that is never ended would last 20.
+    assert max(lasted.values()) < 15, lasted
     assert [path.name for path in (folder / "images").iterdir()] == ["s0.nii.gz"]
 
 
