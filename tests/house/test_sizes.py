@@ -1,10 +1,12 @@
 """Modules and rooms stay small enough to be read at one go.
 
-A module over 450 lines holds several things, which lie better in modules of their own. A room with over 22 entries is
+A module over 450 lines holds several things, which lie better in modules of their own; docstrings do not count, as
+nobody shall leave out an example to stay below. A room with over 22 entries is
 no longer seen at a glance; it becomes several rooms, or gets rooms within. The limit of a room is the number that
 `methods` has, which holds one module a method, 19 of them, and what lists and shares them.
 """
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +15,19 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "maskmixadv"
 MOST_LINES = 450
 MOST_ENTRIES = 22
-ASSETS = {"web"}
-"""Folders of what a browser loads; they hold no modules."""
 
 
 def modules() -> list[Path]:
     return sorted(SOURCE.rglob("*.py"))
+
+
+def lines(source: str) -> int:
+    """Lines without docstrings."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    bodies = [node.body for node in ast.walk(ast.parse(source)) if isinstance(node, documented)]
+    first = [body[0] for body in bodies if body]
+    said = [node for node in first if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    return len(source.splitlines()) - sum((node.end_lineno or node.lineno) - node.lineno + 1 for node in said)
 
 
 def rooms() -> Iterator[Path]:
@@ -31,6 +40,10 @@ def entries(room: Path) -> list[str]:
     return [path.name for path in room.iterdir() if not path.name.startswith("__")]
 
 
+def test_docstrings_do_not_count() -> None:
+    assert lines('"""Two\nlines."""\n\n\ndef f():\n    """One."""\n    return 1\n') == 4
+
+
 def test_the_package_is_found() -> None:
     assert len(modules()) > 100
     assert SOURCE / "methods" in set(rooms())
@@ -38,11 +51,11 @@ def test_the_package_is_found() -> None:
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
 def test_a_module_is_read_at_one_go(path: Path) -> None:
-    lines = len(path.read_text().splitlines())
-    assert lines <= MOST_LINES, f"{lines} lines; split what it holds"
+    found = lines(path.read_text())
+    assert found <= MOST_LINES, f"{found} lines; split what it holds"
 
 
 @pytest.mark.parametrize("room", rooms(), ids=lambda room: str(room.relative_to(SOURCE)))
 def test_a_room_is_seen_at_a_glance(room: Path) -> None:
     found = entries(room)
-    assert room.name in ASSETS or len(found) <= MOST_ENTRIES, f"{len(found)} entries; make rooms of them"
+    assert len(found) <= MOST_ENTRIES, f"{len(found)} entries; make rooms of them"
