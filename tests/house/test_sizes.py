@@ -1,7 +1,7 @@
 """Modules and rooms stay small enough to be read at one go.
 
 A module over 450 lines holds several things, which lie better in modules of their own; docstrings do not count, so that
-nobody leaves out an example to stay below. A room with over 22 entries is no longer seen at a glance; it becomes several
+nobody leaves out an example to stay below. A room with over 22 entries is not seen at a glance; it becomes several
 rooms, or gets rooms within. 22 is what `methods` has: 19 methods, and what lists and shares them.
 """
 
