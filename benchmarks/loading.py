@@ -20,13 +20,13 @@ from tyro.conf import Positional, arg
 from fresh import forget, run_apart
 from maskmixadv import methods
 from maskmixadv.bench.child import peak_memory
-from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import InputError
 from maskmixadv.provenance import commit
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import PRESETS
 from maskmixadv.sampling.slices import load_slices
+from maskmixadv.sources.opening import open_corpus
 from maskmixadv.training.begin import begin
 from maskmixadv.types import DRAWN
 from record import append
@@ -91,7 +91,7 @@ class Figures:
 def measure(options: Loading, *, streamed: bool) -> Figures:
     """Load slices again and again, in this process."""
     run = planned(options)
-    corpus, device = Corpus.open(options.corpus), pick_device(options.device)
+    corpus, device = open_corpus(options.corpus), pick_device(options.device)
     supervision = run.method.supervision
     entries = [e for e in corpus.of(run.corpus["train"]) if getattr(e, DRAWN[supervision])]
     for entry in entries:

@@ -41,6 +41,7 @@ from maskmixadv.networks.dropout import Dropout
 from maskmixadv.networks.losses import uniform
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
+from maskmixadv.sources.opening import open_corpus
 from maskmixadv.tensors import Batch
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import prior_masks, training_slices
@@ -244,7 +245,7 @@ def serve(calls: Connection, side: str, options: Released, name: str, files: lis
         options.corpus, place / name, method=METHODS[name], schedule=options.schedule, preset=options.preset,
         prior_root=options.prior, device=options.device, write=False,
     )  # fmt: skip
-    corpus, prior = Corpus.open(options.corpus), Corpus.open(options.prior)
+    corpus, prior = open_corpus(options.corpus), open_corpus(options.prior)
     if side == "ours":
         loop = Loop(run, training_slices(run, corpus, device), prior_masks(run, device), device)
     else:
@@ -294,7 +295,7 @@ def _asked(side: Connection, what: int | str) -> float:
 def main(options: Released) -> None:
     """Measure, print a Markdown table, append the record."""
     device = pick_device(options.device)
-    corpus = Corpus.open(options.corpus)
+    corpus = open_corpus(options.corpus)
     with tempfile.TemporaryDirectory() as folder:
         files = write_slices(corpus, list(corpus.split(next(iter(corpus.folds)), 1).train), Path(folder))
         found = [compare(options, name, Path(folder), files) for name in METHODS]

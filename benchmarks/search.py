@@ -27,7 +27,6 @@ from tyro.conf import Positional, arg
 import record
 from maskmixadv import methods
 from maskmixadv.corpus.case import Case
-from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.device import pick_device
 from maskmixadv.errors import InputError
 from maskmixadv.inference.predictor import Predictor
@@ -35,6 +34,7 @@ from maskmixadv.methods.registry import method_from
 from maskmixadv.metrics.masks import dice, surface
 from maskmixadv.networks.components import largest_components
 from maskmixadv.runs.schedule import PRESETS, Schedule
+from maskmixadv.sources.opening import open_corpus
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import prior_masks, training_slices
 from maskmixadv.training.loop import Loop
@@ -130,7 +130,7 @@ def main(options: Search) -> None:
             prior_root=options.prior, fold=options.fold, seed=options.seed, enclosure=method.supervision == "scribble",
             device=options.device, write=False,
         )  # fmt: skip
-    corpus = Corpus.open(options.corpus)
+    corpus = open_corpus(options.corpus)
     loop = Loop(run, training_slices(run, corpus, device), prior_masks(run, device), device)
     cases = list(corpus.load_all([entry for entry in corpus.of(run.corpus["val"]) if entry.dense]))
     began = time.perf_counter()

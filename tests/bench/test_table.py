@@ -12,7 +12,7 @@ from maskmixadv.bench.cells import Job, cells
 from maskmixadv.bench.table import Table, read
 from maskmixadv.cli.app import parse, run
 from maskmixadv.errors import InputError
-from maskmixadv.methods import MaskMixAdv
+from maskmixadv.methods.registry import fields_of
 
 SHIPPED = sorted((Path(__file__).parents[2] / "benchmarks" / "tables").glob("*.toml"))
 TABLE = """
@@ -80,7 +80,7 @@ def refused(path: Path, capsys: pytest.CaptureFixture[str], *words: str) -> None
         ("folds = [1]", "folds = [1]\nsplit = 'all'", ("split", "'all'", "test, val, train")),
         ("folds = [1]", "folds = [1]\nenclosure = 1", ("enclosure", "true or false")),
         ("folds = [1]", "folds = [1]\nprio = 'x'", ("'prio'", "allowed are")),
-        ('flagship = "Flag"', 'flagship = "None"', ("flagship", "'None'", "Flag, Other")),
+        ('flagship = "Flag"', 'flagship = "None"', ("reference", "'None'", "Flag, Other")),
         ('preset = "cpu"', 'preset = "gpu"', ("'Flag'", "gpu")),
         ("corpus = ", "prior = ", ("'Flag'", "corpus is missing")),
         ("{root}/corpus", "{root}/none", ("'Flag'", "not a corpus")),
@@ -159,7 +159,7 @@ def test_the_grid_is_rows_by_folds_by_seeds(root: Path) -> None:
     assert words[-3:] == ["maskmixadv", "--adv", "0"]
     assert Job.from_json(found[3].job.json()) == found[3].job
     begun = recipe.begin(root / "run", write=False)
-    assert (begun.seed, begun.schedule.steps, begun.method) == (3, 2, MaskMixAdv(adv=0))
+    assert (begun.seed, begun.schedule.steps, fields_of(begun.method)["adv"]) == (3, 2, 0.0)
 
 
 def test_identity_is_what_the_run_depends_on(root: Path) -> None:

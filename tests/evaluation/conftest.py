@@ -56,7 +56,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         net=SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device=torch.device("cpu"))])),
     )
     monkeypatch.setattr("maskmixadv.inference.predictor.Predictor.load", lambda _, __: predictor)
-    monkeypatch.setattr("maskmixadv.evaluation.evaluate.provenance.commit", lambda: "c0ffee")
+    monkeypatch.setattr("maskmixadv.provenance.commit", lambda: "c0ffee")
     return directory
 
 

@@ -26,7 +26,6 @@ import mutate
 import own
 import tiny
 from maskmixadv.bench import cells, table
-from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.evaluation import charts
 from maskmixadv.files import read_json
 from maskmixadv.formats import images as formats
@@ -36,6 +35,7 @@ from maskmixadv.methods import ALL
 from maskmixadv.metrics import scores
 from maskmixadv.runs.run import Run, save
 from maskmixadv.sources import acdc, classes, nnunet
+from maskmixadv.sources.opening import open_corpus
 from maskmixadv.studio.images import volumes
 from maskmixadv.studio.learning import predictions, process, training
 from maskmixadv.studio.review import reviews
@@ -259,13 +259,13 @@ def _of_corpora(folder: Path) -> list[Reader]:
 
     def opened(path: Path) -> None:
         (place / "corpus.json").write_bytes(path.read_bytes())
-        corpus = Corpus.open(place)
+        corpus = open_corpus(place)
         corpus.hash()
         for scheme in corpus.folds:
             corpus.of([patient for part in corpus.split(scheme, 1) for patient in part] if corpus.folds[scheme] else [])
 
     def loaded(path: Path) -> None:
-        corpus = Corpus.open(root)
+        corpus = open_corpus(root)
         (root / "cases" / "p0.npz").write_bytes(path.read_bytes())
         assert corpus.load(corpus.entries[0]).image.shape == (3, 40, 48)
 

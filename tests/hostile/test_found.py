@@ -20,13 +20,13 @@ import tifffile
 import torch
 
 import tiny
-from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.formats import images as formats
 from maskmixadv.formats.reading import MEMORY, LargeError, most_memory, read_npz
 from maskmixadv.methods import ALL
 from maskmixadv.runs.run import Run, save
 from maskmixadv.sources import acdc
+from maskmixadv.sources.opening import open_corpus
 
 VOXELS = (formats.read, formats.read_labels)
 FOUND = sorted((Path(__file__).parent / "files").iterdir())
@@ -194,7 +194,7 @@ def test_names_in_a_corpus_are_names(tmp_path: Path, name: str) -> None:
         index.read_text().replace('"name": "p0"', f'"name": "{name}"'.replace("\\", "\\\\").replace("\n", "\\n"))
     )
     with pytest.raises(InputError, match=r"corpus\.json: case .*name"):
-        Corpus.open(corpus.root)
+        open_corpus(corpus.root)
     with pytest.raises(InputError, match="name"):
         tiny.corpus(tmp_path / "d", [tiny.case("p0"), replace(tiny.case("p1"), name=name), tiny.case("p2")])
 

@@ -13,12 +13,12 @@ import pytest
 import own
 import tiny
 from maskmixadv.corpus.case import normalise
-from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.errors import InputError
 from maskmixadv.formats import nifti
 from maskmixadv.sources import folder, mscmr
 from maskmixadv.sources.classes import Classes
+from maskmixadv.sources.opening import open_corpus
 from maskmixadv.types import IGNORE
 
 MSCMR = "".join(f'[[class]]\nname = "{name}"\n' for name in mscmr.CLASSES)
@@ -74,7 +74,7 @@ def test_images_without_annotation_are_left_out(tmp_path: Path, capsys: pytest.C
     told = capsys.readouterr().err
     assert "no scribble and no mask of bare.nii.gz" in told
     assert "no structure is drawn in begun.nii.gz" in told
-    assert Corpus.open(corpus.root) == corpus
+    assert open_corpus(corpus.root) == corpus
 
 
 def test_slices_are_cut_along_the_largest_spacing(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_slices_are_cut_along_the_largest_spacing(tmp_path: Path) -> None:
         (source / "classes.toml").write_text(own.CLASSES)
     plain, other = (folder.prepare(tmp_path / name, tmp_path / f"c-{name}") for name in ("plain", "turned"))
     assert (plain.axis, other.axis) == (0, 2)
-    assert Corpus.open(other.root).axis == 2
+    assert open_corpus(other.root).axis == 2
     own.same(own.by_name(plain)["a"], own.by_name(other)["a"])
     # Any axis may be asked for; a corner's place in the patient stays where it was.
     asked = own.by_name(folder.prepare(tmp_path / "turned", tmp_path / "asked", axis=1))["a"]
@@ -234,12 +234,12 @@ def test_labels_that_say_nothing_of_their_place_lie_on_their_image(tmp_path: Pat
 def test_a_folder_is_a_corpus(tmp_path: Path) -> None:
     source = own.folder(tmp_path / "src")
     own.case(source, "bare", 5, scribble=False)
-    prepared, opened = folder.prepare(source, tmp_path / "c"), Corpus.open(source)
+    prepared, opened = folder.prepare(source, tmp_path / "c"), open_corpus(source)
     assert opened.hash() == prepared.hash()
     assert opened.name == prepared.name == "src"
     assert opened.folds == prepared.folds
     assert opened.root.parent == source / ".corpus"
-    assert Corpus.open(source) == opened == Corpus.open(opened.root)
+    assert open_corpus(source) == opened == open_corpus(opened.root)
 
 
 def test_a_folder_that_has_changed_is_prepared_anew(
@@ -247,47 +247,47 @@ def test_a_folder_that_has_changed_is_prepared_anew(
 ) -> None:
     source = own.folder(tmp_path / "src")
     own.case(source, "bare", 5, scribble=False)
-    before = Corpus.open(source)
+    before = open_corpus(source)
     read: list[str] = []
     monkeypatch.setattr(folder.pairs.formats, "read", lambda path: (read.append(path.name), nifti.read(path))[1])
     capsys.readouterr()
-    assert Corpus.open(source) == before
+    assert open_corpus(source) == before
     assert not read
     assert not capsys.readouterr().err
     drawn = tiny.volume()[1]
     drawn[0, 0, 0] = 0
     own.write(source / "scribbles" / "s1.nii.gz", own.coded(drawn))
     own.case(source, "s9", 9)
-    after = Corpus.open(source)
+    after = open_corpus(source)
     assert set(read) == {"s1.nii.gz", "s9.nii.gz"}, "only what has changed is read"
     assert [entry.name for entry in after.entries] == ["m0", "m1", "s0", "s1", "s2", "s9"]
     np.testing.assert_array_equal(own.by_name(after)["s1"].scribble, drawn)
     own.same(own.by_name(after)["s0"], own.by_name(before)["s0"])
     kept = "cases/m0.npz"
     assert (after.root / kept).samefile(before.root / kept)
-    assert Corpus.open(before.root).hash() == before.hash(), "a run that learnt from it can be scored still"
+    assert open_corpus(before.root).hash() == before.hash(), "a run that learnt from it can be scored still"
     (source / "scribbles" / "s9.nii.gz").unlink()
-    assert [entry.name for entry in Corpus.open(source).entries] == ["m0", "m1", "s0", "s1", "s2"]
+    assert [entry.name for entry in open_corpus(source).entries] == ["m0", "m1", "s0", "s1", "s2"]
     stat = (source / "classes.toml").stat()
     (source / "classes.toml").write_text(own.CLASSES.replace("RV", "rv"))
     os.utime(source / "classes.toml", ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert Corpus.open(source).classes[1] == "rv"
+    assert open_corpus(source).classes[1] == "rv"
 
 
 def test_a_folder_that_cannot_be_prepared_says_why(tmp_path: Path) -> None:
     source = own.folder(tmp_path / "src")
     (source / "classes.toml").unlink()
     with pytest.raises(InputError, match=r"classes\.toml: missing"):
-        Corpus.open(source)
+        open_corpus(source)
     (source / "classes.toml").write_text(own.CLASSES)
     own.write(source / "scribbles" / "s0.nii.gz", own.coded(tiny.volume()[1], 9))
     with pytest.raises(InputError, match="label 9"):
-        Corpus.open(source)
+        open_corpus(source)
     assert {path.name for path in (source / ".corpus").iterdir()} <= {".lock"}, "nothing half-made stays"
     shutil.rmtree(source / "scribbles")
     shutil.rmtree(source / "masks")
     with pytest.raises(InputError, match="none of 5 images"):
-        Corpus.open(source)
+        open_corpus(source)
 
 
 def test_old_states_are_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,5 +296,5 @@ def test_old_states_are_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     states = []
     for number in range(4):
         own.case(source, f"t{number}", number)
-        states.append(Corpus.open(source).root)
+        states.append(open_corpus(source).root)
     assert [root.exists() for root in states] == [False, False, True, True]

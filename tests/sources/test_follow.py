@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import own
-from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.files import held
 from maskmixadv.sources import follow
 from maskmixadv.sources.follow import current
+from maskmixadv.sources.opening import open_corpus
 
 OPEN = """
 import sys
@@ -20,7 +20,7 @@ from maskmixadv.sources import follow, pairs
 from maskmixadv.corpus.corpus import Corpus
 read, many = pairs.read, []
 pairs.read = lambda *given: many.append(1) or read(*given)
-print(len(Corpus.open(Path(sys.argv[1])).entries), len(many))
+print(len(open_corpus(Path(sys.argv[1])).entries), len(many))
 """
 
 
@@ -76,4 +76,4 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     source = own.folder(tmp_path / "src")
     (source / ".corpus").write_text("a file, where the folder would have to be")
     with pytest.raises(InputError, match=r"\.corpus: can't be made a directory"):
-        Corpus.open(source)
+        open_corpus(source)

@@ -22,6 +22,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.formats import nifti
 from maskmixadv.sources import mscmr, nnunet
 from maskmixadv.sources.nnunet_export import export
+from maskmixadv.sources.opening import open_corpus
 from maskmixadv.types import IGNORE
 
 LABELS = {**{name: code for code, name in enumerate(tiny.CLASSES)}, "ignore": 4}
@@ -165,7 +166,7 @@ def renamed(root: Path, *names: str) -> Corpus:
     corpus = tiny.corpus(root)
     index = json.loads((root / "corpus.json").read_text())
     (root / "corpus.json").write_text(json.dumps({**index, "classes": names}))
-    return Corpus.open(corpus.root)
+    return open_corpus(corpus.root)
 
 
 def test_the_first_class_is_background_there(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from hypothesis.extra.numpy import arrays
 import tiny
 from maskmixadv.checking.check import check
 from maskmixadv.cli.app import run
-from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.sources import acdc
+from maskmixadv.sources.opening import open_corpus
 from maskmixadv.sources.phantoms import phantom
 from maskmixadv.strokes.annotate import Annotator, Points, Strokes, annotate
 from maskmixadv.strokes.draw import draw_strokes, pieces_of
@@ -218,8 +218,8 @@ def test_a_new_corpus_has_the_same_cases_and_says_how_it_was_made(tmp_path: Path
     old = tiny.corpus(tmp_path / "old", [*cases, tiny.case("p5", dense=None)])
     before = old.hash()
     new = annotate(old, tmp_path / "new", Strokes(length=0.5, seed=3))
-    assert new == Corpus.open(tmp_path / "new")
-    assert old == Corpus.open(tmp_path / "old")
+    assert new == open_corpus(tmp_path / "new")
+    assert old == open_corpus(tmp_path / "old")
     assert old.hash() == before
     assert (new.name, new.classes, new.folds, new.source) == (old.name, old.classes, old.folds, old.source)
     options = "--seed 3 --style paper --length 0.5 --closed --thickness 2 --from dense"
@@ -286,11 +286,11 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scribbles = ["annotate", "scribbles", str(old.root), "--out", str(tmp_path / "s")]
     assert run([*scribbles, "--from", "dense", "--style", "open", "--length", "0.5", "--no-closed", "--seed", "7"]) == 0
     assert "4 cases; 1 without a dense mask have no scribble" in capsys.readouterr().out
-    made = Corpus.open(tmp_path / "s")
+    made = open_corpus(tmp_path / "s")
     options = "--seed 7 --style open --length 0.5 --no-closed --thickness 2"
     assert made.notes[0].startswith(f"annotate scribbles {options}")
     assert run(["annotate", "points", str(made.root), "--out", str(tmp_path / "p"), "--per-class", "2"]) == 0
-    assert [note.split(" --")[0] for note in Corpus.open(tmp_path / "p").notes] == [
+    assert [note.split(" --")[0] for note in open_corpus(tmp_path / "p").notes] == [
         "annotate scribbles",
         "annotate points",
     ]

@@ -14,7 +14,7 @@ import pytest
 
 import own
 import tiny
-from maskmixadv.errors import DIVERGED, InputError
+from maskmixadv.errors import DIVERGED, DivergedError, InputError
 from maskmixadv.files import write_text
 from maskmixadv.formats import images as formats
 from maskmixadv.formats import nifti
@@ -24,6 +24,8 @@ from maskmixadv.studio.learning import doubt, job, training
 from maskmixadv.studio.learning.process import Process
 from maskmixadv.studio.learning.training import Training
 from maskmixadv.studio.session import Session
+from maskmixadv.training import fit
+from maskmixadv.training.recipe import Recipe
 from studio_server import SLICE, client, plane, predict, refused, strokes
 from untrained import predictor
 
@@ -259,7 +261,8 @@ def trained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     write_text(layout.runs / "002" / "last.pt", "")
     write_text(layout.state / "002" / training.ORDER, json.dumps({"preset": "cpu", "method": "pce", "steps": 1}))
     monkeypatch.setattr(Predictor, "load", lambda _: predictor("pce"))
-    monkeypatch.setattr(job, "_command", lambda _: 0)
+    monkeypatch.setattr(Recipe, "begin", lambda *_, **__: None)
+    monkeypatch.setattr(fit, "fit", lambda _: True)
     return layout
 
 
@@ -300,7 +303,7 @@ def test_weights_that_are_no_numbers_predict_nothing(
     monkeypatch.setattr(Predictor, "load", refuse)
     if stopped:
         write_text(trained.state / "002" / training.STOP, "asked to stop\n")
-        monkeypatch.setattr(job, "_command", lambda _: job.INTERRUPTED)
+        monkeypatch.setattr(fit, "fit", lambda _: False)
     assert job.main([str(trained.root), "002"]) == 2
     write_text(trained.state / "002" / training.OUTPUT, capsys.readouterr().err)
     assert state(trained) == "failed"
@@ -311,9 +314,12 @@ def test_weights_that_are_no_numbers_predict_nothing(
 
 
 def test_a_training_that_diverged_predicts_nothing(trained: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "_command", lambda _: DIVERGED)
+    def diverge(_: None) -> bool:
+        raise DivergedError("net/rec is not finite at step 20; the rate was 0.01")
+
+    monkeypatch.setattr(fit, "fit", diverge)
     monkeypatch.setattr(Predictor, "load", lambda _: pytest.fail("it is not to predict"))
-    assert job.work(trained, "002") == DIVERGED
+    assert job.main([str(trained.root), "002"]) == DIVERGED
     said = "step 20/100  3 s left\nmaskmixadv: net/rec is not finite at step 20; the rate was 0.01\n"
     write_text(trained.state / "002" / training.OUTPUT, said)
     assert state(trained) == "failed"

@@ -19,6 +19,8 @@ from maskmixadv.studio.learning import job
 from maskmixadv.studio.learning.training import Order, Training
 from maskmixadv.studio.palette import Named
 from maskmixadv.studio.session import Session, served
+from maskmixadv.training import fit
+from maskmixadv.training.recipe import Recipe
 from studio_server import strokes
 from untrained import predictor
 
@@ -56,13 +58,13 @@ def _no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def begun(self: Training, run: str, said: Path) -> Any:
         layout = self._layout
 
-        def learn(_: list[str]) -> int:
+        def learn(*_: Any, **__: Any) -> None:
             make_directory(layout.runs / run)
             write_text(layout.runs / run / "run.json", json.dumps({"corpus": {}}))
             write_text(layout.runs / run / "last.pt", "")
-            return 0
 
-        monkeypatch.setattr(job, "_command", learn)
+        monkeypatch.setattr(Recipe, "begin", learn)
+        monkeypatch.setattr(fit, "fit", lambda _: True)
         said.touch(exist_ok=False)
         job.work(layout, run)
         return Ended()

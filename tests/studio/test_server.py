@@ -11,9 +11,9 @@ import pytest
 
 import own
 import tiny
-from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.formats import nifti
 from maskmixadv.sources import classes
+from maskmixadv.sources.opening import open_corpus
 from studio_server import SHAPE, SLICE, client, plane, predict, refused, same_grid, strokes
 
 
@@ -73,7 +73,7 @@ def test_strokes_are_kept_on_the_images_grid(page: httpx.Client, folder: Path) -
 def test_a_case_without_strokes_gets_a_file(page: httpx.Client, folder: Path) -> None:
     assert (plane(page.get("/api/cases/m0/slices/1/scribble")) == 255).all()
     page.put("/api/cases/m0/slices/1/scribble", content=strokes().tobytes())
-    corpus = Corpus.open(folder)  # the command line sees it
+    corpus = open_corpus(folder)  # the command line sees it
     (entry,) = [entry for entry in corpus.entries if entry.name == "m0"]
     scribble = corpus.load(entry).scribble
     assert scribble is not None
@@ -92,7 +92,7 @@ def test_thick_slices_are_cut_as_training_cuts_them(tmp_path: Path) -> None:
         assert case["spacing"][0] == max(case["spacing"])
         page.put(f"{SLICE}/scribble", content=strokes(3).tobytes())
         np.testing.assert_array_equal(plane(page.get(f"{SLICE}/scribble")), strokes(3))
-    (entry,) = (corpus := Corpus.open(source)).entries
+    (entry,) = (corpus := open_corpus(source)).entries
     scribble = corpus.load(entry).scribble
     assert scribble is not None
     np.testing.assert_array_equal(scribble[1], strokes(3))
@@ -127,7 +127,7 @@ def test_a_new_folder_takes_images_classes_and_strokes(tmp_path: Path, folder: P
         np.testing.assert_array_equal(plane(page.get(f"{SLICE}/scribble")), strokes())
         refused(page.put(f"{SLICE}/scribble", content=strokes(3).tobytes()), 400, "class 3")
     assert nifti.read(fresh / "scribbles" / "s0.nii.gz").array.max() == 255
-    assert Corpus.open(fresh).classes == ("background", "liver", "tumour")
+    assert open_corpus(fresh).classes == ("background", "liver", "tumour")
 
 
 def test_classes_that_nobody_named_are_guessed_from_the_codes(folder: Path) -> None:

@@ -64,6 +64,9 @@ class Job:
     split: Part
     folders: tuple[Path, ...]
 
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
     @property
     def output(self) -> Path:
         """File of what the run printed."""

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_toml
+from maskmixadv.methods.registry import FORMER
 from maskmixadv.runs.schedule import Changes
 from maskmixadv.typed import made
 from maskmixadv.types import Part
@@ -128,7 +129,7 @@ def _row(raw: object, number: int, shared: dict[str, Any], where: str) -> Row:
         raise InputError(f"{where}: corpus is missing, here and for all rows")
     row = Row(
         name=raw["name"],
-        method=raw["method"],
+        method=FORMER.get(raw["method"], raw["method"]),
         fields=raw.get("fields", {}),
         corpus=Path(own["corpus"]),
         prior=None if own["prior"] is None else Path(own["prior"]),

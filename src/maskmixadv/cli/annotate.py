@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
-from maskmixadv.sources.opening import open_corpus
 from maskmixadv.strokes.annotate import Annotator, Points, Strokes, annotate
 
 
@@ -29,6 +28,8 @@ class FromCorpus:
     origin: Annotated[Literal["dense"], arg(name="from")] = "dense"
 
     def _made(self, annotator: Annotator) -> int:
+        from maskmixadv.sources.opening import open_corpus
+
         corpus = annotate(open_corpus(self.corpus), self.out, annotator)
         bare = sum(not entry.scribble for entry in corpus.entries)
         left = f"; {bare} without a dense mask have no scribble" if bare else ""
