@@ -26,7 +26,8 @@ from maskmixadv.corpus.case import Case
 from maskmixadv.errors import InputError
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.metrics.masks import dice
-from maskmixadv.runs.run import Run, same_corpus
+from maskmixadv.runs.origin import same_corpus
+from maskmixadv.runs.run import Run
 from maskmixadv.strokes.enclosure import enclose
 from maskmixadv.strokes.walker import believe
 from maskmixadv.types import IGNORE
@@ -75,11 +76,11 @@ def scored(case: Case, said: Voice) -> tuple[list[float], list[float]]:
 def main(options: Options) -> None:
     """Compare, print, append the record."""
     run = Run.open(options.run)
-    corpus, predictor = same_corpus(run.corpus), Predictor.load(options.run, "cpu")
+    corpus, predictor = same_corpus(run.learnt_from), Predictor.load(options.run, "cpu")
     classes = corpus.classes
     odds = np.array([0.5 if name == options.thin else 1.0 for name in classes])[:, None, None]
     found: dict[str, list[Any]] = {}
-    for entry in corpus.of(run.corpus["val"]):
+    for entry in corpus.of(run.learnt_from.val):
         case = corpus.load(entry)
         if case.scribble is None:
             continue
@@ -95,7 +96,7 @@ def main(options: Options) -> None:
         figures[name] = {"dice": overlap.round(4).tolist(), "volume_ratio": ratio.round(3).tolist()}
         by_class = " | ".join(f"{value:.3f}" for value in overlap)
         print(f"| {name} | {overlap.mean():.3f} | {by_class} | {' / '.join(f'{value:.2f}' for value in ratio)} |")
-    facts = {"run": run.record()["method"], "fold": run.corpus["fold"], "cases": len(found["walks"])}
+    facts = {"run": run.record()["method"], "fold": run.learnt_from.fold, "cases": len(found["walks"])}
     record.append("beliefs", {**figures, **facts}, torch.device("cpu"))
 
 

@@ -25,7 +25,8 @@ from tyro.conf import Positional, arg
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import InputError
-from maskmixadv.runs.run import Run, same_corpus
+from maskmixadv.runs.origin import same_corpus
+from maskmixadv.runs.run import Run
 from record import append
 
 COMMANDS = ("", "prepare", "check", "annotate", "train", "evaluate", "predict", "bench", "demo")
@@ -105,7 +106,7 @@ def evaluation(options: Evaluation, folder: Path) -> Parts:
 
 def volume(run: Run, corpus: Corpus, path: Path) -> tuple[int, int, int]:
     """Write a test case's image to `path`; returns its shape d h w."""
-    entry = min(corpus.of(run.corpus["test"]), key=lambda entry: abs(entry.shape[0] - SLICES))
+    entry = min(corpus.of(run.learnt_from.test), key=lambda entry: abs(entry.shape[0] - SLICES))
     spacing = entry.spacing or corpus.nominal
     image = corpus.load(entry).image.transpose(2, 1, 0)
     nib.save(nib.Nifti1Image(image, np.diag([*spacing[::-1], 1.0])), path)
@@ -118,14 +119,14 @@ def main(argv: list[str]) -> None:
     if options.rounds < 1:
         raise InputError(f"rounds: {options.rounds}, allowed is 1 or more")
     run, device, busy = Run.open(options.root), pick_device(options.device), os.getloadavg()[0]
-    corpus = same_corpus(run.corpus)
+    corpus = same_corpus(run.learnt_from)
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         shape = volume(run, corpus, folder / "volume.nii.gz")
         start, each = prediction(options, folder / "volume.nii.gz", folder)
         parts = evaluation(options, folder)
     found = {"help": helps(options.rounds), "predict": {"start": start, "volume": each}, "evaluate": parts._asdict()}
-    cases = sum(entry.dense for entry in corpus.of(run.corpus["test"]))
+    cases = sum(entry.dense for entry in corpus.of(run.learnt_from.test))
     facts = {"rounds": options.rounds, "cases": cases, "shape": shape, "load": busy, "note": options.note}
     append("evaluation", {"seconds": _rounded(found), **facts}, device)
     print(f"{device_name(device)}, load {busy:.1f} before; medians of {options.rounds}. {options.note}\n")

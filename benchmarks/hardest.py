@@ -28,7 +28,8 @@ from maskmixadv.errors import InputError
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.metrics import clinical
 from maskmixadv.metrics.masks import dice, score
-from maskmixadv.runs.run import Run, same_corpus
+from maskmixadv.runs.origin import same_corpus
+from maskmixadv.runs.run import Run
 
 WORST = 0.05
 """Part of the volumes that counts as the worst."""
@@ -61,9 +62,9 @@ def ends(truth: UInt8[np.ndarray, "d h w"], labels: UInt8[np.ndarray, "d h w"], 
 def measured(root: Path, *, largest: bool) -> dict[str, Any]:
     """All of a run's figures."""
     run = Run.open(root)
-    corpus, predictor = same_corpus(run.corpus), Predictor.load(root, "cpu")
+    corpus, predictor = same_corpus(run.learnt_from), Predictor.load(root, "cpu")
     overlap, far, end, volumes = [], [], [], []
-    for entry in track(corpus.of(run.corpus["test"]), root.name, disable=not sys.stderr.isatty()):
+    for entry in track(corpus.of(run.learnt_from.test), root.name, disable=not sys.stderr.isatty()):
         case: Case = corpus.load(entry)
         if case.dense is None:
             continue

@@ -93,7 +93,7 @@ def measure(options: Loading, *, streamed: bool) -> Figures:
     run = planned(options)
     corpus, device = open_corpus(options.corpus), pick_device(options.device)
     supervision = run.method.supervision
-    entries = [e for e in corpus.of(run.corpus["train"]) if getattr(e, DRAWN[supervision])]
+    entries = [e for e in corpus.of(run.learnt_from.train) if getattr(e, DRAWN[supervision])]
     for entry in entries:
         with (corpus.root / "cases" / f"{entry.name}.npz").open("rb") as file:
             forget(file.fileno())
@@ -127,7 +127,7 @@ def main(argv: Sequence[str]) -> None:
     options = _checked(tyro.cli(Loading, args=argv))
     device, run = pick_device(options.device), planned(options)
     found = [run_apart(measure, options, streamed=streamed) for streamed in (False, True)]
-    size, name = run.grid.size, run.corpus["name"]
+    size, name = run.grid.size, run.learnt_from.name
     print(f"{name}, fold {options.fold}, {size} pixels, {options.method}, {device_name(device)}, commit {commit()}\n")
     print("| slices go | cases | slices | MB | s, not cached | s, cached | ms a case | peak MiB |")
     print(f"|{' --- |' * 8}")
@@ -138,7 +138,7 @@ def main(argv: Sequence[str]) -> None:
             f"{each.peak_mib:.0f}",
         )  # fmt: skip
         print(f"| {' | '.join(map(str, cells))} |")
-    facts = {"corpus": name, "hash": run.corpus["hash"], "size": size}
+    facts = {"corpus": name, "hash": run.learnt_from.hash, "size": size}
     chosen = {key: getattr(options, key) for key in ("method", "fold", "enclosure", "rounds")}
     append("loading", {**facts, **chosen, "loads": [asdict(each) for each in found]}, device)
 

@@ -37,7 +37,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.device import pick_device
 from maskmixadv.errors import InputError
 from maskmixadv.methods import PCE, MaskMixAdv, Method
-from maskmixadv.networks.dropout import Dropout
+from maskmixadv.networks.dropout import FastDropout
 from maskmixadv.networks.losses import uniform
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
@@ -184,7 +184,7 @@ class ReleasedLoop:
     @torch.no_grad()
     def habit(self, corpus: Corpus, place: Path) -> float:
         """Seconds of one validation, slice by slice, and one saving."""
-        cases = list(corpus.load_all([entry for entry in corpus.of(self.run.corpus["val"]) if entry.dense]))
+        cases = list(corpus.load_all([entry for entry in corpus.of(self.run.learnt_from.val) if entry.dense]))
         net, side, began = self.nets["net"].eval(), self.run.schedule.window, time.perf_counter()
         for case in cases:
             for image in case.image:
@@ -231,7 +231,7 @@ def _as_released(net: nn.Module) -> nn.Module:
     """The same network with torch's dropout, and activations that keep what they are given."""
     for module in list(net.modules()):
         for name, child in module.named_children():
-            if isinstance(child, Dropout):
+            if isinstance(child, FastDropout):
                 setattr(module, name, nn.Dropout(child.p))
             elif isinstance(child, nn.LeakyReLU):
                 child.inplace = False

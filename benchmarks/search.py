@@ -132,7 +132,7 @@ def main(options: Search) -> None:
         )  # fmt: skip
     corpus = open_corpus(options.corpus)
     loop = Loop(run, training_slices(run, corpus, device), prior_masks(run, device), device)
-    cases = list(corpus.load_all([entry for entry in corpus.of(run.corpus["val"]) if entry.dense]))
+    cases = list(corpus.load_all([entry for entry in corpus.of(run.learnt_from.val) if entry.dense]))
     began = time.perf_counter()
     for _ in track(range(schedule.steps), "steps", disable=not sys.stderr.isatty()):
         loop.advance()

@@ -24,10 +24,11 @@ from tyro.conf import arg
 from maskmixadv import methods
 from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import InputError
+from maskmixadv.runs.origin import Facts, LearntFrom
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import PRESETS, Schedule
 from maskmixadv.sampling.grid import Grid
-from maskmixadv.sampling.slices import Masks, Slices
+from maskmixadv.sampling.slices import PriorMasks, Slices
 from maskmixadv.training.loop import Loop
 from maskmixadv.types import IGNORE
 from record import append
@@ -36,6 +37,8 @@ CLASSES = ("background", "RV", "Myo", "LV")
 REFERENCE = "pce"
 BATCHES = 4
 """Slices in memory, in batches."""
+NOWHERE = LearntFrom(root=Path("none"), name="made up", hash="", classes=CLASSES, train=(), val=(), test=())
+FACTS = Facts(preset=None, command="", commit=None, device="", versions={})
 LABELLED = 0.05
 """Share of the pixels that strokes label."""
 
@@ -113,10 +116,10 @@ def loop(name: str, schedule: Schedule, device: torch.device) -> Loop:
 def loop_on(name: str, slices: Slices, dense: UInt8[Tensor, "m s s"], schedule: Schedule) -> Loop:
     """A method's loop on `slices`; masks are for a critic, if the method has one."""
     method, device = methods.ALL[name](), slices.centre.device
-    prior = Masks(dense.to(device), torch.zeros(len(dense), 2, device=device)) if method.wants_prior else None
+    prior = PriorMasks(dense.to(device), torch.zeros(len(dense), 2, device=device)) if method.wants_prior else None
     run = Run(
-        root=Path(name), corpus={"classes": list(CLASSES)}, prior=None, method=method, schedule=schedule,
-        grid=Grid(schedule.size), enclosure=False, seed=0, facts={},
+        root=Path(name), learnt_from=NOWHERE, prior_from=None, method=method, schedule=schedule,
+        grid=Grid(schedule.size), enclosure=False, seed=0, facts=FACTS,
     )  # fmt: skip
     made = Loop(run, slices, prior, device)
     made.step = schedule.steps // 2  # past what methods begin with

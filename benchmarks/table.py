@@ -1,10 +1,11 @@
 """Print a Markdown table of the evaluations in a folder: ``python benchmarks/table.py results/acdc-fold1``."""
 
-import csv
 import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from maskmixadv.runs.course import read_course
 
 
 def row(folder: Path) -> str:
@@ -30,8 +31,7 @@ def row(folder: Path) -> str:
 
 def minutes(log: Path) -> float:
     """Training and validation time of a run."""
-    with log.open(newline="") as file:
-        return max(float(line["seconds"]) for line in csv.DictReader(file)) / 60
+    return max(row.seconds for row in read_course(log)) / 60
 
 
 def main(root: Path) -> None:

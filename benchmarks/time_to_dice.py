@@ -4,7 +4,6 @@ Read from the runs' logs: seconds of training and validation until the first val
 the last one's Dice. A run that validates seldom is known no better than its validations.
 """
 
-import csv
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from tyro.conf import Positional
 
 import record
 from maskmixadv.errors import InputError
+from maskmixadv.runs.course import read_course
 from maskmixadv.runs.run import Run
 
 
@@ -41,14 +41,13 @@ def reached(root: Path, values: tuple[float, ...]) -> dict[str, Any]:
     log = root / "log.csv"
     if not log.is_file():
         raise InputError(f"{log}: not there; the run has not begun")
-    with log.open(newline="") as file:
-        found = [(float(row["seconds"]), float(row["val/dice"])) for row in csv.DictReader(file) if row.get("val/dice")]
+    found = [(row.seconds, row.values["val/dice"]) for row in read_course(log) if "val/dice" in row.values]
     if not found:
         raise InputError(f"{log}: holds no validation")
     first = {f"{value:g}": next((seconds for seconds, dice in found if dice >= value), None) for value in values}
     return {
-        "run": root.name, "method": run.record()["method"]["name"], "preset": run.facts["preset"],
-        "device": run.facts["device"], "commit": run.facts["commit"], "steps": run.schedule.steps,
+        "run": root.name, "method": run.record()["method"]["name"], "preset": run.facts.preset,
+        "device": run.facts.device, "commit": run.facts.commit, "steps": run.schedule.steps,
         "seconds_to": first, "last_dice": round(found[-1][1], 4), "seconds": found[-1][0],
     }  # fmt: skip
 

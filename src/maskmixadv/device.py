@@ -1,4 +1,4 @@
-"""Devices: which one computes, what it is called, and what it computes in."""
+"""Devices: which one computes, its name, and the precision that it computes in."""
 
 import contextlib
 import platform
@@ -13,14 +13,42 @@ Autocast = Callable[[], contextlib.AbstractContextManager[Any]]
 
 
 def autocast(precision: str, device: torch.device) -> Autocast:
-    """Return what a step's forward passes run in: bfloat16 where wanted and the device computes in it."""
+    """Return the context that the forward passes of a step run in.
+
+    Parameters
+    ----------
+    precision
+        ``bf16``: bfloat16; ``fp32``: single precision; ``auto``: bfloat16 where `device` multiplies in it.
+    device
+        The device that computes.
+
+    Returns
+    -------
+    Autocast
+        A function without arguments that makes a new context each time: `torch.autocast`, or one that does nothing.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.device import autocast
+    >>> with autocast("bf16", torch.device("cpu"))():
+    ...     print((torch.ones(2, 2) @ torch.ones(2, 2)).dtype)
+    torch.bfloat16
+    """
     if precision == "bf16" or (precision == "auto" and has_bf16(device)):
         return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether `device` multiplies in bfloat16; others would take longer than in single precision."""
+    """Whether `device` multiplies in bfloat16; on other devices bfloat16 would take longer than single precision.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.device import has_bf16
+    >>> precision = torch.bfloat16 if has_bf16(torch.device("cpu")) else torch.float32
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     features = cpu_features()
@@ -28,17 +56,35 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def cpu_features() -> dict[str, Any]:
-    """What torch knows of this processor; nothing in versions that don't tell."""
+    """Return what torch knows of this processor, such as ``avx512_bf16``; empty for versions of torch that do not tell.
+
+    Examples
+    --------
+    >>> from maskmixadv.device import cpu_features
+    >>> cpu_features().get("no_such_feature", False)
+    False
+    """
     return dict(getattr(torch.cpu, "get_capabilities", dict)())
 
 
 def pick_device(name: str | None) -> torch.device:
-    """Return the device called `name`, or the fastest that is there.
+    """Return the device called `name`, or the fastest one that is there.
+
+    Parameters
+    ----------
+    name
+        As torch writes it, such as ``cpu`` or ``cuda:0``; None: the GPU where there is one, else the CPU.
 
     Raises
     ------
     InputError
-        Where it is not there.
+        Where torch does not know the device or it is not there.
+
+    Examples
+    --------
+    >>> from maskmixadv.device import pick_device
+    >>> pick_device("cpu")
+    device(type='cpu')
     """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -50,7 +96,14 @@ def pick_device(name: str | None) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """What computes, in words: a GPU by its name, a CPU with its threads."""
+    """Return the device's name for people: a GPU's product name, or the CPU's with its number of threads.
+
+    Examples
+    --------
+    >>> from maskmixadv.device import device_name, pick_device
+    >>> device_name(pick_device("cpu"))
+    '... threads'
+    """
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({device})"
     return f"{cpu_features().get('cpu_name', platform.processor())}, {torch.get_num_threads()} threads"

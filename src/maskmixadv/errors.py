@@ -1,4 +1,4 @@
-"""The errors that the command line tells in one line."""
+"""The errors that the command line reports in one line, without a traceback."""
 
 from typing import Final
 
@@ -7,14 +7,31 @@ DIVERGED: Final = 3
 
 
 class InputError(ValueError):
-    """The user's input is wrong; the message is one line naming file, value and what is allowed.
+    """The user's input is wrong; the message is one line that names the file, the value and what is allowed.
 
     The command line prints it to stderr and ends with exit code 2.
+
+    Examples
+    --------
+    >>> from maskmixadv.errors import InputError
+    >>> from maskmixadv.methods.registry import load
+    >>> try:
+    ...     load("no-such-method")
+    ... except InputError as error:
+    ...     print(error)
+    method: 'no-such-method', allowed are walk-teacher, maskmixadv, pce, ...
     """
 
 
 class DivergedError(ArithmeticError):
-    """A training left the finite numbers; the message is one line naming term, step, rate and what to try.
+    """A training's losses or weights became NaN or infinite.
 
-    The command line prints it to stderr and ends with exit code ``DIVERGED``.
+    The message is one line that names the term, the step, the learning rate and what to try. The command line prints it
+    to stderr and ends with exit code ``DIVERGED``.
+
+    Examples
+    --------
+    >>> from maskmixadv.errors import DIVERGED, DivergedError
+    >>> issubclass(DivergedError, ArithmeticError), DIVERGED
+    (True, 3)
     """

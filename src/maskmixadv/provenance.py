@@ -3,15 +3,25 @@
 import json
 import shlex
 import subprocess
-import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Final
+
+FROM_PYTHON: Final = "called from Python"
+"""What a record says instead of a command line where there was none."""
 
 
-def command() -> str:
-    """Return the command line that is running."""
-    return shlex.join(["maskmixadv", *sys.argv[1:]])
+def command_line(words: Iterable[str]) -> str:
+    """Return the command line with `words` behind the program's name, as a shell would read it.
+
+    Examples
+    --------
+    >>> command_line(["train", "my corpus", "--out", "run"])
+    "maskmixadv train 'my corpus' --out run"
+    """
+    return shlex.join(["maskmixadv", *words])
 
 
 def commit() -> str | None:

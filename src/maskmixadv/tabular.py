@@ -13,8 +13,6 @@ FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """First characters of cells that spreadsheets compute."""
 QUOTE: Final = "'"
 """What they take as the sign of text, and do not show."""
-LONGEST: Final = 18
-"""Digits of a step."""
 MOST: Final = 256 * 2**20
 """Bytes of a file that is read."""
 
@@ -48,8 +46,10 @@ def plain(text: str) -> str:
     return text[1:] if text.startswith(QUOTE) and text.lstrip(QUOTE).startswith(FORMULA) else text
 
 
-def read_csv(path: Path, *, most: int = MOST) -> list[dict[str, str]]:
+def read_csv(path: Path, *, most: int = MOST, partial: bool = False) -> list[dict[str, str]]:
     """Rows of a CSV file by the names of its columns; cells as they were before `csv_text`.
+
+    With `partial`, rows that do not fit the header are left out.
 
     Raises
     ------
@@ -62,29 +62,10 @@ def read_csv(path: Path, *, most: int = MOST) -> list[dict[str, str]]:
         rows = [[plain(each) for each in row] for row in reader if row]
     except csv.Error as error:
         raise InputError(f"{path}: not a readable table ({error})") from None
-    if any(len(row) != len(columns) for row in rows):
+    fitting = [row for row in rows if len(row) == len(columns)]
+    if not partial and len(fitting) < len(rows):
         raise InputError(f"{path}: not a readable table (a row has another number of cells than the header)")
-    return [dict(zip(columns, row, strict=True)) for row in rows]
-
-
-def read_course(path: Path) -> list[dict[str, str]]:
-    """Rows of a run's ``log.csv``: whole numbers under ``step``, and numbers, or nothing, under all else.
-
-    Raises
-    ------
-    InputError
-        Where `read_csv` does, or a cell is something else.
-    """
-    rows = read_csv(path)
-    for number, row in enumerate(rows, 2):
-        if not row.get("step", "").isdecimal() or len(row["step"]) > LONGEST:
-            raise InputError(f"{path}: line {number}: step {row.get('step', '')[:40]!r}, must be a whole number")
-        wrong = next((name for name, cell in row.items() if cell and not _number(cell)), None)
-        if wrong is not None:
-            raise InputError(f"{path}: line {number}: {wrong[:40]} {row[wrong][:40]!r}, must be a number")
-        if not row.get("seconds"):
-            raise InputError(f"{path}: line {number}: seconds are missing")
-    return rows
+    return [dict(zip(columns, row, strict=True)) for row in fitting]
 
 
 def _number(text: str) -> bool:

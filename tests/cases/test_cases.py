@@ -90,7 +90,7 @@ def test_16_a_commit_of_another_repository_is_none(trained: Path) -> None:
     own_commit = subprocess.run(
         ["git", "rev-parse", "--short=12", "HEAD"], cwd=here, capture_output=True, text=True, check=False
     ).stdout.strip()
-    noted = Run.open(trained / "run").facts["commit"]
+    noted = Run.open(trained / "run").facts.commit
     assert noted is None or noted.removesuffix("-dirty") == own_commit
 
 
@@ -260,10 +260,10 @@ def test_03_strokes_on_large_images_are_learnt_from(dots: bool, tmp_path: Path, 
     assert command("train", root, "--out", tmp_path / "run", *SHORT, "--steps", "1", "pce") == 0
     assert "learnt from" in capsys.readouterr().err
     opened = Run.open(tmp_path / "run")
-    case = Corpus.open(Path(opened.corpus["root"])).load(Corpus.open(Path(opened.corpus["root"])).entries[0])
+    case = Corpus.open(opened.learnt_from.root).load(Corpus.open(opened.learnt_from.root).entries[0])
     from maskmixadv.training.fit import training_slices
 
-    targets = training_slices(opened, Corpus.open(Path(opened.corpus["root"])), torch.device("cpu")).target
+    targets = training_slices(opened, Corpus.open(opened.learnt_from.root), torch.device("cpu")).target
     assert {0, 1, 2} <= set(targets.unique().tolist())
     assert case.scribble is not None
 
@@ -307,7 +307,7 @@ def test_09_a_wide_field_of_view_keeps_its_strokes(tmp_path: Path) -> None:
     opened = Run.open(tmp_path / "run")
     from maskmixadv.training.fit import training_slices
 
-    targets = training_slices(opened, Corpus.open(Path(opened.corpus["root"])), torch.device("cpu")).target
+    targets = training_slices(opened, Corpus.open(opened.learnt_from.root), torch.device("cpu")).target
     assert len(targets) == 5 * 3
     assert all({0, 1, 2, 3} <= set(target.unique().tolist()) for target in targets)
 
@@ -375,7 +375,7 @@ def test_an_evaluation_elsewhere_has_its_own_place(trained: Path, tmp_path: Path
     own_scores = trained / "run" / "evaluation-val" / "scores.csv"
     before = own_scores.read_bytes()
     tiny.corpus(tmp_path / "corpus", name="another")
-    evaluate(trained / "run", corpus=tmp_path / "corpus")
+    evaluate(trained / "run", corpus_root=tmp_path / "corpus")
     assert own_scores.read_bytes() == before
     assert len(list((trained / "run").glob("evaluation-*"))) == 2
 

@@ -10,6 +10,7 @@ import torch
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.methods import PCE
+from maskmixadv.runs.origin import Facts, LearntFrom, named
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
 from maskmixadv.sampling.grid import Grid
@@ -25,23 +26,16 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         tmp_path / "corpus", cases, name="Hearts", classes=CLASSES, folds={"paper": (split,)}, nominal=NOMINAL
     )
     directory = tmp_path / "run"
-    about = {"root": str(corpus.root), "name": "Hearts", "hash": corpus.hash(), "classes": list(CLASSES)}
     made = Run(
         root=directory,
-        corpus={**about, "scheme": "paper", "fold": 1, **{part: list(of) for part, of in split._asdict().items()}},
-        prior=None,
+        learnt_from=LearntFrom(**named(corpus), scheme="paper", fold=1, **split._asdict()),
+        prior_from=None,
         method=PCE(),
         schedule=Schedule(),
         grid=Grid(32),
         enclosure=False,
         seed=7,
-        facts={
-            "command": "maskmixadv train corpus --out run",
-            "commit": "abc",
-            "device": "cpu",
-            "versions": {},
-            "preset": None,
-        },
+        facts=Facts(preset=None, command="maskmixadv train corpus --out run", commit="abc", device="cpu", versions={}),
     )
     made.create()
     log = [

@@ -19,7 +19,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.errors import InputError
 from maskmixadv.evaluation import report
-from maskmixadv.evaluation.evaluate import Predictions, evaluate, score_cases
+from maskmixadv.evaluation.evaluate import CasePredictor, evaluate, score_cases
 from maskmixadv.inference.predictor import Predictor
 from scored import CLASSES, NOMINAL, case, shifted
 
@@ -80,9 +80,9 @@ def test_a_gpu_predicts_one_case_at_a_time(kind: str, most: int) -> None:
 
     net = SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device=torch.device(kind))]))
     stub: Any = SimpleNamespace(labels=labels, net=net)
-    predictions = Predictions(stub, 3, flips=False, largest=False)
+    predictor = CasePredictor(stub, 3, flips=False, largest=False)
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(predictions.make, [case(number) for number in range(6)]))
+        list(pool.map(predictor.predict, [case(number) for number in range(6)]))
     assert max(seen) <= most
 
 
@@ -104,7 +104,7 @@ def other(root: Path, *, name: str = "Elsewhere", classes: tuple[str, ...] = CLA
 
 @pytest.mark.usefixtures("plain")
 def test_a_run_is_scored_on_another_corpus(run: Path, tmp_path: Path) -> None:
-    summary = evaluate(run, split="val", corpus=other(tmp_path / "other"), out=tmp_path / "out")
+    summary = evaluate(run, split="val", corpus_root=other(tmp_path / "other"), out=tmp_path / "out")
     lines = list(csv.DictReader((tmp_path / "out" / "scores.csv").open()))
     assert {line["case"] for line in lines} == {"q1"}
     assert summary.provenance["evaluation"]["corpus"] == "Elsewhere"
@@ -113,11 +113,11 @@ def test_a_run_is_scored_on_another_corpus(run: Path, tmp_path: Path) -> None:
 
 def test_another_corpus_must_fit(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="classes background, A, B, C, allowed are"):
-        evaluate(run, split="val", corpus=other(tmp_path / "more", classes=("background", "A", "B", "C")))
+        evaluate(run, split="val", corpus_root=other(tmp_path / "more", classes=("background", "A", "B", "C")))
     with pytest.raises(InputError, match=r"all its patients are the run's own"):
-        evaluate(run, split="val", corpus=tmp_path / "corpus")
+        evaluate(run, split="val", corpus_root=tmp_path / "corpus")
     with pytest.raises(InputError, match=r"split 'test' .* allowed: train, val"):
-        evaluate(run, corpus=other(tmp_path / "untested"))
+        evaluate(run, corpus_root=other(tmp_path / "untested"))
 
 
 @pytest.mark.usefixtures("plain")
@@ -125,13 +125,13 @@ def test_another_corpus_is_scored_into_a_folder_of_its_own(run: Path, tmp_path: 
     evaluate(run)
     before = (run / "evaluation-test" / "scores.csv").read_bytes()
     first = other(tmp_path / "one" / "site", name="Hearts")  # its name says nothing of whose patients they are
-    evaluate(run, split="val", corpus=first)
-    evaluate(run, split="val", corpus=first)
+    evaluate(run, split="val", corpus_root=first)
+    evaluate(run, split="val", corpus_root=first)
     assert "q1" in (run / "evaluation-site-val" / "scores.csv").read_text()
     assert (run / "evaluation-test" / "scores.csv").read_bytes() == before
     second = own_and_others(tmp_path / "two" / "site")
     with pytest.raises(InputError, match=r"evaluation-site-val: holds the evaluation of another corpus, Hearts"):
-        evaluate(run, split="val", corpus=second)
+        evaluate(run, split="val", corpus_root=second)
 
 
 def own_and_others(root: Path) -> Path:
@@ -146,13 +146,13 @@ def own_and_others(root: Path) -> Path:
 def test_the_runs_own_patients_are_left_out_by_content(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    summary = evaluate(run, split="val", corpus=own_and_others(tmp_path / "site"))
+    summary = evaluate(run, split="val", corpus_root=own_and_others(tmp_path / "site"))
     assert summary.cases == 1
     assert "2 patients are the run's own and left out: p01, p02\n" in capsys.readouterr().err
     # Without the run's corpus only names can tell.
     (tmp_path / "corpus").rename(tmp_path / "away")
     with pytest.raises(InputError, match="all its patients are the run's own"):
-        evaluate(run, split="val", corpus=own_and_others(tmp_path / "again"))
+        evaluate(run, split="val", corpus_root=own_and_others(tmp_path / "again"))
 
 
 def test_an_evaluation_lands_on_no_file_of_others(run: Path, tmp_path: Path) -> None:

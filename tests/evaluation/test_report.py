@@ -79,7 +79,7 @@ def test_report_of_known_spacing_without_a_log(tmp_path: Path) -> None:
 
 
 def test_log_is_read_without_empty_cells(run: Path) -> None:
-    log = charts.read_log(run / "log.csv")
+    log = charts.logged_curves(run / "log.csv")
     assert list(log) == ["val/dice", "net/dpce"]
     assert log["val/dice"].tolist() == [[9], [0.5]]
     assert log["net/dpce"].shape == (2, 9)

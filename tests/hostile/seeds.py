@@ -6,7 +6,7 @@ import json
 import random
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,9 @@ from maskmixadv.formats import seg, series
 from maskmixadv.formats.volume import Volume
 from maskmixadv.methods import ALL
 from maskmixadv.metrics import scores
-from maskmixadv.runs.run import Run, save
+from maskmixadv.runs.checkpoint import save
+from maskmixadv.runs.origin import PriorFrom
+from maskmixadv.runs.run import Run
 from maskmixadv.sources import acdc, classes, nnunet
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.studio.images import volumes
@@ -282,18 +284,10 @@ def _of_runs(folder: Path) -> list[Reader]:
     written = []
     for name in ("pce", "mean-teacher", "maskmixadv"):
         run = tiny.run(ALL[name]())
-        told = {
-            "root": "/nowhere",
-            "name": "tiny",
-            "hash": "0",
-            "classes": list(tiny.CLASSES),
-            "scheme": "paper",
-            "fold": 1,
-        }
-        told |= {"train": ["p0"], "val": ["p1"], "test": ["p2"]}
-        record = {**run.record(), "corpus": told, "prior": None if name == "pce" else {**told, "cases": ["x"]}}
-        facts = {"command": "x", "commit": None, "device": "cpu", "versions": {}, "preset": "cpu"}
-        written.append((".json", json.dumps({**record, **facts}).encode()))
+        whole = replace(run.learnt_from, scheme="paper", fold=1, axis=2)
+        prior = PriorFrom(root=Path("/nowhere"), name="other", hash="1", classes=tiny.CLASSES, cases=("x",))
+        whole_run = replace(run, learnt_from=whole, prior_from=None if name == "pce" else prior)
+        written.append((".json", json.dumps(whole_run.record()).encode()))
     place = folder / "run"
     place.mkdir()
     (place / "run.json").write_bytes(written[0][1])
@@ -369,7 +363,7 @@ def _of_texts() -> list[Reader]:
         cells._record(place)
 
     def followed(path: Path) -> None:
-        charts.read_log(path)
+        charts.logged_curves(path)
         log._rows_up_to(path, 5)
         training.Log.read(path.parent)
 

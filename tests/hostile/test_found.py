@@ -24,7 +24,8 @@ from maskmixadv.errors import InputError
 from maskmixadv.formats import images as formats
 from maskmixadv.formats.reading import MEMORY, LargeError, most_memory, read_npz
 from maskmixadv.methods import ALL
-from maskmixadv.runs.run import Run, save
+from maskmixadv.runs.checkpoint import save
+from maskmixadv.runs.run import Run
 from maskmixadv.sources import acdc
 from maskmixadv.sources.opening import open_corpus
 

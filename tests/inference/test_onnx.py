@@ -21,9 +21,10 @@ import tiny
 from maskmixadv import methods
 from maskmixadv.cli.app import run
 from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.inference.onnx import OnOwnGrid, grow, shrink, write_graph
+from maskmixadv.inference.onnx import OnOwnGrid, _write_graph, grow, shrink
 from maskmixadv.inference.predictor import Predictor, fuse_norms
-from maskmixadv.runs.run import Run, save
+from maskmixadv.runs.checkpoint import save
+from maskmixadv.runs.run import Run
 from maskmixadv.sampling.grid import Grid, covering
 from maskmixadv.sources.phantoms import phantom
 from maskmixadv.training.begin import begin
@@ -142,7 +143,7 @@ def test_the_matrices_resample_as_the_grid_does(shape: tuple[int, int, int], spa
 def test_every_methods_network_can_be_exported(tmp_path: Path, name: str) -> None:
     torch.manual_seed(0)
     predictor = Predictor(fuse_norms(methods.ALL[name]().players(tiny.TASK)["net"]), Grid(48), tiny.CLASSES)
-    write_graph(OnOwnGrid(predictor.net, 16), tmp_path / "model.onnx")
+    _write_graph(OnOwnGrid(predictor.net, 16), tmp_path / "model.onnx")
     image = tiny.volume(h=50, w=40)[0]
     (probs,) = session(tmp_path / "model.onnx").run(
         ["probs"], {"image": image, "size": np.array(predictor.grid.resized((50, 40), None))}

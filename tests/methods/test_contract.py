@@ -27,7 +27,7 @@ from maskmixadv.methods.registry import fields_of, method_from
 from maskmixadv.networks.critic import Critic
 from maskmixadv.networks.losses import marginal, one_hot
 from maskmixadv.networks.unet import Decoder
-from maskmixadv.perturb import Masks
+from maskmixadv.perturb import ViewMasks
 from maskmixadv.sampling.slices import Slices
 from maskmixadv.tensors import Batch
 from maskmixadv.types import IGNORE
@@ -143,10 +143,10 @@ def test_the_order_of_samples_does_not_matter(method: Method, monkeypatch: pytes
             torch.testing.assert_close(one.terms[name], other.terms[name], rtol=1e-4, atol=1e-5)
 
 
-def _halves(batch: Batch) -> Masks:
+def _halves(batch: Batch) -> ViewMasks:
     mask = torch.zeros_like(batch.image)
     mask[..., : batch.image.shape[-1] // 2] = 1
-    return Masks(mask, 1 - mask)
+    return ViewMasks(mask, 1 - mask)
 
 
 def test_the_network_gives_logits(method: Method) -> None:
@@ -280,7 +280,7 @@ def test_an_argmax_before_the_critic_is_caught(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_memory_that_is_never_written_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("maskmixadv.methods.scribble2label.Memory.write", lambda *_: None)
+    monkeypatch.setattr("maskmixadv.methods.scribble2label.PastPredictions.write", lambda *_: None)
     with pytest.raises(AssertionError, match="memory is what it was"):
         test_what_does_not_learn_by_gradient_follows(Scribble2Label())
 

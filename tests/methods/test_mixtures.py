@@ -12,7 +12,7 @@ import tiny
 from maskmixadv.methods import USTM, CycleMix, ShapePU
 from maskmixadv.methods.parts.ratios import mixture_ratios, negatives, trained_share
 from maskmixadv.methods.parts.teacher import Teacher
-from maskmixadv.methods.parts.views import mixture, noisy, occlusion, quarters, saliency, turned
+from maskmixadv.methods.parts.views import label_saliency, mixture, noisy, occlusion, quarters, turned
 from maskmixadv.methods.zscribbleseg import spatial_energy
 from maskmixadv.networks.components import largest_in_slices
 from maskmixadv.networks.losses import one_hot
@@ -83,7 +83,7 @@ def test_saliency_is_the_gradient_by_the_logits() -> None:
     logits = torch.randn(2, 4, 32, 32, requires_grad=True)
     loss = partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight)
     (gradient,) = torch.autograd.grad(loss, logits)
-    found = saliency(probs=logits.softmax(1), target=batch.target, weight=batch.weight)
+    found = label_saliency(probs=logits.softmax(1), target=batch.target, weight=batch.weight)
     torch.testing.assert_close(found, gradient.square().sum(1, keepdim=True).sqrt())
 
 

@@ -11,11 +11,11 @@ import tiny
 from maskmixadv.errors import InputError
 from maskmixadv.methods import UAMT, USTM, WSL4MIS, CycleMix, MeanTeacher, Method, Scribble2Label, ShapePU, ZScribbleSeg
 from maskmixadv.methods.parts.teacher import Teacher, opinions, sigmoid_rampup
-from maskmixadv.methods.scribble2label import Memory
+from maskmixadv.methods.scribble2label import PastPredictions
 from maskmixadv.methods.wsl4mis import TwoBranches
 from maskmixadv.networks.losses import uniform
 from maskmixadv.networks.unet import Decoder, UNet
-from maskmixadv.sampling.augment import drawn
+from maskmixadv.sampling.augment import draw_augmentation
 from maskmixadv.sampling.ranges import Augment
 from maskmixadv.tensors import Batch
 from maskmixadv.types import IGNORE
@@ -129,7 +129,7 @@ def window(augment: Augment, canvas: torch.Tensor, seed: int = 0) -> Batch:
     """Batch of one window of `canvas`, n 1 s s, at half its side."""
     side = canvas.shape[-1]
     rng = torch.Generator().manual_seed(seed)
-    draw = drawn(augment, torch.zeros(len(canvas), 2), canvas=side, window=side // 2, rng=rng)
+    draw = draw_augmentation(augment, torch.zeros(len(canvas), 2), canvas=side, window=side // 2, rng=rng)
     target = torch.full((len(canvas), side // 2, side // 2), IGNORE, dtype=torch.uint8)
     index = torch.arange(len(canvas))
     return Batch(draw.image(canvas), target, None, uniform(target), index, draw.affine, 0, 0.5, rng)
@@ -138,7 +138,7 @@ def window(augment: Augment, canvas: torch.Tensor, seed: int = 0) -> Batch:
 def test_memory_gives_back_what_it_was_told_where_it_was_told() -> None:
     canvas = torch.zeros(1, 1, 64, 64)
     canvas[:, :, 24:40, 20:36] = 1
-    memory = Memory(1, 2, 64)
+    memory = PastPredictions(1, 2, 64)
     batch = window(STILL, canvas)
     memory.write(batch, torch.cat((1 - batch.image, batch.image), 1), 0.2)
     torch.testing.assert_close(memory.read(batch)[:, 1:], batch.image, atol=0.01, rtol=0)
@@ -149,7 +149,7 @@ def test_memory_gives_back_what_it_was_told_where_it_was_told() -> None:
 
 def test_memory_finds_the_same_place_in_another_window() -> None:
     canvas = torch.nn.functional.avg_pool2d(torch.rand(2, 1, 64, 64), 9, 1, 4)
-    memory = Memory(2, 2, 64)
+    memory = PastPredictions(2, 2, 64)
     moving = Augment(shift=0.1, intensity=0.0)
     written, asked = window(moving, canvas, 1), window(moving, canvas, 2)
     memory.write(written, torch.cat((1 - written.image, written.image), 1), 1.0)
@@ -162,7 +162,7 @@ def test_memory_finds_the_same_place_in_another_window() -> None:
 def test_memory_keeps_its_places_under_autocast() -> None:
     batch = window(Augment(), torch.rand(1, 1, 64, 64))
     told = torch.cat((1 - batch.image, batch.image), 1)
-    plain, cast = Memory(1, 2, 64), Memory(1, 2, 64)
+    plain, cast = PastPredictions(1, 2, 64), PastPredictions(1, 2, 64)
     plain.write(batch, told, 0.2)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         cast.write(batch, told, 0.2)
@@ -173,7 +173,7 @@ def test_memory_keeps_its_places_under_autocast() -> None:
 
 def test_memory_averages_after_the_first_time() -> None:
     batch = window(STILL, torch.zeros(1, 1, 32, 32))
-    memory = Memory(1, 2, 32)
+    memory = PastPredictions(1, 2, 32)
     ones = torch.cat((torch.ones(1, 1, 16, 16), torch.zeros(1, 1, 16, 16)), 1)
     memory.write(batch, ones, 0.2)
     memory.write(batch, ones.flip(1), 0.2)
@@ -183,7 +183,7 @@ def test_memory_averages_after_the_first_time() -> None:
 def test_a_slice_twice_in_a_batch_is_remembered_twice() -> None:
     batch = window(STILL, torch.zeros(2, 1, 32, 32))
     batch = dataclasses.replace(batch, index=torch.zeros(2, dtype=torch.long))
-    memory = Memory(1, 2, 32)
+    memory = PastPredictions(1, 2, 32)
     first = torch.cat((torch.ones(1, 1, 16, 16), torch.zeros(1, 1, 16, 16)), 1)
     memory.write(batch, torch.cat((first, first.flip(1))), 0.2)
     torch.testing.assert_close(memory.read(batch)[0, :, 8, 8], torch.tensor([0.8, 0.2]), atol=0.01, rtol=0)
@@ -207,7 +207,7 @@ def test_pseudo_labels_are_of_sure_unlabelled_pixels(monkeypatch: pytest.MonkeyP
     recalled = torch.zeros(2, 4, 32, 32)
     recalled[:, 2, :16] = 0.9
     recalled[:, 3, 16:] = 0.7
-    monkeypatch.setattr(Memory, "read", lambda *_: recalled)
+    monkeypatch.setattr(PastPredictions, "read", lambda *_: recalled)
     batch = tiny.batch()
     list(method.phases(nets, batch))
     assert len(seen) == 1, "pseudo labels during the warm-up"

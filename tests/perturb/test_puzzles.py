@@ -14,7 +14,7 @@ import tiny
 from maskmixadv.perturb import (
     Collage,
     CoMixup,
-    CycleMix,
+    CycleMixPerturbation,
     PuzzleMix,
 )
 from maskmixadv.perturb.collage import is_own, own
@@ -126,7 +126,7 @@ def test_turning_is_torchs() -> None:
 
 def test_a_cycle_loses_no_pixel() -> None:
     batch = tiny.batch(b=2, size=32)
-    collage = CycleMix(side=0.5).draw(batch, forward)
+    collage = CycleMixPerturbation(side=0.5).draw(batch, forward)
     assert (collage.seen == 0).any()
     shown = torch.cat((collage.first[collage.seen[:, 0] > 0], collage.second.flatten()))
     assert set(shown.tolist()) == set(range(batch.target.numel()))

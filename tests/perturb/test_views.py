@@ -17,7 +17,7 @@ from maskmixadv.perturb import (
     CoMixup,
     CutMix,
     Cutout,
-    CycleMix,
+    CycleMixPerturbation,
     Dropout2d,
     FeatureDropout,
     GaussianNoise,
@@ -162,7 +162,7 @@ def test_asking_the_network_leaves_no_trace() -> None:
     net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Dropout(0.5))
     before = {name: value.clone() for name, value in net.state_dict().items()}
     batch = tiny.batch()
-    for perturbation in (VAT(), PuzzleMix(), CoMixup(), CycleMix()):
+    for perturbation in (VAT(), PuzzleMix(), CoMixup(), CycleMixPerturbation()):
         perturbation(batch, as_tested(net))
     assert net.training
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
@@ -185,7 +185,7 @@ def test_asking_the_network_in_16_bits_keeps_its_gradients() -> None:
     "make",
     [
         lambda: Cutout(side=0.0),
-        lambda: CycleMix(side=1.5),
+        lambda: CycleMixPerturbation(side=1.5),
         lambda: CutMix(alpha=0.2),
         lambda: Mixup(margin=0.0),
         lambda: PuzzleMix(beta=-1.0),

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskmixadv.runs.schedule import PRESETS
-from maskmixadv.sampling.augment import _turn, drawn
+from maskmixadv.sampling.augment import _turn, draw_augmentation
 from maskmixadv.sampling.grid import Grid, covering
 from maskmixadv.sampling.ranges import Augment
 from maskmixadv.sampling.slices import order
@@ -25,7 +25,7 @@ def labels(side: int = 16) -> torch.Tensor:
 
 
 def test_nothing_drawn_changes_nothing() -> None:
-    draw = drawn(STILL, torch.zeros(1, 2), canvas=16, window=16, rng=rng())
+    draw = draw_augmentation(STILL, torch.zeros(1, 2), canvas=16, window=16, rng=rng())
     image = torch.rand(1, 1, 16, 16)
     torch.testing.assert_close(draw.image(image), image)
     assert torch.equal(draw.labels(labels()), labels())
@@ -33,12 +33,12 @@ def test_nothing_drawn_changes_nothing() -> None:
 
 def test_a_window_is_cut_round_its_centre() -> None:
     centre = torch.tensor([[0.25, -0.25]])  # column 10, row 6 of 16
-    draw = drawn(STILL, centre, canvas=16, window=8, rng=rng())
+    draw = draw_augmentation(STILL, centre, canvas=16, window=8, rng=rng())
     assert torch.equal(draw.labels(labels()), labels()[:, 2:10, 6:14])
 
 
 def test_beyond_the_canvas_nothing_is_known() -> None:
-    draw = drawn(STILL, torch.tensor([[1.0, 1.0]]), canvas=16, window=16, rng=rng())
+    draw = draw_augmentation(STILL, torch.tensor([[1.0, 1.0]]), canvas=16, window=16, rng=rng())
     moved = draw.labels(labels())
     assert (moved[:, 8:] == IGNORE).all()
     assert (moved[..., 8:] == IGNORE).all()
@@ -47,7 +47,7 @@ def test_beyond_the_canvas_nothing_is_known() -> None:
 
 
 def test_turns_are_the_eight_of_the_square() -> None:
-    draw = drawn(STILL, torch.zeros(1, 2), canvas=16, window=16, rng=rng())
+    draw = draw_augmentation(STILL, torch.zeros(1, 2), canvas=16, window=16, rng=rng())
     seen = []
     for number in range(8):
         affine = torch.cat((_turn(torch.tensor([number])), torch.zeros(1, 2, 1)), dim=2)
@@ -60,7 +60,7 @@ def test_turns_are_the_eight_of_the_square() -> None:
 
 def test_stray_windows_lie_anywhere_on_the_canvas() -> None:
     still = Augment(turns=False, rotate=0.0, scale=0.0, shift=0.0, stray=0.5)
-    middles = drawn(still, torch.zeros(400, 2), canvas=48, window=32, rng=rng()).affine[:, :, 2]
+    middles = draw_augmentation(still, torch.zeros(400, 2), canvas=48, window=32, rng=rng()).affine[:, :, 2]
     astray = (middles != 0).any(1)
     assert 0.4 < astray.float().mean() < 0.6
     assert middles[astray].abs().max() <= 2 / 3 + 1e-6
@@ -73,7 +73,7 @@ def test_image_and_labels_move_together(seed: int) -> None:
     """A bright square with its label: wherever it goes, they agree but for the interpolated border."""
     square = torch.zeros(1, 1, 48, 48)
     square[..., 14:34, 14:34] = 1
-    draw = drawn(Augment(intensity=0.0), torch.zeros(1, 2), canvas=48, window=48, rng=rng(seed))
+    draw = draw_augmentation(Augment(intensity=0.0), torch.zeros(1, 2), canvas=48, window=48, rng=rng(seed))
     image = draw.image(square)
     moved = draw.labels(square[:, 0].to(torch.uint8))
     bright = (image[:, 0] > 0.5).to(torch.uint8)
@@ -134,7 +134,7 @@ def test_windows_smaller_than_the_canvas_see_all_of_it(name: str, row: float, co
     strokes = torch.full((1, preset.size, preset.size), IGNORE, dtype=torch.uint8)
     top, left = int(row * preset.size), int(column * preset.size)
     strokes[0, top : top + 2, left : left + 2] = 1
-    draw = drawn(preset.augment, torch.zeros(count, 2), canvas=preset.size, window=preset.window, rng=rng())
+    draw = draw_augmentation(preset.augment, torch.zeros(count, 2), canvas=preset.size, window=preset.window, rng=rng())
     seen = (draw.labels(strokes.expand(count, -1, -1)) == 1).flatten(1).any(1)
     assert seen.float().mean() > 0.02
 
@@ -145,6 +145,6 @@ def test_a_single_pixel_is_seen_by_most_windows() -> None:
     strokes = torch.full((1, preset.size, preset.size), IGNORE, dtype=torch.uint8)
     strokes[0, 71, 71] = 1
     near = replace(preset.augment, stray=0.0)
-    draw = drawn(near, torch.zeros(count, 2), canvas=preset.size, window=preset.window, rng=rng())
+    draw = draw_augmentation(near, torch.zeros(count, 2), canvas=preset.size, window=preset.window, rng=rng())
     seen = (draw.labels(strokes.expand(count, -1, -1)) == 1).flatten(1).any(1)
     assert seen.float().mean() > 0.8

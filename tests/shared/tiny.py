@@ -12,11 +12,12 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.methods.method import Method
 from maskmixadv.networks.losses import one_hot, uniform
+from maskmixadv.runs.origin import Facts, LearntFrom
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.sampling.ranges import Augment
-from maskmixadv.sampling.slices import Masks, Slices
+from maskmixadv.sampling.slices import PriorMasks, Slices
 from maskmixadv.tensors import Batch, Task
 from maskmixadv.training.loop import Loop
 from maskmixadv.types import IGNORE
@@ -26,6 +27,11 @@ SCHEDULE = Schedule(
     size=48, window=32, batch=3, steps=6, optimiser="adamw", lr=1e-3, decay="one-cycle", ema=0.9, precision="fp32",
     validate_every=3, augment=Augment(),
 )  # fmt: skip
+
+LEARNT_FROM = LearntFrom(
+    root=Path("corpus"), name="tiny", hash="0", classes=CLASSES, train=("p0",), val=("p1",), test=("p2",)
+)
+FACTS = Facts(preset=None, command="x", commit=None, device="cpu", versions={})
 
 
 def volume(seed: int = 0, *, d: int = 3, h: int = 40, w: int = 48) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -59,14 +65,14 @@ def corpus(root: Path, cases: Sequence[Case] | None = None, *, name: str = "tiny
 def run(method: Method, *, seed: int = 0, enclosure: bool = False, schedule: Schedule = SCHEDULE) -> Run:
     return Run(
         root=Path("run"),
-        corpus={"classes": list(CLASSES)},
-        prior=None,
+        learnt_from=LEARNT_FROM,
+        prior_from=None,
         method=method.under(schedule),
         schedule=schedule,
         grid=Grid(schedule.size),
         enclosure=enclosure,
         seed=seed,
-        facts={},
+        facts=FACTS,
     )
 
 
@@ -77,8 +83,8 @@ def slices(count: int = 5, *, labelled: bool = True, beliefs: bool = False) -> S
     return Slices(torch.cat(maps, 1).half(), target, torch.zeros(count, 2))
 
 
-def masks(count: int = 4) -> Masks:
-    return Masks(torch.from_numpy(volume(d=count, h=48, w=48)[2]), torch.zeros(count, 2))
+def masks(count: int = 4) -> PriorMasks:
+    return PriorMasks(torch.from_numpy(volume(d=count, h=48, w=48)[2]), torch.zeros(count, 2))
 
 
 def loop(method: Method, **options: Any) -> Loop:

@@ -198,7 +198,7 @@ def test_a_signal_stops_both_ranks_and_one_process_goes_on(tmp_path: Path, monke
     assert error.count("interrupted and saved; go on with") == 1, error
     assert "step " not in error, "the other rank speaks, too"
     run = Run.open(root)
-    assert run.facts["device"].startswith("2 × ")
+    assert run.facts.device.startswith("2 × ")
     assert len(list((root / "tensorboard").iterdir())) == 1
     reached = run.load(torch.device("cpu"))["step"]
     assert reached >= int(told.split()[1].split("/")[0])

@@ -22,7 +22,8 @@ from maskmixadv.errors import InputError
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.methods import PCE, MaskMixAdv, Method
 from maskmixadv.methods.supervised import Supervised
-from maskmixadv.runs.run import Run, save
+from maskmixadv.runs.checkpoint import Checkpoint, save
+from maskmixadv.runs.run import Run
 from maskmixadv.training import fit as train
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import fit
@@ -38,7 +39,7 @@ def started(tmp_path: Path, name: str = "run", *, method: Method = NO_CRITIC, **
     return begin(root, tmp_path / name, method=method, schedule=tiny.SCHEDULE, **options)
 
 
-def state(run: Run) -> dict[str, Any]:
+def state(run: Run) -> Checkpoint:
     return run.load(torch.device("cpu"))
 
 

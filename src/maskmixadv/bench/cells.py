@@ -151,7 +151,7 @@ def prepare(table: Table, parse: Parse) -> None:
 
 def identity(run: "Run") -> str:
     """Hash of all that a run's course depends on: method, schedule, data, seed; not of where things lie."""
-    record = {key: value for key, value in run.record().items() if key not in run.facts}
+    record = run.settings()
     record["method"] = {**record["method"], "name": _formerly(record["method"]["name"])}
     for key in ("corpus", "prior"):
         if record[key] is not None:
@@ -163,7 +163,7 @@ def _cell(table: Table, row: Row, fold: int, seed: int, *, out: Path, runs: Path
     with _named(table, row):
         recipe = _recipe(table, row, fold=fold, seed=seed)
         run = recipe.begin(out, write=False)
-        _scorable(row.corpus, run.corpus[table.split], table.split)
+        _scorable(row.corpus, getattr(run.learnt_from, table.split), table.split)
     folder, name = out / row.folder / f"fold{fold}-seed{seed}", identity(run)
     place = runs / f"{_formerly(recipe.method['name'])}-{name}"
     return Cell(row, fold, seed, folder, Job(name, recipe, place, run.schedule.steps, table.split, (folder,)))
@@ -178,8 +178,8 @@ def _recipe(table: Table, row: Row, *, fold: int, seed: int) -> Recipe:
     method = {"name": present(row.method), **row.fields}
     method_from(method)
     return Recipe(
-        corpus=row.corpus,
-        prior=row.prior,
+        corpus_root=row.corpus,
+        prior_root=row.prior,
         method=method,
         preset=preset,
         changes=table.changes,

@@ -19,8 +19,8 @@ from maskmixadv.bench.cells import RECORD, Job
 from maskmixadv.errors import DIVERGED, DivergedError, InputError
 from maskmixadv.evaluation.evaluate import evaluate, folder
 from maskmixadv.files import held, make_directory, read_json, write_text
+from maskmixadv.runs.course import read_course
 from maskmixadv.runs.run import Run
-from maskmixadv.tabular import read_course
 from maskmixadv.training.fit import fit
 from maskmixadv.typed import as_type
 
@@ -92,7 +92,7 @@ def _file(job: Job, usage: dict[str, Any], scores: Path, folder: Path) -> None:
     for source in (job.run / "log.csv", scores / "scores.csv", scores / "summary.json"):
         write_text(folder / source.name, source.read_text())
     write_text(folder / "run.json", json.dumps(Run.open(job.run).published(), indent=1))
-    seconds = max(float(line["seconds"]) for line in read_course(job.run / "log.csv"))
+    seconds = max(row.seconds for row in read_course(job.run / "log.csv"))
     record = {"identity": job.identity, "split": job.split, "steps": job.steps, "seconds": seconds, **usage}
     write_text(folder / RECORD, json.dumps(record, indent=1))
 

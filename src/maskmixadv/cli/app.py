@@ -29,25 +29,30 @@ class Group(NamedTuple):
         name that makes one.
     about
         What it does, in one line.
+    recorded
+        Whether its ``run`` takes the command line, for the record.
     """
 
     module: str
     name: str
     about: str
     made: bool = False
+    recorded: bool = False
 
 
 COMMANDS: Final = {
     "prepare": Group("prepare", "Prepare", "Make a corpus of a data set, or of patients made up."),
     "check": Group("check", "Check", "Say what is in a corpus, and what is wrong with it."),
     "annotate": Group("annotate", "Annotate", "Make a corpus with scribbles or points drawn from dense masks."),
-    "train": Group("train", "train", "Learn from a corpus's scribbles.", made=True),
-    "evaluate": Group("use", "Evaluate", "Score a run on patients that it did not learn from."),
+    "train": Group("train", "train", "Learn from a corpus's scribbles.", made=True, recorded=True),
+    "evaluate": Group("use", "Evaluate", "Score a run on patients that it did not learn from.", recorded=True),
     "predict": Group("use", "Predict", "Segment images."),
     "export": Group("export", "Export", "Write what other programs read."),
     "bench": Group("bench", "Bench", "Run a table of methods × folds × seeds and render it."),
     "studio": Group("studio", "Studio", "Scribble, train and review in the browser."),
-    "demo": Group("demo", "Demo", "Make phantoms, train on their scribbles, score and report; minutes on a CPU."),
+    "demo": Group(
+        "demo", "Demo", "Make phantoms, train on their scribbles, score and report; minutes on a CPU.", recorded=True
+    ),
 }
 
 
@@ -83,7 +88,11 @@ def run(argv: list[str]) -> int:
         # All processes of torchrun are given the same words, one of them complains.
         return _refuse(error) if os.environ.get("RANK", "0") == "0" else 2
     try:
-        return command.run()
+        if not COMMANDS[argv[0]].recorded:
+            return command.run()
+        from maskmixadv.provenance import command_line  # help is quicker without
+
+        return command.run(command_line(argv))
     except InputError as error:
         return _refuse(error)
     except DivergedError as error:

@@ -16,8 +16,8 @@ class Demo:
 
     out: Path = Path("demo")
 
-    def run(self) -> int:
-        """Run the demo; returns 130 where it was interrupted."""
+    def run(self, line: str | None = None) -> int:
+        """Run the demo, with its command line for the record; returns 130 where it was interrupted."""
         from maskmixadv.evaluation.demo import demo
 
-        return demo(self.out)
+        return demo(self.out, command=line)

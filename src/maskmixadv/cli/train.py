@@ -91,8 +91,14 @@ class Train(Changes):
     graph: bool = False
     deterministic: bool = False
 
-    def run(self) -> int:
-        """Train, together with the other processes that torchrun has started; returns 130 where it was interrupted."""
+    def run(self, line: str | None = None) -> int:
+        """Train, together with the other processes that torchrun has started; returns 130 where it was interrupted.
+
+        Parameters
+        ----------
+        line
+            The command line, for the record.
+        """
         if self.memory is not None and not self.memory >= 0:
             raise InputError(f"memory: {self.memory}, allowed is 0 GB (nothing) or more")
         from maskmixadv.device import pick_device
@@ -103,7 +109,7 @@ class Train(Changes):
         engine = Engine(self.compile, self.graph, self.deterministic)
         with joined(self.device) as ranks:
             engine.check(pick_device(ranks.device), ranks.size)
-            run = self._open(ranks)
+            run = self._open(ranks, line)
             if ranks.rank == 0:
                 _announce(run)
             done = fit(run, device=ranks.device, ranks=ranks, engine=engine, memory=self.memory)
@@ -111,7 +117,7 @@ class Train(Changes):
                 _tell(run, done=done)
         return 0 if done else 130
 
-    def _begin(self, ranks: "Ranks") -> None:
+    def _begin(self, ranks: "Ranks", line: str | None) -> None:
         from maskmixadv.device import pick_device
         from maskmixadv.training.begin import begin
 
@@ -131,16 +137,17 @@ class Train(Changes):
             seed=self.seed,
             device=ranks.device or self.device,
             ranks=ranks,
+            command=line,
         )
 
-    def _open(self, ranks: "Ranks") -> "Run":
+    def _open(self, ranks: "Ranks", line: str | None) -> "Run":
         """Open the run to resume, or the one that the first rank begins."""
         from maskmixadv.runs.run import Run
 
         if self.resume is not None:
             return Run.open(self.resume)
         if ranks.rank == 0:
-            self._begin(ranks)
+            self._begin(ranks, line)
         ranks.wait()
         return Run.open(cast("Path", self.out))
 
@@ -184,10 +191,10 @@ def _kind(name: str, words: Sequence[str]) -> type:
 
 def _announce(run: "Run") -> None:
     """Say what is about to run, as much of it is chosen where nothing is said."""
-    schedule, preset = run.schedule, run.facts["preset"] or "none"
+    schedule, preset = run.schedule, run.facts.preset or "none"
     print(
         f"{run.root}: {registry.named(run.method)}, preset {preset}, {schedule.steps:,} steps of {schedule.batch} "
-        f"slices, {schedule.window} × {schedule.window} pixels, on {run.facts['device']}",
+        f"slices, {schedule.window} × {schedule.window} pixels, on {run.facts.device}",
         file=sys.stderr,
     )
 

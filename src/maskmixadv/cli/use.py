@@ -50,19 +50,20 @@ class Evaluate(OfRun):
     corpus: Path | None = None
     out: Path | None = None
 
-    def run(self) -> int:
-        """Run the command; returns the exit code."""
+    def run(self, line: str | None = None) -> int:
+        """Run the command, with its command line for the record; returns the exit code."""
         from maskmixadv.evaluation.evaluate import evaluate, folder
 
         out = self.out or folder(self.root, self.split, self.corpus)
         summary = evaluate(
             self.root,
             split=self.split,
-            corpus=self.corpus,
+            corpus_root=self.corpus,
             out=out,
             flips=self.flips,
             largest=self.largest,
             device=self.device,
+            command=line,
         )
         print(summary)
         print(f"report: {out / 'report.html'}")

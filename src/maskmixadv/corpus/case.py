@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from maskmixadv.corpus.arrays import SpacingLike, as_labels, as_spacing, as_volume
 from maskmixadv.errors import InputError
 from maskmixadv.types import IGNORE, Spacing
 
@@ -36,6 +37,14 @@ class Case:
         Time in the cardiac cycle, such as ``ED`` or ``ES``.
     group
         What folds are stratified by, such as a disease.
+
+    Examples
+    --------
+    >>> image = np.random.default_rng(0).random((8, 64, 64), dtype=np.float32)
+    >>> scribble = np.full(image.shape, IGNORE, np.uint8)
+    >>> scribble[3, 30:34, 30] = 1
+    >>> Case(name="anna_ED", patient="anna", image=image, scribble=scribble, spacing=(8.0, 1.5, 1.5), phase="ED")
+    Case(name='anna_ED', patient='anna', shape=(8, 64, 64), spacing=(8, 1.5, 1.5), phase='ED', scribble)
     """
 
     name: str
@@ -47,6 +56,87 @@ class Case:
     affine: Float[np.ndarray, "4 4"] | None = None
     phase: str | None = None
     group: str | None = None
+
+    @classmethod
+    def from_arrays(
+        cls,
+        image: np.ndarray,
+        *,
+        name: str,
+        scribble: np.ndarray | None = None,
+        dense: np.ndarray | None = None,
+        spacing: SpacingLike | None = None,
+        patient: str | None = None,
+        phase: str | None = None,
+        group: str | None = None,
+        ignore: int = IGNORE,
+    ) -> "Case":
+        """Make a case of NumPy arrays, all of one shape ``(d, h, w)``: slices, rows, columns.
+
+        A network sees one slice ``(h, w)`` at a time. The first axis is the one along which the patient was cut into
+        slices, as a rule the one of the largest spacing. What nibabel reads is ``(x, y, z)``: hand over ``array.T``
+        and ``zooms[::-1]``.
+
+        Parameters
+        ----------
+        image
+            Intensities as the scanner gives them, in any unit and number type. They are scaled to [0, 1], as
+            `normalise` does.
+        name
+            The case's name; a corpus has it once.
+        scribble
+            What was drawn, sparsely: class indices, 0 where the background was drawn, `ignore` where nothing was.
+        dense
+            A full mask: class indices, `ignore` where nothing is known.
+        spacing
+            Millimetres between voxels along d, h, w; None where unknown.
+        patient
+            Whose volume it is; None: `name`. Cases of one patient are never split between training and testing.
+        phase
+            Time in the cardiac cycle, such as ``ED`` or ``ES``.
+        group
+            What the patient belongs to, such as a disease.
+        ignore
+            The arrays' code for "nothing drawn", 0 to 255.
+
+        Raises
+        ------
+        InputError
+            Where an array has another number of axes or shape, the image is not finite or constant, a label is no
+            whole number from 0 to 255, a scribble covers each voxel, or the spacing is not above 0.
+
+        Examples
+        --------
+        >>> image = np.random.default_rng(0).normal(300.0, 40.0, (8, 64, 64))  # raw intensities
+        >>> scribble = np.full(image.shape, 255)                               # nothing drawn yet
+        >>> scribble[3, 5, 5:60], scribble[3, 30:34, 30] = 0, 1                # background, structure
+        >>> Case.from_arrays(image, name="anna", scribble=scribble, spacing=(8, 1.5, 1.5))
+        Case(name='anna', patient='anna', shape=(8, 64, 64), spacing=(8, 1.5, 1.5), scribble)
+        """
+        scaled = normalise(as_volume(image, f"{name}: image"), where=name)
+        drawn = None if scribble is None else _ignored(scribble, ignore, f"{name}: scribble")
+        if drawn is not None and not (drawn == IGNORE).any():
+            raise InputError(f"{name}: scribble has no voxel of {ignore}, nothing drawn; a full mask is dense=…")
+        made = cls(
+            name=name,
+            patient=name if patient is None else patient,
+            image=scaled,
+            scribble=drawn,
+            dense=None if dense is None else _ignored(dense, ignore, f"{name}: dense mask"),
+            spacing=None if spacing is None else as_spacing(spacing, name),
+            phase=phase,
+            group=group,
+        )
+        _check_shapes(made, name)
+        return made
+
+    def __repr__(self) -> str:
+        """Say what it is, without its arrays."""
+        said = [f"name={self.name!r}", f"patient={self.patient!r}", f"shape={self.image.shape}"]
+        said += [] if self.spacing is None else [f"spacing=({', '.join(f'{mm:.4g}' for mm in self.spacing)})"]
+        said += [f"{key}={value!r}" for key in ("phase", "group") if (value := getattr(self, key)) is not None]
+        said += [kind for kind in ("scribble", "dense") if getattr(self, kind) is not None]
+        return f"Case({', '.join(said)})"
 
 
 def recode(labels: np.ndarray, *, classes: int, ignore: int | None, where: str) -> UInt8[np.ndarray, "..."]:
@@ -93,15 +183,26 @@ def validate(case: Case, *, classes: int, where: str) -> Case:
         raise InputError(f"{where}: image holds NaN or infinity, allowed are finite numbers")
     if case.image.min() == case.image.max():
         raise InputError(f"{where}: image is constant ({case.image.flat[0]:g}), allowed is one with contrast")
+    _check_shapes(case, where)
     for kind, labels in (("scribble", case.scribble), ("dense mask", case.dense)):
         if labels is None:
             continue
-        if labels.shape != case.image.shape:
-            raise InputError(f"{where}: {kind} has shape {labels.shape}, image has {case.image.shape}; must be equal")
         codes = set(np.unique(labels).tolist())
         if not codes & set(range(1, classes)):
             raise InputError(f"{where}: {kind} is all background, allowed is one with at least one structure")
     return case
+
+
+def _check_shapes(case: Case, where: str) -> None:
+    for kind, labels in (("scribble", case.scribble), ("dense mask", case.dense)):
+        if labels is not None and labels.shape != case.image.shape:
+            raise InputError(f"{where}: {kind} has shape {labels.shape}, image has {case.image.shape}; must be equal")
+
+
+def _ignored(labels: np.ndarray, ignore: int, where: str) -> UInt8[np.ndarray, "_ _ _"]:
+    """Return `labels` with ``IGNORE`` in place of the code `ignore`."""
+    coded = as_labels(labels, where)
+    return coded if ignore == IGNORE else np.where(coded == ignore, np.uint8(IGNORE), coded)
 
 
 def normalise(image: np.ndarray, *, where: str) -> Float[np.ndarray, "d h w"]:

@@ -21,7 +21,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.files import check_name, read_json, whole, work_ahead, write_texts
 from maskmixadv.formats.reading import read_npz
 from maskmixadv.typed import made
-from maskmixadv.types import IGNORE, Spacing
+from maskmixadv.types import IGNORE, PathLike, Spacing
 
 FORMAT: Final = 1
 """Version of the directory's layout."""
@@ -30,6 +30,8 @@ FORMAT: Final = 1
 @dataclass(frozen=True)
 class Corpus:
     """An index of cases on disk.
+
+    It stands for its directory wherever a path is asked for. `print` shows a summary.
 
     Attributes
     ----------
@@ -45,6 +47,16 @@ class Corpus:
         Scheme (``paper``, ``stratified``, …) to its folds, counted from 1.
     axis
         Which axis of the source's ``d h w`` the slices were cut along; it is the cases' first one.
+
+    Examples
+    --------
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> print(phantom.prepare(Path("corpus"), cases=6, size=64))
+    corpus phantom-0 in corpus
+      cases:   6 of 3 patients; 6 with scribbles, 6 with masks
+      classes: background, RV, Myo, LV
+      folds:   paper (1 to 3)
+      spacing: 8.1–9.6 × 3.8–4.4 × 3.8–4.4 mm along d, h, w
     """
 
     root: Path
@@ -58,7 +70,7 @@ class Corpus:
     axis: int = 0
 
     @classmethod
-    def open(cls, root: Path) -> "Corpus":
+    def open(cls, root: PathLike) -> "Corpus":
         """Read ``corpus.json`` of directory `root`.
 
         Raises
@@ -66,6 +78,7 @@ class Corpus:
         InputError
             Where `root` is no corpus, or one of another version.
         """
+        root = Path(root)
         index = root / "corpus.json"
         if not index.is_file():
             raise InputError(f"{root}: not a corpus (no corpus.json); make one with 'maskmixadv prepare'")
@@ -161,14 +174,16 @@ class Corpus:
         wanted = set(patients)
         return tuple(entry for entry in self.entries if entry.patient in wanted)
 
-    def load(self, entry: Entry) -> Case:
-        """Read a case's arrays.
+    def load(self, entry: Entry | str) -> Case:
+        """Read a case's arrays; `entry` is its line in the index, or its name.
 
         Raises
         ------
         InputError
-            Where its file is missing or damaged.
+            Where there is no such case, or its file is missing or damaged.
         """
+        if isinstance(entry, str):
+            entry = self._named(entry)
         path = self.root / "cases" / f"{entry.name}.npz"
         try:
             stored = read_npz(path)
@@ -191,6 +206,42 @@ class Corpus:
     def load_all(self, entries: Sequence[Entry]) -> Iterator[Case]:
         """Read several cases, in order, on all cores."""
         return work_ahead(self.load, entries, threads=os.cpu_count() or 1)
+
+    def _named(self, name: str) -> Entry:
+        found = next((entry for entry in self.entries if entry.name == name), None)
+        if found is None:
+            raise InputError(f"{self.root}: no case {name!r}, allowed are {_some([e.name for e in self.entries])}")
+        return found
+
+    def __fspath__(self) -> str:
+        return str(self.root)
+
+    def __repr__(self) -> str:
+        """Say in one line what it is."""
+        return f"Corpus({self.name!r}, root={str(self.root)!r}, {len(self.entries)} cases, {len(self.classes)} classes)"
+
+    def __str__(self) -> str:
+        """Summarise it in a few lines."""
+        patients = {entry.patient for entry in self.entries}
+        drawn, dense = (sum(getattr(entry, kind) for entry in self.entries) for kind in ("scribble", "dense"))
+        folds = (f"{scheme} (1 to {len(of)})" if len(of) > 1 else scheme for scheme, of in self.folds.items())
+        lines = {
+            "cases": f"{len(self.entries)} of {len(patients)} patients; {drawn} with scribbles, {dense} with masks",
+            "classes": _some(self.classes),
+            "folds": ", ".join(folds),
+            "spacing": self._spacings(),
+        }
+        told = (f"  {key + ':':8} {value}" for key, value in lines.items())
+        return "\n".join([f"corpus {self.name} in {self.root}", *told])
+
+    def _spacings(self) -> str:
+        known = [entry.spacing for entry in self.entries if entry.spacing is not None]
+        if not known:
+            return "unknown; " + " × ".join(f"{mm:g}" for mm in self.nominal) + " mm are assumed, as nominal"
+        ends = [(f"{min(along):.2g}", f"{max(along):.2g}") for along in zip(*known, strict=True)]
+        told = " × ".join(low if low == high else f"{low}–{high}" for low, high in ends) + " mm along d, h, w"
+        lacking = len(self.entries) - len(known)
+        return f"{told}; unknown in {lacking} cases" if lacking else told
 
     def hash(self) -> str:
         """SHA-256 over classes and the cases' own hashes: names the corpus's content."""
@@ -241,6 +292,12 @@ def _opened(root: Path, raw: dict[str, Any], where: str) -> Corpus:
         notes=index.notes,
         axis=index.axis,
     )
+
+
+def _some(words: Sequence[str], most: int = 8) -> str:
+    """List words, of which there may be many."""
+    more = len(words) - most
+    return ", ".join(words[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _written(root: Path, cases: Iterable[Case | Kept], classes: int, *, where: str) -> tuple[Entry, ...]:

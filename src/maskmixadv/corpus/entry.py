@@ -35,7 +35,14 @@ class Kept(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Patients of one fold."""
+    """Patients of one fold: whom to learn from, whom to validate on while training, whom to keep for the test.
+
+    Examples
+    --------
+    >>> split = Split(train=("anna", "bob"), val=("carl",), test=("dora",))
+    >>> split.test
+    ('dora',)
+    """
 
     train: tuple[str, ...]
     val: tuple[str, ...]

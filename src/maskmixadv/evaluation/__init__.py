@@ -1,1 +1,1 @@
-"""Runs scored, and shown to people."""
+"""Evaluation: runs are scored, and the scores become a report."""

@@ -1,4 +1,4 @@
-"""Charts as SVG to stand in a page: in the page's text colour and on its ground, be it light or dark."""
+"""Charts as SVG for a page: in the page's text colour and without a background, so that they suit light and dark."""
 
 import io
 import re
@@ -13,7 +13,7 @@ from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import Agreement, Measure, Record
 from maskmixadv.metrics.scores import Row
 from maskmixadv.pictures import palette, verbatim
-from maskmixadv.tabular import read_course
+from maskmixadv.runs.course import read_course
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 POINTS: Final = 250
-"""Points drawn of a curve, each the mean of its share of the steps."""
+"""Most points that are drawn of a curve, each the mean of its share of the steps."""
 LINE: Final = "#3d8fd1"
 """A blue that stands out from white and from black."""
 _INK: Final = "#010203"
 """Stands for the page's text colour until the drawing is done."""
 
 
-def read_log(path: Path) -> dict[str, Float[np.ndarray, "2 n"]]:
-    """Read steps and values of each logged quantity: without empty cells, validation first.
+def logged_curves(path: Path) -> dict[str, Float[np.ndarray, "2 n"]]:
+    r"""Read steps and values of each logged quantity, validation first, without the learning rate.
 
     Parameters
     ----------
@@ -40,19 +40,25 @@ def read_log(path: Path) -> dict[str, Float[np.ndarray, "2 n"]]:
     ------
     InputError
         Where it is none.
+
+    Examples
+    --------
+    >>> text = "step,seconds,lr,net/ce,val/dice\n20,1.5,0.01,0.8,\n40,3.0,0.01,0.6,\n40,3.9,,,0.7\n"
+    >>> _ = Path("log.csv").write_text(text)
+    >>> {name: curve.tolist() for name, curve in logged_curves(Path("log.csv")).items()}
+    {'val/dice': [[40.0], [0.7]], 'net/ce': [[20.0, 40.0], [0.8, 0.6]]}
     """
     found: dict[str, list[tuple[float, float]]] = {}
-    for line in read_course(path):
-        step = float(line.pop("step"))
-        for name, cell in line.items():
-            if name not in ("seconds", "lr") and cell:
-                found.setdefault(name, []).append((step, float(cell)))
+    for row in read_course(path):
+        for name, value in row.values.items():
+            if name != "lr":
+                found.setdefault(name, []).append((float(row.step), value))
     ordered = sorted(found, key=lambda name: not name.startswith("val/"))
     return {name: np.array(found[name]).T for name in ordered}
 
 
 def boxes(rows: Sequence[Row], classes: Sequence[str]) -> "Markup":
-    """Draw Dice and HD95 of each class as a box and a point for each case that has the number.
+    """Draw Dice and HD95 of each class: a box over the cases, and a point for each case for which they are defined.
 
     Parameters
     ----------
@@ -60,6 +66,20 @@ def boxes(rows: Sequence[Row], classes: Sequence[str]) -> "Markup":
         Scores of every case in every class.
     classes
         Names of the k classes, background first.
+
+    Returns
+    -------
+    An ``<svg>`` element.
+
+    Examples
+    --------
+    >>> from maskmixadv.metrics import scores
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> case = corpus.load(corpus.entries[0])
+    >>> rows = scores.rows(case, case.dense, classes=corpus.classes, nominal=corpus.nominal)
+    >>> boxes(rows, corpus.classes)[:4]
+    Markup('<svg')
     """
     figure = _figure(8.0, 3.2)
     unit = "mm" if all(row.source == "known" for row in rows) else "nominal mm"
@@ -81,7 +101,16 @@ def curves(log: dict[str, Float[np.ndarray, "2 n"]]) -> "Markup":
     Parameters
     ----------
     log
-        What `read_log` returns, not empty.
+        What `logged_curves` returns, not empty.
+
+    Returns
+    -------
+    An ``<svg>`` element.
+
+    Examples
+    --------
+    >>> curves({"net/ce": np.array([[20.0, 40.0], [0.8, 0.6]])})[:4]
+    Markup('<svg')
     """
     across = min(3, len(log))
     down = -(-len(log) // across)
@@ -103,7 +132,26 @@ def agreement(measured: Sequence[Record]) -> "Markup":
     Parameters
     ----------
     measured
-        Records with truth, one at least.
+        Records with truth, at least one.
+
+    Returns
+    -------
+    An ``<svg>`` element.
+
+    References
+    ----------
+    Bland and Altman, Statistical methods for assessing agreement between two methods of clinical measurement, The
+    Lancet, 1986.
+
+    Examples
+    --------
+    >>> from maskmixadv.metrics import scores
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> case = corpus.load(corpus.entries[0])
+    >>> rows = scores.rows(case, case.dense, classes=corpus.classes, nominal=corpus.nominal)
+    >>> agreement(clinical.records(scores.volumes(rows, corpus.nominal)))[:4]
+    Markup('<svg')
     """
     pairs, agreements = clinical.pairs(measured), clinical.agreements(measured)
     across = min(5, len(pairs))
@@ -163,7 +211,7 @@ def _figure(wide: float, high: float) -> "Figure":
 
 
 def _svg(figure: "Figure", name: str) -> "Markup":
-    """Write a drawing without ground or metadata; what is named in it is named after `name`."""
+    """Write a drawing as SVG without background or metadata; `name` keeps its ids apart from those of others."""
     from markupsafe import Markup
     from matplotlib import rc_context
 

@@ -1,59 +1,70 @@
-"""Another corpus than a run's own, to score the run on: the patients that are its own, by content, are left out."""
+"""Scoring a run on another corpus than its own, without patients that are in both."""
 
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.corpus.entry import Entry
+from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.errors import InputError
-from maskmixadv.runs.run import same_corpus
+from maskmixadv.runs.origin import LearntFrom, same_corpus
 from maskmixadv.sources.opening import open_corpus
 
 
-def another(root: Path, own: Mapping[str, Any]) -> tuple[Corpus, dict[str, list[str]]]:
-    """Open a corpus to score a run on that learnt from the corpus `own`.
+def another(root: Path, own: LearntFrom) -> tuple[Corpus, Split]:
+    """Open a corpus on which to score a run that learnt from corpus `own`.
 
     Parameters
     ----------
+    root
+        Directory of the corpus to score on.
     own
-        What ``run.json`` says of its corpus.
+        The corpus that the run learnt from.
 
     Returns
     -------
-    The corpus, and the patients of each part of its first fold; without those that are the run's own, of which a line
-    on stderr tells.
+    The corpus, and the patients of each part of its first fold, without those that are the run's own. A line on stderr
+    names these.
 
     Raises
     ------
     InputError
         Where it has other classes, or no other patients.
+
+    Examples
+    --------
+    >>> from maskmixadv.runs.origin import named
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> here, there = (phantom.prepare(Path(f"corpus{seed}"), cases=6, size=64, seed=seed) for seed in (0, 1))
+    >>> own = LearntFrom(**named(here), **here.split("paper", 1)._asdict())
+    >>> corpus, patients = another(there.root, own)
+    >>> corpus.name, patients.test
+    ('phantom-1', ('phantom000',))
     """
     corpus = open_corpus(root)
-    if list(corpus.classes) != own["classes"]:
-        raise InputError(f"{root}: classes {', '.join(corpus.classes)}, allowed are {', '.join(own['classes'])}")
+    if tuple(corpus.classes) != own.classes:
+        raise InputError(f"{root}: classes {', '.join(corpus.classes)}, allowed are {', '.join(own.classes)}")
     known = set(_own_patients(corpus, own))
     if known >= {entry.patient for entry in corpus.entries}:
         raise InputError(f"{root}: all its patients are the run's own; score the run without --corpus")
     if known:
         told = f"{len(known)} patients are the run's own and left out: {_listed(known)}"
         print(f"maskmixadv: {root}: {told}", file=sys.stderr)
-    split = corpus.split(next(iter(corpus.folds)), 1)._asdict()
-    return corpus, {part: [each for each in of if each not in known] for part, of in split.items()}
+    split = corpus.split(next(iter(corpus.folds)), 1)
+    return corpus, Split(*(tuple(each for each in part if each not in known) for part in split))
 
 
-def _own_patients(corpus: Corpus, own: Mapping[str, Any]) -> Iterator[str]:
-    """Yield patients of `corpus` whose cases the run's corpus has, under whatever name."""
+def _own_patients(corpus: Corpus, own: LearntFrom) -> Iterator[str]:
+    """Yield patients of `corpus` whose images the run's corpus has too, even under other names."""
     home = None
-    with suppress(InputError):  # it may be gone, or another one by now
-        home = same_corpus(dict(own))
+    with suppress(InputError):  # it may be gone or have changed
+        home = same_corpus(own)
     if home is None:
-        named = {each for part in ("train", "val", "test") for each in own[part]}
-        yield from (entry.patient for entry in corpus.entries if corpus.name == own["name"] and entry.patient in named)
+        named = {patient for part in own.split for patient in part}
+        yield from (entry.patient for entry in corpus.entries if corpus.name == own.name and entry.patient in named)
         return
     files = {entry.sha256 for entry in home.entries}
     by_shape: dict[tuple[tuple[int, int, int], str], list[Entry]] = {}

@@ -1,4 +1,4 @@
-"""Evaluation: a run's predictions for cases it never learnt from, scored on their own grid."""
+"""Evaluation: a run's predictions for cases that it did not learn from, scored on the cases' own grids."""
 
 import math
 import os
@@ -20,35 +20,50 @@ from jaxtyping import UInt8
 from maskmixadv import provenance
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.corpus.entry import Entry
+from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.errors import InputError
 from maskmixadv.files import make_directory, read_json, write_texts
 from maskmixadv.metrics import clinical, scores
 from maskmixadv.metrics.scores import Row, Summary
-from maskmixadv.types import Part, Spacing
+from maskmixadv.types import Part, PathLike, Spacing
 
 if TYPE_CHECKING:
     from maskmixadv.evaluation.report import Example
     from maskmixadv.inference.predictor import Predictor
 
 FILES: Final = ("scores.csv", "clinical.csv", "report.html", "summary.json")
-"""What an evaluation writes; the last one says whose they are, and takes its place first."""
+"""Files that an evaluation writes. The last one says what was evaluated, and is put in place first."""
 
 Predict = Callable[[Case], UInt8[np.ndarray, "d h w"]]
-"""Labels for a case's image, on its grid."""
+"""Gives labels for a case's image, on its grid."""
 
 
-def folder(run: Path, split: str, corpus: Path | None = None) -> Path:
-    """Where an evaluation is written when no other place is named; `corpus` is another one than the run's own."""
-    return run / f"evaluation-{split if corpus is None else f'{corpus.resolve().name}-{split}'}"
+def folder(root: Path, split: str, corpus_root: Path | None = None) -> Path:
+    """Return the directory that an evaluation is written to where no other one is named.
+
+    Parameters
+    ----------
+    root
+        The run's directory.
+    split
+        Which of the fold's patients are scored.
+    corpus_root
+        Directory of the corpus that is scored, where it is another one than the run's own.
+
+    Examples
+    --------
+    >>> folder(Path("run"), "test").as_posix(), folder(Path("run"), "val", Path("hospital")).as_posix()
+    ('run/evaluation-test', 'run/evaluation-hospital-val')
+    """
+    return root / f"evaluation-{split if corpus_root is None else f'{corpus_root.resolve().name}-{split}'}"
 
 
 def evaluate(
-    run: Path,
+    root: PathLike,
     *,
     split: Part = "test",
-    corpus: Path | None = None,
-    out: Path | None = None,
+    corpus_root: PathLike | None = None,
+    out: PathLike | None = None,
     flips: bool = False,
     largest: bool = False,
     device: str | None = None,
@@ -57,86 +72,110 @@ def evaluate(
 ) -> Summary:
     """Predict a split's cases with a run's last checkpoint and score them.
 
-    Writes ``scores.csv`` (a row for each case and class), ``clinical.csv`` (volumes, of hearts ejection fractions),
-    ``summary.json`` and ``report.html``, over those of an earlier evaluation: all of them or none.
+    Writes four files, over those of an earlier evaluation: ``scores.csv`` (a row for each case and class),
+    ``clinical.csv`` (volumes; of hearts also ejection fractions), ``report.html`` and ``summary.json``. Either all of
+    them are written or none.
 
     Parameters
     ----------
-    run
+    root
         The run's directory.
     split
-        Which of the fold's patients.
-    corpus
-        Another corpus of the same classes, to see how a run does elsewhere; of its first fold, without the run's own
-        patients. None: the run's own.
+        Which of the fold's patients to score.
+    corpus_root
+        Another corpus of the same classes, to see how the run does elsewhere. The patients of its first fold are
+        scored, without those that are the run's own. None: the run's own corpus.
     out
-        Directory of the four files; that of `folder` if None.
+        Directory of the four files; None: that of `folder`.
     flips
-        Average predictions over the right-angle turns and flips in plane, where training drew them; ``summary.json``
+        Average predictions over the right-angle turns and flips in plane, where training drew them. ``summary.json``
         says whether it was done.
     largest
-        Keep each class's largest 3D component only.
+        Keep only the largest 3D component of each class.
     device
-        Where to predict, such as ``cuda:0``; the fastest that is there if None.
+        Where to predict, such as ``cuda:0``; None: the fastest device that is there.
     jobs
-        Cases predicted and scored at a time, at least 1; one a thread that torch would use if None. On a CPU they
-        share these threads.
-
+        Cases predicted and scored at a time, at least 1; None: as many as torch would use threads. On a CPU they share
+        these threads.
     command
-        What asked for it, for the record; None: the command line that is running.
+        Command line that asked for it, for the record; None: it is called from Python.
+
+    Returns
+    -------
+    Means and spreads of the scores, by class; printed, it is a table.
 
     Raises
     ------
     InputError
-        Where `run` is no run, its corpus is gone or has changed, no case of the split has a dense mask, another corpus
-        has other classes or the run's own patients alone, `out` holds files that are no evaluation's, or that of
-        another corpus where it is not named, or the files can't be written.
+        Where `root` is no run, its corpus is gone or has changed, no case of the split has a dense mask, another corpus
+        has other classes or only the run's own patients, `out` holds files that are no evaluation's or those of
+        another corpus's evaluation where it is not named, or the files can't be written.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from maskmixadv.methods.pce import PCE
+    >>> from maskmixadv.runs.schedule import PRESETS
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> from maskmixadv.training.begin import begin
+    >>> from maskmixadv.training.fit import fit
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> schedule = replace(PRESETS["demo"], size=64, window=32, steps=1)
+    >>> _ = fit(begin(corpus.root, Path("run"), method=PCE(), schedule=schedule))
+    >>> summary = evaluate(Path("run"))
+    >>> summary.cases, list(summary.classes)
+    (2, ['RV', 'Myo', 'LV'])
+    >>> sorted(path.name for path in Path("run/evaluation-test").iterdir())
+    ['clinical.csv', 'report.html', 'scores.csv', 'summary.json']
     """
     from maskmixadv.evaluation import report
     from maskmixadv.evaluation.elsewhere import another
     from maskmixadv.inference.predictor import Predictor
-    from maskmixadv.runs.run import Run, same_corpus
+    from maskmixadv.runs.origin import same_corpus
+    from maskmixadv.runs.run import Run
 
-    opened = Run.open(run)
-    if corpus is None:
-        scored_on, patients = same_corpus(opened.corpus), opened.corpus
+    root = Path(root)
+    corpus_root, out = (None if path is None else Path(path) for path in (corpus_root, out))
+    run = Run.open(root)
+    if corpus_root is None:
+        corpus, patients = same_corpus(run.learnt_from), run.learnt_from.split
     else:
-        scored_on, patients = another(corpus, opened.corpus)
-    entries = _scorable(run, scored_on, patients, split)
+        corpus, patients = another(corpus_root, run.learnt_from)
+    entries = _scorable(root, corpus, patients, split)
     workers = _workers(jobs, len(entries))
-    of = {"corpus": scored_on.name, "root": str(scored_on.root.resolve()), "hash": scored_on.hash()}
-    _must_be_free(out or folder(run, split, corpus), of, named=out is not None)
-    predictor = Predictor.load(run, device)
+    of = {"corpus": corpus.name, "root": str(corpus.root.resolve()), "hash": corpus.hash()}
+    _must_be_free(out or folder(root, split, corpus_root), of, named=out is not None)
+    predictor = Predictor.load(root, device)
     flips = predictor.averages(flips)
-    predictions = Predictions(predictor, workers, flips=flips, largest=largest)
-    out = out or folder(run, split, corpus)
+    cases = CasePredictor(predictor, workers, flips=flips, largest=largest)
+    out = out or folder(root, split, corpus_root)
     make_directory(out)
     with _pool(workers) as pool:
         scored = score_cases(
-            map(scored_on.load, entries), predictions.make, pool, ahead=workers,
-            classes=scored_on.classes, nominal=scored_on.nominal,
+            map(corpus.load, entries), cases.predict, pool, ahead=workers,
+            classes=corpus.classes, nominal=corpus.nominal,
         )  # fmt: skip
         found = [row for case in _shown(scored, len(entries)) for row in case]
     evaluation = {
-        "command": command or provenance.command(),
+        "command": command or provenance.FROM_PYTHON,
         "commit": provenance.commit(),
-        "device": str(predictions.device),
+        "device": str(cases.device),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         **of,
-        "nominal_mm": list(scored_on.nominal),
+        "nominal_mm": list(corpus.nominal),
         "split": split,
         "flips": flips,
         "largest": largest,
     }
-    measured = clinical.records(scores.volumes(found, scored_on.nominal))
+    measured = clinical.records(scores.volumes(found, corpus.nominal))
     agreed = {measure.column: each for measure, each in clinical.agreements(measured).items()}
-    summary = replace(scores.summarise(found, {**opened.published(), "evaluation": evaluation}), clinical=agreed)
+    summary = replace(scores.summarise(found, {**run.published(), "evaluation": evaluation}), clinical=agreed)
     page = report.render(
         summary,
         found,
-        classes=scored_on.classes,
-        examples=_examples(found, scored_on, predictions.kept),
-        log=run / "log.csv",
+        classes=corpus.classes,
+        examples=_examples(found, corpus, cases.predicted),
+        log=root / "log.csv",
         measured=measured,
     )
     texts = (scores.table(found), clinical.table(measured), page, summary.json())
@@ -145,7 +184,10 @@ def evaluate(
 
 
 def _must_be_free(out: Path, of: Mapping[str, str], *, named: bool) -> None:
-    """See that what `out` holds under the names of `FILES` is an evaluation's, of `of` where `out` was not named."""
+    """Check that `out` holds no file under a name of `FILES` but an evaluation's.
+
+    Where `out` was not named, it must be an evaluation of the same corpus, `of`.
+    """
     taken = next((out / name for name in FILES if os.path.lexists(out / name)), None)
     if taken is None:
         return
@@ -162,8 +204,8 @@ def _must_be_free(out: Path, of: Mapping[str, str], *, named: bool) -> None:
         raise InputError(told)
 
 
-class Predictions:
-    """What a network makes of cases, from several threads; all of it is kept, packed.
+class CasePredictor:
+    """Predicts cases from several threads, and keeps the labels that it predicted, packed.
 
     Parameters
     ----------
@@ -173,6 +215,19 @@ class Predictions:
         Cases predicted at a time on a CPU. On another device it is one, so that its memory need not hold more.
     flips, largest
         As `Predictor.labels` has them.
+
+    Examples
+    --------
+    >>> from maskmixadv.inference.predictor import Predictor
+    >>> from maskmixadv.networks.unet import UNet
+    >>> from maskmixadv.sampling.grid import Grid
+    >>> predictor = Predictor(UNet(1, 2), Grid(64), ("background", "LV"))
+    >>> cases = CasePredictor(predictor, 1, flips=False, largest=False)
+    >>> image = np.random.default_rng(0).random((3, 40, 48), dtype=np.float32)
+    >>> case = Case(name="p1_ED", patient="p1", image=image, scribble=None, dense=None, spacing=(8.0, 1.5, 1.5))
+    >>> labels = cases.predict(case)
+    >>> labels.shape, np.array_equal(cases.predicted(case), labels)
+    ((3, 40, 48), True)
     """
 
     def __init__(self, predictor: "Predictor", at_once: int, *, flips: bool, largest: bool) -> None:
@@ -183,18 +238,18 @@ class Predictions:
 
     @property
     def device(self) -> Any:  # noqa: ANN401
-        """Where the network computes."""
+        """The torch device on which the network computes."""
         return next(self._predictor.net.parameters()).device
 
-    def make(self, case: Case) -> UInt8[np.ndarray, "d h w"]:
+    def predict(self, case: Case) -> UInt8[np.ndarray, "d h w"]:
         """Predict labels for a case's image, on its grid."""
         with self._turn:
             labels = self._predictor.labels(case.image, case.spacing, **self._how)
         self._packed[case.name] = zlib.compress(labels.tobytes(), 1)
         return labels
 
-    def kept(self, case: Case) -> UInt8[np.ndarray, "d h w"]:
-        """Return what `make` made for this case."""
+    def predicted(self, case: Case) -> UInt8[np.ndarray, "d h w"]:
+        """Return the labels that `predict` gave for this case."""
         return np.frombuffer(zlib.decompress(self._packed[case.name]), np.uint8).reshape(case.image.shape)
 
 
@@ -212,13 +267,13 @@ def score_cases(
     Parameters
     ----------
     cases
-        Cases with dense masks; taken one by one, so that a few at a time are in memory.
+        Cases with dense masks. They are taken one by one, so that only a few are in memory at a time.
     predict
-        What makes a case's labels.
+        Function that gives a case's labels.
     pool
-        Threads.
+        Threads that predict and score.
     ahead
-        Cases taken before the first of them is done.
+        Number of cases that are taken before the first of them is done.
     classes
         Names of the k classes, background first.
     nominal
@@ -226,7 +281,18 @@ def score_cases(
 
     Yields
     ------
-    Each case's rows, in the order of `cases`.
+    Each case's rows, one for each class but the background, in the order of `cases`.
+
+    Examples
+    --------
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> cases = map(corpus.load, corpus.entries)
+    >>> with ThreadPoolExecutor(1) as pool:   # the truth itself as a prediction
+    ...     found = list(score_cases(cases, lambda case: case.dense, pool, ahead=1, classes=corpus.classes,
+    ...                              nominal=corpus.nominal))
+    >>> len(found), [(row.score.class_name, row.score.dice) for row in found[0]]
+    (6, [('RV', 1.0), ('Myo', 1.0), ('LV', 1.0)])
     """
 
     def rows(case: Case) -> tuple[Row, ...]:
@@ -241,13 +307,13 @@ def score_cases(
         yield waiting.popleft().result()
 
 
-def _scorable(run: Path, corpus: Corpus, recorded: Mapping[str, Any], split: Part) -> tuple[Entry, ...]:
+def _scorable(root: Path, corpus: Corpus, patients: Split, split: Part) -> tuple[Entry, ...]:
     dense = {
-        part: tuple(entry for entry in corpus.of(recorded[part]) if entry.dense) for part in ("train", "val", "test")
+        part: tuple(entry for entry in corpus.of(names) if entry.dense) for part, names in patients._asdict().items()
     }
     if not dense[split]:
         allowed = ", ".join(part for part, entries in dense.items() if entries) or "none"
-        raise InputError(f"{run}: no case of split {split!r} has a dense mask to score against, allowed: {allowed}")
+        raise InputError(f"{root}: no case of split {split!r} has a dense mask to score against, allowed: {allowed}")
     return dense[split]
 
 
@@ -261,7 +327,7 @@ def _workers(jobs: int | None, cases: int) -> int:
 
 @contextmanager
 def _pool(workers: int) -> Iterator[Executor]:
-    """Threads that share those which torch has here: a case each is faster than all on one (docs/decisions/0006)."""
+    """Give threads that share torch's threads: a case each is faster than all on one case (docs/decisions/0006)."""
     import torch
 
     here = torch.get_num_threads()
@@ -276,7 +342,7 @@ def _pool(workers: int) -> Iterator[Executor]:
 
 
 def _shown(scored: Iterable[tuple[Row, ...]], total: int) -> Iterator[tuple[Row, ...]]:
-    """Pass results on and show progress on stderr: a bar on a terminal, a line a case elsewhere."""
+    """Yield results and show progress on stderr: a bar on a terminal, elsewhere a line for each case."""
     from rich.console import Console
     from rich.progress import track
 

@@ -1,4 +1,4 @@
-"""The evaluation's report: one HTML file that needs nothing else, for light and dark screens and paper."""
+"""The report of an evaluation: one HTML file that loads nothing, for light and dark screens and for paper."""
 
 import base64
 import math
@@ -19,7 +19,7 @@ from maskmixadv.metrics.clinical import Record
 from maskmixadv.metrics.scores import Row, Summary
 
 SLICES: Final = 4
-"""Slices shown of an example."""
+"""Number of slices that are shown of an example."""
 _TRAINING: Final = {
     "trained by": "command",
     "trained on": "device",
@@ -28,11 +28,31 @@ _TRAINING: Final = {
     "preset": "preset",
     "enclosure": "enclosure",
 }
-"""What the page calls a fact of ``run.json``."""
+"""Names of facts of ``run.json`` on the page."""
 
 
 class Example(NamedTuple):
-    """A case to show, its Dice averaged over the classes, and what was predicted for it."""
+    """A case to show as pictures.
+
+    Attributes
+    ----------
+    title
+        Such as ``best: patient012_ED``.
+    dice
+        Dice averaged over the classes, in [0, 1]; NaN where it is undefined.
+    case
+        The case.
+    predicted
+        Labels that the network gave it.
+
+    Examples
+    --------
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> case = corpus.load(corpus.entries[0])
+    >>> Example(f"best: {case.name}", 1.0, case, case.dense).title
+    'best: phantom000_ED'
+    """
 
     title: str
     dice: float
@@ -41,9 +61,18 @@ class Example(NamedTuple):
 
 
 def telling(ranked: Sequence[tuple[str, float]]) -> list[tuple[str, str, float]]:
-    """Pick (title, case, Dice) of the best, median and worst, no case twice; `ranked` is worst first.
+    """Pick the best, the median and the worst case, as (title, name, Dice), and no case twice.
 
-    Cases without a Dice, that have no structure and in which none was found, are picked where there is no other.
+    Parameters
+    ----------
+    ranked
+        Names and Dice of all cases, the worst first. A case's Dice is NaN where it has no structure and none was found.
+        Such cases are picked only where there are no others.
+
+    Examples
+    --------
+    >>> telling([("c", 0.1), ("e", 0.3), ("a", 0.5), ("d", 0.7), ("b", 0.9)])
+    [('best', 'b', 0.9), ('median', 'a', 0.5), ('worst', 'c', 0.1)]
     """
     ranked = [pair for pair in ranked if not math.isnan(pair[1])] or ranked
     places = {"best": -1, "median": len(ranked) // 2, "worst": 0}
@@ -68,19 +97,34 @@ def render(
     Parameters
     ----------
     summary, rows
-        What the evaluation found; ``provenance`` has ``corpus`` as ``run.json`` does, and ``evaluation``.
+        Results of the evaluation. The summary's ``provenance`` has ``corpus`` as ``run.json`` has it, and
+        ``evaluation``.
     classes
         Names of the k classes, background first.
     examples
         Cases to show as pictures.
     log
-        The run's ``log.csv``; without it, or where it can't be read, there are no learning curves.
+        The run's ``log.csv``. Without it, or where it can't be read, there are no learning curves.
     measured
-        What ``clinical.csv`` holds, to be drawn against the truth.
+        Records of ``clinical.csv``, to be drawn against the truth.
 
     Returns
     -------
     ASCII text of an HTML document that loads nothing.
+
+    Examples
+    --------
+    >>> from maskmixadv.metrics import scores
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> case = corpus.load(corpus.entries[0])
+    >>> rows = scores.rows(case, case.dense, classes=corpus.classes, nominal=corpus.nominal)
+    >>> evaluation = {"command": "x", "commit": None, "device": "cpu", "date": "2026-01-01", "corpus": "phantom-0",
+    ...               "split": "test", "flips": False, "largest": False, "nominal_mm": [1.0, 1.0, 1.0]}
+    >>> learnt_from = {"name": corpus.name, "hash": corpus.hash(), "train": [], "val": [], "test": ["phantom000"]}
+    >>> summary = scores.summarise(rows, {"corpus": learnt_from, "evaluation": evaluation})
+    >>> render(summary, rows, classes=corpus.classes, examples=[], log=Path("log.csv"))[:15]
+    '<!doctype html>'
     """
     from jinja2 import Environment, PackageLoader
 
@@ -103,16 +147,16 @@ def render(
 
 
 def _logged(log: Path) -> dict[str, Float[np.ndarray, "2 n"]]:
-    """Read a log; a damaged one, as of a run that was killed, costs the curves and a line, not the report."""
+    """Read a log. Where it is damaged, a line on stderr says so, and the report is without curves."""
     try:
-        return charts.read_log(log) if log.is_file() else {}
+        return charts.logged_curves(log) if log.is_file() else {}
     except InputError as error:
         print(f"maskmixadv: {error}; the report is without learning curves", file=sys.stderr)
         return {}
 
 
 def _facts(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what a reader needs to repeat the numbers, as (name, value)."""
+    """Yield the facts that a reader needs to get the same numbers again, as (name, value)."""
     corpus, evaluation = provenance["corpus"], provenance["evaluation"]
     yield "evaluated by", evaluation["command"]
     yield "evaluated on", f"{evaluation['device']}, {evaluation['date']}, commit {evaluation['commit']}"
@@ -140,7 +184,7 @@ def _flat(fields: Any) -> str:  # noqa: ANN401
 
 
 def _picture(example: Example, classes: Sequence[str]) -> str:
-    """Draw slices from the structures' first to their last, cut to their surroundings: a PNG as base64."""
+    """Draw slices from the first to the last with a structure, cut to its surroundings; returns a PNG as base64."""
     case = example.case
     truth = example.predicted if case.dense is None else case.dense
     held = np.flatnonzero(((truth > 0) & (truth < len(classes))).any(axis=(1, 2)))

@@ -1,1 +1,1 @@
-"""A trained network put to use."""
+"""Prediction with a trained network, and its export."""

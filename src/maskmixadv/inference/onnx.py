@@ -1,4 +1,4 @@
-"""Export: a run's network as ONNX, with the resampling inside, and all that is needed to run it without torch."""
+"""Export: a run's network as ONNX, with the resampling inside, and a script that runs it without torch."""
 
 import contextlib
 import hashlib
@@ -21,6 +21,7 @@ from maskmixadv.inference.predictor import Predictor
 from maskmixadv.networks.losses import most_probable
 from maskmixadv.optional import needed
 from maskmixadv.provenance import commit
+from maskmixadv.runs.origin import CorpusRecord
 from maskmixadv.runs.run import Run
 from maskmixadv.sources.opening import open_corpus
 
@@ -28,9 +29,10 @@ FORMAT: Final = 2
 """Version of ``model.json``: 1 did not say along which axis slices are cut."""
 OPSET: Final = 18
 STANDALONE: Final = Path(__file__).with_name("standalone.py")
-"""What is written as ``predict.py``; never imported, as it needs what only users of exported models must have."""
+"""The script that is written as ``predict.py``. It is never imported here, as only users of exported models need its
+libraries."""
 SLICES, ROWS, COLUMNS = 3, 61, 55
-"""Of the volume that the network is traced with; none of them stays in the graph."""
+"""Shape of the volume that the network is traced with; the graph takes any other shape, too."""
 
 _TRAINING: Final = ("method", "schedule", "enclosure", "seed", "preset", "commit", "device", "versions")
 """Facts of ``run.json`` that go with the model."""
@@ -64,17 +66,25 @@ _FLIPS: Final = (
 
 
 class OnOwnGrid(nn.Module):
-    """A volume in, probabilities and labels on its own grid out: `Predictor` as one graph.
+    """`Predictor` as one graph: a volume in, probabilities and labels on the volume's own grid out.
 
-    Resampling is written as products with matrices, which every runtime knows and which are torch's to rounding; that
-    of `Grid.image` (bilinear, antialiased) and of `Grid.restore` (bilinear).
+    Resampling is written as products with matrices, which every runtime knows. Its results are those of `Grid.image`
+    (bilinear, antialiased) and of `Grid.restore` (bilinear), to rounding.
 
     Parameters
     ----------
     net
-        Maps images ``b 1 h w`` to logits; in eval mode.
+        Maps images ``(b, 1, h, w)`` to logits ``(b, k, h, w)``; in eval mode.
     multiple
-        Sides of its input are multiples of it.
+        Number of which the sides of its input must be multiples.
+
+    Examples
+    --------
+    >>> from maskmixadv.networks.unet import UNet
+    >>> module = OnOwnGrid(UNet(1, 4).eval(), multiple=16)
+    >>> probs, labels = module(torch.rand(2, 40, 50), torch.tensor([32, 40]))
+    >>> probs.shape, labels.shape, labels.dtype
+    (torch.Size([2, 4, 40, 50]), torch.Size([2, 40, 50]), torch.uint8)
     """
 
     def __init__(self, net: nn.Module, multiple: int) -> None:
@@ -93,6 +103,10 @@ class OnOwnGrid(nn.Module):
             Intensities in [0, 1] (`corpus.normalise`).
         size
             In-plane shape on the network's grid (`Grid.resized`).
+
+        Returns
+        -------
+        Class probabilities, and the most probable class of each voxel.
         """
         cells = torch.ceil(size / self.multiple).long().tolist()
         for count in cells:
@@ -108,14 +122,26 @@ class OnOwnGrid(nn.Module):
 
 
 def shrink(size: Int[Tensor, ""], canvas: Int[Tensor, "c"], pixels: Int[Tensor, "l"]) -> Float[Tensor, "c l"]:
-    """Weights that take `pixels` to `size`, antialiased, in the middle of `canvas`; 0 beside them.
+    """Return weights that resample `pixels` to `size` pixels, antialiased, in the middle of `canvas`.
 
     Parameters
     ----------
     size
-        How many pixels there are afterwards.
+        Number of pixels after resampling.
     canvas, pixels
-        Numbers of the pixels there and here, from 0.
+        Numbers of the pixels of the canvas and of the image, from 0.
+
+    Returns
+    -------
+    A matrix: its rows sum to 1 where the resampled image lies, and are 0 beside it.
+
+    Examples
+    --------
+    >>> shrink(torch.tensor(2), torch.arange(4), torch.arange(4))
+    tensor([[0.0000, 0.0000, 0.0000, 0.0000],
+            [0.4286, 0.4286, 0.1429, 0.0000],
+            [0.0000, 0.1429, 0.4286, 0.4286],
+            [0.0000, 0.0000, 0.0000, 0.0000]])
     """
     place = canvas - (canvas.shape[0] - size) // 2
     scale = pixels.shape[0] / size
@@ -126,47 +152,64 @@ def shrink(size: Int[Tensor, ""], canvas: Int[Tensor, "c"], pixels: Int[Tensor, 
 
 
 def grow(size: Int[Tensor, ""], canvas: Int[Tensor, "c"], pixels: Int[Tensor, "l"]) -> Float[Tensor, "l c"]:
-    """Weights of the way back of `shrink`, without antialiasing."""
+    """Return weights that resample the canvas of `shrink` back to `pixels`, without antialiasing.
+
+    Examples
+    --------
+    >>> grow(torch.tensor(2), torch.arange(4), torch.arange(4))
+    tensor([[0.0000, 1.0000, 0.0000, 0.0000],
+            [0.0000, 0.7500, 0.2500, 0.0000],
+            [0.0000, 0.2500, 0.7500, 0.0000],
+            [0.0000, 0.0000, 1.0000, 0.0000]])
+    """
     place = canvas - (canvas.shape[0] - size) // 2
     source = ((pixels + 0.5) * (size / pixels.shape[0]) - 0.5).clamp(min=0)
     return (1 - (place - torch.minimum(source, size - 1.0)[:, None]).abs()).relu()
 
 
 def export(root: Path, out: Path) -> None:
-    """Write ``model.onnx``, ``model.json`` and ``predict.py`` of the run in `root` as the new directory `out`.
+    """Write ``model.onnx``, ``model.json`` and ``predict.py`` of the run in directory `root` as a new directory `out`.
+
+    It takes some seconds.
 
     Raises
     ------
     InputError
-        Where `root` is no run with a checkpoint, `out` is taken or can't be written, or what writes ONNX is not
-        installed.
+        Where `root` is no run with a checkpoint, `out` is taken or can't be written, or the packages that write ONNX
+        are not installed.
+
+    Examples
+    --------
+    >>> export(Path("run"), Path("model"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: run: not a run (no run.json); make one with 'maskmixadv train'
     """
     run, predictor = Run.open(root), Predictor.load(root, "cpu")
-    needs_onnx()
+    _needs_onnx()
     with whole(out) as place:
-        write_graph(OnOwnGrid(predictor.net, predictor.multiple), place / "model.onnx")
+        _write_graph(OnOwnGrid(predictor.net, predictor.multiple), place / "model.onnx")
         digest = hashlib.sha256((place / "model.onnx").read_bytes()).hexdigest()
         shutil.copyfile(STANDALONE, place / "predict.py")
         write_text(place / "model.json", json.dumps(about(run, predictor, digest), indent=1))
 
 
-def needs_onnx() -> None:
-    """Complain where the exporter's packages are missing.
+def _needs_onnx() -> None:
+    """Check that the packages that write ONNX are installed.
 
     Raises
     ------
     InputError
-        With the command that installs them.
+        Where one is missing; the message has the command that installs it.
     """
     for module in ("onnx", "onnxscript"):
         needed(module, extra="onnx", what="export: ONNX")
 
 
-def write_graph(module: OnOwnGrid, path: Path) -> None:
-    """Write `module` as ONNX; number and shape of slices stay free."""
+def _write_graph(module: OnOwnGrid, path: Path) -> None:
+    """Write `module` as the ONNX file `path`, which takes any number and shape of slices."""
     example = (torch.rand(SLICES, ROWS, COLUMNS), torch.tensor([64, 57]))
     free = dict(enumerate(map(torch.export.Dim, "dhw")))
-    with quiet(), torch.inference_mode():
+    with _quiet(), torch.inference_mode():
         program: Any = torch.onnx.export(
             module.eval(),
             example,
@@ -181,8 +224,8 @@ def write_graph(module: OnOwnGrid, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the exporter's remarks on itself from the user."""
+def _quiet() -> Iterator[None]:
+    """Silence the exporter's warnings, which are no concern of the user's."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -195,12 +238,29 @@ def quiet() -> Iterator[None]:
 
 
 def about(run: Run, predictor: Predictor, digest: str) -> dict[str, Any]:
-    """Content of ``model.json``: how to run the model, and where it comes from; without patients and folders.
+    """Return the content of ``model.json``: how to run the model and where it comes from, without names of patients.
 
     Parameters
     ----------
+    run
+        The run.
+    predictor
+        Its network.
     digest
-        SHA-256 of ``model.onnx``.
+        SHA-256 of ``model.onnx``, in hexadecimal.
+
+    Examples
+    --------
+    >>> import maskmixadv as mma
+    >>> from maskmixadv.methods.pce import PCE
+    >>> from maskmixadv.networks.unet import UNet
+    >>> from maskmixadv.runs.schedule import PRESETS
+    >>> from maskmixadv.training.begin import begin
+    >>> corpus = mma.make_phantoms("corpus", cases=6, size=64)
+    >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=PRESETS["cpu"])
+    >>> told = about(run, Predictor(UNet(1, 4), run.grid, run.task.classes), "9f3c")
+    >>> told["classes"], told["training"]["corpus"]["train"]
+    (['background', 'RV', 'Myo', 'LV'], 1)
     """
     record = run.record()
     training = {key: record[key] for key in _TRAINING}
@@ -210,25 +270,27 @@ def about(run: Run, predictor: Predictor, digest: str) -> dict[str, Any]:
         "sha256": digest,
         "classes": list(predictor.classes),
         **_CONTRACT,
-        "axis": run.corpus.get("axis", 0),
+        "axis": run.learnt_from.axis,
         "flips": {"learnt": predictor.turns, "rule": _FLIPS},
         "grid": {"size": run.grid.size, "mm": run.grid.mm, "multiple": predictor.multiple, "rule": _RULE},
-        "training": {**training, "corpus": _named(run.corpus), "prior": _named(run.prior)},
+        "training": {**training, "corpus": _told(run.learnt_from), "prior": _told(run.prior_from)},
         "exported": {"commit": commit(), "torch": torch.__version__, "opset": OPSET},
         "terms": "Program: Apache License 2.0. Weights: as the terms of the images and labels that they were learnt "
-        f"from allow ({_source(run.corpus) or 'see the corpus'}). For research; not a medical device.",
+        f"from allow ({_source(run.learnt_from) or 'see the corpus'}). For research; not a medical device.",
     }
 
 
-def _named(corpus: dict[str, Any] | None) -> dict[str, Any] | None:
+def _told(corpus: CorpusRecord | None) -> dict[str, Any] | None:
+    """Return what ``model.json`` says of a corpus: how many patients or cases, and no name of one."""
     if corpus is None:
         return None
-    counts = {part: len(corpus[part]) for part in ("train", "val", "test", "cases") if part in corpus}
-    return {key: corpus[key] for key in ("name", "hash", "scheme", "fold") if key in corpus} | counts
+    table = corpus.table()
+    counts = {part: len(table[part]) for part in ("train", "val", "test", "cases") if part in table}
+    return {key: table[key] for key in ("name", "hash", "scheme", "fold") if key in table} | counts
 
 
-def _source(corpus: dict[str, Any]) -> str:
-    """What the corpus says of its origin, while it is still there."""
+def _source(corpus: CorpusRecord) -> str:
+    """Return what the corpus says of its origin; nothing where it is no longer there."""
     with contextlib.suppress(InputError):
-        return open_corpus(Path(corpus["root"])).source
+        return open_corpus(corpus.root).source
     return ""

@@ -1,7 +1,7 @@
-"""Where outputs may land: never among inputs, and never on a file that this program did not write.
+"""Where outputs may be written: never among the inputs, and never over a file that this program did not write.
 
-A folder of outputs has a record of them, by name and content: what is in it may be replaced, and what was changed
-since, or was there before, may not. Nothing here imports torch.
+A folder of outputs has a record of their names and hashes. A file in the record may be replaced. A file that was
+changed since, or that is not in the record, may not. Nothing here imports torch.
 """
 
 import hashlib
@@ -16,16 +16,23 @@ from maskmixadv.errors import InputError
 from maskmixadv.files import held, make_directory, read_json, write_text
 
 RECORD: Final = ".maskmixadv.json"
-"""The record's file; an exported model's script reads and writes it, too."""
+"""Name of the record's file; the script of an exported model reads and writes it, too."""
 
 
 def apart(out: Path, inputs: Iterable[Path]) -> None:
-    """See that folder `out` is another one than those of `inputs`, files or folders of a series.
+    """Check that folder `out` is not one of those that hold `inputs`, which are files or folders of a series.
 
     Raises
     ------
     InputError
-        Where outputs would come to lie beside an input, or in it.
+        Where outputs would lie beside an input, or in it.
+
+    Examples
+    --------
+    >>> apart(Path("labels"), [Path("images/a.nii.gz")])
+    >>> apart(Path("images"), [Path("images/a.nii.gz")])
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: images: holds a.nii.gz, which is an input; name another directory for the outputs
     """
     for path in inputs:
         if any(_same(out, place) for place in (path.parent, path.resolve().parent)) or (
@@ -35,12 +42,21 @@ def apart(out: Path, inputs: Iterable[Path]) -> None:
 
 
 def free(folder: Path, names: Sequence[str]) -> None:
-    """See that each of `names` in `folder` is free, or a file that this program wrote and nobody changed.
+    """Check that each of `names` in `folder` is free, or a file that this program wrote and nobody has changed since.
 
     Raises
     ------
     InputError
-        With the first one that is neither.
+        Where it is neither; the message names the first such file.
+
+    Examples
+    --------
+    >>> Path("labels").mkdir()
+    >>> _ = Path("labels/a.nii.gz").write_text("of somebody else")
+    >>> free(Path("labels"), ["b.nii.gz"])
+    >>> free(Path("labels"), ["a.nii.gz"])
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: labels/a.nii.gz: is there already and was not written by this program; move it away...
     """
     if not any(os.path.lexists(folder / name) for name in names):
         return
@@ -54,14 +70,24 @@ def free(folder: Path, names: Sequence[str]) -> None:
 
 @contextmanager
 def recorded(folder: Path, names: Sequence[str]) -> Iterator[None]:
-    """Make `folder` for files `names`, which what follows writes, and record those that are there afterwards.
+    """Make `folder`, let the block write files `names` into it, and record those that are there afterwards.
 
-    Where the process is killed meanwhile, they count as written by it.
+    Where the process is killed meanwhile, these files count as written by it.
 
     Raises
     ------
     InputError
         Where `free` does, or the folder or its record can't be written.
+
+    Examples
+    --------
+    >>> for text in ("first", "second"):   # the second may replace the first
+    ...     with recorded(Path("labels"), ["a.txt"]):
+    ...         _ = Path("labels/a.txt").write_text(text)
+    >>> _ = Path("labels/a.txt").write_text("changed")
+    >>> free(Path("labels"), ["a.txt"])
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: labels/a.txt: is there already and was changed since; move it away...
     """
     free(folder, names)
     make_directory(folder)
@@ -69,7 +95,8 @@ def recorded(folder: Path, names: Sequence[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(InputError, OSError):  # without space for the hashes, what stands there is right, if less strict
+        # Where there is no space for the hashes, the record stays as it is: right, but less strict.
+        with suppress(InputError, OSError):
             _note(folder, {name: _hash(folder / name) for name in names if (folder / name).is_file()}, without=names)
 
 
@@ -80,7 +107,7 @@ def _note(folder: Path, entries: Mapping[str, str | None], *, without: Sequence[
 
 
 def _read(folder: Path) -> dict[str, str | None]:
-    """SHA-256 by name of what was written; None where that was not finished."""
+    """Return the SHA-256 of each file that was written, by name; None where it was not finished."""
     path = folder / RECORD
     if not path.is_file():
         return {}
@@ -104,7 +131,7 @@ def _hash(path: Path) -> str:
 
 
 def _same(one: Path, other: Path) -> bool:
-    """Whether both are one directory, whatever it is called; one that is missing is none."""
+    """Whether both paths are the same directory."""
     try:
         return one.samefile(other)
     except OSError:

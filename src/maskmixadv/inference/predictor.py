@@ -1,33 +1,36 @@
-"""Prediction: a volume in its own frame in, labels in the same frame out."""
+"""Prediction: a volume on its own grid in, labels on the same grid out."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from maskmixadv.corpus.arrays import SpacingLike, as_spacing, as_volume
+from maskmixadv.corpus.case import normalise
 from maskmixadv.device import pick_device
+from maskmixadv.formats.volume import Volume
 from maskmixadv.networks.components import largest_components
 from maskmixadv.networks.losses import most_probable
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.grid import Grid, covering
-from maskmixadv.types import Spacing
+from maskmixadv.types import STRIDE, PathLike, Spacing
 
 SLICES_AT_ONCE: Final = {"cpu": 2}
-"""By kind of device; a core's cache holds the features of few slices (docs/decisions/0006)."""
+"""Slices that go through the network at once, by kind of device; a core's cache holds the features of few slices
+(docs/decisions/0006)."""
 MOST_AT_ONCE: Final = 16
-"""Slices at once where the kind of device has no entry: a heart's whole volume, as a rule."""
+"""Slices at once on other devices: as a rule a heart's whole volume."""
 AS_IT_IS: Final = ((0, False),)
-"""The one way to look at a slice: (quarter turns, whether mirrored first)."""
+"""The slice as it is, as (quarter turns, whether it is mirrored first)."""
 TURNS: Final = tuple(product(range(4), (False, True)))
-"""The eight ways that training draws from (`augment.Augment.turns`)."""
-
+"""The eight ways to turn and mirror a slice that training draws from (`augment.Augment.turns`)."""
 
 NO_TURNS: Final = (
     "maskmixadv: note: --flips is left out, as this run's training saw no slice turned or mirrored (augment.turns)"
@@ -36,7 +39,10 @@ NO_TURNS: Final = (
 
 @dataclass(frozen=True)
 class Predictor:
-    """A trained network and the grid it was trained on.
+    """A trained network, and what it takes to segment volumes with it.
+
+    `segment` and `probabilities` take arrays as they were measured. `labels` and `probs` take volumes that are scaled
+    and turned already, as a corpus has them.
 
     Attributes
     ----------
@@ -49,17 +55,38 @@ class Predictor:
     multiple
         Sides of the network's input are multiples of it.
     turns
-        Whether training saw its slices turned and mirrored; a network that did not can't segment them so.
+        Whether training saw its slices turned and mirrored. If not, the network can't segment turned slices.
+    axis
+        Along which axis of an array its slices are cut, 0 to 2; the one along which those were cut that were learnt
+        from.
+
+    Examples
+    --------
+    >>> import maskmixadv as mma
+    >>> corpus = mma.make_phantoms("corpus", cases=6, size=64)
+    >>> run = mma.train(corpus, "run", method="pce", preset="cpu", steps=2, size=48, window=32)
+    >>> predictor = Predictor.load(run)
+    >>> print(predictor)
+    predictor of background, RV, Myo, LV
+      network: UNet, 1.81 M weights, on cpu
+      slices:  along axis 0, resampled to pixels of 5.01 mm
+      turns:   off
+    >>> image = np.random.default_rng(0).normal(300.0, 40.0, (6, 70, 60))   # raw intensities
+    >>> predictor.segment(image, spacing=(8, 1.5, 1.5)).shape
+    (6, 70, 60)
+    >>> predictor.probabilities(image, spacing=(8, 1.5, 1.5)).shape
+    (4, 6, 70, 60)
     """
 
     net: nn.Module
     grid: Grid
     classes: tuple[str, ...]
-    multiple: int = 16
+    multiple: int = STRIDE
     turns: bool = False
+    axis: int = 0
 
     @classmethod
-    def load(cls, root: Path, device: str | None = None) -> "Predictor":
+    def load(cls, root: PathLike, device: str | None = None) -> "Predictor":
         """Load the last checkpoint of the run in directory `root`; its network can predict, but not learn on.
 
         Raises
@@ -68,12 +95,95 @@ class Predictor:
             Where `root` is no run, has no checkpoint or a damaged one, its weights are not finite, or the device is
             not there.
         """
-        run, place = Run.open(root), pick_device(device)
+        run, place = Run.open(Path(root)), pick_device(device)
         net = fuse_norms(run.weights(place)).to(place).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        return cls(net, run.grid, run.task.classes, turns=run.schedule.augment.turns)
+        turns, axis = run.schedule.augment.turns, run.learnt_from.axis
+        return cls(net, run.grid, run.task.classes, turns=turns, axis=axis)
+
+    def __repr__(self) -> str:
+        """Say in one line what it is, without the network's layers."""
+        return f"Predictor({type(self.net).__name__}, classes={self.classes}, grid={self.grid}, device={self._device})"
+
+    def __str__(self) -> str:
+        """Summarise it in a few lines."""
+        weights = sum(each.numel() for each in self.net.parameters()) / 1e6
+        grid = self.grid
+        pixels = f"{grid.size} pixels on their longer side" if grid.mm is None else f"pixels of {grid.mm:.2f} mm"
+        return (
+            f"predictor of {', '.join(self.classes)}\n"
+            f"  network: {type(self.net).__name__}, {weights:.2f} M weights, on {self._device}\n"
+            f"  slices:  along axis {self.axis}, resampled to {pixels}\n"
+            f"  turns:   {'on' if self.turns else 'off'}"
+        )
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.net.parameters()).device
+
+    def segment(
+        self, image: np.ndarray, spacing: SpacingLike | None = None, *, flips: bool = False, largest: bool = False
+    ) -> UInt8[np.ndarray, "_ _ _"]:
+        """Segment a volume as it was measured: what the command ``predict`` does with a file.
+
+        Parameters
+        ----------
+        image
+            Raw intensities in any unit, of three axes, in the order that the run's images had: slices, rows, columns
+            where `axis` is 0. They are scaled to [0, 1] here, up to the volume's own 99th percentile.
+        spacing
+            Millimetres between voxels along the three axes of `image`. None where unknown, which serves runs whose
+            corpus had none either.
+        flips
+            Average over the eight right-angle turns and flips in plane, if training drew them (`averages`).
+        largest
+            Keep each structure's largest 3D component only; the rest becomes background.
+
+        Returns
+        -------
+        Class indices of `image`'s shape, uint8, the most probable class of each voxel: 0 is the background, k is
+        ``classes[k]``.
+
+        Raises
+        ------
+        InputError
+            Where the image has not three axes, holds NaN or infinity, is constant or holds no real numbers; where the
+            spacing is not three numbers above 0, or is missing although the network needs it.
+        """
+        volume = self._sliced(image, spacing)
+        return np.moveaxis(self.labels(volume.array, volume.spacing, flips=flips, largest=largest), 0, self.axis)
+
+    def probabilities(
+        self, image: np.ndarray, spacing: SpacingLike | None = None, *, flips: bool = False
+    ) -> Float32[np.ndarray, "k _ _ _"]:
+        """Class probabilities of a volume as it was measured; its most probable classes are what `segment` returns.
+
+        Parameters
+        ----------
+        image, spacing, flips
+            As for `segment`.
+
+        Returns
+        -------
+        Probabilities in [0, 1], float32: the first axis has the k classes, over which they sum to 1; the others are
+        `image`'s.
+
+        Raises
+        ------
+        InputError
+            As `segment` does.
+        """
+        volume = self._sliced(image, spacing)
+        probs = self.probs(volume.array, volume.spacing, flips=flips).float().cpu().numpy()
+        return np.moveaxis(probs, (1, 0), (0, 1 + self.axis))
+
+    def _sliced(self, image: np.ndarray, spacing: SpacingLike | None) -> Volume:
+        """Return a volume as the network takes it: slices first, intensities in [0, 1]."""
+        known = None if spacing is None else as_spacing(spacing, "image")
+        volume = Volume(as_volume(image, "image"), known, affine=None, header=None).along(self.axis)
+        return replace(volume, array=normalise(volume.array, where="image"))
 
     def averages(self, flips: bool) -> bool:
-        """Whether predictions are averaged where `flips` is asked for; a line on stderr where they can't be."""
+        """Return whether to average where `flips` is asked for; where it can't be done, a line on stderr says so."""
         if flips and not self.turns:
             print(NO_TURNS, file=sys.stderr)
         return flips and self.turns
@@ -95,7 +205,7 @@ class Predictor:
         """
         shape = (image.shape[1], image.shape[2])
         canvas = covering(self.grid.resized(shape, spacing), self.multiple)
-        device = next(self.net.parameters()).device
+        device = self._device
         volume = self.grid.image(torch.from_numpy(image).to(device), spacing, canvas)
         training = self.net.training
         self.net.eval()
@@ -130,17 +240,27 @@ class Predictor:
 
 
 def fuse_norms(net: nn.Module) -> nn.Module:
-    """Take each batch norm into the convolution before it, in place: the same maps in eval mode, to rounding.
+    """Fuse each batch norm with the convolution before it, in place; predictions stay the same, to rounding.
 
     Parameters
     ----------
     net
-        Its norms are fused where they follow a convolution in an ``nn.Sequential``; it is in eval mode afterwards,
-        for good, as what is fused has no batch statistics.
+        Its batch norms are fused where they follow a convolution in an ``nn.Sequential``. It is in eval mode
+        afterwards, and can't be trained any more.
 
     Returns
     -------
     `net`.
+
+    Examples
+    --------
+    >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU())
+    >>> fuse_norms(net)
+    Sequential(
+      (0): Conv2d(1, 2, kernel_size=(3, 3), stride=(1, 1))
+      (1): Identity()
+      (2): ReLU()
+    )
     """
     net.eval()
     for block in [part for part in net.modules() if isinstance(part, nn.Sequential)]:

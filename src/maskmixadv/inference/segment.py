@@ -1,11 +1,10 @@
-"""The command ``predict``: files in, files and their volumes out; a bad file does not stop the others."""
+"""Prediction of files: images in, labels and their volumes out; a file that can't be read does not stop the others."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
 
 from maskmixadv.corpus.case import normalise
 from maskmixadv.errors import InputError
@@ -15,7 +14,6 @@ from maskmixadv.inference import outputs
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import Volumes
-from maskmixadv.runs.run import Run
 
 
 def segment(
@@ -27,41 +25,70 @@ def segment(
     largest: bool = False,
     device: str | None = None,
 ) -> int:
-    """Segment image files into `out`, under their own names, on their own grids; their volumes into ``clinical.csv``.
+    """Segment image files, and write each one's labels into `out`, under the image's name and on its grid.
 
-    A folder with the files of one DICOM series is an image, too. Slices are cut along the axis along which those were
-    cut that the run learnt from. What an earlier call wrote into `out` is replaced, and nothing else.
+    The volumes of the structures go into ``clinical.csv``. Slices are cut along the same axis as those that the run
+    learnt from. Files in `out` that an earlier call wrote are replaced, and no others.
+
+    Parameters
+    ----------
+    root
+        The run's directory.
+    images
+        Image files, or folders of them. A folder with the files of one DICOM series is one image.
+    out
+        Directory for the labels, another one than the images'; made where it is missing.
+    flips
+        Average over the eight right-angle turns and flips in plane, if training drew them.
+    largest
+        Keep only each structure's largest 3D component.
+    device
+        Where to predict, such as ``cpu`` or ``cuda:0``; None: the fastest device that is there.
 
     Returns
     -------
-    0, or 2 where a file could not be segmented; each such one has its line on stderr, the others are done.
+    The exit code: 0, or 2 where a file could not be segmented. Each such file has a line on stderr, and the others are
+    segmented.
 
     Raises
     ------
     InputError
         Where the run, the list of files or the output directory can't serve; nothing is segmented then.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import maskmixadv as mma
+    >>> corpus = mma.make_phantoms("corpus", cases=6, size=64)
+    >>> run = mma.train(corpus, "run", method="pce", preset="cpu", steps=1, size=48, window=32)
+    >>> import nibabel as nib
+    >>> image = np.random.default_rng(0).random((40, 40, 3), dtype=np.float32)
+    >>> nib.save(nib.Nifti1Image(image, np.diag([1.5, 1.5, 8, 1])), "heart.nii.gz")
+    >>> segment(run.root, [Path("heart.nii.gz")], Path("labels"), device="cpu")
+    labels: 1 of 1 volumes segmented
+    0
+    >>> nib.load("labels/heart.nii.gz").shape
+    (40, 40, 3)
     """
     paths = _files(images)
     outputs.apart(out, paths)
     names = [*map(formats.labels_name, paths), "clinical.csv"]
     outputs.free(out, names)
-    predictor, axis = Predictor.load(root, device), Run.open(root).corpus.get("axis", 0)
+    predictor = Predictor.load(root, device)
     how = {"flips": predictor.averages(flips), "largest": largest}
     with outputs.recorded(out, names):
-        measured = list(_segmented(predictor, axis, paths, out, how))
+        measured = list(_segmented(predictor, paths, out, how))
         if measured:
             write_text(out / "clinical.csv", clinical.table(clinical.records(clinical.with_phases(measured))))
     print(f"{out}: {len(measured)} of {len(paths)} volumes segmented")
     return 0 if len(measured) == len(paths) else 2
 
 
-def _segmented(
-    predictor: Predictor, axis: int, paths: Sequence[Path], out: Path, how: dict[str, bool]
-) -> Iterator[Volumes]:
-    """Segment each file that can be, and say what is wrong with the others."""
-    for path in track(paths, description="predict", disable=not sys.stderr.isatty()):
+def _segmented(predictor: Predictor, paths: Sequence[Path], out: Path, how: dict[str, bool]) -> Iterator[Volumes]:
+    """Segment each file that can be segmented, and say on stderr what is wrong with the others."""
+    for path in _shown(paths):
         try:
-            yield _one(predictor, axis, path, out, how)
+            yield _one(predictor, path, out, how)
         except InputError as error:
             told = str(error) if path.name in str(error) else f"{path}: {error}"
             print(f"maskmixadv: {told}", file=sys.stderr)
@@ -70,11 +97,20 @@ def _segmented(
             print(f"maskmixadv: {path}: can't be segmented ({said})", file=sys.stderr)
 
 
-def _one(predictor: Predictor, axis: int, path: Path, out: Path, how: dict[str, bool]) -> Volumes:
+def _shown(paths: Sequence[Path]) -> Iterable[Path]:
+    """Yield `paths`, with a bar where stderr is a terminal."""
+    if not sys.stderr.isatty():
+        return paths
+    from rich.progress import track  # slow to import
+
+    return track(paths, description="predict")
+
+
+def _one(predictor: Predictor, path: Path, out: Path, how: dict[str, bool]) -> Volumes:
     volume = formats.read(path)
-    turned = volume.along(axis)
+    turned = volume.along(predictor.axis)
     labels = predictor.labels(normalise(turned.array, where=str(path)), turned.spacing, **how)
-    on_file = np.moveaxis(labels, 0, axis)
+    on_file = np.moveaxis(labels, 0, predictor.axis)
     formats.write_labels(out / formats.labels_name(path), on_file, volume, predictor.classes)
     return clinical.volumes(formats.stem(path), labels, classes=predictor.classes, spacing=turned.spacing)
 

@@ -21,14 +21,15 @@ from nibabel.filebasedimages import ImageFileError
 HERE = Path(__file__).resolve().parent
 SUFFIXES = (".nii.gz", ".nii")
 RECORD = ".maskmixadv.json"
-"""File in a folder of outputs that says which ones were written here, with their SHA-256."""
+"""File in a folder of outputs that lists those that this program wrote, with their SHA-256."""
 GEOMETRY = (
     *("qform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
     *("sform_code", "srow_x", "srow_y", "srow_z", "xyzt_units"),
 )
-"""What labels take over from an image's header, beside the first four of ``pixdim``; texts may name the patient."""
+"""Fields of an image's header that labels take over, beside the first four of ``pixdim``. No text is taken over, as it
+may name the patient."""
 AT_ONCE = 4
-"""Slices at a time: a volume's features need not fit into memory all at once."""
+"""Slices that are predicted at a time, so that the features of a whole volume need not fit into memory."""
 
 
 class Model:
@@ -37,7 +38,7 @@ class Model:
     Parameters
     ----------
     folder
-        With ``model.onnx`` and ``model.json``; ValueError where they don't belong together.
+        Folder with ``model.onnx`` and ``model.json``. ValueError is raised where they don't belong together.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -72,7 +73,7 @@ class Model:
 
 
 def scale(image: np.ndarray, percentile: float) -> np.ndarray:
-    """Scale a volume to [0, 1], cut off at a percentile; ValueError where it is not finite, or constant."""
+    """Scale a volume to [0, 1], cut off at a percentile; raises ValueError where it is not finite, or constant."""
     volume = np.asarray(image, dtype=np.float32)
     if not np.isfinite(volume).all():
         raise ValueError("image holds NaN or infinity, allowed are finite numbers")
@@ -87,7 +88,7 @@ def scale(image: np.ndarray, percentile: float) -> np.ndarray:
 def resized(
     shape: tuple[int, ...], spacing: tuple[float, float, float] | None, grid: dict[str, Any]
 ) -> tuple[int, int]:
-    """Pixels that slices of `shape` (h, w) have on the network's grid; ValueError where that needs a spacing."""
+    """Return the pixels (h, w) of slices of `shape` on the network's grid; ValueError if a spacing is missing."""
     if spacing is None and grid["mm"] is not None:
         raise ValueError(f"image has no voxel spacing, and the grid is in mm ({grid['mm']} mm a pixel)")
     _, step_h, step_w = spacing or (1.0, 1.0, 1.0)
@@ -97,7 +98,7 @@ def resized(
 
 
 def segment(model: Model, path: Path, out: Path) -> None:
-    """Write the labels of one file, on its grid, as uint8; ValueError where it can't be segmented."""
+    """Write the labels of one file, on its grid, as uint8; raises ValueError where it can't be segmented."""
     image: Any = nib.load(path)
     stored = np.asanyarray(image.dataobj)
     if stored.ndim == 4 and stored.shape[3] == 1:
@@ -118,14 +119,14 @@ def segment(model: Model, path: Path, out: Path) -> None:
 
 
 def spacing_along(axis: int, header: nib.Nifti1Header) -> tuple[float, float, float] | None:
-    """Millimetres between slices along `axis` of d h w, rows and columns; None where the file does not say."""
+    """Return the mm between slices along `axis` of (d, h, w), rows and columns; None where the file does not say."""
     w, h, d = (float(mm) for mm in (*header.get_zooms(), 1.0)[:3])
     orders = ((d, h, w), (h, d, w), (w, d, h))
     return orders[axis] if all(np.isfinite(mm) and mm > 0 for mm in (d, h, w)) else None
 
 
 def geometry(image: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Header:
-    """Header for labels: of an image's header, where its voxels lie, and no more."""
+    """Return a header for labels, which has of an image's header only where its voxels lie."""
     header: Any = nib.Nifti2Header() if isinstance(image, nib.Nifti2Header) else nib.Nifti1Header()
     header.set_data_dtype(np.uint8)
     header.set_data_shape(shape)
@@ -137,13 +138,13 @@ def geometry(image: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Heade
 
 
 def written(out: Path) -> dict[str, str | None]:
-    """SHA-256 by name of what was written into `out`; None where that was not finished."""
+    """Return the SHA-256 of each file that was written into `out`, by name; None where it was not finished."""
     record = out / RECORD
     return json.loads(record.read_text(encoding="utf-8"))["written"] if record.is_file() else {}
 
 
 def note(out: Path, images: list[Path], *, done: bool) -> None:
-    """Write down which labels of `images` lie in `out`: all that may come, or what came."""
+    """Write down which labels of `images` lie in `out`: all that may be written, or, when `done`, those that were."""
     known = written(out)
     for name in (path.name for path in images):
         known[name] = digest(out / name) if done and (out / name).is_file() else None
@@ -160,7 +161,7 @@ def digest(path: Path) -> str:
 
 
 def must_be_free(out: Path, images: list[Path]) -> None:
-    """See that labels land neither among images nor on files of others; ValueError where they would."""
+    """Raise ValueError where labels would lie among the images, or replace a file that this program did not write."""
     names = [path.name for path in images]
     known = written(out)
     for path in images:
@@ -197,7 +198,7 @@ def main() -> int:
 
 
 def segmented(model: Model, path: Path, out: Path) -> bool:
-    """Segment a file, or say what is wrong with it: others go on."""
+    """Segment a file, or say on stderr what is wrong with it; returns whether it was segmented."""
     try:
         if not path.name.endswith(SUFFIXES):
             raise ValueError("not a NIfTI file (.nii or .nii.gz)")
@@ -209,7 +210,7 @@ def segmented(model: Model, path: Path, out: Path) -> bool:
 
 
 def in_one_line(error: Exception) -> str:
-    """What a library complains of, without its line breaks."""
+    """Return the message of a library's error, without its line breaks."""
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -3,6 +3,7 @@ from .maskmixadv import MaskMixAdv as MaskMixAdv
 from .mean_teacher import MeanTeacher as MeanTeacher
 from .method import Method as Method
 from .method import Phase as Phase
+from .method import first_terms as first_terms
 from .pce import PCE as PCE
 from .pce_dice import PCEDice as PCEDice
 from .pce_entropy import PCEEntropy as PCEEntropy

@@ -1,4 +1,4 @@
-"""CycleMix: labels on mixed, occluded and turned images, and consistency with the images as they were."""
+"""CycleMix: labels on mixed, occluded and turned images, and consistency with the unmixed images."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,23 +19,35 @@ from maskmixadv.tensors import Batch, Task
 class CycleMix(Method):
     """CycleMix (Zhang and Zhuang, CVPR 2022).
 
-    Differs from the paper: neighbours are mixed block by block, by their saliency, where the paper has Puzzle Mix, and
-    saliency is the loss's gradient by the logits, not by the image; and they are turned by right angles, which need
-    no interpolation, where the paper turns by any. Pixels beyond an image and
-    hidden ones carry no label; in the released code they were background.
+    Differs from the paper: neighbours are mixed block by block, by their saliency, where the paper has Puzzle Mix;
+    saliency is the loss's gradient by the logits, not by the image; mixtures are turned by right angles, which need no
+    interpolation, where the paper turns by any angle. Hidden pixels carry no label; in the released code they were
+    background.
 
     Attributes
     ----------
     mixed
-        Weight of the cross-entropy of the labels of mixed images.
+        Weight of the cross-entropy with the labels of mixed images.
     mixing
-        Weight of the consistency of mixed images with the mixture of what the images themselves give.
+        Weight of the consistency of a mixed image's prediction with the mixture of the images' predictions.
     component
         Weight of the consistency with each structure's largest component.
     blocks
-        Blocks along a side that mixing moves; a power of two up to 16, so that windows can be cut into them.
+        Number of blocks along a side, which mixing moves; a divisor of ``STRIDE``, so that windows can be cut into
+        them.
     side
-        Of the hidden square, in pixels; 0 hides none.
+        Side of the hidden square in pixels; 0 hides none.
+
+    Raises
+    ------
+    InputError
+        Where a weight or `side` is negative, or `blocks` is not allowed.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import CycleMix, first_terms
+    >>> list(first_terms(CycleMix(blocks=4, side=8)))
+    ['net/pce', 'net/mixed', 'net/mixing', 'net/component']
     """
 
     mixed: float = 1.0
@@ -49,14 +61,14 @@ class CycleMix(Method):
         check_blocks(self.blocks)
 
     def kind(self, step: int, progress: float) -> None:
-        """No step can be replayed, as largest components are found on the CPU."""
+        """Return None: largest components are found on the CPU, so that no step can be replayed."""
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """One U-Net."""
         return {"net": UNet(task.channels, len(task.classes))}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
-        """Learn from images and their mixtures, each consistent with the other."""
+        """Learn from images and from their mixtures, which are to be consistent with each other."""
         logits = nets["net"](batch.image)
         probs = logits.softmax(1)
         mix, again = mixed_again(nets["net"], batch, probs, blocks=self.blocks, side=self.side)

@@ -13,7 +13,9 @@ from maskmixadv.methods.parts.critic import critic_loss
 from maskmixadv.networks.critic import Critic
 from maskmixadv.networks.losses import adversarial, dice_loss, most_probable, partial_cross_entropy, restoration
 from maskmixadv.networks.unet import Features, UNet
-from maskmixadv.perturb import ALL, Level, Perturbation, Views, as_tested
+from maskmixadv.perturb import registry as perturbations
+from maskmixadv.perturb.perturbation import Level, Perturbation, Views
+from maskmixadv.perturb.saliency import as_tested
 from maskmixadv.tensors import Batch, Image, Logits, Loss, Probs, Task
 
 
@@ -25,50 +27,53 @@ class MaskMixAdv(Method):
     Attributes
     ----------
     perturbation
-        How the two views are made.
+        Name of the perturbation that makes the two views, one of `maskmixadv.perturb.ALL`.
     level
-        Where it is laid: on the image, or on the encoder's features, at every scale. By default on features where it
-        can be: maskmix and the noises leave the choice.
+        Where it is laid: on the image, or on the encoder's features, at every scale. None: on features where it can be;
+        maskmix and the noises leave the choice.
     ratio
-        Fraction of cells that maskmix's first view sees, in (0, 1).
+        Fraction of cells that maskmix's first view shows, in (0, 1).
     patch
-        Side in pixels of a cell of maskmix; on features rounded up to a multiple of 16, the coarsest scale's.
+        Side in pixels of a cell of maskmix; on features it is rounded up to a multiple of ``STRIDE``, the coarsest
+        scale's.
     whole
-        Fraction of the samples that both views of maskmix see whole, in [0, 1], so that the network learns on images
-        as they come at test time; 0 is the paper's. Other perturbations leave none whole.
+        Fraction of the samples that both views of maskmix show in whole, in [0, 1], so that the network learns from
+        images as they come at test time; 0 is the paper's. Other perturbations leave none whole.
     decoders
         Whether the two views have a decoder each (the paper) or share one (the released code).
     dpce
         Weight of L_DpCE, the mean of the two views' partial cross-entropy.
     rec
-        Weight of L_rec, the restoration of what each view has lost; 0 leaves the restoring decoder out, and so do
-        perturbations that put another sample in the place of what they take away.
+        Weight of L_rec, the restoration of what each view has lost. There is no restoring decoder where it is 0, or
+        where the perturbation shows another sample instead of what it takes away.
     pse
         Weight of L_pse, the Dice loss against the mixed pseudo label.
     adv
-        Weight of L_adv, the critic's opinion of the mixed soft map; 0 leaves the critic out.
+        Weight of L_adv, the critic's opinion of the mixed soft map; 0 leaves the critic out. The critic needs masks of
+        other patients.
     every
-        Steps from one restoration and one round of the critic to the next; both then count as many times as much.
-        They cost more than half of a step, and what they say changes slowly (lazy regularisation: Karras et al.,
-        CVPR 2020); 1 is the paper's. By default 1 under SGD, which four times the weight throws out of the finite
-        numbers, and 4 under other optimisers.
+        Steps from one restoration and one round of the critic to the next; both then count that many times as much.
+        They cost more than half of a step, and what they say changes slowly (lazy regularisation: Karras et al., CVPR
+        2020). 1 is the paper's. None: 1 under SGD, which diverges with four times the weight, and 4 under other
+        optimisers.
+
+    Raises
+    ------
+    InputError
+        Where an attribute is not allowed, or not together with the others.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import MaskMixAdv, first_terms
+    >>> from maskmixadv.tensors import Batch
+    >>> batch = Batch.example(side=64)
+    >>> list(first_terms(MaskMixAdv(), batch))
+    ['net/dpce', 'net/pse', 'net/rec', 'net/adv', 'critic/critic']
+    >>> list(first_terms(MaskMixAdv(perturbation="cutmix", adv=0.0), batch))
+    ['net/dpce', 'net/pse']
     """
 
-    perturbation: Literal[
-        "maskmix",
-        "mixup",
-        "cutout",
-        "cutmix",
-        "puzzle-mix",
-        "co-mixup",
-        "cyclemix",
-        "uniform-noise",
-        "gaussian-noise",
-        "salt-and-pepper",
-        "dropout2d",
-        "feature-dropout",
-        "vat",
-    ] = "maskmix"
+    perturbation: perturbations.PerturbationName = "maskmix"
     level: Level | None = None
     ratio: float = 0.5
     patch: int = 8
@@ -92,8 +97,8 @@ class MaskMixAdv(Method):
 
     @property
     def views(self) -> Perturbation:
-        """What makes the two views, with those of the method's fields that it has."""
-        kind = ALL[self.perturbation]
+        """The perturbation that makes the two views, with those of the method's fields that it has."""
+        kind = perturbations.ALL[self.perturbation]
         level = self.level or kind.levels[-1]
         given = {"level": level, "ratio": self.ratio, "patch": self.patch, "whole": self.whole}
         return kind(**{name: value for name, value in given.items() if hasattr(kind, name)})
@@ -101,30 +106,30 @@ class MaskMixAdv(Method):
     @property
     def restores(self) -> bool:
         """Whether there is a restoring decoder."""
-        return self.rec > 0 and ALL[self.perturbation].restores
+        return self.rec > 0 and perturbations.ALL[self.perturbation].restores
 
     @property
     def wants_prior(self) -> bool:
-        """The critic needs masks of other patients."""
+        """Whether there is a critic, which needs masks of other patients."""
         return self.adv > 0
 
     def under(self, schedule: Descent) -> "MaskMixAdv":
-        """Decide how often the costly terms come."""
+        """Return the method with `every` decided."""
         return self if self.every is not None else replace(self, every=lazily(schedule))
 
     def kind(self, step: int, progress: float) -> Hashable | None:  # noqa: ARG002
-        """With restoration and critic, or without; none where views are worked out on the CPU."""
-        return None if ALL[self.perturbation].on_host else self._lazy_terms_at(step)
+        """Return whether a step has restoration and critic; None where views are worked out on the CPU."""
+        return None if perturbations.ALL[self.perturbation].on_host else self._lazy_terms_at(step)
 
     def players(self, task: Task) -> dict[str, nn.Module]:
-        """The siamese network and, where it has a weight, the critic."""
+        """Return the segmenter and, where it has a weight, the critic."""
         decoders = 2 if self.decoders == "independent" else 1
         classes = len(task.classes)
         net = UNet(task.channels, classes, decoders=decoders, restores=self.restores)
         return {"net": net, "critic": Critic(classes)} if self.adv else {"net": net}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
-        """Update the segmenter against labels, images, pseudo labels and a fixed critic; then the critic."""
+        """Update the segmenter by labels, images, pseudo labels and the fixed critic; then update the critic."""
         net = player(nets, "net", UNet)
         views = self.views(batch, as_tested(net))
         both = views.encode(net.encode)
@@ -169,9 +174,9 @@ class MaskMixAdv(Method):
         return terms
 
     def _check_perturbation(self) -> None:
-        if self.perturbation not in ALL:
-            raise InputError(f"perturbation: {self.perturbation!r}, allowed are {', '.join(ALL)}")
-        kind = ALL[self.perturbation]
+        if self.perturbation not in perturbations.ALL:
+            raise InputError(f"perturbation: {self.perturbation!r}, allowed are {', '.join(perturbations.ALL)}")
+        kind = perturbations.ALL[self.perturbation]
         if self.level not in (None, *kind.levels):
             raise InputError(f"level: {self.level!r}, allowed with {self.perturbation} is {' or '.join(kind.levels)}")
         for name, meant in (("ratio", ()), ("patch", ()), ("whole", (0.0,))):
@@ -182,7 +187,7 @@ class MaskMixAdv(Method):
 
 
 def _restoration(net: UNet, first: Features, second: Features, image: Image, views: Views) -> Loss:
-    """L_rec of both views; samples that are seen whole have nothing to restore and are left out."""
+    """L_rec of both views; samples that are shown in whole have nothing to restore and are left out."""
     if views.hidden is None:
         raise TypeError("views that do not say what they have hidden can't be restored")
     lost = [torch.cat((one[views.whole :], other[views.whole :])) for one, other in zip(first, second, strict=True)]

@@ -1,4 +1,4 @@
-"""Mean teacher under scribbles: agree with the average of your own past under noise."""
+"""Mean teacher under strokes: agree with the average of past networks, under noise."""
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,20 +18,31 @@ from maskmixadv.tensors import Batch, Task
 @final
 @dataclass(frozen=True)
 class MeanTeacher(Method):
-    """Mean teacher (Tarvainen and Valpola, NeurIPS 2017) with strokes in place of labelled images.
+    """Mean teacher (Tarvainen and Valpola, NeurIPS 2017) with strokes instead of labelled images.
 
-    Differs from the released code: the teacher follows the student; there it kept its random weights.
+    Differs from the released code, in which the teacher keeps its random weights: here it follows the student.
 
     Attributes
     ----------
     weight
-        Of the consistency with the teacher, at the end of `ramp`.
+        Weight of the consistency with the teacher, at the end of `ramp`.
     ramp
-        Fraction of the run over which that weight rises, from 0 to 1; 0 has it whole from the first step.
+        Fraction of the run over which that weight rises, in [0, 1]; with 0 it is whole from the first step.
     decay
-        What the teacher keeps of itself in a step, 0 to below 1.
+        Fraction of itself that the teacher keeps in a step, in [0, 1).
     noise
-        Standard deviation of the noise on the teacher's image, in intensities of [0, 1]; cut off at twice that.
+        Standard deviation of the noise on the teacher's image, in intensities; cut off at twice that.
+
+    Raises
+    ------
+    InputError
+        Where an attribute is not allowed.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import MeanTeacher, first_terms
+    >>> list(first_terms(MeanTeacher(weight=0.5)))
+    ['net/pce', 'net/consistency']
     """
 
     weight: float = 0.1
@@ -45,16 +56,16 @@ class MeanTeacher(Method):
         check_decay(self.decay)
 
     def kind(self, step: int, progress: float) -> Hashable | None:
-        """Steps are alike once weight and teacher have settled."""
+        """Return None until weight and teacher have settled; steps are alike from then on."""
         return () if settled(progress=progress, ramp=self.ramp, step=step, decay=self.decay) else None
 
     def players(self, task: Task) -> dict[str, nn.Module]:
-        """The student, which is scored, and its teacher."""
+        """Return the student, which is evaluated, and its teacher."""
         net = UNet(task.channels, len(task.classes))
         return {"net": net, "teacher": Teacher(net)}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
-        """Learn from labels, and from the teacher's opinion of a noisier image; then the teacher follows."""
+        """Learn from labels, and from the teacher's prediction of a noisier image; then the teacher follows."""
         teacher = player(nets, "teacher", Teacher)
         logits = nets["net"](batch.image)
         opinion = teacher(noisy(batch.image, self.noise, batch.rng))

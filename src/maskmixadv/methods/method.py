@@ -5,18 +5,27 @@ import math
 from collections.abc import Hashable, Iterator, Mapping
 from typing import ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+import torch
 from torch import nn
 
 from maskmixadv.errors import InputError
 from maskmixadv.tensors import Batch, Loss, Task
 from maskmixadv.types import Supervision
 
-Kind = TypeVar("Kind", bound=nn.Module)
+Net = TypeVar("Net", bound=nn.Module)
 
 
 @runtime_checkable
 class Descent(Protocol):
-    """What a method may know of the schedule of its run."""
+    """What a method may know of the schedule of its run.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.method import Descent
+    >>> from maskmixadv.runs.schedule import PRESETS
+    >>> isinstance(PRESETS["paper"], Descent), PRESETS["paper"].optimiser
+    (True, 'sgd')
+    """
 
     @property
     def optimiser(self) -> str:
@@ -30,9 +39,17 @@ class Phase(NamedTuple):
     Attributes
     ----------
     player
-        Whose parameters are updated.
+        Name of the player whose parameters are updated.
     terms
         Weighted losses by name: their sum is minimised, each one is logged.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import PCE
+    >>> from maskmixadv.tensors import Batch, Task
+    >>> phase = next(PCE().phases(PCE().players(Task.example()), Batch.example()))
+    >>> phase.player, list(phase.terms)
+    ('net', ['pce'])
     """
 
     player: str
@@ -40,10 +57,16 @@ class Phase(NamedTuple):
 
 
 class Method(abc.ABC):
-    """A way to learn from annotations; concrete methods are final frozen dataclasses of hyperparameters.
+    """A way to learn from annotations; concrete methods are final frozen dataclasses of their hyperparameters.
 
-    Data, augmentation, optimisers, schedule, evaluation and checkpoints are the loop's, so that methods are
-    compared on equal terms.
+    Data, augmentation, optimisers, schedule, evaluation and checkpoints are the training loop's, so that methods are
+    compared on equal terms. How to write a method: ``docs/how-to/new-method.md``.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import ALL
+    >>> [name for name, kind in ALL.items() if kind.supervision != "scribble"]
+    ['random-walker', 'supervised']
     """
 
     supervision: ClassVar[Supervision] = "scribble"
@@ -58,39 +81,97 @@ class Method(abc.ABC):
 
     @property
     def wants_prior(self) -> bool:
-        """Whether ``batch.prior`` must hold unpaired masks."""
+        """Whether ``batch.prior`` must hold masks of other patients."""
         return False
 
     def under(self, schedule: Descent) -> "Method":  # noqa: ARG002
-        """Return the method with those fields decided that it leaves to a run's schedule; as it is where it has none.
+        """Return the method with those fields decided that it leaves to a run's schedule; by default the method itself.
 
-        What is returned is what the run records, so that it stays what it was begun as.
+        A run records what is returned, so that it stays what it was begun as.
         """
         return self
 
     def kind(self, step: int, progress: float) -> Hashable | None:  # noqa: ARG002
-        """What a step does that is not arithmetic on tensors.
+        """Return what a step decides in Python by its number or the run's progress, not by arithmetic on tensors.
 
-        Steps of equal kind differ in their tensors alone, so that one can be recorded and replayed for all; None
-        says that this step is like no other. Methods that look at `Batch.step` or `Batch.progress` say here how.
+        Steps of equal kind differ in their tensors alone, so that one of them can be recorded and replayed for all.
+        None means that this step is like no other. Methods that look at `Batch.step` or `Batch.progress` say here how
+        they do.
         """
         return ()
 
     @abc.abstractmethod
     def players(self, task: Task) -> dict[str, nn.Module]:
-        """Make fresh modules by name; ``net`` maps an image to logits."""
+        """Return fresh modules by name; ``net`` maps an image to logits."""
 
     @abc.abstractmethod
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
-        """Take one training step, player by player; what follows a yield runs after that player's update.
+        """Take one training step, player by player; code after a yield runs after that player's update.
 
-        Which players and terms there are is a function of ``batch.step``, not of what the batch shows: several
-        devices take the step together.
+        Which players and terms there are depends on ``batch.step`` and ``batch.progress``, not on what the batch shows:
+        several devices take the step together.
+
+        Parameters
+        ----------
+        nets
+            What `players` returned.
+        batch
+            What the step sees.
         """
 
 
-def player(nets: Mapping[str, nn.Module], name: str, kind: type[Kind]) -> Kind:
-    """Return the player called `name`, known to be a `kind`."""
+def first_terms(
+    method: Method, batch: Batch | None = None, *, task: Task | None = None, seed: int = 0
+) -> dict[str, float]:
+    """Return the losses of one step of fresh players, to try out a method; nothing is learnt.
+
+    Parameters
+    ----------
+    method
+        The method, with its hyperparameters.
+    batch
+        What it sees; None: `Batch.example`.
+    task
+        What is segmented; None: `Task.example`.
+    seed
+        Of the players' weights and of dropout. Torch's global generator is left as it was.
+
+    Returns
+    -------
+    dict[str, float]
+        Weighted losses by ``player/term``, the names under which a run logs them.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import MaskMixAdv, PCE, first_terms
+    >>> from maskmixadv.tensors import Batch
+    >>> list(first_terms(MaskMixAdv(), Batch.example(side=64)))
+    ['net/dpce', 'net/pse', 'net/rec', 'net/adv', 'critic/critic']
+    >>> first_terms(PCE(), seed=1) == first_terms(PCE(), seed=1)
+    True
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        nets = method.players(task or Task.example())
+        phases = list(method.phases(nets, batch or Batch.example()))
+    return {f"{phase.player}/{name}": loss.item() for phase in phases for name, loss in phase.terms.items()}
+
+
+def player(nets: Mapping[str, nn.Module], name: str, kind: type[Net]) -> Net:
+    """Return the player called `name`.
+
+    Raises
+    ------
+    TypeError
+        Where it is no `kind`.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from maskmixadv.methods.method import player
+    >>> player({"net": nn.Linear(2, 1)}, "net", nn.Linear).in_features
+    2
+    """
     net = nets[name]
     if not isinstance(net, kind):
         raise TypeError(f"{name} is a {type(net).__name__}, must be a {kind.__name__}")
@@ -98,9 +179,20 @@ def player(nets: Mapping[str, nn.Module], name: str, kind: type[Kind]) -> Kind:
 
 
 def check_weights(method: Method, *names: str, some: bool = False) -> None:
-    """Raise `InputError` where one of the fields `names` is no finite number of at least 0.
+    """Check that each of the fields `names` is a finite number of at least 0 and, with `some`, that one is above 0.
 
-    With `some`, also where all are 0.
+    Raises
+    ------
+    InputError
+        Where it is not so.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import PCEEntropy
+    >>> PCEEntropy(entropy=-1.0)
+    Traceback (most recent call last):
+    ...
+    maskmixadv.errors.InputError: entropy: -1.0, allowed is a finite number of at least 0
     """
     for name in names:
         if not 0 <= (value := getattr(method, name)) < math.inf:
@@ -110,17 +202,38 @@ def check_weights(method: Method, *names: str, some: bool = False) -> None:
 
 
 def lazily(schedule: Descent) -> int:
-    """Steps from one round of costly, slowly changing terms to the next: 4, but 1 under plain gradient descent.
+    """Return the number of steps from one round of costly, slowly changing terms to the next: 4, but 1 under SGD.
 
-    Between rounds such terms are left out, and then count as many times as much (lazy regularisation: Karras et al.,
-    CVPR 2020). An optimiser that divides by the gradients' size takes no harm from that; under SGD at the published
-    rate of 0.01, restoration at four times its weight of 10 left the finite numbers within 40 steps.
+    Between rounds such terms are left out; in a round they count that many times as much (lazy regularisation: Karras
+    et al., CVPR 2020). An optimiser that divides by the gradients' size takes no harm from that. Under SGD at the
+    published rate of 0.01, restoration at four times its weight of 10 diverged within 40 steps.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.method import lazily
+    >>> from maskmixadv.runs.schedule import PRESETS
+    >>> lazily(PRESETS["paper"]), lazily(PRESETS["cpu"])
+    (1, 4)
     """
     return 1 if schedule.optimiser == "sgd" else 4
 
 
 def check_fractions(method: Method, *names: str) -> None:
-    """Raise `InputError` where one of the fields `names` is no fraction from 0 to 1."""
+    """Check that each of the fields `names` is in [0, 1].
+
+    Raises
+    ------
+    InputError
+        Where one is not.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import MeanTeacher
+    >>> MeanTeacher(ramp=2.0)
+    Traceback (most recent call last):
+    ...
+    maskmixadv.errors.InputError: ramp: 2.0, allowed is a fraction from 0 to 1
+    """
     for name in names:
         if not 0 <= (value := getattr(method, name)) <= 1:
             raise InputError(f"{name}: {value}, allowed is a fraction from 0 to 1")

@@ -15,7 +15,14 @@ from maskmixadv.tensors import Batch, Task
 @final
 @dataclass(frozen=True)
 class PCE(Method):
-    """Partial cross-entropy (L_pCE): the least that learns from scribbles (Tang et al., CVPR 2018)."""
+    """Partial cross-entropy (L_pCE), the simplest way to learn from strokes (Tang et al., CVPR 2018).
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import PCE, first_terms
+    >>> list(first_terms(PCE()))
+    ['net/pce']
+    """
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """One U-Net."""

@@ -1,4 +1,4 @@
-"""Partial cross-entropy, and partial Dice."""
+"""Partial cross-entropy and partial Dice."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +27,17 @@ class PCEDice(Method):
         Weight of the cross-entropy over labelled pixels, at least 0.
     dice
         Weight of the Dice loss over labelled pixels, at least 0.
+
+    Raises
+    ------
+    InputError
+        Where a weight is negative, or both are 0.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import PCEDice, first_terms
+    >>> list(first_terms(PCEDice(dice=0.5)))
+    ['net/ce', 'net/dice']
     """
 
     ce: float = 1.0
@@ -40,12 +51,30 @@ class PCEDice(Method):
         return {"net": UNet(task.channels, len(task.classes))}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
-        """Minimise both losses of the labelled pixels."""
+        """Minimise cross-entropy and Dice loss of the labelled pixels."""
         yield Phase("net", labelled_terms(nets["net"](batch.image), batch, ce=self.ce, dice=self.dice))
 
 
 def labelled_terms(logits: Logits, batch: Batch, *, ce: float, dice: float) -> dict[str, Loss]:
-    """Weighted cross-entropy and Dice over the pixels that carry a label."""
+    """Return the weighted cross-entropy and Dice loss over the pixels that carry a label, as ``ce`` and ``dice``.
+
+    Parameters
+    ----------
+    logits
+        Scores of the batch's images, ``(b, k, h, w)``.
+    batch
+        Gives labels and weights of pixels.
+    ce, dice
+        Weights of the losses.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.methods.pce_dice import labelled_terms
+    >>> from maskmixadv.tensors import Batch
+    >>> labelled_terms(torch.zeros(2, 4, 32, 32), Batch.example(), ce=1.0, dice=0.0)["ce"]  # log 4
+    tensor(1.386)
+    """
     return {
         "ce": ce * partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight),
         "dice": dice * partial_dice(probs=logits.softmax(1), target=batch.target),

@@ -1,4 +1,4 @@
-"""Partial cross-entropy, and certainty."""
+"""Partial cross-entropy and entropy minimisation."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +21,17 @@ class PCEEntropy(Method):
     ----------
     entropy
         Weight of the mean entropy of all pixels, as a fraction of log k; at least 0.
+
+    Raises
+    ------
+    InputError
+        Where the weight is negative.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import PCEEntropy, first_terms
+    >>> list(first_terms(PCEEntropy(entropy=0.2)))
+    ['net/pce', 'net/entropy']
     """
 
     entropy: float = 0.1
@@ -33,7 +44,7 @@ class PCEEntropy(Method):
         return {"net": UNet(task.channels, len(task.classes))}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
-        """Minimise the cross-entropy of the labelled pixels and the entropy of all."""
+        """Minimise the cross-entropy of the labelled pixels and the entropy of all pixels."""
         logits = nets["net"](batch.image)
         terms = {
             "pce": partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight),

@@ -1,4 +1,4 @@
-"""Partial cross-entropy, and neighbours that look alike."""
+"""Partial cross-entropy and the gated CRF loss: neighbours that look alike get the same label."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -27,9 +27,20 @@ class PCEGatedCRF(Method):
     radius
         Half the side of the window of neighbours in pixels, at least 1.
     position
-        Distance in pixels over which likeness falls off, above 0.
+        Distance in pixels over which similarity falls off, above 0.
     intensity
-        Difference of intensity, of images in [0, 1], over which likeness falls off; above 0.
+        Difference of intensity, of images in [0, 1], over which similarity falls off; above 0.
+
+    Raises
+    ------
+    InputError
+        Where an attribute is not allowed.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import PCEGatedCRF, first_terms
+    >>> list(first_terms(PCEGatedCRF(radius=3)))
+    ['net/pce', 'net/crf']
     """
 
     crf: float = 0.1
@@ -50,7 +61,7 @@ class PCEGatedCRF(Method):
         return {"net": UNet(task.channels, len(task.classes))}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
-        """Minimise the cross-entropy of the labelled pixels and what neighbours disagree on."""
+        """Minimise the cross-entropy of the labelled pixels and the gated CRF loss."""
         logits = nets["net"](batch.image)
         kernel = Kernel(self.radius, self.position, self.intensity)
         terms = {

@@ -1,4 +1,4 @@
-"""Partial cross-entropy, and classes of even intensity."""
+"""Partial cross-entropy and the Mumford-Shah functional: classes of even intensity with short borders."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,10 +23,21 @@ class PCEMumfordShah(Method):
     Attributes
     ----------
     ms
-        Weight of the squared distance of intensities to their class's mean, at least 0; the released 1e-6 times a
-        sum over 12 slices of 256 × 256 pixels is 0.8 times the mean.
+        Weight of the squared distance of intensities to their class's mean, at least 0. The released code's 1e-6 times
+        a sum over 12 slices of 256 × 256 pixels is 0.8 times the mean.
     tv
-        Weight of the borders' length, at least 0; the released code weighs both parts alike.
+        Weight of the length of borders, at least 0; the released code weighs both parts alike.
+
+    Raises
+    ------
+    InputError
+        Where a weight is negative.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import PCEMumfordShah, first_terms
+    >>> list(first_terms(PCEMumfordShah(tv=0.1)))
+    ['net/pce', 'net/ms', 'net/tv']
     """
 
     ms: float = 0.8

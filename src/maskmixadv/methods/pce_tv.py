@@ -1,4 +1,4 @@
-"""Partial cross-entropy, and short contours."""
+"""Partial cross-entropy and short contours."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,13 +17,24 @@ from maskmixadv.tensors import Batch, Task
 class PCETotalVariation(Method):
     """Partial cross-entropy and the length of the structures' soft contours.
 
-    Differs from the released code: all samples have their structures' contours counted; there the first sample is
-    left out, and the background's contour is counted too.
+    Differs from the released code: the contours of all samples' structures count; there the first sample is left out,
+    and the background's contour counts, too.
 
     Attributes
     ----------
     tv
         Weight of the contours' mean over pixels and structures, at least 0.
+
+    Raises
+    ------
+    InputError
+        Where the weight is negative.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import PCETotalVariation, first_terms
+    >>> list(first_terms(PCETotalVariation(tv=0.02)))
+    ['net/pce', 'net/tv']
     """
 
     tv: float = 0.01
@@ -36,7 +47,7 @@ class PCETotalVariation(Method):
         return {"net": UNet(task.channels, len(task.classes))}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
-        """Minimise the cross-entropy of the labelled pixels and the contours of all samples."""
+        """Minimise the cross-entropy of the labelled pixels and the length of contours."""
         logits = nets["net"](batch.image)
         terms = {
             "pce": partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight),

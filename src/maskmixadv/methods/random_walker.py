@@ -1,4 +1,4 @@
-"""Learn from what a random walker makes of the scribbles."""
+"""Learn from the labels that a random walker makes of the strokes."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from maskmixadv.types import Supervision
 @final
 @dataclass(frozen=True)
 class RandomWalker(Method):
-    """Cross-entropy and Dice on labels that a random walker (Grady, IEEE TPAMI 2006) makes of the scribbles.
+    """Cross-entropy and Dice on labels that a random walker (Grady, IEEE TPAMI 2006) makes of the strokes.
 
-    Differs from the released code: there, a slice without strokes of one of the structures becomes background
-    altogether. What stays unknown here is said in `maskmixadv.strokes.walker`.
+    Differs from the released code, in which a slice without strokes of one of the structures becomes background
+    altogether. `maskmixadv.strokes.walker` says which pixels stay unknown here.
 
     Attributes
     ----------
@@ -27,6 +27,17 @@ class RandomWalker(Method):
         Weight of the cross-entropy over known pixels, at least 0.
     dice
         Weight of the Dice loss over known pixels, at least 0.
+
+    Raises
+    ------
+    InputError
+        Where a weight is negative, or both are 0.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import RandomWalker, first_terms
+    >>> RandomWalker.supervision, list(first_terms(RandomWalker()))
+    ('random_walker', ['net/ce', 'net/dice'])
     """
 
     supervision: ClassVar[Supervision] = "random_walker"
@@ -42,5 +53,5 @@ class RandomWalker(Method):
         return {"net": UNet(task.channels, len(task.classes))}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
-        """Minimise both losses of the known pixels."""
+        """Minimise cross-entropy and Dice loss of the known pixels."""
         yield Phase("net", labelled_terms(nets["net"](batch.image), batch, ce=self.ce, dice=self.dice))

@@ -1,22 +1,29 @@
 """The one list of methods, by the names that the command line and the studio know them by.
 
-Nothing here imports torch until a method is loaded, and then that method's module alone.
+Torch is imported when a method is loaded, not before, and then with that method's module alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from maskmixadv.errors import InputError
+from maskmixadv.lazy import LazyMapping
 from maskmixadv.typed import made
 
 if TYPE_CHECKING:
     from maskmixadv.methods.method import Method
 
 
+NO_CRITIC: Final[Mapping[str, float]] = {"adv": 0.0}
+"""Values of the fields that leave out a method's critic, which alone needs masks of other patients."""
+NO_CRITIC_OPTIONS: Final = " ".join(f"--{field} {value:g}" for field, value in NO_CRITIC.items())
+"""The same for the command line."""
+
+
 class Listed(NamedTuple):
-    """A method's line.
+    """A method's line in the list.
 
     Attributes
     ----------
@@ -26,22 +33,28 @@ class Listed(NamedTuple):
         What it does, in one line.
     dense
         Whether it learns from dense masks alone, not from strokes.
-    without_prior
-        Values of its fields that switch its wish for masks of other patients off; none where it has none.
+    wants_prior
+        Whether it needs masks of other patients, as it is by default: its critic learns from them.
     formerly
-        A name that it had before, which is understood wherever the present one is.
+        A name that it had before, which is understood wherever the present one is; empty where it had none.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.registry import METHODS
+    >>> METHODS["maskmixadv"].kind, METHODS["maskmixadv"].without_prior
+    ('MaskMixAdv', {'adv': 0.0})
     """
 
     kind: str
     about: str
     dense: bool = False
-    without_prior: Mapping[str, float] = {}
+    wants_prior: bool = False
     formerly: str = ""
 
     @property
-    def wants_prior(self) -> bool:
-        """Whether it wants masks of other patients, as it is by default."""
-        return bool(self.without_prior)
+    def without_prior(self) -> Mapping[str, float]:
+        """Values of its fields with which it needs no masks of other patients; none where the defaults do."""
+        return NO_CRITIC if self.wants_prior else {}
 
 
 METHODS: Final[Mapping[str, Listed]] = {
@@ -51,7 +64,7 @@ METHODS: Final[Mapping[str, Listed]] = {
     "maskmixadv": Listed(
         "MaskMixAdv",
         "two masked views, mixed pseudo labels, restoration, a critic of shapes",
-        without_prior={"adv": 0.0},
+        wants_prior=True,
     ),
     "pce": Listed("PCE", "cross-entropy on the strokes alone"),
     "pce-dice": Listed("PCEDice", "cross-entropy and Dice on labelled pixels: nnU-Net's ignore label"),
@@ -82,12 +95,18 @@ FORMER: Final[Mapping[str, str]] = {listed.formerly: name for name, listed in ME
 
 
 def present(name: str) -> str:
-    """Return the name that a method has now, of one that it has or had.
+    """Return the present name of a method, given its present or former one.
 
     Raises
     ------
     InputError
         Where there is no such method.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.registry import present
+    >>> present("flagship")
+    'walk-teacher'
     """
     name = FORMER.get(name, name)
     if name not in METHODS:
@@ -102,42 +121,52 @@ def load(name: str) -> "type[Method]":
     ------
     InputError
         Where there is no such method.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.registry import load
+    >>> load("pce-tv")(tv=0.02)
+    PCETotalVariation(tv=0.02)
     """
     name = present(name)
     return getattr(import_module(f"maskmixadv.methods.{name.replace('-', '_')}"), METHODS[name].kind)
 
 
-class _Loaded(Mapping[str, "type[Method]"]):
-    """Methods by name, each imported when it is asked for."""
-
-    def __getitem__(self, name: str) -> "type[Method]":
-        if name not in METHODS:
-            raise KeyError(name)
-        return load(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(METHODS)
-
-    def __len__(self) -> int:
-        return len(METHODS)
-
-
-ALL: Final[Mapping[str, "type[Method]"]] = _Loaded()
-"""What every method is: an immutable dataclass that yields its losses."""
+ALL: Final[Mapping[str, "type[Method]"]] = LazyMapping(METHODS, load)
+"""The classes of all methods by name, each imported when it is looked up."""
 
 
 def named(method: "Method") -> str:
-    """Return the name by which the command line knows `method`."""
+    """Return the name by which the command line knows `method`.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import PCEDice
+    >>> from maskmixadv.methods.registry import named
+    >>> named(PCEDice())
+    'pce-dice'
+    """
     return next(name for name, listed in METHODS.items() if listed.kind == type(method).__name__)
 
 
 def method_from(raw: Mapping[str, Any]) -> "Method":
-    """Make a method of its name and fields.
+    """Make a method from its name and fields, as `fields_of` gives them.
+
+    Parameters
+    ----------
+    raw
+        ``name``, and any of the method's fields; the others have their defaults.
 
     Raises
     ------
     InputError
-        Where there is no such method, or a field is none of its own or not allowed.
+        Where there is no such method, or it has no such field, or a value is not allowed.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.registry import method_from
+    >>> method_from({"name": "pce-dice", "dice": 0.5})
+    PCEDice(ce=1.0, dice=0.5)
     """
     name = raw.get("name")
     if not isinstance(name, str):
@@ -146,5 +175,13 @@ def method_from(raw: Mapping[str, Any]) -> "Method":
 
 
 def fields_of(method: "Method") -> dict[str, Any]:
-    """Return a method's name and its fields: `method_from` reads them."""
+    """Return a method's name and fields, as a run records them; `method_from` reads them.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import PCEDice
+    >>> from maskmixadv.methods.registry import fields_of
+    >>> fields_of(PCEDice())
+    {'name': 'pce-dice', 'ce': 1.0, 'dice': 1.0}
+    """
     return {"name": named(method)} | {field.name: getattr(method, field.name) for field in fields(cast("Any", method))}

@@ -1,4 +1,4 @@
-"""Partial cross-entropy, certainty, and classes that differ in intensity."""
+"""Partial cross-entropy, entropy minimisation, and classes that differ in intensity."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,17 +15,28 @@ from maskmixadv.tensors import Batch, Task
 @final
 @dataclass(frozen=True)
 class Regularized(Method):
-    """Partial cross-entropy, entropy minimisation, and intensities alike within classes and unlike between them.
+    """Partial cross-entropy, entropy minimisation, and classes that are even in intensity and differ in it.
 
-    Differs from the released code: there the spread between classes less that within is minimised, which is the
-    wrong way round, and its weight grows over the whole training; here it is constant.
+    Differs from the released code: there the spread between classes minus that within is minimised, which is the wrong
+    way round, and its weight grows over the whole training; here it is constant.
 
     Attributes
     ----------
     entropy
         Weight of the mean entropy of all pixels, as a fraction of log k; at least 0.
     variance
-        Weight of the standard deviation of intensity within classes less that between them, at least 0.
+        Weight of the standard deviation of intensity within classes minus that between them, at least 0.
+
+    Raises
+    ------
+    InputError
+        Where a weight is negative.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import Regularized, first_terms
+    >>> list(first_terms(Regularized(variance=0.2)))
+    ['net/pce', 'net/entropy', 'net/variance']
     """
 
     entropy: float = 0.1

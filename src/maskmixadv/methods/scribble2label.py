@@ -20,10 +20,29 @@ Affine = Float[Tensor, "b 2 3"]
 """Coordinates of one frame to those of another, both in [-1, 1], as `Batch.affine`."""
 
 
-class Memory(nn.Module):
-    """What was predicted of each slice so far: a moving average on a coarse grid over the slice's canvas.
+class PastPredictions(nn.Module):
+    """The moving average of past predictions of each slice, on a coarse grid over the slice's canvas.
 
-    One byte a class and cell: 1,500 slices of 4 classes on 96 × 96 cells are 55 MB.
+    It takes one byte a class and cell: 1,500 slices of 4 classes on 96 × 96 cells are 55 MB.
+
+    Parameters
+    ----------
+    slices
+        Number of slices n in the training set.
+    classes
+        Number of classes k.
+    cells
+        Number of cells along a side.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.methods.scribble2label import PastPredictions
+    >>> from maskmixadv.tensors import Batch
+    >>> memory, batch = PastPredictions(slices=2, classes=4, cells=32), Batch.example()
+    >>> memory.write(batch, torch.full((2, 4, 32, 32), 0.25), rate=0.2)
+    >>> memory.read(batch).mean().item()
+    0.25
     """
 
     probs: UInt8[Tensor, "n k cells cells"]
@@ -33,14 +52,24 @@ class Memory(nn.Module):
         self.register_buffer("probs", torch.zeros(slices, classes, cells, cells, dtype=torch.uint8))
 
     def read(self, batch: Batch) -> Probs:
-        """Averages in the windows of `batch`; 0 where nothing was predicted, or the canvas ends."""
+        """Return the averages in the windows of `batch`; 0 where nothing was predicted yet, and beyond the canvas."""
         with torch.autocast(batch.image.device.type, enabled=False):  # coordinates need full precision
             known = self.probs[batch.index].float() / 255
             grid = F.affine_grid(batch.affine, [*known.shape[:2], *batch.image.shape[2:]], align_corners=False)
             return F.grid_sample(known, grid, align_corners=False)
 
     def write(self, batch: Batch, probs: Probs, rate: float) -> None:
-        """Move the cells that the windows of `batch` cover to `probs` by `rate`, wholly where it is the first time."""
+        """Move the cells that the windows of `batch` cover towards `probs`.
+
+        Parameters
+        ----------
+        batch
+            Says which slices and windows were predicted.
+        probs
+            The predictions.
+        rate
+            Fraction of the way that a cell is moved, in (0, 1]; the first prediction of a cell is taken as it is.
+        """
         with torch.autocast(batch.image.device.type, enabled=False):
             grid = F.affine_grid(_inverse(batch.affine), [*probs.shape[:2], *self.probs.shape[2:]], align_corners=False)
             seen = F.grid_sample(probs, grid, padding_mode="border", align_corners=False) * 255
@@ -58,22 +87,36 @@ class Memory(nn.Module):
 class Scribble2Label(Method):
     """Scribble2Label (Lee and Jeong, MICCAI 2020): self-ensembled pseudo labels beside the strokes.
 
-    Differs from the released code: a slice's average is moved when a step sees the slice, with what the network
-    predicts of its augmented window; there all slices were predicted anew every 100 steps. The first prediction
-    counts whole, not `rate` of it, as short runs see a slice a few times only. The network predicts in eval mode.
+    Differs from the released code: a slice's average is moved when a step sees the slice, with the network's prediction
+    of its augmented window; there all slices were predicted anew every 100 steps. The first prediction counts in whole,
+    not by `rate`, as short runs see a slice a few times only. The network predicts in eval mode.
 
     Attributes
     ----------
     weight
-        Of the cross-entropy with the pseudo labels.
+        Weight of the cross-entropy with the pseudo labels.
     threshold
-        What the average of a class must exceed for a pseudo label, from 0 to 1.
+        Average probability that a class must exceed for a pseudo label, in [0, 1].
     rate
-        What a new prediction counts in the average, above 0 to 1.
+        How much a new prediction counts in the average, in (0, 1].
     warmup
-        Fraction of the run without pseudo labels, from 0 to 1.
+        Fraction of the run without pseudo labels, in [0, 1].
     cells
-        Along a side of the grid that the averages are kept on, over a slice's canvas.
+        Number of cells along a side of the grid that the averages are kept on.
+
+    Raises
+    ------
+    InputError
+        Where an attribute is not allowed.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import Scribble2Label, first_terms
+    >>> from maskmixadv.tensors import Batch
+    >>> for progress in (0.0, 0.5):
+    ...     print(list(first_terms(Scribble2Label(warmup=0.1), Batch.example(progress=progress))))
+    ['net/pce']
+    ['net/pce', 'net/pseudo']
     """
 
     remembers: ClassVar[bool] = True
@@ -93,17 +136,17 @@ class Scribble2Label(Method):
             raise InputError(f"cells: {self.cells}, allowed is at least 1")
 
     def kind(self, step: int, progress: float) -> Hashable:  # noqa: ARG002
-        """Before the end of the warm-up, or after it."""
+        """Return whether the warm-up is over."""
         return progress >= self.warmup
 
     def players(self, task: Task) -> dict[str, nn.Module]:
-        """The network, and the memory of its predictions."""
+        """Return the network, and the memory of its predictions."""
         classes = len(task.classes)
-        return {"net": UNet(task.channels, classes), "memory": Memory(task.slices, classes, self.cells)}
+        return {"net": UNet(task.channels, classes), "memory": PastPredictions(task.slices, classes, self.cells)}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
-        """Learn from labels and, after the warm-up, from what memory is sure of; then remember."""
-        memory = player(nets, "memory", Memory)
+        """Learn from labels and, after the warm-up, from pseudo labels; then remember what the network predicts."""
+        memory = player(nets, "memory", PastPredictions)
         logits = nets["net"](batch.image)
         terms = {"pce": partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight)}
         if batch.progress >= self.warmup:
@@ -118,7 +161,7 @@ class Scribble2Label(Method):
 
 @torch.no_grad()
 def _at_rest(net: nn.Module, batch: Batch) -> Probs:
-    """What the network says in eval mode, as it will at test time."""
+    """Class probabilities by the network in eval mode, as at test time."""
     training = net.training
     net.eval()
     probs = net(batch.image).softmax(1)

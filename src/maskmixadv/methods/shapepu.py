@@ -1,4 +1,4 @@
-"""ShapePU: which classes unlabelled pixels surely have not, and consistency under occlusion."""
+"""ShapePU: classes that unlabelled pixels surely do not have, and consistency under occlusion."""
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,20 +20,31 @@ class ShapePU(Method):
     """ShapePU (Zhang and Zhuang, MICCAI 2022): positive-unlabelled learning with global consistency.
 
     Differs from the released code: class ratios are estimated on the unlabelled pixels, where that code takes the
-    labelled ones'; from the same forward pass that learns; and the cutout consistency of the paper, which that
-    code lacks, is there.
+    labelled ones', and from the forward pass that learns; and the cutout consistency of the paper, which that code
+    lacks, is there.
 
     Attributes
     ----------
     unlabelled
-        Weight of the marginal likelihood of unlabelled pixels. Ratios are estimated by the network that they teach:
-        with 1, and an early start, structures vanished in short runs.
+        Weight of the marginal likelihood of unlabelled pixels. The network that it teaches also estimates the ratios:
+        with a weight of 1 and an early start, structures vanished in short runs.
     consistency
-        Weight of the consistency of an occluded image with the image.
+        Weight of the consistency of an occluded image's prediction with the image's.
     warmup
-        Fraction of the run without the marginal likelihood, from 0 to 1.
+        Fraction of the run without the marginal likelihood, in [0, 1].
     side
-        Of the hidden square, in pixels; 0 hides none.
+        Side of the hidden square in pixels; 0 hides none.
+
+    Raises
+    ------
+    InputError
+        Where an attribute is not allowed.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import ShapePU, first_terms
+    >>> list(first_terms(ShapePU(side=8)))
+    ['net/pce', 'net/consistency', 'net/unlabelled']
     """
 
     unlabelled: float = 0.1
@@ -46,7 +57,7 @@ class ShapePU(Method):
         check_fractions(self, "warmup")
 
     def kind(self, step: int, progress: float) -> Hashable:  # noqa: ARG002
-        """Before the end of the warm-up, or after it."""
+        """Return whether the warm-up is over."""
         return progress >= self.warmup
 
     def players(self, task: Task) -> dict[str, nn.Module]:
@@ -54,7 +65,7 @@ class ShapePU(Method):
         return {"net": UNet(task.channels, len(task.classes))}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
-        """Learn from labels, from what unlabelled pixels can't be, and from an occluded view."""
+        """Learn from labels, from the classes that unlabelled pixels can't have, and from an occluded view."""
         logits = nets["net"](batch.image)
         probs = logits.softmax(1)
         shown = occlusion(batch, self.side)

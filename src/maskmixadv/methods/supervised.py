@@ -16,7 +16,7 @@ from maskmixadv.types import Supervision
 @final
 @dataclass(frozen=True)
 class Supervised(Method):
-    """Cross-entropy and Dice on dense masks: what scribbles are measured against.
+    """Cross-entropy and Dice on dense masks: the result that learning from strokes is compared with.
 
     Attributes
     ----------
@@ -24,6 +24,17 @@ class Supervised(Method):
         Weight of the cross-entropy over all pixels, at least 0.
     dice
         Weight of the Dice loss over all pixels, at least 0.
+
+    Raises
+    ------
+    InputError
+        Where a weight is negative, or both are 0.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import Supervised, first_terms
+    >>> Supervised.supervision, list(first_terms(Supervised()))
+    ('dense', ['net/ce', 'net/dice'])
     """
 
     supervision: ClassVar[Supervision] = "dense"
@@ -39,5 +50,5 @@ class Supervised(Method):
         return {"net": UNet(task.channels, len(task.classes))}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
-        """Minimise both losses of all pixels."""
+        """Minimise cross-entropy and Dice loss of all pixels."""
         yield Phase("net", labelled_terms(nets["net"](batch.image), batch, ce=self.ce, dice=self.dice))

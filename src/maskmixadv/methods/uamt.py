@@ -1,4 +1,4 @@
-"""Uncertainty-aware mean teacher under scribbles: agree with the teacher where it is certain."""
+"""Uncertainty-aware mean teacher under strokes: agree with the teacher where it is certain."""
 
 import math
 from collections.abc import Hashable, Iterator, Mapping
@@ -17,24 +17,35 @@ from maskmixadv.tensors import Batch, Task
 @final
 @dataclass(frozen=True)
 class UAMT(Method):
-    """Uncertainty-aware mean teacher (Yu et al., MICCAI 2019) with strokes in place of labelled images.
+    """Uncertainty-aware mean teacher (Yu et al., MICCAI 2019) with strokes instead of labelled images.
 
-    Differs from the released code: the teacher follows the student; there it kept its random weights. And the limit
-    of uncertainty is a fraction of log k for k classes; there it was of log 2, whatever k.
+    Differs from the released code: the teacher follows the student, where there it keeps its random weights; and the
+    limit of uncertainty is a fraction of log k for k classes, where there it is one of log 2, whatever k.
 
     Attributes
     ----------
     weight
-        Of the consistency with the teacher, at the end of `ramp`.
+        Weight of the consistency with the teacher, at the end of `ramp`.
     ramp
-        Fraction of the run over which that weight rises, and the limit of uncertainty from ¾ to all of the largest
-        entropy; from 0 to 1; 0 has both whole from the first step.
+        Fraction of the run over which that weight rises, and the limit of uncertainty from ¾ of log k to log k; in [0,
+        1]. With 0 both are at their end from the first step.
     decay
-        What the teacher keeps of itself in a step, 0 to below 1.
+        Fraction of itself that the teacher keeps in a step, in [0, 1).
     noise
-        Standard deviation of the noise on the teacher's images, in intensities of [0, 1]; cut off at twice that.
+        Standard deviation of the noise on the teacher's images, in intensities; cut off at twice that.
     passes
-        Of the teacher, to measure its uncertainty; at least 2.
+        Number of the teacher's predictions that its uncertainty is measured by; at least 2.
+
+    Raises
+    ------
+    InputError
+        Where an attribute is not allowed.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import UAMT, first_terms
+    >>> list(first_terms(UAMT(passes=2)))
+    ['net/pce', 'net/consistency']
     """
 
     weight: float = 0.1
@@ -50,16 +61,16 @@ class UAMT(Method):
         check_passes(self.passes)
 
     def kind(self, step: int, progress: float) -> Hashable | None:
-        """Steps are alike once weight and teacher have settled."""
+        """Return None until weight and teacher have settled; steps are alike from then on."""
         return () if settled(progress=progress, ramp=self.ramp, step=step, decay=self.decay) else None
 
     def players(self, task: Task) -> dict[str, nn.Module]:
-        """The student, which is scored, and its teacher."""
+        """Return the student, which is evaluated, and its teacher."""
         net = UNet(task.channels, len(task.classes))
         return {"net": net, "teacher": Teacher(net)}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
-        """Learn from labels, and from the teacher where noise does not change its mind; then the teacher follows."""
+        """Learn from labels, and from the teacher where it is certain under noise; then the teacher follows."""
         teacher = player(nets, "teacher", Teacher)
         logits = nets["net"](batch.image)
         target, uncertainty = opinions(teacher, batch, batch.image, noise=self.noise, passes=self.passes)

@@ -18,24 +18,37 @@ from maskmixadv.tensors import Batch, Task
 @final
 @dataclass(frozen=True)
 class USTM(Method):
-    """Uncertainty-aware self-ensembling, transformation-consistent (Liu et al., Pattern Recognition 2022).
+    """Uncertainty-aware self-ensembling and transformation-consistent model.
 
-    Differs from the released code: the limit of uncertainty is a fraction of log k for k classes; there it was of
-    log 2, whatever k.
+    Liu et al., Pattern Recognition 2022.
+
+    Differs from the released code: the limit of uncertainty is a fraction of log k for k classes, where there it is one
+    of log 2, whatever k.
 
     Attributes
     ----------
     weight
-        Of the consistency with the teacher, at the end of `ramp`.
+        Weight of the consistency with the teacher, at the end of `ramp`.
     ramp
-        Fraction of the run over which that weight rises, and the limit of uncertainty from ¾ to all of the largest
-        entropy; from 0 to 1; 0 has both whole from the first step.
+        Fraction of the run over which that weight rises, and the limit of uncertainty from ¾ of log k to log k; in [0,
+        1]. With 0 both are at their end from the first step.
     decay
-        What the teacher keeps of itself in a step, 0 to below 1.
+        Fraction of itself that the teacher keeps in a step, in [0, 1).
     noise
-        Standard deviation of the noise on the teacher's images, in intensities of [0, 1]; cut off at twice that.
+        Standard deviation of the noise on the teacher's images, in intensities; cut off at twice that.
     passes
-        Of the teacher, to measure its uncertainty; at least 2.
+        Number of the teacher's predictions that its uncertainty is measured by; at least 2.
+
+    Raises
+    ------
+    InputError
+        Where an attribute is not allowed.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import USTM, first_terms
+    >>> list(first_terms(USTM(passes=2)))
+    ['net/pce', 'net/consistency']
     """
 
     weight: float = 1.0
@@ -51,16 +64,16 @@ class USTM(Method):
         check_passes(self.passes)
 
     def kind(self, step: int, progress: float) -> Hashable | None:
-        """Steps are alike once weight and teacher have settled."""
+        """Return None until weight and teacher have settled; steps are alike from then on."""
         return () if settled(progress=progress, ramp=self.ramp, step=step, decay=self.decay) else None
 
     def players(self, task: Task) -> dict[str, nn.Module]:
-        """The student, which is scored, and its teacher."""
+        """Return the student, which is evaluated, and its teacher."""
         net = UNet(task.channels, len(task.classes))
         return {"net": net, "teacher": Teacher(net)}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
-        """Learn from labels, and from the teacher's view of the turned image; then the teacher follows."""
+        """Learn from labels, and from the teacher's prediction of the turned image; then the teacher follows."""
         teacher = player(nets, "teacher", Teacher)
         logits = nets["net"](batch.image)
         number = quarters(batch)

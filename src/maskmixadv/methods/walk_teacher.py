@@ -1,4 +1,4 @@
-"""The flagship: a teacher and random walks from the strokes agree on labels, from which the network learns."""
+"""The default method: learn from labels on which random walks from the strokes and a mean teacher agree."""
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,14 +20,23 @@ from maskmixadv.tensors import Batch, Belief, Probs, Task
 
 
 class Advisor(Teacher):
-    """A teacher without dropout, which hears the walks from the strokes before it speaks.
+    """A mean teacher without dropout that combines its prediction with random walks from the strokes.
 
     Parameters
     ----------
     net
         The network to follow.
     odds
-        What each class's probabilities are multiplied by before one is chosen.
+        Factor of each class's probability before a class is chosen, above 0.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.walk_teacher import Advisor
+    >>> from maskmixadv.networks.unet import UNet
+    >>> from maskmixadv.tensors import Batch
+    >>> advisor, batch = Advisor(UNet(1, 4), odds=[1.0, 1.0, 0.5, 1.0]), Batch.example()
+    >>> advisor.advise(batch, trust=1.0).sum(1).mean().item()
+    1.0
     """
 
     odds: Float[Tensor, "k 1 1"]
@@ -37,22 +46,27 @@ class Advisor(Teacher):
         self.register_buffer("odds", torch.tensor(odds)[:, None, None])
 
     def train(self, mode: bool = True) -> "Advisor":  # noqa: ARG002
-        """Keep the one mode that there is: nothing is dropped."""
+        """Stay in evaluation mode: nothing is dropped."""
         nn.Module.train(self, False)
         return self
 
     def advise(self, batch: Batch, trust: float) -> Probs:
-        """Class probabilities, of which the strokes are sure.
+        """Return class probabilities; pixels of strokes have their stroke's class for sure.
 
         Parameters
         ----------
         batch
-            With beliefs.
+            What is segmented, with beliefs.
         trust
-            What the teacher counts beside the walks, at least 0. Where those say nothing, it is heard alone.
+            How much the teacher counts beside the walks, at least 0. Where the walks say nothing, it alone decides.
+
+        Raises
+        ------
+        InputError
+            Where the batch has no beliefs.
         """
         if batch.belief is None:
-            raise InputError("flagship: the batch has no beliefs; load its slices with beliefs")
+            raise InputError("walk-teacher: the batch has no beliefs; load its slices with beliefs")
         heard = max(trust, 1e-3) * self(batch.image) * _drawn(batch.belief)
         voices = (batch.belief + heard) * self.odds
         strokes = one_hot(batch.target, voices.shape[1])
@@ -61,7 +75,7 @@ class Advisor(Teacher):
 
 
 def _drawn(belief: Belief) -> Float[Tensor, "b k 1 1"]:
-    """1 for classes that walks reach at all, as strokes show each one that a slice has; for all where none walks."""
+    """1 for classes that walks reach, since strokes show each class of a slice; 1 for all where there are no walks."""
     reached = belief.amax((2, 3), keepdim=True) > 0
     return (reached | ~reached.any(1, keepdim=True)).float()
 
@@ -69,7 +83,7 @@ def _drawn(belief: Belief) -> Float[Tensor, "b k 1 1"]:
 @final
 @dataclass(frozen=True)
 class WalkTeacher(Method):
-    """Learn from labels on which random walks and a mean teacher agree.
+    """Learn from labels on which random walks and a mean teacher agree: this project's own method.
 
     Attributes
     ----------
@@ -78,22 +92,33 @@ class WalkTeacher(Method):
     pse
         Weight of the losses against the agreed labels, at least 0.
     trust
-        What the teacher counts beside the walks, at the end of `ramp`.
+        How much the teacher counts beside the walks, at the end of `ramp`, at least 0.
     ramp
-        Fraction of the run over which that rises from nearly 0.
+        Fraction of the run over which that rises from nearly 0, in [0, 1].
     decay
-        What the teacher keeps of itself in a step, 0 to below 1.
+        Fraction of itself that the teacher keeps in a step, in [0, 1).
     thin
-        Names of classes that are thin walls, with commas between them, such as ``Myo``; by default none, as names must
-        not steer what is learnt. Names that a task does not have are left out.
+        Names of classes that are thin walls, with commas between them, such as ``Myo``. By default there are none,
+        since names must not steer what is learnt. Names that a task does not have are ignored.
     odds
-        What a thin class's probability is multiplied by before the agreed label is chosen, above 0.
+        Factor of a thin class's probability before the agreed label is chosen, above 0.
     adv
-        Weight of a critic's opinion of the network's soft map, as MaskMixAdv has it, which needs prior masks; by
-        default there is none.
+        Weight of a critic's opinion of the network's soft map, as in MaskMixAdv, at least 0. The critic needs masks of
+        other patients; by default there is none.
     every
-        Steps from one round of the critic to the next; it then counts as many times as much. By default 1 under SGD,
-        4 under other optimisers, as in MaskMixAdv.
+        Steps from one round of the critic to the next; it then counts that many times as much. None: 1 under SGD, 4
+        under other optimisers, as in MaskMixAdv.
+
+    Raises
+    ------
+    InputError
+        Where an attribute is not allowed.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import WalkTeacher, first_terms
+    >>> list(first_terms(WalkTeacher(thin="Myo")))
+    ['net/ce', 'net/pse-ce', 'net/pse-dice']
     """
 
     believes: ClassVar[bool] = True
@@ -121,20 +146,20 @@ class WalkTeacher(Method):
 
     @property
     def wants_prior(self) -> bool:
-        """The critic needs masks of other patients."""
+        """Whether there is a critic, which needs masks of other patients."""
         return self.adv > 0
 
     def under(self, schedule: Descent) -> "WalkTeacher":
-        """Decide how often the critic has its round."""
+        """Return the method with `every` decided."""
         return self if self.every is not None else replace(self, every=lazily(schedule))
 
     def kind(self, step: int, progress: float) -> Hashable | None:
-        """With critic, or without, once trust and teacher have settled."""
+        """Return None until trust and teacher have settled; then whether the critic has its round."""
         now = self._criticised(step)
         return now if settled(progress=progress, ramp=self.ramp, step=step, decay=self.decay) else None
 
     def players(self, task: Task) -> dict[str, nn.Module]:
-        """The network, its teacher, and the critic where it has a weight."""
+        """Return the network, its teacher, and the critic where it has a weight."""
         net = UNet(task.channels, len(task.classes))
         thin = self.thin.split(",")
         teacher = Advisor(net, [self.odds if name in thin else 1.0 for name in task.classes])

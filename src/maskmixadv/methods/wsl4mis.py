@@ -1,4 +1,4 @@
-"""WSL4MIS: two decoders, and a pseudo label that mixes them anew at each step."""
+"""WSL4MIS: two decoders, and pseudo labels that mix their predictions anew at each step."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,14 +15,24 @@ from maskmixadv.tensors import Batch, Image, Logits, Task
 
 
 class TwoBranches(UNet):
-    """U-Net whose second decoder sees the encoder's features with channels dropped; the first one is its answer.
+    """U-Net with a second, auxiliary decoder, which sees the encoder's features with channels dropped.
 
     Parameters
     ----------
-    channels, classes
-        Of the image and of the logits.
+    channels
+        Channels c of the image.
+    classes
+        Number of classes k, with the background.
     dropout
-        Fraction of the channels that the second decoder misses, at each of the five levels.
+        Fraction of the channels that the auxiliary decoder misses at each of the five levels, in [0, 1).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.methods.wsl4mis import TwoBranches
+    >>> net, image = TwoBranches(1, 4, dropout=0.5).eval(), torch.rand(1, 1, 32, 32)
+    >>> torch.equal(net(image), net.branches(image)[0])
+    True
     """
 
     def __init__(self, channels: int, classes: int, dropout: float) -> None:
@@ -30,12 +40,12 @@ class TwoBranches(UNet):
         self.dropout = nn.Dropout2d(dropout)
 
     def branches(self, image: Image) -> tuple[Logits, Logits]:
-        """Logits of the main and of the auxiliary decoder."""
+        """Return the logits of the main and of the auxiliary decoder."""
         features = self.encode(image)
         return self.decode(features, 0), self.decode([self.dropout(maps) for maps in features], 1)
 
     def forward(self, image: Image) -> Logits:
-        """Logits of the main decoder."""
+        """Return the logits of the main decoder."""
         return self.decode(self.encode(image), 0)
 
 
@@ -47,9 +57,20 @@ class WSL4MIS(Method):
     Attributes
     ----------
     pse
-        Weight of the Dice loss against the mixed pseudo label.
+        Weight of the Dice loss against the mixed pseudo label, at least 0.
     dropout
-        Fraction of the feature channels that the auxiliary decoder misses, 0 to below 1.
+        Fraction of the feature channels that the auxiliary decoder misses, in [0, 1).
+
+    Raises
+    ------
+    InputError
+        Where an attribute is not allowed.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import WSL4MIS, first_terms
+    >>> list(first_terms(WSL4MIS(dropout=0.3)))
+    ['net/pce', 'net/pse']
     """
 
     pse: float = 0.5
@@ -61,11 +82,11 @@ class WSL4MIS(Method):
             raise InputError(f"dropout: {self.dropout}, allowed is 0 to below 1")
 
     def players(self, task: Task) -> dict[str, nn.Module]:
-        """One encoder with two decoders."""
+        """Return one encoder with two decoders."""
         return {"net": TwoBranches(task.channels, len(task.classes), self.dropout)}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
-        """Both decoders learn from the labels and from a random mixture of what they say."""
+        """Both decoders learn from the labels and from a random mixture of their predictions."""
         logits = player(nets, "net", TwoBranches).branches(batch.image)
         probs = [z.softmax(1) for z in logits]
         share = torch.rand(1, generator=batch.rng, device=batch.image.device)

@@ -25,25 +25,37 @@ class ZScribbleSeg(Method):
     """ZScribbleSeg (Zhang and Zhuang, 2023, arXiv 2301.04882).
 
     Differs from the paper: images are mixed and turned as `CycleMix` does here. Differs from the released code: class
-    ratios are estimated on the unlabelled pixels, where that code takes the labelled ones'; and the spatial
-    energy is reckoned at half of the resolution.
+    ratios are estimated on the unlabelled pixels, where that code takes the labelled ones'; and the spatial energy is
+    computed at half of the resolution.
 
     Attributes
     ----------
     mixed
-        Weight of the cross-entropy of the labels of mixed images.
+        Weight of the cross-entropy with the labels of mixed images.
     consistency
-        Weight of the consistency of mixed images with the mixture of what the images themselves give.
+        Weight of the consistency of a mixed image's prediction with the mixture of the images' predictions.
     spatial
         Weight of the marginal likelihood of unlabelled pixels, ranked by spatial energy; see `ShapePU`.
     shape
         Weight of the cross-entropy of unlabelled pixels with each structure's largest component.
     warmup
-        Fraction of the run without the spatial term, from 0 to 1.
+        Fraction of the run without the spatial term, in [0, 1].
     blocks
-        Blocks along a side that mixing moves; a power of two up to 16, so that windows can be cut into them.
+        Number of blocks along a side, which mixing moves; a divisor of ``STRIDE``, so that windows can be cut into
+        them.
     side
-        Of the hidden square, in pixels; 0 hides none.
+        Side of the hidden square in pixels; 0 hides none.
+
+    Raises
+    ------
+    InputError
+        Where an attribute is not allowed.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import ZScribbleSeg, first_terms
+    >>> list(first_terms(ZScribbleSeg(side=8)))
+    ['net/pce', 'net/mixed', 'net/consistency', 'net/shape', 'net/spatial']
     """
 
     mixed: float = 1.0
@@ -60,7 +72,7 @@ class ZScribbleSeg(Method):
         check_blocks(self.blocks)
 
     def kind(self, step: int, progress: float) -> None:
-        """No step can be replayed, as largest components are found on the CPU."""
+        """Return None: largest components are found on the CPU, so that no step can be replayed."""
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """One U-Net."""
@@ -94,10 +106,36 @@ class ZScribbleSeg(Method):
 def spatial_energy(
     *, probs: Probs, image: Image, radius: int = 4, near: float = 3.0, alike: float = 0.1
 ) -> Float[Tensor, "b k h w"]:
-    """How probable a class is at a pixel and among those that are near it and look alike.
+    """Return how probable a class is at a pixel and at the pixels that are near it and look alike.
 
-    ``p_k(i) Σ_j κ_ij p_k(j)``, ``κ_ij = exp(-½ (|i - j|² / near² + (x_i - x_j)² / alike²))``, j ≠ i in a square
-    about i; the sum at half of the resolution, where the square's radius and `near` are 8 and 6 pixels.
+    ``p_k(i) Σ_j κ_ij p_k(j)`` with ``κ_ij = exp(-½ (|i - j|² / near² + (x_i - x_j)² / alike²))``; j are the other
+    pixels of a square about i. The sum is computed at half of the resolution.
+
+    Parameters
+    ----------
+    probs
+        Class probabilities p, ``(b, k, h, w)``, h and w even.
+    image
+        Intensities x in [0, 1], ``(b, c, h, w)``.
+    radius
+        Half the side of the square, in pixels of half the resolution.
+    near
+        Distance over which nearness falls off, in pixels of half the resolution.
+    alike
+        Difference of intensity over which likeness falls off.
+
+    Returns
+    -------
+    Float[Tensor, "b k h w"]
+        At least 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.methods.zscribbleseg import spatial_energy
+    >>> energy = spatial_energy(probs=torch.full((1, 2, 16, 16), 0.5), image=torch.zeros(1, 1, 16, 16))
+    >>> bool(energy[0, 0, 8, 8] > energy[0, 0, 0, 0])  # pixels at the rim have fewer neighbours
+    True
     """
     half, grey = F.avg_pool2d(probs, 2), F.avg_pool2d(image, 2)
     total = torch.zeros_like(half)

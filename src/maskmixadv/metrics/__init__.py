@@ -1,1 +1,5 @@
-"""Figures of predicted masks: overlap, distances, volumes."""
+"""Figures of predicted masks: overlap, distances, volumes; imported when they are asked for."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

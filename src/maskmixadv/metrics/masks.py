@@ -14,6 +14,8 @@ import numpy as np
 import scipy
 from jaxtyping import Bool, Float, UInt8
 
+from maskmixadv.corpus.arrays import SpacingLike, as_labels, as_spacing
+from maskmixadv.errors import InputError
 from maskmixadv.types import IGNORE, Spacing
 
 _LEAF: Final = 32
@@ -63,7 +65,7 @@ def dice(truth: Bool[np.ndarray, "d h w"], predicted: Bool[np.ndarray, "d h w"])
     """
     _same_shape(truth, predicted)
     total = np.count_nonzero(truth) + np.count_nonzero(predicted)
-    return 2.0 * np.count_nonzero(truth & predicted) / total if total else math.nan
+    return float(2.0 * np.count_nonzero(truth & predicted) / total) if total else math.nan
 
 
 def dices(truth: UInt8[np.ndarray, "d h w"], predicted: UInt8[np.ndarray, "d h w"], classes: int) -> list[float]:
@@ -119,20 +121,21 @@ def surface(
 
 
 def score(
-    truth: UInt8[np.ndarray, "d h w"],
-    predicted: UInt8[np.ndarray, "d h w"],
+    truth: np.ndarray,
+    predicted: np.ndarray,
     *,
     classes: Sequence[str],
-    spacing: Spacing,
+    spacing: SpacingLike,
 ) -> tuple[Score, ...]:
-    """Score every class but the background.
+    """Score every class but the background: Dice, distances between surfaces in mm, volumes in ml.
 
     Parameters
     ----------
     truth
-        Class indices; voxels that are ``IGNORE`` count on neither side.
+        Class indices ``(d, h, w)``, of any type of whole numbers; voxels that are ``IGNORE`` (255) count on neither
+        side.
     predicted
-        Class indices.
+        Class indices of the same shape.
     classes
         Names of the k classes, background first.
     spacing
@@ -140,13 +143,25 @@ def score(
 
     Returns
     -------
-    One score a class, in the order of `classes`.
+    One score a class, in the order of `classes`, without the background.
 
     Raises
     ------
-    ValueError
-        Where the shapes differ.
+    InputError
+        Where the shapes differ, an array is no volume of labels, a label is not that of a class, or the spacing is not
+        above 0. It is a ValueError.
+
+    Examples
+    --------
+    >>> truth = np.zeros((1, 64, 64), np.uint8)
+    >>> truth[:, 20:40, 20:40] = 1
+    >>> (found,) = score(truth, np.roll(truth, 2, axis=2), classes=["background", "tumour"], spacing=(8, 1.5, 1.5))
+    >>> found.class_name, found.dice, found.hd95, found.truth_ml
+    ('tumour', 0.9, 3.0, 7.2)
     """
+    truth, predicted = as_labels(truth, "truth"), as_labels(predicted, "prediction")
+    spacing = as_spacing(spacing, "score")
+    _check_codes(truth, predicted, len(classes))
     known = truth != IGNORE
     seen = None if known.all() else known
     return tuple(
@@ -164,8 +179,16 @@ def _pairs(
     yield from (((truth == k), (predicted == k) & known) for k in range(1, classes))
 
 
+def _check_codes(truth: UInt8[np.ndarray, "_ _ _"], predicted: UInt8[np.ndarray, "_ _ _"], classes: int) -> None:
+    _same_shape(truth, predicted)
+    for labels, where, allowed in ((truth, "truth", f" and {IGNORE}"), (predicted, "prediction", "")):
+        stray = labels[(labels >= classes) & ((labels != IGNORE) | (not allowed))]
+        if stray.size:
+            raise InputError(f"{where}: label {stray[0]}, allowed are 0 to {classes - 1}{allowed}")
+
+
 def _millilitres(mask: Bool[np.ndarray, "d h w"], spacing: Spacing) -> float:
-    return np.count_nonzero(mask) * math.prod(spacing) / 1000
+    return float(np.count_nonzero(mask) * math.prod(spacing) / 1000)
 
 
 def _distances(
@@ -206,4 +229,4 @@ def _extents(mask: Bool[np.ndarray, "d h w"]) -> Iterator[slice]:
 
 def _same_shape(truth: np.ndarray, predicted: np.ndarray) -> None:
     if truth.shape != predicted.shape:
-        raise ValueError(f"prediction has shape {predicted.shape}, truth has {truth.shape}; must be equal")
+        raise InputError(f"prediction has shape {predicted.shape}, truth has {truth.shape}; must be equal")

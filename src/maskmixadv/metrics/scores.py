@@ -122,6 +122,11 @@ class Summary:
         """Text of ``summary.json``; NaN, which JSON lacks, is null."""
         return json.dumps(_plain(asdict(self)), indent=1, allow_nan=False)
 
+    def __repr__(self) -> str:
+        """Say in one line what it is of; `print` shows the table."""
+        dice = ", ".join(f"{name} {result.dice.mean:.3f}" for name, result in self.results.items())
+        return f"Summary({self.cases} cases, Dice: {dice})"
+
     def __str__(self) -> str:
         """Table for a terminal: means and standard deviations, distances in mm."""
         header = f"{'class':12}{'n':>5}{'Dice':>15}{'HD95':>17}{'ASSD':>17}{'no distance':>13}{'Dice, empty=1':>15}"

@@ -1,4 +1,4 @@
-"""Connected components of structures."""
+"""Largest connected components of structures."""
 
 import numpy as np
 import skimage
@@ -9,7 +9,22 @@ from maskmixadv.tensors import Labels
 
 
 def largest_components(labels: UInt8[np.ndarray, "d h w"], classes: int) -> UInt8[np.ndarray, "d h w"]:
-    """Keep each structure's largest component (26 neighbours); what else it had becomes background."""
+    """Keep each structure's largest connected component (26 neighbours); its other voxels become background.
+
+    Parameters
+    ----------
+    labels
+        Class indices of a volume, ``(d, h, w)``; 0 is background.
+    classes
+        Number of classes k, with the background. Labels of k and above become background.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from maskmixadv.networks.components import largest_components
+    >>> largest_components(np.array([[[1, 0, 1, 1, 0, 2]]], np.uint8), classes=3)
+    array([[[0, 0, 1, 1, 0, 2]]], dtype=uint8)
+    """
     kept = np.zeros_like(labels)
     for label in range(1, classes):
         parts = np.asarray(skimage.measure.label(labels == label, connectivity=3))
@@ -21,6 +36,24 @@ def largest_components(labels: UInt8[np.ndarray, "d h w"], classes: int) -> UInt
 
 
 def largest_in_slices(labels: Labels, classes: int) -> Labels:
-    """Keep each structure's largest component (8 neighbours) in each slice on its own; on the CPU and back."""
+    """Keep each structure's largest connected component (8 neighbours) in each slice on its own.
+
+    It is computed on the CPU; the result is on the device of `labels`.
+
+    Parameters
+    ----------
+    labels
+        Class indices, ``(b, h, w)``; 0 is background.
+    classes
+        Number of classes k, with the background.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.components import largest_in_slices
+    >>> largest_in_slices(torch.tensor([[[1, 1, 0, 1]], [[1, 0, 0, 0]]], dtype=torch.uint8), classes=2)
+    tensor([[[1, 1, 0, 0]],
+            [[1, 0, 0, 0]]], dtype=torch.uint8)
+    """
     kept = [largest_components(each[None], classes) for each in labels.cpu().numpy()]
     return torch.from_numpy(np.concatenate(kept)).to(labels.device)

@@ -1,4 +1,4 @@
-"""The gated conditional random field's loss: neighbours that look alike should have one label."""
+"""The loss of the gated conditional random field: neighbours that look alike should have the same label."""
 
 from collections.abc import Iterator
 from types import EllipsisType
@@ -8,21 +8,27 @@ import torch
 
 from maskmixadv.tensors import Image, Loss, Probs
 
-Window = tuple[EllipsisType, slice, slice]
+Region = tuple[EllipsisType, slice, slice]
 """Which rows and columns of maps."""
 
 
 class Kernel(NamedTuple):
-    """How alike two pixels are: ``exp(-|f_i - f_j|² / 2)`` with features of place and intensity.
+    """Similarity of two pixels i and j: ``k_ij = exp(-|f_i - f_j|² / 2)``, f being scaled position and intensity.
 
     Attributes
     ----------
     radius
-        Half the window's side in pixels; only pairs within a window count.
+        Half the side of the window in pixels: only pairs within a window of ``2 radius + 1`` pixels count.
     position
-        Distance in pixels that counts as 1.
+        Distance in pixels that counts as 1 in f.
     intensity
-        Difference of intensity that counts as 1.
+        Difference of intensity that counts as 1 in f.
+
+    Examples
+    --------
+    >>> from maskmixadv.networks.crf import Kernel
+    >>> Kernel(radius=3)
+    Kernel(radius=3, position=6.0, intensity=0.1)
     """
 
     radius: int = 5
@@ -31,13 +37,38 @@ class Kernel(NamedTuple):
 
 
 def gated_crf(*, probs: Probs, image: Image, kernel: Kernel) -> Loss:
-    """Mean over pixels of ``Σ_j k_ij (1 - Σ_c p_ic p_jc)`` over the other pixels j of i's window (Potts model).
+    """Mean over pixels i of ``Σ_j k_ij (1 - Σ_c p_ic p_jc)``, j being the other pixels of i's window (Potts model).
 
     Obukhov et al., *Gated CRF Loss for Weakly Supervised Semantic Image Segmentation* (2019), with one kernel and all
-    gates open.
+    gates open. The gradient is exact.
 
-    Differs from the released code: pixels beyond the border do not exist; there, zeros that pad the image take part
-    in the kernel's sum, which adds a constant.
+    Differs from the released code: pixels beyond the border do not count. There the image is padded with zeros, which
+    take part in the kernel's sum; this adds a constant.
+
+    Parameters
+    ----------
+    probs
+        Class probabilities, ``(b, k, h, w)``.
+    image
+        Intensities in [0, 1], ``(b, c, h, w)``.
+    kernel
+        How similar two pixels are.
+
+    Returns
+    -------
+    Loss
+        At least 0; 0 where all neighbours have one and the same sure class.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.crf import Kernel, gated_crf
+    >>> from maskmixadv.networks.losses import one_hot
+    >>> image = torch.zeros(1, 1, 4, 4)
+    >>> one = one_hot(torch.zeros(1, 4, 4, dtype=torch.uint8), 2)
+    >>> two = one_hot(torch.tensor([[[0, 1, 0, 1]] * 4], dtype=torch.uint8), 2)
+    >>> [gated_crf(probs=probs, image=image, kernel=Kernel(radius=1)).item() for probs in (one, two)]
+    [0.00, 3.67]
     """
     b, _, h, w = probs.shape
     messages, total = _messages(probs, image, kernel)
@@ -48,7 +79,7 @@ def gated_crf(*, probs: Probs, image: Image, kernel: Kernel) -> Loss:
 
 @torch.no_grad()
 def _messages(probs: Probs, image: Image, kernel: Kernel) -> tuple[Probs, Loss]:
-    """What each pixel hears from its window, ``Σ_j k_ij p_j``, and the sum of all ``k_ij``."""
+    """What each pixel receives from its window, ``Σ_j k_ij p_j``, and the sum of all ``k_ij``."""
     probs = probs.contiguous()
     messages = torch.zeros_like(probs)
     scaled = (image / kernel.intensity).contiguous()
@@ -71,7 +102,7 @@ def _half_window(radius: int, h: int, w: int) -> Iterator[tuple[int, int]]:
             yield down, right
 
 
-def _pair(down: int, right: int) -> tuple[Window, Window]:
+def _pair(down: int, right: int) -> tuple[Region, Region]:
     """Where the pixels are that have a neighbour at this offset, and where those neighbours are."""
     return (..., _cut(-down), _cut(-right)), (..., _cut(down), _cut(right))
 

@@ -1,4 +1,4 @@
-"""The shape critic."""
+"""The critic, which tells maps that a network made from masks that people drew."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,23 @@ from torch import Tensor, nn
 
 
 class Critic(nn.Module):
-    """Patch critic of MaskMixAdv: five 4×4 convolutions of stride 2, one score a patch of 94 pixels.
+    """Patch critic of MaskMixAdv: five 4×4 convolutions of stride 2; each score looks at a patch of 94 × 94 pixels.
 
-    Differs from the released code: it reads one channel a class, so soft maps reach it with their gradient.
+    Differs from the released code: it reads one channel a class, so that soft maps reach it with their gradient.
+
+    Parameters
+    ----------
+    classes
+        Number of classes k: channels of the maps.
+    widths
+        Channels after each of the convolutions but the last, which gives the score.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.critic import Critic
+    >>> Critic(classes=4)(torch.rand(2, 4, 64, 96)).shape
+    torch.Size([2, 1, 2, 3])
     """
 
     def __init__(self, classes: int, widths: Sequence[int] = (64, 128, 256, 512)) -> None:
@@ -20,5 +34,5 @@ class Critic(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, stride=2, padding=1))
 
     def forward(self, maps: Float[Tensor, "b k h w"]) -> Float[Tensor, "b 1 h2 w2"]:
-        """Scores: positive where a patch looks like a mask that people draw."""
+        """Return a score for each patch, before the sigmoid: above 0 where it looks like a mask that a person drew."""
         return self.layers(maps).float()

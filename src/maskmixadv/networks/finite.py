@@ -1,4 +1,4 @@
-"""Numbers that are none: NaN and infinity among weights."""
+"""A search for NaN and infinity among the weights of networks."""
 
 from collections.abc import Mapping
 from itertools import chain
@@ -8,7 +8,29 @@ from torch import Tensor, nn
 
 
 def not_finite(nets: Mapping[str, nn.Module]) -> str | None:
-    """Name the first weight or buffer of `nets` that holds NaN or infinity, by player; None where none does."""
+    """Return the name of the first weight or buffer that holds NaN or infinity; None where none does.
+
+    Parameters
+    ----------
+    nets
+        Modules by the player's name.
+
+    Returns
+    -------
+    str | None
+        ``player.name``, such as ``net.head.weight``.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from maskmixadv.networks.finite import not_finite
+    >>> net = nn.Linear(2, 1)
+    >>> not_finite({"net": net}) is None
+    True
+    >>> _ = nn.init.constant_(net.bias, float("nan"))
+    >>> not_finite({"net": net})
+    'net.bias'
+    """
     tensors: dict[str, Tensor] = {
         f"{player}.{name}": tensor
         for player, net in nets.items()

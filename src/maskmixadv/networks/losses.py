@@ -1,4 +1,4 @@
-"""Losses: pure functions of tensors, each a noun."""
+"""Losses: pure functions of tensors. Their names are nouns, their arguments keywords."""
 
 import math
 from collections.abc import Mapping
@@ -8,39 +8,72 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from maskmixadv.tensors import Image, Labels, Logits, Loss, Probs
+from maskmixadv.tensors import Image, Indicator, Labels, Logits, Loss, Probs, Weight
 from maskmixadv.types import IGNORE
 
 
-def partial_cross_entropy(*, logits: Logits, target: Labels, weight: Float[Tensor, "b h w"]) -> Loss:
+def partial_cross_entropy(*, logits: Logits, target: Labels, weight: Weight) -> Loss:
     """Cross-entropy over the pixels that carry a label (L_pCE); 0 where none does.
 
     Parameters
     ----------
-    logits, target
-        Scores, and labels with ``IGNORE`` where nothing is known.
+    logits
+        Scores, ``(b, k, h, w)``.
+    target
+        Labels, ``(b, h, w)``, with ``IGNORE`` where nothing is known.
     weight
-        What each pixel counts, as in `Batch.weight`: with ``uniform`` weights it is the papers' mean over
-        labelled pixels.
+        How much each pixel counts, ``(b, h, w)``, as in `Batch.weight`. With the weights of `uniform` it is the papers'
+        mean over labelled pixels.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.losses import partial_cross_entropy, uniform
+    >>> from maskmixadv.types import IGNORE
+    >>> target = torch.tensor([[[0, 1, IGNORE]]], dtype=torch.uint8)
+    >>> logits = torch.zeros(1, 2, 1, 3)
+    >>> partial_cross_entropy(logits=logits, target=target, weight=uniform(target))  # log 2
+    tensor(0.6931)
     """
     return (F.cross_entropy(logits, target.long(), ignore_index=IGNORE, reduction="none") * weight).sum()
 
 
-def uniform(target: Labels) -> Float[Tensor, "b h w"]:
-    """Weights of a mean over the labelled pixels."""
+def uniform(target: Labels) -> Weight:
+    """Return the weights of a mean over the labelled pixels: equal, summing to 1 over the batch; all 0 without labels.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.losses import uniform
+    >>> from maskmixadv.types import IGNORE
+    >>> uniform(torch.tensor([[[0, 1, IGNORE]]], dtype=torch.uint8))
+    tensor([[[0.50, 0.50, 0.00]]])
+    """
     labelled = (target != IGNORE).float()
     return labelled / labelled.sum().clamp(min=1)
 
 
-def balanced(target: Labels, share: Mapping[int, float]) -> Float[Tensor, "b h w"]:
-    """Weights of a mean over groups, each averaged over its own pixels first.
+def balanced(target: Labels, share: Mapping[int, float]) -> Weight:
+    """Return the weights of a mean over groups of pixels, each group averaged over its own pixels first.
 
     Parameters
     ----------
     target
-        Labels; other codes may stand for groups of their own.
+        Labels, ``(b, h, w)``; codes that are no classes may stand for groups of their own, such as ``ENCLOSED``.
     share
-        What each code's group counts; codes that do not occur in `target` leave theirs to the others.
+        How much each code's group counts, at least 0. Groups without a pixel leave their share to the others.
+
+    Returns
+    -------
+    Weight
+        Sums to 1 over the batch; all 0 where no code of `share` occurs.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.losses import balanced
+    >>> balanced(torch.tensor([[[0, 0, 0, 1]]], dtype=torch.uint8), {0: 1.0, 1: 1.0})
+    tensor([[[0.167, 0.167, 0.167, 0.500]]])
     """
     weight = torch.zeros(target.shape, device=target.device)
     for code, counts in share.items():
@@ -50,10 +83,25 @@ def balanced(target: Labels, share: Mapping[int, float]) -> Float[Tensor, "b h w
 
 
 def dice_loss(*, probs: Probs, target: Labels) -> Loss:
-    """1 - Dice with squared denominators, over the whole batch, mean of all classes with background.
+    """Return 1 - Dice with squared denominators, over the whole batch; mean of all classes, the background included.
 
-    The form of V-Net (Milletari et al., 2016) in WSL4MIS and MaskMixAdv: ``1 - (2 Σ s t + ε) / (Σ s² + Σ t² + ε)``
-    with ε = 1e-5. `target` holds no ``IGNORE``; `partial_dice` is for those that do.
+    For each class it is ``1 - (2 Σ s t + ε) / (Σ s² + Σ t² + ε)`` with ε = 1e-5: the form of V-Net (Milletari et al.,
+    2016) in WSL4MIS and MaskMixAdv.
+
+    Parameters
+    ----------
+    probs
+        Class probabilities s, ``(b, k, h, w)``.
+    target
+        Labels t without ``IGNORE``, ``(b, h, w)``; `partial_dice` is for labels with it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.losses import dice_loss, one_hot
+    >>> target = torch.tensor([[[0, 1]]], dtype=torch.uint8)
+    >>> [dice_loss(probs=probs, target=target).item() for probs in (one_hot(target, 2), one_hot(1 - target, 2))]
+    [0.000, 1.000]
     """
     smooth = 1e-5
     truth = one_hot(target, probs.shape[1])
@@ -64,24 +112,60 @@ def dice_loss(*, probs: Probs, target: Labels) -> Loss:
 
 
 def partial_dice(*, probs: Probs, target: Labels) -> Loss:
-    """`dice_loss` over the pixels that carry a label; 0 where none does."""
+    """Return `dice_loss` over the pixels that carry a label; 0 where none does.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.losses import partial_dice
+    >>> from maskmixadv.types import IGNORE
+    >>> target = torch.full((1, 2, 2), IGNORE, dtype=torch.uint8)
+    >>> partial_dice(probs=torch.full((1, 4, 2, 2), 0.25), target=target).item()
+    0.0
+    """
     return dice_loss(probs=probs * (target != IGNORE)[:, None], target=target)
 
 
 def entropy(logits: Logits) -> Loss:
-    """Mean entropy of the pixels' predictions as a fraction of the largest, log k: in [0, 1].
+    """Mean entropy of the pixels' predictions as a fraction of the largest one, log k: in [0, 1].
 
     Entropy minimisation (Grandvalet and Bengio, NeurIPS 2004).
+
+    Parameters
+    ----------
+    logits
+        Scores, ``(b, k, h, w)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.losses import entropy
+    >>> entropy(torch.zeros(1, 4, 2, 2))
+    tensor(1.00)
     """
     each = -(logits.softmax(1) * logits.log_softmax(1)).sum(1)
     return each.mean() / math.log(logits.shape[1])
 
 
 def contour_length(probs: Probs) -> Loss:
-    """Mean over structures and pixels of a soft contour: a mask's opening without its erosion.
+    """Length of the structures' soft contours: mean over structures and pixels of the contour's map.
 
-    Both by 3×3 windows, so that the contour is one pixel wide; what is thinner than three pixels has none. The
-    background, channel 0, has no contour of its own.
+    The contour of a map is its opening minus its erosion, both by 3×3 windows (min- and max-pooling). It is one pixel
+    wide; parts that are thinner than three pixels have none. Channel 0, the background, is left out.
+
+    Parameters
+    ----------
+    probs
+        Class probabilities, ``(b, k, h, w)``, k at least 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.losses import contour_length
+    >>> probs = torch.zeros(1, 2, 8, 8)
+    >>> probs[:, 1, 2:6, 2:6] = 1  # a square of 4 × 4 pixels: 12 of them are its contour
+    >>> contour_length(probs).item() * 64
+    12.0
     """
     eroded = -F.max_pool2d(-probs[:, 1:], 3, stride=1, padding=1)
     opened = F.max_pool2d(eroded, 3, stride=1, padding=1)
@@ -89,7 +173,21 @@ def contour_length(probs: Probs) -> Loss:
 
 
 def total_variation(probs: Probs) -> Loss:
-    """Absolute differences between neighbours along h and w, summed over classes, mean over pixels."""
+    """Absolute differences between neighbours along h and w, summed over classes, mean over pixels.
+
+    Parameters
+    ----------
+    probs
+        Class probabilities, ``(b, k, h, w)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.losses import one_hot, total_variation
+    >>> halves = torch.tensor([[[0, 1]] * 2], dtype=torch.uint8)
+    >>> total_variation(one_hot(halves, 2))  # 2 rows × 2 classes / 4 pixels
+    tensor(1.)
+    """
     b, _, h, w = probs.shape
     return (probs.diff(dim=2).abs().sum() + probs.diff(dim=3).abs().sum()) / (b * h * w)
 
@@ -99,6 +197,22 @@ def mumford_shah(*, probs: Probs, image: Image) -> Loss:
 
     ``Σ_k (I - μ_k)² s_k`` with ``μ_k = Σ I s_k / Σ s_k`` of each sample: the region term of the Mumford-Shah
     functional (Kim and Ye, IEEE TIP 2020).
+
+    Parameters
+    ----------
+    probs
+        Class probabilities s, ``(b, k, h, w)``.
+    image
+        Intensities I in [0, 1], ``(b, c, h, w)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.losses import mumford_shah, one_hot
+    >>> image = torch.tensor([[[[0.0, 1.0]]]])
+    >>> apart, together = torch.tensor([[[0, 1]]], dtype=torch.uint8), torch.zeros(1, 1, 2, dtype=torch.uint8)
+    >>> [mumford_shah(probs=one_hot(labels, 2), image=image).item() for labels in (apart, together)]
+    [0.00, 0.25]
     """
     mass, _, variance = _by_class(probs, image)
     h, w = image.shape[-2:]
@@ -106,10 +220,31 @@ def mumford_shah(*, probs: Probs, image: Image) -> Loss:
 
 
 def intensity_spread(*, probs: Probs, image: Image) -> Loss:
-    """Standard deviation of intensity within the classes less that of the classes' means; mean over samples.
+    """Standard deviation of intensity within the classes minus that of the classes' means; mean over samples.
 
-    Each class counts by ``m / (m + 1)`` with its mass ``m = Σ s_k`` in pixels, so that one that a slice does not show
-    says nothing. The squares have 1e-6 added under the root.
+    A class counts by ``m / (m + 1)``, m = ``Σ s_k`` being its mass in pixels, so that a class that a slice does not
+    show has no influence. 1e-6 is added under both roots.
+
+    Parameters
+    ----------
+    probs
+        Class probabilities s, ``(b, k, h, w)``.
+    image
+        Intensities in [0, 1], ``(b, c, h, w)``.
+
+    Returns
+    -------
+    Loss
+        Small, and below 0, where classes are even in themselves and differ from one another.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.losses import intensity_spread, one_hot
+    >>> image = torch.tensor([[[[0.0, 0.0, 1.0, 1.0]]]])
+    >>> apart, mixed = (torch.tensor([[labels]], dtype=torch.uint8) for labels in ([0, 0, 1, 1], [0, 1, 0, 1]))
+    >>> [intensity_spread(probs=one_hot(labels, 2), image=image).item() for labels in (apart, mixed)]
+    [-0.50, 0.50]
     """
     mass, mean, variance = _by_class(probs, image)
     share = mass / (mass + 1)
@@ -120,24 +255,72 @@ def intensity_spread(*, probs: Probs, image: Image) -> Loss:
     return (within - between).mean()
 
 
-def restoration(*, restored: Image, image: Image, hidden: Float[Tensor, "b 1 h w"]) -> Loss:
-    """Mean squared error over the pixels where `hidden` is 1 (L_rec); 0 where none is."""
+def restoration(*, restored: Image, image: Image, hidden: Indicator) -> Loss:
+    """Mean squared error over the pixels where `hidden` is 1 (L_rec); 0 where none is.
+
+    Parameters
+    ----------
+    restored, image
+        The restored and the true image, ``(b, c, h, w)``.
+    hidden
+        1 where a pixel was hidden from the network, ``(b, 1, h, w)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.losses import restoration
+    >>> image, hidden = torch.zeros(1, 1, 1, 2), torch.tensor([[[[1.0, 0.0]]]])
+    >>> restoration(restored=torch.full_like(image, 0.5), image=image, hidden=hidden)
+    tensor(0.2500)
+    """
     error = (restored - image).square() * hidden
     return error.sum() / (hidden.sum() * image.shape[1]).clamp(min=1)
 
 
 def adversarial(scores: Float[Tensor, "b 1 h w"], *, real: bool) -> Loss:
-    """Binary cross-entropy of a critic's patch scores against one answer (non-saturating GAN loss)."""
+    """Binary cross-entropy of a critic's patch scores with one answer for all (non-saturating GAN loss).
+
+    Parameters
+    ----------
+    scores
+        The critic's scores before the sigmoid, ``(b, 1, h, w)``.
+    real
+        The answer: whether the critic's maps were masks that people drew.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.losses import adversarial
+    >>> adversarial(torch.zeros(2, 1, 2, 2), real=True)  # undecided: log 2
+    tensor(0.6931)
+    """
     return F.binary_cross_entropy_with_logits(scores, torch.full_like(scores, float(real)))
 
 
 def most_probable(probs: Float[Tensor, "b k h w"]) -> Labels:
-    """The class with the highest value at each pixel, without gradient; the first one of equals."""
+    """Return the class with the highest value at each pixel, without gradient; the first one where several are equal.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.losses import most_probable
+    >>> most_probable(torch.tensor([[[[0.7, 0.2]], [[0.3, 0.8]]]]))
+    tensor([[[0, 1]]], dtype=torch.uint8)
+    """
     return probs.detach().max(1).indices.to(torch.uint8)  # argmax takes seven times as long on a CPU
 
 
 def one_hot(labels: Labels, classes: int) -> Probs:
-    """Labels as probabilities 0 and 1; ``IGNORE`` is 0 in every class."""
+    """Return labels as probabilities of 0 and 1; pixels of ``IGNORE`` have 0 in every class.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.losses import one_hot
+    >>> from maskmixadv.types import IGNORE
+    >>> one_hot(torch.tensor([[[1, IGNORE]]], dtype=torch.uint8), classes=2).tolist()
+    [[[[0.0, 0.0]], [[1.0, 0.0]]]]
+    """
     index = torch.arange(classes, device=labels.device, dtype=labels.dtype)
     return (labels[:, None] == index[None, :, None, None]).float()
 
@@ -154,20 +337,50 @@ def _by_class(
 
 
 def certain_consistency(*, probs: Probs, target: Probs, certain: Float[Tensor, "b h w"]) -> Loss:
-    """Half the squared distance of two distributions, in [0, 1], mean of the pixels where `certain` is 1.
+    """Half the squared distance of two distributions, mean over the pixels where `certain` is 1; 0 where none is.
 
-    0 where none is. The consistency of UA-MT (Yu et al., MICCAI 2019); the half, which leaves the
-    largest distance at 1, is its code's.
+    The consistency loss of UA-MT (Yu et al., MICCAI 2019). The factor of a half is its code's and keeps the loss in
+    [0, 1].
+
+    Parameters
+    ----------
+    probs, target
+        Class probabilities, ``(b, k, h, w)``.
+    certain
+        1 where a pixel counts, else 0; ``(b, h, w)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.losses import certain_consistency, one_hot
+    >>> labels = torch.tensor([[[0, 1]]], dtype=torch.uint8)
+    >>> one, other = one_hot(labels, 2), one_hot(torch.zeros_like(labels), 2)
+    >>> certain_consistency(probs=one, target=other, certain=torch.ones(1, 1, 2))
+    tensor(0.5000)
     """
     distance = (probs - target).square().sum(1) / 2
     return (certain * distance).sum() / certain.sum().clamp(min=1)
 
 
-def disagreement(*, one: Probs, other: Probs, where: Float[Tensor, "b 1 h w"] | None = None) -> Loss:
-    """1 - cosine of the angle between two distributions, mean of the pixels where `where` is 1, of all without it.
+def disagreement(*, one: Probs, other: Probs, where: Indicator | None = None) -> Loss:
+    """1 - cosine of the angle between two distributions over the classes, mean over pixels: in [0, 1].
 
-    In [0, 1]; 0 where `where` is 1 nowhere. The consistency of CycleMix, ShapePU and ZScribbleSeg (Zhang and
-    Zhuang), over the classes of each pixel.
+    The consistency loss of CycleMix, ShapePU and ZScribbleSeg (Zhang and Zhuang).
+
+    Parameters
+    ----------
+    one, other
+        Class probabilities, ``(b, k, h, w)``.
+    where
+        1 at the pixels that count, ``(b, 1, h, w)``; None: all count. Where no pixel counts, the loss is 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.losses import disagreement, one_hot
+    >>> labels = torch.tensor([[[0, 1]]], dtype=torch.uint8)
+    >>> disagreement(one=one_hot(labels, 2), other=one_hot(1 - labels, 2))
+    tensor(1.)
     """
     # torch's cosine_similarity takes its norms over strided classes, which is ten times as slow on a CPU.
     lengths = (one.square().sum(1) * other.square().sum(1)).clamp(min=1e-12).sqrt()
@@ -178,16 +391,25 @@ def disagreement(*, one: Probs, other: Probs, where: Float[Tensor, "b 1 h w"] | 
 
 
 def marginal(*, logits: Logits, negative: Bool[Tensor, "b k h w"]) -> Loss:
-    """``-log Σ p_c`` over the classes c that a pixel may have, mean of the pixels that may not have all.
+    """``-log Σ_c p_c`` over the classes c that a pixel may have, mean over the pixels that can't have all classes.
 
-    The marginal probability of ShapePU (Zhang and Zhuang, MICCAI 2022).
+    The marginal likelihood of ShapePU (Zhang and Zhuang, MICCAI 2022).
 
     Parameters
     ----------
     logits
-        Scores.
+        Scores, ``(b, k, h, w)``.
     negative
-        The classes that a pixel surely has not. Where it names them all it is taken to name none.
+        True for the classes that a pixel surely does not have, ``(b, k, h, w)``. Pixels where it is true for all
+        classes are taken as pixels of which nothing is known.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.losses import marginal
+    >>> negative = torch.tensor([True, False, False, False])[None, :, None, None]
+    >>> marginal(logits=torch.zeros(1, 4, 1, 1), negative=negative)  # -log ¾
+    tensor(0.2877)
     """
     negative = negative & ~negative.all(1, keepdim=True)
     allowed = logits.masked_fill(negative, torch.finfo(logits.dtype).min)

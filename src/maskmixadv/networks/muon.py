@@ -1,4 +1,4 @@
-"""Muon for a network's convolutions, beside AdamW for its other parameters."""
+"""Muon: an optimiser for a network's convolutions, with AdamW for its other parameters."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from maskmixadv.device import has_bf16
 
-LEAST: Final = 16
+LEAST_SIDE: Final = 16
 """Rows and columns below which a kernel is AdamW's: those of the first and the last convolution."""
-MOST: Final = 100_000
+MOST_WEIGHTS: Final = 100_000
 """Weights above which a kernel is AdamW's: the coarsest levels', which cost more than all others and gain nothing."""
 MOMENTUM: Final = 0.95
 SWEEPS: Final = 3
@@ -25,18 +25,32 @@ ROOT_MEAN_SQUARE: Final = 0.2
 class Muon(torch.optim.Optimizer):
     """Momentum whose steps along convolution kernels are orthogonal matrices (Jordan et al., 2024).
 
-    A kernel is a matrix with a row for each output. What its momentum says is replaced by the nearest matrix whose
-    singular values are all about 1, so that a kernel's rare directions learn as fast as its frequent ones. Steps are
-    as long as AdamW's are (Liu et al., arXiv:2502.16982), so that one learning rate suits both.
+    A kernel is taken as a matrix with a row for each output channel. Its momentum is replaced by the nearest matrix
+    whose singular values are all about 1, so that rare directions are learnt as fast as frequent ones. Steps are as
+    long as AdamW's (Liu et al., arXiv:2502.16982), so that one learning rate suits both. Kernels of fewer than
+    ``LEAST_SIDE`` rows or columns or of more than ``MOST_WEIGHTS`` weights, biases and norms are AdamW's.
 
-    `torch.optim.Muon` does the same to matrices; it knows no kernels, and its steps can't be recorded as a CUDA graph.
+    `torch.optim.Muon` does the same for matrices; it does not take kernels, and its steps can't be recorded as a CUDA
+    graph.
 
     Parameters
     ----------
     parameters
-        All of a network's.
+        All parameters of a network.
     lr, weight_decay
-        Of kernels and others alike; decay is decoupled.
+        Learning rate and decoupled weight decay, of kernels and other parameters alike.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from maskmixadv.networks.muon import Muon
+    >>> kernel = nn.Parameter(torch.zeros(16, 16, 3, 3))
+    >>> optimiser = Muon([kernel, nn.Parameter(torch.zeros(16))], lr=0.01, weight_decay=0.0)
+    >>> kernel.sum().backward()
+    >>> optimiser.step()
+    >>> bool((kernel < 0).all())
+    True
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], *, lr: float, weight_decay: float) -> None:
@@ -74,7 +88,7 @@ class Muon(torch.optim.Optimizer):
         return {"kernels": super().state_dict()["state"], "others": self._adamw.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over momenta; rates stay as they are."""
+        """Load the momenta; learning rates stay as they are."""
         kernels = self.param_groups[0]["params"]
         for number, state in state_dict["kernels"].items():
             self.state[kernels[number]] = {name: value.clone() for name, value in state.items()}
@@ -87,7 +101,22 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Float[Tensor, "n r c"]) -> Float[Tensor, "n r c"]:
-    """Each matrix with its singular values brought to between about 0.6 and 1.3, by Newton-Schulz sweeps."""
+    """Bring the singular values of each matrix to between about 0.6 and 1.3, by Newton-Schulz iterations.
+
+    Parameters
+    ----------
+    matrices
+        Matrices of r rows and c columns, ``(n, r, c)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.muon import orthogonal
+    >>> matrix = torch.diag(torch.tensor([10.0, 3.0]))[None]
+    >>> values = torch.linalg.svdvals(orthogonal(matrix))
+    >>> bool(((values > 0.6) & (values < 1.3)).all())
+    True
+    """
     a, b, c = POLYNOMIAL
     scaled = matrices / torch.linalg.matrix_norm(matrices, keepdim=True).clamp(min=1e-7)
     scaled = scaled.to(torch.bfloat16 if has_bf16(matrices.device) else matrices.dtype)
@@ -98,7 +127,7 @@ def orthogonal(matrices: Float[Tensor, "n r c"]) -> Float[Tensor, "n r c"]:
 
 
 def _together(matrices: list[Float[Tensor, "r _"]]) -> list[Float[Tensor, "r _"]]:
-    """Matrices of equally many rows made orthogonal at once, as each alone is too small to keep a device busy."""
+    """Make matrices with equally many rows orthogonal at once, since each alone is too small to keep a device busy."""
     widths = [matrix.shape[1] for matrix in matrices]
     padded = matrices[0].new_zeros(len(matrices), len(matrices[0]), max(widths))  # columns of zeros stay zeros
     for place, matrix, width in zip(padded, matrices, widths, strict=True):
@@ -108,9 +137,9 @@ def _together(matrices: list[Float[Tensor, "r _"]]) -> list[Float[Tensor, "r _"]
 
 def _is_orthogonal(parameter: Tensor) -> bool:
     """Whether a parameter is a kernel whose updates are made orthogonal."""
-    if parameter.ndim != 4 or parameter.numel() > MOST:
+    if parameter.ndim != 4 or parameter.numel() > MOST_WEIGHTS:
         return False
-    return min(len(parameter), parameter[0].numel()) >= LEAST
+    return min(len(parameter), parameter[0].numel()) >= LEAST_SIDE
 
 
 def _outputs_first(kernel: Float[Tensor, "o i h w"]) -> Float[Tensor, "o h w i"]:

@@ -1,4 +1,4 @@
-"""Networks: the U-Net of the field's scribble papers with any number of decoders, and the shape critic."""
+"""The U-Net of the field's scribble papers, with any number of decoders."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from maskmixadv.networks.dropout import Dropout
+from maskmixadv.networks.dropout import FastDropout
 from maskmixadv.tensors import Image, Logits
 
 Features = list[Float[Tensor, "_ _ _ _"]]
@@ -15,21 +15,28 @@ Features = list[Float[Tensor, "_ _ _ _"]]
 
 WIDTHS = (16, 32, 64, 128, 256)
 DROPOUT = (0.05, 0.1, 0.2, 0.3, 0.5)
-STRIDE = 2 ** (len(WIDTHS) - 1)
-"""Side in pixels of one cell of the coarsest level; images' sides must be multiples of it."""
 
 
 class UNet(nn.Module):
-    """2D U-Net of WSL4MIS and MaskMixAdv: one encoder, one or more decoders with their own weights.
+    """2D U-Net of WSL4MIS and MaskMixAdv: one encoder and one or more decoders, each with weights of its own.
 
     Parameters
     ----------
-    channels, classes
-        Of the image and of the logits.
+    channels
+        Channels c of the image.
+    classes
+        Number of classes k, with the background.
     decoders
-        Segmentation decoders.
+        Number of segmentation decoders.
     restores
-        Whether there is one more decoder, for images.
+        Whether there is one more decoder, which restores images.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.unet import UNet
+    >>> UNet(channels=1, classes=4)(torch.rand(2, 1, 32, 48)).shape
+    torch.Size([2, 4, 32, 48])
     """
 
     def __init__(self, channels: int, classes: int, *, decoders: int = 1, restores: bool = False) -> None:
@@ -39,21 +46,27 @@ class UNet(nn.Module):
         self.restorer = Decoder(channels) if restores else None
 
     def encode(self, image: Image) -> Features:
-        """Features at all levels."""
+        """Return the features of all five levels, finest first; sides of the image are multiples of ``STRIDE``."""
         return self.encoder(image)
 
     def decode(self, features: Features, decoder: int = 0) -> Logits:
-        """Logits of one decoder."""
+        """Return the logits of decoder number `decoder`, ``(b, k, h, w)``."""
         return self.decoders[decoder](features)
 
     def restore(self, features: Features) -> Image:
-        """Image as the restoring decoder paints it; linear, not clipped."""
+        """Return the image as the restoring decoder paints it; not clipped to [0, 1].
+
+        Raises
+        ------
+        RuntimeError
+            Where the network was made without a restoring decoder.
+        """
         if self.restorer is None:
             raise RuntimeError("this network was made without a restoring decoder")
         return self.restorer(features)
 
     def forward(self, image: Image) -> Logits:
-        """Logits of the mean of the decoders' probabilities."""
+        """Return the logarithm of the mean of the decoders' probabilities; a single decoder's logits as they are."""
         features = self.encode(image)
         if len(self.decoders) == 1:
             return self.decode(features)
@@ -62,7 +75,20 @@ class UNet(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Five levels of two convolutions, halved by max-pooling in between."""
+    """Five levels of two 3×3 convolutions each; max-pooling halves the sides between levels.
+
+    Parameters
+    ----------
+    channels
+        Channels c of the image.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.unet import Encoder
+    >>> [tuple(maps.shape[1:]) for maps in Encoder(channels=1)(torch.rand(1, 1, 32, 32))]
+    [(16, 32, 32), (32, 16, 16), (64, 8, 8), (128, 4, 4), (256, 2, 2)]
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -70,7 +96,7 @@ class Encoder(nn.Module):
         self.levels = nn.ModuleList(map(_block, inputs, WIDTHS, DROPOUT))
 
     def forward(self, image: Image) -> Features:
-        """Features at all levels."""
+        """Return the features of all levels, finest first."""
         features: Features = [self.levels[0](image)]
         for level in self.levels[1:]:
             features.append(level(F.max_pool2d(features[-1], 2)))
@@ -78,7 +104,20 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Four steps up, each joined with the encoder's level, and a 3×3 head."""
+    """Four steps up, each joined with the encoder's level of the same size, and a final 3×3 convolution.
+
+    Parameters
+    ----------
+    outputs
+        Channels of the result: classes, or channels of an image.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.unet import Decoder, Encoder
+    >>> Decoder(outputs=4)(Encoder(channels=1)(torch.rand(1, 1, 32, 32))).shape
+    torch.Size([1, 4, 32, 32])
+    """
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
@@ -86,7 +125,7 @@ class Decoder(nn.Module):
         self.head = nn.Conv2d(WIDTHS[0], outputs, 3, padding=1)
 
     def forward(self, features: Features) -> Float[Tensor, "b o h w"]:
-        """Map of `outputs` channels in full precision."""
+        """Return maps of `outputs` channels in single precision, at the resolution of the image."""
         maps = features[-1]
         for step, skip in zip(self.steps, features[-2::-1], strict=True):
             maps = step(maps, skip)
@@ -94,7 +133,20 @@ class Decoder(nn.Module):
 
 
 class Up(nn.Module):
-    """1×1 convolution to the skip's width, bilinear doubling, joining, two convolutions."""
+    """One step up: 1×1 convolution, bilinear doubling of the sides, joining with the encoder's maps, two convolutions.
+
+    Parameters
+    ----------
+    deep, skip
+        Channels of the maps from below, and of the encoder's maps, which are also those of the result.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.unet import Up
+    >>> Up(deep=32, skip=16)(torch.rand(1, 32, 4, 4), torch.rand(1, 16, 8, 8)).shape
+    torch.Size([1, 16, 8, 8])
+    """
 
     def __init__(self, deep: int, skip: int) -> None:
         super().__init__()
@@ -102,7 +154,7 @@ class Up(nn.Module):
         self.block = _block(2 * skip, skip, 0.0)
 
     def forward(self, maps: Float[Tensor, "b f h w"], skip: Float[Tensor, "b g h2 w2"]) -> Float[Tensor, "b g h2 w2"]:
-        """Maps at the skip's resolution."""
+        """Return maps at the resolution of `skip`, which has twice the sides of `maps`."""
         small = self.narrow(maps)
         # The gradient of bilinear doubling takes a CPU five times as long in half precision.
         exact = small.float() if small.device.type == "cpu" else small
@@ -111,9 +163,9 @@ class Up(nn.Module):
 
 
 class _Join(torch.autograd.Function):
-    """Channels of two maps as one, whose gradients come back as maps of their own.
+    """Channels of two maps as one, whose gradients come back as separate maps.
 
-    Those of `torch.cat` are strided views of its own gradient, on which many operations are ten times slower.
+    The gradients of `torch.cat` are strided views of its own gradient, on which many operations are ten times slower.
     """
 
     @staticmethod
@@ -140,7 +192,7 @@ def _block(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
         nn.Conv2d(inputs, outputs, 3, padding=1),
         nn.BatchNorm2d(outputs),
         nn.LeakyReLU(0.01, inplace=True),
-        Dropout(dropout),
+        FastDropout(dropout),
         nn.Conv2d(outputs, outputs, 3, padding=1),
         nn.BatchNorm2d(outputs),
         nn.LeakyReLU(0.01, inplace=True),

@@ -1,4 +1,4 @@
-"""Co-Mixup: the salient cells of the whole batch, shared out so that no two samples become alike."""
+"""Co-Mixup: the salient cells of the whole batch, distributed so that no two samples become alike."""
 
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -23,26 +23,43 @@ Choice = Int[Tensor, "b s s"]
 class CoMixup(Perturbation):
     """Cells of all the batch's samples, mixed jointly (Kim, Choo, Jeong, Song, ICLR 2021).
 
-    Output j shows sample z_j(i) in cell i. What is sought is high in saliency, smooth and diverse: the sum over
-    outputs and cells of the saliency shown, plus `beta` n / 16 for each pair of neighbours that show the same sample
-    (n cells a side), less `gamma` for each pair of outputs that show the same sample in the same cell. From z_j = j,
-    outputs are improved one after the other, all cells of one colour of a chequerboard at once, so that the sum
-    never falls.
+    Output j shows sample z_j(i) in cell i. The outputs are to be salient, smooth and diverse. They maximise a sum of
+    three parts: the saliency shown, over outputs and cells; plus `beta` n / 16 for each pair of neighbouring cells that
+    show the same sample (n cells a side); minus `gamma` for each pair of outputs that show the same sample in the same
+    cell. Starting at z_j = j, outputs are improved one after the other, in each all cells of one colour of a
+    chequerboard at once, so that the sum never falls.
 
-    The second view shows the own sample where the first does not, and elsewhere, by the same rule, the others.
+    The second view shows the own sample where the first does not. In its other cells it shows other samples, by the
+    same rule.
 
-    Differs from the paper: local improvement, where it has submodular relaxation; diversity counts common cells, and
-    has no threshold; an output's own sample is fixed, so that each sample has two views; cells are of one sample,
-    never of two at half strength.
+    Differs from the paper: the sum is improved locally, where the paper has submodular relaxation; diversity counts
+    common cells and has no threshold; an output's own sample is fixed, so that each sample has two views; a cell shows
+    one sample, never two at half strength.
 
     Attributes
     ----------
     beta
-        What two neighbours of one sample earn on the finest grid, in mean saliencies, at least 0.
+        Gain of two neighbours of one sample on the finest grid, in mean saliencies, at least 0.
     gamma
-        What two outputs with a common cell cost, in mean saliencies, at least 0.
+        Cost of two outputs with a common cell, in mean saliencies, at least 0.
     sweeps
         How often each output is improved, at least once.
+
+    Raises
+    ------
+    InputError
+        Where an attribute is not allowed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.unet import UNet
+    >>> from maskmixadv.perturb import CoMixup, as_tested
+    >>> from maskmixadv.tensors import Batch
+    >>> batch = Batch.example(samples=3)
+    >>> views = CoMixup()(batch, as_tested(UNet(1, 4)))
+    >>> torch.equal(views.merge(*views.images), batch.image)
+    True
     """
 
     restores: ClassVar[bool] = False
@@ -60,7 +77,7 @@ class CoMixup(Perturbation):
             raise InputError(f"sweeps: {self.sweeps}, allowed is at least 1")
 
     def draw(self, batch: Batch, forward: Forward | None = None) -> Collage:
-        """Draw a grid, and share out its cells."""
+        """Draw a grid, and distribute its cells."""
         salient = salient_cells(batch, needed(forward), drawn_side(batch))
         first, second = self.choices(salient)
         pixels, (h, w) = own(batch.image), batch.image.shape[-2:]
@@ -72,7 +89,13 @@ class CoMixup(Perturbation):
         return self.draw(batch, forward).views(batch)
 
     def choices(self, salient: Float[Tensor, "b s s"]) -> tuple[Choice, Choice]:
-        """Samples that the two views show, of each sample's saliency."""
+        """Return the number of the sample that each view shows in each cell.
+
+        Parameters
+        ----------
+        salient
+            Saliency of each sample's cells, ``(b, s, s)``, at least 0.
+        """
         mine = torch.arange(len(salient), device=salient.device)[:, None, None].expand(salient.shape)
         gain = salient.expand(len(salient), *salient.shape)
         first = self._improved(mine, gain, torch.ones_like(mine, dtype=torch.bool))

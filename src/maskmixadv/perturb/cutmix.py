@@ -13,18 +13,33 @@ from maskmixadv.tensors import Batch
 @final
 @dataclass(frozen=True)
 class CutMix(Perturbation):
-    """A box of another sample, with its labels, in the first view; its complement in the second (Yun et al., 2019).
+    """A box of another sample in the first view; the rest of both samples in the second (Yun et al., ICCV 2019).
 
-    The box's side is √(1 - λ) of the window's, λ ~ Beta(alpha, alpha), its centre uniform, clipped at the rim. The
-    other sample is the batch's next one: a batch's slices come in random order.
+    The box's side is √(1 - λ) times the window's, λ ~ Beta(alpha, alpha); its centre is uniform over the window, and it
+    is clipped at the rim. The other sample is the next one in the batch, whose slices come in random order.
 
-    Differs from the paper: each sample has its own box, where the batch shared one; the second view shows what the
-    first replaced.
+    Differs from the paper: each sample has its own box, where there the batch shares one; the second view shows what
+    the first replaced.
 
     Attributes
     ----------
     alpha
-        Of λ's distribution, at least 0.5; 1 is uniform.
+        Parameter of λ's distribution, at least 0.5; 1 is uniform.
+
+    Raises
+    ------
+    InputError
+        Where `alpha` is not allowed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.perturb import CutMix
+    >>> from maskmixadv.tensors import Batch
+    >>> batch = Batch.example()
+    >>> views = CutMix()(batch)
+    >>> torch.equal(views.merge(*views.images), batch.image)
+    True
     """
 
     restores: ClassVar[bool] = False
@@ -46,6 +61,15 @@ class CutMix(Perturbation):
 
 
 def check_alpha(alpha: float) -> None:
-    """Refuse what `symmetric_beta` can't draw from."""
+    """Raise `InputError` where `symmetric_beta` can't draw with `alpha`: below 0.5, or not finite.
+
+    Examples
+    --------
+    >>> from maskmixadv.perturb.cutmix import check_alpha
+    >>> check_alpha(0.25)
+    Traceback (most recent call last):
+    ...
+    maskmixadv.errors.InputError: alpha: 0.25, allowed is a finite number of at least 0.5
+    """
     if not 0.5 <= alpha < float("inf"):
         raise InputError(f"alpha: {alpha}, allowed is a finite number of at least 0.5")

@@ -1,4 +1,4 @@
-"""CycleMix's perturbation: mixed, cut and turned."""
+"""CycleMix's perturbation: samples are mixed, cut and turned."""
 
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -17,18 +17,34 @@ from maskmixadv.tensors import Batch
 
 @final
 @dataclass(frozen=True)
-class CycleMix(Perturbation):
-    """Puzzle Mix, then a square cut out of the first view, then a turn (Zhang & Zhuang, CVPR 2022).
+class CycleMixPerturbation(Perturbation):
+    """Puzzle Mix, then a square cut out of the first view, then a turn of each view (Zhang and Zhuang, CVPR 2022).
 
-    What the square hides of the own sample, the second view shows. `merge` turns maps back.
+    The second view shows what the square hides of the own sample. `Views.merge` turns maps back.
 
-    Differs from the paper: turns are right angles, which lose no pixel, each view with its own; windows that are not
-    square are turned by half.
+    Differs from the paper: views are turned by right angles, which lose no pixel, each view by its own; windows that
+    are not square are turned by half.
 
     Attributes
     ----------
     side
-        Of the square, as a fraction of the window's, in (0, 1].
+        Side of the square, as a fraction of the window's, in (0, 1].
+
+    Raises
+    ------
+    InputError
+        Where `side` is not allowed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.unet import UNet
+    >>> from maskmixadv.perturb import CycleMixPerturbation, as_tested
+    >>> from maskmixadv.tensors import Batch
+    >>> batch = Batch.example()
+    >>> views = CycleMixPerturbation()(batch, as_tested(UNet(1, 4)))
+    >>> torch.equal(views.merge(*views.images), batch.image)
+    True
     """
 
     restores: ClassVar[bool] = False
@@ -40,7 +56,7 @@ class CycleMix(Perturbation):
         Cutout(side=self.side)
 
     def draw(self, batch: Batch, forward: Forward | None = None) -> Collage:
-        """Draw a puzzle, a square a sample and a turn a view."""
+        """Draw a puzzle, a square for each sample, and a turn for each view."""
         first, second = PuzzleMix().sources(batch, needed(forward))
         seen = 1 - squares(self.side, batch)
         lost = is_own(first) & (seen[:, 0] == 0)
@@ -56,7 +72,22 @@ class CycleMix(Perturbation):
 
 
 def turned(maps: Tensor, turns: Int[Tensor, "b"]) -> Tensor:
-    """Maps ``b h w``, each turned by so many right angles; odd numbers need square maps."""
+    """Turn each map by its own number of right angles, counter-clockwise.
+
+    Parameters
+    ----------
+    maps
+        Shape ``(b, h, w)``.
+    turns
+        Number of right angles, 0 to 3; even where h and w differ.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.perturb.cyclemix import turned
+    >>> turned(torch.tensor([[[1, 2], [3, 4]]] * 2), torch.tensor([1, 2])).tolist()
+    [[[2, 4], [1, 3]], [[4, 3], [2, 1]]]
+    """
     square = maps.shape[1] == maps.shape[2]
     step = 1 if square else 2
     every = torch.stack([torch.rot90(maps, k, (1, 2)) for k in range(0, 4, step)])

@@ -1,4 +1,4 @@
-"""Dropout of features: one view is decoded of all of them, the other of what is left."""
+"""Dropout of features: one view is decoded from all of them, the other from those that are left."""
 
 import abc
 from dataclasses import dataclass
@@ -10,43 +10,77 @@ from torch import Generator, Tensor
 
 from maskmixadv.errors import InputError
 from maskmixadv.perturb.perturbation import Forward, Level, Perturbation, Views, in_place, mean
-from maskmixadv.tensors import Batch
-
-Maps = Float[Tensor, "b f h w"]
-"""One level of an encoder's features."""
+from maskmixadv.tensors import Batch, Maps
 
 
-class Kept(NamedTuple):
-    """1 for channels that are kept, 0 for others."""
+class KeptChannels(NamedTuple):
+    """The channels that dropout keeps.
+
+    Attributes
+    ----------
+    channels
+        1 for channels that are kept, 0 for the others.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.perturb import Dropout2d
+    >>> kept = Dropout2d(p=0.25).draw(torch.rand(2, 400, 4, 4), torch.Generator().manual_seed(0))
+    >>> kept.channels.mean().item()
+    0.8
+    """
 
     channels: Float[Tensor, "b f 1 1"]
 
 
 class Threshold(NamedTuple):
-    """Fraction of the highest activity from which on a place is dropped."""
+    """The activity from which on places are dropped.
+
+    Attributes
+    ----------
+    fraction
+        Of the highest activity of each sample.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.perturb import FeatureDropout
+    >>> drawn = FeatureDropout(low=0.8, high=0.8).draw(torch.rand(1, 8, 4, 4), torch.Generator())
+    >>> drawn.fraction.item()
+    0.8
+    """
 
     fraction: Float[Tensor, "b 1 1 1"]
 
 
 @dataclass(frozen=True)
-class Dropout(Perturbation):
-    """The second view's features are dropped in part, at every scale on their own; the first view has all.
+class DroppedFeatures(Perturbation):
+    """Base of perturbations that drop a part of the second view's features, at every scale anew.
 
-    As in cross-consistency training (Ouali et al., CVPR 2020), whose main decoder sees clean features.
+    The first view has all features, as the main decoder of cross-consistency training (Ouali et al., CVPR 2020).
+
+    Examples
+    --------
+    >>> from maskmixadv.networks.unet import UNet
+    >>> from maskmixadv.perturb import Dropout2d
+    >>> from maskmixadv.tensors import Batch
+    >>> first, second = Dropout2d()(Batch.example()).encode(UNet(1, 4).encode)
+    >>> [tuple(maps.shape) for maps in second[:2]]
+    [(2, 16, 32, 32), (2, 32, 16, 16)]
     """
 
     levels: ClassVar[tuple[Level, ...]] = ("feature",)
 
     @abc.abstractmethod
-    def draw(self, maps: Maps, rng: Generator) -> Kept | Threshold:
+    def draw(self, maps: Maps, rng: Generator) -> KeptChannels | Threshold:
         """Draw what `maps` lose."""
 
     @abc.abstractmethod
-    def apply(self, maps: Maps, drawn: Kept | Threshold) -> Maps:
-        """Drop."""
+    def apply(self, maps: Maps, drawn: KeptChannels | Threshold) -> Maps:
+        """Return the maps without what was drawn."""
 
     def __call__(self, batch: Batch, forward: Forward | None = None) -> Views:  # noqa: ARG002
-        """Return the features of `batch`, clean and dropped."""
+        """Return the features of `batch`, clean and with dropout."""
         lost = torch.ones_like(batch.image[:, :1])
         return in_place(
             batch,
@@ -59,13 +93,28 @@ class Dropout(Perturbation):
 
 @final
 @dataclass(frozen=True)
-class Dropout2d(Dropout):
-    """Channels are dropped, the others scaled up for them, as for WSL4MIS's second decoder (Luo et al., MICCAI 2022).
+class Dropout2d(DroppedFeatures):
+    """Channels are dropped and the others scaled up to make up for them, as for WSL4MIS's second decoder.
+
+    Luo et al., MICCAI 2022.
 
     Attributes
     ----------
     p
-        Probability of each channel, in (0, 1).
+        Probability that a channel is dropped, in (0, 1).
+
+    Raises
+    ------
+    InputError
+        Where `p` is not allowed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.perturb import Dropout2d
+    >>> dropout, maps = Dropout2d(p=0.5), torch.ones(1, 64, 2, 2)
+    >>> dropout.apply(maps, dropout.draw(maps, torch.Generator().manual_seed(0))).unique()
+    tensor([0., 2.])
     """
 
     p: float = 0.5
@@ -74,27 +123,41 @@ class Dropout2d(Dropout):
         if not 0 < self.p < 1:
             raise InputError(f"p: {self.p}, allowed is a probability between 0 and 1, both excluded")
 
-    def draw(self, maps: Maps, rng: Generator) -> Kept:
-        """Draw channels."""
+    def draw(self, maps: Maps, rng: Generator) -> KeptChannels:
+        """Draw the channels that are kept."""
         noise = torch.rand(*maps.shape[:2], 1, 1, generator=rng, device=maps.device)
-        return Kept((noise >= self.p).float())
+        return KeptChannels((noise >= self.p).float())
 
-    def apply(self, maps: Maps, drawn: Kept | Threshold) -> Maps:
-        """Drop, and scale."""
+    def apply(self, maps: Maps, drawn: KeptChannels | Threshold) -> Maps:
+        """Zero the other channels, and multiply those that are kept by ``1 / (1 - p)``."""
         return maps * (drawn[0] / (1 - self.p))
 
 
 @final
 @dataclass(frozen=True)
-class FeatureDropout(Dropout):
+class FeatureDropout(DroppedFeatures):
     """The most active places are dropped: those whose mean over channels is at least a fraction of the largest.
 
-    From cross-consistency training. Where the largest mean is not above 0, nothing is active and nothing dropped.
+    From cross-consistency training (Ouali et al., CVPR 2020). Where the largest mean is not above 0, nothing is active
+    and nothing is dropped.
 
     Attributes
     ----------
     low, high
-        Bounds of the fraction, drawn uniformly for each sample; 0 < low <= high <= 1.
+        Bounds of the fraction, which is drawn uniformly for each sample; 0 < low <= high <= 1.
+
+    Raises
+    ------
+    InputError
+        Where the bounds are not allowed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.perturb import FeatureDropout
+    >>> dropout, maps = FeatureDropout(low=0.7, high=0.7), torch.tensor([[[[0.2, 0.6, 0.8, 1.0]]]])
+    >>> dropout.apply(maps, dropout.draw(maps, torch.Generator()))
+    tensor([[[[0.20, 0.60, 0.00, 0.00]]]])
     """
 
     low: float = 0.7
@@ -105,12 +168,12 @@ class FeatureDropout(Dropout):
             raise InputError(f"low, high: {self.low}, {self.high}, allowed is 0 < low <= high <= 1")
 
     def draw(self, maps: Maps, rng: Generator) -> Threshold:
-        """Draw a fraction for each sample."""
+        """Draw the fraction for each sample."""
         u = torch.rand(len(maps), 1, 1, 1, generator=rng, device=maps.device)
         return Threshold(self.low + (self.high - self.low) * u)
 
-    def apply(self, maps: Maps, drawn: Kept | Threshold) -> Maps:
-        """Drop."""
+    def apply(self, maps: Maps, drawn: KeptChannels | Threshold) -> Maps:
+        """Zero the most active places."""
         activity = maps.mean(1, keepdim=True)
         most = activity.amax((2, 3), keepdim=True)
         return maps * ((activity < most * drawn[0]) | (most <= 0))

@@ -1,4 +1,4 @@
-"""The best of two labels for every cell of a grid, by a minimum cut."""
+"""The best of two labels for every cell of a grid, by a minimum cut of a graph."""
 
 import numpy as np
 import scipy
@@ -15,15 +15,32 @@ def smallest_cut(
     down: Float[np.ndarray, "r-1 c"],
     right: Float[np.ndarray, "r c-1"],
 ) -> Bool[np.ndarray, "r c"]:
-    """Choose cells so that the sum of costs is smallest; exact, by maximum flow (Greig et al., JRSS B, 1989).
+    """Choose the cells of a grid so that the sum of costs is smallest.
+
+    The choice is exact, by maximum flow (Greig et al., JRSS B, 1989), for costs rounded to multiples of ``1 / STEPS``.
 
     Parameters
     ----------
     chosen, left
-        What a cell costs that is chosen, or is not.
+        Cost of a cell that is chosen, and of one that is not; ``(r, c)``.
     down, right
-        What it costs, at least 0, if a cell is chosen and the one below it, or to its right, is not, or the other
-        way round.
+        Cost, at least 0, where of a cell and the one below it, or to its right, one is chosen and the other is not;
+        ``(r - 1, c)`` and ``(r, c - 1)``.
+
+    Returns
+    -------
+    Bool[np.ndarray, "r c"]
+        True for cells that are chosen.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from maskmixadv.perturb.graphcut import smallest_cut
+    >>> wish = np.array([[3.0, -1.0, 3.0]])  # the middle cell alone would rather not be chosen
+    >>> for cost in (0.1, 2.0):
+    ...     smallest_cut(chosen=-wish, left=0 * wish, down=np.zeros((0, 3)), right=np.full((1, 2), cost))
+    array([[ True, False,  True]])
+    array([[ True,  True,  True]])
     """
     r, c = chosen.shape
     number = np.arange(r * c).reshape(r, c)

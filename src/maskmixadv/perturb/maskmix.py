@@ -1,4 +1,4 @@
-"""MaskMix: what one view hides, the other shows."""
+"""MaskMix: each view shows what the other one hides."""
 
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, final
@@ -9,39 +9,48 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from maskmixadv.errors import InputError
-from maskmixadv.networks.unet import STRIDE
-from maskmixadv.perturb.perturbation import Forward, Level, Mask, Perturbation, Views, in_place
-from maskmixadv.tensors import Batch
+from maskmixadv.perturb.perturbation import Forward, Level, Perturbation, Views, in_place
+from maskmixadv.tensors import Batch, Indicator
+from maskmixadv.types import STRIDE
 
 
-class Masks(NamedTuple):
-    """What two views see; every pixel is seen by one of them at least.
+class ViewMasks(NamedTuple):
+    """What two views show; every pixel is shown by at least one of them.
 
     Attributes
     ----------
     first, second
-        Masks of the two views.
+        1 where the first and the second view show a pixel, 0 where it is hidden.
     whole
-        So many samples, the first ones, are seen whole by both.
+        Number of samples, the first ones, that both views show in whole.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.perturb import ViewMasks
+    >>> left = torch.tensor([[[[1.0, 1.0, 0.0]]]])
+    >>> masks = ViewMasks(left, 1 - left)
+    >>> masks.split(torch.full((1, 1, 1, 3), 5.0))[1].tolist()
+    [[[[0.0, 0.0, 5.0]]]]
     """
 
-    first: Mask
-    second: Mask
+    first: Indicator
+    second: Indicator
     whole: int = 0
 
     def split(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """What each view sees of `maps`, 0 elsewhere; at a coarser scale where the maps have one."""
+        """Return what each view shows of `maps`, 0 elsewhere; masks are shrunk to the maps' resolution."""
         # Masks stay in full precision: spread over channels in half precision they take a CPU eight times as long.
         first, second = ((_shrunk(mask, maps) * maps).to(maps.dtype) for mask in (self.first, self.second))
         return first, second
 
     def merge(self, first: Tensor, second: Tensor) -> Tensor:
-        """Each view's map where that view saw its input, the mean where both did."""
+        """Return each view's map where that view showed its input, and the mean where both did."""
         return (self.first * first + self.second * second) / (self.first + self.second)
 
     @property
-    def hidden(self) -> tuple[Mask, Mask]:
-        """What each view does not see."""
+    def hidden(self) -> tuple[Indicator, Indicator]:
+        """1 where each view hides a pixel."""
         return 1 - self.first, 1 - self.second
 
 
@@ -50,19 +59,32 @@ class Masks(NamedTuple):
 class MaskMix(Perturbation):
     """Two complementary random masks on a coarse grid (Li, Zheng, Wu, Bioengineering 2024).
 
-    Differs from the released code: each sample has its own masks, where the batch shared one; and some samples
+    Differs from the released code: each sample has its own masks, where there the batch shares one; and some samples
     may be left whole.
 
     Attributes
     ----------
     level
-        Where masks are laid: on the image, or on the encoder's features, one grid for all scales.
+        Where masks are laid: on the image, or on the encoder's features, with one grid for all scales.
     ratio
         Fraction of cells visible in the first view, in (0, 1).
     patch
-        Side of a cell in pixels; on features rounded up to a multiple of 16, the coarsest scale's.
+        Side of a cell in pixels; on features it is rounded up to a multiple of ``STRIDE``, the coarsest scale's.
     whole
-        Fraction of the samples that both views see whole, in [0, 1].
+        Fraction of the samples that both views show in whole, in [0, 1].
+
+    Raises
+    ------
+    InputError
+        Where an attribute is not allowed.
+
+    Examples
+    --------
+    >>> from maskmixadv.perturb import MaskMix
+    >>> from maskmixadv.tensors import Batch
+    >>> masks = MaskMix(ratio=0.25).draw(Batch.example())
+    >>> masks.first.mean().item(), (masks.first + masks.second).unique().tolist()
+    (0.25, [1.0])
     """
 
     levels: ClassVar[tuple[Level, ...]] = ("image", "feature")
@@ -80,7 +102,7 @@ class MaskMix(Perturbation):
         if not 0 <= self.whole <= 1:
             raise InputError(f"whole: {self.whole}, allowed is a fraction from 0 to 1")
 
-    def draw(self, batch: Batch) -> Masks:
+    def draw(self, batch: Batch) -> ViewMasks:
         """Draw masks: ``int(ratio * cells)`` cells are the first view's, ``int(whole * b)`` samples are whole."""
         b, _, h, w = batch.image.shape
         # On features, cells are whole at every scale: their side is a multiple of the coarsest one's.
@@ -93,10 +115,10 @@ class MaskMix(Perturbation):
         # A batch's slices come in random order, so the first ones are any.
         whole = int(self.whole * b)
         seen = (torch.arange(b, device=mask.device) < whole).float().view(b, 1, 1, 1)
-        return Masks(mask.maximum(seen), (1 - mask).maximum(seen), whole)
+        return ViewMasks(mask.maximum(seen), (1 - mask).maximum(seen), whole)
 
     def __call__(self, batch: Batch, forward: Forward | None = None) -> Views:  # noqa: ARG002
-        """Two views of the images, or of the features, of `batch`."""
+        """Return two views of the images, or of the features, of `batch`."""
         masks = self.draw(batch)
         if self.level == "image":
             return in_place(batch, masks.split(batch.image), masks.merge, hidden=masks.hidden, whole=masks.whole)
@@ -110,6 +132,6 @@ class MaskMix(Perturbation):
         )
 
 
-def _shrunk(mask: Mask, maps: Float[Tensor, "b f h2 w2"]) -> Float[Tensor, "b 1 h2 w2"]:
+def _shrunk(mask: Indicator, maps: Float[Tensor, "b f h2 w2"]) -> Float[Tensor, "b 1 h2 w2"]:
     """Take the mask at the maps' scale: exact where a cell's side is a multiple of that scale's stride."""
     return F.interpolate(mask, maps.shape[-2:], mode="nearest-exact")

@@ -9,14 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from maskmixadv.networks.unet import Features
-from maskmixadv.tensors import Batch, Image, Labels, Logits
+from maskmixadv.tensors import Batch, Image, Indicator, Labels, Logits, Weight
 
 Level = Literal["image", "feature"]
 """Where a perturbation is laid: on the image, or on the encoder's features, at every scale."""
-Mask = Float[Tensor, "b 1 h w"]
-"""1 where a view sees a pixel, 0 where it is hidden from it."""
-Weight = Float[Tensor, "b h w"]
-"""What each pixel counts in cross-entropy, as in `Batch.weight`."""
 Forward = Callable[[Image], Logits]
 """A network as a function, for perturbations that ask it where to strike; see `saliency.as_tested`."""
 
@@ -27,23 +23,35 @@ class Views(NamedTuple):
     Attributes
     ----------
     images
-        The two views; of a perturbation of features the batch's image, twice.
+        Images of the two views, ``(b, c, h, w)`` each. Where features are perturbed, both are the batch's images.
     targets
-        Labels valid in each: a pixel that comes from another sample carries that one's label.
+        Labels that hold in each view: a pixel that comes from another sample carries that sample's label.
     weights
-        What each pixel of `targets` counts: 1 in all over the batch where every pixel is shown once by each view.
+        How much each pixel of `targets` counts. Each sums to 1 over the batch where every pixel is shown once by each
+        view.
     merge
-        Maps of the first and of the second view to one map in the batch's own frame; of the images themselves
-        it gives the batch's image.
+        Turns maps of the first and the second view into one map, in the batch's own places. From the views' images it
+        makes the batch's images.
     relabel
-        Labels in the batch's own frame to those of each view, as `targets` are made of the batch's.
+        Turns labels in the batch's own places into labels of each view, as `targets` are made from the batch's.
     hidden
-        1 where a view has lost what its image showed and nothing stands in its place, so that it can be asked to
-        restore it; None where other samples stand in its place.
+        1 where a view has lost what its image showed and shows nothing instead, so that it can be asked to restore it;
+        None where other samples are shown instead.
     whole
-        So many samples, the first ones, are seen whole by both.
+        Number of samples, the first ones, that both views show in whole.
     disturb
-        The encoder's features of the image to those of each view; None where the images are perturbed themselves.
+        Turns the encoder's features of the images into pairs, the first and the second view's, one for each level; None
+        where images are perturbed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.perturb import MaskMix
+    >>> from maskmixadv.tensors import Batch
+    >>> batch = Batch.example()
+    >>> views = MaskMix()(batch)
+    >>> torch.equal(views.merge(*views.images), batch.image)
+    True
     """
 
     images: tuple[Image, Image]
@@ -51,12 +59,20 @@ class Views(NamedTuple):
     weights: tuple[Weight, Weight]
     merge: Callable[[Tensor, Tensor], Tensor]
     relabel: Callable[[Labels], tuple[Labels, Labels]]
-    hidden: tuple[Mask, Mask] | None = None
+    hidden: tuple[Indicator, Indicator] | None = None
     whole: int = 0
     disturb: Callable[[Features], list[tuple[Tensor, Tensor]]] | None = None
 
     def encode(self, encoder: Callable[[Image], Features]) -> tuple[Features, Features]:
-        """Each view's features. Views of the image pass the encoder as one batch of 2 b, and share its statistics."""
+        """Return each view's features.
+
+        Views of the image pass the encoder as one batch of 2 b samples, so that they share its batch-norm statistics.
+
+        Parameters
+        ----------
+        encoder
+            Returns the features of images, finest level first.
+        """
         if self.disturb is None:
             pairs = [maps.chunk(2) for maps in encoder(torch.cat(self.images))]
         else:
@@ -65,9 +81,15 @@ class Views(NamedTuple):
 
 
 class Perturbation(abc.ABC):
-    """A way to make two views; concrete ones are final frozen dataclasses of parameters.
+    """A way to make two views; concrete ones are final frozen dataclasses of their parameters.
 
-    What is random is drawn first, from ``batch.rng`` alone, as a named tuple of tensors; then it is applied.
+    Random numbers are drawn first, from ``batch.rng`` alone, as a named tuple of tensors; then they are applied.
+
+    Examples
+    --------
+    >>> from maskmixadv.perturb import ALL
+    >>> [name for name, kind in ALL.items() if "feature" in kind.levels]
+    ['maskmix', 'uniform-noise', 'gaussian-noise', 'salt-and-pepper', 'dropout2d', 'feature-dropout']
     """
 
     levels: ClassVar[tuple[Level, ...]] = ("image",)
@@ -79,7 +101,14 @@ class Perturbation(abc.ABC):
 
     @abc.abstractmethod
     def __call__(self, batch: Batch, forward: Forward | None = None) -> Views:
-        """Two views of `batch`; perturbations that follow the network's gradient need its `forward`.
+        """Return two views of `batch`.
+
+        Parameters
+        ----------
+        batch
+            What is perturbed.
+        forward
+            The network, for perturbations that follow its gradient; the others ignore it.
 
         Raises
         ------
@@ -93,11 +122,30 @@ def in_place(
     images: tuple[Image, Image],
     merge: Callable[[Tensor, Tensor], Tensor],
     *,
-    hidden: tuple[Mask, Mask],
+    hidden: tuple[Indicator, Indicator],
     whole: int = 0,
     disturb: Callable[[Features], list[tuple[Tensor, Tensor]]] | None = None,
 ) -> Views:
-    """Views that leave every pixel where it is, so that each keeps its label, hidden ones too."""
+    """Return views that leave every pixel in its place, so that each keeps its label, also where it is hidden.
+
+    Parameters
+    ----------
+    batch
+        What the views are made of.
+    images, merge, hidden, whole, disturb
+        As the attributes of `Views`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.perturb.perturbation import in_place, mean
+    >>> from maskmixadv.tensors import Batch
+    >>> batch = Batch.example()
+    >>> nothing = torch.zeros_like(batch.image)
+    >>> views = in_place(batch, (batch.image, batch.image), mean, hidden=(nothing, nothing))
+    >>> views.targets[1] is batch.target
+    True
+    """
     return Views(
         images=images,
         targets=(batch.target, batch.target),
@@ -111,14 +159,37 @@ def in_place(
 
 
 def mean(first: Tensor, second: Tensor) -> Tensor:
-    """Merge views that see every pixel both."""
+    """Merge two views that both show every pixel: the mean of their maps.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.perturb.perturbation import mean
+    >>> mean(torch.zeros(1), torch.ones(1))
+    tensor([0.50])
+    """
     return 0.5 * (first + second)
 
 
 def symmetric_beta(alpha: float, batch: Batch) -> Float[Tensor, "b"]:
-    """Draw from Beta(alpha, alpha) for each sample; `alpha` is at least 1/2.
+    """Draw a number from Beta(alpha, alpha) for each sample of `batch`, from its `rng`.
 
-    Ulrich's closed form (Applied Statistics 33, 1984), as torch's own sampler takes no generator.
+    Ulrich's closed form (Applied Statistics 33, 1984), since torch's own sampler takes no generator.
+
+    Parameters
+    ----------
+    alpha
+        At least 0.5; `check_alpha` refuses others.
+    batch
+        Gives the number of samples and the random numbers.
+
+    Examples
+    --------
+    >>> from maskmixadv.perturb.perturbation import symmetric_beta
+    >>> from maskmixadv.tensors import Batch
+    >>> shares = symmetric_beta(1.0, Batch.example(samples=1000, side=16))
+    >>> shares.mean().item()
+    0.5
     """
     device = batch.image.device
     u, v = torch.rand(2, len(batch.image), generator=batch.rng, device=device)

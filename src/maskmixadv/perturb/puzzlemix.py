@@ -23,35 +23,52 @@ Cells = Float[np.ndarray, "s s"]
 @final
 @dataclass(frozen=True)
 class PuzzleMix(Perturbation):
-    """Each cell from that of two samples which is the more salient there, neighbours together (Kim et al., ICML 2020).
+    """Each cell shows the more salient of two samples, in connected regions (Kim, Choo, Song, ICML 2020).
 
-    A cell costs the saliency of the sample that it does not show, and -`eta` log λ if it shows the own sample,
-    -`eta` log (1 - λ) if the other, λ ~ Beta(alpha, alpha). A border costs `beta` n / 16 (1 + `gamma` d), with n the
-    cells a side and d the samples' difference across it. Saliency is the gradient's size, its mean over a sample's
-    cells 1. The mask is the exact minimum, by a cut. Then each sample's cells change places, so that salient ones
-    come to lie where their sample is shown: the assignment that earns the most saliency, less `move` times the
-    squares of the ways, in cells.
+    First a mask is chosen. A cell costs the saliency of the sample that it does not show, and in addition -`eta` log λ
+    if it shows the own sample, -`eta` log (1 - λ) if the other, λ ~ Beta(alpha, alpha). A border between cells costs
+    `beta` n / 16 (1 + `gamma` d), n being the cells a side and d the samples' difference across the border. Saliency is
+    the size of the gradient, with mean 1 over a sample's cells. The mask is the exact minimum, by a minimum cut.
 
-    The other sample is the batch's next one. The second view shows, of both samples, the cells that the first does
-    not, moved alike, so that nothing is lost; pixels take their labels along.
+    Then each sample's cells change places, so that salient ones lie where their sample is shown. The assignment of
+    cells to places maximises the saliency shown minus `move` times the squared distances, in cells.
 
-    Differs from the paper: cells are of one sample or the other, where a third label mixed both half and half, which
-    nothing could part again; a border counts between the two samples alone, not within one; whole cells of the mask
-    are moved, by an exact assignment, where patches of 4 pixels are moved by an approximate one; the batch shares one
-    grid. Differs from the released code: in CycleMix's, labels stay behind when patches are moved.
+    The other sample is the batch's next one. The second view shows, of both samples, the cells that the first does not,
+    moved alike, so that nothing is lost. Pixels take their labels along.
+
+    Differs from the paper: a cell shows one sample or the other, where there a third label mixes both half and half,
+    which could not be parted again; a border counts between the two samples alone, not within one; whole cells of the
+    mask are moved, by an exact assignment, where there patches of 4 pixels are moved by an approximate one; the batch
+    shares one grid. Differs from CycleMix's released code, where labels stay behind when patches are moved.
 
     Attributes
     ----------
     alpha
-        Of λ's distribution, at least 0.5.
+        Parameter of λ's distribution, at least 0.5.
     beta
-        What a border between two cells of the finest grid costs, in mean saliencies, at least 0.
+        Cost of a border between two cells of the finest grid, in mean saliencies, at least 0.
     gamma
         How much dearer a border is where intensities differ by 1, at least 0.
     eta
         How much λ counts, at least 0.
     move
-        What moving a cell by one costs, in mean saliencies, at least 0; twice as far costs four times as much.
+        Cost of moving a cell by one place, in mean saliencies, at least 0; twice as far costs four times as much.
+
+    Raises
+    ------
+    InputError
+        Where an attribute is not allowed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.unet import UNet
+    >>> from maskmixadv.perturb import PuzzleMix, as_tested
+    >>> from maskmixadv.tensors import Batch
+    >>> batch = Batch.example()
+    >>> views = PuzzleMix()(batch, as_tested(UNet(1, 4)))
+    >>> torch.equal(views.merge(*views.images), batch.image)
+    True
     """
 
     restores: ClassVar[bool] = False
@@ -78,7 +95,15 @@ class PuzzleMix(Perturbation):
         return self.draw(batch, forward).views(batch)
 
     def sources(self, batch: Batch, forward: Forward) -> tuple[Sources, Sources]:
-        """Where the pixels of the two views come from."""
+        """Return where the pixels of the two views come from.
+
+        Parameters
+        ----------
+        batch
+            What is mixed.
+        forward
+            The network whose gradient says what is salient.
+        """
         side = drawn_side(batch)
         salient = salient_cells(batch, forward, side)
         masks, moves = self._puzzle(batch, salient, on_cells(batch.image, side))
@@ -93,7 +118,7 @@ class PuzzleMix(Perturbation):
     def _puzzle(
         self, batch: Batch, salient: Float[Tensor, "b s s"], image: Float[Tensor, "b c s s"]
     ) -> tuple[Bool[np.ndarray, "b s s"], tuple[Int[np.ndarray, "b s s"], Int[np.ndarray, "b s s"]]]:
-        """Masks, 1 where the own sample is shown; which of its cells each sample, own and next, shows at each place."""
+        """Return masks, true for the own sample, and the cell that each sample, own and next, shows at each place."""
         prior = symmetric_beta(self.alpha, batch).clamp(1e-3, 1 - 1e-3).cpu().numpy()
         ours, pixels = salient.cpu().numpy().astype(np.float64), image.cpu().numpy().astype(np.float64)
         theirs, others = np.roll(ours, -1, 0), np.roll(pixels, -1, 0)
@@ -120,7 +145,7 @@ class PuzzleMix(Perturbation):
         )
 
     def _assignment(self, salient: Cells, shown: Bool[np.ndarray, "s s"]) -> Int[np.ndarray, "s s"]:
-        """Which cell lies at each place."""
+        """Return the number of the cell that lies at each place."""
         side = len(salient)
         where = np.stack(np.divmod(np.arange(side * side), side), axis=1)
         way = np.square(where[:, None] - where[None]).sum(2)

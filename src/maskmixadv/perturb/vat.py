@@ -1,4 +1,4 @@
-"""VAT: the small change of the image that the network minds most."""
+"""Virtual adversarial training: the small change of the image that changes the network's answer most."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, final
@@ -17,7 +17,22 @@ PROBE = 0.01
 
 
 class Change(NamedTuple):
-    """What is added to the image, its root mean square over each sample the wanted one."""
+    """What is added to the images.
+
+    Attributes
+    ----------
+    added
+        Its root mean square over each sample is the perturbation's `size`.
+
+    Examples
+    --------
+    >>> from maskmixadv.networks.unet import UNet
+    >>> from maskmixadv.perturb import VAT, as_tested
+    >>> from maskmixadv.tensors import Batch
+    >>> change = VAT(size=0.05).draw(Batch.example(), as_tested(UNet(1, 4)))
+    >>> change.added.square().mean((1, 2, 3)).sqrt()
+    tensor([0.05, 0.05])
+    """
 
     added: Image
 
@@ -25,20 +40,37 @@ class Change(NamedTuple):
 @final
 @dataclass(frozen=True)
 class VAT(Perturbation):
-    """The virtual adversarial direction is added to the second view; the first is clean (Miyato et al., PAMI 2019).
+    """The virtual adversarial direction is added to the second view; the first view is clean.
 
-    The direction in which the network's probabilities change most, by the Kullback-Leibler divergence, is found by
-    `steps` of power iteration from a random one. The mean of the views' maps is the way back.
+    Miyato et al., IEEE TPAMI 2019. It is the direction in which the network's probabilities change most, by the
+    Kullback-Leibler divergence. `steps` of power iteration find it, starting at a random one. The views' maps are
+    merged by the mean.
 
-    Differs from the paper: the size is a pixel's, not a vector's length, so that it does not depend on the window;
-    the network is asked as at test time, so that asking leaves no trace in its batch norm.
+    Differs from the paper: `size` is that of a pixel, not a vector's length, so that it does not depend on the window;
+    the network runs as at test time, so that its batch-norm statistics stay as they are.
 
     Attributes
     ----------
     size
         Root mean square of the change, in intensities, in (0, 1].
     steps
-        Of power iteration, at least 1.
+        Steps of power iteration, at least 1.
+
+    Raises
+    ------
+    InputError
+        Where an attribute is not allowed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.unet import UNet
+    >>> from maskmixadv.perturb import VAT, as_tested
+    >>> from maskmixadv.tensors import Batch
+    >>> batch = Batch.example()
+    >>> views = VAT()(batch, as_tested(UNet(1, 4)))
+    >>> torch.equal(views.images[0], batch.image)
+    True
     """
 
     size: float = 0.03
@@ -51,7 +83,7 @@ class VAT(Perturbation):
             raise InputError(f"steps: {self.steps}, allowed is at least 1")
 
     def draw(self, batch: Batch, forward: Forward | None = None) -> Change:
-        """Draw a direction and turn it to where the network minds most."""
+        """Draw a direction, and turn it to where the network's answer changes most."""
         ask, image = needed(forward), batch.image.detach()
         # Detached afterwards: weights that autocast casts under no_grad it would keep, without their gradient.
         expected = ask(image).softmax(1).detach()

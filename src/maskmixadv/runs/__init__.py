@@ -1,1 +1,1 @@
-"""What a run was told, and what it leaves: run.json, its checkpoint."""
+"""Runs: their settings and records, checkpoints and logs."""

@@ -1,66 +1,94 @@
-"""A run: one directory with all that is needed to repeat it, resume it and use its network."""
+"""A run: one directory with all that is needed to repeat it, to resume it and to use its network."""
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from torch import nn
 
-from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.corpus.names import check_classes
 from maskmixadv.errors import InputError
-from maskmixadv.files import claim, read_json, write_text, written
-from maskmixadv.formats.reading import check_checkpoint, reading
+from maskmixadv.files import claim, read_json, write_text
+from maskmixadv.formats.reading import reading
 from maskmixadv.methods.method import Method
 from maskmixadv.methods.registry import fields_of, method_from
 from maskmixadv.networks.finite import not_finite
+from maskmixadv.runs.checkpoint import ANEW, Checkpoint, complete, stored
+from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, corpus_record
 from maskmixadv.runs.schedule import Schedule
 from maskmixadv.sampling.grid import Grid
-from maskmixadv.sources.opening import open_corpus
 from maskmixadv.tensors import Task
 from maskmixadv.typed import as_type, made
+from maskmixadv.types import PathLike
 
-ANEW: Final = "; train again"
 MOST_SIDE: Final = 2**14
 """Pixels of a canvas's side."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What ``run.json`` says.
+    """What ``run.json`` says, and the way to the files beside it.
+
+    `maskmixadv.training.begin.begin` makes one, `Run.open` reads one.
+
+    It stands for its directory wherever a path is asked for. `print` shows a summary.
 
     Attributes
     ----------
     root
         The run's directory.
-    corpus, prior
-        What was learnt from: where it lies, its content's hash, its patients.
+    learnt_from
+        The corpus that the run learns from, and its patients.
+    prior_from
+        The corpus whose masks teach a critic; None where the method has no critic.
+    method
+        How the run learns.
+    schedule
+        Resolution, length, optimiser and augmentation.
+    grid
+        Pixels that the network sees.
+    enclosure
+        Whether what lies beyond the hull of a slice's background stroke counts as background.
+    seed
+        Seed of everything random.
     facts
-        What was there when it began: command, commit, device, versions.
+        What was there when the run began. Its course does not depend on them.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.pce import PCE
+    >>> from maskmixadv.runs.schedule import PRESETS
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> from maskmixadv.training.begin import begin
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> _ = begin(corpus.root, Path("run"), method=PCE(), schedule=PRESETS["demo"])
+    >>> run = Run.open(Path("run"))
+    >>> run.method, run.schedule.steps, run.learnt_from.train
+    (PCE(), 1200, ('phantom002',))
     """
 
     root: Path
-    corpus: dict[str, Any]
-    prior: dict[str, Any] | None
+    learnt_from: LearntFrom
+    prior_from: PriorFrom | None
     method: Method
     schedule: Schedule
     grid: Grid
     enclosure: bool
     seed: int
-    facts: dict[str, Any]
+    facts: Facts
 
     @classmethod
-    def open(cls, root: Path) -> "Run":
-        """Read a run.
+    def open(cls, root: PathLike) -> "Run":
+        """Read the run in directory `root`.
 
         Raises
         ------
         InputError
-            Where `root` is no run.
+            Where `root` is no run, or its ``run.json`` is malformed.
         """
+        root = Path(root)
         path = root / "run.json"
         if not path.is_file():
             raise InputError(f"{root}: not a run (no run.json); make one with 'maskmixadv train'")
@@ -70,17 +98,46 @@ class Run:
                 raise InputError(f"lacks {', '.join(missing)}")
             return cls(
                 root=root,
-                corpus=_learnt_from(raw["corpus"], _LISTS, f"{path}: corpus"),
-                prior=None if raw["prior"] is None else _learnt_from(raw["prior"], ("cases",), f"{path}: prior"),
+                learnt_from=corpus_record(LearntFrom, raw["corpus"], f"{path}: corpus"),
+                prior_from=None if raw["prior"] is None else corpus_record(PriorFrom, raw["prior"], f"{path}: prior"),
                 method=method_from(as_type(raw["method"], dict[str, Any], f"{path}: method")),
                 schedule=made(Schedule, raw["schedule"], f"{path}: schedule"),
                 grid=_grid(raw["grid"], f"{path}: grid"),
                 enclosure=as_type(raw["enclosure"], bool, f"{path}: enclosure"),
                 seed=as_type(raw["seed"], int, f"{path}: seed"),
-                facts={key: raw[key] for key in _FACTS},
+                facts=made(Facts, {key: raw[key] for key in _FACTS}, str(path)),
             )
         except InputError as error:
             raise InputError(f"{path}: malformed ({str(error).removeprefix(f'{path}: ')}); train again") from None
+
+    def __fspath__(self) -> str:
+        return str(self.root)
+
+    def __repr__(self) -> str:
+        """Say in one line what it is."""
+        of = self.learnt_from
+        said = f"{fields_of(self.method)['name']}, {self.schedule.steps} steps on {of.name}, fold {of.fold}"
+        return f"Run({str(self.root)!r}, {said}, seed {self.seed})"
+
+    def __str__(self) -> str:
+        """Summarise it in a few lines."""
+        schedule, grid, of = self.schedule, self.grid, self.learnt_from
+        chosen = [
+            f"{each.name}={value}"
+            for each in fields(cast("Any", self.method))
+            if (value := getattr(self.method, each.name)) != each.default
+        ]
+        patients = ", ".join(f"{len(part)} {name}" for name, part in of.split._asdict().items())
+        lines = {
+            "method": " ".join([fields_of(self.method)["name"], *chosen]),
+            "corpus": f"{of.name} in {_from_here(of.root)}",
+            "fold": f"{of.fold or '?'} of {of.scheme or '?'}: {patients} patients",
+            "steps": f"{schedule.steps:,} of {schedule.batch} slices, {schedule.window} × {schedule.window} pixels"
+            + ("" if grid.mm is None else f" of {grid.mm:.2f} mm"),
+            "with": f"enclosure {'on' if self.enclosure else 'off'}, seed {self.seed}",
+            "weights": str(self.checkpoint) if self.checkpoint.is_file() else "none saved yet",
+        }
+        return "\n".join([f"run in {self.root}", *(f"  {key + ':':8} {value}" for key, value in lines.items())])
 
     def create(self) -> None:
         """Make the directory and write ``run.json``.
@@ -93,74 +150,70 @@ class Run:
         claim(self.root)
         write_text(self.root / "run.json", json.dumps(self.record(), indent=1))
 
-    def record(self) -> dict[str, Any]:
-        """Content of ``run.json``."""
+    def settings(self) -> dict[str, Any]:
+        """Return all that the run's course depends on, as ``run.json`` holds it: plain values."""
         return {
-            "corpus": self.corpus,
-            "prior": self.prior,
+            "corpus": self.learnt_from.table(),
+            "prior": None if self.prior_from is None else self.prior_from.table(),
             "method": fields_of(self.method),
             "schedule": asdict(self.schedule),
             "grid": asdict(self.grid),
             "enclosure": self.enclosure,
             "seed": self.seed,
-            **self.facts,
         }
 
-    def published(self) -> dict[str, Any]:
-        """`record` for files that are given away: corpora in the working directory are named from there.
+    def record(self) -> dict[str, Any]:
+        """Return the content of ``run.json``: the settings and the facts."""
+        return {**self.settings(), **asdict(self.facts)}
 
-        ``run.json`` itself names them by their whole path, so that the run is found from anywhere.
+    def published(self) -> dict[str, Any]:
+        """Return `record` for files that are given away: it names corpora relative to the working directory.
+
+        Corpora outside the working directory keep their whole path. ``run.json`` itself always holds whole paths, so
+        that the run can be used from any directory.
         """
         record = self.record()
-        for key in ("corpus", "prior"):
-            if record[key] is not None and "root" in record[key]:
-                record[key] = {**record[key], "root": _from_here(Path(record[key]["root"]))}
+        for key, of in (("corpus", self.learnt_from), ("prior", self.prior_from)):
+            if of is not None:
+                record[key] = {**record[key], "root": _from_here(of.root)}
         return record
 
     @property
     def task(self) -> Task:
         """What the network segments."""
-        return Task(classes=tuple(self.corpus["classes"]))
+        return Task(classes=self.learnt_from.classes)
 
     @property
     def checkpoint(self) -> Path:
-        """Where the last checkpoint lies."""
+        """Path of the last checkpoint."""
         return self.root / "last.pt"
 
-    def load(self, device: torch.device) -> dict[str, Any]:
-        """Read the last checkpoint, without executing code: the whole state of a training, which `loop` reads.
+    def load(self, device: torch.device) -> Checkpoint:
+        """Read the last checkpoint to `device`, without executing code.
 
         Raises
         ------
         InputError
-            Where there is none, or it is damaged.
+            Where there is none, it is damaged, or it lacks what a training needs to go on.
         """
-        return _whole(self.checkpoint, self._stored(device))
-
-    def _stored(self, device: torch.device) -> dict[str, Any]:
-        if not self.checkpoint.is_file():
-            raise InputError(f"{self.checkpoint}: no checkpoint yet; resume with 'maskmixadv train --resume'")
-        check_checkpoint(self.checkpoint)
-        with reading(self.checkpoint, "checkpoint", wrong="damaged", advice=ANEW):
-            # Mapped, so that a tensor that claims more than the file holds is refused; read whole, it is memory's rest.
-            state = torch.load(self.checkpoint, map_location=device, weights_only=True, mmap=True)
-        if not isinstance(state, dict):
-            raise InputError(f"{self.checkpoint}: damaged (it holds something else){ANEW}")
-        if type(step := state.get("step", 0)) is not int or step < 0:
-            raise InputError(f"{self.checkpoint}: damaged (its step is no whole number){ANEW}")
-        return state
+        return complete(self.checkpoint, stored(self.checkpoint, device))
 
     def weights(self, device: torch.device) -> nn.Module:
         """Return the network that is scored, with the last checkpoint's weights, on the CPU.
 
-        That of a run which is not done has a line on stderr.
+        Where the run is not done, a line on stderr says so.
+
+        Parameters
+        ----------
+        device
+            Where the checkpoint is read to before its weights are copied.
 
         Raises
         ------
         InputError
-            Where there is no checkpoint, or it is damaged, of another network, or not finite.
+            Where there is no checkpoint, it is damaged or of another network, or a weight is not finite.
         """
-        net, state = self.method.players(self.task)["net"], self._stored(device)
+        net, state = self.method.players(self.task)["net"], stored(self.checkpoint, device)
         if not isinstance(state.get("scored"), dict):
             raise InputError(f"{self.checkpoint}: damaged (it lacks scored){ANEW}")
         with reading(self.checkpoint, "checkpoint", wrong="damaged", advice=ANEW):
@@ -178,26 +231,6 @@ def _from_here(path: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-def _whole(path: Path, state: dict[str, Any]) -> dict[str, Any]:
-    """Return the state of a training if all is in it that it goes on with."""
-    lacking = [key for key in _STATE if not isinstance(state.get(key), dict)] + ["step"] * ("step" not in state)
-    if lacking:
-        raise InputError(f"{path}: damaged (it lacks {', '.join(lacking)}){ANEW}")
-    return state
-
-
-def _learnt_from(raw: object, lists: tuple[str, ...], where: str) -> dict[str, Any]:
-    """Return what a run says of a corpus if it names it, and the patients or cases that it learnt from."""
-    table = as_type(raw, dict[str, Any], where)
-    texts, names = dict.fromkeys(("root", "name", "hash"), str), dict.fromkeys(("classes", *lists), list[str])
-    for key, kind in {**texts, **names}.items():
-        as_type(table.get(key), kind, f"{where}: {key}")
-    if as_type(table.get("axis", 0), int, f"{where}: axis") not in (0, 1, 2):
-        raise InputError(f"{where}: axis {table['axis']}, allowed are 0, 1 and 2")
-    check_classes(table["classes"], where)
-    return table
-
-
 def _grid(raw: object, where: str) -> Grid:
     grid = made(Grid, raw, where)
     if not 1 <= grid.size <= MOST_SIDE or not (grid.mm is None or grid.mm > 0):
@@ -205,37 +238,5 @@ def _grid(raw: object, where: str) -> Grid:
     return grid
 
 
-def same_corpus(recorded: dict[str, Any]) -> Corpus:
-    """Open the corpus that a run names.
-
-    Raises
-    ------
-    InputError
-        Where its content is another one now.
-    """
-    corpus = open_corpus(Path(recorded["root"]))
-    if corpus.hash() != recorded["hash"]:
-        raise InputError(f"{corpus.root}: has changed since the run began; restore it or train anew")
-    return corpus
-
-
-def save(path: Path, content: dict[str, Any]) -> None:
-    """Write a checkpoint whole or not at all; an earlier one stays until then.
-
-    Raises
-    ------
-    InputError
-        Where there is no space.
-    """
-    try:
-        with written(path) as file:
-            torch.save(content, file)
-    except (InputError, RuntimeError) as error:  # torch wraps what the file says
-        reason = str(error).split("\n", 1)[0]
-        raise InputError(f"{path}: can't be saved ({reason}); free space, then resume with --resume") from None
-
-
-_FACTS = ("command", "commit", "device", "versions", "preset")
+_FACTS = ("preset", "command", "commit", "device", "versions")
 _PARTS = ("corpus", "prior", "method", "schedule", "grid", "enclosure", "seed")
-_LISTS = ("train", "val", "test")
-_STATE = ("nets", "optimisers", "scored")

@@ -1,4 +1,4 @@
-"""Schedules: what a run shares over all methods, so that a comparison is fair. Nothing here imports torch."""
+"""Schedules: what all methods have in common, so that comparisons are fair. Nothing here imports torch."""
 
 import math
 from dataclasses import dataclass, field, fields, replace
@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, get_args
 
 from maskmixadv.errors import InputError
 from maskmixadv.sampling.ranges import Augment
+from maskmixadv.types import STRIDE
 
 Precision = Literal["auto", "fp32", "bf16"]
 Optimiser = Literal["sgd", "adamw", "muon"]
@@ -18,40 +19,53 @@ OFFERED: Final[tuple[str, ...]] = get_args(Preset)
 class Schedule:
     """Resolution, length, optimiser and augmentation of a run.
 
+    A field that is not allowed raises `InputError`.
+
     Attributes
     ----------
     size
-        Side of a slice's canvas in pixels: its longer side, or what the grid in mm makes of it.
+        Side in pixels of the square canvas that a slice is resampled to and padded or cut to.
     window
-        Side in pixels of the window that training sees of the canvas; a multiple of 16.
+        Side in pixels of the part of the canvas that a step sees; a multiple of 16, at most `size`.
     batch
-        Slices a step.
+        Slices a step, at least 1.
     steps
-        Optimiser steps.
+        Optimiser steps, at least 1.
     optimiser
-        Of the network; a critic always has Adam at `critic_lr`. ``muon`` is `maskmixadv.networks.muon.Muon`, a step of
-        which does more than one of AdamW.
+        Optimiser of the network; a critic always has Adam at `critic_lr`. ``muon`` is `maskmixadv.networks.muon.Muon`,
+        whose steps do more than AdamW's, and take longer.
     lr
-        Highest learning rate.
+        Highest learning rate, above 0.
     decay
-        ``poly``: ``lr (1 - step / steps) ** 0.9``; ``one-cycle``: rise over the first `rise`, then half a cosine.
+        How the learning rate falls. ``poly``: ``lr (1 - step / steps) ** 0.9``. ``one-cycle``: it rises in the first
+        part of the steps, `rise`, then falls as half a cosine.
     rise
         Fraction of the steps over which one-cycle rises.
     weight_decay, momentum
         Of the network's optimiser; only SGD has a momentum to set.
     critic_lr
-        Learning rate of every player that is not the network; constant.
+        Constant learning rate of all players but the network.
     ema
-        Decay a step of the moving average of the weights that is scored; 0 scores the weights themselves.
+        Decay per step of the moving average of the weights that is scored, from 0 to below 1; 0 scores the weights
+        themselves.
     precision
-        ``auto``: bfloat16 where the device computes in it.
+        Arithmetic of the forward passes. ``auto``: bfloat16 where the device computes in it.
     validate_every
         Steps between validations.
     enclosed
-        What the pixels beyond the background's stroke count in cross-entropy with enclosure, relative to all strokes
-        together. Above 1, as the few pixels far away that look like the organ are a small part of them.
+        Weight in cross-entropy, with enclosure, of the pixels beyond the background's stroke, relative to all strokes
+        together. It is above 1, because the few pixels far away that look like the organ are a small part of them.
     augment
         Ranges of the augmentation.
+
+    Examples
+    --------
+    >>> schedule = Schedule(steps=1000, lr=0.01)
+    >>> [round(schedule.lr_at(step), 5) for step in (0, 500, 999)]
+    [0.01, 0.00536, 2e-05]
+    >>> Schedule(size=96, window=40)
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: window: 40, allowed is a multiple of 16 up to the size, 96
     """
 
     size: int = 256
@@ -72,11 +86,11 @@ class Schedule:
     augment: Augment = field(default_factory=Augment)
 
     def __post_init__(self) -> None:
-        for name, least in (("batch", 1), ("steps", 1), ("validate_every", 1), ("window", 16)):
+        for name, least in (("batch", 1), ("steps", 1), ("validate_every", 1), ("window", STRIDE)):
             if (value := getattr(self, name)) < least:
                 raise InputError(f"{name}: {value}, allowed is {least} or more")
-        if self.window % 16 or self.window > self.size:
-            raise InputError(f"window: {self.window}, allowed is a multiple of 16 up to the size, {self.size}")
+        if self.window % STRIDE or self.window > self.size:
+            raise InputError(f"window: {self.window}, allowed is a multiple of {STRIDE} up to the size, {self.size}")
         for name in ("lr", "critic_lr"):
             if (value := getattr(self, name)) <= 0:
                 raise InputError(f"{name}: {value}, allowed is a number above 0")
@@ -98,7 +112,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Changes:
-    """What replaces a preset's fields; None keeps a field as it is.
+    """Fields that replace those of a preset; None keeps a field as it is.
 
     Attributes
     ----------
@@ -122,6 +136,12 @@ class Changes:
         Arithmetic, instead of the preset's: auto takes bf16 where the device has it.
     validate_every
         Steps between validations, instead of the preset's.
+
+    Examples
+    --------
+    >>> schedule = Changes(steps=300, lr=1e-3).on("cpu")
+    >>> schedule.steps, schedule.lr, schedule.batch
+    (300, 0.001, 4)
     """
 
     steps: int | None = None
@@ -151,7 +171,13 @@ class Changes:
 
 
 def default_preset(kind: str) -> str:
-    """Name of the preset that a device of `kind`, such as ``cpu`` or ``cuda``, deserves where none is named."""
+    """Return the name of the preset for a device of `kind`, such as ``cpu`` or ``cuda``, where nobody names one.
+
+    Examples
+    --------
+    >>> default_preset("cuda"), default_preset("cpu")
+    ('fast', 'cpu')
+    """
     return "fast" if kind == "cuda" else "cpu"
 
 

@@ -1,1 +1,1 @@
-"""Slices of a fold as tensors: on one grid, on the device, augmented."""
+"""Slices for training: from a corpus's cases to augmented batches."""

@@ -1,4 +1,4 @@
-"""Augmentation: draw parameters, then apply them, batched and on the device.
+"""Augmentation of slices: parameters are drawn, then applied to a whole batch on its device.
 
 One affine map a sample holds turns, flips, rotation, scale, shift and the cutting of the training window, so
 that a slice is interpolated once.
@@ -21,17 +21,29 @@ Centre = Float[Tensor, "b 2"]
 
 
 @dataclass(frozen=True)
-class Draw:
-    """Parameters of one batch: data that can be logged and replayed.
+class Augmentation:
+    """The augmentation of one batch: what was drawn for each sample.
 
     Attributes
     ----------
     affine
-        Window coordinates to canvas coordinates, both in [-1, 1].
+        Maps window coordinates to canvas coordinates, both in [-1, 1].
     gain, offset, gamma
-        Intensities become ``gain * x ** gamma + offset``.
+        Intensities x become ``gain * x ** gamma + offset``, clipped to [0, 1].
     window
         Side of the window in pixels.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.sampling.augment import draw_augmentation
+    >>> from maskmixadv.sampling.ranges import Augment
+    >>> rng = torch.Generator().manual_seed(0)
+    >>> drawn = draw_augmentation(Augment(), torch.zeros(2, 2), canvas=64, window=48, rng=rng)
+    >>> drawn.image(torch.rand(2, 1, 64, 64)).shape
+    torch.Size([2, 1, 48, 48])
+    >>> drawn.labels(torch.zeros(2, 64, 64, dtype=torch.uint8)).shape
+    torch.Size([2, 48, 48])
     """
 
     affine: Float[Tensor, "b 2 3"]
@@ -40,8 +52,8 @@ class Draw:
     gamma: Float[Tensor, "b 1 1 1"]
     window: int
 
-    def part(self, rows: slice) -> "Draw":
-        """Parameters of some of the samples."""
+    def part(self, rows: slice) -> "Augmentation":
+        """Return the augmentation of some of the samples."""
         return replace(
             self,
             affine=self.affine[rows],
@@ -51,19 +63,19 @@ class Draw:
         )
 
     def image(self, image: Image) -> Float[Tensor, "b c side side"]:
-        """Resample, then change intensities."""
+        """Return images in their windows, ``(b, c, window, window)``: resampled, then changed in intensity."""
         return self.shaded(self.maps(image))
 
     def maps(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c side side"]:
-        """Resample bilinearly, 0 beyond the canvas; in [0, 1]."""
+        """Return maps in [0, 1] in their windows: resampled bilinearly, 0 beyond the canvas."""
         return self._sample(maps, "bilinear").clamp(0, 1)
 
     def shaded(self, image: Image) -> Image:
-        """Change intensities, kept in [0, 1]."""
+        """Return images with changed intensities, clipped to [0, 1]."""
         return (self.gain * image**self.gamma + self.offset).clamp(0, 1)
 
     def labels(self, labels: Labels) -> UInt8[Tensor, "b side side"]:
-        """Resample by nearest neighbour, ``IGNORE`` beyond the canvas."""
+        """Return labels in their windows: resampled by nearest neighbour, ``IGNORE`` beyond the canvas."""
         # grid_sample pads with 0, so the label that means "nothing known" is made 0 for the while.
         shifted = labels[:, None].float() - IGNORE
         return (self._sample(shifted, "nearest")[:, 0] + IGNORE).to(torch.uint8)
@@ -73,8 +85,34 @@ class Draw:
         return F.grid_sample(maps, grid, mode=mode, padding_mode="zeros", align_corners=False)
 
 
-def drawn(ranges: Augment, centre: Centre, *, canvas: int, window: int, rng: torch.Generator) -> Draw:
-    """Draw one sample's parameters for each row of `centre`; `canvas` and `window` are sides in pixels."""
+def draw_augmentation(
+    ranges: Augment, centre: Centre, *, canvas: int, window: int, rng: torch.Generator
+) -> Augmentation:
+    """Draw the augmentation of a batch.
+
+    Parameters
+    ----------
+    ranges
+        Ranges of the parameters.
+    centre
+        Column and row of the middle of what is annotated in each slice, in [-1, 1] over the canvas, ``(b, 2)``. Windows
+        lie about it, but for those that stray.
+    canvas, window
+        Sides in pixels.
+    rng
+        Source of the random numbers, on the device of `centre`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.sampling.augment import draw_augmentation
+    >>> from maskmixadv.sampling.ranges import Augment
+    >>> none = Augment(turns=False, rotate=0.0, scale=0.0, shift=0.0, intensity=0.0)
+    >>> drawn = draw_augmentation(none, torch.zeros(1, 2), canvas=64, window=32, rng=torch.Generator())
+    >>> drawn.affine  # half of the canvas, in its middle
+    tensor([[[0.5, 0.0, 0.0],
+             [0.0, 0.5, 0.0]]])
+    """
     n, device = len(centre), centre.device
     spread = torch.rand(n, 10, generator=rng, device=device) * 2 - 1
     zoom = (window / canvas) * torch.exp(spread[:, 1] * math.log1p(ranges.scale))
@@ -86,7 +124,7 @@ def drawn(ranges: Augment, centre: Centre, *, canvas: int, window: int, rng: tor
     # Half a window beyond the border at most, so that the canvas's rim is seen as well as its middle.
     middle = torch.where(astray, spread[:, 8:10] * (1 - window / canvas / 2), near)
     gain, gamma, offset = (spread[:, 4:7].T * ranges.intensity)[..., None, None, None]
-    return Draw(
+    return Augmentation(
         affine=torch.cat((linear, middle[:, :, None]), dim=2),
         gain=1 + gain,
         offset=offset / 2,

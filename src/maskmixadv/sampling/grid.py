@@ -1,4 +1,4 @@
-"""The pixels that a network sees, and the way from a volume's own grid to them and back."""
+"""The network's grid of pixels, and the way from a volume's own grid to it and back."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,16 +14,31 @@ from maskmixadv.strokes.regrid import Strokes, corner, resized, restore
 from maskmixadv.types import IGNORE, Spacing
 
 Corners = Sequence[tuple[int, int]]
-"""Of each slice on its grid: row and column where its canvas begins, 0 along an axis that is padded."""
+"""Row and column of each slice, on the network's grid, where its canvas begins; 0 along an axis that is padded."""
 
 
 class Placed(NamedTuple):
-    """Labels on training canvases, where these begin, and what became of each slice's strokes.
+    """Labels of d slices on training canvases, where these begin, and what became of each slice's strokes.
 
     Attributes
     ----------
+    target
+        Labels on the canvas, ``IGNORE`` beyond the image.
+    corners
+        Where each slice's canvas begins.
     resampled, held
-        How many of each stroke's own pixels show on the network's grid, and on the canvas.
+        For each slice and each of its strokes: the number of the stroke's own pixels that still show on the network's
+        grid, and on the canvas.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from maskmixadv.sampling.grid import Grid, strokes
+    >>> labels = torch.full((1, 8, 8), 255, dtype=torch.uint8)
+    >>> labels[0, 2, 1:7] = 1
+    >>> placed = Grid(size=4).placed(labels, None, strokes(labels.numpy(), dense=False), keep=True)
+    >>> placed.target.shape, [int(count) for count in placed.held[0]]
+    (torch.Size([1, 4, 4]), [6])
     """
 
     target: UInt8[Tensor, "d s s"]
@@ -34,7 +49,7 @@ class Placed(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """Square in-plane pixels; the through-plane axis is never resampled.
+    """Square pixels in plane; the axis through the slices is never resampled.
 
     Attributes
     ----------
@@ -42,13 +57,23 @@ class Grid:
         Side of the training canvas in pixels.
     mm
         Millimetres per pixel. None, for corpora of unknown spacing: a slice's longer side is `size` pixels.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.sampling.grid import Grid
+    >>> grid, spacing = Grid(size=64, mm=1.5), (8.0, 1.0, 1.0)
+    >>> grid.resized((90, 60), spacing)
+    (60, 40)
+    >>> grid.image(torch.rand(3, 90, 60), spacing).shape
+    torch.Size([3, 64, 64])
     """
 
     size: int
     mm: float | None = None
 
     def resized(self, shape: tuple[int, int], spacing: Spacing | None) -> tuple[int, int]:
-        """In-plane shape on this grid of slices of `shape` pixels (h, w).
+        """Return the height and width on this grid of slices of `shape` pixels (h, w).
 
         Raises
         ------
@@ -64,7 +89,24 @@ class Grid:
         canvas: tuple[int, int] | None = None,
         corners: Corners | None = None,
     ) -> Float[Tensor, "d H W"]:
-        """Resample slices, then pad with 0 or cut to `canvas` (default: `size` × `size`), at `corners` or centrally."""
+        """Return slices on this grid, padded with 0 or cut to a canvas.
+
+        Parameters
+        ----------
+        image
+            Slices on their own grid, ``(d, h, w)``.
+        spacing
+            Millimetres along d, h, w; None where unknown.
+        canvas
+            Height and width of the canvas in pixels; None: `size` × `size`.
+        corners
+            Where each slice is cut; None: centrally.
+
+        Raises
+        ------
+        InputError
+            Where the grid is in mm and `spacing` is unknown.
+        """
         small = self.resized((image.shape[1], image.shape[2]), spacing)
         resampled = F.interpolate(image[:, None], small, mode="bilinear", antialias=True)[:, 0]
         return _cut(resampled, canvas or (self.size, self.size), corners, 0)
@@ -72,13 +114,22 @@ class Grid:
     def labels(
         self, labels: UInt8[Tensor, "d h w"], spacing: Spacing | None, *, dense: bool = False
     ) -> UInt8[Tensor, "d H W"]:
-        """Labels on the training canvas, ``IGNORE`` beyond the image.
+        """Return labels on the training canvas, ``IGNORE`` beyond the image.
 
         Parameters
         ----------
+        labels
+            Labels on their own grid, ``(d, h, w)``.
+        spacing
+            Millimetres along d, h, w; None where unknown.
         dense
-            Whether they are masks, which are resampled by nearest neighbour alone; else they are strokes, of which each
-            one keeps a pixel.
+            True for dense masks, which are resampled by nearest neighbour alone; false for strokes, each of which keeps
+            at least a pixel.
+
+        Raises
+        ------
+        InputError
+            Where the grid is in mm and `spacing` is unknown.
         """
         drawn = strokes(labels.numpy(), dense=dense)
         return self.placed(labels, spacing, drawn, keep=not dense).target
@@ -86,12 +137,21 @@ class Grid:
     def placed(
         self, labels: UInt8[Tensor, "d h w"], spacing: Spacing | None, drawn: Sequence[Strokes], *, keep: bool
     ) -> Placed:
-        """Labels on training canvases that hold what was `drawn` in each slice.
+        """Return labels on training canvases that lie where each slice is annotated.
 
         Parameters
         ----------
+        labels, spacing
+            As in `labels`.
+        drawn
+            The strokes of each slice.
         keep
-            Whether each of the strokes that were drawn keeps a pixel.
+            Whether each stroke keeps at least a pixel.
+
+        Raises
+        ------
+        InputError
+            Where the grid is in mm and `spacing` is unknown.
         """
         small = self.resized((labels.shape[1], labels.shape[2]), spacing)
         resampled = F.interpolate(labels[:, None].float(), small, mode="nearest-exact")[:, 0].to(torch.uint8)
@@ -107,19 +167,51 @@ class Grid:
     def restore(
         self, maps: Float[Tensor, "d k H W"], shape: tuple[int, int], spacing: Spacing | None
     ) -> Float[Tensor, "d k h w"]:
-        """Way back of `image`: cut the padding off and resample to `shape` pixels (h, w)."""
+        """Return maps on the slices' own grid: the way back of `image`, for a canvas that was not cut.
+
+        Parameters
+        ----------
+        maps
+            Maps of k channels on a canvas, ``(d, k, H, W)``.
+        shape
+            Height and width of the slices in pixels.
+        spacing
+            Millimetres along d, h, w; None where unknown.
+
+        Raises
+        ------
+        InputError
+            Where the grid is in mm and `spacing` is unknown.
+        """
         small = self.resized(shape, spacing)
         return F.interpolate(_centre(maps, small, 0), shape, mode="bilinear")
 
 
 def covering(shape: tuple[int, int], multiple: int) -> tuple[int, int]:
-    """Return the smallest canvas that holds `shape` and whose sides are multiples of `multiple`."""
+    """Return the smallest canvas that holds `shape` and whose sides are multiples of `multiple`.
+
+    Examples
+    --------
+    >>> from maskmixadv.sampling.grid import covering
+    >>> covering((60, 40), 16)
+    (64, 48)
+    """
     h, w = (-(-side // multiple) * multiple for side in shape)
     return h, w
 
 
 def strokes(labels: UInt8[np.ndarray, "d h w"], *, dense: bool) -> list[Strokes]:
-    """Strokes of each slice; those of `dense` masks are their structures."""
+    """Return the strokes of each slice; in `dense` masks, each structure of a slice counts as one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from maskmixadv.sampling.grid import strokes
+    >>> labels = np.full((2, 4, 4), 255, np.uint8)
+    >>> labels[0, 0], labels[0, 3] = 0, 1
+    >>> [len(each) for each in strokes(labels, dense=False)]
+    [2, 0]
+    """
     return [Strokes.dense(each) if dense else Strokes.of(each) for each in labels]
 
 

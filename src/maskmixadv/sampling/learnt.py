@@ -1,4 +1,4 @@
-"""What a training learns from, and what is lost on the way to it, counted."""
+"""Counts of what a training learns from, and of what is lost on the way to it."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from maskmixadv.corpus.entry import Entry
 from maskmixadv.errors import InputError
 from maskmixadv.sampling.grid import Placed
 from maskmixadv.strokes.regrid import Strokes
+from maskmixadv.types import Annotation
 
 _NAMED: Final = 5
 """Patients that a line names at most."""
@@ -23,33 +24,43 @@ _REMEDY: Final = {
 
 @dataclass
 class Learnt:
-    """Counts over the training slices; a dense mask's structure counts as one stroke of a slice.
+    """Counts over the training slices; in a dense mask, each structure of a slice counts as one stroke.
 
     Attributes
     ----------
     classes
-        Their names.
+        Names of the k classes, background first.
     size
         Side of the canvas in pixels.
     drawn
-        Which annotation is learnt from: ``scribble`` or ``dense``.
+        The annotation that is learnt from.
     patients
-        Those that are learnt from.
+        Number of patients that are learnt from.
     left
-        Training patients that lack the annotation; the value says whether they have another one.
+        Training patients without the annotation; the value says whether they have the other one.
     cases
-        Cases without the annotation, of patients that have it in others.
+        Number of cases without the annotation, of patients that have it in other cases.
     slices, bare
-        Slices that are learnt from; slices without a label.
+        Number of slices that are learnt from, and of slices without a label.
     seen
-        Strokes that are learnt from, by class.
-    lost, touched
-        Strokes that are not, or not wholly, and slices in which that is so, by what happened and class.
+        Number of strokes that are learnt from, by class.
+    lost
+        Number of strokes that are lost, wholly or in part, by what happened and class.
+    touched
+        Number of slices in which that happened, by the same.
+
+    Examples
+    --------
+    >>> from maskmixadv.sampling.learnt import Learnt
+    >>> learnt = Learnt(("background", "liver"), size=64, drawn="scribble", patients=3, slices=12)
+    >>> learnt.seen.update({0: 12, 1: 9})
+    >>> print(learnt.told())
+    learnt from: 3 patients, 12 slices; strokes: background 12, liver 9
     """
 
     classes: tuple[str, ...]
     size: int
-    drawn: str
+    drawn: Annotation
     patients: int = 0
     left: dict[str, bool] = field(default_factory=dict)
     cases: int = 0
@@ -60,7 +71,7 @@ class Learnt:
     touched: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def chosen(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Those of the training cases' `entries` that carry the annotation; the others are counted."""
+        """Return those of the training cases' `entries` that carry the annotation, and count the others."""
         kept = [entry for entry in entries if getattr(entry, self.drawn)]
         known = {entry.patient for entry in kept}
         self.patients = len(known)
@@ -72,7 +83,17 @@ class Learnt:
         return kept
 
     def count(self, strokes: Sequence[Strokes], placed: Placed, labelled: Sequence[bool]) -> None:
-        """Add a case: its strokes, what became of them, and whether a slice carries a label on the canvas."""
+        """Count a case.
+
+        Parameters
+        ----------
+        strokes
+            The strokes of each slice, as drawn.
+        placed
+            Where they came to lie.
+        labelled
+            Whether each slice carries a label on the canvas.
+        """
         self.slices += sum(labelled)
         for drawn, resampled, held, kept in zip(strokes, placed.resampled, placed.held, labelled, strict=True):
             self.bare += not kept and not len(drawn)
@@ -84,12 +105,17 @@ class Learnt:
                 self.touched.update(gone.keys())
 
     def check(self, where: str) -> None:
-        """See to it that something is left to learn from.
+        """Check that something is left to learn from.
+
+        Parameters
+        ----------
+        where
+            Names the corpus in messages.
 
         Raises
         ------
         InputError
-            Where no slice is left, or of a class that was drawn no pixel is.
+            Where no slice is left, or no pixel of a class that was drawn.
         """
         for (what, label), number in sorted(self.lost.items()):
             if not self.seen[label]:
@@ -101,7 +127,7 @@ class Learnt:
             raise InputError(f"{where}: no slice of the training cases carries a label, at least one is needed")
 
     def told(self) -> str:
-        """One line for people, or two: what is learnt from, and what is not."""
+        """Return a line for people, or two: what is learnt from, and what is not."""
         seen = ", ".join(f"{name} {self.seen[label]}" for label, name in enumerate(self.classes) if self._shown(label))
         line = f"learnt from: {_counted(self.patients, 'patient')}, {_counted(self.slices, 'slice')}"
         lost = [*self._left(), *self._lost()]

@@ -1,16 +1,16 @@
-"""Ranges of the augmentation; nothing here imports torch."""
+"""Ranges of the augmentation; this module imports no torch."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Augment:
-    """Ranges from which parameters are drawn, each uniformly.
+    """Ranges of the augmentation, from which parameters are drawn uniformly.
 
     Attributes
     ----------
     turns
-        Draw one of the eight right-angle turns and flips.
+        Whether one of the eight right-angle turns and flips is drawn.
     rotate
         Largest rotation in degrees, either way.
     scale
@@ -18,9 +18,16 @@ class Augment:
     shift
         Largest shift of the window's middle, as a fraction of the window's side.
     stray
-        Fraction of the samples whose window lies anywhere on the canvas, to see what is far from the organ.
+        Fraction of the samples whose window lies anywhere on the canvas, so that what is far from the organ is seen,
+        too.
     intensity
         Largest relative change of gain and gamma; the offset changes by half of it.
+
+    Examples
+    --------
+    >>> from maskmixadv.sampling.ranges import Augment
+    >>> Augment(turns=False, rotate=10.0)
+    Augment(turns=False, rotate=10.0, scale=0.1, shift=0.1, stray=0.0, intensity=0.1)
     """
 
     turns: bool = True

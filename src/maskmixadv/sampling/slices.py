@@ -1,4 +1,4 @@
-"""A fold's slices as tensors, on the device or streamed to it, and the batch of any step."""
+"""The slices of a fold as tensors, on the device or streamed to it, and their order in training."""
 
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import repeat
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.errors import InputError
 from maskmixadv.files import work_ahead
-from maskmixadv.sampling.augment import Draw
+from maskmixadv.sampling.augment import Augmentation
 from maskmixadv.sampling.grid import Corners, Grid, Placed, strokes
 from maskmixadv.sampling.learnt import Learnt
 from maskmixadv.sampling.storage import make_room, read_ahead
@@ -26,11 +26,27 @@ from maskmixadv.strokes.enclosure import ENCLOSED, enclose
 from maskmixadv.strokes.regrid import Strokes
 from maskmixadv.strokes.walker import Belief, Volume, load_beliefs, load_walked
 from maskmixadv.tensors import Labels
-from maskmixadv.types import DRAWN, IGNORE, Supervision
+from maskmixadv.types import DRAWN, IGNORE, Annotation, Supervision
 
 
 class Rows(NamedTuple):
-    """The slices of a step, on the device, before augmentation; `number` is theirs in the training set."""
+    """The slices of a step, on the device, before augmentation.
+
+    Attributes
+    ----------
+    image, target, centre
+        As in `Slices`.
+    number
+        Number of each slice in the training set.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.sampling.slices import Slices
+    >>> slices = Slices(torch.rand(5, 1, 32, 32).half(), torch.zeros(5, 32, 32, dtype=torch.uint8), torch.zeros(5, 2))
+    >>> slices.rows(torch.tensor([4, 0])).number
+    tensor([4, 0])
+    """
 
     image: Float[Tensor, "b c s s"]
     target: UInt8[Tensor, "b s s"]
@@ -40,21 +56,37 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class Slices:
-    """Slices of several cases on one canvas.
+    """Slices of several cases on one canvas of s × s pixels.
 
     Attributes
     ----------
     image
-        Half precision, which holds the 8 to 12 bits of an MRI. On the device, or where it is streamed from. Beliefs,
-        if they were asked for, are k more channels after the image's.
+        Intensities in [0, 1] in half precision, which holds the 8 to 12 bits of an MRI; on the device, or in the file
+        that they are streamed from. Where beliefs were asked for, they are k more channels after the image's.
     target
-        The annotation to learn from; no other one is loaded. ``ENCLOSED`` is background by enclosure. As `image`.
+        The annotation that is learnt from, and no other. ``ENCLOSED`` is background by enclosure. It lies where `image`
+        does.
     centre
-        Middle of what is annotated in each slice; on the device.
+        Column and row of the middle of each slice's annotation, in [-1, 1] over the canvas; on the device.
     mapping
-        Of the file that `image` and `target` are streamed from, if they are.
+        The file that `image` and `target` are streamed from; None where they are not.
     learnt
-        What they were made of, counted, where they were loaded.
+        What the slices were made from, counted; None where they were not loaded.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from maskmixadv.device import pick_device
+    >>> from maskmixadv.sampling.grid import Grid
+    >>> from maskmixadv.sampling.slices import load_slices
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> slices = load_slices(
+    ...     corpus, corpus.entries[:2], grid=Grid(64, 2.5), supervision="scribble", enclosure=True,
+    ...     device=pick_device("cpu"),
+    ... )
+    >>> slices.image.shape[1:], len(slices) == len(slices.target)
+    (torch.Size([1, 64, 64]), True)
     """
 
     image: Float[Tensor, "n c s s"]
@@ -67,7 +99,7 @@ class Slices:
         return len(self.image)
 
     def rows(self, index: Int[Tensor, "b"]) -> Rows:
-        """Slices number `index`, which is in the host's memory, on the device."""
+        """Return the slices number `index`, which is in the host's memory, on the device."""
         self.expect(index)
         device = self.centre.device
         number = sent(index, device)
@@ -76,15 +108,35 @@ class Slices:
         return Rows(image, target, self.centre[number], number)
 
     def expect(self, index: Int[Tensor, "b"]) -> None:
-        """Have slices number `index` read from the disk meanwhile, where they are streamed; changes no result."""
+        """Have slices number `index` read from the disk in the background, if they are streamed; changes no result."""
         if self.mapping is not None:
             channels, size, _ = self.image.shape[1:]
             read_ahead(self.mapping, index, shape=(channels, size, size))
 
 
 @dataclass(frozen=True)
-class Masks:
-    """Dense masks without their images, for a prior; `centre` as in `Slices`."""
+class PriorMasks:
+    """Dense masks of other patients without their images, for a critic of shapes.
+
+    Attributes
+    ----------
+    target
+        Class indices; background beyond a mask's image.
+    centre
+        As in `Slices`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.sampling.augment import draw_augmentation
+    >>> from maskmixadv.sampling.ranges import Augment
+    >>> from maskmixadv.sampling.slices import PriorMasks
+    >>> masks = PriorMasks(torch.ones(3, 64, 64, dtype=torch.uint8), torch.zeros(3, 2))
+    >>> index, rng = torch.tensor([2, 1]), torch.Generator().manual_seed(0)
+    >>> drawn = draw_augmentation(Augment(), masks.centre[index], canvas=64, window=48, rng=rng)
+    >>> masks.take(index, drawn).shape
+    torch.Size([2, 48, 48])
+    """
 
     target: UInt8[Tensor, "n s s"]
     centre: Float[Tensor, "n 2"]
@@ -92,8 +144,8 @@ class Masks:
     def __len__(self) -> int:
         return len(self.target)
 
-    def take(self, index: Int[Tensor, "b"], draw: Draw) -> Labels:
-        """Augmented masks number `index`; what a window shows beyond them is background."""
+    def take(self, index: Int[Tensor, "b"], draw: Augmentation) -> Labels:
+        """Return masks number `index` in their windows; background beyond their canvas."""
         masks = draw.labels(self.target[index])
         return masks.masked_fill(masks == IGNORE, 0)
 
@@ -114,17 +166,40 @@ def load_slices(
 
     Parameters
     ----------
+    corpus, entries
+        The corpus, and its cases to load.
+    grid
+        The network's pixels, and the size of the canvas.
+    supervision
+        The annotation to learn from.
+    enclosure
+        Whether pixels outside of what the strokes enclose are background (``ENCLOSED``).
+    device
+        The device that trains.
     beliefs
         Whether to load what random walks from the strokes say, too.
     memory, folder
-        How much of the device's memory they may take, in GB, and on whose disk they lie beyond that
-        (`maskmixadv.sampling.storage.make_room`). No more than a few cases are then in memory at a time.
+        How much of the device's memory the slices may take, in GB, and the folder on whose disk they lie beyond that
+        (`maskmixadv.sampling.storage.make_room`). Only a few cases are then in memory at a time.
 
     Raises
     ------
     InputError
-        Where no case has the annotation that `supervision` names, nothing of it is left on the canvas, or there is no
-        room for them.
+        Where no case has the annotation, nothing of it is left on the canvas, or there is no room for the slices.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from maskmixadv.device import pick_device
+    >>> from maskmixadv.sampling.grid import Grid
+    >>> from maskmixadv.sampling.slices import load_slices
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> corpus, device = phantom.prepare(Path("corpus"), cases=6, size=64), pick_device("cpu")
+    >>> slices = load_slices(
+    ...     corpus, corpus.entries[:2], grid=Grid(64, 2.5), supervision="dense", enclosure=False, device=device
+    ... )
+    >>> slices.target.unique()
+    tensor([0, 1, 2, 3], dtype=torch.uint8)
     """
     drawn = DRAWN[supervision]
     learnt = Learnt(corpus.classes, grid.size, drawn)
@@ -145,13 +220,33 @@ def load_slices(
     return Slices(rows.image, rows.target, torch.stack(centres).to(device), rows.mapping, learnt)
 
 
-def load_masks(corpus: Corpus, entries: Iterable[Entry], *, grid: Grid, device: torch.device) -> Masks:
-    """Load the dense masks of `entries`; slices without any structure are left out.
+def load_masks(corpus: Corpus, entries: Iterable[Entry], *, grid: Grid, device: torch.device) -> PriorMasks:
+    """Load the dense masks of `entries`, without their images; slices without any structure are left out.
+
+    Parameters
+    ----------
+    corpus, entries
+        The corpus, and its cases to load.
+    grid
+        The network's pixels, and the size of the canvas.
+    device
+        The device that trains.
 
     Raises
     ------
     InputError
-        Where that leaves none.
+        Where no mask is left.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from maskmixadv.device import pick_device
+    >>> from maskmixadv.sampling.grid import Grid
+    >>> from maskmixadv.sampling.slices import load_masks
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> corpus = phantom.prepare(Path("prior"), cases=6, size=64)
+    >>> load_masks(corpus, corpus.entries[:2], grid=Grid(64, 2.5), device=pick_device("cpu")).target.unique()
+    tensor([0, 1, 2, 3], dtype=torch.uint8)
     """
     cases = corpus.load_all([entry for entry in entries if entry.dense])
     targets = [
@@ -163,18 +258,49 @@ def load_masks(corpus: Corpus, entries: Iterable[Entry], *, grid: Grid, device: 
     if not len(target):
         raise InputError(f"{corpus.root}: no mask shows a structure on a canvas of {grid.size} pixels, one is needed")
     centre = torch.stack([_middle(labels) for labels in target])
-    return Masks(target.to(device), centre.to(device))
+    return PriorMasks(target.to(device), centre.to(device))
 
 
 def order(step: int, *, count: int, batch: int, seed: int) -> Int[Tensor, "b"]:
-    """Which of `count` slices step number `step` sees: every slice once an epoch, in an order of (seed, epoch)."""
+    """Return the numbers of the slices that step number `step` sees.
+
+    Every slice comes once an epoch, in an order that depends on the seed and the epoch alone.
+
+    Parameters
+    ----------
+    step
+        Number of the step, counted from 0.
+    count
+        Number of slices in the training set.
+    batch
+        Number of slices in a step.
+    seed
+        Of the run.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.sampling.slices import order
+    >>> first, second = (order(step, count=6, batch=3, seed=0) for step in range(2))
+    >>> torch.cat((first, second)).sort().values
+    tensor([0, 1, 2, 3, 4, 5])
+    """
     positions = np.arange(step * batch, (step + 1) * batch)
     epochs = {epoch: _permutation(epoch, count, seed) for epoch in np.unique(positions // count).tolist()}
     return torch.from_numpy(np.array([epochs[position // count][position % count] for position in positions.tolist()]))
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """`tensor` on `device`; a GPU fetches it by itself, so that nobody waits."""
+    """Return `tensor` on `device`; a copy to a GPU goes on in the background.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.sampling.slices import sent
+    >>> tensor = torch.zeros(3)
+    >>> sent(tensor, torch.device("cpu")) is tensor
+    True
+    """
     if tensor.device == device:
         return tensor
     return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
@@ -213,7 +339,7 @@ def _belief_on(grid: Grid, belief: Belief, case: Case, corners: Corners) -> Floa
     return torch.stack(maps, 1)
 
 
-def _annotation(case: Case, drawn: Literal["scribble", "dense"], enclosure: bool) -> UInt8[np.ndarray, "d h w"]:
+def _annotation(case: Case, drawn: Annotation, enclosure: bool) -> UInt8[np.ndarray, "d h w"]:
     labels = case.scribble if drawn == "scribble" else case.dense
     if labels is None:
         raise InputError(f"{case.name}: has no {drawn} annotation")
@@ -221,7 +347,7 @@ def _annotation(case: Case, drawn: Literal["scribble", "dense"], enclosure: bool
 
 
 def _middle(labels: UInt8[Tensor, "s s"]) -> Float[Tensor, "2"]:
-    """Middle of the structures' labels, or of the background stroke where there are none."""
+    """Middle of the structures' labels, or of the background stroke where a slice has no structure."""
     structures = (labels > 0) & (labels < ENCLOSED)
     rows, columns = torch.nonzero(structures if structures.any() else labels < ENCLOSED, as_tuple=True)
     side = labels.shape[-1]

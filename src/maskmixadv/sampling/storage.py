@@ -1,4 +1,4 @@
-"""Where a fold's slices lie while training: in the device's memory, or in a file that is mapped into the host's."""
+"""Where the slices of a fold lie in training: in the device's memory, or in a file that is mapped into the host's."""
 
 import errno
 import mmap
@@ -19,12 +19,31 @@ from maskmixadv.errors import InputError
 from maskmixadv.memory import free
 
 GB: Final = 10**9
-Shape = tuple[int, int, int]
-"""Of a slice: channels, and twice the side of its canvas in pixels."""
+SliceShape = tuple[int, int, int]
+"""Shape of a slice, ``(c, side, side)``: channels, and the sides of its canvas in pixels."""
 
 
 class Stored(NamedTuple):
-    """Images and labels of slices, wherever they lie; `mapping` is the file's they are views of, if there is one."""
+    """Images and labels of slices, wherever they lie.
+
+    Attributes
+    ----------
+    image, target
+        As in `maskmixadv.sampling.slices.Slices`.
+    mapping
+        The file that they are views of; None where they lie in the device's memory.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import torch
+    >>> from maskmixadv.sampling.storage import Streamed
+    >>> room = Streamed(2, (1, 16, 16), Path())
+    >>> room.put(torch.rand(2, 1, 16, 16).half(), torch.zeros(2, 16, 16, dtype=torch.uint8))
+    >>> stored = room.rows()
+    >>> len(stored.image), stored.mapping is None
+    (2, False)
+    """
 
     image: Float[Tensor, "n c s s"]
     target: UInt8[Tensor, "n s s"]
@@ -37,43 +56,53 @@ class Resident:
     Parameters
     ----------
     count
-        The most slices that will come.
+        The largest number of slices that will come.
     shape
-        Of one: its channels, and twice the side of its canvas in pixels.
+        Shape of a slice, ``(c, side, side)``.
     device
-        Whose memory.
+        The device in whose memory they lie.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.sampling.storage import Resident
+    >>> room = Resident(10, (1, 16, 16), torch.device("cpu"))
+    >>> room.put(torch.rand(2, 1, 16, 16).half(), torch.zeros(2, 16, 16, dtype=torch.uint8))
+    >>> room.rows().image.shape
+    torch.Size([2, 1, 16, 16])
     """
 
-    def __init__(self, count: int, shape: Shape, device: torch.device) -> None:
+    def __init__(self, count: int, shape: SliceShape, device: torch.device) -> None:
         _, size, _ = shape
         self._image = torch.empty(count, *shape, dtype=torch.half, device=device)
         self._target = torch.empty(count, size, size, dtype=torch.uint8, device=device)
         self._filled = 0
 
     def put(self, image: Float[Tensor, "d c s s"], target: UInt8[Tensor, "d s s"]) -> None:
-        """Add slices to those that are there."""
+        """Add slices."""
         added = slice(self._filled, self._filled + len(image))
         self._image[added], self._target[added] = image, target
         self._filled = added.stop
 
     def rows(self) -> Stored:
-        """All slices that were put."""
+        """Return all slices that were added."""
         return Stored(self._image[: self._filled], self._target[: self._filled], None)
 
 
 class Streamed:
-    """Slices in a file, a record each, so that a slice is one piece on the disk.
+    """Slices in a file, one record each, so that a slice is one piece on the disk.
 
-    The file has no name: nothing takes it for whole before it is, and it is gone with the process, however that ends.
+    The file has no name: no one can take it for complete before it is, and it is gone when the process ends, however
+    that happens.
 
     Parameters
     ----------
     count
-        The most slices that will come.
+        The largest number of slices that will come.
     shape
-        Of one: its channels, and twice the side of its canvas in pixels.
+        Shape of a slice, ``(c, side, side)``.
     folder
-        On whose disk.
+        The folder on whose disk they lie.
 
     Attributes
     ----------
@@ -84,9 +113,19 @@ class Streamed:
     ------
     InputError
         Where the disk has no space for them.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import torch
+    >>> from maskmixadv.sampling.storage import Streamed
+    >>> room, image = Streamed(2, (1, 16, 16), Path()), torch.rand(2, 1, 16, 16).half()
+    >>> room.put(image, torch.zeros(2, 16, 16, dtype=torch.uint8))
+    >>> torch.equal(room.rows().image, image)
+    True
     """
 
-    def __init__(self, count: int, shape: Shape, folder: Path) -> None:
+    def __init__(self, count: int, shape: SliceShape, folder: Path) -> None:
         self._record = _record(shape)
         self._folder, self._needed = folder, count * self._record.itemsize
         with self._complaining():
@@ -95,7 +134,7 @@ class Streamed:
             self.file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (`rows` closes it)
 
     def put(self, image: Float[Tensor, "d c s s"], target: UInt8[Tensor, "d s s"]) -> None:
-        """Add slices to those that are there.
+        """Add slices.
 
         Raises
         ------
@@ -110,7 +149,7 @@ class Streamed:
                 left = left[self.file.write(left) :]
 
     def rows(self) -> Stored:
-        """All slices that were put, which must be one at least; no more can be put then."""
+        """Return all slices that were added, which must be at least one; no more can be added afterwards."""
         with self._complaining(), self.file as file:
             # Shared with the file, as a private mapping would be counted against the memory that is too small for it.
             mapping = mmap.mmap(file.fileno(), 0)
@@ -130,26 +169,39 @@ class Streamed:
 
 
 def make_room(
-    count: int, shape: Shape, *, device: torch.device, memory: float | None, folder: Path | None
+    count: int, shape: SliceShape, *, device: torch.device, memory: float | None, folder: Path | None
 ) -> Resident | Streamed:
-    """Choose where slices are to lie: in the device's memory where they fit, else in `folder`.
+    """Choose where slices will lie: in the device's memory where they fit, else in `folder`.
 
     Parameters
     ----------
     count
-        The most slices that will come.
+        The largest number of slices that will come.
     shape
-        Of one: its channels, and twice the side of its canvas in pixels.
+        Shape of a slice, ``(c, side, side)``.
+    device
+        The device that trains.
     memory
-        GB (10⁹ bytes) that they may take of the device's memory, at least 0; None: half of what is free, as training
+        GB (10⁹ bytes) that they may take of the device's memory, at least 0; None: half of what is free, since training
         needs memory, too.
     folder
-        On whose disk; None: always in memory.
+        The folder on whose disk they lie beyond that; None: they always lie in memory.
 
     Raises
     ------
     InputError
         Where they fit neither memory nor disk.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import torch
+    >>> from maskmixadv.sampling.storage import make_room
+    >>> for memory in (1.0, 0.0):
+    ...     room = make_room(10, (1, 64, 64), device=torch.device("cpu"), memory=memory, folder=Path())
+    ...     print(type(room).__name__)
+    Resident
+    Streamed
     """
     limit = _free(device) / 2 if memory is None else memory * GB
     if folder is None or count * slice_bytes(shape) <= limit:
@@ -157,15 +209,26 @@ def make_room(
     return Streamed(count, shape, folder)
 
 
-def read_ahead(mapping: mmap.mmap, index: Int[Tensor, "b"], *, shape: Shape) -> None:
-    """Have slices number `index` read from the disk, where they aren't in memory; returns at once.
+def read_ahead(mapping: mmap.mmap, index: Int[Tensor, "b"], *, shape: SliceShape) -> None:
+    """Have slices number `index` read from the disk in the background, unless they are in memory; returns at once.
 
     Parameters
     ----------
     mapping
-        Of `Streamed.rows`.
+        The mapping of `Streamed.rows`.
+    index
+        Numbers of slices, ``(b,)``.
     shape
-        Of a slice: its channels, and twice the side of its canvas in pixels.
+        Shape of a slice, ``(c, side, side)``.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import torch
+    >>> from maskmixadv.sampling.storage import Streamed, read_ahead
+    >>> room = Streamed(2, (1, 16, 16), Path())
+    >>> room.put(torch.rand(2, 1, 16, 16).half(), torch.zeros(2, 16, 16, dtype=torch.uint8))
+    >>> read_ahead(room.rows().mapping, torch.tensor([1]), shape=(1, 16, 16))
     """
     length = _record(shape).itemsize
     for number in index.tolist():
@@ -174,18 +237,30 @@ def read_ahead(mapping: mmap.mmap, index: Int[Tensor, "b"], *, shape: Shape) -> 
         mapping.madvise(mmap.MADV_WILLNEED, page, start + length - page)
 
 
-def _record(shape: Shape) -> np.dtype:
+def _record(shape: SliceShape) -> np.dtype:
     # Aligned, as an odd number of bytes a record would put halves where torch can't have them.
     return np.dtype([("image", np.float16, shape), ("target", np.uint8, shape[1:])], align=True)
 
 
-def slice_bytes(shape: Shape) -> int:
-    """Bytes that a slice and its labels take."""
+def slice_bytes(shape: SliceShape) -> int:
+    """Return the number of bytes that a slice and its labels take.
+
+    Parameters
+    ----------
+    shape
+        Shape of a slice, ``(c, side, side)``.
+
+    Examples
+    --------
+    >>> from maskmixadv.sampling.storage import slice_bytes
+    >>> slice_bytes((1, 144, 144))  # two bytes a pixel of the image, one of the labels
+    62208
+    """
     return _record(shape).itemsize
 
 
 def _free(device: torch.device) -> int:
-    """Bytes of memory that are free: the GPU's, or what this process could take without swapping."""
+    """Number of free bytes of memory: of the GPU, or those that this process could take without swapping."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return free()

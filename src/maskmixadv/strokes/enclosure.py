@@ -4,10 +4,9 @@ from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
+import scipy
+import skimage
 from jaxtyping import Bool, UInt8
-from scipy import ndimage
-from scipy.spatial import ConvexHull, QhullError
-from skimage.draw import polygon
 
 from maskmixadv.types import IGNORE
 
@@ -56,8 +55,8 @@ def is_closed(scribble: UInt8[np.ndarray, "h w"]) -> bool:
     around = hull(scribble == 0)
     if around is None:
         return False
-    stroke = np.asarray(ndimage.binary_dilation(np.pad(scribble == 0, BRIDGED), iterations=BRIDGED), bool)
-    within = np.asarray(ndimage.binary_fill_holes(stroke), bool)[BRIDGED:-BRIDGED, BRIDGED:-BRIDGED]
+    stroke = np.asarray(scipy.ndimage.binary_dilation(np.pad(scribble == 0, BRIDGED), iterations=BRIDGED), bool)
+    within = np.asarray(scipy.ndimage.binary_fill_holes(stroke), bool)[BRIDGED:-BRIDGED, BRIDGED:-BRIDGED]
     stroke = stroke[BRIDGED:-BRIDGED, BRIDGED:-BRIDGED]
     structures = (scribble != 0) & (scribble != IGNORE)
     return bool((within & ~stroke).sum() >= INSIDE * around.sum() and not (structures & ~within).any())
@@ -74,9 +73,9 @@ def hull(stroke: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | None:
     if len(points) < 3:
         return None
     try:
-        corners = points[ConvexHull(points).vertices]
-    except QhullError:  # all points on one line
+        corners = points[scipy.spatial.ConvexHull(points).vertices]
+    except scipy.spatial.QhullError:  # all points on one line
         return None
     inside = stroke.copy()
-    inside[polygon(corners[:, 0], corners[:, 1], stroke.shape)] = True
+    inside[skimage.draw.polygon(corners[:, 0], corners[:, 1], stroke.shape)] = True
     return inside

@@ -1,1 +1,1 @@
-"""A run's course: begun, stepped, logged, saved."""
+"""Training: runs are begun, trained, logged and saved."""

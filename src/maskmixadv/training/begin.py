@@ -1,4 +1,4 @@
-"""The beginning of a run: what it needs is checked, chosen and written down before the first step."""
+"""The beginning of a run: everything that it needs is checked and written down before the first step."""
 
 import json
 import platform
@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,6 +15,8 @@ from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import InputError
 from maskmixadv.methods.method import Method
+from maskmixadv.methods.registry import NO_CRITIC_OPTIONS, fields_of
+from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, named
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
 from maskmixadv.sampling.grid import Grid
@@ -42,29 +43,61 @@ def begin(
     command: str | None = None,
     write: bool = True,
 ) -> Run:
-    """Check what a run needs and write it down, as ``run.json`` in the new directory `out`.
+    """Check everything that a run needs, and write it down as ``run.json`` in the new directory `out`.
 
-    Where `out` holds the same run, begun and not done, it stays as it is.
+    Where `out` holds the same run, begun and not done, it stays as it is. `maskmixadv.training.fit.fit` trains the run.
 
     Parameters
     ----------
-    scheme
-        Name of the corpus's folds; None: its first.
-    prior_root
-        Corpus of unpaired masks; used where `method` wants them.
+    corpus_root
+        Directory of the corpus to learn from, or a folder of images.
+    out
+        Directory of the run: new, empty, or holding the same run, begun and not done.
+    method
+        How to learn.
+    schedule
+        Resolution, length, optimiser and augmentation.
     preset
         Name of the preset that `schedule` came from, for the record.
+    scheme
+        Name of the corpus's scheme of folds; None: its first.
+    fold
+        Fold whose patients are held out, counted from 1.
+    prior_root
+        Directory of the corpus of unpaired masks; used where `method` wants them.
+    enclosure
+        Whether what lies beyond the hull of a slice's background stroke is taken as background.
+    seed
+        Seed of everything random.
+    device
+        Device that the record names, such as ``cpu`` or ``cuda:0``; None: the fastest that is there.
     ranks
         The processes that share the work; one of them begins the run.
     command
-        What began it, for the record; None: the command line that is running.
+        Command line that began it, for the record; None: it is called from Python.
     write
-        Whether to write it down; else it is only checked, and `out` not looked at.
+        Whether to write the run down. If not, it is only checked, and `out` is not looked at.
+
+    Returns
+    -------
+    The run, as ``run.json`` has it.
 
     Raises
     ------
     InputError
-        Where corpus, fold, prior, device or directory can't serve; nothing is written then.
+        Where the corpus, the fold, the prior, the device or the directory can't serve; nothing is written then.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.pce import PCE
+    >>> from maskmixadv.runs.schedule import PRESETS
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=PRESETS["cpu"], preset="cpu")
+    >>> run
+    Run('run', pce, 1500 steps on phantom-0, fold 1, seed 0)
+    >>> run.grid.size, run.learnt_from.split
+    (144, Split(train=('phantom002',), val=('phantom001',), test=('phantom000',)))
     """
     method = method.under(schedule)
     ranks.check(method, schedule.batch)
@@ -75,17 +108,17 @@ def begin(
     train = [entry for entry in corpus.of(split.train) if getattr(entry, drawn)]
     if not train:
         raise InputError(f"{corpus_root}: no training case of fold {fold} has a {drawn} annotation")
-    prior, masks = _prior(corpus, split, prior_root) if method.wants_prior else (None, ())
+    prior, masks = _prior(corpus, split, prior_root, method) if method.wants_prior else (None, ())
     run = Run(
         root=out,
-        corpus={**_named(corpus), "scheme": scheme, "fold": fold, **_lists(split)},
-        prior=None if prior is None else {**_named(prior), "cases": [mask.name for mask in masks]},
+        learnt_from=LearntFrom(**named(corpus), scheme=scheme, fold=fold, **split._asdict()),
+        prior_from=None if prior is None else PriorFrom(**named(prior), cases=tuple(mask.name for mask in masks)),
         method=method,
         schedule=schedule,
         grid=_grid(schedule.size, [*train, *masks]),
         enclosure=enclosure,
         seed=seed,
-        facts={"preset": preset, **_facts(pick_device(device), ranks, command)},
+        facts=_facts(preset, pick_device(device), ranks, command),
     )
     if write and not _begun(run):
         run.create()
@@ -93,13 +126,13 @@ def begin(
 
 
 def _begun(run: Run) -> bool:
-    """Whether the directory holds this very run, not done yet: then the same command goes on with it."""
+    """Whether the directory holds the same run, not done yet. The same command then goes on with it."""
     try:
         there = Run.open(run.root)
     except InputError:
         return False
-    told = json.loads(json.dumps({key: value for key, value in run.record().items() if key not in run.facts}))
-    if told != {key: value for key, value in there.record().items() if key not in there.facts}:
+    here, recorded = (json.loads(json.dumps(each.settings())) for each in (run, there))
+    if here != recorded:
         return False
     if there.checkpoint.is_file() and there.load(torch.device("cpu"))["step"] >= run.schedule.steps:
         return False
@@ -107,12 +140,12 @@ def _begun(run: Run) -> bool:
     return True
 
 
-def _prior(corpus: Corpus, split: Split, root: Path | None) -> tuple[Corpus, tuple[Entry, ...]]:
-    """Return the prior's corpus and those of its dense masks whose patients the run does not know."""
+def _prior(corpus: Corpus, split: Split, root: Path | None, method: Method) -> tuple[Corpus, tuple[Entry, ...]]:
+    """Return the prior's corpus, and its entries with dense masks of patients that the run's fold does not have."""
     if root is None:
         raise InputError(
-            "the adversary (adv above 0) needs masks of other patients: "
-            "give --prior CORPUS, or switch it off with 'maskmixadv --adv 0'"
+            "the critic (adv above 0) needs masks of other patients: "
+            f"give --prior CORPUS, or switch it off with '{fields_of(method)['name']} {NO_CRITIC_OPTIONS}'"
         )
     prior = open_corpus(root)
     if prior.classes != corpus.classes:
@@ -129,25 +162,12 @@ def _grid(size: int, entries: Sequence[Entry]) -> Grid:
     return Grid(size, millimetres(size, entries))
 
 
-def _named(corpus: Corpus) -> dict[str, Any]:
-    return {
-        "root": str(corpus.root.resolve()),
-        "name": corpus.name,
-        "hash": corpus.hash(),
-        "classes": list(corpus.classes),
-        **({"axis": corpus.axis} if corpus.axis else {}),
-    }
-
-
-def _lists(split: Split) -> dict[str, list[str]]:
-    return {part: list(patients) for part, patients in split._asdict().items()}
-
-
-def _facts(device: torch.device, ranks: Ranks, command: str | None) -> dict[str, Any]:
+def _facts(preset: str | None, device: torch.device, ranks: Ranks, command: str | None) -> Facts:
     libraries = ("maskmixadv", "torch", "numpy", "scipy")
-    return {
-        "command": command or provenance.command(),
-        "commit": provenance.commit(),
-        "device": device_name(device) if ranks.size == 1 else f"{ranks.size} × {device_name(device)}",
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in libraries}},
-    }
+    return Facts(
+        preset=preset,
+        command=command or provenance.FROM_PYTHON,
+        commit=provenance.commit(),
+        device=device_name(device) if ranks.size == 1 else f"{ranks.size} × {device_name(device)}",
+        versions={"python": platform.python_version(), **{name: version(name) for name in libraries}},
+    )

@@ -1,9 +1,9 @@
 """One run over several devices: a process for each takes its part of every batch, and gradients are averaged.
 
 ``torchrun --nproc-per-node N -m maskmixadv train …`` starts the processes, here called ranks. All of them draw a step's
-slices and augmentation alike and hold the same weights, bit for bit, after it. What a loss sums over weighted pixels
-is the same as on one device; what a method reckons over a batch, such as batch norm's statistics, a Dice loss or ratios
-of classes, it reckons over the part that its rank has, as is usual.
+slices and augmentation alike, and after it they hold the same weights, bit for bit. Losses that are sums over weighted
+pixels are the same as on one device. Whatever a method computes over a batch, such as batch norm's statistics, a Dice
+loss or ratios of classes, it computes over its rank's part of the batch, as is usual.
 """
 
 import os
@@ -33,16 +33,26 @@ LAST_WORDS = 4.0
 
 @dataclass(frozen=True)
 class Ranks:
-    """The processes of one run, and which of them this one is; by default there is no other.
+    """The processes of one run, and which of them this one is. By default there is only this one.
 
     Attributes
     ----------
     rank
-        Number of this process, from 0. The first one alone speaks, validates and saves.
+        Number of this process, from 0. Only process 0 prints, validates and saves.
     size
-        How many there are.
+        Number of processes.
     device
-        Where this one computes; None: on the fastest device that is there.
+        Where this process computes; None: on the fastest device that is there.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.walk_teacher import WalkTeacher
+    >>> second = Ranks(rank=1, size=2)
+    >>> second.part(12)
+    slice(6, 12, None)
+    >>> second.check(WalkTeacher(), batch=5)
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: batch: 5, allowed with 2 processes is a multiple of 2
     """
 
     rank: int = 0
@@ -51,7 +61,7 @@ class Ranks:
 
     @property
     def key(self) -> tuple[int, ...]:
-        """What a rank adds to the seed of its own random numbers; nothing where it is alone."""
+        """Numbers that a rank adds to the seed of its own random numbers; none where it is alone."""
         return () if self.size == 1 else (self.rank + 1,)  # numpy takes a 0 at the end of a seed for nothing
 
     def check(self, method: Method, batch: int) -> None:
@@ -77,10 +87,10 @@ class Ranks:
         return slice(self.rank * own, (self.rank + 1) * own)
 
     def average(self, parameters: Sequence[nn.Parameter], terms: dict[str, Loss]) -> dict[str, Loss]:
-        """Average the gradients of `parameters`, in place; returns the averages of `terms`.
+        """Average the gradients of `parameters` over the ranks, in place; returns the averages of `terms`.
 
-        A parameter that has a gradient on one rank has one on all of them then. The names of `terms` must be the
-        same on all ranks.
+        A parameter that has a gradient on one rank has one on all of them afterwards. The names of `terms` must be
+        the same on all ranks.
         """
         losses = {name: loss.detach() for name, loss in terms.items()}
         if self.size == 1:
@@ -122,21 +132,27 @@ ALONE = Ranks()
 
 @contextmanager
 def joined(device: str | None = None) -> Iterator[Ranks]:
-    """Join the processes that torchrun has started, until the end of the block; alone where it has started no other.
+    """Join the processes that torchrun has started, until the end of the block.
 
-    Where a rank fails, the others lose its connection and end too: the first one's error is raised, that of others
-    becomes a silent exit.
+    Where torchrun has started no other, the process is alone. Where a rank fails, the others lose the connection to it
+    and end too: the first error is raised, and the other ranks exit silently.
 
     Parameters
     ----------
     device
-        ``cpu``, ``cuda`` (each process takes the GPU of its local number), or None for what is there; in a process
-        that is alone, any name.
+        ``cpu``, ``cuda`` (each process takes the GPU of its local number), or None for the fastest device that is
+        there. A process that is alone may name any device.
 
     Raises
     ------
     InputError
         Where the device can't be shared out, or is not there.
+
+    Examples
+    --------
+    >>> with joined("cpu") as ranks:
+    ...     ranks
+    Ranks(rank=0, size=1, device='cpu')
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks(device=device)
@@ -185,7 +201,7 @@ def _first_to_fail(store: Any) -> bool:  # noqa: ANN401
 
 
 def _gradients(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
-    """Gradients of the parameters that have one on any rank; 0 where it was on other ranks alone."""
+    """Return the gradients of all parameters that have one on any rank; 0 where only other ranks had it."""
     present = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.uint8)
     distributed.all_reduce(present, distributed.ReduceOp.MAX)
     gradients: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""How a device does a step's work: as it is written, compiled, or recorded once and replayed."""
+"""How a device does the work of a step: operation by operation, compiled, or recorded once and replayed."""
 
 import os
 from collections import Counter
@@ -14,16 +14,17 @@ from maskmixadv.networks.unet import Decoder, Encoder
 from maskmixadv.sampling.slices import Rows
 
 Losses = dict[str, Tensor]
+"""Scalars by ``player/term``."""
 WARM = 3
-"""Steps of a kind that are taken as they are before one is recorded: in them memory and kernels are chosen."""
+"""Steps of a kind that are taken operation by operation before one is recorded: in them memory and kernels are
+chosen."""
 
 
 Work = Callable[[Rows], Losses]
-"""A whole step on the device: draws, losses, gradients, updates."""
-
+"""Does a whole step on the device: draws, losses, gradients, updates."""
 
 Steps = Callable[[Hashable, Rows, Work], Losses]
-"""What takes a step of a kind; steps of one kind differ in tensors alone, those of None in anything."""
+"""Takes a step of a kind. Steps of one kind differ only in their tensors; steps of kind None may differ in anything."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,17 @@ class Engine:
     Attributes
     ----------
     compile
-        Compile encoders, decoders and critics with torch.compile; needs a C++ compiler on a CPU, and a minute.
+        Compile encoders, decoders and critics with torch.compile. It takes a minute, and a C++ compiler on a CPU.
     graph
         Record steps as CUDA graphs and replay them, so that the device never waits for Python.
     deterministic
-        The same bits from the same run on the same device, at some cost on a GPU; a CPU's are the same anyway.
+        Give the same bits from the same run on the same device, at some cost on a GPU. A CPU always does.
+
+    Examples
+    --------
+    >>> Engine(graph=True).check(torch.device("cpu"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: graph: recording steps needs a CUDA device, this is cpu; leave --graph out
     """
 
     compile: bool = False
@@ -52,7 +59,7 @@ class Engine:
             raise InputError(f"graph: steps are recorded in 1 process, here are {processes}; leave --graph out")
 
     def begin(self, nets: Iterable[nn.Module]) -> None:
-        """Set up what is to be set up before the first step of `nets`."""
+        """Set torch up, and compile `nets` where that is asked for; before the first step."""
         if self.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True, warn_only=True)
@@ -61,12 +68,24 @@ class Engine:
             compile_parts(nets)
 
     def steps(self, rng: torch.Generator) -> Steps:
-        """Return what takes the steps; `rng` is what they draw from beside torch's own generator."""
+        """Return the function that takes the steps; `rng` is the generator that they use beside torch's own one."""
         return Graphs(rng) if self.graph else as_written
 
 
 def compile_parts(nets: Iterable[nn.Module], *, backend: str = "inductor") -> None:
-    """Compile the parts that methods call, in place, by torch's `backend`; state dictionaries keep their keys."""
+    """Compile the encoders, decoders and critics of `nets`, in place, by torch's `backend`.
+
+    State dictionaries keep their keys.
+
+    Examples
+    --------
+    Parts of other kinds stay as they are:
+
+    >>> net = nn.Linear(2, 1)
+    >>> compile_parts([net])
+    >>> list(net.state_dict())
+    ['weight', 'bias']
+    """
     for net in nets:
         for part in net.modules():
             if isinstance(part, Encoder | Decoder | Critic):
@@ -74,20 +93,35 @@ def compile_parts(nets: Iterable[nn.Module], *, backend: str = "inductor") -> No
 
 
 def as_written(kind: Hashable, rows: Rows, work: Work) -> Losses:  # noqa: ARG001
-    """Take the step operation by operation."""
+    """Take a step operation by operation.
+
+    Examples
+    --------
+    >>> target = torch.zeros(2, 32, 32, dtype=torch.uint8)
+    >>> rows = Rows(torch.zeros(2, 1, 32, 32), target, torch.zeros(2, 2), torch.arange(2))
+    >>> as_written(None, rows, lambda rows: {"net/mean": rows.image.mean()})
+    {'net/mean': tensor(0.)}
+    """
     return work(rows)
 
 
 class Graphs:
-    """Steps as CUDA graphs, one for each kind; the first few of a kind are taken as written.
+    """Takes steps as CUDA graphs, one for each kind; the first few of a kind are taken operation by operation.
 
-    Random numbers are those of the steps as written: both generators are seeded before a step, and a replay draws
-    from where they stand.
+    Random numbers are the same as without graphs: both generators are seeded before a step, and a replay goes on
+    drawing from there.
 
     Parameters
     ----------
     rng
-        Generator on the device.
+        Generator on the CUDA device.
+
+    Examples
+    --------
+    It needs a CUDA device, and takes the place of `as_written` there:
+
+    >>> if torch.cuda.is_available():
+    ...     steps = Graphs(torch.Generator("cuda"))
     """
 
     def __init__(self, rng: torch.Generator) -> None:
@@ -129,7 +163,15 @@ class Graphs:
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate; in place where it is a tensor, so that recorded steps see it."""
+    """Set the learning rate; in place where it is a tensor, so that recorded steps see it.
+
+    Examples
+    --------
+    >>> optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    >>> set_rate(optimiser, 0.05)
+    >>> optimiser.param_groups[0]["lr"]
+    0.05
+    """
     for group in optimiser.param_groups:
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate)
@@ -138,7 +180,15 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
 
 
 def make_recordable(optimiser: torch.optim.Optimizer, device: torch.device) -> None:
-    """Keep on the device what a recorded step reads anew each time."""
+    """Keep on the device the numbers of `optimiser` that a recorded step reads anew each time, such as its rate.
+
+    Examples
+    --------
+    >>> optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
+    >>> make_recordable(optimiser, torch.device("cpu"))
+    >>> optimiser.param_groups[0]["lr"]
+    tensor(0.5000)
+    """
     for group in optimiser.param_groups:
         group["lr"] = torch.tensor(float(group["lr"]), device=device)
         if "capturable" in group:

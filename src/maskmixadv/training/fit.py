@@ -1,8 +1,9 @@
-"""Training: the loop runs, validates, shows itself and saves; what it was begun with stands in the run."""
+"""Training: a run's steps are taken, logged, validated and saved."""
 
 import math
 import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -23,36 +24,69 @@ from maskmixadv.formats.reading import reading
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.metrics.scores import mean_dice
 from maskmixadv.pictures import contact_sheet
-from maskmixadv.runs.run import Run, same_corpus, save
-from maskmixadv.sampling.slices import Masks, Slices, load_masks, load_slices
+from maskmixadv.runs.checkpoint import save
+from maskmixadv.runs.origin import same_corpus
+from maskmixadv.runs.run import Run
+from maskmixadv.sampling.slices import PriorMasks, Slices, load_masks, load_slices
 from maskmixadv.sampling.storage import GB
 from maskmixadv.training.distribute import ALONE, Ranks
 from maskmixadv.training.engine import Engine
-from maskmixadv.training.log import Log
+from maskmixadv.training.log import RunLog
 from maskmixadv.training.loop import Loop
 
 SAVE_SECONDS = 45.0
-"""A killed run loses at most the steps of so many seconds."""
+"""Seconds between checkpoints: a killed run loses at most the steps of so many seconds."""
 LOG_STEPS = 20
+"""Steps between rows of ``log.csv``."""
 PICTURED = 6
 """Slices in a picture of progress."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Densely labelled validation cases, held in memory; they steer nothing, they only show how it goes."""
+    """Densely labelled validation cases, held in memory. They show how a training goes, and change nothing in it.
+
+    Attributes
+    ----------
+    run
+        The run that is validated.
+    cases
+        Its validation patients' cases that have dense masks.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from pathlib import Path
+    >>> from maskmixadv.methods.pce import PCE
+    >>> from maskmixadv.runs.schedule import PRESETS
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> from maskmixadv.training.begin import begin
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> schedule = replace(PRESETS["demo"], size=64, window=32, steps=10)
+    >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=schedule)
+    >>> validation = Validation.load(corpus, run)
+    >>> [case.name for case in validation.cases]
+    ['phantom001_ED', 'phantom001_ES']
+    >>> round(validation.dice(run.method.players(run.task)["net"], step=0), 1)   # untrained
+    0.0
+    >>> [path.name for path in Path("run/pictures").iterdir()]
+    ['step_000000.png']
+    """
 
     run: Run
     cases: tuple[Case, ...]
 
     @classmethod
     def load(cls, corpus: Corpus, run: Run) -> "Validation":
-        """Load the validation patients of `run`; there may be none."""
-        entries = [entry for entry in corpus.of(run.corpus["val"]) if entry.dense]
+        """Load the validation cases of `run` from its corpus; there may be none."""
+        entries = [entry for entry in corpus.of(run.learnt_from.val) if entry.dense]
         return cls(run, tuple(corpus.load_all(entries)))
 
     def dice(self, net: nn.Module, step: int) -> float | None:
-        """Mean Dice as `evaluate` reckons it, with a picture in the run's directory; None without cases."""
+        """Return the mean Dice of `net` as `evaluate` computes it, in [0, 1]; None without cases.
+
+        A picture of the predictions is written into the run's directory, under the number of the step.
+        """
         if not self.cases:
             return None
         classes = self.run.task.classes
@@ -90,19 +124,21 @@ def fit(
 
     Parameters
     ----------
+    run
+        What `maskmixadv.training.begin.begin` or `Run.open` gives.
     device
-        Where to compute; the fastest that is there if None.
+        Where to compute, such as ``cpu`` or ``cuda:0``; None: the fastest device that is there.
     ranks
-        The processes that share the work; the first one alone validates, logs and saves.
+        The processes that share the work; only the first one validates, logs and saves.
     engine
-        How to compute; operation by operation if None.
+        How to compute; None: operation by operation.
     memory
-        GB of the device's memory that slices may take, streamed from the run's directory beyond that; None: half
-        of what is free. It changes no result.
+        GB of the device's memory that slices may take. More slices than that stream from the run's directory. None:
+        half of the memory that is free. It changes no result.
 
     Returns
     -------
-    False where Ctrl-C or a termination signal ended it early; it can be resumed.
+    True at the end of the run. False where Ctrl-C or a termination signal ended it early; the run can be resumed.
 
     Raises
     ------
@@ -111,7 +147,23 @@ def fit(
         disk, a checkpoint can't be read or saved, the ranks can't share the work, or the device can't do what `engine`
         asks.
     DivergedError
-        Where losses or weights are no finite numbers any more; the last finite checkpoint is kept.
+        Where losses or weights are no longer finite numbers; the last finite checkpoint is kept.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from pathlib import Path
+    >>> from maskmixadv.methods.pce import PCE
+    >>> from maskmixadv.runs.schedule import PRESETS
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> from maskmixadv.training.begin import begin
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> schedule = replace(PRESETS["demo"], size=64, window=32, steps=1)
+    >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=schedule)
+    >>> fit(run, device="cpu")
+    True
+    >>> sorted(path.name for path in run.root.iterdir() if path.is_file() and not path.name.startswith("."))
+    ['last.pt', 'log.csv', 'run.json']
     """
     ranks.check(run.method, run.schedule.batch)
     with held(run.root) if ranks.rank == 0 else nullcontext():
@@ -121,7 +173,7 @@ def fit(
 def _fit(run: Run, device: str | None, ranks: Ranks, engine: Engine | None, memory: float | None) -> bool:
     place, engine = pick_device(device), engine or Engine()
     engine.check(place, ranks.size)
-    corpus = same_corpus(run.corpus)
+    corpus = same_corpus(run.learnt_from)
     slices = training_slices(run, corpus, place, memory)
     if not ranks.rank:
         tell_learnt(run, slices)
@@ -138,16 +190,43 @@ def _fit(run: Run, device: str | None, ranks: Ranks, engine: Engine | None, memo
         if ranks.rank:
             deque(steps, maxlen=0)
         else:
-            with Log(run, loop.step, logged) as log:
+            with RunLog(run, loop.step, logged) as log:
                 _Witness(loop, Validation.load(corpus, run), log, saved).follow(steps)
     return loop.step >= run.schedule.steps
 
 
 def training_slices(run: Run, corpus: Corpus, device: torch.device, memory: float | None = None) -> Slices:
-    """Load the slices that `run` learns from; `memory` as in `fit`."""
+    """Load the slices that `run` learns from.
+
+    Parameters
+    ----------
+    run
+        The run.
+    corpus
+        Its corpus, as `maskmixadv.runs.origin.same_corpus` opens it.
+    device
+        Where to hold the slices.
+    memory
+        GB of memory that they may take, as in `fit`.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from pathlib import Path
+    >>> from maskmixadv.methods.pce import PCE
+    >>> from maskmixadv.runs.schedule import PRESETS
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> from maskmixadv.training.begin import begin
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> schedule = replace(PRESETS["demo"], size=64, window=32, steps=10)
+    >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=schedule)
+    >>> slices = training_slices(run, corpus, torch.device("cpu"))
+    >>> slices.image.shape, slices.target.shape
+    (torch.Size([18, 1, 64, 64]), torch.Size([18, 64, 64]))
+    """
     slices = load_slices(
         corpus,
-        corpus.of(run.corpus["train"]),
+        corpus.of(run.learnt_from.train),
         grid=run.grid,
         supervision=run.method.supervision,
         enclosure=run.enclosure,
@@ -162,17 +241,49 @@ def training_slices(run: Run, corpus: Corpus, device: torch.device, memory: floa
 
 
 def tell_learnt(run: Run, slices: Slices) -> None:
-    """Say on stderr what `run` learns from, and what of its training part it does not."""
+    """Say on stderr what `run` learns from, and which of its training slices it leaves out.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from pathlib import Path
+    >>> from maskmixadv.methods.pce import PCE
+    >>> from maskmixadv.runs.schedule import PRESETS
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> from maskmixadv.training.begin import begin
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> schedule = replace(PRESETS["demo"], size=64, window=32, steps=10)
+    >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=schedule)
+    >>> import contextlib
+    >>> with contextlib.redirect_stderr(sys.stdout):
+    ...     tell_learnt(run, training_slices(run, corpus, torch.device("cpu")))
+    run: learnt from: 1 patient, 18 slices; strokes: background 18, RV 17, Myo ..., LV 18
+    """
     if slices.learnt is not None:
         for line in slices.learnt.told().splitlines():
             print(f"{run.root}: {line}", file=sys.stderr)
 
 
-def prior_masks(run: Run, device: torch.device) -> Masks | None:
-    """Load the unpaired masks of `run`, if it has any."""
-    if run.prior is None:
+def prior_masks(run: Run, device: torch.device) -> PriorMasks | None:
+    """Load the unpaired masks of `run`, or None where it has no prior.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from pathlib import Path
+    >>> from maskmixadv.methods.pce import PCE
+    >>> from maskmixadv.runs.schedule import PRESETS
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> from maskmixadv.training.begin import begin
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> schedule = replace(PRESETS["demo"], size=64, window=32, steps=10)
+    >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=schedule)
+    >>> prior_masks(run, torch.device("cpu")) is None
+    True
+    """
+    if run.prior_from is None:
         return None
-    corpus, cases = same_corpus(run.prior), set(run.prior["cases"])
+    corpus, cases = same_corpus(run.prior_from), set(run.prior_from.cases)
     return load_masks(corpus, [e for e in corpus.entries if e.name in cases], grid=run.grid, device=device)
 
 
@@ -183,14 +294,14 @@ def _steps(loop: Loop, interrupts: list[int]) -> Iterator[dict[str, Tensor]]:
 
 
 class _Witness:
-    """Logs, validates and saves what steps make of a loop; `saved` is the checkpoint's step, if there is one."""
+    """Logs, validates and saves a loop as its steps are taken; `saved` is the checkpoint's step, if there is one."""
 
-    def __init__(self, loop: Loop, validation: Validation, log: Log, saved: int | None) -> None:
+    def __init__(self, loop: Loop, validation: Validation, log: RunLog, saved: int | None) -> None:
         self._loop, self._validation, self._log, self._saved = loop, validation, log, saved
         self._saved_at = time.monotonic()
 
     def follow(self, steps: Iterable[dict[str, Tensor]]) -> None:
-        """Attend to each of `steps`, and save where they end."""
+        """Log, validate and save after each of `steps`, as often as is due, and save where they end early."""
         for losses in steps:
             self._log.collect(losses)
             self._attend()
@@ -216,7 +327,7 @@ class _Witness:
             raise self._diverged(*found)
 
     def _save(self) -> None:
-        """Save what is finite: an earlier checkpoint is worth more than one that is not."""
+        """Save a checkpoint, but only of finite weights: an earlier one is worth more than one that is not finite."""
         loop = self._loop
         self._check_losses()
         if (name := loop.not_finite()) is not None:
@@ -241,8 +352,11 @@ class _Witness:
 
 @contextmanager
 def _interrupts() -> Iterator[list[int]]:
-    """Signals that asked to stop; the step in progress is finished first, so that what is saved is whole."""
+    """Collect signals that ask to stop. The step in progress is finished first, so that a whole step is saved."""
     caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # where Python hears no signals
+        yield caught
+        return
 
     def remember(number: int, _: FrameType | None) -> None:
         caught.append(number)

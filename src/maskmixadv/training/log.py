@@ -1,4 +1,4 @@
-"""What a run says of itself while it trains: ``log.csv``, TensorBoard events, a progress bar or plain lines."""
+"""Log of a training: ``log.csv``, TensorBoard events, and on stderr a progress bar or plain lines."""
 
 import threading
 import time
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -16,33 +15,52 @@ from torch import Tensor
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, write_text
+from maskmixadv.runs.checkpoint import LogState
+from maskmixadv.runs.course import Logged, course_text, read_course
 from maskmixadv.runs.run import Run
-from maskmixadv.tabular import csv_text, read_course
 
 PACE_FROM, PACE_TO = 3, 11
-"""Steps between which a run's pace is measured: after the first ones, and over a multiple of the rounds in which some
-terms come."""
+"""Steps between which a run's pace is measured: after the first ones, which are slow, and over a multiple of 4 steps,
+as some losses come in every fourth step only."""
 PLAIN_SECONDS = 10.0
-"""Where there is no terminal, a line every so often."""
+"""Seconds between lines where there is no terminal."""
 FLUSH_SECONDS = 2.0
-"""Who watches a run by its ``log.csv`` sees rows no later."""
+"""Seconds after which a row is in ``log.csv`` at the latest."""
 
 
-class Log:
+class RunLog:
     """Log of one run; a context manager.
 
     Parameters
     ----------
     run
-        Where to write; an earlier log there is cut off after `step` and continued.
+        The run in whose directory it writes. An earlier log there is cut off after `step` and continued.
     step
         Steps done before.
     state
-        What `state` of the log gave then, if there was one.
+        The log's state then (`state`), or None at the beginning of a run.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from pathlib import Path
+    >>> from maskmixadv.methods.pce import PCE
+    >>> from maskmixadv.runs.schedule import PRESETS
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> from maskmixadv.training.begin import begin
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> schedule = replace(PRESETS["demo"], size=64, window=32, steps=2)
+    >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=schedule)
+    >>> with RunLog(run, step=0, state=None) as log:
+    ...     log.collect({"net/pce": torch.tensor(0.8)})
+    ...     log.collect({"net/pce": torch.tensor(0.6)})
+    ...     log.write(2, lr=0.01)
+    >>> [(row.step, dict(row.values)) for row in read_course(Path("run/log.csv"))]
+    [(2, {'lr': 0.01, 'net/pce': 0.7})]
     """
 
-    def __init__(self, run: Run, step: int, state: dict[str, Any] | None) -> None:
-        state = state or {"seconds": 0.0, "pending": {}}
+    def __init__(self, run: Run, step: int, state: LogState | None) -> None:
+        state = state or LogState(seconds=0.0, pending={})
         self._path = run.root / "log.csv"
         self._steps = run.schedule.steps
         self._rows = _rows_up_to(self._path, step)
@@ -70,11 +88,11 @@ class Log:
         """Time spent in training and validation, over all resumptions."""
         return time.monotonic() - self._began
 
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint must hold for the log to go on: the time spent, and the losses since the last row."""
-        return {"seconds": self.seconds, "pending": dict(self._terms)}
+    def state(self) -> LogState:
+        """Return what a checkpoint must hold for the log to go on."""
+        return LogState(seconds=self.seconds, pending=dict(self._terms))
 
-    def __enter__(self) -> "Log":
+    def __enter__(self) -> "RunLog":
         self._bar.start()
         return self
 
@@ -140,8 +158,7 @@ class Log:
         InputError
             Where it can't be written; the one that is there stays.
         """
-        columns = list(dict.fromkeys(key for row in self._rows for key in row))
-        write_text(self._path, csv_text(columns, self._rows))
+        write_text(self._path, course_text(self._rows))
         self._events.flush()
         self._flushed = time.monotonic()
 
@@ -150,13 +167,7 @@ class Log:
             self.flush()
 
     def _row(self, step: int, values: dict[str, float]) -> None:
-        self._rows.append(
-            {
-                "step": str(step),
-                "seconds": f"{self.seconds:.1f}",
-                **{name: f"{v:.6g}" for name, v in values.items()},
-            }
-        )
+        self._rows.append(Logged(step, self.seconds, values))
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
 
@@ -174,15 +185,12 @@ class Log:
             )
 
 
-def _rows_up_to(path: Path, step: int) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    rows = [row for row in read_course(path) if int(row["step"]) <= step]
-    return [{key: cell for key, cell in row.items() if cell} for row in rows]
+def _rows_up_to(path: Path, step: int) -> list[Logged]:
+    return [row for row in read_course(path) if row.step <= step] if path.is_file() else []
 
 
 class _Events:
-    """TensorBoard's files, which a thread of its own writes: what befalls it is told here.
+    """TensorBoard's files. A thread of TensorBoard writes them; its errors are raised by the methods here.
 
     Raises
     ------
@@ -215,7 +223,7 @@ class _Events:
         threading.excepthook = self._hook
 
     def _overheard(self, failure: threading.ExceptHookArgs) -> None:
-        """Leave out what the writing thread says of a full disk, as whoever writes next is told."""
+        """Leave out the writing thread's complaint of a full disk, as the next method call raises it."""
         ours = type(failure.thread).__module__.startswith("tensorboard")
         if not (ours and issubclass(failure.exc_type, OSError)):
             self._hook(failure)
@@ -262,7 +270,7 @@ class _Pace:
 
 
 def in_words(seconds: float) -> str:
-    """Say a duration: ``40 s``, ``4 min``, ``2 h 10 min``, ``3 days``.
+    """Say a duration in words, such as ``40 s``, ``4 min``, ``2 h 10 min`` or ``3 days``.
 
     Examples
     --------

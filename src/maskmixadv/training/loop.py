@@ -1,4 +1,4 @@
-"""The training loop's state: one step for every method, and all that resuming exactly needs."""
+"""The training loop: one step that serves every method, and the state that exact resuming needs."""
 
 import copy
 from collections.abc import Hashable
@@ -14,10 +14,11 @@ from maskmixadv.device import autocast
 from maskmixadv.networks.average import follow, followed_closely
 from maskmixadv.networks.finite import not_finite
 from maskmixadv.networks.losses import balanced, uniform
+from maskmixadv.runs.checkpoint import LoopState
 from maskmixadv.runs.run import Run
-from maskmixadv.sampling.augment import Centre, Draw, drawn
+from maskmixadv.sampling.augment import Augmentation, Centre, draw_augmentation
 from maskmixadv.sampling.ranges import Augment
-from maskmixadv.sampling.slices import Masks, Rows, Slices, order
+from maskmixadv.sampling.slices import PriorMasks, Rows, Slices, order
 from maskmixadv.strokes.enclosure import ENCLOSED
 from maskmixadv.tensors import Batch, Labels
 from maskmixadv.training.distribute import ALONE, Ranks
@@ -25,36 +26,55 @@ from maskmixadv.training.engine import Engine, Losses, make_recordable, set_rate
 from maskmixadv.training.optimisers import optimisers
 
 PRIOR_AUGMENT = Augment()
-"""Drawn independently of the images'; all turns, as another corpus may show its hearts another way up."""
+"""Augmentation of a prior's masks, drawn independently of the images'. It has all turns, as another corpus may show
+its organs another way up."""
 
 
 class Loop:
     """Networks, optimisers and the step that they have reached.
 
-    Randomness is a function of (seed, step, rank), never of history: a loop loaded from a checkpoint goes on as the
-    one that saved it would have, bit for bit where the device's arithmetic is deterministic.
+    Randomness is a function of (seed, step, rank), never of history. So a loop that is loaded from a checkpoint goes on
+    as the one that saved it would have, bit for bit where the device's arithmetic is deterministic.
 
     Parameters
     ----------
     run
-        What is to be done.
+        The run to train.
     slices
         Training slices, on the device or streamed to it.
     prior
-        Unpaired masks, on the device, or None.
+        Unpaired masks, on the device, or None where the method has no critic.
     device
         Where to compute.
     ranks
         The processes that share the work.
     engine
         How to compute; by default operation by operation.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from pathlib import Path
+    >>> from maskmixadv.methods.pce import PCE
+    >>> from maskmixadv.runs.schedule import PRESETS
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> from maskmixadv.training.begin import begin
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> schedule = replace(PRESETS["demo"], size=64, window=32, steps=10)
+    >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=schedule)
+    >>> from maskmixadv.training.fit import training_slices
+    >>> device = torch.device("cpu")
+    >>> loop = Loop(run, training_slices(run, corpus, device), None, device)
+    >>> losses = loop.advance()
+    >>> loop.step, list(losses)
+    (1, ['net/pce'])
     """
 
     def __init__(
         self,
         run: Run,
         slices: Slices,
-        prior: Masks | None,
+        prior: PriorMasks | None,
         device: torch.device,
         ranks: Ranks = ALONE,
         engine: Engine | None = None,
@@ -82,9 +102,9 @@ class Loop:
         self._recordable()
 
     def advance(self) -> Losses:
-        """Take one step; returns each player's weighted losses by ``player/term``, on the device.
+        """Take one step; returns the weighted losses of all players by ``player/term``: scalars on the device.
 
-        After it all ranks hold the same.
+        After it all ranks hold the same weights.
         """
         set_rate(self.optimisers["net"], self.run.schedule.lr_at(self.step))
         self._set_decay()
@@ -103,7 +123,7 @@ class Loop:
         return self.run.method.kind(self.step, self._progress)
 
     def _set_decay(self) -> None:
-        """Set what the scored average keeps of itself; on the device where a recorded step reads it."""
+        """Set the decay of the scored average; on the device where a recorded step reads it."""
         decay = followed_closely(self.run.schedule.ema, self.step)
         if isinstance(self._decay, Tensor):
             self._decay.fill_(decay)
@@ -111,7 +131,7 @@ class Loop:
             self._decay = decay
 
     def _rows(self) -> Rows:
-        """Seed the step, and bring the slices that it sees to the device."""
+        """Seed the step, and bring its slices to the device."""
         torch.manual_seed(self._seed(*self.ranks.key))  # dropout draws from torch's own generator
         self._rng.manual_seed(self._seed())
         rows = self.slices.rows(self._order(self.step))
@@ -119,7 +139,7 @@ class Loop:
         return rows
 
     def _work(self, rows: Rows) -> Losses:
-        """All of a step that is arithmetic on the device."""
+        """Do all of a step that is arithmetic on the device."""
         logged: Losses = {}
         phases = self.run.method.phases(self.nets, self._augmented(rows))
         while phase := self._next(phases):
@@ -167,8 +187,8 @@ class Loop:
         """Name the first weight that is no finite number; None where all are."""
         return not_finite({**self.nets, "scored": self.scored})
 
-    def state(self) -> dict[str, Any]:
-        """All that a checkpoint holds: tensors, numbers, strings."""
+    def state(self) -> LoopState:
+        """Return what a checkpoint holds of the loop."""
         return {
             "step": self.step,
             "nets": {name: net.state_dict() for name, net in self.nets.items()},
@@ -176,8 +196,8 @@ class Loop:
             "scored": self.scored.state_dict(),
         }
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Take over a checkpoint."""
+    def load(self, state: LoopState) -> None:
+        """Take over the state of a checkpoint."""
         self.step = state["step"]
         for name, net in self.nets.items():
             net.load_state_dict(state["nets"][name])
@@ -209,9 +229,9 @@ class Loop:
         chosen = torch.randint(len(self.prior), (self.run.schedule.batch,), generator=self._rng, device=self.device)
         return self.prior.take(chosen[part], self._draw(PRIOR_AUGMENT, self.prior.centre[chosen]).part(part))
 
-    def _draw(self, augment: Augment, centre: Centre) -> Draw:
+    def _draw(self, augment: Augment, centre: Centre) -> Augmentation:
         schedule = self.run.schedule
-        return drawn(augment, centre, canvas=schedule.size, window=schedule.window, rng=self._rng)
+        return draw_augmentation(augment, centre, canvas=schedule.size, window=schedule.window, rng=self._rng)
 
 
 def _placed(net: nn.Module, device: torch.device) -> nn.Module:
@@ -219,9 +239,9 @@ def _placed(net: nn.Module, device: torch.device) -> nn.Module:
 
 
 def _shares(classes: int, enclosed: float) -> dict[int, float]:
-    """Shares of the labels' groups: structures alike, the background's strokes as much as all structures together.
+    """Return each label's share: structures have the same, and the background's strokes as much as all structures.
 
-    As much as one structure is too little: borders then move outwards (docs/decisions/0003).
+    If the background had the weight of one structure, borders would move outwards (docs/decisions/0003).
     """
     structures = classes - 1
     return {0: float(structures), **dict.fromkeys(range(1, classes), 1.0), ENCLOSED: enclosed * 2 * structures}

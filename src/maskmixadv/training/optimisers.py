@@ -8,7 +8,19 @@ from maskmixadv.runs.schedule import Schedule
 
 
 def optimisers(schedule: Schedule, nets: dict[str, nn.Module]) -> dict[str, torch.optim.Optimizer]:
-    """One optimiser for each player that has parameters to learn."""
+    """Return one optimiser for each player that has parameters to learn, by the player's name.
+
+    The network's is the schedule's; every other player has Adam.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from maskmixadv.runs.schedule import PRESETS
+    >>> nets = {"net": nn.Linear(2, 2), "critic": nn.Linear(2, 1), "teacher": nn.Linear(2, 2).requires_grad_(False)}
+    >>> made = optimisers(replace(PRESETS["fast"], critic_lr=0.001), nets)
+    >>> {player: (type(each).__name__, each.param_groups[0]["lr"]) for player, each in made.items()}
+    {'net': ('AdamW', 0.002), 'critic': ('Adam', 0.001)}
+    """
     made: dict[str, torch.optim.Optimizer] = {}
     for player, module in nets.items():
         parameters = [p for p in module.parameters() if p.requires_grad]

@@ -1,4 +1,4 @@
-"""What a run is made of, as plain values."""
+"""Recipes: what a run is made of, as plain values."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -14,41 +14,51 @@ from maskmixadv.training.begin import begin
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a run is made of, as plain values, which a process can hand to another one.
+    """All that a run is made of, as plain values, which one process can hand to another.
 
     Attributes
     ----------
-    corpus, prior
-        Directories of the corpus that is learnt from, and of that whose masks teach a critic.
+    corpus_root, prior_root
+        Directory of the corpus to learn from, and of the corpus whose masks teach a critic; None: no such corpus.
     method
         The method's ``name``, and those of its fields that are not at their defaults.
     preset, changes
         The schedule: a preset's name, and what replaces its fields.
     scheme, fold
-        Which patients are held out; None is the corpus's first scheme.
+        Which patients are held out: the scheme's name, None for the corpus's first one, and the fold, counted from 1.
+    enclosure
+        Whether what lies beyond the hull of a slice's background stroke is taken as background.
+    seed
+        Seed of everything random.
+
+    Examples
+    --------
+    >>> recipe = Recipe(Path("corpus"), {"name": "pce"}, "cpu", Changes(steps=300), seed=1)
+    >>> recipe.command(Path("run"))
+    'maskmixadv train corpus --out run --fold 1 --seed 1 --preset cpu --steps 300 pce'
     """
 
-    corpus: Path
+    corpus_root: Path
     method: dict[str, Any]
     preset: str
     changes: Changes = field(default_factory=Changes)
-    prior: Path | None = None
+    prior_root: Path | None = None
     scheme: str | None = None
     fold: int = 1
     enclosure: bool = False
     seed: int = 0
 
     def begin(self, out: Path, *, device: str | None = None, command: str | None = None, write: bool = True) -> Run:
-        """Begin the run in directory `out`, as `maskmixadv.training.begin.begin` does."""
+        """Begin the run in directory `out`; the other parameters are those of `maskmixadv.training.begin.begin`."""
         return begin(
-            self.corpus,
+            self.corpus_root,
             out,
             method=method_from(self.method),
             schedule=self.changes.on(self.preset),
             preset=self.preset,
             scheme=self.scheme,
             fold=self.fold,
-            prior_root=self.prior,
+            prior_root=self.prior_root,
             enclosure=self.enclosure,
             seed=self.seed,
             device=device,
@@ -58,10 +68,10 @@ class Recipe:
 
     def command(self, out: Path) -> str:
         """Return the command that begins the same run, for the record."""
-        words = ["maskmixadv", "train", str(self.corpus), "--out", str(out), "--fold", str(self.fold)]
+        words = ["maskmixadv", "train", str(self.corpus_root), "--out", str(out), "--fold", str(self.fold)]
         words += ["--seed", str(self.seed), "--preset", self.preset]
         words += ["--folds", self.scheme] if self.scheme else []
-        words += ["--prior", str(self.prior)] if self.prior else []
+        words += ["--prior", str(self.prior_root)] if self.prior_root else []
         words += ["--enclosure"] if self.enclosure else []
         fields = {name: value for name, value in self.method.items() if name != "name"}
         return shlex.join([*words, *_options(self.changes.given()), self.method["name"], *_options(fields)])

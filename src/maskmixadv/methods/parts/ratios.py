@@ -1,4 +1,4 @@
-"""Positive-unlabelled learning: how many unlabelled pixels each class has, and which it surely has not."""
+"""Positive-unlabelled learning: how many unlabelled pixels each class has, and which pixels surely do not have it."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,25 +13,52 @@ Share = Float[Tensor, "k"]
 
 
 def trained_share(batch: Batch, classes: int) -> Share:
-    """Share of each class in what cross-entropy counts: the prior that a network trained on it has in mind."""
+    """Return the share of each class in the cross-entropy: the prior that a network trained by it has learnt.
+
+    Parameters
+    ----------
+    batch
+        Gives labels and weights of pixels.
+    classes
+        Number of classes k.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.parts.ratios import trained_share
+    >>> from maskmixadv.tensors import Batch
+    >>> trained_share(Batch.example(), 4)
+    tensor([0.40, 0.30, 0.20, 0.10])
+    """
     return (one_hot(batch.target, classes) * batch.weight[:, None]).sum((0, 2, 3))
 
 
 @torch.no_grad()
 def mixture_ratios(*, probs: Probs, target: Labels, share: Share, rounds: int = 20) -> Share:
-    """Share of each class among the unlabelled pixels, by expectation maximisation.
+    """Return the share of each class among the unlabelled pixels, by expectation maximisation.
 
-    A pixel of the unlabelled has class k with probability ``r_k ∝ p_k π_k / share_k`` (E), and π is the mean of r
-    over the unlabelled pixels (M); it begins at `share` (Saerens et al., Neural Computation 2002; ShapePU).
+    An unlabelled pixel has class k with probability ``r_k ∝ p_k π_k / share_k`` (E), and π is the mean of r over the
+    unlabelled pixels (M). It begins at `share` (Saerens et al., Neural Computation 2002; ShapePU).
 
     Parameters
     ----------
-    probs, target
-        What the network says; labels, with ``IGNORE`` where unlabelled.
+    probs
+        Class probabilities p by the network, ``(b, k, h, w)``.
+    target
+        Labels, with ``IGNORE`` where a pixel is unlabelled.
     share
-        The prior that `probs` were learnt under; a class of which it is 0 gets 0.
+        The prior under which `probs` were learnt; a class with a share of 0 gets 0.
     rounds
-        Of E and M.
+        Number of rounds of E and M.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.methods.parts.ratios import mixture_ratios
+    >>> from maskmixadv.networks.losses import one_hot
+    >>> labels = torch.tensor([[[0, 0, 0, 1]]], dtype=torch.uint8)
+    >>> unlabelled = torch.full_like(labels, 255)
+    >>> mixture_ratios(probs=one_hot(labels, 2), target=unlabelled, share=torch.tensor([0.5, 0.5]))
+    tensor([0.75, 0.25])
     """
     with torch.autocast(probs.device.type, enabled=False):  # products of matrices below need full precision
         unlabelled = (target == IGNORE).flatten().float()
@@ -48,9 +75,30 @@ def mixture_ratios(*, probs: Probs, target: Labels, share: Share, rounds: int = 
 def negatives(
     *, scores: Float[Tensor, "b k h w"], target: Labels, share: Share, ratios: Share
 ) -> Bool[Tensor, "b k h w"]:
-    """Which classes unlabelled pixels surely have not: all but the `ratios` of them with the highest scores.
+    """Return the classes that unlabelled pixels surely do not have: all but the pixels with the highest scores.
 
-    Over the whole batch. Of a class without a label in the batch (`share` 0) nothing is known.
+    Of each class, the fraction `ratios` of the batch's unlabelled pixels may have it. Of a class without a label in the
+    batch (a `share` of 0) nothing is known, and it is true nowhere.
+
+    Parameters
+    ----------
+    scores
+        How likely each pixel is to have a class, ``(b, k, h, w)``.
+    target
+        Labels, with ``IGNORE`` where a pixel is unlabelled.
+    share
+        Share of each class among the labels, as `trained_share`.
+    ratios
+        Share of each class among the unlabelled pixels, as `mixture_ratios`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.methods.parts.ratios import negatives
+    >>> scores = torch.tensor([[[[0.1, 0.2, 0.3, 0.9]]]])
+    >>> unlabelled, one = torch.full((1, 1, 4), 255, dtype=torch.uint8), torch.ones(1)
+    >>> negatives(scores=scores, target=unlabelled, share=one, ratios=0.25 * one).flatten().tolist()
+    [True, True, True, False]
     """
     unlabelled = (target == IGNORE)[:, None]
     ranked = scores.masked_fill(~unlabelled, torch.inf).transpose(0, 1).flatten(1).sort(1).values

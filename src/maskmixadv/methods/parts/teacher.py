@@ -19,17 +19,28 @@ Uncertainty = Float[Tensor, "b h w"]
 class Teacher(nn.Module):
     """A copy of a network that is not trained but follows it (Tarvainen and Valpola, NeurIPS 2017).
 
-    Dropout stays on, whatever the mode: it is one of the noises that an opinion is asked under. Batch norm always
-    uses its running statistics, which follow the network's as the weights do, so that an opinion of one image
-    does not hang on the others beside it.
+    Dropout stays on in every mode, as one of the noises under which the teacher is asked. Batch norm always uses its
+    running statistics, which follow the network's as the weights do, so that the prediction of an image does not depend
+    on the others in the batch.
 
-    Differs from the released code: the copy starts with the network's weights, not with random ones of its own,
-    and batch norm's statistics follow, where they were the teacher's own, of each batch.
+    Differs from the released code: the copy begins with the network's weights, not with random ones of its own; and
+    batch norm's statistics follow the network's, where there they were the teacher's own, of each batch.
 
     Parameters
     ----------
     net
         The network to follow; gives logits.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from maskmixadv.methods.parts.teacher import Teacher
+    >>> net = nn.Conv2d(1, 2, 1)
+    >>> teacher = Teacher(net)
+    >>> teacher(torch.rand(1, 1, 4, 4)).sum(1).mean().item()
+    1.0
+    >>> teacher.follow(net, step=0, decay=0.99)
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -38,7 +49,7 @@ class Teacher(nn.Module):
         self.train()
 
     def train(self, mode: bool = True) -> "Teacher":  # noqa: ARG002
-        """Keep the one mode that there is."""
+        """Stay in the one mode that there is."""
         super().train(False)
         for module in self.modules():
             if isinstance(module, (nn.Dropout, nn.Dropout2d)):
@@ -47,20 +58,47 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, image: Image) -> Probs:
-        """Class probabilities."""
+        """Return class probabilities, without gradient."""
         return self.net(image).softmax(1)
 
     def follow(self, net: nn.Module, *, step: int, decay: float) -> None:
-        """Move to `net` after step number `step`, counted from 0; it keeps `warmed_up` of itself."""
+        """Move towards `net` after step number `step`, counted from 0, keeping the fraction `warmed_up` of itself."""
         follow(self.net, net, decay=warmed_up(decay, step))
 
 
 def opinions(teacher: Teacher, batch: Batch, image: Image, *, noise: float, passes: int) -> tuple[Probs, Uncertainty]:
-    """Ask the teacher about `image` under noise, `passes` times: the first answer, and how uncertain all are.
+    """Ask the teacher about `image` under noise, `passes` times.
 
-    The uncertainty is the entropy of the answers' mean (UA-MT: Yu et al., MICCAI 2019).
+    Differs from the released code of UA-MT (Yu et al., MICCAI 2019): the target is the first of the answers, where
+    there it is asked for on its own.
 
-    Differs from the released code: the target is the first of the answers, where it was asked for on its own.
+    Parameters
+    ----------
+    teacher
+        The teacher.
+    batch
+        Gives the random numbers.
+    image
+        Images, ``(b, c, h, w)``.
+    noise
+        Standard deviation of the noise, in intensities; cut off at twice that.
+    passes
+        Number of answers, at least 2.
+
+    Returns
+    -------
+    tuple[Probs, Uncertainty]
+        The first answer, and the entropy of the answers' mean in nats.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.parts.teacher import Teacher, opinions
+    >>> from maskmixadv.networks.unet import UNet
+    >>> from maskmixadv.tensors import Batch
+    >>> batch = Batch.example()
+    >>> answer, uncertainty = opinions(Teacher(UNet(1, 4)), batch, batch.image, noise=0.1, passes=2)
+    >>> answer.shape, uncertainty.shape
+    (torch.Size([2, 4, 32, 32]), torch.Size([2, 32, 32]))
     """
     images = noisy(image.repeat(passes, 1, 1, 1), noise, batch.rng)
     # Two passes at a time fill a GPU, and a CPU's cache holds them.
@@ -70,23 +108,79 @@ def opinions(teacher: Teacher, batch: Batch, image: Image, *, noise: float, pass
 
 
 def sigmoid_rampup(progress: float, length: float) -> float:
-    """Return a weight that rises from e⁻⁵ to 1 over the first `length` of the run (Laine and Aila, ICLR 2017)."""
+    """Return a weight that rises from e⁻⁵ to 1 over the first part of a run (Laine and Aila, ICLR 2017).
+
+    Parameters
+    ----------
+    progress
+        Fraction of the run that is done, in [0, 1].
+    length
+        Fraction of the run over which the weight rises, in [0, 1]; with 0 it is 1 at once.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.parts.teacher import sigmoid_rampup
+    >>> [sigmoid_rampup(progress, 0.5) for progress in (0.0, 0.25, 0.5, 1.0)]
+    [0.007, 0.287, 1.000, 1.000]
+    """
     done = min(progress / length, 1.0) if length else 1.0
     return math.exp(-5 * (1 - done) ** 2)
 
 
 def settled(*, progress: float, ramp: float, step: int, decay: float) -> bool:
-    """Whether `sigmoid_rampup` stays at 1 from here on, and `Teacher.follow` at `decay`."""
+    """Whether, from here on, `sigmoid_rampup` stays at 1 and a teacher keeps `decay` of itself in each step.
+
+    Parameters
+    ----------
+    progress, ramp
+        As `progress` and `length` of `sigmoid_rampup`.
+    step, decay
+        As in `Teacher.follow`.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.parts.teacher import settled
+    >>> settled(progress=0.5, ramp=0.3, step=50, decay=0.99), settled(progress=0.5, ramp=0.3, step=500, decay=0.99)
+    (False, True)
+    """
     return progress >= ramp and warmed_up(decay, step) == decay
 
 
 def check_decay(decay: float) -> None:
-    """Raise `InputError` where a teacher with `decay` would not follow: 1 would never move."""
+    """Check that a teacher with `decay` follows: in [0, 1), since with 1 it would never move.
+
+    Raises
+    ------
+    InputError
+        Where it does not.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.parts.teacher import check_decay
+    >>> check_decay(1.0)
+    Traceback (most recent call last):
+    ...
+    maskmixadv.errors.InputError: decay: 1.0, allowed is 0 to below 1
+    """
     if not 0 <= decay < 1:
         raise InputError(f"decay: {decay}, allowed is 0 to below 1")
 
 
 def check_passes(passes: int) -> None:
-    """Raise `InputError` where there would be no uncertainty to measure."""
+    """Check that `passes` answers have an uncertainty that can be measured: at least 2.
+
+    Raises
+    ------
+    InputError
+        Where there are fewer.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.parts.teacher import check_passes
+    >>> check_passes(1)
+    Traceback (most recent call last):
+    ...
+    maskmixadv.errors.InputError: passes: 1, allowed is at least 2
+    """
     if passes < 2:
         raise InputError(f"passes: {passes}, allowed is at least 2")

@@ -1,23 +1,22 @@
 """Trainings: each a process of its own, followed by its files, so that a server that starts later finds it again."""
 
-import csv
-import io
 import json
 import math
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, make_directory, read_json, read_text, write_text
 from maskmixadv.methods.registry import FROM_SCRIBBLES
 from maskmixadv.runs import schedule
+from maskmixadv.runs.course import Logged, read_course
 from maskmixadv.studio.layout import Layout, latest
 from maskmixadv.studio.learning.process import Process
 from maskmixadv.studio.refusals import RequestError, TakenError
@@ -208,9 +207,9 @@ class Log:
         except (InputError, ValueError, KeyError, TypeError, OverflowError):
             return cls()
         rows = _rows(run / "log.csv")
-        losses = [(int(row["step"]), total) for row in rows if (total := _total(row)) is not None]
-        validation = [(int(row["step"]), row["val/dice"]) for row in rows if "val/dice" in row]
-        step = max((int(row["step"]) for row in rows), default=0)
+        losses = [(row.step, total) for row in rows if (total := _total(row)) is not None]
+        validation = [(row.step, row.values["val/dice"]) for row in rows if "val/dice" in row.values]
+        step = max((row.step for row in rows), default=0)
         return cls(step, steps, _rate(rows), losses, validation)
 
 
@@ -245,33 +244,25 @@ def _left_out(path: Path) -> list[str]:
         return []
 
 
-def _rows(path: Path) -> list[dict[str, float]]:
+def _rows(path: Path) -> list[Logged]:
     """Rows of a log that is still being written: what is half there, or no number that can be drawn, is not taken."""
     try:
-        table = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
-    except (InputError, csv.Error):
+        rows = read_course(path, partial=True)
+    except InputError:
         return []
-    rows = [{name: number for name, text in row.items() if (number := _number(text)) is not None} for row in table]
-    return [row for row in rows if row.get("step", -1.0) >= 0]
+    drawable = [{name: value for name, value in row.values.items() if math.isfinite(value)} for row in rows]
+    return [replace(row, values=values) for row, values in zip(rows, drawable, strict=True)]
 
 
-def _number(text: Any) -> float | None:  # noqa: ANN401
-    try:
-        number = float(text)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _total(row: Mapping[str, float]) -> float | None:
+def _total(row: Logged) -> float | None:
     """Sum of the network's losses, which is what it minimises; None in a row of another kind."""
-    terms = [value for name, value in row.items() if str(name).startswith("net/")]
+    terms = [value for name, value in row.values.items() if name.startswith("net/")]
     return sum(terms) if terms else None
 
 
-def _rate(rows: list[dict[str, float]]) -> float | None:
+def _rate(rows: Sequence[Logged]) -> float | None:
     """Steps a second lately."""
-    timed = [(int(row["step"]), row["seconds"]) for row in rows if "seconds" in row][-RECENT:]
+    timed = [(row.step, row.seconds) for row in rows if math.isfinite(row.seconds)][-RECENT:]
     if not timed:
         return None
     (first, begun), (last, now) = (timed[0] if len(timed) > 1 else (0, 0.0)), timed[-1]

@@ -1,0 +1,112 @@
+"""Arrays as users hand them over, checked: volumes, labels and spacings. Nothing here imports torch."""
+
+import math
+from collections.abc import Sequence
+from typing import Final, SupportsFloat
+
+import numpy as np
+from jaxtyping import Shaped, UInt8
+
+from maskmixadv.errors import InputError
+from maskmixadv.types import Spacing
+
+SpacingLike = Sequence[SupportsFloat] | np.ndarray
+"""Millimetres along d, h, w as users give them: three numbers of any type."""
+_AXES: Final = "3 axes: slices, rows, columns (one slice is array[None])"
+_REAL: Final = "biuf"
+"""Kinds of NumPy types that hold real numbers."""
+
+
+def as_volume(image: np.ndarray, where: str) -> Shaped[np.ndarray, "d h w"]:
+    """Return `image` unchanged if it is a volume of real numbers.
+
+    Parameters
+    ----------
+    image
+        Intensities in any unit, of shape ``(d, h, w)``.
+    where
+        What the error's text begins with.
+
+    Raises
+    ------
+    InputError
+        Where it is no NumPy array, has another number of axes or an axis of length 0, or holds no real numbers.
+
+    Examples
+    --------
+    >>> as_volume(np.zeros((64, 64)), "image")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: image: has shape (64, 64), allowed are 3 axes: slices, ...
+    """
+    if not isinstance(image, np.ndarray):
+        raise InputError(f"{where}: is a {type(image).__name__}, allowed is a NumPy array")
+    if image.ndim != 3 or 0 in image.shape:
+        raise InputError(f"{where}: has shape {image.shape}, allowed are {_AXES}")
+    if image.dtype.kind not in _REAL:
+        raise InputError(f"{where}: is of type {image.dtype}, allowed are real numbers")
+    return image
+
+
+def as_labels(labels: np.ndarray, where: str) -> UInt8[np.ndarray, "d h w"]:
+    """Return `labels` as uint8, whatever type of whole numbers they came in.
+
+    Parameters
+    ----------
+    labels
+        Codes from 0 to 255, of shape ``(d, h, w)``; also as booleans, or as floats without a fraction.
+    where
+        What the error's text begins with.
+
+    Raises
+    ------
+    InputError
+        Where it is no volume, or holds something else.
+
+    Examples
+    --------
+    >>> as_labels(np.array([[[0.0, 1.0, 255.0]]]), "mask")
+    array([[[  0,   1, 255]]], dtype=uint8)
+    """
+    volume = as_volume(labels, where)
+    if volume.dtype == np.uint8:
+        return volume
+    coded = volume.astype(np.uint8) if volume.dtype.kind == "b" else _coded(volume)
+    stray = volume[coded != volume]
+    if stray.size:
+        raise InputError(f"{where}: label {stray[0]:g}, allowed are whole numbers from 0 to 255")
+    return coded
+
+
+def as_spacing(spacing: SpacingLike, where: str) -> Spacing:
+    """Return the spacing as three floats.
+
+    Parameters
+    ----------
+    spacing
+        Millimetres between voxels along d, h, w.
+    where
+        What the error's text begins with.
+
+    Raises
+    ------
+    InputError
+        Where it is not three finite numbers above 0.
+
+    Examples
+    --------
+    >>> as_spacing((10, 1.5, 1.5), "heart")
+    (10.0, 1.5, 1.5)
+    """
+    try:
+        numbers = [float(each) for each in np.asarray(spacing, dtype=np.float64)]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != 3 or not all(0 < each < math.inf for each in numbers):
+        raise InputError(f"{where}: spacing {spacing!r:.60}, allowed are 3 finite numbers above 0 (mm along d, h, w)")
+    d, h, w = numbers
+    return d, h, w
+
+
+def _coded(volume: np.ndarray) -> UInt8[np.ndarray, "d h w"]:
+    """Return what of `volume` fits uint8; what does not, NaN too, becomes another number than it was."""
+    return np.clip(np.nan_to_num(volume), 0, 255).astype(np.uint8)

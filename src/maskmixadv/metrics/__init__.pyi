@@ -1,0 +1,10 @@
+from . import clinical as clinical
+from .masks import Score as Score
+from .masks import Surface as Surface
+from .masks import dice as dice
+from .masks import score as score
+from .masks import surface as surface
+from .scores import Result as Result
+from .scores import Row as Row
+from .scores import Spread as Spread
+from .scores import Summary as Summary

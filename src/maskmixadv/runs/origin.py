@@ -1,0 +1,218 @@
+"""Where a run comes from: the corpora that it learnt from and the facts of its beginning, as ``run.json`` has them."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Split
+from maskmixadv.corpus.names import check_classes
+from maskmixadv.errors import InputError
+from maskmixadv.sources.opening import open_corpus
+from maskmixadv.typed import made
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusRecord:
+    """A corpus as a run records it: enough to find it again and to see whether it has changed.
+
+    Attributes
+    ----------
+    root
+        Directory of the corpus.
+    name
+        Name of the corpus.
+    hash
+        SHA-256 of its content, in hexadecimal.
+    classes
+        Names of the k classes, background first.
+    axis
+        Axis of the images along which slices were cut: 0, 1 or 2.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> CorpusRecord(root=Path("corpus"), name="hearts", hash="9f3c", classes=("background", "LV")).table()
+    {'root': 'corpus', 'name': 'hearts', 'hash': '9f3c', 'classes': ['background', 'LV']}
+    """
+
+    root: Path
+    name: str
+    hash: str
+    classes: tuple[str, ...]
+    axis: int = 0
+
+    def table(self) -> dict[str, Any]:
+        """Return the record as ``run.json`` holds it: plain values, without the fields that are at their defaults."""
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        unset = {each.name for each in fields(self) if getattr(self, each.name) == each.default}
+        return {key: value for key, value in {**plain, "root": str(self.root)}.items() if key not in unset}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearntFrom(CorpusRecord):
+    """The corpus that a run learns from, and which of its patients the run uses for what.
+
+    Attributes
+    ----------
+    scheme, fold
+        Name of the corpus's scheme of folds, and the fold's number, counted from 1. None in runs of early versions.
+    train
+        Patients that the run learns from.
+    val
+        Patients on which the run is validated while it trains. They change nothing in it.
+    test
+        Patients that training never reads.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> classes = ("background", "LV")
+    >>> learnt_from = LearntFrom(
+    ...     root=Path("corpus"), name="hearts", hash="9f3c", classes=classes, train=("p1", "p2"), val=("p3",), test=()
+    ... )
+    >>> learnt_from.split
+    Split(train=('p1', 'p2'), val=('p3',), test=())
+    """
+
+    scheme: str | None = None
+    fold: int | None = None
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+
+    @property
+    def split(self) -> Split:
+        """Patients of the three parts."""
+        return Split(self.train, self.val, self.test)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorFrom(CorpusRecord):
+    """The corpus whose dense masks teach a critic what shapes look like.
+
+    Attributes
+    ----------
+    cases
+        Names of the cases whose masks are used. Their patients are none of the run's.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> classes = ("background", "LV")
+    >>> PriorFrom(root=Path("masks"), name="shapes", hash="77ab", classes=classes, cases=("a", "b")).table()["cases"]
+    ['a', 'b']
+    """
+
+    cases: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What was there when a run began. Its course does not depend on these facts.
+
+    Attributes
+    ----------
+    preset
+        Name of the preset that the schedule came from, or None.
+    command
+        Command line that began the run; ``called from Python`` where none did.
+    commit
+        Commit of this package's code, or None where it is unknown.
+    device
+        What computes, in words.
+    versions
+        Versions of Python and of the libraries, by name.
+
+    Examples
+    --------
+    >>> facts = Facts(preset="cpu", command="called from Python", commit=None, device="cpu", versions={"torch": "2.11"})
+    >>> facts.device, facts.versions["torch"]
+    ('cpu', '2.11')
+    """
+
+    preset: str | None
+    command: str
+    commit: str | None
+    device: str
+    versions: dict[str, str]
+
+
+Record = TypeVar("Record", bound=CorpusRecord)
+
+
+def corpus_record(kind: type[Record], table: object, where: str) -> Record:
+    """Read what ``run.json`` says of a corpus.
+
+    Parameters
+    ----------
+    kind
+        `LearntFrom` or `PriorFrom`.
+    table
+        Value out of JSON.
+    where
+        Beginning of error messages.
+
+    Raises
+    ------
+    InputError
+        Where a field is missing, unknown, or of another type, or an axis or the classes are not allowed.
+
+    Examples
+    --------
+    >>> told = {"root": "masks", "name": "shapes", "hash": "77ab", "classes": ["background", "LV"], "cases": ["a"]}
+    >>> corpus_record(PriorFrom, told, "run.json: prior").cases
+    ('a',)
+    """
+    found = made(kind, table, where)
+    if found.axis not in (0, 1, 2):
+        raise InputError(f"{where}: axis {found.axis}, allowed are 0, 1 and 2")
+    check_classes(found.classes, where)
+    return found
+
+
+def named(corpus: Corpus) -> Mapping[str, Any]:
+    """Return the fields of a `CorpusRecord` that say which corpus `corpus` is.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> fields = named(corpus)
+    >>> fields["name"], fields["classes"], fields["axis"]
+    ('phantom-0', ('background', 'RV', 'Myo', 'LV'), 0)
+    """
+    return {
+        "root": corpus.root.resolve(),
+        "name": corpus.name,
+        "hash": corpus.hash(),
+        "classes": tuple(corpus.classes),
+        "axis": corpus.axis,
+    }
+
+
+def same_corpus(recorded: CorpusRecord) -> Corpus:
+    """Open the corpus that a run records.
+
+    Raises
+    ------
+    InputError
+        Where it is gone, can't be read, or has another content than when the run began.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> len(same_corpus(CorpusRecord(**named(corpus))).entries)
+    6
+    >>> same_corpus(CorpusRecord(**{**named(corpus), "hash": "another"}))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: ...corpus: has changed since the run began; restore it or train anew
+    """
+    corpus = open_corpus(recorded.root)
+    if corpus.hash() != recorded.hash:
+        raise InputError(f"{corpus.root}: has changed since the run began; restore it or train anew")
+    return corpus
