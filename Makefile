@@ -4,7 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO ?= demo
-# Test processes share the cores; two threads each would spin against one another.
+# Test processes share the cores; two threads each would spin against one another. Each takes one half of the tests as
+# they come, so that what a file's tests share is made once, and helps the other one out at the end.
+TWO := -n 2 --dist worksteal
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 
 .PHONY: setup demo test test-slow test-hostile test-lowest check format clean
@@ -28,23 +30,23 @@ demo: setup
 	$(BIN)/maskmixadv demo --out $(DEMO)
 
 test: setup
-	$(PYTEST) -n 2
+	$(PYTEST) $(TWO)
 
 test-slow: setup
-	$(PYTEST) -m slow -n 2
+	$(PYTEST) -m slow $(TWO)
 
 # An hour: 100,000 damaged files, 200 kills, full disks of all sizes.
 test-hostile: setup
-	$(PYTEST) -m hostile -n 2 -s
+	$(PYTEST) -m hostile $(TWO) -s
 
 # The oldest versions that pyproject.toml allows, in an environment of their own.
 LOWEST ?= .venv-lowest
 TORCH ?= 2.13.0
 test-lowest:
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
-	$(PYTHON) tests/lowest.py > $(LOWEST)/pins.txt
+	$(PYTHON) tests/shared/lowest_versions.py > $(LOWEST)/pins.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/pins.txt torch==$(TORCH) -e '.[dev]'
-	OMP_NUM_THREADS=1 $(LOWEST)/bin/pytest -n 2
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/pytest $(TWO)
 
 check: setup
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ import os
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line has it; before torch is imported
 
+import math
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,8 @@ from maskmixadv.runs.run import Run
 
 WORST = 0.05
 """Part of the volumes that counts as the worst."""
+UNDEFINED = clinical.Agreement(0, *[math.nan] * 5)
+"""Of ejection fractions where no left ventricle was found."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def measured(root: Path, *, largest: bool) -> dict[str, Any]:
         volumes.append(_volumes(case, labels, corpus.classes))
     by_case = np.sort(np.mean(overlap, 1))
     agreed = clinical.agreements(clinical.records(clinical.with_phases(volumes)))
-    fraction = next(found for measure, found in agreed.items() if measure.name == "LV EF")
+    fraction = next((found for measure, found in agreed.items() if measure.name == "LV EF"), UNDEFINED)
     return {
         "method": run.record()["method"]["name"], "steps": run.schedule.steps, "largest": largest,
         "dice": np.mean(overlap), "worst": by_case[: max(1, round(WORST * len(by_case)))].mean(),
@@ -82,7 +85,8 @@ def measured(root: Path, *, largest: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _volumes(case: Case, labels: UInt8[np.ndarray, "d h w"], classes: tuple[str, ...]) -> clinical.Volumes:
+def _volumes(case: Case, labels: UInt8[np.ndarray, "d h w"], classes: tuple[str, ...]) -> clinical.CaseVolumes:
+    assert case.dense is not None
     predicted, truth = (
         clinical.volumes(case.name, each, classes=classes, spacing=case.spacing) for each in (labels, case.dense)
     )

@@ -25,14 +25,11 @@ from tyro.conf import arg
 import record
 from maskmixadv.device import autocast, pick_device
 from maskmixadv.errors import InputError
-from maskmixadv.runs.schedule import PRESETS
 from maskmixadv.training.loop import Loop
-from steps import check_methods, finish
+from steps import check_methods, finish, smaller
 from steps import loop as made_up_loop
 
 Result = TypeVar("Result")
-SIDE = 4096
-"""Of the matrix product that shows the device's rate."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +42,12 @@ class Parts:
         Names.
     preset
         Resolution, batch and optimiser.
+    batch
+        Slices a step, instead of the preset's.
+    window
+        Side in pixels of what a step sees, instead of the preset's; a multiple of 16.
+    side
+        Of the matrix product that shows the device's rate.
     steps
         How many are timed; a multiple of 4 holds MaskMixAdv's lazy terms in their share.
     device
@@ -53,21 +56,24 @@ class Parts:
 
     methods: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]")] = ("pce", "maskmixadv")
     preset: Literal["paper", "fast", "cpu"] = "cpu"
+    batch: Annotated[int | None, arg(metavar="INT")] = None
+    window: Annotated[int | None, arg(metavar="PIXELS")] = None
+    side: int = 4096
     steps: int = 24
     device: Annotated[str | None, arg(metavar="DEVICE")] = None
 
 
-def rate(device: torch.device, precision: torch.dtype) -> float:
-    """Floating-point operations a second in a large matrix product: the best of five."""
-    one = torch.randn(SIDE, SIDE, device=device).to(precision)
+def rate(device: torch.device, precision: torch.dtype, side: int) -> float:
+    """Floating-point operations a second in a matrix product of `side` rows and columns: the best of five."""
+    one = torch.randn(side, side, device=device).to(precision)
     seconds = []
     for _ in range(6):
         finish(device)
         began = time.perf_counter()
-        one @ one
+        torch.mm(one, one)
         finish(device)
         seconds.append(time.perf_counter() - began)
-    return 2 * SIDE**3 / min(seconds[1:])
+    return 2 * side**3 / min(seconds[1:])
 
 
 def parts(loop: Loop, steps: int) -> dict[str, float]:
@@ -111,10 +117,11 @@ def operations(loop: Loop, steps: int) -> float:
 def main(options: Parts) -> None:
     """Measure, print a Markdown table, append the record."""
     check_methods(options.methods)
-    device, schedule = pick_device(options.device), replace(PRESETS[options.preset], steps=10**6)
+    device = pick_device(options.device)
+    schedule = replace(smaller(options.preset, options.batch, options.window), steps=10**6)
     with autocast(schedule.precision, device)():
         precision = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
-    reached, rows = rate(device, precision), []
+    reached, rows = rate(device, precision, options.side), []
     for name in options.methods:
         loop = made_up_loop(name, schedule, device)
         for _ in range(4):

@@ -40,14 +40,15 @@ from maskmixadv.methods import PCE, MaskMixAdv, Method
 from maskmixadv.networks.dropout import FastDropout
 from maskmixadv.networks.losses import uniform
 from maskmixadv.runs.run import Run
-from maskmixadv.runs.schedule import PRESETS
+from maskmixadv.runs.schedule import Schedule
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.tensors import Batch
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import prior_masks, training_slices
 from maskmixadv.training.loop import Loop
+from maskmixadv.training.optimisers import optimisers
 from maskmixadv.types import IGNORE
-from steps import turn
+from steps import smaller, turn
 
 METHODS: dict[str, Method] = {
     "pce": PCE(),
@@ -69,6 +70,10 @@ class Released:
         With dense masks.
     preset
         Resolution, batch and optimiser of both.
+    batch
+        Slices a step, instead of the preset's.
+    window
+        Side in pixels of what a step sees, instead of the preset's; a multiple of 16.
     rounds
         How often each side has its turn; one more goes before, untimed.
     steps
@@ -82,10 +87,17 @@ class Released:
     corpus: Positional[Path]
     prior: Positional[Path]
     preset: Literal["paper", "fast", "cpu"] = "cpu"
+    batch: Annotated[int | None, arg(metavar="INT")] = None
+    window: Annotated[int | None, arg(metavar="PIXELS")] = None
     rounds: int = 5
     steps: int = 12
     habit: bool = True
     device: Annotated[str | None, arg(metavar="DEVICE")] = None
+
+    @property
+    def schedule(self) -> Schedule:
+        """Of both sides: the preset's, with what was given instead."""
+        return smaller(self.preset, self.batch, self.window)
 
 
 class SliceFiles(Dataset[dict[str, Tensor]]):
@@ -112,12 +124,12 @@ class SliceFiles(Dataset[dict[str, Tensor]]):
         rng = np.random.default_rng()
         with h5py.File(self.files[number]) as file:
             image, label = np.asarray(file["image"]), np.asarray(file["scribble"])
-        arrays = [image, label]
+        arrays: list[np.ndarray] = [image, label]
         if self.masks:
             volume = np.asarray(nib.load(self.masks[rng.integers(len(self.masks))]).dataobj)  # pyright: ignore
             arrays.append(volume[rng.integers(len(volume))])
         if rng.random() < 0.5:
-            turns, axis = rng.integers(4), rng.integers(2)
+            turns, axis = int(rng.integers(4)), int(rng.integers(2))
             arrays = [np.flip(np.rot90(each, turns), axis).copy() for each in arrays]
         elif rng.random() < 0.5:
             angle = rng.integers(-20, 20)
@@ -131,7 +143,7 @@ class SliceFiles(Dataset[dict[str, Tensor]]):
         }
 
     def _zoomed(self, array: np.ndarray) -> np.ndarray:
-        return ndimage.zoom(array, (self.side / array.shape[0], self.side / array.shape[1]), order=0)
+        return np.asarray(ndimage.zoom(array, (self.side / array.shape[0], self.side / array.shape[1]), order=0))
 
 
 class ReleasedLoop:
@@ -141,7 +153,7 @@ class ReleasedLoop:
         self.run, self.device, self.step = run, device, 0
         torch.manual_seed(run.seed)
         self.nets = {name: _as_released(net).to(device) for name, net in run.method.players(run.task).items()}
-        self.optimisers = run.schedule.optimisers(self.nets)
+        self.optimisers = optimisers(run.schedule, self.nets)
         loader = DataLoader(
             SliceFiles(files, masks, run.schedule.window), batch_size=run.schedule.batch, shuffle=True, num_workers=1,
             pin_memory=device.type == "cuda", drop_last=True, persistent_workers=True,
@@ -230,7 +242,7 @@ def serve(calls: Connection, side: str, options: Released, name: str, files: lis
     """Be one side in a process of its own: take as many steps as is asked for, or a habit's round; answer seconds."""
     device = pick_device(options.device)
     run = begin(
-        options.corpus, place / name, method=METHODS[name], schedule=PRESETS[options.preset], preset=options.preset,
+        options.corpus, place / name, method=METHODS[name], schedule=options.schedule, preset=options.preset,
         prior_root=options.prior, device=options.device, write=False,
     )  # fmt: skip
     corpus, prior = open_corpus(options.corpus), open_corpus(options.prior)
@@ -287,7 +299,7 @@ def main(options: Released) -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = write_slices(corpus, list(corpus.split(next(iter(corpus.folds)), 1).train), Path(folder))
         found = [compare(options, name, Path(folder), files) for name in METHODS]
-    schedule = PRESETS[options.preset]
+    schedule = options.schedule
     facts = {"preset": options.preset, "batch": schedule.batch, "window": schedule.window, "rows": found}
     record.append("released", facts, device)
     print(f"Batches of {schedule.batch}, {schedule.window} pixels\n")

@@ -74,7 +74,7 @@ class Search:
 
 def changed(options: Search) -> tuple[Schedule, methods.Method]:
     """The preset and the method, with the changes."""
-    given = dict(change.partition("=")[::2] for change in options.change)
+    given = {name: value for name, _, value in (change.partition("=") for change in options.change)}
     of_method = {name.removeprefix("method."): given.pop(name) for name in [*given] if name.startswith("method.")}
     of_augment = {name.removeprefix("augment."): given.pop(name) for name in [*given] if name.startswith("augment.")}
     preset = PRESETS[options.preset]

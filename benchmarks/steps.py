@@ -76,11 +76,14 @@ class Steps:
     @property
     def schedule(self) -> Schedule:
         """The preset's, with what was given instead."""
-        preset = PRESETS[self.preset]
-        window = self.window or preset.window
-        return replace(
-            preset, batch=self.batch or preset.batch, window=window, size=max(preset.size, window), steps=10**6
-        )
+        return replace(smaller(self.preset, self.batch, self.window), steps=10**6)
+
+
+def smaller(preset: str, batch: int | None, window: int | None) -> Schedule:
+    """A preset's schedule, with what was given instead; a larger window has a larger canvas."""
+    usual = PRESETS[preset]
+    window = window or usual.window
+    return replace(usual, batch=batch or usual.batch, window=window, size=max(usual.size, window))
 
 
 class MadeUp(NamedTuple):

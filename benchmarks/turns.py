@@ -30,12 +30,19 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line has it
 from pathlib import Path
 import torch
 from maskmixadv import methods
-from maskmixadv.training.begin import begin
 from maskmixadv.provenance import commit
-from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.training.loop import Loop
-from maskmixadv.runs.schedule import PRESETS
-from maskmixadv.training.fit import prior_masks, training_slices
+try:  # modules in rooms
+    from maskmixadv.corpus.corpus import Corpus
+    from maskmixadv.runs.schedule import PRESETS
+    from maskmixadv.training.begin import begin
+    from maskmixadv.training.fit import prior_masks, training_slices
+    from maskmixadv.training.loop import Loop
+except ModuleNotFoundError:  # modules side by side, as they lay before
+    from maskmixadv.begin import begin
+    from maskmixadv.data.corpus import Corpus
+    from maskmixadv.loop import Loop
+    from maskmixadv.schedule import PRESETS
+    from maskmixadv.train import prior_masks, training_slices
 name, preset, corpus, prior, steps = sys.argv[1:]
 method, device = methods.ALL[name](), torch.device("cpu")
 with tempfile.TemporaryDirectory() as folder:
@@ -50,7 +57,8 @@ while sys.stdin.readline():
         loop.advance()
     print((time.perf_counter() - began) / int(steps), flush=True)
 """
-"""What runs in each checkout, with names that all of them have."""
+"""What runs in each checkout, with names that all of them have, wherever their modules lie."""
+HERE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,7 @@ class Side:
 def measure(options: Turns, name: str) -> dict[str, Any]:
     """Figures of one method."""
     words = (name, options.preset, str(options.corpus), str(options.prior or ""), str(options.steps))
-    sides = [Side(checkout, words) for checkout in (options.old, Path(__file__).parents[1])]
+    sides = [Side(checkout, words) for checkout in (options.old, HERE)]
     for side in sides:
         side.turn()  # memory is claimed and kernels are chosen
     rounds = [

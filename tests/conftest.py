@@ -1,15 +1,11 @@
-"""What tests share: real data where it is there, and another process that holds a directory."""
+"""Fixtures that tests of several rooms ask for; what they import lies in `shared`."""
 
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
-Hold = Callable[[Path], AbstractContextManager["subprocess.Popen[str]"]]
+from holder import Hold, holding
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -23,27 +19,7 @@ def _real(folder: str) -> Path:
 
 @pytest.fixture
 def hold() -> Hold:
-    """Another process that holds a directory, as a training or a studio does."""
-
-    @contextmanager
-    def holding(place: Path) -> Iterator["subprocess.Popen[str]"]:
-        code = f"""
-import sys
-from pathlib import Path
-from maskmixadv.files import held
-with held(Path({str(place)!r})):
-    print("held", flush=True)
-    sys.stdin.readline()
-"""
-        process = subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True)
-        with process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "held\n"
-            try:
-                yield process
-            finally:
-                process.kill()
-
+    """Another process that holds a directory."""
     return holding
 
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import Hold
-from full import Full
-from maskmixadv import files, provenance, tabular
+from full_disk import Full
+from holder import Hold
+from maskmixadv import files
 from maskmixadv.errors import InputError
 from maskmixadv.files import (
     HOLDER,
@@ -177,6 +177,20 @@ def test_paths_and_worse_are_refused(name: object) -> None:
         check_name(name, "corpus.json")
 
 
+def test_what_can_t_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="can't be made a directory"):
+        make_directory(tmp_path / "file" / "x")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        write_text(tmp_path / "a.json", json.dumps({}))
+    assert names(tmp_path) == ["file"]
+
+
 @pytest.mark.parametrize(
     "text", ["[" * 100_000, '{"a":' * 100_000, "1" * 100_000, "NaN", "[Infinity]", '"\\ud800"', "{", "\xff", ""]
 )
@@ -206,61 +220,3 @@ def test_toml_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match=r"^\S*a\.toml: "):
         read_toml(path)
-
-
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), min_size=1), min_size=1))
-def test_cells_come_back_as_they_were(cells: list[str]) -> None:
-    text = tabular.csv_text(["a"], [{"a": cell} for cell in cells])
-    lines = [line.strip('"') for line in text.splitlines()]
-    assert not any(line[:1] in "=+@" and not tabular._number(line) for line in lines if line)
-    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"cells-{os.getpid()}.csv"
-    path.write_bytes(text.encode())
-    try:
-        assert [row["a"] for row in tabular.read_csv(path)] == cells
-    finally:
-        path.unlink()
-
-
-@pytest.mark.parametrize("value", ["=1+1", "+x", "-1+1", "@SUM(A1)", "'=1", "\t=1"])
-def test_a_formula_is_text(value: str) -> None:
-    assert tabular.csv_text(["a"], [{"a": value}]).splitlines()[1].lstrip('"').startswith("'")
-
-
-@pytest.mark.parametrize("value", ["-1.5", "nan", "-inf", "1e-3", "plain", "'tis"])
-def test_numbers_and_words_stay(value: str) -> None:
-    assert tabular.csv_text(["a"], [{"a": value}]) == f"a\n{value}\n"
-
-
-def test_a_broken_table_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    for text, told in (("a,b\n1\n", "another number of cells"), ('a\n"' + "x" * 200_000 + '"\n', "field larger")):
-        path.write_text(text)
-        with pytest.raises(InputError, match=told):
-            tabular.read_csv(path)
-
-
-def test_a_commit_is_this_project_s_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment that lies in somebody's repository says nothing of the package in it."""
-    package = tmp_path / "venv" / "site-packages" / "maskmixadv"
-    package.mkdir(parents=True)
-    (package / "provenance.py").write_text("")
-    git = ["git", "-c", "user.email=a@b", "-c", "user.name=x"]
-    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "foreign"]):
-        subprocess.run([*git, *words], cwd=tmp_path, check=True, capture_output=True)
-    monkeypatch.setattr(provenance, "__file__", str(package / "provenance.py"))
-    monkeypatch.setattr(provenance, "_installed", lambda: None)
-    assert provenance.commit() is None
-
-
-def test_what_can_t_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="can't be made a directory"):
-        make_directory(tmp_path / "file" / "x")
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(InputError, match="No space left on device"):
-        write_text(tmp_path / "a.json", json.dumps({}))
-    assert names(tmp_path) == ["file"]

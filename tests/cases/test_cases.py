@@ -18,7 +18,7 @@ from PIL import Image
 
 import own
 import tiny
-from conftest import Hold
+from holder import Hold
 from maskmixadv.cli.app import run
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import DIVERGED

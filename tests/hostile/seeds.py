@@ -22,9 +22,9 @@ from PIL import Image
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, RLELossless
 
+import mutate
 import own
 import tiny
-from hostile import mutate
 from maskmixadv.bench import filed, table
 from maskmixadv.evaluation import charts
 from maskmixadv.files import read_json

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hostile.seeds import Reader, readers
 from maskmixadv.errors import InputError
 from maskmixadv.formats.reading import MEMORY
+from seeds import Reader, readers
 
 ALL: tuple[str, ...] = (
     "NIfTI", "NIfTI, gz", "NIfTI labels", "PNG", "JPEG", "TIFF", "NRRD", "MetaImage", "DICOM", "SEG", "HDF5",

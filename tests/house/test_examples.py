@@ -28,8 +28,9 @@ def bare(room: str) -> Iterator[str]:
         if path.relative_to(SOURCE).as_posix() in SCRIPTS:
             continue
         for node in ast.parse(path.read_text()).body:
-            public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
-            if public and ">>> " not in (ast.get_docstring(node) or ""):
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+                continue
+            if ">>> " not in (ast.get_docstring(node) or ""):
                 yield f"{path.relative_to(SOURCE)}: {node.name}"
 
 

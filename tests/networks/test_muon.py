@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 import tiny
-from contract.test_methods import equal, weights
 from maskmixadv.methods import PCE
 from maskmixadv.networks.muon import SWEEPS, Muon, orthogonal
 from maskmixadv.networks.unet import UNet
 from maskmixadv.training.engine import set_rate
-from training.test_step import Watch
+from watch import Watch
+from weights import equal, weights
 
 SCHEDULE = dataclasses.replace(tiny.SCHEDULE, optimiser="muon")
 

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import tiny
 from maskmixadv.checking.check import check
@@ -68,6 +69,7 @@ def test_check_tells_and_complains(tmp_path: Path) -> None:
     assert any("no stroke of class 3 (LV)" in problem for problem in problems)
 
 
+@pytest.mark.slow
 def test_real_strokes_enclose_the_heart(mscmr_source: Path, tmp_path: Path) -> None:
     told, problems = check(mscmr.prepare(mscmr_source, tmp_path / "c"))
     assert problems == []

@@ -261,8 +261,12 @@ def test_all_of_the_page_is_to_be_seen_and_has_a_name(page: Studio) -> None:
     assert nameless == []
 
 
-def test_the_whole_round(browser: Browser, tmp_path: Path) -> None:
-    """Name the classes, scribble proposed slices, train, correct, accept, export; then train from the shell."""
+@pytest.mark.parametrize("steps", [4, pytest.param(120, marks=pytest.mark.slow)])
+def test_the_whole_round(browser: Browser, tmp_path: Path, steps: int) -> None:
+    """Name the classes, scribble proposed slices, train, correct, accept, export; then train from the shell.
+
+    After 4 steps the round is as it is, and labels are anything; after 120 they are right.
+    """
     root = tmp_path / "hearts"
     cases = sp.hearts(root, tmp_path / "corpus", cases=8, seed=3, size=104)
     truth = {name: case.dense for name, case in cases.items() if case.dense is not None}
@@ -275,7 +279,7 @@ def test_the_whole_round(browser: Browser, tmp_path: Path) -> None:
             sp.write(root / "masks" / f"{name}.nii.gz", truth[name], cases[name])
         _scribble(studio, truth, slices=6)
         studio.look("scribble", pictures)
-        _train(studio, pictures, steps=120)
+        _train(studio, pictures, steps=steps)
         _review(studio, truth, root)
         studio.look("review", pictures)
         exported = _export(studio)
@@ -285,7 +289,7 @@ def test_the_whole_round(browser: Browser, tmp_path: Path) -> None:
         page.context.close()
     scores = [_dice(sp.read(exported / f"{name}.nii.gz"), truth[name]) for name in truth]
     print("Dice of RV, Myo, LV:", np.mean(scores, axis=0).round(3))
-    assert np.nanmean(scores) >= 0.7
+    assert np.nanmean(scores) >= (0.7 if steps == 120 else 0)
     _trains_from_the_shell(root, tmp_path / "run")
 
 
@@ -319,10 +323,11 @@ def _train(studio: Studio, pictures: Path, *, steps: int) -> None:
     page.select_option("#preset", "cpu")
     page.fill("#steps", str(steps))
     page.click("#train")
-    page.wait_for_selector("#curves svg", timeout=120_000)
-    half = "(steps) => document.querySelector('#train-progress').value > steps / 2"
-    page.wait_for_function(half, arg=steps, timeout=300_000)
-    studio.look("train", pictures)
+    if steps > 100:  # else it ends before one looks
+        page.wait_for_selector("#curves svg", timeout=120_000)
+        half = "(steps) => document.querySelector('#train-progress').value > steps / 2"
+        page.wait_for_function(half, arg=steps, timeout=300_000)
+        studio.look("train", pictures)
     page.wait_for_selector("#panel-review:not([hidden])", timeout=300_000)
     assert page.get_attribute("#train-state", "data-state") == "done"
 

@@ -12,8 +12,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from test_doubt import predictor
-from test_server import plane, predict
 
 import own
 import tiny
@@ -27,7 +25,8 @@ from maskmixadv.studio.learning import doubt, job, training
 from maskmixadv.studio.learning.process import Process
 from maskmixadv.studio.learning.training import Training
 from maskmixadv.studio.session import Session
-from studio import SLICE, client, refused, strokes
+from studio_server import SLICE, client, plane, predict, refused, strokes
+from untrained import predictor
 
 GOOD = ["m0", "s0", "s1"]
 

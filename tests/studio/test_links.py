@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_doubt import predictor
 
 import own
 import tiny
@@ -24,7 +23,8 @@ from maskmixadv.studio.palette import PaletteClass
 from maskmixadv.studio.session import Session, served
 from maskmixadv.training import fit
 from maskmixadv.training.recipe import Recipe
-from studio import strokes
+from studio_server import strokes
+from untrained import predictor
 
 WRITTEN = (
     "studio.json", "classes.toml", "images/new.nii.gz", "scribbles/s0.nii.gz", "scribbles/m0.nii.gz", "masks",

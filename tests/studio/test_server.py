@@ -14,7 +14,7 @@ import tiny
 from maskmixadv.formats import nifti
 from maskmixadv.sources import classes
 from maskmixadv.sources.opening import open_corpus
-from studio import SHAPE, SLICE, client, refused, same_grid, strokes
+from studio_server import SHAPE, SLICE, client, plane, predict, refused, same_grid, strokes
 
 
 @pytest.fixture
@@ -26,24 +26,6 @@ def folder(tmp_path: Path) -> Path:
 def page(folder: Path) -> Iterator[httpx.Client]:
     with client(folder) as trusted:
         yield trusted
-
-
-def predict(folder: Path, run: str = "001") -> np.ndarray:
-    """Lay a prediction of every case down, as a run does; returns the labels."""
-    dense, out = tiny.volume()[2], folder / "predictions" / run
-    out.mkdir(parents=True)
-    for case in ("m0", "s0", "s1"):
-        like = nifti.read(folder / "images" / f"{case}.nii.gz")
-        nifti.write_labels(out / f"{case}.nii.gz", dense, like)
-        doubt = np.zeros(dense.shape, np.uint8)
-        doubt[2 if case == "s0" else 0] = 255
-        np.savez_compressed(out / f"{case}.npz", disagreement=doubt)
-    return dense
-
-
-def plane(answer: httpx.Response, dtype: str = "u1") -> np.ndarray:
-    assert answer.status_code == 200, answer.text
-    return np.frombuffer(answer.content, dtype).reshape(SHAPE)
 
 
 def test_the_folder_is_told(page: httpx.Client, folder: Path) -> None:

@@ -28,7 +28,7 @@ from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import training
 from maskmixadv.studio.learning.process import Process
 from maskmixadv.studio.learning.training import Order, Training, failure
-from studio import SLICE, client, refused, same_grid
+from studio_server import SLICE, client, refused, same_grid
 
 ENOUGH = 120.0
 

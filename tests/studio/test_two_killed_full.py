@@ -17,7 +17,6 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from test_server import plane, predict
 
 import own
 import tiny
@@ -26,7 +25,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.formats import nifti
 from maskmixadv.studio.learning.process import Process
 from maskmixadv.studio.session import Session, served
-from studio import SHAPE, SLICE, client, strokes
+from studio_server import SHAPE, SLICE, client, plane, predict, strokes
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import tiny
-from conftest import Hold
+from holder import Hold
 from maskmixadv import methods
 from maskmixadv.cli.app import run as command
 from maskmixadv.errors import DIVERGED, DivergedError, InputError

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import tiny
-from full import Full
+from full_disk import Full
 from maskmixadv import methods
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
@@ -169,31 +169,36 @@ def test_a_checkpoint_cannot_execute_code(tmp_path: Path) -> None:
 WEAK = [NO_CRITIC if kind is MaskMixAdv else kind() for kind in methods.ALL.values() if kind.supervision != "dense"]
 
 
-@pytest.mark.parametrize("method", WEAK, ids=str)
-def test_dense_masks_do_not_reach_the_weights(tmp_path: Path, method: Method) -> None:
-    assert same(*_ends_with_other_masks(tmp_path, method))
+SHORT = dataclasses.replace(tiny.SCHEDULE, steps=3, validate_every=3)
+"""Long enough for what methods begin with only after a part of the steps."""
 
 
-def test_full_supervision_learns_from_dense_masks(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def with_other_masks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two corpora, alike but for the dense masks of the patients, which in one are noise."""
+    root, rng = tmp_path_factory.mktemp("masks"), np.random.default_rng(0)
+    cases = [tiny.case(f"p{number}", number) for number in range(6)]
+    noisy = [dataclasses.replace(case, dense=rng.integers(0, 4, case.image.shape).astype(np.uint8)) for case in cases]
+    return tiny.corpus(root / "true", cases).root, tiny.corpus(root / "noise", noisy).root
+
+
+def ends(corpora: tuple[Path, Path], place: Path, method: Method) -> list[Any]:
+    """Weights after a training on each corpus."""
+    runs = [begin(root, place / root.name, method=method, schedule=SHORT) for root in corpora]
+    assert all(fit(run) for run in runs)
+    return [state(run)["nets"] for run in runs]
+
+
+@pytest.mark.parametrize("method", WEAK, ids=lambda method: type(method).__name__)
+def test_dense_masks_do_not_reach_the_weights(
+    tmp_path: Path, with_other_masks: tuple[Path, Path], method: Method
+) -> None:
+    assert same(*ends(with_other_masks, tmp_path, method))
+
+
+def test_full_supervision_learns_from_dense_masks(tmp_path: Path, with_other_masks: tuple[Path, Path]) -> None:
     """Sanity of the test above: masks of noise do show in the weights of what learns from them."""
-    assert not same(*_ends_with_other_masks(tmp_path, Supervised()))
-
-
-def _ends_with_other_masks(tmp_path: Path, method: Method) -> list[Any]:
-    """Train on two corpora, alike but for the dense masks of the training patients, which in one are noise."""
-    rng = np.random.default_rng(0)
-    ends = []
-    for kind in ("true", "noise"):
-        cases = [tiny.case(f"p{number}", number) for number in range(6)]
-        if kind == "noise":
-            cases = [
-                dataclasses.replace(case, dense=rng.integers(0, 4, case.image.shape).astype(np.uint8)) for case in cases
-            ]
-        corpus = tiny.corpus(tmp_path / kind, cases)
-        run = begin(corpus.root, tmp_path / f"run-{kind}", method=method, schedule=tiny.SCHEDULE)
-        fit(run)
-        ends.append(state(run)["nets"])
-    return ends
+    assert not same(*ends(with_other_masks, tmp_path, Supervised()))
 
 
 def test_test_cases_are_not_read(tmp_path: Path) -> None:

@@ -11,37 +11,16 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import tiny
-from contract.test_methods import VARIANTS, equal, weights
 from maskmixadv.errors import InputError
 from maskmixadv.methods import PCE, MaskMixAdv, Method, Phase
 from maskmixadv.sampling.slices import Rows
 from maskmixadv.training.engine import Engine, Losses, Work
 from maskmixadv.training.loop import Loop
-
-ATEN = torch.ops.aten
-WAITS = {
-    ATEN._local_scalar_dense, ATEN.nonzero, ATEN.masked_select, ATEN.is_nonzero, ATEN.equal, ATEN._unique2,
-    ATEN.bincount, ATEN.lift_fresh,
-}  # fmt: skip
-"""What asks a device for a number or for a shape; and lift_fresh, which makes a tensor of numbers on the host."""
-
-
-class Watch(TorchDispatchMode):
-    """Remember the operations for which a host would wait."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
-        index = args[1] if len(args) > 1 and isinstance(args[1], list) else []
-        masked = any(isinstance(each, torch.Tensor) and each.dtype == torch.bool for each in index)
-        if func.overloadpacket in WAITS or masked:
-            self.waits.append(str(func))
-        return func(*args, **(kwargs or {}))
+from variants import VARIANTS
+from watch import Watch
+from weights import equal, weights
 
 
 class Watched:
@@ -118,10 +97,18 @@ def test_a_kind_that_hides_a_number_is_caught(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("name", "backend"),
     [
-        ("maskmixadv", "aot_eager"),
-        *(pytest.param(name, "inductor", marks=pytest.mark.slow) for name in ("pce", "maskmixadv", "mean-teacher")),
+        ("pce", "aot_eager"),
+        *(
+            pytest.param(name, backend, marks=pytest.mark.slow)
+            for name, backend in (
+                ("maskmixadv", "aot_eager"),
+                ("pce", "inductor"),
+                ("maskmixadv", "inductor"),
+                ("mean-teacher", "inductor"),
+            )
+        ),
     ],
-)  # inductor takes minutes and a C++ compiler
+)  # inductor takes minutes and a C++ compiler; two decoders and a critic take a minute by any compiler
 def test_compiled_steps_agree(name: str, backend: str) -> None:
     """Losses of compiled steps are those of the steps as written, to rounding."""
     # In a process of its own, as the compiler does not look through the checks of types under test.
@@ -137,15 +124,15 @@ for loop in (written, compiled):
             module.p = 0.0  # a compiler draws other random numbers
 keys = compiled.nets["net"].state_dict().keys()
 compile_parts(compiled.nets.values(), backend="{backend}")
-for _ in range(3):
+for close in (1e-3, 1e-2, 1e-2):  # an update makes more of what rounding differs in
     one, other = written.advance(), compiled.advance()
     for term in one:
-        torch.testing.assert_close(one[term], other[term], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(one[term], other[term], rtol=close, atol=close / 10)
 assert compiled.nets["net"].state_dict().keys() == keys
 assert compiled.nets["net"].encoder._compiled_call_impl is not None
 """
-    folder = str(Path(__file__).parents[1])
-    paths = {**os.environ, "PYTHONPATH": folder}
+    folder = str(Path(tiny.__file__).parent)
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, env=paths)
     assert done.returncode == 0, done.stderr[-2000:]
 

@@ -22,8 +22,6 @@ from maskmixadv.methods import (
     Phase,
     Scribble2Label,
     ShapePU,
-    WalkTeacher,
-    ZScribbleSeg,
 )
 from maskmixadv.methods.registry import fields_of, method_from
 from maskmixadv.networks.critic import Critic
@@ -33,24 +31,8 @@ from maskmixadv.perturb import ViewMasks
 from maskmixadv.sampling.slices import Slices
 from maskmixadv.tensors import Batch
 from maskmixadv.types import IGNORE
-
-VARIANTS: dict[str, Method] = {
-    **{name: kind() for name, kind in methods.ALL.items()},
-    "maskmixadv-feature": MaskMixAdv(level="feature"),
-    "maskmixadv-shared": MaskMixAdv(decoders="shared"),
-    "maskmixadv-no-critic": MaskMixAdv(adv=0.0),
-    "maskmixadv-dpce": MaskMixAdv(rec=0.0, pse=0.0, adv=0.0),
-    "flagship-critic": WalkTeacher(adv=0.1),
-    "scribble2label-warm": Scribble2Label(warmup=0.0),
-    "shapepu-warm": ShapePU(warmup=0.0),
-    "zscribbleseg-warm": ZScribbleSeg(warmup=0.0),
-    "maskmixadv-mixup": MaskMixAdv(perturbation="mixup", adv=0.0),
-    "maskmixadv-cutmix": MaskMixAdv(perturbation="cutmix"),
-    "maskmixadv-cyclemix": MaskMixAdv(perturbation="cyclemix", adv=0.0),
-    "maskmixadv-noise": MaskMixAdv(perturbation="uniform-noise", level="image", adv=0.0),
-    "maskmixadv-dropout2d": MaskMixAdv(perturbation="dropout2d", adv=0.0),
-    "maskmixadv-vat": MaskMixAdv(perturbation="vat", adv=0.0),
-}
+from variants import VARIANTS
+from weights import equal, weights
 
 
 @pytest.fixture(params=VARIANTS, ids=str)
@@ -72,14 +54,6 @@ def gradients(loss: Tensor, net: nn.Module) -> list[Tensor]:
     parameters = [p for p in net.parameters() if p.requires_grad]
     found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
     return [gradient for gradient in found if gradient is not None]
-
-
-def weights(nets: dict[str, nn.Module]) -> dict[str, Tensor]:
-    return {f"{player}.{key}": value.clone() for player, net in nets.items() for key, value in net.state_dict().items()}
-
-
-def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
 def test_every_term_moves_its_player(method: Method) -> None:

@@ -46,7 +46,7 @@ pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="th
 
 def started(*command: str, **variables: str) -> subprocess.Popen[str]:
     """Begin a Python process, on one thread."""
-    path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(tiny.__file__).parent), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
         [sys.executable, *command],
         stdout=subprocess.DEVNULL,
@@ -64,12 +64,14 @@ def torchrun(*command: str) -> subprocess.Popen[str]:
 
 def ended(*command: str) -> list[tuple[int, str]]:
     """Exit code and complaints of two ranks that were begun without torchrun, which takes seconds to load."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-    processes = [started(*command, RANK=rank, LOCAL_RANK=rank, **place) for rank in ("0", "1")]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
-    return [(process.returncode, error) for process, error in zip(processes, errors, strict=True)]
+    while True:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+        processes = [started(*command, RANK=rank, LOCAL_RANK=rank, **place) for rank in ("0", "1")]
+        errors = [process.communicate(timeout=300)[1] for process in processes]
+        if not any("EADDRINUSE" in error for error in errors):  # somebody else was given the port meanwhile
+            return [(process.returncode, error) for process, error in zip(processes, errors, strict=True)]
 
 
 @pytest.fixture(scope="module")

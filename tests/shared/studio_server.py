@@ -9,6 +9,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 
+import tiny
+from maskmixadv.formats import nifti
 from maskmixadv.formats.volume import Volume
 from maskmixadv.studio.http import server
 from maskmixadv.studio.session import served
@@ -67,3 +69,22 @@ def strokes(code: int = 1) -> np.ndarray:
     labels = np.full(SHAPE, 255, np.uint8)
     labels[10, 10:20] = code
     return labels
+
+
+def predict(folder: Path, run: str = "001") -> np.ndarray:
+    """Lay a prediction of every case down, as a run does; returns the labels."""
+    dense, out = tiny.volume()[2], folder / "predictions" / run
+    out.mkdir(parents=True)
+    for case in ("m0", "s0", "s1"):
+        like = nifti.read(folder / "images" / f"{case}.nii.gz")
+        nifti.write_labels(out / f"{case}.nii.gz", dense, like)
+        doubt = np.zeros(dense.shape, np.uint8)
+        doubt[2 if case == "s0" else 0] = 255
+        np.savez_compressed(out / f"{case}.npz", disagreement=doubt)
+    return dense
+
+
+def plane(answer: httpx.Response, dtype: str = "u1") -> np.ndarray:
+    """Values of a slice out of an answer."""
+    assert answer.status_code == 200, answer.text
+    return np.frombuffer(answer.content, dtype).reshape(SHAPE)

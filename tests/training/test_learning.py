@@ -17,7 +17,9 @@ from maskmixadv.training.fit import fit
 STILL = Augment(turns=False, rotate=5.0, scale=0.05, shift=0.05, intensity=0.0)
 
 
-@pytest.mark.parametrize("method", [PCE(), MaskMixAdv()], ids=str)
+@pytest.mark.parametrize(
+    "method", [PCE(), pytest.param(MaskMixAdv(), marks=pytest.mark.slow)], ids=lambda method: type(method).__name__
+)
 def test_squares_are_learnt_from_strokes(tmp_path: Path, method: Method) -> None:
     tiny.corpus(tmp_path / "corpus")
     tiny.corpus(tmp_path / "prior", name="others")

@@ -1,14 +1,15 @@
-"""Print the lower bounds of what the package needs as pins for pip: ``python tests/lowest.py > pins.txt``.
+"""Print the lower bounds of what the package needs as pins for pip.
 
-`make test-lowest` installs them and runs the tests, so that pyproject.toml promises nothing that was not seen. PyTorch
-is left out: its oldest versions come with gigabytes for GPUs, and `TORCH` names the one that is to be installed.
+``python tests/shared/lowest_versions.py > pins.txt`` writes them. `make test-lowest` installs them and runs the tests,
+so that pyproject.toml promises nothing that was not seen. PyTorch is left out: its oldest versions come with gigabytes
+for GPUs, and `TORCH` names the one that is to be installed.
 """
 
 import re
 import tomllib
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = {"torch"}
 
 

@@ -1,0 +1,87 @@
+"""Benchmarks of corpora and runs run, with settings that take seconds, and record what their tables show."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+import beliefs
+import evaluation
+import fresh
+import hardest
+import loading
+import table
+import time_to_dice
+from maskmixadv.metrics import scores
+from recorded import Recorded
+from scored import row
+
+
+def test_beliefs(run: Path, recorded: Recorded) -> None:
+    beliefs.main(beliefs.Options(run))
+    figures = recorded("beliefs")
+    assert figures["walks"]["dice"] != figures["network"]["dice"]
+    assert len(figures["both, odds"]["dice"]) == 3
+
+
+def test_hardest(run: Path, recorded: Recorded) -> None:
+    hardest.main(hardest.Options((run,)))
+    figures = recorded("hardest")
+    assert (figures["method"], figures["steps"]) == ("pce", 2)
+    assert 0 <= figures["worst"] <= figures["dice"] <= 1
+
+
+def test_time_to_dice(run: Path, recorded: Recorded) -> None:
+    time_to_dice.main(time_to_dice.TimeToDice((run,), (0.0, 2.0)))
+    (figures,) = recorded("time-to-dice")
+    assert figures["seconds_to"] == {"0": figures["seconds"], "2": None}
+    assert figures["steps"] == 2
+
+
+def test_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "results" / "pce"
+    folder.mkdir(parents=True)
+    summary = scores.summarise(
+        [row("a", "RV", 0.9, 2.0, ml=(10, 10)), row("a", "LV", 0.7, 4.0, ml=(10, 12))], {"commit": "c0ffee"}
+    )
+    (folder / "summary.json").write_text(summary.json())
+    (folder / "log.csv").write_text("step,seconds\n1,30\n2,90\n")
+    table.main(tmp_path / "results")
+    head, _, line = capsys.readouterr().out.splitlines()
+    assert head.startswith("| run | RV | LV | mean Dice |")
+    assert line == "| pce | 0.900 | 0.700 | **0.800** ± 0.000 | 3.0 | 1.5 | 0 | 1.00 / 1.20 | 1.5 | c0ffee |"
+
+
+def test_loading(
+    corpus: Path, recorded: Recorded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(loading, "run_apart", lambda do, *args, **kwargs: do(*args, **kwargs))
+    loading.main([str(corpus), "--rounds", "1", "--device", "cpu"])
+    memory, disk = recorded("loading")["loads"]
+    assert (memory["streamed"], disk["streamed"]) == (False, True)
+    assert memory["slices"] == disk["slices"] > memory["cases"] > 0
+    assert capsys.readouterr().out.count("| to ") == 2
+
+
+def test_what_is_measured_apart_is_another_process(tmp_path: Path) -> None:
+    assert fresh.run_apart(os.getpid) != os.getpid()
+    path = tmp_path / "file"
+    path.write_bytes(b"kept")
+    with path.open("rb") as file:
+        fresh.forget(file.fileno())
+    assert path.read_bytes() == b"kept"
+
+
+def test_help_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "COMMANDS", ("",))
+    assert evaluation.helps(1)[""] > 0
+
+
+@pytest.mark.slow
+def test_evaluation(run: Path, recorded: Recorded) -> None:
+    """A dozen processes."""
+    evaluation.main([str(run), "--rounds", "1", "--device", "cpu"])
+    figures = recorded("evaluation")
+    assert set(figures["seconds"]) == {"help", "predict", "evaluate"}
+    assert figures["seconds"]["evaluate"]["first"] > 0
+    assert set(figures["seconds"]["help"]) == set(evaluation.COMMANDS)

@@ -1,0 +1,235 @@
+"""An evaluation from its run to its files."""
+
+import csv
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Split
+from maskmixadv.errors import InputError
+from maskmixadv.evaluation import report
+from maskmixadv.evaluation.evaluate import CasePredictor, evaluate, score_cases
+from maskmixadv.inference.predictor import Predictor
+from scored import CLASSES, NOMINAL, case, shifted
+
+
+def test_evaluate_writes_its_files(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summary = evaluate(run, flips=True)
+    out = run / "evaluation-test"
+    assert sorted(path.name for path in out.iterdir()) == [
+        "clinical.csv",
+        "report.html",
+        "scores.csv",
+        "summary.json",
+    ]
+    lines = list(csv.DictReader((out / "scores.csv").open()))
+    assert [line["case"] for line in lines] == ["p01_a", "p01_a", "p02_a", "p02_a", "p03_a", "p03_a"]
+    stored = json.loads((out / "summary.json").read_text())
+    assert stored["classes"]["LV"]["dice"]["mean"] == pytest.approx(np.mean([14 / 16, 12 / 16, 10 / 16]))
+    assert stored["classes"]["R<V>"]["hd95"]["undefined"] == ["p03_a"]
+    assert (summary.cases, stored["cases"], stored["spacing"]) == (3, 3, "nominal")
+    assert (stored["provenance"]["seed"], stored["provenance"]["method"]) == (7, {"name": "pce"})
+    evaluation = stored["provenance"]["evaluation"]
+    assert (evaluation["commit"], evaluation["split"], evaluation["flips"]) == ("c0ffee", "test", True)
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 3
+    assert told[0].startswith("1/3 p01_a Dice 0.875")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_case_is_predicted_once_and_shown_as_it_was(run: Path, monkeypatch: pytest.MonkeyPatch, jobs: int) -> None:
+    predictor: Any = Predictor.load(run, None)
+    labels, made, shown = predictor.labels, [], []
+
+    def counted(image: np.ndarray, *options: Any, **how: Any) -> np.ndarray:
+        made.append(torch.get_num_threads())
+        return labels(image, *options, **how)
+
+    predictor.labels = counted
+    monkeypatch.setattr(report, "render", lambda *_, examples, **__: shown.extend(examples) or "")
+    before = torch.get_num_threads()
+    evaluate(run, jobs=jobs)
+    assert made == [max(1, before // jobs)] * 3
+    assert torch.get_num_threads() == before
+    for each in shown:
+        np.testing.assert_array_equal(each.predicted, shifted(each.case))
+    assert len(shown) == 3
+
+
+@pytest.mark.parametrize(("kind", "most"), [("cpu", 3), ("cuda", 1)])
+def test_a_gpu_predicts_one_case_at_a_time(kind: str, most: int) -> None:
+    inside, seen = [], []
+
+    def labels(image: np.ndarray, *_: Any, **__: Any) -> np.ndarray:
+        inside.append(1)
+        time.sleep(0.02)
+        seen.append(len(inside))
+        inside.pop()
+        return np.zeros(image.shape, np.uint8)
+
+    net = SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device=torch.device(kind))]))
+    stub: Any = SimpleNamespace(labels=labels, net=net)
+    predictor = CasePredictor(stub, 3, flips=False, largest=False)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(predictor.predict, [case(number) for number in range(6)]))
+    assert max(seen) <= most
+
+
+@pytest.mark.usefixtures("plain")
+def test_evaluate_twice_and_elsewhere(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    evaluate(run, split="train", out=out)
+    evaluate(run, split="test", out=out)
+    assert "p01_a" in (out / "scores.csv").read_text()
+    assert "p00_a" not in (out / "scores.csv").read_text()
+
+
+def other(root: Path, *, name: str = "Elsewhere", classes: tuple[str, ...] = CLASSES) -> Path:
+    """A corpus of other patients than the run's."""
+    cases = [replace(case(number + 5), name=f"q{number}", patient=f"q{number}") for number in (1, 3)]
+    folds = {"own": (Split(train=("q3",), val=("q1",), test=()),)}
+    return Corpus.write(root, cases, name=name, classes=classes, folds=folds, nominal=NOMINAL).root
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_run_is_scored_on_another_corpus(run: Path, tmp_path: Path) -> None:
+    summary = evaluate(run, split="val", corpus_root=other(tmp_path / "other"), out=tmp_path / "out")
+    lines = list(csv.DictReader((tmp_path / "out" / "scores.csv").open()))
+    assert {line["case"] for line in lines} == {"q1"}
+    assert summary.provenance["evaluation"]["corpus"] == "Elsewhere"
+    assert 0 < summary.mean.dice.mean < 1
+
+
+def test_another_corpus_must_fit(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="classes background, A, B, C, allowed are"):
+        evaluate(run, split="val", corpus_root=other(tmp_path / "more", classes=("background", "A", "B", "C")))
+    with pytest.raises(InputError, match=r"all its patients are the run's own"):
+        evaluate(run, split="val", corpus_root=tmp_path / "corpus")
+    with pytest.raises(InputError, match=r"split 'test' .* allowed: train, val"):
+        evaluate(run, corpus_root=other(tmp_path / "untested"))
+
+
+@pytest.mark.usefixtures("plain")
+def test_another_corpus_is_scored_into_a_folder_of_its_own(run: Path, tmp_path: Path) -> None:
+    evaluate(run)
+    before = (run / "evaluation-test" / "scores.csv").read_bytes()
+    first = other(tmp_path / "one" / "site", name="Hearts")  # its name says nothing of whose patients they are
+    evaluate(run, split="val", corpus_root=first)
+    evaluate(run, split="val", corpus_root=first)
+    assert "q1" in (run / "evaluation-site-val" / "scores.csv").read_text()
+    assert (run / "evaluation-test" / "scores.csv").read_bytes() == before
+    second = own_and_others(tmp_path / "two" / "site")
+    with pytest.raises(InputError, match=r"evaluation-site-val: holds the evaluation of another corpus, Hearts"):
+        evaluate(run, split="val", corpus_root=second)
+
+
+def own_and_others(root: Path) -> Path:
+    """A corpus of the run's name: a patient of its own, one of the same name, one whose strokes were drawn anew."""
+    redrawn = replace(case(2), scribble=None)
+    cases = [case(1), replace(case(8), patient="p00", name="p00_a"), redrawn]
+    folds = {"own": (Split(train=(), val=("p00", "p01", "p02"), test=()),)}
+    return Corpus.write(root, cases, name="Hearts", classes=CLASSES, folds=folds, nominal=NOMINAL).root
+
+
+@pytest.mark.usefixtures("plain")
+def test_the_runs_own_patients_are_left_out_by_content(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = evaluate(run, split="val", corpus_root=own_and_others(tmp_path / "site"))
+    assert summary.cases == 1
+    assert "2 patients are the run's own and left out: p01, p02\n" in capsys.readouterr().err
+    # Without the run's corpus only names can tell.
+    (tmp_path / "corpus").rename(tmp_path / "away")
+    with pytest.raises(InputError, match="all its patients are the run's own"):
+        evaluate(run, split="val", corpus_root=own_and_others(tmp_path / "again"))
+
+
+def test_an_evaluation_lands_on_no_file_of_others(run: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in ("scores.csv", "summary.json"):
+        (mine / name).write_text("{}")
+    with pytest.raises(InputError, match=r"scores\.csv: is there already, and not of an evaluation"):
+        evaluate(run, out=mine)
+    assert [path.read_text() for path in mine.iterdir()] == ["{}", "{}"]
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize("full_at", [1, 3])
+def test_an_evaluations_files_come_together(run: Path, monkeypatch: pytest.MonkeyPatch, full_at: int) -> None:
+    evaluate(run, split="train", out=run / "out")
+    before = {path.name: path.read_bytes() for path in (run / "out").iterdir()}
+    synced: list[int] = []
+
+    def fsync(number: int) -> None:
+        synced.append(number)
+        if len(synced) == full_at:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fsync)
+    with pytest.raises(InputError, match="can't be written"):
+        evaluate(run, split="test", out=run / "out")
+    assert {path.name: path.read_bytes() for path in (run / "out").iterdir()} == before
+
+
+def test_evaluate_refuses(run: Path, tmp_path: Path) -> None:
+    record = json.loads((run / "run.json").read_text())
+
+    def change(**corpus: str) -> None:
+        (run / "run.json").write_text(json.dumps({**record, "corpus": {**record["corpus"], **corpus}}))
+
+    with pytest.raises(InputError, match="not a run"):
+        evaluate(tmp_path)
+    with pytest.raises(InputError, match=r"split 'val' .* allowed: train, test"):
+        evaluate(run, split="val")
+    with pytest.raises(InputError, match="jobs: 0"):
+        evaluate(run, jobs=0)
+    with pytest.raises(InputError, match="can't be made a directory"):
+        evaluate(run, out=run / "run.json")
+    change(hash="0" * 64)
+    with pytest.raises(InputError, match="has changed since"):
+        evaluate(run)
+    change(root=str(tmp_path / "gone"))
+    with pytest.raises(InputError, match="not a corpus"):
+        evaluate(run)
+    for text in ("{", "[]", "{}", '{"corpus": {"root": "x"}}'):
+        (run / "run.json").write_text(text)
+        with pytest.raises(InputError, match=r"run\.json: malformed"):
+            evaluate(run)
+    assert not (run / "evaluation-test").exists()
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_rows_come_in_order_and_say_whose_spacing_it_is(jobs: int) -> None:
+    cases = [case(0), case(1, spacing=(5.0, 2.0, 2.0)), case(2), case(4)]
+    with ThreadPoolExecutor(jobs) as pool:
+        found = list(score_cases(cases, shifted, pool, ahead=jobs, classes=CLASSES, nominal=NOMINAL))
+    assert [[each.score.class_name for each in of] for of in found] == [["R<V>", "LV"]] * 4
+    assert [of[0].case for of in found] == ["p00_a", "p01_a", "p02_a", "p04_a"]
+    assert [of[0].source for of in found] == ["nominal", "known", "nominal", "nominal"]
+    assert [of[0].score.hd95_max for of in found] == pytest.approx([0, 2, 2, 4])
+    assert found[1][1].score.truth_ml == pytest.approx(3 * 10 * 8 * 20 / 1000)
+
+
+def test_cases_are_taken_one_by_one() -> None:
+    taken = []
+
+    def cases() -> Iterator[Case]:
+        for number in range(20):
+            taken.append(number)
+            yield case(number % 3)
+
+    with ThreadPoolExecutor(2) as pool:
+        next(score_cases(cases(), shifted, pool, ahead=2, classes=CLASSES, nominal=NOMINAL))
+    assert len(taken) <= 3
