@@ -1,0 +1,89 @@
+"""How Sphinx builds the pages in this folder: ``make docs``."""
+
+import sys
+from pathlib import Path
+from typing import get_origin
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent / "src")]
+
+import maskmixadv
+from sphinx.application import Sphinx
+
+project = "maskmixadv"
+author = "The maskmixadv developers"
+copyright = author  # noqa: A001
+version = release = maskmixadv.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "myst_nb",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "outside",
+]
+exclude_patterns = ["_build", "_templates", "**/.ipynb_checkpoints"]
+templates_path = ["_templates"]
+root_doc = "index"
+default_role = "code"
+highlight_language = "none"
+nitpicky = True
+# Types in signatures are written as in the source; those of other libraries have no page here, and nothing is fetched.
+nitpick_ignore_regex = [("py:.*", r"(?!maskmixadv\.).*"), ("py:.*", r"maskmixadv\..*\._\w+")]
+nitpick_ignore = [("py:class", "maskmixadv.methods.method.Kind")]  # the name of a type, see `skip`
+
+# Markdown and notebooks
+myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
+myst_heading_anchors = 4
+nb_execution_mode = "off"  # a notebook is stored as it was executed, and a test executes it
+
+# The API reference
+autosummary_generate = True
+autosummary_ignore_module_all = False
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autodoc_typehints_format = "short"
+autodoc_default_options = {"members": True}
+add_module_names = False
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+toc_object_entries_show_parents = "hide"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+# The look
+html_theme = "pydata_sphinx_theme"
+html_title = f"maskmixadv {version}"
+html_static_path = ["_static"]
+html_css_files = ["house.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "logo": {"text": "maskmixadv"},
+    "navbar_align": "left",
+    "header_links_before_dropdown": 7,
+    "navigation_depth": 3,
+    "show_nav_level": 1,
+    "show_toc_level": 2,
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "back_to_top_button": False,
+}
+html_sidebars = {"index": [], "install": [], "changelog": [], "contributing": []}
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+copybutton_exclude = ".linenos, .gp, .go"
+
+
+def skip(app: Sphinx, what: str, name: str, obj: object, skipped: bool, options: object) -> bool | None:  # noqa: ARG001
+    """Leave out names of types, such as ``Shape = tuple[int, int]``: autodoc takes them for classes."""
+    return True if get_origin(obj) else None
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what is above."""
+    app.connect("autodoc-skip-member", skip)
