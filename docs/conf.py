@@ -7,12 +7,14 @@ from typing import get_origin
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent / "src")]
 
-import maskmixadv
+from numpydoc.numpydoc import mangle_signature
 from sphinx.application import Sphinx
+
+import maskmixadv
 
 project = "maskmixadv"
 author = "The maskmixadv developers"
-copyright = author  # noqa: A001
+copyright = author
 version = release = maskmixadv.__version__
 
 extensions = [
@@ -85,5 +87,8 @@ def skip(app: Sphinx, what: str, name: str, obj: object, skipped: bool, options:
 
 
 def setup(app: Sphinx) -> None:
-    """Connect what is above."""
+    """Connect `skip`, and disconnect what reads signatures out of docstrings: it fails on those of built-in types."""
     app.connect("autodoc-skip-member", skip)
+    for listener in list(app.events.listeners["autodoc-process-signature"]):
+        if listener.handler is mangle_signature:
+            app.disconnect(listener.id)

@@ -1,12 +1,12 @@
 """Pages and links that lie outside the folder of the documentation.
 
-Some pages of the site are files of the repository that people also read where they are (``CHANGELOG.md``,
-``results/accuracy.md``). A stub in the documentation names such a file in its front matter (``source``), and this
-extension puts the file's text in the place of the stub's. Lists of pages (``toctree``) in the stub stay, below the text.
+Some pages of the site are files of the repository that people also read where they are, such as ``CHANGELOG.md``. A
+stub in the documentation names such a file in its front matter (``source``), and this extension puts the file's text in
+the place of the stub's. Lists of pages (``toctree``) in the stub stay, below the text.
 
 A link from any page to a file outside the documentation becomes a link to the page made of that file. Where there is no
-such page, as for a folder of scores, the link becomes its text and the path in the repository. A link to a path that does
-not exist is a warning.
+such page, as for a folder of scores, the link becomes its text and the path in the repository. A link to a path that
+does not exist is a warning.
 """
 
 import os
