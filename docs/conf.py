@@ -1,8 +1,10 @@
 """How Sphinx builds the pages in this folder: ``make docs``."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
-from typing import get_origin
+from types import ModuleType
+from typing import Any, get_origin
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent / "src")]
@@ -11,6 +13,12 @@ from numpydoc.numpydoc import mangle_signature
 from sphinx.application import Sphinx
 
 import maskmixadv
+
+
+def is_module(name: str) -> bool:
+    """Whether a name at the package's root is one of its modules, which has a page of its own."""
+    return isinstance(getattr(maskmixadv, name), ModuleType)
+
 
 project = "maskmixadv"
 author = "The maskmixadv developers"
@@ -33,8 +41,9 @@ default_role = "code"
 highlight_language = "none"
 nitpicky = True
 # Types in signatures are written as in the source; those of other libraries have no page here, and nothing is fetched.
-nitpick_ignore_regex = [("py:.*", r"(?!maskmixadv\.).*"), ("py:.*", r"maskmixadv\..*\._\w+")]
-nitpick_ignore = [("py:class", "maskmixadv.methods.method.Kind")]  # the name of a type, see `skip`
+nitpick_ignore_regex = [("py:.*", r"(?!maskmixadv\.).*")]
+# A public name has an entry at the root and one in its room; a bare name in an annotation may mean either.
+suppress_warnings = ["ref.python"]
 
 # Markdown and notebooks
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
@@ -43,7 +52,7 @@ nb_execution_mode = "off"  # a notebook is stored as it was executed, and a test
 
 # The API reference
 autosummary_generate = True
-autosummary_ignore_module_all = False
+autosummary_context = {"public": [name for name in getattr(maskmixadv, "__all__", ()) if not is_module(name)]}
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
@@ -86,9 +95,22 @@ def skip(app: Sphinx, what: str, name: str, obj: object, skipped: bool, options:
     return True if get_origin(obj) else None
 
 
+def type_name(app: Sphinx, env: object, node: Any, shown: Any) -> Any:  # noqa: ANN401, ARG001
+    """Show the names of types in signatures, such as a type variable's, without a link: they have no entry."""
+    module, _, name = node["reftarget"].rpartition(".")
+    if node.get("refdomain") != "py" or not module.startswith("maskmixadv"):
+        return None
+    try:
+        found = getattr(import_module(module), name, None)
+    except ImportError:
+        return None
+    return None if found is None or isinstance(found, type) else shown
+
+
 def setup(app: Sphinx) -> None:
-    """Connect `skip`, and disconnect what reads signatures out of docstrings: it fails on those of built-in types."""
+    """Connect what is above; disconnect what reads signatures out of docstrings, which fails on built-in types."""
     app.connect("autodoc-skip-member", skip)
+    app.connect("missing-reference", type_name)
     for listener in list(app.events.listeners["autodoc-process-signature"]):
         if listener.handler is mangle_signature:
             app.disconnect(listener.id)
