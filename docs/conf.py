@@ -3,7 +3,6 @@
 import sys
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any, get_origin
 
 HERE = Path(__file__).parent
@@ -15,9 +14,9 @@ from sphinx.application import Sphinx
 import maskmixadv
 
 
-def is_module(name: str) -> bool:
-    """Whether a name at the package's root is one of its modules, which has a page of its own."""
-    return isinstance(getattr(maskmixadv, name), ModuleType)
+def is_listed(name: str) -> bool:
+    """Whether a name at the package's root is a class or a function; its modules and constants have their own pages."""
+    return callable(getattr(maskmixadv, name))
 
 
 project = "maskmixadv"
@@ -52,7 +51,7 @@ nb_execution_mode = "off"  # a notebook is stored as it was executed, and a test
 
 # The API reference
 autosummary_generate = True
-autosummary_context = {"public": [name for name in getattr(maskmixadv, "__all__", ()) if not is_module(name)]}
+autosummary_context = {"public": [name for name in getattr(maskmixadv, "__all__", ()) if is_listed(name)]}
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"

@@ -11,7 +11,7 @@ from maskmixadv.cli.app import run
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs" / "tutorials" / "command-line.md"
-NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*|\bnan\b")
 
 
 def shown() -> list[tuple[str, str]]:
