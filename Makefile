@@ -9,7 +9,7 @@ DEMO ?= demo
 TWO := -n 2 --dist worksteal
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 
-.PHONY: setup demo test test-slow test-hostile test-lowest check format clean
+.PHONY: setup demo docs test test-slow test-hostile test-lowest check format clean
 
 setup: $(STAMP) $(VENV)/.browser
 
@@ -48,6 +48,10 @@ test-lowest:
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/pins.txt torch==$(TORCH) -e '.[dev]'
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/pytest $(TWO)
 
+# The site: docs/_build/html/index.html. A warning, such as a link that leads nowhere, is an error.
+docs: setup
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -n -W --keep-going -d docs/_build/trees docs docs/_build/html
+
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -59,4 +63,4 @@ format: setup
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(DEMO) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(DEMO) docs/_build docs/api/made .pytest_cache .ruff_cache .hypothesis
