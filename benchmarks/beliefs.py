@@ -1,7 +1,7 @@
 """How good walks, a network, and both together are: ``python benchmarks/beliefs.py RUN``.
 
 On the validation patients of a run's fold, whose strokes the network has not seen: Dice of what random walks from these
-strokes say, of what the network says, and of labels on which both agree, as the flagship makes them. A line in
+strokes say, of what the network says, and of labels on which both agree, as `walk-teacher` makes them. A line in
 ``records/beliefs.jsonl``.
 """
 

@@ -11,9 +11,6 @@ APPLICATIONS = {"bench", "cli", "studio"}
 """Rooms that are used by their commands, which how-tos explain; the rest is a library."""
 SCRIPTS = {"inference/standalone.py"}
 """Programs of their own, which are copied to where they are used, and never imported."""
-LATER = {
-}  # fmt: skip
-"""Rooms whose examples are still to be written."""
 
 
 def rooms() -> list[str]:
@@ -34,6 +31,6 @@ def bare(room: str) -> Iterator[str]:
                 yield f"{path.relative_to(SOURCE)}: {node.name}"
 
 
-@pytest.mark.parametrize("room", [room for room in rooms() if room not in LATER])
+@pytest.mark.parametrize("room", rooms())
 def test_everything_public_has_an_example(room: str) -> None:
     assert not list(bare(room))

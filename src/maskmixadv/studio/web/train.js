@@ -111,7 +111,7 @@ function showChoices() {
     if (chosen) byId(id).value = chosen;
   };
   fill("preset", state.folder.presets ?? ["auto"]);
-  fill("method", state.folder.methods ?? ["flagship"]);
+  fill("method", state.folder.methods ?? ["walk-teacher"]);
 }
 
 export function startTrain() {
