@@ -339,6 +339,8 @@ dice = { mean = 0.8 }
 
 def _of_texts() -> list[Reader]:
     dataset = {"labels": {"background": 0, "a": 1, "ignore": 2}, "file_ending": ".nii.gz", "name": "x"}
+    usage = {"peak_mib": 9.5, "gpu_peak_mib": 0.0}
+    cost = {"identity": "x", "split": "test", "steps": 5, "seconds": 1.5, **usage}
     folds = [{"train": ["a", "b"], "val": ["c"]}, {"train": ["c"], "val": ["a"]}]
     reviewed = {
         "format": 1,
@@ -382,7 +384,7 @@ def _of_texts() -> list[Reader]:
         Reader("process", process.Process.read, texts({"pid": 1, "start": "5"}), mutate.changed_json),
         Reader("order", lambda p: made(training.Order, read_json(p), str(p)),
                texts({"preset": "cpu", "method": "pce", "steps": 5}), mutate.changed_json),
-        Reader("bench.json", recorded, texts({"identity": "x", "split": "test", "seconds": 1.5}), mutate.changed_json),
+        Reader("bench.json", recorded, texts(cost), mutate.changed_json),
         Reader("scores.csv", scores.read, [(".csv", rows.encode())], mutate.changed_csv),
         Reader("log.csv", followed, [(".csv", course.encode())], mutate.changed_csv),
     ]  # fmt: skip

@@ -76,7 +76,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def graph_is_made(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take `made`'s graph for that of the next export, whose network is the same: torch's exporter takes seconds."""
     graph = (made / "model" / "model.onnx").read_bytes()
-    monkeypatch.setattr("maskmixadv.inference.onnx.write_graph", lambda _, path: path.write_bytes(graph) and None)
+    monkeypatch.setattr("maskmixadv.inference.onnx._write_graph", lambda _, path: path.write_bytes(graph) and None)
 
 
 def session(path: Path) -> Any:

@@ -38,6 +38,7 @@ class Command:
             ranks.wait()
 
 cli.parse = lambda _: Command()
+sys.argv[1:] = ["check"]
 cli.main()
 """
 

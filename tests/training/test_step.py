@@ -94,19 +94,15 @@ def test_a_kind_that_hides_a_number_is_caught(monkeypatch: pytest.MonkeyPatch) -
         assert_replays(PCE())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "backend"),
     [
         ("pce", "aot_eager"),
-        *(
-            pytest.param(name, backend, marks=pytest.mark.slow)
-            for name, backend in (
-                ("maskmixadv", "aot_eager"),
-                ("pce", "inductor"),
-                ("maskmixadv", "inductor"),
-                ("mean-teacher", "inductor"),
-            )
-        ),
+        ("maskmixadv", "aot_eager"),
+        ("pce", "inductor"),
+        ("maskmixadv", "inductor"),
+        ("mean-teacher", "inductor"),
     ],
 )  # inductor takes minutes and a C++ compiler; two decoders and a critic take a minute by any compiler
 def test_compiled_steps_agree(name: str, backend: str) -> None:

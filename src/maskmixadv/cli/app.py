@@ -114,13 +114,24 @@ def parse(argv: list[str]) -> Any:  # noqa: ANN401
     """
     commands = _commands(argv)
     with told(argv, _named(argv, commands), COMMANDS):
-        return tyro.cli(
-            commands,
+        words = tyro.cli(
+            _words(commands),
             prog="maskmixadv",
             description=ABOUT,
             args=argv,
             config=(OmitArgPrefixes, OmitSubcommandPrefixes),
         )
+    return words.command
+
+
+def _words(commands: Any) -> type[Any]:  # noqa: ANN401
+    """Return a class whose one field is the command.
+
+    tyro makes one of its own for a bare union, and then parses the source of the module `typing` for the field's help,
+    which takes longer than all the rest.
+    """
+    documented = "A command.\n\nAttributes\n----------\ncommand\n    What to do.\n"
+    return make_dataclass("Words", [("command", commands)], namespace={"__doc__": documented})
 
 
 def _commands(argv: list[str]) -> Any:  # noqa: ANN401

@@ -242,7 +242,8 @@ class Corpus:
 
     def __repr__(self) -> str:
         """Say in one line what it is."""
-        return f"Corpus({self.name!r}, root={str(self.root)!r}, {len(self.entries)} cases, {len(self.classes)} classes)"
+        cases = f"{len(self.entries)} case{'s' * (len(self.entries) != 1)}"
+        return f"Corpus({self.name!r}, root={str(self.root)!r}, {cases}, {len(self.classes)} classes)"
 
     def __str__(self) -> str:
         """Summarise it in a few lines."""

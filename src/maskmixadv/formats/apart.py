@@ -70,8 +70,10 @@ class Reader:
         InputError
             If the file can't be read, or crashes the process.
         """
+        # The process has the working directory of the time when it was started.
+        absolute = {key: str(Path(order[key]).absolute()) for key in ("itk", "hdf5") if key in order}
         with self._timed(path, kind, SECONDS):
-            return self._ask(path, kind, order)
+            return self._ask(path, kind, order | absolute)
 
     def values(self, path: Path, kind: str, array: np.ndarray) -> None:
         """Read the values of the last header into `array`, which has its size and type; raises as `header`."""

@@ -46,7 +46,7 @@ def current(source: Path) -> Corpus:
     >>> Image.fromarray(np.eye(8, dtype=np.uint8)).save("mine/masks/a.png")
     >>> write_text(Path("mine/classes.toml"), "class = [{name = 'background'}, {name = 'LV'}]")
     >>> current(Path("mine"))
-    Corpus(mine/.corpus/...: mine, 1 cases of 1 patients, classes background, LV, folds own)
+    Corpus('mine', root='mine/.corpus/...', 1 case, 2 classes)
     """
     return _made(lambda: _State.of(folder.find(source), declared.read(source / declared.FILE)))
 

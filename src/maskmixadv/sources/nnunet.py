@@ -83,7 +83,7 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int |
     >>> hearts = phantom.prepare(Path("hearts"), cases=6, size=64)
     >>> _ = export(hearts, Path("Dataset101_Heart"))
     >>> prepare(Path("Dataset101_Heart"), Path("corpus"), patient="^(.+)_")
-    Corpus(corpus: phantom-0, 6 cases of 3 patients, classes background, RV, Myo, LV, folds splits, own)
+    Corpus('phantom-0', root='corpus', 6 cases, 4 classes)
     """
     dataset = read(source / DATASET)
     train, test = (_pairs(source, part, dataset, patient) for part in ("Tr", "Ts"))

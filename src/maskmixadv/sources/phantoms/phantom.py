@@ -149,7 +149,7 @@ def prepare(root: Path, *, organ: str = "heart", cases: int = 20, seed: int = 0,
     --------
     >>> corpus = prepare(Path("corpus"), cases=6, size=64)
     >>> corpus
-    Corpus(corpus: phantom-0, 6 cases of 3 patients, classes background, RV, Myo, LV, folds paper)
+    Corpus('phantom-0', root='corpus', 6 cases, 4 classes)
     >>> print(Path("corpus/truth.csv").read_text())
     patient,lv_edv_ml,lv_esv_ml,ef_percent,rv_edv_ml,rv_esv_ml
     phantom000,...
