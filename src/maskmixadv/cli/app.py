@@ -113,22 +113,24 @@ def parse(argv: list[str]) -> Any:  # noqa: ANN401
         If it names no command, or its words can't be parsed.
     """
     commands = _commands(argv)
-    with told(argv, _named(argv, commands), COMMANDS):
-        words = tyro.cli(
-            _words(commands),
+    named = _named(argv, commands)
+    groups = named is not commands and not isinstance(named, type)
+    with told(argv, named, COMMANDS):
+        parsed = tyro.cli(
+            commands if groups else _words(commands),
             prog="maskmixadv",
             description=ABOUT,
             args=argv,
             config=(OmitArgPrefixes, OmitSubcommandPrefixes),
         )
-    return words.command
+    return parsed if groups else parsed.command
 
 
 def _words(commands: Any) -> type[Any]:  # noqa: ANN401
     """Return a class whose one field is the command.
 
     tyro makes one of its own for a bare union, and then parses the source of the module `typing` for the field's help,
-    which takes longer than all the rest.
+    which takes longer than all the rest. A command that is a union itself would stay wrapped in a field, though.
     """
     documented = "A command.\n\nAttributes\n----------\ncommand\n    What to do.\n"
     return make_dataclass("Words", [("command", commands)], namespace={"__doc__": documented})
