@@ -60,7 +60,12 @@ def test_a_killed_command_works_again(
     name: str, given: Given, whole: Callable[[Command], tuple[Any, float]], tmp_path: Path
 ) -> None:
     expected, seconds = whole(BY_NAME[name])
-    assert goes_on_after_a_kill(BY_NAME[name], given, expected, tmp_path, 0.75 * seconds)
+    places = {share: tmp_path / str(share) for share in (0.75, 0.5, 0.3)}
+    for place in places.values():
+        place.mkdir()
+    # On a machine that has become quicker meanwhile, the first kill can come too late.
+    killed = (goes_on_after_a_kill(BY_NAME[name], given, expected, at, share * seconds) for share, at in places.items())
+    assert any(killed)
 
 
 @pytest.mark.hostile

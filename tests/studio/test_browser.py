@@ -277,20 +277,22 @@ def test_the_whole_round(browser: Browser, tmp_path: Path, steps: int) -> None:
         _name_classes(studio)
         for name in list(cases)[6:]:  # one patient to validate on
             sp.write(root / "masks" / f"{name}.nii.gz", truth[name], cases[name])
-        _scribble(studio, truth, slices=6)
+        _scribble(studio, truth, slices=6 if steps == 120 else 3)
         studio.look("scribble", pictures)
         _train(studio, pictures, steps=steps)
         _review(studio, truth, root)
         studio.look("review", pictures)
         exported = _export(studio)
         studio.look("results", pictures)
-        _look_round(studio, pictures)
+        if steps == 120:
+            _look_round(studio, pictures)
         assert studio.faults == []
         page.context.close()
     scores = [_dice(sp.read(exported / f"{name}.nii.gz"), truth[name]) for name in truth]
     print("Dice of RV, Myo, LV:", np.mean(scores, axis=0).round(3))
-    assert np.nanmean(scores) >= (0.7 if steps == 120 else 0)
-    _trains_from_the_shell(root, tmp_path / "run")
+    if steps == 120:
+        assert np.nanmean(scores) >= 0.7
+        _trains_from_the_shell(root, tmp_path / "run")
 
 
 def _name_classes(studio: Studio) -> None:
