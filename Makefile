@@ -63,4 +63,4 @@ format: setup
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(DEMO) docs/_build docs/api/made .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(DEMO) docs/_build docs/api/made .pytest_cache .ruff_cache .hypothesis .import_linter_cache
