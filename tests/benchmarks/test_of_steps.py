@@ -14,6 +14,7 @@ import search
 import steps
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
+from maskmixadv.sources.phantoms import phantom
 from recorded import Recorded
 
 SMALL = ["--batch", "2", "--window", "32", "--device", "cpu"]
@@ -90,9 +91,10 @@ def test_released_files(corpus: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_released(corpus: Path, recorded: Recorded) -> None:
+def test_released(corpus: Path, tmp_path: Path, recorded: Recorded) -> None:
     """Six processes, two a method."""
-    released.main(released.Released(corpus, corpus, batch=2, window=32, rounds=1, steps=1, device="cpu"))
+    prior = phantom.prepare(tmp_path / "prior", cases=6, seed=9, size=64).root  # other patients than the corpus's
+    released.main(released.Released(corpus, prior, batch=2, window=32, rounds=1, steps=1, device="cpu"))
     rows = recorded("released")["rows"]
     assert [row["method"] for row in rows] == list(released.METHODS)
     assert all(row["ratio"] > 0 and row["habit_ms"] > 0 for row in rows)
