@@ -13,7 +13,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.files import claim, read_json, write_text
 from maskmixadv.formats.reading import reading
 from maskmixadv.methods.method import Method
-from maskmixadv.methods.registry import fields_of, method_from
+from maskmixadv.methods.registry import fields_of, method_from, named
 from maskmixadv.networks.finite import not_finite
 from maskmixadv.runs.checkpoint import ANEW, Checkpoint, complete, stored
 from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, corpus_record
@@ -116,7 +116,7 @@ class Run:
     def __repr__(self) -> str:
         """Say in one line what it is."""
         of = self.learnt_from
-        said = f"{fields_of(self.method)['name']}, {self.schedule.steps} steps on {of.name}, fold {of.fold}"
+        said = f"{named(self.method)}, {self.schedule.steps} steps on {of.name}, fold {of.fold}"
         return f"Run({str(self.root)!r}, {said}, seed {self.seed})"
 
     def __str__(self) -> str:
@@ -129,7 +129,7 @@ class Run:
         ]
         patients = ", ".join(f"{len(part)} {name}" for name, part in of.split._asdict().items())
         lines = {
-            "method": " ".join([fields_of(self.method)["name"], *chosen]),
+            "method": " ".join([named(self.method), *chosen]),
             "corpus": f"{of.name} in {_from_here(of.root)}",
             "fold": f"{of.fold or '?'} of {of.scheme or '?'}: {patients} patients",
             "steps": f"{schedule.steps:,} of {schedule.batch} slices, {schedule.window} × {schedule.window} pixels"

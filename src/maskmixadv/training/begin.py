@@ -14,8 +14,8 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import InputError
+from maskmixadv.methods import registry
 from maskmixadv.methods.method import Method
-from maskmixadv.methods.registry import NO_CRITIC_OPTIONS, fields_of
 from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, named
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
@@ -145,7 +145,7 @@ def _prior(corpus: Corpus, split: Split, root: Path | None, method: Method) -> t
     if root is None:
         raise InputError(
             "the critic (adv above 0) needs masks of other patients: "
-            f"give --prior CORPUS, or switch it off with '{fields_of(method)['name']} {NO_CRITIC_OPTIONS}'"
+            f"give --prior CORPUS, or switch it off with '{registry.named(method)} {registry.NO_CRITIC_OPTIONS}'"
         )
     prior = open_corpus(root)
     if prior.classes != corpus.classes:

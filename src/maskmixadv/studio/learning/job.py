@@ -68,22 +68,20 @@ def predict(layout: Layout, run: str) -> None:
         If the run can't predict, no image can be predicted, or predictions can't be written.
     """
     from maskmixadv.inference.predictor import Predictor
-    from maskmixadv.runs.run import Run
 
-    axis = Run.open(layout.runs / run).learnt_from.axis
     predictor = Predictor.load(layout.runs / run)
     images = layout.listing().files
     with whole(layout.predictions / run) as place:
-        wrong = [line for case, path in images.items() if (line := _attempt(predictor, path, axis, place / case))]
+        wrong = [line for case, path in images.items() if (line := _attempt(predictor, path, place / case))]
         if len(wrong) == len(images):
             raise InputError("; ".join(["no image could be predicted", *wrong[:1]]))
 
 
-def _attempt(predictor: "Predictor", path: Path, axis: int, out: Path) -> str | None:
+def _attempt(predictor: "Predictor", path: Path, out: Path) -> str | None:
     """Predict an image; returns what is wrong with it, and prints it to stderr."""
     try:
         with within_memory(path):
-            volume, labels, doubt = _predicted(predictor, path, axis)
+            volume, labels, doubt = _predicted(predictor, path)
     except InputError as error:
         print(f"{out.name}: not predicted ({error})", file=sys.stderr)
         return str(error)
@@ -136,7 +134,7 @@ def _changes(preset: str, steps: int | None) -> Changes:
     return Changes(steps=steps, ema=float(f"{ema:.6g}"), validate_every=max(1, steps // VALIDATIONS))
 
 
-def _predicted(predictor: "Predictor", path: Path, axis: int) -> tuple["Volume", np.ndarray, np.ndarray]:
+def _predicted(predictor: "Predictor", path: Path) -> tuple["Volume", np.ndarray, np.ndarray]:
     """Read an image; returns it with its labels and their doubt, on the file's axes."""
     from maskmixadv.corpus.case import normalise
     from maskmixadv.formats import image_files
@@ -147,9 +145,9 @@ def _predicted(predictor: "Predictor", path: Path, axis: int) -> tuple["Volume",
     with taken():
         check_declared(path)
         volume = image_files.read(path)
-    cut = volume.along(axis)
+    cut = volume.along(predictor.axis)
     labels, doubt = judge(predictor, normalise(cut.array, where=str(path)), cut.spacing)
-    return volume, turned(labels, axis), turned(doubt, axis)
+    return volume, turned(labels, predictor.axis), turned(doubt, predictor.axis)
 
 
 def _write(out: Path, volume: "Volume", labels: np.ndarray, doubt: np.ndarray) -> None:
