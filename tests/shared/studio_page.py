@@ -109,8 +109,10 @@ class Studio:
         return self.page.evaluate(f"async (a) => {{ const m = await import({where}); return {expression}; }}", argument)
 
     def settled(self) -> None:
-        """Wait until the shown slice is here and drawn."""
+        """Wait until the shown slice is here and drawn, and the view has its place on the page."""
         self.page.wait_for_timeout(50)
+        # A whole frame: the view is fitted after the first layout, and pixels' places on the screen are known then.
+        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         self.page.wait_for_function(
             """async () => {
                 const { arrays } = await import(new URL('slices.js', location.href).href);

@@ -15,6 +15,7 @@ from maskmixadv.files import make_directory, write_text
 from maskmixadv.formats import nifti
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.methods.pce import PCE
+from maskmixadv.runs.run import Run
 from maskmixadv.studio import export
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import job
@@ -73,7 +74,11 @@ def _no_training(monkeypatch: pytest.MonkeyPatch) -> None:
         return Ended()
 
     monkeypatch.setattr(Training, "_start_process", begun)
-    monkeypatch.setattr(Predictor, "load", lambda _: predictor("pce"))
+    def load(root: Path) -> Predictor:
+        Run.open(root)  # refused where there is no such run, as the real one does
+        return predictor("pce")
+
+    monkeypatch.setattr(Predictor, "load", load)
     monkeypatch.setattr(export, "_export_model", lambda _, place: write_text(place / "model.json", "{}"))
 
 
