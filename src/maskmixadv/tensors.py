@@ -6,7 +6,7 @@ Axes are ``b`` samples, ``c`` image channels, ``k`` classes, ``f`` feature chann
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from maskmixadv.errors import InputError
@@ -72,7 +72,8 @@ class Batch:
     image
         Augmented slices, intensities in [0, 1].
     target
-        The annotation that the method's `supervision` names; ``IGNORE`` where nothing was drawn.
+        What is known of each pixel: the annotation that the method's `supervision` names and, beside strokes, masks
+        that are learnt from; ``IGNORE`` where nothing is known.
     prior
         Dense masks of other patients, one for each sample and not paired with it; None where the run has no prior.
     weight
@@ -88,7 +89,11 @@ class Batch:
     rng
         Source of the step's random numbers, on the batch's device; it depends on seed, step and rank alone.
     belief
-        What random walks from the strokes say, for methods that ask for it (`Method.believes`); else None.
+        What random walks from the strokes say, for methods that ask for it (`Method.believes`); else None. In a dense
+        slice without strokes of at least two classes it is the mask itself.
+    whole
+        True for dense slices, of which every pixel is labelled, by a mask or by strokes; None: there is none. A window
+        may show pixels beyond the slice, which are ``IGNORE`` there, too.
 
     Examples
     --------
@@ -110,6 +115,7 @@ class Batch:
     progress: float
     rng: torch.Generator
     belief: Belief | None = None
+    whole: Bool[Tensor, "b"] | None = None
 
     @classmethod
     def example(
@@ -160,4 +166,5 @@ class Batch:
             progress=progress,
             rng=rng,
             belief=0.6 * classes + 0.1,
+            whole=torch.zeros(samples, dtype=torch.bool),
         )

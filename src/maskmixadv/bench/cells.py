@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from maskmixadv.bench.filed import CellRecord
 from maskmixadv.bench.table import Table, TableRow
+from maskmixadv.corpus.masks import Counted
 from maskmixadv.device import pick_device
 from maskmixadv.errors import InputError
 from maskmixadv.methods.registry import METHODS, load, method_from, present
@@ -194,6 +195,8 @@ def _recipe(table: Table, row: TableRow, *, fold: int, seed: int) -> Recipe:
         scheme=table.scheme,
         fold=fold,
         enclosure=row.enclosure,
+        masks=row.masks,
+        masks_of=cast("Counted", row.masks_of),
         seed=seed,
     )
 

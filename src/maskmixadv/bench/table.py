@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
+from maskmixadv.corpus.masks import AUTO
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_toml
 from maskmixadv.methods.registry import FORMER
@@ -14,7 +15,14 @@ from maskmixadv.runs.schedule import Changes
 from maskmixadv.typed import made
 from maskmixadv.types import Part
 
-_SHARED: Final[dict[str, type]] = {"corpus": str, "prior": str, "preset": str, "enclosure": bool}
+_SHARED: Final[dict[str, type]] = {
+    "corpus": str,
+    "prior": str,
+    "preset": str,
+    "enclosure": bool,
+    "masks": str,
+    "masks_of": str,
+}
 _TABLE: Final[dict[str, type]] = {
     "title": str, "reference": str, "split": str, "scheme": str, "folds": list, "seeds": list, **_SHARED,
     "schedule": dict, "prepare": dict, "rows": list,
@@ -36,7 +44,7 @@ class TableRow:
         Name in the rendered table.
     method, fields
         Name of a method, and those of its fields that differ from their defaults.
-    corpus, prior, preset, enclosure
+    corpus, prior, preset, enclosure, masks, masks_of
         As in 'maskmixadv train'. The table's value holds where the row gives none, and then the command's default.
     published
         Figures of a paper: ``dice`` and ``hd95``, each by class and ``mean``.
@@ -49,6 +57,8 @@ class TableRow:
     prior: Path | None
     preset: str | None
     enclosure: bool
+    masks: str
+    masks_of: str
     published: Mapping[str, Mapping[str, float]]
 
     @property
@@ -135,6 +145,8 @@ def _row(raw: object, number: int, shared: dict[str, Any], where: str) -> TableR
         prior=None if own["prior"] is None else Path(own["prior"]),
         preset=own["preset"],
         enclosure=bool(own["enclosure"]),
+        masks=own["masks"] or AUTO.which,
+        masks_of=own["masks_of"] or AUTO.of,
         published=_published(raw.get("published", {}), f"{where}: published"),
     )
     if not row.folder:

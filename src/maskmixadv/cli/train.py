@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Union, cast, 
 
 from tyro.conf import Positional, arg, subcommand
 
+from maskmixadv.corpus.masks import Counted, Masks
 from maskmixadv.errors import INTERRUPTED, InputError
 from maskmixadv.methods import registry
 from maskmixadv.runs.schedule import Changes, Preset, default_preset
@@ -60,6 +61,11 @@ class Train(Changes):
         default fast on a CUDA device, cpu elsewhere.
     enclosure
         Treat everything outside the hull of a slice's background stroke as background.
+    masks
+        Which dense masks to learn from beside strokes: auto (of cases without strokes, and masks that know only some
+        pixels of a volume), none, all, or a number, chosen by the seed.
+    masks_of
+        What a number of masks counts: training patients, or single slices that show a structure.
     seed
         Seed of all random numbers.
     device
@@ -84,6 +90,8 @@ class Train(Changes):
     prior: Annotated[Path | None, arg(metavar="CORPUS")] = None
     preset: Annotated[Preset | None, arg(metavar="{paper,fast,cpu}")] = None
     enclosure: bool = False
+    masks: Annotated[str, arg(metavar="{auto,none,all,INT}")] = "auto"
+    masks_of: Counted = "patients"
     seed: int = 0
     device: Annotated[str | None, arg(metavar="DEVICE")] = None
     memory: Annotated[float | None, arg(metavar="GB")] = None
@@ -134,6 +142,7 @@ class Train(Changes):
             fold=self.fold,
             prior_root=self.prior,
             enclosure=self.enclosure,
+            masks=Masks(self.masks, self.masks_of),
             seed=self.seed,
             device=ranks.device or self.device,
             ranks=ranks,

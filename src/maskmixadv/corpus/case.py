@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from maskmixadv.corpus.arrays import SpacingLike, as_labels, as_spacing, as_volume
 from maskmixadv.errors import InputError
@@ -213,6 +213,17 @@ def validate(case: Case, *, classes: int, where: str) -> Case:
         if not codes & set(range(1, classes)):
             raise InputError(f"{where}: {kind} is all background, allowed is one with at least one structure")
     return case
+
+
+def whole_slices(labels: UInt8[np.ndarray, "d h w"]) -> Bool[np.ndarray, "d"]:
+    """Return whether each slice is a dense slice: one of which every pixel is labelled.
+
+    Examples
+    --------
+    >>> whole_slices(np.array([[[0, 1]], [[IGNORE, 1]]], np.uint8))
+    array([ True, False])
+    """
+    return (labels != IGNORE).all(axis=(1, 2))
 
 
 def _check_shapes(case: Case, where: str) -> None:

@@ -173,7 +173,7 @@ class Corpus:
                 "notes": self.notes,
                 "axis": self.axis,
                 "folds": {scheme: [split._asdict() for split in splits] for scheme, splits in self.folds.items()},
-                "cases": [asdict(entry) for entry in self.entries],
+                "cases": [_table(entry) for entry in self.entries],
             },
             indent=1,
         )
@@ -317,6 +317,12 @@ def _opened(root: Path, raw: dict[str, Any], where: str) -> Corpus:
         notes=index.notes,
         axis=index.axis,
     )
+
+
+def _table(entry: Entry) -> dict[str, Any]:
+    """Return a case's record as the index holds it; only masks that leave pixels unknown are said to do so."""
+    table = asdict(entry)
+    return table if entry.partly else {key: value for key, value in table.items() if key != "partly"}
 
 
 def _some(words: Sequence[str], most: int = 8) -> str:

@@ -26,6 +26,8 @@ class Entry:
         Whether the case has that annotation.
     sha256
         Hash of its file.
+    partly
+        Whether its dense mask leaves pixels unknown. Records of early versions do not say so.
 
     Examples
     --------
@@ -43,6 +45,12 @@ class Entry:
     sha256: str
     phase: str | None = None
     group: str | None = None
+    partly: bool = False
+
+    @property
+    def masked(self) -> bool:
+        """Whether its dense mask covers the whole volume."""
+        return self.dense and not self.partly
 
 
 class KeptCase(NamedTuple):

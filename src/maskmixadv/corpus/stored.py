@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskmixadv.corpus.case import Case, validate
+from maskmixadv.corpus.case import Case, validate, whole_slices
 from maskmixadv.corpus.entry import Entry, KeptCase
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write
@@ -58,6 +58,7 @@ def write_case(root: Path, case: Case | KeptCase, classes: int) -> Entry:
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         phase=case.phase,
         group=case.group,
+        partly=case.dense is not None and not whole_slices(case.dense).all(),
     )
 
 

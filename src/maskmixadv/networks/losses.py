@@ -82,6 +82,34 @@ def balanced(target: Labels, share: Mapping[int, float]) -> Weight:
     return weight / weight.sum().clamp(min=1e-6)
 
 
+def alike(*weights: Weight) -> Weight:
+    """Return weights with which slices of several groups count alike.
+
+    Parameters
+    ----------
+    *weights
+        For each group the weights of a mean over it, ``(b, h, w)``: summing to 1 over the batch, or all 0. A slice
+        belongs to the group in which it has a weight, and to no other.
+
+    Returns
+    -------
+    Weight
+        Each group's weights times its share of the slices that have a weight; sums to 1 over the batch, or all are 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.networks.losses import alike, uniform
+    >>> strokes, dense = torch.full((2, 3, 2, 2), IGNORE, dtype=torch.uint8)
+    >>> strokes[0, 0, 0], dense[1:] = 1, 0  # one slice with a stroke of two pixels, two dense slices
+    >>> alike(uniform(strokes), uniform(dense)).sum((1, 2))
+    tensor([0.33, 0.33, 0.33])
+    """
+    counts = [(weight.flatten(1) > 0).any(1).sum() for weight in weights]
+    total = torch.stack(counts).sum().clamp(min=1)
+    return torch.stack([weight * (count / total) for weight, count in zip(weights, counts, strict=True)]).sum(0)
+
+
 def dice_loss(*, probs: Probs, target: Labels) -> Loss:
     """Return 1 - Dice with squared denominators, over the whole batch; mean of all classes, the background included.
 

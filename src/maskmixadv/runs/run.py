@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 import torch
 from torch import nn
 
+from maskmixadv.corpus.masks import NONE, Masks
 from maskmixadv.errors import InputError
 from maskmixadv.files import claim, read_json, write_text
 from maskmixadv.formats.reading import reading
@@ -55,6 +56,8 @@ class Run:
         Seed of everything random.
     facts
         What was there when the run began. Its course does not depend on them.
+    masks
+        Which dense masks are learnt from beside strokes.
 
     Examples
     --------
@@ -78,6 +81,7 @@ class Run:
     enclosure: bool
     seed: int
     facts: Facts
+    masks: Masks = NONE
 
     @classmethod
     def open(cls, root: PathLike) -> "Run":
@@ -106,6 +110,7 @@ class Run:
                 enclosure=as_type(raw["enclosure"], bool, f"{path}: enclosure"),
                 seed=as_type(raw["seed"], int, f"{path}: seed"),
                 facts=made(Facts, {key: raw[key] for key in _FACTS}, str(path)),
+                masks=made(Masks, raw.get("masks", {}), f"{path}: masks"),
             )
         except InputError as error:
             raise InputError(f"{path}: malformed ({str(error).removeprefix(f'{path}: ')}); train again") from None
@@ -134,7 +139,8 @@ class Run:
             "fold": f"{of.fold or '?'} of {of.scheme or '?'}: {patients} patients",
             "steps": f"{schedule.steps:,} of {schedule.batch} slices, {schedule.window} × {schedule.window} pixels"
             + ("" if grid.mm is None else f" of {grid.mm:.2f} mm"),
-            "with": f"enclosure {'on' if self.enclosure else 'off'}, seed {self.seed}",
+            "with": f"enclosure {'on' if self.enclosure else 'off'}, seed {self.seed}"
+            + ("" if self.masks == NONE else f", masks: {self.masks}"),
             "weights": str(self.checkpoint) if self.checkpoint.is_file() else "none saved yet",
         }
         return "\n".join([f"run in {self.root}", *(f"  {key + ':':8} {value}" for key, value in lines.items())])
@@ -160,6 +166,7 @@ class Run:
             "grid": asdict(self.grid),
             "enclosure": self.enclosure,
             "seed": self.seed,
+            **({} if self.masks == NONE else {"masks": asdict(self.masks)}),
         }
 
     def record(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -36,7 +36,7 @@ class Placed(NamedTuple):
     >>> from maskmixadv.sampling.grid import Grid, strokes
     >>> labels = torch.full((1, 8, 8), 255, dtype=torch.uint8)
     >>> labels[0, 2, 1:7] = 1
-    >>> placed = Grid(size=4).placed(labels, None, strokes(labels.numpy(), dense=False), keep=True)
+    >>> placed = Grid(size=4).placed(labels, None, strokes(labels.numpy(), dense=False))
     >>> placed.target.shape, [int(count) for count in placed.held[0]]
     (torch.Size([1, 4, 4]), [6])
     """
@@ -131,12 +131,9 @@ class Grid:
         InputError
             Where the grid is in mm and `spacing` is unknown.
         """
-        drawn = strokes(labels.numpy(), dense=dense)
-        return self.placed(labels, spacing, drawn, keep=not dense).target
+        return self.placed(labels, spacing, strokes(labels.numpy(), dense=dense)).target
 
-    def placed(
-        self, labels: UInt8[Tensor, "d h w"], spacing: Spacing | None, drawn: Sequence[Strokes], *, keep: bool
-    ) -> Placed:
+    def placed(self, labels: UInt8[Tensor, "d h w"], spacing: Spacing | None, drawn: Sequence[Strokes]) -> Placed:
         """Return labels on training canvases that lie where each slice is annotated.
 
         Parameters
@@ -144,9 +141,8 @@ class Grid:
         labels, spacing
             As in `labels`.
         drawn
-            The strokes of each slice.
-        keep
-            Whether each stroke keeps at least a pixel.
+            The strokes of each slice, each of which keeps at least a pixel, or the structures of a dense slice, which
+            is resampled by nearest neighbour alone.
 
         Raises
         ------
@@ -155,9 +151,9 @@ class Grid:
         """
         small = self.resized((labels.shape[1], labels.shape[2]), spacing)
         resampled = F.interpolate(labels[:, None].float(), small, mode="nearest-exact")[:, 0].to(torch.uint8)
-        if keep:
-            pairs = zip(drawn, resampled.numpy(), strict=True)
-            resampled = torch.stack([torch.from_numpy(restore(each, shown)) for each, shown in pairs])
+        for k, each in enumerate(drawn):
+            if not each.whole:
+                resampled[k] = torch.from_numpy(restore(each, resampled[k].numpy()))
         seen = [each.visible(shown) for each, shown in zip(drawn, resampled.numpy(), strict=True)]
         corners = tuple(corner(each, self.size) for each in seen)
         target = _cut(resampled, (self.size, self.size), corners, IGNORE)
@@ -200,8 +196,8 @@ def covering(shape: tuple[int, int], multiple: int) -> tuple[int, int]:
     return h, w
 
 
-def strokes(labels: UInt8[np.ndarray, "d h w"], *, dense: bool) -> list[Strokes]:
-    """Return the strokes of each slice; in `dense` masks, each structure of a slice counts as one.
+def strokes(labels: UInt8[np.ndarray, "d h w"], *, dense: bool | Bool[np.ndarray, "d"]) -> list[Strokes]:
+    """Return the strokes of each slice; in `dense` slices, or masks, each structure of a slice counts as one.
 
     Examples
     --------
@@ -212,7 +208,8 @@ def strokes(labels: UInt8[np.ndarray, "d h w"], *, dense: bool) -> list[Strokes]
     >>> [len(each) for each in strokes(labels, dense=False)]
     [2, 0]
     """
-    return [Strokes.dense(each) if dense else Strokes.of(each) for each in labels]
+    pairs = zip(labels, np.broadcast_to(dense, len(labels)), strict=True)
+    return [Strokes.dense(each) if whole else Strokes.of(each) for each, whole in pairs]
 
 
 def _cut(maps: Tensor, canvas: tuple[int, int], corners: Corners | None, fill: int) -> Tensor:

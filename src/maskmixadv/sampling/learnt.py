@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from maskmixadv.corpus.entry import Entry
+from maskmixadv.corpus.masks import NOTHING, Taught
 from maskmixadv.errors import InputError
 from maskmixadv.sampling.grid import Placed
 from maskmixadv.strokes.regrid import Strokes
@@ -16,6 +17,8 @@ _NAMED: Final = 5
 _THIN: Final = "thinner than a pixel, none left for it"
 _CUT: Final = "beyond the canvas"
 _SHORT: Final = "partly beyond the canvas"
+_STROKE, _MASK = "stroke", "mask"
+_Loss = tuple[str, str, int]
 _REMEDY: Final = {
     _THIN: "draw with a wider brush, or train with a larger --size",
     _CUT: "cut the image to what is annotated, or train on images of one field of view",
@@ -24,7 +27,7 @@ _REMEDY: Final = {
 
 @dataclass
 class Learnt:
-    """Counts over the training slices; in a dense mask, each structure of a slice counts as one stroke.
+    """Counts over the training slices. In a dense slice, each structure is counted as one mask.
 
     Attributes
     ----------
@@ -33,7 +36,9 @@ class Learnt:
     size
         Side of the canvas in pixels.
     drawn
-        The annotation that is learnt from.
+        The annotation that the method learns from; dense slices come to strokes.
+    benchmark
+        Whether masks that are not learnt from are a matter of course, as they are there to score with.
     patients
         Number of patients that are learnt from.
     left
@@ -42,12 +47,19 @@ class Learnt:
         Number of cases without the annotation, of patients that have it in other cases.
     slices, bare
         Number of slices that are learnt from, and of slices without a label.
-    seen
-        Number of strokes that are learnt from, by class.
+    dense
+        Number of dense slices among those that are learnt from, if the method learns from strokes.
+    seen, masked
+        Number of strokes, and of structures in dense slices, that are learnt from, by class.
     lost
-        Number of strokes that are lost, wholly or in part, by what happened and class.
+        Number of strokes and of structures that are lost, wholly or in part: by ``stroke`` or ``mask``, what happened,
+        and class.
     touched
         Number of slices in which that happened, by the same.
+    contradicted
+        Number of pixels in which a mask that is learnt from contradicts the strokes.
+    kept
+        Number of slices whose masks are not learnt from.
 
     Examples
     --------
@@ -61,24 +73,38 @@ class Learnt:
     classes: tuple[str, ...]
     size: int
     drawn: Annotation
+    benchmark: bool = False
     patients: int = 0
     left: dict[str, bool] = field(default_factory=dict)
     cases: int = 0
     slices: int = 0
     bare: int = 0
+    dense: int = 0
     seen: Counter[int] = field(default_factory=Counter)
-    lost: Counter[tuple[str, int]] = field(default_factory=Counter)
-    touched: Counter[tuple[str, int]] = field(default_factory=Counter)
+    masked: Counter[int] = field(default_factory=Counter)
+    lost: Counter[_Loss] = field(default_factory=Counter)
+    touched: Counter[_Loss] = field(default_factory=Counter)
+    contradicted: int = 0
+    kept: int = 0
 
-    def chosen(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Return those of the training cases' `entries` that carry the annotation, and count the others."""
-        kept = [entry for entry in entries if getattr(entry, self.drawn)]
+    def chosen(self, entries: Sequence[Entry], taught: Taught = NOTHING) -> list[Entry]:
+        """Return those of the training cases' `entries` that are learnt from, and count the others.
+
+        Parameters
+        ----------
+        entries
+            The training cases.
+        taught
+            The masks that are learnt from.
+        """
+        kept = [entry for entry in entries if entry.name in taught or (self.drawn == "scribble" and entry.scribble)]
+        names = {entry.name for entry in kept}
         known = {entry.patient for entry in kept}
         self.patients = len(known)
         for entry in entries:
             if entry.patient not in known:
                 self.left[entry.patient] = self.left.get(entry.patient, False) or entry.dense or entry.scribble
-            elif not getattr(entry, self.drawn):
+            elif entry.name not in names:
                 self.cases += 1
         return kept
 
@@ -97,12 +123,19 @@ class Learnt:
         self.slices += sum(labelled)
         for drawn, resampled, held, kept in zip(strokes, placed.resampled, placed.held, labelled, strict=True):
             self.bare += not kept and not len(drawn)
-            self.seen.update(drawn.label[held > 0].tolist())
+            mask = drawn.whole and self.drawn == "scribble"
+            self.dense += mask and kept
+            (self.masked if mask else self.seen).update(drawn.label[held > 0].tolist())
             cut = held < resampled
             for what, lost in ((_THIN, resampled == 0), (_CUT, cut & (held == 0)), (_SHORT, cut & (held > 0))):
-                gone = Counter((what, label) for label in drawn.label[lost].tolist())
+                gone = Counter((_MASK if mask else self._drawn, what, label) for label in drawn.label[lost].tolist())
                 self.lost.update(gone)
                 self.touched.update(gone.keys())
+
+    def compare(self, *, contradicted: int, kept: int) -> None:
+        """Count pixels of a case in which mask and strokes differ, and slices whose masks are not learnt from."""
+        self.contradicted += contradicted
+        self.kept += kept
 
     def check(self, where: str) -> None:
         """Check that something is left to learn from.
@@ -117,35 +150,43 @@ class Learnt:
         InputError
             Where no slice is left, or no pixel of a class that was drawn.
         """
-        for (what, label), number in sorted(self.lost.items()):
-            if not self.seen[label]:
+        for (kind, what, label), number in sorted(self.lost.items()):
+            if not self.seen[label] and not self.masked[label]:
                 raise InputError(
-                    f"{where}: class {label} ({self._name(label)}): {_counted(number, self._strokes[:-1])} lost "
+                    f"{where}: class {label} ({self._name(label)}): {_counted(number, kind)} lost "
                     f"({self._why(what)}), none is left; {_REMEDY[what]}"
                 )
         if not self.slices:
             raise InputError(f"{where}: no slice of the training cases carries a label, at least one is needed")
 
     def told(self) -> str:
-        """Return a line for people, or two: what is learnt from, and what is not."""
-        seen = ", ".join(f"{name} {self.seen[label]}" for label, name in enumerate(self.classes) if self._shown(label))
-        line = f"learnt from: {_counted(self.patients, 'patient')}, {_counted(self.slices, 'slice')}"
+        """Return lines for people: what is learnt from, what is not, and how far masks contradict strokes."""
+        lines = [f"learnt from: {_counted(self.patients, 'patient')}, {_counted(self.slices, 'slice')}{self._seen()}"]
         lost = [*self._left(), *self._lost()]
-        return f"{line}; {self._strokes}: {seen}" + ("\nnot learnt from: " + "; ".join(lost) if lost else "")
+        lines += ["not learnt from: " + "; ".join(lost)] if lost else []
+        if self.contradicted:
+            lines.append(f"mask and strokes differ in {_counted(self.contradicted, 'pixel')}: the mask is learnt from")
+        return "\n".join(lines)
+
+    def _seen(self) -> str:
+        told = f", {self.dense} of them dense" if self.dense else ""
+        if self.seen or not self.dense:
+            told += f"; {self._drawn}s: {self._by_class(self.seen, 0 if self._drawn == _STROKE else 1)}"
+        return told + (f"; masks: {self._by_class(self.masked, 1)}" if self.dense else "")
+
+    def _by_class(self, counts: Counter[int], first: int) -> str:
+        return ", ".join(f"{name} {counts[label]}" for label, name in enumerate(self.classes) if label >= first)
 
     @property
-    def _strokes(self) -> str:
-        return "strokes" if self.drawn == "scribble" else "masks"
-
-    def _shown(self, label: int) -> bool:
-        return self.drawn == "scribble" or label > 0
+    def _drawn(self) -> str:
+        return _STROKE if self.drawn == "scribble" else _MASK
 
     def _left(self) -> list[str]:
         told = []
         if self.left:
             shown = ", ".join([*sorted(self.left)[:_NAMED], *(["…"] if len(self.left) > _NAMED else [])])
             other = sum(self.left.values())
-            has = f"; {other} with another annotation, which this method does not learn from" if other else ""
+            has = f"; {other} with {self._other}" if other else ""
             told.append(
                 f"{len(self.left)} of {_counted(len(self.left) + self.patients, 'training patient')}, without "
                 f"{self._wanted} ({shown}{has})"
@@ -154,7 +195,15 @@ class Learnt:
             told.append(f"{_counted(self.cases, 'case')} more without {self._wanted}")
         if self.bare:
             told.append(f"{_counted(self.bare, 'slice')} without a label")
+        if self.kept and not self.benchmark:
+            told.append(f"masks of {_counted(self.kept, 'slice')}, kept for scoring (--masks all learns from them)")
         return told
+
+    @property
+    def _other(self) -> str:
+        if self.drawn == "scribble":
+            return "masks, from which --masks all learns"
+        return "another annotation, which this method does not learn from"
 
     @property
     def _wanted(self) -> str:
@@ -162,9 +211,9 @@ class Learnt:
 
     def _lost(self) -> list[str]:
         return [
-            f"{_counted(number, self._strokes[:-1])} of {self._name(label)} in "
-            f"{_counted(self.touched[what, label], 'slice')} ({self._why(what)})"
-            for (what, label), number in sorted(self.lost.items())
+            f"{_counted(number, kind)} of {self._name(label)} in "
+            f"{_counted(self.touched[kind, what, label], 'slice')} ({self._why(what)})"
+            for (kind, what, label), number in sorted(self.lost.items())
         ]
 
     def _why(self, what: str) -> str:

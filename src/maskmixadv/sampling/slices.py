@@ -6,27 +6,29 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import repeat
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.case import Case, whole_slices
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
+from maskmixadv.corpus.masks import NONE, Masks, Taught, is_benchmark, taught
 from maskmixadv.errors import InputError
 from maskmixadv.files import work_ahead
 from maskmixadv.sampling.augment import Augmentation
 from maskmixadv.sampling.grid import Corners, Grid, Placed, strokes
 from maskmixadv.sampling.learnt import Learnt
 from maskmixadv.sampling.storage import make_room, read_ahead
-from maskmixadv.strokes.enclosure import ENCLOSED, enclose
+from maskmixadv.strokes.enclosure import ENCLOSED
+from maskmixadv.strokes.known import Known, known, mask_of
 from maskmixadv.strokes.regrid import Strokes
 from maskmixadv.strokes.walker import LabelVolume, StoredBelief, load_beliefs, load_walked
 from maskmixadv.tensors import Labels
-from maskmixadv.types import DRAWN, IGNORE, Annotation, Supervision
+from maskmixadv.types import DRAWN, IGNORE, Supervision
 
 
 class Rows(NamedTuple):
@@ -38,6 +40,8 @@ class Rows(NamedTuple):
         As in `Slices`.
     number
         Number of each slice in the training set.
+    whole
+        True for dense slices.
 
     Examples
     --------
@@ -52,6 +56,7 @@ class Rows(NamedTuple):
     target: UInt8[Tensor, "b s s"]
     centre: Float[Tensor, "b 2"]
     number: Int[Tensor, "b"]
+    whole: Bool[Tensor, "b"]
 
 
 @dataclass(frozen=True)
@@ -64,14 +69,16 @@ class Slices:
         Intensities in [0, 1] in half precision, which holds the 8 to 12 bits of an MRI; on the device, or in the file
         that they are streamed from. Where beliefs were asked for, they are k more channels after the image's.
     target
-        The annotation that is learnt from, and no other. ``ENCLOSED`` is background by enclosure. It lies where `image`
-        does.
+        What is learnt from: masks that are taught, strokes elsewhere. ``ENCLOSED`` is background by enclosure. It lies
+        where `image` does.
     centre
         Column and row of the middle of each slice's annotation, in [-1, 1] over the canvas; on the device.
     mapping
         The file that `image` and `target` are streamed from; None where they are not.
     learnt
         What the slices were made from, counted; None where they were not loaded.
+    whole
+        True for dense slices, of which every pixel is labelled; on the device. None: there is none.
 
     Examples
     --------
@@ -94,6 +101,7 @@ class Slices:
     centre: Float[Tensor, "n 2"]
     mapping: mmap.mmap | None = None
     learnt: Learnt | None = None
+    whole: Bool[Tensor, "n"] | None = None
 
     def __len__(self) -> int:
         return len(self.image)
@@ -105,7 +113,8 @@ class Slices:
         number = sent(index, device)
         chosen = number if self.image.device == device else index
         image, target = (sent(rows[chosen], device) for rows in (self.image, self.target))
-        return Rows(image, target, self.centre[number], number)
+        whole = torch.zeros(len(number), dtype=torch.bool, device=device) if self.whole is None else self.whole[number]
+        return Rows(image, target, self.centre[number], number, whole)
 
     def expect(self, index: Int[Tensor, "b"]) -> None:
         """Have slices number `index` read from the disk in the background, if they are streamed; changes no result."""
@@ -159,6 +168,8 @@ def load_slices(
     enclosure: bool,
     device: torch.device,
     beliefs: bool = False,
+    masks: Masks = NONE,
+    seed: int = 0,
     memory: float | None = None,
     folder: Path | None = None,
 ) -> Slices:
@@ -178,6 +189,10 @@ def load_slices(
         The device that trains.
     beliefs
         Whether to load what random walks from the strokes say, too.
+    masks
+        Which dense masks are learnt from beside strokes.
+    seed
+        Of the run; it chooses the masks where their number is given.
     memory, folder
         How much of the device's memory the slices may take, in GB, and the folder on whose disk they lie beyond that
         (`maskmixadv.sampling.storage.make_room`). Only a few cases are then in memory at a time.
@@ -185,7 +200,8 @@ def load_slices(
     Raises
     ------
     InputError
-        Where no case has the annotation, nothing of it is left on the canvas, or there is no room for the slices.
+        Where no case has the annotation, nothing of it is left on the canvas, there is no room for the slices, or there
+        are fewer masks than are wanted.
 
     Examples
     --------
@@ -202,22 +218,27 @@ def load_slices(
     tensor([0, 1, 2, 3], dtype=torch.uint8)
     """
     drawn = DRAWN[supervision]
-    learnt = Learnt(corpus.classes, grid.size, drawn)
-    annotated = learnt.chosen(entries)
+    learnt = Learnt(corpus.classes, grid.size, drawn, benchmark=is_benchmark(corpus))
+    chosen = taught(corpus, entries, masks, supervision=supervision, seed=seed)
+    annotated = learnt.chosen(entries, chosen)
     if not annotated:
         raise InputError(f"{corpus.root}: no training case has a {drawn} annotation, at least one is needed")
     count = sum(entry.shape[0] for entry in annotated)
     shape = (1 + beliefs * len(corpus.classes), grid.size, grid.size)
-    room, centres = make_room(count, shape, device=device, memory=memory, folder=folder), []
-    for image, placed, drawings in _on_grid(corpus, annotated, grid, supervision, enclosure, beliefs):
-        target = placed.target
+    room, centres, dense = make_room(count, shape, device=device, memory=memory, folder=folder), [], []
+    source = _Source(corpus, grid, supervision, enclosure, chosen)
+    for loaded in source.on_grid(annotated, beliefs=beliefs):
+        target = loaded.placed.target
         labelled = (target < ENCLOSED).flatten(1).any(1)  # a slice of enclosed background alone says little
-        learnt.count(drawings, placed, labelled.tolist())
-        room.put(image[labelled], target[labelled])
+        learnt.count(loaded.strokes, loaded.placed, labelled.tolist())
+        learnt.compare(contradicted=loaded.known.contradicted, kept=loaded.kept)
+        room.put(loaded.image[labelled], target[labelled])
         centres += [_middle(labels) for labels in target[labelled]]
+        dense.append(torch.from_numpy(loaded.known.whole)[labelled])
     learnt.check(str(corpus.root))
     rows = room.rows()
-    return Slices(rows.image, rows.target, torch.stack(centres).to(device), rows.mapping, learnt)
+    whole = torch.cat(dense).to(device)
+    return Slices(rows.image, rows.target, torch.stack(centres).to(device), rows.mapping, learnt, whole)
 
 
 def load_masks(corpus: Corpus, entries: Iterable[Entry], *, grid: Grid, device: torch.device) -> PriorMasks:
@@ -311,39 +332,59 @@ def _permutation(epoch: int, count: int, seed: int) -> Int[np.ndarray, "n"]:
     return np.random.default_rng((seed, epoch)).permutation(count)
 
 
-def _on_grid(
-    corpus: Corpus, entries: Sequence[Entry], grid: Grid, supervision: Supervision, enclosure: bool, beliefs: bool
-) -> Iterator[tuple[Float[Tensor, "d c s s"], Placed, list[Strokes]]]:
-    walks = supervision == "random_walker"
-    walked = load_walked(corpus, entries, enclosure=enclosure) if walks else repeat(None)
-    believed = load_beliefs(corpus, entries, enclosure=enclosure) if beliefs else repeat(None)
+class _Loaded(NamedTuple):
+    """A case's slices on their canvases, and what Learnt counts of them."""
 
-    def place(given: tuple[LabelVolume | None, StoredBelief | None, Entry]) -> tuple[Tensor, Placed, list[Strokes]]:
-        labels, belief, entry = given
-        case, dense = corpus.load(entry), supervision == "dense"
-        drawn = strokes(_annotation(case, DRAWN[supervision], enclosure=False), dense=dense)
-        if labels is None:
-            labels = _annotation(case, DRAWN[supervision], enclosure)
-        placed = grid.placed(torch.from_numpy(labels), case.spacing, drawn, keep=not dense)
-        maps = [grid.image(torch.from_numpy(case.image), case.spacing, corners=placed.corners)[:, None]]
+    image: Float[Tensor, "d c s s"]
+    placed: Placed
+    strokes: list[Strokes]
+    known: Known
+    kept: int
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where slices come from: the corpus and its `taught` masks, and how they are resampled."""
+
+    corpus: Corpus
+    grid: Grid
+    supervision: Supervision
+    enclosure: bool
+    taught: Taught
+
+    def on_grid(self, entries: Sequence[Entry], *, beliefs: bool) -> Iterator[_Loaded]:
+        """Yield each case's slices; their images have the beliefs as more channels where these are asked for."""
+        how: Any = {"enclosure": self.enclosure, "taught": self.taught}
+        walks = self.supervision == "random_walker"
+        walked = load_walked(self.corpus, entries, **how) if walks else repeat(None)
+        believed = load_beliefs(self.corpus, entries, **how) if beliefs else repeat(None)
+        return work_ahead(self._loaded, zip(walked, believed, entries, strict=False), threads=2)
+
+    def _loaded(self, given: tuple[LabelVolume | None, StoredBelief | None, Entry]) -> _Loaded:
+        walked, belief, entry = given
+        case = self.corpus.load(entry)
+        known = self._known(case)
+        drawn = strokes(known.drawn, dense=known.whole | (self.supervision == "dense"))
+        placed = self.grid.placed(torch.from_numpy(known.labels if walked is None else walked), case.spacing, drawn)
+        maps = [self.grid.image(torch.from_numpy(case.image), case.spacing, corners=placed.corners)[:, None]]
         if belief is not None:
-            maps.append(_belief_on(grid, belief, case, placed.corners))
-        return torch.cat(maps, 1).half(), placed, drawn
+            maps.append(_belief_on(self.grid, belief, case, placed.corners))
+        kept = 0 if case.dense is None else int((whole_slices(case.dense) & ~known.whole).sum())
+        return _Loaded(torch.cat(maps, 1).half(), placed, drawn, known, kept)
 
-    return work_ahead(place, zip(walked, believed, entries, strict=False), threads=2)
+    def _known(self, case: Case) -> Known:
+        if self.supervision != "dense":
+            return known(case, self.taught, enclosure=self.enclosure)
+        mask = mask_of(case, self.taught)
+        if mask is None:
+            raise InputError(f"{case.name}: has no dense annotation")
+        return Known(mask, mask, mask, whole_slices(mask))
 
 
 def _belief_on(grid: Grid, belief: StoredBelief, case: Case, corners: Corners) -> Float[Tensor, "d k s s"]:
     known = torch.from_numpy(belief).float() / 255
     maps = [grid.image(known[:, label], case.spacing, corners=corners) for label in range(known.shape[1])]
     return torch.stack(maps, 1)
-
-
-def _annotation(case: Case, drawn: Annotation, enclosure: bool) -> UInt8[np.ndarray, "d h w"]:
-    labels = case.scribble if drawn == "scribble" else case.dense
-    if labels is None:
-        raise InputError(f"{case.name}: has no {drawn} annotation")
-    return enclose(labels) if enclosure and drawn == "scribble" else labels
 
 
 def _middle(labels: UInt8[Tensor, "s s"]) -> Float[Tensor, "2"]:

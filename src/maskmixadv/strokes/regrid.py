@@ -112,6 +112,8 @@ class Strokes:
         Number of each pixel's stroke, from 0.
     label
         Class of each stroke.
+    whole
+        Whether they are the structures of a dense slice, which is resampled by nearest neighbour alone.
 
     Examples
     --------
@@ -129,6 +131,7 @@ class Strokes:
     columns: Int[np.ndarray, "p"]
     piece: Int[np.ndarray, "p"]
     label: UInt8[np.ndarray, "n"]
+    whole: bool = False
 
     @classmethod
     def of(cls, drawn: UInt8[np.ndarray, "h w"]) -> "Strokes":
@@ -148,7 +151,7 @@ class Strokes:
         """Take all pixels of a structure in a dense mask as one stroke; background pixels belong to none."""
         rows, columns = np.nonzero((mask > 0) & (mask < ENCLOSED))
         label, piece = np.unique(mask[rows, columns], return_inverse=True)
-        return cls(_shape(mask), rows, columns, piece, label)
+        return cls(_shape(mask), rows, columns, piece, label, whole=True)
 
     def __len__(self) -> int:
         return len(self.label)

@@ -36,11 +36,12 @@ from skimage.segmentation import random_walker
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
-from maskmixadv.errors import InputError
+from maskmixadv.corpus.masks import NOTHING, Taught
 from maskmixadv.files import work_ahead
 from maskmixadv.memory import Budget, free
 from maskmixadv.strokes.cache import ArrayCache, user_cache
-from maskmixadv.strokes.enclosure import ENCLOSED, enclose
+from maskmixadv.strokes.enclosure import ENCLOSED
+from maskmixadv.strokes.known import known
 from maskmixadv.strokes.regrid import coarser
 from maskmixadv.types import IGNORE
 
@@ -96,7 +97,9 @@ class Plan:
         return max(1, math.ceil(math.sqrt(np.count_nonzero(seeds == IGNORE) / self.most)))
 
 
-def load_walked(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -> Iterator[LabelVolume]:
+def load_walked(
+    corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool, taught: Taught = NOTHING
+) -> Iterator[LabelVolume]:
     """Yield the labels of `entries`, in order: kept ones are read, the others computed on all cores, and kept.
 
     They are kept in the corpus's directory ``cache``, or in the user's cache if that can't be written, under a hash of
@@ -108,11 +111,13 @@ def load_walked(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) ->
         The corpus, and the cases of it that are wanted.
     enclosure
         Whether pixels beyond the hull of a background stroke are background (`maskmixadv.strokes.enclosure`).
+    taught
+        The masks that are learnt from. Nothing is walked in dense slices.
 
     Raises
     ------
     InputError
-        If a case has no scribble, or can't be read.
+        If a case has neither a scribble nor a mask that is learnt from, or can't be read.
 
     Examples
     --------
@@ -123,11 +128,20 @@ def load_walked(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) ->
     >>> np.unique(labels).tolist()  # 254: background by enclosure, 255: unknown
     [0, 1, 2, 3, 254, 255]
     """
-    return _made(corpus, entries, walk, [BETA, THRESHOLD], enclosure=enclosure)
+
+    def seeds(case: Case) -> LabelVolume:
+        return known(case, taught, enclosure=enclosure).labels
+
+    return _made(corpus, entries, walk, [BETA, THRESHOLD], seeds)
 
 
-def load_beliefs(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -> Iterator[StoredBelief]:
+def load_beliefs(
+    corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool, taught: Taught = NOTHING
+) -> Iterator[StoredBelief]:
     """Yield the beliefs of `entries`, in order; kept and computed as in `load_walked`, which raises the same errors.
+
+    In dense slices they are what walks from the slice's strokes say if these show at least two classes, and otherwise
+    the mask itself.
 
     Examples
     --------
@@ -142,7 +156,10 @@ def load_beliefs(corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool) -
     def beliefs(case: Case, seeds: LabelVolume, plan: Plan) -> StoredBelief:
         return believe(case, seeds, classes=len(corpus.classes), plan=plan)
 
-    return _made(corpus, entries, beliefs, [SHARP, len(corpus.classes)], enclosure=enclosure)
+    def seeds(case: Case) -> LabelVolume:
+        return known(case, taught, enclosure=enclosure).seeds
+
+    return _made(corpus, entries, beliefs, [SHARP, len(corpus.classes)], seeds)
 
 
 def _made(
@@ -150,12 +167,11 @@ def _made(
     entries: Sequence[Entry],
     make: Callable[[Case, LabelVolume, Plan], np.ndarray],
     parameters: list[Any],
-    *,
-    enclosure: bool,
+    seeds: Callable[[Case], LabelVolume],
 ) -> Iterator[np.ndarray]:
-    """Yield what `make` returns for each case and its seeds; `parameters` are all that this depends on besides."""
+    """Yield what `make` returns for each case and its `seeds`; `parameters` are all that this depends on besides."""
     cache = ArrayCache((corpus.root / "cache", user_cache()))
-    maker = _Maker(corpus, make, parameters, enclosure, cache, Plan.of_free_memory())
+    maker = _Maker(corpus, make, parameters, seeds, cache, Plan.of_free_memory())
     with cache.turn() as turn:
         made = maker.all(entries, turn.take)
         yield from track(made, description="random walker", total=len(entries), disable=not sys.stderr.isatty())
@@ -169,7 +185,7 @@ class _Maker:
     corpus: Corpus
     make: Callable[[Case, LabelVolume, Plan], np.ndarray]
     parameters: list[Any]
-    enclosure: bool
+    seeds: Callable[[Case], LabelVolume]
     cache: ArrayCache
     plan: Plan
     factors: dict[str, list[int]] = field(default_factory=dict)
@@ -198,9 +214,7 @@ class _Maker:
 
     def _seeded(self, entry: Entry) -> tuple[Case, LabelVolume]:
         case = self.corpus.load(entry)
-        if case.scribble is None:
-            raise InputError(f"{case.name}: has no scribble annotation")
-        return case, enclose(case.scribble) if self.enclosure else case.scribble
+        return case, self.seeds(case)
 
     def _named(self, case: Case, seeds: LabelVolume) -> tuple[str, tuple[int, ...]]:
         """Return the name of the file of a case's labels or beliefs, and their shape ``d h w``."""

@@ -12,6 +12,7 @@ import torch
 from maskmixadv import provenance
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
+from maskmixadv.corpus.masks import AUTO, Masks, taught
 from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import InputError
 from maskmixadv.methods import registry
@@ -37,6 +38,7 @@ def begin(
     fold: int = 1,
     prior_root: Path | None = None,
     enclosure: bool = False,
+    masks: Masks = AUTO,
     seed: int = 0,
     device: str | None = None,
     ranks: Ranks = ALONE,
@@ -67,6 +69,8 @@ def begin(
         Directory of the corpus of unpaired masks; used where `method` wants them.
     enclosure
         Whether what lies beyond the hull of a slice's background stroke is taken as background.
+    masks
+        Which dense masks are learnt from beside strokes.
     seed
         Seed of everything random.
     device
@@ -104,21 +108,23 @@ def begin(
     corpus = open_corpus(corpus_root)
     scheme = scheme or next(iter(corpus.folds))
     split = corpus.split(scheme, fold)
-    drawn = DRAWN[method.supervision]
-    train = [entry for entry in corpus.of(split.train) if getattr(entry, drawn)]
+    masks = masks.settled(corpus.of(split.train), method.supervision)
+    train = _learnt(corpus, corpus.of(split.train), method, masks, seed)
     if not train:
+        drawn = DRAWN[method.supervision]
         raise InputError(f"{corpus_root}: no training case of fold {fold} has a {drawn} annotation")
-    prior, masks = _prior(corpus, split, prior_root, method) if method.wants_prior else (None, ())
+    prior, shapes = _prior(corpus, split, prior_root, method) if method.wants_prior else (None, ())
     run = Run(
         root=out,
         learnt_from=LearntFrom(**named(corpus), scheme=scheme, fold=fold, **split._asdict()),
-        prior_from=None if prior is None else PriorFrom(**named(prior), cases=tuple(mask.name for mask in masks)),
+        prior_from=None if prior is None else PriorFrom(**named(prior), cases=tuple(mask.name for mask in shapes)),
         method=method,
         schedule=schedule,
-        grid=_grid(schedule.size, [*train, *masks]),
+        grid=_grid(schedule.size, [*train, *shapes]),
         enclosure=enclosure,
         seed=seed,
         facts=_facts(preset, pick_device(device), ranks, command),
+        masks=masks,
     )
     if write and not _begun(run):
         run.create()
@@ -138,6 +144,13 @@ def _begun(run: Run) -> bool:
         return False
     print(f"{run.root}: begun before with the same settings; going on with it", file=sys.stderr)
     return True
+
+
+def _learnt(corpus: Corpus, entries: Sequence[Entry], method: Method, masks: Masks, seed: int) -> list[Entry]:
+    """Return the training cases that have strokes or a mask that is learnt from; for full supervision, a mask."""
+    masked = taught(corpus, entries, masks, supervision=method.supervision, seed=seed)
+    drawn = method.supervision != "dense"
+    return [entry for entry in entries if entry.name in masked or (drawn and entry.scribble)]
 
 
 def _prior(corpus: Corpus, split: Split, root: Path | None, method: Method) -> tuple[Corpus, tuple[Entry, ...]]:

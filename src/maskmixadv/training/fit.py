@@ -232,6 +232,8 @@ def training_slices(run: Run, corpus: Corpus, device: torch.device, memory: floa
         enclosure=run.enclosure,
         device=device,
         beliefs=run.method.believes,
+        masks=run.masks,
+        seed=run.seed,
         memory=memory,
         folder=run.root,
     )

@@ -7,23 +7,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from maskmixadv.device import autocast
 from maskmixadv.networks.average import follow, followed_closely
 from maskmixadv.networks.finite import not_finite
-from maskmixadv.networks.losses import balanced, uniform
+from maskmixadv.networks.losses import alike, balanced, uniform
 from maskmixadv.runs.checkpoint import LoopState
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.augment import Augmentation, Centre, draw_augmentation
 from maskmixadv.sampling.ranges import Augment
 from maskmixadv.sampling.slices import PriorMasks, Rows, Slices, order
 from maskmixadv.strokes.enclosure import ENCLOSED
-from maskmixadv.tensors import Batch, Labels
+from maskmixadv.tensors import Batch, Labels, Weight
 from maskmixadv.training.distribute import ALONE, Ranks
 from maskmixadv.training.engine import Engine, Losses, make_recordable, set_rate
 from maskmixadv.training.optimisers import optimisers
+from maskmixadv.types import IGNORE
 
 PRIOR_AUGMENT = Augment()
 """Augmentation of a prior's masks, drawn independently of the images'. It has all turns, as another corpus may show
@@ -165,7 +166,7 @@ class Loop:
         if self.ranks.key:
             self._rng.manual_seed(self._seed(*self.ranks.key))
         # Over the whole batch, and times the ranks: the average of their losses is then what one rank's would be.
-        weight = self.ranks.size * (balanced(labels, self._share) if self._by_group else uniform(labels))
+        weight = self.ranks.size * self._weight(labels, rows.whole[:, None, None])
         return Batch(
             image=image.contiguous(memory_format=torch.channels_last),
             target=labels[part].masked_fill(labels[part] == ENCLOSED, 0),
@@ -177,7 +178,15 @@ class Loop:
             progress=self._progress,
             rng=self._rng,
             belief=maps[:, channels:] if maps.shape[1] > channels else None,
+            whole=rows.whole[part],
         )
+
+    def _weight(self, labels: Labels, whole: Bool[Tensor, "b 1 1"]) -> Weight:
+        """Return how much each pixel counts: dense slices neither drown strokes nor are drowned by them."""
+        if self.run.method.supervision == "dense":
+            return uniform(labels)
+        strokes, dense = labels.masked_fill(whole, IGNORE), labels.masked_fill(~whole, IGNORE)
+        return alike(balanced(strokes, self._share) if self._by_group else uniform(strokes), uniform(dense))
 
     @property
     def _progress(self) -> float:

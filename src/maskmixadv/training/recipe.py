@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from maskmixadv.corpus.masks import Counted, Masks
 from maskmixadv.methods.registry import method_from
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Changes
@@ -28,6 +29,9 @@ class Recipe:
         Which patients are held out: the scheme's name, None for the corpus's first one, and the fold, counted from 1.
     enclosure
         Whether what lies beyond the hull of a slice's background stroke is taken as background.
+    masks, masks_of
+        Which dense masks are learnt from beside strokes, as `maskmixadv.corpus.masks.Masks` has it: ``auto``, ``none``,
+        ``all`` or a number of ``patients`` or ``slices``.
     seed
         Seed of everything random.
 
@@ -46,6 +50,8 @@ class Recipe:
     scheme: str | None = None
     fold: int = 1
     enclosure: bool = False
+    masks: str = "auto"
+    masks_of: Counted = "patients"
     seed: int = 0
 
     def begin(self, out: Path, *, device: str | None = None, command: str | None = None, write: bool = True) -> Run:
@@ -60,6 +66,7 @@ class Recipe:
             fold=self.fold,
             prior_root=self.prior_root,
             enclosure=self.enclosure,
+            masks=Masks(self.masks, self.masks_of),
             seed=self.seed,
             device=device,
             command=command,
@@ -73,6 +80,8 @@ class Recipe:
         words += ["--folds", self.scheme] if self.scheme else []
         words += ["--prior", str(self.prior_root)] if self.prior_root else []
         words += ["--enclosure"] if self.enclosure else []
+        words += ["--masks", self.masks] if self.masks != "auto" else []
+        words += ["--masks-of", self.masks_of] if self.masks_of != "patients" else []
         fields = {name: value for name, value in self.method.items() if name != "name"}
         return shlex.join([*words, *_options(self.changes.given()), self.method["name"], *_options(fields)])
 

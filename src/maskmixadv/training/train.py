@@ -4,6 +4,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, cast
 
+from maskmixadv.corpus.masks import Counted
 from maskmixadv.device import pick_device
 from maskmixadv.errors import InputError
 from maskmixadv.methods.method import Method
@@ -47,6 +48,8 @@ def train(
     fold: int = 1,
     prior: PathLike | None = None,
     enclosure: bool = False,
+    masks: str | int = "auto",
+    masks_of: Counted = "patients",
     seed: int = 0,
     device: str | None = None,
     **changes: Unpack[Replaced],
@@ -77,6 +80,11 @@ def train(
         Corpus whose dense masks, of other patients, teach a critic shapes, for methods that have one.
     enclosure
         Take what lies beyond the hull of a slice's background stroke as background.
+    masks
+        Which dense masks to learn from beside strokes. ``"auto"``: those of cases without strokes, and those that know
+        only some of a volume's pixels. ``"none"``, ``"all"``, or how many of them, chosen by the seed.
+    masks_of
+        What a number of masks counts: training ``"patients"``, or single ``"slices"`` that show a structure.
     seed
         Of everything random.
     device
@@ -123,6 +131,8 @@ def train(
         scheme=folds,
         fold=fold,
         enclosure=enclosure,
+        masks=str(masks),
+        masks_of=masks_of,
         seed=seed,
     )
     recipe.begin(root, device=device, command=recipe.command(root))
