@@ -196,7 +196,7 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     flipped = own.AFFINE @ np.diag([-1, 1, 1, 1])
     wrong: list[tuple[str, Any, str]] = [
         ("scribbles/s0.nii.gz", own.coded(scribble, 9), "label 9 is not declared, allowed are 0, 1, 2, 3, 4"),
-        ("masks/m0.nii.gz", own.coded(scribble), "label 4 is not declared, allowed are 0, 1, 2, 3"),
+        ("masks/m0.nii.gz", own.coded(scribble), "has unlabelled pixels in each slice, allowed is a mask that knows"),
         ("scribbles/s0.nii.gz", own.coded(scribble[:, 1:]), r"has shape \(3, 39, 48\), its image .*s0.nii.gz has"),
         ("scribbles/s0.nii.gz", (own.coded(scribble), shifted), "corners lie up to 3 mm from"),
         ("masks/m0.nii.gz", (dense, flipped), "save it on the image's grid"),

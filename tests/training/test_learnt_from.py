@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+import mixed
 import tiny
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
+from maskmixadv.corpus.masks import AUTO, Masks
 from maskmixadv.errors import InputError
 from maskmixadv.methods import PCE, Method
 from maskmixadv.methods.random_walker import RandomWalker
@@ -184,7 +186,8 @@ def test_training_begins_with_what_it_learns_from(
     cases = [bare, tiny.case("p1", 1), *(tiny.case(f"p{k}", k, scribble=None) for k in (2, 3, 4))]
     more = [tiny.case("p5", 5), tiny.case("p6", 6)]
     corpus = tiny.corpus(tmp_path / "c", [*cases, *more])
-    assert fit(begin(corpus.root, tmp_path / "run", method=method, schedule=tiny.SCHEDULE))
+    masks = Masks("all" if isinstance(method, Supervised) else "none")
+    assert fit(begin(corpus.root, tmp_path / "run", method=method, schedule=tiny.SCHEDULE, masks=masks))
     told = capsys.readouterr().err.splitlines()
     run = tmp_path / "run"
     if isinstance(method, Supervised):
@@ -195,9 +198,38 @@ def test_training_begins_with_what_it_learns_from(
     else:
         assert told[:2] == [
             f"{run}: learnt from: 2 patients, 5 slices; strokes: background 5, RV 5, Myo 5, LV 5",
-            f"{run}: not learnt from: 3 of 5 training patients, without scribble (p2, p3, p4; 3 with another "
-            "annotation, which this method does not learn from); 1 slice without a label",
+            f"{run}: not learnt from: 3 of 5 training patients, without scribble (p2, p3, p4; 3 with masks, from which "
+            "--masks all learns); 1 slice without a label; masks of 5 slices, kept for scoring (--masks all learns "
+            "from them)",
         ]
+
+
+def test_strokes_and_dense_slices_are_counted_apart(tmp_path: Path) -> None:
+    wrong = tiny.case("p1", 1, dense=mixed.only(tiny.volume(1)[2], [1]))
+    assert wrong.scribble is not None
+    wrong.scribble[1, 0, 0:3] = 3  # the mask says background
+    cases = [mixed.case("p0"), wrong, tiny.case("p2", 2, scribble=None), tiny.case("p3", 3)]
+    corpus = tiny.corpus(tmp_path / "c", [*cases, tiny.case("p4"), tiny.case("p5")])
+    learnt = mixed.loaded(corpus, masks=AUTO).learnt
+    assert learnt is not None
+    assert learnt.told().splitlines() == [
+        "learnt from: 4 patients, 11 slices, 5 of them dense; strokes: background 6, RV 6, Myo 6, LV 6; "
+        "masks: RV 5, Myo 5, LV 5",
+        "not learnt from: 1 slice without a label; masks of 3 slices, kept for scoring (--masks all learns from them)",
+        "mask and strokes differ in 3 pixels: the mask is learnt from",
+    ]
+    chosen = mixed.loaded(corpus, masks=Masks("2", "slices")).learnt
+    assert chosen is not None
+    assert chosen.dense == 2
+    everything = mixed.loaded(corpus, masks=Masks("all")).learnt
+    assert everything is not None
+    assert (everything.dense, everything.kept) == (8, 0)
+
+
+def test_a_benchmark_s_masks_are_kept_without_a_word(tmp_path: Path) -> None:
+    corpus = tiny.corpus(tmp_path / "c")
+    told = [mixed.loaded(replace(corpus, source=source)).learnt for source in ("own images", "maskmixadv's phantoms")]
+    assert ["kept for scoring" in each.told() for each in told if each] == [True, False]
 
 
 def test_what_is_left_out_is_listed_briefly() -> None:

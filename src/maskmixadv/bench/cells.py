@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from maskmixadv.bench.filed import CellRecord
 from maskmixadv.bench.table import Table, TableRow
-from maskmixadv.corpus.masks import Counted
 from maskmixadv.device import pick_device
 from maskmixadv.errors import InputError
 from maskmixadv.methods.registry import METHODS, load, method_from, present
@@ -196,7 +195,7 @@ def _recipe(table: Table, row: TableRow, *, fold: int, seed: int) -> Recipe:
         fold=fold,
         enclosure=row.enclosure,
         masks=row.masks,
-        masks_of=cast("Counted", row.masks_of),
+        masks_of=row.masks_of,
         seed=seed,
     )
 

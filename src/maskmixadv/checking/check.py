@@ -10,9 +10,10 @@ from jaxtyping import UInt8
 from scipy import ndimage
 
 from maskmixadv.checking import hints
-from maskmixadv.corpus.case import Case, validate
+from maskmixadv.corpus.case import Case, validate, whole_slices
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
+from maskmixadv.corpus.masks import AUTO, is_benchmark
 from maskmixadv.errors import InputError
 from maskmixadv.strokes.draw import pieces_of
 from maskmixadv.strokes.enclosure import foreground, outside
@@ -37,12 +38,16 @@ class Tally:
         Connected strokes of each label.
     slices
         Slices of cases with scribbles.
+    stroked, masked, both
+        Slices with strokes, with a mask of all their pixels, and with both.
     enclosing
         Of these, slices whose background stroke encloses the structures' strokes.
     beyond, wrong
         Pixels beyond the hulls of these background strokes, and those of them that are a structure's in the mask.
+    shown
+        Labels in the masks that a training learns from by default.
     bare
-        Slices without a stroke, by the case's name.
+        Slices without a stroke, and without a mask that is learnt from by default, by the case's name.
     problems, notes
         Lines on errors, and on what deserves a look.
 
@@ -58,6 +63,10 @@ class Tally:
     strokes: Counter[int] = field(default_factory=Counter)
     dense: Counter[int] = field(default_factory=Counter)
     slices: int = 0
+    stroked: int = 0
+    masked: int = 0
+    both: int = 0
+    shown: set[int] = field(default_factory=set)
     enclosing: int = 0
     beyond: int = 0
     wrong: int = 0
@@ -81,7 +90,8 @@ def check(corpus: Corpus) -> tuple[str, list[str]]:
     >>> told, problems = check(phantom.prepare(Path("corpus"), cases=6, size=64))
     >>> print(told)
     phantom-0: 6 cases of 3 patients, 42 slices
-      with scribbles 6, with dense masks 6
+      with scribbles 6, with dense masks 6, with both 6
+      slices with strokes 42, with dense masks 42, with both 42
     ...
     >>> problems
     []
@@ -93,6 +103,8 @@ def check(corpus: Corpus) -> tuple[str, list[str]]:
                 tally.problems.append(case)
             else:
                 _count(tally, case)
+                _compare(tally, case)
+                tally.shown |= _shown(entry, case)
                 tally.bare |= _bare(entry, case)
                 tally.notes += hints.of_case(entry, case)
                 thin[entry.name] = hints.count_thin(case, mm)
@@ -128,6 +140,22 @@ def _count(tally: Tally, case: Case) -> None:
             tally.wrong += 0 if case.dense is None else foreground(case.dense[number], beyond)
 
 
+def _compare(tally: Tally, case: Case) -> None:
+    """Count the slices of a case by what is known of them."""
+    none = np.zeros(len(case.image), bool)
+    stroked = none if case.scribble is None else (case.scribble != IGNORE).any(axis=(1, 2))
+    masked = none if case.dense is None else whole_slices(case.dense)
+    tally.stroked += int(stroked.sum())
+    tally.masked += int(masked.sum())
+    tally.both += int((stroked & masked).sum())
+
+
+def _shown(entry: Entry, case: Case) -> set[int]:
+    """Return the labels of a case's mask if a training learns from it by default."""
+    taught = case.dense is not None and AUTO.chooses(entry, "scribble")
+    return set(np.unique(case.dense).tolist()) if taught else set()
+
+
 def _pieces(scribble: UInt8[np.ndarray, "h w"]) -> dict[int, int]:
     """Count each label's connected pieces."""
     # Boxes are found in one pass, so that pieces are counted in small arrays; IGNORE + 1 wraps to 0, which has no box.
@@ -138,7 +166,10 @@ def _pieces(scribble: UInt8[np.ndarray, "h w"]) -> dict[int, int]:
 def _bare(entry: Entry, case: Case) -> dict[str, list[int]]:
     if case.scribble is None:
         return {}
-    bare = np.flatnonzero((case.scribble == IGNORE).all(axis=(1, 2))).tolist()
+    nothing = (case.scribble == IGNORE).all(axis=(1, 2))
+    if case.dense is not None and AUTO.chooses(entry, "scribble"):
+        nothing &= (case.dense == IGNORE).all(axis=(1, 2))
+    bare = np.flatnonzero(nothing).tolist()
     return {entry.name: bare} if bare else {}
 
 
@@ -158,7 +189,7 @@ def _unstroked(corpus: Corpus, tally: Tally) -> Iterator[str]:
         yield f"{corpus.root}: no case has a stroke or a dense mask; nothing can be learnt from it, draw some"
     if tally.slices:
         for label, name in enumerate(corpus.classes):
-            if not tally.scribbled[label]:
+            if not tally.scribbled[label] and label not in tally.shown:
                 yield f"{corpus.root}: no stroke of class {label} ({name}) in any case; a class can't be learnt without"
 
 
@@ -166,7 +197,14 @@ def _told(corpus: Corpus, tally: Tally) -> Iterator[str]:
     entries = corpus.entries
     patients = len({entry.patient for entry in entries})
     yield f"{corpus.name}: {len(entries)} cases of {patients} patients, {sum(e.shape[0] for e in entries)} slices"
-    yield f"  with scribbles {sum(e.scribble for e in entries)}, with dense masks {sum(e.dense for e in entries)}"
+    drawn, dense = sum(entry.scribble for entry in entries), sum(entry.dense for entry in entries)
+    both = sum(entry.scribble and entry.dense for entry in entries)
+    yield f"  with scribbles {drawn}, with dense masks {dense}, with both {both}"
+    yield f"  slices with strokes {tally.stroked}, with dense masks {tally.masked}, with both {tally.both}"
+    if any(entry.scribble and entry.masked for entry in entries) and not is_benchmark(corpus):
+        yield "  where both are, training learns from the strokes; with --masks all, from the masks"
+    if partly := sum(entry.partly for entry in entries):
+        yield f"  partly dense volumes {partly}: their masks know only some slices, and teach these"
     yield from (f"  made by: {note}" for note in corpus.notes)
     yield f"  spacing {_spacings(entries, corpus)}"
     yield from _folds(corpus)

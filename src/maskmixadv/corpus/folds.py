@@ -12,6 +12,8 @@ FIVE: Final = 5
 def folds(cases: Iterable[Entry], validate: float | None = None) -> dict[str, tuple[Split, ...]]:
     """Make the folds of a folder's cases.
 
+    Masks count here only where they cover whole volumes. One that knows a few slices teaches, as scribbles do.
+
     The scheme ``own`` is one fold. Patients with scribbles are for training, patients with masks alone for validation.
     With `validate`, that many patients with masks are for validation: first those with masks alone, then others, who
     are taken out of training. If there are more patients with masks alone than that, the rest is for testing. If no
@@ -45,10 +47,12 @@ def folds(cases: Iterable[Entry], validate: float | None = None) -> dict[str, tu
     >>> folds([*scribbled, *masked], validate=1.0)
     {'own': (Split(train=('s0', 's1', 's2'), val=('m0',), test=('m1',)),)}
     """
-    scribbled, masked = set(), set()
+    scribbled, masked, partly = set[str](), set[str](), set[str]()
     for case in cases:
-        scribbled |= {case.patient} if case.scribble else set()
-        masked |= {case.patient} if case.dense else set()
+        scribbled |= {case.patient} if case.scribble or case.partly else set()
+        masked |= {case.patient} if case.masked else set()
+        partly |= {case.patient} if case.partly else set()
+    masked -= partly  # held out, they would teach nothing
     drawn = scribbled or masked
     alone = sorted(masked - drawn)
     val = alone if validate is None else _chosen(alone, sorted(masked & drawn), validate, learners=len(drawn))

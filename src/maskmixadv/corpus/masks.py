@@ -52,7 +52,7 @@ class Masks:
     """
 
     which: str = "none"
-    of: Counted = "patients"
+    of: str = "patients"
 
     def __post_init__(self) -> None:
         if self.which not in ("auto", "none", "all") and not (self.which.isdecimal() and int(self.which)):

@@ -18,14 +18,14 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv import provenance
-from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.case import Case, whole_slices
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.errors import InputError
 from maskmixadv.files import make_directory, read_json, write_texts
 from maskmixadv.metrics import clinical, scores
 from maskmixadv.metrics.scores import CaseScore, Summary
-from maskmixadv.types import Part, PathLike, Spacing
+from maskmixadv.types import IGNORE, Part, PathLike, Spacing
 
 if TYPE_CHECKING:
     from maskmixadv.evaluation.report import Example
@@ -141,7 +141,7 @@ def evaluate(
         corpus, patients = same_corpus(run.learnt_from), run.learnt_from.split
     else:
         corpus, patients = another(corpus_root, run.learnt_from)
-    entries = _scorable(root, corpus, patients, split)
+    entries, partly = _known(root, corpus, _scorable(root, corpus, patients, split))
     workers = _workers(jobs, len(entries))
     of = {"corpus": corpus.name, "root": str(corpus.root.resolve()), "hash": corpus.hash()}
     _must_be_free(out or folder(root, split, corpus_root), of, named=out is not None)
@@ -152,7 +152,7 @@ def evaluate(
     make_directory(out)
     with _pool(workers) as pool:
         scored = score_cases(
-            map(corpus.load, entries), cases.predict, pool, ahead=workers,
+            map(_with_whole_slices, map(corpus.load, entries)), cases.predict, pool, ahead=workers,
             classes=corpus.classes, nominal=corpus.nominal,
         )  # fmt: skip
         found = [row for case in _shown(scored, len(entries)) for row in case]
@@ -167,7 +167,8 @@ def evaluate(
         "flips": flips,
         "largest": largest,
     }
-    measured = clinical.records(scores.volumes(found, corpus.nominal))
+    volumes = scores.volumes((row for row in found if row.case not in partly), corpus.nominal)
+    measured = clinical.records(volumes)  # part of a heart has no volume
     agreed = {measure.column: each for measure, each in clinical.agreements(measured).items()}
     summary = replace(scores.summarise(found, {**run.published(), "evaluation": evaluation}), clinical=agreed)
     page = report.render(
@@ -315,6 +316,29 @@ def _scorable(root: Path, corpus: Corpus, patients: Split, split: Part) -> tuple
         allowed = ", ".join(part for part, entries in dense.items() if entries) or "none"
         raise InputError(f"{root}: no case of split {split!r} has a dense mask to score against, allowed: {allowed}")
     return dense[split]
+
+
+def _known(root: Path, corpus: Corpus, entries: Sequence[Entry]) -> tuple[tuple[Entry, ...], set[str]]:
+    """Leave out masks that know no whole slice; returns the other entries, and the names of those partly dense."""
+    partly = {case.name: whole_slices(case.dense) for case in corpus.load_all([e for e in entries if e.partly])}
+    known = tuple(entry for entry in entries if entry.name not in partly or partly[entry.name].any())
+    if not known:
+        raise InputError(f"{root}: no mask of the cases to score knows a whole slice, at least one is needed")
+    if partly:
+        scored, there = (sum(int(count(each)) for each in partly.values()) for count in (np.sum, len))
+        print(
+            f"{root}: {len(partly)} of {len(entries)} masks know only some slices; {scored} of their {there} slices "
+            "are scored, and no volumes are measured of them",
+            file=sys.stderr,
+        )
+    return known, set(partly)
+
+
+def _with_whole_slices(case: Case) -> Case:
+    """Return the case with those slices of its mask alone that it knows wholly."""
+    if case.dense is None or (known := whole_slices(case.dense)).all():
+        return case
+    return replace(case, dense=np.where(known[:, None, None], case.dense, np.uint8(IGNORE)))
 
 
 def _workers(jobs: int | None, cases: int) -> int:

@@ -78,7 +78,7 @@ def guess(scribbles: Iterable[tuple[Path, Codes]], masks: Iterable[Codes]) -> Cl
     scribbles
         Files and their codes.
     masks
-        Codes of other files, in which each pixel is labelled.
+        Codes of other files, in which few pixels are unlabelled, or none.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def guess(scribbles: Iterable[tuple[Path, Codes]], masks: Iterable[Codes]) -> Cl
             counts[int(code)] = counts.get(int(code), 0) + int(count)
     dense = {int(code) for labels in masks for code in np.unique(labels)}
     ignore = max(counts, key=lambda code: counts[code]) if counts else None
-    codes = dense | (set(counts) - {ignore})
+    codes = (dense | set(counts)) - {ignore}
     count = max(codes, default=0) + 1
     if ignore is not None and ignore < count:
         raise InputError(

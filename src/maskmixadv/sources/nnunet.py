@@ -58,9 +58,9 @@ class Dataset:
 def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int | None = None) -> Corpus:
     """Make a corpus of a raw dataset of nnU-Net.
 
-    A label file with ignored pixels is a scribble, one without is a dense mask. Cases of ``labelsTs``, if there are
-    any, are for testing. The schemes are those of a folder (`maskmixadv.corpus.folds.folds`), and ``splits`` if there
-    is a ``splits_final.json``.
+    Of a label file, slices with ignored pixels are a scribble, those without are a dense mask. Cases of ``labelsTs``,
+    if there are any, are for testing. The schemes are those of a folder (`maskmixadv.corpus.folds.folds`), and
+    ``splits`` if there is a ``splits_final.json``.
 
     Parameters
     ----------

@@ -9,11 +9,12 @@ import nibabel as nib
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.case import Case, whole_slices
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.files import whole, write_text
 from maskmixadv.sources.nnunet import DATASET, IGNORED, SPLITS
+from maskmixadv.strokes.known import known
 from maskmixadv.types import IGNORE, Spacing
 
 BACKGROUND: Final = "background"
@@ -59,7 +60,7 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
     scheme = scheme or next(iter(corpus.folds))
     corpus.split(scheme, 1)
     drawn = [entry for entry in corpus.entries if entry.scribble or entry.dense]
-    sparse = any(entry.scribble and (annotation == "scribble" or not entry.dense) for entry in drawn)
+    sparse = any(entry.partly or (entry.scribble and (annotation == "scribble" or not entry.dense)) for entry in drawn)
     if not drawn:
         raise InputError(f"{corpus.root}: no case has a scribble or a dense mask to export; at least one is needed")
     with whole(root) as place:
@@ -95,6 +96,8 @@ def _names(corpus: Corpus) -> list[str]:
 def _labels(case: Case, annotation: Annotation, ignore: int) -> UInt8[np.ndarray, "d h w"]:
     first, second = (case.scribble, case.dense) if annotation == "scribble" else (case.dense, case.scribble)
     labels = first if first is not None else second
+    if case.dense is not None and not whole_slices(case.dense).all():  # it says more than either does alone
+        labels = known(case, {case.name: None}, enclosure=False).drawn
     if labels is None:
         raise InputError(f"{case.name}: neither a scribble nor a dense mask, one is needed; prepare the corpus again")
     return np.where(labels == IGNORE, np.uint8(ignore), labels)

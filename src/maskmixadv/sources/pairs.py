@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.corpus.case import Case, normalise, recode, validate
+from maskmixadv.corpus.case import Case, normalise, recode, validate, whole_slices
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files
 from maskmixadv.formats.volume import Volume
@@ -19,6 +19,7 @@ APART: Final = 0.5
 """Voxels by which an annotation's corners may lie apart from its image's."""
 THICKER: Final = 1.1
 """By which factor a spacing must exceed the others for slices to be cut along its axis."""
+_Labels = UInt8[np.ndarray, "_ _ _"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Pair:
     image, scribble, mask
         Its files; annotations may be missing.
     either
-        A file that is a scribble if it has unlabelled pixels, and otherwise a dense mask.
+        A file that is a dense mask in its slices without unlabelled pixels, and a scribble in the others.
 
     Examples
     --------
@@ -67,7 +68,8 @@ def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
     Raises
     ------
     InputError
-        If a file can't be read, its codes are not declared, or image and annotation are not on one grid.
+        If a file can't be read, its codes are not declared, image and annotation are not on one grid, or a mask has
+        unlabelled pixels in every slice.
 
     Examples
     --------
@@ -83,11 +85,16 @@ def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
     if axis and 1 in image.array.shape:
         raise InputError(f"{pair.image}: has shape {image.array.shape}, allowed along axis {axis} is a volume; axis 0")
     scribble = None if pair.scribble is None else _labels(pair.scribble, image, pair.image, classes, classes.ignore)
-    dense = None if pair.mask is None else _labels(pair.mask, image, pair.image, classes, None)
+    dense = None if pair.mask is None else _labels(pair.mask, image, pair.image, classes, classes.ignore)
     if pair.either is not None:
         labels = _labels(pair.either, image, pair.image, classes, classes.ignore)
-        scribble, dense = (labels, None) if labels is not None and (labels == IGNORE).any() else (None, labels)
+        scribble, dense = (None, None) if labels is None else _parted(labels, axis)
     made = case(pair.name, pair.patient, image, scribble=scribble, dense=dense, axis=axis, where=pair.image)
+    if made.dense is not None and not whole_slices(made.dense).any():
+        raise InputError(
+            f"{pair.mask}: has unlabelled pixels in each slice, allowed is a mask that knows at least one whole slice; "
+            "strokes belong into a scribble's file"
+        )
     return validate(made, classes=len(classes.names), where=str(pair.image)), image.coloured
 
 
@@ -167,6 +174,19 @@ def _labels(
     _must_fit(path, volume, image, where)
     coded = recode(volume.array, classes=len(classes.names), ignore=ignore, where=str(path))
     return coded if ((coded > 0) & (coded != IGNORE)).any() else None
+
+
+def _parted(labels: _Labels, axis: int) -> tuple[_Labels | None, _Labels | None]:
+    """Part labels into scribble and dense mask, slice by slice along `axis`, if both then show a structure."""
+    whole = np.moveaxis(labels != IGNORE, axis, 0).all(axis=(1, 2))
+    if whole.all():
+        return None, labels
+    parts = [np.moveaxis(labels, axis, 0).copy() for _ in range(2)]
+    parts[0][whole], parts[1][~whole] = IGNORE, IGNORE
+    if not all(((part > 0) & (part != IGNORE)).any() for part in parts):
+        return labels, None
+    scribble, dense = (np.moveaxis(part, 0, axis) for part in parts)
+    return scribble, dense
 
 
 def _turned(labels: UInt8[np.ndarray, "_ _ _"] | None, axis: int) -> UInt8[np.ndarray, "_ _ _"] | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskmixadv.corpus.masks import Counted, Masks
+from maskmixadv.corpus.masks import Masks
 from maskmixadv.methods.registry import method_from
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Changes
@@ -51,7 +51,7 @@ class Recipe:
     fold: int = 1
     enclosure: bool = False
     masks: str = "auto"
-    masks_of: Counted = "patients"
+    masks_of: str = "patients"
     seed: int = 0
 
     def begin(self, out: Path, *, device: str | None = None, command: str | None = None, write: bool = True) -> Run:
