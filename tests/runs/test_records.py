@@ -3,11 +3,13 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import tiny
 from maskmixadv.cli.app import run as command
+from maskmixadv.corpus.masks import Masks
 from maskmixadv.errors import InputError
 from maskmixadv.evaluation.evaluate import evaluate
 from maskmixadv.methods.pce import PCE
@@ -39,6 +41,18 @@ def test_a_run_is_written_as_it_is_read(tmp_path: Path) -> None:
     opened = Run.open(run.root)
     assert opened.learnt_from == run.learnt_from
     assert json.dumps(opened.record(), indent=1) == text
+
+
+def test_masks_that_teach_are_recorded(tmp_path: Path) -> None:
+    tiny.corpus(tmp_path / "corpus")
+    begun: dict[str, Any] = {"method": PCE(), "schedule": tiny.SCHEDULE, "masks": Masks("3", "slices")}
+    run = begin(tmp_path / "corpus", tmp_path / "run", **begun)
+    assert json.loads((run.root / "run.json").read_text())["masks"] == {"which": "3", "of": "slices"}
+    assert Run.open(run.root).masks == run.masks
+    assert "seed 0, masks: 3 slices" in str(run)
+    (run.root / "run.json").write_text((run.root / "run.json").read_text().replace('"slices"', '"cases"'))
+    with pytest.raises(InputError, match=r"run.json: malformed \(masks_of: 'cases', allowed are patients and slices"):
+        Run.open(run.root)
 
 
 def test_an_axis_is_recorded_where_it_is_not_the_first() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from maskmixadv.bench.filed import CellRecord
 from maskmixadv.bench.table import Table, TableRow
+from maskmixadv.corpus.masks import Masks
 from maskmixadv.device import pick_device
 from maskmixadv.errors import InputError
 from maskmixadv.methods.registry import METHODS, load, method_from, present
@@ -185,6 +186,7 @@ def _recipe(table: Table, row: TableRow, *, fold: int, seed: int) -> Recipe:
     table.changes.on(preset)
     method = {"name": present(row.method), **row.fields}
     method_from(method)
+    Masks(row.masks, row.masks_of)
     return Recipe(
         corpus_root=row.corpus,
         prior_root=row.prior,

@@ -8,6 +8,7 @@ import numpy as np
 from maskmixadv.bench.paired import MEAN, Paired, columns
 from maskmixadv.bench.records import MEASURES, Finished, pooled
 from maskmixadv.bench.table import Table, TableRow
+from maskmixadv.corpus.masks import AUTO, Masks
 from maskmixadv.metrics import scores
 
 TITLES: Final = {"dice": "Dice", "hd95": "HD95"}
@@ -62,9 +63,11 @@ def _left_out(table: Table, found: Sequence[Finished]) -> str:
 def _conditions(table: Table) -> str:
     enclosed = {row.enclosure for row in table.rows}
     enclosure = "enclosure by row" if len(enclosed) > 1 else "with enclosure" if enclosed.pop() else "without enclosure"
+    taught = {str(Masks(row.masks, row.masks_of)) for row in table.rows}
+    masks = [] if taught == {str(AUTO)} else ["masks by row" if len(taught) > 1 else f"masks {taught.pop()}"]
     presets = _list(dict.fromkeys(row.preset for row in table.rows))
     return _list(
-        [f"preset {presets}", *(f"{name} {value}" for name, value in table.changes.given().items()), enclosure]
+        [f"preset {presets}", *(f"{name} {value}" for name, value in table.changes.given().items()), enclosure, *masks]
     )
 
 

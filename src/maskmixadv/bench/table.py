@@ -57,9 +57,9 @@ class TableRow:
     prior: Path | None
     preset: str | None
     enclosure: bool
-    masks: str
-    masks_of: str
     published: Mapping[str, Mapping[str, float]]
+    masks: str = AUTO.which
+    masks_of: str = AUTO.of
 
     @property
     def folder(self) -> str:
@@ -145,9 +145,9 @@ def _row(raw: object, number: int, shared: dict[str, Any], where: str) -> TableR
         prior=None if own["prior"] is None else Path(own["prior"]),
         preset=own["preset"],
         enclosure=bool(own["enclosure"]),
-        masks=own["masks"] or AUTO.which,
-        masks_of=own["masks_of"] or AUTO.of,
         published=_published(raw.get("published", {}), f"{where}: published"),
+        masks=AUTO.which if own["masks"] is None else own["masks"],
+        masks_of=AUTO.of if own["masks_of"] is None else own["masks_of"],
     )
     if not row.folder:
         raise InputError(f"{where}: name has neither letter nor digit, one at least is needed")
