@@ -173,6 +173,8 @@ def test_identity_is_what_the_run_depends_on(root: Path) -> None:
     assert identities(TABLE.replace('"Other"', '"Renamed"').replace("Squares", "Title")) == before
     for change in (("steps = 2", "steps = 3"), ("folds", "enclosure = true\nfolds"), ("folds", "seeds = [1]\nfolds")):
         assert not set(identities(TABLE.replace(*change, 1))) & set(before)
+    assert identities(TABLE.replace("folds", 'masks = "auto"\nfolds', 1)) == before  # as before there were masks
+    assert not set(identities(TABLE.replace("folds", 'masks = "2"\nfolds', 1))) & set(before)
     flag, other = identities(TABLE.replace("adv = 0", "adv = 0, pse = 0"))
     assert flag == before[0]
     assert other != before[1]

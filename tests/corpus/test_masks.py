@@ -1,7 +1,7 @@
 """Which masks are learnt from: by rule, or by a number that the seed chooses."""
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,6 @@ import pytest
 import mixed
 import tiny
 from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import AUTO, NONE, Masks, taught
 from maskmixadv.errors import InputError
 
@@ -79,12 +78,21 @@ def test_other_settings_are_one_line(which: str, of: str, told: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_run_records_what_its_setting_comes_to() -> None:
-    both = Entry("a", "a", (1, 8, 8), None, scribble=True, dense=True, sha256="0")
-    assert AUTO.settled([both], "scribble") == NONE  # as in runs of earlier versions
-    alone = Entry("b", "b", (1, 8, 8), None, scribble=False, dense=True, sha256="0")
-    assert AUTO.settled([both, alone], "scribble") == AUTO
-    assert AUTO.settled([alone], "dense") == Masks("all").settled([alone], "dense") == NONE
-    assert asdict(Masks("3").settled([alone], "dense")) == {"which": "3", "of": "patients"}
+def test_a_run_records_what_its_setting_comes_to(tmp_path: Path) -> None:
+    corpus = tiny.corpus(tmp_path / "c", [tiny.case("a"), tiny.case("b", scribble=None), tiny.case("c")])
+    both, alone, _ = corpus.entries
+    assert AUTO.settled(corpus, [both], "scribble") == NONE  # as in runs of earlier versions
+    assert AUTO.settled(corpus, [both, alone], "scribble") == AUTO
+    assert AUTO.settled(corpus, [alone], "dense") == Masks("all").settled(corpus, [alone], "dense") == NONE
+    assert asdict(Masks("3").settled(corpus, [alone], "dense")) == {"which": "3", "of": "patients"}
     with pytest.raises(InputError, match="masks: none"):
-        NONE.settled([alone], "dense")
+        NONE.settled(corpus, [alone], "dense")
+
+
+def test_a_benchmark_s_masks_do_not_teach_unasked(tmp_path: Path) -> None:
+    """Even where strokes were drawn for some patients alone, as `annotate` may do."""
+    corpus = tiny.corpus(tmp_path / "c", [mixed.case("a"), tiny.case("b", scribble=None), tiny.case("c")])
+    benchmark = replace(corpus, source="ACDC (Bernard et al. 2018)")
+    assert (len(chosen(corpus, AUTO)), chosen(benchmark, AUTO)) == (2, {})
+    assert AUTO.settled(benchmark, benchmark.entries, "scribble") == NONE
+    assert len(chosen(benchmark, Masks("all"))) == len(chosen(benchmark, Masks("3"))) == 3

@@ -117,6 +117,16 @@ def test_unpaired_masks_are_on_the_canvas_too(tmp_path: Path) -> None:
     assert torch.equal(masks.target.flatten(1).count_nonzero(1), torch.full((3,), 24**2))
 
 
+def test_unpaired_masks_are_of_whole_slices(tmp_path: Path) -> None:
+    corpus = tiny.corpus(tmp_path / "c", [mixed.case(f"p{k}") for k in range(3)])
+    assert len(load_masks(corpus, corpus.entries, grid=Grid(48, 1.5), device=CPU)) == 3
+    bitten = tiny.volume()[2]
+    bitten[:, 0, 0] = IGNORE
+    none = of(tmp_path / "d", tiny.case("a", dense=bitten), classes=tiny.CLASSES)
+    with pytest.raises(InputError, match="no mask knows a whole slice"):
+        load_masks(none, none.entries, grid=Grid(48, 1.5), device=CPU)
+
+
 def test_where_nothing_is_lost_nothing_changes() -> None:
     """As it was: nearest neighbours, cut in the middle."""
     drawn = torch.from_numpy(tiny.volume(h=96, w=80)[1])

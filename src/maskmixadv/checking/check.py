@@ -104,8 +104,8 @@ def check(corpus: Corpus) -> tuple[str, list[str]]:
             else:
                 _count(tally, case)
                 _compare(tally, case)
-                tally.shown |= _shown(entry, case)
-                tally.bare |= _bare(entry, case)
+                tally.shown |= _shown(corpus, entry, case)
+                tally.bare |= _bare(corpus, entry, case)
                 tally.notes += hints.of_case(entry, case)
                 thin[entry.name] = hints.count_thin(case, mm)
     tally.notes[:0] = hints.of_thin(thin)
@@ -150,10 +150,11 @@ def _compare(tally: Tally, case: Case) -> None:
     tally.both += int((stroked & masked).sum())
 
 
-def _shown(entry: Entry, case: Case) -> set[int]:
+def _shown(corpus: Corpus, entry: Entry, case: Case) -> set[int]:
     """Return the labels of a case's mask if a training learns from it by default."""
-    taught = case.dense is not None and AUTO.chooses(entry, "scribble")
-    return set(np.unique(case.dense).tolist()) if taught else set()
+    if case.dense is None or not AUTO.chooses(corpus, entry, "scribble"):
+        return set()
+    return set(np.unique(case.dense).tolist())
 
 
 def _pieces(scribble: UInt8[np.ndarray, "h w"]) -> dict[int, int]:
@@ -163,11 +164,11 @@ def _pieces(scribble: UInt8[np.ndarray, "h w"]) -> dict[int, int]:
     return {label: int(pieces_of(scribble[box] == label).max()) for label, box in boxes}
 
 
-def _bare(entry: Entry, case: Case) -> dict[str, list[int]]:
+def _bare(corpus: Corpus, entry: Entry, case: Case) -> dict[str, list[int]]:
     if case.scribble is None:
         return {}
     nothing = (case.scribble == IGNORE).all(axis=(1, 2))
-    if case.dense is not None and AUTO.chooses(entry, "scribble"):
+    if case.dense is not None and AUTO.chooses(corpus, entry, "scribble"):
         nothing &= (case.dense == IGNORE).all(axis=(1, 2))
     bare = np.flatnonzero(nothing).tolist()
     return {entry.name: bare} if bare else {}

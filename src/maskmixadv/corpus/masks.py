@@ -19,7 +19,8 @@ NOTHING: Final[Taught] = {}
 Counted = Literal["patients", "slices"]
 """What a number of masks counts."""
 _BENCHMARKS: Final = ("ACDC (", "MSCMRseg (", "maskmixadv's ")
-"""Beginnings of the sources of this library's benchmarks, whose training cases have masks to score with."""
+"""Beginnings of the sources of this library's benchmarks. Their masks are there to score with; where strokes were drawn
+anew for some cases alone, the others' masks must not teach unasked."""
 _Thing = TypeVar("_Thing")
 _STREAM: Final = 15
 """Keeps the choice of masks apart from other random numbers of a run's seed."""
@@ -32,8 +33,8 @@ class Masks:
     Attributes
     ----------
     which
-        ``none``; ``all``; ``auto``: masks of cases without strokes, and masks that know only some of a volume's pixels;
-        or a number from 1 on.
+        ``none``; ``all``; ``auto``: masks of cases without strokes, and masks that know only some of a volume's pixels,
+        but none of this library's benchmarks; or a number from 1 on.
     of
         What a number counts: training patients whose masks are learnt from, or single slices that show a structure.
 
@@ -71,13 +72,13 @@ class Masks:
         """The number of patients or slices; None where it is no number."""
         return None if self.which in ("auto", "none", "all") else int(self.which)
 
-    def settled(self, entries: Sequence[Entry], supervision: Supervision) -> "Masks":
+    def settled(self, corpus: Corpus, entries: Sequence[Entry], supervision: Supervision) -> "Masks":
         """Return what a run records: ``none`` where ``auto`` chooses no mask, and for all masks of full supervision.
 
         Parameters
         ----------
-        entries
-            The training cases.
+        corpus, entries
+            The corpus, and the training cases.
         supervision
             What the run's method learns from.
 
@@ -88,28 +89,33 @@ class Masks:
 
         Examples
         --------
-        >>> entry = Entry("a", "a", (1, 8, 8), None, scribble=True, dense=True, sha256="0")
-        >>> Masks("auto").settled([entry], "scribble").which, Masks("all").settled([entry], "scribble").which
-        ('none', 'all')
+        >>> from pathlib import Path
+        >>> from maskmixadv.sources.phantoms import phantom
+        >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+        >>> [Masks(which).settled(corpus, corpus.entries, "scribble").which for which in ("auto", "all")]
+        ['none', 'all']
         """
         if supervision == "dense":
             if self.which == "none":
                 raise InputError("masks: none, but the method learns from masks alone; allowed are all or a number")
             return self if self.number else Masks()
-        chooses = self.which != "auto" or any(self.chooses(entry, supervision) for entry in entries)
+        chooses = self.which != "auto" or any(self.chooses(corpus, entry, supervision) for entry in entries)
         return self if chooses else Masks()
 
-    def chooses(self, entry: Entry, supervision: Supervision) -> bool:
-        """Whether a case's mask is learnt from, where no number is given.
+    def chooses(self, corpus: Corpus, entry: Entry, supervision: Supervision) -> bool:
+        """Whether the mask of a case of `corpus` is learnt from, where no number is given.
 
         Examples
         --------
+        >>> from pathlib import Path
         >>> entry = Entry("a", "a", (1, 8, 8), None, scribble=False, dense=True, sha256="0")
-        >>> Masks("auto").chooses(entry, "scribble"), Masks("none").chooses(entry, "scribble")
-        (True, False)
+        >>> corpus = Corpus(Path(), "mine", ("background", "LV"), (entry,), {}, (1.0, 1.0, 1.0))
+        >>> [Masks(which).chooses(corpus, entry, "scribble") for which in ("auto", "none")]
+        [True, False]
         """
-        sparse = entry.partly or not entry.scribble
-        return entry.dense and (supervision == "dense" or self.which == "all" or (self.which == "auto" and sparse))
+        if self.which == "auto" and supervision != "dense":
+            return entry.dense and (entry.partly or not entry.scribble) and not is_benchmark(corpus)
+        return entry.dense and (supervision == "dense" or self.which == "all")
 
 
 NONE: Final = Masks()
@@ -151,7 +157,7 @@ def taught(corpus: Corpus, entries: Sequence[Entry], masks: Masks, *, supervisio
     """
     masked = [entry for entry in entries if entry.dense]
     if masks.number is None:
-        return {entry.name: None for entry in masked if masks.chooses(entry, supervision)}
+        return {entry.name: None for entry in masked if masks.chooses(corpus, entry, supervision)}
     random = np.random.default_rng((seed, _STREAM))
     if masks.of == "slices":
         return _some_slices(corpus, masked, masks.number, random)

@@ -320,7 +320,8 @@ def _scorable(root: Path, corpus: Corpus, patients: Split, split: Part) -> tuple
 
 def _known(root: Path, corpus: Corpus, entries: Sequence[Entry]) -> tuple[tuple[Entry, ...], set[str]]:
     """Leave out masks that know no whole slice; returns the other entries, and the names of those partly dense."""
-    partly = {case.name: whole_slices(case.dense) for case in corpus.load_all([e for e in entries if e.partly])}
+    cases = corpus.load_all([entry for entry in entries if entry.partly])
+    partly = {case.name: whole_slices(case.dense) for case in cases if case.dense is not None}
     known = tuple(entry for entry in entries if entry.name not in partly or partly[entry.name].any())
     if not known:
         raise InputError(f"{root}: no mask of the cases to score knows a whole slice, at least one is needed")

@@ -242,7 +242,9 @@ def load_slices(
 
 
 def load_masks(corpus: Corpus, entries: Iterable[Entry], *, grid: Grid, device: torch.device) -> PriorMasks:
-    """Load the dense masks of `entries`, without their images; slices without any structure are left out.
+    """Load the dense masks of `entries`, without their images.
+
+    Slices without any structure are left out, and those of which a pixel is unknown.
 
     Parameters
     ----------
@@ -270,9 +272,10 @@ def load_masks(corpus: Corpus, entries: Iterable[Entry], *, grid: Grid, device: 
     tensor([0, 1, 2, 3], dtype=torch.uint8)
     """
     cases = corpus.load_all([entry for entry in entries if entry.dense])
-    targets = [
-        grid.labels(torch.from_numpy(case.dense), case.spacing, dense=True) for case in cases if case.dense is not None
-    ]
+    known = ((case.dense[whole_slices(case.dense)], case.spacing) for case in cases if case.dense is not None)
+    targets = [grid.labels(torch.from_numpy(dense), spacing, dense=True) for dense, spacing in known if len(dense)]
+    if not targets:
+        raise InputError(f"{corpus.root}: no mask knows a whole slice, one is needed")
     target = torch.cat(targets)
     target[target == IGNORE] = 0  # beyond a mask's image lies background
     target = target[(target > 0).flatten(1).any(1)]

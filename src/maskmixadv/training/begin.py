@@ -108,7 +108,7 @@ def begin(
     corpus = open_corpus(corpus_root)
     scheme = scheme or next(iter(corpus.folds))
     split = corpus.split(scheme, fold)
-    masks = masks.settled(corpus.of(split.train), method.supervision)
+    masks = masks.settled(corpus, corpus.of(split.train), method.supervision)
     train = _learnt(corpus, corpus.of(split.train), method, masks, seed)
     if not train:
         drawn = DRAWN[method.supervision]
