@@ -42,9 +42,9 @@ class Learnt:
     patients
         Number of patients that are learnt from.
     left
-        Training patients without the annotation; the value says whether they have the other one.
+        Training patients of whom nothing is learnt; the value says whether they have the other annotation.
     cases
-        Number of cases without the annotation, of patients that have it in other cases.
+        Number of cases of which nothing is learnt, of patients with other cases.
     slices, bare
         Number of slices that are learnt from, and of slices without a label.
     dense
@@ -103,7 +103,8 @@ class Learnt:
         self.patients = len(known)
         for entry in entries:
             if entry.patient not in known:
-                self.left[entry.patient] = self.left.get(entry.patient, False) or entry.dense or entry.scribble
+                other = entry.dense if self.drawn == "scribble" else entry.scribble
+                self.left[entry.patient] = self.left.get(entry.patient, False) or other
             elif entry.name not in names:
                 self.cases += 1
         return kept
@@ -207,7 +208,7 @@ class Learnt:
 
     @property
     def _wanted(self) -> str:
-        return "scribble" if self.drawn == "scribble" else "dense mask"
+        return "scribble" if self.drawn == "scribble" else "dense mask to learn from"
 
     def _lost(self) -> list[str]:
         return [
