@@ -22,6 +22,28 @@ THICKER: Final = 1.1
 
 
 @dataclass(frozen=True)
+class LabelledSlice:
+    """A slice whose pixels all have a label, in a file of class indices on the image's grid.
+
+    Attributes
+    ----------
+    path
+        The file; its other slices are not used.
+    axis, index
+        Array axis of the file (0 to 2) across the slice, and the slice's place along it.
+
+    Examples
+    --------
+    >>> LabelledSlice(Path("predictions/001/a.nii.gz"), axis=0, index=4).index
+    4
+    """
+
+    path: Path
+    axis: int
+    index: int
+
+
+@dataclass(frozen=True)
 class Pair:
     """Files of one case.
 
@@ -33,6 +55,9 @@ class Pair:
         Its files; annotations may be missing.
     either
         A file that is a scribble if it has unlabelled pixels, and otherwise a dense mask.
+    slices
+        Labelled slices that become part of the scribble. Where a pixel has a stroke, the stroke counts. A case that has
+        a mask and no strokes gets no scribble by them.
 
     Examples
     --------
@@ -46,6 +71,7 @@ class Pair:
     scribble: Path | None = None
     mask: Path | None = None
     either: Path | None = None
+    slices: tuple[LabelledSlice, ...] = ()
 
 
 def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
@@ -82,8 +108,11 @@ def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
     image = image_files.read(pair.image)
     if axis and 1 in image.array.shape:
         raise InputError(f"{pair.image}: has shape {image.array.shape}, allowed along axis {axis} is a volume; axis 0")
-    scribble = None if pair.scribble is None else _labels(pair.scribble, image, pair.image, classes, classes.ignore)
+    drawn = None if pair.scribble is None else _codes(pair.scribble, image, pair.image, classes, classes.ignore)
     dense = None if pair.mask is None else _labels(pair.mask, image, pair.image, classes, None)
+    if pair.slices and (dense is None or _shown(drawn) is not None):
+        drawn = _with_slices(drawn, pair, image, classes)
+    scribble = _shown(drawn)
     if pair.either is not None:
         labels = _labels(pair.either, image, pair.image, classes, classes.ignore)
         scribble, dense = (labels, None) if labels is not None and (labels == IGNORE).any() else (None, labels)
@@ -160,13 +189,36 @@ def thickest_axis(pairs: Sequence[Pair]) -> int:
     return axis if middle[axis] > THICKER * np.delete(middle, axis).max() else 0
 
 
+def _with_slices(
+    drawn: UInt8[np.ndarray, "d h w"] | None, pair: Pair, image: Volume, classes: Classes
+) -> UInt8[np.ndarray, "d h w"]:
+    """Return strokes with the labels of ``pair.slices`` where nothing is drawn."""
+    labels = np.full(image.array.shape, IGNORE, np.uint8) if drawn is None else drawn.copy()
+    for path in dict.fromkeys(each.path for each in pair.slices):  # one file at a time in memory
+        codes = _codes(path, image, pair.image, classes, None)
+        for each in (each for each in pair.slices if each.path == path):
+            if not 0 <= each.index < codes.shape[each.axis]:
+                raise InputError(f"{path}: no slice {each.index} along axis {each.axis}, its shape is {codes.shape}")
+            place, known = (np.moveaxis(array, each.axis, 0)[each.index] for array in (labels, codes))
+            np.copyto(place, known, where=place == IGNORE)
+    return labels
+
+
 def _labels(
     path: Path, image: Volume, where: Path, classes: Classes, ignore: int | None
 ) -> UInt8[np.ndarray, "d h w"] | None:
+    return _shown(_codes(path, image, where, classes, ignore))
+
+
+def _codes(path: Path, image: Volume, where: Path, classes: Classes, ignore: int | None) -> UInt8[np.ndarray, "d h w"]:
     volume = image_files.read_labels(path)
     _must_fit(path, volume, image, where)
-    coded = recode(volume.array, classes=len(classes.names), ignore=ignore, where=str(path))
-    return coded if ((coded > 0) & (coded != IGNORE)).any() else None
+    return recode(volume.array, classes=len(classes.names), ignore=ignore, where=str(path))
+
+
+def _shown(labels: UInt8[np.ndarray, "d h w"] | None) -> UInt8[np.ndarray, "d h w"] | None:
+    """Return labels that show a structure, and None for others."""
+    return labels if labels is not None and ((labels > 0) & (labels != IGNORE)).any() else None
 
 
 def _turned(labels: UInt8[np.ndarray, "_ _ _"] | None, axis: int) -> UInt8[np.ndarray, "_ _ _"] | None:

@@ -71,6 +71,8 @@ def enclose(scribble: UInt8[np.ndarray, "d h w"]) -> UInt8[np.ndarray, "d h w"]:
 def drawn_round(scribbles: Iterable[UInt8[np.ndarray, "d h w"]]) -> bool:
     """Whether enclosure holds in these scribbles: in each slice in which `outside` finds pixels, the stroke is a loop.
 
+    A slice of which every pixel is labelled is a mask; it does not tell how people draw strokes, and does not count.
+
     Examples
     --------
     >>> scribble = np.full((1, 24, 24), IGNORE, np.uint8)
@@ -81,7 +83,8 @@ def drawn_round(scribbles: Iterable[UInt8[np.ndarray, "d h w"]]) -> bool:
     >>> drawn_round([scribble])
     False
     """
-    says = [is_closed(drawn) for scribble in scribbles for drawn in scribble if outside(drawn) is not None]
+    sparse = (drawn for scribble in scribbles for drawn in scribble if (drawn == IGNORE).any())
+    says = [is_closed(drawn) for drawn in sparse if outside(drawn) is not None]
     return bool(says) and all(says)
 
 
