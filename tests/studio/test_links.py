@@ -74,6 +74,7 @@ def _no_training(monkeypatch: pytest.MonkeyPatch) -> None:
         return Ended()
 
     monkeypatch.setattr(Training, "_start_process", begun)
+
     def load(root: Path) -> Predictor:
         Run.open(root)  # refused where there is no such run, as the real one does
         return predictor("pce")
