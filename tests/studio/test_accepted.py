@@ -248,6 +248,17 @@ def test_a_lost_prediction_costs_its_slices_alone(
     assert "\n" not in line
 
 
+def test_an_image_that_moved_costs_the_slices_of_earlier_runs_alone(page: httpx.Client, folder: Path) -> None:
+    review(page, "s0", 1)
+    predict(folder, "002")
+    review(page, "s0", 2)
+    elsewhere(folder / "predictions" / "001" / "s0.nii.gz")
+    found = learnt(folder)
+    assert found.accepted == {"s0": {2: "002"}}
+    (line,) = found.left_out
+    assert "predictions/001/s0.nii.gz" in line
+
+
 def test_a_slice_of_another_axis_is_left_out(page: httpx.Client, folder: Path) -> None:
     review(page, "s0", 1)
     notes = json.loads((folder / "studio.json").read_text())
@@ -258,9 +269,8 @@ def test_a_slice_of_another_axis_is_left_out(page: httpx.Client, folder: Path) -
     del notes["cases"]["s0"]["reviews"]["1"]["axis"]  # of an earlier version
     (folder / "studio.json").write_text(json.dumps(notes))
     assert learnt(folder).accepted == {"s0": {1: "001"}}
-    problems: list[str] = []
-    (mask, *_) = [each for each in Session(folder)._masks(problems) if each.case == "s0"]
-    assert (mask.verdicts, problems) == ({1: "accepted"}, [])
+    assert Session(folder).export("masks").problems == []
+    assert "s0,1,accepted" in (folder / "export/masks/slices.csv").read_text()
 
 
 def test_an_accepted_image_that_is_gone_is_told(page: httpx.Client, folder: Path) -> None:

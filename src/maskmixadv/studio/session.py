@@ -270,7 +270,9 @@ class Session:
         problems += lost
         for index, accepted in slices.items():
             np.moveaxis(labels, axis, 0)[index] = accepted.labels
-        held = {index: said for index, said in verdicts.items() if said != "accepted" or index in slices}
+        held: dict[int, Verdict] = {
+            index: said for index, said in verdicts.items() if said != "accepted" or index in slices
+        }
         return CaseMask(case, shown, labels, axis, held)
 
     def _candidate(self, case: str, facts: Facts, axis: int, run: str | None) -> Candidate:

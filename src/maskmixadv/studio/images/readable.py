@@ -98,7 +98,7 @@ def _found(layout: Layout, accepted: Slices) -> tuple[Found, list[str]]:
 def _sound(found: Sequence[Pair], classes: Classes) -> tuple[list[Pair], list[str]]:
     """Return the pairs that can be read, and a line for each other one.
 
-    A pair that can be read without its accepted slices loses these.
+    A pair that can't be read with an accepted slice loses that slice.
     """
     peeked, wrong = _passing(found, lambda pair: (check_declared(pair.image), image_files.peek(pair.image)))
     axis = pairs.thickest_axis(peeked)
@@ -106,10 +106,15 @@ def _sound(found: Sequence[Pair], classes: Classes) -> tuple[list[Pair], list[st
     def read(pair: Pair) -> object:
         return pairs.read(pair, classes, axis)
 
+    def lessened(pair: Pair) -> Pair:
+        return replace(pair, slices=tuple(each for each in pair.slices if _passing([with_one(pair, each)], read)[0]))
+
+    def with_one(pair: Pair, each: LabelledSlice) -> Pair:
+        return replace(pair, slices=(each,))
+
     whole, more = _passing(peeked, read)
-    lessened = [replace(pair, slices=()) for pair in peeked if pair.slices and pair not in whole]
-    drawn = [pair for pair in lessened if pair.scribble is not None or pair.mask is not None]
-    rest, _ = _passing(drawn, read)
+    fewer = [lessened(pair) for pair in peeked if pair.slices and pair not in whole]
+    rest, _ = _passing([pair for pair in fewer if pair.scribble or pair.mask or pair.slices], read)
     return sorted([*whole, *rest], key=lambda pair: pair.name), [*wrong, *more]
 
 

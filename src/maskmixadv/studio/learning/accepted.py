@@ -47,10 +47,9 @@ class Accepted:
         """
         return cls(Reviews(layout.check(layout.root / "studio.json")), StoredPredictions(layout))
 
-    def counts(self) -> dict[str, int]:
-        """Return how many slices were accepted in each case that has any."""
-        found = {case: len(self._reviews.accepted(case)) for case in self._reviews.cases()}
-        return {case: count for case, count in found.items() if count}
+    def cases(self) -> list[str]:
+        """Return the names of the cases with accepted slices, in order."""
+        return [case for case in self._reviews.cases() if self._reviews.accepted(case)]
 
     def of(self, case: str, shape: tuple[int, ...], axis: int, classes: int) -> AcceptedOfCase:
         """Return the accepted slices of `case`, whose image has `shape` and is cut into slices along `axis`.

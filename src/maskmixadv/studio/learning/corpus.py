@@ -38,13 +38,15 @@ def corpus(layout: Layout, known: KnownCases, accepted: Accepted) -> Learnt:
     """
     classes = len(declared.read(layout.root / declared.FILE).names)
     lost, runs, slices = list[str](), dict[str, dict[int, str]](), dict[str, tuple[LabelledSlice, ...]]()
-    for case, count in accepted.counts().items():
+    for case in accepted.cases():
         facts = known.facts.get(case)
         if facts is None:
-            lost.append(f"{case}: {count} slices were accepted, and there is no image that can be read")
+            lost.append(f"{case}: accepted slices are left out, as no image of this name can be read")
             continue
         found = accepted.of(case, facts.shape, known.axis, classes)
         lost += found.lost
+        if not found.slices:
+            continue
         runs[case] = {index: each.run for index, each in found.slices.items()}
         slices[case] = tuple(LabelledSlice(each.path, known.axis, index) for index, each in found.slices.items())
     made, left_out, laid = readable.corpus(layout, slices)
