@@ -16,7 +16,9 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from scipy import ndimage
 
 import studio_page as sp
+from maskmixadv.formats import nifti
 from maskmixadv.sources.phantoms.phantom import CLASSES, LV, MYO, RV
+from maskmixadv.studio.learning import training
 from maskmixadv.types import IGNORE
 from studio_page import Studio
 
@@ -230,6 +232,73 @@ def test_looking_by_mouse_and_keys_draws_nothing(page: Studio) -> None:
     assert page.drawn() == {}
     keys.press("PageDown")
     assert page.place[0] == "wide"
+
+
+def test_a_stroke_takes_an_acceptance_back_on_the_page(browser: Browser, folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("scribbles", ".studio"))
+    like = nifti.read(copy / "images" / "phantom000_ED.nii.gz")
+    for run, code in (("001", RV), ("002", LV)):
+        (copy / "predictions" / run).mkdir(parents=True)
+        labels = np.full(like.array.shape, code, np.uint8)
+        nifti.write_labels(copy / "predictions" / run / "phantom000_ED.nii.gz", labels, like)
+    accepted = {"1": {"verdict": "accepted", "run": "001"}}
+    notes = {"format": 1, "cases": {"phantom000_ED": {"reviews": accepted, "seconds": {}}}}
+    (copy / "studio.json").write_text(json.dumps(notes))
+    with sp.studio(copy) as (url, _):
+        studio = Studio.open(browser, url)
+        page, verdict = studio.page, studio.page.locator("#verdict")
+
+        def predicted(code: int) -> None:
+            page.wait_for_function(
+                """async (code) => {
+                    const { arrays } = await import(new URL('slices.js', location.href).href);
+                    return arrays().prediction?.[0] === code;
+                }""",
+                arg=code,
+            )
+
+        page.click("#tab-review")
+        studio.go("phantom000_ED", 1)
+        expect(verdict).to_have_text("Accepted")
+        predicted(RV)
+        studio.stroke("2", [(20, 20), (30, 20)])
+        expect(verdict).to_have_text("Not judged yet")
+        expect(page.locator("#toast")).to_have_text("No longer accepted: phantom000_ED, slice 2")
+        expect(page.locator("#accept")).to_have_attribute("aria-pressed", "false")
+        predicted(LV)  # of the latest run
+        page.uncheck("#advance")
+        studio.stroke("2", [(30, 30), (40, 30)])
+        page.keyboard.press("a")  # before the stroke is saved
+        expect(verdict).to_have_text("Accepted")
+        studio.saved()
+        expect(verdict).to_have_text("Accepted")
+        assert studio.faults == []
+        page.context.close()
+    told = json.loads((copy / "studio.json").read_text())["cases"]["phantom000_ED"]["reviews"]
+    assert told["1"]["run"] == "002"
+
+
+def test_the_page_says_what_a_training_learns_from(browser: Browser, folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("scribbles", ".studio"))
+    notes = copy / ".studio" / "002"
+    notes.mkdir(parents=True)
+    (notes / training.PHASE).write_text("done")
+    training.LearntSlices(12, {"phantom000_ED": {1: "001", 3: "001"}, "wide": {2: "001"}}).write(
+        notes / training.LEARNT
+    )
+    (notes / training.LEFT_OUT).write_text(
+        json.dumps(["phantom000_ES: slice 4 as run 001 had it was accepted, and is gone"])
+    )
+    with sp.studio(copy) as (url, _):
+        studio = Studio.open(browser, url)
+        studio.page.click("#tab-train")
+        said = "run 002, learns from 12 slices with strokes and 3 accepted slices, without phantom000_ES: slice 4"
+        expect(studio.page.locator("#train-run")).to_contain_text(said)
+        if "MASKMIXADV_SCREENSHOTS" in os.environ:
+            studio.look("learns", Path(os.environ["MASKMIXADV_SCREENSHOTS"]))
+        panel = "document.querySelector('#panel-train')"
+        assert studio.page.evaluate(f"{panel}.scrollWidth <= {panel}.clientWidth"), "the line is broken"
+        studio.page.context.close()
 
 
 def test_cine_runs_through_the_phases(page: Studio) -> None:

@@ -202,3 +202,5 @@ def test_open_strokes_enclose_nothing() -> None:
     outside = scribble.copy()
     outside[0, 1, 1] = 1  # says nothing there, so it takes nothing away elsewhere
     assert drawn_round([outside])
+    assert drawn_round([scribble, tiny.volume()[2]])  # masks are not strokes
+    assert not drawn_round([tiny.volume()[2]])

@@ -139,9 +139,14 @@ def _states(place: Path) -> list[Path]:
 
 def _key(pair: Pair, how: str) -> str:
     """Hash what a case is made of: its files' names, sizes and times, and `how` they are read."""
-    stats = [(path.name, path.stat()) for path in (pair.image, pair.scribble, pair.mask) if path is not None]
-    files = [f"{name} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}" for name, stat in stats]
-    return _digest("\n".join([how, pair.patient, *files]))
+    files = [_stamp(path) for path in (pair.image, pair.scribble, pair.mask) if path is not None]
+    slices = [f"{_stamp(each.path)} {each.axis} {each.index}" for each in pair.slices]
+    return _digest("\n".join([how, pair.patient, *files, *slices]))
+
+
+def _stamp(path: Path) -> str:
+    stat = path.stat()
+    return f"{path.name} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
 
 
 def _digest(text: str) -> str:

@@ -23,6 +23,28 @@ _Labels = UInt8[np.ndarray, "_ _ _"]
 
 
 @dataclass(frozen=True)
+class LabelledSlice:
+    """A slice whose pixels all have a label, in a file of class indices on the image's grid.
+
+    Attributes
+    ----------
+    path
+        The file; its other slices are not used.
+    axis, index
+        Array axis of the file (0 to 2) across the slice, and the slice's place along it.
+
+    Examples
+    --------
+    >>> LabelledSlice(Path("predictions/001/a.nii.gz"), axis=0, index=4).index
+    4
+    """
+
+    path: Path
+    axis: int
+    index: int
+
+
+@dataclass(frozen=True)
 class Pair:
     """Files of one case.
 
@@ -34,6 +56,9 @@ class Pair:
         Its files; annotations may be missing.
     either
         A file that is a dense mask in its slices without unlabelled pixels, and a scribble in the others.
+    slices
+        Labelled slices that the case learns from as from a mask; where a pixel has a stroke, the stroke counts. In a
+        case that has a mask of its own they become part of the scribble, if it has one, and are left out otherwise.
 
     Examples
     --------
@@ -47,6 +72,7 @@ class Pair:
     scribble: Path | None = None
     mask: Path | None = None
     either: Path | None = None
+    slices: tuple[LabelledSlice, ...] = ()
 
 
 def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
@@ -84,8 +110,15 @@ def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
     image = image_files.read(pair.image)
     if axis and 1 in image.array.shape:
         raise InputError(f"{pair.image}: has shape {image.array.shape}, allowed along axis {axis} is a volume; axis 0")
-    scribble = None if pair.scribble is None else _labels(pair.scribble, image, pair.image, classes, classes.ignore)
+    drawn = None if pair.scribble is None else _codes(pair.scribble, image, pair.image, classes, classes.ignore)
     dense = None if pair.mask is None else _labels(pair.mask, image, pair.image, classes, classes.ignore)
+    if pair.slices:
+        labelled = _slices(drawn, pair, image, classes)
+        if dense is None:
+            dense = _shown(labelled)
+        elif _shown(drawn) is not None:
+            drawn = np.where(labelled == IGNORE, drawn, labelled)
+    scribble = _shown(drawn)
     if pair.either is not None:
         labels = _labels(pair.either, image, pair.image, classes, classes.ignore)
         scribble, dense = (None, None) if labels is None else _parted(labels, axis)
@@ -167,13 +200,39 @@ def thickest_axis(pairs: Sequence[Pair]) -> int:
     return axis if middle[axis] > THICKER * np.delete(middle, axis).max() else 0
 
 
+def _slices(
+    drawn: UInt8[np.ndarray, "d h w"] | None, pair: Pair, image: Volume, classes: Classes
+) -> UInt8[np.ndarray, "d h w"]:
+    """Return the labels of ``pair.slices``, under their strokes, and ``IGNORE`` in all other slices."""
+    labels = np.full(image.array.shape, IGNORE, np.uint8)
+    for path in dict.fromkeys(each.path for each in pair.slices):  # one file at a time in memory
+        codes = _codes(path, image, pair.image, classes, None)
+        for each in (each for each in pair.slices if each.path == path):
+            if not 0 <= each.index < codes.shape[each.axis]:
+                raise InputError(f"{path}: no slice {each.index} along axis {each.axis}, its shape is {codes.shape}")
+            place, known, strokes = (
+                None if array is None else np.moveaxis(array, each.axis, 0)[each.index]
+                for array in (labels, codes, drawn)
+            )
+            np.copyto(place, known if strokes is None else np.where(strokes == IGNORE, known, strokes))
+    return labels
+
+
 def _labels(
     path: Path, image: Volume, where: Path, classes: Classes, ignore: int | None
 ) -> UInt8[np.ndarray, "d h w"] | None:
+    return _shown(_codes(path, image, where, classes, ignore))
+
+
+def _codes(path: Path, image: Volume, where: Path, classes: Classes, ignore: int | None) -> UInt8[np.ndarray, "d h w"]:
     volume = image_files.read_labels(path)
     _must_fit(path, volume, image, where)
-    coded = recode(volume.array, classes=len(classes.names), ignore=ignore, where=str(path))
-    return coded if ((coded > 0) & (coded != IGNORE)).any() else None
+    return recode(volume.array, classes=len(classes.names), ignore=ignore, where=str(path))
+
+
+def _shown(labels: UInt8[np.ndarray, "d h w"] | None) -> UInt8[np.ndarray, "d h w"] | None:
+    """Return labels that show a structure, and None for others."""
+    return labels if labels is not None and ((labels > 0) & (labels != IGNORE)).any() else None
 
 
 def _parted(labels: _Labels, axis: int) -> tuple[_Labels | None, _Labels | None]:

@@ -72,7 +72,7 @@ def enclose(scribble: UInt8[np.ndarray, "d h w"]) -> UInt8[np.ndarray, "d h w"]:
 def drawn_round(scribbles: Iterable[UInt8[np.ndarray, "d h w"]]) -> bool:
     """Whether enclosure holds in these scribbles: in each slice in which `outside` finds pixels, the stroke is a loop.
 
-    Dense slices, of which every pixel is labelled, do not count.
+    Dense slices, of which every pixel is labelled, do not tell how people draw strokes, and do not count.
 
     Examples
     --------

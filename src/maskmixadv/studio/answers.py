@@ -40,6 +40,14 @@ class CaseAnswer:
 
 
 @dataclass(frozen=True)
+class DrawAnswer:
+    """What holds in a case after strokes were drawn: the slices with strokes, and the verdicts by slice."""
+
+    scribbled: Sequence[int]
+    reviews: Mapping[int, Verdict]
+
+
+@dataclass(frozen=True)
 class RunAnswer:
     """The latest run with predictions."""
 

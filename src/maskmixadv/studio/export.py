@@ -11,11 +11,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
+from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.files import together, whole, write_text
 from maskmixadv.formats.nifti import write_labels
 from maskmixadv.processes import read_reason
 from maskmixadv.sources import nnunet_export
-from maskmixadv.studio.images import readable
 from maskmixadv.studio.images.volumes import ShownImage
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.refusals import UnavailableError
@@ -49,25 +49,24 @@ class CaseMask(NamedTuple):
     verdicts: Mapping[int, Verdict]
 
 
-def write_nnunet(layout: Layout) -> tuple[Path, int, list[str]]:
-    """Write the folder as nnU-Net's raw dataset, with the next free number.
+def write_nnunet(layout: Layout, corpus: Corpus) -> tuple[Path, int]:
+    """Write the folder's `corpus` as nnU-Net's raw dataset, with the next free number.
 
     Returns
     -------
-    The dataset's directory, the number of its files, and a line for each file of the folder that was left out.
+    The dataset's directory, and the number of its files.
 
     Raises
     ------
     InputError
-        If nothing is drawn yet, or a file is wrong.
+        If a case can't be read, or a file can't be written.
     """
     names = [path.name.removeprefix("Dataset") for path in layout.export.glob("Dataset*_*")]
     number = 1 + max((int(name[:3]) for name in names if name[:3].isdecimal()), default=100)
     name = re.sub(r"[^A-Za-z0-9]", "", layout.root.name) or "Studio"
     out = layout.export / f"Dataset{number}_{name}"
-    corpus, left_out = readable.corpus(layout)
     nnunet_export.export(corpus, out)
-    return out, sum(path.is_file() for path in out.rglob("*")), left_out
+    return out, sum(path.is_file() for path in out.rglob("*"))
 
 
 def write_model(layout: Layout, run: str) -> tuple[Path, int]:

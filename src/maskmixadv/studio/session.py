@@ -15,18 +15,20 @@ from maskmixadv.files import held
 from maskmixadv.methods.registry import FROM_SCRIBBLES
 from maskmixadv.sources import classes
 from maskmixadv.studio import palette as palettes
-from maskmixadv.studio.answers import CaseAnswer, ClinicalAnswer, ExportAnswer, FolderAnswer, RunAnswer
+from maskmixadv.studio.answers import CaseAnswer, ClinicalAnswer, DrawAnswer, ExportAnswer, FolderAnswer, RunAnswer
 from maskmixadv.studio.export import CaseMask, ExportKind, write_masks, write_model, write_nnunet
 from maskmixadv.studio.images.cases import Cases
 from maskmixadv.studio.images.volumes import Facts
 from maskmixadv.studio.layout import Layout, printable
+from maskmixadv.studio.learning import corpus
+from maskmixadv.studio.learning.accepted import Accepted
 from maskmixadv.studio.learning.predictions import StoredPredictions
 from maskmixadv.studio.learning.training import PRESET_CHOICES, Training
 from maskmixadv.studio.palette import Palette, PaletteClass
 from maskmixadv.studio.refusals import MissingError, RequestError, TakenError
 from maskmixadv.studio.review.heart import measured
 from maskmixadv.studio.review.queue import Candidate, Proposal, propose
-from maskmixadv.studio.review.reviews import Reviews, Verdict
+from maskmixadv.studio.review.reviews import Review, Reviews, Verdict
 from maskmixadv.studio.scribbles import Scribbles
 
 SliceArray = UInt8[np.ndarray, "h w"]
@@ -70,6 +72,7 @@ class Session:
         self._reviews = Reviews(self.layout.check(self.layout.root / "studio.json"))
         self.cases = Cases(self.layout)
         self._predictions = StoredPredictions(self.layout)
+        self._accepted = Accepted(self._reviews, self._predictions)
         self._scribbles = Scribbles(self.layout, palettes.read(self.layout))
         self._gate, self._locks, self._exporting = Lock(), defaultdict[str, Lock](Lock), Lock()
 
@@ -128,8 +131,10 @@ class Session:
         shown, axis = self.cases.open(case)
         return _slice(self._scribbles.read(case, shown.volume.array.shape), axis, index)
 
-    def draw(self, case: str, index: int, labels: bytes, seconds: float) -> tuple[int, ...]:
+    def draw(self, case: str, index: int, labels: bytes, seconds: float) -> DrawAnswer:
         """Replace the strokes of a slice; they are on disk when the method returns.
+
+        Strokes that change take the slice's acceptance back: whoever draws there does not find it right.
 
         Parameters
         ----------
@@ -137,10 +142,6 @@ class Session:
             Class indices, row by row; 255 where nothing is drawn.
         seconds
             How long somebody drew.
-
-        Returns
-        -------
-        The slices of the case that have strokes.
 
         Raises
         ------
@@ -158,11 +159,13 @@ class Session:
             if not np.array_equal(_slice(strokes, axis, index), plane):
                 strokes = strokes.copy()
                 np.moveaxis(strokes, axis, 0)[index] = plane
+                if index in self._reviews.accepted(case):  # first: if the strokes can't be written, they are sent again
+                    self._reviews.judge(case, index, None)
                 self._scribbles.write(case, strokes, shown.volume)
             drawn = self._scribbles.drawn(case, axis, shown.volume.array.shape)
         if seconds > 0:
             self._reviews.spend(case, index, seconds)
-        return drawn
+        return DrawAnswer(drawn, self._reviews.verdicts(case, self._predictions.latest()))
 
     def predicted(self, case: str, index: int, kind: Overlay) -> SliceArray:
         """Return the labels of a slice, or their doubt: from the run that was accepted there, or else the latest run.
@@ -175,7 +178,8 @@ class Session:
             If the prediction can't be read.
         """
         shown, axis = self.cases.open(case)
-        run = self._reviews.accepted_from(case).get(index) or self._predictions.latest()
+        accepted = self._reviews.accepted(case).get(index)
+        run = accepted.run if accepted else self._predictions.latest()
         of = self._predictions.labels if kind == "prediction" else self._predictions.doubt
         array = None if run is None else of(run, case, shown.volume.array.shape)
         if array is None:
@@ -193,8 +197,10 @@ class Session:
         self.predicted(case, index, "prediction")
         run = self._predictions.latest()
         if run is not None:
-            shown = self._reviews.accepted_from(case).get(index, run)
-            self._reviews.judge(case, index, verdict, shown if verdict == "accepted" else run)
+            before = self._reviews.accepted(case).get(index)
+            shown = before.run if before and verdict == "accepted" else run
+            said = None if verdict is None else Review(verdict, shown, self.cases.known().axis)
+            self._reviews.judge(case, index, said)
         return self._reviews.verdicts(case, run)
 
     def queue(self) -> list[Proposal]:
@@ -227,7 +233,8 @@ class Session:
 
     def _export(self, what: ExportKind) -> tuple[Path, int, list[str]]:
         if what == "nnunet":
-            return write_nnunet(self.layout)
+            learnt = corpus.corpus(self.layout, self.cases.known(), self._accepted)
+            return *write_nnunet(self.layout, learnt.corpus), learnt.left_out
         run = self._predictions.latest()
         if run is None:
             raise TakenError("nothing is predicted yet; train first")
@@ -259,14 +266,14 @@ class Session:
         if latest is None:
             return None
         labels = latest.copy()
-        for index, accepted in self._reviews.accepted_from(case).items():
-            kept = self._predictions.labels(accepted, case, shape)
-            if kept is None or index >= shape[axis]:
-                del verdicts[index]
-                problems.append(f"{case}: slice {index} as run {accepted} had it was accepted, and is gone")
-            else:
-                np.moveaxis(labels, axis, 0)[index] = np.moveaxis(kept, axis, 0)[index]
-        return CaseMask(case, shown, labels, axis, verdicts)
+        slices, lost = self._accepted.of(case, shape, axis, len(self.classes()))
+        problems += lost
+        for index, accepted in slices.items():
+            np.moveaxis(labels, axis, 0)[index] = accepted.labels
+        held: dict[int, Verdict] = {
+            index: said for index, said in verdicts.items() if said != "accepted" or index in slices
+        }
+        return CaseMask(case, shown, labels, axis, held)
 
     def _candidate(self, case: str, facts: Facts, axis: int, run: str | None) -> Candidate:
         doubts: list[float] = []

@@ -154,7 +154,7 @@ def _add_cases(api: FastAPI, session: Session) -> None:
     @api.put(f"{place}/scribble")
     async def draw(case: str, index: int, request: Request, seconds: Seconds = 0.0) -> dict[str, Any]:
         labels = await request.body()
-        return {"scribbled": await run_in_threadpool(session.draw, case, index, labels, seconds)}
+        return asdict(await run_in_threadpool(session.draw, case, index, labels, seconds))
 
     @api.get(f"{place}/prediction")
     def prediction(case: str, index: int) -> Response:

@@ -1,8 +1,9 @@
 """The folder as a corpus of the files that can be read; damaged files are left out and listed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
@@ -11,41 +12,68 @@ from maskmixadv.sources import classes as declared
 from maskmixadv.sources import follow, pairs
 from maskmixadv.sources.classes import Classes
 from maskmixadv.sources.folder import Found
-from maskmixadv.sources.pairs import Pair
+from maskmixadv.sources.pairs import LabelledSlice, Pair
 from maskmixadv.studio.images.intake import check_declared
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.memory import within_memory
 
+Slices = Mapping[str, tuple[LabelledSlice, ...]]
+"""Accepted slices by case."""
+VALIDATES: Final = "the case has a mask and no strokes, and validates"
+"""Why a case does not learn from its accepted slices."""
+
 
 class Readable(NamedTuple):
-    """A corpus, and a line for each file that was left out."""
+    """A corpus, a line for each file or slice that was left out, and the accepted slices that are in it."""
 
     corpus: Corpus
     left_out: list[str]
+    slices: Slices
 
 
-def corpus(layout: Layout) -> Readable:
+def corpus(layout: Layout, accepted: Slices) -> Readable:
     """Return the folder as a corpus, as it is now (`maskmixadv.sources.follow`).
+
+    Parameters
+    ----------
+    layout
+        The folder.
+    accepted
+        Accepted slices, which become part of the scribbles. They do not change which cases validate: a case that has a
+        mask and no strokes still validates. If no case has strokes, masks are learnt from, and accepted slices are left
+        out.
 
     Raises
     ------
     InputError
-        If no readable image has strokes or a mask, or the classes can't be read.
+        If no readable image has strokes, a mask or an accepted slice, or the classes can't be read.
     """
-    classes, (found, left_out) = declared.read(layout.root / declared.FILE), _found(layout)
+    classes, (found, left_out) = declared.read(layout.root / declared.FILE), _found(layout, accepted)
     if not found.pairs:
         raise InputError("; ".join(["no image has strokes that can be learnt from; draw some", *left_out[:1]]))
     try:
-        return Readable(follow.of(found, classes), left_out)
+        return _readable(found, classes, left_out)
     except InputError:  # check every file by itself only if some file is wrong
         sound, wrong = _sound(found.pairs, classes)
         if not wrong or not sound:
             raise
-    return Readable(follow.of(found._replace(pairs=sound), classes), [*left_out, *wrong])
+    return _readable(found._replace(pairs=sound), classes, [*left_out, *wrong])
 
 
-def _found(layout: Layout) -> tuple[Found, list[str]]:
-    """Return the images with strokes or masks, and a line for each file that can't be used."""
+def _readable(found: Found, classes: Classes, left_out: list[str]) -> Readable:
+    made = follow.of(found, classes)
+    scribbled = {entry.name for entry in made.entries if entry.scribble}
+    laid = {pair.name: pair.slices for pair in found.pairs if pair.slices}
+    unused = [
+        f"{pair.name}: accepted slices are left out, as {'they show no structure' if pair.mask is None else VALIDATES}"
+        for pair in found.pairs
+        if pair.slices and pair.name not in scribbled
+    ]
+    return Readable(made, [*left_out, *unused], {case: each for case, each in laid.items() if case in scribbled})
+
+
+def _found(layout: Layout, accepted: Slices) -> tuple[Found, list[str]]:
+    """Return the images with strokes, masks or accepted slices, and a line for each file that can't be used."""
     images, left_out = layout.listing()
     drawn: list[dict[str, Path]] = []
     for part in (layout.scribbles, layout.masks):
@@ -56,17 +84,38 @@ def _found(layout: Layout) -> tuple[Found, list[str]]:
         ]
         drawn.append(files)
     scribbles, masks = drawn
-    annotated = [case for case in images if case in scribbles or case in masks]
-    found = [Pair(case, case, images[case], scribbles.get(case), masks.get(case)) for case in annotated]
+    if accepted and masks and not scribbles:
+        left_out.append("accepted slices are left out, as no case has strokes, and masks are learnt from")
+        accepted = {}
+    annotated = [case for case in images if case in scribbles or case in masks or accepted.get(case)]
+    found = [
+        Pair(case, case, images[case], scribbles.get(case), masks.get(case), slices=accepted.get(case, ()))
+        for case in annotated
+    ]
     return Found(layout.root, found, [path.name for case, path in images.items() if case not in annotated]), left_out
 
 
 def _sound(found: Sequence[Pair], classes: Classes) -> tuple[list[Pair], list[str]]:
-    """Return the pairs that can be read, and a line for each other one."""
+    """Return the pairs that can be read, and a line for each other one.
+
+    A pair that can't be read with an accepted slice loses that slice.
+    """
     peeked, wrong = _passing(found, lambda pair: (check_declared(pair.image), image_files.peek(pair.image)))
     axis = pairs.thickest_axis(peeked)
-    sound, more = _passing(peeked, lambda pair: pairs.read(pair, classes, axis))
-    return sound, [*wrong, *more]
+
+    def read(pair: Pair) -> object:
+        return pairs.read(pair, classes, axis)
+
+    def lessened(pair: Pair) -> Pair:
+        return replace(pair, slices=tuple(each for each in pair.slices if _passing([with_one(pair, each)], read)[0]))
+
+    def with_one(pair: Pair, each: LabelledSlice) -> Pair:
+        return replace(pair, slices=(each,))
+
+    whole, more = _passing(peeked, read)
+    fewer = [lessened(pair) for pair in peeked if pair.slices and pair not in whole]
+    rest, _ = _passing([pair for pair in fewer if pair.scribble or pair.mask or pair.slices], read)
+    return sorted([*whole, *rest], key=lambda pair: pair.name), [*wrong, *more]
 
 
 def _passing(found: Sequence[Pair], test: Callable[[Pair], object]) -> tuple[list[Pair], list[str]]:

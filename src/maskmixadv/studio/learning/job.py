@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from jaxtyping import UInt8
 
 from maskmixadv.errors import INTERRUPTED, DivergedError, InputError, report
 from maskmixadv.files import read_json, whole, write_text, written
@@ -17,11 +18,13 @@ from maskmixadv.runs.schedule import PRESETS, Changes, default_preset
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import training
 from maskmixadv.studio.learning.process import Process
-from maskmixadv.studio.learning.training import AUTO, Order
+from maskmixadv.studio.learning.training import AUTO, LearntSlices, Order
 from maskmixadv.studio.memory import within_memory
 from maskmixadv.typed import made
+from maskmixadv.types import IGNORE
 
 if TYPE_CHECKING:
+    from maskmixadv.corpus.corpus import Corpus
     from maskmixadv.formats.volume import Volume
     from maskmixadv.inference.predictor import Predictor
     from maskmixadv.runs.run import Run
@@ -99,26 +102,35 @@ def _train(layout: Layout, run: str) -> bool:
 def _begun(layout: Layout, run: str) -> "Run":
     from maskmixadv.device import pick_device
     from maskmixadv.strokes.enclosure import drawn_round
-    from maskmixadv.studio.images import readable
+    from maskmixadv.studio.images.cases import Cases
+    from maskmixadv.studio.learning import corpus as learning
+    from maskmixadv.studio.learning.accepted import Accepted
     from maskmixadv.training.recipe import Recipe
 
     notes = layout.state / run
     order = made(Order, read_json(notes / training.ORDER), str(notes / training.ORDER))
-    corpus, left_out = readable.corpus(layout)
+    corpus, left_out, accepted = learning.corpus(layout, Cases(layout).known(), Accepted.read(layout))
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
     write_text(notes / training.LEFT_OUT, json.dumps(left_out))
-    scribbles = (case.scribble for case in corpus.load_all([entry for entry in corpus.entries if entry.scribble]))
+    drawn = sum(int((scribble != IGNORE).any((1, 2)).sum()) for scribble in _scribbles(corpus))
+    LearntSlices(max(0, drawn - sum(map(len, accepted.values()))), accepted).write(notes / training.LEARNT)
     preset = default_preset(pick_device(None).type) if order.preset == AUTO else order.preset
     recipe = Recipe(
         corpus.root,
         {"name": order.method, **METHODS[order.method].without_prior},
         preset,
         _changes(preset, order.steps),
-        enclosure=drawn_round(scribble for scribble in scribbles if scribble is not None),
+        enclosure=drawn_round(_scribbles(corpus)),
     )
     out = layout.runs / run
     return recipe.begin(out, command=recipe.command(out))
+
+
+def _scribbles(corpus: "Corpus") -> Iterator[UInt8[np.ndarray, "d h w"]]:
+    for case in corpus.load_all([entry for entry in corpus.entries if entry.scribble]):
+        if case.scribble is not None:
+            yield case.scribble
 
 
 def _changes(preset: str, steps: int | None) -> Changes:

@@ -36,7 +36,7 @@ class StoredPredictions:
         InputError
             As `labels`.
         """
-        path = self._file(run, case, ".nii.gz")
+        path = self.file(run, case, ".nii.gz")
         return path is not None and _fits(path, nifti.peek(path)[0], shape)
 
     def labels(self, run: str, case: str, shape: tuple[int, ...]) -> ByteVolume | None:
@@ -47,15 +47,15 @@ class StoredPredictions:
         InputError
             If the file is damaged, or its shape is another than the image's.
         """
-        return self._read(self._labels, self._file(run, case, ".nii.gz"), shape)
+        return self._read(self._labels, self.file(run, case, ".nii.gz"), shape)
 
     def doubt(self, run: str, case: str, shape: tuple[int, ...]) -> ByteVolume | None:
         """Return the doubt of the network, 0 to 255, or None; raises as `labels`."""
-        return self._read(self._doubt, self._file(run, case, ".npz"), shape)
+        return self._read(self._doubt, self.file(run, case, ".npz"), shape)
 
     def doubts(self, run: str, case: str, axis: int, shape: tuple[int, ...]) -> list[float]:
         """Return the part of each slice along `axis` that is in doubt, in [0, 1]; empty without prediction."""
-        path = self._file(run, case, ".npz")
+        path = self.file(run, case, ".npz")
         means = {} if path is None else self._means.get(path)
         if path is not None:
             _fits(path, tuple(map(len, means.values())), shape)
@@ -68,7 +68,14 @@ class StoredPredictions:
         _fits(path, array.shape, shape)
         return array
 
-    def _file(self, run: str, case: str, suffix: str) -> Path | None:
+    def file(self, run: str, case: str, suffix: str = ".nii.gz") -> Path | None:
+        """Return the file of a prediction's labels, or of its doubt (``.npz``); None if it is missing.
+
+        Raises
+        ------
+        InputError
+            If it is a link out of the folder.
+        """
         path = self._layout.predictions / run / f"{case}{suffix}"
         return self._layout.check(path) if path.is_file() else None
 

@@ -5,7 +5,7 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -28,6 +28,7 @@ PRESET_CHOICES: Final = (AUTO, *reversed(schedule.OFFERED))
 MOST_STEPS: Final = 1_000_000
 ORDER, PROCESS, PHASE, STOP, OUTPUT = "order.json", "process.json", "phase", "stop", "output.txt"
 LEFT_OUT: Final = "left-out.json"
+LEARNT: Final = "learnt.json"
 REASON: Final = "reason"
 """Names of a training's files in the studio's notes."""
 START_SECONDS: Final = 30.0
@@ -63,6 +64,39 @@ class Order:
 
 
 @dataclass(frozen=True)
+class LearntSlices:
+    """The slices that a training learns from.
+
+    Attributes
+    ----------
+    scribbled
+        Number of slices with strokes that were not accepted.
+    accepted
+        Accepted slices by case, each with the run whose prediction was accepted.
+    """
+
+    scribbled: int
+    accepted: Mapping[str, Mapping[int, str]]
+
+    @classmethod
+    def read(cls, path: Path) -> "LearntSlices | None":
+        """Read a file that `write` wrote; None if it is missing or malformed."""
+        try:
+            raw = read_json(path)
+            accepted = {
+                str(case): {int(index): str(run) for index, run in runs.items()}
+                for case, runs in raw["accepted"].items()
+            }
+            return cls(int(raw["scribbled"]), accepted)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+            return None
+
+    def write(self, path: Path) -> None:
+        """Write the record to a file, for `read`."""
+        write_text(path, json.dumps(asdict(self), indent=1))
+
+
+@dataclass(frozen=True)
 class Course:
     """State and progress of a training.
 
@@ -77,7 +111,9 @@ class Course:
     error
         Why it failed; None if it did not fail.
     left_out
-        A line for each file that was left out because something is wrong with it.
+        A line for each file or accepted slice that was left out.
+    learnt
+        What it learns from; None before that is known, and of runs of earlier versions.
     """
 
     state: State
@@ -90,6 +126,7 @@ class Course:
     validation: list[tuple[int, float]] = field(default_factory=list)
     error: str | None = None
     left_out: list[str] = field(default_factory=list)
+    learnt: LearntSlices | None = None
 
 
 class Training:
@@ -168,6 +205,7 @@ class Training:
             validation=progress.validation,
             error=failure(notes) if state == "failed" else None,
             left_out=_left_out(notes / LEFT_OUT),
+            learnt=LearntSlices.read(notes / LEARNT),
         )
 
     def _running(self) -> Path | None:

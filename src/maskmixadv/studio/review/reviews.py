@@ -20,10 +20,14 @@ REVIEWS_FORMAT: Final = 1
 
 @dataclass(frozen=True)
 class Review:
-    """A verdict on a slice of the prediction by `run`."""
+    """A verdict on a slice of the prediction by `run`.
+
+    `axis` is the image file's axis along which slices were cut then; None in reviews of earlier versions.
+    """
 
     verdict: Verdict
     run: str
+    axis: int | None = None
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,12 @@ class Reviews:
         self._path, self._lock = path, Lock()
         self._cases: dict[str, CaseNotes] = _read(path)
 
-    def judge(self, case: str, index: int, verdict: Verdict | None, run: str) -> None:
-        """Keep a verdict on a slice of the prediction by `run`; None takes an earlier one back."""
+    def judge(self, case: str, index: int, review: Review | None) -> None:
+        """Keep the review of a slice; None takes an earlier one back."""
         with self._lock:
             notes = self._of(case)
-            others = {at: review for at, review in notes.reviews.items() if at != index}
-            own = {} if verdict is None else {index: Review(verdict, run)}
+            others = {at: each for at, each in notes.reviews.items() if at != index}
+            own = {} if review is None else {index: review}
             self._keep(case, replace(notes, reviews={**others, **own}))
 
     def spend(self, case: str, index: int, seconds: float) -> None:
@@ -68,10 +72,15 @@ class Reviews:
             reviews = self._of(case).reviews.items()
         return {index: said.verdict for index, said in reviews if said.verdict == "accepted" or said.run == run}
 
-    def accepted_from(self, case: str) -> dict[int, str]:
-        """Return the accepted slices, each with the run whose prediction was accepted."""
+    def accepted(self, case: str) -> dict[int, Review]:
+        """Return the reviews of the accepted slices of a case."""
         with self._lock:
-            return {index: said.run for index, said in self._of(case).reviews.items() if said.verdict == "accepted"}
+            return {index: said for index, said in self._of(case).reviews.items() if said.verdict == "accepted"}
+
+    def cases(self) -> list[str]:
+        """Return the names of the cases that have notes, in order."""
+        with self._lock:
+            return sorted(self._cases)
 
     def seconds(self, case: str) -> float:
         """Return how long people drew in a case."""
@@ -126,4 +135,7 @@ def _seconds(spent: float) -> float:
 def _review(said: dict[str, Any]) -> Review:
     if said["verdict"] not in ("accepted", "rejected") or not RUN_NAME.fullmatch(said["run"]):
         raise ValueError(said)
-    return Review(said["verdict"], said["run"])
+    axis = said.get("axis")
+    if axis is not None and not (isinstance(axis, int) and 0 <= axis <= 2):
+        raise ValueError(said)
+    return Review(said["verdict"], said["run"], axis)

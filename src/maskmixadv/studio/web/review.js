@@ -3,7 +3,8 @@
 import * as api from "./api.js";
 import { byId } from "./element.js";
 import { next } from "./queue.js";
-import { emit, on, setOverlay, setTab, shown, state } from "./state.js";
+import { allSaved } from "./save.js";
+import { on, setOverlay, setReviews, setTab, shown, state } from "./state.js";
 import { say, telling } from "./status.js";
 
 const SAYS = { accepted: "Accepted", rejected: "Rejected" };
@@ -12,10 +13,9 @@ const judge = telling(async (verdict) => {
   const one = shown();
   const { z } = state.place;
   if (!one?.predicted) return say("there is no prediction to judge yet; train first");
-  await api.putReview(one.name, z, verdict);
-  if (verdict) one.reviews[z] = verdict;
-  else delete one.reviews[z];
-  emit("reviewed");
+  await allSaved(); // or strokes that were drawn before would take the verdict back
+  const { reviews } = await api.putReview(one.name, z, verdict);
+  setReviews(one, z, reviews);
   if (!verdict) return undefined;
   say(`${SAYS[verdict]}: ${one.name}, slice ${z + 1}`);
   return byId("advance").checked ? next() : undefined;
@@ -65,5 +65,6 @@ export function startReview() {
   byId("opacity").addEventListener("input", ({ target }) => setOverlay({ opacity: target.value / 100 }));
   on("overlay", showOverlay);
   for (const event of ["place", "folder", "reviewed"]) on(event, showVerdict);
+  on("withdrawn", ({ name, z }) => say(`No longer accepted: ${name}, slice ${z + 1}`));
   showOverlay();
 }

@@ -1,7 +1,7 @@
 // Strokes go to the server shortly after each stroke, and again until they are there.
 
 import * as api from "./api.js";
-import { caseNamed, emit, keyOf } from "./state.js";
+import { caseNamed, emit, keyOf, setReviews } from "./state.js";
 import { secondsAt } from "./clock.js";
 
 const SOON = 300; // ms after the last change
@@ -29,11 +29,11 @@ export function save(place, labels) {
   plan(failures ? delay() : SOON);
 }
 
-/** Resolves when all that was drawn is on disk; training starts from there. */
+/** Resolves when all that was drawn is on disk; trainings and verdicts come after it. */
 export async function allSaved() {
   while (pending()) {
     await flush();
-    if (failures) throw new Error("strokes are not saved yet; training would not see them");
+    if (failures) throw new Error("strokes are not saved yet; try again when they are");
   }
 }
 
@@ -70,11 +70,12 @@ async function put({ place, labels }) {
   const clock = secondsAt(place);
   const spent = clock.take();
   try {
-    const { scribbled } = await api.putScribble(place.name, place.z, labels.slice(), spent);
+    const { scribbled, reviews } = await api.putScribble(place.name, place.z, labels.slice(), spent);
     const one = caseNamed(place.name);
     one.scribbled = scribbled;
     one.seconds += spent;
     emit("scribbled");
+    setReviews(one, place.z, reviews); // a stroke takes an acceptance back
   } catch (error) {
     clock.add(spent);
     throw error;

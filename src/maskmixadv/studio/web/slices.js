@@ -52,6 +52,11 @@ class Shelf {
     this.arrays.clear();
     this.waiting.clear();
   }
+
+  forgetAt(place) {
+    this.arrays.delete(keyOf(place));
+    this.waiting.delete(keyOf(place));
+  }
 }
 
 // Asking for what is not there would put a 404 on the console, so it is not asked for.
@@ -90,5 +95,12 @@ export function askNeighbours() {
 on("trained", () => {
   predictions.forget();
   disagreements.forget();
+  emit("arrays");
+});
+
+// A slice shows the run that was accepted there, and then the latest one again.
+on("withdrawn", (place) => {
+  predictions.forgetAt(place);
+  disagreements.forgetAt(place);
   emit("arrays");
 });

@@ -12,7 +12,7 @@ export const state = {
 
 const bus = new EventTarget();
 
-/** @param {"folder"|"place"|"arrays"|"pixels"|"tool"|"overlay"|"window"|"tab"|"trained"} event */
+/** @param {"folder"|"place"|"arrays"|"pixels"|"tool"|"overlay"|"window"|"tab"|"trained"|"reviewed"|"withdrawn"} event */
 export const on = (event, heed) => bus.addEventListener(event, (e) => heed(e.detail));
 export const emit = (event, detail) => bus.dispatchEvent(new CustomEvent(event, { detail }));
 
@@ -47,6 +47,15 @@ export function nextCase(step) {
   const at = cases().findIndex((one) => one.name === state.place?.name);
   const next = cases()[clamp(at + step, 0, cases().length - 1)];
   if (next && next.name !== state.place?.name) go(next.name);
+}
+
+/** The verdicts on a case have changed, of which that on slice z is new. */
+export function setReviews(one, z, reviews) {
+  const before = one.reviews[z];
+  one.reviews = reviews;
+  if (before === reviews[z]) return;
+  emit("reviewed");
+  if (before === "accepted") emit("withdrawn", { name: one.name, z });
 }
 
 export function setTool(change) {

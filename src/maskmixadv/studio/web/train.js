@@ -63,7 +63,7 @@ function show() {
   byId("train-progress").max = steps || 1;
   byId("train-progress").value = is === "done" || is === "predicting" ? steps || 1 : (step ?? 0);
   const without = leftOut.length ? `, without ${leftOut.join("; ")}` : "";
-  byId("train-run").textContent = run ? `run ${run}${without}` : "";
+  byId("train-run").textContent = run ? `run ${run}${learnsFrom()}${without}` : "";
   byId("train").disabled = busy();
   byId("stop").hidden = !busy();
   showCurves();
@@ -74,6 +74,14 @@ function sentence() {
   if (!known.step) return "Starting …";
   const left = known.remaining == null ? "" : `, ${duration(known.remaining)} left`;
   return `Step ${known.step} of ${known.steps}${left}`;
+}
+
+function learnsFrom() {
+  const { scribbled = 0, accepted = {} } = known.learnt ?? {};
+  const count = Object.values(accepted).reduce((sum, runs) => sum + Object.keys(runs).length, 0);
+  const slices = (number) => `${number} ${number === 1 ? "slice" : "slices"}`;
+  const parts = [scribbled && `${slices(scribbled)} with strokes`, count && `${count} accepted ${count === 1 ? "slice" : "slices"}`];
+  return parts.some(Boolean) ? `, learns from ${parts.filter(Boolean).join(" and ")}` : "";
 }
 
 function duration(seconds) {

@@ -1,0 +1,87 @@
+"""Accepted slices: later exports keep their labels, and trainings learn from them.
+
+A person accepts a slice of one run's prediction. The labels of the slice are those in that run's file.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from maskmixadv.errors import InputError
+from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.learning.predictions import StoredPredictions
+from maskmixadv.studio.review.reviews import Review, Reviews
+
+
+class AcceptedSlice(NamedTuple):
+    """An accepted slice: the run whose prediction was accepted, the file of that prediction, and the slice's labels."""
+
+    run: str
+    path: Path
+    labels: UInt8[np.ndarray, "h w"]
+
+
+class AcceptedOfCase(NamedTuple):
+    """The accepted slices of a case by their place, and a line for each one whose labels can't be used."""
+
+    slices: dict[int, AcceptedSlice]
+    lost: list[str]
+
+
+class Accepted:
+    """The accepted slices of a folder, from its reviews and predictions."""
+
+    def __init__(self, reviews: Reviews, predictions: StoredPredictions) -> None:
+        self._reviews, self._predictions = reviews, predictions
+
+    @classmethod
+    def read(cls, layout: Layout) -> "Accepted":
+        """Read the reviews of a folder.
+
+        Raises
+        ------
+        InputError
+            If they are malformed.
+        """
+        return cls(Reviews(layout.check(layout.root / "studio.json")), StoredPredictions(layout))
+
+    def cases(self) -> list[str]:
+        """Return the names of the cases with accepted slices, in order."""
+        return [case for case in self._reviews.cases() if self._reviews.accepted(case)]
+
+    def of(self, case: str, shape: tuple[int, ...], axis: int, classes: int) -> AcceptedOfCase:
+        """Return the accepted slices of `case`, whose image has `shape` and is cut into slices along `axis`.
+
+        A slice is lost if its prediction is gone or damaged, or does not fit the image, the axis or the number of
+        `classes`.
+        """
+        slices, lost = dict[int, AcceptedSlice](), list[str]()
+        for index, review in self._reviews.accepted(case).items():
+            try:
+                path, labels = self._volume(case, review, shape)
+                slices[index] = AcceptedSlice(review.run, path, _slice(labels, index, review, axis, classes))
+            except InputError as error:
+                lost.append(f"{case}: slice {index} as run {review.run} had it was accepted, and {error}")
+        return AcceptedOfCase(slices, lost)
+
+    def _volume(self, case: str, review: Review, shape: tuple[int, ...]) -> tuple[Path, UInt8[np.ndarray, "_ _ _"]]:
+        path = self._predictions.file(review.run, case)
+        labels = self._predictions.labels(review.run, case, shape)
+        if path is None or labels is None:
+            raise InputError("is gone")
+        return path, labels
+
+
+def _slice(
+    labels: UInt8[np.ndarray, "_ _ _"], index: int, review: Review, axis: int, classes: int
+) -> UInt8[np.ndarray, "h w"]:
+    if review.axis is not None and review.axis != axis:
+        raise InputError(f"was cut along axis {review.axis}, slices are cut along axis {axis} now")
+    if index >= labels.shape[axis]:
+        raise InputError("is gone")
+    plane = np.moveaxis(labels, axis, 0)[index]
+    if plane.max() >= classes:
+        raise InputError(f"holds class {plane.max()}, allowed are 0 to {classes - 1}")
+    return plane
