@@ -16,7 +16,7 @@ from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import InputError
 from maskmixadv.methods import registry
 from maskmixadv.methods.method import Method
-from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, named
+from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, corpus_fields
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
 from maskmixadv.sampling.grid import Grid
@@ -111,8 +111,10 @@ def begin(
     prior, masks = _prior(corpus, split, prior_root, method) if method.wants_prior else (None, ())
     run = Run(
         root=out,
-        learnt_from=LearntFrom(**named(corpus), scheme=scheme, fold=fold, **split._asdict()),
-        prior_from=None if prior is None else PriorFrom(**named(prior), cases=tuple(mask.name for mask in masks)),
+        learnt_from=LearntFrom(**corpus_fields(corpus), scheme=scheme, fold=fold, **split._asdict()),
+        prior_from=None
+        if prior is None
+        else PriorFrom(**corpus_fields(prior), cases=tuple(mask.name for mask in masks)),
         method=method,
         schedule=schedule,
         grid=_grid(schedule.size, [*train, *masks]),
