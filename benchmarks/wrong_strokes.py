@@ -107,7 +107,7 @@ def strokes_of(task: Path) -> Iterator[tuple[Plane, Plane]]:
 
 
 def _plane(path: Path) -> Plane:
-    return np.asarray(nib.nifti1.Nifti1Image.from_filename(path).dataobj).squeeze().astype(np.uint8)
+    return np.asarray(nib.Nifti1Image.from_filename(path).dataobj).squeeze().astype(np.uint8)
 
 
 def main(options: Options) -> None:

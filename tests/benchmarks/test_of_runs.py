@@ -63,7 +63,7 @@ def test_wrong_strokes(tmp_path: Path, recorded: Recorded, capsys: pytest.Captur
     strokes[2, 2:18] = 0
     for folder, labels in (("masks", mask), ("scribbles_0", strokes), ("scribbles_1", np.where(mask, 2, strokes))):
         (tmp_path / "data" / "square" / folder).mkdir(parents=True)
-        image = nib.nifti1.Nifti1Image(labels.astype(np.uint8), np.eye(4))
+        image = nib.Nifti1Image(labels.astype(np.uint8), np.eye(4))
         nib.save(image, tmp_path / "data" / "square" / folder / "a.nii.gz")
     wrong_strokes.main(wrong_strokes.Options(tmp_path / "data"))
     of = recorded("wrong-strokes")["square"]

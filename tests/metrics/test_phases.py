@@ -115,6 +115,11 @@ def test_the_summary_holds_and_tells_them(tmp_path: Path) -> None:
         phases.by_phase(scores.read(path))
 
 
+def test_one_patient_alone_has_no_limits() -> None:
+    text = told(phases.by_phase(ROWS[:2]), phases.ejection(ROWS[:2]))
+    assert text.splitlines()[-1].endswith("limits: RV -13.6")
+
+
 def test_the_table_has_a_line_a_case_and_class() -> None:
     lines = list(csv.DictReader(io.StringIO(phases.table(ROWS))))
     assert [line["case"] for line in lines] == ["a_ED", "a_ES", "b_ED", "b_ES"]

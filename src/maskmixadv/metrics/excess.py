@@ -157,7 +157,12 @@ def told(volumes: ByPhase, ejection: Mapping[str, Agreement]) -> str:
     lines.append(
         "volume: predicted over true; stray: in slices that lack the class; beyond: past its border in the others"
     )
-    errors = [f"{name} {of.bias:+.1f} ({of.low:+.1f} to {of.high:+.1f})" for name, of in ejection.items()]
+    errors = [f"{name} {of.bias:+.1f}{_limits(of)}" for name, of in ejection.items()]
     if errors:
         lines.append(f"error of (ED - ES) / ED in points, bias and 95 % limits: {'; '.join(errors)}")
     return "\n".join(lines)
+
+
+def _limits(of: Agreement) -> str:
+    """Tell limits of agreement; one patient alone has none."""
+    return "" if math.isnan(of.low) else f" ({of.low:+.1f} to {of.high:+.1f})"
