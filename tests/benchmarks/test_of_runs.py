@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 import beliefs
@@ -12,6 +14,8 @@ import hardest
 import loading
 import table
 import time_to_dice
+import wrong_strokes
+from maskmixadv.errors import InputError
 from maskmixadv.metrics import scores
 from recorded import Recorded
 from scored import row
@@ -50,6 +54,26 @@ def test_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     head, _, line = capsys.readouterr().out.splitlines()
     assert head.startswith("| run | RV | LV | mean Dice |")
     assert line == "| pce | 0.900 | 0.700 | **0.800** ± 0.000 | 3.0 | 1.5 | 0 | 1.00 / 1.20 | 1.5 | c0ffee |"
+
+
+def test_wrong_strokes(tmp_path: Path, recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
+    mask, strokes = np.zeros((20, 20), np.uint8), np.full((20, 20), 2, np.uint8)
+    mask[5:15, 5:15] = 1
+    strokes[8, 6:18] = 1  # three of its twelve pixels lie beyond the border
+    strokes[2, 2:18] = 0
+    for folder, labels in (("masks", mask), ("scribbles_0", strokes), ("scribbles_1", np.where(mask, 2, strokes))):
+        (tmp_path / "data" / "square" / folder).mkdir(parents=True)
+        image = nib.Nifti1Image(labels.astype(np.uint8), np.eye(4))
+        nib.save(image, tmp_path / "data" / "square" / folder / "a.nii.gz")
+    wrong_strokes.main(wrong_strokes.Options(tmp_path / "data"))
+    of = recorded("wrong-strokes")["square"]
+    assert of["background"]["wrong"] == 0
+    assert (of["structure"]["pixels"], of["structure"]["runs"]) == (15, 2)
+    assert (of["structure"]["wrong"], of["structure"]["in_runs"]) == (0.4, 1)
+    assert (of["structure"]["distance"], of["structure"]["length"]) == (2, 3)
+    assert "| square | background | 0.00% | – |" in capsys.readouterr().out
+    with pytest.raises(InputError, match="no folder with masks/"):
+        wrong_strokes.main(wrong_strokes.Options(tmp_path / "nowhere"))
 
 
 def test_loading(

@@ -71,6 +71,7 @@ def test_evaluate_writes_scores_summary_and_report(
         "scores.csv",
         "summary.json",
         "report.html",
+        "volumes.csv",
     }
     assert "Dice" in capsys.readouterr().out
     assert run(["evaluate", str(trained / "run"), "--split", "val"]) == 0

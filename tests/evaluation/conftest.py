@@ -10,7 +10,7 @@ import torch
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.methods import PCE
-from maskmixadv.runs.origin import Facts, LearntFrom, named
+from maskmixadv.runs.origin import Facts, LearntFrom, corpus_fields
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
 from maskmixadv.sampling.grid import Grid
@@ -28,7 +28,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "run"
     made = Run(
         root=directory,
-        learnt_from=LearntFrom(**named(corpus), scheme="paper", fold=1, **split._asdict()),
+        learnt_from=LearntFrom(**corpus_fields(corpus), scheme="paper", fold=1, **split._asdict()),
         prior_from=None,
         method=PCE(),
         schedule=Schedule(),

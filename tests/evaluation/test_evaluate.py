@@ -32,6 +32,7 @@ def test_evaluate_writes_its_files(run: Path, capsys: pytest.CaptureFixture[str]
         "report.html",
         "scores.csv",
         "summary.json",
+        "volumes.csv",
     ]
     lines = list(csv.DictReader((out / "scores.csv").open()))
     assert [line["case"] for line in lines] == ["p01_a", "p01_a", "p02_a", "p02_a", "p03_a", "p03_a"]

@@ -16,6 +16,7 @@ from maskmixadv import pictures
 from maskmixadv.evaluation import charts, report
 from maskmixadv.evaluation.evaluate import evaluate
 from maskmixadv.metrics import scores
+from maskmixadv.metrics.excess import Volumes
 from scored import CLASSES, NOMINAL, case, row, shifted
 
 
@@ -46,7 +47,7 @@ def test_report_stands_alone_and_says_all(run: Path) -> None:
     assert not re.search(r"(url\(|@import)\s*['\"]?(https?:)?//", source)
     names = re.findall(r'\bid="([^"]+)"', source)
     assert len(names) == len(set(names))
-    assert page.tags.count("svg") == 3
+    assert page.tags.count("svg") == 4
     assert page.tags.count("img") == 3
     for said in (
         "R<V>",
@@ -56,6 +57,8 @@ def test_report_stands_alone_and_says_all(run: Path) -> None:
         "net/dpce",
         "val/dice",
     ):
+        assert said in page.text
+    for said in ("stray", "0 of 6", "volumes.csv"):
         assert said in page.text
     for said in ("best: p01_a", "median: p02_a", "worst: p03_a", "No distance for R<V> in: p03_a."):
         assert said in page.text
@@ -94,6 +97,17 @@ def test_boxes_hold_each_class_without_undefined(monkeypatch: pytest.MonkeyPatch
     figure: Any = charts.boxes(rows, ("background", "RV", "LV"))
     points = [[sorted(line.get_ydata()) for line in axes.lines if line.get_marker() == "."] for axes in figure.axes]
     assert points == [[[0.0, 0.9], [0.5, 0.7]], [[2.0], [4.0, 8.0]]]
+
+
+def test_bars_add_up_to_the_predicted_volume(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(charts, "_svg", lambda figure, _: figure)
+    rv = Volumes(20, 0.7, ratio=1.5, empty_slices=60, stray_slices=31, stray=0.2, beyond=0.4)
+    nowhere = Volumes(20, math.nan, math.nan, 60, 0, math.nan, math.nan)
+    figure: Any = charts.volumes({"ES": {"RV": rv, "LV": nowhere}, "all": {"RV": rv}}, ("background", "RV", "LV"))
+    (axes,) = figure.axes
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([0.9, 0.4, 0.2])
+    assert [bar.get_x() for bar in axes.patches] == pytest.approx([0, 0.9, 1.3])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["RV ES"]
 
 
 def test_long_curves_are_thinned() -> None:

@@ -225,7 +225,7 @@ def test_evaluate_measures_phantoms_as_they_were_made(trained: Path) -> None:
     assert isinstance(summary.clinical["rv_edv_ml"], Agreement)
     page = (out / "report.html").read_text()
     assert "LV EDV (ml)" in page
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 4
 
 
 def test_predict_measures_files(trained: Path, tmp_path: Path) -> None:

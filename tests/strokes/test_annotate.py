@@ -19,14 +19,14 @@ from maskmixadv.errors import InputError
 from maskmixadv.sources import acdc
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.sources.phantoms import phantom
-from maskmixadv.strokes.annotate import Annotator, PointAnnotator, ScribbleAnnotator, annotate
+from maskmixadv.strokes.annotate import Drawer, PointAnnotator, ScribbleAnnotator, annotate
 from maskmixadv.strokes.draw import draw_strokes, pieces_of
 from maskmixadv.strokes.enclosure import enclose, outside
 from maskmixadv.strokes.points import draw_discs, place_points
 from maskmixadv.strokes.styles import STYLES, shorten
 from maskmixadv.types import IGNORE
 
-ANNOTATORS: list[Annotator] = [
+ANNOTATORS: list[Drawer] = [
     *(
         ScribbleAnnotator(style=style, closed=closed)
         for style in ("paper", "open", "random", "centre")
@@ -50,7 +50,7 @@ def hearts() -> np.ndarray:
 
 
 @pytest.mark.parametrize("annotator", ANNOTATORS, ids=str)
-def test_every_class_is_labelled_and_nothing_is_beyond_it(annotator: Annotator, hearts: np.ndarray) -> None:
+def test_every_class_is_labelled_and_nothing_is_beyond_it(annotator: Drawer, hearts: np.ndarray) -> None:
     drawn = annotator.draw(hearts, "case")
     labelled = drawn != IGNORE
     np.testing.assert_array_equal(drawn[labelled], hearts[labelled])
@@ -62,7 +62,7 @@ def test_every_class_is_labelled_and_nothing_is_beyond_it(annotator: Annotator, 
 @pytest.mark.parametrize("annotator", ANNOTATORS, ids=str)
 @settings(max_examples=15, deadline=None)
 @given(masks=MASKS)
-def test_so_it_is_with_any_mask(annotator: Annotator, masks: np.ndarray) -> None:
+def test_so_it_is_with_any_mask(annotator: Drawer, masks: np.ndarray) -> None:
     drawn = annotator.draw(masks, "case")
     labelled = drawn != IGNORE
     np.testing.assert_array_equal(drawn[labelled], masks[labelled])
@@ -72,7 +72,7 @@ def test_so_it_is_with_any_mask(annotator: Annotator, masks: np.ndarray) -> None
 
 
 @pytest.mark.parametrize("annotator", ANNOTATORS, ids=str)
-def test_a_slice_depends_on_seed_case_and_number_alone(annotator: Annotator, hearts: np.ndarray) -> None:
+def test_a_slice_depends_on_seed_case_and_number_alone(annotator: Drawer, hearts: np.ndarray) -> None:
     drawn = annotator.draw(hearts, "case")
     np.testing.assert_array_equal(annotator.draw(hearts, "case"), drawn)
     np.testing.assert_array_equal(annotator.draw(hearts[:3], "case"), drawn[:3])
@@ -84,7 +84,7 @@ def test_a_slice_depends_on_seed_case_and_number_alone(annotator: Annotator, hea
 
 
 @pytest.mark.parametrize("annotator", ANNOTATORS, ids=str)
-def test_a_structures_stroke_does_not_depend_on_the_others(annotator: Annotator, hearts: np.ndarray) -> None:
+def test_a_structures_stroke_does_not_depend_on_the_others(annotator: Drawer, hearts: np.ndarray) -> None:
     alone = np.where(hearts == 2, 2, 0).astype(np.uint8)
     np.testing.assert_array_equal(annotator.draw(alone, "case") == 2, annotator.draw(hearts, "case") == 2)
 
@@ -146,7 +146,7 @@ def test_the_background_is_drawn_near_the_organ_also_in_empty_slices() -> None:
 
 
 @pytest.mark.parametrize("annotator", ANNOTATORS, ids=str)
-def test_a_structure_of_one_pixel_is_labelled(annotator: Annotator) -> None:
+def test_a_structure_of_one_pixel_is_labelled(annotator: Drawer) -> None:
     masks = np.zeros((1, 30, 30), np.uint8)
     masks[0, 0, 0], masks[0, 12, 17], masks[0, 20:22, 20] = 1, 2, 3
     drawn = annotator.draw(masks, "case")

@@ -6,12 +6,21 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
-from maskmixadv.strokes.annotate import Annotator, PointAnnotator, ScribbleAnnotator, annotate
+from maskmixadv.strokes.annotate import (
+    Annotator,
+    KeptAnnotator,
+    PointAnnotator,
+    ScribbleAnnotator,
+    annotate,
+)
+from maskmixadv.strokes.imperfect import PERFECT, Imperfection
+
+_LACKS = {"dense": "without a dense mask have no scribble", "scribble": "have no strokes to keep"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class FromCorpus:
-    """Options of both commands.
+    """Options of all three commands.
 
     Attributes
     ----------
@@ -19,26 +28,44 @@ class FromCorpus:
         Directory that 'maskmixadv prepare' made; it stays as it is.
     out
         Directory of the new corpus, which has the same cases; must be new or empty.
-    origin
-        What to draw from: the dense masks. A case without one gets no scribble.
+    imperfection
+        What is left out, and what is wrong.
     """
 
     root: Annotated[Positional[Path], arg(metavar="CORPUS")]
     out: Annotated[Path, arg(metavar="NEWCORPUS")]
-    origin: Annotated[Literal["dense"], arg(name="from")] = "dense"
+    imperfection: Imperfection = PERFECT
 
     def _made(self, annotator: Annotator) -> int:
         from maskmixadv.sources.opening import open_corpus
 
-        corpus = annotate(open_corpus(self.root), self.out, annotator)
-        bare = sum(not entry.scribble for entry in corpus.entries)
-        left = f"; {bare} without a dense mask have no scribble" if bare else ""
-        print(f"{corpus.root}: {len(corpus.entries)} cases{left}; see 'maskmixadv check {corpus.root}'")
+        source = open_corpus(self.root)
+        corpus = annotate(source, self.out, annotator, self.imperfection)
+        lacking = sum(not getattr(entry, annotator.source) for entry in source.entries)
+        told = [f"{len(corpus.entries)} cases"]
+        told += [f"{lacking} {_LACKS[annotator.source]}"] if lacking else []
+        if self.imperfection.patients < 1:
+            kept = len({entry.patient for entry in corpus.entries if entry.scribble})
+            told.append(f"scribbles of {kept} of {len({entry.patient for entry in corpus.entries})} patients")
+        print(f"{corpus.root}: {'; '.join(told)}; see 'maskmixadv check {corpus.root}'")
         return 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnnotateScribbles(FromCorpus):
+class FromMasks(FromCorpus):
+    """Options of the commands that draw.
+
+    Attributes
+    ----------
+    origin
+        What to draw from: the dense masks. A case without one gets no scribble.
+    """
+
+    origin: Annotated[Literal["dense"], arg(name="from")] = "dense"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotateScribbles(FromMasks):
     """Make a corpus with scribbles drawn from the dense masks of another.
 
     Attributes
@@ -55,7 +82,7 @@ class AnnotateScribbles(FromCorpus):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnnotatePoints(FromCorpus):
+class AnnotatePoints(FromMasks):
     """Make a corpus with points drawn from the dense masks of another.
 
     Attributes
@@ -71,4 +98,25 @@ class AnnotatePoints(FromCorpus):
         return self._made(self.points)
 
 
-Annotate = Annotated[AnnotateScribbles, subcommand("scribbles")] | Annotated[AnnotatePoints, subcommand("points")]
+@dataclass(frozen=True, kw_only=True)
+class AnnotateKept(FromCorpus):
+    """Make a corpus with fewer or wrong strokes of those that another has.
+
+    Attributes
+    ----------
+    kept
+        How to choose.
+    """
+
+    kept: KeptAnnotator = KeptAnnotator()  # noqa: RUF009
+
+    def run(self) -> int:
+        """Choose; returns the exit code."""
+        return self._made(self.kept)
+
+
+Annotate = (
+    Annotated[AnnotateScribbles, subcommand("scribbles")]
+    | Annotated[AnnotatePoints, subcommand("points")]
+    | Annotated[AnnotateKept, subcommand("kept")]
+)

@@ -47,7 +47,9 @@ class Group(NamedTuple):
 COMMANDS: Final = {
     "prepare": Group("prepare", "Prepare", "Make a corpus of a data set, or of patients made up."),
     "check": Group("check", "Check", "Show what is in a corpus, and what is wrong with it."),
-    "annotate": Group("annotate", "Annotate", "Make a corpus with scribbles or points drawn from dense masks."),
+    "annotate": Group(
+        "annotate", "Annotate", "Make a corpus with other scribbles: drawn from dense masks, fewer, or wrong."
+    ),
     "train": Group("train", "train", "Learn from a corpus's scribbles.", made=True, recorded=True),
     "evaluate": Group("use", "Evaluate", "Score a run on patients that it did not learn from.", recorded=True),
     "predict": Group("use", "Predict", "Segment images."),

@@ -29,7 +29,7 @@ class OfRun:
 
 @dataclass(frozen=True)
 class Evaluate(OfRun):
-    """Score a run on patients that it did not learn from: scores.csv, clinical.csv, summary.json and report.html.
+    """Score a run on patients that it did not learn from: tables (CSV), summary.json and report.html.
 
     Attributes
     ----------

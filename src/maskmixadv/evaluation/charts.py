@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import Agreement, Measure, Record
+from maskmixadv.metrics.excess import ALL, ByPhase, shown
 from maskmixadv.metrics.scores import CaseScore
 from maskmixadv.pictures import palette, verbatim
 from maskmixadv.runs.course import read_course
@@ -163,6 +164,45 @@ def agreement(measured: Sequence[Record]) -> "Markup":
     for axes in cells:
         axes.set_visible(False)
     return _svg(figure, "agreement")
+
+
+def volumes(found: ByPhase, classes: Sequence[str]) -> "Markup":
+    """Draw each class's predicted volume over its true one as a bar, by phase, and where that volume lies.
+
+    Parameters
+    ----------
+    found
+        Volumes by phase and class.
+    classes
+        Names of the k classes, background first.
+
+    Returns
+    -------
+    An ``<svg>`` element.
+
+    Examples
+    --------
+    >>> from maskmixadv.metrics.excess import Volumes
+    >>> of = Volumes(20, 0.73, ratio=1.5, empty_slices=60, stray_slices=31, stray=0.19, beyond=0.44)
+    >>> volumes({"ES": {"RV": of}}, ("background", "RV"))[:4]
+    Markup('<svg')
+    """
+    rows = [row for row in shown(found) if np.isfinite(row[2].ratio)]
+    figure = _figure(8.0, 0.9 + 0.3 * len(rows))
+    axes = figure.subplots()
+    colours = dict(zip(classes, palette(len(classes)), strict=True))
+    for place, (name, _, of) in enumerate(rows):
+        right = of.ratio - of.stray - of.beyond
+        drawn = {"height": 0.7, "edgecolor": _INK, "linewidth": 0.6}
+        axes.barh(place, right, color=(colours[name], 0.75), **drawn)
+        axes.barh(place, of.beyond, left=right, color=(colours[name], 0.25), **drawn)
+        axes.barh(place, of.stray, left=right + of.beyond, color="none", hatch="/////", **drawn)
+    axes.axvline(1, color=_INK, linewidth=1.2, linestyle="--")
+    axes.set_yticks(range(len(rows)), [verbatim(f"{name} {'' if phase == ALL else phase}") for name, phase, _ in rows])
+    axes.invert_yaxis()
+    axes.set_title("predicted over true volume")
+    axes.set_xlim(left=0)
+    return _svg(figure, "volumes")
 
 
 def _differences(axes: "Axes", measure: Measure, of: Float[np.ndarray, "2 n"], agreed: Agreement) -> None:

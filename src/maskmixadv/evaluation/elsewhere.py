@@ -36,10 +36,10 @@ def another(root: Path, own: LearntFrom) -> tuple[Corpus, Split]:
 
     Examples
     --------
-    >>> from maskmixadv.runs.origin import named
+    >>> from maskmixadv.runs.origin import corpus_fields
     >>> from maskmixadv.sources.phantoms import phantom
     >>> here, there = (phantom.prepare(Path(f"corpus{seed}"), cases=6, size=64, seed=seed) for seed in (0, 1))
-    >>> own = LearntFrom(**named(here), **here.split("paper", 1)._asdict())
+    >>> own = LearntFrom(**corpus_fields(here), **here.split("paper", 1)._asdict())
     >>> corpus, patients = another(there.root, own)
     >>> corpus.name, patients.test
     ('phantom-1', ('phantom000',))

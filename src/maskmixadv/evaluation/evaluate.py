@@ -23,7 +23,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.errors import InputError
 from maskmixadv.files import make_directory, read_json, write_texts
-from maskmixadv.metrics import clinical, scores
+from maskmixadv.metrics import clinical, phases, scores
 from maskmixadv.metrics.scores import CaseScore, Summary
 from maskmixadv.types import IGNORE, Part, PathLike, Spacing
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from maskmixadv.evaluation.report import Example
     from maskmixadv.inference.predictor import Predictor
 
-FILES: Final = ("scores.csv", "clinical.csv", "report.html", "summary.json")
+FILES: Final = ("scores.csv", "clinical.csv", "volumes.csv", "report.html", "summary.json")
 """Files that an evaluation writes. The last one says what was evaluated, and is put in place first."""
 
 Predict = Callable[[Case], UInt8[np.ndarray, "d h w"]]
@@ -72,9 +72,9 @@ def evaluate(
 ) -> Summary:
     """Predict a split's cases with a run's last checkpoint and score them.
 
-    Writes four files, over those of an earlier evaluation: ``scores.csv`` (a row for each case and class),
-    ``clinical.csv`` (volumes; of hearts also ejection fractions), ``report.html`` and ``summary.json``. Either all of
-    them are written or none.
+    Writes five files, over those of an earlier evaluation: ``scores.csv`` (a row for each case and class),
+    ``clinical.csv`` (volumes; of hearts also ejection fractions), ``volumes.csv`` (a row for each case and class: what
+    is predicted where there is nothing), ``report.html`` and ``summary.json``. Either all of them are written or none.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def evaluate(
         Another corpus of the same classes, to see how the run does elsewhere. The patients of its first fold are
         scored, without those that are the run's own. None: the run's own corpus.
     out
-        Directory of the four files; None: that of `folder`.
+        Directory of the five files; None: that of `folder`.
     flips
         Average predictions over the right-angle turns and flips in plane, where training drew them. ``summary.json``
         says whether it was done.
@@ -126,7 +126,7 @@ def evaluate(
     >>> summary.cases, list(summary.classes)
     (2, ['RV', 'Myo', 'LV'])
     >>> sorted(path.name for path in Path("run/evaluation-test").iterdir())
-    ['clinical.csv', 'report.html', 'scores.csv', 'summary.json']
+    ['clinical.csv', 'report.html', 'scores.csv', 'summary.json', 'volumes.csv']
     """
     from maskmixadv.evaluation import report
     from maskmixadv.evaluation.elsewhere import another
@@ -170,7 +170,12 @@ def evaluate(
     volumes = scores.volumes((row for row in found if row.case not in partly), corpus.nominal)
     measured = clinical.records(volumes)  # part of a heart has no volume
     agreed = {measure.column: each for measure, each in clinical.agreements(measured).items()}
-    summary = replace(scores.summarise(found, {**run.published(), "evaluation": evaluation}), clinical=agreed)
+    summary = replace(
+        scores.summarise(found, {**run.published(), "evaluation": evaluation}),
+        clinical=agreed,
+        volumes=phases.by_phase(found),
+        ejection=phases.ejection(found),
+    )
     page = report.render(
         summary,
         found,
@@ -179,7 +184,7 @@ def evaluate(
         log=root / "log.csv",
         measured=measured,
     )
-    texts = (scores.table(found), clinical.table(measured), page, summary.json())
+    texts = (scores.table(found), clinical.table(measured), phases.table(found), page, summary.json())
     write_texts({out / name: text for name, text in zip(FILES, texts, strict=True)})
     return summary
 

@@ -16,6 +16,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.evaluation import charts
 from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import Record
+from maskmixadv.metrics.excess import shown
 from maskmixadv.metrics.scores import CaseScore, Summary
 
 SLICES: Final = 4
@@ -137,6 +138,8 @@ def render(
         facts=list(_facts(summary.provenance)),
         boxes=charts.boxes(rows, classes),
         curves=charts.curves(logged) if logged else "",
+        volumes=shown(summary.volumes),
+        bars=charts.volumes(summary.volumes, classes) if summary.volumes else "",
         agreements=clinical.agreements(measured),
         agreement=charts.agreement(measured) if measured else "",
         examples=[(each, _picture(each, classes)) for each in examples],

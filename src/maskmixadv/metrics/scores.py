@@ -17,6 +17,7 @@ from jaxtyping import Float, UInt8
 from maskmixadv.corpus.case import Case
 from maskmixadv.errors import InputError
 from maskmixadv.metrics.clinical import Agreement, CaseVolumes
+from maskmixadv.metrics.excess import ByPhase, Excess, excess, told
 from maskmixadv.metrics.masks import Score, dices, score
 from maskmixadv.tabular import csv_text, read_csv
 from maskmixadv.types import Spacing
@@ -39,6 +40,8 @@ class CaseScore(NamedTuple):
         The class and its score.
     source
         Whether millimetres are the image's own (``known``) or assumed (``nominal``).
+    excess
+        What is predicted where the class is not; None for scores that were read from a file.
 
     Examples
     --------
@@ -53,6 +56,7 @@ class CaseScore(NamedTuple):
     phase: str
     score: Score
     source: SpacingSource
+    excess: Excess | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,10 @@ class Summary:
         Commit, command, run and corpus that the scores come from.
     clinical
         Agreement of volumes, and of a heart's measures, with the truth; by column of ``clinical.csv``.
+    volumes
+        Volumes, and what is predicted where there is nothing; by phase and class.
+    ejection
+        Agreement of the change of volume from end-diastole to end-systole with the truth; by class.
 
     Examples
     --------
@@ -151,6 +159,8 @@ class Summary:
     mean: Result
     provenance: dict[str, Any]
     clinical: dict[str, Agreement] = field(default_factory=dict)
+    volumes: ByPhase = field(default_factory=dict)
+    ejection: dict[str, Agreement] = field(default_factory=dict)
 
     @property
     def results(self) -> dict[str, Result]:
@@ -167,19 +177,20 @@ class Summary:
         return f"Summary({self.cases} cases, Dice: {dice})"
 
     def __str__(self) -> str:
-        """Return a table for a terminal: means and standard deviations, distances in mm."""
+        """Return tables for a terminal: means and standard deviations, distances in mm; and volumes, if known."""
         header = f"{'class':12}{'n':>5}{'Dice':>15}{'HD95':>17}{'ASSD':>17}{'no distance':>13}{'Dice, empty=1':>15}"
         lines = [
             f"{name:12}{result.cases_with_it:>5}{_pm(result.dice, 3):>15}{_pm(result.hd95, 2):>17}"
             f"{_pm(result.assd, 2):>17}{len(result.no_distance):>13}{result.both_empty_perfect['dice'].mean:>15.3f}"
             for name, result in self.results.items()
         ]
-        told = f"{self.cases} cases, {self.spacing} spacing; distances in mm, mean ± std"
+        footer = f"{self.cases} cases, {self.spacing} spacing; distances in mm, mean ± std"
         legend = (
             "n: cases that have the class; a class in neither prediction nor truth of a case is left out, and has "
             "Dice 1 in the last column"
         )
-        return "\n".join([header, *lines, told, legend])
+        volumes = ["", told(self.volumes, self.ejection)] if self.volumes else []
+        return "\n".join([header, *lines, footer, legend, *volumes])
 
 
 def rows(case: Case, labels: np.ndarray, *, classes: Sequence[str], nominal: Spacing) -> tuple[CaseScore, ...]:
@@ -212,10 +223,13 @@ def rows(case: Case, labels: np.ndarray, *, classes: Sequence[str], nominal: Spa
     """
     if case.dense is None:
         raise ValueError(f"{case.name}: no dense mask to score against")
-    scores = score(case.dense, labels, classes=classes, spacing=case.spacing or nominal)
+    spacing = case.spacing or nominal
+    scores = score(case.dense, labels, classes=classes, spacing=spacing)
+    found = excess(case.dense, labels, classes=len(classes), spacing=spacing)
     source: SpacingSource = "known" if case.spacing else "nominal"
     return tuple(
-        CaseScore(case.name, case.patient, case.group or "", case.phase or "", each, source) for each in scores
+        CaseScore(case.name, case.patient, case.group or "", case.phase or "", each, source, more)
+        for each, more in zip(scores, found, strict=True)
     )
 
 

@@ -172,7 +172,7 @@ def corpus_record(kind: type[Record], table: object, where: str) -> Record:
     return found
 
 
-def named(corpus: Corpus) -> Mapping[str, Any]:
+def corpus_fields(corpus: Corpus) -> Mapping[str, Any]:
     """Return the fields of a `CorpusRecord` that say which corpus `corpus` is.
 
     Examples
@@ -180,7 +180,7 @@ def named(corpus: Corpus) -> Mapping[str, Any]:
     >>> from pathlib import Path
     >>> from maskmixadv.sources.phantoms import phantom
     >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
-    >>> fields = named(corpus)
+    >>> fields = corpus_fields(corpus)
     >>> fields["name"], fields["classes"], fields["axis"]
     ('phantom-0', ('background', 'RV', 'Myo', 'LV'), 0)
     """
@@ -206,9 +206,9 @@ def same_corpus(recorded: CorpusRecord) -> Corpus:
     >>> from pathlib import Path
     >>> from maskmixadv.sources.phantoms import phantom
     >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
-    >>> len(same_corpus(CorpusRecord(**named(corpus))).entries)
+    >>> len(same_corpus(CorpusRecord(**corpus_fields(corpus))).entries)
     6
-    >>> same_corpus(CorpusRecord(**{**named(corpus), "hash": "another"}))
+    >>> same_corpus(CorpusRecord(**{**corpus_fields(corpus), "hash": "another"}))
     Traceback (most recent call last):
     maskmixadv.errors.InputError: ...corpus: has changed since the run began; restore it or train anew
     """

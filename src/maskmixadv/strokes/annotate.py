@@ -1,11 +1,10 @@
-"""The commands ``annotate``: a corpus with scribbles or points that are drawn from its dense masks.
+"""The commands ``annotate``: a corpus with scribbles or points drawn from its dense masks, or with fewer of its own.
 
 The drawing in a structure of a slice depends on the seed, the case's name, the slice, the class and that class's mask
-alone. Other cases, their order and other structures change nothing.
+alone. Other cases, their order and other structures change nothing. Errors are drawn for a whole case.
 """
 
 import abc
-import hashlib
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
@@ -24,6 +23,7 @@ from maskmixadv.corpus.entry import Entry
 from maskmixadv.errors import InputError
 from maskmixadv.processes import process_pool
 from maskmixadv.strokes.draw import SliceMask, draw_round
+from maskmixadv.strokes.imperfect import PERFECT, Imperfection, hashed
 from maskmixadv.strokes.points import draw_discs, place_points, scatter_points
 from maskmixadv.strokes.styles import draw_in
 from maskmixadv.types import IGNORE
@@ -34,16 +34,72 @@ SliceLabels = UInt8[np.ndarray, "h w"]
 NEAR, FAR = 4, 24
 """Distance in pixels from the organ between which an open background stroke is drawn."""
 BACKGROUND_POINTS: Final = 10
+_LACKING: Final = {"dense": "a dense mask to draw from", "scribble": "a scribble to keep"}
 
 
 @dataclass(frozen=True)
 class Annotator(abc.ABC):
-    """Draws an annotation from dense masks; `ScribbleAnnotator` and `PointAnnotator` say how.
+    """Annotates cases: a `Drawer` draws from dense masks, `KeptAnnotator` keeps what is there.
 
     Attributes
     ----------
+    name
+        Name of its command.
+    source
+        The labels of a case that it annotates from.
+    whole
+        Whether a whole connected stroke goes wrong at a time.
     seed
         Seed of the random numbers, 0 or more.
+
+    Examples
+    --------
+    >>> case = Case("p1", "p1", np.ones((1, 8, 8), np.float32), scribble=np.full((1, 8, 8), 255, np.uint8))
+    >>> [annotator.of(case) is None for annotator in (PointAnnotator(), KeptAnnotator())]
+    [True, False]
+    """
+
+    name: ClassVar[str]
+    source: ClassVar[Literal["dense", "scribble"]]
+    whole: ClassVar[bool] = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a seed below 0."""
+        if self.seed < 0:
+            raise InputError(f"seed: {self.seed}, allowed is 0 or more")
+
+    def __str__(self) -> str:
+        """Return the words of the command line that make this annotator."""
+        return " ".join((self.name, *_options(self)))
+
+    @abc.abstractmethod
+    def of(self, case: Case) -> UInt8[np.ndarray, "d h w"] | None:
+        """Annotate a case; None where it lacks the labels that this needs."""
+
+
+@final
+@dataclass(frozen=True)
+class KeptAnnotator(Annotator):
+    """Keeps the strokes that a corpus has, such as those that people drew.
+
+    Examples
+    --------
+    >>> print(KeptAnnotator(seed=1))
+    kept --seed 1
+    """
+
+    name: ClassVar[str] = "kept"
+    source: ClassVar[Literal["dense", "scribble"]] = "scribble"
+
+    def of(self, case: Case) -> UInt8[np.ndarray, "d h w"] | None:
+        """Return the case's strokes."""
+        return case.scribble
+
+
+@dataclass(frozen=True)
+class Drawer(Annotator):
+    """Draws an annotation from dense masks; `ScribbleAnnotator` and `PointAnnotator` say how.
 
     Examples
     --------
@@ -56,13 +112,11 @@ class Annotator(abc.ABC):
     True
     """
 
-    name: ClassVar[str]
-    seed: int = 0
+    source: ClassVar[Literal["dense", "scribble"]] = "dense"
 
-    def __post_init__(self) -> None:
-        """Refuse a seed below 0."""
-        if self.seed < 0:
-            raise InputError(f"seed: {self.seed}, allowed is 0 or more")
+    def of(self, case: Case) -> UInt8[np.ndarray, "d h w"] | None:
+        """Draw from the case's dense mask."""
+        return None if case.dense is None else self.draw(case.dense, case.name)
 
     def draw(self, masks: UInt8[np.ndarray, "d h w"], case: str) -> UInt8[np.ndarray, "d h w"]:
         """Annotate the dense masks of the case called `case`.
@@ -71,12 +125,8 @@ class Annotator(abc.ABC):
         -------
         Class indices, ``IGNORE`` where nothing is drawn. Nothing is drawn beyond its structure.
         """
-        number = int.from_bytes(hashlib.sha256(case.encode()).digest()[:8])
+        number = hashed(case)
         return np.stack([self._slice(plane, (self.seed, number, k)) for k, plane in enumerate(masks)])
-
-    def __str__(self) -> str:
-        """Return the words of the command line that make this annotator."""
-        return " ".join((self.name, *_options(self)))
 
     def _slice(self, masks: SliceLabels, seeds: tuple[int, int, int]) -> SliceLabels:
         drawn = np.full_like(masks, IGNORE)
@@ -95,7 +145,7 @@ class Annotator(abc.ABC):
 
 @final
 @dataclass(frozen=True)
-class ScribbleAnnotator(Annotator):
+class ScribbleAnnotator(Drawer):
     """Draws strokes.
 
     Attributes
@@ -148,7 +198,7 @@ class ScribbleAnnotator(Annotator):
 
 @final
 @dataclass(frozen=True)
-class PointAnnotator(Annotator):
+class PointAnnotator(Drawer):
     """Draws points: 10 in the background, some in each piece of each structure.
 
     Attributes
@@ -168,6 +218,7 @@ class PointAnnotator(Annotator):
     """
 
     name: ClassVar[str] = "points"
+    whole: ClassVar[bool] = True
     per_class: int = 1
     radius: int = 3
 
@@ -187,10 +238,11 @@ class PointAnnotator(Annotator):
         return draw_discs(places, masks == 0, radius=self.radius)
 
 
-def annotate(corpus: Corpus, root: Path, annotator: Annotator) -> Corpus:
-    """Make a copy of a corpus whose scribbles are those that `annotator` draws.
+def annotate(corpus: Corpus, root: Path, annotator: Annotator, imperfection: Imperfection = PERFECT) -> Corpus:
+    """Make a copy of a corpus whose scribbles are those that `annotator` gives.
 
-    Cases without a dense mask get no scribble. The new corpus's notes say how it was made.
+    Cases that it can't annotate get no scribble: those without a dense mask, or without strokes to keep. The new
+    corpus's notes say how it was made.
 
     Parameters
     ----------
@@ -199,12 +251,15 @@ def annotate(corpus: Corpus, root: Path, annotator: Annotator) -> Corpus:
     root
         A new or empty directory outside of it.
     annotator
-        Who draws.
+        Who draws, or keeps the strokes that are there.
+    imperfection
+        Which slices and patients are left out, and how much is wrong.
 
     Raises
     ------
     InputError
-        If no case has a dense mask, one can't be read, or `root` is not empty or lies in the corpus.
+        If no case has the labels that `annotator` needs, one can't be read, or `root` is not empty or lies in the
+        corpus.
 
     Examples
     --------
@@ -212,14 +267,22 @@ def annotate(corpus: Corpus, root: Path, annotator: Annotator) -> Corpus:
     >>> hearts = phantom.prepare(Path("hearts"), cases=6, size=64)
     >>> annotate(hearts, Path("points"), PointAnnotator()).notes[0]
     'annotate points --seed 0 --per-class 1 --radius 3 --from dense; of the corpus ...'
+    >>> sparse = annotate(hearts, Path("sparse"), KeptAnnotator(), Imperfection(slices=2, patients=0.34))
+    >>> print(sparse)
+    corpus phantom-0 in sparse
+      cases:   6 of 3 patients; 2 with scribbles, 6 with masks
+    ...
     """
-    if not any(entry.dense for entry in corpus.entries):
-        raise InputError(f"{corpus.root}: no case has a dense mask to draw from; at least one is needed")
+    able = [entry for entry in corpus.entries if getattr(entry, annotator.source)]
+    if not able:
+        raise InputError(f"{corpus.root}: no case has {_LACKING[annotator.source]}; at least one is needed")
     if root.resolve().is_relative_to(corpus.root.resolve()):
         raise InputError(f"{root}: lies in the corpus {corpus.root}, which stays as it is; name another place")
-    note = f"annotate {annotator} --from dense; of the corpus {corpus.hash()[:16]}"
+    origin = " --from dense" if annotator.source == "dense" else ""
+    note = f"annotate {annotator}{imperfection}{origin}; of the corpus {corpus.hash()[:16]}"
+    patients = imperfection.among(able, annotator.seed)
     with process_pool() as pool:
-        made = pool.map(partial(_annotated, corpus, annotator), corpus.entries, chunksize=2)
+        made = pool.map(partial(_annotated, corpus, annotator, imperfection, patients), corpus.entries, chunksize=2)
         return Corpus.write(
             root,
             _shown(made, len(corpus.entries)),
@@ -233,9 +296,14 @@ def annotate(corpus: Corpus, root: Path, annotator: Annotator) -> Corpus:
         )
 
 
-def _annotated(corpus: Corpus, annotator: Annotator, entry: Entry) -> Case:
+def _annotated(
+    corpus: Corpus, annotator: Annotator, imperfection: Imperfection, patients: frozenset[str], entry: Entry
+) -> Case:
     case = corpus.load(entry)
-    return replace(case, scribble=None if case.dense is None else annotator.draw(case.dense, case.name))
+    drawn = annotator.of(case) if case.patient in patients else None
+    if drawn is not None:
+        drawn = imperfection.applied(drawn, case.dense, case.name, seed=annotator.seed, whole=annotator.whole)
+    return replace(case, scribble=drawn)
 
 
 def _shown(cases: Iterable[Case], total: int) -> Iterator[Case]:

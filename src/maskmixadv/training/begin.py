@@ -17,7 +17,7 @@ from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import InputError
 from maskmixadv.methods import registry
 from maskmixadv.methods.method import Method
-from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, named
+from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, corpus_fields
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
 from maskmixadv.sampling.grid import Grid
@@ -116,8 +116,8 @@ def begin(
     prior, shapes = _prior(corpus, split, prior_root, method) if method.wants_prior else (None, ())
     run = Run(
         root=out,
-        learnt_from=LearntFrom(**named(corpus), scheme=scheme, fold=fold, **split._asdict()),
-        prior_from=None if prior is None else PriorFrom(**named(prior), cases=tuple(mask.name for mask in shapes)),
+        learnt_from=LearntFrom(**corpus_fields(corpus), scheme=scheme, fold=fold, **split._asdict()),
+        prior_from=_prior_from(prior, shapes),
         method=method,
         schedule=schedule,
         grid=_grid(schedule.size, [*train, *shapes]),
@@ -168,6 +168,10 @@ def _prior(corpus: Corpus, split: Split, root: Path | None, method: Method) -> t
     if not masks:
         raise InputError(f"{root}: no dense mask of a patient outside fold's train, val and test, one is needed")
     return prior, masks
+
+
+def _prior_from(prior: Corpus | None, masks: Sequence[Entry]) -> PriorFrom | None:
+    return None if prior is None else PriorFrom(**corpus_fields(prior), cases=tuple(mask.name for mask in masks))
 
 
 def _grid(size: int, entries: Sequence[Entry]) -> Grid:
