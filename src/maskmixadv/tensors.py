@@ -45,6 +45,8 @@ class Task:
         Image channels c.
     slices
         Number of slices in the training set, for players that remember each; 0 where a network is only used.
+    studied
+        Number of dense slices whose strokes are known, too, for methods that compare the two (`Method.studies`).
 
     Examples
     --------
@@ -56,6 +58,7 @@ class Task:
     classes: tuple[str, ...]
     channels: int = 1
     slices: int = 0
+    studied: int = 0
 
     @classmethod
     def example(cls) -> "Task":
@@ -94,6 +97,8 @@ class Batch:
     whole
         True for dense slices, of which every pixel is labelled, by a mask or by strokes; None: there is none. A window
         may show pixels beyond the slice, which are ``IGNORE`` there, too.
+    dense
+        Dense slices whose strokes are known, too, for methods that ask for them (`Method.studies`); else None.
 
     Examples
     --------
@@ -116,6 +121,7 @@ class Batch:
     rng: torch.Generator
     belief: Belief | None = None
     whole: Bool[Tensor, "b"] | None = None
+    dense: "Batch | None" = None
 
     @classmethod
     def example(

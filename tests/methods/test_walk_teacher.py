@@ -9,7 +9,7 @@ from torch import Tensor, nn
 import tiny
 from maskmixadv.errors import InputError
 from maskmixadv.methods import WalkTeacher
-from maskmixadv.methods.walk_teacher import Advisor
+from maskmixadv.methods.walk_teacher import Advisor, Corrector, known
 from maskmixadv.networks.losses import most_probable, one_hot
 from maskmixadv.tensors import Batch
 from maskmixadv.types import IGNORE
@@ -35,61 +35,147 @@ def believing(*belief: float, target: int = IGNORE) -> Batch:
 
 
 def agreed(advisor: Advisor, batch: Batch, trust: float = 1.0) -> list[float]:
-    probs = advisor.advise(batch, trust)
+    probs = advisor.advise(batch, advisor.heard(batch), trust)
     assert (probs == probs[:1, :, :1, :1]).all()
     return probs[0, :, 0, 0].tolist()
 
 
+def advisor(*probs: float, background: float = 1.0) -> Advisor:
+    return Advisor(Says(*probs), classes=4, background=background)
+
+
 def test_both_are_heard() -> None:
-    advisor = Advisor(Says(0.1, 0.2, 0.3, 0.4), [1.0] * 4)
     batch = believing(0.5, 0.3, 0.1, 0.1)
-    assert agreed(advisor, batch) == pytest.approx([0.3, 0.25, 0.2, 0.25])
-    assert agreed(advisor, batch, trust=3.0) == pytest.approx([0.2, 0.225, 0.25, 0.325])
+    assert agreed(advisor(0.1, 0.2, 0.3, 0.4), batch) == pytest.approx([0.3, 0.25, 0.2, 0.25])
+    assert agreed(advisor(0.1, 0.2, 0.3, 0.4), batch, trust=3.0) == pytest.approx([0.2, 0.225, 0.25, 0.325])
 
 
-def test_odds_count_against_thin_walls() -> None:
-    advisor = WalkTeacher(odds=0.5, thin="Myo,nobody").players(tiny.TASK)["teacher"]
-    assert isinstance(advisor, Advisor)
-    assert advisor.odds.flatten().tolist() == [1, 1, 0.5, 1]
-    even = Advisor(Says(0.25, 0.25, 0.25, 0.25), [1.0, 1.0, 0.5, 1.0])
-    assert agreed(even, believing(0.25, 0.25, 0.25, 0.25)) == pytest.approx([2 / 7, 2 / 7, 1 / 7, 2 / 7])
+def test_the_background_has_a_factor() -> None:
+    even = advisor(0.25, 0.25, 0.25, 0.25, background=2.0)
+    assert agreed(even, believing(0.25, 0.25, 0.25, 0.25)) == pytest.approx([0.4, 0.2, 0.2, 0.2])
+    made = WalkTeacher(background=3.0).players(tiny.TASK)["teacher"]
+    assert isinstance(made, Advisor)
+    assert made.factors.flatten().tolist() == [3, 1, 1, 1]
+
+
+def test_walks_odds_follow_the_teacher() -> None:
+    """Walks say class 2 everywhere, the teacher half 1 and half 2; in the end walks leave 1 its half, too."""
+    batch = believing(0.05, 0.4, 0.5, 0.05)
+    assert batch.belief is not None
+    batch.belief[:, 1] += torch.linspace(0, 0.05, 32)
+    heard = torch.zeros(2, 4, 32, 32)
+    heard[:, 1, :, 16:], heard[:, 2, :, :16] = 1, 1
+    follower = advisor(0.25, 0.25, 0.25, 0.25)
+    assert (most_probable(batch.belief * follower.odds) == 2).all()
+    for _ in range(400):
+        follower.calibrate(batch, heard, 0.05)
+    assert follower.odds[0] == 1  # the background's
+    share = (most_probable(batch.belief * follower.odds) == 1).float().mean()
+    assert share == pytest.approx(0.5, abs=0.1)
+    fixed = advisor(0.25, 0.25, 0.25, 0.25)
+    fixed.calibrate(batch, heard, 0.0)
+    assert fixed.odds.flatten().tolist() == [1, 1, 1, 1]
+
+
+def test_walks_odds_follow_masks_rather_than_the_teacher() -> None:
+    batch = dataclasses.replace(believing(0.1, 0.4, 0.45, 0.05, target=1), whole=torch.tensor([True, True]))
+    heard = one_hot(torch.full((2, 32, 32), 2, dtype=torch.uint8), 4)
+    follower = advisor(0.25, 0.25, 0.25, 0.25)
+    for _ in range(20):
+        follower.calibrate(batch, heard, 0.05)
+    assert follower.odds[1] > 1 > follower.odds[2]
+
+
+def test_strokes_move_no_odds() -> None:
+    """Strokes are known: that walks and teacher agree there says nothing of borders."""
+    follower = advisor(0.25, 0.25, 0.25, 0.25)
+    heard = one_hot(torch.full((2, 32, 32), 2, dtype=torch.uint8), 4)
+    follower.calibrate(believing(0.1, 0.4, 0.45, 0.05, target=1), heard, 0.05)
+    assert follower.odds.flatten().tolist() == pytest.approx([1, 1, 1, 1])
 
 
 def test_a_class_without_a_stroke_is_not_there() -> None:
-    advisor = Advisor(Says(0.01, 0.01, 0.01, 0.97), [1.0] * 4)
-    batch = believing(0.6, 0.2, 0.2, 0.0)
-    assert agreed(advisor, batch)[3] == 0
+    sure = advisor(0.01, 0.01, 0.01, 0.97)
+    assert agreed(sure, believing(0.6, 0.2, 0.2, 0.0))[3] == 0
     reached = believing(0.6, 0.2, 0.2, 0.0)
     assert reached.belief is not None
     reached.belief[:, 3, 5, 5] = 0.5  # a stroke of it in some corner is enough
-    assert (most_probable(advisor.advise(reached, 3.0)) == 3).all()
+    assert (most_probable(sure.advise(reached, sure.heard(reached), 3.0)) == 3).all()
 
 
 def test_where_nothing_walks_the_teacher_is_heard_alone() -> None:
-    advisor = Advisor(Says(0.1, 0.2, 0.3, 0.4), [1.0] * 4)
+    alone = advisor(0.1, 0.2, 0.3, 0.4)
     for trust in (1.0, 0.0):
-        assert agreed(advisor, believing(0.0, 0.0, 0.0, 0.0), trust=trust) == pytest.approx(
-            [0.1, 0.2, 0.3, 0.4], abs=1e-6
-        )
+        said = agreed(alone, believing(0.0, 0.0, 0.0, 0.0), trust=trust)
+        assert said == pytest.approx([0.1, 0.2, 0.3, 0.4], abs=1e-6)
 
 
 def test_of_strokes_there_is_no_doubt() -> None:
-    advisor = Advisor(Says(0.97, 0.01, 0.01, 0.01), [1.0, 1.0, 0.5, 1.0])
-    assert agreed(advisor, believing(0.97, 0.01, 0.01, 0.01, target=2)) == [0, 0, 1, 0]
-    batch = dataclasses.replace(tiny.batch(), belief=tiny.batch().belief)
-    probs = advisor.advise(batch, 1.0)
+    sure = advisor(0.97, 0.01, 0.01, 0.01, background=2.0)
+    assert agreed(sure, believing(0.97, 0.01, 0.01, 0.01, target=2)) == [0, 0, 1, 0]
+    batch = tiny.batch()
+    probs = sure.advise(batch, sure.heard(batch), 1.0)
     drawn = batch.target != IGNORE
     assert torch.equal(probs.movedim(1, -1)[drawn], one_hot(batch.target, 4).movedim(1, -1)[drawn])
     torch.testing.assert_close(probs.sum(1), torch.ones(2, 32, 32))
 
 
 def test_the_teacher_drops_nothing() -> None:
-    advisor = WalkTeacher().players(tiny.TASK)["teacher"]
+    teacher = WalkTeacher().players(tiny.TASK)["teacher"]
     image = tiny.batch().image
-    assert torch.equal(advisor(image), advisor(image))
+    assert torch.equal(teacher(image), teacher(image))
 
 
 def test_it_needs_beliefs() -> None:
     net = WalkTeacher().players(tiny.TASK)
     with pytest.raises(InputError, match="no beliefs"):
         list(WalkTeacher().phases(net, dataclasses.replace(tiny.batch(), belief=None)))
+
+
+# Dense slices: the corrector.
+
+
+def lesson(studied: int = 20) -> tuple[dict[str, nn.Module], Batch]:
+    """Players with a corrector, and a batch with as many dense slices beside its own."""
+    batch = dataclasses.replace(tiny.batch(), progress=0.9)
+    dense = dataclasses.replace(batch, target=batch.prior, whole=torch.tensor([True, True]))
+    players = WalkTeacher().players(dataclasses.replace(tiny.TASK, studied=studied))
+    return players, dataclasses.replace(batch, dense=dense)
+
+
+def test_a_corrector_is_there_where_it_can_study() -> None:
+    assert "corrector" not in WalkTeacher().players(tiny.TASK)
+    assert "corrector" not in WalkTeacher(study=0).players(dataclasses.replace(tiny.TASK, studied=5))
+    few, many = (lesson(studied)[0]["corrector"] for studied in (2, 90))
+    assert isinstance(few, Corrector)
+    assert isinstance(many, Corrector)
+    assert (few.weight, many.weight) == pytest.approx((1 / 6, 0.9))
+
+
+def test_the_corrector_learns_first_and_nobody_else_with_it() -> None:
+    players, batch = lesson()
+    phases = WalkTeacher().phases(players, batch)
+    first = next(phases)
+    assert first.player == "corrector"
+    sum(first.terms.values(), torch.zeros(())).backward()
+    assert all(parameter.grad is None for parameter in players["net"].parameters())
+    assert any(parameter.grad is not None for parameter in players["corrector"].parameters())
+    assert [phase.player for phase in phases] == ["net"]
+
+
+def test_the_corrector_corrects_what_is_not_known() -> None:
+    players, batch = lesson()
+    corrector = players["corrector"]
+    assert isinstance(corrector, Corrector)
+    heard = torch.full((2, 4, 32, 32), 0.25)
+    advice = known(batch, torch.tensor([0.7, 0.1, 0.1, 0.1])[None, :, None, None].expand(2, -1, 32, 32))
+    with torch.no_grad():
+        for parameter in corrector.parameters():
+            parameter.zero_()
+        corrector.net.decoder.head.bias[2] = 20  # it says 2 everywhere
+    corrected = corrector.corrected(batch, heard, advice, 1.0)
+    free = (batch.target == IGNORE)[:, None].expand(-1, 4, -1, -1)
+    assert corrected[free].view(-1).max() == pytest.approx(corrector.weight + (1 - corrector.weight) * 0.1, abs=1e-3)
+    assert torch.equal(corrected[~free], advice[~free])
+    torch.testing.assert_close(corrector.corrected(batch, heard, advice, 0.0), advice)
+    assert corrector.training

@@ -174,13 +174,6 @@ def test_a_class_s_name_changes_no_bit(name: str, monkeypatch: pytest.MonkeyPatc
     assert all(torch.equal(*pair) for end in ends[1:] for pair in zip(ends[0], end, strict=True))
 
 
-def test_a_thin_wall_is_one_that_is_named() -> None:
-    """Sanity of the test above: where a name is given, it does steer."""
-    odds = [WalkTeacher(thin=thin).players(tiny.TASK)["teacher"].state_dict()["odds"].flatten() for thin in ("", "Myo")]
-    assert odds[0].tolist() == [1, 1, 1, 1]
-    assert odds[1].tolist() == [1, 1, 0.5, 1]
-
-
 # What a run is begun with, and who is at it.
 
 

@@ -80,6 +80,14 @@ class Method(abc.ABC):
     """Whether a player's buffers keep something of each slice: such a run can't be split over several processes, as
     what one of them writes is lost to the others."""
 
+    scheduled: ClassVar[tuple[str, ...]] = ("net",)
+    """Players that learn with the schedule's optimiser and rate; the others have Adam at a constant one."""
+
+    @property
+    def studies(self) -> int:
+        """Steps from one batch of dense slices beside the step's own (`Batch.dense`) to the next; 0: there is none."""
+        return 0
+
     @property
     def wants_prior(self) -> bool:
         """Whether ``batch.prior`` must hold masks of other patients."""

@@ -37,6 +37,8 @@ class Listed(NamedTuple):
         Whether it needs masks of other patients, as it is by default: its critic learns from them.
     formerly
         A name that it had before, which is understood wherever the present one is; empty where it had none.
+    retired
+        Fields that it had before. A run's record that names them can be read: its network predicts as it did.
 
     Examples
     --------
@@ -50,6 +52,7 @@ class Listed(NamedTuple):
     dense: bool = False
     wants_prior: bool = False
     formerly: str = ""
+    retired: tuple[str, ...] = ()
 
     @property
     def without_prior(self) -> Mapping[str, float]:
@@ -59,7 +62,10 @@ class Listed(NamedTuple):
 
 METHODS: Final[Mapping[str, Listed]] = {
     "walk-teacher": Listed(
-        "WalkTeacher", "random walks from the strokes and a mean teacher agree on labels", formerly="flagship"
+        "WalkTeacher",
+        "random walks from the strokes and a mean teacher agree on labels; dense slices correct them",
+        formerly="flagship",
+        retired=("thin", "odds"),
     ),
     "maskmixadv": Listed(
         "MaskMixAdv",
@@ -171,7 +177,8 @@ def method_from(raw: Mapping[str, Any]) -> "Method":
     name = raw.get("name")
     if not isinstance(name, str):
         raise InputError(f"method: {name!r}, allowed are {', '.join(METHODS)}")
-    return made(load(name), {key: value for key, value in raw.items() if key != "name"}, f"method {name}")
+    left = ("name", *METHODS[present(name)].retired)
+    return made(load(name), {key: value for key, value in raw.items() if key not in left}, f"method {name}")
 
 
 def fields_of(method: "Method") -> dict[str, Any]:

@@ -1,8 +1,11 @@
-"""The default method: learn from labels on which random walks from the strokes and a mean teacher agree."""
+"""The default method: learn from labels on which random walks from the strokes and a mean teacher agree.
+
+Dense slices correct them, where there are any.
+"""
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, final
+from typing import ClassVar, Final, final
 
 import torch
 from jaxtyping import Float
@@ -22,50 +25,102 @@ from maskmixadv.methods.method import (
 )
 from maskmixadv.methods.parts.critic import critic_loss
 from maskmixadv.methods.parts.teacher import Teacher, check_decay, settled, sigmoid_rampup
+from maskmixadv.methods.pce_dice import labelled_terms
 from maskmixadv.networks.critic import Critic
 from maskmixadv.networks.losses import adversarial, dice_loss, most_probable, one_hot, partial_cross_entropy
 from maskmixadv.networks.unet import UNet
-from maskmixadv.tensors import Batch, Belief, Probs, Task
+from maskmixadv.tensors import Batch, Belief, Logits, Loss, Probs, Task
+from maskmixadv.types import IGNORE
+
+FEW: Final = 10
+"""Number of dense slices from which on a corrector counts more than walks and teacher."""
+MEMORY: Final = 0.99
+"""Fraction of the counted pixels that is kept from one step to the next."""
+LARGEST: Final = 50.0
+"""Odds stay between this and its inverse."""
 
 
 class Advisor(Teacher):
     """A mean teacher without dropout that combines its prediction with random walks from the strokes.
 
+    Walks alone are biased: where nothing shows an edge, a border lies half way between two strokes, so that a class
+    whose strokes lie close to those of another one gets too much or too little. So their probabilities are multiplied
+    by odds, which are found during the training: those with which walks give each class as many pixels as the teacher
+    does, and as the masks do in dense slices.
+
     Parameters
     ----------
     net
         The network to follow.
-    odds
-        Factor of each class's probability before a class is chosen, above 0.
+    classes
+        Number of classes k.
+    background
+        Factor of the background's probability before a class is chosen, above 0.
 
     Examples
     --------
     >>> from maskmixadv.methods.walk_teacher import Advisor
     >>> from maskmixadv.networks.unet import UNet
     >>> from maskmixadv.tensors import Batch
-    >>> advisor, batch = Advisor(UNet(1, 4), odds=[1.0, 1.0, 0.5, 1.0]), Batch.example()
-    >>> advisor.advise(batch, trust=1.0).sum(1).mean().item()
+    >>> advisor, batch = Advisor(UNet(1, 4), classes=4, background=2.0), Batch.example()
+    >>> advisor.advise(batch, advisor.heard(batch), trust=1.0).sum(1).mean().item()
     1.0
     """
 
     odds: Float[Tensor, "k 1 1"]
+    counts: Float[Tensor, "2 k"]
+    factors: Float[Tensor, "k 1 1"]
 
-    def __init__(self, net: nn.Module, odds: list[float]) -> None:
+    def __init__(self, net: nn.Module, *, classes: int, background: float) -> None:
         super().__init__(net)
-        self.register_buffer("odds", torch.tensor(odds)[:, None, None])
+        self.register_buffer("odds", torch.ones(classes, 1, 1))
+        self.register_buffer("counts", torch.zeros(2, classes))
+        self.register_buffer("factors", torch.tensor([background] + [1.0] * (classes - 1))[:, None, None])
 
     def train(self, mode: bool = True) -> "Advisor":  # noqa: ARG002
         """Stay in evaluation mode: nothing is dropped."""
         nn.Module.train(self, False)
         return self
 
-    def advise(self, batch: Batch, trust: float) -> Probs:
-        """Return class probabilities; pixels of strokes have their stroke's class for sure.
+    def heard(self, batch: Batch) -> Probs:
+        """Return the teacher's class probabilities; 0 for classes that have no stroke in a slice with walks."""
+        return self(batch.image) * _drawn(_belief(batch))
+
+    @torch.no_grad()
+    def calibrate(self, batch: Batch, heard: Probs, rate: float) -> None:
+        """Move the walks' odds towards those that give each class as many pixels as the teacher and the masks do.
 
         Parameters
         ----------
         batch
             What is segmented, with beliefs.
+        heard
+            What `heard` returned for it.
+        rate
+            Power of the ratio of the two numbers of pixels with which the odds are multiplied; 0 leaves them.
+        """
+        belief, classes = _belief(batch), heard.shape[1]
+        whole = torch.zeros_like(batch.index, dtype=torch.bool) if batch.whole is None else batch.whole
+        # Strokes are known for sure, and say nothing of borders; a dense slice's pixels all do.
+        counted = (belief.sum(1) > 0) & ((batch.target != IGNORE) == whole[:, None, None])
+        truth = torch.where(whole[:, None, None], batch.target, most_probable(heard))
+        pairs = (most_probable(belief * self.odds), truth)
+        seen = [(one_hot(each, classes) * counted[:, None]).sum((0, 2, 3)) for each in pairs]
+        self.counts.mul_(MEMORY).add_(torch.stack(seen), alpha=1 - MEMORY)
+        # A hundredth of all pixels more in each class: a class that is hardly seen keeps its odds.
+        walked, wanted = self.counts + self.counts.sum(1, keepdim=True) / 100 + 1e-6
+        self.odds.mul_((wanted / walked)[:, None, None] ** rate)
+        self.odds.div_(self.odds[:1].clone()).clamp_(1 / LARGEST, LARGEST)
+
+    def advise(self, batch: Batch, heard: Probs, trust: float) -> Probs:
+        """Return class probabilities; pixels of strokes and masks have their class for sure.
+
+        Parameters
+        ----------
+        batch
+            What is segmented, with beliefs.
+        heard
+            What `heard` returned for it.
         trust
             How much the teacher counts beside the walks, at least 0. Where the walks say nothing, it alone decides.
 
@@ -74,13 +129,77 @@ class Advisor(Teacher):
         InputError
             Where the batch has no beliefs.
         """
-        if batch.belief is None:
-            raise InputError("walk-teacher: the batch has no beliefs; load its slices with beliefs")
-        heard = max(trust, 1e-3) * self(batch.image) * _drawn(batch.belief)
-        voices = (batch.belief + heard) * self.odds
-        strokes = one_hot(batch.target, voices.shape[1])
-        drawn = strokes.sum(1, keepdim=True)
-        return strokes + (1 - drawn) * voices / voices.sum(1, keepdim=True).clamp(min=1e-12)
+        walks = _belief(batch) * self.odds
+        walks = walks / walks.sum(1, keepdim=True).clamp(min=1e-6)
+        return known(batch, (walks + max(trust, 1e-3) * heard) * self.factors)
+
+
+def known(batch: Batch, voices: Probs) -> Probs:
+    """Return `voices` as probabilities that sum to 1; pixels of strokes and masks have their class for sure.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.walk_teacher import known
+    >>> from maskmixadv.tensors import Batch
+    >>> batch = Batch.example()
+    >>> known(batch, batch.belief).sum(1).mean()
+    tensor(1.)
+    """
+    strokes = one_hot(batch.target, voices.shape[1])
+    drawn = strokes.sum(1, keepdim=True)
+    return strokes + (1 - drawn) * voices / voices.sum(1, keepdim=True).clamp(min=1e-12)
+
+
+def _belief(batch: Batch) -> Belief:
+    if batch.belief is None:
+        raise InputError("walk-teacher: the batch has no beliefs; load its slices with beliefs")
+    return batch.belief
+
+
+class Corrector(nn.Module):
+    """Predicts masks from an image, what walks from its strokes say, and what a teacher says.
+
+    It learns on dense slices whose strokes are known, too. There it sees what walks and teacher get wrong. So it can put
+    right the labels of slices of which strokes alone are known.
+
+    Parameters
+    ----------
+    task
+        What is segmented, and how many dense slices are studied.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from maskmixadv.methods.walk_teacher import Corrector
+    >>> from maskmixadv.tensors import Batch, Task
+    >>> corrector, batch = Corrector(replace(Task.example(), studied=10)), Batch.example()
+    >>> corrector.weight, list(corrector.lesson(batch, batch.belief))
+    (0.5, ['ce', 'dice'])
+    """
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        classes = len(task.classes)
+        self.net = UNet(task.channels + 2 * classes, classes)
+        self.weight = task.studied / (task.studied + FEW)
+        """How much it counts beside walks and teacher, from 0 to below 1."""
+
+    def lesson(self, dense: Batch, heard: Probs) -> dict[str, Loss]:
+        """Return its losses on dense slices, of which the teacher has said `heard`."""
+        return labelled_terms(self._logits(dense, heard), dense, ce=1.0, dice=1.0)
+
+    @torch.no_grad()
+    def corrected(self, batch: Batch, heard: Probs, advice: Probs, ramp: float) -> Probs:
+        """Return `advice` as it is corrected; by its whole weight when `ramp` is 1."""
+        training = self.training
+        self.eval()
+        said = self._logits(batch, heard).softmax(1) * _drawn(_belief(batch))
+        self.train(training)
+        weight = self.weight * ramp
+        return known(batch, weight * said + (1 - weight) * advice)
+
+    def _logits(self, batch: Batch, heard: Probs) -> Logits:
+        return self.net(torch.cat((batch.image, _belief(batch), heard), 1))
 
 
 def _drawn(belief: Belief) -> Float[Tensor, "b k 1 1"]:
@@ -94,10 +213,14 @@ def _drawn(belief: Belief) -> Float[Tensor, "b k 1 1"]:
 class WalkTeacher(Method):
     """Learn from labels on which random walks and a mean teacher agree: this project's own method.
 
+    Where slices are drawn densely, too, a second network, the corrector, learns from them what strokes can't say: where
+    people draw a border. From the image, the walks and the teacher's prediction it predicts the mask, and so corrects
+    the labels of all other slices.
+
     Attributes
     ----------
     ce
-        Weight of the cross-entropy over the strokes' pixels, at least 0.
+        Weight of the cross-entropy over the known pixels, at least 0.
     pse
         Weight of the losses against the agreed labels, at least 0.
     trust
@@ -106,11 +229,13 @@ class WalkTeacher(Method):
         Fraction of the run over which that rises from nearly 0, in [0, 1].
     decay
         Fraction of itself that the teacher keeps in a step, in [0, 1).
-    thin
-        Names of classes that are thin walls, with commas between them, such as ``Myo``. By default there are none,
-        since names must not steer what is learnt. Names that a task does not have are ignored.
-    odds
-        Factor of a thin class's probability before the agreed label is chosen, above 0.
+    background
+        Factor of the background's probability before the agreed label is chosen, above 0. It is above 1, because people
+        draw the background's stroke further from an organ's border than the organ's own.
+    calibration
+        How fast the walks' odds follow (`Advisor.calibrate`), from 0 to 1; 0 leaves them at 1.
+    study
+        Steps from one batch of dense slices for the corrector to the next, at least 0. 0: there is no corrector.
     adv
         Weight of a critic's opinion of the network's soft map, as in MaskMixAdv, at least 0. The critic needs masks of
         other patients; by default there is none.
@@ -126,29 +251,33 @@ class WalkTeacher(Method):
     Examples
     --------
     >>> from maskmixadv.methods import WalkTeacher, first_terms
-    >>> list(first_terms(WalkTeacher(thin="Myo")))
+    >>> list(first_terms(WalkTeacher(trust=1.0)))
     ['net/ce', 'net/pse-ce', 'net/pse-dice']
     """
 
     believes: ClassVar[bool] = True
+    scheduled: ClassVar[tuple[str, ...]] = ("net", "corrector")
 
     ce: float = 1.0
     pse: float = 1.0
-    trust: float = 1.0
+    trust: float = 2.0
     ramp: float = 0.3
     decay: float = 0.99
-    thin: str = ""
-    odds: float = 0.5
+    background: float = 2.0
+    calibration: float = 0.02
+    study: int = 2
     adv: float = 0.0
     every: int | None = None
 
     def __post_init__(self) -> None:
         check_weights(self, "ce", "pse", some=True)
-        check_weights(self, "trust", "odds", "adv")
-        if not self.odds:
-            raise InputError("odds: 0, allowed is a number above 0")
+        check_weights(self, "trust", "background", "adv")
+        if not self.background:
+            raise InputError("background: 0, allowed is a number above 0")
+        if self.study < 0:
+            raise InputError(f"study: {self.study}, allowed is at least 0 steps")
         check_every(self.every)
-        check_fractions(self, "ramp")
+        check_fractions(self, "ramp", "calibration")
         check_decay(self.decay)
 
     @property
@@ -156,27 +285,45 @@ class WalkTeacher(Method):
         """Whether there is a critic, which needs masks of other patients."""
         return self.adv > 0
 
+    @property
+    def studies(self) -> int:
+        """Steps from one batch of dense slices for the corrector to the next."""
+        return self.study
+
     def under(self, schedule: Descent) -> "WalkTeacher":
         """Return the method with `every` decided."""
         return self if self.every is not None else replace(self, every=lazily(schedule))
 
     def kind(self, step: int, progress: float) -> Hashable | None:
-        """Return None until trust and teacher have settled; then whether the critic has its round."""
-        now = self._criticised(step)
+        """Return None until trust and teacher have settled; then who has a round: the critic, the corrector."""
+        now = self._criticised(step), bool(self.study) and step % self.study == 0
         return now if settled(progress=progress, ramp=self.ramp, step=step, decay=self.decay) else None
 
     def players(self, task: Task) -> dict[str, nn.Module]:
-        """Return the network, its teacher, and the critic where it has a weight."""
-        net = UNet(task.channels, len(task.classes))
-        thin = self.thin.split(",")
-        teacher = Advisor(net, [self.odds if name in thin else 1.0 for name in task.classes])
-        critic = {"critic": Critic(len(task.classes))} if self.adv else {}
-        return {"net": net, "teacher": teacher, **critic}
+        """Return the network and its teacher; the critic where it has a weight, the corrector where it can study."""
+        classes = len(task.classes)
+        net = UNet(task.channels, classes)
+        players: dict[str, nn.Module] = {
+            "net": net,
+            "teacher": Advisor(net, classes=classes, background=self.background),
+        }
+        if self.adv:
+            players["critic"] = Critic(classes)
+        if self.study and task.studied:
+            players["corrector"] = Corrector(task)
+        return players
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
-        """Learn from strokes and agreed labels; then the teacher follows, and the critic learns."""
-        teacher = player(nets, "teacher", Advisor)
-        agreed = most_probable(teacher.advise(batch, self.trust * sigmoid_rampup(batch.progress, self.ramp)))
+        """Learn from what is known and from agreed labels; then the teacher follows, and the critic learns."""
+        teacher, ramp = player(nets, "teacher", Advisor), sigmoid_rampup(batch.progress, self.ramp)
+        if batch.dense is not None:
+            corrector = player(nets, "corrector", Corrector)
+            yield Phase("corrector", corrector.lesson(batch.dense, teacher.heard(batch.dense)))
+        heard = teacher.heard(batch)
+        advice = teacher.advise(batch, heard, self.trust * ramp)
+        if "corrector" in nets:
+            advice = player(nets, "corrector", Corrector).corrected(batch, heard, advice, ramp)
+        agreed = most_probable(advice)
         logits = nets["net"](batch.image)
         soft = logits.softmax(1)
         terms = {
@@ -188,6 +335,7 @@ class WalkTeacher(Method):
         if now:
             terms["adv"] = (self.every or 1) * self.adv * adversarial(nets["critic"](soft), real=True)
         yield Phase("net", terms)
+        teacher.calibrate(batch, heard, self.calibration * ramp)
         teacher.follow(nets["net"], step=batch.step, decay=self.decay)
         if now:
             yield Phase("critic", {"critic": critic_loss(nets["critic"], soft.detach(), batch)})

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Hashable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -29,6 +29,10 @@ from maskmixadv.types import IGNORE
 PRIOR_AUGMENT = Augment()
 """Augmentation of a prior's masks, drawn independently of the images'. It has all turns, as another corpus may show
 its organs another way up."""
+
+
+SURE: Final = 0.99
+"""Probability from which on a walk is sure of a pixel; half precision and resampling take a little off 1."""
 
 
 class Loop:
@@ -84,9 +88,10 @@ class Loop:
         self.step = 0
         self._engine = engine or Engine()
         torch.manual_seed(run.seed)
-        task = replace(run.task, slices=len(slices))
+        self._studied = studied(slices, run.task.channels) if run.method.studies else torch.zeros(0, dtype=torch.long)
+        task = replace(run.task, slices=len(slices), studied=len(self._studied))
         self.nets = {name: _placed(net, device) for name, net in run.method.players(task).items()}
-        self.optimisers = optimisers(run.schedule, self.nets)
+        self.optimisers = optimisers(run.schedule, self.nets, run.method.scheduled)
         self.parameters = {
             player: [p for group in optimiser.param_groups for p in group["params"]]
             for player, optimiser in self.optimisers.items()
@@ -107,7 +112,9 @@ class Loop:
 
         After it all ranks hold the same weights.
         """
-        set_rate(self.optimisers["net"], self.run.schedule.lr_at(self.step))
+        for player in self.run.method.scheduled:
+            if player in self.optimisers:
+                set_rate(self.optimisers[player], self.run.schedule.lr_at(self.step))
         self._set_decay()
         losses = self._steps(self._kind(), self._rows(), self._work)
         self.step += 1
@@ -118,7 +125,7 @@ class Loop:
 
         All ranks draw the whole batch alike, then each takes its part.
         """
-        return self._augmented(self._rows())
+        return self._batch(self._rows())
 
     def _kind(self) -> Hashable | None:
         return self.run.method.kind(self.step, self._progress)
@@ -142,7 +149,7 @@ class Loop:
     def _work(self, rows: Rows) -> Losses:
         """Do all of a step that is arithmetic on the device."""
         logged: Losses = {}
-        phases = self.run.method.phases(self.nets, self._augmented(rows))
+        phases = self.run.method.phases(self.nets, self._batch(rows))
         while phase := self._next(phases):
             player, terms = phase
             torch.stack(list(terms.values())).sum().backward(inputs=self.parameters[player])
@@ -156,21 +163,30 @@ class Loop:
             follow(self.scored, self.nets["net"], decay=self._decay)
         return logged
 
+    def _batch(self, rows: Rows) -> Batch:
+        """Return the step's own slices, and those that it studies beside them, which come last in `rows`."""
+        count = self.run.schedule.batch
+        own, dense = (Rows(*(row[part] for row in rows)) for part in (slice(count), slice(count, None)))
+        batch = self._augmented(own)
+        batch = replace(batch, prior=self._masks(self.ranks.part(count)))
+        if len(dense.number):
+            batch = replace(batch, dense=self._augmented(dense))
+        if self.ranks.key:
+            self._rng.manual_seed(self._seed(*self.ranks.key))
+        return batch
+
     def _augmented(self, rows: Rows) -> Batch:
         part = self.ranks.part(len(rows.number))
         draw = self._draw(self.run.schedule.augment, rows.centre)
         own, channels = draw.part(part), self.run.task.channels
         maps, labels = own.maps(rows.image[part].float()), draw.labels(rows.target)
         image = own.shaded(maps[:, :channels])
-        prior = self._masks(part)
-        if self.ranks.key:
-            self._rng.manual_seed(self._seed(*self.ranks.key))
         # Over the whole batch, and times the ranks: the average of their losses is then what one rank's would be.
         weight = self.ranks.size * self._weight(labels, rows.whole[:, None, None])
         return Batch(
             image=image.contiguous(memory_format=torch.channels_last),
             target=labels[part].masked_fill(labels[part] == ENCLOSED, 0),
-            prior=prior,
+            prior=None,
             weight=weight[part],
             index=rows.number[part],
             affine=draw.affine[part],
@@ -220,8 +236,13 @@ class Loop:
             for optimiser in self.optimisers.values():
                 make_recordable(optimiser, self.device)
 
-    def _order(self, step: int) -> Int[Tensor, "b"]:
-        return order(step, count=len(self.slices), batch=self.run.schedule.batch, seed=self.run.seed)
+    def _order(self, step: int) -> Int[Tensor, "_"]:
+        """Return the numbers of a step's slices; in steps that study, as many dense slices follow."""
+        how = {"batch": self.run.schedule.batch, "seed": self.run.seed}
+        own, every = order(step, count=len(self.slices), **how), self.run.method.studies
+        if not len(self._studied) or step % every:
+            return own
+        return torch.cat((own, self._studied[order(step // every, count=len(self._studied), **how)]))
 
     def _next(self, phases: Any) -> Any:  # noqa: ANN401
         with self._autocast():
@@ -241,6 +262,32 @@ class Loop:
     def _draw(self, augment: Augment, centre: Centre) -> Augmentation:
         schedule = self.run.schedule
         return draw_augmentation(augment, centre, canvas=schedule.size, window=schedule.window, rng=self._rng)
+
+
+def studied(slices: Slices, channels: int) -> Int[Tensor, "m"]:
+    """Return the numbers of the dense slices whose strokes are known, too: what walks say there is not the mask itself.
+
+    Parameters
+    ----------
+    slices
+        Training slices, with beliefs.
+    channels
+        Number of image channels, which come before the beliefs.
+
+    Examples
+    --------
+    >>> image = torch.ones(3, 3, 16, 16).half()
+    >>> image[1, 1:] = 0.5  # walks that are not sure
+    >>> whole = torch.tensor([True, True, False])
+    >>> slices = Slices(image, torch.zeros(3, 16, 16, dtype=torch.uint8), torch.zeros(3, 2), whole=whole)
+    >>> studied(slices, channels=1)
+    tensor([1])
+    """
+    if slices.whole is None:
+        return torch.zeros(0, dtype=torch.long)
+    whole = torch.nonzero(slices.whole.cpu())[:, 0]
+    unsure = [bool((belief.amax(0) < SURE).any() and belief.any()) for belief in slices.image[whole, channels:].cpu()]
+    return whole[torch.tensor(unsure, dtype=torch.bool)]
 
 
 def _placed(net: nn.Module, device: torch.device) -> nn.Module:

@@ -1,5 +1,7 @@
 """Optimisers: one for each player that learns."""
 
+from collections.abc import Collection
+
 import torch
 from torch import nn
 
@@ -7,10 +9,12 @@ from maskmixadv.networks.muon import Muon
 from maskmixadv.runs.schedule import Schedule
 
 
-def optimisers(schedule: Schedule, nets: dict[str, nn.Module]) -> dict[str, torch.optim.Optimizer]:
+def optimisers(
+    schedule: Schedule, nets: dict[str, nn.Module], scheduled: Collection[str] = ("net",)
+) -> dict[str, torch.optim.Optimizer]:
     """Return one optimiser for each player that has parameters to learn, by the player's name.
 
-    The network's is the schedule's; every other player has Adam.
+    That of the `scheduled` players is the schedule's; every other player has Adam.
 
     Examples
     --------
@@ -25,13 +29,15 @@ def optimisers(schedule: Schedule, nets: dict[str, nn.Module]) -> dict[str, torc
     for player, module in nets.items():
         parameters = [p for p in module.parameters() if p.requires_grad]
         if parameters:
-            made[player] = _optimiser(schedule, player, parameters)
+            made[player] = _optimiser(schedule, parameters) if player in scheduled else _adam(schedule, parameters)
     return made
 
 
-def _optimiser(schedule: Schedule, player: str, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    if player != "net":
-        return torch.optim.Adam(parameters, lr=schedule.critic_lr, fused=True)
+def _adam(schedule: Schedule, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    return torch.optim.Adam(parameters, lr=schedule.critic_lr, fused=True)
+
+
+def _optimiser(schedule: Schedule, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     if schedule.optimiser == "muon":
         return Muon(parameters, lr=schedule.lr, weight_decay=schedule.weight_decay)
     if schedule.optimiser == "adamw":
