@@ -70,6 +70,7 @@ def test_walks_odds_follow_the_teacher() -> None:
     for _ in range(400):
         follower.calibrate(batch, heard, 0.05)
     assert follower.odds[0] == 1  # the background's
+    assert follower.odds[1:].log().mean() == pytest.approx(0, abs=1e-4)  # structures do not shrink together
     share = (most_probable(batch.belief * follower.odds) == 1).float().mean()
     assert share == pytest.approx(0.5, abs=0.1)
     fixed = advisor(0.25, 0.25, 0.25, 0.25)
@@ -172,7 +173,7 @@ def test_the_corrector_corrects_what_is_not_known() -> None:
     with torch.no_grad():
         for parameter in corrector.parameters():
             parameter.zero_()
-        corrector.net.decoder.head.bias[2] = 20  # it says 2 everywhere
+        corrector.net.decoders[0].head.bias[2] = 20  # it says 2 everywhere
     corrected = corrector.corrected(batch, heard, advice, 1.0)
     free = (batch.target == IGNORE)[:, None].expand(-1, 4, -1, -1)
     assert corrected[free].view(-1).max() == pytest.approx(corrector.weight + (1 - corrector.weight) * 0.1, abs=1e-3)

@@ -43,10 +43,10 @@ LARGEST: Final = 50.0
 class Advisor(Teacher):
     """A mean teacher without dropout that combines its prediction with random walks from the strokes.
 
-    Walks alone are biased: where nothing shows an edge, a border lies half way between two strokes, so that a class
-    whose strokes lie close to those of another one gets too much or too little. So their probabilities are multiplied
-    by odds, which are found during the training: those with which walks give each class as many pixels as the teacher
-    does, and as the masks do in dense slices.
+    Walks alone are biased: where nothing shows an edge, a border lies half way between two strokes, so that a thin
+    structure between far strokes gets too much. So their probabilities are multiplied by odds, which are found during
+    the training: those with which walks share pixels among the structures as the teacher does, and as the masks do in
+    dense slices.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class Advisor(Teacher):
 
     @torch.no_grad()
     def calibrate(self, batch: Batch, heard: Probs, rate: float) -> None:
-        """Move the walks' odds towards those that give each class as many pixels as the teacher and the masks do.
+        """Move the walks' odds towards those that share pixels among structures as the teacher and the masks do.
 
         Parameters
         ----------
@@ -110,7 +110,10 @@ class Advisor(Teacher):
         # A hundredth of all pixels more in each class: a class that is hardly seen keeps its odds.
         walked, wanted = self.counts + self.counts.sum(1, keepdim=True) / 100 + 1e-6
         self.odds.mul_((wanted / walked)[:, None, None] ** rate)
-        self.odds.div_(self.odds[:1].clone()).clamp_(1 / LARGEST, LARGEST)
+        # Structures' odds keep their geometric mean: the background's part is a factor's. If both followed the teacher,
+        # structures that had shrunk a little would shrink further, without end.
+        self.odds[0] = 1
+        self.odds[1:].div_(self.odds[1:].log().mean().exp()).clamp_(1 / LARGEST, LARGEST)
 
     def advise(self, batch: Batch, heard: Probs, trust: float) -> Probs:
         """Return class probabilities; pixels of strokes and masks have their class for sure.
