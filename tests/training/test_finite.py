@@ -13,7 +13,7 @@ from holder import Hold
 from maskmixadv import methods
 from maskmixadv.cli.app import run as command
 from maskmixadv.errors import DIVERGED, DivergedError, InputError
-from maskmixadv.methods import MaskMixAdv, Method, WalkTeacher
+from maskmixadv.methods import MaskMixAdv, Method
 from maskmixadv.networks.average import followed_closely
 from maskmixadv.networks.finite import not_finite
 from maskmixadv.runs.run import Run

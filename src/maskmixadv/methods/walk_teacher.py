@@ -162,8 +162,8 @@ def _belief(batch: Batch) -> Belief:
 class Corrector(nn.Module):
     """Predicts masks from an image, what walks from its strokes say, and what a teacher says.
 
-    It learns on dense slices whose strokes are known, too. There it sees what walks and teacher get wrong. So it can put
-    right the labels of slices of which strokes alone are known.
+    It learns on dense slices whose strokes are known, too. There it sees what walks and teacher get wrong. So it can
+    correct the labels of slices of which strokes alone are known.
 
     Parameters
     ----------
