@@ -227,7 +227,7 @@ def test_it_goes_on_where_it_stopped(run: mma.Run, corpus: mma.Corpus, monkeypat
 
 def test_it_trains_in_a_thread_a_method_with_fields(corpus: mma.Corpus, tmp_path: Path) -> None:
     made: list[mma.Run] = []
-    method = mma.methods.WalkTeacher(thin="Myo", odds=0.25)
+    method = mma.methods.WalkTeacher(trust=0.5, ramp=0.25)
     given: dict[str, Any] = {**SMALL, "method": method, "steps": 1}
 
     def work() -> None:
@@ -237,8 +237,8 @@ def test_it_trains_in_a_thread_a_method_with_fields(corpus: mma.Corpus, tmp_path
     thread.start()
     thread.join()
     record = made[0].record()
-    assert (record["method"]["thin"], record["method"]["odds"]) == ("Myo", 0.25)
-    assert record["command"].endswith("walk-teacher --thin Myo --odds 0.25")
+    assert (record["method"]["trust"], record["method"]["ramp"]) == (0.5, 0.25)
+    assert record["command"].endswith("walk-teacher --trust 0.5 --ramp 0.25")
 
 
 WRONG_TRAININGS: dict[str, dict[str, Any]] = {

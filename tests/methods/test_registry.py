@@ -57,9 +57,9 @@ def test_looking_at_it_takes_no_torch() -> None:
 
 def test_a_former_name_is_understood_and_the_present_one_is_written() -> None:
     assert registry.present("flagship") == "walk-teacher"
-    method = registry.method_from({"name": "flagship", "thin": "Myo"})
+    method = registry.method_from({"name": "flagship", "thin": "Myo", "odds": 0.5, "trust": 2.0})  # two are retired
     assert registry.fields_of(method)["name"] == "walk-teacher"
-    assert parse(["train", "c", "--out", "r", "flagship", "--thin", "Myo"]).method == method
+    assert parse(["train", "c", "--out", "r", "flagship", "--trust", "2"]).method == method
     assert not set(registry.FORMER) & set(registry.METHODS)
 
 

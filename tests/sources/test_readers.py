@@ -110,6 +110,9 @@ def test_acdc_folds_hold_out_whole_patients() -> None:
     assert folds["paper"][1].test == tuple(patients[20:40])
     groups = [{(int(p[-3:]) - 1) // 20 for p in split.test} for split in folds["stratified"]]
     assert groups == [{0, 1, 2, 3, 4}] * 5
+    for kind, split in enumerate(folds["disease"]):
+        assert split.test == folds["paper"][kind].test
+        assert split.val == folds["paper"][(kind + 1) % 5].test
     (field,) = folds["field"]
     assert [len(part) for part in field] == [70, 15, 15]
     assert "patient005" in field.test

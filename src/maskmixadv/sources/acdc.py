@@ -102,15 +102,17 @@ def folds(patients: Sequence[str]) -> dict[str, tuple[Split, ...]]:
 
     Returns
     -------
-    Three schemes. ``paper`` tests patients 1-20, …, 81-100, so that each fold holds out one disease. ``stratified``
+    Four schemes. ``paper`` tests patients 1-20, …, 81-100, so that each fold holds out one disease. ``stratified``
     tests every fifth patient, so that each fold tests all diseases. In these two, validation is a tenth of the other
-    patients, spread over the diseases. ``field`` is the one split 70/15/15 that later papers use.
+    patients, spread over the diseases. ``field`` is the one split 70/15/15 that later papers use. ``disease`` tests
+    what ``paper`` tests, and validates on all patients of the next disease: they differ from the training patients as
+    test patients do.
 
     Examples
     --------
     >>> made = folds([f"patient{number:03d}" for number in range(1, 101)])
     >>> {scheme: [tuple(map(len, fold)) for fold in splits[:1]] for scheme, splits in made.items()}
-    {'paper': [(72, 8, 20)], 'stratified': [(72, 8, 20)], 'field': [(70, 15, 15)]}
+    {'paper': [(72, 8, 20)], 'stratified': [(72, 8, 20)], 'disease': [(60, 20, 20)], 'field': [(70, 15, 15)]}
     >>> made["stratified"][0].test[:3]
     ('patient001', 'patient006', 'patient011')
     """
@@ -120,16 +122,20 @@ def folds(patients: Sequence[str]) -> dict[str, tuple[Split, ...]]:
     made = {
         "paper": tuple(_hold_out(patients, test) for test in paper),
         "stratified": tuple(_hold_out(patients, test) for test in stratified),
+        "disease": tuple(_split(patients, val, test) for val, test in zip([*paper[1:], paper[0]], paper, strict=True)),
     }
     test, val = ({p for p in patients if number[p] in chosen} for chosen in (FIELD_TEST, FIELD_VAL))
-    made["field"] = (Split(tuple(p for p in patients if p not in test | val), tuple(sorted(val)), tuple(sorted(test))),)
+    made["field"] = (_split(patients, val, test),)
     return made
 
 
 def _hold_out(patients: Sequence[str], test: set[str]) -> Split:
     rest = [p for p in patients if p not in test]
-    val = set(rest[4::10])
-    return Split(tuple(p for p in rest if p not in val), tuple(sorted(val)), tuple(sorted(test)))
+    return _split(patients, set(rest[4::10]), test)
+
+
+def _split(patients: Sequence[str], val: set[str], test: set[str]) -> Split:
+    return Split(tuple(p for p in patients if p not in val | test), tuple(sorted(val)), tuple(sorted(test)))
 
 
 def _find(source: Path) -> dict[str, Callable[[], Case]]:

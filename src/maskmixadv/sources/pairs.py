@@ -116,7 +116,7 @@ def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
         labelled = _slices(drawn, pair, image, classes)
         if dense is None:
             dense = _shown(labelled)
-        elif _shown(drawn) is not None:
+        elif drawn is not None and _shown(drawn) is not None:
             drawn = np.where(labelled == IGNORE, drawn, labelled)
     scribble = _shown(drawn)
     if pair.either is not None:
@@ -210,12 +210,9 @@ def _slices(
         for each in (each for each in pair.slices if each.path == path):
             if not 0 <= each.index < codes.shape[each.axis]:
                 raise InputError(f"{path}: no slice {each.index} along axis {each.axis}, its shape is {codes.shape}")
-            place, known, strokes = (
-                None if array is None else np.moveaxis(array, each.axis, 0)[each.index]
-                for array in (labels, codes, drawn)
-            )
-            np.copyto(place, known if strokes is None else np.where(strokes == IGNORE, known, strokes))
-    return labels
+            place, known = (np.moveaxis(array, each.axis, 0)[each.index] for array in (labels, codes))
+            np.copyto(place, known)
+    return labels if drawn is None else np.where((labels == IGNORE) | (drawn == IGNORE), labels, drawn)
 
 
 def _labels(
