@@ -57,8 +57,8 @@ class Pair:
     either
         A file that is a dense mask in its slices without unlabelled pixels, and a scribble in the others.
     slices
-        Labelled slices that the case learns from as from a mask; where a pixel has a stroke, the stroke counts. In a
-        case that has a mask of its own they become part of the scribble, if it has one, and are left out otherwise.
+        Labelled slices that become part of the scribble, and so are dense slices. Where a pixel has a stroke, the
+        stroke counts. A case that has a mask and no strokes gets no scribble by them.
 
     Examples
     --------
@@ -112,12 +112,8 @@ def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
         raise InputError(f"{pair.image}: has shape {image.array.shape}, allowed along axis {axis} is a volume; axis 0")
     drawn = None if pair.scribble is None else _codes(pair.scribble, image, pair.image, classes, classes.ignore)
     dense = None if pair.mask is None else _labels(pair.mask, image, pair.image, classes, classes.ignore)
-    if pair.slices:
-        labelled = _slices(drawn, pair, image, classes)
-        if dense is None:
-            dense = _shown(labelled)
-        elif drawn is not None and _shown(drawn) is not None:
-            drawn = np.where(labelled == IGNORE, drawn, labelled)
+    if pair.slices and (dense is None or _shown(drawn) is not None):
+        drawn = _with_slices(drawn, pair, image, classes)
     scribble = _shown(drawn)
     if pair.either is not None:
         labels = _labels(pair.either, image, pair.image, classes, classes.ignore)
@@ -200,19 +196,19 @@ def thickest_axis(pairs: Sequence[Pair]) -> int:
     return axis if middle[axis] > THICKER * np.delete(middle, axis).max() else 0
 
 
-def _slices(
+def _with_slices(
     drawn: UInt8[np.ndarray, "d h w"] | None, pair: Pair, image: Volume, classes: Classes
 ) -> UInt8[np.ndarray, "d h w"]:
-    """Return the labels of ``pair.slices``, under their strokes, and ``IGNORE`` in all other slices."""
-    labels = np.full(image.array.shape, IGNORE, np.uint8)
+    """Return strokes with the labels of ``pair.slices`` where nothing is drawn."""
+    labels = np.full(image.array.shape, IGNORE, np.uint8) if drawn is None else drawn.copy()
     for path in dict.fromkeys(each.path for each in pair.slices):  # one file at a time in memory
         codes = _codes(path, image, pair.image, classes, None)
         for each in (each for each in pair.slices if each.path == path):
             if not 0 <= each.index < codes.shape[each.axis]:
                 raise InputError(f"{path}: no slice {each.index} along axis {each.axis}, its shape is {codes.shape}")
             place, known = (np.moveaxis(array, each.axis, 0)[each.index] for array in (labels, codes))
-            np.copyto(place, known)
-    return labels if drawn is None else np.where((labels == IGNORE) | (drawn == IGNORE), labels, drawn)
+            np.copyto(place, known, where=place == IGNORE)
+    return labels
 
 
 def _labels(
