@@ -153,6 +153,15 @@ def test_a_corrector_is_there_where_it_can_study() -> None:
     assert (few.weight, many.weight) == pytest.approx((1 / 6, 0.9))
 
 
+def test_the_corrector_studies_until_it_has_seen_enough() -> None:
+    def steps(method: WalkTeacher, dense: int) -> list[int]:
+        return [step for step in range(2000) if method.studies(step, dense=dense, batch=4)]
+
+    assert steps(WalkTeacher(), 72) == list(range(0, 2 * 40 * 72 // 4, 2))
+    assert steps(WalkTeacher(study=3), 2) == list(range(0, 3 * 250, 3))  # few slices: a least number of lessons
+    assert steps(WalkTeacher(), 0) == steps(WalkTeacher(study=0), 72) == []
+
+
 def test_the_corrector_learns_first_and_nobody_else_with_it() -> None:
     players, batch = lesson()
     phases = WalkTeacher().phases(players, batch)

@@ -83,10 +83,19 @@ class Method(abc.ABC):
     scheduled: ClassVar[tuple[str, ...]] = ("net",)
     """Players that learn with the schedule's optimiser and rate; the others have Adam at a constant one."""
 
-    @property
-    def studies(self) -> int:
-        """Steps from one batch of dense slices beside the step's own (`Batch.dense`) to the next; 0: there is none."""
-        return 0
+    def studies(self, step: int, *, dense: int, batch: int) -> bool:  # noqa: ARG002
+        """Whether a step has a batch of dense slices beside its own (`Batch.dense`).
+
+        Parameters
+        ----------
+        step
+            Number of the step, counted from 0.
+        dense
+            Number of dense slices whose strokes are known, too.
+        batch
+            Number of slices in a batch.
+        """
+        return False
 
     @property
     def wants_prior(self) -> bool:

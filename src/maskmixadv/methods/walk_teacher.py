@@ -34,6 +34,11 @@ from maskmixadv.types import IGNORE
 
 FEW: Final = 10
 """Number of dense slices from which on a corrector counts more than walks and teacher."""
+EPOCHS: Final = 40
+"""Rounds through the dense slices after which a corrector learns no more: it would know them by heart, and so would the
+teacher that it hears."""
+LESSONS: Final = 250
+"""Batches of dense slices that a corrector learns from at least."""
 MEMORY: Final = 0.99
 """Fraction of the counted pixels that is kept from one step to the next."""
 LARGEST: Final = 50.0
@@ -239,9 +244,11 @@ class WalkTeacher(Method):
         Power of an agreed label's probability with which its pixel counts in the cross-entropy against it, at least 0.
         So labels count less near borders of which walks and teacher are not sure; with 0 all pixels count alike.
     calibration
-        How fast the walks' odds follow (`Advisor.calibrate`), from 0 to 1; 0 leaves them at 1.
+        How far the walks' odds follow the teacher over a run, at least 0 (`Advisor.calibrate`): the sum of its rates over
+        all steps, however many these are. 0 leaves the odds at 1.
     study
-        Steps from one batch of dense slices for the corrector to the next, at least 0. 0: there is no corrector.
+        Steps from one batch of dense slices for the corrector to the next, at least 0. 0: there is no corrector. After
+        `EPOCHS` rounds through the dense slices, the corrector stays as it is.
     adv
         Weight of a critic's opinion of the network's soft map, as in MaskMixAdv, at least 0. The critic needs masks of
         other patients; by default there is none.
@@ -271,20 +278,20 @@ class WalkTeacher(Method):
     decay: float = 0.99
     background: float = 2.0
     certainty: float = 2.0
-    calibration: float = 0.02
+    calibration: float = 30.0
     study: int = 2
     adv: float = 0.0
     every: int | None = None
 
     def __post_init__(self) -> None:
         check_weights(self, "ce", "pse", some=True)
-        check_weights(self, "trust", "background", "certainty", "adv")
+        check_weights(self, "trust", "background", "certainty", "calibration", "adv")
         if not self.background:
             raise InputError("background: 0, allowed is a number above 0")
         if self.study < 0:
             raise InputError(f"study: {self.study}, allowed is at least 0 steps")
         check_every(self.every)
-        check_fractions(self, "ramp", "calibration")
+        check_fractions(self, "ramp")
         check_decay(self.decay)
 
     @property
@@ -292,18 +299,19 @@ class WalkTeacher(Method):
         """Whether there is a critic, which needs masks of other patients."""
         return self.adv > 0
 
-    @property
-    def studies(self) -> int:
-        """Steps from one batch of dense slices for the corrector to the next."""
-        return self.study
+    def studies(self, step: int, *, dense: int, batch: int) -> bool:
+        """Whether the corrector has a batch of dense slices: at each `study`-th step, until it has seen enough."""
+        if not (self.study and dense) or step % self.study:
+            return False
+        return step // self.study < max(LESSONS, EPOCHS * dense / batch)
 
     def under(self, schedule: Descent) -> "WalkTeacher":
         """Return the method with `every` decided."""
         return self if self.every is not None else replace(self, every=lazily(schedule))
 
     def kind(self, step: int, progress: float) -> Hashable | None:
-        """Return None until trust and teacher have settled; then who has a round: the critic, the corrector."""
-        now = self._criticised(step), bool(self.study) and step % self.study == 0
+        """Return None until trust and teacher have settled; then whether the critic has its round."""
+        now = self._criticised(step)
         return now if settled(progress=progress, ramp=self.ramp, step=step, decay=self.decay) else None
 
     def players(self, task: Task) -> dict[str, nn.Module]:
@@ -342,7 +350,8 @@ class WalkTeacher(Method):
         if now:
             terms["adv"] = (self.every or 1) * self.adv * adversarial(nets["critic"](soft), real=True)
         yield Phase("net", terms)
-        teacher.calibrate(batch, heard, self.calibration * ramp)
+        # The part of the run that a step is: progress over the number of steps that are done.
+        teacher.calibrate(batch, heard, self.calibration * ramp * batch.progress / max(batch.step, 1))
         teacher.follow(nets["net"], step=batch.step, decay=self.decay)
         if now:
             yield Phase("critic", {"critic": critic_loss(nets["critic"], soft.detach(), batch)})

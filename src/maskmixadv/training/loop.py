@@ -88,7 +88,7 @@ class Loop:
         self.step = 0
         self._engine = engine or Engine()
         torch.manual_seed(run.seed)
-        self._studied = studied(slices, run.task.channels) if run.method.studies else torch.zeros(0, dtype=torch.long)
+        self._studied = studied(slices, run.task.channels) if run.method.believes else torch.zeros(0, dtype=torch.long)
         task = replace(run.task, slices=len(slices), studied=len(self._studied))
         self.nets = {name: _placed(net, device) for name, net in run.method.players(task).items()}
         self.optimisers = optimisers(run.schedule, self.nets, run.method.scheduled)
@@ -128,7 +128,8 @@ class Loop:
         return self._batch(self._rows())
 
     def _kind(self) -> Hashable | None:
-        return self.run.method.kind(self.step, self._progress)
+        kind = self.run.method.kind(self.step, self._progress)
+        return None if kind is None else (kind, self._studies(self.step))
 
     def _set_decay(self) -> None:
         """Set the decay of the scored average; on the device where a recorded step reads it."""
@@ -239,10 +240,15 @@ class Loop:
     def _order(self, step: int) -> Int[Tensor, "_"]:
         """Return the numbers of a step's slices; in steps that study, as many dense slices follow."""
         how = {"batch": self.run.schedule.batch, "seed": self.run.seed}
-        own, every = order(step, count=len(self.slices), **how), self.run.method.studies
-        if not len(self._studied) or step % every:
+        own = order(step, count=len(self.slices), **how)
+        if not self._studies(step):
             return own
-        return torch.cat((own, self._studied[order(step // every, count=len(self._studied), **how)]))
+        return torch.cat((own, self._studied[order(step, count=len(self._studied), **how)]))
+
+    def _studies(self, step: int) -> bool:
+        """Whether dense slices are studied in a step, beside its own slices."""
+        dense = len(self._studied)
+        return dense > 0 and self.run.method.studies(step, dense=dense, batch=self.run.schedule.batch)
 
     def _next(self, phases: Any) -> Any:  # noqa: ANN401
         with self._autocast():
