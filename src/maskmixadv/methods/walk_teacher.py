@@ -244,8 +244,8 @@ class WalkTeacher(Method):
         Power of an agreed label's probability with which its pixel counts in the cross-entropy against it, at least 0.
         So labels count less near borders of which walks and teacher are not sure; with 0 all pixels count alike.
     calibration
-        How far the walks' odds follow the teacher over a run, at least 0 (`Advisor.calibrate`): the sum of its rates over
-        all steps, however many these are. 0 leaves the odds at 1.
+        How far the walks' odds follow the teacher over a run, at least 0 (`Advisor.calibrate`): the sum of its rates
+        over all steps, however many these are. 0 leaves the odds at 1.
     study
         Steps from one batch of dense slices for the corrector to the next, at least 0. 0: there is no corrector. After
         `EPOCHS` rounds through the dense slices, the corrector stays as it is.
