@@ -111,3 +111,57 @@ def test_methods_see_which_slices_are_dense(tmp_path: Path) -> None:
     assert batch.whole is not None
     assert loop.slices.whole is not None
     assert torch.equal(batch.whole, loop.slices.whole[batch.index])
+
+
+# Dense slices that are studied.
+
+
+def studying(place: Path) -> Slices:
+    """Noise with strokes and a mask in the same slice, so that walks there are not sure."""
+    noise = np.random.default_rng(0).random((3, 40, 48), dtype=np.float32)
+    cases = [
+        tiny.case(f"p{k}", k, image=noise, dense=mixed.only(tiny.volume(k)[2], [mixed.DENSE])) if k < 2
+        else mixed.case(f"p{k}", k)
+        for k in range(4)
+    ]  # fmt: skip
+    return mixed.loaded(tiny.corpus(place, [*cases, tiny.case("p4"), tiny.case("p5")]), beliefs=True)
+
+
+def test_dense_slices_whose_strokes_are_known_are_studied(tmp_path: Path) -> None:
+    slices = studying(tmp_path / "c")
+    assert slices.whole is not None
+    assert slices.walked is not None
+    found = torch.nonzero(slices.walked)[:, 0]
+    assert slices.whole[found].all()
+    assert 0 < len(found) < slices.whole.sum()  # masks without strokes have no walks to compare with
+    loop = looped(WalkTeacher(study=2), slices)
+    own, asked = looped(WalkTeacher(study=0), slices), []
+    for _ in range(4):
+        batch = loop.batch()
+        plain = own.batch()
+        assert torch.equal(batch.image, plain.image)  # what is studied comes beside the step's own slices
+        assert plain.dense is None
+        asked.append(batch.dense is not None)
+        if batch.dense is not None:
+            assert set(batch.dense.index.tolist()) <= set(found.tolist())
+            assert batch.dense.whole is not None
+            assert batch.dense.whole.all()
+        loop.step += 1
+        own.step += 1
+    assert asked == [True, False, True, False]
+
+
+def test_a_run_with_a_corrector_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    slices = studying(tmp_path / "c")
+    through, first = looped(WalkTeacher(), slices), looped(WalkTeacher(), slices)
+    terms = [set(through.advance()) for _ in range(4)]
+    assert "corrector/dice" in terms[0] & terms[2]
+    assert "corrector/dice" not in terms[1] | terms[3]
+    for _ in range(2):
+        first.advance()
+    second = looped(WalkTeacher(), slices)
+    second.load(first.state())
+    for _ in range(2):
+        second.advance()
+    assert equal(weights(through.nets), weights(second.nets))
+    assert not equal(weights(first.nets), weights(second.nets))

@@ -79,6 +79,9 @@ class Slices:
         What the slices were made from, counted; None where they were not loaded.
     whole
         True for dense slices, of which every pixel is labelled; on the device. None: there is none.
+    walked
+        True for dense slices whose beliefs are walks from their strokes alone, so that these can be compared with the
+        mask; in the host's memory. None: there is none.
 
     Examples
     --------
@@ -102,6 +105,7 @@ class Slices:
     mapping: mmap.mmap | None = None
     learnt: Learnt | None = None
     whole: Bool[Tensor, "n"] | None = None
+    walked: Bool[Tensor, "n"] | None = None
 
     def __len__(self) -> int:
         return len(self.image)
@@ -225,7 +229,7 @@ def load_slices(
         raise InputError(f"{corpus.root}: no training case has a {drawn} annotation, at least one is needed")
     count = sum(entry.shape[0] for entry in annotated)
     shape = (1 + beliefs * len(corpus.classes), grid.size, grid.size)
-    room, centres, dense = make_room(count, shape, device=device, memory=memory, folder=folder), [], []
+    room, centres, flags = make_room(count, shape, device=device, memory=memory, folder=folder), [], []
     source = _Source(corpus, grid, supervision, enclosure, chosen)
     for loaded in source.on_grid(annotated, beliefs=beliefs):
         target = loaded.placed.target
@@ -234,11 +238,12 @@ def load_slices(
         learnt.compare(contradicted=loaded.known.contradicted, kept=loaded.kept)
         room.put(loaded.image[labelled], target[labelled])
         centres += [_middle(labels) for labels in target[labelled]]
-        dense.append(torch.from_numpy(loaded.known.whole)[labelled])
+        flags.append(torch.from_numpy(np.stack((loaded.known.whole, loaded.known.walked)))[:, labelled])
     learnt.check(str(corpus.root))
     rows = room.rows()
-    whole = torch.cat(dense).to(device)
-    return Slices(rows.image, rows.target, torch.stack(centres).to(device), rows.mapping, learnt, whole)
+    whole, walked = torch.cat(flags, 1)
+    middles = torch.stack(centres).to(device)
+    return Slices(rows.image, rows.target, middles, rows.mapping, learnt, whole.to(device), walked)
 
 
 def load_masks(corpus: Corpus, entries: Iterable[Entry], *, grid: Grid, device: torch.device) -> PriorMasks:

@@ -37,6 +37,8 @@ class Known(NamedTuple):
     >>> found = known(Case("a", "a", image, scribble, dense), {"a": None}, enclosure=False)
     >>> found.labels[:, 0].tolist(), found.whole.tolist(), found.contradicted
     ([[0, 255, 255], [1, 1, 1]], [False, True], 1)
+    >>> found.walked.tolist()  # one class of strokes leads no walk
+    [False, False]
     """
 
     labels: UInt8[np.ndarray, "d h w"]
@@ -44,6 +46,11 @@ class Known(NamedTuple):
     seeds: UInt8[np.ndarray, "d h w"]
     whole: Bool[np.ndarray, "d"]
     contradicted: int = 0
+
+    @property
+    def walked(self) -> Bool[np.ndarray, "d"]:
+        """Whether each slice is dense, and yet is walked from its strokes alone: walks and mask can be compared."""
+        return self.whole & (self.seeds == IGNORE).any((1, 2))
 
 
 def known(case: Case, taught: Taught, *, enclosure: bool) -> Known:

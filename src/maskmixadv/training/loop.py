@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Hashable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,10 +29,6 @@ from maskmixadv.types import IGNORE
 PRIOR_AUGMENT = Augment()
 """Augmentation of a prior's masks, drawn independently of the images'. It has all turns, as another corpus may show
 its organs another way up."""
-
-
-SURE: Final = 0.99
-"""Probability from which on a walk is sure of a pixel; half precision and resampling take a little off 1."""
 
 
 class Loop:
@@ -88,7 +84,8 @@ class Loop:
         self.step = 0
         self._engine = engine or Engine()
         torch.manual_seed(run.seed)
-        self._studied = studied(slices, run.task.channels) if run.method.believes else torch.zeros(0, dtype=torch.long)
+        walked = torch.zeros(len(slices), dtype=torch.bool) if slices.walked is None else slices.walked
+        self._studied = torch.nonzero(walked if run.method.believes else torch.zeros_like(walked))[:, 0]
         task = replace(run.task, slices=len(slices), studied=len(self._studied))
         self.nets = {name: _placed(net, device) for name, net in run.method.players(task).items()}
         self.optimisers = optimisers(run.schedule, self.nets, run.method.scheduled)
@@ -268,32 +265,6 @@ class Loop:
     def _draw(self, augment: Augment, centre: Centre) -> Augmentation:
         schedule = self.run.schedule
         return draw_augmentation(augment, centre, canvas=schedule.size, window=schedule.window, rng=self._rng)
-
-
-def studied(slices: Slices, channels: int) -> Int[Tensor, "m"]:
-    """Return the numbers of the dense slices whose strokes are known, too: what walks say there is not the mask itself.
-
-    Parameters
-    ----------
-    slices
-        Training slices, with beliefs.
-    channels
-        Number of image channels, which come before the beliefs.
-
-    Examples
-    --------
-    >>> image = torch.ones(3, 3, 16, 16).half()
-    >>> image[1, 1:] = 0.5  # walks that are not sure
-    >>> whole = torch.tensor([True, True, False])
-    >>> slices = Slices(image, torch.zeros(3, 16, 16, dtype=torch.uint8), torch.zeros(3, 2), whole=whole)
-    >>> studied(slices, channels=1)
-    tensor([1])
-    """
-    if slices.whole is None:
-        return torch.zeros(0, dtype=torch.long)
-    whole = torch.nonzero(slices.whole.cpu())[:, 0]
-    unsure = [bool((belief.amax(0) < SURE).any() and belief.any()) for belief in slices.image[whole, channels:].cpu()]
-    return whole[torch.tensor(unsure, dtype=torch.bool)]
 
 
 def _placed(net: nn.Module, device: torch.device) -> nn.Module:
