@@ -177,16 +177,17 @@ def test_the_corrector_corrects_what_is_not_known() -> None:
     players, batch = lesson()
     corrector = players["corrector"]
     assert isinstance(corrector, Corrector)
-    heard = torch.full((2, 4, 32, 32), 0.25)
+    heard = torch.tensor([0.1, 0.1, 0.7, 0.1])[None, :, None, None].expand(2, -1, 32, 32)
     advice = known(batch, torch.tensor([0.7, 0.1, 0.1, 0.1])[None, :, None, None].expand(2, -1, 32, 32))
     with torch.no_grad():
         for name, parameter in corrector.named_parameters():
             parameter.zero_()
             if name.endswith("head.bias"):
                 parameter[2] = 20  # it says 2 everywhere
-    corrected = corrector.corrected(batch, heard, advice, 1.0)
+    corrected = corrector.corrected(batch, heard, advice, trust=1.0, ramp=1.0)
     free = (batch.target == IGNORE)[:, None].expand(-1, 4, -1, -1)
-    assert corrected[free].view(-1).max() == pytest.approx(corrector.weight + (1 - corrector.weight) * 0.1, abs=1e-3)
+    most = corrector.weight * (1 + 0.7) / 2 + (1 - corrector.weight) * 0.1  # it and the teacher, walks and teacher
+    assert corrected[free].view(-1).max() == pytest.approx(most, abs=1e-3)
     assert torch.equal(corrected[~free], advice[~free])
-    torch.testing.assert_close(corrector.corrected(batch, heard, advice, 0.0), advice)
+    torch.testing.assert_close(corrector.corrected(batch, heard, advice, trust=1.0, ramp=0.0), advice)
     assert corrector.training

@@ -35,8 +35,7 @@ from maskmixadv.types import IGNORE
 FEW: Final = 10
 """Number of dense slices from which on a corrector counts more than walks and teacher."""
 EPOCHS: Final = 40
-"""Rounds through the dense slices after which a corrector learns no more: it would know them by heart, and so would the
-teacher that it hears."""
+"""Rounds through the dense slices after which a corrector learns no more: it would know them by heart."""
 LESSONS: Final = 250
 """Batches of dense slices that a corrector learns from at least."""
 MEMORY: Final = 0.99
@@ -165,10 +164,11 @@ def _belief(batch: Batch) -> Belief:
 
 
 class Corrector(nn.Module):
-    """Predicts masks from an image, what walks from its strokes say, and what a teacher says.
+    """Predicts masks from an image and what walks from its strokes say.
 
-    It learns on dense slices whose strokes are known, too. There it sees what walks and teacher get wrong. So it can
-    correct the labels of slices of which strokes alone are known.
+    It learns on dense slices whose strokes are known, too. There it sees what walks get wrong. So it can correct the
+    labels of slices of which strokes alone are known. It does not hear the teacher, which learns from what the
+    corrector says: each would drive the other on.
 
     Parameters
     ----------
@@ -181,33 +181,47 @@ class Corrector(nn.Module):
     >>> from maskmixadv.methods.walk_teacher import Corrector
     >>> from maskmixadv.tensors import Batch, Task
     >>> corrector, batch = Corrector(replace(Task.example(), studied=10)), Batch.example()
-    >>> corrector.weight, list(corrector.lesson(batch, batch.belief))
+    >>> corrector.weight, list(corrector.lesson(batch))
     (0.5, ['ce', 'dice'])
     """
 
     def __init__(self, task: Task) -> None:
         super().__init__()
         classes = len(task.classes)
-        self.net = UNet(task.channels + 2 * classes, classes)
+        self.net = UNet(task.channels + classes, classes)
         self.weight = task.studied / (task.studied + FEW)
         """How much it counts beside walks and teacher, from 0 to below 1."""
 
-    def lesson(self, dense: Batch, heard: Probs) -> dict[str, Loss]:
-        """Return its losses on dense slices, of which the teacher has said `heard`."""
-        return labelled_terms(self._logits(dense, heard), dense, ce=1.0, dice=1.0)
+    def lesson(self, dense: Batch) -> dict[str, Loss]:
+        """Return its losses on dense slices."""
+        return labelled_terms(self._logits(dense), dense, ce=1.0, dice=1.0)
 
     @torch.no_grad()
-    def corrected(self, batch: Batch, heard: Probs, advice: Probs, ramp: float) -> Probs:
-        """Return `advice` as it is corrected; by its whole weight when `ramp` is 1."""
+    def corrected(self, batch: Batch, heard: Probs, advice: Probs, *, trust: float, ramp: float) -> Probs:
+        """Return `advice` as it is corrected.
+
+        Parameters
+        ----------
+        batch
+            What is segmented, with beliefs.
+        heard
+            What `Advisor.heard` returned for it.
+        advice
+            What `Advisor.advise` returned for it.
+        trust
+            How much the teacher counts beside the corrected walks.
+        ramp
+            Fraction of its weight by which the corrector counts.
+        """
         training = self.training
         self.eval()
-        said = self._logits(batch, heard).softmax(1) * _drawn(_belief(batch))
+        walks = self._logits(batch).softmax(1) * _drawn(_belief(batch))
         self.train(training)
         weight = self.weight * ramp
-        return known(batch, weight * said + (1 - weight) * advice)
+        return known(batch, weight * (walks + trust * heard) / (1 + trust) + (1 - weight) * advice)
 
-    def _logits(self, batch: Batch, heard: Probs) -> Logits:
-        return self.net(torch.cat((batch.image, _belief(batch), heard), 1))
+    def _logits(self, batch: Batch) -> Logits:
+        return self.net(torch.cat((batch.image, _belief(batch)), 1))
 
 
 def _drawn(belief: Belief) -> Float[Tensor, "b k 1 1"]:
@@ -222,8 +236,8 @@ class WalkTeacher(Method):
     """Learn from labels on which random walks and a mean teacher agree: this project's own method.
 
     Where slices are drawn densely, too, a second network, the corrector, learns from them what strokes can't say: where
-    people draw a border. From the image, the walks and the teacher's prediction it predicts the mask, and so corrects
-    the labels of all other slices.
+    people draw a border. From the image and the walks it predicts the mask, and so corrects the labels of all other
+    slices.
 
     Attributes
     ----------
@@ -333,11 +347,11 @@ class WalkTeacher(Method):
         teacher, ramp = player(nets, "teacher", Advisor), sigmoid_rampup(batch.progress, self.ramp)
         if batch.dense is not None:
             corrector = player(nets, "corrector", Corrector)
-            yield Phase("corrector", corrector.lesson(batch.dense, teacher.heard(batch.dense)))
-        heard = teacher.heard(batch)
-        advice = teacher.advise(batch, heard, self.trust * ramp)
+            yield Phase("corrector", corrector.lesson(batch.dense))
+        heard, trust = teacher.heard(batch), self.trust * ramp
+        advice = teacher.advise(batch, heard, trust)
         if "corrector" in nets:
-            advice = player(nets, "corrector", Corrector).corrected(batch, heard, advice, ramp)
+            advice = player(nets, "corrector", Corrector).corrected(batch, heard, advice, trust=trust, ramp=ramp)
         agreed, sure = most_probable(advice), advice.amax(1) ** self.certainty
         logits = nets["net"](batch.image)
         soft = logits.softmax(1)
