@@ -119,7 +119,7 @@ class Advisor(Teacher):
         self.odds[0] = 1
         self.odds[1:].div_(self.odds[1:].log().mean().exp()).clamp_(1 / LARGEST, LARGEST)
 
-    def advise(self, batch: Batch, heard: Probs, trust: float) -> Probs:
+    def advise(self, batch: Batch, heard: Probs, trust: float, ramp: float = 1.0) -> Probs:
         """Return class probabilities; pixels of strokes and masks have their class for sure.
 
         Parameters
@@ -130,6 +130,8 @@ class Advisor(Teacher):
             What `heard` returned for it.
         trust
             How much the teacher counts beside the walks, at least 0. Where the walks say nothing, it alone decides.
+        ramp
+            Power of the background's factor, from 0 to 1: networks that are unsure of everything would find nothing.
 
         Raises
         ------
@@ -138,7 +140,7 @@ class Advisor(Teacher):
         """
         walks = _belief(batch) * self.odds
         walks = walks / walks.sum(1, keepdim=True).clamp(min=1e-6)
-        return known(batch, (walks + max(trust, 1e-3) * heard) * self.factors)
+        return known(batch, (walks + max(trust, 1e-3) * heard) * self.factors**ramp)
 
 
 def known(batch: Batch, voices: Probs) -> Probs:
@@ -290,7 +292,7 @@ class WalkTeacher(Method):
     trust: float = 1.0
     ramp: float = 0.3
     decay: float = 0.99
-    background: float = 2.0
+    background: float = 1.4
     certainty: float = 2.0
     calibration: float = 30.0
     study: int = 2
@@ -349,7 +351,7 @@ class WalkTeacher(Method):
             corrector = player(nets, "corrector", Corrector)
             yield Phase("corrector", corrector.lesson(batch.dense))
         heard, trust = teacher.heard(batch), self.trust * ramp
-        advice = teacher.advise(batch, heard, trust)
+        advice = teacher.advise(batch, heard, trust, ramp)
         if "corrector" in nets:
             advice = player(nets, "corrector", Corrector).corrected(batch, heard, advice, trust=trust, ramp=ramp)
         agreed, sure = most_probable(advice), advice.amax(1) ** self.certainty
