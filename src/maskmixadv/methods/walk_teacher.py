@@ -119,7 +119,7 @@ class Advisor(Teacher):
         self.odds[0] = 1
         self.odds[1:].div_(self.odds[1:].log().mean().exp()).clamp_(1 / LARGEST, LARGEST)
 
-    def advise(self, batch: Batch, heard: Probs, trust: float, ramp: float = 1.0) -> Probs:
+    def advise(self, batch: Batch, heard: Probs, trust: float) -> Probs:
         """Return class probabilities; pixels of strokes and masks have their class for sure.
 
         Parameters
@@ -130,8 +130,6 @@ class Advisor(Teacher):
             What `heard` returned for it.
         trust
             How much the teacher counts beside the walks, at least 0. Where the walks say nothing, it alone decides.
-        ramp
-            Power of the background's factor, from 0 to 1: networks that are unsure of everything would find nothing.
 
         Raises
         ------
@@ -140,7 +138,7 @@ class Advisor(Teacher):
         """
         walks = _belief(batch) * self.odds
         walks = walks / walks.sum(1, keepdim=True).clamp(min=1e-6)
-        return known(batch, (walks + max(trust, 1e-3) * heard) * self.factors**ramp)
+        return known(batch, (walks + max(trust, 1e-3) * heard) * self.factors)
 
 
 def known(batch: Batch, voices: Probs) -> Probs:
@@ -254,14 +252,14 @@ class WalkTeacher(Method):
     decay
         Fraction of itself that the teacher keeps in a step, in [0, 1).
     background
-        Factor of the background's probability before the agreed label is chosen, above 0. It is above 1, because people
-        draw the background's stroke further from an organ's border than the organ's own.
+        Factor of the background's probability before the agreed label is chosen, above 0. Above 1 it draws outer
+        borders in, where people drew the background's stroke far from an organ.
     certainty
         Power of an agreed label's probability with which its pixel counts in the cross-entropy against it, at least 0.
         So labels count less near borders of which walks and teacher are not sure; with 0 all pixels count alike.
     calibration
         How far the walks' odds follow the teacher over a run, at least 0 (`Advisor.calibrate`): the sum of its rates
-        over all steps, however many these are. 0 leaves the odds at 1.
+        over all steps, however many these are. By default odds stay at 1: what helps one corpus harms another.
     study
         Steps from one batch of dense slices for the corrector to the next, at least 0. 0: there is no corrector. After
         `EPOCHS` rounds through the dense slices, the corrector stays as it is.
@@ -292,9 +290,9 @@ class WalkTeacher(Method):
     trust: float = 1.0
     ramp: float = 0.3
     decay: float = 0.99
-    background: float = 1.4
+    background: float = 1.0
     certainty: float = 2.0
-    calibration: float = 30.0
+    calibration: float = 0.0
     study: int = 2
     adv: float = 0.0
     every: int | None = None
@@ -351,7 +349,7 @@ class WalkTeacher(Method):
             corrector = player(nets, "corrector", Corrector)
             yield Phase("corrector", corrector.lesson(batch.dense))
         heard, trust = teacher.heard(batch), self.trust * ramp
-        advice = teacher.advise(batch, heard, trust, ramp)
+        advice = teacher.advise(batch, heard, trust)
         if "corrector" in nets:
             advice = player(nets, "corrector", Corrector).corrected(batch, heard, advice, trust=trust, ramp=ramp)
         agreed, sure = most_probable(advice), advice.amax(1) ** self.certainty
