@@ -48,9 +48,9 @@ class Advisor(Teacher):
     """A mean teacher without dropout that combines its prediction with random walks from the strokes.
 
     Walks alone are biased: where nothing shows an edge, a border lies half way between two strokes, so that a thin
-    structure between far strokes gets too much. So their probabilities are multiplied by odds, which are found during
-    the training: those with which walks share pixels among the structures as the teacher does, and as the masks do in
-    dense slices.
+    structure between far strokes gets too much. So their probabilities are multiplied by odds. These are 1 until
+    `calibrate` moves them: towards those with which walks share pixels among the structures as the teacher does, and
+    as the masks do in dense slices.
 
     Parameters
     ----------
@@ -364,8 +364,9 @@ class WalkTeacher(Method):
         if now:
             terms["adv"] = (self.every or 1) * self.adv * adversarial(nets["critic"](soft), real=True)
         yield Phase("net", terms)
-        # The part of the run that a step is: progress over the number of steps that are done.
-        teacher.calibrate(batch, heard, self.calibration * ramp * batch.progress / max(batch.step, 1))
+        if self.calibration:
+            # The part of the run that a step is: progress over the number of steps that are done.
+            teacher.calibrate(batch, heard, self.calibration * ramp * batch.progress / max(batch.step, 1))
         teacher.follow(nets["net"], step=batch.step, decay=self.decay)
         if now:
             yield Phase("critic", {"critic": critic_loss(nets["critic"], soft.detach(), batch)})
