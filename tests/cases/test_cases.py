@@ -328,10 +328,15 @@ def test_12_a_class_that_is_never_found_scores_badly() -> None:
 def test_19_what_is_not_learnt_from_is_said(tmp_path: Path, capsys: Capture) -> None:
     cases = [tiny.case(f"p{k}", k, scribble=None) if k < 3 else tiny.case(f"p{k}", k) for k in range(7)]
     tiny.corpus(tmp_path / "corpus", cases)
-    assert command("train", tmp_path / "corpus", "--out", tmp_path / "run", *SHORT, "--steps", "1", "pce") == 0
+    train = ["train", tmp_path / "corpus", *SHORT, "--steps", "1"]
+    assert command(*train, "--out", tmp_path / "strokes", "--masks", "none", "pce") == 0
     said = capsys.readouterr().err
-    assert "learnt from" in said
+    assert "not learnt from" in said
     assert "p0, p1, p2" in said
+    assert command(*train, "--out", tmp_path / "run", "pce") == 0  # masks of patients without strokes teach
+    said = capsys.readouterr().err
+    assert "of them dense" in said
+    assert "p0, p1, p2" not in said
 
 
 def test_20_slices_without_strokes_are_no_problem(tmp_path: Path) -> None:
