@@ -3,6 +3,7 @@
 Axes are ``b`` samples, ``c`` image channels, ``k`` classes, ``f`` feature channels, ``h`` rows and ``w`` columns.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +29,8 @@ Weight = Float[Tensor, "b h w"]
 """How much each pixel counts in a mean over pixels: at least 0, usually summing to 1 over the batch."""
 Loss = Float[Tensor, ""]
 """A scalar to minimise."""
+Scalar = float | Float[Tensor, ""]
+"""A number; a tensor on the device where steps are recorded, so that it can change from step to step."""
 
 Belief = Float[Tensor, "b k h w"]
 """Class probabilities by random walks from the strokes; 0 for all classes where no walk arrives."""
@@ -99,6 +102,8 @@ class Batch:
         may show pixels beyond the slice, which are ``IGNORE`` there, too.
     dense
         Dense slices whose strokes are known, too, for methods that ask for them (`Method.studies`); else None.
+    scalars
+        What `Method.scalars` returned for the step; None in a batch that no loop made.
 
     Examples
     --------
@@ -122,6 +127,7 @@ class Batch:
     belief: Belief | None = None
     whole: Bool[Tensor, "b"] | None = None
     dense: "Batch | None" = None
+    scalars: Mapping[str, Scalar] | None = None
 
     @classmethod
     def example(

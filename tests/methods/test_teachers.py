@@ -13,6 +13,7 @@ from maskmixadv.methods import UAMT, USTM, WSL4MIS, CycleMix, MeanTeacher, Metho
 from maskmixadv.methods.parts.teacher import Teacher, opinions, sigmoid_rampup
 from maskmixadv.methods.scribble2label import PastPredictions
 from maskmixadv.methods.wsl4mis import TwoBranches
+from maskmixadv.networks.average import warmed_up
 from maskmixadv.networks.losses import uniform
 from maskmixadv.networks.unet import Decoder, UNet
 from maskmixadv.sampling.augment import draw_augmentation
@@ -36,7 +37,7 @@ def test_a_teacher_is_the_mean_of_students_then_their_moving_average() -> None:
         for each in (student.weight, student.running_mean):
             assert each is not None
             each.data.fill_(value)
-        teacher.follow(student, step=step, decay=0.5)
+        teacher.follow(student, keep=warmed_up(0.5, step))
     # Step 0 copies, step 1 takes the mean, step 2 keeps min(2/3, 0.5).
     expected = 0.5 * (0.5 * 1 + 0.5 * 3) + 0.5 * 8
     state = teacher.net.state_dict()

@@ -106,7 +106,7 @@ def test_a_class_without_a_stroke_is_not_there() -> None:
 
 def test_where_nothing_walks_the_teacher_is_heard_alone() -> None:
     alone = advisor(0.1, 0.2, 0.3, 0.4)
-    for trust in (1.0, 0.0):
+    for trust in (1.0, WalkTeacher(trust=0.0).scalars(0, 0.0)["trust"]):
         said = agreed(alone, believing(0.0, 0.0, 0.0, 0.0), trust=trust)
         assert said == pytest.approx([0.1, 0.2, 0.3, 0.4], abs=1e-6)
 
@@ -155,11 +155,33 @@ def test_a_corrector_is_there_where_it_can_study() -> None:
 
 def test_the_corrector_studies_until_it_has_seen_enough() -> None:
     def steps(method: WalkTeacher, dense: int) -> list[int]:
-        return [step for step in range(2000) if method.studies(step, dense=dense, batch=4)]
+        return [step for step in range(2000) if method.studies(step, step / 4000, dense=dense, batch=4)]
 
-    assert steps(WalkTeacher(), 72) == list(range(0, 2 * 40 * 72 // 4, 2))
-    assert steps(WalkTeacher(study=3), 2) == list(range(0, 3 * 250, 3))  # few slices: a least number of lessons
+    assert steps(WalkTeacher(), 72) == list(range(1200, 1200 + 40 * 72 // 4))
+    assert steps(WalkTeacher(study=3), 2) == list(range(1200, 1200 + 3 * 250, 3))  # few slices: a least number
     assert steps(WalkTeacher(), 0) == steps(WalkTeacher(study=0), 72) == []
+
+
+def test_the_corrector_hears_the_teacher_as_it_was() -> None:
+    """A copy is taken once, in the first step from `listen` on."""
+    method = WalkTeacher(listen=0.3)
+    assert [step for step in range(10) if method._copies(step, step / 10)] == [3]
+    assert [step for step in range(7) if method._copies(step, step / 7)] == [3]
+    assert [step for step in range(7) if WalkTeacher(listen=0.0)._copies(step, step / 7)] == [0]
+    players, batch = lesson()
+    teacher, corrector = players["teacher"], players["corrector"]
+    assert isinstance(teacher, Advisor)
+    assert isinstance(corrector, Corrector)
+    list(method.phases(players, dataclasses.replace(batch, step=3, progress=0.3, dense=None)))
+    with torch.no_grad():
+        copied = corrector.elder(batch.image).softmax(1)
+    with torch.no_grad():
+        for parameter in teacher.net.parameters():
+            parameter.add_(0.1)
+    list(method.phases(players, dataclasses.replace(batch, step=4, progress=0.4, dense=None)))
+    assert torch.equal(corrector.elder(batch.image).softmax(1), copied)
+    assert not torch.equal(teacher(batch.image), copied)
+    assert not any(module.training for net in (corrector.elder, corrector.scored) for module in net.modules())
 
 
 def test_the_corrector_learns_first_and_nobody_else_with_it() -> None:
@@ -173,21 +195,44 @@ def test_the_corrector_learns_first_and_nobody_else_with_it() -> None:
     assert [phase.player for phase in phases] == ["net"]
 
 
+def says(corrector: Corrector, label: int) -> None:
+    """It says one class everywhere, and made fewer errors than walks and teacher."""
+    with torch.no_grad():
+        for name, parameter in corrector.scored.named_parameters():
+            parameter.zero_()
+            if name.endswith("head.bias"):
+                parameter[label] = 20
+    corrector.errors.copy_(torch.tensor([0.2, 0.1]))
+
+
 def test_the_corrector_corrects_what_is_not_known() -> None:
     players, batch = lesson()
     corrector = players["corrector"]
     assert isinstance(corrector, Corrector)
     heard = torch.tensor([0.1, 0.1, 0.7, 0.1])[None, :, None, None].expand(2, -1, 32, 32)
     advice = known(batch, torch.tensor([0.7, 0.1, 0.1, 0.1])[None, :, None, None].expand(2, -1, 32, 32))
-    with torch.no_grad():
-        for name, parameter in corrector.named_parameters():
-            parameter.zero_()
-            if name.endswith("head.bias"):
-                parameter[2] = 20  # it says 2 everywhere
-    corrected = corrector.corrected(batch, heard, advice, trust=1.0, ramp=1.0)
+    says(corrector, 2)
+    corrected = corrector.corrected(batch, heard, advice, 0.5)
     free = (batch.target == IGNORE)[:, None].expand(-1, 4, -1, -1)
-    most = corrector.weight * (1 + 0.7) / 2 + (1 - corrector.weight) * 0.1  # it and the teacher, walks and teacher
+    most = corrector.weight * (1 + 0.5 * 0.7) / 1.5 + (1 - corrector.weight) * 0.1
     assert corrected[free].view(-1).max() == pytest.approx(most, abs=1e-3)
     assert torch.equal(corrected[~free], advice[~free])
-    torch.testing.assert_close(corrector.corrected(batch, heard, advice, trust=1.0, ramp=0.0), advice)
-    assert corrector.training
+
+
+def test_a_corrector_that_is_no_better_is_not_heeded() -> None:
+    players, batch = lesson()
+    corrector, teacher = players["corrector"], players["teacher"]
+    assert isinstance(corrector, Corrector)
+    assert isinstance(teacher, Advisor)
+    assert batch.dense is not None
+    says(corrector, 2)
+    heard = teacher.heard(batch)
+    advice = teacher.advise(batch, heard, 1.0)
+    corrector.errors.copy_(torch.tensor([0.1, 0.2]))
+    torch.testing.assert_close(corrector.corrected(batch, heard, advice, 0.5), advice)
+    corrector.errors.zero_()  # no lesson yet
+    torch.testing.assert_close(corrector.corrected(batch, heard, advice, 0.5), advice)
+    for _ in range(3):
+        corrector.learnt(batch.dense, teacher, keep=1.0, trust=1.0)
+    target = batch.dense.target[batch.dense.target != IGNORE]
+    assert corrector.errors[1] == pytest.approx((target != 2).float().mean().item() * (1 - 0.95**3), abs=1e-4)

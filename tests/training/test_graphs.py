@@ -11,7 +11,7 @@ from torch import Tensor
 
 import tape
 import tiny
-from maskmixadv.methods import PCE, MaskMixAdv, Method
+from maskmixadv.methods import PCE, MaskMixAdv, MeanTeacher, Method, WalkTeacher
 from maskmixadv.sampling.slices import Slices
 from maskmixadv.training.engine import WARM, Engine, Graphs, Losses, as_written
 from maskmixadv.training.loop import Loop
@@ -87,9 +87,9 @@ def graphs(loop: Loop) -> Graphs:
     return loop._steps
 
 
-@pytest.mark.parametrize("method", [PCE(), EVERY_OTHER], ids=lambda method: type(method).__name__)
+@pytest.mark.parametrize("method", [PCE(), EVERY_OTHER, MeanTeacher()], ids=lambda method: type(method).__name__)
 def test_recorded_steps_are_those_written(device: torch.device, method: Method) -> None:
-    """Losses and weights, under a rate that is another one at each step."""
+    """Losses and weights, under a rate and a method's scalars that are others at each step."""
     loop = assert_recorded_as_written(method, device)
     assert len({SCHEDULE.lr_at(step) for step in range(SCHEDULE.steps)}) > SCHEDULE.steps - 2
     kinds = Counter(method.kind(step, step / SCHEDULE.steps) for step in range(SCHEDULE.steps))
@@ -97,6 +97,12 @@ def test_recorded_steps_are_those_written(device: torch.device, method: Method) 
     assert all(count > WARM + 1 for count in kinds.values()), "each kind is replayed"
     own = {(kind, False) for kind in kinds}  # no step studies dense slices
     assert graphs(loop)._recorded.keys() == own, "each kind has a recording of its own"
+
+
+def test_the_default_method_is_recorded_while_its_teacher_rises(device: torch.device) -> None:
+    recorded = assert_recorded_as_written(WalkTeacher(calibration=5.0), device)
+    # Two kinds, as labels would be corrected from the middle of the run on. Neither waits for the teacher to rise.
+    assert len(graphs(recorded)._recorded) == 2
 
 
 def test_recorded_steps_are_plain_ones_to_rounding(device: torch.device) -> None:
@@ -151,15 +157,22 @@ def one_kind(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(MaskMixAdv, "kind", lambda *_: 0)
 
 
+def frozen_scalars(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(MeanTeacher, "now", lambda self, batch: self.scalars(batch.step, batch.progress))
+
+
 def unregistered(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tape.Tape, "register_generator_state", lambda *_: None)
 
 
-@pytest.mark.parametrize("plant", [frozen_rate, one_kind, unregistered], ids=lambda plant: plant.__name__)
+@pytest.mark.parametrize(
+    "plant", [frozen_rate, frozen_scalars, one_kind, unregistered], ids=lambda plant: plant.__name__
+)
 def test_a_planted_mistake_is_caught(
     plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tape.on_a_cpu(monkeypatch)
     plant(monkeypatch)
+    method = MeanTeacher() if plant is frozen_scalars else EVERY_OTHER
     with pytest.raises((AssertionError, RuntimeError)):
-        assert_recorded_as_written(EVERY_OTHER, torch.device("cpu"))
+        assert_recorded_as_written(method, torch.device("cpu"))

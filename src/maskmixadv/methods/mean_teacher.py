@@ -1,6 +1,6 @@
 """Mean teacher under strokes: agree with the average of past networks, under noise."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights, player
-from maskmixadv.methods.parts.teacher import Teacher, check_decay, settled, sigmoid_rampup
+from maskmixadv.methods.parts.teacher import Teacher, check_decay, pace
 from maskmixadv.methods.parts.views import noisy
 from maskmixadv.networks.losses import partial_cross_entropy
 from maskmixadv.networks.unet import UNet
@@ -55,9 +55,9 @@ class MeanTeacher(Method):
         check_fractions(self, "ramp")
         check_decay(self.decay)
 
-    def kind(self, step: int, progress: float) -> Hashable | None:
-        """Return None until weight and teacher have settled; steps are alike from then on."""
-        return () if settled(progress=progress, ramp=self.ramp, step=step, decay=self.decay) else None
+    def scalars(self, step: int, progress: float) -> dict[str, float]:
+        """Return how far weight and teacher have come."""
+        return pace(step, progress, ramp=self.ramp, decay=self.decay)
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """Return the student, which is evaluated, and its teacher."""
@@ -66,13 +66,12 @@ class MeanTeacher(Method):
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
         """Learn from labels, and from the teacher's prediction of a noisier image; then the teacher follows."""
-        teacher = player(nets, "teacher", Teacher)
+        teacher, now = player(nets, "teacher", Teacher), self.now(batch)
         logits = nets["net"](batch.image)
         opinion = teacher(noisy(batch.image, self.noise, batch.rng))
-        weight = self.weight * sigmoid_rampup(batch.progress, self.ramp)
         terms = {
             "pce": partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight),
-            "consistency": weight * F.mse_loss(logits.softmax(1), opinion),
+            "consistency": self.weight * now["rise"] * F.mse_loss(logits.softmax(1), opinion),
         }
         yield Phase("net", terms)
-        teacher.follow(nets["net"], step=batch.step, decay=self.decay)
+        teacher.follow(nets["net"], keep=now["keep"])

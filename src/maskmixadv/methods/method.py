@@ -10,7 +10,7 @@ from torch import nn
 
 from maskmixadv.errors import InputError
 from maskmixadv.networks.unet import UNet
-from maskmixadv.tensors import Batch, Loss, Task
+from maskmixadv.tensors import Batch, Loss, Scalar, Task
 from maskmixadv.types import Supervision
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -83,13 +83,15 @@ class Method(abc.ABC):
     scheduled: ClassVar[tuple[str, ...]] = ("net",)
     """Players that learn with the schedule's optimiser and rate; the others have Adam at a constant one."""
 
-    def studies(self, step: int, *, dense: int, batch: int) -> bool:  # noqa: ARG002
+    def studies(self, step: int, progress: float, *, dense: int, batch: int) -> bool:  # noqa: ARG002
         """Whether a step has a batch of dense slices beside its own (`Batch.dense`).
 
         Parameters
         ----------
         step
             Number of the step, counted from 0.
+        progress
+            Fraction of the run that is done.
         dense
             Number of dense slices whose strokes are known, too.
         batch
@@ -117,6 +119,18 @@ class Method(abc.ABC):
         they do.
         """
         return ()
+
+    def scalars(self, step: int, progress: float) -> dict[str, float]:  # noqa: ARG002
+        """Return the numbers that a step's arithmetic takes from its number and the run's progress, by name.
+
+        A step finds them in `Batch.scalars`. A recorded step reads them anew each time, so that steps which differ in
+        nothing else are of one kind.
+        """
+        return {}
+
+    def now(self, batch: Batch) -> Mapping[str, Scalar]:
+        """Return the `scalars` of the step that `batch` is made for."""
+        return self.scalars(batch.step, batch.progress) if batch.scalars is None else batch.scalars
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """Return fresh modules by name; ``net`` maps an image to logits. By default it is one U-Net."""

@@ -1,6 +1,6 @@
 """USTM: agree with an uncertainty-aware mean teacher that sees the image turned."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -13,8 +13,7 @@ from maskmixadv.methods.parts.teacher import (
     check_decay,
     check_passes,
     opinions,
-    settled,
-    sigmoid_rampup,
+    pace,
 )
 from maskmixadv.methods.parts.views import quarters, turned
 from maskmixadv.networks.losses import certain_consistency, partial_cross_entropy
@@ -70,9 +69,9 @@ class USTM(Method):
         check_decay(self.decay)
         check_passes(self.passes)
 
-    def kind(self, step: int, progress: float) -> Hashable | None:
-        """Return None until weight and teacher have settled; steps are alike from then on."""
-        return () if settled(progress=progress, ramp=self.ramp, step=step, decay=self.decay) else None
+    def scalars(self, step: int, progress: float) -> dict[str, float]:
+        """Return how far weight and teacher have come."""
+        return pace(step, progress, ramp=self.ramp, decay=self.decay)
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """Return the student, which is evaluated, and its teacher."""
@@ -81,17 +80,16 @@ class USTM(Method):
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
         """Learn from labels, and from the teacher's prediction of the turned image; then the teacher follows."""
-        teacher = player(nets, "teacher", Teacher)
+        teacher, now = player(nets, "teacher", Teacher), self.now(batch)
         logits = nets["net"](batch.image)
         number = quarters(batch)
         image = turned(batch.image, number)
         target, uncertainty = opinions(teacher, batch, image, noise=self.noise, passes=self.passes)
-        rise = sigmoid_rampup(batch.progress, self.ramp)
-        certain = certain_pixels(uncertainty, rise=rise, classes=logits.shape[1])
+        certain = certain_pixels(uncertainty, rise=now["rise"], classes=logits.shape[1])
         consistency = certain_consistency(probs=turned(logits.softmax(1), number), target=target, certain=certain)
         terms = {
             "pce": partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight),
-            "consistency": self.weight * rise * consistency,
+            "consistency": self.weight * now["rise"] * consistency,
         }
         yield Phase("net", terms)
-        teacher.follow(nets["net"], step=batch.step, decay=self.decay)
+        teacher.follow(nets["net"], keep=now["keep"])

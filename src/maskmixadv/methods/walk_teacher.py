@@ -3,6 +3,7 @@
 Dense slices correct them, where there are any.
 """
 
+import copy
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, final
@@ -24,12 +25,13 @@ from maskmixadv.methods.method import (
     player,
 )
 from maskmixadv.methods.parts.critic import critic_loss
-from maskmixadv.methods.parts.teacher import Teacher, check_decay, settled, sigmoid_rampup
+from maskmixadv.methods.parts.teacher import Teacher, check_decay, sigmoid_rampup
 from maskmixadv.methods.pce_dice import labelled_terms
+from maskmixadv.networks.average import follow, followed_closely, warmed_up
 from maskmixadv.networks.critic import Critic
 from maskmixadv.networks.losses import adversarial, dice_loss, most_probable, one_hot, partial_cross_entropy
 from maskmixadv.networks.unet import UNet
-from maskmixadv.tensors import Batch, Belief, Logits, Loss, Probs, Task
+from maskmixadv.tensors import Batch, Belief, Loss, Maps, Probs, Scalar, Task
 from maskmixadv.types import IGNORE
 
 FEW: Final = 10
@@ -38,8 +40,12 @@ EPOCHS: Final = 40
 """Rounds through the dense slices after which a corrector learns no more: it would know them by heart."""
 LESSONS: Final = 250
 """Batches of dense slices that a corrector learns from at least."""
+LEAST: Final = 1e-3
+"""Least trust in the teacher: where walks say nothing, it alone decides."""
 MEMORY: Final = 0.99
 """Fraction of the counted pixels that is kept from one step to the next."""
+RECENT: Final = 0.95
+"""Fraction of the counted errors that is kept from one lesson to the next."""
 LARGEST: Final = 50.0
 """Odds stay between this and its inverse."""
 
@@ -91,7 +97,7 @@ class Advisor(Teacher):
         return self(batch.image) * _drawn(_belief(batch))
 
     @torch.no_grad()
-    def calibrate(self, batch: Batch, heard: Probs, rate: float) -> None:
+    def calibrate(self, batch: Batch, heard: Probs, rate: Scalar) -> None:
         """Move the walks' odds towards those that share pixels among structures as the teacher and the masks do.
 
         Parameters
@@ -116,10 +122,10 @@ class Advisor(Teacher):
         self.odds.mul_((wanted / walked)[:, None, None] ** rate)
         # Structures' odds keep their geometric mean: the background's part is a factor's. If both followed the teacher,
         # structures that had shrunk a little would shrink further, without end.
-        self.odds[0] = 1
+        self.odds[:1].fill_(1)
         self.odds[1:].div_(self.odds[1:].log().mean().exp()).clamp_(1 / LARGEST, LARGEST)
 
-    def advise(self, batch: Batch, heard: Probs, trust: float) -> Probs:
+    def advise(self, batch: Batch, heard: Probs, trust: Scalar) -> Probs:
         """Return class probabilities; pixels of strokes and masks have their class for sure.
 
         Parameters
@@ -129,16 +135,20 @@ class Advisor(Teacher):
         heard
             What `heard` returned for it.
         trust
-            How much the teacher counts beside the walks, at least 0. Where the walks say nothing, it alone decides.
+            How much the teacher counts beside the walks, above 0.
 
         Raises
         ------
         InputError
             Where the batch has no beliefs.
         """
+        return known(batch, self.voices(batch, heard, trust))
+
+    def voices(self, batch: Batch, heard: Probs, trust: Scalar) -> Probs:
+        """Return the same without what strokes and masks say; it does not sum to 1."""
         walks = _belief(batch) * self.odds
         walks = walks / walks.sum(1, keepdim=True).clamp(min=1e-6)
-        return known(batch, (walks + max(trust, 1e-3) * heard) * self.factors)
+        return (walks + trust * heard) * self.factors
 
 
 def known(batch: Batch, voices: Probs) -> Probs:
@@ -164,11 +174,11 @@ def _belief(batch: Batch) -> Belief:
 
 
 class Corrector(nn.Module):
-    """Predicts masks from an image and what walks from its strokes say.
+    """Predicts masks from an image, what walks from its strokes say, and what a teacher says.
 
-    It learns on dense slices whose strokes are known, too. There it sees what walks get wrong. So it can correct the
-    labels of slices of which strokes alone are known. It does not hear the teacher, which learns from what the
-    corrector says: each would drive the other on.
+    It learns on dense slices whose strokes are known, too. There it sees what walks and teacher get wrong. So it can
+    correct the labels of slices of which strokes alone are known. The teacher that it hears is a copy that no longer
+    changes: the teacher itself learns from what the corrector says, and each would drive the other on.
 
     Parameters
     ----------
@@ -185,20 +195,64 @@ class Corrector(nn.Module):
     (0.5, ['ce', 'dice'])
     """
 
+    errors: Float[Tensor, "2"]
+
     def __init__(self, task: Task) -> None:
         super().__init__()
         classes = len(task.classes)
-        self.net = UNet(task.channels + classes, classes)
+        self.net = UNet(task.channels + 2 * classes, classes)
+        self.elder = UNet(task.channels, classes).requires_grad_(False)
+        """A copy of the teacher that no longer changes."""
+        self.scored = copy.deepcopy(self.net).requires_grad_(False)
+        """The moving average of `net`, which corrects labels."""
+        self.register_buffer("errors", torch.zeros(2))
         self.weight = task.studied / (task.studied + FEW)
         """How much it counts beside walks and teacher, from 0 to below 1."""
+        self.train()
+
+    def train(self, mode: bool = True) -> "Corrector":
+        """Set the mode of the network that learns; the others stay in evaluation mode."""
+        super().train(mode)
+        self.elder.eval()
+        self.scored.eval()
+        return self
+
+    def listen(self, teacher: Advisor) -> None:
+        """Copy the teacher as it is now."""
+        self.elder.load_state_dict(teacher.net.state_dict())
 
     def lesson(self, dense: Batch) -> dict[str, Loss]:
         """Return its losses on dense slices."""
-        return labelled_terms(self._logits(dense), dense, ce=1.0, dice=1.0)
+        return labelled_terms(self.net(self._seen(dense)), dense, ce=1.0, dice=1.0)
 
     @torch.no_grad()
-    def corrected(self, batch: Batch, heard: Probs, advice: Probs, *, trust: float, ramp: float) -> Probs:
-        """Return `advice` as it is corrected.
+    def learnt(self, dense: Batch, advisor: Advisor, *, keep: Scalar, trust: Scalar) -> None:
+        """Move the average after a lesson, and compare its errors with those of walks and teacher.
+
+        Parameters
+        ----------
+        dense
+            The slices of the lesson.
+        advisor
+            Says what walks and teacher agree on.
+        keep
+            Fraction of itself that the average keeps.
+        trust
+            How much the teacher counts beside the walks.
+        """
+        follow(self.scored, self.net, decay=keep)
+        seen = self._seen(dense)
+        heard = seen[:, -_belief(dense).shape[1] :]
+        said = (advisor.voices(dense, heard, trust), self.scored(seen).softmax(1) * _drawn(_belief(dense)))
+        labelled = dense.target != IGNORE
+        wrong = [
+            ((most_probable(each) != dense.target) & labelled).sum() / labelled.sum().clamp(min=1) for each in said
+        ]
+        self.errors.mul_(RECENT).add_(torch.stack(wrong), alpha=1 - RECENT)
+
+    @torch.no_grad()
+    def corrected(self, batch: Batch, heard: Probs, advice: Probs, trust: Scalar) -> Probs:
+        """Return `advice` as it is corrected; as it is where the corrector's own errors are not fewer.
 
         Parameters
         ----------
@@ -209,19 +263,16 @@ class Corrector(nn.Module):
         advice
             What `Advisor.advise` returned for it.
         trust
-            How much the teacher counts beside the corrected walks.
-        ramp
-            Fraction of its weight by which the corrector counts.
+            How much the teacher counts beside the corrector.
         """
-        training = self.training
-        self.eval()
-        walks = self._logits(batch).softmax(1) * _drawn(_belief(batch))
-        self.train(training)
-        weight = self.weight * ramp
-        return known(batch, weight * (walks + trust * heard) / (1 + trust) + (1 - weight) * advice)
+        said = self.scored(self._seen(batch)).softmax(1) * _drawn(_belief(batch))
+        weight = self.weight * (self.errors[1] < self.errors[0])
+        return known(batch, weight * (said + trust * heard) / (1 + trust) + (1 - weight) * advice)
 
-    def _logits(self, batch: Batch) -> Logits:
-        return self.net(torch.cat((batch.image, _belief(batch)), 1))
+    def _seen(self, batch: Batch) -> Maps:
+        belief = _belief(batch)
+        heard = self.elder(batch.image).softmax(1) * _drawn(belief)
+        return torch.cat((batch.image, belief, heard), 1)
 
 
 def _drawn(belief: Belief) -> Float[Tensor, "b k 1 1"]:
@@ -293,7 +344,10 @@ class WalkTeacher(Method):
     background: float = 1.0
     certainty: float = 2.0
     calibration: float = 0.0
-    study: int = 2
+    study: int = 1
+    listen: float = 0.3
+    heed: float = 0.5
+    voice: float = 0.5
     adv: float = 0.0
     every: int | None = None
 
@@ -313,20 +367,30 @@ class WalkTeacher(Method):
         """Whether there is a critic, which needs masks of other patients."""
         return self.adv > 0
 
-    def studies(self, step: int, *, dense: int, batch: int) -> bool:
-        """Whether the corrector has a batch of dense slices: at each `study`-th step, until it has seen enough."""
-        if not (self.study and dense) or step % self.study:
+    def studies(self, step: int, progress: float, *, dense: int, batch: int) -> bool:
+        """Whether the corrector has a batch of dense slices: from `listen` on, until it has seen enough."""
+        if not (self.study and dense) or progress < self.listen or step % self.study:
             return False
-        return step // self.study < max(LESSONS, EPOCHS * dense / batch)
+        return int(self._lessons(step, progress)) < max(LESSONS, EPOCHS * dense / batch)
 
     def under(self, schedule: Descent) -> "WalkTeacher":
         """Return the method with `every` decided."""
         return self if self.every is not None else replace(self, every=lazily(schedule))
 
     def kind(self, step: int, progress: float) -> Hashable | None:
-        """Return None until trust and teacher have settled; then whether the critic has its round."""
-        now = self._criticised(step)
-        return now if settled(progress=progress, ramp=self.ramp, step=step, decay=self.decay) else None
+        """Return whether the critic has its round and labels are corrected; None where the teacher is copied."""
+        return None if self._copies(step, progress) else (self._criticised(step), progress >= self.heed)
+
+    def scalars(self, step: int, progress: float) -> dict[str, float]:
+        """Return how much the teacher counts, how far it and the odds move, and how far the corrector does."""
+        ramp = sigmoid_rampup(progress, self.ramp)
+        return {
+            "trust": max(self.trust * ramp, LEAST),
+            "keep": warmed_up(self.decay, step),
+            # The part of the run that a step is: progress over the number of steps that are done.
+            "rate": self.calibration * ramp * progress / max(step, 1),
+            "settle": followed_closely(0.99, int(self._lessons(step, progress))),
+        }
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """Return the network and its teacher; the critic where it has a weight, the corrector where it can study."""
@@ -344,14 +408,17 @@ class WalkTeacher(Method):
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
         """Learn from what is known and from agreed labels; then the teacher follows, and the critic learns."""
-        teacher, ramp = player(nets, "teacher", Advisor), sigmoid_rampup(batch.progress, self.ramp)
+        teacher, now = player(nets, "teacher", Advisor), self.now(batch)
+        if "corrector" in nets and self._copies(batch.step, batch.progress):
+            player(nets, "corrector", Corrector).listen(teacher)
         if batch.dense is not None:
             corrector = player(nets, "corrector", Corrector)
             yield Phase("corrector", corrector.lesson(batch.dense))
-        heard, trust = teacher.heard(batch), self.trust * ramp
-        advice = teacher.advise(batch, heard, trust)
-        if "corrector" in nets:
-            advice = player(nets, "corrector", Corrector).corrected(batch, heard, advice, trust=trust, ramp=ramp)
+            corrector.learnt(batch.dense, teacher, keep=now["settle"], trust=now["trust"])
+        heard = teacher.heard(batch)
+        advice = teacher.advise(batch, heard, now["trust"])
+        if "corrector" in nets and batch.progress >= self.heed:
+            advice = player(nets, "corrector", Corrector).corrected(batch, heard, advice, self.voice * now["trust"])
         agreed, sure = most_probable(advice), advice.amax(1) ** self.certainty
         logits = nets["net"](batch.image)
         soft = logits.softmax(1)
@@ -360,16 +427,23 @@ class WalkTeacher(Method):
             "pse-ce": self.pse * (sure * F.cross_entropy(logits, agreed.long(), reduction="none")).mean(),
             "pse-dice": self.pse * dice_loss(probs=soft, target=agreed),
         }
-        now = self._criticised(batch.step)
-        if now:
+        criticised = self._criticised(batch.step)
+        if criticised:
             terms["adv"] = (self.every or 1) * self.adv * adversarial(nets["critic"](soft), real=True)
         yield Phase("net", terms)
         if self.calibration:
-            # The part of the run that a step is: progress over the number of steps that are done.
-            teacher.calibrate(batch, heard, self.calibration * ramp * batch.progress / max(batch.step, 1))
-        teacher.follow(nets["net"], step=batch.step, decay=self.decay)
-        if now:
+            teacher.calibrate(batch, heard, now["rate"])
+        teacher.follow(nets["net"], keep=now["keep"])
+        if criticised:
             yield Phase("critic", {"critic": critic_loss(nets["critic"], soft.detach(), batch)})
 
     def _criticised(self, step: int) -> bool:
         return self.adv > 0 and step % (self.every or 1) == 0
+
+    def _copies(self, step: int, progress: float) -> bool:
+        """Whether a step is the first one from `listen` on."""
+        return progress >= self.listen and (step == 0 or progress * (1 - 1 / step) < self.listen)
+
+    def _lessons(self, step: int, progress: float) -> float:
+        """Number of lessons that the corrector had before a step."""
+        return max(step - step * self.listen / progress, 0.0) / max(self.study, 1) if progress else 0.0

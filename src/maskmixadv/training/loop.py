@@ -20,7 +20,7 @@ from maskmixadv.sampling.augment import Augmentation, Centre, draw_augmentation
 from maskmixadv.sampling.ranges import Augment
 from maskmixadv.sampling.slices import PriorMasks, Rows, Slices, order
 from maskmixadv.strokes.enclosure import ENCLOSED
-from maskmixadv.tensors import Batch, Labels, Weight
+from maskmixadv.tensors import Batch, Labels, Scalar, Weight
 from maskmixadv.training.distribute import ALONE, Ranks
 from maskmixadv.training.engine import Engine, Losses, make_recordable, set_rate
 from maskmixadv.training.optimisers import optimisers
@@ -100,6 +100,7 @@ class Loop:
         self._autocast = autocast(run.schedule.precision, device)
         self._rng = torch.Generator(device)
         self._decay: float | Tensor = torch.zeros((), device=device) if self._engine.graph else 0.0
+        self._scalars = self._placed_scalars()
         self._engine.begin(self.nets.values())
         self._steps = self._engine.steps(self._rng)
         self._recordable()
@@ -112,7 +113,7 @@ class Loop:
         for player in self.run.method.scheduled:
             if player in self.optimisers:
                 set_rate(self.optimisers[player], self.run.schedule.lr_at(self.step))
-        self._set_decay()
+        self._set_scalars()
         losses = self._steps(self._kind(), self._rows(), self._work)
         self.step += 1
         return losses
@@ -122,19 +123,30 @@ class Loop:
 
         All ranks draw the whole batch alike, then each takes its part.
         """
+        self._set_scalars()
         return self._batch(self._rows())
 
     def _kind(self) -> Hashable | None:
         kind = self.run.method.kind(self.step, self._progress)
         return None if kind is None else (kind, self._studies(self.step))
 
-    def _set_decay(self) -> None:
-        """Set the decay of the scored average; on the device where a recorded step reads it."""
+    def _set_scalars(self) -> None:
+        """Set the decay of the scored average, and the method's numbers; on the device where a recorded step reads."""
         decay = followed_closely(self.run.schedule.ema, self.step)
         if isinstance(self._decay, Tensor):
             self._decay.fill_(decay)
         else:
             self._decay = decay
+        for name, value in self.run.method.scalars(self.step, self._progress).items():
+            place = self._scalars[name]
+            if isinstance(place, Tensor):
+                place.fill_(value)
+            else:
+                self._scalars[name] = value
+
+    def _placed_scalars(self) -> dict[str, Scalar]:
+        names = self.run.method.scalars(0, 0.0)
+        return {name: torch.zeros((), device=self.device) if self._engine.graph else 0.0 for name in names}
 
     def _rows(self) -> Rows:
         """Seed the step, and bring its slices to the device."""
@@ -193,6 +205,7 @@ class Loop:
             rng=self._rng,
             belief=maps[:, channels:] if maps.shape[1] > channels else None,
             whole=rows.whole[part],
+            scalars=self._scalars,
         )
 
     def _weight(self, labels: Labels, whole: Bool[Tensor, "b 1 1"]) -> Weight:
@@ -245,7 +258,9 @@ class Loop:
     def _studies(self, step: int) -> bool:
         """Whether dense slices are studied in a step, beside its own slices."""
         dense = len(self._studied)
-        return dense > 0 and self.run.method.studies(step, dense=dense, batch=self.run.schedule.batch)
+        return dense > 0 and self.run.method.studies(
+            step, step / self.run.schedule.steps, dense=dense, batch=self.run.schedule.batch
+        )
 
     def _next(self, phases: Any) -> Any:  # noqa: ANN401
         with self._autocast():

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from maskmixadv.errors import InputError
 from maskmixadv.methods.parts.views import noisy
 from maskmixadv.networks.average import follow, warmed_up
-from maskmixadv.tensors import Batch, Image, Probs
+from maskmixadv.tensors import Batch, Image, Probs, Scalar
 
 Uncertainty = Float[Tensor, "b h w"]
 """Entropy of a pixel's class in nats, in [0, log k]."""
@@ -40,7 +40,7 @@ class Teacher(nn.Module):
     >>> teacher = Teacher(net)
     >>> teacher(torch.rand(1, 1, 4, 4)).sum(1).mean().item()
     1.0
-    >>> teacher.follow(net, step=0, decay=0.99)
+    >>> teacher.follow(net, keep=0.99)
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -61,9 +61,9 @@ class Teacher(nn.Module):
         """Return class probabilities, without gradient."""
         return self.net(image).softmax(1)
 
-    def follow(self, net: nn.Module, *, step: int, decay: float) -> None:
-        """Move towards `net` after step number `step`, counted from 0, keeping the fraction `warmed_up` of itself."""
-        follow(self.net, net, decay=warmed_up(decay, step))
+    def follow(self, net: nn.Module, *, keep: Scalar) -> None:
+        """Move towards `net` after a step, keeping the fraction `keep` of itself (`pace`)."""
+        follow(self.net, net, decay=keep)
 
 
 def opinions(teacher: Teacher, batch: Batch, image: Image, *, noise: float, passes: int) -> tuple[Probs, Uncertainty]:
@@ -107,7 +107,7 @@ def opinions(teacher: Teacher, batch: Batch, image: Image, *, noise: float, pass
     return answers[0], -(mean * mean.clamp(min=1e-6).log()).sum(1)
 
 
-def certain_pixels(uncertainty: Uncertainty, *, rise: float, classes: int) -> Float[Tensor, "b h w"]:
+def certain_pixels(uncertainty: Uncertainty, *, rise: Scalar, classes: int) -> Float[Tensor, "b h w"]:
     """Return 1 where the teacher is certain enough: below a limit that rises from ¾ of log k to log k (UA-MT).
 
     Parameters
@@ -149,23 +149,27 @@ def sigmoid_rampup(progress: float, length: float) -> float:
     return math.exp(-5 * (1 - done) ** 2)
 
 
-def settled(*, progress: float, ramp: float, step: int, decay: float) -> bool:
-    """Whether, from here on, `sigmoid_rampup` stays at 1 and a teacher keeps `decay` of itself in each step.
+def pace(step: int, progress: float, *, ramp: float, decay: float) -> dict[str, float]:
+    """Return ``rise``, how far a teacher's weight has risen, and ``keep``, the fraction of itself that it keeps.
 
     Parameters
     ----------
-    progress, ramp
-        As `progress` and `length` of `sigmoid_rampup`.
-    step, decay
-        As in `Teacher.follow`.
+    step
+        Number of the step, counted from 0.
+    progress
+        Fraction of the run that is done.
+    ramp
+        Fraction of the run over which the weight rises (`sigmoid_rampup`).
+    decay
+        The fraction that the teacher keeps in the end (`maskmixadv.networks.average.warmed_up`).
 
     Examples
     --------
-    >>> from maskmixadv.methods.parts.teacher import settled
-    >>> settled(progress=0.5, ramp=0.3, step=50, decay=0.99), settled(progress=0.5, ramp=0.3, step=500, decay=0.99)
-    (False, True)
+    >>> from maskmixadv.methods.parts.teacher import pace
+    >>> pace(step=9, progress=0.5, ramp=0.3, decay=0.99)
+    {'rise': 1.0, 'keep': 0.9}
     """
-    return progress >= ramp and warmed_up(decay, step) == decay
+    return {"rise": sigmoid_rampup(progress, ramp), "keep": warmed_up(decay, step)}
 
 
 def check_decay(decay: float) -> None:
