@@ -81,9 +81,11 @@ class Advisor(Teacher):
     counts: Float[Tensor, "2 k"]
     factors: Float[Tensor, "k 1 1"]
 
-    def __init__(self, net: nn.Module, *, classes: int, background: float) -> None:
+    def __init__(self, net: nn.Module, *, classes: int, background: float, walks: float = 1.0) -> None:
         super().__init__(net)
         self.register_buffer("odds", torch.ones(classes, 1, 1))
+        self.odds[:1].fill_(walks)
+        self.walks = walks
         self.register_buffer("counts", torch.zeros(2, classes))
         self.register_buffer("factors", torch.tensor([background] + [1.0] * (classes - 1))[:, None, None])
 
@@ -122,7 +124,7 @@ class Advisor(Teacher):
         self.odds.mul_((wanted / walked)[:, None, None] ** rate)
         # Structures' odds keep their geometric mean: the background's part is a factor's. If both followed the teacher,
         # structures that had shrunk a little would shrink further, without end.
-        self.odds[:1].fill_(1)
+        self.odds[:1].fill_(self.walks)
         self.odds[1:].div_(self.odds[1:].log().mean().exp()).clamp_(1 / LARGEST, LARGEST)
 
     def advise(self, batch: Batch, heard: Probs, trust: Scalar) -> Probs:
@@ -342,6 +344,7 @@ class WalkTeacher(Method):
     ramp: float = 0.3
     decay: float = 0.99
     background: float = 1.0
+    walks: float = 1.0
     certainty: float = 2.0
     calibration: float = 0.0
     study: int = 1
@@ -398,7 +401,7 @@ class WalkTeacher(Method):
         net = UNet(task.channels, classes)
         players: dict[str, nn.Module] = {
             "net": net,
-            "teacher": Advisor(net, classes=classes, background=self.background),
+            "teacher": Advisor(net, classes=classes, background=self.background, walks=self.walks),
         }
         if self.adv:
             players["critic"] = Critic(classes)
