@@ -1,8 +1,11 @@
 """A lot of runs is read, trained side by side, scored and handed out; a data set is packed and unpacked as it was."""
 
+import contextlib
 import json
 import tarfile
 from pathlib import Path
+from typing import Any, cast
+from unittest.mock import Mock
 
 import h5py
 import numpy as np
@@ -12,6 +15,8 @@ import torch
 import pack
 import rebuild
 import together
+import working
+from going import Going, Place
 from lot import Lot
 from maskmixadv.errors import InputError
 from maskmixadv.runs.course import read_course
@@ -46,6 +51,30 @@ name = "nowhere"
 corpus = "missing"
 method = { name = "pce" }
 """
+
+
+class Event:
+    """Stands for a CUDA event."""
+
+    done = False
+
+    def query(self) -> bool:
+        return self.done
+
+
+class Stream:
+    """Stands for a CUDA stream."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def record_event(self) -> Event:
+        self.events.append(Event())
+        return self.events[-1]
+
+    def synchronize(self) -> None:
+        for event in self.events:
+            event.done = True
 
 
 def written(folder: Path, text: str) -> Path:
@@ -90,7 +119,7 @@ def test_a_lot_that_is_wrong(tmp_path: Path) -> None:
         Lot.read(written(tmp_path, run * 2)).pieces(tmp_path)
     with pytest.raises(InputError, match="preset 'slow', allowed are"):
         Lot.read(written(tmp_path, f'{run}preset = "slow"')).pieces(tmp_path)
-    with pytest.raises(InputError, match="fold.*unknown"):
+    with pytest.raises(InputError, match=r"fold.*unknown"):
         Lot.read(written(tmp_path, f"{run}fold = 1"))
 
 
@@ -124,3 +153,50 @@ def test_a_data_set_is_unpacked_as_it_was(tmp_path: Path) -> None:
             assert np.array_equal(there, values)
     with pytest.raises(InputError, match="no H5 file"):
         pack.main(pack.Pack(tmp_path / "packed", tmp_path / "again"))
+
+
+@pytest.fixture
+def going(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Going:
+    """A run of four steps on a stream that is none."""
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "default_generators", (Mock(),))
+    changes = "{ steps = 4, size = 48, window = 32 }"
+    lot = f'[[runs]]\nname = "a"\ncorpus = "{corpus}"\nmethod = {{ name = "pce" }}\nchanges = {changes}'
+    (piece,) = Lot.read(written(tmp_path, lot)).pieces(tmp_path)
+    working.begin(piece, "a device")
+    working.slices(piece, tmp_path / "slices.pt")
+    slices, prior, _ = working.loaded(tmp_path / "slices.pt", torch.device("cpu"))
+    place = Place(torch.device("cpu"))
+    place.stream = cast("Any", Stream())
+    return Going(piece, slices, prior, torch.device("cpu"), place, graph=False)
+
+
+def test_a_run_waits_while_two_of_its_steps_are_under_way(going: Going) -> None:
+    events = cast("Any", going.place.stream).events
+    going.advance()
+    assert not going.busy()
+    going.advance()
+    assert going.busy()
+    events[0].done = True
+    assert not going.busy()
+    going.advance()
+    going.advance()
+    going.end()
+    assert going.left == 0
+    assert [row.step for row in read_course(going.run.root / "log.csv")] == [4]
+    assert going.run.facts.device == "a device"
+
+
+def test_a_step_that_can_not_be_recorded_is_taken_operation_by_operation(
+    going: Going, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("no capture\nat all")
+
+    monkeypatch.setattr(going.loop, "_steps", fails)
+    with pytest.raises(RuntimeError, match="no capture"):
+        going.advance()
+    going.graph = True
+    going.advance()
+    assert (going.loop.step, going.graph) == (1, False)
+    assert "step 0 can't be recorded (no capture at all)" in capsys.readouterr().out
