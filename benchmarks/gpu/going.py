@@ -6,7 +6,7 @@ import time
 from collections import deque
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -28,6 +28,14 @@ AHEAD = 2
 """Steps of a run that may be under way on the device."""
 PACE_SECONDS = 8.0
 """Over so many last seconds a run's pace is measured."""
+
+
+class Event(Protocol):
+    """Something that a device will have done."""
+
+    def query(self) -> bool:
+        """Whether it has."""
+        ...
 
 
 class Place:
@@ -55,7 +63,7 @@ class _Fetched(NamedTuple):
     seconds: float
     names: list[str]
     means: Tensor
-    arrived: "torch.cuda.Event | None"
+    arrived: Event | None
 
 
 class Going:
@@ -94,7 +102,7 @@ class Going:
         if isinstance(self.loop._steps, Graphs) and place.recording is not None:
             self.loop._steps._stream = place.recording
         self._began = time.monotonic()
-        self._under_way: deque[torch.cuda.Event] = deque()
+        self._under_way: deque[Event] = deque()
         self._terms: dict[str, list[Tensor]] = {}
         self._fetched: deque[_Fetched] = deque()
         self._rows: list[Logged] = []

@@ -88,8 +88,9 @@ class Readying:
         for piece in self.waiting:
             group = self._groups[piece.shared]
             begun = group.begun.get(piece.name)
-            ready = begun is not None and begun.done() and group.slices is not None and group.slices.done()
-            if not ready or (fits is not None and piece.steps > fits):
+            if begun is None or not begun.done() or group.slices is None or not group.slices.done():
+                continue
+            if fits is not None and piece.steps > fits:
                 continue
             self.waiting.remove(piece)
             try:

@@ -9,6 +9,7 @@ import os
 
 os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")  # so many streams run side by side; read when CUDA begins
 
+import gc
 import json
 import math
 import multiprocessing
@@ -158,6 +159,7 @@ class Together:
 
     def train(self) -> None:
         """Train until all is done or time is up."""
+        gc.freeze()  # what was imported is not searched for garbage again and again
         while self._going or self.readying.waiting:
             if self.clock - self._turned > TURN_SECONDS:
                 self._turn()
@@ -302,13 +304,14 @@ def main(options: Options) -> dict[str, Any]:
 def _pack(options: Options, lot: Together, trained: float) -> dict[str, Any]:
     work = options.work.resolve()
     handout.pack_scores(lot.pieces, work, options.out / "scores.tgz")
-    done = lot.done | {name: {"state": f"failed: {why}"} for name, why in lot.readying.failed.items()}
+    failed: dict[str, dict[str, Any]] = {name: {"state": f"failed: {why}"} for name, why in lot.readying.failed.items()}
+    done = lot.done | failed
     for piece in lot.pieces:
         found = {folder.name.removeprefix("evaluation-"): handout.dice(folder) for folder in handout.evaluations(piece)}
         done[piece.name]["dice"] = found
         shown = "  ".join(f"{name} {value:.4f}" for name, value in found.items() if value is not None)
         print(f"{piece.name:40} {done[piece.name]['state']:12} {shown}")
-    told = {
+    told: dict[str, Any] = {
         "device": device_name(pick_device(options.device)),
         "torch": torch.__version__,
         "at_once": options.at_once,
