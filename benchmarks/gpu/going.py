@@ -81,6 +81,8 @@ class Going:
         Its streams.
     graph
         Whether to record its steps.
+    must_record
+        Whether a step that can't be recorded ends the run; else it goes on operation by operation.
     """
 
     def __init__(
@@ -92,8 +94,9 @@ class Going:
         place: Place,
         *,
         graph: bool,
+        must_record: bool = False,
     ) -> None:
-        self.piece, self.place, self.graph = piece, place, graph
+        self.piece, self.place, self.graph, self._must_record = piece, place, graph, must_record
         self.run = Run.open(piece.root)
         self._stream, self._device = place.stream, device
         self._noise = torch.Generator(device)
@@ -179,11 +182,11 @@ class Going:
         return torch.cuda.stream(self._stream)
 
     def _step(self) -> dict[str, Tensor]:
-        """Take a step; where it can't be recorded, this and all later ones are taken operation by operation."""
+        """Take a step; where it can't be recorded and need not be, all from it on go operation by operation."""
         try:
             return self.loop.advance()
         except RuntimeError as error:
-            if not self.graph:
+            if not self.graph or self._must_record:
                 raise
             told = f"{self.piece.name}: step {self.loop.step} can't be recorded ({one_line(str(error))[:200]})"
             print(f"{told}; it goes on operation by operation", flush=True)

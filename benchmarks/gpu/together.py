@@ -68,6 +68,8 @@ class Options:
         Worker processes; by default one fewer than there are processors.
     plain
         Take steps operation by operation; on a CPU they always are.
+    must_record
+        End a run where its steps can't be recorded, so that a lot that would take too long is over soon.
     device
         Where to train; by default the fastest that is there.
     """
@@ -79,6 +81,7 @@ class Options:
     seconds: float = 300.0
     processes: Annotated[int | None, arg(metavar="INT")] = None
     plain: bool = False
+    must_record: bool = False
     device: Annotated[str | None, arg(metavar="DEVICE")] = None
 
 
@@ -159,7 +162,6 @@ class Together:
 
     def train(self) -> None:
         """Train until all is done or time is up."""
-        gc.freeze()  # what was imported is not searched for garbage again and again
         while self._going or self.readying.waiting:
             if self.clock - self._turned > TURN_SECONDS:
                 self._turn()
@@ -206,7 +208,8 @@ class Together:
         used = [going.place for going in self._going]
         place = next(place for place in self._places if place not in used)
         try:
-            self._going.append(Going(piece, slices, prior, self._device, place, graph=self._graph))
+            how = {"graph": self._graph, "must_record": self._options.must_record}
+            self._going.append(Going(piece, slices, prior, self._device, place, **how))
         except Exception as error:
             self._fail(piece, error, step=0)
         self.first_step = self.first_step or self.clock
@@ -315,7 +318,6 @@ def _pack(options: Options, lot: Together, trained: float) -> dict[str, Any]:
         "device": device_name(pick_device(options.device)),
         "torch": torch.__version__,
         "at_once": options.at_once,
-        "recorded": not options.plain,
         "trained": sum(of["state"] == "trained" for of in done.values()),
         "seconds": {
             "first_step": lot.first_step and round(lot.first_step, 1), "trained": round(trained, 1),
@@ -333,6 +335,7 @@ def _pack(options: Options, lot: Together, trained: float) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # what was imported is not searched for garbage again and again
     try:
         main(tyro.cli(Options))
     except InputError as error:
