@@ -335,7 +335,7 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
     return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
 
 
-@lru_cache(maxsize=4)  # it takes a millisecond for 100,000 slices, in every step
+@lru_cache(maxsize=32)  # it takes a millisecond for 100,000 slices, in every step; several runs may share a process
 def _permutation(epoch: int, count: int, seed: int) -> Int[np.ndarray, "n"]:
     return np.random.default_rng((seed, epoch)).permutation(count)
 

@@ -1,0 +1,224 @@
+"""Training runs that go on side by side in one process, each on a CUDA stream of its own."""
+
+import contextlib
+import math
+import time
+from collections import deque
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from lot import Piece
+from maskmixadv.errors import DivergedError, one_line
+from maskmixadv.files import write_text
+from maskmixadv.runs.checkpoint import LogState, save
+from maskmixadv.runs.course import Logged, course_text
+from maskmixadv.runs.run import Run
+from maskmixadv.sampling.slices import PriorMasks, Slices
+from maskmixadv.training.engine import Engine, Graphs, as_written
+from maskmixadv.training.loop import Loop
+from working import OUTPUT
+
+LOG_STEPS = 100
+"""Steps between rows of ``log.csv``."""
+AHEAD = 2
+"""Steps of a run that may be under way on the device."""
+PACE_SECONDS = 8.0
+"""Over so many last seconds a run's pace is measured."""
+
+
+class Event(Protocol):
+    """Something that a device will have done."""
+
+    def query(self) -> bool:
+        """Whether it has."""
+        ...
+
+
+class Place:
+    """Where a run computes: one run after another has it for itself.
+
+    Attributes
+    ----------
+    stream
+        CUDA stream that replays its steps; None on a CPU.
+    recording
+        CUDA stream that records them. Recorded steps keep that stream's workspace of cuBLAS, so that no two runs that
+        go on at the same time may have the same one.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        on_gpu = device.type == "cuda"
+        self.stream = torch.cuda.Stream(device) if on_gpu else None
+        self.recording = torch.cuda.Stream(device) if on_gpu else None
+
+
+class _Fetched(NamedTuple):
+    """A row on its way from the device."""
+
+    step: int
+    seconds: float
+    names: list[str]
+    means: Tensor
+    arrived: Event | None
+
+
+class Going:
+    """A run that is being trained; the device is waited for only at its end.
+
+    Parameters
+    ----------
+    piece
+        What it is.
+    slices, prior
+        On the device.
+    device
+        Where to compute.
+    place
+        Its streams.
+    graph
+        Whether to record its steps.
+    must_record
+        Whether a step that can't be recorded ends the run; else it goes on operation by operation.
+    """
+
+    def __init__(
+        self,
+        piece: Piece,
+        slices: Slices,
+        prior: PriorMasks | None,
+        device: torch.device,
+        place: Place,
+        *,
+        graph: bool,
+        must_record: bool = False,
+    ) -> None:
+        self.piece, self.place, self.graph, self._must_record = piece, place, graph, must_record
+        self.run = Run.open(piece.root)
+        self._stream, self._device = place.stream, device
+        self._noise = torch.Generator(device)
+        with self._here():
+            self.loop = Loop(self.run, slices, prior, device, engine=Engine(graph=graph))
+        if isinstance(self.loop._steps, Graphs) and place.recording is not None:
+            self.loop._steps._stream = place.recording
+        self._began = time.monotonic()
+        self._under_way: deque[Event] = deque()
+        self._terms: dict[str, list[Tensor]] = {}
+        self._fetched: deque[_Fetched] = deque()
+        self._rows: list[Logged] = []
+        self._marks: deque[tuple[float, int]] = deque([(self._began, 0)])
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self._began
+
+    @property
+    def left(self) -> int:
+        """Steps to go."""
+        return self.run.schedule.steps - self.loop.step
+
+    @property
+    def pace(self) -> float | None:
+        """Its steps a second lately; None until that can be said."""
+        (since, first), (until, last) = self._marks[0], self._marks[-1]
+        return (last - first) / (until - since) if until - since > PACE_SECONDS / 4 and last > first else None
+
+    def mark(self) -> None:
+        """Note how far it is, for `pace`."""
+        self._marks.append((time.monotonic(), self.loop.step))
+        while len(self._marks) > 2 and self._marks[-1][0] - self._marks[1][0] > PACE_SECONDS:
+            self._marks.popleft()
+
+    def busy(self) -> bool:
+        """Whether the device has enough of its steps to do."""
+        if len(self._under_way) == AHEAD and self._under_way[0].query():
+            self._under_way.popleft()
+        return len(self._under_way) == AHEAD
+
+    def advance(self) -> None:
+        """Hand one more step to the device."""
+        with self._here():
+            losses = self._step()
+            for name, loss in losses.items():
+                self._terms.setdefault(name, []).append(loss)
+            if self.loop.step % LOG_STEPS == 0 or not self.left:
+                self._fetch()
+            if self._stream is not None:
+                self._under_way.append(self._stream.record_event())
+
+    def end(self) -> None:
+        """Wait for the device, and save what is there to score; the log is written first.
+
+        The checkpoint holds the scored network alone, as nobody resumes a run that is done.
+
+        Raises
+        ------
+        DivergedError
+            Where losses or weights are no finite numbers.
+        """
+        if self._stream is not None:
+            self._stream.synchronize()
+        self._read()
+        write_text(self.run.root / "log.csv", course_text(self._rows))
+        logged = ((name, value) for row in self._rows for name, value in row.values.items())
+        worst = next((name for name, value in logged if not math.isfinite(value)), None)
+        with self._here():
+            worst = worst or self.loop.not_finite()
+            if worst is not None:
+                raise DivergedError(f"{self.piece.name}: {worst} is not finite")
+            scored = {name: value.cpu() for name, value in self.loop.state()["scored"].items()}
+        log = LogState(seconds=self.seconds, pending={})
+        save(self.run.checkpoint, {"step": self.loop.step, "scored": scored, "log": log})
+
+    def _here(self) -> AbstractContextManager[object]:
+        """Compute on its own stream, and draw noise from a generator's state of its own, as if it were alone."""
+        if self._stream is None:
+            return contextlib.nullcontext()
+        torch.cuda.default_generators[self._device.index or 0].graphsafe_set_state(self._noise)
+        return torch.cuda.stream(self._stream)
+
+    def _step(self) -> dict[str, Tensor]:
+        """Take a step; where it can't be recorded and need not be, all from it on go operation by operation."""
+        try:
+            return self.loop.advance()
+        except RuntimeError as error:
+            if not self.graph or self._must_record:
+                raise
+            told = f"{self.piece.name}: step {self.loop.step} can't be recorded ({one_line(str(error))[:200]})"
+            print(f"{told}; it goes on operation by operation", flush=True)
+            say(self.run.root, told)
+        self.graph = False
+        self.loop._steps = as_written
+        self._noise = torch.Generator(self._device)  # the other one may still be recording
+        with self._here():
+            for optimiser in self.loop.optimisers.values():
+                optimiser.zero_grad()
+            return self.loop.advance()
+
+    def _fetch(self) -> None:
+        """Send the means of all losses since the last row on their way."""
+        self._read()
+        means = torch.stack([torch.stack(losses).mean() for losses in self._terms.values()])
+        names = list(self._terms)
+        self._terms.clear()
+        sent = means.to("cpu", non_blocking=True)
+        arrived = None if self._stream is None else self._stream.record_event()
+        self._fetched.append(_Fetched(self.loop.step, self.seconds, names, sent, arrived))
+
+    def _read(self) -> None:
+        """Make rows of what has arrived."""
+        while self._fetched and (self._fetched[0].arrived is None or self._fetched[0].arrived.query()):
+            row = self._fetched.popleft()
+            values = dict(zip(row.names, row.means.tolist(), strict=True))
+            rate = self.run.schedule.lr_at(row.step - 1)
+            self._rows.append(Logged(row.step, row.seconds, {"lr": rate, **values}))
+
+
+def say(root: Path, text: str) -> None:
+    """Add a line to what was said of a run."""
+    with (root / OUTPUT).open("a") as file:
+        file.write(f"{text}\n")

@@ -1,0 +1,136 @@
+"""What a lot's worker processes do on the CPU: corpora, random walks, training slices, scores."""
+
+import contextlib
+import math
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+import maskmixadv
+from lot import CorpusOf, Piece, Split
+from maskmixadv.evaluation.evaluate import evaluate, folder
+from maskmixadv.runs.origin import same_corpus
+from maskmixadv.runs.run import Run
+from maskmixadv.sampling.slices import PriorMasks, Slices
+from maskmixadv.sources.opening import open_corpus
+from maskmixadv.strokes.walker import load_beliefs
+from maskmixadv.training.fit import prior_masks, training_slices
+
+CPU = torch.device("cpu")
+OUTPUT = "output.txt"
+"""File in a run's folder with what was said of it."""
+
+
+def start() -> None:
+    """Begin a worker: it leaves a processor to the training, which must never wait for one."""
+    os.nice(5)
+    torch.set_num_threads(1)
+
+
+@contextlib.contextmanager
+def told_to(path: Path) -> Iterator[None]:
+    """Add to a file what is printed meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file, contextlib.redirect_stderr(file), contextlib.redirect_stdout(file):
+        yield
+
+
+def make_corpus(of: CorpusOf, work: Path) -> float:
+    """Make a corpus, unless it is there; returns the seconds that it took."""
+    began = time.monotonic()
+    if not (work / of.name / "corpus.json").is_file():
+        source = str(Path(maskmixadv.__file__).parents[1])
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([source, os.environ.get("PYTHONPATH", "")])}
+        for command in of.commands:
+            words = [sys.executable, "-m", "maskmixadv", *shlex.split(command)]
+            done = subprocess.run(words, cwd=work, env=environment, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise RuntimeError(f"corpus {of.name}: {command}: {(done.stderr or done.stdout).strip()[-300:]}")
+    open_corpus(work / of.name)
+    return time.monotonic() - began
+
+
+def walk(root: Path, patients: Sequence[str], *, enclosure: bool, part: tuple[int, int], aside: Path) -> float:
+    """Compute and keep beliefs of a part of the cases with strokes; returns the seconds that it took.
+
+    One process at a time computes what a corpus's cache lacks. So each part has a folder of its own `aside`, with the
+    corpus's files, from which the beliefs then go into the corpus's cache.
+
+    Parameters
+    ----------
+    root
+        The corpus.
+    patients
+        Whose cases are wanted.
+    enclosure
+        As runs have it.
+    part
+        Number of the part, and of all parts.
+    aside
+        The part's own folder, which is new.
+    """
+    began, (number, parts) = time.monotonic(), part
+    wanted = [entry for entry in open_corpus(root).of(tuple(patients)) if entry.scribble][number::parts]
+    (aside / "cache").mkdir(parents=True)
+    (root / "cache").mkdir(exist_ok=True)
+    for path in root.iterdir():
+        if path.name != "cache" and not path.name.startswith("."):
+            (aside / path.name).symlink_to(path.resolve())
+    for path in (root / "cache").glob("*.npz"):
+        (aside / "cache" / path.name).symlink_to(path.resolve())
+    for _ in load_beliefs(open_corpus(aside), wanted, enclosure=enclosure):
+        pass
+    for path in (aside / "cache").glob("*.npz"):
+        if not path.is_symlink():
+            path.replace(root / "cache" / path.name)
+    return time.monotonic() - began
+
+
+def begin(piece: Piece, device: str) -> None:
+    """Write a run down as one that trains on `device`."""
+    with told_to(piece.root.with_name(f"{piece.name}.txt")):
+        command = piece.recipe.command(piece.root)
+        run = piece.recipe.begin(piece.root, device="cpu", command=command, write=False)
+        replace(run, facts=replace(run.facts, device=device)).create()
+
+
+def slices(piece: Piece, file: Path) -> float:
+    """Save what a run learns from, and what is to be said of it, in a file; returns the seconds that it took."""
+    began = time.monotonic()
+    run = Run.open(piece.root)
+    with told_to(piece.root / OUTPUT):
+        found = training_slices(run, same_corpus(run.learnt_from), CPU, math.inf)
+        prior = prior_masks(run, CPU)
+    kept = {name: getattr(found, name) for name in ("image", "target", "centre", "whole", "walked")}
+    masks = {} if prior is None else {"masks": prior.target, "middles": prior.centre}
+    told = {} if found.learnt is None else {"told": found.learnt.told()}
+    torch.save({**{name: value for name, value in kept.items() if value is not None}, **masks, **told}, file)
+    return time.monotonic() - began
+
+
+def loaded(file: Path, device: torch.device) -> tuple[Slices, PriorMasks | None, str]:
+    """Read what `slices` saved to a device: slices, prior masks, and what is to be said."""
+    kept = torch.load(file, mmap=True, weights_only=True)
+    there = {name: kept[name].to(device) for name in kept if name not in ("walked", "told")}
+    prior = PriorMasks(there.pop("masks"), there.pop("middles")) if "masks" in there else None
+    walked = None if "walked" not in kept else kept["walked"].clone()
+    return Slices(**there, walked=walked), prior, kept.get("told", "")
+
+
+def score(root: Path, split: Split, *, largest: bool) -> float:
+    """Score a run as the command ``evaluate`` does; returns the seconds that it took."""
+    began = time.monotonic()
+    out = folder(root, split)
+    out = out.with_name(f"{out.name}-largest") if largest else out
+    words = ["maskmixadv", "evaluate", str(root), "--split", split, "--device", "cpu", "--out", str(out)]
+    words += ["--largest"] if largest else []
+    with told_to(root / OUTPUT):
+        evaluate(root, split=split, out=out, largest=largest, device="cpu", jobs=1, command=shlex.join(words))
+    return time.monotonic() - began
