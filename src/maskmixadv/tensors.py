@@ -50,6 +50,8 @@ class Task:
         Number of slices in the training set, for players that remember each; 0 where a network is only used.
     studied
         Number of dense slices whose strokes are known, too, for methods that compare the two (`Method.studies`).
+    widths
+        How wide the classes are where their strokes run, in pixels; empty where nothing was measured.
 
     Examples
     --------
@@ -62,6 +64,7 @@ class Task:
     channels: int = 1
     slices: int = 0
     studied: int = 0
+    widths: tuple[float, ...] = ()
 
     @classmethod
     def example(cls) -> "Task":
@@ -100,6 +103,8 @@ class Batch:
     whole
         True for dense slices, of which every pixel is labelled, by a mask or by strokes; None: there is none. A window
         may show pixels beyond the slice, which are ``IGNORE`` there, too.
+    walked
+        True for those of them whose beliefs are walks from strokes, which are known, too; None: there is none.
     dense
         Dense slices whose strokes are known, too, for methods that ask for them (`Method.studies`); else None.
     scalars
@@ -126,6 +131,7 @@ class Batch:
     rng: torch.Generator
     belief: Belief | None = None
     whole: Bool[Tensor, "b"] | None = None
+    walked: Bool[Tensor, "b"] | None = None
     dense: "Batch | None" = None
     scalars: Mapping[str, Scalar] | None = None
 

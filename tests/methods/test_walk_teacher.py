@@ -41,7 +41,7 @@ def agreed(advisor: Advisor, batch: Batch, trust: float = 1.0) -> list[float]:
 
 
 def advisor(*probs: float, background: float = 1.0) -> Advisor:
-    return Advisor(Says(*probs), classes=4, background=background)
+    return Advisor(Says(*probs), background=background, odds=(1.0,) * 4)
 
 
 def test_both_are_heard() -> None:

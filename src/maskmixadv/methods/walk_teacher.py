@@ -4,7 +4,7 @@ Dense slices correct them, where there are any.
 """
 
 import copy
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, final
 
@@ -31,6 +31,7 @@ from maskmixadv.networks.average import follow, followed_closely, warmed_up
 from maskmixadv.networks.critic import Critic
 from maskmixadv.networks.losses import adversarial, dice_loss, most_probable, one_hot, partial_cross_entropy
 from maskmixadv.networks.unet import UNet
+from maskmixadv.strokes.widths import odds
 from maskmixadv.tensors import Batch, Belief, Loss, Maps, Probs, Scalar, Task
 from maskmixadv.types import IGNORE
 
@@ -62,17 +63,17 @@ class Advisor(Teacher):
     ----------
     net
         The network to follow.
-    classes
-        Number of classes k.
     background
         Factor of the background's probability before a class is chosen, above 0.
+    odds
+        What the walks' probability of each class is multiplied by at first, above 0.
 
     Examples
     --------
     >>> from maskmixadv.methods.walk_teacher import Advisor
     >>> from maskmixadv.networks.unet import UNet
     >>> from maskmixadv.tensors import Batch
-    >>> advisor, batch = Advisor(UNet(1, 4), classes=4, background=2.0), Batch.example()
+    >>> advisor, batch = Advisor(UNet(1, 4), background=2.0, odds=(4.0, 1.0, 0.5, 2.0)), Batch.example()
     >>> advisor.advise(batch, advisor.heard(batch), trust=1.0).sum(1).mean().item()
     1.0
     """
@@ -81,13 +82,11 @@ class Advisor(Teacher):
     counts: Float[Tensor, "2 k"]
     factors: Float[Tensor, "k 1 1"]
 
-    def __init__(self, net: nn.Module, *, classes: int, background: float, walks: float = 1.0) -> None:
+    def __init__(self, net: nn.Module, *, background: float, odds: Sequence[float]) -> None:
         super().__init__(net)
-        self.register_buffer("odds", torch.ones(classes, 1, 1))
-        self.odds[:1].fill_(walks)
-        self.walks = walks
-        self.register_buffer("counts", torch.zeros(2, classes))
-        self.register_buffer("factors", torch.tensor([background] + [1.0] * (classes - 1))[:, None, None])
+        self.register_buffer("odds", torch.tensor(odds)[:, None, None])
+        self.register_buffer("counts", torch.zeros(2, len(odds)))
+        self.register_buffer("factors", torch.tensor([background] + [1.0] * (len(odds) - 1))[:, None, None])
 
     def train(self, mode: bool = True) -> "Advisor":  # noqa: ARG002
         """Stay in evaluation mode: nothing is dropped."""
@@ -121,10 +120,11 @@ class Advisor(Teacher):
         self.counts.mul_(MEMORY).add_(torch.stack(seen), alpha=1 - MEMORY)
         # A hundredth of all pixels more in each class: a class that is hardly seen keeps its odds.
         walked, wanted = self.counts + self.counts.sum(1, keepdim=True) / 100 + 1e-6
+        background = self.odds[:1].clone()
         self.odds.mul_((wanted / walked)[:, None, None] ** rate)
         # Structures' odds keep their geometric mean: the background's part is a factor's. If both followed the teacher,
         # structures that had shrunk a little would shrink further, without end.
-        self.odds[:1].fill_(self.walks)
+        self.odds[:1].copy_(background)
         self.odds[1:].div_(self.odds[1:].log().mean().exp()).clamp_(1 / LARGEST, LARGEST)
 
     def advise(self, batch: Batch, heard: Probs, trust: Scalar) -> Probs:
@@ -191,7 +191,8 @@ class Corrector(nn.Module):
     --------
     >>> from dataclasses import replace
     >>> from maskmixadv.methods.walk_teacher import Corrector
-    >>> from maskmixadv.tensors import Batch, Task
+    >>> from maskmixadv.strokes.widths import odds
+    from maskmixadv.tensors import Batch, Task
     >>> corrector, batch = Corrector(replace(Task.example(), studied=10)), Batch.example()
     >>> corrector.weight, list(corrector.lesson(batch))
     (0.5, ['ce', 'dice'])
@@ -344,7 +345,7 @@ class WalkTeacher(Method):
     ramp: float = 0.3
     decay: float = 0.99
     background: float = 1.0
-    walks: float = 1.0
+    width: float = 1.5
     certainty: float = 2.0
     calibration: float = 0.0
     study: int = 1
@@ -356,7 +357,7 @@ class WalkTeacher(Method):
 
     def __post_init__(self) -> None:
         check_weights(self, "ce", "pse", some=True)
-        check_weights(self, "trust", "background", "certainty", "calibration", "adv")
+        check_weights(self, "trust", "background", "width", "certainty", "calibration", "adv")
         if not self.background:
             raise InputError("background: 0, allowed is a number above 0")
         if self.study < 0:
@@ -382,7 +383,11 @@ class WalkTeacher(Method):
 
     def kind(self, step: int, progress: float) -> Hashable | None:
         """Return whether the critic has its round and labels are corrected; None where the teacher is copied."""
-        return None if self._copies(step, progress) else (self._criticised(step), progress >= self.heed)
+        return (
+            None
+            if self._copies(step, progress)
+            else (self._criticised(step), progress >= self.listen, progress >= self.heed)
+        )
 
     def scalars(self, step: int, progress: float) -> dict[str, float]:
         """Return how much the teacher counts, how far it and the odds move, and how far the corrector does."""
@@ -399,9 +404,10 @@ class WalkTeacher(Method):
         """Return the network and its teacher; the critic where it has a weight, the corrector where it can study."""
         classes = len(task.classes)
         net = UNet(task.channels, classes)
+        known_odds = odds(task.widths, self.width) if task.widths else (1.0,) * classes
         players: dict[str, nn.Module] = {
             "net": net,
-            "teacher": Advisor(net, classes=classes, background=self.background, walks=self.walks),
+            "teacher": Advisor(net, background=self.background, odds=known_odds),
         }
         if self.adv:
             players["critic"] = Critic(classes)
@@ -418,6 +424,10 @@ class WalkTeacher(Method):
             corrector = player(nets, "corrector", Corrector)
             yield Phase("corrector", corrector.lesson(batch.dense))
             corrector.learnt(batch.dense, teacher, keep=now["settle"], trust=now["trust"])
+        if "corrector" in nets and batch.walked is not None and batch.progress < self.listen:
+            # What the copy says of dense slices must be what it would say of others, or the corrector learns nothing.
+            hidden = batch.walked[:, None, None]
+            batch = replace(batch, target=batch.target.masked_fill(hidden, IGNORE), whole=None)
         heard = teacher.heard(batch)
         advice = teacher.advise(batch, heard, now["trust"])
         if "corrector" in nets and batch.progress >= self.heed:

@@ -27,8 +27,12 @@ from maskmixadv.strokes.enclosure import ENCLOSED
 from maskmixadv.strokes.known import Known, known, mask_of
 from maskmixadv.strokes.regrid import Strokes
 from maskmixadv.strokes.walker import LabelVolume, StoredBelief, load_beliefs, load_walked
+from maskmixadv.strokes.widths import Widths
 from maskmixadv.tensors import Labels
 from maskmixadv.types import DRAWN, IGNORE, Supervision
+
+MEASURED = 300
+"""Slices, or a few more, in which the widths of classes are measured."""
 
 
 class Rows(NamedTuple):
@@ -40,8 +44,8 @@ class Rows(NamedTuple):
         As in `Slices`.
     number
         Number of each slice in the training set.
-    whole
-        True for dense slices.
+    whole, walked
+        True for dense slices, and for those of them whose strokes are known, too.
 
     Examples
     --------
@@ -57,6 +61,7 @@ class Rows(NamedTuple):
     centre: Float[Tensor, "b 2"]
     number: Int[Tensor, "b"]
     whole: Bool[Tensor, "b"]
+    walked: Bool[Tensor, "b"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,8 @@ class Slices:
     walked
         True for dense slices whose beliefs are walks from their strokes alone, so that these can be compared with the
         mask; in the host's memory. None: there is none.
+    widths
+        How wide each class is where its strokes run, in pixels (`maskmixadv.strokes.widths`); empty without beliefs.
 
     Examples
     --------
@@ -106,6 +113,7 @@ class Slices:
     learnt: Learnt | None = None
     whole: Bool[Tensor, "n"] | None = None
     walked: Bool[Tensor, "n"] | None = None
+    widths: tuple[float, ...] = ()
 
     def __len__(self) -> int:
         return len(self.image)
@@ -117,8 +125,10 @@ class Slices:
         number = sent(index, device)
         chosen = number if self.image.device == device else index
         image, target = (sent(rows[chosen], device) for rows in (self.image, self.target))
-        whole = torch.zeros(len(number), dtype=torch.bool, device=device) if self.whole is None else self.whole[number]
-        return Rows(image, target, self.centre[number], number, whole)
+        none = torch.zeros(len(number), dtype=torch.bool, device=device)
+        whole = none if self.whole is None else self.whole[number]
+        walked = none if self.walked is None else sent(self.walked[index], device)
+        return Rows(image, target, self.centre[number], number, whole, walked)
 
     def expect(self, index: Int[Tensor, "b"]) -> None:
         """Have slices number `index` read from the disk in the background, if they are streamed; changes no result."""
@@ -231,11 +241,14 @@ def load_slices(
     shape = (1 + beliefs * len(corpus.classes), grid.size, grid.size)
     room, centres, flags = make_room(count, shape, device=device, memory=memory, folder=folder), [], []
     source = _Source(corpus, grid, supervision, enclosure, chosen)
+    widths, every = Widths(len(corpus.classes)), max(1, count // MEASURED)
     for loaded in source.on_grid(annotated, beliefs=beliefs):
         target = loaded.placed.target
         labelled = (target < ENCLOSED).flatten(1).any(1)  # a slice of enclosed background alone says little
         learnt.count(loaded.strokes, loaded.placed, labelled.tolist())
         learnt.compare(contradicted=loaded.known.contradicted, kept=loaded.kept)
+        if beliefs:
+            _measure(widths, loaded, every)
         room.put(loaded.image[labelled], target[labelled])
         centres += [_middle(labels) for labels in target[labelled]]
         flags.append(torch.from_numpy(np.stack((loaded.known.whole, loaded.known.walked)))[:, labelled])
@@ -243,7 +256,9 @@ def load_slices(
     rows = room.rows()
     whole, walked = torch.cat(flags, 1)
     middles = torch.stack(centres).to(device)
-    return Slices(rows.image, rows.target, middles, rows.mapping, learnt, whole.to(device), walked)
+    return Slices(
+        rows.image, rows.target, middles, rows.mapping, learnt, whole.to(device), walked, widths if beliefs else None
+    )
 
 
 def load_masks(corpus: Corpus, entries: Iterable[Entry], *, grid: Grid, device: torch.device) -> PriorMasks:
@@ -387,6 +402,13 @@ class _Source:
         if mask is None:
             raise InputError(f"{case.name}: has no dense annotation")
         return Known(mask, mask, mask, whole_slices(mask))
+
+
+def _measure(widths: Widths, loaded: _Loaded, every: int) -> None:
+    """Measure how wide classes are in some of a case's slices that have strokes alone."""
+    for k in range(0, len(loaded.image), every):
+        if not loaded.known.whole[k]:
+            widths.add(loaded.image[k, 1:].float().numpy(), loaded.placed.target[k].numpy())
 
 
 def _belief_on(grid: Grid, belief: StoredBelief, case: Case, corners: Corners) -> Float[Tensor, "d k s s"]:

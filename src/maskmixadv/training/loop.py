@@ -86,7 +86,7 @@ class Loop:
         torch.manual_seed(run.seed)
         walked = torch.zeros(len(slices), dtype=torch.bool) if slices.walked is None else slices.walked
         self._studied = torch.nonzero(walked if run.method.believes else torch.zeros_like(walked))[:, 0]
-        task = replace(run.task, slices=len(slices), studied=len(self._studied))
+        task = replace(run.task, slices=len(slices), studied=len(self._studied), widths=slices.widths)
         self.nets = {name: _placed(net, device) for name, net in run.method.players(task).items()}
         self.optimisers = optimisers(run.schedule, self.nets, run.method.scheduled)
         self.parameters = {
@@ -205,6 +205,7 @@ class Loop:
             rng=self._rng,
             belief=maps[:, channels:] if maps.shape[1] > channels else None,
             whole=rows.whole[part],
+            walked=rows.walked[part],
             scalars=self._scalars,
         )
 
