@@ -45,7 +45,7 @@ class MeanTeacher(Method):
     ['net/pce', 'net/consistency']
     """
 
-    unlabelled: ClassVar[bool] = True
+    semi_supervised: ClassVar[bool] = True
 
     weight: float = 0.1
     ramp: float = 1.0

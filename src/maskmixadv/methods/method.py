@@ -76,7 +76,7 @@ class Method(abc.ABC):
     believes: ClassVar[bool] = False
     """Whether ``batch.belief`` must hold what random walks from the strokes say."""
 
-    unlabelled: ClassVar[bool] = False
+    semi_supervised: ClassVar[bool] = False
     """Whether it learns from slices without any annotation, too, where the run says so."""
 
     remembers: ClassVar[bool] = False

@@ -54,7 +54,7 @@ class UAMT(Method):
     ['net/pce', 'net/consistency']
     """
 
-    unlabelled: ClassVar[bool] = True
+    semi_supervised: ClassVar[bool] = True
 
     weight: float = 0.1
     ramp: float = 1.0

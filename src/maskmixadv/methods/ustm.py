@@ -57,7 +57,7 @@ class USTM(Method):
     ['net/pce', 'net/consistency']
     """
 
-    unlabelled: ClassVar[bool] = True
+    semi_supervised: ClassVar[bool] = True
 
     weight: float = 1.0
     ramp: float = 1.0

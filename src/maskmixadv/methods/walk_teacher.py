@@ -347,7 +347,7 @@ class WalkTeacher(Method):
     """
 
     believes: ClassVar[bool] = True
-    unlabelled: ClassVar[bool] = True
+    semi_supervised: ClassVar[bool] = True
     scheduled: ClassVar[tuple[str, ...]] = ("net", "corrector")
 
     ce: float = 1.0

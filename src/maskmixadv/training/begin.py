@@ -128,7 +128,7 @@ def begin(
         seed=seed,
         facts=_facts(preset, pick_device(device), ranks, command),
         masks=masks,
-        unlabelled=unlabelled and method.unlabelled,
+        unlabelled=unlabelled and method.semi_supervised,
     )
     if write and not _begun(run):
         run.create()

@@ -86,7 +86,7 @@ class Recipe:
         words += ["--enclosure"] if self.enclosure else []
         words += ["--masks", self.masks] if self.masks != "auto" else []
         words += ["--masks-of", self.masks_of] if self.masks_of != "patients" else []
-        words += [] if self.unlabelled or not method_from(self.method).unlabelled else ["--no-unlabelled"]
+        words += [] if self.unlabelled or not method_from(self.method).semi_supervised else ["--no-unlabelled"]
         fields = {name: value for name, value in self.method.items() if name != "name"}
         return shlex.join([*words, *_options(self.changes.given()), self.method["name"], *_options(fields)])
 
