@@ -243,7 +243,7 @@ def load_slices(
     source = _Source(corpus, grid, supervision, enclosure, chosen, unlabelled)
     for loaded in chain(source.on_grid(annotated, beliefs=beliefs), source.without(others, beliefs=beliefs)):
         target, labelled = loaded.placed.target, _labelled(loaded.placed.target)
-        bare = ~labelled & _shows(loaded.image) if unlabelled else torch.zeros_like(labelled)
+        bare = ~labelled & torch.from_numpy(loaded.shows) if unlabelled else torch.zeros_like(labelled)
         taken = labelled | bare
         learnt.count(loaded.strokes, loaded.placed, labelled.tolist(), bare.tolist())
         learnt.compare(contradicted=loaded.known.contradicted, kept=loaded.kept)
@@ -356,12 +356,13 @@ def _permutation(epoch: int, count: int, seed: int) -> Int[np.ndarray, "n"]:
 
 
 class _Loaded(NamedTuple):
-    """A case's slices on their canvases, and what Learnt counts of them."""
+    """A case's slices on their canvases, which of them show anything, and what Learnt counts of them."""
 
     image: Float[Tensor, "d c s s"]
     placed: Placed
     strokes: list[Strokes]
     known: Known
+    shows: Bool[np.ndarray, "d"]
     kept: int
 
 
@@ -399,7 +400,7 @@ class _Source:
         image = self.grid.image(torch.from_numpy(case.image), case.spacing, corners=placed.corners)[:, None]
         zero = image.new_zeros(len(image), beliefs * len(self.corpus.classes), *image.shape[2:])
         known = Known(nothing, nothing, nothing, whole)
-        return _Loaded(torch.cat((image, zero), 1).half(), placed, drawn, known, kept=0)
+        return _Loaded(torch.cat((image, zero), 1).half(), placed, drawn, known, _shows(case), kept=0)
 
     def _loaded(self, given: tuple[LabelVolume | None, StoredBelief | None, Entry]) -> _Loaded:
         walked, belief, entry = given
@@ -413,7 +414,7 @@ class _Source:
         if belief is not None:
             maps.append(_belief_on(self.grid, belief, case, placed.corners))
         kept = 0 if case.dense is None else int((whole_slices(case.dense) & ~known.whole).sum())
-        return _Loaded(torch.cat(maps, 1).half(), placed, drawn, known, kept)
+        return _Loaded(torch.cat(maps, 1).half(), placed, drawn, known, _shows(case), kept)
 
     def _known(self, case: Case) -> Known:
         if self.supervision != "dense":
@@ -430,14 +431,13 @@ def _belief_on(grid: Grid, belief: StoredBelief, case: Case, corners: Corners) -
     return torch.stack(maps, 1)
 
 
+def _shows(case: Case) -> Bool[np.ndarray, "d"]:
+    """Whether the image of each slice is more than one grey value."""
+    return case.image.min((1, 2)) < case.image.max((1, 2))
+
+
 def _labelled(target: UInt8[Tensor, "d s s"]) -> Bool[Tensor, "d"]:
     return (target < ENCLOSED).flatten(1).any(1)  # a slice of enclosed background alone says little
-
-
-def _shows(image: Float[Tensor, "d c s s"]) -> Bool[Tensor, "d"]:
-    """Whether each slice's image is not constant."""
-    pixels = image[:, 0].flatten(1)
-    return pixels.amax(1) > pixels.amin(1)
 
 
 def _beside(corners: Corners, labelled: Bool[Tensor, "d"]) -> Corners:
