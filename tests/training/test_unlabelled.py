@@ -13,8 +13,11 @@ import torch
 
 import tape
 import tiny
+from maskmixadv.cli.app import run as command
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.methods import PCE, UAMT, USTM, MeanTeacher, Method, WalkTeacher
+from maskmixadv.methods.method import player
+from maskmixadv.methods.walk_teacher import Advisor, Corrector
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Changes
 from maskmixadv.sampling.slices import Slices, order
@@ -28,6 +31,7 @@ from maskmixadv.training.engine import WARM, Engine, as_written
 from maskmixadv.training.fit import fit, training_slices
 from maskmixadv.training.loop import Loop
 from maskmixadv.training.recipe import Recipe
+from maskmixadv.training.train import train
 from maskmixadv.types import IGNORE
 from weights import equal, weights
 
@@ -131,7 +135,7 @@ def test_a_bare_slice_teaches_next_to_nothing_at_first_and_like_others_in_the_en
 
 
 def test_bare_slices_move_no_odds() -> None:
-    teacher = WalkTeacher().players(tiny.TASK)["teacher"]
+    teacher = player(WalkTeacher().players(tiny.TASK), "teacher", Advisor)
     batch = bare(tiny.batch(), True, True)
     for _ in range(5):
         teacher.calibrate(batch, teacher.heard(batch), 0.5)
@@ -146,7 +150,7 @@ def test_the_corrector_leaves_labels_of_bare_slices_alone() -> None:
     def loss(batch: Batch, label: int) -> float:
         torch.manual_seed(0)
         nets = method.players(task)
-        corrector = nets["corrector"]
+        corrector = player(nets, "corrector", Corrector)
         with torch.no_grad():
             for name, parameter in corrector.scored.named_parameters():
                 parameter.zero_()
@@ -258,10 +262,24 @@ def test_other_methods_never_do(phantoms: Corpus, tmp_path: Path) -> None:
 
 
 def test_a_recipe_says_so_where_it_matters(phantoms: Corpus, tmp_path: Path) -> None:
-    def command(name: str, *, unlabelled: bool) -> str:
+    def line(name: str, *, unlabelled: bool) -> str:
         recipe = Recipe(phantoms.root, {"name": name}, "cpu", Changes(steps=3), unlabelled=unlabelled)
         assert recipe.begin(tmp_path / "run", write=False).unlabelled == (unlabelled and name != "pce")
         return recipe.command(tmp_path / "run")
 
-    assert "--no-unlabelled" in command("walk-teacher", unlabelled=False)
-    assert "unlabelled" not in command("walk-teacher", unlabelled=True) + command("pce", unlabelled=False)
+    assert "--no-unlabelled" in line("walk-teacher", unlabelled=False)
+    assert "unlabelled" not in line("walk-teacher", unlabelled=True) + line("pce", unlabelled=False)
+
+
+@pytest.mark.parametrize(("words", "unlabelled"), [([], True), (["--unlabelled"], True), (["--no-unlabelled"], False)])
+def test_the_command_line_and_python_say_so_alike(
+    phantoms: Corpus, tmp_path: Path, words: list[str], unlabelled: bool
+) -> None:
+    short = ["--preset", "cpu", "--steps", "1", "--size", "48", "--window", "32", "--batch", "2"]
+    root, other = tmp_path / "run", tmp_path / "other"
+    assert command(["train", str(phantoms.root), "--out", str(root), *short, *words, "mean-teacher"]) == 0
+    assert Run.open(root).unlabelled == unlabelled
+    how: Any = {"preset": "cpu", "steps": 1, "size": 48, "window": 32, "batch": 2, "unlabelled": unlabelled}
+    run = train(phantoms, other, method="mean-teacher", **how)
+    assert run.settings() == Run.open(root).settings()
+    torch.testing.assert_close(ended(run)[0], ended(Run.open(root))[0], rtol=0, atol=0)
