@@ -109,6 +109,9 @@ class Batch:
         Dense slices whose strokes are known, too, for methods that ask for them (`Method.studies`); else None.
     scalars
         What `Method.scalars` returned for the step; None in a batch that no loop made.
+    bare
+        True for slices without any annotation, of which neither strokes, masks nor walks say anything; None: the run
+        has no such slice.
 
     Examples
     --------
@@ -134,6 +137,7 @@ class Batch:
     walked: Bool[Tensor, "b"] | None = None
     dense: "Batch | None" = None
     scalars: Mapping[str, Scalar] | None = None
+    bare: Bool[Tensor, "b"] | None = None
 
     @classmethod
     def example(

@@ -175,6 +175,16 @@ def test_identity_is_what_the_run_depends_on(root: Path) -> None:
         assert not set(identities(TABLE.replace(*change, 1))) & set(before)
     assert identities(TABLE.replace("folds", 'masks = "auto"\nfolds', 1)) == before  # as before there were masks
     assert not set(identities(TABLE.replace("folds", 'masks = "2"\nfolds', 1))) & set(before)
+    assert (
+        identities(TABLE.replace("folds", "unlabelled = true\nfolds", 1)) == before
+    )  # no method of these has a teacher
+    walks = TABLE.replace('"pce"', '"walk-teacher"')
+    flag, other = identities(walks)
+    assert identities(walks.replace("folds", "unlabelled = false\nfolds", 1)) == [flag, other]
+    assert (
+        sum(each not in (flag, other) for each in identities(walks.replace("folds", "unlabelled = true\nfolds", 1)))
+        == 1
+    )
     flag, other = identities(TABLE.replace("adv = 0", "adv = 0, pse = 0"))
     assert flag == before[0]
     assert other != before[1]

@@ -1,5 +1,6 @@
 """What prepare cannot refuse, check says: by case and slice, with what to do."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -131,3 +132,13 @@ def test_a_sheet_shows_strokes(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert coloured.mean() > 0.01, "structures' colours are seen"
     assert run(["check", str(source), "--sheet", str(tmp_path / "none" / "sheet.png")]) == 2
     assert "can't be written" in capsys.readouterr().err
+
+
+def test_slices_that_teach_without_annotation_are_counted(tmp_path: Path) -> None:
+    """Two slices of a case, and a case without strokes, whose mask teaches where it is no benchmark's."""
+    cases = [strokeless(0, 0, 2), tiny.case("p1", scribble=None), *(tiny.case(f"p{k}") for k in (2, 3))]
+    own = tiny.corpus(tmp_path / "c", cases)
+    line = "  slices without annotation {}: methods with a teacher, as walk-teacher, learn from them, too"
+    assert line.format(2) in check(own)[0].splitlines()
+    assert line.format(5) in check(dataclasses.replace(own, source="ACDC (MICCAI 2017)"))[0].splitlines()
+    assert "slices without annotation" not in check(tiny.corpus(tmp_path / "d"))[0]

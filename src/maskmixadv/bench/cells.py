@@ -198,6 +198,7 @@ def _recipe(table: Table, row: TableRow, *, fold: int, seed: int) -> Recipe:
         enclosure=row.enclosure,
         masks=row.masks,
         masks_of=row.masks_of,
+        unlabelled=row.unlabelled,
         seed=seed,
     )
 

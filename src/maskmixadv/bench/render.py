@@ -65,9 +65,17 @@ def _conditions(table: Table) -> str:
     enclosure = "enclosure by row" if len(enclosed) > 1 else "with enclosure" if enclosed.pop() else "without enclosure"
     taught = {str(Masks(row.masks, row.masks_of)) for row in table.rows}
     masks = [] if taught == {str(AUTO)} else ["masks by row" if len(taught) > 1 else f"masks {taught.pop()}"]
+    unlabelled = {row.unlabelled for row in table.rows}
+    bare = ["slices without annotation " + ("by row" if len(unlabelled) > 1 else "too")] if any(unlabelled) else []
     presets = _list(dict.fromkeys(row.preset for row in table.rows))
     return _list(
-        [f"preset {presets}", *(f"{name} {value}" for name, value in table.changes.given().items()), enclosure, *masks]
+        [
+            f"preset {presets}",
+            *(f"{name} {value}" for name, value in table.changes.given().items()),
+            enclosure,
+            *masks,
+            *bare,
+        ]
     )
 
 

@@ -22,6 +22,7 @@ _SHARED: Final[dict[str, type]] = {
     "enclosure": bool,
     "masks": str,
     "masks_of": str,
+    "unlabelled": bool,
 }
 _TABLE: Final[dict[str, type]] = {
     "title": str, "reference": str, "split": str, "scheme": str, "folds": list, "seeds": list, **_SHARED,
@@ -46,6 +47,8 @@ class TableRow:
         Name of a method, and those of its fields that differ from their defaults.
     corpus, prior, preset, enclosure, masks, masks_of
         As in 'maskmixadv train'. The table's value holds where the row gives none, and then the command's default.
+    unlabelled
+        The same, but off by default, so that rows stay what they were.
     published
         Figures of a paper: ``dice`` and ``hd95``, each by class and ``mean``.
     """
@@ -60,6 +63,7 @@ class TableRow:
     published: Mapping[str, Mapping[str, float]]
     masks: str = AUTO.which
     masks_of: str = AUTO.of
+    unlabelled: bool = False
 
     @property
     def folder(self) -> str:
@@ -148,6 +152,7 @@ def _row(raw: object, number: int, shared: dict[str, Any], where: str) -> TableR
         published=_published(raw.get("published", {}), f"{where}: published"),
         masks=AUTO.which if own["masks"] is None else own["masks"],
         masks_of=AUTO.of if own["masks_of"] is None else own["masks_of"],
+        unlabelled=bool(own["unlabelled"]),
     )
     if not row.folder:
         raise InputError(f"{where}: name has neither letter nor digit, one at least is needed")

@@ -206,6 +206,8 @@ def _told(corpus: Corpus, tally: Tally) -> Iterator[str]:
         yield "  where both are, training learns from the strokes; with --masks all, from the masks"
     if partly := sum(entry.partly for entry in entries):
         yield f"  partly dense volumes {partly}: their masks know only some slices, and teach these"
+    if without := _without(corpus, tally):
+        yield f"  slices without annotation {without}: methods with a teacher, as walk-teacher, learn from them, too"
     yield from (f"  made by: {note}" for note in corpus.notes)
     yield f"  spacing {_spacings(entries, corpus)}"
     yield from _folds(corpus)
@@ -218,6 +220,12 @@ def _told(corpus: Corpus, tally: Tally) -> Iterator[str]:
     yield from (f"note: {note}" for note in tally.notes[:_NOTES])
     if len(tally.notes) > _NOTES:
         yield f"note: and {len(tally.notes) - _NOTES} more"
+
+
+def _without(corpus: Corpus, tally: Tally) -> int:
+    """Count the slices that have neither strokes nor a mask that a training learns from by default."""
+    nothing = [e for e in corpus.entries if not e.scribble and not AUTO.chooses(corpus, e, "scribble")]
+    return sum(map(len, tally.bare.values())) + sum(entry.shape[0] for entry in nothing)
 
 
 def _spacings(entries: Sequence[Entry], corpus: Corpus) -> str:

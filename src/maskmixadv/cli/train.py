@@ -66,6 +66,9 @@ class Train(Changes):
         pixels of a volume), none, all, or a number, chosen by the seed.
     masks_of
         What a number of masks counts: training patients, or single slices that show a structure.
+    unlabelled
+        Learn from slices and patients without any annotation, too: walk-teacher, mean-teacher, uamt and ustm, whose
+        teachers judge them.
     seed
         Seed of all random numbers.
     device
@@ -92,6 +95,7 @@ class Train(Changes):
     enclosure: bool = False
     masks: Annotated[str, arg(metavar="{auto,none,all,INT}")] = "auto"
     masks_of: Counted = "patients"
+    unlabelled: bool = True
     seed: int = 0
     device: Annotated[str | None, arg(metavar="DEVICE")] = None
     memory: Annotated[float | None, arg(metavar="GB")] = None
@@ -143,6 +147,7 @@ class Train(Changes):
             prior_root=self.prior,
             enclosure=self.enclosure,
             masks=Masks(self.masks, self.masks_of),
+            unlabelled=self.unlabelled,
             seed=self.seed,
             device=ranks.device or self.device,
             ranks=ranks,

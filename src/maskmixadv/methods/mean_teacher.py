@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
@@ -44,6 +44,8 @@ class MeanTeacher(Method):
     >>> list(first_terms(MeanTeacher(weight=0.5)))
     ['net/pce', 'net/consistency']
     """
+
+    semi_supervised: ClassVar[bool] = True
 
     weight: float = 0.1
     ramp: float = 1.0

@@ -76,6 +76,9 @@ class Method(abc.ABC):
     believes: ClassVar[bool] = False
     """Whether ``batch.belief`` must hold what random walks from the strokes say."""
 
+    semi_supervised: ClassVar[bool] = False
+    """Whether it learns from slices without any annotation, too, where the run says so."""
+
     remembers: ClassVar[bool] = False
     """Whether a player's buffers keep something of each slice: such a run can't be split over several processes, as
     what one of them writes is lost to the others."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from torch import nn
 
@@ -53,6 +53,8 @@ class UAMT(Method):
     >>> list(first_terms(UAMT(passes=2)))
     ['net/pce', 'net/consistency']
     """
+
+    semi_supervised: ClassVar[bool] = True
 
     weight: float = 0.1
     ramp: float = 1.0

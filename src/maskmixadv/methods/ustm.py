@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from torch import nn
 
@@ -56,6 +56,8 @@ class USTM(Method):
     >>> list(first_terms(USTM(passes=2)))
     ['net/pce', 'net/consistency']
     """
+
+    semi_supervised: ClassVar[bool] = True
 
     weight: float = 1.0
     ramp: float = 1.0

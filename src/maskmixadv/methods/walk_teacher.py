@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Final, final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -32,7 +32,7 @@ from maskmixadv.networks.critic import Critic
 from maskmixadv.networks.losses import adversarial, dice_loss, most_probable, one_hot, partial_cross_entropy
 from maskmixadv.networks.unet import UNet
 from maskmixadv.strokes.widths import odds
-from maskmixadv.tensors import Batch, Belief, Loss, Maps, Probs, Scalar, Task
+from maskmixadv.tensors import Batch, Belief, Loss, Maps, Probs, Scalar, Task, Weight
 from maskmixadv.types import IGNORE
 
 FEW: Final = 10
@@ -284,6 +284,17 @@ def _drawn(belief: Belief) -> Float[Tensor, "b k 1 1"]:
     return (reached | ~reached.any(1, keepdim=True)).float()
 
 
+def _each(samples: Bool[Tensor, "b"]) -> Bool[Tensor, "b 1 1 1"]:
+    return samples[:, None, None, None]
+
+
+def _counts(batch: Batch, rise: Scalar) -> Weight | None:
+    """How much each pixel counts against its agreed label: `rise` in slices without annotation, else 1; None: all 1."""
+    if batch.bare is None:
+        return None
+    return (1 - (1 - rise) * batch.bare.float())[:, None, None].expand(batch.target.shape)
+
+
 @final
 @dataclass(frozen=True)
 class WalkTeacher(Method):
@@ -292,6 +303,8 @@ class WalkTeacher(Method):
     Where slices are drawn densely, too, a second network, the corrector, learns from them what strokes can't say: where
     people draw a border. From the image and the walks it predicts the mask, and so corrects the labels of all other
     slices.
+
+    In slices without annotation the teacher alone says what is where. They count the more the longer it has learnt.
 
     Attributes
     ----------
@@ -337,6 +350,7 @@ class WalkTeacher(Method):
     """
 
     believes: ClassVar[bool] = True
+    semi_supervised: ClassVar[bool] = True
     scheduled: ClassVar[tuple[str, ...]] = ("net", "corrector")
 
     ce: float = 1.0
@@ -390,10 +404,14 @@ class WalkTeacher(Method):
         )
 
     def scalars(self, step: int, progress: float) -> dict[str, float]:
-        """Return how much the teacher counts, how far it and the odds move, and how far the corrector does."""
+        """Return how much the teacher counts, how far it and the odds move, and how far the corrector does.
+
+        ``rise`` is how much slices without annotation count, of which the teacher alone says something.
+        """
         ramp = sigmoid_rampup(progress, self.ramp)
         return {
             "trust": max(self.trust * ramp, LEAST),
+            "rise": ramp,
             "keep": warmed_up(self.decay, step),
             # The part of the run that a step is: progress over the number of steps that are done.
             "rate": self.calibration * ramp * progress / max(step, 1),
@@ -431,14 +449,18 @@ class WalkTeacher(Method):
         heard = teacher.heard(batch)
         advice = teacher.advise(batch, heard, now["trust"])
         if "corrector" in nets and batch.progress >= self.heed:
-            advice = player(nets, "corrector", Corrector).corrected(batch, heard, advice, self.voice * now["trust"])
+            corrected = player(nets, "corrector", Corrector).corrected(batch, heard, advice, self.voice * now["trust"])
+            # It was never taught slices without walks.
+            advice = corrected if batch.bare is None else torch.where(_each(batch.bare), advice, corrected)
         agreed, sure = most_probable(advice), advice.amax(1) ** self.certainty
+        counts = _counts(batch, now["rise"])
+        weight = sure if counts is None else sure * counts
         logits = nets["net"](batch.image)
         soft = logits.softmax(1)
         terms = {
             "ce": self.ce * partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight),
-            "pse-ce": self.pse * (sure * F.cross_entropy(logits, agreed.long(), reduction="none")).mean(),
-            "pse-dice": self.pse * dice_loss(probs=soft, target=agreed),
+            "pse-ce": self.pse * (weight * F.cross_entropy(logits, agreed.long(), reduction="none")).mean(),
+            "pse-dice": self.pse * dice_loss(probs=soft, target=agreed, weight=counts),
         }
         criticised = self._criticised(batch.step)
         if criticised:

@@ -110,7 +110,7 @@ def alike(*weights: Weight) -> Weight:
     return torch.stack([weight * (count / total) for weight, count in zip(weights, counts, strict=True)]).sum(0)
 
 
-def dice_loss(*, probs: Probs, target: Labels) -> Loss:
+def dice_loss(*, probs: Probs, target: Labels, weight: Weight | None = None) -> Loss:
     """Return 1 - Dice with squared denominators, over the whole batch; mean of all classes, the background included.
 
     For each class it is ``1 - (2 Σ s t + ε) / (Σ s² + Σ t² + ε)`` with ε = 1e-5: the form of V-Net (Milletari et al.,
@@ -122,6 +122,8 @@ def dice_loss(*, probs: Probs, target: Labels) -> Loss:
         Class probabilities s, ``(b, k, h, w)``.
     target
         Labels t without ``IGNORE``, ``(b, h, w)``; `partial_dice` is for labels with it.
+    weight
+        How much each pixel counts in the three sums, ``(b, h, w)``; None: all count alike.
 
     Examples
     --------
@@ -134,8 +136,11 @@ def dice_loss(*, probs: Probs, target: Labels) -> Loss:
     smooth = 1e-5
     truth = one_hot(target, probs.shape[1])
     dims = (0, 2, 3)
+    squares = probs.square()
+    if weight is not None:
+        truth, squares = truth * weight[:, None], squares * weight[:, None]
     overlap = (probs * truth).sum(dims)
-    size = probs.square().sum(dims) + truth.sum(dims)
+    size = squares.sum(dims) + truth.sum(dims)
     return (1 - (2 * overlap + smooth) / (size + smooth)).mean()
 
 

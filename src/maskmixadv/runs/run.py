@@ -58,6 +58,8 @@ class Run:
         What was there when the run began. Its course does not depend on them.
     masks
         Which dense masks are learnt from beside strokes.
+    unlabelled
+        Whether training slices without any annotation are learnt from, too.
 
     Examples
     --------
@@ -82,6 +84,7 @@ class Run:
     seed: int
     facts: Facts
     masks: Masks = NONE
+    unlabelled: bool = False
 
     @classmethod
     def open(cls, root: PathLike) -> "Run":
@@ -111,6 +114,7 @@ class Run:
                 seed=as_type(raw["seed"], int, f"{path}: seed"),
                 facts=made(Facts, {key: raw[key] for key in _FACTS}, str(path)),
                 masks=made(Masks, raw.get("masks", {}), f"{path}: masks"),
+                unlabelled=as_type(raw.get("unlabelled", False), bool, f"{path}: unlabelled"),
             )
         except InputError as error:
             raise InputError(f"{path}: malformed ({str(error).removeprefix(f'{path}: ')}); train again") from None
@@ -140,7 +144,8 @@ class Run:
             "steps": f"{schedule.steps:,} of {schedule.batch} slices, {schedule.window} × {schedule.window} pixels"
             + ("" if grid.mm is None else f" of {grid.mm:.2f} mm"),
             "with": f"enclosure {'on' if self.enclosure else 'off'}, seed {self.seed}"
-            + ("" if self.masks == NONE else f", masks: {self.masks}"),
+            + ("" if self.masks == NONE else f", masks: {self.masks}")
+            + (", unlabelled off" if self.method.semi_supervised and not self.unlabelled else ""),
             "weights": str(self.checkpoint) if self.checkpoint.is_file() else "none saved yet",
         }
         return "\n".join([f"run in {self.root}", *(f"  {key + ':':8} {value}" for key, value in lines.items())])
@@ -167,6 +172,7 @@ class Run:
             "enclosure": self.enclosure,
             "seed": self.seed,
             **({} if self.masks == NONE else {"masks": asdict(self.masks)}),
+            **({"unlabelled": True} if self.unlabelled else {}),
         }
 
     def record(self) -> dict[str, Any]:

@@ -82,6 +82,10 @@ class Grid:
         """
         return resized(shape, spacing, size=self.size, mm=self.mm)
 
+    def holds(self, spacing: Spacing | None) -> bool:
+        """Whether slices of `spacing` can be resampled to it: it is in mm, and their spacing is unknown."""
+        return self.mm is None or spacing is not None
+
     def image(
         self,
         image: Float[Tensor, "d h w"],

@@ -46,7 +46,11 @@ class Learnt:
     cases
         Number of cases of which nothing is learnt, of patients with other cases.
     slices, bare
-        Number of slices that are learnt from, and of slices without a label.
+        Number of slices with a label, which are learnt from, and of slices without one, which are not.
+    unlabelled
+        Number of slices without a label that are learnt from all the same.
+    unannotated
+        Number of patients of whom such slices alone are learnt from.
     dense
         Number of dense slices among those that are learnt from, if the method learns from strokes.
     seen, masked
@@ -79,6 +83,8 @@ class Learnt:
     cases: int = 0
     slices: int = 0
     bare: int = 0
+    unlabelled: int = 0
+    unannotated: int = 0
     dense: int = 0
     seen: Counter[int] = field(default_factory=Counter)
     masked: Counter[int] = field(default_factory=Counter)
@@ -87,8 +93,14 @@ class Learnt:
     contradicted: int = 0
     kept: int = 0
 
-    def chosen(self, entries: Sequence[Entry], taught: Taught = NOTHING) -> list[Entry]:
-        """Return those of the training cases' `entries` that are learnt from, and count the others.
+    def annotated(self, entry: Entry, taught: Taught) -> bool:
+        """Whether a case has strokes or a mask that are learnt from."""
+        return entry.name in taught or (self.drawn == "scribble" and entry.scribble)
+
+    def chosen(
+        self, entries: Sequence[Entry], taught: Taught = NOTHING, unlabelled: Sequence[Entry] = ()
+    ) -> list[Entry]:
+        """Return those of the training cases' `entries` that have an annotation to learn from, and count the others.
 
         Parameters
         ----------
@@ -96,20 +108,27 @@ class Learnt:
             The training cases.
         taught
             The masks that are learnt from.
+        unlabelled
+            Those of the other cases that are learnt from without annotation.
         """
-        kept = [entry for entry in entries if entry.name in taught or (self.drawn == "scribble" and entry.scribble)]
-        names = {entry.name for entry in kept}
+        kept = [entry for entry in entries if self.annotated(entry, taught)]
+        names = {entry.name for entry in (*kept, *unlabelled)}
         known = {entry.patient for entry in kept}
         self.patients = len(known)
+        self.unannotated = len({entry.patient for entry in unlabelled} - known)
         for entry in entries:
+            if entry.name in names:
+                continue
             if entry.patient not in known:
                 other = entry.dense if self.drawn == "scribble" else entry.scribble
                 self.left[entry.patient] = self.left.get(entry.patient, False) or other
-            elif entry.name not in names:
+            else:
                 self.cases += 1
         return kept
 
-    def count(self, strokes: Sequence[Strokes], placed: Placed, labelled: Sequence[bool]) -> None:
+    def count(
+        self, strokes: Sequence[Strokes], placed: Placed, labelled: Sequence[bool], unlabelled: Sequence[bool]
+    ) -> None:
         """Count a case.
 
         Parameters
@@ -120,10 +139,15 @@ class Learnt:
             Where they came to lie.
         labelled
             Whether each slice carries a label on the canvas.
+        unlabelled
+            Whether each slice carries none, and is learnt from all the same.
         """
         self.slices += sum(labelled)
-        for drawn, resampled, held, kept in zip(strokes, placed.resampled, placed.held, labelled, strict=True):
-            self.bare += not kept and not len(drawn)
+        self.unlabelled += sum(unlabelled)
+        for drawn, resampled, held, kept, without in zip(
+            strokes, placed.resampled, placed.held, labelled, unlabelled, strict=True
+        ):
+            self.bare += not kept and not without and not len(drawn)
             mask = drawn.whole and self.drawn == "scribble"
             self.dense += mask and kept
             (self.masked if mask else self.seen).update(drawn.label[held > 0].tolist())
@@ -170,10 +194,16 @@ class Learnt:
         return "\n".join(lines)
 
     def _seen(self) -> str:
-        told = f", {self.dense} of them dense" if self.dense else ""
+        told = (f", {self.dense} of them dense" if self.dense else "") + self._unlabelled()
         if self.seen or not self.dense:
             told += f"; {self._drawn}s: {self._by_class(self.seen, 0 if self._drawn == _STROKE else 1)}"
         return told + (f"; masks: {self._by_class(self.masked, 1)}" if self.dense else "")
+
+    def _unlabelled(self) -> str:
+        if not self.unlabelled:
+            return ""
+        alone = f" ({_counted(self.unannotated, 'patient')} without any)" if self.unannotated else ""
+        return f", {self.unlabelled:,} {'slice' if self.unlabelled == 1 else 'slices'} without annotation{alone}"
 
     def _by_class(self, counts: Counter[int], first: int) -> str:
         return ", ".join(f"{name} {counts[label]}" for label, name in enumerate(self.classes) if label >= first)

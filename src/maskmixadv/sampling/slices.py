@@ -3,8 +3,8 @@
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import repeat
+from functools import lru_cache, partial
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,6 +87,9 @@ class Slices:
     walked
         True for dense slices whose beliefs are walks from their strokes alone, so that these can be compared with the
         mask; in the host's memory. None: there is none.
+    bare
+        True for slices without any annotation: their `target` is ``IGNORE`` and their beliefs are 0 everywhere; in the
+        host's memory. None: there is none.
     widths
         How wide each class is where its strokes run, in pixels (`maskmixadv.strokes.widths`); empty without beliefs.
 
@@ -113,6 +116,7 @@ class Slices:
     learnt: Learnt | None = None
     whole: Bool[Tensor, "n"] | None = None
     walked: Bool[Tensor, "n"] | None = None
+    bare: Bool[Tensor, "n"] | None = None
     widths: tuple[float, ...] = ()
 
     def __len__(self) -> int:
@@ -183,11 +187,12 @@ def load_slices(
     device: torch.device,
     beliefs: bool = False,
     masks: Masks = NONE,
+    unlabelled: bool = False,
     seed: int = 0,
     memory: float | None = None,
     folder: Path | None = None,
 ) -> Slices:
-    """Load those slices of `entries` that carry a label.
+    """Load those slices of `entries` that carry a label, and with `unlabelled` the others, too.
 
     Parameters
     ----------
@@ -205,6 +210,10 @@ def load_slices(
         Whether to load what random walks from the strokes say, too.
     masks
         Which dense masks are learnt from beside strokes.
+    unlabelled
+        Whether to load slices without a label, too, and cases without annotation; these come last. A slice's centre is
+        then the mean centre of its case's slices with a label or, where there is none, of all of them. Slices whose
+        image is constant are left out, and so are cases of unknown spacing where the grid is in mm.
     seed
         Of the run; it chooses the masks where their number is given.
     memory, folder
@@ -234,30 +243,43 @@ def load_slices(
     drawn = DRAWN[supervision]
     learnt = Learnt(corpus.classes, grid.size, drawn, benchmark=is_benchmark(corpus))
     chosen = taught(corpus, entries, masks, supervision=supervision, seed=seed)
-    annotated = learnt.chosen(entries, chosen)
+    others = [e for e in entries if not learnt.annotated(e, chosen) and grid.holds(e.spacing)] if unlabelled else []
+    annotated = learnt.chosen(entries, chosen, others)
     if not annotated:
         raise InputError(f"{corpus.root}: no training case has a {drawn} annotation, at least one is needed")
-    count = sum(entry.shape[0] for entry in annotated)
+    count = sum(entry.shape[0] for entry in (*annotated, *others))
     shape = (1 + beliefs * len(corpus.classes), grid.size, grid.size)
     room, centres, flags = make_room(count, shape, device=device, memory=memory, folder=folder), [], []
-    source = _Source(corpus, grid, supervision, enclosure, chosen)
+    source = _Source(corpus, grid, supervision, enclosure, chosen, unlabelled)
     widths, every = Widths(len(corpus.classes)), max(1, count // MEASURED)
-    for loaded in source.on_grid(annotated, beliefs=beliefs):
-        target = loaded.placed.target
-        labelled = (target < ENCLOSED).flatten(1).any(1)  # a slice of enclosed background alone says little
-        learnt.count(loaded.strokes, loaded.placed, labelled.tolist())
+    for loaded in chain(source.on_grid(annotated, beliefs=beliefs), source.without(others, beliefs=beliefs)):
+        target, labelled = loaded.placed.target, _labelled(loaded.placed.target)
+        bare = ~labelled & torch.from_numpy(loaded.shows) if unlabelled else torch.zeros_like(labelled)
+        taken = labelled | bare
+        learnt.count(loaded.strokes, loaded.placed, labelled.tolist(), bare.tolist())
         learnt.compare(contradicted=loaded.known.contradicted, kept=loaded.kept)
         if beliefs:
             _measure(widths, loaded, every)
-        room.put(loaded.image[labelled], target[labelled])
-        centres += [_middle(labels) for labels in target[labelled]]
-        flags.append(torch.from_numpy(np.stack((loaded.known.whole, loaded.known.walked)))[:, labelled])
+        loaded.image[bare, 1:], target[bare] = 0, IGNORE
+        room.put(loaded.image[taken], target[taken])
+        centres.append(_middles(target, labelled)[taken])
+        known = torch.from_numpy(np.stack((loaded.known.whole, loaded.known.walked)))
+        flags.append(torch.cat((known, bare[None]))[:, taken])
     learnt.check(str(corpus.root))
     rows = room.rows()
-    whole, walked = torch.cat(flags, 1)
-    middles = torch.stack(centres).to(device)
+    whole, walked, without = torch.cat(flags, 1)
+    middles = torch.cat(centres)
+    middles = torch.where(middles.isnan(), middles[~without].mean(0), middles).to(device)
     return Slices(
-        rows.image, rows.target, middles, rows.mapping, learnt, whole.to(device), walked, widths if beliefs else None
+        rows.image,
+        rows.target,
+        middles,
+        rows.mapping,
+        learnt,
+        whole.to(device),
+        walked,
+        bare=without if without.any() else None,
+        widths=widths.mean if beliefs else (),
     )
 
 
@@ -356,24 +378,29 @@ def _permutation(epoch: int, count: int, seed: int) -> Int[np.ndarray, "n"]:
 
 
 class _Loaded(NamedTuple):
-    """A case's slices on their canvases, and what Learnt counts of them."""
+    """A case's slices on their canvases, which of them show anything, and what Learnt counts of them."""
 
     image: Float[Tensor, "d c s s"]
     placed: Placed
     strokes: list[Strokes]
     known: Known
+    shows: Bool[np.ndarray, "d"]
     kept: int
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Where slices come from: the corpus and its `taught` masks, and how they are resampled."""
+    """Where slices come from: the corpus and its `taught` masks, and how they are resampled.
+
+    With `unlabelled`, canvases of slices without a label lie where those of their case's other slices do.
+    """
 
     corpus: Corpus
     grid: Grid
     supervision: Supervision
     enclosure: bool
     taught: Taught
+    unlabelled: bool
 
     def on_grid(self, entries: Sequence[Entry], *, beliefs: bool) -> Iterator[_Loaded]:
         """Yield each case's slices; their images have the beliefs as more channels where these are asked for."""
@@ -383,17 +410,33 @@ class _Source:
         believed = load_beliefs(self.corpus, entries, **how) if beliefs else repeat(None)
         return work_ahead(self._loaded, zip(walked, believed, entries, strict=False), threads=2)
 
+    def without(self, entries: Sequence[Entry], *, beliefs: bool) -> Iterator[_Loaded]:
+        """Yield the slices of cases without annotation; where beliefs are asked for, they are 0."""
+        return work_ahead(partial(self._without, beliefs=beliefs), entries, threads=2)
+
+    def _without(self, entry: Entry, *, beliefs: bool) -> _Loaded:
+        case = self.corpus.load(entry)
+        nothing, whole = np.full(case.image.shape, IGNORE, np.uint8), np.zeros(len(case.image), bool)
+        drawn = strokes(nothing, dense=False)
+        placed = self.grid.placed(torch.from_numpy(nothing), case.spacing, drawn)
+        image = self.grid.image(torch.from_numpy(case.image), case.spacing, corners=placed.corners)[:, None]
+        zero = image.new_zeros(len(image), beliefs * len(self.corpus.classes), *image.shape[2:])
+        known = Known(nothing, nothing, nothing, whole)
+        return _Loaded(torch.cat((image, zero), 1).half(), placed, drawn, known, _shows(case), kept=0)
+
     def _loaded(self, given: tuple[LabelVolume | None, StoredBelief | None, Entry]) -> _Loaded:
         walked, belief, entry = given
         case = self.corpus.load(entry)
         known = self._known(case)
         drawn = strokes(known.drawn, dense=known.whole | (self.supervision == "dense"))
         placed = self.grid.placed(torch.from_numpy(known.labels if walked is None else walked), case.spacing, drawn)
+        if self.unlabelled:
+            placed = placed._replace(corners=_beside(placed.corners, _labelled(placed.target)))
         maps = [self.grid.image(torch.from_numpy(case.image), case.spacing, corners=placed.corners)[:, None]]
         if belief is not None:
             maps.append(_belief_on(self.grid, belief, case, placed.corners))
         kept = 0 if case.dense is None else int((whole_slices(case.dense) & ~known.whole).sum())
-        return _Loaded(torch.cat(maps, 1).half(), placed, drawn, known, kept)
+        return _Loaded(torch.cat(maps, 1).half(), placed, drawn, known, _shows(case), kept)
 
     def _known(self, case: Case) -> Known:
         if self.supervision != "dense":
@@ -415,6 +458,33 @@ def _belief_on(grid: Grid, belief: StoredBelief, case: Case, corners: Corners) -
     known = torch.from_numpy(belief).float() / 255
     maps = [grid.image(known[:, label], case.spacing, corners=corners) for label in range(known.shape[1])]
     return torch.stack(maps, 1)
+
+
+def _shows(case: Case) -> Bool[np.ndarray, "d"]:
+    """Whether the image of each slice is more than one grey value."""
+    return case.image.min((1, 2)) < case.image.max((1, 2))
+
+
+def _labelled(target: UInt8[Tensor, "d s s"]) -> Bool[Tensor, "d"]:
+    return (target < ENCLOSED).flatten(1).any(1)  # a slice of enclosed background alone says little
+
+
+def _beside(corners: Corners, labelled: Bool[Tensor, "d"]) -> Corners:
+    """Return the corners; those of slices without a label are the mean of the others' where there are others."""
+    if labelled.all() or not labelled.any():
+        return corners
+    held = np.array(corners)
+    held[~labelled.numpy()] = held[labelled.numpy()].mean(0).round()
+    return [(top, left) for top, left in held.tolist()]
+
+
+def _middles(target: UInt8[Tensor, "d s s"], labelled: Bool[Tensor, "d"]) -> Float[Tensor, "d 2"]:
+    """Middle of each slice's annotation; the mean of these where a slice has none, and NaN where no slice has one."""
+    middles = torch.full((len(target), 2), torch.nan)
+    if labelled.any():
+        middles[labelled] = torch.stack([_middle(labels) for labels in target[labelled]])
+        middles[~labelled] = middles[labelled].mean(0)
+    return middles
 
 
 def _middle(labels: UInt8[Tensor, "s s"]) -> Float[Tensor, "2"]:

@@ -39,6 +39,7 @@ def begin(
     prior_root: Path | None = None,
     enclosure: bool = False,
     masks: Masks = AUTO,
+    unlabelled: bool = True,
     seed: int = 0,
     device: str | None = None,
     ranks: Ranks = ALONE,
@@ -71,6 +72,8 @@ def begin(
         Whether what lies beyond the hull of a slice's background stroke is taken as background.
     masks
         Which dense masks are learnt from beside strokes.
+    unlabelled
+        Whether a method with a teacher learns from training slices without any annotation, too. Other methods never do.
     seed
         Seed of everything random.
     device
@@ -125,6 +128,7 @@ def begin(
         seed=seed,
         facts=_facts(preset, pick_device(device), ranks, command),
         masks=masks,
+        unlabelled=unlabelled and method.semi_supervised,
     )
     if write and not _begun(run):
         run.create()

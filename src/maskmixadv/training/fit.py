@@ -233,6 +233,7 @@ def training_slices(run: Run, corpus: Corpus, device: torch.device, memory: floa
         device=device,
         beliefs=run.method.believes,
         masks=run.masks,
+        unlabelled=run.unlabelled,
         seed=run.seed,
         memory=memory,
         folder=run.root,

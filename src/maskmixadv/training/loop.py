@@ -86,6 +86,9 @@ class Loop:
         torch.manual_seed(run.seed)
         walked = torch.zeros(len(slices), dtype=torch.bool) if slices.walked is None else slices.walked
         self._studied = torch.nonzero(walked if run.method.believes else torch.zeros_like(walked))[:, 0]
+        bare = torch.zeros(len(slices), dtype=torch.bool) if slices.bare is None else slices.bare
+        self._labelled, self._unlabelled = (torch.nonzero(each)[:, 0] for each in (~bare, bare))
+        self._bare = bare.to(device) if len(self._unlabelled) else None
         task = replace(run.task, slices=len(slices), studied=len(self._studied), widths=slices.widths)
         self.nets = {name: _placed(net, device) for name, net in run.method.players(task).items()}
         self.optimisers = optimisers(run.schedule, self.nets, run.method.scheduled)
@@ -178,7 +181,8 @@ class Loop:
         count = self.run.schedule.batch
         own, dense = (Rows(*(row[part] for row in rows)) for part in (slice(count), slice(count, None)))
         batch = self._augmented(own)
-        batch = replace(batch, prior=self._masks(self.ranks.part(count)))
+        bare = None if self._bare is None else self._bare[batch.index]
+        batch = replace(batch, prior=self._masks(self.ranks.part(count)), bare=bare)
         if len(dense.number):
             batch = replace(batch, dense=self._augmented(dense))
         if self.ranks.key:
@@ -250,11 +254,24 @@ class Loop:
 
     def _order(self, step: int) -> Int[Tensor, "_"]:
         """Return the numbers of a step's slices; in steps that study, as many dense slices follow."""
-        how = {"batch": self.run.schedule.batch, "seed": self.run.seed}
-        own = order(step, count=len(self.slices), **how)
-        if not self._studies(step):
-            return own
-        return torch.cat((own, self._studied[order(step, count=len(self._studied), **how)]))
+        own, batch = self._own(step), self.run.schedule.batch
+        return torch.cat((own, self._among(self._studied, step, batch))) if self._studies(step) else own
+
+    def _own(self, step: int) -> Int[Tensor, "_"]:
+        """Return the numbers of a step's own slices, half of them without annotation where there are such slices.
+
+        The two kinds take turns, so that ranks share both alike.
+        """
+        batch = self.run.schedule.batch
+        half = batch // 2 if len(self._unlabelled) else 0
+        labelled = self._among(self._labelled, step, batch - half)
+        if not half:
+            return labelled
+        pairs = torch.stack((labelled[:half], self._among(self._unlabelled, step, half)), 1)
+        return torch.cat((pairs.flatten(), labelled[half:]))
+
+    def _among(self, numbers: Int[Tensor, "_"], step: int, batch: int) -> Int[Tensor, "_"]:
+        return numbers[order(step, count=len(numbers), batch=batch, seed=self.run.seed)]
 
     def _studies(self, step: int) -> bool:
         """Whether dense slices are studied in a step, beside its own slices."""

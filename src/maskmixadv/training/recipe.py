@@ -32,6 +32,8 @@ class Recipe:
     masks, masks_of
         Which dense masks are learnt from beside strokes, as `maskmixadv.corpus.masks.Masks` has it: ``auto``, ``none``,
         ``all`` or a number of ``patients`` or ``slices``.
+    unlabelled
+        Whether a method with a teacher learns from training slices without any annotation, too.
     seed
         Seed of everything random.
 
@@ -52,6 +54,7 @@ class Recipe:
     enclosure: bool = False
     masks: str = "auto"
     masks_of: str = "patients"
+    unlabelled: bool = True
     seed: int = 0
 
     def begin(self, out: Path, *, device: str | None = None, command: str | None = None, write: bool = True) -> Run:
@@ -67,6 +70,7 @@ class Recipe:
             prior_root=self.prior_root,
             enclosure=self.enclosure,
             masks=Masks(self.masks, self.masks_of),
+            unlabelled=self.unlabelled,
             seed=self.seed,
             device=device,
             command=command,
@@ -82,6 +86,7 @@ class Recipe:
         words += ["--enclosure"] if self.enclosure else []
         words += ["--masks", self.masks] if self.masks != "auto" else []
         words += ["--masks-of", self.masks_of] if self.masks_of != "patients" else []
+        words += [] if self.unlabelled or not method_from(self.method).semi_supervised else ["--no-unlabelled"]
         fields = {name: value for name, value in self.method.items() if name != "name"}
         return shlex.join([*words, *_options(self.changes.given()), self.method["name"], *_options(fields)])
 

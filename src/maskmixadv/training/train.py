@@ -50,6 +50,7 @@ def train(
     enclosure: bool = False,
     masks: str | int = "auto",
     masks_of: Counted = "patients",
+    unlabelled: bool = True,
     seed: int = 0,
     device: str | None = None,
     **changes: Unpack[Replaced],
@@ -85,6 +86,9 @@ def train(
         only some of a volume's pixels. ``"none"``, ``"all"``, or how many of them, chosen by the seed.
     masks_of
         What a number of masks counts: training ``"patients"``, or single ``"slices"`` that show a structure.
+    unlabelled
+        Learn from training slices without any annotation, too, if the method has a teacher that judges them
+        (``"walk-teacher"``, ``"mean-teacher"``, ``"uamt"``, ``"ustm"``).
     seed
         Of everything random.
     device
@@ -133,6 +137,7 @@ def train(
         enclosure=enclosure,
         masks=str(masks),
         masks_of=masks_of,
+        unlabelled=unlabelled,
         seed=seed,
     )
     recipe.begin(root, device=device, command=recipe.command(root))
