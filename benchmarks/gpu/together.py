@@ -11,7 +11,6 @@ os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")  # so many streams ru
 
 import gc
 import json
-import math
 import multiprocessing
 import sys
 import time
@@ -41,7 +40,7 @@ TELL_SECONDS = 20.0
 """Between two lines of progress."""
 PACKING_SECONDS = 5.0
 """For the results' files, at the end."""
-EVALUATION_SECONDS = 25.0
+EVALUATION_SECONDS = 20.0
 """Of an evaluation, until one has been measured."""
 KEPT_MARKS = 30
 """Turns over which the pace of all runs together is measured."""
@@ -116,7 +115,7 @@ class Scoring:
 
     def needed(self, more: int) -> float:
         """Seconds until all that is pending and so many `more` evaluations are done."""
-        return math.ceil((len(self._pending) + more) / self._workers) * self.seconds
+        return max(1.0, (len(self._pending) + more) / self._workers) * self.seconds
 
     def give_up(self) -> None:
         """Name what could not be scored in time."""
@@ -224,10 +223,13 @@ class Together:
         return max(0, int(pace * (self._until(more=1) - self.clock)))
 
     def _until(self, more: int = 0) -> float:
-        """When training must stop, so that all runs that go on, and so many more, can be scored."""
-        coming = [len(going.piece.evaluations) for going in self._going]
+        """When training must stop, so that all runs that can end by then, and so many more, can be scored."""
+        last = self._options.seconds - PACKING_SECONDS
+        left = last - self.scoring.seconds - self.clock
+        ending = [going for going in self._going if going.pace is None or going.left / going.pace < left]
         most = max((len(piece.evaluations) for piece in self.pieces), default=1)
-        return self._options.seconds - PACKING_SECONDS - self.scoring.needed(sum(coming) + more * most)
+        coming = sum(len(going.piece.evaluations) for going in ending)
+        return last - self.scoring.needed(coming + more * most)
 
     def _advance(self, going: Going) -> None:
         try:
