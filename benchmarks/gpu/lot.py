@@ -63,6 +63,7 @@ class Runs:
     enclosure: bool = False
     masks: str = "auto"
     masks_of: str = "patients"
+    unlabelled: bool = True
     splits: tuple[Split, ...] = ("test",)
     largest: bool = False
     keep: bool = False
@@ -83,6 +84,7 @@ class Runs:
                     enclosure=self.enclosure,
                     masks=self.masks,
                     masks_of=self.masks_of,
+                    unlabelled=self.unlabelled,
                     seed=seed,
                 )
                 name = f"{self.name}-fold{fold}-seed{seed}"
@@ -127,7 +129,7 @@ class Piece:
         return repr(
             (
                 *(of.corpus_root, prior, of.scheme, of.fold, of.enclosure, of.masks, of.masks_of, seed),
-                *(schedule.size, method.supervision, method.believes),
+                *(schedule.size, method.supervision, method.believes, of.unlabelled and method.semi_supervised),
             )
         )
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 import maskmixadv
 from lot import CorpusOf, Piece, Split
@@ -26,6 +27,8 @@ from maskmixadv.training.fit import prior_masks, training_slices
 CPU = torch.device("cpu")
 OUTPUT = "output.txt"
 """File in a run's folder with what was said of it."""
+HOST = ("walked", "bare", "widths")
+"""What stays in the host's memory of the slices that a run learns from."""
 
 
 def start() -> None:
@@ -108,7 +111,7 @@ def slices(piece: Piece, file: Path) -> float:
     with told_to(piece.root / OUTPUT):
         found = training_slices(run, same_corpus(run.learnt_from), CPU, math.inf)
         prior = prior_masks(run, CPU)
-    kept = {name: getattr(found, name) for name in ("image", "target", "centre", "whole", "walked")}
+    kept = {name: getattr(found, name) for name in ("image", "target", "centre", "whole", *HOST)}
     masks = {} if prior is None else {"masks": prior.target, "middles": prior.centre}
     told = {} if found.learnt is None else {"told": found.learnt.told()}
     torch.save({**{name: value for name, value in kept.items() if value is not None}, **masks, **told}, file)
@@ -118,10 +121,10 @@ def slices(piece: Piece, file: Path) -> float:
 def loaded(file: Path, device: torch.device) -> tuple[Slices, PriorMasks | None, str]:
     """Read what `slices` saved to a device: slices, prior masks, and what is to be said."""
     kept = torch.load(file, mmap=True, weights_only=True)
-    there = {name: kept[name].to(device) for name in kept if name not in ("walked", "told")}
+    there = {name: kept[name].to(device) for name in kept if name not in (*HOST, "told")}
     prior = PriorMasks(there.pop("masks"), there.pop("middles")) if "masks" in there else None
-    walked = None if "walked" not in kept else kept["walked"].clone()
-    return Slices(**there, walked=walked), prior, kept.get("told", "")
+    here = {name: each.clone() if isinstance(each := kept[name], Tensor) else each for name in HOST if name in kept}
+    return Slices(**there, **here), prior, kept.get("told", "")
 
 
 def score(root: Path, split: Split, *, largest: bool) -> float:
