@@ -31,7 +31,7 @@ from maskmixadv.networks.average import follow, followed_closely, warmed_up
 from maskmixadv.networks.critic import Critic
 from maskmixadv.networks.losses import adversarial, dice_loss, most_probable, one_hot, partial_cross_entropy
 from maskmixadv.networks.unet import UNet
-from maskmixadv.strokes.widths import odds
+from maskmixadv.strokes.widths import LARGEST_ODDS, odds
 from maskmixadv.tensors import Batch, Belief, Loss, Maps, Probs, Scalar, Task, Weight
 from maskmixadv.types import IGNORE
 
@@ -43,8 +43,18 @@ LESSONS: Final = 250
 """Batches of dense slices that a corrector learns from at least."""
 LEAST: Final = 1e-3
 """Least trust in the teacher: where walks say nothing, it alone decides."""
-MEMORY: Final = 0.99
+MEMORY: Final = 0.9
 """Fraction of the counted pixels that is kept from one step to the next."""
+RATE: Final = 0.01
+"""Power of the ratio of two counts by which the teacher's factors move in a step."""
+RECENT: Final = 0.95
+"""Fraction of the counted errors that is kept from one lesson to the next."""
+LEAST: Final = 1e-3
+"""Least trust in the teacher: where walks say nothing, it alone decides."""
+MEMORY: Final = 0.9
+"""Fraction of the counted pixels that is kept from one step to the next."""
+RATE: Final = 0.01
+"""Power of the ratio of two counts by which the teacher's factors move in a step."""
 RECENT: Final = 0.95
 """Fraction of the counted errors that is kept from one lesson to the next."""
 LARGEST: Final = 50.0
@@ -55,25 +65,24 @@ class Advisor(Teacher):
     """A mean teacher without dropout that combines its prediction with random walks from the strokes.
 
     Walks alone are biased: where nothing shows an edge, a border lies half way between two strokes, so that a thin
-    structure between far strokes gets too much. So their probabilities are multiplied by odds. These are 1 until
-    `calibrate` moves them: towards those with which walks share pixels among the structures as the teacher does, and
-    as the masks do in dense slices.
+    structure between far strokes gets too much. So their probabilities are multiplied by odds, which follow from how
+    wide classes are where their strokes run (`maskmixadv.strokes.widths`). The teacher, in turn, tends to see more of a
+    structure than it was taught. So its probabilities are multiplied by `factors`, by which it gives each structure no
+    more pixels than the walks do.
 
     Parameters
     ----------
     net
         The network to follow.
-    background
-        Factor of the background's probability before a class is chosen, above 0.
     odds
-        What the walks' probability of each class is multiplied by at first, above 0.
+        What the walks' probability of each class is multiplied by, above 0; the background's first.
 
     Examples
     --------
     >>> from maskmixadv.methods.walk_teacher import Advisor
     >>> from maskmixadv.networks.unet import UNet
     >>> from maskmixadv.tensors import Batch
-    >>> advisor, batch = Advisor(UNet(1, 4), background=2.0, odds=(4.0, 1.0, 0.5, 2.0)), Batch.example()
+    >>> advisor, batch = Advisor(UNet(1, 4), odds=(4.0, 1.0, 0.5, 2.0)), Batch.example()
     >>> advisor.advise(batch, advisor.heard(batch), trust=1.0).sum(1).mean().item()
     1.0
     """
@@ -82,11 +91,11 @@ class Advisor(Teacher):
     counts: Float[Tensor, "2 k"]
     factors: Float[Tensor, "k 1 1"]
 
-    def __init__(self, net: nn.Module, *, background: float, odds: Sequence[float]) -> None:
+    def __init__(self, net: nn.Module, *, odds: Sequence[float]) -> None:
         super().__init__(net)
         self.register_buffer("odds", torch.tensor(odds)[:, None, None])
         self.register_buffer("counts", torch.zeros(2, len(odds)))
-        self.register_buffer("factors", torch.tensor([background] + [1.0] * (len(odds) - 1))[:, None, None])
+        self.register_buffer("factors", torch.ones(len(odds), 1, 1))
 
     def train(self, mode: bool = True) -> "Advisor":  # noqa: ARG002
         """Stay in evaluation mode: nothing is dropped."""
@@ -95,11 +104,12 @@ class Advisor(Teacher):
 
     def heard(self, batch: Batch) -> Probs:
         """Return the teacher's class probabilities; 0 for classes that have no stroke in a slice with walks."""
-        return self(batch.image) * _drawn(_belief(batch))
+        probs = self(batch.image) * self.factors
+        return probs / probs.sum(1, keepdim=True) * _drawn(_belief(batch))
 
     @torch.no_grad()
-    def calibrate(self, batch: Batch, heard: Probs, rate: Scalar) -> None:
-        """Move the walks' odds towards those that share pixels among structures as the teacher and the masks do.
+    def match(self, batch: Batch, heard: Probs, cap: float = 1.0) -> None:
+        """Move the teacher's factors, so that it gives each structure no more pixels than the walks do.
 
         Parameters
         ----------
@@ -107,25 +117,17 @@ class Advisor(Teacher):
             What is segmented, with beliefs.
         heard
             What `heard` returned for it.
-        rate
-            Power of the ratio of the two numbers of pixels with which the odds are multiplied; 0 leaves them.
         """
         belief, classes = _belief(batch), heard.shape[1]
-        whole = torch.zeros_like(batch.index, dtype=torch.bool) if batch.whole is None else batch.whole
-        # Strokes are known for sure, and say nothing of borders; a dense slice's pixels all do.
-        counted = (belief.sum(1) > 0) & ((batch.target != IGNORE) == whole[:, None, None])
-        truth = torch.where(whole[:, None, None], batch.target, most_probable(heard))
-        pairs = (most_probable(belief * self.odds), truth)
+        # Strokes are known for sure, and say nothing of borders.
+        counted = (belief.sum(1) > 0) & (batch.target == IGNORE)
+        pairs = (most_probable(belief * self.odds), most_probable(heard))
         seen = [(one_hot(each, classes) * counted[:, None]).sum((0, 2, 3)) for each in pairs]
         self.counts.mul_(MEMORY).add_(torch.stack(seen), alpha=1 - MEMORY)
-        # A hundredth of all pixels more in each class: a class that is hardly seen keeps its odds.
-        walked, wanted = self.counts + self.counts.sum(1, keepdim=True) / 100 + 1e-6
-        background = self.odds[:1].clone()
-        self.odds.mul_((wanted / walked)[:, None, None] ** rate)
-        # Structures' odds keep their geometric mean: the background's part is a factor's. If both followed the teacher,
-        # structures that had shrunk a little would shrink further, without end.
-        self.odds[:1].copy_(background)
-        self.odds[1:].div_(self.odds[1:].log().mean().exp()).clamp_(1 / LARGEST, LARGEST)
+        # A hundredth of all pixels more in each class: a class that is hardly seen keeps its factor.
+        walked, found = self.counts + self.counts.sum(1, keepdim=True) / 100 + 1e-6
+        self.factors.mul_((walked / found)[:, None, None] ** RATE)
+        self.factors.div_(self.factors[:1].clone()).clamp_(1 / LARGEST_ODDS, cap)
 
     def advise(self, batch: Batch, heard: Probs, trust: Scalar) -> Probs:
         """Return class probabilities; pixels of strokes and masks have their class for sure.
@@ -149,8 +151,7 @@ class Advisor(Teacher):
     def voices(self, batch: Batch, heard: Probs, trust: Scalar) -> Probs:
         """Return the same without what strokes and masks say; it does not sum to 1."""
         walks = _belief(batch) * self.odds
-        walks = walks / walks.sum(1, keepdim=True).clamp(min=1e-6)
-        return (walks + trust * heard) * self.factors
+        return walks / walks.sum(1, keepdim=True).clamp(min=1e-6) + trust * heard
 
 
 def known(batch: Batch, voices: Probs) -> Probs:
@@ -191,7 +192,7 @@ class Corrector(nn.Module):
     --------
     >>> from dataclasses import replace
     >>> from maskmixadv.methods.walk_teacher import Corrector
-    >>> from maskmixadv.strokes.widths import odds
+    >>> from maskmixadv.strokes.widths import LARGEST_ODDS, odds
     from maskmixadv.tensors import Batch, Task
     >>> corrector, batch = Corrector(replace(Task.example(), studied=10)), Batch.example()
     >>> corrector.weight, list(corrector.lesson(batch))
@@ -358,10 +359,9 @@ class WalkTeacher(Method):
     trust: float = 1.0
     ramp: float = 0.3
     decay: float = 0.99
-    background: float = 1.0
     width: float = 1.5
     certainty: float = 2.0
-    calibration: float = 0.0
+    cap: float = 1.0
     study: int = 1
     listen: float = 0.3
     heed: float = 0.5
@@ -371,9 +371,7 @@ class WalkTeacher(Method):
 
     def __post_init__(self) -> None:
         check_weights(self, "ce", "pse", some=True)
-        check_weights(self, "trust", "background", "width", "certainty", "calibration", "adv")
-        if not self.background:
-            raise InputError("background: 0, allowed is a number above 0")
+        check_weights(self, "trust", "width", "certainty", "adv")
         if self.study < 0:
             raise InputError(f"study: {self.study}, allowed is at least 0 steps")
         check_every(self.every)
@@ -413,8 +411,6 @@ class WalkTeacher(Method):
             "trust": max(self.trust * ramp, LEAST),
             "rise": ramp,
             "keep": warmed_up(self.decay, step),
-            # The part of the run that a step is: progress over the number of steps that are done.
-            "rate": self.calibration * ramp * progress / max(step, 1),
             "settle": followed_closely(0.99, int(self._lessons(step, progress))),
         }
 
@@ -425,7 +421,7 @@ class WalkTeacher(Method):
         known_odds = odds(task.widths, self.width) if task.widths else (1.0,) * classes
         players: dict[str, nn.Module] = {
             "net": net,
-            "teacher": Advisor(net, background=self.background, odds=known_odds),
+            "teacher": Advisor(net, odds=known_odds),
         }
         if self.adv:
             players["critic"] = Critic(classes)
@@ -466,8 +462,8 @@ class WalkTeacher(Method):
         if criticised:
             terms["adv"] = (self.every or 1) * self.adv * adversarial(nets["critic"](soft), real=True)
         yield Phase("net", terms)
-        if self.calibration:
-            teacher.calibrate(batch, heard, now["rate"])
+        if self.cap:
+            teacher.match(batch, heard, self.cap)
         teacher.follow(nets["net"], keep=now["keep"])
         if criticised:
             yield Phase("critic", {"critic": critic_loss(nets["critic"], soft.detach(), batch)})
