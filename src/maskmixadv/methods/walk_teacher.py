@@ -66,9 +66,9 @@ class Advisor(Teacher):
 
     Walks alone are biased: where nothing shows an edge, a border lies half way between two strokes, so that a thin
     structure between far strokes gets too much. So their probabilities are multiplied by odds, which follow from how
-    wide classes are where their strokes run (`maskmixadv.strokes.widths`). The teacher, in turn, tends to see more of a
-    structure than it was taught. So its probabilities are multiplied by `factors`, by which it gives each structure no
-    more pixels than the walks do.
+    wide classes are where their strokes run (`maskmixadv.strokes.widths`). Labels on which both agree are the teacher's
+    own lessons, so that its errors of volume stay. So its probabilities are multiplied by `factors`, by which it gives
+    each class as many pixels as the walks do.
 
     Parameters
     ----------
@@ -108,8 +108,8 @@ class Advisor(Teacher):
         return probs / probs.sum(1, keepdim=True) * _drawn(_belief(batch))
 
     @torch.no_grad()
-    def match(self, batch: Batch, heard: Probs, cap: float = 1.0) -> None:
-        """Move the teacher's factors, so that it gives each structure no more pixels than the walks do.
+    def match(self, batch: Batch, heard: Probs) -> None:
+        """Move the teacher's factors towards those with which it gives each class as many pixels as the walks do.
 
         Parameters
         ----------
@@ -127,7 +127,7 @@ class Advisor(Teacher):
         # A hundredth of all pixels more in each class: a class that is hardly seen keeps its factor.
         walked, found = self.counts + self.counts.sum(1, keepdim=True) / 100 + 1e-6
         self.factors.mul_((walked / found)[:, None, None] ** RATE)
-        self.factors.div_(self.factors[:1].clone()).clamp_(1 / LARGEST_ODDS, cap)
+        self.factors.div_(self.factors[:1].clone()).clamp_(1 / LARGEST_ODDS, LARGEST_ODDS)
 
     def advise(self, batch: Batch, heard: Probs, trust: Scalar) -> Probs:
         """Return class probabilities; pixels of strokes and masks have their class for sure.
@@ -319,18 +319,24 @@ class WalkTeacher(Method):
         Fraction of the run over which that rises from nearly 0, in [0, 1].
     decay
         Fraction of itself that the teacher keeps in a step, in [0, 1).
-    background
-        Factor of the background's probability before the agreed label is chosen, above 0. Above 1 it draws outer
-        borders in, where people drew the background's stroke far from an organ.
+    width
+        Power of the classes' widths that the walks' odds are (`maskmixadv.strokes.widths`), at least 0. With 0, the
+        default, odds are 1. Above 0 the teacher gives each class as many pixels as the walks do (`Advisor.match`). What
+        helps one corpus harms another: try it on validation patients.
     certainty
         Power of an agreed label's probability with which its pixel counts in the cross-entropy against it, at least 0.
         So labels count less near borders of which walks and teacher are not sure; with 0 all pixels count alike.
-    calibration
-        How far the walks' odds follow the teacher over a run, at least 0 (`Advisor.calibrate`): the sum of its rates
-        over all steps, however many these are. By default odds stay at 1: what helps one corpus harms another.
     study
         Steps from one batch of dense slices for the corrector to the next, at least 0. 0: there is no corrector. After
         `EPOCHS` rounds through the dense slices, the corrector stays as it is.
+    listen
+        Fraction of the run after which the teacher is copied and the corrector begins to learn, in [0, 1]. Until then
+        masks of dense slices whose strokes are known are not learnt from, so that the copy says of these slices what
+        it would say of others.
+    heed
+        Fraction of the run after which the corrector corrects labels, in [0, 1].
+    voice
+        How much the teacher counts beside the corrector, times `trust`, at least 0.
     adv
         Weight of a critic's opinion of the network's soft map, as in MaskMixAdv, at least 0. The critic needs masks of
         other patients; by default there is none.
@@ -359,9 +365,8 @@ class WalkTeacher(Method):
     trust: float = 1.0
     ramp: float = 0.3
     decay: float = 0.99
-    width: float = 1.5
+    width: float = 0.0
     certainty: float = 2.0
-    cap: float = 1.0
     study: int = 1
     listen: float = 0.3
     heed: float = 0.5
@@ -371,11 +376,11 @@ class WalkTeacher(Method):
 
     def __post_init__(self) -> None:
         check_weights(self, "ce", "pse", some=True)
-        check_weights(self, "trust", "width", "certainty", "adv")
+        check_weights(self, "trust", "width", "certainty", "voice", "adv")
         if self.study < 0:
             raise InputError(f"study: {self.study}, allowed is at least 0 steps")
         check_every(self.every)
-        check_fractions(self, "ramp")
+        check_fractions(self, "ramp", "listen", "heed")
         check_decay(self.decay)
 
     @property
@@ -462,8 +467,8 @@ class WalkTeacher(Method):
         if criticised:
             terms["adv"] = (self.every or 1) * self.adv * adversarial(nets["critic"](soft), real=True)
         yield Phase("net", terms)
-        if self.cap:
-            teacher.match(batch, heard, self.cap)
+        if self.width:
+            teacher.match(batch, heard)
         teacher.follow(nets["net"], keep=now["keep"])
         if criticised:
             yield Phase("critic", {"critic": critic_loss(nets["critic"], soft.detach(), batch)})
