@@ -102,6 +102,14 @@ class Method(abc.ABC):
         """
         return False
 
+    def stage(self, step: int, progress: float) -> Hashable | None:  # noqa: ARG002
+        """Return the stage of a run in which dense slices are studied; asked for in such runs alone.
+
+        It is told apart as `kind` is: steps of equal kind and stage differ in their tensors alone, and None means that
+        this step is like no other.
+        """
+        return ()
+
     @property
     def wants_prior(self) -> bool:
         """Whether ``batch.prior`` must hold masks of other patients."""

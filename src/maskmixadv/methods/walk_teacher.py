@@ -398,13 +398,13 @@ class WalkTeacher(Method):
         """Return the method with `every` decided."""
         return self if self.every is not None else replace(self, every=lazily(schedule))
 
-    def kind(self, step: int, progress: float) -> Hashable | None:
-        """Return whether the critic has its round and labels are corrected; None where the teacher is copied."""
-        return (
-            None
-            if self._copies(step, progress)
-            else (self._criticised(step), progress >= self.listen, progress >= self.heed)
-        )
+    def kind(self, step: int, progress: float) -> Hashable | None:  # noqa: ARG002
+        """Return whether the critic has its round."""
+        return self._criticised(step)
+
+    def stage(self, step: int, progress: float) -> Hashable | None:
+        """Return whether masks are learnt from and labels corrected; None where the teacher is copied."""
+        return None if self._copies(step, progress) else (progress >= self.listen, progress >= self.heed)
 
     def scalars(self, step: int, progress: float) -> dict[str, float]:
         """Return how much the teacher counts, how far it and the odds move, and how far the corrector does.

@@ -130,8 +130,9 @@ class Loop:
         return self._batch(self._rows())
 
     def _kind(self) -> Hashable | None:
-        kind = self.run.method.kind(self.step, self._progress)
-        return None if kind is None else (kind, self._studies(self.step))
+        method, at = self.run.method, (self.step, self._progress)
+        kind, stage = method.kind(*at), method.stage(*at) if len(self._studied) else ()
+        return None if kind is None or stage is None else (kind, stage, self._studies(self.step))
 
     def _set_scalars(self) -> None:
         """Set the decay of the scored average, and the method's numbers; on the device where a recorded step reads."""
