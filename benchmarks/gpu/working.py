@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 import maskmixadv
 from lot import CorpusOf, Piece, Split
@@ -27,7 +26,7 @@ from maskmixadv.training.fit import prior_masks, training_slices
 CPU = torch.device("cpu")
 OUTPUT = "output.txt"
 """File in a run's folder with what was said of it."""
-HOST = ("walked", "bare", "widths")
+HOST = ("walked", "bare")
 """What stays in the host's memory of the slices that a run learns from."""
 
 
@@ -123,7 +122,7 @@ def loaded(file: Path, device: torch.device) -> tuple[Slices, PriorMasks | None,
     kept = torch.load(file, mmap=True, weights_only=True)
     there = {name: kept[name].to(device) for name in kept if name not in (*HOST, "told")}
     prior = PriorMasks(there.pop("masks"), there.pop("middles")) if "masks" in there else None
-    here = {name: each.clone() if isinstance(each := kept[name], Tensor) else each for name in HOST if name in kept}
+    here = {name: kept[name].clone() for name in HOST if name in kept}
     return Slices(**there, **here), prior, kept.get("told", "")
 
 

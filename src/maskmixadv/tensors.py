@@ -50,8 +50,6 @@ class Task:
         Number of slices in the training set, for players that remember each; 0 where a network is only used.
     studied
         Number of dense slices whose strokes are known, too, for methods that compare the two (`Method.studies`).
-    widths
-        How wide the classes are where their strokes run, in pixels; empty where nothing was measured.
 
     Examples
     --------
@@ -64,7 +62,6 @@ class Task:
     channels: int = 1
     slices: int = 0
     studied: int = 0
-    widths: tuple[float, ...] = ()
 
     @classmethod
     def example(cls) -> "Task":

@@ -100,7 +100,7 @@ def test_recorded_steps_are_those_written(device: torch.device, method: Method) 
 
 
 def test_the_default_method_is_recorded_while_its_teacher_rises(device: torch.device) -> None:
-    recorded = assert_recorded_as_written(WalkTeacher(width=1.0), device)
+    recorded = assert_recorded_as_written(WalkTeacher(calibration=5.0), device)
     assert len(graphs(recorded)._recorded) == 1
 
 

@@ -134,12 +134,12 @@ def test_a_bare_slice_teaches_next_to_nothing_at_first_and_like_others_in_the_en
     assert last == same
 
 
-def test_bare_slices_move_no_factors() -> None:
+def test_bare_slices_move_no_odds() -> None:
     teacher = player(WalkTeacher().players(tiny.TASK), "teacher", Advisor)
     batch = bare(tiny.batch(), True, True)
     for _ in range(5):
-        teacher.match(batch, teacher.heard(batch))
-    assert teacher.factors.flatten().tolist() == pytest.approx([1, 1, 1, 1])
+        teacher.calibrate(batch, teacher.heard(batch), 0.5)
+    assert teacher.odds.flatten().tolist() == pytest.approx([1, 1, 1, 1])
     assert teacher.counts.sum() == 0
 
 

@@ -65,7 +65,7 @@ METHODS: Final[Mapping[str, Listed]] = {
         "WalkTeacher",
         "random walks from the strokes and a mean teacher agree on labels; dense slices correct them",
         formerly="flagship",
-        retired=("thin", "odds", "background", "calibration"),
+        retired=("thin", "odds"),
     ),
     "maskmixadv": Listed(
         "MaskMixAdv",

@@ -4,7 +4,7 @@ Dense slices correct them, where there are any.
 """
 
 import copy
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, final
 
@@ -31,7 +31,6 @@ from maskmixadv.networks.average import follow, followed_closely, warmed_up
 from maskmixadv.networks.critic import Critic
 from maskmixadv.networks.losses import adversarial, dice_loss, most_probable, one_hot, partial_cross_entropy
 from maskmixadv.networks.unet import UNet
-from maskmixadv.strokes.widths import LARGEST_ODDS, odds
 from maskmixadv.tensors import Batch, Belief, Loss, Maps, Probs, Scalar, Task, Weight
 from maskmixadv.types import IGNORE
 
@@ -43,18 +42,8 @@ LESSONS: Final = 250
 """Batches of dense slices that a corrector learns from at least."""
 LEAST: Final = 1e-3
 """Least trust in the teacher: where walks say nothing, it alone decides."""
-MEMORY: Final = 0.9
+MEMORY: Final = 0.99
 """Fraction of the counted pixels that is kept from one step to the next."""
-RATE: Final = 0.01
-"""Power of the ratio of two counts by which the teacher's factors move in a step."""
-RECENT: Final = 0.95
-"""Fraction of the counted errors that is kept from one lesson to the next."""
-LEAST: Final = 1e-3
-"""Least trust in the teacher: where walks say nothing, it alone decides."""
-MEMORY: Final = 0.9
-"""Fraction of the counted pixels that is kept from one step to the next."""
-RATE: Final = 0.01
-"""Power of the ratio of two counts by which the teacher's factors move in a step."""
 RECENT: Final = 0.95
 """Fraction of the counted errors that is kept from one lesson to the next."""
 LARGEST: Final = 50.0
@@ -65,24 +54,25 @@ class Advisor(Teacher):
     """A mean teacher without dropout that combines its prediction with random walks from the strokes.
 
     Walks alone are biased: where nothing shows an edge, a border lies half way between two strokes, so that a thin
-    structure between far strokes gets too much. So their probabilities are multiplied by odds, which follow from how
-    wide classes are where their strokes run (`maskmixadv.strokes.widths`). Labels on which both agree are the teacher's
-    own lessons, so that its errors of volume stay. So its probabilities are multiplied by `factors`, by which it gives
-    each class as many pixels as the walks do.
+    structure between far strokes gets too much. So their probabilities are multiplied by odds. These are 1 until
+    `calibrate` moves them: towards those with which walks share pixels among the structures as the teacher does, and
+    as the masks do in dense slices.
 
     Parameters
     ----------
     net
         The network to follow.
-    odds
-        What the walks' probability of each class is multiplied by, above 0; the background's first.
+    classes
+        Number of classes k.
+    background
+        Factor of the background's probability before a class is chosen, above 0.
 
     Examples
     --------
     >>> from maskmixadv.methods.walk_teacher import Advisor
     >>> from maskmixadv.networks.unet import UNet
     >>> from maskmixadv.tensors import Batch
-    >>> advisor, batch = Advisor(UNet(1, 4), odds=(4.0, 1.0, 0.5, 2.0)), Batch.example()
+    >>> advisor, batch = Advisor(UNet(1, 4), classes=4, background=2.0), Batch.example()
     >>> advisor.advise(batch, advisor.heard(batch), trust=1.0).sum(1).mean().item()
     1.0
     """
@@ -91,11 +81,11 @@ class Advisor(Teacher):
     counts: Float[Tensor, "2 k"]
     factors: Float[Tensor, "k 1 1"]
 
-    def __init__(self, net: nn.Module, *, odds: Sequence[float]) -> None:
+    def __init__(self, net: nn.Module, *, classes: int, background: float) -> None:
         super().__init__(net)
-        self.register_buffer("odds", torch.tensor(odds)[:, None, None])
-        self.register_buffer("counts", torch.zeros(2, len(odds)))
-        self.register_buffer("factors", torch.ones(len(odds), 1, 1))
+        self.register_buffer("odds", torch.ones(classes, 1, 1))
+        self.register_buffer("counts", torch.zeros(2, classes))
+        self.register_buffer("factors", torch.tensor([background] + [1.0] * (classes - 1))[:, None, None])
 
     def train(self, mode: bool = True) -> "Advisor":  # noqa: ARG002
         """Stay in evaluation mode: nothing is dropped."""
@@ -104,12 +94,11 @@ class Advisor(Teacher):
 
     def heard(self, batch: Batch) -> Probs:
         """Return the teacher's class probabilities; 0 for classes that have no stroke in a slice with walks."""
-        probs = self(batch.image) * self.factors
-        return probs / probs.sum(1, keepdim=True) * _drawn(_belief(batch))
+        return self(batch.image) * _drawn(_belief(batch))
 
     @torch.no_grad()
-    def match(self, batch: Batch, heard: Probs) -> None:
-        """Move the teacher's factors towards those with which it gives each class as many pixels as the walks do.
+    def calibrate(self, batch: Batch, heard: Probs, rate: Scalar) -> None:
+        """Move the walks' odds towards those that share pixels among structures as the teacher and the masks do.
 
         Parameters
         ----------
@@ -117,17 +106,24 @@ class Advisor(Teacher):
             What is segmented, with beliefs.
         heard
             What `heard` returned for it.
+        rate
+            Power of the ratio of the two numbers of pixels with which the odds are multiplied; 0 leaves them.
         """
         belief, classes = _belief(batch), heard.shape[1]
-        # Strokes are known for sure, and say nothing of borders.
-        counted = (belief.sum(1) > 0) & (batch.target == IGNORE)
-        pairs = (most_probable(belief * self.odds), most_probable(heard))
+        whole = torch.zeros_like(batch.index, dtype=torch.bool) if batch.whole is None else batch.whole
+        # Strokes are known for sure, and say nothing of borders; a dense slice's pixels all do.
+        counted = (belief.sum(1) > 0) & ((batch.target != IGNORE) == whole[:, None, None])
+        truth = torch.where(whole[:, None, None], batch.target, most_probable(heard))
+        pairs = (most_probable(belief * self.odds), truth)
         seen = [(one_hot(each, classes) * counted[:, None]).sum((0, 2, 3)) for each in pairs]
         self.counts.mul_(MEMORY).add_(torch.stack(seen), alpha=1 - MEMORY)
-        # A hundredth of all pixels more in each class: a class that is hardly seen keeps its factor.
-        walked, found = self.counts + self.counts.sum(1, keepdim=True) / 100 + 1e-6
-        self.factors.mul_((walked / found)[:, None, None] ** RATE)
-        self.factors.div_(self.factors[:1].clone()).clamp_(1 / LARGEST_ODDS, LARGEST_ODDS)
+        # A hundredth of all pixels more in each class: a class that is hardly seen keeps its odds.
+        walked, wanted = self.counts + self.counts.sum(1, keepdim=True) / 100 + 1e-6
+        self.odds.mul_((wanted / walked)[:, None, None] ** rate)
+        # Structures' odds keep their geometric mean: the background's part is a factor's. If both followed the teacher,
+        # structures that had shrunk a little would shrink further, without end.
+        self.odds[:1].fill_(1)
+        self.odds[1:].div_(self.odds[1:].log().mean().exp()).clamp_(1 / LARGEST, LARGEST)
 
     def advise(self, batch: Batch, heard: Probs, trust: Scalar) -> Probs:
         """Return class probabilities; pixels of strokes and masks have their class for sure.
@@ -151,7 +147,8 @@ class Advisor(Teacher):
     def voices(self, batch: Batch, heard: Probs, trust: Scalar) -> Probs:
         """Return the same without what strokes and masks say; it does not sum to 1."""
         walks = _belief(batch) * self.odds
-        return walks / walks.sum(1, keepdim=True).clamp(min=1e-6) + trust * heard
+        walks = walks / walks.sum(1, keepdim=True).clamp(min=1e-6)
+        return (walks + trust * heard) * self.factors
 
 
 def known(batch: Batch, voices: Probs) -> Probs:
@@ -192,8 +189,7 @@ class Corrector(nn.Module):
     --------
     >>> from dataclasses import replace
     >>> from maskmixadv.methods.walk_teacher import Corrector
-    >>> from maskmixadv.strokes.widths import LARGEST_ODDS, odds
-    from maskmixadv.tensors import Batch, Task
+    >>> from maskmixadv.tensors import Batch, Task
     >>> corrector, batch = Corrector(replace(Task.example(), studied=10)), Batch.example()
     >>> corrector.weight, list(corrector.lesson(batch))
     (0.5, ['ce', 'dice'])
@@ -319,13 +315,15 @@ class WalkTeacher(Method):
         Fraction of the run over which that rises from nearly 0, in [0, 1].
     decay
         Fraction of itself that the teacher keeps in a step, in [0, 1).
-    width
-        Power of the classes' widths that the walks' odds are (`maskmixadv.strokes.widths`), at least 0. With 0, the
-        default, odds are 1. Above 0 the teacher gives each class as many pixels as the walks do (`Advisor.match`). What
-        helps one corpus harms another: try it on validation patients.
+    background
+        Factor of the background's probability before the agreed label is chosen, above 0. Above 1 it draws outer
+        borders in, where people drew the background's stroke far from an organ.
     certainty
         Power of an agreed label's probability with which its pixel counts in the cross-entropy against it, at least 0.
         So labels count less near borders of which walks and teacher are not sure; with 0 all pixels count alike.
+    calibration
+        How far the walks' odds follow the teacher over a run, at least 0 (`Advisor.calibrate`): the sum of its rates
+        over all steps, however many these are. By default odds stay at 1: what helps one corpus harms another.
     study
         Steps from one batch of dense slices for the corrector to the next, at least 0. 0: there is no corrector. After
         `EPOCHS` rounds through the dense slices, the corrector stays as it is.
@@ -365,8 +363,9 @@ class WalkTeacher(Method):
     trust: float = 1.0
     ramp: float = 0.3
     decay: float = 0.99
-    width: float = 0.0
+    background: float = 1.0
     certainty: float = 2.0
+    calibration: float = 0.0
     study: int = 1
     listen: float = 0.3
     heed: float = 0.5
@@ -376,7 +375,9 @@ class WalkTeacher(Method):
 
     def __post_init__(self) -> None:
         check_weights(self, "ce", "pse", some=True)
-        check_weights(self, "trust", "width", "certainty", "voice", "adv")
+        check_weights(self, "trust", "background", "certainty", "calibration", "voice", "adv")
+        if not self.background:
+            raise InputError("background: 0, allowed is a number above 0")
         if self.study < 0:
             raise InputError(f"study: {self.study}, allowed is at least 0 steps")
         check_every(self.every)
@@ -416,6 +417,8 @@ class WalkTeacher(Method):
             "trust": max(self.trust * ramp, LEAST),
             "rise": ramp,
             "keep": warmed_up(self.decay, step),
+            # The part of the run that a step is: progress over the number of steps that are done.
+            "rate": self.calibration * ramp * progress / max(step, 1),
             "settle": followed_closely(0.99, int(self._lessons(step, progress))),
         }
 
@@ -423,10 +426,9 @@ class WalkTeacher(Method):
         """Return the network and its teacher; the critic where it has a weight, the corrector where it can study."""
         classes = len(task.classes)
         net = UNet(task.channels, classes)
-        known_odds = odds(task.widths, self.width) if task.widths else (1.0,) * classes
         players: dict[str, nn.Module] = {
             "net": net,
-            "teacher": Advisor(net, odds=known_odds),
+            "teacher": Advisor(net, classes=classes, background=self.background),
         }
         if self.adv:
             players["critic"] = Critic(classes)
@@ -467,8 +469,8 @@ class WalkTeacher(Method):
         if criticised:
             terms["adv"] = (self.every or 1) * self.adv * adversarial(nets["critic"](soft), real=True)
         yield Phase("net", terms)
-        if self.width:
-            teacher.match(batch, heard)
+        if self.calibration:
+            teacher.calibrate(batch, heard, now["rate"])
         teacher.follow(nets["net"], keep=now["keep"])
         if criticised:
             yield Phase("critic", {"critic": critic_loss(nets["critic"], soft.detach(), batch)})

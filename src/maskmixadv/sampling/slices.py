@@ -27,12 +27,8 @@ from maskmixadv.strokes.enclosure import ENCLOSED
 from maskmixadv.strokes.known import Known, known, mask_of
 from maskmixadv.strokes.regrid import Strokes
 from maskmixadv.strokes.walker import LabelVolume, StoredBelief, load_beliefs, load_walked
-from maskmixadv.strokes.widths import Widths
 from maskmixadv.tensors import Labels
 from maskmixadv.types import DRAWN, IGNORE, Supervision
-
-MEASURED = 300
-"""Slices, or a few more, in which the widths of classes are measured."""
 
 
 class Rows(NamedTuple):
@@ -90,8 +86,6 @@ class Slices:
     bare
         True for slices without any annotation: their `target` is ``IGNORE`` and their beliefs are 0 everywhere; in the
         host's memory. None: there is none.
-    widths
-        How wide each class is where its strokes run, in pixels (`maskmixadv.strokes.widths`); empty without beliefs.
 
     Examples
     --------
@@ -117,7 +111,6 @@ class Slices:
     whole: Bool[Tensor, "n"] | None = None
     walked: Bool[Tensor, "n"] | None = None
     bare: Bool[Tensor, "n"] | None = None
-    widths: tuple[float, ...] = ()
 
     def __len__(self) -> int:
         return len(self.image)
@@ -251,15 +244,12 @@ def load_slices(
     shape = (1 + beliefs * len(corpus.classes), grid.size, grid.size)
     room, centres, flags = make_room(count, shape, device=device, memory=memory, folder=folder), [], []
     source = _Source(corpus, grid, supervision, enclosure, chosen, unlabelled)
-    widths, every = Widths(len(corpus.classes)), max(1, count // MEASURED)
     for loaded in chain(source.on_grid(annotated, beliefs=beliefs), source.without(others, beliefs=beliefs)):
         target, labelled = loaded.placed.target, _labelled(loaded.placed.target)
         bare = ~labelled & torch.from_numpy(loaded.shows) if unlabelled else torch.zeros_like(labelled)
         taken = labelled | bare
         learnt.count(loaded.strokes, loaded.placed, labelled.tolist(), bare.tolist())
         learnt.compare(contradicted=loaded.known.contradicted, kept=loaded.kept)
-        if beliefs:
-            _measure(widths, loaded, every)
         loaded.image[bare, 1:], target[bare] = 0, IGNORE
         room.put(loaded.image[taken], target[taken])
         centres.append(_middles(target, labelled)[taken])
@@ -279,7 +269,6 @@ def load_slices(
         whole.to(device),
         walked,
         bare=without if without.any() else None,
-        widths=widths.mean if beliefs else (),
     )
 
 
@@ -445,13 +434,6 @@ class _Source:
         if mask is None:
             raise InputError(f"{case.name}: has no dense annotation")
         return Known(mask, mask, mask, whole_slices(mask))
-
-
-def _measure(widths: Widths, loaded: _Loaded, every: int) -> None:
-    """Measure how wide classes are in some of a case's slices that have strokes alone."""
-    for k in range(0, len(loaded.image), every):
-        if not loaded.known.whole[k]:
-            widths.add(loaded.image[k, 1:].float().numpy(), loaded.placed.target[k].numpy())
 
 
 def _belief_on(grid: Grid, belief: StoredBelief, case: Case, corners: Corners) -> Float[Tensor, "d k s s"]:

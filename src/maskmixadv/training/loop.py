@@ -89,7 +89,7 @@ class Loop:
         bare = torch.zeros(len(slices), dtype=torch.bool) if slices.bare is None else slices.bare
         self._labelled, self._unlabelled = (torch.nonzero(each)[:, 0] for each in (~bare, bare))
         self._bare = bare.to(device) if len(self._unlabelled) else None
-        task = replace(run.task, slices=len(slices), studied=len(self._studied), widths=slices.widths)
+        task = replace(run.task, slices=len(slices), studied=len(self._studied))
         self.nets = {name: _placed(net, device) for name, net in run.method.players(task).items()}
         self.optimisers = optimisers(run.schedule, self.nets, run.method.scheduled)
         self.parameters = {
