@@ -44,6 +44,8 @@ LEAST: Final = 1e-3
 """Least trust in the teacher: where walks say nothing, it alone decides."""
 MEMORY: Final = 0.99
 """Fraction of the counted pixels that is kept from one step to the next."""
+SETTLED: Final = 0.99
+"""Fraction of itself that the corrector's average keeps in a lesson, in the end."""
 RECENT: Final = 0.95
 """Fraction of the counted errors that is kept from one lesson to the next."""
 LARGEST: Final = 50.0
@@ -419,7 +421,7 @@ class WalkTeacher(Method):
             "keep": warmed_up(self.decay, step),
             # The part of the run that a step is: progress over the number of steps that are done.
             "rate": self.calibration * ramp * progress / max(step, 1),
-            "settle": followed_closely(0.99, int(self._lessons(step, progress))),
+            "settle": followed_closely(SETTLED, int(self._lessons(step, progress))),
         }
 
     def players(self, task: Task) -> dict[str, nn.Module]:
