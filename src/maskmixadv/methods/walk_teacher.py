@@ -25,9 +25,9 @@ from maskmixadv.methods.method import (
     player,
 )
 from maskmixadv.methods.parts.critic import critic_loss
-from maskmixadv.methods.parts.teacher import Teacher, check_decay, sigmoid_rampup
+from maskmixadv.methods.parts.teacher import Teacher, check_decay, pace
 from maskmixadv.methods.pce_dice import labelled_terms
-from maskmixadv.networks.average import follow, followed_closely, warmed_up
+from maskmixadv.networks.average import follow, followed_closely
 from maskmixadv.networks.critic import Critic
 from maskmixadv.networks.losses import adversarial, dice_loss, most_probable, one_hot, partial_cross_entropy
 from maskmixadv.networks.unet import UNet
@@ -414,13 +414,12 @@ class WalkTeacher(Method):
 
         ``rise`` is how much slices without annotation count, of which the teacher alone says something.
         """
-        ramp = sigmoid_rampup(progress, self.ramp)
+        paced = pace(step, progress, ramp=self.ramp, decay=self.decay)
         return {
-            "trust": max(self.trust * ramp, LEAST),
-            "rise": ramp,
-            "keep": warmed_up(self.decay, step),
+            **paced,
+            "trust": max(self.trust * paced["rise"], LEAST),
             # The part of the run that a step is: progress over the number of steps that are done.
-            "rate": self.calibration * ramp * progress / max(step, 1),
+            "rate": self.calibration * paced["rise"] * progress / max(step, 1),
             "settle": followed_closely(SETTLED, int(self._lessons(step, progress))),
         }
 
