@@ -9,7 +9,7 @@ from torch import Tensor, nn
 import tiny
 from maskmixadv.errors import InputError
 from maskmixadv.methods import WalkTeacher
-from maskmixadv.methods.walk_teacher import Advisor, Corrector, known
+from maskmixadv.methods.walk_teacher import Advisor, Corrector, Lesson, known, places
 from maskmixadv.networks.losses import most_probable, one_hot
 from maskmixadv.tensors import Batch
 from maskmixadv.types import IGNORE
@@ -155,9 +155,9 @@ def test_a_corrector_is_there_where_it_can_study() -> None:
 
 def test_the_corrector_studies_until_it_has_seen_enough() -> None:
     def steps(method: WalkTeacher, dense: int) -> list[int]:
-        return [step for step in range(2000) if method.studies(step, step / 4000, dense=dense, batch=4)]
+        return [step for step in range(2000) if method.studies(step, step / 4000, dense=dense)]
 
-    assert steps(WalkTeacher(), 72) == list(range(1200, 1200 + 40 * 72 // 4))
+    assert steps(WalkTeacher(), 90) == list(range(1200, 1200 + 297))
     assert steps(WalkTeacher(study=3), 2) == list(range(1200, 1200 + 3 * 250, 3))  # few slices: a least number
     assert steps(WalkTeacher(), 0) == steps(WalkTeacher(study=0), 72) == []
 
@@ -256,3 +256,47 @@ def test_masks_are_hidden_until_the_teacher_is_copied() -> None:
     alone = method.players(tiny.TASK)  # nobody studies
     (phase,) = method.phases(alone, dataclasses.replace(walked, progress=0.4, step=40))
     assert phase.terms["ce"].item() > 0
+
+
+def test_dense_slices_are_pasted_with_their_masks() -> None:
+    batch = tiny.batch()
+    assert batch.prior is not None
+    dense = dataclasses.replace(batch, image=batch.image + 5, target=batch.prior)
+    agreed = torch.ones_like(batch.target)
+    lesson = Lesson(batch.image, batch.target, batch.weight, agreed, torch.full(agreed.shape, 0.5), counts=None)
+    place = places(batch, 1.0)
+    pasted = lesson.pasted(dense, place)
+    assert place.flatten(1).any(1).all()
+    assert (~place).flatten(1).any(1).all()
+    for mine, own, other in (
+        (pasted.image[:, 0], batch.image[:, 0], dense.image[:, 0]),
+        (pasted.agreed, agreed, batch.prior),
+        (pasted.sure, lesson.sure, torch.ones_like(lesson.sure)),
+        (pasted.counts, torch.ones_like(lesson.sure), torch.ones_like(lesson.sure)),
+        (pasted.target, batch.target, torch.full_like(agreed, IGNORE)),
+    ):
+        assert mine is not None
+        assert torch.equal(mine, torch.where(place, other, own))
+    assert pasted.weight[place].sum() == 0
+
+
+def test_pixels_that_a_mask_does_not_know_do_not_count() -> None:
+    batch = tiny.batch()
+    everywhere = torch.ones_like(batch.target, dtype=torch.bool)
+    lesson = Lesson(batch.image, batch.target, batch.weight, batch.target, batch.weight, counts=None)
+    pasted = lesson.pasted(batch, everywhere)
+    assert pasted.counts is not None
+    assert torch.equal(pasted.counts > 0, batch.target != IGNORE)
+    assert torch.equal(pasted.sure > 0, batch.target != IGNORE)
+
+
+def test_a_share_of_the_samples_is_mixed() -> None:
+    batch = tiny.batch()
+    mixed = [places(batch, 0.3).flatten(1).any(1).float().mean().item() for _ in range(300)]
+    assert sum(mixed) / 300 == pytest.approx(0.3, abs=0.06)
+
+
+def test_dense_slices_are_rehearsed() -> None:
+    players, batch = lesson()
+    terms = [set(phase.terms) for phase in WalkTeacher(rehearse=0.0, paste=0.0).phases(players, batch)][-1]
+    assert set([*WalkTeacher().phases(players, batch)][-1].terms) - terms == {"dense-ce", "dense-dice"}

@@ -86,7 +86,7 @@ class Method(abc.ABC):
     scheduled: ClassVar[tuple[str, ...]] = ("net",)
     """Players that learn with the schedule's optimiser and rate; the others have Adam at a constant one."""
 
-    def studies(self, step: int, progress: float, *, dense: int, batch: int) -> bool:  # noqa: ARG002
+    def studies(self, step: int, progress: float, *, dense: int) -> bool:  # noqa: ARG002
         """Whether a step has a batch of dense slices beside its own (`Batch.dense`).
 
         Parameters
@@ -97,8 +97,6 @@ class Method(abc.ABC):
             Fraction of the run that is done.
         dense
             Number of dense slices whose strokes are known, too.
-        batch
-            Number of slices in a batch.
         """
         return False
 

@@ -31,15 +31,15 @@ from maskmixadv.networks.average import follow, followed_closely
 from maskmixadv.networks.critic import Critic
 from maskmixadv.networks.losses import adversarial, dice_loss, most_probable, one_hot, partial_cross_entropy
 from maskmixadv.networks.unet import UNet
-from maskmixadv.tensors import Batch, Belief, Loss, Maps, Probs, Scalar, Task, Weight
+from maskmixadv.tensors import Batch, Belief, Image, Labels, Loss, Maps, Probs, Scalar, Task, Weight
 from maskmixadv.types import IGNORE
 
 FEW: Final = 10
 """Number of dense slices from which on a corrector counts more than walks and teacher."""
-EPOCHS: Final = 40
-"""Rounds through the dense slices after which a corrector learns no more: it would know them by heart."""
 LESSONS: Final = 250
-"""Batches of dense slices that a corrector learns from at least."""
+"""Batches of dense slices that are studied at least."""
+PATIENCE: Final = 3.3
+"""Batches for each dense slice after which they are studied no more: networks would know them by heart."""
 LEAST: Final = 1e-3
 """Least trust in the teacher: where walks say nothing, it alone decides."""
 MEMORY: Final = 0.99
@@ -287,6 +287,86 @@ def _each(samples: Bool[Tensor, "b"]) -> Bool[Tensor, "b 1 1 1"]:
     return samples[:, None, None, None]
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What the network learns in a step: images, what is known of them, and the labels that are agreed on.
+
+    Attributes
+    ----------
+    image
+        What it sees, ``(b, c, h, w)``.
+    target
+        What is known, ``(b, h, w)``, ``IGNORE`` elsewhere.
+    weight
+        How much each known pixel counts, ``(b, h, w)``.
+    agreed
+        The likeliest class, ``(b, h, w)``.
+    sure, counts
+        How much each pixel counts in cross-entropy and Dice against it, ``(b, h, w)``; None: all count alike.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from maskmixadv.methods.walk_teacher import Lesson
+    >>> from maskmixadv.tensors import Batch
+    >>> batch, sure = Batch.example(), torch.ones(2, 32, 32)
+    >>> lesson = Lesson(batch.image, batch.target, batch.weight, batch.target, sure, counts=None)
+    >>> bool((lesson.pasted(batch, torch.zeros(2, 32, 32, dtype=torch.bool)).image == batch.image).all())
+    True
+    """
+
+    image: Image
+    target: Labels
+    weight: Weight
+    agreed: Labels
+    sure: Weight
+    counts: Weight | None
+
+    def pasted(self, dense: Batch, place: Bool[Tensor, "b h w"]) -> "Lesson":
+        """Return it with dense slices in place of its own where `place` is true.
+
+        There the masks are what is agreed on. They are no strokes: `target` and `weight` know nothing of them.
+        """
+        labelled = (dense.target != IGNORE).float()
+        return Lesson(
+            image=torch.where(place[:, None], dense.image, self.image).contiguous(memory_format=torch.channels_last),
+            target=self.target.masked_fill(place, IGNORE),
+            weight=self.weight.masked_fill(place, 0),
+            agreed=torch.where(place, dense.target.masked_fill(dense.target == IGNORE, 0), self.agreed),
+            sure=torch.where(place, labelled, self.sure),
+            counts=torch.where(place, labelled, torch.ones_like(labelled) if self.counts is None else self.counts),
+        )
+
+
+def places(batch: Batch, share: float) -> Bool[Tensor, "b h w"]:
+    """Draw where one slice is put into another: within a rectangle, in every second sample beyond it.
+
+    Parameters
+    ----------
+    batch
+        Gives the shape and the random numbers.
+    share
+        Fraction of the samples that are mixed, in [0, 1].
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.walk_teacher import places
+    >>> from maskmixadv.tensors import Batch
+    >>> places(Batch.example(), 0.0).any().item(), places(Batch.example(), 1.0).any().item()
+    (False, True)
+    """
+    b, _, h, w = batch.image.shape
+    device = batch.image.device
+    drawn = torch.rand(b, 5, 1, generator=batch.rng, device=device)
+    size, middle = 0.3 + 0.5 * drawn[:, 0:2], 0.15 + 0.7 * drawn[:, 2:4]
+    near = [
+        (torch.arange(side, device=device) / side - middle[:, axis]).abs() < size[:, axis] / 2
+        for axis, side in enumerate((h, w))
+    ]
+    beyond = (torch.arange(b, device=device) % 2 == 1)[:, None, None]
+    return ((near[0][:, :, None] & near[1][:, None, :]) ^ beyond) & (drawn[:, 4:] < share)
+
+
 def _counts(batch: Batch, rise: Scalar) -> Weight | None:
     """How much each pixel counts against its agreed label: `rise` in slices without annotation, else 1; None: all 1."""
     if batch.bare is None:
@@ -327,8 +407,8 @@ class WalkTeacher(Method):
         How far the walks' odds follow the teacher over a run, at least 0 (`Advisor.calibrate`): the sum of its rates
         over all steps, however many these are. By default odds stay at 1: what helps one corpus harms another.
     study
-        Steps from one batch of dense slices for the corrector to the next, at least 0. 0: there is no corrector. After
-        `EPOCHS` rounds through the dense slices, the corrector stays as it is.
+        Steps from one batch of dense slices to the next, at least 0. 0: there is no corrector. After 250 batches, or
+        3.3 for each dense slice where that is more, the corrector stays as it is.
     listen
         Fraction of the run after which the teacher is copied and the corrector begins to learn, in [0, 1]. Until then
         masks of dense slices whose strokes are known are not learnt from, so that the copy says of these slices what
@@ -337,6 +417,12 @@ class WalkTeacher(Method):
         Fraction of the run after which the corrector corrects labels, in [0, 1].
     voice
         How much the teacher counts beside the corrector, times `trust`, at least 0.
+    paste
+        Fraction of samples with a part of a dense slice in place of their own, in [0, 1], while dense slices are
+        studied. So borders as people draw them stand beside agreed ones in one image (bidirectional copy-paste:
+        Bai et al., CVPR 2023).
+    rehearse
+        Weight of the network's own losses over the dense slices that the corrector studies, at least 0.
     adv
         Weight of a critic's opinion of the network's soft map, as in MaskMixAdv, at least 0. The critic needs masks of
         other patients; by default there is none.
@@ -372,18 +458,20 @@ class WalkTeacher(Method):
     listen: float = 0.3
     heed: float = 0.5
     voice: float = 0.5
+    paste: float = 0.5
+    rehearse: float = 0.25
     adv: float = 0.0
     every: int | None = None
 
     def __post_init__(self) -> None:
         check_weights(self, "ce", "pse", some=True)
-        check_weights(self, "trust", "background", "certainty", "calibration", "voice", "adv")
+        check_weights(self, "trust", "background", "certainty", "calibration", "voice", "rehearse", "adv")
         if not self.background:
             raise InputError("background: 0, allowed is a number above 0")
         if self.study < 0:
             raise InputError(f"study: {self.study}, allowed is at least 0 steps")
         check_every(self.every)
-        check_fractions(self, "ramp", "listen", "heed")
+        check_fractions(self, "ramp", "listen", "heed", "paste")
         check_decay(self.decay)
 
     @property
@@ -391,11 +479,11 @@ class WalkTeacher(Method):
         """Whether there is a critic, which needs masks of other patients."""
         return self.adv > 0
 
-    def studies(self, step: int, progress: float, *, dense: int, batch: int) -> bool:
-        """Whether the corrector has a batch of dense slices: from `listen` on, until it has seen enough."""
+    def studies(self, step: int, progress: float, *, dense: int) -> bool:
+        """Whether there is a batch of dense slices: from `listen` on, until they have been seen often enough."""
         if not (self.study and dense) or progress < self.listen or step % self.study:
             return False
-        return int(self._lessons(step, progress)) < max(LESSONS, EPOCHS * dense / batch)
+        return int(self._lessons(step, progress)) < max(LESSONS, PATIENCE * dense)
 
     def under(self, schedule: Descent) -> "WalkTeacher":
         """Return the method with `every` decided."""
@@ -440,32 +528,43 @@ class WalkTeacher(Method):
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
         """Learn from what is known and from agreed labels; then the teacher follows, and the critic learns."""
         teacher, now = player(nets, "teacher", Advisor), self.now(batch)
-        if "corrector" in nets and self._copies(batch.step, batch.progress):
-            player(nets, "corrector", Corrector).listen(teacher)
-        if batch.dense is not None:
-            corrector = player(nets, "corrector", Corrector)
+        corrector = player(nets, "corrector", Corrector) if "corrector" in nets else None
+        if corrector and self._copies(batch.step, batch.progress):
+            corrector.listen(teacher)
+        if corrector and batch.dense is not None:
             yield Phase("corrector", corrector.lesson(batch.dense))
             corrector.learnt(batch.dense, teacher, keep=now["settle"], trust=now["trust"])
-        if "corrector" in nets and batch.walked is not None and batch.progress < self.listen:
+        if corrector and batch.walked is not None and batch.progress < self.listen:
             # What the copy says of dense slices must be what it would say of others, or the corrector learns nothing.
             hidden = batch.walked[:, None, None]
             batch = replace(batch, target=batch.target.masked_fill(hidden, IGNORE), whole=None)
         heard = teacher.heard(batch)
         advice = teacher.advise(batch, heard, now["trust"])
-        if "corrector" in nets and batch.progress >= self.heed:
-            corrected = player(nets, "corrector", Corrector).corrected(batch, heard, advice, self.voice * now["trust"])
+        if corrector and batch.progress >= self.heed:
+            corrected = corrector.corrected(batch, heard, advice, self.voice * now["trust"])
             # It was never taught slices without walks.
             advice = corrected if batch.bare is None else torch.where(_each(batch.bare), advice, corrected)
-        agreed, sure = most_probable(advice), advice.amax(1) ** self.certainty
-        counts = _counts(batch, now["rise"])
-        weight = sure if counts is None else sure * counts
-        logits = nets["net"](batch.image)
-        soft = logits.softmax(1)
+        sure, counts = advice.amax(1) ** self.certainty, _counts(batch, now["rise"])
+        lesson = Lesson(
+            image=batch.image,
+            target=batch.target,
+            weight=batch.weight,
+            agreed=most_probable(advice),
+            sure=sure if counts is None else sure * counts,
+            counts=counts,
+        )
+        if batch.dense is not None and self.paste:
+            lesson = lesson.pasted(batch.dense, places(batch, self.paste))
+        logits = nets["net"](lesson.image)
+        soft, unlike = logits.softmax(1), F.cross_entropy(logits, lesson.agreed.long(), reduction="none")
         terms = {
-            "ce": self.ce * partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight),
-            "pse-ce": self.pse * (weight * F.cross_entropy(logits, agreed.long(), reduction="none")).mean(),
-            "pse-dice": self.pse * dice_loss(probs=soft, target=agreed, weight=counts),
+            "ce": self.ce * partial_cross_entropy(logits=logits, target=lesson.target, weight=lesson.weight),
+            "pse-ce": self.pse * (lesson.sure * unlike).mean(),
+            "pse-dice": self.pse * dice_loss(probs=soft, target=lesson.agreed, weight=lesson.counts),
         }
+        if batch.dense is not None and self.rehearse:
+            again = labelled_terms(nets["net"](batch.dense.image), batch.dense, ce=self.rehearse, dice=self.rehearse)
+            terms |= {f"dense-{name}": term for name, term in again.items()}
         criticised = self._criticised(batch.step)
         if criticised:
             terms["adv"] = (self.every or 1) * self.adv * adversarial(nets["critic"](soft), real=True)

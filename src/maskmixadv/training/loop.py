@@ -277,9 +277,7 @@ class Loop:
     def _studies(self, step: int) -> bool:
         """Whether dense slices are studied in a step, beside its own slices."""
         dense = len(self._studied)
-        return dense > 0 and self.run.method.studies(
-            step, step / self.run.schedule.steps, dense=dense, batch=self.run.schedule.batch
-        )
+        return dense > 0 and self.run.method.studies(step, step / self.run.schedule.steps, dense=dense)
 
     def _next(self, phases: Any) -> Any:  # noqa: ANN401
         with self._autocast():
