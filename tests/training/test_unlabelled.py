@@ -203,6 +203,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 
 def started(corpus: Corpus, root: Path, method: Method | None = None, **options: Any) -> Run:
+    options = {"unlabelled": True, **options}
     return begin(corpus.root, root, method=method or WalkTeacher(), schedule=tiny.SCHEDULE, **options)
 
 
@@ -217,7 +218,7 @@ def test_a_sparse_corpus_is_learnt_from_whole(
 ) -> None:
     run = started(phantoms, tmp_path / "run")
     assert json.loads((run.root / "run.json").read_text())["unlabelled"] is True
-    assert "unlabelled" not in str(Run.open(run.root))
+    assert ", slices without annotation" in str(Run.open(run.root))
     assert fit(run)
     count = sum(entry.shape[0] for entry in phantoms.of(run.learnt_from.train))
     assert f"learnt from: 1 patient, 2 slices, {count - 2} slices without annotation; " in capsys.readouterr().err
@@ -247,7 +248,7 @@ def test_old_runs_and_runs_that_say_so_learn_from_labelled_slices_alone(phantoms
     run = started(phantoms, tmp_path / "run", unlabelled=False)
     assert "unlabelled" not in json.loads((run.root / "run.json").read_text())
     assert not Run.open(run.root).unlabelled
-    assert ", unlabelled off" in str(run)
+    assert "without annotation" not in str(run)
     slices = training_slices(run, phantoms, CPU)
     assert (len(slices), slices.bare) == (2, None)
     assert slices.learnt is not None
@@ -257,7 +258,7 @@ def test_old_runs_and_runs_that_say_so_learn_from_labelled_slices_alone(phantoms
 def test_other_methods_never_do(phantoms: Corpus, tmp_path: Path) -> None:
     run = started(phantoms, tmp_path / "run", PCE())
     assert not run.unlabelled
-    assert "unlabelled" not in str(run)
+    assert "without annotation" not in str(run)
     assert run.settings() == started(phantoms, tmp_path / "other", PCE(), unlabelled=False).settings()
 
 
@@ -267,11 +268,11 @@ def test_a_recipe_says_so_where_it_matters(phantoms: Corpus, tmp_path: Path) -> 
         assert recipe.begin(tmp_path / "run", write=False).unlabelled == (unlabelled and name != "pce")
         return recipe.command(tmp_path / "run")
 
-    assert "--no-unlabelled" in line("walk-teacher", unlabelled=False)
-    assert "unlabelled" not in line("walk-teacher", unlabelled=True) + line("pce", unlabelled=False)
+    assert "--unlabelled" in line("walk-teacher", unlabelled=True)
+    assert "unlabelled" not in line("walk-teacher", unlabelled=False) + line("pce", unlabelled=True)
 
 
-@pytest.mark.parametrize(("words", "unlabelled"), [([], True), (["--unlabelled"], True), (["--no-unlabelled"], False)])
+@pytest.mark.parametrize(("words", "unlabelled"), [([], False), (["--unlabelled"], True), (["--no-unlabelled"], False)])
 def test_the_command_line_and_python_say_so_alike(
     phantoms: Corpus, tmp_path: Path, words: list[str], unlabelled: bool
 ) -> None:

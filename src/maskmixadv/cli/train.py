@@ -95,7 +95,7 @@ class Train(Changes):
     enclosure: bool = False
     masks: Annotated[str, arg(metavar="{auto,none,all,INT}")] = "auto"
     masks_of: Counted = "patients"
-    unlabelled: bool = True
+    unlabelled: bool = False
     seed: int = 0
     device: Annotated[str | None, arg(metavar="DEVICE")] = None
     memory: Annotated[float | None, arg(metavar="GB")] = None

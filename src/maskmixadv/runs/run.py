@@ -145,7 +145,7 @@ class Run:
             + ("" if grid.mm is None else f" of {grid.mm:.2f} mm"),
             "with": f"enclosure {'on' if self.enclosure else 'off'}, seed {self.seed}"
             + ("" if self.masks == NONE else f", masks: {self.masks}")
-            + (", unlabelled off" if self.method.semi_supervised and not self.unlabelled else ""),
+            + (", slices without annotation" if self.unlabelled else ""),
             "weights": str(self.checkpoint) if self.checkpoint.is_file() else "none saved yet",
         }
         return "\n".join([f"run in {self.root}", *(f"  {key + ':':8} {value}" for key, value in lines.items())])

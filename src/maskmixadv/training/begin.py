@@ -39,7 +39,7 @@ def begin(
     prior_root: Path | None = None,
     enclosure: bool = False,
     masks: Masks = AUTO,
-    unlabelled: bool = True,
+    unlabelled: bool = False,
     seed: int = 0,
     device: str | None = None,
     ranks: Ranks = ALONE,

@@ -54,7 +54,7 @@ class Recipe:
     enclosure: bool = False
     masks: str = "auto"
     masks_of: str = "patients"
-    unlabelled: bool = True
+    unlabelled: bool = False
     seed: int = 0
 
     def begin(self, out: Path, *, device: str | None = None, command: str | None = None, write: bool = True) -> Run:
@@ -86,7 +86,7 @@ class Recipe:
         words += ["--enclosure"] if self.enclosure else []
         words += ["--masks", self.masks] if self.masks != "auto" else []
         words += ["--masks-of", self.masks_of] if self.masks_of != "patients" else []
-        words += [] if self.unlabelled or not method_from(self.method).semi_supervised else ["--no-unlabelled"]
+        words += ["--unlabelled"] if self.unlabelled and method_from(self.method).semi_supervised else []
         fields = {name: value for name, value in self.method.items() if name != "name"}
         return shlex.join([*words, *_options(self.changes.given()), self.method["name"], *_options(fields)])
 

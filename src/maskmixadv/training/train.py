@@ -50,7 +50,7 @@ def train(
     enclosure: bool = False,
     masks: str | int = "auto",
     masks_of: Counted = "patients",
-    unlabelled: bool = True,
+    unlabelled: bool = False,
     seed: int = 0,
     device: str | None = None,
     **changes: Unpack[Replaced],
