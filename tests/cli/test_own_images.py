@@ -13,7 +13,7 @@ from PIL import Image
 
 import own
 from maskmixadv.cli.app import run
-from maskmixadv.corpus.case import normalise
+from maskmixadv.corpus.scale import normalise
 from maskmixadv.inference.predictor import Predictor
 
 SHORT = ["--steps", "2", "--batch", "2", "--size", "48", "--window", "48", "--preset", "cpu"]

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import tiny
-from maskmixadv.corpus.case import normalise, recode
+from maskmixadv.corpus.case import recode
 from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.scale import normalise
 from maskmixadv.errors import InputError
 from maskmixadv.files import claim
 from maskmixadv.types import IGNORE

@@ -12,8 +12,8 @@ import pytest
 
 import own
 import tiny
-from maskmixadv.corpus.case import normalise
 from maskmixadv.corpus.entry import Split
+from maskmixadv.corpus.scale import normalise
 from maskmixadv.errors import InputError
 from maskmixadv.formats import nifti
 from maskmixadv.sources import folder, mscmr

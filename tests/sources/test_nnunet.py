@@ -15,9 +15,9 @@ import pytest
 import own
 import tiny
 from maskmixadv.cli.app import run
-from maskmixadv.corpus.case import normalise
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
+from maskmixadv.corpus.scale import normalise
 from maskmixadv.errors import InputError
 from maskmixadv.formats import nifti
 from maskmixadv.sources import mscmr, nnunet

@@ -142,7 +142,7 @@ def _count(tally: Tally, case: Case) -> None:
 
 def _compare(tally: Tally, case: Case) -> None:
     """Count the slices of a case by what is known of them."""
-    none = np.zeros(len(case.image), bool)
+    none = np.zeros(case.shape[0], bool)
     stroked = none if case.scribble is None else (case.scribble != IGNORE).any(axis=(1, 2))
     masked = none if case.dense is None else whole_slices(case.dense)
     tally.stroked += int(stroked.sum())

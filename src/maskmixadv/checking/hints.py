@@ -58,10 +58,10 @@ def of_case(entry: Entry, case: Case) -> Iterator[str]:
     >>> image = np.random.default_rng(0).random((2, 8, 8))
     >>> image[1] = 0.5
     >>> entry = Entry("a", "a", (2, 8, 8), None, scribble=False, dense=False, sha256="0")
-    >>> list(of_case(entry, Case("a", "a", image)))
+    >>> list(of_case(entry, Case("a", "a", image[None])))
     ['a: slice 1 is constant; remove it, or its strokes']
     """
-    constant = [k for k, image in enumerate(case.image) if image.min() == image.max()]
+    constant = [k for k, image in enumerate(case.shown) if image.min() == image.max()]
     if constant:
         yield f"{entry.name}: slice {_listed(constant)} is constant; remove it, or its strokes"
     if case.scribble is not None:
@@ -122,7 +122,7 @@ def count_thin(case: Case, mm: float | None) -> int:
 def _strokes(case: Case, scribble: UInt8[np.ndarray, "d h w"], constant: Sequence[int]) -> dict[str, list[int]]:
     """Slices by what is odd in their strokes."""
     found: dict[str, list[int]] = {_BESIDE: [], _OUTSIDE: [], _CUT: []}
-    for k, (image, strokes) in enumerate(zip(case.image, scribble, strict=True)):
+    for k, (image, strokes) in enumerate(zip(case.shown, scribble, strict=True)):
         if k not in constant and ((strokes != IGNORE) & _margin(image)).any():
             found[_BESIDE].append(k)
         beyond = outside(strokes)

@@ -47,7 +47,7 @@ def draw(corpus: Corpus, path: Path) -> None:
     }
     contact_sheet(
         path,
-        [case.image[k] for case, k in zip(cases, middles, strict=True)],
+        [case.shown[k] for case, k in zip(cases, middles, strict=True)],
         columns,
         corpus.classes,
         rows=[f"{_short(case.name)} {k}" for case, k in zip(cases, middles, strict=True)],
@@ -57,12 +57,12 @@ def draw(corpus: Corpus, path: Path) -> None:
 def _fullest(case: Case) -> int:
     labels = case.scribble if case.scribble is not None else case.dense
     if labels is None:
-        return len(case.image) // 2
+        return case.shape[0] // 2
     return int(((labels > 0) & (labels != IGNORE)).sum(axis=(1, 2)).argmax())
 
 
 def _slice(case: Case, labels: UInt8[np.ndarray, "d h w"] | None, k: int) -> UInt8[np.ndarray, "h w"]:
-    return np.full(case.image.shape[1:], IGNORE, np.uint8) if labels is None else labels[k]
+    return np.full(case.shape[1:], IGNORE, np.uint8) if labels is None else labels[k]
 
 
 def _short(name: str, length: int = 22) -> str:

@@ -47,6 +47,26 @@ def as_volume(image: np.ndarray, where: str) -> Shaped[np.ndarray, "d h w"]:
     return image
 
 
+def as_channels(image: np.ndarray, where: str) -> Shaped[np.ndarray, "c d h w"]:
+    """Return the channels of an image of real numbers, ``(d, h, w)`` or ``(c, d, h, w)``.
+
+    Raises
+    ------
+    InputError
+        As `as_volume` does.
+
+    Examples
+    --------
+    >>> as_channels(np.zeros((8, 64, 64)), "image").shape
+    (1, 8, 64, 64)
+    """
+    if isinstance(image, np.ndarray) and image.ndim == 4 and len(image):
+        for channel in image:
+            as_volume(channel, where)
+        return image
+    return as_volume(image, where)[None]
+
+
 def as_labels(labels: np.ndarray, where: str) -> UInt8[np.ndarray, "d h w"]:
     """Return `labels` as uint8, whatever type of whole numbers they came in.
 

@@ -1,17 +1,15 @@
 """A case: one volume of one patient, with its annotations. Nothing here imports torch."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from maskmixadv.corpus.arrays import SpacingLike, as_labels, as_spacing, as_volume
+from maskmixadv.corpus.arrays import SpacingLike, as_channels, as_labels, as_spacing
+from maskmixadv.corpus.channels import shown
+from maskmixadv.corpus.scale import normalise
 from maskmixadv.errors import InputError
 from maskmixadv.types import IGNORE, Spacing
-
-PERCENTILE: Final = 99
-"""Percentile of a volume's intensities that scaling maps to 1."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +23,9 @@ class Case:
     patient
         Whose volume it is; folds are made by patient.
     image
-        Intensities in [0, 1].
+        Intensities in [0, 1], ``(c, d, h, w)``: channels, slices, rows, columns.
     scribble, dense
-        Class indices of the image's shape (`validate` checks that), ``IGNORE`` where nothing was drawn. Either may be
-        None.
+        Class indices ``(d, h, w)`` (`validate` checks that), ``IGNORE`` where nothing was drawn. Either may be None.
     spacing
         Millimetres between voxels along d, h, w; None if the source does not say.
     affine
@@ -40,8 +37,8 @@ class Case:
 
     Examples
     --------
-    >>> image = np.random.default_rng(0).random((8, 64, 64), dtype=np.float32)
-    >>> scribble = np.full(image.shape, IGNORE, np.uint8)
+    >>> image = np.random.default_rng(0).random((1, 8, 64, 64), dtype=np.float32)
+    >>> scribble = np.full(image.shape[1:], IGNORE, np.uint8)
     >>> scribble[3, 30:34, 30] = 1
     >>> Case(name="anna_ED", patient="anna", image=image, scribble=scribble, spacing=(8.0, 1.5, 1.5), phase="ED")
     Case(name='anna_ED', patient='anna', shape=(8, 64, 64), spacing=(8, 1.5, 1.5), phase='ED', scribble)
@@ -49,13 +46,24 @@ class Case:
 
     name: str
     patient: str
-    image: Float[np.ndarray, "d h w"]
+    image: Float[np.ndarray, "c d h w"]
     scribble: UInt8[np.ndarray, "_ _ _"] | None = None
     dense: UInt8[np.ndarray, "_ _ _"] | None = None
     spacing: Spacing | None = None
     affine: Float[np.ndarray, "4 4"] | None = None
     phase: str | None = None
     group: str | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along d, h, w."""
+        d, h, w = self.image.shape[1:]
+        return d, h, w
+
+    @property
+    def shown(self) -> Float[np.ndarray, "d h w"]:
+        """The image as grey, for people: the brightness of colours, else the first channel."""
+        return shown(self.image)
 
     @classmethod
     def from_arrays(
@@ -71,7 +79,7 @@ class Case:
         group: str | None = None,
         ignore: int = IGNORE,
     ) -> "Case":
-        """Make a case of NumPy arrays, all of one shape ``(d, h, w)``: slices, rows, columns.
+        """Make a case of NumPy arrays of one shape ``(d, h, w)``: slices, rows, columns.
 
         A network sees one slice ``(h, w)`` at a time. The first axis is the one along which the patient was cut into
         slices, as a rule the one of the largest spacing. What nibabel reads is ``(x, y, z)``: hand over ``array.T``
@@ -81,7 +89,7 @@ class Case:
         ----------
         image
             Intensities as the scanner gives them, in any unit and number type. They are scaled to [0, 1], as
-            `normalise` does.
+            `normalise` does. Several channels come as ``(c, d, h, w)``; each is scaled by its own range.
         name
             The case's name; a corpus has it once.
         scribble
@@ -113,7 +121,8 @@ class Case:
         >>> Case.from_arrays(image, name="anna", scribble=scribble, spacing=(8, 1.5, 1.5))
         Case(name='anna', patient='anna', shape=(8, 64, 64), spacing=(8, 1.5, 1.5), scribble)
         """
-        scaled = normalise(as_volume(image, f"{name}: image"), where=name)
+        volumes = as_channels(image, f"{name}: image")
+        scaled = np.stack([normalise(volume, where=name) for volume in volumes])
         drawn = None if scribble is None else _ignored(scribble, ignore, f"{name}: scribble")
         if drawn is not None and not (drawn == IGNORE).any():
             raise InputError(f"{name}: scribble has no voxel of {ignore}, nothing drawn; a full mask is dense=…")
@@ -132,7 +141,8 @@ class Case:
 
     def __repr__(self) -> str:
         """Say what it is, without its arrays."""
-        said = [f"name={self.name!r}", f"patient={self.patient!r}", f"shape={self.image.shape}"]
+        said = [f"name={self.name!r}", f"patient={self.patient!r}", f"shape={self.shape}"]
+        said += [f"channels={len(self.image)}"] if len(self.image) > 1 else []
         said += [] if self.spacing is None else [f"spacing=({', '.join(f'{mm:.4g}' for mm in self.spacing)})"]
         said += [f"{key}={value!r}" for key in ("phase", "group") if (value := getattr(self, key)) is not None]
         said += [kind for kind in ("scribble", "dense") if getattr(self, kind) is not None]
@@ -194,13 +204,13 @@ def validate(case: Case, *, classes: int, where: str) -> Case:
     Examples
     --------
     >>> empty = np.zeros((1, 4, 4), np.uint8)
-    >>> case = Case("a", "p", image=np.random.default_rng(0).random((1, 4, 4)), dense=empty)
+    >>> case = Case("a", "p", image=np.random.default_rng(0).random((1, 1, 4, 4)), dense=empty)
     >>> validate(case, classes=4, where="a.nii.gz")
     Traceback (most recent call last):
     maskmixadv.errors.InputError: a.nii.gz: dense mask is all background, allowed is one with at least one structure
     """
-    if case.image.ndim != 3 or 0 in case.image.shape:
-        raise InputError(f"{where}: image has shape {case.image.shape}, allowed is a volume of 3 axes")
+    if case.image.ndim != 4 or 0 in case.image.shape:
+        raise InputError(f"{where}: image has shape {case.image.shape}, allowed are channels of a volume: 4 axes")
     if not np.isfinite(case.image).all():
         raise InputError(f"{where}: image holds NaN or infinity, allowed are finite numbers")
     if case.image.min() == case.image.max():
@@ -228,44 +238,11 @@ def whole_slices(labels: UInt8[np.ndarray, "d h w"]) -> Bool[np.ndarray, "d"]:
 
 def _check_shapes(case: Case, where: str) -> None:
     for kind, labels in (("scribble", case.scribble), ("dense mask", case.dense)):
-        if labels is not None and labels.shape != case.image.shape:
-            raise InputError(f"{where}: {kind} has shape {labels.shape}, image has {case.image.shape}; must be equal")
+        if labels is not None and labels.shape != case.shape:
+            raise InputError(f"{where}: {kind} has shape {labels.shape}, image has {case.shape}; must be equal")
 
 
 def _ignored(labels: np.ndarray, ignore: int, where: str) -> UInt8[np.ndarray, "_ _ _"]:
     """Return `labels` with ``IGNORE`` in place of the code `ignore`."""
     coded = as_labels(labels, where)
     return coded if ignore == IGNORE else np.where(coded == ignore, np.uint8(IGNORE), coded)
-
-
-def normalise(image: np.ndarray, *, where: str) -> Float[np.ndarray, "d h w"]:
-    """Scale a volume to [0, 1] (float32): 0 is its lowest intensity, 1 its 99th percentile, where it is cut off.
-
-    ACDC's pre-processed release is scaled in this way.
-
-    Parameters
-    ----------
-    image
-        Intensities ``d h w`` of any number type.
-    where
-        Beginning of the error's text.
-
-    Raises
-    ------
-    InputError
-        If it holds NaN or infinity, or is constant.
-
-    Examples
-    --------
-    >>> normalise(np.arange(-100, 102).reshape(2, 1, 101), where="a.nii.gz")[:, 0, ::50].round(2).tolist()
-    [[0.0, 0.25, 0.5], [0.51, 0.76, 1.0]]
-    """
-    volume = np.asarray(image, dtype=np.float32)
-    if not np.isfinite(volume).all():
-        raise InputError(f"{where}: image holds NaN or infinity, allowed are finite numbers")
-    low, high = float(volume.min()), float(np.percentile(volume, PERCENTILE))
-    if high <= low:
-        high = float(volume.max())
-    if high <= low:
-        raise InputError(f"{where}: image is constant ({low:g}), allowed is one with contrast")
-    return np.clip((volume - low) / (high - low), 0.0, 1.0).astype(np.float32)

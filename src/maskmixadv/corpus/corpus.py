@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.channels import ONE, Channel, check_channels, named
 from maskmixadv.corpus.entry import Entry, KeptCase, Split, check_entry, check_words, split_from
 from maskmixadv.corpus.names import check_classes, check_spacing
 from maskmixadv.corpus.stored import must_be, write_case
@@ -53,6 +54,8 @@ class Corpus:
         How the corpus was made, such as by the command ``annotate``.
     axis
         Axis of the source's arrays ``d h w`` along which slices were cut; it is the first axis of the cases.
+    channels
+        What the channels of all images are.
 
     Examples
     --------
@@ -67,8 +70,8 @@ class Corpus:
       folds:   paper (1 to 3)
       spacing: 8.1–9.6 × 3.8–4.4 × 3.8–4.4 mm along d, h, w
     >>> case = corpus.load(corpus.entries[0])
-    >>> case.name, case.image.ndim
-    ('phantom000_ED', 3)
+    >>> case.name, len(case.image)  # channels
+    ('phantom000_ED', 1)
     >>> corpus.split("paper", 1)
     Split(train=('phantom002',), val=('phantom001',), test=('phantom000',))
     """
@@ -82,6 +85,7 @@ class Corpus:
     source: str = ""
     notes: tuple[str, ...] = field(default=())
     axis: int = 0
+    channels: tuple[Channel, ...] = ONE
 
     @classmethod
     def open(cls, root: PathLike) -> "Corpus":
@@ -118,6 +122,7 @@ class Corpus:
         source: str = "",
         notes: Sequence[str] = (),
         axis: int = 0,
+        channels: Sequence[Channel] = ONE,
         beside: Mapping[str, str] | None = None,
     ) -> "Corpus":
         """Write a new corpus, whole or not at all.
@@ -128,7 +133,7 @@ class Corpus:
             A new or empty directory.
         cases
             The cases; the file of a `KeptCase` is linked, not written.
-        name, classes, nominal, source, notes, axis
+        name, classes, nominal, source, notes, axis, channels
             As the attributes.
         folds
             Folds by the name of their scheme, or a function that makes them of the cases' entries.
@@ -142,8 +147,10 @@ class Corpus:
         """
         check_name(name, f"{source or root}: corpus")
         check_classes(classes, str(source or root))
+        check_channels(channels, str(source or root))
         with whole(root) as place:
             entries = _written(place, cases, len(classes), where=source or str(root))
+            _must_have(entries, channels, source or str(root))
             made = folds(entries) if callable(folds) else folds
             corpus = cls(
                 root=root,
@@ -155,6 +162,7 @@ class Corpus:
                 source=source,
                 notes=tuple(notes),
                 axis=axis,
+                channels=tuple(channels),
             )
             write_texts(
                 {place / name: text for name, text in {**(beside or {}), "corpus.json": corpus._json()}.items()}
@@ -172,6 +180,7 @@ class Corpus:
                 "source": self.source,
                 "notes": self.notes,
                 "axis": self.axis,
+                **({} if self.channels == ONE else {"channels": [asdict(channel) for channel in self.channels]}),
                 "folds": {scheme: [split._asdict() for split in splits] for scheme, splits in self.folds.items()},
                 "cases": [_table(entry) for entry in self.entries],
             },
@@ -218,7 +227,7 @@ class Corpus:
         return Case(
             name=entry.name,
             patient=entry.patient,
-            image=stored["image"],
+            image=stored["image"] if entry.channels > 1 else stored["image"][None],
             scribble=stored.get("scribble"),
             dense=stored.get("dense"),
             spacing=entry.spacing,
@@ -271,6 +280,8 @@ class Corpus:
     def hash(self) -> str:
         """Return the SHA-256 of the classes and the cases' own hashes; it changes if the corpus's content does."""
         digest = hashlib.sha256(json.dumps(self.classes).encode())
+        if self.channels != ONE:
+            digest.update(json.dumps([asdict(channel) for channel in self.channels]).encode())
         for entry in self.entries:
             digest.update(f"{entry.name} {entry.sha256}\n".encode())
         return digest.hexdigest()
@@ -288,6 +299,7 @@ class _Index:
     folds: dict[str, tuple[dict[str, tuple[str, ...]], ...]]
     cases: tuple[Entry, ...]
     axis: int = 0
+    channels: tuple[Channel, ...] = ONE
 
 
 def _opened(root: Path, raw: dict[str, Any], where: str) -> Corpus:
@@ -299,6 +311,8 @@ def _opened(root: Path, raw: dict[str, Any], where: str) -> Corpus:
     check_spacing(index.nominal, f"{where}: nominal")
     if index.axis not in (0, 1, 2):
         raise InputError(f"{where}: axis {index.axis}, allowed are 0, 1 and 2")
+    check_channels(index.channels, where)
+    _must_have(index.cases, index.channels, where)
     for entry in index.cases:
         check_entry(root, entry, f"{where}: case {entry.name[:60]!r}")
     if len({entry.name for entry in index.cases}) < len(index.cases):
@@ -316,13 +330,23 @@ def _opened(root: Path, raw: dict[str, Any], where: str) -> Corpus:
         source=index.source,
         notes=index.notes,
         axis=index.axis,
+        channels=index.channels,
     )
 
 
 def _table(entry: Entry) -> dict[str, Any]:
-    """Return a case's record as the index holds it; only masks that leave pixels unknown are said to do so."""
-    table = asdict(entry)
-    return table if entry.partly else {key: value for key, value in table.items() if key != "partly"}
+    """Return a case's record as the index holds it; what early versions did not know is left out where it is usual."""
+    usual = {"partly": False, "channels": 1}
+    return {key: value for key, value in asdict(entry).items() if key not in usual or value != usual[key]}
+
+
+def _must_have(entries: Iterable[Entry], channels: Sequence[Channel], where: str) -> None:
+    for entry in entries:
+        if entry.channels != len(channels):
+            raise InputError(
+                f"{where}: case {entry.name!r} has {entry.channels} channel{'s' * (entry.channels != 1)}, the corpus "
+                f"has {len(channels)} ({named(channels)}); all images must have the same"
+            )
 
 
 def _some(words: Sequence[str], most: int = 8) -> str:

@@ -28,6 +28,8 @@ class Entry:
         Hash of its file.
     partly
         Whether its dense mask leaves pixels unknown. Records of early versions do not say so.
+    channels
+        Number of channels of its image.
 
     Examples
     --------
@@ -46,6 +48,7 @@ class Entry:
     phase: str | None = None
     group: str | None = None
     partly: bool = False
+    channels: int = 1
 
     @property
     def masked(self) -> bool:
@@ -123,9 +126,11 @@ def check_entry(root: Path, entry: Entry, where: str) -> None:
     maskmixadv.errors.InputError: corpus.json: case 'p1': spacing (8.0, 1.5, 0.0), allowed are numbers above 0
     """
     check_words(entry, where)
+    if entry.channels < 1:
+        raise InputError(f"{where}: {entry.channels} channels, allowed is at least 1")
     if entry.spacing is not None:
         check_spacing(entry.spacing, f"{where}: spacing")
-    check_size(root / "corpus.json", Declared(entry.shape, 4), f"corpus: case {entry.name!r}")
+    check_size(root / "corpus.json", Declared((entry.channels, *entry.shape), 4), f"corpus: case {entry.name!r}")
 
 
 def check_words(case: Entry | Case, where: str) -> None:

@@ -1,7 +1,7 @@
 """A case's file: it is written once, and refused if it does not hold what the index says."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ def write_case(root: Path, case: Case | KeptCase, classes: int) -> Entry:
     --------
     >>> mask = np.eye(4, dtype=np.uint8)[None]
     >>> Path("corpus/cases").mkdir(parents=True)
-    >>> entry = write_case(Path("corpus"), Case("a", "p", image=mask.astype(np.float32), dense=mask), classes=2)
+    >>> entry = write_case(Path("corpus"), Case("a", "p", image=mask[None].astype(np.float32), dense=mask), classes=2)
     >>> entry.shape, entry.dense, entry.scribble
     ((1, 4, 4), True, False)
     """
@@ -42,7 +42,9 @@ def write_case(root: Path, case: Case | KeptCase, classes: int) -> Entry:
         (root / "cases" / case.path.name).hardlink_to(case.path)
         return case.entry
     validate(case, classes=classes, where=case.name)
-    arrays = {"image": case.image, "scribble": case.scribble, "dense": case.dense, "affine": case.affine}
+    # One channel is stored as it was before there were more: ``d h w``.
+    image = case.image[0] if len(case.image) == 1 else case.image
+    arrays = {"image": image, "scribble": case.scribble, "dense": case.dense, "affine": case.affine}
     path = root / "cases" / f"{case.name}.npz"
     try:
         np.savez_compressed(path, **{key: array for key, array in arrays.items() if array is not None})
@@ -51,7 +53,7 @@ def write_case(root: Path, case: Case | KeptCase, classes: int) -> Entry:
     return Entry(
         name=case.name,
         patient=case.patient,
-        shape=_shape(case.image.shape),
+        shape=case.shape,
         spacing=case.spacing,
         scribble=case.scribble is not None,
         dense=case.dense is not None,
@@ -59,6 +61,7 @@ def write_case(root: Path, case: Case | KeptCase, classes: int) -> Entry:
         phase=case.phase,
         group=case.group,
         partly=case.dense is not None and not whole_slices(case.dense).all(),
+        channels=len(case.image),
     )
 
 
@@ -89,9 +92,10 @@ def must_be(path: Path, stored: Mapping[str, np.ndarray], entry: Entry, classes:
     maskmixadv.errors.InputError: a.npz: no dense, corpus.json says otherwise
     """
     image, affine = stored.get("image"), stored.get("affine")
-    if image is None or image.shape != entry.shape or image.dtype not in (np.float32, np.float64):
+    wanted = entry.shape if entry.channels == 1 else (entry.channels, *entry.shape)
+    if image is None or image.shape != wanted or image.dtype not in (np.float32, np.float64):
         found = "no image" if image is None else f"an image of {image.shape} {image.dtype}"
-        raise InputError(f"{path}: has {found}, corpus.json says {entry.shape}, of float32")
+        raise InputError(f"{path}: has {found}, corpus.json says {wanted}, of float32")
     if not np.isfinite(image).all():
         raise InputError(f"{path}: image holds NaN or infinity, allowed are finite numbers")
     if affine is not None and (affine.shape != (4, 4) or affine.dtype != np.float64):
@@ -110,8 +114,3 @@ def _must_be_labels(path: Path, kind: str, labels: np.ndarray | None, said: bool
     stray = labels[(labels >= classes) & (labels != IGNORE)]
     if stray.size:
         raise InputError(f"{path}: {kind} has label {stray[0]}, allowed are 0 to {classes - 1} and {IGNORE}")
-
-
-def _shape(shape: Sequence[int]) -> tuple[int, int, int]:
-    d, h, w = shape
-    return int(d), int(h), int(w)

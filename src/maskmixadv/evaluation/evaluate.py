@@ -256,7 +256,7 @@ class CasePredictor:
 
     def predicted(self, case: Case) -> UInt8[np.ndarray, "d h w"]:
         """Return the labels that `predict` gave for this case."""
-        return np.frombuffer(zlib.decompress(self._packed[case.name]), np.uint8).reshape(case.image.shape)
+        return np.frombuffer(zlib.decompress(self._packed[case.name]), np.uint8).reshape(case.shape)
 
 
 def score_cases(

@@ -79,8 +79,9 @@ def read(path: Path) -> Volume:
     >>> volume.array.shape, volume.array[0, 0, :2].tolist(), volume.coloured
     ((1, 4, 5), [54.2, 54.2], True)
     """
-    array, coloured = grey(_pixels(path, indices=False))
-    return Volume(array, None, None, NoGeometry(), coloured)
+    pixels = _pixels(path, indices=False)
+    array, coloured = grey(pixels)
+    return Volume(array, None, None, NoGeometry(), coloured, colours(pixels))
 
 
 def read_labels(path: Path) -> Volume:
@@ -158,6 +159,17 @@ def grey(pixels: Shaped[np.ndarray, "d h w *c"]) -> tuple[Shaped[np.ndarray, "d 
     if all(np.array_equal(red, pixels[..., channel]) for channel in (1, 2)):
         return red, False
     return (pixels[..., :3] @ np.array(_LUMA, np.float32)).astype(np.float32), True
+
+
+def colours(pixels: Shaped[np.ndarray, "d h w *c"]) -> Shaped[np.ndarray, "3 d h w"] | None:
+    """Return the first three channels of pixels whose last axis has as many; None for others.
+
+    Examples
+    --------
+    >>> colours(np.zeros((1, 4, 5, 4), np.uint8)).shape, colours(np.zeros((1, 4, 5), np.uint8)) is None
+    ((3, 1, 4, 5), True)
+    """
+    return np.moveaxis(pixels[..., :3], -1, 0) if pixels.ndim == 4 else None
 
 
 def declared(path: Path) -> Declared:

@@ -212,6 +212,25 @@ def declared(path: Path) -> Declared:
     return format_of(path).declared(path)
 
 
+def coloured(path: Path) -> bool:
+    """Return whether the pixels of a file differ in colour; only files that hold colours are read for it.
+
+    Raises
+    ------
+    InputError
+        If `read` would.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> Image.new("RGB", (5, 4), (7, 7, 7)).save("grey.png")
+    >>> coloured(Path("grey.png"))
+    False
+    """
+    reader = format_of(path)
+    return reader in (flat, itk) and reader.declared(path).shape[-1] in (3, 4) and reader.read(path).coloured
+
+
 def labels_name(path: Path) -> str:
     """Return the name of the file of labels for image `path`.
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, replaced
 from maskmixadv.formats import apart
-from maskmixadv.formats.flat import grey, uncoloured
+from maskmixadv.formats.flat import colours, grey, uncoloured
 from maskmixadv.formats.reading import Declared, check_size, existing, in_one_line
 from maskmixadv.formats.volume import Geometry, Volume
 from maskmixadv.optional import must_be_there, needed
@@ -84,8 +84,9 @@ def read(path: Path) -> Volume:
             raise InputError(f"{path}: has {samples} channels, allowed is one; save one channel")
         pixels = np.empty((*shape, samples), dtype)
         reader.values(path, _kind(path), pixels)
-    array, coloured = grey(pixels if samples > 1 else pixels[..., 0])
-    return Volume(array, _spacing(place), _affine(place), place, coloured)
+    pixels = pixels if samples > 1 else pixels[..., 0]
+    array, coloured = grey(pixels)
+    return Volume(array, _spacing(place), _affine(place), place, coloured, colours(pixels))
 
 
 def read_labels(path: Path) -> Volume:

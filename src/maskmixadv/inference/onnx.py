@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
-from maskmixadv.corpus.case import PERCENTILE
+from maskmixadv.corpus.scale import PERCENTILE
 from maskmixadv.errors import InputError
 from maskmixadv.files import whole, write_text
 from maskmixadv.inference.predictor import Predictor
@@ -74,7 +74,7 @@ class OnOwnGrid(nn.Module):
     Parameters
     ----------
     net
-        Maps images ``(b, 1, h, w)`` to logits ``(b, k, h, w)``; in eval mode.
+        Maps images ``(b, c, h, w)`` to logits ``(b, k, h, w)``; in eval mode.
     multiple
         Number of which the sides of its input must be multiples.
 
@@ -93,14 +93,15 @@ class OnOwnGrid(nn.Module):
         self.multiple = multiple
 
     def forward(
-        self, image: Float[Tensor, "d h w"], size: Int[Tensor, "2"]
+        self, image: Float[Tensor, "*c d h w"], size: Int[Tensor, "2"]
     ) -> tuple[Float[Tensor, "d k h w"], UInt8[Tensor, "d h w"]]:
         """Segment a volume.
 
         Parameters
         ----------
         image
-            Intensities in [0, 1] (`corpus.normalise`).
+            Intensities in [0, 1] (`maskmixadv.corpus.channels.scaled`): ``(d, h, w)``, or several channels
+            ``(c, d, h, w)``.
         size
             In-plane shape on the network's grid (`Grid.resized`).
 
@@ -112,10 +113,11 @@ class OnOwnGrid(nn.Module):
         for count in cells:
             torch._check(count >= 1)  # for all that is traced can know, it might be 0
         canvas = (torch.arange(count * self.multiple) for count in cells)  # `grid.covering`
-        pixels = (torch.arange(length) for length in image.shape[1:])
+        pixels = (torch.arange(length) for length in image.shape[-2:])
         ways = list(zip(size, canvas, pixels, strict=True))
         rows, columns = (shrink(*way) for way in ways)
-        maps = self.net((rows @ image @ columns.T)[:, None]).softmax(1)
+        small = rows @ image @ columns.T
+        maps = self.net(small[:, None] if image.ndim == 3 else small.transpose(0, 1)).softmax(1)
         rows, columns = (grow(*way) for way in ways)
         probs = rows @ maps @ columns.T
         return probs, most_probable(probs)
@@ -187,7 +189,7 @@ def export(root: Path, out: Path) -> None:
     run, predictor = Run.open(root), Predictor.load(root, "cpu")
     _needs_onnx()
     with whole(out) as place:
-        _write_graph(OnOwnGrid(predictor.net, predictor.multiple), place / "model.onnx")
+        _write_graph(OnOwnGrid(predictor.net, predictor.multiple), len(predictor.channels), place / "model.onnx")
         digest = hashlib.sha256((place / "model.onnx").read_bytes()).hexdigest()
         shutil.copyfile(STANDALONE, place / "predict.py")
         write_text(place / "model.json", json.dumps(about(run, predictor, digest), indent=1))
@@ -205,10 +207,11 @@ def _needs_onnx() -> None:
         needed(module, extra="onnx", what="export: ONNX")
 
 
-def _write_graph(module: OnOwnGrid, path: Path) -> None:
+def _write_graph(module: OnOwnGrid, channels: int, path: Path) -> None:
     """Write `module` as the ONNX file `path`, which takes any number and shape of slices."""
-    example = (torch.rand(SLICES, ROWS, COLUMNS), torch.tensor([64, 57]))
-    free = dict(enumerate(map(torch.export.Dim, "dhw")))
+    shape = (SLICES, ROWS, COLUMNS) if channels == 1 else (channels, SLICES, ROWS, COLUMNS)
+    example = (torch.rand(shape), torch.tensor([64, 57]))
+    free = {len(shape) - 3 + axis: torch.export.Dim(name) for axis, name in enumerate("dhw")}
     with _quiet(), torch.inference_mode():
         program: Any = torch.onnx.export(
             module.eval(),

@@ -12,8 +12,9 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from maskmixadv.corpus.arrays import SpacingLike, as_spacing, as_volume
-from maskmixadv.corpus.case import normalise
+from maskmixadv.corpus.arrays import SpacingLike, as_channels, as_spacing
+from maskmixadv.corpus.channels import ONE, Channel, named
+from maskmixadv.corpus.scale import normalise
 from maskmixadv.device import pick_device
 from maskmixadv.networks.components import largest_components
 from maskmixadv.networks.losses import most_probable
@@ -83,6 +84,7 @@ class Predictor:
     multiple: int = STRIDE
     turns: bool = False
     axis: int = 0
+    channels: tuple[Channel, ...] = ONE
 
     @classmethod
     def load(cls, root: PathLike, device: str | None = None) -> "Predictor":
@@ -96,8 +98,9 @@ class Predictor:
         """
         run, place = Run.open(Path(root)), pick_device(device)
         net = fuse_norms(run.weights(place)).to(place).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        turns, axis = run.schedule.augment.turns, run.learnt_from.axis
-        return cls(net, run.grid, run.task.classes, turns=turns, axis=axis)
+        learnt = run.learnt_from
+        turns, axis, channels = run.schedule.augment.turns, learnt.axis, learnt.channels
+        return cls(net, run.grid, run.task.classes, turns=turns, axis=axis, channels=channels)
 
     def __repr__(self) -> str:
         """Say in one line what it is, without the network's layers."""
@@ -128,7 +131,8 @@ class Predictor:
         ----------
         image
             Raw intensities in any unit, of three axes, in the order that the run's images had: slices, rows, columns
-            where `axis` is 0. They are scaled to [0, 1] here, up to the volume's own 99th percentile.
+            where `axis` is 0. They are scaled to [0, 1] here, up to the volume's own 99th percentile. Where the run's
+            images have several channels, these come first.
         spacing
             Millimetres between voxels along the three axes of `image`. None where unknown, which serves runs whose
             corpus had none either.
@@ -145,7 +149,7 @@ class Predictor:
         Raises
         ------
         InputError
-            Where the image has not three axes, holds NaN or infinity, is constant or holds no real numbers; where the
+            Where the image has not three axes, or not the run's channels, holds NaN or infinity, is constant or holds no real numbers; where the
             spacing is not three numbers above 0, or is missing although the network needs it.
         """
         volume, known = self._sliced(image, spacing)
@@ -177,10 +181,18 @@ class Predictor:
 
     def _sliced(
         self, image: np.ndarray, spacing: SpacingLike | None
-    ) -> tuple[Float[np.ndarray, "d h w"], Spacing | None]:
-        """Return a volume as the network takes it, slices first and intensities in [0, 1], and its spacing."""
+    ) -> tuple[Float[np.ndarray, "c d h w"], Spacing | None]:
+        """Return an image as the network takes it, slices first and intensities in [0, 1], and its spacing."""
         d, h, w = (self.axis, *(axis for axis in range(3) if axis != self.axis))
-        volume = normalise(as_volume(image, "image").transpose(d, h, w), where="image")
+        given = as_channels(image, "image")
+        if len(given) != len(self.channels):
+            raise InputError(
+                f"image: has {len(given)} channels, allowed are {len(self.channels)} ({named(self.channels)})"
+            )
+        turned = given.transpose(0, 1 + d, 1 + h, 1 + w)
+        alike = self.channels[0].kind == "RGB"
+        parts = [turned] if alike else turned[:, None]
+        volume = np.concatenate([normalise(part, where="image") for part in parts])
         if spacing is None:
             return volume, None
         known = as_spacing(spacing, "image")
@@ -194,34 +206,35 @@ class Predictor:
 
     @torch.inference_mode()
     def probs(
-        self, image: Float[np.ndarray, "d h w"], spacing: Spacing | None, *, flips: bool = False
+        self, image: Float[np.ndarray, "c d h w"], spacing: Spacing | None, *, flips: bool = False
     ) -> Float[Tensor, "d k h w"]:
         """Class probabilities on the volume's own grid.
 
         Parameters
         ----------
         image
-            Intensities in [0, 1] (`corpus.normalise`).
+            Intensities in [0, 1] (`maskmixadv.corpus.channels.scaled`).
         spacing
             Millimetres along d, h, w, or None where unknown.
         flips
             Average over the eight right-angle turns and flips in plane, if training drew them (`averages`).
         """
-        shape = (image.shape[1], image.shape[2])
+        shape = (image.shape[2], image.shape[3])
         canvas = covering(self.grid.resized(shape, spacing), self.multiple)
         device = self._device
-        volume = self.grid.image(torch.from_numpy(image).to(device), spacing, canvas)
+        channels = [self.grid.image(torch.from_numpy(each).to(device), spacing, canvas) for each in image]
+        volume = torch.stack(channels, 1)
         training = self.net.training
         self.net.eval()
         at_once = SLICES_AT_ONCE.get(device.type, MOST_AT_ONCE)
         ways = TURNS if self.averages(flips) else AS_IT_IS
-        maps = torch.cat([self._batch(part[:, None], ways) for part in volume.split(at_once)])
+        maps = torch.cat([self._batch(part, ways) for part in volume.split(at_once)])
         self.net.train(training)
         return self.grid.restore(maps, shape, spacing)
 
     def labels(
         self,
-        image: Float[np.ndarray, "d h w"],
+        image: Float[np.ndarray, "c d h w"],
         spacing: Spacing | None,
         *,
         flips: bool = False,
@@ -234,10 +247,10 @@ class Predictor:
         labels = most_probable(self.probs(image, spacing, flips=flips)).cpu().numpy()
         return largest_components(labels, len(self.classes)) if largest else labels
 
-    def _batch(self, image: Float[Tensor, "b 1 h w"], ways: tuple[tuple[int, bool], ...]) -> Float[Tensor, "b k h w"]:
+    def _batch(self, image: Float[Tensor, "b c h w"], ways: tuple[tuple[int, bool], ...]) -> Float[Tensor, "b k h w"]:
         return torch.stack([self._one_way(image, *way) for way in ways]).mean(0)
 
-    def _one_way(self, image: Float[Tensor, "b 1 h w"], quarters: int, mirrored: bool) -> Float[Tensor, "b k h w"]:
+    def _one_way(self, image: Float[Tensor, "b c h w"], quarters: int, mirrored: bool) -> Float[Tensor, "b k h w"]:
         turned = (image.flip(3) if mirrored else image).rot90(quarters, (2, 3))
         probs = self.net(turned.contiguous(memory_format=torch.channels_last)).softmax(1).rot90(-quarters, (2, 3))
         return probs.flip(3) if mirrored else probs

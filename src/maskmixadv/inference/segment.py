@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskmixadv.corpus.case import normalise
+from maskmixadv.corpus.channels import scaled
 from maskmixadv.errors import InputError
 from maskmixadv.files import write_text
 from maskmixadv.formats import image_files
@@ -109,7 +109,7 @@ def _shown(paths: Sequence[Path]) -> Iterable[Path]:
 def _one(predictor: Predictor, path: Path, out: Path, how: dict[str, bool]) -> CaseVolumes:
     volume = image_files.read(path)
     turned = volume.along(predictor.axis)
-    labels = predictor.labels(normalise(turned.array, where=str(path)), turned.spacing, **how)
+    labels = predictor.labels(scaled(turned, predictor.channels, str(path)), turned.spacing, **how)
     on_file = np.moveaxis(labels, 0, predictor.axis)
     image_files.write_labels(out / image_files.labels_name(path), on_file, volume, predictor.classes)
     return clinical.volumes(image_files.stem(path), labels, classes=predictor.classes, spacing=turned.spacing)

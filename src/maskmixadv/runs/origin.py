@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from maskmixadv.corpus.channels import ONE, Channel, check_channels
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.corpus.names import check_classes
@@ -29,6 +30,8 @@ class CorpusRecord:
         Names of the k classes, background first.
     axis
         Axis of the images along which slices were cut: 0, 1 or 2.
+    channels
+        What the images' channels are.
 
     Examples
     --------
@@ -42,6 +45,7 @@ class CorpusRecord:
     hash: str
     classes: tuple[str, ...]
     axis: int = 0
+    channels: tuple[Channel, ...] = ONE
 
     def table(self) -> dict[str, Any]:
         """Return the record as ``run.json`` holds it: plain values, without the fields that are at their defaults."""
@@ -168,6 +172,7 @@ def corpus_record(kind: type[Record], table: object, where: str) -> Record:
     found = made(kind, table, where)
     if found.axis not in (0, 1, 2):
         raise InputError(f"{where}: axis {found.axis}, allowed are 0, 1 and 2")
+    check_channels(found.channels, where)
     check_classes(found.classes, where)
     return found
 
@@ -190,6 +195,7 @@ def corpus_fields(corpus: Corpus) -> Mapping[str, Any]:
         "hash": corpus.hash(),
         "classes": tuple(corpus.classes),
         "axis": corpus.axis,
+        "channels": corpus.channels,
     }
 
 

@@ -194,7 +194,7 @@ class Run:
     @property
     def task(self) -> Task:
         """What the network segments."""
-        return Task(classes=self.learnt_from.classes)
+        return Task(classes=self.learnt_from.classes, channels=len(self.learnt_from.channels))
 
     @property
     def checkpoint(self) -> Path:

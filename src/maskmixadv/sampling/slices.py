@@ -405,10 +405,10 @@ class _Source:
 
     def _without(self, entry: Entry, *, beliefs: bool) -> _Loaded:
         case = self.corpus.load(entry)
-        nothing, whole = np.full(case.image.shape, IGNORE, np.uint8), np.zeros(len(case.image), bool)
+        nothing, whole = np.full(case.shape, IGNORE, np.uint8), np.zeros(case.shape[0], bool)
         drawn = strokes(nothing, dense=False)
         placed = self.grid.placed(torch.from_numpy(nothing), case.spacing, drawn)
-        image = self.grid.image(torch.from_numpy(case.image), case.spacing, corners=placed.corners)[:, None]
+        image = self._image(case, placed.corners)
         zero = image.new_zeros(len(image), beliefs * len(self.corpus.classes), *image.shape[2:])
         known = Known(nothing, nothing, nothing, whole)
         return _Loaded(torch.cat((image, zero), 1).half(), placed, drawn, known, _shows(case), kept=0)
@@ -421,11 +421,15 @@ class _Source:
         placed = self.grid.placed(torch.from_numpy(known.labels if walked is None else walked), case.spacing, drawn)
         if self.unlabelled:
             placed = placed._replace(corners=_beside(placed.corners, _labelled(placed.target)))
-        maps = [self.grid.image(torch.from_numpy(case.image), case.spacing, corners=placed.corners)[:, None]]
+        maps = [self._image(case, placed.corners)]
         if belief is not None:
             maps.append(_belief_on(self.grid, belief, case, placed.corners))
         kept = 0 if case.dense is None else int((whole_slices(case.dense) & ~known.whole).sum())
         return _Loaded(torch.cat(maps, 1).half(), placed, drawn, known, _shows(case), kept)
+
+    def _image(self, case: Case, corners: Corners) -> Float[Tensor, "d c s s"]:
+        channels = [self.grid.image(torch.from_numpy(each), case.spacing, corners=corners) for each in case.image]
+        return torch.stack(channels, 1)
 
     def _known(self, case: Case) -> Known:
         if self.supervision != "dense":
@@ -443,8 +447,8 @@ def _belief_on(grid: Grid, belief: StoredBelief, case: Case, corners: Corners) -
 
 
 def _shows(case: Case) -> Bool[np.ndarray, "d"]:
-    """Whether the image of each slice is more than one grey value."""
-    return case.image.min((1, 2)) < case.image.max((1, 2))
+    """Whether the image of each slice is more than one value in some channel."""
+    return (case.image.min((2, 3)) < case.image.max((2, 3))).any(0)
 
 
 def _labelled(target: UInt8[Tensor, "d s s"]) -> Bool[Tensor, "d"]:

@@ -14,9 +14,10 @@ from typing import Final
 
 import numpy as np
 
-from maskmixadv.corpus.case import Case, normalise, recode
+from maskmixadv.corpus.case import Case, recode
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
+from maskmixadv.corpus.scale import normalise
 from maskmixadv.errors import InputError
 from maskmixadv.formats import apart, nifti
 from maskmixadv.formats.reading import Declared, check_size, existing
@@ -248,7 +249,7 @@ def _case(
     return Case(
         name=name,
         patient=patient,
-        image=np.ascontiguousarray(image, dtype=np.float32),
+        image=np.ascontiguousarray(image, dtype=np.float32)[None],
         scribble=None if scribble is None else np.ascontiguousarray(coded(scribble, ignore=UNLABELLED)),
         dense=None if dense is None else np.ascontiguousarray(coded(dense, ignore=None)),
         spacing=spacing,

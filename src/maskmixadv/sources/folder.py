@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.channels import ONE, Channel
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import KeptCase
 from maskmixadv.corpus.folds import folds
@@ -54,6 +55,7 @@ def prepare(
     patient: str | None = None,
     validate: float | None = None,
     axis: int | None = None,
+    colours: bool = True,
     confirm: Callable[[Classes], bool] | None = None,
 ) -> Corpus:
     """Make a corpus of ``source/images`` with ``source/scribbles`` and ``source/masks``.
@@ -72,6 +74,8 @@ def prepare(
         Patients to validate on, as for the folds.
     axis
         Array axis (0 to 2, ``d h w`` of the file) along which slices are cut; None: the one of the largest spacing.
+    colours
+        Whether pictures in colour have three channels; else they become grey.
     confirm
         Called with the guessed classes if there is no ``classes.toml``; returns whether they are right. None: a guess
         is refused.
@@ -99,7 +103,8 @@ def prepare(
     found = find(source, patient)
     classes = _classes(source, found.pairs, confirm)
     axis = pairs.thickest_axis(found.pairs) if axis is None else axis
-    return write(root, source, cases(found, classes, axis), classes, axis, validate)
+    channels = pairs.channels_of(found.pairs) if colours else ONE
+    return write(root, source, cases(found, classes, axis, channels), classes, axis, channels, validate)
 
 
 def find(source: Path, patient: str | None = None) -> Found:
@@ -151,6 +156,7 @@ def write(
     made: Iterable[Case | KeptCase],
     classes: Classes,
     axis: int,
+    channels: Sequence[Channel] = ONE,
     validate: float | None = None,
 ) -> Corpus:
     """Write a corpus of cases that were `made` of the images in `source`.
@@ -165,12 +171,14 @@ def write(
         The cases.
     classes, axis, validate
         As in `prepare`.
+    channels
+        Of the images.
 
     Examples
     --------
     >>> import numpy as np
     >>> mask = np.eye(8, dtype=np.uint8)[None]
-    >>> made = [Case("a", "a", mask.astype(np.float32), dense=mask)]
+    >>> made = [Case("a", "a", mask[None].astype(np.float32), dense=mask)]
     >>> write(Path("corpus"), Path("mine"), made, Classes(("background", "LV"), None), 0).name
     'mine'
     """
@@ -182,11 +190,16 @@ def write(
         folds=partial(folds, validate=validate),
         source="own images",
         axis=axis,
+        channels=channels,
     )
 
 
 def cases(
-    found: Found, classes: Classes, axis: int, kept: Callable[[Pair], KeptCase | None] | None = None
+    found: Found,
+    classes: Classes,
+    axis: int,
+    channels: Sequence[Channel] = ONE,
+    kept: Callable[[Pair], KeptCase | None] | None = None,
 ) -> Iterator[Case | KeptCase]:
     """Read the cases that were `found`. Those without a structure in an annotation are left out, and named on stderr.
 
@@ -196,6 +209,8 @@ def cases(
         Images and their annotations.
     classes, axis
         Meaning of the codes, and array axis along which slices are cut.
+    channels
+        Of the images that are wanted.
     kept
         Returns the kept case of a pair that need not be read again; None if it must be.
 
@@ -212,7 +227,7 @@ def cases(
 
     def made(pair: Pair) -> tuple[Case | KeptCase, bool]:
         known = kept(pair) if kept else None
-        return (known, False) if known else pairs.read(pair, classes, axis)
+        return (known, False) if known else pairs.read(pair, classes, axis, channels)
 
     empty, mixed = [], []
     for pair, (case, coloured) in zip(found.pairs, work_ahead(made, found.pairs, threads=2), strict=True):

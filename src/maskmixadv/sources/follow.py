@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from maskmixadv.corpus.channels import ONE, Channel, named
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, KeptCase
 from maskmixadv.errors import InputError
@@ -82,14 +83,17 @@ class _State:
     found: Found
     classes: Classes
     axis: int
+    channels: tuple[Channel, ...]
     keys: Mapping[str, str]
     root: Path
 
     @classmethod
     def of(cls, found: Found, classes: Classes) -> "_State":
         axis = pairs.thickest_axis(found.pairs)
-        keys = {pair.name: _key(pair, f"{classes!r} {axis}") for pair in found.pairs}
-        return cls(found, classes, axis, keys, found.source / _PLACE / _digest(json.dumps(keys)))
+        channels = pairs.channels_of(found.pairs)
+        how = f"{classes!r} {axis}" + ("" if channels == ONE else f" {named(channels)}")
+        keys = {pair.name: _key(pair, how) for pair in found.pairs}
+        return cls(found, classes, axis, channels, keys, found.source / _PLACE / _digest(json.dumps(keys)))
 
     def is_made(self) -> bool:
         return (self.root / "corpus.json").is_file()
@@ -98,8 +102,8 @@ class _State:
         """Make the corpus, with links to an earlier state's cases that did not change; delete the oldest states."""
         kept = _Earlier.newest(self.root.parent, self.keys).kept
         with whole(self.root) as place:
-            made = folder.cases(self.found, self.classes, self.axis, kept)
-            folder.write(place, self.found.source, made, self.classes, self.axis)
+            made = folder.cases(self.found, self.classes, self.axis, self.channels, kept)
+            folder.write(place, self.found.source, made, self.classes, self.axis, self.channels)
             write_text(place / _KEYS, json.dumps(self.keys))
         for old in _states(self.root.parent)[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)

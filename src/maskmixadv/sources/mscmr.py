@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from maskmixadv.corpus.case import Case, normalise, recode
+from maskmixadv.corpus.case import Case, recode
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
+from maskmixadv.corpus.scale import normalise
 from maskmixadv.errors import InputError
 from maskmixadv.formats import nifti
 
@@ -85,7 +86,7 @@ def _case(path: Path) -> Case:
     return Case(
         name=nifti.stem(path),
         patient=_patient(path),
-        image=np.ascontiguousarray(normalise(volume.array, where=str(path))),
+        image=np.ascontiguousarray(normalise(volume.array, where=str(path)))[None],
         scribble=scribble,
         dense=dense,
         spacing=volume.spacing,

@@ -71,7 +71,7 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
         names = [*labels, *([IGNORED] if sparse else [])]
         description = {
             "name": corpus.name,
-            "channel_names": {"0": "image"},
+            "channel_names": {str(number): channel.name for number, channel in enumerate(corpus.channels)},
             "labels": {name: code for code, name in enumerate(names)},
             "numTraining": len(drawn),
             "file_ending": ".nii.gz",
@@ -106,7 +106,7 @@ def _labels(case: Case, annotation: Annotation, ignore: int) -> UInt8[np.ndarray
 def _write(root: Path, case: Case, nominal: Spacing, labels: UInt8[np.ndarray, "d h w"]) -> None:
     affine = _affine(case, nominal)
     for path, array in (
-        (root / "imagesTr" / f"{case.name}_0000.nii.gz", case.image),
+        *((root / "imagesTr" / f"{case.name}_{number:04d}.nii.gz", each) for number, each in enumerate(case.image)),
         (root / "labelsTr" / f"{case.name}.nii.gz", labels),
     ):
         nib.save(nib.Nifti1Image(array.T, affine), path)

@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.corpus.case import Case, normalise, recode, validate, whole_slices
+from maskmixadv.corpus.case import Case, recode, validate, whole_slices
+from maskmixadv.corpus.channels import COLOURS, ONE, Channel, scaled
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files
 from maskmixadv.formats.volume import Volume
@@ -75,7 +76,7 @@ class Pair:
     slices: tuple[LabelledSlice, ...] = ()
 
 
-def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
+def read(pair: Pair, classes: Classes, axis: int, channels: Sequence[Channel] = ONE) -> tuple[Case, bool]:
     """Read a case.
 
     Parameters
@@ -86,10 +87,12 @@ def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
         Meaning of the codes in them.
     axis
         Array axis (0 to 2) along which slices are cut.
+    channels
+        Of the image that are wanted.
 
     Returns
     -------
-    The case, and whether its image had colours.
+    The case, and whether its image had colours, which became grey.
 
     Raises
     ------
@@ -105,7 +108,7 @@ def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
     >>> files = Pair("a", "p1", Path("image.png"), mask=Path("mask.png"))
     >>> found, coloured = read(files, Classes(("background", "LV"), 2), axis=0)
     >>> found.image.shape, found.image.max().item(), coloured
-    ((1, 8, 8), 1.0, False)
+    ((1, 1, 8, 8), 1.0, False)
     """
     image = image_files.read(pair.image)
     if axis and 1 in image.array.shape:
@@ -118,13 +121,22 @@ def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
     if pair.either is not None:
         labels = _labels(pair.either, image, pair.image, classes, classes.ignore)
         scribble, dense = (None, None) if labels is None else _parted(labels, axis)
-    made = case(pair.name, pair.patient, image, scribble=scribble, dense=dense, axis=axis, where=pair.image)
+    made = case(
+        pair.name,
+        pair.patient,
+        image,
+        scribble=scribble,
+        dense=dense,
+        axis=axis,
+        channels=channels,
+        where=pair.image,
+    )
     if made.dense is not None and not whole_slices(made.dense).any():
         raise InputError(
             f"{pair.mask}: has unlabelled pixels in each slice, allowed is a mask that knows at least one whole slice; "
             "strokes belong into a scribble's file"
         )
-    return validate(made, classes=len(classes.names), where=str(pair.image)), image.coloured
+    return validate(made, classes=len(classes.names), where=str(pair.image)), image.coloured and len(channels) == 1
 
 
 def case(
@@ -135,6 +147,7 @@ def case(
     scribble: UInt8[np.ndarray, "_ _ _"] | None,
     dense: UInt8[np.ndarray, "_ _ _"] | None,
     axis: int,
+    channels: Sequence[Channel] = ONE,
     where: Path,
 ) -> Case:
     """Make a case of an image and its annotations.
@@ -149,6 +162,8 @@ def case(
         Class indices with the image's axes; None if there is none.
     axis
         Array axis (0 to 2) along which slices are cut.
+    channels
+        Of the image that are wanted.
     where
         The image's file, for the error's text.
 
@@ -163,18 +178,32 @@ def case(
     >>> image = Volume(np.random.default_rng(0).random((16, 16, 3)), (1.0, 1.0, 8.0), None, NoGeometry())
     >>> made = case("a", "p1", image, scribble=None, dense=None, axis=2, where=Path("a.nii.gz"))
     >>> made.image.shape, made.spacing
-    ((3, 16, 16), (8.0, 1.0, 1.0))
+    ((1, 3, 16, 16), (8.0, 1.0, 1.0))
     """
     turned = image.along(axis)
     return Case(
         name=name,
         patient=patient,
-        image=np.ascontiguousarray(normalise(turned.array, where=str(where))),
+        image=np.ascontiguousarray(scaled(turned, channels, str(where))),
         scribble=_turned(scribble, axis),
         dense=_turned(dense, axis),
         spacing=turned.spacing,
         affine=turned.affine,
     )
+
+
+def channels_of(pairs: Sequence[Pair]) -> tuple[Channel, ...]:
+    """Return the channels of images: red, green and blue where the pixels of one differ in colour, else one.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> Image.new("RGB", (8, 8), (200, 0, 0)).save("red.png")
+    >>> channels_of([Pair("a", "p1", Path("red.png"))]) == COLOURS
+    True
+    """
+    coloured = any(pair.image.is_file() and image_files.coloured(pair.image) for pair in pairs)
+    return COLOURS if coloured else ONE
 
 
 def thickest_axis(pairs: Sequence[Pair]) -> int:

@@ -73,13 +73,13 @@ def known(case: Case, taught: Taught, *, enclosure: bool) -> Known:
     Examples
     --------
     >>> mask = np.array([[[0, 1]]], np.uint8)
-    >>> known(Case("a", "a", np.zeros((1, 1, 2)), dense=mask), {"a": None}, enclosure=True).whole
+    >>> known(Case("a", "a", np.zeros((1, 1, 1, 2)), dense=mask), {"a": None}, enclosure=True).whole
     array([ True])
     """
     mask = mask_of(case, taught)
     if case.scribble is None and mask is None:
         raise InputError(f"{case.name}: has no scribble annotation")
-    scribble = np.full(case.image.shape, IGNORE, np.uint8) if case.scribble is None else case.scribble
+    scribble = np.full(case.shape, IGNORE, np.uint8) if case.scribble is None else case.scribble
     strokes = enclose(scribble) if enclosure else scribble
     if mask is None:
         return Known(strokes, scribble, strokes, whole_slices(scribble))

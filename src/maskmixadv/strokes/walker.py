@@ -220,7 +220,7 @@ class _Maker:
         """Return the name of the file of a case's labels or beliefs, and their shape ``d h w``."""
         coarse = self.factors[case.name] = _factors(seeds, self.plan)
         parameters = [*self.parameters, *([coarse] if max(coarse) > 1 else [])]
-        return f"walker-{_key(case.image, seeds, parameters)}.npz", seeds.shape
+        return f"walker-{_key(case.image[0] if len(case.image) == 1 else case.image, seeds, parameters)}.npz", seeds.shape
 
 
 def _factors(seeds: LabelVolume, plan: Plan) -> list[int]:
@@ -266,7 +266,7 @@ def walk(case: Case, seeds: LabelVolume, plan: Plan | None = None) -> LabelVolum
     array([0, 0, 0, 0, 1, 1, 1, 1], dtype=uint8)
     """
     plan = plan or Plan()
-    return np.stack([walk_slice(image, drawn, plan) for image, drawn in zip(case.image, seeds, strict=True)])
+    return np.stack([walk_slice(image, drawn, plan) for image, drawn in zip(_slices(case), seeds, strict=True)])
 
 
 def believe(case: Case, seeds: LabelVolume, *, classes: int, plan: Plan | None = None) -> StoredBelief:
@@ -292,19 +292,19 @@ def believe(case: Case, seeds: LabelVolume, *, classes: int, plan: Plan | None =
     >>> believe(Case("a", "a", image), seeds, classes=2)[0, 1, 0]
     array([  0,   0,   0,   0, 255, 255, 255, 255], dtype=uint8)
     """
-    plan, slices = plan or Plan(), zip(case.image, seeds, strict=True)
+    plan, slices = plan or Plan(), zip(_slices(case), seeds, strict=True)
     return np.stack([believe_slice(image, drawn, classes=classes, plan=plan) for image, drawn in slices])
 
 
 def believe_slice(
-    image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"], *, classes: int, plan: Plan | None = None
+    image: Float[np.ndarray, "*c h w"], seeds: UInt8[np.ndarray, "h w"], *, classes: int, plan: Plan | None = None
 ) -> UInt8[np.ndarray, "k h w"]:
     """Return the probability of each class in each pixel of a slice, in steps of 1/255.
 
     Parameters
     ----------
     image
-        Intensities in [0, 1].
+        Intensities in [0, 1]; several channels come first.
     seeds
         Strokes, which have a probability of 1; ``ENCLOSED`` is background.
     classes
@@ -325,7 +325,7 @@ def believe_slice(
     """
     belief = (_classed(seeds) == np.arange(classes, dtype=np.uint8)[:, None, None]) * np.uint8(255)
     box = _open(seeds)
-    solved = _solved(image[box], seeds[box], SHARP, plan or Plan())
+    solved = _solved(image[(..., *box)], seeds[box], SHARP, plan or Plan())
     if solved is None:
         return belief
     names, probs = solved
@@ -344,14 +344,14 @@ def _open(seeds: UInt8[np.ndarray, "h w"]) -> tuple[slice, slice]:
 
 
 def walk_slice(
-    image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"], plan: Plan | None = None
+    image: Float[np.ndarray, "*c h w"], seeds: UInt8[np.ndarray, "h w"], plan: Plan | None = None
 ) -> UInt8[np.ndarray, "h w"]:
     """Return labels of one slice, ``IGNORE`` for pixels that stay unknown (see the module's text).
 
     Parameters
     ----------
     image
-        Intensities in [0, 1].
+        Intensities in [0, 1]; several channels come first.
     seeds
         Strokes, which stay as they are; ``ENCLOSED`` is background.
     plan
@@ -373,7 +373,7 @@ def walk_slice(
 
 
 def _solved(
-    image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"], beta: float, plan: Plan
+    image: Float[np.ndarray, "*c h w"], seeds: UInt8[np.ndarray, "h w"], beta: float, plan: Plan
 ) -> tuple[UInt8[np.ndarray, "k"], Float[np.ndarray, "k h w"]] | None:
     """Return the classes with strokes, and the probability of each; None if nothing can be found."""
     classes, markers = _markers(seeds)
@@ -385,18 +385,27 @@ def _solved(
         return _solved_coarsely(image, seeds, beta, plan, factor)
     # Solved exactly: of matrices this stiff, conjugate gradients are slower, and wrong here and there.
     with plan.budget.taken(BYTES * unknown):
-        return classes, random_walker(_scaled(image), markers, beta=beta, mode="bf", return_full_prob=True)
+        return classes, random_walker(
+            _scaled(image),
+            markers,
+            beta=beta,
+            mode="bf",
+            return_full_prob=True,
+            channel_axis=0 if image.ndim == 3 else None,
+        )
 
 
 def _solved_coarsely(
-    image: Float[np.ndarray, "h w"], seeds: UInt8[np.ndarray, "h w"], beta: float, plan: Plan, factor: int
+    image: Float[np.ndarray, "*c h w"], seeds: UInt8[np.ndarray, "h w"], beta: float, plan: Plan, factor: int
 ) -> tuple[UInt8[np.ndarray, "k"], Float[np.ndarray, "k h w"]] | None:
     """As `_solved`, on a grid whose pixels are `factor` × `factor` of the slice's."""
-    h, w = image.shape
-    whole = np.pad(image, ((0, -h % factor), (0, -w % factor)), mode="edge")
-    small = whole.reshape(len(whole) // factor, factor, -1, factor).mean((1, 3))
+    h, w = image.shape[-2:]
+    beside = ((0, -h % factor), (0, -w % factor))
+    whole = np.pad(image, beside if image.ndim == 2 else ((0, 0), *beside), mode="edge")
+    rows = whole.shape[-2] // factor
+    small = whole.reshape(*whole.shape[:-2], rows, factor, -1, factor).mean((-3, -1))
     # However few are left unknown there, no coarser grid will do.
-    solved = _solved(small, coarser(seeds, factor), beta, replace(plan, most=small.size))
+    solved = _solved(small, coarser(seeds, factor), beta, replace(plan, most=math.prod(small.shape[-2:])))
     if solved is None:
         return None
     classes, probs = solved
@@ -417,7 +426,12 @@ def _classed(seeds: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
     return np.where(seeds == ENCLOSED, np.uint8(0), seeds)
 
 
-def _scaled(image: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+def _slices(case: Case) -> Iterator[Float[np.ndarray, "*c h w"]]:
+    """Yield the images of a case's slices; those of one channel have no axis for it."""
+    yield from case.image[0] if len(case.image) == 1 else np.moveaxis(case.image, 1, 0)
+
+
+def _scaled(image: Float[np.ndarray, "*c h w"]) -> Float[np.ndarray, "*c h w"]:
     """Bring [-0.35, 1.35] to [-1, 1], as the released code does: edges count by differences in this scale."""
     return (image.astype(np.float64) + 0.35) / 1.7 * 2 - 1
 

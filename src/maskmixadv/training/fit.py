@@ -90,7 +90,7 @@ class Validation:
         if not self.cases:
             return None
         classes = self.run.task.classes
-        predictor = Predictor(net, self.run.grid, classes)
+        predictor = Predictor(net, self.run.grid, classes, channels=self.run.learnt_from.channels)
         predicted = [predictor.labels(case.image, case.spacing) for case in self.cases]
         self._picture(predicted, step)
         found = mean_dice(self.cases, predicted, classes)
@@ -103,7 +103,7 @@ class Validation:
         folder.mkdir(exist_ok=True)
         contact_sheet(
             folder / f"step_{step:06d}.png",
-            [case.image[k] for case, _, k in middles],
+            [case.shown[k] for case, _, k in middles],
             {
                 "prediction": [labels[k] for _, labels, k in middles],
                 "truth": [case.dense[k] for case, _, k in middles if case.dense is not None],

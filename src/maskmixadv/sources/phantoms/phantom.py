@@ -15,9 +15,10 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from scipy import ndimage
 
-from maskmixadv.corpus.case import Case, normalise
+from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
+from maskmixadv.corpus.scale import normalise
 from maskmixadv.errors import InputError
 from maskmixadv.sources.phantoms.anatomy import SliceValues, millimetres, scanned
 from maskmixadv.sources.phantoms.kidneys import Kidneys
@@ -203,7 +204,7 @@ def _case(patient: int, *, systole: bool, seed: int, size: int) -> Case:
     return Case(
         name=f"{name}_{'ES' if systole else 'ED'}",
         patient=name,
-        image=normalise(scanned(np.stack(image), bias=heart.bias, noise=heart.noise, rng=rng), where=name),
+        image=normalise(scanned(np.stack(image), bias=heart.bias, noise=heart.noise, rng=rng), where=name)[None],
         scribble=draw_strokes(masks, rng=rng),
         dense=masks,
         spacing=heart.spacing,
@@ -222,7 +223,7 @@ def _still(organ: str, patient: int, *, seed: int, size: int) -> Case:
     return Case(
         name=name,
         patient=name,
-        image=normalise(scanned(np.stack(image), bias=drawn.bias, noise=drawn.noise, rng=rng), where=name),
+        image=normalise(scanned(np.stack(image), bias=drawn.bias, noise=drawn.noise, rng=rng), where=name)[None],
         scribble=draw_strokes(masks, rng=rng),
         dense=masks,
         spacing=drawn.spacing,

@@ -71,7 +71,7 @@ def judge(
     if isinstance(net, UNet) and len(net.decoders) == 2:
         overheard = Overheard(net)
         probs = replace(predictor, net=overheard).probs(image, spacing)
-        shape = (image.shape[1], image.shape[2])
+        shape = (image.shape[2], image.shape[3])
         one, other = (predictor.grid.restore(torch.cat(maps), shape, spacing) for maps in overheard.said)
         doubt = (one - other).abs().sum(1) / 2
     else:

@@ -148,7 +148,7 @@ def _changes(preset: str, steps: int | None) -> Changes:
 
 def _predicted(predictor: "Predictor", path: Path) -> tuple["Volume", np.ndarray, np.ndarray]:
     """Read an image; returns it with its labels and their doubt, on the file's axes."""
-    from maskmixadv.corpus.case import normalise
+    from maskmixadv.corpus.channels import scaled
     from maskmixadv.formats import image_files
     from maskmixadv.studio.images.intake import check_declared, taken
     from maskmixadv.studio.images.volumes import turned
@@ -158,7 +158,7 @@ def _predicted(predictor: "Predictor", path: Path) -> tuple["Volume", np.ndarray
         check_declared(path)
         volume = image_files.read(path)
     cut = volume.along(predictor.axis)
-    labels, doubt = judge(predictor, normalise(cut.array, where=str(path)), cut.spacing)
+    labels, doubt = judge(predictor, scaled(cut, predictor.channels, str(path)), cut.spacing)
     return volume, turned(labels, predictor.axis), turned(doubt, predictor.axis)
 
 

@@ -1,0 +1,130 @@
+"""Channels of images: what each one is, and how its intensities are scaled. Nothing here imports torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+import numpy as np
+from jaxtyping import Float
+
+from maskmixadv.corpus.names import check_word
+from maskmixadv.corpus.scale import normalise
+from maskmixadv.errors import InputError
+from maskmixadv.formats.volume import Volume
+
+Kind = Literal["MR", "RGB"]
+"""How a channel's intensities are scaled: each volume's own, or those of red, green and blue together."""
+KINDS: Final = get_args(Kind)
+LUMA: Final = (0.2125, 0.7154, 0.0721)
+"""Brightness of red, green and blue (ITU-R BT.709)."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A channel of a corpus's images.
+
+    Attributes
+    ----------
+    name
+        Such as ``T1`` or ``red``.
+    kind
+        ``MR``: scaled by each volume's own range. ``RGB``: one of three that are scaled alike.
+
+    Examples
+    --------
+    >>> Channel("T1")
+    Channel(name='T1', kind='MR')
+    """
+
+    name: str
+    kind: Kind = "MR"
+
+
+ONE: Final = (Channel("image"),)
+"""Images of one channel, as corpora without a word about channels have them."""
+COLOURS: Final = tuple(Channel(name, "RGB") for name in ("red", "green", "blue"))
+"""Pictures in colour."""
+
+
+def check_channels(channels: Sequence[Channel], where: str) -> None:
+    """Check that there are channels, that their names differ, and that colours come as three.
+
+    Raises
+    ------
+    InputError
+        If not; the text begins with `where`.
+
+    Examples
+    --------
+    >>> check_channels([Channel("red", "RGB")], "corpus.json")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: corpus.json: 1 channel of kind RGB, allowed are 3: red, green and blue
+    """
+    for channel in channels:
+        check_word(channel.name, f"{where}: channel")
+        if channel.kind not in KINDS:
+            raise InputError(f"{where}: channel kind {channel.kind!r}, allowed are {', '.join(KINDS)}")
+    colours = sum(channel.kind == "RGB" for channel in channels)
+    if colours not in (0, 3):
+        raise InputError(
+            f"{where}: {colours} channel{'s' * (colours != 1)} of kind RGB, allowed are 3: red, green and blue"
+        )
+    if not channels or len({channel.name for channel in channels}) < len(channels):
+        raise InputError(f"{where}: channels {[each.name for each in channels]}, allowed are different names")
+
+
+def named(channels: Sequence[Channel]) -> str:
+    """List channels for people.
+
+    Examples
+    --------
+    >>> named(COLOURS)
+    'red, green, blue'
+    """
+    return ", ".join(channel.name for channel in channels)
+
+
+def scaled(image: Volume, channels: Sequence[Channel], where: str) -> Float[np.ndarray, "c d h w"]:
+    """Return the intensities of an image's channels in [0, 1], as `maskmixadv.corpus.scale.normalise` scales them.
+
+    Parameters
+    ----------
+    image
+        As it was read.
+    channels
+        What is wanted: colours, which are scaled alike, or one channel, for which colours become grey.
+    where
+        The file, for the error's text.
+
+    Raises
+    ------
+    InputError
+        If the image has not these channels, is not finite, or constant.
+
+    Examples
+    --------
+    >>> from maskmixadv.formats.flat import NoGeometry
+    >>> grey = Volume(np.random.default_rng(0).random((1, 8, 8)), None, None, NoGeometry())
+    >>> scaled(grey, ONE, "a.png").shape
+    (1, 1, 8, 8)
+    >>> scaled(grey, COLOURS, "a.png")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: a.png: has one channel, allowed are images with red, green, blue
+    """
+    if len(channels) == 1:
+        return normalise(image.array, where=where)[None]
+    if image.colours is None or len(channels) != len(COLOURS):
+        has = "one channel" if image.colours is None else named(COLOURS)
+        raise InputError(f"{where}: has {has}, allowed are images with {named(channels)}")
+    return normalise(image.colours, where=where)
+
+
+def shown(image: Float[np.ndarray, "c *dhw"]) -> Float[np.ndarray, "*dhw"]:
+    """Return an image as grey: the brightness of three channels, else the first channel.
+
+    Examples
+    --------
+    >>> shown(np.array([[1.0], [0.0], [0.0]]))
+    array([0.21])
+    """
+    return np.tensordot(np.array(LUMA, image.dtype), image, 1) if len(image) == 3 else image[0]
