@@ -48,7 +48,7 @@ def palette(count: int) -> tuple[str, ...]:
 
 def overlay(
     axes: "Axes",
-    image: Float[np.ndarray, "h w"],
+    image: Float[np.ndarray, "h w *c"],
     labels: UInt8[np.ndarray, "h w"] | None,
     classes: Sequence[str],
 ) -> None:
@@ -61,7 +61,7 @@ def overlay(
     axes
         Matplotlib's axes to draw in; their ticks are removed.
     image
-        Intensities in [0, 1].
+        Intensities in [0, 1]; red, green and blue last where it has colours.
     labels
         Class indices or ``IGNORE``; None draws the slice alone.
     classes
@@ -133,7 +133,7 @@ def surroundings(labels: UInt8[np.ndarray, "d h w"], margin: float = 0.3) -> tup
 
 
 def sheet(
-    images: Sequence[Float[np.ndarray, "_ _"]],
+    images: Sequence[Float[np.ndarray, "_ _ *c"]],
     columns: Mapping[str, Sequence[UInt8[np.ndarray, "_ _"]]],
     classes: Sequence[str],
     *,
@@ -213,7 +213,7 @@ def png(figure: "Figure", dots: int = 100) -> bytes:
 
 def contact_sheet(
     path: Path,
-    images: Sequence[Float[np.ndarray, "_ _"]],
+    images: Sequence[Float[np.ndarray, "_ _ *c"]],
     columns: Mapping[str, Sequence[UInt8[np.ndarray, "_ _"]]],
     classes: Sequence[str],
     *,

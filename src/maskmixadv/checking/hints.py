@@ -107,7 +107,7 @@ def count_thin(case: Case, mm: float | None) -> int:
     >>> scribble = np.full((1, 720, 720), IGNORE, np.uint8)  # five times the canvas
     >>> scribble[0, 100, 100:600] = 1  # a line of one pixel, between the rows that are taken
     >>> scribble[0, 300:310, 100:600] = 2
-    >>> count_thin(Case("a", "a", np.zeros((1, 720, 720)), scribble), None)
+    >>> count_thin(Case("a", "a", np.zeros((1, 1, 720, 720)), scribble), None)
     1
     """
     if case.scribble is None or (case.spacing is None and mm is not None):

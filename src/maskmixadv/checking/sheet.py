@@ -47,7 +47,7 @@ def draw(corpus: Corpus, path: Path) -> None:
     }
     contact_sheet(
         path,
-        [case.shown[k] for case, k in zip(cases, middles, strict=True)],
+        [case.picture[k] for case, k in zip(cases, middles, strict=True)],
         columns,
         corpus.classes,
         rows=[f"{_short(case.name)} {k}" for case, k in zip(cases, middles, strict=True)],

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from maskmixadv.corpus.arrays import SpacingLike, as_channels, as_labels, as_spacing
-from maskmixadv.corpus.channels import shown
+from maskmixadv.corpus.channels import COLOURS, shown
 from maskmixadv.corpus.scale import normalise
 from maskmixadv.errors import InputError
 from maskmixadv.types import IGNORE, Spacing
@@ -62,8 +62,13 @@ class Case:
 
     @property
     def shown(self) -> Float[np.ndarray, "d h w"]:
-        """The image as grey, for people: the brightness of colours, else the first channel."""
+        """The image as grey: the brightness of colours, else the first channel."""
         return shown(self.image)
+
+    @property
+    def picture(self) -> Float[np.ndarray, "d h w *c"]:
+        """The image as people see it: colours last where there are three channels, else the first channel alone."""
+        return np.moveaxis(self.image, 0, -1) if len(self.image) == len(COLOURS) else self.image[0]
 
     @classmethod
     def from_arrays(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maskmixadv.corpus.channels import named
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.errors import InputError
@@ -32,7 +33,7 @@ def another(root: Path, own: LearntFrom) -> tuple[Corpus, Split]:
     Raises
     ------
     InputError
-        Where it has other classes, or no other patients.
+        Where it has other classes or channels, or no other patients.
 
     Examples
     --------
@@ -47,6 +48,8 @@ def another(root: Path, own: LearntFrom) -> tuple[Corpus, Split]:
     corpus = open_corpus(root)
     if tuple(corpus.classes) != own.classes:
         raise InputError(f"{root}: classes {', '.join(corpus.classes)}, allowed are {', '.join(own.classes)}")
+    if corpus.channels != own.channels:
+        raise InputError(f"{root}: channels {named(corpus.channels)}, allowed are {named(own.channels)}")
     known = set(_own_patients(corpus, own))
     if known >= {entry.patient for entry in corpus.entries}:
         raise InputError(f"{root}: all its patients are the run's own; score the run without --corpus")

@@ -229,7 +229,7 @@ class CasePredictor:
     >>> from maskmixadv.sampling.grid import Grid
     >>> predictor = Predictor(UNet(1, 2), Grid(64), ("background", "LV"))
     >>> cases = CasePredictor(predictor, 1, flips=False, largest=False)
-    >>> image = np.random.default_rng(0).random((3, 40, 48), dtype=np.float32)
+    >>> image = np.random.default_rng(0).random((1, 3, 40, 48), dtype=np.float32)
     >>> case = Case(name="p1_ED", patient="p1", image=image, scribble=None, dense=None, spacing=(8.0, 1.5, 1.5))
     >>> labels = cases.predict(case)
     >>> labels.shape, np.array_equal(cases.predicted(case), labels)

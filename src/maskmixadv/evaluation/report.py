@@ -196,7 +196,7 @@ def _picture(example: Example, classes: Sequence[str]) -> str:
     window = (shown, *pictures.surroundings(truth))
     maps = {"scribble": case.scribble, "prediction": example.predicted, "truth": case.dense}
     figure = pictures.sheet(
-        list(case.shown[window]),
+        list(case.picture[window]),
         {title: list(labels[window]) for title, labels in maps.items() if labels is not None},
         classes,
         rows=[f"slice {number + 1} of {len(truth)}" for number in shown],

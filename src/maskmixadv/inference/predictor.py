@@ -149,8 +149,8 @@ class Predictor:
         Raises
         ------
         InputError
-            Where the image has not three axes, or not the run's channels, holds NaN or infinity, is constant or holds no real numbers; where the
-            spacing is not three numbers above 0, or is missing although the network needs it.
+            Where the image has not three axes, or not the run's channels, holds NaN or infinity, is constant or holds
+            no real numbers; where the spacing is not three numbers above 0, or is missing although the network needs it.
         """
         volume, known = self._sliced(image, spacing)
         return np.moveaxis(self.labels(volume, known, flips=flips, largest=largest), 0, self.axis)

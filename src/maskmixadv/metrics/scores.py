@@ -216,7 +216,7 @@ def rows(case: Case, labels: np.ndarray, *, classes: Sequence[str], nominal: Spa
     --------
     >>> mask = np.zeros((1, 8, 8), np.uint8)
     >>> mask[0, 2:6, 2:6] = 1
-    >>> case = Case("a", "p", mask.astype(np.float32), dense=mask)
+    >>> case = Case("a", "p", mask[None].astype(np.float32), dense=mask)
     >>> (lv,) = rows(case, mask, classes=["background", "LV"], nominal=(10.0, 1.0, 1.0))
     >>> lv.score.dice, lv.source
     (1.0, 'nominal')
@@ -367,7 +367,7 @@ def mean_dice(cases: Sequence[Case], predicted: Sequence[UInt8[np.ndarray, "d h 
     --------
     >>> mask = np.zeros((1, 8, 8), np.uint8)
     >>> mask[0, 2:6, 2:6] = 1
-    >>> case = Case("a", "p", mask.astype(np.float32), dense=mask)
+    >>> case = Case("a", "p", mask[None].astype(np.float32), dense=mask)
     >>> mean_dice([case], [np.roll(mask, 1, axis=2)], ["background", "LV"])
     0.75
     """

@@ -54,7 +54,7 @@ class Annotator(abc.ABC):
 
     Examples
     --------
-    >>> case = Case("p1", "p1", np.ones((1, 8, 8), np.float32), scribble=np.full((1, 8, 8), 255, np.uint8))
+    >>> case = Case("p1", "p1", np.ones((1, 1, 8, 8), np.float32), scribble=np.full((1, 8, 8), 255, np.uint8))
     >>> [annotator.of(case) is None for annotator in (PointAnnotator(), KeptAnnotator())]
     [True, False]
     """

@@ -31,7 +31,7 @@ class Known(NamedTuple):
 
     Examples
     --------
-    >>> image = np.zeros((2, 1, 3))
+    >>> image = np.zeros((1, 2, 1, 3))
     >>> scribble, dense = np.full((2, 2, 1, 3), IGNORE, np.uint8)
     >>> scribble[:, 0, 0], dense[1] = 0, 1
     >>> found = known(Case("a", "a", image, scribble, dense), {"a": None}, enclosure=False)
@@ -94,7 +94,7 @@ def mask_of(case: Case, taught: Taught) -> UInt8[np.ndarray, "d h w"] | None:
 
     Examples
     --------
-    >>> case = Case("a", "a", np.zeros((2, 1, 1)), dense=np.ones((2, 1, 1), np.uint8))
+    >>> case = Case("a", "a", np.zeros((1, 2, 1, 1)), dense=np.ones((2, 1, 1), np.uint8))
     >>> mask_of(case, {"a": (1,)}).flatten().tolist(), mask_of(case, {})
     ([255, 1], None)
     """

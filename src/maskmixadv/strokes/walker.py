@@ -220,7 +220,8 @@ class _Maker:
         """Return the name of the file of a case's labels or beliefs, and their shape ``d h w``."""
         coarse = self.factors[case.name] = _factors(seeds, self.plan)
         parameters = [*self.parameters, *([coarse] if max(coarse) > 1 else [])]
-        return f"walker-{_key(case.image[0] if len(case.image) == 1 else case.image, seeds, parameters)}.npz", seeds.shape
+        image = case.image[0] if len(case.image) == 1 else case.image
+        return f"walker-{_key(image, seeds, parameters)}.npz", seeds.shape
 
 
 def _factors(seeds: LabelVolume, plan: Plan) -> list[int]:
@@ -262,7 +263,7 @@ def walk(case: Case, seeds: LabelVolume, plan: Plan | None = None) -> LabelVolum
     >>> image[0, :, 4:] = 1
     >>> seeds = np.full((1, 4, 8), IGNORE, np.uint8)
     >>> seeds[0, 1, 1], seeds[0, 1, 6] = 0, 1
-    >>> walk(Case("a", "a", image), seeds)[0, 0]
+    >>> walk(Case("a", "a", image[None]), seeds)[0, 0]
     array([0, 0, 0, 0, 1, 1, 1, 1], dtype=uint8)
     """
     plan = plan or Plan()
@@ -289,7 +290,7 @@ def believe(case: Case, seeds: LabelVolume, *, classes: int, plan: Plan | None =
     >>> image[0, :, 4:] = 1
     >>> seeds = np.full((1, 4, 8), IGNORE, np.uint8)
     >>> seeds[0, 1, 1], seeds[0, 1, 6] = 0, 1
-    >>> believe(Case("a", "a", image), seeds, classes=2)[0, 1, 0]
+    >>> believe(Case("a", "a", image[None]), seeds, classes=2)[0, 1, 0]
     array([  0,   0,   0,   0, 255, 255, 255, 255], dtype=uint8)
     """
     plan, slices = plan or Plan(), zip(_slices(case), seeds, strict=True)

@@ -103,7 +103,7 @@ class Validation:
         folder.mkdir(exist_ok=True)
         contact_sheet(
             folder / f"step_{step:06d}.png",
-            [case.shown[k] for case, _, k in middles],
+            [case.picture[k] for case, _, k in middles],
             {
                 "prediction": [labels[k] for _, labels, k in middles],
                 "truth": [case.dense[k] for case, _, k in middles if case.dense is not None],
