@@ -166,7 +166,7 @@ def sheet(
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    heights = [high / wide for high, wide in (image.shape for image in images)]
+    heights = [high / wide for high, wide in (image.shape[:2] for image in images)]
     figure = Figure(
         figsize=(_CELL * (1 + len(columns)) + (0.25 if rows else 0.0), _CELL * sum(heights) + 0.65),
         facecolor=PAPER,

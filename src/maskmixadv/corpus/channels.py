@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from maskmixadv.corpus.names import check_word
 from maskmixadv.corpus.scale import normalise
@@ -92,7 +92,8 @@ def scaled(image: Volume, channels: Sequence[Channel], where: str) -> Float[np.n
     image
         As it was read.
     channels
-        What is wanted: colours, which are scaled alike, or one channel, for which colours become grey.
+        What is wanted: colours, which are scaled alike; others, each by its own range; or one, for which colours become
+        grey.
     where
         The file, for the error's text.
 
@@ -109,14 +110,35 @@ def scaled(image: Volume, channels: Sequence[Channel], where: str) -> Float[np.n
     (1, 1, 8, 8)
     >>> scaled(grey, COLOURS, "a.png")
     Traceback (most recent call last):
-    maskmixadv.errors.InputError: a.png: has one channel, allowed are images with red, green, blue
+    maskmixadv.errors.InputError: a.png: has one channel, allowed are images with 3 (red, green, blue)
     """
-    if len(channels) == 1:
+    several = image.channels
+    if len(channels) == 1 and (several is None or image.coloured or len(several) == len(COLOURS)):
         return normalise(image.array, where=where)[None]
-    if image.colours is None or len(channels) != len(COLOURS):
-        has = "one channel" if image.colours is None else named(COLOURS)
-        raise InputError(f"{where}: has {has}, allowed are images with {named(channels)}")
-    return normalise(image.colours, where=where)
+    if several is None or len(several) != len(channels):
+        has = "one channel" if several is None else f"{len(several)} channels"
+        raise InputError(f"{where}: has {has}, allowed are images with {len(channels)} ({named(channels)})")
+    return ranged(several, channels, where)
+
+
+def ranged(
+    image: Shaped[np.ndarray, "c d h w"], channels: Sequence[Channel], where: str
+) -> Float[np.ndarray, "c d h w"]:
+    """Scale channels to [0, 1]: colours alike, others each by its own range.
+
+    Raises
+    ------
+    InputError
+        If one is not finite, or constant.
+
+    Examples
+    --------
+    >>> image = np.stack([np.arange(100).reshape(1, 10, 10), 5 * np.arange(100).reshape(1, 10, 10)])
+    >>> ranged(image, [Channel("T1"), Channel("T2")], "a").max((1, 2, 3)).tolist()
+    [1.0, 1.0]
+    """
+    parts = [image] if channels[0].kind == "RGB" else image[:, None]
+    return np.concatenate([normalise(part, where=where) for part in parts])
 
 
 def shown(image: Float[np.ndarray, "c *dhw"]) -> Float[np.ndarray, "*dhw"]:

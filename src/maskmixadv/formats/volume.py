@@ -75,8 +75,8 @@ class Volume:
         The same as the file's format says it, for labels on the same grid.
     coloured
         Whether the file had colours, which `array` shows as grey.
-    colours
-        Red, green and blue of a file that holds them, ``(3, d, h, w)``; None for others.
+    channels
+        Channels of an image that has several: red, green and blue, or those of several files; else None.
 
     Examples
     --------
@@ -92,7 +92,7 @@ class Volume:
     affine: Float[np.ndarray, "4 4"] | None
     geometry: Geometry
     coloured: bool = False
-    colours: Shaped[np.ndarray, "3 d h w"] | None = None
+    channels: Shaped[np.ndarray, "c d h w"] | None = None
 
     def along(self, axis: int) -> "Volume":
         """Return the volume with array axis `axis` (0 to 2) as d, and the other two in their order as h and w.
@@ -104,7 +104,7 @@ class Volume:
         return replace(
             self,
             array=self.array.transpose(order),
-            colours=None if self.colours is None else self.colours.transpose((0, *(1 + old for old in order))),
+            channels=None if self.channels is None else self.channels.transpose((0, *(1 + old for old in order))),
             spacing=None if self.spacing is None else cast("Spacing", tuple(self.spacing[old] for old in order)),
             affine=None if self.affine is None else self.affine[:, [*columns, 3]],
         )

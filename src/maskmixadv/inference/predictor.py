@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from maskmixadv.corpus.arrays import SpacingLike, as_channels, as_spacing
-from maskmixadv.corpus.channels import ONE, Channel, named
-from maskmixadv.corpus.scale import normalise
+from maskmixadv.corpus.channels import ONE, Channel, named, ranged
 from maskmixadv.device import pick_device
 from maskmixadv.networks.components import largest_components
 from maskmixadv.networks.losses import most_probable
@@ -150,7 +149,7 @@ class Predictor:
         ------
         InputError
             Where the image has not three axes, or not the run's channels, holds NaN or infinity, is constant or holds
-            no real numbers; where the spacing is not three numbers above 0, or is missing although the network needs it.
+            no real numbers; where the spacing is not three numbers above 0, or is missing though the network needs it.
         """
         volume, known = self._sliced(image, spacing)
         return np.moveaxis(self.labels(volume, known, flips=flips, largest=largest), 0, self.axis)
@@ -189,10 +188,7 @@ class Predictor:
             raise InputError(
                 f"image: has {len(given)} channels, allowed are {len(self.channels)} ({named(self.channels)})"
             )
-        turned = given.transpose(0, 1 + d, 1 + h, 1 + w)
-        alike = self.channels[0].kind == "RGB"
-        parts = [turned] if alike else turned[:, None]
-        volume = np.concatenate([normalise(part, where="image") for part in parts])
+        volume = ranged(given.transpose(0, 1 + d, 1 + h, 1 + w), self.channels, "image")
         if spacing is None:
             return volume, None
         known = as_spacing(spacing, "image")

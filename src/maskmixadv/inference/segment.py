@@ -3,17 +3,19 @@
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from maskmixadv.corpus.channels import scaled
+from maskmixadv.corpus.channels import Channel, scaled
 from maskmixadv.errors import InputError
 from maskmixadv.files import write_text
-from maskmixadv.formats import image_files
+from maskmixadv.formats import image_files, several
 from maskmixadv.inference import outputs
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import CaseVolumes
+from maskmixadv.runs.run import Run
 
 
 def segment(
@@ -71,24 +73,44 @@ def segment(
     (40, 40, 3)
     """
     paths = _files(images)
+    cases = _cases(paths, Run.open(root).learnt_from.channels)
     outputs.apart(out, paths)
-    names = [*map(image_files.labels_name, paths), "clinical.csv"]
+    names = [*(case.labels for case in cases), "clinical.csv"]
     outputs.free(out, names)
     predictor = Predictor.load(root, device)
     how = {"flips": predictor.averages(flips), "largest": largest}
     with outputs.recorded(out, names):
-        measured = list(_segmented(predictor, paths, out, how))
+        measured = list(_segmented(predictor, cases, out, how))
         if measured:
             write_text(out / "clinical.csv", clinical.table(clinical.records(clinical.with_phases(measured))))
-    print(f"{out}: {len(measured)} of {len(paths)} volumes segmented")
-    return 0 if len(measured) == len(paths) else 2
+    print(f"{out}: {len(measured)} of {len(cases)} volumes segmented")
+    return 0 if len(measured) == len(cases) else 2
 
 
-def _segmented(predictor: Predictor, paths: Sequence[Path], out: Path, how: dict[str, bool]) -> Iterator[CaseVolumes]:
-    """Segment each file that can be segmented, and say on stderr what is wrong with the others."""
-    for path in _shown(paths):
+class _Image(NamedTuple):
+    """An image to segment: its name, its files, one a channel, and the name of its labels' file."""
+
+    name: str
+    files: tuple[Path, ...]
+    labels: str
+
+
+def _cases(paths: Sequence[Path], channels: Sequence[Channel]) -> list[_Image]:
+    """Return the images of files; where a run has channels that are no colours, ``NAME_0000`` and so on are one."""
+    several_files = len(channels) > 1 and channels[0].kind != "RGB"
+    found = several.grouped(paths) if several_files else {image_files.stem(path): (path,) for path in paths}
+    return [
+        _Image(name, files, image_files.labels_name(files[0]).replace(image_files.stem(files[0]), name, 1))
+        for name, files in found.items()
+    ]
+
+
+def _segmented(predictor: Predictor, cases: Sequence[_Image], out: Path, how: dict[str, bool]) -> Iterator[CaseVolumes]:
+    """Segment each image that can be segmented, and say on stderr what is wrong with the others."""
+    for case in _shown(cases):
+        path = case.files[0]
         try:
-            yield _one(predictor, path, out, how)
+            yield _one(predictor, case, out, how)
         except InputError as error:
             told = str(error) if path.name in str(error) else f"{path}: {error}"
             print(f"maskmixadv: {told}", file=sys.stderr)
@@ -97,22 +119,22 @@ def _segmented(predictor: Predictor, paths: Sequence[Path], out: Path, how: dict
             print(f"maskmixadv: {path}: can't be segmented ({said})", file=sys.stderr)
 
 
-def _shown(paths: Sequence[Path]) -> Iterable[Path]:
-    """Yield `paths`, with a bar where stderr is a terminal."""
+def _shown(cases: Sequence[_Image]) -> Iterable[_Image]:
+    """Yield `cases`, with a bar where stderr is a terminal."""
     if not sys.stderr.isatty():
-        return paths
+        return cases
     from rich.progress import track  # slow to import
 
-    return track(paths, description="predict")
+    return track(cases, description="predict")
 
 
-def _one(predictor: Predictor, path: Path, out: Path, how: dict[str, bool]) -> CaseVolumes:
-    volume = image_files.read(path)
+def _one(predictor: Predictor, case: _Image, out: Path, how: dict[str, bool]) -> CaseVolumes:
+    volume = several.read(case.files)
     turned = volume.along(predictor.axis)
-    labels = predictor.labels(scaled(turned, predictor.channels, str(path)), turned.spacing, **how)
+    labels = predictor.labels(scaled(turned, predictor.channels, str(case.files[0])), turned.spacing, **how)
     on_file = np.moveaxis(labels, 0, predictor.axis)
-    image_files.write_labels(out / image_files.labels_name(path), on_file, volume, predictor.classes)
-    return clinical.volumes(image_files.stem(path), labels, classes=predictor.classes, spacing=turned.spacing)
+    image_files.write_labels(out / case.labels, on_file, volume, predictor.classes)
+    return clinical.volumes(case.name, labels, classes=predictor.classes, spacing=turned.spacing)
 
 
 def _files(images: Sequence[Path]) -> list[Path]:

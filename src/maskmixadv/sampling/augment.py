@@ -29,7 +29,7 @@ class Augmentation:
     affine
         Maps window coordinates to canvas coordinates, both in [-1, 1].
     gain, offset, gamma
-        Intensities x become ``gain * x ** gamma + offset``, clipped to [0, 1].
+        Intensities x become ``gain * x ** gamma + offset``, clipped to [0, 1]; for all channels, or each its own.
     window
         Side of the window in pixels.
 
@@ -47,9 +47,9 @@ class Augmentation:
     """
 
     affine: Float[Tensor, "b 2 3"]
-    gain: Float[Tensor, "b 1 1 1"]
-    offset: Float[Tensor, "b 1 1 1"]
-    gamma: Float[Tensor, "b 1 1 1"]
+    gain: Float[Tensor, "b _ 1 1"]
+    offset: Float[Tensor, "b _ 1 1"]
+    gamma: Float[Tensor, "b _ 1 1"]
     window: int
 
     def part(self, rows: slice) -> "Augmentation":
@@ -86,7 +86,7 @@ class Augmentation:
 
 
 def draw_augmentation(
-    ranges: Augment, centre: Centre, *, canvas: int, window: int, rng: torch.Generator
+    ranges: Augment, centre: Centre, *, canvas: int, window: int, rng: torch.Generator, channels: int = 1
 ) -> Augmentation:
     """Draw the augmentation of a batch.
 
@@ -101,6 +101,8 @@ def draw_augmentation(
         Sides in pixels.
     rng
         Source of the random numbers, on the device of `centre`.
+    channels
+        Of the images. Beside what all share, each one's intensities change on their own, half as much.
 
     Examples
     --------
@@ -124,6 +126,14 @@ def draw_augmentation(
     # At most half a window beyond the border, so that the canvas's rim is seen as often as its middle.
     middle = torch.where(astray, spread[:, 8:10] * (1 - window / canvas / 2), near)
     gain, gamma, offset = (spread[:, 4:7].T * ranges.intensity)[..., None, None, None]
+    if channels > 1:
+        # Beside what they share, as another scanner changes one sequence, and another camera one colour.
+        own = (torch.rand(3, n, channels, generator=rng, device=device) * 2 - 1) * ranges.intensity / 2
+        gain, gamma, offset = (
+            gain + own[0, ..., None, None],
+            gamma + own[1, ..., None, None],
+            offset + own[2, ..., None, None],
+        )
     return Augmentation(
         affine=torch.cat((linear, middle[:, :, None]), dim=2),
         gain=1 + gain,

@@ -14,7 +14,7 @@ from maskmixadv.corpus.entry import KeptCase
 from maskmixadv.corpus.folds import folds
 from maskmixadv.errors import InputError
 from maskmixadv.files import work_ahead
-from maskmixadv.formats import image_files
+from maskmixadv.formats import image_files, several
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import pairs
 from maskmixadv.sources.classes import Classes
@@ -131,22 +131,30 @@ def find(source: Path, patient: str | None = None) -> Found:
     """
     if not (source / IMAGES).is_dir():
         raise InputError(f"{source}: no folder {IMAGES}/ in it; put the images there")
-    images, scribbles, masks = (
+    files, scribbles, masks = (
         image_files.named(source / part) if (source / part).is_dir() else {} for part in (IMAGES, SCRIBBLES, MASKS)
     )
+    images = several.grouped(files.values(), {*scribbles, *masks})
     for path in (*scribbles.values(), *masks.values()):
         if image_files.stem(path) not in images:
             raise InputError(f"{path}: no image of this name in {source / IMAGES}; rename it, or add its image")
-    annotated = {name: path for name, path in images.items() if name in scribbles or name in masks}
+    annotated = {name: paths for name, paths in images.items() if name in scribbles or name in masks}
     if not annotated:
         raise InputError(f"{source}: none of {len(images)} images has a file in {SCRIBBLES}/ or {MASKS}/; draw some")
     return Found(
         source,
         [
-            Pair(name, patient_of(path, patient), path, scribbles.get(name), masks.get(name))
-            for name, path in annotated.items()
+            Pair(
+                name,
+                named_patient(paths[0], name, patient),
+                paths[0],
+                scribbles.get(name),
+                masks.get(name),
+                others=paths[1:],
+            )
+            for name, paths in annotated.items()
         ],
-        [path.name for name, path in images.items() if name not in annotated],
+        [paths[0].name for name, paths in images.items() if name not in annotated],
     )
 
 

@@ -143,7 +143,7 @@ def _states(place: Path) -> list[Path]:
 
 def _key(pair: Pair, how: str) -> str:
     """Hash what a case is made of: its files' names, sizes and times, and `how` they are read."""
-    files = [_stamp(path) for path in (pair.image, pair.scribble, pair.mask) if path is not None]
+    files = [_stamp(path) for path in (*pair.images, pair.scribble, pair.mask) if path is not None]
     slices = [f"{_stamp(each.path)} {each.axis} {each.index}" for each in pair.slices]
     return _digest("\n".join([how, pair.patient, *files, *slices]))
 

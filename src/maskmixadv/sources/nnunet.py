@@ -3,19 +3,21 @@
 Source: github.com/MIC-DKFZ/nnUNet, documentation/dataset_format.md and ignore_label.md.
 """
 
+import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from maskmixadv.corpus.channels import Channel
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.corpus.folds import folds
 from maskmixadv.corpus.names import MOST_CLASSES
 from maskmixadv.errors import InputError
 from maskmixadv.files import check_name, read_json
-from maskmixadv.formats import image_files
+from maskmixadv.formats import image_files, several
 from maskmixadv.formats.reading import in_one_line
 from maskmixadv.sources import folder, pairs
 from maskmixadv.sources.classes import Classes
@@ -42,6 +44,8 @@ class Dataset:
         Suffix of all files.
     source
         Reference and licence.
+    channels
+        Of the images, by their names; none where the file does not say.
 
     Examples
     --------
@@ -53,6 +57,7 @@ class Dataset:
     classes: Classes
     ending: str
     source: str
+    channels: tuple[str, ...] = ()
 
 
 def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int | None = None) -> Corpus:
@@ -74,7 +79,7 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int |
     Raises
     ------
     InputError
-        If a file is damaged or missing, or images have several channels.
+        If a file is damaged or missing, or images have not as many channels as ``dataset.json`` says.
 
     Examples
     --------
@@ -91,17 +96,27 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int |
         raise InputError(f"{source}: no label file *{dataset.ending} in labelsTr; it needs one a case")
     found = Found(source, [*train, *test], [])
     axis = pairs.thickest_axis(found.pairs) if axis is None else axis
+    channels = _channels(dataset, found.pairs)
     tested = frozenset(pair.patient for pair in test)
     splits = _splits(source / SPLITS, {pair.name: pair.patient for pair in train}, tested)
     return Corpus.write(
         root,
-        folder.cases(found, dataset.classes, axis),
+        folder.cases(found, dataset.classes, axis, channels),
         name=dataset.name,
         classes=dataset.classes.names,
         folds=partial(_folds, splits=splits, tested=tested),
         source=dataset.source,
         axis=axis,
+        channels=channels,
     )
+
+
+def _channels(dataset: Dataset, found: Sequence[Pair]) -> tuple[Channel, ...]:
+    """Return the channels that the files have, with the names that ``dataset.json`` gives them."""
+    seen = pairs.channels_of(found)
+    if len(dataset.channels) != len(seen) or len(seen) == 1:
+        return seen
+    return tuple(Channel(name, channel.kind) for name, channel in zip(dataset.channels, seen, strict=True))
 
 
 def read(path: Path) -> Dataset:
@@ -135,7 +150,10 @@ def read(path: Path) -> Dataset:
         given = ", ".join(f"{name} {code}" for name, code in raw["labels"].items())
         raise InputError(f"{path}: labels are {given}; allowed are 0, 1, … for the classes and the next for 'ignore'")
     origin = ", ".join(str(raw[key]) for key in ("reference", "licence") if raw.get(key))
-    return Dataset(str(raw.get("name") or path.resolve().parent.name), Classes(tuple(names), ignore), ending, origin)
+    told = raw.get("channel_names", raw.get("modality", {}))
+    called = tuple(map(str, told.values())) if isinstance(told, dict) else ()
+    name = str(raw.get("name") or path.resolve().parent.name)
+    return Dataset(name, Classes(tuple(names), ignore), ending, origin, called)
 
 
 def _json(path: Path) -> Any:  # noqa: ANN401
@@ -155,10 +173,10 @@ def _pairs(source: Path, part: str, dataset: Dataset, patient: str | None) -> li
         image = images / f"{name}_0000{dataset.ending}"
         if not image.is_file():
             raise InputError(f"{path}: its image {image} is missing; add it, or remove the labels")
-        if (second := images / f"{name}_0001{dataset.ending}").is_file():
-            raise InputError(f"{second}: is a second channel, allowed is one; keep the _0000 files alone")
         image_files.suffix(path)
-        found.append(Pair(name, folder.named_patient(path, name, patient), image, either=path))
+        files = sorted(images.glob(f"{glob.escape(name)}_[0-9][0-9][0-9][0-9]{dataset.ending}"))
+        others = several.grouped(files).get(name, (image,))[1:]
+        found.append(Pair(name, folder.named_patient(path, name, patient), image, either=path, others=others))
     return found
 
 

@@ -11,13 +11,11 @@ from jaxtyping import UInt8
 from maskmixadv.corpus.case import Case, recode, validate, whole_slices
 from maskmixadv.corpus.channels import COLOURS, ONE, Channel, scaled
 from maskmixadv.errors import InputError
-from maskmixadv.formats import image_files
+from maskmixadv.formats import image_files, several
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources.classes import Classes
 from maskmixadv.types import IGNORE
 
-APART: Final = 0.5
-"""Voxels by which an annotation's corners may lie apart from its image's."""
 THICKER: Final = 1.1
 """By which factor a spacing must exceed the others for slices to be cut along its axis."""
 _Labels = UInt8[np.ndarray, "_ _ _"]
@@ -60,6 +58,8 @@ class Pair:
     slices
         Labelled slices that become part of the scribble, and so are dense slices. Where a pixel has a stroke, the
         stroke counts. A case that has a mask and no strokes gets no scribble by them.
+    others
+        Files of the image's further channels.
 
     Examples
     --------
@@ -74,6 +74,12 @@ class Pair:
     mask: Path | None = None
     either: Path | None = None
     slices: tuple[LabelledSlice, ...] = ()
+    others: tuple[Path, ...] = ()
+
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """Files of its image: more than one where channels lie in files of their own."""
+        return (self.image, *self.others)
 
 
 def read(pair: Pair, classes: Classes, axis: int, channels: Sequence[Channel] = ONE) -> tuple[Case, bool]:
@@ -110,7 +116,7 @@ def read(pair: Pair, classes: Classes, axis: int, channels: Sequence[Channel] = 
     >>> found.image.shape, found.image.max().item(), coloured
     ((1, 1, 8, 8), 1.0, False)
     """
-    image = image_files.read(pair.image)
+    image = several.read(pair.images)
     if axis and 1 in image.array.shape:
         raise InputError(f"{pair.image}: has shape {image.array.shape}, allowed along axis {axis} is a volume; axis 0")
     drawn = None if pair.scribble is None else _codes(pair.scribble, image, pair.image, classes, classes.ignore)
@@ -193,7 +199,9 @@ def case(
 
 
 def channels_of(pairs: Sequence[Pair]) -> tuple[Channel, ...]:
-    """Return the channels of images: red, green and blue where the pixels of one differ in colour, else one.
+    """Return the channels of images.
+
+    They are as many as files of an image; red, green and blue where the pixels of one differ in colour; else one.
 
     Examples
     --------
@@ -202,8 +210,10 @@ def channels_of(pairs: Sequence[Pair]) -> tuple[Channel, ...]:
     >>> channels_of([Pair("a", "p1", Path("red.png"))]) == COLOURS
     True
     """
-    coloured = any(pair.image.is_file() and image_files.coloured(pair.image) for pair in pairs)
-    return COLOURS if coloured else ONE
+    most = max(len(pair.images) for pair in pairs) if pairs else 1
+    if most > 1:
+        return tuple(Channel(f"channel {number}") for number in range(most))
+    return COLOURS if any(image_files.coloured(pair.image) for pair in pairs if pair.image.is_file()) else ONE
 
 
 def thickest_axis(pairs: Sequence[Pair]) -> int:
@@ -278,13 +288,8 @@ def _must_fit(path: Path, labels: Volume, image: Volume, where: Path) -> None:
     shape, wanted = labels.array.shape, image.array.shape
     if shape != wanted:
         raise InputError(f"{path}: has shape {shape}, its image {where} has {wanted}; save it on the image's grid")
-    if labels.affine is None or image.affine is None or not labels.geometry.placed:
-        return
-    d, h, w = wanted
-    corners = np.array([(x, y, z, 1) for x in (0, w - 1) for y in (0, h - 1) for z in (0, d - 1)])
-    apart = np.linalg.norm((corners @ (labels.affine - image.affine).T)[:, :3], axis=1).max()
-    voxel = np.linalg.norm(image.affine[:3, :3], axis=0).min()
-    if not apart <= APART * voxel:
+    apart = several.corners_apart(image, labels)
+    if apart is not None and not apart[0] <= several.APART * apart[1]:
         raise InputError(
-            f"{path}: its corners lie up to {apart:.3g} mm from those of its image {where}; save it on the image's grid"
+            f"{path}: its corners lie up to {apart[0]:.3g} mm from those of its image {where}; save it on the image's grid"
         )

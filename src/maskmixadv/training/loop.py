@@ -192,8 +192,9 @@ class Loop:
 
     def _augmented(self, rows: Rows) -> Batch:
         part = self.ranks.part(len(rows.number))
-        draw = self._draw(self.run.schedule.augment, rows.centre)
-        own, channels = draw.part(part), self.run.task.channels
+        channels = self.run.task.channels
+        draw = self._draw(self.run.schedule.augment, rows.centre, channels)
+        own = draw.part(part)
         maps, labels = own.maps(rows.image[part].float()), draw.labels(rows.target)
         image = own.shaded(maps[:, :channels])
         # Over the whole batch, and times the ranks: the average of their losses is then what one rank's would be.
@@ -294,9 +295,11 @@ class Loop:
         chosen = torch.randint(len(self.prior), (self.run.schedule.batch,), generator=self._rng, device=self.device)
         return self.prior.take(chosen[part], self._draw(PRIOR_AUGMENT, self.prior.centre[chosen]).part(part))
 
-    def _draw(self, augment: Augment, centre: Centre) -> Augmentation:
+    def _draw(self, augment: Augment, centre: Centre, channels: int = 1) -> Augmentation:
         schedule = self.run.schedule
-        return draw_augmentation(augment, centre, canvas=schedule.size, window=schedule.window, rng=self._rng)
+        return draw_augmentation(
+            augment, centre, canvas=schedule.size, window=schedule.window, rng=self._rng, channels=channels
+        )
 
 
 def _placed(net: nn.Module, device: torch.device) -> nn.Module:

@@ -1,0 +1,116 @@
+"""Images whose channels lie in several files: ``NAME_0000``, ``NAME_0001``, …, as nnU-Net names them."""
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from maskmixadv.errors import InputError
+from maskmixadv.formats import image_files
+from maskmixadv.formats.volume import Volume
+
+APART: Final = 0.5
+"""Voxels by which the corners of one image's channels may lie apart."""
+_NUMBERED: Final = re.compile(r"(.+)_(\d{4})")
+
+
+def grouped(images: Iterable[Path], annotated: Collection[str] | None = None) -> dict[str, tuple[Path, ...]]:
+    """Return the files of each image by its name: those of its channels where there are several, in order.
+
+    Only names that end with ``_0000``, ``_0001`` and so on are taken together. A file on its own keeps its name.
+
+    Parameters
+    ----------
+    images
+        The files.
+    annotated
+        Names that annotations have. Files are then taken together only where an annotation has the name that they
+        share: a series of pictures may be numbered, too. None: always.
+
+    Raises
+    ------
+    InputError
+        If a channel is missing, or has another suffix.
+
+    Examples
+    --------
+    >>> files = [Path("a_0000.nii.gz"), Path("a_0001.nii.gz"), Path("b_0000.nii.gz"), Path("c.nii.gz")]
+    >>> {name: len(paths) for name, paths in grouped(files).items()}
+    {'a': 2, 'b_0000': 1, 'c': 1}
+    """
+    parts: dict[str, dict[int, Path]] = {}
+    found: dict[str, tuple[Path, ...]] = {}
+    for path in images:
+        numbered = _NUMBERED.fullmatch(image_files.stem(path))
+        if numbered is None:
+            found[image_files.stem(path)] = (path,)
+        else:
+            parts.setdefault(numbered[1], {})[int(numbered[2])] = path
+    for name, channels in parts.items():
+        if len(channels) == 1 or (annotated is not None and name not in annotated):
+            found |= {image_files.stem(path): (path,) for path in channels.values()}
+            continue
+        missing = set(range(max(channels) + 1)) - set(channels)
+        if missing:
+            first = next(iter(channels.values()))
+            raise InputError(f"{first}: channel {name}_{min(missing):04d} is missing; add it")
+        ordered = tuple(channels[number] for number in range(len(channels)))
+        endings = {image_files.suffix(path) for path in ordered}
+        if len(endings) > 1:
+            raise InputError(f"{ordered[0]}: channels end with {', '.join(sorted(endings))}, allowed is one suffix")
+        found[name] = ordered
+    return dict(sorted(found.items()))
+
+
+def read(paths: Sequence[Path]) -> Volume:
+    """Read an image; that of several files has their channels, on the first file's grid.
+
+    Raises
+    ------
+    InputError
+        If a file can't be read, or is not on the grid of the first.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> for number in range(2):
+    ...     nib.save(nib.Nifti1Image(np.zeros((5, 7, 3)), np.eye(4)), f"a_000{number}.nii.gz")
+    >>> read([Path("a_0000.nii.gz"), Path("a_0001.nii.gz")]).channels.shape
+    (2, 3, 7, 5)
+    """
+    volumes = [image_files.read(path) for path in paths]
+    first, *others = volumes
+    if not others:
+        return first
+    for path, other in zip(paths[1:], others, strict=True):
+        if other.array.shape != first.array.shape:
+            raise InputError(
+                f"{path}: has shape {other.array.shape}, {paths[0]} has {first.array.shape}; must be equal"
+            )
+        apart = corners_apart(first, other)
+        if apart is not None and not apart[0] <= APART * apart[1]:
+            raise InputError(
+                f"{path}: its corners lie up to {apart[0]:.3g} mm from those of {paths[0]}; must be one grid"
+            )
+    return replace(first, channels=np.stack([volume.array for volume in volumes]), coloured=False)
+
+
+def corners_apart(one: Volume, other: Volume) -> tuple[float, float] | None:
+    """Return how far the corners of two volumes of one shape lie apart, and the shortest side of a voxel, both in mm.
+
+    Examples
+    --------
+    >>> from maskmixadv.formats.flat import NoGeometry
+    >>> volume = Volume(np.zeros((1, 4, 5)), None, None, NoGeometry())
+    >>> corners_apart(volume, volume) is None  # they say nothing of where they lie
+    True
+    """
+    if one.affine is None or other.affine is None or not other.geometry.placed:
+        return None
+    d, h, w = one.array.shape
+    corners = np.array([(x, y, z, 1) for x in (0, w - 1) for y in (0, h - 1) for z in (0, d - 1)])
+    apart = np.linalg.norm((corners @ (other.affine - one.affine).T)[:, :3], axis=1).max()
+    return float(apart), float(np.linalg.norm(one.affine[:3, :3], axis=0).min())
