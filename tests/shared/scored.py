@@ -22,7 +22,7 @@ def case(number: int, *, spacing: tuple[float, float, float] | None = None, dens
     return Case(
         name=f"p{number:02}_a",
         patient=f"p{number:02}",
-        image=np.clip(labels / 3 + rng.uniform(0, 0.3, labels.shape), 0, 1).astype(np.float32),
+        image=np.clip(labels / 3 + rng.uniform(0, 0.3, labels.shape), 0, 1).astype(np.float32)[None],
         scribble=scribble,
         dense=labels if dense else None,
         spacing=spacing,

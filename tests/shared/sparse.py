@@ -20,7 +20,7 @@ def corpus(root: Path) -> Corpus:
     for case in cases[:2]:
         assert case.scribble is not None
         case.scribble[[0, 2]] = IGNORE
-    cases[0].image[2] = 0.5
+    cases[0].image[:, 2] = 0.5
     cases[1:3] = [moved(cases[1]), replace(cases[2], scribble=None)]
     cases[3] = replace(cases[3], scribble=None, dense=None)
     return tiny.corpus(root, cases)

@@ -49,9 +49,16 @@ def volume(seed: int = 0, *, d: int = 3, h: int = 40, w: int = 48) -> tuple[np.n
 
 
 def case(name: str, seed: int = 0, **changes: Any) -> Case:
+    """Of `volume`, with `changes`; an image ``(d, h, w)`` becomes its one channel."""
     image, scribble, dense = volume(seed)
     fields = {"patient": name.split("_")[0], "image": image, "scribble": scribble, "dense": dense}
-    return Case(name=name, **{**fields, "spacing": (8.0, 1.5, 1.5), **changes})
+    fields = {**fields, "spacing": (8.0, 1.5, 1.5), **changes}
+    return Case(name=name, **{**fields, "image": channels(fields["image"])})
+
+
+def channels(image: np.ndarray) -> np.ndarray:
+    """Return an image ``(c, d, h, w)``, also where it comes as ``(d, h, w)``."""
+    return image if image.ndim == 4 else image[None]
 
 
 def corpus(root: Path, cases: Sequence[Case] | None = None, *, name: str = "tiny") -> Corpus:

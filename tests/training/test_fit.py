@@ -84,7 +84,7 @@ def test_a_checkpoint_predicts(tmp_path: Path) -> None:
     run = started(tmp_path)
     fit(run)
     image, _, _ = tiny.volume()
-    labels = Predictor.load(run.root).labels(image, (8.0, 1.5, 1.5))
+    labels = Predictor.load(run.root).labels(image[None], (8.0, 1.5, 1.5))
     assert labels.shape == image.shape
     assert labels.dtype == np.uint8
 
@@ -178,7 +178,7 @@ def with_other_masks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pa
     """Two corpora, alike but for the dense masks of the patients, which in one are noise."""
     root, rng = tmp_path_factory.mktemp("masks"), np.random.default_rng(0)
     cases = [tiny.case(f"p{number}", number) for number in range(6)]
-    noisy = [dataclasses.replace(case, dense=rng.integers(0, 4, case.image.shape).astype(np.uint8)) for case in cases]
+    noisy = [dataclasses.replace(case, dense=rng.integers(0, 4, case.shape).astype(np.uint8)) for case in cases]
     return tiny.corpus(root / "true", cases).root, tiny.corpus(root / "noise", noisy).root
 
 

@@ -61,7 +61,7 @@ def test_thin_strokes_on_large_images_are_learnt_from(
     tmp_path: Path, dots: bool, spacing: tuple[float, float, float] | None
 ) -> None:
     image, scribble = large(dots=dots)
-    corpus = of(tmp_path / "c", Case("a", "a", image, scribble, spacing=spacing))
+    corpus = of(tmp_path / "c", Case("a", "a", image[None], scribble, spacing=spacing))
     slices = loaded(corpus, _grid(48, corpus.entries))
     for label in range(3):
         assert (slices.target == label).any()
@@ -140,7 +140,7 @@ def test_where_nothing_is_lost_nothing_changes() -> None:
 def test_what_does_not_fit_the_canvas_is_counted(tmp_path: Path) -> None:
     image, scribble = large(dots=True)
     scribble[0, 320, 300] = 0
-    corpus = of(tmp_path / "c", Case("a", "a", image, scribble, spacing=(1.0, 1.0, 1.0)))
+    corpus = of(tmp_path / "c", Case("a", "a", image[None], scribble, spacing=(1.0, 1.0, 1.0)))
     learnt = loaded(corpus, Grid(200, 1.0)).learnt
     assert learnt is not None
     assert learnt.told() == (
@@ -151,7 +151,7 @@ def test_what_does_not_fit_the_canvas_is_counted(tmp_path: Path) -> None:
 
 def test_what_is_cut_short_is_counted(tmp_path: Path) -> None:
     image, scribble = large(dots=False)
-    corpus = of(tmp_path / "c", Case("a", "a", image, scribble, spacing=(1.0, 1.0, 1.0)))
+    corpus = of(tmp_path / "c", Case("a", "a", image[None], scribble, spacing=(1.0, 1.0, 1.0)))
     learnt = loaded(corpus, Grid(380, 1.0)).learnt
     assert learnt is not None
     assert learnt.told().splitlines()[1] == (
@@ -161,13 +161,13 @@ def test_what_is_cut_short_is_counted(tmp_path: Path) -> None:
 
 def test_a_class_of_which_nothing_is_left_is_one_line(tmp_path: Path) -> None:
     image, scribble = large(dots=True)
-    corpus = of(tmp_path / "c", Case("a", "a", image, scribble, spacing=(1.0, 1.0, 1.0)))
+    corpus = of(tmp_path / "c", Case("a", "a", image[None], scribble, spacing=(1.0, 1.0, 1.0)))
     with pytest.raises(InputError, match=r"class 0 \(background\): 1 stroke lost \(beyond the canvas of 200") as caught:
         loaded(corpus, Grid(200, 1.0))
     assert "\n" not in str(caught.value)
     scribble[0, 301, 301:304] = (0, 1, 2)
     scribble[0, 450, 451] = scribble[0, 31, 31] = IGNORE
-    crowded = of(tmp_path / "d", Case("a", "a", image, scribble))
+    crowded = of(tmp_path / "d", Case("a", "a", image[None], scribble))
     with pytest.raises(InputError, match=r"1 stroke lost \(thinner than a pixel, none left for it\)"):
         loaded(crowded, Grid(16))
 
@@ -176,7 +176,7 @@ def test_dense_masks_may_lose_all(tmp_path: Path) -> None:
     image, _ = large(dots=True)
     dense = np.zeros(image.shape, np.uint8)
     dense[0, 301, 301] = 1
-    corpus = of(tmp_path / "c", Case("a", "a", image, dense=dense))
+    corpus = of(tmp_path / "c", Case("a", "a", image[None], dense=dense))
     with pytest.raises(InputError, match="class 1"):
         loaded(corpus, Grid(16), supervision="dense")
     with pytest.raises(InputError, match="no mask shows a structure on a canvas of 16 pixels"):

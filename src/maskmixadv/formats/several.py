@@ -87,14 +87,12 @@ def read(paths: Sequence[Path]) -> Volume:
         return first
     for path, other in zip(paths[1:], others, strict=True):
         if other.array.shape != first.array.shape:
-            raise InputError(
-                f"{path}: has shape {other.array.shape}, {paths[0]} has {first.array.shape}; must be equal"
-            )
+            has = f"has shape {other.array.shape}, {paths[0]} has {first.array.shape}"
+            raise InputError(f"{path}: {has}; channels have one shape")
         apart = corners_apart(first, other)
         if apart is not None and not apart[0] <= APART * apart[1]:
-            raise InputError(
-                f"{path}: its corners lie up to {apart[0]:.3g} mm from those of {paths[0]}; must be one grid"
-            )
+            lie = f"its corners lie up to {apart[0]:.3g} mm from those of {paths[0]}"
+            raise InputError(f"{path}: {lie}; channels have one grid")
     return replace(first, channels=np.stack([volume.array for volume in volumes]), coloured=False)
 
 

@@ -129,11 +129,7 @@ def draw_augmentation(
     if channels > 1:
         # Beside what they share, as another scanner changes one sequence, and another camera one colour.
         own = (torch.rand(3, n, channels, generator=rng, device=device) * 2 - 1) * ranges.intensity / 2
-        gain, gamma, offset = (
-            gain + own[0, ..., None, None],
-            gamma + own[1, ..., None, None],
-            offset + own[2, ..., None, None],
-        )
+        gain, gamma, offset = torch.stack((gain, gamma, offset)) + own[..., None, None]
     return Augmentation(
         affine=torch.cat((linear, middle[:, :, None]), dim=2),
         gain=1 + gain,

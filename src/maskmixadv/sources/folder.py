@@ -238,8 +238,8 @@ def cases(
         return (known, False) if known else pairs.read(pair, classes, axis, channels)
 
     empty, mixed = [], []
-    for pair, (case, coloured) in zip(found.pairs, work_ahead(made, found.pairs, threads=2), strict=True):
-        if coloured:
+    for pair, (case, changed) in zip(found.pairs, work_ahead(made, found.pairs, threads=2), strict=True):
+        if changed:
             mixed.append(pair.image.name)
         if isinstance(case, KeptCase) or case.scribble is not None or case.dense is not None:
             yield case
@@ -247,7 +247,8 @@ def cases(
             empty.append(pair.image.name)
     _tell(found.source, found.bare, "left out, as there is no scribble and no mask of")
     _tell(found.source, empty, "left out, as no structure is drawn in")
-    _tell(found.source, mixed, "colours become grey in")
+    became = "colours become grey in" if len(channels) == 1 else "grey becomes red, green and blue in"
+    _tell(found.source, mixed, became)
 
 
 def patient_of(image: Path, pattern: str | None) -> str:

@@ -1,7 +1,7 @@
 """An image and its annotation in files of their own, read as one case; an annotation that does not fit is refused."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -98,7 +98,7 @@ def read(pair: Pair, classes: Classes, axis: int, channels: Sequence[Channel] = 
 
     Returns
     -------
-    The case, and whether its image had colours, which became grey.
+    The case, and whether its image was changed: colours that became grey, or grey that became colours.
 
     Raises
     ------
@@ -112,11 +112,14 @@ def read(pair: Pair, classes: Classes, axis: int, channels: Sequence[Channel] = 
     >>> Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save("image.png")
     >>> Image.fromarray(np.eye(8, dtype=np.uint8)).save("mask.png")
     >>> files = Pair("a", "p1", Path("image.png"), mask=Path("mask.png"))
-    >>> found, coloured = read(files, Classes(("background", "LV"), 2), axis=0)
-    >>> found.image.shape, found.image.max().item(), coloured
+    >>> found, changed = read(files, Classes(("background", "LV"), 2), axis=0)
+    >>> found.image.shape, found.image.max().item(), changed
     ((1, 1, 8, 8), 1.0, False)
     """
     image = several.read(pair.images)
+    changed = image.coloured and len(channels) == 1
+    if tuple(channels) == COLOURS and image.channels is None:
+        image, changed = replace(image, channels=np.stack([image.array] * len(COLOURS))), True
     if axis and 1 in image.array.shape:
         raise InputError(f"{pair.image}: has shape {image.array.shape}, allowed along axis {axis} is a volume; axis 0")
     drawn = None if pair.scribble is None else _codes(pair.scribble, image, pair.image, classes, classes.ignore)
@@ -142,7 +145,7 @@ def read(pair: Pair, classes: Classes, axis: int, channels: Sequence[Channel] = 
             f"{pair.mask}: has unlabelled pixels in each slice, allowed is a mask that knows at least one whole slice; "
             "strokes belong into a scribble's file"
         )
-    return validate(made, classes=len(classes.names), where=str(pair.image)), image.coloured and len(channels) == 1
+    return validate(made, classes=len(classes.names), where=str(pair.image)), changed
 
 
 def case(
@@ -291,5 +294,6 @@ def _must_fit(path: Path, labels: Volume, image: Volume, where: Path) -> None:
     apart = several.corners_apart(image, labels)
     if apart is not None and not apart[0] <= several.APART * apart[1]:
         raise InputError(
-            f"{path}: its corners lie up to {apart[0]:.3g} mm from those of its image {where}; save it on the image's grid"
+            f"{path}: its corners lie up to {apart[0]:.3g} mm from those of its image {where}; "
+            "save it on the image's grid"
         )

@@ -52,7 +52,7 @@ class Overheard(nn.Module):
 
 
 def judge(
-    predictor: Predictor, image: Float[np.ndarray, "d h w"], spacing: Spacing | None
+    predictor: Predictor, image: Float[np.ndarray, "c d h w"], spacing: Spacing | None
 ) -> tuple[UInt8[np.ndarray, "d h w"], UInt8[np.ndarray, "d h w"]]:
     """Predict labels, and how doubtful they are.
 
