@@ -77,7 +77,7 @@ def test_a_gpu_predicts_one_case_at_a_time(kind: str, most: int) -> None:
         time.sleep(0.02)
         seen.append(len(inside))
         inside.pop()
-        return np.zeros(image.shape, np.uint8)
+        return np.zeros(image.shape[1:], np.uint8)
 
     net = SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device=torch.device(kind))]))
     stub: Any = SimpleNamespace(labels=labels, net=net)

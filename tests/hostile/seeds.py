@@ -268,7 +268,7 @@ def _of_corpora(folder: Path) -> list[Reader]:
     def loaded(path: Path) -> None:
         corpus = open_corpus(root)
         (root / "cases" / "p0.npz").write_bytes(path.read_bytes())
-        assert corpus.load(corpus.entries[0]).image.shape == (3, 40, 48)
+        assert corpus.load(corpus.entries[0]).image.shape == (1, 3, 40, 48)
 
     doubt = io.BytesIO()
     np.savez_compressed(doubt, disagreement=VOLUME.astype(np.uint8))

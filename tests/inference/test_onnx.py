@@ -66,7 +66,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     corpus = phantom.prepare(root / "corpus", cases=6, size=64)
     begun = begin(corpus.root, root / "run", method=methods.MaskMixAdv(adv=0.0), schedule=tiny.SCHEDULE)
     case = corpus.load(corpus.entries[0])
-    image = begun.grid.image(torch.from_numpy(case.image), case.spacing)[:, None]
+    image = begun.grid.image(torch.from_numpy(case.image[0]), case.spacing)[:, None]
     save(begun.checkpoint, {"scored": undecided(begun, image).state_dict()})
     assert run(["export", "model", str(root / "run"), str(root / "model")]) == 0
     return root
@@ -76,7 +76,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def graph_is_made(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take `made`'s graph for that of the next export, whose network is the same: torch's exporter takes seconds."""
     graph = (made / "model" / "model.onnx").read_bytes()
-    monkeypatch.setattr("maskmixadv.inference.onnx._write_graph", lambda _, path: path.write_bytes(graph) and None)
+    monkeypatch.setattr("maskmixadv.inference.onnx._write_graph", lambda _, __, path: path.write_bytes(graph) and None)
 
 
 def session(path: Path) -> Any:
@@ -104,8 +104,8 @@ def test_phantoms_have_the_predictors_labels(made: Path) -> None:
     graph, predictor = session(made / "model" / "model.onnx"), Predictor.load(made / "run", "cpu")
     corpus = Corpus.open(made / "corpus")
     for case in corpus.load_all(corpus.entries):
-        size = np.array(predictor.grid.resized((case.image.shape[1], case.image.shape[2]), case.spacing))
-        probs, labels = graph.run(["probs", "labels"], {"image": case.image, "size": size})
+        size = np.array(predictor.grid.resized(case.shape[1:], case.spacing))
+        probs, labels = graph.run(["probs", "labels"], {"image": case.image[0], "size": size})
         expected = predictor.probs(case.image, case.spacing).numpy()
         assert labels.dtype == np.uint8
         assert np.abs(probs - expected).max() < 1e-3
@@ -119,7 +119,7 @@ def test_any_shape_and_number_of_slices(made: Path, shape: tuple[int, int, int],
     image = np.random.default_rng(0).random(shape, dtype=np.float32)
     size = np.array(predictor.grid.resized(shape[1:], spacing))
     (probs,) = graph.run(["probs"], {"image": image, "size": size})
-    np.testing.assert_allclose(probs, predictor.probs(image, spacing).numpy(), atol=1e-3)
+    np.testing.assert_allclose(probs, predictor.probs(image[None], spacing).numpy(), atol=1e-3)
 
 
 @pytest.mark.parametrize(("shape", "spacing"), [*VOLUMES, ((2, 47, 48), None)])
@@ -143,12 +143,12 @@ def test_the_matrices_resample_as_the_grid_does(shape: tuple[int, int, int], spa
 def test_every_methods_network_can_be_exported(tmp_path: Path, name: str) -> None:
     torch.manual_seed(0)
     predictor = Predictor(fuse_norms(methods.ALL[name]().players(tiny.TASK)["net"]), Grid(48), tiny.CLASSES)
-    _write_graph(OnOwnGrid(predictor.net, 16), tmp_path / "model.onnx")
+    _write_graph(OnOwnGrid(predictor.net, 16), 1, tmp_path / "model.onnx")
     image = tiny.volume(h=50, w=40)[0]
     (probs,) = session(tmp_path / "model.onnx").run(
         ["probs"], {"image": image, "size": np.array(predictor.grid.resized((50, 40), None))}
     )
-    np.testing.assert_allclose(probs, predictor.probs(image, None).numpy(), atol=1e-3)
+    np.testing.assert_allclose(probs, predictor.probs(image[None], None).numpy(), atol=1e-3)
 
 
 # The script
@@ -167,7 +167,7 @@ def files(made: Path, folder: Path) -> list[Path]:
     paths = []
     for case in corpus.load_all(corpus.entries[:3]):
         paths.append(folder / f"{case.name}.nii.gz")
-        raw = np.round(900 * case.image.T**1.5 + 17).astype(np.int16)
+        raw = np.round(900 * case.image[0].T**1.5 + 17).astype(np.int16)
         nib.save(nib.Nifti1Image(raw, case.affine), paths[-1])
     return paths
 

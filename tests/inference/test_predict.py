@@ -43,9 +43,9 @@ def test_a_norm_without_a_convolution_before_it_stays() -> None:
 def test_labels_do_not_depend_on_the_slices_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = Predictor(fuse_norms(learnt("pce")), Grid(48), tiny.CLASSES)
     image, _, _ = tiny.volume(d=5)
-    apart = predictor.probs(image, None)
+    apart = predictor.probs(image[None], None)
     monkeypatch.setitem(SLICES_AT_ONCE, "cpu", MOST_AT_ONCE)
-    torch.testing.assert_close(predictor.probs(image, None), apart, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(predictor.probs(image[None], None), apart, rtol=1e-4, atol=1e-5)
 
 
 class Corner(nn.Module):
@@ -62,7 +62,7 @@ class Corner(nn.Module):
 
 
 def test_flips_are_the_eight_ways_that_training_drew() -> None:
-    image = np.random.default_rng(0).random((2, 32, 48), dtype=np.float32)
+    image = np.random.default_rng(0).random((1, 2, 32, 48), dtype=np.float32)
     net = Corner()
     seen: list[torch.Tensor] = []
     net.register_forward_hook(lambda _, images, __: seen.append(images[0][:1]))
@@ -75,7 +75,7 @@ def test_flips_are_the_eight_ways_that_training_drew() -> None:
 
 
 def test_flips_that_training_never_saw_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    image = tiny.volume()[0]
+    image = tiny.volume()[0][None]
     predictor = Predictor(learnt("pce"), Grid(48), tiny.CLASSES)
     plain = predictor.labels(image, None)
     assert capsys.readouterr().err == ""
@@ -85,5 +85,5 @@ def test_flips_that_training_never_saw_are_left_out(capsys: pytest.CaptureFixtur
 
 def test_a_network_that_learns_goes_on_learning() -> None:
     predictor = Predictor(learnt("pce"), Grid(48), tiny.CLASSES)
-    predictor.labels(tiny.volume()[0], None)
+    predictor.labels(tiny.volume()[0][None], None)
     assert predictor.net.training

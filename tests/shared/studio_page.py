@@ -31,7 +31,7 @@ def hearts(folder: Path, corpus: Path, *, cases: int, seed: int, size: int) -> d
     found = {entry.name: made.load(entry) for entry in made.entries[:cases]}
     (folder / "images").mkdir(parents=True)
     for name, case in found.items():
-        write(folder / "images" / f"{name}.nii.gz", (case.image * 900).astype(np.int16), case)
+        write(folder / "images" / f"{name}.nii.gz", (case.image[0] * 900).astype(np.int16), case)
     return found
 
 

@@ -98,7 +98,7 @@ def test_slices_are_cut_along_the_largest_spacing(tmp_path: Path) -> None:
     assert raw.affine is not None
     place = np.array([3, 7, 1])  # d h w of the file
     moved = place[[1, 0, 2]]
-    assert asked.image[tuple(moved)] == normalise(raw.array, where="")[tuple(place)]
+    assert asked.image[0][tuple(moved)] == normalise(raw.array, where="")[tuple(place)]
     np.testing.assert_allclose(asked.affine @ [*moved[::-1], 1], raw.affine @ [*place[::-1], 1])
     assert asked.spacing is not None
     assert raw.spacing is not None

@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wide = next(iter(cases.values()))
     assert wide.affine is not None
     wide.affine[0, 0] = 2 * wide.affine[1, 1]
-    sp.write(root / "images" / "wide.nii.gz", (wide.image * 900).astype(np.int16), wide)
+    sp.write(root / "images" / "wide.nii.gz", (wide.image[0] * 900).astype(np.int16), wide)
     return root
 
 

@@ -22,8 +22,8 @@ def two_decoders(net: nn.Module) -> bool:
 @pytest.mark.parametrize("name", methods.ALL)
 def test_labels_are_those_of_predict(name: str) -> None:
     made, image = predictor(name), tiny.volume(3, d=5)[0]
-    labels, doubt = judge(made, image, SPACING)
-    expected = made.labels(image, SPACING)
+    labels, doubt = judge(made, image[None], SPACING)
+    expected = made.labels(image[None], SPACING)
     assert len(np.unique(expected)) > 1, "a network that says one thing shows nothing"
     np.testing.assert_array_equal(labels, expected)
     assert labels.dtype == doubt.dtype == np.uint8
@@ -46,9 +46,9 @@ def test_two_decoders_are_in_doubt_where_they_differ(name: str) -> None:
         def forward(self, image: torch.Tensor) -> torch.Tensor:
             return net.decode(net.encode(image), self.number)
 
-    one, other = (Predictor(One(at), made.grid, made.classes).probs(image, SPACING) for at in range(2))
+    one, other = (Predictor(One(at), made.grid, made.classes).probs(image[None], SPACING) for at in range(2))
     expected = ((one - other).abs().sum(1) / 2).clamp(0, 1) * 255
-    _, doubt = judge(made, image, SPACING)
+    _, doubt = judge(made, image[None], SPACING)
     assert np.abs(doubt - expected.numpy()).max() <= 0.51
 
 
@@ -59,7 +59,7 @@ def test_no_part_of_the_network_works_twice(name: str) -> None:
         if isinstance(part, nn.Conv2d):
             part.register_forward_hook(lambda *_, at=path: calls.update({at: calls.get(at, 0) + 1}))
     image = tiny.volume(d=2)[0]  # as many slices as a CPU takes at once
-    judge(made, image, SPACING)
+    judge(made, image[None], SPACING)
     assert calls
     assert set(calls.values()) == {1}
 
@@ -67,5 +67,5 @@ def test_no_part_of_the_network_works_twice(name: str) -> None:
 def test_labels_of_turned_volumes_are_the_same_bits() -> None:
     made, image = predictor("pce"), tiny.volume(3, d=40, w=44)[0]
     turned = np.moveaxis(image, 2, 0)
-    labels, _ = judge(made, turned, SPACING)
-    np.testing.assert_array_equal(labels, made.labels(turned, SPACING))
+    labels, _ = judge(made, turned[None], SPACING)
+    np.testing.assert_array_equal(labels, made.labels(turned[None], SPACING))
