@@ -332,7 +332,8 @@ def test_it_does_what_the_command_does_along_any_axis(axis: int, run: mma.Run, t
 
 WRONG_IMAGES: dict[str, tuple[np.ndarray, Any]] = {
     r"image: has shape \(37, 50\), allowed are 3 axes": (RAW[0], SPACING),
-    r"image: has shape \(1, 3, 37, 50\), allowed are 3 axes": (RAW[None], SPACING),
+    r"image: has shape \(1, 1, 3, 37, 50\), allowed are 3 axes": (RAW[None, None], SPACING),
+    r"image: number of channels is 2, allowed is 1 \(image\)": (np.stack([RAW, RAW]), SPACING),
     "image: image holds NaN or infinity": (np.where(RAW > 700, np.nan, RAW), SPACING),
     "image: image is constant": (np.zeros(RAW.shape), SPACING),
     "image: is of type <U1": (np.full(RAW.shape, "a"), SPACING),

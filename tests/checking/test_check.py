@@ -108,7 +108,9 @@ def test_strokes_too_thin_for_the_canvas(tmp_path: Path) -> None:
     image = np.random.default_rng(0).random((1, 600, 600)).astype(np.float32)
     scribble = np.full(image.shape, IGNORE, np.uint8)
     scribble[0, 301, 100:300], scribble[0, 3, 3], scribble[0, 400:420, 400:420] = 1, 0, 2
-    told = notes(tmp_path / "c", *(Case(f"p{k}", f"p{k}", image[None], scribble, spacing=(8.0, 0.12, 0.12)) for k in (0, 1)))
+    told = notes(
+        tmp_path / "c", *(Case(f"p{k}", f"p{k}", image[None], scribble, spacing=(8.0, 0.12, 0.12)) for k in (0, 1))
+    )
     assert told == [
         "p0, p1: 4 strokes are thinner than a pixel of a canvas of 144 (train --preset cpu) and learnt from as single "
         "pixels; draw with a wider brush, or train with a larger --size"

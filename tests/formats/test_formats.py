@@ -276,6 +276,14 @@ def test_pictures_with_png_scribbles_make_a_corpus(tmp_path: Path, capsys: pytes
     corpus = folder.prepare(source, tmp_path / "c", confirm=lambda _: True)
     assert corpus.classes == ("background", "class1")
     assert [(entry.shape, entry.spacing) for entry in corpus.entries] == [((1, 40, 52), None), ((1, 61, 33), None)]
+    assert [channel.name for channel in corpus.channels] == ["red", "green", "blue"]
+    assert "grey becomes red, green and blue in a.jpg" in capsys.readouterr().err
+    first, second = (corpus.load(entry).image for entry in corpus.entries)
+    assert (first[0] == first[1]).all()
+    assert (second[0] != second[1]).any()
+    grey = folder.prepare(source, tmp_path / "grey", confirm=lambda _: True, colours=False)
+    assert [channel.name for channel in grey.channels] == ["image"]
+    assert grey.load(grey.entries[1]).image.shape == (1, 1, 61, 33)
     assert "colours become grey in b.png" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"has shape \(1, .*allowed along axis 1 is a volume"):
         folder.prepare(source, tmp_path / "d", axis=1, confirm=lambda _: True)

@@ -167,7 +167,7 @@ def files(made: Path, folder: Path) -> list[Path]:
     paths = []
     for case in corpus.load_all(corpus.entries[:3]):
         paths.append(folder / f"{case.name}.nii.gz")
-        raw = np.round(900 * case.image[0].T**1.5 + 17).astype(np.int16)
+        raw = np.round(900 * case.image[0].T ** 1.5 + 17).astype(np.int16)
         nib.save(nib.Nifti1Image(raw, case.affine), paths[-1])
     return paths
 

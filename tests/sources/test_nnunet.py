@@ -108,7 +108,9 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     source = dataset(tmp_path / "d")
     image = source / "imagesTr" / "s0_0000.nii.gz"
     shutil.copy(image, second := source / "imagesTr" / "s0_0001.nii.gz")
-    with pytest.raises(InputError, match=r"s0_0001\.nii\.gz: is a second channel, allowed is one"):
+    with pytest.raises(
+        InputError, match=r"_0000\.nii\.gz: has one channel, allowed are images with 2 \(channel 0, channel 1\)"
+    ):
         nnunet.prepare(source, tmp_path / "c")
     second.unlink()
     (source / "splits_final.json").write_text(json.dumps([{"train": ["s0", "x"], "val": []}]))
@@ -128,7 +130,7 @@ def test_what_goes_out_comes_back(tmp_path: Path) -> None:
     """Labels, grid and folds exactly; intensities but for the cut at the 99th percentile, which is made twice."""
     affine = own.AFFINE
     cases = [tiny.case(f"p{number}", number, affine=affine) for number in range(6)]
-    cases = [replace(case, image=normalise(case.image, where="")) for case in cases]
+    cases = [replace(case, image=normalise(case.image[0], where="")[None]) for case in cases]
     corpus = tiny.corpus(tmp_path / "c", [*cases[:5], replace(cases[5], scribble=None)])
     assert export(corpus, tmp_path / "Dataset003_Tiny") == 6
     raw = json.loads((tmp_path / "Dataset003_Tiny" / "dataset.json").read_text())

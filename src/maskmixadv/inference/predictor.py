@@ -14,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from maskmixadv.corpus.arrays import SpacingLike, as_channels, as_spacing
 from maskmixadv.corpus.channels import ONE, Channel, named, ranged
+from maskmixadv.errors import InputError
 from maskmixadv.device import pick_device
 from maskmixadv.networks.components import largest_components
 from maskmixadv.networks.losses import most_probable
@@ -186,7 +187,7 @@ class Predictor:
         given = as_channels(image, "image")
         if len(given) != len(self.channels):
             raise InputError(
-                f"image: has {len(given)} channels, allowed are {len(self.channels)} ({named(self.channels)})"
+                f"image: number of channels is {len(given)}, allowed is {len(self.channels)} ({named(self.channels)})"
             )
         volume = ranged(given.transpose(0, 1 + d, 1 + h, 1 + w), self.channels, "image")
         if spacing is None:

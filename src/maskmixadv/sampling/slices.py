@@ -241,7 +241,8 @@ def load_slices(
     if not annotated:
         raise InputError(f"{corpus.root}: no training case has a {drawn} annotation, at least one is needed")
     count = sum(entry.shape[0] for entry in (*annotated, *others))
-    shape = (1 + beliefs * len(corpus.classes), grid.size, grid.size)
+    channels = len(corpus.channels)
+    shape = (channels + beliefs * len(corpus.classes), grid.size, grid.size)
     room, centres, flags = make_room(count, shape, device=device, memory=memory, folder=folder), [], []
     source = _Source(corpus, grid, supervision, enclosure, chosen, unlabelled)
     for loaded in chain(source.on_grid(annotated, beliefs=beliefs), source.without(others, beliefs=beliefs)):
@@ -250,7 +251,7 @@ def load_slices(
         taken = labelled | bare
         learnt.count(loaded.strokes, loaded.placed, labelled.tolist(), bare.tolist())
         learnt.compare(contradicted=loaded.known.contradicted, kept=loaded.kept)
-        loaded.image[bare, 1:], target[bare] = 0, IGNORE
+        loaded.image[bare, channels:], target[bare] = 0, IGNORE
         room.put(loaded.image[taken], target[taken])
         centres.append(_middles(target, labelled)[taken])
         known = torch.from_numpy(np.stack((loaded.known.whole, loaded.known.walked)))
