@@ -14,8 +14,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from maskmixadv.corpus.arrays import SpacingLike, as_channels, as_spacing
 from maskmixadv.corpus.channels import ONE, Channel, named, ranged
-from maskmixadv.errors import InputError
 from maskmixadv.device import pick_device
+from maskmixadv.errors import InputError
 from maskmixadv.networks.components import largest_components
 from maskmixadv.networks.losses import most_probable
 from maskmixadv.runs.run import Run
