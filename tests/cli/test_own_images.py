@@ -67,7 +67,7 @@ def test_predictions_go_back_onto_the_files_own_axes(
 
     def labels(_: Predictor, image: np.ndarray, spacing: Any, **__: Any) -> np.ndarray:
         seen.append((image.shape, spacing))
-        return (image > 0.5).astype(np.uint8)
+        return (image[0] > 0.5).astype(np.uint8)
 
     monkeypatch.setattr(Predictor, "labels", labels)
     assert run(["predict", str(trained / "run"), str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
@@ -78,7 +78,7 @@ def test_predictions_go_back_onto_the_files_own_axes(
     nrrd = SimpleITK.ReadImage(str(tmp_path / "out" / "b.nrrd"))
     np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(nrrd), wanted)
     assert nrrd.GetSpacing() == pytest.approx((1.4, 1.5, 7.0))
-    assert [shape for shape, _ in seen] == [(24, 4, 40)] * 2
+    assert [shape for shape, _ in seen] == [(1, 24, 4, 40)] * 2
     assert seen[1][1] == pytest.approx((1.4, 7.0, 1.5))
 
 
