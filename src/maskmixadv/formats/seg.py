@@ -1,6 +1,7 @@
 """DICOM segmentations (SEG), read and written by highdicom, which the extra ``dicom`` installs."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, cast
@@ -25,6 +26,13 @@ DEMANDED: Final = (
     *("SpecificCharacterSet", "ImageType", "InstanceCreationDate", "ContentDate", "Modality", "Manufacturer"),
 )
 """Attributes of patient, study and file that DICOM demands of a segmentation."""
+EMPTY: Final = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+)
+"""Those of them that may be empty (type 2), but not missing."""
+LIKELY: Final = 0.5
+"""From which fraction or probability on a voxel of a fractional segment belongs to it."""
 _ABOUT: Final = (0x0008, 0x0010, 0x0012, 0x0032, 0x0038, 0x0040)
 """Groups of attributes that describe patients, studies and staff."""
 
@@ -47,6 +55,21 @@ def referenced(path: Path) -> str | None:
     with reading(path, KIND):
         sequence = found.get("ReferencedSeriesSequence")
         return str(sequence[0].SeriesInstanceUID) if sequence else None
+
+
+def instances(path: Path) -> frozenset[str]:
+    """Return the UIDs of the slices that a segmentation was drawn on; raises as `referenced`.
+
+    Examples
+    --------
+    >>> instances(Path("missing.dcm"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: missing.dcm: no such file
+    """
+    found = _read(path)
+    with reading(path, KIND):
+        listed = [one for series in found.get("ReferencedSeriesSequence", ()) for one in _instances_in(series)]
+        return frozenset(str(one.ReferencedSOPInstanceUID) for one in listed)
 
 
 def names(path: Path) -> list[str]:
@@ -98,8 +121,9 @@ def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray,
         mask = _mask(path, found, number, grid)
         if mask.shape != labels.shape:
             raise InputError(f"{path}: has shape {mask.shape}, its series has {labels.shape}; export it anew")
-        if (labels[mask] > 0).any():
-            raise InputError(f"{path}: segment {name!r} overlaps another one, allowed is one class a voxel")
+        if (others := labels[mask][labels[mask] > 0]).size:
+            said = f"segment {name!r} overlaps {classes[others[0]]!r}"
+            raise InputError(f"{path}: {said}, allowed is one class a voxel; cut one out of the other")
         labels[mask] = classes.index(name)
     return labels
 
@@ -130,10 +154,45 @@ def write(path: Path, labels: UInt8[np.ndarray, "d h w"], headers: Sequence[Any]
     Traceback (most recent call last):
     maskmixadv.errors.InputError: seg.dcm: no SEG can be made of its series (...); mend its headers
     """
+    made = _made(path, labels, headers, classes)
+    _forget(made, headers[0])
+    with replaced(path) as place:
+        made.save_as(place)
+
+
+def must_be_possible(path: Path, headers: Sequence[Any], classes: Sequence[str]) -> None:
+    """Check that a segmentation of a series can be made, before there are labels for it.
+
+    Parameters
+    ----------
+    path
+        The file that is to be written, for the error's text.
+    headers, classes
+        As for `write`.
+
+    Raises
+    ------
+    InputError
+        If it can't.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> must_be_possible(Path("seg.dcm"), [Dataset()], ["background", "LV"])
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: seg.dcm: no SEG can be made of its series (...); mend its headers
+    """
+    shape = [int(headers[0].get(name) or 0) for name in ("Rows", "Columns")]
+    labels = np.zeros((len(headers), *shape), np.uint8)
+    labels[:1] = 1  # empty slices are left out of the file, so this one alone is packed
+    _made(path, labels, headers, classes)
+
+
+def _made(path: Path, labels: UInt8[np.ndarray, "d h w"], headers: Sequence[Any], classes: Sequence[str]) -> Any:  # noqa: ANN401
     hd = _highdicom(path)
     try:
         made = hd.seg.Segmentation(
-            source_images=list(headers),
+            source_images=[_completed(header) for header in headers],
             pixel_array=labels,
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[_described(hd, number, name) for number, name in enumerate(classes) if number],
@@ -147,11 +206,22 @@ def write(path: Path, labels: UInt8[np.ndarray, "d h w"], headers: Sequence[Any]
             device_serial_number="0",
             series_description="maskmixadv",
         )
-    except (AttributeError, ValueError, TypeError) as error:
+    except Exception as error:  # highdicom lets through whatever it meets in the headers
         raise InputError(f"{path}: no SEG can be made of its series ({in_one_line(error)}); mend its headers") from None
-    _forget(made, headers[0])
-    with replaced(path) as place:
-        made.save_as(place)
+    return made
+
+
+def _completed(header: Any) -> Any:  # noqa: ANN401
+    """Return a header that has each attribute which may be empty; anonymised files often lack them."""
+    if missing := [name for name in EMPTY if name not in header]:
+        header = copy.copy(header)
+        for name in missing:
+            setattr(header, name, "")
+    return header
+
+
+def _instances_in(series: Any) -> Iterable[Any]:  # noqa: ANN401
+    return series.get("ReferencedInstanceSequence", ())
 
 
 def _forget(made: Any, image: Any) -> None:  # noqa: ANN401
@@ -195,7 +265,8 @@ def _labels(path: Path, found: Any) -> dict[int, str]:  # noqa: ANN401
 
 def _mask(path: Path, found: Any, number: int, grid: Any) -> Bool[np.ndarray, "d h w"]:  # noqa: ANN401
     with reading(path, KIND, wrong="not on the grid of its series", advice="; export it anew"):
-        return np.asarray(found.get_volume(segment_numbers=[number]).match_geometry(grid).array)[..., 0] > 0
+        values = np.asarray(found.get_volume(segment_numbers=[number]).match_geometry(grid).array)[..., 0]
+    return values >= LIKELY
 
 
 def _read(path: Path) -> Any:  # noqa: ANN401
