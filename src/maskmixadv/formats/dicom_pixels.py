@@ -15,6 +15,8 @@ from maskmixadv.formats.reading import reading
 
 GREY: Final = ("MONOCHROME1", "MONOCHROME2")
 """Photometric interpretations that are read; with the first, the lowest value is shown white."""
+NEEDED: Final = ("BitsAllocated", "BitsStored", "PixelRepresentation", "SamplesPerPixel", "PhotometricInterpretation")
+"""What says how pixels are stored."""
 WORD: Final = 2**16
 """How many values PixelPaddingValue can have; it is often stored with the wrong sign."""
 
@@ -113,6 +115,8 @@ def read(path: Path, shape: tuple[int, int]) -> SlicePixels:
     maskmixadv.errors.InputError: missing.dcm: not a readable DICOM file (No such file or directory)
     """
     header = dicom_header.read(path, pixels=True)
+    if missing := [name for name in NEEDED if not text(path, header, name)]:
+        raise InputError(f"{path}: {', '.join(missing)} missing or empty, so its pixels can't be read; export it again")
     # The most frequent reason is a compression for which no library is installed.
     with reading(path, dicom_header.KIND, wrong="pixels can't be read", advice="; export it uncompressed"):
         whole = np.asarray(header.pixel_array)

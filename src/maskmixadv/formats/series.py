@@ -79,6 +79,8 @@ class SeriesGeometry(Geometry):
         The slices' headers (pydicom datasets without pixels), in the volume's order.
     affine
         Matrix from voxel (x, y, z, 1) to the world (mm, RAS), for labels as NIfTI.
+    thickness
+        Millimetres between slices, for labels of slices that don't say how thick they are.
 
     Examples
     --------
@@ -89,6 +91,7 @@ class SeriesGeometry(Geometry):
 
     headers: tuple[Any, ...]
     affine: Float[np.ndarray, "4 4"] | None = None
+    thickness: float = 1.0
 
     def labels_path(self, path: Path, classes: Sequence[str]) -> Path:
         """Return `path`, or one of a NIfTI file where no SEG can be made of the series; a line then says why."""
@@ -107,7 +110,7 @@ class SeriesGeometry(Geometry):
             header.set_xyzt_units("mm")
             nifti.NiftiGeometry(header, self.affine).write_labels(path, labels, classes)
         else:
-            seg.write(path, labels, self.headers, classes)
+            seg.write(path, labels, self.headers, classes, thickness=self.thickness)
 
 
 class Slice(NamedTuple):
@@ -368,7 +371,7 @@ def volume(paths: Sequence[Path], *, codes: bool = False) -> Volume:
         array = np.stack([each.values for each in pixels])
     else:
         array = dicom_pixels.shown(where, pixels, invert=dicom_pixels.inverted(*slices[0][:2]))
-    return Volume(array, spacing, affine, SeriesGeometry(tuple(each.header for each in slices), affine))
+    return Volume(array, spacing, affine, SeriesGeometry(tuple(each.header for each in slices), affine, spacing[0]))
 
 
 def patient(path: Path) -> str:

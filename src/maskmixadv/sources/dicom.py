@@ -99,6 +99,12 @@ def _studies(source: Path, pattern: str | None) -> list[Study]:
     if not found.series:
         raise InputError(f"{source}: no DICOM image series found in it; DICOM files have 'DICM' at byte 128")
     volumes = {uid: series.by_place(paths) for uid, paths in found.series.items()}
+    for uid, parts in volumes.items():
+        if len(parts) > 1:
+            print(
+                f"{source}: series {uid} has slices at one place in {len(parts)} folders; each is a case",
+                file=sys.stderr,
+            )
     masks = _masks(source, found.segmentations, volumes)
     studies = []
     for name, uid, number in _named(source, volumes):
