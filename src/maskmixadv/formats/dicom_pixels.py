@@ -119,6 +119,7 @@ def read(path: Path, shape: tuple[int, int]) -> SlicePixels:
         raise InputError(f"{path}: {', '.join(missing)} missing or empty, so its pixels can't be read; export it again")
     # The most frequent reason is a compression for which no library is installed.
     with reading(path, dicom_header.KIND, wrong="pixels can't be read", advice="; export it uncompressed"):
+        header.pixel_array_options(correct_unused_bits=False)  # pydicom would cut them off without a word
         whole = np.asarray(header.pixel_array)
     if whole.shape != shape or whole.dtype.kind not in "iuf":
         raise InputError(f"{path}: pixels have shape {whole.shape}, its header says {shape}; export it again")

@@ -239,7 +239,7 @@ def _completed(header: Any, thickness: float) -> Any:  # noqa: ANN401
     values = {**dict.fromkeys(EMPTY, ""), "Modality": "OT", "SliceThickness": thickness}
     missing = {name: value for name, value in values.items() if header.get(name) in (None, "")}
     if missing:
-        header = copy.copy(header)
+        header = copy.deepcopy(header)  # a shallow copy shares its attributes
         for name, value in missing.items():
             setattr(header, name, value)
     return header
