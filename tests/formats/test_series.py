@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pytest
 from pydicom.dataset import FileDataset
@@ -39,6 +38,7 @@ def test_sheared_slices_count_their_distance_along_the_normal(
 ) -> None:
     volume = series.read(write_series(tmp_path / "s", pixels(), change=sheared))
     assert volume.spacing == pytest.approx((6.0, 0.9, 0.7))  # what a voxel's volume follows from
+    assert volume.affine is not None
     assert abs(np.linalg.det(volume.affine[:3, :3])) == pytest.approx(6.0 * 0.9 * 0.7)
     assert "slices are sheared by 18.4° (GantryDetectorTilt); volumes are right" in capsys.readouterr().err
     volume.geometry.write_labels(tmp_path / "seg.dcm", LABELS, tiny.CLASSES)
@@ -153,6 +153,7 @@ def test_anonymised_series_get_a_segmentation(tmp_path: Path, capsys: pytest.Cap
     assert place == tmp_path / "seg.dcm"
     volume.geometry.write_labels(place, LABELS, tiny.CLASSES)
     np.testing.assert_array_equal(seg.read(place, volume, tiny.CLASSES), LABELS)
+    assert isinstance(volume.geometry, series.SeriesGeometry)
     assert "PatientID" not in volume.geometry.headers[0]
     assert capsys.readouterr().err == ""
 
@@ -175,5 +176,8 @@ def test_labels_are_nifti_where_no_segmentation_can_be_made(
     assert words in said
     assert said.endswith("its labels are written as NIfTI, a.b.nii.gz\n")
     volume.geometry.write_labels(place, LABELS, tiny.CLASSES)
-    np.testing.assert_array_equal(image_files.read_labels(place).array, LABELS)
-    np.testing.assert_allclose(nib.load(place).affine, volume.affine, atol=1e-4)
+    written = image_files.read_labels(place)
+    np.testing.assert_array_equal(written.array, LABELS)
+    assert written.affine is not None
+    assert volume.affine is not None
+    np.testing.assert_allclose(written.affine, volume.affine, atol=1e-4)

@@ -194,6 +194,13 @@ def study(tmp_path: Path, **segments: np.ndarray) -> Path:
     return tmp_path / "src"
 
 
+def headers_of(folder: Path) -> list[Any]:
+    """Return the headers of a series' slices in their order."""
+    geometry = series.read(folder).geometry
+    assert isinstance(geometry, series.SeriesGeometry)
+    return list(geometry.headers)
+
+
 def boxes() -> tuple[np.ndarray, np.ndarray]:
     """Return an organ and a lesion in it."""
     organ, lesion = np.zeros((5, 7, 4), bool), np.zeros((5, 7, 4), bool)
@@ -228,7 +235,7 @@ def test_segmentations_that_contradict_one_another_are_named(
 def test_segments_of_one_file_that_overlap_are_named(tmp_path: Path) -> None:
     organ, lesion = boxes()
     written = write_series(tmp_path / "s", pixels())
-    headers = series.read(written).geometry.headers
+    headers = headers_of(written)
     described = [seg._described(hd, number, name) for number, name in ((1, "organ"), (2, "lesion"))]
     masks = np.stack([organ, lesion], axis=-1).astype(np.uint8)
     made = hd.seg.Segmentation(headers, masks, "BINARY", described, hd.UID(), 9, hd.UID(), 1, "x", "x", "1", "1")
@@ -242,7 +249,7 @@ def test_segmentations_of_other_types_are_read(tmp_path: Path, kind: str) -> Non
     """A voxel belongs to a fractional segment if at least half of it does."""
     organ, lesion = boxes()
     written = write_series(tmp_path / "s", pixels())
-    headers = series.read(written).geometry.headers
+    headers = headers_of(written)
     mask = np.where(lesion, 0.7, np.where(organ, 0.3, 0)) if kind == "FRACTIONAL" else lesion.astype(np.uint8)
     described = [seg._described(hd, 1, "lesion")]
     made = hd.seg.Segmentation(headers, mask, kind, described, hd.UID(), 9, hd.UID(), 1, "x", "x", "1", "1")

@@ -226,12 +226,11 @@ def _made(path: Path, labels: UInt8[np.ndarray, "d h w"], headers: Sequence[Any]
 
 def _must_be_identified(path: Path, headers: Sequence[Any]) -> None:
     """Check that a segmentation can say what it was drawn on."""
-    for name in UIDS:
-        found = [str(header.get(name) or "") for header in headers]
-        if not all(found):
-            raise InputError(f"{path}: no SEG can be made of its series (a slice lacks {name}); mend its headers")
-    if len(set(found)) < len(headers):
-        raise InputError(f"{path}: no SEG can be made of its series (slices share one {name}); mend its headers")
+    lacking = next((name for name in UIDS if not all(header.get(name) for header in headers)), None)
+    if lacking is not None:
+        raise InputError(f"{path}: no SEG can be made of its series (a slice lacks {lacking}); mend its headers")
+    if len({str(header.get(UIDS[-1])) for header in headers}) < len(headers):
+        raise InputError(f"{path}: no SEG can be made of its series (slices share one {UIDS[-1]}); mend its headers")
 
 
 def _completed(header: Any, thickness: float) -> Any:  # noqa: ANN401

@@ -102,7 +102,7 @@ def _studies(source: Path, pattern: str | None) -> list[Study]:
     for uid, parts in volumes.items():
         if len(parts) > 1:
             print(
-                f"{source}: series {uid} has slices at one place in {len(parts)} folders; each is a case",
+                f"{source}: series {uid} has slices at one place in {len(parts)} folders; each folder is a case",
                 file=sys.stderr,
             )
     masks = _masks(source, found.segmentations, volumes)
