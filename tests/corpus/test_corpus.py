@@ -59,7 +59,7 @@ def test_a_half_written_corpus_is_none(tmp_path: Path) -> None:
             {"scribble": np.zeros((3, 40, 47), np.uint8)},
             r"scribble has shape \(3, 40, 47\), image has \(3, 40, 48\)",
         ),
-        ({"dense": np.zeros((3, 40, 48), np.uint8)}, "dense mask is all background"),
+        ({"dense": np.full((3, 40, 48), IGNORE, np.uint8)}, "dense mask knows no pixel"),
         ({"scribble": np.full((3, 40, 48), IGNORE, np.uint8)}, "scribble is all background"),
         ({"image": np.full((3, 40, 48), np.nan, np.float32)}, "NaN"),
         ({"image": np.full((3, 40, 48), 0.5, np.float32)}, r"constant \(0.5\)"),

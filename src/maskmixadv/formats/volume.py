@@ -35,6 +35,20 @@ class Geometry(abc.ABC):
         """Whether the file says where its voxels lie in the patient."""
         return True
 
+    def labels_path(self, path: Path, classes: Sequence[str]) -> Path:  # noqa: ARG002
+        """Return where labels can be written: `path`, or one of another format if the file's own can't hold them.
+
+        A line on stderr then says why. Ask before the labels are made.
+
+        Parameters
+        ----------
+        path
+            The file to write, named as `maskmixadv.formats.image_files.labels_name` says.
+        classes
+            Names of the classes, background first.
+        """
+        return path
+
     @abc.abstractmethod
     def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:
         """Write `labels` as a file of the same format, whole or not at all.

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -77,18 +78,20 @@ def segment(
     predictor = Predictor.load(root, device)
     how = {"flips": predictor.averages(flips), "largest": largest}
     with outputs.recorded(out, names):
-        measured = list(_segmented(predictor, paths, out, how))
+        measured = list(_segmented(predictor, paths, names, out, how))
         if measured:
             write_text(out / "clinical.csv", clinical.table(clinical.records(clinical.with_phases(measured))))
     print(f"{out}: {len(measured)} of {len(paths)} volumes segmented")
     return 0 if len(measured) == len(paths) else 2
 
 
-def _segmented(predictor: Predictor, paths: Sequence[Path], out: Path, how: dict[str, bool]) -> Iterator[CaseVolumes]:
+def _segmented(
+    predictor: Predictor, paths: Sequence[Path], names: Sequence[str], out: Path, how: dict[str, bool]
+) -> Iterator[CaseVolumes]:
     """Segment each file that can be segmented, and say on stderr what is wrong with the others."""
     for path in _shown(paths):
         try:
-            yield _one(predictor, path, out, how)
+            yield _one(predictor, path, names, out, how)
         except InputError as error:
             told = str(error) if path.name in str(error) else f"{path}: {error}"
             print(f"maskmixadv: {told}", file=sys.stderr)
@@ -106,12 +109,18 @@ def _shown(paths: Sequence[Path]) -> Iterable[Path]:
     return track(paths, description="predict")
 
 
-def _one(predictor: Predictor, path: Path, out: Path, how: dict[str, bool]) -> CaseVolumes:
+def _one(predictor: Predictor, path: Path, names: Sequence[str], out: Path, how: dict[str, bool]) -> CaseVolumes:
     volume = image_files.read(path)
+    name = image_files.labels_name(path)
+    place = volume.geometry.labels_path(out / name, predictor.classes)
+    if place.name != name:
+        if place.name in names:
+            raise InputError(f"{place}: labels of another image have this name; predict {path} apart")
+        outputs.free(out, [place.name])
     turned = volume.along(predictor.axis)
     labels = predictor.labels(normalise(turned.array, where=str(path)), turned.spacing, **how)
-    on_file = np.moveaxis(labels, 0, predictor.axis)
-    image_files.write_labels(out / image_files.labels_name(path), on_file, volume, predictor.classes)
+    with nullcontext() if place.name == name else outputs.recorded(out, [place.name]):
+        image_files.write_labels(place, np.moveaxis(labels, 0, predictor.axis), volume, predictor.classes)
     return clinical.volumes(image_files.stem(path), labels, classes=predictor.classes, spacing=turned.spacing)
 
 
