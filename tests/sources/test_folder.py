@@ -178,7 +178,10 @@ def test_a_zero_that_may_mean_unlabelled_is_not_guessed(tmp_path: Path) -> None:
         ('[[class]]\nname = "background"\n', "has 1 .*allowed are 2"),
         ('[[class]]\nname = "a"\n[[class]]\nname = "a"\n', "two classes are named 'a'"),
         ('[[class]]\nname = "a"\n[[class]]\ncolour = "#fff"\n', "class 1 has name None"),
-        ('ignore = 1\n[[class]]\nname = "a"\n[[class]]\nname = "b"\n', "ignore = 1, allowed is a code from 2"),
+        ('ignore = 1\n[[class]]\nname = "a"\n[[class]]\nname = "b"\n', "ignore = 1, which is the code of 'b'"),
+        ('[[class]]\nname = "a"\n[[class]]\nname = "b"\ncode = 0\n', "code 0 is that of 'a' and of 'b'"),
+        ('[[class]]\nname = "a"\n[[class]]\nname = "b"\ncode = 1.5\n', "class 'b': code = 1.5, allowed is a whole"),
+        ('[[class]]\nname = "a"\n[[class]]\nname = "b"\ncode = true\n', "class 'b': code = True, allowed is a whole"),
     ],
 )
 def test_wrong_classes_are_named(tmp_path: Path, text: str, words: str) -> None:
