@@ -44,8 +44,10 @@ class Classes:
     >>> print(scar)
     200 heart, 500 scar; unlabelled 0
     >>> codes = np.array([[[0, 200, 500]]])
-    >>> scar.indices(codes, dense=False, where="a.nii").tolist(), scar.indices(codes, dense=True, where="a.nii").tolist()
-    ([[[255, 1, 2]]], [[[0, 1, 2]]])
+    >>> scar.indices(codes, dense=False, where="strokes.nii").tolist()
+    [[[255, 1, 2]]]
+    >>> scar.indices(codes, dense=True, where="mask.nii").tolist()
+    [[[0, 1, 2]]]
     """
 
     names: tuple[str, ...]
@@ -114,16 +116,17 @@ class Classes:
     def _stray(self, stray: Shaped[np.ndarray, "n"], meant: Mapping[int, int], where: str) -> str:
         shown = ", ".join(f"{code:g}" for code in stray[:5].tolist())
         allowed = ", ".join(map(str, sorted(meant)))
-        own = f", as in 'code = {stray[0]:g}' below its class's name in {FILE}"
+        own = f"'code = {stray[0]:g}' below its class's name in {FILE}"
         told = "; the background's strokes need a code, too" if self.codes and self.codes[0] is None else ""
-        return f"{where}: label {shown} is not declared, allowed are {allowed} ({self}){told}; declare it{own}"
+        allowed = f"{allowed} ({self}){told}"
+        return f"{where}: label {shown} is not declared, allowed are {allowed}; declare it, in a folder by {own}"
 
 
 def read(path: Path) -> Classes:
     r"""Read a ``classes.toml``.
 
     It has a table ``[[class]]`` with a name for each class, and ``code = N`` where the class's code is not its place,
-    counted from 0. ``ignore = N`` is the code of unlabelled pixels; by default that is the one after the highest code of
+    counted from 0. ``ignore = N`` is the code of unlabelled pixels; by default that is 1 above the highest code of
     a class. With ``ignore = 0`` the background has no code in scribbles, unless its table says one.
 
     Raises

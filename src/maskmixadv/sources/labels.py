@@ -14,7 +14,7 @@ from maskmixadv.formats.flat import NoGeometry
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources import segments
 from maskmixadv.sources.classes import FILE, Classes
-from maskmixadv.types import IGNORE
+from maskmixadv.types import IGNORE, Spacing
 
 APART: Final = 0.5
 """Voxels by which an annotation's corners may lie apart from its image's."""
@@ -114,10 +114,7 @@ def _on_grid(
             raise InputError(f"{path}: has shape {shape}, its image {where} has {wanted}; save it on the image's grid")
         return _pasted(path, indices, corner, around, where, wanted)
     if isinstance(labels.geometry, NoGeometry) and labels.spacing and image.spacing:
-        if not np.allclose(labels.spacing, image.spacing, rtol=SAME):
-            raise InputError(
-                f"{path}: has spacing {_mm(labels.spacing)}, its image {where} has {_mm(image.spacing)}; must be equal"
-            )
+        _must_be_spaced(path, labels.spacing, where, image.spacing)
     if labels.affine is None or image.affine is None or not labels.geometry.placed:
         return indices
     apart, voxel = _apart(labels.affine - image.affine, wanted), _voxel(image)
@@ -127,6 +124,11 @@ def _on_grid(
             f"{APART * voxel:.3g} mm, half a voxel; save it on the image's grid"
         )
     return indices
+
+
+def _must_be_spaced(path: Path, spacing: Spacing, where: Path, wanted: Spacing) -> None:
+    if not np.allclose(spacing, wanted, rtol=SAME):
+        raise InputError(f"{path}: has spacing {_mm(spacing)}, its image {where} has {_mm(wanted)}; must be equal")
 
 
 def _corner(labels: Volume, image: Volume) -> tuple[int, ...] | None:

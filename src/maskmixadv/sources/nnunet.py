@@ -146,7 +146,7 @@ def _classes(path: Path, labels: Mapping[str, int]) -> Classes:
             f"{path}: labels are {given}; allowed are one called {BACKGROUND!r} or of code 0, and 1 to "
             f"{MOST_CLASSES - 1} others besides {IGNORED!r}"
         )
-    names = [background, *sorted(codes.keys() - {background}, key=lambda name: codes[name])]
+    names = [background, *sorted((name for name in codes if name != background), key=lambda name: codes[name])]
     placed = [codes[name] for name in names]
     unstroked = ignore == 0 and placed[0] == 0  # 0 means nothing drawn, and the background has no strokes
     made = coded(names, [None, *placed[1:]] if unstroked else placed, ignore, str(path))
