@@ -310,7 +310,7 @@ def _pages(path: Path, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
         return _turned(_stacked(path, array, axes), orientation)
     with _picture(path) as image, reading(path, KIND):
         pages = ImageSequence.Iterator(image)
-        return np.stack([_decoded(path, ImageOps.exif_transpose(page), indices) for page in pages])
+        return np.stack([_decoded(path, page, indices) for page in pages])  # Pillow turns a TIFF's pages itself
 
 
 def _stack(path: Path, file: tifffile.TiffFile, indices: bool) -> np.ndarray | None:
@@ -345,7 +345,7 @@ def _orientation(page: Any) -> int:  # noqa: ANN401
     return int(tag.value) if tag is not None and tag.value in range(1, 9) else 1
 
 
-def _turned(pixels: Shaped[np.ndarray, "d h w *c"], orientation: int) -> Shaped[np.ndarray, "d h w *c"]:
+def _turned(pixels: Shaped[np.ndarray, "d _ _ *c"], orientation: int) -> Shaped[np.ndarray, "d _ _ *c"]:
     """Turn pages as they are shown; `orientation` is EXIF's and TIFF's number for it."""
     if orientation in _ACROSS:
         pixels = pixels.swapaxes(1, 2)

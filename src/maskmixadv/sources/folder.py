@@ -241,7 +241,7 @@ def cases(
     _tell(found.source, found.bare, "left out, as there is no scribble and no mask of")
     _tell(found.source, empty, "left out, as nothing is drawn in")
     _tell(found.source, mixed, "colours become grey in")
-    if 2 * len(thin) > masked:  # a few may be thin structures
+    if thin and 2 * len(thin) >= masked:  # a few may be thin structures
         _tell(found.source, thin, _THIN)
 
 

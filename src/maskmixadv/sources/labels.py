@@ -105,8 +105,8 @@ def _must_be_strokes(path: Path, indices: UInt8[np.ndarray, "d h w"], classes: C
 
 
 def _on_grid(
-    path: Path, indices: UInt8[np.ndarray, "d h w"], labels: Volume, around: int, where: Path, image: Volume
-) -> UInt8[np.ndarray, "d h w"]:
+    path: Path, indices: UInt8[np.ndarray, "_ _ _"], labels: Volume, around: int, where: Path, image: Volume
+) -> UInt8[np.ndarray, "_ _ _"]:
     shape, wanted = indices.shape, image.array.shape
     if shape != wanted:
         corner = _corner(labels, image) if path.name.lower().endswith(itk.SUFFIXES) else None
@@ -145,12 +145,12 @@ def _corner(labels: Volume, image: Volume) -> tuple[int, ...] | None:
 
 def _pasted(
     path: Path,
-    indices: UInt8[np.ndarray, "d h w"],
+    indices: UInt8[np.ndarray, "_ _ _"],
     corner: Sequence[int],
     around: int,
     where: Path,
     wanted: tuple[int, ...],
-) -> UInt8[np.ndarray, "d h w"]:
+) -> UInt8[np.ndarray, "_ _ _"]:
     """Return labels of a part of the image on the image's grid, with `around` beyond the part."""
     ends = [first + count for first, count in zip(corner, indices.shape, strict=True)]
     if min(corner) < 0 or any(end > side for end, side in zip(ends, wanted, strict=True)):
