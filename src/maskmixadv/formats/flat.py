@@ -308,9 +308,14 @@ def _pages(path: Path, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
         orientation = _orientation(file.series[0].keyframe)
     if array is not None:
         return _turned(_stacked(path, array, axes), orientation)
+    if orientation in _ACROSS:  # Pillow mixes rows and columns up
+        raise InputError(
+            f"{path}: stored with orientation {orientation}, rows as columns, in colours that are converted; allowed is "
+            "orientation 1; save it as it is shown"
+        )
     with _picture(path) as image, reading(path, KIND):
         pages = ImageSequence.Iterator(image)
-        return np.stack([_decoded(path, page, indices) for page in pages])  # Pillow turns a TIFF's pages itself
+        return np.stack([_decoded(path, page, indices) for page in pages])  # it turns them, too
 
 
 def _stack(path: Path, file: tifffile.TiffFile, indices: bool) -> np.ndarray | None:
