@@ -80,6 +80,20 @@ def test_strokes_of_any_brush_and_without_any_are_seen(tmp_path: Path, brush: in
         folder.prepare(source_of(tmp_path / "none", drawn * 0), tmp_path / "c")
 
 
+def test_strokes_of_the_background_with_the_code_for_nothing_drawn_are_seen(tmp_path: Path) -> None:
+    """Code 4 is the background's strokes there, but would be nothing drawn here, and all that is 0 background."""
+    drawn = np.where(SCRIBBLE == 0, 4, np.where(SCRIBBLE == IGNORE, 0, SCRIBBLE)).astype(np.uint8)
+    with pytest.raises(InputError, match=r"4, nothing drawn, is \d.*%, and lines .*write 'ignore = 0'"):
+        folder.prepare(source_of(tmp_path / "src", drawn), tmp_path / "c")
+
+
+def test_dense_slices_beside_strokes_are_no_mistake(tmp_path: Path) -> None:
+    mixed = np.where(SCRIBBLE == IGNORE, 4, SCRIBBLE).astype(np.uint8)
+    mixed[:2] = 0
+    mixed[:2, 20] = 1  # two slices that are known wholly, with a thin structure
+    assert made(source_of(tmp_path / "src", mixed), tmp_path / "c").scribble is not None
+
+
 def test_a_dense_mask_among_strokes_stays_one(tmp_path: Path) -> None:
     case = made(source_of(tmp_path / "src", DENSE), tmp_path / "c")
     np.testing.assert_array_equal(case.scribble, DENSE)

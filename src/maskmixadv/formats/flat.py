@@ -310,8 +310,8 @@ def _pages(path: Path, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
         return _turned(_stacked(path, array, axes), orientation)
     if orientation in _ACROSS:  # Pillow mixes rows and columns up
         raise InputError(
-            f"{path}: stored with orientation {orientation}, rows as columns, in colours that are converted; allowed is "
-            "orientation 1; save it as it is shown"
+            f"{path}: stored with orientation {orientation}, rows as columns, in colours that are converted; allowed "
+            "is orientation 1; save it as it is shown"
         )
     with _picture(path) as image, reading(path, KIND):
         pages = ImageSequence.Iterator(image)

@@ -116,7 +116,9 @@ class Classes:
     def _stray(self, stray: Shaped[np.ndarray, "n"], meant: Mapping[int, int], where: str) -> str:
         shown = ", ".join(f"{code:g}" for code in stray[:5].tolist())
         allowed = ", ".join(map(str, sorted(meant)))
-        own = f"'code = {stray[0]:g}' below its class's name in {FILE}"
+        own = (
+            f"'code = {stray[0]:g}' below its class's name in {FILE}, or 'ignore = {stray[0]:g}' if it is nothing drawn"
+        )
         told = "; the background's strokes need a code, too" if self.codes and self.codes[0] is None else ""
         allowed = f"{allowed} ({self}){told}"
         return f"{where}: label {shown} is not declared, allowed are {allowed}; declare it, in a folder by {own}"

@@ -88,18 +88,22 @@ def width(indices: UInt8[np.ndarray, "d h w"], axis: int) -> float:
 
 def _must_be_strokes(path: Path, indices: UInt8[np.ndarray, "d h w"], classes: Classes) -> None:
     """Refuse strokes with 0 for nothing drawn, which would be learnt as background; a dense mask may pass."""
-    background = float((indices == 0).mean())
-    if background <= 0.5 or (indices == IGNORE).any():
-        return
     axis = int(np.argmin(indices.shape))
-    wide, side = width(indices, axis), max(indices.shape)
-    if background < 1 and wide >= min(WIDEST, max(THIN, side / SHARE)):
+    unlabelled = np.moveaxis(indices == IGNORE, axis, 0).mean((1, 2))
+    background = float((indices == 0).mean())
+    if background <= 0.5 or unlabelled.max() > 0.5:
         return
-    lines = f"lines are about {wide:.1f} pixels wide" if background < 1 else "there are no lines"
+    wide, side, structures = width(indices, axis), max(indices.shape), bool(((indices > 0) & (indices != IGNORE)).any())
+    if structures and wide >= min(WIDEST, max(THIN, side / SHARE)):
+        return
+    if unlabelled.any() and not structures:
+        return  # a healthy case
+    lines = f"lines are about {wide:.1f} pixels wide" if structures else "there are no lines"
+    undrawn = f"{unlabelled.mean():.1%}" if unlabelled.any() else "none"
     zero = (classes.codes or (0,))[0]
     raise InputError(
-        f"{path}: {zero}, background, is {background:.1%} of its pixels, {classes.ignore}, nothing drawn, is none, and "
-        f"{lines}; write 'ignore = {zero}' at the top of {FILE} if {zero} means nothing drawn, or move a mask of all "
+        f"{path}: {zero}, background, is {background:.1%} of its pixels, {classes.ignore}, nothing drawn, is {undrawn}, "
+        f"and {lines}; write 'ignore = {zero}' at the top of {FILE} if {zero} means nothing drawn, or move a mask of all "
         "pixels to masks/"
     )
 
