@@ -101,10 +101,10 @@ def _must_be_strokes(path: Path, indices: UInt8[np.ndarray, "d h w"], classes: C
     lines = f"lines are about {wide:.1f} pixels wide" if structures else "there are no lines"
     undrawn = f"{unlabelled.mean():.1%}" if unlabelled.any() else "none"
     zero = (classes.codes or (0,))[0]
+    found = f"{zero}, background, is {background:.1%} of its pixels, {classes.ignore}, nothing drawn, is {undrawn}"
     raise InputError(
-        f"{path}: {zero}, background, is {background:.1%} of its pixels, {classes.ignore}, nothing drawn, is {undrawn}, "
-        f"and {lines}; write 'ignore = {zero}' at the top of {FILE} if {zero} means nothing drawn, or move a mask of all "
-        "pixels to masks/"
+        f"{path}: {found}, and {lines}; write 'ignore = {zero}' at the top of {FILE} if {zero} means nothing drawn, or "
+        "move a mask of all pixels to masks/"
     )
 
 
