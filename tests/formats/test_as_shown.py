@@ -85,7 +85,7 @@ def test_other_kinds_of_colours_are_converted(tmp_path: Path, mode: str, suffix:
     image = Image.fromarray(colours).convert(mode)
     image.save(tmp_path / f"a{suffix}")
     with Image.open(tmp_path / f"a{suffix}") as stored:
-        expected = np.asarray(stored.convert("RGB"), np.float32) @ np.float32([0.2125, 0.7154, 0.0721])
+        expected = np.asarray(stored.convert("RGB"), np.float32) @ np.array([0.2125, 0.7154, 0.0721], np.float32)
     volume = image_files.read(tmp_path / f"a{suffix}")
     np.testing.assert_allclose(volume.array[0], expected, atol=0.01)
     assert volume.coloured

@@ -175,8 +175,8 @@ def _pairs(source: Path, part: str, dataset: Dataset, patient: str | None) -> li
         image_files.suffix(path)
         # Where 0 means nothing drawn, a mask of all pixels can't be told by its codes; labels to test with are masks.
         dense = part == "Ts" and dataset.classes.ignore == 0
-        files = {"mask": path} if dense else {"either": path}
-        found.append(Pair(name, folder.named_patient(path, name, patient), image, **files))
+        whose = folder.named_patient(path, name, patient)
+        found.append(Pair(name, whose, image, mask=path if dense else None, either=None if dense else path))
     return found
 
 
