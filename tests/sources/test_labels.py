@@ -15,6 +15,7 @@ from maskmixadv.cli.app import run
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files, nifti
+from maskmixadv.metrics.scores import rows
 from maskmixadv.sources import folder, nnunet
 from maskmixadv.sources.classes import Classes, read
 from maskmixadv.sources.labels import width
@@ -203,6 +204,16 @@ def test_healthy_cases_are_kept_learnt_from_and_scored(tmp_path: Path, capsys: p
     assert "learnt from: 3 patients, 9 slices; strokes: background 9" in capsys.readouterr().err
     assert run(["evaluate", str(tmp_path / "run"), "--split", "val"]) == 0
     assert "h1" in (tmp_path / "run" / "evaluation-val" / "scores.csv").read_text()
+
+
+def test_what_is_predicted_in_a_healthy_case_counts(tmp_path: Path) -> None:
+    corpus = folder.prepare(healthy(tmp_path / "src"), tmp_path / "c")
+    found = {row.score.class_name: row for row in rows(
+        own.by_name(corpus)["h1"], DENSE * (DENSE == 3), classes=corpus.classes, nominal=corpus.nominal
+    )}  # fmt: skip
+    assert found["LV"].score.dice == 0
+    assert found["LV"].score.predicted_ml > 0
+    assert np.isnan(found["RV"].score.dice), "neither there nor predicted"
 
 
 def test_cases_without_any_structure_are_no_corpus(tmp_path: Path) -> None:
