@@ -65,15 +65,13 @@ def test_images_without_annotation_are_left_out(tmp_path: Path, capsys: pytest.C
     source = own.folder(tmp_path / "src")
     own.case(source, "bare", 5, scribble=False)
     own.case(source, "begun", 6)
-    undrawn = np.full((3, 40, 48), 4, np.uint8)
-    undrawn[:, 2] = 0  # background alone
-    own.write(source / "scribbles" / "begun.nii.gz", undrawn)
+    own.write(source / "scribbles" / "begun.nii.gz", np.full((3, 40, 48), 4, np.uint8))
     corpus = folder.prepare(source, tmp_path / "c")
     assert [entry.name for entry in corpus.entries] == ["m0", "m1", "s0", "s1", "s2"]
     assert corpus.folds == {"own": (Split(("s0", "s1", "s2"), ("m0", "m1"), ()),)}
     told = capsys.readouterr().err
     assert "no scribble and no mask of bare.nii.gz" in told
-    assert "no structure is drawn in begun.nii.gz" in told
+    assert "nothing is drawn in begun.nii.gz" in told
     assert open_corpus(corpus.root) == corpus
 
 
@@ -167,7 +165,9 @@ def test_a_zero_that_may_mean_unlabelled_is_not_guessed(tmp_path: Path) -> None:
     _, scribble, _ = tiny.volume()
     for name in ("s0", "s1", "s2"):
         own.write(source / "scribbles" / f"{name}.nii.gz", np.where(scribble == IGNORE, 0, scribble + 1))
-    with pytest.raises(InputError, match=r"0 is the scribbles' most frequent code.*classes\.toml"):
+    with pytest.raises(
+        InputError, match=r"0 is the most frequent of .* codes 0, 1, .*classes\.toml, with 'ignore = 0'"
+    ):
         folder.prepare(source, tmp_path / "c", confirm=lambda _: True)
 
 
@@ -178,7 +178,10 @@ def test_a_zero_that_may_mean_unlabelled_is_not_guessed(tmp_path: Path) -> None:
         ('[[class]]\nname = "background"\n', "has 1 .*allowed are 2"),
         ('[[class]]\nname = "a"\n[[class]]\nname = "a"\n', "two classes are named 'a'"),
         ('[[class]]\nname = "a"\n[[class]]\ncolour = "#fff"\n', "class 1 has name None"),
-        ('ignore = 1\n[[class]]\nname = "a"\n[[class]]\nname = "b"\n', "ignore = 1, allowed is a code from 2"),
+        ('ignore = 1\n[[class]]\nname = "a"\n[[class]]\nname = "b"\n', "ignore = 1, which is the code of 'b'"),
+        ('[[class]]\nname = "a"\n[[class]]\nname = "b"\ncode = 0\n', "code 0 is that of 'a' and of 'b'"),
+        ('[[class]]\nname = "a"\n[[class]]\nname = "b"\ncode = 1.5\n', "class 'b': code = 1.5, allowed is a whole"),
+        ('[[class]]\nname = "a"\n[[class]]\nname = "b"\ncode = true\n', "class 'b': code = True, allowed is a whole"),
     ],
 )
 def test_wrong_classes_are_named(tmp_path: Path, text: str, words: str) -> None:

@@ -229,7 +229,11 @@ def made(corpus: "Corpus") -> int:
     """Print the corpus's size; returns the exit code."""
     slices = sum(entry.shape[0] for entry in corpus.entries)
     patients = len({entry.patient for entry in corpus.entries})
-    print(f"{corpus.root}: {len(corpus.entries)} cases of {patients} patients, {slices} slices")
+    scribbled, masked = (sum(kinds) for kinds in zip(*((e.scribble, e.dense) for e in corpus.entries), strict=True))
+    print(
+        f"{corpus.root}: {len(corpus.entries)} cases of {patients} patients, {slices} slices; {scribbled} cases with "
+        f"scribbles, {masked} with masks"
+    )
     return 0
 
 

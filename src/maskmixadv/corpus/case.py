@@ -182,23 +182,22 @@ def validate(case: Case, *, classes: int, where: str) -> Case:
     case
         Any case.
     classes
-        Number of classes, with the background.
+        Number of classes, with the background. Background alone is an annotation, too: that of a healthy patient.
     where
         Beginning of the error's text.
 
     Raises
     ------
     InputError
-        If shapes differ, the image is not finite or constant, a scribble shows no structure, or a mask knows nothing.
+        If shapes differ, the image is not finite or constant, or nothing is labelled in an annotation.
 
     Examples
     --------
-    >>> image, healthy = np.random.default_rng(0).random((1, 4, 4)), np.zeros((1, 4, 4), np.uint8)
-    >>> validate(Case("a", "p", image=image, dense=healthy), classes=4, where="a.nii.gz").name
-    'a'
-    >>> validate(Case("a", "p", image=image, scribble=healthy), classes=4, where="a.nii.gz")
+    >>> nothing = np.full((1, 4, 4), IGNORE, np.uint8)
+    >>> case = Case("a", "p", image=np.random.default_rng(0).random((1, 4, 4)), scribble=nothing)
+    >>> validate(case, classes=4, where="a.nii.gz")
     Traceback (most recent call last):
-    maskmixadv.errors.InputError: a.nii.gz: scribble is all background, allowed is one with at least one structure
+    maskmixadv.errors.InputError: a.nii.gz: nothing is labelled in the scribble, at least one pixel must be
     """
     if case.image.ndim != 3 or 0 in case.image.shape:
         raise InputError(f"{where}: image has shape {case.image.shape}, allowed is a volume of 3 axes")
@@ -207,15 +206,13 @@ def validate(case: Case, *, classes: int, where: str) -> Case:
     if case.image.min() == case.image.max():
         raise InputError(f"{where}: image is constant ({case.image.flat[0]:g}), allowed is one with contrast")
     _check_shapes(case, where)
-    if case.scribble is not None and not _codes(case.scribble) & set(range(1, classes)):
-        raise InputError(f"{where}: scribble is all background, allowed is one with at least one structure")
-    if case.dense is not None and not _codes(case.dense) & set(range(classes)):
-        raise InputError(f"{where}: dense mask knows no pixel, allowed is one that knows some, of a structure or not")
+    for kind, labels in (("scribble", case.scribble), ("dense mask", case.dense)):
+        if labels is None:
+            continue
+        codes = set(np.unique(labels).tolist())
+        if not codes & set(range(classes)):
+            raise InputError(f"{where}: nothing is labelled in the {kind}, at least one pixel must be")
     return case
-
-
-def _codes(labels: np.ndarray) -> set[int]:
-    return set(np.unique(labels).tolist())
 
 
 def whole_slices(labels: UInt8[np.ndarray, "d h w"]) -> Bool[np.ndarray, "d"]:

@@ -27,7 +27,7 @@ class Format(Protocol):
     --------
     >>> from maskmixadv.formats import itk
     >>> isinstance(itk, Format), itk.SUFFIXES, itk.LABELS_AS
-    (True, ('.nrrd', '.mha', '.mhd'), {'.mhd': '.mha'})
+    (True, ('.seg.nrrd', '.nrrd', '.mha', '.mhd'), {'.mhd': '.mha'})
     """
 
     @property

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, replaced
@@ -18,7 +18,7 @@ from maskmixadv.formats.volume import Geometry, Volume
 from maskmixadv.optional import must_be_there, needed
 from maskmixadv.types import Spacing
 
-SUFFIXES: Final = (".nrrd", ".mha", ".mhd")
+SUFFIXES: Final = (".seg.nrrd", ".nrrd", ".mha", ".mhd")
 LABELS_AS: Final[Mapping[str, str]] = {".mhd": ".mha"}
 """The voxels of a ``.mhd`` file are in a second file."""
 
@@ -60,6 +60,50 @@ class ItkGeometry(Geometry):
                 itk.WriteImage(image, str(partial), useCompression=True)
             except RuntimeError as error:
                 raise cannot_write(path, RuntimeError(_last(error))) from None
+
+
+def fields(path: Path) -> tuple[dict[str, str], int]:
+    """Return what the header says of segments, by its own names, and the number of channels or layers.
+
+    Raises
+    ------
+    InputError
+        If the header is damaged, or the file is missing.
+
+    Examples
+    --------
+    >>> import SimpleITK
+    >>> image = SimpleITK.GetImageFromArray(np.eye(4, dtype=np.uint8)[None])
+    >>> image.SetMetaData("Segment0_Name", "tumour")
+    >>> SimpleITK.WriteImage(image, "a.seg.nrrd")
+    >>> fields(Path("a.seg.nrrd"))
+    ({'Segment0_Name': 'tumour'}, 1)
+    """
+    with _opened(path) as (_, told):
+        _declared(path, told)
+        return told["segments"], int(told["NumberOfComponents"])
+
+
+def read_layers(path: Path) -> tuple[Volume, Shaped[np.ndarray, "d h w l"]]:
+    """Read the layers of a segmentation; the volume is the first of them.
+
+    Raises
+    ------
+    InputError
+        If SimpleITK is missing, or the file is missing, damaged, neither 2D nor 3D, or larger than is taken.
+
+    Examples
+    --------
+    >>> import SimpleITK
+    >>> SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((3, 7, 5, 2), np.uint8), isVector=True), "a.nrrd")
+    >>> read_layers(Path("a.nrrd"))[1].shape
+    (3, 7, 5, 2)
+    """
+    with _opened(path) as (reader, told):
+        shape, place, dtype = _grid(path, told)
+        pixels = np.empty((*shape, int(told["NumberOfComponents"])), dtype)
+        reader.values(path, _kind(path), pixels)
+    return Volume(pixels[..., 0], _spacing(place), _affine(place), place), pixels
 
 
 def read(path: Path) -> Volume:

@@ -17,9 +17,14 @@ from maskmixadv.formats import image_files
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import pairs
 from maskmixadv.sources.classes import Classes
-from maskmixadv.sources.pairs import Pair
+from maskmixadv.sources.pairs import Pair, Read
+from maskmixadv.types import IGNORE
 
 IMAGES, SCRIBBLES, MASKS = "images", "scribbles", "masks"
+_THIN: Final = (
+    "0 is learnt as background, although labels look like strokes (if it means nothing drawn, say so: "
+    "docs/how-to/own-images.md), in"
+)
 _NAMED: Final = 5
 """Files that a line names at most."""
 
@@ -188,7 +193,7 @@ def write(
 def cases(
     found: Found, classes: Classes, axis: int, kept: Callable[[Pair], KeptCase | None] | None = None
 ) -> Iterator[Case | KeptCase]:
-    """Read the cases that were `found`. Those without a structure in an annotation are left out, and named on stderr.
+    """Read the cases that were `found`. Those of which nothing is labelled are left out, and named on stderr.
 
     Parameters
     ----------
@@ -202,7 +207,7 @@ def cases(
     Raises
     ------
     InputError
-        If a file is damaged, or does not fit its image.
+        If a file is damaged, does not fit its image, or no file shows a structure.
 
     Examples
     --------
@@ -210,21 +215,34 @@ def cases(
     []
     """
 
-    def made(pair: Pair) -> tuple[Case | KeptCase, bool]:
-        known = kept(pair) if kept else None
-        return (known, False) if known else pairs.read(pair, classes, axis)
+    def made(pair: Pair) -> KeptCase | Read:
+        return (kept(pair) if kept else None) or pairs.read(pair, classes, axis)
 
-    empty, mixed = [], []
-    for pair, (case, coloured) in zip(found.pairs, work_ahead(made, found.pairs, threads=2), strict=True):
-        if coloured:
-            mixed.append(pair.image.name)
-        if isinstance(case, KeptCase) or case.scribble is not None or case.dense is not None:
-            yield case
-        else:
+    empty, mixed, thin, masked, shown = [], [], [], 0, False
+    for pair, read in zip(found.pairs, work_ahead(made, found.pairs, threads=2), strict=True):
+        if isinstance(read, KeptCase):
+            shown = True  # it was seen when it was made
+            yield read
+            continue
+        mixed += [pair.image.name] if read.coloured else []
+        thin += [pair.image.name] if read.thin else []
+        case = read.case
+        masked += case.dense is not None
+        shown |= _shows(case)
+        if case.scribble is None and case.dense is None:
             empty.append(pair.image.name)
+        else:
+            yield case
+    if not shown and len(empty) < len(found.pairs):
+        named = ", ".join(classes.names[1:])
+        raise InputError(
+            f"{found.source}: all labels are background or nothing drawn; at least one case must show {named}"
+        )
     _tell(found.source, found.bare, "left out, as there is no scribble and no mask of")
-    _tell(found.source, empty, "left out, as no structure is drawn in")
+    _tell(found.source, empty, "left out, as nothing is drawn in")
     _tell(found.source, mixed, "colours become grey in")
+    if thin and 2 * len(thin) >= masked:  # a few may be thin structures
+        _tell(found.source, thin, _THIN)
 
 
 def patient_of(image: Path, pattern: str | None) -> str:
@@ -287,6 +305,11 @@ def _classes(source: Path, found: Sequence[Pair], confirm: Callable[[Classes], b
     if not confirm(guessed):
         raise InputError(f"{path}: missing, and the guess was declined; write a [[class]] with a name for each code")
     return guessed
+
+
+def _shows(case: Case) -> bool:
+    annotations = [labels for labels in (case.scribble, case.dense) if labels is not None]
+    return any(((labels > 0) & (labels != IGNORE)).any() for labels in annotations)
 
 
 def _tell(source: Path, names: Sequence[str], what: str) -> None:

@@ -16,6 +16,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, KeptCase
 from maskmixadv.errors import InputError
 from maskmixadv.files import held, make_directory, read_json, whole, write_text
+from maskmixadv.formats import flat
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import folder, pairs
 from maskmixadv.sources.classes import Classes
@@ -26,6 +27,8 @@ from maskmixadv.typed import as_type
 KEPT: Final = 10
 """States of a folder that are kept at most."""
 _PLACE, _KEYS = ".corpus", "keys.json"
+_READERS: Final = 2
+"""Raised when files are read otherwise than before, so that no case is kept as it was read then."""
 
 
 def current(source: Path) -> Corpus:
@@ -88,7 +91,7 @@ class _State:
     @classmethod
     def of(cls, found: Found, classes: Classes) -> "_State":
         axis = pairs.thickest_axis(found.pairs)
-        keys = {pair.name: _key(pair, f"{classes!r} {axis}") for pair in found.pairs}
+        keys = {pair.name: _key(pair, f"{classes!r} {axis} {_READERS}") for pair in found.pairs}
         return cls(found, classes, axis, keys, found.source / _PLACE / _digest(json.dumps(keys)))
 
     def is_made(self) -> bool:
@@ -139,7 +142,13 @@ def _states(place: Path) -> list[Path]:
 
 def _key(pair: Pair, how: str) -> str:
     """Hash what a case is made of: its files' names, sizes and times, and `how` they are read."""
-    files = [_stamp(path) for path in (pair.image, pair.scribble, pair.mask) if path is not None]
+    files = [
+        _stamp(file)
+        for path in (pair.image, pair.scribble, pair.mask)
+        if path is not None
+        for file in (path, flat.beside(path))
+        if file is not None
+    ]
     slices = [f"{_stamp(each.path)} {each.axis} {each.index}" for each in pair.slices]
     return _digest("\n".join([how, pair.patient, *files, *slices]))
 

@@ -3,20 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.corpus.case import Case, normalise, recode, validate, whole_slices
+from maskmixadv.corpus.case import Case, normalise, validate, whole_slices
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files
 from maskmixadv.formats.volume import Volume
+from maskmixadv.sources import labels
 from maskmixadv.sources.classes import Classes
 from maskmixadv.types import IGNORE
 
-APART: Final = 0.5
-"""Voxels by which an annotation's corners may lie apart from its image's."""
+LINE: Final = 4.0
+"""Pixels of mean width up to which the structures of a mask may be strokes."""
 THICKER: Final = 1.1
 """By which factor a spacing must exceed the others for slices to be cut along its axis."""
 _Labels = UInt8[np.ndarray, "_ _ _"]
@@ -75,21 +76,40 @@ class Pair:
     slices: tuple[LabelledSlice, ...] = ()
 
 
-def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
+class Read(NamedTuple):
+    """A case that was read.
+
+    Attributes
+    ----------
+    case
+        The case.
+    coloured
+        Whether its image had colours.
+    thin
+        Whether the structures of its dense mask are as thin as strokes.
+
+    Examples
+    --------
+    >>> Read(Case("a", "a", np.zeros((1, 8, 8))), coloured=False, thin=False).case.name
+    'a'
+    """
+
+    case: Case
+    coloured: bool
+    thin: bool
+
+
+def read(pair: Pair, classes: Classes, axis: int) -> Read:
     """Read a case.
 
     Parameters
     ----------
     pair
-        Its files. An annotation that shows no structure is left out.
+        Its files. An annotation in which nothing is labelled is left out; background alone is an annotation.
     classes
         Meaning of the codes in them.
     axis
         Array axis (0 to 2) along which slices are cut.
-
-    Returns
-    -------
-    The case, and whether its image had colours.
 
     Raises
     ------
@@ -103,28 +123,29 @@ def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
     >>> Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save("image.png")
     >>> Image.fromarray(np.eye(8, dtype=np.uint8)).save("mask.png")
     >>> files = Pair("a", "p1", Path("image.png"), mask=Path("mask.png"))
-    >>> found, coloured = read(files, Classes(("background", "LV"), 2), axis=0)
-    >>> found.image.shape, found.image.max().item(), coloured
+    >>> found = read(files, Classes(("background", "LV"), 2), axis=0)
+    >>> found.case.image.shape, found.case.image.max().item(), found.coloured
     ((1, 8, 8), 1.0, False)
     """
     image = image_files.read(pair.image)
     if axis and 1 in image.array.shape:
         raise InputError(f"{pair.image}: has shape {image.array.shape}, allowed along axis {axis} is a volume; axis 0")
-    drawn = None if pair.scribble is None else _codes(pair.scribble, image, pair.image, classes, classes.ignore)
-    dense = None if pair.mask is None else _labels(pair.mask, image, pair.image, classes, classes.ignore)
-    if pair.slices and (dense is None or _shown(drawn) is not None):
+    like = (pair.image, image)
+    drawn = None if pair.scribble is None else labels.read(pair.scribble, classes, "scribble", like)
+    dense = None if pair.mask is None else labels.read(pair.mask, classes, "mask", like)
+    if pair.slices and (dense is None or _known(drawn) is not None):
         drawn = _with_slices(drawn, pair, image, classes)
-    scribble = _shown(drawn)
+    scribble, dense = _known(drawn), _known(dense)
     if pair.either is not None:
-        labels = _labels(pair.either, image, pair.image, classes, classes.ignore)
-        scribble, dense = (None, None) if labels is None else _parted(labels, axis)
+        scribble, dense = _parted(labels.read(pair.either, classes, "either", like), axis)
     made = case(pair.name, pair.patient, image, scribble=scribble, dense=dense, axis=axis, where=pair.image)
     if made.dense is not None and not whole_slices(made.dense).any():
         raise InputError(
             f"{pair.mask}: has unlabelled pixels in each slice, allowed is a mask that knows at least one whole slice; "
             "strokes belong into a scribble's file"
         )
-    return validate(made, classes=len(classes.names), where=str(pair.image)), image.coloured
+    thin = dense is not None and labels.width(dense, axis) < LINE
+    return Read(validate(made, classes=len(classes.names), where=str(pair.image)), image.coloured, thin)
 
 
 def case(
@@ -200,62 +221,35 @@ def _with_slices(
     drawn: UInt8[np.ndarray, "d h w"] | None, pair: Pair, image: Volume, classes: Classes
 ) -> UInt8[np.ndarray, "d h w"]:
     """Return strokes with the labels of ``pair.slices`` where nothing is drawn."""
-    labels = np.full(image.array.shape, IGNORE, np.uint8) if drawn is None else drawn.copy()
+    found = np.full(image.array.shape, IGNORE, np.uint8) if drawn is None else drawn.copy()
+    indices = Classes(classes.names, None)  # whatever codes the user's files have
     for path in dict.fromkeys(each.path for each in pair.slices):  # one file at a time in memory
-        codes = _codes(path, image, pair.image, classes, None)
+        codes = labels.read(path, indices, "mask", (pair.image, image))
         for each in (each for each in pair.slices if each.path == path):
             if not 0 <= each.index < codes.shape[each.axis]:
                 raise InputError(f"{path}: no slice {each.index} along axis {each.axis}, its shape is {codes.shape}")
-            place, known = (np.moveaxis(array, each.axis, 0)[each.index] for array in (labels, codes))
+            place, known = (np.moveaxis(array, each.axis, 0)[each.index] for array in (found, codes))
             np.copyto(place, known, where=place == IGNORE)
-    return labels
+    return found
 
 
-def _labels(
-    path: Path, image: Volume, where: Path, classes: Classes, ignore: int | None
-) -> UInt8[np.ndarray, "d h w"] | None:
-    return _shown(_codes(path, image, where, classes, ignore))
+def _known(found: _Labels | None) -> _Labels | None:
+    """Return labels of which a voxel is known, and None for others."""
+    return found if found is not None and (found != IGNORE).any() else None
 
 
-def _codes(path: Path, image: Volume, where: Path, classes: Classes, ignore: int | None) -> UInt8[np.ndarray, "d h w"]:
-    volume = image_files.read_labels(path)
-    _must_fit(path, volume, image, where)
-    return recode(volume.array, classes=len(classes.names), ignore=ignore, where=str(path))
-
-
-def _shown(labels: UInt8[np.ndarray, "d h w"] | None) -> UInt8[np.ndarray, "d h w"] | None:
-    """Return labels that show a structure, and None for others."""
-    return labels if labels is not None and ((labels > 0) & (labels != IGNORE)).any() else None
-
-
-def _parted(labels: _Labels, axis: int) -> tuple[_Labels | None, _Labels | None]:
+def _parted(found: _Labels, axis: int) -> tuple[_Labels | None, _Labels | None]:
     """Part labels into scribble and dense mask, slice by slice along `axis`, if both then show a structure."""
-    whole = np.moveaxis(labels != IGNORE, axis, 0).all(axis=(1, 2))
+    whole = np.moveaxis(found != IGNORE, axis, 0).all(axis=(1, 2))
     if whole.all():
-        return None, labels
-    parts = [np.moveaxis(labels, axis, 0).copy() for _ in range(2)]
+        return None, found
+    parts = [np.moveaxis(found, axis, 0).copy() for _ in range(2)]
     parts[0][whole], parts[1][~whole] = IGNORE, IGNORE
     if not all(((part > 0) & (part != IGNORE)).any() for part in parts):
-        return labels, None
+        return _known(found), None
     scribble, dense = (np.moveaxis(part, 0, axis) for part in parts)
     return scribble, dense
 
 
 def _turned(labels: UInt8[np.ndarray, "_ _ _"] | None, axis: int) -> UInt8[np.ndarray, "_ _ _"] | None:
     return None if labels is None else np.ascontiguousarray(np.moveaxis(labels, axis, 0))
-
-
-def _must_fit(path: Path, labels: Volume, image: Volume, where: Path) -> None:
-    shape, wanted = labels.array.shape, image.array.shape
-    if shape != wanted:
-        raise InputError(f"{path}: has shape {shape}, its image {where} has {wanted}; save it on the image's grid")
-    if labels.affine is None or image.affine is None or not labels.geometry.placed:
-        return
-    d, h, w = wanted
-    corners = np.array([(x, y, z, 1) for x in (0, w - 1) for y in (0, h - 1) for z in (0, d - 1)])
-    apart = np.linalg.norm((corners @ (labels.affine - image.affine).T)[:, :3], axis=1).max()
-    voxel = np.linalg.norm(image.affine[:3, :3], axis=0).min()
-    if not apart <= APART * voxel:
-        raise InputError(
-            f"{path}: its corners lie up to {apart:.3g} mm from those of its image {where}; save it on the image's grid"
-        )

@@ -105,13 +105,13 @@ class Session:
             If the classes are not allowed, strokes would lose their class, or no code is left for another class.
         """
         before = self._scribbles.palette
-        after = Palette(tuple(named), before.ignore)
+        after = before.of(named)
         after.check()
         with self._all_held():
             drawn, ignore = self._scribbles.any_drawn(), before.ignore
             if drawn and len(named) < len(before.classes):
                 raise RequestError("classes: strokes are there, so classes can be renamed and added, not removed")
-            if len(named) > ignore:
+            if before.codes is None and len(named) > ignore:
                 if drawn:
                     raise TakenError(
                         f"classes: code {ignore} means unlabelled in the strokes, so no class can be added"
@@ -241,7 +241,7 @@ class Session:
         if what == "model":
             return *write_model(self.layout, run), []
         out, problems = self.layout.check(self.layout.export / "masks"), list[str]()
-        files = write_masks(out, self._masks(problems), ignore=self._scribbles.palette.ignore)
+        files = write_masks(out, self._masks(problems), ignore=self._scribbles.palette.rejected)
         return out, files, problems
 
     def _masks(self, problems: list[str]) -> Iterator[CaseMask]:

@@ -65,7 +65,7 @@ def _readable(found: Found, classes: Classes, left_out: list[str]) -> Readable:
     scribbled = {entry.name for entry in made.entries if entry.scribble}
     laid = {pair.name: pair.slices for pair in found.pairs if pair.slices}
     unused = [
-        f"{pair.name}: accepted slices are left out, as {'they show no structure' if pair.mask is None else VALIDATES}"
+        f"{pair.name}: accepted slices are left out, as {VALIDATES}"
         for pair in found.pairs
         if pair.slices and pair.name not in scribbled
     ]
