@@ -20,7 +20,7 @@ from maskmixadv.training.begin import begin
 
 COMMITTED = sorted((Path(__file__).parents[2] / "results").rglob("run.json"))
 KEYS = ["corpus", "prior", "method", "schedule", "grid", "enclosure", "seed", "preset", "command", "commit", "device"]
-CORPUS = ["root", "name", "hash", "classes", "scheme", "fold", "train", "val", "test"]
+CORPUS = ["root", "name", "hash", "classes", "thickest", "scheme", "fold", "train", "val", "test"]
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: str(path.parent.relative_to(path.parents[2])))

@@ -14,6 +14,7 @@ from maskmixadv.files import cannot_write, replaced
 from maskmixadv.formats import apart
 from maskmixadv.formats.flat import grey, uncoloured
 from maskmixadv.formats.reading import Declared, check_size, existing, in_one_line
+from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import Geometry, Volume
 from maskmixadv.optional import must_be_there, needed
 from maskmixadv.types import Spacing
@@ -124,6 +125,21 @@ def peek(path: Path) -> tuple[tuple[int, int, int], Spacing]:
     with _opened(path) as (_, told):
         shape, place, _ = _grid(path, told)
         return shape, _spacing(place)
+
+
+def header(path: Path) -> Header:
+    """Return shape, spacing and affine; raises as `peek`.
+
+    Examples
+    --------
+    >>> import SimpleITK
+    >>> SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((3, 7, 5))), "a.nrrd")
+    >>> header(Path("a.nrrd")).across(0)
+    'inferior-superior'
+    """
+    with _opened(path) as (_, told):
+        shape, place, _ = _grid(path, told)
+        return Header(shape, _spacing(place), _affine(place))
 
 
 def declared(path: Path) -> Declared:

@@ -7,6 +7,7 @@ import logging
 import shutil
 import warnings
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,8 +26,8 @@ from maskmixadv.runs.origin import CorpusRecord
 from maskmixadv.runs.run import Run
 from maskmixadv.sources.opening import open_corpus
 
-FORMAT: Final = 2
-"""Version of ``model.json``: 1 did not say along which axis slices are cut."""
+FORMAT: Final = 3
+"""Version of ``model.json``: 1 did not say along which axis slices are cut, 2 not how an image's own is chosen."""
 OPSET: Final = 18
 STANDALONE: Final = Path(__file__).with_name("standalone.py")
 """The script that is written as ``predict.py``. It is never imported here, as only users of exported models need its
@@ -270,7 +271,7 @@ def about(run: Run, predictor: Predictor, digest: str) -> dict[str, Any]:
         "sha256": digest,
         "classes": list(predictor.classes),
         **_CONTRACT,
-        "axis": run.learnt_from.axis,
+        **asdict(predictor.slicing),
         "flips": {"learnt": predictor.turns, "rule": _FLIPS},
         "grid": {"size": run.grid.size, "mm": run.grid.mm, "multiple": predictor.multiple, "rule": _RULE},
         "training": {**training, "corpus": _told(run.learnt_from), "prior": _told(run.prior_from)},

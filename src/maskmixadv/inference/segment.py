@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from maskmixadv.inference import outputs
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import CaseVolumes
+
+CUT: Final = "slices are cut along array axis {}, as its header says; those of most learnt images lie along axis {}"
 
 
 def segment(
@@ -27,8 +30,9 @@ def segment(
 ) -> int:
     """Segment image files, and write each one's labels into `out`, under the image's name and on its grid.
 
-    The volumes of the structures go into ``clinical.csv``. Slices are cut along the same axis as those that the run
-    learnt from. Files in `out` that an earlier call wrote are replaced, and no others.
+    The volumes of the structures go into ``clinical.csv``. Slices are cut by the rule of those that the run
+    learnt from, along the axis that each file's own header says. Files in `out` that an earlier call wrote are
+    replaced, and no others.
 
     Parameters
     ----------
@@ -108,9 +112,12 @@ def _shown(paths: Sequence[Path]) -> Iterable[Path]:
 
 def _one(predictor: Predictor, path: Path, out: Path, how: dict[str, bool]) -> CaseVolumes:
     volume = image_files.read(path)
-    turned = volume.along(predictor.axis)
+    axis = predictor.slicing.of(volume.header)
+    if axis != predictor.axis and volume.header.single is None:
+        print(f"maskmixadv: note: {path}: {CUT.format(axis, predictor.axis)}", file=sys.stderr)
+    turned = volume.along(axis)
     labels = predictor.labels(normalise(turned.array, where=str(path)), turned.spacing, **how)
-    on_file = np.moveaxis(labels, 0, predictor.axis)
+    on_file = np.moveaxis(labels, 0, axis)
     image_files.write_labels(out / image_files.labels_name(path), on_file, volume, predictor.classes)
     return clinical.volumes(image_files.stem(path), labels, classes=predictor.classes, spacing=turned.spacing)
 

@@ -1,9 +1,10 @@
 """An image and its annotation in files of their own, read as one case; an annotation that does not fit is refused."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -11,14 +12,15 @@ from jaxtyping import UInt8
 from maskmixadv.corpus.case import Case, normalise, recode, validate, whole_slices
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files
-from maskmixadv.formats.volume import Volume
+from maskmixadv.formats.slicing import Slicing, common
+from maskmixadv.formats.volume import Volume, apart
 from maskmixadv.sources.classes import Classes
 from maskmixadv.types import IGNORE
 
 APART: Final = 0.5
 """Voxels by which an annotation's corners may lie apart from its image's."""
-THICKER: Final = 1.1
-"""By which factor a spacing must exceed the others for slices to be cut along its axis."""
+_NAMED: Final = 5
+"""Images that a line names at most."""
 _Labels = UInt8[np.ndarray, "_ _ _"]
 
 
@@ -108,8 +110,10 @@ def read(pair: Pair, classes: Classes, axis: int) -> tuple[Case, bool]:
     ((1, 8, 8), 1.0, False)
     """
     image = image_files.read(pair.image)
-    if axis and 1 in image.array.shape:
-        raise InputError(f"{pair.image}: has shape {image.array.shape}, allowed along axis {axis} is a volume; axis 0")
+    single = image.header.single
+    if axis and axis != single and 1 in image.array.shape:
+        shape, across = image.array.shape, single or 0
+        raise InputError(f"{pair.image}: has shape {shape}, allowed along axis {axis} is a volume; axis {across}")
     drawn = None if pair.scribble is None else _codes(pair.scribble, image, pair.image, classes, classes.ignore)
     dense = None if pair.mask is None else _labels(pair.mask, image, pair.image, classes, classes.ignore)
     if pair.slices and (dense is None or _shown(drawn) is not None):
@@ -177,23 +181,56 @@ def case(
     )
 
 
-def thickest_axis(pairs: Sequence[Pair]) -> int:
-    """Return the array axis along which the images' median spacing is clearly the largest; 0 if there is none.
+class Cuts(NamedTuple):
+    """Along which axis each of a corpus's images is cut into slices.
+
+    Attributes
+    ----------
+    slicing
+        The rule of all of them.
+    axes
+        Array axis (0 to 2) by case.
+
+    Examples
+    --------
+    >>> Cuts(Slicing(axis=2), {"a": 2, "b": 0}).told()
+    'cut along another array axis than the others, as their headers say: b (0, the others 2)'
+    """
+
+    slicing: Slicing
+    axes: Mapping[str, int]
+
+    def told(self) -> str:
+        """Return a line on images that are cut along another array axis than most; empty if there are none."""
+        usual = self.slicing.axis
+        odd = [f"{name} ({axis}, the others {usual})" for name, axis in self.axes.items() if axis != usual]
+        more = f" and {len(odd) - _NAMED} more" if len(odd) > _NAMED else ""
+        told = "cut along another array axis than the others, as their headers say: "
+        return f"{told}{', '.join(odd[:_NAMED])}{more}" if odd else ""
+
+
+def cuts(pairs: Sequence[Pair], axis: int | None = None) -> Cuts:
+    """Return along which axis each image is cut: along `axis`, or as its own header says.
+
+    The images' headers choose the rule together (`maskmixadv.formats.slicing.common`), which is applied to each.
+
+    Raises
+    ------
+    InputError
+        If a header is damaged.
 
     Examples
     --------
     >>> import nibabel as nib
     >>> nib.save(nib.Nifti1Image(np.zeros((3, 16, 16)), np.diag([8, 1, 1, 1])), "a.nii.gz")
-    >>> thickest_axis([Pair("a", "p1", Path("a.nii.gz"))])
-    2
+    >>> cuts([Pair("a", "p1", Path("a.nii.gz"))])
+    Cuts(slicing=Slicing(axis=2, thickest=True, across='left-right'), axes={'a': 2})
     """
-    peeks = [image_files.peek(pair.image) for pair in pairs]
-    spacings = [peek[1] for peek in peeks if peek is not None and peek[1] is not None]
-    if not spacings or any(peek is None or 1 in peek[0] for peek in peeks):
-        return 0
-    middle = np.median(spacings, axis=0)
-    axis = int(middle.argmax())
-    return axis if middle[axis] > THICKER * np.delete(middle, axis).max() else 0
+    if axis is not None:
+        return Cuts(Slicing(axis), {pair.name: axis for pair in pairs})
+    headers = {pair.name: image_files.header(pair.image) for pair in pairs}
+    slicing = common(list(headers.values()))
+    return Cuts(slicing, {name: slicing.of(header) for name, header in headers.items()})
 
 
 def _with_slices(
@@ -252,10 +289,27 @@ def _must_fit(path: Path, labels: Volume, image: Volume, where: Path) -> None:
     if labels.affine is None or image.affine is None or not labels.geometry.placed:
         return
     d, h, w = wanted
-    corners = np.array([(x, y, z, 1) for x in (0, w - 1) for y in (0, h - 1) for z in (0, d - 1)])
-    apart = np.linalg.norm((corners @ (labels.affine - image.affine).T)[:, :3], axis=1).max()
-    voxel = np.linalg.norm(image.affine[:3, :3], axis=0).min()
-    if not apart <= APART * voxel:
+    voxel = float(np.linalg.norm(image.affine[:3, :3], axis=0).min())
+    far = apart(labels.affine, image.affine, (w, h, d))
+    if far <= APART * voxel:
+        return
+    if not image.geometry.placed:
+        told = f"its image {where} has no sform and no qform, so their shapes alone were compared"
+    elif form := _other_form(labels, image, (w, h, d), APART * voxel):
+        told = f"is taken, as it lies on its image {where} by the {form}; by the forms in use it is {far:.3g} mm off"
+    else:
+        others = ", ".join(image.geometry.other_affines())
         raise InputError(
-            f"{path}: its corners lie up to {apart:.3g} mm from those of its image {where}; save it on the image's grid"
+            f"{path}: its corners lie up to {far:.3g} mm from those of its image {where}"
+            f"{f' (and not on its {others})' if others else ''}; save it on the image's grid"
         )
+    print(f"maskmixadv: note: {path}: {told}", file=sys.stderr)
+
+
+def _other_form(labels: Volume, image: Volume, shape: tuple[int, int, int], most: float) -> str:
+    """Name the form by which labels lie on an image whose forms differ, as other programs use another one of them."""
+    for own, one in {"": labels.affine, **labels.geometry.other_affines()}.items():
+        for form, other in {"": image.affine, **image.geometry.other_affines()}.items():
+            if one is not None and other is not None and apart(one, other, shape) <= most:
+                return f"image's {form}" if form else f"labels' {own}"
+    return ""
