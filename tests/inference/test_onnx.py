@@ -226,7 +226,7 @@ def test_the_script_cuts_slices_along_the_models_axis(made: Path, tmp_path: Path
 
 def test_the_contract_says_what_training_saw(made: Path) -> None:
     about = json.loads((made / "model" / "model.json").read_text())
-    assert (about["format"], about["axis"]) == (2, 0)
+    assert (about["format"], about["axis"]) == (3, 0)
     assert about["flips"]["learnt"] is True
     assert about["scaling"]["percentile"] == 99
 

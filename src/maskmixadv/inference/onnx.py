@@ -38,8 +38,10 @@ SLICES, ROWS, COLUMNS = 3, 61, 55
 _TRAINING: Final = ("method", "schedule", "enclosure", "seed", "preset", "commit", "device", "versions")
 """Facts of ``run.json`` that go with the model."""
 _CONTRACT: Final = {
-    "axes": "image d h w: slice, row, column; a NIfTI file's array (x y z) transposed, then with its axis number "
-    "'axis' moved to the front; labels go the same way back",
+    "axes": "image d h w: slice, row, column; a NIfTI file's array (x y z) transposed, then with the axis "
+    "across its slices moved to the front; labels go the same way back. That axis is the one of a single slice; else, "
+    "where 'thickest' is true, the one whose spacing is more than a tenth above the others; else the one that lies "
+    "along the patient's axis 'across', where both are known; else number 'axis'",
     "inputs": {
         "image": "float32 [d, h, w], scaled; any number and shape of slices, each is segmented on its own",
         "size": "int64 [2], the slices' rows and columns on the network's grid",
@@ -50,7 +52,8 @@ _CONTRACT: Final = {
     },
     "scaling": {
         "percentile": PERCENTILE,
-        "rule": "(volume - minimum) / (percentile - minimum), cut off to 0..1; of the whole volume",
+        "rule": "(volume - minimum) / (percentile - minimum), cut off to 0..1; of the whole volume, after padding, a "
+        "value below 0 far from all others, was set to the lowest of these (predict.py has the rule)",
     },
 }
 _RULE: Final = (
