@@ -200,10 +200,19 @@ def _header(path: Path, stream: Any) -> Any:  # noqa: ANN401
     with reading(path, KIND):
         head = stream.read(SIZES[1] + 4)
         kind = _layout(path, head)
-        offset = kind(head[: kind.sizeof_hdr], check=False).get_data_offset()
+        raw = kind(head[: kind.sizeof_hdr], check=False)
+        _check_zeros(path, raw)
+        offset = raw.get_data_offset()
         if not 0 <= offset <= MOST_HEADER:
             raise InputError(f"{path}: not a readable {KIND} (voxels from byte {offset} on, allowed is {MOST_HEADER})")
         return kind.from_fileobj(BytesIO(head + stream.read(max(0, offset - len(head)))))
+
+
+def _check_zeros(path: Path, raw: Any) -> None:  # noqa: ANN401
+    """Refuse a size of 0 for voxels in a row, which nibabel takes as 1, unless a sform says it."""
+    shape = raw["dim"][1:4][: int(raw["dim"][0])]
+    if raw["sform_code"] <= 0 and any(size == 0 and n > 1 for size, n in zip(raw["pixdim"][1:4], shape, strict=False)):
+        check_spacing(path, tuple(map(float, raw["pixdim"][1:4])), "pixdim")
 
 
 def _layout(path: Path, head: bytes) -> Any:  # noqa: ANN401

@@ -38,7 +38,7 @@ FLOOR, STEP, WIDE, SHARE, KINDS = -1200.0, 100.0, 2.0, 1e-3, 3
 """Padding: the lowest value, below 0, of at least this part of the voxels. It is below the floor and the next value, a
 step above it, is not; or the gap is that many times as wide as the range of all other values. KINDS is their number."""
 MOST_SIDE, MOST_GROWTH = 2048, 4
-"""Pixels that a slice's side may have on the network's grid, and how many times as many as before, where that is more."""
+"""Pixels that a slice's side may have on the network's grid, or how many times as many as before."""
 AT_ONCE = 4
 """Slices that are predicted at a time, so that the features of a whole volume need not fit into memory."""
 
