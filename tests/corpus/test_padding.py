@@ -45,15 +45,17 @@ def test_a_mark_outside_of_a_scaled_mr_image_is_padding() -> None:
         np.where(OUTSIDE, -1.2, RNG.normal(0.5, 1, OUTSIDE.shape).clip(-1)),  # standardised
         np.where(OUTSIDE, -1, 1),
         np.where(OUTSIDE, -32768, RNG.integers(-32000, -28000, OUTSIDE.shape)),  # 16 bits with another sign
-        np.where(np.arange(64) + 0 * OUTSIDE == np.arange(6)[:, None, None], -4000, BODY) * (OUTSIDE[:1] == 0),
         RNG.integers(-4096, 4096, OUTSIDE.shape),  # phases
     ],
-    ids=["air", "cut off", "brain", "standardised", "two values", "signed", "odd", "phases"],
+    ids=["air", "cut off", "brain", "standardised", "two values", "signed", "phases"],
 )
 def test_other_images_are_not_touched(image: np.ndarray) -> None:
     volume = image.astype(np.float32)
-    if image.min() == -4000:  # too few voxels have it
-        volume[volume == -4000] = BODY.min()
-        volume[0, 0, :3] = -4000
     assert padding(volume) is None
     assert without_padding(volume, where="") is volume
+
+
+def test_a_few_voxels_are_no_padding() -> None:
+    volume = BODY.copy()
+    volume[0, 0, :3] = -4000
+    assert padding(volume) is None
