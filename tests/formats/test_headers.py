@@ -64,7 +64,7 @@ def test_micrometres_that_do_not_say_so_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["sform", "qform"])
 def test_signs_of_pixel_sizes_change_nothing(tmp_path: Path, form: str) -> None:
-    codes = {f"{name}_code": int(name == form) for name in ("sform", "qform")}
+    codes: dict[str, Any] = {f"{name}_code": int(name == form) for name in ("sform", "qform")}
     plain = image_files.read(write(tmp_path / "a.nii", **codes))
     right: Any = nib.load(tmp_path / "a.nii")
     sizes = right.header["pixdim"] * [1, -1, 1, -1, 1, 1, 1, 1]
