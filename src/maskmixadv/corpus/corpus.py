@@ -20,6 +20,7 @@ from maskmixadv.corpus.stored import must_be, write_case
 from maskmixadv.errors import InputError
 from maskmixadv.files import check_name, read_json, whole, work_ahead, write_texts
 from maskmixadv.formats.reading import read_npz
+from maskmixadv.formats.slicing import Header, Slicing, check_across
 from maskmixadv.typed import made
 from maskmixadv.types import IGNORE, PathLike, Spacing
 
@@ -52,7 +53,9 @@ class Corpus:
     notes
         How the corpus was made, such as by the command ``annotate``.
     axis
-        Axis of the source's arrays ``d h w`` along which slices were cut; it is the first axis of the cases.
+        Axis of the source's arrays ``d h w`` along which most were cut into slices; it is the first axis of the cases.
+    across
+        The patient's axis along which most were cut (`maskmixadv.formats.slicing.ACROSS`); empty where it is unknown.
 
     Examples
     --------
@@ -82,6 +85,7 @@ class Corpus:
     source: str = ""
     notes: tuple[str, ...] = field(default=())
     axis: int = 0
+    across: str = ""
 
     @classmethod
     def open(cls, root: PathLike) -> "Corpus":
@@ -118,6 +122,7 @@ class Corpus:
         source: str = "",
         notes: Sequence[str] = (),
         axis: int = 0,
+        across: str = "",
         beside: Mapping[str, str] | None = None,
     ) -> "Corpus":
         """Write a new corpus, whole or not at all.
@@ -128,7 +133,7 @@ class Corpus:
             A new or empty directory.
         cases
             The cases; the file of a `KeptCase` is linked, not written.
-        name, classes, nominal, source, notes, axis
+        name, classes, nominal, source, notes, axis, across
             As the attributes.
         folds
             Folds by the name of their scheme, or a function that makes them of the cases' entries.
@@ -155,6 +160,7 @@ class Corpus:
                 source=source,
                 notes=tuple(notes),
                 axis=axis,
+                across=across,
             )
             write_texts(
                 {place / name: text for name, text in {**(beside or {}), "corpus.json": corpus._json()}.items()}
@@ -172,11 +178,18 @@ class Corpus:
                 "source": self.source,
                 "notes": self.notes,
                 "axis": self.axis,
+                **({"across": self.across} if self.across else {}),
                 "folds": {scheme: [split._asdict() for split in splits] for scheme, splits in self.folds.items()},
                 "cases": [_table(entry) for entry in self.entries],
             },
             indent=1,
         )
+
+    @property
+    def slicing(self) -> Slicing:
+        """How it was cut into slices; whether along the thick axis, the spacings of its volumes say."""
+        volumes = [Header(entry.shape, entry.spacing) for entry in self.entries if entry.shape[0] > 1]
+        return Slicing(self.axis, 2 * sum(each.thick == 0 for each in volumes) > len(volumes), self.across)
 
     def split(self, scheme: str, fold: int) -> Split:
         """Return the patients of fold number `fold` (from 1) of `scheme`.
@@ -288,6 +301,7 @@ class _Index:
     folds: dict[str, tuple[dict[str, tuple[str, ...]], ...]]
     cases: tuple[Entry, ...]
     axis: int = 0
+    across: str = ""
 
 
 def _opened(root: Path, raw: dict[str, Any], where: str) -> Corpus:
@@ -299,6 +313,7 @@ def _opened(root: Path, raw: dict[str, Any], where: str) -> Corpus:
     check_spacing(index.nominal, f"{where}: nominal")
     if index.axis not in (0, 1, 2):
         raise InputError(f"{where}: axis {index.axis}, allowed are 0, 1 and 2")
+    check_across(index.across, where)
     for entry in index.cases:
         check_entry(root, entry, f"{where}: case {entry.name[:60]!r}")
     if len({entry.name for entry in index.cases}) < len(index.cases):
@@ -316,6 +331,7 @@ def _opened(root: Path, raw: dict[str, Any], where: str) -> Corpus:
         source=index.source,
         notes=index.notes,
         axis=index.axis,
+        across=index.across,
     )
 
 

@@ -25,6 +25,7 @@ from maskmixadv.formats.reading import (
     in_one_line,
     reading,
 )
+from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import Geometry, Volume
 from maskmixadv.types import Spacing
 
@@ -204,6 +205,23 @@ def beside(path: Path) -> Path | None:
     stem = path.name[: -len(suffix)]
     names = (stem, _CHANNEL.sub("", stem))
     return next((file for name in names if (file := path.with_name(f"{name}.json")).is_file()), None)
+
+
+def header(path: Path) -> Header:
+    """Return the header of a picture or a stack of them; without a spacing, slices lie along the first axis.
+
+    Raises
+    ------
+    InputError
+        As `peek` does.
+
+    Examples
+    --------
+    >>> header(Path("a.png")).single
+    0
+    """
+    told = peek(path)
+    return Header((1, 0, 0)) if told is None else Header(*told)
 
 
 def grey(pixels: Shaped[np.ndarray, "d h w *c"]) -> tuple[Shaped[np.ndarray, "d h w"], bool]:

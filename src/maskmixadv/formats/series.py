@@ -15,6 +15,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.formats import dicom_header, dicom_pixels, nifti, seg
 from maskmixadv.formats.dicom_header import number, numbers, text
 from maskmixadv.formats.reading import Declared, check_size, existing
+from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import Geometry, Volume
 from maskmixadv.types import Spacing
 
@@ -302,6 +303,20 @@ def peek(folder: Path) -> tuple[tuple[int, int, int], Spacing]:
     """
     slices, plane = _ordered(_only(folder))
     return (len(slices), *plane.shape), _grid(slices, plane)[0]
+
+
+def header(folder: Path) -> Header:
+    """Return shape, spacing and affine; raises as `peek`.
+
+    Examples
+    --------
+    >>> Path("empty").mkdir()
+    >>> header(Path("empty"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: empty: holds 0 DICOM image series, allowed is one a folder; sort them apart
+    """
+    slices, plane = _ordered(_only(folder))
+    return Header((len(slices), *plane.shape), *_grid(slices, plane))
 
 
 def declared(folder: Path) -> Declared:

@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from maskmixadv.corpus.arrays import SpacingLike, as_spacing, as_volume
 from maskmixadv.corpus.case import normalise
 from maskmixadv.device import pick_device
+from maskmixadv.formats.slicing import Slicing
 from maskmixadv.networks.components import largest_components
 from maskmixadv.networks.losses import most_probable
 from maskmixadv.runs.run import Run
@@ -55,9 +56,8 @@ class Predictor:
         Sides of the network's input are multiples of it.
     turns
         Whether training saw its slices turned and mirrored. If not, the network can't segment turned slices.
-    axis
-        Along which axis of an array its slices are cut, 0 to 2; the one along which those were cut that were learnt
-        from.
+    slicing
+        How those were cut into slices that were learnt from; a file is cut by the same rule, as its own header says.
 
     Examples
     --------
@@ -82,7 +82,7 @@ class Predictor:
     classes: tuple[str, ...]
     multiple: int = STRIDE
     turns: bool = False
-    axis: int = 0
+    slicing: Slicing = Slicing()  # noqa: RUF009
 
     @classmethod
     def load(cls, root: PathLike, device: str | None = None) -> "Predictor":
@@ -96,8 +96,8 @@ class Predictor:
         """
         run, place = Run.open(Path(root)), pick_device(device)
         net = fuse_norms(run.weights(place)).to(place).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        turns, axis = run.schedule.augment.turns, run.learnt_from.axis
-        return cls(net, run.grid, run.task.classes, turns=turns, axis=axis)
+        turns, slicing = run.schedule.augment.turns, run.learnt_from.slicing
+        return cls(net, run.grid, run.task.classes, turns=turns, slicing=slicing)
 
     def __repr__(self) -> str:
         """Say in one line what it is, without the network's layers."""
@@ -114,6 +114,11 @@ class Predictor:
             f"  slices:  along axis {self.axis}, resampled to {pixels}\n"
             f"  turns:   {'on' if self.turns else 'off'}"
         )
+
+    @property
+    def axis(self) -> int:
+        """Along which axis of an array its slices are cut, 0 to 2."""
+        return self.slicing.axis
 
     @property
     def _device(self) -> torch.device:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from maskmixadv.inference import outputs
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import CaseVolumes
+
+CUT: Final = "slices are cut along array axis {}, as its header says; those of most learnt images lie along axis {}"
 
 
 def segment(
@@ -28,8 +31,9 @@ def segment(
 ) -> int:
     """Segment image files, and write each one's labels into `out`, under the image's name and on its grid.
 
-    The volumes of the structures go into ``clinical.csv``. Slices are cut along the same axis as those that the run
-    learnt from. Files in `out` that an earlier call wrote are replaced, and no others.
+    The volumes of the structures go into ``clinical.csv``. Slices are cut by the rule of those that the run
+    learnt from, along the axis that each file's own header says. Files in `out` that an earlier call wrote are
+    replaced, and no others.
 
     Parameters
     ----------
@@ -117,10 +121,13 @@ def _one(predictor: Predictor, path: Path, names: Sequence[str], out: Path, how:
         if place.name in names:
             raise InputError(f"{place}: labels of another image have this name; predict {path} apart")
         outputs.free(out, [place.name])
-    turned = volume.along(predictor.axis)
+    axis = predictor.slicing.of(volume.header)
+    if axis != predictor.axis and volume.header.single is None:
+        print(f"maskmixadv: note: {path}: {CUT.format(axis, predictor.axis)}", file=sys.stderr)
+    turned = volume.along(axis)
     labels = predictor.labels(normalise(turned.array, where=str(path)), turned.spacing, **how)
     with nullcontext() if place.name == name else outputs.recorded(out, [place.name]):
-        image_files.write_labels(place, np.moveaxis(labels, 0, predictor.axis), volume, predictor.classes)
+        image_files.write_labels(place, np.moveaxis(labels, 0, axis), volume, predictor.classes)
     return clinical.volumes(image_files.stem(path), labels, classes=predictor.classes, spacing=turned.spacing)
 
 

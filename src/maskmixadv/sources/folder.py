@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,10 +14,11 @@ from maskmixadv.corpus.folds import folds
 from maskmixadv.errors import InputError
 from maskmixadv.files import work_ahead
 from maskmixadv.formats import image_files
+from maskmixadv.formats.slicing import Slicing
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import pairs
 from maskmixadv.sources.classes import Classes
-from maskmixadv.sources.pairs import Pair, Read
+from maskmixadv.sources.pairs import Cuts, Pair, Read
 from maskmixadv.types import IGNORE
 
 IMAGES, SCRIBBLES, MASKS = "images", "scribbles", "masks"
@@ -76,7 +77,8 @@ def prepare(
     validate
         Patients to validate on, as for the folds.
     axis
-        Array axis (0 to 2, ``d h w`` of the file) along which slices are cut; None: the one of the largest spacing.
+        Array axis (0 to 2, ``d h w`` of the files) along which slices are cut; None: each image's own header says it,
+        by the rule of `maskmixadv.formats.slicing.Slicing`.
     confirm
         Called with the guessed classes if there is no ``classes.toml``; returns whether they are right. None: a guess
         is refused.
@@ -103,8 +105,20 @@ def prepare(
     """
     found = find(source, patient)
     classes = _classes(source, found.pairs, confirm)
-    axis = pairs.thickest_axis(found.pairs) if axis is None else axis
-    return write(root, source, cases(found, classes, axis), classes, axis, validate)
+    cuts = pairs.cuts(found.pairs, axis)
+    tell_cuts(source, cuts)
+    return write(root, source, cases(found, classes, cuts.axes), classes, cuts.slicing, validate)
+
+
+def tell_cuts(source: Path, cuts: Cuts) -> None:
+    """Print a line on stderr where images are cut along another array axis than the others.
+
+    Examples
+    --------
+    >>> tell_cuts(Path("src"), Cuts(Slicing(), {"a": 0, "b": 0}))  # nothing to tell
+    """
+    if told := cuts.told():
+        print(f"{source}: {told}", file=sys.stderr)
 
 
 def find(source: Path, patient: str | None = None) -> Found:
@@ -155,7 +169,7 @@ def write(
     source: Path,
     made: Iterable[Case | KeptCase],
     classes: Classes,
-    axis: int,
+    slicing: Slicing,
     validate: float | None = None,
 ) -> Corpus:
     """Write a corpus of cases that were `made` of the images in `source`.
@@ -168,15 +182,17 @@ def write(
         The images' folder, whose name the corpus gets.
     made
         The cases.
-    classes, axis, validate
+    classes, validate
         As in `prepare`.
+    slicing
+        How slices were cut.
 
     Examples
     --------
     >>> import numpy as np
     >>> mask = np.eye(8, dtype=np.uint8)[None]
     >>> made = [Case("a", "a", mask.astype(np.float32), dense=mask)]
-    >>> write(Path("corpus"), Path("mine"), made, Classes(("background", "LV"), None), 0).name
+    >>> write(Path("corpus"), Path("mine"), made, Classes(("background", "LV"), None), Slicing()).name
     'mine'
     """
     return Corpus.write(
@@ -186,12 +202,13 @@ def write(
         classes=classes.names,
         folds=partial(folds, validate=validate),
         source="own images",
-        axis=axis,
+        axis=slicing.axis,
+        across=slicing.across,
     )
 
 
 def cases(
-    found: Found, classes: Classes, axis: int, kept: Callable[[Pair], KeptCase | None] | None = None
+    found: Found, classes: Classes, axes: Mapping[str, int], kept: Callable[[Pair], KeptCase | None] | None = None
 ) -> Iterator[Case | KeptCase]:
     """Read the cases that were `found`. Those of which nothing is labelled are left out, and named on stderr.
 
@@ -199,8 +216,8 @@ def cases(
     ----------
     found
         Images and their annotations.
-    classes, axis
-        Meaning of the codes, and array axis along which slices are cut.
+    classes, axes
+        Meaning of the codes, and by case the array axis along which slices are cut.
     kept
         Returns the kept case of a pair that need not be read again; None if it must be.
 
@@ -211,12 +228,12 @@ def cases(
 
     Examples
     --------
-    >>> list(cases(Found(Path("src"), [], []), Classes(("background", "LV"), 2), axis=0))
+    >>> list(cases(Found(Path("src"), [], []), Classes(("background", "LV"), 2), axes={}))
     []
     """
 
     def made(pair: Pair) -> KeptCase | Read:
-        return (kept(pair) if kept else None) or pairs.read(pair, classes, axis)
+        return (kept(pair) if kept else None) or pairs.read(pair, classes, axes[pair.name])
 
     empty, mixed, thin, masked, shown = [], [], [], 0, False
     for pair, read in zip(found.pairs, work_ahead(made, found.pairs, threads=2), strict=True):

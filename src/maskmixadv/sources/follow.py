@@ -21,7 +21,7 @@ from maskmixadv.sources import classes as declared
 from maskmixadv.sources import folder, pairs
 from maskmixadv.sources.classes import Classes
 from maskmixadv.sources.folder import Found
-from maskmixadv.sources.pairs import Pair
+from maskmixadv.sources.pairs import Cuts, Pair
 from maskmixadv.typed import as_type
 
 KEPT: Final = 10
@@ -84,15 +84,15 @@ class _State:
 
     found: Found
     classes: Classes
-    axis: int
+    cuts: Cuts
     keys: Mapping[str, str]
     root: Path
 
     @classmethod
     def of(cls, found: Found, classes: Classes) -> "_State":
-        axis = pairs.thickest_axis(found.pairs)
-        keys = {pair.name: _key(pair, f"{classes!r} {axis} {_READERS}") for pair in found.pairs}
-        return cls(found, classes, axis, keys, found.source / _PLACE / _digest(json.dumps(keys)))
+        cuts = pairs.cuts(found.pairs)
+        keys = {pair.name: _key(pair, f"{classes!r} {cuts.axes[pair.name]} {_READERS}") for pair in found.pairs}
+        return cls(found, classes, cuts, keys, found.source / _PLACE / _digest(json.dumps(keys)))
 
     def is_made(self) -> bool:
         return (self.root / "corpus.json").is_file()
@@ -101,8 +101,9 @@ class _State:
         """Make the corpus, with links to an earlier state's cases that did not change; delete the oldest states."""
         kept = _Earlier.newest(self.root.parent, self.keys).kept
         with whole(self.root) as place:
-            made = folder.cases(self.found, self.classes, self.axis, kept)
-            folder.write(place, self.found.source, made, self.classes, self.axis)
+            folder.tell_cuts(self.found.source, self.cuts)
+            made = folder.cases(self.found, self.classes, self.cuts.axes, kept)
+            folder.write(place, self.found.source, made, self.classes, self.cuts.slicing)
             write_text(place / _KEYS, json.dumps(self.keys))
         for old in _states(self.root.parent)[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)

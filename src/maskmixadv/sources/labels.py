@@ -1,5 +1,6 @@
 """Files of strokes and of dense masks: their codes become class indices on the grid of their image."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
@@ -11,7 +12,7 @@ from scipy import ndimage
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files, itk
 from maskmixadv.formats.flat import NoGeometry
-from maskmixadv.formats.volume import Volume
+from maskmixadv.formats.volume import Volume, apart
 from maskmixadv.sources import segments
 from maskmixadv.sources.classes import FILE, Classes
 from maskmixadv.types import IGNORE, Spacing
@@ -121,13 +122,37 @@ def _on_grid(
         _must_be_spaced(path, labels.spacing, where, image.spacing)
     if labels.affine is None or image.affine is None or not labels.geometry.placed:
         return indices
-    apart, voxel = _apart(labels.affine - image.affine, wanted), _voxel(image)
-    if not apart <= APART * voxel:
-        raise InputError(
-            f"{path}: its corners lie up to {apart:.3g} mm from those of its image {where}, allowed are up to "
-            f"{APART * voxel:.3g} mm, half a voxel; save it on the image's grid"
-        )
+    _must_lie_on(path, labels, where, image)
     return indices
+
+
+def _must_lie_on(path: Path, labels: Volume, where: Path, image: Volume) -> None:
+    assert labels.affine is not None
+    assert image.affine is not None
+    far, most = apart(labels.affine, image.affine, image.array.shape[::-1]), APART * _voxel(image)
+    if far <= most:
+        return
+    if not image.geometry.placed:
+        told = f"its image {where} has no sform and no qform, so their shapes alone were compared"
+    elif form := _other_form(labels, image, most):
+        told = f"is taken, as it lies on its image {where} by the {form}; by the forms in use it is {far:.3g} mm off"
+    else:
+        others = ", ".join(image.geometry.other_affines())
+        raise InputError(
+            f"{path}: its corners lie up to {far:.3g} mm from those of its image {where}"
+            f"{f' (and not on its {others})' if others else ''}, allowed are up to {most:.3g} mm, half a voxel; save "
+            "it on the image's grid"
+        )
+    print(f"maskmixadv: note: {path}: {told}", file=sys.stderr)
+
+
+def _other_form(labels: Volume, image: Volume, most: float) -> str:
+    """Name the form by which labels lie on an image whose forms differ, as other programs use another one of them."""
+    for own, one in {"": labels.affine, **labels.geometry.other_affines()}.items():
+        for form, other in {"": image.affine, **image.geometry.other_affines()}.items():
+            if one is not None and other is not None and apart(one, other, image.array.shape[::-1]) <= most:
+                return f"image's {form}" if form else f"labels' {own}"
+    return ""
 
 
 def _must_be_spaced(path: Path, spacing: Spacing, where: Path, wanted: Spacing) -> None:
@@ -142,7 +167,7 @@ def _corner(labels: Volume, image: Volume) -> tuple[int, ...] | None:
     place = np.linalg.solve(image.affine, labels.affine[:, 3])[:3].round()
     moved = image.affine.copy()
     moved[:, 3] = image.affine @ [*place, 1]
-    if not _apart(labels.affine - moved, labels.array.shape) <= APART * _voxel(image):
+    if not apart(labels.affine, moved, labels.array.shape[::-1]) <= APART * _voxel(image):
         return None
     return tuple(int(each) for each in place[::-1])
 
@@ -165,13 +190,6 @@ def _pasted(
     whole = np.full(wanted, around, np.uint8)
     whole[tuple(slice(first, end) for first, end in zip(corner, ends, strict=True))] = indices
     return whole
-
-
-def _apart(moved: np.ndarray, shape: Sequence[int]) -> float:
-    """Return by how many mm the corners of a volume move, by the difference of two affines."""
-    d, h, w = shape
-    corners = np.array([(x, y, z, 1) for x in (0, w - 1) for y in (0, h - 1) for z in (0, d - 1)])
-    return float(np.linalg.norm((corners @ moved.T)[:, :3], axis=1).max())
 
 
 def _voxel(image: Volume) -> float:

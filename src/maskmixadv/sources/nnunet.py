@@ -92,17 +92,19 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int |
     if not train and not test:
         raise InputError(f"{source}: no label file *{dataset.ending} in labelsTr; it needs one a case")
     found = Found(source, [*train, *test], [])
-    axis = pairs.thickest_axis(found.pairs) if axis is None else axis
+    cuts = pairs.cuts(found.pairs, axis)
+    folder.tell_cuts(source, cuts)
     tested = frozenset(pair.patient for pair in test)
     splits = _splits(source / SPLITS, {pair.name: pair.patient for pair in train}, tested)
     return Corpus.write(
         root,
-        folder.cases(found, dataset.classes, axis),
+        folder.cases(found, dataset.classes, cuts.axes),
         name=dataset.name,
         classes=dataset.classes.names,
         folds=partial(_folds, splits=splits, tested=tested),
         source=dataset.source,
-        axis=axis,
+        axis=cuts.slicing.axis,
+        across=cuts.slicing.across,
     )
 
 

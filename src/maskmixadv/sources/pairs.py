@@ -1,6 +1,6 @@
 """An image and its annotation in files of their own, read as one case; an annotation that does not fit is refused."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from maskmixadv.corpus.case import Case, normalise, validate, whole_slices
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files
+from maskmixadv.formats.slicing import Slicing, common
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources import labels
 from maskmixadv.sources.classes import Classes
@@ -18,8 +19,8 @@ from maskmixadv.types import IGNORE
 
 LINE: Final = 4.0
 """Pixels of mean width up to which the structures of a mask may be strokes."""
-THICKER: Final = 1.1
-"""By which factor a spacing must exceed the others for slices to be cut along its axis."""
+_NAMED: Final = 5
+"""Images that a line names at most."""
 _Labels = UInt8[np.ndarray, "_ _ _"]
 
 
@@ -128,8 +129,10 @@ def read(pair: Pair, classes: Classes, axis: int) -> Read:
     ((1, 8, 8), 1.0, False)
     """
     image = image_files.read(pair.image)
-    if axis and 1 in image.array.shape:
-        raise InputError(f"{pair.image}: has shape {image.array.shape}, allowed along axis {axis} is a volume; axis 0")
+    single = image.header.single
+    if axis and axis != single and 1 in image.array.shape:
+        shape, across = image.array.shape, single or 0
+        raise InputError(f"{pair.image}: has shape {shape}, allowed along axis {axis} is a volume; axis {across}")
     like = (pair.image, image)
     drawn = None if pair.scribble is None else labels.read(pair.scribble, classes, "scribble", like)
     dense = None if pair.mask is None else labels.read(pair.mask, classes, "mask", like)
@@ -198,23 +201,56 @@ def case(
     )
 
 
-def thickest_axis(pairs: Sequence[Pair]) -> int:
-    """Return the array axis along which the images' median spacing is clearly the largest; 0 if there is none.
+class Cuts(NamedTuple):
+    """Along which axis each of a corpus's images is cut into slices.
+
+    Attributes
+    ----------
+    slicing
+        The rule of all of them.
+    axes
+        Array axis (0 to 2) by case.
+
+    Examples
+    --------
+    >>> Cuts(Slicing(axis=2), {"a": 2, "b": 0}).told()
+    'cut along another array axis than the others, as their headers say: b (0, the others 2)'
+    """
+
+    slicing: Slicing
+    axes: Mapping[str, int]
+
+    def told(self) -> str:
+        """Return a line on images that are cut along another array axis than most; empty if there are none."""
+        usual = self.slicing.axis
+        odd = [f"{name} ({axis}, the others {usual})" for name, axis in self.axes.items() if axis != usual]
+        more = f" and {len(odd) - _NAMED} more" if len(odd) > _NAMED else ""
+        told = "cut along another array axis than the others, as their headers say: "
+        return f"{told}{', '.join(odd[:_NAMED])}{more}" if odd else ""
+
+
+def cuts(pairs: Sequence[Pair], axis: int | None = None) -> Cuts:
+    """Return along which axis each image is cut: along `axis`, or as its own header says.
+
+    The images' headers choose the rule together (`maskmixadv.formats.slicing.common`), which is applied to each.
+
+    Raises
+    ------
+    InputError
+        If a header is damaged.
 
     Examples
     --------
     >>> import nibabel as nib
     >>> nib.save(nib.Nifti1Image(np.zeros((3, 16, 16)), np.diag([8, 1, 1, 1])), "a.nii.gz")
-    >>> thickest_axis([Pair("a", "p1", Path("a.nii.gz"))])
-    2
+    >>> cuts([Pair("a", "p1", Path("a.nii.gz"))])
+    Cuts(slicing=Slicing(axis=2, thickest=True, across='left-right'), axes={'a': 2})
     """
-    peeks = [image_files.peek(pair.image) for pair in pairs]
-    spacings = [peek[1] for peek in peeks if peek is not None and peek[1] is not None]
-    if not spacings or any(peek is None or 1 in peek[0] for peek in peeks):
-        return 0
-    middle = np.median(spacings, axis=0)
-    axis = int(middle.argmax())
-    return axis if middle[axis] > THICKER * np.delete(middle, axis).max() else 0
+    if axis is not None:
+        return Cuts(Slicing(axis), {pair.name: axis for pair in pairs})
+    headers = {pair.name: image_files.header(pair.image) for pair in pairs}
+    slicing = common(list(headers.values()))
+    return Cuts(slicing, {name: slicing.of(header) for name, header in headers.items()})
 
 
 def _with_slices(

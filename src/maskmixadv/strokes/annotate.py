@@ -293,6 +293,7 @@ def annotate(corpus: Corpus, root: Path, annotator: Annotator, imperfection: Imp
             source=corpus.source,
             notes=(*corpus.notes, note),
             axis=corpus.axis,
+            across=corpus.across,
         )
 
 

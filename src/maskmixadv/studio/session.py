@@ -80,7 +80,7 @@ class Session:
         """Return everything that the list of cases shows."""
         known, run = self.cases.known(), self._predictions.latest()
         problems = [*known.problems, *self._scribbles.problems(self.layout.listing().files)]
-        cases = [self._case(case, facts, known.axis, run, problems) for case, facts in known.facts.items()]
+        cases = [self._case(case, facts, known.axes[case], run, problems) for case, facts in known.facts.items()]
         return FolderAnswer(
             name=printable(self.layout.root.name),
             classes=self.classes(),
@@ -199,7 +199,7 @@ class Session:
         if run is not None:
             before = self._reviews.accepted(case).get(index)
             shown = before.run if before and verdict == "accepted" else run
-            said = None if verdict is None else Review(verdict, shown, self.cases.known().axis)
+            said = None if verdict is None else Review(verdict, shown, self.cases.known().axes[case])
             self._reviews.judge(case, index, said)
         return self._reviews.verdicts(case, run)
 
@@ -209,7 +209,7 @@ class Session:
         candidates = []
         for case, facts in known.facts.items():
             with suppress(InputError):  # a case with a damaged file is not proposed; `folder` says what is wrong
-                candidates.append(self._candidate(case, facts, known.axis, run))
+                candidates.append(self._candidate(case, facts, known.axes[case], run))
         return propose(candidates)
 
     def clinical(self) -> ClinicalAnswer:
