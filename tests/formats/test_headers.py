@@ -44,7 +44,7 @@ def test_lengths_of_nifti_come_in_as_millimetres(tmp_path: Path, unit: str, mm: 
     # Labels lie on the file's own grid, in its own unit.
     image_files.write_labels(tmp_path / "b.nii", CODES, volume)
     labels: Any = nib.load(tmp_path / "b.nii")
-    np.testing.assert_allclose(labels.affine, image.affine)
+    np.testing.assert_allclose(labels.affine, np.asarray(image.affine))
     assert labels.header.get_xyzt_units()[0] == unit
 
 

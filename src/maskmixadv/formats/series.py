@@ -107,9 +107,9 @@ class SeriesGeometry(Geometry):
     def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:
         """Write a DICOM segmentation, whose segments `classes` name, or NIfTI where the path's suffix says so."""
         if path.name.endswith(nifti.SUFFIXES):
-            header = nib.Nifti1Header()
-            header.set_xyzt_units("mm")
-            nifti.NiftiGeometry(header, self.affine).write_labels(path, labels, classes)
+            image = nib.Nifti1Image(labels.T, self.affine)
+            image.header.set_xyzt_units("mm")
+            nifti.NiftiGeometry(image.header).write_labels(path, labels, classes)
         else:
             seg.write(path, labels, self.headers, classes, thickness=self.thickness)
 
