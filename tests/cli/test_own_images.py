@@ -58,10 +58,10 @@ def test_predictions_go_back_onto_the_files_own_axes(
     """The network sees slices along the trained axis, and its labels lie where what it saw lies."""
     raw = np.random.default_rng(0).integers(0, 900, (4, 40, 24)).astype(np.int16)  # d h w of the file
     raw[:, 0, 0] = 0
-    affine = np.array([[0, -1.5, 0, 9], [-1.4, 0, 0.2, 8], [0, 0.3, 7, 7], [0, 0, 0, 1.0]])
+    affine = np.array([[0, -1.5, 0, 9], [-7, 0, 0.02, 8], [0, 0.03, 1.4, 7], [0, 0, 0, 1.0]])
     own.write(tmp_path / "in" / "a.nii.gz", raw, affine)
     image = SimpleITK.GetImageFromArray(raw)
-    image.SetSpacing((1.4, 1.5, 7.0))
+    image.SetSpacing((7.0, 1.5, 1.4))
     SimpleITK.WriteImage(image, str(tmp_path / "in" / "b.nrrd"))
     seen: list[Any] = []
 
@@ -77,9 +77,9 @@ def test_predictions_go_back_onto_the_files_own_axes(
     np.testing.assert_allclose(written.affine, affine, atol=1e-6)
     nrrd = SimpleITK.ReadImage(str(tmp_path / "out" / "b.nrrd"))
     np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(nrrd), wanted)
-    assert nrrd.GetSpacing() == pytest.approx((1.4, 1.5, 7.0))
+    assert nrrd.GetSpacing() == pytest.approx((7.0, 1.5, 1.4))
     assert [shape for shape, _ in seen] == [(1, 24, 4, 40)] * 2
-    assert seen[1][1] == pytest.approx((1.4, 7.0, 1.5))
+    assert seen[1][1] == pytest.approx((7.0, 1.4, 1.5))
 
 
 def test_pictures_are_segmented_as_pictures(tmp_path: Path) -> None:

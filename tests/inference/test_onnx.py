@@ -21,6 +21,7 @@ import tiny
 from maskmixadv import methods
 from maskmixadv.cli.app import run
 from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.formats.slicing import Slicing
 from maskmixadv.inference.onnx import OnOwnGrid, _write_graph, grow, shrink
 from maskmixadv.inference.predictor import Predictor, fuse_norms
 from maskmixadv.runs.checkpoint import save
@@ -224,9 +225,82 @@ def test_the_script_cuts_slices_along_the_models_axis(made: Path, tmp_path: Path
     assert len(np.unique(labels)) > 1
 
 
+def same_masks(one: Path, other: Path) -> None:
+    """See that two files of labels have the same voxels, bit for bit the same geometry, and several classes."""
+    first, second = nib.load(one), nib.load(other)  # pyright: ignore
+    np.testing.assert_array_equal(first.affine, second.affine)  # pyright: ignore[reportAttributeAccessIssue]
+    labels, expected = (np.asarray(each.dataobj) for each in (first, second))  # pyright: ignore
+    assert labels.shape == expected.shape
+    assert (labels == expected).mean() >= 0.999
+    assert len(np.unique(labels)) > 1
+
+
+def test_program_and_script_read_headers_alike(made: Path, tmp_path: Path) -> None:
+    """One phantom, stored in other ways: its mask is the same, wherever its voxels lie in the file."""
+    (path,) = files(made, tmp_path / "in")[:1]
+    stored: Any = nib.load(path)
+    raw, affine = np.asarray(stored.dataobj), stored.affine
+    turned = nib.Nifti1Image(raw.transpose(2, 0, 1), affine[:, [2, 0, 1, 3]])
+    micron = nib.Nifti1Image(raw, np.diag([1000.0, 1000.0, 1000.0, 1.0]) @ affine)
+    micron.header.set_xyzt_units("micron")
+    marked = np.where(np.arange(raw.shape[0])[:, None, None] < 3, -32768, raw).astype(np.int16)
+    least = np.where(marked == -32768, marked[3:].min(), marked).astype(np.int16)
+    slices = {f"single{axis}": np.moveaxis(raw[:, :, 2:3], 2, axis) for axis in range(3)}
+    for name, image in {
+        "turned": turned,
+        "micron": micron,
+        "marked": nib.Nifti1Image(marked, affine),
+        "least": nib.Nifti1Image(least, affine),
+        **{name: nib.Nifti1Image(array, np.diag([4.0, 4.0, 4.0, 1.0])) for name, array in slices.items()},
+        "flat": nib.Nifti1Image(raw[:, :, 2], np.diag([4.0, 4.0, 4.0, 1.0])),
+    }.items():
+        nib.save(image, tmp_path / "in" / f"{name}.nii.gz")
+    others = [each for each in (tmp_path / "in").iterdir() if "phantom" not in each.name or each == path]
+    assert run(["predict", str(made / "run"), *map(str, others), "--out", str(tmp_path / "own")]) == 0
+    assert alone(made / "model", *others, "--out", tmp_path / "alone").stderr == ""
+    for each in others:
+        same_masks(tmp_path / "alone" / each.name, tmp_path / "own" / each.name)
+    masks: dict[str, np.ndarray] = {
+        each.name.split(".")[0]: np.asarray(nib.load(tmp_path / "own" / each.name).dataobj)  # pyright: ignore
+        for each in others
+    }
+    plain = masks[path.name.split(".")[0]]
+    np.testing.assert_array_equal(masks["turned"].transpose(1, 2, 0), plain)
+    np.testing.assert_array_equal(masks["micron"], plain)
+    np.testing.assert_array_equal(masks["marked"], masks["least"])
+    for axis in range(3):
+        np.testing.assert_array_equal(np.moveaxis(masks[f"single{axis}"], axis, 2)[..., 0], masks["flat"])
+
+
+def test_a_huge_grid_is_refused_and_others_go_on(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = files(made, tmp_path / "in")[:2]
+    stored: Any = nib.load(bad)
+    nib.save(nib.Nifti1Image(np.asarray(stored.dataobj), np.diag([400.0, 400.0, 400.0, 1.0])), bad)
+    assert run(["predict", str(made / "run"), str(bad), str(good), "--out", str(tmp_path / "own")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{bad}: pixels of 400 × 400 mm" in line
+    assert (tmp_path / "own" / good.name).is_file()
+    done = alone(made / "model", bad, good, "--out", tmp_path / "alone")
+    assert "pixels of 400 x 400 mm" in done.stderr
+    assert (tmp_path / "alone" / good.name).is_file()
+
+
+def test_an_early_run_cuts_as_its_corpus_says_or_by_number(made: Path, tmp_path: Path) -> None:
+    early = shutil.copytree(made / "run", tmp_path / "run")
+    record = json.loads((early / "run.json").read_text())
+    assert record["corpus"].pop("thickest") is True
+    (early / "run.json").write_text(json.dumps(record))
+    assert Run.open(early).learnt_from.slicing.thickest
+    record["corpus"]["root"] = str(tmp_path / "gone")
+    (early / "run.json").write_text(json.dumps(record))
+    assert Run.open(early).learnt_from.slicing == Slicing(0)
+
+
 def test_the_contract_says_what_training_saw(made: Path) -> None:
     about = json.loads((made / "model" / "model.json").read_text())
-    assert (about["format"], about["axis"]) == (2, 0)
+    assert (about["format"], about["axis"]) == (3, 0)
     assert about["flips"]["learnt"] is True
     assert about["scaling"]["percentile"] == 99
 

@@ -1,7 +1,7 @@
 """DICOM: slices find their place whatever their files are called, and segmentations theirs."""
 
+import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,62 +10,18 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.dataset import FileDataset
+from pydicom.uid import generate_uid
 
 import own
 import tiny
+from dicoms import AXIAL, OBLIQUE, Change, pixels, write_seg, write_series
 from maskmixadv.cli.app import run
+from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
-from maskmixadv.formats import seg, series
+from maskmixadv.formats import image_files, seg, series
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.sources import dicom, folder
-
-OBLIQUE = ((0.8, 0.6, 0.0), (-0.36, 0.48, 0.8))
-"""Directions along a row and along a column."""
-AXIAL = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
-Change = Callable[[int, FileDataset], None]
-
-
-def write_series(
-    folder: Path, array: np.ndarray, *, directions: Any = OBLIQUE, gap: float = 6.0, patient: str = "p", seed: int = 0,
-    change: Change | None = None,
-) -> Path:  # fmt: skip
-    """Write a series whose slice 0 lies lowest along the normal, in files of random names and numbers."""
-    folder.mkdir(parents=True, exist_ok=True)
-    study, uid, frame = generate_uid(), generate_uid(), generate_uid()
-    normal = np.cross(*directions)
-    names = np.random.default_rng(seed).permutation(len(array))
-    for number, pixels in enumerate(array):
-        meta = FileMetaDataset()
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = MRImageStorage, generate_uid()
-        one = FileDataset(str(folder / "x"), {}, file_meta=meta, preamble=b"\0" * 128)
-        one.SOPClassUID, one.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-        one.StudyInstanceUID, one.SeriesInstanceUID, one.FrameOfReferenceUID = study, uid, frame
-        one.PatientID, one.PatientName, one.PatientBirthDate, one.PatientSex = patient, "A^B", "", ""
-        one.Modality, one.StudyID, one.SeriesNumber, one.AccessionNumber = "MR", "1", 1, ""
-        one.StudyDate, one.StudyTime, one.ReferringPhysicianName = "20200101", "120000", ""
-        one.InstanceNumber = int(names[number]) + 1
-        one.Rows, one.Columns = pixels.shape
-        one.PixelSpacing, one.SliceThickness = [0.9, 0.7], 5.0
-        one.ImageOrientationPatient = [*directions[0], *directions[1]]
-        one.ImagePositionPatient = (np.array([-31.0, 12.5, 40.0]) + number * gap * normal).tolist()
-        one.SamplesPerPixel, one.PhotometricInterpretation = 1, "MONOCHROME2"
-        one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, 16, 15, 0
-        one.PixelData = pixels.astype(np.uint16).tobytes()
-        if change:
-            change(number, one)
-        one.save_as(folder / f"IM{names[number]:04d}", enforce_file_format=True)
-    return folder
-
-
-def pixels(seed: int = 0, shape: tuple[int, int, int] = (5, 7, 4)) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 900, shape).astype(np.uint16)
-
-
-def write_seg(path: Path, folder: Path, labels: np.ndarray, names: tuple[str, ...] = tiny.CLASSES) -> None:
-    series.read(folder).geometry.write_labels(path, labels, names)
 
 
 @pytest.mark.parametrize("directions", [OBLIQUE, AXIAL, ((0.0, 1.0, 0.0), (0.0, 0.0, -1.0))])
@@ -230,6 +186,131 @@ def test_prepare_refuses(tmp_path: Path) -> None:
         dicom.prepare(tmp_path / "src" / "a", tmp_path / "c")
 
 
+def study(tmp_path: Path, **segments: np.ndarray) -> Path:
+    """Write a series, and a SEG for each mask, which is called as its segment and a number."""
+    written = write_series(tmp_path / "src" / "p", pixels(), patient="id")
+    for name, mask in segments.items():
+        write_seg(tmp_path / "src" / f"{name}.dcm", written, mask.astype(np.uint8), ("background", name[:-1]))
+    return tmp_path / "src"
+
+
+def headers_of(folder: Path) -> list[Any]:
+    """Return the headers of a series' slices in their order."""
+    geometry = series.read(folder).geometry
+    assert isinstance(geometry, series.SeriesGeometry)
+    return list(geometry.headers)
+
+
+def boxes() -> tuple[np.ndarray, np.ndarray]:
+    """Return an organ and a lesion in it."""
+    organ, lesion = np.zeros((5, 7, 4), bool), np.zeros((5, 7, 4), bool)
+    organ[1:4, 1:6], lesion[2, 2:4, 1:3] = True, True
+    return organ, lesion
+
+
+def test_segmentations_of_one_series_are_as_segments_of_one_file(tmp_path: Path) -> None:
+    organ, lesion = boxes()
+    corpus = dicom.prepare(study(tmp_path, organ1=organ & ~lesion, lesion1=lesion), tmp_path / "c")
+    assert corpus.classes == ("background", "lesion", "organ")
+    np.testing.assert_array_equal(own.by_name(corpus)["p"].dense, np.where(lesion, 1, 2 * organ))
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("organ1", "lesion1"), r"organ1\.dcm: segment 'organ' overlaps 'lesion' of .*lesion1\.dcm"),
+        (("organ1", "organ2"), r"organ2\.dcm: segment 'organ' is drawn in .*organ1\.dcm, too; keep one"),
+    ],
+)
+def test_segmentations_that_contradict_one_another_are_named(
+    tmp_path: Path, names: tuple[str, str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = study(tmp_path, **dict(zip(names, boxes(), strict=True)))
+    assert run(["prepare", "dicom", str(source), str(tmp_path / "c")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(words, line)
+    assert not (tmp_path / "c").exists()
+
+
+def test_segments_of_one_file_that_overlap_are_named(tmp_path: Path) -> None:
+    organ, lesion = boxes()
+    written = write_series(tmp_path / "s", pixels())
+    headers = headers_of(written)
+    described = [seg._described(hd, number, name) for number, name in ((1, "organ"), (2, "lesion"))]
+    masks = np.stack([organ, lesion], axis=-1).astype(np.uint8)
+    made = hd.seg.Segmentation(headers, masks, "BINARY", described, hd.UID(), 9, hd.UID(), 1, "x", "x", "1", "1")
+    made.save_as(tmp_path / "seg.dcm")
+    with pytest.raises(InputError, match=r"seg\.dcm: segment 'lesion' overlaps 'organ'"):
+        seg.read(tmp_path / "seg.dcm", series.read(written), ("background", "organ", "lesion"))
+
+
+@pytest.mark.parametrize("kind", ["FRACTIONAL", "LABELMAP"])
+def test_segmentations_of_other_types_are_read(tmp_path: Path, kind: str) -> None:
+    """A voxel belongs to a fractional segment if at least half of it does."""
+    organ, lesion = boxes()
+    written = write_series(tmp_path / "s", pixels())
+    headers = headers_of(written)
+    mask = np.where(lesion, 0.7, np.where(organ, 0.3, 0)) if kind == "FRACTIONAL" else lesion.astype(np.uint8)
+    described = [seg._described(hd, 1, "lesion")]
+    made = hd.seg.Segmentation(headers, mask, kind, described, hd.UID(), 9, hd.UID(), 1, "x", "x", "1", "1")
+    made.save_as(tmp_path / "seg.dcm")
+    found = seg.read(tmp_path / "seg.dcm", series.read(written), ("background", "lesion"))
+    np.testing.assert_array_equal(found, lesion)
+
+
+def test_a_healthy_patient_is_a_case_without_a_structure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = study(tmp_path, lesion1=np.zeros((5, 7, 4), bool))
+    assert run(["prepare", "dicom", str(source), str(tmp_path / "c")]) == 0
+    case = own.by_name(Corpus.open(tmp_path / "c"))["p"]
+    assert case.dense is not None
+    assert not case.dense.any()
+    assert "without" not in capsys.readouterr().err
+
+
+def test_phases_in_a_folder_each_are_a_case_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They have one SeriesInstanceUID; a SEG belongs to the phase whose slices it lists."""
+    source, arrays = tmp_path / "src", {"ed": pixels(0), "es": pixels(1)}
+    uid, frame = generate_uid(), generate_uid()
+
+    def of_one_series(_: int, one: FileDataset) -> None:
+        one.SeriesInstanceUID, one.FrameOfReferenceUID = uid, frame
+
+    organ, lesion = boxes()
+    for (name, array), mask in zip(arrays.items(), (organ, lesion), strict=True):
+        written = write_series(source / name, array, change=of_one_series)
+        write_seg(source / f"{name}.dcm", written, mask.astype(np.uint8), ("background", "organ"))
+    cases = own.by_name(dicom.prepare(source, tmp_path / "c"))
+    assert sorted(cases) == ["ed", "es"]
+    np.testing.assert_array_equal(cases["ed"].dense, organ)
+    np.testing.assert_array_equal(cases["es"].dense, lesion)
+    assert "has slices at one place in 2 folders; each folder is a case" in capsys.readouterr().err
+
+
+def test_a_series_may_lie_in_several_folders(tmp_path: Path) -> None:
+    written = write_series(tmp_path / "src" / "a", pixels())
+    (tmp_path / "src" / "b").mkdir()
+    for path in sorted(written.iterdir())[:2]:
+        path.rename(tmp_path / "src" / "b" / path.name)
+    (case,) = own.by_name(dicom.prepare(tmp_path / "src", tmp_path / "c")).values()
+    assert case.image.shape[-3:] == (5, 7, 4)
+
+
+def test_objects_beside_a_series_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "src"
+    write_series(source / "p", pixels())
+    for kind in ("RTSTRUCT", "RTDOSE", "SR", "PR"):
+
+        def other(_: int, one: FileDataset, kind: str = kind) -> None:
+            one.Modality, one.SeriesInstanceUID = kind, generate_uid()
+
+        write_series(source / kind, pixels()[:1], change=other)
+    assert list(own.by_name(dicom.prepare(source, tmp_path / "c"))) == ["p"]
+    said = capsys.readouterr().err
+    assert f"{source}: contours of RTSTRUCT are not read, export them as a SEG or NIfTI: 1 file (IM0000)\n" in said
+    for kind in ("RTDOSE", "SR", "PR"):
+        assert f"{source}: passed over, as {kind} is no image: 1 file (IM0000)\n" in said
+
+
 def test_a_folder_of_own_images_may_hold_series(tmp_path: Path) -> None:
     image, scribble, _ = tiny.volume()
     source = own.folder(tmp_path / "src", scribbled=0, masked=0)
@@ -257,6 +338,33 @@ def test_predict_writes_a_segmentation(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(Predictor, "labels", lambda *_, **__: np.zeros_like(dense))
     assert run([*predict, str(tmp_path / "in" / "b"), "--out", str(tmp_path / "none")]) == 0
     assert not seg.read(tmp_path / "none" / "b.dcm", series.read(tmp_path / "in" / "b"), tiny.CLASSES).any()
+
+
+def test_predict_says_first_that_labels_become_nifti(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No result is lost where no SEG can be made, nor a file of others replaced."""
+    tiny.corpus(tmp_path / "c")
+    short = ["--steps", "1", "--batch", "2", "--size", "48", "--window", "48", "--preset", "cpu"]
+    assert run(["train", str(tmp_path / "c"), "--out", str(tmp_path / "run"), *short, "pce"]) == 0
+    image, _, dense = tiny.volume()
+    written = write_series(tmp_path / "in" / "a", image * 900, change=removed("StudyInstanceUID"))
+    said: list[str] = []
+
+    def labels(*_: object, **__: object) -> np.ndarray:
+        said.append(capsys.readouterr().err)
+        return dense
+
+    monkeypatch.setattr(Predictor, "labels", labels)
+    predict = ["predict", str(tmp_path / "run"), str(written), "--out", str(tmp_path / "out")]
+    for _ in range(2):  # its own file may be replaced
+        assert run(predict) == 0
+    assert "a slice lacks StudyInstanceUID); mend its headers; its labels are written as NIfTI, a.nii.gz" in said[0]
+    np.testing.assert_array_equal(image_files.read_labels(tmp_path / "out" / "a.nii.gz").array, dense)
+    (tmp_path / "out" / "a.nii.gz").write_bytes(b"corrected by hand")
+    assert run(predict) == 2
+    assert len(said) == 2
+    assert "a.nii.gz: is there already and was changed since" in capsys.readouterr().err
 
 
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

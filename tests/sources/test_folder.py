@@ -9,6 +9,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK
 
 import own
 import tiny
@@ -65,15 +66,13 @@ def test_images_without_annotation_are_left_out(tmp_path: Path, capsys: pytest.C
     source = own.folder(tmp_path / "src")
     own.case(source, "bare", 5, scribble=False)
     own.case(source, "begun", 6)
-    undrawn = np.full((3, 40, 48), 4, np.uint8)
-    undrawn[:, 2] = 0  # background alone
-    own.write(source / "scribbles" / "begun.nii.gz", undrawn)
+    own.write(source / "scribbles" / "begun.nii.gz", np.full((3, 40, 48), 4, np.uint8))
     corpus = folder.prepare(source, tmp_path / "c")
     assert [entry.name for entry in corpus.entries] == ["m0", "m1", "s0", "s1", "s2"]
     assert corpus.folds == {"own": (Split(("s0", "s1", "s2"), ("m0", "m1"), ()),)}
     told = capsys.readouterr().err
     assert "no scribble and no mask of bare.nii.gz" in told
-    assert "no structure is drawn in begun.nii.gz" in told
+    assert "nothing is drawn in begun.nii.gz" in told
     assert open_corpus(corpus.root) == corpus
 
 
@@ -103,6 +102,99 @@ def test_slices_are_cut_along_the_largest_spacing(tmp_path: Path) -> None:
     assert asked.spacing is not None
     assert raw.spacing is not None
     assert asked.spacing == tuple(np.array(raw.spacing)[[1, 0, 2]])
+
+
+def turned_copy(path: Path, codes: str) -> None:
+    """Store a NIfTI file along other axes; each voxel stays where it is in the patient."""
+    image: Any = nib.load(path)
+    way = nib.orientations.ornt_transform(
+        nib.orientations.io_orientation(image.affine), nib.orientations.axcodes2ornt(codes)
+    )
+    nib.save(image.as_reoriented(way), path)
+
+
+@pytest.mark.parametrize("zooms", [(1.5, 1.5, 8.0), (1.5, 1.5, 1.5)], ids=["thick", "even"])
+def test_one_scan_stored_along_other_axes_is_cut_alike(
+    tmp_path: Path, zooms: tuple[float, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The header of each image says which axis that is: the thick one, or the same one of the patient."""
+    source = own.folder(tmp_path / "src", scribbled=3, masked=0)
+    for path in source.rglob("*.nii.gz"):
+        stored: Any = nib.load(path)
+        nib.save(nib.Nifti1Image(np.asarray(stored.dataobj), np.diag([*zooms, 1])), path)
+    straight = folder.prepare(source, tmp_path / "straight")
+    assert capsys.readouterr().err == ""
+    for part in ("images", "scribbles"):
+        turned_copy(source / part / "s1.nii.gz", "SAR")
+    mixed = folder.prepare(source, tmp_path / "mixed")
+    assert "another array axis than the others, as their headers say: s1 (2, the others 0)" in capsys.readouterr().err
+    assert (mixed.axis, mixed.across) == (0, "inferior-superior")
+    assert mixed.slicing == straight.slicing
+    assert mixed.slicing.thickest == (zooms[2] > 2)
+    assert open_corpus(mixed.root) == mixed
+    one, other = (own.by_name(each)["s1"] for each in (straight, mixed))
+    # In SAR the array is d h w = x y z of the patient; cut along z, slices are x y, which is their transposed.
+    np.testing.assert_array_equal(other.image, one.image.transpose(0, 2, 1))
+    assert other.spacing == one.spacing
+    np.testing.assert_array_equal(other.scribble, one.scribble.transpose(0, 2, 1))  # pyright: ignore
+    by_number = folder.prepare(source, tmp_path / "asked", axis=0)
+    assert own.by_name(by_number)["s1"].image.shape[0] == one.image.shape[2]
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_single_slice_may_lie_across_any_axis(tmp_path: Path, axis: int) -> None:
+    source = own.folder(tmp_path / "src", scribbled=1, masked=0)
+    for path in source.rglob("*.nii.gz"):
+        stored: Any = nib.load(path)
+        flat = np.moveaxis(np.asarray(stored.dataobj)[:, :, 1:2], 2, axis)
+        nib.save(nib.Nifti1Image(flat, np.diag([1.5, 1.5, 1.5, 1])), path)
+    for asked in (None, 2 - axis):
+        corpus = folder.prepare(source, tmp_path / f"c{asked}", axis=asked)
+        assert corpus.entries[0].shape[0] == 1
+        assert min(corpus.entries[0].shape[1:]) > 1
+
+
+def test_labels_that_fit_either_form_are_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A registration moved the sform; programs on ITK save labels by the qform."""
+    source = own.folder(tmp_path / "src", scribbled=2, masked=0)
+    place = np.diag([1.5, 1.5, 8.0, 1.0])
+    moved = place.copy()
+    moved[:3, 3] += 12, -7, 3
+    for name in ("s0", "s1"):
+        path = source / "images" / f"{name}.nii.gz"
+        stored: Any = nib.load(path)
+        image = nib.Nifti1Image(np.asarray(stored.dataobj), None)
+        image.set_qform(place, 1)
+        image.set_sform(moved, 2)
+        nib.save(image, path)
+        drawn = source / "scribbles" / f"{name}.nii.gz"
+        labels: Any = nib.load(drawn)
+        if name == "s0":
+            saved = SimpleITK.GetImageFromArray(np.ascontiguousarray(np.asarray(labels.dataobj).T))
+            saved.CopyInformation(SimpleITK.ReadImage(str(path)))
+            SimpleITK.WriteImage(saved, str(drawn))
+        else:
+            nib.save(nib.Nifti1Image(np.asarray(labels.dataobj), moved), drawn)
+    folder.prepare(source, tmp_path / "c")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "s0.nii.gz: is taken, as it lies on its image" in line
+    assert "by the image's qform" in line
+    moved[:3, 3] += 12, -7, 3
+    nib.save(nib.Nifti1Image(np.asarray(labels.dataobj), moved), drawn)
+    with pytest.raises(InputError, match=r"corners lie up to 14\.2 mm .*not on its qform.*grid"):
+        folder.prepare(source, tmp_path / "d")
+
+
+def test_an_image_without_forms_is_compared_by_its_shape(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = own.folder(tmp_path / "src", scribbled=1, masked=0)
+    path = source / "images" / "s0.nii.gz"
+    stored: Any = nib.load(path)
+    image = nib.Nifti1Image(np.asarray(stored.dataobj), None)
+    image.header.set_zooms((1.5, 1.5, 8.0))
+    nib.save(image, path)
+    folder.prepare(source, tmp_path / "c")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "has no sform and no qform, so their shapes alone were compared" in line
 
 
 def test_isotropic_volumes_keep_their_first_axis(tmp_path: Path) -> None:
@@ -167,7 +259,9 @@ def test_a_zero_that_may_mean_unlabelled_is_not_guessed(tmp_path: Path) -> None:
     _, scribble, _ = tiny.volume()
     for name in ("s0", "s1", "s2"):
         own.write(source / "scribbles" / f"{name}.nii.gz", np.where(scribble == IGNORE, 0, scribble + 1))
-    with pytest.raises(InputError, match=r"0 is the scribbles' most frequent code.*classes\.toml"):
+    with pytest.raises(
+        InputError, match=r"0 is the most frequent of .* codes 0, 1, .*classes\.toml, with 'ignore = 0'"
+    ):
         folder.prepare(source, tmp_path / "c", confirm=lambda _: True)
 
 
@@ -178,7 +272,10 @@ def test_a_zero_that_may_mean_unlabelled_is_not_guessed(tmp_path: Path) -> None:
         ('[[class]]\nname = "background"\n', "has 1 .*allowed are 2"),
         ('[[class]]\nname = "a"\n[[class]]\nname = "a"\n', "two classes are named 'a'"),
         ('[[class]]\nname = "a"\n[[class]]\ncolour = "#fff"\n', "class 1 has name None"),
-        ('ignore = 1\n[[class]]\nname = "a"\n[[class]]\nname = "b"\n', "ignore = 1, allowed is a code from 2"),
+        ('ignore = 1\n[[class]]\nname = "a"\n[[class]]\nname = "b"\n', "ignore = 1, which is the code of 'b'"),
+        ('[[class]]\nname = "a"\n[[class]]\nname = "b"\ncode = 0\n', "code 0 is that of 'a' and of 'b'"),
+        ('[[class]]\nname = "a"\n[[class]]\nname = "b"\ncode = 1.5\n', "class 'b': code = 1.5, allowed is a whole"),
+        ('[[class]]\nname = "a"\n[[class]]\nname = "b"\ncode = true\n', "class 'b': code = True, allowed is a whole"),
     ],
 )
 def test_wrong_classes_are_named(tmp_path: Path, text: str, words: str) -> None:

@@ -90,8 +90,9 @@ def test_splits_and_test_cases_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        ({"background": 0, "a": 2}, "labels are background 0, a 2; allowed are 0, 1"),
-        ({"background": 0, "ignore": 1, "a": 2}, "allowed are 0, 1"),
+        ({"a": 1, "b": 2}, "labels are a 1, b 2; allowed are one called 'background' or of code 0"),
+        ({"background": 0, "a": 2, "b": 2}, "code 2 is that of 'a' and of 'b'"),
+        ({"background": 0, "a": 2, "ignore": 2}, "ignore = 2, which is the code of 'a'"),
         ({"background": 0, "a": [1, 2]}, r"label 'a' is \[1, 2\], allowed is one whole number"),
         (None, "malformed"),
     ],

@@ -180,7 +180,7 @@ def test_masks_that_are_learnt_from_are_not_given_up_for_accepted_slices(page: h
     assert "no case has strokes" in line
 
 
-def test_accepted_slices_that_show_nothing_make_no_case(page: httpx.Client, folder: Path) -> None:
+def test_accepted_slices_that_show_nothing_are_learnt_from(page: httpx.Client, folder: Path) -> None:
     like = nifti.read(folder / "images" / "s1.nii.gz")
     nifti.write_labels(folder / "predictions" / "001" / "s1.nii.gz", np.zeros_like(DENSE), like)
     review(page, "s1", 0)
@@ -188,8 +188,8 @@ def test_accepted_slices_that_show_nothing_make_no_case(page: httpx.Client, fold
     assert not ((drawn[0] == IGNORE) | ((drawn[0] > 0) & (tiny.volume()[1][0] == IGNORE))).any()
     erase(folder, "s1", slice(None))
     found = learnt(folder)
-    assert found.corpus.split("own", 1).train == ("s0",)
-    assert found.left_out == ["s1: accepted slices are left out, as they show no structure"]
+    assert found.corpus.split("own", 1).train == ("s0", "s1"), "that there is nothing is known, too"
+    assert not found.left_out
 
 
 def test_slices_are_laid_along_the_axis_that_the_studio_cuts(tmp_path: Path) -> None:

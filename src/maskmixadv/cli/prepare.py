@@ -122,8 +122,8 @@ class PrepareFolder:
         scribbles come first; if there are more of them, the others are for testing. By default all patients with
         masks and no scribbles are for validation.
     axis
-        Array axis of the files along which slices are cut; 0 is the last axis of a NIfTI header. By default the axis
-        of the largest spacing.
+        Array axis of the files along which slices are cut; 0 is the last axis of a NIfTI header. By default each
+        image's own header says the axis: the one of the largest spacing, or the same one of the patient.
     yes
         If classes.toml is missing, accept the classes that are guessed from the codes.
     """
@@ -167,8 +167,8 @@ class PrepareNNUNet:
         Regular expression whose first group, found in a case's name, names the patient. By default each case is of
         another patient.
     axis
-        Array axis of the files along which slices are cut; 0 is the last axis of a NIfTI header. By default the axis
-        of the largest spacing.
+        Array axis of the files along which slices are cut; 0 is the last axis of a NIfTI header. By default each
+        image's own header says the axis: the one of the largest spacing, or the same one of the patient.
     """
 
     source: SourceFolder
@@ -229,7 +229,11 @@ def made(corpus: "Corpus") -> int:
     """Print the corpus's size; returns the exit code."""
     slices = sum(entry.shape[0] for entry in corpus.entries)
     patients = len({entry.patient for entry in corpus.entries})
-    print(f"{corpus.root}: {len(corpus.entries)} cases of {patients} patients, {slices} slices")
+    scribbled, masked = (sum(kinds) for kinds in zip(*((e.scribble, e.dense) for e in corpus.entries), strict=True))
+    print(
+        f"{corpus.root}: {len(corpus.entries)} cases of {patients} patients, {slices} slices; {scribbled} cases with "
+        f"scribbles, {masked} with masks"
+    )
     return 0
 
 

@@ -197,22 +197,22 @@ def validate(case: Case, *, classes: int, where: str) -> Case:
     case
         Any case.
     classes
-        Number of classes, with the background.
+        Number of classes, with the background. Background alone is an annotation, too: that of a healthy patient.
     where
         Beginning of the error's text.
 
     Raises
     ------
     InputError
-        If shapes differ, the image is not finite or constant, or an annotation shows no structure.
+        If shapes differ, the image is not finite or constant, or nothing is labelled in an annotation.
 
     Examples
     --------
-    >>> empty = np.zeros((1, 4, 4), np.uint8)
-    >>> case = Case("a", "p", image=np.random.default_rng(0).random((1, 1, 4, 4)), dense=empty)
+    >>> nothing = np.full((1, 4, 4), IGNORE, np.uint8)
+    >>> case = Case("a", "p", image=np.random.default_rng(0).random((1, 1, 4, 4)), scribble=nothing)
     >>> validate(case, classes=4, where="a.nii.gz")
     Traceback (most recent call last):
-    maskmixadv.errors.InputError: a.nii.gz: dense mask is all background, allowed is one with at least one structure
+    maskmixadv.errors.InputError: a.nii.gz: nothing is labelled in the scribble, at least one pixel must be
     """
     if case.image.ndim != 4 or 0 in case.image.shape:
         raise InputError(f"{where}: image has shape {case.image.shape}, allowed are channels of a volume: 4 axes")
@@ -225,8 +225,8 @@ def validate(case: Case, *, classes: int, where: str) -> Case:
         if labels is None:
             continue
         codes = set(np.unique(labels).tolist())
-        if not codes & set(range(1, classes)):
-            raise InputError(f"{where}: {kind} is all background, allowed is one with at least one structure")
+        if not codes & set(range(classes)):
+            raise InputError(f"{where}: nothing is labelled in the {kind}, at least one pixel must be")
     return case
 
 

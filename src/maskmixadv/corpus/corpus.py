@@ -21,6 +21,7 @@ from maskmixadv.corpus.stored import must_be, write_case
 from maskmixadv.errors import InputError
 from maskmixadv.files import check_name, read_json, whole, work_ahead, write_texts
 from maskmixadv.formats.reading import read_npz
+from maskmixadv.formats.slicing import Header, Slicing, check_across
 from maskmixadv.typed import made
 from maskmixadv.types import IGNORE, PathLike, Spacing
 
@@ -53,7 +54,9 @@ class Corpus:
     notes
         How the corpus was made, such as by the command ``annotate``.
     axis
-        Axis of the source's arrays ``d h w`` along which slices were cut; it is the first axis of the cases.
+        Axis of the source's arrays ``d h w`` along which most were cut into slices; it is the first axis of the cases.
+    across
+        The patient's axis along which most were cut (`maskmixadv.formats.slicing.ACROSS`); empty where it is unknown.
     channels
         What the channels of all images are.
 
@@ -86,6 +89,7 @@ class Corpus:
     notes: tuple[str, ...] = field(default=())
     axis: int = 0
     channels: tuple[Channel, ...] = ONE
+    across: str = ""
 
     @classmethod
     def open(cls, root: PathLike) -> "Corpus":
@@ -123,6 +127,7 @@ class Corpus:
         notes: Sequence[str] = (),
         axis: int = 0,
         channels: Sequence[Channel] = ONE,
+        across: str = "",
         beside: Mapping[str, str] | None = None,
     ) -> "Corpus":
         """Write a new corpus, whole or not at all.
@@ -133,7 +138,7 @@ class Corpus:
             A new or empty directory.
         cases
             The cases; the file of a `KeptCase` is linked, not written.
-        name, classes, nominal, source, notes, axis, channels
+        name, classes, nominal, source, notes, axis, channels, across
             As the attributes.
         folds
             Folds by the name of their scheme, or a function that makes them of the cases' entries.
@@ -163,6 +168,7 @@ class Corpus:
                 notes=tuple(notes),
                 axis=axis,
                 channels=tuple(channels),
+                across=across,
             )
             write_texts(
                 {place / name: text for name, text in {**(beside or {}), "corpus.json": corpus._json()}.items()}
@@ -181,11 +187,18 @@ class Corpus:
                 "notes": self.notes,
                 "axis": self.axis,
                 **({} if self.channels == ONE else {"channels": [asdict(channel) for channel in self.channels]}),
+                **({"across": self.across} if self.across else {}),
                 "folds": {scheme: [split._asdict() for split in splits] for scheme, splits in self.folds.items()},
                 "cases": [_table(entry) for entry in self.entries],
             },
             indent=1,
         )
+
+    @property
+    def slicing(self) -> Slicing:
+        """How it was cut into slices; whether along the thick axis, the spacings of its volumes say."""
+        volumes = [Header(entry.shape, entry.spacing) for entry in self.entries if entry.shape[0] > 1]
+        return Slicing(self.axis, 2 * sum(each.thick == 0 for each in volumes) > len(volumes), self.across)
 
     def split(self, scheme: str, fold: int) -> Split:
         """Return the patients of fold number `fold` (from 1) of `scheme`.
@@ -300,6 +313,7 @@ class _Index:
     cases: tuple[Entry, ...]
     axis: int = 0
     channels: tuple[Channel, ...] = ONE
+    across: str = ""
 
 
 def _opened(root: Path, raw: dict[str, Any], where: str) -> Corpus:
@@ -313,6 +327,7 @@ def _opened(root: Path, raw: dict[str, Any], where: str) -> Corpus:
         raise InputError(f"{where}: axis {index.axis}, allowed are 0, 1 and 2")
     check_channels(index.channels, where)
     _must_have(index.cases, index.channels, where)
+    check_across(index.across, where)
     for entry in index.cases:
         check_entry(root, entry, f"{where}: case {entry.name[:60]!r}")
     if len({entry.name for entry in index.cases}) < len(index.cases):
@@ -331,6 +346,7 @@ def _opened(root: Path, raw: dict[str, Any], where: str) -> Corpus:
         notes=index.notes,
         axis=index.axis,
         channels=index.channels,
+        across=index.across,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
+from maskmixadv.corpus.padding import without_padding
 from maskmixadv.errors import InputError
 
 PERCENTILE: Final = 99
@@ -14,7 +15,8 @@ PERCENTILE: Final = 99
 def normalise(image: np.ndarray, *, where: str) -> Float[np.ndarray, "*c d h w"]:
     """Scale a volume to [0, 1] (float32): 0 is its lowest intensity, 1 its 99th percentile, where it is cut off.
 
-    ACDC's pre-processed release is scaled in this way.
+    ACDC's pre-processed release is scaled in this way. Padding, a value far below all others that many voxels have,
+    takes no part: it becomes the lowest intensity that was measured, and a line on stderr says so.
 
     Parameters
     ----------
@@ -36,6 +38,7 @@ def normalise(image: np.ndarray, *, where: str) -> Float[np.ndarray, "*c d h w"]
     volume = np.asarray(image, dtype=np.float32)
     if not np.isfinite(volume).all():
         raise InputError(f"{where}: image holds NaN or infinity, allowed are finite numbers")
+    volume = without_padding(volume, where=where)
     low, high = float(volume.min()), float(np.percentile(volume, PERCENTILE))
     if high <= low:
         high = float(volume.max())

@@ -47,7 +47,7 @@ def itk(path: str) -> tuple[Values, dict[str, Any]]:
     Returns
     -------
     A function that reads the values, and the header's fields by ITK's names; ``kind`` is NumPy's name of the values'
-    type, or None if they are no numbers.
+    type, or None if they are no numbers; ``segments`` are the fields that 3D Slicer writes.
 
     Examples
     --------
@@ -69,7 +69,8 @@ def itk(path: str) -> tuple[Values, dict[str, Any]]:
     found = [k for k in KINDS if wanted in (getattr(SimpleITK, f"sitk{k}"), getattr(SimpleITK, f"sitkVector{k}"))]
     kind = SimpleITK.GetPixelIDValueAsString(wanted)
     values = lambda: SimpleITK.GetArrayFromImage(reader.Execute())  # noqa: E731
-    return values, {**told, "kind": found[0].lower() if found else None, "type": kind}
+    segments = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys() if key.startswith("Segment")}
+    return values, {**told, "kind": found[0].lower() if found else None, "type": kind, "segments": segments}
 
 
 def hdf5(path: str, name: str) -> tuple[Values, dict[str, Any]]:

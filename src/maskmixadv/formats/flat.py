@@ -1,6 +1,7 @@
 """PNG, JPEG and TIFF: pictures without a place in the patient; the pages of a TIFF are a volume's slices."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,11 +11,21 @@ from typing import Any, Final
 import numpy as np
 import tifffile
 from jaxtyping import Shaped, UInt8
-from PIL import Image, ImageSequence
+from PIL import Image, ImageOps, ImageSequence
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import replaced
-from maskmixadv.formats.reading import DEFLATED, Declared, LargeError, check_inflated, check_size, existing, reading
+from maskmixadv.files import read_json, replaced
+from maskmixadv.formats.reading import (
+    DEFLATED,
+    Declared,
+    LargeError,
+    check_inflated,
+    check_size,
+    existing,
+    in_one_line,
+    reading,
+)
+from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import Geometry, Volume
 from maskmixadv.types import Spacing
 
@@ -35,6 +46,27 @@ UNCHECKED: Final = 2**29
 """Bytes that may be unpacked without a check beforehand."""
 _LUMA: Final = (0.2125, 0.7154, 0.0721)
 """Brightness of red, green and blue (ITU-R BT.709)."""
+_STORED: Final = (
+    tifffile.PHOTOMETRIC.MINISBLACK,
+    tifffile.PHOTOMETRIC.MINISWHITE,
+    tifffile.PHOTOMETRIC.RGB,
+)
+"""Kinds of pixels that are brightness or colours as they are stored; Pillow converts the others."""
+_ACROSS: Final = (5, 6, 7, 8)
+"""Orientations whose rows are shown as columns."""
+_FLIPS: Final = {
+    1: (False, False), 2: (False, True), 3: (True, True), 4: (True, False),
+    5: (False, False), 6: (False, True), 7: (True, True), 8: (True, False),
+}  # fmt: skip
+"""Whether rows and columns are shown in the opposite order, by orientation, after rows and columns were exchanged."""
+_CHANNEL: Final = re.compile(r"_\d{4}$")
+"""The number of a channel in nnU-Net's names of images, which that of the JSON file beside it lacks."""
+_MM: Final = {
+    "mm": 1.0, "millimeter": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4, "nm": 1e-6,
+    **dict.fromkeys(("um", "µm", "μm", "u00b5m", "micron", "microns", "micrometer"), 1e-3),
+}  # fmt: skip
+"""Millimetres of a unit of length, by its names in ImageJ and OME."""
+_PIXELS, _FIELD = re.compile(r"<Pixels\b[^>]*>"), re.compile(r'(\w+)="([^"]*)"')
 _PLAIN: Final = ("1", "L", "F", "I", "I;16", "I;16L", "I;16B")
 """Pillow's names for images of one channel."""
 
@@ -65,7 +97,10 @@ class NoGeometry(Geometry):
 
 
 def read(path: Path) -> Volume:
-    """Read a picture as a volume ``d h w``; a TIFF file's pages are its slices, colours become grey.
+    """Read a picture as a volume ``d h w``, as it is shown; a TIFF file's pages are its slices, colours become grey.
+
+    It is turned as its EXIF orientation says, and inverted where 0 is white (a TIFF of MINISWHITE). The spacing of a
+    TIFF is that of a JSON file beside it, as nnU-Net has it, or of ImageJ's or OME's fields in it.
 
     Raises
     ------
@@ -81,16 +116,17 @@ def read(path: Path) -> Volume:
     """
     pixels = _pixels(path, indices=False)
     array, coloured = grey(pixels)
-    return Volume(array, None, None, NoGeometry(), coloured, colours(pixels))
+    return Volume(array, _spacing(path), None, NoGeometry(), coloured, colours(pixels))
 
 
 def read_labels(path: Path) -> Volume:
-    """Read class codes ``d h w``; those of a file with a palette are its indices.
+    """Read class codes ``d h w``; those of a file with a palette are its indices. Turned and spaced as `read` does.
 
     Raises
     ------
     InputError
-        If `read` would, or if the file holds colours, or is a JPEG, which changes codes when it stores them.
+        If `read` would, or if the file holds colours, is a TIFF of MINISWHITE, whose codes programs do not agree about,
+        or is a JPEG, which changes codes when it stores them.
 
     Examples
     --------
@@ -102,7 +138,7 @@ def read_labels(path: Path) -> Volume:
     if path.name.lower().endswith(JPEG):
         raise InputError(f"{path}: JPEG changes class codes when it saves them, allowed is PNG or TIFF; draw it anew")
     array, coloured = grey(_pixels(path, indices=True))
-    return uncoloured(path, Volume(array, None, None, NoGeometry(), coloured))
+    return uncoloured(path, Volume(array, _spacing(path), None, NoGeometry(), coloured))
 
 
 def uncoloured(path: Path, labels: Volume) -> Volume:
@@ -124,15 +160,69 @@ def uncoloured(path: Path, labels: Volume) -> Volume:
     return labels
 
 
-def peek(path: Path) -> tuple[tuple[int, int, int], Spacing | None] | None:  # noqa: ARG001
-    """Return None, as pictures have no spacing.
+def peek(path: Path) -> tuple[tuple[int, int, int], Spacing | None] | None:
+    """Return shape and spacing (mm) along d, h, w of a TIFF file whose spacing is known, else None.
+
+    Raises
+    ------
+    InputError
+        If the header is damaged, or the file is missing.
 
     Examples
     --------
-    >>> peek(Path("a.png")) is None
+    >>> tifffile.imwrite("stack.tif", np.ones((3, 4, 5), np.uint8), photometric="minisblack")
+    >>> peek(Path("stack.tif")) is None
     True
+    >>> _ = Path("stack.json").write_text('{"spacing": [8, 1.5, 1.5]}')
+    >>> peek(Path("stack.tif"))
+    ((3, 4, 5), (8.0, 1.5, 1.5))
     """
-    return None
+    if not path.name.lower().endswith(TIFF) or (spacing := _spacing(path)) is None:
+        return None
+    with _tiff(path) as file:
+        _pages_declared(path, file)
+        axes, shape = file.series[0].axes, file.series[0].shape
+        turned = _orientation(file.series[0].keyframe) in _ACROSS
+    planes = [
+        count for letter, count in zip(axes, shape, strict=True) if letter != "S" and (count > 1 or letter in "YX")
+    ]
+    d, h, w = ([1] * (3 - len(planes)) + planes)[-3:]
+    return (d, w, h) if turned else (d, h, w), spacing
+
+
+def beside(path: Path) -> Path | None:
+    """Return the file that says a TIFF file's spacing, as nnU-Net names it; None if there is none.
+
+    Examples
+    --------
+    >>> Path("a.json").touch()
+    >>> beside(Path("a_0000.tif")), beside(Path("b.tif")), beside(Path("a.png"))
+    (PosixPath('a.json'), None, None)
+    """
+    lower = path.name.lower()
+    suffix = next((each for each in TIFF if lower.endswith(each)), None)
+    if suffix is None:
+        return None
+    stem = path.name[: -len(suffix)]
+    names = (stem, _CHANNEL.sub("", stem))
+    return next((file for name in names if (file := path.with_name(f"{name}.json")).is_file()), None)
+
+
+def header(path: Path) -> Header:
+    """Return the header of a picture or a stack of them; without a spacing, slices lie along the first axis.
+
+    Raises
+    ------
+    InputError
+        As `peek` does.
+
+    Examples
+    --------
+    >>> header(Path("a.png")).single
+    0
+    """
+    told = peek(path)
+    return Header((1, 0, 0)) if told is None else Header(*told)
 
 
 def grey(pixels: Shaped[np.ndarray, "d h w *c"]) -> tuple[Shaped[np.ndarray, "d h w"], bool]:
@@ -198,7 +288,9 @@ def _pixels(path: Path, *, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
         return _pages(path, indices)
     with _picture(path) as image:
         _picture_declared(path, image)
-        return _decoded(path, image, indices)[None]
+        with reading(path, KIND):
+            upright = ImageOps.exif_transpose(image)
+        return _decoded(path, upright, indices)[None]
 
 
 @contextmanager
@@ -243,23 +335,111 @@ def _pages(path: Path, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
     with _tiff(path) as file:
         _pages_declared(path, file)
         array, axes = _stack(path, file, indices), file.series[0].axes
+        orientation = _orientation(file.series[0].keyframe)
     if array is not None:
-        return _stacked(path, array, axes)
+        return _turned(_stacked(path, array, axes), orientation)
+    if orientation in _ACROSS:  # Pillow mixes rows and columns up
+        raise InputError(
+            f"{path}: stored with orientation {orientation}, rows as columns, in colours that are converted; allowed "
+            "is orientation 1; save it as it is shown"
+        )
     with _picture(path) as image, reading(path, KIND):
-        return np.stack([_decoded(path, page, indices) for page in ImageSequence.Iterator(image)])
+        pages = ImageSequence.Iterator(image)
+        return np.stack([_decoded(path, page, indices) for page in pages])  # it turns them, too
 
 
 def _stack(path: Path, file: tifffile.TiffFile, indices: bool) -> np.ndarray | None:
-    """Return the pages as tifffile reads them; None if Pillow must read them: palettes, and rare compressions."""
+    """Return the pages as tifffile reads them; None if Pillow must read them: palettes, and rare kinds of colours."""
     with reading(path, KIND):
         page: Any = file.series[0].keyframe
-        mapped = page.photometric == tifffile.PHOTOMETRIC.PALETTE
-        if page.compression in UNBOUNDED or (mapped and not indices):
+        white = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+        if white and indices:
+            raise InputError(
+                f"{path}: labels of photometric MINISWHITE, whose codes some programs read inverted; allowed is "
+                "MINISBLACK or a PNG file; save it so"
+            )
+        plain = page.photometric in _STORED or (indices and page.photometric == tifffile.PHOTOMETRIC.PALETTE)
+        if page.compression in UNBOUNDED or not plain:
             return None
         try:
-            return file.series[0].asarray()
+            array = file.series[0].asarray()
         except ValueError:
             return None
+        return _inverted(array, int(page.bitspersample)) if white else array
+
+
+def _inverted(array: np.ndarray, bits: int) -> np.ndarray:
+    """Return values of which the lowest is white as values of which it is black."""
+    if array.dtype == bool or array.dtype.kind == "i":
+        return ~array
+    return -array if array.dtype.kind == "f" else array.dtype.type(2**bits - 1) - array
+
+
+def _orientation(page: Any) -> int:  # noqa: ANN401
+    tag = page.tags.get("Orientation")
+    return int(tag.value) if tag is not None and tag.value in range(1, 9) else 1
+
+
+def _turned(pixels: Shaped[np.ndarray, "d _ _ *c"], orientation: int) -> Shaped[np.ndarray, "d _ _ *c"]:
+    """Turn pages as they are shown; `orientation` is EXIF's and TIFF's number for it."""
+    if orientation in _ACROSS:
+        pixels = pixels.swapaxes(1, 2)
+    rows, columns = _FLIPS[orientation]
+    return pixels[:, :: -1 if rows else 1, :: -1 if columns else 1]
+
+
+def _spacing(path: Path) -> Spacing | None:
+    """Return millimetres along d, h, w that a TIFF file says, or the JSON file beside it; None for other files."""
+    if not path.name.lower().endswith(TIFF):
+        return None
+    if (told := beside(path)) is not None:
+        raw = read_json(told)
+        if isinstance(raw, dict) and "spacing" in raw:
+            return _three(told, raw["spacing"])
+    with _tiff(path) as file, reading(path, KIND):
+        return _imagej(path, file) or _ome(path, file)
+
+
+def _imagej(path: Path, file: tifffile.TiffFile) -> Spacing | None:
+    told: Any = file.imagej_metadata or {}
+    mm = _MM.get(str(told.get("unit", "")).strip("\\").lower())
+    tags = file.pages.first.tags
+    if mm is None or "XResolution" not in tags or "YResolution" not in tags:
+        return None
+    (y, over_y), (x, over_x) = (tags[name].value for name in ("YResolution", "XResolution"))
+    if not (x and y):
+        return None
+    depth = float(told.get("spacing", over_y / y))
+    return _three(path, [abs(depth) * mm, mm * over_y / y, mm * over_x / x])
+
+
+def _ome(path: Path, file: tifffile.TiffFile) -> Spacing | None:
+    if not file.is_ome or not file.ome_metadata:
+        return None
+    found = _PIXELS.search(file.ome_metadata)
+    told = dict(_FIELD.findall(found[0])) if found else {}
+    if "PhysicalSizeX" not in told or "PhysicalSizeY" not in told:
+        return None
+    sizes = []
+    for axis in "ZYX":
+        mm = _MM.get(told.get(f"PhysicalSize{axis}Unit", "µm"))
+        if mm is None:
+            return None
+        sizes.append(float(told.get(f"PhysicalSize{axis}", told["PhysicalSizeY"])) * mm)
+    return _three(path, sizes)
+
+
+def _three(path: Path, sizes: Any) -> Spacing:  # noqa: ANN401
+    if (
+        not isinstance(sizes, list)
+        or len(sizes) != 3
+        or not all(isinstance(mm, int | float) and 0 < mm < math.inf for mm in sizes)
+    ):
+        raise InputError(
+            f"{path}: spacing is {in_one_line(str(sizes))}, allowed are three numbers of mm above 0: d, h, w"
+        )
+    d, h, w = map(float, sizes)
+    return d, h, w
 
 
 def _pages_declared(path: Path, file: tifffile.TiffFile) -> Declared:

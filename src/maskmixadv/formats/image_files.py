@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 from maskmixadv.errors import InputError
 from maskmixadv.formats import flat, itk, nifti, series
 from maskmixadv.formats.reading import Declared
+from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import Volume
 from maskmixadv.types import Spacing
 
@@ -27,7 +28,7 @@ class Format(Protocol):
     --------
     >>> from maskmixadv.formats import itk
     >>> isinstance(itk, Format), itk.SUFFIXES, itk.LABELS_AS
-    (True, ('.nrrd', '.mha', '.mhd'), {'.mhd': '.mha'})
+    (True, ('.seg.nrrd', '.nrrd', '.mha', '.mhd'), {'.mhd': '.mha'})
     """
 
     @property
@@ -50,6 +51,10 @@ class Format(Protocol):
 
     def peek(self, path: Path, /) -> tuple[tuple[int, int, int], Spacing | None] | None:
         """Return shape and spacing without reading voxels; None if the format has no spacing."""
+        ...
+
+    def header(self, path: Path, /) -> Header:
+        """Return shape, spacing and affine without reading voxels."""
         ...
 
     def declared(self, path: Path, /) -> Declared:
@@ -192,6 +197,24 @@ def peek(path: Path) -> tuple[tuple[int, int, int], Spacing | None] | None:
     ((3, 7, 5), (5.0, 0.7, 0.9))
     """
     return format_of(path).peek(path)
+
+
+def header(path: Path) -> Header:
+    """Return what a file says of its grid, without reading voxels.
+
+    Raises
+    ------
+    InputError
+        If the header is damaged, or the file is missing or of an unknown format.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> nib.save(nib.Nifti1Image(np.zeros((5, 7, 3)), np.diag([8, 0.7, 0.7, 1])), "heart.nii.gz")
+    >>> header(Path("heart.nii.gz")).thick
+    2
+    """
+    return format_of(path).header(path)
 
 
 def declared(path: Path) -> Declared:

@@ -7,20 +7,36 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, replaced
 from maskmixadv.formats import apart
 from maskmixadv.formats.flat import colours, grey, uncoloured
-from maskmixadv.formats.reading import Declared, check_size, existing, in_one_line
-from maskmixadv.formats.volume import Geometry, Volume
+from maskmixadv.formats.reading import Declared, check_size, existing, in_one_line, reading
+from maskmixadv.formats.slicing import Header
+from maskmixadv.formats.volume import Geometry, Volume, check_spacing, tilt
 from maskmixadv.optional import must_be_there, needed
 from maskmixadv.types import Spacing
 
-SUFFIXES: Final = (".nrrd", ".mha", ".mhd")
+SUFFIXES: Final = (".seg.nrrd", ".nrrd", ".mha", ".mhd")
 LABELS_AS: Final[Mapping[str, str]] = {".mhd": ".mha"}
 """The voxels of a ``.mhd`` file are in a second file."""
+
+UNITS: Final[Mapping[str, float]] = {
+    **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), 1.0),
+    **dict.fromkeys(("um", "\xb5m", "\u03bcm", "\xc2\xb5m", "micron", "microns", "micrometer", "micrometers"), 0.001),
+    **dict.fromkeys(("nm", "nanometer", "nanometers"), 1e-6),
+    **dict.fromkeys(("cm", "centimeter", "centimeters"), 10.0),
+    **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1000.0),
+}
+"""Millimetres of a unit of length, by the words of headers."""
+LENGTHS: Final = ("space units", "units", "distanceunits")
+"""Fields of NRRD and of MetaImage that name the unit of length."""
+TURNED: Final = ("transformmatrix", "rotation", "orientation")
+"""Fields of MetaImage that hold the axes' directions."""
+MOST_TEXT: Final = 2**16
+"""Bytes of a header's text that are looked at."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +78,50 @@ class ItkGeometry(Geometry):
                 raise cannot_write(path, RuntimeError(_last(error))) from None
 
 
+def fields(path: Path) -> tuple[dict[str, str], int]:
+    """Return what the header says of segments, by its own names, and the number of channels or layers.
+
+    Raises
+    ------
+    InputError
+        If the header is damaged, or the file is missing.
+
+    Examples
+    --------
+    >>> import SimpleITK
+    >>> image = SimpleITK.GetImageFromArray(np.eye(4, dtype=np.uint8)[None])
+    >>> image.SetMetaData("Segment0_Name", "tumour")
+    >>> SimpleITK.WriteImage(image, "a.seg.nrrd")
+    >>> fields(Path("a.seg.nrrd"))
+    ({'Segment0_Name': 'tumour'}, 1)
+    """
+    with _opened(path) as (_, told):
+        _declared(path, told)
+        return told["segments"], int(told["NumberOfComponents"])
+
+
+def read_layers(path: Path) -> tuple[Volume, Shaped[np.ndarray, "d h w l"]]:
+    """Read the layers of a segmentation; the volume is the first of them.
+
+    Raises
+    ------
+    InputError
+        If SimpleITK is missing, or the file is missing, damaged, neither 2D nor 3D, or larger than is taken.
+
+    Examples
+    --------
+    >>> import SimpleITK
+    >>> SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((3, 7, 5, 2), np.uint8), isVector=True), "a.nrrd")
+    >>> read_layers(Path("a.nrrd"))[1].shape
+    (3, 7, 5, 2)
+    """
+    with _opened(path) as (reader, told):
+        shape, place, dtype = _grid(path, told)
+        pixels = np.empty((*shape, int(told["NumberOfComponents"])), dtype)
+        reader.values(path, _kind(path), pixels)
+    return Volume(pixels[..., 0], _spacing(place), _affine(place), place), pixels
+
+
 def read(path: Path) -> Volume:
     """Read a volume, or one slice, as ``d h w``; colours become grey.
 
@@ -85,6 +145,9 @@ def read(path: Path) -> Volume:
         pixels = np.empty((*shape, samples), dtype)
         reader.values(path, _kind(path), pixels)
     pixels = pixels if samples > 1 else pixels[..., 0]
+    slope, offset = _scaling(path)
+    if (slope, offset) != (1.0, 0.0):
+        pixels = pixels * slope + offset
     array, coloured = grey(pixels)
     return Volume(array, _spacing(place), _affine(place), place, coloured, colours(pixels))
 
@@ -125,6 +188,21 @@ def peek(path: Path) -> tuple[tuple[int, int, int], Spacing]:
     with _opened(path) as (_, told):
         shape, place, _ = _grid(path, told)
         return shape, _spacing(place)
+
+
+def header(path: Path) -> Header:
+    """Return shape, spacing and affine; raises as `peek`.
+
+    Examples
+    --------
+    >>> import SimpleITK
+    >>> SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((3, 7, 5))), "a.nrrd")
+    >>> header(Path("a.nrrd")).across(0)
+    'inferior-superior'
+    """
+    with _opened(path) as (_, told):
+        shape, place, _ = _grid(path, told)
+        return Header(shape, _spacing(place), _affine(place))
 
 
 def declared(path: Path) -> Declared:
@@ -179,10 +257,59 @@ def _grid(path: Path, told: dict[str, Any]) -> tuple[tuple[int, int, int], ItkGe
     if len(size) not in (2, 3):
         raise InputError(f"{path}: has {len(size)} axes {size}, allowed is a 3D volume; split it first")
     w, h, d = (*size, 1)[:3]
-    place = ItkGeometry(*(tuple(map(float, told[key])) for key in ("Spacing", "Origin", "Direction")))
-    if not np.isfinite([*place.spacing, *place.origin, *place.direction]).all() or min(place.spacing) <= 0:
-        raise InputError(f"{path}: spacing {place.spacing}, origin {place.origin}; allowed are finite numbers")
+    unit = _unit(path)
+    spacing, origin, direction = (tuple(map(float, told[key])) for key in ("Spacing", "Origin", "Direction"))
+    if not np.isfinite([*spacing, *origin, *direction]).all() or min(spacing) <= 0:
+        raise InputError(f"{path}: spacing {spacing}, origin {origin}; allowed are finite numbers")
+    place = ItkGeometry(tuple(size * unit for size in spacing), tuple(at * unit for at in origin), direction)
+    check_spacing(path, place.spacing, "spacing")
+    if angle := tilt(_affine(place)):
+        raise InputError(f"{path}: axes are {angle:.1f}° from right angles (tilt), allowed is none; resample it")
     return (d, h, w), place, np.dtype(told["kind"])
+
+
+def _fields(path: Path) -> dict[str, str]:
+    """Return the fields of a header's text, of which ITK passes over some; names are in lower case."""
+    with reading(path, _kind(path)), path.open("rb") as stream:
+        text = stream.read(MOST_TEXT).decode("latin-1")
+    found = dict[str, str]()
+    for line in text.splitlines():
+        name, separator, value = line.partition(":" if path.suffix.lower() == ".nrrd" else "=")
+        if separator and not value.startswith("="):  # NRRD writes notes of programs with :=
+            found.setdefault(name.strip().lower(), value.strip())
+        if not line.strip() or name.strip() == "ElementDataFile":
+            break
+    return found
+
+
+def _unit(path: Path) -> float:
+    """Return the millimetres of the header's unit of length, and refuse other fields of a grid that ITK passes over."""
+    fields = _fields(path)
+    named = {word: name for name in LENGTHS for word in _words(fields.get(name, ""))}
+    if len({UNITS.get(word) for word in named}) > 1 or any(word not in UNITS for word in named):
+        word = next((word for word in named if word not in UNITS), ", ".join(named))
+        raise InputError(f"{path}: {named.get(word, 'units')} {word[:40]!r}, allowed are one of mm, um, nm, cm and m")
+    lies = fields.get("anatomicalorientation", "???").upper()
+    if lies not in ("RAI", "???", "?", "") and not any(name in fields for name in TURNED):
+        raise InputError(f"{path}: AnatomicalOrientation {lies[:20]} without TransformMatrix; save it again with one")
+    return UNITS[next(iter(named), "mm")]
+
+
+def _words(value: str) -> list[str]:
+    """Return the units in a field's value, each with or without quotes; those that are not said are left out."""
+    words = value.replace('"', " ").lower().split()
+    return [word for word in words if word.strip("?") and word not in ("none", "n/a", "unknown")]
+
+
+def _scaling(path: Path) -> tuple[float, float]:
+    """Return MetaImage's slope and offset of intensities, which ITK passes over."""
+    fields = _fields(path)
+    names = ("elementtointensityfunctionslope", "elementtointensityfunctionoffset")
+    with reading(path, _kind(path)):
+        slope, offset = (float(fields.get(name, usual)) for name, usual in zip(names, (1.0, 0.0), strict=True))
+    if not np.isfinite([slope, offset]).all() or slope == 0:
+        raise InputError(f"{path}: ElementToIntensityFunctionSlope {slope:g}, allowed are finite numbers other than 0")
+    return slope, offset
 
 
 def _spacing(place: ItkGeometry) -> Spacing:

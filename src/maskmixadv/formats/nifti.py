@@ -4,7 +4,7 @@ import gzip
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,8 @@ from nibabel.arrayproxy import ArrayProxy
 from maskmixadv.errors import InputError
 from maskmixadv.files import replaced
 from maskmixadv.formats.reading import DEFLATED, Declared, LargeError, check_size, existing, reading
-from maskmixadv.formats.volume import Geometry, Volume
+from maskmixadv.formats.slicing import Header
+from maskmixadv.formats.volume import Geometry, Volume, check_spacing, differ, tilt
 from maskmixadv.types import Spacing
 
 SUFFIXES: Final = (".nii.gz", ".nii")
@@ -28,12 +29,19 @@ GEOMETRY: Final = (
 )
 """Fields of a header that say where its voxels lie, beside the first four of ``pixdim``."""
 KIND: Final = "NIfTI file"
+RESIZED: Final = 0.01
+"""By which part ``pixdim`` may differ from the sform before the sform counts."""
 SIZES: Final = (348, 540)
 """Bytes of NIfTI-1's header and of NIfTI-2's."""
+UNITS: Final = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+"""Millimetres of the header's unit of length, by its code: not said (taken as mm), metre, mm, micrometre."""
 MOST_HEADER: Final = 2**24
 """Bytes before the voxels: a header and its extensions."""
 BEHIND: Final = 2**20
 """Bytes that a packed file may hold behind its voxels."""
+
+
+_Affine = Float[np.ndarray, "4 4"]
 
 
 @dataclass(frozen=True)
@@ -44,17 +52,17 @@ class NiftiGeometry(Geometry):
     ----------
     header
         The file's header, of either version.
-    affine
-        Matrix from voxel (x, y, z, 1) to the world (mm, RAS); None if the header's is not finite.
+    forms
+        Matrices from voxel to world (mm, RAS) by a form of the header that differs from the one that is used.
 
     Examples
     --------
-    >>> NiftiGeometry(nib.Nifti1Header(), None).placed  # neither qform nor sform is set
+    >>> NiftiGeometry(nib.Nifti1Header()).placed  # neither qform nor sform is set
     False
     """
 
     header: nib.Nifti1Header
-    affine: Float[np.ndarray, "4 4"] | None
+    forms: Mapping[str, Float[np.ndarray, "4 4"]] = field(default_factory=dict)
 
     @property
     def placed(self) -> bool:
@@ -63,10 +71,17 @@ class NiftiGeometry(Geometry):
         return any(header[key] > 0 for key in ("qform_code", "sform_code"))
 
     def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:  # noqa: ARG002
-        """Write a NIfTI file of the same version."""
-        header = labels_header(self.header, labels.T.shape)
-        with replaced(path) as place:
-            nib.save(nib.Nifti1Image(np.ascontiguousarray(labels.T), self.affine, header), place)
+        """Write a NIfTI file of the same version and shape, with the same two forms."""
+        shape = tuple(map(int, self.header.get_data_shape()))
+        if math.prod(shape) != labels.size:
+            shape = labels.T.shape
+        header = labels_header(self.header, shape)
+        with replaced(path) as place:  # without an affine, nibabel leaves the header's forms as they are
+            nib.save(nib.Nifti1Image(np.ascontiguousarray(labels.T).reshape(shape), None, header), place)
+
+    def other_affines(self) -> Mapping[str, Float[np.ndarray, "4 4"]]:
+        """Return those of the form that is not used, by its name, ``sform`` or ``qform``."""
+        return self.forms
 
     def nifti_header(self) -> nib.Nifti1Header:
         """Return the file's header."""
@@ -79,7 +94,7 @@ def read(path: Path) -> Volume:
     Raises
     ------
     InputError
-        If the file is missing, damaged, not 3D, or larger than is taken.
+        If the file is missing, damaged, not 3D, or larger than is taken, or its header has no grid of finite size.
 
     Examples
     --------
@@ -94,12 +109,11 @@ def read(path: Path) -> Volume:
         with reading(path, KIND):
             voxels: Any = ArrayProxy(stream if _packed(path) else path, header)
             array = np.asanyarray(voxels).reshape(shape)
-            affine = np.asarray(header.get_best_affine(), dtype=np.float64)
             behind = stream.read(BEHIND + 1) if _packed(path) else b""  # this checks the checksum, too
         if len(behind) > BEHIND:
             raise LargeError(f"{path}: not a readable {KIND} (holds more than its header declares)")
-    finite = affine if np.isfinite(affine).all() else None
-    return Volume(array.T, _spacing(header), finite, NiftiGeometry(header, finite))
+    spacing, affine, others = _grid(path, header)
+    return Volume(array.T, spacing, affine, NiftiGeometry(header, others))
 
 
 def read_labels(path: Path) -> Volume:
@@ -131,7 +145,23 @@ def peek(path: Path) -> tuple[tuple[int, int, int], Spacing | None]:
     with _opened(path) as stream:
         header = _header(path, stream)
         w, h, d = _fitting(path, header)
-        return (d, h, w), _spacing(header)
+        return (d, h, w), _grid(path, header)[0]
+
+
+def header(path: Path) -> Header:
+    """Return shape, spacing and, where a form is set, the affine; raises as `peek`.
+
+    Examples
+    --------
+    >>> nib.save(nib.Nifti1Image(np.zeros((5, 7, 3)), np.diag([0.9, 0.7, 5, 1])), "heart.nii")
+    >>> header(Path("heart.nii")).across(0)
+    'inferior-superior'
+    """
+    with _opened(path) as stream:
+        told = _header(path, stream)
+        w, h, d = _fitting(path, told)
+        spacing, affine, _ = _grid(path, told)
+        return Header((d, h, w), spacing, affine if NiftiGeometry(told).placed else None)
 
 
 def declared(path: Path) -> Declared:
@@ -170,10 +200,19 @@ def _header(path: Path, stream: Any) -> Any:  # noqa: ANN401
     with reading(path, KIND):
         head = stream.read(SIZES[1] + 4)
         kind = _layout(path, head)
-        offset = kind(head[: kind.sizeof_hdr], check=False).get_data_offset()
+        raw = kind(head[: kind.sizeof_hdr], check=False)
+        _check_zeros(path, raw)
+        offset = raw.get_data_offset()
         if not 0 <= offset <= MOST_HEADER:
             raise InputError(f"{path}: not a readable {KIND} (voxels from byte {offset} on, allowed is {MOST_HEADER})")
         return kind.from_fileobj(BytesIO(head + stream.read(max(0, offset - len(head)))))
+
+
+def _check_zeros(path: Path, raw: Any) -> None:  # noqa: ANN401
+    """Refuse a size of 0 for voxels in a row, which nibabel takes as 1, unless a sform says it."""
+    shape = raw["dim"][1:4][: int(raw["dim"][0])]
+    if raw["sform_code"] <= 0 and any(size == 0 and n > 1 for size, n in zip(raw["pixdim"][1:4], shape, strict=False)):
+        check_spacing(path, tuple(map(float, raw["pixdim"][1:4])), "pixdim")
 
 
 def _layout(path: Path, head: bytes) -> Any:  # noqa: ANN401
@@ -204,9 +243,9 @@ def _fitting(path: Path, header: Any) -> tuple[int, int, int]:  # noqa: ANN401
 
 
 def _shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Return the shape w, h, d; a single slice may lack the third axis, a single frame may have a fourth."""
-    if len(shape) == 4 and shape[3] == 1:
-        shape = shape[:3]
+    """Return the shape w, h, d; a single slice may lack the third axis, a single frame may have more axes of 1."""
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
     if len(shape) == 2:
         shape = (*shape, 1)
     if len(shape) != 3:
@@ -214,9 +253,66 @@ def _shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
     return shape
 
 
-def _spacing(header: Any) -> Spacing | None:  # noqa: ANN401
-    w, h, d = (float(mm) for mm in (*header.get_zooms(), 1.0)[:3])
-    return (d, h, w) if all(math.isfinite(mm) and mm > 0 for mm in (d, h, w)) else None
+def _grid(path: Path, header: Any) -> tuple[Spacing, _Affine, dict[str, _Affine]]:  # noqa: ANN401
+    """Return spacing (mm) along d, h, w, the affine (mm, RAS), and those of forms that differ from it.
+
+    The affine is nibabel's choice: the sform if it is set, else the qform, else none of the two. A sform with axes that
+    are not at right angles, as a registration leaves it, is passed over if there is a qform, as ITK does it.
+    """
+    unit = UNITS.get(int(header["xyzt_units"]) & 7)
+    if unit is None:
+        raise InputError(
+            f"{path}: xyzt_units {int(header['xyzt_units'])}, allowed are metre, millimetre and micrometre"
+        )
+    header = header.copy()
+    header["pixdim"][1:4] = sizes = _sizes(path, header)  # signs are left out of account
+    check_spacing(path, tuple(size * unit for size in sizes), f"pixdim with xyzt_units {_unit_name(header)}")
+    forms = {name: _in_mm(_form(path, header, name), unit) for name in ("sform", "qform") if header[f"{name}_code"] > 0}
+    with reading(path, KIND):
+        base = {} if forms else {"neither": _in_mm(header.get_base_affine(), unit)}
+    name, affine = next(iter((forms | base).items()))
+    if (angle := tilt(affine)) and "qform" in forms and not tilt(forms["qform"]):
+        name, affine = "qform", forms["qform"]
+    elif angle:
+        raise InputError(
+            f"{path}: {name}: axes are {angle:.1f}° from right angles (tilt), allowed is none; resample it"
+        )
+    w, h, d = _along(path, name, affine, [size * unit for size in sizes])
+    shape = _shape(path, tuple(map(int, header.get_data_shape())))
+    return (d, h, w), affine, {each: form for each, form in forms.items() if differ(form, affine, shape)}
+
+
+def _unit_name(header: Any) -> str:  # noqa: ANN401
+    return str(header.get_xyzt_units()[0]) if int(header["xyzt_units"]) & 7 else "not said"
+
+
+def _sizes(path: Path, header: Any) -> list[float]:  # noqa: ANN401
+    """Return ``pixdim`` along x, y, z; along an axis of one voxel it may be missing or 0, and 1 is taken."""
+    shape = _shape(path, tuple(map(int, header.get_data_shape())))
+    sizes = [abs(float(size)) for size in header["pixdim"][1:4]]
+    return [1.0 if length == 1 and not 0 < size < math.inf else size for size, length in zip(sizes, shape, strict=True)]
+
+
+def _form(path: Path, header: Any, name: str) -> _Affine:  # noqa: ANN401
+    """Return a form of the header, which must be of finite numbers."""
+    with reading(path, KIND):
+        affine = np.asarray(getattr(header, f"get_{name}")(), dtype=np.float64)
+    if not np.isfinite(affine).all() or np.linalg.det(affine[:3, :3]) == 0:
+        raise InputError(f"{path}: {name} is not of finite numbers with a size, allowed is a grid; save it again")
+    return affine
+
+
+def _in_mm(affine: _Affine, unit: float) -> _Affine:
+    return affine if unit == 1 else np.diag([unit, unit, unit, 1.0]) @ affine
+
+
+def _along(path: Path, name: str, affine: _Affine, sizes: list[float]) -> list[float]:
+    """Return the spacing along x, y, z: as ``pixdim`` says, or as a sform does that says otherwise."""
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if name != "sform" or np.allclose(lengths, sizes, rtol=RESIZED):
+        return sizes
+    check_spacing(path, tuple(lengths.tolist()), "sform")
+    return lengths.tolist()
 
 
 def write_labels(path: Path, labels: UInt8[np.ndarray, "d h w"], like: Volume) -> None:
@@ -246,10 +342,8 @@ def write_labels(path: Path, labels: UInt8[np.ndarray, "d h w"], like: Volume) -
     """
     header = like.geometry.nifti_header()
     if header is None:
-        own = NiftiGeometry(nib.Nifti1Header(), np.eye(4) if like.affine is None else like.affine)
-    else:
-        own = NiftiGeometry(header, like.affine)
-    own.write_labels(path, labels)
+        header = nib.Nifti1Image(labels.T, np.eye(4) if like.affine is None else like.affine).header
+    NiftiGeometry(header).write_labels(path, labels)
 
 
 def labels_header(image: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Header:
@@ -277,8 +371,8 @@ def labels_header(image: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1
     header.set_data_dtype(np.uint8)
     header.set_data_shape(shape)
     header["pixdim"][:4] = image["pixdim"][:4]
-    for field in GEOMETRY:
-        header[field] = image[field]
+    for name in GEOMETRY:
+        header[name] = image[name]
     header.set_slope_inter(1, 0)
     return header
 

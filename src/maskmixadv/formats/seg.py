@@ -1,6 +1,7 @@
 """DICOM segmentations (SEG), read and written by highdicom, which the extra ``dicom`` installs."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, cast
@@ -25,6 +26,15 @@ DEMANDED: Final = (
     *("SpecificCharacterSet", "ImageType", "InstanceCreationDate", "ContentDate", "Modality", "Manufacturer"),
 )
 """Attributes of patient, study and file that DICOM demands of a segmentation."""
+EMPTY: Final = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+)
+"""Those of them that may be empty (type 2), but not missing."""
+UIDS: Final = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID", "SOPInstanceUID")
+"""What a segmentation says of the slices that it was drawn on; the last one tells them apart."""
+LIKELY: Final = 0.5
+"""From which fraction or probability on a voxel of a fractional segment belongs to it."""
 _ABOUT: Final = (0x0008, 0x0010, 0x0012, 0x0032, 0x0038, 0x0040)
 """Groups of attributes that describe patients, studies and staff."""
 
@@ -47,6 +57,21 @@ def referenced(path: Path) -> str | None:
     with reading(path, KIND):
         sequence = found.get("ReferencedSeriesSequence")
         return str(sequence[0].SeriesInstanceUID) if sequence else None
+
+
+def instances(path: Path) -> frozenset[str]:
+    """Return the UIDs of the slices that a segmentation was drawn on; raises as `referenced`.
+
+    Examples
+    --------
+    >>> instances(Path("missing.dcm"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: missing.dcm: no such file
+    """
+    found = _read(path)
+    with reading(path, KIND):
+        listed = [one for series in found.get("ReferencedSeriesSequence", ()) for one in _instances_in(series)]
+        return frozenset(str(one.ReferencedSOPInstanceUID) for one in listed)
 
 
 def names(path: Path) -> list[str]:
@@ -91,20 +116,29 @@ def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray,
     maskmixadv.errors.InputError: missing.dcm: no such file
     """
     found, labels = _read(path), np.zeros(image.array.shape, np.uint8)
-    grid = _geometry(path, image)
+    grid = _grid(path, image)
+    slices = [str(header.get("SOPInstanceUID")) for header in getattr(image.geometry, "headers", ())]
     for number, name in _labels(path, found).items():
         if name not in classes[1:]:
             raise InputError(f"{path}: segment {name!r} is no class, allowed are {', '.join(classes[1:])}")
-        mask = _mask(path, found, number, grid)
+        mask = _mask(path, found, number, grid, slices)
         if mask.shape != labels.shape:
             raise InputError(f"{path}: has shape {mask.shape}, its series has {labels.shape}; export it anew")
-        if (labels[mask] > 0).any():
-            raise InputError(f"{path}: segment {name!r} overlaps another one, allowed is one class a voxel")
+        if (others := labels[mask][labels[mask] > 0]).size:
+            said = f"segment {name!r} overlaps {classes[others[0]]!r}"
+            raise InputError(f"{path}: {said}, allowed is one class a voxel; cut one out of the other")
         labels[mask] = classes.index(name)
     return labels
 
 
-def write(path: Path, labels: UInt8[np.ndarray, "d h w"], headers: Sequence[Any], classes: Sequence[str]) -> None:
+def write(
+    path: Path,
+    labels: UInt8[np.ndarray, "d h w"],
+    headers: Sequence[Any],
+    classes: Sequence[str],
+    *,
+    thickness: float = 1.0,
+) -> None:
     """Write `labels` as a segmentation of a series, one segment a class; whole or not at all.
 
     Parameters
@@ -117,6 +151,8 @@ def write(path: Path, labels: UInt8[np.ndarray, "d h w"], headers: Sequence[Any]
         Headers of the series' slices (pydicom datasets), in the order of `labels`.
     classes
         Names of the classes, background first.
+    thickness
+        SliceThickness (mm) of slices that don't say theirs.
 
     Raises
     ------
@@ -130,7 +166,43 @@ def write(path: Path, labels: UInt8[np.ndarray, "d h w"], headers: Sequence[Any]
     Traceback (most recent call last):
     maskmixadv.errors.InputError: seg.dcm: no SEG can be made of its series (...); mend its headers
     """
+    made = _made(path, labels, [_completed(header, thickness) for header in headers], classes)
+    _forget(made, headers[0])
+    with replaced(path) as place:
+        made.save_as(place)
+
+
+def must_be_possible(path: Path, headers: Sequence[Any], classes: Sequence[str]) -> None:
+    """Check that a segmentation of a series can be made, before there are labels for it.
+
+    Parameters
+    ----------
+    path
+        The file that is to be written, for the error's text.
+    headers, classes
+        As for `write`.
+
+    Raises
+    ------
+    InputError
+        If it can't.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> must_be_possible(Path("seg.dcm"), [Dataset()], ["background", "LV"])
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: seg.dcm: no SEG can be made of its series (...); mend its headers
+    """
+    shape = [int(headers[0].get(name) or 0) for name in ("Rows", "Columns")]
+    labels = np.zeros((len(headers), *shape), np.uint8)
+    labels[:1] = 1  # empty slices are left out of the file, so this one alone is packed
+    _made(path, labels, [_completed(header, 1.0) for header in headers], classes)
+
+
+def _made(path: Path, labels: UInt8[np.ndarray, "d h w"], headers: Sequence[Any], classes: Sequence[str]) -> Any:  # noqa: ANN401
     hd = _highdicom(path)
+    _must_be_identified(path, headers)
     try:
         made = hd.seg.Segmentation(
             source_images=list(headers),
@@ -147,11 +219,33 @@ def write(path: Path, labels: UInt8[np.ndarray, "d h w"], headers: Sequence[Any]
             device_serial_number="0",
             series_description="maskmixadv",
         )
-    except (AttributeError, ValueError, TypeError) as error:
+    except Exception as error:  # highdicom lets through whatever it meets in the headers
         raise InputError(f"{path}: no SEG can be made of its series ({in_one_line(error)}); mend its headers") from None
-    _forget(made, headers[0])
-    with replaced(path) as place:
-        made.save_as(place)
+    return made
+
+
+def _must_be_identified(path: Path, headers: Sequence[Any]) -> None:
+    """Check that a segmentation can say what it was drawn on."""
+    lacking = next((name for name in UIDS if not all(header.get(name) for header in headers)), None)
+    if lacking is not None:
+        raise InputError(f"{path}: no SEG can be made of its series (a slice lacks {lacking}); mend its headers")
+    if len({str(header.get(UIDS[-1])) for header in headers}) < len(headers):
+        raise InputError(f"{path}: no SEG can be made of its series (slices share one {UIDS[-1]}); mend its headers")
+
+
+def _completed(header: Any, thickness: float) -> Any:  # noqa: ANN401
+    """Return a header with each attribute that may be empty, and with others that anonymised files often lack."""
+    values = {**dict.fromkeys(EMPTY, ""), "Modality": "OT", "SliceThickness": thickness}
+    missing = {name: value for name, value in values.items() if header.get(name) in (None, "")}
+    if missing:
+        header = copy.deepcopy(header)  # a shallow copy shares its attributes
+        for name, value in missing.items():
+            setattr(header, name, value)
+    return header
+
+
+def _instances_in(series: Any) -> Iterable[Any]:  # noqa: ANN401
+    return series.get("ReferencedInstanceSequence", ())
 
 
 def _forget(made: Any, image: Any) -> None:  # noqa: ANN401
@@ -179,12 +273,16 @@ def _described(hd: Any, number: int, name: str) -> Any:  # noqa: ANN401
     )
 
 
-def _geometry(path: Path, image: Volume) -> Any:  # noqa: ANN401
-    """Return the grid of `image` as highdicom describes it: from d, h, w to LPS."""
+def _grid(path: Path, image: Volume) -> Any:  # noqa: ANN401
+    """Return the grid of `image` as highdicom describes it, from d, h, w to LPS; None for slices that are sheared."""
+    hd = _highdicom(path)
     if image.affine is None:
         raise InputError(f"{path}: its series has no place in the patient, one is needed")
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine
-    return _highdicom(path).VolumeGeometry(lps[:, [2, 1, 0, 3]], image.array.shape, coordinate_system="PATIENT")
+    try:
+        return hd.VolumeGeometry(lps[:, [2, 1, 0, 3]], image.array.shape, coordinate_system="PATIENT")
+    except ValueError:
+        return None
 
 
 def _labels(path: Path, found: Any) -> dict[int, str]:  # noqa: ANN401
@@ -193,9 +291,16 @@ def _labels(path: Path, found: Any) -> dict[int, str]:  # noqa: ANN401
         return {number: str(found.get_segment_description(number).segment_label) for number in numbers}
 
 
-def _mask(path: Path, found: Any, number: int, grid: Any) -> Bool[np.ndarray, "d h w"]:  # noqa: ANN401
+def _mask(path: Path, found: Any, number: int, grid: Any, slices: Sequence[str]) -> Bool[np.ndarray, "d h w"]:  # noqa: ANN401
+    """Return which voxels belong to a segment: by its place, or by its slices where these are sheared."""
     with reading(path, KIND, wrong="not on the grid of its series", advice="; export it anew"):
-        return np.asarray(found.get_volume(segment_numbers=[number]).match_geometry(grid).array)[..., 0] > 0
+        if grid is None:
+            values = found.get_pixels_by_source_instance(
+                slices, segment_numbers=[number], ignore_spatial_locations=True, assert_missing_frames_are_empty=True
+            )[..., 0]
+        else:
+            values = found.get_volume(segment_numbers=[number]).match_geometry(grid).array[..., 0]
+    return np.asarray(values) >= LIKELY
 
 
 def _read(path: Path) -> Any:  # noqa: ANN401

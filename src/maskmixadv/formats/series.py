@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import nibabel as nib
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.formats import seg
-from maskmixadv.formats.reading import DEFLATED, Declared, check_size, existing, in_one_line, reading
+from maskmixadv.formats import dicom_header, dicom_pixels, nifti, seg
+from maskmixadv.formats.dicom_header import number, numbers, text
+from maskmixadv.formats.reading import Declared, check_size, existing
+from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import Geometry, Volume
-from maskmixadv.optional import needed
 from maskmixadv.types import Spacing
 
 SUFFIXES: Final[tuple[str, ...]] = ()
@@ -28,21 +30,21 @@ TURNED: Final = 1e-3
 
 SKEW: Final = 1e-2
 """How much the lengths of the two directions, and the cosine between them, may differ from 1 and 0."""
-KIND: Final = "DICOM file"
 SHOWN: Final = 5
 """Files that a line names at most."""
+SHEAR: Final = 1e-2
+"""From which tangent on slices are said to be sheared against one another."""
+CALLED: Final = (".dcm", ".dicom", ".ima")
+"""Suffixes of DICOM files; one with another content is damaged."""
+EQUAL: Final = ("PhotometricInterpretation", "FrameOfReferenceUID", "PatientID")
+"""Texts that are equal in all slices of a volume."""
+THICKNESS: Final = ("SpacingBetweenSlices", "SliceThickness")
 GRID: Final = {"PixelSpacing": 2, "ImageOrientationPatient": 6, "Rows": 1, "Columns": 1}
 """Attributes that are equal in all slices of a volume, with their number of values."""
-FIRST: Final = (b"\x02\0\0\0", b"\x02\0\x01\0", b"\x08\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0")
-"""First elements of files that lack DICOM's sign."""
-VR: Final = (b"UL", b"OB", b"CS")
-DEFLATED_SYNTAX: Final = b"1.2.840.10008.1.2.1.99"
-MOST_DEFLATED: Final = 2**30
-"""Bytes that a deflated file may unpack to."""
 
 
 class Scan(NamedTuple):
-    """DICOM files by what they hold.
+    """Files by what they hold.
 
     Attributes
     ----------
@@ -51,17 +53,21 @@ class Scan(NamedTuple):
     segmentations
         Files of segmentations (SEG).
     others
-        Files without a position, such as reports.
+        DICOM files that are no slices, by their kind, such as ``RTSTRUCT`` or ``SR``; images without a position under
+        an empty name.
+    foreign
+        Files that are no DICOM. Hidden files are not among them.
 
     Examples
     --------
     >>> scan([Path("missing")])
-    Scan(series={}, segmentations=[], others=[])
+    Scan(series={}, segmentations=[], others={}, foreign=[])
     """
 
     series: dict[str, list[Path]]
     segmentations: list[Path]
-    others: list[Path]
+    others: dict[str, list[Path]]
+    foreign: list[Path]
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,10 @@ class SeriesGeometry(Geometry):
     ----------
     headers
         The slices' headers (pydicom datasets without pixels), in the volume's order.
+    affine
+        Matrix from voxel (x, y, z, 1) to the world (mm, RAS), for labels as NIfTI.
+    thickness
+        Millimetres between slices, for labels of slices that don't say how thick they are.
 
     Examples
     --------
@@ -81,10 +91,27 @@ class SeriesGeometry(Geometry):
     """
 
     headers: tuple[Any, ...]
+    affine: Float[np.ndarray, "4 4"] | None = None
+    thickness: float = 1.0
+
+    def labels_path(self, path: Path, classes: Sequence[str]) -> Path:
+        """Return `path`, or one of a NIfTI file where no SEG can be made of the series; a line then says why."""
+        try:
+            seg.must_be_possible(path, self.headers, classes)
+        except InputError as error:
+            other = path.with_name(path.name.removesuffix(LABELS_AS[""]) + nifti.SUFFIXES[0])
+            print(f"{error}; its labels are written as NIfTI, {other.name}", file=sys.stderr)
+            return other
+        return path
 
     def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:
-        """Write a DICOM segmentation, whose segments `classes` name."""
-        seg.write(path, labels, self.headers, classes)
+        """Write a DICOM segmentation, whose segments `classes` name, or NIfTI where the path's suffix says so."""
+        if path.name.endswith(nifti.SUFFIXES):
+            image = nib.Nifti1Image(labels.T, self.affine)
+            image.header.set_xyzt_units("mm")
+            nifti.NiftiGeometry(image.header).write_labels(path, labels, classes)
+        else:
+            seg.write(path, labels, self.headers, classes, thickness=self.thickness)
 
 
 class Slice(NamedTuple):
@@ -147,11 +174,11 @@ def holds_dicom(folder: Path) -> bool:
     >>> holds_dicom(Path())
     True
     """
-    return folder.is_dir() and any(_is_dicom(path) for path in folder.iterdir() if path.is_file())
+    return folder.is_dir() and any(dicom_header.is_dicom(path) for path in folder.iterdir() if path.is_file())
 
 
 def scan(paths: Iterable[Path]) -> Scan:
-    """Sort DICOM files by series; files of other kinds are passed over.
+    """Sort files by what they hold, and DICOM images by series.
 
     An image without a position belongs to its series if others of the series have one, as it may be a slice.
 
@@ -163,31 +190,25 @@ def scan(paths: Iterable[Path]) -> Scan:
     Examples
     --------
     >>> Path("notes.txt").touch()
-    >>> scan(Path().iterdir()).series
-    {}
+    >>> scan(Path().iterdir()).foreign
+    [PosixPath('notes.txt')]
     """
-    series: dict[str, list[Path]] = defaultdict(list)
+    found = Scan(defaultdict(list), [], defaultdict(list), [])
     loose: dict[str, list[Path]] = defaultdict(list)
-    segmentations = []
     for path in sorted(paths):
-        if not path.is_file() or not _is_dicom(path):
-            continue
-        header = _header(path)
-        if text(path, header, "Modality") == "SEG":
-            segmentations.append(path)
-            continue
-        placed = "ImagePositionPatient" in header or "SharedFunctionalGroupsSequence" in header
-        uid = text(path, header, "SeriesInstanceUID")
-        if placed and not uid:
-            raise InputError(f"{path}: lacks SeriesInstanceUID, which says what it is a slice of; export it again")
-        (series if placed else loose)[uid].append(path)
-    for uid, found in series.items():
-        found += loose.pop(uid, ())
-    return Scan(dict(series), segmentations, [path for found in loose.values() for path in found])
+        if path.is_file() and dicom_header.is_dicom(path):
+            _sort(path, found, loose)
+        elif path.is_file() and not path.name.startswith("."):
+            _must_not_be_called_dicom(path)
+            found.foreign.append(path)
+    for uid, files in found.series.items():
+        files += loose.pop(uid, ())
+    others = {**found.others, **({"": [path for files in loose.values() for path in files]} if loose else {})}
+    return Scan(dict(found.series), found.segmentations, others, found.foreign)
 
 
 def tell(found: Scan, where: Path) -> None:
-    """Print a line on stderr that names the DICOM files which are passed over, as they are no slices.
+    """Print a line on stderr for each kind of file that is passed over.
 
     Parameters
     ----------
@@ -198,11 +219,37 @@ def tell(found: Scan, where: Path) -> None:
 
     Examples
     --------
-    >>> tell(Scan({}, [], []), Path("study"))  # nothing to tell
+    >>> tell(Scan({}, [], {}, []), Path("study"))  # nothing to tell
     """
-    if found.others:
-        shown = ", ".join(path.name for path in found.others[:SHOWN]) + (", …" if len(found.others) > SHOWN else "")
-        print(f"{where}: {len(found.others)} DICOM files without a position are passed over: {shown}", file=sys.stderr)
+    for kind, paths in found.others.items():
+        print(f"{where}: {_passed_over(kind, paths)}", file=sys.stderr)
+    if found.foreign:
+        print(f"{where}: passed over, as no DICOM: {_listed(found.foreign)}", file=sys.stderr)
+
+
+def by_place(paths: Sequence[Path]) -> list[list[Path]]:
+    """Part a series into volumes: one, or one a folder where slices of several folders lie at one place.
+
+    Phases of a moving organ have one SeriesInstanceUID, and are sorted into folders.
+
+    Raises
+    ------
+    InputError
+        If a position can't be read.
+
+    Examples
+    --------
+    >>> by_place([Path("study/1.dcm"), Path("study/2.dcm")])  # of one folder
+    [[PosixPath('study/1.dcm'), PosixPath('study/2.dcm')]]
+    """
+    folders: dict[Path, list[Path]] = defaultdict(list)
+    for path in paths:
+        folders[path.parent].append(path)
+    if len(folders) == 1:
+        return [list(paths)]
+    headers = [(path, dicom_header.read(path)) for path in paths]
+    places = {tuple(numbers(*each, "ImagePositionPatient", 3).round(2).tolist()) for each in headers}
+    return [list(paths)] if len(places) == len(paths) else list(folders.values())
 
 
 def read(folder: Path) -> Volume:
@@ -226,7 +273,8 @@ def read(folder: Path) -> Volume:
 def read_labels(folder: Path) -> Volume:
     """Read class codes that are stored as an image series; raises as `read`.
 
-    Segmentations (SEG) are read by `maskmixadv.formats.seg.read`.
+    Codes are not inverted, whatever the header says of how they are shown. Segmentations (SEG) are read by
+    `maskmixadv.formats.seg.read`.
 
     Examples
     --------
@@ -235,7 +283,7 @@ def read_labels(folder: Path) -> Volume:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: empty: holds 0 DICOM image series, allowed is one a folder; sort them apart
     """
-    return read(folder)
+    return volume(_only(folder), codes=True)
 
 
 def peek(folder: Path) -> tuple[tuple[int, int, int], Spacing]:
@@ -257,6 +305,20 @@ def peek(folder: Path) -> tuple[tuple[int, int, int], Spacing]:
     return (len(slices), *plane.shape), _grid(slices, plane)[0]
 
 
+def header(folder: Path) -> Header:
+    """Return shape, spacing and affine; raises as `peek`.
+
+    Examples
+    --------
+    >>> Path("empty").mkdir()
+    >>> header(Path("empty"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: empty: holds 0 DICOM image series, allowed is one a folder; sort them apart
+    """
+    slices, plane = _ordered(_only(folder))
+    return Header((len(slices), *plane.shape), *_grid(slices, plane))
+
+
 def declared(folder: Path) -> Declared:
     """Refuse `folder`: no single file declares what a series holds.
 
@@ -275,15 +337,19 @@ def declared(folder: Path) -> Declared:
     raise InputError(f"{existing(folder)}: is one file, a DICOM series is a folder")
 
 
-def volume(paths: Sequence[Path]) -> Volume:
+def volume(paths: Sequence[Path], *, codes: bool = False) -> Volume:
     """Read a series of single slices as a volume ``d h w``, the lowest along their normal first.
 
-    Intensities are float32, after the rescaling that each slice's header asks for.
+    Intensities are float32, after the rescaling that each slice's header asks for. They are as bright as they are shown
+    (``MONOCHROME1`` is inverted), and padding has the lowest value of the others. Lines on stderr say what in the
+    headers was not taken at its word.
 
     Parameters
     ----------
     paths
         The series' files, in any order.
+    codes
+        Pixels are class codes: neither inverted nor padded.
 
     Raises
     ------
@@ -312,9 +378,15 @@ def volume(paths: Sequence[Path]) -> Volume:
     """
     slices, plane = _ordered(paths)
     spacing, affine = _grid(slices, plane)
-    check_size(slices[0].path.parent, Declared((len(slices), *plane.shape), 4), "DICOM series")
-    array = np.stack([_pixels(each, plane.shape) for each in slices])
-    return Volume(array, spacing, affine, SeriesGeometry(tuple(each.header for each in slices)))
+    where = slices[0].path.parent
+    check_size(where, Declared((len(slices), *plane.shape), 4), "DICOM series")
+    _tell_of_gaps(where, slices, plane)
+    pixels = [dicom_pixels.read(each.path, plane.shape) for each in slices]
+    if codes:
+        array = np.stack([each.values for each in pixels])
+    else:
+        array = dicom_pixels.shown(where, pixels, invert=dicom_pixels.inverted(*slices[0][:2]))
+    return Volume(array, spacing, affine, SeriesGeometry(tuple(each.header for each in slices), affine, spacing[0]))
 
 
 def patient(path: Path) -> str:
@@ -334,156 +406,119 @@ def patient(path: Path) -> str:
     >>> patient(Path("a.dcm"))
     'P7'
     """
-    return text(path, _header(path), "PatientID")
+    return text(path, dicom_header.read(path), "PatientID")
 
 
-def pydicom(where: Path) -> Any:  # noqa: ANN401
-    """Import pydicom.
-
-    Parameters
-    ----------
-    where
-        File that needs it, for the error's text.
-
-    Raises
-    ------
-    InputError
-        If it is not installed.
-
-    Examples
-    --------
-    >>> pydicom(Path("a.dcm")).__name__
-    'pydicom'
-    """
-    return needed("pydicom", extra="dicom", what=f"{where}: DICOM")
-
-
-def text(path: Path, header: Any, name: str) -> str:  # noqa: ANN401
-    """Return what a header says under `name`, in one line; empty if it says nothing.
-
-    Parameters
-    ----------
-    path
-        The header's file, for the error's text.
-    header
-        A pydicom dataset.
-    name
-        DICOM's keyword of the attribute, such as ``PatientID``.
-
-    Raises
-    ------
-    InputError
-        If the attribute can't be decoded.
+def instance(path: Path) -> str:
+    """Return the SOPInstanceUID of a file, by which others refer to it; empty if it has none; raises as `patient`.
 
     Examples
     --------
     >>> from pydicom import Dataset
-    >>> header = Dataset()
-    >>> header.Modality = "MR"
-    >>> text(Path("a.dcm"), header, "Modality"), text(Path("a.dcm"), header, "PatientID")
-    ('MR', '')
+    >>> slice_ = Dataset()
+    >>> slice_.SOPInstanceUID = "1.2.3"
+    >>> slice_.save_as("a.dcm", implicit_vr=True, little_endian=True)
+    >>> instance(Path("a.dcm"))
+    '1.2.3'
     """
-    with reading(path, KIND):
-        value = header.get(name)
-        return "" if value is None else " ".join(str(value).split())
+    return text(path, dicom_header.read(path), "SOPInstanceUID")
 
 
-def _is_dicom(path: Path) -> bool:
-    """Whether a file has DICOM's sign, or begins at once with an element of one of the groups that come first."""
-    with reading(path, KIND), path.open("rb") as file:
-        head = file.read(132)
-    if head[128:] == b"DICM":
-        return True
-    named, length = head[4:6], int.from_bytes(head[4:8], "little")
-    plausible = named in VR or (length % 2 == 0 and length < len(head))
-    return head[:4] in FIRST and plausible
+def _sort(path: Path, found: Scan, loose: dict[str, list[Path]]) -> None:
+    """Put a DICOM file where it belongs; images without a position into `loose`, by their series."""
+    header = dicom_header.read(path)
+    if kind := dicom_header.kind(path, header):
+        (found.segmentations if kind == dicom_header.SEG else found.others[kind]).append(path)
+        return
+    placed = "ImagePositionPatient" in header or "SharedFunctionalGroupsSequence" in header
+    uid = text(path, header, "SeriesInstanceUID")
+    if placed and not uid:
+        raise InputError(f"{path}: lacks SeriesInstanceUID, which says what it is a slice of; export it again")
+    (found.series if placed else loose)[uid].append(path)
 
 
-def _header(path: Path, *, pixels: bool = False) -> Any:  # noqa: ANN401
-    library = pydicom(path)
-    with reading(path, KIND):
-        _must_be_small(path)
-        return library.dcmread(path, stop_before_pixels=not pixels, force=True)
+def _must_not_be_called_dicom(path: Path) -> None:
+    if path.suffix.lower() in CALLED:
+        raise InputError(f"{path}: is called a DICOM file and is none, perhaps damaged; export it again, or move it")
 
 
-def _must_be_small(path: Path) -> None:
-    """Refuse a large deflated file: it is unpacked as a whole before its header can be read."""
-    with path.open("rb") as file:
-        deflated = DEFLATED_SYNTAX in file.read(2**12)
-    if deflated and path.stat().st_size * DEFLATED > MOST_DEFLATED:
-        raise InputError(f"{path}: is deflated and may unpack to more than {MOST_DEFLATED} bytes; export it otherwise")
+def _passed_over(kind: str, paths: Sequence[Path]) -> str:
+    """Say of what kind files are and why they are not read."""
+    if kind == dicom_header.STRUCTURES:
+        return f"contours of {kind} are not read, export them as a SEG or NIfTI: {_listed(paths)}"
+    if not kind:
+        return f"passed over, as images without ImagePositionPatient: {_listed(paths)}"
+    return f"passed over, as {kind} is no image: {_listed(paths)}"
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    shown = ", ".join(path.name for path in paths[:SHOWN]) + (", …" if len(paths) > SHOWN else "")
+    return f"{len(paths)} file{'s' if len(paths) > 1 else ''} ({shown})"
 
 
 def _only(folder: Path) -> list[Path]:
     found = scan(folder.iterdir())
+    if not found.series and found.others:
+        said = "; ".join(_passed_over(kind, paths) for kind, paths in found.others.items())
+        raise InputError(f"{folder}: holds no DICOM image series ({said})")
     if len(found.series) != 1:
         raise InputError(
             f"{folder}: holds {len(found.series)} DICOM image series, allowed is one a folder; sort them apart"
         )
     tell(found, folder)
+    inside = [path for path in sorted(folder.iterdir()) if holds_dicom(path)]
+    if inside:
+        print(f"{folder}: folders in it are passed over: {_listed(inside)}", file=sys.stderr)
+    if found.segmentations:
+        print(f"{folder}: passed over, as SEG is no image: {_listed(found.segmentations)}", file=sys.stderr)
     return next(iter(found.series.values()))
 
 
 def _ordered(paths: Sequence[Path]) -> tuple[list[Slice], SlicePlane]:
     """Sort slices by their place along the normal of the first one, once they are seen to have one grid."""
-    headers = [(path, _header(path)) for path in paths]
+    headers = [(path, dicom_header.read(path)) for path in paths]
     for path, header in headers:
         _must_be_plain(path, header)
         for name, count in GRID.items():
-            mine, others = _numbers(path, header, name, count), _numbers(paths[0], headers[0][1], name, count)
+            mine, others = numbers(path, header, name, count), numbers(paths[0], headers[0][1], name, count)
             if not np.allclose(mine, others, atol=TURNED):
                 here, there = f"{name} is {mine.tolist()}", f"{others.tolist()} in {paths[0]}"
                 raise InputError(f"{path}: {here}, but {there}; split the series")
+        for name in EQUAL:
+            if (mine := text(path, header, name)) != (others := text(paths[0], headers[0][1], name)):
+                raise InputError(f"{path}: {name} is {mine!r}, but {others!r} in {paths[0]}; split the series")
     plane = _plane(*headers[0])
     normal = np.cross(plane.along_row, plane.along_column)
-    positions = [_numbers(path, header, "ImagePositionPatient", 3) for path, header in headers]
+    positions = [numbers(path, header, "ImagePositionPatient", 3) for path, header in headers]
     placed = [Slice(*each, float(normal @ at), at) for each, at in zip(headers, positions, strict=True)]
     return sorted(placed, key=lambda each: each.place), plane
 
 
 def _must_be_plain(path: Path, header: Any) -> None:  # noqa: ANN401
-    if int(_number(path, header, "NumberOfFrames", 1.0)) > 1 or "SharedFunctionalGroupsSequence" in header:
+    if int(number(path, header, "NumberOfFrames", 1.0)) > 1 or "SharedFunctionalGroupsSequence" in header:
         raise InputError(f"{path}: is a multi-frame file, allowed is one slice a file; convert it to classic DICOM")
     missing = [name for name in (*GRID, "ImagePositionPatient") if name not in header]
     if missing:
-        raise InputError(f"{path}: lacks {', '.join(missing)}, which a slice of a volume has; export it again")
-    if (samples := int(_number(path, header, "SamplesPerPixel", 1.0))) != 1:
-        raise InputError(f"{path}: has {samples} samples a pixel, allowed is one; export it in grey")
+        detector = "ImagerPixelSpacing" in header and "PixelSpacing" in missing
+        why = "; its ImagerPixelSpacing holds at the detector, not in the patient" if detector else ""
+        raise InputError(f"{path}: lacks {', '.join(missing)}, which a slice of a volume has{why}; export it again")
+    dicom_pixels.must_be_grey(path, header)
 
 
 def _plane(path: Path, header: Any) -> SlicePlane:  # noqa: ANN401
-    (rows,), (columns,) = (_numbers(path, header, name, 1) for name in ("Rows", "Columns"))
-    between = _numbers(path, header, "PixelSpacing", 2)
-    along = _numbers(path, header, "ImageOrientationPatient", 6).reshape(2, 3)
+    (rows,), (columns,) = (numbers(path, header, name, 1) for name in ("Rows", "Columns"))
+    between = numbers(path, header, "PixelSpacing", 2)
+    along = numbers(path, header, "ImageOrientationPatient", 6).reshape(2, 3)
     if between.min() <= 0 or rows < 1 or columns < 1:
         raise InputError(f"{path}: {rows:g} × {columns:g} pixels, {between.tolist()} mm apart; allowed is above 0")
     if not np.allclose(along @ along.T, np.eye(2), atol=SKEW):
         raise InputError(f"{path}: ImageOrientationPatient is {along.ravel().tolist()}, allowed are two unit vectors")
+    if text(path, header, "PixelAspectRatio"):
+        tall, wide = numbers(path, header, "PixelAspectRatio", 2)
+        if not np.isclose(tall * between[1], wide * between[0], rtol=UNEVEN):
+            said = f"PixelAspectRatio is {tall:g} to {wide:g}, PixelSpacing {between.tolist()}"
+            raise InputError(f"{path}: {said}; only one can be right, mend its header")
     return SlicePlane((int(rows), int(columns)), between, along[0], along[1])
-
-
-def _numbers(path: Path, header: Any, name: str, count: int) -> Float[np.ndarray, "_"]:  # noqa: ANN401
-    """Return the numbers under `name` in a header.
-
-    Raises
-    ------
-    InputError
-        If they are not `count` finite numbers.
-    """
-    with reading(path, KIND):
-        value = header[name].value if name in header else None
-    try:
-        numbers = np.array(value, float).reshape(-1)
-    except (TypeError, ValueError, OverflowError):
-        numbers = np.empty(0)
-    if len(numbers) != count or not np.isfinite(numbers).all():
-        raise InputError(f"{path}: {name} is {in_one_line(repr(value))}, needed are {count} numbers; export it again")
-    return numbers
-
-
-def _number(path: Path, header: Any, name: str, otherwise: float) -> float:  # noqa: ANN401
-    """Return one number of a header, or `otherwise` if it lacks `name`."""
-    return float(_numbers(path, header, name, 1)[0]) if name in header else otherwise
 
 
 def _grid(slices: Sequence[Slice], plane: SlicePlane) -> tuple[Spacing, Float[np.ndarray, "4 4"]]:
@@ -492,12 +527,39 @@ def _grid(slices: Sequence[Slice], plane: SlicePlane) -> tuple[Spacing, Float[np
     DICOM's patient axes are LPS; its PixelSpacing is between rows, then between columns.
     """
     between_rows, between_columns = map(float, plane.between)
-    step = _step(slices, np.cross(plane.along_row, plane.along_column))
+    normal = np.cross(plane.along_row, plane.along_column)
+    step = _step(slices, normal)
+    between_slices = float(np.linalg.norm(step)) if _shear(step, normal) < SHEAR else float(normal @ step)
     columns = [plane.along_row * between_columns, plane.along_column * between_rows, step, slices[0].position]
     affine = np.eye(4)
     affine[:3] = np.column_stack(columns)
     affine[:2] *= -1
-    return (float(np.linalg.norm(step)), between_rows, between_columns), affine
+    return (between_slices, between_rows, between_columns), affine
+
+
+def _shear(step: Float[np.ndarray, "3"], normal: Float[np.ndarray, "3"]) -> float:
+    """Return how far a slice is shifted sideways against the one below, in units of their distance."""
+    along = float(normal @ step)
+    return float(np.linalg.norm(step - along * normal)) / abs(along)
+
+
+def _tell_of_gaps(where: Path, slices: Sequence[Slice], plane: SlicePlane) -> None:
+    """Say where positions and headers disagree on how slices follow one another."""
+    first, normal = slices[0], np.cross(plane.along_row, plane.along_column)
+    if len(slices) == 1:
+        if not any(text(first.path, first.header, name) for name in THICKNESS):
+            print(f"{where}: one slice without SliceThickness; 1 mm is taken, so volumes may be wrong", file=sys.stderr)
+        return
+    step = _step(slices, normal)
+    if (shear := _shear(step, normal)) >= SHEAR:
+        said = f"slices are sheared by {np.degrees(np.arctan(shear)):.1f}° (GantryDetectorTilt)"
+        print(f"{where}: {said}; volumes are right, distances across slices are not", file=sys.stderr)
+    gap = float(normal @ step)
+    if text(first.path, first.header, THICKNESS[0]):
+        told = abs(number(first.path, first.header, THICKNESS[0], gap))
+        if not np.isclose(told, gap, rtol=UNEVEN):
+            said = f"SpacingBetweenSlices is {told:.4g} mm, positions lie {gap:.4g} mm apart"
+            print(f"{where}: {said}; positions count", file=sys.stderr)
 
 
 def _step(slices: Sequence[Slice], normal: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
@@ -513,8 +575,8 @@ def _step(slices: Sequence[Slice], normal: Float[np.ndarray, "3"]) -> Float[np.n
         found = f"the next slice is {gaps[at]:.4g} mm away, others {gaps.min():.4g} mm"
         raise InputError(f"{slices[at].path}: {found}; add what is missing")
     step = (slices[-1].position - slices[0].position) / (len(slices) - 1)
-    for number, each in enumerate(slices):
-        apart = np.linalg.norm(slices[0].position + number * step - each.position)
+    for place, each in enumerate(slices):
+        apart = np.linalg.norm(slices[0].position + place * step - each.position)
         if apart > UNEVEN * np.linalg.norm(step):
             raise InputError(f"{each.path}: lies {apart:.3g} mm beside the line through the others; split the series")
     return step
@@ -522,22 +584,9 @@ def _step(slices: Sequence[Slice], normal: Float[np.ndarray, "3"]) -> Float[np.n
 
 def _thickness(only: Slice) -> float:
     """Return the thickness of a single slice in mm; 1 if its header does not say."""
-    for name in ("SpacingBetweenSlices", "SliceThickness"):
+    for name in THICKNESS:
         if text(only.path, only.header, name):
-            thickness = _number(only.path, only.header, name, 1.0)
+            thickness = number(only.path, only.header, name, 1.0)
             if thickness > 0:
                 return thickness
     return 1.0
-
-
-def _pixels(each: Slice, shape: tuple[int, int]) -> Float[np.ndarray, "h w"]:
-    whole = _header(each.path, pixels=True)
-    # The most frequent reason is a compression for which no library is installed.
-    with reading(each.path, KIND, wrong="pixels can't be read", advice="; export it uncompressed"):
-        stored = np.asarray(whole.pixel_array)
-    if stored.shape != shape or stored.dtype.kind not in "iuf":
-        raise InputError(f"{each.path}: pixels have shape {stored.shape}, its header says {shape}; export it again")
-    slope, intercept = (
-        _number(each.path, whole, f"Rescale{name}", value) for name, value in (("Slope", 1.0), ("Intercept", 0.0))
-    )
-    return stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)

@@ -10,7 +10,7 @@ import numpy as np
 
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files
-from maskmixadv.formats.volume import Volume
+from maskmixadv.formats.volume import Volume, apart
 
 APART: Final = 0.5
 """Voxels by which the corners of one image's channels may lie apart."""
@@ -89,26 +89,10 @@ def read(paths: Sequence[Path]) -> Volume:
         if other.array.shape != first.array.shape:
             has = f"has shape {other.array.shape}, {paths[0]} has {first.array.shape}"
             raise InputError(f"{path}: {has}; channels have one shape")
-        apart = corners_apart(first, other)
-        if apart is not None and not apart[0] <= APART * apart[1]:
-            lie = f"its corners lie up to {apart[0]:.3g} mm from those of {paths[0]}"
+        if first.affine is None or other.affine is None or not other.geometry.placed:
+            continue
+        far = apart(first.affine, other.affine, first.array.shape[::-1])
+        if not far <= APART * float(np.linalg.norm(first.affine[:3, :3], axis=0).min()):
+            lie = f"its corners lie up to {far:.3g} mm from those of {paths[0]}"
             raise InputError(f"{path}: {lie}; channels have one grid")
     return replace(first, channels=np.stack([volume.array for volume in volumes]), coloured=False)
-
-
-def corners_apart(one: Volume, other: Volume) -> tuple[float, float] | None:
-    """Return how far the corners of two volumes of one shape lie apart, and the shortest side of a voxel, both in mm.
-
-    Examples
-    --------
-    >>> from maskmixadv.formats.flat import NoGeometry
-    >>> volume = Volume(np.zeros((1, 4, 5)), None, None, NoGeometry())
-    >>> corners_apart(volume, volume) is None  # they say nothing of where they lie
-    True
-    """
-    if one.affine is None or other.affine is None or not other.geometry.placed:
-        return None
-    d, h, w = one.array.shape
-    corners = np.array([(x, y, z, 1) for x in (0, w - 1) for y in (0, h - 1) for z in (0, d - 1)])
-    apart = np.linalg.norm((corners @ (other.affine - one.affine).T)[:, :3], axis=1).max()
-    return float(apart), float(np.linalg.norm(one.affine[:3, :3], axis=0).min())

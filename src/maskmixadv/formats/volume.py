@@ -1,18 +1,31 @@
 """A volume and where it lies."""
 
 import abc
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
+from maskmixadv.errors import InputError
+from maskmixadv.formats.slicing import Header
 from maskmixadv.types import Spacing
 
 if TYPE_CHECKING:
     import nibabel as nib
+
+FINEST: Final = 1e-6
+"""Millimetres that a voxel must measure at least."""
+COARSEST: Final = 500.0
+"""Millimetres that a voxel may measure at most."""
+TILTED: Final = 0.02
+"""Part of a voxel's volume that is lost where its axes are not at right angles: more than this is refused."""
+DIFFERENT: Final = 0.05
+"""Voxels by which a corner must lie elsewhere for two affines to differ."""
 
 
 class Geometry(abc.ABC):
@@ -35,6 +48,20 @@ class Geometry(abc.ABC):
         """Whether the file says where its voxels lie in the patient."""
         return True
 
+    def labels_path(self, path: Path, classes: Sequence[str]) -> Path:  # noqa: ARG002
+        """Return where labels can be written: `path`, or one of another format if the file's own can't hold them.
+
+        A line on stderr then says why. Ask before the labels are made.
+
+        Parameters
+        ----------
+        path
+            The file to write, named as `maskmixadv.formats.image_files.labels_name` says.
+        classes
+            Names of the classes, background first.
+        """
+        return path
+
     @abc.abstractmethod
     def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:
         """Write `labels` as a file of the same format, whole or not at all.
@@ -53,6 +80,10 @@ class Geometry(abc.ABC):
         InputError
             If the file can't be written.
         """
+
+    def other_affines(self) -> Mapping[str, Float[np.ndarray, "4 4"]]:
+        """Affines of the file that differ from the one that is used, by their names in the format."""
+        return MappingProxyType({})
 
     def nifti_header(self) -> "nib.Nifti1Header | None":
         """Return the file's NIfTI header; None for a file of another format."""
@@ -94,6 +125,11 @@ class Volume:
     coloured: bool = False
     channels: Shaped[np.ndarray, "c d h w"] | None = None
 
+    @property
+    def header(self) -> Header:
+        """What the file says of its grid."""
+        return Header(self.array.shape, self.spacing, self.affine if self.geometry.placed else None)
+
     def along(self, axis: int) -> "Volume":
         """Return the volume with array axis `axis` (0 to 2) as d, and the other two in their order as h and w.
 
@@ -108,3 +144,72 @@ class Volume:
             spacing=None if self.spacing is None else cast("Spacing", tuple(self.spacing[old] for old in order)),
             affine=None if self.affine is None else self.affine[:, [*columns, 3]],
         )
+
+
+def check_spacing(path: Path, spacing: Sequence[float], what: str) -> None:
+    """Refuse a voxel of a size that no image has; it would ask for memory without end where it is resampled.
+
+    Parameters
+    ----------
+    path
+        The file, for the error's text.
+    spacing
+        Millimetres along the file's axes.
+    what
+        The header's field that says so, for the error's text.
+
+    Raises
+    ------
+    InputError
+        If a length is not finite, or not from a nanometre to half a metre.
+
+    Examples
+    --------
+    >>> check_spacing(Path("a.nii"), (1500.0, 1500.0, 8000.0), "pixdim")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: a.nii: pixdim: a voxel of 1500 × 1500 × 8000 mm, allowed are 1e-06 to 500 mm; ...
+    """
+    if not all(math.isfinite(size) and FINEST <= size <= COARSEST for size in spacing):
+        shown = " × ".join(f"{size:g}" for size in spacing)
+        raise InputError(
+            f"{path}: {what}: a voxel of {shown} mm, allowed are {FINEST:g} to {COARSEST:g} mm; correct the header"
+        )
+
+
+def tilt(affine: Float[np.ndarray, "4 4"]) -> float:
+    """Return by how many degrees the axes of a grid are off right angles; 0 if volumes are right in spite of it.
+
+    Examples
+    --------
+    >>> tilted = np.array([[1.0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    >>> round(tilt(tilted)), tilt(np.eye(4))
+    (45, 0.0)
+    """
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    if abs(float(np.linalg.det(axes))) >= 1 - TILTED:
+        return 0.0
+    return float(np.degrees(np.arcsin(min(1.0, float(np.abs(axes.T @ axes - np.eye(3)).max())))))
+
+
+def differ(one: Float[np.ndarray, "4 4"], other: Float[np.ndarray, "4 4"], shape: tuple[int, int, int]) -> bool:
+    """Whether two affines put a corner of a grid of `shape` (along x, y, z) at places that differ.
+
+    Examples
+    --------
+    >>> differ(np.eye(4), np.diag([1.0, 1.0, 1.1, 1.0]), (5, 7, 3))
+    True
+    """
+    return apart(one, other, shape) > DIFFERENT * float(np.linalg.norm(other[:3, :3], axis=0).min())
+
+
+def apart(one: Float[np.ndarray, "4 4"], other: Float[np.ndarray, "4 4"], shape: tuple[int, int, int]) -> float:
+    """Return how far apart (mm) the corners of a grid of `shape` (along x, y, z) lie by two affines, at most.
+
+    Examples
+    --------
+    >>> apart(np.eye(4), np.diag([1.0, 1.0, 2.0, 1.0]), (5, 7, 3))
+    2.0
+    """
+    w, h, d = shape
+    corners = np.array([(x, y, z, 1) for x in (0, w - 1) for y in (0, h - 1) for z in (0, d - 1)])
+    return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())

@@ -7,6 +7,7 @@ import logging
 import shutil
 import warnings
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,8 +26,8 @@ from maskmixadv.runs.origin import CorpusRecord
 from maskmixadv.runs.run import Run
 from maskmixadv.sources.opening import open_corpus
 
-FORMAT: Final = 2
-"""Version of ``model.json``: 1 did not say along which axis slices are cut."""
+FORMAT: Final = 3
+"""Version of ``model.json``: 1 did not say along which axis slices are cut, 2 not how an image's own is chosen."""
 OPSET: Final = 18
 STANDALONE: Final = Path(__file__).with_name("standalone.py")
 """The script that is written as ``predict.py``. It is never imported here, as only users of exported models need its
@@ -37,8 +38,10 @@ SLICES, ROWS, COLUMNS = 3, 61, 55
 _TRAINING: Final = ("method", "schedule", "enclosure", "seed", "preset", "commit", "device", "versions")
 """Facts of ``run.json`` that go with the model."""
 _CONTRACT: Final = {
-    "axes": "image d h w: slice, row, column; a NIfTI file's array (x y z) transposed, then with its axis number "
-    "'axis' moved to the front; labels go the same way back",
+    "axes": "image d h w: slice, row, column; a NIfTI file's array (x y z) transposed, then with the axis "
+    "across its slices moved to the front; labels go the same way back. That axis is the one of a single slice; else, "
+    "where 'thickest' is true, the one whose spacing is more than a tenth above the others; else the one that lies "
+    "along the patient's axis 'across', where both are known; else number 'axis'",
     "inputs": {
         "image": "float32 [d, h, w], scaled; any number and shape of slices, each is segmented on its own",
         "size": "int64 [2], the slices' rows and columns on the network's grid",
@@ -49,7 +52,8 @@ _CONTRACT: Final = {
     },
     "scaling": {
         "percentile": PERCENTILE,
-        "rule": "(volume - minimum) / (percentile - minimum), cut off to 0..1; of the whole volume",
+        "rule": "(volume - minimum) / (percentile - minimum), cut off to 0..1; of the whole volume, after padding, a "
+        "value below 0 far from all others, was set to the lowest of these (predict.py has the rule)",
     },
 }
 _RULE: Final = (
@@ -273,7 +277,7 @@ def about(run: Run, predictor: Predictor, digest: str) -> dict[str, Any]:
         "sha256": digest,
         "classes": list(predictor.classes),
         **_CONTRACT,
-        "axis": run.learnt_from.axis,
+        **asdict(predictor.slicing),
         "flips": {"learnt": predictor.turns, "rule": _FLIPS},
         "grid": {"size": run.grid.size, "mm": run.grid.mm, "multiple": predictor.multiple, "rule": _RULE},
         "training": {**training, "corpus": _told(run.learnt_from), "prior": _told(run.prior_from)},

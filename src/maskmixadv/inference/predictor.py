@@ -16,6 +16,7 @@ from maskmixadv.corpus.arrays import SpacingLike, as_channels, as_spacing
 from maskmixadv.corpus.channels import ONE, Channel, named, ranged
 from maskmixadv.device import pick_device
 from maskmixadv.errors import InputError
+from maskmixadv.formats.slicing import Slicing
 from maskmixadv.networks.components import largest_components
 from maskmixadv.networks.losses import most_probable
 from maskmixadv.runs.run import Run
@@ -56,9 +57,8 @@ class Predictor:
         Sides of the network's input are multiples of it.
     turns
         Whether training saw its slices turned and mirrored. If not, the network can't segment turned slices.
-    axis
-        Along which axis of an array its slices are cut, 0 to 2; the one along which those were cut that were learnt
-        from.
+    slicing
+        How those were cut into slices that were learnt from; a file is cut by the same rule, as its own header says.
 
     Examples
     --------
@@ -83,7 +83,7 @@ class Predictor:
     classes: tuple[str, ...]
     multiple: int = STRIDE
     turns: bool = False
-    axis: int = 0
+    slicing: Slicing = Slicing()  # noqa: RUF009
     channels: tuple[Channel, ...] = ONE
 
     @classmethod
@@ -98,9 +98,8 @@ class Predictor:
         """
         run, place = Run.open(Path(root)), pick_device(device)
         net = fuse_norms(run.weights(place)).to(place).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        learnt = run.learnt_from
-        turns, axis, channels = run.schedule.augment.turns, learnt.axis, learnt.channels
-        return cls(net, run.grid, run.task.classes, turns=turns, axis=axis, channels=channels)
+        turns, learnt = run.schedule.augment.turns, run.learnt_from
+        return cls(net, run.grid, run.task.classes, turns=turns, slicing=learnt.slicing, channels=learnt.channels)
 
     def __repr__(self) -> str:
         """Say in one line what it is, without the network's layers."""
@@ -117,6 +116,11 @@ class Predictor:
             f"  slices:  along axis {self.axis}, resampled to {pixels}\n"
             f"  turns:   {'on' if self.turns else 'off'}"
         )
+
+    @property
+    def axis(self) -> int:
+        """Along which axis of an array its slices are cut, 0 to 2."""
+        return self.slicing.axis
 
     @property
     def _device(self) -> torch.device:

@@ -2,8 +2,9 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import CaseVolumes
 from maskmixadv.runs.run import Run
 
+CUT: Final = "slices are cut along array axis {}, as its header says; those of most learnt images lie along axis {}"
+
 
 def segment(
     root: Path,
@@ -29,8 +32,9 @@ def segment(
 ) -> int:
     """Segment image files, and write each one's labels into `out`, under the image's name and on its grid.
 
-    The volumes of the structures go into ``clinical.csv``. Slices are cut along the same axis as those that the run
-    learnt from. Files in `out` that an earlier call wrote are replaced, and no others.
+    The volumes of the structures go into ``clinical.csv``. Slices are cut by the rule of those that the run
+    learnt from, along the axis that each file's own header says. Files in `out` that an earlier call wrote are
+    replaced, and no others.
 
     Parameters
     ----------
@@ -80,7 +84,7 @@ def segment(
     predictor = Predictor.load(root, device)
     how = {"flips": predictor.averages(flips), "largest": largest}
     with outputs.recorded(out, names):
-        measured = list(_segmented(predictor, cases, out, how))
+        measured = list(_segmented(predictor, cases, names, out, how))
         if measured:
             write_text(out / "clinical.csv", clinical.table(clinical.records(clinical.with_phases(measured))))
     print(f"{out}: {len(measured)} of {len(cases)} volumes segmented")
@@ -105,12 +109,14 @@ def _cases(paths: Sequence[Path], channels: Sequence[Channel]) -> list[_Image]:
     ]
 
 
-def _segmented(predictor: Predictor, cases: Sequence[_Image], out: Path, how: dict[str, bool]) -> Iterator[CaseVolumes]:
+def _segmented(
+    predictor: Predictor, cases: Sequence[_Image], names: Sequence[str], out: Path, how: dict[str, bool]
+) -> Iterator[CaseVolumes]:
     """Segment each image that can be segmented, and say on stderr what is wrong with the others."""
     for case in _shown(cases):
         path = case.files[0]
         try:
-            yield _one(predictor, case, out, how)
+            yield _one(predictor, case, names, out, how)
         except InputError as error:
             told = str(error) if path.name in str(error) else f"{path}: {error}"
             print(f"maskmixadv: {told}", file=sys.stderr)
@@ -128,12 +134,20 @@ def _shown(cases: Sequence[_Image]) -> Iterable[_Image]:
     return track(cases, description="predict")
 
 
-def _one(predictor: Predictor, case: _Image, out: Path, how: dict[str, bool]) -> CaseVolumes:
-    volume = several.read(case.files)
-    turned = volume.along(predictor.axis)
-    labels = predictor.labels(scaled(turned, predictor.channels, str(case.files[0])), turned.spacing, **how)
-    on_file = np.moveaxis(labels, 0, predictor.axis)
-    image_files.write_labels(out / case.labels, on_file, volume, predictor.classes)
+def _one(predictor: Predictor, case: _Image, names: Sequence[str], out: Path, how: dict[str, bool]) -> CaseVolumes:
+    volume, path = several.read(case.files), case.files[0]
+    place = volume.geometry.labels_path(out / case.labels, predictor.classes)
+    if place.name != case.labels:
+        if place.name in names:
+            raise InputError(f"{place}: labels of another image have this name; predict {path} apart")
+        outputs.free(out, [place.name])
+    axis = predictor.slicing.of(volume.header)
+    if axis != predictor.axis and volume.header.single is None:
+        print(f"maskmixadv: note: {path}: {CUT.format(axis, predictor.axis)}", file=sys.stderr)
+    turned = volume.along(axis)
+    labels = predictor.labels(scaled(turned, predictor.channels, str(path)), turned.spacing, **how)
+    with nullcontext() if place.name == case.labels else outputs.recorded(out, [place.name]):
+        image_files.write_labels(place, np.moveaxis(labels, 0, axis), volume, predictor.classes)
     return clinical.volumes(case.name, labels, classes=predictor.classes, spacing=turned.spacing)
 
 

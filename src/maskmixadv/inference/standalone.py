@@ -28,6 +28,17 @@ GEOMETRY = (
 )
 """Fields of an image's header that labels take over, beside the first four of ``pixdim``. No text is taken over, as it
 may name the patient."""
+UNITS = {1: 1000.0, 3: 0.001}
+"""Millimetres of a header's unit of length, by its code, where that is metre or micrometre."""
+THICKER = 1.1
+"""By which factor a spacing must exceed the others for slices to be cut along its axis."""
+ACROSS = ("left-right", "posterior-anterior", "inferior-superior")
+"""The patient's axes, in the order of the world's x, y, z."""
+FLOOR, STEP, WIDE, SHARE, KINDS = -1200.0, 100.0, 2.0, 1e-3, 3
+"""Padding: the lowest value, below 0, of at least this part of the voxels. It is below the floor and the next value, a
+step above it, is not; or the gap is that many times as wide as the range of all other values. KINDS is their number."""
+MOST_SIDE, MOST_GROWTH = 2048, 4
+"""Pixels that a slice's side may have on the network's grid, or how many times as many as before."""
 AT_ONCE = 4
 """Slices that are predicted at a time, so that the features of a whole volume need not fit into memory."""
 
@@ -47,7 +58,6 @@ class Model:
         if hashlib.sha256(graph).hexdigest() != self.about["sha256"]:
             raise ValueError(f"{folder / self.about['model']}: is not the model of model.json; export it again")
         self.session = onnxruntime.InferenceSession(graph)
-        self.axis: int = self.about.get("axis", 0)
 
     def predict(self, image: np.ndarray, spacing: tuple[float, float, float] | None) -> tuple[np.ndarray, np.ndarray]:
         """Segment a volume.
@@ -55,8 +65,8 @@ class Model:
         Parameters
         ----------
         image
-            Intensities as the file has them, slices first: for a NIfTI file, its array transposed, with the model's
-            `axis` moved to the front.
+            Intensities as the file has them, slices first: for a NIfTI file, its array transposed, with the axis
+            that `cut_along` says moved to the front.
         spacing
             Millimetres along the same axes; None where it is not known.
 
@@ -77,12 +87,28 @@ def scale(image: np.ndarray, percentile: float) -> np.ndarray:
     volume = np.asarray(image, dtype=np.float32)
     if not np.isfinite(volume).all():
         raise ValueError("image holds NaN or infinity, allowed are finite numbers")
+    volume = without_padding(volume)
     low, high = float(volume.min()), float(np.percentile(volume, percentile))
     if high <= low:
         high = float(volume.max())
     if high <= low:
         raise ValueError(f"image is constant ({low:g}), allowed is one with contrast")
     return np.clip((volume - low) / (high - low), 0.0, 1.0).astype(np.float32)
+
+
+def without_padding(volume: np.ndarray) -> np.ndarray:
+    """Return a volume whose padding, as round a CT's field of view, has the lowest value that was measured."""
+    for _ in range(KINDS):
+        low = float(volume.min())
+        others = volume[volume > low]
+        if not low < 0 or not others.size or volume.size - others.size < SHARE * volume.size:
+            break
+        least, most = float(others.min()), float(others.max())
+        measured = low < FLOOR <= least and least - low >= STEP
+        if least == most or not (measured or least - low > WIDE * (most - least)):
+            break
+        volume = np.where(volume == low, np.float32(least), volume)
+    return volume
 
 
 def resized(
@@ -94,35 +120,71 @@ def resized(
     _, step_h, step_w = spacing or (1.0, 1.0, 1.0)
     extent = shape[0] * step_h, shape[1] * step_w
     mm = grid["mm"] or max(extent) / grid["size"]
-    return max(1, round(extent[0] / mm)), max(1, round(extent[1] / mm))
+    h, w = max(1, round(extent[0] / mm)), max(1, round(extent[1] / mm))
+    if max(h, w) > max(MOST_SIDE, grid["size"], MOST_GROWTH * max(shape)):
+        raise ValueError(f"pixels of {step_h:g} x {step_w:g} mm would make slices of {h} x {w}; correct the header")
+    return h, w
 
 
 def segment(model: Model, path: Path, out: Path) -> None:
     """Write the labels of one file, on its grid, as uint8; raises ValueError where it can't be segmented."""
     image: Any = nib.load(path)
     stored = np.asanyarray(image.dataobj)
-    if stored.ndim == 4 and stored.shape[3] == 1:
+    shape = stored.shape
+    while stored.ndim > 3 and stored.shape[-1] == 1:
         stored = stored[..., 0]
     if stored.ndim == 2:
         stored = stored[..., None]
     if stored.ndim != 3:
         raise ValueError(f"has {stored.ndim} axes {stored.shape}, allowed is a 3D volume")
-    axis = model.axis
-    _, labels = model.predict(np.moveaxis(stored.T, axis, 0), spacing_along(axis, image.header))
-    codes = np.ascontiguousarray(np.moveaxis(labels, 0, axis).T)
+    spacing = spacing_of(image.header)
+    axis = cut_along(model.about, stored.T.shape, spacing, image)
+    order = (axis, *(other for other in range(3) if other != axis))
+    known = None if spacing is None else (spacing[order[0]], spacing[order[1]], spacing[order[2]])
+    _, labels = model.predict(stored.T.transpose(order), known)
+    codes = np.ascontiguousarray(np.moveaxis(labels, 0, axis).T).reshape(shape)
     partial = out / f".partial-{os.getpid()}-{path.name}"
     try:
-        nib.save(nib.Nifti1Image(codes, image.affine, geometry(image.header, codes.shape)), partial)
+        nib.save(nib.Nifti1Image(codes, None, geometry(image.header, codes.shape)), partial)
         partial.replace(out / path.name)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def spacing_along(axis: int, header: nib.Nifti1Header) -> tuple[float, float, float] | None:
-    """Return the mm between slices along `axis` of (d, h, w), rows and columns; None where the file does not say."""
-    w, h, d = (float(mm) for mm in (*header.get_zooms(), 1.0)[:3])
-    orders = ((d, h, w), (h, d, w), (w, d, h))
-    return orders[axis] if all(np.isfinite(mm) and mm > 0 for mm in (d, h, w)) else None
+def spacing_of(header: nib.Nifti1Header) -> tuple[float, ...] | None:
+    """Return the mm between voxels along d, h, w; None where the file does not say."""
+    raw: Any = header
+    unit = UNITS.get(int(raw["xyzt_units"]) & 7, 1.0)
+    shape = (*raw.get_data_shape(), 1)[:3]
+    sizes = [abs(float(size)) * unit for size in raw["pixdim"][1:4]]
+    if raw["sform_code"] > 0:
+        lengths = np.linalg.norm(raw.get_sform()[:3, :3], axis=0) * unit
+        sizes = sizes if np.allclose(lengths, sizes, rtol=0.01) else lengths.tolist()
+    known = [size if 0 < size < np.inf or length > 1 else 1.0 for size, length in zip(sizes, shape, strict=True)]
+    return tuple(known[::-1]) if all(0 < size < np.inf for size in known) else None
+
+
+def cut_along(
+    about: dict[str, Any], shape: tuple[int, ...], spacing: tuple[float, ...] | None, image: nib.Nifti1Image
+) -> int:
+    """Return the axis of (d, h, w) along which an image is cut into slices, by the rule of those that were learnt from.
+
+    A single slice is cut across itself. Else the axis is the thick one, if theirs was, or that along the same axis of
+    the patient, or that of the same number.
+    """
+    ones = [axis for axis, length in enumerate(shape) if length == 1]
+    if len(ones) == 1:
+        return ones[0]
+    if about.get("thickest") and spacing is not None:
+        axis = int(np.argmax(spacing))
+        if spacing[axis] > THICKER * np.delete(spacing, axis).max():
+            return axis
+    header: Any = image.header
+    placed = header["qform_code"] > 0 or header["sform_code"] > 0
+    if placed and about.get("across"):
+        ways = nib.orientations.io_orientation(image.affine)[:, 0]
+        return 2 - ways.tolist().index(ACROSS.index(about["across"]))
+    return about.get("axis", 0)
 
 
 def geometry(image: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Header:

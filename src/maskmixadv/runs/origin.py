@@ -1,7 +1,7 @@
 """Where a run comes from: the corpora that it learnt from and the facts of its beginning, as ``run.json`` has them."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +10,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.corpus.names import check_classes
 from maskmixadv.errors import InputError
+from maskmixadv.formats.slicing import Slicing, check_across
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.typed import made
 
@@ -29,7 +30,10 @@ class CorpusRecord:
     classes
         Names of the k classes, background first.
     axis
-        Axis of the images along which slices were cut: 0, 1 or 2.
+        Axis of the images' arrays along which most were cut into slices: 0, 1 or 2.
+    thickest, across
+        Whether that was the thick axis of most, and the patient's axis along which it lay, as
+        `maskmixadv.formats.slicing.Slicing` has them. Runs of early versions do not say.
     channels
         What the images' channels are.
 
@@ -45,7 +49,21 @@ class CorpusRecord:
     hash: str
     classes: tuple[str, ...]
     axis: int = 0
+    thickest: bool = False
+    across: str = ""
     channels: tuple[Channel, ...] = ONE
+
+    @property
+    def slicing(self) -> Slicing:
+        """How the corpus was cut into slices; of early runs its cases say so, while they are what they were."""
+        recorded = Slicing(self.axis, self.thickest, self.across)
+        if recorded != Slicing(self.axis):
+            return recorded
+        try:
+            found = same_corpus(self).slicing
+        except InputError:  # it is gone, or another one by now
+            return recorded
+        return replace(found, axis=self.axis)
 
     def table(self) -> dict[str, Any]:
         """Return the record as ``run.json`` holds it: plain values, without the fields that are at their defaults."""
@@ -173,6 +191,7 @@ def corpus_record(kind: type[Record], table: object, where: str) -> Record:
     if found.axis not in (0, 1, 2):
         raise InputError(f"{where}: axis {found.axis}, allowed are 0, 1 and 2")
     check_channels(found.channels, where)
+    check_across(found.across, where)
     check_classes(found.classes, where)
     return found
 
@@ -196,6 +215,8 @@ def corpus_fields(corpus: Corpus) -> Mapping[str, Any]:
         "classes": tuple(corpus.classes),
         "axis": corpus.axis,
         "channels": corpus.channels,
+        "thickest": corpus.slicing.thickest,
+        "across": corpus.across,
     }
 
 

@@ -1,18 +1,24 @@
 """The classes of a folder of images: read from ``classes.toml``, or guessed from the codes in its files."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Shaped, UInt8
 
 from maskmixadv.corpus.names import MOST_CLASSES, check_classes
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_toml
+from maskmixadv.types import IGNORE
 
 FILE: Final = "classes.toml"
+MOST_CODE: Final = 2**53
+"""Largest code of a class; above it, files of floating-point numbers do not tell two codes apart."""
+_GAPS: Final = 2
+"""A guess takes codes for places where the highest is below this many times their number."""
+_APART: Final = "each needs one of its own"
 Codes = Shaped[np.ndarray, "_ _ _"]
 
 
@@ -23,29 +29,107 @@ class Classes:
     Attributes
     ----------
     names
-        Names of the k classes, background first; a class's code is its place, from 0.
+        Names of the k classes, background first.
     ignore
-        Code of an unlabelled pixel; None if there is no such code.
+        Code of an unlabelled pixel; None if there is no such code. Where it is 0, a 0 in a dense mask is background.
+    codes
+        Each class's code; None for a class that has none in scribbles, which only the background may be, where 0 means
+        unlabelled. None instead of all: a class's code is its place, from 0.
 
     Examples
     --------
     >>> print(Classes(("background", "RV", "Myo", "LV"), ignore=4))
     0 background, 1 RV, 2 Myo, 3 LV; unlabelled 4
+    >>> scar = Classes(("background", "heart", "scar"), ignore=0, codes=(None, 200, 500))
+    >>> print(scar)
+    200 heart, 500 scar; unlabelled 0
+    >>> codes = np.array([[[0, 200, 500]]])
+    >>> scar.indices(codes, dense=False, where="strokes.nii").tolist()
+    [[[255, 1, 2]]]
+    >>> scar.indices(codes, dense=True, where="mask.nii").tolist()
+    [[[0, 1, 2]]]
     """
 
     names: tuple[str, ...]
     ignore: int | None
+    codes: tuple[int | None, ...] | None = None
 
     def __str__(self) -> str:
-        named = ", ".join(f"{code} {name}" for code, name in enumerate(self.names))
-        return f"{named}; unlabelled {self.ignore}"
+        placed = self.codes or range(len(self.names))
+        named = ", ".join(f"{code} {name}" for code, name in zip(placed, self.names, strict=True) if code is not None)
+        return named if self.ignore is None else f"{named}; unlabelled {self.ignore}"
+
+    def indices(self, codes: Codes, *, dense: bool, where: str) -> UInt8[np.ndarray, "_ _ _"]:
+        """Turn a file's codes into class indices and ``IGNORE``.
+
+        Parameters
+        ----------
+        codes
+            As the file has them, of any number type.
+        dense
+            Whether the file is a dense mask, in which 0 is background even where scribbles have it for unlabelled.
+        where
+            The file, for the error's text.
+
+        Raises
+        ------
+        InputError
+            If the file has any other code.
+
+        Examples
+        --------
+        >>> binary = Classes(("background", "lesion"), ignore=-1, codes=(0, 255))
+        >>> binary.indices(np.array([[[0, 255, -1]]]), dense=True, where="a.nii").tolist()
+        [[[0, 1, 255]]]
+        """
+        meant = self._meant(dense)
+        stray = np.setdiff1d(np.unique(codes), np.array(list(meant)))
+        if stray.size:
+            raise InputError(self._stray(stray, meant, where))
+        found = np.zeros(codes.shape, np.uint8)
+        for code, index in meant.items():
+            if index:
+                found[codes == code] = index
+        return found
+
+    def encoded(self, labels: UInt8[np.ndarray, "d h w"]) -> UInt8[np.ndarray, "d h w"]:
+        """Return the codes of strokes, given as class indices and ``IGNORE``; all codes must be 0 to 255.
+
+        Examples
+        --------
+        >>> strokes = np.array([[[0, 1, 255]]], np.uint8)
+        >>> Classes(("background", "LV"), ignore=0, codes=(2, 1)).encoded(strokes).tolist()
+        [[[2, 1, 0]]]
+        """
+        table = np.arange(256, dtype=np.uint8)
+        for code, index in self._meant(dense=False).items():
+            table[index] = code
+        return table[labels]
+
+    def _meant(self, dense: bool) -> dict[int, int]:
+        """Return the index of each code that a file may have."""
+        meant = {code: index for index, code in enumerate(self.codes or range(len(self.names))) if code is not None}
+        if self.ignore is not None:
+            meant[self.ignore] = 0 if dense and self.ignore == 0 else IGNORE
+        return meant
+
+    def _stray(self, stray: Shaped[np.ndarray, "n"], meant: Mapping[int, int], where: str) -> str:
+        shown = ", ".join(f"{code:g}" for code in stray[:5].tolist())
+        allowed = ", ".join(map(str, sorted(meant)))
+        own = (
+            f"'code = {stray[0]:g}' below its class's name in {FILE}, or 'ignore = {stray[0]:g}' if it is nothing drawn"
+        )
+        told = "; the background's strokes need a code, too" if self.codes and self.codes[0] is None else ""
+        allowed = f"{allowed} ({self}){told}"
+        return f"{where}: label {shown} is not declared, allowed are {allowed}; declare it, in a folder by {own}"
 
 
 def read(path: Path) -> Classes:
     r"""Read a ``classes.toml``.
 
-    It has a table ``[[class]]`` with a name for each code from 0 on. ``ignore = N`` is the code of unlabelled pixels;
-    by default that is the number of classes.
+    It has a table ``[[class]]`` with a name for each class, and ``code = N`` where the class's code is not its place,
+    counted from 0. ``ignore = N`` is the code of unlabelled pixels; by default that is 1 above the highest code of
+    a class. With ``ignore = 0`` the background has no code in scribbles, unless its table says one.
 
     Raises
     ------
@@ -56,7 +140,7 @@ def read(path: Path) -> Classes:
     --------
     >>> _ = Path("classes.toml").write_text("ignore = 255\n[[class]]\nname = 'background'\n[[class]]\nname = 'LV'\n")
     >>> read(Path("classes.toml"))
-    Classes(names=('background', 'LV'), ignore=255)
+    Classes(names=('background', 'LV'), ignore=255, codes=None)
     """
     if not path.is_file():
         raise InputError(f"{path}: missing; write a [[class]] with a name for each code, background first")
@@ -67,7 +151,51 @@ def read(path: Path) -> Classes:
         raise InputError(
             f"{path}: has {count} [[class]] tables, allowed are 2 (background, a structure) to {MOST_CLASSES}"
         )
-    return Classes(_names(path, tables), _ignore(path, raw.get("ignore", len(tables)), len(tables)))
+    names, ignore = _names(path, tables), _code(path, "ignore", raw.get("ignore"))
+    codes = [
+        _code(path, f"class {name!r}: code", table.get("code", None if (place, ignore) == (0, 0) else place))
+        for place, (name, table) in enumerate(zip(names, tables, strict=True))
+    ]
+    return coded(names, codes, ignore, str(path))
+
+
+def coded(names: Sequence[str], codes: Sequence[int | None], ignore: int | None, where: str) -> Classes:
+    """Return classes with their codes, if no code has two meanings.
+
+    Parameters
+    ----------
+    names, codes
+        Of each class, background first.
+    ignore
+        Code of unlabelled pixels; None: the one after the highest code of a class.
+    where
+        The file, for the error's text.
+
+    Raises
+    ------
+    InputError
+        If two classes have the same code, or a class has the code of unlabelled pixels.
+
+    Examples
+    --------
+    >>> coded(["background", "LV"], [0, 255], None, "classes.toml")
+    Classes(names=('background', 'LV'), ignore=256, codes=(0, 255))
+    >>> coded(["background", "LV"], [0, 0], None, "classes.toml")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: classes.toml: code 0 is that of 'background' and of 'LV'; each needs one of its own
+    """
+    owners: dict[int, str] = {}
+    for name, code in zip(names, codes, strict=True):
+        if code is not None:
+            if code in owners:
+                raise InputError(f"{where}: code {code} is that of {owners[code]!r} and of {name!r}; {_APART}")
+            owners[code] = name
+    if ignore in owners:
+        raise InputError(
+            f"{where}: ignore = {ignore}, which is the code of {owners[ignore]!r}; allowed is a code that is no class's"
+        )
+    placed = list(codes) == list(range(len(names)))
+    return Classes(tuple(names), max(owners) + 1 if ignore is None else ignore, None if placed else tuple(codes))
 
 
 def guess(scribbles: Iterable[tuple[Path, Codes]], masks: Iterable[Codes]) -> Classes:
@@ -100,17 +228,22 @@ def guess(scribbles: Iterable[tuple[Path, Codes]], masks: Iterable[Codes]) -> Cl
             counts[int(code)] = counts.get(int(code), 0) + int(count)
     dense = {int(code) for labels in masks for code in np.unique(labels)}
     ignore = max(counts, key=lambda code: counts[code]) if counts else None
-    codes = (dense | set(counts)) - {ignore}
-    count = max(codes, default=0) + 1
-    if ignore is not None and ignore < count:
+    codes = sorted((dense | set(counts)) - {ignore})
+    if ignore == 0 or (ignore is not None and ignore < max(codes, default=0)):
         raise InputError(
-            f"{last}: {ignore} is the scribbles' most frequent code, but no code above {count - 1} for unlabelled "
-            f"pixels is there; say what codes mean in {FILE}"
+            f"{last}: {ignore} is the most frequent of the scribbles' codes {_listed([*codes, ignore])}, and may mean "
+            f"background or nothing drawn; write {FILE}, with 'ignore = {ignore}' at its top if it means nothing drawn"
         )
-    if not 2 <= count <= MOST_CLASSES or min(codes) < 0:
-        shown = ", ".join(map(str, sorted(codes)[:8])) or "none"
-        raise InputError(f"codes {shown}: can't guess the classes; say what codes mean in {FILE}")
-    return Classes(("background", *(f"class{code}" for code in range(1, count))), count if ignore is None else ignore)
+    count = max(codes, default=0) + 1
+    if not codes or codes[0] < 0 or len(codes) > MOST_CLASSES or count < 2:
+        raise InputError(f"codes {_listed(codes) or 'none'}: can't guess the classes; say what codes mean in {FILE}")
+    places = range(count) if count <= _GAPS * (len(codes) + 1) else sorted({0, *codes})
+    names = ["background", *(f"class{code}" for code in places if code)]
+    return coded(names, list(places), ignore, FILE)
+
+
+def _listed(codes: Sequence[int]) -> str:
+    return ", ".join(map(str, sorted(codes)[:8]))
 
 
 def _names(path: Path, tables: list[Any]) -> tuple[str, ...]:
@@ -126,7 +259,7 @@ def _names(path: Path, tables: list[Any]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _ignore(path: Path, ignore: Any, count: int) -> int:  # noqa: ANN401
-    if isinstance(ignore, bool) or not isinstance(ignore, int) or not count <= ignore <= 255:
-        raise InputError(f"{path}: ignore = {ignore!r}, allowed is a code from {count} to 255 that is no class's")
-    return ignore
+def _code(path: Path, what: str, code: Any) -> int | None:  # noqa: ANN401
+    if code is not None and (isinstance(code, bool) or not isinstance(code, int) or abs(code) > MOST_CODE):
+        raise InputError(f"{path}: {what} = {code!r:.62}, allowed is a whole number that label files hold")
+    return code

@@ -2,17 +2,20 @@
 
 import re
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.folds import folds
 from maskmixadv.errors import InputError
 from maskmixadv.formats import seg, series
+from maskmixadv.formats.volume import Volume
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import folder, pairs
 
@@ -46,7 +49,8 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int =
     """Make a corpus of all DICOM image series in `source` and its folders.
 
     A case is named by its files' folder, its patient by the PatientID. Classes are those of ``source/classes.toml``,
-    or the segments' labels in the order in which they are found. Series without a SEG are cases without annotation.
+    or the segments' labels in the order in which they are found. Series without a SEG are cases without annotation, and
+    one whose SEG is empty is a case without a structure. Phases of one series are a case each if each has its folder.
 
     Parameters
     ----------
@@ -90,35 +94,69 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int =
 
 
 def _studies(source: Path, pattern: str | None) -> list[Study]:
-    scanned = series.scan(path for path in source.rglob("*") if path.is_file())
-    series.tell(scanned, source)
-    if not scanned.series:
+    found = series.scan(path for path in source.rglob("*") if _is_data(path, source))
+    series.tell(found, source)
+    if not found.series:
         raise InputError(f"{source}: no DICOM image series found in it; DICOM files have 'DICM' at byte 128")
-    of: dict[str, list[Path]] = {}
-    for path in scanned.segmentations:
+    volumes = {uid: series.by_place(paths) for uid, paths in found.series.items()}
+    for uid, parts in volumes.items():
+        if len(parts) > 1:
+            print(
+                f"{source}: series {uid} has slices at one place in {len(parts)} folders; each folder is a case",
+                file=sys.stderr,
+            )
+    masks = _masks(source, found.segmentations, volumes)
+    studies = []
+    for name, uid, number in _named(source, volumes):
+        paths = tuple(volumes[uid][number])
+        studies.append(Study(name, _patient(paths[0], name, pattern), paths, tuple(masks[uid, number])))
+    return sorted(studies, key=lambda study: study.name)
+
+
+def _is_data(path: Path, source: Path) -> bool:
+    """Whether a path is a file that may belong to a study: neither in a hidden folder nor the file of classes."""
+    inside = path.relative_to(source).parts
+    hidden = any(part.startswith(".") for part in inside[:-1])
+    return path.is_file() and not hidden and inside != (declared.FILE,)
+
+
+def _masks(
+    source: Path, segmentations: Sequence[Path], volumes: Mapping[str, Sequence[Sequence[Path]]]
+) -> Mapping[tuple[str, int], list[Path]]:
+    """Find the segmentations of each volume, which is one of a series."""
+    of: dict[tuple[str, int], list[Path]] = defaultdict(list)
+    for path in segmentations:
         uid = seg.referenced(path)
-        if uid not in scanned.series:
+        if uid is None:
+            raise InputError(f"{path}: is a SEG that does not say of which series (ReferencedSeriesSequence); mend it")
+        if uid not in volumes:
             raise InputError(f"{path}: is a SEG of series {uid}, which is not in {source}; add the series")
-        of.setdefault(uid, []).append(path)
-    return sorted(
-        (
-            Study(name, _patient(paths[0], name, pattern), tuple(paths), tuple(of.get(uid, ())))
-            for uid, (name, paths) in _named(source, scanned.series).items()
-        ),
-        key=lambda study: study.name,
-    )
+        of[uid, _drawn_on(path, volumes[uid])].append(path)
+    return of
 
 
-def _named(source: Path, found: Mapping[str, Sequence[Path]]) -> dict[str, tuple[str, Sequence[Path]]]:
-    """Name each series by its folder, and by a number if the folder has several."""
-    folders = {uid: _folder_name(source, paths[0].parent) for uid, paths in found.items()}
-    taken: dict[str, int] = {}
-    named = {}
-    for uid, paths in found.items():
-        name, number = folders[uid], taken.get(folders[uid], 0) + 1
-        taken[name] = number
-        several = list(folders.values()).count(name) > 1
-        named[uid] = (f"{name}_{number}" if several else name, paths)
+def _drawn_on(path: Path, volumes: Sequence[Sequence[Path]]) -> int:
+    """Return which of a series' volumes a segmentation was drawn on, by the slices that it lists."""
+    if len(volumes) == 1:
+        return 0
+    listed = seg.instances(path)
+    for number, paths in enumerate(volumes):
+        if listed and listed <= {series.instance(each) for each in paths}:
+            return number
+    folders = ", ".join(str(paths[0].parent) for paths in volumes)
+    raise InputError(f"{path}: is a SEG of slices that are in none of {folders}, or in several; put it right")
+
+
+def _named(source: Path, volumes: Mapping[str, Sequence[Sequence[Path]]]) -> list[tuple[str, str, int]]:
+    """Name each volume by its folder, and by a number if the folder has several; with its series and place in it."""
+    places = [
+        (_folder_name(source, paths[0].parent), uid, n) for uid in volumes for n, paths in enumerate(volumes[uid])
+    ]
+    count, taken = Counter(name for name, _, _ in places), Counter[str]()
+    named = []
+    for name, uid, number in places:
+        taken[name] += 1
+        named.append((f"{name}_{taken[name]}" if count[name] > 1 else name, uid, number))
     return named
 
 
@@ -143,7 +181,26 @@ def _classes(source: Path, found: Sequence[Study]) -> tuple[str, ...]:
 def _cases(found: Sequence[Study], names: Sequence[str], axis: int) -> Iterator[Case]:
     for study in found:
         image = series.volume(study.paths)
-        masks = [seg.read(path, image, names) for path in study.masks]
-        dense = np.maximum.reduce(masks) if masks else None
+        dense = _united(study, image, names) if study.masks else None
         where = study.paths[0].parent
         yield pairs.case(study.name, study.patient, image, scribble=None, dense=dense, axis=axis, where=where)
+
+
+def _united(study: Study, image: Volume, names: Sequence[str]) -> UInt8[np.ndarray, "d h w"]:
+    """Return the labels of a study's segmentations, which may share neither a voxel nor a segment."""
+    whole = np.zeros(image.array.shape, np.uint8)
+    of: dict[int, Path] = {}
+    for path in study.masks:
+        labels = seg.read(path, image, names)
+        for code in np.unique(labels[labels > 0]).tolist():
+            if code in of:
+                said = f"segment {names[code]!r} is drawn in {of[code]}, too"
+                raise InputError(f"{path}: {said}; keep one of the files, or name their segments apart")
+            of[code] = path
+        both = (whole > 0) & (labels > 0)
+        if both.any():
+            mine, other = int(labels[both][0]), int(whole[both][0])
+            said = f"segment {names[mine]!r} overlaps {names[other]!r} of {of[other]}"
+            raise InputError(f"{path}: {said}, allowed is one class a voxel; cut one out of the other")
+        whole = np.maximum(whole, labels)
+    return whole

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,12 +15,18 @@ from maskmixadv.corpus.folds import folds
 from maskmixadv.errors import InputError
 from maskmixadv.files import work_ahead
 from maskmixadv.formats import image_files, several
+from maskmixadv.formats.slicing import Slicing
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import pairs
 from maskmixadv.sources.classes import Classes
-from maskmixadv.sources.pairs import Pair
+from maskmixadv.sources.pairs import Cuts, Pair, Read
+from maskmixadv.types import IGNORE
 
 IMAGES, SCRIBBLES, MASKS = "images", "scribbles", "masks"
+_THIN: Final = (
+    "0 is learnt as background, although labels look like strokes (if it means nothing drawn, say so: "
+    "docs/how-to/own-images.md), in"
+)
 _NAMED: Final = 5
 """Files that a line names at most."""
 
@@ -73,7 +79,8 @@ def prepare(
     validate
         Patients to validate on, as for the folds.
     axis
-        Array axis (0 to 2, ``d h w`` of the file) along which slices are cut; None: the one of the largest spacing.
+        Array axis (0 to 2, ``d h w`` of the files) along which slices are cut; None: each image's own header says it,
+        by the rule of `maskmixadv.formats.slicing.Slicing`.
     colours
         Whether pictures in colour have three channels; else they become grey.
     confirm
@@ -102,9 +109,22 @@ def prepare(
     """
     found = find(source, patient)
     classes = _classes(source, found.pairs, confirm)
-    axis = pairs.thickest_axis(found.pairs) if axis is None else axis
+    cuts = pairs.cuts(found.pairs, axis)
+    tell_cuts(source, cuts)
     channels = pairs.channels_of(found.pairs) if colours else ONE
-    return write(root, source, cases(found, classes, axis, channels), classes, axis, channels, validate)
+    made = cases(found, classes, cuts.axes, channels)
+    return write(root, source, made, classes, cuts.slicing, channels, validate)
+
+
+def tell_cuts(source: Path, cuts: Cuts) -> None:
+    """Print a line on stderr where images are cut along another array axis than the others.
+
+    Examples
+    --------
+    >>> tell_cuts(Path("src"), Cuts(Slicing(), {"a": 0, "b": 0}))  # nothing to tell
+    """
+    if told := cuts.told():
+        print(f"{source}: {told}", file=sys.stderr)
 
 
 def find(source: Path, patient: str | None = None) -> Found:
@@ -163,7 +183,7 @@ def write(
     source: Path,
     made: Iterable[Case | KeptCase],
     classes: Classes,
-    axis: int,
+    slicing: Slicing,
     channels: Sequence[Channel] = ONE,
     validate: float | None = None,
 ) -> Corpus:
@@ -177,8 +197,10 @@ def write(
         The images' folder, whose name the corpus gets.
     made
         The cases.
-    classes, axis, validate
+    classes, validate
         As in `prepare`.
+    slicing
+        How slices were cut.
     channels
         Of the images.
 
@@ -187,7 +209,7 @@ def write(
     >>> import numpy as np
     >>> mask = np.eye(8, dtype=np.uint8)[None]
     >>> made = [Case("a", "a", mask[None].astype(np.float32), dense=mask)]
-    >>> write(Path("corpus"), Path("mine"), made, Classes(("background", "LV"), None), 0).name
+    >>> write(Path("corpus"), Path("mine"), made, Classes(("background", "LV"), None), Slicing()).name
     'mine'
     """
     return Corpus.write(
@@ -197,7 +219,8 @@ def write(
         classes=classes.names,
         folds=partial(folds, validate=validate),
         source="own images",
-        axis=axis,
+        axis=slicing.axis,
+        across=slicing.across,
         channels=channels,
     )
 
@@ -205,18 +228,18 @@ def write(
 def cases(
     found: Found,
     classes: Classes,
-    axis: int,
+    axes: Mapping[str, int],
     channels: Sequence[Channel] = ONE,
     kept: Callable[[Pair], KeptCase | None] | None = None,
 ) -> Iterator[Case | KeptCase]:
-    """Read the cases that were `found`. Those without a structure in an annotation are left out, and named on stderr.
+    """Read the cases that were `found`. Those of which nothing is labelled are left out, and named on stderr.
 
     Parameters
     ----------
     found
         Images and their annotations.
-    classes, axis
-        Meaning of the codes, and array axis along which slices are cut.
+    classes, axes
+        Meaning of the codes, and by case the array axis along which slices are cut.
     channels
         Of the images that are wanted.
     kept
@@ -225,30 +248,43 @@ def cases(
     Raises
     ------
     InputError
-        If a file is damaged, or does not fit its image.
+        If a file is damaged, does not fit its image, or no file shows a structure.
 
     Examples
     --------
-    >>> list(cases(Found(Path("src"), [], []), Classes(("background", "LV"), 2), axis=0))
+    >>> list(cases(Found(Path("src"), [], []), Classes(("background", "LV"), 2), axes={}))
     []
     """
 
-    def made(pair: Pair) -> tuple[Case | KeptCase, bool]:
-        known = kept(pair) if kept else None
-        return (known, False) if known else pairs.read(pair, classes, axis, channels)
+    def made(pair: Pair) -> KeptCase | Read:
+        return (kept(pair) if kept else None) or pairs.read(pair, classes, axes[pair.name], channels)
 
-    empty, mixed = [], []
-    for pair, (case, changed) in zip(found.pairs, work_ahead(made, found.pairs, threads=2), strict=True):
-        if changed:
-            mixed.append(pair.image.name)
-        if isinstance(case, KeptCase) or case.scribble is not None or case.dense is not None:
-            yield case
-        else:
+    empty, mixed, thin, masked, shown = [], [], [], 0, False
+    for pair, read in zip(found.pairs, work_ahead(made, found.pairs, threads=2), strict=True):
+        if isinstance(read, KeptCase):
+            shown = True  # it was seen when it was made
+            yield read
+            continue
+        mixed += [pair.image.name] if read.changed else []
+        thin += [pair.image.name] if read.thin else []
+        case = read.case
+        masked += case.dense is not None
+        shown |= _shows(case)
+        if case.scribble is None and case.dense is None:
             empty.append(pair.image.name)
+        else:
+            yield case
+    if not shown and len(empty) < len(found.pairs):
+        named = ", ".join(classes.names[1:])
+        raise InputError(
+            f"{found.source}: all labels are background or nothing drawn; at least one case must show {named}"
+        )
     _tell(found.source, found.bare, "left out, as there is no scribble and no mask of")
-    _tell(found.source, empty, "left out, as no structure is drawn in")
+    _tell(found.source, empty, "left out, as nothing is drawn in")
     became = "colours become grey in" if len(channels) == 1 else "grey becomes red, green and blue in"
     _tell(found.source, mixed, became)
+    if thin and 2 * len(thin) >= masked:  # a few may be thin structures
+        _tell(found.source, thin, _THIN)
 
 
 def patient_of(image: Path, pattern: str | None) -> str:
@@ -311,6 +347,11 @@ def _classes(source: Path, found: Sequence[Pair], confirm: Callable[[Classes], b
     if not confirm(guessed):
         raise InputError(f"{path}: missing, and the guess was declined; write a [[class]] with a name for each code")
     return guessed
+
+
+def _shows(case: Case) -> bool:
+    annotations = [labels for labels in (case.scribble, case.dense) if labels is not None]
+    return any(((labels > 0) & (labels != IGNORE)).any() for labels in annotations)
 
 
 def _tell(source: Path, names: Sequence[str], what: str) -> None:

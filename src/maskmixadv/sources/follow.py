@@ -17,16 +17,19 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, KeptCase
 from maskmixadv.errors import InputError
 from maskmixadv.files import held, make_directory, read_json, whole, write_text
+from maskmixadv.formats import flat
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import folder, pairs
 from maskmixadv.sources.classes import Classes
 from maskmixadv.sources.folder import Found
-from maskmixadv.sources.pairs import Pair
+from maskmixadv.sources.pairs import Cuts, Pair
 from maskmixadv.typed import as_type
 
 KEPT: Final = 10
 """States of a folder that are kept at most."""
 _PLACE, _KEYS = ".corpus", "keys.json"
+_READERS: Final = 2
+"""Raised when files are read otherwise than before, so that no case is kept as it was read then."""
 
 
 def current(source: Path) -> Corpus:
@@ -82,18 +85,17 @@ class _State:
 
     found: Found
     classes: Classes
-    axis: int
+    cuts: Cuts
     channels: tuple[Channel, ...]
     keys: Mapping[str, str]
     root: Path
 
     @classmethod
     def of(cls, found: Found, classes: Classes) -> "_State":
-        axis = pairs.thickest_axis(found.pairs)
-        channels = pairs.channels_of(found.pairs)
-        how = f"{classes!r} {axis}" + ("" if channels == ONE else f" {named(channels)}")
-        keys = {pair.name: _key(pair, how) for pair in found.pairs}
-        return cls(found, classes, axis, channels, keys, found.source / _PLACE / _digest(json.dumps(keys)))
+        cuts, channels = pairs.cuts(found.pairs), pairs.channels_of(found.pairs)
+        how = f"{classes!r} {_READERS}" + ("" if channels == ONE else f" {named(channels)}")
+        keys = {pair.name: _key(pair, f"{how} {cuts.axes[pair.name]}") for pair in found.pairs}
+        return cls(found, classes, cuts, channels, keys, found.source / _PLACE / _digest(json.dumps(keys)))
 
     def is_made(self) -> bool:
         return (self.root / "corpus.json").is_file()
@@ -102,8 +104,9 @@ class _State:
         """Make the corpus, with links to an earlier state's cases that did not change; delete the oldest states."""
         kept = _Earlier.newest(self.root.parent, self.keys).kept
         with whole(self.root) as place:
-            made = folder.cases(self.found, self.classes, self.axis, self.channels, kept)
-            folder.write(place, self.found.source, made, self.classes, self.axis, self.channels)
+            folder.tell_cuts(self.found.source, self.cuts)
+            made = folder.cases(self.found, self.classes, self.cuts.axes, self.channels, kept)
+            folder.write(place, self.found.source, made, self.classes, self.cuts.slicing, self.channels)
             write_text(place / _KEYS, json.dumps(self.keys))
         for old in _states(self.root.parent)[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
@@ -143,7 +146,13 @@ def _states(place: Path) -> list[Path]:
 
 def _key(pair: Pair, how: str) -> str:
     """Hash what a case is made of: its files' names, sizes and times, and `how` they are read."""
-    files = [_stamp(path) for path in (*pair.images, pair.scribble, pair.mask) if path is not None]
+    files = [
+        _stamp(file)
+        for path in (*pair.images, pair.scribble, pair.mask)
+        if path is not None
+        for file in (path, flat.beside(path))
+        if file is not None
+    ]
     slices = [f"{_stamp(each.path)} {each.axis} {each.index}" for each in pair.slices]
     return _digest("\n".join([how, pair.patient, *files, *slices]))
 

@@ -5,7 +5,7 @@ Source: github.com/MIC-DKFZ/nnUNet, documentation/dataset_format.md and ignore_l
 
 import glob
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -20,14 +20,16 @@ from maskmixadv.files import check_name, read_json
 from maskmixadv.formats import image_files, several
 from maskmixadv.formats.reading import in_one_line
 from maskmixadv.sources import folder, pairs
-from maskmixadv.sources.classes import Classes
+from maskmixadv.sources.classes import MOST_CODE, Classes, coded
 from maskmixadv.sources.folder import Found
 from maskmixadv.sources.pairs import Pair
 from maskmixadv.typed import as_type
 
 DATASET, SPLITS = "dataset.json", "splits_final.json"
 IGNORED: Final = "ignore"
-"""nnU-Net's name of the label of unlabelled pixels; its code is the highest."""
+"""nnU-Net's name of the label of unlabelled pixels; there its code is the highest, here it may be any."""
+BACKGROUND: Final = "background"
+"""nnU-Net's name of label 0."""
 
 
 @dataclass(frozen=True)
@@ -95,18 +97,19 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int |
     if not train and not test:
         raise InputError(f"{source}: no label file *{dataset.ending} in labelsTr; it needs one a case")
     found = Found(source, [*train, *test], [])
-    axis = pairs.thickest_axis(found.pairs) if axis is None else axis
-    channels = _channels(dataset, found.pairs)
+    cuts, channels = pairs.cuts(found.pairs, axis), _channels(dataset, found.pairs)
+    folder.tell_cuts(source, cuts)
     tested = frozenset(pair.patient for pair in test)
     splits = _splits(source / SPLITS, {pair.name: pair.patient for pair in train}, tested)
     return Corpus.write(
         root,
-        folder.cases(found, dataset.classes, axis, channels),
+        folder.cases(found, dataset.classes, cuts.axes, channels),
         name=dataset.name,
         classes=dataset.classes.names,
         folds=partial(_folds, splits=splits, tested=tested),
         source=dataset.source,
-        axis=axis,
+        axis=cuts.slicing.axis,
+        across=cuts.slicing.across,
         channels=channels,
     )
 
@@ -132,7 +135,7 @@ def read(path: Path) -> Dataset:
     >>> labels = '{"background": 0, "LV": 1, "ignore": 2}'
     >>> _ = Path("dataset.json").write_text(f'{{"labels": {labels}, "file_ending": ".png"}}')
     >>> read(Path("dataset.json")).classes
-    Classes(names=('background', 'LV'), ignore=2)
+    Classes(names=('background', 'LV'), ignore=2, codes=None)
     """
     raw = _json(path)
     raw = as_type(raw, dict[str, Any], str(path))
@@ -140,20 +143,32 @@ def read(path: Path) -> Dataset:
         raise InputError(f"{path}: malformed, lacks {', '.join(missing)}; both are needed, as nnU-Net v2 has them")
     labels = as_type(raw["labels"], dict[str, Any], f"{path}: malformed, labels")
     ending = check_name(f"x{as_type(raw['file_ending'], str, f'{path}: file_ending')}", f"{path}: file_ending")[1:]
-    if regions := [name for name, code in labels.items() if type(code) is not int or abs(code) > MOST_CLASSES]:
+    if regions := [name for name, code in labels.items() if type(code) is not int or abs(code) > MOST_CODE]:
         shown = in_one_line(str(labels[regions[0]]))[:60]
         raise InputError(f"{path}: label {regions[0]!r} is {shown}, allowed is one whole number; no regions")
-    ignore = labels.pop(IGNORED, None)
-    names = sorted(labels, key=lambda name: labels[name])
-    codes = [labels[name] for name in names]
-    if len(codes) < 2 or codes != list(range(len(codes))) or ignore not in (None, len(codes)):
-        given = ", ".join(f"{name} {code}" for name, code in raw["labels"].items())
-        raise InputError(f"{path}: labels are {given}; allowed are 0, 1, … for the classes and the next for 'ignore'")
+    classes = _classes(path, labels)
     origin = ", ".join(str(raw[key]) for key in ("reference", "licence") if raw.get(key))
     told = raw.get("channel_names", raw.get("modality", {}))
     called = tuple(map(str, told.values())) if isinstance(told, dict) else ()
-    name = str(raw.get("name") or path.resolve().parent.name)
-    return Dataset(name, Classes(tuple(names), ignore), ending, origin, called)
+    return Dataset(str(raw.get("name") or path.resolve().parent.name), classes, ending, origin, called)
+
+
+def _classes(path: Path, labels: Mapping[str, int]) -> Classes:
+    """Return the classes in the order of their codes, the background first."""
+    ignore = labels.get(IGNORED)
+    codes = {name: code for name, code in labels.items() if name != IGNORED}
+    given = ", ".join(f"{name} {code}" for name, code in labels.items())
+    background = next((name for name, code in codes.items() if name.lower() == BACKGROUND or code == 0), None)
+    if background is None or not 2 <= len(codes) <= MOST_CLASSES:
+        raise InputError(
+            f"{path}: labels are {given}; allowed are one called {BACKGROUND!r} or of code 0, and 1 to "
+            f"{MOST_CLASSES - 1} others besides {IGNORED!r}"
+        )
+    names = [background, *sorted((name for name in codes if name != background), key=lambda name: codes[name])]
+    placed = [codes[name] for name in names]
+    unstroked = ignore == 0 and placed[0] == 0  # 0 means nothing drawn, and the background has no strokes
+    made = coded(names, [None, *placed[1:]] if unstroked else placed, ignore, str(path))
+    return made if ignore is not None else replace(made, ignore=None)
 
 
 def _json(path: Path) -> Any:  # noqa: ANN401
@@ -176,7 +191,11 @@ def _pairs(source: Path, part: str, dataset: Dataset, patient: str | None) -> li
         image_files.suffix(path)
         files = sorted(images.glob(f"{glob.escape(name)}_[0-9][0-9][0-9][0-9]{dataset.ending}"))
         others = several.grouped(files).get(name, (image,))[1:]
-        found.append(Pair(name, folder.named_patient(path, name, patient), image, either=path, others=others))
+        # Where 0 means nothing drawn, a mask of all pixels can't be told by its codes; labels to test with are masks.
+        dense = part == "Ts" and dataset.classes.ignore == 0
+        mask, either = (path, None) if dense else (None, path)
+        whose = folder.named_patient(path, name, patient)
+        found.append(Pair(name, whose, image, mask=mask, either=either, others=others))
     return found
 
 
@@ -184,9 +203,13 @@ def _folds(
     entries: Sequence[Entry], *, splits: tuple[Split, ...] | None, tested: frozenset[str]
 ) -> Mapping[str, Sequence[Split]]:
     own = folds([entry for entry in entries if entry.patient not in tested])
-    test = tuple(sorted(tested))
+    there = {entry.patient for entry in entries}  # without cases that were left out, as nothing is labelled in them
+    test = tuple(sorted(tested & there))
     held = {scheme: [replaced._replace(test=(*replaced.test, *test)) for replaced in own[scheme]] for scheme in own}
-    return held if splits is None else {"splits": splits, **held}
+    if splits is None:
+        return held
+    kept = [Split(*(tuple(name for name in part if name in there) for part in split)) for split in splits]
+    return {"splits": kept, **held}
 
 
 def _splits(path: Path, patients: Mapping[str, str], tested: frozenset[str]) -> tuple[Split, ...] | None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import nibabel as nib
 import numpy as np
@@ -13,12 +13,9 @@ from maskmixadv.corpus.case import Case, whole_slices
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.files import whole, write_text
-from maskmixadv.sources.nnunet import DATASET, IGNORED, SPLITS
+from maskmixadv.sources.nnunet import BACKGROUND, DATASET, IGNORED, SPLITS
 from maskmixadv.strokes.known import known
 from maskmixadv.types import IGNORE, Spacing
-
-BACKGROUND: Final = "background"
-"""nnU-Net's name of label 0."""
 
 Annotation = Literal["scribble", "dense"]
 

@@ -1,23 +1,27 @@
 """An image and its annotation in files of their own, read as one case; an annotation that does not fit is refused."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.corpus.case import Case, recode, validate, whole_slices
+from maskmixadv.corpus.case import Case, validate, whole_slices
 from maskmixadv.corpus.channels import COLOURS, ONE, Channel, scaled
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files, several
+from maskmixadv.formats.slicing import Slicing, common
 from maskmixadv.formats.volume import Volume
+from maskmixadv.sources import labels
 from maskmixadv.sources.classes import Classes
 from maskmixadv.types import IGNORE
 
-THICKER: Final = 1.1
-"""By which factor a spacing must exceed the others for slices to be cut along its axis."""
+LINE: Final = 4.0
+"""Pixels of mean width up to which the structures of a mask may be strokes."""
+_NAMED: Final = 5
+"""Images that a line names at most."""
 _Labels = UInt8[np.ndarray, "_ _ _"]
 
 
@@ -82,23 +86,42 @@ class Pair:
         return (self.image, *self.others)
 
 
-def read(pair: Pair, classes: Classes, axis: int, channels: Sequence[Channel] = ONE) -> tuple[Case, bool]:
+class Read(NamedTuple):
+    """A case that was read.
+
+    Attributes
+    ----------
+    case
+        The case.
+    changed
+        Whether its image was changed: colours that became grey, or grey that became colours.
+    thin
+        Whether the structures of its dense mask are as thin as strokes.
+
+    Examples
+    --------
+    >>> Read(Case("a", "a", np.zeros((1, 1, 8, 8))), changed=False, thin=False).case.name
+    'a'
+    """
+
+    case: Case
+    changed: bool
+    thin: bool
+
+
+def read(pair: Pair, classes: Classes, axis: int, channels: Sequence[Channel] = ONE) -> Read:
     """Read a case.
 
     Parameters
     ----------
     pair
-        Its files. An annotation that shows no structure is left out.
+        Its files. An annotation in which nothing is labelled is left out; background alone is an annotation.
     classes
         Meaning of the codes in them.
     axis
         Array axis (0 to 2) along which slices are cut.
     channels
         Of the image that are wanted.
-
-    Returns
-    -------
-    The case, and whether its image was changed: colours that became grey, or grey that became colours.
 
     Raises
     ------
@@ -112,24 +135,26 @@ def read(pair: Pair, classes: Classes, axis: int, channels: Sequence[Channel] = 
     >>> Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save("image.png")
     >>> Image.fromarray(np.eye(8, dtype=np.uint8)).save("mask.png")
     >>> files = Pair("a", "p1", Path("image.png"), mask=Path("mask.png"))
-    >>> found, changed = read(files, Classes(("background", "LV"), 2), axis=0)
-    >>> found.image.shape, found.image.max().item(), changed
+    >>> found = read(files, Classes(("background", "LV"), 2), axis=0)
+    >>> found.case.image.shape, found.case.image.max().item(), found.changed
     ((1, 1, 8, 8), 1.0, False)
     """
     image = several.read(pair.images)
     changed = image.coloured and len(channels) == 1
     if tuple(channels) == COLOURS and image.channels is None:
         image, changed = replace(image, channels=np.stack([image.array] * len(COLOURS))), True
-    if axis and 1 in image.array.shape:
-        raise InputError(f"{pair.image}: has shape {image.array.shape}, allowed along axis {axis} is a volume; axis 0")
-    drawn = None if pair.scribble is None else _codes(pair.scribble, image, pair.image, classes, classes.ignore)
-    dense = None if pair.mask is None else _labels(pair.mask, image, pair.image, classes, classes.ignore)
-    if pair.slices and (dense is None or _shown(drawn) is not None):
+    single = image.header.single
+    if axis and axis != single and 1 in image.array.shape:
+        shape, across = image.array.shape, single or 0
+        raise InputError(f"{pair.image}: has shape {shape}, allowed along axis {axis} is a volume; axis {across}")
+    like = (pair.image, image)
+    drawn = None if pair.scribble is None else labels.read(pair.scribble, classes, "scribble", like)
+    dense = None if pair.mask is None else labels.read(pair.mask, classes, "mask", like)
+    if pair.slices and (dense is None or _known(drawn) is not None):
         drawn = _with_slices(drawn, pair, image, classes)
-    scribble = _shown(drawn)
+    scribble, dense = _known(drawn), _known(dense)
     if pair.either is not None:
-        labels = _labels(pair.either, image, pair.image, classes, classes.ignore)
-        scribble, dense = (None, None) if labels is None else _parted(labels, axis)
+        scribble, dense = _parted(labels.read(pair.either, classes, "either", like), axis)
     made = case(
         pair.name,
         pair.patient,
@@ -145,7 +170,8 @@ def read(pair: Pair, classes: Classes, axis: int, channels: Sequence[Channel] = 
             f"{pair.mask}: has unlabelled pixels in each slice, allowed is a mask that knows at least one whole slice; "
             "strokes belong into a scribble's file"
         )
-    return validate(made, classes=len(classes.names), where=str(pair.image)), changed
+    thin = dense is not None and labels.width(dense, axis) < LINE
+    return Read(validate(made, classes=len(classes.names), where=str(pair.image)), changed, thin)
 
 
 def case(
@@ -219,81 +245,91 @@ def channels_of(pairs: Sequence[Pair]) -> tuple[Channel, ...]:
     return COLOURS if any(image_files.coloured(pair.image) for pair in pairs if pair.image.is_file()) else ONE
 
 
-def thickest_axis(pairs: Sequence[Pair]) -> int:
-    """Return the array axis along which the images' median spacing is clearly the largest; 0 if there is none.
+class Cuts(NamedTuple):
+    """Along which axis each of a corpus's images is cut into slices.
+
+    Attributes
+    ----------
+    slicing
+        The rule of all of them.
+    axes
+        Array axis (0 to 2) by case.
+
+    Examples
+    --------
+    >>> Cuts(Slicing(axis=2), {"a": 2, "b": 0}).told()
+    'cut along another array axis than the others, as their headers say: b (0, the others 2)'
+    """
+
+    slicing: Slicing
+    axes: Mapping[str, int]
+
+    def told(self) -> str:
+        """Return a line on images that are cut along another array axis than most; empty if there are none."""
+        usual = self.slicing.axis
+        odd = [f"{name} ({axis}, the others {usual})" for name, axis in self.axes.items() if axis != usual]
+        more = f" and {len(odd) - _NAMED} more" if len(odd) > _NAMED else ""
+        told = "cut along another array axis than the others, as their headers say: "
+        return f"{told}{', '.join(odd[:_NAMED])}{more}" if odd else ""
+
+
+def cuts(pairs: Sequence[Pair], axis: int | None = None) -> Cuts:
+    """Return along which axis each image is cut: along `axis`, or as its own header says.
+
+    The images' headers choose the rule together (`maskmixadv.formats.slicing.common`), which is applied to each.
+
+    Raises
+    ------
+    InputError
+        If a header is damaged.
 
     Examples
     --------
     >>> import nibabel as nib
     >>> nib.save(nib.Nifti1Image(np.zeros((3, 16, 16)), np.diag([8, 1, 1, 1])), "a.nii.gz")
-    >>> thickest_axis([Pair("a", "p1", Path("a.nii.gz"))])
-    2
+    >>> cuts([Pair("a", "p1", Path("a.nii.gz"))])
+    Cuts(slicing=Slicing(axis=2, thickest=True, across='left-right'), axes={'a': 2})
     """
-    peeks = [image_files.peek(pair.image) for pair in pairs]
-    spacings = [peek[1] for peek in peeks if peek is not None and peek[1] is not None]
-    if not spacings or any(peek is None or 1 in peek[0] for peek in peeks):
-        return 0
-    middle = np.median(spacings, axis=0)
-    axis = int(middle.argmax())
-    return axis if middle[axis] > THICKER * np.delete(middle, axis).max() else 0
+    if axis is not None:
+        return Cuts(Slicing(axis), {pair.name: axis for pair in pairs})
+    headers = {pair.name: image_files.header(pair.image) for pair in pairs}
+    slicing = common(list(headers.values()))
+    return Cuts(slicing, {name: slicing.of(header) for name, header in headers.items()})
 
 
 def _with_slices(
     drawn: UInt8[np.ndarray, "d h w"] | None, pair: Pair, image: Volume, classes: Classes
 ) -> UInt8[np.ndarray, "d h w"]:
     """Return strokes with the labels of ``pair.slices`` where nothing is drawn."""
-    labels = np.full(image.array.shape, IGNORE, np.uint8) if drawn is None else drawn.copy()
+    found = np.full(image.array.shape, IGNORE, np.uint8) if drawn is None else drawn.copy()
+    indices = Classes(classes.names, None)  # whatever codes the user's files have
     for path in dict.fromkeys(each.path for each in pair.slices):  # one file at a time in memory
-        codes = _codes(path, image, pair.image, classes, None)
+        codes = labels.read(path, indices, "mask", (pair.image, image))
         for each in (each for each in pair.slices if each.path == path):
             if not 0 <= each.index < codes.shape[each.axis]:
                 raise InputError(f"{path}: no slice {each.index} along axis {each.axis}, its shape is {codes.shape}")
-            place, known = (np.moveaxis(array, each.axis, 0)[each.index] for array in (labels, codes))
+            place, known = (np.moveaxis(array, each.axis, 0)[each.index] for array in (found, codes))
             np.copyto(place, known, where=place == IGNORE)
-    return labels
+    return found
 
 
-def _labels(
-    path: Path, image: Volume, where: Path, classes: Classes, ignore: int | None
-) -> UInt8[np.ndarray, "d h w"] | None:
-    return _shown(_codes(path, image, where, classes, ignore))
+def _known(found: _Labels | None) -> _Labels | None:
+    """Return labels of which a voxel is known, and None for others."""
+    return found if found is not None and (found != IGNORE).any() else None
 
 
-def _codes(path: Path, image: Volume, where: Path, classes: Classes, ignore: int | None) -> UInt8[np.ndarray, "d h w"]:
-    volume = image_files.read_labels(path)
-    _must_fit(path, volume, image, where)
-    return recode(volume.array, classes=len(classes.names), ignore=ignore, where=str(path))
-
-
-def _shown(labels: UInt8[np.ndarray, "d h w"] | None) -> UInt8[np.ndarray, "d h w"] | None:
-    """Return labels that show a structure, and None for others."""
-    return labels if labels is not None and ((labels > 0) & (labels != IGNORE)).any() else None
-
-
-def _parted(labels: _Labels, axis: int) -> tuple[_Labels | None, _Labels | None]:
+def _parted(found: _Labels, axis: int) -> tuple[_Labels | None, _Labels | None]:
     """Part labels into scribble and dense mask, slice by slice along `axis`, if both then show a structure."""
-    whole = np.moveaxis(labels != IGNORE, axis, 0).all(axis=(1, 2))
+    whole = np.moveaxis(found != IGNORE, axis, 0).all(axis=(1, 2))
     if whole.all():
-        return None, labels
-    parts = [np.moveaxis(labels, axis, 0).copy() for _ in range(2)]
+        return None, found
+    parts = [np.moveaxis(found, axis, 0).copy() for _ in range(2)]
     parts[0][whole], parts[1][~whole] = IGNORE, IGNORE
     if not all(((part > 0) & (part != IGNORE)).any() for part in parts):
-        return labels, None
+        return _known(found), None
     scribble, dense = (np.moveaxis(part, 0, axis) for part in parts)
     return scribble, dense
 
 
 def _turned(labels: UInt8[np.ndarray, "_ _ _"] | None, axis: int) -> UInt8[np.ndarray, "_ _ _"] | None:
     return None if labels is None else np.ascontiguousarray(np.moveaxis(labels, axis, 0))
-
-
-def _must_fit(path: Path, labels: Volume, image: Volume, where: Path) -> None:
-    shape, wanted = labels.array.shape, image.array.shape
-    if shape != wanted:
-        raise InputError(f"{path}: has shape {shape}, its image {where} has {wanted}; save it on the image's grid")
-    apart = several.corners_apart(image, labels)
-    if apart is not None and not apart[0] <= several.APART * apart[1]:
-        raise InputError(
-            f"{path}: its corners lie up to {apart[0]:.3g} mm from those of its image {where}; "
-            "save it on the image's grid"
-        )

@@ -294,6 +294,7 @@ def annotate(corpus: Corpus, root: Path, annotator: Annotator, imperfection: Imp
             notes=(*corpus.notes, note),
             axis=corpus.axis,
             channels=corpus.channels,
+            across=corpus.across,
         )
 
 

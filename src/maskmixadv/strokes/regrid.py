@@ -16,6 +16,10 @@ from maskmixadv.errors import InputError
 from maskmixadv.strokes.enclosure import ENCLOSED
 from maskmixadv.types import IGNORE, Spacing
 
+MOST_SIDE: Final = 2048
+"""Pixels that a slice's side may have on any grid."""
+MOST_GROWTH: Final = 4
+"""How many times as many pixels as before it may have, where that is more."""
 DEFAULT: Final = 144
 """Side in pixels of the coarsest canvas that a preset has by default (``cpu``)."""
 
@@ -68,7 +72,7 @@ def resized(shape: SliceShape, spacing: Spacing | None, *, size: int, mm: float 
     Raises
     ------
     InputError
-        If `mm` is given and `spacing` is unknown.
+        If `mm` is given and `spacing` is unknown, or so large that slices would become huge.
 
     Examples
     --------
@@ -84,7 +88,13 @@ def resized(shape: SliceShape, spacing: Spacing | None, *, size: int, mm: float 
     _, step_h, step_w = spacing or (1.0, 1.0, 1.0)
     extent = (shape[0] * step_h, shape[1] * step_w)
     pixel = mm or max(extent) / size
-    return max(1, round(extent[0] / pixel)), max(1, round(extent[1] / pixel))
+    h, w = max(1, round(extent[0] / pixel)), max(1, round(extent[1] / pixel))
+    if max(h, w) > max(MOST_SIDE, size, MOST_GROWTH * max(shape)):
+        raise InputError(
+            f"pixels of {step_h:g} × {step_w:g} mm: slices of {shape[0]} × {shape[1]} pixels would become {h} × {w} "
+            f"(the grid has {pixel:g} mm a pixel); correct the unit or the spacing in the file's header"
+        )
+    return h, w
 
 
 def nearest(length: int, small: int) -> Int[np.ndarray, "small"]:

@@ -15,6 +15,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.files import read_toml, write_text
 from maskmixadv.formats import image_files
 from maskmixadv.sources import classes
+from maskmixadv.sources.classes import Classes
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.memory import within_memory
 from maskmixadv.studio.refusals import RequestError
@@ -41,6 +42,27 @@ class Palette:
 
     classes: tuple[PaletteClass, ...]
     ignore: int = IGNORE
+    codes: tuple[int | None, ...] | None = None
+    """Each class's code in files; None: its place."""
+
+    @property
+    def coded(self) -> Classes:
+        """The same as the command line has it."""
+        return Classes(tuple(each.name for each in self.classes), self.ignore, self.codes)
+
+    @property
+    def rejected(self) -> int:
+        """Code of a rejected slice in an export, whose other codes are class indices."""
+        return self.ignore if self.ignore >= len(self.classes) else IGNORE
+
+    def of(self, named: Sequence[PaletteClass]) -> "Palette":
+        """Return the palette with classes `named`, of which the last may be new; these get codes that are free."""
+        if self.codes is None:
+            return Palette(tuple(named), self.ignore)
+        codes = list(self.codes[: len(named)])
+        while len(codes) < len(named):
+            codes.append(_free(codes, self.ignore))
+        return Palette(tuple(named), self.ignore, tuple(codes))
 
     def check(self) -> None:
         """Refuse classes that are not allowed.
@@ -64,7 +86,11 @@ class Palette:
 
     def write(self, path: Path) -> None:
         """Write ``classes.toml``, whole or not at all."""
-        tables = [f"[[class]]\nname = {_quoted(each.name)}\ncolour = {_quoted(each.colour)}\n" for each in self.classes]
+        tables = [
+            f"[[class]]\nname = {_quoted(each.name)}\ncolour = {_quoted(each.colour)}\n"
+            + ("" if self.codes is None else f"code = {self.codes[place]}\n")
+            for place, each in enumerate(self.classes)
+        ]
         write_text(path, "\n".join([f"ignore = {self.ignore}  # code of a pixel without a stroke\n", *tables]))
 
 
@@ -79,16 +105,44 @@ def read(layout: Layout) -> Palette:
     path = layout.check(layout.root / classes.FILE)
     if not path.is_file():
         _guessed(layout).write(path)
-    found = classes.read(path)
+    declared = classes.read(path)
+    found = _in_bytes(path, declared)
     colours = [table.get("colour", "") for table in read_toml(path)["class"]]
     given = zip(found.names, colours, strict=True)
-    return Palette(
+    palette = Palette(
         tuple(
             PaletteClass(name, colour if isinstance(colour, str) and COLOUR.fullmatch(colour) else colour_of(code))
             for code, (name, colour) in enumerate(given)
         ),
         IGNORE if found.ignore is None else found.ignore,
+        found.codes,
     )
+    if found != declared:
+        palette.write(path)
+    return palette
+
+
+def _in_bytes(path: Path, found: Classes) -> Classes:
+    """Return classes with a code for everything that the studio writes, 0 to 255, beside those that the files have."""
+    codes, ignore = found.codes or tuple(range(len(found.names))), found.ignore
+    if codes[0] is None:
+        codes = (_free(codes, ignore), *codes[1:])
+    if ignore is None or ignore > IGNORE:  # no code was said, and none is free above those of the classes
+        ignore = _free(codes, None)
+    if large := [code for code in (*codes, ignore) if code is not None and not 0 <= code <= IGNORE]:
+        raise InputError(
+            f"{path}: code {large[0]}, allowed in the studio are 0 to {IGNORE}; 'maskmixadv train' takes these files"
+        )
+    return (
+        found
+        if (codes, ignore) == (found.codes, found.ignore)
+        else classes.coded(found.names, codes, ignore, str(path))
+    )
+
+
+def _free(codes: Sequence[int | None], ignore: int | None) -> int:
+    """Return a code that is neither a class's nor that of pixels without label."""
+    return next(code for code in range(len(codes), IGNORE) if code not in codes and code != ignore)
 
 
 def colour_of(code: int) -> str:
@@ -107,7 +161,7 @@ def _guessed(layout: Layout) -> Palette:
     if not scribbles and not masks:
         return _coloured(("background", "structure"), IGNORE)
     guess = classes.guess(scribbles, (codes for _, codes in masks))
-    return _coloured(guess.names, guess.ignore if scribbles and guess.ignore is not None else IGNORE)
+    return _coloured(guess.names, guess.ignore if scribbles and guess.ignore is not None else IGNORE, guess.codes)
 
 
 def _labels(layout: Layout, folder: Path) -> list[tuple[Path, Shaped[np.ndarray, "_ _ _"]]]:
@@ -119,8 +173,8 @@ def _labels(layout: Layout, folder: Path) -> list[tuple[Path, Shaped[np.ndarray,
     return found
 
 
-def _coloured(names: Sequence[str], ignore: int) -> Palette:
-    return Palette(tuple(PaletteClass(name, colour_of(code)) for code, name in enumerate(names)), ignore)
+def _coloured(names: Sequence[str], ignore: int, codes: tuple[int | None, ...] | None = None) -> Palette:
+    return Palette(tuple(PaletteClass(name, colour_of(code)) for code, name in enumerate(names)), ignore, codes)
 
 
 def _quoted(text: str) -> str:

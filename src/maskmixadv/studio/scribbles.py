@@ -7,11 +7,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.corpus.case import recode
 from maskmixadv.errors import InputError
-from maskmixadv.formats import image_files
 from maskmixadv.formats.nifti import write_labels
 from maskmixadv.formats.volume import Volume
+from maskmixadv.sources.labels import read as read_drawn
 from maskmixadv.studio.cache import FileCache, Stamp, stamp
 from maskmixadv.studio.images.volumes import ByteVolume
 from maskmixadv.studio.layout import Layout
@@ -90,7 +89,7 @@ class Scribbles:
         """
         path = self._layout.scribbles / f"{case}.nii.gz"
         before = self._layout.find(self._layout.scribbles, case)
-        write_labels(path, np.where(labels == IGNORE, np.uint8(self.palette.ignore), labels), like)
+        write_labels(path, self.palette.coded.encoded(labels), like)
         self._coded.put(path, labels)
         if before is not None and before != path:  # of another format
             before.unlink()
@@ -121,6 +120,4 @@ class Scribbles:
             path.unlink()
 
     def _load(self, path: Path) -> ByteVolume:
-        codes = image_files.read_labels(path).array
-        classes, ignore = len(self.palette.classes), self.palette.ignore
-        return np.ascontiguousarray(recode(codes, classes=classes, ignore=ignore, where=str(path)))
+        return np.ascontiguousarray(read_drawn(path, self.palette.coded, "scribble", None))

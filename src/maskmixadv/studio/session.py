@@ -80,7 +80,7 @@ class Session:
         """Return everything that the list of cases shows."""
         known, run = self.cases.known(), self._predictions.latest()
         problems = [*known.problems, *self._scribbles.problems(self.layout.listing().files)]
-        cases = [self._case(case, facts, known.axis, run, problems) for case, facts in known.facts.items()]
+        cases = [self._case(case, facts, known.axes[case], run, problems) for case, facts in known.facts.items()]
         return FolderAnswer(
             name=printable(self.layout.root.name),
             classes=self.classes(),
@@ -105,13 +105,13 @@ class Session:
             If the classes are not allowed, strokes would lose their class, or no code is left for another class.
         """
         before = self._scribbles.palette
-        after = Palette(tuple(named), before.ignore)
+        after = before.of(named)
         after.check()
         with self._all_held():
             drawn, ignore = self._scribbles.any_drawn(), before.ignore
             if drawn and len(named) < len(before.classes):
                 raise RequestError("classes: strokes are there, so classes can be renamed and added, not removed")
-            if len(named) > ignore:
+            if before.codes is None and len(named) > ignore:
                 if drawn:
                     raise TakenError(
                         f"classes: code {ignore} means unlabelled in the strokes, so no class can be added"
@@ -199,7 +199,7 @@ class Session:
         if run is not None:
             before = self._reviews.accepted(case).get(index)
             shown = before.run if before and verdict == "accepted" else run
-            said = None if verdict is None else Review(verdict, shown, self.cases.known().axis)
+            said = None if verdict is None else Review(verdict, shown, self.cases.known().axes[case])
             self._reviews.judge(case, index, said)
         return self._reviews.verdicts(case, run)
 
@@ -209,7 +209,7 @@ class Session:
         candidates = []
         for case, facts in known.facts.items():
             with suppress(InputError):  # a case with a damaged file is not proposed; `folder` says what is wrong
-                candidates.append(self._candidate(case, facts, known.axis, run))
+                candidates.append(self._candidate(case, facts, known.axes[case], run))
         return propose(candidates)
 
     def clinical(self) -> ClinicalAnswer:
@@ -241,7 +241,7 @@ class Session:
         if what == "model":
             return *write_model(self.layout, run), []
         out, problems = self.layout.check(self.layout.export / "masks"), list[str]()
-        files = write_masks(out, self._masks(problems), ignore=self._scribbles.palette.ignore)
+        files = write_masks(out, self._masks(problems), ignore=self._scribbles.palette.rejected)
         return out, files, problems
 
     def _masks(self, problems: list[str]) -> Iterator[CaseMask]:

@@ -1,5 +1,6 @@
 """The cases of a folder: its images, the axis along which their slices are cut, and uploads."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -24,14 +25,14 @@ class KnownCases:
     ----------
     facts
         Facts of each image that can be read, on the axes of its file.
-    axis
-        Axis along which slices are cut.
+    axes
+        Axis along which slices are cut, by case.
     problems
         A line for each file that is no case.
     """
 
     facts: dict[str, Facts]
-    axis: int
+    axes: Mapping[str, int]
     problems: list[str]
 
 
@@ -41,7 +42,7 @@ class Cases:
     def __init__(self, layout: Layout) -> None:
         self._layout, self._lock = layout, Lock()
         self._volumes = ShownImages(layout.state / "images.json")
-        self._axis: tuple[tuple[Stamp, ...], int] = ((), 0)
+        self._axes: tuple[tuple[Stamp, ...], Mapping[str, int]] = ((), {})
 
     def known(self) -> KnownCases:
         """Return all cases; images that are new are read."""
@@ -62,7 +63,7 @@ class Cases:
             If the image can't be read.
         """
         path = self._layout.image(case)
-        return self._volumes.get(path), self.known().axis
+        return self._volumes.get(path), self.known().axes[case]
 
     def new_upload(self, file: str) -> Path:
         """Return a path to write an upload to that will be called `file`; `take_upload` or the caller removes it.
@@ -101,12 +102,12 @@ class Cases:
                 raise cannot_write(self._layout.images / file, error) from None
         return case_of(file)
 
-    def _along(self, images: dict[str, Path]) -> int:
-        """Return the axis along which slices are cut, as training cuts them (`pairs.thickest_axis`)."""
+    def _along(self, images: dict[str, Path]) -> Mapping[str, int]:
+        """Return the axes along which slices are cut, as training cuts them (`pairs.cuts`)."""
         key = tuple(stamp(path) for path in images.values())
-        if self._axis[0] != key:
-            self._axis = (key, pairs.thickest_axis([pairs.Pair(case, case, path) for case, path in images.items()]))
-        return self._axis[1]
+        if self._axes[0] != key:
+            self._axes = (key, pairs.cuts([pairs.Pair(case, case, path) for case, path in images.items()]).axes)
+        return self._axes[1]
 
     def _check_free(self, file: str) -> None:
         taken = {case.casefold() for case in self._layout.listing().files}

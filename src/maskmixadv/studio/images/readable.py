@@ -65,7 +65,7 @@ def _readable(found: Found, classes: Classes, left_out: list[str]) -> Readable:
     scribbled = {entry.name for entry in made.entries if entry.scribble}
     laid = {pair.name: pair.slices for pair in found.pairs if pair.slices}
     unused = [
-        f"{pair.name}: accepted slices are left out, as {'they show no structure' if pair.mask is None else VALIDATES}"
+        f"{pair.name}: accepted slices are left out, as {VALIDATES}"
         for pair in found.pairs
         if pair.slices and pair.name not in scribbled
     ]
@@ -100,11 +100,11 @@ def _sound(found: Sequence[Pair], classes: Classes) -> tuple[list[Pair], list[st
 
     A pair that can't be read with an accepted slice loses that slice.
     """
-    peeked, wrong = _passing(found, lambda pair: (check_declared(pair.image), image_files.peek(pair.image)))
-    axis = pairs.thickest_axis(peeked)
+    peeked, wrong = _passing(found, lambda pair: (check_declared(pair.image), image_files.header(pair.image)))
+    axes = pairs.cuts(peeked).axes
 
     def read(pair: Pair) -> object:
-        return pairs.read(pair, classes, axis)
+        return pairs.read(pair, classes, axes[pair.name])
 
     def lessened(pair: Pair) -> Pair:
         return replace(pair, slices=tuple(each for each in pair.slices if _passing([with_one(pair, each)], read)[0]))

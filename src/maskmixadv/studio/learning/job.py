@@ -157,9 +157,10 @@ def _predicted(predictor: "Predictor", path: Path) -> tuple["Volume", np.ndarray
     with taken():
         check_declared(path)
         volume = image_files.read(path)
-    cut = volume.along(predictor.axis)
+    axis = predictor.slicing.of(volume.header)
+    cut = volume.along(axis)
     labels, doubt = judge(predictor, scaled(cut, predictor.channels, str(path)), cut.spacing)
-    return volume, turned(labels, predictor.axis), turned(doubt, predictor.axis)
+    return volume, turned(labels, axis), turned(doubt, axis)
 
 
 def _write(out: Path, volume: "Volume", labels: np.ndarray, doubt: np.ndarray) -> None:

@@ -1,0 +1,230 @@
+"""Pixels of DICOM slices: stored numbers become what is shown, so far as each header says how."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+
+from maskmixadv.errors import InputError
+from maskmixadv.formats import dicom_header
+from maskmixadv.formats.dicom_header import number, text
+from maskmixadv.formats.reading import reading
+
+GREY: Final = ("MONOCHROME1", "MONOCHROME2")
+"""Photometric interpretations that are read; with the first, the lowest value is shown white."""
+NEEDED: Final = ("BitsAllocated", "BitsStored", "PixelRepresentation", "SamplesPerPixel", "PhotometricInterpretation")
+"""What says how pixels are stored."""
+WORD: Final = 2**16
+"""How many values PixelPaddingValue can have; it is often stored with the wrong sign."""
+
+
+class SlicePixels(NamedTuple):
+    """Pixels of one slice.
+
+    Attributes
+    ----------
+    values
+        Intensities after the rescaling that the header asks for.
+    padding
+        Which pixels were never measured, such as the corners round a CT's circle.
+    cut
+        How many pixels had bits above BitsStored, such as a drawing that is stored there.
+
+    Examples
+    --------
+    >>> SlicePixels(np.ones((2, 2), np.float32), np.eye(2, dtype=bool), 0).padding.sum().item()
+    2
+    """
+
+    values: Float[np.ndarray, "h w"]
+    padding: Bool[np.ndarray, "h w"]
+    cut: int
+
+
+def must_be_grey(path: Path, header: Any) -> None:  # noqa: ANN401
+    """Check that a header says of its pixels that they are shades of grey.
+
+    Parameters
+    ----------
+    path
+        The header's file, for the error's text.
+    header
+        A pydicom dataset.
+
+    Raises
+    ------
+    InputError
+        If it says something else.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> header = Dataset()
+    >>> header.PhotometricInterpretation = "PALETTE COLOR"
+    >>> must_be_grey(Path("a.dcm"), header)
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: a.dcm: PhotometricInterpretation is 'PALETTE COLOR', allowed are MONOCHROME1 and ...
+    """
+    if (samples := int(number(path, header, "SamplesPerPixel", 1.0))) != 1:
+        shown = text(path, header, "PhotometricInterpretation")
+        raise InputError(f"{path}: has {samples} samples a pixel, allowed is one; export it in grey, not in {shown!r}")
+    # A file without it can't be decoded; the reading of its pixels says so.
+    if "PhotometricInterpretation" in header and (shown := text(path, header, "PhotometricInterpretation")) not in GREY:
+        allowed = "allowed are MONOCHROME1 and MONOCHROME2; export it in grey"
+        raise InputError(f"{path}: PhotometricInterpretation is {shown!r}, {allowed}")
+    if text(path, header, "PresentationLUTShape") == "INVERSE" and not inverted(path, header):
+        raise InputError(f"{path}: PresentationLUTShape is 'INVERSE', but MONOCHROME2 shows 0 black; mend its header")
+
+
+def inverted(path: Path, header: Any) -> bool:  # noqa: ANN401
+    """Whether a header says that the lowest value is shown white.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> header = Dataset()
+    >>> header.PhotometricInterpretation = "MONOCHROME1"
+    >>> inverted(Path("a.dcm"), header)
+    True
+    """
+    return text(path, header, "PhotometricInterpretation") == GREY[0]
+
+
+def read(path: Path, shape: tuple[int, int]) -> SlicePixels:
+    """Read the pixels of a slice.
+
+    Parameters
+    ----------
+    path
+        Its file.
+    shape
+        Rows and columns that its header says.
+
+    Raises
+    ------
+    InputError
+        If they can't be read, or the header contradicts itself.
+
+    Examples
+    --------
+    >>> read(Path("missing.dcm"), (2, 2))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: missing.dcm: not a readable DICOM file (No such file or directory)
+    """
+    header = dicom_header.read(path, pixels=True)
+    if missing := [name for name in NEEDED if not text(path, header, name)]:
+        raise InputError(f"{path}: {', '.join(missing)} missing or empty, so its pixels can't be read; export it again")
+    # The most frequent reason is a compression for which no library is installed.
+    with reading(path, dicom_header.KIND, wrong="pixels can't be read", advice="; export it uncompressed"):
+        header.pixel_array_options(correct_unused_bits=False)  # pydicom would cut them off without a word
+        whole = np.asarray(header.pixel_array)
+    if whole.shape != shape or whole.dtype.kind not in "iuf":
+        raise InputError(f"{path}: pixels have shape {whole.shape}, its header says {shape}; export it again")
+    stored = whole if whole.dtype.kind == "f" else _without_high_bits(path, header, whole)
+    cut = 0 if stored is whole else int((stored != whole).sum())
+    padding = _padding(path, header, stored) | _padding(path, header, whole)
+    return SlicePixels(_rescaled(path, header, stored), padding, cut)
+
+
+def shown(where: Path, slices: Sequence[SlicePixels], *, invert: bool) -> Float[np.ndarray, "d h w"]:
+    """Return the slices as a volume that is as bright as it is shown, and say what was left out of it.
+
+    Pixels that were never measured get the lowest value of the others, so that they do not steer any scaling.
+
+    Parameters
+    ----------
+    where
+        The slices' folder, for what is said.
+    slices
+        As `read` returns them.
+    invert
+        Whether low values are shown bright.
+
+    Raises
+    ------
+    InputError
+        If no pixel was measured.
+
+    Examples
+    --------
+    >>> corner = SlicePixels(np.array([[-32000, 5], [7, 9]], np.float32), np.array([[True, False], [False, False]]), 0)
+    >>> shown(Path("series"), [corner], invert=False)[0]
+    array([[5., 5.],
+           [7., 9.]], dtype=float32)
+    """
+    array = np.stack([each.values for each in slices])
+    padding = np.stack([each.padding for each in slices])
+    _tell(where, slices)
+    if padding.all():
+        raise InputError(f"{where}: each pixel has the PixelPaddingValue, so none was measured; mend its headers")
+    measured = array[~padding] if padding.any() else array
+    low, high = measured.min(), measured.max()
+    if invert:
+        array = low + high - array
+    if padding.any():
+        array[padding] = low
+    return array
+
+
+def _tell(where: Path, slices: Sequence[SlicePixels]) -> None:
+    total = sum(each.values.size for each in slices)
+    if padded := sum(int(each.padding.sum()) for each in slices):
+        said = "padding (PixelPaddingValue); they get the lowest value of the others"
+        print(f"{where}: {padded} of {total} pixels are {said}", file=sys.stderr)
+    if cut := sum(each.cut for each in slices):
+        said = "have bits above BitsStored, such as overlays; these bits are cut off"
+        print(f"{where}: {cut} of {total} pixels {said}", file=sys.stderr)
+
+
+def _without_high_bits(path: Path, header: Any, whole: Shaped[np.ndarray, "h w"]) -> Shaped[np.ndarray, "h w"]:  # noqa: ANN401
+    """Return the numbers that lie in the bits from HighBit down, BitsStored of them."""
+    allocated = int(number(path, header, "BitsAllocated", 16.0))
+    stored = int(number(path, header, "BitsStored", float(allocated)))
+    high = int(number(path, header, "HighBit", stored - 1.0))
+    if not 0 < stored <= high + 1 <= allocated:
+        said = f"BitsAllocated {allocated}, BitsStored {stored} and HighBit {high}"
+        raise InputError(f"{path}: {said} contradict each other; export it again")
+    if stored == allocated:
+        return whole
+    kept = (whole.astype(np.int64) >> (high + 1 - stored)) & (2**stored - 1)
+    if whole.dtype.kind == "i":
+        sign = 2 ** (stored - 1)
+        kept = (kept ^ sign) - sign
+    return kept
+
+
+def _padding(path: Path, header: Any, stored: Shaped[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:  # noqa: ANN401
+    """Return which stored numbers stand for padding: one value, or a range of them."""
+    kind = "Float" if stored.dtype.kind == "f" else ""
+    names = [f"{kind}PixelPaddingValue", f"{kind}PixelPaddingRangeLimit"]
+    said = [name for name in names if text(path, header, name)]
+    if said == names[1:]:
+        raise InputError(f"{path}: has PixelPaddingRangeLimit without PixelPaddingValue; mend its header")
+    ends = [number(path, header, name, 0.0) for name in said]
+    if not ends:
+        return np.zeros(stored.shape, bool)
+    if kind:
+        return (stored >= np.float32(min(ends))) & (stored <= np.float32(max(ends)))
+    signed = int(number(path, header, "PixelRepresentation", 0.0)) == 1
+    ends = [_signed(end) if signed else end % WORD for end in ends]
+    return (stored >= min(ends)) & (stored <= max(ends))
+
+
+def _signed(value: float) -> float:
+    """Return a number of 16 bits with the sign that its highest bit has."""
+    return (value + WORD // 2) % WORD - WORD // 2
+
+
+def _rescaled(path: Path, header: Any, stored: Shaped[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:  # noqa: ANN401
+    if header.get("ModalityLUTSequence"):
+        with reading(path, dicom_header.KIND, wrong="ModalityLUTSequence can't be applied", advice="; export it again"):
+            from pydicom.pixels.processing import apply_modality_lut
+
+            return np.asarray(apply_modality_lut(stored, header), np.float32)
+    slope, intercept = (
+        number(path, header, f"Rescale{name}", value) for name, value in (("Slope", 1.0), ("Intercept", 0.0))
+    )
+    return stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)

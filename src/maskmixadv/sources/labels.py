@@ -1,0 +1,201 @@
+"""Files of strokes and of dense masks: their codes become class indices on the grid of their image."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+from jaxtyping import UInt8
+from scipy import ndimage
+
+from maskmixadv.errors import InputError
+from maskmixadv.formats import image_files, itk
+from maskmixadv.formats.flat import NoGeometry
+from maskmixadv.formats.volume import Volume, apart
+from maskmixadv.sources import segments
+from maskmixadv.sources.classes import FILE, Classes
+from maskmixadv.types import IGNORE, Spacing
+
+APART: Final = 0.5
+"""Voxels by which an annotation's corners may lie apart from its image's."""
+SAME: Final = 0.01
+"""Share by which the spacing of labels may differ from their image's, where nothing else says where they lie."""
+THIN, WIDEST, SHARE = 8.0, 32.0, 32
+"""Lines are strokes up to `THIN` pixels of width, and in large images up to a `SHARE`-th of the side or `WIDEST`."""
+
+Kind = Literal["scribble", "mask", "either"]
+"""A file of strokes, a dense mask, or a file that is dense in its slices without unlabelled pixels."""
+
+
+def read(path: Path, classes: Classes, kind: Kind, like: tuple[Path, Volume] | None) -> UInt8[np.ndarray, "d h w"]:
+    """Read a label file as class indices, ``IGNORE`` where nothing is drawn.
+
+    Parameters
+    ----------
+    path
+        The file.
+    classes
+        Meaning of the codes in it. A segmentation of 3D Slicer names its segments, and these names count instead.
+    kind
+        What the file is. What Slicer left out of a segmentation is background in a mask, and nothing drawn elsewhere.
+    like
+        The image's file and the image, on whose grid the labels must lie; None: they are returned as they are.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read, a code or a segment is not declared, it is not on the image's grid, or strokes
+        have 0 for nothing drawn although `classes` do not say so.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> Image.fromarray(np.diag([0, 200, 9]).astype(np.uint8)).save("strokes.png")
+    >>> classes = Classes(("background", "LV"), ignore=0, codes=(9, 200))
+    >>> read(Path("strokes.png"), classes, "scribble", None)[0].tolist()
+    [[255, 255, 255], [255, 1, 255], [255, 255, 0]]
+    """
+    around = 0 if kind == "mask" else IGNORE
+    found = segments.read(path, classes.names, around)
+    if found is None:
+        volume = image_files.read_labels(path)
+        indices = classes.indices(volume.array, dense=kind == "mask", where=str(path))
+    else:
+        volume, indices = found
+    if like is not None:
+        indices = _on_grid(path, indices, volume, around, *like)
+    if kind == "scribble":
+        _must_be_strokes(path, indices, classes)
+    return indices
+
+
+def width(indices: UInt8[np.ndarray, "d h w"], axis: int) -> float:
+    """Return the mean width, in pixels, of the structures in slices along `axis`; infinity where there are none.
+
+    Examples
+    --------
+    >>> labels = np.zeros((1, 64, 64), np.uint8)
+    >>> labels[0, 30:33] = 1
+    >>> round(width(labels, axis=0), 1)
+    3.0
+    """
+    shown = np.moveaxis((indices > 0) & (indices != IGNORE), axis, 0)
+    area = int(shown.sum())
+    cross = ndimage.generate_binary_structure(2, 1)[None]
+    inner = int(ndimage.binary_erosion(shown, cross, border_value=1).sum()) if area else 0
+    return 2 * area / (area - inner) if area > inner else np.inf
+
+
+def _must_be_strokes(path: Path, indices: UInt8[np.ndarray, "d h w"], classes: Classes) -> None:
+    """Refuse strokes with 0 for nothing drawn, which would be learnt as background; a dense mask may pass."""
+    axis = int(np.argmin(indices.shape))
+    unlabelled = np.moveaxis(indices == IGNORE, axis, 0).mean((1, 2))
+    background = float((indices == 0).mean())
+    if background <= 0.5 or unlabelled.max() > 0.5:
+        return
+    wide, side, structures = width(indices, axis), max(indices.shape), bool(((indices > 0) & (indices != IGNORE)).any())
+    if structures and wide >= min(WIDEST, max(THIN, side / SHARE)):
+        return
+    if unlabelled.any() and not structures:
+        return  # a healthy case
+    lines = f"lines are about {wide:.1f} pixels wide" if structures else "there are no lines"
+    undrawn = f"{unlabelled.mean():.1%}" if unlabelled.any() else "none"
+    zero = (classes.codes or (0,))[0]
+    found = f"{zero}, background, is {background:.1%} of its pixels, {classes.ignore}, nothing drawn, is {undrawn}"
+    raise InputError(
+        f"{path}: {found}, and {lines}; write 'ignore = {zero}' at the top of {FILE} if {zero} means nothing drawn, or "
+        "move a mask of all pixels to masks/"
+    )
+
+
+def _on_grid(
+    path: Path, indices: UInt8[np.ndarray, "_ _ _"], labels: Volume, around: int, where: Path, image: Volume
+) -> UInt8[np.ndarray, "_ _ _"]:
+    shape, wanted = indices.shape, image.array.shape
+    if shape != wanted:
+        corner = _corner(labels, image) if path.name.lower().endswith(itk.SUFFIXES) else None
+        if corner is None:
+            raise InputError(f"{path}: has shape {shape}, its image {where} has {wanted}; save it on the image's grid")
+        return _pasted(path, indices, corner, around, where, wanted)
+    if isinstance(labels.geometry, NoGeometry) and labels.spacing and image.spacing:
+        _must_be_spaced(path, labels.spacing, where, image.spacing)
+    if labels.affine is None or image.affine is None or not labels.geometry.placed:
+        return indices
+    _must_lie_on(path, labels, where, image)
+    return indices
+
+
+def _must_lie_on(path: Path, labels: Volume, where: Path, image: Volume) -> None:
+    assert labels.affine is not None
+    assert image.affine is not None
+    far, most = apart(labels.affine, image.affine, image.array.shape[::-1]), APART * _voxel(image)
+    if far <= most:
+        return
+    if not image.geometry.placed:
+        told = f"its image {where} has no sform and no qform, so their shapes alone were compared"
+    elif form := _other_form(labels, image, most):
+        told = f"is taken, as it lies on its image {where} by the {form}; by the forms in use it is {far:.3g} mm off"
+    else:
+        others = ", ".join(image.geometry.other_affines())
+        raise InputError(
+            f"{path}: its corners lie up to {far:.3g} mm from those of its image {where}"
+            f"{f' (and not on its {others})' if others else ''}, allowed are up to {most:.3g} mm, half a voxel; save "
+            "it on the image's grid"
+        )
+    print(f"maskmixadv: note: {path}: {told}", file=sys.stderr)
+
+
+def _other_form(labels: Volume, image: Volume, most: float) -> str:
+    """Name the form by which labels lie on an image whose forms differ, as other programs use another one of them."""
+    for own, one in {"": labels.affine, **labels.geometry.other_affines()}.items():
+        for form, other in {"": image.affine, **image.geometry.other_affines()}.items():
+            if one is not None and other is not None and apart(one, other, image.array.shape[::-1]) <= most:
+                return f"image's {form}" if form else f"labels' {own}"
+    return ""
+
+
+def _must_be_spaced(path: Path, spacing: Spacing, where: Path, wanted: Spacing) -> None:
+    if not np.allclose(spacing, wanted, rtol=SAME):
+        raise InputError(f"{path}: has spacing {_mm(spacing)}, its image {where} has {_mm(wanted)}; must be equal")
+
+
+def _corner(labels: Volume, image: Volume) -> tuple[int, ...] | None:
+    """Return where in the image the labels' first voxel lies, d h w; None where both grids do not fit each other."""
+    if labels.affine is None or image.affine is None or not image.geometry.placed:
+        return None
+    place = np.linalg.solve(image.affine, labels.affine[:, 3])[:3].round()
+    moved = image.affine.copy()
+    moved[:, 3] = image.affine @ [*place, 1]
+    if not apart(labels.affine, moved, labels.array.shape[::-1]) <= APART * _voxel(image):
+        return None
+    return tuple(int(each) for each in place[::-1])
+
+
+def _pasted(
+    path: Path,
+    indices: UInt8[np.ndarray, "_ _ _"],
+    corner: Sequence[int],
+    around: int,
+    where: Path,
+    wanted: tuple[int, ...],
+) -> UInt8[np.ndarray, "_ _ _"]:
+    """Return labels of a part of the image on the image's grid, with `around` beyond the part."""
+    ends = [first + count for first, count in zip(corner, indices.shape, strict=True)]
+    if min(corner) < 0 or any(end > side for end, side in zip(ends, wanted, strict=True)):
+        raise InputError(
+            f"{path}: covers voxels {tuple(corner)} to {tuple(ends)} of its image {where}, which has {wanted}; save it "
+            "on the image's grid"
+        )
+    whole = np.full(wanted, around, np.uint8)
+    whole[tuple(slice(first, end) for first, end in zip(corner, ends, strict=True))] = indices
+    return whole
+
+
+def _voxel(image: Volume) -> float:
+    assert image.affine is not None
+    return float(np.linalg.norm(image.affine[:3, :3], axis=0).min())
+
+
+def _mm(spacing: Sequence[float]) -> str:
+    return " × ".join(f"{mm:g}" for mm in spacing) + " mm"

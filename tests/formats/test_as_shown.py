@@ -1,0 +1,156 @@
+"""Pictures come in as other programs show them: turned by EXIF, with black and white as declared, and in mm."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageOps
+
+from maskmixadv.errors import InputError
+from maskmixadv.formats import image_files
+from maskmixadv.formats.flat import declared
+
+PIXELS = (np.arange(48).reshape(6, 8) * 5).astype(np.uint8)
+LABELS = (PIXELS > 100).astype(np.uint8)
+
+
+def with_orientation(path: Path, pixels: np.ndarray, orientation: int) -> Path:
+    if path.suffix == ".tif":
+        tifffile.imwrite(path, pixels, photometric="minisblack", extratags=[(274, "H", 1, orientation, True)])
+        return path
+    image = Image.fromarray(pixels)
+    exif = image.getexif()
+    exif[274] = orientation
+    image.save(path, exif=exif)
+    return path
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_pictures_are_turned_as_they_are_shown(tmp_path: Path, suffix: str, orientation: int) -> None:
+    path = with_orientation(tmp_path / f"a{suffix}", PIXELS, orientation)
+    if suffix == ".jpg":
+        with Image.open(path) as stored:
+            shown = np.asarray(ImageOps.exif_transpose(stored))
+    else:
+        image = Image.fromarray(PIXELS)
+        image.getexif()[274] = orientation
+        shown = np.asarray(ImageOps.exif_transpose(image))
+    volume = image_files.read(path)
+    np.testing.assert_array_equal(volume.array[0], shown)
+    assert volume.array.shape == ((1, 6, 8) if orientation < 5 else (1, 8, 6))
+    out = tmp_path / "out" / image_files.labels_name(path)  # labels lie on what is seen
+    out.parent.mkdir()
+    image_files.write_labels(out, (volume.array > 100).astype(np.uint8), volume)
+    with Image.open(out) as written:
+        np.testing.assert_array_equal(np.asarray(written), shown > 100)
+    if suffix != ".jpg":
+        turned = image_files.read_labels(with_orientation(tmp_path / f"labels{suffix}", LABELS, orientation))
+        np.testing.assert_array_equal(turned.array[0], shown > 100)
+
+
+def test_every_page_of_a_tiff_is_turned(tmp_path: Path) -> None:
+    pages = np.stack([PIXELS, 255 - PIXELS])
+    path = with_orientation(tmp_path / "a.tif", pages, 6)
+    np.testing.assert_array_equal(image_files.read(path).array, np.rot90(pages, -1, (1, 2)))
+    (tmp_path / "a.json").write_text('{"spacing": [8, 1, 2]}')
+    assert image_files.peek(path) == (image_files.read(path).array.shape, (8.0, 1.0, 2.0))
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16, np.int16, np.float32])
+def test_white_is_white(tmp_path: Path, dtype: type) -> None:
+    shown = (PIXELS > 100).astype(dtype) if dtype is bool else PIXELS.astype(dtype)
+    stored = -shown if dtype is np.float32 else ~shown
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="miniswhite")
+    found = image_files.read(tmp_path / "a.tif").array[0]
+    np.testing.assert_array_equal(found, shown)
+
+
+def test_labels_of_which_programs_disagree_are_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", LABELS, photometric="miniswhite")
+    with pytest.raises(InputError, match=r"a\.tif: labels of photometric MINISWHITE.*allowed is MINISBLACK or a PNG"):
+        image_files.read_labels(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [("CMYK", ".tif"), ("CMYK", ".jpg"), ("YCbCr", ".tif"), ("LAB", ".tif"), ("P", ".tif"), ("P", ".png")],
+)
+def test_other_kinds_of_colours_are_converted(tmp_path: Path, mode: str, suffix: str) -> None:
+    colours = np.zeros((6, 8, 3), np.uint8)
+    colours[:, :4, 0], colours[:3, :, 1] = 255, 128
+    image = Image.fromarray(colours).convert(mode)
+    image.save(tmp_path / f"a{suffix}")
+    with Image.open(tmp_path / f"a{suffix}") as stored:
+        expected = np.asarray(stored.convert("RGB"), np.float32) @ np.array([0.2125, 0.7154, 0.0721], np.float32)
+    volume = image_files.read(tmp_path / f"a{suffix}")
+    np.testing.assert_allclose(volume.array[0], expected, atol=0.01)
+    assert volume.coloured
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_colours_that_pillow_converts_are_turned_once(tmp_path: Path, orientation: int) -> None:
+    palette = np.repeat(np.arange(256, dtype=np.uint16)[None] * 257, 3, 0)
+    how: Any = {"photometric": "palette", "colormap": palette, "extratags": [(274, "H", 1, orientation, True)]}
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS, **how)
+    turned = np.rot90(PIXELS, {1: 0, 3: 2, 6: -1, 8: 1}[orientation])
+    if orientation < 5:
+        np.testing.assert_array_equal(image_files.read(tmp_path / "a.tif").array[0], turned)
+    else:
+        with pytest.raises(InputError, match=f"orientation {orientation}, rows as columns, in colours"):
+            image_files.read(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image_files.read_labels(tmp_path / "a.tif").array[0], turned)
+
+
+def test_opacity_and_bits_change_nothing(tmp_path: Path) -> None:
+    opaque = Image.merge("LA", (Image.fromarray(PIXELS), Image.fromarray(255 - PIXELS)))
+    for name, image in (("la.png", opaque), ("bit.png", Image.fromarray(LABELS.astype(bool)))):
+        image.save(tmp_path / name)
+    np.testing.assert_array_equal(image_files.read(tmp_path / "la.png").array[0], PIXELS)
+    np.testing.assert_array_equal(image_files.read_labels(tmp_path / "bit.png").array[0], LABELS)
+
+
+STACK = np.stack([PIXELS] * 3)
+
+
+@pytest.mark.parametrize("beside", ["a.json", "a_0000.json"])
+def test_nnunets_spacing_beside_a_tiff(tmp_path: Path, beside: str) -> None:
+    tifffile.imwrite(path := tmp_path / "a_0000.tif", STACK, photometric="minisblack")
+    assert image_files.read(path).spacing is None
+    (tmp_path / beside).write_text('{"spacing": [8, 1.5, 1.25]}')
+    assert image_files.read(path).spacing == (8.0, 1.5, 1.25)
+    assert image_files.peek(path) == ((3, 6, 8), (8.0, 1.5, 1.25))
+    assert declared(path).shape == (3, 6, 8)
+    (tmp_path / beside).write_text('{"shapes": []}')  # of another program
+    assert image_files.read(path).spacing is None
+    for wrong in ([8, 1.5], [8, 1.5, 0], "8", [8, 1.5, "x"]):
+        (tmp_path / beside).write_text(json.dumps({"spacing": wrong}))
+        with pytest.raises(InputError, match=rf"{beside}: spacing is .*allowed are three numbers of mm"):
+            image_files.read(path)
+
+
+@pytest.mark.parametrize(
+    ("unit", "mm"), [("mm", 1.0), ("um", 1e-3), ("micron", 1e-3), ("\\u00B5m", 1e-3), ("cm", 10.0), ("pixel", None)]
+)
+def test_imagejs_spacing(tmp_path: Path, unit: str, mm: float | None) -> None:
+    told: Any = {"axes": "ZYX", "spacing": 5.0, "unit": unit}
+    tifffile.imwrite(path := tmp_path / "a.tif", STACK, imagej=True, resolution=(1 / 2, 1 / 4), metadata=told)
+    spacing = image_files.read(path).spacing
+    assert spacing is None if mm is None else spacing == pytest.approx((5 * mm, 4 * mm, 2 * mm))
+
+
+def test_omes_spacing(tmp_path: Path) -> None:
+    told: Any = {"axes": "ZYX", "PhysicalSizeX": 2.0, "PhysicalSizeY": 4.0, "PhysicalSizeZ": 5.0}
+    tifffile.imwrite(path := tmp_path / "a.ome.tif", STACK, ome=True, metadata=told)
+    assert image_files.read(path).spacing == pytest.approx((0.005, 0.004, 0.002))
+    told |= {"PhysicalSizeXUnit": "mm", "PhysicalSizeYUnit": "mm", "PhysicalSizeZUnit": "mm"}
+    tifffile.imwrite(path, STACK, ome=True, metadata=told)
+    assert image_files.read(path).spacing == pytest.approx((5.0, 4.0, 2.0))
+
+
+def test_dots_an_inch_are_of_print(tmp_path: Path) -> None:
+    tifffile.imwrite(path := tmp_path / "a.tif", PIXELS, resolution=(72, 72), resolutionunit="INCH")
+    assert image_files.read(path).spacing is None

@@ -1,0 +1,217 @@
+"""What headers say of the grid: units, signs, two forms, axes of one voxel, axes that are not at right angles."""
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK
+
+from maskmixadv.errors import InputError
+from maskmixadv.formats import image_files
+
+RNG = np.random.default_rng(0)
+ARRAY = RNG.integers(0, 900, (5, 7, 3)).astype(np.int16)
+"""In the file's order, x y z."""
+CODES = RNG.integers(0, 4, ARRAY.T.shape).astype(np.uint8)
+PLACE = np.array([[-1.5, 0, 0, 10], [0, -2, 0, 20], [0, 0, 8, -5], [0, 0, 0, 1.0]])
+
+
+def write(path: Path, array: np.ndarray = ARRAY, affine: np.ndarray | None = PLACE, **fields: Any) -> Path:
+    """Write a NIfTI file, and then set fields of its header, right or wrong."""
+    image = nib.Nifti1Image(array, affine)
+    nib.save(image, path)
+    raw = path.read_bytes()
+    header: Any = nib.Nifti1Header(raw[:348], check=False)
+    for name, value in fields.items():
+        header[name] = value
+    path.write_bytes(header.binaryblock + raw[348:])
+    return path
+
+
+@pytest.mark.parametrize(("unit", "mm"), [("meter", 1000.0), ("micron", 0.001), ("mm", 1.0), ("unknown", 1.0)])
+def test_lengths_of_nifti_come_in_as_millimetres(tmp_path: Path, unit: str, mm: float) -> None:
+    image = nib.Nifti1Image(ARRAY, np.diag([1 / mm, 1 / mm, 1 / mm, 1]) @ PLACE)
+    header: Any = image.header
+    header.set_xyzt_units(unit)
+    nib.save(image, tmp_path / "a.nii")
+    volume = image_files.read(tmp_path / "a.nii")
+    assert volume.spacing == pytest.approx((8.0, 2.0, 1.5))
+    assert volume.affine is not None
+    np.testing.assert_allclose(volume.affine, PLACE, rtol=1e-6)
+    assert image_files.peek(tmp_path / "a.nii") == ((3, 7, 5), volume.spacing)
+    # Labels lie on the file's own grid, in its own unit.
+    image_files.write_labels(tmp_path / "b.nii", CODES, volume)
+    labels: Any = nib.load(tmp_path / "b.nii")
+    np.testing.assert_allclose(labels.affine, np.asarray(image.affine))
+    assert labels.header.get_xyzt_units()[0] == unit
+
+
+@pytest.mark.parametrize("wrong", [0.0, np.nan, np.inf, 1500.0])
+def test_a_voxel_without_a_size_is_refused_by_its_field(tmp_path: Path, wrong: float) -> None:
+    path = write(tmp_path / "a.nii", sform_code=0, qform_code=1, pixdim=[1, 1.5, wrong, 8, 0, 0, 0, 0])
+    for look in (image_files.read, image_files.peek, image_files.header):
+        with pytest.raises(InputError, match=r"a\.nii: pixdim.*a voxel of 1.5 × "):
+            look(path)
+
+
+def test_micrometres_that_do_not_say_so_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.nii", affine=np.diag([1500.0, 1500, 8000, 1]))
+    with pytest.raises(InputError, match=r"a voxel of 1500 × 1500 × 8000 mm, .*header"):
+        image_files.read(path)
+
+
+@pytest.mark.parametrize("form", ["sform", "qform"])
+def test_signs_of_pixel_sizes_change_nothing(tmp_path: Path, form: str) -> None:
+    codes: dict[str, Any] = {f"{name}_code": int(name == form) for name in ("sform", "qform")}
+    plain = image_files.read(write(tmp_path / "a.nii", **codes))
+    right: Any = nib.load(tmp_path / "a.nii")
+    sizes = right.header["pixdim"] * [1, -1, 1, -1, 1, 1, 1, 1]
+    negative = image_files.read(write(tmp_path / "b.nii", pixdim=sizes, **codes))
+    assert negative.spacing == plain.spacing == (8.0, 2.0, 1.5)
+    assert plain.affine is not None
+    assert negative.affine is not None
+    np.testing.assert_allclose(negative.affine, plain.affine)
+
+
+def test_a_sform_of_another_size_than_pixdim_counts(tmp_path: Path) -> None:
+    """A registration scaled the sform alone."""
+    volume = image_files.read(write(tmp_path / "a.nii", qform_code=0, pixdim=[1, 1, 1, 1, 0, 0, 0, 0]))
+    assert volume.spacing == pytest.approx((8.0, 2.0, 1.5))
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 5, 7), (5, 1, 7), (5, 7, 1), (5, 7), (5, 7, 1, 1), (1, 5, 7, 1), (5, 7, 1, 1, 1)]
+)
+def test_a_single_slice_keeps_its_shape(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    array = ARRAY[:, :, 0].reshape(shape)
+    path = write(
+        tmp_path / "a.nii", array, np.eye(4), pixdim=[1, *[1 if n > 1 else 0 for n in (*shape, 1)[:3]], *[0] * 4]
+    )
+    volume = image_files.read(path)
+    axis = volume.header.single
+    assert axis is not None
+    slices = volume.along(axis).array
+    assert slices.shape in ((1, 7, 5), (1, 5, 7))
+    assert image_files.header(path).single == axis
+    codes = (volume.array > 400).astype(np.uint8)
+    image_files.write_labels(tmp_path / "b.nii", codes, volume)
+    labels: Any = nib.load(tmp_path / "b.nii")
+    assert labels.shape == shape
+    np.testing.assert_array_equal(np.asarray(labels.dataobj), array > 400)
+
+
+def test_labels_keep_both_forms(tmp_path: Path) -> None:
+    moved = PLACE.copy()
+    moved[:3, 3] += 12, -7, 3
+    image = nib.Nifti1Image(ARRAY, None)
+    image.set_qform(PLACE, 1)
+    image.set_sform(moved, 2)
+    nib.save(image, tmp_path / "a.nii")
+    volume = image_files.read(tmp_path / "a.nii")
+    assert list(volume.geometry.other_affines()) == ["qform"]
+    image_files.write_labels(tmp_path / "b.nii", CODES, volume)
+    labels: Any = nib.load(tmp_path / "b.nii")
+    for name, (form, code) in {"qform": (PLACE, 1), "sform": (moved, 2)}.items():
+        found, said = getattr(labels, f"get_{name}")(coded=True)
+        np.testing.assert_allclose(found, form, atol=1e-5)
+        assert said == code
+
+
+def test_tilted_axes_are_refused_or_the_qform_counts(tmp_path: Path) -> None:
+    tilted = PLACE.copy()
+    tilted[1, 2] = 4.0  # about 27 degrees
+    with pytest.raises(InputError, match=r"sform: axes are 26\.6° from right angles \(tilt\)"):
+        image_files.read(write(tmp_path / "a.nii", affine=tilted, qform_code=0))
+    image = nib.Nifti1Image(ARRAY, None)
+    image.set_qform(PLACE, 1)
+    image.set_sform(tilted, 2)
+    nib.save(image, tmp_path / "b.nii")
+    volume = image_files.read(tmp_path / "b.nii")
+    assert volume.affine is not None
+    np.testing.assert_allclose(volume.affine, PLACE, atol=1e-5)
+    theirs = SimpleITK.ReadImage(str(tmp_path / "b.nii"))
+    np.testing.assert_allclose(
+        theirs.TransformIndexToPhysicalPoint((1, 2, 2)), (PLACE @ [1, 2, 2, 1])[:3] * [-1, -1, 1]
+    )
+
+
+def nrrd(path: Path, *lines: str) -> Path:
+    head = ["NRRD0004", "type: int16", "dimension: 3", "sizes: 5 7 3", "endian: little", "encoding: raw", *lines]
+    path.write_bytes(("\n".join(head) + "\n\n").encode() + ARRAY.T.tobytes())
+    return path
+
+
+def mha(path: Path, *lines: str) -> Path:
+    head = ["ObjectType = Image", "NDims = 3", "BinaryData = True", "BinaryDataByteOrderMSB = False", *lines]
+    tail = ["DimSize = 5 7 3", "ElementType = MET_SHORT", "ElementDataFile = LOCAL"]
+    path.write_bytes(("\n".join([*head, *tail]) + "\n").encode() + ARRAY.T.tobytes())
+    return path
+
+
+GRID = ("space: left-posterior-superior", "space directions: (1500,0,0) (0,2000,0) (0,0,8000)", "space origin: (1,2,3)")
+
+
+def test_lengths_of_nrrd_and_metaimage_come_in_as_millimetres(tmp_path: Path) -> None:
+    for path in (
+        nrrd(tmp_path / "a.nrrd", *GRID, 'space units: "um" "um" "um"'),
+        nrrd(tmp_path / "b.nrrd", "spacings: 1500 2000 8000", 'units: "microns" "microns" "microns"'),
+        mha(tmp_path / "c.mha", "ElementSpacing = 1500 2000 8000", "DistanceUnits = um"),
+        mha(tmp_path / "d.mha", "ElementSpacing = 0.15 0.2 0.8", "DistanceUnits = cm"),
+        mha(tmp_path / "e.mha", "ElementSize = 1.5 2 8"),
+    ):
+        volume = image_files.read(path)
+        assert volume.spacing == pytest.approx((8.0, 2.0, 1.5))
+        np.testing.assert_array_equal(volume.array, ARRAY.T)
+        out = tmp_path / f"out-{path.name}"
+        image_files.write_labels(out, CODES, volume)
+        assert SimpleITK.ReadImage(str(out)).GetSpacing() == pytest.approx((1.5, 2.0, 8.0))
+
+
+@pytest.mark.parametrize(
+    ("make", "lines", "told"),
+    [
+        (nrrd, (*GRID, 'space units: "inch" "inch" "inch"'), "space units 'inch'"),
+        (nrrd, (*GRID, 'space units: "mm" "mm" "um"'), "units 'mm, um'"),
+        (nrrd, GRID, "a voxel of 1500 × 2000 × 8000 mm"),
+        (nrrd, (GRID[0], "space directions: (2,0,0) (0,3,0) (0,2,4)"), "26.6° from right angles"),
+        (mha, ("ElementSpacing = 1 1 5", "TransformMatrix = 1 0 0 0 1 0 0 .5 .8"), "from right angles"),
+        (mha, ("ElementSpacing = 1 1 5", "AnatomicalOrientation = LPS"), "AnatomicalOrientation LPS"),
+        (mha, ("ElementSpacing = 1 1 5", "ElementToIntensityFunctionSlope = 0"), "ElementToIntensityFunctionSlope"),
+    ],
+)
+def test_what_is_not_used_is_refused_by_its_field(tmp_path: Path, make: Any, lines: tuple[str, ...], told: str) -> None:
+    path = make(tmp_path / f"a.{make.__name__}", *lines)
+    with pytest.raises(InputError) as raised:
+        image_files.read(path)
+    assert told in str(raised.value)
+
+
+def test_metaimages_intensities_are_scaled(tmp_path: Path) -> None:
+    lines = ("ElementToIntensityFunctionSlope = 2", "ElementToIntensityFunctionOffset = -1000")
+    np.testing.assert_allclose(image_files.read(mha(tmp_path / "a.mha", *lines)).array, ARRAY.T * 2.0 - 1000)
+
+
+@pytest.mark.parametrize(("space", "signs"), [("LPS", (1, 1)), ("RAS", (-1, -1)), ("LAS", (1, -1))])
+def test_nrrds_spaces(tmp_path: Path, space: str, signs: tuple[int, int]) -> None:
+    path = nrrd(
+        tmp_path / "a.nrrd", f"space: {space}", "space directions: (2,0,0) (0,3,0) (0,0,4)", "space origin: (1,2,3)"
+    )
+    affine = image_files.read(path).affine
+    assert affine is not None
+    lps = np.array([1 + 2 * 1, 2 + 3 * 2, 3 + 4 * 2]) * [*signs, 1]
+    np.testing.assert_allclose((affine @ [1, 2, 2, 1])[:3], lps * [-1, -1, 1])
+
+
+@pytest.mark.parametrize("slope", [0.0, np.nan])
+def test_a_slope_that_is_not_set_scales_nothing(tmp_path: Path, slope: float) -> None:
+    path = write(tmp_path / "a.nii", scl_slope=slope, scl_inter=5.0)
+    np.testing.assert_array_equal(image_files.read(path).array, ARRAY.T)
+
+
+def test_slope_and_intercept_scale(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.nii", scl_slope=2.0, scl_inter=-1000.0)
+    np.testing.assert_allclose(image_files.read(path).array, ARRAY.T * 2.0 - 1000)
+    with pytest.raises(InputError, match="invalid intercept"):
+        image_files.read(write(tmp_path / "b.nii", scl_slope=2.0, scl_inter=np.nan))

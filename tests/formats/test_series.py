@@ -1,0 +1,183 @@
+"""What a DICOM series says of its slices and of the files beside them is used, told or refused by name."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.dataset import FileDataset
+
+import tiny
+from dicoms import AXIAL, OBLIQUE, Change, pixels, write_series
+from maskmixadv.errors import InputError
+from maskmixadv.formats import image_files, seg, series
+
+LABELS = (pixels() % 4).astype(np.uint8)
+
+
+def attribute(name: str, value: Any) -> Change:
+    return lambda _, one: setattr(one, name, value)
+
+
+def removed(*names: str) -> Change:
+    def change(_: int, one: FileDataset) -> None:
+        for name in names:
+            delattr(one, name)
+
+    return change
+
+
+def sheared(number: int, one: FileDataset) -> None:
+    """Tilt the gantry: the table moves by 6 mm along the normal, and each slice lies 2 mm further down its columns."""
+    one.GantryDetectorTilt = 18.4
+    one.ImagePositionPatient = (np.array(one.ImagePositionPatient) + 2.0 * number * np.array(OBLIQUE[1])).tolist()
+
+
+def test_sheared_slices_count_their_distance_along_the_normal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volume = series.read(write_series(tmp_path / "s", pixels(), change=sheared))
+    assert volume.spacing == pytest.approx((6.0, 0.9, 0.7))  # what a voxel's volume follows from
+    assert volume.affine is not None
+    assert abs(np.linalg.det(volume.affine[:3, :3])) == pytest.approx(6.0 * 0.9 * 0.7)
+    assert "slices are sheared by 18.4° (GantryDetectorTilt); volumes are right" in capsys.readouterr().err
+    volume.geometry.write_labels(tmp_path / "seg.dcm", LABELS, tiny.CLASSES)
+    np.testing.assert_array_equal(seg.read(tmp_path / "seg.dcm", volume, tiny.CLASSES), LABELS)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (attribute("SpacingBetweenSlices", 1.2), "SpacingBetweenSlices is 1.2 mm, positions lie 6 mm apart"),
+        (attribute("SpacingBetweenSlices", 6), ""),
+        (attribute("SpacingBetweenSlices", None), ""),
+    ],
+)
+def test_positions_count_and_a_line_says_so(
+    tmp_path: Path, change: Change, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert series.read(write_series(tmp_path / "s", pixels(), change=change)).spacing == pytest.approx((6, 0.9, 0.7))
+    said = capsys.readouterr().err
+    assert words in said
+    assert bool(said) == bool(words)
+
+
+def test_one_slice_of_unknown_thickness_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    volume = series.read(write_series(tmp_path / "s", pixels()[:1], change=attribute("SliceThickness", None)))
+    assert volume.spacing == pytest.approx((1.0, 0.9, 0.7))
+    assert "one slice without SliceThickness; 1 mm is taken" in capsys.readouterr().err
+
+
+def on_detector(_: int, one: FileDataset) -> None:
+    one.ImagerPixelSpacing = one.PixelSpacing
+    del one.PixelSpacing
+
+
+def of_two_frames(number: int, one: FileDataset) -> None:
+    one.FrameOfReferenceUID = f"1.2.{number % 2}"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (on_detector, "lacks PixelSpacing, .* ImagerPixelSpacing holds at the detector"),
+        (attribute("PixelAspectRatio", [1, 1]), r"PixelAspectRatio is 1 to 1, PixelSpacing \[0\.9, 0\.7\]"),
+        (of_two_frames, r"FrameOfReferenceUID is '1\.2\.\d', but '1\.2\.\d' in"),
+        (removed("ImagePositionPatient"), "images without ImagePositionPatient: 5 files"),
+        (attribute("Modality", "RTSTRUCT"), "contours of RTSTRUCT are not read, export them as a SEG or NIfTI"),
+        *(
+            (attribute(name, None), f"{name} (is|missing)")
+            for name in ("Rows", "Columns", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient")
+        ),
+        *(
+            (attribute(name, None), f"{name} (is|missing)")
+            for name in ("BitsAllocated", "BitsStored", "HighBit", "SamplesPerPixel", "RescaleSlope", "NumberOfFrames")
+        ),
+    ],
+)
+def test_headers_that_say_too_little_are_refused_by_name(tmp_path: Path, change: Change, words: str) -> None:
+    write_series(tmp_path / "s", pixels(), change=change)
+    with pytest.raises(InputError, match=words) as caught:
+        series.read(tmp_path / "s")
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_that_are_none_are_refused_by_name(tmp_path: Path) -> None:
+    for path in write_series(tmp_path / "s", pixels(), change=attribute("RescaleSlope", "1.25")).iterdir():
+        path.write_bytes(path.read_bytes().replace(b"DS\x04\x001.25", b"DS\x04\x001,25"))
+    with pytest.raises(InputError, match=r"IM\d+: RescaleSlope is '1,25', needed are 1 numbers"):
+        series.read(tmp_path / "s")
+
+
+def test_what_is_passed_over_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_series(tmp_path / "s", pixels())
+    write_series(folder / "older", pixels()[:1])
+    (folder / "report.pdf").write_text("seen")
+    (folder / "IM9999").write_bytes(b"a slice that lost its beginning")
+    (folder / ".hidden").touch()
+    for name in ("RTSTRUCT", "SR"):
+        other = write_series(tmp_path / name, pixels()[:1], change=attribute("Modality", name))
+        (other / "IM0000").rename(folder / name)
+    assert len(series.read(folder).array) == 5
+    assert capsys.readouterr().err.splitlines() == [
+        f"{folder}: contours of RTSTRUCT are not read, export them as a SEG or NIfTI: 1 file (RTSTRUCT)",
+        f"{folder}: passed over, as SR is no image: 1 file (SR)",
+        f"{folder}: passed over, as no DICOM: 2 files (IM9999, report.pdf)",
+        f"{folder}: folders in it are passed over: 1 file (older)",
+    ]
+
+
+@pytest.mark.parametrize("name", ["IM.dcm", "IM.IMA"])
+def test_a_damaged_slice_is_not_passed_over(tmp_path: Path, name: str) -> None:
+    folder = write_series(tmp_path / "s", pixels())
+    next(folder.iterdir()).rename(folder / name).write_bytes(b"")
+    with pytest.raises(InputError, match=f"{name}: is called a DICOM file and is none"):
+        series.read(folder)
+
+
+def test_slices_without_dicoms_sign_are_read(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "s", pixels())
+    for path in sorted(folder.iterdir())[:3]:
+        path.write_bytes(path.read_bytes()[132:])
+    np.testing.assert_array_equal(series.read(folder).array, pixels())
+
+
+ANONYMISED = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID")
+
+
+def test_anonymised_series_get_a_segmentation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What DICOM lets be empty is put in empty, and the distance of slices is their thickness."""
+    gone = (*ANONYMISED, "AccessionNumber", "ReferringPhysicianName", "Modality", "SliceThickness")
+    volume = series.read(write_series(tmp_path / "s", pixels(), change=removed(*gone)))
+    place = volume.geometry.labels_path(tmp_path / "seg.dcm", tiny.CLASSES)
+    assert place == tmp_path / "seg.dcm"
+    volume.geometry.write_labels(place, LABELS, tiny.CLASSES)
+    np.testing.assert_array_equal(seg.read(place, volume, tiny.CLASSES), LABELS)
+    assert isinstance(volume.geometry, series.SeriesGeometry)
+    assert "PatientID" not in volume.geometry.headers[0]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (removed("StudyInstanceUID"), "a slice lacks StudyInstanceUID"),
+        (attribute("FrameOfReferenceUID", None), "a slice lacks FrameOfReferenceUID"),
+        (attribute("SOPInstanceUID", "1.2.3"), "slices share one SOPInstanceUID"),
+    ],
+)
+def test_labels_are_nifti_where_no_segmentation_can_be_made(
+    tmp_path: Path, change: Change, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volume = series.read(write_series(tmp_path / "s", pixels(), change=change, directions=AXIAL))
+    place = volume.geometry.labels_path(tmp_path / "a.b.dcm", tiny.CLASSES)
+    assert place == tmp_path / "a.b.nii.gz"
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.endswith("its labels are written as NIfTI, a.b.nii.gz\n")
+    volume.geometry.write_labels(place, LABELS, tiny.CLASSES)
+    written = image_files.read_labels(place)
+    np.testing.assert_array_equal(written.array, LABELS)
+    assert written.affine is not None
+    assert volume.affine is not None
+    np.testing.assert_allclose(written.affine, volume.affine, atol=1e-4)

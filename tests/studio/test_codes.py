@@ -1,0 +1,67 @@
+"""Codes of files that came with a folder: the studio reads them, and writes the same."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import own
+import tiny
+from maskmixadv.errors import InputError
+from maskmixadv.formats import nifti
+from maskmixadv.sources.classes import read
+from maskmixadv.studio import palette
+from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.palette import PaletteClass
+from maskmixadv.studio.scribbles import Scribbles
+from maskmixadv.types import IGNORE
+
+IMAGE, SCRIBBLE, DENSE = tiny.volume()
+
+
+def folder(root: Path, text: str, codes: np.ndarray) -> Layout:
+    own.write(root / "images" / "a.nii.gz", IMAGE)
+    own.write(root / "scribbles" / "a.nii.gz", codes)
+    (root / "classes.toml").write_text(text)
+    return Layout.open(root)
+
+
+def test_0_for_nothing_drawn_is_read_and_written(tmp_path: Path) -> None:
+    drawn = np.where(SCRIBBLE == IGNORE, 0, SCRIBBLE).astype(np.uint8)  # the background has no strokes
+    layout = folder(tmp_path, f"ignore = 0\n{own.CLASSES}", drawn)
+    strokes = Scribbles(layout, palette.read(layout))
+    found = strokes.read("a", SCRIBBLE.shape)
+    np.testing.assert_array_equal(found, np.where(SCRIBBLE == 0, IGNORE, SCRIBBLE))
+    strokes.write("a", SCRIBBLE, nifti.read(tmp_path / "images" / "a.nii.gz"))  # now it has
+    expected = np.where(SCRIBBLE == 0, 4, drawn)
+    np.testing.assert_array_equal(nifti.read_labels(tmp_path / "scribbles" / "a.nii.gz").array, expected)
+    declared = read(tmp_path / "classes.toml")
+    assert (declared.ignore, declared.codes) == (0, (4, 1, 2, 3))
+    np.testing.assert_array_equal(Scribbles(layout, palette.read(layout)).read("a", SCRIBBLE.shape), SCRIBBLE)
+
+
+def test_strokes_that_would_become_background_are_refused(tmp_path: Path) -> None:
+    layout = folder(tmp_path, own.CLASSES, np.where(SCRIBBLE == IGNORE, 0, SCRIBBLE).astype(np.uint8))
+    with pytest.raises(InputError, match="write 'ignore = 0' at the top"):
+        Scribbles(layout, palette.read(layout)).read("a", SCRIBBLE.shape)
+
+
+def test_codes_stay_when_classes_are_added(tmp_path: Path) -> None:
+    codes = np.array([0, 200, 100, 255], np.uint8)
+    text = "".join(
+        f'[[class]]\nname = "{name}"\ncode = {code}\n' for name, code in zip(tiny.CLASSES, codes, strict=True)
+    )
+    drawn = np.where(SCRIBBLE == IGNORE, 9, codes[SCRIBBLE % 4]).astype(np.uint8)
+    layout = folder(tmp_path, f"ignore = 9\n{text}", drawn)
+    found = palette.read(layout)
+    np.testing.assert_array_equal(Scribbles(layout, found).read("a", SCRIBBLE.shape), SCRIBBLE)
+    more = found.of([*found.classes, PaletteClass("scar", "#ff0000")])
+    more.write(tmp_path / "classes.toml")
+    assert read(tmp_path / "classes.toml").codes == (0, 200, 100, 255, 4)
+    assert (found.rejected, more.coded.encoded(np.array([[[4, IGNORE]]], np.uint8)).tolist()) == (9, [[[4, 9]]])
+
+
+def test_codes_beyond_a_byte_are_refused(tmp_path: Path) -> None:
+    layout = folder(tmp_path, own.CLASSES + "code = 500\n", own.coded(SCRIBBLE))
+    with pytest.raises(InputError, match=r"classes\.toml: code 500, allowed in the studio are 0 to 255"):
+        palette.read(layout)
