@@ -53,19 +53,29 @@ def stains(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sequences(tmp_path: Path) -> Path:
-    """Volumes of two sequences: core and ring differ in the second one alone, ring and background in the first."""
+    """Volumes of two sequences with three discs each: the first one shows core and ring, the second one core alone.
+
+    A third disc, which is background, shows in the second sequence.
+    """
     root = tmp_path / "sequences"
     root.mkdir()
     (root / "classes.toml").write_text(CLASSES)
+    y, x = np.mgrid[:48, :48]
     for number in range(4):
-        pairs = [drawn(10 * number + k) for k in range(3)]
-        mask, strokes = (np.stack(each) for each in zip(*pairs, strict=True))
         rng = np.random.default_rng(number)
-        shades = ([100, 600, 600], [300, 900, 300])
-        files = {
-            f"images/c{number}_{k:04d}": np.take(shade, mask) + rng.normal(0, 40, mask.shape)
-            for k, shade in enumerate(shades)
-        }
+        mask, strokes = np.zeros((2, 3, 48, 48), np.uint8)
+        shades = rng.normal(200, 30, (2, 3, 48, 48))
+        strokes[:] = 3
+        for k in range(3):
+            corners = rng.permutation(4)[:3]  # which disc lies where says nothing
+            for disc, corner in enumerate(corners):
+                radius = np.hypot(y - 13 - 22 * (corner // 2), x - 13 - 22 * (corner % 2))
+                shades[0, k][radius < 7] += 400 * (disc < 2)
+                shades[1, k][radius < 7] += 400 * (disc != 1)
+                label = (1, 2, 0)[disc]
+                mask[k][radius < 7], strokes[k][radius < 3] = label, label
+            strokes[k, [0, -1]], strokes[k, :, [0, -1]], strokes[k, 23:25, 23:25] = 0, 0, 0
+        files = {f"images/c{number}_{place:04d}": shade for place, shade in enumerate(shades)}
         files |= {f"scribbles/c{number}": strokes, f"masks/c{number}": mask}
         for name, array in files.items():
             path = root / f"{name}.nii.gz"
@@ -125,6 +135,7 @@ def test_pictures_without_colours_stay_grey(stains: Path) -> None:
     assert not any("channels" in entry for entry in json.loads((corpus.root / "corpus.json").read_text())["cases"])
 
 
+@pytest.mark.slow
 def test_two_sequences_tell_apart_what_neither_does_alone(sequences: Path, tmp_path: Path) -> None:
     corpus = made(sequences)
     assert [channel.name for channel in corpus.channels] == ["channel 0", "channel 1"]
@@ -142,7 +153,7 @@ def test_two_sequences_tell_apart_what_neither_does_alone(sequences: Path, tmp_p
                 place.write_bytes(path.read_bytes())
         (alone / "classes.toml").write_text(CLASSES)
         assert dice(trained(made(alone), "pce", steps=100)) < both - 0.1
-    assert both > 0.6
+    assert both > 0.7
 
 
 def test_a_channel_that_is_missing_is_named(sequences: Path, capsys: Capture) -> None:

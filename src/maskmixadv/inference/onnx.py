@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
+from maskmixadv.corpus.channels import named
 from maskmixadv.corpus.scale import PERCENTILE
 from maskmixadv.errors import InputError
 from maskmixadv.files import whole, write_text
@@ -181,7 +182,7 @@ def export(root: Path, out: Path) -> None:
     Raises
     ------
     InputError
-        Where `root` is no run with a checkpoint, `out` is taken or can't be written, or the packages that write ONNX
+        Where `root` is no run with a checkpoint or one of several channels, `out` is taken or can't be written, or the packages that write ONNX
         are not installed.
 
     Examples
@@ -191,6 +192,10 @@ def export(root: Path, out: Path) -> None:
     maskmixadv.errors.InputError: run: not a run (no run.json); make one with 'maskmixadv train'
     """
     run, predictor = Run.open(root), Predictor.load(root, "cpu")
+    if len(predictor.channels) > 1:
+        raise InputError(
+            f"{root}: its images have {named(predictor.channels)}, a model is exported of one channel alone"
+        )
     _needs_onnx()
     with whole(out) as place:
         _write_graph(OnOwnGrid(predictor.net, predictor.multiple), len(predictor.channels), place / "model.onnx")
