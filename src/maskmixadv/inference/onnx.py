@@ -182,8 +182,8 @@ def export(root: Path, out: Path) -> None:
     Raises
     ------
     InputError
-        Where `root` is no run with a checkpoint or one of several channels, `out` is taken or can't be written, or the packages that write ONNX
-        are not installed.
+        Where `root` is no run with a checkpoint, or one of several channels; where `out` is taken or can't be written,
+        or the packages that write ONNX are not installed.
 
     Examples
     --------
