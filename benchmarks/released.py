@@ -208,7 +208,7 @@ def write_slices(corpus: Corpus, patients: list[str], place: Path) -> list[Path]
     for case in corpus.load_all(corpus.of(patients)):
         if case.scribble is None:
             continue
-        for k, (image, scribble) in enumerate(zip(case.image, case.scribble, strict=True)):
+        for k, (image, scribble) in enumerate(zip(case.image[0], case.scribble, strict=True)):
             files.append(place / f"{case.name}_slice_{k}.h5")
             with h5py.File(files[-1], "w") as file:
                 file.create_dataset("image", data=image, compression="gzip")
