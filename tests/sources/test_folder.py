@@ -218,6 +218,9 @@ def test_folds_hold_out_patients_with_masks(tmp_path: Path) -> None:
     for fold in corpus.folds["five"]:
         assert sorted([*fold.train, *fold.val, *fold.test]) == sorted([*tested, "s0", "s1"])
         assert {"s0", "s1"} <= set(fold.train)
+    for fold, name in zip(corpus.folds["one-out"], sorted(tested), strict=True):
+        assert fold.test == (name,)
+        assert {*fold.train, *fold.val} == {*tested, "s0", "s1"} - {name}
     (fewer,) = folder.prepare(source, tmp_path / "fewer", validate=1.0).folds["own"]
     assert (fewer.val, fewer.test) == (("m0",), ("m1", "m2"))
     (more,) = folder.prepare(source, tmp_path / "more", validate=4.0).folds["own"]

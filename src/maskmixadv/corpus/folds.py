@@ -7,6 +7,8 @@ from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.errors import InputError
 
 FIVE: Final = 5
+FEW: Final = 10
+"""Patients with masks up to whom each may be tested in a fold of its own."""
 
 
 def folds(cases: Iterable[Entry], validate: float | None = None) -> dict[str, tuple[Split, ...]]:
@@ -20,7 +22,8 @@ def folds(cases: Iterable[Entry], validate: float | None = None) -> dict[str, tu
     patient has scribbles, training uses masks.
 
     The scheme ``five`` is there if five patients or more have masks: each of these is tested in one of five folds. In
-    each fold, a tenth of the other patients with masks is for validation.
+    each fold, a tenth of the other patients with masks is for validation. The scheme ``one-out`` is there if two to ten
+    patients have masks: each of these is tested in a fold of its own (leave one patient out).
 
     Parameters
     ----------
@@ -42,10 +45,13 @@ def folds(cases: Iterable[Entry], validate: float | None = None) -> dict[str, tu
     --------
     >>> scribbled = [Entry(f"s{i}", f"s{i}", (1, 8, 8), None, True, False, "0") for i in range(3)]
     >>> masked = [Entry(f"m{i}", f"m{i}", (1, 8, 8), None, False, True, "0") for i in range(2)]
-    >>> folds([*scribbled, *masked])
-    {'own': (Split(train=('s0', 's1', 's2'), val=('m0', 'm1'), test=()),)}
-    >>> folds([*scribbled, *masked], validate=1.0)
-    {'own': (Split(train=('s0', 's1', 's2'), val=('m0',), test=('m1',)),)}
+    >>> made = folds([*scribbled, *masked])
+    >>> made["own"]
+    (Split(train=('s0', 's1', 's2'), val=('m0', 'm1'), test=()),)
+    >>> made["one-out"][0]
+    Split(train=('m1', 's0', 's1', 's2'), val=(), test=('m0',))
+    >>> folds([*scribbled, *masked], validate=1.0)["own"]
+    (Split(train=('s0', 's1', 's2'), val=('m0',), test=('m1',)),)
     """
     scribbled, masked, partly = set[str](), set[str](), set[str]()
     for case in cases:
@@ -60,7 +66,10 @@ def folds(cases: Iterable[Entry], validate: float | None = None) -> dict[str, tu
         "own": (Split(_without(drawn, val), tuple(val), _without(alone, val)),),
     }
     if len(masked) >= FIVE:
-        made["five"] = tuple(_held_out(scribbled | masked, sorted(masked), fold) for fold in range(FIVE))
+        made["five"] = tuple(_held_out(scribbled | masked, sorted(masked), fold, FIVE) for fold in range(FIVE))
+    if 2 <= len(masked) <= FEW:
+        count = len(masked)
+        made["one-out"] = tuple(_held_out(scribbled | masked, sorted(masked), fold, count) for fold in range(count))
     return made
 
 
@@ -78,8 +87,8 @@ def _chosen(alone: list[str], both: list[str], validate: float, *, learners: int
     return alone[:count] if more <= 0 else sorted([*alone, *(both[place * len(both) // more] for place in range(more))])
 
 
-def _held_out(patients: set[str], masked: list[str], fold: int) -> Split:
-    test = masked[fold::FIVE]
+def _held_out(patients: set[str], masked: list[str], fold: int, of: int) -> Split:
+    test = masked[fold::of]
     val = [patient for patient in masked if patient not in test][4::10]
     return Split(_without(patients, [*test, *val]), tuple(val), tuple(test))
 

@@ -38,7 +38,7 @@ def make_corpus(
     folds
         Whom to learn from, validate on and test on, fold by fold. None: patients with scribbles are learnt from, those
         with dense masks alone are validated on; from five patients with masks on there is a second scheme, ``five``,
-        which tests each of them once.
+        which tests each of them once, and with two to ten a scheme ``one-out``, which tests each in a fold of its own.
     validate
         Without `folds`: patients with masks to validate on, a number from 1 on or a fraction below 1; those with masks
         alone first, and what is left of these is for testing.
