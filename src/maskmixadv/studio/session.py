@@ -218,6 +218,8 @@ class Session:
         known, run = self.cases.known(), self._predictions.latest()
         candidates = []
         for case, facts in known.facts.items():
+            if case in known.odd:
+                continue
             with suppress(InputError):  # a case with a damaged file is not proposed; `folder` says what is wrong
                 candidates.append(self._candidate(case, facts, known.axes[case], run))
         return propose(candidates)

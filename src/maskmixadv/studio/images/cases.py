@@ -1,6 +1,6 @@
 """The cases of a folder: its images, the axis along which their slices are cut, and uploads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -32,12 +32,15 @@ class KnownCases:
         Axis along which slices are cut, by case.
     problems
         A line for each file that is no case, and each case that has other channels than most.
+    odd
+        Those cases.
     """
 
     images: Mapping[str, tuple[Path, ...]]
     facts: dict[str, Facts]
     axes: Mapping[str, int]
     problems: list[str]
+    odd: Collection[str]
 
 
 class Cases:
@@ -55,7 +58,7 @@ class Cases:
         facts = {case: each for case, each in told.items() if isinstance(each, Facts)}
         wrong = [str(each) for each in told.values() if isinstance(each, InputError)]
         axes = self._along({case: found.files[case] for case in facts})
-        return KnownCases(found.files, facts, axes, [*found.problems, *found.odd.values(), *wrong])
+        return KnownCases(found.files, facts, axes, [*found.problems, *found.odd.values(), *wrong], found.odd)
 
     def open(self, case: str) -> tuple[ShownImage, int]:
         """Return the image of `case`, and the axis along which its slices are cut.
