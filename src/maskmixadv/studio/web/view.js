@@ -137,16 +137,23 @@ function paintPrediction(prediction) {
   const made = layer("prediction", prediction, (a, shape) => [labelLayer(a, shape), outlines(a, shape)]);
   paint(made[0], { alpha: state.overlay.opacity });
   if (!state.overlay.contour) return;
+  if (shown().coloured) {
+    context.save();
+    edged();
+    strokeAll(made[1]);
+    context.restore();
+  }
+  strokeAll(made[1]); // above all edges
+}
+
+function strokeAll(paths) {
   const [sx, sy] = scales();
-  context.save();
-  if (shown().coloured) edged();
-  made[1].forEach((path, code) => {
+  paths.forEach((path, code) => {
     const placed = new Path2D();
     placed.addPath(path, new DOMMatrix([sx, 0, 0, sy, frame.x, frame.y]));
     Object.assign(context, { strokeStyle: classes()[code].colour, lineWidth: 1.6, lineCap: "square" });
     context.stroke(placed);
   });
-  context.restore();
 }
 
 function forget(...names) {
