@@ -151,7 +151,7 @@ def show(*paths: Path) -> ShownImage:
     if volume.coloured and volume.channels is not None and len(volume.channels) == len(COLOURS):
         found = [_colours(np.moveaxis(volume.channels, 0, -1), paths[0])]
     else:
-        parts = [volume.array] if _alike(volume.channels) else volume.channels
+        parts = _greys(volume)
         files = paths if len(paths) > 1 else paths * len(parts)
         names = _names(paths, len(parts))
         found = [_grey(*each) for each in zip(parts, names, files, strict=True)]
@@ -161,9 +161,12 @@ def show(*paths: Path) -> ShownImage:
     return ShownImage(replace(volume, array=first, channels=None), stored, channels, coloured)
 
 
-def _alike(channels: Shaped[np.ndarray, "c d h w"] | None) -> bool:
-    """Whether there is one channel, or all of a picture's are the same."""
-    return channels is None or all(np.array_equal(channels[0], each) for each in channels[1:])
+def _greys(volume: Volume) -> list[Shaped[np.ndarray, "d h w"]]:
+    """Return the channels of an image that is no picture in colour; one where red, green and blue are the same."""
+    channels = volume.channels
+    if channels is None or all(np.array_equal(channels[0], each) for each in channels[1:]):
+        return [volume.array]
+    return list(channels)
 
 
 def _names(paths: Sequence[Path], count: int) -> list[str]:
