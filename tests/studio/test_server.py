@@ -39,7 +39,8 @@ def test_the_folder_is_told(page: httpx.Client, folder: Path) -> None:
     case = told["cases"][1]
     assert case["shape"] == [3, *SHAPE]
     assert case["spacing"] == list(nifti.read(folder / "images" / "s0.nii.gz").spacing or ())
-    assert (case["low"], case["high"]) == (image.min(), image.max())
+    expected = {"name": "image", "low": image.min(), "high": image.max(), "padded": False}
+    assert (case["channels"], case["coloured"]) == ([expected], False)
     assert case["scribbled"] == [0, 1, 2]
     assert told["cases"][0]["scribbled"] == []
 

@@ -1,7 +1,7 @@
 """Channels of images: what each one is, and how its intensities are scaled. Nothing here imports torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -119,6 +119,21 @@ def scaled(image: Volume, channels: Sequence[Channel], where: str) -> Float[np.n
         has = "one channel" if several is None else f"{len(several)} channels"
         raise InputError(f"{where}: has {has}, allowed are images with {len(channels)} ({named(channels)})")
     return ranged(several, channels, where)
+
+
+def as_channels(image: Volume, channels: Sequence[Channel]) -> Volume:
+    """Return an image with the channels that are wanted, where grey can become red, green and blue; else as it is.
+
+    Examples
+    --------
+    >>> from maskmixadv.formats.flat import NoGeometry
+    >>> grey = Volume(np.zeros((1, 8, 8)), None, None, NoGeometry())
+    >>> as_channels(grey, COLOURS).channels.shape, as_channels(grey, ONE).channels is None
+    ((3, 1, 8, 8), True)
+    """
+    if tuple(channels) != COLOURS or image.channels is not None:
+        return image
+    return replace(image, channels=np.stack([image.array] * len(COLOURS)))
 
 
 def ranged(

@@ -4,7 +4,7 @@ import sys
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Num
 
 FLOOR: Final = -1200.0
 """Below this no CT measures anything: air has -1000 HU, and scanners cut off at -1024, with noise beyond it at most."""
@@ -18,7 +18,7 @@ KINDS: Final = 3
 """Values of padding that an image has at most."""
 
 
-def padding(volume: Float32[np.ndarray, "*_ h w"]) -> float | None:
+def padding(volume: Num[np.ndarray, "*_ h w"]) -> float | None:
     """Return the value of a volume's padding, above which its next value lies; None if it has none.
 
     It is the lowest value, below 0, which many voxels have exactly and from which all others lie far apart. Images
@@ -36,17 +36,19 @@ def padding(volume: Float32[np.ndarray, "*_ h w"]) -> float | None:
     low = float(volume.min())
     if not low < 0:
         return None
-    others = volume[volume > low]
-    if not others.size or volume.size - others.size < SHARE * volume.size:
+    higher = volume > low
+    others = np.count_nonzero(higher)
+    if not others or volume.size - others < SHARE * volume.size:
         return None
-    least, most = float(others.min()), float(others.max())
+    most = volume.max()
+    least, most = float(volume.min(where=higher, initial=most)), float(most)
     if least == most:
         return None
     measured = low < FLOOR <= least and least - low >= STEP
     return low if measured or least - low > WIDE * (most - least) else None
 
 
-def without_padding(volume: Float32[np.ndarray, "*_ h w"], *, where: str) -> Float32[np.ndarray, "*_ h w"]:
+def without_padding(volume: Num[np.ndarray, "*_ h w"], *, where: str | None) -> Num[np.ndarray, "*_ h w"]:
     """Return a volume whose padding has the lowest value that was measured; a line on stderr says so.
 
     Parameters
@@ -54,7 +56,7 @@ def without_padding(volume: Float32[np.ndarray, "*_ h w"], *, where: str) -> Flo
     volume
         Finite intensities, which are not changed; a volume without padding is returned itself.
     where
-        Beginning of the line.
+        Beginning of the line; None: no line.
 
     Examples
     --------
@@ -67,7 +69,8 @@ def without_padding(volume: Float32[np.ndarray, "*_ h w"], *, where: str) -> Flo
             break
         filled = volume == value
         least = volume[~filled].min()
-        part = f"{filled.sum()} voxels ({filled.mean():.1%}) are {value:g}, far below all others"
-        print(f"maskmixadv: note: {where}: {part}: taken as padding and set to {least:g}", file=sys.stderr)
+        if where is not None:
+            part = f"{filled.sum()} voxels ({filled.mean():.1%}) are {value:g}, far below all others"
+            print(f"maskmixadv: note: {where}: {part}: taken as padding and set to {least:g}", file=sys.stderr)
         volume = np.where(filled, least, volume)
     return volume

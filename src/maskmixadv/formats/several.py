@@ -14,13 +14,15 @@ from maskmixadv.formats.volume import Volume, apart
 
 APART: Final = 0.5
 """Voxels by which the corners of one image's channels may lie apart."""
-_NUMBERED: Final = re.compile(r"(.+)_(\d{4})")
+NUMBERED: Final = re.compile(r"(.+)_(\d{4})")
+"""Name of a channel's file, without its suffix: the image's name and the channel's number."""
 
 
 def grouped(images: Iterable[Path], annotated: Collection[str] | None = None) -> dict[str, tuple[Path, ...]]:
     """Return the files of each image by its name: those of its channels where there are several, in order.
 
-    Only names that end with ``_0000``, ``_0001`` and so on are taken together. A file on its own keeps its name.
+    Only names that end with ``_0000``, ``_0001`` and so on are taken together. A file on its own keeps its name, unless
+    an annotation has it without the number.
 
     Parameters
     ----------
@@ -44,13 +46,13 @@ def grouped(images: Iterable[Path], annotated: Collection[str] | None = None) ->
     parts: dict[str, dict[int, Path]] = {}
     found: dict[str, tuple[Path, ...]] = {}
     for path in images:
-        numbered = _NUMBERED.fullmatch(image_files.stem(path))
+        numbered = NUMBERED.fullmatch(image_files.stem(path))
         if numbered is None:
             found[image_files.stem(path)] = (path,)
         else:
             parts.setdefault(numbered[1], {})[int(numbered[2])] = path
     for name, channels in parts.items():
-        if len(channels) == 1 or (annotated is not None and name not in annotated):
+        if name not in (annotated or ()) and (len(channels) == 1 or annotated is not None):
             found |= {image_files.stem(path): (path,) for path in channels.values()}
             continue
         missing = set(range(max(channels) + 1)) - set(channels)

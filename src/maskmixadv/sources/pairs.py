@@ -1,7 +1,7 @@
 """An image and its annotation in files of their own, read as one case; an annotation that does not fit is refused."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.corpus.case import Case, validate, whole_slices
-from maskmixadv.corpus.channels import COLOURS, ONE, Channel, scaled
+from maskmixadv.corpus.channels import COLOURS, ONE, Channel, as_channels, scaled
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files, several
 from maskmixadv.formats.slicing import Slicing, common
@@ -139,10 +139,9 @@ def read(pair: Pair, classes: Classes, axis: int, channels: Sequence[Channel] = 
     >>> found.case.image.shape, found.case.image.max().item(), found.changed
     ((1, 1, 8, 8), 1.0, False)
     """
-    image = several.read(pair.images)
-    changed = image.coloured and len(channels) == 1
-    if tuple(channels) == COLOURS and image.channels is None:
-        image, changed = replace(image, channels=np.stack([image.array] * len(COLOURS))), True
+    stored = several.read(pair.images)
+    image = as_channels(stored, channels)
+    changed = image is not stored or (stored.coloured and len(channels) == 1)
     single = image.header.single
     if axis and axis != single and 1 in image.array.shape:
         shape, across = image.array.shape, single or 0

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from maskmixadv.studio.images.volumes import ShownChannel
 from maskmixadv.studio.palette import PaletteClass
 from maskmixadv.studio.review.heart import CaseVolumes, HeartMeasures
 from maskmixadv.studio.review.reviews import Verdict
@@ -16,8 +17,10 @@ class CaseAnswer:
     ----------
     shape, spacing
         Of the image, with the slices' axis first; in voxels and in mm. `spacing` is None if the image has none.
-    low, high
-        The lowest and highest value of the image.
+    channels
+        What can be shown of the image.
+    coloured
+        Whether it is a picture in colour, of which slices have red, green and blue.
     scribbled
         Slices with strokes.
     reviews
@@ -31,8 +34,8 @@ class CaseAnswer:
     name: str
     shape: Sequence[int]
     spacing: Sequence[float] | None
-    low: float
-    high: float
+    channels: Sequence[ShownChannel]
+    coloured: bool
     scribbled: Sequence[int]
     reviews: Mapping[int, Verdict]
     predicted: bool

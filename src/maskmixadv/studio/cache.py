@@ -35,20 +35,20 @@ class FileCache(Generic[Content]):
     Parameters
     ----------
     read
-        Reads the content of a path.
+        Reads the content of a path, or of several that are one content.
     size
         Returns how many bytes a content takes.
     limit
         How many bytes all contents may take; the latest one always stays.
     """
 
-    def __init__(self, read: Callable[[Path], Content], size: Callable[[Content], int], limit: int) -> None:
+    def __init__(self, read: Callable[..., Content], size: Callable[[Content], int], limit: int) -> None:
         self._read, self._size, self._limit = read, size, limit
-        self._held: OrderedDict[Stamp, Content] = OrderedDict()
+        self._held: OrderedDict[tuple[Stamp, ...], Content] = OrderedDict()
         self._lock = RLock()
 
-    def get(self, path: Path) -> Content:
-        """Return the content of `path`; one thread at a time reads, so that no file is read twice.
+    def get(self, *paths: Path) -> Content:
+        """Return the content of `paths`; one thread at a time reads, so that no file is read twice.
 
         Raises
         ------
@@ -56,21 +56,21 @@ class FileCache(Generic[Content]):
             If it can't be read, or takes too much memory.
         """
         with self._lock:
-            key = stamp(path)
+            key = tuple(map(stamp, paths))
             if key not in self._held:
-                with within_memory(path):
-                    self._hold(key, self._read(path))
+                with within_memory(paths[0]):
+                    self._hold(key, self._read(*paths))
             self._held.move_to_end(key)
             return self._held[key]
 
     def put(self, path: Path, content: Content) -> None:
         """Keep the content that was just written to `path`."""
         with self._lock:
-            for key in [key for key in self._held if key[0] == path]:
+            for key in [key for key in self._held if key[0][0] == path]:
                 del self._held[key]
-            self._hold(stamp(path), content)
+            self._hold((stamp(path),), content)
 
-    def _hold(self, key: Stamp, content: Content) -> None:
+    def _hold(self, key: tuple[Stamp, ...], content: Content) -> None:
         self._held[key] = content
         while len(self._held) > 1 and sum(map(self._size, self._held.values())) > self._limit:
             self._held.popitem(last=False)

@@ -10,7 +10,6 @@ from typing import Final, NamedTuple
 from maskmixadv.errors import InputError
 from maskmixadv.files import LOCK, make_directory, sweep
 from maskmixadv.formats import image_files
-from maskmixadv.studio.refusals import MissingError
 
 RUN_NAME: Final = re.compile(r"[0-9]{3,9}")
 """The name of a run: its number."""
@@ -152,19 +151,6 @@ class Layout:
         if not path.is_file():
             return "is no file, allowed are images in one file each"
         return None if name else f"not an image, allowed are {', '.join(image_files.SUFFIXES)}"
-
-    def image(self, case: str) -> Path:
-        """Return the image of `case`, looked up in the listing.
-
-        Raises
-        ------
-        MissingError
-            If there is no such case.
-        """
-        path = self.listing().files.get(case)
-        if path is None:
-            raise MissingError("no such case")
-        return path
 
     def next_run(self) -> str:
         """Return the name of the next run: a number above those of all runs that ever began here."""

@@ -79,7 +79,7 @@ class Session:
     def folder(self) -> FolderAnswer:
         """Return everything that the list of cases shows."""
         known, run = self.cases.known(), self._predictions.latest()
-        problems = [*known.problems, *self._scribbles.problems(self.layout.listing().files)]
+        problems = [*known.problems, *self._scribbles.problems(known.images)]
         cases = [self._case(case, facts, known.axes[case], run, problems) for case, facts in known.facts.items()]
         return FolderAnswer(
             name=printable(self.layout.root.name),
@@ -121,10 +121,20 @@ class Session:
             after.write(self.layout.root / classes.FILE)
             self._scribbles.palette = after
 
-    def image(self, case: str, index: int) -> UInt16[np.ndarray, "h w"]:
-        """Return a slice, scaled so that 0 to 65,535 are the volume's lowest to its highest value."""
+    def image(self, case: str, index: int, channel: int = 0) -> UInt16[np.ndarray, "h w *rgb"]:
+        """Return a slice of a channel, scaled so that 0 to 65,535 are the channel's lowest to its highest value.
+
+        Pictures in colour are one channel, with red, green and blue on the last axis, which are scaled alike.
+
+        Raises
+        ------
+        MissingError
+            If there is no such slice or channel.
+        """
         shown, axis = self.cases.open(case)
-        return _slice(shown.pixels(axis), 0, index)
+        if not 0 <= channel < len(shown.channels):
+            raise MissingError(f"no channel {channel}, allowed are 0 to {len(shown.channels) - 1}")
+        return _slice(shown.pixels(axis, channel), 0, index)
 
     def scribble(self, case: str, index: int) -> SliceArray:
         """Return the strokes of a slice: class indices, 255 where nothing is drawn."""
@@ -149,7 +159,7 @@ class Session:
             If `labels` does not fit the slice or the classes; nothing is changed then.
         """
         shown, axis = self.cases.open(case)
-        shape = _slice(shown.pixels(axis), 0, index).shape
+        shape = _slice(shown.pixels(axis), 0, index).shape[:2]
         if len(labels) != shape[0] * shape[1]:
             raise RequestError(f"scribble: {len(labels)} bytes, allowed are {shape[0]} × {shape[1]}")
         plane = np.frombuffer(labels, np.uint8).reshape(shape)
@@ -208,6 +218,8 @@ class Session:
         known, run = self.cases.known(), self._predictions.latest()
         candidates = []
         for case, facts in known.facts.items():
+            if case in known.odd:
+                continue
             with suppress(InputError):  # a case with a damaged file is not proposed; `folder` says what is wrong
                 candidates.append(self._candidate(case, facts, known.axes[case], run))
         return propose(candidates)
@@ -250,7 +262,7 @@ class Session:
         For each case or slice that can't be read, a line is appended to `problems`.
         """
         run = self._predictions.latest()
-        for case in self.layout.listing().files:
+        for case in self.cases.known().images:
             try:
                 mask = None if run is None else self._mask(case, run, problems)
             except InputError as error:
@@ -295,8 +307,8 @@ class Session:
             name=case,
             shape=[facts.shape[place] for place in order],
             spacing=None if facts.spacing is None else [facts.spacing[place] for place in order],
-            low=facts.low,
-            high=facts.high,
+            channels=facts.channels,
+            coloured=facts.coloured,
             scribbled=scribbled,
             reviews=self._reviews.verdicts(case, run),
             predicted=predicted,

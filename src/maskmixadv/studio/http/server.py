@@ -144,8 +144,8 @@ def _add_cases(api: FastAPI, session: Session) -> None:
     place = "/api/cases/{case}/slices/{index}"
 
     @api.get(f"{place}/image")
-    def image(case: str, index: int) -> Response:
-        return _bytes(session.image(case, index).astype("<u2"))
+    def image(case: str, index: int, channel: int = 0) -> Response:
+        return _bytes(session.image(case, index, channel).astype("<u2", copy=False))
 
     @api.get(f"{place}/scribble")
     def scribble(case: str, index: int) -> Response:

@@ -1,6 +1,6 @@
 """The cases of a folder: its images, the axis along which their slices are cut, and uploads."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -10,11 +10,12 @@ from maskmixadv.files import cannot_write, partial_name, put_in_place
 from maskmixadv.formats import image_files
 from maskmixadv.sources import pairs
 from maskmixadv.studio.cache import Stamp, stamp
+from maskmixadv.studio.images import grouping
 from maskmixadv.studio.images.intake import check_name
 from maskmixadv.studio.images.volumes import Facts, ShownImage, ShownImages, show
 from maskmixadv.studio.layout import Layout, case_of
 from maskmixadv.studio.memory import within_memory
-from maskmixadv.studio.refusals import RequestError, TakenError, TooLargeError
+from maskmixadv.studio.refusals import MissingError, RequestError, TakenError, TooLargeError
 
 
 @dataclass(frozen=True)
@@ -23,17 +24,23 @@ class KnownCases:
 
     Attributes
     ----------
+    images
+        The files of each image, also of those that can't be read.
     facts
         Facts of each image that can be read, on the axes of its file.
     axes
         Axis along which slices are cut, by case.
     problems
-        A line for each file that is no case.
+        A line for each file that is no case, and each case that has other channels than most.
+    odd
+        Those cases.
     """
 
+    images: Mapping[str, tuple[Path, ...]]
     facts: dict[str, Facts]
     axes: Mapping[str, int]
     problems: list[str]
+    odd: Collection[str]
 
 
 class Cases:
@@ -46,11 +53,12 @@ class Cases:
 
     def known(self) -> KnownCases:
         """Return all cases; images that are new are read."""
-        images, problems = self._layout.listing()
-        told = self._volumes.facts(images)
+        found = grouping.find(self._layout)
+        told = self._volumes.facts(found.files)
         facts = {case: each for case, each in told.items() if isinstance(each, Facts)}
         wrong = [str(each) for each in told.values() if isinstance(each, InputError)]
-        return KnownCases(facts, self._along({case: images[case] for case in facts}), [*problems, *wrong])
+        axes = self._along({case: found.files[case] for case in facts})
+        return KnownCases(found.files, facts, axes, [*found.problems, *found.odd.values(), *wrong], found.odd)
 
     def open(self, case: str) -> tuple[ShownImage, int]:
         """Return the image of `case`, and the axis along which its slices are cut.
@@ -62,8 +70,10 @@ class Cases:
         InputError
             If the image can't be read.
         """
-        path = self._layout.image(case)
-        return self._volumes.get(path), self.known().axes[case]
+        known = self.known()
+        if case not in known.images:
+            raise MissingError("no such case")
+        return self._volumes.get(known.images[case]), known.axes[case]
 
     def new_upload(self, file: str) -> Path:
         """Return a path to write an upload to that will be called `file`; `take_upload` or the caller removes it.
@@ -100,16 +110,20 @@ class Cases:
                 put_in_place(upload, self._layout.images / file)
             except OSError as error:
                 raise cannot_write(self._layout.images / file, error) from None
-        return case_of(file)
+        files = grouping.find(self._layout).files
+        return next(case for case, paths in files.items() if self._layout.images / file in paths)
 
-    def _along(self, images: dict[str, Path]) -> Mapping[str, int]:
+    def _along(self, images: Mapping[str, Sequence[Path]]) -> Mapping[str, int]:
         """Return the axes along which slices are cut, as training cuts them (`pairs.cuts`)."""
-        key = tuple(stamp(path) for path in images.values())
+        key = tuple(stamp(path) for paths in images.values() for path in paths)
         if self._axes[0] != key:
-            self._axes = (key, pairs.cuts([pairs.Pair(case, case, path) for case, path in images.items()]).axes)
+            self._axes = (key, pairs.cuts([pairs.Pair(case, case, paths[0]) for case, paths in images.items()]).axes)
         return self._axes[1]
 
     def _check_free(self, file: str) -> None:
-        taken = {case.casefold() for case in self._layout.listing().files}
+        found = grouping.find(self._layout).files
+        taken = {
+            name.casefold() for case, paths in found.items() for name in (case, *(case_of(path.name) for path in paths))
+        }
         if not case_of(file) or case_of(file).casefold() in taken or (self._layout.images / file).exists():
             raise TakenError(f"{file}: an image of this name is there already; rename it")

@@ -13,6 +13,7 @@ from maskmixadv.sources import follow, pairs
 from maskmixadv.sources.classes import Classes
 from maskmixadv.sources.folder import Found
 from maskmixadv.sources.pairs import LabelledSlice, Pair
+from maskmixadv.studio.images import grouping
 from maskmixadv.studio.images.intake import check_declared
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.memory import within_memory
@@ -74,25 +75,39 @@ def _readable(found: Found, classes: Classes, left_out: list[str]) -> Readable:
 
 def _found(layout: Layout, accepted: Slices) -> tuple[Found, list[str]]:
     """Return the images with strokes, masks or accepted slices, and a line for each file that can't be used."""
-    images, left_out = layout.listing()
+    images = grouping.find(layout)
+    left_out = list(images.problems)
     drawn: list[dict[str, Path]] = []
     for part in (layout.scribbles, layout.masks):
         files, wrong = layout.listing(part)
         left_out += wrong
         left_out += [
-            f"{part.name}/{path.name}: no image of this name" for case, path in files.items() if case not in images
+            f"{part.name}/{path.name}: no image of this name"
+            for case, path in files.items()
+            if case not in images.files
         ]
         drawn.append(files)
     scribbles, masks = drawn
     if accepted and masks and not scribbles:
         left_out.append("accepted slices are left out, as no case has strokes, and masks are learnt from")
         accepted = {}
-    annotated = [case for case in images if case in scribbles or case in masks or accepted.get(case)]
+    annotated = [case for case in images.files if case in scribbles or case in masks or accepted.get(case)]
+    left_out += [images.odd[case] for case in annotated if case in images.odd]
     found = [
-        Pair(case, case, images[case], scribbles.get(case), masks.get(case), slices=accepted.get(case, ()))
+        Pair(
+            case,
+            case,
+            images.files[case][0],
+            scribbles.get(case),
+            masks.get(case),
+            slices=accepted.get(case, ()),
+            others=images.files[case][1:],
+        )
         for case in annotated
+        if case not in images.odd
     ]
-    return Found(layout.root, found, [path.name for case, path in images.items() if case not in annotated]), left_out
+    bare = [paths[0].name for case, paths in images.files.items() if case not in annotated]
+    return Found(layout.root, found, bare), left_out
 
 
 def _sound(found: Sequence[Pair], classes: Classes) -> tuple[list[Pair], list[str]]:
@@ -100,11 +115,11 @@ def _sound(found: Sequence[Pair], classes: Classes) -> tuple[list[Pair], list[st
 
     A pair that can't be read with an accepted slice loses that slice.
     """
-    peeked, wrong = _passing(found, lambda pair: (check_declared(pair.image), image_files.header(pair.image)))
-    axes = pairs.cuts(peeked).axes
+    peeked, wrong = _passing(found, _peek)
+    axes, channels = pairs.cuts(peeked).axes, pairs.channels_of(peeked)
 
     def read(pair: Pair) -> object:
-        return pairs.read(pair, classes, axes[pair.name])
+        return pairs.read(pair, classes, axes[pair.name], channels)
 
     def lessened(pair: Pair) -> Pair:
         return replace(pair, slices=tuple(each for each in pair.slices if _passing([with_one(pair, each)], read)[0]))
@@ -116,6 +131,14 @@ def _sound(found: Sequence[Pair], classes: Classes) -> tuple[list[Pair], list[st
     fewer = [lessened(pair) for pair in peeked if pair.slices and pair not in whole]
     rest, _ = _passing([pair for pair in fewer if pair.scribble or pair.mask or pair.slices], read)
     return sorted([*whole, *rest], key=lambda pair: pair.name), [*wrong, *more]
+
+
+def _peek(pair: Pair) -> None:
+    """See that the headers of an image can be read, and the pixels from which its channels follow."""
+    for path in pair.images:
+        check_declared(path)
+        image_files.header(path)
+    image_files.coloured(pair.image)
 
 
 def _passing(found: Sequence[Pair], test: Callable[[Pair], object]) -> tuple[list[Pair], list[str]]:

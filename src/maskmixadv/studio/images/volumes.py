@@ -1,7 +1,7 @@
-"""Images as the page shows them: scaled to 16 bits from the volume's lowest value to its highest."""
+"""Images as the page shows them: each channel scaled to 16 bits from its lowest value to its highest."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,11 +9,13 @@ from threading import Lock
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import UInt8, UInt16
+from jaxtyping import Shaped, UInt8, UInt16
 
+from maskmixadv.corpus.channels import COLOURS, ONE
+from maskmixadv.corpus.padding import padding, without_padding
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_json, write_text
-from maskmixadv.formats import image_files
+from maskmixadv.formats import image_files, several
 from maskmixadv.formats.volume import Volume
 from maskmixadv.studio.cache import FileCache, stamp
 from maskmixadv.studio.images.intake import check_declared, taken
@@ -28,34 +30,59 @@ TOP: Final = 65_535
 
 
 @dataclass(frozen=True)
+class ShownChannel:
+    """A channel that the page shows: one, or red, green and blue together.
+
+    Attributes
+    ----------
+    name
+        Such as ``channel 0``.
+    low, high
+        The lowest and highest value, which are scaled to 0 and 65,535. Padding takes no part, and is scaled to 0.
+    padded
+        Whether there is padding (`maskmixadv.corpus.padding`).
+    """
+
+    name: str
+    low: float
+    high: float
+    padded: bool
+
+
+@dataclass(frozen=True)
 class ShownImage:
     """An image for the page, with the grid on which its labels are written.
 
     Attributes
     ----------
     volume
-        The image, scaled to 16 bits, on the axes of the file.
-    low, high
-        The lowest and highest value, which are scaled to 0 and 65,535.
+        The first of the stored channels, on the axes of the file; of colours it is red.
+    stored
+        The shown channels, scaled to 16 bits. Colours are one, with red, green and blue on the last axis.
+    channels
+        What each of them is.
+    coloured
+        Whether the image is a picture in colour.
     """
 
     volume: Volume
-    low: float
-    high: float
+    stored: UInt16[np.ndarray, "c d h w *rgb"]
+    channels: tuple[ShownChannel, ...]
+    coloured: bool
 
-    def pixels(self, axis: int) -> UInt16[np.ndarray, "d h w"]:
-        """Return the slices along the file's `axis`."""
-        return np.moveaxis(self.volume.array, axis, 0)
+    def pixels(self, axis: int, channel: int = 0) -> UInt16[np.ndarray, "d h w *rgb"]:
+        """Return the slices of a channel along the file's `axis`."""
+        return np.moveaxis(self.stored[channel], axis, 0)
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Facts of an image for the list of cases: shape and spacing (mm) along d, h, w, and the range of its values."""
+    """Facts of an image for the list of cases: shape and spacing (mm) along d, h, w, and its channels."""
 
     shape: tuple[int, int, int]
     spacing: Spacing | None
-    low: float
-    high: float
+    channels: tuple[ShownChannel, ...]
+    coloured: bool
 
 
 class ShownImages:
@@ -68,46 +95,46 @@ class ShownImages:
     """
 
     def __init__(self, index: Path) -> None:
-        self._shown = FileCache(show, lambda shown: shown.volume.array.nbytes, CACHED_BYTES)
+        self._shown = FileCache(show, lambda shown: shown.stored.nbytes, CACHED_BYTES)
         self._index = index
         self._known: dict[str, Facts | InputError] = dict(_known(index))
         self._lock = Lock()
 
-    def get(self, path: Path) -> ShownImage:
-        """Read an image.
+    def get(self, paths: Sequence[Path]) -> ShownImage:
+        """Read an image of a file, or of several with a channel each.
 
         Raises
         ------
         InputError
-            If it is damaged, not finite, constant, or too large.
+            If it is damaged, not finite, constant, or too large, or its channels are not on one grid.
         """
-        return self._shown.get(path)
+        return self._shown.get(*paths)
 
-    def facts(self, images: Mapping[str, Path]) -> dict[str, Facts | InputError]:
+    def facts(self, images: Mapping[str, Sequence[Path]]) -> dict[str, Facts | InputError]:
         """Return the facts of each of `images` by case, or the error that says what is wrong with it."""
         with self._lock:
-            told = {case: self._told(path) for case, path in images.items()}
+            told = {case: self._told(paths) for case, paths in images.items()}
             known = {key: facts for key, facts in told.values() if isinstance(facts, Facts)}
             if known != {key: facts for key, facts in self._known.items() if isinstance(facts, Facts)}:
                 self._keep(known)
             self._known = dict(told.values())
             return {case: facts for case, (_, facts) in told.items()}
 
-    def _told(self, path: Path) -> tuple[str, Facts | InputError]:
-        """Return the key of `path` in the index, and its facts or what is wrong with it."""
+    def _told(self, paths: Sequence[Path]) -> tuple[str, Facts | InputError]:
+        """Return the key of an image in the index, and its facts or what is wrong with it."""
         try:
-            key = _key(path)
-            return key, self._known.get(key) or self._look(path)
+            key = _key(paths)
+            return key, self._known.get(key) or self._look(paths)
         except InputError as error:
-            return path.name, error
+            return paths[0].name, error
 
-    def _look(self, path: Path) -> Facts | InputError:
+    def _look(self, paths: Sequence[Path]) -> Facts | InputError:
         try:
-            shown = self.get(path)
+            shown = self.get(paths)
         except InputError as error:
             return error
         d, h, w = shown.volume.array.shape
-        return Facts((d, h, w), shown.volume.spacing, shown.low, shown.high)
+        return Facts((d, h, w), shown.volume.spacing, shown.channels, shown.coloured)
 
     def _keep(self, known: Mapping[str, Facts]) -> None:
         # Errors are not kept: installing a library that reads the format may mend them, for example.
@@ -115,20 +142,74 @@ class ShownImages:
             write_text(self._index, json.dumps({key: asdict(facts) for key, facts in known.items()}))
 
 
-def show(path: Path) -> ShownImage:
-    """Read an image and scale it to 16 bits; raises as `ShownImages.get`."""
+def show(*paths: Path) -> ShownImage:
+    """Read an image and scale its channels to 16 bits; raises as `ShownImages.get`."""
     with taken():
-        check_declared(path)
-        volume = image_files.read(path)
-    low, high = float(np.min(volume.array)), float(np.max(volume.array))
+        for path in paths:
+            check_declared(path)
+        volume = several.read(paths)
+    if volume.coloured and volume.channels is not None and len(volume.channels) == len(COLOURS):
+        found = [_colours(np.moveaxis(volume.channels, 0, -1), paths[0])]
+    else:
+        parts = _greys(volume)
+        files = paths if len(paths) > 1 else paths * len(parts)
+        names = _names(paths, len(parts))
+        found = [_grey(*each) for each in zip(parts, names, files, strict=True)]
+    stored, channels = np.stack([pixels for pixels, _ in found]), tuple(channel for _, channel in found)
+    coloured = stored.ndim > volume.array.ndim + 1
+    first = stored[0, ..., 0] if coloured else stored[0]
+    return ShownImage(replace(volume, array=first, channels=None), stored, channels, coloured)
+
+
+def _greys(volume: Volume) -> list[Shaped[np.ndarray, "d h w"]]:
+    """Return the channels of an image that is no picture in colour; one where red, green and blue are the same."""
+    channels = volume.channels
+    if channels is None or all(np.array_equal(channels[0], each) for each in channels[1:]):
+        return [volume.array]
+    return list(channels)
+
+
+def _names(paths: Sequence[Path], count: int) -> list[str]:
+    """Return names of an image's channels: their numbers, which their files' names have where they are several."""
+    if count == 1:
+        return [ONE[0].name]
+    found = [several.NUMBERED.fullmatch(image_files.stem(path)) for path in paths]
+    return [f"channel {int(each[2])}" if each else f"channel {place}" for place, each in enumerate(found)]
+
+
+def _grey(
+    values: Shaped[np.ndarray, "d h w"], name: str, path: Path
+) -> tuple[UInt16[np.ndarray, "d h w"], ShownChannel]:
+    """Scale a channel from its lowest value to its highest, without padding."""
+    low, high = _range(values, path)
+    padded = padding(values) is not None
+    if padded:
+        values = without_padding(values, where=None)
+        low = float(values.min())
+    return _scaled(values, low, high), ShownChannel(name, low, high, padded)
+
+
+def _colours(values: Shaped[np.ndarray, "d h w 3"], path: Path) -> tuple[UInt16[np.ndarray, "d h w 3"], ShownChannel]:
+    """Scale red, green and blue alike, so that black stays black; 8 bits keep their whole range, as pictures do."""
+    low, high = _range(values, path)
+    low, high = (0.0, 255.0) if values.dtype == np.uint8 else (min(low, 0.0), high)
+    return _scaled(values, low, high), ShownChannel("colours", low, high, padded=False)
+
+
+def _range(values: np.ndarray, path: Path) -> tuple[float, float]:
+    low, high = float(np.min(values)), float(np.max(values))
     if not np.isfinite([low, high]).all():
         raise InputError(f"{path.name}: image holds NaN or infinity, allowed are finite numbers")
     if low == high:
         raise InputError(f"{path.name}: image is constant ({low:g}), allowed is one with contrast")
-    pixels = np.empty(volume.array.shape, np.uint16)
-    for plane, values in zip(pixels, volume.array, strict=True):  # one by one, to save memory
-        plane[:] = np.rint((values.astype(np.float64) - low) * (TOP / (high - low)))
-    return ShownImage(replace(volume, array=pixels), low, high)
+    return low, high
+
+
+def _scaled(values: Shaped[np.ndarray, "d h w *rgb"], low: float, high: float) -> UInt16[np.ndarray, "d h w *rgb"]:
+    pixels = np.empty(values.shape, np.uint16)
+    for plane, each in zip(pixels, values, strict=True):  # one by one, to save memory
+        plane[:] = np.rint((each.astype(np.float64) - low) * (TOP / (high - low)))
+    return pixels
 
 
 def turned(labels: ByteVolume, axis: int) -> ByteVolume:
@@ -136,9 +217,9 @@ def turned(labels: ByteVolume, axis: int) -> ByteVolume:
     return np.moveaxis(labels, 0, axis)
 
 
-def _key(path: Path) -> str:
-    _, changed, size = stamp(path)
-    return f"{path.name} {changed} {size}"
+def _key(paths: Sequence[Path]) -> str:
+    stamps = map(stamp, paths)
+    return ", ".join(f"{path.name} {changed} {size}" for path, changed, size in stamps)
 
 
 def _known(index: Path) -> dict[str, Facts]:
@@ -155,5 +236,6 @@ def _facts(raw: dict[str, Any]) -> Facts | None:
         facts = made(Facts, raw, "")
     except InputError:
         return None
-    whole = min(facts.shape) >= 1 and np.isfinite([facts.low, facts.high, *(facts.spacing or ())]).all()
+    values = [value for each in facts.channels for value in (each.low, each.high)]
+    whole = min(facts.shape) >= 1 and facts.channels and np.isfinite([*values, *(facts.spacing or ())]).all()
     return facts if whole else None

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,6 +15,7 @@ from maskmixadv.files import read_json, whole, write_text, written
 from maskmixadv.methods.registry import METHODS
 from maskmixadv.processes import reason_written
 from maskmixadv.runs.schedule import PRESETS, Changes, default_preset
+from maskmixadv.studio.images import grouping
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import training
 from maskmixadv.studio.learning.process import Process
@@ -73,18 +74,23 @@ def predict(layout: Layout, run: str) -> None:
     from maskmixadv.inference.predictor import Predictor
 
     predictor = Predictor.load(layout.runs / run)
-    images = layout.listing().files
+    images = grouping.find(layout)
     with whole(layout.predictions / run) as place:
-        wrong = [line for case, path in images.items() if (line := _attempt(predictor, path, place / case))]
-        if len(wrong) == len(images):
+        wrong = []
+        for case, paths in images.files.items():
+            if line := _attempt(predictor, paths, place / case, images.odd.get(case)):
+                wrong.append(line)
+        if len(wrong) == len(images.files):
             raise InputError("; ".join(["no image could be predicted", *wrong[:1]]))
 
 
-def _attempt(predictor: "Predictor", path: Path, out: Path) -> str | None:
-    """Predict an image; returns what is wrong with it, and prints it to stderr."""
+def _attempt(predictor: "Predictor", paths: Sequence[Path], out: Path, odd: str | None) -> str | None:
+    """Predict an image that is not `odd`; returns what is wrong with it, and prints it to stderr."""
     try:
-        with within_memory(path):
-            volume, labels, doubt = _predicted(predictor, path)
+        if odd is not None:
+            raise InputError(odd)
+        with within_memory(paths[0]):
+            volume, labels, doubt = _predicted(predictor, paths)
     except InputError as error:
         print(f"{out.name}: not predicted ({error})", file=sys.stderr)
         return str(error)
@@ -146,20 +152,21 @@ def _changes(preset: str, steps: int | None) -> Changes:
     return Changes(steps=steps, ema=float(f"{ema:.6g}"), validate_every=max(1, steps // VALIDATIONS))
 
 
-def _predicted(predictor: "Predictor", path: Path) -> tuple["Volume", np.ndarray, np.ndarray]:
+def _predicted(predictor: "Predictor", paths: Sequence[Path]) -> tuple["Volume", np.ndarray, np.ndarray]:
     """Read an image; returns it with its labels and their doubt, on the file's axes."""
-    from maskmixadv.corpus.channels import scaled
-    from maskmixadv.formats import image_files
+    from maskmixadv.corpus.channels import as_channels, scaled
+    from maskmixadv.formats import several
     from maskmixadv.studio.images.intake import check_declared, taken
     from maskmixadv.studio.images.volumes import turned
     from maskmixadv.studio.learning.doubt import judge
 
     with taken():
-        check_declared(path)
-        volume = image_files.read(path)
+        for path in paths:
+            check_declared(path)
+        volume = as_channels(several.read(paths), predictor.channels)
     axis = predictor.slicing.of(volume.header)
     cut = volume.along(axis)
-    labels, doubt = judge(predictor, scaled(cut, predictor.channels, str(path)), cut.spacing)
+    labels, doubt = judge(predictor, scaled(cut, predictor.channels, str(paths[0])), cut.spacing)
     return volume, turned(labels, axis), turned(doubt, axis)
 
 

@@ -51,8 +51,9 @@ export const putClasses = (classes) => send("PUT", "classes", { classes });
 export const putImage = (file) =>
   json("PUT", `images/${encodeURIComponent(file.name)}`, file, "application/octet-stream");
 
-/** Intensities, 0 to 65535 from the volume's lowest to its highest. */
-export const getImage = async (name, z) => new Uint16Array(await bytes(`${slice(name, z)}/image`));
+/** Intensities, 0 to 65535 from the channel's lowest to its highest; red, green and blue in turn if it is in colour. */
+export const getImage = async (name, z, channel) =>
+  new Uint16Array(await bytes(`${slice(name, z)}/image?channel=${channel}`));
 /** @param {"scribble"|"prediction"|"disagreement"} what */
 export const getPlane = async (name, z, what) => new Uint8Array(await bytes(`${slice(name, z)}/${what}`));
 export const putScribble = (name, z, labels, seconds) =>

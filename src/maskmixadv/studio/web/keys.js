@@ -9,7 +9,7 @@ import { erase, pick, resize } from "./palette.js";
 import { holdSpace } from "./pointer.js";
 import { next } from "./queue.js";
 import * as review from "./review.js";
-import { nextCase, scroll, setTool, state } from "./state.js";
+import { nextCase, nextChannel, scroll, setTool, state } from "./state.js";
 import { toggleTheme } from "./theme.js";
 import { fit, pan, zoom } from "./view.js";
 
@@ -47,7 +47,8 @@ const KEYS = {
     ["Space or middle drag", "pan", {}],
     ["Ctrl arrows", "pan", arrows("ctrl+", (x, y) => pan(-PAN * x, -PAN * y))],
     ["Right drag", "window (sideways) and level (up, down)", {}],
-    ["W", "window from the slice", { w: autoWindow }],
+    ["W", "window from the slice; pictures in colour as they are", { w: autoWindow }],
+    ["G", "next channel, of images that have several", { g: nextChannel }],
     ["C", "cine through the phases, or the slices", { c: toggleCine }],
     ["Two fingers", "zoom and pan", {}],
   ],

@@ -6,12 +6,12 @@ const FAINT = 12; // of 255: doubt that is everywhere, and would tint the whole 
 
 const canvas = (h, w) => Object.assign(document.createElement("canvas"), { height: h, width: w });
 
-/** A bitmap whose pixels `colour(value)` gives as [red, green, blue, alpha], 0 to 255. */
+/** A bitmap whose pixels `colour(value, index)` gives as [red, green, blue, alpha], 0 to 255. */
 function bitmap(values, [h, w], colour) {
   const made = canvas(h, w);
   const pixels = new ImageData(w, h);
   const words = new Uint32Array(pixels.data.buffer);
-  values.forEach((value, index) => (words[index] = colour(value)));
+  values.forEach((value, index) => (words[index] = colour(value, index)));
   made.getContext("2d").putImageData(pixels, 0, 0);
   return made;
 }
@@ -23,8 +23,12 @@ export function rgb(colour) {
   return [number >> 16, (number >> 8) & 255, number & 255];
 }
 
-export const imageLayer = (image, shape, grey) =>
-  bitmap(image, shape, (value) => word([grey[value], grey[value], grey[value]], 255));
+/** @param {Uint8ClampedArray} bright brightness by value  @param {boolean} coloured red, green and blue in turn */
+export function imageLayer(image, [h, w], bright, coloured) {
+  if (!coloured) return bitmap(image, [h, w], (value) => word([bright[value], bright[value], bright[value]], 255));
+  const at = (index) => bright[image[index]];
+  return bitmap(new Uint8Array(h * w), [h, w], (_, index) => word([at(3 * index), at(3 * index + 1), at(3 * index + 2)], 255));
+}
 
 export function scribbleLayer(labels, shape) {
   const words = classes().map(({ colour }) => word(rgb(colour), 255));

@@ -2,29 +2,29 @@
 
 import * as api from "./api.js";
 import { isUnsaved } from "./save.js";
-import { caseNamed, emit, keyOf, on, shown, state } from "./state.js";
+import { caseNamed, channelOf, emit, keyOf, on, shown, state } from "./state.js";
 
 const KEPT = 240; // slices of each kind
 const AGAIN = 2000; // ms until what failed to come is asked for again
 
 class Shelf {
-  constructor(fetch, { pinned = false } = {}) {
-    this.fetch = fetch;
-    this.pinned = pinned;
+  /** @param {{pinned?: boolean, key?: (place) => string}} how pinned: what is unsaved is kept */
+  constructor(fetch, { pinned = false, key = keyOf } = {}) {
+    Object.assign(this, { fetch, pinned, key });
     this.arrays = new Map();
     this.waiting = new Map();
   }
 
   /** The array if it is here; otherwise null, and it is asked for. */
   get(place) {
-    const key = keyOf(place);
+    const key = this.key(place);
     const array = this.arrays.get(key);
     if (array === undefined) this.ask(place, key);
     else this.keep(key, array);
     return array ?? null;
   }
 
-  async ask(place, key = keyOf(place)) {
+  async ask(place, key = this.key(place)) {
     if (this.arrays.has(key) || this.waiting.has(key)) return;
     const round = Symbol(key);
     this.waiting.set(key, round);
@@ -54,8 +54,8 @@ class Shelf {
   }
 
   forgetAt(place) {
-    this.arrays.delete(keyOf(place));
-    this.waiting.delete(keyOf(place));
+    this.arrays.delete(this.key(place));
+    this.waiting.delete(this.key(place));
   }
 }
 
@@ -63,7 +63,10 @@ class Shelf {
 const ofRun = (what) => async (place) =>
   caseNamed(place.name).predicted ? api.getPlane(place.name, place.z, what) : null;
 
-const images = new Shelf(({ name, z }) => api.getImage(name, z));
+const channelAt = ({ name, channel }) => channel ?? channelOf(caseNamed(name)).index;
+const images = new Shelf((place) => api.getImage(place.name, place.z, channelAt(place)), {
+  key: (place) => `${keyOf(place)}/${channelAt(place)}`,
+});
 const scribbles = new Shelf(({ name, z }) => api.getPlane(name, z, "scribble"), { pinned: true });
 const predictions = new Shelf(ofRun("prediction"));
 const disagreements = new Shelf(ofRun("disagreement"));
@@ -90,6 +93,8 @@ export function askNeighbours() {
   for (const z of [state.place.z + 1, state.place.z - 1].filter((near) => near >= 0 && near < depth)) {
     for (const shelf of [images, scribbles, predictions]) shelf.ask({ name: state.place.name, z });
   }
+  const { index } = channelOf(shown());
+  images.ask({ ...state.place, channel: (index + 1) % shown().channels.length });
 }
 
 on("trained", () => {

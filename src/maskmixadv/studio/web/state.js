@@ -2,9 +2,12 @@
 
 export const EMPTY = 255; // a pixel on which nothing was drawn
 
+const CHANNEL = "maskmixadv-channel"; // kept by the tab, so that a reload shows the same channel
+
 export const state = {
   folder: null, // what GET /api/folder answers
   place: null, // {name, z}: the slice that is shown
+  channel: Number(sessionStorage.getItem(CHANNEL)) || 0, // the channel that is shown, of images that have as many
   tool: { code: 1, erasing: false, size: 2, closing: true },
   overlay: { shown: true, opacity: 0.35, contour: true, disagreement: false },
   tab: "draw",
@@ -12,7 +15,7 @@ export const state = {
 
 const bus = new EventTarget();
 
-/** @param {"folder"|"place"|"arrays"|"pixels"|"tool"|"overlay"|"window"|"tab"|"trained"|"reviewed"|"withdrawn"} event */
+/** @param {"folder"|"place"|"channel"|"arrays"|"pixels"|"tool"|"overlay"|"window"|"tab"|"trained"|"reviewed"|"withdrawn"} event */
 export const on = (event, heed) => bus.addEventListener(event, (e) => heed(e.detail));
 export const emit = (event, detail) => bus.dispatchEvent(new CustomEvent(event, { detail }));
 
@@ -21,6 +24,12 @@ export const classes = () => state.folder?.classes ?? [];
 export const caseNamed = (name) => cases().find((one) => one.name === name);
 export const shown = () => state.place && caseNamed(state.place.name);
 export const keyOf = ({ name, z }) => `${name}/${z}`;
+
+/** The channel that is shown of a case: {index, name, low, high, padded}. */
+export function channelOf(one) {
+  const index = Math.min(state.channel, one.channels.length - 1);
+  return { index, ...one.channels[index] };
+}
 
 export function setFolder(folder) {
   state.folder = folder;
@@ -48,6 +57,17 @@ export function nextCase(step) {
   const next = cases()[clamp(at + step, 0, cases().length - 1)];
   if (next && next.name !== state.place?.name) go(next.name);
 }
+
+/** @param {number} channel of the shown case; past the last one comes the first */
+export function setChannel(channel) {
+  const count = shown()?.channels.length ?? 1;
+  if (count === 1) return;
+  state.channel = channel % count;
+  sessionStorage.setItem(CHANNEL, state.channel);
+  emit("channel");
+}
+
+export const nextChannel = () => shown() && setChannel(channelOf(shown()).index + 1);
 
 /** The verdicts on a case have changed, of which that on slice z is new. */
 export function setReviews(one, z, reviews) {

@@ -8,6 +8,7 @@ import * as grey from "./window.js";
 
 const MARGIN = 18; // px round a fitted slice
 const CLOSEST = 60; // px a voxel
+const HALO = 4; // px round strokes and outlines on pictures in colour
 
 export const canvas = byId("canvas");
 const context = canvas.getContext("2d");
@@ -102,10 +103,10 @@ function draw() {
   if (!state.place) return;
   const { image, scribble, prediction, disagreement } = arrays();
   grey.ensure(image);
-  if (image) paint(layer("image", image, (a, shape) => imageLayer(a, shape, grey.table())), { smooth: true });
+  if (image) paint(layer("image", image, (a, shape) => imageLayer(a, shape, grey.table(), shown().coloured)), { smooth: true });
   if (image && prediction && state.overlay.shown) paintPrediction(prediction);
   if (image && disagreement) paint(layer("disagreement", disagreement, heatLayer), { smooth: true });
-  if (image && scribble) paint(layer("scribble", scribble, scribbleLayer));
+  if (image && scribble) paint(layer("scribble", scribble, scribbleLayer), { halo: shown().coloured });
   for (const mark of marks) mark(context);
 }
 
@@ -118,9 +119,13 @@ function layer(name, array, make) {
   return layers[name].made;
 }
 
-function paint(bitmap, { smooth = false, alpha = 1 } = {}) {
+/** What is drawn next has a dark edge, so that it stands out from a picture's colours. */
+const edged = () => Object.assign(context, { shadowColor: "#000", shadowBlur: HALO * (devicePixelRatio || 1) });
+
+function paint(bitmap, { smooth = false, alpha = 1, halo = false } = {}) {
   const [sx, sy] = scales();
   context.save();
+  if (halo) edged();
   context.globalAlpha = alpha;
   context.imageSmoothingEnabled = smooth;
   context.imageSmoothingQuality = "high";
@@ -132,8 +137,18 @@ function paintPrediction(prediction) {
   const made = layer("prediction", prediction, (a, shape) => [labelLayer(a, shape), outlines(a, shape)]);
   paint(made[0], { alpha: state.overlay.opacity });
   if (!state.overlay.contour) return;
+  if (shown().coloured) {
+    context.save();
+    edged();
+    strokeAll(made[1]);
+    context.restore();
+  }
+  strokeAll(made[1]); // above all edges
+}
+
+function strokeAll(paths) {
   const [sx, sy] = scales();
-  made[1].forEach((path, code) => {
+  paths.forEach((path, code) => {
     const placed = new Path2D();
     placed.addPath(path, new DOMMatrix([sx, 0, 0, sy, frame.x, frame.y]));
     Object.assign(context, { strokeStyle: classes()[code].colour, lineWidth: 1.6, lineCap: "square" });
@@ -174,6 +189,10 @@ export function startView() {
     redraw();
   });
   on("folder", () => forget("scribble", "prediction"));
+  on("channel", () => {
+    if (state.place) askNeighbours();
+    redraw();
+  });
   on("pixels", () => forget("scribble"));
   on("window", () => forget("image"));
   for (const event of ["arrays", "overlay", "tool"]) on(event, redraw);

@@ -1,34 +1,43 @@
-// Window and level: which intensities are shown from black to white; one for each case.
+// Window and level: which intensities are shown from black to white; one for each channel of a case.
+// Pictures in colour are shown as they are, until somebody chooses a window, which red, green and blue share.
 
-import { emit, shown, state } from "./state.js";
+import { channelOf, emit, shown, state } from "./state.js";
 
 const FULL = 65535;
+const WHOLE = { low: 0, high: 1 };
 const windows = new Map();
 
+const key = () => shown() && `${state.place.name}/${channelOf(shown()).index}`;
+
 /** Bounds as fractions of the volume's range; null until an image has been seen. */
-export const bounds = () => windows.get(state.place?.name) ?? null;
+export const bounds = () => windows.get(key()) ?? null;
 
 export function ensure(image) {
   if (image && !bounds()) auto(image);
 }
 
-/** From the 1st to the 99.5th percentile of the slice. */
+/** Whether a picture in colour is shown as it is. */
+export const untouched = () => shown()?.coloured && Object.entries(WHOLE).every(([end, value]) => bounds()?.[end] === value);
+
+/** From the 1st to the 99.5th percentile of the slice, in which padding, which is 0, does not count. */
 export function auto(image) {
   if (!image) return;
-  const sorted = Float32Array.from(image).sort();
+  if (shown().coloured) return set(WHOLE.low, WHOLE.high);
+  const measured = channelOf(shown()).padded ? image.filter(Boolean) : image;
+  const sorted = Float32Array.from(measured.length ? measured : image).sort();
   const at = (fraction) => sorted[Math.floor(fraction * (sorted.length - 1))] / FULL;
   set(at(0.01), at(0.995));
 }
 
 function set(low, high) {
-  windows.set(state.place.name, { low, high: Math.max(high, low + 1e-3) });
+  windows.set(key(), { low, high: Math.max(high, low + 1e-3) });
   emit("window");
 }
 
 /** Level and width as the sliders show them, in the image's own intensities. */
 export function levels() {
-  const { low, high } = bounds() ?? { low: 0, high: 1 };
-  const { low: least, high: most } = shown();
+  const { low, high } = bounds() ?? WHOLE;
+  const { low: least, high: most } = channelOf(shown());
   const unit = most - least || 1;
   return { level: least + (unit * (low + high)) / 2, width: unit * (high - low), least, most };
 }
@@ -42,7 +51,7 @@ export function setLevels({ level, width }) {
 
 /** Brightness 0 to 255 for each of the 65536 intensities. */
 export function table() {
-  const { low, high } = bounds() ?? { low: 0, high: 1 };
+  const { low, high } = bounds() ?? WHOLE;
   const grey = new Uint8ClampedArray(FULL + 1);
   for (let value = 0; value <= FULL; value++) grey[value] = (255 * (value / FULL - low)) / (high - low);
   return grey;

@@ -1,0 +1,187 @@
+"""Images of several channels, pictures in colour, and folders that mix them."""
+
+import json
+from pathlib import Path
+
+import httpx
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+import own
+import tiny
+from maskmixadv.corpus.channels import COLOURS
+from maskmixadv.formats import nifti
+from maskmixadv.inference.predictor import Predictor
+from maskmixadv.sources import follow
+from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.learning import job, training
+from maskmixadv.studio.learning.training import Order
+from studio_server import SHAPE, client, plane, refused, strokes
+
+STEPS = 2
+
+
+def sequences(folder: Path, name: str, channels: int = 2, seed: int = 0) -> list[np.ndarray]:
+    """Write an image with a file for each channel; returns them."""
+    image = tiny.volume(seed)[0]
+    arrays = [(image * 1000).astype(np.int16), ((1 - image) * 700).astype(np.int16), (image * 90).astype(np.int16)]
+    for number, array in enumerate(arrays[:channels]):
+        own.write(folder / "images" / f"{name}_{number:04d}.nii.gz", array)
+    return arrays[:channels]
+
+
+def cells(folder: Path, name: str, seed: int = 0, *, coloured: bool = True) -> np.ndarray:
+    """Write a picture and its strokes; returns the picture."""
+    grey, drawn = tiny.volume(seed)[0][1], tiny.volume(seed)[1][1:2]
+    pixels = np.stack([grey, 1 - grey, grey / 2], -1) if coloured else grey
+    picture = (pixels * 200).astype(np.uint8)
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(folder / "images" / f"{name}.png")
+    own.write(folder / "scribbles" / f"{name}.png", own.coded(drawn))
+    return picture
+
+
+def classes(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "classes.toml").write_text(own.CLASSES)
+    return folder
+
+
+def trained(folder: Path) -> Layout:
+    """Train a few steps and predict, as the studio's job does."""
+    layout = Layout.open(folder)
+    (layout.state / "001").mkdir()
+    (layout.state / "001" / training.ORDER).write_text(json.dumps(Order("cpu", "pce", STEPS).__dict__))
+    assert job.work(layout, "001") == 0
+    return layout
+
+
+def predicted(layout: Layout) -> dict[str, np.ndarray]:
+    return {path.name.split(".")[0]: nifti.read(path).array for path in (layout.predictions / "001").glob("*.nii.gz")}
+
+
+def told(page: httpx.Client) -> dict[str, dict]:
+    return {case["name"]: case for case in page.get("/api/folder").json()["cases"]}
+
+
+def test_colours_are_served_as_the_picture_has_them(tmp_path: Path) -> None:
+    folder = classes(tmp_path / "cells")
+    picture, grey = cells(folder, "a"), cells(folder, "b", coloured=False)
+    Image.fromarray(np.stack([grey] * 3, -1)).save(folder / "images" / "c.png")
+    with client(folder) as page:
+        cases = told(page)
+        assert [case["coloured"] for case in cases.values()] == [True, False, False]
+        assert cases["a"]["channels"] == [{"name": "colours", "low": 0.0, "high": 255.0, "padded": False}]
+        served = page.get("/api/cases/a/slices/0/image").content
+        shown = np.frombuffer(served, "<u2").reshape(*SHAPE, 3)
+        np.testing.assert_array_equal(shown, picture.astype(int) * 257)  # 255 becomes 65,535
+        assert plane(page.get("/api/cases/c/slices/0/image"), "<u2").max() == 65535
+        page.put("/api/cases/a/slices/0/scribble", content=strokes(2).tobytes())
+        np.testing.assert_array_equal(plane(page.get("/api/cases/a/slices/0/scribble")), strokes(2))
+
+
+def test_channels_are_one_case_with_strokes_of_its_name(tmp_path: Path) -> None:
+    folder = classes(tmp_path / "hearts")
+    arrays = sequences(folder, "h")
+    with client(folder) as page:
+        (case,) = told(page).values()
+        assert (case["name"], case["coloured"]) == ("h", False)
+        assert [each["name"] for each in case["channels"]] == ["channel 0", "channel 1"]
+        for number, array in enumerate(arrays):
+            shown = plane(page.get(f"/api/cases/h/slices/1/image?channel={number}"), "<u2")
+            scaled = (array[1] - array.min()) / (array.max() - array.min()) * 65535
+            np.testing.assert_allclose(shown, scaled, atol=0.51)
+        for channel in (2, -1):
+            refused(page.get(f"/api/cases/h/slices/1/image?channel={channel}"), 404, "channel")
+        page.put("/api/cases/h/slices/1/scribble", content=strokes().tobytes())
+        assert [path.name for path in (folder / "scribbles").iterdir()] == ["h.nii.gz"]
+        refused(page.put("/api/images/h.nii.gz", content=b""), 409, "there already")
+        third = (folder / "images" / "h_0001.nii.gz").read_bytes()
+        assert page.put("/api/images/h_0002.nii.gz", content=third).json() == {"case": "h"}
+        (case,) = told(page).values()
+        assert len(case["channels"]) == 3
+    assert follow.current(folder).entries[0].name == "h"  # the command line's
+
+
+def test_a_case_that_lacks_a_channel_is_shown_and_told(tmp_path: Path) -> None:
+    folder = classes(tmp_path / "hearts")
+    for number, name in enumerate(("a", "b", "c")):
+        sequences(folder, name, seed=number)
+        own.write(folder / "scribbles" / f"{name}.nii.gz", own.coded(tiny.volume(number)[1]))
+    sequences(folder, "lacks", channels=1)
+    sequences(folder, "more", channels=3)
+    own.write(folder / "images" / "plain.nii.gz", tiny.volume(4)[0])
+    own.write(folder / "images" / "drawn_0000.nii.gz", tiny.volume(5)[0])
+    own.write(folder / "scribbles" / "drawn_0000.nii.gz", own.coded(tiny.volume(5)[1]))
+    with client(folder) as page:
+        lines = page.get("/api/folder").json()["problems"]
+        assert list(told(page)) == ["a", "b", "c", "drawn_0000", "lacks", "more", "plain"]
+        assert [line.split(":")[0] for line in lines] == [
+            f"images/{name}.nii.gz" for name in ("drawn_0000", "lacks_0000", "more_0000", "plain")
+        ]
+        advice = ["call them drawn", "add lacks_0001.", "remove more_0002.", "call it plain_0000, and add plain_0001."]
+        for line, words in zip(lines, advice, strict=True):
+            assert words in line
+        assert {proposal["case"] for proposal in page.get("/api/queue").json()} <= {"a", "b", "c"}
+        page.put("/api/cases/lacks/slices/1/scribble", content=strokes().tobytes())
+        np.testing.assert_array_equal(plane(page.get("/api/cases/lacks/slices/1/scribble")), strokes())
+    layout = trained(folder)
+    assert set(predicted(layout)) == {"a", "b", "c"}
+    left_out = json.loads((layout.state / "001" / training.LEFT_OUT).read_text())
+    assert [line.split(":")[0] for line in left_out] == ["images/drawn_0000.nii.gz", "images/lacks_0000.nii.gz"]
+
+
+def test_numbered_pictures_stay_images_of_their_own(tmp_path: Path) -> None:
+    folder = classes(tmp_path / "cells")
+    for number in range(3):
+        cells(folder, f"p_{number:04d}", number)
+    for path in (folder / "scribbles").iterdir():
+        path.unlink()
+    with client(folder) as page:
+        assert list(told(page)) == ["p_0000", "p_0001", "p_0002"]
+
+
+@pytest.mark.parametrize("kind", ["colours", "sequences"])
+def test_a_training_sees_all_channels(tmp_path: Path, kind: str) -> None:
+    folder = classes(tmp_path / kind)
+    if kind == "colours":
+        for number, name in enumerate("abc"):
+            cells(folder, name, number, coloured=name != "c")  # grey becomes red, green and blue
+    else:
+        for number, name in enumerate("ab"):
+            sequences(folder, name, seed=number)
+            own.write(folder / "scribbles" / f"{name}.nii.gz", own.coded(tiny.volume(number)[1]))
+    layout = trained(folder)
+    channels = Predictor.load(layout.runs / "001").channels
+    assert (len(channels), channels == COLOURS) == ((3, True) if kind == "colours" else (2, False))
+    depth = 1 if kind == "colours" else 3
+    assert {name: labels.shape for name, labels in predicted(layout).items()} == dict.fromkeys(
+        "abc" if kind == "colours" else "ab", (depth, *SHAPE)
+    )
+    assert json.loads((layout.state / "001" / training.LEFT_OUT).read_text()) == []
+    with client(folder) as page:
+        assert page.put("/api/cases/a/slices/0/review", json={"verdict": "accepted"}).status_code == 200
+        answer = page.post("/api/export", json={"what": "nnunet"}).json()
+        assert len(list((Path(answer["path"]) / "imagesTr").glob("a_*.nii.gz"))) == len(channels)
+        assert page.post("/api/export", json={"what": "masks"}).status_code == 200
+    mask = nib.load(folder / "export" / "masks" / "a.nii.gz")
+    assert mask.shape == (SHAPE[1], SHAPE[0], depth)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_padding_takes_no_contrast(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = classes(tmp_path / "ct")
+    image = (tiny.volume()[0] * 1500 - 1000).astype(np.int16)
+    image[:, :8], image[:, -4:] = -32768, -3024
+    own.write(folder / "images" / "ct.nii.gz", image)
+    measured = image[image > -3000]
+    with client(folder) as page:
+        (channel,) = told(page)["ct"]["channels"]
+        assert (channel["low"], channel["high"], channel["padded"]) == (measured.min(), measured.max(), True)
+        shown = plane(page.get("/api/cases/ct/slices/1/image"), "<u2").astype(float)
+    inside = image[1] > -3000
+    assert (shown[~inside] == 0).all()
+    scaled = (image[1] - measured.min().astype(float)) / (measured.max() - measured.min().astype(float)) * 65535
+    np.testing.assert_allclose(shown[inside], scaled[inside], atol=0.51)
+    assert "padding" not in capsys.readouterr().err
