@@ -1,4 +1,4 @@
-"""The cases of a folder: its images, the axis along which their slices are cut, and uploads."""
+"""The cases of a folder: its images, how they are seen, and uploads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from threading import Lock
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, partial_name, put_in_place
 from maskmixadv.formats import image_files
+from maskmixadv.formats.slicing import View
 from maskmixadv.sources import pairs
 from maskmixadv.studio.cache import Stamp, stamp
 from maskmixadv.studio.images.intake import check_name
@@ -25,14 +26,14 @@ class KnownCases:
     ----------
     facts
         Facts of each image that can be read, on the axes of its file.
-    axes
-        Axis along which slices are cut, by case.
+    views
+        How the image is seen, by case.
     problems
         A line for each file that is no case.
     """
 
     facts: dict[str, Facts]
-    axes: Mapping[str, int]
+    views: Mapping[str, View]
     problems: list[str]
 
 
@@ -42,7 +43,7 @@ class Cases:
     def __init__(self, layout: Layout) -> None:
         self._layout, self._lock = layout, Lock()
         self._volumes = ShownImages(layout.state / "images.json")
-        self._axes: tuple[tuple[Stamp, ...], Mapping[str, int]] = ((), {})
+        self._views: tuple[tuple[Stamp, ...], Mapping[str, View]] = ((), {})
 
     def known(self) -> KnownCases:
         """Return all cases; images that are new are read."""
@@ -50,10 +51,10 @@ class Cases:
         told = self._volumes.facts(images)
         facts = {case: each for case, each in told.items() if isinstance(each, Facts)}
         wrong = [str(each) for each in told.values() if isinstance(each, InputError)]
-        return KnownCases(facts, self._along({case: images[case] for case in facts}), [*problems, *wrong])
+        return KnownCases(facts, self._seen({case: images[case] for case in facts}), [*problems, *wrong])
 
-    def open(self, case: str) -> tuple[ShownImage, int]:
-        """Return the image of `case`, and the axis along which its slices are cut.
+    def open(self, case: str) -> tuple[ShownImage, View]:
+        """Return the image of `case`, and how it is seen.
 
         Raises
         ------
@@ -63,7 +64,7 @@ class Cases:
             If the image can't be read.
         """
         path = self._layout.image(case)
-        return self._volumes.get(path), self.known().axes[case]
+        return self._volumes.get(path), self.known().views[case]
 
     def new_upload(self, file: str) -> Path:
         """Return a path to write an upload to that will be called `file`; `take_upload` or the caller removes it.
@@ -102,12 +103,12 @@ class Cases:
                 raise cannot_write(self._layout.images / file, error) from None
         return case_of(file)
 
-    def _along(self, images: dict[str, Path]) -> Mapping[str, int]:
-        """Return the axes along which slices are cut, as training cuts them (`pairs.cuts`)."""
+    def _seen(self, images: dict[str, Path]) -> Mapping[str, View]:
+        """Return how the images are seen, as training sees them (`pairs.cuts`)."""
         key = tuple(stamp(path) for path in images.values())
-        if self._axes[0] != key:
-            self._axes = (key, pairs.cuts([pairs.Pair(case, case, path) for case, path in images.items()]).axes)
-        return self._axes[1]
+        if self._views[0] != key:
+            self._views = (key, pairs.cuts([pairs.Pair(case, case, path) for case, path in images.items()]).views)
+        return self._views[1]
 
     def _check_free(self, file: str) -> None:
         taken = {case.casefold() for case in self._layout.listing().files}

@@ -101,10 +101,10 @@ def _sound(found: Sequence[Pair], classes: Classes) -> tuple[list[Pair], list[st
     A pair that can't be read with an accepted slice loses that slice.
     """
     peeked, wrong = _passing(found, lambda pair: (check_declared(pair.image), image_files.header(pair.image)))
-    axes = pairs.cuts(peeked).axes
+    views = pairs.cuts(peeked).views
 
     def read(pair: Pair) -> object:
-        return pairs.read(pair, classes, axes[pair.name])
+        return pairs.read(pair, classes, views[pair.name])
 
     def lessened(pair: Pair) -> Pair:
         return replace(pair, slices=tuple(each for each in pair.slices if _passing([with_one(pair, each)], read)[0]))

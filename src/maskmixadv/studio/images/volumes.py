@@ -14,6 +14,7 @@ from jaxtyping import UInt8, UInt16
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_json, write_text
 from maskmixadv.formats import image_files
+from maskmixadv.formats.slicing import View
 from maskmixadv.formats.volume import Volume
 from maskmixadv.studio.cache import FileCache, stamp
 from maskmixadv.studio.images.intake import check_declared, taken
@@ -43,9 +44,9 @@ class ShownImage:
     low: float
     high: float
 
-    def pixels(self, axis: int) -> UInt16[np.ndarray, "d h w"]:
-        """Return the slices along the file's `axis`."""
-        return np.moveaxis(self.volume.array, axis, 0)
+    def pixels(self, view: View) -> UInt16[np.ndarray, "d h w"]:
+        """Return the slices as they are seen."""
+        return view.seen(self.volume.array)
 
 
 @dataclass(frozen=True)
@@ -129,11 +130,6 @@ def show(path: Path) -> ShownImage:
     for plane, values in zip(pixels, volume.array, strict=True):  # one by one, to save memory
         plane[:] = np.rint((values.astype(np.float64) - low) * (TOP / (high - low)))
     return ShownImage(replace(volume, array=pixels), low, high)
-
-
-def turned(labels: ByteVolume, axis: int) -> ByteVolume:
-    """Return labels of slices that were cut along a file's `axis`, on the file's axes."""
-    return np.moveaxis(labels, 0, axis)
 
 
 def _key(path: Path) -> str:

@@ -151,16 +151,15 @@ def _predicted(predictor: "Predictor", path: Path) -> tuple["Volume", np.ndarray
     from maskmixadv.corpus.channels import scaled
     from maskmixadv.formats import image_files
     from maskmixadv.studio.images.intake import check_declared, taken
-    from maskmixadv.studio.images.volumes import turned
     from maskmixadv.studio.learning.doubt import judge
 
     with taken():
         check_declared(path)
         volume = image_files.read(path)
-    axis = predictor.slicing.of(volume.header)
-    cut = volume.along(axis)
+    view = predictor.slicing.of(volume.header)
+    cut = volume.seen(view)
     labels, doubt = judge(predictor, scaled(cut, predictor.channels, str(path)), cut.spacing)
-    return volume, turned(labels, axis), turned(doubt, axis)
+    return volume, view.back(labels), view.back(doubt)
 
 
 def _write(out: Path, volume: "Volume", labels: np.ndarray, doubt: np.ndarray) -> None:
