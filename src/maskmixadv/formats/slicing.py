@@ -101,6 +101,8 @@ class Header(NamedTuple):
     >>> sagittal = Header((12, 256, 256), (4.0, 1.0, 1.0), np.array([[0, 0, 4, 0], [1, 0, 0, 0], [0, 1, 0, 0.0]]))
     >>> sagittal.thick, sagittal.across(0)
     (0, 'left-right')
+    >>> sagittal.radiological(0)
+    View(order=(0, 1, 2), flipped=(True, True, True))
     """
 
     shape: tuple[int, ...]
@@ -138,6 +140,21 @@ class Header(NamedTuple):
         wanted = RADIOLOGICAL[ACROSS.index(lies[axis])]
         d, h, w = (stored[world] for world, _ in wanted)
         back = [bool((columns[world, stored[world]] > 0) != rising) for world, rising in wanted]
+        return View((d, h, w), (back[0], back[1], back[2]))
+
+    def stored_as(self, other: "Header") -> View | None:
+        """Return the view in which this file's axes run as those of `other` do in the patient.
+
+        None if a file does not say where it lies, or their axes are not parallel, or their voxels not of one size.
+        """
+        if self.affine is None or other.affine is None:
+            return None
+        steps = np.linalg.solve(other.affine[:3, :3], self.affine[:3, :3])[::-1, ::-1].round()
+        ways = np.abs(steps)  # rows: array axes of `other`; columns: those of this file
+        if not (np.array_equal(ways.sum(0), np.ones(3)) and np.array_equal(ways.sum(1), np.ones(3))):
+            return None
+        d, h, w = ways.argmax(1).tolist()
+        back = (steps.sum(1) < 0).tolist()
         return View((d, h, w), (back[0], back[1], back[2]))
 
     def _anatomical(self) -> dict[int, str]:

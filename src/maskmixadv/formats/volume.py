@@ -171,32 +171,6 @@ def check_spacing(path: Path, spacing: Sequence[float], what: str) -> None:
         )
 
 
-def stored_as(one: Volume, other: Volume) -> View | None:
-    """Return the view in which the axes of `one` run as those of `other` do in the patient.
-
-    None if a file does not say where it lies, or their axes are not parallel, or their voxels not of one size.
-
-    Examples
-    --------
-    >>> import nibabel as nib
-    >>> from maskmixadv.formats.nifti import NiftiGeometry
-    >>> header = nib.Nifti1Header()
-    >>> header.set_sform(np.eye(4), 1)
-    >>> one = Volume(np.zeros((3, 4, 5)), (1.0, 1.0, 1.0), np.diag([-1.0, 1.0, 1.0, 1.0]), NiftiGeometry(header))
-    >>> stored_as(one, Volume(np.zeros((3, 4, 5)), (1.0, 1.0, 1.0), np.eye(4), NiftiGeometry(header)))
-    View(order=(0, 1, 2), flipped=(False, False, True))
-    """
-    if one.header.affine is None or other.header.affine is None:
-        return None
-    steps = np.linalg.solve(other.header.affine[:3, :3], one.header.affine[:3, :3])[::-1, ::-1].round()
-    along = np.abs(steps)  # rows: array axes of `other`; columns: those of `one`
-    if not (np.array_equal(along.sum(0), np.ones(3)) and np.array_equal(along.sum(1), np.ones(3))):
-        return None
-    d, h, w = along.argmax(1).tolist()
-    back = (steps.sum(1) < 0).tolist()
-    return View((d, h, w), (back[0], back[1], back[2]))
-
-
 def tilt(affine: Float[np.ndarray, "4 4"]) -> float:
     """Return by how many degrees the axes of a grid are off right angles; 0 if volumes are right in spite of it.
 

@@ -14,7 +14,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files, itk
 from maskmixadv.formats.flat import NoGeometry
 from maskmixadv.formats.slicing import View
-from maskmixadv.formats.volume import Volume, apart, stored_as
+from maskmixadv.formats.volume import Volume, apart
 from maskmixadv.sources import segments
 from maskmixadv.sources.classes import FILE, Classes
 from maskmixadv.types import IGNORE, Spacing
@@ -136,9 +136,9 @@ def _in_order(labels: Volume, image: Volume) -> Volume:
 
     They stay as they are where they lie on the image by another form of a header.
     """
-    view = stored_as(labels, image)
+    view = labels.header.stored_as(image.header)
     alike = labels.array.shape == image.array.shape
-    if view in (None, View()) or (alike and _other_form(labels, image, APART * _voxel(image))):
+    if view is None or view == View() or (alike and _other_form(labels, image, APART * _voxel(image))):
         return labels
     return labels.seen(view)
 

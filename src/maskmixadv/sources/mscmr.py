@@ -17,7 +17,7 @@ from maskmixadv.corpus.scale import normalise
 from maskmixadv.errors import InputError
 from maskmixadv.formats import nifti
 from maskmixadv.formats.slicing import Slicing, View, placed
-from maskmixadv.formats.volume import Volume, stored_as
+from maskmixadv.formats.volume import Volume
 
 CLASSES = ("background", "RV", "Myo", "LV")
 UNLABELLED = 4
@@ -107,6 +107,6 @@ def _labels(folder: Path, name: str, kind: str, image: Volume, view: View) -> np
             ignore = UNLABELLED if kind == "scribble" else None
             read = partial(recode, classes=len(CLASSES), ignore=ignore, where=str(path))
             labels = nifti.read(path)
-            stored = stored_as(labels, image) or View()
+            stored = labels.header.stored_as(image.header) or View()
             return np.ascontiguousarray(read(view.seen(stored.seen(labels.array))))
     return None

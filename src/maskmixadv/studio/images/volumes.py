@@ -9,12 +9,11 @@ from threading import Lock
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import UInt8, UInt16
+from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_json, write_text
 from maskmixadv.formats import image_files
-from maskmixadv.formats.slicing import View
 from maskmixadv.formats.volume import Volume
 from maskmixadv.studio.cache import FileCache, stamp
 from maskmixadv.studio.images.intake import check_declared, taken
@@ -43,10 +42,6 @@ class ShownImage:
     volume: Volume
     low: float
     high: float
-
-    def pixels(self, view: View) -> UInt16[np.ndarray, "d h w"]:
-        """Return the slices as they are seen."""
-        return view.seen(self.volume.array)
 
 
 @dataclass(frozen=True)
