@@ -298,6 +298,18 @@ class Corpus:
         lacking = len(self.entries) - len(known)
         return f"{told}; unknown in {lacking} cases" if lacking else told
 
+    def assumed(self) -> str:
+        """Return a line on what is assumed where some cases have a spacing and others do not; empty otherwise."""
+        lacking = sum(entry.spacing is None for entry in self.entries)
+        if lacking in (0, len(self.entries)):
+            return ""
+        mm = " × ".join(f"{size:g}" for size in self.nominal)
+        return (
+            f"{self.root}: no spacing in {lacking} of {len(self.entries)} cases; {mm} mm are assumed for their volumes and "
+            "distances, and training scales the longer side of every case's slices to one length in pixels, whatever the "
+            "spacing; give these files one, or keep them apart"
+        )
+
     def hash(self) -> str:
         """Return the SHA-256 of the classes and the cases' own hashes; it changes if the corpus's content does."""
         digest = hashlib.sha256(json.dumps(self.classes).encode())

@@ -24,9 +24,9 @@ RADIOLOGICAL: Final = (
     ((1, False), (2, False), (0, False)),
     ((2, True), (1, False), (0, False)),
 )
-"""The radiological view of slices that are cut along the world's x, y or z (RAS): the world's axes along d, h and w, and
-whether voxels run to its R, A or S. Axial: w to the left, h to posterior, d to superior. Coronal: w to the left, h to
-inferior, d to posterior. Sagittal: w to posterior, h to inferior, d to the left."""
+"""The radiological view of slices that are cut along the world's x, y or z (RAS): the world's axes along d, h and w,
+and whether voxels run to its R, A or S. Axial: w to the left, h to posterior, d to superior. Coronal: w to the left, h
+to inferior, d to posterior. Sagittal: w to posterior, h to inferior, d to the left."""
 Value = TypeVar("Value", int, str)
 
 
@@ -227,8 +227,8 @@ class Slicing:
 def common(headers: Sequence[Header]) -> Slicing:
     """Return how to cut images: along the thick axis, if most volumes have one, else along one axis of the patient.
 
-    Where no axis is thicker, it is the one that the last axis of a NIfTI file has in most of them. Slices are seen in the
-    radiological view if at least one file says where it lies.
+    Where no axis is thicker, it is the one that the last axis of a NIfTI file has in most of them. Slices are seen in
+    the radiological view if at least one file says where it lies.
 
     Examples
     --------

@@ -147,9 +147,9 @@ class Predictor:
             Millimetres between voxels along the three axes of `image`. None where unknown, which serves runs whose
             corpus had none either.
         affine
-            Matrix from voxel (x, y, z, 1), the axes of `image` from the last to the first, to the patient in mm (RAS), as
-            nibabel has it. The image is then cut and turned as ``predict`` does with a file. None: it lies as the run's
-            images did.
+            Matrix from voxel (x, y, z, 1), the axes of `image` from the last to the first, to the patient in mm (RAS),
+            as nibabel has it. The image is then cut and turned as ``predict`` does with a file. None: it lies as the
+            run's images did.
         flips
             Average over the eight right-angle turns and flips in plane, if training drew them (`averages`).
         largest
@@ -201,7 +201,7 @@ class Predictor:
     def _seen(
         self, image: np.ndarray, spacing: SpacingLike | None, affine: Float[np.ndarray, "4 4"] | None
     ) -> tuple[Float[np.ndarray, "c d h w"], Spacing | None, View]:
-        """Return an image as the network takes it, slices first and intensities in [0, 1], its spacing, and the view."""
+        """Return an image as the network takes it, with intensities in [0, 1]; its spacing; and how it is seen."""
         given = as_channels(image, "image")
         if len(given) != len(self.channels):
             raise InputError(

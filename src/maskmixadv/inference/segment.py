@@ -6,8 +6,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import numpy as np
-
 from maskmixadv.corpus.channels import Channel, scaled
 from maskmixadv.errors import InputError
 from maskmixadv.files import write_text
@@ -68,6 +66,7 @@ def segment(
     >>> corpus = mma.make_phantoms("corpus", cases=6, size=64)
     >>> run = mma.train(corpus, "run", method="pce", preset="cpu", steps=1, size=48, window=32)
     >>> import nibabel as nib
+    >>> import numpy as np
     >>> image = np.random.default_rng(0).random((40, 40, 3), dtype=np.float32)
     >>> nib.save(nib.Nifti1Image(image, np.diag([1.5, 1.5, 8, 1])), "heart.nii.gz")
     >>> segment(run.root, [Path("heart.nii.gz")], Path("labels"), device="cpu")
