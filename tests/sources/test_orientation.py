@@ -155,7 +155,7 @@ def test_prepare_and_check_say_what_is_assumed(tmp_path: Path, capsys: pytest.Ca
     image, scribble, _ = tiny.volume(d=1)
     own.write(source / "images" / "flat.png", (255 * np.clip(image, 0, 1)).astype(np.uint8))
     own.write(source / "scribbles" / "flat.png", own.coded(scribble))
-    line = "no spacing in 1 of 4 cases; 1 × 1 × 1 mm are assumed for their volumes and distances"
+    line = "no spacing in 1 of 4 cases; 1 × 1 × 1 mm are assumed for distances in them"
     for command in (["prepare", "folder", str(source), str(tmp_path / "c")], ["check", str(tmp_path / "c")]):
         assert run(command) == 0
         (told,) = [each for each in capsys.readouterr().err.splitlines() if "spacing" in each]

@@ -305,9 +305,9 @@ class Corpus:
             return ""
         mm = " × ".join(f"{size:g}" for size in self.nominal)
         return (
-            f"{self.root}: no spacing in {lacking} of {len(self.entries)} cases; {mm} mm are assumed for their volumes and "
-            "distances, and training scales the longer side of every case's slices to one length in pixels, whatever the "
-            "spacing; give these files one, or keep them apart"
+            f"{self.root}: no spacing in {lacking} of {len(self.entries)} cases; {mm} mm are assumed for distances in "
+            "them, and training ignores mm: it scales the longer side of all slices to one number of pixels; give these "
+            "files a spacing, or keep them apart"
         )
 
     def hash(self) -> str:
