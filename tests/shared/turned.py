@@ -55,8 +55,8 @@ def write(path: Path, image: Any) -> None:
 
 
 def folder(
-    source: Path, ways: Mapping[str, str], *, suffix: str = ".nii.gz", spacing: tuple[float, ...] = THICK, seed: int = 0,
-    rotation: np.ndarray | None = None, strokes: Mapping[str, str] | None = None,
+    source: Path, ways: Mapping[str, str], *, suffix: str = ".nii.gz", spacing: tuple[float, ...] = THICK,
+    seed: int = 0, rotation: np.ndarray | None = None, strokes: Mapping[str, str] | None = None,
 ) -> Path:  # fmt: skip
     """Write the same scan under several names, each stored along `ways`; strokes as their image, or along `strokes`."""
     image, scribble, _ = tiny.volume(seed)

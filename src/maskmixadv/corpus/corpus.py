@@ -306,8 +306,8 @@ class Corpus:
         mm = " × ".join(f"{size:g}" for size in self.nominal)
         return (
             f"{self.root}: no spacing in {lacking} of {len(self.entries)} cases; {mm} mm are assumed for distances in "
-            "them, and training ignores mm: it scales the longer side of all slices to one number of pixels; give these "
-            "files a spacing, or keep them apart"
+            "them, and training ignores mm: it scales the longer side of all slices to one number of pixels; give "
+            "these files a spacing, or keep them apart"
         )
 
     def hash(self) -> str:

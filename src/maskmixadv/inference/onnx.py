@@ -44,8 +44,9 @@ _CONTRACT: Final = {
     "across its slices moved to the front; labels go the same way back. That axis is the one of a single slice; else, "
     "where 'thickest' is true, the one whose spacing is more than a tenth above the others; else the one that lies "
     "along the patient's axis 'across', where both are known; else number 'axis'. Where 'radiological' is true and "
-    "the file says where it lies, axes are reordered and reversed, too: w, h and d run to the patient's left, posterior "
-    "and superior in axial slices, to left, inferior and posterior in coronal, to posterior, inferior and left in sagittal",
+    "the file says where it lies, axes are reordered and reversed, too: w, h and d run to the patient's left, "
+    "posterior and superior in axial slices; to left, inferior and posterior in coronal ones; to posterior, inferior "
+    "and left in sagittal ones",
     "inputs": {
         "image": "float32 [d, h, w], scaled; any number and shape of slices, each is segmented on its own",
         "size": "int64 [2], the slices' rows and columns on the network's grid",
