@@ -10,6 +10,7 @@ import SimpleITK
 
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files
+from maskmixadv.formats.slicing import View
 
 RNG = np.random.default_rng(0)
 ARRAY = RNG.integers(0, 900, (5, 7, 3)).astype(np.int16)
@@ -92,7 +93,7 @@ def test_a_single_slice_keeps_its_shape(tmp_path: Path, shape: tuple[int, ...]) 
     volume = image_files.read(path)
     axis = volume.header.single
     assert axis is not None
-    slices = volume.along(axis).array
+    slices = volume.seen(View.along(axis)).array
     assert slices.shape in ((1, 7, 5), (1, 5, 7))
     assert image_files.header(path).single == axis
     codes = (volume.array > 400).astype(np.uint8)

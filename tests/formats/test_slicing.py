@@ -7,7 +7,7 @@ import pytest
 import SimpleITK
 
 from maskmixadv.errors import InputError
-from maskmixadv.formats.slicing import ACROSS, Header, Slicing, check_across, common
+from maskmixadv.formats.slicing import ACROSS, Header, Slicing, View, check_across, common
 
 THICK = (8.0, 1.5, 1.5)
 
@@ -32,11 +32,11 @@ def test_one_scan_is_cut_along_one_axis_however_it_is_stored(codes: str) -> None
     place = 2 - next(place for place, letter in enumerate(codes) if letter in "IS")
     for slicing in (Slicing(0, thickest=True), Slicing(0, across="inferior-superior")):
         header = stored(codes, (1.0, 1.0, 8.0))
-        assert slicing.of(header) == place
+        assert slicing.of(header).axis == place
         assert header.across(place) == "inferior-superior"
     even = stored(codes, (1.0, 1.0, 1.0))
-    assert Slicing(0, thickest=True, across="inferior-superior").of(even) == place
-    assert Slicing(1).of(even) == 1, "nothing else is known"
+    assert Slicing(0, thickest=True, across="inferior-superior").of(even).axis == place
+    assert Slicing(1).of(even) == View.along(1), "nothing else is known"
 
 
 @pytest.mark.parametrize("codes", WAYS)
@@ -52,9 +52,9 @@ def test_the_patients_axis_is_itks(codes: str) -> None:
 
 def test_most_images_choose() -> None:
     axial, sagittal, even = (stored("RAS", zooms) for zooms in ((1.0, 1.0, 5.0), (5.0, 1.0, 1.0), (1.0, 1.0, 1.0)))
-    assert common([axial, axial, sagittal]) == Slicing(0, True, "inferior-superior")
-    assert common([axial, even]) == Slicing(0, False, "inferior-superior")
-    assert common([stored("SAL", (1.0, 1.0, 1.0))] * 2 + [even]) == Slicing(0, False, "left-right")
+    assert common([axial, axial, sagittal]) == Slicing(0, True, "inferior-superior", True)
+    assert common([axial, even]) == Slicing(0, False, "inferior-superior", True)
+    assert common([stored("SAL", (1.0, 1.0, 1.0))] * 2 + [even]) == Slicing(0, False, "left-right", True)
     assert common([Header((1, 64, 64)), Header((64, 64, 1))]) == Slicing()
     assert common([]) == Slicing()
 
@@ -64,7 +64,7 @@ def test_a_single_slice_is_cut_across_itself(single: int) -> None:
     shape = [64, 64, 64]
     shape[single] = 1
     header = Header(tuple(shape), THICK)
-    assert Slicing(2, thickest=True).of(header) == single
+    assert Slicing(2, thickest=True).of(header).axis == single
 
 
 def test_an_axis_without_name_is_refused() -> None:

@@ -201,6 +201,11 @@ def headers_of(folder: Path) -> list[Any]:
     return list(geometry.headers)
 
 
+def seen(folder: Path, array: np.ndarray) -> np.ndarray:
+    """Return an array of a series in the radiological view."""
+    return series.header(folder).radiological(0).seen(array)
+
+
 def boxes() -> tuple[np.ndarray, np.ndarray]:
     """Return an organ and a lesion in it."""
     organ, lesion = np.zeros((5, 7, 4), bool), np.zeros((5, 7, 4), bool)
@@ -212,7 +217,9 @@ def test_segmentations_of_one_series_are_as_segments_of_one_file(tmp_path: Path)
     organ, lesion = boxes()
     corpus = dicom.prepare(study(tmp_path, organ1=organ & ~lesion, lesion1=lesion), tmp_path / "c")
     assert corpus.classes == ("background", "lesion", "organ")
-    np.testing.assert_array_equal(own.by_name(corpus)["p"].dense, np.where(lesion, 1, 2 * organ))
+    np.testing.assert_array_equal(
+        own.by_name(corpus)["p"].dense, seen(tmp_path / "src" / "p", np.where(lesion, 1, 2 * organ))
+    )
 
 
 @pytest.mark.parametrize(
@@ -281,8 +288,8 @@ def test_phases_in_a_folder_each_are_a_case_each(tmp_path: Path, capsys: pytest.
         write_seg(source / f"{name}.dcm", written, mask.astype(np.uint8), ("background", "organ"))
     cases = own.by_name(dicom.prepare(source, tmp_path / "c"))
     assert sorted(cases) == ["ed", "es"]
-    np.testing.assert_array_equal(cases["ed"].dense, organ)
-    np.testing.assert_array_equal(cases["es"].dense, lesion)
+    np.testing.assert_array_equal(cases["ed"].dense, seen(source / "ed", organ))
+    np.testing.assert_array_equal(cases["es"].dense, seen(source / "es", lesion))
     assert "has slices at one place in 2 folders; each folder is a case" in capsys.readouterr().err
 
 
@@ -318,7 +325,7 @@ def test_a_folder_of_own_images_may_hold_series(tmp_path: Path) -> None:
     assert volume.affine is not None
     own.write(source / "scribbles" / "a.nii.gz", own.coded(scribble), volume.affine)
     corpus = folder.prepare(source, tmp_path / "c")
-    np.testing.assert_array_equal(own.by_name(corpus)["a"].scribble, scribble)
+    np.testing.assert_array_equal(own.by_name(corpus)["a"].scribble, volume.header.radiological(0).seen(scribble))
 
 
 def test_predict_writes_a_segmentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

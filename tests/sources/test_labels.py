@@ -23,7 +23,7 @@ from maskmixadv.sources.opening import open_corpus
 from maskmixadv.types import IGNORE
 
 IMAGE, SCRIBBLE, DENSE = tiny.volume()
-PLACE = np.array([[-1.5, 0, 0, 10], [0, 0, -8, 20], [0, 1.5, 0, -5], [0, 0, 0, 1.0]])
+PLACE = np.array([[-1.5, 0, 0, 10], [0, 0, -8, 20], [0, -1.5, 0, -5], [0, 0, 0, 1.0]])
 """Of images; SimpleITK takes axes at right angles alone."""
 OTHERS = np.array([0, 500, 200, -7], np.int16)
 """Codes of the four classes in no order."""

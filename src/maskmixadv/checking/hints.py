@@ -26,7 +26,7 @@ _CUT = (
 
 
 def of_corpus(corpus: Corpus) -> Iterator[str]:
-    """Yield a note on each oddity of the index: unknown spacings, spacings of 1 mm, cases without annotation.
+    """Yield a note on each oddity of the index: spacings of 1 mm, cases without annotation.
 
     Examples
     --------
@@ -36,12 +36,6 @@ def of_corpus(corpus: Corpus) -> Iterator[str]:
     >>> list(of_corpus(corpus))
     ['a: spacing is exactly 1 × 1 × 1 mm, as in files that lost theirs; mm are wrong if so']
     """
-    unknown = [entry.name for entry in corpus.entries if entry.spacing is None]
-    if 0 < len(unknown) < len(corpus.entries):
-        yield (
-            f"{_listed(unknown)}: spacing unknown, so that training ignores that of the other cases, too; give these "
-            "files one, or keep them apart"
-        )
     unit = [entry.name for entry in corpus.entries if entry.spacing == (1.0, 1.0, 1.0)]
     if unit:
         yield f"{_listed(unit)}: spacing is exactly 1 × 1 × 1 mm, as in files that lost theirs; mm are wrong if so"

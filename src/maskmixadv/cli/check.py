@@ -36,6 +36,8 @@ class Check:
         corpus = open_corpus(self.root)
         told, problems = check(corpus)
         print(told)
+        if assumed := corpus.assumed():
+            print(f"maskmixadv: {assumed}", file=sys.stderr)
         if self.sheet is not None:
             from maskmixadv.checking.sheet import draw
 

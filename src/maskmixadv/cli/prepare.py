@@ -234,6 +234,8 @@ def made(corpus: "Corpus") -> int:
         f"{corpus.root}: {len(corpus.entries)} cases of {patients} patients, {slices} slices; {scribbled} cases with "
         f"scribbles, {masked} with masks"
     )
+    if assumed := corpus.assumed():
+        print(f"maskmixadv: {assumed}", file=sys.stderr)
     return 0
 
 

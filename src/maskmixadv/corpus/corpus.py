@@ -57,6 +57,9 @@ class Corpus:
         Axis of the source's arrays ``d h w`` along which most were cut into slices; it is the first axis of the cases.
     across
         The patient's axis along which most were cut (`maskmixadv.formats.slicing.ACROSS`); empty where it is unknown.
+    radiological
+        Whether slices are in the radiological view where their file says where it lies in the patient
+        (`maskmixadv.formats.slicing.RADIOLOGICAL`).
     channels
         What the channels of all images are.
 
@@ -90,6 +93,7 @@ class Corpus:
     axis: int = 0
     channels: tuple[Channel, ...] = ONE
     across: str = ""
+    radiological: bool = False
 
     @classmethod
     def open(cls, root: PathLike) -> "Corpus":
@@ -128,6 +132,7 @@ class Corpus:
         axis: int = 0,
         channels: Sequence[Channel] = ONE,
         across: str = "",
+        radiological: bool = False,
         beside: Mapping[str, str] | None = None,
     ) -> "Corpus":
         """Write a new corpus, whole or not at all.
@@ -138,7 +143,7 @@ class Corpus:
             A new or empty directory.
         cases
             The cases; the file of a `KeptCase` is linked, not written.
-        name, classes, nominal, source, notes, axis, channels, across
+        name, classes, nominal, source, notes, axis, channels, across, radiological
             As the attributes.
         folds
             Folds by the name of their scheme, or a function that makes them of the cases' entries.
@@ -169,6 +174,7 @@ class Corpus:
                 axis=axis,
                 channels=tuple(channels),
                 across=across,
+                radiological=radiological,
             )
             write_texts(
                 {place / name: text for name, text in {**(beside or {}), "corpus.json": corpus._json()}.items()}
@@ -188,6 +194,7 @@ class Corpus:
                 "axis": self.axis,
                 **({} if self.channels == ONE else {"channels": [asdict(channel) for channel in self.channels]}),
                 **({"across": self.across} if self.across else {}),
+                **({"radiological": True} if self.radiological else {}),
                 "folds": {scheme: [split._asdict() for split in splits] for scheme, splits in self.folds.items()},
                 "cases": [_table(entry) for entry in self.entries],
             },
@@ -196,9 +203,10 @@ class Corpus:
 
     @property
     def slicing(self) -> Slicing:
-        """How it was cut into slices; whether along the thick axis, the spacings of its volumes say."""
+        """How its images are seen; whether cut along the thick axis, the spacings of its volumes say."""
         volumes = [Header(entry.shape, entry.spacing) for entry in self.entries if entry.shape[0] > 1]
-        return Slicing(self.axis, 2 * sum(each.thick == 0 for each in volumes) > len(volumes), self.across)
+        thickest = 2 * sum(each.thick == 0 for each in volumes) > len(volumes)
+        return Slicing(self.axis, thickest, self.across, self.radiological)
 
     def split(self, scheme: str, fold: int) -> Split:
         """Return the patients of fold number `fold` (from 1) of `scheme`.
@@ -290,6 +298,18 @@ class Corpus:
         lacking = len(self.entries) - len(known)
         return f"{told}; unknown in {lacking} cases" if lacking else told
 
+    def assumed(self) -> str:
+        """Return a line on what is assumed where some cases have a spacing and others do not; empty otherwise."""
+        lacking = sum(entry.spacing is None for entry in self.entries)
+        if lacking in (0, len(self.entries)):
+            return ""
+        mm = " × ".join(f"{size:g}" for size in self.nominal)
+        return (
+            f"{self.root}: no spacing in {lacking} of {len(self.entries)} cases; {mm} mm are assumed for distances in "
+            "them, and training ignores mm: it scales the longer side of all slices to one number of pixels; give "
+            "these files a spacing, or keep them apart"
+        )
+
     def hash(self) -> str:
         """Return the SHA-256 of the classes and the cases' own hashes; it changes if the corpus's content does."""
         digest = hashlib.sha256(json.dumps(self.classes).encode())
@@ -314,6 +334,7 @@ class _Index:
     axis: int = 0
     channels: tuple[Channel, ...] = ONE
     across: str = ""
+    radiological: bool = False
 
 
 def _opened(root: Path, raw: dict[str, Any], where: str) -> Corpus:
@@ -347,6 +368,7 @@ def _opened(root: Path, raw: dict[str, Any], where: str) -> Corpus:
         axis=index.axis,
         channels=index.channels,
         across=index.across,
+        radiological=index.radiological,
     )
 
 

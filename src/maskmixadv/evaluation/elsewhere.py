@@ -50,6 +50,9 @@ def another(root: Path, own: LearntFrom) -> tuple[Corpus, Split]:
         raise InputError(f"{root}: classes {', '.join(corpus.classes)}, allowed are {', '.join(own.classes)}")
     if corpus.channels != own.channels:
         raise InputError(f"{root}: channels {named(corpus.channels)}, allowed are {named(own.channels)}")
+    if corpus.radiological != own.radiological:
+        lie = [("as their files store them", "in the radiological view")[each.radiological] for each in (corpus, own)]
+        print(f"maskmixadv: {root}: its slices lie {lie[0]}, the run learnt from slices {lie[1]}", file=sys.stderr)
     known = set(_own_patients(corpus, own))
     if known >= {entry.patient for entry in corpus.entries}:
         raise InputError(f"{root}: all its patients are the run's own; score the run without --corpus")

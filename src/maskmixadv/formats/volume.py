@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.formats.slicing import Header
+from maskmixadv.formats.slicing import Header, View
 from maskmixadv.types import Spacing
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Volume:
     --------
     >>> from maskmixadv.formats.flat import NoGeometry
     >>> volume = Volume(np.zeros((10, 256, 216)), (8.0, 1.5, 1.5), None, NoGeometry())
-    >>> sagittal = volume.along(2)
+    >>> sagittal = volume.seen(View.along(2))
     >>> sagittal.array.shape, sagittal.spacing
     ((216, 10, 256), (1.5, 8.0, 1.5))
     """
@@ -130,19 +130,14 @@ class Volume:
         """What the file says of its grid."""
         return Header(self.array.shape, self.spacing, self.affine if self.geometry.placed else None)
 
-    def along(self, axis: int) -> "Volume":
-        """Return the volume with array axis `axis` (0 to 2) as d, and the other two in their order as h and w.
-
-        Spacing and affine are reordered to match. `geometry` stays that of the file.
-        """
-        order = (axis, *(other for other in range(3) if other != axis))
-        columns = [2 - order[2 - column] for column in range(3)]
+    def seen(self, view: View) -> "Volume":
+        """Return the volume as it is seen. Spacing, affine and channels follow; `geometry` stays that of the file."""
         return replace(
             self,
-            array=self.array.transpose(order),
-            channels=None if self.channels is None else self.channels.transpose((0, *(1 + old for old in order))),
-            spacing=None if self.spacing is None else cast("Spacing", tuple(self.spacing[old] for old in order)),
-            affine=None if self.affine is None else self.affine[:, [*columns, 3]],
+            array=view.seen(self.array),
+            channels=None if self.channels is None else view.seen(self.channels),
+            spacing=None if self.spacing is None else cast("Spacing", tuple(self.spacing[old] for old in view.order)),
+            affine=None if self.affine is None else _seen_affine(self.affine, self.array.shape, view),
         )
 
 
@@ -213,3 +208,14 @@ def apart(one: Float[np.ndarray, "4 4"], other: Float[np.ndarray, "4 4"], shape:
     w, h, d = shape
     corners = np.array([(x, y, z, 1) for x in (0, w - 1) for y in (0, h - 1) for z in (0, d - 1)])
     return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())
+
+
+def _seen_affine(affine: Float[np.ndarray, "4 4"], shape: Sequence[int], view: View) -> Float[np.ndarray, "4 4"]:
+    """Return the affine of an array of `shape` as it is seen."""
+    columns = [2 - view.order[2 - column] for column in range(3)]
+    seen = affine[:, [*columns, 3]]
+    for place, (axis, backwards) in enumerate(zip(view.order, view.flipped, strict=True)):
+        if backwards:
+            seen[:, 3] += (shape[axis] - 1) * affine[:, 2 - axis]
+            seen[:, 2 - place] = 0.0 - affine[:, 2 - axis]
+    return seen

@@ -27,8 +27,9 @@ from maskmixadv.runs.origin import CorpusRecord
 from maskmixadv.runs.run import Run
 from maskmixadv.sources.opening import open_corpus
 
-FORMAT: Final = 3
-"""Version of ``model.json``: 1 did not say along which axis slices are cut, 2 not how an image's own is chosen."""
+FORMAT: Final = 4
+"""Version of ``model.json``: 1 did not say along which axis slices are cut, 2 not how an image's own is chosen, 3 not
+whether slices are turned."""
 OPSET: Final = 18
 STANDALONE: Final = Path(__file__).with_name("standalone.py")
 """The script that is written as ``predict.py``. It is never imported here, as only users of exported models need its
@@ -42,7 +43,10 @@ _CONTRACT: Final = {
     "axes": "image d h w: slice, row, column; a NIfTI file's array (x y z) transposed, then with the axis "
     "across its slices moved to the front; labels go the same way back. That axis is the one of a single slice; else, "
     "where 'thickest' is true, the one whose spacing is more than a tenth above the others; else the one that lies "
-    "along the patient's axis 'across', where both are known; else number 'axis'",
+    "along the patient's axis 'across', where both are known; else number 'axis'. Where 'radiological' is true and "
+    "the file says where it lies, axes are reordered and reversed, too: w, h and d run to the patient's left, "
+    "posterior and superior in axial slices; to left, inferior and posterior in coronal ones; to posterior, inferior "
+    "and left in sagittal ones",
     "inputs": {
         "image": "float32 [d, h, w], scaled; any number and shape of slices, each is segmented on its own",
         "size": "int64 [2], the slices' rows and columns on the network's grid",

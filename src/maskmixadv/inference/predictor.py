@@ -16,7 +16,7 @@ from maskmixadv.corpus.arrays import SpacingLike, as_channels, as_spacing
 from maskmixadv.corpus.channels import ONE, Channel, named, ranged
 from maskmixadv.device import pick_device
 from maskmixadv.errors import InputError
-from maskmixadv.formats.slicing import Slicing
+from maskmixadv.formats.slicing import Header, Slicing, View
 from maskmixadv.networks.components import largest_components
 from maskmixadv.networks.losses import most_probable
 from maskmixadv.runs.run import Run
@@ -58,7 +58,7 @@ class Predictor:
     turns
         Whether training saw its slices turned and mirrored. If not, the network can't segment turned slices.
     slicing
-        How those were cut into slices that were learnt from; a file is cut by the same rule, as its own header says.
+        How those were seen that were learnt from; a file is cut and turned by the same rule, as its own header says.
 
     Examples
     --------
@@ -127,7 +127,13 @@ class Predictor:
         return next(self.net.parameters()).device
 
     def segment(
-        self, image: np.ndarray, spacing: SpacingLike | None = None, *, flips: bool = False, largest: bool = False
+        self,
+        image: np.ndarray,
+        spacing: SpacingLike | None = None,
+        *,
+        affine: Float[np.ndarray, "4 4"] | None = None,
+        flips: bool = False,
+        largest: bool = False,
     ) -> UInt8[np.ndarray, "_ _ _"]:
         """Segment a volume as it was measured: what the command ``predict`` does with a file.
 
@@ -140,6 +146,10 @@ class Predictor:
         spacing
             Millimetres between voxels along the three axes of `image`. None where unknown, which serves runs whose
             corpus had none either.
+        affine
+            Matrix from voxel (x, y, z, 1), the axes of `image` from the last to the first, to the patient in mm (RAS),
+            as nibabel has it. The image is then cut and turned as ``predict`` does with a file. None: it lies as the
+            run's images did.
         flips
             Average over the eight right-angle turns and flips in plane, if training drew them (`averages`).
         largest
@@ -156,17 +166,22 @@ class Predictor:
             Where the image has not three axes, or not the run's channels, holds NaN or infinity, is constant or holds
             no real numbers; where the spacing is not three numbers above 0, or is missing though the network needs it.
         """
-        volume, known = self._sliced(image, spacing)
-        return np.moveaxis(self.labels(volume, known, flips=flips, largest=largest), 0, self.axis)
+        volume, known, view = self._seen(image, spacing, affine)
+        return view.back(self.labels(volume, known, flips=flips, largest=largest))
 
     def probabilities(
-        self, image: np.ndarray, spacing: SpacingLike | None = None, *, flips: bool = False
+        self,
+        image: np.ndarray,
+        spacing: SpacingLike | None = None,
+        *,
+        affine: Float[np.ndarray, "4 4"] | None = None,
+        flips: bool = False,
     ) -> Float32[np.ndarray, "k _ _ _"]:
         """Class probabilities of a volume as it was measured; its most probable classes are what `segment` returns.
 
         Parameters
         ----------
-        image, spacing, flips
+        image, spacing, affine, flips
             As for `segment`.
 
         Returns
@@ -179,25 +194,25 @@ class Predictor:
         InputError
             As `segment` does.
         """
-        volume, known = self._sliced(image, spacing)
+        volume, known, view = self._seen(image, spacing, affine)
         probs = self.probs(volume, known, flips=flips).float().cpu().numpy()
-        return np.moveaxis(probs, (1, 0), (0, 1 + self.axis))
+        return view.back(np.moveaxis(probs, 1, 0))
 
-    def _sliced(
-        self, image: np.ndarray, spacing: SpacingLike | None
-    ) -> tuple[Float[np.ndarray, "c d h w"], Spacing | None]:
-        """Return an image as the network takes it, slices first and intensities in [0, 1], and its spacing."""
-        d, h, w = (self.axis, *(axis for axis in range(3) if axis != self.axis))
+    def _seen(
+        self, image: np.ndarray, spacing: SpacingLike | None, affine: Float[np.ndarray, "4 4"] | None
+    ) -> tuple[Float[np.ndarray, "c d h w"], Spacing | None, View]:
+        """Return an image as the network takes it, with intensities in [0, 1]; its spacing; and how it is seen."""
         given = as_channels(image, "image")
         if len(given) != len(self.channels):
             raise InputError(
                 f"image: number of channels is {len(given)}, allowed is {len(self.channels)} ({named(self.channels)})"
             )
-        volume = ranged(given.transpose(0, 1 + d, 1 + h, 1 + w), self.channels, "image")
-        if spacing is None:
-            return volume, None
-        known = as_spacing(spacing, "image")
-        return volume, (known[d], known[h], known[w])
+        known = None if spacing is None else as_spacing(spacing, "image")
+        header = Header(given.shape[1:], known, affine)
+        view = View.along(self.axis) if affine is None else self.slicing.of(header)
+        volume = ranged(view.seen(given), self.channels, "image")
+        d, h, w = view.order
+        return volume, None if known is None else (known[d], known[h], known[w]), view
 
     def averages(self, flips: bool) -> bool:
         """Return whether to average where `flips` is asked for; where it can't be done, a line on stderr says so."""

@@ -6,8 +6,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import numpy as np
-
 from maskmixadv.corpus.channels import Channel, scaled
 from maskmixadv.errors import InputError
 from maskmixadv.files import write_text
@@ -32,8 +30,8 @@ def segment(
 ) -> int:
     """Segment image files, and write each one's labels into `out`, under the image's name and on its grid.
 
-    The volumes of the structures go into ``clinical.csv``. Slices are cut by the rule of those that the run
-    learnt from, along the axis that each file's own header says. Files in `out` that an earlier call wrote are
+    The volumes of the structures go into ``clinical.csv``. Slices are cut and turned by the rule of those that the run
+    learnt from, as each file's own header says. Files in `out` that an earlier call wrote are
     replaced, and no others.
 
     Parameters
@@ -68,6 +66,7 @@ def segment(
     >>> corpus = mma.make_phantoms("corpus", cases=6, size=64)
     >>> run = mma.train(corpus, "run", method="pce", preset="cpu", steps=1, size=48, window=32)
     >>> import nibabel as nib
+    >>> import numpy as np
     >>> image = np.random.default_rng(0).random((40, 40, 3), dtype=np.float32)
     >>> nib.save(nib.Nifti1Image(image, np.diag([1.5, 1.5, 8, 1])), "heart.nii.gz")
     >>> segment(run.root, [Path("heart.nii.gz")], Path("labels"), device="cpu")
@@ -141,13 +140,14 @@ def _one(predictor: Predictor, case: _Image, names: Sequence[str], out: Path, ho
         if place.name in names:
             raise InputError(f"{place}: labels of another image have this name; predict {path} apart")
         outputs.free(out, [place.name])
-    axis = predictor.slicing.of(volume.header)
+    view = predictor.slicing.of(volume.header)
+    axis = view.axis
     if axis != predictor.axis and volume.header.single is None:
         print(f"maskmixadv: note: {path}: {CUT.format(axis, predictor.axis)}", file=sys.stderr)
-    turned = volume.along(axis)
+    turned = volume.seen(view)
     labels = predictor.labels(scaled(turned, predictor.channels, str(path)), turned.spacing, **how)
     with nullcontext() if place.name == case.labels else outputs.recorded(out, [place.name]):
-        image_files.write_labels(place, np.moveaxis(labels, 0, axis), volume, predictor.classes)
+        image_files.write_labels(place, view.back(labels), volume, predictor.classes)
     return clinical.volumes(case.name, labels, classes=predictor.classes, spacing=turned.spacing)
 
 

@@ -34,6 +34,8 @@ THICKER = 1.1
 """By which factor a spacing must exceed the others for slices to be cut along its axis."""
 ACROSS = ("left-right", "posterior-anterior", "inferior-superior")
 """The patient's axes, in the order of the world's x, y, z."""
+RADIOLOGICAL = (((0, -1), (2, -1), (1, -1)), ((1, -1), (2, -1), (0, -1)), ((2, 1), (1, -1), (0, -1)))
+"""The radiological view of slices across x, y or z: the world's axes along d, h and w, and which way they run there."""
 FLOOR, STEP, WIDE, SHARE, KINDS = -1200.0, 100.0, 2.0, 1e-3, 3
 """Padding: the lowest value, below 0, of at least this part of the voxels. It is below the floor and the next value, a
 step above it, is not; or the gap is that many times as wide as the range of all other values. KINDS is their number."""
@@ -65,8 +67,8 @@ class Model:
         Parameters
         ----------
         image
-            Intensities as the file has them, slices first: for a NIfTI file, its array transposed, with the axis
-            that `cut_along` says moved to the front.
+            Intensities as the file has them, slices first: for a NIfTI file, its array transposed, with the axes that
+            `seen_as` says.
         spacing
             Millimetres along the same axes; None where it is not known.
 
@@ -138,11 +140,10 @@ def segment(model: Model, path: Path, out: Path) -> None:
     if stored.ndim != 3:
         raise ValueError(f"has {stored.ndim} axes {stored.shape}, allowed is a 3D volume")
     spacing = spacing_of(image.header)
-    axis = cut_along(model.about, stored.T.shape, spacing, image)
-    order = (axis, *(other for other in range(3) if other != axis))
+    order, flipped = seen_as(model.about, stored.T.shape, spacing, image)
     known = None if spacing is None else (spacing[order[0]], spacing[order[1]], spacing[order[2]])
-    _, labels = model.predict(stored.T.transpose(order), known)
-    codes = np.ascontiguousarray(np.moveaxis(labels, 0, axis).T).reshape(shape)
+    _, labels = model.predict(np.flip(stored.T.transpose(order), flipped), known)
+    codes = np.ascontiguousarray(np.flip(labels, flipped).transpose(np.argsort(order)).T).reshape(shape)
     partial = out / f".partial-{os.getpid()}-{path.name}"
     try:
         nib.save(nib.Nifti1Image(codes, None, geometry(image.header, codes.shape)), partial)
@@ -164,6 +165,26 @@ def spacing_of(header: nib.Nifti1Header) -> tuple[float, ...] | None:
     return tuple(known[::-1]) if all(0 < size < np.inf for size in known) else None
 
 
+def seen_as(
+    about: dict[str, Any], shape: tuple[int, ...], spacing: tuple[float, ...] | None, image: nib.Nifti1Image
+) -> tuple[list[int], tuple[int, ...]]:
+    """Return which axes of (d, h, w) an image's slices, rows and columns are, and which of the three are reversed."""
+    axis = cut_along(about, shape, spacing, image)
+    if not (about.get("radiological") and placed(image)):
+        return [axis, *(other for other in range(3) if other != axis)], ()
+    ways = nib.orientations.io_orientation(image.affine)[::-1].astype(int).tolist()  # (world's axis, way) of d, h, w
+    wanted = RADIOLOGICAL[ways[axis][0]]
+    order = [[world for world, _ in ways].index(world) for world, _ in wanted]
+    pairs = enumerate(zip(order, wanted, strict=True))
+    return order, tuple(place for place, (own, (_, way)) in pairs if ways[own][1] != way)
+
+
+def placed(image: nib.Nifti1Image) -> bool:
+    """Whether an image says where it lies in the patient."""
+    header: Any = image.header
+    return bool(header["qform_code"] > 0 or header["sform_code"] > 0)
+
+
 def cut_along(
     about: dict[str, Any], shape: tuple[int, ...], spacing: tuple[float, ...] | None, image: nib.Nifti1Image
 ) -> int:
@@ -179,9 +200,7 @@ def cut_along(
         axis = int(np.argmax(spacing))
         if spacing[axis] > THICKER * np.delete(spacing, axis).max():
             return axis
-    header: Any = image.header
-    placed = header["qform_code"] > 0 or header["sform_code"] > 0
-    if placed and about.get("across"):
+    if placed(image) and about.get("across"):
         ways = nib.orientations.io_orientation(image.affine)[:, 0]
         return 2 - ways.tolist().index(ACROSS.index(about["across"]))
     return about.get("axis", 0)

@@ -34,6 +34,8 @@ class CorpusRecord:
     thickest, across
         Whether that was the thick axis of most, and the patient's axis along which it lay, as
         `maskmixadv.formats.slicing.Slicing` has them. Runs of early versions do not say.
+    radiological
+        Whether slices were turned to the radiological view, as there.
     channels
         What the images' channels are.
 
@@ -52,18 +54,19 @@ class CorpusRecord:
     thickest: bool = False
     across: str = ""
     channels: tuple[Channel, ...] = ONE
+    radiological: bool = False
 
     @property
     def slicing(self) -> Slicing:
-        """How the corpus was cut into slices; of early runs its cases say so, while they are what they were."""
-        recorded = Slicing(self.axis, self.thickest, self.across)
+        """How the corpus's images are seen; of early runs its cases say so, while they are what they were."""
+        recorded = Slicing(self.axis, self.thickest, self.across, self.radiological)
         if recorded != Slicing(self.axis):
             return recorded
         try:
             found = same_corpus(self).slicing
         except InputError:  # it is gone, or another one by now
             return recorded
-        return replace(found, axis=self.axis)
+        return replace(found, axis=self.axis, radiological=False)
 
     def table(self) -> dict[str, Any]:
         """Return the record as ``run.json`` holds it: plain values, without the fields that are at their defaults."""
@@ -217,6 +220,7 @@ def corpus_fields(corpus: Corpus) -> Mapping[str, Any]:
         "channels": corpus.channels,
         "thickest": corpus.slicing.thickest,
         "across": corpus.across,
+        "radiological": corpus.radiological,
     }
 
 

@@ -15,6 +15,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.folds import folds
 from maskmixadv.errors import InputError
 from maskmixadv.formats import seg, series
+from maskmixadv.formats.slicing import Slicing
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import folder, pairs
@@ -84,12 +85,13 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int =
         print(f"{source}: without a SEG, so without annotation: {', '.join(bare[:5])}", file=sys.stderr)
     return Corpus.write(
         root,
-        _cases(found, names, axis),
+        _cases(found, names, Slicing(axis, radiological=True)),
         name=source.resolve().name,
         classes=names,
         folds=folds,
         source="DICOM",
         axis=axis,
+        radiological=True,
     )
 
 
@@ -178,12 +180,13 @@ def _classes(source: Path, found: Sequence[Study]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(["background", *labels])) if labels else ("background", "structure")
 
 
-def _cases(found: Sequence[Study], names: Sequence[str], axis: int) -> Iterator[Case]:
+def _cases(found: Sequence[Study], names: Sequence[str], slicing: Slicing) -> Iterator[Case]:
     for study in found:
         image = series.volume(study.paths)
         dense = _united(study, image, names) if study.masks else None
         where = study.paths[0].parent
-        yield pairs.case(study.name, study.patient, image, scribble=None, dense=dense, axis=axis, where=where)
+        view = slicing.along(slicing.axis, image.header)
+        yield pairs.case(study.name, study.patient, image, scribble=None, dense=dense, view=view, where=where)
 
 
 def _united(study: Study, image: Volume, names: Sequence[str]) -> UInt8[np.ndarray, "d h w"]:

@@ -15,7 +15,7 @@ from maskmixadv.corpus.folds import folds
 from maskmixadv.errors import InputError
 from maskmixadv.files import work_ahead
 from maskmixadv.formats import image_files, several
-from maskmixadv.formats.slicing import Slicing
+from maskmixadv.formats.slicing import Slicing, View
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import pairs
 from maskmixadv.sources.classes import Classes
@@ -112,7 +112,7 @@ def prepare(
     cuts = pairs.cuts(found.pairs, axis)
     tell_cuts(source, cuts)
     channels = pairs.channels_of(found.pairs) if colours else ONE
-    made = cases(found, classes, cuts.axes, channels)
+    made = cases(found, classes, cuts.views, channels)
     return write(root, source, made, classes, cuts.slicing, channels, validate)
 
 
@@ -121,7 +121,7 @@ def tell_cuts(source: Path, cuts: Cuts) -> None:
 
     Examples
     --------
-    >>> tell_cuts(Path("src"), Cuts(Slicing(), {"a": 0, "b": 0}))  # nothing to tell
+    >>> tell_cuts(Path("src"), Cuts(Slicing(), {"a": View(), "b": View()}))  # nothing to tell
     """
     if told := cuts.told():
         print(f"{source}: {told}", file=sys.stderr)
@@ -200,7 +200,7 @@ def write(
     classes, validate
         As in `prepare`.
     slicing
-        How slices were cut.
+        How the images are seen.
     channels
         Of the images.
 
@@ -221,6 +221,7 @@ def write(
         source="own images",
         axis=slicing.axis,
         across=slicing.across,
+        radiological=slicing.radiological,
         channels=channels,
     )
 
@@ -228,7 +229,7 @@ def write(
 def cases(
     found: Found,
     classes: Classes,
-    axes: Mapping[str, int],
+    views: Mapping[str, View],
     channels: Sequence[Channel] = ONE,
     kept: Callable[[Pair], KeptCase | None] | None = None,
 ) -> Iterator[Case | KeptCase]:
@@ -238,8 +239,8 @@ def cases(
     ----------
     found
         Images and their annotations.
-    classes, axes
-        Meaning of the codes, and by case the array axis along which slices are cut.
+    classes, views
+        Meaning of the codes, and by case how its image is seen.
     channels
         Of the images that are wanted.
     kept
@@ -252,12 +253,12 @@ def cases(
 
     Examples
     --------
-    >>> list(cases(Found(Path("src"), [], []), Classes(("background", "LV"), 2), axes={}))
+    >>> list(cases(Found(Path("src"), [], []), Classes(("background", "LV"), 2), views={}))
     []
     """
 
     def made(pair: Pair) -> KeptCase | Read:
-        return (kept(pair) if kept else None) or pairs.read(pair, classes, axes[pair.name], channels)
+        return (kept(pair) if kept else None) or pairs.read(pair, classes, views[pair.name], channels)
 
     empty, mixed, thin, masked, shown = [], [], [], 0, False
     for pair, read in zip(found.pairs, work_ahead(made, found.pairs, threads=2), strict=True):

@@ -94,7 +94,8 @@ class _State:
     def of(cls, found: Found, classes: Classes) -> "_State":
         cuts, channels = pairs.cuts(found.pairs), pairs.channels_of(found.pairs)
         how = f"{classes!r} {_READERS}" + ("" if channels == ONE else f" {named(channels)}")
-        keys = {pair.name: _key(pair, f"{how} {cuts.axes[pair.name]}") for pair in found.pairs}
+        turned = " radiological" if cuts.slicing.radiological else ""
+        keys = {pair.name: _key(pair, f"{how} {cuts.views[pair.name].axis}{turned}") for pair in found.pairs}
         return cls(found, classes, cuts, channels, keys, found.source / _PLACE / _digest(json.dumps(keys)))
 
     def is_made(self) -> bool:
@@ -105,7 +106,7 @@ class _State:
         kept = _Earlier.newest(self.root.parent, self.keys).kept
         with whole(self.root) as place:
             folder.tell_cuts(self.found.source, self.cuts)
-            made = folder.cases(self.found, self.classes, self.cuts.axes, self.channels, kept)
+            made = folder.cases(self.found, self.classes, self.cuts.views, self.channels, kept)
             folder.write(place, self.found.source, made, self.classes, self.cuts.slicing, self.channels)
             write_text(place / _KEYS, json.dumps(self.keys))
         for old in _states(self.root.parent)[KEPT:]:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -12,6 +13,7 @@ from scipy import ndimage
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files, itk
 from maskmixadv.formats.flat import NoGeometry
+from maskmixadv.formats.slicing import View
 from maskmixadv.formats.volume import Volume, apart
 from maskmixadv.sources import segments
 from maskmixadv.sources.classes import FILE, Classes
@@ -40,7 +42,8 @@ def read(path: Path, classes: Classes, kind: Kind, like: tuple[Path, Volume] | N
     kind
         What the file is. What Slicer left out of a segmentation is background in a mask, and nothing drawn elsewhere.
     like
-        The image's file and the image, on whose grid the labels must lie; None: they are returned as they are.
+        The image's file and the image, on whose grid the labels must lie, in any order of its axes; None: they are
+        returned as they are.
 
     Raises
     ------
@@ -112,6 +115,8 @@ def _must_be_strokes(path: Path, indices: UInt8[np.ndarray, "d h w"], classes: C
 def _on_grid(
     path: Path, indices: UInt8[np.ndarray, "_ _ _"], labels: Volume, around: int, where: Path, image: Volume
 ) -> UInt8[np.ndarray, "_ _ _"]:
+    labels = _in_order(replace(labels, array=indices, channels=None), image)
+    indices = labels.array
     shape, wanted = indices.shape, image.array.shape
     if shape != wanted:
         corner = _corner(labels, image) if path.name.lower().endswith(itk.SUFFIXES) else None
@@ -124,6 +129,18 @@ def _on_grid(
         return indices
     _must_lie_on(path, labels, where, image)
     return indices
+
+
+def _in_order(labels: Volume, image: Volume) -> Volume:
+    """Return labels with their axes in the order and directions of their image's, where both files say where they lie.
+
+    They stay as they are where they lie on the image by another form of a header.
+    """
+    view = labels.header.stored_as(image.header)
+    alike = labels.array.shape == image.array.shape
+    if view is None or view == View() or (alike and _other_form(labels, image, APART * _voxel(image))):
+        return labels
+    return labels.seen(view)
 
 
 def _must_lie_on(path: Path, labels: Volume, where: Path, image: Volume) -> None:

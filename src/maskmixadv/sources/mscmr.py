@@ -16,6 +16,8 @@ from maskmixadv.corpus.entry import Split
 from maskmixadv.corpus.scale import normalise
 from maskmixadv.errors import InputError
 from maskmixadv.formats import nifti
+from maskmixadv.formats.slicing import Slicing, View, placed
+from maskmixadv.formats.volume import Volume
 
 CLASSES = ("background", "RV", "Myo", "LV")
 UNLABELLED = 4
@@ -58,29 +60,33 @@ def prepare(source: Path, root: Path) -> Corpus:
     if not any(found.values()):
         raise InputError(f"{source}: no MSCMR case found, looked for {'|'.join(PARTS)}/images/*.nii.gz")
     split = Split(**{part: tuple(_patient(path) for path in paths) for part, paths in found.items()})
+    images = [path for paths in found.values() for path in paths]
+    slicing = Slicing(radiological=placed(map(nifti.header, images)))
     return Corpus.write(
         root,
-        _cases([path for paths in found.values() for path in paths]),
+        _cases(images, slicing),
         name="MSCMR",
         classes=CLASSES,
         folds={"release": (split,)},
         source="MSCMRseg (Zhuang 2019), scribbles of Zhang and Zhuang 2022; research use",
+        radiological=slicing.radiological,
     )
 
 
-def _cases(paths: list[Path]) -> Iterator[Case]:
+def _cases(paths: list[Path], slicing: Slicing) -> Iterator[Case]:
     with ThreadPoolExecutor() as pool:
-        yield from pool.map(_case, paths)
+        yield from pool.map(partial(_case, slicing=slicing), paths)
 
 
 def _patient(path: Path) -> str:
     return nifti.stem(path).removesuffix("_DE")
 
 
-def _case(path: Path) -> Case:
-    volume = nifti.read(path)
-    labels = path.parent.parent / "labels"
-    scribble, dense = (_labels(labels, nifti.stem(path), kind) for kind in ("scribble", "manual"))
+def _case(path: Path, slicing: Slicing) -> Case:
+    stored = nifti.read(path)
+    view = slicing.along(slicing.axis, stored.header)
+    volume, labels = stored.seen(view), path.parent.parent / "labels"
+    scribble, dense = (_labels(labels, nifti.stem(path), kind, stored, view) for kind in ("scribble", "manual"))
     if scribble is None and dense is None:
         raise InputError(f"{path}: neither a _scribble nor a _manual file in {labels}, one is needed")
     return Case(
@@ -94,11 +100,13 @@ def _case(path: Path) -> Case:
     )
 
 
-def _labels(folder: Path, name: str, kind: str) -> np.ndarray | None:
+def _labels(folder: Path, name: str, kind: str, image: Volume, view: View) -> np.ndarray | None:
     for suffix in nifti.SUFFIXES:
         path = folder / f"{name}_{kind}{suffix}"
         if path.is_file():
             ignore = UNLABELLED if kind == "scribble" else None
             read = partial(recode, classes=len(CLASSES), ignore=ignore, where=str(path))
-            return np.ascontiguousarray(read(nifti.read(path).array))
+            labels = nifti.read(path)
+            stored = labels.header.stored_as(image.header) or View()
+            return np.ascontiguousarray(read(view.seen(stored.seen(labels.array))))
     return None

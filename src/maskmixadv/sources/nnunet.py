@@ -103,13 +103,14 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int |
     splits = _splits(source / SPLITS, {pair.name: pair.patient for pair in train}, tested)
     return Corpus.write(
         root,
-        folder.cases(found, dataset.classes, cuts.axes, channels),
+        folder.cases(found, dataset.classes, cuts.views, channels),
         name=dataset.name,
         classes=dataset.classes.names,
         folds=partial(_folds, splits=splits, tested=tested),
         source=dataset.source,
         axis=cuts.slicing.axis,
         across=cuts.slicing.across,
+        radiological=cuts.slicing.radiological,
         channels=channels,
     )
 

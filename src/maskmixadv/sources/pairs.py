@@ -12,7 +12,7 @@ from maskmixadv.corpus.case import Case, validate, whole_slices
 from maskmixadv.corpus.channels import COLOURS, ONE, Channel, as_channels, scaled
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files, several
-from maskmixadv.formats.slicing import Slicing, common
+from maskmixadv.formats.slicing import Slicing, View, common, placed
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources import labels
 from maskmixadv.sources.classes import Classes
@@ -109,7 +109,7 @@ class Read(NamedTuple):
     thin: bool
 
 
-def read(pair: Pair, classes: Classes, axis: int, channels: Sequence[Channel] = ONE) -> Read:
+def read(pair: Pair, classes: Classes, view: View, channels: Sequence[Channel] = ONE) -> Read:
     """Read a case.
 
     Parameters
@@ -118,8 +118,8 @@ def read(pair: Pair, classes: Classes, axis: int, channels: Sequence[Channel] = 
         Its files. An annotation in which nothing is labelled is left out; background alone is an annotation.
     classes
         Meaning of the codes in them.
-    axis
-        Array axis (0 to 2) along which slices are cut.
+    view
+        How the image is seen.
     channels
         Of the image that are wanted.
 
@@ -135,14 +135,14 @@ def read(pair: Pair, classes: Classes, axis: int, channels: Sequence[Channel] = 
     >>> Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save("image.png")
     >>> Image.fromarray(np.eye(8, dtype=np.uint8)).save("mask.png")
     >>> files = Pair("a", "p1", Path("image.png"), mask=Path("mask.png"))
-    >>> found = read(files, Classes(("background", "LV"), 2), axis=0)
+    >>> found = read(files, Classes(("background", "LV"), 2), View())
     >>> found.case.image.shape, found.case.image.max().item(), found.changed
     ((1, 1, 8, 8), 1.0, False)
     """
     stored = several.read(pair.images)
     image = as_channels(stored, channels)
     changed = image is not stored or (stored.coloured and len(channels) == 1)
-    single = image.header.single
+    single, axis = image.header.single, view.axis
     if axis and axis != single and 1 in image.array.shape:
         shape, across = image.array.shape, single or 0
         raise InputError(f"{pair.image}: has shape {shape}, allowed along axis {axis} is a volume; axis {across}")
@@ -153,14 +153,14 @@ def read(pair: Pair, classes: Classes, axis: int, channels: Sequence[Channel] = 
         drawn = _with_slices(drawn, pair, image, classes)
     scribble, dense = _known(drawn), _known(dense)
     if pair.either is not None:
-        scribble, dense = _parted(labels.read(pair.either, classes, "either", like), axis)
+        scribble, dense = _parted(labels.read(pair.either, classes, "either", like), view)
     made = case(
         pair.name,
         pair.patient,
         image,
         scribble=scribble,
         dense=dense,
-        axis=axis,
+        view=view,
         channels=channels,
         where=pair.image,
     )
@@ -180,7 +180,7 @@ def case(
     *,
     scribble: UInt8[np.ndarray, "_ _ _"] | None,
     dense: UInt8[np.ndarray, "_ _ _"] | None,
-    axis: int,
+    view: View,
     channels: Sequence[Channel] = ONE,
     where: Path,
 ) -> Case:
@@ -194,8 +194,8 @@ def case(
         As it was read.
     scribble, dense
         Class indices with the image's axes; None if there is none.
-    axis
-        Array axis (0 to 2) along which slices are cut.
+    view
+        How the image is seen.
     channels
         Of the image that are wanted.
     where
@@ -210,17 +210,17 @@ def case(
     --------
     >>> from maskmixadv.formats.flat import NoGeometry
     >>> image = Volume(np.random.default_rng(0).random((16, 16, 3)), (1.0, 1.0, 8.0), None, NoGeometry())
-    >>> made = case("a", "p1", image, scribble=None, dense=None, axis=2, where=Path("a.nii.gz"))
+    >>> made = case("a", "p1", image, scribble=None, dense=None, view=View.along(2), where=Path("a.nii.gz"))
     >>> made.image.shape, made.spacing
     ((1, 3, 16, 16), (8.0, 1.0, 1.0))
     """
-    turned = image.along(axis)
+    turned = image.seen(view)
     return Case(
         name=name,
         patient=patient,
         image=np.ascontiguousarray(scaled(turned, channels, str(where))),
-        scribble=_turned(scribble, axis),
-        dense=_turned(dense, axis),
+        scribble=_turned(scribble, view),
+        dense=_turned(dense, view),
         spacing=turned.spacing,
         affine=turned.affine,
     )
@@ -245,35 +245,35 @@ def channels_of(pairs: Sequence[Pair]) -> tuple[Channel, ...]:
 
 
 class Cuts(NamedTuple):
-    """Along which axis each of a corpus's images is cut into slices.
+    """How each of a corpus's images is seen.
 
     Attributes
     ----------
     slicing
         The rule of all of them.
-    axes
-        Array axis (0 to 2) by case.
+    views
+        By case.
 
     Examples
     --------
-    >>> Cuts(Slicing(axis=2), {"a": 2, "b": 0}).told()
+    >>> Cuts(Slicing(axis=2), {"a": View.along(2), "b": View()}).told()
     'cut along another array axis than the others, as their headers say: b (0, the others 2)'
     """
 
     slicing: Slicing
-    axes: Mapping[str, int]
+    views: Mapping[str, View]
 
     def told(self) -> str:
         """Return a line on images that are cut along another array axis than most; empty if there are none."""
         usual = self.slicing.axis
-        odd = [f"{name} ({axis}, the others {usual})" for name, axis in self.axes.items() if axis != usual]
+        odd = [f"{name} ({view.axis}, the others {usual})" for name, view in self.views.items() if view.axis != usual]
         more = f" and {len(odd) - _NAMED} more" if len(odd) > _NAMED else ""
         told = "cut along another array axis than the others, as their headers say: "
         return f"{told}{', '.join(odd[:_NAMED])}{more}" if odd else ""
 
 
 def cuts(pairs: Sequence[Pair], axis: int | None = None) -> Cuts:
-    """Return along which axis each image is cut: along `axis`, or as its own header says.
+    """Return how each image is seen: cut along array axis `axis`, or as its own header says.
 
     The images' headers choose the rule together (`maskmixadv.formats.slicing.common`), which is applied to each.
 
@@ -287,11 +287,12 @@ def cuts(pairs: Sequence[Pair], axis: int | None = None) -> Cuts:
     >>> import nibabel as nib
     >>> nib.save(nib.Nifti1Image(np.zeros((3, 16, 16)), np.diag([8, 1, 1, 1])), "a.nii.gz")
     >>> cuts([Pair("a", "p1", Path("a.nii.gz"))])
-    Cuts(slicing=Slicing(axis=2, thickest=True, across='left-right'), axes={'a': 2})
+    Cuts(slicing=Slicing(axis=2, thickest=True, across='left-right', radiological=True), views={'a': View(...)})
     """
-    if axis is not None:
-        return Cuts(Slicing(axis), {pair.name: axis for pair in pairs})
     headers = {pair.name: image_files.header(pair.image) for pair in pairs}
+    if axis is not None:
+        asked = Slicing(axis, radiological=placed(headers.values()))
+        return Cuts(asked, {name: asked.along(axis, header) for name, header in headers.items()})
     slicing = common(list(headers.values()))
     return Cuts(slicing, {name: slicing.of(header) for name, header in headers.items()})
 
@@ -317,18 +318,18 @@ def _known(found: _Labels | None) -> _Labels | None:
     return found if found is not None and (found != IGNORE).any() else None
 
 
-def _parted(found: _Labels, axis: int) -> tuple[_Labels | None, _Labels | None]:
-    """Part labels into scribble and dense mask, slice by slice along `axis`, if both then show a structure."""
-    whole = np.moveaxis(found != IGNORE, axis, 0).all(axis=(1, 2))
+def _parted(found: _Labels, view: View) -> tuple[_Labels | None, _Labels | None]:
+    """Part labels into scribble and dense mask, slice by slice, if both then show a structure."""
+    whole = view.seen(found != IGNORE).all(axis=(1, 2))
     if whole.all():
         return None, found
-    parts = [np.moveaxis(found, axis, 0).copy() for _ in range(2)]
+    parts = [view.seen(found).copy() for _ in range(2)]
     parts[0][whole], parts[1][~whole] = IGNORE, IGNORE
     if not all(((part > 0) & (part != IGNORE)).any() for part in parts):
         return _known(found), None
-    scribble, dense = (np.moveaxis(part, 0, axis) for part in parts)
+    scribble, dense = (view.back(part) for part in parts)
     return scribble, dense
 
 
-def _turned(labels: UInt8[np.ndarray, "_ _ _"] | None, axis: int) -> UInt8[np.ndarray, "_ _ _"] | None:
-    return None if labels is None else np.ascontiguousarray(np.moveaxis(labels, axis, 0))
+def _turned(labels: UInt8[np.ndarray, "_ _ _"] | None, view: View) -> UInt8[np.ndarray, "_ _ _"] | None:
+    return None if labels is None else np.ascontiguousarray(view.seen(labels))

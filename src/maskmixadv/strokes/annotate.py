@@ -295,6 +295,7 @@ def annotate(corpus: Corpus, root: Path, annotator: Annotator, imperfection: Imp
             axis=corpus.axis,
             channels=corpus.channels,
             across=corpus.across,
+            radiological=corpus.radiological,
         )
 
 

@@ -8,12 +8,13 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
+from maskmixadv.formats import image_files
 from maskmixadv.formats.nifti import write_labels
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources.labels import read as read_drawn
 from maskmixadv.studio.cache import FileCache, Stamp, stamp
 from maskmixadv.studio.images.volumes import ByteVolume
-from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.layout import Layout, case_of
 from maskmixadv.studio.palette import Palette
 from maskmixadv.studio.refusals import RequestError
 from maskmixadv.types import IGNORE
@@ -31,7 +32,9 @@ class _Drawn(NamedTuple):
 
 
 class Scribbles:
-    """The strokes of a folder. Arrays have the axes of the files; they hold class indices, or ``IGNORE`` for no stroke.
+    """The strokes of a folder. Arrays have the axes of the images' files.
+
+    They hold class indices, or ``IGNORE`` for no stroke. A file whose axes run otherwise than its image's is reordered.
 
     Attributes
     ----------
@@ -120,4 +123,7 @@ class Scribbles:
             path.unlink()
 
     def _load(self, path: Path) -> ByteVolume:
-        return np.ascontiguousarray(read_drawn(path, self.palette.coded, "scribble", None))
+        labels = read_drawn(path, self.palette.coded, "scribble", None)
+        image = self._layout.listing().files.get(case_of(path.name))
+        view = None if image is None else image_files.header(path).stored_as(image_files.header(image))
+        return np.ascontiguousarray(labels if view is None else view.seen(labels))

@@ -12,6 +12,7 @@ from jaxtyping import UInt8, UInt16
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import held
+from maskmixadv.formats.slicing import View
 from maskmixadv.methods.registry import FROM_SCRIBBLES
 from maskmixadv.sources import classes
 from maskmixadv.studio import palette as palettes
@@ -80,7 +81,7 @@ class Session:
         """Return everything that the list of cases shows."""
         known, run = self.cases.known(), self._predictions.latest()
         problems = [*known.problems, *self._scribbles.problems(known.images)]
-        cases = [self._case(case, facts, known.axes[case], run, problems) for case, facts in known.facts.items()]
+        cases = [self._case(case, facts, known.views[case], run, problems) for case, facts in known.facts.items()]
         return FolderAnswer(
             name=printable(self.layout.root.name),
             classes=self.classes(),
@@ -131,15 +132,15 @@ class Session:
         MissingError
             If there is no such slice or channel.
         """
-        shown, axis = self.cases.open(case)
+        shown, view = self.cases.open(case)
         if not 0 <= channel < len(shown.channels):
             raise MissingError(f"no channel {channel}, allowed are 0 to {len(shown.channels) - 1}")
-        return _slice(shown.pixels(axis, channel), 0, index)
+        return _at(shown.pixels(view, channel), index)
 
     def scribble(self, case: str, index: int) -> SliceArray:
         """Return the strokes of a slice: class indices, 255 where nothing is drawn."""
-        shown, axis = self.cases.open(case)
-        return _slice(self._scribbles.read(case, shown.volume.array.shape), axis, index)
+        shown, view = self.cases.open(case)
+        return _slice(self._scribbles.read(case, shown.volume.array.shape), view, index)
 
     def draw(self, case: str, index: int, labels: bytes, seconds: float) -> DrawAnswer:
         """Replace the strokes of a slice; they are on disk when the method returns.
@@ -158,24 +159,27 @@ class Session:
         RequestError
             If `labels` does not fit the slice or the classes; nothing is changed then.
         """
-        shown, axis = self.cases.open(case)
-        shape = _slice(shown.pixels(axis), 0, index).shape[:2]
+        shown, view = self.cases.open(case)
+        array = shown.volume.array
+        shape, stored = _slice(array, view, index).shape, view.stored(index, array.shape[view.axis])
         if len(labels) != shape[0] * shape[1]:
             raise RequestError(f"scribble: {len(labels)} bytes, allowed are {shape[0]} × {shape[1]}")
         plane = np.frombuffer(labels, np.uint8).reshape(shape)
         with self._held(case):
             self._scribbles.check(plane)
-            strokes = self._scribbles.read(case, shown.volume.array.shape)
-            if not np.array_equal(_slice(strokes, axis, index), plane):
+            strokes = self._scribbles.read(case, array.shape)
+            if not np.array_equal(_slice(strokes, view, index), plane):
                 strokes = strokes.copy()
-                np.moveaxis(strokes, axis, 0)[index] = plane
-                if index in self._reviews.accepted(case):  # first: if the strokes can't be written, they are sent again
-                    self._reviews.judge(case, index, None)
+                _slice(strokes, view, index)[:] = plane
+                if stored in self._reviews.accepted(
+                    case
+                ):  # first: if the strokes can't be written, they are sent again
+                    self._reviews.judge(case, stored, None)
                 self._scribbles.write(case, strokes, shown.volume)
-            drawn = self._scribbles.drawn(case, axis, shown.volume.array.shape)
+            drawn = self._drawn(case, view, array.shape)
         if seconds > 0:
-            self._reviews.spend(case, index, seconds)
-        return DrawAnswer(drawn, self._reviews.verdicts(case, self._predictions.latest()))
+            self._reviews.spend(case, stored, seconds)
+        return DrawAnswer(drawn, self._verdicts(case, view, array.shape))
 
     def predicted(self, case: str, index: int, kind: Overlay) -> SliceArray:
         """Return the labels of a slice, or their doubt: from the run that was accepted there, or else the latest run.
@@ -187,14 +191,15 @@ class Session:
         InputError
             If the prediction can't be read.
         """
-        shown, axis = self.cases.open(case)
-        accepted = self._reviews.accepted(case).get(index)
+        shown, view = self.cases.open(case)
+        shape = shown.volume.array.shape
+        accepted = self._reviews.accepted(case).get(view.stored(index, shape[view.axis]))
         run = accepted.run if accepted else self._predictions.latest()
         of = self._predictions.labels if kind == "prediction" else self._predictions.doubt
-        array = None if run is None else of(run, case, shown.volume.array.shape)
+        array = None if run is None else of(run, case, shape)
         if array is None:
             raise MissingError(f"no {kind} of this case yet")
-        return _slice(array, axis, index)
+        return _slice(array, view, index)
 
     def review(self, case: str, index: int, verdict: Verdict | None) -> dict[int, Verdict]:
         """Keep a verdict on a slice's prediction; returns the verdicts that hold in the case.
@@ -205,13 +210,15 @@ class Session:
             If there is no prediction.
         """
         self.predicted(case, index, "prediction")
-        run = self._predictions.latest()
+        known, run = self.cases.known(), self._predictions.latest()
+        view, shape = known.views[case], known.facts[case].shape
         if run is not None:
-            before = self._reviews.accepted(case).get(index)
+            stored = view.stored(index, shape[view.axis])
+            before = self._reviews.accepted(case).get(stored)
             shown = before.run if before and verdict == "accepted" else run
-            said = None if verdict is None else Review(verdict, shown, self.cases.known().axes[case])
-            self._reviews.judge(case, index, said)
-        return self._reviews.verdicts(case, run)
+            said = None if verdict is None else Review(verdict, shown, view.axis)
+            self._reviews.judge(case, stored, said)
+        return self._verdicts(case, view, shape)
 
     def queue(self) -> list[Proposal]:
         """Return the slices that are most worth reviewing or drawing next, the most worthwhile first."""
@@ -221,7 +228,7 @@ class Session:
             if case in known.odd:
                 continue
             with suppress(InputError):  # a case with a damaged file is not proposed; `folder` says what is wrong
-                candidates.append(self._candidate(case, facts, known.axes[case], run))
+                candidates.append(self._candidate(case, facts, known.views[case], run))
         return propose(candidates)
 
     def clinical(self) -> ClinicalAnswer:
@@ -272,8 +279,8 @@ class Session:
                 yield mask
 
     def _mask(self, case: str, run: str, problems: list[str]) -> CaseMask | None:
-        shown, axis = self.cases.open(case)
-        shape, verdicts = shown.volume.array.shape, self._reviews.verdicts(case, run)
+        shown, view = self.cases.open(case)
+        axis, shape, verdicts = view.axis, shown.volume.array.shape, self._reviews.verdicts(case, run)
         latest = self._predictions.labels(run, case, shape)
         if latest is None:
             return None
@@ -287,30 +294,40 @@ class Session:
         }
         return CaseMask(case, shown, labels, axis, held)
 
-    def _candidate(self, case: str, facts: Facts, axis: int, run: str | None) -> Candidate:
+    def _drawn(self, case: str, view: View, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the slices with strokes, as they are numbered on the page; raises as `Scribbles.drawn`."""
+        drawn = self._scribbles.drawn(case, view.axis, shape)
+        return tuple(sorted(view.stored(index, shape[view.axis]) for index in drawn))
+
+    def _verdicts(self, case: str, view: View, shape: tuple[int, ...]) -> dict[int, Verdict]:
+        """Return the verdicts that hold for the latest run, by the slices' numbers on the page."""
+        held = self._reviews.verdicts(case, self._predictions.latest())
+        return {view.stored(index, shape[view.axis]): said for index, said in held.items()}
+
+    def _candidate(self, case: str, facts: Facts, view: View, run: str | None) -> Candidate:
         doubts: list[float] = []
         if run is not None:
             with suppress(InputError):
-                doubts = self._predictions.doubts(run, case, axis, facts.shape)
-        drawn = self._scribbles.drawn(case, axis, facts.shape)
-        return Candidate(case, facts.shape[axis], drawn, self._reviews.verdicts(case, run), doubts)
+                doubts = self._predictions.doubts(run, case, view.axis, facts.shape)
+        drawn = self._drawn(case, view, facts.shape)
+        verdicts = self._verdicts(case, view, facts.shape)
+        return Candidate(case, facts.shape[view.axis], drawn, verdicts, doubts[::-1] if view.flipped[0] else doubts)
 
-    def _case(self, case: str, facts: Facts, axis: int, run: str | None, problems: list[str]) -> CaseAnswer:
-        order = (axis, *(other for other in range(3) if other != axis))
+    def _case(self, case: str, facts: Facts, view: View, run: str | None, problems: list[str]) -> CaseAnswer:
         scribbled, predicted = (), False
         try:
             predicted = run is not None and self._predictions.has(run, case, facts.shape)
-            scribbled = self._scribbles.drawn(case, axis, facts.shape)
+            scribbled = self._drawn(case, view, facts.shape)
         except InputError as error:
             problems.append(str(error))
         return CaseAnswer(
             name=case,
-            shape=[facts.shape[place] for place in order],
-            spacing=None if facts.spacing is None else [facts.spacing[place] for place in order],
+            shape=[facts.shape[place] for place in view.order],
+            spacing=None if facts.spacing is None else [facts.spacing[place] for place in view.order],
             channels=facts.channels,
             coloured=facts.coloured,
             scribbled=scribbled,
-            reviews=self._reviews.verdicts(case, run),
+            reviews=self._verdicts(case, view, facts.shape),
             predicted=predicted,
             seconds=self._reviews.seconds(case),
         )
@@ -330,7 +347,12 @@ class Session:
             yield
 
 
-def _slice(volume: np.ndarray, axis: int, index: int) -> np.ndarray:
-    if not 0 <= index < volume.shape[axis]:
-        raise MissingError(f"no slice {index}, allowed are 0 to {volume.shape[axis] - 1}")
-    return np.moveaxis(volume, axis, 0)[index]
+def _slice(volume: np.ndarray, view: View, index: int) -> np.ndarray:
+    """Return a slice as it is seen; what is written into it is written into `volume`."""
+    return _at(view.seen(volume), index)
+
+
+def _at(slices: np.ndarray, index: int) -> np.ndarray:
+    if not 0 <= index < len(slices):
+        raise MissingError(f"no slice {index}, allowed are 0 to {len(slices) - 1}")
+    return slices[index]

@@ -1,4 +1,4 @@
-"""The cases of a folder: its images, the axis along which their slices are cut, and uploads."""
+"""The cases of a folder: its images, how they are seen, and uploads."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from threading import Lock
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, partial_name, put_in_place
 from maskmixadv.formats import image_files
+from maskmixadv.formats.slicing import View
 from maskmixadv.sources import pairs
 from maskmixadv.studio.cache import Stamp, stamp
 from maskmixadv.studio.images import grouping
@@ -28,8 +29,8 @@ class KnownCases:
         The files of each image, also of those that can't be read.
     facts
         Facts of each image that can be read, on the axes of its file.
-    axes
-        Axis along which slices are cut, by case.
+    views
+        How the image is seen, by case.
     problems
         A line for each file that is no case, and each case that has other channels than most.
     odd
@@ -38,7 +39,7 @@ class KnownCases:
 
     images: Mapping[str, tuple[Path, ...]]
     facts: dict[str, Facts]
-    axes: Mapping[str, int]
+    views: Mapping[str, View]
     problems: list[str]
     odd: Collection[str]
 
@@ -49,7 +50,7 @@ class Cases:
     def __init__(self, layout: Layout) -> None:
         self._layout, self._lock = layout, Lock()
         self._volumes = ShownImages(layout.state / "images.json")
-        self._axes: tuple[tuple[Stamp, ...], Mapping[str, int]] = ((), {})
+        self._views: tuple[tuple[Stamp, ...], Mapping[str, View]] = ((), {})
 
     def known(self) -> KnownCases:
         """Return all cases; images that are new are read."""
@@ -57,11 +58,11 @@ class Cases:
         told = self._volumes.facts(found.files)
         facts = {case: each for case, each in told.items() if isinstance(each, Facts)}
         wrong = [str(each) for each in told.values() if isinstance(each, InputError)]
-        axes = self._along({case: found.files[case] for case in facts})
-        return KnownCases(found.files, facts, axes, [*found.problems, *found.odd.values(), *wrong], found.odd)
+        views = self._seen({case: found.files[case] for case in facts})
+        return KnownCases(found.files, facts, views, [*found.problems, *found.odd.values(), *wrong], found.odd)
 
-    def open(self, case: str) -> tuple[ShownImage, int]:
-        """Return the image of `case`, and the axis along which its slices are cut.
+    def open(self, case: str) -> tuple[ShownImage, View]:
+        """Return the image of `case`, and how it is seen.
 
         Raises
         ------
@@ -73,7 +74,7 @@ class Cases:
         known = self.known()
         if case not in known.images:
             raise MissingError("no such case")
-        return self._volumes.get(known.images[case]), known.axes[case]
+        return self._volumes.get(known.images[case]), known.views[case]
 
     def new_upload(self, file: str) -> Path:
         """Return a path to write an upload to that will be called `file`; `take_upload` or the caller removes it.
@@ -113,12 +114,12 @@ class Cases:
         files = grouping.find(self._layout).files
         return next(case for case, paths in files.items() if self._layout.images / file in paths)
 
-    def _along(self, images: Mapping[str, Sequence[Path]]) -> Mapping[str, int]:
-        """Return the axes along which slices are cut, as training cuts them (`pairs.cuts`)."""
+    def _seen(self, images: Mapping[str, Sequence[Path]]) -> Mapping[str, View]:
+        """Return how the images are seen, as training sees them (`pairs.cuts`)."""
         key = tuple(stamp(path) for paths in images.values() for path in paths)
-        if self._axes[0] != key:
-            self._axes = (key, pairs.cuts([pairs.Pair(case, case, paths[0]) for case, paths in images.items()]).axes)
-        return self._axes[1]
+        if self._views[0] != key:
+            self._views = (key, pairs.cuts([pairs.Pair(case, case, paths[0]) for case, paths in images.items()]).views)
+        return self._views[1]
 
     def _check_free(self, file: str) -> None:
         found = grouping.find(self._layout).files

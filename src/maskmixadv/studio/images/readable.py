@@ -116,10 +116,10 @@ def _sound(found: Sequence[Pair], classes: Classes) -> tuple[list[Pair], list[st
     A pair that can't be read with an accepted slice loses that slice.
     """
     peeked, wrong = _passing(found, _peek)
-    axes, channels = pairs.cuts(peeked).axes, pairs.channels_of(peeked)
+    views, channels = pairs.cuts(peeked).views, pairs.channels_of(peeked)
 
     def read(pair: Pair) -> object:
-        return pairs.read(pair, classes, axes[pair.name], channels)
+        return pairs.read(pair, classes, views[pair.name], channels)
 
     def lessened(pair: Pair) -> Pair:
         return replace(pair, slices=tuple(each for each in pair.slices if _passing([with_one(pair, each)], read)[0]))

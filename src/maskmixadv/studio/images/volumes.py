@@ -16,6 +16,7 @@ from maskmixadv.corpus.padding import padding, without_padding
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_json, write_text
 from maskmixadv.formats import image_files, several
+from maskmixadv.formats.slicing import View
 from maskmixadv.formats.volume import Volume
 from maskmixadv.studio.cache import FileCache, stamp
 from maskmixadv.studio.images.intake import check_declared, taken
@@ -70,9 +71,10 @@ class ShownImage:
     channels: tuple[ShownChannel, ...]
     coloured: bool
 
-    def pixels(self, axis: int, channel: int = 0) -> UInt16[np.ndarray, "d h w *rgb"]:
-        """Return the slices of a channel along the file's `axis`."""
-        return np.moveaxis(self.stored[channel], axis, 0)
+    def pixels(self, view: View, channel: int = 0) -> UInt16[np.ndarray, "d h w *rgb"]:
+        """Return the slices of a channel as they are seen."""
+        stored = self.stored[channel]
+        return np.moveaxis(view.seen(np.moveaxis(stored, -1, 0)), 0, -1) if self.coloured else view.seen(stored)
 
 
 @dataclass(frozen=True)
@@ -210,11 +212,6 @@ def _scaled(values: Shaped[np.ndarray, "d h w *rgb"], low: float, high: float) -
     for plane, each in zip(pixels, values, strict=True):  # one by one, to save memory
         plane[:] = np.rint((each.astype(np.float64) - low) * (TOP / (high - low)))
     return pixels
-
-
-def turned(labels: ByteVolume, axis: int) -> ByteVolume:
-    """Return labels of slices that were cut along a file's `axis`, on the file's axes."""
-    return np.moveaxis(labels, 0, axis)
 
 
 def _key(paths: Sequence[Path]) -> str:

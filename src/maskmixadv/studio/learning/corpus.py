@@ -43,12 +43,13 @@ def corpus(layout: Layout, known: KnownCases, accepted: Accepted) -> Learnt:
         if facts is None:
             lost.append(f"{case}: accepted slices are left out, as no image of this name can be read")
             continue
-        found = accepted.of(case, facts.shape, known.axes[case], classes)
+        axis = known.views[case].axis
+        found = accepted.of(case, facts.shape, axis, classes)
         lost += found.lost
         if not found.slices:
             continue
         runs[case] = {index: each.run for index, each in found.slices.items()}
-        slices[case] = tuple(LabelledSlice(each.path, known.axes[case], index) for index, each in found.slices.items())
+        slices[case] = tuple(LabelledSlice(each.path, axis, index) for index, each in found.slices.items())
     made, left_out, laid = readable.corpus(layout, slices)
     kept = {case: {each.index: runs[case][each.index] for each in found} for case, found in laid.items()}
     return Learnt(made, [*left_out, *lost], kept)

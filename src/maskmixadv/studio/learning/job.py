@@ -157,17 +157,16 @@ def _predicted(predictor: "Predictor", paths: Sequence[Path]) -> tuple["Volume",
     from maskmixadv.corpus.channels import as_channels, scaled
     from maskmixadv.formats import several
     from maskmixadv.studio.images.intake import check_declared, taken
-    from maskmixadv.studio.images.volumes import turned
     from maskmixadv.studio.learning.doubt import judge
 
     with taken():
         for path in paths:
             check_declared(path)
         volume = as_channels(several.read(paths), predictor.channels)
-    axis = predictor.slicing.of(volume.header)
-    cut = volume.along(axis)
+    view = predictor.slicing.of(volume.header)
+    cut = volume.seen(view)
     labels, doubt = judge(predictor, scaled(cut, predictor.channels, str(paths[0])), cut.spacing)
-    return volume, turned(labels, axis), turned(doubt, axis)
+    return volume, view.back(labels), view.back(doubt)
 
 
 def _write(out: Path, volume: "Volume", labels: np.ndarray, doubt: np.ndarray) -> None:

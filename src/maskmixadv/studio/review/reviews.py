@@ -1,4 +1,7 @@
-"""What people said of slices, and how long they drew in them: ``studio.json``."""
+"""What people said of slices, and how long they drew in them: ``studio.json``.
+
+Slices are numbered in the order in which the image's file stores them.
+"""
 
 import json
 import math
