@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from maskmixadv.corpus.case import normalise
+from maskmixadv.corpus.scale import normalise
 from maskmixadv.corpus.padding import padding, without_padding
 
 RNG = np.random.default_rng(0)
