@@ -60,7 +60,9 @@ def with_windows(channels: Sequence[Channel], cases: Iterable[Case], where: str)
     for place in wanted:
         window = _between(inside[place]) or _between(everywhere[place])
         if window is None:
-            raise InputError(f"{where}: channel {channels[place].name!r} (CT) is constant, allowed is one with contrast")
+            raise InputError(
+                f"{where}: channel {channels[place].name!r} (CT) is constant, allowed is one with contrast"
+            )
         made[place] = replace(channels[place], window=window)
     return tuple(made)
 

@@ -339,7 +339,8 @@ def _pixels(path: Path, *, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
     with _picture(path) as image:
         _picture_declared(path, image)
         with reading(path, KIND):
-            upright, deep = ImageOps.exif_transpose(image), _deep(image)
+            deep = _deep(image)  # known until it is decoded
+            upright = ImageOps.exif_transpose(image)
         pixels = _decoded(path, upright, indices)[None]
     return pixels if deep is None else _sixteen(path, deep)
 

@@ -179,7 +179,9 @@ def read_labels(path: Path) -> Volume:
     """
     labels = uncoloured(path, read(path))
     if labels.channels is not None and not labels.colours:
-        raise InputError(f"{path}: labels have {len(labels.channels)} channels, allowed is one of class codes; split it")
+        raise InputError(
+            f"{path}: labels have {len(labels.channels)} channels, allowed is one of class codes; split it"
+        )
     return labels
 
 

@@ -98,7 +98,8 @@ def read(path: Path) -> Volume:
     Raises
     ------
     InputError
-        If the file is missing, damaged, has a fourth axis that is or could be time, or larger than is taken, or its header has no grid of finite size.
+        If the file is missing, damaged, larger than is taken, or has a fourth axis that is or could be time, or its
+        header has no grid of finite size.
 
     Examples
     --------

@@ -194,9 +194,7 @@ def _classes(source: Path, found: Sequence[Study]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(["background", *labels])) if labels else ("background", "structure")
 
 
-def _cases(
-    found: Sequence[Study], names: Sequence[str], axis: int, channels: Sequence[Channel]
-) -> Iterator[Case]:
+def _cases(found: Sequence[Study], names: Sequence[str], axis: int, channels: Sequence[Channel]) -> Iterator[Case]:
     for study in found:
         image = series.volume(study.paths)
         dense = _united(study, image, names) if study.masks else None

@@ -122,11 +122,13 @@ def prepare(
 def _channels(source: Path, dataset: Dataset, found: Sequence[Pair], *, colours: bool) -> tuple[Channel, ...]:
     """Return the channels that ``dataset.json`` says, if the files have as many."""
     said, coloured = dataset.channels, dataset.channels == COLOURS
-    if coloured:
+    if coloured and colours:
         for pair in found:
-            if not pair.others and (volume := image_files.read(pair.image)).channels is None:
-                told = f"{pair.image}: has one channel, {DATASET} says {len(said)} (R, G, B)"
-                raise InputError(f"{told}; save {volume.array.shape[-1]} × {volume.array.shape[-2]} pixels in colour")
+            if not pair.others and image_files.read(pair.image).channels is None:
+                raise InputError(
+                    f"{pair.image}: has one channel, {DATASET} says {len(said)} (R, G, B); save it in colour, or take "
+                    "all as grey by --grey"
+                )
     said = () if coloured and not colours else said
     return pairs.channels_of(found, said, str(source / DATASET), colours=colours)
 

@@ -271,8 +271,9 @@ def channels_of(
         return seen
     as_colours = len(said) == len(COLOURS) and said[0].kind == "RGB"
     if len(said) != len(seen) and not (as_colours and most == 1 and colours):
-        has = f"{len(seen)} ({named(seen)})"
-        raise InputError(f"{where}: says {len(said)} channels ({named(said)}), those of the images are {has}")
+        like = next((pair for pair in pairs if _count(pair) == most), None)
+        has = f"{len(seen)} channel{'s' * (len(seen) != 1)} ({named(seen)})"
+        raise InputError(f"{like.image if like else where}: has {has}, {where} says {len(said)} ({named(said)})")
     return tuple(said)
 
 
