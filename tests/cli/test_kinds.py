@@ -5,6 +5,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -165,8 +166,8 @@ def test_what_is_said_of_channels_wrongly_is_refused(scans: Path, capsys: Captur
 
 
 def test_no_norm_leaves_intensities_as_they_are(scans: Path) -> None:
+    part = np.random.default_rng(0).random((40, 32, 3)).astype(np.float32) / 2
     for path in (scans / "images").iterdir():
-        part = np.random.default_rng(0).random((40, 32, 3)).astype(np.float32) / 2
         nib.save(nib.Nifti1Image(part, AFFINE), path)
     (scans / "classes.toml").write_text(CLASSES + '[[channel]]\nname = "map"\nkind = "noNorm"\n')
     corpus = prepared(scans)
@@ -182,7 +183,7 @@ def test_nnunet_says_kinds_by_names(scans: Path, tmp_path: Path) -> None:
     assert told["channel_names"] == {"0": "CT"}
     back = nnunet.prepare(tmp_path / "Dataset001_x", tmp_path / "back")
     assert back.channels[0].window is not None
-    image = nib.load(tmp_path / "Dataset001_x" / "imagesTr" / "c0_0000.nii.gz").get_fdata()
+    image = nib.load(tmp_path / "Dataset001_x" / "imagesTr" / "c0_0000.nii.gz").get_fdata()  # pyright: ignore
     np.testing.assert_array_equal(image, liver(0)[0])
 
 
@@ -257,7 +258,7 @@ def test_sixteen_bits_and_opacity(tmp_path: Path, suffix: str, samples: int) -> 
     if suffix == ".png":
         path.write_bytes(sixteen(pixels))
     else:
-        extra = {"extrasamples": ["unassalpha"]} if samples in (2, 4) else {}
+        extra: dict[str, Any] = {"extrasamples": ["unassalpha"]} if samples in (2, 4) else {}
         tifffile.imwrite(
             path, pixels, photometric="minisblack" if samples == 2 else "rgb", planarconfig="contig", **extra
         )
@@ -325,6 +326,8 @@ def test_a_short_axis_is_one_of_channels(tmp_path: Path, name: str, count: int) 
     image_files.write_labels(tmp_path / f"labels-{name}", np.ones((3, 7, 5), np.uint8), volume)
     labels = image_files.read_labels(tmp_path / f"labels-{name}")
     assert labels.array.shape == (3, 7, 5)
+    assert labels.affine is not None
+    assert volume.affine is not None
     np.testing.assert_allclose(labels.affine, volume.affine)
     with pytest.raises(InputError, match="labels have"):
         image_files.read_labels(path)

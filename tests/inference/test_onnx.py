@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -384,7 +385,7 @@ def test_an_export_that_ran_out_of_space_can_be_repeated(
     assert len(list((tmp_path / "out").iterdir())) == 3
 
 
-def exported(root: Path, images: dict[str, np.ndarray | nib.Nifti1Image], channels: str) -> Path:
+def exported(root: Path, images: Mapping[str, np.ndarray | nib.Nifti1Image], channels: str) -> Path:
     """Make a folder with a mask for each image, begin a run on it, give it many opinions, and export it."""
     for part in ("images", "masks"):
         (root / part).mkdir(parents=True)
@@ -463,5 +464,5 @@ def test_a_ct_and_a_mask_of_its_own_are_exported(tmp_path: Path) -> None:
     names = sorted(path.name for path in (root / "script").glob("*.nii.gz"))
     assert names == ["c0.nii.gz", "c1.nii.gz", "c2.nii.gz", "four0.nii.gz", "four1.nii.gz", "four2.nii.gz"]
     for k in range(3):
-        same = [nib.load(root / "script" / f"{name}{k}.nii.gz").get_fdata() for name in ("c", "four")]
+        same = [nib.load(root / "script" / f"{name}{k}.nii.gz").get_fdata() for name in ("c", "four")]  # pyright: ignore
         np.testing.assert_array_equal(*same)

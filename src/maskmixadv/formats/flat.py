@@ -358,7 +358,7 @@ def _picture(path: Path) -> Iterator[Image.Image]:
         yield image
 
 
-def _deep(image: Image.Image) -> str | None:
+def _deep(image: Any) -> str | None:  # noqa: ANN401
     """Return how a PNG of 16 bits stores colours or opacity, by Pillow's name; None for other pictures.
 
     Pillow reads the upper 8 bits of these alone.

@@ -293,7 +293,8 @@ def _axes(shape: tuple[int, ...]) -> tuple[tuple[int, int, int] | None, int]:
     count = shape[3] if len(shape) == 4 else 1
     if len(shape) not in (3, 4) or count > MOST_CHANNELS:
         return None, count
-    return (shape[0], shape[1], shape[2]), count
+    w, h, d, *_ = shape
+    return (w, h, d), count
 
 
 def _channels(path: Path, header: Any) -> int:  # noqa: ANN401
