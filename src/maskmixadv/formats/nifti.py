@@ -293,7 +293,7 @@ def _axes(shape: tuple[int, ...]) -> tuple[tuple[int, int, int] | None, int]:
     count = shape[3] if len(shape) == 4 else 1
     if len(shape) not in (3, 4) or count > MOST_CHANNELS:
         return None, count
-    w, h, d, *_ = shape
+    w, h, d = map(int, shape[:3])
     return (w, h, d), count
 
 
