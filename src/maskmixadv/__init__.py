@@ -4,7 +4,7 @@ From images to masks in Python; each name below is imported when it is used firs
 
     import maskmixadv as mma
 
-Data: `open_corpus`, `make_corpus`, `make_phantoms`; `Corpus`, `Case`, `Split`, `IGNORE`.
+Data: `open_corpus`, `make_corpus`, `make_phantoms`; `Corpus`, `Case`, `Channel`, `Split`, `IGNORE`.
 Learning: `train`, `Run`. Use: `Predictor`. Scores: `evaluate`, `score`. Errors: `InputError`, `DivergedError`.
 By module: `methods`, `perturb`, `losses`, `metrics`, `pictures`.
 

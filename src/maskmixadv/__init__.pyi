@@ -3,6 +3,7 @@ from . import metrics as metrics
 from . import perturb as perturb
 from . import pictures as pictures
 from .corpus.case import Case as Case
+from .corpus.channels import Channel as Channel
 from .corpus.corpus import Corpus as Corpus
 from .corpus.entry import Split as Split
 from .errors import DivergedError as DivergedError

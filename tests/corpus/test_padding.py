@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from maskmixadv.corpus.case import normalise
 from maskmixadv.corpus.padding import padding, without_padding
+from maskmixadv.corpus.scale import normalise
 
 RNG = np.random.default_rng(0)
 ROWS, COLUMNS = np.mgrid[:64, :64]

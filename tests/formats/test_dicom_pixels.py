@@ -10,7 +10,7 @@ from pydicom import Dataset
 from pydicom.dataset import FileDataset
 
 from dicoms import Change, pixels, write_series
-from maskmixadv.corpus.case import normalise
+from maskmixadv.corpus.scale import normalise
 from maskmixadv.errors import InputError
 from maskmixadv.formats import series
 

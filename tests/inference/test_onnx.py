@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import own
@@ -381,3 +383,86 @@ def test_an_export_that_ran_out_of_space_can_be_repeated(
     assert list(tmp_path.iterdir()) == []
     assert run(argv) == 0
     assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def exported(root: Path, images: Mapping[str, np.ndarray | nib.Nifti1Image], channels: str) -> Path:
+    """Make a folder with a mask for each image, begin a run on it, give it many opinions, and export it."""
+    for part in ("images", "masks"):
+        (root / part).mkdir(parents=True)
+    mask = np.zeros((24, 32), np.uint8)
+    mask[6:14, 8:20] = 1
+    for name, image in images.items():
+        stem = name.split(".")[0].removesuffix("_0000").removesuffix("_0001")
+        if isinstance(image, np.ndarray):
+            Image.fromarray(image).save(root / "images" / name)
+            Image.fromarray(mask).save(root / "masks" / f"{stem}.png")
+        else:
+            nib.save(image, root / "images" / name)
+            labels = np.stack([mask.T] * image.shape[2], 2)
+            nib.save(nib.Nifti1Image(labels, image.affine), root / "masks" / f"{stem}.nii.gz")
+    (root / "classes.toml").write_text(f'[[class]]\nname = "background"\n[[class]]\nname = "core"\n{channels}')
+    assert run(["prepare", "folder", str(root), str(root / "corpus"), "--validate", "1"]) == 0
+    corpus = Corpus.open(root / "corpus")
+    supervised = methods.Supervised()
+    begun = begin(corpus.root, root / "run", method=supervised, schedule=tiny.SCHEDULE)
+    case = corpus.load(corpus.entries[0])
+    image = torch.stack([begun.grid.image(torch.from_numpy(part), case.spacing) for part in case.image], 1)
+    save(begun.checkpoint, {"scored": undecided(begun, image).state_dict()})
+    assert run(["export", "model", str(root / "run"), str(root / "model")]) == 0
+    return root
+
+
+def both_agree(root: Path, files: list[Path]) -> None:
+    """The script and the command write the same files with the same labels, to a few voxels."""
+    names = list(map(str, files))
+    script = [sys.executable, "-c", WITHOUT_TORCH, str(root / "model" / "predict.py"), *names]
+    done = subprocess.run([*script, "--out", str(root / "script")], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert run(["predict", str(root / "run"), *names, "--out", str(root / "command")]) == 0
+    by_command, by_script = ({p.name for p in (root / name).glob("[!.]*")} for name in ("command", "script"))
+    assert by_script == by_command - {"clinical.csv"}
+    for name in by_script:
+        here, there = (labels_of(root / place / name) for place in ("script", "command"))
+        assert here.shape == there.shape
+        assert (here == there).mean() >= 0.999
+        assert len(np.unique(here)) > 1
+
+
+def labels_of(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path) if path.suffix == ".png" else nib.load(path).dataobj)  # pyright: ignore
+
+
+def test_colours_are_exported(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = {f"c{k}.png": rng.integers(0, 255, (24, 32, 3)).astype(np.uint8) for k in range(3)}
+    root = exported(tmp_path / "mine", images, "")
+    assert [each["kind"] for each in json.loads((root / "model" / "model.json").read_text())["channels"]] == ["RGB"] * 3
+    Image.fromarray(images["c0.png"]).save(tmp_path / "d.jpg")
+    both_agree(root, [*sorted((root / "images").iterdir()), tmp_path / "d.jpg"])
+
+
+def test_a_ct_and_a_mask_of_its_own_are_exported(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    affine = np.diag([1.5, 1.5, 8.0, 1.0])
+    images, files = {}, []
+    for k in range(3):
+        ct = rng.normal(40, 300, (32, 24, 3)).clip(-1000).astype(np.int16)
+        prior = rng.random((32, 24, 3)).astype(np.float32)
+        images |= {
+            f"c{k}_0000.nii.gz": nib.Nifti1Image(ct, affine),
+            f"c{k}_0001.nii.gz": nib.Nifti1Image(prior, affine),
+        }
+        nib.save(nib.Nifti1Image(np.stack((ct, prior), 3), affine), tmp_path / f"four{k}.nii.gz")
+        files.append(tmp_path / f"four{k}.nii.gz")
+    kinds = '[[channel]]\nname = "dose"\nkind = "CT"\n[[channel]]\nname = "prior"\nkind = "noNorm"\n'
+    root = exported(tmp_path / "mine", images, kinds)
+    dose, prior = json.loads((root / "model" / "model.json").read_text())["channels"]
+    window = Run.open(root / "run").learnt_from.channels[0].window
+    assert window is not None
+    assert (dose["window"], prior) == (list(window), {"name": "prior", "kind": "noNorm"})
+    both_agree(root, [*sorted((root / "images").iterdir()), *files])
+    names = sorted(path.name for path in (root / "script").glob("*.nii.gz"))
+    assert names == ["c0.nii.gz", "c1.nii.gz", "c2.nii.gz", "four0.nii.gz", "four1.nii.gz", "four2.nii.gz"]
+    for k in range(3):
+        same = [nib.load(root / "script" / f"{name}{k}.nii.gz").get_fdata() for name in ("c", "four")]  # pyright: ignore
+        np.testing.assert_array_equal(*same)

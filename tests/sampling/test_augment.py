@@ -148,3 +148,42 @@ def test_a_single_pixel_is_seen_by_most_windows() -> None:
     draw = draw_augmentation(near, torch.zeros(count, 2), canvas=preset.size, window=preset.window, rng=rng())
     seen = (draw.labels(strokes.expand(count, -1, -1)) == 1).flatten(1).any(1)
     assert seen.float().mean() > 0.8
+
+
+COLOURED = {"channels": 3, "coloured": True}
+
+
+@given(seed=st.integers(0, 10_000), hue=st.floats(0, 180), saturation=st.floats(0, 1))
+@settings(max_examples=20, deadline=None)
+def test_grey_stays_grey_whatever_the_hue(seed: int, hue: float, saturation: float) -> None:
+    ranges = replace(Augment(), hue=hue, saturation=saturation)
+    draw = draw_augmentation(ranges, torch.zeros(2, 2), canvas=16, window=16, rng=rng(seed), **COLOURED)
+    grey = torch.rand(2, 1, 16, 16, generator=rng(seed)).expand(2, 3, 16, 16)
+    made = draw.shaded(grey)
+    torch.testing.assert_close(made, made[:, :1].expand_as(made), atol=1e-6, rtol=0)
+    torch.testing.assert_close(made, replace(draw, tint=None).shaded(grey), atol=1e-5, rtol=0)
+
+
+def test_without_ranges_colours_stay_to_the_bit() -> None:
+    ranges = replace(STILL, hue=0.0, saturation=0.0)
+    draw = draw_augmentation(ranges, torch.zeros(2, 2), canvas=16, window=16, rng=rng(), **COLOURED)
+    image = torch.rand(2, 3, 16, 16, generator=rng())
+    assert torch.equal(draw.shaded(image), image)
+
+
+def test_hue_and_saturation_change_colours_within_bounds_and_keep_their_mean() -> None:
+    draw = draw_augmentation(STILL, torch.zeros(64, 2), canvas=16, window=16, rng=rng(), **COLOURED)
+    image = 0.4 + 0.2 * torch.rand(64, 3, 16, 16, generator=rng())
+    made = draw.shaded(image)
+    assert 0.02 < (made - image).abs().max() < 0.2
+    torch.testing.assert_close(made.mean(1), image.mean(1))
+    assert draw.shaded(torch.rand(64, 3, 16, 16, generator=rng()).round()).aminmax() == (0, 1)
+
+
+def test_colours_are_drawn_after_all_else() -> None:
+    one, three = (
+        draw_augmentation(Augment(), torch.zeros(4, 2), canvas=16, window=16, rng=rng(), **of) for of in ({}, COLOURED)
+    )
+    for name in ("affine", "gain", "offset", "gamma"):
+        assert torch.equal(getattr(one, name), getattr(three, name))
+    assert one.tint is None

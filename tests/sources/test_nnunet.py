@@ -110,7 +110,7 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     image = source / "imagesTr" / "s0_0000.nii.gz"
     shutil.copy(image, second := source / "imagesTr" / "s0_0001.nii.gz")
     with pytest.raises(
-        InputError, match=r"_0000\.nii\.gz: has one channel, allowed are images with 2 \(channel 0, channel 1\)"
+        InputError, match=r"_0000\.nii\.gz: has 2 channels \(channel 0, channel 1\), .*dataset\.json says 1 \(MRI\)"
     ):
         nnunet.prepare(source, tmp_path / "c")
     second.unlink()

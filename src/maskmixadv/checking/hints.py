@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, UInt8
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
+from maskmixadv.corpus.scale import LIKE_CT
 from maskmixadv.strokes.enclosure import foreground, hull, outside
 from maskmixadv.strokes.regrid import DEFAULT, Strokes, nearest, resized
 from maskmixadv.types import IGNORE
@@ -42,6 +43,8 @@ def of_corpus(corpus: Corpus) -> Iterator[str]:
     bare = [entry.name for entry in corpus.entries if not entry.scribble and not entry.dense]
     if bare:
         yield f"{_listed(bare)}: neither scribble nor dense mask, so of no use for training; draw some"
+    if like := [entry.name for entry in corpus.entries if entry.like_ct]:
+        yield f"{_listed(like)}: {LIKE_CT}"
 
 
 def of_case(entry: Entry, case: Case) -> Iterator[str]:

@@ -124,6 +124,8 @@ class PrepareFolder:
     axis
         Array axis of the files along which slices are cut; 0 is the last axis of a NIfTI header. By default each
         image's own header says the axis: the one of the largest spacing, or the same one of the patient.
+    grey
+        Turn pictures in colour into one grey channel. By default they have three channels: red, green and blue.
     yes
         If classes.toml is missing, accept the classes that are guessed from the codes.
     """
@@ -133,6 +135,7 @@ class PrepareFolder:
     patient: Annotated[str | None, arg(metavar="REGEX")] = None
     validate: Annotated[float | None, arg(metavar="PATIENTS")] = None
     axis: Literal[0, 1, 2] | None = None
+    grey: bool = False
     yes: bool = False
 
     def run(self) -> int:
@@ -145,6 +148,7 @@ class PrepareFolder:
             patient=self.patient,
             validate=self.validate,
             axis=self.axis,
+            colours=not self.grey,
             confirm=_confirmer(self.yes),
         )
         return made(corpus)
@@ -169,18 +173,22 @@ class PrepareNNUNet:
     axis
         Array axis of the files along which slices are cut; 0 is the last axis of a NIfTI header. By default each
         image's own header says the axis: the one of the largest spacing, or the same one of the patient.
+    grey
+        Turn pictures in colour into one grey channel. By default they have three channels: red, green and blue.
     """
 
     source: SourceFolder
     root: NewCorpus
     patient: Annotated[str | None, arg(metavar="REGEX")] = None
     axis: Literal[0, 1, 2] | None = None
+    grey: bool = False
 
     def run(self) -> int:
         """Prepare; returns the exit code."""
         from maskmixadv.sources import nnunet
 
-        return made(nnunet.prepare(self.source, self.root, patient=self.patient, axis=self.axis))
+        how = {"patient": self.patient, "axis": self.axis, "colours": not self.grey}
+        return made(nnunet.prepare(self.source, self.root, **how))
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """A case: one volume of one patient, with its annotations. Nothing here imports torch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from maskmixadv.corpus.arrays import SpacingLike, as_channels, as_labels, as_spacing
-from maskmixadv.corpus.channels import COLOURS, shown
-from maskmixadv.corpus.scale import normalise
+from maskmixadv.corpus.channels import COLOURS, Channel, named, ranged, shown
+from maskmixadv.corpus.scale import like_ct
 from maskmixadv.errors import InputError
 from maskmixadv.types import IGNORE, Spacing
 
@@ -23,7 +24,8 @@ class Case:
     patient
         Whose volume it is; folds are made by patient.
     image
-        Intensities in [0, 1], ``(c, d, h, w)``: channels, slices, rows, columns.
+        Intensities in [0, 1], ``(c, d, h, w)``: channels, slices, rows, columns. Until a corpus is written, which
+        finds the window of all CTs, these are in Hounsfield units.
     scribble, dense
         Class indices ``(d, h, w)`` (`validate` checks that), ``IGNORE`` where nothing was drawn. Either may be None.
     spacing
@@ -34,6 +36,8 @@ class Case:
         Time in the cardiac cycle, such as ``ED`` or ``ES``.
     group
         What folds are stratified by, such as a disease.
+    like_ct
+        Whether its intensities looked like Hounsfield units, and were scaled by the volume's own range all the same.
 
     Examples
     --------
@@ -53,6 +57,7 @@ class Case:
     affine: Float[np.ndarray, "4 4"] | None = None
     phase: str | None = None
     group: str | None = None
+    like_ct: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -83,6 +88,7 @@ class Case:
         phase: str | None = None,
         group: str | None = None,
         ignore: int = IGNORE,
+        channels: Sequence[Channel] = (),
     ) -> "Case":
         """Make a case of NumPy arrays of one shape ``(d, h, w)``: slices, rows, columns.
 
@@ -94,7 +100,7 @@ class Case:
         ----------
         image
             Intensities as the scanner gives them, in any unit and number type. They are scaled to [0, 1], as
-            `normalise` does. Several channels come as ``(c, d, h, w)``; each is scaled by its own range.
+            `normalise` does. Several channels come as ``(c, d, h, w)``.
         name
             The case's name; a corpus has it once.
         scribble
@@ -111,12 +117,16 @@ class Case:
             What the patient belongs to, such as a disease.
         ignore
             The arrays' code for "nothing drawn", 0 to 255.
+        channels
+            What the image's channels are, the same as for `maskmixadv.make_corpus`. None given: each is scaled by
+            its own range.
 
         Raises
         ------
         InputError
-            Where an array has another number of axes or shape, the image is not finite or constant, a label is no
-            whole number from 0 to 255, a scribble covers each voxel, or the spacing is not above 0.
+            Where the channels are not those of the image, an array has another number of axes or shape, the image is
+            not finite or constant, a label is no whole number from 0 to 255, a scribble covers each voxel, or the
+            spacing is not above 0.
 
         Examples
         --------
@@ -127,7 +137,10 @@ class Case:
         Case(name='anna', patient='anna', shape=(8, 64, 64), spacing=(8, 1.5, 1.5), scribble)
         """
         volumes = as_channels(image, f"{name}: image")
-        scaled = np.stack([normalise(volume, where=name) for volume in volumes])
+        known = tuple(channels) or tuple(Channel(str(number)) for number in range(len(volumes)))
+        if len(known) != len(volumes):
+            raise InputError(f"{name}: image has {len(volumes)} channels, allowed are {len(known)} ({named(known)})")
+        scaled = ranged(volumes, known, name)
         drawn = None if scribble is None else _ignored(scribble, ignore, f"{name}: scribble")
         if drawn is not None and not (drawn == IGNORE).any():
             raise InputError(f"{name}: scribble has no voxel of {ignore}, nothing drawn; a full mask is dense=…")
@@ -140,6 +153,7 @@ class Case:
             spacing=None if spacing is None else as_spacing(spacing, name),
             phase=phase,
             group=group,
+            like_ct=any(each.kind == "MR" and like_ct(part) for each, part in zip(known, volumes, strict=True)),
         )
         _check_shapes(made, name)
         return made

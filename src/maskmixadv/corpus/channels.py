@@ -1,20 +1,22 @@
 """Channels of images: what each one is, and how its intensities are scaled. Nothing here imports torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Literal, get_args
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
 from maskmixadv.corpus.names import check_word
-from maskmixadv.corpus.scale import normalise
+from maskmixadv.corpus.scale import measured, normalise, unscaled, windowed
 from maskmixadv.errors import InputError
 from maskmixadv.formats.volume import Volume
 
-Kind = Literal["MR", "RGB"]
-"""How a channel's intensities are scaled: each volume's own, or those of red, green and blue together."""
+Kind = Literal["MR", "RGB", "CT", "noNorm"]
+"""How a channel's intensities are scaled, by nnU-Net's words: see `Channel`."""
 KINDS: Final = get_args(Kind)
+Window = tuple[float, float]
+"""Intensities that become 0 and 1."""
 LUMA: Final = (0.2125, 0.7154, 0.0721)
 """Brightness of red, green and blue (ITU-R BT.709)."""
 
@@ -28,16 +30,22 @@ class Channel:
     name
         Such as ``T1`` or ``red``.
     kind
-        ``MR``: scaled by each volume's own range. ``RGB``: one of three that are scaled alike.
+        ``MR``: scaled by each volume's own range. ``RGB``: one of three that are scaled alike by each volume's range.
+        ``CT``: scaled by one window for all volumes. ``noNorm``: in [0, 1] already.
+    window
+        The window of a CT, in Hounsfield units. None where it is not known yet, and for other kinds.
 
     Examples
     --------
-    >>> Channel("T1")
-    Channel(name='T1', kind='MR')
+    >>> Channel("T1").kind
+    'MR'
+    >>> Channel("portal venous", "CT", window=(-160.0, 240.0)).window
+    (-160.0, 240.0)
     """
 
     name: str
     kind: Kind = "MR"
+    window: Window | None = None
 
 
 ONE: Final = (Channel("image"),)
@@ -64,36 +72,62 @@ def check_channels(channels: Sequence[Channel], where: str) -> None:
         check_word(channel.name, f"{where}: channel")
         if channel.kind not in KINDS:
             raise InputError(f"{where}: channel kind {channel.kind!r}, allowed are {', '.join(KINDS)}")
+        if channel.window is not None and (channel.kind != "CT" or not channel.window[0] < channel.window[1]):
+            raise InputError(f"{where}: channel {channel.name!r} of kind {channel.kind} has window {channel.window}")
     colours = sum(channel.kind == "RGB" for channel in channels)
-    if colours not in (0, 3):
+    if colours and not colours == len(channels) == len(COLOURS):
+        others = len(channels) - colours
+        beside = f" beside {others} of other kinds" if others else ""
         raise InputError(
-            f"{where}: {colours} channel{'s' * (colours != 1)} of kind RGB, allowed are 3: red, green and blue"
+            f"{where}: {colours} channel{'s' * (colours != 1)} of kind RGB{beside}, allowed are 3: red, green and blue"
         )
     if not channels or len({channel.name for channel in channels}) < len(channels):
         raise InputError(f"{where}: channels {[each.name for each in channels]}, allowed are different names")
 
 
 def named(channels: Sequence[Channel]) -> str:
-    """List channels for people.
+    """List channels for people, with their kinds where these are not what most images have.
 
     Examples
     --------
-    >>> named(COLOURS)
-    'red, green, blue'
+    >>> named(COLOURS), named([Channel("T1"), Channel("low dose", "CT")])
+    ('red, green, blue', 'T1, low dose (CT)')
     """
-    return ", ".join(channel.name for channel in channels)
+    return ", ".join(each.name + (f" ({each.kind})" if each.kind in ("CT", "noNorm") else "") for each in channels)
+
+
+def same(some: Sequence[Channel], others: Sequence[Channel]) -> bool:
+    """Whether channels have the same names and kinds; their windows may differ.
+
+    Examples
+    --------
+    >>> same(ONE, COLOURS), same([Channel("CT", "CT")], [Channel("CT", "CT", window=(-160.0, 240.0))])
+    (False, True)
+    """
+    kinds, other_kinds = ([(each.name, each.kind) for each in channels] for channels in (some, others))
+    return kinds == other_kinds
+
+
+def records(channels: Sequence[Channel]) -> list[dict[str, Any]]:
+    """Return channels as plain values for JSON; a window that is None is left out.
+
+    Examples
+    --------
+    >>> records([Channel("T1")])
+    [{'name': 'T1', 'kind': 'MR'}]
+    """
+    return [{key: value for key, value in asdict(each).items() if value is not None} for each in channels]
 
 
 def scaled(image: Volume, channels: Sequence[Channel], where: str) -> Float[np.ndarray, "c d h w"]:
-    """Return the intensities of an image's channels in [0, 1], as `maskmixadv.corpus.scale.normalise` scales them.
+    """Return the intensities of an image's channels as `ranged` scales them.
 
     Parameters
     ----------
     image
         As it was read.
     channels
-        What is wanted: colours, which are scaled alike; others, each by its own range; or one, for which colours become
-        grey.
+        What is wanted. Where that is one channel, colours become grey.
     where
         The file, for the error's text.
 
@@ -113,11 +147,14 @@ def scaled(image: Volume, channels: Sequence[Channel], where: str) -> Float[np.n
     maskmixadv.errors.InputError: a.png: has one channel, allowed are images with 3 (red, green, blue)
     """
     several = image.channels
-    if len(channels) == 1 and (several is None or image.coloured or len(several) == len(COLOURS)):
-        return normalise(image.array, where=where)[None]
+    if len(channels) == 1 and (several is None or image.colours):
+        return ranged(image.array[None], channels, where)
+    wanted = f"{len(channels)} ({named(channels)})"
     if several is None or len(several) != len(channels):
         has = "one channel" if several is None else f"{len(several)} channels"
-        raise InputError(f"{where}: has {has}, allowed are images with {len(channels)} ({named(channels)})")
+        raise InputError(f"{where}: has {has}, allowed are images with {wanted}")
+    if image.colours and channels[0].kind != "RGB":
+        raise InputError(f"{where}: has red, green and blue, allowed are images with {wanted}, which are no colours")
     return ranged(several, channels, where)
 
 
@@ -133,27 +170,51 @@ def as_channels(image: Volume, channels: Sequence[Channel]) -> Volume:
     """
     if tuple(channels) != COLOURS or image.channels is not None:
         return image
-    return replace(image, channels=np.stack([image.array] * len(COLOURS)))
+    return replace(image, channels=np.stack([image.array] * len(COLOURS)), colours=True)
 
 
 def ranged(
     image: Shaped[np.ndarray, "c d h w"], channels: Sequence[Channel], where: str
 ) -> Float[np.ndarray, "c d h w"]:
-    """Scale channels to [0, 1]: colours alike, others each by its own range.
+    """Scale channels to [0, 1], each as its kind says; a CT without a window stays in Hounsfield units.
 
     Raises
     ------
     InputError
-        If one is not finite, or constant.
+        If one is not finite, is constant and of a kind that is scaled by its range, or is not in [0, 1] though of
+        kind noNorm.
 
     Examples
     --------
     >>> image = np.stack([np.arange(100).reshape(1, 10, 10), 5 * np.arange(100).reshape(1, 10, 10)])
-    >>> ranged(image, [Channel("T1"), Channel("T2")], "a").max((1, 2, 3)).tolist()
-    [1.0, 1.0]
+    >>> ranged(image, [Channel("T1"), Channel("CT", "CT", window=(0.0, 990.0))], "a").max((1, 2, 3)).tolist()
+    [1.0, 0.5]
     """
-    parts = [image] if channels[0].kind == "RGB" else image[:, None]
-    return np.concatenate([normalise(part, where=where) for part in parts])
+    if channels[0].kind == "RGB":
+        return normalise(image, where=where)
+    return np.stack([_one(part, channel, where) for part, channel in zip(image, channels, strict=True)])
+
+
+def windows(image: Float[np.ndarray, "c d h w"], channels: Sequence[Channel]) -> Float[np.ndarray, "c d h w"]:
+    """Scale CTs that are in Hounsfield units to [0, 1]; other channels, and those without a window, stay as they are.
+
+    Examples
+    --------
+    >>> image = np.full((1, 1, 2, 2), 40.0, np.float32)
+    >>> windows(image, [Channel("CT", "CT", window=(-160.0, 240.0))]).max().item()
+    0.5
+    """
+    if all(channel.window is None for channel in channels):
+        return image
+    pairs = zip(image, channels, strict=True)
+    return np.stack([part if each.window is None else windowed(part, each.window) for part, each in pairs])
+
+
+def _one(image: Shaped[np.ndarray, "d h w"], channel: Channel, where: str) -> Float[np.ndarray, "d h w"]:
+    if channel.kind == "CT":
+        volume = measured(image, where=where)
+        return volume if channel.window is None else windowed(volume, channel.window)
+    return (unscaled if channel.kind == "noNorm" else normalise)(image, where=where)
 
 
 def shown(image: Float[np.ndarray, "c *dhw"]) -> Float[np.ndarray, "*dhw"]:

@@ -9,15 +9,16 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 from maskmixadv.corpus.case import Case
-from maskmixadv.corpus.channels import ONE, Channel, check_channels, named
+from maskmixadv.corpus.channels import ONE, Channel, check_channels, named, records, windows
 from maskmixadv.corpus.entry import Entry, KeptCase, Split, check_entry, check_words, split_from
 from maskmixadv.corpus.names import check_classes, check_spacing
 from maskmixadv.corpus.stored import must_be, write_case
+from maskmixadv.corpus.window import with_windows
 from maskmixadv.errors import InputError
 from maskmixadv.files import check_name, read_json, whole, work_ahead, write_texts
 from maskmixadv.formats.reading import read_npz
@@ -61,7 +62,7 @@ class Corpus:
         Whether slices are in the radiological view where their file says where it lies in the patient
         (`maskmixadv.formats.slicing.RADIOLOGICAL`).
     channels
-        What the channels of all images are.
+        What the channels of all images are. CTs are stored in Hounsfield units, and scaled when they are loaded.
 
     Examples
     --------
@@ -142,9 +143,12 @@ class Corpus:
         root
             A new or empty directory.
         cases
-            The cases; the file of a `KeptCase` is linked, not written.
-        name, classes, nominal, source, notes, axis, channels, across, radiological
+            The cases, with CTs in Hounsfield units; the file of a `KeptCase` is linked, not written.
+        name, classes, nominal, source, notes, axis, across, radiological
             As the attributes.
+        channels
+            As the attribute. A CT without a window gets one (`maskmixadv.corpus.window.with_windows`), from the
+            patients that folds of the first scheme learn from.
         folds
             Folds by the name of their scheme, or a function that makes them of the cases' entries.
         beside
@@ -176,6 +180,7 @@ class Corpus:
                 across=across,
                 radiological=radiological,
             )
+            corpus = replace(corpus, channels=with_windows(channels, corpus._learnt(place), source or str(root)))
             write_texts(
                 {place / name: text for name, text in {**(beside or {}), "corpus.json": corpus._json()}.items()}
             )
@@ -192,7 +197,7 @@ class Corpus:
                 "source": self.source,
                 "notes": self.notes,
                 "axis": self.axis,
-                **({} if self.channels == ONE else {"channels": [asdict(channel) for channel in self.channels]}),
+                **({} if self.channels == ONE else {"channels": records(self.channels)}),
                 **({"across": self.across} if self.across else {}),
                 **({"radiological": True} if self.radiological else {}),
                 "folds": {scheme: [split._asdict() for split in splits] for scheme, splits in self.folds.items()},
@@ -200,6 +205,17 @@ class Corpus:
             },
             indent=1,
         )
+
+    @property
+    def measured(self) -> "Corpus":
+        """The same corpus, which loads CTs in Hounsfield units."""
+        return replace(self, channels=tuple(replace(channel, window=None) for channel in self.channels))
+
+    def _learnt(self, place: Path) -> Iterator[Case]:
+        """Load cases that folds of the first scheme learn from, or all where there are none; they lie in `place`."""
+        first = next(iter(self.folds.values()), ())
+        learnt = self.of(patient for split in first for patient in split.train) or self.entries
+        yield from replace(self, root=place).load_all(learnt)
 
     @property
     def slicing(self) -> Slicing:
@@ -245,16 +261,18 @@ class Corpus:
         except InputError as error:
             reason = str(error).removeprefix(f"{path}: ")
             raise InputError(f"{path}: missing or damaged ({reason}); prepare the corpus again") from None
+        image = stored["image"] if entry.channels > 1 else stored["image"][None]
         return Case(
             name=entry.name,
             patient=entry.patient,
-            image=stored["image"] if entry.channels > 1 else stored["image"][None],
+            image=windows(image, self.channels),
             scribble=stored.get("scribble"),
             dense=stored.get("dense"),
             spacing=entry.spacing,
             affine=stored.get("affine"),
             phase=entry.phase,
             group=entry.group,
+            like_ct=entry.like_ct,
         )
 
     def load_all(self, entries: Sequence[Entry]) -> Iterator[Case]:
@@ -314,7 +332,7 @@ class Corpus:
         """Return the SHA-256 of the classes and the cases' own hashes; it changes if the corpus's content does."""
         digest = hashlib.sha256(json.dumps(self.classes).encode())
         if self.channels != ONE:
-            digest.update(json.dumps([asdict(channel) for channel in self.channels]).encode())
+            digest.update(json.dumps(records(self.channels)).encode())
         for entry in self.entries:
             digest.update(f"{entry.name} {entry.sha256}\n".encode())
         return digest.hexdigest()
@@ -374,7 +392,7 @@ def _opened(root: Path, raw: dict[str, Any], where: str) -> Corpus:
 
 def _table(entry: Entry) -> dict[str, Any]:
     """Return a case's record as the index holds it; what early versions did not know is left out where it is usual."""
-    usual = {"partly": False, "channels": 1}
+    usual = {"partly": False, "channels": 1, "like_ct": False}
     return {key: value for key, value in asdict(entry).items() if key not in usual or value != usual[key]}
 
 

@@ -30,6 +30,8 @@ class Entry:
         Whether its dense mask leaves pixels unknown. Records of early versions do not say so.
     channels
         Number of channels of its image.
+    like_ct
+        As `maskmixadv.corpus.case.Case` has it. Records of early versions do not say so.
 
     Examples
     --------
@@ -49,6 +51,7 @@ class Entry:
     group: str | None = None
     partly: bool = False
     channels: int = 1
+    like_ct: bool = False
 
     @property
     def masked(self) -> bool:

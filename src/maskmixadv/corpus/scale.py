@@ -5,11 +5,20 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from maskmixadv.corpus.padding import without_padding
+from maskmixadv.corpus.padding import FLOOR, without_padding
 from maskmixadv.errors import InputError
 
 PERCENTILE: Final = 99
 """Percentile of a volume's intensities that scaling maps to 1."""
+AIR: Final = -900.0
+"""Hounsfield units that a CT with air in it goes below."""
+BODY: Final = 0.0
+"""Hounsfield units that a CT of a body goes above."""
+LIKE_CT: Final = (
+    "intensities look like Hounsfield units, and each volume was scaled by its own range; if it is CT, say so: "
+    '[[channel]] with kind = "CT" in classes.toml, or channels=[Channel("CT", "CT")] in Python'
+)
+"""A hint on images of which `like_ct` is true."""
 
 
 def normalise(image: np.ndarray, *, where: str) -> Float[np.ndarray, "*c d h w"]:
@@ -35,13 +44,86 @@ def normalise(image: np.ndarray, *, where: str) -> Float[np.ndarray, "*c d h w"]
     >>> normalise(np.arange(-100, 102).reshape(2, 1, 101), where="a.nii.gz")[:, 0, ::50].round(2).tolist()
     [[0.0, 0.25, 0.5], [0.51, 0.76, 1.0]]
     """
-    volume = np.asarray(image, dtype=np.float32)
-    if not np.isfinite(volume).all():
-        raise InputError(f"{where}: image holds NaN or infinity, allowed are finite numbers")
-    volume = without_padding(volume, where=where)
+    volume = measured(image, where=where)
     low, high = float(volume.min()), float(np.percentile(volume, PERCENTILE))
     if high <= low:
         high = float(volume.max())
     if high <= low:
         raise InputError(f"{where}: image is constant ({low:g}), allowed is one with contrast")
-    return np.clip((volume - low) / (high - low), 0.0, 1.0).astype(np.float32)
+    return windowed(volume, (low, high))
+
+
+def measured(image: np.ndarray, *, where: str) -> Float[np.ndarray, "*c d h w"]:
+    """Return intensities as they were measured (float32): padding has the lowest of them, and a line says so.
+
+    Parameters
+    ----------
+    image
+        Intensities of any number type.
+    where
+        Beginning of the error's text.
+
+    Raises
+    ------
+    InputError
+        If it holds NaN or infinity.
+
+    Examples
+    --------
+    >>> measured(np.array([[[-1000, -500, 40, 200]]], np.int16), where="a.nii.gz").tolist()
+    [[[-1000.0, -500.0, 40.0, 200.0]]]
+    """
+    volume = np.asarray(image, dtype=np.float32)
+    if not np.isfinite(volume).all():
+        raise InputError(f"{where}: image holds NaN or infinity, allowed are finite numbers")
+    return without_padding(volume, where=where)
+
+
+def windowed(image: Float[np.ndarray, "*c d h w"], window: tuple[float, float]) -> Float[np.ndarray, "*c d h w"]:
+    """Scale a window of intensities to [0, 1] (float32); those beyond it are cut off.
+
+    Examples
+    --------
+    >>> windowed(np.array([[[-1000.0, 40.0, 240.0]]]), (-160.0, 240.0)).tolist()
+    [[[0.0, 0.5, 1.0]]]
+    """
+    low, high = window
+    return np.clip((image - low) / (high - low), 0.0, 1.0).astype(np.float32)
+
+
+def unscaled(image: np.ndarray, *, where: str) -> Float[np.ndarray, "*c d h w"]:
+    """Return intensities that are in [0, 1] already (float32).
+
+    Raises
+    ------
+    InputError
+        If they are not.
+
+    Examples
+    --------
+    >>> unscaled(np.array([[[0.0, 0.25, 2.0]]]), where="a_0001.nii.gz")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: a_0001.nii.gz: intensities are 0 to 2, allowed for kind noNorm are 0 to 1; ...
+    """
+    volume = np.asarray(image, dtype=np.float32)
+    low, high = float(volume.min()), float(volume.max())
+    if not 0 <= low <= high <= 1:  # NaN is refused, too
+        raise InputError(
+            f"{where}: intensities are {low:g} to {high:g}, allowed for kind noNorm are 0 to 1; say another kind"
+        )
+    return volume
+
+
+def like_ct(image: np.ndarray) -> bool:
+    """Whether intensities look like those of a CT in Hounsfield units: whole numbers from that of air on.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> like_ct(rng.integers(-1024, 1200, (2, 8, 8))), like_ct(rng.integers(0, 1200, (2, 8, 8)))
+    (True, False)
+    """
+    if not image.size or not image.min() <= AIR:
+        return False
+    held = image[image >= FLOOR]  # what lies below is padding
+    return bool(held.size and held.min() <= AIR and held.max() >= BODY and (held == np.round(held)).all())

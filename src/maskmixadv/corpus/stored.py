@@ -62,6 +62,7 @@ def write_case(root: Path, case: Case | KeptCase, classes: int) -> Entry:
         group=case.group,
         partly=case.dense is not None and not whole_slices(case.dense).all(),
         channels=len(case.image),
+        like_ct=case.like_ct,
     )
 
 

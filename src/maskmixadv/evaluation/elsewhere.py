@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from maskmixadv.corpus.channels import named
+from maskmixadv.corpus.channels import named, same
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.errors import InputError
@@ -48,8 +49,10 @@ def another(root: Path, own: LearntFrom) -> tuple[Corpus, Split]:
     corpus = open_corpus(root)
     if tuple(corpus.classes) != own.classes:
         raise InputError(f"{root}: classes {', '.join(corpus.classes)}, allowed are {', '.join(own.classes)}")
-    if corpus.channels != own.channels:
-        raise InputError(f"{root}: channels {named(corpus.channels)}, allowed are {named(own.channels)}")
+    if not same(corpus.channels, own.channels):
+        has, of = (f"{len(each)} ({named(each)})" for each in (corpus.channels, own.channels))
+        raise InputError(f"{root}: channels are {has}, those of the run are {of}; allowed are the same")
+    corpus = replace(corpus, channels=own.channels)  # the run's window of a CT
     if corpus.radiological != own.radiological:
         lie = [("as their files store them", "in the radiological view")[each.radiological] for each in (corpus, own)]
         print(f"maskmixadv: {root}: its slices lie {lie[0]}, the run learnt from slices {lie[1]}", file=sys.stderr)

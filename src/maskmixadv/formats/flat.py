@@ -4,9 +4,9 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import tifffile
@@ -67,6 +67,10 @@ _MM: Final = {
 }  # fmt: skip
 """Millimetres of a unit of length, by its names in ImageJ and OME."""
 _PIXELS, _FIELD = re.compile(r"<Pixels\b[^>]*>"), re.compile(r'(\w+)="([^"]*)"')
+_SIXTEEN: Final[Mapping[str, tuple[str, ...]]] = {
+    "LA;16B": ("RGBA",), "RGB;16B": ("RGB;16B", "RGB;16L"), "RGBA;16B": ("RGBA;16B", "RGBA;16L"),
+}  # fmt: skip
+"""Names that make Pillow read the upper and the lower 8 bits of a PNG's 16, by its name for how they are stored."""
 _PLAIN: Final = ("1", "L", "F", "I", "I;16", "I;16L", "I;16B")
 """Pillow's names for images of one channel."""
 
@@ -116,7 +120,9 @@ def read(path: Path) -> Volume:
     """
     pixels = _pixels(path, indices=False)
     array, coloured = grey(pixels)
-    return Volume(array, _spacing(path), None, NoGeometry(), coloured, colours(pixels))
+    several = colours(pixels)
+    made = Volume(array, _spacing(path), None, NoGeometry(), coloured, several, several is not None)
+    return replace(made, notes=_stored(path).notes)
 
 
 def read_labels(path: Path) -> Volume:
@@ -262,6 +268,50 @@ def colours(pixels: Shaped[np.ndarray, "d h w *c"]) -> Shaped[np.ndarray, "3 d h
     return np.moveaxis(pixels[..., :3], -1, 0) if pixels.ndim == 4 else None
 
 
+class _Stored(NamedTuple):
+    """What a file's header says of its pixels: codes of a palette, opacity beside the pixels, and colours."""
+
+    palette: bool
+    opacity: bool
+    colours: bool
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        told = {"colours of a palette are looked up": self.palette, "opacity (alpha) is left out": self.opacity}
+        return tuple(note for note, is_so in told.items() if is_so)
+
+
+def _stored(path: Path) -> _Stored:
+    if not path.name.lower().endswith(TIFF):
+        with _picture(path) as image, reading(path, KIND):
+            mode, palette = image.mode, image.mode in ("P", "PA")
+            opacity = mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info
+            return _Stored(palette, opacity, palette or mode not in (*_PLAIN, "LA", "La"))
+    with _tiff(path) as file, reading(path, KIND):
+        page: Any = file.series[0].keyframe
+        palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
+        opacity = int(page.samplesperpixel) in (2, 4) and page.photometric in _STORED
+        return _Stored(palette, opacity, palette or int(page.samplesperpixel) > 2)
+
+
+def may_be_coloured(path: Path) -> bool:
+    """Return whether a file can hold colours, as its header says.
+
+    Raises
+    ------
+    InputError
+        If the header is damaged, or the file is missing.
+
+    Examples
+    --------
+    >>> Image.new("P", (5, 4)).save("palette.png")
+    >>> Image.new("L", (5, 4)).save("grey.png")
+    >>> may_be_coloured(Path("palette.png")), may_be_coloured(Path("grey.png"))
+    (True, False)
+    """
+    return _stored(path).colours
+
+
 def declared(path: Path) -> Declared:
     """Return what the file's header declares.
 
@@ -289,8 +339,10 @@ def _pixels(path: Path, *, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
     with _picture(path) as image:
         _picture_declared(path, image)
         with reading(path, KIND):
+            deep = _deep(image)  # known until it is decoded
             upright = ImageOps.exif_transpose(image)
-        return _decoded(path, upright, indices)[None]
+        pixels = _decoded(path, upright, indices)[None]
+    return pixels if deep is None else _sixteen(path, deep)
 
 
 @contextmanager
@@ -304,6 +356,28 @@ def _picture(path: Path) -> Iterator[Image.Image]:
             raise LargeError(f"{path}: too many pixels, allowed are up to {most}") from None
     with image:
         yield image
+
+
+def _deep(image: Any) -> str | None:  # noqa: ANN401
+    """Return how a PNG of 16 bits stores colours or opacity, by Pillow's name; None for other pictures.
+
+    Pillow reads the upper 8 bits of these alone.
+    """
+    stored = [tile[3] for tile in image.tile] if image.format == "PNG" else []
+    return next((each for each in stored if each in _SIXTEEN), None)
+
+
+def _sixteen(path: Path, stored: str) -> Shaped[np.ndarray, "1 h w *c"]:
+    """Read all 16 bits of a PNG, in two passes where Pillow gives 8 bits at a time."""
+    halves = []
+    for half in _SIXTEEN[stored]:
+        with _picture(path) as image, reading(path, KIND):
+            image.tile = [(*tile[:3], half) for tile in image.tile]  # pyright: ignore[reportAttributeAccessIssue]
+            halves.append(np.asarray(ImageOps.exif_transpose(image)).astype(np.uint16))
+    if len(halves) == 1:  # grey's upper and lower bits lie side by side
+        return (256 * halves[0][..., 0] + halves[0][..., 1])[None]
+    upper, lower = halves
+    return (256 * upper + lower)[None]
 
 
 def _picture_declared(path: Path, image: Image.Image) -> Declared:
@@ -478,6 +552,8 @@ def _stacked(path: Path, array: np.ndarray, axes: str) -> Shaped[np.ndarray, "d 
     planes, samples = letters.replace("S", ""), "S" in letters
     if samples:
         array = np.moveaxis(array, letters.index("S"), -1)
-    if not planes.endswith("YX") or len(planes) > 3 or "C" in planes or (samples and array.shape[-1] < 3):
+    if samples and array.shape[-1] == 2:  # grey and its opacity
+        array, samples = array[..., 0], False
+    if not planes.endswith("YX") or len(planes) > 3 or "C" in planes or (samples and array.shape[-1] not in (3, 4)):
         raise InputError(f"{path}: has axes {letters} {array.shape}, allowed is a slice or a stack of slices; split it")
     return array if len(planes) == 3 else array[None]

@@ -251,7 +251,28 @@ def coloured(path: Path) -> bool:
     False
     """
     reader = format_of(path)
-    return reader in (flat, itk) and reader.declared(path).shape[-1] in (3, 4) and reader.read(path).coloured
+    if reader is flat:
+        return flat.may_be_coloured(path) and flat.read(path).coloured
+    return reader is itk and itk.declared(path).shape[-1] in (3, 4) and itk.read(path).coloured
+
+
+def channels(path: Path) -> int:
+    """Return the number of channels that a file's header declares; red, green and blue count as one.
+
+    Raises
+    ------
+    InputError
+        If the header is damaged, or the file is missing or of an unknown format.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> nib.save(nib.Nifti1Image(np.zeros((5, 7, 3, 2)), np.eye(4)), "two.nii.gz")
+    >>> channels(Path("two.nii.gz"))
+    2
+    """
+    reader = format_of(path)
+    return nifti.channels(path) if reader is nifti else itk.channels(path) if reader is itk else 1
 
 
 def labels_name(path: Path) -> str:

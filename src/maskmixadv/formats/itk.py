@@ -15,7 +15,7 @@ from maskmixadv.formats import apart
 from maskmixadv.formats.flat import colours, grey, uncoloured
 from maskmixadv.formats.reading import Declared, check_size, existing, in_one_line, reading
 from maskmixadv.formats.slicing import Header
-from maskmixadv.formats.volume import Geometry, Volume, check_spacing, tilt
+from maskmixadv.formats.volume import MOST_CHANNELS, Geometry, Volume, check_spacing, several_told, tilt
 from maskmixadv.optional import must_be_there, needed
 from maskmixadv.types import Spacing
 
@@ -117,6 +117,8 @@ def read_layers(path: Path) -> tuple[Volume, Shaped[np.ndarray, "d h w l"]]:
     """
     with _opened(path) as (reader, told):
         shape, place, dtype = _grid(path, told)
+        if _volumes(told) > 1:
+            raise InputError(f"{path}: has 4 axes, allowed is a 3D volume; split it first")
         pixels = np.empty((*shape, int(told["NumberOfComponents"])), dtype)
         reader.values(path, _kind(path), pixels)
     return Volume(pixels[..., 0], _spacing(place), _affine(place), place), pixels
@@ -125,10 +127,14 @@ def read_layers(path: Path) -> tuple[Volume, Shaped[np.ndarray, "d h w l"]]:
 def read(path: Path) -> Volume:
     """Read a volume, or one slice, as ``d h w``; colours become grey.
 
+    Three components of uint8 are red, green and blue, and a fourth is opacity. Other components, and a short fourth
+    axis, are channels unless the header says that they are times.
+
     Raises
     ------
     InputError
-        If SimpleITK is missing, or the file is missing, damaged, neither 2D nor 3D, or larger than is taken.
+        If SimpleITK is missing, or the file is missing, damaged, neither 2D nor 3D, larger than is taken, or has
+        components or a fourth axis that are or could be times.
 
     Examples
     --------
@@ -139,17 +145,21 @@ def read(path: Path) -> Volume:
     """
     with _opened(path) as (reader, told):
         shape, place, dtype = _grid(path, told)
-        samples = int(told["NumberOfComponents"])
-        if samples not in (1, 3, 4):
-            raise InputError(f"{path}: has {samples} channels, allowed is one; save one channel")
-        pixels = np.empty((*shape, samples), dtype)
+        samples, volumes = int(told["NumberOfComponents"]), _volumes(told)
+        count = _channels(path, told)
+        pixels = np.empty((*shape, samples) if volumes == 1 else (volumes, *shape, 1), dtype)
         reader.values(path, _kind(path), pixels)
-    pixels = pixels if samples > 1 else pixels[..., 0]
+    pixels = np.moveaxis(pixels[..., 0], 0, -1) if volumes > 1 else pixels if samples > 1 else pixels[..., 0]
     slope, offset = _scaling(path)
     if (slope, offset) != (1.0, 0.0):
         pixels = pixels * slope + offset
-    array, coloured = grey(pixels)
-    return Volume(array, _spacing(place), _affine(place), place, coloured, colours(pixels))
+    of = (_spacing(place), _affine(place), place)
+    if count > 1:
+        several = np.moveaxis(pixels, -1, 0)
+        return Volume(several[0], *of, channels=several, notes=(several_told(count),))
+    (array, coloured), several = grey(pixels), colours(pixels)
+    notes = ("opacity (alpha) is left out",) if samples == 4 else ()
+    return Volume(array, *of, coloured, several, several is not None, notes)
 
 
 def read_labels(path: Path) -> Volume:
@@ -167,7 +177,27 @@ def read_labels(path: Path) -> Volume:
     >>> read_labels(Path("a.mha")).array[0, 0].tolist()
     [1, 0, 0, 0]
     """
-    return uncoloured(path, read(path))
+    labels = uncoloured(path, read(path))
+    if labels.channels is not None and not labels.colours:
+        raise InputError(
+            f"{path}: labels have {len(labels.channels)} channels, allowed is one of class codes; split it"
+        )
+    return labels
+
+
+def channels(path: Path) -> int:
+    """Return the number of channels, of which red, green and blue are one; raises as `peek`.
+
+    Examples
+    --------
+    >>> import SimpleITK
+    >>> SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((3, 7, 5, 2)), isVector=True), "two.nrrd")
+    >>> channels(Path("two.nrrd"))
+    2
+    """
+    with _opened(path) as (_, told):
+        _grid(path, told)
+        return _channels(path, told)
 
 
 def peek(path: Path) -> tuple[tuple[int, int, int], Spacing]:
@@ -254,11 +284,14 @@ def _declared(path: Path, told: dict[str, Any]) -> Declared:
 def _grid(path: Path, told: dict[str, Any]) -> tuple[tuple[int, int, int], ItkGeometry, np.dtype[Any]]:
     _declared(path, told)
     size = tuple(map(int, told["Size"]))
-    if len(size) not in (2, 3):
+    if len(size) not in (2, 3, 4):
         raise InputError(f"{path}: has {len(size)} axes {size}, allowed is a 3D volume; split it first")
     w, h, d = (*size, 1)[:3]
     unit = _unit(path)
     spacing, origin, direction = (tuple(map(float, told[key])) for key in ("Spacing", "Origin", "Direction"))
+    if len(size) == 4:  # space is what the first three axes are
+        spacing, origin = spacing[:3], origin[:3]
+        direction = tuple(np.reshape(direction, (4, 4))[:3, :3].ravel().tolist())
     if not np.isfinite([*spacing, *origin, *direction]).all() or min(spacing) <= 0:
         raise InputError(f"{path}: spacing {spacing}, origin {origin}; allowed are finite numbers")
     place = ItkGeometry(tuple(size * unit for size in spacing), tuple(at * unit for at in origin), direction)
@@ -266,6 +299,29 @@ def _grid(path: Path, told: dict[str, Any]) -> tuple[tuple[int, int, int], ItkGe
     if angle := tilt(_affine(place)):
         raise InputError(f"{path}: axes are {angle:.1f}° from right angles (tilt), allowed is none; resample it")
     return (d, h, w), place, np.dtype(told["kind"])
+
+
+def _volumes(told: dict[str, Any]) -> int:
+    """Return the length of a fourth axis."""
+    return int(told["Size"][3]) if len(told["Size"]) == 4 else 1
+
+
+def _channels(path: Path, told: dict[str, Any]) -> int:
+    """Return the number of channels if the header does not say that they are times; colours are one."""
+    samples, volumes = int(told["NumberOfComponents"]), _volumes(told)
+    if samples in (3, 4) and volumes == 1 and told["kind"] == "uint8":
+        return 1
+    count, what = (samples, "components") if volumes == 1 else (volumes, "volumes (fourth axis)")
+    if count > 1:
+        kinds = _fields(path).get("kinds", "")
+        if "time" in kinds.lower():
+            raise InputError(f"{path}: kinds: {kinds[:40]}: has {count} {what} that are times; allowed are channels")
+        if count > MOST_CHANNELS or (samples > 1 and volumes > 1):
+            raise InputError(
+                f"{path}: has {count} {what}, allowed are up to {MOST_CHANNELS} channels, as more could be times; save "
+                "each as a file, as NAME_0000, NAME_0001 if they are channels"
+            )
+    return count
 
 
 def _fields(path: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.files import replaced
 from maskmixadv.formats.reading import DEFLATED, Declared, LargeError, check_size, existing, reading
 from maskmixadv.formats.slicing import Header
-from maskmixadv.formats.volume import Geometry, Volume, check_spacing, differ, tilt
+from maskmixadv.formats.volume import MOST_CHANNELS, Geometry, Volume, check_spacing, differ, several_told, tilt
 from maskmixadv.types import Spacing
 
 SUFFIXES: Final = (".nii.gz", ".nii")
@@ -35,6 +35,8 @@ SIZES: Final = (348, 540)
 """Bytes of NIfTI-1's header and of NIfTI-2's."""
 UNITS: Final = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """Millimetres of the header's unit of length, by its code: not said (taken as mm), metre, mm, micrometre."""
+TIMES: Final = {8: "seconds", 16: "milliseconds", 24: "microseconds"}
+"""The header's units of time, by their codes."""
 MOST_HEADER: Final = 2**24
 """Bytes before the voxels: a header and its extensions."""
 BEHIND: Final = 2**20
@@ -89,12 +91,15 @@ class NiftiGeometry(Geometry):
 
 
 def read(path: Path) -> Volume:
-    """Read a 3D volume as ``d h w``, which is the file's ``x y z`` transposed.
+    """Read a volume as ``d h w``, which is the file's ``x y z`` transposed.
+
+    A short fourth axis, of up to 4, is taken as channels unless the header says that it is time.
 
     Raises
     ------
     InputError
-        If the file is missing, damaged, not 3D, or larger than is taken, or its header has no grid of finite size.
+        If the file is missing, damaged, larger than is taken, or has a fourth axis that is or could be time, or its
+        header has no grid of finite size.
 
     Examples
     --------
@@ -105,15 +110,18 @@ def read(path: Path) -> Volume:
     """
     with _opened(path) as stream:
         header = _header(path, stream)
-        shape = _fitting(path, header)
+        shape, count = _fitting(path, header), _channels(path, header)
         with reading(path, KIND):
             voxels: Any = ArrayProxy(stream if _packed(path) else path, header)
-            array = np.asanyarray(voxels).reshape(shape)
+            array = np.asanyarray(voxels).reshape(shape if count == 1 else (*shape, count))
             behind = stream.read(BEHIND + 1) if _packed(path) else b""  # this checks the checksum, too
         if len(behind) > BEHIND:
             raise LargeError(f"{path}: not a readable {KIND} (holds more than its header declares)")
     spacing, affine, others = _grid(path, header)
-    return Volume(array.T, spacing, affine, NiftiGeometry(header, others))
+    place = NiftiGeometry(header, others)
+    if count == 1:
+        return Volume(array.T, spacing, affine, place)
+    return Volume(array.T[0], spacing, affine, place, channels=array.T, notes=(several_told(count),))
 
 
 def read_labels(path: Path) -> Volume:
@@ -125,7 +133,26 @@ def read_labels(path: Path) -> Volume:
     >>> read_labels(Path("labels.nii.gz")).array[0, 0].tolist()
     [1, 0, 0, 0]
     """
-    return read(path)
+    labels = read(path)
+    if labels.channels is not None:
+        has = f"labels have {len(labels.channels)} volumes (dim[4])"
+        raise InputError(f"{path}: {has}, allowed is one of class codes; split it first")
+    return labels
+
+
+def channels(path: Path) -> int:
+    """Return the number of channels: the length of a short fourth axis, else 1; raises as `peek`.
+
+    Examples
+    --------
+    >>> nib.save(nib.Nifti1Image(np.zeros((5, 7, 3, 2)), np.eye(4)), "two.nii")
+    >>> channels(Path("two.nii"))
+    2
+    """
+    with _opened(path) as stream:
+        header = _header(path, stream)
+        _fitting(path, header)
+        return _channels(path, header)
 
 
 def peek(path: Path) -> tuple[tuple[int, int, int], Spacing | None]:
@@ -244,13 +271,44 @@ def _fitting(path: Path, header: Any) -> tuple[int, int, int]:  # noqa: ANN401
 
 def _shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Return the shape w, h, d; a single slice may lack the third axis, a single frame may have more axes of 1."""
+    space, _ = _axes(shape)
+    if space is None:
+        more = f", as a fourth one above {MOST_CHANNELS} could be time" if len(shape) == 4 else ""
+        allowed = f"allowed is a 3D volume, or up to {MOST_CHANNELS} channels of one"
+        raise InputError(f"{path}: has {len(shape)} axes {shape}, {allowed}{more}; split it first")
+    return space
+
+
+def _axes(shape: tuple[int, ...]) -> tuple[tuple[int, int, int] | None, int]:
+    """Return the shape w, h, d, None if there is no such, and the number of channels.
+
+    Vectors lie along a fifth axis in NIfTI, and channels in practice along the fourth.
+    """
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
+    if len(shape) == 5 and shape[3] == 1:
+        shape = (*shape[:3], shape[4])
     if len(shape) == 2:
         shape = (*shape, 1)
-    if len(shape) != 3:
-        raise InputError(f"{path}: has {len(shape)} axes {shape}, allowed is a 3D volume; split it first")
-    return shape
+    count = shape[3] if len(shape) == 4 else 1
+    if len(shape) not in (3, 4) or count > MOST_CHANNELS:
+        return None, count
+    w, h, d = map(int, shape[:3])
+    return (w, h, d), count
+
+
+def _channels(path: Path, header: Any) -> int:  # noqa: ANN401
+    """Return the number of channels, if the header does not say that their axis is time."""
+    shape = tuple(map(int, header.get_data_shape()))
+    count, step = _axes(shape)[1], float(header["pixdim"][4])
+    unit = TIMES.get(int(header["xyzt_units"]) & 0x38)
+    if count > 1 and len(shape) == 4 and ((unit and step) or step not in (0, 1)):
+        told = f"pixdim[4] is {step:g}" + (f", and xyzt_units says {unit}" if unit else "")
+        raise InputError(
+            f"{path}: has 4 axes {shape}, of which the last could be time: {told}; allowed are channels. Save each "
+            "volume as a file, as NAME_0000, NAME_0001 if they are channels"
+        )
+    return count
 
 
 def _grid(path: Path, header: Any) -> tuple[Spacing, _Affine, dict[str, _Affine]]:  # noqa: ANN401

@@ -409,6 +409,23 @@ def patient(path: Path) -> str:
     return text(path, dicom_header.read(path), "PatientID")
 
 
+def modality(path: Path) -> str:
+    """Return the Modality of a DICOM file, such as ``CT``; empty if it does not say.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged.
+
+    Examples
+    --------
+    >>> modality(Path("missing.dcm"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: missing.dcm: ...
+    """
+    return dicom_header.text(path, dicom_header.read(path), "Modality")
+
+
 def instance(path: Path) -> str:
     """Return the SOPInstanceUID of a file, by which others refer to it; empty if it has none; raises as `patient`.
 

@@ -97,4 +97,7 @@ def read(paths: Sequence[Path]) -> Volume:
         if not far <= APART * float(np.linalg.norm(first.affine[:3, :3], axis=0).min()):
             lie = f"its corners lie up to {far:.3g} mm from those of {paths[0]}"
             raise InputError(f"{path}: {lie}; channels have one grid")
-    return replace(first, channels=np.stack([volume.array for volume in volumes]), coloured=False)
+    for path, volume in zip(paths, volumes, strict=True):
+        if volume.coloured or (volume.channels is not None and not volume.colours):
+            raise InputError(f"{path}: has several channels, allowed is one in each of the files of an image")
+    return replace(first, channels=np.stack([volume.array for volume in volumes]), coloured=False, colours=False)

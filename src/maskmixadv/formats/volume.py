@@ -27,6 +27,20 @@ TILTED: Final = 0.02
 DIFFERENT: Final = 0.05
 """Voxels by which a corner must lie elsewhere for two affines to differ."""
 
+MOST_CHANNELS: Final = 4
+"""Length up to which a file's last axis beside those of space is taken as channels; a longer one may be time."""
+
+
+def several_told(count: int) -> str:
+    """Return the note on a file whose last axis is taken as channels.
+
+    Examples
+    --------
+    >>> several_told(2)
+    'the last axis, of 2, is taken as channels'
+    """
+    return f"the last axis, of {count}, is taken as channels"
+
 
 class Geometry(abc.ABC):
     """Where a file's voxels lie, as its format says it; labels of the same format are written with it.
@@ -105,9 +119,13 @@ class Volume:
     geometry
         The same as the file's format says it, for labels on the same grid.
     coloured
-        Whether the file had colours, which `array` shows as grey.
+        Whether the file's pixels differ in colour; `array` shows them as grey.
     channels
-        Channels of an image that has several: red, green and blue, or those of several files; else None.
+        Channels of an image that has several: red, green and blue, or others; else None.
+    colours
+        Whether `channels` are red, green and blue.
+    notes
+        What was done with the file that a user may want to know, such as ``opacity (alpha) is left out``.
 
     Examples
     --------
@@ -124,6 +142,8 @@ class Volume:
     geometry: Geometry
     coloured: bool = False
     channels: Shaped[np.ndarray, "c d h w"] | None = None
+    colours: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def header(self) -> Header:

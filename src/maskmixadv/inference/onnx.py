@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
-from maskmixadv.corpus.channels import named
+from maskmixadv.corpus.channels import records
 from maskmixadv.corpus.scale import PERCENTILE
 from maskmixadv.errors import InputError
 from maskmixadv.files import whole, write_text
@@ -29,7 +29,7 @@ from maskmixadv.sources.opening import open_corpus
 
 FORMAT: Final = 4
 """Version of ``model.json``: 1 did not say along which axis slices are cut, 2 not how an image's own is chosen, 3 not
-whether slices are turned."""
+which channels images have, and whether slices are turned."""
 OPSET: Final = 18
 STANDALONE: Final = Path(__file__).with_name("standalone.py")
 """The script that is written as ``predict.py``. It is never imported here, as only users of exported models need its
@@ -48,7 +48,8 @@ _CONTRACT: Final = {
     "posterior and superior in axial slices; to left, inferior and posterior in coronal ones; to posterior, inferior "
     "and left in sagittal ones",
     "inputs": {
-        "image": "float32 [d, h, w], scaled; any number and shape of slices, each is segmented on its own",
+        "image": "float32 [d, h, w], or [c, d, h, w] of several channels, scaled; any number and shape of slices, each "
+        "is segmented on its own",
         "size": "int64 [2], the slices' rows and columns on the network's grid",
     },
     "outputs": {
@@ -58,7 +59,9 @@ _CONTRACT: Final = {
     "scaling": {
         "percentile": PERCENTILE,
         "rule": "(volume - minimum) / (percentile - minimum), cut off to 0..1; of the whole volume, after padding, a "
-        "value below 0 far from all others, was set to the lowest of these (predict.py has the rule)",
+        "value below 0 far from all others, was set to the lowest of these (predict.py has the rule). So for each "
+        "channel of kind MR, and for those of kind RGB together; of kind CT (v - window[0]) / (window[1] - window[0]), "
+        "cut off to 0..1; of kind noNorm as it is, in 0..1",
     },
 }
 _RULE: Final = (
@@ -186,8 +189,8 @@ def export(root: Path, out: Path) -> None:
     Raises
     ------
     InputError
-        Where `root` is no run with a checkpoint, or one of several channels; where `out` is taken or can't be written,
-        or the packages that write ONNX are not installed.
+        Where `root` is no run with a checkpoint, `out` is taken or can't be written, or the packages that write ONNX
+        are not installed.
 
     Examples
     --------
@@ -196,10 +199,6 @@ def export(root: Path, out: Path) -> None:
     maskmixadv.errors.InputError: run: not a run (no run.json); make one with 'maskmixadv train'
     """
     run, predictor = Run.open(root), Predictor.load(root, "cpu")
-    if len(predictor.channels) > 1:
-        raise InputError(
-            f"{root}: its images have {named(predictor.channels)}, a model is exported of one channel alone"
-        )
     _needs_onnx()
     with whole(out) as place:
         _write_graph(OnOwnGrid(predictor.net, predictor.multiple), len(predictor.channels), place / "model.onnx")
@@ -285,6 +284,7 @@ def about(run: Run, predictor: Predictor, digest: str) -> dict[str, Any]:
         "model": "model.onnx",
         "sha256": digest,
         "classes": list(predictor.classes),
+        "channels": records(predictor.channels),
         **_CONTRACT,
         **asdict(predictor.slicing),
         "flips": {"learnt": predictor.turns, "rule": _FLIPS},

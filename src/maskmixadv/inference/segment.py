@@ -140,6 +140,9 @@ def _one(predictor: Predictor, case: _Image, names: Sequence[str], out: Path, ho
         if place.name in names:
             raise InputError(f"{place}: labels of another image have this name; predict {path} apart")
         outputs.free(out, [place.name])
+    notes = [*volume.notes, *(["colours become grey"] if volume.coloured and len(predictor.channels) == 1 else [])]
+    for note in notes:
+        print(f"maskmixadv: note: {path}: {note}", file=sys.stderr)
     view = predictor.slicing.of(volume.header)
     axis = view.axis
     if axis != predictor.axis and volume.header.single is None:

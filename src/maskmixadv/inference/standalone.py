@@ -1,17 +1,19 @@
-"""Segment NIfTI volumes with an exported model: labels on each image's own grid, under its own name.
+"""Segment NIfTI volumes or pictures with an exported model: labels on each image's own grid, under its own name.
 
-``python predict.py IMAGE [IMAGE ...] --out DIR``. Needs numpy, onnxruntime and nibabel, and nothing of maskmixadv:
-'maskmixadv export model' writes this file as ``predict.py`` beside ``model.onnx`` and ``model.json``. For research; not
-a medical device.
+``python predict.py IMAGE [IMAGE ...] --out DIR``. Needs numpy, onnxruntime and nibabel, for pictures Pillow, and
+nothing of maskmixadv: 'maskmixadv export model' writes this file as ``predict.py`` beside ``model.onnx`` and
+``model.json``. For research; not a medical device.
 """
 
 import argparse
 import hashlib
 import json
 import os
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -20,6 +22,12 @@ from nibabel.filebasedimages import ImageFileError
 
 HERE = Path(__file__).resolve().parent
 SUFFIXES = (".nii.gz", ".nii")
+JPEG = (".jpeg", ".jpg")
+PICTURES = (".png", *JPEG, ".tiff", ".tif")
+NUMBERED = re.compile(r"(.+)_(\d{4})")
+"""Names of files that each hold one channel of an image."""
+LUMA = (0.2125, 0.7154, 0.0721)
+"""Brightness of red, green and blue."""
 RECORD = ".maskmixadv.json"
 """File in a folder of outputs that lists those that this program wrote, with their SHA-256."""
 GEOMETRY = (
@@ -43,6 +51,26 @@ MOST_SIDE, MOST_GROWTH = 2048, 4
 """Pixels that a slice's side may have on the network's grid, or how many times as many as before."""
 AT_ONCE = 4
 """Slices that are predicted at a time, so that the features of a whole volume need not fit into memory."""
+LIBRARIES = (ImportError, ImageFileError)
+"""What a missing library and nibabel raise."""
+TIMES = (8, 16, 24)
+"""A header's codes of units of time."""
+MOST_CHANNELS = 4
+"""Length up to which the fourth axis of a file is taken as channels."""
+
+
+class Named(NamedTuple):
+    """An image: its files, of which there is one a channel or only one, and the name of its labels' file."""
+
+    files: tuple[Path, ...]
+    labels: str
+
+
+class Stored(NamedTuple):
+    """An image as its files have it: an array ``c z y x``, channels first, and the NIfTI image if it is one."""
+
+    array: np.ndarray
+    nifti: Any
 
 
 class Model:
@@ -68,7 +96,7 @@ class Model:
         ----------
         image
             Intensities as the file has them, slices first: for a NIfTI file, its array transposed, with the axes that
-            `seen_as` says.
+            `seen_as` says. Several channels come before them.
         spacing
             Millimetres along the same axes; None where it is not known.
 
@@ -76,20 +104,49 @@ class Model:
         -------
         Class probabilities ``d k h w``, and labels ``d h w``: indices into the classes.
         """
-        scaled = scale(image, self.about["scaling"]["percentile"])
-        size = np.array(resized(image.shape[1:], spacing, self.about["grid"]), dtype=np.int64)
-        parts = [scaled[first : first + AT_ONCE] for first in range(0, len(scaled), AT_ONCE)]
+        scaled = scaled_channels(image if image.ndim == 4 else image[None], self.about)
+        size = np.array(resized(image.shape[-2:], spacing, self.about["grid"]), dtype=np.int64)
+        parts = [scaled[:, first : first + AT_ONCE] for first in range(0, scaled.shape[1], AT_ONCE)]
+        parts = [part[0] if len(part) == 1 else part for part in parts]
         done = [self.session.run(["probs", "labels"], {"image": part, "size": size}) for part in parts]
         probs, labels = (np.concatenate(each) for each in zip(*done, strict=True))
         return probs, labels
 
 
-def scale(image: np.ndarray, percentile: float) -> np.ndarray:
-    """Scale a volume to [0, 1], cut off at a percentile; raises ValueError where it is not finite, or constant."""
+def scaled_channels(image: np.ndarray, about: dict[str, Any]) -> np.ndarray:
+    """Scale the channels of an image as their kinds say; raises ValueError where they are not those of the model."""
+    channels, percentile = about["channels"], about["scaling"]["percentile"]
+    if len(image) != len(channels):
+        told = ", ".join(channel["name"] for channel in channels)
+        raise ValueError(f"has {len(image)} channel(s), allowed are images with {len(channels)} ({told})")
+    if channels[0]["kind"] == "RGB":
+        return scale(image, percentile)
+    return np.stack([scaled_channel(part, of, percentile) for part, of in zip(image, channels, strict=True)])
+
+
+def scaled_channel(volume: np.ndarray, channel: dict[str, Any], percentile: float) -> np.ndarray:
+    """Scale one channel as its kind says."""
+    if channel["kind"] == "CT":
+        low, high = channel["window"]
+        return np.clip((measured(volume) - low) / (high - low), 0.0, 1.0).astype(np.float32)
+    if channel["kind"] != "noNorm":
+        return scale(volume, percentile)
+    if not 0 <= volume.min() <= volume.max() <= 1:
+        raise ValueError(f"intensities are {volume.min():g} to {volume.max():g}, allowed for kind noNorm are 0 to 1")
+    return np.asarray(volume, dtype=np.float32)
+
+
+def measured(image: np.ndarray) -> np.ndarray:
+    """Return intensities without padding; raises ValueError where one is not finite."""
     volume = np.asarray(image, dtype=np.float32)
     if not np.isfinite(volume).all():
         raise ValueError("image holds NaN or infinity, allowed are finite numbers")
-    volume = without_padding(volume)
+    return without_padding(volume)
+
+
+def scale(image: np.ndarray, percentile: float) -> np.ndarray:
+    """Scale a volume to [0, 1], cut off at a percentile; raises ValueError where it is not finite, or constant."""
+    volume = measured(image)
     low, high = float(volume.min()), float(np.percentile(volume, percentile))
     if high <= low:
         high = float(volume.max())
@@ -128,28 +185,118 @@ def resized(
     return h, w
 
 
-def segment(model: Model, path: Path, out: Path) -> None:
-    """Write the labels of one file, on its grid, as uint8; raises ValueError where it can't be segmented."""
-    image: Any = nib.load(path)
-    stored = np.asanyarray(image.dataobj)
-    shape = stored.shape
-    while stored.ndim > 3 and stored.shape[-1] == 1:
-        stored = stored[..., 0]
-    if stored.ndim == 2:
-        stored = stored[..., None]
-    if stored.ndim != 3:
-        raise ValueError(f"has {stored.ndim} axes {stored.shape}, allowed is a 3D volume")
-    spacing = spacing_of(image.header)
-    order, flipped = seen_as(model.about, stored.T.shape, spacing, image)
+def segment(model: Model, image: Named, out: Path) -> None:
+    """Write the labels of one image, on its grid, as uint8; raises ValueError where it can't be segmented."""
+    first, *others = (load(path, colours=len(model.about["channels"]) > 1) for path in image.files)
+    array = np.concatenate([first.array, *(other_channel(first, other) for other in others)])
+    if first.nifti is None:
+        _, labels = model.predict(array, None)
+        write(image, out, lambda path: picture(labels[0]).save(path))
+        return
+    spacing = spacing_of(first.nifti.header)
+    order, flipped = seen_as(model.about, array.shape[1:], spacing, first.nifti)
     known = None if spacing is None else (spacing[order[0]], spacing[order[1]], spacing[order[2]])
-    _, labels = model.predict(np.flip(stored.T.transpose(order), flipped), known)
-    codes = np.ascontiguousarray(np.flip(labels, flipped).transpose(np.argsort(order)).T).reshape(shape)
-    partial = out / f".partial-{os.getpid()}-{path.name}"
+    turned = np.flip(array.transpose(0, *(1 + each for each in order)), tuple(1 + each for each in flipped))
+    _, labels = model.predict(turned, known)
+    shape = first.nifti.shape
+    codes = np.ascontiguousarray(np.flip(labels, flipped).transpose(np.argsort(order)).T)
+    codes = codes.reshape(shape if codes.size == np.prod(shape) else codes.shape)
+    labelled = nib.Nifti1Image(codes, None, geometry(first.nifti.header, codes.shape))
+    write(image, out, lambda path: nib.save(labelled, path))
+
+
+def write(image: Named, out: Path, save: Callable[[Path], None]) -> None:
+    """Write labels, whole or not at all."""
+    partial = out / f".partial-{os.getpid()}-{image.labels}"
     try:
-        nib.save(nib.Nifti1Image(codes, None, geometry(image.header, codes.shape)), partial)
-        partial.replace(out / path.name)
+        save(partial)
+        partial.replace(out / image.labels)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def load(path: Path, *, colours: bool) -> Stored:
+    """Read a file; colours become grey unless `colours` are wanted."""
+    if path.name.lower().endswith(PICTURES):
+        return Stored(load_picture(path, colours=colours), None)
+    if not path.name.endswith(SUFFIXES):
+        raise ValueError(f"not a NIfTI file (.nii or .nii.gz), nor one of {', '.join(PICTURES)}")
+    image: Any = nib.load(path)
+    stored = np.asanyarray(image.dataobj)
+    while stored.ndim > 3 and stored.shape[-1] == 1:
+        stored = stored[..., 0]
+    if stored.ndim == 5 and stored.shape[3] == 1:  # vectors
+        stored = stored[..., 0, :]
+    if stored.ndim == 2:
+        stored = stored[..., None]
+    if stored.ndim not in (3, 4) or stored.shape[3:] > (MOST_CHANNELS,):
+        raise ValueError(f"has {stored.ndim} axes {stored.shape}, allowed is a 3D volume, or up to 4 channels of one")
+    unit, step = int(image.header["xyzt_units"]) & 0x38, float(image.header["pixdim"][4])
+    if len(image.shape) == 4 and stored.ndim == 4 and ((unit in TIMES and step) or step not in (0, 1)):
+        raise ValueError(f"the fourth axis could be time (pixdim[4] {step:g}, xyzt_units), allowed are channels")
+    return Stored(stored.T if stored.ndim == 4 else stored.T[None], image)
+
+
+def load_picture(path: Path, *, colours: bool) -> np.ndarray:
+    """Read a picture as it is shown: red, green and blue if it has them and they are wanted, else grey."""
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as image:
+        if getattr(image, "n_frames", 1) > 1:
+            raise ValueError("has several pages, allowed is one")
+        stored = [tile[3] for tile in image.tile]
+        if (
+            image.format == "PNG"
+            and any(isinstance(each, str) and each.endswith(";16B") for each in stored[:1])
+            and (image.mode in ("RGB", "RGBA"))
+        ):
+            raise ValueError("has colours of 16 bits, allowed are 8; convert it")
+        plain = image.mode in ("1", "L", "F", "I", "I;16", "I;16L", "I;16B")
+        shown: Any = ImageOps.exif_transpose(image)
+        pixels = np.asarray(shown if plain else shown.convert("L" if image.mode == "LA" else "RGB"))
+    if pixels.ndim == 2:
+        return pixels[None, None]
+    if colours:
+        return np.moveaxis(pixels, -1, 0)[:, None]
+    same = all(np.array_equal(pixels[..., 0], pixels[..., other]) for other in (1, 2))
+    return (pixels[..., 0] if same else (pixels @ np.array(LUMA, np.float32)).astype(np.float32))[None, None]
+
+
+def picture(labels: np.ndarray) -> Any:  # noqa: ANN401
+    """Return labels as a picture."""
+    from PIL import Image
+
+    return Image.fromarray(labels)
+
+
+def other_channel(first: Stored, other: Stored) -> np.ndarray:
+    """Return a further channel; raises ValueError where it does not lie on the first one's grid."""
+    if len(first.array) != 1 or other.array.shape != first.array.shape:
+        raise ValueError(f"channels have shapes {first.array.shape} and {other.array.shape}, allowed is one")
+    if first.nifti is not None and other.nifti is not None and first.nifti.header["sform_code"] > 0:
+        corner = np.array([*first.nifti.shape[:3], 1])
+        step = np.linalg.norm(first.nifti.affine[:3, :3], axis=0).min()
+        if other.nifti.header["sform_code"] > 0 and (
+            np.abs((first.nifti.affine - other.nifti.affine) @ corner).max() > step / 2
+        ):
+            raise ValueError("channels lie at different places, allowed is one grid")
+    return other.array
+
+
+def grouped(paths: list[Path], about: dict[str, Any]) -> list[Named]:
+    """Return the images of files: ``NAME_0000``, ``NAME_0001`` are one where the model has channels but no colours."""
+    several = len(about["channels"]) > 1 and about["channels"][0]["kind"] != "RGB"
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        suffix = next((each for each in (*SUFFIXES, *PICTURES) if path.name.lower().endswith(each)), "")
+        stem = path.name[: len(path.name) - len(suffix)]
+        channel = NUMBERED.fullmatch(stem) if several else None
+        written_as = ".png" if suffix in JPEG else path.name[len(stem) :]
+        found.setdefault((channel[1] if channel else stem) + written_as, []).append(path)
+    if not several and any(len(files) > 1 for files in found.values()):
+        name = next(name for name, files in found.items() if len(files) > 1)
+        raise ValueError(f"{name}: two images have this name, and labels are written under it")
+    return [Named(tuple(sorted(files)), name) for name, files in found.items()]
 
 
 def spacing_of(header: nib.Nifti1Header) -> tuple[float, ...] | None:
@@ -224,10 +371,10 @@ def written(out: Path) -> dict[str, str | None]:
     return json.loads(record.read_text(encoding="utf-8"))["written"] if record.is_file() else {}
 
 
-def note(out: Path, images: list[Path], *, done: bool) -> None:
+def note(out: Path, images: list[Named], *, done: bool) -> None:
     """Write down which labels of `images` lie in `out`: all that may be written, or, when `done`, those that were."""
     known = written(out)
-    for name in (path.name for path in images):
+    for name in (image.labels for image in images):
         known[name] = digest(out / name) if done and (out / name).is_file() else None
         if done and known[name] is None:
             del known[name]
@@ -241,17 +388,15 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def must_be_free(out: Path, images: list[Path]) -> None:
+def must_be_free(out: Path, images: list[Named]) -> None:
     """Raise ValueError where labels would lie among the images, or replace a file that this program did not write."""
-    names = [path.name for path in images]
     known = written(out)
-    for path in images:
-        target = out / path.name
-        if out.resolve() == path.resolve().parent or out.resolve() == path.parent.resolve():
-            raise ValueError(f"{out}: holds {path.name}, which is an input; name another directory for the labels")
-        if names.count(path.name) > 1:
-            raise ValueError(f"{path.name}: two images have this name, and labels are written under it")
-        ours = path.name in known and target.is_file() and known[path.name] in (None, digest(target))
+    for image in images:
+        target = out / image.labels
+        for path in image.files:
+            if out.resolve() == path.resolve().parent or out.resolve() == path.parent.resolve():
+                raise ValueError(f"{out}: holds {path.name}, which is an input; name another directory for the labels")
+        ours = image.labels in known and target.is_file() and known[image.labels] in (None, digest(target))
         if os.path.lexists(target) and (target.is_symlink() or not ours):
             raise ValueError(f"{target}: is there already, and was not written here or changed since; move it away")
 
@@ -259,18 +404,21 @@ def must_be_free(out: Path, images: list[Path]) -> None:
 def main() -> int:
     """Segment the files that the command line names; returns 2 where one could not be."""
     parser = argparse.ArgumentParser(prog="predict.py", description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="NIfTI files (.nii or .nii.gz)")
+    parser.add_argument(
+        "images", nargs="+", type=Path, metavar="IMAGE", help="NIfTI files (.nii or .nii.gz) or pictures"
+    )
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="another one than the images'; made where it is missing"
     )
     chosen = parser.parse_args()
-    images, out = chosen.images, chosen.out
+    out = chosen.out
     try:
-        must_be_free(out, images)
         model = Model(HERE)
+        images = grouped(chosen.images, model.about)
+        must_be_free(out, images)
         out.mkdir(parents=True, exist_ok=True)
         note(out, images, done=False)
-        failed = sum(not segmented(model, path, out) for path in images)
+        failed = sum(not segmented(model, image, out) for image in images)
         note(out, images, done=True)
     except (ValueError, KeyError, TypeError, OSError) as error:
         print(f"predict.py: {in_one_line(error)}", file=sys.stderr)
@@ -278,14 +426,12 @@ def main() -> int:
     return 2 if failed else 0
 
 
-def segmented(model: Model, path: Path, out: Path) -> bool:
-    """Segment a file, or say on stderr what is wrong with it; returns whether it was segmented."""
+def segmented(model: Model, image: Named, out: Path) -> bool:
+    """Segment an image, or say on stderr what is wrong with it; returns whether it was segmented."""
     try:
-        if not path.name.endswith(SUFFIXES):
-            raise ValueError("not a NIfTI file (.nii or .nii.gz)")
-        segment(model, path, out)
-    except (ValueError, ArithmeticError, MemoryError, RuntimeError, OSError, EOFError, ImageFileError) as error:
-        print(f"predict.py: {path}: {in_one_line(error)}", file=sys.stderr)
+        segment(model, image, out)
+    except (ValueError, ArithmeticError, MemoryError, RuntimeError, OSError, EOFError, *LIBRARIES) as error:
+        print(f"predict.py: {image.files[0]}: {in_one_line(error)}", file=sys.stderr)
         return False
     return True
 

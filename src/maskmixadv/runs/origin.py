@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from maskmixadv.corpus.channels import ONE, Channel, check_channels
+from maskmixadv.corpus.channels import ONE, Channel, check_channels, records
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.corpus.names import check_classes
@@ -71,6 +71,7 @@ class CorpusRecord:
     def table(self) -> dict[str, Any]:
         """Return the record as ``run.json`` holds it: plain values, without the fields that are at their defaults."""
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        plain["channels"] = records(self.channels)
         unset = {each.name for each in fields(self) if getattr(self, each.name) == each.default}
         return {key: value for key, value in {**plain, "root": str(self.root)}.items() if key not in unset}
 

@@ -20,6 +20,7 @@ from maskmixadv.runs.checkpoint import ANEW, Checkpoint, complete, stored
 from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, corpus_record
 from maskmixadv.runs.schedule import Schedule
 from maskmixadv.sampling.grid import Grid
+from maskmixadv.sampling.ranges import Augment
 from maskmixadv.tensors import Task
 from maskmixadv.typed import as_type, made
 from maskmixadv.types import PathLike
@@ -167,7 +168,7 @@ class Run:
             "corpus": self.learnt_from.table(),
             "prior": None if self.prior_from is None else self.prior_from.table(),
             "method": fields_of(self.method),
-            "schedule": asdict(self.schedule),
+            "schedule": _schedule(self.schedule),
             "grid": asdict(self.grid),
             "enclosure": self.enclosure,
             "seed": self.seed,
@@ -242,6 +243,15 @@ class Run:
 def _from_here(path: Path) -> str:
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _schedule(schedule: Schedule) -> dict[str, Any]:
+    """Return a schedule as plain values, without fields at their default that early versions did not know."""
+    table, usual = asdict(schedule), asdict(Augment())
+    for name in ("hue", "saturation"):
+        if table["augment"][name] == usual[name]:
+            del table["augment"][name]
+    return table
 
 
 def _grid(raw: object, where: str) -> Grid:

@@ -32,6 +32,9 @@ class Augmentation:
         Intensities x become ``gain * x ** gamma + offset``, clipped to [0, 1]; for all channels, or each its own.
     window
         Side of the window in pixels.
+    tint
+        Of red, green and blue before their intensities change: the angle in radians by which they are turned round the
+        grey axis, and the factor by which they are moved away from it. None for images without colours.
 
     Examples
     --------
@@ -51,6 +54,7 @@ class Augmentation:
     offset: Float[Tensor, "b _ 1 1"]
     gamma: Float[Tensor, "b _ 1 1"]
     window: int
+    tint: Float[Tensor, "b 2 1 1 1"] | None = None
 
     def part(self, rows: slice) -> "Augmentation":
         """Return the augmentation of some of the samples."""
@@ -60,6 +64,7 @@ class Augmentation:
             gain=self.gain[rows],
             offset=self.offset[rows],
             gamma=self.gamma[rows],
+            tint=None if self.tint is None else self.tint[rows],
         )
 
     def image(self, image: Image) -> Float[Tensor, "b c side side"]:
@@ -72,6 +77,7 @@ class Augmentation:
 
     def shaded(self, image: Image) -> Image:
         """Return images with changed intensities, clipped to [0, 1]."""
+        image = image if self.tint is None else tinted(image, self.tint)
         return (self.gain * image**self.gamma + self.offset).clamp(0, 1)
 
     def labels(self, labels: Labels) -> UInt8[Tensor, "b side side"]:
@@ -85,8 +91,40 @@ class Augmentation:
         return F.grid_sample(maps, grid, mode=mode, padding_mode="zeros", align_corners=False)
 
 
+def tinted(image: Float[Tensor, "b 3 h w"], tint: Float[Tensor, "b 2 1 1 1"]) -> Float[Tensor, "b 3 h w"]:
+    """Change the hue and the saturation of images; grey stays grey, and the mean of red, green and blue stays as it is.
+
+    Parameters
+    ----------
+    image
+        Intensities in [0, 1]; so are those that are returned, cut off where necessary.
+    tint
+        For each image the angle in radians by which colours are turned round the grey axis, and the factor by which
+        their distance from it is multiplied.
+
+    Examples
+    --------
+    >>> red = torch.tensor([1.0, 0.0, 0.0]).reshape(1, 3, 1, 1)
+    >>> third = torch.tensor([2 * math.pi / 3, 1.0]).reshape(1, 2, 1, 1, 1)
+    >>> tinted(red, third).flatten().round().tolist()  # green
+    [0.0, 1.0, 0.0]
+    """
+    angle, factor = tint[:, 0], tint[:, 1]
+    chroma = image - image.mean(1, keepdim=True)
+    # A turn round the axis (1, 1, 1), by Rodrigues' formula. Without a turn nothing is added.
+    across = (image.roll(1, 1) - image.roll(-1, 1)) / math.sqrt(3)
+    return (image + (factor * angle.cos() - 1) * chroma + factor * angle.sin() * across).clamp(0, 1)
+
+
 def draw_augmentation(
-    ranges: Augment, centre: Centre, *, canvas: int, window: int, rng: torch.Generator, channels: int = 1
+    ranges: Augment,
+    centre: Centre,
+    *,
+    canvas: int,
+    window: int,
+    rng: torch.Generator,
+    channels: int = 1,
+    coloured: bool = False,
 ) -> Augmentation:
     """Draw the augmentation of a batch.
 
@@ -103,6 +141,8 @@ def draw_augmentation(
         Source of the random numbers, on the device of `centre`.
     channels
         Of the images. Beside what all share, each one's intensities change on their own, half as much.
+    coloured
+        Whether the channels are red, green and blue, which change together, in hue and in saturation, too.
 
     Examples
     --------
@@ -126,8 +166,11 @@ def draw_augmentation(
     # At most half a window beyond the border, so that the canvas's rim is seen as often as its middle.
     middle = torch.where(astray, spread[:, 8:10] * (1 - window / canvas / 2), near)
     gain, gamma, offset = (spread[:, 4:7].T * ranges.intensity)[..., None, None, None]
-    if channels > 1:
-        # Beside what they share, as another scanner changes one sequence, and another camera one colour.
+    tint = None
+    if coloured:  # as another camera or another stain changes them
+        turn, factor = (torch.rand(2, n, generator=rng, device=device) * 2 - 1)[..., None, None, None]
+        tint = torch.stack((turn * math.radians(ranges.hue), 1 + factor * ranges.saturation), 1)
+    elif channels > 1:  # beside what they share, as another scanner changes one sequence
         own = (torch.rand(3, n, channels, generator=rng, device=device) * 2 - 1) * ranges.intensity / 2
         gain, gamma, offset = torch.stack((gain, gamma, offset)) + own[..., None, None]
     return Augmentation(
@@ -136,6 +179,7 @@ def draw_augmentation(
         offset=offset / 2,
         gamma=1 + gamma,
         window=window,
+        tint=tint,
     )
 
 

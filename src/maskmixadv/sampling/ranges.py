@@ -22,12 +22,16 @@ class Augment:
         too.
     intensity
         Largest relative change of gain and gamma; the offset changes by half of it.
+    hue
+        Largest turn of red, green and blue round the grey axis in degrees, either way; images in colour alone have it.
+    saturation
+        Largest relative change of how far colours are from grey; images in colour alone have it.
 
     Examples
     --------
     >>> from maskmixadv.sampling.ranges import Augment
     >>> Augment(turns=False, rotate=10.0)
-    Augment(turns=False, rotate=10.0, scale=0.1, shift=0.1, stray=0.0, intensity=0.1)
+    Augment(turns=False, rotate=10.0, scale=0.1, shift=0.1, stray=0.0, intensity=0.1, hue=20.0, saturation=0.3)
     """
 
     turns: bool = True
@@ -36,3 +40,5 @@ class Augment:
     shift: float = 0.1
     stray: float = 0.0
     intensity: float = 0.1
+    hue: float = 20.0
+    saturation: float = 0.3

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
+from maskmixadv.corpus.channels import KINDS, ONE, Channel, check_channels
 from maskmixadv.corpus.names import MOST_CLASSES, check_classes
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_toml
@@ -157,6 +158,44 @@ def read(path: Path) -> Classes:
         for place, (name, table) in enumerate(zip(names, tables, strict=True))
     ]
     return coded(names, codes, ignore, str(path))
+
+
+def channels(path: Path) -> tuple[Channel, ...]:
+    r"""Read what a ``classes.toml`` says of the images' channels: nothing where it has no table ``[[channel]]``.
+
+    There is one table for each channel, in the order of the files or of the file's axis, with a ``name`` and a
+    ``kind`` (`maskmixadv.corpus.channels.Channel`). By default the kind is MR. The name of an only channel may be
+    left out.
+
+    Raises
+    ------
+    InputError
+        If it is malformed, a kind is unknown, or two channels have one name.
+
+    Examples
+    --------
+    >>> _ = Path("classes.toml").write_text('[[channel]]\nkind = "CT"\n')
+    >>> channels(Path("classes.toml"))
+    (Channel(name='image', kind='CT', window=None),)
+    """
+    tables = read_toml(path).get("channel") if path.is_file() else None
+    if tables is None:
+        return ()
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise InputError(f"{path}: channel is no table, allowed is a [[channel]] with name and kind for each")
+    found = []
+    for number, table in enumerate(tables):
+        if unknown := set(table) - {"name", "kind"}:
+            raise InputError(f"{path}: channel {number} has {min(unknown)!r:.62}, allowed are name and kind")
+        name, kind = table.get("name", ONE[0].name if len(tables) == 1 else None), table.get("kind", "MR")
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(f"{path}: channel {number} has name {name!r:.62}, allowed is a word")
+        if kind not in KINDS:
+            told = f"{path}: channel {name!r:.62} has kind {kind!r:.62}"
+            raise InputError(f"{told}, allowed are {', '.join(KINDS)}")
+        found.append(Channel(name, kind))
+    check_channels(found, str(path))
+    return tuple(found)
 
 
 def coded(names: Sequence[str], codes: Sequence[int | None], ignore: int | None, where: str) -> Classes:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.channels import ONE, Channel
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.folds import folds
 from maskmixadv.errors import InputError
@@ -83,16 +84,31 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int =
     bare = [study.name for study in found if not study.masks]
     if bare:
         print(f"{source}: without a SEG, so without annotation: {', '.join(bare[:5])}", file=sys.stderr)
+    channels = _channels(source, found)
     return Corpus.write(
         root,
-        _cases(found, names, Slicing(axis, radiological=True)),
+        _cases(found, names, Slicing(axis, radiological=True), channels),
         name=source.resolve().name,
         classes=names,
         folds=folds,
         source="DICOM",
         axis=axis,
         radiological=True,
+        channels=channels,
     )
+
+
+def _channels(source: Path, found: Sequence[Study]) -> tuple[Channel, ...]:
+    """Return the one channel: as ``classes.toml`` says, or a CT if that is the Modality of all series."""
+    if said := declared.channels(source / declared.FILE):
+        if len(said) > 1:
+            raise InputError(f"{source / declared.FILE}: says {len(said)} channels, those of DICOM series are 1")
+        return said
+    modalities = Counter(series.modality(study.paths[0]) for study in found)
+    if "CT" in modalities and len(modalities) > 1:
+        told = ", ".join(f"{name or 'not said'} ({count})" for name, count in sorted(modalities.items()))
+        print(f"{source}: Modality is {told}: each volume is scaled by its own range", file=sys.stderr)
+    return (Channel("CT", "CT"),) if set(modalities) == {"CT"} else ONE
 
 
 def _studies(source: Path, pattern: str | None) -> list[Study]:
@@ -180,13 +196,17 @@ def _classes(source: Path, found: Sequence[Study]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(["background", *labels])) if labels else ("background", "structure")
 
 
-def _cases(found: Sequence[Study], names: Sequence[str], slicing: Slicing) -> Iterator[Case]:
+def _cases(
+    found: Sequence[Study], names: Sequence[str], slicing: Slicing, channels: Sequence[Channel]
+) -> Iterator[Case]:
     for study in found:
         image = series.volume(study.paths)
         dense = _united(study, image, names) if study.masks else None
         where = study.paths[0].parent
         view = slicing.along(slicing.axis, image.header)
-        yield pairs.case(study.name, study.patient, image, scribble=None, dense=dense, view=view, where=where)
+        yield pairs.case(
+            study.name, study.patient, image, scribble=None, dense=dense, view=view, channels=channels, where=where
+        )
 
 
 def _united(study: Study, image: Volume, names: Sequence[str]) -> UInt8[np.ndarray, "d h w"]:

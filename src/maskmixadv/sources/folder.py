@@ -12,6 +12,7 @@ from maskmixadv.corpus.channels import ONE, Channel
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import KeptCase
 from maskmixadv.corpus.folds import folds
+from maskmixadv.corpus.scale import LIKE_CT
 from maskmixadv.errors import InputError
 from maskmixadv.files import work_ahead
 from maskmixadv.formats import image_files, several
@@ -111,7 +112,8 @@ def prepare(
     classes = _classes(source, found.pairs, confirm)
     cuts = pairs.cuts(found.pairs, axis)
     tell_cuts(source, cuts)
-    channels = pairs.channels_of(found.pairs) if colours else ONE
+    said = declared.channels(source / declared.FILE)
+    channels = pairs.channels_of(found.pairs, said, f"{source / declared.FILE}", colours=colours)
     made = cases(found, classes, cuts.views, channels)
     return write(root, source, made, classes, cuts.slicing, channels, validate)
 
@@ -260,7 +262,8 @@ def cases(
     def made(pair: Pair) -> KeptCase | Read:
         return (kept(pair) if kept else None) or pairs.read(pair, classes, views[pair.name], channels)
 
-    empty, mixed, thin, masked, shown = [], [], [], 0, False
+    empty, mixed, thin, like, masked, shown = [], [], [], [], 0, False
+    notes = dict[str, list[str]]()
     for pair, read in zip(found.pairs, work_ahead(made, found.pairs, threads=2), strict=True):
         if isinstance(read, KeptCase):
             shown = True  # it was seen when it was made
@@ -268,7 +271,10 @@ def cases(
             continue
         mixed += [pair.image.name] if read.changed else []
         thin += [pair.image.name] if read.thin else []
+        for note in read.notes:
+            notes.setdefault(note, []).append(pair.image.name)
         case = read.case
+        like += [pair.image.name] if case.like_ct else []
         masked += case.dense is not None
         shown |= _shows(case)
         if case.scribble is None and case.dense is None:
@@ -284,6 +290,9 @@ def cases(
     _tell(found.source, empty, "left out, as nothing is drawn in")
     became = "colours become grey in" if len(channels) == 1 else "grey becomes red, green and blue in"
     _tell(found.source, mixed, became)
+    for note, names in notes.items():
+        _tell(found.source, names, f"{note} in")
+    _tell(found.source, like, f"{LIKE_CT}; in")
     if thin and 2 * len(thin) >= masked:  # a few may be thin structures
         _tell(found.source, thin, _THIN)
 

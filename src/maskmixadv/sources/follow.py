@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from maskmixadv.corpus.channels import ONE, Channel, named
+from maskmixadv.corpus.channels import ONE, Channel, records
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, KeptCase
 from maskmixadv.errors import InputError
@@ -92,8 +92,9 @@ class _State:
 
     @classmethod
     def of(cls, found: Found, classes: Classes) -> "_State":
-        cuts, channels = pairs.cuts(found.pairs), pairs.channels_of(found.pairs)
-        how = f"{classes!r} {_READERS}" + ("" if channels == ONE else f" {named(channels)}")
+        toml = found.source / declared.FILE
+        cuts, channels = pairs.cuts(found.pairs), pairs.channels_of(found.pairs, declared.channels(toml), str(toml))
+        how = f"{classes!r} {_READERS}" + ("" if channels == ONE else f" {records(channels)}")
         turned = " radiological" if cuts.slicing.radiological else ""
         keys = {pair.name: _key(pair, f"{how} {cuts.views[pair.name].axis}{turned}") for pair in found.pairs}
         return cls(found, classes, cuts, channels, keys, found.source / _PLACE / _digest(json.dumps(keys)))

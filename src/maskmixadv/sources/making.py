@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from maskmixadv.corpus.case import Case, recode
+from maskmixadv.corpus.channels import ONE, Channel
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.corpus.folds import folds as held_out
@@ -22,6 +23,7 @@ def make_corpus(
     name: str | None = None,
     folds: Sequence[Split] | None = None,
     validate: float | None = None,
+    channels: Sequence[Channel] = ONE,
 ) -> Corpus:
     """Write cases into the new directory `root`, which is there whole or not at all.
 
@@ -42,6 +44,9 @@ def make_corpus(
     validate
         Without `folds`: patients with masks to validate on, a number from 1 on or a fraction below 1; those with masks
         alone first, and what is left of these is for testing.
+    channels
+        What the images' channels are, such as ``[Channel("T1"), Channel("T2")]``, or ``[Channel("CT", "CT")]``, for
+        which one window is found for all volumes; `Case.from_arrays` takes the same.
 
     Raises
     ------
@@ -85,6 +90,7 @@ def make_corpus(
         classes=classes,
         folds=chosen,
         source="arrays",
+        channels=channels,
     )
 
 

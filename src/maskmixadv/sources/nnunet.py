@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from maskmixadv.corpus.channels import Channel
+from maskmixadv.corpus.channels import COLOURS, Channel, Kind
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.corpus.folds import folds
@@ -28,6 +28,9 @@ from maskmixadv.typed import as_type
 DATASET, SPLITS = "dataset.json", "splits_final.json"
 IGNORED: Final = "ignore"
 """nnU-Net's name of the label of unlabelled pixels; there its code is the highest, here it may be any."""
+KINDS: Final[Mapping[str, Kind]] = {"ct": "CT", "nonorm": "noNorm"}
+"""Kinds by the names of channels that mean one to nnU-Net, in lower case; any other name is of kind MR."""
+_COLOURS: Final = (["r", "g", "b"], ["red", "green", "blue"], ["rgb_to_0_1"] * 3)
 BACKGROUND: Final = "background"
 """nnU-Net's name of label 0."""
 
@@ -47,7 +50,7 @@ class Dataset:
     source
         Reference and licence.
     channels
-        Of the images, by their names; none where the file does not say.
+        Of the images; none where the file does not say.
 
     Examples
     --------
@@ -59,10 +62,12 @@ class Dataset:
     classes: Classes
     ending: str
     source: str
-    channels: tuple[str, ...] = ()
+    channels: tuple[Channel, ...] = ()
 
 
-def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int | None = None) -> Corpus:
+def prepare(
+    source: Path, root: Path, *, patient: str | None = None, axis: int | None = None, colours: bool = True
+) -> Corpus:
     """Make a corpus of a raw dataset of nnU-Net.
 
     Of a label file, slices with ignored pixels are a scribble, those without are a dense mask. Cases of ``labelsTs``,
@@ -75,7 +80,7 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int |
         The dataset's folder, ``DatasetNNN_…``.
     root
         A new or empty directory.
-    patient, axis
+    patient, axis, colours
         As `maskmixadv.sources.folder.prepare` has them.
 
     Raises
@@ -97,7 +102,7 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int |
     if not train and not test:
         raise InputError(f"{source}: no label file *{dataset.ending} in labelsTr; it needs one a case")
     found = Found(source, [*train, *test], [])
-    cuts, channels = pairs.cuts(found.pairs, axis), _channels(dataset, found.pairs)
+    cuts, channels = pairs.cuts(found.pairs, axis), _channels(source, dataset, found.pairs, colours=colours)
     folder.tell_cuts(source, cuts)
     tested = frozenset(pair.patient for pair in test)
     splits = _splits(source / SPLITS, {pair.name: pair.patient for pair in train}, tested)
@@ -115,12 +120,18 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int |
     )
 
 
-def _channels(dataset: Dataset, found: Sequence[Pair]) -> tuple[Channel, ...]:
-    """Return the channels that the files have, with the names that ``dataset.json`` gives them."""
-    seen = pairs.channels_of(found)
-    if len(dataset.channels) != len(seen) or len(seen) == 1:
-        return seen
-    return tuple(Channel(name, channel.kind) for name, channel in zip(dataset.channels, seen, strict=True))
+def _channels(source: Path, dataset: Dataset, found: Sequence[Pair], *, colours: bool) -> tuple[Channel, ...]:
+    """Return the channels that ``dataset.json`` says, if the files have as many."""
+    said, coloured = dataset.channels, dataset.channels == COLOURS
+    if coloured and colours:
+        for pair in found:
+            if not pair.others and image_files.read(pair.image).channels is None:
+                raise InputError(
+                    f"{pair.image}: has one channel, {DATASET} says {len(said)} (R, G, B); save it in colour, or take "
+                    "all as grey by --grey"
+                )
+    said = () if coloured and not colours else said
+    return pairs.channels_of(found, said, str(source / DATASET), colours=colours)
 
 
 def read(path: Path) -> Dataset:
@@ -150,8 +161,22 @@ def read(path: Path) -> Dataset:
     classes = _classes(path, labels)
     origin = ", ".join(str(raw[key]) for key in ("reference", "licence") if raw.get(key))
     told = raw.get("channel_names", raw.get("modality", {}))
-    called = tuple(map(str, told.values())) if isinstance(told, dict) else ()
-    return Dataset(str(raw.get("name") or path.resolve().parent.name), classes, ending, origin, called)
+    channels = channels_from([str(name) for name in told.values()] if isinstance(told, dict) else [])
+    return Dataset(str(raw.get("name") or path.resolve().parent.name), classes, ending, origin, channels)
+
+
+def channels_from(names: Sequence[str]) -> tuple[Channel, ...]:
+    """Return the channels that nnU-Net's names of channels mean: some of its names are kinds.
+
+    Examples
+    --------
+    >>> channels_from(["CT"]), channels_from(["R", "G", "B"]) == COLOURS
+    ((Channel(name='CT', kind='CT', window=None),), True)
+    """
+    if len(names) == len(COLOURS) and ([name.lower() for name in names] in _COLOURS):
+        return COLOURS
+    numbered = (f"{name} {place}" if names.count(name) > 1 else name for place, name in enumerate(names))
+    return tuple(Channel(name, KINDS.get(of.lower(), "MR")) for name, of in zip(numbered, names, strict=True))
 
 
 def _classes(path: Path, labels: Mapping[str, int]) -> Classes:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from maskmixadv.corpus.case import Case, whole_slices
+from maskmixadv.corpus.channels import Channel
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.files import whole, write_text
@@ -63,12 +64,12 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
     with whole(root) as place:
         for part in ("imagesTr", "labelsTr"):
             (place / part).mkdir()
-        for case in corpus.load_all(drawn):
+        for case in corpus.measured.load_all(drawn):
             _write(place, case, corpus.nominal, _labels(case, annotation, len(corpus.classes)))
         names = [*labels, *([IGNORED] if sparse else [])]
         description = {
             "name": corpus.name,
-            "channel_names": {str(number): channel.name for number, channel in enumerate(corpus.channels)},
+            "channel_names": {str(number): _name(channel) for number, channel in enumerate(corpus.channels)},
             "labels": {name: code for code, name in enumerate(names)},
             "numTraining": len(drawn),
             "file_ending": ".nii.gz",
@@ -88,6 +89,13 @@ def _names(corpus: Corpus) -> list[str]:
                 f"allowed is any name but {BACKGROUND!r} and {IGNORED!r}"
             )
     return [BACKGROUND, *corpus.classes[1:]]
+
+
+def _name(channel: Channel) -> str:
+    """Return nnU-Net's name of a channel, by which it knows how to scale it."""
+    if channel.kind in ("CT", "noNorm"):
+        return channel.kind
+    return channel.name[0].upper() if channel.kind == "RGB" else channel.name
 
 
 def _labels(case: Case, annotation: Annotation, ignore: int) -> UInt8[np.ndarray, "d h w"]:

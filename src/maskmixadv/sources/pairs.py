@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.corpus.case import Case, validate, whole_slices
-from maskmixadv.corpus.channels import COLOURS, ONE, Channel, as_channels, scaled
+from maskmixadv.corpus.channels import COLOURS, ONE, Channel, as_channels, named, scaled
+from maskmixadv.corpus.scale import like_ct
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files, several
 from maskmixadv.formats.slicing import Slicing, View, common, placed
@@ -97,6 +98,8 @@ class Read(NamedTuple):
         Whether its image was changed: colours that became grey, or grey that became colours.
     thin
         Whether the structures of its dense mask are as thin as strokes.
+    notes
+        What was done with its image's file (`maskmixadv.formats.volume.Volume`).
 
     Examples
     --------
@@ -107,6 +110,7 @@ class Read(NamedTuple):
     case: Case
     changed: bool
     thin: bool
+    notes: tuple[str, ...] = ()
 
 
 def read(pair: Pair, classes: Classes, view: View, channels: Sequence[Channel] = ONE) -> Read:
@@ -170,7 +174,7 @@ def read(pair: Pair, classes: Classes, view: View, channels: Sequence[Channel] =
             "strokes belong into a scribble's file"
         )
     thin = dense is not None and labels.width(dense, axis) < LINE
-    return Read(validate(made, classes=len(classes.names), where=str(pair.image)), changed, thin)
+    return Read(validate(made, classes=len(classes.names), where=str(pair.image)), changed, thin, image.notes)
 
 
 def case(
@@ -215,6 +219,7 @@ def case(
     ((1, 3, 16, 16), (8.0, 1.0, 1.0))
     """
     turned = image.seen(view)
+    parts = [image.array] if len(channels) == 1 or image.channels is None else image.channels
     return Case(
         name=name,
         patient=patient,
@@ -223,13 +228,33 @@ def case(
         dense=_turned(dense, view),
         spacing=turned.spacing,
         affine=turned.affine,
+        like_ct=any(each.kind == "MR" and like_ct(part) for each, part in zip(channels, parts, strict=True)),
     )
 
 
-def channels_of(pairs: Sequence[Pair]) -> tuple[Channel, ...]:
+def channels_of(
+    pairs: Sequence[Pair], said: Sequence[Channel] = (), where: str = "", *, colours: bool = True
+) -> tuple[Channel, ...]:
     """Return the channels of images.
 
-    They are as many as files of an image; red, green and blue where the pixels of one differ in colour; else one.
+    They are as many as files of an image, or channels in its file; red, green and blue where the pixels of one differ
+    in colour; else one.
+
+    Parameters
+    ----------
+    pairs
+        The images.
+    said
+        What a user said of the channels; none where nothing was said.
+    where
+        Where it was said, for the error's text.
+    colours
+        Whether pictures in colour have three channels; else they become grey.
+
+    Raises
+    ------
+    InputError
+        If it was said of another number of channels.
 
     Examples
     --------
@@ -238,10 +263,28 @@ def channels_of(pairs: Sequence[Pair]) -> tuple[Channel, ...]:
     >>> channels_of([Pair("a", "p1", Path("red.png"))]) == COLOURS
     True
     """
-    most = max(len(pair.images) for pair in pairs) if pairs else 1
-    if most > 1:
-        return tuple(Channel(f"channel {number}") for number in range(most))
-    return COLOURS if any(image_files.coloured(pair.image) for pair in pairs if pair.image.is_file()) else ONE
+    most = max((_count(pair) for pair in pairs), default=1)
+    coloured = colours and most == 1 and len(said) != 1 and any(map(_coloured, pairs))
+    seen = COLOURS if coloured else tuple(Channel(f"channel {k}") for k in range(most)) if most > 1 else ONE
+    if not said:
+        return seen
+    as_colours = len(said) == len(COLOURS) and said[0].kind == "RGB"
+    if len(said) != len(seen) and not (as_colours and most == 1 and colours):
+        like = next((pair for pair in pairs if _count(pair) == most), None)
+        has = f"{len(seen)} channel{'s' * (len(seen) != 1)} ({named(seen)})"
+        raise InputError(f"{like.image if like else where}: has {has}, {where} says {len(said)} ({named(said)})")
+    return tuple(said)
+
+
+def _count(pair: Pair) -> int:
+    """Return the number of files of an image, or of channels in its file; that of colours is 1."""
+    if pair.others:
+        return len(pair.images)
+    return image_files.channels(pair.image) if pair.image.exists() else 1
+
+
+def _coloured(pair: Pair) -> bool:
+    return pair.image.is_file() and image_files.coloured(pair.image)
 
 
 class Cuts(NamedTuple):

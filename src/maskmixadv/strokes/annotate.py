@@ -302,7 +302,7 @@ def annotate(corpus: Corpus, root: Path, annotator: Annotator, imperfection: Imp
 def _annotated(
     corpus: Corpus, annotator: Annotator, imperfection: Imperfection, patients: frozenset[str], entry: Entry
 ) -> Case:
-    case = corpus.load(entry)
+    case = corpus.measured.load(entry)
     drawn = annotator.of(case) if case.patient in patients else None
     if drawn is not None:
         drawn = imperfection.applied(drawn, case.dense, case.name, seed=annotator.seed, whole=annotator.whole)

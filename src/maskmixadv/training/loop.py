@@ -193,7 +193,8 @@ class Loop:
     def _augmented(self, rows: Rows) -> Batch:
         part = self.ranks.part(len(rows.number))
         channels = self.run.task.channels
-        draw = self._draw(self.run.schedule.augment, rows.centre, channels)
+        coloured = self.run.learnt_from.channels[0].kind == "RGB"
+        draw = self._draw(self.run.schedule.augment, rows.centre, channels, coloured)
         own = draw.part(part)
         maps, labels = own.maps(rows.image[part].float()), draw.labels(rows.target)
         image = own.shaded(maps[:, :channels])
@@ -295,11 +296,10 @@ class Loop:
         chosen = torch.randint(len(self.prior), (self.run.schedule.batch,), generator=self._rng, device=self.device)
         return self.prior.take(chosen[part], self._draw(PRIOR_AUGMENT, self.prior.centre[chosen]).part(part))
 
-    def _draw(self, augment: Augment, centre: Centre, channels: int = 1) -> Augmentation:
-        schedule = self.run.schedule
-        return draw_augmentation(
-            augment, centre, canvas=schedule.size, window=schedule.window, rng=self._rng, channels=channels
-        )
+    def _draw(self, augment: Augment, centre: Centre, channels: int = 1, coloured: bool = False) -> Augmentation:
+        size, window = self.run.schedule.size, self.run.schedule.window
+        of = {"channels": channels, "coloured": coloured}
+        return draw_augmentation(augment, centre, canvas=size, window=window, rng=self._rng, **of)
 
 
 def _placed(net: nn.Module, device: torch.device) -> nn.Module:
