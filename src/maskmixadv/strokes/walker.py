@@ -12,8 +12,8 @@ These pixels stay unknown:
 Differs from the released code: there, a slice without strokes of one of the structures becomes background, and no
 pixel stays unknown.
 
-Beliefs are the probabilities themselves, 0 for every class if nothing is known. Their walks avoid edges more. They can be
-multiplied by what pixels look like (`maskmixadv.strokes.appearance`).
+Beliefs are the probabilities themselves, 0 for every class if nothing is known. Their walks avoid edges more. They can
+be multiplied by what pixels look like (`maskmixadv.strokes.appearance`).
 
 Walks are solved exactly. Memory and time for that grow faster than the number of pixels. So as many are solved at once
 as memory allows, and those of large slices on a coarser grid, from which their probabilities are interpolated.
