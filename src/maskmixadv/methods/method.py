@@ -86,6 +86,10 @@ class Method(abc.ABC):
     scheduled: ClassVar[tuple[str, ...]] = ("net",)
     """Players that learn with the schedule's optimiser and rate; the others have Adam at a constant one."""
 
+    def looks(self) -> float:
+        """Return how much it counts in beliefs what pixels look like (`maskmixadv.strokes.walker.believe_slice`)."""
+        return 0.0
+
     def studies(self, step: int, progress: float, *, dense: int) -> bool:  # noqa: ARG002
         """Whether a step has a batch of dense slices beside its own (`Batch.dense`).
 

@@ -406,6 +406,9 @@ class WalkTeacher(Method):
     calibration
         How far the walks' odds follow the teacher over a run, at least 0 (`Advisor.calibrate`): the sum of its rates
         over all steps, however many these are. By default odds stay at 1: what helps one corpus harms another.
+    appearance
+        Power of what a pixel's intensity or colour says, by the strokes of its slice, with which walks are multiplied,
+        at least 0 (`maskmixadv.strokes.appearance`).
     study
         Steps from one batch of dense slices to the next, at least 0. 0: there is no corrector. After 250 batches, or
         3.3 for each dense slice where that is more, the corrector stays as it is.
@@ -454,6 +457,7 @@ class WalkTeacher(Method):
     background: float = 1.0
     certainty: float = 2.0
     calibration: float = 0.0
+    appearance: float = 0.5
     study: int = 1
     listen: float = 0.3
     heed: float = 0.5
@@ -465,7 +469,7 @@ class WalkTeacher(Method):
 
     def __post_init__(self) -> None:
         check_weights(self, "ce", "pse", some=True)
-        check_weights(self, "trust", "background", "certainty", "calibration", "voice", "rehearse", "adv")
+        check_weights(self, "trust", "background", "certainty", "calibration", "appearance", "voice", "rehearse", "adv")
         if not self.background:
             raise InputError("background: 0, allowed is a number above 0")
         if self.study < 0:
@@ -478,6 +482,10 @@ class WalkTeacher(Method):
     def wants_prior(self) -> bool:
         """Whether there is a critic, which needs masks of other patients."""
         return self.adv > 0
+
+    def looks(self) -> float:
+        """Return how much it counts what pixels look like."""
+        return self.appearance
 
     def studies(self, step: int, progress: float, *, dense: int) -> bool:
         """Whether there is a batch of dense slices: from `listen` on, until they have been seen often enough."""

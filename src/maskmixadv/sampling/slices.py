@@ -179,6 +179,7 @@ def load_slices(
     enclosure: bool,
     device: torch.device,
     beliefs: bool = False,
+    looks: float = 0.0,
     masks: Masks = NONE,
     unlabelled: bool = False,
     seed: int = 0,
@@ -201,6 +202,8 @@ def load_slices(
         The device that trains.
     beliefs
         Whether to load what random walks from the strokes say, too.
+    looks
+        How much it counts in beliefs what pixels look like (`maskmixadv.strokes.walker.believe_slice`).
     masks
         Which dense masks are learnt from beside strokes.
     unlabelled
@@ -244,7 +247,7 @@ def load_slices(
     channels = len(corpus.channels)
     shape = (channels + beliefs * len(corpus.classes), grid.size, grid.size)
     room, centres, flags = make_room(count, shape, device=device, memory=memory, folder=folder), [], []
-    source = _Source(corpus, grid, supervision, enclosure, chosen, unlabelled)
+    source = _Source(corpus, grid, supervision, enclosure, chosen, unlabelled, looks)
     for loaded in chain(source.on_grid(annotated, beliefs=beliefs), source.without(others, beliefs=beliefs)):
         target, labelled = loaded.placed.target, _labelled(loaded.placed.target)
         bare = ~labelled & torch.from_numpy(loaded.shows) if unlabelled else torch.zeros_like(labelled)
@@ -391,13 +394,14 @@ class _Source:
     enclosure: bool
     taught: Taught
     unlabelled: bool
+    looks: float
 
     def on_grid(self, entries: Sequence[Entry], *, beliefs: bool) -> Iterator[_Loaded]:
         """Yield each case's slices; their images have the beliefs as more channels where these are asked for."""
         how: Any = {"enclosure": self.enclosure, "taught": self.taught}
         walks = self.supervision == "random_walker"
         walked = load_walked(self.corpus, entries, **how) if walks else repeat(None)
-        believed = load_beliefs(self.corpus, entries, **how) if beliefs else repeat(None)
+        believed = load_beliefs(self.corpus, entries, **how, looks=self.looks) if beliefs else repeat(None)
         return work_ahead(self._loaded, zip(walked, believed, entries, strict=False), threads=2)
 
     def without(self, entries: Sequence[Entry], *, beliefs: bool) -> Iterator[_Loaded]:

@@ -12,7 +12,8 @@ These pixels stay unknown:
 Differs from the released code: there, a slice without strokes of one of the structures becomes background, and no
 pixel stays unknown.
 
-Beliefs are the probabilities themselves, 0 for every class if nothing is known. Their walks avoid edges more.
+Beliefs are the probabilities themselves, 0 for every class if nothing is known. Their walks avoid edges more. They can
+be multiplied by what pixels look like (`maskmixadv.strokes.appearance`).
 
 Walks are solved exactly. Memory and time for that grow faster than the number of pixels. So as many are solved at once
 as memory allows, and those of large slices on a coarser grid, from which their probabilities are interpolated.
@@ -39,6 +40,7 @@ from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import NOTHING, Taught
 from maskmixadv.files import work_ahead
 from maskmixadv.memory import Budget, free
+from maskmixadv.strokes.appearance import appearance
 from maskmixadv.strokes.cache import ArrayCache, user_cache
 from maskmixadv.strokes.enclosure import ENCLOSED
 from maskmixadv.strokes.known import known
@@ -136,12 +138,12 @@ def load_walked(
 
 
 def load_beliefs(
-    corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool, taught: Taught = NOTHING
+    corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool, taught: Taught = NOTHING, looks: float = 0.0
 ) -> Iterator[StoredBelief]:
     """Yield the beliefs of `entries`, in order; kept and computed as in `load_walked`, which raises the same errors.
 
     In dense slices they are what walks from the slice's strokes say if these show at least two classes, and otherwise
-    the mask itself.
+    the mask itself. `looks` is as in `believe_slice`.
 
     Examples
     --------
@@ -154,12 +156,13 @@ def load_beliefs(
     """
 
     def beliefs(case: Case, seeds: LabelVolume, plan: Plan) -> StoredBelief:
-        return believe(case, seeds, classes=len(corpus.classes), plan=plan)
+        return believe(case, seeds, classes=len(corpus.classes), plan=plan, looks=looks)
 
     def seeds(case: Case) -> LabelVolume:
         return known(case, taught, enclosure=enclosure).seeds
 
-    return _made(corpus, entries, beliefs, [SHARP, len(corpus.classes)], seeds)
+    parameters = [SHARP, len(corpus.classes), *(["looks", looks] if looks else [])]
+    return _made(corpus, entries, beliefs, parameters, seeds)
 
 
 def _made(
@@ -256,6 +259,8 @@ def walk(case: Case, seeds: LabelVolume, plan: Plan | None = None) -> LabelVolum
         Its strokes, or its strokes with ``ENCLOSED`` pixels.
     plan
         How much memory to take; None: half of what is free.
+    looks
+        As in `believe_slice`.
 
     Examples
     --------
@@ -270,7 +275,9 @@ def walk(case: Case, seeds: LabelVolume, plan: Plan | None = None) -> LabelVolum
     return np.stack([walk_slice(image, drawn, plan) for image, drawn in zip(_slices(case), seeds, strict=True)])
 
 
-def believe(case: Case, seeds: LabelVolume, *, classes: int, plan: Plan | None = None) -> StoredBelief:
+def believe(
+    case: Case, seeds: LabelVolume, *, classes: int, plan: Plan | None = None, looks: float = 0.0
+) -> StoredBelief:
     """Return beliefs of a case's slices: `believe_slice` for each.
 
     Parameters
@@ -294,11 +301,16 @@ def believe(case: Case, seeds: LabelVolume, *, classes: int, plan: Plan | None =
     array([  0,   0,   0,   0, 255, 255, 255, 255], dtype=uint8)
     """
     plan, slices = plan or Plan(), zip(_slices(case), seeds, strict=True)
-    return np.stack([believe_slice(image, drawn, classes=classes, plan=plan) for image, drawn in slices])
+    return np.stack([believe_slice(image, drawn, classes=classes, plan=plan, looks=looks) for image, drawn in slices])
 
 
 def believe_slice(
-    image: Float[np.ndarray, "*c h w"], seeds: UInt8[np.ndarray, "h w"], *, classes: int, plan: Plan | None = None
+    image: Float[np.ndarray, "*c h w"],
+    seeds: UInt8[np.ndarray, "h w"],
+    *,
+    classes: int,
+    plan: Plan | None = None,
+    looks: float = 0.0,
 ) -> UInt8[np.ndarray, "k h w"]:
     """Return the probability of each class in each pixel of a slice, in steps of 1/255.
 
@@ -312,6 +324,9 @@ def believe_slice(
         Number of classes, with the background.
     plan
         How much memory to take; None: half of what is free.
+    looks
+        Power of the probability by what a pixel looks like (`maskmixadv.strokes.appearance`) with which walks are
+        multiplied, at least 0.
 
     Returns
     -------
@@ -326,7 +341,7 @@ def believe_slice(
     """
     belief = (_classed(seeds) == np.arange(classes, dtype=np.uint8)[:, None, None]) * np.uint8(255)
     box = _open(seeds)
-    solved = _solved(image[(..., *box)], seeds[box], SHARP, plan or Plan())
+    solved = _solved(image[(..., *box)], seeds[box], SHARP, plan or Plan(), looks)
     if solved is None:
         return belief
     names, probs = solved
@@ -374,7 +389,7 @@ def walk_slice(
 
 
 def _solved(
-    image: Float[np.ndarray, "*c h w"], seeds: UInt8[np.ndarray, "h w"], beta: float, plan: Plan
+    image: Float[np.ndarray, "*c h w"], seeds: UInt8[np.ndarray, "h w"], beta: float, plan: Plan, looks: float = 0.0
 ) -> tuple[UInt8[np.ndarray, "k"], Float[np.ndarray, "k h w"]] | None:
     """Return the classes with strokes, and the probability of each; None if nothing can be found."""
     classes, markers = _markers(seeds)
@@ -383,10 +398,10 @@ def _solved(
         return None
     factor = plan.factor(seeds)
     if factor > 1:
-        return _solved_coarsely(image, seeds, beta, plan, factor)
+        return _solved_coarsely(image, seeds, beta, plan, factor, looks)
     # Solved exactly: of matrices this stiff, conjugate gradients are slower, and wrong here and there.
     with plan.budget.taken(BYTES * unknown):
-        return classes, random_walker(
+        probs = random_walker(
             _scaled(image),
             markers,
             beta=beta,
@@ -394,10 +409,19 @@ def _solved(
             return_full_prob=True,
             channel_axis=0 if image.ndim == 3 else None,
         )
+    if looks:
+        probs = probs * appearance(image, seeds, classes) ** looks
+        probs = probs / probs.sum(0).clip(1e-12)
+    return classes, probs
 
 
 def _solved_coarsely(
-    image: Float[np.ndarray, "*c h w"], seeds: UInt8[np.ndarray, "h w"], beta: float, plan: Plan, factor: int
+    image: Float[np.ndarray, "*c h w"],
+    seeds: UInt8[np.ndarray, "h w"],
+    beta: float,
+    plan: Plan,
+    factor: int,
+    looks: float,
 ) -> tuple[UInt8[np.ndarray, "k"], Float[np.ndarray, "k h w"]] | None:
     """As `_solved`, on a grid whose pixels are `factor` × `factor` of the slice's."""
     h, w = image.shape[-2:]
@@ -406,7 +430,7 @@ def _solved_coarsely(
     rows = whole.shape[-2] // factor
     small = whole.reshape(*whole.shape[:-2], rows, factor, -1, factor).mean((-3, -1))
     # However few are left unknown there, no coarser grid will do.
-    solved = _solved(small, coarser(seeds, factor), beta, replace(plan, most=math.prod(small.shape[-2:])))
+    solved = _solved(small, coarser(seeds, factor), beta, replace(plan, most=math.prod(small.shape[-2:])), looks)
     if solved is None:
         return None
     classes, probs = solved

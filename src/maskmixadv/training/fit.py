@@ -232,6 +232,7 @@ def training_slices(run: Run, corpus: Corpus, device: torch.device, memory: floa
         enclosure=run.enclosure,
         device=device,
         beliefs=run.method.believes,
+        looks=run.method.looks(),
         masks=run.masks,
         unlabelled=run.unlabelled,
         seed=run.seed,

@@ -1,0 +1,87 @@
+"""How much each pixel of a slice looks like the strokes of each class, by intensity and colour alone.
+
+Random walks know edges, and how far strokes are. Where a structure has its own intensity or colour, its strokes say
+more: a pixel that looks like them, and unlike the others', is rather of their class (appearance models of strokes:
+Rother et al., GrabCut, ACM TOG 2004; priors of random walks: Grady, CVPR 2005). Densities are Parzen's (Ann. Math.
+Statist. 1962).
+
+The background's strokes never show all that is background. So half of its density is that of all unknown pixels.
+"""
+
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, UInt8
+from scipy import ndimage
+
+from maskmixadv.strokes.enclosure import ENCLOSED
+from maskmixadv.types import IGNORE
+
+SMOOTHED: Final = (1.0, 2.5)
+"""Standard deviations, in pixels, of the filters through which intensities are compared."""
+WIDTH: Final = 0.3
+"""Width of a kernel, as a part of the standard deviation of the strokes' intensities."""
+MOST: Final = 200
+"""Pixels of a class's strokes that are compared, evenly spread over them."""
+LEAST: Final = 1e-3
+"""Part of the density of all unknown pixels that each class has at least."""
+_AT_ONCE: Final = 50_000
+"""Pixels that are compared at once."""
+
+
+def appearance(
+    image: Float[np.ndarray, "*c h w"], seeds: UInt8[np.ndarray, "h w"], classes: UInt8[np.ndarray, "k"]
+) -> Float32[np.ndarray, "k h w"]:
+    """Return the probability of each class in each unknown pixel by what it looks like; 1 in all others.
+
+    Parameters
+    ----------
+    image
+        Intensities; several channels come first.
+    seeds
+        Strokes, ``ENCLOSED`` being background, and ``IGNORE`` unknown.
+    classes
+        The classes that have strokes.
+
+    Examples
+    --------
+    >>> image = np.zeros((8, 16))
+    >>> image[:, 8:] = 1
+    >>> seeds = np.full((8, 16), IGNORE, np.uint8)
+    >>> seeds[2, :4], seeds[5, 12:] = 1, 2
+    >>> appearance(image, seeds, np.array([1, 2], np.uint8))[:, 0, [0, 15]].round(2)
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
+    """
+    seen = _seen(image if image.ndim == 3 else image[None])
+    drawn, unknown = np.where(seeds == ENCLOSED, np.uint8(0), seeds), seeds == IGNORE
+    scale = WIDTH * np.sqrt(seen.shape[-1]) * (seen[~unknown].std(0) + 1e-3)
+    seen /= scale
+    anything = _density(seen, unknown, unknown)
+    densities = np.stack([_density(seen, drawn == label, unknown) for label in classes.tolist()])
+    densities[classes == 0] = (densities[classes == 0] + anything) / 2
+    densities += LEAST * anything + np.float32(1e-12)
+    found = np.ones((len(classes), *seeds.shape), np.float32)
+    found[:, unknown] = densities / densities.sum(0)
+    return found
+
+
+def _seen(image: Float[np.ndarray, "c h w"]) -> Float32[np.ndarray, "h w f"]:
+    """Return the features of each pixel: its channels, smoothed."""
+    smoothed = [ndimage.gaussian_filter(channel, sigma) for channel in image for sigma in SMOOTHED]
+    return np.stack(smoothed, -1).astype(np.float32)
+
+
+def _density(
+    seen: Float32[np.ndarray, "h w f"], samples: Bool[np.ndarray, "h w"], asked: Bool[np.ndarray, "h w"]
+) -> Float32[np.ndarray, "n"]:
+    """Return the density of the pixels `samples` at the pixels `asked`, but for a factor that all share."""
+    values, points = seen[samples], seen[asked]
+    if len(values) > MOST:
+        values = values[np.linspace(0, len(values) - 1, MOST).astype(np.intp)]
+    found = np.empty(len(points), np.float32)
+    for begin in range(0, len(points), _AT_ONCE):
+        part = points[begin : begin + _AT_ONCE]
+        squares = (part**2).sum(1)[:, None] + (values**2).sum(1) - 2 * part @ values.T
+        found[begin : begin + _AT_ONCE] = np.exp(squares.clip(0) / -2).mean(1)
+    return found
