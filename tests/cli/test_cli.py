@@ -93,7 +93,7 @@ def test_predict_goes_on_past_bad_files(trained: Path, tmp_path: Path, capsys: p
     good = np.random.default_rng(0).random((40, 40, 3)).astype(np.float32)
     write(folder / "a_nan.nii.gz", np.full((40, 40, 3), np.nan, np.float32))
     write(folder / "b_constant.nii.gz", np.ones((40, 40, 3), np.float32))
-    write(folder / "c_4d.nii.gz", np.ones((40, 40, 3, 2), np.float32))
+    write(folder / "c_4d.nii.gz", np.ones((40, 40, 3, 5), np.float32))
     write(folder / "d_cut.nii.gz", good)
     (folder / "d_cut.nii.gz").write_bytes((folder / "d_cut.nii.gz").read_bytes()[:90])
     write(folder / "e_good.nii.gz", good)

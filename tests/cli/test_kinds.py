@@ -28,7 +28,7 @@ from maskmixadv.sources.making import make_corpus
 
 CLASSES = '[[class]]\nname = "background"\n[[class]]\nname = "liver"\n'
 CT = '[[channel]]\nkind = "CT"\n'
-AFFINE = np.diag([1.5, 1.5, 8.0, 1.0])
+AFFINE = np.diag([-1.5, -1.5, 8.0, 1.0])  # stored as it is seen
 Capture = pytest.CaptureFixture[str]
 
 

@@ -156,10 +156,10 @@ def test_the_exported_script_turns_by_the_same_rule(many: Path, tmp_path: Path) 
     slicing = predictor.slicing
 
     class Model:
-        about = vars(slicing) | {"scaling": {"percentile": 99}}
+        about = vars(slicing) | {"channels": [{"name": "image", "kind": "MR"}]}
 
         def predict(self, image: np.ndarray, spacing: Any) -> tuple[None, np.ndarray]:
-            return None, predictor.labels(standalone.scale(image, 99)[None], spacing)
+            return None, predictor.labels(standalone.scale(image, 99), spacing)
 
     assert Model.about["radiological"] is True
     for codes in turned.WAYS:
@@ -168,7 +168,7 @@ def test_the_exported_script_turns_by_the_same_rule(many: Path, tmp_path: Path) 
     predicted(many, tmp_path / "in", tmp_path / "own")
     (tmp_path / "alone").mkdir()
     for path in sorted((tmp_path / "in").iterdir()):
-        standalone.segment(Model(), path, tmp_path / "alone")
+        standalone.segment(Model(), standalone.Named((path,), path.name), tmp_path / "alone")
         one, other = read(tmp_path / "own" / path.name), read(tmp_path / "alone" / path.name)
         same_grid(one, other)
         np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(one), SimpleITK.GetArrayFromImage(other))

@@ -69,7 +69,7 @@ def test_images_without_annotation_are_left_out(tmp_path: Path, capsys: pytest.C
     own.write(source / "scribbles" / "begun.nii.gz", np.full((3, 40, 48), 4, np.uint8))
     corpus = folder.prepare(source, tmp_path / "c")
     assert [entry.name for entry in corpus.entries] == ["m0", "m1", "s0", "s1", "s2"]
-    assert corpus.folds == {"own": (Split(("s0", "s1", "s2"), ("m0", "m1"), ()),)}
+    assert corpus.folds["own"] == (Split(("s0", "s1", "s2"), ("m0", "m1"), ()),)
     told = capsys.readouterr().err
     assert "no scribble and no mask of bare.nii.gz" in told
     assert "nothing is drawn in begun.nii.gz" in told

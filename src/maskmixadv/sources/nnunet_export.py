@@ -118,7 +118,10 @@ def _write(root: Path, case: Case, nominal: Spacing, labels: UInt8[np.ndarray, "
 
 
 def _affine(case: Case, nominal: Spacing) -> Float[np.ndarray, "4 4"]:
-    return np.diag([*reversed(case.spacing or nominal), 1.0]) if case.affine is None else case.affine
+    if case.affine is not None:
+        return case.affine
+    w, h, d = reversed(case.spacing or nominal)
+    return np.diag([-w, -h, d, 1.0])  # viewers show it as it is stored: rows run to posterior, columns to left
 
 
 def _splits(corpus: Corpus, scheme: str) -> Sequence[dict[str, list[str]]]:
