@@ -1,5 +1,6 @@
 """Padding: a value far below all others that fills what was not measured, as round a CT's field of view."""
 
+import math
 import sys
 from typing import Final
 
@@ -36,38 +37,46 @@ def padding(volume: Float32[np.ndarray, "*_ h w"]) -> float | None:
     low = float(volume.min())
     if not low < 0:
         return None
-    others = volume[volume > low]
-    if not others.size or volume.size - others.size < SHARE * volume.size:
+    ranges = [_range(part[part > low]) for part in volume]  # part by part, as a CT takes a gigabyte
+    others = sum(count for count, _, _ in ranges)
+    if not others or volume.size - others < SHARE * volume.size:
         return None
-    least, most = float(others.min()), float(others.max())
+    least, most = min(least for _, least, _ in ranges), max(most for _, _, most in ranges)
     if least == most:
         return None
     measured = low < FLOOR <= least and least - low >= STEP
     return low if measured or least - low > WIDE * (most - least) else None
 
 
-def without_padding(volume: Float32[np.ndarray, "*_ h w"], *, where: str) -> Float32[np.ndarray, "*_ h w"]:
-    """Return a volume whose padding has the lowest value that was measured; a line on stderr says so.
+def _range(values: Float32[np.ndarray, "n"]) -> tuple[int, float, float]:
+    """Return how many values there are, the least and the most."""
+    if not values.size:
+        return 0, math.inf, -math.inf
+    return values.size, float(values.min()), float(values.max())
+
+
+def fill_padding(volume: Float32[np.ndarray, "*_ h w"], *, where: str) -> None:
+    """Set a volume's padding, in place, to the lowest value that was measured; a line on stderr says so.
 
     Parameters
     ----------
     volume
-        Finite intensities, which are not changed; a volume without padding is returned itself.
+        Finite intensities; those of a volume without padding stay as they are.
     where
         Beginning of the line.
 
     Examples
     --------
     >>> image = np.array([[[-32768, -32768, 10, 20, 30]]], np.float32)
-    >>> without_padding(image, where="a.nii.gz").tolist()
+    >>> fill_padding(image, where="a.nii.gz")
+    >>> image.tolist()
     [[[10.0, 10.0, 10.0, 20.0, 30.0]]]
     """
     for _ in range(KINDS):
         if (value := padding(volume)) is None:
-            break
+            return
         filled = volume == value
-        least = volume[~filled].min()
+        least = volume.min(where=~filled, initial=np.inf)
         part = f"{filled.sum()} voxels ({filled.mean():.1%}) are {value:g}, far below all others"
         print(f"maskmixadv: note: {where}: {part}: taken as padding and set to {least:g}", file=sys.stderr)
-        volume = np.where(filled, least, volume)
-    return volume
+        volume[filled] = least
