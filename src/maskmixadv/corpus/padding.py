@@ -55,28 +55,28 @@ def _range(values: Float32[np.ndarray, "n"]) -> tuple[int, float, float]:
     return values.size, float(values.min()), float(values.max())
 
 
-def fill_padding(volume: Float32[np.ndarray, "*_ h w"], *, where: str) -> None:
-    """Set a volume's padding, in place, to the lowest value that was measured; a line on stderr says so.
+def without_padding(volume: Float32[np.ndarray, "*_ h w"], *, where: str) -> Float32[np.ndarray, "*_ h w"]:
+    """Return a volume whose padding has the lowest value that was measured; a line on stderr says so.
 
     Parameters
     ----------
     volume
-        Finite intensities; those of a volume without padding stay as they are.
+        Finite intensities, which are not changed; a volume without padding is returned itself.
     where
         Beginning of the line.
 
     Examples
     --------
     >>> image = np.array([[[-32768, -32768, 10, 20, 30]]], np.float32)
-    >>> fill_padding(image, where="a.nii.gz")
-    >>> image.tolist()
+    >>> without_padding(image, where="a.nii.gz").tolist()
     [[[10.0, 10.0, 10.0, 20.0, 30.0]]]
     """
     for _ in range(KINDS):
         if (value := padding(volume)) is None:
-            return
+            break
         filled = volume == value
         least = volume.min(where=~filled, initial=np.inf)
         part = f"{filled.sum()} voxels ({filled.mean():.1%}) are {value:g}, far below all others"
         print(f"maskmixadv: note: {where}: {part}: taken as padding and set to {least:g}", file=sys.stderr)
-        volume[filled] = least
+        volume = np.where(filled, least, volume)
+    return volume

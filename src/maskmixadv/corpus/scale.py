@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from maskmixadv.corpus.padding import fill_padding
+from maskmixadv.corpus.padding import without_padding
 from maskmixadv.errors import InputError
 
 PERCENTILE: Final = 99
@@ -39,7 +39,7 @@ def normalise(image: np.ndarray, *, where: str) -> Float[np.ndarray, "*c d h w"]
     volume = np.array(image, dtype=np.float32)
     if not all(np.isfinite(part).all() for part in volume):
         raise InputError(f"{where}: image holds NaN or infinity, allowed are finite numbers")
-    fill_padding(volume, where=where)
+    volume = without_padding(volume, where=where)
     low, high = float(volume.min()), float(np.percentile(volume, PERCENTILE))
     if high <= low:
         high = float(volume.max())
