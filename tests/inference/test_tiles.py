@@ -1,5 +1,7 @@
 """Large slices are predicted in tiles: as the whole slice would be, in bounded memory."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,7 @@ def test_tiles_cover_a_side_and_overlap(length: int) -> None:
     assert starts[0] == 0
     assert starts[-1] + TILE >= length
     assert all(start % STRIDE == 0 for start in starts)
-    assert all(0 < after - before <= TILE - OVERLAP + STRIDE for before, after in zip(starts, starts[1:], strict=False))
+    assert all(0 < after - before <= TILE - OVERLAP + STRIDE for before, after in pairwise(starts))
     assert len(starts) == 1 or starts[-1] + TILE == length
 
 

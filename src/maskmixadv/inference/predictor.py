@@ -50,9 +50,9 @@ NO_TURNS: Final = (
 class Predictor:
     """A trained network, and what it takes to segment volumes with it.
 
-    Slices go through the network a few at a time, and those of more than a million pixels on its grid in tiles that
-    overlap. `segment` and `probabilities` take arrays as they were measured. `labels` and `probs` take volumes that are scaled
-    and turned already, as a corpus has them.
+    `segment` and `probabilities` take arrays as they were measured. `labels` and `probs` take volumes that are scaled
+    and turned already, as a corpus has them. Slices go through the network a few at a time, and those of more than a
+    million pixels on its grid in tiles that overlap.
 
     Attributes
     ----------
