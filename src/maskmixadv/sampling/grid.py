@@ -11,9 +11,12 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from maskmixadv.corpus.entry import Entry
 from maskmixadv.strokes.regrid import Strokes, corner, resized, restore
 from maskmixadv.types import IGNORE, Spacing
 
+SHRUNK: Final = 3.0
+"""Pixels of an image's side in one of the grid's from which on a line says so."""
 PIXELS_AT_ONCE: Final = 2**24
 """Pixels of slices that are resampled at once at most."""
 Corners = Sequence[tuple[int, int]]
@@ -188,6 +191,34 @@ class Grid:
         """
         small = self.resized(shape, spacing)
         return F.interpolate(_centre(maps, small, 0), shape, mode="bilinear")
+
+
+def shrunk(grid: Grid, entries: Sequence[Entry]) -> str:
+    """Return a line on cases whose pixels are much finer than the grid's; empty if there are none.
+
+    Examples
+    --------
+    >>> from maskmixadv.corpus.entry import Entry
+    >>> large = Entry("a", "a", (1, 4000, 3000), None, scribble=True, dense=False, sha256="0")
+    >>> print(shrunk(Grid(144), [large]))
+    slices are shrunk in 1 of 1 cases: a pixel of the network's grid takes up to 27.8 of the image's (4000 × 3000 ...
+    """
+    found = []
+    for entry in entries:
+        if grid.holds(entry.spacing):
+            _, h, w = entry.shape
+            small = grid.resized((h, w), entry.spacing)
+            if (factor := max(h / small[0], w / small[1])) > SHRUNK:
+                found.append((factor, (h, w), small))
+    if not found:
+        return ""
+    factor, large, small = max(found)
+    mm = "" if grid.mm is None else f", {grid.mm:g} mm a pixel"
+    return (
+        f"slices are shrunk in {len(found)} of {len(entries)} cases: a pixel of the network's grid takes up to "
+        f"{factor:.1f} of the image's ({large[0]} × {large[1]} become {small[0]} × {small[1]}{mm}); a larger --size, "
+        f"up to {math.ceil(grid.size * factor)}, learns finer pixels in windows"
+    )
 
 
 def covering(shape: tuple[int, int], multiple: int) -> tuple[int, int]:

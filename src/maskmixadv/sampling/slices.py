@@ -21,6 +21,7 @@ from maskmixadv.corpus.masks import NONE, Masks, Taught, is_benchmark, taught
 from maskmixadv.errors import InputError
 from maskmixadv.files import work_ahead
 from maskmixadv.sampling.augment import Augmentation
+from maskmixadv.sampling.cuts import corners, places
 from maskmixadv.sampling.grid import Corners, Grid, Placed, strokes
 from maskmixadv.sampling.learnt import Learnt
 from maskmixadv.sampling.storage import make_room, read_ahead
@@ -44,6 +45,8 @@ class Rows(NamedTuple):
         As in `Slices`.
     number
         Number of each slice in the training set.
+    corner
+        Column and row of the canvas at which `image` and `target` begin: 0, unless they are parts of it.
     whole, walked
         True for dense slices, and for those of them whose strokes are known, too.
 
@@ -60,6 +63,7 @@ class Rows(NamedTuple):
     target: UInt8[Tensor, "b s s"]
     centre: Float[Tensor, "b 2"]
     number: Int[Tensor, "b"]
+    corner: Int[Tensor, "b 2"]
     whole: Bool[Tensor, "b"]
     walked: Bool[Tensor, "b"]
 
@@ -90,6 +94,8 @@ class Slices:
     bare
         True for slices without any annotation: their `target` is ``IGNORE`` and their beliefs are 0 everywhere; in the
         host's memory. None: there is none.
+    places
+        Column and row of labelled pixels, about which parts of large canvases are cut out; in the host's memory.
 
     Examples
     --------
@@ -115,6 +121,7 @@ class Slices:
     whole: Bool[Tensor, "n"] | None = None
     walked: Bool[Tensor, "n"] | None = None
     bare: Bool[Tensor, "n"] | None = None
+    places: Int[Tensor, "n p 2"] | None = None
 
     def __len__(self) -> int:
         return len(self.image)
@@ -129,7 +136,43 @@ class Slices:
         none = torch.zeros(len(number), dtype=torch.bool, device=device)
         whole = none if self.whole is None else self.whole[number]
         walked = none if self.walked is None else sent(self.walked[index], device)
-        return Rows(image, target, self.centre[number], number, whole, walked)
+        corner = torch.zeros(len(number), 2, dtype=torch.long, device=device)
+        return Rows(image, target, self.centre[number], number, corner, whole, walked)
+
+    def parts(self, index: Int[Tensor, "b"], *, side: int, stray: float, key: Sequence[int]) -> Rows:
+        """Return parts of the slices number `index`, of `side` pixels, on the device (`maskmixadv.sampling.cuts`).
+
+        Parameters
+        ----------
+        index
+            Numbers of the slices, in the host's memory.
+        side
+            Side of a part in pixels.
+        stray
+            Share of the parts that lie anywhere.
+        key
+            Seed of the random numbers.
+        """
+        if self.places is None:
+            raise ValueError("the slices were loaded without places to cut about")
+        device, canvas = self.centre.device, self.image.shape[-1]
+        corner, middle = corners(self.places[index], canvas=canvas, side=side, stray=stray, key=key)
+        boxes = [
+            (k, ..., slice(top, top + side), slice(left, left + side))
+            for k, (left, top) in zip(index.tolist(), corner.tolist(), strict=True)
+        ]
+        image, target = (sent(torch.stack([rows[box] for box in boxes]), device) for rows in (self.image, self.target))
+        number = sent(index, device)
+        none = torch.zeros(len(number), dtype=torch.bool, device=device)
+        return Rows(
+            image,
+            target,
+            sent((2 * (middle - corner) + 1) / side - 1, device),
+            number,
+            sent(corner, device),
+            none if self.whole is None else self.whole[number],
+            none if self.walked is None else sent(self.walked[index], device),
+        )
 
     def expect(self, index: Int[Tensor, "b"]) -> None:
         """Have slices number `index` read from the disk in the background, if they are streamed; changes no result."""
@@ -188,6 +231,7 @@ def load_slices(
     seed: int = 0,
     memory: float | None = None,
     folder: Path | None = None,
+    in_parts: bool = False,
 ) -> Slices:
     """Load those slices of `entries` that carry a label, and with `unlabelled` the others, too.
 
@@ -216,6 +260,8 @@ def load_slices(
     memory, folder
         How much of the device's memory the slices may take, in GB, and the folder on whose disk they lie beyond that
         (`maskmixadv.sampling.storage.make_room`). Only a few cases are then in memory at a time.
+    in_parts
+        Whether parts of the slices will be cut out (`Slices.parts`).
 
     Raises
     ------
@@ -248,6 +294,7 @@ def load_slices(
     channels = len(corpus.channels)
     shape = (channels + beliefs * len(corpus.classes), grid.size, grid.size)
     room, centres, flags = make_room(count, shape, device=device, memory=memory, folder=folder), [], []
+    about: list[Tensor] = []
     source = _Source(corpus, grid, supervision, enclosure, chosen, unlabelled)
     for loaded in chain(source.on_grid(annotated, beliefs=beliefs), source.without(others, beliefs=beliefs)):
         taken, bare = loaded.taken, loaded.bare
@@ -257,6 +304,8 @@ def load_slices(
         target[bare] = IGNORE
         room.put(loaded.image, target[taken])
         centres.append(_middles(target, labelled)[taken])
+        for each in target[taken] if in_parts else ():
+            about.append(places(each, np.random.default_rng((seed, len(about)))))
         known = torch.from_numpy(np.stack((loaded.known.whole, loaded.known.walked)))
         flags.append(torch.cat((known, bare[None]))[:, taken])
         del loaded  # else a large case would stay in memory while the next one is read
@@ -274,6 +323,7 @@ def load_slices(
         whole.to(device),
         walked,
         bare=without if without.any() else None,
+        places=torch.stack(about) if in_parts else None,
     )
 
 
