@@ -32,7 +32,9 @@ def largest_components(labels: UInt8[np.ndarray, "d h w"], classes: int) -> UInt
         if box is not None:
             parts = np.asarray(skimage.measure.label(labels[box] == label, connectivity=3))
             number = int(parts.max()) + 1
-            sizes = sum(np.bincount(plane.ravel(), minlength=number) for plane in parts)
+            sizes = np.zeros(number, np.int64)
+            for plane in parts:
+                sizes += np.bincount(plane.ravel(), minlength=number)
             kept[box][parts == np.argmax(sizes[1:]) + 1] = label
     return kept
 
