@@ -38,6 +38,8 @@ MOST_NESTED: Final = 200
 LONGEST_NAME: Final = 200
 """Bytes of a name at most: file systems take 255, of which suffixes need some."""
 
+AHEAD: Final = 10**9
+"""Bytes of items and results that `work_ahead` has in memory at most, unless a single one takes more."""
 _PARTIAL: Final = ".partial"
 _HOST: Final = f"{zlib.crc32(socket.gethostname().encode()):x}"
 _Item = TypeVar("_Item")
@@ -566,24 +568,50 @@ def _no_constant(name: str) -> None:
 # Work ahead.
 
 
-def work_ahead(do: Callable[[_Item], _Result], items: Iterable[_Item], *, threads: int) -> Iterator[_Result]:
+def work_ahead(
+    do: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    *,
+    threads: int,
+    size: Callable[[_Item], int] = lambda _: 0,
+) -> Iterator[_Result]:
     """Yield ``do(item)`` for each of `items`, in order, while `threads` threads work ahead.
 
-    At most two results a thread wait to be taken, as results are volumes.
+    At most two results a thread wait to be taken, as results are volumes; of large ones fewer. One that takes more than
+    `AHEAD` bytes is worked on alone, and taken before the next item is asked for.
+
+    Parameters
+    ----------
+    do
+        What to do with an item, in one of the threads.
+    items
+        The items.
+    threads
+        Number of threads.
+    size
+        About how many bytes an item and its result take in memory.
 
     Examples
     --------
     >>> list(work_ahead(abs, [-3, -2, -1], threads=2))
     [3, 2, 1]
     """
-    waiting: deque[Future[_Result]] = deque()
+    waiting: deque[tuple[Future[_Result], int]] = deque()
+
+    def full(needed: int = 0) -> bool:
+        return len(waiting) == 2 * threads or sum(each for _, each in waiting) + needed > AHEAD
+
     with ThreadPoolExecutor(max_workers=threads) as pool:
         for item in items:
-            waiting.append(pool.submit(do, item))
-            if len(waiting) == 2 * threads:
-                yield waiting.popleft().result()
+            needed = size(item)
+            while waiting and full(needed):
+                yield waiting.popleft()[0].result()
+            waiting.append((pool.submit(do, item), needed))
+            del item  # else it would stay in memory while the next one comes
+            while waiting and full():
+                yield waiting.popleft()[0].result()
         while waiting:
-            yield waiting.popleft().result()
+            yield waiting.popleft()[0].result()
 
 
 def _alive(pid: int) -> bool:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +18,7 @@ import tiny
 from maskmixadv.cli.train import Train
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
-from maskmixadv.files import work_ahead
+from maskmixadv.files import AHEAD, work_ahead
 from maskmixadv.methods import PCE, MaskMixAdv, Method
 from maskmixadv.methods.random_walker import RandomWalker
 from maskmixadv.methods.scribble2label import Scribble2Label
@@ -185,3 +186,25 @@ def test_every_epoch_has_an_order_of_its_own() -> None:
     epochs = [torch.cat([order(step, count=6, batch=2, seed=1) for step in range(3 * e, 3 * e + 3)]) for e in range(9)]
     assert all(sorted(epoch.tolist()) == list(range(6)) for epoch in epochs)
     assert len({tuple(epoch.tolist()) for epoch in epochs}) > 5
+
+
+def test_large_items_are_worked_on_alone() -> None:
+    working: list[int] = []
+    most = 0
+
+    def square(number: int) -> int:
+        nonlocal most
+        working.append(number)
+        most = max(most, len(working))
+        time.sleep(0.01)
+        working.remove(number)
+        return number**2
+
+    results = work_ahead(square, range(6), threads=3, size=lambda _: AHEAD + 1)
+    for number, found in enumerate(results):
+        assert found == number**2
+        assert not working  # the next one is begun when this one was taken
+    assert most == 1
+    assert list(work_ahead(square, range(9), threads=3, size=lambda number: number * AHEAD // 4)) == [
+        number**2 for number in range(9)
+    ]

@@ -1,9 +1,10 @@
 """The command ``check``: what a corpus holds, and what is wrong with it."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,6 +16,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import AUTO, is_benchmark
 from maskmixadv.errors import InputError
+from maskmixadv.files import work_ahead
 from maskmixadv.strokes.draw import pieces_of
 from maskmixadv.strokes.enclosure import foreground, outside
 from maskmixadv.strokes.regrid import DEFAULT, millimetres
@@ -97,17 +99,19 @@ def check(corpus: Corpus) -> tuple[str, list[str]]:
     []
     """
     tally, mm, thin = Tally(notes=list(hints.of_corpus(corpus))), millimetres(DEFAULT, corpus.entries), dict[str, int]()
-    with ThreadPoolExecutor() as pool:
-        for entry, case in zip(corpus.entries, pool.map(lambda e: _read(corpus, e), corpus.entries), strict=True):
-            if isinstance(case, str):
-                tally.problems.append(case)
-            else:
-                _count(tally, case)
-                _compare(tally, case)
-                tally.shown |= _shown(corpus, entry, case)
-                tally.bare |= _bare(corpus, entry, case)
-                tally.notes += hints.of_case(entry, case)
-                thin[entry.name] = hints.count_thin(case, mm)
+    entries, threads = iter(corpus.entries), os.cpu_count() or 1
+    for case in work_ahead(partial(_read, corpus), corpus.entries, threads=threads, size=lambda entry: entry.bytes):
+        entry = next(entries)
+        if isinstance(case, str):
+            tally.problems.append(case)
+        else:
+            _count(tally, case)
+            _compare(tally, case)
+            tally.shown |= _shown(corpus, entry, case)
+            tally.bare |= _bare(corpus, entry, case)
+            tally.notes += hints.of_case(entry, case)
+            thin[entry.name] = hints.count_thin(case, mm)
+        del case  # else a large one would stay in memory while the next one is read
     tally.notes[:0] = hints.of_thin(thin)
     if tally.bare:
         tally.notes.insert(0, _strokeless(tally))

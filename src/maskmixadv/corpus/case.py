@@ -66,6 +66,11 @@ class Case:
         return d, h, w
 
     @property
+    def bytes(self) -> int:
+        """Bytes that its arrays take in memory."""
+        return sum(array.nbytes for array in (self.image, self.scribble, self.dense) if array is not None)
+
+    @property
     def shown(self) -> Float[np.ndarray, "d h w"]:
         """The image as grey: the brightness of colours, else the first channel."""
         return shown(self.image)
@@ -230,7 +235,7 @@ def validate(case: Case, *, classes: int, where: str) -> Case:
     """
     if case.image.ndim != 4 or 0 in case.image.shape:
         raise InputError(f"{where}: image has shape {case.image.shape}, allowed are channels of a volume: 4 axes")
-    if not np.isfinite(case.image).all():
+    if not all(np.isfinite(part).all() for channel in case.image for part in channel):
         raise InputError(f"{where}: image holds NaN or infinity, allowed are finite numbers")
     if case.image.min() == case.image.max():
         raise InputError(f"{where}: image is constant ({case.image.flat[0]:g}), allowed is one with contrast")

@@ -8,8 +8,8 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -276,8 +276,8 @@ class Corpus:
         )
 
     def load_all(self, entries: Sequence[Entry]) -> Iterator[Case]:
-        """Read several cases, in order, on all cores."""
-        return work_ahead(self.load, entries, threads=os.cpu_count() or 1)
+        """Read several cases, in order, on all cores; large ones one by one."""
+        return work_ahead(self.load, entries, threads=os.cpu_count() or 1, size=lambda entry: entry.bytes)
 
     def _named(self, name: str) -> Entry:
         found = next((entry for entry in self.entries if entry.name == name), None)
@@ -414,18 +414,27 @@ def _some(words: Sequence[str], most: int = 8) -> str:
 def _written(root: Path, cases: Iterable[Case | KeptCase], classes: int, *, where: str) -> tuple[Entry, ...]:
     """Write `cases` into ``root/cases``; returns their entries, sorted by name."""
     (root / "cases").mkdir()
-    seen: set[str] = set()
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        writing = []
-        for case in cases:
-            called = case.entry.name if isinstance(case, KeptCase) else case.name
-            if called in seen:
-                raise InputError(f"{where}: two cases are named {called!r}; names must be unique")
-            seen.add(called)
-            of = case.entry if isinstance(case, KeptCase) else case
-            check_words(of, f"{where}: case {called!r}")
-            writing.append(pool.submit(write_case, root, case, classes))
-        entries = sorted((job.result() for job in writing), key=lambda entry: entry.name)
+    made = work_ahead(
+        partial(write_case, root, classes=classes),
+        _named_once(cases, where),
+        threads=os.cpu_count() or 1,
+        size=lambda case: 0 if isinstance(case, KeptCase) else case.bytes,
+    )
+    entries = sorted(made, key=lambda entry: entry.name)
     if not entries:
         raise InputError(f"{where}: no case found in it")
     return tuple(entries)
+
+
+def _named_once(cases: Iterable[Case | KeptCase], where: str) -> Iterator[Case | KeptCase]:
+    """Yield the cases; one whose name is taken, or that has a wrong word, is an error."""
+    seen: set[str] = set()
+    for case in cases:
+        of = case.entry if isinstance(case, KeptCase) else case
+        if of.name in seen:
+            raise InputError(f"{where}: two cases are named {of.name!r}; names must be unique")
+        seen.add(of.name)
+        check_words(of, f"{where}: case {of.name!r}")
+        del of
+        yield case
+        del case  # else it would stay in memory while the next one is read

@@ -1,5 +1,6 @@
 """Records of a corpus's index: a case without its arrays, and the patients of a fold."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -52,6 +53,11 @@ class Entry:
     partly: bool = False
     channels: int = 1
     like_ct: bool = False
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that its arrays take in memory."""
+        return math.prod(self.shape) * (4 * self.channels + self.scribble + self.dense)
 
     @property
     def masked(self) -> bool:

@@ -1,5 +1,6 @@
 """Padding: a value far below all others that fills what was not measured, as round a CT's field of view."""
 
+import math
 import sys
 from typing import Final
 
@@ -36,16 +37,22 @@ def padding(volume: Num[np.ndarray, "*_ h w"]) -> float | None:
     low = float(volume.min())
     if not low < 0:
         return None
-    higher = volume > low
-    others = np.count_nonzero(higher)
+    ranges = [_range(part[part > low]) for part in volume]  # part by part, as a CT takes a gigabyte
+    others = sum(count for count, _, _ in ranges)
     if not others or volume.size - others < SHARE * volume.size:
         return None
-    most = volume.max()
-    least, most = float(volume.min(where=higher, initial=most)), float(most)
+    least, most = min(least for _, least, _ in ranges), max(most for _, _, most in ranges)
     if least == most:
         return None
     measured = low < FLOOR <= least and least - low >= STEP
     return low if measured or least - low > WIDE * (most - least) else None
+
+
+def _range(values: Num[np.ndarray, "n"]) -> tuple[int, float, float]:
+    """Return how many values there are, the least and the most."""
+    if not values.size:
+        return 0, math.inf, -math.inf
+    return values.size, float(values.min()), float(values.max())
 
 
 def without_padding(volume: Num[np.ndarray, "*_ h w"], *, where: str | None) -> Num[np.ndarray, "*_ h w"]:
@@ -68,7 +75,7 @@ def without_padding(volume: Num[np.ndarray, "*_ h w"], *, where: str | None) -> 
         if (value := padding(volume)) is None:
             break
         filled = volume == value
-        least = volume[~filled].min()
+        least = volume.min(where=~filled, initial=volume.max())
         if where is not None:
             part = f"{filled.sum()} voxels ({filled.mean():.1%}) are {value:g}, far below all others"
             print(f"maskmixadv: note: {where}: {part}: taken as padding and set to {least:g}", file=sys.stderr)

@@ -50,7 +50,9 @@ def normalise(image: np.ndarray, *, where: str) -> Float[np.ndarray, "*c d h w"]
         high = float(volume.max())
     if high <= low:
         raise InputError(f"{where}: image is constant ({low:g}), allowed is one with contrast")
-    return windowed(volume, (low, high))
+    volume -= low  # in place, as a CT takes a gigabyte
+    volume /= high - low
+    return np.clip(volume, 0.0, 1.0, out=volume)
 
 
 def measured(image: np.ndarray, *, where: str) -> Float[np.ndarray, "*c d h w"]:
@@ -59,7 +61,7 @@ def measured(image: np.ndarray, *, where: str) -> Float[np.ndarray, "*c d h w"]:
     Parameters
     ----------
     image
-        Intensities of any number type.
+        Intensities of any number type, which are not changed.
     where
         Beginning of the error's text.
 
@@ -73,8 +75,8 @@ def measured(image: np.ndarray, *, where: str) -> Float[np.ndarray, "*c d h w"]:
     >>> measured(np.array([[[-1000, -500, 40, 200]]], np.int16), where="a.nii.gz").tolist()
     [[[-1000.0, -500.0, 40.0, 200.0]]]
     """
-    volume = np.asarray(image, dtype=np.float32)
-    if not np.isfinite(volume).all():
+    volume = np.array(image, dtype=np.float32)
+    if not all(np.isfinite(part).all() for part in volume):
         raise InputError(f"{where}: image holds NaN or infinity, allowed are finite numbers")
     return without_padding(volume, where=where)
 
@@ -123,7 +125,10 @@ def like_ct(image: np.ndarray) -> bool:
     >>> like_ct(rng.integers(-1024, 1200, (2, 8, 8))), like_ct(rng.integers(0, 1200, (2, 8, 8)))
     (True, False)
     """
-    if not image.size or not image.min() <= AIR:
-        return False
-    held = image[image >= FLOOR]  # what lies below is padding
-    return bool(held.size and held.min() <= AIR and held.max() >= BODY and (held == np.round(held)).all())
+    low, high = AIR + 1, BODY - 1
+    for part in image:  # part by part, as a CT takes a gigabyte
+        held = part[part >= FLOOR]  # what lies below is padding
+        if (held != np.round(held)).any():
+            return False
+        low, high = min(low, held.min(initial=low)), max(high, held.max(initial=high))
+    return bool(low <= AIR and high >= BODY)

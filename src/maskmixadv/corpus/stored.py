@@ -57,13 +57,18 @@ def write_case(root: Path, case: Case | KeptCase, classes: int) -> Entry:
         spacing=case.spacing,
         scribble=case.scribble is not None,
         dense=case.dense is not None,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=_hash(path),
         phase=case.phase,
         group=case.group,
         partly=case.dense is not None and not whole_slices(case.dense).all(),
         channels=len(case.image),
         like_ct=case.like_ct,
     )
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def must_be(path: Path, stored: Mapping[str, np.ndarray], entry: Entry, classes: int) -> None:
@@ -97,7 +102,7 @@ def must_be(path: Path, stored: Mapping[str, np.ndarray], entry: Entry, classes:
     if image is None or image.shape != wanted or image.dtype not in (np.float32, np.float64):
         found = "no image" if image is None else f"an image of {image.shape} {image.dtype}"
         raise InputError(f"{path}: has {found}, corpus.json says {wanted}, of float32")
-    if not np.isfinite(image).all():
+    if not all(np.isfinite(part).all() for part in image):
         raise InputError(f"{path}: image holds NaN or infinity, allowed are finite numbers")
     if affine is not None and (affine.shape != (4, 4) or affine.dtype != np.float64):
         raise InputError(f"{path}: affine of {affine.shape} {affine.dtype}, allowed is (4, 4) of float64")

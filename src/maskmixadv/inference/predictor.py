@@ -1,7 +1,10 @@
 """Prediction: a volume on its own grid in, labels on the same grid out."""
 
+import math
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Final
@@ -17,6 +20,7 @@ from maskmixadv.corpus.channels import ONE, Channel, named, ranged
 from maskmixadv.device import pick_device
 from maskmixadv.errors import InputError
 from maskmixadv.formats.slicing import Header, Slicing, View
+from maskmixadv.inference.tiles import blended
 from maskmixadv.networks.components import largest_components
 from maskmixadv.networks.losses import most_probable
 from maskmixadv.runs.run import Run
@@ -28,6 +32,10 @@ SLICES_AT_ONCE: Final = {"cpu": 2}
 (docs/decisions/0006)."""
 MOST_AT_ONCE: Final = 16
 """Slices at once on other devices: as a rule a heart's whole volume."""
+PIXELS_AT_ONCE: Final = 2**22
+"""Pixels that go through the network at once at most."""
+WHOLE: Final = 2**20
+"""Pixels up to which a slice goes through the network whole; larger ones go in tiles."""
 AS_IT_IS: Final = ((0, False),)
 """The slice as it is, as (quarter turns, whether it is mirrored first)."""
 TURNS: Final = tuple(product(range(4), (False, True)))
@@ -43,7 +51,8 @@ class Predictor:
     """A trained network, and what it takes to segment volumes with it.
 
     `segment` and `probabilities` take arrays as they were measured. `labels` and `probs` take volumes that are scaled
-    and turned already, as a corpus has them.
+    and turned already, as a corpus has them. Slices go through the network a few at a time, and those of more than a
+    million pixels on its grid in tiles that overlap.
 
     Attributes
     ----------
@@ -235,18 +244,7 @@ class Predictor:
         flips
             Average over the eight right-angle turns and flips in plane, if training drew them (`averages`).
         """
-        shape = (image.shape[2], image.shape[3])
-        canvas = covering(self.grid.resized(shape, spacing), self.multiple)
-        device = self._device
-        channels = [self.grid.image(torch.from_numpy(each).to(device), spacing, canvas) for each in image]
-        volume = torch.stack(channels, 1)
-        training = self.net.training
-        self.net.eval()
-        at_once = SLICES_AT_ONCE.get(device.type, MOST_AT_ONCE)
-        ways = TURNS if self.averages(flips) else AS_IT_IS
-        maps = torch.cat([self._batch(part, ways) for part in volume.split(at_once)])
-        self.net.train(training)
-        return self.grid.restore(maps, shape, spacing)
+        return torch.cat(list(self._parts(image, spacing, flips=flips)))
 
     def labels(
         self,
@@ -260,8 +258,34 @@ class Predictor:
 
         With `largest`, only each structure's largest 3D component stays, and the rest becomes background.
         """
-        labels = most_probable(self.probs(image, spacing, flips=flips)).cpu().numpy()
+        parts = [most_probable(part).cpu().numpy() for part in self._parts(image, spacing, flips=flips)]
+        labels = np.concatenate(parts)
         return largest_components(labels, len(self.classes)) if largest else labels
+
+    @torch.inference_mode()
+    def _parts(
+        self, image: Float[np.ndarray, "c d h w"], spacing: Spacing | None, *, flips: bool
+    ) -> Iterator[Float[Tensor, "b k h w"]]:
+        """Yield the probabilities of a few slices at a time: those of a whole CT would take gigabytes."""
+        shape, canvas = (image.shape[2], image.shape[3]), self._canvas(image, spacing)
+        pixels, device = math.prod(canvas), self._device
+        at_once = max(1, min(SLICES_AT_ONCE.get(device.type, MOST_AT_ONCE), PIXELS_AT_ONCE // pixels))
+        batch = partial(self._batch, ways=TURNS if self.averages(flips) else AS_IT_IS)
+        training = self.net.training
+        self.net.eval()
+        for first in range(0, image.shape[1], at_once):
+            slices = torch.from_numpy(image[:, first : first + at_once]).to(device)
+            volume = torch.stack([self.grid.image(each, spacing, canvas) for each in slices], 1)
+            maps = blended(volume, batch) if self.in_tiles(image, spacing) else batch(volume)
+            yield self.grid.restore(maps, shape, spacing)
+        self.net.train(training)
+
+    def in_tiles(self, image: Float[np.ndarray, "c d h w"], spacing: Spacing | None) -> bool:
+        """Return whether an image's slices are too large to go through the network whole."""
+        return math.prod(self._canvas(image, spacing)) > WHOLE
+
+    def _canvas(self, image: Float[np.ndarray, "c d h w"], spacing: Spacing | None) -> tuple[int, int]:
+        return covering(self.grid.resized((image.shape[2], image.shape[3]), spacing), self.multiple)
 
     def _batch(self, image: Float[Tensor, "b c h w"], ways: tuple[tuple[int, bool], ...]) -> Float[Tensor, "b k h w"]:
         return torch.stack([self._one_way(image, *way) for way in ways]).mean(0)

@@ -371,9 +371,26 @@ def mean_dice(cases: Sequence[Case], predicted: Sequence[UInt8[np.ndarray, "d h 
     >>> mean_dice([case], [np.roll(mask, 1, axis=2)], ["background", "LV"])
     0.75
     """
-    pairs = [(case, labels) for case, labels in zip(cases, predicted, strict=True) if case.dense is not None]
-    values = [dices(case.dense, labels, len(classes)) for case, labels in pairs if case.dense is not None]
-    return _spread([case.name for case, _ in pairs], np.array(values).reshape(len(pairs), len(classes) - 1)).mean
+    return mean_dice_of(zip(cases, predicted, strict=True), classes)
+
+
+def mean_dice_of(pairs: Iterable[tuple[Case, UInt8[np.ndarray, "d h w"]]], classes: Sequence[str]) -> float:
+    """As `mean_dice`, of cases and their predictions one by one, as large ones do not fit into memory together.
+
+    Examples
+    --------
+    >>> mask = np.eye(4, dtype=np.uint8)[None]
+    >>> case = Case("a", "p", mask[None].astype(np.float32), dense=mask)
+    >>> mean_dice_of(iter([(case, mask)]), ["background", "LV"])
+    1.0
+    """
+    names, values = list[str](), []
+    for case, labels in pairs:
+        if case.dense is not None:
+            names.append(case.name)
+            values.append(dices(case.dense, labels, len(classes)))
+        del case, labels  # else large ones would stay in memory while the next ones are made
+    return _spread(names, np.array(values).reshape(len(names), len(classes) - 1)).mean
 
 
 def ranked(rows: Sequence[CaseScore]) -> list[tuple[str, float]]:

@@ -4,6 +4,7 @@ import numpy as np
 import skimage
 import torch
 from jaxtyping import UInt8
+from scipy import ndimage
 
 from maskmixadv.tensors import Labels
 
@@ -26,12 +27,15 @@ def largest_components(labels: UInt8[np.ndarray, "d h w"], classes: int) -> UInt
     array([[[0, 0, 1, 1, 0, 2]]], dtype=uint8)
     """
     kept = np.zeros_like(labels)
-    for label in range(1, classes):
-        parts = np.asarray(skimage.measure.label(labels == label, connectivity=3))
-        sizes = np.bincount(parts.ravel())
-        if len(sizes) > 1:
-            sizes[0] = 0
-            kept[parts == sizes.argmax()] = label
+    # In the box of each structure, and counted slice by slice: a CT's components take gigabytes.
+    for label, box in enumerate(ndimage.find_objects(labels, max_label=classes - 1), 1):
+        if box is not None:
+            parts = np.asarray(skimage.measure.label(labels[box] == label, connectivity=3))
+            number = int(parts.max()) + 1
+            sizes = np.zeros(number, np.int64)
+            for plane in parts:
+                sizes += np.bincount(plane.ravel(), minlength=number)
+            kept[box][parts == np.argmax(sizes[1:]) + 1] = label
     return kept
 
 

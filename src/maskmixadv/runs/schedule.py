@@ -26,7 +26,8 @@ class Schedule:
     size
         Side in pixels of the square canvas that a slice is resampled to and padded or cut to.
     window
-        Side in pixels of the part of the canvas that a step sees; a multiple of 16, at most `size`.
+        Side in pixels of the part of the canvas that a step sees; a multiple of 16, at most `size`. On a canvas that is
+        more than four times as wide, windows lie about labelled pixels anywhere on it.
     batch
         Slices a step, at least 1.
     steps
@@ -99,6 +100,14 @@ class Schedule:
                 raise InputError(f"{name}: {value}, allowed is a finite number of at least 0")
         if not 0 <= self.ema < 1:
             raise InputError(f"ema: {self.ema}, allowed is 0 (off) to below 1")
+
+    @property
+    def side(self) -> int:
+        """Side in pixels of the part of a slice that a step works on: the canvas, or twice the window if it is large.
+
+        A canvas is large if it is more than four times as wide as the window.
+        """
+        return 2 * self.window if self.size > 4 * self.window else self.size
 
     def lr_at(self, step: int) -> float:
         """Learning rate of the network in step number `step`, counted from 0."""

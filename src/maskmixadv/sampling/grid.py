@@ -1,8 +1,9 @@
 """The network's grid of pixels, and the way from a volume's own grid to it and back."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -10,9 +11,14 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from maskmixadv.corpus.entry import Entry
 from maskmixadv.strokes.regrid import Strokes, corner, resized, restore
 from maskmixadv.types import IGNORE, Spacing
 
+SHRUNK: Final = 3.0
+"""Pixels of an image's side in one of the grid's from which on a line says so."""
+PIXELS_AT_ONCE: Final = 2**24
+"""Pixels of slices that are resampled at once at most."""
 Corners = Sequence[tuple[int, int]]
 """Row and column of each slice, on the network's grid, where its canvas begins; 0 along an axis that is padded."""
 
@@ -112,7 +118,7 @@ class Grid:
             Where the grid is in mm and `spacing` is unknown.
         """
         small = self.resized((image.shape[1], image.shape[2]), spacing)
-        resampled = F.interpolate(image[:, None], small, mode="bilinear", antialias=True)[:, 0]
+        resampled = _by_parts(image, small, mode="bilinear", antialias=True)
         return _cut(resampled, canvas or (self.size, self.size), corners, 0)
 
     def labels(
@@ -154,7 +160,7 @@ class Grid:
             Where the grid is in mm and `spacing` is unknown.
         """
         small = self.resized((labels.shape[1], labels.shape[2]), spacing)
-        resampled = F.interpolate(labels[:, None].float(), small, mode="nearest-exact")[:, 0].to(torch.uint8)
+        resampled = _by_parts(labels, small, mode="nearest-exact")
         for k, each in enumerate(drawn):
             if not each.whole:
                 resampled[k] = torch.from_numpy(restore(each, resampled[k].numpy()))
@@ -187,6 +193,34 @@ class Grid:
         return F.interpolate(_centre(maps, small, 0), shape, mode="bilinear")
 
 
+def shrunk(grid: Grid, entries: Sequence[Entry]) -> str:
+    """Return a line on cases whose pixels are much finer than the grid's; empty if there are none.
+
+    Examples
+    --------
+    >>> from maskmixadv.corpus.entry import Entry
+    >>> large = Entry("a", "a", (1, 4000, 3000), None, scribble=True, dense=False, sha256="0")
+    >>> print(shrunk(Grid(144), [large]))
+    slices are shrunk in 1 of 1 cases: a pixel of the network's grid takes up to 27.8 of the image's (4000 × 3000 ...
+    """
+    found = []
+    for entry in entries:
+        if grid.holds(entry.spacing):
+            _, h, w = entry.shape
+            small = grid.resized((h, w), entry.spacing)
+            if (factor := max(h / small[0], w / small[1])) > SHRUNK:
+                found.append((factor, (h, w), small))
+    if not found:
+        return ""
+    factor, large, small = max(found)
+    mm = "" if grid.mm is None else f", {grid.mm:g} mm a pixel"
+    return (
+        f"slices are shrunk in {len(found)} of {len(entries)} cases: a pixel of the network's grid takes up to "
+        f"{factor:.1f} of the image's ({large[0]} × {large[1]} become {small[0]} × {small[1]}{mm}); a larger --size, "
+        f"up to {math.ceil(grid.size * factor)}, learns finer pixels in windows"
+    )
+
+
 def covering(shape: tuple[int, int], multiple: int) -> tuple[int, int]:
     """Return the smallest canvas that holds `shape` and whose sides are multiples of `multiple`.
 
@@ -214,6 +248,14 @@ def strokes(labels: UInt8[np.ndarray, "d h w"], *, dense: bool | Bool[np.ndarray
     """
     pairs = zip(labels, np.broadcast_to(dense, len(labels)), strict=True)
     return [Strokes.dense(each) if whole else Strokes.of(each) for each, whole in pairs]
+
+
+def _by_parts(maps: Tensor, small: tuple[int, int], **how: Any) -> Tensor:  # noqa: ANN401
+    """Resample slices, some at a time: as floats, those of a whole CT would take gigabytes."""
+    at_once = max(1, PIXELS_AT_ONCE // math.prod(maps.shape[1:]))
+    kind = maps.dtype if maps.is_floating_point() else torch.float
+    parts = (F.interpolate(part[:, None].to(kind), small, **how)[:, 0] for part in maps.split(at_once))
+    return torch.cat([part.to(maps.dtype) for part in parts])
 
 
 def _cut(maps: Tensor, canvas: tuple[int, int], corners: Corners | None, fill: int) -> Tensor:

@@ -176,7 +176,7 @@ class Learnt:
             Where no slice is left, or no pixel of a class that was drawn.
         """
         for (kind, what, label), number in sorted(self.lost.items()):
-            if not self.seen[label] and not self.masked[label]:
+            if not self._shown(label):
                 raise InputError(
                     f"{where}: class {label} ({self._name(label)}): {_counted(number, kind)} lost "
                     f"({self._why(what)}), none is left; {_REMEDY[what]}"
@@ -189,6 +189,8 @@ class Learnt:
         lines = [f"learnt from: {_counted(self.patients, 'patient')}, {_counted(self.slices, 'slice')}{self._seen()}"]
         lost = [*self._left(), *self._lost()]
         lines += ["not learnt from: " + "; ".join(lost)] if lost else []
+        if absent := [name for label, name in enumerate(self.classes) if label and not self._shown(label)]:
+            lines.append(f"no training case shows {', '.join(absent)}: it is not learnt, and will hardly be predicted")
         if self.contradicted:
             lines.append(f"mask and strokes differ in {_counted(self.contradicted, 'pixel')}: the mask is learnt from")
         return "\n".join(lines)
@@ -198,6 +200,9 @@ class Learnt:
         if self.seen or not self.dense:
             told += f"; {self._drawn}s: {self._by_class(self.seen, 0 if self._drawn == _STROKE else 1)}"
         return told + (f"; masks: {self._by_class(self.masked, 1)}" if self.dense else "")
+
+    def _shown(self, label: int) -> bool:
+        return bool(self.seen[label] or self.masked[label])
 
     def _unlabelled(self) -> str:
         if not self.unlabelled:

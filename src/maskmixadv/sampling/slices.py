@@ -1,16 +1,17 @@
 """The slices of a fold as tensors, on the device or streamed to it, and their order in training."""
 
+import math
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Float16, Int, UInt8
 from torch import Tensor
 
 from maskmixadv.corpus.case import Case, whole_slices
@@ -20,6 +21,7 @@ from maskmixadv.corpus.masks import NONE, Masks, Taught, is_benchmark, taught
 from maskmixadv.errors import InputError
 from maskmixadv.files import work_ahead
 from maskmixadv.sampling.augment import Augmentation
+from maskmixadv.sampling.cuts import corners, places
 from maskmixadv.sampling.grid import Corners, Grid, Placed, strokes
 from maskmixadv.sampling.learnt import Learnt
 from maskmixadv.sampling.storage import make_room, read_ahead
@@ -29,6 +31,9 @@ from maskmixadv.strokes.regrid import Strokes
 from maskmixadv.strokes.walker import LabelVolume, StoredBelief, load_beliefs, load_walked
 from maskmixadv.tensors import Labels
 from maskmixadv.types import DRAWN, IGNORE, Supervision
+
+_AT_ONCE: Final = 16
+"""Slices of a case that are resampled at once."""
 
 
 class Rows(NamedTuple):
@@ -40,6 +45,8 @@ class Rows(NamedTuple):
         As in `Slices`.
     number
         Number of each slice in the training set.
+    corner
+        Column and row of the canvas at which `image` and `target` begin: 0, unless they are parts of it.
     whole, walked
         True for dense slices, and for those of them whose strokes are known, too.
 
@@ -56,6 +63,7 @@ class Rows(NamedTuple):
     target: UInt8[Tensor, "b s s"]
     centre: Float[Tensor, "b 2"]
     number: Int[Tensor, "b"]
+    corner: Int[Tensor, "b 2"]
     whole: Bool[Tensor, "b"]
     walked: Bool[Tensor, "b"]
 
@@ -86,6 +94,8 @@ class Slices:
     bare
         True for slices without any annotation: their `target` is ``IGNORE`` and their beliefs are 0 everywhere; in the
         host's memory. None: there is none.
+    places
+        Column and row of labelled pixels, about which parts of large canvases are cut out; in the host's memory.
 
     Examples
     --------
@@ -111,6 +121,7 @@ class Slices:
     whole: Bool[Tensor, "n"] | None = None
     walked: Bool[Tensor, "n"] | None = None
     bare: Bool[Tensor, "n"] | None = None
+    places: Int[Tensor, "n p 2"] | None = None
 
     def __len__(self) -> int:
         return len(self.image)
@@ -125,7 +136,43 @@ class Slices:
         none = torch.zeros(len(number), dtype=torch.bool, device=device)
         whole = none if self.whole is None else self.whole[number]
         walked = none if self.walked is None else sent(self.walked[index], device)
-        return Rows(image, target, self.centre[number], number, whole, walked)
+        corner = torch.zeros(len(number), 2, dtype=torch.long, device=device)
+        return Rows(image, target, self.centre[number], number, corner, whole, walked)
+
+    def parts(self, index: Int[Tensor, "b"], *, side: int, stray: float, key: Sequence[int]) -> Rows:
+        """Return parts of the slices number `index`, of `side` pixels, on the device (`maskmixadv.sampling.cuts`).
+
+        Parameters
+        ----------
+        index
+            Numbers of the slices, in the host's memory.
+        side
+            Side of a part in pixels.
+        stray
+            Share of the parts that lie anywhere.
+        key
+            Seed of the random numbers.
+        """
+        if self.places is None:
+            raise ValueError("the slices were loaded without places to cut about")
+        device, canvas = self.centre.device, self.image.shape[-1]
+        corner, middle = corners(self.places[index], canvas=canvas, side=side, stray=stray, key=key)
+        boxes = [
+            (k, ..., slice(top, top + side), slice(left, left + side))
+            for k, (left, top) in zip(index.tolist(), corner.tolist(), strict=True)
+        ]
+        image, target = (sent(torch.stack([rows[box] for box in boxes]), device) for rows in (self.image, self.target))
+        number = sent(index, device)
+        none = torch.zeros(len(number), dtype=torch.bool, device=device)
+        return Rows(
+            image,
+            target,
+            sent((2 * (middle - corner) + 1) / side - 1, device),
+            number,
+            sent(corner, device),
+            none if self.whole is None else self.whole[number],
+            none if self.walked is None else sent(self.walked[index], device),
+        )
 
     def expect(self, index: Int[Tensor, "b"]) -> None:
         """Have slices number `index` read from the disk in the background, if they are streamed; changes no result."""
@@ -185,6 +232,7 @@ def load_slices(
     seed: int = 0,
     memory: float | None = None,
     folder: Path | None = None,
+    in_parts: bool = False,
 ) -> Slices:
     """Load those slices of `entries` that carry a label, and with `unlabelled` the others, too.
 
@@ -215,6 +263,8 @@ def load_slices(
     memory, folder
         How much of the device's memory the slices may take, in GB, and the folder on whose disk they lie beyond that
         (`maskmixadv.sampling.storage.make_room`). Only a few cases are then in memory at a time.
+    in_parts
+        Whether parts of the slices will be cut out (`Slices.parts`).
 
     Raises
     ------
@@ -247,18 +297,21 @@ def load_slices(
     channels = len(corpus.channels)
     shape = (channels + beliefs * len(corpus.classes), grid.size, grid.size)
     room, centres, flags = make_room(count, shape, device=device, memory=memory, folder=folder), [], []
+    about: list[Tensor] = []
     source = _Source(corpus, grid, supervision, enclosure, chosen, unlabelled, looks)
     for loaded in chain(source.on_grid(annotated, beliefs=beliefs), source.without(others, beliefs=beliefs)):
-        target, labelled = loaded.placed.target, _labelled(loaded.placed.target)
-        bare = ~labelled & torch.from_numpy(loaded.shows) if unlabelled else torch.zeros_like(labelled)
-        taken = labelled | bare
+        taken, bare = loaded.taken, loaded.bare
+        target, labelled = loaded.placed.target, taken & ~bare
         learnt.count(loaded.strokes, loaded.placed, labelled.tolist(), bare.tolist())
         learnt.compare(contradicted=loaded.known.contradicted, kept=loaded.kept)
-        loaded.image[bare, channels:], target[bare] = 0, IGNORE
-        room.put(loaded.image[taken], target[taken])
+        target[bare] = IGNORE
+        room.put(loaded.image, target[taken])
         centres.append(_middles(target, labelled)[taken])
+        for each in target[taken] if in_parts else ():
+            about.append(places(each, np.random.default_rng((seed, len(about)))))
         known = torch.from_numpy(np.stack((loaded.known.whole, loaded.known.walked)))
         flags.append(torch.cat((known, bare[None]))[:, taken])
+        del loaded  # else a large case would stay in memory while the next one is read
     learnt.check(str(corpus.root))
     rows = room.rows()
     whole, walked, without = torch.cat(flags, 1)
@@ -273,6 +326,7 @@ def load_slices(
         whole.to(device),
         walked,
         bare=without if without.any() else None,
+        places=torch.stack(about) if in_parts else None,
     )
 
 
@@ -371,13 +425,17 @@ def _permutation(epoch: int, count: int, seed: int) -> Int[np.ndarray, "n"]:
 
 
 class _Loaded(NamedTuple):
-    """A case's slices on their canvases, which of them show anything, and what Learnt counts of them."""
+    """A case's slices on their canvases, and what Learnt counts of them.
 
-    image: Float[Tensor, "d c s s"]
+    `taken` says which slices are learnt from, `bare` which of these carry no label. `image` has those alone.
+    """
+
+    image: Float[Tensor, "n c s s"]
     placed: Placed
     strokes: list[Strokes]
     known: Known
-    shows: Bool[np.ndarray, "d"]
+    taken: Bool[Tensor, "d"]
+    bare: Bool[Tensor, "d"]
     kept: int
 
 
@@ -402,21 +460,27 @@ class _Source:
         walks = self.supervision == "random_walker"
         walked = load_walked(self.corpus, entries, **how) if walks else repeat(None)
         believed = load_beliefs(self.corpus, entries, **how, looks=self.looks) if beliefs else repeat(None)
-        return work_ahead(self._loaded, zip(walked, believed, entries, strict=False), threads=2)
+        given = _together(walked, believed, entries)
+        return work_ahead(self._loaded, given, threads=2, size=lambda each: self._size(each[2]))
 
     def without(self, entries: Sequence[Entry], *, beliefs: bool) -> Iterator[_Loaded]:
         """Yield the slices of cases without annotation; where beliefs are asked for, they are 0."""
-        return work_ahead(partial(self._without, beliefs=beliefs), entries, threads=2)
+        return work_ahead(partial(self._without, beliefs=beliefs), entries, threads=2, size=self._size)
+
+    def _size(self, entry: Entry) -> int:
+        """Return about how many bytes a case and its beliefs take."""
+        return entry.bytes + math.prod(entry.shape) * len(self.corpus.classes)
 
     def _without(self, entry: Entry, *, beliefs: bool) -> _Loaded:
         case = self.corpus.load(entry)
         nothing, whole = np.full(case.shape, IGNORE, np.uint8), np.zeros(case.shape[0], bool)
         drawn = strokes(nothing, dense=False)
         placed = self.grid.placed(torch.from_numpy(nothing), case.spacing, drawn)
-        image = self._image(case, placed.corners)
+        shows = torch.from_numpy(_shows(case))
+        image = self._maps(case, placed.corners, shows)
         zero = image.new_zeros(len(image), beliefs * len(self.corpus.classes), *image.shape[2:])
         known = Known(nothing, nothing, nothing, whole)
-        return _Loaded(torch.cat((image, zero), 1).half(), placed, drawn, known, _shows(case), kept=0)
+        return _Loaded(torch.cat((image, zero), 1), placed, drawn, known, shows, shows, kept=0)
 
     def _loaded(self, given: tuple[LabelVolume | None, StoredBelief | None, Entry]) -> _Loaded:
         walked, belief, entry = given
@@ -424,17 +488,32 @@ class _Source:
         known = self._known(case)
         drawn = strokes(known.drawn, dense=known.whole | (self.supervision == "dense"))
         placed = self.grid.placed(torch.from_numpy(known.labels if walked is None else walked), case.spacing, drawn)
+        labelled = _labelled(placed.target)
         if self.unlabelled:
-            placed = placed._replace(corners=_beside(placed.corners, _labelled(placed.target)))
-        maps = [self._image(case, placed.corners)]
-        if belief is not None:
-            maps.append(_belief_on(self.grid, belief, case, placed.corners))
+            placed = placed._replace(corners=_beside(placed.corners, labelled))
+        bare = ~labelled & torch.from_numpy(_shows(case)) if self.unlabelled else torch.zeros_like(labelled)
+        image = self._maps(case, placed.corners, labelled | bare, belief)
+        image[bare[labelled | bare], len(case.image) :] = 0
         kept = 0 if case.dense is None else int((whole_slices(case.dense) & ~known.whole).sum())
-        return _Loaded(torch.cat(maps, 1).half(), placed, drawn, known, _shows(case), kept)
+        return _Loaded(image, placed, drawn, known, labelled | bare, bare, kept)
 
-    def _image(self, case: Case, corners: Corners) -> Float[Tensor, "d c s s"]:
-        channels = [self.grid.image(torch.from_numpy(each), case.spacing, corners=corners) for each in case.image]
-        return torch.stack(channels, 1)
+    def _maps(
+        self, case: Case, corners: Corners, taken: Bool[Tensor, "d"], belief: StoredBelief | None = None
+    ) -> Float16[Tensor, "n c s s"]:
+        """Return the images of those slices that are taken, and what is believed of them as more channels."""
+        chosen = torch.nonzero(taken)[:, 0].tolist()
+        channels = len(case.image) + (0 if belief is None else belief.shape[1])
+        made = torch.empty(len(chosen), channels, self.grid.size, self.grid.size, dtype=torch.half)
+        for first in range(0, len(chosen), _AT_ONCE):
+            some = chosen[first : first + _AT_ONCE]
+            maps = [torch.from_numpy(channel[some]) for channel in case.image]
+            if belief is not None:
+                known = torch.from_numpy(belief[some]).float() / 255
+                maps += [known[:, label] for label in range(known.shape[1])]
+            places = [corners[k] for k in some]
+            for number, each in enumerate(maps):
+                made[first : first + len(some), number] = self.grid.image(each, case.spacing, corners=places)
+        return made
 
     def _known(self, case: Case) -> Known:
         if self.supervision != "dense":
@@ -445,10 +524,14 @@ class _Source:
         return Known(mask, mask, mask, whole_slices(mask))
 
 
-def _belief_on(grid: Grid, belief: StoredBelief, case: Case, corners: Corners) -> Float[Tensor, "d k s s"]:
-    known = torch.from_numpy(belief).float() / 255
-    maps = [grid.image(known[:, label], case.spacing, corners=corners) for label in range(known.shape[1])]
-    return torch.stack(maps, 1)
+def _together(
+    walked: Iterator[LabelVolume | None], believed: Iterator[StoredBelief | None], entries: Sequence[Entry]
+) -> Iterator[tuple[LabelVolume | None, StoredBelief | None, Entry]]:
+    """As `zip`, but nothing of a case stays in memory while the next one is made."""
+    for entry in entries:
+        yield next(walked), next(believed), entry
+    for each in (walked, believed):
+        next(each, None)  # at its end it says what it did
 
 
 def _shows(case: Case) -> Bool[np.ndarray, "d"]:

@@ -264,23 +264,25 @@ def cases(
 
     empty, mixed, thin, like, masked, shown = [], [], [], [], 0, False
     notes = dict[str, list[str]]()
-    for pair, read in zip(found.pairs, work_ahead(made, found.pairs, threads=2), strict=True):
+    images = iter([pair.image.name for pair in found.pairs])
+    for read in work_ahead(made, found.pairs, threads=2, size=pairs.size):
+        image = next(images)
         if isinstance(read, KeptCase):
             shown = True  # it was seen when it was made
             yield read
             continue
-        mixed += [pair.image.name] if read.changed else []
-        thin += [pair.image.name] if read.thin else []
+        mixed += [image] if read.changed else []
+        thin += [image] if read.thin else []
         for note in read.notes:
-            notes.setdefault(note, []).append(pair.image.name)
-        case = read.case
-        like += [pair.image.name] if case.like_ct else []
-        masked += case.dense is not None
-        shown |= _shows(case)
-        if case.scribble is None and case.dense is None:
-            empty.append(pair.image.name)
+            notes.setdefault(note, []).append(image)
+        like += [image] if read.case.like_ct else []
+        masked += read.case.dense is not None
+        shown |= _shows(read.case)
+        if read.case.scribble is None and read.case.dense is None:
+            empty.append(image)
         else:
-            yield case
+            yield read.case
+        del read  # else a large case would stay in memory while the next one is read
     if not shown and len(empty) < len(found.pairs):
         named = ", ".join(classes.names[1:])
         raise InputError(

@@ -3,8 +3,8 @@
 Sources: Zhuang, IEEE TPAMI 2019 (images, masks); Zhang and Zhuang, CVPR 2022 (scribbles).
 """
 
+import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.corpus.scale import normalise
 from maskmixadv.errors import InputError
+from maskmixadv.files import work_ahead
 from maskmixadv.formats import nifti
 from maskmixadv.formats.slicing import Slicing, View, placed
 from maskmixadv.formats.volume import Volume
@@ -74,8 +75,7 @@ def prepare(source: Path, root: Path) -> Corpus:
 
 
 def _cases(paths: list[Path], slicing: Slicing) -> Iterator[Case]:
-    with ThreadPoolExecutor() as pool:
-        yield from pool.map(partial(_case, slicing=slicing), paths)
+    yield from work_ahead(partial(_case, slicing=slicing), paths, threads=os.cpu_count() or 1)
 
 
 def _patient(path: Path) -> str:

@@ -21,6 +21,8 @@ from maskmixadv.types import IGNORE
 
 LINE: Final = 4.0
 """Pixels of mean width up to which the structures of a mask may be strokes."""
+_PACKED: Final = 8
+"""Bytes in memory of a byte of a picture's file: as a rule it is packed."""
 _NAMED: Final = 5
 """Images that a line names at most."""
 _Labels = UInt8[np.ndarray, "_ _ _"]
@@ -175,6 +177,30 @@ def read(pair: Pair, classes: Classes, view: View, channels: Sequence[Channel] =
         )
     thin = dense is not None and labels.width(dense, axis) < LINE
     return Read(validate(made, classes=len(classes.names), where=str(pair.image)), changed, thin, image.notes)
+
+
+def size(pair: Pair) -> int:
+    """Return about how many bytes a case takes in memory, by the size of its files.
+
+    Examples
+    --------
+    >>> Path("a.png").write_bytes(bytes(1000))
+    1000
+    >>> size(Pair("a", "p1", Path("a.png")))
+    8000
+    """
+    return sum(_unpacked(path) for path in pair.images)
+
+
+def _unpacked(path: Path) -> int:
+    """Return about how many bytes an image takes in memory: in single precision, with labels."""
+    if path.is_dir():
+        return 3 * sum(file.stat().st_size for file in path.iterdir() if file.is_file())
+    if path.name.endswith(".gz"):
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 4))
+            return 3 * int.from_bytes(file.read(4), "little")  # bytes before packing: the end of a gzip file says it
+    return _PACKED * path.stat().st_size
 
 
 def case(

@@ -6,6 +6,7 @@ alone. Other cases, their order and other structures change nothing. Errors are 
 
 import abc
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -22,7 +23,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.errors import InputError
 from maskmixadv.processes import process_pool
-from maskmixadv.strokes.draw import SliceMask, draw_round
+from maskmixadv.strokes.draw import SliceMask, draw_round, pieces_of
 from maskmixadv.strokes.imperfect import PERFECT, Imperfection, hashed
 from maskmixadv.strokes.points import draw_discs, place_points, scatter_points
 from maskmixadv.strokes.styles import draw_in
@@ -285,7 +286,7 @@ def annotate(corpus: Corpus, root: Path, annotator: Annotator, imperfection: Imp
         made = pool.map(partial(_annotated, corpus, annotator, imperfection, patients), corpus.entries, chunksize=2)
         return Corpus.write(
             root,
-            _shown(made, len(corpus.entries)),
+            _shown(made, corpus),
             name=corpus.name,
             classes=corpus.classes,
             folds=corpus.folds,
@@ -301,16 +302,44 @@ def annotate(corpus: Corpus, root: Path, annotator: Annotator, imperfection: Imp
 
 def _annotated(
     corpus: Corpus, annotator: Annotator, imperfection: Imperfection, patients: frozenset[str], entry: Entry
-) -> Case:
-    case = corpus.measured.load(entry)
+) -> tuple[Case, Counter[int]]:
+    """Return the case with what was drawn, and how many pieces of each class nothing was drawn in."""
+    case, missed = corpus.measured.load(entry), Counter[int]()
     drawn = annotator.of(case) if case.patient in patients else None
     if drawn is not None:
+        if annotator.source == "dense" and case.dense is not None:
+            missed = undrawn(case.dense, drawn)
         drawn = imperfection.applied(drawn, case.dense, case.name, seed=annotator.seed, whole=annotator.whole)
-    return replace(case, scribble=drawn)
+    return replace(case, scribble=drawn), missed
 
 
-def _shown(cases: Iterable[Case], total: int) -> Iterator[Case]:
-    yield from track(cases, description="annotate", total=total, disable=not sys.stderr.isatty())
+def undrawn(masks: UInt8[np.ndarray, "d h w"], drawn: UInt8[np.ndarray, "d h w"]) -> Counter[int]:
+    """Count the connected pieces of each structure, slice by slice, in which nothing is drawn.
+
+    Examples
+    --------
+    >>> masks = np.array([[[1, 1, 0, 1]]], np.uint8)
+    >>> undrawn(masks, np.array([[[1, 255, 255, 255]]], np.uint8))
+    Counter({1: 1})
+    """
+    missed = Counter[int]()
+    for mask, strokes in zip(masks, drawn, strict=True):
+        for label in np.unique(mask[(mask > 0) & (mask != IGNORE)]).tolist():
+            pieces = pieces_of(mask == label)
+            missed[label] += int(pieces.max()) - len(np.unique(pieces[strokes == label]))
+    return +missed
+
+
+def _shown(made: Iterable[tuple[Case, Counter[int]]], corpus: Corpus) -> Iterator[Case]:
+    """Yield the cases, and say at their end in what nothing was drawn."""
+    missed, total = Counter[int](), len(corpus.entries)
+    for case, few in track(made, description="annotate", total=total, disable=not sys.stderr.isatty()):
+        missed += few
+        yield case
+        del case
+    if missed:
+        told = ", ".join(f"{missed[label]} of {corpus.classes[label]}" for label in sorted(missed))
+        print(f"{corpus.root}: nothing is drawn in small pieces beside a larger one: {told}", file=sys.stderr)
 
 
 def _options(annotator: Annotator) -> Iterator[str]:

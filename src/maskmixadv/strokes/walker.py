@@ -162,7 +162,7 @@ def load_beliefs(
         return known(case, taught, enclosure=enclosure).seeds
 
     parameters = [SHARP, len(corpus.classes), *(["looks", looks] if looks else [])]
-    return _made(corpus, entries, beliefs, parameters, seeds)
+    return _made(corpus, entries, beliefs, parameters, seeds, maps=len(corpus.classes))
 
 
 def _made(
@@ -171,10 +171,11 @@ def _made(
     make: Callable[[Case, LabelVolume, Plan], np.ndarray],
     parameters: list[Any],
     seeds: Callable[[Case], LabelVolume],
+    maps: int = 1,
 ) -> Iterator[np.ndarray]:
     """Yield what `make` returns for each case and its `seeds`; `parameters` are all that this depends on besides."""
     cache = ArrayCache((corpus.root / "cache", user_cache()))
-    maker = _Maker(corpus, make, parameters, seeds, cache, Plan.of_free_memory())
+    maker = _Maker(corpus, make, parameters, seeds, cache, Plan.of_free_memory(), maps)
     with cache.turn() as turn:
         made = maker.all(entries, turn.take)
         yield from track(made, description="random walker", total=len(entries), disable=not sys.stderr.isatty())
@@ -183,7 +184,7 @@ def _made(
 
 @dataclass(frozen=True)
 class _Maker:
-    """Settings of walks; `factors` records by case how coarse the grid of each slice was."""
+    """Settings of walks, which give `maps` bytes a voxel; `factors` has by case how coarse each slice's grid was."""
 
     corpus: Corpus
     make: Callable[[Case, LabelVolume, Plan], np.ndarray]
@@ -191,20 +192,26 @@ class _Maker:
     seeds: Callable[[Case], LabelVolume]
     cache: ArrayCache
     plan: Plan
+    maps: int = 1
     factors: dict[str, list[int]] = field(default_factory=dict)
 
     def all(self, entries: Sequence[Entry], take: Callable[[], None]) -> Iterator[np.ndarray]:
         """Yield what is kept, up to the first that is missing; from there on, after `take`, compute what is missing."""
         threads, found = os.cpu_count() or 1, 0
-        for kept in work_ahead(self.kept, entries, threads=threads):
+        for kept in work_ahead(self.kept, entries, threads=threads, size=self._size):
             if kept is None:
                 break
             found += 1
             yield kept
+            del kept  # else it would stay in memory while the next one is read
         if found < len(entries):
             take()
             # Most of the time goes into solving, which leaves other threads the interpreter.
-            yield from work_ahead(self.one, entries[found:], threads=threads)
+            yield from work_ahead(self.one, entries[found:], threads=threads, size=self._size)
+
+    def _size(self, entry: Entry) -> int:
+        """Return how many bytes a case and what is made of it take."""
+        return entry.bytes + self.maps * math.prod(entry.shape)
 
     def kept(self, entry: Entry) -> np.ndarray | None:
         return self.cache.read(*self._named(*self._seeded(entry)))
@@ -271,8 +278,10 @@ def walk(case: Case, seeds: LabelVolume, plan: Plan | None = None) -> LabelVolum
     >>> walk(Case("a", "a", image[None]), seeds)[0, 0]
     array([0, 0, 0, 0, 1, 1, 1, 1], dtype=uint8)
     """
-    plan = plan or Plan()
-    return np.stack([walk_slice(image, drawn, plan) for image, drawn in zip(_slices(case), seeds, strict=True)])
+    plan, labels = plan or Plan(), np.empty_like(seeds)
+    for k, image in enumerate(_slices(case)):
+        labels[k] = walk_slice(image, seeds[k], plan)
+    return labels
 
 
 def believe(
@@ -300,8 +309,13 @@ def believe(
     >>> believe(Case("a", "a", image[None]), seeds, classes=2)[0, 1, 0]
     array([  0,   0,   0,   0, 255, 255, 255, 255], dtype=uint8)
     """
-    plan, slices = plan or Plan(), zip(_slices(case), seeds, strict=True)
-    return np.stack([believe_slice(image, drawn, classes=classes, plan=plan, looks=looks) for image, drawn in slices])
+    plan = plan or Plan()
+    beliefs = np.zeros((len(seeds), classes, *seeds.shape[1:]), np.uint8)
+    for k, image in enumerate(_slices(case)):
+        # Of a long CT few slices have strokes, and zeros that are never written take no memory.
+        if (seeds[k] != IGNORE).any():
+            beliefs[k] = believe_slice(image, seeds[k], classes=classes, plan=plan, looks=looks)
+    return beliefs
 
 
 def believe_slice(
@@ -464,5 +478,5 @@ def _scaled(image: Float[np.ndarray, "*c h w"]) -> Float[np.ndarray, "*c h w"]:
 def _key(image: np.ndarray, seeds: np.ndarray, parameters: list[Any]) -> str:
     digest = hashlib.sha256(json.dumps([VERSION, *parameters, image.shape, str(image.dtype)]).encode())
     for array in (image, seeds):
-        digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -99,7 +99,8 @@ def as_written(kind: Hashable, rows: Rows, work: Work) -> Losses:  # noqa: ARG00
     --------
     >>> target = torch.zeros(2, 32, 32, dtype=torch.uint8)
     >>> whole = torch.zeros(2, dtype=torch.bool)
-    >>> rows = Rows(torch.zeros(2, 1, 32, 32), target, torch.zeros(2, 2), torch.arange(2), whole, whole)
+    >>> numbers, corner = torch.arange(2), torch.zeros(2, 2, dtype=torch.long)
+    >>> rows = Rows(torch.zeros(2, 1, 32, 32), target, torch.zeros(2, 2), numbers, corner, whole, whole)
     >>> as_written(None, rows, lambda rows: {"net/mean": rows.image.mean()})
     {'net/mean': tensor(0.)}
     """

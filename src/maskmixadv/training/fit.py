@@ -6,10 +6,11 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -17,16 +18,18 @@ from torch import Tensor, nn
 
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Entry
 from maskmixadv.device import pick_device
 from maskmixadv.errors import DivergedError
 from maskmixadv.files import held
 from maskmixadv.formats.reading import reading
 from maskmixadv.inference.predictor import Predictor
-from maskmixadv.metrics.scores import mean_dice
+from maskmixadv.metrics.scores import mean_dice_of
 from maskmixadv.pictures import contact_sheet
 from maskmixadv.runs.checkpoint import save
 from maskmixadv.runs.origin import same_corpus
 from maskmixadv.runs.run import Run
+from maskmixadv.sampling.grid import shrunk
 from maskmixadv.sampling.slices import PriorMasks, Slices, load_masks, load_slices
 from maskmixadv.sampling.storage import GB
 from maskmixadv.training.distribute import ALONE, Ranks
@@ -38,13 +41,17 @@ SAVE_SECONDS = 45.0
 """Seconds between checkpoints: a killed run loses at most the steps of so many seconds."""
 LOG_STEPS = 20
 """Steps between rows of ``log.csv``."""
+HELD: Final = 10**9
+"""Bytes of validation cases up to which they stay in memory."""
 PICTURED = 6
 """Slices in a picture of progress."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Densely labelled validation cases, held in memory. They show how a training goes, and change nothing in it.
+    """Densely labelled validation cases. They show how a training goes, and change nothing in it.
+
+    They are held in memory, unless they take more than `HELD` bytes.
 
     Attributes
     ----------
@@ -74,13 +81,14 @@ class Validation:
     """
 
     run: Run
-    cases: tuple[Case, ...]
+    cases: "tuple[Case, ...] | _Read"
 
     @classmethod
     def load(cls, corpus: Corpus, run: Run) -> "Validation":
         """Load the validation cases of `run` from its corpus; there may be none."""
         entries = [entry for entry in corpus.of(run.learnt_from.val) if entry.dense]
-        return cls(run, tuple(corpus.load_all(entries)))
+        large = sum(entry.bytes for entry in entries) > HELD
+        return cls(run, _Read(corpus, entries) if large else tuple(corpus.load_all(entries)))
 
     def dice(self, net: nn.Module, step: int) -> float | None:
         """Return the mean Dice of `net` as `evaluate` computes it, in [0, 1]; None without cases.
@@ -91,25 +99,53 @@ class Validation:
             return None
         classes = self.run.task.classes
         predictor = Predictor(net, self.run.grid, classes, channels=self.run.learnt_from.channels)
-        predicted = [predictor.labels(case.image, case.spacing) for case in self.cases]
-        self._picture(predicted, step)
-        found = mean_dice(self.cases, predicted, classes)
+        pictures: list[_Middle] = []
+        found = mean_dice_of(self._predicted(predictor, pictures), classes)
+        self._picture(pictures, step)
         return found if math.isfinite(found) else None
 
-    def _picture(self, predicted: list[np.ndarray], step: int) -> None:
-        shown = list(zip(self.cases, predicted, strict=True))[:: max(1, len(predicted) // PICTURED)][:PICTURED]
-        middles = [(case, labels, len(labels) // 2) for case, labels in shown]
+    def _predicted(self, predictor: Predictor, pictures: "list[_Middle]") -> Iterator[tuple[Case, np.ndarray]]:
+        """Yield the cases with their predictions, and keep some of their middle slices."""
+        every = max(1, len(self.cases) // PICTURED)
+        for number, case in enumerate(self.cases):
+            labels = predictor.labels(case.image, case.spacing)
+            if number % every == 0 and len(pictures) < PICTURED and case.dense is not None:
+                middle = len(labels) // 2
+                pictures.append(_Middle(case.picture[middle].copy(), labels[middle], case.dense[middle].copy()))
+            yield case, labels
+            del case, labels  # else large ones would stay in memory while the next ones are made
+
+    def _picture(self, pictures: "list[_Middle]", step: int) -> None:
         folder = self.run.root / "pictures"
         folder.mkdir(exist_ok=True)
         contact_sheet(
             folder / f"step_{step:06d}.png",
-            [case.picture[k] for case, _, k in middles],
-            {
-                "prediction": [labels[k] for _, labels, k in middles],
-                "truth": [case.dense[k] for case, _, k in middles if case.dense is not None],
-            },
+            [each.image for each in pictures],
+            {"prediction": [each.labels for each in pictures], "truth": [each.truth for each in pictures]},
             self.run.task.classes,
         )
+
+
+class _Middle(NamedTuple):
+    """A case's middle slice: what a picture of progress shows."""
+
+    image: np.ndarray
+    labels: np.ndarray
+    truth: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Cases that are read each time that they are wanted, one by one."""
+
+    corpus: Corpus
+    entries: Sequence[Entry]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[Case]:
+        return self.corpus.load_all(self.entries)
 
 
 def fit(
@@ -177,6 +213,8 @@ def _fit(run: Run, device: str | None, ranks: Ranks, engine: Engine | None, memo
     slices = training_slices(run, corpus, place, memory)
     if not ranks.rank:
         tell_learnt(run, slices)
+        if told := shrunk(run.grid, corpus.of(run.learnt_from.train)):
+            print(f"{run.root}: {told}", file=sys.stderr)
     loop = Loop(run, slices, prior_masks(run, place), place, ranks, engine)
     logged, saved = None, None
     if run.checkpoint.is_file():
@@ -238,6 +276,7 @@ def training_slices(run: Run, corpus: Corpus, device: torch.device, memory: floa
         seed=run.seed,
         memory=memory,
         folder=run.root,
+        in_parts=run.schedule.side < run.schedule.size,
     )
     if slices.mapping is not None:
         print(f"{run.root}: {len(slices.mapping) / GB:.1f} GB of slices stream from the disk", file=sys.stderr)

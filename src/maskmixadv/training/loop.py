@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from maskmixadv.device import autocast
@@ -81,7 +81,7 @@ class Loop:
         engine: Engine | None = None,
     ) -> None:
         self.run, self.slices, self.prior, self.device, self.ranks = run, slices, prior, device, ranks
-        self.step = 0
+        self.step, self._side = 0, run.schedule.side
         self._engine = engine or Engine()
         torch.manual_seed(run.seed)
         walked = torch.zeros(len(slices), dtype=torch.bool) if slices.walked is None else slices.walked
@@ -156,6 +156,9 @@ class Loop:
         """Seed the step, and bring its slices to the device."""
         torch.manual_seed(self._seed(*self.ranks.key))  # dropout draws from torch's own generator
         self._rng.manual_seed(self._seed())
+        if self._side < self.run.schedule.size:
+            key, stray = (self.run.seed, self.step), self.run.schedule.augment.stray
+            return self.slices.parts(self._order(self.step), side=self._side, stray=stray, key=key)
         rows = self.slices.rows(self._order(self.step))
         self.slices.expect(self._order(self.step + 1))
         return rows
@@ -194,7 +197,7 @@ class Loop:
         part = self.ranks.part(len(rows.number))
         channels = self.run.task.channels
         coloured = self.run.learnt_from.channels[0].kind == "RGB"
-        draw = self._draw(self.run.schedule.augment, rows.centre, channels, coloured)
+        draw = self._draw(self.run.schedule.augment, rows.centre, self._side, channels, coloured)
         own = draw.part(part)
         maps, labels = own.maps(rows.image[part].float()), draw.labels(rows.target)
         image = own.shaded(maps[:, :channels])
@@ -206,7 +209,7 @@ class Loop:
             prior=None,
             weight=weight[part],
             index=rows.number[part],
-            affine=draw.affine[part],
+            affine=self._on_canvas(draw.affine, rows.corner)[part],
             step=self.step,
             progress=self._progress,
             rng=self._rng,
@@ -294,12 +297,23 @@ class Loop:
         if self.prior is None:
             return None
         chosen = torch.randint(len(self.prior), (self.run.schedule.batch,), generator=self._rng, device=self.device)
-        return self.prior.take(chosen[part], self._draw(PRIOR_AUGMENT, self.prior.centre[chosen]).part(part))
+        drawn = self._draw(PRIOR_AUGMENT, self.prior.centre[chosen], self.run.schedule.size)
+        return self.prior.take(chosen[part], drawn.part(part))
 
-    def _draw(self, augment: Augment, centre: Centre, channels: int = 1, coloured: bool = False) -> Augmentation:
-        size, window = self.run.schedule.size, self.run.schedule.window
-        of = {"channels": channels, "coloured": coloured}
-        return draw_augmentation(augment, centre, canvas=size, window=window, rng=self._rng, **of)
+    def _draw(
+        self, augment: Augment, centre: Centre, side: int, channels: int = 1, coloured: bool = False
+    ) -> Augmentation:
+        window, of = self.run.schedule.window, {"channels": channels, "coloured": coloured}
+        return draw_augmentation(augment, centre, canvas=side, window=window, rng=self._rng, **of)
+
+    def _on_canvas(self, affine: Float[Tensor, "b 2 3"], corner: Int[Tensor, "b 2"]) -> Float[Tensor, "b 2 3"]:
+        """Return maps from windows to canvases, for maps to the parts of these that begin at `corner`."""
+        size = self.run.schedule.size
+        if self._side == size:
+            return affine
+        share = self._side / size
+        begin = (2 * corner / size - 1 + share)[..., None]
+        return torch.cat((share * affine[..., :2], share * affine[..., 2:] + begin), 2)
 
 
 def _placed(net: nn.Module, device: torch.device) -> nn.Module:

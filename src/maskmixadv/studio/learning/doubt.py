@@ -64,11 +64,11 @@ def judge(
     Returns
     -------
     The labels of `Predictor.labels`, and the doubt from 0 to 255. With two decoders, the doubt is the probability that
-    they give to different classes, which is half the sum of the absolute differences. With one decoder, it is the
-    entropy, relative to the highest possible entropy.
+    they give to different classes, which is half the sum of the absolute differences. With one decoder, and in
+    slices that are predicted in tiles, it is the entropy, relative to the highest possible entropy.
     """
     net = predictor.net
-    if isinstance(net, UNet) and len(net.decoders) == 2:
+    if isinstance(net, UNet) and len(net.decoders) == 2 and not predictor.in_tiles(image, spacing):
         overheard = Overheard(net)
         probs = replace(predictor, net=overheard).probs(image, spacing)
         shape = (image.shape[2], image.shape[3])
