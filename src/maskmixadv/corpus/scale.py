@@ -125,10 +125,10 @@ def like_ct(image: np.ndarray) -> bool:
     >>> like_ct(rng.integers(-1024, 1200, (2, 8, 8))), like_ct(rng.integers(0, 1200, (2, 8, 8)))
     (True, False)
     """
-    low, high = AIR + 1, BODY - 1
+    ends = list[float]()
     for part in image:  # part by part, as a CT takes a gigabyte
         held = part[part >= FLOOR]  # what lies below is padding
         if (held != np.round(held)).any():
             return False
-        low, high = min(low, held.min(initial=low)), max(high, held.max(initial=high))
-    return bool(low <= AIR and high >= BODY)
+        ends += [float(held.min()), float(held.max())] if held.size else []
+    return bool(ends) and min(ends) <= AIR and max(ends) >= BODY
