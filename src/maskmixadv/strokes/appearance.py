@@ -19,8 +19,10 @@ from maskmixadv.types import IGNORE
 
 SMOOTHED: Final = (1.0, 2.5)
 """Standard deviations, in pixels, of the filters through which intensities are compared."""
-WIDTH: Final = 0.3
-"""Width of a kernel, as a part of the standard deviation of the strokes' intensities."""
+WIDTH: Final = 0.8
+"""Width of a kernel, as a part of the standard deviation of intensities within the structures' strokes."""
+FLAT: Final = 0.01
+"""What is added to that deviation, in parts of the range of intensities."""
 MOST: Final = 200
 """Pixels of a class's strokes that are compared, evenly spread over them."""
 LEAST: Final = 1e-3
@@ -55,8 +57,9 @@ def appearance(
     """
     seen = _seen(image if image.ndim == 3 else image[None])
     drawn, unknown = np.where(seeds == ENCLOSED, np.uint8(0), seeds), seeds == IGNORE
-    scale = WIDTH * np.sqrt(seen.shape[-1]) * (seen[~unknown].std(0) + 1e-3)
-    seen /= scale
+    # The background is of many kinds, so that its own deviation says nothing of how well structures can be told apart.
+    within = [seen[drawn == label].std(0) for label in classes.tolist() if label or len(classes) == 1]
+    seen /= WIDTH * np.sqrt(seen.shape[-1]) * (np.mean(within, 0) + FLAT)
     anything = _density(seen, unknown, unknown)
     densities = np.stack([_density(seen, drawn == label, unknown) for label in classes.tolist()])
     densities[classes == 0] = (densities[classes == 0] + anything) / 2
