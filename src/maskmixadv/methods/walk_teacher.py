@@ -457,7 +457,7 @@ class WalkTeacher(Method):
     background: float = 1.0
     certainty: float = 2.0
     calibration: float = 0.0
-    appearance: float = 1.0
+    appearance: float = 0.5
     study: int = 1
     listen: float = 0.3
     heed: float = 0.5

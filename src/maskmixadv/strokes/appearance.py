@@ -19,10 +19,14 @@ from maskmixadv.types import IGNORE
 
 SMOOTHED: Final = (1.0, 2.5)
 """Standard deviations, in pixels, of the filters through which intensities are compared."""
-WIDTH: Final = 0.8
+WIDTH: Final = 0.6
 """Width of a kernel, as a part of the standard deviation of intensities within the structures' strokes."""
 FLAT: Final = 0.01
 """What is added to that deviation, in parts of the range of intensities."""
+FEW: Final = 5
+"""Pixels of structures' strokes up to which their deviation says less than that of all strokes, as with points."""
+SHARED: Final = 0.6
+"""Part of the deviation of all strokes that is taken for that within a structure where there are few pixels."""
 MOST: Final = 200
 """Pixels of a class's strokes that are compared, evenly spread over them."""
 LEAST: Final = 1e-3
@@ -43,7 +47,7 @@ def appearance(
     seeds
         Strokes, ``ENCLOSED`` being background, and ``IGNORE`` unknown.
     classes
-        The classes that have strokes.
+        The classes that have strokes, at least two.
 
     Examples
     --------
@@ -57,9 +61,7 @@ def appearance(
     """
     seen = _seen(image if image.ndim == 3 else image[None])
     drawn, unknown = np.where(seeds == ENCLOSED, np.uint8(0), seeds), seeds == IGNORE
-    # The background is of many kinds, so that its own deviation says nothing of how well structures can be told apart.
-    within = [seen[drawn == label].std(0) for label in classes.tolist() if label or len(classes) == 1]
-    seen /= WIDTH * np.sqrt(seen.shape[-1]) * (np.mean(within, 0) + FLAT)
+    seen /= WIDTH * np.sqrt(seen.shape[-1]) * _deviation(seen, drawn, classes)
     anything = _density(seen, unknown, unknown)
     densities = np.stack([_density(seen, drawn == label, unknown) for label in classes.tolist()])
     densities[classes == 0] = (densities[classes == 0] + anything) / 2
@@ -73,6 +75,22 @@ def _seen(image: Float[np.ndarray, "c h w"]) -> Float32[np.ndarray, "h w f"]:
     """Return the features of each pixel: its channels, smoothed."""
     smoothed = [ndimage.gaussian_filter(channel, sigma) for channel in image for sigma in SMOOTHED]
     return np.stack(smoothed, -1).astype(np.float32)
+
+
+def _deviation(
+    seen: Float32[np.ndarray, "h w f"], drawn: UInt8[np.ndarray, "h w"], classes: UInt8[np.ndarray, "k"]
+) -> Float32[np.ndarray, "f"]:
+    """Return the standard deviation of each feature within the structures' strokes.
+
+    The background is of many kinds, so that its own says nothing of how well structures can be told apart.
+    """
+    structures = [seen[drawn == label] for label in classes.tolist() if label]
+    count = sum(map(len, structures))
+    within = np.mean([values.std(0) for values in structures], 0)
+    everywhere = SHARED * seen[drawn != IGNORE].std(0)
+    found = (count * within + FEW * everywhere) / (count + FEW) + np.float32(FLAT)
+    # Along a stroke what is smoothed more hardly changes, elsewhere in the structure it does.
+    return np.repeat(found.reshape(-1, len(SMOOTHED)).max(1), len(SMOOTHED))
 
 
 def _density(

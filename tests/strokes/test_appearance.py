@@ -1,0 +1,83 @@
+"""What pixels look like, and what it adds to walks."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskmixadv.methods import PCE, WalkTeacher
+from maskmixadv.sources.phantoms import phantom
+from maskmixadv.strokes import appearance as module
+from maskmixadv.strokes.appearance import appearance
+from maskmixadv.strokes.enclosure import ENCLOSED
+from maskmixadv.strokes.walker import believe_slice, load_beliefs
+from maskmixadv.types import IGNORE
+
+BOTH = np.array([0, 1], np.uint8)
+
+
+def disc(radius: int = 14, side: int = 48) -> np.ndarray:
+    y, x = np.mgrid[:side, :side] - side // 2
+    return x**2 + y**2 < radius**2
+
+
+def noisy(image: np.ndarray, deviation: float = 0.02) -> np.ndarray:
+    return np.clip(image + np.random.default_rng(0).normal(0, deviation, image.shape), 0, 1)
+
+
+def cell() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A bright disc whose only stroke is a short line, its background's stroke being close to its border."""
+    truth = disc()
+    image = noisy(np.where(truth, 0.6, 0.4), 0.08)
+    seeds = np.full(truth.shape, IGNORE, np.uint8)
+    seeds[disc(19) & ~disc(17)] = 0
+    seeds[~disc(19)] = ENCLOSED
+    seeds[24, 20:29] = 1
+    return image, seeds, truth
+
+
+def test_a_line_tells_of_a_structure_of_one_intensity() -> None:
+    image, seeds, truth = cell()
+    unknown = seeds == IGNORE
+    walked, seen = (believe_slice(image, seeds, classes=2, looks=looks).argmax(0) for looks in (0.0, 1.0))
+    wrong = [(labels != truth)[unknown].mean() for labels in (walked, seen)]
+    assert wrong[1] < 0.1 < wrong[0]
+
+
+def test_what_looks_like_nothing_that_is_drawn_is_background() -> None:
+    image, seeds, _ = cell()
+    image[10:14, 20:28] = 0.95
+    seen = appearance(image, seeds, BOTH)
+    assert (seen[0, 11:13, 22:26] > 0.9).all()
+
+
+def test_colours_of_one_brightness_are_told_apart() -> None:
+    _, seeds, truth = cell()
+    red, blue = np.array([0.8, 0.2, 0.2]), np.array([0.2, 0.285, 0.8])
+    image = noisy(np.where(truth, red[:, None, None], blue[:, None, None]))
+    seen, unknown = appearance(image, seeds, BOTH)[1], seeds == IGNORE
+    assert seen[unknown & disc(9)].min() > 0.5 > seen[unknown & ~disc(16)].max()
+
+
+def test_it_is_1_where_something_is_known_and_sums_to_1_elsewhere() -> None:
+    image, seeds, _ = cell()
+    seen = appearance(image, seeds, BOTH)
+    assert (seen[:, seeds != IGNORE] == 1).all()
+    np.testing.assert_allclose(seen[:, seeds == IGNORE].sum(0), 1, atol=1e-5)
+
+
+def test_pixels_are_compared_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, seeds, _ = cell()
+    whole = appearance(image, seeds, BOTH)
+    monkeypatch.setattr(module, "_AT_ONCE", 100)
+    np.testing.assert_allclose(appearance(image, seeds, BOTH), whole, atol=1e-5)
+
+
+def test_methods_say_how_much_it_counts_and_beliefs_are_kept_apart(tmp_path: Path) -> None:
+    assert (PCE().looks(), WalkTeacher(appearance=0.25).looks()) == (0.0, 0.25)
+    corpus = phantom.prepare(tmp_path / "corpus", cases=6, size=64)
+    entries, powers = corpus.entries[:1], (0.0, 1.0, 0.0, 1.0)
+    found = [next(load_beliefs(corpus, entries, enclosure=False, looks=looks)) for looks in powers]
+    assert (found[0] != found[1]).any()
+    np.testing.assert_array_equal(found[0], found[2])
+    np.testing.assert_array_equal(found[1], found[3])
