@@ -5,7 +5,7 @@ more: a pixel that looks like them, and unlike the others', is rather of their c
 Rother et al., GrabCut, ACM TOG 2004; priors of random walks: Grady, CVPR 2005). Densities are Parzen's (Ann. Math.
 Statist. 1962).
 
-The background's strokes never show all that is background. So half of its density is that of all unknown pixels.
+The background's strokes never show all that is background. So a tenth of its density is that of all unknown pixels.
 """
 
 from typing import Final
@@ -29,6 +29,8 @@ SHARED: Final = 0.6
 """Part of the deviation of all strokes that is taken for that within a structure where there are few pixels."""
 MOST: Final = 200
 """Pixels of a class's strokes that are compared, evenly spread over them."""
+ANYTHING: Final = 0.1
+"""Part of the background's density that is the density of all unknown pixels."""
 LEAST: Final = 1e-3
 """Part of the density of all unknown pixels that each class has at least."""
 _AT_ONCE: Final = 50_000
@@ -64,7 +66,7 @@ def appearance(
     seen /= WIDTH * np.sqrt(seen.shape[-1]) * _deviation(seen, drawn, classes)
     anything = _density(seen, unknown, unknown)
     densities = np.stack([_density(seen, drawn == label, unknown) for label in classes.tolist()])
-    densities[classes == 0] = (densities[classes == 0] + anything) / 2
+    densities[classes == 0] = (1 - ANYTHING) * densities[classes == 0] + ANYTHING * anything
     densities += LEAST * anything + np.float32(1e-12)
     found = np.ones((len(classes), *seeds.shape), np.float32)
     found[:, unknown] = densities / densities.sum(0)
