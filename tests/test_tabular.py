@@ -14,7 +14,7 @@ from maskmixadv.errors import InputError
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), min_size=1), min_size=1))
 def test_cells_come_back_as_they_were(cells: list[str]) -> None:
     text = tabular.csv_text(["a"], [{"a": cell} for cell in cells])
-    lines = [line.strip('"') for line in text.splitlines()]
+    lines = [line.strip('"') for line in text.split("\n")]
     assert not any(line[:1] in "=+@" and not tabular._number(line) for line in lines if line)
     path = Path(os.environ.get("TMPDIR", "/tmp")) / f"cells-{os.getpid()}.csv"
     path.write_bytes(text.encode())

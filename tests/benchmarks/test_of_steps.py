@@ -17,7 +17,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.sources.phantoms import phantom
 from recorded import Recorded
 
-SMALL = ["--batch", "2", "--window", "32", "--device", "cpu"]
+SMALL = ["--batch", "2", "--window", "48", "--device", "cpu"]
 
 
 def at_once(do: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -28,7 +28,7 @@ def at_once(do: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def test_steps(recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
     steps.main(["--methods", "mean-teacher", "--rounds", "1", "--steps", "1", *SMALL])
     figures = recorded("steps")
-    assert (figures["batch"], figures["window"]) == (2, 32)
+    assert (figures["batch"], figures["window"]) == (2, 48)
     assert {row["method"]: row["ratio"] > 0 for row in figures["rows"]} == {"pce": True, "mean-teacher": True}
     assert "| pce |" in capsys.readouterr().out
 
@@ -39,7 +39,7 @@ def test_steps_of_methods_that_are_none() -> None:
 
 
 def test_parts(recorded: Recorded) -> None:
-    parts.main(parts.Parts(methods=("maskmixadv",), batch=2, window=32, side=64, steps=1, device="cpu"))
+    parts.main(parts.Parts(methods=("maskmixadv",), batch=2, window=48, side=64, steps=1, device="cpu"))
     (row,) = recorded("parts")["rows"]
     timed = [row[f"{part}_ms"] for part in ("draw", "forward", "backward", "update")]
     assert all(each > 0 for each in timed)

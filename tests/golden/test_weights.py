@@ -1,7 +1,7 @@
 """The same seed gives the same weights, bit for bit, whatever is moved: three methods, 20 steps, one thread of a CPU.
 
 ``weights.json`` was written by the code as it was before its modules were put into rooms; the flagship's figures are
-those of decision 14. A change that moves these figures changes results, and needs a benchmark beside it; `python
+those of decision 17. A change that moves these figures changes results, and needs a benchmark beside it; `python
 tests/golden/test_weights.py` then prints them anew.
 """
 

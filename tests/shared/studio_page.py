@@ -37,7 +37,8 @@ def hearts(folder: Path, corpus: Path, *, cases: int, seed: int, size: int) -> d
 
 def write(path: Path, array: np.ndarray, case: Case) -> None:
     path.parent.mkdir(exist_ok=True)
-    nib.save(nib.Nifti1Image(np.ascontiguousarray(array.T), case.affine), path)
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ case.affine  # stored as the page shows it
+    nib.save(nib.Nifti1Image(np.ascontiguousarray(array.T), affine), path)
 
 
 def read(path: Path) -> np.ndarray:
