@@ -43,11 +43,14 @@ class Options:
         Folder for ``scores.csv``.
     odds
         Odds of the structure against the background, as strokes say it where 1.
+    looks
+        How much it counts what pixels look like (`maskmixadv.strokes.appearance`); by default walks are alone.
     """
 
     root: Positional[Path]
     out: Positional[Path]
     odds: float = 1.0
+    looks: float = 0.0
 
 
 class Scored(NamedTuple):
@@ -83,16 +86,16 @@ def corpus_of(task: Path, strokes: Path, place: Path) -> Corpus:
     return folder.prepare(source, place / "corpus")
 
 
-def walked(task: Path, strokes: Path, odds: float) -> Iterator[Scored]:
+def walked(task: Path, strokes: Path, options: Options) -> Iterator[Scored]:
     """Score each image of a task by one person's strokes; classes beside the first structure have no row."""
     with TemporaryDirectory() as place:
         corpus = corpus_of(task, strokes, Path(place))
-        weights = np.where(np.arange(len(corpus.classes)) > 0, odds, 1.0)[:, None, None]
+        weights = np.where(np.arange(len(corpus.classes)) > 0, options.odds, 1.0)[:, None, None]
         for entry in corpus.entries:
             case = corpus.load(entry)
             if case.scribble is None or case.dense is None:
                 continue
-            said = believe(case, case.scribble, classes=len(corpus.classes)) / 255 * weights
+            said = believe(case, case.scribble, classes=len(corpus.classes), looks=options.looks) / 255 * weights
             (overlap, *_), (volume, *_) = scored(case, said)
             yield Scored(
                 task.name, strokes.name.rpartition("_")[2], case.name, float((case.scribble != IGNORE).mean()),
@@ -109,7 +112,7 @@ def main(options: Options) -> None:
     for task in tasks:
         for strokes in sorted(task.glob("scribbles_*")):
             with redirect_stdout(sys.stderr):
-                rows += walked(task, strokes, options.odds)
+                rows += walked(task, strokes, options)
     people = sorted({row.person for row in rows})
     print("| task | images | strokes cover |" + "".join(f" person {person} |" for person in people))
     print("|---|---|---|" + "---|" * len(people))
@@ -128,7 +131,9 @@ def main(options: Options) -> None:
     for row in rows:
         figures[f"{row.task}/{row.person}"].append(row.dice)
     means = {key: round(fmean(values), 4) for key, values in figures.items()}
-    record.append("walks", {"dice": means, "odds": options.odds, "images": len(rows)}, torch.device("cpu"))
+    record.append(
+        "walks", {"dice": means, "odds": options.odds, "looks": options.looks, "images": len(rows)}, torch.device("cpu")
+    )
 
 
 if __name__ == "__main__":

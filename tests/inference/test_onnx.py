@@ -441,6 +441,7 @@ def test_colours_are_exported(tmp_path: Path) -> None:
     both_agree(root, [*sorted((root / "images").iterdir()), tmp_path / "d.jpg"])
 
 
+@pytest.mark.slow
 def test_a_ct_and_a_mask_of_its_own_are_exported(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     affine = np.diag([1.5, 1.5, 8.0, 1.0])
