@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -81,7 +81,7 @@ class Validation:
     """
 
     run: Run
-    cases: "tuple[Case, ...] | _Read"
+    cases: Sequence[Case]
 
     @classmethod
     def load(cls, corpus: Corpus, run: Run) -> "Validation":
@@ -135,7 +135,7 @@ class _Middle(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Read:
+class _Read(Sequence[Case]):
     """Cases that are read each time that they are wanted, one by one."""
 
     corpus: Corpus
@@ -144,8 +144,8 @@ class _Read:
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __iter__(self) -> Iterator[Case]:
-        return self.corpus.load_all(self.entries)
+    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401
+        return self.corpus.load(self.entries[index])
 
 
 def fit(
