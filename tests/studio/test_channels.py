@@ -15,6 +15,7 @@ from maskmixadv.corpus.channels import COLOURS
 from maskmixadv.formats import nifti
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.sources import follow
+from maskmixadv.studio.images.volumes import show
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import job, training
 from maskmixadv.studio.learning.training import Order
@@ -185,3 +186,9 @@ def test_padding_takes_no_contrast(tmp_path: Path, capsys: pytest.CaptureFixture
     scaled = (image[1] - measured.min().astype(float)) / (measured.max() - measured.min().astype(float)) * 65535
     np.testing.assert_allclose(shown[inside], scaled[inside], atol=0.51)
     assert "padding" not in capsys.readouterr().err
+
+
+def test_the_channels_of_one_file_are_numbered(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii.gz"
+    nib.save(nib.Nifti1Image(np.random.default_rng(0).random((8, 9, 3, 2)), np.diag([1.0, 1.0, 8.0, 1.0])), path)
+    assert [channel.name for channel in show(path).channels] == ["channel 0", "channel 1"]

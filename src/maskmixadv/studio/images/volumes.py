@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8, UInt16
 
 from maskmixadv.corpus.channels import COLOURS, ONE
-from maskmixadv.corpus.padding import padding, without_padding
+from maskmixadv.corpus.padding import without_padding
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_json, write_text
 from maskmixadv.formats import image_files, several
@@ -175,6 +175,8 @@ def _names(paths: Sequence[Path], count: int) -> list[str]:
     """Return names of an image's channels: their numbers, which their files' names have where they are several."""
     if count == 1:
         return [ONE[0].name]
+    if len(paths) == 1:
+        return [f"channel {place}" for place in range(count)]
     found = [several.NUMBERED.fullmatch(image_files.stem(path)) for path in paths]
     return [f"channel {int(each[2])}" if each else f"channel {place}" for place, each in enumerate(found)]
 
@@ -184,11 +186,10 @@ def _grey(
 ) -> tuple[UInt16[np.ndarray, "d h w"], ShownChannel]:
     """Scale a channel from its lowest value to its highest, without padding."""
     low, high = _range(values, path)
-    padded = padding(values) is not None
-    if padded:
-        values = without_padding(values, where=None)
-        low = float(values.min())
-    return _scaled(values, low, high), ShownChannel(name, low, high, padded)
+    measured = without_padding(values, where=None)
+    padded = measured is not values
+    low = float(measured.min()) if padded else low
+    return _scaled(measured, low, high), ShownChannel(name, low, high, padded)
 
 
 def _colours(values: Shaped[np.ndarray, "d h w 3"], path: Path) -> tuple[UInt16[np.ndarray, "d h w 3"], ShownChannel]:
