@@ -11,6 +11,7 @@ import tiny
 from maskmixadv.methods import WalkTeacher
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.sampling.slices import load_slices
+from maskmixadv.strokes.appearance import SETTINGS
 from maskmixadv.strokes.enclosure import ENCLOSED, enclose
 from maskmixadv.strokes.walker import SHARP, believe_slice, load_beliefs
 from maskmixadv.training.loop import Loop
@@ -79,6 +80,14 @@ def test_beliefs_are_kept(tmp_path: Path) -> None:
     again = list(load_beliefs(corpus, corpus.entries, enclosure=True))
     assert all(np.array_equal(one, other) for one, other in zip(first, again, strict=True))
     assert kept == {path: path.stat().st_mtime_ns for path in (corpus.root / "cache").glob("*.npz")}
+
+
+def test_beliefs_of_other_constants_are_not_taken_for_these(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = tiny.corpus(tmp_path / "corpus")
+    for looks, settings, kept in ((0.5, SETTINGS, 1), (0.5, SETTINGS, 1), (0.5, (0.9, *SETTINGS), 2), (0.0, (), 3)):
+        monkeypatch.setattr("maskmixadv.strokes.walker.SETTINGS", settings)
+        list(load_beliefs(corpus, corpus.entries[:1], enclosure=True, looks=looks))
+        assert len(list((corpus.root / "cache").glob("walker-*.npz"))) == kept
 
 
 @pytest.mark.parametrize("memory", [None, 0.0])

@@ -17,6 +17,7 @@ from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import AUTO, is_benchmark
 from maskmixadv.errors import InputError
 from maskmixadv.files import work_ahead
+from maskmixadv.strokes.canvas import fitted
 from maskmixadv.strokes.draw import pieces_of
 from maskmixadv.strokes.enclosure import foreground, outside
 from maskmixadv.strokes.regrid import DEFAULT, millimetres
@@ -98,7 +99,8 @@ def check(corpus: Corpus) -> tuple[str, list[str]]:
     >>> problems
     []
     """
-    tally, mm, thin = Tally(notes=list(hints.of_corpus(corpus))), millimetres(DEFAULT, corpus.entries), dict[str, int]()
+    tally, size, thin = Tally(notes=list(hints.of_corpus(corpus))), _canvas(corpus), dict[str, int]()
+    mm = millimetres(size, corpus.entries)
     entries, threads = iter(corpus.entries), os.cpu_count() or 1
     for case in work_ahead(partial(_read, corpus), corpus.entries, threads=threads, size=lambda entry: entry.bytes):
         entry = next(entries)
@@ -110,13 +112,21 @@ def check(corpus: Corpus) -> tuple[str, list[str]]:
             tally.shown |= _shown(corpus, entry, case)
             tally.bare |= _bare(corpus, entry, case)
             tally.notes += hints.of_case(entry, case)
-            thin[entry.name] = hints.count_thin(case, mm)
+            thin[entry.name] = hints.count_thin(case, size, mm)
         del case  # else a large one would stay in memory while the next one is read
-    tally.notes[:0] = hints.of_thin(thin)
+    tally.notes[:0] = hints.of_thin(thin, size)
     if tally.bare:
         tally.notes.insert(0, _strokeless(tally))
     tally.problems += _unstroked(corpus, tally)
     return "\n".join(_told(corpus, tally)), tally.problems
+
+
+def _canvas(corpus: Corpus) -> int:
+    """Return the side of the coarsest canvas that a training of the corpus has by default."""
+    try:
+        return fitted(DEFAULT, corpus, corpus.entries).size
+    except InputError:  # a damaged case, which is told of when it is its turn
+        return DEFAULT
 
 
 def _read(corpus: Corpus, entry: Entry) -> Case | str:

@@ -10,7 +10,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.scale import LIKE_CT
 from maskmixadv.strokes.enclosure import foreground, hull, outside
-from maskmixadv.strokes.regrid import DEFAULT, Strokes, nearest, resized
+from maskmixadv.strokes.regrid import Strokes, nearest, resized
 from maskmixadv.types import IGNORE
 
 _SHOWN = 8
@@ -67,50 +67,53 @@ def of_case(entry: Entry, case: Case) -> Iterator[str]:
                 yield f"{entry.name}: {problem.format(_listed(slices))}"
 
 
-def of_thin(thin: Mapping[str, int]) -> Iterator[str]:
+def of_thin(thin: Mapping[str, int], size: int) -> Iterator[str]:
     """Yield a note on the cases with thin strokes.
 
     Parameters
     ----------
     thin
         Number of thin strokes (`count_thin`) by the case's name.
+    size
+        Side of the canvas in pixels.
 
     Examples
     --------
-    >>> list(of_thin({"a": 3, "b": 0}))
+    >>> list(of_thin({"a": 3, "b": 0}, 144))
     ['a: 3 strokes are thinner than a pixel of a canvas of 144 (train --preset cpu) ...']
     """
     cases = [name for name, count in thin.items() if count]
     if cases:
         yield (
-            f"{_listed(cases)}: {sum(thin.values())} strokes are thinner than a pixel of a canvas of {DEFAULT} (train "
+            f"{_listed(cases)}: {sum(thin.values())} strokes are thinner than a pixel of a canvas of {size} (train "
             "--preset cpu) and learnt from as single pixels; draw with a wider brush, or train with a larger --size"
         )
 
 
-def count_thin(case: Case, mm: float | None) -> int:
-    """Count the strokes of a case that vanish on the coarsest default canvas if pixels are taken by nearest neighbour.
+def count_thin(case: Case, size: int, mm: float | None) -> int:
+    """Count the strokes of a case that vanish on a canvas if pixels are taken by nearest neighbour.
 
     Parameters
     ----------
     case
         Any case; one without a scribble has none.
+    size
+        Side of the canvas in pixels.
     mm
-        Millimetres a pixel of that canvas (`maskmixadv.strokes.regrid.millimetres` for ``DEFAULT`` pixels); None if a
-        spacing is unknown.
+        Millimetres a pixel of that canvas (`maskmixadv.strokes.regrid.millimetres`); None if a spacing is unknown.
 
     Examples
     --------
     >>> scribble = np.full((1, 720, 720), IGNORE, np.uint8)  # five times the canvas
     >>> scribble[0, 100, 100:600] = 1  # a line of one pixel, between the rows that are taken
     >>> scribble[0, 300:310, 100:600] = 2
-    >>> count_thin(Case("a", "a", np.zeros((1, 1, 720, 720)), scribble), None)
+    >>> count_thin(Case("a", "a", np.zeros((1, 1, 720, 720)), scribble), 144, None)
     1
     """
     if case.scribble is None or (case.spacing is None and mm is not None):
         return 0
     _, h, w = case.scribble.shape
-    small = resized((h, w), case.spacing, size=DEFAULT, mm=mm)
+    small = resized((h, w), case.spacing, size=size, mm=mm)
     shown = case.scribble[:, nearest(h, small[0])][:, :, nearest(w, small[1])]
     pairs = zip(case.scribble, shown, strict=True)
     return sum(int((~Strokes.of(drawn).visible(labels).present()).sum()) for drawn, labels in pairs)

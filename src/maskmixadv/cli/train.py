@@ -142,6 +142,7 @@ class Train(Changes):
             method=self.method.loaded() if isinstance(self.method, NotLoaded) else self.method,
             schedule=self.on(preset),
             preset=preset,
+            fit_canvas=self.fit_canvas(preset),
             scheme=self.folds,
             fold=self.fold,
             prior_root=self.prior,

@@ -13,11 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from jaxtyping import UInt8
+
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.channels import ONE, Channel, check_channels, named, records, windows
 from maskmixadv.corpus.entry import Entry, KeptCase, Split, check_entry, check_words, split_from
 from maskmixadv.corpus.names import check_classes, check_spacing
-from maskmixadv.corpus.stored import must_be, write_case
+from maskmixadv.corpus.stored import must_be, must_be_labels, write_case
 from maskmixadv.corpus.window import with_windows
 from maskmixadv.errors import InputError
 from maskmixadv.files import check_name, read_json, whole, work_ahead, write_texts
@@ -259,8 +262,7 @@ class Corpus:
             stored = read_npz(path)
             must_be(path, stored, entry, len(self.classes))
         except InputError as error:
-            reason = str(error).removeprefix(f"{path}: ")
-            raise InputError(f"{path}: missing or damaged ({reason}); prepare the corpus again") from None
+            raise _damaged(path, error) from None
         image = stored["image"] if entry.channels > 1 else stored["image"][None]
         return Case(
             name=entry.name,
@@ -274,6 +276,22 @@ class Corpus:
             group=entry.group,
             like_ct=entry.like_ct,
         )
+
+    def drawn(self, entry: Entry) -> UInt8[np.ndarray, "d h w"] | None:
+        """Read what is annotated in a case: its strokes or, where it has none, its mask. The image is not read.
+
+        Raises
+        ------
+        InputError
+            If its file is missing or damaged.
+        """
+        path, kind = self.root / "cases" / f"{entry.name}.npz", "scribble" if entry.scribble else "dense"
+        try:
+            labels = read_npz(path, only=(kind,)).get(kind)
+            must_be_labels(path, kind, labels, entry.scribble or entry.dense, entry, len(self.classes))
+        except InputError as error:
+            raise _damaged(path, error) from None
+        return labels
 
     def load_all(self, entries: Sequence[Entry]) -> Iterator[Case]:
         """Read several cases, in order, on all cores; large ones one by one."""
@@ -403,6 +421,11 @@ def _must_have(entries: Iterable[Entry], channels: Sequence[Channel], where: str
                 f"{where}: case {entry.name!r} has {entry.channels} channel{'s' * (entry.channels != 1)}, the corpus "
                 f"has {len(channels)} ({named(channels)}); all images must have the same"
             )
+
+
+def _damaged(path: Path, error: InputError) -> InputError:
+    reason = str(error).removeprefix(f"{path}: ")
+    return InputError(f"{path}: missing or damaged ({reason}); prepare the corpus again")
 
 
 def _some(words: Sequence[str], most: int = 8) -> str:

@@ -107,10 +107,37 @@ def must_be(path: Path, stored: Mapping[str, np.ndarray], entry: Entry, classes:
     if affine is not None and (affine.shape != (4, 4) or affine.dtype != np.float64):
         raise InputError(f"{path}: affine of {affine.shape} {affine.dtype}, allowed is (4, 4) of float64")
     for kind, said in (("scribble", entry.scribble), ("dense", entry.dense)):
-        _must_be_labels(path, kind, stored.get(kind), said, entry, classes)
+        must_be_labels(path, kind, stored.get(kind), said, entry, classes)
 
 
-def _must_be_labels(path: Path, kind: str, labels: np.ndarray | None, said: bool, entry: Entry, classes: int) -> None:
+def must_be_labels(path: Path, kind: str, labels: np.ndarray | None, said: bool, entry: Entry, classes: int) -> None:
+    """Check that a case's strokes or its mask are what its record in the index says.
+
+    Parameters
+    ----------
+    path
+        The file, for the error's text.
+    kind
+        ``scribble`` or ``dense``.
+    labels
+        The array; None if the file has none.
+    said
+        Whether the case has such labels by its record.
+    entry, classes
+        As in `must_be`.
+
+    Raises
+    ------
+    InputError
+        If they are missing, or one too many, of another shape or type, or have a label out of range.
+
+    Examples
+    --------
+    >>> entry = Entry("a", "p", (1, 4, 4), None, scribble=False, dense=True, sha256="0")
+    >>> must_be_labels(Path("a.npz"), "dense", np.full((1, 4, 4), 7, np.uint8), True, entry, classes=2)
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: a.npz: dense has label 7, allowed are 0 to 1 and 255
+    """
     if (labels is not None) != said:
         raise InputError(f"{path}: {'no' if said else 'a'} {kind}, corpus.json says otherwise")
     if labels is None:

@@ -11,7 +11,7 @@ import sys
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -316,8 +316,15 @@ def check_inflated(path: Path, packed: Iterable[bytes], most: int, kind: str, *,
                     raise LargeError(f"{path}: not a readable {kind} (unpacks to more than the {most} bytes declared)")
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Read all arrays of an ``.npz`` file by their names, without executing code (pickled objects are refused).
+def read_npz(path: Path, *, only: Container[str] | None = None) -> dict[str, np.ndarray]:
+    """Read arrays of an ``.npz`` file by their names, without executing code (pickled objects are refused).
+
+    Parameters
+    ----------
+    path
+        The file.
+    only
+        Names of the arrays to read, as far as there are such; None: all.
 
     Raises
     ------
@@ -332,14 +339,15 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     """
     kind = "archive of arrays"
     with reading(existing(path), kind, wrong="damaged"), zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        check_bytes(path, sum(member.file_size for member in members), f"{len(members)} arrays")
+        named = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+        members = {name: member for name, member in named.items() if only is None or name in only}
+        check_bytes(path, sum(member.file_size for member in members.values()), f"{len(members)} arrays")
         held = path.stat().st_size
         found = {}
-        for member in members:
+        for name, member in members.items():
             _check_packed(path, member, held)
             with archive.open(member) as stream:
-                found[member.filename.removesuffix(".npy")] = _array(path, stream, member.file_size, kind)
+                found[name] = _array(path, stream, member.file_size, kind)
     return found
 
 

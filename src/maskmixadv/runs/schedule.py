@@ -130,7 +130,7 @@ class Changes:
     batch
         Slices a step, instead of the preset's.
     size
-        Side of a slice's canvas in pixels, instead of the preset's.
+        Side of a slice's canvas in pixels, instead of the preset's, which is made finer where structures are small.
     window
         Side in pixels of the part of the canvas that a step sees, instead of the preset's; a multiple of 16.
     optimiser
@@ -177,6 +177,16 @@ class Changes:
             Where a field is not allowed.
         """
         return replace(PRESETS[preset], **self.given())
+
+    def fit_canvas(self, preset: str) -> bool:
+        """Whether the canvas may be finer than that of `preset`: nobody gave a size, and it is not the paper's.
+
+        Examples
+        --------
+        >>> Changes().fit_canvas("cpu"), Changes(size=144).fit_canvas("cpu"), Changes().fit_canvas("paper")
+        (True, False, False)
+        """
+        return self.size is None and preset != "paper"
 
 
 def default_preset(kind: str) -> str:

@@ -17,9 +17,9 @@ from scipy import ndimage
 from maskmixadv.strokes.enclosure import ENCLOSED
 from maskmixadv.types import IGNORE
 
-SMOOTHED: Final = (1.0, 2.5)
+SMOOTHED: Final = (0.5, 2.0)
 """Standard deviations, in pixels, of the filters through which intensities are compared."""
-WIDTH: Final = 0.6
+WIDTH: Final = 0.5
 """Width of a kernel, as a part of the standard deviation of intensities within the structures' strokes."""
 FLAT: Final = 0.01
 """What is added to that deviation, in parts of the range of intensities."""
@@ -33,6 +33,8 @@ ANYTHING: Final = 0.1
 """Part of the background's density that is the density of all unknown pixels."""
 LEAST: Final = 1e-3
 """Part of the density of all unknown pixels that each class has at least."""
+SETTINGS: Final = (SMOOTHED, WIDTH, FLAT, FEW, SHARED, MOST, ANYTHING, LEAST)
+"""All constants that change what is returned; kept beliefs are told apart by them."""
 _AT_ONCE: Final = 50_000
 """Pixels that are compared at once."""
 

@@ -40,7 +40,7 @@ from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import NOTHING, Taught
 from maskmixadv.files import work_ahead
 from maskmixadv.memory import Budget, free
-from maskmixadv.strokes.appearance import appearance
+from maskmixadv.strokes.appearance import SETTINGS, appearance
 from maskmixadv.strokes.cache import ArrayCache, user_cache
 from maskmixadv.strokes.enclosure import ENCLOSED
 from maskmixadv.strokes.known import known
@@ -161,7 +161,7 @@ def load_beliefs(
     def seeds(case: Case) -> LabelVolume:
         return known(case, taught, enclosure=enclosure).seeds
 
-    parameters = [SHARP, len(corpus.classes), *(["looks", looks] if looks else [])]
+    parameters = [SHARP, len(corpus.classes), *(["looks", looks, SETTINGS] if looks else [])]
     return _made(corpus, entries, beliefs, parameters, seeds, maps=len(corpus.classes))
 
 

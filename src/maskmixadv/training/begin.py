@@ -4,6 +4,7 @@ import json
 import platform
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.sources.opening import open_corpus
+from maskmixadv.strokes.canvas import fitted
 from maskmixadv.strokes.regrid import millimetres
 from maskmixadv.training.distribute import ALONE, Ranks
 from maskmixadv.types import DRAWN
@@ -34,6 +36,7 @@ def begin(
     method: Method,
     schedule: Schedule,
     preset: str | None = None,
+    fit_canvas: bool = False,
     scheme: str | None = None,
     fold: int = 1,
     prior_root: Path | None = None,
@@ -62,6 +65,9 @@ def begin(
         Resolution, length, optimiser and augmentation.
     preset
         Name of the preset that `schedule` came from, for the record.
+    fit_canvas
+        Whether the canvas may be finer than the schedule's, where the structures would be a few pixels on it
+        (`maskmixadv.strokes.canvas.fitted`). A line says so.
     scheme
         Name of the corpus's scheme of folds; None: its first.
     fold
@@ -106,11 +112,13 @@ def begin(
     >>> run.grid.size, run.learnt_from.split
     (144, Split(train=('phantom002',), val=('phantom001',), test=('phantom000',)))
     """
-    method = method.under(schedule)
-    ranks.check(method, schedule.batch)
     corpus = open_corpus(corpus_root)
     scheme = scheme or next(iter(corpus.folds))
     split = corpus.split(scheme, fold)
+    if fit_canvas:
+        schedule = _on_canvas(schedule, corpus, split)
+    method = method.under(schedule)
+    ranks.check(method, schedule.batch)
     masks = masks.settled(corpus, corpus.of(split.train), method.supervision)
     train = _learnt(corpus, corpus.of(split.train), method, masks, seed)
     if not train:
@@ -155,6 +163,19 @@ def _learnt(corpus: Corpus, entries: Sequence[Entry], method: Method, masks: Mas
     masked = taught(corpus, entries, masks, supervision=method.supervision, seed=seed)
     drawn = method.supervision != "dense"
     return [entry for entry in entries if entry.name in masked or (drawn and entry.scribble)]
+
+
+def _on_canvas(schedule: Schedule, corpus: Corpus, split: Split) -> Schedule:
+    """Return the schedule with a finer canvas where its own would show the structures as a few pixels; says so."""
+    size, span = fitted(schedule.size, corpus, corpus.of(split.train))
+    if size == schedule.size:
+        return schedule
+    print(
+        f"{corpus.root}: structures span {span:.0f} pixels of a canvas of {schedule.size}: it has {size} instead, of "
+        f"which a step sees {schedule.window} × {schedule.window} (--size {schedule.size} keeps it)",
+        file=sys.stderr,
+    )
+    return replace(schedule, size=size)
 
 
 def _prior(corpus: Corpus, split: Split, root: Path | None, method: Method) -> tuple[Corpus, tuple[Entry, ...]]:

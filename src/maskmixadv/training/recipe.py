@@ -65,6 +65,7 @@ class Recipe:
             method=method_from(self.method),
             schedule=self.changes.on(self.preset),
             preset=self.preset,
+            fit_canvas=self.changes.fit_canvas(self.preset),
             scheme=self.scheme,
             fold=self.fold,
             prior_root=self.prior_root,
