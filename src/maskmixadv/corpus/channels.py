@@ -158,14 +158,14 @@ def scaled(image: Volume, channels: Sequence[Channel], where: str) -> Float[np.n
     return ranged(several, channels, where)
 
 
-def as_channels(image: Volume, channels: Sequence[Channel]) -> Volume:
+def in_colour(image: Volume, channels: Sequence[Channel]) -> Volume:
     """Return an image with the channels that are wanted, where grey can become red, green and blue; else as it is.
 
     Examples
     --------
     >>> from maskmixadv.formats.flat import NoGeometry
     >>> grey = Volume(np.zeros((1, 8, 8)), None, None, NoGeometry())
-    >>> as_channels(grey, COLOURS).channels.shape, as_channels(grey, ONE).channels is None
+    >>> in_colour(grey, COLOURS).channels.shape, in_colour(grey, ONE).channels is None
     ((3, 1, 8, 8), True)
     """
     if tuple(channels) != COLOURS or image.channels is not None:

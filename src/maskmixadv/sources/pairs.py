@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.corpus.case import Case, validate, whole_slices
-from maskmixadv.corpus.channels import COLOURS, ONE, Channel, as_channels, named, scaled
+from maskmixadv.corpus.channels import COLOURS, ONE, Channel, in_colour, named, scaled
 from maskmixadv.corpus.scale import like_ct
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files, several
@@ -146,7 +146,7 @@ def read(pair: Pair, classes: Classes, view: View, channels: Sequence[Channel] =
     ((1, 1, 8, 8), 1.0, False)
     """
     stored = several.read(pair.images)
-    image = as_channels(stored, channels)
+    image = in_colour(stored, channels)
     changed = image is not stored or (stored.coloured and len(channels) == 1)
     single, axis = image.header.single, view.axis
     if axis and axis != single and 1 in image.array.shape:

@@ -154,7 +154,7 @@ def _changes(preset: str, steps: int | None) -> Changes:
 
 def _predicted(predictor: "Predictor", paths: Sequence[Path]) -> tuple["Volume", np.ndarray, np.ndarray]:
     """Read an image; returns it with its labels and their doubt, on the file's axes."""
-    from maskmixadv.corpus.channels import as_channels, scaled
+    from maskmixadv.corpus.channels import in_colour, scaled
     from maskmixadv.formats import several
     from maskmixadv.studio.images.intake import check_declared, taken
     from maskmixadv.studio.learning.doubt import judge
@@ -162,7 +162,7 @@ def _predicted(predictor: "Predictor", paths: Sequence[Path]) -> tuple["Volume",
     with taken():
         for path in paths:
             check_declared(path)
-        volume = as_channels(several.read(paths), predictor.channels)
+        volume = in_colour(several.read(paths), predictor.channels)
     view = predictor.slicing.of(volume.header)
     cut = volume.seen(view)
     labels, doubt = judge(predictor, scaled(cut, predictor.channels, str(paths[0])), cut.spacing)
