@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from maskmixadv.cli.app import run as command
-from maskmixadv.corpus.channels import COLOURS, Channel
+from maskmixadv.corpus.channels import COLOURS, ONE, Channel, own
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.runs.run import Run
 
@@ -131,7 +131,7 @@ def test_pictures_without_colours_stay_grey(stains: Path) -> None:
         Image.open(path).convert("L").convert("RGB").save(path)
     corpus = made(stains)
     assert len(corpus.channels) == 1
-    assert "channels" not in json.loads((corpus.root / "corpus.json").read_text())
+    assert corpus.channels == own(ONE)
     assert not any("channels" in entry for entry in json.loads((corpus.root / "corpus.json").read_text())["cases"])
 
 
@@ -178,6 +178,6 @@ def test_channels_go_out_to_nnunet_and_come_back(sequences: Path, tmp_path: Path
     }
     assert command(["prepare", "nnunet", str(tmp_path / "Dataset001_x"), str(tmp_path / "back")]) == 0
     back = Corpus.open(tmp_path / "back")
-    assert back.channels == (Channel("channel 0"), Channel("channel 1"))
+    assert back.channels == own((Channel("channel 0"), Channel("channel 1")))
     for entry in back.entries:
         np.testing.assert_allclose(back.load(entry).image, corpus.load(entry.name).image, atol=1e-3)

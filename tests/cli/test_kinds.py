@@ -16,7 +16,7 @@ from PIL import Image
 
 from maskmixadv.cli.app import run as command
 from maskmixadv.corpus.case import Case
-from maskmixadv.corpus.channels import COLOURS, ONE, Channel
+from maskmixadv.corpus.channels import COLOURS, ONE, Channel, own
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.evaluation.elsewhere import another
@@ -91,11 +91,10 @@ def learnt_from(corpus: Corpus) -> LearntFrom:
 
 def test_a_ct_that_nobody_calls_one_is_hinted_at(scans: Path, capsys: Capture) -> None:
     corpus = prepared(scans)
-    assert corpus.channels == ONE
+    assert corpus.channels == own(ONE)
     assert 'kind = "CT"' in capsys.readouterr().err
     assert command(["check", str(corpus.root)]) == 0
     assert "note: c0, c1, c2, c3: intensities look like Hounsfield units" in capsys.readouterr().out
-    assert "channels" not in json.loads((corpus.root / "corpus.json").read_text())
 
 
 def test_another_corpus_is_scaled_by_the_runs_window(scans: Path) -> None:
@@ -157,12 +156,37 @@ def test_what_is_said_of_channels_wrongly_is_refused(scans: Path, capsys: Captur
         ('[[channel]]\nkind = "RGB"\n', "1 channel of kind RGB, allowed are 3"),
         ('[[channel]]\nname = "a"\n[[channel]]\nname = "a"\n', "different names"),
         ('[[channel]]\nname = "a"\n[[channel]]\nname = "b"\n', "c0.nii.gz: has 1 channel (image)"),
-        ('[[channel]]\nunit = "HU"\n', "'unit', allowed are name and kind"),
+        ('[[channel]]\nunit = "HU"\n', "'unit', allowed are name, kind and percentile"),
+        (
+            "[[channel]]\npercentile = 0\n",
+            "percentile 0, allowed is a number above 0 and at most 100",
+        ),
+        ('[[channel]]\npercentile = "most"\n', "channel 'image' has percentile 'most', allowed is a number"),
         ('[[channel]]\nkind = "noNorm"\n', "intensities are -1000 to"),
     ):
         (scans / "classes.toml").write_text(CLASSES + told)
         assert command(["prepare", "folder", str(scans), str(scans.parent / "no")]) == 2
         assert words in capsys.readouterr().err
+
+
+def test_the_brightest_hundredth_has_contrast(scans: Path, capsys: Capture) -> None:
+    """Two small bright structures differ on the network's scale; former corpora and runs keep theirs, which is told."""
+    volume = np.random.default_rng(0).random((40, 32, 3)).astype(np.float32)
+    volume[:4, :4, 1], volume[4:8, :4, 1] = 4.0, 6.0
+    for path in (scans / "images").iterdir():
+        nib.save(nib.Nifti1Image(volume, AFFINE), path)
+    corpus = prepared(scans)
+    bright = np.sort(corpus.load("c0").image.ravel())[-32:]
+    np.testing.assert_allclose(bright, np.repeat([4 / 6, 1], 16), atol=0.01)
+    (scans / "classes.toml").write_text(CLASSES + "[[channel]]\npercentile = 99\n")
+    former = prepared(scans)
+    assert np.ptp(np.sort(former.load("c0").image.ravel())[-32:]) == 0
+    for path in [*(scans / "images").iterdir(), *(scans / "masks").iterdir()]:
+        path.rename(path.with_name(path.name.replace("c", "d", 1)))
+    capsys.readouterr()
+    another(prepared(scans).root, learnt_from(corpus))
+    told = "its intensities are scaled up to the percentile 99, those that the run learnt from up to 99.9"
+    assert told in capsys.readouterr().err
 
 
 def test_no_norm_leaves_intensities_as_they_are(scans: Path) -> None:
@@ -209,7 +233,7 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 def test_colours_become_grey_where_it_is_asked_for(tmp_path: Path, capsys: Capture) -> None:
     source = pictures(tmp_path / "mine", a=noise(24, 32, 3), b=noise(24, 32))
     grey = prepared(source, "--grey")
-    assert grey.channels == ONE
+    assert grey.channels == own(ONE)
     assert "colours become grey in a.png\n" in capsys.readouterr().err
     assert prepared(source).channels == COLOURS
     assert "grey becomes red, green and blue in b.png\n" in capsys.readouterr().err
@@ -236,7 +260,7 @@ def test_colours_go_out_to_nnunet_and_grey_among_them_is_refused(tmp_path: Path)
     (natural / "dataset.json").write_text(json.dumps(told))
     with pytest.raises(InputError, match=r"b_0000\.png: has one channel, dataset\.json says 3 \(R, G, B\)"):
         nnunet.prepare(natural, tmp_path / "no")
-    assert nnunet.prepare(natural, tmp_path / "grey", colours=False).channels == ONE
+    assert nnunet.prepare(natural, tmp_path / "grey", colours=False).channels == own(ONE)
 
 
 def sixteen(pixels: np.ndarray) -> bytes:

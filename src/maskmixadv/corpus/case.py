@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from maskmixadv.corpus.arrays import SpacingLike, as_channels, as_labels, as_spacing
-from maskmixadv.corpus.channels import COLOURS, Channel, named, ranged, shown
+from maskmixadv.corpus.channels import COLOURS, ONE, Channel, named, own, ranged, shown
 from maskmixadv.corpus.scale import like_ct
 from maskmixadv.errors import InputError
 from maskmixadv.types import IGNORE, Spacing
@@ -142,7 +142,7 @@ class Case:
         Case(name='anna', patient='anna', shape=(8, 64, 64), spacing=(8, 1.5, 1.5), scribble)
         """
         volumes = as_channels(image, f"{name}: image")
-        known = tuple(channels) or tuple(Channel(str(number)) for number in range(len(volumes)))
+        known = own(channels or (ONE if len(volumes) == 1 else [Channel(str(k)) for k in range(len(volumes))]))
         if len(known) != len(volumes):
             raise InputError(f"{name}: image has {len(volumes)} channels, allowed are {len(known)} ({named(known)})")
         scaled = ranged(volumes, known, name)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from maskmixadv.corpus.names import check_word
-from maskmixadv.corpus.scale import measured, normalise, unscaled, windowed
+from maskmixadv.corpus.scale import PERCENTILE, measured, normalise, unscaled, windowed
 from maskmixadv.errors import InputError
 from maskmixadv.formats.volume import Volume
 
@@ -34,6 +34,9 @@ class Channel:
         ``CT``: scaled by one window for all volumes. ``noNorm``: in [0, 1] already.
     window
         The window of a CT, in Hounsfield units. None where it is not known yet, and for other kinds.
+    percentile
+        Of kinds MR and RGB: the percentile of a volume's intensities that becomes 1, above 0 and at most 100. None:
+        `maskmixadv.corpus.scale.PERCENTILE`.
 
     Examples
     --------
@@ -46,10 +49,13 @@ class Channel:
     name: str
     kind: Kind = "MR"
     window: Window | None = None
+    percentile: float | None = None
 
 
 ONE: Final = (Channel("image"),)
 """Images of one channel, as corpora without a word about channels have them."""
+TOP: Final = 99.9
+"""Percentile that becomes 1 in own images of kind MR, of whose field of view a structure may be a hundredth."""
 COLOURS: Final = tuple(Channel(name, "RGB") for name in ("red", "green", "blue"))
 """Pictures in colour."""
 
@@ -72,6 +78,9 @@ def check_channels(channels: Sequence[Channel], where: str) -> None:
         check_word(channel.name, f"{where}: channel")
         if channel.kind not in KINDS:
             raise InputError(f"{where}: channel kind {channel.kind!r}, allowed are {', '.join(KINDS)}")
+        if channel.percentile is not None and not 0 < channel.percentile <= 100:
+            told = f"{where}: channel {channel.name!r} has percentile {channel.percentile:g}"
+            raise InputError(f"{told}, allowed is a number above 0 and at most 100")
         if channel.window is not None and (channel.kind != "CT" or not channel.window[0] < channel.window[1]):
             raise InputError(f"{where}: channel {channel.name!r} of kind {channel.kind} has window {channel.window}")
     colours = sum(channel.kind == "RGB" for channel in channels)
@@ -96,8 +105,21 @@ def named(channels: Sequence[Channel]) -> str:
     return ", ".join(each.name + (f" ({each.kind})" if each.kind in ("CT", "noNorm") else "") for each in channels)
 
 
+def own(channels: Sequence[Channel]) -> tuple[Channel, ...]:
+    """Return the channels of own images: those of kind MR have the percentile `TOP`, if nothing else is said.
+
+    Examples
+    --------
+    >>> [channel.percentile for channel in own([Channel("T1"), Channel("low dose", "CT")])]
+    [99.9, None]
+    """
+    return tuple(
+        replace(each, percentile=TOP) if (each.kind, each.percentile) == ("MR", None) else each for each in channels
+    )
+
+
 def same(some: Sequence[Channel], others: Sequence[Channel]) -> bool:
-    """Whether channels have the same names and kinds; their windows may differ.
+    """Whether channels have the same names and kinds; their windows and percentiles may differ.
 
     Examples
     --------
@@ -109,7 +131,7 @@ def same(some: Sequence[Channel], others: Sequence[Channel]) -> bool:
 
 
 def records(channels: Sequence[Channel]) -> list[dict[str, Any]]:
-    """Return channels as plain values for JSON; a window that is None is left out.
+    """Return channels as plain values for JSON; what is None is left out.
 
     Examples
     --------
@@ -191,7 +213,7 @@ def ranged(
     [1.0, 0.5]
     """
     if channels[0].kind == "RGB":
-        return normalise(image, where=where)
+        return normalise(image, where=where, percentile=channels[0].percentile or PERCENTILE)
     return np.stack([_one(part, channel, where) for part, channel in zip(image, channels, strict=True)])
 
 
@@ -214,7 +236,9 @@ def _one(image: Shaped[np.ndarray, "d h w"], channel: Channel, where: str) -> Fl
     if channel.kind == "CT":
         volume = measured(image, where=where)
         return volume if channel.window is None else windowed(volume, channel.window)
-    return (unscaled if channel.kind == "noNorm" else normalise)(image, where=where)
+    if channel.kind == "noNorm":
+        return unscaled(image, where=where)
+    return normalise(image, where=where, percentile=channel.percentile or PERCENTILE)
 
 
 def shown(image: Float[np.ndarray, "c *dhw"]) -> Float[np.ndarray, "*dhw"]:

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from maskmixadv.corpus.padding import FLOOR, without_padding
 from maskmixadv.errors import InputError
 
-PERCENTILE: Final = 99
-"""Percentile of a volume's intensities that scaling maps to 1."""
+PERCENTILE: Final = 99.0
+"""Percentile of a volume's intensities that becomes 1 unless a channel says another, as in ACDC's release."""
 AIR: Final = -900.0
 """Hounsfield units that a CT with air in it goes below."""
 BODY: Final = 0.0
@@ -21,11 +21,12 @@ LIKE_CT: Final = (
 """A hint on images of which `like_ct` is true."""
 
 
-def normalise(image: np.ndarray, *, where: str) -> Float[np.ndarray, "*c d h w"]:
-    """Scale a volume to [0, 1] (float32): 0 is its lowest intensity, 1 its 99th percentile, where it is cut off.
+def normalise(image: np.ndarray, *, where: str, percentile: float = PERCENTILE) -> Float[np.ndarray, "*c d h w"]:
+    """Scale a volume to [0, 1] (float32): 0 is its lowest intensity, 1 a percentile of them, where it is cut off.
 
-    ACDC's pre-processed release is scaled in this way. Padding, a value far below all others that many voxels have,
-    takes no part: it becomes the lowest intensity that was measured, and a line on stderr says so.
+    ACDC's pre-processed release is scaled in this way, up to the 99th percentile. Padding, a value far below all others
+    that many voxels have, takes no part: it becomes the lowest intensity that was measured, and a line on stderr says
+    so.
 
     Parameters
     ----------
@@ -33,6 +34,8 @@ def normalise(image: np.ndarray, *, where: str) -> Float[np.ndarray, "*c d h w"]
         Intensities ``d h w`` of any number type; channels ``c d h w`` are scaled alike.
     where
         Beginning of the error's text.
+    percentile
+        Percentile of the intensities that becomes 1, above 0 and at most 100.
 
     Raises
     ------
@@ -45,7 +48,7 @@ def normalise(image: np.ndarray, *, where: str) -> Float[np.ndarray, "*c d h w"]
     [[0.0, 0.25, 0.5], [0.51, 0.76, 1.0]]
     """
     volume = measured(image, where=where)
-    low, high = float(volume.min()), float(np.percentile(volume, PERCENTILE))
+    low, high = float(volume.min()), float(np.percentile(volume, percentile))
     if high <= low:
         high = float(volume.max())
     if high <= low:

@@ -11,6 +11,7 @@ import numpy as np
 from maskmixadv.corpus.channels import named, same
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
+from maskmixadv.corpus.scale import PERCENTILE
 from maskmixadv.errors import InputError
 from maskmixadv.runs.origin import LearntFrom, same_corpus
 from maskmixadv.sources.opening import open_corpus
@@ -52,6 +53,13 @@ def another(root: Path, own: LearntFrom) -> tuple[Corpus, Split]:
     if not same(corpus.channels, own.channels):
         has, of = (f"{len(each)} ({named(each)})" for each in (corpus.channels, own.channels))
         raise InputError(f"{root}: channels are {has}, those of the run are {of}; allowed are the same")
+    tops = [[each.percentile or PERCENTILE for each in channels] for channels in (corpus.channels, own.channels)]
+    if tops[0] != tops[1]:
+        told = [", ".join(f"{top:g}" for top in sorted(set(each))) for each in tops]
+        scaled = (
+            f"intensities are scaled up to the percentile {told[0]}, those that the run learnt from up to {told[1]}"
+        )
+        print(f"maskmixadv: {root}: its {scaled}", file=sys.stderr)
     corpus = replace(corpus, channels=own.channels)  # the run's window of a CT
     if corpus.radiological != own.radiological:
         lie = [("as their files store them", "in the radiological view")[each.radiological] for each in (corpus, own)]

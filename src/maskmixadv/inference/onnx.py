@@ -58,7 +58,8 @@ _CONTRACT: Final = {
     },
     "scaling": {
         "percentile": PERCENTILE,
-        "rule": "(volume - minimum) / (percentile - minimum), cut off to 0..1; of the whole volume, after padding, a "
+        "rule": "(volume - minimum) / (percentile - minimum), cut off to 0..1, where a channel may have another "
+        "'percentile'; of the whole volume, after padding, a "
         "value below 0 far from all others, was set to the lowest of these (predict.py has the rule). So for each "
         "channel of kind MR, and for those of kind RGB together; of kind CT (v - window[0]) / (window[1] - window[0]), "
         "cut off to 0..1; of kind noNorm as it is, in 0..1",

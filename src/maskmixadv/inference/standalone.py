@@ -120,7 +120,7 @@ def scaled_channels(image: np.ndarray, about: dict[str, Any]) -> np.ndarray:
         told = ", ".join(channel["name"] for channel in channels)
         raise ValueError(f"has {len(image)} channel(s), allowed are images with {len(channels)} ({told})")
     if channels[0]["kind"] == "RGB":
-        return scale(image, percentile)
+        return scale(image, channels[0].get("percentile", percentile))
     return np.stack([scaled_channel(part, of, percentile) for part, of in zip(image, channels, strict=True)])
 
 
@@ -130,7 +130,7 @@ def scaled_channel(volume: np.ndarray, channel: dict[str, Any], percentile: floa
         low, high = channel["window"]
         return np.clip((measured(volume) - low) / (high - low), 0.0, 1.0).astype(np.float32)
     if channel["kind"] != "noNorm":
-        return scale(volume, percentile)
+        return scale(volume, channel.get("percentile", percentile))
     if not 0 <= volume.min() <= volume.max() <= 1:
         raise ValueError(f"intensities are {volume.min():g} to {volume.max():g}, allowed for kind noNorm are 0 to 1")
     return np.asarray(volume, dtype=np.float32)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any, Final
 
 import numpy as np
@@ -176,7 +177,7 @@ def channels(path: Path) -> tuple[Channel, ...]:
     --------
     >>> _ = Path("classes.toml").write_text('[[channel]]\nkind = "CT"\n')
     >>> channels(Path("classes.toml"))
-    (Channel(name='image', kind='CT', window=None),)
+    (Channel(name='image', kind='CT', window=None, percentile=None),)
     """
     tables = read_toml(path).get("channel") if path.is_file() else None
     if tables is None:
@@ -185,15 +186,19 @@ def channels(path: Path) -> tuple[Channel, ...]:
         raise InputError(f"{path}: channel is no table, allowed is a [[channel]] with name and kind for each")
     found = []
     for number, table in enumerate(tables):
-        if unknown := set(table) - {"name", "kind"}:
-            raise InputError(f"{path}: channel {number} has {min(unknown)!r:.62}, allowed are name and kind")
+        if unknown := set(table) - {"name", "kind", "percentile"}:
+            told = f"{path}: channel {number} has {min(unknown)!r:.62}"
+            raise InputError(f"{told}, allowed are name, kind and percentile")
         name, kind = table.get("name", ONE[0].name if len(tables) == 1 else None), table.get("kind", "MR")
         if not isinstance(name, str) or not name.strip():
             raise InputError(f"{path}: channel {number} has name {name!r:.62}, allowed is a word")
         if kind not in KINDS:
             told = f"{path}: channel {name!r:.62} has kind {kind!r:.62}"
             raise InputError(f"{told}, allowed are {', '.join(KINDS)}")
-        found.append(Channel(name, kind))
+        top = table.get("percentile")
+        if isinstance(top, bool) or not isinstance(top, (int, float, NoneType)):
+            raise InputError(f"{path}: channel {name!r:.62} has percentile {top!r:.62}, allowed is a number")
+        found.append(Channel(name, kind, percentile=None if top is None else float(top)))
     check_channels(found, str(path))
     return tuple(found)
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.corpus.case import Case
-from maskmixadv.corpus.channels import ONE, Channel
+from maskmixadv.corpus.channels import ONE, Channel, own
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.folds import folds
 from maskmixadv.errors import InputError
@@ -103,12 +103,12 @@ def _channels(source: Path, found: Sequence[Study]) -> tuple[Channel, ...]:
     if said := declared.channels(source / declared.FILE):
         if len(said) > 1:
             raise InputError(f"{source / declared.FILE}: says {len(said)} channels, those of DICOM series are 1")
-        return said
+        return own(said)
     modalities = Counter(series.modality(study.paths[0]) for study in found)
     if "CT" in modalities and len(modalities) > 1:
         told = ", ".join(f"{name or 'not said'} ({count})" for name, count in sorted(modalities.items()))
         print(f"{source}: Modality is {told}: each volume is scaled by its own range", file=sys.stderr)
-    return (Channel("CT", "CT"),) if set(modalities) == {"CT"} else ONE
+    return (Channel("CT", "CT"),) if set(modalities) == {"CT"} else own(ONE)
 
 
 def _studies(source: Path, pattern: str | None) -> list[Study]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from maskmixadv.corpus.case import Case, recode
-from maskmixadv.corpus.channels import ONE, Channel
+from maskmixadv.corpus.channels import ONE, Channel, own
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.corpus.folds import folds as held_out
@@ -90,7 +90,7 @@ def make_corpus(
         classes=classes,
         folds=chosen,
         source="arrays",
-        channels=channels,
+        channels=own(channels),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.corpus.case import Case, validate, whole_slices
-from maskmixadv.corpus.channels import COLOURS, ONE, Channel, in_colour, named, scaled
+from maskmixadv.corpus.channels import COLOURS, ONE, Channel, in_colour, named, own, scaled
 from maskmixadv.corpus.scale import like_ct
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files, several
@@ -293,13 +293,13 @@ def channels_of(
     coloured = colours and most == 1 and len(said) != 1 and any(map(_coloured, pairs))
     seen = COLOURS if coloured else tuple(Channel(f"channel {k}") for k in range(most)) if most > 1 else ONE
     if not said:
-        return seen
+        return own(seen)
     as_colours = len(said) == len(COLOURS) and said[0].kind == "RGB"
     if len(said) != len(seen) and not (as_colours and most == 1 and colours):
         like = next((pair for pair in pairs if _count(pair) == most), None)
         has = f"{len(seen)} channel{'s' * (len(seen) != 1)} ({named(seen)})"
         raise InputError(f"{like.image if like else where}: has {has}, {where} says {len(said)} ({named(said)})")
-    return tuple(said)
+    return own(said)
 
 
 def _count(pair: Pair) -> int:
