@@ -110,9 +110,12 @@ def test_runs_use_it_unless_a_size_is_given(
 ) -> None:
     there = corpus(tmp_path, [case(f"c{k}", 600, 50) for k in range(5)])
     for method in ("pce", "walk-teacher"):
-        run = Recipe(there.root, {"name": method}, preset, changes).begin(tmp_path / method, write=False)
+        recipe = Recipe(there.root, {"name": method}, preset, changes)
+        assert recipe.begin(tmp_path / method, write=False).grid.size == side
+        assert not capsys.readouterr().err
+        run = recipe.begin(tmp_path / method)
         assert (run.schedule.size, run.grid.size) == (side, side)
-    told = capsys.readouterr().err
-    assert ("--size" in told) == (side == 384)
-    if side == 384 and preset == "cpu":
-        assert "structures span 12 pixels of a canvas of 144: it has 384 instead" in told
+        told = capsys.readouterr().err
+        assert ("--size" in told) == (side == 384)
+        if side == 384:
+            assert "structures span 12 pixels of a canvas of 144: it has 384 instead" in told

@@ -116,7 +116,7 @@ def begin(
     scheme = scheme or next(iter(corpus.folds))
     split = corpus.split(scheme, fold)
     if fit_canvas:
-        schedule = _on_canvas(schedule, corpus, split)
+        schedule = _on_canvas(schedule, corpus, split, tell=write)
     method = method.under(schedule)
     ranks.check(method, schedule.batch)
     masks = masks.settled(corpus, corpus.of(split.train), method.supervision)
@@ -165,16 +165,15 @@ def _learnt(corpus: Corpus, entries: Sequence[Entry], method: Method, masks: Mas
     return [entry for entry in entries if entry.name in masked or (drawn and entry.scribble)]
 
 
-def _on_canvas(schedule: Schedule, corpus: Corpus, split: Split) -> Schedule:
-    """Return the schedule with a finer canvas where its own would show the structures as a few pixels; says so."""
+def _on_canvas(schedule: Schedule, corpus: Corpus, split: Split, *, tell: bool) -> Schedule:
+    """Return the schedule with a finer canvas where its own would show the structures as a few pixels."""
     size, span = fitted(schedule.size, corpus, corpus.of(split.train))
     if size == schedule.size:
         return schedule
-    print(
-        f"{corpus.root}: structures span {span:.0f} pixels of a canvas of {schedule.size}: it has {size} instead, of "
-        f"which a step sees {schedule.window} × {schedule.window} (--size {schedule.size} keeps it)",
-        file=sys.stderr,
-    )
+    if tell:
+        told = f"structures span {span:.0f} pixels of a canvas of {schedule.size}: it has {size} instead"
+        part = f"of which a step sees {schedule.window} × {schedule.window} (--size {schedule.size} keeps it)"
+        print(f"{corpus.root}: {told}, {part}", file=sys.stderr)
     return replace(schedule, size=size)
 
 
