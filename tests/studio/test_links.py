@@ -16,7 +16,7 @@ from maskmixadv.formats import nifti
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.methods.pce import PCE
 from maskmixadv.runs.run import Run
-from maskmixadv.studio import export
+from maskmixadv.studio.export import model as export
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import job
 from maskmixadv.studio.learning.training import Order, Training

@@ -3,10 +3,36 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from maskmixadv.studio.images.readable import Use
 from maskmixadv.studio.images.volumes import ShownChannel
 from maskmixadv.studio.palette import PaletteClass
 from maskmixadv.studio.review.heart import CaseVolumes, HeartMeasures
 from maskmixadv.studio.review.reviews import Verdict
+
+
+@dataclass(frozen=True)
+class MaskAnswer:
+    """What holds in a case of its masks.
+
+    Attributes
+    ----------
+    corrected
+        Slices of which somebody painted the mask.
+    given
+        Whether a mask of the case came with the folder.
+    looked
+        Slices that a person looked at: at what the latest run predicted, or they judged or corrected them.
+    use
+        What the dense slices are for.
+    reviews
+        Verdicts by slice.
+    """
+
+    corrected: Sequence[int]
+    given: bool
+    looked: Sequence[int]
+    use: Use
+    reviews: Mapping[int, Verdict]
 
 
 @dataclass(frozen=True)
@@ -25,6 +51,8 @@ class CaseAnswer:
         Slices with strokes.
     reviews
         Verdicts by slice.
+    masks
+        What holds of its masks.
     predicted
         Whether the latest run has predicted it.
     seconds
@@ -38,6 +66,7 @@ class CaseAnswer:
     coloured: bool
     scribbled: Sequence[int]
     reviews: Mapping[int, Verdict]
+    masks: MaskAnswer
     predicted: bool
     seconds: float
 
