@@ -29,15 +29,6 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-def place(studio: Studio, folder: Path, case: str, z: int) -> tuple[int, np.ndarray]:
-    """The painted mask of a shown slice as it lies on disk, turned as it is shown; and the slice's place in the file."""
-    studio.saved()
-    view = studio.module("state", "m.caseNamed(a).shape", case)
-    stored = nifti.read(folder / "corrected" / f"{case}.nii.gz").array
-    assert list(stored.shape) == view
-    return z, stored[z]
-
-
 def shown(studio: Studio) -> np.ndarray:
     rows, columns = DENSE.shape[1:]
     return np.array(studio.module("slices", "Array.from(m.arrays().mask)")).reshape(rows, columns)

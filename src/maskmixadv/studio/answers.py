@@ -113,6 +113,17 @@ class FolderAnswer:
 
 
 @dataclass(frozen=True)
+class SliceCounts:
+    """How many slices a case has, and how many of them a person looked at, accepted, corrected and rejected."""
+
+    slices: int
+    looked_at: int
+    accepted: int
+    corrected: int
+    rejected: int
+
+
+@dataclass(frozen=True)
 class ClinicalAnswer:
     """Clinical measures of the predictions.
 
@@ -120,6 +131,8 @@ class ClinicalAnswer:
     ----------
     cases
         Volumes of each case.
+    slices
+        By case, what people did with its slices.
     heart
         Measures of each patient with both phases; None if the classes are not those of a heart.
     problems
@@ -127,6 +140,7 @@ class ClinicalAnswer:
     """
 
     cases: Sequence[CaseVolumes]
+    slices: Mapping[str, SliceCounts]
     heart: Sequence[HeartMeasures] | None
     problems: Sequence[str]
 

@@ -24,12 +24,17 @@ from maskmixadv.studio.answers import (
     FolderAnswer,
     MaskAnswer,
     RunAnswer,
+    SliceCounts,
 )
 from maskmixadv.studio.corrected import Corrected
 from maskmixadv.studio.export.kinds import ExportKind
 from maskmixadv.studio.export.masks import CaseMask, State, write_masks
+from maskmixadv.studio.export.meshes import write_meshes
 from maskmixadv.studio.export.model import write_model
 from maskmixadv.studio.export.nnunet import write_nnunet
+from maskmixadv.studio.export.overlays import write_overlays
+from maskmixadv.studio.export.segmentations import write_segmentations
+from maskmixadv.studio.export.volumes import counted, write_volumes
 from maskmixadv.studio.images.cases import Cases
 from maskmixadv.studio.images.planes import at as _at
 from maskmixadv.studio.images.planes import plane as _slice
@@ -47,7 +52,7 @@ from maskmixadv.studio.review.looked import Looked
 from maskmixadv.studio.review.queue import Candidate, Proposal, propose
 from maskmixadv.studio.review.reviews import Review, Reviews, Verdict
 from maskmixadv.studio.scribbles import Scribbles
-from maskmixadv.types import IGNORE
+from maskmixadv.types import IGNORE, Spacing
 
 SliceArray = UInt8[np.ndarray, "h w"]
 Overlay = Literal["prediction", "disagreement"]
@@ -256,12 +261,15 @@ class Session:
     def clinical(self) -> ClinicalAnswer:
         """Return the volumes of all predicted cases, and the measures of hearts."""
         names, problems = [each.name for each in self._scribbles.palette.classes], list[str]()
-        masks = [(mask.case, mask.labels, mask.shown.volume.spacing) for mask in self._masks(problems) if mask.known]
+        slices, masks = dict[str, SliceCounts](), list[tuple[str, UInt8[np.ndarray, "_ _ _"], Spacing | None]]()
+        for mask in (mask for mask in self._masks(problems) if mask.known):
+            masks.append((mask.case, mask.labels, mask.shown.volume.spacing))
+            slices[mask.case] = counted(mask)
         cases, hearts = measured(masks, names)
-        return ClinicalAnswer(cases, hearts or None, list(map(printable, problems)))
+        return ClinicalAnswer(cases, slices, hearts or None, list(map(printable, problems)))
 
     def export(self, what: ExportKind) -> ExportAnswer:
-        """Write masks, the latest run's model, or a data set for nnU-Net under ``export/``; one export at a time.
+        """Write what is asked for under ``export/``; one export at a time.
 
         Raises
         ------
@@ -282,8 +290,22 @@ class Session:
             raise TakenError("nothing is predicted yet; train first")
         if what == "model" and run is not None:
             return *write_model(self.layout, run), []
-        out, problems = self.layout.check(self.layout.export / "masks"), list[str]()
-        files = write_masks(out, self._masks(problems), ignore=self._scribbles.palette.rejected)
+        return self._export_masks(what)
+
+    def _export_masks(self, what: ExportKind) -> tuple[Path, int, list[str]]:
+        out, problems, palette = self.layout.check(self.layout.export / what), list[str](), self._scribbles.palette
+        masks, names = self._masks(problems), [each.name for each in palette.classes]
+        if what == "volumes":
+            measures = self.clinical()
+            return *write_volumes(self.layout.check(self.layout.export), measures, names), list(measures.problems)
+        if what == "seg":
+            files = write_segmentations(out, masks, names, problems)
+        elif what == "meshes":
+            files = write_meshes(out, masks, names, problems)
+        elif what == "overlays":
+            files = write_overlays(out, masks, palette.classes, problems)
+        else:
+            files = write_masks(out, masks, ignore=palette.rejected)
         return out, files, problems
 
     def _masks(self, problems: list[str]) -> Iterator[CaseMask]:
