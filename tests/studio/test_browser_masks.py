@@ -144,6 +144,12 @@ def test_masks_are_painted(browser: Browser, tmp_path: Path) -> None:
         expect(page.locator("#numbers .nobody")).to_have_count(1)
         if "MASKMIXADV_SCREENSHOTS" in os.environ:
             studio.look("volumes-light", Path(os.environ["MASKMIXADV_SCREENSHOTS"]))
+
+        # Regions: a triangle's pixels, and what is joined by sides alone.
+        triangle = studio.module("region", "m.inside([[0, 0], [4, 0], [0, 4]], {h: 4, w: 5})")
+        assert triangle == [0, 1, 2, 5, 6, 10]
+        assert sorted(studio.module("region", "m.joined([1, 0, 1, 1, 0, 1], {h: 2, w: 3}, 0)")) == [0, 3]
+        assert studio.module("state", "m.state.tool.size") < 8, "strokes have the width that they had"
         assert studio.faults == []
         page.context.close()
     stored = nifti.read(folder / "corrected" / "s0.nii.gz").array

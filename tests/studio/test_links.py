@@ -35,7 +35,7 @@ WRITTEN = (
     "runs", "runs/001", "runs/001/run.json", "predictions",
     "predictions/001", "predictions/001/s0.nii.gz", "predictions/001/s0.npz", "export", "export/masks",
     "export/masks/s0.nii.gz", "export/masks/slices.csv", "export/model-001", "export/model-001/model.onnx",
-    "export/Dataset101_hearts",
+    "export/Dataset101_hearts", "corrected", "corrected/s0.nii.gz", "cases.json",
 )  # fmt: skip
 """Names at which the studio and its trainings write, or make a directory."""
 BESIDE = (".partial-{}", "{}.partial")
@@ -103,6 +103,8 @@ def everything(session: Session, image: bytes) -> dict[str, str]:
         "train": lambda: session.training.start(Order("cpu", "pce", 1)),
         "stop": session.training.stop,
         "review": lambda: session.review("s0", 1, "accepted"),
+        "paint": lambda: session.masks.correct("s0", 2, bytes(strokes().size), 1.0),
+        "use": lambda: session.masks.set_use("s0", "teach"),
         "queue": session.queue,
         "measure": session.clinical,
         "masks": lambda: session.export("masks"),

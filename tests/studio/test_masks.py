@@ -17,6 +17,7 @@ from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import corpus as learning
 from maskmixadv.studio.learning.training import LearntSlices
 from maskmixadv.studio.session import Session
+from maskmixadv.types import IGNORE
 from studio_server import SHAPE, SLICE, client, plane, predict, refused, same_grid, strokes
 
 DENSE = tiny.volume()[2]
@@ -74,6 +75,7 @@ def test_a_painted_slice_is_kept_on_the_images_grid(page: httpx.Client, folder: 
 
 def test_what_is_no_mask_is_refused(page: httpx.Client, folder: Path) -> None:
     refused(page.put(MASK, content=b"\0" * 3), 400, "3 bytes")
+    refused(page.put(MASK, content=bytes(2**17)), 400, "131072 bytes")  # more than JSON may have
     refused(page.put(MASK, content=np.full(SHAPE, 4, np.uint8).tobytes()), 400, "class 4")
     refused(page.put(MASK, content=strokes().tobytes()), 400, "each pixel has a class")
     refused(page.put("/api/cases/s0/slices/3/mask", content=PAINTED.tobytes()), 404, "no slice 3")
@@ -100,6 +102,23 @@ def test_a_damaged_file_is_told_and_not_overwritten(page: httpx.Client, folder: 
     assert "corrected slices are left out" in found.left_out[0]
     path.rename(path.with_name("gone.nii.gz"))
     assert page.get("/api/folder").json()["problems"] == ["corrected/gone.nii.gz: no image of this name"]
+
+
+def test_masks_have_the_folders_codes(tmp_path: Path) -> None:
+    folder = own.folder(tmp_path / "f", scribbled=1, masked=0)
+    tables = "".join(f'[[class]]\nname = "{name}"\ncode = {10 * code}\n' for code, name in enumerate(tiny.CLASSES, 1))
+    (folder / "classes.toml").write_text("ignore = 0\n" + tables)
+    drawn = tiny.volume()[1]
+    own.write(folder / "scribbles/s0.nii.gz", np.where(drawn == IGNORE, 0, 10 * (drawn + 1.0)).astype(np.uint8))
+    with client(folder) as page:
+        paint(page)
+        np.testing.assert_array_equal(plane(page.get(MASK)), PAINTED)
+        stored = nifti.read(folder / "corrected/s0.nii.gz").array
+        np.testing.assert_array_equal(stored[1], 10 * (PAINTED + 1))
+        assert not stored[[0, 2]].any()
+        scribble = own.by_name(learnt(folder).corpus)["s0"].scribble
+        assert scribble is not None
+        np.testing.assert_array_equal(scribble, np.stack([drawn[0], PAINTED, drawn[2]]))
 
 
 # They teach.

@@ -363,7 +363,8 @@ class Session:
                 doubts = self._predictions.doubts(run, case, view.axis, facts.shape)
         painted = self.masks.answer(case, facts.shape, view).corrected
         drawn = sorted({*self._drawn(case, view, facts.shape), *painted})
-        verdicts = {**self._verdicts(case, view, facts.shape), **dict.fromkeys(painted, "accepted")}
+        done: dict[int, Verdict] = dict.fromkeys(painted, "accepted")
+        verdicts = {**self._verdicts(case, view, facts.shape), **done}
         return Candidate(case, facts.shape[view.axis], drawn, verdicts, doubts[::-1] if view.flipped[0] else doubts)
 
     def _case(self, case: str, facts: Facts, view: View, run: str | None, problems: list[str]) -> CaseAnswer:

@@ -34,8 +34,12 @@ def write_volumes(folder: Path, measures: ClinicalAnswer, classes: Sequence[str]
         If they can't be written.
     """
     rows = [
-        {"case": each.case, "unit": "ml" if each.spacing_known else "voxels", **each.volumes}
-        | _looks(measures.slices[each.case])
+        {
+            "case": each.case,
+            "unit": "ml" if each.spacing_known else "voxels",
+            **each.volumes,
+            **_looks(measures.slices[each.case]),
+        }
         for each in measures.cases
     ]
     out = folder / "volumes.csv"

@@ -99,7 +99,7 @@ def corpus(layout: Layout, known: KnownCases, dense: Dense) -> Learnt:
         laid = (*(LabelledSlice(each.path, axis, index) for index, each in shown.items()), *painted)
         if laid:
             slices[case] = laid
-    uses = {case: dense.looked.use(case) for case in known.facts}
+    uses: dict[str, readable.Use] = {case: dense.looked.use(case) for case in known.facts}
     unready = _unready(dense.corrected, known, slices, [case for case, use in uses.items() if use == "validate"])
     made, left_out, kept = readable.corpus(layout, slices, uses, unready)
     accepted = {

@@ -13,16 +13,14 @@ import { levels } from "./window.js";
 const BRUSH = 8; // pixels, at first
 let otherSize = BRUSH; // of the brush in the mode that is off
 
-/** Painting on and off; from another panel it begins in Review. */
+/** Painting on and off. It is done in Review, and ends where one leaves it. */
 export function toggle() {
   draw.penUp();
-  const on = !active();
-  if (on === painting.on) return setTab("review");
+  if (!painting.on) setTab("review");
   const { size } = state.tool;
   setTool({ size: otherSize, erasing: false });
   otherSize = size;
-  setTab("review");
-  return setPainting({ on });
+  setPainting({ on: !painting.on });
 }
 
 /** @param {"brush"|"polygon"|"fill"} tool */
@@ -108,7 +106,8 @@ export function startMasks() {
     forgetUnpainted();
     showMask();
   });
-  for (const event of ["painting", "tab"]) on(event, showTools);
+  on("painting", showTools);
+  on("tab", () => painting.on && state.tab !== "review" && toggle());
   for (const event of ["place", "folder", "masked", "scribbled", "trained"]) on(event, showMask);
   showTools();
 }

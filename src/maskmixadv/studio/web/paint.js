@@ -222,6 +222,7 @@ async function send({ place, labels }) {
     if (labels) one.seconds += spent;
     setMasks(one, told);
     setReviews(one, place.z, told.reviews);
+    emit("corrected"); // the server knows it now
   } catch (error) {
     clock.add(spent);
     throw error;

@@ -23,8 +23,6 @@ export function setPainting(change) {
 
 /** What holds of a case's masks has changed. */
 export function setMasks(one, masks) {
-  const before = one.masks.corrected;
   one.masks = masks;
   emit("masked");
-  if (before.join() !== masks.corrected.join()) emit("corrected");
 }

@@ -150,6 +150,7 @@ on("trained", () => {
 
 // A slice shows the run that was accepted there, and then the latest one again.
 on("withdrawn", (place) => {
+  if (!isCorrected(place)) masks.forgetAt(place);
   predictions.forgetAt(place);
   disagreements.forgetAt(place);
   emit("arrays");
