@@ -363,8 +363,9 @@ class Session:
                 doubts = self._predictions.doubts(run, case, view.axis, facts.shape)
         painted = self.masks.answer(case, facts.shape, view).corrected
         drawn = sorted({*self._drawn(case, view, facts.shape), *painted})
-        done: dict[int, Verdict] = dict.fromkeys(painted, "accepted")
-        verdicts = {**self._verdicts(case, view, facts.shape), **done}
+        verdicts = self._verdicts(case, view, facts.shape)
+        for index in painted:
+            verdicts[index] = "accepted"
         return Candidate(case, facts.shape[view.axis], drawn, verdicts, doubts[::-1] if view.flipped[0] else doubts)
 
     def _case(self, case: str, facts: Facts, view: View, run: str | None, problems: list[str]) -> CaseAnswer:

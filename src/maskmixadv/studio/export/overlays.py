@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
+from scipy import ndimage
 
 from maskmixadv.files import written
 from maskmixadv.studio.export.folders import renewed
@@ -57,7 +58,7 @@ def overlaid(image: RGB, labels: UInt8[np.ndarray, "h w"], colours: Float[np.nda
     """Return an image with labels over it; background is left as it is."""
     shown, structures = image.astype(np.float32), labels > 0
     shown[structures] = (1 - VEIL) * shown[structures] + VEIL * colours[labels[structures]]
-    rim = structures & edges(labels)
+    rim = structures & ndimage.binary_dilation(edges(labels))
     shown[rim] = colours[labels[rim]]
     return shown.round().astype(np.uint8)
 
