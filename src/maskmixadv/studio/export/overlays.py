@@ -58,7 +58,7 @@ def overlaid(image: RGB, labels: UInt8[np.ndarray, "h w"], colours: Float[np.nda
     """Return an image with labels over it; background is left as it is."""
     shown, structures = image.astype(np.float32), labels > 0
     shown[structures] = (1 - VEIL) * shown[structures] + VEIL * colours[labels[structures]]
-    rim = structures & ndimage.binary_dilation(edges(labels))
+    rim = structures & np.asarray(ndimage.binary_dilation(edges(labels)), np.bool_)
     shown[rim] = colours[labels[rim]]
     return shown.round().astype(np.uint8)
 
@@ -94,7 +94,7 @@ def _size(mask: CaseMask) -> tuple[int, int]:
     return round(times * width), round(times * height)
 
 
-def _resized(image: RGB, size: tuple[int, int], how: Image.Resampling) -> RGB:
+def _resized(image: RGB, size: tuple[int, int], how: Image.Resampling) -> UInt8[np.ndarray, "_ _ 3"]:
     return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(size, how))
 
 
