@@ -19,7 +19,6 @@ from maskmixadv.studio.images.cases import Cases
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import corpus as learning
 from maskmixadv.studio.learning import job, training
-from maskmixadv.studio.learning.accepted import Accepted
 from maskmixadv.studio.session import Session
 from maskmixadv.types import IGNORE
 from studio_server import SLICE, client, plane, predict, strokes
@@ -50,7 +49,7 @@ def review(page: httpx.Client, case: str, index: int, verdict: str | None = "acc
 def learnt(folder: Path) -> learning.Learnt:
     """The corpus of a training that begins now."""
     layout = Layout.open(folder)
-    return learning.corpus(layout, Cases(layout).known(), Accepted.read(layout))
+    return learning.corpus(layout, Cases(layout).known(), learning.Dense.read(layout))
 
 
 def scribble(found: learning.Learnt, case: str) -> np.ndarray:
@@ -104,14 +103,14 @@ def test_the_network_follows_two_accepted_slices(tmp_path: Path, monkeypatch: py
     with client(folder) as page:
         layout = Layout.open(folder)
         without = trained(layout, "001", method)
-        assert page.get("/api/train").json()["learnt"] == {"scribbled": 4, "accepted": {}}
+        assert page.get("/api/train").json()["learnt"] == {"scribbled": 4, "accepted": {}, "corrected": {}}
         like = nifti.read(folder / "images" / "s0.nii.gz")
         nifti.write_labels(folder / "predictions" / "001" / "s0.nii.gz", masks, like)
         for index in (1, 2):
             review(page, "s0", index)
         followed = trained(layout, "002", method)
         course = page.get("/api/train").json()
-    assert course["learnt"] == {"scribbled": 4, "accepted": {"s0": {"1": "001", "2": "001"}}}
+    assert course["learnt"] == {"scribbled": 4, "accepted": {"s0": {"1": "001", "2": "001"}}, "corrected": {}}
     assert course["left_out"] == []
     assert json.loads((folder / "runs/002/run.json").read_text())["enclosure"] is True  # strokes are loops as before
     scores = dice(without, masks[1:]), dice(followed, masks[1:])

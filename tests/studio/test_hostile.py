@@ -58,6 +58,11 @@ def test_without_the_token_nothing_is_told(page: httpx.Client, headers: dict[str
         ("GET", "/api/folder"),
         ("GET", f"{SLICE}/image"),
         ("PUT", f"{SLICE}/scribble"),
+        ("GET", f"{SLICE}/mask"),
+        ("PUT", f"{SLICE}/mask"),
+        ("DELETE", f"{SLICE}/mask"),
+        ("PUT", f"{SLICE}/looked"),
+        ("PUT", "/api/cases/s0/use"),
         ("POST", "/api/train"),
         ("PUT", "/api/images/new.nii.gz"),
         ("GET", "/api/nothing"),
@@ -100,7 +105,9 @@ def test_every_answer_is_locked_down(page: httpx.Client) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_names_are_looked_up_never_joined(folder: Path, name: str) -> None:
     with serving(folder) as address:
-        for method, what, body in (("GET", "image", b""), ("GET", "prediction", b""), ("PUT", "scribble", bytes(1920))):
+        drawn = [("PUT", what, bytes(1920)) for what in ("scribble", "mask", "looked")]
+        read = [("GET", what, b"") for what in ("image", "prediction", "mask")]
+        for method, what, body in (*read, *drawn, ("DELETE", "mask", b"")):
             assert raw(address, method, f"/api/cases/{name}/slices/1/{what}", body) in (400, 404, 405)
 
 
@@ -118,7 +125,7 @@ def test_uploads_have_plain_names(folder: Path, name: str) -> None:
     assert [path.name for path in (folder / "images").iterdir()] == ["s0.nii.gz"]
 
 
-@pytest.mark.parametrize("path", ["/api/images/big.nii.gz", f"{SLICE}/scribble", "/api/classes"])
+@pytest.mark.parametrize("path", ["/api/images/big.nii.gz", f"{SLICE}/scribble", f"{SLICE}/mask", "/api/classes"])
 def test_a_gigabyte_is_refused_before_it_is_read(folder: Path, path: str) -> None:
     with serving(folder) as address:
         assert raw(address, "PUT", path, length=2**30) == 413

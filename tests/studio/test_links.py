@@ -16,7 +16,7 @@ from maskmixadv.formats import nifti
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.methods.pce import PCE
 from maskmixadv.runs.run import Run
-from maskmixadv.studio import export
+from maskmixadv.studio.export import model as export
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import job
 from maskmixadv.studio.learning.training import Order, Training
@@ -35,7 +35,7 @@ WRITTEN = (
     "runs", "runs/001", "runs/001/run.json", "predictions",
     "predictions/001", "predictions/001/s0.nii.gz", "predictions/001/s0.npz", "export", "export/masks",
     "export/masks/s0.nii.gz", "export/masks/slices.csv", "export/model-001", "export/model-001/model.onnx",
-    "export/Dataset101_hearts",
+    "export/Dataset101_hearts", "corrected", "corrected/s0.nii.gz", "cases.json",
 )  # fmt: skip
 """Names at which the studio and its trainings write, or make a directory."""
 BESIDE = (".partial-{}", "{}.partial")
@@ -103,6 +103,8 @@ def everything(session: Session, image: bytes) -> dict[str, str]:
         "train": lambda: session.training.start(Order("cpu", "pce", 1)),
         "stop": session.training.stop,
         "review": lambda: session.review("s0", 1, "accepted"),
+        "paint": lambda: session.masks.correct("s0", 2, bytes(strokes().size), 1.0),
+        "use": lambda: session.masks.set_use("s0", "teach"),
         "queue": session.queue,
         "measure": session.clinical,
         "masks": lambda: session.export("masks"),

@@ -187,7 +187,7 @@ def test_the_queue_spreads_out_and_then_follows_doubt(page: httpx.Client, folder
 
 
 def test_volumes_are_measured(page: httpx.Client, folder: Path) -> None:
-    assert page.get("/api/clinical").json() == {"cases": [], "heart": None, "problems": []}
+    assert page.get("/api/clinical").json() == {"cases": [], "slices": {}, "heart": None, "problems": []}
     dense = predict(folder)
     spacing = nifti.read(folder / "images" / "s0.nii.gz").spacing
     assert spacing is not None

@@ -155,8 +155,8 @@ def _key(pair: Pair, how: str) -> str:
         for file in (path, flat.beside(path))
         if file is not None
     ]
-    slices = [f"{_stamp(each.path)} {each.axis} {each.index}" for each in pair.slices]
-    return _digest("\n".join([how, pair.patient, *files, *slices]))
+    slices = [f"{_stamp(each.path)} {each.axis} {each.index}{' corrected' * each.corrected}" for each in pair.slices]
+    return _digest("\n".join([how, pair.patient, *files, *slices, *["masked"] * pair.masked]))
 
 
 def _stamp(path: Path) -> str:

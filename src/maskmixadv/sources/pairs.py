@@ -38,6 +38,9 @@ class LabelledSlice:
         The file; its other slices are not used.
     axis, index
         Array axis of the file (0 to 2) across the slice, and the slice's place along it.
+    corrected
+        Whether a person painted it. Then the file has the codes of the folder's classes, and the slice counts above the
+        strokes.
 
     Examples
     --------
@@ -48,6 +51,7 @@ class LabelledSlice:
     path: Path
     axis: int
     index: int
+    corrected: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,9 @@ class Pair:
         A file that is a dense mask in its slices without unlabelled pixels, and a scribble in the others.
     slices
         Labelled slices that become part of the scribble, and so are dense slices. Where a pixel has a stroke, the
-        stroke counts. A case that has a mask and no strokes gets no scribble by them.
+        stroke counts, unless the slice was corrected. A case that has a mask and no strokes gets no scribble by them.
+    masked
+        Whether `slices` become part of the dense mask instead, above what its file says. The strokes are then left out.
     others
         Files of the image's further channels.
 
@@ -82,6 +88,7 @@ class Pair:
     either: Path | None = None
     slices: tuple[LabelledSlice, ...] = ()
     others: tuple[Path, ...] = ()
+    masked: bool = False
 
     @property
     def images(self) -> tuple[Path, ...]:
@@ -155,7 +162,9 @@ def read(pair: Pair, classes: Classes, view: View, channels: Sequence[Channel] =
     like = (pair.image, image)
     drawn = None if pair.scribble is None else labels.read(pair.scribble, classes, "scribble", like)
     dense = None if pair.mask is None else labels.read(pair.mask, classes, "mask", like)
-    if pair.slices and (dense is None or _known(drawn) is not None):
+    if pair.slices and pair.masked:
+        drawn, dense = None, _with_slices(dense, pair, image, classes)
+    elif pair.slices and (dense is None or _known(drawn) is not None):
         drawn = _with_slices(drawn, pair, image, classes)
     scribble, dense = _known(drawn), _known(dense)
     if pair.either is not None:
@@ -369,16 +378,20 @@ def cuts(pairs: Sequence[Pair], axis: int | None = None) -> Cuts:
 def _with_slices(
     drawn: UInt8[np.ndarray, "d h w"] | None, pair: Pair, image: Volume, classes: Classes
 ) -> UInt8[np.ndarray, "d h w"]:
-    """Return strokes with the labels of ``pair.slices`` where nothing is drawn."""
+    """Return strokes, or a mask, with the labels of ``pair.slices``: where nothing is known, or above what is."""
     found = np.full(image.array.shape, IGNORE, np.uint8) if drawn is None else drawn.copy()
     indices = Classes(classes.names, None)  # whatever codes the user's files have
     for path in dict.fromkeys(each.path for each in pair.slices):  # one file at a time in memory
-        codes = labels.read(path, indices, "mask", (pair.image, image))
-        for each in (each for each in pair.slices if each.path == path):
+        ours = [each for each in pair.slices if each.path == path]
+        like = (pair.image, image)
+        by_hand = ours[0].corrected
+        codes = labels.read(path, classes, "either", like) if by_hand else labels.read(path, indices, "mask", like)
+        for each in ours:
             if not 0 <= each.index < codes.shape[each.axis]:
                 raise InputError(f"{path}: no slice {each.index} along axis {each.axis}, its shape is {codes.shape}")
             place, known = (np.moveaxis(array, each.axis, 0)[each.index] for array in (found, codes))
-            np.copyto(place, known, where=place == IGNORE)
+            above = by_hand or pair.masked
+            np.copyto(place, known, where=known != IGNORE if above else place == IGNORE)
     return found
 
 

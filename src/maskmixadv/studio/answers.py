@@ -3,10 +3,36 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from maskmixadv.studio.images.readable import Use
 from maskmixadv.studio.images.volumes import ShownChannel
 from maskmixadv.studio.palette import PaletteClass
 from maskmixadv.studio.review.heart import CaseVolumes, HeartMeasures
 from maskmixadv.studio.review.reviews import Verdict
+
+
+@dataclass(frozen=True)
+class MaskAnswer:
+    """What holds in a case of its masks.
+
+    Attributes
+    ----------
+    corrected
+        Slices of which somebody painted the mask.
+    given
+        Whether a mask of the case came with the folder.
+    looked
+        Slices that a person looked at: at what the latest run predicted, or they judged or corrected them.
+    use
+        What the dense slices are for.
+    reviews
+        Verdicts by slice.
+    """
+
+    corrected: Sequence[int]
+    given: bool
+    looked: Sequence[int]
+    use: Use
+    reviews: Mapping[int, Verdict]
 
 
 @dataclass(frozen=True)
@@ -25,6 +51,8 @@ class CaseAnswer:
         Slices with strokes.
     reviews
         Verdicts by slice.
+    masks
+        What holds of its masks.
     predicted
         Whether the latest run has predicted it.
     seconds
@@ -38,6 +66,7 @@ class CaseAnswer:
     coloured: bool
     scribbled: Sequence[int]
     reviews: Mapping[int, Verdict]
+    masks: MaskAnswer
     predicted: bool
     seconds: float
 
@@ -84,6 +113,17 @@ class FolderAnswer:
 
 
 @dataclass(frozen=True)
+class SliceCounts:
+    """How many slices a case has, and how many of them a person looked at, accepted, corrected and rejected."""
+
+    slices: int
+    looked_at: int
+    accepted: int
+    corrected: int
+    rejected: int
+
+
+@dataclass(frozen=True)
 class ClinicalAnswer:
     """Clinical measures of the predictions.
 
@@ -91,6 +131,8 @@ class ClinicalAnswer:
     ----------
     cases
         Volumes of each case.
+    slices
+        By case, what people did with its slices.
     heart
         Measures of each patient with both phases; None if the classes are not those of a heart.
     problems
@@ -98,6 +140,7 @@ class ClinicalAnswer:
     """
 
     cases: Sequence[CaseVolumes]
+    slices: Mapping[str, SliceCounts]
     heart: Sequence[HeartMeasures] | None
     problems: Sequence[str]
 

@@ -48,7 +48,7 @@ class Layout:
         for folder in (layout.images, layout.scribbles, layout.state, layout.runs, layout.predictions, layout.export):
             layout.check(folder)
             make_directory(folder)
-        for part in (layout.masks, layout.root / ".corpus", layout.state / LOCK):
+        for part in (layout.masks, layout.corrected, layout.root / ".corpus", layout.state / LOCK):
             layout.check(part)
         for notes in _runs(layout.state):
             if not notes.is_symlink():
@@ -86,6 +86,11 @@ class Layout:
         return self.root / "masks"
 
     @property
+    def corrected(self) -> Path:
+        """Folder of masks that people painted, with one NIfTI file for each case; it may be missing."""
+        return self.root / "corrected"
+
+    @property
     def state(self) -> Path:
         """Folder of the studio's own notes on images and trainings."""
         return self.root / ".studio"
@@ -112,7 +117,7 @@ class Layout:
         Parameters
         ----------
         part
-            ``images/`` (the default), ``scribbles/`` or ``masks/``; it may be missing.
+            ``images/`` (the default), ``scribbles/``, ``corrected/`` or ``masks/``; it may be missing.
         """
         found: dict[str, Path] = {}
         problems: list[str] = []

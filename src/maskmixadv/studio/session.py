@@ -16,21 +16,43 @@ from maskmixadv.formats.slicing import View
 from maskmixadv.methods.registry import FROM_SCRIBBLES
 from maskmixadv.sources import classes
 from maskmixadv.studio import palette as palettes
-from maskmixadv.studio.answers import CaseAnswer, ClinicalAnswer, DrawAnswer, ExportAnswer, FolderAnswer, RunAnswer
-from maskmixadv.studio.export import CaseMask, ExportKind, write_masks, write_model, write_nnunet
+from maskmixadv.studio.answers import (
+    CaseAnswer,
+    ClinicalAnswer,
+    DrawAnswer,
+    ExportAnswer,
+    FolderAnswer,
+    MaskAnswer,
+    RunAnswer,
+    SliceCounts,
+)
+from maskmixadv.studio.corrected import Corrected
+from maskmixadv.studio.export.kinds import ExportKind
+from maskmixadv.studio.export.masks import CaseMask, State, write_masks
+from maskmixadv.studio.export.meshes import write_meshes
+from maskmixadv.studio.export.model import write_model
+from maskmixadv.studio.export.nnunet import write_nnunet
+from maskmixadv.studio.export.overlays import write_overlays
+from maskmixadv.studio.export.segmentations import write_segmentations
+from maskmixadv.studio.export.volumes import counted, write_volumes
 from maskmixadv.studio.images.cases import Cases
+from maskmixadv.studio.images.planes import at as _at
+from maskmixadv.studio.images.planes import plane as _slice
 from maskmixadv.studio.images.volumes import Facts
 from maskmixadv.studio.layout import Layout, printable
 from maskmixadv.studio.learning import corpus
 from maskmixadv.studio.learning.accepted import Accepted
 from maskmixadv.studio.learning.predictions import StoredPredictions
 from maskmixadv.studio.learning.training import PRESET_CHOICES, Training
+from maskmixadv.studio.masks import Masks
 from maskmixadv.studio.palette import Palette, PaletteClass
 from maskmixadv.studio.refusals import MissingError, RequestError, TakenError
 from maskmixadv.studio.review.heart import measured
+from maskmixadv.studio.review.looked import Looked
 from maskmixadv.studio.review.queue import Candidate, Proposal, propose
 from maskmixadv.studio.review.reviews import Review, Reviews, Verdict
 from maskmixadv.studio.scribbles import Scribbles
+from maskmixadv.types import IGNORE, Spacing
 
 SliceArray = UInt8[np.ndarray, "h w"]
 Overlay = Literal["prediction", "disagreement"]
@@ -75,12 +97,15 @@ class Session:
         self._predictions = StoredPredictions(self.layout)
         self._accepted = Accepted(self._reviews, self._predictions)
         self._scribbles = Scribbles(self.layout, palettes.read(self.layout))
+        self._corrected = Corrected(self.layout, lambda: self._scribbles.palette)
+        self._looked = Looked(self.layout.check(self.layout.root / corpus.LOOKED))
+        self.masks = Masks(self.cases, self._corrected, self._reviews, self._looked, self._predictions)
         self._gate, self._locks, self._exporting = Lock(), defaultdict[str, Lock](Lock), Lock()
 
     def folder(self) -> FolderAnswer:
         """Return everything that the list of cases shows."""
         known, run = self.cases.known(), self._predictions.latest()
-        problems = [*known.problems, *self._scribbles.problems(known.images)]
+        problems = [*known.problems, *self._scribbles.problems(known.images), *self._corrected.problems(known.images)]
         cases = [self._case(case, facts, known.views[case], run, problems) for case, facts in known.facts.items()]
         return FolderAnswer(
             name=printable(self.layout.root.name),
@@ -109,7 +134,7 @@ class Session:
         after = before.of(named)
         after.check()
         with self._all_held():
-            drawn, ignore = self._scribbles.any_drawn(), before.ignore
+            drawn, ignore = self._scribbles.any_drawn() or self._corrected.any_painted(), before.ignore
             if drawn and len(named) < len(before.classes):
                 raise RequestError("classes: strokes are there, so classes can be renamed and added, not removed")
             if before.codes is None and len(named) > ignore:
@@ -212,6 +237,8 @@ class Session:
         self.predicted(case, index, "prediction")
         known, run = self.cases.known(), self._predictions.latest()
         view, shape = known.views[case], known.facts[case].shape
+        if verdict is not None and index in self.masks.answer(case, shape, view).corrected:
+            raise TakenError("somebody painted the mask of this slice; discard the mask to judge the prediction")
         if run is not None:
             stored = view.stored(index, shape[view.axis])
             before = self._reviews.accepted(case).get(stored)
@@ -234,12 +261,15 @@ class Session:
     def clinical(self) -> ClinicalAnswer:
         """Return the volumes of all predicted cases, and the measures of hearts."""
         names, problems = [each.name for each in self._scribbles.palette.classes], list[str]()
-        masks = [(mask.case, mask.labels, mask.shown.volume.spacing) for mask in self._masks(problems)]
+        slices, masks = dict[str, SliceCounts](), list[tuple[str, UInt8[np.ndarray, "_ _ _"], Spacing | None]]()
+        for mask in (mask for mask in self._masks(problems) if mask.known):
+            masks.append((mask.case, mask.labels, mask.shown.volume.spacing))
+            slices[mask.case] = counted(mask)
         cases, hearts = measured(masks, names)
-        return ClinicalAnswer(cases, hearts or None, list(map(printable, problems)))
+        return ClinicalAnswer(cases, slices, hearts or None, list(map(printable, problems)))
 
     def export(self, what: ExportKind) -> ExportAnswer:
-        """Write masks, the latest run's model, or a data set for nnU-Net under ``export/``; one export at a time.
+        """Write what is asked for under ``export/``; one export at a time.
 
         Raises
         ------
@@ -252,47 +282,69 @@ class Session:
 
     def _export(self, what: ExportKind) -> tuple[Path, int, list[str]]:
         if what == "nnunet":
-            learnt = corpus.corpus(self.layout, self.cases.known(), self._accepted)
+            dense = corpus.Dense(self._accepted, self._corrected, self._looked)
+            learnt = corpus.corpus(self.layout, self.cases.known(), dense)
             return *write_nnunet(self.layout, learnt.corpus), learnt.left_out
         run = self._predictions.latest()
-        if run is None:
+        if run is None and (what == "model" or not self._corrected.any_painted()):
             raise TakenError("nothing is predicted yet; train first")
-        if what == "model":
+        if what == "model" and run is not None:
             return *write_model(self.layout, run), []
-        out, problems = self.layout.check(self.layout.export / "masks"), list[str]()
-        files = write_masks(out, self._masks(problems), ignore=self._scribbles.palette.rejected)
+        return self._export_masks(what)
+
+    def _export_masks(self, what: ExportKind) -> tuple[Path, int, list[str]]:
+        out, problems, palette = self.layout.check(self.layout.export / what), list[str](), self._scribbles.palette
+        masks, names = self._masks(problems), [each.name for each in palette.classes]
+        if what == "volumes":
+            measures = self.clinical()
+            return *write_volumes(self.layout.check(self.layout.export), measures, names), list(measures.problems)
+        if what == "seg":
+            files = write_segmentations(out, masks, names, problems)
+        elif what == "meshes":
+            files = write_meshes(out, masks, names, problems)
+        elif what == "overlays":
+            files = write_overlays(out, masks, palette.classes, problems)
+        else:
+            files = write_masks(out, masks, ignore=palette.rejected)
         return out, files, problems
 
     def _masks(self, problems: list[str]) -> Iterator[CaseMask]:
-        """Yield the predictions of the latest run, with accepted slices as they were accepted.
+        """Yield what the page shows: the latest predictions, with accepted and corrected slices as people left them.
 
         For each case or slice that can't be read, a line is appended to `problems`.
         """
         run = self._predictions.latest()
         for case in self.cases.known().images:
             try:
-                mask = None if run is None else self._mask(case, run, problems)
+                mask = self._mask(case, run, problems)
             except InputError as error:
                 problems.append(str(error))
                 continue
             if mask is not None:
                 yield mask
 
-    def _mask(self, case: str, run: str, problems: list[str]) -> CaseMask | None:
+    def _mask(self, case: str, run: str | None, problems: list[str]) -> CaseMask | None:
         shown, view = self.cases.open(case)
-        axis, shape, verdicts = view.axis, shown.volume.array.shape, self._reviews.verdicts(case, run)
-        latest = self._predictions.labels(run, case, shape)
-        if latest is None:
+        axis, shape = view.axis, shown.volume.array.shape
+        verdicts = self.masks.verdicts(case, view, shape)
+        latest = None if run is None else self._predictions.labels(run, case, shape)
+        painted = self._corrected.dense(case, axis, shape)
+        if latest is None and not painted:
             return None
-        labels = latest.copy()
+        labels = np.full(shape, IGNORE, np.uint8) if latest is None else latest.copy()
+        states: list[State] = ["unlabelled" if latest is None else "predicted"] * shape[axis]
         slices, lost = self._accepted.of(case, shape, axis, len(self.classes()))
         problems += lost
+        planes = np.moveaxis(labels, axis, 0)
         for index, accepted in slices.items():
-            np.moveaxis(labels, axis, 0)[index] = accepted.labels
-        held: dict[int, Verdict] = {
-            index: said for index, said in verdicts.items() if said != "accepted" or index in slices
-        }
-        return CaseMask(case, shown, labels, axis, held)
+            planes[index], states[index] = accepted.labels, "accepted"
+        for index in (index for index, said in verdicts.items() if said == "rejected"):
+            states[index] = "rejected"
+        for index in painted:
+            planes[index] = np.moveaxis(self._corrected.read(case, shape), axis, 0)[index]
+            states[index] = "corrected"
+        looked = frozenset({*self._looked.at(case, run), *verdicts, *painted})
+        return CaseMask(case, shown, view, labels, tuple(states), looked)
 
     def _drawn(self, case: str, view: View, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the slices with strokes, as they are numbered on the page; raises as `Scribbles.drawn`."""
@@ -301,7 +353,7 @@ class Session:
 
     def _verdicts(self, case: str, view: View, shape: tuple[int, ...]) -> dict[int, Verdict]:
         """Return the verdicts that hold for the latest run, by the slices' numbers on the page."""
-        held = self._reviews.verdicts(case, self._predictions.latest())
+        held = self.masks.verdicts(case, view, shape)
         return {view.stored(index, shape[view.axis]): said for index, said in held.items()}
 
     def _candidate(self, case: str, facts: Facts, view: View, run: str | None) -> Candidate:
@@ -309,8 +361,11 @@ class Session:
         if run is not None:
             with suppress(InputError):
                 doubts = self._predictions.doubts(run, case, view.axis, facts.shape)
-        drawn = self._drawn(case, view, facts.shape)
+        painted = self.masks.answer(case, facts.shape, view).corrected
+        drawn = sorted({*self._drawn(case, view, facts.shape), *painted})
         verdicts = self._verdicts(case, view, facts.shape)
+        for index in painted:
+            verdicts[index] = "accepted"
         return Candidate(case, facts.shape[view.axis], drawn, verdicts, doubts[::-1] if view.flipped[0] else doubts)
 
     def _case(self, case: str, facts: Facts, view: View, run: str | None, problems: list[str]) -> CaseAnswer:
@@ -328,9 +383,17 @@ class Session:
             coloured=facts.coloured,
             scribbled=scribbled,
             reviews=self._verdicts(case, view, facts.shape),
+            masks=self._masks_of(case, facts, view, problems),
             predicted=predicted,
             seconds=self._reviews.seconds(case),
         )
+
+    def _masks_of(self, case: str, facts: Facts, view: View, problems: list[str]) -> MaskAnswer:
+        try:
+            return self.masks.answer(case, facts.shape, view)
+        except InputError as error:
+            problems.append(str(error))
+            return MaskAnswer((), given=False, looked=(), use="auto", reviews={})
 
     @contextmanager
     def _held(self, case: str) -> Iterator[None]:
@@ -345,14 +408,3 @@ class Session:
             for lock in self._locks.values():
                 stack.enter_context(lock)
             yield
-
-
-def _slice(volume: np.ndarray, view: View, index: int) -> np.ndarray:
-    """Return a slice as it is seen; what is written into it is written into `volume`."""
-    return _at(view.seen(volume), index)
-
-
-def _at(slices: np.ndarray, index: int) -> np.ndarray:
-    if not 0 <= index < len(slices):
-        raise MissingError(f"no slice {index}, allowed are 0 to {len(slices) - 1}")
-    return slices[index]

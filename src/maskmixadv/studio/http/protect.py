@@ -14,9 +14,9 @@ from maskmixadv.studio.refusals import TooLargeError
 
 HOST: Final = re.compile(r"(127\.0\.0\.1|localhost)(:\d{1,5})?")
 UPLOAD: Final = "/api/images/"
-STROKES: Final = re.compile(r"/api/cases/.*/scribble", re.DOTALL)
+STROKES: Final = re.compile(r"/api/cases/.*/(scribble|mask)", re.DOTALL)
 MOST_BODY: Final = 64 * 2**20
-"""Bytes of a slice's strokes, enough for 8,000 × 8,000 pixels."""
+"""Bytes of a slice's strokes or mask, enough for 8,000 × 8,000 pixels."""
 MOST_JSON: Final = 2**16
 """Bytes of any other body, which is JSON; the longest that the page sends has 32 classes with their names."""
 HEADERS: Final[Mapping[str, str]] = {

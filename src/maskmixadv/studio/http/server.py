@@ -24,11 +24,13 @@ from starlette.requests import ClientDisconnect
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write
 from maskmixadv.methods.registry import DEFAULT_METHOD
-from maskmixadv.studio.export import ExportKind
+from maskmixadv.studio.export.kinds import ExportKind
 from maskmixadv.studio.http.patience import Impatient
 from maskmixadv.studio.http.protect import Guard
+from maskmixadv.studio.images.readable import Use
 from maskmixadv.studio.layout import printable
 from maskmixadv.studio.learning.training import AUTO, Order
+from maskmixadv.studio.masks import MaskOf
 from maskmixadv.studio.palette import PaletteClass
 from maskmixadv.studio.refusals import RequestError, TooLargeError
 from maskmixadv.studio.review.reviews import Verdict
@@ -56,6 +58,12 @@ class ReviewBody(BaseModel):
     """A verdict on a slice's prediction; None takes it back."""
 
     verdict: Verdict | None
+
+
+class UseBody(BaseModel):
+    """What the dense slices of a case are for."""
+
+    use: Use
 
 
 class TrainBody(BaseModel):
@@ -131,6 +139,7 @@ def app(session: Session, token: str) -> Guard:
     """Return the whole application, protected by `token`."""
     api = FastAPI(openapi_url=None)
     _add_cases(api, session)
+    _add_masks(api, session)
     _add_folder(api, session)
     _add_training(api, session)
     mimetypes.add_type("text/javascript", ".js")  # some systems have another type, which browsers refuse
@@ -167,6 +176,31 @@ def _add_cases(api: FastAPI, session: Session) -> None:
     @api.put(f"{place}/review")
     def review(case: str, index: int, body: ReviewBody) -> dict[str, Any]:
         return {"reviews": session.review(case, index, body.verdict)}
+
+
+def _add_masks(api: FastAPI, session: Session) -> None:
+    place, masks = "/api/cases/{case}/slices/{index}", session.masks
+
+    @api.get(f"{place}/mask")
+    def mask(case: str, index: int, of: MaskOf = "corrected") -> Response:
+        return _bytes(masks.of(case, index, of))
+
+    @api.put(f"{place}/mask")
+    async def correct(case: str, index: int, request: Request, seconds: Seconds = 0.0) -> dict[str, Any]:
+        labels = await request.body()
+        return asdict(await run_in_threadpool(masks.correct, case, index, labels, seconds))
+
+    @api.delete(f"{place}/mask")
+    def discard(case: str, index: int) -> dict[str, Any]:
+        return asdict(masks.discard(case, index))
+
+    @api.put(f"{place}/looked")
+    def look(case: str, index: int) -> dict[str, Any]:
+        return asdict(masks.look(case, index))
+
+    @api.put("/api/cases/{case}/use")
+    def use(case: str, body: UseBody) -> dict[str, Any]:
+        return asdict(masks.set_use(case, body.use))
 
 
 def _add_folder(api: FastAPI, session: Session) -> None:

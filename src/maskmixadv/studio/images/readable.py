@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
 
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
@@ -19,62 +20,79 @@ from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.memory import within_memory
 
 Slices = Mapping[str, tuple[LabelledSlice, ...]]
-"""Accepted slices by case."""
+"""Accepted and corrected slices by case."""
+Use = Literal["auto", "teach", "validate"]
+"""What dense slices are for. ``auto``: they teach, except those of a case with a given mask and no strokes."""
 VALIDATES: Final = "the case has a mask and no strokes, and validates"
-"""Why a case does not learn from its accepted slices."""
+"""Why a case does not learn from its dense slices."""
 
 
 class Readable(NamedTuple):
-    """A corpus, a line for each file or slice that was left out, and the accepted slices that are in it."""
+    """A corpus, a line for each file or slice that was left out, and the dense slices that it learns from."""
 
     corpus: Corpus
     left_out: list[str]
     slices: Slices
 
 
-def corpus(layout: Layout, accepted: Slices) -> Readable:
+def corpus(
+    layout: Layout, dense: Slices, uses: Mapping[str, Use], held_out: Mapping[str, str] = MappingProxyType({})
+) -> Readable:
     """Return the folder as a corpus, as it is now (`maskmixadv.sources.follow`).
 
     Parameters
     ----------
     layout
         The folder.
-    accepted
-        Accepted slices, which become part of the scribbles. They do not change which cases validate: a case that has a
-        mask and no strokes still validates. If no case has strokes, masks are learnt from, and accepted slices are left
-        out.
+    dense
+        Dense slices, which become part of the scribbles. They do not change which cases validate, unless `uses` says
+        so: a case that has a mask and no strokes still validates. If no case has strokes, masks are learnt from;
+        accepted slices are left out then, and corrected ones become part of the masks.
+    uses
+        What the dense slices of a case are for. A case that validates is not learnt from, its strokes neither.
+    held_out
+        Cases that neither teach nor validate, each with a line that says why.
 
     Raises
     ------
     InputError
-        If no readable image has strokes, a mask or an accepted slice, or the classes can't be read.
+        If no readable image has strokes, a mask or a dense slice, or the classes can't be read.
     """
-    classes, (found, left_out) = declared.read(layout.root / declared.FILE), _found(layout, accepted)
+    classes, (found, left_out) = declared.read(layout.root / declared.FILE), _found(layout, dense, uses, held_out)
     if not found.pairs:
         raise InputError("; ".join(["no image has strokes that can be learnt from; draw some", *left_out[:1]]))
     try:
-        return _readable(found, classes, left_out)
+        return _readable(found, classes, uses, left_out)
     except InputError:  # check every file by itself only if some file is wrong
         sound, wrong = _sound(found.pairs, classes)
         if not wrong or not sound:
             raise
-    return _readable(found._replace(pairs=sound), classes, [*left_out, *wrong])
+    return _readable(found._replace(pairs=sound), classes, uses, [*left_out, *wrong])
 
 
-def _readable(found: Found, classes: Classes, left_out: list[str]) -> Readable:
+def _readable(found: Found, classes: Classes, uses: Mapping[str, Use], left_out: list[str]) -> Readable:
     made = follow.of(found, classes)
     scribbled = {entry.name for entry in made.entries if entry.scribble}
     laid = {pair.name: pair.slices for pair in found.pairs if pair.slices}
+    masked = {pair.name for pair in found.pairs if pair.masked}
+    taught = scribbled | {case for case in masked if uses.get(case) != "validate"}
     unused = [
-        f"{pair.name}: accepted slices are left out, as {VALIDATES}"
-        for pair in found.pairs
-        if pair.slices and pair.name not in scribbled
+        f"{case}: {_kinds(laid[case])} slices are left out, as {VALIDATES}"
+        for case in laid
+        if case not in scribbled | masked
     ]
-    return Readable(made, [*left_out, *unused], {case: each for case, each in laid.items() if case in scribbled})
+    return Readable(made, [*left_out, *unused], {case: each for case, each in laid.items() if case in taught})
 
 
-def _found(layout: Layout, accepted: Slices) -> tuple[Found, list[str]]:
-    """Return the images with strokes, masks or accepted slices, and a line for each file that can't be used."""
+def _kinds(slices: Sequence[LabelledSlice]) -> str:
+    kinds = {"corrected" if each.corrected else "accepted" for each in slices}
+    return " and ".join(sorted(kinds))
+
+
+def _found(
+    layout: Layout, dense: Slices, uses: Mapping[str, Use], held_out: Mapping[str, str]
+) -> tuple[Found, list[str]]:
+    """Return the images with strokes, masks or dense slices, and a line for each file that can't be used."""
     images = grouping.find(layout)
     left_out = list(images.problems)
     drawn: list[dict[str, Path]] = []
@@ -88,24 +106,23 @@ def _found(layout: Layout, accepted: Slices) -> tuple[Found, list[str]]:
         ]
         drawn.append(files)
     scribbles, masks = drawn
-    if accepted and masks and not scribbles:
+    masks_teach = bool(masks) and not scribbles
+    if masks_teach and any(not each.corrected for slices in dense.values() for each in slices):
         left_out.append("accepted slices are left out, as no case has strokes, and masks are learnt from")
-        accepted = {}
-    annotated = [case for case in images.files if case in scribbles or case in masks or accepted.get(case)]
-    left_out += [images.odd[case] for case in annotated if case in images.odd]
-    found = [
-        Pair(
-            case,
-            case,
-            images.files[case][0],
-            scribbles.get(case),
-            masks.get(case),
-            slices=accepted.get(case, ()),
-            others=images.files[case][1:],
-        )
-        for case in annotated
-        if case not in images.odd
-    ]
+    if masks_teach:
+        dense = {case: tuple(each for each in slices if each.corrected) for case, slices in dense.items()}
+    annotated = [case for case in images.files if case in scribbles or case in masks or dense.get(case)]
+    unused = {**held_out, **images.odd}
+    left_out += [unused[case] for case in annotated if case in unused]
+    found = []
+    for case in (case for case in annotated if case not in unused):
+        slices, use = dense.get(case, ()), uses.get(case, "auto")
+        masked = bool(slices) and (masks_teach or use == "validate")
+        given = None if use == "teach" and slices and not masked and case not in scribbles else masks.get(case)
+        scribble = None if masked else scribbles.get(case)
+        image, *others = images.files[case]
+        pair = Pair(case, case, image, scribble, given, slices=slices, others=tuple(others), masked=masked)
+        found.append(pair)
     bare = [paths[0].name for case, paths in images.files.items() if case not in annotated]
     return Found(layout.root, found, bare), left_out
 

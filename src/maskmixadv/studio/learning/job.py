@@ -110,17 +110,17 @@ def _begun(layout: Layout, run: str) -> "Run":
     from maskmixadv.strokes.enclosure import drawn_round
     from maskmixadv.studio.images.cases import Cases
     from maskmixadv.studio.learning import corpus as learning
-    from maskmixadv.studio.learning.accepted import Accepted
     from maskmixadv.training.recipe import Recipe
 
     notes = layout.state / run
     order = made(Order, read_json(notes / training.ORDER), str(notes / training.ORDER))
-    corpus, left_out, accepted = learning.corpus(layout, Cases(layout).known(), Accepted.read(layout))
+    corpus, left_out, accepted, corrected = learning.corpus(layout, Cases(layout).known(), learning.Dense.read(layout))
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
     write_text(notes / training.LEFT_OUT, json.dumps(left_out))
     drawn = sum(int((scribble != IGNORE).any((1, 2)).sum()) for scribble in _scribbles(corpus))
-    LearntSlices(max(0, drawn - sum(map(len, accepted.values()))), accepted).write(notes / training.LEARNT)
+    strokes = drawn - sum(len(each) for dense in (accepted, corrected) for each in dense.values())
+    LearntSlices(max(0, strokes), accepted, corrected).write(notes / training.LEARNT)
     preset = default_preset(pick_device(None).type) if order.preset == AUTO else order.preset
     recipe = Recipe(
         corpus.root,

@@ -70,13 +70,16 @@ class LearntSlices:
     Attributes
     ----------
     scribbled
-        Number of slices with strokes that were not accepted.
+        Number of slices with strokes that are not dense.
     accepted
         Accepted slices by case, each with the run whose prediction was accepted.
+    corrected
+        Slices by case of which a person painted the mask.
     """
 
     scribbled: int
     accepted: Mapping[str, Mapping[int, str]]
+    corrected: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> "LearntSlices | None":
@@ -87,7 +90,9 @@ class LearntSlices:
                 str(case): {int(index): str(run) for index, run in runs.items()}
                 for case, runs in raw["accepted"].items()
             }
-            return cls(int(raw["scribbled"]), accepted)
+            painted = raw.get("corrected", {}).items()  # records of earlier versions have none
+            corrected = {str(case): [int(index) for index in slices] for case, slices in painted}
+            return cls(int(raw["scribbled"]), accepted, corrected)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return None
 

@@ -60,6 +60,14 @@ export const putScribble = (name, z, labels, seconds) =>
   json("PUT", `${slice(name, z)}/scribble?seconds=${seconds.toFixed(1)}`, labels, "application/octet-stream");
 export const putReview = (name, z, verdict) => send("PUT", `${slice(name, z)}/review`, { verdict });
 
+/** Labels of a slice's mask. @param {"corrected"|"given"} of painted here, or come with the folder */
+export const getMask = async (name, z, of) => new Uint8Array(await bytes(`${slice(name, z)}/mask?of=${of}`));
+export const putMask = (name, z, labels, seconds) =>
+  json("PUT", `${slice(name, z)}/mask?seconds=${seconds.toFixed(1)}`, labels, "application/octet-stream");
+export const deleteMask = (name, z) => json("DELETE", `${slice(name, z)}/mask`);
+export const putLooked = (name, z) => json("PUT", `${slice(name, z)}/looked`);
+export const putUse = (name, use) => send("PUT", `cases/${encodeURIComponent(name)}/use`, { use });
+
 export const getQueue = () => json("GET", "queue");
 export const getTraining = () => json("GET", "train");
 export const startTraining = (options) => send("POST", "train", options);

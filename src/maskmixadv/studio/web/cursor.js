@@ -1,6 +1,6 @@
 // The keyboard's pen: a cross that moves by pixels, and draws while it is down.
 
-import * as draw from "./draw.js";
+import * as draw from "./hand.js";
 import { announce } from "./status.js";
 import { classes, on, state } from "./state.js";
 import { addMark, grid, redraw, reveal, toScreen } from "./view.js";

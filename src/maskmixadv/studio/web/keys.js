@@ -3,8 +3,9 @@
 import { toggleCine, stopCine } from "./cine.js";
 import { autoWindow } from "./corners.js";
 import { dropCursor, moveCursor, togglePen } from "./cursor.js";
-import * as draw from "./draw.js";
+import * as draw from "./hand.js";
 import { byId, element } from "./element.js";
+import * as masks from "./masks.js";
 import { erase, pick, resize } from "./palette.js";
 import { holdSpace } from "./pointer.js";
 import { next } from "./queue.js";
@@ -60,6 +61,13 @@ const KEYS = {
     ["X", "fix: take the verdict back and draw", { x: review.fix }],
     ["R", "reject the slice", { r: review.reject }],
     ["N", "next proposed slice", { n: next }],
+  ],
+  "Paint on the mask": [
+    ["P", "paint on the slice's mask, on and off", { p: masks.toggle }],
+    ["B", "brush", { b: () => masks.use("brush") }],
+    ["V", "polygon; again: close it", { v: masks.polygon }],
+    ["U", "fill what lies under the pointer", { u: () => masks.use("fill") }],
+    ["Y", "paint only intensities in a range, on and off", { y: masks.toggleRange }],
   ],
   Page: [
     ["T", "light or dark", { t: toggleTheme }],

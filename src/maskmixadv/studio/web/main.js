@@ -6,6 +6,8 @@ import { startCorners } from "./corners.js";
 import { startCursor } from "./cursor.js";
 import { refresh, startFolder } from "./folder.js";
 import { startKeys } from "./keys.js";
+import { startLooked } from "./looked.js";
+import { startMasks } from "./masks.js";
 import { startNumbers } from "./numbers.js";
 import { startPalette } from "./palette.js";
 import { startPointer } from "./pointer.js";
@@ -20,7 +22,7 @@ import { startView } from "./view.js";
 
 const parts = [
   startTheme, startStatus, startTabs, startView, startPointer, startCursor, startCorners, startStrip, startCine,
-  startPalette, startClasses, startFolder, startQueue, startTrain, startReview, startNumbers, startKeys,
+  startPalette, startClasses, startFolder, startQueue, startTrain, startReview, startMasks, startLooked, startNumbers, startKeys,
 ]; // prettier-ignore
 for (const start of parts) start();
 

@@ -30,18 +30,24 @@ const row = (first, rest) =>
     "tr",
     {},
     element("th", { scope: "row", title: first }, first),
-    ...rest.map((value) => element("td", {}, figure(value))),
+    ...rest.map((value) => (value instanceof Element ? value : element("td", {}, figure(value)))),
   );
 
 const unit = (name, what) => [name, element("span", { class: "unit" }, what)];
 
-function show({ cases, heart, problems = [] }) {
+/** How many of a case's slices a person looked at; a case that nobody looked at is marked. */
+function looks({ slices, looked_at: looked }) {
+  const said = looked ? `${looked} of ${slices}` : "nobody";
+  return element("td", { class: looked ? "looked" : "nobody", title: "slices that a person looked at in Review" }, said);
+}
+
+function show({ cases, slices = {}, heart, problems = [] }) {
   const structures = classes().slice(1).map(({ name }) => name);
   const known = cases.every((one) => one.spacing_known);
   const volumes = table(
     known ? "Volumes" : "Volumes, in voxels where an image does not say its spacing",
-    [["Case"], ...structures.map((name) => unit(name, known ? "ml" : ""))],
-    cases.map((one) => [one.case, ...structures.map((name) => one.volumes[name])]),
+    [["Case"], ...structures.map((name) => unit(name, known ? "ml" : "")), unit("Seen", "slices")],
+    cases.map((one) => [one.case, ...structures.map((name) => one.volumes[name]), looks(slices[one.case])]),
   );
   const function_ = table(
     "Left ventricle",
@@ -85,5 +91,5 @@ export function startNumbers() {
       telling(() => export_(button.dataset.export, button)),
     );
   }
-  for (const event of ["tab", "trained", "reviewed"]) on(event, ask);
+  for (const event of ["tab", "trained", "reviewed", "masked"]) on(event, ask);
 }

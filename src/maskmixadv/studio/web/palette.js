@@ -1,6 +1,6 @@
 // The bar above the viewer: a button a class, eraser, brush size, undo and redo.
 
-import * as draw from "./draw.js";
+import * as draw from "./hand.js";
 import { byId, element, swatch } from "./element.js";
 import { classes, on, setTool, state } from "./state.js";
 
@@ -65,6 +65,6 @@ export function startPalette() {
   byId("closing").addEventListener("change", ({ target }) => setTool({ closing: target.checked }));
   on("folder", showClasses);
   on("tool", showTool);
-  for (const event of ["place", "pixels", "arrays"]) on(event, showUndo);
+  for (const event of ["place", "pixels", "arrays", "painted", "painting", "tab"]) on(event, showUndo);
   for (const event of ["place", "arrays", "save", "folder"]) on(event, showCounts);
 }

@@ -1,6 +1,6 @@
 // Mouse, pen and fingers on the viewer: draw, pan, zoom, window, scroll.
 
-import * as draw from "./draw.js";
+import * as draw from "./hand.js";
 import { classes, scroll, state } from "./state.js";
 import { addMark, canvas, labelsAt, pan, penWidth, redraw, toArray, zoom } from "./view.js";
 import * as grey from "./window.js";
@@ -113,7 +113,7 @@ function tell() {
   const name = (code) => (code === null ? null : (classes()[code]?.name ?? "ignore"));
   const parts = under ? [`row ${under.row}, column ${under.column}`] : [];
   if (under && under.scribble !== null) parts.push(`drawn ${name(under.scribble)}`);
-  if (under && under.prediction !== null) parts.push(`predicted ${name(under.prediction)}`);
+  if (under && under.prediction !== null) parts.push(`${under.kind} ${name(under.prediction)}`);
   byId("under").textContent = parts.join(" · ");
 }
 

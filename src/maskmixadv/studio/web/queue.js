@@ -45,6 +45,6 @@ function show() {
 
 export function startQueue() {
   byId("next").addEventListener("click", next);
-  for (const event of ["folder", "scribbled", "reviewed"]) on(event, telling(ask));
+  for (const event of ["folder", "scribbled", "reviewed", "corrected"]) on(event, telling(ask));
   on("place", show);
 }

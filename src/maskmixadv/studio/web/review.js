@@ -3,16 +3,18 @@
 import * as api from "./api.js";
 import { byId } from "./element.js";
 import { next } from "./queue.js";
+import { isCorrected } from "./painting.js";
 import { allSaved } from "./save.js";
 import { on, setOverlay, setReviews, setTab, shown, state } from "./state.js";
 import { say, telling } from "./status.js";
 
-const SAYS = { accepted: "Accepted", rejected: "Rejected" };
+const SAYS = { accepted: "Accepted", rejected: "Rejected", corrected: "Corrected by hand" };
 
 const judge = telling(async (verdict) => {
   const one = shown();
   const { z } = state.place;
   if (!one?.predicted) return say("there is no prediction to judge yet; train first");
+  if (isCorrected()) return say("the painted mask of this slice counts; discard it to judge the prediction");
   await allSaved(); // or strokes that were drawn before would take the verdict back
   const { reviews } = await api.putReview(one.name, z, verdict);
   setReviews(one, z, reviews);
@@ -47,14 +49,15 @@ function showOverlay() {
 
 function showVerdict() {
   const one = shown();
-  const verdict = one?.reviews[state.place.z];
+  const corrected = one && isCorrected();
+  const verdict = corrected ? "corrected" : one?.reviews[state.place.z];
   byId("verdict").dataset.state = verdict ?? "";
   byId("verdict").textContent = verdict ? SAYS[verdict] : one?.predicted ? "Not judged yet" : "No prediction yet";
   for (const [id, is] of [["accept", "accepted"], ["reject", "rejected"]]) {
     byId(id).setAttribute("aria-pressed", String(verdict === is));
-    byId(id).disabled = !one?.predicted;
+    byId(id).disabled = !one?.predicted || corrected;
   }
-  byId("fix").disabled = !one?.predicted;
+  byId("fix").disabled = !one?.predicted || corrected;
 }
 
 export function startReview() {
@@ -64,7 +67,7 @@ export function startReview() {
   }
   byId("opacity").addEventListener("input", ({ target }) => setOverlay({ opacity: target.value / 100 }));
   on("overlay", showOverlay);
-  for (const event of ["place", "folder", "reviewed"]) on(event, showVerdict);
+  for (const event of ["place", "folder", "reviewed", "masked"]) on(event, showVerdict);
   on("withdrawn", ({ name, z }) => say(`No longer accepted: ${name}, slice ${z + 1}`));
   showOverlay();
 }

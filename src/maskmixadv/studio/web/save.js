@@ -22,9 +22,9 @@ export function saveState() {
   return failures ? "unsaved" : "saving";
 }
 
-/** The slice's labels have changed; `labels` is read when it is sent. */
-export function save(place, labels) {
-  unsaved.set(keyOf(place), { place: { ...place }, labels });
+/** The slice's labels have changed; `labels` is read when it is sent, which `put` does. */
+export function save(place, labels, { key = keyOf(place), put = putStrokes } = {}) {
+  unsaved.set(key, { place: { ...place }, labels, put });
   emit("save");
   plan(failures ? delay() : SOON);
 }
@@ -51,7 +51,7 @@ async function flush() {
     unsaved.delete(key); // drawing during the call puts it back
     sendingKey = key;
     try {
-      await put(entry);
+      await entry.put(entry);
       failures = 0;
     } catch (error) {
       if (!unsaved.has(key)) unsaved.set(key, entry);
@@ -66,7 +66,7 @@ async function flush() {
   if (unsaved.size) plan(failures ? delay() : SOON);
 }
 
-async function put({ place, labels }) {
+async function putStrokes({ place, labels }) {
   const clock = secondsAt(place);
   const spent = clock.take();
   try {

@@ -1,10 +1,12 @@
 // The arrays of slices, fetched once and kept while they are likely to be looked at again.
 
 import * as api from "./api.js";
+import { active, isCorrected, maskKey, showsGiven } from "./painting.js";
 import { isUnsaved } from "./save.js";
-import { caseNamed, channelOf, emit, keyOf, on, shown, state } from "./state.js";
+import { caseNamed, channelOf, EMPTY, emit, keyOf, on, shown, state } from "./state.js";
 
 const KEPT = 240; // slices of each kind
+const [SOON, TRIES] = [50, 60]; // ms between looks for a mask that was asked for, and how many
 const AGAIN = 2000; // ms until what failed to come is asked for again
 
 class Shelf {
@@ -71,13 +73,55 @@ const scribbles = new Shelf(({ name, z }) => api.getPlane(name, z, "scribble"), 
 const predictions = new Shelf(ofRun("prediction"));
 const disagreements = new Shelf(ofRun("disagreement"));
 
+const givens = new Shelf(({ name, z }) => api.getMask(name, z, "given"));
+const masks = new Shelf(firstMask, { pinned: true, key: maskKey });
+
+/** What painting begins with: the painted mask, or else the labels that are shown, or an empty slice. */
+async function firstMask(place) {
+  if (isCorrected(place)) return api.getMask(place.name, place.z, "corrected");
+  const one = caseNamed(place.name);
+  return maskFrom(place, showsGiven(one) ? "given" : one.predicted ? "prediction" : "empty");
+}
+
+/** A new mask of a slice. @param {"given"|"prediction"|"empty"} from */
+export async function maskFrom({ name, z }, from) {
+  const [, h, w] = caseNamed(name).shape;
+  if (from === "empty") return new Uint8Array(h * w);
+  const labels = await (from === "given" ? api.getMask(name, z, "given") : api.getPlane(name, z, "prediction"));
+  return labels.map((label) => (label === EMPTY ? 0 : label)); // a mask has a class everywhere
+}
+
+/** The mask of a slice, also if it has to come first; null if it does not come. */
+export async function maskAt(place) {
+  for (let tries = 0; tries < TRIES; tries++) {
+    await masks.ask(place);
+    const mask = masks.get(place);
+    if (mask) return mask;
+    await new Promise((done) => setTimeout(done, SOON)); // it was asked for already
+  }
+  return null;
+}
+
+export const forgetMask = (place) => masks.forgetAt(place);
+
+/** Masks that nobody painted are begun again with the labels that are shown now. */
+export function forgetUnpainted() {
+  for (const key of [...masks.arrays.keys()]) {
+    const [, name, z] = key.match(/^(.*)\/(\d+)\/mask$/s);
+    if (!isUnsaved(key) && !isCorrected({ name, z: Number(z) })) masks.arrays.delete(key);
+  }
+  emit("arrays");
+}
+
 /** The shown slice's arrays, each null until it is here. */
 export function arrays() {
-  if (!state.place) return { image: null, scribble: null, prediction: null, disagreement: null };
+  if (!state.place) return { image: null, scribble: null, prediction: null, disagreement: null, mask: null, given: null };
   return {
     image: images.get(state.place),
     scribble: scribbles.get(state.place),
     prediction: predictions.get(state.place),
+    mask: active() || isCorrected() ? masks.get(state.place) : null,
+    given: showsGiven(shown()) ? givens.get(state.place) : null,
     disagreement: state.overlay.disagreement ? disagreements.get(state.place) : null,
   };
 }
@@ -98,6 +142,7 @@ export function askNeighbours() {
 }
 
 on("trained", () => {
+  forgetUnpainted();
   predictions.forget();
   disagreements.forget();
   emit("arrays");
@@ -105,6 +150,7 @@ on("trained", () => {
 
 // A slice shows the run that was accepted there, and then the latest one again.
 on("withdrawn", (place) => {
+  if (!isCorrected(place)) masks.forgetAt(place);
   predictions.forgetAt(place);
   disagreements.forgetAt(place);
   emit("arrays");

@@ -4,7 +4,7 @@ import { byId } from "./element.js";
 import { go, on, shown, state } from "./state.js";
 
 const canvas = byId("strip");
-const COLOURS = { scribbled: "#9fb6d4", accepted: "#46c28e", rejected: "#ff7a6b" };
+const COLOURS = { scribbled: "#9fb6d4", accepted: "#46c28e", rejected: "#ff7a6b", corrected: "#c58bff" };
 
 const box = (z, depth) => {
   const height = canvas.clientHeight / depth;
@@ -28,7 +28,7 @@ function drawSlice(context, one, z) {
   const width = canvas.clientWidth;
   context.fillStyle = z === state.place.z ? "#4b5563" : "#1f252d";
   context.fillRect(0, top, width, height);
-  const verdict = one.reviews[z];
+  const verdict = verdictOn(one, z);
   if (one.scribbled.includes(z)) mark(context, COLOURS.scribbled, 3, top, height);
   if (verdict) mark(context, COLOURS[verdict], width - 9, top, height);
   if (height >= 12) label(context, z, top + height / 2);
@@ -36,6 +36,8 @@ function drawSlice(context, one, z) {
   context.strokeStyle = "#dfe7f1";
   context.strokeRect(0.5, top + 0.5, width - 1, height - 1);
 }
+
+const verdictOn = (one, z) => (one.masks.corrected.includes(z) ? "corrected" : one.reviews[z]);
 
 function mark(context, colour, left, top, height) {
   context.fillStyle = colour;
@@ -53,7 +55,7 @@ function tell(one) {
   const { z } = state.place;
   canvas.setAttribute("aria-valuemax", String(one.shape[0]));
   canvas.setAttribute("aria-valuenow", String(z + 1));
-  const done = [one.scribbled.includes(z) ? "scribbled" : null, one.reviews[z] ?? null].filter(Boolean);
+  const done = [one.scribbled.includes(z) ? "scribbled" : null, verdictOn(one, z) ?? null].filter(Boolean);
   canvas.setAttribute("aria-valuetext", [`slice ${z + 1} of ${one.shape[0]}`, ...done].join(", "));
 }
 
@@ -70,5 +72,5 @@ export function startStrip() {
     pick(event);
   });
   canvas.addEventListener("pointermove", pick);
-  for (const event of ["place", "folder", "scribbled", "reviewed"]) on(event, draw);
+  for (const event of ["place", "folder", "scribbled", "reviewed", "masked"]) on(event, draw);
 }

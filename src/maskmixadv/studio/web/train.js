@@ -77,10 +77,15 @@ function sentence() {
 }
 
 function learnsFrom() {
-  const { scribbled = 0, accepted = {} } = known.learnt ?? {};
+  const { scribbled = 0, accepted = {}, corrected = {} } = known.learnt ?? {};
   const count = Object.values(accepted).reduce((sum, runs) => sum + Object.keys(runs).length, 0);
   const slices = (number) => `${number} ${number === 1 ? "slice" : "slices"}`;
-  const parts = [scribbled && `${slices(scribbled)} with strokes`, count && `${count} accepted ${count === 1 ? "slice" : "slices"}`];
+  const painted = Object.values(corrected).reduce((sum, all) => sum + all.length, 0);
+  const parts = [
+    scribbled && `${slices(scribbled)} with strokes`,
+    count && `${count} accepted ${count === 1 ? "slice" : "slices"}`,
+    painted && `${painted} corrected ${painted === 1 ? "slice" : "slices"}`,
+  ];
   return parts.some(Boolean) ? `, learns from ${parts.filter(Boolean).join(" and ")}` : "";
 }
 

@@ -2,12 +2,14 @@
 
 import { byId } from "./element.js";
 import { heatLayer, imageLayer, labelLayer, outlines, scribbleLayer } from "./layers.js";
+import { active } from "./painting.js";
 import { arrays, askNeighbours } from "./slices.js";
 import { classes, EMPTY, on, shown, state } from "./state.js";
 import * as grey from "./window.js";
 
 const MARGIN = 18; // px round a fitted slice
 const CLOSEST = 60; // px a voxel
+const FAINT = 0.3; // opacity
 const HALO = 4; // px round strokes and outlines on pictures in colour
 
 export const canvas = byId("canvas");
@@ -101,12 +103,14 @@ function draw() {
   context.setTransform(density, 0, 0, density, 0, 0);
   context.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
   if (!state.place) return;
-  const { image, scribble, prediction, disagreement } = arrays();
+  const { image, scribble, prediction, disagreement, mask, given } = arrays();
+  const labels = mask ?? given ?? prediction;
   grey.ensure(image);
   if (image) paint(layer("image", image, (a, shape) => imageLayer(a, shape, grey.table(), shown().coloured)), { smooth: true });
-  if (image && prediction && state.overlay.shown) paintPrediction(prediction);
+  if (image && labels && (state.overlay.shown || active())) paintPrediction(labels);
   if (image && disagreement) paint(layer("disagreement", disagreement, heatLayer), { smooth: true });
-  if (image && scribble) paint(layer("scribble", scribble, scribbleLayer), { halo: shown().coloured });
+  const alpha = mask ? FAINT : 1; // strokes do not count beside a painted mask
+  if (image && scribble) paint(layer("scribble", scribble, scribbleLayer), { alpha, halo: shown().coloured });
   for (const mark of marks) mark(context);
 }
 
@@ -169,14 +173,15 @@ function resize() {
   redraw();
 }
 
-/** Labels under a point, for the corner's text: {scribble, prediction}, null where there is none. */
+/** Labels under a point, for the corner's text: {scribble, prediction, kind}, null where there is none. */
 export function labelsAt(x, y) {
   const { h, w } = grid();
   const [column, row] = [Math.floor(x), Math.floor(y)];
   if (column < 0 || row < 0 || column >= w || row >= h) return null;
-  const { scribble, prediction } = arrays();
+  const { scribble, prediction, mask, given } = arrays();
+  const [labels, kind] = mask ? [mask, "mask"] : given ? [given, "given"] : [prediction, "predicted"];
   const drawn = scribble?.[row * w + column] ?? EMPTY;
-  return { row, column, scribble: drawn === EMPTY ? null : drawn, prediction: prediction?.[row * w + column] ?? null };
+  return { row, column, scribble: drawn === EMPTY ? null : drawn, prediction: labels?.[row * w + column] ?? null, kind };
 }
 
 export function startView() {
@@ -194,6 +199,8 @@ export function startView() {
     redraw();
   });
   on("pixels", () => forget("scribble"));
+  on("painted", () => forget("prediction"));
+  for (const event of ["painting", "masked", "tab"]) on(event, redraw);
   on("window", () => forget("image"));
   for (const event of ["arrays", "overlay", "tool"]) on(event, redraw);
 }

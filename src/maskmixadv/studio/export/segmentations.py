@@ -1,0 +1,39 @@
+"""Masks as DICOM segmentations (SEG), of images that are DICOM series."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from maskmixadv.errors import InputError
+from maskmixadv.formats.series import SeriesGeometry
+from maskmixadv.studio.export.folders import renewed
+from maskmixadv.studio.export.masks import CaseMask
+
+
+def write_segmentations(out: Path, masks: Iterable[CaseMask], classes: Sequence[str], problems: list[str]) -> int:
+    """Write ``NAME.dcm`` for each case whose image is a DICOM series; returns the number of files.
+
+    For each case that can't be written, and each one that lacks slices, a line is appended to `problems`.
+
+    Raises
+    ------
+    RequestError
+        If no case can be written.
+    InputError
+        If a file can't be written.
+    """
+    files = 0
+    with renewed(out, problems) as place:
+        for mask in masks:
+            geometry = mask.shown.volume.geometry
+            if not isinstance(geometry, SeriesGeometry):
+                problems.append(f"{mask.case}: no DICOM SEG, as its image is no DICOM series; export its mask as NIfTI")
+                continue
+            path = place / f"{mask.case}.dcm"
+            try:
+                geometry.write_labels(path, mask.without_rejected(0), classes)
+            except InputError as error:
+                problems.append(str(error).replace(f"{path}:", f"{mask.case}:"))
+                continue
+            files += 1
+            problems += filter(None, [mask.lacking()])
+    return files

@@ -1,0 +1,54 @@
+"""The volumes of all cases as CSV, with how much of each a person looked at."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from maskmixadv.files import write_texts
+from maskmixadv.studio.answers import ClinicalAnswer, SliceCounts
+from maskmixadv.studio.export.masks import CaseMask
+from maskmixadv.tabular import csv_text
+
+COUNTS: Final = ("slices", "looked_at", "accepted", "corrected", "rejected")
+HEART: Final = ("patient", "edv", "esv", "sv", "ef", "mass")
+
+
+def counted(mask: CaseMask) -> SliceCounts:
+    """Count the slices of a case by what people did with them."""
+    states = Counter(mask.states)
+    return SliceCounts(len(mask.states), len(mask.looked), states["accepted"], states["corrected"], states["rejected"])
+
+
+def write_volumes(folder: Path, measures: ClinicalAnswer, classes: Sequence[str]) -> tuple[Path, int]:
+    """Write ``volumes.csv``, and ``hearts.csv`` if there are measures of hearts; both or neither.
+
+    Returns
+    -------
+    The file of the volumes, and the number of files.
+
+    Raises
+    ------
+    InputError
+        If they can't be written.
+    """
+    rows = [
+        {
+            "case": each.case,
+            "unit": "ml" if each.spacing_known else "voxels",
+            **each.volumes,
+            **_looks(measures.slices[each.case]),
+        }
+        for each in measures.cases
+    ]
+    out = folder / "volumes.csv"
+    texts = {out: csv_text(["case", "unit", *classes[1:], *COUNTS, "share_looked_at"], rows)}
+    if measures.heart:
+        texts[folder / "hearts.csv"] = csv_text(HEART, map(asdict, measures.heart))
+    write_texts(texts)
+    return out, len(texts)
+
+
+def _looks(slices: SliceCounts) -> Mapping[str, object]:
+    return {**asdict(slices), "share_looked_at": round(slices.looked_at / slices.slices, 3)}

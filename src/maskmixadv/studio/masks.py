@@ -1,0 +1,172 @@
+"""Work on masks: slices that people paint, what they looked at, and what dense slices are for."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Lock
+from typing import Literal
+
+import numpy as np
+from jaxtyping import UInt8
+
+from maskmixadv.errors import InputError
+from maskmixadv.formats.slicing import View
+from maskmixadv.studio.answers import MaskAnswer
+from maskmixadv.studio.corrected import Corrected
+from maskmixadv.studio.images.cases import Cases
+from maskmixadv.studio.images.planes import plane
+from maskmixadv.studio.images.readable import Use
+from maskmixadv.studio.images.volumes import ShownImage
+from maskmixadv.studio.learning.predictions import StoredPredictions
+from maskmixadv.studio.refusals import MissingError, RequestError, TakenError
+from maskmixadv.studio.review.looked import Looked
+from maskmixadv.studio.review.reviews import Reviews, Verdict
+from maskmixadv.types import IGNORE
+
+SliceArray = UInt8[np.ndarray, "h w"]
+MaskOf = Literal["corrected", "given"]
+"""A mask of a slice: the one that somebody painted, or the one that came with the folder."""
+
+
+class Masks:
+    """The masks of a folder that people paint; safe for many threads.
+
+    Slices are numbered as the page numbers them.
+    """
+
+    def __init__(
+        self, cases: Cases, corrected: Corrected, reviews: Reviews, looked: Looked, predictions: StoredPredictions
+    ) -> None:
+        self._cases, self._corrected, self._reviews = cases, corrected, reviews
+        self._looked, self._predictions = looked, predictions
+        self._gate, self._locks = Lock(), defaultdict[str, Lock](Lock)
+
+    def of(self, case: str, index: int, kind: MaskOf) -> SliceArray:
+        """Return the mask of a slice: class indices, 255 where no label is known.
+
+        Raises
+        ------
+        MissingError
+            If there is none.
+        InputError
+            If its file can't be read.
+        """
+        shown, view = self._cases.open(case)
+        shape = shown.volume.array.shape
+        found = self._corrected.read(case, shape) if kind == "corrected" else self._corrected.given(case, shape)
+        missing = MissingError(f"no {kind} mask of this slice")
+        if found is None:
+            raise missing
+        seen = plane(found, view, index)
+        if kind == "corrected" and (seen == IGNORE).any():
+            raise missing
+        return seen
+
+    def correct(self, case: str, index: int, labels: bytes, seconds: float) -> MaskAnswer:
+        """Keep the mask that somebody painted of a slice; it is on disk when the method returns.
+
+        An earlier verdict on the slice is taken back, as the mask counts from now on.
+
+        Parameters
+        ----------
+        labels
+            Class indices, row by row.
+        seconds
+            How long somebody painted.
+
+        Raises
+        ------
+        RequestError
+            If `labels` does not fit the slice or the classes; nothing is changed then.
+        """
+        shown, view = self._cases.open(case)
+        array = shown.volume.array
+        shape, stored = plane(array, view, index).shape, view.stored(index, array.shape[view.axis])
+        if len(labels) != shape[0] * shape[1]:
+            raise RequestError(f"mask: {len(labels)} bytes, allowed are {shape[0]} × {shape[1]}")
+        painted = np.frombuffer(labels, np.uint8).reshape(shape)
+        self._corrected.check(painted)
+        self._put(case, shown, view, index, painted)
+        self._reviews.judge(case, stored, None)
+        if seconds > 0:
+            self._reviews.spend(case, stored, seconds)
+        return self.answer(case, array.shape, view)
+
+    def discard(self, case: str, index: int) -> MaskAnswer:
+        """Forget the painted mask of a slice.
+
+        Raises
+        ------
+        MissingError
+            If there is none.
+        """
+        self.of(case, index, "corrected")
+        shown, view = self._cases.open(case)
+        self._put(case, shown, view, index, None)
+        return self.answer(case, shown.volume.array.shape, view)
+
+    def look(self, case: str, index: int) -> MaskAnswer:
+        """Keep that somebody looked at a slice's labels by the latest run.
+
+        Raises
+        ------
+        MissingError
+            If there is no such slice.
+        TakenError
+            If nothing is predicted yet.
+        """
+        shown, view = self._cases.open(case)
+        array, run = shown.volume.array, self._predictions.latest()
+        plane(array, view, index)
+        if run is None or self._predictions.file(run, case) is None:
+            raise TakenError("no prediction of this case yet, so there is nothing to look at")
+        self._looked.look(case, view.stored(index, array.shape[view.axis]), run)
+        return self.answer(case, array.shape, view)
+
+    def set_use(self, case: str, use: Use) -> MaskAnswer:
+        """Say what the dense slices of a case are for."""
+        shown, view = self._cases.open(case)
+        self._looked.set_use(case, use)
+        return self.answer(case, shown.volume.array.shape, view)
+
+    def answer(self, case: str, shape: tuple[int, ...], view: View) -> MaskAnswer:
+        """Return what holds in a case whose image has `shape`; raises as `Corrected.dense`."""
+        depth = shape[view.axis]
+        painted = self._corrected.dense(case, view.axis, shape)
+        verdicts = self.verdicts(case, view, shape)
+        looked = self._looked.at(case, self._predictions.latest())
+
+        def seen(slices: Iterable[int]) -> list[int]:
+            return sorted(view.stored(index, depth) for index in slices if index < depth)
+
+        return MaskAnswer(
+            corrected=seen(painted),
+            given=self._corrected.has_given(case),
+            looked=seen({*looked, *verdicts, *painted}),
+            use=self._looked.use(case),
+            reviews={view.stored(index, depth): said for index, said in verdicts.items()},
+        )
+
+    def verdicts(self, case: str, view: View, shape: tuple[int, ...]) -> dict[int, Verdict]:
+        """Return the verdicts that hold for the latest run, by the slices' places in the file.
+
+        None holds on a corrected slice, whose mask counts.
+        """
+        painted: tuple[int, ...] = ()
+        with suppress(InputError):  # the list of cases says what is wrong with the file
+            painted = self._corrected.dense(case, view.axis, shape)
+        held = self._reviews.verdicts(case, self._predictions.latest())
+        return {index: said for index, said in held.items() if index not in painted}
+
+    def _put(self, case: str, shown: ShownImage, view: View, index: int, labels: SliceArray | None) -> None:
+        with self._held(case):
+            masks = self._corrected.read(case, shown.volume.array.shape).copy()
+            plane(masks, view, index)[:] = IGNORE if labels is None else labels
+            self._corrected.write(case, masks, shown.volume)
+
+    @contextmanager
+    def _held(self, case: str) -> Iterator[None]:
+        with self._gate:
+            lock = self._locks[case]
+        with lock:
+            yield

@@ -1,0 +1,37 @@
+// What the pen draws into: the strokes of the shown slice, or its mask.
+
+import * as strokes from "./draw.js";
+import * as mask from "./paint.js";
+import { active, isCorrected } from "./painting.js";
+import { on, shown, state } from "./state.js";
+import { say } from "./status.js";
+
+export { drawnPixels } from "./draw.js";
+
+const target = () => (active() ? mask : strokes);
+
+/** Strokes on a painted mask would not count, so none are drawn there. */
+function barred(place = state.place) {
+  const is = !active() && isCorrected(place);
+  if (is) say("The painted mask of this slice counts. Paint on it (P), or discard it to draw strokes.", "trouble");
+  return is;
+}
+
+export const penIsDown = () => target().penIsDown();
+export const penDown = (...args) => !barred() && target().penDown(...args);
+export const penTo = (...args) => target().penTo(...args);
+export const penUp = () => target().penUp();
+export const penCancel = () => target().penCancel();
+export const undo = () => barred() || target().undo();
+export const redo = () => barred() || target().redo();
+export const canUndo = () => target().canUndo();
+export const clearSlice = () => barred() || strokes.clearSlice();
+
+/** Take the slice's strokes, or its mask, along to the next slice. */
+export function copyToNext() {
+  const next = { ...state.place, z: state.place.z + 1 };
+  if (next.z >= shown().shape[0] || barred(next)) return undefined;
+  return target().copyToNext();
+}
+
+on("tab", () => strokes.penUp());

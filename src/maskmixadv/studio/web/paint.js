@@ -1,0 +1,264 @@
+// Painting on the shown slice's mask: brush, eraser, polygon, fill, undo; and its way to the server.
+
+import * as api from "./api.js";
+import { Change, History, replace, Stroke } from "./brush.js";
+import { atWork, secondsAt } from "./clock.js";
+import { active, isCorrected, maskKey, painting, setMasks } from "./painting.js";
+import { inside, joined } from "./region.js";
+import { save } from "./save.js";
+import { arrays, forgetMask, maskAt, maskFrom } from "./slices.js";
+import { caseNamed, channelOf, classes, emit, go, on, setReviews, shown, state } from "./state.js";
+import { addMark, grid, redraw, toScreen } from "./view.js";
+
+const FULL = 65535;
+const STEP = 1; // pixels between points of a polygon that is drawn in one move
+const LASSO = 8; // points from which on a polygon that was drawn in one move is closed
+const NEAR = 9; // px to the first point that close a polygon
+
+const histories = new Map();
+const begun = new Set(); // slices that had no painted mask before they were painted on
+let stroke = null;
+let polygon = []; // [x, y]
+let dragged = false; // whether the pen is down for a polygon
+
+function history(place = state.place) {
+  const key = maskKey(place);
+  if (!histories.has(key)) histories.set(key, new History());
+  return histories.get(key);
+}
+
+/** A stroke that leaves pixels as they are where painting there is not allowed. */
+class Paint extends Stroke {
+  put(column, row, over) {
+    super.put(column, row, (index) => over(index) && this.pen.allowed(index));
+  }
+}
+
+/** The pen: a class, and where it paints. Background is what erasing leaves. */
+function pen({ mask, image }, erasing) {
+  const code = erasing ? 0 : state.tool.code;
+  const spared = erasing || code === 0 ? state.tool.code : 0; // the one label that is painted over
+  const tests = [];
+  if (painting.sparing && spared !== code) tests.push((index) => mask[index] === spared);
+  if (painting.range) tests.push(within(image));
+  return { code, size: state.tool.size, allowed: (index) => tests.every((test) => test(index)) };
+}
+
+function within(image) {
+  const { low, high } = channelOf(shown());
+  const [from, to] = [painting.range.low, painting.range.high].map((value) => ((value - low) / (high - low || 1)) * FULL);
+  const colours = shown().coloured ? 3 : 1;
+  return (index) => {
+    let sum = 0;
+    for (let i = 0; i < colours; i++) sum += image[colours * index + i];
+    return sum / colours >= from - 0.5 && sum / colours <= to + 0.5;
+  };
+}
+
+export const penIsDown = () => stroke !== null || dragged;
+
+/** @returns {boolean} whether painting has begun: not before the slice is here */
+export function penDown(x, y, { erasing = state.tool.erasing } = {}) {
+  const here = arrays();
+  if (!here.mask || !here.image) return false;
+  atWork();
+  if (painting.tool === "fill") fill(here, x, y, erasing);
+  else if (painting.tool === "polygon") point(x, y);
+  else {
+    stroke = new Paint(here.mask, grid(), pen(here, erasing));
+    stroke.place = state.place;
+    penTo(x, y);
+  }
+  return true;
+}
+
+export function penTo(x, y) {
+  atWork();
+  if (dragged) {
+    const [fromX, fromY] = polygon.at(-1);
+    if (Math.hypot(x - fromX, y - fromY) >= STEP) polygon.push([x, y]);
+    redraw();
+    return;
+  }
+  stroke?.to(x, y);
+  emit("painted");
+}
+
+export function penUp() {
+  if (dragged) {
+    dragged = false;
+    if (polygon.length >= LASSO) closePolygon();
+    return;
+  }
+  if (!stroke) return;
+  const { labels, place, change } = stroke;
+  stroke = null;
+  settle(place, labels, change);
+}
+
+export function penCancel() {
+  stroke?.cancel();
+  stroke = null;
+  polygon = [];
+  dragged = false;
+  emit("painted");
+}
+
+function point(x, y) {
+  const [first] = polygon;
+  const away = (to) => Math.hypot(...toScreen(x, y).map((at, axis) => at - toScreen(...to)[axis]));
+  if (polygon.length > 2 && (away(first) < NEAR || away(polygon.at(-1)) < NEAR / 3)) return closePolygon();
+  polygon.push([x, y]);
+  dragged = true;
+  return redraw();
+}
+
+/** Paint what the polygon goes round. */
+export function closePolygon() {
+  const points = polygon;
+  polygon = [];
+  dragged = false;
+  const here = arrays();
+  if (points.length > 2 && here.mask && here.image) put(here, inside(points, grid()), state.tool.erasing);
+  redraw();
+}
+
+export const polygonIsOpen = () => polygon.length > 0;
+
+function fill(here, x, y, erasing) {
+  const { h, w } = grid();
+  const [column, row] = [Math.floor(x), Math.floor(y)];
+  if (column < 0 || row < 0 || column >= w || row >= h) return;
+  put(here, joined(here.mask, { h, w }, row * w + column, pen(here, erasing).allowed), erasing);
+}
+
+function put(here, indices, erasing) {
+  const { code, allowed } = pen(here, erasing);
+  const before = new Map();
+  for (const index of indices) if (here.mask[index] !== code && allowed(index)) before.set(index, here.mask[index]);
+  for (const index of before.keys()) here.mask[index] = code;
+  settle(state.place, here.mask, new Change(here.mask, before));
+}
+
+/** A change has been made to a slice's mask. */
+function settle(place, labels, change) {
+  if (change.empty) return;
+  history(place).push(change);
+  keep(place, labels);
+}
+
+function keep(place, labels) {
+  if (!isCorrected(place)) begun.add(maskKey(place));
+  mark(place, true);
+  save(place, labels, { key: maskKey(place), put: send });
+  emit("painted");
+}
+
+/** The page knows at once what the server is told shortly after. */
+function mark(place, corrected) {
+  const one = caseNamed(place.name);
+  const others = one.masks.corrected.filter((z) => z !== place.z);
+  setMasks(one, { ...one.masks, corrected: corrected ? [...others, place.z].sort((a, b) => a - b) : others });
+}
+
+function travel(step) {
+  const { mask } = arrays();
+  if (!mask || penIsDown() || !history()[step](mask)) return;
+  const key = maskKey(state.place);
+  // Who takes all back has not painted this slice.
+  if (step === "undo" && !history().done.length && begun.has(key)) {
+    mark(state.place, false);
+    save(state.place, null, { key, put: send });
+    emit("painted");
+  } else keep(state.place, mask);
+}
+
+export const undo = () => (polygon.length ? penCancel() : travel("undo"));
+export const redo = () => travel("redo");
+export const canUndo = () => ({ undo: history().done.length > 0, redo: history().undone.length > 0 });
+
+/** Keep the mask as it is shown, also if nothing was painted on it. */
+export async function keepAsIs() {
+  const { place } = state;
+  const labels = await maskAt(place);
+  if (labels) keep(place, labels);
+}
+
+/** Begin again. @param {"given"|"prediction"|"empty"} from */
+export async function beginFrom(from) {
+  const { place } = state;
+  const labels = await maskAt(place);
+  if (labels) settle(place, labels, replace(labels, await maskFrom(place, from)));
+}
+
+/** Take the slice's mask along to the next slice. */
+export async function copyToNext() {
+  const { mask } = arrays();
+  const next = { ...state.place, z: state.place.z + 1 };
+  if (!mask) return;
+  const labels = await maskAt(next);
+  if (!labels) return;
+  settle(next, labels, replace(labels, mask));
+  go(next.name, next.z);
+}
+
+/** Forget the painted mask of the shown slice. */
+export function discard() {
+  const place = state.place;
+  histories.delete(maskKey(place));
+  forgetMask(place);
+  mark(place, false);
+  save(place, null, { key: maskKey(place), put: send });
+  emit("arrays");
+}
+
+/** Send a mask to the server; null takes it away. */
+async function send({ place, labels }) {
+  const clock = secondsAt(place);
+  const spent = clock.take();
+  const one = caseNamed(place.name);
+  try {
+    const told = labels ? await api.putMask(place.name, place.z, labels.slice(), spent) : await taken(place, one);
+    if (labels) one.seconds += spent;
+    setMasks(one, told);
+    setReviews(one, place.z, told.reviews);
+    emit("corrected"); // the server knows it now
+  } catch (error) {
+    clock.add(spent);
+    throw error;
+  }
+}
+
+async function taken(place, one) {
+  try {
+    return await api.deleteMask(place.name, place.z);
+  } catch (error) {
+    if (error.status === 404) return { ...one.masks, reviews: one.reviews }; // it was not there yet
+    throw error;
+  }
+}
+
+function outline(context) {
+  if (!active() || !polygon.length) return;
+  context.beginPath();
+  polygon.forEach(([x, y], i) => context[i ? "lineTo" : "moveTo"](...toScreen(x, y)));
+  for (const [width, style] of [[3.5, "rgb(0 0 0 / 60%)"], [1.6, state.tool.erasing ? "#ffffff" : classes()[state.tool.code].colour]]) {
+    Object.assign(context, { lineWidth: width, strokeStyle: style });
+    context.stroke();
+  }
+  const [x, y] = toScreen(...polygon[0]);
+  context.strokeRect(x - 4, y - 4, 8, 8);
+}
+
+export function startPaint() {
+  addMark(outline);
+  for (const event of ["place", "tab"]) {
+    on(event, () => {
+      penUp(); // a stroke is kept, as it is when somebody scribbles
+      if (polygon.length) penCancel();
+    });
+  }
+  on("trained", () => {
+    for (const key of [...histories.keys()]) if (begun.has(key) && !histories.get(key).done.length) histories.delete(key);
+  });
+}

@@ -1,0 +1,138 @@
+"""What comes out beside NIfTI: DICOM SEG, meshes, pictures, and volumes with who looked at what."""
+
+import csv
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+import dicoms
+import own
+import tiny
+from maskmixadv.formats import image_files, nifti, seg
+from maskmixadv.formats.slicing import View
+from maskmixadv.studio.export.masks import CaseMask
+from maskmixadv.studio.export.meshes import TRIANGLE, write_meshes
+from maskmixadv.studio.export.overlays import edges
+from maskmixadv.studio.export.segmentations import write_segmentations
+from maskmixadv.studio.images.volumes import ShownImage, show
+from maskmixadv.studio.session import Session
+from studio_server import client, predict, refused
+
+DENSE = tiny.volume()[2]
+CLASSES = list(tiny.CLASSES)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = own.folder(tmp_path / "hearts", scribbled=2, masked=1)
+    predict(made)
+    return made
+
+
+def post(page: httpx.Client, what: str) -> httpx.Response:
+    return page.post("/api/export", json={"what": what})
+
+
+def mask(path: Path, labels: np.ndarray) -> CaseMask:
+    return CaseMask("a", show(path), View(), labels, ("predicted",) * len(labels))
+
+
+def corners(path: Path) -> np.ndarray:
+    raw = path.read_bytes()
+    found = np.frombuffer(raw[84:], TRIANGLE)
+    assert len(found) == np.frombuffer(raw[80:84], "<u4")[0]
+    return found["corners"].astype(np.float64)
+
+
+def test_volumes_say_what_people_looked_at(folder: Path) -> None:
+    with client(folder) as page:
+        page.put("/api/cases/s0/slices/0/looked")
+        page.put("/api/cases/s0/slices/1/review", json={"verdict": "accepted"})
+        page.put("/api/cases/s1/slices/2/mask", content=np.zeros_like(DENSE[0]).tobytes())
+        told = page.get("/api/clinical").json()
+        counts = {"slices": 3, "looked_at": 2, "accepted": 1, "corrected": 0, "rejected": 0}
+        assert told["slices"]["s0"] == counts
+        assert told["slices"]["m0"]["looked_at"] == 0
+        answer = post(page, "volumes").json()
+    assert Path(answer["path"]).name == "volumes.csv"
+    rows = {row["case"]: row for row in csv.DictReader(Path(answer["path"]).read_text().splitlines())}
+    spacing = nifti.read(folder / "images" / "s0.nii.gz").spacing
+    assert spacing is not None
+    assert float(rows["s0"]["LV"]) == pytest.approx((DENSE == 3).sum() * np.prod(spacing) / 1000, rel=1e-3)
+    assert float(rows["s1"]["LV"]) == pytest.approx(float(rows["s0"]["LV"]) * 2 / 3, rel=1e-3), "one slice was emptied"
+    assert [rows[case]["share_looked_at"] for case in ("m0", "s0", "s1")] == ["0.0", "0.667", "0.333"]
+
+
+def test_meshes_lie_where_the_structure_does(folder: Path) -> None:
+    with client(folder) as page:
+        answer = post(page, "meshes").json()
+    out = Path(answer["path"])
+    assert (answer["files"], answer["problems"]) == (9, [])
+    assert sorted(path.name for path in out.glob("s0*")) == ["s0-1-RV.stl", "s0-2-Myo.stl", "s0-3-LV.stl"]
+    one, two, three = np.moveaxis(corners(out / "s0-3-LV.stl"), 1, 0)
+    volume = np.einsum("ij,ij->", one, np.cross(two, three)) / 6
+    voxel = abs(np.linalg.det(own.AFFINE[:3, :3]))
+    assert volume == pytest.approx((DENSE == 3).sum() * voxel, rel=0.1), "positive: normals point outwards"
+    middle = np.argwhere(DENSE == 3).mean(0)[::-1]
+    expected = np.diag([-1, -1, 1]) @ (own.AFFINE @ [*middle, 1])[:3]
+    np.testing.assert_allclose((one.min(0) + one.max(0)) / 2, expected, atol=0.5)
+
+
+def test_meshes_of_another_time_do_not_stay(folder: Path) -> None:
+    session = Session(folder)
+    session.export("meshes")
+    like = nifti.read(folder / "images" / "s0.nii.gz")
+    nifti.write_labels(folder / "predictions/001/s0.nii.gz", (DENSE == 1).astype(np.uint8), like)
+    Session(folder).export("meshes")
+    assert [path.name for path in (folder / "export/meshes").glob("s0*")] == ["s0-1-RV.stl"]
+
+
+def test_a_mesh_needs_a_spacing(tmp_path: Path) -> None:
+    path = own.write(tmp_path / "a.png", (tiny.volume()[0][:1] * 255).astype(np.uint8))
+    problems = list[str]()
+    with pytest.raises(Exception, match="nothing to export; a: no mesh, as its image does not say its spacing"):
+        write_meshes(tmp_path / "out", [mask(path, DENSE[:1])], CLASSES, problems)
+
+
+def test_rejected_slices_are_told(folder: Path) -> None:
+    with client(folder) as page:
+        page.put("/api/cases/s0/slices/1/review", json={"verdict": "rejected"})
+        (line,) = post(page, "meshes").json()["problems"]
+    assert line == "s0: nothing in slices that are rejected or unknown (2)"
+
+
+def test_pictures_show_the_labels(folder: Path) -> None:
+    with client(folder) as page:
+        answer = post(page, "overlays").json()
+        colour = page.get("/api/folder").json()["classes"][3]["colour"]
+    assert answer["files"] == 9
+    picture = np.asarray(Image.open(Path(answer["path"]) / "s0_002.png"))
+    assert picture.shape[0] >= 512
+    wanted = [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+    assert (picture == wanted).all(-1).any(), "an outline in the structure's colour"
+    assert (picture[0, 0] == picture[0, 0, 0]).all(), "background stays grey"
+
+
+def test_edges_are_those_of_labels() -> None:
+    found = edges(np.array([[0, 0, 0, 1], [0, 0, 0, 1]], np.uint8))
+    np.testing.assert_array_equal(found, [[False, False, True, True]] * 2)
+
+
+def test_a_segmentation_is_made_of_a_series_alone(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+    with client(folder) as page:
+        refused(post(page, "seg"), 409, "nothing to export", "no DICOM SEG, as its image is no DICOM series")
+    dicoms.write_series(tmp_path / "series", (tiny.volume()[0] * 900).astype(np.int16))
+    volume = image_files.read(tmp_path / "series")
+    image = ShownImage(volume, np.zeros((1, *DENSE.shape), np.uint16), (), coloured=False)
+    series = CaseMask("a", image, View(), DENSE, ("predicted",) * len(DENSE))
+    problems = list[str]()
+    assert (
+        write_segmentations(tmp_path / "out", [series, mask(folder / "images/s0.nii.gz", DENSE)], CLASSES, problems)
+        == 1
+    )
+    assert len(problems) == 1
+    np.testing.assert_array_equal(seg.read(tmp_path / "out" / "a.dcm", volume, CLASSES), DENSE)
