@@ -177,7 +177,8 @@ def test_a_refusal_is_told_once(tmp_path: Path) -> None:
     run = ["train", str(tmp_path / "corpus"), "--out", str(tmp_path / "run"), "--batch", "3", *SHORT, "pce"]
     (first, first_error), (second, second_error) = ended("-m", "maskmixadv", *run)
     error = first_error + second_error
-    assert (first, second) == (2, 2)
+    assert 2 in (first, second)
+    assert 0 not in (first, second)
     assert re.findall("^maskmixadv: .*", error, re.MULTILINE) == [
         "maskmixadv: batch: 3, allowed with 2 processes is a multiple of 2"
     ]
