@@ -43,7 +43,7 @@ def follow(capfd: pytest.CaptureFixture[str], commands: list[tuple[str, str]]) -
 
 def smaller(command: str) -> str:
     """The same command on smaller images, with fewer steps."""
-    return command.replace("--size 96", "--size 64").replace("--steps 150", "--steps 20").replace("dow 64", "dow 32")
+    return command.replace("--size 96", "--size 64").replace("--steps 150", "--steps 60").replace("dow 64", "dow 32")
 
 
 def test_it_prints_what_it_shows(
