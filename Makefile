@@ -4,10 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO ?= demo
-# Test processes share the cores; two threads each would spin against one another. Each takes one half of the tests as
-# they come, so that what a file's tests share is made once, and helps the other one out at the end.
+# Test processes share the cores; two threads each would spin against one another. Each takes its part of the tests as
+# they come, so that what a file's tests share is made once, and helps the others out at the end.
 TWO := -n 2 --dist worksteal
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
+# One more than the cores: tests wait as well, for disks, browsers and other processes.
+THREE := -n 3 --dist worksteal
+# Compiled tests and modules are kept, also where the environment forbids it: else each process compiles them anew.
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest
 
 .PHONY: setup demo docs test test-slow test-hostile test-lowest check format clean
 
@@ -30,7 +33,7 @@ demo: setup
 	$(BIN)/maskmixadv demo --out $(DEMO)
 
 test: setup
-	$(PYTEST) $(TWO)
+	$(PYTEST) $(THREE)
 
 test-slow: setup
 	$(PYTEST) -m slow $(TWO)

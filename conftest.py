@@ -3,6 +3,7 @@
 jaxtyping checks shapes, beartype the rest. Examples in docstrings are run as they stand: a reader can copy them.
 """
 
+import gc
 import os
 from pathlib import Path
 
@@ -12,6 +13,14 @@ import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook("maskmixadv", "beartype.beartype").__enter__()
+
+gc.disable()  # until all tests are collected: they stay, and looking for garbage among them takes seconds
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from here on, but not among modules and tests."""
+    gc.enable()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -33,6 +33,12 @@ def mscmr_source() -> Path:
     return _real("MSCMR")
 
 
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report without pictures, for tests that ask other things: drawing them is most of a small evaluation."""
+    monkeypatch.setattr("maskmixadv.evaluation.report.render", lambda *_, **__: "<html></html>")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the table of what came of damaged files."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]

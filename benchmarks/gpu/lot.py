@@ -1,7 +1,7 @@
 """A lot: a TOML file with the runs to train together, in order of worth, and the corpora that they need."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -105,7 +105,9 @@ class Piece:
     def __post_init__(self) -> None:
         if self.recipe.preset not in OFFERED:
             raise InputError(f"{self.name}: preset {self.recipe.preset!r}, allowed are {', '.join(OFFERED)}")
-        method_from(self.recipe.method).under(self.recipe.changes.on(self.recipe.preset))
+        method = method_from(self.recipe.method).under(self.recipe.changes.on(self.recipe.preset))
+        if method.wants_prior and self.recipe.prior_root is None:
+            raise InputError(f"{self.name}: its critic needs the masks of a prior, name the corpus that has them")
         Masks(self.recipe.masks, self.recipe.masks_of)
 
     @property
@@ -139,17 +141,56 @@ class Piece:
         return [(split, largest) for split in self.splits for largest in (False, *([True] if self.largest else []))]
 
 
+PHANTOMS = tuple(
+    CorpusOf(name, (f"prepare phantom {name} --cases 6 --size 64 --seed {seed}",))
+    for seed, name in enumerate(("phantoms", "others"))
+)
+"""What a lot is tried on, and the prior's masks."""
+
+
+def _tiny(runs: Runs) -> Runs:
+    return replace(
+        runs,
+        corpus=PHANTOMS[0].name,
+        prior=None if runs.prior is None else PHANTOMS[1].name,
+        changes=replace(runs.changes, steps=2, size=48, window=32, validate_every=2),
+        scheme=None,
+        folds=(1,),
+        seeds=runs.seeds[:1],
+        masks_of="slices" if runs.masks.isdigit() else runs.masks_of,  # phantoms have few patients
+    )
+
+
 @dataclass(frozen=True)
 class Lot:
-    """What a lot's file says."""
+    """What a lot's file says.
 
-    runs: tuple[Runs, ...]
+    Attributes
+    ----------
+    runs
+        What is trained together, in order of worth.
+    corpora
+        What is made before.
+    commands
+        What Python runs first, one after another in the working folder: ``-m maskmixadv …``, or a script of this
+        checkout. ``bare.py`` gives them.
+    hand_out
+        Files and folders of the working folder, which these commands make and ``bare.py`` hands out.
+    """
+
+    runs: tuple[Runs, ...] = ()
     corpora: tuple[CorpusOf, ...] = ()
+    commands: tuple[str, ...] = ()
+    hand_out: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> "Lot":
         """Read a file; what is wrong in it raises an `InputError`."""
         return made(cls, read_toml(path), str(path))
+
+    def tiny(self) -> "Lot":
+        """The same lot, to try it: each run for two steps on phantoms, with one fold and one seed; no commands."""
+        return replace(self, runs=tuple(map(_tiny, self.runs)), corpora=PHANTOMS, commands=(), hand_out=())
 
     def pieces(self, work: Path) -> list[Piece]:
         """All runs, in the file's order."""

@@ -71,6 +71,8 @@ class Options:
         End a run where its steps can't be recorded, so that a lot that would take too long is over soon.
     device
         Where to train; by default the fastest that is there.
+    dry
+        Try the lot: each of its runs for two steps, on phantoms.
     """
 
     lot: Positional[Path]
@@ -82,6 +84,7 @@ class Options:
     plain: bool = False
     must_record: bool = False
     device: Annotated[str | None, arg(metavar="DEVICE")] = None
+    dry: bool = False
 
 
 class Scoring:
@@ -135,6 +138,7 @@ class Together:
         self._options, self._began = options, began
         self._device = pick_device(options.device)
         lot, work = Lot.read(options.lot), options.work.resolve()
+        lot = lot.tiny() if options.dry else lot
         self.pieces = lot.pieces(work)
         self.readying = Readying(lot, self.pieces, work, pool, device_name(self._device))
         self.scoring = Scoring(pool, workers)

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import io
 import math
 from pathlib import Path
@@ -70,8 +71,15 @@ FOUND = (
 )
 
 
-def page(found: tuple[Finished, ...] = FOUND) -> str:
-    return render(TABLE, found, paired.against_reference(TABLE, found))
+@functools.cache
+def tests() -> tuple[paired.Paired, ...]:
+    """Of what was found; exact tests with ties take a second."""
+    return paired.against_reference(TABLE, FOUND)
+
+
+@functools.cache
+def page() -> str:
+    return render(TABLE, FOUND, tests())
 
 
 def line(name: str, text: str, *, section: str = "Dice") -> list[str]:
@@ -101,7 +109,7 @@ def test_undefined_distances_are_counted_and_left_out() -> None:
     distances = line("Plain", page(), section="HD95")
     assert distances[2] == f"{5 + 2.5:.1f} ± {np.std(range(6)):.1f}*"
     assert distances[5] == "12"
-    (test,) = [t for t in paired.against_reference(TABLE, FOUND) if (t.measure, t.column) == ("hd95", "mean")]
+    (test,) = [t for t in tests() if (t.measure, t.column) == ("hd95", "mean")]
     assert test.comparison.n == 6
     assert test.comparison.difference == pytest.approx(2.0)
 
@@ -118,10 +126,11 @@ def without(each: Finished, label: str, *places: int) -> Finished:
 
 def test_absent_classes_are_left_out_of_means_and_pairs_and_counted() -> None:
     found = (without(FOUND[0], "RV", 0, 1), FOUND[1], without(FOUND[2], "RV", 0), FOUND[3])
-    made = {(t.measure, t.column): t.comparison for t in paired.against_reference(TABLE, found)}
+    compared = paired.against_reference(TABLE, found)
+    made = {(t.measure, t.column): t.comparison for t in compared}
     assert (made["dice", "RV"].n, made["dice", "LV"].n, made["dice", "mean"].n) == (10, 12, 12)
     assert made["dice", "RV"].difference == pytest.approx(-(4 * 0.1 + 6 * 0.06) / 10)
-    text = page(found)
+    text = render(TABLE, found, compared)
     assert "have no Dice and are left out of means and pairs: Flag 2, Plain 1." in text
     assert line("Flag", text, section="HD95")[5] == "0", "they are not missed"
     values = [0.8 - 0.01 * k for k in range(2, 6)] + [0.78 - 0.01 * k for k in range(6)]
@@ -134,9 +143,7 @@ def test_pairs_are_by_case_and_class_whatever_their_order() -> None:
         dataclasses.replace(each, scores=each.scores[::-1] if each.cell.row.name == "Plain" else each.scores)
         for each in FOUND
     )
-    assert paired.csv_text(paired.against_reference(TABLE, turned)) == paired.csv_text(
-        paired.against_reference(TABLE, FOUND)
-    )
+    assert paired.csv_text(paired.against_reference(TABLE, turned)) == paired.csv_text(tests())
 
 
 def test_only_runs_that_both_have_are_paired() -> None:
@@ -161,7 +168,7 @@ def test_seeds_are_averaged_by_case_and_do_not_count_as_cases() -> None:
 
 
 def test_nothing_done_yet_shows_what_was_published() -> None:
-    text = page(())
+    text = render(TABLE, (), paired.against_reference(TABLE, ()))
     assert "0 of 12 runs" in text
     assert line("Flag", text)[-1] == "0.878 / 0.923 / 0.900"
 

@@ -74,6 +74,10 @@ def test_evaluate_writes_scores_summary_and_report(
         "volumes.csv",
     }
     assert "Dice" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("plain")
+def test_evaluate_scores_another_split_beside_it(trained: Path) -> None:
     assert run(["evaluate", str(trained / "run"), "--split", "val"]) == 0
     assert (trained / "run" / "evaluation-val" / "scores.csv").is_file()
 
@@ -164,6 +168,7 @@ def test_whatever_goes_wrong_with_a_file_costs_that_file(
     assert seen(tmp_path / "out") == ["clinical.csv", "d.nii.gz"]
 
 
+@pytest.mark.usefixtures("plain")
 def test_flips_that_training_never_saw_are_left_out(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -52,9 +52,3 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("maskmixadv.inference.predictor.Predictor.load", lambda _, __: predictor)
     monkeypatch.setattr("maskmixadv.provenance.commit", lambda: "c0ffee")
     return directory
-
-
-@pytest.fixture
-def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A report without pictures, for tests that ask other things: drawing them is most of a small evaluation."""
-    monkeypatch.setattr("maskmixadv.evaluation.report.render", lambda *_, **__: "<html></html>")

@@ -26,6 +26,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.formats.slicing import Slicing
 from maskmixadv.inference.onnx import OnOwnGrid, _write_graph, grow, shrink
 from maskmixadv.inference.predictor import Predictor, fuse_norms
+from maskmixadv.networks.unet import WIDTHS
 from maskmixadv.runs.checkpoint import save
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.grid import Grid, covering
@@ -73,6 +74,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save(begun.checkpoint, {"scored": undecided(begun, image).state_dict()})
     assert run(["export", "model", str(root / "run"), str(root / "model")]) == 0
     return root
+
+
+@pytest.fixture
+def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make networks of two levels: torch's exporter takes many seconds for the five of `made`."""
+    monkeypatch.setattr("maskmixadv.networks.unet.WIDTHS", WIDTHS[:2])
 
 
 @pytest.fixture
@@ -432,6 +439,7 @@ def labels_of(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path) if path.suffix == ".png" else nib.load(path).dataobj)  # pyright: ignore
 
 
+@pytest.mark.usefixtures("shallow")
 def test_colours_are_exported(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     images = {f"c{k}.png": rng.integers(0, 255, (24, 32, 3)).astype(np.uint8) for k in range(3)}

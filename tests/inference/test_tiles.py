@@ -36,9 +36,9 @@ def test_tiles_of_a_local_network_give_what_the_whole_slice_gives() -> None:
 
 def test_a_slice_in_tiles_has_the_labels_of_the_whole_slice(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    predictor = Predictor(UNet(1, 3).eval(), Grid(1100), ("background", "a", "b"))
-    image = np.random.default_rng(0).random((1, 1, 1100, 700), dtype=np.float32)
-    image[..., 200:900, 100:500] += 2
+    predictor = Predictor(UNet(1, 3).eval(), Grid(640), ("background", "a", "b"))
+    image = np.random.default_rng(0).random((1, 1, 640, 400), dtype=np.float32)
+    image[..., 120:520, 80:280] += 2
     whole = predictor.probs(image, None)
     monkeypatch.setattr(predictors, "WHOLE", 2**16)
     assert predictor.in_tiles(image, None)

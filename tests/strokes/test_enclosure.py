@@ -2,11 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial import ConvexHull
+from skimage.draw import polygon
 
 import tiny
 from maskmixadv.checking.check import check
 from maskmixadv.sources import mscmr
-from maskmixadv.strokes.enclosure import ENCLOSED, enclose, outside
+from maskmixadv.strokes.enclosure import ENCLOSED, enclose, hull, outside
 from maskmixadv.types import IGNORE
 
 
@@ -22,6 +24,21 @@ def test_beyond_the_hull_is_background() -> None:
     expected = np.ones((20, 20), bool)
     expected[4:16, 4:16] = False
     np.testing.assert_array_equal(beyond, expected)
+
+
+def test_a_hull_is_that_polygon_pixel_by_pixel() -> None:
+    rng = np.random.default_rng(0)
+    for number in range(300):
+        stroke = np.zeros(rng.integers(3, 60, 2), bool)
+        stroke[tuple(rng.integers(stroke.shape, size=(3 + number % 40, 2)).T)] = True
+        points = np.argwhere(stroke)
+        inside = hull(stroke)
+        if inside is None:
+            continue
+        corners = points[ConvexHull(points).vertices]
+        expected = stroke.copy()
+        expected[polygon(corners[:, 0], corners[:, 1], stroke.shape)] = True
+        np.testing.assert_array_equal(inside, expected)
 
 
 def test_an_open_stroke_encloses_its_hull() -> None:

@@ -61,6 +61,7 @@ def assert_same_end(one: Run, other: Run) -> None:
         assert {**first, "seconds": ""} == {**second, "seconds": ""}
 
 
+@pytest.mark.usefixtures("pictures")
 def test_a_run_leaves_what_it_says(tmp_path: Path) -> None:
     run = started(tmp_path, enclosure=True)
     assert fit(run)

@@ -17,6 +17,7 @@ from maskmixadv.training.fit import fit
 STILL = Augment(turns=False, rotate=5.0, scale=0.05, shift=0.05, intensity=0.0)
 
 
+@pytest.mark.usefixtures("plain")
 @pytest.mark.parametrize(
     "method", [PCE(), pytest.param(MaskMixAdv(), marks=pytest.mark.slow)], ids=lambda method: type(method).__name__
 )

@@ -106,6 +106,7 @@ def test_a_class_that_no_training_case_shows_is_named(tmp_path: Path, capsys: py
         assert ("no training case shows b" in capsys.readouterr().err) == told
 
 
+@pytest.mark.usefixtures("pictures")
 def test_large_validation_cases_are_read_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = made(tmp_path, [(40, 40)] * 10)
     logs = []

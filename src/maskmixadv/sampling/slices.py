@@ -2,6 +2,7 @@
 
 import math
 import mmap
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -34,6 +35,8 @@ from maskmixadv.types import DRAWN, IGNORE, Supervision
 
 _AT_ONCE: Final = 16
 """Slices of a case that are resampled at once."""
+_THREADS: Final = os.cpu_count() or 1
+"""That read and resample cases; what they wait for and compute leaves others the interpreter."""
 
 
 class Rows(NamedTuple):
@@ -461,11 +464,11 @@ class _Source:
         walked = load_walked(self.corpus, entries, **how) if walks else repeat(None)
         believed = load_beliefs(self.corpus, entries, **how, looks=self.looks) if beliefs else repeat(None)
         given = _together(walked, believed, entries)
-        return work_ahead(self._loaded, given, threads=2, size=lambda each: self._size(each[2]))
+        return work_ahead(self._loaded, given, threads=_THREADS, size=lambda each: self._size(each[2]))
 
     def without(self, entries: Sequence[Entry], *, beliefs: bool) -> Iterator[_Loaded]:
         """Yield the slices of cases without annotation; where beliefs are asked for, they are 0."""
-        return work_ahead(partial(self._without, beliefs=beliefs), entries, threads=2, size=self._size)
+        return work_ahead(partial(self._without, beliefs=beliefs), entries, threads=_THREADS, size=self._size)
 
     def _size(self, entry: Entry) -> int:
         """Return about how many bytes a case and its beliefs take."""
