@@ -44,10 +44,11 @@ class CaseAnswer:
 
 @dataclass(frozen=True)
 class DrawAnswer:
-    """What holds in a case after strokes were drawn: the slices with strokes, and the verdicts by slice."""
+    """What holds after strokes were drawn: the case's slices with strokes, its verdicts, and the strokes' version."""
 
     scribbled: Sequence[int]
     reviews: Mapping[int, Verdict]
+    version: str
 
 
 @dataclass(frozen=True)

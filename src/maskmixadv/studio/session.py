@@ -16,6 +16,7 @@ from maskmixadv.formats.slicing import View
 from maskmixadv.methods.registry import FROM_SCRIBBLES
 from maskmixadv.sources import classes
 from maskmixadv.studio import palette as palettes
+from maskmixadv.studio import versions
 from maskmixadv.studio.answers import CaseAnswer, ClinicalAnswer, DrawAnswer, ExportAnswer, FolderAnswer, RunAnswer
 from maskmixadv.studio.export import CaseMask, ExportKind, write_masks, write_model, write_nnunet
 from maskmixadv.studio.images.cases import Cases
@@ -29,7 +30,7 @@ from maskmixadv.studio.palette import Palette, PaletteClass
 from maskmixadv.studio.refusals import MissingError, RequestError, TakenError
 from maskmixadv.studio.review.heart import measured
 from maskmixadv.studio.review.queue import Candidate, Proposal, propose
-from maskmixadv.studio.review.reviews import Review, Reviews, Verdict
+from maskmixadv.studio.review.reviews import Review, Reviews, Seen, Verdict
 from maskmixadv.studio.scribbles import Scribbles
 
 SliceArray = UInt8[np.ndarray, "h w"]
@@ -142,7 +143,7 @@ class Session:
         shown, view = self.cases.open(case)
         return _slice(self._scribbles.read(case, shown.volume.array.shape), view, index)
 
-    def draw(self, case: str, index: int, labels: bytes, seconds: float) -> DrawAnswer:
+    def draw(self, case: str, index: int, labels: bytes, seconds: float, version: str | None = None) -> DrawAnswer:
         """Replace the strokes of a slice; they are on disk when the method returns.
 
         Strokes that change take the slice's acceptance back: whoever draws there does not find it right.
@@ -153,11 +154,15 @@ class Session:
             Class indices, row by row; 255 where nothing is drawn.
         seconds
             How long somebody drew.
+        version
+            Version of the strokes that `labels` were drawn on (`maskmixadv.studio.versions`); None replaces any.
 
         Raises
         ------
         RequestError
             If `labels` does not fit the slice or the classes; nothing is changed then.
+        StaleError
+            If the strokes have another version; nothing is changed then.
         """
         shown, view = self.cases.open(case)
         array = shown.volume.array
@@ -168,6 +173,7 @@ class Session:
         with self._held(case):
             self._scribbles.check(plane)
             strokes = self._scribbles.read(case, array.shape)
+            versions.check(version, _slice(strokes, view, index), plane)
             if not np.array_equal(_slice(strokes, view, index), plane):
                 strokes = strokes.copy()
                 _slice(strokes, view, index)[:] = plane
@@ -176,10 +182,11 @@ class Session:
                 ):  # first: if the strokes can't be written, they are sent again
                     self._reviews.judge(case, stored, None)
                 self._scribbles.write(case, strokes, shown.volume)
+                self._reviews.correct(case, stored, self._predictions.latest())
             drawn = self._drawn(case, view, array.shape)
         if seconds > 0:
             self._reviews.spend(case, stored, seconds)
-        return DrawAnswer(drawn, self._verdicts(case, view, array.shape))
+        return DrawAnswer(drawn, self._verdicts(case, view, array.shape), versions.version(plane))
 
     def predicted(self, case: str, index: int, kind: Overlay) -> SliceArray:
         """Return the labels of a slice, or their doubt: from the run that was accepted there, or else the latest run.
@@ -201,24 +208,33 @@ class Session:
             raise MissingError(f"no {kind} of this case yet")
         return _slice(array, view, index)
 
-    def review(self, case: str, index: int, verdict: Verdict | None) -> dict[int, Verdict]:
+    def review(self, case: str, index: int, verdict: Verdict | None, seen: Seen | None = None) -> dict[int, Verdict]:
         """Keep a verdict on a slice's prediction; returns the verdicts that hold in the case.
+
+        Parameters
+        ----------
+        seen
+            What the page showed when somebody judged; None overrules whatever holds.
 
         Raises
         ------
         MissingError
             If there is no prediction.
+        StaleError
+            If another verdict holds than the page showed, or a later run has predicted.
         """
         self.predicted(case, index, "prediction")
         known, run = self.cases.known(), self._predictions.latest()
         view, shape = known.views[case], known.facts[case].shape
-        if run is not None:
-            stored = view.stored(index, shape[view.axis])
-            before = self._reviews.accepted(case).get(stored)
-            shown = before.run if before and verdict == "accepted" else run
-            said = None if verdict is None else Review(verdict, shown, view.axis)
-            self._reviews.judge(case, stored, said)
-        return self._verdicts(case, view, shape)
+        with self._held(case):
+            if run is not None:
+                stored = view.stored(index, shape[view.axis])
+                versions.check_seen(seen, Seen(self._verdicts(case, view, shape).get(index), run))
+                before = self._reviews.accepted(case).get(stored)
+                shown = before.run if before and verdict == "accepted" else run
+                said = None if verdict is None else Review(verdict, shown, view.axis)
+                self._reviews.judge(case, stored, said)
+            return self._verdicts(case, view, shape)
 
     def queue(self) -> list[Proposal]:
         """Return the slices that are most worth reviewing or drawing next, the most worthwhile first."""
@@ -311,7 +327,9 @@ class Session:
                 doubts = self._predictions.doubts(run, case, view.axis, facts.shape)
         drawn = self._drawn(case, view, facts.shape)
         verdicts = self._verdicts(case, view, facts.shape)
-        return Candidate(case, facts.shape[view.axis], drawn, verdicts, doubts[::-1] if view.flipped[0] else doubts)
+        depth, doubts = facts.shape[view.axis], doubts[::-1] if view.flipped[0] else doubts
+        corrected = [view.stored(index, depth) for index in self._reviews.corrected(case, run)]
+        return Candidate(case, depth, drawn, verdicts, doubts, corrected)
 
     def _case(self, case: str, facts: Facts, view: View, run: str | None, problems: list[str]) -> CaseAnswer:
         scribbled, predicted = (), False

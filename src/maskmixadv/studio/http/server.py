@@ -2,7 +2,6 @@
 
 import contextlib
 import mimetypes
-import secrets
 import socket
 import sys
 import webbrowser
@@ -22,17 +21,19 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import cannot_write
+from maskmixadv.files import cannot_write, tell_holder
 from maskmixadv.methods.registry import DEFAULT_METHOD
 from maskmixadv.studio.export import ExportKind
+from maskmixadv.studio.http import address
 from maskmixadv.studio.http.patience import Impatient
 from maskmixadv.studio.http.protect import Guard
 from maskmixadv.studio.layout import printable
 from maskmixadv.studio.learning.training import AUTO, Order
 from maskmixadv.studio.palette import PaletteClass
 from maskmixadv.studio.refusals import RequestError, TooLargeError
-from maskmixadv.studio.review.reviews import Verdict
+from maskmixadv.studio.review.reviews import Seen, Verdict
 from maskmixadv.studio.session import Session, served
+from maskmixadv.studio.versions import version
 
 WEB: Final = Path(__file__).parents[1] / "web"
 LOOPBACK: Final = "127.0.0.1"
@@ -56,6 +57,7 @@ class ReviewBody(BaseModel):
     """A verdict on a slice's prediction; None takes it back."""
 
     verdict: Verdict | None
+    seen: Seen | None = None
 
 
 class TrainBody(BaseModel):
@@ -78,7 +80,7 @@ def serve(folder: Path, *, port: int, browse: bool) -> int:
     Parameters
     ----------
     port
-        Port of the loopback address; 0 takes a free one.
+        Port of the loopback address; 0 takes the one that the folder had before, or else a free one.
     browse
         Whether to open the address in a browser.
 
@@ -87,18 +89,29 @@ def serve(folder: Path, *, port: int, browse: bool) -> int:
     InputError
         If the folder or the port can't be used, or another process serves the folder.
     """
-    token = secrets.token_urlsafe()
-    with served(folder) as session, listening(port) as taken:
-        address = f"http://{LOOPBACK}:{taken.getsockname()[1]}/#{token}"
-        print(address, flush=True)
+    with served(folder) as session, _listening_again(session.layout.state, port) as taken:
+        state, number = session.layout.state, taken.getsockname()[1]
+        tell_holder(state, f"port {number}")
+        token = address.keep(state, number, address.kept(state))
+        url = f"http://{LOOPBACK}:{number}/#{token}"
+        print(url, flush=True)
         if browse:
-            webbrowser.open(address)
+            webbrowser.open(url)
         with contextlib.suppress(KeyboardInterrupt):
             server(app(session, token)).run(sockets=[taken])
         course = session.training.course()
         if course.state in ("running", "predicting"):
             print(f"the training of run {course.run} goes on; open the folder again to watch it", file=sys.stderr)
     return 0
+
+
+def _listening_again(state: Path, port: int) -> socket.socket:
+    """Listen on `port`; if that is 0, where the folder was served before, so that an open page finds it."""
+    before = address.kept(state)
+    if port == 0 and before is not None:
+        with contextlib.suppress(InputError):
+            return listening(before.port)
+    return listening(port)
 
 
 def listening(port: int) -> socket.socket:
@@ -133,6 +146,12 @@ def app(session: Session, token: str) -> Guard:
     _add_cases(api, session)
     _add_folder(api, session)
     _add_training(api, session)
+
+    @api.get("/known/{nonce}")
+    def known(nonce: str) -> dict[str, str]:
+        """Prove to a page that this server knows its token, before the page sends it."""
+        return {"proof": address.proof(token, nonce)}
+
     mimetypes.add_type("text/javascript", ".js")  # some systems have another type, which browsers refuse
     api.mount("/", StaticFiles(directory=WEB, html=True))
     for kind in (InputError, HTTPException, RequestValidationError, ClientDisconnect, Exception):
@@ -149,12 +168,17 @@ def _add_cases(api: FastAPI, session: Session) -> None:
 
     @api.get(f"{place}/scribble")
     def scribble(case: str, index: int) -> Response:
-        return _bytes(session.scribble(case, index))
+        plane = session.scribble(case, index)
+        answer = _bytes(plane)
+        answer.headers["X-Version"] = version(plane)
+        return answer
 
     @api.put(f"{place}/scribble")
-    async def draw(case: str, index: int, request: Request, seconds: Seconds = 0.0) -> dict[str, Any]:
+    async def draw(
+        case: str, index: int, request: Request, seconds: Seconds = 0.0, version: str | None = None
+    ) -> dict[str, Any]:
         labels = await request.body()
-        return asdict(await run_in_threadpool(session.draw, case, index, labels, seconds))
+        return asdict(await run_in_threadpool(session.draw, case, index, labels, seconds, version))
 
     @api.get(f"{place}/prediction")
     def prediction(case: str, index: int) -> Response:
@@ -166,7 +190,7 @@ def _add_cases(api: FastAPI, session: Session) -> None:
 
     @api.put(f"{place}/review")
     def review(case: str, index: int, body: ReviewBody) -> dict[str, Any]:
-        return {"reviews": session.review(case, index, body.verdict)}
+        return {"reviews": session.review(case, index, body.verdict, body.seen)}
 
 
 def _add_folder(api: FastAPI, session: Session) -> None:

@@ -3,6 +3,8 @@
 import * as api from "./api.js";
 import { caseNamed, emit, keyOf, setReviews } from "./state.js";
 import { secondsAt } from "./clock.js";
+import { reconcile } from "./conflict.js";
+import { holds, versionOf } from "./versions.js";
 
 const SOON = 300; // ms after the last change
 const LONGEST = 8000; // ms between two tries
@@ -55,6 +57,7 @@ async function flush() {
       failures = 0;
     } catch (error) {
       if (!unsaved.has(key)) unsaved.set(key, entry);
+      if (error.stale && (await mergedIn(entry))) continue;
       failures += 1;
       emit("trouble", error);
       break;
@@ -66,11 +69,24 @@ async function flush() {
   if (unsaved.size) plan(failures ? delay() : SOON);
 }
 
+/** Somebody else has drawn on the slice: both are kept, and sent in the next round. */
+async function mergedIn({ place, labels }) {
+  try {
+    await reconcile(place, labels);
+    emit("merged", place);
+    return true;
+  } catch {
+    return false; // tried again with the slice's next save
+  }
+}
+
 async function put({ place, labels }) {
   const clock = secondsAt(place);
   const spent = clock.take();
+  const sent = labels.slice();
   try {
-    const { scribbled, reviews } = await api.putScribble(place.name, place.z, labels.slice(), spent);
+    const { scribbled, reviews, version } = await api.putScribble(place.name, place.z, sent, spent, versionOf(labels));
+    holds(labels, version, sent);
     const one = caseNamed(place.name);
     one.scribbled = scribbled;
     one.seconds += spent;

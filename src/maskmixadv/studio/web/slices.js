@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { isUnsaved } from "./save.js";
 import { caseNamed, channelOf, emit, keyOf, on, shown, state } from "./state.js";
+import { holds } from "./versions.js";
 
 const KEPT = 240; // slices of each kind
 const AGAIN = 2000; // ms until what failed to come is asked for again
@@ -67,7 +68,14 @@ const channelAt = ({ name, channel }) => channel ?? channelOf(caseNamed(name)).i
 const images = new Shelf((place) => api.getImage(place.name, place.z, channelAt(place)), {
   key: (place) => `${keyOf(place)}/${channelAt(place)}`,
 });
-const scribbles = new Shelf(({ name, z }) => api.getPlane(name, z, "scribble"), { pinned: true });
+const scribbles = new Shelf(
+  async ({ name, z }) => {
+    const { labels, version } = await api.getScribble(name, z);
+    holds(labels, version);
+    return labels;
+  },
+  { pinned: true },
+);
 const predictions = new Shelf(ofRun("prediction"));
 const disagreements = new Shelf(ofRun("disagreement"));
 

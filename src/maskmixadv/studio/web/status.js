@@ -53,5 +53,6 @@ function showBudget() {
 export function startStatus() {
   on("save", showSaved);
   for (const event of ["folder", "scribbled"]) on(event, showBudget);
+  on("merged", ({ name, z }) => say(`Another page has drawn on ${name}, slice ${z + 1}: both are kept.`));
   on("trouble", (error) => say(error.message, "trouble"));
 }

@@ -1,0 +1,94 @@
+"""What the page shows is so, in a browser: two tabs, a server that restarts, reloads, files that vanish."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+import own
+import studio_page as sp
+from studio_page import Studio
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="browser tests need chromium or google-chrome on the path")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=sp.ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return own.folder(tmp_path / "hearts", scribbled=2, masked=1)
+
+
+def stored(folder: Path, name: str, z: int) -> np.ndarray:
+    return sp.read(folder / "scribbles" / f"{name}.nii.gz")[z]
+
+
+def faults(studio: Studio) -> list[str]:
+    """The page's faults, but for the 409 that it was to get."""
+    return [each for each in studio.faults if "409" not in each]
+
+
+def test_two_tabs_keep_the_strokes_of_both(browser: Browser, folder: Path) -> None:
+    with sp.studio(folder) as (url, _):
+        one, other = Studio.open(browser, url), Studio.open(browser, url)
+        for tab in (one, other):
+            tab.go("m0", 1)
+        one.stroke("1", [(5, 5), (20, 5)])
+        one.saved()
+        other.stroke("2", [(5, 30), (20, 30)])
+        expect(other.page.locator("#toast")).to_contain_text("both are kept")
+        other.saved()
+        both = stored(folder, "m0", 1)
+        assert (both[4:6, 6:19] == 1).all()
+        assert (both[29:31, 6:19] == 2).all()
+        assert set(other.drawn()) == {"RV", "Myo"}
+        # The first tab has not seen that, and draws where the second one drew.
+        one.stroke("3", [(10, 25), (10, 35)])
+        expect(one.page.locator("#conflict")).to_be_visible()
+        one.page.click("#conflict button[value=theirs]")
+        one.saved()
+        both = stored(folder, "m0", 1)
+        assert (both[29:31, 6:19] == 2).all(), "what the other tab was told is saved stays"
+        assert (both[25:28, 9:11] == 3).all(), "and so do the strokes that are in nobody's way"
+        # A tab that somebody comes back to shows what holds.
+        other.page.evaluate("dispatchEvent(new Event('focus'))")
+        expect(other.page.locator("#counts li").nth(2)).to_contain_text("px")
+        assert faults(one) == faults(other) == []
+        one.page.context.close()
+        other.page.context.close()
+
+
+def test_a_restarted_server_is_found_again_and_the_place_is_kept(browser: Browser, folder: Path) -> None:
+    with sp.studio(folder) as (url, _):
+        studio = Studio.open(browser, url)
+        studio.go("s1", 2)
+    studio.stroke("1", [(5, 5), (20, 5)])
+    expect(studio.page.locator("#saved")).to_have_attribute("data-state", "unsaved", timeout=10_000)
+    with sp.studio(folder) as (again, _):
+        assert again == url
+        studio.saved()
+        assert (stored(folder, "s1", 2)[4:6, 6:19] == 1).all()
+        studio.page.context.close()
+
+
+def test_next_goes_on_also_where_nothing_is_drawn(browser: Browser, folder: Path) -> None:
+    with sp.studio(folder) as (url, _):
+        studio = Studio.open(browser, url)
+        been = []
+        for _ in range(3):
+            studio.page.keyboard.press("n")
+            studio.page.wait_for_timeout(250)
+            been.append(studio.place)
+        assert len(set(been)) == 3, been
+        assert studio.faults == []
+        studio.page.context.close()
