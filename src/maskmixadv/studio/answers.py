@@ -17,6 +17,9 @@ class CaseAnswer:
     ----------
     shape, spacing
         Of the image, with the slices' axis first; in voxels and in mm. `spacing` is None if the image has none.
+    edges
+        The patient's sides (letters such as R or HA) at the first and the last slice, row and column; None if the file
+        does not say where it lies.
     channels
         What can be shown of the image.
     coloured
@@ -34,6 +37,7 @@ class CaseAnswer:
     name: str
     shape: Sequence[int]
     spacing: Sequence[float] | None
+    edges: Sequence[tuple[str, str]] | None
     channels: Sequence[ShownChannel]
     coloured: bool
     scribbled: Sequence[int]

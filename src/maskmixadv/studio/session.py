@@ -19,7 +19,7 @@ from maskmixadv.studio import palette as palettes
 from maskmixadv.studio import versions
 from maskmixadv.studio.answers import CaseAnswer, ClinicalAnswer, DrawAnswer, ExportAnswer, FolderAnswer, RunAnswer
 from maskmixadv.studio.export import CaseMask, ExportKind, write_masks, write_model, write_nnunet
-from maskmixadv.studio.images.cases import Cases
+from maskmixadv.studio.images.cases import Cases, KnownCases
 from maskmixadv.studio.images.volumes import Facts
 from maskmixadv.studio.layout import Layout, printable
 from maskmixadv.studio.learning import corpus
@@ -82,7 +82,7 @@ class Session:
         """Return everything that the list of cases shows."""
         known, run = self.cases.known(), self._predictions.latest()
         problems = [*known.problems, *self._scribbles.problems(known.images)]
-        cases = [self._case(case, facts, known.views[case], run, problems) for case, facts in known.facts.items()]
+        cases = [self._case(case, known, run, problems) for case in known.facts]
         return FolderAnswer(
             name=printable(self.layout.root.name),
             classes=self.classes(),
@@ -331,7 +331,8 @@ class Session:
         corrected = [view.stored(index, depth) for index in self._reviews.corrected(case, run)]
         return Candidate(case, depth, drawn, verdicts, doubts, corrected)
 
-    def _case(self, case: str, facts: Facts, view: View, run: str | None, problems: list[str]) -> CaseAnswer:
+    def _case(self, case: str, known: KnownCases, run: str | None, problems: list[str]) -> CaseAnswer:
+        facts, view = known.facts[case], known.views[case]
         scribbled, predicted = (), False
         try:
             predicted = run is not None and self._predictions.has(run, case, facts.shape)
@@ -342,6 +343,7 @@ class Session:
             name=case,
             shape=[facts.shape[place] for place in view.order],
             spacing=None if facts.spacing is None else [facts.spacing[place] for place in view.order],
+            edges=known.edges[case],
             channels=facts.channels,
             coloured=facts.coloured,
             scribbled=scribbled,

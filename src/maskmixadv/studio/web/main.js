@@ -12,6 +12,7 @@ import { startPalette } from "./palette.js";
 import { startPointer } from "./pointer.js";
 import { startQueue } from "./queue.js";
 import { startReview } from "./review.js";
+import { startSides } from "./sides.js";
 import { startStatus, telling } from "./status.js";
 import { startStrip } from "./strip.js";
 import { startTabs } from "./tabs.js";
@@ -22,7 +23,7 @@ import { startView } from "./view.js";
 const parts = [
   startTheme, startStatus, startTabs, startView, startPointer, startCursor, startCorners, startStrip, startCine,
   startPalette, startClasses, startFolder, startQueue, startTrain, startReview, startNumbers, startKeys,
-  startFollow,
+  startFollow, startSides,
 ]; // prettier-ignore
 for (const start of parts) start();
 
