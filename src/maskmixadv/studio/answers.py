@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from maskmixadv.studio.images.volumes import ShownChannel
+from maskmixadv.studio.learning.readiness import Want
 from maskmixadv.studio.palette import PaletteClass
 from maskmixadv.studio.review.heart import CaseVolumes, HeartMeasures
 from maskmixadv.studio.review.reviews import Verdict
@@ -56,6 +57,22 @@ class DrawAnswer:
 
 
 @dataclass(frozen=True)
+class MethodAnswer:
+    """A method that can be trained, and what it does, in a sentence."""
+
+    name: str
+    about: str
+
+
+@dataclass(frozen=True)
+class ReadyAnswer:
+    """What a training would lack, and about how many seconds each preset takes on the processor; none with a GPU."""
+
+    wants: Sequence[Want]
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class RunAnswer:
     """The latest run with predictions."""
 
@@ -84,7 +101,7 @@ class FolderAnswer:
     cases: Sequence[CaseAnswer]
     problems: Sequence[str]
     presets: Sequence[str]
-    methods: Sequence[str]
+    methods: Sequence[MethodAnswer]
     run: RunAnswer | None
 
 

@@ -13,16 +13,25 @@ from jaxtyping import UInt8, UInt16
 from maskmixadv.errors import InputError
 from maskmixadv.files import held
 from maskmixadv.formats.slicing import View
-from maskmixadv.methods.registry import FROM_SCRIBBLES
+from maskmixadv.methods.registry import FROM_SCRIBBLES, METHODS
 from maskmixadv.sources import classes
 from maskmixadv.studio import palette as palettes
 from maskmixadv.studio import versions
-from maskmixadv.studio.answers import CaseAnswer, ClinicalAnswer, DrawAnswer, ExportAnswer, FolderAnswer, RunAnswer
+from maskmixadv.studio.answers import (
+    CaseAnswer,
+    ClinicalAnswer,
+    DrawAnswer,
+    ExportAnswer,
+    FolderAnswer,
+    MethodAnswer,
+    ReadyAnswer,
+    RunAnswer,
+)
 from maskmixadv.studio.export import CaseMask, ExportKind, write_masks, write_model, write_nnunet
 from maskmixadv.studio.images.cases import Cases, KnownCases
 from maskmixadv.studio.images.volumes import Facts
 from maskmixadv.studio.layout import Layout, printable
-from maskmixadv.studio.learning import corpus
+from maskmixadv.studio.learning import corpus, readiness
 from maskmixadv.studio.learning.accepted import Accepted
 from maskmixadv.studio.learning.predictions import StoredPredictions
 from maskmixadv.studio.learning.training import PRESET_CHOICES, Training
@@ -90,9 +99,22 @@ class Session:
             cases=cases,
             problems=list(map(printable, problems)),
             presets=PRESET_CHOICES,
-            methods=FROM_SCRIBBLES,
+            methods=[MethodAnswer(name, _sentence(METHODS[name].about)) for name in FROM_SCRIBBLES],
             run=None if run is None else RunAnswer(run),
         )
+
+    def ready(self) -> ReadyAnswer:
+        """Return what a training of the folder as it is would lack, and about how long it would take."""
+        wants = readiness.wants(self._as_seen(), [each.name for each in self.classes()])
+        times = {} if readiness.has_gpu() else readiness.seconds(readiness.pace(self.layout.runs))
+        return ReadyAnswer(wants, times)
+
+    def _as_seen(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield the strokes of each case that has some, as they are seen; `folder` says which ones can't be read."""
+        known, drawn = self.cases.known(), self._scribbles.files()
+        for case in (case for case in known.facts if case in drawn and case not in known.odd):
+            with suppress(InputError):
+                yield case, known.views[case].seen(self._scribbles.read(case, known.facts[case].shape))
 
     def classes(self) -> tuple[PaletteClass, ...]:
         """Return the classes, background first."""
@@ -365,6 +387,10 @@ class Session:
             for lock in self._locks.values():
                 stack.enter_context(lock)
             yield
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _slice(volume: np.ndarray, view: View, index: int) -> np.ndarray:

@@ -230,6 +230,10 @@ def _add_training(api: FastAPI, session: Session) -> None:
     def course() -> dict[str, Any]:
         return asdict(session.training.course())
 
+    @api.get("/api/ready")
+    def ready() -> dict[str, Any]:
+        return asdict(session.ready())
+
     @api.post("/api/train")
     def start(body: TrainBody) -> dict[str, Any]:
         session.training.start(Order(body.preset, body.method, body.steps))

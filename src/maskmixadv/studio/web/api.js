@@ -97,6 +97,7 @@ export const putReview = (name, z, verdict, seen) => send("PUT", `${slice(name, 
 
 export const getQueue = () => json("GET", "queue");
 export const getTraining = () => json("GET", "train");
+export const getReady = () => json("GET", "ready");
 export const startTraining = (options) => send("POST", "train", options);
 export const stopTraining = () => json("DELETE", "train");
 export const getClinical = () => json("GET", "clinical");

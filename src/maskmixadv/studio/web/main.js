@@ -11,6 +11,7 @@ import { startNumbers } from "./numbers.js";
 import { startPalette } from "./palette.js";
 import { startPointer } from "./pointer.js";
 import { startQueue } from "./queue.js";
+import { startReady } from "./ready.js";
 import { startReview } from "./review.js";
 import { startSides } from "./sides.js";
 import { startStatus, telling } from "./status.js";
@@ -23,7 +24,7 @@ import { startView } from "./view.js";
 const parts = [
   startTheme, startStatus, startTabs, startView, startPointer, startCursor, startCorners, startStrip, startCine,
   startPalette, startClasses, startFolder, startQueue, startTrain, startReview, startNumbers, startKeys,
-  startFollow, startSides,
+  startFollow, startReady, startSides,
 ]; // prettier-ignore
 for (const start of parts) start();
 
