@@ -1,6 +1,7 @@
 """Strokes on disk: one NIfTI file for each case, on the grid of its image."""
 
 from collections.abc import Container
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -116,6 +117,30 @@ class Scribbles:
             return any((self._coded.get(path) != IGNORE).any() for path in self.files().values())
         except InputError:
             return True
+
+    def use(self, palette: Palette) -> None:
+        """Take other classes; strokes that were read are read again with them."""
+        self.palette = palette
+        self._coded = FileCache(self._load, lambda labels: labels.nbytes, CACHED_BYTES)
+
+    def cases_with(self, place: int) -> list[str]:
+        """Return the cases with strokes of a class, and those whose file can't be read, since it may hold some."""
+        return [case for case, path in self.files().items() if self._may_hold(path, place)]
+
+    def _may_hold(self, path: Path, place: int) -> bool:
+        try:
+            return bool((self._coded.get(path) == place).any())
+        except InputError:
+            return True
+
+    def masks_with(self, place: int) -> list[str]:
+        """Return the cases whose dense mask holds a class; masks that can't be read do not count."""
+        found = []
+        for case, path in self._layout.listing(self._layout.masks).files.items():
+            with suppress(InputError):
+                if (read_drawn(path, self.palette.coded, "mask", None) == place).any():
+                    found.append(case)
+        return found
 
     def forget(self) -> None:
         """Delete the files; call it only if they hold no strokes."""

@@ -120,21 +120,28 @@ class Session:
         """Return the classes, background first."""
         return self._scribbles.palette.classes
 
-    def set_classes(self, named: Sequence[PaletteClass]) -> None:
-        """Rename, recolour and append classes. Classes can be removed only before there are strokes.
+    def set_classes(self, named: Sequence[PaletteClass], was: Sequence[int | None] | None = None) -> None:
+        """Rename, recolour, append and remove classes. A class is removed only where nothing is labelled with it.
+
+        Parameters
+        ----------
+        was
+            The place that each class had; None for a new one (`Palette.of`).
 
         Raises
         ------
         RequestError
-            If the classes are not allowed, strokes would lose their class, or no code is left for another class.
+            If the classes are not allowed, a class to remove has strokes, masks or predictions, or no code is left for
+            another class.
         """
         before = self._scribbles.palette
-        after = before.of(named)
+        after = before.of(named, was)
         after.check()
+        kept = set(range(len(named)) if was is None else was)
         with self._all_held():
             drawn, ignore = self._scribbles.any_drawn(), before.ignore
-            if drawn and len(named) < len(before.classes):
-                raise RequestError("classes: strokes are there, so classes can be renamed and added, not removed")
+            for place in (place for place in range(len(before.classes)) if place not in kept):
+                self._check_unused(place, before.classes[place].name)
             if before.codes is None and len(named) > ignore:
                 if drawn:
                     raise TakenError(
@@ -143,7 +150,19 @@ class Session:
                 self._scribbles.forget()
                 after = Palette(tuple(named))
             after.write(self.layout.root / classes.FILE)
-            self._scribbles.palette = after
+            self._scribbles.use(after)
+
+    def _check_unused(self, place: int, name: str) -> None:
+        """Refuse to remove a class that something is labelled with: it would mean another class then, or nothing."""
+        if cases := self._scribbles.cases_with(place):
+            has = "has" if len(cases) == 1 else "have"
+            raise TakenError(
+                f"class {name!r} is not removed: {', '.join(cases[:3])} {has} strokes of it; erase them first"
+            )
+        if masks := self._scribbles.masks_with(place):
+            raise TakenError(f"class {name!r} is not removed: masks/ holds it in {', '.join(masks[:3])}; rename it")
+        if (run := self._predictions.latest()) is not None:
+            raise TakenError(f"class {name!r} is not removed: run {run} has learnt it; rename it, or take a new folder")
 
     def image(self, case: str, index: int, channel: int = 0) -> UInt16[np.ndarray, "h w *rgb"]:
         """Return a slice of a channel, scaled so that 0 to 65,535 are the channel's lowest to its highest value.

@@ -45,12 +45,17 @@ class ClassBody(BaseModel):
 
     name: str
     colour: str
+    was: int | None = None
 
 
 class ClassesBody(BaseModel):
-    """All classes, background first, in a request."""
+    """All classes, background first, in a request.
+
+    If `placed`, each one's `was` is the place that it had, or None for a new class; else the places stay.
+    """
 
     classes: list[ClassBody]
+    placed: bool = False
 
 
 class ReviewBody(BaseModel):
@@ -200,7 +205,8 @@ def _add_folder(api: FastAPI, session: Session) -> None:
 
     @api.put("/api/classes")
     def classes(body: ClassesBody) -> dict[str, Any]:
-        session.set_classes([PaletteClass(each.name, each.colour) for each in body.classes])
+        was = [each.was for each in body.classes] if body.placed else None
+        session.set_classes([PaletteClass(each.name, each.colour) for each in body.classes], was)
         return {"classes": list(map(asdict, session.classes()))}
 
     @api.put("/api/images/{file}")

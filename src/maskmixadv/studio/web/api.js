@@ -71,7 +71,8 @@ const bytes = async (path) => (await call("GET", path)).arrayBuffer();
 const slice = (name, z) => `cases/${encodeURIComponent(name)}/slices/${z}`;
 
 export const getFolder = () => json("GET", "folder");
-export const putClasses = (classes) => send("PUT", "classes", { classes });
+/** @param {{name: string, colour: string, was: number | null}[]} classes was: the place before; null: a new class */
+export const putClasses = (classes) => send("PUT", "classes", { classes, placed: true });
 export const putImage = (file) =>
   json("PUT", `images/${encodeURIComponent(file.name)}`, file, "application/octet-stream");
 

@@ -97,3 +97,4 @@ export function drawnPixels() {
 export const canUndo = () => ({ undo: history().done.length > 0, redo: history().undone.length > 0 });
 
 on("place", penUp);
+on("recoded", () => histories.clear());

@@ -105,6 +105,9 @@ export function askNeighbours() {
   images.ask({ ...state.place, channel: (index + 1) % shown().channels.length });
 }
 
+// A class was removed, so that the others have other codes.
+on("recoded", () => scribbles.forget());
+
 on("trained", () => {
   predictions.forget();
   disagreements.forget();

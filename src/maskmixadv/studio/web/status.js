@@ -1,6 +1,6 @@
 // What the page says about itself: saved or not, the budget spent, messages.
 
-import { byId, clock } from "./element.js";
+import { byId, clock, element } from "./element.js";
 import { saveState } from "./save.js";
 import { cases, on } from "./state.js";
 
@@ -11,14 +11,25 @@ let timer = null;
 /** For screen readers alone. */
 export const announce = (text) => (byId("announcer").textContent = text);
 
+/** What goes wrong in a dialog is told in it, as the page behind it is out of sight. */
+function tellIn(dialog, text) {
+  const line = dialog.querySelector(".trouble") ?? element("p", { class: "trouble", role: "alert" });
+  line.textContent = text;
+  (dialog.querySelector(".row.end") ?? dialog.lastElementChild).before(line);
+  dialog.addEventListener("close", () => line.remove(), { once: true });
+}
+
 /** @param {"" | "trouble"} kind */
 export function say(text, kind = "") {
+  const dialog = document.querySelector("dialog[open]");
+  if (dialog && kind === "trouble") return tellIn(dialog, text);
   const toast = byId("toast");
   toast.textContent = text;
   toast.className = kind;
   toast.hidden = false;
   clearTimeout(timer);
   timer = setTimeout(() => (toast.hidden = true), SHOWN);
+  return undefined;
 }
 
 /** Tell of what went wrong in `act`, in one line. */
