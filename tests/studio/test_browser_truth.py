@@ -77,8 +77,30 @@ def test_a_restarted_server_is_found_again_and_the_place_is_kept(browser: Browse
     with sp.studio(folder) as (again, _):
         assert again == url
         studio.saved()
-        assert (stored(folder, "s1", 2)[4:6, 6:19] == 1).all()
-        studio.page.context.close()
+        drawn = stored(folder, "s1", 2)
+        assert (drawn[4:6, 6:19] == 1).all()
+        page = studio.page
+        page.click("#tab-review")
+        page.locator("#canvas").focus()
+        for key in ("+", "+", "w"):
+            page.keyboard.press(key)
+        page.locator("#width").fill(page.get_attribute("#width", "max") or "")
+        before = studio.module("view", "m.frameNow()"), page.inner_text("#grey")
+        page.reload()
+        page.wait_for_selector("body[data-ready]")
+        studio.settled()
+        assert studio.place == ("s1", 2)
+        assert page.get_attribute("#tab-review", "aria-selected") == "true"
+        assert (studio.module("view", "m.frameNow()"), page.inner_text("#grey")) == before
+        page.locator("#canvas").focus()
+        page.keyboard.press("Control+z")
+        studio.saved()
+        undone = stored(folder, "s1", 2)
+        assert not (undone[4:6, 6:19] == 1).any()
+        page.keyboard.press("Control+Shift+Z")
+        studio.saved()
+        np.testing.assert_array_equal(stored(folder, "s1", 2), drawn)
+        page.context.close()
 
 
 def test_next_goes_on_also_where_nothing_is_drawn(browser: Browser, folder: Path) -> None:

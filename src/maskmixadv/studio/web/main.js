@@ -7,6 +7,7 @@ import { startCursor } from "./cursor.js";
 import { refresh, startFolder } from "./folder.js";
 import { startFollow } from "./follow.js";
 import { startKeys } from "./keys.js";
+import { recall, startMemory } from "./memory.js";
 import { startNumbers } from "./numbers.js";
 import { startPalette } from "./palette.js";
 import { startPointer } from "./pointer.js";
@@ -24,10 +25,11 @@ import { startView } from "./view.js";
 const parts = [
   startTheme, startStatus, startTabs, startView, startPointer, startCursor, startCorners, startStrip, startCine,
   startPalette, startClasses, startFolder, startQueue, startTrain, startReview, startNumbers, startKeys,
-  startFollow, startReady, startSides,
+  startMemory, startFollow, startReady, startSides,
 ]; // prettier-ignore
 for (const start of parts) start();
 
 await telling(refresh)();
+recall();
 await watchTraining();
 document.body.dataset.ready = "true";
