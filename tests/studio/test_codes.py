@@ -13,7 +13,7 @@ from maskmixadv.sources.classes import read
 from maskmixadv.studio import palette
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.palette import PaletteClass
-from maskmixadv.studio.refusals import RequestError, TakenError
+from maskmixadv.studio.refusals import RequestError
 from maskmixadv.studio.scribbles import Scribbles
 from maskmixadv.studio.session import Session
 from maskmixadv.types import IGNORE
@@ -74,7 +74,7 @@ def test_a_class_without_strokes_is_removed_and_the_others_keep_their_codes(tmp_
     folder(tmp_path, own.CLASSES, own.coded(drawn))
     session = Session(tmp_path)
     before = session.classes()
-    with pytest.raises(TakenError, match="'RV' is not removed: a has strokes of it; erase them first"):
+    with pytest.raises(RequestError, match="'RV' is not removed: a has strokes of it; erase them first"):
         session.set_classes([before[0], before[2], before[3]], [0, 2, 3])
     more = PaletteClass("scar", "#ff0000")
     session.set_classes([before[0], before[1], before[3], more], [0, 1, 3, None])
@@ -92,10 +92,10 @@ def test_a_class_without_strokes_is_removed_and_the_others_keep_their_codes(tmp_
 def test_a_class_in_masks_or_predictions_is_not_removed(tmp_path: Path) -> None:
     source = own.folder(tmp_path / "hearts", scribbled=0, masked=1)
     session = Session(source)
-    with pytest.raises(TakenError, match="masks/ holds it in m0; rename it"):
+    with pytest.raises(RequestError, match="masks/ holds it in m0; rename it"):
         session.set_classes(session.classes()[:-1])
     (source / "masks" / "m0.nii.gz").unlink()
     (source / "predictions" / "001").mkdir()
     (source / "predictions" / "001" / "m0.nii.gz").write_bytes(b"")
-    with pytest.raises(TakenError, match="run 001 has learnt it"):
+    with pytest.raises(RequestError, match="run 001 has learnt it"):
         session.set_classes(session.classes()[:-1])

@@ -33,6 +33,8 @@ class CaseAnswer:
         Whether the latest run has predicted it.
     seconds
         How long people drew in it.
+    changed
+        When its files last changed, as a text: another one means that the page must read the image again.
     """
 
     name: str
@@ -45,6 +47,7 @@ class CaseAnswer:
     reviews: Mapping[int, Verdict]
     predicted: bool
     seconds: float
+    changed: str
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from maskmixadv.formats.volume import Volume
 from maskmixadv.sources.labels import read as read_drawn
 from maskmixadv.studio.cache import FileCache, Stamp, stamp
 from maskmixadv.studio.images.volumes import ByteVolume
-from maskmixadv.studio.layout import Layout, case_of
+from maskmixadv.studio.layout import NOBODYS, Layout, case_of
 from maskmixadv.studio.palette import Palette
 from maskmixadv.studio.refusals import RequestError
 from maskmixadv.types import IGNORE
@@ -55,7 +55,7 @@ class Scribbles:
     def problems(self, cases: Container[str]) -> list[str]:
         """Return a line for each file that can't be used, or that belongs to none of `cases`."""
         found, wrong = self._layout.listing(self._layout.scribbles)
-        stray = [f"scribbles/{path.name}: no image of this name" for case, path in found.items() if case not in cases]
+        stray = [f"scribbles/{path.name}: {NOBODYS}" for case, path in found.items() if case not in cases]
         return [*wrong, *stray]
 
     def read(self, case: str, shape: tuple[int, ...]) -> ByteVolume:
@@ -71,7 +71,10 @@ class Scribbles:
             return np.full(shape, IGNORE, np.uint8)
         labels = self._coded.get(path)
         if labels.shape != shape:
-            raise InputError(f"{path}: has shape {labels.shape}, its image has {shape}; must be equal")
+            raise InputError(
+                f"{path}: has shape {labels.shape}, its image has {shape}; must be equal. Put the image back that "
+                "it was drawn on, or take the strokes away"
+            )
         return labels
 
     def check(self, labels: UInt8[np.ndarray, "h w"]) -> None:

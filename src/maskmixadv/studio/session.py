@@ -156,13 +156,13 @@ class Session:
         """Refuse to remove a class that something is labelled with: it would mean another class then, or nothing."""
         if cases := self._scribbles.cases_with(place):
             has = "has" if len(cases) == 1 else "have"
-            raise TakenError(
+            raise RequestError(
                 f"class {name!r} is not removed: {', '.join(cases[:3])} {has} strokes of it; erase them first"
             )
         if masks := self._scribbles.masks_with(place):
-            raise TakenError(f"class {name!r} is not removed: masks/ holds it in {', '.join(masks[:3])}; rename it")
+            raise RequestError(f"class {name!r} is not removed: masks/ holds it in {', '.join(masks[:3])}; rename it")
         if (run := self._predictions.latest()) is not None:
-            raise TakenError(f"class {name!r} is not removed: run {run} has learnt it; rename it, or take a new folder")
+            raise RequestError(f"class {name!r} is not removed: run {run} has learnt it; rename it")
 
     def image(self, case: str, index: int, channel: int = 0) -> UInt16[np.ndarray, "h w *rgb"]:
         """Return a slice of a channel, scaled so that 0 to 65,535 are the channel's lowest to its highest value.
@@ -391,6 +391,7 @@ class Session:
             reviews=self._verdicts(case, view, facts.shape),
             predicted=predicted,
             seconds=self._reviews.seconds(case),
+            changed=known.changed[case],
         )
 
     @contextmanager

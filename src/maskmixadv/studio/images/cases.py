@@ -34,6 +34,8 @@ class KnownCases:
         Facts of each image that can be read, on the axes of its file.
     views
         How the image is seen, by case.
+    changed
+        When the files last changed, by case; for comparison alone.
     edges
         Where its first and last slice, row and column lie in the patient (`Header.edges`), by case.
     problems
@@ -45,6 +47,7 @@ class KnownCases:
     images: Mapping[str, tuple[Path, ...]]
     facts: dict[str, Facts]
     views: Mapping[str, View]
+    changed: Mapping[str, str]
     edges: Mapping[str, Edges | None]
     problems: list[str]
     odd: Collection[str]
@@ -65,7 +68,10 @@ class Cases:
         facts = {case: each for case, each in told.items() if isinstance(each, Facts)}
         wrong = [str(each) for each in told.values() if isinstance(each, InputError)]
         views, edges = self._seen({case: found.files[case] for case in facts})
-        return KnownCases(found.files, facts, views, edges, [*found.problems, *found.odd.values(), *wrong], found.odd)
+        changed = {case: "-".join(str(stamp(path)[1:]) for path in found.files[case]) for case in facts}
+        return KnownCases(
+            found.files, facts, views, changed, edges, [*found.problems, *found.odd.values(), *wrong], found.odd
+        )
 
     def open(self, case: str) -> tuple[ShownImage, View]:
         """Return the image of `case`, and how it is seen.

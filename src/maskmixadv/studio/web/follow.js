@@ -5,7 +5,7 @@ import { penIsDown } from "./draw.js";
 import { refresh } from "./folder.js";
 import { isUnsaved } from "./save.js";
 import { arrays } from "./slices.js";
-import { emit, keyOf, state } from "./state.js";
+import { emit, keyOf, on, state } from "./state.js";
 import { telling } from "./status.js";
 import { holds, versionOf } from "./versions.js";
 
@@ -30,7 +30,15 @@ async function readAgain() {
   for (const event of ["pixels", "arrays"]) emit(event);
 }
 
+/** Something was refused: the folder says what is left, once in a while. */
+async function readFolder() {
+  if (performance.now() - last < OFTEN) return;
+  last = performance.now();
+  await refresh();
+}
+
 export function startFollow() {
+  on("refused", telling(readFolder));
   addEventListener("focus", telling(look));
   document.addEventListener("visibilitychange", telling(look));
 }

@@ -1,7 +1,7 @@
 // Strokes go to the server shortly after each stroke, and again until they are there.
 
 import * as api from "./api.js";
-import { caseNamed, emit, keyOf, setReviews } from "./state.js";
+import { caseNamed, emit, keyOf, on, setReviews } from "./state.js";
 import { secondsAt } from "./clock.js";
 import { reconcile } from "./conflict.js";
 import { holds, versionOf } from "./versions.js";
@@ -10,22 +10,25 @@ const SOON = 300; // ms after the last change
 const LONGEST = 8000; // ms between two tries
 
 const unsaved = new Map(); // key -> {place, labels}
+const refused = new Map(); // the same: what the server does not take, such as strokes of an image that is gone
 let timer = null;
 let sending = false;
 let sendingKey = null;
 let failures = 0;
 
 const pending = () => sending || unsaved.size > 0;
-export const isUnsaved = (key) => sendingKey === key || unsaved.has(key);
+export const isUnsaved = (key) => sendingKey === key || unsaved.has(key) || refused.has(key);
 
-/** "saved", "saving" or "unsaved". */
+/** "saved", "saving", "unsaved" or "refused". */
 export function saveState() {
+  if (refused.size) return "refused";
   if (!pending()) return "saved";
   return failures ? "unsaved" : "saving";
 }
 
 /** The slice's labels have changed; `labels` is read when it is sent. */
 export function save(place, labels) {
+  refused.delete(keyOf(place));
   unsaved.set(keyOf(place), { place: { ...place }, labels });
   emit("save");
   plan(failures ? delay() : SOON);
@@ -33,9 +36,9 @@ export function save(place, labels) {
 
 /** Resolves when all that was drawn is on disk; trainings and verdicts come after it. */
 export async function allSaved() {
-  while (pending()) {
+  while (pending() || refused.size) {
     await flush();
-    if (failures) throw new Error("strokes are not saved yet; try again when they are");
+    if (failures || refused.size) throw new Error("strokes are not saved yet; try again when they are");
   }
 }
 
@@ -58,6 +61,13 @@ async function flush() {
     } catch (error) {
       if (!unsaved.has(key)) unsaved.set(key, entry);
       if (error.stale && (await mergedIn(entry))) continue;
+      if (error.passing === false && !error.stale) {
+        unsaved.delete(key); // trying again would fail again, until the folder changes
+        refused.set(key, entry);
+        emit("trouble", error);
+        emit("refused");
+        continue;
+      }
       failures += 1;
       emit("trouble", error);
       break;
@@ -88,6 +98,7 @@ async function put({ place, labels }) {
     const { scribbled, reviews, version } = await api.putScribble(place.name, place.z, sent, spent, versionOf(labels));
     holds(labels, version, sent);
     const one = caseNamed(place.name);
+    if (!one) return; // gone meanwhile
     one.scribbled = scribbled;
     one.seconds += spent;
     emit("scribbled");
@@ -98,5 +109,16 @@ async function put({ place, labels }) {
   }
 }
 
-addEventListener("beforeunload", (event) => pending() && event.preventDefault());
+/** The folder has changed: what was refused is sent again, once, where the image fits. */
+on("folder", () => {
+  for (const [key, entry] of [...refused]) {
+    const [, h, w] = caseNamed(entry.place.name)?.shape ?? [];
+    if (h * w !== entry.labels.length) continue;
+    refused.delete(key);
+    unsaved.set(key, entry);
+    plan(SOON);
+  }
+});
+
+addEventListener("beforeunload", (event) => (pending() || refused.size) && event.preventDefault());
 for (const event of ["online", "hashchange"]) addEventListener(event, () => unsaved.size && plan(0));

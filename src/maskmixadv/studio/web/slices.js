@@ -2,11 +2,23 @@
 
 import * as api from "./api.js";
 import { isUnsaved } from "./save.js";
-import { caseNamed, channelOf, emit, keyOf, on, shown, state } from "./state.js";
+import { caseNamed, cases, channelOf, emit, keyOf, on, shown, state } from "./state.js";
 import { holds } from "./versions.js";
 
 const KEPT = 240; // slices of each kind
 const AGAIN = 2000; // ms until what failed to come is asked for again
+
+const failures = new Map(); // name of a case -> why the server refuses it: its files are gone, or damaged
+
+/** Asking again would be refused again, so the folder is read instead: it says what there is by now. */
+function fail(name, error) {
+  failures.set(name, error.message);
+  emit("arrays");
+  emit("refused");
+}
+
+/** Why the shown slice can't be shown; null if it can. */
+export const whyNot = () => (state.place ? (failures.get(state.place.name) ?? null) : null);
 
 class Shelf {
   /** @param {{pinned?: boolean, key?: (place) => string}} how pinned: what is unsaved is kept */
@@ -26,7 +38,7 @@ class Shelf {
   }
 
   async ask(place, key = this.key(place)) {
-    if (this.arrays.has(key) || this.waiting.has(key)) return;
+    if (this.arrays.has(key) || this.waiting.has(key) || failures.has(place.name)) return;
     const round = Symbol(key);
     this.waiting.set(key, round);
     try {
@@ -36,6 +48,11 @@ class Shelf {
       this.waiting.delete(key);
       emit("arrays");
     } catch (error) {
+      if (!error.passing) {
+        this.waiting.delete(key);
+        fail(place.name, error);
+        return;
+      }
       emit("trouble", error);
       setTimeout(() => this.waiting.delete(key) && emit("arrays"), AGAIN);
     }
@@ -52,6 +69,16 @@ class Shelf {
   forget() {
     this.arrays.clear();
     this.waiting.clear();
+  }
+
+  /** Forget all of a case, but strokes that are not saved. */
+  forgetCase(name) {
+    for (const key of [...this.arrays.keys(), ...this.waiting.keys()]) {
+      const [, own] = key.match(/^(.*?)\/\d+(?:\/\d+)?$/) ?? [];
+      if (own !== name || (this.pinned && isUnsaved(key))) continue;
+      this.arrays.delete(key);
+      this.waiting.delete(key);
+    }
   }
 
   forgetAt(place) {
@@ -104,6 +131,24 @@ export function askNeighbours() {
   const { index } = channelOf(shown());
   images.ask({ ...state.place, channel: (index + 1) % shown().channels.length });
 }
+
+// An image was replaced: what was read of it is of another one. Going elsewhere and back asks again for what was refused.
+const changed = new Map();
+let here = null;
+on("folder", () => {
+  for (const one of cases()) {
+    const before = changed.get(one.name);
+    changed.set(one.name, one.changed);
+    if (before === undefined || before === one.changed) continue;
+    failures.delete(one.name);
+    for (const shelf of [images, scribbles, predictions, disagreements]) shelf.forgetCase(one.name);
+  }
+});
+on("place", () => {
+  const now = state.place && keyOf(state.place);
+  if (now !== here) failures.clear();
+  here = now;
+});
 
 // A class was removed, so that the others have other codes.
 on("recoded", () => scribbles.forget());

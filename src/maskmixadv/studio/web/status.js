@@ -2,9 +2,10 @@
 
 import { byId, clock, element } from "./element.js";
 import { saveState } from "./save.js";
+import { whyNot } from "./slices.js";
 import { cases, on } from "./state.js";
 
-const SAYS = { saved: "Saved", saving: "Saving…", unsaved: "Not saved – trying again" };
+const SAYS = { saved: "Saved", saving: "Saving…", unsaved: "Not saved – trying again", refused: "Not saved" };
 const SHOWN = 6000; // ms
 let timer = null;
 
@@ -61,7 +62,14 @@ function showBudget() {
   byId("budget-meter").value = scribbled;
 }
 
+function showFailure() {
+  const why = whyNot();
+  byId("failure").hidden = why === null;
+  byId("failure").textContent = why === null ? "" : `This image can't be shown: ${why}`;
+}
+
 export function startStatus() {
+  for (const event of ["arrays", "folder", "place"]) on(event, showFailure);
   on("save", showSaved);
   for (const event of ["folder", "scribbled"]) on(event, showBudget);
   on("merged", ({ name, z }) => say(`Another page has drawn on ${name}, slice ${z + 1}: both are kept.`));
