@@ -14,6 +14,7 @@ import own
 import tiny
 import turned
 from maskmixadv.formats.slicing import Header, View
+from maskmixadv.studio.refusals import MissingError
 from maskmixadv.studio.session import Session
 from maskmixadv.types import IGNORE
 
@@ -146,3 +147,14 @@ def test_a_picture_has_no_letters(tmp_path: Path) -> None:
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "images" / "cell.png")
     (case,) = Session(tmp_path).folder().cases
     assert case.edges is None
+
+
+def test_planes_across_the_slices_are_those_of_the_view(source: Path) -> None:
+    session = Session(source)
+    for case in NAMED:
+        slices = np.stack([session.image(case, index) for index in range(DEPTH)])
+        np.testing.assert_array_equal(session.across(case, 1, 5), slices[:, 5])
+        np.testing.assert_array_equal(session.across(case, 2, 7), slices[:, :, 7])
+    for axis, index in ((0, 0), (1, IMAGE.shape[1]), (2, -1)):
+        with pytest.raises(MissingError):
+            session.across("lps", axis, index)

@@ -179,6 +179,24 @@ class Session:
             raise MissingError(f"no channel {channel}, allowed are 0 to {len(shown.channels) - 1}")
         return _at(shown.pixels(view, channel), index)
 
+    def across(self, case: str, axis: int, index: int, channel: int = 0) -> UInt16[np.ndarray, "h w *rgb"]:
+        """Return a plane across the slices, scaled as `image` is: slices along its rows.
+
+        Parameters
+        ----------
+        axis
+            1: through row `index` of each slice; 2: through column `index`.
+
+        Raises
+        ------
+        MissingError
+            If there is no such plane or channel.
+        """
+        shown, view = self.cases.open(case)
+        if axis not in (1, 2) or not 0 <= channel < len(shown.channels):
+            raise MissingError(f"no axis {axis} or channel {channel}, allowed are axes 1 and 2")
+        return _at(np.moveaxis(shown.pixels(view, channel), axis, 0), index)
+
     def scribble(self, case: str, index: int) -> SliceArray:
         """Return the strokes of a slice: class indices, 255 where nothing is drawn."""
         shown, view = self.cases.open(case)

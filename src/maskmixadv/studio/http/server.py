@@ -171,6 +171,10 @@ def _add_cases(api: FastAPI, session: Session) -> None:
     def image(case: str, index: int, channel: int = 0) -> Response:
         return _bytes(session.image(case, index, channel).astype("<u2", copy=False))
 
+    @api.get("/api/cases/{case}/across/{axis}/{index}/image")
+    def across(case: str, axis: int, index: int, channel: int = 0) -> Response:
+        return _bytes(session.across(case, axis, index, channel).astype("<u2", copy=False))
+
     @api.get(f"{place}/scribble")
     def scribble(case: str, index: int) -> Response:
         plane = session.scribble(case, index)

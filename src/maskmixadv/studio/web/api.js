@@ -38,15 +38,15 @@ async function greet() {
 
 const bytesOf = (text) => new TextEncoder().encode(text);
 
-async function call(method, path, body, type) {
+async function call(method, path, body, type, signal) {
   const headers = { "X-Token": token };
   if (type) headers["Content-Type"] = type;
   let response;
   try {
     if (away) await greet();
-    response = await fetch(`api/${path}`, { method, headers, body, cache: "no-store" });
+    response = await fetch(`api/${path}`, { method, headers, body, cache: "no-store", signal });
   } catch (error) {
-    if (error instanceof ServerError) throw error;
+    if (error instanceof ServerError || error.name === "AbortError") throw error;
     away = true;
     throw new ServerError(0, "the studio's server does not answer; is it still running?");
   }
@@ -67,7 +67,7 @@ async function reason(response) {
 
 const json = async (...args) => (await call(...args)).json();
 const send = (method, path, value) => json(method, path, JSON.stringify(value), "application/json");
-const bytes = async (path) => (await call("GET", path)).arrayBuffer();
+const bytes = async (path, signal) => (await call("GET", path, undefined, undefined, signal)).arrayBuffer();
 const slice = (name, z) => `cases/${encodeURIComponent(name)}/slices/${z}`;
 
 export const getFolder = () => json("GET", "folder");
@@ -79,6 +79,9 @@ export const putImage = (file) =>
 /** Intensities, 0 to 65535 from the channel's lowest to its highest; red, green and blue in turn if it is in colour. */
 export const getImage = async (name, z, channel) =>
   new Uint16Array(await bytes(`${slice(name, z)}/image?channel=${channel}`));
+/** A plane across the slices, through a row (axis 1) or a column (axis 2) of each; slices along its rows. */
+export const getAcross = async (name, axis, index, channel, signal) =>
+  new Uint16Array(await bytes(`cases/${encodeURIComponent(name)}/across/${axis}/${index}/image?channel=${channel}`, signal));
 /** @param {"prediction"|"disagreement"} what */
 export const getPlane = async (name, z, what) => new Uint8Array(await bytes(`${slice(name, z)}/${what}`));
 export async function getScribble(name, z) {

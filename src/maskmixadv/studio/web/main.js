@@ -1,5 +1,6 @@
 // The page's beginning: every part is started, then the folder is asked for.
 
+import { startAcross } from "./across.js";
 import { startCine } from "./cine.js";
 import { startClasses } from "./classes.js";
 import { startCorners } from "./corners.js";
@@ -25,7 +26,7 @@ import { startView } from "./view.js";
 const parts = [
   startTheme, startStatus, startTabs, startView, startPointer, startCursor, startCorners, startStrip, startCine,
   startPalette, startClasses, startFolder, startQueue, startTrain, startReview, startNumbers, startKeys,
-  startMemory, startFollow, startReady, startSides,
+  startAcross, startMemory, startFollow, startReady, startSides,
 ]; // prettier-ignore
 for (const start of parts) start();
 
