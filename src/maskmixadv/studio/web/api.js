@@ -77,15 +77,15 @@ export const putImage = (file) =>
   json("PUT", `images/${encodeURIComponent(file.name)}`, file, "application/octet-stream");
 
 /** Intensities, 0 to 65535 from the channel's lowest to its highest; red, green and blue in turn if it is in colour. */
-export const getImage = async (name, z, channel) =>
-  new Uint16Array(await bytes(`${slice(name, z)}/image?channel=${channel}`));
+export const getImage = async (name, z, channel, signal) =>
+  new Uint16Array(await bytes(`${slice(name, z)}/image?channel=${channel}`, signal));
 /** A plane across the slices, through a row (axis 1) or a column (axis 2) of each; slices along its rows. */
 export const getAcross = async (name, axis, index, channel, signal) =>
   new Uint16Array(await bytes(`cases/${encodeURIComponent(name)}/across/${axis}/${index}/image?channel=${channel}`, signal));
 /** @param {"prediction"|"disagreement"} what */
-export const getPlane = async (name, z, what) => new Uint8Array(await bytes(`${slice(name, z)}/${what}`));
-export async function getScribble(name, z) {
-  const answer = await call("GET", `${slice(name, z)}/scribble`);
+export const getPlane = async (name, z, what, signal) => new Uint8Array(await bytes(`${slice(name, z)}/${what}`, signal));
+export async function getScribble(name, z, signal) {
+  const answer = await call("GET", `${slice(name, z)}/scribble`, undefined, undefined, signal);
   return { labels: new Uint8Array(await answer.arrayBuffer()), version: answer.headers.get("X-Version") };
 }
 /** @param {string | null} version of the strokes that `labels` were drawn on; another one on the server is a 409 */

@@ -81,7 +81,7 @@ function named(event) {
 
 /** Keys that the focused element wants for itself. */
 function taken(target, name) {
-  if (document.querySelector("dialog[open]") || target.matches("input[type=text], input[type=number], select")) return true;
+  if (document.querySelector("dialog[open]") || target.matches("input[type=text], input[type=search], input[type=number], select")) return true;
   if (target.matches("input[type=range]") && /^(Arrow|Page)/.test(name)) return true;
   return (name === "Enter" || name === " ") && target.matches("button, input, summary, a");
 }

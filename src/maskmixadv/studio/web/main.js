@@ -6,6 +6,8 @@ import { startClasses } from "./classes.js";
 import { startCorners } from "./corners.js";
 import { startCursor } from "./cursor.js";
 import { refresh, startFolder } from "./folder.js";
+import { startDrawers } from "./drawers.js";
+import { startFilter } from "./filter.js";
 import { startFollow } from "./follow.js";
 import { startKeys } from "./keys.js";
 import { recall, startMemory } from "./memory.js";
@@ -25,8 +27,8 @@ import { startView } from "./view.js";
 
 const parts = [
   startTheme, startStatus, startTabs, startView, startPointer, startCursor, startCorners, startStrip, startCine,
-  startPalette, startClasses, startFolder, startQueue, startTrain, startReview, startNumbers, startKeys,
-  startAcross, startMemory, startFollow, startReady, startSides,
+  startPalette, startClasses, startFilter, startFolder, startQueue, startTrain, startReview, startNumbers, startKeys,
+  startAcross, startDrawers, startMemory, startFollow, startReady, startSides,
 ]; // prettier-ignore
 for (const start of parts) start();
 

@@ -39,15 +39,16 @@ class Shelf {
 
   async ask(place, key = this.key(place)) {
     if (this.arrays.has(key) || this.waiting.has(key) || failures.has(place.name)) return;
-    const round = Symbol(key);
+    const round = new AbortController();
     this.waiting.set(key, round);
     try {
-      const array = await this.fetch(place);
+      const array = await this.fetch(place, round.signal);
       if (this.waiting.get(key) !== round) return; // forgotten since: the array is of an earlier run
       this.keep(key, array);
       this.waiting.delete(key);
       emit("arrays");
     } catch (error) {
+      if (error.name === "AbortError") return;
       if (!error.passing) {
         this.waiting.delete(key);
         fail(place.name, error);
@@ -64,6 +65,15 @@ class Shelf {
     this.arrays.set(key, array);
     const [oldest] = this.arrays.keys();
     if (this.arrays.size > KEPT && !(this.pinned && isUnsaved(oldest))) this.arrays.delete(oldest);
+  }
+
+  /** Give up what nobody waits for any longer: whoever skims over slices wants the last one. */
+  giveUp(wanted) {
+    for (const [key, round] of [...this.waiting]) {
+      if (wanted.some((start) => key === start || key.startsWith(`${start}/`))) continue;
+      this.waiting.delete(key);
+      round.abort();
+    }
   }
 
   forget() {
@@ -88,16 +98,16 @@ class Shelf {
 }
 
 // Asking for what is not there would put a 404 on the console, so it is not asked for.
-const ofRun = (what) => async (place) =>
-  caseNamed(place.name).predicted ? api.getPlane(place.name, place.z, what) : null;
+const ofRun = (what) => async (place, signal) =>
+  caseNamed(place.name).predicted ? api.getPlane(place.name, place.z, what, signal) : null;
 
 const channelAt = ({ name, channel }) => channel ?? channelOf(caseNamed(name)).index;
-const images = new Shelf((place) => api.getImage(place.name, place.z, channelAt(place)), {
+const images = new Shelf((place, signal) => api.getImage(place.name, place.z, channelAt(place), signal), {
   key: (place) => `${keyOf(place)}/${channelAt(place)}`,
 });
 const scribbles = new Shelf(
-  async ({ name, z }) => {
-    const { labels, version } = await api.getScribble(name, z);
+  async ({ name, z }, signal) => {
+    const { labels, version } = await api.getScribble(name, z, signal);
     holds(labels, version);
     return labels;
   },
@@ -125,6 +135,8 @@ export async function scribbleAt(place) {
 
 export function askNeighbours() {
   const depth = shown()?.shape[0] ?? 0;
+  const near = [0, 1, -1].map((step) => keyOf({ name: state.place.name, z: state.place.z + step }));
+  for (const shelf of [images, scribbles, predictions, disagreements]) shelf.giveUp(near);
   for (const z of [state.place.z + 1, state.place.z - 1].filter((near) => near >= 0 && near < depth)) {
     for (const shelf of [images, scribbles, predictions]) shelf.ask({ name: state.place.name, z });
   }

@@ -2,8 +2,8 @@
 
 import { byId, clock, element } from "./element.js";
 import { saveState } from "./save.js";
-import { whyNot } from "./slices.js";
-import { cases, on } from "./state.js";
+import { arrays, whyNot } from "./slices.js";
+import { cases, on, state } from "./state.js";
 
 const SAYS = { saved: "Saved", saving: "Saving…", unsaved: "Not saved – trying again", refused: "Not saved" };
 const SHOWN = 6000; // ms
@@ -62,6 +62,21 @@ function showBudget() {
   byId("budget-meter").value = scribbled;
 }
 
+const SLOW = 250; // ms before the page says that it waits
+let slow = null;
+
+/** A large image takes a while when it is read for the first time. */
+function showLoading() {
+  const waits = state.place && !arrays().image && whyNot() === null;
+  if (!waits) {
+    clearTimeout(slow);
+    slow = null;
+    byId("loading").hidden = true;
+  } else {
+    slow ??= setTimeout(() => (byId("loading").hidden = false), SLOW);
+  }
+}
+
 function showFailure() {
   const why = whyNot();
   byId("failure").hidden = why === null;
@@ -69,7 +84,10 @@ function showFailure() {
 }
 
 export function startStatus() {
-  for (const event of ["arrays", "folder", "place"]) on(event, showFailure);
+  for (const event of ["arrays", "folder", "place"]) {
+    on(event, showFailure);
+    on(event, showLoading);
+  }
   on("save", showSaved);
   for (const event of ["folder", "scribbled"]) on(event, showBudget);
   on("merged", ({ name, z }) => say(`Another page has drawn on ${name}, slice ${z + 1}: both are kept.`));
