@@ -34,8 +34,9 @@ from maskmixadv.studio.layout import Layout, printable
 from maskmixadv.studio.learning import corpus, readiness
 from maskmixadv.studio.learning.accepted import Accepted
 from maskmixadv.studio.learning.predictions import StoredPredictions
-from maskmixadv.studio.learning.training import PRESET_CHOICES, Training
+from maskmixadv.studio.learning.training import PRESET_CHOICES, Order, Training
 from maskmixadv.studio.palette import Palette, PaletteClass
+from maskmixadv.studio.pending import Idle
 from maskmixadv.studio.refusals import MissingError, RequestError, TakenError
 from maskmixadv.studio.review.heart import measured
 from maskmixadv.studio.review.queue import Candidate, Proposal, propose
@@ -60,7 +61,12 @@ def served(root: Path) -> Iterator["Session"]:
     """
     layout = Layout.open(root)
     with held(layout.state):
-        yield Session(layout)
+        session = Session(layout)
+        session.recover()
+        try:
+            yield session
+        finally:
+            session.close()
 
 
 class Session:
@@ -85,6 +91,7 @@ class Session:
         self._predictions = StoredPredictions(self.layout)
         self._accepted = Accepted(self._reviews, self._predictions)
         self._scribbles = Scribbles(self.layout, palettes.read(self.layout))
+        self._idle = Idle(self._settle_when_idle)
         self._gate, self._locks, self._exporting = Lock(), defaultdict[str, Lock](Lock), Lock()
 
     def folder(self) -> FolderAnswer:
@@ -103,6 +110,42 @@ class Session:
             run=None if run is None else RunAnswer(run),
         )
 
+    def settle(self) -> None:
+        """Write the files of all strokes that are on disk as slices alone; whatever reads the files comes after it.
+
+        Raises
+        ------
+        InputError
+            If a file can't be written; its slices stay.
+        """
+        for case in self._scribbles.unsettled():
+            with self._held(case):
+                self._scribbles.settle(case)
+
+    def recover(self) -> None:
+        """Write strokes into their files that a killed server left as slices; `folder` tells of those that stay."""
+        for case in self._scribbles.left():
+            with suppress(InputError):
+                self._scribbles.recover(case, self.cases.open(case)[0].volume)
+
+    def close(self) -> None:
+        """Settle; what can't be written is there as slices at the next start."""
+        self._idle.stop()
+        with suppress(InputError):
+            self.settle()
+
+    def train(self, order: Order) -> None:
+        """Start a training of all that is drawn; raises as `Training.start` and `settle`."""
+        order.check()
+        self.settle()
+        self.training.start(order)
+
+    def _settle_when_idle(self) -> None:
+        try:
+            self.settle()
+        except InputError:  # the disk is full, for example; nothing is lost
+            self._idle.soon()
+
     def ready(self) -> ReadyAnswer:
         """Return what a training of the folder as it is would lack, and about how long it would take."""
         wants = readiness.wants(self._as_seen(), [each.name for each in self.classes()])
@@ -111,10 +154,12 @@ class Session:
 
     def _as_seen(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield the strokes of each case that has some, as they are seen; `folder` says which ones can't be read."""
-        known, drawn = self.cases.known(), self._scribbles.files()
-        for case in (case for case in known.facts if case in drawn and case not in known.odd):
+        known = self.cases.known()
+        for case in (case for case in known.facts if case not in known.odd):
+            view, shape = known.views[case], known.facts[case].shape
             with suppress(InputError):
-                yield case, known.views[case].seen(self._scribbles.read(case, known.facts[case].shape))
+                if self._scribbles.drawn(case, view.axis, shape):
+                    yield case, view.seen(self._scribbles.read(case, shape))
 
     def classes(self) -> tuple[PaletteClass, ...]:
         """Return the classes, background first."""
@@ -137,6 +182,7 @@ class Session:
         before = self._scribbles.palette
         after = before.of(named, was)
         after.check()
+        self.settle()
         kept = set(range(len(named)) if was is None else was)
         with self._all_held():
             drawn, ignore = self._scribbles.any_drawn(), before.ignore
@@ -240,7 +286,8 @@ class Session:
                     case
                 ):  # first: if the strokes can't be written, they are sent again
                     self._reviews.judge(case, stored, None)
-                self._scribbles.write(case, strokes, shown.volume)
+                if self._scribbles.write_slice(case, strokes, shown.volume, view.axis, stored):
+                    self._idle.soon()
                 self._reviews.correct(case, stored, self._predictions.latest())
             drawn = self._drawn(case, view, array.shape)
         if seconds > 0:
@@ -322,6 +369,7 @@ class Session:
             If there is nothing to export, or this installation can't export it.
         """
         with self._exporting:
+            self.settle()
             out, files, problems = self._export(what)
         return ExportAnswer(printable(str(out)), files, list(map(printable, problems)))
 

@@ -246,7 +246,7 @@ def _add_training(api: FastAPI, session: Session) -> None:
 
     @api.post("/api/train")
     def start(body: TrainBody) -> dict[str, Any]:
-        session.training.start(Order(body.preset, body.method, body.steps))
+        session.train(Order(body.preset, body.method, body.steps))
         return asdict(session.training.course())
 
     @api.delete("/api/train")
