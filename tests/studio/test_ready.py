@@ -1,6 +1,7 @@
 """Before a training the page says what is missing, how to mend it, and how long it takes."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,7 @@ def loop(*, whole: bool = True) -> np.ndarray:
         (lambda _: loop(whole=False), ["1 slice with an open background loop: a 1."]),
     ],
 )
-def test_what_strokes_lack_is_said(change: object, said: list[str]) -> None:
-    assert callable(change)
+def test_what_strokes_lack_is_said(change: Callable[[np.ndarray], np.ndarray], said: list[str]) -> None:
     found = readiness.wants([("a", change(loop()))], CLASSES)
     assert [each.what for each in found] == said
     assert all(each.mend.endswith(".") for each in found)

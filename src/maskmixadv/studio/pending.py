@@ -2,8 +2,9 @@
 
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from threading import Timer
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from jaxtyping import UInt8
@@ -18,7 +19,8 @@ MOST: Final = 2**28
 """Bytes of a slice at most."""
 
 
-class PendingSlice(NamedTuple):
+@dataclass(frozen=True)
+class PendingSlice:
     """A slice's strokes, in the codes of the file, row by row; it lies at `index` along the file's `axis`."""
 
     axis: int

@@ -170,13 +170,13 @@ class Scribbles:
             If they don't fit the image, or the file can't be read or written. The slices stay then.
         """
         labels = self.read(case, like.array.shape).copy()
-        for axis, index, codes in self._pending.of(case):
-            slices = np.moveaxis(labels, axis, 0)
+        for each in self._pending.of(case):
+            slices = np.moveaxis(labels, each.axis, 0)
             shape = slices.shape[1:]
-            if index >= len(slices) or len(codes) != shape[0] * shape[1]:
-                raise InputError(f"{case}: strokes of slice {index} do not fit the image")
-            plane = np.frombuffer(codes, np.uint8).reshape((1, *shape))
-            slices[index] = self.palette.coded.indices(plane, dense=False, where=f"strokes of {case}")[0]
+            if each.index >= len(slices) or len(each.codes) != shape[0] * shape[1]:
+                raise InputError(f"{case}: strokes of slice {each.index} do not fit the image")
+            plane = np.frombuffer(each.codes, np.uint8).reshape((1, *shape))
+            slices[each.index] = self.palette.coded.indices(plane, dense=False, where=f"strokes of {case}")[0]
         self.write(case, labels, like)
         self._pending.done(case)
 

@@ -2,7 +2,7 @@
 
 let token = location.hash.slice(1);
 let away = false; // the server did not answer: another program may have its port when something answers again
-// A restarted server prints a new address; pasting it into the same tab goes on where the page was.
+// A restarted server may have a new address; pasting it into the same tab goes on where the page was.
 addEventListener("hashchange", () => (token = location.hash.slice(1)));
 
 const UNKNOWN = "the server does not know this page; open the address that it printed";

@@ -20,7 +20,7 @@ export function following(entries, here, been) {
   been.add(here);
   const others = entries.filter((entry) => keyIn(entry) !== here);
   const fresh = others.find((entry) => !been.has(keyIn(entry)));
-  if (!fresh) for (const entry of others) been.delete(keyIn(entry));
+  if (!fresh) been.clear();
   return fresh ?? others[0] ?? null;
 }
 
