@@ -1,7 +1,7 @@
 // Two more views beside the slice, across the slices, with one cross in all three. Strokes are drawn on slices alone.
 
 import * as api from "./api.js";
-import { cursorAt, placeCursor } from "./cursor.js";
+import { cursorAt, dropCursor, placeCursor } from "./cursor.js";
 import { byId } from "./element.js";
 import { imageLayer } from "./layers.js";
 import { channelOf, go, on, shown, state } from "./state.js";
@@ -132,6 +132,7 @@ export function toggleAcross() {
   byId("across").hidden = !open;
   byId("across-toggle").setAttribute("aria-pressed", String(open));
   if (open && state.place) placeCursor(...cursorAt());
+  else dropCursor();
   show();
 }
 
