@@ -10,7 +10,9 @@ import { telling } from "./status.js";
 import { holds, versionOf } from "./versions.js";
 
 const OFTEN = 3000; // ms between two looks
-let last = 0;
+const TOGETHER = 200; // ms in which refusals are heeded together
+let last = -OFTEN;
+let later = null;
 
 async function look() {
   if (document.hidden || performance.now() - last < OFTEN || !state.folder) return;
@@ -31,14 +33,18 @@ async function readAgain() {
 }
 
 /** Something was refused: the folder says what is left, once in a while. */
-async function readFolder() {
-  if (performance.now() - last < OFTEN) return;
+function readFolder() {
+  later ??= setTimeout(telling(readNow), Math.max(TOGETHER, last + OFTEN - performance.now()));
+}
+
+async function readNow() {
+  later = null;
   last = performance.now();
   await refresh();
 }
 
 export function startFollow() {
-  on("refused", telling(readFolder));
+  on("refused", readFolder);
   addEventListener("focus", telling(look));
   document.addEventListener("visibilitychange", telling(look));
 }

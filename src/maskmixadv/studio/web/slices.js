@@ -8,17 +8,8 @@ import { holds } from "./versions.js";
 const KEPT = 240; // slices of each kind
 const AGAIN = 2000; // ms until what failed to come is asked for again
 
-const failures = new Map(); // name of a case -> why the server refuses it: its files are gone, or damaged
-
-/** Asking again would be refused again, so the folder is read instead: it says what there is by now. */
-function fail(name, error) {
-  failures.set(name, error.message);
-  emit("arrays");
-  emit("refused");
-}
-
 /** Why the shown slice can't be shown; null if it can. */
-export const whyNot = () => (state.place ? (failures.get(state.place.name) ?? null) : null);
+export const whyNot = () => (state.place ? (images.failures.get(state.place.name) ?? null) : null);
 
 class Shelf {
   /** @param {{pinned?: boolean, key?: (place) => string}} how pinned: what is unsaved is kept */
@@ -26,6 +17,15 @@ class Shelf {
     Object.assign(this, { fetch, pinned, key });
     this.arrays = new Map();
     this.waiting = new Map();
+    this.failures = new Map(); // name of a case -> why the server refuses it: its file is gone, or damaged
+  }
+
+  /** Asking again would be refused again, so the folder is read instead: it says what there is by now. */
+  fail(name, error) {
+    this.failures.set(name, error.message);
+    emit("trouble", error);
+    emit("arrays");
+    emit("refused");
   }
 
   /** The array if it is here; otherwise null, and it is asked for. */
@@ -38,7 +38,7 @@ class Shelf {
   }
 
   async ask(place, key = this.key(place)) {
-    if (this.arrays.has(key) || this.waiting.has(key) || failures.has(place.name)) return;
+    if (this.arrays.has(key) || this.waiting.has(key) || this.failures.has(place.name)) return;
     const round = new AbortController();
     this.waiting.set(key, round);
     try {
@@ -51,7 +51,7 @@ class Shelf {
       if (error.name === "AbortError") return;
       if (!error.passing) {
         this.waiting.delete(key);
-        fail(place.name, error);
+        this.fail(place.name, error);
         return;
       }
       emit("trouble", error);
@@ -115,6 +115,7 @@ const scribbles = new Shelf(
 );
 const predictions = new Shelf(ofRun("prediction"));
 const disagreements = new Shelf(ofRun("disagreement"));
+const shelves = [images, scribbles, predictions, disagreements];
 
 /** The shown slice's arrays, each null until it is here. */
 export function arrays() {
@@ -136,7 +137,7 @@ export async function scribbleAt(place) {
 export function askNeighbours() {
   const depth = shown()?.shape[0] ?? 0;
   const near = [0, 1, -1].map((step) => keyOf({ name: state.place.name, z: state.place.z + step }));
-  for (const shelf of [images, scribbles, predictions, disagreements]) shelf.giveUp(near);
+  for (const shelf of shelves) shelf.giveUp(near);
   for (const z of [state.place.z + 1, state.place.z - 1].filter((near) => near >= 0 && near < depth)) {
     for (const shelf of [images, scribbles, predictions]) shelf.ask({ name: state.place.name, z });
   }
@@ -152,13 +153,15 @@ on("folder", () => {
     const before = changed.get(one.name);
     changed.set(one.name, one.changed);
     if (before === undefined || before === one.changed) continue;
-    failures.delete(one.name);
-    for (const shelf of [images, scribbles, predictions, disagreements]) shelf.forgetCase(one.name);
+    for (const shelf of shelves) {
+      shelf.failures.delete(one.name);
+      shelf.forgetCase(one.name);
+    }
   }
 });
 on("place", () => {
   const now = state.place && keyOf(state.place);
-  if (now !== here) failures.clear();
+  if (now !== here) for (const shelf of shelves) shelf.failures.clear();
   here = now;
 });
 
