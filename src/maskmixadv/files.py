@@ -401,6 +401,22 @@ def held(place: Path, *, name: str = LOCK, wait: bool = False) -> Iterator[None]
         lock.release()
 
 
+def tell_holder(place: Path, more: str) -> None:
+    """Add `more` to what others are told who find `place` locked; the lock must be held by this process.
+
+    Examples
+    --------
+    >>> with held(Path()):
+    ...     tell_holder(Path(), "port 8000")
+    ...     with held(Path()):
+    ...         pass
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: .: in use by process ... (maskmixadv ...), port 8000; wait for it, or stop it
+    """
+    with suppress(InputError):
+        write_text(place / f"{LOCK}.holder", f"{_myself()}, {more}")
+
+
 def _myself() -> str:
     what = " ".join(["maskmixadv", *sys.argv[1:]])[:200]
     return f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')} ({what})"

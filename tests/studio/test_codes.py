@@ -13,7 +13,9 @@ from maskmixadv.sources.classes import read
 from maskmixadv.studio import palette
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.palette import PaletteClass
+from maskmixadv.studio.refusals import RequestError
 from maskmixadv.studio.scribbles import Scribbles
+from maskmixadv.studio.session import Session
 from maskmixadv.types import IGNORE
 
 IMAGE, SCRIBBLE, DENSE = tiny.volume()
@@ -65,3 +67,35 @@ def test_codes_beyond_a_byte_are_refused(tmp_path: Path) -> None:
     layout = folder(tmp_path, own.CLASSES + "code = 500\n", own.coded(SCRIBBLE))
     with pytest.raises(InputError, match=r"classes\.toml: code 500, allowed in the studio are 0 to 255"):
         palette.read(layout)
+
+
+def test_a_class_without_strokes_is_removed_and_the_others_keep_their_codes(tmp_path: Path) -> None:
+    drawn = np.where(SCRIBBLE == 2, IGNORE, SCRIBBLE).astype(np.uint8)
+    folder(tmp_path, own.CLASSES, own.coded(drawn))
+    session = Session(tmp_path)
+    before = session.classes()
+    with pytest.raises(RequestError, match="'RV' is not removed: a has strokes of it; erase them first"):
+        session.set_classes([before[0], before[2], before[3]], [0, 2, 3])
+    more = PaletteClass("scar", "#ff0000")
+    session.set_classes([before[0], before[1], before[3], more], [0, 1, 3, None])
+    expected = np.where(drawn == 3, 2, drawn)
+    for each in (session, Session(tmp_path)):
+        assert [one.name for one in each.classes()] == ["background", "RV", "LV", "scar"]
+        for index in range(len(drawn)):
+            np.testing.assert_array_equal(each.scribble("a", index), expected[index])
+    assert read(tmp_path / "classes.toml").codes == (0, 1, 3, 5), "the removed code is not used again"
+    for wrong in ([0, 2, 1, 3], [1, 2], [0, 9]):
+        with pytest.raises(RequestError, match="in order"):
+            session.set_classes(session.classes()[: len(wrong)], wrong)
+
+
+def test_a_class_in_masks_or_predictions_is_not_removed(tmp_path: Path) -> None:
+    source = own.folder(tmp_path / "hearts", scribbled=0, masked=1)
+    session = Session(source)
+    with pytest.raises(RequestError, match="masks/ holds it in m0; rename it"):
+        session.set_classes(session.classes()[:-1])
+    (source / "masks" / "m0.nii.gz").unlink()
+    (source / "predictions" / "001").mkdir()
+    (source / "predictions" / "001" / "m0.nii.gz").write_bytes(b"")
+    with pytest.raises(RequestError, match="run 001 has learnt it"):
+        session.set_classes(session.classes()[:-1])

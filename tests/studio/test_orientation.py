@@ -1,16 +1,20 @@
 """The studio shows a scan alike however its file stores it, and what is drawn lies there in the patient."""
 
 import csv
+import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK
+from PIL import Image
 
 import own
 import tiny
 import turned
+from maskmixadv.formats.slicing import Header, View
+from maskmixadv.studio.refusals import MissingError
 from maskmixadv.studio.session import Session
 from maskmixadv.types import IGNORE
 
@@ -107,3 +111,50 @@ def test_reviews_and_exports_go_by_what_is_seen(source: Path) -> None:
     plane[4, 10:30] = 2
     for case in NAMED:
         assert session.draw(case, 2, plane.tobytes(), seconds=0.0).reviews == {0: "rejected"}
+
+
+def test_the_edges_of_a_view_have_the_patients_letters(source: Path) -> None:
+    """Seen before: the same head upside down, mirrored, or both, by its header, and nothing that told."""
+    for case in Session(source).folder().cases:
+        assert case.edges == (("F", "H"), ("A", "P"), ("R", "L"))
+
+
+@pytest.mark.parametrize(
+    ("axis", "expected"),
+    [
+        (0, (("F", "H"), ("A", "P"), ("R", "L"))),
+        (1, (("A", "P"), ("H", "F"), ("R", "L"))),
+        (2, (("R", "L"), ("H", "F"), ("A", "P"))),
+    ],
+)
+@pytest.mark.parametrize("signs", list(itertools.product((1.0, -1.0), repeat=3)))
+def test_letters_are_those_of_the_radiological_views(
+    axis: int, expected: tuple[tuple[str, str], ...], signs: tuple[float, ...]
+) -> None:
+    header = Header((8, 8, 8), (1.0, 1.0, 1.0), np.diag([*signs, 1.0]))
+    assert header.edges(header.radiological(axis)) == expected
+
+
+def test_letters_of_oblique_slices_and_of_none() -> None:
+    askew = np.array([[0.8, 0.6, 0.0, 0.0], [-0.6, 0.8, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    header = Header((8, 8, 8), (1.0, 1.0, 1.0), askew)
+    assert header.edges(header.radiological(0)) == (("F", "H"), ("AR", "PL"), ("RP", "LA"))
+    assert Header((1, 8, 8)).edges(View()) is None
+
+
+def test_a_picture_has_no_letters(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "images" / "cell.png")
+    (case,) = Session(tmp_path).folder().cases
+    assert case.edges is None
+
+
+def test_planes_across_the_slices_are_those_of_the_view(source: Path) -> None:
+    session = Session(source)
+    for case in NAMED:
+        slices = np.stack([session.image(case, index) for index in range(DEPTH)])
+        np.testing.assert_array_equal(session.across(case, 1, 5), slices[:, 5])
+        np.testing.assert_array_equal(session.across(case, 2, 7), slices[:, :, 7])
+    for axis, index in ((0, 0), (1, IMAGE.shape[1]), (2, -1)):
+        with pytest.raises(MissingError):
+            session.across("lps", axis, index)

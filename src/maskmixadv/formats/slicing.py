@@ -19,6 +19,10 @@ THICKER: Final = 1.1
 """By which factor a spacing must exceed the others for slices to be cut along its axis."""
 ACROSS: Final = ("left-right", "posterior-anterior", "inferior-superior")
 """The patient's axes, in the order of the world's x, y, z (RAS)."""
+LETTERS: Final = (("L", "R"), ("P", "A"), ("F", "H"))
+"""Letters of the directions against and along the world's x, y, z (RAS)."""
+ASKEW: Final = 0.35
+"""The cosine above which a direction has an axis's letter: 70 degrees or nearer."""
 RADIOLOGICAL: Final = (
     ((0, False), (2, False), (1, False)),
     ((1, False), (2, False), (0, False)),
@@ -142,6 +146,26 @@ class Header(NamedTuple):
         back = [bool((columns[world, stored[world]] > 0) != rising) for world, rising in wanted]
         return View((d, h, w), (back[0], back[1], back[2]))
 
+    def edges(self, view: View) -> tuple[tuple[str, str], ...] | None:
+        """Return where the first and the last slice, row and column of a view lie: R, L, A, P, H (head) or F (feet).
+
+        Where an axis runs askew, a second letter names the next nearest direction, such as ``AL``. None if the file
+        does not say where it lies.
+
+        Examples
+        --------
+        >>> axial = Header((12, 64, 64), (8.0, 1.0, 1.0), np.diag([-1.0, -1.0, 8.0, 1.0]))
+        >>> axial.edges(axial.radiological(0))
+        (('F', 'H'), ('A', 'P'), ('R', 'L'))
+        """
+        if self.affine is None or not self._anatomical():
+            return None
+        columns = self.affine[:3, 2::-1] / np.linalg.norm(self.affine[:3, 2::-1], axis=0)  # by array axis: d is z
+        ways = [
+            -columns[:, axis] if back else columns[:, axis] for axis, back in zip(view.order, view.flipped, strict=True)
+        ]
+        return tuple((_lettered(-way), _lettered(way)) for way in ways)
+
     def stored_as(self, other: "Header") -> View | None:
         """Return the view in which this file's axes run as those of `other` do in the patient.
 
@@ -171,6 +195,12 @@ class Header(NamedTuple):
             found[axis] = ACROSS[world]
             left[world] = -1
         return found
+
+
+def _lettered(way: Float[np.ndarray, "3"]) -> str:
+    """Return the letters of a direction (RAS, of length 1): the nearest first, of two at most."""
+    near = sorted((axis for axis in range(3) if abs(way[axis]) > ASKEW), key=lambda axis: -abs(way[axis]))
+    return "".join(LETTERS[axis][int(way[axis] > 0)] for axis in near[:2])
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from maskmixadv.studio.images.readable import Use
 from maskmixadv.studio.images.volumes import ShownChannel
+from maskmixadv.studio.learning.readiness import Want
 from maskmixadv.studio.palette import PaletteClass
 from maskmixadv.studio.review.heart import CaseVolumes, HeartMeasures
 from maskmixadv.studio.review.reviews import Verdict
@@ -43,6 +44,9 @@ class CaseAnswer:
     ----------
     shape, spacing
         Of the image, with the slices' axis first; in voxels and in mm. `spacing` is None if the image has none.
+    edges
+        The patient's sides (letters such as R or HA) at the first and the last slice, row and column; None if the file
+        does not say where it lies.
     channels
         What can be shown of the image.
     coloured
@@ -57,11 +61,14 @@ class CaseAnswer:
         Whether the latest run has predicted it.
     seconds
         How long people drew in it.
+    changed
+        When its files last changed, as a text: another one means that the page must read the image again.
     """
 
     name: str
     shape: Sequence[int]
     spacing: Sequence[float] | None
+    edges: Sequence[tuple[str, str]] | None
     channels: Sequence[ShownChannel]
     coloured: bool
     scribbled: Sequence[int]
@@ -69,14 +76,32 @@ class CaseAnswer:
     masks: MaskAnswer
     predicted: bool
     seconds: float
+    changed: str
 
 
 @dataclass(frozen=True)
 class DrawAnswer:
-    """What holds in a case after strokes were drawn: the slices with strokes, and the verdicts by slice."""
+    """What holds after strokes were drawn: the case's slices with strokes, its verdicts, and the strokes' version."""
 
     scribbled: Sequence[int]
     reviews: Mapping[int, Verdict]
+    version: str
+
+
+@dataclass(frozen=True)
+class MethodAnswer:
+    """A method that can be trained, and what it does, in a sentence."""
+
+    name: str
+    about: str
+
+
+@dataclass(frozen=True)
+class ReadyAnswer:
+    """What a training would lack, and about how many seconds each preset takes on the processor; none with a GPU."""
+
+    wants: Sequence[Want]
+    seconds: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -108,7 +133,7 @@ class FolderAnswer:
     cases: Sequence[CaseAnswer]
     problems: Sequence[str]
     presets: Sequence[str]
-    methods: Sequence[str]
+    methods: Sequence[MethodAnswer]
     run: RunAnswer | None
 
 

@@ -14,6 +14,9 @@ from maskmixadv.formats import image_files
 RUN_NAME: Final = re.compile(r"[0-9]{3,9}")
 """The name of a run: its number."""
 
+NOBODYS: Final = "no image of this name; call it as its image is called, put the image back, or take it away"
+"""What is said of strokes and masks without an image."""
+
 
 class Listing(NamedTuple):
     """The files of a folder by case, in the order of their names, and a line for each file that can't be used."""

@@ -55,11 +55,29 @@ class Palette:
         """Code of a rejected slice in an export, whose other codes are class indices."""
         return self.ignore if self.ignore >= len(self.classes) else IGNORE
 
-    def of(self, named: Sequence[PaletteClass]) -> "Palette":
-        """Return the palette with classes `named`, of which the last may be new; these get codes that are free."""
-        if self.codes is None:
+    def of(self, named: Sequence[PaletteClass], was: Sequence[int | None] | None = None) -> "Palette":
+        """Return the palette with classes `named`; those that stay keep their codes, new ones get codes that are free.
+
+        Parameters
+        ----------
+        was
+            The place that each class had, in order; None for a new class. None instead of all: the places stay, and
+            those after the last one are new.
+
+        Raises
+        ------
+        RequestError
+            If `was` is no choice of places in their order, background first.
+        """
+        count = len(self.classes)
+        was = [place if place < count else None for place in range(len(named))] if was is None else was
+        kept = [place for place in was if place is not None]
+        if len(was) != len(named) or kept[:1] != [0] or kept != sorted({*kept} & {*range(count)}):
+            raise RequestError(f"classes: were {kept}, allowed are places from 0 to {count - 1} in order")
+        if self.codes is None and all(place in (None, at) for at, place in enumerate(was)):
             return Palette(tuple(named), self.ignore)
-        codes = list(self.codes[: len(named)])
+        before = self.codes or tuple(range(count))
+        codes: list[int | None] = [before[place] for place in kept]
         while len(codes) < len(named):
             codes.append(_free(codes, self.ignore))
         return Palette(tuple(named), self.ignore, tuple(codes))

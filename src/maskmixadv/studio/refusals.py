@@ -23,6 +23,10 @@ class TakenError(RequestError):
     status = 409
 
 
+class StaleError(TakenError):
+    """The request changes what somebody else has changed since the page read it."""
+
+
 class TooLargeError(RequestError):
     """The request sends too much."""
 

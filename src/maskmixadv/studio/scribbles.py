@@ -1,6 +1,7 @@
 """Strokes on disk: one NIfTI file for each case, on the grid of its image."""
 
 from collections.abc import Container
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,12 +15,16 @@ from maskmixadv.formats.volume import Volume
 from maskmixadv.sources.labels import read as read_drawn
 from maskmixadv.studio.cache import FileCache, Stamp, stamp
 from maskmixadv.studio.images.volumes import ByteVolume
-from maskmixadv.studio.layout import Layout, case_of
+from maskmixadv.studio.layout import NOBODYS, Layout, case_of
 from maskmixadv.studio.palette import Palette
+from maskmixadv.studio.pending import Pending
 from maskmixadv.studio.refusals import RequestError
 from maskmixadv.types import IGNORE
 
 CACHED_BYTES: Final = 2**29
+LARGE: Final = 2**24
+"""Voxels from which on a stroke is written as a slice, and the whole file later (`maskmixadv.studio.pending`)."""
+LOST: Final = "put the image back that they were drawn on, and start the studio again; or delete them"
 
 
 class _Drawn(NamedTuple):
@@ -29,6 +34,15 @@ class _Drawn(NamedTuple):
     axis: int
     shape: tuple[int, ...]
     slices: tuple[int, ...]
+
+
+class _Newer(NamedTuple):
+    """Strokes that are newer than their file: all of them, the image, and the slices along `axis` that have some."""
+
+    labels: ByteVolume
+    like: Volume
+    axis: int
+    drawn: frozenset[int]
 
 
 class Scribbles:
@@ -46,6 +60,8 @@ class Scribbles:
         self._layout, self.palette = layout, palette
         self._coded: FileCache[ByteVolume] = FileCache(self._load, lambda labels: labels.nbytes, CACHED_BYTES)
         self._drawn: dict[Path, _Drawn] = {}
+        self._pending = Pending(layout)
+        self._newer: dict[str, _Newer] = {}
 
     def files(self) -> dict[str, Path]:
         """Return the files of strokes by case, without those that can't be used."""
@@ -54,8 +70,13 @@ class Scribbles:
     def problems(self, cases: Container[str]) -> list[str]:
         """Return a line for each file that can't be used, or that belongs to none of `cases`."""
         found, wrong = self._layout.listing(self._layout.scribbles)
-        stray = [f"scribbles/{path.name}: no image of this name" for case, path in found.items() if case not in cases]
-        return [*wrong, *stray]
+        stray = [f"scribbles/{path.name}: {NOBODYS}" for case, path in found.items() if case not in cases]
+        lost = [case for case in self._pending.cases() if case not in self._newer]
+        return [
+            *wrong,
+            *stray,
+            *(f".studio/strokes/{case}: strokes that are not in scribbles/; {LOST}" for case in lost),
+        ]
 
     def read(self, case: str, shape: tuple[int, ...]) -> ByteVolume:
         """Return the strokes of `case`, whose image has `shape`; copy the array before you change it.
@@ -65,12 +86,18 @@ class Scribbles:
         InputError
             If the file is damaged, or does not fit the image or the classes.
         """
+        newer = self._newer.get(case)
+        if newer is not None and newer.labels.shape == shape:
+            return newer.labels
         path = self._layout.find(self._layout.scribbles, case)
         if path is None:
             return np.full(shape, IGNORE, np.uint8)
         labels = self._coded.get(path)
         if labels.shape != shape:
-            raise InputError(f"{path}: has shape {labels.shape}, its image has {shape}; must be equal")
+            raise InputError(
+                f"{path}: has shape {labels.shape}, its image has {shape}; must be equal. Put the image back that "
+                "it was drawn on, or take the strokes away"
+            )
         return labels
 
     def check(self, labels: UInt8[np.ndarray, "h w"]) -> None:
@@ -97,8 +124,67 @@ class Scribbles:
         if before is not None and before != path:  # of another format
             before.unlink()
 
+    def write_slice(self, case: str, labels: ByteVolume, like: Volume, axis: int, index: int) -> bool:
+        """Write `labels`, of which slice `index` along `axis` is new, as the strokes of `case`, whose image is `like`.
+
+        Returns
+        -------
+        Whether the slice alone is on disk, as the image is large; `settle` then writes the file.
+
+        Raises
+        ------
+        InputError
+            If it can't be written; nothing is changed then.
+        """
+        if labels.size < LARGE:
+            self.write(case, labels, like)
+            return False
+        before = self.drawn(case, axis, labels.shape)
+        plane = np.moveaxis(labels, axis, 0)[index]
+        self._pending.keep(case, axis, index, self.palette.coded.encoded(plane[None])[0])
+        drawn = {*before, index} if (plane != IGNORE).any() else {*before} - {index}
+        self._newer[case] = _Newer(labels, like, axis, frozenset(drawn))
+        return True
+
+    def unsettled(self) -> list[str]:
+        """Return the cases whose strokes are newer than their file."""
+        return list(self._newer)
+
+    def settle(self, case: str) -> None:
+        """Write the file of a case whose strokes are newer; raises as `write`, and can be called again then."""
+        if newer := self._newer.get(case):
+            self.write(case, newer.labels, newer.like)
+            self._pending.done(case)
+            del self._newer[case]
+
+    def left(self) -> list[str]:
+        """Return the cases of which a killed server left slices that are not in their file."""
+        return self._pending.cases()
+
+    def recover(self, case: str, like: Volume) -> None:
+        """Write slices that a killed server left into the file of `case`, whose image is `like`.
+
+        Raises
+        ------
+        InputError
+            If they don't fit the image, or the file can't be read or written. The slices stay then.
+        """
+        labels = self.read(case, like.array.shape).copy()
+        for each in self._pending.of(case):
+            slices = np.moveaxis(labels, each.axis, 0)
+            shape = slices.shape[1:]
+            if each.index >= len(slices) or len(each.codes) != shape[0] * shape[1]:
+                raise InputError(f"{case}: strokes of slice {each.index} do not fit the image")
+            plane = np.frombuffer(each.codes, np.uint8).reshape((1, *shape))
+            slices[each.index] = self.palette.coded.indices(plane, dense=False, where=f"strokes of {case}")[0]
+        self.write(case, labels, like)
+        self._pending.done(case)
+
     def drawn(self, case: str, axis: int, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the slices along `axis` that have strokes; raises as `read`."""
+        newer = self._newer.get(case)
+        if newer is not None and (newer.axis, newer.labels.shape) == (axis, shape):
+            return tuple(sorted(newer.drawn))
         path = self._layout.find(self._layout.scribbles, case)
         if path is None:
             return ()
@@ -116,6 +202,30 @@ class Scribbles:
             return any((self._coded.get(path) != IGNORE).any() for path in self.files().values())
         except InputError:
             return True
+
+    def use(self, palette: Palette) -> None:
+        """Take other classes; strokes that were read are read again with them."""
+        self.palette = palette
+        self._coded = FileCache(self._load, lambda labels: labels.nbytes, CACHED_BYTES)
+
+    def cases_with(self, place: int) -> list[str]:
+        """Return the cases with strokes of a class, and those whose file can't be read, since it may hold some."""
+        return [case for case, path in self.files().items() if self._may_hold(path, place)]
+
+    def _may_hold(self, path: Path, place: int) -> bool:
+        try:
+            return bool((self._coded.get(path) == place).any())
+        except InputError:
+            return True
+
+    def masks_with(self, place: int) -> list[str]:
+        """Return the cases whose dense mask holds a class; masks that can't be read do not count."""
+        found = []
+        for case, path in self._layout.listing(self._layout.masks).files.items():
+            with suppress(InputError):
+                if (read_drawn(path, self.palette.coded, "mask", None) == place).any():
+                    found.append(case)
+        return found
 
     def forget(self) -> None:
         """Delete the files; call it only if they hold no strokes."""

@@ -13,9 +13,10 @@ from jaxtyping import UInt8, UInt16
 from maskmixadv.errors import InputError
 from maskmixadv.files import held
 from maskmixadv.formats.slicing import View
-from maskmixadv.methods.registry import FROM_SCRIBBLES
+from maskmixadv.methods.registry import FROM_SCRIBBLES, METHODS
 from maskmixadv.sources import classes
 from maskmixadv.studio import palette as palettes
+from maskmixadv.studio import versions
 from maskmixadv.studio.answers import (
     CaseAnswer,
     ClinicalAnswer,
@@ -23,6 +24,8 @@ from maskmixadv.studio.answers import (
     ExportAnswer,
     FolderAnswer,
     MaskAnswer,
+    MethodAnswer,
+    ReadyAnswer,
     RunAnswer,
     SliceCounts,
 )
@@ -35,22 +38,23 @@ from maskmixadv.studio.export.nnunet import write_nnunet
 from maskmixadv.studio.export.overlays import write_overlays
 from maskmixadv.studio.export.segmentations import write_segmentations
 from maskmixadv.studio.export.volumes import counted, write_volumes
-from maskmixadv.studio.images.cases import Cases
+from maskmixadv.studio.images.cases import Cases, KnownCases
 from maskmixadv.studio.images.planes import at as _at
 from maskmixadv.studio.images.planes import plane as _slice
 from maskmixadv.studio.images.volumes import Facts
 from maskmixadv.studio.layout import Layout, printable
-from maskmixadv.studio.learning import corpus
+from maskmixadv.studio.learning import corpus, readiness
 from maskmixadv.studio.learning.accepted import Accepted
 from maskmixadv.studio.learning.predictions import StoredPredictions
-from maskmixadv.studio.learning.training import PRESET_CHOICES, Training
+from maskmixadv.studio.learning.training import PRESET_CHOICES, Order, Training
 from maskmixadv.studio.masks import Masks
 from maskmixadv.studio.palette import Palette, PaletteClass
+from maskmixadv.studio.pending import Idle
 from maskmixadv.studio.refusals import MissingError, RequestError, TakenError
 from maskmixadv.studio.review.heart import measured
 from maskmixadv.studio.review.looked import Looked
 from maskmixadv.studio.review.queue import Candidate, Proposal, propose
-from maskmixadv.studio.review.reviews import Review, Reviews, Verdict
+from maskmixadv.studio.review.reviews import Review, Reviews, Seen, Verdict
 from maskmixadv.studio.scribbles import Scribbles
 from maskmixadv.types import IGNORE, Spacing
 
@@ -72,7 +76,12 @@ def served(root: Path) -> Iterator["Session"]:
     """
     layout = Layout.open(root)
     with held(layout.state):
-        yield Session(layout)
+        session = Session(layout)
+        session.recover()
+        try:
+            yield session
+        finally:
+            session.close()
 
 
 class Session:
@@ -100,13 +109,14 @@ class Session:
         self._corrected = Corrected(self.layout, lambda: self._scribbles.palette)
         self._looked = Looked(self.layout.check(self.layout.root / corpus.LOOKED))
         self.masks = Masks(self.cases, self._corrected, self._reviews, self._looked, self._predictions)
+        self._idle = Idle(self._settle_when_idle)
         self._gate, self._locks, self._exporting = Lock(), defaultdict[str, Lock](Lock), Lock()
 
     def folder(self) -> FolderAnswer:
         """Return everything that the list of cases shows."""
         known, run = self.cases.known(), self._predictions.latest()
         problems = [*known.problems, *self._scribbles.problems(known.images), *self._corrected.problems(known.images)]
-        cases = [self._case(case, facts, known.views[case], run, problems) for case, facts in known.facts.items()]
+        cases = [self._case(case, known, run, problems) for case in known.facts]
         return FolderAnswer(
             name=printable(self.layout.root.name),
             classes=self.classes(),
@@ -114,29 +124,88 @@ class Session:
             cases=cases,
             problems=list(map(printable, problems)),
             presets=PRESET_CHOICES,
-            methods=FROM_SCRIBBLES,
+            methods=[MethodAnswer(name, _sentence(METHODS[name].about)) for name in FROM_SCRIBBLES],
             run=None if run is None else RunAnswer(run),
         )
+
+    def settle(self) -> None:
+        """Write the files of all strokes that are on disk as slices alone; whatever reads the files comes after it.
+
+        Raises
+        ------
+        InputError
+            If a file can't be written; its slices stay.
+        """
+        for case in self._scribbles.unsettled():
+            with self._held(case):
+                self._scribbles.settle(case)
+
+    def recover(self) -> None:
+        """Write strokes into their files that a killed server left as slices; `folder` tells of those that stay."""
+        for case in self._scribbles.left():
+            with suppress(InputError):
+                self._scribbles.recover(case, self.cases.open(case)[0].volume)
+
+    def close(self) -> None:
+        """Settle; what can't be written is there as slices at the next start."""
+        self._idle.stop()
+        with suppress(InputError):
+            self.settle()
+
+    def train(self, order: Order) -> None:
+        """Start a training of all that is drawn; raises as `Training.start` and `settle`."""
+        order.check()
+        self.settle()
+        self.training.start(order)
+
+    def _settle_when_idle(self) -> None:
+        try:
+            self.settle()
+        except InputError:  # the disk is full, for example; nothing is lost
+            self._idle.soon()
+
+    def ready(self) -> ReadyAnswer:
+        """Return what a training of the folder as it is would lack, and about how long it would take."""
+        wants = readiness.wants(self._as_seen(), [each.name for each in self.classes()])
+        times = {} if readiness.has_gpu() else readiness.seconds(readiness.pace(self.layout.runs))
+        return ReadyAnswer(wants, times)
+
+    def _as_seen(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield the strokes of each case that has some, as they are seen; `folder` says which ones can't be read."""
+        known = self.cases.known()
+        for case in (case for case in known.facts if case not in known.odd):
+            view, shape = known.views[case], known.facts[case].shape
+            with suppress(InputError):
+                if self._scribbles.drawn(case, view.axis, shape):
+                    yield case, view.seen(self._scribbles.read(case, shape))
 
     def classes(self) -> tuple[PaletteClass, ...]:
         """Return the classes, background first."""
         return self._scribbles.palette.classes
 
-    def set_classes(self, named: Sequence[PaletteClass]) -> None:
-        """Rename, recolour and append classes. Classes can be removed only before there are strokes.
+    def set_classes(self, named: Sequence[PaletteClass], was: Sequence[int | None] | None = None) -> None:
+        """Rename, recolour, append and remove classes. A class is removed only where nothing is labelled with it.
+
+        Parameters
+        ----------
+        was
+            The place that each class had; None for a new one (`Palette.of`).
 
         Raises
         ------
         RequestError
-            If the classes are not allowed, strokes would lose their class, or no code is left for another class.
+            If the classes are not allowed, a class to remove has strokes, masks or predictions, or no code is left for
+            another class.
         """
         before = self._scribbles.palette
-        after = before.of(named)
+        after = before.of(named, was)
         after.check()
+        self.settle()
+        kept = set(range(len(named)) if was is None else was)
         with self._all_held():
             drawn, ignore = self._scribbles.any_drawn() or self._corrected.any_painted(), before.ignore
-            if drawn and len(named) < len(before.classes):
-                raise RequestError("classes: strokes are there, so classes can be renamed and added, not removed")
+            for place in (place for place in range(len(before.classes)) if place not in kept):
+                self._check_unused(place, before.classes[place].name)
             if before.codes is None and len(named) > ignore:
                 if drawn:
                     raise TakenError(
@@ -145,7 +214,21 @@ class Session:
                 self._scribbles.forget()
                 after = Palette(tuple(named))
             after.write(self.layout.root / classes.FILE)
-            self._scribbles.palette = after
+            self._scribbles.use(after)
+
+    def _check_unused(self, place: int, name: str) -> None:
+        """Refuse to remove a class that something is labelled with: it would mean another class then, or nothing."""
+        if cases := self._scribbles.cases_with(place):
+            has = "has" if len(cases) == 1 else "have"
+            raise RequestError(
+                f"class {name!r} is not removed: {', '.join(cases[:3])} {has} strokes of it; erase them first"
+            )
+        if self._corrected.any_painted():  # their codes would mean other classes
+            raise RequestError(f"class {name!r} is not removed: masks were painted; discard them first, or rename it")
+        if masks := self._scribbles.masks_with(place):
+            raise RequestError(f"class {name!r} is not removed: masks/ holds it in {', '.join(masks[:3])}; rename it")
+        if (run := self._predictions.latest()) is not None:
+            raise RequestError(f"class {name!r} is not removed: run {run} has learnt it; rename it")
 
     def image(self, case: str, index: int, channel: int = 0) -> UInt16[np.ndarray, "h w *rgb"]:
         """Return a slice of a channel, scaled so that 0 to 65,535 are the channel's lowest to its highest value.
@@ -162,12 +245,30 @@ class Session:
             raise MissingError(f"no channel {channel}, allowed are 0 to {len(shown.channels) - 1}")
         return _at(shown.pixels(view, channel), index)
 
+    def across(self, case: str, axis: int, index: int, channel: int = 0) -> UInt16[np.ndarray, "h w *rgb"]:
+        """Return a plane across the slices, scaled as `image` is: slices along its rows.
+
+        Parameters
+        ----------
+        axis
+            1: through row `index` of each slice; 2: through column `index`.
+
+        Raises
+        ------
+        MissingError
+            If there is no such plane or channel.
+        """
+        shown, view = self.cases.open(case)
+        if axis not in (1, 2) or not 0 <= channel < len(shown.channels):
+            raise MissingError(f"no axis {axis} or channel {channel}, allowed are axes 1 and 2")
+        return _at(np.moveaxis(shown.pixels(view, channel), axis, 0), index)
+
     def scribble(self, case: str, index: int) -> SliceArray:
         """Return the strokes of a slice: class indices, 255 where nothing is drawn."""
         shown, view = self.cases.open(case)
         return _slice(self._scribbles.read(case, shown.volume.array.shape), view, index)
 
-    def draw(self, case: str, index: int, labels: bytes, seconds: float) -> DrawAnswer:
+    def draw(self, case: str, index: int, labels: bytes, seconds: float, version: str | None = None) -> DrawAnswer:
         """Replace the strokes of a slice; they are on disk when the method returns.
 
         Strokes that change take the slice's acceptance back: whoever draws there does not find it right.
@@ -178,11 +279,15 @@ class Session:
             Class indices, row by row; 255 where nothing is drawn.
         seconds
             How long somebody drew.
+        version
+            Version of the strokes that `labels` were drawn on (`maskmixadv.studio.versions`); None replaces any.
 
         Raises
         ------
         RequestError
             If `labels` does not fit the slice or the classes; nothing is changed then.
+        StaleError
+            If the strokes have another version; nothing is changed then.
         """
         shown, view = self.cases.open(case)
         array = shown.volume.array
@@ -193,6 +298,7 @@ class Session:
         with self._held(case):
             self._scribbles.check(plane)
             strokes = self._scribbles.read(case, array.shape)
+            versions.check(version, _slice(strokes, view, index), plane)
             if not np.array_equal(_slice(strokes, view, index), plane):
                 strokes = strokes.copy()
                 _slice(strokes, view, index)[:] = plane
@@ -200,11 +306,13 @@ class Session:
                     case
                 ):  # first: if the strokes can't be written, they are sent again
                     self._reviews.judge(case, stored, None)
-                self._scribbles.write(case, strokes, shown.volume)
+                if self._scribbles.write_slice(case, strokes, shown.volume, view.axis, stored):
+                    self._idle.soon()
+                self._reviews.correct(case, stored, self._predictions.latest())
             drawn = self._drawn(case, view, array.shape)
         if seconds > 0:
             self._reviews.spend(case, stored, seconds)
-        return DrawAnswer(drawn, self._verdicts(case, view, array.shape))
+        return DrawAnswer(drawn, self._verdicts(case, view, array.shape), versions.version(plane))
 
     def predicted(self, case: str, index: int, kind: Overlay) -> SliceArray:
         """Return the labels of a slice, or their doubt: from the run that was accepted there, or else the latest run.
@@ -226,26 +334,35 @@ class Session:
             raise MissingError(f"no {kind} of this case yet")
         return _slice(array, view, index)
 
-    def review(self, case: str, index: int, verdict: Verdict | None) -> dict[int, Verdict]:
+    def review(self, case: str, index: int, verdict: Verdict | None, seen: Seen | None = None) -> dict[int, Verdict]:
         """Keep a verdict on a slice's prediction; returns the verdicts that hold in the case.
+
+        Parameters
+        ----------
+        seen
+            What the page showed when somebody judged; None overrules whatever holds.
 
         Raises
         ------
         MissingError
             If there is no prediction.
+        StaleError
+            If another verdict holds than the page showed, or a later run has predicted.
         """
         self.predicted(case, index, "prediction")
         known, run = self.cases.known(), self._predictions.latest()
         view, shape = known.views[case], known.facts[case].shape
         if verdict is not None and index in self.masks.answer(case, shape, view).corrected:
             raise TakenError("somebody painted the mask of this slice; discard the mask to judge the prediction")
-        if run is not None:
-            stored = view.stored(index, shape[view.axis])
-            before = self._reviews.accepted(case).get(stored)
-            shown = before.run if before and verdict == "accepted" else run
-            said = None if verdict is None else Review(verdict, shown, view.axis)
-            self._reviews.judge(case, stored, said)
-        return self._verdicts(case, view, shape)
+        with self._held(case):
+            if run is not None:
+                stored = view.stored(index, shape[view.axis])
+                versions.check_seen(seen, Seen(self._verdicts(case, view, shape).get(index), run))
+                before = self._reviews.accepted(case).get(stored)
+                shown = before.run if before and verdict == "accepted" else run
+                said = None if verdict is None else Review(verdict, shown, view.axis)
+                self._reviews.judge(case, stored, said)
+            return self._verdicts(case, view, shape)
 
     def queue(self) -> list[Proposal]:
         """Return the slices that are most worth reviewing or drawing next, the most worthwhile first."""
@@ -277,6 +394,7 @@ class Session:
             If there is nothing to export, or this installation can't export it.
         """
         with self._exporting:
+            self.settle()
             out, files, problems = self._export(what)
         return ExportAnswer(printable(str(out)), files, list(map(printable, problems)))
 
@@ -366,9 +484,12 @@ class Session:
         verdicts = self._verdicts(case, view, facts.shape)
         for index in painted:
             verdicts[index] = "accepted"
-        return Candidate(case, facts.shape[view.axis], drawn, verdicts, doubts[::-1] if view.flipped[0] else doubts)
+        depth, doubts = facts.shape[view.axis], doubts[::-1] if view.flipped[0] else doubts
+        corrected = [view.stored(index, depth) for index in self._reviews.corrected(case, run)]
+        return Candidate(case, depth, drawn, verdicts, doubts, corrected)
 
-    def _case(self, case: str, facts: Facts, view: View, run: str | None, problems: list[str]) -> CaseAnswer:
+    def _case(self, case: str, known: KnownCases, run: str | None, problems: list[str]) -> CaseAnswer:
+        facts, view = known.facts[case], known.views[case]
         scribbled, predicted = (), False
         try:
             predicted = run is not None and self._predictions.has(run, case, facts.shape)
@@ -379,6 +500,7 @@ class Session:
             name=case,
             shape=[facts.shape[place] for place in view.order],
             spacing=None if facts.spacing is None else [facts.spacing[place] for place in view.order],
+            edges=known.edges[case],
             channels=facts.channels,
             coloured=facts.coloured,
             scribbled=scribbled,
@@ -386,6 +508,7 @@ class Session:
             masks=self._masks_of(case, facts, view, problems),
             predicted=predicted,
             seconds=self._reviews.seconds(case),
+            changed=known.changed[case],
         )
 
     def _masks_of(self, case: str, facts: Facts, view: View, problems: list[str]) -> MaskAnswer:
@@ -408,3 +531,7 @@ class Session:
             for lock in self._locks.values():
                 stack.enter_context(lock)
             yield
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."

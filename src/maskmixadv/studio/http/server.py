@@ -2,7 +2,6 @@
 
 import contextlib
 import mimetypes
-import secrets
 import socket
 import sys
 import webbrowser
@@ -22,9 +21,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import cannot_write
+from maskmixadv.files import cannot_write, tell_holder
 from maskmixadv.methods.registry import DEFAULT_METHOD
 from maskmixadv.studio.export.kinds import ExportKind
+from maskmixadv.studio.http import address
 from maskmixadv.studio.http.patience import Impatient
 from maskmixadv.studio.http.protect import Guard
 from maskmixadv.studio.images.readable import Use
@@ -33,8 +33,9 @@ from maskmixadv.studio.learning.training import AUTO, Order
 from maskmixadv.studio.masks import MaskOf
 from maskmixadv.studio.palette import PaletteClass
 from maskmixadv.studio.refusals import RequestError, TooLargeError
-from maskmixadv.studio.review.reviews import Verdict
+from maskmixadv.studio.review.reviews import Seen, Verdict
 from maskmixadv.studio.session import Session, served
+from maskmixadv.studio.versions import version
 
 WEB: Final = Path(__file__).parents[1] / "web"
 LOOPBACK: Final = "127.0.0.1"
@@ -46,18 +47,24 @@ class ClassBody(BaseModel):
 
     name: str
     colour: str
+    was: int | None = None
 
 
 class ClassesBody(BaseModel):
-    """All classes, background first, in a request."""
+    """All classes, background first, in a request.
+
+    If `placed`, each one's `was` is the place that it had, or None for a new class; else the places stay.
+    """
 
     classes: list[ClassBody]
+    placed: bool = False
 
 
 class ReviewBody(BaseModel):
     """A verdict on a slice's prediction; None takes it back."""
 
     verdict: Verdict | None
+    seen: Seen | None = None
 
 
 class UseBody(BaseModel):
@@ -86,7 +93,7 @@ def serve(folder: Path, *, port: int, browse: bool) -> int:
     Parameters
     ----------
     port
-        Port of the loopback address; 0 takes a free one.
+        Port of the loopback address; 0 takes the one that the folder had before, or else a free one.
     browse
         Whether to open the address in a browser.
 
@@ -95,18 +102,29 @@ def serve(folder: Path, *, port: int, browse: bool) -> int:
     InputError
         If the folder or the port can't be used, or another process serves the folder.
     """
-    token = secrets.token_urlsafe()
-    with served(folder) as session, listening(port) as taken:
-        address = f"http://{LOOPBACK}:{taken.getsockname()[1]}/#{token}"
-        print(address, flush=True)
+    with served(folder) as session, _listening_again(session.layout.state, port) as taken:
+        state, number = session.layout.state, taken.getsockname()[1]
+        tell_holder(state, f"port {number}")
+        token = address.keep(state, number, address.kept(state))
+        url = f"http://{LOOPBACK}:{number}/#{token}"
+        print(url, flush=True)
         if browse:
-            webbrowser.open(address)
+            webbrowser.open(url)
         with contextlib.suppress(KeyboardInterrupt):
             server(app(session, token)).run(sockets=[taken])
         course = session.training.course()
         if course.state in ("running", "predicting"):
             print(f"the training of run {course.run} goes on; open the folder again to watch it", file=sys.stderr)
     return 0
+
+
+def _listening_again(state: Path, port: int) -> socket.socket:
+    """Listen on `port`; if that is 0, where the folder was served before, so that an open page finds it."""
+    before = address.kept(state)
+    if port == 0 and before is not None:
+        with contextlib.suppress(InputError):
+            return listening(before.port)
+    return listening(port)
 
 
 def listening(port: int) -> socket.socket:
@@ -142,6 +160,12 @@ def app(session: Session, token: str) -> Guard:
     _add_masks(api, session)
     _add_folder(api, session)
     _add_training(api, session)
+
+    @api.get("/known/{nonce}")
+    def known(nonce: str) -> dict[str, str]:
+        """Prove to a page that this server knows its token, before the page sends it."""
+        return {"proof": address.proof(token, nonce)}
+
     mimetypes.add_type("text/javascript", ".js")  # some systems have another type, which browsers refuse
     api.mount("/", StaticFiles(directory=WEB, html=True))
     for kind in (InputError, HTTPException, RequestValidationError, ClientDisconnect, Exception):
@@ -156,14 +180,23 @@ def _add_cases(api: FastAPI, session: Session) -> None:
     def image(case: str, index: int, channel: int = 0) -> Response:
         return _bytes(session.image(case, index, channel).astype("<u2", copy=False))
 
+    @api.get("/api/cases/{case}/across/{axis}/{index}/image")
+    def across(case: str, axis: int, index: int, channel: int = 0) -> Response:
+        return _bytes(session.across(case, axis, index, channel).astype("<u2", copy=False))
+
     @api.get(f"{place}/scribble")
     def scribble(case: str, index: int) -> Response:
-        return _bytes(session.scribble(case, index))
+        plane = session.scribble(case, index)
+        answer = _bytes(plane)
+        answer.headers["X-Version"] = version(plane)
+        return answer
 
     @api.put(f"{place}/scribble")
-    async def draw(case: str, index: int, request: Request, seconds: Seconds = 0.0) -> dict[str, Any]:
+    async def draw(
+        case: str, index: int, request: Request, seconds: Seconds = 0.0, version: str | None = None
+    ) -> dict[str, Any]:
         labels = await request.body()
-        return asdict(await run_in_threadpool(session.draw, case, index, labels, seconds))
+        return asdict(await run_in_threadpool(session.draw, case, index, labels, seconds, version))
 
     @api.get(f"{place}/prediction")
     def prediction(case: str, index: int) -> Response:
@@ -175,7 +208,7 @@ def _add_cases(api: FastAPI, session: Session) -> None:
 
     @api.put(f"{place}/review")
     def review(case: str, index: int, body: ReviewBody) -> dict[str, Any]:
-        return {"reviews": session.review(case, index, body.verdict)}
+        return {"reviews": session.review(case, index, body.verdict, body.seen)}
 
 
 def _add_masks(api: FastAPI, session: Session) -> None:
@@ -210,7 +243,8 @@ def _add_folder(api: FastAPI, session: Session) -> None:
 
     @api.put("/api/classes")
     def classes(body: ClassesBody) -> dict[str, Any]:
-        session.set_classes([PaletteClass(each.name, each.colour) for each in body.classes])
+        was = [each.was for each in body.classes] if body.placed else None
+        session.set_classes([PaletteClass(each.name, each.colour) for each in body.classes], was)
         return {"classes": list(map(asdict, session.classes()))}
 
     @api.put("/api/images/{file}")
@@ -240,9 +274,13 @@ def _add_training(api: FastAPI, session: Session) -> None:
     def course() -> dict[str, Any]:
         return asdict(session.training.course())
 
+    @api.get("/api/ready")
+    def ready() -> dict[str, Any]:
+        return asdict(session.ready())
+
     @api.post("/api/train")
     def start(body: TrainBody) -> dict[str, Any]:
-        session.training.start(Order(body.preset, body.method, body.steps))
+        session.train(Order(body.preset, body.method, body.steps))
         return asdict(session.training.course())
 
     @api.delete("/api/train")

@@ -18,6 +18,9 @@ from maskmixadv.studio.layout import Layout, case_of
 from maskmixadv.studio.memory import within_memory
 from maskmixadv.studio.refusals import MissingError, RequestError, TakenError, TooLargeError
 
+Edges = tuple[tuple[str, str], ...]
+"""Letters of the patient's sides at the first and the last slice, row and column."""
+
 
 @dataclass(frozen=True)
 class KnownCases:
@@ -31,6 +34,10 @@ class KnownCases:
         Facts of each image that can be read, on the axes of its file.
     views
         How the image is seen, by case.
+    changed
+        When the files last changed, by case; for comparison alone.
+    edges
+        Where its first and last slice, row and column lie in the patient (`Header.edges`), by case.
     problems
         A line for each file that is no case, and each case that has other channels than most.
     odd
@@ -40,6 +47,8 @@ class KnownCases:
     images: Mapping[str, tuple[Path, ...]]
     facts: dict[str, Facts]
     views: Mapping[str, View]
+    changed: Mapping[str, str]
+    edges: Mapping[str, Edges | None]
     problems: list[str]
     odd: Collection[str]
 
@@ -50,7 +59,7 @@ class Cases:
     def __init__(self, layout: Layout) -> None:
         self._layout, self._lock = layout, Lock()
         self._volumes = ShownImages(layout.state / "images.json")
-        self._views: tuple[tuple[Stamp, ...], Mapping[str, View]] = ((), {})
+        self._views: tuple[tuple[Stamp, ...], Mapping[str, View], Mapping[str, Edges | None]] = ((), {}, {})
 
     def known(self) -> KnownCases:
         """Return all cases; images that are new are read."""
@@ -58,8 +67,11 @@ class Cases:
         told = self._volumes.facts(found.files)
         facts = {case: each for case, each in told.items() if isinstance(each, Facts)}
         wrong = [str(each) for each in told.values() if isinstance(each, InputError)]
-        views = self._seen({case: found.files[case] for case in facts})
-        return KnownCases(found.files, facts, views, [*found.problems, *found.odd.values(), *wrong], found.odd)
+        views, edges = self._seen({case: found.files[case] for case in facts})
+        changed = {case: "-".join(str(stamp(path)[1:]) for path in found.files[case]) for case in facts}
+        return KnownCases(
+            found.files, facts, views, changed, edges, [*found.problems, *found.odd.values(), *wrong], found.odd
+        )
 
     def open(self, case: str) -> tuple[ShownImage, View]:
         """Return the image of `case`, and how it is seen.
@@ -114,12 +126,14 @@ class Cases:
         files = grouping.find(self._layout).files
         return next(case for case, paths in files.items() if self._layout.images / file in paths)
 
-    def _seen(self, images: Mapping[str, Sequence[Path]]) -> Mapping[str, View]:
-        """Return how the images are seen, as training sees them (`pairs.cuts`)."""
+    def _seen(self, images: Mapping[str, Sequence[Path]]) -> tuple[Mapping[str, View], Mapping[str, Edges | None]]:
+        """Return how the images are seen, as training sees them (`pairs.cuts`), and where their edges lie."""
         key = tuple(stamp(path) for paths in images.values() for path in paths)
         if self._views[0] != key:
-            self._views = (key, pairs.cuts([pairs.Pair(case, case, paths[0]) for case, paths in images.items()]).views)
-        return self._views[1]
+            views = pairs.cuts([pairs.Pair(case, case, paths[0]) for case, paths in images.items()]).views
+            edges = {case: image_files.header(paths[0]).edges(views[case]) for case, paths in images.items()}
+            self._views = key, views, edges
+        return self._views[1:]
 
     def _check_free(self, file: str) -> None:
         found = grouping.find(self._layout).files

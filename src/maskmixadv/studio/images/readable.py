@@ -16,7 +16,7 @@ from maskmixadv.sources.folder import Found
 from maskmixadv.sources.pairs import LabelledSlice, Pair
 from maskmixadv.studio.images import grouping
 from maskmixadv.studio.images.intake import check_declared
-from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.layout import NOBODYS, Layout
 from maskmixadv.studio.memory import within_memory
 
 Slices = Mapping[str, tuple[LabelledSlice, ...]]
@@ -99,11 +99,7 @@ def _found(
     for part in (layout.scribbles, layout.masks):
         files, wrong = layout.listing(part)
         left_out += wrong
-        left_out += [
-            f"{part.name}/{path.name}: no image of this name"
-            for case, path in files.items()
-            if case not in images.files
-        ]
+        left_out += [f"{part.name}/{path.name}: {NOBODYS}" for case, path in files.items() if case not in images.files]
         drawn.append(files)
     scribbles, masks = drawn
     masks_teach = bool(masks) and not scribbles

@@ -1,7 +1,7 @@
 """The slices that are most worth reviewing or drawing next."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from maskmixadv.studio.review.reviews import Verdict
@@ -24,6 +24,8 @@ class Candidate:
         Verdicts on its prediction, by slice.
     doubts
         Part of each slice in doubt, in [0, 1]; empty before the case was predicted.
+    corrected
+        Slices on which somebody drew after the prediction was made.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Candidate:
     scribbled: Sequence[int]
     verdicts: Mapping[int, Verdict]
     doubts: Sequence[float]
+    corrected: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,11 @@ class Proposal:
 
 
 def propose(candidates: Sequence[Candidate]) -> list[Proposal]:
-    """Return proposals, most worthwhile first; accepted slices are not proposed.
+    """Return proposals, most worthwhile first; slices that were accepted or just corrected are not proposed.
 
     Before a case was predicted, its middle slice comes first, then the slices farthest from those with strokes. Later,
-    rejected slices without strokes come first, then the slices with the most doubt.
+    rejected slices without strokes come first, then the slices with the most doubt. A case's second slice counts half
+    as much, its third a third, so that the proposals spread over the cases.
 
     Examples
     --------
@@ -58,12 +62,22 @@ def propose(candidates: Sequence[Candidate]) -> list[Proposal]:
     return sorted(found, key=lambda proposal: -proposal.score)
 
 
+def _lessened(proposals: Iterable[Proposal]) -> Iterator[Proposal]:
+    """Yield a case's proposals, the best first; each but those with a score above 1 counts less than that before it."""
+    for place, each in enumerate(sorted(proposals, key=lambda proposal: -proposal.score)):
+        yield each if each.score > 1 else replace(each, score=each.score / (1 + place))
+
+
 def _by_doubt(case: Candidate) -> Iterator[Proposal]:
+    return _lessened(_in_doubt(case))
+
+
+def _in_doubt(case: Candidate) -> Iterator[Proposal]:
     for index, doubt in enumerate(case.doubts):
         verdict = case.verdicts.get(index)
         if verdict == "rejected" and index not in case.scribbled:
             yield Proposal(case.name, index, 1 + doubt, "rejected, and without strokes")
-        elif verdict != "accepted":
+        elif verdict != "accepted" and index not in case.corrected:
             yield Proposal(case.name, index, doubt, f"the network is in doubt of {doubt:.1%} of it")
 
 

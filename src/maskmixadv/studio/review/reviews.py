@@ -34,11 +34,28 @@ class Review:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a page showed of a slice: the verdict, or None, and the latest run."""
+
+    verdict: Verdict | None
+    run: str | None
+
+
+@dataclass(frozen=True)
 class CaseNotes:
-    """Reviews of a case by slice, and the seconds that people drew in a slice."""
+    """Notes on a case, by slice.
+
+    Attributes
+    ----------
+    seconds
+        How long people drew.
+    corrected
+        The latest run when somebody last drew, of slices that were drawn on when there was a run.
+    """
 
     reviews: Mapping[int, Review] = field(default_factory=dict)
     seconds: Mapping[int, float] = field(default_factory=dict)
+    corrected: Mapping[int, str] = field(default_factory=dict)
 
 
 class Reviews:
@@ -68,6 +85,18 @@ class Reviews:
             notes = self._of(case)
             spent = round(notes.seconds.get(index, 0.0) + seconds, 2)
             self._keep(case, replace(notes, seconds={**notes.seconds, index: spent}))
+
+    def correct(self, case: str, index: int, run: str | None) -> None:
+        """Note that somebody drew on a slice that `run` had predicted; None: there is no run, and nothing to note."""
+        with self._lock:
+            notes = self._of(case)
+            if run is not None and notes.corrected.get(index) != run:
+                self._keep(case, replace(notes, corrected={**notes.corrected, index: run}))
+
+    def corrected(self, case: str, run: str | None) -> tuple[int, ...]:
+        """Return the slices on which somebody drew after `run` had predicted them."""
+        with self._lock:
+            return tuple(index for index, at in self._of(case).corrected.items() if run is not None and at == run)
 
     def verdicts(self, case: str, run: str | None) -> dict[int, Verdict]:
         """Return the verdicts that hold for `run`: on all accepted slices, and on this run's rejected ones."""
@@ -120,6 +149,7 @@ def _notes(raw: dict[str, Any]) -> CaseNotes:
     return CaseNotes(
         reviews={_slice(index): _review(said) for index, said in raw["reviews"].items()},
         seconds={_slice(index): _seconds(spent) for index, spent in raw["seconds"].items()},
+        corrected={_slice(index): _run(said) for index, said in raw.get("corrected", {}).items()},
     )
 
 
@@ -127,6 +157,12 @@ def _slice(index: str) -> int:
     if int(index) < 0:
         raise ValueError(index)
     return int(index)
+
+
+def _run(said: str) -> str:
+    if not RUN_NAME.fullmatch(said):
+        raise ValueError(said)
+    return said
 
 
 def _seconds(spent: float) -> float:

@@ -1,8 +1,11 @@
 // Calls to the server. The token comes in the address's fragment, so that it stands in no log.
 
 let token = location.hash.slice(1);
-// A restarted server prints a new address; pasting it into the same tab goes on where the page was.
+let away = false; // the server did not answer: another program may have its port when something answers again
+// A restarted server may have a new address; pasting it into the same tab goes on where the page was.
 addEventListener("hashchange", () => (token = location.hash.slice(1)));
+
+const UNKNOWN = "the server does not know this page; open the address that it printed";
 
 export class ServerError extends Error {
   /** @param {number} status 0 where the server did not answer at all */
@@ -11,19 +14,40 @@ export class ServerError extends Error {
     this.status = status;
   }
 
+  /** Whether somebody else has changed what the page was about to change. */
+  get stale() {
+    return this.status === 409;
+  }
+
   /** Whether trying again later can help: the server is away, was restarted, or stumbled. */
   get passing() {
     return this.status === 0 || this.status === 401 || this.status === 403 || this.status >= 500;
   }
 }
 
-async function call(method, path, body, type) {
+/** Make sure that what answers knows the token, before it is sent there. */
+async function greet() {
+  const nonce = crypto.randomUUID();
+  const key = await crypto.subtle.importKey("raw", bytesOf(token), { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+  const signed = new Uint8Array(await crypto.subtle.sign("HMAC", key, bytesOf(nonce)));
+  const wanted = [...signed].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const answer = await fetch(`known/${nonce}`, { cache: "no-store" });
+  if (!answer.ok || (await answer.json()).proof !== wanted) throw new ServerError(403, UNKNOWN);
+  away = false;
+}
+
+const bytesOf = (text) => new TextEncoder().encode(text);
+
+async function call(method, path, body, type, signal) {
   const headers = { "X-Token": token };
   if (type) headers["Content-Type"] = type;
   let response;
   try {
-    response = await fetch(`api/${path}`, { method, headers, body, cache: "no-store" });
-  } catch {
+    if (away) await greet();
+    response = await fetch(`api/${path}`, { method, headers, body, cache: "no-store", signal });
+  } catch (error) {
+    if (error instanceof ServerError || error.name === "AbortError") throw error;
+    away = true;
     throw new ServerError(0, "the studio's server does not answer; is it still running?");
   }
   if (!response.ok) throw new ServerError(response.status, await reason(response));
@@ -32,7 +56,7 @@ async function call(method, path, body, type) {
 
 async function reason(response) {
   if (response.status === 401 || response.status === 403) {
-    return "the server does not know this page; open the address that it printed";
+    return UNKNOWN;
   }
   try {
     return (await response.json()).error;
@@ -43,22 +67,37 @@ async function reason(response) {
 
 const json = async (...args) => (await call(...args)).json();
 const send = (method, path, value) => json(method, path, JSON.stringify(value), "application/json");
-const bytes = async (path) => (await call("GET", path)).arrayBuffer();
+const bytes = async (path, signal) => (await call("GET", path, undefined, undefined, signal)).arrayBuffer();
 const slice = (name, z) => `cases/${encodeURIComponent(name)}/slices/${z}`;
 
 export const getFolder = () => json("GET", "folder");
-export const putClasses = (classes) => send("PUT", "classes", { classes });
+/** @param {{name: string, colour: string, was: number | null}[]} classes was: the place before; null: a new class */
+export const putClasses = (classes) => send("PUT", "classes", { classes, placed: true });
 export const putImage = (file) =>
   json("PUT", `images/${encodeURIComponent(file.name)}`, file, "application/octet-stream");
 
 /** Intensities, 0 to 65535 from the channel's lowest to its highest; red, green and blue in turn if it is in colour. */
-export const getImage = async (name, z, channel) =>
-  new Uint16Array(await bytes(`${slice(name, z)}/image?channel=${channel}`));
-/** @param {"scribble"|"prediction"|"disagreement"} what */
-export const getPlane = async (name, z, what) => new Uint8Array(await bytes(`${slice(name, z)}/${what}`));
-export const putScribble = (name, z, labels, seconds) =>
-  json("PUT", `${slice(name, z)}/scribble?seconds=${seconds.toFixed(1)}`, labels, "application/octet-stream");
-export const putReview = (name, z, verdict) => send("PUT", `${slice(name, z)}/review`, { verdict });
+export const getImage = async (name, z, channel, signal) =>
+  new Uint16Array(await bytes(`${slice(name, z)}/image?channel=${channel}`, signal));
+/** A plane across the slices, through a row (axis 1) or a column (axis 2) of each; slices along its rows. */
+export const getAcross = async (name, axis, index, channel, signal) =>
+  new Uint16Array(await bytes(`cases/${encodeURIComponent(name)}/across/${axis}/${index}/image?channel=${channel}`, signal));
+/** @param {"prediction"|"disagreement"} what */
+export const getPlane = async (name, z, what, signal) => new Uint8Array(await bytes(`${slice(name, z)}/${what}`, signal));
+export async function getScribble(name, z, signal) {
+  const answer = await call("GET", `${slice(name, z)}/scribble`, undefined, undefined, signal);
+  return { labels: new Uint8Array(await answer.arrayBuffer()), version: answer.headers.get("X-Version") };
+}
+/** @param {string | null} version of the strokes that `labels` were drawn on; another one on the server is a 409 */
+export const putScribble = (name, z, labels, seconds, version) =>
+  json(
+    "PUT",
+    `${slice(name, z)}/scribble?seconds=${seconds.toFixed(1)}${version ? `&version=${version}` : ""}`,
+    labels,
+    "application/octet-stream",
+  );
+/** @param {{verdict: string | null, run: string | null}} seen what the page shows; something else is a 409 */
+export const putReview = (name, z, verdict, seen) => send("PUT", `${slice(name, z)}/review`, { verdict, seen });
 
 /** Labels of a slice's mask. @param {"corrected"|"given"} of painted here, or come with the folder */
 export const getMask = async (name, z, of) => new Uint8Array(await bytes(`${slice(name, z)}/mask?of=${of}`));
@@ -70,6 +109,7 @@ export const putUse = (name, use) => send("PUT", `cases/${encodeURIComponent(nam
 
 export const getQueue = () => json("GET", "queue");
 export const getTraining = () => json("GET", "train");
+export const getReady = () => json("GET", "ready");
 export const startTraining = (options) => send("POST", "train", options);
 export const stopTraining = () => json("DELETE", "train");
 export const getClinical = () => json("GET", "clinical");

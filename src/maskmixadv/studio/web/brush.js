@@ -103,7 +103,9 @@ export function replace(labels, wanted) {
 /** `labels` with what is drawn in `from` where nothing is drawn yet. */
 export const underlay = (labels, from) => labels.map((label, index) => (label === EMPTY ? from[index] : label));
 
-const write = (labels, indices, values) => indices.forEach((index, i) => (labels[index] = values[i]));
+/** Only pixels that still are as the change left them: others may have been drawn elsewhere since. */
+const write = (labels, indices, now, wanted) =>
+  indices.forEach((index, i) => labels[index] === now[i] && (labels[index] = wanted[i]));
 
 export class History {
   constructor() {
@@ -120,7 +122,7 @@ export class History {
   undo(labels) {
     const change = this.done.pop();
     if (!change) return false;
-    write(labels, change.indices, change.before);
+    write(labels, change.indices, change.after, change.before);
     this.undone.push(change);
     return true;
   }
@@ -128,7 +130,7 @@ export class History {
   redo(labels) {
     const change = this.undone.pop();
     if (!change) return false;
-    write(labels, change.indices, change.after);
+    write(labels, change.indices, change.before, change.after);
     this.done.push(change);
     return true;
   }

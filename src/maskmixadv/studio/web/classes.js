@@ -3,21 +3,31 @@
 import * as api from "./api.js";
 import { byId, element } from "./element.js";
 import { refresh } from "./folder.js";
-import { classes } from "./state.js";
+import { allSaved } from "./save.js";
+import { classes, emit } from "./state.js";
 import { telling } from "./status.js";
 
 // Told apart by eyes of every kind, on grey images (after Okabe and Ito).
 const COLOURS = ["#4aa8ff", "#ffb02e", "#ff5d73", "#35c99b", "#c58bff", "#f0e442", "#7ee0ff", "#ff8f4a", "#d7a6b3"];
 
-function row({ name, colour }, code) {
+function row({ name, colour, was = null }, code) {
   const label = code ? `structure ${code}` : "background";
-  return element(
+  const item = element(
     "li",
-    {},
+    { "data-was": was },
     element("input", { type: "color", value: colour, "aria-label": `Colour of ${label}` }),
     element("input", { type: "text", value: name, required: true, maxlength: 40, "aria-label": `Name of ${label}` }),
     element("kbd", {}, String(code)),
+    code ? element("button", { type: "button", class: "icon", "aria-label": `Remove ${name}`, title: "Remove" }, "×") : null,
   );
+  item.querySelector("button")?.addEventListener("click", () => remove(item));
+  return item;
+}
+
+function remove(item) {
+  item.remove();
+  rows().forEach((one, code) => (one.querySelector("kbd").textContent = code));
+  byId("add-class").focus();
 }
 
 const rows = () => [...byId("class-rows").children];
@@ -32,15 +42,17 @@ async function store(event) {
   event.preventDefault();
   const wanted = rows().map((item) => {
     const [colour, name] = item.querySelectorAll("input");
-    return { name: name.value.trim(), colour: colour.value };
+    return { name: name.value.trim(), colour: colour.value, was: "was" in item.dataset ? Number(item.dataset.was) : null };
   });
+  await allSaved();
   await api.putClasses(wanted);
+  if (wanted.filter(({ was }) => was !== null).length < classes().length) emit("recoded");
   byId("classes").close();
   await refresh();
 }
 
 export function openClasses() {
-  byId("class-rows").replaceChildren(...classes().map(row));
+  byId("class-rows").replaceChildren(...classes().map((one, code) => row({ ...one, was: code }, code)));
   byId("classes").showModal();
 }
 

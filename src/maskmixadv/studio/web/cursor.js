@@ -2,7 +2,7 @@
 
 import * as draw from "./hand.js";
 import { announce } from "./status.js";
-import { classes, on, state } from "./state.js";
+import { classes, emit, on, state } from "./state.js";
 import { addMark, grid, redraw, reveal, toScreen } from "./view.js";
 
 const ARM = 9; // px
@@ -14,6 +14,21 @@ function ensure() {
   at ??= [Math.floor(w / 2) + 0.5, Math.floor(h / 2) + 0.5];
 }
 
+/** Where the cross is, [x, y]; the middle of the slice unless somebody has moved it. */
+export function cursorAt() {
+  if (!state.place) return null;
+  ensure();
+  return at;
+}
+
+export function placeCursor(x, y) {
+  const { h, w } = grid();
+  const inside = (value, size) => Math.min(Math.max(Math.floor(value), 0), size - 1) + 0.5;
+  at = [inside(x, w), inside(y, h)];
+  emit("cross");
+  redraw();
+}
+
 export function moveCursor(columns, rows) {
   if (!state.place) return;
   ensure();
@@ -21,6 +36,7 @@ export function moveCursor(columns, rows) {
   at = [Math.min(Math.max(at[0] + columns, 0.5), w - 0.5), Math.min(Math.max(at[1] + rows, 0.5), h - 0.5)];
   if (draw.penIsDown()) draw.penTo(...at);
   reveal(...at);
+  emit("cross");
   announce(`row ${Math.floor(at[1])}, column ${Math.floor(at[0])}`);
   redraw();
 }

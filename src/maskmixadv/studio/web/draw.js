@@ -94,6 +94,15 @@ export function drawnPixels() {
   return counts;
 }
 
+/** Histories by slice, the latest last; and one that is put back. */
+export const remembered = () => [...histories];
+export function restored(key, done, undone) {
+  const history = new History();
+  Object.assign(history, { done, undone });
+  histories.set(key, history);
+}
+
 export const canUndo = () => ({ undo: history().done.length > 0, redo: history().undone.length > 0 });
 
 on("place", penUp);
+on("recoded", () => histories.clear());

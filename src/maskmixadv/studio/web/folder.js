@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { byId, element } from "./element.js";
+import { listed } from "./filter.js";
 import { cases, go, on, setFolder, state } from "./state.js";
 import { say, telling } from "./status.js";
 
@@ -22,8 +23,20 @@ function item(one) {
   );
 }
 
+/** Of hundreds of cases only the shown one changes its looks. */
+function showHere() {
+  for (const button of byId("cases").querySelectorAll("button")) {
+    const here = button.title === state.place?.name;
+    if (here) button.setAttribute("aria-current", "true");
+    else button.removeAttribute("aria-current");
+    if (here) button.scrollIntoView({ block: "nearest" });
+  }
+}
+
 function show() {
-  byId("cases").replaceChildren(...cases().map(item));
+  const found = listed();
+  byId("cases").replaceChildren(...found.map(item));
+  byId("none").hidden = found.length > 0 || !cases().length;
   byId("cases").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
   byId("folder-name").textContent = state.folder.name;
   byId("problems").replaceChildren(...(state.folder.problems ?? []).map((line) => element("li", {}, line)));
@@ -51,7 +64,8 @@ function dropped(event) {
 }
 
 export function startFolder() {
-  for (const event of ["folder", "place", "scribbled"]) on(event, () => state.folder && show());
+  for (const event of ["folder", "scribbled", "filtered"]) on(event, () => state.folder && show());
+  on("place", showHere);
   const chooser = byId("files");
   for (const button of document.querySelectorAll(".add-images")) {
     button.addEventListener("click", () => chooser.click());

@@ -1,5 +1,6 @@
 // Every key the page knows: what it does, and the help's list of them.
 
+import { toggleAcross } from "./across.js";
 import { toggleCine, stopCine } from "./cine.js";
 import { autoWindow } from "./corners.js";
 import { dropCursor, moveCursor, togglePen } from "./cursor.js";
@@ -50,6 +51,7 @@ const KEYS = {
     ["Right drag", "window (sideways) and level (up, down)", {}],
     ["W", "window from the slice; pictures in colour as they are", { w: autoWindow }],
     ["G", "next channel, of images that have several", { g: nextChannel }],
+    ["V", "two more views across the slices, with one cross; click in them, or Alt and click in the slice", { v: toggleAcross }],
     ["C", "cine through the phases, or the slices", { c: toggleCine }],
     ["Two fingers", "zoom and pan", {}],
   ],
@@ -87,7 +89,7 @@ function named(event) {
 
 /** Keys that the focused element wants for itself. */
 function taken(target, name) {
-  if (document.querySelector("dialog[open]") || target.matches("input[type=text], input[type=number], select")) return true;
+  if (document.querySelector("dialog[open]") || target.matches("input[type=text], input[type=search], input[type=number], select")) return true;
   if (target.matches("input[type=range]") && /^(Arrow|Page)/.test(name)) return true;
   return (name === "Enter" || name === " ") && target.matches("button, input, summary, a");
 }

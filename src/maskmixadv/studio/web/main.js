@@ -1,18 +1,25 @@
 // The page's beginning: every part is started, then the folder is asked for.
 
+import { startAcross } from "./across.js";
 import { startCine } from "./cine.js";
 import { startClasses } from "./classes.js";
 import { startCorners } from "./corners.js";
 import { startCursor } from "./cursor.js";
 import { refresh, startFolder } from "./folder.js";
+import { startDrawers } from "./drawers.js";
+import { startFilter } from "./filter.js";
+import { startFollow } from "./follow.js";
 import { startKeys } from "./keys.js";
 import { startLooked } from "./looked.js";
 import { startMasks } from "./masks.js";
+import { recall, startMemory } from "./memory.js";
 import { startNumbers } from "./numbers.js";
 import { startPalette } from "./palette.js";
 import { startPointer } from "./pointer.js";
 import { startQueue } from "./queue.js";
+import { startReady } from "./ready.js";
 import { startReview } from "./review.js";
+import { startSides } from "./sides.js";
 import { startStatus, telling } from "./status.js";
 import { startStrip } from "./strip.js";
 import { startTabs } from "./tabs.js";
@@ -22,10 +29,12 @@ import { startView } from "./view.js";
 
 const parts = [
   startTheme, startStatus, startTabs, startView, startPointer, startCursor, startCorners, startStrip, startCine,
-  startPalette, startClasses, startFolder, startQueue, startTrain, startReview, startMasks, startLooked, startNumbers, startKeys,
+  startPalette, startClasses, startFilter, startFolder, startQueue, startTrain, startReview, startMasks, startLooked, startNumbers,
+  startKeys, startAcross, startDrawers, startMemory, startFollow, startReady, startSides,
 ]; // prettier-ignore
 for (const start of parts) start();
 
 await telling(refresh)();
+recall();
 await watchTraining();
 document.body.dataset.ready = "true";

@@ -2,23 +2,41 @@
 
 import * as api from "./api.js";
 import { byId, element } from "./element.js";
+import { allSaved } from "./save.js";
 import { go, keyOf, on, state } from "./state.js";
 import { say, telling } from "./status.js";
 
 const LISTED = 40;
 let queue = [];
 
+const gone = new Set(); // proposals that Next has led to: it goes on, also where nothing was drawn
 const keyIn = (entry) => keyOf({ name: entry.case, z: entry.slice });
+
+/**
+ * The first proposal that is not shown and was not led to yet; after the last one it begins again.
+ * @param {{case: string, slice: number}[]} entries  @param {string} here  @param {Set<string>} been added to
+ */
+export function following(entries, here, been) {
+  been.add(here);
+  const others = entries.filter((entry) => keyIn(entry) !== here);
+  const fresh = others.find((entry) => !been.has(keyIn(entry)));
+  if (!fresh) been.clear();
+  return fresh ?? others[0] ?? null;
+}
 
 async function ask() {
   queue = await api.getQueue();
   show();
 }
 
-/** The first proposed slice that is not shown already. */
+/** Go on to a proposed slice. Strokes come first: what was just drawn on is proposed no longer. */
 export async function next() {
-  await telling(ask)();
-  const entry = queue.find((one) => keyIn(one) !== keyOf(state.place));
+  if (!state.place) return;
+  await telling(async () => {
+    await allSaved();
+    await ask();
+  })();
+  const entry = following(queue, keyOf(state.place), gone);
   if (entry) go(entry.case, entry.slice);
   else say("nothing is left to propose");
 }
@@ -46,5 +64,6 @@ function show() {
 export function startQueue() {
   byId("next").addEventListener("click", next);
   for (const event of ["folder", "scribbled", "reviewed", "corrected"]) on(event, telling(ask));
+  on("trained", () => gone.clear());
   on("place", show);
 }

@@ -2,10 +2,11 @@
 
 import * as api from "./api.js";
 import { byId } from "./element.js";
+import { refresh } from "./folder.js";
 import { next } from "./queue.js";
 import { isCorrected } from "./painting.js";
 import { allSaved } from "./save.js";
-import { on, setOverlay, setReviews, setTab, shown, state } from "./state.js";
+import { emit, on, setOverlay, setReviews, setTab, shown, state } from "./state.js";
 import { say, telling } from "./status.js";
 
 const SAYS = { accepted: "Accepted", rejected: "Rejected", corrected: "Corrected by hand" };
@@ -16,7 +17,14 @@ const judge = telling(async (verdict) => {
   if (!one?.predicted) return say("there is no prediction to judge yet; train first");
   if (isCorrected()) return say("the painted mask of this slice counts; discard it to judge the prediction");
   await allSaved(); // or strokes that were drawn before would take the verdict back
-  const { reviews } = await api.putReview(one.name, z, verdict);
+  const seen = { verdict: one.reviews[z] ?? null, run: state.folder.run?.name ?? null };
+  const { reviews } = await api.putReview(one.name, z, verdict, seen).catch(async (error) => {
+    if (error.stale) {
+      await refresh(); // what holds by now is shown, and then judged
+      emit("trained");
+    }
+    throw error;
+  });
   setReviews(one, z, reviews);
   if (!verdict) return undefined;
   say(`${SAYS[verdict]}: ${one.name}, slice ${z + 1}`);

@@ -1,29 +1,34 @@
 // Strokes go to the server shortly after each stroke, and again until they are there.
 
 import * as api from "./api.js";
-import { caseNamed, emit, keyOf, setReviews } from "./state.js";
+import { caseNamed, emit, keyOf, on, setReviews } from "./state.js";
 import { secondsAt } from "./clock.js";
+import { reconcile } from "./conflict.js";
+import { holds, versionOf } from "./versions.js";
 
 const SOON = 300; // ms after the last change
 const LONGEST = 8000; // ms between two tries
 
 const unsaved = new Map(); // key -> {place, labels}
+const refused = new Map(); // the same: what the server does not take, such as strokes of an image that is gone
 let timer = null;
 let sending = false;
 let sendingKey = null;
 let failures = 0;
 
 const pending = () => sending || unsaved.size > 0;
-export const isUnsaved = (key) => sendingKey === key || unsaved.has(key);
+export const isUnsaved = (key) => sendingKey === key || unsaved.has(key) || refused.has(key);
 
-/** "saved", "saving" or "unsaved". */
+/** "saved", "saving", "unsaved" or "refused". */
 export function saveState() {
+  if (refused.size) return "refused";
   if (!pending()) return "saved";
   return failures ? "unsaved" : "saving";
 }
 
 /** The slice's labels have changed; `labels` is read when it is sent, which `put` does. */
 export function save(place, labels, { key = keyOf(place), put = putStrokes } = {}) {
+  refused.delete(key);
   unsaved.set(key, { place: { ...place }, labels, put });
   emit("save");
   plan(failures ? delay() : SOON);
@@ -31,9 +36,9 @@ export function save(place, labels, { key = keyOf(place), put = putStrokes } = {
 
 /** Resolves when all that was drawn is on disk; trainings and verdicts come after it. */
 export async function allSaved() {
-  while (pending()) {
+  while (pending() || refused.size) {
     await flush();
-    if (failures) throw new Error("strokes are not saved yet; try again when they are");
+    if (failures || refused.size) throw new Error("strokes are not saved yet; try again when they are");
   }
 }
 
@@ -55,6 +60,14 @@ async function flush() {
       failures = 0;
     } catch (error) {
       if (!unsaved.has(key)) unsaved.set(key, entry);
+      if (error.stale && (await mergedIn(entry))) continue;
+      if (error.passing === false && !error.stale) {
+        unsaved.delete(key); // trying again would fail again, until the folder changes
+        refused.set(key, entry);
+        emit("trouble", error);
+        emit("refused");
+        continue;
+      }
       failures += 1;
       emit("trouble", error);
       break;
@@ -66,12 +79,26 @@ async function flush() {
   if (unsaved.size) plan(failures ? delay() : SOON);
 }
 
+/** Somebody else has drawn on the slice: both are kept, and sent in the next round. */
+async function mergedIn({ place, labels }) {
+  try {
+    await reconcile(place, labels);
+    emit("merged", place);
+    return true;
+  } catch {
+    return false; // tried again with the slice's next save
+  }
+}
+
 async function putStrokes({ place, labels }) {
   const clock = secondsAt(place);
   const spent = clock.take();
+  const sent = labels.slice();
   try {
-    const { scribbled, reviews } = await api.putScribble(place.name, place.z, labels.slice(), spent);
+    const { scribbled, reviews, version } = await api.putScribble(place.name, place.z, sent, spent, versionOf(labels));
+    holds(labels, version, sent);
     const one = caseNamed(place.name);
+    if (!one) return; // gone meanwhile
     one.scribbled = scribbled;
     one.seconds += spent;
     emit("scribbled");
@@ -82,5 +109,16 @@ async function putStrokes({ place, labels }) {
   }
 }
 
-addEventListener("beforeunload", (event) => pending() && event.preventDefault());
+/** The folder has changed: what was refused is sent again, once, where the image fits. */
+on("folder", () => {
+  for (const [key, entry] of [...refused]) {
+    const [, h, w] = caseNamed(entry.place.name)?.shape ?? [];
+    if (h * w !== entry.labels.length) continue;
+    refused.delete(key);
+    unsaved.set(key, entry);
+    plan(SOON);
+  }
+});
+
+addEventListener("beforeunload", (event) => (pending() || refused.size) && event.preventDefault());
 for (const event of ["online", "hashchange"]) addEventListener(event, () => unsaved.size && plan(0));

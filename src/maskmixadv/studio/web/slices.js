@@ -3,11 +3,15 @@
 import * as api from "./api.js";
 import { active, isCorrected, maskKey, showsGiven } from "./painting.js";
 import { isUnsaved } from "./save.js";
-import { caseNamed, channelOf, EMPTY, emit, keyOf, on, shown, state } from "./state.js";
+import { caseNamed, cases, channelOf, EMPTY, emit, keyOf, on, shown, state } from "./state.js";
+import { holds } from "./versions.js";
 
 const KEPT = 240; // slices of each kind
 const [SOON, TRIES] = [50, 60]; // ms between looks for a mask that was asked for, and how many
 const AGAIN = 2000; // ms until what failed to come is asked for again
+
+/** Why the shown slice can't be shown; null if it can. */
+export const whyNot = () => (state.place ? (images.failures.get(state.place.name) ?? null) : null);
 
 class Shelf {
   /** @param {{pinned?: boolean, key?: (place) => string}} how pinned: what is unsaved is kept */
@@ -15,6 +19,15 @@ class Shelf {
     Object.assign(this, { fetch, pinned, key });
     this.arrays = new Map();
     this.waiting = new Map();
+    this.failures = new Map(); // name of a case -> why the server refuses it: its file is gone, or damaged
+  }
+
+  /** Asking again would be refused again, so the folder is read instead: it says what there is by now. */
+  fail(name, error) {
+    this.failures.set(name, error.message);
+    emit("trouble", error);
+    emit("arrays");
+    emit("refused");
   }
 
   /** The array if it is here; otherwise null, and it is asked for. */
@@ -27,16 +40,22 @@ class Shelf {
   }
 
   async ask(place, key = this.key(place)) {
-    if (this.arrays.has(key) || this.waiting.has(key)) return;
-    const round = Symbol(key);
+    if (this.arrays.has(key) || this.waiting.has(key) || this.failures.has(place.name)) return;
+    const round = new AbortController();
     this.waiting.set(key, round);
     try {
-      const array = await this.fetch(place);
+      const array = await this.fetch(place, round.signal);
       if (this.waiting.get(key) !== round) return; // forgotten since: the array is of an earlier run
       this.keep(key, array);
       this.waiting.delete(key);
       emit("arrays");
     } catch (error) {
+      if (error.name === "AbortError") return;
+      if (!error.passing) {
+        this.waiting.delete(key);
+        this.fail(place.name, error);
+        return;
+      }
       emit("trouble", error);
       setTimeout(() => this.waiting.delete(key) && emit("arrays"), AGAIN);
     }
@@ -50,9 +69,28 @@ class Shelf {
     if (this.arrays.size > KEPT && !(this.pinned && isUnsaved(oldest))) this.arrays.delete(oldest);
   }
 
+  /** Give up what nobody waits for any longer: whoever skims over slices wants the last one. */
+  giveUp(wanted) {
+    for (const [key, round] of [...this.waiting]) {
+      if (wanted.some((start) => key === start || key.startsWith(`${start}/`))) continue;
+      this.waiting.delete(key);
+      round.abort();
+    }
+  }
+
   forget() {
     this.arrays.clear();
     this.waiting.clear();
+  }
+
+  /** Forget all of a case, but strokes that are not saved. */
+  forgetCase(name) {
+    for (const key of [...this.arrays.keys(), ...this.waiting.keys()]) {
+      const [, own] = key.match(/^(.*?)\/\d+(?:\/(?:\d+|mask))?$/) ?? [];
+      if (own !== name || (this.pinned && isUnsaved(key))) continue;
+      this.arrays.delete(key);
+      this.waiting.delete(key);
+    }
   }
 
   forgetAt(place) {
@@ -62,19 +100,28 @@ class Shelf {
 }
 
 // Asking for what is not there would put a 404 on the console, so it is not asked for.
-const ofRun = (what) => async (place) =>
-  caseNamed(place.name).predicted ? api.getPlane(place.name, place.z, what) : null;
+const ofRun = (what) => async (place, signal) =>
+  caseNamed(place.name).predicted ? api.getPlane(place.name, place.z, what, signal) : null;
 
 const channelAt = ({ name, channel }) => channel ?? channelOf(caseNamed(name)).index;
-const images = new Shelf((place) => api.getImage(place.name, place.z, channelAt(place)), {
+const images = new Shelf((place, signal) => api.getImage(place.name, place.z, channelAt(place), signal), {
   key: (place) => `${keyOf(place)}/${channelAt(place)}`,
 });
-const scribbles = new Shelf(({ name, z }) => api.getPlane(name, z, "scribble"), { pinned: true });
+const scribbles = new Shelf(
+  async ({ name, z }, signal) => {
+    const { labels, version } = await api.getScribble(name, z, signal);
+    holds(labels, version);
+    return labels;
+  },
+  { pinned: true },
+);
 const predictions = new Shelf(ofRun("prediction"));
 const disagreements = new Shelf(ofRun("disagreement"));
+const shelves = [images, scribbles, predictions, disagreements];
 
 const givens = new Shelf(({ name, z }) => api.getMask(name, z, "given"));
 const masks = new Shelf(firstMask, { pinned: true, key: maskKey });
+const all = [...shelves, givens, masks];
 
 /** What painting begins with: the painted mask, or else the labels that are shown, or an empty slice. */
 async function firstMask(place) {
@@ -134,12 +181,39 @@ export async function scribbleAt(place) {
 
 export function askNeighbours() {
   const depth = shown()?.shape[0] ?? 0;
+  const near = [0, 1, -1].map((step) => keyOf({ name: state.place.name, z: state.place.z + step }));
+  for (const shelf of shelves) shelf.giveUp(near);
   for (const z of [state.place.z + 1, state.place.z - 1].filter((near) => near >= 0 && near < depth)) {
     for (const shelf of [images, scribbles, predictions]) shelf.ask({ name: state.place.name, z });
   }
   const { index } = channelOf(shown());
   images.ask({ ...state.place, channel: (index + 1) % shown().channels.length });
 }
+
+// An image was replaced: what was read of it is of another one. Going elsewhere and back asks again for what was refused.
+const changed = new Map();
+let here = null;
+on("folder", () => {
+  for (const one of cases()) {
+    const before = changed.get(one.name);
+    changed.set(one.name, one.changed);
+    if (before === undefined || before === one.changed) continue;
+    for (const shelf of all) {
+      shelf.failures.delete(one.name);
+      shelf.forgetCase(one.name);
+    }
+  }
+});
+on("place", () => {
+  const now = state.place && keyOf(state.place);
+  if (now !== here) for (const shelf of all) shelf.failures.clear();
+  here = now;
+});
+
+// A class was removed, so that the others have other codes.
+on("recoded", () => {
+  for (const shelf of [scribbles, masks, givens]) shelf.forget();
+});
 
 on("trained", () => {
   forgetUnpainted();

@@ -34,9 +34,19 @@ export function channelOf(one) {
 export function setFolder(folder) {
   state.folder = folder;
   if (state.place && !shown()) state.place = null;
-  if (!state.place && folder.cases.length) state.place = { name: folder.cases[0].name, z: middle(folder.cases[0]) };
+  if (!state.place && folder.cases.length) state.place = kept(folder) ?? { name: folder.cases[0].name, z: middle(folder.cases[0]) };
   state.tool.code = Math.min(state.tool.code, folder.classes.length - 1);
   for (const event of ["folder", "place"]) emit(event);
+}
+
+/** Where this tab was before it was loaded again, if that is still there. */
+let lastPlace = () => null;
+export const recallPlace = (recall) => (lastPlace = recall);
+
+function kept(folder) {
+  const place = lastPlace(folder);
+  const one = place && folder.cases.find(({ name }) => name === place.name);
+  return one && place.z < one.shape[0] ? { name: place.name, z: place.z } : null;
 }
 
 const middle = (one) => Math.floor(one.shape[0] / 2);

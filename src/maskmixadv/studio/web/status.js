@@ -1,24 +1,36 @@
 // What the page says about itself: saved or not, the budget spent, messages.
 
-import { byId, clock } from "./element.js";
+import { byId, clock, element } from "./element.js";
 import { saveState } from "./save.js";
-import { cases, on } from "./state.js";
+import { arrays, whyNot } from "./slices.js";
+import { cases, on, state } from "./state.js";
 
-const SAYS = { saved: "Saved", saving: "Saving…", unsaved: "Not saved – trying again" };
+const SAYS = { saved: "Saved", saving: "Saving…", unsaved: "Not saved – trying again", refused: "Not saved" };
 const SHOWN = 6000; // ms
 let timer = null;
 
 /** For screen readers alone. */
 export const announce = (text) => (byId("announcer").textContent = text);
 
+/** What goes wrong in a dialog is told in it, as the page behind it is out of sight. */
+function tellIn(dialog, text) {
+  const line = dialog.querySelector(".trouble") ?? element("p", { class: "trouble", role: "alert" });
+  line.textContent = text;
+  (dialog.querySelector(".row.end") ?? dialog.lastElementChild).before(line);
+  dialog.addEventListener("close", () => line.remove(), { once: true });
+}
+
 /** @param {"" | "trouble"} kind */
 export function say(text, kind = "") {
+  const dialog = document.querySelector("dialog[open]");
+  if (dialog && kind === "trouble") return tellIn(dialog, text);
   const toast = byId("toast");
   toast.textContent = text;
   toast.className = kind;
   toast.hidden = false;
   clearTimeout(timer);
   timer = setTimeout(() => (toast.hidden = true), SHOWN);
+  return undefined;
 }
 
 /** Tell of what went wrong in `act`, in one line. */
@@ -50,8 +62,34 @@ function showBudget() {
   byId("budget-meter").value = scribbled;
 }
 
+const SLOW = 250; // ms before the page says that it waits
+let slow = null;
+
+/** A large image takes a while when it is read for the first time. */
+function showLoading() {
+  const waits = state.place && !arrays().image && whyNot() === null;
+  if (!waits) {
+    clearTimeout(slow);
+    slow = null;
+    byId("loading").hidden = true;
+  } else {
+    slow ??= setTimeout(() => (byId("loading").hidden = false), SLOW);
+  }
+}
+
+function showFailure() {
+  const why = whyNot();
+  byId("failure").hidden = why === null;
+  byId("failure").textContent = why === null ? "" : `This image can't be shown: ${why}`;
+}
+
 export function startStatus() {
+  for (const event of ["arrays", "folder", "place"]) {
+    on(event, showFailure);
+    on(event, showLoading);
+  }
   on("save", showSaved);
   for (const event of ["folder", "scribbled"]) on(event, showBudget);
+  on("merged", ({ name, z }) => say(`Another page has drawn on ${name}, slice ${z + 1}: both are kept.`));
   on("trouble", (error) => say(error.message, "trouble"));
 }

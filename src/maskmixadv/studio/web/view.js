@@ -98,6 +98,13 @@ export function redraw() {
   });
 }
 
+/** How the slice is zoomed and panned; null where it fits the view. */
+export const frameNow = () => (frame.fitted ? null : { ...frame });
+export function setFrame(found) {
+  Object.assign(frame, found);
+  redraw();
+}
+
 function draw() {
   const density = devicePixelRatio || 1;
   context.setTransform(density, 0, 0, density, 0, 0);

@@ -29,6 +29,13 @@ export function auto(image) {
   set(at(0.01), at(0.995));
 }
 
+/** All windows, for the tab's memory. */
+export const all = () => [...windows];
+export function setAll(found) {
+  for (const [name, ends] of found) windows.set(name, ends);
+  emit("window");
+}
+
 function set(low, high) {
   windows.set(key(), { low, high: Math.max(high, low + 1e-3) });
   emit("window");

@@ -1,0 +1,98 @@
+"""Strokes of large images, which are on disk slice by slice until there is time to write the whole file."""
+
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from threading import Timer
+from typing import Final
+
+import numpy as np
+from jaxtyping import UInt8
+
+from maskmixadv.errors import InputError
+from maskmixadv.files import make_directory, read_bytes, written
+from maskmixadv.studio.layout import Layout
+
+IDLE: Final = 3.0
+"""Seconds after the last stroke until files are written whole."""
+MOST: Final = 2**28
+"""Bytes of a slice at most."""
+
+
+@dataclass(frozen=True)
+class PendingSlice:
+    """A slice's strokes, in the codes of the file, row by row; it lies at `index` along the file's `axis`."""
+
+    axis: int
+    index: int
+    codes: bytes
+
+
+class Pending:
+    """The slices of a folder that are not in their case's file yet, under ``.studio/strokes/CASE``."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout, self._root = layout, layout.state / "strokes"
+
+    def keep(self, case: str, axis: int, index: int, codes: UInt8[np.ndarray, "h w"]) -> None:
+        """Write a slice; it is on disk when the method returns.
+
+        Raises
+        ------
+        InputError
+            If it can't be written.
+        """
+        folder = self._layout.check(self._root / case)
+        make_directory(folder)
+        with written(folder / f"{axis}-{index}") as file:
+            file.write(zlib.compress(np.ascontiguousarray(codes).tobytes(), 1))
+
+    def cases(self) -> list[str]:
+        """Return the cases that have slices here, in order."""
+        return sorted(path.name for path in self._root.iterdir()) if self._root.is_dir() else []
+
+    def of(self, case: str) -> Iterator[PendingSlice]:
+        """Yield the slices of a case.
+
+        Raises
+        ------
+        InputError
+            If one can't be read.
+        """
+        for path in sorted(self._layout.check(self._root / case).glob("[012]-*")):
+            axis, _, index = path.name.partition("-")
+            if not index.isdecimal():
+                continue
+            unpacked = zlib.decompressobj()
+            try:
+                yield PendingSlice(int(axis), int(index), unpacked.decompress(read_bytes(path, most=MOST), MOST))
+            except zlib.error as error:
+                raise InputError(f"{path}: damaged strokes of a slice ({error}); delete it") from None
+
+    def done(self, case: str) -> None:
+        """Delete the slices of a case, which are in its file by now."""
+        folder = self._root / case
+        for path in list(folder.iterdir()) if folder.is_dir() else []:
+            path.unlink()
+        if folder.is_dir():
+            folder.rmdir()
+
+
+class Idle:
+    """Calls `act` once nobody has called `soon` for a while."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act = act
+        self._timer: Timer | None = None
+
+    def soon(self) -> None:
+        """Begin to wait, from now."""
+        self.stop()
+        self._timer = Timer(IDLE, self._act)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Wait no longer."""
+        if self._timer is not None:
+            self._timer.cancel()

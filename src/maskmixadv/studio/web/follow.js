@@ -1,0 +1,50 @@
+// When somebody comes back to the page, it shows what holds by now: other pages, and other programs, may have worked.
+
+import * as api from "./api.js";
+import { penIsDown } from "./draw.js";
+import { refresh } from "./folder.js";
+import { isUnsaved } from "./save.js";
+import { arrays } from "./slices.js";
+import { emit, keyOf, on, state } from "./state.js";
+import { telling } from "./status.js";
+import { holds, versionOf } from "./versions.js";
+
+const OFTEN = 3000; // ms between two looks
+const TOGETHER = 200; // ms in which refusals are heeded together
+let last = -OFTEN;
+let later = null;
+
+async function look() {
+  if (document.hidden || performance.now() - last < OFTEN || !state.folder) return;
+  last = performance.now();
+  await refresh();
+  await readAgain();
+}
+
+async function readAgain() {
+  const { place } = state;
+  const { scribble } = arrays();
+  if (!place || !scribble || isUnsaved(keyOf(place))) return;
+  const { labels, version } = await api.getScribble(place.name, place.z);
+  if (version === versionOf(scribble) || penIsDown() || isUnsaved(keyOf(place)) || labels.length !== scribble.length) return;
+  scribble.set(labels);
+  holds(scribble, version);
+  for (const event of ["pixels", "arrays"]) emit(event);
+}
+
+/** Something was refused: the folder says what is left, once in a while. */
+function readFolder() {
+  later ??= setTimeout(telling(readNow), Math.max(TOGETHER, last + OFTEN - performance.now()));
+}
+
+async function readNow() {
+  later = null;
+  last = performance.now();
+  await refresh();
+}
+
+export function startFollow() {
+  on("refused", readFolder);
+  addEventListener("focus", telling(look));
+  document.addEventListener("visibilitychange", telling(look));
+}

@@ -1,0 +1,78 @@
+// The tab's memory over a reload and a restarted server: place, tab, zoom, window, tool, and what can be undone.
+
+import { Change } from "./brush.js";
+import { remembered as undoable, restored as undoAgain } from "./draw.js";
+import { on, recallPlace, setTab, setTool, state } from "./state.js";
+import { frameNow, setFrame } from "./view.js";
+import * as grey from "./window.js";
+
+const KEY = "maskmixadv-tab";
+const UNDO_KEY = "maskmixadv-undo";
+const MOST = 1_000_000; // characters of what can be undone
+
+const read = (key) => {
+  try {
+    return JSON.parse(sessionStorage.getItem(key)) ?? {};
+  } catch {
+    return {};
+  }
+};
+const kept = read(KEY);
+let ready = false;
+
+/** Where the page was: {name, z}, before the folder is known; null for a new tab or another folder. */
+const lastPlace = (folder) => (kept.folder === folder.name ? (kept.place ?? null) : null);
+
+function keep() {
+  if (!ready || !state.folder) return;
+  const { code, size, closing } = state.tool;
+  const notes = { folder: state.folder.name, place: state.place, tab: state.tab, tool: { code, size, closing } };
+  const text = JSON.stringify({ ...notes, frame: frameNow(), windows: grey.all() });
+  sessionStorage.setItem(KEY, text);
+}
+
+const pack = (change) => [[...change.indices], [...change.before], [...change.after]];
+const unpack = ([indices, before, after]) =>
+  Object.assign(Object.create(Change.prototype), {
+    indices: Uint32Array.from(indices),
+    before: Uint8Array.from(before),
+    after: Uint8Array.from(after),
+  });
+
+/** The latest slices' histories, as many as there is room for. */
+function keepUndo() {
+  const found = {};
+  let size = 0;
+  for (const [key, { done, undone }] of undoable().reverse()) {
+    const packed = { done: done.map(pack), undone: undone.map(pack) };
+    size += JSON.stringify(packed).length;
+    if (size > MOST) break;
+    found[key] = packed;
+  }
+  sessionStorage.setItem(UNDO_KEY, JSON.stringify({ folder: state.folder?.name, found }));
+}
+
+/** After the folder has come: all but the place, which came with it. */
+export function recall() {
+  if (!state.folder) return;
+  if (kept.folder === state.folder.name) {
+    if (kept.tab) setTab(kept.tab);
+    if (kept.tool) setTool({ ...kept.tool, code: Math.min(kept.tool.code, state.folder.classes.length - 1) });
+    if (kept.windows) grey.setAll(kept.windows);
+    if (kept.frame) setFrame(kept.frame);
+  }
+  const undo = read(UNDO_KEY);
+  if (undo.folder === state.folder.name) {
+    for (const [key, { done, undone }] of Object.entries(undo.found)) undoAgain(key, done.map(unpack), undone.map(unpack));
+  }
+  ready = true;
+}
+
+export function startMemory() {
+  recallPlace(lastPlace);
+  for (const event of ["place", "tab", "tool", "window"]) on(event, keep);
+  addEventListener("pagehide", () => {
+    keep();
+    keepUndo();
+  });
+}

@@ -1,0 +1,168 @@
+"""The page's modules, in Chromium: what they compute without a server; and the page in small windows."""
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+import own
+import studio_page as sp
+from studio_page import Studio
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="browser tests need chromium or google-chrome on the path")
+LONG = "a_patient_with_a_name_that_is_much_longer_than_any_list_is_wide_0123456789_0123456789"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=sp.ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = own.folder(tmp_path_factory.mktemp("studio") / "hearts", scribbled=2, masked=1)
+    for number in range(8):
+        name = LONG if number == 0 else f"x{number}"
+        shutil.copy(folder / "images" / "m0.nii.gz", folder / "images" / f"{name}.nii.gz")
+    with sp.studio(folder) as (url, _):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, address: str) -> Iterator[Studio]:
+    studio = Studio.open(browser, address)
+    yield studio
+    assert studio.faults == []
+    studio.page.context.close()
+
+
+AXIAL = [["F", "H"], ["A", "P"], ["R", "L"]]
+SAGITTAL = [["R", "L"], ["H", "F"], ["A", "P"]]
+CASE = {"name": "Heart 7", "scribbled": [1], "predicted": True, "reviews": {"0": "rejected"}, "shape": [3, 4, 4]}
+QUEUE = [{"case": "a", "slice": 1}, {"case": "b", "slice": 2}, {"case": "a", "slice": 3}]
+
+
+@pytest.mark.parametrize(
+    ("module", "expression", "argument", "expected"),
+    [
+        # Both draw: what only one changed is kept; where both did, the own pixel counts, and is told.
+        ("versions", "m.merge(...a)", [[9, 9, 9, 9], [1, 9, 3, 9], [9, 2, 4, 9]], ([1, 2, 3, 9], [2])),
+        ("versions", "m.merge(...a)", [[1, 1], [9, 1], [1, 2]], ([9, 2], [])),  # one erased, the other drew elsewhere
+        ("versions", "m.merge(...a)", [[9], [5], [5]], ([5], [])),
+        ("sides", "m.sidesOf(a)", AXIAL, ["A", "P", "R", "L"]),
+        ("sides", "m.sidesOf(a)", None, ["", "", "", ""]),
+        ("across", "m.arranged(a, 2).sides", AXIAL, ["H", "F", "R", "L"]),  # coronal
+        ("across", "m.arranged(a, 1).sides", AXIAL, ["H", "F", "A", "P"]),  # sagittal
+        ("across", "m.arranged(a, 1).sides", SAGITTAL, ["H", "F", "R", "L"]),
+        ("across", "m.arranged(a, 2).sides", SAGITTAL, ["A", "P", "R", "L"]),  # axial
+        ("across", "m.arranged(a, 2).flipped", AXIAL, [True, False]),
+        ("across", "m.arranged(a, 1).rows", None, 0),
+        ("filter", "m.matching(a, ' heart', 'scribbled')", CASE, True),
+        ("filter", "m.matching(a, 'liver', 'all')", CASE, False),
+        ("filter", "['bare', 'open', 'rejected'].map((is) => m.matching(a, '', is))", CASE, [False, True, True]),
+        ("ready", "a.map(m.about)", [30, 240, 3 * 3600, 2.2 * 86400], ["1 minute", "4 minutes", "3 hours", "2 days"]),
+    ],
+)  # fmt: skip
+def test_modules(page: Studio, module: str, expression: str, argument: Any, expected: Any) -> None:
+    if module == "versions":
+        argument = [list(each) for each in argument]
+        expression = (
+            "(({ merged, clashes }) => [[...merged], clashes])(m.merge(...a.map((each) => Uint8Array.from(each))))"
+        )
+        expected = list(expected)
+    assert page.module(module, expression, argument) == expected
+
+
+def test_next_leads_on_and_begins_again_after_the_last(page: Studio) -> None:
+    walk = """(() => {
+        const been = new Set();
+        let here = "a/1";
+        return Array.from({ length: 5 }, () => {
+            const { case: name, slice } = m.following(a, here, been);
+            return (here = `${name}/${slice}`);
+        });
+    })()"""
+    assert page.module("queue", walk, QUEUE) == ["b/2", "a/3", "a/1", "b/2", "a/3"]
+
+
+def test_undo_leaves_alone_what_others_drew(page: Studio) -> None:
+    walk = """(() => {
+        const labels = Uint8Array.from([255, 255, 255]);
+        const history = new m.History();
+        history.push(m.replace(labels, Uint8Array.from([1, 1, 255])));
+        labels[1] = 2;
+        history.undo(labels);
+        return [...labels];
+    })()"""
+    assert page.module("brush", walk) == [255, 2, 255]
+
+
+def test_cases_are_found_and_filtered(page: Studio) -> None:
+    found = page.page.locator("#cases li")
+    expect(found).to_have_count(11)
+    page.page.fill("#search", "x")
+    expect(found).to_have_count(7)
+    page.page.select_option("#filter", "scribbled")
+    expect(page.page.locator("#none")).to_be_visible()
+    page.page.fill("#search", "")
+    expect(found).to_have_count(2)
+    page.page.select_option("#filter", "all")
+    expect(found).to_have_count(11)
+
+
+@pytest.mark.parametrize(("width", "height", "density"), [(640, 360, 1), (640, 360, 2), (420, 800, 1)])
+def test_the_image_keeps_most_of_a_small_window(
+    browser: Browser, address: str, width: int, height: int, density: float
+) -> None:
+    """1280 × 720 at 200 % is a window of 640 × 360; the canvas was 0 px high."""
+    context = browser.new_context(viewport={"width": width, "height": height}, device_scale_factor=density)
+    tab = context.new_page()
+    tab.goto(address)
+    tab.wait_for_selector("body[data-ready]")
+    box = tab.locator("#canvas").bounding_box()
+    assert box is not None
+    assert box["width"] * box["height"] > 0.6 * width * height
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    tab.click("#open-aside")
+    tab.click("#tab-train")
+    expect(tab.locator("#train")).to_be_visible()
+    tab.click("#open-nav")
+    expect(tab.locator("#train")).not_to_be_visible()
+    tab.click("#cases button >> nth=1")
+    expect(tab.locator("#lists")).not_to_be_visible()
+    context.close()
+
+
+def test_fingers_have_room_and_long_names_end_in_an_ellipsis(browser: Browser, address: str) -> None:
+    tablet = Studio.open(browser, address, size=(820, 1180), touch=True)
+    small = """() => [...document.querySelectorAll("button, select, input, summary")]
+        .filter((one) => one.offsetParent && one.type !== "checkbox" && one.id !== "skip")
+        .filter((one) => one.getBoundingClientRect().height < 44).map((one) => one.id || one.textContent)"""
+    for tab in ("draw", "train", "review", "numbers"):
+        tablet.page.click(f"#tab-{tab}")
+        assert tablet.page.evaluate(small) == []
+    assert tablet.page.locator("#strip").bounding_box()["width"] >= 44  # pyright: ignore[reportOptionalSubscript]
+    tablet.go(LONG, 1)
+    cut = """(selector) => {
+        const one = document.querySelector(selector);
+        return one.scrollWidth > one.clientWidth && getComputedStyle(one).textOverflow === "ellipsis";
+    }"""
+    assert tablet.page.evaluate(cut, "#cases [aria-current] .name")
+    assert tablet.page.evaluate(cut, "#where")
+    assert tablet.faults == []
+    tablet.page.context.close()
+
+
+def test_the_first_stop_of_the_keyboard_leads_past_the_lists(browser: Browser, address: str) -> None:
+    studio = Studio.open(browser, address)
+    studio.page.keyboard.press("Tab")
+    assert studio.page.evaluate("document.activeElement.id") == "skip"
+    studio.page.keyboard.press("Enter")
+    assert studio.page.evaluate("document.activeElement.id") == "canvas"
+    studio.page.context.close()

@@ -1,0 +1,144 @@
+"""Several pages and servers of one folder: no stroke or verdict that was acknowledged is lost or overruled unseen."""
+
+import json
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+import own
+from maskmixadv.cli.app import run as command_line
+from maskmixadv.files import held, tell_holder
+from maskmixadv.studio.http import address
+from studio_server import SHAPE, SLICE, client, plane, predict, refused, strokes
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return own.folder(tmp_path / "hearts", scribbled=2, masked=1)
+
+
+def test_a_page_that_did_not_see_another_ones_strokes_can_not_replace_them(folder: Path) -> None:
+    with client(folder) as page:
+        version = page.get(f"{SLICE}/scribble").headers["X-Version"]
+        one, other = strokes(1), np.roll(strokes(2), 5, axis=0)
+        first = page.put(f"{SLICE}/scribble?version={version}", content=one.tobytes())
+        refused(page.put(f"{SLICE}/scribble?version={version}", content=other.tobytes()), 409, "somebody else")
+        np.testing.assert_array_equal(plane(answer := page.get(f"{SLICE}/scribble")), one)
+        assert answer.headers["X-Version"] == first.json()["version"]
+        # An answer that got lost: the same strokes again are no conflict.
+        assert page.put(f"{SLICE}/scribble?version={version}", content=one.tobytes()).status_code == 200
+        both = np.where(other != 255, other, one)
+        held_now = answer.headers["X-Version"]
+        page.put(f"{SLICE}/scribble?version={held_now}", content=both.tobytes()).raise_for_status()
+        np.testing.assert_array_equal(plane(page.get(f"{SLICE}/scribble")), both)
+
+
+def test_two_pages_that_draw_in_turn_keep_every_acknowledged_pixel(folder: Path) -> None:
+    """As the page does it: read again on 409, and draw the own strokes over what is there."""
+    rng, acknowledged = np.random.default_rng(3), np.full(SHAPE, 255, np.uint8)
+    with client(folder) as page:
+        page.put(f"{SLICE}/scribble", content=acknowledged.tobytes()).raise_for_status()
+        versions = [page.get(f"{SLICE}/scribble").headers["X-Version"]] * 2
+        mine = [acknowledged.copy(), acknowledged.copy()]
+        clashes = 0
+        for _ in range(12):
+            who = int(rng.integers(2))
+            row, column = rng.integers(0, SHAPE[0]), rng.integers(0, SHAPE[1] - 6)
+            drawn = np.zeros(SHAPE, bool)
+            drawn[row, column : column + 6] = True
+            mine[who][drawn] = 1 + who
+            answer = page.put(f"{SLICE}/scribble?version={versions[who]}", content=mine[who].tobytes())
+            if answer.status_code == 409:
+                clashes += 1
+                now = page.get(f"{SLICE}/scribble")
+                mine[who] = np.where(drawn, 1 + who, plane(now)).astype(np.uint8)
+                answer = page.put(f"{SLICE}/scribble?version={now.headers['X-Version']}", content=mine[who].tobytes())
+            versions[who] = answer.json()["version"]
+            acknowledged[drawn] = 1 + who
+        np.testing.assert_array_equal(plane(page.get(f"{SLICE}/scribble")), acknowledged)
+    assert clashes > 2
+
+
+def test_a_verdict_on_something_else_than_what_holds_is_refused(folder: Path) -> None:
+    predict(folder)
+    with client(folder) as page:
+
+        def judge(verdict: str | None, before: str | None, run: str = "001") -> httpx.Response:
+            return page.put(f"{SLICE}/review", json={"verdict": verdict, "seen": {"verdict": before, "run": run}})
+
+        assert judge("rejected", None).json() == {"reviews": {"1": "rejected"}}
+        refused(judge("accepted", None), 409, "judged elsewhere", "rejected")
+        assert page.get("/api/folder").json()["cases"][1]["reviews"] == {"1": "rejected"}
+        assert judge("accepted", "rejected").json() == {"reviews": {"1": "accepted"}}
+        predict(folder, "002")
+        refused(judge(None, "accepted"), 409, "run 002")
+
+
+def test_the_second_server_is_told_the_port_of_the_first(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with started(folder) as (server, url):
+        port = url.split(":")[2].split("/")[0]
+        assert command_line(["studio", str(folder)]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert re.search(rf"in use by process {server.pid} on .*, port {port}; ", said)
+
+
+def test_a_restarted_server_has_the_address_of_the_one_before(folder: Path) -> None:
+    with started(folder) as (_, first):
+        pass
+    path = folder / ".studio" / address.FILE
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with started(folder) as (_, second):
+        assert second == first
+    path.chmod(0o640)  # others could have read the token
+    with started(folder) as (_, third):
+        assert third.split("#")[1] != first.split("#")[1]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("change", [{"host": "elsewhere"}, {"since": 0.0}, {"token": "short"}, {"port": 0}])
+def test_an_address_of_another_machine_or_an_old_one_is_not_taken(tmp_path: Path, change: dict[str, object]) -> None:
+    token = address.keep(tmp_path, 8123, None)
+    before = address.kept(tmp_path)
+    assert before is not None
+    assert address.keep(tmp_path, 8123, before) == token
+    path = tmp_path / address.FILE
+    raw = json.loads(path.read_text())
+    path.write_text(json.dumps(raw | change))
+    assert address.kept(tmp_path) is None
+    path.write_text(json.dumps(raw))
+    assert address.keep(tmp_path, 8124, before) != token
+
+
+def test_a_server_proves_that_it_knows_the_token_and_does_not_say_it(folder: Path) -> None:
+    with client(folder) as page:
+        told = page.get("/known/some-nonce", headers={"X-Token": ""})
+        assert told.json() == {"proof": address.proof("right-token", "some-nonce")}
+        assert told.json() != page.get("/known/other-nonce").json()
+        refused(page.get(f"/known/{'x' * 65}"), 400, "nonce")
+
+
+def test_who_holds_a_folder_is_said_in_one_line(tmp_path: Path) -> None:
+    with held(tmp_path):
+        tell_holder(tmp_path, "port 1")
+        assert "port 1" in (tmp_path / ".lock.holder").read_text()
+    assert not (tmp_path / ".lock.holder").exists()
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    command = [sys.executable, "-m", "maskmixadv", "studio", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield server, server.stdout.readline().strip()
+        finally:
+            server.terminate()
