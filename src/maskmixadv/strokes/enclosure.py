@@ -18,6 +18,8 @@ BRIDGED: Final = 2
 """Pixels by which a stroke is thickened before a test of whether it is closed, as people leave small gaps."""
 INSIDE: Final = 0.2
 """Fraction of its hull's area that a closed stroke must have inside."""
+NEAR: Final = 1e-6
+"""Pixels from a hull's side within which rounding decides on which side a pixel lies."""
 
 
 def outside(scribble: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | None:
@@ -101,8 +103,25 @@ def is_closed(scribble: UInt8[np.ndarray, "h w"]) -> bool:
     True
     """
     around = hull(scribble == 0)
-    if around is None:
-        return False
+    return around is not None and _closes(scribble, around)
+
+
+def beyond_loop(scribble: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | None:
+    """Return the pixels beyond the hull of a slice's background stroke; None if `is_closed` does not hold.
+
+    Examples
+    --------
+    >>> scribble = np.full((24, 24), IGNORE, np.uint8)
+    >>> scribble[2, 2:22] = scribble[21, 2:22] = scribble[2:22, 2] = scribble[2:22, 21] = 0
+    >>> int(beyond_loop(scribble).sum())
+    176
+    """
+    around = hull(scribble == 0)
+    return None if around is None or not _closes(scribble, around) else ~around
+
+
+def _closes(scribble: UInt8[np.ndarray, "h w"], around: Bool[np.ndarray, "h w"]) -> bool:
+    """Whether `is_closed` holds for a background stroke with hull `around`."""
     stroke = np.asarray(scipy.ndimage.binary_dilation(np.pad(scribble == 0, BRIDGED), iterations=BRIDGED), bool)
     within = np.asarray(scipy.ndimage.binary_fill_holes(stroke), bool)[BRIDGED:-BRIDGED, BRIDGED:-BRIDGED]
     stroke = stroke[BRIDGED:-BRIDGED, BRIDGED:-BRIDGED]
@@ -135,9 +154,17 @@ def hull(stroke: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | None:
     if len(points) < 3:
         return None
     try:
-        corners = points[scipy.spatial.ConvexHull(points).vertices]
+        found = scipy.spatial.ConvexHull(points)
     except scipy.spatial.QhullError:  # all points on one line
         return None
+    (top, left), (bottom, right) = points.min(0), points.max(0)
+    rows, columns = np.arange(top, bottom + 1), np.arange(left, right + 1)
+    beyond = np.full((len(rows), len(columns)), -np.inf)
+    for down, aside, offset in found.equations:
+        np.maximum(beyond, (down * rows + offset)[:, None] + aside * columns, out=beyond)
     inside = stroke.copy()
-    inside[skimage.draw.polygon(corners[:, 0], corners[:, 1], stroke.shape)] = True
+    part = inside[top : bottom + 1, left : right + 1]
+    part |= beyond < -NEAR
+    near = np.argwhere(np.abs(beyond) <= NEAR)  # where rounding decides, corners are looked at in their order
+    part[tuple(near.T)] |= skimage.measure.points_in_poly(near + (top, left), points[found.vertices])
     return inside

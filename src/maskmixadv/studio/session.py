@@ -24,6 +24,7 @@ from maskmixadv.studio.layout import Layout, printable
 from maskmixadv.studio.learning import corpus
 from maskmixadv.studio.learning.accepted import Accepted
 from maskmixadv.studio.learning.predictions import StoredPredictions
+from maskmixadv.studio.learning.proposals import Proposals
 from maskmixadv.studio.learning.training import PRESET_CHOICES, Training
 from maskmixadv.studio.palette import Palette, PaletteClass
 from maskmixadv.studio.refusals import MissingError, RequestError, TakenError
@@ -75,6 +76,7 @@ class Session:
         self._predictions = StoredPredictions(self.layout)
         self._accepted = Accepted(self._reviews, self._predictions)
         self._scribbles = Scribbles(self.layout, palettes.read(self.layout))
+        self.proposals = Proposals(self.cases, self._scribbles, self._predictions)
         self._gate, self._locks, self._exporting = Lock(), defaultdict[str, Lock](Lock), Lock()
 
     def folder(self) -> FolderAnswer:

@@ -25,6 +25,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write
 from maskmixadv.methods.registry import DEFAULT_METHOD
 from maskmixadv.studio.export import ExportKind
+from maskmixadv.studio.http import instant
 from maskmixadv.studio.http.patience import Impatient
 from maskmixadv.studio.http.protect import Guard
 from maskmixadv.studio.layout import printable
@@ -133,6 +134,7 @@ def app(session: Session, token: str) -> Guard:
     _add_cases(api, session)
     _add_folder(api, session)
     _add_training(api, session)
+    instant.add(api, session)
     mimetypes.add_type("text/javascript", ".js")  # some systems have another type, which browsers refuse
     api.mount("/", StaticFiles(directory=WEB, html=True))
     for kind in (InputError, HTTPException, RequestValidationError, ClientDisconnect, Exception):

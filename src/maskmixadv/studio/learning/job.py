@@ -5,19 +5,20 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import INTERRUPTED, DivergedError, InputError, report
-from maskmixadv.files import read_json, whole, write_text, written
+from maskmixadv.files import make_directory, read_json, whole, write_text, written
 from maskmixadv.methods.registry import METHODS
 from maskmixadv.processes import reason_written
 from maskmixadv.runs.schedule import PRESETS, Changes, default_preset
 from maskmixadv.studio.images import grouping
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import training
+from maskmixadv.studio.learning.predictions import PROBABILITIES, probabilities_of
 from maskmixadv.studio.learning.process import Process
 from maskmixadv.studio.learning.training import AUTO, LearntSlices, Order
 from maskmixadv.studio.memory import within_memory
@@ -90,11 +91,11 @@ def _attempt(predictor: "Predictor", paths: Sequence[Path], out: Path, odd: str 
         if odd is not None:
             raise InputError(odd)
         with within_memory(paths[0]):
-            volume, labels, doubt = _predicted(predictor, paths)
+            volume, found = _predicted(predictor, paths)
     except InputError as error:
         print(f"{out.name}: not predicted ({error})", file=sys.stderr)
         return str(error)
-    _write(out, volume, labels, doubt)
+    _write(out, volume, found)
     return None
 
 
@@ -152,8 +153,16 @@ def _changes(preset: str, steps: int | None) -> Changes:
     return Changes(steps=steps, ema=float(f"{ema:.6g}"), validate_every=max(1, steps // VALIDATIONS))
 
 
-def _predicted(predictor: "Predictor", paths: Sequence[Path]) -> tuple["Volume", np.ndarray, np.ndarray]:
-    """Read an image; returns it with its labels and their doubt, on the file's axes."""
+class _Found(NamedTuple):
+    """The labels of an image, their doubt, and its slices' probabilities by name, on the file's axes."""
+
+    labels: np.ndarray
+    doubt: np.ndarray
+    probabilities: dict[str, np.ndarray]
+
+
+def _predicted(predictor: "Predictor", paths: Sequence[Path]) -> tuple["Volume", _Found]:
+    """Read an image; returns it with what the network says of it."""
     from maskmixadv.corpus.channels import as_channels, scaled
     from maskmixadv.formats import several
     from maskmixadv.studio.images.intake import check_declared, taken
@@ -165,16 +174,19 @@ def _predicted(predictor: "Predictor", paths: Sequence[Path]) -> tuple["Volume",
         volume = as_channels(several.read(paths), predictor.channels)
     view = predictor.slicing.of(volume.header)
     cut = volume.seen(view)
-    labels, doubt = judge(predictor, scaled(cut, predictor.channels, str(paths[0])), cut.spacing)
-    return volume, view.back(labels), view.back(doubt)
+    said = judge(predictor, scaled(cut, predictor.channels, str(paths[0])), cut.spacing)
+    return volume, _Found(view.back(said.labels), view.back(said.doubt), probabilities_of(said.probs, view))
 
 
-def _write(out: Path, volume: "Volume", labels: np.ndarray, doubt: np.ndarray) -> None:
+def _write(out: Path, volume: "Volume", found: _Found) -> None:
     from maskmixadv.formats.nifti import write_labels
 
-    write_labels(out.with_name(f"{out.name}.nii.gz"), labels, volume)
+    write_labels(out.with_name(f"{out.name}.nii.gz"), found.labels, volume)
     with written(out.with_name(f"{out.name}.npz")) as file:
-        np.savez_compressed(file, disagreement=doubt)
+        np.savez_compressed(file, disagreement=found.doubt)
+    make_directory(out.parent / PROBABILITIES)
+    with written(out.parent / PROBABILITIES / f"{out.name}.npz") as file:
+        np.savez_compressed(file, **found.probabilities)
 
 
 def main(argv: list[str]) -> int:

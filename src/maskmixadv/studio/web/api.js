@@ -58,6 +58,11 @@ export const getImage = async (name, z, channel) =>
 export const getPlane = async (name, z, what) => new Uint8Array(await bytes(`${slice(name, z)}/${what}`));
 export const putScribble = (name, z, labels, seconds) =>
   json("PUT", `${slice(name, z)}/scribble?seconds=${seconds.toFixed(1)}`, labels, "application/octet-stream");
+/** What strokes say of a slice; null where they say nothing, or something newer was asked for. */
+export async function getProposal(name, z, labels) {
+  const answer = await call("POST", `${slice(name, z)}/proposal`, labels, "application/octet-stream");
+  return answer.status === 204 ? null : new Uint8Array(await answer.arrayBuffer());
+}
 export const putReview = (name, z, verdict) => send("PUT", `${slice(name, z)}/review`, { verdict });
 
 export const getQueue = () => json("GET", "queue");

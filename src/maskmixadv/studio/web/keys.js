@@ -5,6 +5,7 @@ import { autoWindow } from "./corners.js";
 import { dropCursor, moveCursor, togglePen } from "./cursor.js";
 import * as draw from "./draw.js";
 import { byId, element } from "./element.js";
+import { toggleProposal } from "./instant.js";
 import { erase, pick, resize } from "./palette.js";
 import { holdSpace } from "./pointer.js";
 import { next } from "./queue.js";
@@ -53,6 +54,7 @@ const KEYS = {
     ["Two fingers", "zoom and pan", {}],
   ],
   Review: [
+    ["I", "proposal on and off: what the strokes say at once", { i: toggleProposal }],
     ["O", "prediction on and off", { o: review.toggleOverlay }],
     ["K", "its outline on and off", { k: review.toggleContour }],
     ["M", "map of disagreement on and off", { m: review.toggleDisagreement }],

@@ -5,6 +5,7 @@ import { startClasses } from "./classes.js";
 import { startCorners } from "./corners.js";
 import { startCursor } from "./cursor.js";
 import { refresh, startFolder } from "./folder.js";
+import { startInstant } from "./instant.js";
 import { startKeys } from "./keys.js";
 import { startNumbers } from "./numbers.js";
 import { startPalette } from "./palette.js";
@@ -20,7 +21,7 @@ import { startView } from "./view.js";
 
 const parts = [
   startTheme, startStatus, startTabs, startView, startPointer, startCursor, startCorners, startStrip, startCine,
-  startPalette, startClasses, startFolder, startQueue, startTrain, startReview, startNumbers, startKeys,
+  startPalette, startClasses, startFolder, startQueue, startTrain, startReview, startInstant, startNumbers, startKeys,
 ]; // prettier-ignore
 for (const start of parts) start();
 

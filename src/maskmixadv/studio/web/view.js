@@ -2,18 +2,22 @@
 
 import { byId } from "./element.js";
 import { heatLayer, imageLayer, labelLayer, outlines, scribbleLayer } from "./layers.js";
+import { shownProposal } from "./proposals.js";
 import { arrays, askNeighbours } from "./slices.js";
 import { classes, EMPTY, on, shown, state } from "./state.js";
+import { traced } from "./trace.js";
 import * as grey from "./window.js";
 
 const MARGIN = 18; // px round a fitted slice
 const CLOSEST = 60; // px a voxel
+const FAINT = 0.16; // opacity of a proposal
+const DASH = [5, 4]; // px of its outline
 const HALO = 4; // px round strokes and outlines on pictures in colour
 
 export const canvas = byId("canvas");
 const context = canvas.getContext("2d");
 const frame = { zoom: 1, x: 0, y: 0, fitted: true };
-const layers = { image: null, scribble: null, prediction: null, disagreement: null };
+const layers = { image: null, scribble: null, prediction: null, disagreement: null, proposal: null };
 let marks = []; // what others draw on top: the pen's ring, the keyboard's cursor
 let asked = false;
 
@@ -105,6 +109,7 @@ function draw() {
   grey.ensure(image);
   if (image) paint(layer("image", image, (a, shape) => imageLayer(a, shape, grey.table(), shown().coloured)), { smooth: true });
   if (image && prediction && state.overlay.shown) paintPrediction(prediction);
+  if (image && shownProposal()) paintProposal(shownProposal());
   if (image && disagreement) paint(layer("disagreement", disagreement, heatLayer), { smooth: true });
   if (image && scribble) paint(layer("scribble", scribble, scribbleLayer), { halo: shown().coloured });
   for (const mark of marks) mark(context);
@@ -144,6 +149,18 @@ function paintPrediction(prediction) {
     context.restore();
   }
   strokeAll(made[1]); // above all edges
+}
+
+/** Fainter than a prediction, and dashed. */
+function paintProposal(proposal) {
+  const count = classes().length;
+  const made = layer("proposal", proposal, (a, shape) => [labelLayer(a, shape), traced(a, shape, count)]);
+  paint(made[0], { alpha: FAINT });
+  context.save();
+  if (shown().coloured) edged();
+  context.setLineDash(DASH);
+  strokeAll(made[1]);
+  context.restore();
 }
 
 function strokeAll(paths) {
@@ -188,12 +205,12 @@ export function startView() {
     if (state.place) askNeighbours();
     redraw();
   });
-  on("folder", () => forget("scribble", "prediction"));
+  on("folder", () => forget("scribble", "prediction", "proposal"));
   on("channel", () => {
     if (state.place) askNeighbours();
     redraw();
   });
   on("pixels", () => forget("scribble"));
   on("window", () => forget("image"));
-  for (const event of ["arrays", "overlay", "tool"]) on(event, redraw);
+  for (const event of ["arrays", "overlay", "tool", "proposed"]) on(event, redraw);
 }

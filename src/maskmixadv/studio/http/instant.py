@@ -1,0 +1,27 @@
+"""The calls for proposals: what strokes say before any training."""
+
+import asyncio
+
+import numpy as np
+from fastapi import FastAPI, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from maskmixadv.studio.session import Session
+
+PLACE = "/api/cases/{case}/slices/{index}"
+
+
+def add(api: FastAPI, session: Session) -> None:
+    """Add the calls to `api`."""
+
+    @api.post(f"{PLACE}/proposal")
+    async def propose(case: str, index: int, request: Request) -> Response:
+        asked = await run_in_threadpool(session.proposals.ask, case, index, await request.body())
+        return answer(await asyncio.wrap_future(asked))
+
+
+def answer(plane: np.ndarray | None) -> Response:
+    """Return an answer with the values of an array, or without content."""
+    if plane is None:
+        return Response(status_code=204)
+    return Response(np.ascontiguousarray(plane).tobytes(), media_type="application/octet-stream")
