@@ -12,8 +12,12 @@ import tiny
 from maskmixadv.formats import nifti
 from maskmixadv.methods.walk_teacher import WalkTeacher
 from maskmixadv.strokes.propose import LOOKS, propose_slice
+from maskmixadv.studio.images.cases import Cases
+from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.learning import corpus as learning
+from maskmixadv.studio.learning.accepted import Accepted
 from maskmixadv.studio.learning.newest import Newest
-from maskmixadv.studio.learning.predictions import PROBABILITIES
+from maskmixadv.studio.learning.predictions import PROBABILITIES, PROPOSED
 from studio_server import SHAPE, SLICE, client, plane, predict, refused, strokes
 
 PROPOSAL = f"{SLICE}/proposal"
@@ -92,3 +96,57 @@ def test_a_job_that_fails_is_told_once(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_pixels_look_as_in_trainings() -> None:
     assert WalkTeacher().looks() == LOOKS
+
+
+def test_slices_between_strokes_are_filled(page: httpx.Client) -> None:
+    assert page.post("/api/cases/s0/fill").status_code in (200, 204)
+    ends = two_classes()
+    for index in (0, 2):
+        page.put(f"/api/cases/s0/slices/{index}/scribble", content=ends.tobytes()).raise_for_status()
+    page.put(f"{SLICE}/scribble", content=np.full(SHAPE, 255, np.uint8).tobytes()).raise_for_status()
+    answer = page.post("/api/cases/s0/fill")
+    assert answer.headers["X-Slices"] == "0,1,2"
+    labels = np.frombuffer(answer.content, np.uint8).reshape(3, *SHAPE)
+    assert (labels[0] == plane(page.post("/api/cases/s0/slices/0/proposal", content=ends.tobytes()))).all()
+    assert set(np.unique(labels[1])) == {0, 1}
+    assert 0.3 < (labels[1] == 1).sum() / (labels[0] == 1).sum() < 3
+    page.put("/api/cases/s0/slices/2/scribble", content=np.full(SHAPE, 255, np.uint8).tobytes()).raise_for_status()
+    assert page.post("/api/cases/s0/fill").status_code == 204
+    refused(page.post("/api/cases/none/fill"), 404, "no such case")
+
+
+def test_an_accepted_proposal_is_shown_learnt_from_and_taken_back(page: httpx.Client, folder: Path) -> None:
+    told = plane(page.post(PROPOSAL, content=two_classes().tobytes()))
+    assert page.put(PROPOSAL, content=told.tobytes()).json() == {"reviews": {"1": "accepted"}}
+    assert (plane(page.get(f"{SLICE}/prediction")) == told).all()
+    assert (plane(page.get(f"{SLICE}/disagreement")) == 0).all()
+    case = page.get("/api/folder").json()["cases"][0]
+    assert (case["reviews"], case["predicted"]) == ({"1": "accepted"}, False), "no run has predicted anything"
+    assert page.get("/api/folder").json()["run"] is None
+    layout = Layout.open(folder)
+    learnt = learning.corpus(layout, Cases(layout).known(), Accepted.read(layout))
+    assert learnt.accepted == {"s0": {1: PROPOSED}}
+    scribble = learnt.corpus.load(learnt.corpus.entries[0]).scribble
+    assert scribble is not None
+    assert (scribble[1] != 255).all(), "the slice is dense"
+    assert page.put(f"{SLICE}/review", json={"verdict": None}).json() == {"reviews": {}}
+    assert page.get(f"{SLICE}/prediction").status_code == 404
+
+
+def test_what_is_no_mask_is_not_accepted(page: httpx.Client) -> None:
+    refused(page.put(PROPOSAL, content=two_classes().tobytes()), 400, "class 255")
+    refused(page.put(PROPOSAL, content=b"1"), 400, "1 bytes")
+
+
+def test_a_run_is_shown_where_no_proposal_was_accepted(tmp_path: Path) -> None:
+    folder = own.folder(tmp_path / "f", scribbled=2, masked=1)
+    with client(folder) as page:
+        dense, other = predict(folder), np.full(SHAPE, 2, np.uint8)
+        page.put(PROPOSAL, content=other.tobytes()).raise_for_status()
+        assert page.get("/api/folder").json()["run"] == {"name": "001"}
+        assert (plane(page.get(f"{SLICE}/prediction")) == other).all()
+        assert (plane(page.get("/api/cases/s0/slices/2/prediction")) == dense[2]).all()
+        exported = page.post("/api/export", json={"what": "masks"}).json()
+        mask = nifti.read(Path(exported["path"]) / "s0.nii.gz").array
+        assert (mask[1] == other).all()
+        assert (mask[2] == dense[2]).all()

@@ -471,7 +471,13 @@ def _slices(case: Case) -> Iterator[Float[np.ndarray, "*c h w"]]:
 
 
 def scaled(image: Float[np.ndarray, "*c h w"]) -> Float[np.ndarray, "*c h w"]:
-    """Bring [-0.35, 1.35] to [-1, 1], as the released code does: edges count by differences in this scale."""
+    """Bring [-0.35, 1.35] to [-1, 1], as the released code does: edges count by differences in this scale.
+
+    Examples
+    --------
+    >>> scaled(np.array([[-0.35, 0.5, 1.35]])).round(6)
+    array([[-1.,  0.,  1.]])
+    """
     return (image.astype(np.float64) + 0.35) / 1.7 * 2 - 1
 
 

@@ -23,8 +23,8 @@ from maskmixadv.studio.images.volumes import Facts
 from maskmixadv.studio.layout import Layout, printable
 from maskmixadv.studio.learning import corpus
 from maskmixadv.studio.learning.accepted import Accepted
-from maskmixadv.studio.learning.predictions import StoredPredictions
-from maskmixadv.studio.learning.proposals import Proposals
+from maskmixadv.studio.learning.predictions import PROPOSED, StoredPredictions
+from maskmixadv.studio.learning.proposals import Proposals, plane_of
 from maskmixadv.studio.learning.training import PRESET_CHOICES, Training
 from maskmixadv.studio.palette import Palette, PaletteClass
 from maskmixadv.studio.refusals import MissingError, RequestError, TakenError
@@ -196,6 +196,8 @@ class Session:
         shown, view = self.cases.open(case)
         shape = shown.volume.array.shape
         accepted = self._reviews.accepted(case).get(view.stored(index, shape[view.axis]))
+        if accepted and accepted.run == PROPOSED and kind == "disagreement":
+            return np.zeros_like(_slice(shown.volume.array, view, index), np.uint8)
         run = accepted.run if accepted else self._predictions.latest()
         of = self._predictions.labels if kind == "prediction" else self._predictions.doubt
         array = None if run is None else of(run, case, shape)
@@ -214,12 +216,42 @@ class Session:
         self.predicted(case, index, "prediction")
         known, run = self.cases.known(), self._predictions.latest()
         view, shape = known.views[case], known.facts[case].shape
-        if run is not None:
-            stored = view.stored(index, shape[view.axis])
+        stored = view.stored(index, shape[view.axis])
+        if run is None and verdict != "accepted":  # there is nothing but an accepted proposal
+            self._reviews.judge(case, stored, None)
+        elif run is not None:
             before = self._reviews.accepted(case).get(stored)
             shown = before.run if before and verdict == "accepted" else run
             said = None if verdict is None else Review(verdict, shown, view.axis)
             self._reviews.judge(case, stored, said)
+        return self._verdicts(case, view, shape)
+
+    def accept_proposal(self, case: str, index: int, labels: bytes) -> dict[int, Verdict]:
+        """Keep a proposal as a slice's accepted labels; returns the verdicts that hold in the case.
+
+        Trainings learn from it, and exports hold it, as an accepted prediction.
+
+        Parameters
+        ----------
+        labels
+            Class indices, row by row.
+
+        Raises
+        ------
+        RequestError
+            If `labels` does not fit the slice or the classes; nothing is changed then.
+        """
+        shown, view = self.cases.open(case)
+        shape = shown.volume.array.shape
+        plane, stored = plane_of(labels, shown, view, index), view.stored(index, shape[view.axis])
+        if (plane >= len(self.classes())).any():
+            raise RequestError(f"proposal: class {plane.max()}, allowed are 0 to {len(self.classes()) - 1}")
+        with self._held(case):
+            across = np.zeros(shape, np.uint8)
+            _slice(across, view, index)[:] = plane
+            kept = np.moveaxis(across, view.axis, 0)[stored]
+            self._predictions.keep(case, kept, (view.axis, stored), shown.volume)
+            self._reviews.judge(case, stored, Review("accepted", PROPOSED, view.axis))
         return self._verdicts(case, view, shape)
 
     def queue(self) -> list[Proposal]:

@@ -1,6 +1,7 @@
 """The calls for proposals: what strokes say before any training."""
 
 import asyncio
+from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, Request, Response
@@ -18,6 +19,20 @@ def add(api: FastAPI, session: Session) -> None:
     async def propose(case: str, index: int, request: Request) -> Response:
         asked = await run_in_threadpool(session.proposals.ask, case, index, await request.body())
         return answer(await asyncio.wrap_future(asked))
+
+    @api.put(f"{PLACE}/proposal")
+    async def accept(case: str, index: int, request: Request) -> dict[str, Any]:
+        labels = await request.body()
+        return {"reviews": await run_in_threadpool(session.accept_proposal, case, index, labels)}
+
+    @api.post("/api/cases/{case}/fill")
+    async def fill(case: str) -> Response:
+        found = await asyncio.wrap_future(await run_in_threadpool(session.proposals.fill, case))
+        if found is None:
+            return Response(status_code=204)
+        filled = answer(np.stack(list(found.values())))
+        filled.headers["X-Slices"] = ",".join(map(str, found))
+        return filled
 
 
 def answer(plane: np.ndarray | None) -> Response:

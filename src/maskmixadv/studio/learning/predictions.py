@@ -7,14 +7,18 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from maskmixadv.errors import InputError
+from maskmixadv.files import make_directory
 from maskmixadv.formats import nifti
 from maskmixadv.formats.reading import read_npz, reading
 from maskmixadv.formats.slicing import View
+from maskmixadv.formats.volume import Volume
 from maskmixadv.studio.cache import FileCache
 from maskmixadv.studio.images.volumes import ByteVolume
 from maskmixadv.studio.layout import Layout, latest
 
 CACHED_BYTES: Final = 2**28
+PROPOSED: Final = "000"
+"""Stands for a run where a person accepted what strokes propose: no training has this number."""
 PROBABILITIES: Final = "probabilities"
 """Folder of the class probabilities in a run's predictions."""
 
@@ -30,7 +34,36 @@ class StoredPredictions:
 
     def latest(self) -> str | None:
         """Return the name of the latest run whose predictions are complete."""
-        return latest(self._layout.predictions)
+        run = latest(self._layout.predictions)
+        return None if run == PROPOSED else run
+
+    def keep(self, case: str, labels: UInt8[np.ndarray, "_ _"], place: tuple[int, int], like: Volume) -> None:
+        """Keep the labels of a slice that a person accepted though no run predicted them, as those of `PROPOSED`.
+
+        Parameters
+        ----------
+        labels
+            Class indices, on the axes of the image's file.
+        place
+            The axis along which the slice is cut, and its number along it.
+        like
+            The image.
+
+        Raises
+        ------
+        InputError
+            If they can't be written.
+        """
+        folder = self._layout.check(self._layout.predictions / PROPOSED)
+        make_directory(folder)
+        path = self._layout.check(folder / f"{case}.nii.gz")
+        try:
+            volume = self.labels(PROPOSED, case, like.array.shape)
+        except InputError:  # of an image that was replaced, and accepted nowhere any more
+            volume = None
+        volume = np.zeros(like.array.shape, np.uint8) if volume is None else volume.copy()
+        np.moveaxis(volume, place[0], 0)[place[1]] = labels
+        nifti.write_labels(path, volume, like)
 
     def has(self, run: str, case: str, shape: tuple[int, ...]) -> bool:
         """Return whether there is a prediction of `case`, whose image has `shape`; only the file's header is read.

@@ -8,16 +8,20 @@ import numpy as np
 from jaxtyping import Float, UInt8, UInt16
 
 from maskmixadv.formats.slicing import View
+from maskmixadv.strokes.fill import fill
 from maskmixadv.strokes.propose import drawn_classes, propose_slice
 from maskmixadv.studio.images.cases import Cases
-from maskmixadv.studio.images.volumes import ShownImage
+from maskmixadv.studio.images.volumes import ByteVolume, ShownImage
 from maskmixadv.studio.learning.newest import Newest
 from maskmixadv.studio.learning.predictions import StoredPredictions
 from maskmixadv.studio.refusals import MissingError, RequestError
 from maskmixadv.studio.scribbles import Scribbles
+from maskmixadv.types import IGNORE
 
 Plane = UInt8[np.ndarray, "h w"]
 """Class indices of a slice as it is seen."""
+Filled = dict[int, Plane]
+"""Slices by their numbers on the page."""
 NOTHING: Final[Future[Plane | None]] = Future()
 NOTHING.set_result(None)
 
@@ -34,6 +38,7 @@ class Proposals:
     def __init__(self, cases: Cases, scribbles: Scribbles, predictions: StoredPredictions) -> None:
         self._cases, self._scribbles, self._predictions = cases, scribbles, predictions
         self._slices: Newest[Plane] = Newest("instant answer")
+        self._volumes: Newest[Filled] = Newest("filling between slices")
 
     def ask(self, case: str, index: int, labels: bytes) -> "Future[Plane | None]":
         """Compute what strokes say of a slice.
@@ -60,6 +65,33 @@ class Proposals:
         if len(drawn_classes(strokes)) < 2:
             return NOTHING
         return self._slices.ask(partial(self._slice, case, shown, view, index, strokes))
+
+    def fill(self, case: str) -> "Future[Filled | None]":
+        """Compute what the saved strokes say of their slices and those between (`maskmixadv.strokes.fill`).
+
+        Returns
+        -------
+        The slices as they are numbered on the page; None as in `ask`, or where there is no slice between such slices.
+
+        Raises
+        ------
+        RequestError
+            If there is no such case.
+        InputError
+            If its strokes can't be read.
+        """
+        shown, view = self._cases.open(case)
+        strokes = view.seen(self._scribbles.read(case, shown.volume.array.shape))
+        return self._volumes.ask(partial(self._volume, shown, view, strokes))
+
+    def _volume(self, shown: ShownImage, view: View, strokes: ByteVolume) -> "Filled | None":
+        drawn = np.flatnonzero((strokes != IGNORE).any((1, 2)))
+        if len(drawn) < 2:
+            return None
+        part = range(int(drawn[0]), int(drawn[-1]) + 1)
+        image = np.stack([_intensities(shown, view, index) for index in part], -3)
+        found = fill(image, strokes[part.start : part.stop], classes=self._classes)
+        return {part.start + index: labels for index, labels in found.items()} or None
 
     def _slice(self, case: str, shown: ShownImage, view: View, index: int, strokes: Plane) -> Plane | None:
         said = self._said(case, shown, view, index)

@@ -63,6 +63,17 @@ export async function getProposal(name, z, labels) {
   const answer = await call("POST", `${slice(name, z)}/proposal`, labels, "application/octet-stream");
   return answer.status === 204 ? null : new Uint8Array(await answer.arrayBuffer());
 }
+export const acceptProposal = (name, z, labels) =>
+  json("PUT", `${slice(name, z)}/proposal`, labels, "application/octet-stream");
+/** Proposals of the slices with strokes and those between, as a map from slice to labels; null where there are none. */
+export async function fillCase(name) {
+  const answer = await call("POST", `cases/${encodeURIComponent(name)}/fill`);
+  if (answer.status === 204) return null;
+  const slices = answer.headers.get("X-Slices").split(",").map(Number);
+  const labels = new Uint8Array(await answer.arrayBuffer());
+  const size = labels.length / slices.length;
+  return new Map(slices.map((z, i) => [z, labels.slice(i * size, (i + 1) * size)]));
+}
 export const putReview = (name, z, verdict) => send("PUT", `${slice(name, z)}/review`, { verdict });
 
 export const getQueue = () => json("GET", "queue");

@@ -5,7 +5,7 @@ import { autoWindow } from "./corners.js";
 import { dropCursor, moveCursor, togglePen } from "./cursor.js";
 import * as draw from "./draw.js";
 import { byId, element } from "./element.js";
-import { toggleProposal } from "./instant.js";
+import { acceptProposal, fillBetween, toggleProposal, turnAway } from "./instant.js";
 import { erase, pick, resize } from "./palette.js";
 import { holdSpace } from "./pointer.js";
 import { next } from "./queue.js";
@@ -55,6 +55,9 @@ const KEYS = {
   ],
   Review: [
     ["I", "proposal on and off: what the strokes say at once", { i: toggleProposal }],
+    ["J", "fill the slices between those with strokes", { j: fillBetween }],
+    ["U", "accept the slice's proposal as its mask", { u: acceptProposal }],
+    ["Q", "turn the slice's proposal away", { q: turnAway }],
     ["O", "prediction on and off", { o: review.toggleOverlay }],
     ["K", "its outline on and off", { k: review.toggleContour }],
     ["M", "map of disagreement on and off", { m: review.toggleDisagreement }],

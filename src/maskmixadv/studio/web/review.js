@@ -12,7 +12,7 @@ const SAYS = { accepted: "Accepted", rejected: "Rejected" };
 const judge = telling(async (verdict) => {
   const one = shown();
   const { z } = state.place;
-  if (!one?.predicted) return say("there is no prediction to judge yet; train first");
+  if (!one?.predicted && verdict) return say("there is no prediction to judge yet; train first, or U accepts the proposal");
   await allSaved(); // or strokes that were drawn before would take the verdict back
   const { reviews } = await api.putReview(one.name, z, verdict);
   setReviews(one, z, reviews);
@@ -54,7 +54,7 @@ function showVerdict() {
     byId(id).setAttribute("aria-pressed", String(verdict === is));
     byId(id).disabled = !one?.predicted;
   }
-  byId("fix").disabled = !one?.predicted;
+  byId("fix").disabled = !one?.predicted && !verdict;
 }
 
 export function startReview() {

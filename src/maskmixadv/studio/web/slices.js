@@ -61,7 +61,7 @@ class Shelf {
 
 // Asking for what is not there would put a 404 on the console, so it is not asked for.
 const ofRun = (what) => async (place) =>
-  caseNamed(place.name).predicted ? api.getPlane(place.name, place.z, what) : null;
+  caseNamed(place.name).predicted || caseNamed(place.name).reviews[place.z] === "accepted" ? api.getPlane(place.name, place.z, what) : null;
 
 const channelAt = ({ name, channel }) => channel ?? channelOf(caseNamed(name)).index;
 const images = new Shelf((place) => api.getImage(place.name, place.z, channelAt(place)), {
@@ -103,9 +103,11 @@ on("trained", () => {
   emit("arrays");
 });
 
-// A slice shows the run that was accepted there, and then the latest one again.
-on("withdrawn", (place) => {
-  predictions.forgetAt(place);
-  disagreements.forgetAt(place);
-  emit("arrays");
-});
+// A slice shows what was accepted there, and then the latest run again.
+for (const event of ["withdrawn", "taken"]) {
+  on(event, (place) => {
+    predictions.forgetAt(place);
+    disagreements.forgetAt(place);
+    emit("arrays");
+  });
+}
