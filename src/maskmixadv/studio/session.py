@@ -24,6 +24,7 @@ from maskmixadv.studio.layout import Layout, printable
 from maskmixadv.studio.learning import corpus
 from maskmixadv.studio.learning.accepted import Accepted
 from maskmixadv.studio.learning.predictions import PROPOSED, StoredPredictions
+from maskmixadv.studio.learning.preview import Look, Preview
 from maskmixadv.studio.learning.proposals import Proposals, plane_of
 from maskmixadv.studio.learning.training import PRESET_CHOICES, Training
 from maskmixadv.studio.palette import Palette, PaletteClass
@@ -253,6 +254,20 @@ class Session:
             self._predictions.keep(case, kept, (view.axis, stored), shown.volume)
             self._reviews.judge(case, stored, Review("accepted", PROPOSED, view.axis))
         return self._verdicts(case, view, shape)
+
+    def preview(self, case: str, index: int) -> Preview | None:
+        """Return what the network of the running training says of a slice, or None while that is not known.
+
+        Raises
+        ------
+        MissingError
+            If there is no such case or slice.
+        """
+        known = self.cases.known()
+        facts = known.facts.get(case)
+        if facts is None or not 0 <= index < facts.shape[known.views[case].axis]:
+            raise MissingError("no such slice")
+        return self.training.preview(Look(case, index))
 
     def queue(self) -> list[Proposal]:
         """Return the slices that are most worth reviewing or drawing next, the most worthwhile first."""

@@ -25,6 +25,14 @@ def add(api: FastAPI, session: Session) -> None:
         labels = await request.body()
         return {"reviews": await run_in_threadpool(session.accept_proposal, case, index, labels)}
 
+    @api.get(f"{PLACE}/preview")
+    def preview(case: str, index: int) -> Response:
+        found = session.preview(case, index)
+        told = answer(None if found is None else found.labels)
+        if found is not None:
+            told.headers["X-Step"] = str(found.step)
+        return told
+
     @api.post("/api/cases/{case}/fill")
     async def fill(case: str) -> Response:
         found = await asyncio.wrap_future(await run_in_threadpool(session.proposals.fill, case))

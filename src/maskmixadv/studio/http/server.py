@@ -65,6 +65,7 @@ class TrainBody(BaseModel):
     preset: str = AUTO
     steps: int | None = None
     method: str = DEFAULT_METHOD
+    goes_on: bool = False
 
 
 class ExportBody(BaseModel):
@@ -210,7 +211,7 @@ def _add_training(api: FastAPI, session: Session) -> None:
 
     @api.post("/api/train")
     def start(body: TrainBody) -> dict[str, Any]:
-        session.training.start(Order(body.preset, body.method, body.steps))
+        session.training.start(Order(body.preset, body.method, body.steps, body.goes_on))
         return asdict(session.training.course())
 
     @api.delete("/api/train")

@@ -18,7 +18,8 @@ from maskmixadv.runs.schedule import PRESETS, Changes, default_preset
 from maskmixadv.studio.images import grouping
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import training
-from maskmixadv.studio.learning.predictions import PROBABILITIES, probabilities_of
+from maskmixadv.studio.learning.predictions import PROBABILITIES, StoredPredictions, probabilities_of
+from maskmixadv.studio.learning.preview import Previews
 from maskmixadv.studio.learning.process import Process
 from maskmixadv.studio.learning.training import AUTO, LearntSlices, Order
 from maskmixadv.studio.memory import within_memory
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from maskmixadv.inference.predictor import Predictor
     from maskmixadv.runs.run import Run
 
+FURTHER: Final = 5
+"""A training that goes on from another run takes a preset's steps over this, if nothing else is said."""
 VALIDATIONS: Final = 12
 """About how many points the validation curve has."""
 
@@ -103,7 +106,7 @@ def _train(layout: Layout, run: str) -> bool:
     """Train on the folder as it is now; returns False if the training was asked to stop."""
     from maskmixadv.training.fit import fit
 
-    return fit(_begun(layout, run))
+    return fit(_begun(layout, run), watch=Previews(layout, run))
 
 
 def _begun(layout: Layout, run: str) -> "Run":
@@ -119,7 +122,8 @@ def _begun(layout: Layout, run: str) -> "Run":
     corpus, left_out, accepted = learning.corpus(layout, Cases(layout).known(), Accepted.read(layout))
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
-    write_text(notes / training.LEFT_OUT, json.dumps(left_out))
+    start, unfit = _start(layout, order, corpus) if order.goes_on else (None, [])
+    write_text(notes / training.LEFT_OUT, json.dumps([*left_out, *unfit]))
     drawn = sum(int((scribble != IGNORE).any((1, 2)).sum()) for scribble in _scribbles(corpus))
     LearntSlices(max(0, drawn - sum(map(len, accepted.values()))), accepted).write(notes / training.LEARNT)
     preset = default_preset(pick_device(None).type) if order.preset == AUTO else order.preset
@@ -127,11 +131,30 @@ def _begun(layout: Layout, run: str) -> "Run":
         corpus.root,
         {"name": order.method, **METHODS[order.method].without_prior},
         preset,
-        _changes(preset, order.steps),
+        _changes(preset, order.steps if start is None else order.steps or PRESETS[preset].steps // FURTHER),
         enclosure=drawn_round(_scribbles(corpus)),
+        start=start,
     )
     out = layout.runs / run
     return recipe.begin(out, command=recipe.command(out))
+
+
+def _start(layout: Layout, order: Order, corpus: "Corpus") -> tuple[Path | None, list[str]]:
+    """Return the run to begin with, or None and why not: there is none, or its network does not fit."""
+    from maskmixadv.methods.registry import method_from
+    from maskmixadv.runs.start import started_from
+
+    latest = StoredPredictions(layout).latest()
+    if latest is None:
+        return None, []
+    root = layout.check(layout.runs / latest)
+    method = method_from({"name": order.method, **METHODS[order.method].without_prior})
+    try:
+        started_from(root, method=method, classes=tuple(corpus.classes), channels=corpus.channels)
+    except InputError as error:
+        print(f"begins anew: {error}", file=sys.stderr)
+        return None, [f"the network of run {latest} ({error})"]
+    return root, []
 
 
 def _scribbles(corpus: "Corpus") -> Iterator[UInt8[np.ndarray, "d h w"]]:

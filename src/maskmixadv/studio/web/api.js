@@ -74,6 +74,12 @@ export async function fillCase(name) {
   const size = labels.length / slices.length;
   return new Map(slices.map((z, i) => [z, labels.slice(i * size, (i + 1) * size)]));
 }
+/** What the running training's network says of a slice, as {labels, step}; null while that is not known. */
+export async function getPreview(name, z) {
+  const answer = await call("GET", `${slice(name, z)}/preview`);
+  if (answer.status === 204) return null;
+  return { labels: new Uint8Array(await answer.arrayBuffer()), step: Number(answer.headers.get("X-Step")) };
+}
 export const putReview = (name, z, verdict) => send("PUT", `${slice(name, z)}/review`, { verdict });
 
 export const getQueue = () => json("GET", "queue");

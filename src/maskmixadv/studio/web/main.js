@@ -10,6 +10,7 @@ import { startKeys } from "./keys.js";
 import { startNumbers } from "./numbers.js";
 import { startPalette } from "./palette.js";
 import { startPointer } from "./pointer.js";
+import { startPreview } from "./preview.js";
 import { startQueue } from "./queue.js";
 import { startReview } from "./review.js";
 import { startStatus, telling } from "./status.js";
@@ -21,7 +22,7 @@ import { startView } from "./view.js";
 
 const parts = [
   startTheme, startStatus, startTabs, startView, startPointer, startCursor, startCorners, startStrip, startCine,
-  startPalette, startClasses, startFolder, startQueue, startTrain, startReview, startInstant, startNumbers, startKeys,
+  startPalette, startClasses, startFolder, startQueue, startTrain, startReview, startInstant, startPreview, startNumbers, startKeys,
 ]; // prettier-ignore
 for (const start of parts) start();
 

@@ -15,7 +15,7 @@ export const state = {
 
 const bus = new EventTarget();
 
-/** @param {"folder"|"place"|"channel"|"arrays"|"pixels"|"drawn"|"proposed"|"taken"|"tool"|"overlay"|"window"|"tab"|"trained"|"reviewed"|"withdrawn"} event */
+/** @param {"folder"|"place"|"channel"|"arrays"|"pixels"|"drawn"|"proposed"|"training"|"taken"|"tool"|"overlay"|"window"|"tab"|"trained"|"reviewed"|"withdrawn"} event */
 export const on = (event, heed) => bus.addEventListener(event, (e) => heed(e.detail));
 export const emit = (event, detail) => bus.dispatchEvent(new CustomEvent(event, { detail }));
 

@@ -2,6 +2,7 @@
 
 import { byId } from "./element.js";
 import { heatLayer, imageLayer, labelLayer, outlines, scribbleLayer } from "./layers.js";
+import { shownPreview } from "./preview.js";
 import { shownProposal } from "./proposals.js";
 import { arrays, askNeighbours } from "./slices.js";
 import { classes, EMPTY, on, shown, state } from "./state.js";
@@ -105,7 +106,8 @@ function draw() {
   context.setTransform(density, 0, 0, density, 0, 0);
   context.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
   if (!state.place) return;
-  const { image, scribble, prediction, disagreement } = arrays();
+  const { image, scribble, prediction: latest, disagreement } = arrays();
+  const prediction = shownPreview() ?? latest;
   grey.ensure(image);
   if (image) paint(layer("image", image, (a, shape) => imageLayer(a, shape, grey.table(), shown().coloured)), { smooth: true });
   if (image && prediction && state.overlay.shown) paintPrediction(prediction);
