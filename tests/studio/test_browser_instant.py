@@ -73,9 +73,10 @@ def test_strokes_are_answered_accepted_turned_away_and_carried_between(browser: 
         keys.press("u")
         expect(page.locator("#toast")).to_contain_text("Accepted")
         assert studio.module("proposals", SHOWN) is None, "it is the slice's mask by now"
-        page.wait_for_timeout(300)
-        kept = np.array(studio.module("slices", "[...m.arrays().prediction]"), np.uint8)
-        assert (kept == filled.ravel()).all()
+        deadline = time.monotonic() + 15
+        while (kept := studio.module("slices", "m.arrays().prediction && [...m.arrays().prediction]")) is None:
+            assert time.monotonic() < deadline
+        assert kept == filled.ravel().tolist()
 
         studio.go(name, 5)
         proposed(studio)

@@ -1,4 +1,4 @@
-"""Trainings that go on from the last run, and previews of them; the job runs in this process, which spares its start."""
+"""Trainings that go on from the last run, and previews of them. The job runs in this process, which spares a start."""
 
 import json
 from dataclasses import asdict

@@ -20,9 +20,7 @@ Weights = Mapping[str, Tensor]
 """State dictionary of a network."""
 
 
-def started_from(
-    root: Path, *, method: Method, classes: Sequence[str], channels: Sequence[Channel]
-) -> StartedFrom:
+def started_from(root: Path, *, method: Method, classes: Sequence[str], channels: Sequence[Channel]) -> StartedFrom:
     """Return the record of a run to begin with.
 
     Parameters

@@ -166,5 +166,5 @@ def hull(stroke: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | None:
     part = inside[top : bottom + 1, left : right + 1]
     part |= beyond < -NEAR
     near = np.argwhere(np.abs(beyond) <= NEAR)  # where rounding decides, corners are looked at in their order
-    part[tuple(near.T)] |= skimage.measure.points_in_poly(near + (top, left), points[found.vertices])
+    part[tuple(near.T)] |= skimage.measure.points_in_poly(near + points.min(0), points[found.vertices])
     return inside

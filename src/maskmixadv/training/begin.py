@@ -96,7 +96,8 @@ def begin(
     Raises
     ------
     InputError
-        Where the corpus, the fold, the prior, the start, the device or the directory can't serve; nothing is written then.
+        Where the corpus, the fold, the prior, the start, the device or the directory can't serve; then nothing is
+        written.
 
     Examples
     --------

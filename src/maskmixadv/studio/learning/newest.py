@@ -55,7 +55,7 @@ class Newest(Generic[Result]):
     def _done(self, job: Callable[[], Result | None]) -> Result | None:
         try:
             return job()
-        except Exception as error:  # noqa: BLE001 (the thread must go on)
+        except Exception as error:  # the thread must go on
             said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
             if said not in self._failed:
                 self._failed.add(said)

@@ -151,9 +151,7 @@ class StoredPredictions:
 
 def probabilities_of(probs: UInt8[np.ndarray, "d k h w"], view: View) -> dict[str, UInt8[np.ndarray, "k _ _"]]:
     """Return probabilities of a volume as it is seen slice by slice, by names, on the axes of the image's file."""
-    return {
-        f"{view.axis}-{view.stored(index, len(probs))}": _unplaced(each, view) for index, each in enumerate(probs)
-    }
+    return {f"{view.axis}-{view.stored(index, len(probs))}": _unplaced(each, view) for index, each in enumerate(probs)}
 
 
 def _unplaced(seen: UInt8[np.ndarray, "k h w"], view: View) -> UInt8[np.ndarray, "k _ _"]:

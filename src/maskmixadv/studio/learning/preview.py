@@ -94,7 +94,7 @@ class Previews:
             look = _asked(self._notes)
             if look is not None:
                 self._write(look, loop)
-        except Exception as error:  # noqa: BLE001 (the training must go on)
+        except Exception as error:  # the training must go on
             print(f"previews end: {type(error).__name__}: {error}", file=sys.stderr)
             self._due = float("inf")
             return
