@@ -12,7 +12,9 @@ export const proposalAt = (place) => proposals.get(keyOf(place)) ?? null;
 
 /** @param {Uint8Array | null} labels null: the slice has none from now on */
 export function setProposal(place, labels) {
-  proposals.set(keyOf(place), labels);
+  const key = keyOf(place);
+  if (asking.has(key)) asking.set(key, null); // an answer that is still to come is stale
+  proposals.set(key, labels);
   emit("proposed", place);
 }
 
@@ -40,11 +42,9 @@ function severalClasses(strokes) {
   return first !== undefined && strokes.some((label) => label !== EMPTY && label !== first);
 }
 
-/** Answers of before are of another run, or of other classes. */
-export function forgetProposals() {
-  proposals.clear();
+// Answers to strokes of before knew another network; what fills slices between knows none.
+on("trained", () => {
+  for (const key of asking.keys()) proposals.delete(key);
   asking.clear();
-  emit("proposed", null);
-}
-
-on("trained", forgetProposals);
+  emit("proposed");
+});
