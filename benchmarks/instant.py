@@ -97,11 +97,12 @@ def whole(case: Case, side: int) -> tuple[np.ndarray, np.ndarray]:
 def volume(place: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return a phantom of `DEPTH` slices, with strokes on the second one, the middle one, and the last but one."""
     case = hearts(place, SIDE)
-    image = ndimage.zoom(case.image[0], [new / old for new, old in zip((DEPTH, SIDE, SIDE), case.shape, strict=True)])
+    factors = [new / old for new, old in zip((DEPTH, SIDE, SIDE), case.shape, strict=True)]
+    image = np.asarray(ndimage.zoom(case.image[0], factors)).clip(0, 1)
     drawn = np.full(image.shape, IGNORE, np.uint8)
     scribble = whole(case, SIDE)[1]
     drawn[[1, DEPTH // 2, DEPTH - 2]] = scribble
-    return image.clip(0, 1), drawn
+    return image, drawn
 
 
 @contextmanager

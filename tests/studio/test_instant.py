@@ -63,7 +63,7 @@ def test_a_networks_probabilities_count(tmp_path: Path) -> None:
         said[1] = 255
         out = folder / "predictions/001" / PROBABILITIES
         out.mkdir()
-        np.savez_compressed(out / "s0.npz", **{"0-1": said})
+        np.savez_compressed(out / "s0.npz", **{"0-1": said})  # pyright: ignore[reportArgumentType]
         after = plane(page.post(PROPOSAL, content=labels.tobytes()))
         assert (after == 1).mean() > (before == 1).mean() + 0.1
         assert (after[labels == 0] == 0).all(), "strokes stand"

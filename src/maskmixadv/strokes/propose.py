@@ -60,8 +60,8 @@ def propose_slice(
     belief = believe_slice(image, seeds, classes=classes, plan=plan, looks=LOOKS).astype(np.float32)
     voices = belief / belief.sum(0).clip(1)
     if said is not None:
-        reached = belief.any((1, 2))
-        voices = np.where(seeds == IGNORE, voices + said * reached[:, None, None], voices)
+        reached = belief.max((1, 2), keepdims=True) > 0
+        voices = np.where(seeds == IGNORE, voices + said * reached, voices)
     return voices.argmax(0).astype(np.uint8)
 
 

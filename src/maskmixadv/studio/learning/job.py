@@ -209,7 +209,7 @@ def _write(out: Path, volume: "Volume", found: _Found) -> None:
         np.savez_compressed(file, disagreement=found.doubt)
     make_directory(out.parent / PROBABILITIES)
     with written(out.parent / PROBABILITIES / f"{out.name}.npz") as file:
-        np.savez_compressed(file, **found.probabilities)
+        np.savez_compressed(file, **found.probabilities)  # pyright: ignore[reportArgumentType]
 
 
 def main(argv: list[str]) -> int:

@@ -7,6 +7,7 @@ the run's notes. So neither waits for the other, and a later server finds both.
 import json
 import sys
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -30,7 +31,8 @@ SHARE: Final = 0.05
 """Part of the time that previews may take."""
 
 
-class Look(NamedTuple):
+@dataclass(frozen=True)
+class Look:
     """A slice of a case, as it is numbered on the page."""
 
     case: str
@@ -53,7 +55,7 @@ def ask(notes: Path, look: Look) -> Preview | None:
         If the question can't be written.
     """
     if _asked(notes) != look:
-        write_text(notes / LOOK, json.dumps(look._asdict()))
+        write_text(notes / LOOK, json.dumps(asdict(look)))
     path = notes / PREVIEW
     try:
         found = read_npz(path) if path.is_file() else {}
