@@ -78,7 +78,7 @@ def test_masks_are_painted(browser: Browser, tmp_path: Path) -> None:
 
         # A polygon by its corners, which a click on the first one closes; undo and redo.
         before = shown(studio)
-        page.keyboard.press("v")
+        page.keyboard.press("s")
         page.keyboard.press("3")
         corners(studio, [(2, 34), (12, 34), (12, 38), (2, 38), (2, 34)])
         np.testing.assert_array_equal(np.argwhere(shown(studio) != before).min(0), [34, 2])
@@ -89,7 +89,7 @@ def test_masks_are_painted(browser: Browser, tmp_path: Path) -> None:
         assert (shown(studio) != before).sum() == 40
 
         # Fill one region of a label.
-        page.keyboard.press("u")
+        page.keyboard.press("h")
         page.keyboard.press("1")
         corners(studio, [(5, 36)])
         assert (shown(studio)[34:38, 2:12] == 1).all()

@@ -22,7 +22,7 @@ def two_decoders(net: nn.Module) -> bool:
 @pytest.mark.parametrize("name", methods.ALL)
 def test_labels_are_those_of_predict(name: str) -> None:
     made, image = predictor(name), tiny.volume(3, d=5)[0]
-    labels, doubt = judge(made, image[None], SPACING)
+    labels, doubt, _ = judge(made, image[None], SPACING)
     expected = made.labels(image[None], SPACING)
     assert len(np.unique(expected)) > 1, "a network that says one thing shows nothing"
     np.testing.assert_array_equal(labels, expected)
@@ -48,7 +48,7 @@ def test_two_decoders_are_in_doubt_where_they_differ(name: str) -> None:
 
     one, other = (Predictor(One(at), made.grid, made.classes).probs(image[None], SPACING) for at in range(2))
     expected = ((one - other).abs().sum(1) / 2).clamp(0, 1) * 255
-    _, doubt = judge(made, image[None], SPACING)
+    _, doubt, _ = judge(made, image[None], SPACING)
     assert np.abs(doubt - expected.numpy()).max() <= 0.51
 
 
@@ -67,5 +67,5 @@ def test_no_part_of_the_network_works_twice(name: str) -> None:
 def test_labels_of_turned_volumes_are_the_same_bits() -> None:
     made, image = predictor("pce"), tiny.volume(3, d=40, w=44)[0]
     turned = np.moveaxis(image, 2, 0)
-    labels, _ = judge(made, turned[None], SPACING)
+    labels, *_ = judge(made, turned[None], SPACING)
     np.testing.assert_array_equal(labels, made.labels(turned[None], SPACING))

@@ -33,7 +33,8 @@ WRITTEN = (
     ".studio/001", ".studio/001/order.json", ".studio/001/process.json", ".studio/001/phase", ".studio/001/stop",
     ".studio/001/output.txt", ".studio/001/left-out.json", ".studio/001/reason",
     "runs", "runs/001", "runs/001/run.json", "predictions",
-    "predictions/001", "predictions/001/s0.nii.gz", "predictions/001/s0.npz", "export", "export/masks",
+    "predictions/001", "predictions/001/s0.nii.gz", "predictions/001/s0.npz", "predictions/001/probabilities",
+    "predictions/001/probabilities/s0.npz", "predictions/000", "predictions/000/s0.nii.gz", "export", "export/masks",
     "export/masks/s0.nii.gz", "export/masks/slices.csv", "export/model-001", "export/model-001/model.onnx",
     "export/Dataset101_hearts", "corrected", "corrected/s0.nii.gz", "cases.json",
 )  # fmt: skip
@@ -68,7 +69,7 @@ def _no_training(monkeypatch: pytest.MonkeyPatch) -> None:
             write_text(layout.runs / run / "last.pt", "")
 
         monkeypatch.setattr(Recipe, "begin", learn)
-        monkeypatch.setattr(fit, "fit", lambda _: True)
+        monkeypatch.setattr(fit, "fit", lambda *_, **__: True)
         said.touch(exist_ok=False)
         job.work(layout, run)
         return Ended()
@@ -102,6 +103,7 @@ def everything(session: Session, image: bytes) -> dict[str, str]:
         "add": upload,
         "train": lambda: session.training.start(Order("cpu", "pce", 1)),
         "stop": session.training.stop,
+        "accept proposal": lambda: session.accept_proposal("s0", 0, bytes(strokes().size)),
         "review": lambda: session.review("s0", 1, "accepted"),
         "paint": lambda: session.masks.correct("s0", 2, bytes(strokes().size), 1.0),
         "use": lambda: session.masks.set_use("s0", "teach"),

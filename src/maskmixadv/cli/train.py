@@ -69,6 +69,8 @@ class Train(Changes):
     unlabelled
         Learn from slices and patients without any annotation, too: walk-teacher, mean-teacher, uamt and ustm, whose
         teachers judge them.
+    start
+        Begin with the network of this run, of the same classes and channels, not with random weights.
     seed
         Seed of all random numbers.
     device
@@ -96,6 +98,7 @@ class Train(Changes):
     masks: Annotated[str, arg(metavar="{auto,none,all,INT}")] = "auto"
     masks_of: Counted = "patients"
     unlabelled: bool = False
+    start: Annotated[Path | None, arg(metavar="RUN")] = None
     seed: int = 0
     device: Annotated[str | None, arg(metavar="DEVICE")] = None
     memory: Annotated[float | None, arg(metavar="GB")] = None
@@ -149,6 +152,7 @@ class Train(Changes):
             enclosure=self.enclosure,
             masks=Masks(self.masks, self.masks_of),
             unlabelled=self.unlabelled,
+            start=self.start,
             seed=self.seed,
             device=ranks.device or self.device,
             ranks=ranks,

@@ -165,6 +165,35 @@ class Facts:
     versions: dict[str, str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class StartedFrom:
+    """The run whose network a run begins with.
+
+    Attributes
+    ----------
+    root
+        Directory of that run.
+    step
+        Step that its network had reached.
+    hash
+        SHA-256 of that network's weights, in hexadecimal.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> StartedFrom(root=Path("runs/001"), step=1500, hash="9f3c").table()
+    {'root': 'runs/001', 'step': 1500, 'hash': '9f3c'}
+    """
+
+    root: Path
+    step: int
+    hash: str
+
+    def table(self) -> dict[str, Any]:
+        """Return the record as ``run.json`` holds it: plain values."""
+        return {**asdict(self), "root": str(self.root)}
+
+
 Record = TypeVar("Record", bound=CorpusRecord)
 
 

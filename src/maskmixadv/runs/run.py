@@ -17,7 +17,7 @@ from maskmixadv.methods.method import Method
 from maskmixadv.methods.registry import fields_of, method_from, named
 from maskmixadv.networks.finite import not_finite
 from maskmixadv.runs.checkpoint import ANEW, Checkpoint, complete, stored
-from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, corpus_record
+from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, StartedFrom, corpus_record
 from maskmixadv.runs.schedule import Schedule
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.sampling.ranges import Augment
@@ -61,6 +61,8 @@ class Run:
         Which dense masks are learnt from beside strokes.
     unlabelled
         Whether training slices without any annotation are learnt from, too.
+    start
+        The run whose network this one begins with; None: it begins anew.
 
     Examples
     --------
@@ -86,6 +88,7 @@ class Run:
     facts: Facts
     masks: Masks = NONE
     unlabelled: bool = False
+    start: StartedFrom | None = None
 
     @classmethod
     def open(cls, root: PathLike) -> "Run":
@@ -116,6 +119,7 @@ class Run:
                 facts=made(Facts, {key: raw[key] for key in _FACTS}, str(path)),
                 masks=made(Masks, raw.get("masks", {}), f"{path}: masks"),
                 unlabelled=as_type(raw.get("unlabelled", False), bool, f"{path}: unlabelled"),
+                start=made(StartedFrom, raw["start"], f"{path}: start") if raw.get("start") else None,
             )
         except InputError as error:
             raise InputError(f"{path}: malformed ({str(error).removeprefix(f'{path}: ')}); train again") from None
@@ -146,7 +150,8 @@ class Run:
             + ("" if grid.mm is None else f" of {grid.mm:.2f} mm"),
             "with": f"enclosure {'on' if self.enclosure else 'off'}, seed {self.seed}"
             + ("" if self.masks == NONE else f", masks: {self.masks}")
-            + (", slices without annotation" if self.unlabelled else ""),
+            + (", slices without annotation" if self.unlabelled else "")
+            + (f", begun with {_from_here(self.start.root)}" if self.start else ""),
             "weights": str(self.checkpoint) if self.checkpoint.is_file() else "none saved yet",
         }
         return "\n".join([f"run in {self.root}", *(f"  {key + ':':8} {value}" for key, value in lines.items())])
@@ -174,6 +179,7 @@ class Run:
             "seed": self.seed,
             **({} if self.masks == NONE else {"masks": asdict(self.masks)}),
             **({"unlabelled": True} if self.unlabelled else {}),
+            **({"start": self.start.table()} if self.start else {}),
         }
 
     def record(self) -> dict[str, Any]:

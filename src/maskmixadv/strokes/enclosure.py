@@ -100,8 +100,25 @@ def is_closed(scribble: UInt8[np.ndarray, "h w"]) -> bool:
     True
     """
     around = hull(scribble == 0)
-    if around is None:
-        return False
+    return around is not None and _closes(scribble, around)
+
+
+def beyond_loop(scribble: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | None:
+    """Return the pixels beyond the hull of a slice's background stroke; None if `is_closed` does not hold.
+
+    Examples
+    --------
+    >>> scribble = np.full((24, 24), IGNORE, np.uint8)
+    >>> scribble[2, 2:22] = scribble[21, 2:22] = scribble[2:22, 2] = scribble[2:22, 21] = 0
+    >>> int(beyond_loop(scribble).sum())
+    176
+    """
+    around = hull(scribble == 0)
+    return None if around is None or not _closes(scribble, around) else ~around
+
+
+def _closes(scribble: UInt8[np.ndarray, "h w"], around: Bool[np.ndarray, "h w"]) -> bool:
+    """Whether `is_closed` holds for a background stroke with hull `around`."""
     stroke = np.asarray(scipy.ndimage.binary_dilation(np.pad(scribble == 0, BRIDGED), iterations=BRIDGED), bool)
     within = np.asarray(scipy.ndimage.binary_fill_holes(stroke), bool)[BRIDGED:-BRIDGED, BRIDGED:-BRIDGED]
     stroke = stroke[BRIDGED:-BRIDGED, BRIDGED:-BRIDGED]

@@ -416,7 +416,7 @@ def _solved(
     # Solved exactly: of matrices this stiff, conjugate gradients are slower, and wrong here and there.
     with plan.budget.taken(BYTES * unknown):
         probs = random_walker(
-            _scaled(image),
+            scaled(image),
             markers,
             beta=beta,
             mode="bf",
@@ -470,8 +470,14 @@ def _slices(case: Case) -> Iterator[Float[np.ndarray, "*c h w"]]:
     yield from case.image[0] if len(case.image) == 1 else np.moveaxis(case.image, 1, 0)
 
 
-def _scaled(image: Float[np.ndarray, "*c h w"]) -> Float[np.ndarray, "*c h w"]:
-    """Bring [-0.35, 1.35] to [-1, 1], as the released code does: edges count by differences in this scale."""
+def scaled(image: Float[np.ndarray, "*c h w"]) -> Float[np.ndarray, "*c h w"]:
+    """Bring [-0.35, 1.35] to [-1, 1], as the released code does: edges count by differences in this scale.
+
+    Examples
+    --------
+    >>> scaled(np.array([[-0.35, 0.5, 1.35]])).round(6)
+    array([[-1.,  0.,  1.]])
+    """
     return (image.astype(np.float64) + 0.35) / 1.7 * 2 - 1
 
 

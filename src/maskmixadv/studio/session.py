@@ -45,7 +45,9 @@ from maskmixadv.studio.images.volumes import Facts
 from maskmixadv.studio.layout import Layout, printable
 from maskmixadv.studio.learning import corpus, readiness
 from maskmixadv.studio.learning.accepted import Accepted
-from maskmixadv.studio.learning.predictions import StoredPredictions
+from maskmixadv.studio.learning.predictions import PROPOSED, StoredPredictions
+from maskmixadv.studio.learning.preview import Look, Preview
+from maskmixadv.studio.learning.proposals import Proposals, plane_of
 from maskmixadv.studio.learning.training import PRESET_CHOICES, Order, Training
 from maskmixadv.studio.masks import Masks
 from maskmixadv.studio.palette import Palette, PaletteClass
@@ -110,6 +112,7 @@ class Session:
         self._looked = Looked(self.layout.check(self.layout.root / corpus.LOOKED))
         self.masks = Masks(self.cases, self._corrected, self._reviews, self._looked, self._predictions)
         self._idle = Idle(self._settle_when_idle)
+        self.proposals = Proposals(self.cases, self._scribbles, self._predictions)
         self._gate, self._locks, self._exporting = Lock(), defaultdict[str, Lock](Lock), Lock()
 
     def folder(self) -> FolderAnswer:
@@ -227,6 +230,8 @@ class Session:
             raise RequestError(f"class {name!r} is not removed: masks were painted; discard them first, or rename it")
         if masks := self._scribbles.masks_with(place):
             raise RequestError(f"class {name!r} is not removed: masks/ holds it in {', '.join(masks[:3])}; rename it")
+        if self._predictions.proposed():
+            raise RequestError(f"class {name!r} is not removed: proposals were accepted as masks; rename it")
         if (run := self._predictions.latest()) is not None:
             raise RequestError(f"class {name!r} is not removed: run {run} has learnt it; rename it")
 
@@ -327,6 +332,8 @@ class Session:
         shown, view = self.cases.open(case)
         shape = shown.volume.array.shape
         accepted = self._reviews.accepted(case).get(view.stored(index, shape[view.axis]))
+        if accepted and accepted.run == PROPOSED and kind == "disagreement":
+            return np.zeros_like(_slice(shown.volume.array, view, index), np.uint8)
         run = accepted.run if accepted else self._predictions.latest()
         of = self._predictions.labels if kind == "prediction" else self._predictions.doubt
         array = None if run is None else of(run, case, shape)
@@ -354,15 +361,61 @@ class Session:
         view, shape = known.views[case], known.facts[case].shape
         if verdict is not None and index in self.masks.answer(case, shape, view).corrected:
             raise TakenError("somebody painted the mask of this slice; discard the mask to judge the prediction")
+        stored = view.stored(index, shape[view.axis])
         with self._held(case):
-            if run is not None:
-                stored = view.stored(index, shape[view.axis])
-                versions.check_seen(seen, Seen(self._verdicts(case, view, shape).get(index), run))
+            versions.check_seen(seen, Seen(self._verdicts(case, view, shape).get(index), run))
+            if run is None and verdict != "accepted":  # there is nothing but an accepted proposal
+                self._reviews.judge(case, stored, None)
+            elif run is not None:
                 before = self._reviews.accepted(case).get(stored)
                 shown = before.run if before and verdict == "accepted" else run
                 said = None if verdict is None else Review(verdict, shown, view.axis)
                 self._reviews.judge(case, stored, said)
             return self._verdicts(case, view, shape)
+
+    def accept_proposal(self, case: str, index: int, labels: bytes) -> dict[int, Verdict]:
+        """Keep a proposal as a slice's accepted labels; returns the verdicts that hold in the case.
+
+        Trainings learn from it, and exports hold it, as an accepted prediction.
+
+        Parameters
+        ----------
+        labels
+            Class indices, row by row.
+
+        Raises
+        ------
+        RequestError
+            If `labels` does not fit the slice or the classes; nothing is changed then.
+        """
+        shown, view = self.cases.open(case)
+        shape = shown.volume.array.shape
+        plane, stored = plane_of(labels, shown, view, index), view.stored(index, shape[view.axis])
+        if (plane >= len(self.classes())).any():
+            raise RequestError(f"proposal: class {plane.max()}, allowed are 0 to {len(self.classes()) - 1}")
+        if index in self.masks.answer(case, shape, view).corrected:
+            raise TakenError("somebody painted the mask of this slice; discard the mask to accept the proposal")
+        with self._held(case):
+            across = np.zeros(shape, np.uint8)
+            _slice(across, view, index)[:] = plane
+            kept = np.moveaxis(across, view.axis, 0)[stored]
+            self._predictions.keep(case, kept, (view.axis, stored), shown.volume)
+            self._reviews.judge(case, stored, Review("accepted", PROPOSED, view.axis))
+        return self._verdicts(case, view, shape)
+
+    def preview(self, case: str, index: int) -> Preview | None:
+        """Return what the network of the running training says of a slice, or None while that is not known.
+
+        Raises
+        ------
+        MissingError
+            If there is no such case or slice.
+        """
+        known = self.cases.known()
+        facts = known.facts.get(case)
+        if facts is None or not 0 <= index < facts.shape[known.views[case].axis]:
+            raise MissingError("no such slice")
+        return self.training.preview(Look(case, index))
 
     def queue(self) -> list[Proposal]:
         """Return the slices that are most worth reviewing or drawing next, the most worthwhile first."""

@@ -21,6 +21,7 @@ from maskmixadv.methods.method import Method
 from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, corpus_fields
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
+from maskmixadv.runs.start import started_from
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.strokes.canvas import fitted
@@ -43,6 +44,7 @@ def begin(
     enclosure: bool = False,
     masks: Masks = AUTO,
     unlabelled: bool = False,
+    start: Path | None = None,
     seed: int = 0,
     device: str | None = None,
     ranks: Ranks = ALONE,
@@ -80,6 +82,8 @@ def begin(
         Which dense masks are learnt from beside strokes.
     unlabelled
         Whether a method with a teacher learns from training slices without any annotation, too. Other methods never do.
+    start
+        Directory of a run whose network this one begins with; None: begin with random weights.
     seed
         Seed of everything random.
     device
@@ -98,7 +102,8 @@ def begin(
     Raises
     ------
     InputError
-        Where the corpus, the fold, the prior, the device or the directory can't serve; nothing is written then.
+        Where the corpus, the fold, the prior, the start, the device or the directory can't serve; then nothing is
+        written.
 
     Examples
     --------
@@ -137,6 +142,9 @@ def begin(
         facts=_facts(preset, pick_device(device), ranks, command),
         masks=masks,
         unlabelled=unlabelled and method.semi_supervised,
+        start=None
+        if start is None
+        else started_from(start, method=method, classes=corpus.classes, channels=corpus.channels),
     )
     if write and not _begun(run):
         run.create()

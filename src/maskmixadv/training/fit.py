@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
@@ -29,6 +29,7 @@ from maskmixadv.pictures import contact_sheet
 from maskmixadv.runs.checkpoint import save
 from maskmixadv.runs.origin import same_corpus
 from maskmixadv.runs.run import Run
+from maskmixadv.runs.start import weights_of
 from maskmixadv.sampling.grid import shrunk
 from maskmixadv.sampling.slices import PriorMasks, Slices, load_masks, load_slices
 from maskmixadv.sampling.storage import GB
@@ -45,6 +46,10 @@ HELD: Final = 10**9
 """Bytes of validation cases up to which they stay in memory."""
 PICTURED = 6
 """Slices in a picture of progress."""
+
+
+Watch = Callable[[Loop], None]
+"""What is called while a training goes on, to look at its networks."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +160,7 @@ def fit(
     ranks: Ranks = ALONE,
     engine: Engine | None = None,
     memory: float | None = None,
+    watch: Watch | None = None,
 ) -> bool:
     """Train `run` to its end, from its last checkpoint where it has one.
 
@@ -171,6 +177,8 @@ def fit(
     memory
         GB of the device's memory that slices may take. More slices than that stream from the run's directory. None:
         half of the memory that is free. It changes no result.
+    watch
+        Is called with the loop before the first step and after each one; must not change it. None: nobody watches.
 
     Returns
     -------
@@ -203,10 +211,12 @@ def fit(
     """
     ranks.check(run.method, run.schedule.batch)
     with held(run.root) if ranks.rank == 0 else nullcontext():
-        return _fit(run, device, ranks, engine, memory)
+        return _fit(run, device, ranks, engine, memory, watch)
 
 
-def _fit(run: Run, device: str | None, ranks: Ranks, engine: Engine | None, memory: float | None) -> bool:
+def _fit(
+    run: Run, device: str | None, ranks: Ranks, engine: Engine | None, memory: float | None, watch: Watch | None
+) -> bool:
     place, engine = pick_device(device), engine or Engine()
     engine.check(place, ranks.size)
     corpus = same_corpus(run.learnt_from)
@@ -222,6 +232,8 @@ def _fit(run: Run, device: str | None, ranks: Ranks, engine: Engine | None, memo
             state = run.load(place)
             loop.load(state)
             logged, saved = state["log"], loop.step
+    elif run.start is not None:
+        loop.begin_with(weights_of(run.start, place))
     ranks.check_step(loop.step)
     with _interrupts() as interrupts:
         steps = _steps(loop, interrupts)
@@ -229,7 +241,7 @@ def _fit(run: Run, device: str | None, ranks: Ranks, engine: Engine | None, memo
             deque(steps, maxlen=0)
         else:
             with RunLog(run, loop.step, logged) as log:
-                _Witness(loop, Validation.load(corpus, run), log, saved).follow(steps)
+                _Witness(loop, Validation.load(corpus, run), log, saved, watch or _unwatched).follow(steps)
     return loop.step >= run.schedule.steps
 
 
@@ -336,18 +348,24 @@ def _steps(loop: Loop, interrupts: list[int]) -> Iterator[dict[str, Tensor]]:
         yield loop.advance()
 
 
+def _unwatched(_: Loop) -> None:
+    """Watch nothing."""
+
+
 class _Witness:
     """Logs, validates and saves a loop as its steps are taken; `saved` is the checkpoint's step, if there is one."""
 
-    def __init__(self, loop: Loop, validation: Validation, log: RunLog, saved: int | None) -> None:
-        self._loop, self._validation, self._log, self._saved = loop, validation, log, saved
+    def __init__(self, loop: Loop, validation: Validation, log: RunLog, saved: int | None, watch: Watch) -> None:
+        self._loop, self._validation, self._log, self._saved, self._watch = loop, validation, log, saved, watch
         self._saved_at = time.monotonic()
 
     def follow(self, steps: Iterable[dict[str, Tensor]]) -> None:
         """Log, validate and save after each of `steps`, as often as is due, and save where they end early."""
+        self._watch(self._loop)
         for losses in steps:
             self._log.collect(losses)
             self._attend()
+            self._watch(self._loop)
         if self._loop.step < self._loop.run.schedule.steps:
             self._save()
 

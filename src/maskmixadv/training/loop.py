@@ -11,11 +11,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from maskmixadv.device import autocast
+from maskmixadv.methods.parts.teacher import Teacher
 from maskmixadv.networks.average import follow, followed_closely
 from maskmixadv.networks.finite import not_finite
 from maskmixadv.networks.losses import alike, balanced, uniform
 from maskmixadv.runs.checkpoint import LoopState
 from maskmixadv.runs.run import Run
+from maskmixadv.runs.start import Weights
 from maskmixadv.sampling.augment import Augmentation, Centre, draw_augmentation
 from maskmixadv.sampling.ranges import Augment
 from maskmixadv.sampling.slices import PriorMasks, Rows, Slices, order
@@ -252,6 +254,12 @@ class Loop:
             optimiser.load_state_dict(state["optimisers"][player])
         self.scored.load_state_dict(state["scored"])
         self._recordable()
+
+    def begin_with(self, weights: Weights) -> None:
+        """Take over the weights of another run's network; teachers begin with them, too."""
+        followers = [net.net for net in self.nets.values() if isinstance(net, Teacher)]
+        for net in (self.nets["net"], *followers, self.scored):
+            net.load_state_dict(weights)
 
     def _recordable(self) -> None:
         if self._engine.graph:

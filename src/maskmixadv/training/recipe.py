@@ -34,6 +34,8 @@ class Recipe:
         ``all`` or a number of ``patients`` or ``slices``.
     unlabelled
         Whether a method with a teacher learns from training slices without any annotation, too.
+    start
+        Directory of a run whose network this one begins with; None: begin with random weights.
     seed
         Seed of everything random.
 
@@ -55,6 +57,7 @@ class Recipe:
     masks: str = "auto"
     masks_of: str = "patients"
     unlabelled: bool = False
+    start: Path | None = None
     seed: int = 0
 
     def begin(self, out: Path, *, device: str | None = None, command: str | None = None, write: bool = True) -> Run:
@@ -72,6 +75,7 @@ class Recipe:
             enclosure=self.enclosure,
             masks=Masks(self.masks, self.masks_of),
             unlabelled=self.unlabelled,
+            start=self.start,
             seed=self.seed,
             device=device,
             command=command,
@@ -88,6 +92,7 @@ class Recipe:
         words += ["--masks", self.masks] if self.masks != "auto" else []
         words += ["--masks-of", self.masks_of] if self.masks_of != "patients" else []
         words += ["--unlabelled"] if self.unlabelled and method_from(self.method).semi_supervised else []
+        words += ["--start", str(self.start)] if self.start else []
         fields = {name: value for name, value in self.method.items() if name != "name"}
         return shlex.join([*words, *_options(self.changes.given()), self.method["name"], *_options(fields)])
 

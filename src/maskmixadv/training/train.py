@@ -51,6 +51,7 @@ def train(
     masks: str | int = "auto",
     masks_of: Counted = "patients",
     unlabelled: bool = False,
+    start: PathLike | None = None,
     seed: int = 0,
     device: str | None = None,
     **changes: Unpack[Replaced],
@@ -89,6 +90,9 @@ def train(
     unlabelled
         Learn from training slices without any annotation, too, if the method has a teacher that judges them
         (``"walk-teacher"``, ``"mean-teacher"``, ``"uamt"``, ``"ustm"``).
+    start
+        A run whose network this one begins with, of the same classes, channels and architecture: less training then
+        does. None: begin with random weights.
     seed
         Of everything random.
     device
@@ -105,7 +109,7 @@ def train(
     Raises
     ------
     InputError
-        Where corpus, fold, prior, method, a change, the device or `out` can't serve.
+        Where corpus, fold, prior, start, method, a change, the device or `out` can't serve.
     DivergedError
         Where losses or weights are no finite numbers any more; the last finite checkpoint is kept.
     KeyboardInterrupt
@@ -138,6 +142,7 @@ def train(
         masks=str(masks),
         masks_of=masks_of,
         unlabelled=unlabelled,
+        start=None if start is None else Path(start),
         seed=seed,
     )
     recipe.begin(root, device=device, command=recipe.command(root))

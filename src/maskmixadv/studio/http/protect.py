@@ -14,7 +14,7 @@ from maskmixadv.studio.refusals import TooLargeError
 
 HOST: Final = re.compile(r"(127\.0\.0\.1|localhost)(:\d{1,5})?")
 UPLOAD: Final = "/api/images/"
-STROKES: Final = re.compile(r"/api/cases/.*/(scribble|mask)", re.DOTALL)
+STROKES: Final = re.compile(r"/api/cases/.*/(scribble|mask|proposal)", re.DOTALL)
 MOST_BODY: Final = 64 * 2**20
 """Bytes of a slice's strokes or mask, enough for 8,000 × 8,000 pixels."""
 MOST_JSON: Final = 2**16

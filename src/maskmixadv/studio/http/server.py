@@ -24,7 +24,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, tell_holder
 from maskmixadv.methods.registry import DEFAULT_METHOD
 from maskmixadv.studio.export.kinds import ExportKind
-from maskmixadv.studio.http import address
+from maskmixadv.studio.http import address, instant
 from maskmixadv.studio.http.patience import Impatient
 from maskmixadv.studio.http.protect import Guard
 from maskmixadv.studio.images.readable import Use
@@ -79,6 +79,7 @@ class TrainBody(BaseModel):
     preset: str = AUTO
     steps: int | None = None
     method: str = DEFAULT_METHOD
+    goes_on: bool = False
 
 
 class ExportBody(BaseModel):
@@ -160,6 +161,7 @@ def app(session: Session, token: str) -> Guard:
     _add_masks(api, session)
     _add_folder(api, session)
     _add_training(api, session)
+    instant.add(api, session)
 
     @api.get("/known/{nonce}")
     def known(nonce: str) -> dict[str, str]:
@@ -280,7 +282,7 @@ def _add_training(api: FastAPI, session: Session) -> None:
 
     @api.post("/api/train")
     def start(body: TrainBody) -> dict[str, Any]:
-        session.train(Order(body.preset, body.method, body.steps))
+        session.train(Order(body.preset, body.method, body.steps, body.goes_on))
         return asdict(session.training.course())
 
     @api.delete("/api/train")

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -51,10 +51,16 @@ class Overheard(nn.Module):
         return logits
 
 
-def judge(
-    predictor: Predictor, image: Float[np.ndarray, "c d h w"], spacing: Spacing | None
-) -> tuple[UInt8[np.ndarray, "d h w"], UInt8[np.ndarray, "d h w"]]:
-    """Predict labels, and how doubtful they are.
+class Judged(NamedTuple):
+    """What a network says of a volume: labels, how doubtful they are, and class probabilities in steps of 1/255."""
+
+    labels: UInt8[np.ndarray, "d h w"]
+    doubt: UInt8[np.ndarray, "d h w"]
+    probs: UInt8[np.ndarray, "d k h w"]
+
+
+def judge(predictor: Predictor, image: Float[np.ndarray, "c d h w"], spacing: Spacing | None) -> Judged:
+    """Predict labels, how doubtful they are, and probabilities.
 
     Parameters
     ----------
@@ -77,8 +83,8 @@ def judge(
     else:
         probs = predictor.probs(image, spacing)
         doubt = torch.special.entr(probs).sum(1) / math.log(probs.shape[1])
-    return most_probable(probs).cpu().numpy(), _bytes(doubt)
+    return Judged(most_probable(probs).cpu().numpy(), _bytes(doubt), _bytes(probs))
 
 
-def _bytes(doubt: Float[Tensor, "d h w"]) -> UInt8[np.ndarray, "d h w"]:
+def _bytes(doubt: Float[Tensor, "d *k h w"]) -> UInt8[np.ndarray, "d *k h w"]:
     return (doubt.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()

@@ -5,19 +5,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import INTERRUPTED, DivergedError, InputError, report
-from maskmixadv.files import read_json, whole, write_text, written
+from maskmixadv.files import make_directory, read_json, whole, write_text, written
 from maskmixadv.methods.registry import METHODS
 from maskmixadv.processes import reason_written
 from maskmixadv.runs.schedule import PRESETS, Changes, default_preset
 from maskmixadv.studio.images import grouping
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import training
+from maskmixadv.studio.learning.predictions import PROBABILITIES, StoredPredictions, probabilities_of
+from maskmixadv.studio.learning.preview import Previews
 from maskmixadv.studio.learning.process import Process
 from maskmixadv.studio.learning.training import AUTO, LearntSlices, Order
 from maskmixadv.studio.memory import within_memory
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from maskmixadv.inference.predictor import Predictor
     from maskmixadv.runs.run import Run
 
+FURTHER: Final = 5
+"""A training that goes on from another run takes a preset's steps over this, if nothing else is said."""
 VALIDATIONS: Final = 12
 """About how many points the validation curve has."""
 
@@ -90,11 +94,11 @@ def _attempt(predictor: "Predictor", paths: Sequence[Path], out: Path, odd: str 
         if odd is not None:
             raise InputError(odd)
         with within_memory(paths[0]):
-            volume, labels, doubt = _predicted(predictor, paths)
+            volume, found = _predicted(predictor, paths)
     except InputError as error:
         print(f"{out.name}: not predicted ({error})", file=sys.stderr)
         return str(error)
-    _write(out, volume, labels, doubt)
+    _write(out, volume, found)
     return None
 
 
@@ -102,7 +106,7 @@ def _train(layout: Layout, run: str) -> bool:
     """Train on the folder as it is now; returns False if the training was asked to stop."""
     from maskmixadv.training.fit import fit
 
-    return fit(_begun(layout, run))
+    return fit(_begun(layout, run), watch=Previews(layout, run))
 
 
 def _begun(layout: Layout, run: str) -> "Run":
@@ -117,7 +121,8 @@ def _begun(layout: Layout, run: str) -> "Run":
     corpus, left_out, accepted, corrected = learning.corpus(layout, Cases(layout).known(), learning.Dense.read(layout))
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
-    write_text(notes / training.LEFT_OUT, json.dumps(left_out))
+    start, unfit = _start(layout, order, corpus) if order.goes_on else (None, [])
+    write_text(notes / training.LEFT_OUT, json.dumps([*left_out, *unfit]))
     drawn = sum(int((scribble != IGNORE).any((1, 2)).sum()) for scribble in _scribbles(corpus))
     strokes = drawn - sum(len(each) for dense in (accepted, corrected) for each in dense.values())
     LearntSlices(max(0, strokes), accepted, corrected).write(notes / training.LEARNT)
@@ -126,11 +131,30 @@ def _begun(layout: Layout, run: str) -> "Run":
         corpus.root,
         {"name": order.method, **METHODS[order.method].without_prior},
         preset,
-        _changes(preset, order.steps),
+        _changes(preset, order.steps if start is None else order.steps or PRESETS[preset].steps // FURTHER),
         enclosure=drawn_round(_scribbles(corpus)),
+        start=start,
     )
     out = layout.runs / run
     return recipe.begin(out, command=recipe.command(out))
+
+
+def _start(layout: Layout, order: Order, corpus: "Corpus") -> tuple[Path | None, list[str]]:
+    """Return the run to begin with, or None and why not: there is none, or its network does not fit."""
+    from maskmixadv.methods.registry import method_from
+    from maskmixadv.runs.start import started_from
+
+    latest = StoredPredictions(layout).latest()
+    if latest is None:
+        return None, []
+    root = layout.check(layout.runs / latest)
+    method = method_from({"name": order.method, **METHODS[order.method].without_prior})
+    try:
+        started_from(root, method=method, classes=tuple(corpus.classes), channels=corpus.channels)
+    except InputError as error:
+        print(f"begins anew: {error}", file=sys.stderr)
+        return None, [f"the network of run {latest} ({error})"]
+    return root, []
 
 
 def _scribbles(corpus: "Corpus") -> Iterator[UInt8[np.ndarray, "d h w"]]:
@@ -152,8 +176,16 @@ def _changes(preset: str, steps: int | None) -> Changes:
     return Changes(steps=steps, ema=float(f"{ema:.6g}"), validate_every=max(1, steps // VALIDATIONS))
 
 
-def _predicted(predictor: "Predictor", paths: Sequence[Path]) -> tuple["Volume", np.ndarray, np.ndarray]:
-    """Read an image; returns it with its labels and their doubt, on the file's axes."""
+class _Found(NamedTuple):
+    """The labels of an image, their doubt, and its slices' probabilities by name, on the file's axes."""
+
+    labels: np.ndarray
+    doubt: np.ndarray
+    probabilities: dict[str, np.ndarray]
+
+
+def _predicted(predictor: "Predictor", paths: Sequence[Path]) -> tuple["Volume", _Found]:
+    """Read an image; returns it with what the network says of it."""
     from maskmixadv.corpus.channels import in_colour, scaled
     from maskmixadv.formats import several
     from maskmixadv.studio.images.intake import check_declared, taken
@@ -165,16 +197,19 @@ def _predicted(predictor: "Predictor", paths: Sequence[Path]) -> tuple["Volume",
         volume = in_colour(several.read(paths), predictor.channels)
     view = predictor.slicing.of(volume.header)
     cut = volume.seen(view)
-    labels, doubt = judge(predictor, scaled(cut, predictor.channels, str(paths[0])), cut.spacing)
-    return volume, view.back(labels), view.back(doubt)
+    said = judge(predictor, scaled(cut, predictor.channels, str(paths[0])), cut.spacing)
+    return volume, _Found(view.back(said.labels), view.back(said.doubt), probabilities_of(said.probs, view))
 
 
-def _write(out: Path, volume: "Volume", labels: np.ndarray, doubt: np.ndarray) -> None:
+def _write(out: Path, volume: "Volume", found: _Found) -> None:
     from maskmixadv.formats.nifti import write_labels
 
-    write_labels(out.with_name(f"{out.name}.nii.gz"), labels, volume)
+    write_labels(out.with_name(f"{out.name}.nii.gz"), found.labels, volume)
     with written(out.with_name(f"{out.name}.npz")) as file:
-        np.savez_compressed(file, disagreement=doubt)
+        np.savez_compressed(file, disagreement=found.doubt)
+    make_directory(out.parent / PROBABILITIES)
+    with written(out.parent / PROBABILITIES / f"{out.name}.npz") as file:
+        np.savez_compressed(file, **found.probabilities)  # pyright: ignore[reportArgumentType]
 
 
 def main(argv: list[str]) -> int:

@@ -4,15 +4,23 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from jaxtyping import Float32, UInt8
 
 from maskmixadv.errors import InputError
+from maskmixadv.files import make_directory
 from maskmixadv.formats import nifti
-from maskmixadv.formats.reading import read_npz
+from maskmixadv.formats.reading import read_npz, reading
+from maskmixadv.formats.slicing import View
+from maskmixadv.formats.volume import Volume
 from maskmixadv.studio.cache import FileCache
 from maskmixadv.studio.images.volumes import ByteVolume
 from maskmixadv.studio.layout import Layout, latest
 
 CACHED_BYTES: Final = 2**28
+PROPOSED: Final = "000"
+"""Stands for a run where a person accepted what strokes propose: no training has this number."""
+PROBABILITIES: Final = "probabilities"
+"""Folder of the class probabilities in a run's predictions."""
 
 
 class StoredPredictions:
@@ -26,7 +34,40 @@ class StoredPredictions:
 
     def latest(self) -> str | None:
         """Return the name of the latest run whose predictions are complete."""
-        return latest(self._layout.predictions)
+        run = latest(self._layout.predictions)
+        return None if run == PROPOSED else run
+
+    def proposed(self) -> bool:
+        """Return whether a proposal was ever accepted."""
+        return any((self._layout.predictions / PROPOSED).glob("*.nii.gz"))
+
+    def keep(self, case: str, labels: UInt8[np.ndarray, "_ _"], place: tuple[int, int], like: Volume) -> None:
+        """Keep the labels of a slice that a person accepted though no run predicted them, as those of `PROPOSED`.
+
+        Parameters
+        ----------
+        labels
+            Class indices, on the axes of the image's file.
+        place
+            The axis along which the slice is cut, and its number along it.
+        like
+            The image.
+
+        Raises
+        ------
+        InputError
+            If they can't be written.
+        """
+        folder = self._layout.check(self._layout.predictions / PROPOSED)
+        make_directory(folder)
+        path = self._layout.check(folder / f"{case}.nii.gz")
+        try:
+            volume = self.labels(PROPOSED, case, like.array.shape)
+        except InputError:  # of an image that was replaced, and accepted nowhere any more
+            volume = None
+        volume = np.zeros(like.array.shape, np.uint8) if volume is None else volume.copy()
+        np.moveaxis(volume, place[0], 0)[place[1]] = labels
+        nifti.write_labels(path, volume, like)
 
     def has(self, run: str, case: str, shape: tuple[int, ...]) -> bool:
         """Return whether there is a prediction of `case`, whose image has `shape`; only the file's header is read.
@@ -53,6 +94,31 @@ class StoredPredictions:
         """Return the doubt of the network, 0 to 255, or None; raises as `labels`."""
         return self._read(self._doubt, self.file(run, case, ".npz"), shape)
 
+    def probabilities(
+        self, run: str, case: str, view: View, index: int, shape: tuple[int, ...]
+    ) -> Float32[np.ndarray, "k h w"] | None:
+        """Return the class probabilities of a slice as it is seen; None where the run kept none that fit.
+
+        Only the slice is read, so that a long volume does not make a stroke wait.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged.
+        """
+        path = self.file(run, case, ".npz", PROBABILITIES)
+        if path is None:
+            return None
+        name = f"{view.axis}-{view.stored(index, shape[view.axis])}"
+        with reading(path, "probabilities", wrong="damaged", advice="; train again"), np.load(path) as arrays:
+            if name not in arrays.files:
+                return None
+            stored = arrays[name]
+        across = tuple(length for axis, length in enumerate(shape) if axis != view.axis)
+        if stored.dtype != np.uint8 or stored.shape[1:] != across:
+            return None
+        return _placed(stored, view).astype(np.float32) / 255
+
     def doubts(self, run: str, case: str, axis: int, shape: tuple[int, ...]) -> list[float]:
         """Return the part of each slice along `axis` that is in doubt, in [0, 1]; empty without prediction."""
         path = self.file(run, case, ".npz")
@@ -68,21 +134,36 @@ class StoredPredictions:
         _fits(path, array.shape, shape)
         return array
 
-    def file(self, run: str, case: str, suffix: str = ".nii.gz") -> Path | None:
+    def file(self, run: str, case: str, suffix: str = ".nii.gz", part: str = ".") -> Path | None:
         """Return the file of a prediction's labels, or of its doubt (``.npz``); None if it is missing.
+
+        `part` is the folder in the run's predictions, by default itself.
 
         Raises
         ------
         InputError
             If it is a link out of the folder.
         """
-        path = self._layout.predictions / run / f"{case}{suffix}"
+        path = self._layout.predictions / run / part / f"{case}{suffix}"
         return self._layout.check(path) if path.is_file() else None
 
     def _mean(self, path: Path) -> dict[int, list[float]]:
         doubt = self._doubt.get(path)
         across = {axis: tuple(other for other in range(3) if other != axis) for axis in range(3)}
         return {axis: (doubt.mean(others) / 255).tolist() for axis, others in across.items()}
+
+
+def probabilities_of(probs: UInt8[np.ndarray, "d k h w"], view: View) -> dict[str, UInt8[np.ndarray, "k _ _"]]:
+    """Return probabilities of a volume as it is seen slice by slice, by names, on the axes of the image's file."""
+    return {f"{view.axis}-{view.stored(index, len(probs))}": _unplaced(each, view) for index, each in enumerate(probs)}
+
+
+def _unplaced(seen: UInt8[np.ndarray, "k h w"], view: View) -> UInt8[np.ndarray, "k _ _"]:
+    return np.squeeze(view.back(seen[:, None]), 1 + view.axis)
+
+
+def _placed(stored: UInt8[np.ndarray, "k _ _"], view: View) -> UInt8[np.ndarray, "k h w"]:
+    return view.seen(np.expand_dims(stored, 1 + view.axis))[:, 0]
 
 
 def _fits(path: Path, found: tuple[int, ...], shape: tuple[int, ...]) -> bool:

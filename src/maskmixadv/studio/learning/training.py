@@ -18,6 +18,7 @@ from maskmixadv.processes import last_line, read_reason
 from maskmixadv.runs import schedule
 from maskmixadv.runs.course import Logged, read_course
 from maskmixadv.studio.layout import Layout, latest
+from maskmixadv.studio.learning.preview import Look, Preview, ask
 from maskmixadv.studio.learning.process import Process
 from maskmixadv.studio.refusals import RequestError, TakenError
 
@@ -41,11 +42,15 @@ State = Literal["idle", "running", "predicting", "done", "stopped", "failed"]
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be trained; `steps` are the preset's if None."""
+    """What is to be trained; `steps` are the preset's if None, and a fifth of these where another run goes on.
+
+    `goes_on` says whether to begin with the network of the latest run with predictions, where that fits.
+    """
 
     preset: str
     method: str
     steps: int | None = None
+    goes_on: bool = False
 
     def check(self) -> None:
         """Refuse an order that can't be trained.
@@ -119,6 +124,8 @@ class Course:
         A line for each file or accepted slice that was left out.
     learnt
         What it learns from; None before that is known, and of runs of earlier versions.
+    start
+        Name of the run whose network it began with; None: it began anew, or that is not known yet.
     """
 
     state: State
@@ -132,6 +139,7 @@ class Course:
     error: str | None = None
     left_out: list[str] = field(default_factory=list)
     learnt: LearntSlices | None = None
+    start: str | None = None
 
 
 class Training:
@@ -211,7 +219,16 @@ class Training:
             error=failure(notes) if state == "failed" else None,
             left_out=_left_out(notes / LEFT_OUT),
             learnt=LearntSlices.read(notes / LEARNT),
+            start=progress.start,
         )
+
+    def preview(self, look: Look) -> Preview | None:
+        """Return what the network of the running training says of a slice, or None while that is not known.
+
+        From then on the training looks at this slice every few seconds.
+        """
+        notes = self._latest()
+        return ask(notes, look) if notes and self._state(notes) == "running" else None
 
     def _running(self) -> Path | None:
         notes = self._latest()
@@ -233,26 +250,29 @@ class Training:
 
 @dataclass(frozen=True)
 class Progress:
-    """What the files of a run say of its progress; rate, losses and validation as in `Course`."""
+    """What the files of a run say of its progress; rate, losses, validation and start as in `Course`."""
 
     step: int = 0
     steps: int | None = None
     rate: float | None = None
     losses: list[tuple[int, float]] = field(default_factory=list)
     validation: list[tuple[int, float]] = field(default_factory=list)
+    start: str | None = None
 
     @classmethod
     def read(cls, run: Path) -> "Progress":
         """Read ``run.json`` and ``log.csv`` in directory `run`, as far as they exist."""
         try:
-            steps = int(read_json(run / "run.json")["schedule"]["steps"])
+            record = read_json(run / "run.json")
+            steps, start = int(record["schedule"]["steps"]), record.get("start")
+            begun_with = Path(start["root"]).name if start else None
         except (InputError, ValueError, KeyError, TypeError, OverflowError):
             return cls()
         rows = _rows(run / "log.csv")
         losses = [(row.step, total) for row in rows if (total := _total(row)) is not None]
         validation = [(row.step, row.values["val/dice"]) for row in rows if "val/dice" in row.values]
         step = max((row.step for row in rows), default=0)
-        return cls(step, steps, _rate(rows), losses, validation)
+        return cls(step, steps, _rate(rows), losses, validation, begun_with)
 
     @property
     def remaining(self) -> float | None:

@@ -106,6 +106,28 @@ export const putMask = (name, z, labels, seconds) =>
 export const deleteMask = (name, z) => json("DELETE", `${slice(name, z)}/mask`);
 export const putLooked = (name, z) => json("PUT", `${slice(name, z)}/looked`);
 export const putUse = (name, use) => send("PUT", `cases/${encodeURIComponent(name)}/use`, { use });
+/** What strokes say of a slice; null where they say nothing, or something newer was asked for. */
+export async function getProposal(name, z, labels) {
+  const answer = await call("POST", `${slice(name, z)}/proposal`, labels, "application/octet-stream");
+  return answer.status === 204 ? null : new Uint8Array(await answer.arrayBuffer());
+}
+export const acceptProposal = (name, z, labels) =>
+  json("PUT", `${slice(name, z)}/proposal`, labels, "application/octet-stream");
+/** Proposals of the slices with strokes and those between, as a map from slice to labels; null where there are none. */
+export async function fillCase(name) {
+  const answer = await call("POST", `cases/${encodeURIComponent(name)}/fill`);
+  if (answer.status === 204) return null;
+  const slices = answer.headers.get("X-Slices").split(",").map(Number);
+  const labels = new Uint8Array(await answer.arrayBuffer());
+  const size = labels.length / slices.length;
+  return new Map(slices.map((z, i) => [z, labels.slice(i * size, (i + 1) * size)]));
+}
+/** What the running training's network says of a slice, as {labels, step}; null while that is not known. */
+export async function getPreview(name, z) {
+  const answer = await call("GET", `${slice(name, z)}/preview`);
+  if (answer.status === 204) return null;
+  return { labels: new Uint8Array(await answer.arrayBuffer()), step: Number(answer.headers.get("X-Step")) };
+}
 
 export const getQueue = () => json("GET", "queue");
 export const getTraining = () => json("GET", "train");

@@ -59,6 +59,7 @@ function settle(place, labels, change) {
   history(place).push(change);
   save(place, labels);
   emit("pixels");
+  emit("drawn", { place, labels });
 }
 
 function travel(step) {
@@ -66,6 +67,7 @@ function travel(step) {
   if (!scribble || stroke || !history()[step](scribble)) return;
   save(state.place, scribble);
   emit("pixels");
+  emit("drawn", { place: state.place, labels: scribble });
 }
 
 export const undo = () => travel("undo");

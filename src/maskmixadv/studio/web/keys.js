@@ -6,6 +6,7 @@ import { autoWindow } from "./corners.js";
 import { dropCursor, moveCursor, togglePen } from "./cursor.js";
 import * as draw from "./hand.js";
 import { byId, element } from "./element.js";
+import { acceptProposal, fillBetween, toggleProposal, turnAway } from "./instant.js";
 import * as masks from "./masks.js";
 import { erase, pick, resize } from "./palette.js";
 import { holdSpace } from "./pointer.js";
@@ -56,6 +57,10 @@ const KEYS = {
     ["Two fingers", "zoom and pan", {}],
   ],
   Review: [
+    ["I", "proposal on and off: what the strokes say at once", { i: toggleProposal }],
+    ["J", "fill the slices between those with strokes", { j: fillBetween }],
+    ["U", "accept the slice's proposal as its mask", { u: acceptProposal }],
+    ["Q", "turn the slice's proposal away", { q: turnAway }],
     ["O", "prediction on and off", { o: review.toggleOverlay }],
     ["K", "its outline on and off", { k: review.toggleContour }],
     ["M", "map of disagreement on and off", { m: review.toggleDisagreement }],
@@ -67,8 +72,8 @@ const KEYS = {
   "Paint on the mask": [
     ["P", "paint on the slice's mask, on and off", { p: masks.toggle }],
     ["B", "brush", { b: () => masks.use("brush") }],
-    ["V", "polygon; again: close it", { v: masks.polygon }],
-    ["U", "fill what lies under the pointer", { u: () => masks.use("fill") }],
+    ["S", "polygon; again: close it", { s: masks.polygon }],
+    ["H", "fill what lies under the pointer", { h: () => masks.use("fill") }],
     ["Y", "paint only intensities in a range, on and off", { y: masks.toggleRange }],
   ],
   Page: [

@@ -9,6 +9,7 @@ import { refresh, startFolder } from "./folder.js";
 import { startDrawers } from "./drawers.js";
 import { startFilter } from "./filter.js";
 import { startFollow } from "./follow.js";
+import { startInstant } from "./instant.js";
 import { startKeys } from "./keys.js";
 import { startLooked } from "./looked.js";
 import { startMasks } from "./masks.js";
@@ -16,6 +17,7 @@ import { recall, startMemory } from "./memory.js";
 import { startNumbers } from "./numbers.js";
 import { startPalette } from "./palette.js";
 import { startPointer } from "./pointer.js";
+import { startPreview } from "./preview.js";
 import { startQueue } from "./queue.js";
 import { startReady } from "./ready.js";
 import { startReview } from "./review.js";
@@ -29,8 +31,8 @@ import { startView } from "./view.js";
 
 const parts = [
   startTheme, startStatus, startTabs, startView, startPointer, startCursor, startCorners, startStrip, startCine,
-  startPalette, startClasses, startFilter, startFolder, startQueue, startTrain, startReview, startMasks, startLooked, startNumbers,
-  startKeys, startAcross, startDrawers, startMemory, startFollow, startReady, startSides,
+  startPalette, startClasses, startFilter, startFolder, startQueue, startTrain, startReview, startMasks, startLooked, startInstant,
+  startPreview, startNumbers, startKeys, startAcross, startDrawers, startMemory, startFollow, startReady, startSides,
 ]; // prettier-ignore
 for (const start of parts) start();
 

@@ -14,7 +14,7 @@ const SAYS = { accepted: "Accepted", rejected: "Rejected", corrected: "Corrected
 const judge = telling(async (verdict) => {
   const one = shown();
   const { z } = state.place;
-  if (!one?.predicted) return say("there is no prediction to judge yet; train first");
+  if (!one?.predicted && verdict) return say("there is no prediction to judge yet; train first, or U accepts the proposal");
   if (isCorrected()) return say("the painted mask of this slice counts; discard it to judge the prediction");
   await allSaved(); // or strokes that were drawn before would take the verdict back
   const seen = { verdict: one.reviews[z] ?? null, run: state.folder.run?.name ?? null };
@@ -65,7 +65,7 @@ function showVerdict() {
     byId(id).setAttribute("aria-pressed", String(verdict === is));
     byId(id).disabled = !one?.predicted || corrected;
   }
-  byId("fix").disabled = !one?.predicted || corrected;
+  byId("fix").disabled = (!one?.predicted && !verdict) || corrected;
 }
 
 export function startReview() {

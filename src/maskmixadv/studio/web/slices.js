@@ -100,8 +100,10 @@ class Shelf {
 }
 
 // Asking for what is not there would put a 404 on the console, so it is not asked for.
-const ofRun = (what) => async (place, signal) =>
-  caseNamed(place.name).predicted ? api.getPlane(place.name, place.z, what, signal) : null;
+const ofRun = (what) => async (place, signal) => {
+  const one = caseNamed(place.name);
+  return one.predicted || one.reviews[place.z] === "accepted" ? api.getPlane(place.name, place.z, what, signal) : null;
+};
 
 const channelAt = ({ name, channel }) => channel ?? channelOf(caseNamed(name)).index;
 const images = new Shelf((place, signal) => api.getImage(place.name, place.z, channelAt(place), signal), {
@@ -222,10 +224,12 @@ on("trained", () => {
   emit("arrays");
 });
 
-// A slice shows the run that was accepted there, and then the latest one again.
-on("withdrawn", (place) => {
-  if (!isCorrected(place)) masks.forgetAt(place);
-  predictions.forgetAt(place);
-  disagreements.forgetAt(place);
-  emit("arrays");
-});
+// A slice shows what was accepted there, and then the latest run again.
+for (const event of ["withdrawn", "taken"]) {
+  on(event, (place) => {
+    if (!isCorrected(place)) masks.forgetAt(place);
+    predictions.forgetAt(place);
+    disagreements.forgetAt(place);
+    emit("arrays");
+  });
+}

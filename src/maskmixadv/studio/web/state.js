@@ -9,13 +9,13 @@ export const state = {
   place: null, // {name, z}: the slice that is shown
   channel: Number(sessionStorage.getItem(CHANNEL)) || 0, // the channel that is shown, of images that have as many
   tool: { code: 1, erasing: false, size: 2, closing: true },
-  overlay: { shown: true, opacity: 0.35, contour: true, disagreement: false, given: false },
+  overlay: { shown: true, opacity: 0.35, contour: true, disagreement: false, given: false, proposed: true },
   tab: "draw",
 };
 
 const bus = new EventTarget();
 
-/** @param {"folder"|"place"|"channel"|"arrays"|"pixels"|"tool"|"overlay"|"window"|"tab"|"trained"|"reviewed"|"withdrawn"|"painting"|"painted"|"masked"|"corrected"} event */
+/** @param {"folder"|"place"|"channel"|"arrays"|"pixels"|"drawn"|"proposed"|"training"|"taken"|"tool"|"overlay"|"window"|"tab"|"trained"|"reviewed"|"withdrawn"|"painting"|"painted"|"masked"|"corrected"} event */
 export const on = (event, heed) => bus.addEventListener(event, (e) => heed(e.detail));
 export const emit = (event, detail) => bus.dispatchEvent(new CustomEvent(event, { detail }));
 

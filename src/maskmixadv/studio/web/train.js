@@ -30,6 +30,7 @@ async function start(event) {
     preset: byId("preset").value,
     method: byId("method").value,
     steps: Number.isNaN(steps) ? null : steps,
+    goes_on: byId("goes-on").checked && !byId("goes-on").disabled,
   });
   await watch();
 }
@@ -39,6 +40,7 @@ async function watch() {
   const wasBusy = busy();
   try {
     known = await api.getTraining();
+    emit("training", known);
     show();
     if (wasBusy && !busy()) await ended();
   } finally {
@@ -63,7 +65,7 @@ function show() {
   byId("train-progress").max = steps || 1;
   byId("train-progress").value = is === "done" || is === "predicting" ? steps || 1 : (step ?? 0);
   const without = leftOut.length ? `, without ${leftOut.join("; ")}` : "";
-  byId("train-run").textContent = run ? `run ${run}${learnsFrom()}${without}` : "";
+  byId("train-run").textContent = run ? `run ${run}${goesOn()}${learnsFrom()}${without}` : "";
   byId("train").disabled = busy();
   byId("stop").hidden = !busy();
   showCurves();
@@ -75,6 +77,8 @@ function sentence() {
   const left = known.remaining == null ? "" : `, ${duration(known.remaining)} left`;
   return `Step ${known.step} of ${known.steps}${left}`;
 }
+
+const goesOn = () => (known.start ? `, goes on from run ${known.start}` : "");
 
 function learnsFrom() {
   const { scribbled = 0, accepted = {}, corrected = {} } = known.learnt ?? {};
@@ -137,6 +141,7 @@ export function startTrain() {
     }),
   );
   on("folder", showChoices);
+  on("folder", () => (byId("goes-on").disabled = !state.folder.run));
 }
 
 /** A training may run already: the page was closed over it, or another one started it. */

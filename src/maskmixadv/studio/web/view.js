@@ -3,19 +3,24 @@
 import { byId } from "./element.js";
 import { heatLayer, imageLayer, labelLayer, outlines, scribbleLayer } from "./layers.js";
 import { active } from "./painting.js";
+import { shownPreview } from "./preview.js";
+import { shownProposal } from "./proposals.js";
 import { arrays, askNeighbours } from "./slices.js";
 import { classes, EMPTY, on, shown, state } from "./state.js";
+import { traced } from "./trace.js";
 import * as grey from "./window.js";
 
 const MARGIN = 18; // px round a fitted slice
 const CLOSEST = 60; // px a voxel
 const FAINT = 0.3; // opacity
+const FAINTER = 0.16; // opacity of a proposal
+const DASH = [5, 4]; // px of its outline
 const HALO = 4; // px round strokes and outlines on pictures in colour
 
 export const canvas = byId("canvas");
 const context = canvas.getContext("2d");
 const frame = { zoom: 1, x: 0, y: 0, fitted: true };
-const layers = { image: null, scribble: null, prediction: null, disagreement: null };
+const layers = { image: null, scribble: null, prediction: null, disagreement: null, proposal: null };
 let marks = []; // what others draw on top: the pen's ring, the keyboard's cursor
 let asked = false;
 
@@ -111,10 +116,11 @@ function draw() {
   context.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
   if (!state.place) return;
   const { image, scribble, prediction, disagreement, mask, given } = arrays();
-  const labels = mask ?? given ?? prediction;
+  const labels = mask ?? shownPreview() ?? given ?? prediction;
   grey.ensure(image);
   if (image) paint(layer("image", image, (a, shape) => imageLayer(a, shape, grey.table(), shown().coloured)), { smooth: true });
   if (image && labels && (state.overlay.shown || active())) paintPrediction(labels);
+  if (image && !mask && shownProposal()) paintProposal(shownProposal());
   if (image && disagreement) paint(layer("disagreement", disagreement, heatLayer), { smooth: true });
   const alpha = mask ? FAINT : 1; // strokes do not count beside a painted mask
   if (image && scribble) paint(layer("scribble", scribble, scribbleLayer), { alpha, halo: shown().coloured });
@@ -155,6 +161,18 @@ function paintPrediction(prediction) {
     context.restore();
   }
   strokeAll(made[1]); // above all edges
+}
+
+/** Fainter than a prediction, and dashed. */
+function paintProposal(proposal) {
+  const count = classes().length;
+  const made = layer("proposal", proposal, (a, shape) => [labelLayer(a, shape), traced(a, shape, count)]);
+  paint(made[0], { alpha: FAINTER });
+  context.save();
+  if (shown().coloured) edged();
+  context.setLineDash(DASH);
+  strokeAll(made[1]);
+  context.restore();
 }
 
 function strokeAll(paths) {
@@ -200,7 +218,7 @@ export function startView() {
     if (state.place) askNeighbours();
     redraw();
   });
-  on("folder", () => forget("scribble", "prediction"));
+  on("folder", () => forget("scribble", "prediction", "proposal"));
   on("channel", () => {
     if (state.place) askNeighbours();
     redraw();
@@ -209,5 +227,5 @@ export function startView() {
   on("painted", () => forget("prediction"));
   for (const event of ["painting", "masked", "tab"]) on(event, redraw);
   on("window", () => forget("image"));
-  for (const event of ["arrays", "overlay", "tool"]) on(event, redraw);
+  for (const event of ["arrays", "overlay", "tool", "proposed"]) on(event, redraw);
 }

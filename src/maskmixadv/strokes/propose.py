@@ -1,0 +1,108 @@
+"""The instant answer: the labels that a slice's strokes say by themselves, in a fraction of a second.
+
+They are what trainings by `walk-teacher` begin with (`maskmixadv.strokes.walker.believe_slice`), on a grid that is
+coarse enough for the time, and with a network's probabilities where there is one.
+"""
+
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from maskmixadv.memory import Budget, free
+from maskmixadv.strokes.enclosure import ENCLOSED, beyond_loop
+from maskmixadv.strokes.walker import Plan, believe_slice
+from maskmixadv.types import IGNORE
+
+LOOKS: Final = 0.5
+"""Power of what pixels look like: the default of `walk-teacher`."""
+MOST: Final = 12_000
+"""Unknown pixels up to which a slice is walked on its own grid: a tenth of a second."""
+
+
+def propose_slice(
+    image: Float[np.ndarray, "*c h w"],
+    scribble: UInt8[np.ndarray, "h w"],
+    *,
+    classes: int,
+    said: Float[np.ndarray, "k h w"] | None = None,
+    most: int = MOST,
+) -> UInt8[np.ndarray, "h w"] | None:
+    """Return the labels that a slice's strokes say, or None if these are not of two classes at least.
+
+    Parameters
+    ----------
+    image
+        Intensities in [0, 1]; several channels come first.
+    scribble
+        The strokes: class indices, ``IGNORE`` where nothing is drawn. Outside of a closed loop of background all is
+        background.
+    classes
+        Number of classes, with the background.
+    said
+        A network's probabilities, which count as much as the walks. Classes without a stroke in the slice get none.
+    most
+        Unknown pixels up to which the slice is walked on its own grid; one with more is walked on a coarser grid.
+
+    Examples
+    --------
+    >>> image = np.zeros((4, 8))
+    >>> image[:, 4:] = 1
+    >>> scribble = np.full((4, 8), IGNORE, np.uint8)
+    >>> scribble[1, 1], scribble[1, 6] = 0, 1
+    >>> propose_slice(image, scribble, classes=2)[0]
+    array([0, 0, 0, 0, 1, 1, 1, 1], dtype=uint8)
+    """
+    if len(drawn_classes(scribble)) < 2:
+        return None
+    seeds = enclosed(scribble)
+    plan = Plan(most=most, budget=Budget(free() // 4))
+    belief = believe_slice(image, seeds, classes=classes, plan=plan, looks=LOOKS).astype(np.float32)
+    voices = belief / belief.sum(0).clip(1)
+    if said is not None:
+        reached = belief.max((1, 2), keepdims=True) > 0
+        voices = np.where(seeds == IGNORE, voices + said * reached, voices)
+    return voices.argmax(0).astype(np.uint8)
+
+
+def enclosed(scribble: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+    """Return strokes with ``ENCLOSED`` beyond their background's loop; as they are if it is no closed loop.
+
+    Examples
+    --------
+    >>> scribble = np.full((24, 24), IGNORE, np.uint8)
+    >>> scribble[2, 2:22] = scribble[21, 2:22] = scribble[2:22, 2] = scribble[2:22, 21] = 0
+    >>> enclosed(scribble)[:3, :3]
+    array([[254, 254, 254],
+           [254, 254, 254],
+           [254, 254,   0]], dtype=uint8)
+    """
+    box = _box(scribble == 0)
+    part = scribble[box]
+    structures = (scribble != 0) & (scribble != IGNORE)
+    beyond = None if structures.sum() > structures[box].sum() else beyond_loop(part)
+    if beyond is None:
+        return scribble
+    seeds = np.full_like(scribble, ENCLOSED)
+    seeds[box] = np.where(beyond & (part == IGNORE), ENCLOSED, part)
+    return seeds
+
+
+def _box(stroke: Bool[np.ndarray, "h w"]) -> tuple[slice, slice]:
+    """Return the smallest box that holds a stroke; the whole slice if there is none."""
+    rows, columns = (np.flatnonzero(stroke.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return slice(None), slice(None)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def drawn_classes(scribble: UInt8[np.ndarray, "*d h w"]) -> UInt8[np.ndarray, "k"]:
+    """Return the classes that have strokes.
+
+    Examples
+    --------
+    >>> drawn_classes(np.array([[0, IGNORE, 2, 2]], np.uint8))
+    array([0, 2], dtype=uint8)
+    """
+    found = np.unique(scribble)
+    return found[found != IGNORE]

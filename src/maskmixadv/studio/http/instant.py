@@ -1,0 +1,50 @@
+"""The calls for proposals: what strokes say before any training."""
+
+import asyncio
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from maskmixadv.studio.session import Session
+
+PLACE = "/api/cases/{case}/slices/{index}"
+
+
+def add(api: FastAPI, session: Session) -> None:
+    """Add the calls to `api`."""
+
+    @api.post(f"{PLACE}/proposal")
+    async def propose(case: str, index: int, request: Request) -> Response:
+        asked = await run_in_threadpool(session.proposals.ask, case, index, await request.body())
+        return answer(await asyncio.wrap_future(asked))
+
+    @api.put(f"{PLACE}/proposal")
+    async def accept(case: str, index: int, request: Request) -> dict[str, Any]:
+        labels = await request.body()
+        return {"reviews": await run_in_threadpool(session.accept_proposal, case, index, labels)}
+
+    @api.get(f"{PLACE}/preview")
+    def preview(case: str, index: int) -> Response:
+        found = session.preview(case, index)
+        told = answer(None if found is None else found.labels)
+        if found is not None:
+            told.headers["X-Step"] = str(found.step)
+        return told
+
+    @api.post("/api/cases/{case}/fill")
+    async def fill(case: str) -> Response:
+        found = await asyncio.wrap_future(await run_in_threadpool(session.proposals.fill, case))
+        if found is None:
+            return Response(status_code=204)
+        filled = answer(np.stack(list(found.values())))
+        filled.headers["X-Slices"] = ",".join(map(str, found))
+        return filled
+
+
+def answer(plane: np.ndarray | None) -> Response:
+    """Return an answer with the values of an array, or without content."""
+    if plane is None:
+        return Response(status_code=204)
+    return Response(np.ascontiguousarray(plane).tobytes(), media_type="application/octet-stream")

@@ -1,0 +1,68 @@
+// The instant answer: after each stroke the slice shows what its strokes say. It is accepted, or turned away.
+
+import * as api from "./api.js";
+import { penIsDown } from "./draw.js";
+import { byId } from "./element.js";
+import { propose, proposeOnce, proposalAt, setProposal } from "./proposals.js";
+import { allSaved } from "./save.js";
+import { arrays } from "./slices.js";
+import { emit, on, setOverlay, setReviews, shown, state } from "./state.js";
+import { say, telling } from "./status.js";
+
+export const toggleProposal = () => setOverlay({ proposed: !state.overlay.proposed });
+
+function arrived() {
+  if (!state.place || penIsDown() || shown()?.reviews[state.place.z] === "accepted") return;
+  const { scribble } = arrays();
+  if (scribble) proposeOnce(state.place, scribble);
+}
+
+/** Make the proposal the slice's mask: the next training learns from it, and exports hold it. */
+export const acceptProposal = telling(async () => {
+  const [one, place] = [shown(), state.place];
+  const labels = place && proposalAt(place);
+  if (!labels) return say("there is no proposal on this slice; draw two classes, or J fills between slices");
+  await allSaved(); // or strokes that were drawn before would take the verdict back
+  const { reviews } = await api.acceptProposal(place.name, place.z, labels);
+  setProposal(place, null);
+  setReviews(one, place.z, reviews);
+  emit("taken", place);
+  return say(`Accepted: ${place.name}, slice ${place.z + 1}`);
+});
+
+export function turnAway() {
+  if (state.place) setProposal(state.place, null);
+}
+
+/** Propose the slices between those with strokes; what was accepted stays as it is. */
+export const fillBetween = telling(async () => {
+  const one = shown();
+  if (!one) return undefined;
+  byId("fill").disabled = true;
+  try {
+    await allSaved();
+    say("filling between slices …");
+    const found = await api.fillCase(one.name);
+    if (!found) return say("draw two classes on two slices that have others between them");
+    for (const [z, labels] of found) if (one.reviews[z] !== "accepted") setProposal({ name: one.name, z }, labels);
+    setOverlay({ proposed: true });
+    return say(`Filled slices ${Math.min(...found.keys()) + 1} to ${Math.max(...found.keys()) + 1}: U accepts a slice, Q turns it away`);
+  } finally {
+    byId("fill").disabled = false;
+  }
+});
+
+function show() {
+  byId("proposed").checked = state.overlay.proposed;
+  const there = Boolean(state.place && proposalAt(state.place));
+  for (const id of ["accept-proposal", "turn-away"]) byId(id).disabled = !there;
+}
+
+export function startInstant() {
+  on("drawn", ({ place, labels }) => propose(place, labels));
+  for (const event of ["place", "arrays"]) on(event, arrived);
+  for (const event of ["place", "proposed", "overlay"]) on(event, show);
+  byId("proposed").addEventListener("change", ({ target }) => setOverlay({ proposed: target.checked }));
+  const clicks = { "accept-proposal": acceptProposal, "turn-away": turnAway, fill: fillBetween };
+  for (const [id, act] of Object.entries(clicks)) byId(id).addEventListener("click", act);
+}

@@ -1,0 +1,48 @@
+// Previews: while a training runs, the shown slice as its network sees it by now.
+
+import * as api from "./api.js";
+import { byId } from "./element.js";
+import { emit, keyOf, on, state } from "./state.js";
+
+const EVERY = 1500; // ms between two questions
+
+let preview = null; // {key, labels, step}
+let running = null; // the course of the training that runs
+let asked = -Infinity;
+
+/** The shown slice's labels; null where no training runs, or it has not looked here yet. */
+export const shownPreview = () => (running && state.place && preview?.key === keyOf(state.place) ? preview.labels : null);
+
+async function ask() {
+  if (!running || !state.place || performance.now() - asked < EVERY) return;
+  asked = performance.now();
+  const place = state.place;
+  try {
+    const found = await api.getPreview(place.name, place.z);
+    if (found && running && place === state.place) preview = { key: keyOf(place), ...found };
+  } catch {
+    // the training's own state tells of a server that is away
+  }
+  show();
+}
+
+function show() {
+  const there = shownPreview() !== null;
+  byId("preview").hidden = !there;
+  if (there) byId("preview").textContent = `preview of run ${running.run} at step ${preview.step}`;
+  emit("proposed");
+}
+
+export function startPreview() {
+  on("training", (course) => {
+    running = course.state === "running" ? course : null;
+    if (!running) preview = null;
+    ask();
+    show();
+  });
+  on("place", () => {
+    asked = -Infinity;
+    ask();
+    show();
+  });
+}

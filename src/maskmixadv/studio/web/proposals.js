@@ -1,0 +1,50 @@
+// Proposals: what strokes say at once. They are drawn lighter and dashed, and are no prediction.
+
+import * as api from "./api.js";
+import { emit, EMPTY, keyOf, on, state } from "./state.js";
+
+const proposals = new Map(); // key -> labels, or null where strokes say nothing
+const asking = new Map(); // key -> the strokes that were asked about
+
+/** The shown slice's proposal; null where there is none, or it is hidden. */
+export const shownProposal = () => (state.overlay.proposed && state.place && proposals.get(keyOf(state.place))) || null;
+export const proposalAt = (place) => proposals.get(keyOf(place)) ?? null;
+
+/** @param {Uint8Array | null} labels null: the slice has none from now on */
+export function setProposal(place, labels) {
+  const key = keyOf(place);
+  if (asking.has(key)) asking.set(key, null); // an answer that is still to come is stale
+  proposals.set(key, labels);
+  emit("proposed", place);
+}
+
+/** Strokes of a slice have changed: ask what they say. A later call makes an earlier one's answer stale. */
+export async function propose(place, strokes) {
+  const key = keyOf(place);
+  const asked = strokes.slice();
+  asking.set(key, asked);
+  try {
+    const labels = severalClasses(asked) ? await api.getProposal(place.name, place.z, asked) : null;
+    if (asking.get(key) === asked) setProposal(place, labels);
+  } catch {
+    // Nothing is shown; saving the same strokes tells of a server that is away.
+    if (asking.get(key) === asked) setProposal(place, null);
+  }
+}
+
+/** A slice's strokes are here: ask, unless it was asked before. */
+export function proposeOnce(place, strokes) {
+  if (!asking.has(keyOf(place)) && !proposals.has(keyOf(place))) propose(place, strokes);
+}
+
+function severalClasses(strokes) {
+  const first = strokes.find((label) => label !== EMPTY);
+  return first !== undefined && strokes.some((label) => label !== EMPTY && label !== first);
+}
+
+// Answers to strokes of before knew another network; what fills slices between knows none.
+on("trained", () => {
+  for (const key of asking.keys()) proposals.delete(key);
+  asking.clear();
+  emit("proposed");
+});

@@ -1,0 +1,86 @@
+"""Trainings that go on from the last run, and previews of them. The job runs in this process, which spares a start."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import own
+from maskmixadv.runs.run import Run
+from maskmixadv.runs.schedule import PRESETS
+from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.learning import job, preview, training
+from maskmixadv.studio.learning.preview import Look
+from maskmixadv.studio.learning.training import Order, Training
+from studio_server import SHAPE, SLICE, client, refused
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """A folder with a run of two steps."""
+    folder = own.folder(tmp_path_factory.mktemp("goes-on") / "hearts", scribbled=1, masked=0)
+    layout = Layout.open(folder)
+    trained(layout, "001", Order("cpu", "pce", 2, goes_on=True))
+    return layout
+
+
+def ordered(layout: Layout, run: str, order: Order) -> Path:
+    notes = layout.state / run
+    notes.mkdir(exist_ok=True)
+    (notes / training.ORDER).write_text(json.dumps(asdict(order)))
+    return notes
+
+
+def trained(layout: Layout, run: str, order: Order) -> None:
+    ordered(layout, run, order)
+    assert job.work(layout, run) == 0
+
+
+def test_the_first_run_begins_anew(layout: Layout) -> None:
+    assert Run.open(layout.runs / "001").start is None
+    assert json.loads((layout.state / "001" / training.LEFT_OUT).read_text()) == []
+
+
+def test_a_later_run_goes_on_and_previews_are_written(layout: Layout) -> None:
+    notes = ordered(layout, "002", Order("cpu", "pce", 3, goes_on=True))
+    assert preview.ask(notes, Look("s0", 1)) is None
+    assert job.work(layout, "002") == 0
+    course = Training(layout).course()
+    assert (course.run, course.state, course.start, course.steps) == ("002", "done", "001", 3)
+    found = preview.ask(notes, Look("s0", 1))
+    assert found is not None
+    assert (found.labels.shape, found.step) == (SHAPE, 0), "at once, with the network that it goes on from"
+    predicted = np.load(layout.predictions / "001" / "s0.npz")
+    assert predicted["disagreement"].shape[1:] == SHAPE
+    assert preview.ask(notes, Look("s0", 0)) is None, "another slice"
+    assert Training(layout).preview(Look("s0", 1)) is None, "no training runs"
+
+
+def test_it_takes_a_fifth_of_the_steps_if_nothing_else_is_said(layout: Layout) -> None:
+    ordered(layout, "003", Order("cpu", "pce", goes_on=True))
+    assert job._begun(layout, "003").schedule.steps == PRESETS["cpu"].steps // job.FURTHER
+
+
+def test_a_network_that_does_not_fit_is_left_out_with_a_line(layout: Layout) -> None:
+    notes = ordered(layout, "004", Order("cpu", "maskmixadv", 2, goes_on=True))
+    run = job._begun(layout, "004")
+    assert (run.start, run.schedule.steps) == (None, 2)
+    (line,) = json.loads((notes / training.LEFT_OUT).read_text())
+    assert "another network" in line
+
+
+def test_a_preview_that_fails_ends_no_training(layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    notes = ordered(layout, "005", Order("cpu", "pce", 3))
+    preview.ask(notes, Look("gone", 0))
+    assert job.work(layout, "005") == 0
+    assert capsys.readouterr().err.count("previews end") == 1
+
+
+def test_previews_are_asked_for_by_the_page(layout: Layout) -> None:
+    with client(layout.root) as page:
+        assert page.get(f"{SLICE}/preview").status_code == 204
+        refused(page.get("/api/cases/s0/slices/9/preview"), 404, "no such slice")
+        refused(page.get("/api/cases/none/slices/1/preview"), 404, "no such slice")
+        assert page.get("/api/train").json()["start"] is None

@@ -1,0 +1,111 @@
+"""A run that begins with another one's network: the same weights, the record of it, and what is refused."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.errors import InputError
+from maskmixadv.methods.maskmixadv import MaskMixAdv
+from maskmixadv.methods.method import Method
+from maskmixadv.methods.pce import PCE
+from maskmixadv.methods.walk_teacher import Advisor, WalkTeacher
+from maskmixadv.runs.run import Run
+from maskmixadv.runs.schedule import PRESETS, Changes
+from maskmixadv.sources.phantoms import phantom
+from maskmixadv.training.begin import begin
+from maskmixadv.training.fit import fit
+from maskmixadv.training.loop import Loop
+from maskmixadv.training.recipe import Recipe
+
+SCHEDULE = replace(PRESETS["demo"], size=48, window=32, batch=2, steps=3, ema=0.9)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return phantom.prepare(tmp_path_factory.mktemp("start") / "corpus", cases=6, size=64)
+
+
+@pytest.fixture(scope="module")
+def first(corpus: Corpus) -> Run:
+    run = begin(corpus.root, corpus.root.parent / "first", method=PCE(), schedule=SCHEDULE)
+    assert fit(run, device="cpu")
+    return run
+
+
+def scored(run: Run) -> dict[str, torch.Tensor]:
+    return run.load(torch.device("cpu"))["scored"]
+
+
+def same(some: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(weight, others[name]) for name, weight in some.items())
+
+
+@pytest.mark.parametrize("method", [PCE(), WalkTeacher()])
+def test_all_networks_begin_with_its_weights(corpus: Corpus, first: Run, tmp_path: Path, method: Method) -> None:
+    run = begin(corpus.root, tmp_path / "run", method=method, schedule=SCHEDULE, start=first.root)
+    seen: list[int] = []
+
+    def watch(loop: Loop) -> None:
+        if not seen:
+            nets = [loop.nets["net"], loop.scored]
+            nets += [net.net for net in loop.nets.values() if isinstance(net, Advisor)]
+            assert all(same(net.state_dict(), scored(first)) for net in nets)
+            assert len(nets) == (3 if isinstance(method, WalkTeacher) else 2)
+        seen.append(loop.step)
+
+    assert fit(run, device="cpu", watch=watch)
+    assert seen == [0, 1, 2, 3]
+    assert not same(scored(run), scored(first))
+
+
+def test_the_record_says_from_which_run(corpus: Corpus, first: Run, tmp_path: Path) -> None:
+    run = begin(corpus.root, tmp_path / "run", method=PCE(), schedule=SCHEDULE, start=first.root)
+    told = json.loads((run.root / "run.json").read_text())["start"]
+    assert told["root"] == str(first.root)
+    assert told["step"] == 3
+    assert len(told["hash"]) == 64
+    assert Run.open(run.root).start == run.start
+    assert f"begun with {first.root}" in str(run)
+    assert "start" not in json.loads((first.root / "run.json").read_text())
+
+
+def test_a_network_that_has_changed_is_refused(corpus: Corpus, first: Run, tmp_path: Path) -> None:
+    run = begin(corpus.root, tmp_path / "run", method=PCE(), schedule=SCHEDULE, start=first.root)
+    assert run.start is not None
+    with pytest.raises(InputError, match="has learnt on since"):
+        fit(replace(run, start=replace(run.start, hash="0" * 64)), device="cpu")
+
+
+def _other_method(corpus: Corpus) -> tuple[Path, Method]:
+    return corpus.root, MaskMixAdv(adv=0.0)
+
+
+def _other_classes(corpus: Corpus) -> tuple[Path, Method]:
+    place = corpus.root.parent / "prostates"
+    if not place.exists():
+        phantom.prepare(place, cases=6, size=64, organ="prostate")
+    return place, PCE()
+
+
+@pytest.mark.parametrize(("other", "words"), [(_other_method, "another network"), (_other_classes, "has classes")])
+def test_what_does_not_fit_is_refused_in_one_line(
+    corpus: Corpus, first: Run, tmp_path: Path, other: Callable[[Corpus], tuple[Path, Method]], words: str
+) -> None:
+    root, method = other(corpus)
+    with pytest.raises(InputError, match=words) as refusal:
+        begin(root, tmp_path / "run", method=method, schedule=SCHEDULE, start=first.root)
+    assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_says_it(corpus: Corpus, first: Run, tmp_path: Path) -> None:
+    recipe = Recipe(corpus.root, {"name": "pce"}, "cpu", Changes(steps=3), start=first.root)
+    assert f"--start {first.root}" in recipe.command(tmp_path / "run")
+    begun = recipe.begin(tmp_path / "run", write=False)
+    assert begun.start is not None
+    assert begun.start.step == 3
