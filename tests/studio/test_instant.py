@@ -15,7 +15,6 @@ from maskmixadv.strokes.propose import LOOKS, propose_slice
 from maskmixadv.studio.images.cases import Cases
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import corpus as learning
-from maskmixadv.studio.learning.accepted import Accepted
 from maskmixadv.studio.learning.newest import Newest
 from maskmixadv.studio.learning.predictions import PROBABILITIES, PROPOSED
 from studio_server import SHAPE, SLICE, client, plane, predict, refused, strokes
@@ -124,7 +123,7 @@ def test_an_accepted_proposal_is_shown_learnt_from_and_taken_back(page: httpx.Cl
     assert (case["reviews"], case["predicted"]) == ({"1": "accepted"}, False), "no run has predicted anything"
     assert page.get("/api/folder").json()["run"] is None
     layout = Layout.open(folder)
-    learnt = learning.corpus(layout, Cases(layout).known(), Accepted.read(layout))
+    learnt = learning.corpus(layout, Cases(layout).known(), learning.Dense.read(layout))
     assert learnt.accepted == {"s0": {1: PROPOSED}}
     scribble = learnt.corpus.load(learnt.corpus.entries[0]).scribble
     assert scribble is not None

@@ -117,12 +117,12 @@ class Previews:
 
     def _image(self, case: str, loop: "Loop") -> tuple[Float[np.ndarray, "c d h w"], Spacing | None]:
         """Return a case as the network takes it; the latest one is kept."""
-        from maskmixadv.corpus.channels import as_channels, scaled
+        from maskmixadv.corpus.channels import in_colour, scaled
         from maskmixadv.formats import several
 
         if self._volume is None or self._volume[0] != case:
             known, channels = Cases(self._layout).known(), loop.run.learnt_from.channels
             paths = known.images[case]
-            cut = as_channels(several.read(paths), channels).seen(known.views[case])
+            cut = in_colour(several.read(paths), channels).seen(known.views[case])
             self._volume = case, scaled(cut, channels, str(paths[0])), cut.spacing
         return self._volume[1:]
