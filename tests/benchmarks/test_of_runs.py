@@ -14,6 +14,7 @@ import hardest
 import loading
 import table
 import time_to_dice
+import whole
 import wrong_strokes
 from maskmixadv.errors import InputError
 from maskmixadv.metrics import scores
@@ -33,6 +34,14 @@ def test_hardest(run: Path, recorded: Recorded) -> None:
     figures = recorded("hardest")
     assert (figures["method"], figures["steps"]) == ("pce", 2)
     assert 0 <= figures["worst"] <= figures["dice"] <= 1
+
+
+def test_whole(run: Path, tmp_path: Path) -> None:
+    whole.main(whole.Options((run,), tmp_path / "scores.csv"))
+    head, *rows = (tmp_path / "scores.csv").read_text().splitlines()
+    assert head == "method,fold,seed,commit,case,dice,volume_ratio"
+    assert rows
+    assert all(0 <= float(row.split(",")[-2]) <= 1 for row in rows)
 
 
 def test_time_to_dice(run: Path, recorded: Recorded) -> None:
