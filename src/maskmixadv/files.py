@@ -411,7 +411,7 @@ def tell_holder(place: Path, more: str) -> None:
     ...     with held(Path()):
     ...         pass
     Traceback (most recent call last):
-    maskmixadv.errors.InputError: .: in use by process ... (maskmixadv ...), port 8000; wait for it, or stop it
+    maskmixadv.errors.InputError: .: in use by process ... (maskmixadv...), port 8000; wait for it, or stop it
     """
     with suppress(InputError):
         write_text(place / f"{LOCK}.holder", f"{_myself()}, {more}")

@@ -72,14 +72,14 @@ FOUND = (
 
 
 @functools.cache
-def tests() -> tuple[paired.Paired, ...]:
+def compared() -> tuple[paired.Paired, ...]:
     """Of what was found; exact tests with ties take a second."""
     return paired.against_reference(TABLE, FOUND)
 
 
 @functools.cache
 def page() -> str:
-    return render(TABLE, FOUND, tests())
+    return render(TABLE, FOUND, compared())
 
 
 def line(name: str, text: str, *, section: str = "Dice") -> list[str]:
@@ -109,7 +109,7 @@ def test_undefined_distances_are_counted_and_left_out() -> None:
     distances = line("Plain", page(), section="HD95")
     assert distances[2] == f"{5 + 2.5:.1f} ± {np.std(range(6)):.1f}*"
     assert distances[5] == "12"
-    (test,) = [t for t in tests() if (t.measure, t.column) == ("hd95", "mean")]
+    (test,) = [t for t in compared() if (t.measure, t.column) == ("hd95", "mean")]
     assert test.comparison.n == 6
     assert test.comparison.difference == pytest.approx(2.0)
 
@@ -143,7 +143,7 @@ def test_pairs_are_by_case_and_class_whatever_their_order() -> None:
         dataclasses.replace(each, scores=each.scores[::-1] if each.cell.row.name == "Plain" else each.scores)
         for each in FOUND
     )
-    assert paired.csv_text(paired.against_reference(TABLE, turned)) == paired.csv_text(tests())
+    assert paired.csv_text(paired.against_reference(TABLE, turned)) == paired.csv_text(compared())
 
 
 def test_only_runs_that_both_have_are_paired() -> None:

@@ -159,7 +159,7 @@ def test_the_exported_script_turns_by_the_same_rule(many: Path, tmp_path: Path) 
         about = vars(slicing) | {"channels": [{"name": "image", "kind": "MR"}]}
 
         def predict(self, image: np.ndarray, spacing: Any) -> tuple[None, np.ndarray]:
-            return None, predictor.labels(standalone.scale(image, 99), spacing)
+            return None, predictor.labels(standalone.scale(image, predictor.channels[0].percentile), spacing)
 
     assert Model.about["radiological"] is True
     for codes in turned.WAYS:
