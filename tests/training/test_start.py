@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from maskmixadv.corpus.channels import own
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.methods.maskmixadv import MaskMixAdv
@@ -16,6 +17,7 @@ from maskmixadv.methods.pce import PCE
 from maskmixadv.methods.walk_teacher import Advisor, WalkTeacher
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import PRESETS, Changes
+from maskmixadv.runs.start import started_from
 from maskmixadv.sources.phantoms import phantom
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import fit
@@ -109,3 +111,18 @@ def test_a_recipe_says_it(corpus: Corpus, first: Run, tmp_path: Path) -> None:
     begun = recipe.begin(tmp_path / "run", write=False)
     assert begun.start is not None
     assert begun.start.step == 3
+
+
+def test_it_keeps_the_canvas_of_that_run(corpus: Corpus, first: Run, tmp_path: Path) -> None:
+    """Whatever the strokes span by now: a network knows structures by their size in pixels."""
+    small = begin(corpus.root, tmp_path / "a", method=PCE(), schedule=SCHEDULE, start=first.root, fit_canvas=True)
+    assert small.grid == first.grid
+    large = replace(SCHEDULE, size=144)
+    assert begin(corpus.root, tmp_path / "b", method=PCE(), schedule=large, start=first.root, fit_canvas=True).grid == (
+        first.grid
+    )
+
+
+def test_intensities_of_another_scale_are_refused(corpus: Corpus, first: Run) -> None:
+    with pytest.raises(InputError, match=r"intensities up to percentile 99, and this training has 99\.9; begin with"):
+        started_from(first.root, method=PCE(), classes=corpus.classes, channels=own(corpus.channels))

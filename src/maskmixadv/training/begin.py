@@ -69,7 +69,7 @@ def begin(
         Name of the preset that `schedule` came from, for the record.
     fit_canvas
         Whether the canvas may be finer than the schedule's, where the structures would be a few pixels on it
-        (`maskmixadv.strokes.canvas.fitted`). A line says so.
+        (`maskmixadv.strokes.canvas.fitted`). A line says so. With a `start`, it is as that run's.
     scheme
         Name of the corpus's scheme of folds; None: its first.
     fold
@@ -120,7 +120,9 @@ def begin(
     corpus = open_corpus(corpus_root)
     scheme = scheme or next(iter(corpus.folds))
     split = corpus.split(scheme, fold)
-    if fit_canvas:
+    if fit_canvas and start is not None:  # a network knows structures by their size in pixels
+        schedule = replace(schedule, size=max(schedule.window, Run.open(start).schedule.size))
+    elif fit_canvas:
         schedule = _on_canvas(schedule, corpus, split, tell=write)
     method = method.under(schedule)
     ranks.check(method, schedule.batch)
