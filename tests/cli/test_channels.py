@@ -104,6 +104,7 @@ def trained(corpus: Corpus, *words: str, steps: int = 60) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_stains_that_differ_in_hue_are_told_apart(stains: Path, tmp_path: Path, capsys: Capture) -> None:
     corpus = made(stains)
     assert corpus.channels == COLOURS

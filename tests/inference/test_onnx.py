@@ -439,6 +439,7 @@ def labels_of(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path) if path.suffix == ".png" else nib.load(path).dataobj)  # pyright: ignore
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shallow")
 def test_colours_are_exported(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)

@@ -29,7 +29,17 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+def await_mask(studio: Studio) -> None:
+    """Wait until the shown slice's mask has come: the page's own waiting does not await what a promise brings."""
+    for _ in range(100):
+        if studio.module("slices", "m.arrays().mask !== null"):
+            return
+        studio.page.wait_for_timeout(100)
+    pytest.fail("the mask did not come")
+
+
 def shown(studio: Studio) -> np.ndarray:
+    await_mask(studio)
     rows, columns = DENSE.shape[1:]
     return np.array(studio.module("slices", "Array.from(m.arrays().mask)")).reshape(rows, columns)
 
@@ -54,7 +64,7 @@ def test_masks_are_painted(browser: Browser, tmp_path: Path) -> None:
         page.keyboard.press("a")
         expect(page.locator("#verdict")).to_have_text("Accepted")
         page.keyboard.press("p")
-        page.wait_for_function(f"async () => (await import('{url.split('#')[0]}slices.js')).arrays().mask")
+        await_mask(studio)
         np.testing.assert_array_equal(shown(studio), DENSE[1])
 
         # A stroke of the brush makes the slice dense; the acceptance gives way to it.
@@ -122,7 +132,7 @@ def test_masks_are_painted(browser: Browser, tmp_path: Path) -> None:
         expect(page.locator("#toast")).to_contain_text("The painted mask of this slice counts")
         studio.go("s0", 2)
         page.keyboard.press("p")
-        page.wait_for_function(f"async () => (await import('{url.split('#')[0]}slices.js')).arrays().mask")
+        await_mask(studio)
         studio.stroke("3", [(36, 8), (44, 8)])
         studio.saved()
         page.keyboard.press("Control+z")
