@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,11 +14,14 @@ from urllib.parse import urlsplit
 
 import nibabel as nib
 import numpy as np
+import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize
 
 from maskmixadv.corpus.case import Case
 from maskmixadv.sources.phantoms import phantom
 
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="browser tests need chromium or google-chrome on the path")
 ARGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",

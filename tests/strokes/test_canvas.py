@@ -119,3 +119,11 @@ def test_runs_use_it_unless_a_size_is_given(
         assert ("--size" in told) == (side == 384)
         if side == 384:
             assert "structures span 12 pixels of a canvas of 144: it has 384 instead" in told
+
+
+def test_the_same_cases_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of runs asks for each of its cells."""
+    there = corpus(tmp_path, [case("c", 600, 50)])
+    found = fitted(144, there, there.entries)
+    monkeypatch.setattr(Corpus, "drawn", lambda *_: pytest.fail("read again"))
+    assert fitted(144, there, there.entries) == found

@@ -2,12 +2,28 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 import own
 from studio_server import client
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    from playwright.sync_api import sync_playwright  # slow to import, and most tests need no browser
+
+    import studio_page as sp
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=sp.CHROMIUM, args=sp.ARGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

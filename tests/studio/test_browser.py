@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 from scipy import ndimage
 
 import studio_page as sp
@@ -22,16 +22,7 @@ from maskmixadv.studio.learning import training
 from maskmixadv.types import IGNORE
 from studio_page import Studio
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="browser tests need chromium or google-chrome on the path")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=sp.ARGS)
-        yield browser
-        browser.close()
+pytestmark = sp.NEEDS_CHROMIUM
 
 
 @pytest.fixture(scope="module")

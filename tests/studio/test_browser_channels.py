@@ -1,30 +1,19 @@
 """Colours and channels in a browser: what the canvas shows, the key that goes through channels, and lines that tell."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 import own
 import studio_page as sp
 import tiny
 from studio_page import Studio
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="browser tests need chromium or google-chrome on the path")
+pytestmark = sp.NEEDS_CHROMIUM
 PURPLE = (150, 60, 170)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=sp.ARGS)
-        yield browser
-        browser.close()
 
 
 def shown(studio: Studio, x: float, y: float) -> list[int]:

@@ -1,29 +1,17 @@
 """The instant answer in a browser: it comes after a stroke, is hidden, accepted, turned away, and fills slices."""
 
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 import studio_page as sp
 from maskmixadv.sources.phantoms.phantom import CLASSES
 from studio_page import Studio
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="browser tests need chromium or google-chrome on the path")
+pytestmark = sp.NEEDS_CHROMIUM
 SHOWN = "m.shownProposal() && [...m.shownProposal()]"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=sp.ARGS)
-        yield browser
-        browser.close()
 
 
 def proposed(studio: Studio) -> np.ndarray:

@@ -1,13 +1,11 @@
 """Painting on masks in a browser: brush, eraser, polygon, fill, range, undo, and what then lies on disk."""
 
 import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 import own
 import studio_page as sp
@@ -16,17 +14,8 @@ from maskmixadv.formats import nifti
 from studio_page import Studio
 from studio_server import predict
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="browser tests need chromium or google-chrome on the path")
+pytestmark = sp.NEEDS_CHROMIUM
 DENSE = tiny.volume()[2]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=sp.ARGS)
-        yield browser
-        browser.close()
 
 
 def await_mask(studio: Studio) -> None:

@@ -5,23 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 import own
 import studio_page as sp
 from studio_page import Studio
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="browser tests need chromium or google-chrome on the path")
+pytestmark = sp.NEEDS_CHROMIUM
 LONG = "a_patient_with_a_name_that_is_much_longer_than_any_list_is_wide_0123456789_0123456789"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=sp.ARGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,8 @@ WANTED: Final = 32
 """Pixels that they span then, unless the images' own pixels are coarser."""
 _CASES: Final = 16
 """Cases that are looked at, at most."""
+_FOUND: Final[dict[tuple[int, str, tuple[str, ...]], "Canvas"]] = {}
+"""Canvases by size, corpus and content of the cases: a table of runs asks the same for each of its cells."""
 
 
 class Canvas(NamedTuple):
@@ -76,6 +78,13 @@ def fitted(size: int, corpus: Corpus, entries: Sequence[Entry]) -> Canvas:
     >>> fitted(144, corpus, corpus.entries)
     Canvas(size=144, span=...)
     """
+    key = (size, str(corpus.root), tuple(entry.sha256 for entry in entries))
+    if key not in _FOUND:
+        _FOUND[key] = _fitted(size, corpus, entries)
+    return _FOUND[key]
+
+
+def _fitted(size: int, corpus: Corpus, entries: Sequence[Entry]) -> Canvas:
     mm, chosen = millimetres(size, entries), _some(entries)
     spans, scales = list[float](), list[float]()
     for entry, labels in zip(chosen, _drawn(corpus, chosen), strict=True):
