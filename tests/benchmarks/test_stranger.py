@@ -1,5 +1,7 @@
 """The stranger's hand: strokes that are known as pixels become moves of a mouse."""
 
+from itertools import pairwise
+
 import numpy as np
 from scipy import ndimage
 from skimage.draw import line
@@ -11,7 +13,7 @@ def followed(paths: list[Path2D], shape: tuple[int, int]) -> np.ndarray:
     """Pixels under the straight moves of a mouse."""
     under = np.zeros(shape, bool)
     for path in paths:
-        for (x, y), (to_x, to_y) in zip(path, path[1:], strict=False):
+        for (x, y), (to_x, to_y) in pairwise(path):
             under[line(int(y), int(x), int(to_y), int(to_x))] = True
     return under
 
