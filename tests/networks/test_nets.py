@@ -108,3 +108,31 @@ def test_joined_maps_are_concatenated_and_their_gradients_lie_apart(layout: torc
     for one, other in zip(found, expected, strict=True):
         assert torch.equal(one, other)
         assert one.is_contiguous(memory_format=layout)
+
+
+def interpolated(maps: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=True)
+
+
+@pytest.mark.parametrize(("kind", "tolerance"), [(torch.bfloat16, 2**-8), (torch.half, 2**-11)])
+def test_doubling_in_half_precision_is_that_in_single_to_rounding(kind: torch.dtype, tolerance: float) -> None:
+    """As a CUDA device does it: nothing under autocast becomes single precision. Values are up to 1."""
+    maps = torch.rand(2, 16, 24, 20).to(kind).contiguous(memory_format=torch.channels_last).requires_grad_()
+    weight = torch.rand(2, 16, 48, 40).to(kind)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = nets._doubled_as_they_are(maps)
+    assert found.dtype == kind
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    exact = maps.detach().float().requires_grad_()
+    expected = interpolated(exact)
+    torch.testing.assert_close(found.float(), expected, rtol=0, atol=tolerance)
+    (gradient,) = torch.autograd.grad(found, maps, weight)
+    (of_exact,) = torch.autograd.grad(expected, exact, weight.float())
+    # A pixel's gradient sums up to 9 parts, which add up to 4 at most; each addition may be rounded.
+    torch.testing.assert_close(gradient.float(), of_exact, rtol=0, atol=16 * tolerance)
+
+
+@pytest.mark.parametrize("kind", [torch.float, torch.bfloat16])
+def test_a_cpu_doubles_in_single_precision_and_gives_back_what_came(kind: torch.dtype) -> None:
+    maps = torch.rand(1, 3, 5, 4).to(kind)
+    assert torch.equal(nets._doubled(maps), interpolated(maps.float()).to(kind))

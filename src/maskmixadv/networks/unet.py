@@ -170,11 +170,22 @@ class Up(nn.Module):
 
     def forward(self, maps: Float[Tensor, "b f h w"], skip: Float[Tensor, "b g h2 w2"]) -> Float[Tensor, "b g h2 w2"]:
         """Return maps at the resolution of `skip`, which has twice the sides of `maps`."""
-        small = self.narrow(maps)
-        # The gradient of bilinear doubling takes a CPU five times as long in half precision.
-        exact = small.float() if small.device.type == "cpu" else small
-        up = F.interpolate(exact, scale_factor=2, mode="bilinear", align_corners=True)
-        return self.block(_join(skip, up.to(small.dtype)))
+        return self.block(_join(skip, _doubled(self.narrow(maps))))
+
+
+def _doubled(maps: Float[Tensor, "b f h w"]) -> Float[Tensor, "b f h2 w2"]:
+    """Return maps of twice the sides and of the same precision, by bilinear interpolation."""
+    if maps.device.type == "cuda":
+        return _doubled_as_they_are(maps)
+    # The gradient takes a CPU five times as long in half precision.
+    exact = maps.float() if maps.device.type == "cpu" else maps
+    return F.interpolate(exact, scale_factor=2, mode="bilinear", align_corners=True).to(maps.dtype)
+
+
+def _doubled_as_they_are(maps: Float[Tensor, "b f h w"]) -> Float[Tensor, "b f h2 w2"]:
+    """Do the same without autocast, which would interpolate in single precision and copy the maps there and back."""
+    with torch.autocast(maps.device.type, enabled=False):
+        return F.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=True)
 
 
 class _Join(torch.autograd.Function):
