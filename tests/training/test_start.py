@@ -162,5 +162,5 @@ def test_a_run_of_an_early_version_is_gone_on_with_as_it_was_begun(corpus: Corpu
     assert (begun.biases, again.biases) == (False, True)
     assert identity(begun) == identity(again)
     other = replace(SCHEDULE, steps=4)
-    with pytest.raises(InputError, match="not empty"):
+    with pytest.raises(InputError, match="already holds"):
         begin(corpus.root, tmp_path / "run", method=PCE(), schedule=other)
