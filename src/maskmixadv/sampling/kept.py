@@ -128,7 +128,8 @@ class Kept:
                 learnt = self.fresh()
                 learnt.add(json.loads(arrays["learnt"].tobytes()))
                 os.utime(path)
-                return Ready(*(torch.from_numpy(arrays[name]) for name in expected), learnt)
+                image, target, centre, flags = (torch.from_numpy(arrays[name]) for name in expected)
+                return Ready(image, target, centre, flags, learnt)
         return None
 
     def keep(self, entry: Entry, ready: Ready) -> None:

@@ -477,14 +477,15 @@ class _Source:
         """
         entries = [*annotated, *others]
         there = {entry.name for entry in entries if kept is not None and kept.has(entry)}
-        lacking = [[each for each in some if each.name not in there] for some in (annotated, others)]
-        made, slices = self._made(*lacking, kept), 0
+        lacking, without = ([each for each in some if each.name not in there] for some in (annotated, others))
+        made, slices = self._made(lacking, without, kept), 0
         found = [entry for entry in entries if entry.name in there]
         read = work_ahead(kept.read, found, threads=_THREADS, size=self._ready_bytes) if kept is not None else iter(())
         for entry in entries:
             ready = next(read) if entry.name in there else next(made)
             if ready is None:  # its file is damaged
-                ready = next(self._made(*([entry] if entry in some else [] for some in (annotated, others)), kept))
+                drawn = entry in annotated
+                ready = next(self._made([entry] if drawn else [], [] if drawn else [entry], kept))
                 there.discard(entry.name)
             slices += 0 if entry.name in there else len(ready.target)
             yield ready
