@@ -141,7 +141,8 @@ class Kept:
             make_directory(path.parent)
             with written(path) as file:
                 np.savez(file, **arrays)
-            for old in sorted(path.parent.glob("*.npz"), key=lambda each: each.stat().st_mtime_ns)[:-NEWEST]:
+            there = path.parent.glob("[!.]*.npz")  # not what another process is writing
+            for old in sorted(there, key=lambda each: each.stat().st_mtime_ns)[:-NEWEST]:
                 old.unlink()
 
     def holds(self, count: int) -> bool:
