@@ -2,7 +2,8 @@
 
 Each figure is measured in a process of its own, so that its peak of memory is its own. The first load comes after what
 the system caches of the cases' files was dropped, the others find them in memory. Slices are loaded to where they would
-lie if they fitted memory, and to where they would if they did not.
+lie if they fitted memory, and to where they would if they did not; and to memory from what the corpus's cache keeps, as
+trainings do, where the first load may have to make them.
 """
 
 import sys
@@ -71,6 +72,8 @@ class Figures:
     ----------
     streamed
         Whether slices went to the disk.
+    kept
+        Whether they came from the corpus's cache.
     megabytes
         What they take there, or in memory.
     cold_seconds, warm_seconds
@@ -82,13 +85,14 @@ class Figures:
     cases: int
     slices: int
     streamed: bool
+    kept: bool
     megabytes: float
     cold_seconds: float
     warm_seconds: float
     peak_mib: float
 
 
-def measure(options: Loading, *, streamed: bool) -> Figures:
+def measure(options: Loading, *, streamed: bool, kept: bool) -> Figures:
     """Load slices again and again, in this process."""
     run = planned(options)
     corpus, device = open_corpus(options.corpus), pick_device(options.device)
@@ -104,12 +108,13 @@ def measure(options: Loading, *, streamed: bool) -> Figures:
             began = time.perf_counter()
             slices = load_slices(
                 corpus, entries, grid=run.grid, supervision=supervision, enclosure=options.enclosure, device=device,
-                memory=0.0 if streamed else None, folder=Path(folder) if streamed else None,
+                memory=0.0 if streamed else None, folder=Path(folder) if streamed else None, keep=kept,
+                beliefs=run.method.believes, looks=run.method.looks(),
             )  # fmt: skip
             seconds.append(time.perf_counter() - began)
     return Figures(
-        cases=len(entries), slices=len(slices or ()), streamed=streamed,
-        megabytes=0.0 if slices is None else 3 * slices.target.numel() / 1e6,
+        cases=len(entries), slices=len(slices or ()), streamed=streamed, kept=kept,
+        megabytes=0.0 if slices is None else (slices.target.nbytes + slices.image.nbytes) / 1e6,
         cold_seconds=seconds[0], warm_seconds=median(seconds[1:]), peak_mib=peak_memory() - before,
     )  # fmt: skip
 
@@ -126,14 +131,16 @@ def main(argv: Sequence[str]) -> None:
     """Measure, print a Markdown table, add the record's line."""
     options = _checked(tyro.cli(Loading, args=argv))
     device, run = pick_device(options.device), planned(options)
-    found = [run_apart(measure, options, streamed=streamed) for streamed in (False, True)]
+    ways = ((False, False), (True, False), (False, True))
+    found = [run_apart(measure, options, streamed=streamed, kept=kept) for streamed, kept in ways]
     size, name = run.grid.size, run.learnt_from.name
     print(f"{name}, fold {options.fold}, {size} pixels, {options.method}, {device_name(device)}, commit {commit()}\n")
     print("| slices go | cases | slices | MB | s, not cached | s, cached | ms a case | peak MiB |")
     print(f"|{' --- |' * 8}")
     for each in found:
         cells = (
-            "to disk" if each.streamed else "to memory", each.cases, f"{each.slices:,}", f"{each.megabytes:.0f}",
+            "to disk" if each.streamed else "to memory, kept" if each.kept else "to memory",
+            each.cases, f"{each.slices:,}", f"{each.megabytes:.0f}",
             f"{each.cold_seconds:.2f}", f"{each.warm_seconds:.2f}", f"{1000 * each.warm_seconds / each.cases:.1f}",
             f"{each.peak_mib:.0f}",
         )  # fmt: skip

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -152,7 +152,8 @@ class ReleasedLoop:
     def __init__(self, run: Run, files: list[Path], masks: list[Path], device: torch.device, logs: Path) -> None:
         self.run, self.device, self.step = run, device, 0
         torch.manual_seed(run.seed)
-        self.nets = {name: _as_released(net).to(device) for name, net in run.method.players(run.task).items()}
+        task = replace(run.task, biases=True)
+        self.nets = {name: _as_released(net).to(device) for name, net in run.method.players(task).items()}
         self.optimisers = optimisers(run.schedule, self.nets)
         loader = DataLoader(
             SliceFiles(files, masks, run.schedule.window), batch_size=run.schedule.batch, shuffle=True, num_workers=1,

@@ -50,6 +50,8 @@ class Task:
         Number of slices in the training set, for players that remember each; 0 where a network is only used.
     studied
         Number of dense slices whose strokes are known, too, for methods that compare the two (`Method.studies`).
+    biases
+        Whether convolutions have a bias where a batch norm follows (`maskmixadv.networks.unet.UNet`).
 
     Examples
     --------
@@ -62,6 +64,7 @@ class Task:
     channels: int = 1
     slices: int = 0
     studied: int = 0
+    biases: bool = False
 
     @classmethod
     def example(cls) -> "Task":

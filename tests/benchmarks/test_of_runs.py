@@ -90,10 +90,12 @@ def test_loading(
 ) -> None:
     monkeypatch.setattr(loading, "run_apart", lambda do, *args, **kwargs: do(*args, **kwargs))
     loading.main([str(corpus), "--rounds", "1", "--device", "cpu"])
-    memory, disk = recorded("loading")["loads"]
-    assert (memory["streamed"], disk["streamed"]) == (False, True)
-    assert memory["slices"] == disk["slices"] > memory["cases"] > 0
-    assert capsys.readouterr().out.count("| to ") == 2
+    memory, disk, kept = recorded("loading")["loads"]
+    assert [(each["streamed"], each["kept"]) for each in (memory, disk, kept)] == [
+        (False, False), (True, False), (False, True)
+    ]  # fmt: skip
+    assert memory["slices"] == disk["slices"] == kept["slices"] > memory["cases"] > 0
+    assert capsys.readouterr().out.count("| to ") == 3
 
 
 def test_what_is_measured_apart_is_another_process(tmp_path: Path) -> None:

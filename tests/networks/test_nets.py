@@ -1,11 +1,14 @@
 """Sizes and shapes against the released networks' (method.md of the paper's code: counted by running them)."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
 
 from maskmixadv.networks import unet as nets
 from maskmixadv.networks.critic import Critic
+from maskmixadv.networks.dropout import FastDropout
 from maskmixadv.networks.unet import UNet
 
 
@@ -14,13 +17,57 @@ def count(net: nn.Module) -> int:
 
 
 def test_parameters_are_as_many_as_in_the_released_networks() -> None:
-    assert count(UNet(1, 4).encoder) == 1_180_464
-    assert count(UNet(1, 4).decoders) == 633_300
-    assert count(UNet(1, 4)) == 1_813_764
-    assert count(UNet(1, 4, decoders=2)) == 2_447_064
-    assert count(UNet(1, 4, restores=True)) == 2_446_629
-    assert count(UNet(1, 4, decoders=2, restores=True)) == 3_079_929
+    assert count(UNet(1, 4, biases=True).encoder) == 1_180_464
+    assert count(UNet(1, 4, biases=True).decoders) == 633_300
+    assert count(UNet(1, 4, biases=True)) == 1_813_764
+    assert count(UNet(1, 4, decoders=2, biases=True)) == 2_447_064
+    assert count(UNet(1, 4, restores=True, biases=True)) == 2_446_629
+    assert count(UNet(1, 4, decoders=2, restores=True, biases=True)) == 3_079_929
     assert count(Critic(1)) == 2_762_689
+
+
+def made(*, biases: bool) -> UNet:
+    torch.manual_seed(3)
+    return UNet(1, 4, decoders=2, restores=True, biases=biases)
+
+
+def test_biases_that_a_norm_subtracts_are_left_out_and_nothing_else_changes() -> None:
+    with_biases, without = (made(biases=biases).state_dict() for biases in (True, False))
+    left_out = with_biases.keys() - without.keys()
+    assert len(left_out) == 2 * 5 + 3 * 2 * 4
+    assert all(name.endswith((".0.bias", ".4.bias")) for name in left_out)
+    assert all(torch.equal(with_biases[name], weight) for name, weight in without.items())
+
+
+def test_no_convolution_has_a_bias_where_a_norm_follows_and_all_others_have() -> None:
+    for part in made(biases=False).modules():
+        inner = list(part.children()) if isinstance(part, nn.Sequential) else []
+        for layer, following in pairwise(inner):
+            if isinstance(layer, nn.Conv2d):
+                assert isinstance(following, nn.BatchNorm2d)
+                assert layer.bias is None
+    others = [net for net in made(biases=False).modules() if isinstance(net, nn.Conv2d) and net.bias is not None]
+    assert len(others) == 3 * 4 + 3  # before each doubling, and at each end
+
+
+def test_a_step_learns_the_same_with_and_without_them() -> None:
+    image = torch.rand(2, 1, 32, 48, dtype=torch.double)
+    losses, gradients = [], []
+    for biases in (True, False):
+        net = made(biases=biases).double()
+        for part in net.modules():
+            if isinstance(part, FastDropout):
+                part.p = 0.0
+        features = net.encode(image)
+        loss = net.decode(features, 1).log_softmax(1)[:, 1].mean() + net.restore(features).square().mean()
+        loss.backward()
+        losses.append(loss.item())
+        gradients.append({name: weight.grad for name, weight in net.named_parameters() if weight.grad is not None})
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)  # decoders end in single precision
+    for name, gradient in gradients[1].items():
+        torch.testing.assert_close(gradients[0][name], gradient, rtol=1e-5, atol=1e-8)
+    for name in gradients[0].keys() - gradients[1].keys():
+        assert gradients[0][name].abs().max() < 1e-8, name
 
 
 def test_shapes() -> None:
@@ -61,3 +108,31 @@ def test_joined_maps_are_concatenated_and_their_gradients_lie_apart(layout: torc
     for one, other in zip(found, expected, strict=True):
         assert torch.equal(one, other)
         assert one.is_contiguous(memory_format=layout)
+
+
+def interpolated(maps: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=True)
+
+
+@pytest.mark.parametrize(("kind", "tolerance"), [(torch.bfloat16, 2**-8), (torch.half, 2**-11)])
+def test_doubling_in_half_precision_is_that_in_single_to_rounding(kind: torch.dtype, tolerance: float) -> None:
+    """As a CUDA device does it: nothing under autocast becomes single precision. Values are up to 1."""
+    maps = torch.rand(2, 16, 24, 20).to(kind).contiguous(memory_format=torch.channels_last).requires_grad_()
+    weight = torch.rand(2, 16, 48, 40).to(kind)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = nets._doubled_as_they_are(maps)
+    assert found.dtype == kind
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    exact = maps.detach().float().requires_grad_()
+    expected = interpolated(exact)
+    torch.testing.assert_close(found.float(), expected, rtol=0, atol=tolerance)
+    (gradient,) = torch.autograd.grad(found, maps, weight)
+    (of_exact,) = torch.autograd.grad(expected, exact, weight.float())
+    # A pixel's gradient sums up to 9 parts, which add up to 4 at most; each addition may be rounded.
+    torch.testing.assert_close(gradient.float(), of_exact, rtol=0, atol=16 * tolerance)
+
+
+@pytest.mark.parametrize("kind", [torch.float, torch.bfloat16])
+def test_a_cpu_doubles_in_single_precision_and_gives_back_what_came(kind: torch.dtype) -> None:
+    maps = torch.rand(1, 3, 5, 4).to(kind)
+    assert torch.equal(nets._doubled(maps), interpolated(maps.float()).to(kind))

@@ -19,7 +19,8 @@ from maskmixadv.runs.run import Run
 from maskmixadv.training.begin import begin
 
 COMMITTED = sorted((Path(__file__).parents[2] / "results").rglob("run.json"))
-KEYS = ["corpus", "prior", "method", "schedule", "grid", "enclosure", "seed", "preset", "command", "commit", "device"]
+KEYS = ["corpus", "prior", "method", "schedule", "grid", "enclosure", "seed", "biases"]
+KEYS += ["preset", "command", "commit", "device"]
 CORPUS = ["root", "name", "hash", "classes", "scheme", "fold", "train", "val", "test"]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from maskmixadv.bench.cells import identity
 from maskmixadv.corpus.channels import own
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
@@ -15,6 +16,7 @@ from maskmixadv.methods.maskmixadv import MaskMixAdv
 from maskmixadv.methods.method import Method
 from maskmixadv.methods.pce import PCE
 from maskmixadv.methods.walk_teacher import Advisor, WalkTeacher
+from maskmixadv.networks.unet import UNet
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import PRESETS, Changes
 from maskmixadv.runs.start import started_from
@@ -126,3 +128,39 @@ def test_it_keeps_the_canvas_of_that_run(corpus: Corpus, first: Run, tmp_path: P
 def test_intensities_of_another_scale_are_refused(corpus: Corpus, first: Run) -> None:
     with pytest.raises(InputError, match=r"intensities up to percentile 99, and this training has 99\.9; begin with"):
         started_from(first.root, method=PCE(), classes=corpus.classes, channels=own(corpus.channels))
+
+
+@pytest.fixture(scope="module")
+def early(corpus: Corpus) -> Run:
+    """A run of an early version, whose networks have biases that a norm subtracts, and whose record does not say so."""
+    begun = begin(corpus.root, corpus.root.parent / "early", method=PCE(), schedule=SCHEDULE, write=False)
+    run = replace(begun, biases=True)
+    run.create()
+    assert "biases" not in json.loads((run.root / "run.json").read_text())
+    assert fit(Run.open(run.root), device="cpu")
+    return run
+
+
+def test_a_network_of_an_early_version_is_what_it_was(early: Run) -> None:
+    net = Run.open(early.root).weights(torch.device("cpu"))
+    assert isinstance(net, UNet)
+    assert any(name.endswith("levels.0.0.bias") for name in net.state_dict())
+    assert same(scored(early), net.state_dict())
+
+
+def test_one_of_an_early_version_can_be_begun_with(corpus: Corpus, early: Run, tmp_path: Path) -> None:
+    run = begin(corpus.root, tmp_path / "run", method=WalkTeacher(), schedule=SCHEDULE, start=early.root)
+    assert run.biases
+    assert fit(run, device="cpu")
+    assert scored(run).keys() == scored(early).keys()
+
+
+def test_a_run_of_an_early_version_is_gone_on_with_as_it_was_begun(corpus: Corpus, tmp_path: Path) -> None:
+    begun = begin(corpus.root, tmp_path / "run", method=PCE(), schedule=SCHEDULE, write=False)
+    replace(begun, biases=True).create()
+    again = begin(corpus.root, tmp_path / "run", method=PCE(), schedule=SCHEDULE)
+    assert (begun.biases, again.biases) == (False, True)
+    assert identity(begun) == identity(again)
+    other = replace(SCHEDULE, steps=4)
+    with pytest.raises(InputError, match="already holds"):
+        begin(corpus.root, tmp_path / "run", method=PCE(), schedule=other)

@@ -159,8 +159,12 @@ def prepare(table: Table, parse: Parse) -> None:
 
 
 def identity(run: "Run") -> str:
-    """Return the hash of everything that a run's result depends on: method, schedule, data and seed, but no path."""
+    """Return the hash of everything that a run's result depends on: method, schedule, data and seed, but no path.
+
+    Biases that a norm subtracts again are no part of it (decision 20).
+    """
     record = run.settings()
+    record.pop("biases", None)
     record["method"] = {**record["method"], "name": _formerly(record["method"]["name"])}
     for key in ("corpus", "prior"):
         if record[key] is not None:

@@ -123,7 +123,7 @@ class MaskMixAdv(Method):
         """Return the segmenter and, where it has a weight, the critic."""
         decoders = 2 if self.decoders == "independent" else 1
         classes = len(task.classes)
-        net = UNet(task.channels, classes, decoders=decoders, restores=self.restores)
+        net = UNet(task.channels, classes, decoders=decoders, restores=self.restores, biases=task.biases)
         return {"net": net, "critic": Critic(classes)} if self.adv else {"net": net}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:

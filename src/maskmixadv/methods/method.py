@@ -147,7 +147,7 @@ class Method(abc.ABC):
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """Return fresh modules by name; ``net`` maps an image to logits. By default it is one U-Net."""
-        return {"net": UNet(task.channels, len(task.classes))}
+        return {"net": UNet(task.channels, len(task.classes), biases=task.biases)}
 
     @abc.abstractmethod
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:

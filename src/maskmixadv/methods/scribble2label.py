@@ -142,7 +142,8 @@ class Scribble2Label(Method):
     def players(self, task: Task) -> dict[str, nn.Module]:
         """Return the network, and the memory of its predictions."""
         classes = len(task.classes)
-        return {"net": UNet(task.channels, classes), "memory": PastPredictions(task.slices, classes, self.cells)}
+        net = UNet(task.channels, classes, biases=task.biases)
+        return {"net": net, "memory": PastPredictions(task.slices, classes, self.cells)}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
         """Learn from labels and, after the warm-up, from pseudo labels; then remember what the network predicts."""

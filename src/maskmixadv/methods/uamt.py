@@ -74,7 +74,7 @@ class UAMT(Method):
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """Return the student, which is evaluated, and its teacher."""
-        net = UNet(task.channels, len(task.classes))
+        net = UNet(task.channels, len(task.classes), biases=task.biases)
         return {"net": net, "teacher": Teacher(net)}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:

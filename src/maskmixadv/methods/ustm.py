@@ -77,7 +77,7 @@ class USTM(Method):
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """Return the student, which is evaluated, and its teacher."""
-        net = UNet(task.channels, len(task.classes))
+        net = UNet(task.channels, len(task.classes), biases=task.biases)
         return {"net": net, "teacher": Teacher(net)}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:

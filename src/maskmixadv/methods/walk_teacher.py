@@ -202,8 +202,8 @@ class Corrector(nn.Module):
     def __init__(self, task: Task) -> None:
         super().__init__()
         classes = len(task.classes)
-        self.net = UNet(task.channels + 2 * classes, classes)
-        self.elder = UNet(task.channels, classes).requires_grad_(False)
+        self.net = UNet(task.channels + 2 * classes, classes, biases=task.biases)
+        self.elder = UNet(task.channels, classes, biases=task.biases).requires_grad_(False)
         """A copy of the teacher that no longer changes."""
         self.scored = copy.deepcopy(self.net).requires_grad_(False)
         """The moving average of `net`, which corrects labels."""
@@ -522,7 +522,7 @@ class WalkTeacher(Method):
     def players(self, task: Task) -> dict[str, nn.Module]:
         """Return the network and its teacher; the critic where it has a weight, the corrector where it can study."""
         classes = len(task.classes)
-        net = UNet(task.channels, classes)
+        net = UNet(task.channels, classes, biases=task.biases)
         players: dict[str, nn.Module] = {
             "net": net,
             "teacher": Advisor(net, classes=classes, background=self.background),

@@ -25,6 +25,8 @@ class TwoBranches(UNet):
         Number of classes k, with the background.
     dropout
         Fraction of the channels that the auxiliary decoder misses at each of the five levels, in [0, 1).
+    biases
+        As in `UNet`.
 
     Examples
     --------
@@ -35,8 +37,8 @@ class TwoBranches(UNet):
     True
     """
 
-    def __init__(self, channels: int, classes: int, dropout: float) -> None:
-        super().__init__(channels, classes, decoders=2)
+    def __init__(self, channels: int, classes: int, dropout: float, *, biases: bool = False) -> None:
+        super().__init__(channels, classes, decoders=2, biases=biases)
         self.dropout = nn.Dropout2d(dropout)
 
     def branches(self, image: Image) -> tuple[Logits, Logits]:
@@ -83,7 +85,7 @@ class WSL4MIS(Method):
 
     def players(self, task: Task) -> dict[str, nn.Module]:
         """Return one encoder with two decoders."""
-        return {"net": TwoBranches(task.channels, len(task.classes), self.dropout)}
+        return {"net": TwoBranches(task.channels, len(task.classes), self.dropout, biases=task.biases)}
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
         """Both decoders learn from the labels and from a random mixture of their predictions."""

@@ -1,5 +1,6 @@
 """The U-Net of the field's scribble papers, with any number of decoders."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,6 +33,9 @@ class UNet(nn.Module):
         Number of segmentation decoders.
     restores
         Whether there is one more decoder, which restores images.
+    biases
+        Whether convolutions have a bias where a batch norm follows, as networks of early versions do. The norm
+        subtracts it again.
 
     Examples
     --------
@@ -41,11 +45,13 @@ class UNet(nn.Module):
     torch.Size([2, 4, 32, 48])
     """
 
-    def __init__(self, channels: int, classes: int, *, decoders: int = 1, restores: bool = False) -> None:
+    def __init__(
+        self, channels: int, classes: int, *, decoders: int = 1, restores: bool = False, biases: bool = False
+    ) -> None:
         super().__init__()
-        self.encoder = Encoder(channels)
-        self.decoders = nn.ModuleList(Decoder(classes) for _ in range(decoders))
-        self.restorer = Decoder(channels) if restores else None
+        self.encoder = Encoder(channels, biases=biases)
+        self.decoders = nn.ModuleList(Decoder(classes, biases=biases) for _ in range(decoders))
+        self.restorer = Decoder(channels, biases=biases) if restores else None
 
     def encode(self, image: Image) -> Features:
         """Return the features of all five levels, finest first; sides of the image are multiples of ``STRIDE``."""
@@ -83,6 +89,8 @@ class Encoder(nn.Module):
     ----------
     channels
         Channels c of the image.
+    biases
+        As in `UNet`.
 
     Examples
     --------
@@ -92,10 +100,10 @@ class Encoder(nn.Module):
     [(16, 32, 32), (32, 16, 16), (64, 8, 8), (128, 4, 4), (256, 2, 2)]
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, biases: bool = False) -> None:
         super().__init__()
         inputs = (channels, *WIDTHS[:-1])
-        self.levels = nn.ModuleList(map(_block, inputs, WIDTHS, DROPOUT))
+        self.levels = nn.ModuleList(map(partial(_block, biases=biases), inputs, WIDTHS, DROPOUT))
 
     def forward(self, image: Image) -> Features:
         """Return the features of all levels, finest first."""
@@ -112,6 +120,8 @@ class Decoder(nn.Module):
     ----------
     outputs
         Channels of the result: classes, or channels of an image.
+    biases
+        As in `UNet`.
 
     Examples
     --------
@@ -121,9 +131,10 @@ class Decoder(nn.Module):
     torch.Size([1, 4, 32, 32])
     """
 
-    def __init__(self, outputs: int) -> None:
+    def __init__(self, outputs: int, *, biases: bool = False) -> None:
         super().__init__()
-        self.steps = nn.ModuleList(Up(deep, skip) for deep, skip in zip(WIDTHS[:0:-1], WIDTHS[-2::-1], strict=True))
+        widths = zip(WIDTHS[:0:-1], WIDTHS[-2::-1], strict=True)
+        self.steps = nn.ModuleList(Up(deep, skip, biases=biases) for deep, skip in widths)
         self.head = nn.Conv2d(WIDTHS[0], outputs, 3, padding=1)
 
     def forward(self, features: Features) -> Float[Tensor, "b o h w"]:
@@ -141,6 +152,8 @@ class Up(nn.Module):
     ----------
     deep, skip
         Channels of the maps from below, and of the encoder's maps, which are also those of the result.
+    biases
+        As in `UNet`.
 
     Examples
     --------
@@ -150,18 +163,29 @@ class Up(nn.Module):
     torch.Size([1, 16, 8, 8])
     """
 
-    def __init__(self, deep: int, skip: int) -> None:
+    def __init__(self, deep: int, skip: int, *, biases: bool = False) -> None:
         super().__init__()
         self.narrow = nn.Conv2d(deep, skip, 1)
-        self.block = _block(2 * skip, skip, 0.0)
+        self.block = _block(2 * skip, skip, 0.0, biases=biases)
 
     def forward(self, maps: Float[Tensor, "b f h w"], skip: Float[Tensor, "b g h2 w2"]) -> Float[Tensor, "b g h2 w2"]:
         """Return maps at the resolution of `skip`, which has twice the sides of `maps`."""
-        small = self.narrow(maps)
-        # The gradient of bilinear doubling takes a CPU five times as long in half precision.
-        exact = small.float() if small.device.type == "cpu" else small
-        up = F.interpolate(exact, scale_factor=2, mode="bilinear", align_corners=True)
-        return self.block(_join(skip, up.to(small.dtype)))
+        return self.block(_join(skip, _doubled(self.narrow(maps))))
+
+
+def _doubled(maps: Float[Tensor, "b f h w"]) -> Float[Tensor, "b f h2 w2"]:
+    """Return maps of twice the sides and of the same precision, by bilinear interpolation."""
+    if maps.device.type == "cuda":
+        return _doubled_as_they_are(maps)
+    # The gradient takes a CPU five times as long in half precision.
+    exact = maps.float() if maps.device.type == "cpu" else maps
+    return F.interpolate(exact, scale_factor=2, mode="bilinear", align_corners=True).to(maps.dtype)
+
+
+def _doubled_as_they_are(maps: Float[Tensor, "b f h w"]) -> Float[Tensor, "b f h2 w2"]:
+    """Do the same without autocast, which would interpolate in single precision and copy the maps there and back."""
+    with torch.autocast(maps.device.type, enabled=False):
+        return F.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=True)
 
 
 class _Join(torch.autograd.Function):
@@ -189,13 +213,21 @@ def _join(one: Float[Tensor, "b f h w"], other: Float[Tensor, "b g h w"]) -> Flo
     return _Join.apply(one, other)  # pyright: ignore[reportReturnType]
 
 
-def _block(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
+def _block(inputs: int, outputs: int, dropout: float, *, biases: bool) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1),
+        _normed(inputs, outputs, biases=biases),
         nn.BatchNorm2d(outputs),
         nn.LeakyReLU(0.01, inplace=True),
         FastDropout(dropout),
-        nn.Conv2d(outputs, outputs, 3, padding=1),
+        _normed(outputs, outputs, biases=biases),
         nn.BatchNorm2d(outputs),
         nn.LeakyReLU(0.01, inplace=True),
     )
+
+
+def _normed(inputs: int, outputs: int, *, biases: bool) -> nn.Conv2d:
+    """A convolution that a batch norm follows."""
+    convolution = nn.Conv2d(inputs, outputs, 3, padding=1)
+    if not biases:
+        convolution.bias = None  # it was drawn, so that all other weights begin as they do beside biases
+    return convolution

@@ -63,6 +63,8 @@ class Run:
         Whether training slices without any annotation are learnt from, too.
     start
         The run whose network this one begins with; None: it begins anew.
+    biases
+        Whether its networks have biases that a batch norm subtracts again, as those of early versions do.
 
     Examples
     --------
@@ -89,6 +91,7 @@ class Run:
     masks: Masks = NONE
     unlabelled: bool = False
     start: StartedFrom | None = None
+    biases: bool = False
 
     @classmethod
     def open(cls, root: PathLike) -> "Run":
@@ -120,6 +123,7 @@ class Run:
                 masks=made(Masks, raw.get("masks", {}), f"{path}: masks"),
                 unlabelled=as_type(raw.get("unlabelled", False), bool, f"{path}: unlabelled"),
                 start=made(StartedFrom, raw["start"], f"{path}: start") if raw.get("start") else None,
+                biases=as_type(raw.get("biases", True), bool, f"{path}: biases"),
             )
         except InputError as error:
             raise InputError(f"{path}: malformed ({str(error).removeprefix(f'{path}: ')}); train again") from None
@@ -180,6 +184,7 @@ class Run:
             **({} if self.masks == NONE else {"masks": asdict(self.masks)}),
             **({"unlabelled": True} if self.unlabelled else {}),
             **({"start": self.start.table()} if self.start else {}),
+            **({} if self.biases else {"biases": False}),
         }
 
     def record(self) -> dict[str, Any]:
@@ -201,7 +206,8 @@ class Run:
     @property
     def task(self) -> Task:
         """What the network segments."""
-        return Task(classes=self.learnt_from.classes, channels=len(self.learnt_from.channels))
+        of = self.learnt_from
+        return Task(classes=of.classes, channels=len(of.channels), biases=self.biases)
 
     @property
     def checkpoint(self) -> Path:

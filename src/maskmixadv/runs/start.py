@@ -54,7 +54,7 @@ def started_from(root: Path, *, method: Method, classes: Sequence[str], channels
     _check(root, "intensities up to percentile", *map(_percentiles, (other.learnt_from.channels, channels)))
     state = stored(other.checkpoint, torch.device("cpu"))
     weights = _weights(other.checkpoint, state)
-    net = method.players(Task(classes=tuple(classes), channels=len(channels)))["net"]
+    net = method.players(Task(classes=tuple(classes), channels=len(channels), biases=other.biases))["net"]
     if _shapes(weights) != _shapes(net.state_dict()):
         raise InputError(f"{root}: has another network than {type(method).__name__} makes; begin without it")
     return StartedFrom(root=root.resolve(), step=state.get("step", other.schedule.steps), hash=_hash(weights))

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import NOTHING, Taught
@@ -19,6 +19,9 @@ _CUT: Final = "beyond the canvas"
 _SHORT: Final = "partly beyond the canvas"
 _STROKE, _MASK = "stroke", "mask"
 _Loss = tuple[str, str, int]
+_NUMBERS: Final = ("slices", "bare", "unlabelled", "dense", "contradicted", "kept")
+_BY_CLASS: Final = ("seen", "masked")
+_BY_LOSS: Final = ("lost", "touched")
 _REMEDY: Final = {
     _THIN: "draw with a wider brush, or train with a larger --size",
     _CUT: "cut the image to what is annotated, or train on images of one field of view",
@@ -161,6 +164,20 @@ class Learnt:
         """Count pixels of a case in which mask and strokes differ, and slices whose masks are not learnt from."""
         self.contradicted += contradicted
         self.kept += kept
+
+    def counts(self) -> dict[str, Any]:
+        """Return what was counted of cases, as plain values for JSON."""
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
+        return {**numbers, **{name: sorted(getattr(self, name).items()) for name in (*_BY_CLASS, *_BY_LOSS)}}
+
+    def add(self, counts: dict[str, Any]) -> None:
+        """Add the `counts` of other cases, which may come out of JSON."""
+        for name in _NUMBERS:
+            setattr(self, name, getattr(self, name) + counts[name])
+        for name in _BY_CLASS:
+            getattr(self, name).update(dict(counts[name]))
+        for name in _BY_LOSS:
+            getattr(self, name).update({(kind, what, label): number for (kind, what, label), number in counts[name]})
 
     def check(self, where: str) -> None:
         """Check that something is left to learn from.

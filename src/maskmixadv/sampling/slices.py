@@ -4,9 +4,9 @@ import math
 import mmap
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
-from itertools import chain, repeat
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Float16, Int, UInt8
 from torch import Tensor
 
 from maskmixadv.corpus.case import Case, whole_slices
+from maskmixadv.corpus.channels import records
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import NONE, Masks, Taught, is_benchmark, taught
@@ -24,12 +25,13 @@ from maskmixadv.files import work_ahead
 from maskmixadv.sampling.augment import Augmentation
 from maskmixadv.sampling.cuts import corners, places
 from maskmixadv.sampling.grid import Corners, Grid, Placed, strokes
+from maskmixadv.sampling.kept import Kept, Ready
 from maskmixadv.sampling.learnt import Learnt
-from maskmixadv.sampling.storage import make_room, read_ahead
+from maskmixadv.sampling.storage import Resident, SliceShape, make_room, read_ahead, slice_bytes
 from maskmixadv.strokes.enclosure import ENCLOSED
 from maskmixadv.strokes.known import Known, known, mask_of
 from maskmixadv.strokes.regrid import Strokes
-from maskmixadv.strokes.walker import LabelVolume, StoredBelief, load_beliefs, load_walked
+from maskmixadv.strokes.walker import LabelVolume, Plan, StoredBelief, load_beliefs, load_walked
 from maskmixadv.tensors import Labels
 from maskmixadv.types import DRAWN, IGNORE, Supervision
 
@@ -236,6 +238,7 @@ def load_slices(
     memory: float | None = None,
     folder: Path | None = None,
     in_parts: bool = False,
+    keep: bool = False,
 ) -> Slices:
     """Load those slices of `entries` that carry a label, and with `unlabelled` the others, too.
 
@@ -268,6 +271,9 @@ def load_slices(
         (`maskmixadv.sampling.storage.make_room`). Only a few cases are then in memory at a time.
     in_parts
         Whether parts of the slices will be cut out (`Slices.parts`).
+    keep
+        Whether to keep slices in the corpus's cache, and to take those that are kept there
+        (`maskmixadv.sampling.kept.Kept`). Slices that don't fit memory are not kept.
 
     Raises
     ------
@@ -301,20 +307,16 @@ def load_slices(
     shape = (channels + beliefs * len(corpus.classes), grid.size, grid.size)
     room, centres, flags = make_room(count, shape, device=device, memory=memory, folder=folder), [], []
     about: list[Tensor] = []
-    source = _Source(corpus, grid, supervision, enclosure, chosen, unlabelled, looks)
-    for loaded in chain(source.on_grid(annotated, beliefs=beliefs), source.without(others, beliefs=beliefs)):
-        taken, bare = loaded.taken, loaded.bare
-        target, labelled = loaded.placed.target, taken & ~bare
-        learnt.count(loaded.strokes, loaded.placed, labelled.tolist(), bare.tolist())
-        learnt.compare(contradicted=loaded.known.contradicted, kept=loaded.kept)
-        target[bare] = IGNORE
-        room.put(loaded.image, target[taken])
-        centres.append(_middles(target, labelled)[taken])
-        for each in target[taken] if in_parts else ():
+    source = _Source(corpus, grid, supervision, enclosure, chosen, unlabelled, looks, beliefs)
+    kept = source.kept(shape) if keep and isinstance(room, Resident) else None
+    for ready in source.ready(annotated, others, kept if kept is not None and kept.holds(count) else None):
+        learnt.add(ready.learnt.counts())
+        room.put(ready.image, ready.target)
+        centres.append(ready.centre)
+        for each in ready.target if in_parts else ():
             about.append(places(each, np.random.default_rng((seed, len(about)))))
-        known = torch.from_numpy(np.stack((loaded.known.whole, loaded.known.walked)))
-        flags.append(torch.cat((known, bare[None]))[:, taken])
-        del loaded  # else a large case would stay in memory while the next one is read
+        flags.append(ready.flags)
+        del ready  # else a large case would stay in memory while the next one is read
     learnt.check(str(corpus.root))
     rows = room.rows()
     whole, walked, without = torch.cat(flags, 1)
@@ -430,7 +432,8 @@ def _permutation(epoch: int, count: int, seed: int) -> Int[np.ndarray, "n"]:
 class _Loaded(NamedTuple):
     """A case's slices on their canvases, and what Learnt counts of them.
 
-    `taken` says which slices are learnt from, `bare` which of these carry no label. `image` has those alone.
+    `taken` says which slices are learnt from, `bare` which of these carry no label. `image` has those alone. `unused`
+    is the number of slices whose masks are not learnt from.
     """
 
     image: Float[Tensor, "n c s s"]
@@ -439,7 +442,7 @@ class _Loaded(NamedTuple):
     known: Known
     taken: Bool[Tensor, "d"]
     bare: Bool[Tensor, "d"]
-    kept: int
+    unused: int
 
 
 @dataclass(frozen=True)
@@ -456,36 +459,96 @@ class _Source:
     taught: Taught
     unlabelled: bool
     looks: float
+    beliefs: bool
 
-    def on_grid(self, entries: Sequence[Entry], *, beliefs: bool) -> Iterator[_Loaded]:
+    def kept(self, shape: SliceShape) -> Kept:
+        """Return the slices that the corpus's cache keeps."""
+        settings = {
+            "classes": self.corpus.classes, "channels": records(self.corpus.channels), "grid": asdict(self.grid),
+            "supervision": self.supervision, "enclosure": self.enclosure, "unlabelled": self.unlabelled,
+            "beliefs": self.beliefs, "looks": self.looks, "most": Plan.of_free_memory().most,
+        }  # fmt: skip
+        return Kept(self.corpus.root / "cache" / "slices", settings, shape, self._fresh, self.taught)
+
+    def ready(self, annotated: Sequence[Entry], others: Sequence[Entry], kept: Kept | None) -> Iterator[Ready]:
+        """Yield the slices of the cases that are annotated, and then those of the others.
+
+        What is `kept` is read. What is missing is made, and kept.
+        """
+        entries = [*annotated, *others]
+        there = {entry.name for entry in entries if kept is not None and kept.has(entry)}
+        lacking, without = ([each for each in some if each.name not in there] for some in (annotated, others))
+        made, slices = self._made(lacking, without, kept), 0
+        found = [entry for entry in entries if entry.name in there]
+        read = work_ahead(kept.read, found, threads=_THREADS, size=self._ready_bytes) if kept is not None else iter(())
+        for entry in entries:
+            ready = next(read) if entry.name in there else next(made)
+            if ready is None:  # its file is damaged
+                drawn = entry in annotated
+                ready = next(self._made([entry] if drawn else [], [] if drawn else [entry], kept))
+                there.discard(entry.name)
+            slices += 0 if entry.name in there else len(ready.target)
+            yield ready
+            del ready  # else a large case would stay in memory while the next one is read
+        next(made, None)  # at their end walks say what they did
+        if kept is not None:
+            kept.tell(slices)
+
+    def _made(self, annotated: Sequence[Entry], others: Sequence[Entry], kept: Kept | None) -> Iterator[Ready]:
+        if annotated:
+            yield from self._on_grid(annotated, kept)
+        if others:
+            yield from work_ahead(partial(self._without, kept=kept), others, threads=_THREADS, size=self._size)
+
+    def _ready(self, entry: Entry, loaded: _Loaded, kept: Kept | None) -> Ready:
+        """Take from a case's slices what is learnt from, and keep it."""
+        learnt, taken, bare = self._fresh(), loaded.taken, loaded.bare
+        target, labelled = loaded.placed.target, taken & ~bare
+        learnt.count(loaded.strokes, loaded.placed, labelled.tolist(), bare.tolist())
+        learnt.compare(contradicted=loaded.known.contradicted, kept=loaded.unused)
+        target[bare] = IGNORE
+        known = torch.from_numpy(np.stack((loaded.known.whole, loaded.known.walked)))
+        flags = torch.cat((known, bare[None]))[:, taken]
+        ready = Ready(loaded.image, target[taken], _middles(target, labelled)[taken], flags, learnt)
+        if kept is not None:
+            kept.keep(entry, ready)
+        return ready
+
+    def _fresh(self) -> Learnt:
+        return Learnt(self.corpus.classes, self.grid.size, DRAWN[self.supervision])
+
+    def _ready_bytes(self, entry: Entry) -> int:
+        channels = entry.channels + self.beliefs * len(self.corpus.classes)
+        return entry.shape[0] * slice_bytes((channels, self.grid.size, self.grid.size))
+
+    def _on_grid(self, entries: Sequence[Entry], kept: Kept | None) -> Iterator[Ready]:
         """Yield each case's slices; their images have the beliefs as more channels where these are asked for."""
         how: Any = {"enclosure": self.enclosure, "taught": self.taught}
         walks = self.supervision == "random_walker"
         walked = load_walked(self.corpus, entries, **how) if walks else repeat(None)
-        believed = load_beliefs(self.corpus, entries, **how, looks=self.looks) if beliefs else repeat(None)
+        believed = load_beliefs(self.corpus, entries, **how, looks=self.looks) if self.beliefs else repeat(None)
         given = _together(walked, believed, entries)
-        return work_ahead(self._loaded, given, threads=_THREADS, size=lambda each: self._size(each[2]))
-
-    def without(self, entries: Sequence[Entry], *, beliefs: bool) -> Iterator[_Loaded]:
-        """Yield the slices of cases without annotation; where beliefs are asked for, they are 0."""
-        return work_ahead(partial(self._without, beliefs=beliefs), entries, threads=_THREADS, size=self._size)
+        make = partial(self._loaded, kept=kept)
+        return work_ahead(make, given, threads=_THREADS, size=lambda each: self._size(each[2]))
 
     def _size(self, entry: Entry) -> int:
         """Return about how many bytes a case and its beliefs take."""
         return entry.bytes + math.prod(entry.shape) * len(self.corpus.classes)
 
-    def _without(self, entry: Entry, *, beliefs: bool) -> _Loaded:
+    def _without(self, entry: Entry, *, kept: Kept | None) -> Ready:
+        """Return the slices of a case without annotation; where beliefs are asked for, they are 0."""
         case = self.corpus.load(entry)
         nothing, whole = np.full(case.shape, IGNORE, np.uint8), np.zeros(case.shape[0], bool)
         drawn = strokes(nothing, dense=False)
         placed = self.grid.placed(torch.from_numpy(nothing), case.spacing, drawn)
         shows = torch.from_numpy(_shows(case))
         image = self._maps(case, placed.corners, shows)
-        zero = image.new_zeros(len(image), beliefs * len(self.corpus.classes), *image.shape[2:])
+        zero = image.new_zeros(len(image), self.beliefs * len(self.corpus.classes), *image.shape[2:])
         known = Known(nothing, nothing, nothing, whole)
-        return _Loaded(torch.cat((image, zero), 1), placed, drawn, known, shows, shows, kept=0)
+        loaded = _Loaded(torch.cat((image, zero), 1), placed, drawn, known, shows, shows, unused=0)
+        return self._ready(entry, loaded, kept)
 
-    def _loaded(self, given: tuple[LabelVolume | None, StoredBelief | None, Entry]) -> _Loaded:
+    def _loaded(self, given: tuple[LabelVolume | None, StoredBelief | None, Entry], *, kept: Kept | None) -> Ready:
         walked, belief, entry = given
         case = self.corpus.load(entry)
         known = self._known(case)
@@ -497,8 +560,8 @@ class _Source:
         bare = ~labelled & torch.from_numpy(_shows(case)) if self.unlabelled else torch.zeros_like(labelled)
         image = self._maps(case, placed.corners, labelled | bare, belief)
         image[bare[labelled | bare], len(case.image) :] = 0
-        kept = 0 if case.dense is None else int((whole_slices(case.dense) & ~known.whole).sum())
-        return _Loaded(image, placed, drawn, known, labelled | bare, bare, kept)
+        unused = 0 if case.dense is None else int((whole_slices(case.dense) & ~known.whole).sum())
+        return self._ready(entry, _Loaded(image, placed, drawn, known, labelled | bare, bare, unused), kept)
 
     def _maps(
         self, case: Case, corners: Corners, taken: Bool[Tensor, "d"], belief: StoredBelief | None = None

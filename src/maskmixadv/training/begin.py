@@ -147,25 +147,33 @@ def begin(
         start=None
         if start is None
         else started_from(start, method=method, classes=corpus.classes, channels=corpus.channels),
+        biases=start is not None and Run.open(start).biases,
     )
-    if write and not _begun(run):
-        run.create()
+    if not write:
+        return run
+    if (begun := _begun(run)) is not None:
+        return begun
+    run.create()
     return run
 
 
-def _begun(run: Run) -> bool:
-    """Whether the directory holds the same run, not done yet. The same command then goes on with it."""
+def _begun(run: Run) -> Run | None:
+    """Return the run if its directory holds it, not done yet, so that the same command goes on with it; else None.
+
+    Of an early version's run it has the networks, which have biases where those of this version have none.
+    """
     try:
         there = Run.open(run.root)
     except InputError:
-        return False
+        return None
+    run = replace(run, biases=there.biases)
     here, recorded = (json.loads(json.dumps(each.settings())) for each in (run, there))
     if here != recorded:
-        return False
+        return None
     if there.checkpoint.is_file() and there.load(torch.device("cpu"))["step"] >= run.schedule.steps:
-        return False
+        return None
     print(f"{run.root}: begun before with the same settings; going on with it", file=sys.stderr)
-    return True
+    return run
 
 
 def _learnt(corpus: Corpus, entries: Sequence[Entry], method: Method, masks: Masks, seed: int) -> list[Entry]:

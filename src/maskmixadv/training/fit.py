@@ -289,6 +289,7 @@ def training_slices(run: Run, corpus: Corpus, device: torch.device, memory: floa
         memory=memory,
         folder=run.root,
         in_parts=run.schedule.side < run.schedule.size,
+        keep=True,
     )
     if slices.mapping is not None:
         print(f"{run.root}: {len(slices.mapping) / GB:.1f} GB of slices stream from the disk", file=sys.stderr)
