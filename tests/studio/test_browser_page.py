@@ -1,0 +1,90 @@
+"""The page in a browser: two tabs that paint, what a person hides, shapes between slices; and no fault of access."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, expect
+
+import own
+import studio_page as sp
+import tiny
+from maskmixadv.formats import nifti
+from studio_page import Studio
+from studio_server import predict
+
+pytestmark = sp.NEEDS_CHROMIUM
+DENSE = tiny.volume()[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = own.folder(tmp_path_factory.mktemp("page") / "hearts", scribbled=1, masked=1)
+    own.case(folder, "s1", 1)
+    predict(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    with sp.studio(folder) as (url, _):
+        yield url
+
+
+def painter(browser: Browser, address: str) -> Studio:
+    studio = Studio.open(browser, address)
+    studio.page.click("#tab-review")
+    studio.go("s0", 1)
+    studio.page.keyboard.press("p")
+    mask(studio)
+    return studio
+
+
+def mask(studio: Studio) -> np.ndarray:
+    """The shown slice's mask, when it has come."""
+    for _ in range(100):
+        if (found := studio.module("slices", "m.arrays().mask && [...m.arrays().mask]")) is not None:
+            return np.array(found, np.uint8).reshape(DENSE.shape[1:])
+        studio.page.wait_for_timeout(50)
+    raise AssertionError("no mask came")
+
+
+def kept(folder: Path) -> np.ndarray:
+    return nifti.read(folder / "corrected" / "s0.nii.gz").array[1]
+
+
+def test_two_tabs_that_paint_one_mask_keep_both(browser: Browser, address: str, folder: Path) -> None:
+    one, other = painter(browser, address), painter(browser, address)
+    one.stroke("3", [(36, 6), (44, 6)])
+    one.saved()
+    assert kept(folder)[6, 40] == 3
+    other.stroke("2", [(36, 18), (44, 18)])  # elsewhere: nothing is asked
+    expect(other.page.locator("#toast")).to_contain_text("both are kept")
+    other.saved()
+    assert (kept(folder)[6, 40], kept(folder)[18, 40]) == (3, 2)
+    np.testing.assert_array_equal(mask(other), kept(folder))
+
+    one.stroke("1", [(36, 18), (44, 18)])  # on the same pixels: a person chooses
+    expect(one.page.locator("#conflict-title")).to_have_text("Another page has painted here, too")
+    expect(one.page.locator("#conflict-where")).to_contain_text("pixels differ")
+    one.page.click("#conflict button[value=theirs]")
+    one.saved()
+    assert (kept(folder)[6, 40], kept(folder)[18, 40]) == (3, 2)
+
+    other.stroke("1", [(2, 38), (8, 38)])
+    other.saved()
+    one.page.click("#discard")  # not what this page saw
+    expect(one.page.locator("#toast")).to_contain_text("is not discarded")
+    assert mask(one)[38, 5] == 1
+    one.saved()
+    assert kept(folder)[38, 5] == 1
+    one.page.click("#discard")
+    one.saved()
+    other.stroke("3", [(2, 20), (8, 20)])
+    expect(other.page.locator("#toast")).to_contain_text("has discarded the mask")
+    other.saved()
+    assert (kept(folder)[38, 5], kept(folder)[20, 5]) == (1, 3)
+    for studio in (one, other):
+        assert [fault for fault in studio.faults if "409" not in fault and "404" not in fault] == []
+        studio.page.context.close()
