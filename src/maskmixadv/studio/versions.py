@@ -62,9 +62,7 @@ def mask_version(plane: UInt8[np.ndarray, "h w"]) -> str:
     return UNPAINTED if (plane == IGNORE).any() else version(plane)
 
 
-def check_mask(
-    expected: str | None, stored: UInt8[np.ndarray, "h w"], sent: UInt8[np.ndarray, "h w"] | None
-) -> None:
+def check_mask(expected: str | None, stored: UInt8[np.ndarray, "h w"], sent: UInt8[np.ndarray, "h w"] | None) -> None:
     """Refuse a mask that somebody painted without having seen the stored one.
 
     A mask that is stored already is not refused, as in `check`.
