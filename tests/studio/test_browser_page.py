@@ -88,3 +88,38 @@ def test_two_tabs_that_paint_one_mask_keep_both(browser: Browser, address: str, 
     for studio in (one, other):
         assert [fault for fault in studio.faults if "409" not in fault and "404" not in fault] == []
         studio.page.context.close()
+
+
+def pixels(studio: Studio) -> bytes:
+    return studio.page.locator("#canvas").screenshot()
+
+
+def test_strokes_and_labels_are_hidden_also_after_a_reload(browser: Browser, address: str) -> None:
+    studio = Studio.open(browser, address)
+    page, keys, note = studio.page, studio.page.keyboard, studio.page.locator("#hidden")
+    studio.go("s0", 2)
+    both = pixels(studio)
+    keys.press("z")
+    expect(note).to_have_text("hidden: strokes (Z)")
+    expect(page.locator("#panel-draw [data-strokes]")).not_to_be_checked()
+    without = pixels(studio)
+    assert without != both
+    keys.press("o")
+    expect(note).to_have_text("hidden: strokes (Z), labels (O)")
+    assert pixels(studio) not in (both, without)
+    page.reload()
+    page.wait_for_selector("body[data-ready]")
+    studio.settled()
+    expect(note).to_have_text("hidden: strokes (Z), labels (O)")
+    studio.stroke("2", [(4, 4), (8, 4)])  # what is drawn is to be seen
+    expect(note).to_have_text("hidden: labels (O)")
+    keys.press("Control+z")
+    page.click("#tab-review")
+    keys.press("p")
+    expect(note).to_have_text("")
+    keys.press("o")
+    page.click("#tab-draw")
+    page.uncheck("#panel-draw [data-strokes]")
+    expect(note).to_have_text("hidden: strokes (Z), labels (O)")
+    assert studio.faults == []
+    page.context.close()
