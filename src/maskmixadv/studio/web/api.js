@@ -115,9 +115,12 @@ export async function getProposal(name, z, labels) {
 }
 export const acceptProposal = (name, z, labels) =>
   json("PUT", `${slice(name, z)}/proposal`, labels, "application/octet-stream");
-/** Proposals of the slices with strokes and those between, as a map from slice to labels; null where there are none. */
-export async function fillCase(name) {
-  const answer = await call("POST", `cases/${encodeURIComponent(name)}/fill`);
+/**
+ * Proposals of slices, as a map from slice to labels; null where there are none.
+ * @param {"fill"|"shapes"} how by walks from the slices with strokes, or by shapes between known slices
+ */
+export async function fillCase(name, how) {
+  const answer = await call("POST", `cases/${encodeURIComponent(name)}/${how}`);
   if (answer.status === 204) return null;
   const slices = answer.headers.get("X-Slices").split(",").map(Number);
   const labels = new Uint8Array(await answer.arrayBuffer());

@@ -7,7 +7,7 @@ import { dropCursor, moveCursor, togglePen } from "./cursor.js";
 import * as draw from "./hand.js";
 import { byId, element } from "./element.js";
 import { toggleStrokes } from "./hiding.js";
-import { acceptProposal, fillBetween, toggleProposal, turnAway } from "./instant.js";
+import { acceptProposal, fillBetween, shapesBetween, toggleProposal, turnAway } from "./instant.js";
 import * as masks from "./masks.js";
 import { erase, pick, resize } from "./palette.js";
 import { holdSpace } from "./pointer.js";
@@ -61,6 +61,7 @@ const KEYS = {
   Review: [
     ["I", "proposal on and off: what the strokes say at once", { i: toggleProposal }],
     ["J", "fill the slices between those with strokes", { j: fillBetween }],
+    [".", "shapes between slices on which structures are drawn, painted or accepted", { ".": shapesBetween }],
     ["U", "accept the slice's proposal as its mask", { u: acceptProposal }],
     ["Q", "turn the slice's proposal away", { q: turnAway }],
     ["O", "prediction, or the mask that is shown, on and off", { o: review.toggleOverlay }],
