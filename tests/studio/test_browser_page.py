@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
 import own
@@ -16,12 +18,14 @@ from studio_server import predict
 
 pytestmark = sp.NEEDS_CHROMIUM
 DENSE = tiny.volume()[2]
+AXE = Axe()
+SCHEMES: dict[Literal["dark", "light"], list[str]] = {"dark": [], "light": ["color-contrast"]}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = own.folder(tmp_path_factory.mktemp("page") / "hearts", scribbled=1, masked=1)
-    own.case(folder, "s1", 1)
+    own.case(folder, "s1", 1, scribble=False)
     predict(folder)
     return folder
 
@@ -122,4 +126,71 @@ def test_strokes_and_labels_are_hidden_also_after_a_reload(browser: Browser, add
     page.uncheck("#panel-draw [data-strokes]")
     expect(note).to_have_text("hidden: strokes (Z), labels (O)")
     assert studio.faults == []
+    page.context.close()
+
+
+def test_shapes_between_painted_slices_are_one_key(browser: Browser, address: str) -> None:
+    studio = Studio.open(browser, address)
+    page, keys = studio.page, studio.page.keyboard
+    page.click("#tab-review")
+    for z in (0, 2):
+        studio.go("s1", z)
+        if z == 0:
+            keys.press("p")
+        mask(studio)
+        page.click("[data-begin=empty]")
+        studio.stroke("3", [(20 + z, 20), (24 + z, 20)])
+        studio.saved()
+    keys.press("p")
+    page.click("#tab-draw")
+    keys.press(".")
+    expect(page.locator("#toast")).to_contain_text("Filled slice 2:")
+    studio.go("s1", 1)
+    labels = np.array(studio.module("proposals", "[...m.shownProposal()]"), np.uint8).reshape(DENSE.shape[1:])
+    assert set(np.unique(labels)) == {0, 3}
+    assert labels[20, 23] == 3
+    keys.press("q")
+    assert studio.module("proposals", "m.shownProposal()") is None
+    keys.press(".")
+    expect(page.locator("#accept-proposal")).to_be_enabled()
+    keys.press("u")
+    expect(page.locator("#toast")).to_contain_text("Accepted")
+    assert studio.faults == []
+    page.context.close()
+
+
+def wrong(studio: Studio, where: str, rules: list[str]) -> list[str]:
+    """What axe-core finds wrong with the page as it stands; by all rules, or by some."""
+    options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
+    told = AXE.run(studio.page, options=options).response
+    assert told["passes"], "it has looked at something"
+    return [
+        f"{where}: {each['id']}, {each['help']}: {node['html'][:150]} {node['failureSummary']}"
+        for each in told["violations"]
+        for node in each["nodes"]
+    ]
+
+
+def test_axe_finds_nothing(browser: Browser, address: str) -> None:
+    """All rules in the dark, and once more in the light what colours decide."""
+    studio = Studio.open(browser, address)
+    page, found = studio.page, []
+    studio.go("s0", 1)
+    for scheme, rules in SCHEMES.items():
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        for tab in ("draw", "train", "review", "numbers"):
+            page.click(f"#tab-{tab}")
+            if tab == "review" and not page.locator("#mask-tools").is_visible():
+                page.keyboard.press("p")
+                page.check("#in-range")
+            found += wrong(studio, f"{scheme}, {tab}", rules)
+        page.click("#tab-draw")
+        for dialog in ("help", "classes", "conflict"):
+            if dialog == "classes":
+                page.click("#edit-classes")
+            else:
+                page.evaluate("(name) => document.getElementById(name).showModal()", dialog)
+            found += wrong(studio, f"{scheme}, {dialog}", rules)
+            page.keyboard.press("Escape")
+    assert found == []
     page.context.close()

@@ -51,7 +51,9 @@ const fillBy = telling(async (how) => {
     if (!found) return say(LACKS[how]);
     for (const [z, labels] of found) if (one.reviews[z] !== "accepted") setProposal({ name: one.name, z }, labels);
     setOverlay({ proposed: true });
-    return say(`Filled slices ${Math.min(...found.keys()) + 1} to ${Math.max(...found.keys()) + 1}: U accepts a slice, Q turns it away`);
+    const [first, last] = [Math.min(...found.keys()) + 1, Math.max(...found.keys()) + 1];
+    const filled = first === last ? `slice ${first}` : `slices ${first} to ${last}`;
+    return say(`Filled ${filled}: U accepts a slice, Q turns it away`);
   } finally {
     byId(how).disabled = false;
   }
