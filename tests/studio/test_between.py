@@ -118,6 +118,17 @@ def test_steps_within_slices_count_by_their_length() -> None:
     assert size((2.0, 1.0)) > 1.2 * size((1.0, 2.0))
 
 
+@pytest.mark.parametrize("most", [10_000, 300])
+def test_a_network_has_half_the_say_also_on_a_coarser_grid(most: int) -> None:
+    image, scribble, said = np.full((5, 33, 35), 0.5), np.full((5, 33, 35), 255, np.uint8), np.zeros((3, 33, 35))
+    scribble[::4, 12:20, 12:20], scribble[::4, [0, -1]], scribble[::4, :, [0, -1]] = 1, 0, 0
+    said[1, 8:26, 8:26] = 1
+    said[0] = 1 - said[1]
+    alone = fill(image, scribble, classes=3, most=most)[2]
+    both = fill(image, scribble, classes=3, most=most, said=lambda index: said if index == 2 else None)[2]
+    assert (alone == 1).sum() < 100 < 150 < (both == 1).sum()
+
+
 # Intensities.
 
 
