@@ -50,6 +50,7 @@ def _work(studio: Studio, truth: dict[str, np.ndarray], images: Path) -> None:
     page.select_option("#preset", "cpu")
     page.fill("#steps", str(STEPS))
     page.click("#train")
+    page.keyboard.press("i")  # the preview alone
     page.wait_for_selector("#curves svg", timeout=300_000)
     late = "(steps) => document.querySelector('#train-progress').value > 0.7 * steps"
     page.wait_for_function(late, arg=STEPS, timeout=1_200_000)
@@ -62,14 +63,14 @@ def _pictures(browser: Browser, url: str, images: Path) -> None:
     studio = Studio.open(browser, url)
     page = studio.page
     page.click("#tab-review")
-    studio.go(CASE, 4)
+    studio.go(CASE, 6)
     page.check("#disagreement")
     _quiet(page)
     studio.look("studio-review", images)
     page.uncheck("#disagreement")
     page.keyboard.press("v")
     page.click("#tab-draw")
-    studio.go(CASE, 3)
+    studio.go(CASE, 4)
     _quiet(page)
     studio.look("studio-views", images)
     page.keyboard.press("v")
@@ -92,13 +93,19 @@ def _looks(browser: Browser, url: str, size: tuple[int, int], folder: Path) -> N
         page.emulate_media(color_scheme=scheme)
         for tab in TABS:
             studio.module("state", "m.setTab(a)", tab)
+            if (
+                page.locator("#open-aside").is_visible()
+                and page.get_attribute("#open-aside", "aria-expanded") == "false"
+            ):
+                page.click("#open-aside")
             _quiet(page)
             studio.look(f"{tab}-{scheme}-{size[0]}", folder)
     page.context.close()
 
 
 def _quiet(page: Page) -> None:
-    """Wait until what was asked for is here."""
+    """Wait until what was asked for is here; nothing has the focus then."""
+    page.evaluate("document.activeElement.blur()")
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(400)
 
