@@ -119,6 +119,26 @@ def test_acdc_folds_hold_out_whole_patients() -> None:
     assert "patient001" in field.val
 
 
+@pytest.mark.parametrize("several", ["image", "labels"])
+@pytest.mark.parametrize(
+    ("reader", "image", "labels"),
+    [
+        (acdc, "patient001_frame01.nii.gz", "patient001_frame01_gt.nii.gz"),
+        (mscmr, "train/images/s1_DE.nii.gz", "train/labels/s1_DE_manual.nii.gz"),
+    ],
+)
+def test_one_of_several_volumes_is_not_chosen_unsaid(
+    tmp_path: Path, reader: Any, image: str, labels: str, several: str
+) -> None:
+    _, _, dense = tiny.volume()
+    grey = np.random.default_rng(0).integers(0, 900, dense.shape).astype(np.int16)
+    for what, name, array in (("image", image, grey), ("labels", labels, dense)):
+        write_nifti(tmp_path / "src" / name, np.stack((array, array)) if what == several else array)
+    found = f"{image if several == 'image' else labels}: (the image has|labels have) 2 volumes"
+    with pytest.raises(InputError, match=found):
+        reader.prepare(tmp_path / "src", tmp_path / "c")
+
+
 def test_mscmr(tmp_path: Path) -> None:
     image, scribble, dense = tiny.volume()
     for part, kind, labels in (

@@ -133,11 +133,33 @@ def read_labels(path: Path) -> Volume:
     >>> read_labels(Path("labels.nii.gz")).array[0, 0].tolist()
     [1, 0, 0, 0]
     """
-    labels = read(path)
-    if labels.channels is not None:
-        has = f"labels have {len(labels.channels)} volumes (dim[4])"
-        raise InputError(f"{path}: {has}, allowed is one of class codes; split it first")
-    return labels
+    return _read_alone(path, "labels have", "of class codes")
+
+
+def read_grey(path: Path) -> Volume:
+    """Read an image ``d h w`` where only one of a single channel will do.
+
+    Raises
+    ------
+    InputError
+        As `read`, and if the file has several volumes.
+
+    Examples
+    --------
+    >>> nib.save(nib.Nifti1Image(np.zeros((8, 8, 3, 2)), np.eye(4)), "two.nii.gz")
+    >>> read_grey(Path("two.nii.gz"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: two.nii.gz: the image has 2 volumes (dim[4]), allowed is one; split it first
+    """
+    return _read_alone(path, "the image has")
+
+
+def _read_alone(path: Path, has: str, of: str = "") -> Volume:
+    volume = read(path)
+    if volume.channels is not None:
+        allowed = f"allowed is one {of}".rstrip()
+        raise InputError(f"{path}: {has} {len(volume.channels)} volumes (dim[4]), {allowed}; split it first")
+    return volume
 
 
 def channels(path: Path) -> int:

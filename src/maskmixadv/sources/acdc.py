@@ -214,10 +214,10 @@ def _dataset(path: Path, key: str) -> np.ndarray:
 
 
 def _read_nifti(path: Path) -> Case:
-    volume = nifti.read(path)
+    volume = nifti.read_grey(path)
     name = nifti.stem(path)
     labels = {
-        kind: nifti.read(other).array
+        kind: nifti.read_labels(other).array
         for kind, ending in (("scribble", "_scribble"), ("dense", "_gt"))
         if (other := path.with_name(path.name.replace(name, name + ending))).is_file()
     }

@@ -83,7 +83,7 @@ def _patient(path: Path) -> str:
 
 
 def _case(path: Path, slicing: Slicing) -> Case:
-    stored = nifti.read(path)
+    stored = nifti.read_grey(path)
     view = slicing.along(slicing.axis, stored.header)
     volume, labels = stored.seen(view), path.parent.parent / "labels"
     scribble, dense = (_labels(labels, nifti.stem(path), kind, stored, view) for kind in ("scribble", "manual"))
@@ -106,7 +106,7 @@ def _labels(folder: Path, name: str, kind: str, image: Volume, view: View) -> np
         if path.is_file():
             ignore = UNLABELLED if kind == "scribble" else None
             read = partial(recode, classes=len(CLASSES), ignore=ignore, where=str(path))
-            labels = nifti.read(path)
+            labels = nifti.read_labels(path)
             stored = labels.header.stored_as(image.header) or View()
             return np.ascontiguousarray(read(view.seen(stored.seen(labels.array))))
     return None
