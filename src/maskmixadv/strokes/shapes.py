@@ -109,7 +109,7 @@ def _changing(
     first, last = (np.where(np.isin(labels, structures), labels, 0)[box] for labels in ends)
     pairs = [(label, _filled(first, label), _filled(last, label)) for label in (0, *structures)]
     pairs.sort(key=lambda pair: -(pair[1].sum() + pair[2].sum()))
-    shapes = [_shape(label, *masks, spacing) for label, *masks in pairs if masks[0].any() and masks[1].any()]
+    shapes = [_shape(label, one, other, spacing) for label, one, other in pairs if one.any() and other.any()]
     for way in ways:
         labels = np.zeros_like(ends[0])
         for shape in shapes:
@@ -128,8 +128,8 @@ def _shape(
 ) -> _Shape:
     move = np.subtract(*(np.argwhere(mask).mean(0) for mask in (last, first)))
     margin = MARGIN + int(np.ceil(np.abs(move).max()))
-    distances = [_signed(np.pad(mask, margin), spacing) for mask in (first, last)]
-    return _Shape(label, *distances, move, margin)
+    near, far = (_signed(np.pad(mask, margin), spacing) for mask in (first, last))
+    return _Shape(label, near, far, move, margin)
 
 
 def _signed(mask: Bool[np.ndarray, "h w"], spacing: tuple[float, float]) -> Float[np.ndarray, "h w"]:
