@@ -37,7 +37,7 @@ Said = Callable[[int], Float[np.ndarray, "k h w"] | None]
 """Returns a network's probabilities in a slice, or None where there are none."""
 
 
-def silent(_: int) -> None:
+def _silent(_: int) -> None:
     """Stand for a network that says nothing of any slice."""
 
 
@@ -47,7 +47,7 @@ def fill(
     *,
     classes: int,
     spacing: tuple[float, float] = (1.0, 1.0),
-    said: Said = silent,
+    said: Said = _silent,
     most: int = MOST,
 ) -> dict[int, UInt8[np.ndarray, "h w"]]:
     """Return the labels of the slices with strokes of two classes and of those between them, by their numbers.
