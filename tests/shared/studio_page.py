@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 import nibabel as nib
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize
+from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect
 
 from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.sources.phantoms import phantom
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -37,6 +38,12 @@ def hearts(folder: Path, corpus: Path, *, cases: int, seed: int, size: int) -> d
     for name, case in found.items():
         write(folder / "images" / f"{name}.nii.gz", (case.image[0] * 900).astype(np.int16), case)
     return found
+
+
+def phantoms(corpus: Path) -> dict[str, Case]:
+    """Return the cases of a corpus of phantoms that is there."""
+    made = Corpus.open(corpus)
+    return {entry.name: made.load(entry) for entry in made.entries}
 
 
 def write(path: Path, array: np.ndarray, case: Case) -> None:
@@ -172,6 +179,20 @@ def scribbles(dense: np.ndarray) -> dict[str, Path2D]:
     strokes[str(phantom.RV)] = spine(dense == phantom.RV)
     strokes["0"] = loop(dense > 0)
     return strokes
+
+
+def scribble(studio: Studio, truth: dict[str, np.ndarray], *, slices: int) -> None:
+    """Draw on the shown slice, and on those that are proposed next."""
+    for number in range(slices):
+        if number:
+            studio.page.keyboard.press("n")
+            studio.page.wait_for_timeout(300)
+        studio.settled()
+        name, z = studio.place
+        for key, path in scribbles(truth[name][z]).items():
+            studio.stroke(key, path)
+        studio.saved()
+    expect(studio.page.locator("#budget-slices")).to_contain_text(f"{slices} of")
 
 
 def spine(mask: np.ndarray) -> Path2D:

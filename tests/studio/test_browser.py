@@ -337,7 +337,7 @@ def test_the_whole_round(browser: Browser, tmp_path: Path, steps: int) -> None:
         _name_classes(studio)
         for name in list(cases)[-2:]:  # one patient to validate on
             sp.write(root / "masks" / f"{name}.nii.gz", truth[name], cases[name])
-        _scribble(studio, truth, slices=6 if steps == 120 else 3)
+        sp.scribble(studio, truth, slices=6 if steps == 120 else 3)
         studio.look("scribble", pictures)
         _train(studio, pictures, steps=steps)
         _review(studio, truth, root)
@@ -364,19 +364,6 @@ def _name_classes(studio: Studio) -> None:
         field.fill(name)
     page.click("#classes-form button[type=submit]")
     expect(page.locator("#class-buttons button")).to_have_count(len(CLASSES))
-
-
-def _scribble(studio: Studio, truth: dict[str, np.ndarray], *, slices: int) -> None:
-    for number in range(slices):
-        if number:
-            studio.page.keyboard.press("n")
-            studio.page.wait_for_timeout(300)
-        studio.settled()
-        name, z = studio.place
-        for key, path in sp.scribbles(truth[name][z]).items():
-            studio.stroke(key, path)
-        studio.saved()
-    expect(studio.page.locator("#budget-slices")).to_contain_text(f"{slices} of")
 
 
 def _train(studio: Studio, pictures: Path, *, steps: int) -> None:

@@ -46,6 +46,9 @@ QUEUE = [{"case": "a", "slice": 1}, {"case": "b", "slice": 2}, {"case": "a", "sl
         ("versions", "m.merge(...a)", [[9, 9, 9, 9], [1, 9, 3, 9], [9, 2, 4, 9]], ([1, 2, 3, 9], [2])),
         ("versions", "m.merge(...a)", [[1, 1], [9, 1], [1, 2]], ([9, 2], [])),  # one erased, the other drew elsewhere
         ("versions", "m.merge(...a)", [[9], [5], [5]], ([5], [])),
+        ("conflict", "m.boxOf(a, 10)", [23, 45, 14], [3, 1, 5, 4]),
+        ("hiding", "m.hiddenOf(a)", {"strokes": True, "shown": True, "proposed": False}, "hidden: proposals (I)"),
+        ("hiding", "m.hiddenOf(a)", {"strokes": True, "shown": True, "proposed": True}, ""),
         ("sides", "m.sidesOf(a)", AXIAL, ["A", "P", "R", "L"]),
         ("sides", "m.sidesOf(a)", None, ["", "", "", ""]),
         ("across", "m.arranged(a, 2).sides", AXIAL, ["H", "F", "R", "L"]),  # coronal

@@ -9,6 +9,7 @@ import pytest
 
 import own
 import tiny
+from maskmixadv.corpus.channels import TOP
 from maskmixadv.formats import nifti
 from maskmixadv.methods.walk_teacher import WalkTeacher
 from maskmixadv.strokes.propose import LOOKS, propose_slice
@@ -33,7 +34,7 @@ def test_strokes_are_answered_with_what_they_say(page: httpx.Client, folder: Pat
     told = plane(page.post(PROPOSAL, content=labels.tobytes()))
     image = nifti.read(folder / "images" / "s0.nii.gz").array[1].astype(np.float32)
     volume = nifti.read(folder / "images" / "s0.nii.gz").array
-    low, high = volume.min(), np.percentile(volume, 99)
+    low, high = volume.min(), np.percentile(volume, TOP)
     expected = propose_slice(((image - low) / (high - low)).clip(0, 1), labels, classes=len(tiny.CLASSES))
     assert expected is not None
     assert (told != expected).mean() < 0.01  # intensities came in 16 bits

@@ -58,7 +58,9 @@ def learnt(folder: Path) -> learning.Learnt:
 
 def test_a_painted_slice_is_kept_on_the_images_grid(page: httpx.Client, folder: Path) -> None:
     refused(page.get(MASK), 404, "no corrected mask")
-    assert paint(page) == {"corrected": [1], "given": False, "looked": [1], "use": "auto", "reviews": {}}
+    told = paint(page)
+    assert told.pop("version") == page.get(MASK).headers["X-Version"]
+    assert told == {"corrected": [1], "given": False, "looked": [1], "use": "auto", "reviews": {}}
     np.testing.assert_array_equal(plane(page.get(MASK)), PAINTED)
     refused(page.get("/api/cases/s0/slices/0/mask"), 404, "no corrected mask")
     stored, image = (nifti.read(folder / part / "s0.nii.gz") for part in ("corrected", "images"))

@@ -17,6 +17,7 @@ import own
 from maskmixadv.cli.app import run as command_line
 from maskmixadv.files import held, tell_holder
 from maskmixadv.studio.http import address
+from maskmixadv.studio.versions import UNPAINTED
 from studio_server import SHAPE, SLICE, client, plane, predict, refused, strokes
 
 
@@ -39,6 +40,28 @@ def test_a_page_that_did_not_see_another_ones_strokes_can_not_replace_them(folde
         held_now = answer.headers["X-Version"]
         page.put(f"{SLICE}/scribble?version={held_now}", content=both.tobytes()).raise_for_status()
         np.testing.assert_array_equal(plane(page.get(f"{SLICE}/scribble")), both)
+
+
+def test_a_page_that_did_not_see_another_ones_mask_can_not_replace_it(folder: Path) -> None:
+    one, other, mask = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8), f"{SLICE}/mask"
+    one[4:20, 30:44], other[25:30, 4:9] = 3, 1
+    with client(folder) as page:
+
+        def paint(labels: np.ndarray, version: str) -> httpx.Response:
+            return page.put(f"{mask}?version={version}", content=labels.tobytes())
+
+        first = paint(one, UNPAINTED)
+        refused(paint(other, UNPAINTED), 409, "somebody else")
+        np.testing.assert_array_equal(plane(answer := page.get(mask)), one)
+        assert answer.headers["X-Version"] == first.json()["version"]
+        assert paint(one, UNPAINTED).status_code == 200, "an answer that got lost: the same mask again is no conflict"
+        both = np.maximum(one, other)
+        assert paint(both, first.json()["version"]).status_code == 200
+        refused(page.delete(f"{mask}?version={first.json()['version']}"), 409, "somebody else")
+        np.testing.assert_array_equal(plane(answer := page.get(mask)), both)
+        gone = page.delete(f"{mask}?version={answer.headers['X-Version']}")
+        assert gone.json()["version"] == UNPAINTED
+        refused(paint(one, answer.headers["X-Version"]), 409, "somebody else")
 
 
 def test_two_pages_that_draw_in_turn_keep_every_acknowledged_pixel(folder: Path) -> None:

@@ -2,11 +2,13 @@
 
 A walk steps to the next slice as easily as to the next pixel, however far apart slices are: with 1.5 × 1.5 × 10 mm,
 steps weighted by distance find less (Dice .62 beside .66 on hearts with strokes on every third slice), and so does
-interpolation of shapes (.63). What pixels look like counts, too (`maskmixadv.strokes.appearance`; .68).
+interpolation of shapes (.63). What pixels look like counts, too (`maskmixadv.strokes.appearance`; .68). Within slices
+a step counts by its length in mm. Where a network has said something of the slices, its probabilities count as much as
+the walks.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -31,10 +33,22 @@ EXACT: Final = 1e-3
 """Relative residual to which walks are solved."""
 TRIES: Final = 300
 """Iterations after which a solution is taken as it is."""
+Said = Callable[[int], Float[np.ndarray, "k h w"] | None]
+"""Returns a network's probabilities in a slice, or None where there are none."""
+
+
+def _silent(_: int) -> None:
+    """Stand for a network that says nothing of any slice."""
 
 
 def fill(
-    image: Float[np.ndarray, "*c d h w"], scribble: UInt8[np.ndarray, "d h w"], *, classes: int, most: int = MOST
+    image: Float[np.ndarray, "*c d h w"],
+    scribble: UInt8[np.ndarray, "d h w"],
+    *,
+    classes: int,
+    spacing: tuple[float, float] = (1.0, 1.0),
+    said: Said = _silent,
+    most: int = MOST,
 ) -> dict[int, UInt8[np.ndarray, "h w"]]:
     """Return the labels of the slices with strokes of two classes and of those between them, by their numbers.
 
@@ -46,6 +60,10 @@ def fill(
         The strokes, as for `maskmixadv.strokes.propose.propose_slice`.
     classes
         Number of classes, with the background.
+    spacing
+        Size of a pixel along rows and columns, in mm.
+    said
+        A network's probabilities in a slice by its number. Classes that no stroke has get none.
     most
         Voxels that are walked on their own grid.
 
@@ -67,14 +85,15 @@ def fill(
     gaps = [(low, high) for low, high in pairwise(drawn) if high - low > 1]
     if not gaps:
         return {}
-    found = {k: propose_slice(image[..., k, :, :], scribble[k], classes=classes) for k in drawn}
+    found = {k: propose_slice(image[..., k, :, :], scribble[k], classes=classes, said=said(k)) for k in drawn}
     known = {k: labels for k, labels in found.items() if labels is not None}
     box = _box(known, scribble.shape)
     area = math.prod(side.stop - side.start for side in box)
     factor = max(1, math.ceil(math.sqrt(area * sum(high - low - 1 for low, high in gaps) / most)))
     for low, high in gaps:
         part = (..., slice(low, high + 1), *box)
-        between = _between(_Gap(image[part], scribble[part], known[low][box], known[high][box]), factor)
+        told = [_within(said(k), box) for k in range(low, high + 1)]
+        between = _between(_Gap(image[part], scribble[part], known[low][box], known[high][box], told, spacing), factor)
         for k, labels in enumerate(between[1:-1], low + 1):
             known[k] = np.zeros(scribble.shape[1:], np.uint8)
             known[k][box] = labels
@@ -89,6 +108,8 @@ class _Gap(NamedTuple):
     scribble: UInt8[np.ndarray, "d h w"]
     first: UInt8[np.ndarray, "h w"]
     last: UInt8[np.ndarray, "h w"]
+    said: list[Float[np.ndarray, "k h w"] | None]
+    spacing: tuple[float, float]
 
 
 def _box(known: dict[int, UInt8[np.ndarray, "h w"]], shape: tuple[int, ...]) -> tuple[slice, slice]:
@@ -115,10 +136,17 @@ def _between(gap: _Gap, factor: int) -> UInt8[np.ndarray, "d h w"]:
     names = np.unique(markers[markers != IGNORE]).astype(np.uint8)
     if len(names) == 1:
         return np.full((len(strokes), h, w), names[0])
-    probs = _walked(image, markers, names) * _looks(image, strokes, names) ** LOOKS
+    probs = _walked(image, markers, names, gap.spacing) * _looks(image, strokes, names) ** LOOKS
+    for place, told in enumerate(gap.said):
+        if told is not None:  # as in `propose_slice`
+            probs[:, place] = probs[:, place] / probs[:, place].sum(0).clip(1e-9) + _coarse(told[names], factor)
     if factor > 1:
         probs = np.asarray(ndimage.zoom(probs, (1, 1, factor, factor), order=1, mode="nearest", grid_mode=True))
     return names[probs[..., :h, :w].argmax(0)]
+
+
+def _within(said: Float[np.ndarray, "k h w"] | None, box: tuple[slice, slice]) -> Float[np.ndarray, "k _ _"] | None:
+    return None if said is None else said[:, *box]
 
 
 def _coarse(image: Float[np.ndarray, "*c d h w"], factor: int) -> Float[np.ndarray, "*c d H W"]:
@@ -130,12 +158,15 @@ def _coarse(image: Float[np.ndarray, "*c d h w"], factor: int) -> Float[np.ndarr
 
 
 def _walked(
-    image: Float[np.ndarray, "*c d h w"], markers: Int[np.ndarray, "d h w"], names: UInt8[np.ndarray, "k"]
+    image: Float[np.ndarray, "*c d h w"],
+    markers: Int[np.ndarray, "d h w"],
+    names: UInt8[np.ndarray, "k"],
+    spacing: tuple[float, float],
 ) -> Float[np.ndarray, "k d h w"]:
     """Return the probabilities that walks from each voxel reach each class first; ``IGNORE`` marks unknown voxels."""
     flat = markers.ravel()
     unknown, seeds = np.flatnonzero(flat == IGNORE), np.flatnonzero(flat != IGNORE)
-    rows = _laplacian(image if image.ndim == 4 else image[None])[unknown]
+    rows = _laplacian(image if image.ndim == 4 else image[None], spacing)[unknown]
     inner, outer = rows[:, unknown], -rows[:, seeds]
     scale = sparse.diags_array(1 / inner.diagonal())
     probs = np.zeros((len(names), flat.size))
@@ -146,12 +177,16 @@ def _walked(
     return probs.clip(0, 1).reshape(len(names), *markers.shape)
 
 
-def _laplacian(image: Float[np.ndarray, "c d h w"]) -> sparse.csr_array:
-    """Return the graph's Laplacian: voxels beside one another, with weights as `skimage.segmentation` has them."""
+def _laplacian(image: Float[np.ndarray, "c d h w"], spacing: tuple[float, float]) -> sparse.csr_array:
+    """Return the graph's Laplacian: voxels beside one another, with weights as `skimage.segmentation` has them.
+
+    Along rows and columns weights are divided by the squared length of a step, with a pixel's mean side as the unit.
+    """
     size, shape = math.prod(image.shape[1:]), image.shape[1:]
     data, places = scaled(image), np.arange(size).reshape(shape)
     beta = BETA / (10 * max(float(data.std()), 1e-9) * math.sqrt(len(data)))
-    ends, weights = zip(*_steps(data, places, beta), strict=True)
+    tall, wide = spacing
+    ends, weights = zip(*_steps(data, places, beta, (1.0, wide / tall, tall / wide)), strict=True)
     (one, other), weight = np.concatenate(ends, 1), np.concatenate(weights)
     both = np.concatenate((one, other)), np.concatenate((other, one))
     links = sparse.coo_array((np.concatenate((weight, weight)), both), shape=(size, size)).tocsr()
@@ -159,13 +194,19 @@ def _laplacian(image: Float[np.ndarray, "c d h w"]) -> sparse.csr_array:
 
 
 def _steps(
-    data: Float[np.ndarray, "c d h w"], places: Int[np.ndarray, "d h w"], beta: float
+    data: Float[np.ndarray, "c d h w"],
+    places: Int[np.ndarray, "d h w"],
+    beta: float,
+    ease: tuple[float, float, float],
 ) -> Iterator[tuple[Int[np.ndarray, "2 n"], Float[np.ndarray, "n"]]]:
-    """Yield the pairs of voxels beside one another along each axis, and the weights of steps between them."""
-    for axis, side in enumerate(places.shape):
+    """Yield the pairs of voxels beside one another along each axis, and the weights of steps between them.
+
+    `ease` multiplies the weights along each axis.
+    """
+    for axis, (side, easily) in enumerate(zip(places.shape, ease, strict=True)):
         ends = [places.take(range(*span), axis).ravel() for span in ((side - 1,), (1, side))]
         squares = (np.diff(data, axis=1 + axis) ** 2).sum(0).ravel()
-        yield np.stack(ends), np.exp(-beta * squares) + LEAST
+        yield np.stack(ends), easily * (np.exp(-beta * squares) + LEAST)
 
 
 def _looks(

@@ -37,6 +37,19 @@ class MaskAnswer:
 
 
 @dataclass(frozen=True)
+class PaintedAnswer(MaskAnswer):
+    """What holds in a case after a slice's mask was painted or discarded.
+
+    Attributes
+    ----------
+    version
+        Of the slice's mask (`maskmixadv.studio.versions`).
+    """
+
+    version: str
+
+
+@dataclass(frozen=True)
 class CaseAnswer:
     """A case in the list of cases.
 

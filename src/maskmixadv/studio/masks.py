@@ -11,7 +11,8 @@ from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
 from maskmixadv.formats.slicing import View
-from maskmixadv.studio.answers import MaskAnswer
+from maskmixadv.studio import versions
+from maskmixadv.studio.answers import MaskAnswer, PaintedAnswer
 from maskmixadv.studio.corrected import Corrected
 from maskmixadv.studio.images.cases import Cases
 from maskmixadv.studio.images.planes import plane
@@ -62,7 +63,9 @@ class Masks:
             raise missing
         return seen
 
-    def correct(self, case: str, index: int, labels: bytes, seconds: float) -> MaskAnswer:
+    def correct(
+        self, case: str, index: int, labels: bytes, seconds: float, version: str | None = None
+    ) -> PaintedAnswer:
         """Keep the mask that somebody painted of a slice; it is on disk when the method returns.
 
         An earlier verdict on the slice is taken back, as the mask counts from now on.
@@ -73,11 +76,15 @@ class Masks:
             Class indices, row by row.
         seconds
             How long somebody painted.
+        version
+            Version of the mask that `labels` were painted on (`maskmixadv.studio.versions`); None replaces any.
 
         Raises
         ------
         RequestError
             If `labels` does not fit the slice or the classes; nothing is changed then.
+        StaleError
+            If the mask has another version; nothing is changed then.
         """
         shown, view = self._cases.open(case)
         array = shown.volume.array
@@ -86,24 +93,31 @@ class Masks:
             raise RequestError(f"mask: {len(labels)} bytes, allowed are {shape[0]} × {shape[1]}")
         painted = np.frombuffer(labels, np.uint8).reshape(shape)
         self._corrected.check(painted)
-        self._put(case, shown, view, index, painted)
+        self._put(case, shown, view, index, painted, version)
         self._reviews.judge(case, stored, None)
         if seconds > 0:
             self._reviews.spend(case, stored, seconds)
-        return self.answer(case, array.shape, view)
+        return self._painted(case, array.shape, view, versions.mask_version(painted))
 
-    def discard(self, case: str, index: int) -> MaskAnswer:
+    def discard(self, case: str, index: int, version: str | None = None) -> PaintedAnswer:
         """Forget the painted mask of a slice.
+
+        Parameters
+        ----------
+        version
+            Version of the mask that somebody saw; None forgets any.
 
         Raises
         ------
         MissingError
             If there is none.
+        StaleError
+            If the mask has another version; it stays then.
         """
         self.of(case, index, "corrected")
         shown, view = self._cases.open(case)
-        self._put(case, shown, view, index, None)
-        return self.answer(case, shown.volume.array.shape, view)
+        self._put(case, shown, view, index, None, version)
+        return self._painted(case, shown.volume.array.shape, view, versions.UNPAINTED)
 
     def look(self, case: str, index: int) -> MaskAnswer:
         """Keep that somebody looked at a slice's labels by the latest run.
@@ -158,9 +172,15 @@ class Masks:
         held = self._reviews.verdicts(case, self._predictions.latest())
         return {index: said for index, said in held.items() if index not in painted}
 
-    def _put(self, case: str, shown: ShownImage, view: View, index: int, labels: SliceArray | None) -> None:
+    def _painted(self, case: str, shape: tuple[int, ...], view: View, version: str) -> PaintedAnswer:
+        return PaintedAnswer(**vars(self.answer(case, shape, view)), version=version)
+
+    def _put(
+        self, case: str, shown: ShownImage, view: View, index: int, labels: SliceArray | None, version: str | None
+    ) -> None:
         with self._held(case):
             masks = self._corrected.read(case, shown.volume.array.shape).copy()
+            versions.check_mask(version, plane(masks, view, index), labels)
             plane(masks, view, index)[:] = IGNORE if labels is None else labels
             self._corrected.write(case, masks, shown.volume)
 

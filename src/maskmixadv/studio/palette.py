@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Shaped
 
+from maskmixadv.corpus.channels import records
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_toml, write_text
 from maskmixadv.formats import image_files
@@ -103,13 +104,21 @@ class Palette:
             raise RequestError("classes: two have one name, names must be unique")
 
     def write(self, path: Path) -> None:
-        """Write ``classes.toml``, whole or not at all."""
+        """Write ``classes.toml``, whole or not at all; what it says of the images' channels stays.
+
+        Raises
+        ------
+        InputError
+            If it can't be written, or is malformed.
+        """
         tables = [
             f"[[class]]\nname = {_quoted(each.name)}\ncolour = {_quoted(each.colour)}\n"
             + ("" if self.codes is None else f"code = {self.codes[place]}\n")
             for place, each in enumerate(self.classes)
         ]
-        write_text(path, "\n".join([f"ignore = {self.ignore}  # code of a pixel without a stroke\n", *tables]))
+        channels = [_table("channel", each) for each in records(classes.channels(path))]
+        ignore = f"ignore = {self.ignore}  # code of a pixel without a stroke\n"
+        write_text(path, "\n".join([ignore, *tables, *channels]))
 
 
 def read(layout: Layout) -> Palette:
@@ -193,6 +202,11 @@ def _labels(layout: Layout, folder: Path) -> list[tuple[Path, Shaped[np.ndarray,
 
 def _coloured(names: Sequence[str], ignore: int, codes: tuple[int | None, ...] | None = None) -> Palette:
     return Palette(tuple(PaletteClass(name, colour_of(code)) for code, name in enumerate(names)), ignore, codes)
+
+
+def _table(name: str, values: Mapping[str, str | float]) -> str:
+    lines = [f"{key} = {_quoted(value) if isinstance(value, str) else value}\n" for key, value in values.items()]
+    return "".join([f"[[{name}]]\n", *lines])
 
 
 def _quoted(text: str) -> str:

@@ -112,7 +112,8 @@ class Session:
         self._looked = Looked(self.layout.check(self.layout.root / corpus.LOOKED))
         self.masks = Masks(self.cases, self._corrected, self._reviews, self._looked, self._predictions)
         self._idle = Idle(self._settle_when_idle)
-        self.proposals = Proposals(self.cases, self._scribbles, self._predictions)
+        dense = corpus.Dense(self._accepted, self._corrected, self._looked)
+        self.proposals = Proposals(self.layout, self.cases, self._scribbles, self._predictions, dense)
         self._gate, self._locks, self._exporting = Lock(), defaultdict[str, Lock](Lock), Lock()
 
     def folder(self) -> FolderAnswer:

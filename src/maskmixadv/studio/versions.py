@@ -1,12 +1,17 @@
 """What a page had before it, so that a page that saves over another page's work is told."""
 
 from hashlib import blake2b
+from typing import Final
 
 import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.studio.refusals import StaleError
 from maskmixadv.studio.review.reviews import Seen
+from maskmixadv.types import IGNORE
+
+UNPAINTED: Final = "none"
+"""Version of the mask of a slice on which nobody painted."""
 
 
 def version(plane: UInt8[np.ndarray, "h w"]) -> str:
@@ -44,6 +49,41 @@ def check(expected: str | None, stored: UInt8[np.ndarray, "h w"], sent: UInt8[np
     """
     if expected is not None and version(stored) != expected and not np.array_equal(stored, sent):
         raise StaleError("scribble: somebody else has drawn on this slice since; read it again, and merge")
+
+
+def mask_version(plane: UInt8[np.ndarray, "h w"]) -> str:
+    """Return the version of a painted mask; ``UNPAINTED`` where a pixel has no class, so that there is none.
+
+    Examples
+    --------
+    >>> mask_version(np.full((4, 4), 255, np.uint8))
+    'none'
+    """
+    return UNPAINTED if (plane == IGNORE).any() else version(plane)
+
+
+def check_mask(expected: str | None, stored: UInt8[np.ndarray, "h w"], sent: UInt8[np.ndarray, "h w"] | None) -> None:
+    """Refuse a mask that somebody painted without having seen the stored one.
+
+    A mask that is stored already is not refused, as in `check`.
+
+    Parameters
+    ----------
+    expected
+        Version of the mask that the page had; None replaces any.
+    stored
+        The slice on disk.
+    sent
+        The mask that is to replace it; None takes it away.
+
+    Raises
+    ------
+    StaleError
+        If `stored` has another version.
+    """
+    same = sent is not None and np.array_equal(stored, sent)
+    if expected is not None and mask_version(stored) != expected and not same:
+        raise StaleError("mask: somebody else has painted on this slice since; read it again, and merge")
 
 
 def check_seen(seen: Seen | None, holds: Seen) -> None:

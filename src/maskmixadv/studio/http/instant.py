@@ -7,6 +7,7 @@ import numpy as np
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from maskmixadv.studio.learning.proposals import Filled
 from maskmixadv.studio.session import Session
 
 PLACE = "/api/cases/{case}/slices/{index}"
@@ -35,12 +36,20 @@ def add(api: FastAPI, session: Session) -> None:
 
     @api.post("/api/cases/{case}/fill")
     async def fill(case: str) -> Response:
-        found = await asyncio.wrap_future(await run_in_threadpool(session.proposals.fill, case))
-        if found is None:
-            return Response(status_code=204)
-        filled = answer(np.stack(list(found.values())))
-        filled.headers["X-Slices"] = ",".join(map(str, found))
-        return filled
+        return several(await asyncio.wrap_future(await run_in_threadpool(session.proposals.fill, case)))
+
+    @api.post("/api/cases/{case}/shapes")
+    async def shapes(case: str) -> Response:
+        return several(await asyncio.wrap_future(await run_in_threadpool(session.proposals.shapes, case)))
+
+
+def several(found: Filled | None) -> Response:
+    """Return an answer with slices one after another, whose numbers are in a header; or without content."""
+    if found is None:
+        return answer(None)
+    filled = answer(np.stack(list(found.values())))
+    filled.headers["X-Slices"] = ",".join(map(str, found))
+    return filled
 
 
 def answer(plane: np.ndarray | None) -> Response:

@@ -218,16 +218,21 @@ def _add_masks(api: FastAPI, session: Session) -> None:
 
     @api.get(f"{place}/mask")
     def mask(case: str, index: int, of: MaskOf = "corrected") -> Response:
-        return _bytes(masks.of(case, index, of))
+        plane = masks.of(case, index, of)
+        answer = _bytes(plane)
+        answer.headers["X-Version"] = version(plane)
+        return answer
 
     @api.put(f"{place}/mask")
-    async def correct(case: str, index: int, request: Request, seconds: Seconds = 0.0) -> dict[str, Any]:
+    async def correct(
+        case: str, index: int, request: Request, seconds: Seconds = 0.0, version: str | None = None
+    ) -> dict[str, Any]:
         labels = await request.body()
-        return asdict(await run_in_threadpool(masks.correct, case, index, labels, seconds))
+        return asdict(await run_in_threadpool(masks.correct, case, index, labels, seconds, version))
 
     @api.delete(f"{place}/mask")
-    def discard(case: str, index: int) -> dict[str, Any]:
-        return asdict(masks.discard(case, index))
+    def discard(case: str, index: int, version: str | None = None) -> dict[str, Any]:
+        return asdict(masks.discard(case, index, version))
 
     @api.put(f"{place}/looked")
     def look(case: str, index: int) -> dict[str, Any]:

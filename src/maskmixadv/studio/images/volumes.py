@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
@@ -14,7 +13,6 @@ from jaxtyping import Shaped, UInt8, UInt16
 
 from maskmixadv.corpus.channels import COLOURS, ONE
 from maskmixadv.corpus.padding import without_padding
-from maskmixadv.corpus.scale import PERCENTILE
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_json, write_text
 from maskmixadv.formats import image_files, several
@@ -72,11 +70,6 @@ class ShownImage:
     stored: UInt16[np.ndarray, "c d h w *rgb"]
     channels: tuple[ShownChannel, ...]
     coloured: bool
-
-    @cached_property
-    def ends(self) -> tuple[tuple[float, float], ...]:
-        """The lowest value of each of `stored`, and the one that scaling for a training maps to 1."""
-        return tuple(_ends(channel) for channel in self.stored)
 
     def pixels(self, view: View, channel: int = 0) -> UInt16[np.ndarray, "d h w *rgb"]:
         """Return the slices of a channel as they are seen."""
@@ -168,13 +161,6 @@ def show(*paths: Path) -> ShownImage:
     coloured = stored.ndim > volume.array.ndim + 1
     first = stored[0, ..., 0] if coloured else stored[0]
     return ShownImage(replace(volume, array=first, channels=None), stored, channels, coloured)
-
-
-def _ends(stored: UInt16[np.ndarray, "d h w *rgb"]) -> tuple[float, float]:
-    # Of a long CT counts are faster than a percentile; slice by slice, to save memory.
-    counts = np.sum([np.bincount(each.ravel(), minlength=TOP + 1) for each in stored], 0).cumsum()
-    low, high = np.searchsorted(counts, [1, counts[-1] * PERCENTILE / 100]).tolist()
-    return float(low), float(high if high > low else TOP)
 
 
 def _greys(volume: Volume) -> list[Shaped[np.ndarray, "d h w"]]:

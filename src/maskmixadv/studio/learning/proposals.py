@@ -1,19 +1,24 @@
 """Proposals: what a slice's strokes say at once, before any training."""
 
+from collections.abc import Iterator
 from concurrent.futures import Future
 from functools import partial
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float, UInt8, UInt16
+from jaxtyping import Float, UInt8
 
 from maskmixadv.formats.slicing import View
 from maskmixadv.strokes.fill import fill
 from maskmixadv.strokes.propose import drawn_classes, propose_slice
+from maskmixadv.strokes.shapes import between
 from maskmixadv.studio.images.cases import Cases
 from maskmixadv.studio.images.volumes import ByteVolume, ShownImage
+from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.learning.corpus import Dense
 from maskmixadv.studio.learning.newest import Newest
 from maskmixadv.studio.learning.predictions import StoredPredictions
+from maskmixadv.studio.learning.scaling import Ends, Scaling, scaled
 from maskmixadv.studio.refusals import MissingError, RequestError
 from maskmixadv.studio.scribbles import Scribbles
 from maskmixadv.types import IGNORE
@@ -31,12 +36,17 @@ class Proposals:
 
     Parameters
     ----------
-    cases, scribbles, predictions
-        Images, strokes and predictions of the folder.
+    layout
+        The folder.
+    cases, scribbles, predictions, dense
+        Images, strokes, predictions and dense slices of the folder.
     """
 
-    def __init__(self, cases: Cases, scribbles: Scribbles, predictions: StoredPredictions) -> None:
-        self._cases, self._scribbles, self._predictions = cases, scribbles, predictions
+    def __init__(
+        self, layout: Layout, cases: Cases, scribbles: Scribbles, predictions: StoredPredictions, dense: Dense
+    ) -> None:
+        self._cases, self._scribbles, self._predictions, self._dense = cases, scribbles, predictions, dense
+        self._scaling = Scaling(layout)
         self._slices: Newest[Plane] = Newest("instant answer")
         self._volumes: Newest[Filled] = Newest("filling between slices")
 
@@ -82,20 +92,79 @@ class Proposals:
         """
         shown, view = self._cases.open(case)
         strokes = view.seen(self._scribbles.read(case, shown.volume.array.shape))
-        return self._volumes.ask(partial(self._volume, shown, view, strokes))
+        return self._volumes.ask(partial(self._volume, case, shown, view, strokes))
 
-    def _volume(self, shown: ShownImage, view: View, strokes: ByteVolume) -> "Filled | None":
+    def shapes(self, case: str) -> "Future[Filled | None]":
+        """Compute shapes between slices that are known (`maskmixadv.strokes.shapes`).
+
+        Known are corrected and accepted slices, and what strokes say of the others that have some of two classes.
+
+        Returns
+        -------
+        Slices between known ones as they are numbered on the page; None as in `ask`, or where no structure is known on
+        two slices with others between them.
+
+        Raises
+        ------
+        RequestError
+            If there is no such case.
+        InputError
+            If its strokes or masks can't be read.
+        """
+        shown, view = self._cases.open(case)
+        strokes = view.seen(self._scribbles.read(case, shown.volume.array.shape))
+        whole = self._whole(case, shown, view)
+        return self._volumes.ask(partial(self._shapes, case, shown, view, strokes, whole))
+
+    def _shapes(self, case: str, shown: ShownImage, view: View, strokes: ByteVolume, whole: Filled) -> Filled | None:
+        drawn = [index for index, each in enumerate(strokes) if index not in whole and len(drawn_classes(each)) > 1]
+        said = {index: self._slice(case, shown, view, index, strokes[index]) for index in drawn}
+        known = whole | {index: labels for index, labels in said.items() if labels is not None}
+        found = between(known, whole=whole, spacing=_pixel(shown, view))
+        return {k: np.where(strokes[k] == IGNORE, labels, strokes[k]) for k, labels in found.items()} or None
+
+    def _whole(self, case: str, shown: ShownImage, view: View) -> Filled:
+        """Return the labels of corrected and accepted slices."""
+        shape, axis = shown.volume.array.shape, view.axis
+        masks = np.full(shape, IGNORE, np.uint8)
+        planes = np.moveaxis(masks, axis, 0)
+        for index, each in self._dense.accepted.of(case, shape, axis, self._classes).slices.items():
+            planes[index] = each.labels
+        for index in self._dense.corrected.dense(case, axis, shape):
+            planes[index] = np.moveaxis(self._dense.corrected.read(case, shape), axis, 0)[index]
+        return {index: labels for index, labels in enumerate(view.seen(masks)) if (labels != IGNORE).all()}
+
+    def _volume(self, case: str, shown: ShownImage, view: View, strokes: ByteVolume) -> Filled | None:
         drawn = np.flatnonzero((strokes != IGNORE).any((1, 2)))
         if len(drawn) < 2:
             return None
         part = range(int(drawn[0]), int(drawn[-1]) + 1)
-        image = np.stack([_intensities(shown, view, index) for index in part], -3)
-        found = fill(image, strokes[part.start : part.stop], classes=self._classes)
+        ends = self._scaling.ends(shown, view, self._predictions.latest(), lambda: enumerate(strokes))
+        image = np.stack([_intensities(shown, view, index, ends) for index in part], -3)
+        found = fill(
+            image,
+            strokes[part.start : part.stop],
+            classes=self._classes,
+            spacing=_pixel(shown, view),
+            said=lambda index: self._said(case, shown, view, part[index]),
+        )
         return {part.start + index: labels for index, labels in found.items()} or None
 
     def _slice(self, case: str, shown: ShownImage, view: View, index: int, strokes: Plane) -> Plane | None:
         said = self._said(case, shown, view, index)
-        return propose_slice(_intensities(shown, view, index), strokes, classes=self._classes, said=said)
+        drawn = partial(self._drawn, case, shown, view, {index: strokes})
+        ends = self._scaling.ends(shown, view, self._predictions.latest(), drawn)
+        return propose_slice(_intensities(shown, view, index, ends), strokes, classes=self._classes, said=said)
+
+    def _drawn(self, case: str, shown: ShownImage, view: View, newer: Filled) -> Iterator[tuple[int, Plane]]:
+        """Yield the slices with strokes; those that are not saved yet take the place of saved ones."""
+        shape = shown.volume.array.shape
+        saved = view.seen(self._scribbles.read(case, shape))
+        for stored in self._scribbles.drawn(case, view.axis, shape):
+            index = view.stored(stored, shape[view.axis])
+            if index not in newer:
+                yield index, saved[index]
+        yield from newer.items()
 
     def _said(self, case: str, shown: ShownImage, view: View, index: int) -> Float[np.ndarray, "k h w"] | None:
         """Return the latest run's probabilities in a slice, or None where there are none."""
@@ -126,14 +195,15 @@ def plane_of(labels: bytes, shown: ShownImage, view: View, index: int) -> Plane:
     return np.frombuffer(labels, np.uint8).reshape(shape[1:])
 
 
-def _intensities(shown: ShownImage, view: View, index: int) -> Float[np.ndarray, "*c h w"]:
-    """Return a slice's intensities in [0, 1], scaled as trainings scale them (`maskmixadv.corpus.scale.normalise`)."""
-    channels = [
-        _scaled(shown.pixels(view, channel)[index], *shown.ends[channel]) for channel in range(len(shown.channels))
-    ]
+def _pixel(shown: ShownImage, view: View) -> tuple[float, float]:
+    """Return the size of a pixel along rows and columns, in mm; 1 where the image does not say it."""
+    spacing = shown.volume.spacing
+    _, rows, columns = view.order
+    return (1.0, 1.0) if spacing is None else (spacing[rows], spacing[columns])
+
+
+def _intensities(shown: ShownImage, view: View, index: int, ends: tuple[Ends, ...]) -> Float[np.ndarray, "*c h w"]:
+    """Return a slice's intensities in [0, 1]."""
+    channels = [scaled(shown.pixels(view, place)[index], each) for place, each in enumerate(ends)]
     image = np.moveaxis(channels[0], -1, 0) if shown.coloured else np.stack(channels)
     return image if len(image) > 1 else image[0]
-
-
-def _scaled(pixels: UInt16[np.ndarray, "h w *rgb"], low: float, high: float) -> Float[np.ndarray, "h w *rgb"]:
-    return ((pixels.astype(np.float32) - low) / max(high - low, 1)).clip(0, 1)

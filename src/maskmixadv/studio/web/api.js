@@ -84,10 +84,11 @@ export const getAcross = async (name, axis, index, channel, signal) =>
   new Uint16Array(await bytes(`cases/${encodeURIComponent(name)}/across/${axis}/${index}/image?channel=${channel}`, signal));
 /** @param {"prediction"|"disagreement"} what */
 export const getPlane = async (name, z, what, signal) => new Uint8Array(await bytes(`${slice(name, z)}/${what}`, signal));
-export async function getScribble(name, z, signal) {
-  const answer = await call("GET", `${slice(name, z)}/scribble`, undefined, undefined, signal);
+async function labelled(path, signal) {
+  const answer = await call("GET", path, undefined, undefined, signal);
   return { labels: new Uint8Array(await answer.arrayBuffer()), version: answer.headers.get("X-Version") };
 }
+export const getScribble = (name, z, signal) => labelled(`${slice(name, z)}/scribble`, signal);
 /** @param {string | null} version of the strokes that `labels` were drawn on; another one on the server is a 409 */
 export const putScribble = (name, z, labels, seconds, version) =>
   json(
@@ -99,11 +100,12 @@ export const putScribble = (name, z, labels, seconds, version) =>
 /** @param {{verdict: string | null, run: string | null}} seen what the page shows; something else is a 409 */
 export const putReview = (name, z, verdict, seen) => send("PUT", `${slice(name, z)}/review`, { verdict, seen });
 
-/** Labels of a slice's mask. @param {"corrected"|"given"} of painted here, or come with the folder */
-export const getMask = async (name, z, of) => new Uint8Array(await bytes(`${slice(name, z)}/mask?of=${of}`));
-export const putMask = (name, z, labels, seconds) =>
-  json("PUT", `${slice(name, z)}/mask?seconds=${seconds.toFixed(1)}`, labels, "application/octet-stream");
-export const deleteMask = (name, z) => json("DELETE", `${slice(name, z)}/mask`);
+/** A slice's mask, as {labels, version}. @param {"corrected"|"given"} of painted here, or come with the folder */
+export const getMask = (name, z, of = "corrected") => labelled(`${slice(name, z)}/mask?of=${of}`);
+/** @param {string} version of the mask that `labels` were painted on; another one on the server is a 409 */
+export const putMask = (name, z, labels, seconds, version) =>
+  json("PUT", `${slice(name, z)}/mask?seconds=${seconds.toFixed(1)}&version=${version}`, labels, "application/octet-stream");
+export const deleteMask = (name, z, version) => json("DELETE", `${slice(name, z)}/mask?version=${version}`);
 export const putLooked = (name, z) => json("PUT", `${slice(name, z)}/looked`);
 export const putUse = (name, use) => send("PUT", `cases/${encodeURIComponent(name)}/use`, { use });
 /** What strokes say of a slice; null where they say nothing, or something newer was asked for. */
@@ -113,9 +115,12 @@ export async function getProposal(name, z, labels) {
 }
 export const acceptProposal = (name, z, labels) =>
   json("PUT", `${slice(name, z)}/proposal`, labels, "application/octet-stream");
-/** Proposals of the slices with strokes and those between, as a map from slice to labels; null where there are none. */
-export async function fillCase(name) {
-  const answer = await call("POST", `cases/${encodeURIComponent(name)}/fill`);
+/**
+ * Proposals of slices, as a map from slice to labels; null where there are none.
+ * @param {"fill"|"shapes"} how by walks from the slices with strokes, or by shapes between known slices
+ */
+export async function fillCase(name, how) {
+  const answer = await call("POST", `cases/${encodeURIComponent(name)}/${how}`);
   if (answer.status === 204) return null;
   const slices = answer.headers.get("X-Slices").split(",").map(Number);
   const labels = new Uint8Array(await answer.arrayBuffer());

@@ -6,34 +6,58 @@ import { scribbleLayer } from "./layers.js";
 import { caseNamed, emit } from "./state.js";
 import { baseOf, holds, merge } from "./versions.js";
 
-/**
- * Merge what the server has of a slice into `labels`, in place.
- * @returns {Promise<boolean>} whether a person had to choose
- */
+const MARGIN = 2; // pixels round what differs
+
+/** Merge what the server has of a slice into `labels`, in place. */
 export async function reconcile(place, labels) {
   const { labels: theirs, version } = await api.getScribble(place.name, place.z);
-  const { merged, clashes } = merge(baseOf(labels), labels, theirs);
-  const mine = !clashes.length || (await chosen(place, labels, theirs, clashes.length));
-  if (!mine) for (const index of clashes) merged[index] = theirs[index];
-  labels.set(merged);
+  labels.set(await together(place, [baseOf(labels), labels, theirs], { layer: scribbleLayer, verb: "drawn" }));
   holds(labels, version, theirs);
   for (const event of ["pixels", "arrays"]) emit(event);
-  return clashes.length > 0;
 }
 
-/** Show both; whether mine counts where they differ. */
-function chosen({ name, z }, mine, theirs, count) {
+/**
+ * Both changes of `base` together; a person says which count where they differ.
+ * @param {Uint8Array[]} three base, mine and theirs
+ * @param {{layer: (labels, shape) => HTMLCanvasElement, verb: string}} how labels are shown, and what was done to them
+ */
+export async function together(place, three, how) {
+  const [, mine, theirs] = three;
+  const { merged, clashes } = merge(...three);
+  const keep = !clashes.length || (await chosen(place, { mine, theirs }, clashes, how));
+  if (!keep) for (const index of clashes) merged[index] = theirs[index];
+  return merged;
+}
+
+/** Show both, with a frame round what differs; whether mine counts there. */
+function chosen({ name, z }, both, clashes, { layer, verb }) {
   const [, h, w] = caseNamed(name).shape;
   const dialog = byId("conflict");
-  byId("conflict-where").textContent = `${name}, slice ${z + 1}: ${count} ${count === 1 ? "pixel differs" : "pixels differ"}.`;
-  for (const [id, labels] of [["conflict-mine", mine], ["conflict-theirs", theirs]]) {
-    const canvas = byId(id);
+  const differ = clashes.length === 1 ? "pixel differs" : "pixels differ";
+  byId("conflict-title").textContent = `Another page has ${verb} here, too`;
+  byId("conflict-where").textContent = `${name}, slice ${z + 1}: ${clashes.length} ${differ}.`;
+  const [left, top, right, bottom] = boxOf(clashes, w);
+  for (const [of, labels] of Object.entries(both)) {
+    const canvas = byId(`conflict-${of}`);
     Object.assign(canvas, { width: w, height: h });
-    canvas.getContext("2d").drawImage(scribbleLayer(labels, [h, w]), 0, 0);
+    const context = canvas.getContext("2d");
+    context.drawImage(layer(labels, [h, w]), 0, 0);
+    context.strokeStyle = "#ffffff";
+    const [x, y] = [left - MARGIN + 0.5, top - MARGIN + 0.5];
+    context.strokeRect(x, y, right - left + 2 * MARGIN, bottom - top + 2 * MARGIN);
   }
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => resolve(dialog.returnValue !== "theirs"), { once: true });
   });
+}
+
+/** First and last column and row of pixels: [left, top, right, bottom]. */
+export function boxOf(indices, width) {
+  const columns = indices.map((index) => index % width);
+  const rows = indices.map((index) => Math.floor(index / width));
+  const least = (values) => values.reduce((one, other) => Math.min(one, other));
+  const most = (values) => values.reduce((one, other) => Math.max(one, other));
+  return [least(columns), least(rows), most(columns), most(rows)];
 }

@@ -4,7 +4,10 @@ import * as api from "./api.js";
 import { penIsDown } from "./draw.js";
 import { refresh } from "./folder.js";
 import { isUnsaved } from "./save.js";
-import { arrays } from "./slices.js";
+import { holdsMask, maskVersion, NONE } from "./maskversions.js";
+import { penIsDown as brushIsDown } from "./paint.js";
+import { isCorrected, maskKey } from "./painting.js";
+import { arrays, forgetMask, forgetOtherMasks } from "./slices.js";
 import { emit, keyOf, on, state } from "./state.js";
 import { telling } from "./status.js";
 import { holds, versionOf } from "./versions.js";
@@ -19,6 +22,7 @@ async function look() {
   last = performance.now();
   await refresh();
   await readAgain();
+  await readMaskAgain();
 }
 
 async function readAgain() {
@@ -30,6 +34,23 @@ async function readAgain() {
   scribble.set(labels);
   holds(scribble, version);
   for (const event of ["pixels", "arrays"]) emit(event);
+}
+
+async function readMaskAgain() {
+  const { place } = state;
+  forgetOtherMasks();
+  const { mask } = arrays();
+  const busy = () => brushIsDown() || isUnsaved(maskKey(place));
+  if (!place || !mask || busy()) return;
+  if (!isCorrected(place)) {
+    if (maskVersion(maskKey(place)) !== NONE) forgetMask(place); // another page has discarded it
+    return;
+  }
+  const { labels, version } = await api.getMask(place.name, place.z);
+  if (version === maskVersion(maskKey(place)) || busy() || labels.length !== mask.length) return;
+  mask.set(labels);
+  holdsMask(maskKey(place), { version, base: labels });
+  for (const event of ["painted", "arrays"]) emit(event);
 }
 
 /** Something was refused: the folder says what is left, once in a while. */

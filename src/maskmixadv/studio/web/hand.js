@@ -1,6 +1,7 @@
 // What the pen draws into: the strokes of the shown slice, or its mask.
 
 import * as strokes from "./draw.js";
+import { showAgain } from "./hiding.js";
 import * as mask from "./paint.js";
 import { active, isCorrected } from "./painting.js";
 import { on, shown, state } from "./state.js";
@@ -18,7 +19,11 @@ function barred(place = state.place) {
 }
 
 export const penIsDown = () => target().penIsDown();
-export const penDown = (...args) => !barred() && target().penDown(...args);
+export function penDown(...args) {
+  if (barred()) return false;
+  showAgain(active() ? "shown" : "strokes");
+  return target().penDown(...args);
+}
 export const penTo = (...args) => target().penTo(...args);
 export const penUp = () => target().penUp();
 export const penCancel = () => target().penCancel();

@@ -34,23 +34,33 @@ export function turnAway() {
   if (state.place) setProposal(state.place, null);
 }
 
-/** Propose the slices between those with strokes; what was accepted stays as it is. */
-export const fillBetween = telling(async () => {
+const LACKS = {
+  fill: "draw two classes on two slices that have others between them",
+  shapes: "draw or paint a structure on two slices that have others between them",
+};
+
+/** Propose slices between others; what was accepted stays as it is. @param {"fill"|"shapes"} how as `api.fillCase` */
+const fillBy = telling(async (how) => {
   const one = shown();
   if (!one) return undefined;
-  byId("fill").disabled = true;
+  byId(how).disabled = true;
   try {
     await allSaved();
     say("filling between slices …");
-    const found = await api.fillCase(one.name);
-    if (!found) return say("draw two classes on two slices that have others between them");
+    const found = await api.fillCase(one.name, how);
+    if (!found) return say(LACKS[how]);
     for (const [z, labels] of found) if (one.reviews[z] !== "accepted") setProposal({ name: one.name, z }, labels);
     setOverlay({ proposed: true });
-    return say(`Filled slices ${Math.min(...found.keys()) + 1} to ${Math.max(...found.keys()) + 1}: U accepts a slice, Q turns it away`);
+    const [first, last] = [Math.min(...found.keys()) + 1, Math.max(...found.keys()) + 1];
+    const filled = first === last ? `slice ${first}` : `slices ${first} to ${last}`;
+    return say(`Filled ${filled}: U accepts a slice, Q turns it away`);
   } finally {
-    byId("fill").disabled = false;
+    byId(how).disabled = false;
   }
 });
+
+export const fillBetween = () => fillBy("fill");
+export const shapesBetween = () => fillBy("shapes");
 
 function show() {
   byId("proposed").checked = state.overlay.proposed;
@@ -63,6 +73,6 @@ export function startInstant() {
   for (const event of ["place", "arrays"]) on(event, arrived);
   for (const event of ["place", "proposed", "overlay"]) on(event, show);
   byId("proposed").addEventListener("change", ({ target }) => setOverlay({ proposed: target.checked }));
-  const clicks = { "accept-proposal": acceptProposal, "turn-away": turnAway, fill: fillBetween };
+  const clicks = { "accept-proposal": acceptProposal, "turn-away": turnAway, fill: fillBetween, shapes: shapesBetween };
   for (const [id, act] of Object.entries(clicks)) byId(id).addEventListener("click", act);
 }

@@ -6,7 +6,8 @@ import { autoWindow } from "./corners.js";
 import { dropCursor, moveCursor, togglePen } from "./cursor.js";
 import * as draw from "./hand.js";
 import { byId, element } from "./element.js";
-import { acceptProposal, fillBetween, toggleProposal, turnAway } from "./instant.js";
+import { toggleStrokes } from "./hiding.js";
+import { acceptProposal, fillBetween, shapesBetween, toggleProposal, turnAway } from "./instant.js";
 import * as masks from "./masks.js";
 import { erase, pick, resize } from "./palette.js";
 import { holdSpace } from "./pointer.js";
@@ -53,15 +54,17 @@ const KEYS = {
     ["W", "window from the slice; pictures in colour as they are", { w: autoWindow }],
     ["G", "next channel, of images that have several", { g: nextChannel }],
     ["V", "two more views across the slices, with one cross; click in them, or Alt and click in the slice", { v: toggleAcross }],
+    ["Z", "strokes on and off", { z: toggleStrokes }],
     ["C", "cine through the phases, or the slices", { c: toggleCine }],
     ["Two fingers", "zoom and pan", {}],
   ],
   Review: [
     ["I", "proposal on and off: what the strokes say at once", { i: toggleProposal }],
     ["J", "fill the slices between those with strokes", { j: fillBetween }],
+    [".", "shapes between slices on which structures are drawn, painted or accepted", { ".": shapesBetween }],
     ["U", "accept the slice's proposal as its mask", { u: acceptProposal }],
     ["Q", "turn the slice's proposal away", { q: turnAway }],
-    ["O", "prediction on and off", { o: review.toggleOverlay }],
+    ["O", "prediction, or the mask that is shown, on and off", { o: review.toggleOverlay }],
     ["K", "its outline on and off", { k: review.toggleContour }],
     ["M", "map of disagreement on and off", { m: review.toggleDisagreement }],
     ["A", "accept the slice", { a: review.accept }],

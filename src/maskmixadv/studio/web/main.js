@@ -9,6 +9,7 @@ import { refresh, startFolder } from "./folder.js";
 import { startDrawers } from "./drawers.js";
 import { startFilter } from "./filter.js";
 import { startFollow } from "./follow.js";
+import { startHiding } from "./hiding.js";
 import { startInstant } from "./instant.js";
 import { startKeys } from "./keys.js";
 import { startLooked } from "./looked.js";
@@ -32,7 +33,7 @@ import { startView } from "./view.js";
 const parts = [
   startTheme, startStatus, startTabs, startView, startPointer, startCursor, startCorners, startStrip, startCine,
   startPalette, startClasses, startFilter, startFolder, startQueue, startTrain, startReview, startMasks, startLooked, startInstant,
-  startPreview, startNumbers, startKeys, startAcross, startDrawers, startMemory, startFollow, startReady, startSides,
+  startPreview, startNumbers, startKeys, startAcross, startDrawers, startMemory, startFollow, startReady, startSides, startHiding,
 ]; // prettier-ignore
 for (const start of parts) start();
 

@@ -21,6 +21,7 @@ export function toggle() {
   setTool({ size: otherSize, erasing: false });
   otherSize = size;
   setPainting({ on: !painting.on });
+  if (painting.on) setOverlay({ shown: true });
 }
 
 /** @param {"brush"|"polygon"|"fill"} tool */
@@ -108,6 +109,6 @@ export function startMasks() {
   });
   on("painting", showTools);
   on("tab", () => painting.on && state.tab !== "review" && toggle());
-  for (const event of ["place", "folder", "masked", "scribbled", "trained"]) on(event, showMask);
+  for (const event of ["place", "folder", "masked", "scribbled", "trained", "overlay"]) on(event, showMask);
   showTools();
 }

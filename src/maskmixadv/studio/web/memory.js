@@ -1,8 +1,8 @@
-// The tab's memory over a reload and a restarted server: place, tab, zoom, window, tool, and what can be undone.
+// The tab's memory over a reload and a restarted server: place, tab, zoom, window, tool, what is hidden, and what can be undone.
 
 import { Change } from "./brush.js";
 import { remembered as undoable, restored as undoAgain } from "./draw.js";
-import { on, recallPlace, setTab, setTool, state } from "./state.js";
+import { on, recallPlace, setOverlay, setTab, setTool, state } from "./state.js";
 import { frameNow, setFrame } from "./view.js";
 import * as grey from "./window.js";
 
@@ -27,7 +27,7 @@ function keep() {
   if (!ready || !state.folder) return;
   const { code, size, closing } = state.tool;
   const notes = { folder: state.folder.name, place: state.place, tab: state.tab, tool: { code, size, closing } };
-  const text = JSON.stringify({ ...notes, frame: frameNow(), windows: grey.all() });
+  const text = JSON.stringify({ ...notes, overlay: state.overlay, frame: frameNow(), windows: grey.all() });
   sessionStorage.setItem(KEY, text);
 }
 
@@ -58,6 +58,7 @@ export function recall() {
   if (kept.folder === state.folder.name) {
     if (kept.tab) setTab(kept.tab);
     if (kept.tool) setTool({ ...kept.tool, code: Math.min(kept.tool.code, state.folder.classes.length - 1) });
+    if (kept.overlay) setOverlay(kept.overlay);
     if (kept.windows) grey.setAll(kept.windows);
     if (kept.frame) setFrame(kept.frame);
   }
@@ -70,7 +71,7 @@ export function recall() {
 
 export function startMemory() {
   recallPlace(lastPlace);
-  for (const event of ["place", "tab", "tool", "window"]) on(event, keep);
+  for (const event of ["place", "tab", "tool", "window", "overlay"]) on(event, keep);
   addEventListener("pagehide", () => {
     keep();
     keepUndo();

@@ -3,7 +3,9 @@
 import * as api from "./api.js";
 import { Change, History, replace, Stroke } from "./brush.js";
 import { atWork, secondsAt } from "./clock.js";
-import { active, isCorrected, maskKey, painting, setMasks } from "./painting.js";
+import { reconcileMask } from "./maskconflict.js";
+import { holdsMask, maskVersion, NONE } from "./maskversions.js";
+import { active, isCorrected, mark, maskKey, painting, setMasks } from "./painting.js";
 import { inside, joined } from "./region.js";
 import { save } from "./save.js";
 import { arrays, forgetMask, maskAt, maskFrom } from "./slices.js";
@@ -150,15 +152,8 @@ function settle(place, labels, change) {
 function keep(place, labels) {
   if (!isCorrected(place)) begun.add(maskKey(place));
   mark(place, true);
-  save(place, labels, { key: maskKey(place), put: send });
+  save(place, labels, how(place));
   emit("painted");
-}
-
-/** The page knows at once what the server is told shortly after. */
-function mark(place, corrected) {
-  const one = caseNamed(place.name);
-  const others = one.masks.corrected.filter((z) => z !== place.z);
-  setMasks(one, { ...one.masks, corrected: corrected ? [...others, place.z].sort((a, b) => a - b) : others });
 }
 
 function travel(step) {
@@ -168,7 +163,8 @@ function travel(step) {
   // Who takes all back has not painted this slice.
   if (step === "undo" && !history().done.length && begun.has(key)) {
     mark(state.place, false);
-    save(state.place, null, { key, put: send });
+    holdsMask(key, { base: mask.slice() });
+    save(state.place, null, how(state.place));
     emit("painted");
   } else keep(state.place, mask);
 }
@@ -208,20 +204,27 @@ export function discard() {
   histories.delete(maskKey(place));
   forgetMask(place);
   mark(place, false);
-  save(place, null, { key: maskKey(place), put: send });
+  save(place, null, how(place));
   emit("arrays");
 }
+
+const how = (place) => ({ key: maskKey(place), put: send, merge: reconcileMask });
 
 /** Send a mask to the server; null takes it away. */
 async function send({ place, labels }) {
   const clock = secondsAt(place);
   const spent = clock.take();
   const one = caseNamed(place.name);
+  const key = maskKey(place);
   try {
-    const told = labels ? await api.putMask(place.name, place.z, labels.slice(), spent) : await taken(place, one);
+    const sent = labels?.slice();
+    const version = maskVersion(key);
+    const told = sent ? await api.putMask(place.name, place.z, sent, spent, version) : await taken(place, one, version);
+    const { version: now, ...masks } = told;
+    holdsMask(key, sent ? { version: now, base: sent } : { version: now });
     if (labels) one.seconds += spent;
-    setMasks(one, told);
-    setReviews(one, place.z, told.reviews);
+    setMasks(one, masks);
+    setReviews(one, place.z, masks.reviews);
     emit("corrected"); // the server knows it now
   } catch (error) {
     clock.add(spent);
@@ -229,11 +232,11 @@ async function send({ place, labels }) {
   }
 }
 
-async function taken(place, one) {
+async function taken(place, one, version) {
   try {
-    return await api.deleteMask(place.name, place.z);
+    return await api.deleteMask(place.name, place.z, version);
   } catch (error) {
-    if (error.status === 404) return { ...one.masks, reviews: one.reviews }; // it was not there yet
+    if (error.status === 404) return { ...one.masks, reviews: one.reviews, version: NONE }; // it was not there yet
     throw error;
   }
 }

@@ -21,6 +21,13 @@ export function setPainting(change) {
   emit("painting");
 }
 
+/** The page knows at once what the server is told shortly after. */
+export function mark(place, corrected) {
+  const one = caseNamed(place.name);
+  const others = one.masks.corrected.filter((z) => z !== place.z);
+  setMasks(one, { ...one.masks, corrected: corrected ? [...others, place.z].sort((a, b) => a - b) : others });
+}
+
 /** What holds of a case's masks has changed. */
 export function setMasks(one, masks) {
   one.masks = masks;

@@ -42,7 +42,7 @@ function severalClasses(strokes) {
   return first !== undefined && strokes.some((label) => label !== EMPTY && label !== first);
 }
 
-// Answers to strokes of before knew another network; what fills slices between knows none.
+// Answers to strokes of before knew another network. What fills slices between stays until a person is done with it.
 on("trained", () => {
   for (const key of asking.keys()) proposals.delete(key);
   asking.clear();

@@ -27,9 +27,9 @@ export function saveState() {
 }
 
 /** The slice's labels have changed; `labels` is read when it is sent, which `put` does. */
-export function save(place, labels, { key = keyOf(place), put = putStrokes } = {}) {
+export function save(place, labels, { key = keyOf(place), put = putStrokes, merge = mergeStrokes } = {}) {
   refused.delete(key);
-  unsaved.set(key, { place: { ...place }, labels, put });
+  unsaved.set(key, { place: { ...place }, labels, put, merge });
   emit("save");
   plan(failures ? delay() : SOON);
 }
@@ -60,7 +60,7 @@ async function flush() {
       failures = 0;
     } catch (error) {
       if (!unsaved.has(key)) unsaved.set(key, entry);
-      if (error.stale && (await mergedIn(entry))) continue;
+      if (error.stale && (await mergedIn(key, entry))) continue;
       if (error.passing === false && !error.stale) {
         unsaved.delete(key); // trying again would fail again, until the folder changes
         refused.set(key, entry);
@@ -79,15 +79,21 @@ async function flush() {
   if (unsaved.size) plan(failures ? delay() : SOON);
 }
 
-/** Somebody else has drawn on the slice: both are kept, and sent in the next round. */
-async function mergedIn({ place, labels }) {
+/** Somebody else has drawn on the slice: both are kept, and sent in the next round if that is needed. */
+async function mergedIn(key, entry) {
   try {
-    await reconcile(place, labels);
-    emit("merged", place);
+    const again = await entry.merge(entry);
+    if (!again && unsaved.get(key) === entry) unsaved.delete(key);
     return true;
   } catch {
     return false; // tried again with the slice's next save
   }
+}
+
+async function mergeStrokes({ place, labels }) {
+  await reconcile(place, labels);
+  emit("merged", place);
+  return true;
 }
 
 async function putStrokes({ place, labels }) {

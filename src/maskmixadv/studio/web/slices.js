@@ -1,6 +1,7 @@
 // The arrays of slices, fetched once and kept while they are likely to be looked at again.
 
 import * as api from "./api.js";
+import { holdsMask, NONE } from "./maskversions.js";
 import { active, isCorrected, maskKey, showsGiven } from "./painting.js";
 import { isUnsaved } from "./save.js";
 import { caseNamed, cases, channelOf, EMPTY, emit, keyOf, on, shown, state } from "./state.js";
@@ -121,22 +122,30 @@ const predictions = new Shelf(ofRun("prediction"));
 const disagreements = new Shelf(ofRun("disagreement"));
 const shelves = [images, scribbles, predictions, disagreements];
 
-const givens = new Shelf(({ name, z }) => api.getMask(name, z, "given"));
+const givens = new Shelf(async ({ name, z }) => (await api.getMask(name, z, "given")).labels);
 const masks = new Shelf(firstMask, { pinned: true, key: maskKey });
 const all = [...shelves, givens, masks];
 
 /** What painting begins with: the painted mask, or else the labels that are shown, or an empty slice. */
 async function firstMask(place) {
-  if (isCorrected(place)) return api.getMask(place.name, place.z, "corrected");
+  const key = maskKey(place);
+  if (isCorrected(place)) {
+    const { labels, version } = await api.getMask(place.name, place.z);
+    holdsMask(key, { version, base: labels.slice() });
+    return labels;
+  }
   const one = caseNamed(place.name);
-  return maskFrom(place, showsGiven(one) ? "given" : one.predicted ? "prediction" : "empty");
+  const labels = await maskFrom(place, showsGiven(one) ? "given" : one.predicted ? "prediction" : "empty");
+  // A mask whose discarding is still under way has its version until that is done.
+  holdsMask(key, { base: labels.slice(), ...(isUnsaved(key) ? {} : { version: NONE }) });
+  return labels;
 }
 
 /** A new mask of a slice. @param {"given"|"prediction"|"empty"} from */
 export async function maskFrom({ name, z }, from) {
   const [, h, w] = caseNamed(name).shape;
   if (from === "empty") return new Uint8Array(h * w);
-  const labels = await (from === "given" ? api.getMask(name, z, "given") : api.getPlane(name, z, "prediction"));
+  const labels = from === "given" ? (await api.getMask(name, z, "given")).labels : await api.getPlane(name, z, "prediction");
   return labels.map((label) => (label === EMPTY ? 0 : label)); // a mask has a class everywhere
 }
 
@@ -152,6 +161,12 @@ export async function maskAt(place) {
 }
 
 export const forgetMask = (place) => masks.forgetAt(place);
+
+/** Masks of slices that are not shown are read again when they are: another page may have painted on them. */
+export function forgetOtherMasks() {
+  const here = state.place && maskKey(state.place);
+  for (const key of [...masks.arrays.keys()]) if (key !== here && !isUnsaved(key)) masks.arrays.delete(key);
+}
 
 /** Masks that nobody painted are begun again with the labels that are shown now. */
 export function forgetUnpainted() {

@@ -9,7 +9,7 @@ export const state = {
   place: null, // {name, z}: the slice that is shown
   channel: Number(sessionStorage.getItem(CHANNEL)) || 0, // the channel that is shown, of images that have as many
   tool: { code: 1, erasing: false, size: 2, closing: true },
-  overlay: { shown: true, opacity: 0.35, contour: true, disagreement: false, given: false, proposed: true },
+  overlay: { shown: true, opacity: 0.35, contour: true, disagreement: false, given: false, proposed: true, strokes: true },
   tab: "draw",
 };
 

@@ -2,7 +2,6 @@
 
 import { byId } from "./element.js";
 import { heatLayer, imageLayer, labelLayer, outlines, scribbleLayer } from "./layers.js";
-import { active } from "./painting.js";
 import { shownPreview } from "./preview.js";
 import { shownProposal } from "./proposals.js";
 import { arrays, askNeighbours } from "./slices.js";
@@ -119,11 +118,11 @@ function draw() {
   const labels = mask ?? shownPreview() ?? given ?? prediction;
   grey.ensure(image);
   if (image) paint(layer("image", image, (a, shape) => imageLayer(a, shape, grey.table(), shown().coloured)), { smooth: true });
-  if (image && labels && (state.overlay.shown || active())) paintPrediction(labels);
+  if (image && labels && state.overlay.shown) paintPrediction(labels);
   if (image && !mask && shownProposal()) paintProposal(shownProposal());
   if (image && disagreement) paint(layer("disagreement", disagreement, heatLayer), { smooth: true });
   const alpha = mask ? FAINT : 1; // strokes do not count beside a painted mask
-  if (image && scribble) paint(layer("scribble", scribble, scribbleLayer), { alpha, halo: shown().coloured });
+  if (image && scribble && state.overlay.strokes) paint(layer("scribble", scribble, scribbleLayer), { alpha, halo: shown().coloured });
   for (const mark of marks) mark(context);
 }
 

@@ -1,0 +1,50 @@
+// Two pages have painted on one slice's mask: both are merged; where they differ, a person chooses.
+
+import * as api from "./api.js";
+import { together } from "./conflict.js";
+import { labelLayer } from "./layers.js";
+import { holdsMask, maskBase, NONE } from "./maskversions.js";
+import { mark, maskKey } from "./painting.js";
+import { forgetMask } from "./slices.js";
+import { emit } from "./state.js";
+import { say } from "./status.js";
+
+/**
+ * Merge what the server has of a mask into `labels`, in place; null: this page wants to discard the mask.
+ * @returns {Promise<boolean>} whether `labels` have to be sent again
+ */
+export async function reconcileMask({ place, labels }) {
+  const key = maskKey(place);
+  const found = await painted(place);
+  const where = `${place.name}, slice ${place.z + 1}`;
+  if (!labels) {
+    if (found) {
+      forgetMask(place);
+      mark(place, true);
+      emit("arrays");
+      say(`Another page has painted on ${where} since, so the mask is not discarded. Look at it, and discard it again.`, "trouble");
+    }
+    return false;
+  }
+  if (!found) {
+    holdsMask(key, { version: NONE });
+    say(`Another page has discarded the mask of ${where}. It is kept as it was painted here.`);
+    return true;
+  }
+  const merged = await together(place, [maskBase(key, labels), labels, found.labels], { layer: labelLayer, verb: "painted" });
+  labels.set(merged);
+  holdsMask(key, { version: found.version, base: found.labels });
+  for (const event of ["painted", "arrays"]) emit(event);
+  emit("merged", place);
+  return true;
+}
+
+/** The mask that the server has; null where there is none. */
+async function painted({ name, z }) {
+  try {
+    return await api.getMask(name, z);
+  } catch (error) {
+    if (error.status === 404) return null;
+    throw error;
+  }
+}
