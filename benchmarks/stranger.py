@@ -93,7 +93,7 @@ def trace(mask: np.ndarray) -> list[Path2D]:
     left = [(float(x), float(y)) for y, x in np.argwhere(skeletonize(mask))]
     strokes: list[Path2D] = []
     while left:
-        ends = [len(near) for near in spatial.cKDTree(left).query_ball_point(left, 1.5)]
+        ends = [len(near) for near in spatial.KDTree(left).query_ball_point(left, 1.5)]
         stroke = [left.pop(int(np.argmin(ends)))]
         while left:
             distances = np.hypot(*(np.array(left) - stroke[-1]).T)
