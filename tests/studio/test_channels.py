@@ -17,11 +17,8 @@ from maskmixadv.inference.predictor import Predictor
 from maskmixadv.sources import follow
 from maskmixadv.studio.images.volumes import show
 from maskmixadv.studio.layout import Layout
-from maskmixadv.studio.learning import job, training
-from maskmixadv.studio.learning.training import Order
-from studio_server import SHAPE, client, plane, refused, strokes
-
-STEPS = 2
+from maskmixadv.studio.learning import training
+from studio_server import SHAPE, client, plane, refused, strokes, trained
 
 
 def sequences(folder: Path, name: str, channels: int = 2, seed: int = 0) -> list[np.ndarray]:
@@ -48,15 +45,6 @@ def classes(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "classes.toml").write_text(own.CLASSES)
     return folder
-
-
-def trained(folder: Path) -> Layout:
-    """Train a few steps and predict, as the studio's job does."""
-    layout = Layout.open(folder)
-    (layout.state / "001").mkdir()
-    (layout.state / "001" / training.ORDER).write_text(json.dumps(Order("cpu", "pce", STEPS).__dict__))
-    assert job.work(layout, "001") == 0
-    return layout
 
 
 def predicted(layout: Layout) -> dict[str, np.ndarray]:
