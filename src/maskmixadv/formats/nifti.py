@@ -1,17 +1,17 @@
 """NIfTI files. Arrays are ``d h w``, which is the file's ``x y z`` transposed."""
 
-import gzip
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
 import nibabel as nib
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from nibabel.arrayproxy import ArrayProxy
 
 from maskmixadv.errors import InputError
@@ -42,6 +42,16 @@ MOST_HEADER: Final = 2**24
 BEHIND: Final = 2**20
 """Bytes that a packed file may hold behind its voxels."""
 
+
+def _gunzip() -> Any:  # noqa: ANN401
+    try:
+        return import_module("isal.igzip")
+    except ImportError:
+        return import_module("gzip")
+
+
+GUNZIP: Final[Any] = _gunzip()
+"""What unpacks files: isal, of the extra ``fast``, takes a third of the time."""
 
 _Affine = Float[np.ndarray, "4 4"]
 
@@ -122,6 +132,41 @@ def read(path: Path) -> Volume:
     if count == 1:
         return Volume(array.T, spacing, affine, place)
     return Volume(array.T[0], spacing, affine, place, channels=array.T, notes=(several_told(count),))
+
+
+def read_slice(path: Path, index: int) -> Shaped[np.ndarray, "h w"] | None:
+    """Read the slice ``array[index]`` of what `read` returns, and nothing that lies behind it in the file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    index
+        Place of the slice along the file's last axis.
+
+    Returns
+    -------
+    None if the file has another number of axes than 3, or no such slice.
+
+    Raises
+    ------
+    InputError
+        If the header is damaged, or the file is missing or too short.
+
+    Examples
+    --------
+    >>> nib.save(nib.Nifti1Image(np.arange(30).reshape(5, 2, 3).astype(np.int16), np.eye(4)), "heart.nii.gz")
+    >>> read_slice(Path("heart.nii.gz"), 1).tolist() == read(Path("heart.nii.gz")).array[1].tolist()
+    True
+    """
+    with _opened(path) as stream:
+        header = _header(path, stream)
+        w, h, d = _fitting(path, header)
+        if tuple(header.get_data_shape()) != (w, h, d) or not 0 <= index < d:
+            return None
+        with reading(path, KIND):
+            voxels: Any = ArrayProxy(stream, header)
+            return np.asanyarray(voxels[..., index]).T
 
 
 def read_labels(path: Path) -> Volume:
@@ -214,7 +259,7 @@ def _opened(path: Path) -> Iterator[Any]:
     """Give a stream of the file's unpacked content."""
     with ExitStack() as opened:
         with reading(path, KIND):
-            stream: Any = opened.enter_context((gzip.open if _packed(path) else open)(existing(path), "rb"))
+            stream: Any = opened.enter_context((GUNZIP.open if _packed(path) else open)(existing(path), "rb"))
         yield stream
 
 

@@ -80,6 +80,10 @@ class FileCache(Generic[Content]):
             self._held.move_to_end(key)
             return self._held[key]
 
+    def holds(self, *paths: Path) -> bool:
+        """Return whether `get` would return at once; never waits for a read."""
+        return tuple(map(stamp, paths)) in self._held
+
     def put(self, path: Path, content: Content) -> None:
         """Keep the content that was just written to `path`."""
         with self._lock:

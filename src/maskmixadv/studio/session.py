@@ -245,6 +245,8 @@ class Session:
         MissingError
             If there is no such slice or channel.
         """
+        if channel == 0 and (first := self.cases.first(case, index)) is not None:
+            return first
         shown, view = self.cases.open(case)
         if not 0 <= channel < len(shown.channels):
             raise MissingError(f"no channel {channel}, allowed are 0 to {len(shown.channels) - 1}")
@@ -270,8 +272,8 @@ class Session:
 
     def scribble(self, case: str, index: int) -> SliceArray:
         """Return the strokes of a slice: class indices, 255 where nothing is drawn."""
-        shown, view = self.cases.open(case)
-        return _slice(self._scribbles.read(case, shown.volume.array.shape), view, index)
+        shape, view = self.cases.place(case)
+        return _slice(self._scribbles.read(case, shape), view, index)
 
     def draw(self, case: str, index: int, labels: bytes, seconds: float, version: str | None = None) -> DrawAnswer:
         """Replace the strokes of a slice; they are on disk when the method returns.

@@ -7,6 +7,9 @@ from pathlib import Path
 from shutil import rmtree
 from threading import Lock
 
+import numpy as np
+from jaxtyping import UInt16
+
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, make_directory, partial_name, put_in_place
 from maskmixadv.formats import image_files
@@ -90,6 +93,24 @@ class Cases:
             raise MissingError("no such case")
         return self._volumes.get(known.images[case]), known.views[case]
 
+    def first(self, case: str, index: int) -> UInt16[np.ndarray, "h w"] | None:
+        """Return a slice as it is seen, of a large image that is read only now (`ShownImages.first`); None else."""
+        known = self.known()
+        facts, view = known.facts.get(case), known.views.get(case)
+        if facts is None or view is None or view.axis != 0 or not 0 <= index < facts.shape[0]:
+            return None
+        plane = self._volumes.first(known.images[case], facts, view.stored(index, facts.shape[0]))
+        return None if plane is None else view.seen(plane[None])[0]
+
+    def place(self, case: str) -> tuple[tuple[int, int, int], View]:
+        """Return the shape of an image and how it is seen, without reading it as a rule; raises as `open`."""
+        known = self.known()
+        if case in known.facts:
+            return known.facts[case].shape, known.views[case]
+        shown, view = self.open(case)
+        d, h, w = shown.volume.array.shape
+        return (d, h, w), view
+
     def new_upload(self, file: str) -> Path:
         """Return a path to write an upload to that will be called `file`; `take_upload` or the caller removes it.
 
@@ -143,7 +164,7 @@ class Cases:
     def _take(self, upload: Path, file: str, case: str) -> str:
         try:
             with within_memory(upload):
-                show(upload)
+                shown = show(upload)
         except InputError as error:
             kind = TooLargeError if isinstance(error, TooLargeError) else RequestError
             raise kind(str(error).replace(str(upload), file).replace(upload.name, file)) from None
@@ -153,8 +174,9 @@ class Cases:
                 put_in_place(upload, self._layout.images / file)
             except OSError as error:
                 raise cannot_write(self._layout.images / file, error) from None
-        files = grouping.find(self._layout).files
-        return next(case for case, paths in files.items() if self._layout.images / file in paths)
+        path = self._layout.images / file
+        self._volumes.keep(path, shown)
+        return next(case for case, paths in grouping.find(self._layout).files.items() if path in paths)
 
     def _seen(self, images: Mapping[str, Sequence[Path]]) -> tuple[Mapping[str, View], Mapping[str, Edges | None]]:
         """Return how the images are seen, as training sees them (`pairs.cuts`), and where their edges lie."""
