@@ -58,5 +58,8 @@ def test_a_renamed_image_costs_its_own_strokes_alone(folder: Path) -> None:
         assert re.fullmatch(r"scribbles/s0\.nii\.gz: no image of this name; .*put the image back.*", line)
         answer = page.post("/api/export", json={"what": "nnunet"})
         assert answer.json()["problems"] == [line]
-        assert sorted(path.name for path in Path(answer.json()["path"], "labelsTr").iterdir()) == ["m0.nii.gz", "s1.nii.gz"]
+        assert sorted(path.name for path in Path(answer.json()["path"], "labelsTr").iterdir()) == [
+            "m0.nii.gz",
+            "s1.nii.gz",
+        ]
         refused(page.get(f"{SLICE}/image"), 404, "no such case")
