@@ -52,13 +52,14 @@ class Large:
 def write(path: Path, side: int, depth: int) -> None:
     """Write a volume with smooth organs, noise of 12 HU, and air round an ellipse."""
     rng = np.random.default_rng(0)
-    small = ndimage.gaussian_filter(rng.normal(0, 1, (depth // SMALL + 1, side // SMALL, side // SMALL)), 2)
-    organs = ndimage.zoom(small / small.std(), (SMALL, 1, 1), order=1)[:depth]
+    noise = rng.normal(0, 1, (depth // SMALL + 1, side // SMALL, side // SMALL))
+    small = np.asarray(ndimage.gaussian_filter(noise, 2))
+    organs = np.asarray(ndimage.zoom(small / small.std(), (SMALL, 1, 1), order=1))[:depth]
     y, x = np.mgrid[:side, :side] / side - 0.5
     air = (x / 0.45) ** 2 + (y / 0.35) ** 2 > 1
     volume = np.empty((depth, side, side), np.int16)
     for place, organ in zip(volume, organs, strict=True):
-        values = ndimage.zoom(organ, SMALL, order=1) * 120 + 40
+        values = np.asarray(ndimage.zoom(organ, SMALL, order=1)) * 120 + 40
         place[:] = np.where(air, -1000, values) + rng.normal(0, 12, values.shape)
     path.parent.mkdir(parents=True)
     nib.save(nib.Nifti1Image(np.ascontiguousarray(volume.T), np.diag([-0.8, -0.8, 1.0, 1.0])), path)
