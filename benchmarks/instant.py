@@ -113,6 +113,13 @@ def page_of(image: np.ndarray, folder: Path) -> Iterator[str]:
     nifti.write_labels(folder / "images" / "slice.nii.gz", (255 * image[None]).astype(np.uint8), like)
     classes = "".join(f'[[class]]\nname = "{name}"\n' for name in phantom.CLASSES)
     (folder / "classes.toml").write_text(classes)
+    with address_of(folder) as address:
+        yield address
+
+
+@contextmanager
+def address_of(folder: Path) -> Iterator[str]:
+    """Serve a folder; yields the page's address."""
     with served(folder) as session, server.listening(0) as bound:
         running = server.server(server.app(session, "token"))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]})

@@ -110,7 +110,7 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def put_in_place(partial: Path, path: Path) -> None:
-    """Rename `partial` to `path` once all of it is on the disk.
+    """Rename the file or directory `partial` to `path` once all of it is on the disk.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def put_in_place(partial: Path, path: Path) -> None:
     >>> [path.name for path in Path().iterdir()]
     ['notes.txt']
     """
-    _sync(partial)
+    (_sync_tree if partial.is_dir() else _sync)(partial)
     partial.replace(path)
     _sync_directory(path.parent)
 

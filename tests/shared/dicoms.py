@@ -1,5 +1,6 @@
 """DICOM series and segmentations of arrays, with whatever a test wants to be odd."""
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,3 +57,14 @@ def pixels(seed: int = 0, shape: tuple[int, int, int] = (5, 7, 4)) -> np.ndarray
 
 def write_seg(path: Path, folder: Path, labels: np.ndarray, names: tuple[str, ...] = tiny.CLASSES) -> None:
     series.read(folder).geometry.write_labels(path, labels, names)
+
+
+def packed(source: Path, path: Path, *, inside: str = "study/se1") -> Path:
+    """Pack a series as people do: in folders, with what a system leaves there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(source.glob("[!.]*")):
+            archive.write(file, f"{inside}/{file.name}")
+        archive.writestr("__MACOSX/study/._IM0000", b"\0" * 200)
+        archive.writestr(f"{inside}/.DS_Store", b"x")
+    return path

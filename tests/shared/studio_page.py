@@ -125,12 +125,10 @@ class Studio:
         self.page.wait_for_timeout(50)
         # A whole frame: the view is fitted after the first layout, and pixels' places on the screen are known then.
         self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        # What is waited for must not be asynchronous: a promise counts as true.
+        self.page.evaluate("async () => { window.slices = await import(new URL('slices.js', location.href).href); }")
         self.page.wait_for_function(
-            """async () => {
-                const { arrays } = await import(new URL('slices.js', location.href).href);
-                const { image, scribble } = arrays();
-                return Boolean(image && scribble);
-            }"""
+            "() => { const { image, scribble } = window.slices.arrays(); return Boolean(image && scribble); }"
         )
 
     @property

@@ -1,9 +1,11 @@
 """A studio on loopback, for tests: a real server in a thread, and a client that knows its token."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import httpx
@@ -13,6 +15,9 @@ import tiny
 from maskmixadv.formats import nifti
 from maskmixadv.formats.volume import Volume
 from maskmixadv.studio.http import server
+from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.learning import job, training
+from maskmixadv.studio.learning.training import Order
 from maskmixadv.studio.session import served
 
 TOKEN = "right-token"
@@ -53,7 +58,7 @@ def refused(answer: httpx.Response, status: int, *words: str) -> None:
     error = answer.json()["error"]
     assert "\n" not in error
     for word in words:
-        assert word in error
+        assert word in error, error
 
 
 def same_grid(labels: Volume, image: Volume) -> None:
@@ -82,6 +87,15 @@ def predict(folder: Path, run: str = "001") -> np.ndarray:
         doubt[2 if case == "s0" else 0] = 255
         np.savez_compressed(out / f"{case}.npz", disagreement=doubt)
     return dense
+
+
+def trained(folder: Path, steps: int = 2) -> Layout:
+    """Train a few steps and predict, as the studio's job does."""
+    layout = Layout.open(folder)
+    (layout.state / "001").mkdir()
+    (layout.state / "001" / training.ORDER).write_text(json.dumps(asdict(Order("cpu", "pce", steps))))
+    assert job.work(layout, "001") == 0
+    return layout
 
 
 def plane(answer: httpx.Response, dtype: str = "u1") -> np.ndarray:

@@ -240,13 +240,7 @@ def test_a_stroke_takes_an_acceptance_back_on_the_page(browser: Browser, folder:
         page, verdict = studio.page, studio.page.locator("#verdict")
 
         def predicted(code: int) -> None:
-            page.wait_for_function(
-                """async (code) => {
-                    const { arrays } = await import(new URL('slices.js', location.href).href);
-                    return arrays().prediction?.[0] === code;
-                }""",
-                arg=code,
-            )
+            page.wait_for_function("(code) => window.slices.arrays().prediction?.[0] === code", arg=code)
 
         page.click("#tab-review")
         studio.go("phantom000_ED", 1)

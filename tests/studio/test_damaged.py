@@ -89,7 +89,15 @@ def test_files_that_can_be_nobodys_are_told(folder: Path) -> None:
     (folder / "scribbles" / "s0.nii").write_bytes(b"")
     with client(folder) as page:
         problems = "\n".join(works(page, *GOOD, problems=8))  # two of s0: its first file, and that there are two
-        for said in ("series: is no", "round.nii: is no", r"line\nbreak", r"\udcff", "docx", "nobody", "s0."):
+        for said in (
+            "series: is a folder without DICOM files",
+            "round.nii: is no",
+            r"line\nbreak",
+            r"\udcff",
+            "docx",
+            "nobody",
+            "s0.",
+        ):
             assert said in problems
         page.put("/api/cases/s1/slices/1/scribble", content=strokes().tobytes()).raise_for_status()
 

@@ -136,3 +136,26 @@ def test_a_segmentation_is_made_of_a_series_alone(folder: Path, tmp_path: Path) 
     )
     assert len(problems) == 1
     np.testing.assert_array_equal(seg.read(tmp_path / "out" / "a.dcm", volume, CLASSES), DENSE)
+
+
+def test_masks_by_hand_come_out_without_a_run(tmp_path: Path) -> None:
+    """Accepted proposals, or painted slices, in a folder in which nothing was ever trained."""
+    folder = own.folder(tmp_path / "hearts", scribbled=2, masked=0)
+    with client(folder) as page:
+        for what in ("masks", "volumes", "seg", "meshes", "overlays", "model"):
+            refused(post(page, what), 409, "nothing is predicted, accepted or painted yet")
+        for index, labels in enumerate(DENSE):
+            page.put(f"/api/cases/s0/slices/{index}/proposal", content=labels.tobytes()).raise_for_status()
+        assert post(page, "masks").json()["problems"] == []
+        masks = folder / "export" / "masks"
+        np.testing.assert_array_equal(nifti.read(masks / "s0.nii.gz").array, DENSE)
+        assert not (masks / "s1.nii.gz").exists()
+        assert (masks / "slices.csv").read_text().count("accepted") == 3
+        assert post(page, "meshes").json()["files"] == 3
+        assert [each["case"] for each in page.get("/api/clinical").json()["cases"]] == ["s0"]
+        page.put("/api/cases/s1/slices/1/mask", content=DENSE[1].tobytes()).raise_for_status()
+        post(page, "masks").raise_for_status()
+        painted = nifti.read(masks / "s1.nii.gz").array
+        np.testing.assert_array_equal(painted[1], DENSE[1])
+        assert (painted[[0, 2]] == 4).all()
+        refused(post(page, "model"), 409, "train first")

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.formats import flat, itk, nifti, series
+from maskmixadv.formats import flat, itk, nifti, series, zipped
 from maskmixadv.formats.reading import Declared
 from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import Volume
@@ -62,7 +62,7 @@ class Format(Protocol):
         ...
 
 
-FORMATS: Final[tuple[Format, ...]] = (nifti, itk, flat)
+FORMATS: Final[tuple[Format, ...]] = (nifti, itk, flat, zipped)
 """All formats of one file an image."""
 FOLDER: Final[Format] = series
 """The format of an image that is a folder of files."""
@@ -223,7 +223,7 @@ def declared(path: Path) -> Declared:
     Raises
     ------
     InputError
-        If the header is damaged, or the file is missing or of an unknown format. A folder is refused.
+        If the header is damaged, or the file is missing or of an unknown format.
 
     Examples
     --------

@@ -345,7 +345,7 @@ def read_npz(path: Path, *, only: Container[str] | None = None) -> dict[str, np.
         held = path.stat().st_size
         found = {}
         for name, member in members.items():
-            _check_packed(path, member, held)
+            check_packed(path, member, held, kind)
             with archive.open(member) as stream:
                 found[name] = _array(path, stream, member.file_size, kind)
     return found
@@ -384,13 +384,36 @@ def check_checkpoint(path: Path) -> None:
             raise ValueError(f"the checksum of {wrong} is wrong")
 
 
-def _check_packed(path: Path, member: zipfile.ZipInfo, held: int) -> None:
-    """Refuse a part of a zip file that declares more bytes than its packed bytes can unpack to."""
+def check_packed(path: Path, member: zipfile.ZipInfo, held: int, kind: str) -> None:
+    """Refuse a part of a zip file that declares more bytes than its packed bytes can unpack to.
+
+    Parameters
+    ----------
+    path, kind
+        The zip file, and what it should be, for the error's text.
+    member
+        The part.
+    held
+        Bytes of the zip file.
+
+    Raises
+    ------
+    InputError
+        If it does, or is packed in another way than most.
+
+    Examples
+    --------
+    >>> member = zipfile.ZipInfo("image.npy")
+    >>> member.file_size = 10**9
+    >>> check_packed(Path("a.npz"), member, 1000, "archive of arrays")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: a.npz: not a readable archive of arrays (declares more than it holds)
+    """
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise InputError(f"{path}: not a readable archive of arrays (packed in an unknown way)")
+        raise InputError(f"{path}: not a readable {kind} (packed in an unknown way)")
     ratio = DEFLATED if member.compress_type == zipfile.ZIP_DEFLATED else 1.0
     if member.file_size > ratio * min(member.compress_size, held) + CHUNK:
-        raise InputError(f"{path}: not a readable archive of arrays (declares more than it holds)")
+        raise InputError(f"{path}: not a readable {kind} (declares more than it holds)")
 
 
 def _array(path: Path, stream: Any, size: int, kind: str) -> np.ndarray:  # noqa: ANN401

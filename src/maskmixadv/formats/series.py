@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from maskmixadv.errors import InputError
 from maskmixadv.formats import dicom_header, dicom_pixels, nifti, seg
 from maskmixadv.formats.dicom_header import number, numbers, text
-from maskmixadv.formats.reading import Declared, check_size, existing
+from maskmixadv.formats.reading import Declared, check_size
 from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import Geometry, Volume
 from maskmixadv.types import Spacing
@@ -23,6 +23,8 @@ SUFFIXES: Final[tuple[str, ...]] = ()
 """A series is a folder, whose name says nothing."""
 LABELS_AS: Final[Mapping[str, str]] = {"": ".dcm"}
 """Labels of a series are one file, a DICOM segmentation."""
+ITEMSIZE: Final = 4
+"""Bytes of a value in memory."""
 UNEVEN: Final = 0.02
 """By which part of the largest distance between slices the distances may differ."""
 TURNED: Final = 1e-3
@@ -320,21 +322,16 @@ def header(folder: Path) -> Header:
 
 
 def declared(folder: Path) -> Declared:
-    """Refuse `folder`: no single file declares what a series holds.
-
-    Raises
-    ------
-    InputError
-        Always.
+    """Return shape ``d h w``, and bytes of a value in memory; raises as `peek`.
 
     Examples
     --------
-    >>> Path("series").mkdir()
-    >>> declared(Path("series"))
+    >>> Path("empty").mkdir()
+    >>> declared(Path("empty"))
     Traceback (most recent call last):
-    maskmixadv.errors.InputError: series: no such file
+    maskmixadv.errors.InputError: empty: holds 0 DICOM image series, allowed is one a folder; sort them apart
     """
-    raise InputError(f"{existing(folder)}: is one file, a DICOM series is a folder")
+    return Declared(peek(folder)[0], ITEMSIZE)
 
 
 def volume(paths: Sequence[Path], *, codes: bool = False) -> Volume:
@@ -379,7 +376,7 @@ def volume(paths: Sequence[Path], *, codes: bool = False) -> Volume:
     slices, plane = _ordered(paths)
     spacing, affine = _grid(slices, plane)
     where = slices[0].path.parent
-    check_size(where, Declared((len(slices), *plane.shape), 4), "DICOM series")
+    check_size(where, Declared((len(slices), *plane.shape), ITEMSIZE), "DICOM series")
     _tell_of_gaps(where, slices, plane)
     pixels = [dicom_pixels.read(each.path, plane.shape) for each in slices]
     if codes:

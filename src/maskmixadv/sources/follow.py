@@ -152,11 +152,18 @@ def _key(pair: Pair, how: str) -> str:
         _stamp(file)
         for path in (*pair.images, pair.scribble, pair.mask)
         if path is not None
-        for file in (path, flat.beside(path))
-        if file is not None
+        for file in (path, *_parts(path))
     ]
     slices = [f"{_stamp(each.path)} {each.axis} {each.index}{' corrected' * each.corrected}" for each in pair.slices]
     return _digest("\n".join([how, pair.patient, *files, *slices, *["masked"] * pair.masked]))
+
+
+def _parts(path: Path) -> list[Path]:
+    """Return the files that belong to an image's own: those of a series, or the one that a picture's spacing is in."""
+    if path.is_dir():
+        return sorted(file for file in path.iterdir() if file.is_file())
+    beside = flat.beside(path)
+    return [] if beside is None else [beside]
 
 
 def _stamp(path: Path) -> str:

@@ -1,10 +1,14 @@
 """A cache of files' contents: each is kept while its file does not change, up to a number of bytes."""
 
+import os
+import stat
+import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from threading import RLock
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from maskmixadv.errors import InputError
 from maskmixadv.studio.memory import within_memory
@@ -12,10 +16,14 @@ from maskmixadv.studio.memory import within_memory
 Content = TypeVar("Content")
 Stamp = tuple[Path, int, int]
 """One state of a file's content: path, time of the last change in ns, size in bytes."""
+FRESH: Final = 2.0
+"""Seconds in which the files of a folder are looked at once."""
 
 
 def stamp(path: Path) -> Stamp:
-    """Identify the present state of a file's content.
+    """Identify the present state of a file's content, or of a folder's files.
+
+    A folder whose list of files stays as it was is looked into again after `FRESH` seconds, as it may have hundreds.
 
     Raises
     ------
@@ -24,9 +32,18 @@ def stamp(path: Path) -> Stamp:
     """
     try:
         facts = path.stat()
+        if stat.S_ISDIR(facts.st_mode):
+            return _of_folder(path, facts.st_mtime_ns, int(time.monotonic() / FRESH))
     except OSError as error:
         raise InputError(f"{path}: can't be read ({error.strerror})") from None
     return path, facts.st_mtime_ns, facts.st_size
+
+
+@lru_cache(maxsize=4096)
+def _of_folder(path: Path, changed: int, _: int) -> Stamp:
+    with os.scandir(path) as inside:
+        facts = [each.stat() for each in inside if each.is_file()]
+    return path, max([changed, *(each.st_mtime_ns for each in facts)]), sum(each.st_size for each in facts)
 
 
 class FileCache(Generic[Content]):
@@ -62,6 +79,10 @@ class FileCache(Generic[Content]):
                     self._hold(key, self._read(*paths))
             self._held.move_to_end(key)
             return self._held[key]
+
+    def holds(self, *paths: Path) -> bool:
+        """Return whether `get` would return at once; never waits for a read."""
+        return tuple(map(stamp, paths)) in self._held
 
     def put(self, path: Path, content: Content) -> None:
         """Keep the content that was just written to `path`."""

@@ -3,13 +3,13 @@
 import os
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import LOCK, make_directory, sweep
-from maskmixadv.formats import image_files
+from maskmixadv.formats import image_files, series
 
 RUN_NAME: Final = re.compile(r"[0-9]{3,9}")
 """The name of a run: its number."""
@@ -36,6 +36,8 @@ class Layout:
     """
 
     root: Path
+    _series: dict[Path, int] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Folders that are series, and when they last changed."""
 
     @classmethod
     def open(cls, root: Path) -> "Layout":
@@ -125,7 +127,7 @@ class Layout:
         found: dict[str, Path] = {}
         problems: list[str] = []
         for path in sorted(_shown(part or self.images)):
-            name = case_of(path.name)
+            name = path.name if path.parent == self.images and path.is_dir() else case_of(path.name)
             wrong = self._wrong(path, name)
             if wrong is None and name in found:
                 wrong = f"case {name!r} is {found[name].name} already; rename one of them"
@@ -156,9 +158,23 @@ class Layout:
             return "has a name with signs that can't be shown; rename it"
         if not self._holds(path):
             return "is a link out of the folder, which is not followed"
+        if path.parent == self.images and path.is_dir():
+            return self._wrong_series(path)
         if not path.is_file():
             return "is no file, allowed are images in one file each"
         return None if name else f"not an image, allowed are {', '.join(image_files.SUFFIXES)}"
+
+    def _wrong_series(self, folder: Path) -> str | None:
+        """Say why `folder` can't be a DICOM series; None if it can. Only one that changed is looked at again."""
+        changed = folder.stat().st_mtime_ns
+        if self._series.get(folder) == changed:
+            return None
+        if any(path.is_symlink() and not self._holds(path) for path in folder.iterdir()):
+            return "holds a link out of the folder, which is not followed; copy the file that it names"
+        if not series.holds_dicom(folder):
+            return "is a folder without DICOM files; put images beside it, or the files of one series into it"
+        self._series[folder] = changed
+        return None
 
     def next_run(self) -> str:
         """Return the name of the next run: a number above those of all runs that ever began here."""

@@ -246,6 +246,8 @@ class Session:
         MissingError
             If there is no such slice or channel.
         """
+        if channel == 0 and (first := self.cases.first(case, index)) is not None:
+            return first
         shown, view = self.cases.open(case)
         if not 0 <= channel < len(shown.channels):
             raise MissingError(f"no channel {channel}, allowed are 0 to {len(shown.channels) - 1}")
@@ -271,8 +273,8 @@ class Session:
 
     def scribble(self, case: str, index: int) -> SliceArray:
         """Return the strokes of a slice: class indices, 255 where nothing is drawn."""
-        shown, view = self.cases.open(case)
-        return _slice(self._scribbles.read(case, shown.volume.array.shape), view, index)
+        shape, view = self.cases.place(case)
+        return _slice(self._scribbles.read(case, shape), view, index)
 
     def draw(self, case: str, index: int, labels: bytes, seconds: float, version: str | None = None) -> DrawAnswer:
         """Replace the strokes of a slice; they are on disk when the method returns.
@@ -458,8 +460,9 @@ class Session:
             learnt = corpus.corpus(self.layout, self.cases.known(), dense)
             return *write_nnunet(self.layout, learnt.corpus), learnt.left_out
         run = self._predictions.latest()
-        if run is None and (what == "model" or not self._corrected.any_painted()):
-            raise TakenError("nothing is predicted yet; train first")
+        by_hand = self._corrected.any_painted() or bool(self._accepted.cases())
+        if run is None and (what == "model" or not by_hand):
+            raise TakenError("nothing is predicted, accepted or painted yet; train first")
         if what == "model" and run is not None:
             return *write_model(self.layout, run), []
         return self._export_masks(what)
@@ -501,11 +504,12 @@ class Session:
         verdicts = self.masks.verdicts(case, view, shape)
         latest = None if run is None else self._predictions.labels(run, case, shape)
         painted = self._corrected.dense(case, axis, shape)
-        if latest is None and not painted:
+        slices, lost = self._accepted.of(case, shape, axis, len(self.classes()))
+        if latest is None and not painted and not slices:
+            problems += lost
             return None
         labels = np.full(shape, IGNORE, np.uint8) if latest is None else latest.copy()
         states: list[State] = ["unlabelled" if latest is None else "predicted"] * shape[axis]
-        slices, lost = self._accepted.of(case, shape, axis, len(self.classes()))
         problems += lost
         planes = np.moveaxis(labels, axis, 0)
         for index, accepted in slices.items():

@@ -24,7 +24,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, tell_holder
 from maskmixadv.methods.registry import DEFAULT_METHOD
 from maskmixadv.studio.export.kinds import ExportKind
-from maskmixadv.studio.http import address, instant
+from maskmixadv.studio.http import address, instant, series
 from maskmixadv.studio.http.patience import Impatient
 from maskmixadv.studio.http.protect import Guard
 from maskmixadv.studio.images.readable import Use
@@ -162,6 +162,7 @@ def app(session: Session, token: str) -> Guard:
     _add_folder(api, session)
     _add_training(api, session)
     instant.add(api, session)
+    series.add(api, session)
 
     @api.get("/known/{nonce}")
     def known(nonce: str) -> dict[str, str]:

@@ -1,18 +1,23 @@
 """The cases of a folder: its images, how they are seen, and uploads."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 from threading import Lock
 
+import numpy as np
+from jaxtyping import UInt16
+
 from maskmixadv.errors import InputError
-from maskmixadv.files import cannot_write, partial_name, put_in_place
+from maskmixadv.files import cannot_write, make_directory, partial_name, put_in_place
 from maskmixadv.formats import image_files
 from maskmixadv.formats.slicing import View
 from maskmixadv.sources import pairs
 from maskmixadv.studio.cache import Stamp, stamp
 from maskmixadv.studio.images import grouping
-from maskmixadv.studio.images.intake import check_name
+from maskmixadv.studio.images.intake import check_name, check_series_name
 from maskmixadv.studio.images.volumes import Facts, ShownImage, ShownImages, show
 from maskmixadv.studio.layout import Layout, case_of
 from maskmixadv.studio.memory import within_memory
@@ -88,6 +93,24 @@ class Cases:
             raise MissingError("no such case")
         return self._volumes.get(known.images[case]), known.views[case]
 
+    def first(self, case: str, index: int) -> UInt16[np.ndarray, "h w"] | None:
+        """Return a slice as it is seen, of a large image that is read only now (`ShownImages.first`); None else."""
+        known = self.known()
+        facts, view = known.facts.get(case), known.views.get(case)
+        if facts is None or view is None or view.axis != 0 or not 0 <= index < facts.shape[0]:
+            return None
+        plane = self._volumes.first(known.images[case], facts, view.stored(index, facts.shape[0]))
+        return None if plane is None else view.seen(plane[None])[0]
+
+    def place(self, case: str) -> tuple[tuple[int, int, int], View]:
+        """Return the shape of an image and how it is seen, without reading it as a rule; raises as `open`."""
+        known = self.known()
+        if case in known.facts:
+            return known.facts[case].shape, known.views[case]
+        shown, view = self.open(case)
+        d, h, w = shown.volume.array.shape
+        return (d, h, w), view
+
     def new_upload(self, file: str) -> Path:
         """Return a path to write an upload to that will be called `file`; `take_upload` or the caller removes it.
 
@@ -98,7 +121,7 @@ class Cases:
         RequestError
             If the name is taken or not allowed.
         """
-        self._check_free(check_name(file))
+        self._check_free(check_name(file), case_of(file))
         return partial_name(self._layout.state / f"upload{image_files.suffix(Path(file))}")
 
     def take_upload(self, upload: Path, file: str) -> str:
@@ -111,20 +134,49 @@ class Cases:
         InputError
             If the disk is full.
         """
+        return self._take(upload, file, case_of(file))
+
+    @contextmanager
+    def new_series(self, name: str) -> Iterator[Path]:
+        """Give a folder for the files of a series that will be called `name`; what is left of it is removed at the end.
+
+        Uploads that a killed server left are deleted by the next server.
+
+        Raises
+        ------
+        RequestError
+            If the name is taken or not allowed.
+        InputError
+            If the folder can't be made.
+        """
+        self._check_free(check_series_name(name), name)
+        upload = partial_name(self._layout.state / "series")
+        make_directory(upload)
+        try:
+            yield upload
+        finally:
+            rmtree(upload, ignore_errors=True)
+
+    def take_series(self, upload: Path, name: str) -> str:
+        """Make the folder `upload` a series called `name`; returns its case, and raises as `take_upload`."""
+        return self._take(upload, name, name)
+
+    def _take(self, upload: Path, file: str, case: str) -> str:
         try:
             with within_memory(upload):
-                show(upload)
+                shown = show(upload)
         except InputError as error:
             kind = TooLargeError if isinstance(error, TooLargeError) else RequestError
             raise kind(str(error).replace(str(upload), file).replace(upload.name, file)) from None
         with self._lock:
-            self._check_free(file)
+            self._check_free(file, case)
             try:
                 put_in_place(upload, self._layout.images / file)
             except OSError as error:
                 raise cannot_write(self._layout.images / file, error) from None
-        files = grouping.find(self._layout).files
-        return next(case for case, paths in files.items() if self._layout.images / file in paths)
+        path = self._layout.images / file
+        self._volumes.keep(path, shown)
+        return next(case for case, paths in grouping.find(self._layout).files.items() if path in paths)
 
     def _seen(self, images: Mapping[str, Sequence[Path]]) -> tuple[Mapping[str, View], Mapping[str, Edges | None]]:
         """Return how the images are seen, as training sees them (`pairs.cuts`), and where their edges lie."""
@@ -135,10 +187,12 @@ class Cases:
             self._views = key, views, edges
         return self._views[1:]
 
-    def _check_free(self, file: str) -> None:
+    def _check_free(self, file: str, case: str) -> None:
         found = grouping.find(self._layout).files
         taken = {
-            name.casefold() for case, paths in found.items() for name in (case, *(case_of(path.name) for path in paths))
+            name.casefold()
+            for held, paths in found.items()
+            for name in (held, *(image_files.stem(path) for path in paths))
         }
-        if not case_of(file) or case_of(file).casefold() in taken or (self._layout.images / file).exists():
+        if not case or case.casefold() in taken or (self._layout.images / file).exists():
             raise TakenError(f"{file}: an image of this name is there already; rename it")

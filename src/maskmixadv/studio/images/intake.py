@@ -45,6 +45,43 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_series_name(name: str) -> str:
+    """Return the name of an uploaded series, which becomes a folder's, if it is allowed.
+
+    Raises
+    ------
+    RequestError
+        If it has other characters than are allowed, or a suffix of a file that is no image.
+
+    Examples
+    --------
+    >>> check_series_name("T1 axial")
+    'T1 axial'
+    """
+    if not PLAIN_NAME.fullmatch(name) or name[-1] in " ." or Path(name).suffix.lower() in image_files.BESIDE:
+        raise RequestError(
+            "name of the folder: allowed are up to 100 letters, digits, spaces and _ . + - ( ), no sign first, and no "
+            "suffix of a text; rename it"
+        )
+    return name
+
+
+def check_part(name: str) -> str:
+    """Return the name of a file of an uploaded series if it is allowed; raises a `RequestError` if not.
+
+    Examples
+    --------
+    >>> check_part("1.2.840.113619.2.5.dcm")
+    '1.2.840.113619.2.5.dcm'
+    """
+    if not PLAIN_NAME.fullmatch(name):
+        raise RequestError(
+            f"{name[:100]!r}: file names of a series may have up to 100 letters, digits, spaces and _ . + - ( ), no "
+            "sign first; rename it, or put the folder into images/ yourself"
+        )
+    return name
+
+
 def check_declared(path: Path) -> None:
     """Check the header of an image before the image is read.
 

@@ -1,11 +1,12 @@
 """Images as the page shows them: each channel scaled to 16 bits from its lowest value to its highest."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any, Final
 
 import numpy as np
@@ -15,10 +16,10 @@ from maskmixadv.corpus.channels import COLOURS, ONE
 from maskmixadv.corpus.padding import without_padding
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_json, write_text
-from maskmixadv.formats import image_files, several
+from maskmixadv.formats import image_files, nifti, several
 from maskmixadv.formats.slicing import View
 from maskmixadv.formats.volume import Volume
-from maskmixadv.studio.cache import FileCache, stamp
+from maskmixadv.studio.cache import FileCache, Stamp, stamp
 from maskmixadv.studio.images.intake import check_declared, taken
 from maskmixadv.typed import as_type, made
 from maskmixadv.types import Spacing
@@ -26,6 +27,8 @@ from maskmixadv.types import Spacing
 ByteVolume = UInt8[np.ndarray, "_ _ _"]
 """Class indices or doubt, on the axes of the image's file."""
 CACHED_BYTES: Final = 2**30
+LARGE: Final = 2**24
+"""Voxels from which on a slice is shown before all of its image is read."""
 TOP: Final = 65_535
 """The value that the highest one is scaled to."""
 
@@ -101,6 +104,7 @@ class ShownImages:
         self._index = index
         self._known: dict[str, Facts | InputError] = dict(_known(index))
         self._lock = Lock()
+        self._begun: set[Stamp] = set()
 
     def get(self, paths: Sequence[Path]) -> ShownImage:
         """Read an image of a file, or of several with a channel each.
@@ -111,6 +115,45 @@ class ShownImages:
             If it is damaged, not finite, constant, or too large, or its channels are not on one grid.
         """
         return self._shown.get(*paths)
+
+    def keep(self, path: Path, shown: ShownImage) -> None:
+        """Keep the image that was read of `path` under another name."""
+        self._shown.put(path, shown)
+
+    def first(self, paths: Sequence[Path], facts: Facts, index: int) -> UInt16[np.ndarray, "h w"] | None:
+        """Return the slice ``stored[0, index]`` of a large image that is not in memory, before all of it is read.
+
+        The rest is then read in the background. None where that is not possible or not worth it: the caller waits for
+        the whole image.
+
+        Raises
+        ------
+        InputError
+            If the file can't be read.
+        """
+        (path, *others), (channel, *more) = paths, facts.channels
+        alone = not others and not more and not facts.coloured
+        packed = path.name.lower().endswith(nifti.SUFFIXES)
+        if not alone or not packed or math.prod(facts.shape) < LARGE or self._shown.holds(path):
+            return None
+        with self._lock:
+            if (key := stamp(path)) in self._begun:
+                return None
+            self._begun = {*(each for each in self._begun if each[0] != path), key}
+        try:
+            plane = nifti.read_slice(path, index)
+        finally:  # not beside it, as there may be no core to spare
+            Thread(target=self._read_on, args=(path,), daemon=True).start()
+        if plane is None:
+            return None
+        values = np.maximum(plane, channel.low) if channel.padded else plane  # padding lies below all that was measured
+        return _scaled(values[None], channel.low, channel.high)[0]
+
+    def _read_on(self, path: Path) -> None:
+        with suppress(InputError):  # whoever asks for more of it is told
+            self.get([path])
+        with self._lock:
+            self._begun = {each for each in self._begun if each[0] != path}
 
     def facts(self, images: Mapping[str, Sequence[Path]]) -> dict[str, Facts | InputError]:
         """Return the facts of each of `images` by case, or the error that says what is wrong with it."""
@@ -157,7 +200,8 @@ def show(*paths: Path) -> ShownImage:
         files = paths if len(paths) > 1 else paths * len(parts)
         names = _names(paths, len(parts))
         found = [_grey(*each) for each in zip(parts, names, files, strict=True)]
-    stored, channels = np.stack([pixels for pixels, _ in found]), tuple(channel for _, channel in found)
+    one, *others = (pixels for pixels, _ in found)
+    stored, channels = np.stack([one, *others]) if others else one[None], tuple(channel for _, channel in found)
     coloured = stored.ndim > volume.array.ndim + 1
     first = stored[0, ..., 0] if coloured else stored[0]
     return ShownImage(replace(volume, array=first, channels=None), stored, channels, coloured)
@@ -209,9 +253,11 @@ def _range(values: np.ndarray, path: Path) -> tuple[float, float]:
 
 
 def _scaled(values: Shaped[np.ndarray, "d h w *rgb"], low: float, high: float) -> UInt16[np.ndarray, "d h w *rgb"]:
-    pixels = np.empty(values.shape, np.uint16)
+    pixels, scaled = np.empty(values.shape, np.uint16), np.empty(values.shape[1:])
     for plane, each in zip(pixels, values, strict=True):  # one by one, to save memory
-        plane[:] = np.rint((each.astype(np.float64) - low) * (TOP / (high - low)))
+        np.subtract(each, low, out=scaled, dtype=np.float64)
+        scaled *= TOP / (high - low)
+        plane[:] = np.rint(scaled, out=scaled)
     return pixels
 
 

@@ -68,7 +68,8 @@ def failure_noted(phase: Path) -> Iterator[None]:
 def predict(layout: Layout, run: str) -> None:
     """Predict all images of the folder. ``predictions/RUN`` appears when all are predicted.
 
-    For an image that can't be predicted a line is printed to stderr; the others are predicted.
+    For an image that can't be predicted a line is printed to stderr, and kept with those of what was not learnt; the
+    others are predicted.
 
     Raises
     ------
@@ -80,12 +81,17 @@ def predict(layout: Layout, run: str) -> None:
     predictor = Predictor.load(layout.runs / run)
     images = grouping.find(layout)
     with whole(layout.predictions / run) as place:
-        wrong = []
+        wrong = {}
         for case, paths in images.files.items():
             if line := _attempt(predictor, paths, place / case, images.odd.get(case)):
-                wrong.append(line)
+                wrong[case] = line
         if len(wrong) == len(images.files):
-            raise InputError("; ".join(["no image could be predicted", *wrong[:1]]))
+            raise InputError("; ".join(["no image could be predicted", *list(wrong.values())[:1]]))
+    notes = layout.state / run / training.LEFT_OUT
+    before = training.left_out(notes)
+    more = [line for case, line in wrong.items() if case not in images.odd and line not in before]
+    if more:
+        write_text(notes, json.dumps([*before, *more]))
 
 
 def _attempt(predictor: "Predictor", paths: Sequence[Path], out: Path, odd: str | None) -> str | None:
@@ -186,7 +192,7 @@ class _Found(NamedTuple):
 
 def _predicted(predictor: "Predictor", paths: Sequence[Path]) -> tuple["Volume", _Found]:
     """Read an image; returns it with what the network says of it."""
-    from maskmixadv.corpus.channels import in_colour, scaled
+    from maskmixadv.corpus.channels import scaled
     from maskmixadv.formats import several
     from maskmixadv.studio.images.intake import check_declared, taken
     from maskmixadv.studio.learning.doubt import judge
@@ -194,7 +200,7 @@ def _predicted(predictor: "Predictor", paths: Sequence[Path]) -> tuple["Volume",
     with taken():
         for path in paths:
             check_declared(path)
-        volume = in_colour(several.read(paths), predictor.channels)
+        volume = several.read(paths)
     view = predictor.slicing.of(volume.header)
     cut = volume.seen(view)
     said = judge(predictor, scaled(cut, predictor.channels, str(paths[0])), cut.spacing)

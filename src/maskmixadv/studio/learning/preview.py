@@ -107,7 +107,10 @@ class Previews:
         from maskmixadv.inference.predictor import Predictor
 
         channels = loop.run.learnt_from.channels
-        image, spacing = self._image(look.case, loop)
+        try:
+            image, spacing = self._image(look.case, loop)
+        except InputError:  # other cases have previews; what the run predicts at its end says why
+            return
         if not 0 <= look.index < image.shape[1]:
             return
         predictor = Predictor(loop.scored, loop.run.grid, loop.run.task.classes, channels=channels)
@@ -117,12 +120,12 @@ class Previews:
 
     def _image(self, case: str, loop: "Loop") -> tuple[Float[np.ndarray, "c d h w"], Spacing | None]:
         """Return a case as the network takes it; the latest one is kept."""
-        from maskmixadv.corpus.channels import in_colour, scaled
+        from maskmixadv.corpus.channels import scaled
         from maskmixadv.formats import several
 
         if self._volume is None or self._volume[0] != case:
             known, channels = Cases(self._layout).known(), loop.run.learnt_from.channels
             paths = known.images[case]
-            cut = in_colour(several.read(paths), channels).seen(known.views[case])
+            cut = several.read(paths).seen(known.views[case])
             self._volume = case, scaled(cut, channels, str(paths[0])), cut.spacing
         return self._volume[1:]

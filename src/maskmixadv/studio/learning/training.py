@@ -217,7 +217,7 @@ class Training:
             losses=progress.losses,
             validation=progress.validation,
             error=failure(notes) if state == "failed" else None,
-            left_out=_left_out(notes / LEFT_OUT),
+            left_out=left_out(notes / LEFT_OUT),
             learnt=LearntSlices.read(notes / LEARNT),
             start=progress.start,
         )
@@ -301,7 +301,8 @@ def _phase(notes: Path) -> State:
     return said if said in ("predicting", "done", "stopped", "failed") else "running"
 
 
-def _left_out(path: Path) -> list[str]:
+def left_out(path: Path) -> list[str]:
+    """Return the lines of a file of what was left out; none if it is missing or malformed."""
     try:
         return [str(line) for line in read_json(path)]
     except (InputError, TypeError):

@@ -75,6 +75,11 @@ export const getFolder = () => json("GET", "folder");
 export const putClasses = (classes) => send("PUT", "classes", { classes, placed: true });
 export const putImage = (file) =>
   json("PUT", `images/${encodeURIComponent(file.name)}`, file, "application/octet-stream");
+/** The files of a DICOM series, one after another in one body, each after a line that announces it. */
+export const putSeries = (name, files) => {
+  const parts = files.flatMap((file) => [`${JSON.stringify({ name: file.name, size: file.size })}\n`, file]);
+  return json("PUT", `images/${encodeURIComponent(name)}/series`, new Blob(parts), "application/octet-stream");
+};
 
 /** Intensities, 0 to 65535 from the channel's lowest to its highest; red, green and blue in turn if it is in colour. */
 export const getImage = async (name, z, channel, signal) =>

@@ -5,6 +5,7 @@ import { byId, element } from "./element.js";
 import { listed } from "./filter.js";
 import { cases, go, on, setFolder, state } from "./state.js";
 import { say, telling } from "./status.js";
+import { chosenFiles, droppedFiles, send, sorted } from "./uploads.js";
 
 export const refresh = async () => setFolder(await api.getFolder());
 
@@ -44,36 +45,41 @@ function show() {
   document.title = `${state.folder.name} – maskmixadv studio`;
 }
 
-/** @param {FileList | File[]} files */
-async function add(files) {
+/** @param {{folder: string, file: File}[]} found */
+async function add(found) {
   try {
-    for (const file of files) {
-      say(`adding ${file.name} …`);
-      await api.putImage(file);
-      say(`${file.name} is added`);
+    for (const upload of sorted(found)) {
+      say(`adding ${upload.name} …`);
+      await send(upload);
+      say(`${upload.name} is added`);
     }
   } finally {
     await refresh(); // what came before a refused file is there
   }
 }
 
+const addDropped = telling(async (found) => add(await found));
+
 function dropped(event) {
   event.preventDefault();
   document.body.classList.remove("dropping");
-  if (event.dataTransfer.files.length) telling(add)(event.dataTransfer.files);
+  addDropped(droppedFiles(event.dataTransfer));
+}
+
+/** Let a button open a chooser of files, or of a folder. */
+function offer(buttons, chooser) {
+  for (const button of document.querySelectorAll(buttons)) button.addEventListener("click", () => chooser.click());
+  chooser.addEventListener("change", async () => {
+    await telling(add)(chosenFiles(chooser.files));
+    chooser.value = "";
+  });
 }
 
 export function startFolder() {
   for (const event of ["folder", "scribbled", "filtered"]) on(event, () => state.folder && show());
   on("place", showHere);
-  const chooser = byId("files");
-  for (const button of document.querySelectorAll(".add-images")) {
-    button.addEventListener("click", () => chooser.click());
-  }
-  chooser.addEventListener("change", async () => {
-    await telling(add)(chooser.files);
-    chooser.value = "";
-  });
+  offer(".add-images", byId("files"));
+  offer(".add-series", byId("series"));
   addEventListener("dragover", (event) => {
     event.preventDefault();
     document.body.classList.add("dropping");
