@@ -40,7 +40,7 @@ CLASSES = ("background", "RV", "Myo", "LV")
 DRAWN, MASKED = 3, 3
 """How many volumes with known strokes there are, and how many with masks."""
 SHORTEST = 5
-"""Pixels of the shortest stroke."""
+"""Pixels of the shortest stroke beside a longer one."""
 GAP = 3.0
 """Pixels between which a stroke goes on."""
 STRAIGHT = 1.0
@@ -91,7 +91,7 @@ Path2D = list[tuple[float, float]]
 def trace(mask: np.ndarray) -> list[Path2D]:
     """Return the strokes, (x, y) in pixels, that go along the middle lines of a slice's drawn pixels."""
     left = [(float(x), float(y)) for y, x in np.argwhere(skeletonize(mask))]
-    strokes: list[Path2D] = []
+    found: list[Path2D] = []
     while left:
         ends = [len(near) for near in spatial.KDTree(left).query_ball_point(left, 1.5)]
         stroke = [left.pop(int(np.argmin(ends)))]
@@ -101,9 +101,14 @@ def trace(mask: np.ndarray) -> list[Path2D]:
             if distances[nearest] > GAP:
                 break
             stroke.append(left.pop(nearest))
-        if len(stroke) >= SHORTEST:
-            strokes.append([(x + 0.5, y + 0.5) for x, y in approximate_polygon(np.array(stroke), STRAIGHT).tolist()])
-    return strokes
+        found.append(stroke)
+    longest = max(map(len, found), default=0)
+    return [_straightened(stroke) for stroke in found if len(stroke) >= min(SHORTEST, longest)]
+
+
+def _straightened(stroke: Path2D) -> Path2D:
+    points = approximate_polygon(np.array(stroke), STRAIGHT) + 0.5
+    return [(x, y) for x, y in points.tolist()]
 
 
 @dataclass

@@ -36,3 +36,9 @@ def test_strokes_apart_stay_apart_and_specks_are_left_out() -> None:
     assert len(paths) == 2
     assert sorted(round(path[0][1]) // 30 for path in paths) == [0, 1]
     assert trace(np.zeros((8, 8), bool)) == []
+
+
+def test_a_dot_is_drawn_where_there_is_nothing_else() -> None:
+    drawn = np.zeros((16, 16), bool)
+    drawn[5, 8] = True
+    assert trace(drawn) == [[(8.5, 5.5)]]

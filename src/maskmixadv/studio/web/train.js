@@ -30,7 +30,8 @@ async function start(event) {
     preset: byId("preset").value,
     method: byId("method").value,
     steps: Number.isNaN(steps) ? null : steps,
-    goes_on: byId("goes-on").checked && !byId("goes-on").disabled,
+    // Also where the box is still disabled: the folder may not tell of a run yet that has just ended.
+    goes_on: byId("goes-on").checked,
   });
   await watch();
 }
