@@ -282,6 +282,7 @@ def round_of(options: Stranger, place: Path) -> dict[str, Any]:
                 person.draw()
             else:
                 page.wait_for_timeout(500)
+        said = [page.inner_text(f"#train-{what}") for what in ("state", "run")]
         scores = dice(folder, masks)
         times = page.evaluate("() => window.times")
         offset = page.evaluate("() => performance.now() / 1000") - (time.monotonic() - began)
@@ -293,6 +294,7 @@ def round_of(options: Stranger, place: Path) -> dict[str, Any]:
             "first preview after Train": after["preview"] - pressed if pressed and "preview" in after else None,
             "trainings ended": [round(second) for second, _ in ended],
         },
+        "training at the end": said,
         "slices": person.slices,
         "slices when trainings began": [since for _, since in ended],
         "dice": scores,
@@ -314,6 +316,7 @@ def main(argv: Sequence[str]) -> None:
         figures = round_of(options, Path(temporary))
     for what, seconds in figures["seconds"].items():
         print(f"{what}: {seconds}")
+    print("in the end:", *figures["training at the end"])
     for run, mean in figures["mean"].items():
         print(f"run {run}: mean Dice {mean:.3f}", np.mean(list(figures["dice"][run].values()), axis=0).round(3))
     asked = {"seconds": options.seconds, "pace": options.pace, "first": options.first}
