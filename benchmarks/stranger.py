@@ -282,7 +282,7 @@ def round_of(options: Stranger, place: Path) -> dict[str, Any]:
                 person.draw()
             else:
                 page.wait_for_timeout(500)
-        said = [page.inner_text(f"#train-{what}") for what in ("state", "run")]
+        said = [page.text_content(f"#train-{what}") for what in ("state", "run")]
         scores = dice(folder, masks)
         times = page.evaluate("() => window.times")
         offset = page.evaluate("() => performance.now() / 1000") - (time.monotonic() - began)
