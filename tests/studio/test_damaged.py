@@ -237,6 +237,7 @@ def over(page: httpx.Client) -> dict[str, Any]:
     return course
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_without_what_is_damaged_and_says_so(folder: Path) -> None:
     own.case(folder, "s2", 5)
     cut(folder / "scribbles" / "s0.nii.gz")

@@ -82,6 +82,7 @@ def test_one_volume_is_enough(tmp_path: Path, exports: bool) -> None:
         assert arrays["disagreement"].max() > 0  # two decoders after three steps
 
 
+@pytest.mark.slow
 def test_a_server_that_was_killed_finds_the_run_again_and_stops_it(tmp_path: Path) -> None:
     folder = own.folder(tmp_path / "f", scribbled=1, masked=0)
     command = [sys.executable, "-m", "maskmixadv", "studio", str(folder)]

@@ -143,6 +143,7 @@ def wait(until: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_while_it_predicts_leaves_earlier_predictions(folder: Path) -> None:
     predict(folder)
     for number in range(8):

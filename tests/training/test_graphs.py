@@ -105,11 +105,14 @@ def test_the_default_method_is_recorded_while_its_teacher_rises(device: torch.de
 
 
 def test_recorded_steps_are_plain_ones_to_rounding(device: torch.device) -> None:
-    """Also as somebody trains who does not record: rates are Python's numbers, and another form of AdamW steps."""
+    """Also as somebody trains who does not record: rates are Python's numbers, and another form of AdamW steps.
+
+    A difference in the seventh digit is one in the third after ten steps, whatever made it (decision 20).
+    """
     recorded, plain = loop(PCE(), device), loop(PCE(), device, graph=False)
     start = weights(plain.nets)
     for one, other in zip(advance(recorded, SCHEDULE.steps), advance(plain, SCHEDULE.steps), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(one, other, rtol=3e-3, atol=1e-4)
     mine, yours, before = (as_one(each) for each in (weights(recorded.nets), weights(plain.nets), start))
     assert (mine - yours).norm() < 0.02 * (yours - before).norm()
 

@@ -74,7 +74,7 @@ def learnt(corpus: Corpus, **changes: int) -> Run:
     [
         ([(10, 10)] * 2, squares),
         ([(10, 1000)] * 2, squares),
-        ([(1000, 10)] * 2, squares),
+        pytest.param([(1000, 10)] * 2, squares, marks=pytest.mark.slow),
         ([(12, 12), (500, 400)], squares),
         ([(40, 40)], squares),
         ([(40, 40)] * 4, healthy),
