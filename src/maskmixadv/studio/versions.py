@@ -47,8 +47,7 @@ def check(expected: str | None, stored: UInt8[np.ndarray, "h w"], sent: UInt8[np
     StaleError
         If `stored` has another version.
     """
-    if expected is not None and version(stored) != expected and not np.array_equal(stored, sent):
-        raise StaleError("scribble: somebody else has drawn on this slice since; read it again, and merge")
+    _check(expected, version(stored), "scribble: somebody else has drawn", same=np.array_equal(stored, sent))
 
 
 def mask_version(plane: UInt8[np.ndarray, "h w"]) -> str:
@@ -82,8 +81,12 @@ def check_mask(expected: str | None, stored: UInt8[np.ndarray, "h w"], sent: UIn
         If `stored` has another version.
     """
     same = sent is not None and np.array_equal(stored, sent)
-    if expected is not None and mask_version(stored) != expected and not same:
-        raise StaleError("mask: somebody else has painted on this slice since; read it again, and merge")
+    _check(expected, mask_version(stored), "mask: somebody else has painted", same=same)
+
+
+def _check(expected: str | None, holds: str, told: str, *, same: bool) -> None:
+    if expected is not None and holds != expected and not same:
+        raise StaleError(f"{told} on this slice since; read it again, and merge")
 
 
 def check_seen(seen: Seen | None, holds: Seen) -> None:
