@@ -101,7 +101,7 @@ class Going:
         self._stream, self._device = place.stream, device
         self._noise = torch.Generator(device)
         with self._here():
-            self.loop = Loop(self.run, slices, prior, device, engine=Engine(graph=graph))
+            self.loop = Loop(self.run, slices, prior, device, engine=Engine(graph=graph, strict=True))
         if isinstance(self.loop._steps, Graphs) and place.recording is not None:
             self.loop._steps._stream = place.recording
         self._began = time.monotonic()

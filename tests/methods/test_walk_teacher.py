@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import tiny
 from maskmixadv.errors import InputError
-from maskmixadv.methods import WalkTeacher
+from maskmixadv.methods import WalkTeacher, walk_teacher
 from maskmixadv.methods.walk_teacher import Advisor, Corrector, Lesson, known, places
 from maskmixadv.networks.losses import most_probable, one_hot
 from maskmixadv.tensors import Batch
@@ -263,13 +263,13 @@ def test_dense_slices_are_pasted_with_their_masks() -> None:
     assert batch.prior is not None
     dense = dataclasses.replace(batch, image=batch.image + 5, target=batch.prior)
     agreed = torch.ones_like(batch.target)
-    lesson = Lesson(batch.image, batch.target, batch.weight, agreed, torch.full(agreed.shape, 0.5), counts=None)
+    lesson = Lesson(batch.target, batch.weight, agreed, torch.full(agreed.shape, 0.5), counts=None)
     place = places(batch, 1.0)
-    pasted = lesson.pasted(dense, place)
+    pasted, image = lesson.pasted(dense, place), walk_teacher.pasted(dataclasses.replace(batch, dense=dense), place)
     assert place.flatten(1).any(1).all()
     assert (~place).flatten(1).any(1).all()
     for mine, own, other in (
-        (pasted.image[:, 0], batch.image[:, 0], dense.image[:, 0]),
+        (image[:, 0], batch.image[:, 0], dense.image[:, 0]),
         (pasted.agreed, agreed, batch.prior),
         (pasted.sure, lesson.sure, torch.ones_like(lesson.sure)),
         (pasted.counts, torch.ones_like(lesson.sure), torch.ones_like(lesson.sure)),
@@ -283,7 +283,7 @@ def test_dense_slices_are_pasted_with_their_masks() -> None:
 def test_pixels_that_a_mask_does_not_know_do_not_count() -> None:
     batch = tiny.batch()
     everywhere = torch.ones_like(batch.target, dtype=torch.bool)
-    lesson = Lesson(batch.image, batch.target, batch.weight, batch.target, batch.weight, counts=None)
+    lesson = Lesson(batch.target, batch.weight, batch.target, batch.weight, counts=None)
     pasted = lesson.pasted(batch, everywhere)
     assert pasted.counts is not None
     assert torch.equal(pasted.counts > 0, batch.target != IGNORE)

@@ -114,13 +114,12 @@ def interpolated(maps: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=True)
 
 
-@pytest.mark.parametrize(("kind", "tolerance"), [(torch.bfloat16, 2**-8), (torch.half, 2**-11)])
-def test_doubling_in_half_precision_is_that_in_single_to_rounding(kind: torch.dtype, tolerance: float) -> None:
-    """As a CUDA device does it: nothing under autocast becomes single precision. Values are up to 1."""
+@pytest.mark.parametrize(("kind", "tolerance"), [(torch.bfloat16, 2**-7), (torch.half, 2**-10), (torch.float, 1e-6)])
+def test_doubling_by_products_is_the_interpolation_to_rounding(kind: torch.dtype, tolerance: float) -> None:
+    """As a CUDA device does it, without a change of precision or layout. Values are up to 1."""
     maps = torch.rand(2, 16, 24, 20).to(kind).contiguous(memory_format=torch.channels_last).requires_grad_()
     weight = torch.rand(2, 16, 48, 40).to(kind)
-    with torch.autocast("cpu", torch.bfloat16):
-        found = nets._doubled_as_they_are(maps)
+    found = nets._doubled_by_products(maps)
     assert found.dtype == kind
     assert found.is_contiguous(memory_format=torch.channels_last)
     exact = maps.detach().float().requires_grad_()
@@ -128,8 +127,22 @@ def test_doubling_in_half_precision_is_that_in_single_to_rounding(kind: torch.dt
     torch.testing.assert_close(found.float(), expected, rtol=0, atol=tolerance)
     (gradient,) = torch.autograd.grad(found, maps, weight)
     (of_exact,) = torch.autograd.grad(expected, exact, weight.float())
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
     # A pixel's gradient sums up to 9 parts, which add up to 4 at most; each addition may be rounded.
     torch.testing.assert_close(gradient.float(), of_exact, rtol=0, atol=16 * tolerance)
+
+
+@pytest.mark.parametrize(("side", "other"), [(1, 1), (1, 7), (5, 2)])
+def test_doubling_by_products_of_small_maps(side: int, other: int) -> None:
+    maps = torch.rand(1, 3, side, other)
+    torch.testing.assert_close(nets._doubled_by_products(maps), interpolated(maps))
+
+
+def test_doubling_by_products_under_autocast_stays_as_precise_as_the_maps_are() -> None:
+    maps = torch.rand(1, 16, 4, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert nets._doubled_by_products(maps.bfloat16()).dtype == torch.bfloat16
+        assert nets._doubled_by_products(maps).dtype == torch.float
 
 
 @pytest.mark.parametrize("kind", [torch.float, torch.bfloat16])

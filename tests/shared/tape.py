@@ -71,8 +71,13 @@ class Tape(TorchDispatchMode):
     def recording(self) -> Iterator[None]:
         """Note what is done, and undo it."""
         states = [rng.get_state() for rng in self._generators]
-        with self:
-            yield
+        try:
+            with self:
+                yield
+        finally:  # also where it fails
+            self._undo(states)
+
+    def _undo(self, states: list[Tensor]) -> None:
         for rng, state in zip(self._generators, states, strict=True):
             rng.set_state(state)
         for storage, before in self._before.values():

@@ -3,17 +3,19 @@
 import copy
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import tape
 import tiny
 from maskmixadv.methods import PCE, MaskMixAdv, MeanTeacher, Method, WalkTeacher
+from maskmixadv.methods.method import Phase
 from maskmixadv.sampling.slices import Slices
-from maskmixadv.training.engine import WARM, Engine, Graphs, Losses, as_written
+from maskmixadv.tensors import Batch
+from maskmixadv.training.engine import WARM, Engine, Graphs, Losses, RecordingError, as_written
 from maskmixadv.training.loop import Loop
 from weights import equal, weights
 
@@ -39,11 +41,12 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     torch.backends.cudnn.benchmark = benchmark
 
 
-def loop(method: Method, device: torch.device, *, graph: bool = True) -> Loop:
+def loop(method: Method, device: torch.device, *, graph: bool = True, strict: bool = True) -> Loop:
     made = tiny.slices(beliefs=method.believes)
     slices = Slices(made.image.to(device), made.target.to(device), made.centre.to(device))
     run = tiny.run(method, schedule=SCHEDULE)
-    return Loop(run, slices, None, device, engine=Engine(graph=graph, deterministic=device.type == "cuda"))
+    engine = Engine(graph=graph, deterministic=device.type == "cuda", strict=strict)
+    return Loop(run, slices, None, device, engine=engine)
 
 
 def written(method: Method, device: torch.device) -> Loop:
@@ -142,6 +145,41 @@ def test_losses_that_were_returned_stay(device: torch.device) -> None:
 def test_steps_of_no_kind_are_never_recorded(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PCE, "kind", lambda *_: None)
     assert not graphs(assert_recorded_as_written(PCE(), device))._recorded
+
+
+def waits(patch: pytest.MonkeyPatch) -> None:
+    """A method that asks the device for a number, for which a recording fails."""
+    phases = PCE.phases
+
+    def asks(self: PCE, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
+        for phase in phases(self, nets, batch):
+            assert batch.image.sum().item() >= 0
+            yield phase
+
+    patch.setattr(PCE, "phases", asks)
+
+
+def test_a_step_that_cannot_be_recorded_goes_on_as_written(
+    device: torch.device, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = written(PCE(), device)
+    losses = advance(expected, SCHEDULE.steps)
+    waits(monkeypatch)
+    found = loop(PCE(), device, strict=False)
+    start = weights(found.nets)
+    assert_same(found, expected, (advance(found, SCHEDULE.steps), losses), start)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{found.run.root}: step {WARM} can't be recorded (")
+    assert line.endswith("; all go operation by operation")
+
+
+def test_a_strict_engine_ends_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    tape.on_a_cpu(monkeypatch)
+    waits(monkeypatch)
+    strict = loop(PCE(), torch.device("cpu"))
+    advance(strict, WARM)
+    with pytest.raises(RecordingError):
+        strict.advance()
 
 
 # Planted mistakes: the stand-ins see them as a CUDA device would.

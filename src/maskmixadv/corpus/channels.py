@@ -37,6 +37,8 @@ class Channel:
     percentile
         Of kinds MR and RGB: the percentile of a volume's intensities that becomes 1, above 0 and at most 100. None:
         `maskmixadv.corpus.scale.PERCENTILE`.
+    knee
+        Of kind MR: what the 99th percentile becomes at least, in [0, 1] (`maskmixadv.corpus.scale.normalise`). None: 0.
 
     Examples
     --------
@@ -50,6 +52,7 @@ class Channel:
     kind: Kind = "MR"
     window: Window | None = None
     percentile: float | None = None
+    knee: float | None = None
 
 
 ONE: Final = (Channel("image"),)
@@ -238,7 +241,7 @@ def _one(image: Shaped[np.ndarray, "d h w"], channel: Channel, where: str) -> Fl
         return volume if channel.window is None else windowed(volume, channel.window)
     if channel.kind == "noNorm":
         return unscaled(image, where=where)
-    return normalise(image, where=where, percentile=channel.percentile or PERCENTILE)
+    return normalise(image, where=where, percentile=channel.percentile or PERCENTILE, knee=channel.knee or 0.0)
 
 
 def shown(image: Float[np.ndarray, "c *dhw"]) -> Float[np.ndarray, "*dhw"]:

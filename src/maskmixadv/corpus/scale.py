@@ -21,7 +21,9 @@ LIKE_CT: Final = (
 """A hint on images of which `like_ct` is true."""
 
 
-def normalise(image: np.ndarray, *, where: str, percentile: float = PERCENTILE) -> Float[np.ndarray, "*c d h w"]:
+def normalise(
+    image: np.ndarray, *, where: str, percentile: float = PERCENTILE, knee: float = 0.0
+) -> Float[np.ndarray, "*c d h w"]:
     """Scale a volume to [0, 1] (float32): 0 is its lowest intensity, 1 a percentile of them, where it is cut off.
 
     ACDC's pre-processed release is scaled in this way, up to the 99th percentile. Padding, a value far below all others
@@ -36,6 +38,9 @@ def normalise(image: np.ndarray, *, where: str, percentile: float = PERCENTILE) 
         Beginning of the error's text.
     percentile
         Percentile of the intensities that becomes 1, above 0 and at most 100.
+    knee
+        What the 99th percentile becomes at least, in [0, 1]. Where it would become less, the range bends there: so a
+        few voxels that are much brighter than all others leave these their contrast, and keep some of their own.
 
     Raises
     ------
@@ -46,6 +51,9 @@ def normalise(image: np.ndarray, *, where: str, percentile: float = PERCENTILE) 
     --------
     >>> normalise(np.arange(-100, 102).reshape(2, 1, 101), where="a.nii.gz")[:, 0, ::50].round(2).tolist()
     [[0.0, 0.25, 0.5], [0.51, 0.76, 1.0]]
+    >>> bright = np.array([0] * 50 + [1] * 49 + [4]).reshape(1, 1, 100)
+    >>> [normalise(bright, where="", percentile=100.0, knee=knee)[0, 0, 60].round(2).item() for knee in (0.0, 0.8)]
+    [0.25, 0.78]
     """
     volume = measured(image, where=where)
     low, high = float(volume.min()), float(np.percentile(volume, percentile))
@@ -55,7 +63,26 @@ def normalise(image: np.ndarray, *, where: str, percentile: float = PERCENTILE) 
         raise InputError(f"{where}: image is constant ({low:g}), allowed is one with contrast")
     volume -= low  # in place, as a CT takes a gigabyte
     volume /= high - low
-    return np.clip(volume, 0.0, 1.0, out=volume)
+    np.clip(volume, 0.0, 1.0, out=volume)
+    return bent(volume, knee) if knee else volume
+
+
+def bent(volume: Float[np.ndarray, "*c d h w"], knee: float) -> Float[np.ndarray, "*c d h w"]:
+    """Return a volume in [0, 1] whose 99th percentile is `knee` at least: linear below it and above it, in place.
+
+    Where it is 0, as in a volume with hardly anything in it, nothing is changed.
+
+    Examples
+    --------
+    >>> volume = np.array([0.0] * 50 + [0.5] * 49 + [1.0], np.float32).reshape(1, 1, 100)
+    >>> bent(volume, 0.75)[0, 0, [0, 60, 99]].tolist()
+    [0.0, 0.75, 1.0]
+    """
+    middle = float(np.percentile(volume, PERCENTILE))
+    if 0 < middle < knee:
+        for part in volume:  # part by part, as NumPy interpolates in double precision
+            part[...] = np.interp(part, (0.0, middle, 1.0), (0.0, knee, 1.0))
+    return volume
 
 
 def measured(image: np.ndarray, *, where: str) -> Float[np.ndarray, "*c d h w"]:

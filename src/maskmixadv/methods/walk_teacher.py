@@ -6,6 +6,7 @@ Dense slices correct them, where there are any.
 import copy
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar, Final, final
 
 import torch
@@ -13,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from maskmixadv.device import beside
 from maskmixadv.errors import InputError
 from maskmixadv.methods.method import (
     Descent,
@@ -287,14 +289,30 @@ def _each(samples: Bool[Tensor, "b"]) -> Bool[Tensor, "b 1 1 1"]:
     return samples[:, None, None, None]
 
 
+def pasted(batch: Batch, place: Bool[Tensor, "b h w"]) -> Image:
+    """Return the images of a batch with its dense slices in place of its own where `place` is true.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from maskmixadv.methods.walk_teacher import pasted
+    >>> from maskmixadv.tensors import Batch
+    >>> batch = replace(Batch.example(), dense=Batch.example())
+    >>> bool((pasted(batch, torch.ones(2, 32, 32, dtype=torch.bool)) == batch.dense.image).all())
+    True
+    """
+    if batch.dense is None:
+        raise InputError("walk-teacher: the batch has no dense slices to paste")
+    mixed = torch.where(place[:, None], batch.dense.image, batch.image)
+    return mixed.contiguous(memory_format=torch.channels_last)
+
+
 @dataclass(frozen=True)
 class Lesson:
-    """What the network learns in a step: images, what is known of them, and the labels that are agreed on.
+    """What the network learns of a step's images: what is known of them, and the labels that are agreed on.
 
     Attributes
     ----------
-    image
-        What it sees, ``(b, c, h, w)``.
     target
         What is known, ``(b, h, w)``, ``IGNORE`` elsewhere.
     weight
@@ -310,12 +328,11 @@ class Lesson:
     >>> from maskmixadv.methods.walk_teacher import Lesson
     >>> from maskmixadv.tensors import Batch
     >>> batch, sure = Batch.example(), torch.ones(2, 32, 32)
-    >>> lesson = Lesson(batch.image, batch.target, batch.weight, batch.target, sure, counts=None)
-    >>> bool((lesson.pasted(batch, torch.zeros(2, 32, 32, dtype=torch.bool)).image == batch.image).all())
+    >>> lesson = Lesson(batch.target, batch.weight, batch.target, sure, counts=None)
+    >>> bool((lesson.pasted(batch, torch.zeros(2, 32, 32, dtype=torch.bool)).target == batch.target).all())
     True
     """
 
-    image: Image
     target: Labels
     weight: Weight
     agreed: Labels
@@ -329,7 +346,6 @@ class Lesson:
         """
         labelled = (dense.target != IGNORE).float()
         return Lesson(
-            image=torch.where(place[:, None], dense.image, self.image).contiguous(memory_format=torch.channels_last),
             target=self.target.masked_fill(place, IGNORE),
             weight=self.weight.masked_fill(place, 0),
             agreed=torch.where(place, dense.target.masked_fill(dense.target == IGNORE, 0), self.agreed),
@@ -546,7 +562,10 @@ class WalkTeacher(Method):
             # What the copy says of dense slices must be what it would say of others, or the corrector learns nothing.
             hidden = batch.walked[:, None, None]
             batch = replace(batch, target=batch.target.masked_fill(hidden, IGNORE), whole=None)
-        heard = teacher.heard(batch)
+        asked = beside(batch.image.device, partial(teacher.heard, batch))
+        place = places(batch, self.paste) if batch.dense is not None and self.paste else None
+        logits = nets["net"](batch.image if place is None else pasted(batch, place))
+        heard = asked()
         advice = teacher.advise(batch, heard, now["trust"])
         if corrector and batch.progress >= self.heed:
             corrected = corrector.corrected(batch, heard, advice, self.voice * now["trust"])
@@ -554,16 +573,14 @@ class WalkTeacher(Method):
             advice = corrected if batch.bare is None else torch.where(_each(batch.bare), advice, corrected)
         sure, counts = advice.amax(1) ** self.certainty, _counts(batch, now["rise"])
         lesson = Lesson(
-            image=batch.image,
             target=batch.target,
             weight=batch.weight,
             agreed=most_probable(advice),
             sure=sure if counts is None else sure * counts,
             counts=counts,
         )
-        if batch.dense is not None and self.paste:
-            lesson = lesson.pasted(batch.dense, places(batch, self.paste))
-        logits = nets["net"](lesson.image)
+        if batch.dense is not None and place is not None:
+            lesson = lesson.pasted(batch.dense, place)
         soft, unlike = logits.softmax(1), F.cross_entropy(logits, lesson.agreed.long(), reduction="none")
         terms = {
             "ce": self.ce * partial_cross_entropy(logits=logits, target=lesson.target, weight=lesson.weight),

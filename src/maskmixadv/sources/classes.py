@@ -177,7 +177,7 @@ def channels(path: Path) -> tuple[Channel, ...]:
     --------
     >>> _ = Path("classes.toml").write_text('[[channel]]\nkind = "CT"\n')
     >>> channels(Path("classes.toml"))
-    (Channel(name='image', kind='CT', window=None, percentile=None),)
+    (Channel(name='image', kind='CT', window=None, percentile=None, knee=None),)
     """
     tables = read_toml(path).get("channel") if path.is_file() else None
     if tables is None:
@@ -186,21 +186,25 @@ def channels(path: Path) -> tuple[Channel, ...]:
         raise InputError(f"{path}: channel is no table, allowed is a [[channel]] with name and kind for each")
     found = []
     for number, table in enumerate(tables):
-        if unknown := set(table) - {"name", "kind", "percentile"}:
+        if unknown := set(table) - {"name", "kind", "percentile", "knee"}:
             told = f"{path}: channel {number} has {min(unknown)!r:.62}"
-            raise InputError(f"{told}, allowed are name, kind and percentile")
+            raise InputError(f"{told}, allowed are name, kind, percentile and knee")
         name, kind = table.get("name", ONE[0].name if len(tables) == 1 else None), table.get("kind", "MR")
         if not isinstance(name, str) or not name.strip():
             raise InputError(f"{path}: channel {number} has name {name!r:.62}, allowed is a word")
         if kind not in KINDS:
             told = f"{path}: channel {name!r:.62} has kind {kind!r:.62}"
             raise InputError(f"{told}, allowed are {', '.join(KINDS)}")
-        top = table.get("percentile")
-        if isinstance(top, bool) or not isinstance(top, (int, float, NoneType)):
-            raise InputError(f"{path}: channel {name!r:.62} has percentile {top!r:.62}, allowed is a number")
-        found.append(Channel(name, kind, percentile=None if top is None else float(top)))
+        top, knee = (_number(path, name, key, table.get(key)) for key in ("percentile", "knee"))
+        found.append(Channel(name, kind, percentile=top, knee=knee))
     check_channels(found, str(path))
     return tuple(found)
+
+
+def _number(path: Path, name: str, key: str, value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, NoneType)):
+        raise InputError(f"{path}: channel {name!r:.62} has {key} {value!r:.62}, allowed is a number")
+    return None if value is None else float(value)
 
 
 def coded(names: Sequence[str], codes: Sequence[int | None], ignore: int | None, where: str) -> Classes:

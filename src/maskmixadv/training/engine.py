@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, one_line
 from maskmixadv.networks.critic import Critic
 from maskmixadv.networks.unet import Decoder, Encoder
 from maskmixadv.sampling.slices import Rows
@@ -27,6 +27,10 @@ Steps = Callable[[Hashable, Rows, Work], Losses]
 """Takes a step of a kind. Steps of one kind differ only in their tensors; steps of kind None may differ in anything."""
 
 
+class RecordingError(RuntimeError):
+    """A step can't be recorded: it waits for the device, or lacks memory."""
+
+
 @dataclass(frozen=True)
 class Engine:
     """Ways of computing that change no result beyond rounding.
@@ -36,9 +40,12 @@ class Engine:
     compile
         Compile encoders, decoders and critics with torch.compile. It takes a minute, and a C++ compiler on a CPU.
     graph
-        Record steps as CUDA graphs and replay them, so that the device never waits for Python.
+        Record steps as CUDA graphs and replay them, so that the device never waits for Python. Where a step can't be
+        recorded, a line says so, and all go operation by operation.
     deterministic
         Give the same bits from the same run on the same device, at some cost on a GPU. A CPU always does.
+    strict
+        Raise `RecordingError` where a step can't be recorded.
 
     Examples
     --------
@@ -50,6 +57,26 @@ class Engine:
     compile: bool = False
     graph: bool = False
     deterministic: bool = False
+    strict: bool = False
+
+    @classmethod
+    def usual(
+        cls,
+        device: torch.device,
+        processes: int = 1,
+        *,
+        compile: bool = False,
+        graph: bool = True,
+        deterministic: bool = False,
+    ) -> "Engine":
+        """Return the engine of a training: on a CUDA device with one process it records steps, unless `graph` is False.
+
+        Examples
+        --------
+        >>> Engine.usual(torch.device("cpu")).graph, Engine.usual(torch.device("cuda")).graph
+        (False, True)
+        """
+        return cls(compile, graph and device.type == "cuda" and processes == 1, deterministic)
 
     def check(self, device: torch.device, processes: int = 1) -> None:
         """Raise `InputError` where `device` has no graphs to record, or `processes` share the steps."""
@@ -113,6 +140,9 @@ class Graphs:
     Random numbers are the same as without graphs: both generators are seeded before a step, and a replay goes on
     drawing from there.
 
+    Where a step can't be recorded, `RecordingError` is raised. Nothing of the step is done then, but there may be
+    gradients.
+
     Parameters
     ----------
     rng
@@ -140,7 +170,10 @@ class Graphs:
         if kind is None or self._taken[kind] <= WARM:
             return self._aside(rows, work)
         if kind not in self._recorded:
-            self._recorded[kind] = self._record(kind, rows, work)
+            try:
+                self._recorded[kind] = self._record(kind, rows, work)
+            except RuntimeError as error:
+                raise RecordingError(one_line(str(error))[:200]) from error
         for place, row in zip(self._rows[kind], rows, strict=True):
             place.copy_(row)
         graph, losses = self._recorded[kind]
@@ -162,6 +195,18 @@ class Graphs:
         with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
             losses = work(self._rows[kind])
         return graph, losses
+
+
+def leave_recording(*generators: torch.Generator) -> None:
+    """Give CUDA generators states of their own again, after a recording that failed: it may go on holding theirs.
+
+    Examples
+    --------
+    >>> leave_recording(torch.Generator("cpu"))  # nothing to do
+    """
+    for generator in generators:
+        if generator.device.type == "cuda":
+            generator.graphsafe_set_state(torch.Generator(generator.device))
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

@@ -217,7 +217,8 @@ def fit(
 def _fit(
     run: Run, device: str | None, ranks: Ranks, engine: Engine | None, memory: float | None, watch: Watch | None
 ) -> bool:
-    place, engine = pick_device(device), engine or Engine()
+    place = pick_device(device)
+    engine = engine or Engine.usual(place, ranks.size)
     engine.check(place, ranks.size)
     corpus = same_corpus(run.learnt_from)
     slices = training_slices(run, corpus, place, memory)

@@ -1,6 +1,7 @@
 """The training loop: one step that serves every method, and the state that exact resuming needs."""
 
 import copy
+import sys
 from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
@@ -24,7 +25,15 @@ from maskmixadv.sampling.slices import PriorMasks, Rows, Slices, order
 from maskmixadv.strokes.enclosure import ENCLOSED
 from maskmixadv.tensors import Batch, Labels, Scalar, Weight
 from maskmixadv.training.distribute import ALONE, Ranks
-from maskmixadv.training.engine import Engine, Losses, make_recordable, set_rate
+from maskmixadv.training.engine import (
+    Engine,
+    Losses,
+    RecordingError,
+    as_written,
+    leave_recording,
+    make_recordable,
+    set_rate,
+)
 from maskmixadv.training.optimisers import optimisers
 from maskmixadv.types import IGNORE
 
@@ -119,9 +128,24 @@ class Loop:
             if player in self.optimisers:
                 set_rate(self.optimisers[player], self.run.schedule.lr_at(self.step))
         self._set_scalars()
-        losses = self._steps(self._kind(), self._rows(), self._work)
+        try:
+            losses = self._steps(self._kind(), self._rows(), self._work)
+        except RecordingError as error:
+            if self._engine.strict:
+                raise
+            self._go_on_unrecorded(error)
+            losses = self._steps(self._kind(), self._rows(), self._work)
         self.step += 1
         return losses
+
+    def _go_on_unrecorded(self, error: RecordingError) -> None:
+        told = f"step {self.step} can't be recorded ({error})"
+        print(f"{self.run.root}: {told}; all go operation by operation", file=sys.stderr)
+        self._steps = as_written
+        for optimiser in self.optimisers.values():
+            optimiser.zero_grad()
+        if self.device.type == "cuda":
+            leave_recording(self._rng, torch.cuda.default_generators[self.device.index or 0])
 
     def batch(self) -> Batch:
         """Draw the batch of the present step, and seed what the step will draw.
