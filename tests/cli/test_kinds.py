@@ -156,10 +156,15 @@ def test_what_is_said_of_channels_wrongly_is_refused(scans: Path, capsys: Captur
         ('[[channel]]\nkind = "RGB"\n', "1 channel of kind RGB, allowed are 3"),
         ('[[channel]]\nname = "a"\n[[channel]]\nname = "a"\n', "different names"),
         ('[[channel]]\nname = "a"\n[[channel]]\nname = "b"\n', "c0.nii.gz: has 1 channel (image)"),
-        ('[[channel]]\nunit = "HU"\n', "'unit', allowed are name, kind and percentile"),
+        ('[[channel]]\nunit = "HU"\n', "'unit', allowed are name, kind, percentile and knee"),
         (
             "[[channel]]\npercentile = 0\n",
             "percentile 0, allowed is a number above 0 and at most 100",
+        ),
+        ("[[channel]]\nknee = 1.5\n", "knee 1.5, allowed is a number from 0 to 1, of kind MR"),
+        (
+            '[[channel]]\nkind = "CT"\nknee = 0.5\n',
+            "of kind CT has knee 0.5, allowed is a number from 0 to 1, of kind MR",
         ),
         ('[[channel]]\npercentile = "most"\n', "channel 'image' has percentile 'most', allowed is a number"),
         ('[[channel]]\nkind = "noNorm"\n', "intensities are -1000 to"),
@@ -170,14 +175,18 @@ def test_what_is_said_of_channels_wrongly_is_refused(scans: Path, capsys: Captur
 
 
 def test_the_brightest_hundredth_has_contrast(scans: Path, capsys: Capture) -> None:
-    """Two small bright structures differ on the network's scale; former corpora and runs keep theirs, which is told."""
+    """Two small bright structures differ on the network's scale, and the others do, too.
+
+    Former corpora and runs keep their scale, which is told.
+    """
     volume = np.random.default_rng(0).random((40, 32, 3)).astype(np.float32)
     volume[:4, :4, 1], volume[4:8, :4, 1] = 4.0, 6.0
     for path in (scans / "images").iterdir():
         nib.save(nib.Nifti1Image(volume, AFFINE), path)
     corpus = prepared(scans)
     bright = np.sort(corpus.load("c0").image.ravel())[-32:]
-    np.testing.assert_allclose(bright, np.repeat([4 / 6, 1], 16), atol=0.01)
+    np.testing.assert_allclose(bright, np.repeat([0.92, 1], 16), atol=0.01)  # from the knee, 1 became .8, to 6
+    assert np.median(corpus.load("c0").image) == pytest.approx(0.4, abs=0.02), "all others have their contrast"
     (scans / "classes.toml").write_text(CLASSES + "[[channel]]\npercentile = 99\n")
     former = prepared(scans)
     assert np.ptp(np.sort(former.load("c0").image.ravel())[-32:]) == 0
@@ -185,7 +194,7 @@ def test_the_brightest_hundredth_has_contrast(scans: Path, capsys: Capture) -> N
         path.rename(path.with_name(path.name.replace("c", "d", 1)))
     capsys.readouterr()
     another(prepared(scans).root, learnt_from(corpus))
-    told = "its intensities are scaled up to the percentile 99, those that the run learnt from up to 99.9"
+    told = "its intensities are scaled up to the percentile 99, those that the run learnt from up to 99.9 (knee 0.8)"
     assert told in capsys.readouterr().err
 
 

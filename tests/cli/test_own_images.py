@@ -13,7 +13,7 @@ from PIL import Image
 
 import own
 from maskmixadv.cli.app import run
-from maskmixadv.corpus.channels import TOP
+from maskmixadv.corpus.channels import KNEE, TOP
 from maskmixadv.corpus.scale import normalise
 from maskmixadv.inference.predictor import Predictor
 
@@ -72,7 +72,7 @@ def test_predictions_go_back_onto_the_files_own_axes(
 
     monkeypatch.setattr(Predictor, "labels", labels)
     assert run(["predict", str(trained / "run"), str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
-    wanted = (normalise(raw, where="", percentile=TOP) > 0.5).astype(np.uint8)
+    wanted = (normalise(raw, where="", percentile=TOP, knee=KNEE) > 0.5).astype(np.uint8)
     written: Any = nib.load(tmp_path / "out" / "a.nii.gz")
     np.testing.assert_array_equal(np.asarray(written.dataobj).T, wanted)
     np.testing.assert_allclose(written.affine, affine, atol=1e-6)

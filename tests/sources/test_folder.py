@@ -13,7 +13,7 @@ import SimpleITK
 
 import own
 import tiny
-from maskmixadv.corpus.channels import TOP
+from maskmixadv.corpus.channels import KNEE, TOP
 from maskmixadv.corpus.entry import Split
 from maskmixadv.corpus.scale import normalise
 from maskmixadv.errors import InputError
@@ -101,7 +101,7 @@ def test_slices_are_cut_along_the_largest_spacing(tmp_path: Path) -> None:
     marked = np.zeros(raw.array.shape, bool)
     marked[tuple(place)] = True
     (moved,) = np.argwhere(view.seen(marked))
-    assert asked.image[0][tuple(moved)] == normalise(raw.array, where="", percentile=TOP)[tuple(place)]
+    assert asked.image[0][tuple(moved)] == normalise(raw.array, where="", percentile=TOP, knee=KNEE)[tuple(place)]
     np.testing.assert_allclose(asked.affine @ [*moved[::-1], 1], raw.affine @ [*place[::-1], 1])
     assert asked.spacing is not None
     assert raw.spacing is not None

@@ -49,6 +49,7 @@ def test_mscmr_comes_in_as_by_its_own_reader(
     mscmr_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("maskmixadv.corpus.channels.TOP", 99.0)  # as MSCMR's own reader has it
+    monkeypatch.setattr("maskmixadv.corpus.channels.KNEE", 0.0)
     part, source = tmp_path / "part", tmp_path / "Dataset001_MSCMR"
     for folder, word in (("train", "scribble"), ("val", "manual")):
         for image in sorted((mscmr_source / folder / "images").iterdir())[:2]:

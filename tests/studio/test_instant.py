@@ -4,12 +4,14 @@ import threading
 from pathlib import Path
 
 import httpx
+import nibabel as nib
 import numpy as np
 import pytest
 
 import own
 import tiny
-from maskmixadv.corpus.channels import TOP
+from maskmixadv.corpus.channels import KNEE, TOP
+from maskmixadv.corpus.scale import normalise
 from maskmixadv.formats import nifti
 from maskmixadv.methods.walk_teacher import WalkTeacher
 from maskmixadv.strokes.propose import LOOKS, propose_slice
@@ -32,13 +34,31 @@ def two_classes() -> np.ndarray:
 def test_strokes_are_answered_with_what_they_say(page: httpx.Client, folder: Path) -> None:
     labels = two_classes()
     told = plane(page.post(PROPOSAL, content=labels.tobytes()))
-    image = nifti.read(folder / "images" / "s0.nii.gz").array[1].astype(np.float32)
     volume = nifti.read(folder / "images" / "s0.nii.gz").array
-    low, high = volume.min(), np.percentile(volume, TOP)
-    expected = propose_slice(((image - low) / (high - low)).clip(0, 1), labels, classes=len(tiny.CLASSES))
+    image = normalise(volume, where="", percentile=TOP, knee=KNEE)[1]
+    expected = propose_slice(image, labels, classes=len(tiny.CLASSES))
     assert expected is not None
     assert (told != expected).mean() < 0.01  # intensities came in 16 bits
     assert (told[labels != 255] == labels[labels != 255]).all()
+
+
+def test_what_is_proposed_is_scaled_as_a_training_scales_it(tmp_path: Path) -> None:
+    """In an image with a few voxels that are much brighter than all others."""
+    folder, labels = own.folder(tmp_path / "f", scribbled=1, masked=1), two_classes()
+    path = folder / "images" / "s0.nii.gz"
+    image = nib.Nifti1Image.from_filename(path)
+    volume = image.get_fdata()
+    volume[:3, :4] = 8 * volume.max()
+    nib.save(nib.Nifti1Image(volume.astype(np.float32), image.affine), path)
+    with client(folder) as page:
+        told = plane(page.post(PROPOSAL, content=labels.tobytes()))
+    whole = nifti.read(path).array
+    bent, straight = (normalise(whole, where="", percentile=TOP, knee=knee)[1] for knee in (KNEE, 0.0))
+    expected, other = (propose_slice(each, labels, classes=len(tiny.CLASSES)) for each in (bent, straight))
+    assert expected is not None
+    assert other is not None
+    assert (other != expected).mean() > 0.02, "the knee decides"
+    assert (told != expected).mean() < 0.01
 
 
 def test_nothing_is_proposed_of_one_class(page: httpx.Client) -> None:

@@ -59,6 +59,8 @@ ONE: Final = (Channel("image"),)
 """Images of one channel, as corpora without a word about channels have them."""
 TOP: Final = 99.9
 """Percentile that becomes 1 in own images of kind MR, of whose field of view a structure may be a hundredth."""
+KNEE: Final = 0.8
+"""What the 99th percentile of these becomes at least, so that a few bright voxels leave all others their contrast."""
 COLOURS: Final = tuple(Channel(name, "RGB") for name in ("red", "green", "blue"))
 """Pictures in colour."""
 
@@ -84,6 +86,9 @@ def check_channels(channels: Sequence[Channel], where: str) -> None:
         if channel.percentile is not None and not 0 < channel.percentile <= 100:
             told = f"{where}: channel {channel.name!r} has percentile {channel.percentile:g}"
             raise InputError(f"{told}, allowed is a number above 0 and at most 100")
+        if channel.knee is not None and (channel.kind != "MR" or not 0 <= channel.knee <= 1):
+            told = f"{where}: channel {channel.name!r} of kind {channel.kind} has knee {channel.knee:g}"
+            raise InputError(f"{told}, allowed is a number from 0 to 1, of kind MR")
         if channel.window is not None and (channel.kind != "CT" or not channel.window[0] < channel.window[1]):
             raise InputError(f"{where}: channel {channel.name!r} of kind {channel.kind} has window {channel.window}")
     colours = sum(channel.kind == "RGB" for channel in channels)
@@ -109,16 +114,34 @@ def named(channels: Sequence[Channel]) -> str:
 
 
 def own(channels: Sequence[Channel]) -> tuple[Channel, ...]:
-    """Return the channels of own images: those of kind MR have the percentile `TOP`, if nothing else is said.
+    """Return the channels of own images: those of kind MR have percentile `TOP` and knee `KNEE`, if nothing is said.
+
+    Where a percentile is said and no knee, there is none.
 
     Examples
     --------
-    >>> [channel.percentile for channel in own([Channel("T1"), Channel("low dose", "CT")])]
-    [99.9, None]
+    >>> [channel.knee for channel in own([Channel("T1"), Channel("T2", percentile=99.0), Channel("low dose", "CT")])]
+    [0.8, None, None]
     """
     return tuple(
-        replace(each, percentile=TOP) if (each.kind, each.percentile) == ("MR", None) else each for each in channels
+        replace(each, percentile=TOP, knee=KNEE if each.knee is None else each.knee)
+        if (each.kind, each.percentile) == ("MR", None)
+        else each
+        for each in channels
     )
+
+
+def told_scale(channels: Sequence[Channel]) -> str:
+    """Say for people up to which percentile intensities of kind MR and RGB are scaled, and from which knee on.
+
+    Examples
+    --------
+    >>> told_scale([Channel("T1"), Channel("T2", percentile=99.9, knee=0.8), Channel("low dose", "CT")])
+    '99, 99.9 (knee 0.8)'
+    """
+    ranged = (each for each in channels if each.kind in ("MR", "RGB"))
+    tops = [f"{each.percentile or PERCENTILE:g}" + (f" (knee {each.knee:g})" if each.knee else "") for each in ranged]
+    return ", ".join(dict.fromkeys(tops))
 
 
 def same(some: Sequence[Channel], others: Sequence[Channel]) -> bool:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from maskmixadv.corpus.channels import named, same
+from maskmixadv.corpus.channels import named, same, told_scale
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
-from maskmixadv.corpus.scale import PERCENTILE
 from maskmixadv.errors import InputError
 from maskmixadv.runs.origin import LearntFrom, same_corpus
 from maskmixadv.sources.opening import open_corpus
@@ -53,9 +52,8 @@ def another(root: Path, own: LearntFrom) -> tuple[Corpus, Split]:
     if not same(corpus.channels, own.channels):
         has, of = (f"{len(each)} ({named(each)})" for each in (corpus.channels, own.channels))
         raise InputError(f"{root}: channels are {has}, those of the run are {of}; allowed are the same")
-    tops = [[each.percentile or PERCENTILE for each in channels] for channels in (corpus.channels, own.channels)]
-    if tops[0] != tops[1]:
-        told = [", ".join(f"{top:g}" for top in sorted(set(each))) for each in tops]
+    told = [told_scale(channels) for channels in (corpus.channels, own.channels)]
+    if told[0] != told[1]:
         scaled = (
             f"intensities are scaled up to the percentile {told[0]}, those that the run learnt from up to {told[1]}"
         )

@@ -27,7 +27,7 @@ from maskmixadv.runs.origin import CorpusRecord
 from maskmixadv.runs.run import Run
 from maskmixadv.sources.opening import open_corpus
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 """Version of ``model.json``: 1 did not say along which axis slices are cut, 2 not how an image's own is chosen, 3 not
 which channels images have, and whether slices are turned."""
 OPSET: Final = 18
@@ -59,7 +59,9 @@ _CONTRACT: Final = {
     "scaling": {
         "percentile": PERCENTILE,
         "rule": "(volume - minimum) / (percentile - minimum), cut off to 0..1, where a channel may have another "
-        "'percentile'; of the whole volume, after padding, a "
+        "'percentile'; where it has a 'knee', too, and the 99th percentile of the result is above 0 and below knee, "
+        "the range is bent so that it becomes knee: linear from 0 to it, and from it to 1; of the whole volume, after "
+        "padding, a "
         "value below 0 far from all others, was set to the lowest of these (predict.py has the rule). So for each "
         "channel of kind MR, and for those of kind RGB together; of kind CT (v - window[0]) / (window[1] - window[0]), "
         "cut off to 0..1; of kind noNorm as it is, in 0..1",

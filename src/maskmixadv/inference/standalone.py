@@ -49,6 +49,8 @@ FLOOR, STEP, WIDE, SHARE, KINDS = -1200.0, 100.0, 2.0, 1e-3, 3
 step above it, is not; or the gap is that many times as wide as the range of all other values. KINDS is their number."""
 MOST_SIDE, MOST_GROWTH = 2048, 4
 """Pixels that a slice's side may have on the network's grid, or how many times as many as before."""
+BEND = 99.0
+"""Percentile of the intensities at which their range may bend."""
 AT_ONCE = 4
 """Slices that are predicted at a time, so that the features of a whole volume need not fit into memory."""
 LIBRARIES = (ImportError, ImageFileError)
@@ -130,7 +132,7 @@ def scaled_channel(volume: np.ndarray, channel: dict[str, Any], percentile: floa
         low, high = channel["window"]
         return np.clip((measured(volume) - low) / (high - low), 0.0, 1.0).astype(np.float32)
     if channel["kind"] != "noNorm":
-        return scale(volume, channel.get("percentile", percentile))
+        return scale(volume, channel.get("percentile", percentile), channel.get("knee", 0.0))
     if not 0 <= volume.min() <= volume.max() <= 1:
         raise ValueError(f"intensities are {volume.min():g} to {volume.max():g}, allowed for kind noNorm are 0 to 1")
     return np.asarray(volume, dtype=np.float32)
@@ -144,15 +146,22 @@ def measured(image: np.ndarray) -> np.ndarray:
     return without_padding(volume)
 
 
-def scale(image: np.ndarray, percentile: float) -> np.ndarray:
-    """Scale a volume to [0, 1], cut off at a percentile; raises ValueError where it is not finite, or constant."""
+def scale(image: np.ndarray, percentile: float, knee: float = 0.0) -> np.ndarray:
+    """Scale a volume to [0, 1], cut off at a percentile; raises ValueError where it is not finite, or constant.
+
+    Where the 99th percentile would become less than `knee`, the range bends so that it becomes `knee`.
+    """
     volume = measured(image)
     low, high = float(volume.min()), float(np.percentile(volume, percentile))
     if high <= low:
         high = float(volume.max())
     if high <= low:
         raise ValueError(f"image is constant ({low:g}), allowed is one with contrast")
-    return np.clip((volume - low) / (high - low), 0.0, 1.0).astype(np.float32)
+    scaled = np.clip((volume - low) / (high - low), 0.0, 1.0).astype(np.float32)
+    middle = float(np.percentile(scaled, BEND))
+    if not 0 < middle < knee:
+        return scaled
+    return np.interp(scaled, (0.0, middle, 1.0), (0.0, knee, 1.0)).astype(np.float32)
 
 
 def without_padding(volume: np.ndarray) -> np.ndarray:

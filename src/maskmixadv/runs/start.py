@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskmixadv.corpus.channels import Channel, named, same
-from maskmixadv.corpus.scale import PERCENTILE
+from maskmixadv.corpus.channels import Channel, named, same, told_scale
 from maskmixadv.errors import InputError
 from maskmixadv.methods.method import Method
 from maskmixadv.runs.checkpoint import ANEW, stored
@@ -51,17 +50,13 @@ def started_from(root: Path, *, method: Method, classes: Sequence[str], channels
     _check(root, "classes", *(", ".join(each) for each in (other.task.classes, classes)))
     if not same(other.learnt_from.channels, channels):
         _check(root, "channels", named(other.learnt_from.channels), named(channels))
-    _check(root, "intensities up to percentile", *map(_percentiles, (other.learnt_from.channels, channels)))
+    _check(root, "intensities up to percentile", *map(told_scale, (other.learnt_from.channels, channels)))
     state = stored(other.checkpoint, torch.device("cpu"))
     weights = _weights(other.checkpoint, state)
     net = method.players(Task(classes=tuple(classes), channels=len(channels), biases=other.biases))["net"]
     if _shapes(weights) != _shapes(net.state_dict()):
         raise InputError(f"{root}: has another network than {type(method).__name__} makes; begin without it")
     return StartedFrom(root=root.resolve(), step=state.get("step", other.schedule.steps), hash=_hash(weights))
-
-
-def _percentiles(channels: Sequence[Channel]) -> str:
-    return ", ".join(f"{each.percentile or PERCENTILE:g}" for each in channels if each.kind in ("MR", "RGB"))
 
 
 def weights_of(start: StartedFrom, device: torch.device) -> Weights:

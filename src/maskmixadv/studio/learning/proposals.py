@@ -18,7 +18,7 @@ from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning.corpus import Dense
 from maskmixadv.studio.learning.newest import Newest
 from maskmixadv.studio.learning.predictions import StoredPredictions
-from maskmixadv.studio.learning.scaling import Ends, Scaling, scaled
+from maskmixadv.studio.learning.scaling import Bend, Scaling, scaled
 from maskmixadv.studio.refusals import MissingError, RequestError
 from maskmixadv.studio.scribbles import Scribbles
 from maskmixadv.types import IGNORE
@@ -139,8 +139,8 @@ class Proposals:
         if len(drawn) < 2:
             return None
         part = range(int(drawn[0]), int(drawn[-1]) + 1)
-        ends = self._scaling.ends(shown, view, self._predictions.latest(), lambda: enumerate(strokes))
-        image = np.stack([_intensities(shown, view, index, ends) for index in part], -3)
+        bends = self._scaling.bends(shown, view, self._predictions.latest(), lambda: enumerate(strokes))
+        image = np.stack([_intensities(shown, view, index, bends) for index in part], -3)
         found = fill(
             image,
             strokes[part.start : part.stop],
@@ -153,8 +153,8 @@ class Proposals:
     def _slice(self, case: str, shown: ShownImage, view: View, index: int, strokes: Plane) -> Plane | None:
         said = self._said(case, shown, view, index)
         drawn = partial(self._drawn, case, shown, view, {index: strokes})
-        ends = self._scaling.ends(shown, view, self._predictions.latest(), drawn)
-        return propose_slice(_intensities(shown, view, index, ends), strokes, classes=self._classes, said=said)
+        bends = self._scaling.bends(shown, view, self._predictions.latest(), drawn)
+        return propose_slice(_intensities(shown, view, index, bends), strokes, classes=self._classes, said=said)
 
     def _drawn(self, case: str, shown: ShownImage, view: View, newer: Filled) -> Iterator[tuple[int, Plane]]:
         """Yield the slices with strokes; those that are not saved yet take the place of saved ones."""
@@ -202,8 +202,8 @@ def _pixel(shown: ShownImage, view: View) -> tuple[float, float]:
     return (1.0, 1.0) if spacing is None else (spacing[rows], spacing[columns])
 
 
-def _intensities(shown: ShownImage, view: View, index: int, ends: tuple[Ends, ...]) -> Float[np.ndarray, "*c h w"]:
+def _intensities(shown: ShownImage, view: View, index: int, bends: tuple[Bend, ...]) -> Float[np.ndarray, "*c h w"]:
     """Return a slice's intensities in [0, 1]."""
-    channels = [scaled(shown.pixels(view, place)[index], each) for place, each in enumerate(ends)]
+    channels = [scaled(shown.pixels(view, place)[index], each) for place, each in enumerate(bends)]
     image = np.moveaxis(channels[0], -1, 0) if shown.coloured else np.stack(channels)
     return image if len(image) > 1 else image[0]

@@ -22,6 +22,8 @@ from maskmixadv.types import IGNORE
 Plane = UInt8[np.ndarray, "h w"]
 Ends = tuple[float, float]
 """Values of a shown image, which has 16 bits, that become 0 and 1."""
+Bend = tuple[tuple[float, float], ...]
+"""Such values in rising order, each with what it becomes; what lies between is interpolated."""
 Drawn = Callable[[], Iterable[tuple[int, Plane]]]
 """Returns the slices of an image that have strokes, by their numbers on the page."""
 LOWEST: Final = 1
@@ -39,8 +41,8 @@ class Scaling:
         self._layout = layout
         self._counted: tuple[ShownImage | None, dict[tuple[int, tuple[float, ...]], Ends]] = (None, {})
 
-    def ends(self, shown: ShownImage, view: View, run: str | None, drawn: Drawn) -> tuple[Ends, ...]:
-        """Return what becomes 0 and 1 in each shown channel.
+    def bends(self, shown: ShownImage, view: View, run: str | None, drawn: Drawn) -> tuple[Bend, ...]:
+        """Return what values become in each shown channel, from 0 to 1.
 
         Parameters
         ----------
@@ -52,7 +54,7 @@ class Scaling:
             Its strokes; asked for only if a CT has no window yet.
         """
         channels = self.channels(shown, run)
-        return tuple(self._ends(shown, view, place, channels[place], drawn) for place in range(len(shown.channels)))
+        return tuple(self._bend(shown, view, place, channels[place], drawn) for place in range(len(shown.channels)))
 
     def channels(self, shown: ShownImage, run: str | None) -> tuple[Channel, ...]:
         """Return the channels of an image, with the windows and percentiles of the latest run where it had these."""
@@ -77,6 +79,14 @@ class Scaling:
             return corpus_record(LearntFrom, raw.get("corpus"), str(path)).channels
         except InputError:  # it is gone, or damaged
             return ()
+
+    def _bend(self, shown: ShownImage, view: View, place: int, channel: Channel, drawn: Drawn) -> Bend:
+        low, high = self._ends(shown, view, place, channel, drawn)
+        if channel.knee:
+            middle = self._percentiles(shown, place, (0.0, PERCENTILE), least=0)[1]
+            if 0 < middle - low < channel.knee * (high - low):
+                return (low, 0.0), (middle, channel.knee), (high, 1.0)
+        return (low, 0.0), (max(high, low + 1e-9), 1.0)
 
     def _ends(self, shown: ShownImage, view: View, place: int, channel: Channel, drawn: Drawn) -> Ends:
         told = shown.channels[place]
@@ -108,16 +118,16 @@ class Scaling:
         return kept[key]
 
 
-def scaled(pixels: UInt16[np.ndarray, "h w *rgb"], ends: Ends) -> Float[np.ndarray, "h w *rgb"]:
+def scaled(pixels: UInt16[np.ndarray, "h w *rgb"], bend: Bend) -> Float[np.ndarray, "h w *rgb"]:
     """Scale a slice to [0, 1].
 
     Examples
     --------
-    >>> scaled(np.array([[0, 100, 300]], np.uint16), (50.0, 250.0)).tolist()
+    >>> scaled(np.array([[0, 100, 300]], np.uint16), ((50.0, 0.0), (250.0, 1.0))).tolist()
     [[0.0, 0.25, 1.0]]
     """
-    low, high = ends
-    return ((pixels.astype(np.float32) - np.float32(low)) / np.float32(max(high - low, 1e-9))).clip(0, 1)
+    values, become = zip(*bend, strict=True)
+    return np.interp(pixels, values, become).astype(np.float32)
 
 
 def _in_colour(channels: tuple[Channel, ...]) -> bool:
