@@ -29,6 +29,7 @@ from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import PRESETS, Schedule
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.sampling.slices import PriorMasks, Slices
+from maskmixadv.training.engine import Engine
 from maskmixadv.training.loop import Loop
 from maskmixadv.types import IGNORE
 from record import append
@@ -61,6 +62,8 @@ class Steps:
         How often each method has its turn, at least 1; one more goes before, untimed.
     steps
         Steps a turn, at least 1; a multiple of 4 holds MaskMixAdv's lazy terms in their share.
+    engine
+        How steps are taken: operation by operation, or on a CUDA device recorded as graphs, or compiled and recorded.
     device
         Where to compute; by default the fastest that is there.
     """
@@ -71,6 +74,7 @@ class Steps:
     window: Annotated[int | None, arg(metavar="PIXELS")] = None
     rounds: int = 7
     steps: int = 8
+    engine: Literal["plain", "graph", "compile"] = "plain"
     device: Annotated[str | None, arg(metavar="DEVICE")] = None
 
     @property
@@ -106,14 +110,16 @@ def make_up(name: str, count: int, size: int) -> MadeUp:
     return MadeUp(image, strokes if methods.ALL[name].supervision == "scribble" else dense, dense)
 
 
-def loop(name: str, schedule: Schedule, device: torch.device) -> Loop:
+def loop(name: str, schedule: Schedule, device: torch.device, engine: Engine | None = None) -> Loop:
     """A method's loop on slices and masks made up."""
     made = make_up(name, BATCHES * schedule.batch, schedule.size)
     image, target, centre = made.image.to(device), made.target.to(device), torch.zeros(len(made.dense), 2)
-    return loop_on(name, Slices(image, target, centre.to(device)), made.dense, schedule)
+    return loop_on(name, Slices(image, target, centre.to(device)), made.dense, schedule, engine)
 
 
-def loop_on(name: str, slices: Slices, dense: UInt8[Tensor, "m s s"], schedule: Schedule) -> Loop:
+def loop_on(
+    name: str, slices: Slices, dense: UInt8[Tensor, "m s s"], schedule: Schedule, engine: Engine | None = None
+) -> Loop:
     """A method's loop on `slices`; masks are for a critic, if the method has one."""
     method, device = methods.ALL[name](), slices.centre.device
     prior = PriorMasks(dense.to(device), torch.zeros(len(dense), 2, device=device)) if method.wants_prior else None
@@ -121,7 +127,7 @@ def loop_on(name: str, slices: Slices, dense: UInt8[Tensor, "m s s"], schedule: 
         root=Path(name), learnt_from=NOWHERE, prior_from=None, method=method, schedule=schedule,
         grid=Grid(schedule.size), enclosure=False, seed=0, facts=FACTS,
     )  # fmt: skip
-    made = Loop(run, slices, prior, device)
+    made = Loop(run, slices, prior, device, engine=engine)
     made.step = schedule.steps // 2  # past what methods begin with
     return made
 
@@ -149,7 +155,10 @@ def turn(of: Advancing, steps: int) -> float:
 def measure(options: Steps, device: torch.device) -> dict[str, list[float]]:
     """Seconds a step of each method, by round."""
     names = list(dict.fromkeys((REFERENCE, *(options.methods or methods.ALL))))
-    loops = {name: loop(name, options.schedule, device) for name in names}
+    compiled = options.engine == "compile"
+    engine = Engine(compile=compiled, graph=options.engine != "plain", strict=True)
+    engine.check(device)
+    loops = {name: loop(name, options.schedule, device, engine) for name in names}
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for turns in track(range(options.rounds + 1), "rounds", disable=not sys.stderr.isatty()):
         for name, each in loops.items():
@@ -177,12 +186,13 @@ def main(argv: Sequence[str]) -> None:
     options = _checked(tyro.cli(Steps, args=argv))
     device, schedule = pick_device(options.device), options.schedule
     found = lines(measure(options, device))
-    facts = {"preset": options.preset, "batch": schedule.batch, "window": schedule.window}
+    facts = {"preset": options.preset, "engine": options.engine, "batch": schedule.batch, "window": schedule.window}
     append("steps", {**facts, "rounds": options.rounds, "steps": options.steps, "rows": found}, device)
-    print(f"Batches of {schedule.batch}, {schedule.window} pixels, {device_name(device)}\n")
+    taken = f"steps {options.engine}"
+    print(f"Batches of {schedule.batch}, {schedule.window} pixels, {taken}, {device_name(device)}\n")
     print("| method | ms a step | to pCE |\n| --- | --- | --- |")
     for line in found:
-        print(f"| {line['method']} | {1000 * float(str(line['seconds_per_step'])):.0f} | {line['ratio']}× |")
+        print(f"| {line['method']} | {1000 * float(str(line['seconds_per_step'])):.1f} | {line['ratio']}× |")
 
 
 def check_methods(names: Sequence[str]) -> None:

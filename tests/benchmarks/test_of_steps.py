@@ -28,7 +28,7 @@ def at_once(do: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def test_steps(recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
     steps.main(["--methods", "mean-teacher", "--rounds", "1", "--steps", "1", *SMALL])
     figures = recorded("steps")
-    assert (figures["batch"], figures["window"]) == (2, 48)
+    assert (figures["batch"], figures["window"], figures["engine"]) == (2, 48, "plain")
     assert {row["method"]: row["ratio"] > 0 for row in figures["rows"]} == {"pce": True, "mean-teacher": True}
     assert "| pce |" in capsys.readouterr().out
 
@@ -36,6 +36,11 @@ def test_steps(recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
 def test_steps_of_methods_that_are_none() -> None:
     with pytest.raises(InputError, match="methods: 'blur', allowed are"):
         steps.main(["--methods", "blur"])
+
+
+def test_steps_are_recorded_on_a_cuda_device_alone() -> None:
+    with pytest.raises(InputError, match="graph: recording steps needs a CUDA device"):
+        steps.main(["--methods", "pce", "--engine", "graph", *SMALL])
 
 
 def test_parts(recorded: Recorded) -> None:
