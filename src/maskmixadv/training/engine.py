@@ -28,7 +28,13 @@ Steps = Callable[[Hashable, Rows, Work], Losses]
 
 
 class RecordingError(RuntimeError):
-    """A step can't be recorded: it waits for the device, or lacks memory."""
+    """A step can't be recorded: it waits for the device, or lacks memory.
+
+    Examples
+    --------
+    >>> RecordingError("operation not permitted when stream is capturing")
+    RecordingError('operation not permitted when stream is capturing')
+    """
 
 
 @dataclass(frozen=True)
