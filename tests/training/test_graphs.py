@@ -12,6 +12,7 @@ from torch import Tensor
 import tape
 import tiny
 from maskmixadv.methods import PCE, MaskMixAdv, MeanTeacher, Method, WalkTeacher
+from maskmixadv.networks.optimiser import Optimiser
 from maskmixadv.sampling.slices import Slices
 from maskmixadv.training.engine import WARM, Engine, Graphs, Losses, as_written
 from maskmixadv.training.loop import Loop
@@ -148,7 +149,7 @@ def test_steps_of_no_kind_are_never_recorded(device: torch.device, monkeypatch: 
 
 
 def frozen_rate(patch: pytest.MonkeyPatch) -> None:
-    def bare(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    def bare(optimiser: Optimiser, rate: float) -> None:
         for group in optimiser.param_groups:
             group["lr"] = torch.tensor(rate)
 

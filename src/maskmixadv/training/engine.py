@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from maskmixadv.errors import InputError
 from maskmixadv.networks.critic import Critic
+from maskmixadv.networks.optimiser import Optimiser
 from maskmixadv.networks.unet import Decoder, Encoder
 from maskmixadv.sampling.slices import Rows
 
@@ -164,12 +165,13 @@ class Graphs:
         return graph, losses
 
 
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+def set_rate(optimiser: Optimiser, rate: float) -> None:
     """Set the learning rate; in place where it is a tensor, so that recorded steps see it.
 
     Examples
     --------
-    >>> optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    >>> from maskmixadv.networks.optimiser import Adam
+    >>> optimiser = Adam([nn.Parameter(torch.zeros(1))], lr=0.1)
     >>> set_rate(optimiser, 0.05)
     >>> optimiser.param_groups[0]["lr"]
     0.05
@@ -181,17 +183,16 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
             group["lr"] = rate
 
 
-def make_recordable(optimiser: torch.optim.Optimizer, device: torch.device) -> None:
+def make_recordable(optimiser: Optimiser, device: torch.device) -> None:
     """Keep on the device the numbers of `optimiser` that a recorded step reads anew each time, such as its rate.
 
     Examples
     --------
-    >>> optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
+    >>> from maskmixadv.networks.optimiser import Adam
+    >>> optimiser = Adam([nn.Parameter(torch.zeros(1))], lr=0.5)
     >>> make_recordable(optimiser, torch.device("cpu"))
     >>> optimiser.param_groups[0]["lr"]
     tensor(0.5000)
     """
     for group in optimiser.param_groups:
         group["lr"] = torch.tensor(float(group["lr"]), device=device)
-        if "capturable" in group:
-            group["capturable"] = True
