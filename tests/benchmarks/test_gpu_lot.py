@@ -16,10 +16,12 @@ import pack
 import rebuild
 import together
 import working
-from going import Going, Place
 from lot import Lot
 from maskmixadv.errors import InputError
 from maskmixadv.runs.course import read_course
+from maskmixadv.runs.run import Run
+from maskmixadv.training.going import Going, Place
+from maskmixadv.training.together import handed
 
 LOT = """
 [[corpora]]
@@ -166,10 +168,10 @@ def going(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Goin
     (piece,) = Lot.read(written(tmp_path, lot)).pieces(tmp_path)
     working.begin(piece, "a device")
     working.slices(piece, tmp_path / "slices.pt")
-    slices, prior, _ = working.loaded(tmp_path / "slices.pt", torch.device("cpu"))
+    slices, prior, _ = handed(tmp_path / "slices.pt", torch.device("cpu"))
     place = Place(torch.device("cpu"))
     place.stream = cast("Any", Stream())
-    return Going(piece, slices, prior, torch.device("cpu"), place, graph=False)
+    return Going(Run.open(piece.root), slices, prior, torch.device("cpu"), place, graph=False)
 
 
 def test_a_run_waits_while_two_of_its_steps_are_under_way(going: Going) -> None:

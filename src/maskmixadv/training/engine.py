@@ -40,6 +40,8 @@ class Engine:
         Record steps as CUDA graphs and replay them, so that the device never waits for Python.
     deterministic
         Give the same bits from the same run on the same device, at some cost on a GPU. A CPU always does.
+    recording
+        The CUDA stream that records; None: one of its own.
 
     Examples
     --------
@@ -51,6 +53,7 @@ class Engine:
     compile: bool = False
     graph: bool = False
     deterministic: bool = False
+    recording: torch.cuda.Stream | None = None
 
     def check(self, device: torch.device, processes: int = 1) -> None:
         """Raise `InputError` where `device` has no graphs to record, or `processes` share the steps."""
@@ -70,7 +73,7 @@ class Engine:
 
     def steps(self, rng: torch.Generator) -> Steps:
         """Return the function that takes the steps; `rng` is the generator that they use beside torch's own one."""
-        return Graphs(rng) if self.graph else as_written
+        return Graphs(rng, self.recording) if self.graph else as_written
 
 
 def compile_parts(nets: Iterable[nn.Module], *, backend: str = "inductor") -> None:
@@ -118,6 +121,8 @@ class Graphs:
     ----------
     rng
         Generator on the CUDA device.
+    stream
+        The CUDA stream that records; None: a new one.
 
     Examples
     --------
@@ -127,9 +132,9 @@ class Graphs:
     ...     steps = Graphs(torch.Generator("cuda"))
     """
 
-    def __init__(self, rng: torch.Generator) -> None:
+    def __init__(self, rng: torch.Generator, stream: torch.cuda.Stream | None = None) -> None:
         self._rng = rng
-        self._stream = torch.cuda.Stream(rng.device)
+        self._stream = stream or torch.cuda.Stream(rng.device)
         self._pool = torch.cuda.graph_pool_handle()
         self._taken: Counter[Hashable] = Counter()
         self._rows: dict[Hashable, Rows] = {}

@@ -24,7 +24,7 @@ from maskmixadv.sampling.slices import PriorMasks, Rows, Slices, order
 from maskmixadv.strokes.enclosure import ENCLOSED
 from maskmixadv.tensors import Batch, Labels, Scalar, Weight
 from maskmixadv.training.distribute import ALONE, Ranks
-from maskmixadv.training.engine import Engine, Losses, make_recordable, set_rate
+from maskmixadv.training.engine import Engine, Losses, as_written, make_recordable, set_rate
 from maskmixadv.training.optimisers import optimisers
 from maskmixadv.types import IGNORE
 
@@ -122,6 +122,10 @@ class Loop:
         losses = self._steps(self._kind(), self._rows(), self._work)
         self.step += 1
         return losses
+
+    def take_as_written(self) -> None:
+        """Take all steps from now on operation by operation."""
+        self._steps = as_written
 
     def batch(self) -> Batch:
         """Draw the batch of the present step, and seed what the step will draw.
