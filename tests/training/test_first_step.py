@@ -2,11 +2,17 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import tiny
+from maskmixadv.errors import InputError
+from maskmixadv.methods import PCE
 from maskmixadv.sources.phantoms import phantom
+from maskmixadv.training.begin import begin
+from maskmixadv.training.fit import fit
 
 LATER = {
     "torch._dynamo", "sympy", "tensorboard", "matplotlib", "jinja2", "nibabel", "h5py", "scipy.ndimage",
@@ -49,3 +55,15 @@ def test_the_first_step_waits_for_no_import_that_it_needs_not(method: str, tmp_p
     ]
     assert {"torch", "scipy.ndimage"} <= begun[0]  # sanity: strokes are followed there
     assert sorted(begun[1] & LATER) == []
+
+
+def test_a_validation_case_that_cannot_be_read_ends_a_training_soon(tmp_path: Path) -> None:
+    """Though it is read beside the first steps, and wanted long after them."""
+    corpus = phantom.prepare(tmp_path / "corpus", cases=6, size=64)
+    schedule = replace(tiny.SCHEDULE, steps=10**6, validate_every=10**6)
+    run = begin(corpus.root, tmp_path / "run", method=PCE(), schedule=schedule)
+    (name,) = run.learnt_from.val
+    for path in (corpus.root / "cases").glob(f"{name}*"):
+        path.write_bytes(b"nothing")
+    with pytest.raises(InputError, match=name):
+        fit(run, device="cpu")
