@@ -197,6 +197,21 @@ def test_fewer_runs_at_a_time_where_memory_holds_no_more(corpus: Path, monkeypat
     assert "memory holds 1 runs at a time" in ends[""].line
 
 
+def test_memory_may_end_where_a_run_begins(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Path] = []
+
+    def handed(file: Path, device: torch.device) -> Any:
+        begun.append(file)
+        if len(begun) == 2:
+            raise torch.OutOfMemoryError("no memory")
+        return side_by_side.handed(file, device)
+
+    monkeypatch.setattr("maskmixadv.bench.several.handed", handed)
+    ends = made([job(corpus, "a"), job(corpus, "b", size=64)])
+    assert {name: end.code for name, end in ends.items()} == {"a": 0, "b": 0, "": 0}
+    assert ends[""].line == "memory holds 1 runs at a time; b waits for them"
+
+
 def test_memory_that_holds_no_run_fails_it(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_memory(_: Going) -> None:
         raise torch.OutOfMemoryError("no memory")

@@ -18,6 +18,7 @@ import json
 import multiprocessing
 import os
 import queue
+import shutil
 import signal
 import sys
 import threading
@@ -198,6 +199,15 @@ class Several:
             self._tell(Told(line=f"{job.run.name} was stopped before it was saved: begun anew"))
 
     def _train(self, made: _Made) -> None:
+        try:
+            self._begin(made)
+        except torch.OutOfMemoryError:
+            if not self._together.going:
+                raise
+            self._made.remove(made)
+            self._fewer(made)
+
+    def _begin(self, made: _Made) -> None:
         job, group = made.job, made.group
         if group.there is None:
             slices, prior, told = handed(group.file, self._device)
@@ -227,7 +237,7 @@ class Several:
     def _fewer(self, made: _Made) -> None:
         """Put back a run that memory had no room for."""
         most = self._together.fewer()
-        self._tell(Told(line=f"memory holds {most} runs at a time; {made.job.run.name} is begun anew after them"))
+        self._tell(Told(line=f"memory holds {most} runs at a time; {made.job.run.name} waits for them"))
         made.locks.close()
         self._waiting.append(made.job)
         if self._device.type == "cuda":
@@ -242,6 +252,8 @@ def begin(job: Job, device: str) -> None:
     """Write the run of `job` down as one that trains on the device called `device`, unless it is there."""
     with _told_to(job.output):
         if not (job.run / "run.json").is_file():
+            # A process that was killed before it wrote run.json left a directory without any work in it.
+            shutil.rmtree(job.run, ignore_errors=True)
             run = job.recipe.begin(job.run, device="cpu", command=job.recipe.command(job.run), write=False)
             replace(run, facts=replace(run.facts, device=device)).create()
 
