@@ -124,16 +124,7 @@ class Piece:
     @property
     def shared(self) -> str:
         """A text that is the same for all runs that learn from the same slices and prior masks."""
-        of, schedule = self.recipe, self.recipe.changes.on(self.recipe.preset)
-        method = method_from(of.method).under(schedule)
-        seed = of.seed if Masks(of.masks, of.masks_of).number else None
-        prior = of.prior_root if method.wants_prior else None
-        return repr(
-            (
-                *(of.corpus_root, prior, of.scheme, of.fold, of.enclosure, of.masks, of.masks_of, seed),
-                *(schedule.size, method.supervision, method.believes, of.unlabelled and method.semi_supervised),
-            )
-        )
+        return self.recipe.learnt_from
 
     @property
     def evaluations(self) -> list[tuple[Split, bool]]:

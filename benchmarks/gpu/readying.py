@@ -14,6 +14,7 @@ from lot import Lot, Piece
 from maskmixadv.errors import one_line
 from maskmixadv.sampling.slices import PriorMasks, Slices
 from maskmixadv.sources.opening import open_corpus
+from maskmixadv.training.together import handed
 
 PARTS = 16
 """Parts in which the walks of a corpus are computed."""
@@ -159,10 +160,8 @@ class Readying:
         if group.there is None:
             assert group.slices is not None
             group.slices.result()
-            slices, prior, group.told = working.loaded(self._file(group), device)
+            slices, prior, group.told = handed(self._file(group), device)
             group.there = (slices, prior)
-            if device.type == "cuda":  # runs use them on other streams
-                torch.cuda.synchronize(device)
             self._file(group).unlink()
         with (piece.root / working.OUTPUT).open("a") as file:
             file.writelines(f"{piece.name}: {line}\n" for line in group.told.splitlines())

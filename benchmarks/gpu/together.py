@@ -18,6 +18,7 @@ import traceback
 from collections import deque
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import mean, median
 from typing import Annotated, Any
@@ -28,11 +29,14 @@ from tyro.conf import Positional, arg
 
 import handout
 import working
-from going import Going, Place, say
 from lot import Lot, Piece
 from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import DivergedError, InputError, one_line
+from maskmixadv.runs.run import Run
+from maskmixadv.training.going import Going
+from maskmixadv.training.together import Ended, Together
 from readying import Readying
+from working import say
 
 TURN_SECONDS = 0.1
 """Between two looks at what the workers have done."""
@@ -131,7 +135,7 @@ class Scoring:
         return mean(self._took) if self._took else EVALUATION_SECONDS
 
 
-class Together:
+class Training:
     """Trains a lot's runs side by side, newest from the list, and has them scored."""
 
     def __init__(self, options: Options, pool: Executor, workers: int, began: float) -> None:
@@ -142,10 +146,10 @@ class Together:
         self.pieces = lot.pieces(work)
         self.readying = Readying(lot, self.pieces, work, pool, device_name(self._device))
         self.scoring = Scoring(pool, workers)
-        self._places = [Place(self._device) for _ in range(options.at_once)]
-        self._graph = self._device.type == "cuda" and not options.plain
-        self._going: list[Going] = []
-        self._steps, self._pace = 0, 0.0
+        graph = self._device.type == "cuda" and not options.plain
+        self._trainer = Together(self._device, options.at_once, graph=graph, must_record=options.must_record)
+        self._of: dict[Going, Piece] = {}
+        self._pace = 0.0
         self._marks: deque[tuple[float, int]] = deque(maxlen=KEPT_MARKS)
         self._turned = self._told = 0.0
         self.done: dict[str, dict[str, Any]] = {}
@@ -170,14 +174,12 @@ class Together:
                 self._turn()
                 if self.clock > self._until():
                     break
-            idle = True
-            for going in tuple(self._going):
-                if not going.busy():
-                    idle = False
-                    self._advance(going)
-            if idle:
+            steps = self._trainer.steps
+            for ended in self._trainer.go_on():
+                self._over(ended)
+            if self._trainer.steps == steps:
                 time.sleep(2e-4 if self._going else TURN_SECONDS)
-        for going in tuple(self._going):
+        for going in self._going:
             self._leave(going, "stopped: no time")
         for piece in self.readying.waiting:
             self.done[piece.name] = {"state": "not begun"}
@@ -194,11 +196,11 @@ class Together:
         self._turned = self.clock
         self.readying.poll()
         self.scoring.poll()
-        self._marks.append((self.clock, self._steps))
+        self._marks.append((self.clock, self._trainer.steps))
         self._pace = max(self._pace, self._together())
         for going in self._going:
             going.mark()
-        while len(self._going) < self._options.at_once and self._begin():
+        while not self._trainer.full and self._begin():
             pass
         self._tell()
 
@@ -208,11 +210,9 @@ class Together:
         if taken is None:
             return False
         piece, (slices, prior) = taken
-        used = [going.place for going in self._going]
-        place = next(place for place in self._places if place not in used)
         try:
-            how = {"graph": self._graph, "must_record": self._options.must_record}
-            self._going.append(Going(piece, slices, prior, self._device, place, **how))
+            going = self._trainer.begin(Run.open(piece.root), slices, prior, tell=partial(_told, piece))
+            self._of[going] = piece
         except Exception as error:
             self._fail(piece, error, step=0)
         self.first_step = self.first_step or self.clock
@@ -232,27 +232,24 @@ class Together:
         left = last - self.scoring.seconds - self.clock
         ending = [going for going in self._going if going.pace is None or going.left / going.pace < left]
         most = max((len(piece.evaluations) for piece in self.pieces), default=1)
-        coming = sum(len(going.piece.evaluations) for going in ending)
+        coming = sum(len(self._of[going].evaluations) for going in ending)
         return last - self.scoring.needed(coming + more * most)
 
-    def _advance(self, going: Going) -> None:
-        try:
-            going.advance()
-            self._steps += 1
-            if not going.left:
-                going.end()
-        except Exception as error:
-            self._going.remove(going)
-            self._fail(going.piece, error, step=going.loop.step)
+    @property
+    def _going(self) -> list[Going]:
+        return self._trainer.going
+
+    def _over(self, ended: Ended) -> None:
+        going, error = ended
+        if error is not None:
+            self._fail(self._of.pop(going), error, step=going.loop.step)
             return
-        if not going.left:
-            self._leave(going, "trained")
-            self.scoring.submit(going.piece)
+        self.scoring.submit(self._of[going])
+        self._leave(going, "trained")
 
     def _leave(self, going: Going, state: str) -> None:
-        self._going.remove(going)
         facts = {"seconds": round(going.seconds, 1), "steps": going.loop.step, "recorded": going.graph}
-        self.done[going.piece.name] = {"state": state, **facts}
+        self.done[self._of.pop(going).name] = {"state": state, **facts}
 
     def _fail(self, piece: Piece, error: Exception, step: int) -> None:
         """Note why a run ended early; the others go on."""
@@ -285,6 +282,11 @@ class Together:
         )
 
 
+def _told(piece: Piece, line: str) -> None:
+    print(line, flush=True)
+    say(piece.root, line)
+
+
 def main(options: Options) -> dict[str, Any]:
     """Train, score and pack; returns the content of ``lot.json``."""
     began = time.monotonic()
@@ -296,7 +298,7 @@ def main(options: Options) -> dict[str, Any]:
     workers = options.processes or max(1, (os.cpu_count() or 1) - 1)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=working.start) as pool:
-        lot = Together(options, pool, workers, began)
+        lot = Training(options, pool, workers, began)
         try:
             lot.train()
             trained = lot.clock
@@ -310,7 +312,7 @@ def main(options: Options) -> dict[str, Any]:
     return told
 
 
-def _pack(options: Options, lot: Together, trained: float) -> dict[str, Any]:
+def _pack(options: Options, lot: Training, trained: float) -> dict[str, Any]:
     work = options.work.resolve()
     handout.pack_scores(lot.pieces, work, options.out / "scores.tgz")
     failed: dict[str, dict[str, Any]] = {name: {"state": f"failed: {why}"} for name, why in lot.readying.failed.items()}

@@ -1,7 +1,6 @@
 """What a lot's worker processes do on the CPU: corpora, random walks, training slices, scores."""
 
 import contextlib
-import math
 import os
 import shlex
 import subprocess
@@ -16,18 +15,13 @@ import torch
 import maskmixadv
 from lot import CorpusOf, Piece, Split
 from maskmixadv.evaluation.evaluate import evaluate, folder
-from maskmixadv.runs.origin import same_corpus
 from maskmixadv.runs.run import Run
-from maskmixadv.sampling.slices import PriorMasks, Slices
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.strokes.walker import load_beliefs
-from maskmixadv.training.fit import prior_masks, training_slices
+from maskmixadv.training.together import hand_over
 
-CPU = torch.device("cpu")
 OUTPUT = "output.txt"
 """File in a run's folder with what was said of it."""
-HOST = ("walked", "bare")
-"""What stays in the host's memory of the slices that a run learns from."""
 
 
 def start() -> None:
@@ -106,24 +100,15 @@ def begin(piece: Piece, device: str) -> None:
 def slices(piece: Piece, file: Path) -> float:
     """Save what a run learns from, and what is to be said of it, in a file; returns the seconds that it took."""
     began = time.monotonic()
-    run = Run.open(piece.root)
     with told_to(piece.root / OUTPUT):
-        found = training_slices(run, same_corpus(run.learnt_from), CPU, math.inf)
-        prior = prior_masks(run, CPU)
-    kept = {name: getattr(found, name) for name in ("image", "target", "centre", "whole", *HOST)}
-    masks = {} if prior is None else {"masks": prior.target, "middles": prior.centre}
-    told = {} if found.learnt is None else {"told": found.learnt.told()}
-    torch.save({**{name: value for name, value in kept.items() if value is not None}, **masks, **told}, file)
+        hand_over(Run.open(piece.root), file)
     return time.monotonic() - began
 
 
-def loaded(file: Path, device: torch.device) -> tuple[Slices, PriorMasks | None, str]:
-    """Read what `slices` saved to a device: slices, prior masks, and what is to be said."""
-    kept = torch.load(file, mmap=True, weights_only=True)
-    there = {name: kept[name].to(device) for name in kept if name not in (*HOST, "told")}
-    prior = PriorMasks(there.pop("masks"), there.pop("middles")) if "masks" in there else None
-    here = {name: kept[name].clone() for name in HOST if name in kept}
-    return Slices(**there, **here), prior, kept.get("told", "")
+def say(root: Path, text: str) -> None:
+    """Add a line to what was said of a run."""
+    with (root / OUTPUT).open("a") as file:
+        file.write(f"{text}\n")
 
 
 def score(root: Path, split: Split, *, largest: bool) -> float:

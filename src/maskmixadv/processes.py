@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,10 +17,21 @@ LONGEST_REASON: Final = 2**16
 """Bytes of a reason, and of the end of an output in which its last line is looked for."""
 
 
-def process_pool() -> ProcessPoolExecutor:
-    """Return a pool with one process a core, all of which end when this one does, even if it is killed.
+def process_pool(
+    processes: int | None = None, *, fresh: bool = False, begin: Callable[[], object] | None = None
+) -> ProcessPoolExecutor:
+    """Return a pool of processes, all of which end when this one does, even if it is killed.
 
     Processes of the standard library's pool wait for work for ever after their parent was killed.
+
+    Parameters
+    ----------
+    processes
+        How many; None: one a core.
+    fresh
+        Whether each begins as Python does, as it must where this process has begun to use a GPU.
+    begin
+        What each does first.
 
     Examples
     --------
@@ -28,11 +39,14 @@ def process_pool() -> ProcessPoolExecutor:
     ...     list(pool.map(abs, [-2, -1]))
     [2, 1]
     """
-    return ProcessPoolExecutor(initializer=_end_with_parent)
+    context = multiprocessing.get_context("spawn") if fresh else None
+    return ProcessPoolExecutor(processes, mp_context=context, initializer=_begun, initargs=(begin,))
 
 
-def _end_with_parent() -> None:
+def _begun(begin: Callable[[], object] | None) -> None:
     Thread(target=_wait_for_parent, daemon=True).start()
+    if begin is not None:
+        begin()
 
 
 def _wait_for_parent() -> None:

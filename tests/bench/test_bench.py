@@ -51,6 +51,8 @@ name = "DpCE"
 method = "maskmixadv"
 fields = {{ rec = 0, pse = 0, adv = 0, level = "image" }}
 """
+ALONE = ("bench", "two.toml", "--together", "1")
+"""Each run in a process of its own, as by default where there is no GPU."""
 FILES = {"run.json", "log.csv", "scores.csv", "summary.json", "bench.json"}
 
 
@@ -76,7 +78,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     told = root / "told.txt"
     with told.open("wb") as output:
         table = subprocess.Popen(
-            [sys.executable, "-c", script, "bench", "two.toml", "--fold", "1", "--only", "pCE"],
+            [sys.executable, "-c", script, *ALONE, "--fold", "1", "--only", "pCE"],
             cwd=root, stdout=output, stderr=output,
         )  # fmt: skip
         until(lambda: table.poll() is not None or any(map(reached, (root / "runs").glob("bench/*/log.csv"))))
@@ -90,7 +92,7 @@ def done(killed: Path) -> Path:
     """The same table after a second call."""
     before = (place(killed) / "run.json").read_bytes()
     with contextlib.chdir(killed):
-        assert run(["bench", "two.toml", "--fold", "1", "--only", "pCE"]) == 0
+        assert run([*ALONE, "--fold", "1", "--only", "pCE"]) == 0
     assert (place(killed) / "run.json").read_bytes() == before, "was begun again, not resumed"
     return killed
 
@@ -131,7 +133,7 @@ def test_what_is_done_is_skipped(
 ) -> None:
     assert done
     monkeypatch.setattr(workers, "start", lambda *_, **__: pytest.fail("a run was started"))
-    assert run(["bench", "two.toml", "--fold", "1", "--only", "pCE"]) == 0
+    assert run([*ALONE, "--fold", "1", "--only", "pCE"]) == 0
     assert "1 of 4 runs are done" in capsys.readouterr().out
 
 

@@ -16,10 +16,13 @@ import pack
 import rebuild
 import together
 import working
-from going import Going, Place
 from lot import Lot
 from maskmixadv.errors import InputError
 from maskmixadv.runs.course import read_course
+from maskmixadv.runs.run import Run
+from maskmixadv.training.engine import RecordingError
+from maskmixadv.training.going import Going, Place
+from maskmixadv.training.together import handed
 
 LOT = """
 [[corpora]]
@@ -166,10 +169,10 @@ def going(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Goin
     (piece,) = Lot.read(written(tmp_path, lot)).pieces(tmp_path)
     working.begin(piece, "a device")
     working.slices(piece, tmp_path / "slices.pt")
-    slices, prior, _ = working.loaded(tmp_path / "slices.pt", torch.device("cpu"))
+    slices, prior, _ = handed(tmp_path / "slices.pt", torch.device("cpu"))
     place = Place(torch.device("cpu"))
     place.stream = cast("Any", Stream())
-    return Going(piece, slices, prior, torch.device("cpu"), place, graph=False)
+    return Going(Run.open(piece.root), slices, prior, torch.device("cpu"), place, graph=False)
 
 
 def test_a_run_waits_while_two_of_its_steps_are_under_way(going: Going) -> None:
@@ -191,12 +194,16 @@ def test_a_run_waits_while_two_of_its_steps_are_under_way(going: Going) -> None:
 def test_a_step_that_can_not_be_recorded_is_taken_operation_by_operation(
     going: Going, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fails(*_: object) -> None:
-        raise RuntimeError("no capture\nat all")
+    def fails(error: Exception) -> None:
+        def step(*_: object) -> None:
+            raise error
 
-    monkeypatch.setattr(going.loop, "_steps", fails)
-    with pytest.raises(RuntimeError, match="no capture"):
+        monkeypatch.setattr(going.loop, "_steps", step)
+
+    fails(RuntimeError("it fails anyhow"))
+    with pytest.raises(RuntimeError, match="anyhow"):
         going.advance()
+    fails(RecordingError("no capture at all"))
     going.graph = True
     going.advance()
     assert (going.loop.step, going.graph) == (1, False)

@@ -8,7 +8,6 @@ it returns is overwritten by the next replay.
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from importlib import import_module
 from typing import Any
 
 import pytest
@@ -111,11 +110,10 @@ def recording(graph: Tape, *, pool: object, stream: Stream) -> AbstractContextMa
 
 
 def on_a_cpu(patch: pytest.MonkeyPatch) -> None:
-    """Put the stand-ins in place, and let AdamW read its rate and steps from tensors on a CPU."""
+    """Put the stand-ins in place."""
     patch.setattr(torch.cuda, "Stream", Stream)
     patch.setattr(torch.cuda, "CUDAGraph", Tape)
     patch.setattr(torch.cuda, "graph", recording)
     patch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 1))
     patch.setattr(torch.cuda, "current_stream", Stream)
     patch.setattr(torch.cuda, "stream", lambda _: nullcontext())
-    patch.setattr(import_module("torch.optim.adam"), "_get_capturable_supported_devices", lambda *_, **__: ["cpu"])

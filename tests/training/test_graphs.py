@@ -13,6 +13,7 @@ import tape
 import tiny
 from maskmixadv.methods import PCE, MaskMixAdv, MeanTeacher, Method, WalkTeacher
 from maskmixadv.methods.method import Phase
+from maskmixadv.networks.optimiser import Optimiser
 from maskmixadv.sampling.slices import Slices
 from maskmixadv.tensors import Batch
 from maskmixadv.training.engine import WARM, Engine, Graphs, Losses, RecordingError, as_written
@@ -186,7 +187,7 @@ def test_a_strict_engine_ends_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def frozen_rate(patch: pytest.MonkeyPatch) -> None:
-    def bare(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    def bare(optimiser: Optimiser, rate: float) -> None:
         for group in optimiser.param_groups:
             group["lr"] = torch.tensor(rate)
 

@@ -48,12 +48,16 @@ def work(job: Job, device: str | None) -> int:
             return 0
         if not fit(_begun(job, device), device=device):
             return INTERRUPTED
-        usage = _usage(job.run / "usage.json")
-        scores = folder(job.run, job.split)
-        evaluate(job.run, split=job.split, out=scores, device=device, command=_evaluating(job, scores))
-        for kept in job.folders:
-            _file(job, usage, scores, kept)
+        score(job, _usage(job.run / "usage.json"), device=device)
         return 0
+
+
+def score(job: Job, usage: Usage, *, device: str | None, jobs: int | None = None) -> None:
+    """Score the trained run of `job`, in `jobs` processes, and file the scores."""
+    scores = folder(job.run, job.split)
+    evaluate(job.run, split=job.split, out=scores, device=device, jobs=jobs, command=_evaluating(job, scores))
+    for kept in job.folders:
+        _file(job, usage, scores, kept)
 
 
 def _begun(job: Job, device: str | None) -> Run:
@@ -70,9 +74,14 @@ def _evaluating(job: Job, out: Path) -> str:
     return shlex.join(["maskmixadv", "evaluate", str(job.run), "--split", job.split, "--out", str(out)])
 
 
+def measured(path: Path) -> Usage:
+    """Return the peaks of memory that `path` keeps; 0 where none was measured."""
+    return made(Usage, read_json(path), str(path)) if path.is_file() else Usage()
+
+
 def _usage(path: Path) -> Usage:
     """Measure the peaks of memory, over all processes that worked at the run; `path` keeps them."""
-    before = made(Usage, read_json(path), str(path)) if path.is_file() else Usage()
+    before = measured(path)
     usage = Usage(max(peak_memory(), before.peak_mib), max(gpu_peak_memory(), before.gpu_peak_mib))
     write_text(path, json.dumps(asdict(usage)))
     return usage
@@ -107,7 +116,7 @@ def _file(job: Job, usage: Usage, scores: Path, folder: Path) -> None:
     write_text(folder / RECORD, json.dumps(asdict(record), indent=1))
 
 
-def _follow(parent: int) -> None:
+def follow(parent: int) -> None:
     """Stop as Ctrl-C would, with everything saved, when the process that started this one is gone."""
     while os.getppid() == parent:
         time.sleep(0.5)
@@ -116,7 +125,7 @@ def _follow(parent: int) -> None:
 
 if __name__ == "__main__":
     wanted, device = sys.argv[1:]
-    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=follow, args=(os.getppid(),), daemon=True).start()
     try:
         sys.exit(work(Job.from_json(wanted), device or None))
     except (InputError, DivergedError) as error:

@@ -1,6 +1,8 @@
-"""Workers that make the runs of a table: processes of this machine, or tasks of a Ray cluster."""
+"""Workers that make the runs of a table: processes of this machine, one a run or one a GPU, or tasks of Ray."""
 
 import abc
+import contextlib
+import json
 import os
 import queue
 import subprocess
@@ -10,12 +12,17 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from maskmixadv.bench.cells import Job
+from maskmixadv.bench.told import Told
 from maskmixadv.errors import INTERRUPTED, InputError
 from maskmixadv.optional import needed
 from maskmixadv.processes import last_line, read_reason
+from maskmixadv.typed import made
+
+SIDE_BY_SIDE: Final = 12
+"""Runs in training at a time on a GPU: as many as were measured (`benchmarks/gpu`)."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,114 @@ class Local(Workers):
             self._free.put(device)
 
 
+class Together(Workers):
+    """Makes runs side by side, in one process for each device (`maskmixadv.bench.several`).
+
+    Parameters
+    ----------
+    devices
+        Devices such as cuda:0; None is the fastest one of this machine.
+    most
+        Runs in training at a time on each device; at least 1.
+
+    Raises
+    ------
+    InputError
+        If a device does not exist, or `most` is below 1.
+    """
+
+    def __init__(self, devices: Sequence[str | None], most: int) -> None:
+        if most < 1:
+            raise InputError(f"together: {most}, allowed is 1 or more")
+        for device in devices:
+            _known(device)
+        self.slots = most * len(devices)
+        self._beside = [_Beside(device, most) for device in devices]
+
+    def close(self) -> None:
+        """Stop the runs that are still running; they save themselves."""
+        for each in self._beside:
+            each.close()
+
+    def submit(self, job: Job) -> "Future[Outcome]":
+        """Make `job` on the device that has fewest to make."""
+        return min(self._beside, key=lambda each: len(each.ends)).submit(job)
+
+
+class _Beside:
+    """The process that makes runs on a device; it begins with the first of them."""
+
+    def __init__(self, device: str | None, most: int) -> None:
+        self._device, self._most = device, most
+        self._process: subprocess.Popen[str] | None = None
+        self._output = Path()
+        self._lock = threading.Lock()
+        self._reader: threading.Thread | None = None
+        self.ends: dict[str, tuple[Job, Future[Outcome]]] = {}
+        """Jobs that have not ended."""
+
+    def submit(self, job: Job) -> "Future[Outcome]":
+        end: Future[Outcome] = Future()
+        if self._process is None:
+            self._begin(job)
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with self._lock:
+            self.ends[job.identity] = job, end
+        try:
+            self._process.stdin.write(f"{job.json()}\n")
+            self._process.stdin.flush()
+        except OSError:  # it is over, which what reads its output notices, too
+            self._ended(job.identity, Outcome(1, last_line(self._output)))
+        return end
+
+    def close(self) -> None:
+        if self._process is None or self._reader is None:
+            return
+        if self.ends:
+            self._process.terminate()
+        with contextlib.suppress(OSError):
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+        self._process.wait()
+        self._reader.join()
+
+    def _begin(self, job: Job) -> None:
+        self._output = job.run.with_name(f"together-{(self._device or 'fastest').replace(':', '-')}.txt")
+        self._output.parent.mkdir(parents=True, exist_ok=True)
+        with self._output.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "maskmixadv.bench.several", self._device or "", str(self._most)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                text=True,
+                # So many streams run side by side; read when CUDA begins.
+                env={"CUDA_DEVICE_MAX_CONNECTIONS": "32", "OMP_NUM_THREADS": str(_cores()), **os.environ},
+                start_new_session=True,  # Ctrl-C reaches the table alone, which then stops its runs
+            )
+        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        self._reader.start()
+
+    def _read(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            told = made(Told, json.loads(line), "told")
+            if told.line:
+                print(f"maskmixadv: {told.line}", file=sys.stderr)
+            else:
+                self._ended(told.identity, Outcome(told.code, told.reason))
+        code = process.wait()
+        for identity in tuple(self.ends):
+            self._ended(identity, Outcome(code or 1, last_line(self._output)))
+
+    def _ended(self, identity: str, outcome: Outcome) -> None:
+        with self._lock:
+            found = self.ends.pop(identity, None)
+        if found is not None:
+            found[1].set_result(outcome)
+
+
 class Ray(Workers):
     """Makes each run as a task of a Ray cluster, whose machines share this file system.
 
@@ -175,6 +290,15 @@ def _made(job: Job, folder: str, cores: int) -> Outcome:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def at_once(devices: Sequence[str | None], jobs: int) -> int:
+    """Return how many runs train side by side where nobody says it: `SIDE_BY_SIDE` if all devices are GPUs."""
+    import torch
+
+    there = torch.cuda.device_count() > 0
+    on_gpus = there and all(device is None or device.startswith("cuda") for device in devices)
+    return SIDE_BY_SIDE if on_gpus and jobs == 1 else 1
 
 
 def _known(device: str | None) -> None:

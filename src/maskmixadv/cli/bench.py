@@ -33,6 +33,10 @@ class Bench:
     jobs
         How many runs to make at a time on each device; at least 1. They share the cores evenly, unless
         OMP_NUM_THREADS is set.
+    together
+        How many runs train side by side in one process on each device, for a GPU that one small run keeps waiting; they
+        are not validated meanwhile. 1: each run in a process of its own. By default 12 on CUDA devices where jobs is 1,
+        and 1 elsewhere.
     devices
         Devices to compute on, such as cuda:0,cuda:1; by default the fastest one.
     engine
@@ -54,6 +58,7 @@ class Bench:
     fold: Annotated[tuple[int, ...], arg(metavar="INT [INT ...]")] = ()
     seed: Annotated[tuple[int, ...], arg(metavar="INT [INT ...]")] = ()
     jobs: int = 1
+    together: Annotated[int | None, arg(metavar="INT")] = None
     devices: str | None = None
     engine: Literal["local", "ray"] = "local"
     address: str | None = None
@@ -79,10 +84,16 @@ class Bench:
         )
 
     def _workers(self) -> "Workers":
-        from maskmixadv.bench.workers import Local, Ray
+        from maskmixadv.bench.workers import Local, Ray, Together, at_once
 
         if self.cores < 1 or self.gpus < 0:
             raise InputError(f"cores, gpus: {self.cores}, {self.gpus}, allowed are at least 1 and at least 0")
         if self.engine == "ray":
+            if self.together not in (None, 1):
+                raise InputError(f"together: {self.together}, allowed on a Ray cluster is 1; give --gpus a fraction")
             return Ray(self.address, cores=self.cores, gpus=self.gpus)
-        return Local(self.devices.split(",") if self.devices else [None], self.jobs)
+        devices = self.devices.split(",") if self.devices else [None]
+        together = at_once(devices, self.jobs) if self.together is None else self.together
+        if together != 1 and self.jobs != 1:
+            raise InputError(f"jobs, together: {self.jobs}, {together}, one of them must be 1")
+        return Local(devices, self.jobs) if together == 1 else Together(devices, together)

@@ -1,10 +1,10 @@
 """Largest connected components of structures."""
 
 import numpy as np
+import scipy
 import skimage
 import torch
 from jaxtyping import UInt8
-from scipy import ndimage
 
 from maskmixadv.tensors import Labels
 
@@ -28,7 +28,7 @@ def largest_components(labels: UInt8[np.ndarray, "d h w"], classes: int) -> UInt
     """
     kept = np.zeros_like(labels)
     # In the box of each structure, and counted slice by slice: a CT's components take gigabytes.
-    for label, box in enumerate(ndimage.find_objects(labels, max_label=classes - 1), 1):
+    for label, box in enumerate(scipy.ndimage.find_objects(labels, max_label=classes - 1), 1):
         if box is not None:
             parts = np.asarray(skimage.measure.label(labels[box] == label, connectivity=3))
             number = int(parts.max()) + 1

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from maskmixadv.device import has_bf16
+from maskmixadv.networks.optimiser import Adam, Optimiser
 
 LEAST_SIDE: Final = 16
 """Kernels with fewer rows or columns are AdamW's: the first and the last convolution."""
@@ -24,7 +25,7 @@ ROOT_MEAN_SQUARE: Final = 0.2
 """Root mean square of an update at a learning rate of 1; AdamW's is usually between 0.2 and 0.4."""
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(Optimiser):
     """Momentum whose steps along convolution kernels are orthogonal matrices (Jordan et al., 2024).
 
     A kernel is taken as a matrix with a row for each output channel. Its momentum is replaced by the nearest matrix
@@ -58,12 +59,12 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, parameters: Sequence[nn.Parameter], *, lr: float, weight_decay: float) -> None:
         kernels = [parameter for parameter in parameters if _is_orthogonal(parameter)]
         others = [parameter for parameter in parameters if not _is_orthogonal(parameter)]
-        super().__init__([{"params": kernels}], {"lr": lr, "weight_decay": weight_decay})
-        self._adamw = torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay, fused=True)
-        self._join()
+        super().__init__(kernels, lr=lr, weight_decay=weight_decay)
+        self._adamw = Adam(others, lr=lr, weight_decay=weight_decay, decoupled=True)
+        self.param_groups += self._adamw.param_groups  # a rate that is set here is set there, too
 
     @torch.no_grad()
-    def step(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def step(self) -> None:
         """Update the parameters that have a gradient."""
         group = self.param_groups[0]
         alike: defaultdict[int, list[nn.Parameter]] = defaultdict(list)
@@ -91,15 +92,8 @@ class Muon(torch.optim.Optimizer):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load the momenta; learning rates stay as they are."""
-        kernels = self.param_groups[0]["params"]
-        for number, state in state_dict["kernels"].items():
-            self.state[kernels[number]] = {name: value.clone() for name, value in state.items()}
+        self._take(state_dict["kernels"])
         self._adamw.load_state_dict(state_dict["others"])
-        self._join()
-
-    def _join(self) -> None:
-        """Make AdamW's parameter groups this optimiser's, too, so that setting a learning rate here sets it there."""
-        self.param_groups = [self.param_groups[0], *self._adamw.param_groups]
 
 
 def orthogonal(matrices: Float[Tensor, "n r c"]) -> Float[Tensor, "n r c"]:

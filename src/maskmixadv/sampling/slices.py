@@ -495,6 +495,10 @@ class _Source:
             kept.tell(slices)
 
     def _made(self, annotated: Sequence[Entry], others: Sequence[Entry], kept: Kept | None) -> Iterator[Ready]:
+        if annotated or others:
+            # Where all slices are kept, nothing needs it. Threads must find it imported: two that import parts of one
+            # circle at the same time may see half of a module.
+            from skimage.measure import label  # noqa: F401
         if annotated:
             yield from self._on_grid(annotated, kept)
         if others:

@@ -11,8 +11,8 @@ The background's strokes never show all that is background. So a tenth of its de
 from typing import Final
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Float32, UInt8
-from scipy import ndimage
 
 from maskmixadv.strokes.enclosure import ENCLOSED
 from maskmixadv.types import IGNORE
@@ -77,7 +77,7 @@ def appearance(
 
 def _seen(image: Float[np.ndarray, "c h w"]) -> Float32[np.ndarray, "h w f"]:
     """Return the features of each pixel: its channels, smoothed."""
-    smoothed = [ndimage.gaussian_filter(channel, sigma) for channel in image for sigma in SMOOTHED]
+    smoothed = [scipy.ndimage.gaussian_filter(channel, sigma) for channel in image for sigma in SMOOTHED]
     return np.stack(smoothed, -1).astype(np.float32)
 
 

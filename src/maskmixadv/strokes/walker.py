@@ -29,10 +29,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
+import scipy
+import skimage
 from jaxtyping import Float, Int, UInt8
 from rich.progress import track
-from scipy import ndimage
-from skimage.segmentation import random_walker
 
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
@@ -206,6 +206,10 @@ class _Maker:
             del kept  # else it would stay in memory while the next one is read
         if found < len(entries):
             take()
+            # Where all is kept, nothing needs it. Threads must find it imported: two that import parts of one circle at
+            # the same time may see half of a module.
+            from skimage.segmentation import random_walker  # noqa: F401
+
             # Most of the time goes into solving, which leaves other threads the interpreter.
             yield from work_ahead(self.one, entries[found:], threads=threads, size=self._size)
 
@@ -415,7 +419,7 @@ def _solved(
         return _solved_coarsely(image, seeds, beta, plan, factor, looks)
     # Solved exactly: of matrices this stiff, conjugate gradients are slower, and wrong here and there.
     with plan.budget.taken(BYTES * unknown):
-        probs = random_walker(
+        probs = skimage.segmentation.random_walker(
             scaled(image),
             markers,
             beta=beta,
@@ -448,7 +452,7 @@ def _solved_coarsely(
     if solved is None:
         return None
     classes, probs = solved
-    fine = (np.asarray(ndimage.zoom(prob, factor, order=1, mode="nearest", grid_mode=True)) for prob in probs)
+    fine = (np.asarray(scipy.ndimage.zoom(prob, factor, order=1, mode="nearest", grid_mode=True)) for prob in probs)
     return classes, np.stack([prob[:h, :w] for prob in fine])
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from maskmixadv.errors import InputError, one_line
 from maskmixadv.networks.critic import Critic
+from maskmixadv.networks.optimiser import Optimiser
 from maskmixadv.networks.unet import Decoder, Encoder
 from maskmixadv.sampling.slices import Rows
 
@@ -52,6 +53,8 @@ class Engine:
         Give the same bits from the same run on the same device, at some cost on a GPU. A CPU always does.
     strict
         Raise `RecordingError` where a step can't be recorded.
+    recording
+        The CUDA stream that records; None: one of its own.
 
     Examples
     --------
@@ -64,6 +67,7 @@ class Engine:
     graph: bool = False
     deterministic: bool = False
     strict: bool = False
+    recording: torch.cuda.Stream | None = None
 
     @classmethod
     def usual(
@@ -102,7 +106,7 @@ class Engine:
 
     def steps(self, rng: torch.Generator) -> Steps:
         """Return the function that takes the steps; `rng` is the generator that they use beside torch's own one."""
-        return Graphs(rng) if self.graph else as_written
+        return Graphs(rng, self.recording) if self.graph else as_written
 
 
 def compile_parts(nets: Iterable[nn.Module], *, backend: str = "inductor") -> None:
@@ -153,6 +157,8 @@ class Graphs:
     ----------
     rng
         Generator on the CUDA device.
+    stream
+        The CUDA stream that records; None: a new one.
 
     Examples
     --------
@@ -162,9 +168,9 @@ class Graphs:
     ...     steps = Graphs(torch.Generator("cuda"))
     """
 
-    def __init__(self, rng: torch.Generator) -> None:
+    def __init__(self, rng: torch.Generator, stream: torch.cuda.Stream | None = None) -> None:
         self._rng = rng
-        self._stream = torch.cuda.Stream(rng.device)
+        self._stream = stream or torch.cuda.Stream(rng.device)
         self._pool = torch.cuda.graph_pool_handle()
         self._taken: Counter[Hashable] = Counter()
         self._rows: dict[Hashable, Rows] = {}
@@ -215,12 +221,13 @@ def leave_recording(*generators: torch.Generator) -> None:
             generator.graphsafe_set_state(torch.Generator(generator.device))
 
 
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+def set_rate(optimiser: Optimiser, rate: float) -> None:
     """Set the learning rate; in place where it is a tensor, so that recorded steps see it.
 
     Examples
     --------
-    >>> optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    >>> from maskmixadv.networks.optimiser import Adam
+    >>> optimiser = Adam([nn.Parameter(torch.zeros(1))], lr=0.1)
     >>> set_rate(optimiser, 0.05)
     >>> optimiser.param_groups[0]["lr"]
     0.05
@@ -232,17 +239,16 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
             group["lr"] = rate
 
 
-def make_recordable(optimiser: torch.optim.Optimizer, device: torch.device) -> None:
+def make_recordable(optimiser: Optimiser, device: torch.device) -> None:
     """Keep on the device the numbers of `optimiser` that a recorded step reads anew each time, such as its rate.
 
     Examples
     --------
-    >>> optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
+    >>> from maskmixadv.networks.optimiser import Adam
+    >>> optimiser = Adam([nn.Parameter(torch.zeros(1))], lr=0.5)
     >>> make_recordable(optimiser, torch.device("cpu"))
     >>> optimiser.param_groups[0]["lr"]
     tensor(0.5000)
     """
     for group in optimiser.param_groups:
         group["lr"] = torch.tensor(float(group["lr"]), device=device)
-        if "capturable" in group:
-            group["capturable"] = True

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
@@ -241,8 +242,10 @@ def _fit(
         if ranks.rank:
             deque(steps, maxlen=0)
         else:
-            with RunLog(run, loop.step, logged) as log:
-                _Witness(loop, Validation.load(corpus, run), log, saved, watch or _unwatched).follow(steps)
+            # Validation cases are read beside the first steps, which need none of them.
+            with RunLog(run, loop.step, logged) as log, ThreadPoolExecutor(1) as beside:
+                validation = beside.submit(Validation.load, corpus, run)
+                _Witness(loop, validation, log, saved, watch or _unwatched).follow(steps)
     return loop.step >= run.schedule.steps
 
 
@@ -357,7 +360,9 @@ def _unwatched(_: Loop) -> None:
 class _Witness:
     """Logs, validates and saves a loop as its steps are taken; `saved` is the checkpoint's step, if there is one."""
 
-    def __init__(self, loop: Loop, validation: Validation, log: RunLog, saved: int | None, watch: Watch) -> None:
+    def __init__(
+        self, loop: Loop, validation: "Future[Validation]", log: RunLog, saved: int | None, watch: Watch
+    ) -> None:
         self._loop, self._validation, self._log, self._saved, self._watch = loop, validation, log, saved, watch
         self._saved_at = time.monotonic()
 
@@ -373,11 +378,13 @@ class _Witness:
 
     def _attend(self) -> None:
         loop, schedule = self._loop, self._loop.run.schedule
+        if self._validation.done():
+            self._validation.result()  # which raises where cases can't be read
         last = loop.step == schedule.steps
         if last or loop.step % LOG_STEPS == 0:
             self._write()
         if last or loop.step % schedule.validate_every == 0:
-            self._log.validated(loop.step, self._validation.dice(loop.scored, loop.step))
+            self._log.validated(loop.step, self._validation.result().dice(loop.scored, loop.step))
         if last or time.monotonic() - self._saved_at > SAVE_SECONDS:
             self._save()
 

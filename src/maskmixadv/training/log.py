@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
@@ -18,6 +19,9 @@ from maskmixadv.files import cannot_write, write_text
 from maskmixadv.runs.checkpoint import LogState
 from maskmixadv.runs.course import Logged, course_text, read_course
 from maskmixadv.runs.run import Run
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 PACE_FROM, PACE_TO = 3, 11
 """Steps between which a run's pace is measured: after the first ones, which are slow, and over a multiple of 4 steps,
@@ -199,27 +203,30 @@ class _Events:
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._folder, self._hook = folder, threading.excepthook
+        self._folder, self._step, self._hook = folder, step, threading.excepthook
+        self._writer: SummaryWriter | None = None
         threading.excepthook = self._overheard
-        with self._complaining():
-            self._writer = SummaryWriter(str(folder), purge_step=step)
 
     def add_scalar(self, name: str, value: float, step: int) -> None:
         """Add a point to a curve."""
         with self._complaining():
+            if self._writer is None:  # the first step does not wait for TensorBoard's import
+                from torch.utils.tensorboard import SummaryWriter
+
+                self._writer = SummaryWriter(str(self._folder), purge_step=self._step)
             self._writer.add_scalar(name, value, step)
 
     def flush(self) -> None:
         """Bring all to the disk."""
-        with self._complaining():
-            self._writer.flush()
+        if self._writer is not None:
+            with self._complaining():
+                self._writer.flush()
 
     def close(self) -> None:
         """Write what is left."""
-        with self._complaining():
-            self._writer.close()
+        if self._writer is not None:
+            with self._complaining():
+                self._writer.close()
         threading.excepthook = self._hook
 
     def _overheard(self, failure: threading.ExceptHookArgs) -> None:

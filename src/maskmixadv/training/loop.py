@@ -133,19 +133,21 @@ class Loop:
         except RecordingError as error:
             if self._engine.strict:
                 raise
-            self._go_on_unrecorded(error)
+            told = f"step {self.step} can't be recorded ({error})"
+            print(f"{self.run.root}: {told}; all go operation by operation", file=sys.stderr)
+            self.take_as_written()
+            if self.device.type == "cuda":
+                leave_recording(torch.cuda.default_generators[self.device.index or 0])
             losses = self._steps(self._kind(), self._rows(), self._work)
         self.step += 1
         return losses
 
-    def _go_on_unrecorded(self, error: RecordingError) -> None:
-        told = f"step {self.step} can't be recorded ({error})"
-        print(f"{self.run.root}: {told}; all go operation by operation", file=sys.stderr)
+    def take_as_written(self) -> None:
+        """Take all steps from now on operation by operation, also the present one, of which nothing was done."""
         self._steps = as_written
         for optimiser in self.optimisers.values():
             optimiser.zero_grad()
-        if self.device.type == "cuda":
-            leave_recording(self._rng, torch.cuda.default_generators[self.device.index or 0])
+        leave_recording(self._rng)
 
     def batch(self) -> Batch:
         """Draw the batch of the present step, and seed what the step will draw.

@@ -2,16 +2,16 @@
 
 from collections.abc import Collection
 
-import torch
 from torch import nn
 
 from maskmixadv.networks.muon import Muon
+from maskmixadv.networks.optimiser import SGD, Adam, Optimiser
 from maskmixadv.runs.schedule import Schedule
 
 
 def optimisers(
     schedule: Schedule, nets: dict[str, nn.Module], scheduled: Collection[str] = ("net",)
-) -> dict[str, torch.optim.Optimizer]:
+) -> dict[str, Optimiser]:
     """Return one optimiser for each player that has parameters to learn, by the player's name.
 
     That of the `scheduled` players is the schedule's; every other player has Adam.
@@ -23,9 +23,9 @@ def optimisers(
     >>> nets = {"net": nn.Linear(2, 2), "critic": nn.Linear(2, 1), "teacher": nn.Linear(2, 2).requires_grad_(False)}
     >>> made = optimisers(replace(PRESETS["fast"], critic_lr=0.001), nets)
     >>> {player: (type(each).__name__, each.param_groups[0]["lr"]) for player, each in made.items()}
-    {'net': ('AdamW', 0.002), 'critic': ('Adam', 0.001)}
+    {'net': ('Adam', 0.002), 'critic': ('Adam', 0.001)}
     """
-    made: dict[str, torch.optim.Optimizer] = {}
+    made: dict[str, Optimiser] = {}
     for player, module in nets.items():
         parameters = [p for p in module.parameters() if p.requires_grad]
         if parameters:
@@ -33,15 +33,13 @@ def optimisers(
     return made
 
 
-def _adam(schedule: Schedule, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    return torch.optim.Adam(parameters, lr=schedule.critic_lr, fused=True)
+def _adam(schedule: Schedule, parameters: list[nn.Parameter]) -> Optimiser:
+    return Adam(parameters, lr=schedule.critic_lr)
 
 
-def _optimiser(schedule: Schedule, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+def _optimiser(schedule: Schedule, parameters: list[nn.Parameter]) -> Optimiser:
     if schedule.optimiser == "muon":
         return Muon(parameters, lr=schedule.lr, weight_decay=schedule.weight_decay)
     if schedule.optimiser == "adamw":
-        return torch.optim.AdamW(parameters, lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)
-    return torch.optim.SGD(
-        parameters, lr=schedule.lr, momentum=schedule.momentum, weight_decay=schedule.weight_decay, fused=True
-    )
+        return Adam(parameters, lr=schedule.lr, weight_decay=schedule.weight_decay, decoupled=True)
+    return SGD(parameters, lr=schedule.lr, momentum=schedule.momentum, weight_decay=schedule.weight_decay)

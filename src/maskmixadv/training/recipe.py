@@ -82,6 +82,22 @@ class Recipe:
             write=write,
         )
 
+    @property
+    def learnt_from(self) -> str:
+        """A text that is the same for all runs that learn from the same slices and prior masks."""
+        schedule = self.changes.on(self.preset)
+        method = method_from(self.method).under(schedule)
+        seed = self.seed if Masks(self.masks, self.masks_of).number else None
+        prior = self.prior_root if method.wants_prior else None
+        start = self.start if self.changes.fit_canvas(self.preset) else None  # its canvas is taken over
+        return repr(
+            (
+                *(self.corpus_root, prior, self.scheme, self.fold, self.enclosure, self.masks, self.masks_of, seed),
+                *(schedule.size, schedule.side, start, method.supervision, method.believes, method.looks()),
+                self.unlabelled and method.semi_supervised,
+            )
+        )
+
     def command(self, out: Path) -> str:
         """Return the command that begins the same run, for the record."""
         words = ["maskmixadv", "train", str(self.corpus_root), "--out", str(out), "--fold", str(self.fold)]

@@ -1,32 +1,31 @@
-"""Training runs that go on side by side in one process, each on a CUDA stream of its own."""
+"""A run that is trained beside others in one process, on a CUDA stream of its own."""
 
 import contextlib
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from lot import Piece
-from maskmixadv.errors import DivergedError, one_line
+from maskmixadv.errors import DivergedError
 from maskmixadv.files import write_text
-from maskmixadv.runs.checkpoint import LogState, save
-from maskmixadv.runs.course import Logged, course_text
+from maskmixadv.runs.checkpoint import Checkpoint, LogState, save
+from maskmixadv.runs.course import Logged, course_text, read_course
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.slices import PriorMasks, Slices
-from maskmixadv.training.engine import Engine, Graphs, as_written
+from maskmixadv.training.engine import Engine, RecordingError
 from maskmixadv.training.loop import Loop
-from working import OUTPUT
 
-LOG_STEPS = 100
+LOG_STEPS: Final = 100
 """Steps between rows of ``log.csv``."""
-AHEAD = 2
+AHEAD: Final = 2
 """Steps of a run that may be under way on the device."""
-PACE_SECONDS = 8.0
+PACE_SECONDS: Final = 8.0
 """Over so many last seconds a run's pace is measured."""
 
 
@@ -41,6 +40,11 @@ class Event(Protocol):
 class Place:
     """Where a run computes: one run after another has it for itself.
 
+    Parameters
+    ----------
+    device
+        The device.
+
     Attributes
     ----------
     stream
@@ -48,6 +52,11 @@ class Place:
     recording
         CUDA stream that records them. Recorded steps keep that stream's workspace of cuBLAS, so that no two runs that
         go on at the same time may have the same one.
+
+    Examples
+    --------
+    >>> Place(torch.device("cpu")).stream is None
+    True
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -69,9 +78,11 @@ class _Fetched(NamedTuple):
 class Going:
     """A run that is being trained; the device is waited for only at its end.
 
+    It is not validated meanwhile. Each run draws the random numbers that it would draw alone.
+
     Parameters
     ----------
-    piece
+    run
         What it is.
     slices, prior
         On the device.
@@ -83,11 +94,34 @@ class Going:
         Whether to record its steps.
     must_record
         Whether a step that can't be recorded ends the run; else it goes on operation by operation.
+    state
+        A checkpoint to go on from, on the device; None: begin.
+    tell
+        Is called with a line for people.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from pathlib import Path
+    >>> from maskmixadv.methods.pce import PCE
+    >>> from maskmixadv.runs.schedule import PRESETS
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> from maskmixadv.training.begin import begin
+    >>> from maskmixadv.training.fit import training_slices
+    >>> corpus, device = phantom.prepare(Path("corpus"), cases=6, size=64), torch.device("cpu")
+    >>> schedule = replace(PRESETS["demo"], size=64, window=32, steps=2)
+    >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=schedule)
+    >>> going = Going(run, training_slices(run, corpus, device), None, device, Place(device), graph=False)
+    >>> while going.left:
+    ...     going.advance()
+    >>> going.end()
+    >>> [row.step for row in read_course(Path("run/log.csv"))], run.checkpoint.is_file()
+    ([2], True)
     """
 
     def __init__(
         self,
-        piece: Piece,
+        run: Run,
         slices: Slices,
         prior: PriorMasks | None,
         device: torch.device,
@@ -95,21 +129,26 @@ class Going:
         *,
         graph: bool,
         must_record: bool = False,
+        state: Checkpoint | None = None,
+        tell: Callable[[str], None] = print,
     ) -> None:
-        self.piece, self.place, self.graph, self._must_record = piece, place, graph, must_record
-        self.run = Run.open(piece.root)
+        self.run, self.place, self.graph, self._must_record, self._tell = run, place, graph, must_record, tell
         self._stream, self._device = place.stream, device
         self._noise = torch.Generator(device)
         with self._here():
-            self.loop = Loop(self.run, slices, prior, device, engine=Engine(graph=graph, strict=True))
-        if isinstance(self.loop._steps, Graphs) and place.recording is not None:
-            self.loop._steps._stream = place.recording
-        self._began = time.monotonic()
+            self.loop = Loop(
+                run, slices, prior, device, engine=Engine(graph=graph, strict=True, recording=place.recording)
+            )
+            if state is not None:
+                self.loop.load(state)
+        log = LogState(seconds=0.0, pending={}) if state is None else state["log"]
+        self._began = time.monotonic() - log["seconds"]
         self._under_way: deque[Event] = deque()
-        self._terms: dict[str, list[Tensor]] = {}
+        self._terms: dict[str, list[Tensor]] = {name: list(losses) for name, losses in log["pending"].items()}
         self._fetched: deque[_Fetched] = deque()
-        self._rows: list[Logged] = []
-        self._marks: deque[tuple[float, int]] = deque([(self._began, 0)])
+        there = read_course(self._log) if state is not None and self._log.is_file() else []
+        self._rows = [row for row in there if row.step <= self.loop.step]
+        self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), self.loop.step)])
 
     @property
     def seconds(self) -> float:
@@ -150,10 +189,18 @@ class Going:
             if self._stream is not None:
                 self._under_way.append(self._stream.record_event())
 
-    def end(self) -> None:
-        """Wait for the device, and save what is there to score; the log is written first.
+    def write_log(self) -> None:
+        """Write ``log.csv`` with all rows that have arrived."""
+        self._read()
+        write_text(self._log, course_text(self._rows))
 
-        The checkpoint holds the scored network alone, as nobody resumes a run that is done.
+    def end(self, *, whole: bool = False) -> None:
+        """Wait for the device, and save what is there; the log is written first.
+
+        Parameters
+        ----------
+        whole
+            Whether the checkpoint holds all that the run needs to go on; else it holds the scored network alone.
 
         Raises
         ------
@@ -162,17 +209,24 @@ class Going:
         """
         if self._stream is not None:
             self._stream.synchronize()
-        self._read()
-        write_text(self.run.root / "log.csv", course_text(self._rows))
+        self.write_log()
         logged = ((name, value) for row in self._rows for name, value in row.values.items())
         worst = next((name for name, value in logged if not math.isfinite(value)), None)
         with self._here():
             worst = worst or self.loop.not_finite()
             if worst is not None:
-                raise DivergedError(f"{self.piece.name}: {worst} is not finite")
-            scored = {name: value.cpu() for name, value in self.loop.state()["scored"].items()}
-        log = LogState(seconds=self.seconds, pending={})
+                raise DivergedError(f"{self.run.root.name}: {worst} is not finite")
+            log = LogState(seconds=self.seconds, pending=dict(self._terms))
+            state = self.loop.state()
+            if whole:
+                save(self.run.checkpoint, {**state, "log": log})
+                return
+            scored = {name: value.cpu() for name, value in state["scored"].items()}
         save(self.run.checkpoint, {"step": self.loop.step, "scored": scored, "log": log})
+
+    @property
+    def _log(self) -> Path:
+        return self.run.root / "log.csv"
 
     def _here(self) -> AbstractContextManager[object]:
         """Compute on its own stream, and draw noise from a generator's state of its own, as if it were alone."""
@@ -185,18 +239,17 @@ class Going:
         """Take a step; where it can't be recorded and need not be, all from it on go operation by operation."""
         try:
             return self.loop.advance()
-        except RuntimeError as error:
-            if not self.graph or self._must_record:
+        except RecordingError as error:
+            if isinstance(error.__cause__, torch.OutOfMemoryError):  # which another run's end may mend
+                raise error.__cause__ from None
+            if self._must_record:
                 raise
-            told = f"{self.piece.name}: step {self.loop.step} can't be recorded ({one_line(str(error))[:200]})"
-            print(f"{told}; it goes on operation by operation", flush=True)
-            say(self.run.root, told)
+            told = f"step {self.loop.step} can't be recorded ({error})"
+            self._tell(f"{self.run.root.name}: {told}; it goes on operation by operation")
         self.graph = False
-        self.loop._steps = as_written
+        self.loop.take_as_written()
         self._noise = torch.Generator(self._device)  # the other one may still be recording
         with self._here():
-            for optimiser in self.loop.optimisers.values():
-                optimiser.zero_grad()
             return self.loop.advance()
 
     def _fetch(self) -> None:
@@ -216,9 +269,3 @@ class Going:
             values = dict(zip(row.names, row.means.tolist(), strict=True))
             rate = self.run.schedule.lr_at(row.step - 1)
             self._rows.append(Logged(row.step, row.seconds, {"lr": rate, **values}))
-
-
-def say(root: Path, text: str) -> None:
-    """Add a line to what was said of a run."""
-    with (root / OUTPUT).open("a") as file:
-        file.write(f"{text}\n")
