@@ -44,7 +44,7 @@ class Optimiser(abc.ABC):
 
     def __init__(self, parameters: Iterable[nn.Parameter], **settings: Any) -> None:  # noqa: ANN401
         self.param_groups: list[dict[str, Any]] = [{"params": list(parameters), **settings}]
-        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self.state: defaultdict[nn.Parameter, dict[str, Any]] = defaultdict(dict)
 
     @abc.abstractmethod
     def step(self) -> None:

@@ -29,7 +29,7 @@ PACE_SECONDS: Final = 8.0
 """Over so many last seconds a run's pace is measured."""
 
 
-class Event(Protocol):
+class _Event(Protocol):
     """Something that a device will have done."""
 
     def query(self) -> bool:
@@ -72,7 +72,7 @@ class _Fetched(NamedTuple):
     seconds: float
     names: list[str]
     means: Tensor
-    arrived: Event | None
+    arrived: _Event | None
 
 
 class Going:
@@ -143,7 +143,7 @@ class Going:
                 self.loop.load(state)
         log = LogState(seconds=0.0, pending={}) if state is None else state["log"]
         self._began = time.monotonic() - log["seconds"]
-        self._under_way: deque[Event] = deque()
+        self._under_way: deque[_Event] = deque()
         self._terms: dict[str, list[Tensor]] = {name: list(losses) for name, losses in log["pending"].items()}
         self._fetched: deque[_Fetched] = deque()
         there = read_course(self._log) if state is not None and self._log.is_file() else []
