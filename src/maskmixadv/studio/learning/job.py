@@ -21,6 +21,7 @@ from maskmixadv.studio.learning import training
 from maskmixadv.studio.learning.predictions import PROBABILITIES, StoredPredictions, probabilities_of
 from maskmixadv.studio.learning.preview import Previews
 from maskmixadv.studio.learning.process import Process
+from maskmixadv.studio.learning.threads import Threads
 from maskmixadv.studio.learning.training import AUTO, LearntSlices, Order
 from maskmixadv.studio.memory import within_memory
 from maskmixadv.typed import made
@@ -112,7 +113,7 @@ def _train(layout: Layout, run: str) -> bool:
     """Train on the folder as it is now; returns False if the training was asked to stop."""
     from maskmixadv.training.fit import fit
 
-    return fit(_begun(layout, run), watch=Previews(layout, run))
+    return fit(_begun(layout, run), watch=Threads(Previews(layout, run)))
 
 
 def _begun(layout: Layout, run: str) -> "Run":
