@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Request, expect
 
 import studio_page as sp
 from maskmixadv.sources.phantoms.phantom import CLASSES
@@ -93,7 +93,12 @@ def test_while_a_training_runs_only_what_is_drawn_is_asked_about(browser: Browse
     with sp.studio(root) as (url, _):
         studio = Studio.open(browser, url)
         asked = list[str]()
-        studio.page.on("request", lambda request: request.url.endswith("/proposal") and asked.append(request.url))
+
+        def heed(request: Request) -> None:
+            if request.url.endswith("/proposal"):
+                asked.append(request.url)
+
+        studio.page.on("request", heed)
         studio.module("state", "m.emit('training', { state: 'running' })")
         studio.go(name, 3)
         studio.page.wait_for_timeout(400)

@@ -59,9 +59,18 @@ def test_a_later_run_goes_on_and_previews_are_written(layout: Layout) -> None:
     assert Training(layout).preview(Look("s0", 1)) is None, "no training runs"
 
 
-def test_it_takes_a_fifth_of_the_steps_if_nothing_else_is_said(layout: Layout) -> None:
+def test_how_long_it_goes_on_if_nothing_else_is_said(layout: Layout) -> None:
     ordered(layout, "003", Order("cpu", "pce", goes_on=True))
-    assert job._begun(layout, "003").schedule.steps == PRESETS["cpu"].steps // job.FURTHER
+    assert job._begun(layout, "003").schedule.steps == training.further("cpu") < PRESETS["cpu"].steps
+
+
+def test_a_teacher_that_goes_on_counts_at_once(layout: Layout) -> None:
+    """Else the first steps unlearn what walks from strokes don't say."""
+    ordered(layout, "007", Order("cpu", "walk-teacher", 2, goes_on=True))
+    ordered(layout, "008", Order("cpu", "walk-teacher", 2))
+    ramps = [job._begun(layout, run).method.scalars(0, 0.0)["trust"] for run in ("007", "008")]
+    assert (ramps[0], ramps[1] < 0.1) == (1.0, True)
+    assert "--ramp 0" in str(Run.open(layout.runs / "007").facts.command)
 
 
 def test_a_network_that_does_not_fit_is_left_out_with_a_line(layout: Layout) -> None:

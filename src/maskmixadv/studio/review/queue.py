@@ -52,8 +52,9 @@ def propose(candidates: Sequence[Candidate]) -> list[Proposal]:
     """Return proposals, most worthwhile first; slices that were accepted or just corrected are not proposed.
 
     Before a case was predicted, its middle slice comes first, then those at its quarters and in what gaps are left
-    between slices with strokes; its ends come last. Later, rejected slices without strokes come first, then the slices with the most doubt. A case's second slice counts half
-    as much, its third a third, so that the proposals spread over the cases.
+    between slices with strokes; its ends come last. Later, rejected slices without strokes come first, then the slices
+    with the most doubt. A case's second slice counts half as much, its third a third, so that the proposals spread over
+    the cases.
 
     Examples
     --------
