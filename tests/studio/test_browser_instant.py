@@ -4,10 +4,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Request, expect
 
 import studio_page as sp
 from maskmixadv.sources.phantoms.phantom import CLASSES
+from maskmixadv.studio.session import Session
+from maskmixadv.types import IGNORE
 from studio_page import Studio
 
 pytestmark = sp.NEEDS_CHROMIUM
@@ -74,3 +76,43 @@ def test_strokes_are_answered_accepted_turned_away_and_carried_between(browser: 
         assert studio.faults == []
         page.context.close()
     assert (sp.read(root / "predictions" / "000" / f"{name}.nii.gz")[4] == filled).all()
+
+
+def test_while_a_training_runs_only_what_is_drawn_is_asked_about(browser: Browser, tmp_path: Path) -> None:
+    root = tmp_path / "hearts"
+    name, case = next(iter(sp.hearts(root, tmp_path / "corpus", cases=1, seed=5, size=104).items()))
+    (root / "classes.toml").write_text("".join(f'[[class]]\nname = "{each}"\n' for each in CLASSES))
+    truth = case.dense
+    assert truth is not None
+    session = Session(root)
+    for z in (3, 5):
+        strokes = np.full(truth[z].shape, IGNORE, np.uint8)
+        strokes[::9, ::9] = truth[z][::9, ::9]
+        session.draw(name, z, strokes.tobytes(), 1.0)
+    session.close()
+    with sp.studio(root) as (url, _):
+        studio = Studio.open(browser, url)
+        asked = list[str]()
+
+        def heed(request: Request) -> None:
+            if request.url.endswith("/proposal"):
+                asked.append(request.url)
+
+        studio.page.on("request", heed)
+        studio.module("state", "m.emit('training', { state: 'running' })")
+        studio.go(name, 3)
+        studio.page.wait_for_timeout(400)
+        assert studio.module("proposals", SHOWN) is None
+        assert not asked
+        for key, path in sp.scribbles(truth[3]).items():
+            studio.stroke(key, path)
+        proposed(studio)
+        studio.go(name, 5)
+        studio.page.wait_for_timeout(400)
+        assert {url.split("slices/")[1] for url in asked} == {"3/proposal"}
+        studio.module("state", "m.emit('training', { state: 'failed' })")
+        deadline = time.monotonic() + 15
+        while studio.module("proposals", SHOWN) is None:
+            assert time.monotonic() < deadline
+        assert asked[-1].endswith("5/proposal")
+        studio.page.context.close()

@@ -156,6 +156,60 @@ def test_masks_are_painted(browser: Browser, tmp_path: Path) -> None:
     assert '"use": "validate"' in (folder / "cases.json").read_text()
 
 
+def test_painting_is_undone_also_after_a_reload(browser: Browser, tmp_path: Path) -> None:
+    folder = own.folder(tmp_path / "hearts", scribbled=1, masked=1)
+    own.case(folder, "s1", 1)
+    predict(folder)
+    painted = folder / "corrected/s0.nii.gz"
+    with sp.studio(folder) as (url, _):
+        studio = Studio.open(browser, url, size=(1280, 900))
+        page = studio.page
+        page.click("#tab-review")
+        studio.go("s0", 1)
+
+        def again() -> None:
+            studio.saved()
+            page.reload()
+            page.wait_for_selector("body[data-ready]")
+            studio.settled()
+            page.keyboard.press("p")
+            await_mask(studio)
+
+        def press(key: str) -> np.ndarray:
+            page.locator("#canvas").focus()
+            page.keyboard.press(key)
+            return shown(studio)
+
+        page.keyboard.press("p")
+        await_mask(studio)
+        studio.stroke("3", [(36, 8), (44, 8)])
+        first = shown(studio)
+        studio.stroke("3", [(5, 14), (40, 14)])
+        second = shown(studio)
+        assert (first != second).any()
+        again()
+        np.testing.assert_array_equal(press("Control+z"), first)
+        studio.saved()
+        np.testing.assert_array_equal(nifti.read(painted).array[1], first)
+        again()
+        np.testing.assert_array_equal(press("Control+Shift+Z"), second)
+        press("Control+z")
+        np.testing.assert_array_equal(press("Control+z"), DENSE[1])
+        studio.saved()
+        expect(page.locator("#verdict")).to_have_text("Not judged yet")  # who takes all back has not painted
+        again()
+        np.testing.assert_array_equal(press("Control+Shift+Z"), first)
+        studio.saved()
+        np.testing.assert_array_equal(nifti.read(painted).array[1], first)
+
+        # What was discarded is not put back.
+        page.click("#discard")
+        again()
+        np.testing.assert_array_equal(press("Control+Shift+Z"), DENSE[1])
+        assert studio.faults == []
+        page.context.close()
+
+
 def studio_drag(studio: Studio, path: list[tuple[float, float]]) -> None:
     """Drag the mouse along `path` without choosing a class."""
     box = studio.page.locator("#canvas").bounding_box()

@@ -60,7 +60,8 @@ QUEUE = [{"case": "a", "slice": 1}, {"case": "b", "slice": 2}, {"case": "a", "sl
         ("filter", "m.matching(a, ' heart', 'scribbled')", CASE, True),
         ("filter", "m.matching(a, 'liver', 'all')", CASE, False),
         ("filter", "['bare', 'open', 'rejected'].map((is) => m.matching(a, '', is))", CASE, [False, True, True]),
-        ("ready", "a.map(m.about)", [30, 240, 3 * 3600, 2.2 * 86400], ["1 minute", "4 minutes", "3 hours", "2 days"]),
+        ("ready", "a.map(m.about)", [3, 34, 60, 240, 3 * 3600, 2.2 * 86400],
+         ["10 seconds", "30 seconds", "1 minute", "4 minutes", "3 hours", "2 days"]),
     ],
 )  # fmt: skip
 def test_modules(page: Studio, module: str, expression: str, argument: Any, expected: Any) -> None:
@@ -95,6 +96,17 @@ def test_undo_leaves_alone_what_others_drew(page: Studio) -> None:
         return [...labels];
     })()"""
     assert page.module("brush", walk) == [255, 2, 255]
+
+
+@pytest.mark.parametrize(("module", "key"), [("draw", "a/1"), ("paint", "a/1/mask")])
+def test_nothing_is_undone_in_codes_that_mean_other_classes_by_now(page: Studio, module: str, key: str) -> None:
+    walk = """(async () => {
+        m.restored(a, { done: [], undone: [] });
+        const before = m.remembered().map(([key]) => key);
+        (await import(new URL("state.js", location.href).href)).emit("recoded");
+        return [before.includes(a), m.remembered().length];
+    })()"""
+    assert page.module(module, f"await {walk}", key) == [True, 0]
 
 
 def test_cases_are_found_and_filtered(page: Studio) -> None:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import PRESETS
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import job, preview, training
-from maskmixadv.studio.learning.preview import Look
+from maskmixadv.studio.learning.preview import Look, Previews
 from maskmixadv.studio.learning.training import Order, Training
 from studio_server import SHAPE, SLICE, client, refused
 
@@ -58,9 +59,18 @@ def test_a_later_run_goes_on_and_previews_are_written(layout: Layout) -> None:
     assert Training(layout).preview(Look("s0", 1)) is None, "no training runs"
 
 
-def test_it_takes_a_fifth_of_the_steps_if_nothing_else_is_said(layout: Layout) -> None:
+def test_how_long_it_goes_on_if_nothing_else_is_said(layout: Layout) -> None:
     ordered(layout, "003", Order("cpu", "pce", goes_on=True))
-    assert job._begun(layout, "003").schedule.steps == PRESETS["cpu"].steps // job.FURTHER
+    assert job._begun(layout, "003").schedule.steps == training.further("cpu") < PRESETS["cpu"].steps
+
+
+def test_a_teacher_that_goes_on_counts_at_once(layout: Layout) -> None:
+    """Else the first steps unlearn what walks from strokes don't say."""
+    ordered(layout, "007", Order("cpu", "walk-teacher", 2, goes_on=True))
+    ordered(layout, "008", Order("cpu", "walk-teacher", 2))
+    ramps = [job._begun(layout, run).method.scalars(0, 0.0)["trust"] for run in ("007", "008")]
+    assert (ramps[0], ramps[1] < 0.1) == (1.0, True)
+    assert "--ramp 0" in str(Run.open(layout.runs / "007").facts.command)
 
 
 def test_a_network_that_does_not_fit_is_left_out_with_a_line(layout: Layout) -> None:
@@ -76,6 +86,33 @@ def test_a_preview_that_fails_ends_no_training(layout: Layout, capsys: pytest.Ca
     preview.ask(notes, Look("gone", 0))
     assert job.work(layout, "005") == 0
     assert capsys.readouterr().err.count("previews end") == 1
+
+
+@pytest.mark.parametrize(("took", "apart"), [(0.05, preview.EVERY), (0.5, 10.0), (4.0, 80.0)])
+def test_previews_take_a_twentieth_of_the_time(
+    layout: Layout, took: float, apart: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, written = 100.0, list[float]()
+
+    def write(*_: object) -> None:
+        nonlocal now
+        written.append(now)
+        now += took
+
+    monkeypatch.setattr(Previews, "_write", write)
+    notes = ordered(layout, "006", Order("cpu", "pce", 3))
+    (notes / preview.LOOK).unlink(missing_ok=True)
+    previews = Previews(layout, "006", clock=lambda: now)
+    for _ in range(1000):
+        previews(cast("Any", None))
+        if now < 103:  # somebody looks after three seconds
+            assert not written
+        else:
+            preview.ask(notes, Look("s0", 1))
+        now += 0.25
+    first, *later = written
+    assert first <= 103.5
+    assert np.diff([first, *later]) == pytest.approx(apart, abs=0.3)
 
 
 def test_previews_are_asked_for_by_the_page(layout: Layout) -> None:

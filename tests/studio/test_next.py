@@ -39,3 +39,45 @@ def test_a_slice_that_was_just_corrected_is_not_proposed_until_the_next_run(tmp_
         assert page.get("/api/queue").json() == before, "nothing was drawn"
         predict(folder, "002")
         assert ("s0", 2) in places(page.get("/api/queue").json())
+
+
+def spread(depths: dict[str, int], drawn: dict[str, list[int]] | None = None) -> list[tuple[str, int]]:
+    """Where Next leads, one after another, when each slice is drawn that it leads to."""
+    strokes = {name: list((drawn or {}).get(name, [])) for name in depths}
+    been = []
+    while found := propose([Candidate(name, depth, strokes[name], {}, []) for name, depth in depths.items()]):
+        been.append((found[0].case, found[0].slice))
+        strokes[found[0].case].append(found[0].slice)
+    return been
+
+
+def test_before_a_run_middles_come_first_then_quarters_and_ends_last() -> None:
+    depths = {"a": 15, "b": 16, "c": 9}
+    been = spread(depths)
+    assert been[:3] == [("a", 7), ("b", 8), ("c", 4)]
+    quarters = been[3:9]
+    assert {name for name, _ in quarters[:3]} == set(depths), "a quarter of each case before a second one"
+    for name, depth in depths.items():
+        near = sorted(index for case, index in quarters if case == name)
+        assert [abs(index - part * depth) <= 1 for index, part in zip(near, (0.25, 0.75), strict=True)] == [True, True]
+    assert {index for name, index in been[-6:] if name == "a"} == {0, 14}
+    assert not {(name, end) for name, depth in depths.items() for end in (0, depth - 1)} & {*been[:-6]}
+    assert len(set(been)) == len(been)
+
+
+def test_before_a_run_the_list_has_the_same_order() -> None:
+    found = propose([Candidate(name, 15, [], {}, []) for name in "ab"])
+    assert [(each.case, each.slice) for each in found] == spread({"a": 15, "b": 15})
+
+
+def test_slices_far_from_strokes_come_before_ends() -> None:
+    assert spread({"a": 15}, {"a": [0, 1, 2]})[0] == ("a", 8)
+    assert spread({"a": 15}, {"a": [7]})[0][1] in (3, 11)
+
+
+def test_flat_volumes_have_all_their_slices() -> None:
+    assert [spread({"a": depth}) for depth in (1, 2, 3)] == [
+        [("a", 0)],
+        [("a", 1), ("a", 0)],
+        [("a", 1), ("a", 0), ("a", 2)],
+    ]

@@ -1,6 +1,7 @@
 """Before a training the page says what is missing, how to mend it, and how long it takes."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,10 @@ import numpy as np
 import pytest
 
 import own
+from maskmixadv.runs.schedule import PRESETS
+from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import readiness
+from maskmixadv.studio.learning.training import PHASE, PROCESS, further
 from maskmixadv.types import IGNORE
 from studio_server import SLICE, client, strokes
 
@@ -79,3 +83,28 @@ def test_the_time_is_that_of_an_earlier_run_here(tmp_path: Path) -> None:
     record["device"] = "Some GPU"
     (run / "run.json").write_text(json.dumps(record))
     assert readiness.pace(tmp_path) is None
+
+
+def test_the_time_of_a_training_that_goes_on_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout.open(own.folder(tmp_path / "hearts", scribbled=1, masked=0))
+    assert readiness.beside(layout) == 0
+    notes, run = layout.state / "001", layout.runs / "001"
+    notes.mkdir()
+    run.mkdir()
+    (notes / PROCESS).write_text("{}")
+    (notes / PHASE).write_text("done")
+    os.utime(notes / PROCESS, (1000, 1000))
+    os.utime(notes / PHASE, (1120, 1120))
+    assert readiness.beside(layout) == 0, "its steps' time is not known"
+    record = {"device": "Some processor, 2 threads", "schedule": {"steps": 100, "batch": 4, "window": 96}}
+    (run / "run.json").write_text(json.dumps(record))
+    (run / "log.csv").write_text("step,seconds,net/ce\n50,50.0,1.0\n100,100.0,0.5\n")
+    assert readiness.beside(layout) == 20
+    monkeypatch.setattr(readiness, "has_gpu", lambda: False)
+    with client(layout.root) as page:
+        told = page.get("/api/ready").json()
+        assert told["seconds"]["cpu"] == pytest.approx(20 + PRESETS["cpu"].steps)
+        assert told["further"]["cpu"] == {"steps": further("cpu"), "seconds": pytest.approx(20 + further("cpu"))}
+        monkeypatch.setattr(readiness, "has_gpu", lambda: True)
+        told = page.get("/api/ready").json()
+        assert (told["seconds"], told["further"]["fast"]) == ({}, {"steps": further("fast"), "seconds": None})

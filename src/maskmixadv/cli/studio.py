@@ -1,5 +1,6 @@
 """The command ``studio``."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +28,9 @@ class Studio:
 
     def run(self) -> int:
         """Serve until Ctrl-C."""
+        # NumPy reads this when it is imported, here and in trainings. A second thread makes no stroke's answer come
+        # sooner, and takes a core from a training (docs/decisions/0004).
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from maskmixadv.studio.http.server import serve
 
         return serve(self.folder, port=self.port, browse=self.open)

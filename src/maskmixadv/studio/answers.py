@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from maskmixadv.studio.images.readable import Use
 from maskmixadv.studio.images.volumes import ShownChannel
-from maskmixadv.studio.learning.readiness import Want
+from maskmixadv.studio.learning.readiness import Further, Want
 from maskmixadv.studio.palette import PaletteClass
 from maskmixadv.studio.review.heart import CaseVolumes, HeartMeasures
 from maskmixadv.studio.review.reviews import Verdict
@@ -111,10 +111,14 @@ class MethodAnswer:
 
 @dataclass(frozen=True)
 class ReadyAnswer:
-    """What a training would lack, and about how many seconds each preset takes on the processor; none with a GPU."""
+    """What a training would lack, and about how many seconds each preset takes on the processor; none with a GPU.
+
+    `further` has the steps and seconds of trainings that go on from the latest run.
+    """
 
     wants: Sequence[Want]
     seconds: Mapping[str, float]
+    further: Mapping[str, Further]
 
 
 @dataclass(frozen=True)

@@ -171,8 +171,10 @@ class Session:
     def ready(self) -> ReadyAnswer:
         """Return what a training of the folder as it is would lack, and about how long it would take."""
         wants = readiness.wants(self._as_seen(), [each.name for each in self.classes()])
-        times = {} if readiness.has_gpu() else readiness.seconds(readiness.pace(self.layout.runs))
-        return ReadyAnswer(wants, times)
+        pace, beside = readiness.pace(self.layout.runs), readiness.beside(self.layout)
+        known = not readiness.has_gpu()
+        times = readiness.seconds(pace, beside) if known else {}
+        return ReadyAnswer(wants, times, readiness.further_of(pace, beside, known=known))
 
     def _as_seen(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield the strokes of each case that has some, as they are seen; `folder` says which ones can't be read."""

@@ -5,14 +5,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import INTERRUPTED, DivergedError, InputError, report
 from maskmixadv.files import make_directory, read_json, whole, write_text, written
-from maskmixadv.methods.registry import METHODS
+from maskmixadv.methods.registry import METHODS, fields_of, method_from
 from maskmixadv.processes import reason_written
 from maskmixadv.runs.schedule import PRESETS, Changes, default_preset
 from maskmixadv.studio.images import grouping
@@ -21,6 +21,7 @@ from maskmixadv.studio.learning import training
 from maskmixadv.studio.learning.predictions import PROBABILITIES, StoredPredictions, probabilities_of
 from maskmixadv.studio.learning.preview import Previews
 from maskmixadv.studio.learning.process import Process
+from maskmixadv.studio.learning.threads import Threads
 from maskmixadv.studio.learning.training import AUTO, LearntSlices, Order
 from maskmixadv.studio.memory import within_memory
 from maskmixadv.typed import made
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from maskmixadv.inference.predictor import Predictor
     from maskmixadv.runs.run import Run
 
-FURTHER: Final = 5
-"""A training that goes on from another run takes a preset's steps over this, if nothing else is said."""
 VALIDATIONS: Final = 12
 """About how many points the validation curve has."""
 
@@ -112,7 +111,7 @@ def _train(layout: Layout, run: str) -> bool:
     """Train on the folder as it is now; returns False if the training was asked to stop."""
     from maskmixadv.training.fit import fit
 
-    return fit(_begun(layout, run), watch=Previews(layout, run))
+    return fit(_begun(layout, run), watch=Threads(Previews(layout, run)))
 
 
 def _begun(layout: Layout, run: str) -> "Run":
@@ -135,9 +134,9 @@ def _begun(layout: Layout, run: str) -> "Run":
     preset = default_preset(pick_device(None).type) if order.preset == AUTO else order.preset
     recipe = Recipe(
         corpus.root,
-        {"name": order.method, **METHODS[order.method].without_prior},
+        _method(order, goes_on=start is not None),
         preset,
-        _changes(preset, order.steps if start is None else order.steps or PRESETS[preset].steps // FURTHER),
+        _changes(preset, order.steps if start is None else order.steps or training.further(preset)),
         enclosure=drawn_round(_scribbles(corpus)),
         start=start,
     )
@@ -145,16 +144,27 @@ def _begun(layout: Layout, run: str) -> "Run":
     return recipe.begin(out, command=recipe.command(out))
 
 
+def _method(order: Order, *, goes_on: bool) -> dict[str, Any]:
+    """Return the method's name and fields.
+
+    A teacher that has learnt counts at once. If its weight rose, as it does with a new network, the first steps would
+    unlearn what strokes alone don't say.
+    """
+    method = {"name": order.method, **METHODS[order.method].without_prior}
+    if goes_on and "ramp" in fields_of(method_from(method)):
+        method["ramp"] = 0.0
+    return method
+
+
 def _start(layout: Layout, order: Order, corpus: "Corpus") -> tuple[Path | None, list[str]]:
     """Return the run to begin with, or None and why not: there is none, or its network does not fit."""
-    from maskmixadv.methods.registry import method_from
     from maskmixadv.runs.start import started_from
 
     latest = StoredPredictions(layout).latest()
     if latest is None:
         return None, []
     root = layout.check(layout.runs / latest)
-    method = method_from({"name": order.method, **METHODS[order.method].without_prior})
+    method = method_from(_method(order, goes_on=True))
     try:
         started_from(root, method=method, classes=tuple(corpus.classes), channels=corpus.channels)
     except InputError as error:

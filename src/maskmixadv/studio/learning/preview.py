@@ -7,6 +7,7 @@ the run's notes. So neither waits for the other, and a later server finds both.
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
 LOOK, PREVIEW = "look.json", "preview.npz"
 EVERY: Final = 3.0
-"""Seconds between previews."""
+"""Seconds between previews at least."""
 SHARE: Final = 0.05
-"""Part of the time that previews may take."""
+"""Part of the time that previews may take: after one, twenty times as long as it took passes until the next one."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +82,17 @@ class Previews:
     ----------
     layout, run
         The folder, and the name of the run.
+    clock
+        Returns the time in seconds.
     """
 
-    def __init__(self, layout: Layout, run: str) -> None:
-        self._layout, self._notes, self._due = layout, layout.state / run, 0.0
+    def __init__(self, layout: Layout, run: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._layout, self._notes, self._clock, self._due = layout, layout.state / run, clock, -float("inf")
         self._volume: tuple[str, Float[np.ndarray, "c d h w"], Spacing | None] | None = None
 
     def __call__(self, loop: "Loop") -> None:
         """Write a preview if it is time. One that fails is told on stderr, and is the last."""
-        began = time.monotonic()
+        began = self._clock()
         if began < self._due:
             return
         try:
@@ -100,7 +103,7 @@ class Previews:
             print(f"previews end: {type(error).__name__}: {error}", file=sys.stderr)
             self._due = float("inf")
             return
-        took = time.monotonic() - began
+        took = self._clock() - began
         self._due = began + (max(EVERY, took / SHARE) if look else EVERY / 10)
 
     def _write(self, look: Look, loop: "Loop") -> None:

@@ -9,11 +9,13 @@ import numpy as np
 
 from maskmixadv.corpus.case import whole_slices
 from maskmixadv.errors import InputError
-from maskmixadv.files import read_json
+from maskmixadv.files import read_json, read_text
+from maskmixadv.runs.course import read_course
 from maskmixadv.runs.schedule import OFFERED, PRESETS
 from maskmixadv.strokes.enclosure import is_closed
 from maskmixadv.studio.images.volumes import ByteVolume
-from maskmixadv.studio.learning.training import Progress
+from maskmixadv.studio.layout import Layout, latest
+from maskmixadv.studio.learning.training import PHASE, PROCESS, Progress, further
 from maskmixadv.types import IGNORE
 
 PACE: Final = 2.5e5
@@ -99,13 +101,23 @@ def _listed(places: list[tuple[str, int]], what: str, mend: str) -> Want:
     return Want(f"{count} {what}: {named}{more}.", mend, *places[0])
 
 
-def seconds(pace: float | None) -> dict[str, float]:
+@dataclass(frozen=True)
+class Further:
+    """How long a training goes on from another run if nothing else is said; `seconds` is None if that is not known."""
+
+    steps: int
+    seconds: float | None
+
+
+def seconds(pace: float | None, beside: float = 0.0) -> dict[str, float]:
     """Return about how long each preset takes on this computer's processor, in seconds.
 
     Parameters
     ----------
     pace
         Pixels a second of an earlier run here (`pace`); None takes `PACE`.
+    beside
+        Seconds beside the steps (`beside`).
 
     Examples
     --------
@@ -113,10 +125,36 @@ def seconds(pace: float | None) -> dict[str, float]:
     >>> round(times["paper"] / 86_400, 1), round(times["cpu"] / 60, 1)
     (2.2, 3.7)
     """
+    return {name: beside + _stepping(name, PRESETS[name].steps, pace) for name in OFFERED}
+
+
+def further_of(pace: float | None, beside: float, *, known: bool) -> dict[str, Further]:
+    """Return by preset how long a training goes on from another run; the time only if it is `known` of this device."""
     return {
-        name: PRESETS[name].steps * _pixels(PRESETS[name].batch, PRESETS[name].window) / (pace or PACE)
+        name: Further(further(name), beside + _stepping(name, further(name), pace) if known else None)
         for name in OFFERED
     }
+
+
+def _stepping(preset: str, steps: int, pace: float | None) -> float:
+    return steps * _pixels(PRESETS[preset].batch, PRESETS[preset].window) / (pace or PACE)
+
+
+def beside(layout: Layout) -> float:
+    """Return the seconds that the latest training here took beside its steps: to start, to read, to predict.
+
+    0 if that is not known.
+    """
+    run = latest(layout.state)
+    if run is None:
+        return 0.0
+    try:
+        if read_text(layout.state / run / PHASE, most=100).strip() != "done":
+            return 0.0
+        spent = (layout.state / run / PHASE).stat().st_mtime - (layout.state / run / PROCESS).stat().st_mtime
+        return max(0.0, spent - max(row.seconds for row in read_course(layout.runs / run / "log.csv")))
+    except (InputError, OSError, ValueError):
+        return 0.0
 
 
 def pace(runs: Path) -> float | None:

@@ -27,6 +27,8 @@ AUTO: Final = "auto"
 PRESET_CHOICES: Final = (AUTO, *reversed(schedule.OFFERED))
 """The presets that the page offers: the default first, then the shortest first."""
 MOST_STEPS: Final = 1_000_000
+FURTHER: Final = 5
+"""A training that goes on from another run takes a preset's steps over this, if nothing else is said."""
 ORDER, PROCESS, PHASE, STOP, OUTPUT = "order.json", "process.json", "phase", "stop", "output.txt"
 LEFT_OUT: Final = "left-out.json"
 LEARNT: Final = "learnt.json"
@@ -40,9 +42,14 @@ RECENT: Final = 10
 State = Literal["idle", "running", "predicting", "done", "stopped", "failed"]
 
 
+def further(preset: str) -> int:
+    """Return the steps of a training that goes on from another run, with the name of a preset."""
+    return schedule.PRESETS[preset].steps // FURTHER
+
+
 @dataclass(frozen=True)
 class Order:
-    """What is to be trained; `steps` are the preset's if None, and a fifth of these where another run goes on.
+    """What is to be trained; `steps` are the preset's if None, and those of `further` where another run goes on.
 
     `goes_on` says whether to begin with the network of the latest run with predictions, where that fits.
     """

@@ -7,7 +7,9 @@ from typing import Final
 from maskmixadv.studio.review.reviews import Verdict
 
 SPREAD: Final = 4
-"""How many slices of a case are proposed before it was predicted."""
+"""How many slices of a case are proposed before it was predicted, beside its ends."""
+ENDS: Final = 2
+"""The first and the last slice of a case, which often show nothing of an organ."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,15 @@ class Proposal:
 def propose(candidates: Sequence[Candidate]) -> list[Proposal]:
     """Return proposals, most worthwhile first; slices that were accepted or just corrected are not proposed.
 
-    Before a case was predicted, its middle slice comes first, then the slices farthest from those with strokes. Later,
-    rejected slices without strokes come first, then the slices with the most doubt. A case's second slice counts half
-    as much, its third a third, so that the proposals spread over the cases.
+    Before a case was predicted, its middle slice comes first, then those at its quarters and in what gaps are left
+    between slices with strokes; its ends come last. Later, rejected slices without strokes come first, then the slices
+    with the most doubt. A case's second slice counts half as much, its third a third, so that the proposals spread over
+    the cases.
 
     Examples
     --------
     >>> [proposal.slice for proposal in propose([Candidate("heart", 9, [], {}, [])])]
-    [4, 0, 8, 2]
+    [4, 2, 6, 3, 0, 8]
     """
     found = [proposal for each in candidates for proposal in (_by_doubt(each) if each.doubts else _spread_out(each))]
     return sorted(found, key=lambda proposal: -proposal.score)
@@ -83,15 +86,28 @@ def _in_doubt(case: Candidate) -> Iterator[Proposal]:
 
 def _spread_out(case: Candidate) -> Iterator[Proposal]:
     taken = sorted(case.scribbled)
-    while len(taken) < min(SPREAD, case.depth):
-        index = _farthest(taken, case.depth)
+    while len(taken) < min(SPREAD, case.depth) and (inner := _inner(taken, case.depth)):
+        index = _farthest(inner, taken, case.depth)
         reason = "far from slices with strokes" if taken else "middle of a volume without strokes"
         yield Proposal(case.name, index, 1 / (1 + len(taken)), reason)
         taken = sorted([*taken, index])
+    for index in (0, case.depth - 1):
+        if index not in taken and len(taken) < SPREAD + ENDS:
+            yield Proposal(case.name, index, 1 / (1 + max(len(taken), SPREAD)), "an end of the volume")
+            taken = sorted([*taken, index])
 
 
-def _farthest(taken: Sequence[int], depth: int) -> int:
-    """Return the slice in the middle of the widest gap."""
+def _inner(taken: Sequence[int], depth: int) -> list[int]:
+    """Return the slices without strokes that are no ends; the middle of a flat volume is none."""
+    return [index for index in range(depth) if index not in taken and (0 < index < depth - 1 or index == depth // 2)]
+
+
+def _farthest(among: Sequence[int], taken: Sequence[int], depth: int) -> int:
+    """Return the slice in the middle of the widest gap, which strokes bound, or what lies beyond the volume.
+
+    Of several the one nearest to the volume's middle is taken.
+    """
     if not taken:
         return depth // 2
-    return max(range(depth), key=lambda index: min(abs(index - other) for other in taken))
+    bounds = (-1, *taken, depth)
+    return max(among, key=lambda index: (min(abs(index - other) for other in bounds), -abs(index - depth // 2)))

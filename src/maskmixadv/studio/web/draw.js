@@ -98,7 +98,7 @@ export function drawnPixels() {
 
 /** Histories by slice, the latest last; and one that is put back. */
 export const remembered = () => [...histories];
-export function restored(key, done, undone) {
+export function restored(key, { done, undone }) {
   const history = new History();
   Object.assign(history, { done, undone });
   histories.set(key, history);

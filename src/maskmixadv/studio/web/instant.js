@@ -11,8 +11,10 @@ import { say, telling } from "./status.js";
 
 export const toggleProposal = () => setOverlay({ proposed: !state.overlay.proposed });
 
+let training = false; // then only what is drawn is asked about: all else takes time from the training
+
 function arrived() {
-  if (!state.place || penIsDown() || shown()?.reviews[state.place.z] === "accepted") return;
+  if (training || !state.place || penIsDown() || shown()?.reviews[state.place.z] === "accepted") return;
   const { scribble } = arrays();
   if (scribble) proposeOnce(state.place, scribble);
 }
@@ -72,6 +74,10 @@ export function startInstant() {
   on("drawn", ({ place, labels }) => propose(place, labels));
   for (const event of ["place", "arrays"]) on(event, arrived);
   for (const event of ["place", "proposed", "overlay"]) on(event, show);
+  on("training", (course) => {
+    training = course.state === "running" || course.state === "predicting";
+    arrived();
+  });
   byId("proposed").addEventListener("change", ({ target }) => setOverlay({ proposed: target.checked }));
   const clicks = { "accept-proposal": acceptProposal, "turn-away": turnAway, fill: fillBetween, shapes: shapesBetween };
   for (const [id, act] of Object.entries(clicks)) byId(id).addEventListener("click", act);

@@ -1,13 +1,14 @@
 // The tab's memory over a reload and a restarted server: place, tab, zoom, window, tool, what is hidden, and what can be undone.
 
 import { Change } from "./brush.js";
-import { remembered as undoable, restored as undoAgain } from "./draw.js";
+import * as strokes from "./draw.js";
+import * as masks from "./paint.js";
 import { on, recallPlace, setOverlay, setTab, setTool, state } from "./state.js";
 import { frameNow, setFrame } from "./view.js";
 import * as grey from "./window.js";
 
 const KEY = "maskmixadv-tab";
-const UNDO_KEY = "maskmixadv-undo";
+const UNDO = { "maskmixadv-undo": strokes, "maskmixadv-undo-masks": masks }; // each has its own room
 const MOST = 1_000_000; // characters of what can be undone
 
 const read = (key) => {
@@ -40,16 +41,24 @@ const unpack = ([indices, before, after]) =>
   });
 
 /** The latest slices' histories, as many as there is room for. */
-function keepUndo() {
+function keepUndo(key, { remembered }) {
   const found = {};
   let size = 0;
-  for (const [key, { done, undone }] of undoable().reverse()) {
-    const packed = { done: done.map(pack), undone: undone.map(pack) };
+  for (const [slice, { done, undone, ...more }] of remembered().reverse()) {
+    const packed = { done: done.map(pack), undone: undone.map(pack), ...more };
     size += JSON.stringify(packed).length;
     if (size > MOST) break;
-    found[key] = packed;
+    found[slice] = packed;
   }
-  sessionStorage.setItem(UNDO_KEY, JSON.stringify({ folder: state.folder?.name, found }));
+  sessionStorage.setItem(key, JSON.stringify({ folder: state.folder?.name, found }));
+}
+
+function recallUndo(key, { restored }) {
+  const { folder, found } = read(key);
+  if (folder !== state.folder.name) return;
+  for (const [slice, { done, undone, ...more }] of Object.entries(found)) {
+    restored(slice, { done: done.map(unpack), undone: undone.map(unpack), ...more });
+  }
 }
 
 /** After the folder has come: all but the place, which came with it. */
@@ -62,10 +71,7 @@ export function recall() {
     if (kept.windows) grey.setAll(kept.windows);
     if (kept.frame) setFrame(kept.frame);
   }
-  const undo = read(UNDO_KEY);
-  if (undo.folder === state.folder.name) {
-    for (const [key, { done, undone }] of Object.entries(undo.found)) undoAgain(key, done.map(unpack), undone.map(unpack));
-  }
+  for (const [key, of] of Object.entries(UNDO)) recallUndo(key, of);
   ready = true;
 }
 
@@ -74,6 +80,6 @@ export function startMemory() {
   for (const event of ["place", "tab", "tool", "window", "overlay"]) on(event, keep);
   addEventListener("pagehide", () => {
     keep();
-    keepUndo();
+    for (const [key, of] of Object.entries(UNDO)) keepUndo(key, of);
   });
 }

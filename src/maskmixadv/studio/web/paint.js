@@ -173,6 +173,15 @@ export const undo = () => (polygon.length ? penCancel() : travel("undo"));
 export const redo = () => travel("redo");
 export const canUndo = () => ({ undo: history().done.length > 0, redo: history().undone.length > 0 });
 
+/** Histories by mask, the latest last, with whether painting began there; and one that is put back. */
+export const remembered = () => [...histories].map(([key, { done, undone }]) => [key, { done, undone, begun: begun.has(key) }]);
+export function restored(key, { done, undone, begun: here }) {
+  const history = new History();
+  Object.assign(history, { done, undone });
+  histories.set(key, history);
+  if (here) begun.add(key);
+}
+
 /** Keep the mask as it is shown, also if nothing was painted on it. */
 export async function keepAsIs() {
   const { place } = state;
@@ -261,6 +270,7 @@ export function startPaint() {
       if (polygon.length) penCancel();
     });
   }
+  on("recoded", () => histories.clear());
   on("trained", () => {
     for (const key of [...histories.keys()]) if (begun.has(key) && !histories.get(key).done.length) histories.delete(key);
   });

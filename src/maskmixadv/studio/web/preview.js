@@ -9,6 +9,7 @@ const EVERY = 1500; // ms between two questions
 let preview = null; // {key, labels, step}
 let running = null; // the course of the training that runs
 let asked = -Infinity;
+let drawn = null; // the labels that are drawn
 
 /** The shown slice's labels; null where no training runs, or it has not looked here yet. */
 export const shownPreview = () => (running && state.place && preview?.key === keyOf(state.place) ? preview.labels : null);
@@ -19,7 +20,9 @@ async function ask() {
   const place = state.place;
   try {
     const found = await api.getPreview(place.name, place.z);
-    if (found && running && place === state.place) preview = { key: keyOf(place), ...found };
+    const [before, key] = [preview, keyOf(place)];
+    const same = found && before?.key === key && before.step === found.step;
+    if (found && !same && running && place === state.place) preview = { key, ...found };
   } catch {
     // the training's own state tells of a server that is away
   }
@@ -27,9 +30,11 @@ async function ask() {
 }
 
 function show() {
-  const there = shownPreview() !== null;
-  byId("preview").hidden = !there;
-  if (there) byId("preview").textContent = `preview of run ${running.run} at step ${preview.step}`;
+  const labels = shownPreview();
+  byId("preview").hidden = labels === null;
+  if (labels) byId("preview").textContent = `preview of run ${running.run} at step ${preview.step}`;
+  if (labels === drawn) return; // each drawing takes time from the training
+  drawn = labels;
   emit("proposed");
 }
 

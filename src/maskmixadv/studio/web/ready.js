@@ -7,9 +7,11 @@ import { go, on, setTab, state } from "./state.js";
 import { telling } from "./status.js";
 
 let seconds = {};
+let further = {}; // by preset: {steps, seconds} of a training that goes on from the last run
 
-/** About how long, in words: minutes, hours or days. */
+/** About how long, in words: seconds, minutes, hours or days. */
 export function about(time) {
+  if (time < 60) return `${10 * Math.max(1, Math.round(time / 10))} seconds`;
   const [value, unit] = time < 5400 ? [time / 60, "minute"] : time < 2 * 86400 ? [time / 3600, "hour"] : [time / 86400, "day"];
   const whole = Math.max(1, Math.round(value));
   return `${whole} ${unit}${whole === 1 ? "" : "s"}`;
@@ -27,24 +29,30 @@ function item({ what, mend, case: name, slice }) {
 async function ask() {
   if (state.tab !== "train" || !state.folder) return;
   await allSaved();
-  const { wants, seconds: times } = await api.getReady();
-  seconds = times;
+  const { wants, ...times } = await api.getReady();
+  ({ seconds, further } = times);
   byId("wants").replaceChildren(...wants.map(item));
   showNotes();
 }
 
 function showNotes() {
-  const preset = byId("preset").value;
-  const time = seconds[preset === "auto" ? "cpu" : preset];
+  const { value } = byId("preset");
+  const preset = value !== "auto" ? value : Object.keys(seconds).length ? "cpu" : "fast";
   const steps = byId("steps").value;
+  const goesOn = byId("goes-on").checked && state.folder?.run && further[preset];
+  const time = goesOn ? goesOn.seconds : seconds[preset];
   const note = byId("preset-note");
-  note.textContent = time && !steps ? `About ${about(time)} on this computer, which seems to have no GPU.` : "";
+  const long = time && !steps ? `about ${about(time)}` : "";
+  note.textContent = goesOn
+    ? `Goes on from run ${state.folder.run.name}: ${steps || goesOn.steps} steps${long && `, ${long}`}.`
+    : long && `${long[0].toUpperCase()}${long.slice(1)} on this computer, which seems to have no GPU.`;
   note.classList.toggle("warning", time > 86400);
+  byId("steps").placeholder = goesOn ? goesOn.steps : "as the preset";
   const method = (state.folder?.methods ?? []).find(({ name }) => name === byId("method").value);
   byId("method-note").textContent = method?.about ?? "";
 }
 
 export function startReady() {
   for (const event of ["tab", "folder", "scribbled"]) on(event, telling(ask));
-  for (const id of ["preset", "method", "steps"]) byId(id).addEventListener("input", showNotes);
+  for (const id of ["preset", "method", "steps", "goes-on"]) byId(id).addEventListener("input", showNotes);
 }
