@@ -103,6 +103,7 @@ class Several:
         self._made: list[_Made] = []
         self._training: dict[Going, _Made] = {}
         self._scoring: dict[Future[None], _Made] = {}
+        self._put_back: set[Job] = set()
         self._looked = self._logged = 0.0
 
     @property
@@ -194,8 +195,8 @@ class Several:
             self._end(made, end)
 
     def _see(self, job: Job) -> None:
-        """Say so where a run was stopped before it was saved."""
-        if (job.run / "run.json").is_file() and not (job.run / "last.pt").is_file():
+        """Say so where a run was stopped before it was saved, by an earlier process."""
+        if job not in self._put_back and (job.run / "run.json").is_file() and not (job.run / "last.pt").is_file():
             self._tell(Told(line=f"{job.run.name} was stopped before it was saved: begun anew"))
 
     def _train(self, made: _Made) -> None:
@@ -240,6 +241,7 @@ class Several:
         self._tell(Told(line=f"memory holds {most} runs at a time; {made.job.run.name} waits for them"))
         made.locks.close()
         self._waiting.append(made.job)
+        self._put_back.add(made.job)
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
