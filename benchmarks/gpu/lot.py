@@ -127,6 +127,11 @@ class Piece:
         return self.recipe.learnt_from
 
     @property
+    def alike(self) -> str:
+        """A text that is the same for all runs whose slices are made alike, of whichever patients."""
+        return replace(self.recipe, prior_root=None, scheme=None, fold=1).learnt_from
+
+    @property
     def evaluations(self) -> list[tuple[Split, bool]]:
         """Which patients are scored, and whether with largest components alone."""
         return [(split, largest) for split in self.splits for largest in (False, *([True] if self.largest else []))]

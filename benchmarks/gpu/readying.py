@@ -11,13 +11,15 @@ import torch
 
 import working
 from lot import Lot, Piece
+from maskmixadv.corpus.masks import Masks
 from maskmixadv.errors import one_line
 from maskmixadv.sampling.slices import PriorMasks, Slices
 from maskmixadv.sources.opening import open_corpus
+from maskmixadv.training.recipe import Recipe
 from maskmixadv.training.together import handed
 
 PARTS = 16
-"""Parts in which the walks of a corpus are computed."""
+"""Parts in which the walks of a corpus are computed, and its slices."""
 UNREAD = 24
 """Groups whose slices may lie on the disk at a time."""
 
@@ -54,6 +56,7 @@ class Readying:
         self._unmade = list(lot.corpora)
         self._corpora: dict[str, Future[float]] = {}
         self._walks: dict[tuple[Path, bool], list[Future[float]]] = {}
+        self._kept: dict[str, list[Future[float]]] = {}
         self._pieces = pieces
         self._groups: dict[str, _Group] = {}
         for piece in pieces:
@@ -66,9 +69,9 @@ class Readying:
     @property
     def seconds(self) -> dict[str, float]:
         """Seconds of work by stage, over all processes."""
-        walks = [future for futures in self._walks.values() for future in futures]
+        walks, kept = ([future for futures in of.values() for future in futures] for of in (self._walks, self._kept))
         slices = [group.slices for group in self._groups.values() if group.slices is not None]
-        stages = {"corpora": [*self._corpora.values()], "walks": walks, "slices": slices}
+        stages = {"corpora": [*self._corpora.values()], "walks": walks, "kept": kept, "slices": slices}
         return {
             stage: round(sum(future.result() for future in futures if _done(future)), 1)
             for stage, futures in stages.items()
@@ -132,9 +135,30 @@ class Readying:
             group.begun = {piece.name: self._pool.submit(working.begin, piece, self._device) for piece in group.pieces}
         if not group.begun[first.name].done() or not all(walk.done() for walk in walks):
             return False
-        # Where a walk has failed, the slices' own process tries again, and says why.
+        if not all(part.done() for part in self._in_cache(first)):
+            return False
+        # Where a walk or a part has failed, the slices' own process tries again, and says why.
         group.slices = self._pool.submit(working.slices, first, self._file(group))
         return True
+
+    def _in_cache(self, of: Piece) -> "list[Future[float]]":
+        """Slices that runs of several folds learn from alike, made once; none where the seed chooses masks."""
+        if Masks(of.recipe.masks, of.recipe.masks_of).number is not None:
+            return []
+        if of.alike not in self._kept:
+            patients = self._patients([piece.recipe for piece in self._pieces if piece.alike == of.alike])
+            parts = min(PARTS, len(patients))
+            self._kept[of.alike] = [
+                self._pool.submit(working.keep, of, patients, part=(part, parts)) for part in range(parts)
+            ]
+        return self._kept[of.alike]
+
+    def _patients(self, recipes: list[Recipe]) -> list[str]:
+        """The training patients of recipes on one corpus."""
+        corpus = open_corpus(recipes[0].corpus_root)
+        folds = {(each.scheme, each.fold) for each in recipes}
+        splits = [corpus.split(scheme or next(iter(corpus.folds)), fold) for scheme, fold in folds]
+        return sorted({*itertools.chain.from_iterable(split.train for split in splits)})
 
     def _walked(self, of: Piece) -> "list[Future[float]]":
         """The walks of all cases that runs of the lot want of a corpus."""
@@ -142,10 +166,7 @@ class Readying:
         if (root, enclosure) not in self._walks:
             believing = [piece.recipe for piece in self._pieces if piece.believes]
             alike = [each for each in believing if (each.corpus_root, each.enclosure) == (root, enclosure)]
-            folds = {(each.scheme, each.fold) for each in alike}
-            corpus = open_corpus(root)
-            splits = [corpus.split(scheme or next(iter(corpus.folds)), fold) for scheme, fold in folds]
-            patients = sorted({*itertools.chain.from_iterable(split.train for split in splits)})
+            patients = self._patients(alike)
             aside = self._work / "aside" / f"{root.name}-{int(enclosure)}"
             parts = min(PARTS, len(patients))
             self._walks[root, enclosure] = [

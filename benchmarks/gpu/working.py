@@ -1,6 +1,7 @@
 """What a lot's worker processes do on the CPU: corpora, random walks, training slices, scores."""
 
 import contextlib
+import math
 import os
 import shlex
 import subprocess
@@ -14,10 +15,13 @@ import torch
 
 import maskmixadv
 from lot import CorpusOf, Piece, Split
+from maskmixadv.errors import InputError
 from maskmixadv.evaluation.evaluate import evaluate, folder
+from maskmixadv.runs.origin import same_corpus
 from maskmixadv.runs.run import Run
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.strokes.walker import load_beliefs
+from maskmixadv.training.fit import training_slices
 from maskmixadv.training.together import hand_over
 
 OUTPUT = "output.txt"
@@ -95,6 +99,26 @@ def begin(piece: Piece, device: str) -> None:
         command = piece.recipe.command(piece.root)
         run = piece.recipe.begin(piece.root, device="cpu", command=command, write=False)
         replace(run, facts=replace(run.facts, device=device)).create()
+
+
+def keep(piece: Piece, patients: Sequence[str], *, part: tuple[int, int]) -> float:
+    """Keep slices of a part of the cases in the corpus's cache; returns the seconds that it took.
+
+    Parameters
+    ----------
+    piece
+        A run that has begun, and learns from such slices.
+    patients
+        Whose cases are wanted, also by other runs.
+    part
+        Number of the part, and of all parts.
+    """
+    began, (number, parts) = time.monotonic(), part
+    run = Run.open(piece.root)
+    corpus = same_corpus(run.learnt_from)
+    with told_to(piece.root / OUTPUT), contextlib.suppress(InputError):  # which the run's own slices will say
+        training_slices(run, corpus, torch.device("cpu"), math.inf, corpus.of(tuple(patients))[number::parts])
+    return time.monotonic() - began
 
 
 def slices(piece: Piece, file: Path) -> float:

@@ -20,6 +20,7 @@ from lot import Lot
 from maskmixadv.errors import InputError
 from maskmixadv.runs.course import read_course
 from maskmixadv.runs.run import Run
+from maskmixadv.sources.opening import open_corpus
 from maskmixadv.training.engine import RecordingError
 from maskmixadv.training.going import Going, Place
 from maskmixadv.training.together import handed
@@ -134,6 +135,27 @@ def test_runs_share_slices_unless_the_seed_chooses_masks(tmp_path: Path) -> None
     assert len({piece.shared for piece in pieces}) == 2
     pieces = Lot.read(written(tmp_path, f'{run}masks = "4"')).pieces(tmp_path)
     assert len({piece.shared for piece in pieces}) == 4
+
+
+def test_slices_of_several_folds_are_made_once(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts of all cases are kept; then no fold makes any."""
+    (tmp_path / "phantoms").symlink_to(corpus)
+    run = '[[runs]]\nname = "a"\ncorpus = "phantoms"\nmethod = { name = "pce" }\nfolds = [1, 2]\n'
+    run += "changes = { steps = 2, size = 48, window = 32 }\n"
+    first, second = Lot.read(written(tmp_path, run)).pieces(tmp_path)
+    assert first.alike == second.alike
+    for piece in (first, second):
+        working.begin(piece, "a device")
+    patients = sorted({entry.patient for entry in open_corpus(corpus).entries})
+    for part in range(2):
+        working.keep(first, patients, part=(part, 2))
+    monkeypatch.setattr("maskmixadv.sampling.slices._Source._made", lambda *_: iter(()))  # what is made is none
+    working.slices(second, tmp_path / "slices.pt")
+    slices, _, told = handed(tmp_path / "slices.pt", torch.device("cpu"))
+    assert len(slices) > 4
+    assert "learnt from" in told
 
 
 def test_a_data_set_is_unpacked_as_it_was(tmp_path: Path) -> None:

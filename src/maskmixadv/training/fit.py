@@ -249,7 +249,13 @@ def _fit(
     return loop.step >= run.schedule.steps
 
 
-def training_slices(run: Run, corpus: Corpus, device: torch.device, memory: float | None = None) -> Slices:
+def training_slices(
+    run: Run,
+    corpus: Corpus,
+    device: torch.device,
+    memory: float | None = None,
+    entries: Sequence[Entry] | None = None,
+) -> Slices:
     """Load the slices that `run` learns from.
 
     Parameters
@@ -262,6 +268,8 @@ def training_slices(run: Run, corpus: Corpus, device: torch.device, memory: floa
         Where to hold the slices.
     memory
         GB of memory that they may take, as in `fit`.
+    entries
+        The cases; None: those of the run's training patients.
 
     Examples
     --------
@@ -280,7 +288,7 @@ def training_slices(run: Run, corpus: Corpus, device: torch.device, memory: floa
     """
     slices = load_slices(
         corpus,
-        corpus.of(run.learnt_from.train),
+        corpus.of(run.learnt_from.train) if entries is None else entries,
         grid=run.grid,
         supervision=run.method.supervision,
         enclosure=run.enclosure,
