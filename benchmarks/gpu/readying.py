@@ -133,9 +133,10 @@ class Readying:
             return False
         if not group.begun:
             group.begun = {piece.name: self._pool.submit(working.begin, piece, self._device) for piece in group.pieces}
-        if not group.begun[first.name].done() or not all(walk.done() for walk in walks):
+        begun = group.begun[first.name]
+        if not begun.done() or not all(walk.done() for walk in walks):
             return False
-        if not all(part.done() for part in self._in_cache(first)):
+        if begun.exception() is None and not all(part.done() for part in self._in_cache(first)):
             return False
         # Where a walk or a part has failed, the slices' own process tries again, and says why.
         group.slices = self._pool.submit(working.slices, first, self._file(group))
