@@ -18,7 +18,8 @@ gc.disable()  # until all tests are collected: they stay, and looking for garbag
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage from here on, but not among modules and tests."""
+    """Look for garbage from here on, but not among modules and tests, nor at each few hundred things that are made."""
+    gc.set_threshold(20_000, 20, 20)
     gc.enable()
     gc.freeze()
 

@@ -1,11 +1,15 @@
 """Fixtures that tests of several rooms ask for; what they import lies in `shared`."""
 
+import functools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from holder import Hold, holding
+from maskmixadv import provenance
+from narrow import narrowed
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -31,6 +35,21 @@ def acdc_source() -> Path:
 @pytest.fixture(scope="session")
 def mscmr_source() -> Path:
     return _real("MSCMR")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _asked_once() -> Iterator[None]:
+    """The checkout stays the same while tests run: git says once a process what it is, not at each run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(provenance, "_git", functools.cache(provenance._git))
+        yield
+
+
+@pytest.fixture(scope="module")
+def narrow() -> Iterator[None]:
+    """Make networks narrow for a whole file: what its tests share fits what they make."""
+    with narrowed():
+        yield
 
 
 @pytest.fixture

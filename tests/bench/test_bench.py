@@ -23,7 +23,7 @@ from maskmixadv.cli.app import run
 from maskmixadv.errors import InputError
 from maskmixadv.training.recipe import Recipe
 
-STEPS = 150
+STEPS = 80
 TABLE = f"""
 title = "Two methods"
 flagship = "DpCE"
@@ -61,7 +61,7 @@ def place(root: Path) -> Path:
     return next(path for path in (root / "runs" / "bench").iterdir() if path.is_dir())
 
 
-def until(happened: object, seconds: float = 60.0) -> None:
+def until(happened: object, seconds: float = 300.0) -> None:
     assert callable(happened)
     end = time.monotonic() + seconds
     while not happened():
@@ -81,9 +81,11 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             [sys.executable, "-c", script, *ALONE, "--fold", "1", "--only", "pCE"],
             cwd=root, stdout=output, stderr=output,
         )  # fmt: skip
-        until(lambda: table.poll() is not None or any(map(reached, (root / "runs").glob("bench/*/log.csv"))))
-        table.kill()
-        table.wait()
+        try:
+            until(lambda: table.poll() is not None or any(map(reached, (root / "runs").glob("bench/*/log.csv"))))
+        finally:
+            table.kill()
+            table.wait()
     return root
 
 

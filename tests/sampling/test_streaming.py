@@ -31,6 +31,8 @@ from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import fit
 from maskmixadv.training.loop import Loop
 
+pytestmark = pytest.mark.usefixtures("narrow")
+
 CPU = torch.device("cpu")
 
 

@@ -2,6 +2,9 @@
 
 import pytest
 
+from maskmixadv.networks.critic import Critic
+from maskmixadv.networks.unet import WIDTHS
+
 
 @pytest.fixture
 def pictures() -> None:
@@ -12,3 +15,16 @@ def pictures() -> None:
 def _undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "pictures" not in request.fixturenames:
         monkeypatch.setattr("maskmixadv.training.fit.Validation._picture", lambda *_: None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _narrow(narrow: None) -> None:
+    """Make networks narrow: most questions to a training are the same at any width."""
+
+
+@pytest.fixture
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make networks as wide as users have them, for figures that were measured on those."""
+    monkeypatch.setattr("maskmixadv.networks.unet.WIDTHS", WIDTHS)
+    for module in ("maskmixadv", "walk_teacher"):
+        monkeypatch.setattr(f"maskmixadv.methods.{module}.Critic", Critic)

@@ -186,6 +186,7 @@ def test_a_refusal_is_told_once(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("wide")
 @pytest.mark.slow
 def test_a_signal_stops_both_ranks_and_one_process_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny.corpus(tmp_path / "corpus")

@@ -102,6 +102,7 @@ def test_what_is_not_finite_has_a_name() -> None:
     assert not_finite({}) is None
 
 
+@pytest.mark.usefixtures("wide")
 @pytest.mark.slow
 def test_the_paper_s_schedule_is_learnt_at() -> None:
     """Restoration at four times its weight, which comes at every fourth step, was too much for SGD."""
@@ -112,6 +113,7 @@ def test_the_paper_s_schedule_is_learnt_at() -> None:
     assert MaskMixAdv(every=2).under(small("paper")).every == 2
 
 
+@pytest.mark.usefixtures("wide")
 @pytest.mark.slow
 @pytest.mark.parametrize("enclosure", [True, False], ids=["enclosure", "strokes"])
 @pytest.mark.parametrize("preset", ["paper", "fast", "cpu", "demo"])

@@ -114,6 +114,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_was(
     assert_same_end(whole, parted)
 
 
+@pytest.mark.usefixtures("wide")
 @pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     whole, killed = started(tmp_path, "whole"), started(tmp_path, "killed")

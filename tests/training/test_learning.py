@@ -14,6 +14,7 @@ from maskmixadv.sampling.ranges import Augment
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import fit
 
+pytestmark = pytest.mark.usefixtures("wide")
 STILL = Augment(turns=False, rotate=5.0, scale=0.05, shift=0.05, intensity=0.0)
 
 

@@ -122,6 +122,7 @@ def alone(batch: Batch) -> Batch:
     return dataclasses.replace(batch, **{name: getattr(batch, name)[:1] for name in fields}, prior=None, bare=None)
 
 
+@pytest.mark.usefixtures("wide")
 def test_a_bare_slice_teaches_next_to_nothing_at_first_and_like_others_in_the_end() -> None:
     batch = bare(tiny.batch(), False, True)
     forgotten = dataclasses.replace(batch, bare=None)

@@ -16,6 +16,7 @@ from maskmixadv.networks.losses import one_hot, partial_cross_entropy
 from maskmixadv.tensors import Batch, Image, Logits, Task
 from maskmixadv.training.distribute import ALONE, Ranks, joined
 from maskmixadv.training.loop import Loop
+from narrow import narrowed
 
 STEPS = 4
 SCHEDULE = dataclasses.replace(tiny.SCHEDULE, batch=4)
@@ -104,7 +105,7 @@ def one_sided(ranks: Ranks) -> list[Tensor | None]:
 
 
 def main(folder: Path) -> None:
-    with joined("cpu") as ranks:
+    with narrowed(), joined("cpu") as ranks:
         found: dict[str, Any] = {
             "weighted": course(loop(Weighted(), ranks)),
             "enclosed": course(loop(Weighted(), ranks, enclosure=True)),
