@@ -137,9 +137,7 @@ def test_runs_share_slices_unless_the_seed_chooses_masks(tmp_path: Path) -> None
     assert len({piece.shared for piece in pieces}) == 4
 
 
-def test_slices_of_several_folds_are_made_once(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slices_of_several_folds_are_made_once(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of all cases are kept; then no fold makes any."""
     (tmp_path / "phantoms").symlink_to(corpus)
     run = '[[runs]]\nname = "a"\ncorpus = "phantoms"\nmethod = { name = "pce" }\nfolds = [1, 2]\n'
