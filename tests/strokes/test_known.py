@@ -8,7 +8,6 @@ import pytest
 import mixed
 import tiny
 from maskmixadv.errors import InputError
-from maskmixadv.strokes import walker
 from maskmixadv.strokes.enclosure import ENCLOSED, drawn_round
 from maskmixadv.strokes.known import known
 from maskmixadv.strokes.walker import load_beliefs, load_walked
@@ -61,7 +60,7 @@ def test_nothing_is_walked_in_dense_slices(tmp_path: Path, monkeypatch: pytest.M
     def never(*_: object, **__: object) -> None:
         raise AssertionError("walked")
 
-    monkeypatch.setattr(walker, "random_walker", never)
+    monkeypatch.setattr("skimage.segmentation.random_walker", never)
     dense = corpus.load("a").dense
     (labels,) = load_walked(corpus, corpus.entries[:1], enclosure=True, taught=ALL)
     np.testing.assert_array_equal(labels, dense)

@@ -171,7 +171,7 @@ def channels_from(names: Sequence[str]) -> tuple[Channel, ...]:
     Examples
     --------
     >>> channels_from(["CT"]), channels_from(["R", "G", "B"]) == COLOURS
-    ((Channel(name='CT', kind='CT', window=None, percentile=None),), True)
+    ((Channel(name='CT', kind='CT', window=None, percentile=None, knee=None),), True)
     """
     if len(names) == len(COLOURS) and ([name.lower() for name in names] in _COLOURS):
         return COLOURS
