@@ -108,7 +108,7 @@ def volume(run: Run, corpus: Corpus, path: Path) -> tuple[int, int, int]:
     """Write a test case's image to `path`; returns its shape d h w."""
     entry = min(corpus.of(run.learnt_from.test), key=lambda entry: abs(entry.shape[0] - SLICES))
     spacing = entry.spacing or corpus.nominal
-    image = corpus.load(entry).image.transpose(2, 1, 0)
+    image = corpus.load(entry).shown.transpose(2, 1, 0)
     nib.save(nib.Nifti1Image(image, np.diag([*spacing[::-1], 1.0])), path)
     return entry.shape
 

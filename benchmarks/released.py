@@ -188,7 +188,7 @@ class ReleasedLoop:
         cases = list(corpus.load_all([entry for entry in corpus.of(self.run.learnt_from.val) if entry.dense]))
         net, side, began = self.nets["net"].eval(), self.run.schedule.window, time.perf_counter()
         for case in cases:
-            for image in case.image:
+            for image in case.shown:
                 small = ndimage.zoom(image, (side / image.shape[0], side / image.shape[1]), order=0)
                 shown = torch.from_numpy(small)[None, None].to(self.device)
                 labels = net(shown).argmax(1)[0].cpu().numpy()
