@@ -145,6 +145,15 @@ def test_doubling_by_products_under_autocast_stays_as_precise_as_the_maps_are() 
         assert nets._doubled_by_products(maps).dtype == torch.float
 
 
+def test_what_a_prediction_left_in_the_cache_can_be_learnt_through() -> None:
+    nets._doubling_kept.cache_clear()
+    with torch.inference_mode():
+        nets._doubled_by_products(torch.rand(1, 2, 3, 3))
+    maps = torch.rand(1, 2, 3, 3, requires_grad=True)
+    nets._doubled_by_products(maps).sum().backward()
+    assert maps.grad is not None
+
+
 @pytest.mark.parametrize("kind", [torch.float, torch.bfloat16])
 def test_a_cpu_doubles_in_single_precision_and_gives_back_what_came(kind: torch.dtype) -> None:
     maps = torch.rand(1, 3, 5, 4).to(kind)

@@ -208,7 +208,12 @@ def _doubling_made(side: int, dtype: torch.dtype, device: torch.device) -> Float
     return (1 - (at - torch.arange(side, device=device)).abs()).clamp(min=0).to(dtype)
 
 
-_doubling_kept = lru_cache(maxsize=64)(_doubling_made)
+@lru_cache(maxsize=64)
+def _doubling_kept(side: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "side2 side"]:
+    # Copied from the host, which waits until it is there: streams of the device do not wait for one another. Also where
+    # a prediction asks first, a training can learn through it.
+    with torch.inference_mode(mode=False):
+        return _doubling_made(side, dtype, torch.device("cpu")).to(device)
 
 
 class _Join(torch.autograd.Function):
