@@ -34,7 +34,7 @@ from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import DivergedError, InputError, one_line
 from maskmixadv.runs.run import Run
 from maskmixadv.training.going import Going
-from maskmixadv.training.together import Ended, Together
+from maskmixadv.training.together import Ended, Together, start_worker
 from readying import Readying
 from working import say
 
@@ -297,7 +297,7 @@ def main(options: Options) -> dict[str, Any]:
     torch.set_num_threads(1)
     workers = options.processes or max(1, (os.cpu_count() or 1) - 1)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=working.start) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker) as pool:
         lot = Training(options, pool, workers, began)
         try:
             lot.train()

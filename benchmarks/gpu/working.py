@@ -7,8 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -17,29 +16,16 @@ import maskmixadv
 from lot import CorpusOf, Piece, Split
 from maskmixadv.errors import InputError
 from maskmixadv.evaluation.evaluate import evaluate, folder
+from maskmixadv.processes import told_to
 from maskmixadv.runs.origin import same_corpus
 from maskmixadv.runs.run import Run
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.strokes.walker import load_beliefs
 from maskmixadv.training.fit import training_slices
-from maskmixadv.training.together import hand_over
+from maskmixadv.training.together import begin_for, hand_over
 
 OUTPUT = "output.txt"
 """File in a run's folder with what was said of it."""
-
-
-def start() -> None:
-    """Begin a worker: it leaves a processor to the training, which must never wait for one."""
-    os.nice(5)
-    torch.set_num_threads(1)
-
-
-@contextlib.contextmanager
-def told_to(path: Path) -> Iterator[None]:
-    """Add to a file what is printed meanwhile."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file, contextlib.redirect_stderr(file), contextlib.redirect_stdout(file):
-        yield
 
 
 def make_corpus(of: CorpusOf, work: Path) -> float:
@@ -96,9 +82,7 @@ def walk(root: Path, patients: Sequence[str], *, enclosure: bool, part: tuple[in
 def begin(piece: Piece, device: str) -> None:
     """Write a run down as one that trains on `device`."""
     with told_to(piece.root.with_name(f"{piece.name}.txt")):
-        command = piece.recipe.command(piece.root)
-        run = piece.recipe.begin(piece.root, device="cpu", command=command, write=False)
-        replace(run, facts=replace(run.facts, device=device)).create()
+        begin_for(piece.recipe, piece.root, device)
 
 
 def keep(piece: Piece, patients: Sequence[str], *, part: tuple[int, int]) -> float:

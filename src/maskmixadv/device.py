@@ -72,7 +72,9 @@ def beside(device: torch.device, do: Callable[[], Result]) -> Callable[[], Resul
         done = do()
         return lambda: done
     own = torch.cuda.current_stream(device)
-    other = _beside.setdefault((device.index, own.cuda_stream), torch.cuda.Stream(device))
+    if (key := (device.index, own.cuda_stream)) not in _beside:
+        _beside[key] = torch.cuda.Stream(device)
+    other = _beside[key]
     other.wait_stream(own)
     with torch.cuda.stream(other):
         result = do()

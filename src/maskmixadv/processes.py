@@ -5,16 +5,32 @@ import os
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Final
 
 from maskmixadv.errors import DivergedError, InputError, one_line
-from maskmixadv.files import read_text, write_text
+from maskmixadv.files import make_directory, read_text, write_text
 
 LONGEST_REASON: Final = 2**16
 """Bytes of a reason, and of the end of an output in which its last line is looked for."""
+
+
+@contextmanager
+def told_to(path: Path) -> Iterator[None]:
+    """Add to a file what is printed meanwhile.
+
+    Examples
+    --------
+    >>> with told_to(Path("output.txt")):
+    ...     print("one line")
+    >>> Path("output.txt").read_text().strip()
+    'one line'
+    """
+    make_directory(path.parent)
+    with path.open("a") as file, redirect_stderr(file), redirect_stdout(file):
+        yield
 
 
 def process_pool(

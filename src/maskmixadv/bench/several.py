@@ -27,7 +27,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -39,11 +39,11 @@ from maskmixadv.bench.told import Told
 from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import INTERRUPTED, DivergedError, InputError, one_line, report
 from maskmixadv.files import held, make_directory, partial_name
-from maskmixadv.processes import process_pool
+from maskmixadv.processes import process_pool, told_to
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.slices import PriorMasks, Slices
 from maskmixadv.training.going import Going
-from maskmixadv.training.together import Ended, Together, hand_over, handed
+from maskmixadv.training.together import Ended, Together, begin_for, hand_over, handed, start_worker
 
 LOOK_SECONDS: Final = 0.1
 """Between two looks at what workers have done."""
@@ -252,30 +252,23 @@ class Several:
 
 def begin(job: Job, device: str) -> None:
     """Write the run of `job` down as one that trains on the device called `device`, unless it is there."""
-    with _told_to(job.output):
+    with told_to(job.output):
         if not (job.run / "run.json").is_file():
             # A process that was killed before it wrote run.json left a directory without any work in it.
             shutil.rmtree(job.run, ignore_errors=True)
-            run = job.recipe.begin(job.run, device="cpu", command=job.recipe.command(job.run), write=False)
-            replace(run, facts=replace(run.facts, device=device)).create()
+            begin_for(job.recipe, job.run, device)
 
 
 def slices(job: Job, file: Path) -> None:
     """Save in a file what the run of `job` learns from."""
-    with _told_to(job.output):
+    with told_to(job.output):
         hand_over(Run.open(job.run), file)
 
 
 def scored(job: Job) -> None:
     """Score the run of `job` on the CPU, and file the scores; its memory is not known, as others shared the process."""
-    with _told_to(job.output):
+    with told_to(job.output):
         score(job, measured(job.run / "usage.json"), device="cpu", jobs=1)
-
-
-def _start() -> None:
-    """Begin a worker: it leaves a processor to the training, which must never wait for one."""
-    os.nice(5)
-    torch.set_num_threads(1)
 
 
 def _enter(locks: ExitStack, lock: AbstractContextManager[None], entered: "Future[None]") -> None:
@@ -287,16 +280,8 @@ def _enter(locks: ExitStack, lock: AbstractContextManager[None], entered: "Futur
         entered.set_result(None)
 
 
-@contextlib.contextmanager
-def _told_to(output: Path) -> Iterator[None]:
-    """Add to a file what is printed meanwhile."""
-    make_directory(output.parent)
-    with output.open("a") as file, contextlib.redirect_stderr(file), contextlib.redirect_stdout(file):
-        yield
-
-
 def _say(output: Path, line: str) -> None:
-    with _told_to(output):
+    with told_to(output):
         print(line)
 
 
@@ -304,7 +289,7 @@ def _say(output: Path, line: str) -> None:
 def _said_to(output: Path) -> "Iterator[_End]":
     """Add to a file what is printed and what goes wrong; yields what then says how it ended."""
     end = _End()
-    with _told_to(output):
+    with told_to(output):
         try:
             yield end
         except (InputError, DivergedError) as error:
@@ -338,7 +323,7 @@ def main(device: str | None, most: int) -> int:
     threading.Thread(target=_read, args=(jobs,), daemon=True).start()
     more = True
     workers = max(1, (os.cpu_count() or 1) - 1)
-    with process_pool(workers, fresh=True, begin=_start) as pool:
+    with process_pool(workers, fresh=True, begin=start_worker) as pool:
         several = Several(place, most, pool=pool, tell=tell)
         gc.freeze()  # what was imported is not searched for garbage again and again
         while not stopped.is_set() and (more or not several.idle):

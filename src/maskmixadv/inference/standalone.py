@@ -158,7 +158,7 @@ def scale(image: np.ndarray, percentile: float, knee: float = 0.0) -> np.ndarray
     if high <= low:
         raise ValueError(f"image is constant ({low:g}), allowed is one with contrast")
     scaled = np.clip((volume - low) / (high - low), 0.0, 1.0).astype(np.float32)
-    middle = float(np.percentile(scaled, BEND))
+    middle = float(np.percentile(scaled, BEND)) if knee else 0.0
     if not 0 < middle < knee:
         return scaled
     return np.interp(scaled, (0.0, middle, 1.0), (0.0, knee, 1.0)).astype(np.float32)

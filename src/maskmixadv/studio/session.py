@@ -171,8 +171,8 @@ class Session:
     def ready(self) -> ReadyAnswer:
         """Return what a training of the folder as it is would lack, and about how long it would take."""
         wants = readiness.wants(self._as_seen(), [each.name for each in self.classes()])
-        pace, beside = readiness.pace(self.layout.runs), readiness.beside(self.layout)
         known = not readiness.has_gpu()
+        pace, beside = (readiness.pace(self.layout.runs), readiness.beside(self.layout)) if known else (None, 0.0)
         times = readiness.seconds(pace, beside) if known else {}
         return ReadyAnswer(wants, times, readiness.further_of(pace, beside, known=known))
 

@@ -8,7 +8,9 @@ Slices come from other processes (`hand_over`, `handed`), as the one that trains
 """
 
 import math
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,6 +22,7 @@ from maskmixadv.runs.run import Run
 from maskmixadv.sampling.slices import PriorMasks, Slices
 from maskmixadv.training.fit import prior_masks, training_slices
 from maskmixadv.training.going import Going, Place
+from maskmixadv.training.recipe import Recipe
 
 HOST: Final = ("walked", "bare", "places")
 """What stays in the host's memory of the slices that a run learns from."""
@@ -142,6 +145,36 @@ class Together:
         return len(self._places)
 
 
+def start_worker() -> None:
+    """Begin a worker process: it leaves a processor to the training, which must never wait for one.
+
+    Examples
+    --------
+    >>> from maskmixadv.processes import process_pool
+    >>> with process_pool(1, fresh=True, begin=start_worker) as pool:
+    ...     pool.submit(torch.get_num_threads).result()
+    1
+    """
+    os.nice(5)
+    torch.set_num_threads(1)
+
+
+def begin_for(recipe: Recipe, root: Path, device: str) -> None:
+    """Write a run down as one that another process trains on the device called `device`.
+
+    Examples
+    --------
+    >>> from maskmixadv.runs.schedule import Changes
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> begin_for(Recipe(corpus.root, {"name": "pce"}, "cpu", Changes(steps=2)), Path("run"), "a GPU")
+    >>> Run.open(Path("run")).facts.device
+    'a GPU'
+    """
+    run = recipe.begin(root, device="cpu", command=recipe.command(root), write=False)
+    replace(run, facts=replace(run.facts, device=device)).create()
+
+
 def hand_over(run: Run, file: Path) -> None:
     """Save what `run` learns from in a file, for `handed` in another process.
 
@@ -173,7 +206,11 @@ def handed(file: Path, device: torch.device) -> tuple[Slices, PriorMasks | None,
 
     Examples
     --------
-    >>> from maskmixadv.training.together import hand_over, handed   # an example is there
+    >>> image, target = torch.zeros(2, 1, 4, 4).half(), torch.zeros(2, 4, 4, dtype=torch.uint8)
+    >>> torch.save({"image": image, "target": target, "centre": torch.zeros(2, 2), "told": "2 slices"}, "slices.pt")
+    >>> slices, prior, told = handed(Path("slices.pt"), torch.device("cpu"))
+    >>> len(slices), prior, told
+    (2, None, '2 slices')
     """
     kept = torch.load(file, mmap=True, weights_only=True)
     there = {name: kept[name].to(device) for name in kept if name not in (*HOST, "told")}
