@@ -77,8 +77,16 @@ def test_dice_is_monais_squared_batch_dice() -> None:
 def test_restoration_counts_hidden_pixels_alone() -> None:
     image, restored = torch.zeros(1, 1, 2, 2), torch.tensor([[[[1.0, 5.0], [3.0, 5.0]]]])
     hidden = torch.tensor([[[[1.0, 0.0], [1.0, 0.0]]]])
-    assert restoration(restored=restored, image=image, hidden=hidden).item() == pytest.approx((1 + 9) / 2)
+    assert restoration(restored=restored, image=image, hidden=hidden).item() == pytest.approx((1 + 5) / 2)
     assert restoration(restored=restored, image=image, hidden=hidden * 0).item() == 0
+
+
+def test_restoration_pulls_no_harder_than_an_error_of_1_does() -> None:
+    """A slope without end let restorations swing ever further under SGD with momentum."""
+    restored = torch.tensor([[[[0.5, 1.0, 3.0, 1e6]]]], requires_grad=True)
+    restoration(restored=restored, image=torch.zeros(1, 1, 1, 4), hidden=torch.ones(1, 1, 1, 4)).backward()
+    assert restored.grad is not None
+    assert (4 * restored.grad).flatten().tolist() == [1, 2, 2, 2]
 
 
 def test_the_adversary_wants_what_it_says() -> None:

@@ -36,9 +36,9 @@ def begun(tmp_path: Path, schedule: Schedule, method: Method | None = None) -> R
     return begin(tmp_path / "corpus", tmp_path / "run", method=method or methods.PCEDice(), schedule=schedule)
 
 
-def steps(method: Method, schedule: Schedule, *, enclosure: bool, count: int) -> None:
+def steps(method: Method, schedule: Schedule, *, enclosure: bool, count: int, seed: int = 0) -> None:
     """Take steps until one is not finite."""
-    loop = tiny.loop(method.under(schedule), schedule=schedule, enclosure=enclosure)
+    loop = tiny.loop(method.under(schedule), schedule=schedule, enclosure=enclosure, seed=seed)
     for step in range(count):
         for name, loss in loop.advance().items():
             assert loss.isfinite(), f"{name} is {loss} at step {step}"
@@ -111,6 +111,14 @@ def test_the_paper_s_schedule_is_learnt_at() -> None:
     assert method.under(small("paper")).every == 1
     assert method.under(small("cpu")).every == 4
     assert MaskMixAdv(every=2).under(small("paper")).every == 2
+
+
+@pytest.mark.usefixtures("wide")
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_the_paper_s_schedule_is_learnt_at_by_any_seed(seed: int) -> None:
+    """Of three seeds one left the finite numbers at step 40: restoration's square had a slope without end."""
+    steps(MaskMixAdv(), small("paper"), enclosure=False, count=60, seed=seed)
 
 
 @pytest.mark.usefixtures("wide")
