@@ -63,6 +63,21 @@ def test_a_former_name_is_understood_and_the_present_one_is_written() -> None:
     assert not set(registry.FORMER) & set(registry.METHODS)
 
 
+def test_a_field_that_a_record_lacks_means_what_was_done_before_it_was_there() -> None:
+    """Seen: a run from before `appearance` would have gone on with other beliefs than it began with."""
+    raw = registry.fields_of(registry.method_from({"name": "walk-teacher"}))
+    assert registry.recorded(raw) == registry.method_from(raw)
+    del raw["appearance"]
+    assert registry.recorded(raw).looks() == 0.0
+    assert registry.method_from(raw).looks() == 0.5
+    for name, listed in registry.METHODS.items():
+        assert set(listed.before) <= set(registry.fields_of(registry.method_from({"name": name})))
+    with pytest.raises(InputError, match="method: 'none', allowed are walk-teacher"):
+        registry.recorded({"name": "none"})
+    with pytest.raises(InputError, match="method: 3, allowed are walk-teacher"):
+        registry.recorded({"name": 3})
+
+
 def test_a_method_is_loaded_alone() -> None:
     """Who uses a run waits for one method's modules, not for nineteen."""
     code = (

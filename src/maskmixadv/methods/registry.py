@@ -6,6 +6,7 @@ Torch is imported when a method is loaded, not before, and then with that method
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from maskmixadv.errors import InputError
@@ -39,6 +40,8 @@ class Listed(NamedTuple):
         A name that it had before, which is understood wherever the present one is; empty where it had none.
     retired
         Fields that it had before. A run's record that names them can be read: its network predicts as it did.
+    before
+        What it did before it had some of its fields, as their values: what a run's record without them means.
 
     Examples
     --------
@@ -53,6 +56,7 @@ class Listed(NamedTuple):
     wants_prior: bool = False
     formerly: str = ""
     retired: tuple[str, ...] = ()
+    before: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def without_prior(self) -> Mapping[str, float]:
@@ -66,6 +70,7 @@ METHODS: Final[Mapping[str, Listed]] = {
         "random walks from the strokes and a mean teacher agree on labels; dense slices correct them",
         formerly="flagship",
         retired=("thin", "odds"),
+        before=MappingProxyType({"certainty": 0.0, "study": 0, "paste": 0.0, "rehearse": 0.0, "appearance": 0.0}),
     ),
     "maskmixadv": Listed(
         "MaskMixAdv",
@@ -179,6 +184,25 @@ def method_from(raw: Mapping[str, Any]) -> "Method":
         raise InputError(f"method: {name!r}, allowed are {', '.join(METHODS)}")
     left = ("name", *METHODS[present(name)].retired)
     return made(load(name), {key: value for key, value in raw.items() if key not in left}, f"method {name}")
+
+
+def recorded(raw: Mapping[str, Any]) -> "Method":
+    """Make the method of a run's record, as `fields_of` gave it: a field that it lacks was not there yet.
+
+    Raises
+    ------
+    InputError
+        As in `method_from`.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.registry import method_from, recorded
+    >>> recorded({"name": "walk-teacher"}).appearance, method_from({"name": "walk-teacher"}).appearance
+    (0.0, 0.5)
+    """
+    name = raw.get("name")
+    before = METHODS[present(name)].before if isinstance(name, str) else {}
+    return method_from({**before, **raw})
 
 
 def fields_of(method: "Method") -> dict[str, Any]:

@@ -14,7 +14,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.files import claim, read_json, write_text
 from maskmixadv.formats.reading import reading
 from maskmixadv.methods.method import Method
-from maskmixadv.methods.registry import fields_of, method_from, named
+from maskmixadv.methods.registry import fields_of, named, recorded
 from maskmixadv.networks.finite import not_finite
 from maskmixadv.runs.checkpoint import ANEW, Checkpoint, complete, stored
 from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, StartedFrom, corpus_record
@@ -114,7 +114,7 @@ class Run:
                 root=root,
                 learnt_from=corpus_record(LearntFrom, raw["corpus"], f"{path}: corpus"),
                 prior_from=None if raw["prior"] is None else corpus_record(PriorFrom, raw["prior"], f"{path}: prior"),
-                method=method_from(as_type(raw["method"], dict[str, Any], f"{path}: method")),
+                method=recorded(as_type(raw["method"], dict[str, Any], f"{path}: method")),
                 schedule=made(Schedule, raw["schedule"], f"{path}: schedule"),
                 grid=_grid(raw["grid"], f"{path}: grid"),
                 enclosure=as_type(raw["enclosure"], bool, f"{path}: enclosure"),
