@@ -22,9 +22,9 @@ class Says(nn.Module):
         super().__init__()
         self.logits = nn.Parameter(torch.tensor(probs).log())
 
-    def forward(self, image: Tensor) -> Tensor:
+    def answers(self, image: Tensor) -> list[Tensor]:
         b, _, h, w = image.shape
-        return self.logits[None, :, None, None].expand(b, -1, h, w)
+        return [self.logits[None, :, None, None].expand(b, -1, h, w)]
 
 
 def believing(*belief: float, target: int = IGNORE) -> Batch:
@@ -300,3 +300,40 @@ def test_dense_slices_are_rehearsed() -> None:
     players, batch = lesson()
     terms = [set(phase.terms) for phase in WalkTeacher(rehearse=0.0, paste=0.0).phases(players, batch)][-1]
     assert set([*WalkTeacher().phases(players, batch)][-1].terms) - terms == {"dense-ce", "dense-dice"}
+
+
+def head_gradients(method: WalkTeacher, *terms: str) -> list[bool]:
+    """Whether each head of the network gets a gradient from the sum of some of its losses."""
+    players, batch = method.players(tiny.TASK), tiny.batch()
+    phase = next(phase for phase in method.phases(players, batch) if phase.player == "net")
+    (of_heads,) = torch.autograd.grad(sum(phase.terms[term] for term in terms), [_head(players["net"])])
+    return [bool(part.any()) for part in of_heads.split(4)]
+
+
+def _head(net: nn.Module) -> nn.Parameter:
+    return next(weight for name, weight in net.named_parameters() if name.endswith("head.weight"))
+
+
+def test_the_teacher_s_head_learns_from_what_is_known_alone() -> None:
+    """If it hears what it has said itself, walks' errors come back to it, and stay."""
+    assert head_gradients(WalkTeacher(), "pse-ce", "pse-dice", "ce") == [True, False]
+    assert head_gradients(WalkTeacher(), "own-ce") == [False, True]
+    assert head_gradients(WalkTeacher(heads="shared"), "pse-ce", "ce") == [True]
+
+
+def test_the_teacher_answers_with_its_own_head() -> None:
+    players, batch = WalkTeacher().players(tiny.TASK), tiny.batch()
+    teacher = players["teacher"]
+    assert isinstance(teacher, Advisor)
+    with torch.no_grad():
+        _head(teacher.net)[:4] += 1  # the other one
+        before = teacher(batch.image)
+        _head(teacher.net)[4:] *= 2
+    assert torch.equal(before, teacher.net.answers(batch.image)[-1].softmax(1)) is False
+    assert torch.equal(teacher(batch.image), teacher.net.answers(batch.image)[-1].softmax(1))
+
+
+def test_a_head_that_nothing_teaches_is_refused() -> None:
+    with pytest.raises(InputError, match="ce: 0 with heads independent"):
+        WalkTeacher(ce=0.0)
+    assert WalkTeacher(ce=0.0, heads="shared").ce == 0

@@ -16,7 +16,7 @@ from maskmixadv.methods.maskmixadv import MaskMixAdv
 from maskmixadv.methods.method import Method
 from maskmixadv.methods.pce import PCE
 from maskmixadv.methods.walk_teacher import Advisor, WalkTeacher
-from maskmixadv.networks.unet import UNet
+from maskmixadv.networks.unet import UNet, fitted
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import PRESETS, Changes
 from maskmixadv.runs.start import started_from
@@ -58,7 +58,7 @@ def test_all_networks_begin_with_its_weights(corpus: Corpus, first: Run, tmp_pat
         if not seen:
             nets = [loop.nets["net"], loop.scored]
             nets += [net.net for net in loop.nets.values() if isinstance(net, Advisor)]
-            assert all(same(net.state_dict(), scored(first)) for net in nets)
+            assert all(same(net.state_dict(), fitted(scored(first), net)) for net in nets)
             assert len(nets) == (3 if isinstance(method, WalkTeacher) else 2)
         seen.append(loop.step)
 
@@ -165,3 +165,19 @@ def test_a_run_of_an_early_version_is_gone_on_with_as_it_was_begun(corpus: Corpu
     other = replace(SCHEDULE, steps=4)
     with pytest.raises(InputError, match="already holds"):
         begin(corpus.root, tmp_path / "run", method=PCE(), schedule=other)
+
+
+def test_a_run_whose_method_had_fewer_fields_is_gone_on_with_as_it_was_begun(corpus: Corpus, tmp_path: Path) -> None:
+    """Seen: it would have gone on with other beliefs, and with another network."""
+    begun = begin(corpus.root, tmp_path / "run", method=WalkTeacher(), schedule=SCHEDULE)
+    path = begun.root / "run.json"
+    record = json.loads(path.read_text())
+    del record["method"]["appearance"], record["method"]["heads"]
+    path.write_text(json.dumps(record))
+    again = begin(corpus.root, tmp_path / "run", method=WalkTeacher(), schedule=SCHEDULE)
+    assert again.method == replace(begun.method, appearance=0.0, heads="shared") == Run.open(begun.root).method
+    with pytest.raises(InputError, match="already holds"):
+        begin(corpus.root, tmp_path / "run", method=WalkTeacher(appearance=0.7), schedule=SCHEDULE)
+    path.write_text(json.dumps(record | {"method": record["method"] | {"thin": "Myo"}}))
+    with pytest.raises(InputError, match="already holds"):
+        begin(corpus.root, tmp_path / "run", method=WalkTeacher(), schedule=SCHEDULE)

@@ -70,7 +70,16 @@ METHODS: Final[Mapping[str, Listed]] = {
         "random walks from the strokes and a mean teacher agree on labels; dense slices correct them",
         formerly="flagship",
         retired=("thin", "odds"),
-        before=MappingProxyType({"certainty": 0.0, "study": 0, "paste": 0.0, "rehearse": 0.0, "appearance": 0.0}),
+        before=MappingProxyType(
+            {
+                "certainty": 0.0,
+                "study": 0,
+                "paste": 0.0,
+                "rehearse": 0.0,
+                "appearance": 0.0,
+                "heads": "shared",
+            }
+        ),
     ),
     "maskmixadv": Listed(
         "MaskMixAdv",
@@ -203,6 +212,31 @@ def recorded(raw: Mapping[str, Any]) -> "Method":
     name = raw.get("name")
     before = METHODS[present(name)].before if isinstance(name, str) else {}
     return method_from({**before, **raw})
+
+
+def as_begun(method: "Method", raw: Mapping[str, Any]) -> "Method":
+    """Return a method as a run's record has it whose fields were fewer; what differs from the defaults stays.
+
+    Parameters
+    ----------
+    method
+        What is asked for now.
+    raw
+        The record's method.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import WalkTeacher
+    >>> from maskmixadv.methods.registry import as_begun
+    >>> as_begun(WalkTeacher(trust=2.0), {"name": "walk-teacher"}).appearance
+    0.0
+    >>> as_begun(WalkTeacher(appearance=0.7), {"name": "walk-teacher"}).appearance
+    0.7
+    """
+    defaults = fields_of(method_from({"name": named(method)}))
+    asked, before = fields_of(method), METHODS[named(method)].before
+    lacking = [name for name in before if name not in raw and asked[name] == defaults[name]]
+    return method_from(asked | {name: before[name] for name in lacking})
 
 
 def fields_of(method: "Method") -> dict[str, Any]:

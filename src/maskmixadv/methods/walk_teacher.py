@@ -7,7 +7,7 @@ import copy
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar, Final, final
+from typing import ClassVar, Final, Literal, cast, final
 
 import torch
 from jaxtyping import Bool, Float
@@ -57,6 +57,8 @@ LARGEST: Final = 50.0
 class Advisor(Teacher):
     """A mean teacher without dropout that combines its prediction with random walks from the strokes.
 
+    It answers with the network's last head.
+
     Walks alone are biased: where nothing shows an edge, a border lies half way between two strokes, so that a thin
     structure between far strokes gets too much. So their probabilities are multiplied by odds. These are 1 until
     `calibrate` moves them: towards those with which walks share pixels among the structures as the teacher does, and
@@ -99,6 +101,11 @@ class Advisor(Teacher):
     def heard(self, batch: Batch) -> Probs:
         """Return the teacher's class probabilities; 0 for classes that have no stroke in a slice with walks."""
         return self(batch.image) * _drawn(_belief(batch))
+
+    @torch.no_grad()
+    def forward(self, image: Image) -> Probs:
+        """Return class probabilities, without gradient."""
+        return _last_head(self.net, image)
 
     @torch.no_grad()
     def calibrate(self, batch: Batch, heard: Probs, rate: Scalar) -> None:
@@ -171,6 +178,10 @@ def known(batch: Batch, voices: Probs) -> Probs:
     return strokes + (1 - drawn) * voices / voices.sum(1, keepdim=True).clamp(min=1e-12)
 
 
+def _last_head(net: nn.Module, image: Image) -> Probs:
+    return cast("UNet", net).answers(image)[-1].softmax(1)
+
+
 def _belief(batch: Batch) -> Belief:
     if batch.belief is None:
         raise InputError("walk-teacher: the batch has no beliefs; load its slices with beliefs")
@@ -188,6 +199,8 @@ class Corrector(nn.Module):
     ----------
     task
         What is segmented, and how many dense slices are studied.
+    heads
+        Number of heads of the teacher.
 
     Examples
     --------
@@ -201,11 +214,11 @@ class Corrector(nn.Module):
 
     errors: Float[Tensor, "2"]
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, *, heads: int = 1) -> None:
         super().__init__()
         classes = len(task.classes)
         self.net = UNet(task.channels + 2 * classes, classes, biases=task.biases)
-        self.elder = UNet(task.channels, classes, biases=task.biases).requires_grad_(False)
+        self.elder = UNet(task.channels, classes, heads=heads, biases=task.biases).requires_grad_(False)
         """A copy of the teacher that no longer changes."""
         self.scored = copy.deepcopy(self.net).requires_grad_(False)
         """The moving average of `net`, which corrects labels."""
@@ -275,7 +288,7 @@ class Corrector(nn.Module):
 
     def _seen(self, batch: Batch) -> Maps:
         belief = _belief(batch)
-        heard = self.elder(batch.image).softmax(1) * _drawn(belief)
+        heard = _last_head(self.elder, batch.image) * _drawn(belief)
         return torch.cat((batch.image, belief, heard), 1)
 
 
@@ -442,6 +455,10 @@ class WalkTeacher(Method):
         Bai et al., CVPR 2023).
     rehearse
         Weight of the network's own losses over the dense slices that the corrector studies, at least 0.
+    heads
+        Whether the teacher answers with a head of its own, the network's second, which learns from what is known alone
+        (*independent*), or with the one that learns from agreed labels, too (*shared*). If it hears what it has said
+        itself, walks' errors come back to it, and stay. What is predicted is the mean of both heads.
     adv
         Weight of a critic's opinion of the network's soft map, as in MaskMixAdv, at least 0. The critic needs masks of
         other patients; by default there is none.
@@ -458,7 +475,7 @@ class WalkTeacher(Method):
     --------
     >>> from maskmixadv.methods import WalkTeacher, first_terms
     >>> list(first_terms(WalkTeacher(trust=2.0)))
-    ['net/ce', 'net/pse-ce', 'net/pse-dice']
+    ['net/ce', 'net/pse-ce', 'net/pse-dice', 'net/own-ce']
     """
 
     believes: ClassVar[bool] = True
@@ -480,6 +497,7 @@ class WalkTeacher(Method):
     voice: float = 0.5
     paste: float = 0.5
     rehearse: float = 0.25
+    heads: Literal["independent", "shared"] = "independent"
     adv: float = 0.0
     every: int | None = None
 
@@ -491,6 +509,10 @@ class WalkTeacher(Method):
         if self.study < 0:
             raise InputError(f"study: {self.study}, allowed is at least 0 steps")
         check_every(self.every)
+        if self.heads == "independent" and not self.ce:
+            raise InputError(
+                "ce: 0 with heads independent, allowed is a number above 0: by it the teacher's head learns"
+            )
         check_fractions(self, "ramp", "listen", "heed", "paste")
         check_decay(self.decay)
 
@@ -538,7 +560,8 @@ class WalkTeacher(Method):
     def players(self, task: Task) -> dict[str, nn.Module]:
         """Return the network and its teacher; the critic where it has a weight, the corrector where it can study."""
         classes = len(task.classes)
-        net = UNet(task.channels, classes, biases=task.biases)
+        heads = self._heads
+        net = UNet(task.channels, classes, heads=heads, biases=task.biases)
         players: dict[str, nn.Module] = {
             "net": net,
             "teacher": Advisor(net, classes=classes, background=self.background),
@@ -546,7 +569,7 @@ class WalkTeacher(Method):
         if self.adv:
             players["critic"] = Critic(classes)
         if self.study and task.studied:
-            players["corrector"] = Corrector(task)
+            players["corrector"] = Corrector(task, heads=heads)
         return players
 
     def phases(self, nets: Mapping[str, nn.Module], batch: Batch) -> Iterator[Phase]:
@@ -564,7 +587,8 @@ class WalkTeacher(Method):
             batch = replace(batch, target=batch.target.masked_fill(hidden, IGNORE), whole=None)
         asked = beside(batch.image.device, partial(teacher.heard, batch))
         place = places(batch, self.paste) if batch.dense is not None and self.paste else None
-        logits = nets["net"](batch.image if place is None else pasted(batch, place))
+        answers = player(nets, "net", UNet).answers(batch.image if place is None else pasted(batch, place))
+        logits = answers[0]
         heard = asked()
         advice = teacher.advise(batch, heard, now["trust"])
         if corrector and batch.progress >= self.heed:
@@ -587,6 +611,10 @@ class WalkTeacher(Method):
             "pse-ce": self.pse * (lesson.sure * unlike).mean(),
             "pse-dice": self.pse * dice_loss(probs=soft, target=lesson.agreed, weight=lesson.counts),
         }
+        if self._heads > 1:
+            terms["own-ce"] = self.ce * partial_cross_entropy(
+                logits=answers[-1], target=lesson.target, weight=lesson.weight
+            )
         if batch.dense is not None and self.rehearse:
             again = labelled_terms(nets["net"](batch.dense.image), batch.dense, ce=self.rehearse, dice=self.rehearse)
             terms |= {f"dense-{name}": term for name, term in again.items()}
@@ -599,6 +627,10 @@ class WalkTeacher(Method):
         teacher.follow(nets["net"], keep=now["keep"])
         if criticised:
             yield Phase("critic", {"critic": critic_loss(nets["critic"], soft.detach(), batch)})
+
+    @property
+    def _heads(self) -> int:
+        return 2 if self.heads == "independent" else 1
 
     def _criticised(self, step: int) -> bool:
         return self.adv > 0 and step % (self.every or 1) == 0

@@ -1,5 +1,6 @@
-"""The U-Net of the field's scribble papers, with any number of decoders."""
+"""The U-Net of the field's scribble papers, with any number of decoders and heads."""
 
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Any
 
@@ -31,6 +32,9 @@ class UNet(nn.Module):
         Number of classes k, with the background.
     decoders
         Number of segmentation decoders.
+    heads
+        Number of final convolutions of each decoder. All that is before them is shared, so that they cost next to
+        nothing and can learn from different labels.
     restores
         Whether there is one more decoder, which restores images.
     biases
@@ -46,11 +50,19 @@ class UNet(nn.Module):
     """
 
     def __init__(
-        self, channels: int, classes: int, *, decoders: int = 1, restores: bool = False, biases: bool = False
+        self,
+        channels: int,
+        classes: int,
+        *,
+        decoders: int = 1,
+        heads: int = 1,
+        restores: bool = False,
+        biases: bool = False,
     ) -> None:
         super().__init__()
+        self.heads = heads
         self.encoder = Encoder(channels, biases=biases)
-        self.decoders = nn.ModuleList(Decoder(classes, biases=biases) for _ in range(decoders))
+        self.decoders = nn.ModuleList(Decoder(heads * classes, biases=biases) for _ in range(decoders))
         self.restorer = Decoder(channels, biases=biases) if restores else None
 
     def encode(self, image: Image) -> Features:
@@ -58,8 +70,15 @@ class UNet(nn.Module):
         return self.encoder(image)
 
     def decode(self, features: Features, decoder: int = 0) -> Logits:
-        """Return the logits of decoder number `decoder`, ``(b, k, h, w)``."""
+        """Return the logits of decoder number `decoder`, ``(b, k, h, w)``; k of each head, one after the other."""
         return self.decoders[decoder](features)
+
+    def answers(self, image: Image) -> list[Logits]:
+        """Return the logits of each head of each decoder, ``(b, k, h, w)``."""
+        features = self.encode(image)
+        return [
+            head for number in range(len(self.decoders)) for head in self.decode(features, number).chunk(self.heads, 1)
+        ]
 
     def restore(self, features: Features) -> Image:
         """Return the image as the restoring decoder paints it; not clipped to [0, 1].
@@ -74,12 +93,11 @@ class UNet(nn.Module):
         return self.restorer(features)
 
     def forward(self, image: Image) -> Logits:
-        """Return the logarithm of the mean of the decoders' probabilities; a single decoder's logits as they are."""
-        features = self.encode(image)
-        if len(self.decoders) == 1:
-            return self.decode(features)
-        log_probs = torch.stack([decoder(features).log_softmax(1) for decoder in self.decoders])
-        return log_probs.logsumexp(0)
+        """Return the logarithm of the mean of all heads' probabilities, but for a constant; one head's logits as is."""
+        answers = self.answers(image)
+        if len(answers) == 1:
+            return answers[0]
+        return torch.stack([logits.log_softmax(1) for logits in answers]).logsumexp(0)
 
 
 class Encoder(nn.Module):
@@ -171,6 +189,38 @@ class Up(nn.Module):
     def forward(self, maps: Float[Tensor, "b f h w"], skip: Float[Tensor, "b g h2 w2"]) -> Float[Tensor, "b g h2 w2"]:
         """Return maps at the resolution of `skip`, which has twice the sides of `maps`."""
         return self.block(_join(skip, _doubled(self.narrow(maps))))
+
+
+def fitted(weights: Mapping[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
+    """Return a U-Net's weights as `net` has them where the two differ in the number of heads alone.
+
+    What one head has learnt, several begin with; of several, one begins with the first.
+
+    Parameters
+    ----------
+    weights
+        State dictionary of the one that has learnt.
+    net
+        The network that is to begin with them; where it differs in more, it will not fit.
+
+    Examples
+    --------
+    >>> from maskmixadv.networks.unet import UNet, fitted
+    >>> one, two = UNet(1, 4), UNet(1, 4, heads=2)
+    >>> two.load_state_dict(fitted(one.state_dict(), two))
+    <All keys matched successfully>
+    >>> one.load_state_dict(fitted(two.state_dict(), one))
+    <All keys matched successfully>
+    """
+    wanted = {name: len(weight) for name, weight in net.state_dict().items() if ".head." in name}
+    return {name: _rows(weight, wanted.get(name, 0)) for name, weight in weights.items()}
+
+
+def _rows(weight: Tensor, wanted: int) -> Tensor:
+    """Return a head's weights for `wanted` outputs: of several heads the first, one head's several times."""
+    if wanted == 0 or len(weight) == 0 or (wanted % len(weight) and len(weight) % wanted):
+        return weight
+    return weight[:wanted] if wanted <= len(weight) else weight.repeat(wanted // len(weight), *[1] * (weight.ndim - 1))
 
 
 def _doubled(maps: Float[Tensor, "b f h w"]) -> Float[Tensor, "b f h2 w2"]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from maskmixadv.corpus.channels import Channel, named, same, told_scale
 from maskmixadv.errors import InputError
 from maskmixadv.methods.method import Method
+from maskmixadv.networks.unet import fitted
 from maskmixadv.runs.checkpoint import ANEW, stored
 from maskmixadv.runs.origin import StartedFrom
 from maskmixadv.runs.run import Run
@@ -33,7 +34,8 @@ def started_from(root: Path, *, method: Method, classes: Sequence[str], channels
     Raises
     ------
     InputError
-        Where `root` is no run with a checkpoint, or has other classes, channels or another network.
+        Where `root` is no run with a checkpoint, or has other classes, channels or another network. Another number of
+        heads does not matter (`maskmixadv.networks.unet.fitted`).
 
     Examples
     --------
@@ -54,7 +56,7 @@ def started_from(root: Path, *, method: Method, classes: Sequence[str], channels
     state = stored(other.checkpoint, torch.device("cpu"))
     weights = _weights(other.checkpoint, state)
     net = method.players(Task(classes=tuple(classes), channels=len(channels), biases=other.biases))["net"]
-    if _shapes(weights) != _shapes(net.state_dict()):
+    if _shapes(fitted(weights, net)) != _shapes(net.state_dict()):
         raise InputError(f"{root}: has another network than {type(method).__name__} makes; begin without it")
     return StartedFrom(root=root.resolve(), step=state.get("step", other.schedule.steps), hash=_hash(weights))
 

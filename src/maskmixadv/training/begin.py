@@ -16,6 +16,7 @@ from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.corpus.masks import AUTO, Masks, taught
 from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import InputError
+from maskmixadv.files import read_json
 from maskmixadv.methods import registry
 from maskmixadv.methods.method import Method
 from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, corpus_fields
@@ -160,13 +161,17 @@ def begin(
 def _begun(run: Run) -> Run | None:
     """Return the run if its directory holds it, not done yet, so that the same command goes on with it; else None.
 
-    Of an early version's run it has the networks, which have biases where those of this version have none.
+    Of an early version's run it has the networks, which have biases where those of this version have none, and the
+    method as it was before it had some of its fields.
     """
     try:
         there = Run.open(run.root)
     except InputError:
         return None
-    run = replace(run, biases=there.biases)
+    method = read_json(run.root / "run.json")["method"]
+    if set(registry.METHODS[registry.named(run.method)].retired) & set(method):
+        return None  # nothing does any more what it did
+    run = replace(run, biases=there.biases, method=registry.as_begun(run.method, method))
     here, recorded = (json.loads(json.dumps(each.settings())) for each in (run, there))
     if here != recorded:
         return None

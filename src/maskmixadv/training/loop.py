@@ -16,6 +16,7 @@ from maskmixadv.methods.parts.teacher import Teacher
 from maskmixadv.networks.average import follow, followed_closely
 from maskmixadv.networks.finite import not_finite
 from maskmixadv.networks.losses import alike, balanced, uniform
+from maskmixadv.networks.unet import fitted
 from maskmixadv.runs.checkpoint import LoopState
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.start import Weights
@@ -285,7 +286,7 @@ class Loop:
         """Take over the weights of another run's network; teachers begin with them, too."""
         followers = [net.net for net in self.nets.values() if isinstance(net, Teacher)]
         for net in (self.nets["net"], *followers, self.scored):
-            net.load_state_dict(weights)
+            net.load_state_dict(fitted(weights, net))
 
     def _recordable(self) -> None:
         if self._engine.graph:
