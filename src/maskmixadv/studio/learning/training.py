@@ -27,7 +27,7 @@ AUTO: Final = "auto"
 PRESET_CHOICES: Final = (AUTO, *reversed(schedule.OFFERED))
 """The presets that the page offers: the default first, then the shortest first."""
 MOST_STEPS: Final = 1_000_000
-FURTHER: Final = 5
+FURTHER: Final = 10
 """A training that goes on from another run takes a preset's steps over this, if nothing else is said."""
 ORDER, PROCESS, PHASE, STOP, OUTPUT = "order.json", "process.json", "phase", "stop", "output.txt"
 LEFT_OUT: Final = "left-out.json"
