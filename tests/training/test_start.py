@@ -128,7 +128,7 @@ def test_it_keeps_the_canvas_of_that_run(corpus: Corpus, first: Run, tmp_path: P
 def test_intensities_of_another_scale_are_refused(corpus: Corpus, first: Run) -> None:
     told = r"intensities up to percentile 99, and this training has 99\.9 \(knee 0\.8\); begin without it"
     with pytest.raises(InputError, match=told):
-        started_from(first.root, method=PCE(), classes=corpus.classes, channels=own(corpus.channels))
+        started_from(first, method=PCE(), classes=corpus.classes, channels=own(corpus.channels))
 
 
 @pytest.fixture(scope="module")
