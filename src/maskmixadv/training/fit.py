@@ -32,7 +32,8 @@ from maskmixadv.runs.origin import same_corpus
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.start import weights_of
 from maskmixadv.sampling.grid import shrunk
-from maskmixadv.sampling.slices import PriorMasks, Slices, load_masks, load_slices
+from maskmixadv.sampling.loading import load_masks, load_slices
+from maskmixadv.sampling.slices import PriorMasks, Slices
 from maskmixadv.sampling.storage import GB
 from maskmixadv.training.distribute import ALONE, Ranks
 from maskmixadv.training.engine import Engine
