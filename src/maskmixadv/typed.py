@@ -139,3 +139,25 @@ def _shown(raw: object) -> str:
         return f"a {'table' if isinstance(raw, dict) else 'list'} of {len(raw)}"
     text = repr(raw)
     return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def check_numbers(of: object, *names: str, most: float = math.inf) -> None:
+    """Check that each of the fields `names` is a finite number of at least 0, and of at most `most`.
+
+    Raises
+    ------
+    InputError
+        Where it is not so.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> check_numbers(SimpleNamespace(stray=1.5), "stray", most=1.0)
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: stray: 1.5, allowed is a number from 0 to 1
+    """
+    for name in names:
+        value = getattr(of, name)
+        if not 0 <= value <= most or value == math.inf:  # NaN is refused, too
+            allowed = "a finite number of at least 0" if most == math.inf else f"a number from 0 to {most:g}"
+            raise InputError(f"{name}: {value}, allowed is {allowed}")
