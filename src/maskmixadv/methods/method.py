@@ -297,6 +297,4 @@ def check_fractions(method: Method, *names: str) -> None:
     ...
     maskmixadv.errors.InputError: ramp: 2.0, allowed is a fraction from 0 to 1
     """
-    for name in names:
-        if not 0 <= (value := getattr(method, name)) <= 1:
-            raise InputError(f"{name}: {value}, allowed is a fraction from 0 to 1")
+    check_numbers(method, *names, fraction=True)

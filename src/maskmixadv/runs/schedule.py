@@ -97,7 +97,7 @@ class Schedule:
             if not 0 < (value := getattr(self, name)) < math.inf:
                 raise InputError(f"{name}: {value}, allowed is a finite number above 0")
         check_numbers(self, "enclosed", "weight_decay")
-        check_numbers(self, "rise", "momentum", most=1.0)
+        check_numbers(self, "rise", "momentum", fraction=True)
         if not 0 <= self.ema < 1:
             raise InputError(f"ema: {self.ema}, allowed is 0 (off) to below 1")
 

@@ -49,4 +49,4 @@ class Augment:
 
     def __post_init__(self) -> None:
         check_numbers(self, "rotate", "scale", "shift", "intensity", "hue", "saturation")
-        check_numbers(self, "stray", most=1.0)
+        check_numbers(self, "stray", fraction=True)
