@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
@@ -16,12 +17,14 @@ NUMBERS = [(kind, each.name) for kind in KINDS for each in fields(kind) if isins
 @pytest.mark.parametrize(("kind", "name"), NUMBERS, ids=[name for _, name in NUMBERS])
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -1.0])
 def test_a_number_that_no_run_can_have_is_refused(kind: type[Schedule | Augment], name: str, wrong: float) -> None:
+    numbers: dict[str, Any] = {name: wrong}
     with pytest.raises(InputError, match=f"^{name}: {wrong}, allowed") as refusal:
-        kind(**{name: wrong})
+        kind(**numbers)
     assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("name", ["lr", "critic_lr"])
 def test_a_rate_of_0_is_refused(name: str) -> None:
+    rates: dict[str, Any] = {name: 0.0}
     with pytest.raises(InputError, match=f"^{name}: 0.0, allowed is a finite number above 0"):
-        Schedule(**{name: 0.0})
+        Schedule(**rates)
