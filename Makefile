@@ -33,7 +33,7 @@ demo: setup
 	$(BIN)/maskmixadv demo --out $(DEMO)
 
 test: setup
-	$(PYTEST) $(THREE)
+	$(PYTEST) $(THREE) $(ARGS)
 
 test-slow: setup
 	$(PYTEST) -m slow $(TWO)

@@ -26,7 +26,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.provenance import commit
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import PRESETS
-from maskmixadv.sampling.slices import load_slices
+from maskmixadv.sampling.loading import load_slices
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.training.begin import begin
 from maskmixadv.types import DRAWN

@@ -44,7 +44,7 @@ from maskmixadv.runs.schedule import Schedule
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.tensors import Batch
 from maskmixadv.training.begin import begin
-from maskmixadv.training.fit import prior_masks, training_slices
+from maskmixadv.training.data import prior_masks, training_slices
 from maskmixadv.training.loop import Loop
 from maskmixadv.training.optimisers import optimisers
 from maskmixadv.types import IGNORE

@@ -36,7 +36,7 @@ from maskmixadv.networks.components import largest_components
 from maskmixadv.runs.schedule import PRESETS, Schedule
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.training.begin import begin
-from maskmixadv.training.fit import prior_masks, training_slices
+from maskmixadv.training.data import prior_masks, training_slices
 from maskmixadv.training.loop import Loop
 
 

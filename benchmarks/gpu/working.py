@@ -21,7 +21,7 @@ from maskmixadv.runs.origin import same_corpus
 from maskmixadv.runs.run import Run
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.strokes.walker import load_beliefs
-from maskmixadv.training.fit import training_slices
+from maskmixadv.training.data import training_slices
 from maskmixadv.training.together import begin_for, hand_over
 
 OUTPUT = "output.txt"

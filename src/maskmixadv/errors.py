@@ -1,6 +1,7 @@
 """The errors that the command line reports in one line, and the exit codes that a program sees."""
 
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 DIVERGED: Final = 3
@@ -61,3 +62,15 @@ def one_line(text: str) -> str:
     'no room on the disk'
     """
     return " ".join(text.split())
+
+
+def listed(words: Sequence[object], most: int = 8) -> str:
+    """List words for people: the first `most` of them, and how many more there are.
+
+    Examples
+    --------
+    >>> listed(["p1", "p2", "p3"], most=2), listed(["p1"], most=2)
+    ('p1, p2 and 1 more', 'p1')
+    """
+    more = len(words) - most
+    return ", ".join(map(str, words[:most])) + (f" and {more} more" if more > 0 else "")

@@ -531,7 +531,7 @@ def read_json(path: Path, *, most: int = MOST_TEXT) -> Any:  # noqa: ANN401
     Raises
     ------
     InputError
-        If it is missing, larger than `most` bytes, nested too deeply, or no JSON. NaN and infinity are no JSON.
+        If it is missing, larger than `MOST_TOML` bytes, nested too deeply, or no JSON. NaN and infinity are no JSON.
 
     Examples
     --------
@@ -552,13 +552,13 @@ def read_json(path: Path, *, most: int = MOST_TEXT) -> Any:  # noqa: ANN401
     return raw
 
 
-def read_toml(path: Path, *, most: int = MOST_TOML) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
     """Return the content of a TOML file.
 
     Raises
     ------
     InputError
-        If it is missing, larger than `most` bytes, nested too deeply, or no TOML.
+        If it is missing, larger than `MOST_TOML` bytes, nested too deeply, or no TOML.
 
     Examples
     --------
@@ -566,7 +566,7 @@ def read_toml(path: Path, *, most: int = MOST_TOML) -> dict[str, Any]:
     >>> read_toml(Path("table.toml"))
     {'steps': 8000}
     """
-    text = read_text(path, most=most)
+    text = read_text(path, most=MOST_TOML)
     if any(max(line.count("."), line.count("["), line.count("{")) > MOST_NESTED for line in text.splitlines()):
         raise InputError(f"{path}: not readable TOML (more than {MOST_NESTED} dots or brackets in a line)")
     try:

@@ -58,7 +58,7 @@ def plain(text: str) -> str:
     return text[1:] if text.startswith(QUOTE) and text.lstrip(QUOTE).startswith(FORMULA) else text
 
 
-def read_csv(path: Path, *, most: int = MOST, partial: bool = False) -> list[dict[str, str]]:
+def read_csv(path: Path, *, partial: bool = False) -> list[dict[str, str]]:
     """Rows of a CSV file by the names of its columns; cells as they were before `csv_text`.
 
     With `partial`, rows that do not fit the header are left out.
@@ -66,7 +66,7 @@ def read_csv(path: Path, *, most: int = MOST, partial: bool = False) -> list[dic
     Raises
     ------
     InputError
-        If it is missing, larger than `most` bytes, no UTF-8, or a row does not fit its header.
+        If it is missing, larger than `MOST` bytes, no UTF-8, or a row does not fit its header.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def read_csv(path: Path, *, most: int = MOST, partial: bool = False) -> list[dic
     >>> read_csv(Path("a.csv"))
     [{'case': '=1+1', 'dice': '0.5'}]
     """
-    reader = csv.reader(io.StringIO(read_text(path, most=most), newline=""))
+    reader = csv.reader(io.StringIO(read_text(path, most=MOST), newline=""))
     try:
         columns = [plain(name) for name in next(reader, [])]
         rows = [[plain(each) for each in row] for row in reader if row]

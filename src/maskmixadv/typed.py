@@ -139,3 +139,25 @@ def _shown(raw: object) -> str:
         return f"a {'table' if isinstance(raw, dict) else 'list'} of {len(raw)}"
     text = repr(raw)
     return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def check_numbers(of: object, *names: str, fraction: bool = False) -> None:
+    """Check that each of the fields `names` is a finite number of at least 0 and, as a `fraction`, at most 1.
+
+    Raises
+    ------
+    InputError
+        Where it is not so.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> check_numbers(SimpleNamespace(stray=1.5), "stray", fraction=True)
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: stray: 1.5, allowed is a fraction from 0 to 1
+    """
+    allowed = "a fraction from 0 to 1" if fraction else "a finite number of at least 0"
+    for name in names:
+        value = getattr(of, name)
+        if not (0 <= value <= 1 if fraction else 0 <= value < math.inf):  # NaN is refused, too
+            raise InputError(f"{name}: {value}, allowed is {allowed}")

@@ -149,7 +149,7 @@ def test_slices_of_several_folds_are_made_once(corpus: Path, tmp_path: Path, mon
     patients = sorted({entry.patient for entry in open_corpus(corpus).entries})
     for part in range(2):
         working.keep(first, patients, part=(part, 2))
-    monkeypatch.setattr("maskmixadv.sampling.slices._Source._made", lambda *_: iter(()))  # what is made is none
+    monkeypatch.setattr("maskmixadv.sampling.loading._Source._made", lambda *_: iter(()))  # what is made is none
     working.slices(second, tmp_path / "slices.pt")
     slices, _, told = handed(tmp_path / "slices.pt", torch.device("cpu"))
     assert len(slices) > 4

@@ -261,7 +261,7 @@ def test_03_strokes_on_large_images_are_learnt_from(dots: bool, tmp_path: Path, 
     assert "learnt from" in capsys.readouterr().err
     opened = Run.open(tmp_path / "run")
     case = Corpus.open(opened.learnt_from.root).load(Corpus.open(opened.learnt_from.root).entries[0])
-    from maskmixadv.training.fit import training_slices
+    from maskmixadv.training.data import training_slices
 
     targets = training_slices(opened, Corpus.open(opened.learnt_from.root), torch.device("cpu")).target
     assert {0, 1, 2} <= set(targets.unique().tolist())
@@ -305,7 +305,7 @@ def test_09_a_wide_field_of_view_keeps_its_strokes(tmp_path: Path) -> None:
     own.write(root / "scribbles" / "wide.nii.gz", wide[1])
     assert command("train", root, "--out", tmp_path / "run", *SHORT, "--steps", "1", "pce") == 0
     opened = Run.open(tmp_path / "run")
-    from maskmixadv.training.fit import training_slices
+    from maskmixadv.training.data import training_slices
 
     targets = training_slices(opened, Corpus.open(opened.learnt_from.root), torch.device("cpu")).target
     assert len(targets) == 5 * 3

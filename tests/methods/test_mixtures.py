@@ -20,7 +20,7 @@ from maskmixadv.types import IGNORE
 
 
 @given(number=st.integers(0, 3), size=st.integers(1, 9))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_turning_back_gives_the_maps(number: int, size: int) -> None:
     maps, quarter = torch.rand(2, 3, size, size), torch.tensor([number])
     assert torch.equal(turned(maps, quarter), torch.rot90(maps, number, (2, 3)))
@@ -48,7 +48,7 @@ def test_a_square_is_hidden_in_each_sample() -> None:
 
 
 @given(seed=st.integers(0, 50), blocks=st.sampled_from([1, 2, 4, 8, 16]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_mixture_holds_own_and_neighbours_pixels_with_their_labels(seed: int, blocks: int) -> None:
     batch = tiny.batch(b=3, size=32, seed=seed)
     mix = mixture(batch, torch.rand(3, 1, 32, 32), blocks=blocks, side=8)

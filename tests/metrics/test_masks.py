@@ -125,7 +125,7 @@ def test_pooled_and_larger_direction_differ_on_a_stray_blob() -> None:
     assert found.hd95_max > 20 > 1 > found.hd95
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.floats(0.05, 0.6), st.floats(0.1, 20.0))
 def test_laws(seed: int, share: float, factor: float) -> None:
     truth, predicted = blob(seed, (4, 14, 12)), blob(seed + 1, (4, 14, 12), share=share)

@@ -5,7 +5,7 @@ import torch
 
 from maskmixadv.errors import InputError
 from maskmixadv.methods.parts.views import BLOCKS, check_blocks
-from maskmixadv.networks.unet import UNet, fitted
+from maskmixadv.networks.unet import UNet, with_heads
 from maskmixadv.tensors import Batch
 from maskmixadv.types import STRIDE
 
@@ -39,16 +39,18 @@ def test_a_prediction_is_the_mean_of_all_heads() -> None:
 def test_heads_begin_with_what_another_number_of_them_has_learnt() -> None:
     image = torch.rand(1, 1, 32, 32)
     one, two = UNet(1, 3).eval(), UNet(1, 3, heads=2).eval()
-    two.load_state_dict(fitted(one.state_dict(), two))
+    two.load_state_dict(with_heads(one.state_dict(), two))
     for answer in two.answers(image):
         torch.testing.assert_close(answer, one(image))
     another = UNet(1, 3, heads=2).eval()
-    one.load_state_dict(fitted(another.state_dict(), one))
+    one.load_state_dict(with_heads(another.state_dict(), one))
     torch.testing.assert_close(one(image), another.answers(image)[0])
-    assert all(torch.equal(weight, fitted(one.state_dict(), one)[name]) for name, weight in one.state_dict().items())
+    assert all(
+        torch.equal(weight, with_heads(one.state_dict(), one)[name]) for name, weight in one.state_dict().items()
+    )
 
 
 def test_what_differs_in_more_than_heads_does_not_fit() -> None:
     two, other = UNet(1, 2), UNet(1, 3)
     with pytest.raises(RuntimeError, match="size mismatch"):
-        other.load_state_dict(fitted(two.state_dict(), other))
+        other.load_state_dict(with_heads(two.state_dict(), other))

@@ -28,7 +28,7 @@ def test_views_complement_each_other_or_are_whole() -> None:
     assert (MaskMix(whole=1.0).draw(batch).second == 1).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ratio=st.floats(0.05, 0.95), seed=st.integers(0, 99))
 def test_the_ratio_is_what_the_first_view_sees(ratio: float, seed: int) -> None:
     mask = MaskMix(ratio=ratio, patch=4).draw(tiny.batch(size=32, seed=seed)).first

@@ -54,7 +54,7 @@ def test_mixup_by_hand() -> None:
     )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 99))
 def test_unmixed_probabilities_are_probabilities(seed: int) -> None:
     torch.manual_seed(seed)

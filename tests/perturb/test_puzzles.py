@@ -26,7 +26,7 @@ from maskmixadv.types import IGNORE
 from perturbed import forward
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 9999))
 def test_the_smallest_cut_is_the_smallest_of_all(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -88,7 +88,7 @@ def test_salient_cells_move_to_where_they_are_shown() -> None:
     assert PuzzleMix(move=100.0)._assignment(salient, shown).tolist() == [[0, 1], [2, 3]]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 999), b=st.integers(1, 5))
 def test_joint_mixing_only_improves(seed: int, b: int) -> None:
     torch.manual_seed(seed)

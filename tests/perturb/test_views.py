@@ -43,7 +43,7 @@ at_levels = pytest.mark.parametrize("perturbation", AT_LEVELS, ids=str)
 sizes = st.integers(8, 40)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     ratio=st.floats(0.05, 0.95),
     patch=st.integers(1, 12),
@@ -58,7 +58,7 @@ def test_merging_the_views_gives_the_image(ratio: float, patch: int, whole: floa
 
 
 @pytest.mark.parametrize("name", MIXING)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(b=st.integers(1, 4), size=st.sampled_from([8, 16, 17, 20, 32]), seed=st.integers(0, 999), tall=st.booleans())
 def test_merging_mixed_views_gives_the_image(name: str, b: int, size: int, seed: int, tall: bool) -> None:
     batch = tiny.batch(b=b, size=size, seed=seed)

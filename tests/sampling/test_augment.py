@@ -67,7 +67,7 @@ def test_stray_windows_lie_anywhere_on_the_canvas() -> None:
     assert middles[astray].abs().amax(0).min() > 0.6
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 999))
 def test_image_and_labels_move_together(seed: int) -> None:
     """A bright square with its label: wherever it goes, they agree but for the interpolated border."""
@@ -83,7 +83,7 @@ def test_image_and_labels_move_together(seed: int) -> None:
     assert image.max() <= 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(count=st.integers(1, 17), batch=st.integers(1, 9), seed=st.integers(0, 9))
 def test_an_epoch_sees_every_slice_once(count: int, batch: int, seed: int) -> None:
     drawn = torch.cat([order(step, count=count, batch=batch, seed=seed) for step in range(2 * count)])
@@ -91,7 +91,7 @@ def test_an_epoch_sees_every_slice_once(count: int, batch: int, seed: int) -> No
         assert sorted(drawn[epoch * count : (epoch + 1) * count].tolist()) == list(range(count))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(h=st.integers(20, 90), w=st.integers(20, 90), mm=st.sampled_from([None, 1.0, 2.3]))
 def test_the_grid_leads_back_home(h: int, w: int, mm: float | None) -> None:
     """A smooth image survives the way to the canvas and back, whatever its shape."""
@@ -154,7 +154,7 @@ COLOURED = {"channels": 3, "coloured": True}
 
 
 @given(seed=st.integers(0, 10_000), hue=st.floats(0, 180), saturation=st.floats(0, 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_grey_stays_grey_whatever_the_hue(seed: int, hue: float, saturation: float) -> None:
     ranges = replace(Augment(), hue=hue, saturation=saturation)
     draw = draw_augmentation(ranges, torch.zeros(2, 2), canvas=16, window=16, rng=rng(seed), **COLOURED)

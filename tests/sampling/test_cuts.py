@@ -15,7 +15,8 @@ from maskmixadv.methods.scribble2label import Scribble2Label
 from maskmixadv.runs.schedule import PRESETS
 from maskmixadv.sampling.cuts import corners
 from maskmixadv.training.begin import begin
-from maskmixadv.training.fit import fit, training_slices
+from maskmixadv.training.data import training_slices
+from maskmixadv.training.fit import fit
 from maskmixadv.training.loop import Loop
 from maskmixadv.types import IGNORE
 

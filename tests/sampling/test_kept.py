@@ -12,7 +12,8 @@ from maskmixadv.corpus.masks import Masks
 from maskmixadv.methods.walk_teacher import WalkTeacher
 from maskmixadv.sampling import kept
 from maskmixadv.sampling.grid import Grid
-from maskmixadv.sampling.slices import Slices, load_slices
+from maskmixadv.sampling.loading import load_slices
+from maskmixadv.sampling.slices import Slices
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import fit
 

@@ -25,7 +25,8 @@ from maskmixadv.methods.scribble2label import Scribble2Label
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling import storage
 from maskmixadv.sampling.grid import Grid
-from maskmixadv.sampling.slices import Slices, load_slices, order
+from maskmixadv.sampling.loading import load_slices
+from maskmixadv.sampling.slices import Slices, order
 from maskmixadv.sampling.storage import Resident, Streamed, make_room
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import fit

@@ -11,7 +11,8 @@ from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.masks import AUTO, Masks
 from maskmixadv.sampling.grid import Grid
-from maskmixadv.sampling.slices import Slices, load_slices
+from maskmixadv.sampling.loading import load_slices
+from maskmixadv.sampling.slices import Slices
 from maskmixadv.types import IGNORE, Supervision
 
 DENSE, BARE = 1, 2

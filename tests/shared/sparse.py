@@ -8,7 +8,8 @@ import torch
 import tiny
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.sampling.grid import Grid
-from maskmixadv.sampling.slices import Slices, load_slices
+from maskmixadv.sampling.loading import load_slices
+from maskmixadv.sampling.slices import Slices
 from maskmixadv.types import IGNORE
 
 CPU = torch.device("cpu")

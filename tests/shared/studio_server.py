@@ -17,6 +17,7 @@ from maskmixadv.formats.volume import Volume
 from maskmixadv.studio.http import server
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import job, training
+from maskmixadv.studio.learning.predictions import PROBABILITIES
 from maskmixadv.studio.learning.training import Order
 from maskmixadv.studio.session import served
 
@@ -87,6 +88,16 @@ def predict(folder: Path, run: str = "001") -> np.ndarray:
         doubt[2 if case == "s0" else 0] = 255
         np.savez_compressed(out / f"{case}.npz", disagreement=doubt)
     return dense
+
+
+def probable(folder: Path, code: int, run: str = "001") -> Path:
+    """Lay down that a run's network is sure of one class everywhere in the middle slice of s0; returns the file."""
+    said = np.zeros((len(tiny.CLASSES), *SHAPE), np.uint8)
+    said[code] = 255
+    file = folder / "predictions" / run / PROBABILITIES / "s0.npz"
+    file.parent.mkdir()
+    np.savez_compressed(file, **{"0-1": said})  # pyright: ignore[reportArgumentType]
+    return file
 
 
 def trained(folder: Path, steps: int = 2) -> Layout:

@@ -1,5 +1,6 @@
 """Own images as a corpus: what comes in comes in exactly, what is wrong is named."""
 
+import math
 import os
 import re
 import shutil
@@ -228,7 +229,7 @@ def test_folds_hold_out_patients_with_masks(tmp_path: Path) -> None:
     assert (fewer.val, fewer.test) == (("m0",), ("m1", "m2"))
     (more,) = folder.prepare(source, tmp_path / "more", validate=4.0).folds["own"]
     assert (more.train, more.val) == (("both1", "both2", "s0", "s1"), ("both0", "m0", "m1", "m2"))
-    for wrong in (7.0, 1.5, 0.0):
+    for wrong in (7.0, 1.5, 0.0, math.nan, math.inf):
         with pytest.raises(InputError, match=f"--validate {wrong:g}.*allowed"):
             folder.prepare(source, tmp_path / "wrong", validate=wrong)
     assert not (tmp_path / "wrong").exists()

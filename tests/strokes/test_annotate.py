@@ -60,7 +60,7 @@ def test_every_class_is_labelled_and_nothing_is_beyond_it(annotator: Drawer, hea
 
 
 @pytest.mark.parametrize("annotator", ANNOTATORS, ids=str)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(masks=MASKS)
 def test_so_it_is_with_any_mask(annotator: Drawer, masks: np.ndarray) -> None:
     drawn = annotator.draw(masks, "case")

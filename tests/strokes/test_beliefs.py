@@ -10,7 +10,7 @@ from skimage.segmentation import random_walker
 import tiny
 from maskmixadv.methods import WalkTeacher
 from maskmixadv.sampling.grid import Grid
-from maskmixadv.sampling.slices import load_slices
+from maskmixadv.sampling.loading import load_slices
 from maskmixadv.strokes.appearance import SETTINGS
 from maskmixadv.strokes.enclosure import ENCLOSED, enclose
 from maskmixadv.strokes.walker import SHARP, believe_slice, load_beliefs

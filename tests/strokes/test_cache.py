@@ -17,7 +17,7 @@ from maskmixadv.corpus.entry import Entry
 from maskmixadv.errors import InputError
 from maskmixadv.files import held
 from maskmixadv.sampling.grid import Grid
-from maskmixadv.sampling.slices import load_slices
+from maskmixadv.sampling.loading import load_slices
 from maskmixadv.strokes import walker
 from maskmixadv.strokes.walker import Plan, load_beliefs, load_walked, walk_slice
 from maskmixadv.types import IGNORE

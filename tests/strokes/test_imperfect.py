@@ -87,7 +87,7 @@ def test_wrong_points_are_whole_points(hearts: dict[str, np.ndarray]) -> None:
     assert 0.2 < off.sum() / (points != IGNORE)[(points > 0)].sum() < 0.8
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(masks=MASKS, seed=st.integers(0, 9))
 def test_errors_stay_in_the_slice_and_on_free_ground(masks: np.ndarray, seed: int) -> None:
     drawn = ScribbleAnnotator().draw(masks, "case")

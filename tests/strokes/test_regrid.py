@@ -46,7 +46,7 @@ def under(drawn: np.ndarray, shape: tuple[int, int]) -> list[tuple[int, set[tupl
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(drawn=slices(), h=st.integers(1, 40), w=st.integers(1, 40))
 def test_each_piece_has_a_seen_pixel_where_there_is_one_to_have(drawn: np.ndarray, h: int, w: int) -> None:
     near, strokes = nearest(drawn, (h, w)), Strokes.of(drawn)
@@ -73,7 +73,7 @@ def _taken(kept: np.ndarray, pieces: list[tuple[int, set[tuple[int, int]]]], at:
     return held < ENCLOSED and (last or (only and (held > 0 or label == 0)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(drawn=slices(), size=st.integers(6, 40))
 def test_strokes_apart_all_survive(drawn: np.ndarray, size: int) -> None:
     """Pieces that share no pixel of the grid never cost each other anything."""
@@ -89,7 +89,7 @@ def test_strokes_apart_all_survive(drawn: np.ndarray, size: int) -> None:
             assert any(canvas[row + top, column + left] == label for row, column in pixels)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(drawn=slices(), factor=st.integers(1, 9))
 def test_coarser_strokes_stay_in_their_place(drawn: np.ndarray, factor: int) -> None:
     coarse = regrid.coarser(drawn, factor)
@@ -99,7 +99,7 @@ def test_coarser_strokes_stay_in_their_place(drawn: np.ndarray, factor: int) -> 
         assert coarse[row, column] in block
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(drawn=slices(), size=st.integers(6, 60))
 def test_a_canvas_is_cut_in_the_middle_unless_that_loses_strokes(drawn: np.ndarray, size: int) -> None:
     strokes = Strokes.of(drawn)

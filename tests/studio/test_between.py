@@ -15,10 +15,9 @@ from maskmixadv.sources import classes
 from maskmixadv.strokes.fill import fill
 from maskmixadv.strokes.propose import propose_slice
 from maskmixadv.strokes.shapes import between
-from maskmixadv.studio.learning.predictions import PROBABILITIES
 from maskmixadv.studio.palette import PaletteClass
 from maskmixadv.studio.session import Session
-from studio_server import SHAPE, SLICE, client, plane, predict, refused, strokes
+from studio_server import SHAPE, SLICE, client, plane, predict, probable, refused, strokes
 
 SHAPES = "/api/cases/s0/shapes"
 SPACING = tuple(np.linalg.norm(own.AFFINE[:3, :3], axis=0)[[1, 0]].tolist())
@@ -95,11 +94,7 @@ def _filled(page: httpx.Client, folder: Path) -> None:
         page.put(f"/api/cases/s0/slices/{index}/scribble", content=ends.tobytes()).raise_for_status()
     before = slices(page.post("/api/cases/s0/fill"))
     predict(folder)
-    said = np.zeros((len(tiny.CLASSES), *SHAPE), np.uint8)
-    said[0] = 255
-    out = folder / "predictions/001" / PROBABILITIES
-    out.mkdir()
-    np.savez_compressed(out / "s0.npz", **{"0-1": said})  # pyright: ignore[reportArgumentType]
+    probable(folder, 0)
     after = slices(page.post("/api/cases/s0/fill"))
     for index in (0, 2):
         np.testing.assert_array_equal(after[index], before[index])

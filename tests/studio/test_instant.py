@@ -19,8 +19,8 @@ from maskmixadv.studio.images.cases import Cases
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import corpus as learning
 from maskmixadv.studio.learning.newest import Newest
-from maskmixadv.studio.learning.predictions import PROBABILITIES, PROPOSED
-from studio_server import SHAPE, SLICE, client, plane, predict, refused, strokes
+from maskmixadv.studio.learning.predictions import PROPOSED
+from studio_server import SHAPE, SLICE, client, plane, predict, probable, refused, strokes
 
 PROPOSAL = f"{SLICE}/proposal"
 
@@ -79,15 +79,11 @@ def test_a_networks_probabilities_count(tmp_path: Path) -> None:
     with client(folder) as page:
         before = plane(page.post(PROPOSAL, content=labels.tobytes()))
         predict(folder)
-        said = np.zeros((len(tiny.CLASSES), *SHAPE), np.uint8)
-        said[1] = 255
-        out = folder / "predictions/001" / PROBABILITIES
-        out.mkdir()
-        np.savez_compressed(out / "s0.npz", **{"0-1": said})  # pyright: ignore[reportArgumentType]
+        file = probable(folder, 1)
         after = plane(page.post(PROPOSAL, content=labels.tobytes()))
         assert (after == 1).mean() > (before == 1).mean() + 0.1
         assert (after[labels == 0] == 0).all(), "strokes stand"
-        (out / "s0.npz").write_bytes(b"damaged")
+        file.write_bytes(b"damaged")
         assert page.post(PROPOSAL, content=labels.tobytes()).status_code == 204
 
 

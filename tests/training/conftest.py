@@ -14,7 +14,7 @@ def pictures() -> None:
 @pytest.fixture(autouse=True)
 def _undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "pictures" not in request.fixturenames:
-        monkeypatch.setattr("maskmixadv.training.fit.Validation._picture", lambda *_: None)
+        monkeypatch.setattr("maskmixadv.training.validation.Validation._picture", lambda *_: None)
 
 
 @pytest.fixture(scope="module", autouse=True)

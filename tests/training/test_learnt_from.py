@@ -21,7 +21,8 @@ from maskmixadv.methods.supervised import Supervised
 from maskmixadv.runs.schedule import PRESETS
 from maskmixadv.sampling.grid import Grid, _centre
 from maskmixadv.sampling.learnt import Learnt
-from maskmixadv.sampling.slices import Slices, load_masks, load_slices
+from maskmixadv.sampling.loading import load_masks, load_slices
+from maskmixadv.sampling.slices import Slices
 from maskmixadv.strokes.enclosure import ENCLOSED
 from maskmixadv.strokes.regrid import DEFAULT
 from maskmixadv.training.begin import _grid, begin

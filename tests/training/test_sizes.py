@@ -13,7 +13,7 @@ from maskmixadv.inference.predictor import Predictor
 from maskmixadv.runs.course import read_course
 from maskmixadv.runs.run import Run
 from maskmixadv.sources import folder
-from maskmixadv.training import fit as fitting
+from maskmixadv.training import validation
 from maskmixadv.training.train import train
 
 CLASSES = '[[class]]\nname = "background"\n[[class]]\nname = "a"\n[[class]]\nname = "b"\n'
@@ -111,7 +111,7 @@ def test_large_validation_cases_are_read_one_by_one(tmp_path: Path, monkeypatch:
     corpus = made(tmp_path, [(40, 40)] * 10)
     logs = []
     for number, held in enumerate((10**9, 0)):
-        monkeypatch.setattr(fitting, "HELD", held)
+        monkeypatch.setattr(validation, "HELD", held)
         run = train(
             corpus, tmp_path / f"run{number}", method="pce", preset="cpu", size=48, window=32, steps=2,
             validate_every=1, folds="five", fold=2, device="cpu",

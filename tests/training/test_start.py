@@ -16,7 +16,7 @@ from maskmixadv.methods.maskmixadv import MaskMixAdv
 from maskmixadv.methods.method import Method
 from maskmixadv.methods.pce import PCE
 from maskmixadv.methods.walk_teacher import Advisor, WalkTeacher
-from maskmixadv.networks.unet import UNet, fitted
+from maskmixadv.networks.unet import UNet, with_heads
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import PRESETS, Changes
 from maskmixadv.runs.start import started_from
@@ -58,7 +58,7 @@ def test_all_networks_begin_with_its_weights(corpus: Corpus, first: Run, tmp_pat
         if not seen:
             nets = [loop.nets["net"], loop.scored]
             nets += [net.net for net in loop.nets.values() if isinstance(net, Advisor)]
-            assert all(same(net.state_dict(), fitted(scored(first), net)) for net in nets)
+            assert all(same(net.state_dict(), with_heads(scored(first), net)) for net in nets)
             assert len(nets) == (3 if isinstance(method, WalkTeacher) else 2)
         seen.append(loop.step)
 
@@ -128,7 +128,7 @@ def test_it_keeps_the_canvas_of_that_run(corpus: Corpus, first: Run, tmp_path: P
 def test_intensities_of_another_scale_are_refused(corpus: Corpus, first: Run) -> None:
     told = r"intensities up to percentile 99, and this training has 99\.9 \(knee 0\.8\); begin without it"
     with pytest.raises(InputError, match=told):
-        started_from(first.root, method=PCE(), classes=corpus.classes, channels=own(corpus.channels))
+        started_from(first, method=PCE(), classes=corpus.classes, channels=own(corpus.channels))
 
 
 @pytest.fixture(scope="module")

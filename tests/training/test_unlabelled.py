@@ -26,9 +26,10 @@ from maskmixadv.strokes.annotate import KeptAnnotator, annotate
 from maskmixadv.strokes.imperfect import Imperfection
 from maskmixadv.tensors import Batch
 from maskmixadv.training.begin import begin
+from maskmixadv.training.data import training_slices
 from maskmixadv.training.distribute import ALONE, Ranks
 from maskmixadv.training.engine import WARM, Engine, as_written
-from maskmixadv.training.fit import fit, training_slices
+from maskmixadv.training.fit import fit
 from maskmixadv.training.loop import Loop
 from maskmixadv.training.recipe import Recipe
 from maskmixadv.training.train import train

@@ -99,7 +99,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Cell:
-    """One row, fold and seed of a table; its scores lie in `folder`, which is one of the job's folders."""
+    """One row, fold and seed of a table.
+
+    Attributes
+    ----------
+    row, fold, seed
+        Which.
+    folder
+        Directory of its scores, one of the job's folders.
+    job
+        The run that it asks for.
+    """
 
     row: TableRow
     fold: int
@@ -115,6 +125,8 @@ def cells(table: Table, parse: Parse, *, out: Path, runs: Path) -> tuple[Cell, .
 
     Parameters
     ----------
+    table
+        The table.
     parse
         Parses the command that makes a corpus.
     out

@@ -46,7 +46,8 @@ def work(job: Job, device: str | None) -> int:
     with reason_written(job.reason), held(job.run.parent, name=f".{job.run.name}.lock", wait=True):
         if job.done:
             return 0
-        if not fit(_begun(job, device), device=device):
+        run = opened(job) or job.recipe.begin(job.run, device=device, command=job.recipe.command(job.run))
+        if not fit(run, device=device):
             return INTERRUPTED
         score(job, _usage(job.run / "usage.json"), device=device)
         return 0
@@ -60,13 +61,12 @@ def score(job: Job, usage: Usage, *, device: str | None, jobs: int | None = None
         _file(job, usage, scores, kept)
 
 
-def _begun(job: Job, device: str | None) -> Run:
-    """Begin the run, or open it where an earlier process began it."""
+def opened(job: Job) -> Run | None:
+    """Open the run where an earlier process began it; else remove what one left that was killed before run.json."""
     if (job.run / "run.json").is_file():
         return Run.open(job.run)
-    # A process that was killed before it wrote run.json left a directory without any work in it.
     shutil.rmtree(job.run, ignore_errors=True)
-    return job.recipe.begin(job.run, device=device, command=job.recipe.command(job.run))
+    return None
 
 
 def _evaluating(job: Job, out: Path) -> str:

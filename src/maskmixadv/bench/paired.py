@@ -18,7 +18,19 @@ MEAN: Final = "mean"
 
 
 class Paired(NamedTuple):
-    """A row compared with the reference in one measure and one column; `p_holm` is corrected for all rows."""
+    """A row compared with the reference.
+
+    Attributes
+    ----------
+    row
+        Its name.
+    measure, column
+        What was compared: one of `MEASURES`, of a class or of the ``mean`` over the classes.
+    comparison
+        Difference, interval and p-value.
+    p_holm
+        P-value that is corrected for all rows of this measure and column (`holm`).
+    """
 
     row: str
     measure: str

@@ -26,6 +26,8 @@ class Finished:
 
     Attributes
     ----------
+    cell
+        Which row, fold and seed.
     record
         What the run cost: steps, seconds, memory.
     facts

@@ -18,7 +18,6 @@ import json
 import multiprocessing
 import os
 import queue
-import shutil
 import signal
 import sys
 import threading
@@ -34,7 +33,7 @@ from typing import Final
 import torch
 
 from maskmixadv.bench.cells import Job
-from maskmixadv.bench.child import follow, measured, score
+from maskmixadv.bench.child import follow, measured, opened, score
 from maskmixadv.bench.told import Told
 from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import INTERRUPTED, DivergedError, InputError, one_line, report
@@ -253,9 +252,7 @@ class Several:
 def begin(job: Job, device: str) -> None:
     """Write the run of `job` down as one that trains on the device called `device`, unless it is there."""
     with told_to(job.output):
-        if not (job.run / "run.json").is_file():
-            # A process that was killed before it wrote run.json left a directory without any work in it.
-            shutil.rmtree(job.run, ignore_errors=True)
+        if opened(job) is None:
             begin_for(job.recipe, job.run, device)
 
 

@@ -79,16 +79,22 @@ class Table:
     ----------
     name
         Name of the file, without its suffix.
+    title
+        Heading of the rendered table.
     reference
         Name of the row that the others are tested against.
     split
         Which of a fold's patients are scored.
     scheme
         Name of the scheme of folds; the corpus's first if None.
+    folds, seeds
+        On which folds, counted from 1, and with which seeds each row is run.
     changes
         Values that replace those of the preset.
     prepare
         How to make a missing corpus: maps its directory to a maskmixadv command, in which ``{out}`` is the directory.
+    rows
+        The rows, in the order in which they are shown.
     """
 
     name: str

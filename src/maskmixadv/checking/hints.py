@@ -9,12 +9,11 @@ from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.scale import LIKE_CT
+from maskmixadv.errors import listed
 from maskmixadv.strokes.enclosure import foreground, hull, outside
 from maskmixadv.strokes.regrid import Strokes, nearest, resized
 from maskmixadv.types import IGNORE
 
-_SHOWN = 8
-"""Slices or cases that a note names at most."""
 _BESIDE = "strokes on the empty margin round the image in slice {}; erase them there"
 _OUTSIDE = (
     "a structure's stroke lies beyond the hull of the background's in slice {}; redraw the background round it, "
@@ -39,12 +38,12 @@ def of_corpus(corpus: Corpus) -> Iterator[str]:
     """
     unit = [entry.name for entry in corpus.entries if entry.spacing == (1.0, 1.0, 1.0)]
     if unit:
-        yield f"{_listed(unit)}: spacing is exactly 1 × 1 × 1 mm, as in files that lost theirs; mm are wrong if so"
+        yield f"{listed(unit)}: spacing is exactly 1 × 1 × 1 mm, as in files that lost theirs; mm are wrong if so"
     bare = [entry.name for entry in corpus.entries if not entry.scribble and not entry.dense]
     if bare:
-        yield f"{_listed(bare)}: neither scribble nor dense mask, so of no use for training; draw some"
+        yield f"{listed(bare)}: neither scribble nor dense mask, so of no use for training; draw some"
     if like := [entry.name for entry in corpus.entries if entry.like_ct]:
-        yield f"{_listed(like)}: {LIKE_CT}"
+        yield f"{listed(like)}: {LIKE_CT}"
 
 
 def of_case(entry: Entry, case: Case) -> Iterator[str]:
@@ -60,11 +59,11 @@ def of_case(entry: Entry, case: Case) -> Iterator[str]:
     """
     constant = [k for k, image in enumerate(case.shown) if image.min() == image.max()]
     if constant:
-        yield f"{entry.name}: slice {_listed(constant)} is constant; remove it, or its strokes"
+        yield f"{entry.name}: slice {listed(constant)} is constant; remove it, or its strokes"
     if case.scribble is not None:
         for problem, slices in _strokes(case, case.scribble, constant).items():
             if slices:
-                yield f"{entry.name}: {problem.format(_listed(slices))}"
+                yield f"{entry.name}: {problem.format(listed(slices))}"
 
 
 def of_thin(thin: Mapping[str, int], size: int) -> Iterator[str]:
@@ -85,7 +84,7 @@ def of_thin(thin: Mapping[str, int], size: int) -> Iterator[str]:
     cases = [name for name, count in thin.items() if count]
     if cases:
         yield (
-            f"{_listed(cases)}: {sum(thin.values())} strokes are thinner than a pixel of a canvas of {size} (train "
+            f"{listed(cases)}: {sum(thin.values())} strokes are thinner than a pixel of a canvas of {size} (train "
             "--preset cpu) and learnt from as single pixels; draw with a wider brush, or train with a larger --size"
         )
 
@@ -139,8 +138,3 @@ def _margin(image: Float[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     rows, columns = (np.flatnonzero(shown.any(axis)) for axis in (1, 0))
     margin[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = False
     return margin
-
-
-def _listed(items: Sequence[object]) -> str:
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return ", ".join(map(str, items[:_SHOWN])) + more

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.case import Case, structures
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.pictures import contact_sheet, must_be_free
@@ -14,6 +14,8 @@ from maskmixadv.types import IGNORE
 
 SHOWN: Final = 8
 """Cases in the picture, spread over the corpus."""
+_LONGEST: Final = 22
+"""Letters of a case's name beside its row."""
 
 
 def draw(corpus: Corpus, path: Path) -> None:
@@ -58,13 +60,13 @@ def _fullest(case: Case) -> int:
     labels = case.scribble if case.scribble is not None else case.dense
     if labels is None:
         return case.shape[0] // 2
-    return int(((labels > 0) & (labels != IGNORE)).sum(axis=(1, 2)).argmax())
+    return int(structures(labels).sum(axis=(1, 2)).argmax())
 
 
 def _slice(case: Case, labels: UInt8[np.ndarray, "d h w"] | None, k: int) -> UInt8[np.ndarray, "h w"]:
     return np.full(case.shape[1:], IGNORE, np.uint8) if labels is None else labels[k]
 
 
-def _short(name: str, length: int = 22) -> str:
+def _short(name: str) -> str:
     """Cut out the middle of a name that is longer than a row is high."""
-    return name if len(name) <= length else f"{name[: length // 2]}…{name[-length // 2 + 1 :]}"
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST // 2]}…{name[-_LONGEST // 2 + 1 :]}"

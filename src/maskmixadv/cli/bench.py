@@ -1,5 +1,6 @@
 """The command ``bench``; torch is imported when it runs."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -86,7 +87,7 @@ class Bench:
     def _workers(self) -> "Workers":
         from maskmixadv.bench.workers import Local, Ray, Together, at_once
 
-        if self.cores < 1 or self.gpus < 0:
+        if self.cores < 1 or not 0 <= self.gpus < math.inf:
             raise InputError(f"cores, gpus: {self.cores}, {self.gpus}, allowed are at least 1 and at least 0")
         if self.engine == "ray":
             if self.together not in (None, 1):

@@ -260,6 +260,17 @@ def whole_slices(labels: UInt8[np.ndarray, "d h w"]) -> Bool[np.ndarray, "d"]:
     return (labels != IGNORE).all(axis=(1, 2))
 
 
+def structures(labels: UInt8[np.ndarray, "*dhw"]) -> Bool[np.ndarray, "*dhw"]:
+    """Return which pixels have the label of a structure: neither background nor ``IGNORE``.
+
+    Examples
+    --------
+    >>> structures(np.array([[0, 1, IGNORE]], np.uint8))
+    array([[False,  True, False]])
+    """
+    return (labels > 0) & (labels != IGNORE)
+
+
 def _check_shapes(case: Case, where: str) -> None:
     for kind, labels in (("scribble", case.scribble), ("dense mask", case.dense)):
         if labels is not None and labels.shape != case.shape:

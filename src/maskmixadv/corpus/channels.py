@@ -10,15 +10,13 @@ from jaxtyping import Float, Shaped
 from maskmixadv.corpus.names import check_word
 from maskmixadv.corpus.scale import PERCENTILE, measured, normalise, unscaled, windowed
 from maskmixadv.errors import InputError
-from maskmixadv.formats.volume import Volume
+from maskmixadv.formats.volume import LUMA, Volume
 
 Kind = Literal["MR", "RGB", "CT", "noNorm"]
 """How a channel's intensities are scaled, by nnU-Net's words: see `Channel`."""
 KINDS: Final = get_args(Kind)
 Window = tuple[float, float]
 """Intensities that become 0 and 1."""
-LUMA: Final = (0.2125, 0.7154, 0.0721)
-"""Brightness of red, green and blue (ITU-R BT.709)."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from maskmixadv.corpus.entry import Entry, KeptCase, Split, check_entry, check_w
 from maskmixadv.corpus.names import check_classes, check_spacing
 from maskmixadv.corpus.stored import must_be, must_be_labels, write_case
 from maskmixadv.corpus.window import with_windows
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, listed
 from maskmixadv.files import check_name, read_json, whole, work_ahead, write_texts
 from maskmixadv.formats.reading import read_npz
 from maskmixadv.formats.slicing import Header, Slicing, check_across
@@ -300,7 +300,7 @@ class Corpus:
     def _named(self, name: str) -> Entry:
         found = next((entry for entry in self.entries if entry.name == name), None)
         if found is None:
-            raise InputError(f"{self.root}: no case {name!r}, allowed are {_some([e.name for e in self.entries])}")
+            raise InputError(f"{self.root}: no case {name!r}, allowed are {listed([e.name for e in self.entries])}")
         return found
 
     def __fspath__(self) -> str:
@@ -318,7 +318,7 @@ class Corpus:
         folds = (f"{scheme} (1 to {len(of)})" if len(of) > 1 else scheme for scheme, of in self.folds.items())
         lines = {
             "cases": f"{len(self.entries)} of {len(patients)} patients; {drawn} with scribbles, {dense} with masks",
-            "classes": _some(self.classes),
+            "classes": listed(self.classes),
             "folds": ", ".join(folds),
             "spacing": self._spacings(),
         }
@@ -426,12 +426,6 @@ def _must_have(entries: Iterable[Entry], channels: Sequence[Channel], where: str
 def _damaged(path: Path, error: InputError) -> InputError:
     reason = str(error).removeprefix(f"{path}: ")
     return InputError(f"{path}: missing or damaged ({reason}); prepare the corpus again")
-
-
-def _some(words: Sequence[str], most: int = 8) -> str:
-    """List words, of which there may be many."""
-    more = len(words) - most
-    return ", ".join(words[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _written(root: Path, cases: Iterable[Case | KeptCase], classes: int, *, where: str) -> tuple[Entry, ...]:

@@ -1,5 +1,6 @@
 """Folds of a user's own images: patients with scribbles are for training, those with masks alone are held out."""
 
+import math
 from collections.abc import Iterable
 from typing import Final
 
@@ -75,7 +76,7 @@ def folds(cases: Iterable[Entry], validate: float | None = None) -> dict[str, tu
 
 def _chosen(alone: list[str], both: list[str], validate: float, *, learners: int) -> list[str]:
     available = len(alone) + len(both)
-    count = round(validate * available) if 0 < validate < 1 else int(validate)
+    count = round(validate * available) if 0 < validate < 1 else int(validate) if math.isfinite(validate) else 0
     if count < 1 or (validate >= 1 and count != validate):
         raise InputError(f"--validate {validate:g}: allowed is a whole number from 1 on, or a fraction below 1")
     if count > available:

@@ -6,11 +6,11 @@ from typing import Final, Literal, TypeVar, cast
 
 import numpy as np
 
-from maskmixadv.corpus.case import whole_slices
+from maskmixadv.corpus.case import structures, whole_slices
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.errors import InputError
-from maskmixadv.types import IGNORE, Supervision
+from maskmixadv.types import Supervision
 
 Taught = Mapping[str, tuple[int, ...] | None]
 """Names of the cases whose masks are learnt from, and the numbers of the slices that are; None: all slices."""
@@ -199,8 +199,7 @@ def _showing(corpus: Corpus, entries: Sequence[Entry]) -> Iterator[list[int]]:
     """Yield the numbers of each case's dense slices that show a structure."""
     for case in corpus.load_all(entries):
         dense = cast("np.ndarray", case.dense)
-        shows = ((dense > 0) & (dense != IGNORE)).any(axis=(1, 2))
-        yield np.flatnonzero(whole_slices(dense) & shows).tolist()
+        yield np.flatnonzero(whole_slices(dense) & structures(dense).any(axis=(1, 2))).tolist()
 
 
 def _must_suffice(corpus: Corpus, there: int, masks: Masks) -> None:

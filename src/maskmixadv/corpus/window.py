@@ -7,10 +7,9 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float
 
-from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.case import Case, structures
 from maskmixadv.corpus.channels import Channel, Window
 from maskmixadv.errors import InputError
-from maskmixadv.types import IGNORE
 
 PERCENTILES: Final = (0.5, 99.5)
 """Percentiles of the structures' intensities between which a CT is shown, as nnU-Net has them."""
@@ -50,7 +49,7 @@ def with_windows(channels: Sequence[Channel], cases: Iterable[Case], where: str)
         return tuple(channels)
     inside, everywhere = ({place: list[np.ndarray]() for place in wanted} for _ in range(2))
     for case in cases:
-        shown = _structures(case)
+        shown = _annotated(case)
         for place in wanted:
             image = case.image[place]
             inside[place].append(_some(image[shown]))
@@ -67,11 +66,12 @@ def with_windows(channels: Sequence[Channel], cases: Iterable[Case], where: str)
     return tuple(made)
 
 
-def _structures(case: Case) -> Bool[np.ndarray, "d h w"]:
+def _annotated(case: Case) -> Bool[np.ndarray, "d h w"]:
+    """Return which voxels strokes or a mask label as a structure."""
     shown = np.zeros(case.shape, bool)
     for labels in (case.scribble, case.dense):
         if labels is not None:
-            shown |= (labels > 0) & (labels != IGNORE)
+            shown |= structures(labels)
     return shown
 
 

@@ -1,7 +1,7 @@
 """Scoring a run on another corpus than its own, without patients that are in both."""
 
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 from maskmixadv.corpus.channels import named, same, told_scale
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, listed
 from maskmixadv.runs.origin import LearntFrom, same_corpus
 from maskmixadv.sources.opening import open_corpus
 
@@ -66,7 +66,7 @@ def another(root: Path, own: LearntFrom) -> tuple[Corpus, Split]:
     if known >= {entry.patient for entry in corpus.entries}:
         raise InputError(f"{root}: all its patients are the run's own; score the run without --corpus")
     if known:
-        told = f"{len(known)} patients are the run's own and left out: {_listed(known)}"
+        told = f"{len(known)} patients are the run's own and left out: {listed(sorted(known))}"
         print(f"maskmixadv: {root}: {told}", file=sys.stderr)
     split = corpus.split(next(iter(corpus.folds)), 1)
     return corpus, Split(*(tuple(each for each in part if each not in known) for part in split))
@@ -93,8 +93,3 @@ def _own_patients(corpus: Corpus, own: LearntFrom) -> Iterator[str]:
 
 def _same_image(corpus: Corpus, entry: Entry, home: Corpus, other: Entry) -> bool:
     return np.array_equal(corpus.load(entry).image, home.load(other).image)
-
-
-def _listed(names: Collection[str], most: int = 8) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(sorted(names)[:most]) + more

@@ -134,22 +134,21 @@ def evaluate(
     from maskmixadv.runs.origin import same_corpus
     from maskmixadv.runs.run import Run
 
-    root = Path(root)
-    corpus_root, out = (None if path is None else Path(path) for path in (corpus_root, out))
+    root, elsewhere = Path(root), None if corpus_root is None else Path(corpus_root)
     run = Run.open(root)
-    if corpus_root is None:
+    if elsewhere is None:
         corpus, patients = same_corpus(run.learnt_from), run.learnt_from.split
     else:
-        corpus, patients = another(corpus_root, run.learnt_from)
+        corpus, patients = another(elsewhere, run.learnt_from)
     entries, partly = _known(root, corpus, _scorable(root, corpus, patients, split))
     workers = _workers(jobs, len(entries))
     of = {"corpus": corpus.name, "root": str(corpus.root.resolve()), "hash": corpus.hash()}
-    _must_be_free(out or folder(root, split, corpus_root), of, named=out is not None)
+    place = folder(root, split, elsewhere) if out is None else Path(out)
+    _must_be_free(place, of, named=out is not None)
     predictor = Predictor.load(root, device)
     flips = predictor.averages(flips)
     cases = CasePredictor(predictor, workers, flips=flips, largest=largest)
-    out = out or folder(root, split, corpus_root)
-    make_directory(out)
+    make_directory(place)
     with _pool(workers) as pool:
         scored = score_cases(
             map(_with_whole_slices, map(corpus.load, entries)), cases.predict, pool, ahead=workers,
@@ -169,13 +168,7 @@ def evaluate(
     }
     volumes = scores.volumes((row for row in found if row.case not in partly), corpus.nominal)
     measured = clinical.records(volumes)  # part of a heart has no volume
-    agreed = {measure.column: each for measure, each in clinical.agreements(measured).items()}
-    summary = replace(
-        scores.summarise(found, {**run.published(), "evaluation": evaluation}),
-        clinical=agreed,
-        volumes=phases.by_phase(found),
-        ejection=phases.ejection(found),
-    )
+    summary = _summary(found, measured, {**run.published(), "evaluation": evaluation})
     page = report.render(
         summary,
         found,
@@ -185,8 +178,18 @@ def evaluate(
         measured=measured,
     )
     texts = (scores.table(found), clinical.table(measured), phases.table(found), page, summary.json())
-    write_texts({out / name: text for name, text in zip(FILES, texts, strict=True)})
+    write_texts({place / name: text for name, text in zip(FILES, texts, strict=True)})
     return summary
+
+
+def _summary(found: Sequence[CaseScore], measured: Sequence[clinical.Record], record: dict[str, Any]) -> Summary:
+    """Return means and spreads of all scores, how far volumes agree, and what is predicted where nothing is."""
+    return replace(
+        scores.summarise(found, record),
+        clinical={measure.column: each for measure, each in clinical.agreements(measured).items()},
+        volumes=phases.by_phase(found),
+        ejection=phases.ejection(found),
+    )
 
 
 def _must_be_free(out: Path, of: Mapping[str, str], *, named: bool) -> None:

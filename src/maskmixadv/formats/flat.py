@@ -26,7 +26,7 @@ from maskmixadv.formats.reading import (
     reading,
 )
 from maskmixadv.formats.slicing import Header
-from maskmixadv.formats.volume import Geometry, Volume
+from maskmixadv.formats.volume import LUMA, Geometry, Volume
 from maskmixadv.types import Spacing
 
 TIFF: Final = (".tiff", ".tif")
@@ -44,8 +44,6 @@ UNBOUNDED: Final = (34925, 34926, 50000)
 """Compressions that tifffile unpacks without a limit; Pillow stops at the declared size."""
 UNCHECKED: Final = 2**29
 """Bytes that may be unpacked without a check beforehand."""
-_LUMA: Final = (0.2125, 0.7154, 0.0721)
-"""Brightness of red, green and blue (ITU-R BT.709)."""
 _STORED: Final = (
     tifffile.PHOTOMETRIC.MINISBLACK,
     tifffile.PHOTOMETRIC.MINISWHITE,
@@ -254,7 +252,7 @@ def grey(pixels: Shaped[np.ndarray, "d h w *c"]) -> tuple[Shaped[np.ndarray, "d 
     red = pixels[..., 0]
     if all(np.array_equal(red, pixels[..., channel]) for channel in (1, 2)):
         return red, False
-    return (pixels[..., :3] @ np.array(_LUMA, np.float32)).astype(np.float32), True
+    return (pixels[..., :3] @ np.array(LUMA, np.float32)).astype(np.float32), True
 
 
 def colours(pixels: Shaped[np.ndarray, "d h w *c"]) -> Shaped[np.ndarray, "3 d h w"] | None:

@@ -124,7 +124,7 @@ def read(path: Path) -> Volume:
         header = _header(path, stream)
         shape, count = _fitting(path, header), _channels(path, header)
         with reading(path, KIND):
-            voxels = _unpacked(path, stream, header) if _packed(path) else np.asanyarray(_proxy(path, header))
+            voxels = _unpacked(path, stream, header) if _packed(path) else np.asanyarray(ArrayProxy(path, header))
             array = voxels.reshape(shape if count == 1 else (*shape, count))
             behind = stream.read(BEHIND + 1) if _packed(path) else b""  # this checks the checksum, too
         if len(behind) > BEHIND:
@@ -169,17 +169,13 @@ def read_slice(path: Path, index: int) -> Shaped[np.ndarray, "h w"] | None:
         with reading(path, KIND):
             if _packed(path):
                 _skip(stream, header, index * w * h * header.get_data_dtype().itemsize)
-            return np.asanyarray(_proxy(stream, header)[..., index]).T
-
-
-def _proxy(source: Any, header: Any) -> Any:  # noqa: ANN401
-    return ArrayProxy(source, header)
+            return np.asanyarray(ArrayProxy(stream, header)[..., index]).T
 
 
 def _unpacked(path: Path, stream: Any, header: Any) -> Shaped[np.ndarray, "..."]:  # noqa: ANN401
     """Read the voxels of a packed file; without a copy where the header asks for no scaling."""
     if header.get_slope_inter() not in UNSCALED:
-        return np.asanyarray(_proxy(stream, header))
+        return np.asanyarray(ArrayProxy(stream, header))
     voxels = np.empty(header.get_data_shape()[::-1], header.get_data_dtype())
     _skip(stream, header, 0)
     fill(path, stream, voxels, KIND)

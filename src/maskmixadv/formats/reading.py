@@ -280,7 +280,7 @@ def check_bytes(path: Path, size: int, what: str) -> None:
         )
 
 
-def check_inflated(path: Path, packed: Iterable[bytes], most: int, kind: str, *, wbits: int = zlib.MAX_WBITS) -> None:
+def check_inflated(path: Path, packed: Iterable[bytes], most: int, kind: str) -> None:
     """Unpack a deflated part of a file without keeping anything, as few bytes may unpack to gigabytes.
 
     Parameters
@@ -291,8 +291,6 @@ def check_inflated(path: Path, packed: Iterable[bytes], most: int, kind: str, *,
         The part's bytes, in pieces.
     most
         Bytes that it may unpack to.
-    wbits
-        As `zlib.decompressobj` takes it.
 
     Raises
     ------
@@ -305,7 +303,7 @@ def check_inflated(path: Path, packed: Iterable[bytes], most: int, kind: str, *,
     Traceback (most recent call last):
     maskmixadv.formats.reading.LargeError: a.tif: not a readable image (unpacks to more than the 1000 bytes declared)
     """
-    total, unpack = 0, zlib.decompressobj(wbits)
+    total, unpack = 0, zlib.decompressobj()
     with reading(path, kind):
         for part in packed:
             rest = part

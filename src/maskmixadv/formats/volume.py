@@ -29,6 +29,8 @@ DIFFERENT: Final = 0.05
 
 MOST_CHANNELS: Final = 4
 """Length up to which a file's last axis beside those of space is taken as channels; a longer one may be time."""
+LUMA: Final = (0.2125, 0.7154, 0.0721)
+"""Brightness of red, green and blue (ITU-R BT.709)."""
 
 
 def several_told(count: int) -> str:

@@ -39,7 +39,7 @@ WHOLE: Final = 2**20
 AS_IT_IS: Final = ((0, False),)
 """The slice as it is, as (quarter turns, whether it is mirrored first)."""
 TURNS: Final = tuple(product(range(4), (False, True)))
-"""The eight ways to turn and mirror a slice that training draws from (`augment.Augment.turns`)."""
+"""The eight ways to turn and mirror a slice that training draws from (`maskmixadv.sampling.ranges.Augment.turns`)."""
 
 NO_TURNS: Final = (
     "maskmixadv: note: --flips is left out, as this run's training saw no slice turned or mirrored (augment.turns)"
@@ -57,7 +57,7 @@ class Predictor:
     Attributes
     ----------
     net
-        Maps images ``b 1 h w`` to logits.
+        Maps images ``b c h w`` to logits.
     grid
         The pixels that `net` knows.
     classes
@@ -68,6 +68,8 @@ class Predictor:
         Whether training saw its slices turned and mirrored. If not, the network can't segment turned slices.
     slicing
         How those were seen that were learnt from; a file is cut and turned by the same rule, as its own header says.
+    channels
+        Of the images, which say how intensities are scaled.
 
     Examples
     --------
@@ -150,8 +152,8 @@ class Predictor:
         ----------
         image
             Raw intensities in any unit, of three axes, in the order that the run's images had: slices, rows, columns
-            where `axis` is 0. They are scaled to [0, 1] here, up to the volume's own 99th percentile. Where the run's
-            images have several channels, these come first.
+            where `axis` is 0. They are scaled to [0, 1] here, each channel as its kind says
+            (`maskmixadv.corpus.channels.ranged`). Where the run's images have several channels, these come first.
         spacing
             Millimetres between voxels along the three axes of `image`. None where unknown, which serves runs whose
             corpus had none either.
@@ -256,7 +258,12 @@ class Predictor:
     ) -> UInt8[np.ndarray, "d h w"]:
         """Labels on the volume's own grid: the most probable class.
 
-        With `largest`, only each structure's largest 3D component stays, and the rest becomes background.
+        Parameters
+        ----------
+        image, spacing, flips
+            As for `probs`.
+        largest
+            Keep each structure's largest 3D component only; the rest becomes background.
         """
         parts = [most_probable(part).cpu().numpy() for part in self._parts(image, spacing, flips=flips)]
         labels = np.concatenate(parts)

@@ -31,8 +31,7 @@ def segment(
     """Segment image files, and write each one's labels into `out`, under the image's name and on its grid.
 
     The volumes of the structures go into ``clinical.csv``. Slices are cut and turned by the rule of those that the run
-    learnt from, as each file's own header says. Files in `out` that an earlier call wrote are
-    replaced, and no others.
+    learnt from, as each file's own header says. Files in `out` that an earlier call wrote are replaced, and no others.
 
     Parameters
     ----------

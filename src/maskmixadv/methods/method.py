@@ -1,7 +1,6 @@
 """What every method is: an immutable dataclass that yields its losses."""
 
 import abc
-import math
 from collections.abc import Hashable, Iterator, Mapping
 from typing import ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -11,6 +10,7 @@ from torch import nn
 from maskmixadv.errors import InputError
 from maskmixadv.networks.unet import UNet
 from maskmixadv.tensors import Batch, Loss, Scalar, Task
+from maskmixadv.typed import check_numbers
 from maskmixadv.types import Supervision
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -239,9 +239,7 @@ def check_weights(method: Method, *names: str, some: bool = False) -> None:
     ...
     maskmixadv.errors.InputError: entropy: -1.0, allowed is a finite number of at least 0
     """
-    for name in names:
-        if not 0 <= (value := getattr(method, name)) < math.inf:
-            raise InputError(f"{name}: {value}, allowed is a finite number of at least 0")
+    check_numbers(method, *names)
     if some and not any(getattr(method, name) for name in names):
         raise InputError(f"{', '.join(names)}: all 0, at least one must be above 0")
 
@@ -299,6 +297,4 @@ def check_fractions(method: Method, *names: str) -> None:
     ...
     maskmixadv.errors.InputError: ramp: 2.0, allowed is a fraction from 0 to 1
     """
-    for name in names:
-        if not 0 <= (value := getattr(method, name)) <= 1:
-            raise InputError(f"{name}: {value}, allowed is a fraction from 0 to 1")
+    check_numbers(method, *names, fraction=True)

@@ -363,17 +363,6 @@ def one_hot(labels: Labels, classes: int) -> Probs:
     return (labels[:, None] == index[None, :, None, None]).float()
 
 
-def _by_class(
-    probs: Probs, image: Image
-) -> tuple[Float[Tensor, "b k 1"], Float[Tensor, "b k c"], Float[Tensor, "b k c"]]:
-    """Mass in pixels of each class in each sample, and the mean and variance of the image there."""
-    weight = probs[:, :, None]
-    mass = weight.sum((3, 4))
-    mean = (weight * image[:, None]).sum((3, 4)) / mass.clamp(min=1e-6)
-    away = (image[:, None] - mean[..., None, None]).square()
-    return mass, mean, (weight * away).sum((3, 4)) / mass.clamp(min=1e-6)
-
-
 def certain_consistency(*, probs: Probs, target: Probs, certain: Float[Tensor, "b h w"]) -> Loss:
     """Half the squared distance of two distributions, mean over the pixels where `certain` is 1; 0 where none is.
 
@@ -454,3 +443,14 @@ def marginal(*, logits: Logits, negative: Bool[Tensor, "b k h w"]) -> Loss:
     surprise = logits.logsumexp(1) - allowed.logsumexp(1)
     counted = negative.any(1).to(logits.dtype)
     return (surprise * counted).sum() / counted.sum().clamp(min=1)
+
+
+def _by_class(
+    probs: Probs, image: Image
+) -> tuple[Float[Tensor, "b k 1"], Float[Tensor, "b k c"], Float[Tensor, "b k c"]]:
+    """Mass in pixels of each class in each sample, and the mean and variance of the image there."""
+    weight = probs[:, :, None]
+    mass = weight.sum((3, 4))
+    mean = (weight * image[:, None]).sum((3, 4)) / mass.clamp(min=1e-6)
+    away = (image[:, None] - mean[..., None, None]).square()
+    return mass, mean, (weight * away).sum((3, 4)) / mass.clamp(min=1e-6)

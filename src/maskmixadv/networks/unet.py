@@ -191,7 +191,7 @@ class Up(nn.Module):
         return self.block(_join(skip, _doubled(self.narrow(maps))))
 
 
-def fitted(weights: Mapping[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
+def with_heads(weights: Mapping[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
     """Return a U-Net's weights as `net` has them where the two differ in the number of heads alone.
 
     What one head has learnt, several begin with; of several, one begins with the first.
@@ -205,11 +205,11 @@ def fitted(weights: Mapping[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
 
     Examples
     --------
-    >>> from maskmixadv.networks.unet import UNet, fitted
+    >>> from maskmixadv.networks.unet import UNet, with_heads
     >>> one, two = UNet(1, 4), UNet(1, 4, heads=2)
-    >>> two.load_state_dict(fitted(one.state_dict(), two))
+    >>> two.load_state_dict(with_heads(one.state_dict(), two))
     <All keys matched successfully>
-    >>> one.load_state_dict(fitted(two.state_dict(), one))
+    >>> one.load_state_dict(with_heads(two.state_dict(), one))
     <All keys matched successfully>
     """
     wanted = {name: len(weight) for name, weight in net.state_dict().items() if ".head." in name}

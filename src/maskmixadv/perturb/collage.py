@@ -65,7 +65,7 @@ class Collage(NamedTuple):
         return cls(first, second, back[:-1].view(first.shape), seen)
 
     @classmethod
-    def exchange(cls, mask: Bool[Tensor, "b h w"], other: Sources, second: Sources | None = None) -> "Collage":
+    def exchange(cls, mask: Bool[Tensor, "b h w"], other: Sources) -> "Collage":
         """Return a collage whose first view shows the own sample where `mask`, and whose second shows it elsewhere.
 
         Parameters
@@ -74,11 +74,9 @@ class Collage(NamedTuple):
             Where the first view shows its own sample.
         other
             Sources that the views show where they don't show their own sample.
-        second
-            The same for the second view, where that differs from `other`.
         """
         mine = own(other)
-        return cls.of(mine.where(mask, other), mine.where(~mask, other if second is None else second))
+        return cls.of(mine.where(mask, other), mine.where(~mask, other))
 
     def views(self, batch: Batch) -> Views:
         """Return the two views of `batch`; pixels that the first view does not show keep their label."""

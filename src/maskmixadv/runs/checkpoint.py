@@ -136,6 +136,27 @@ def stored(path: Path, device: torch.device) -> dict[str, Any]:
     return state
 
 
+def scored(path: Path, state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the weights of the network that is scored, out of the state in file `path`.
+
+    Raises
+    ------
+    InputError
+        Where it has none.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> scored(Path("last.pt"), {"step": 3})
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: last.pt: damaged (it lacks scored); train again
+    """
+    weights = state.get("scored")
+    if not isinstance(weights, dict):
+        raise InputError(f"{path}: damaged (it lacks scored){ANEW}")
+    return weights
+
+
 def complete(path: Path, state: dict[str, Any]) -> Checkpoint:
     """Return the state out of file `path` as a checkpoint that a training can go on from.
 

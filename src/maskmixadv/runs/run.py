@@ -16,7 +16,7 @@ from maskmixadv.formats.reading import reading
 from maskmixadv.methods.method import Method
 from maskmixadv.methods.registry import fields_of, named, recorded
 from maskmixadv.networks.finite import not_finite
-from maskmixadv.runs.checkpoint import ANEW, Checkpoint, complete, stored
+from maskmixadv.runs.checkpoint import ANEW, Checkpoint, complete, scored, stored
 from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, StartedFrom, corpus_record
 from maskmixadv.runs.schedule import Schedule
 from maskmixadv.sampling.grid import Grid
@@ -240,10 +240,9 @@ class Run:
             Where there is no checkpoint, it is damaged or of another network, or a weight is not finite.
         """
         net, state = self.method.players(self.task)["net"], stored(self.checkpoint, device)
-        if not isinstance(state.get("scored"), dict):
-            raise InputError(f"{self.checkpoint}: damaged (it lacks scored){ANEW}")
+        weights = scored(self.checkpoint, state)
         with reading(self.checkpoint, "checkpoint", wrong="damaged", advice=ANEW):
-            net.load_state_dict(state["scored"])
+            net.load_state_dict(weights)
         if (name := not_finite({"scored": net})) is not None:
             raise InputError(f"{self.checkpoint}: weight {name} is not finite{ANEW}")
         if (step := state.get("step", self.schedule.steps)) < self.schedule.steps:

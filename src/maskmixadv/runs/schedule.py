@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, get_args
 
 from maskmixadv.errors import InputError
 from maskmixadv.sampling.ranges import Augment
+from maskmixadv.typed import check_numbers
 from maskmixadv.types import STRIDE
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -93,11 +94,10 @@ class Schedule:
         if self.window % STRIDE or self.window > self.size:
             raise InputError(f"window: {self.window}, allowed is a multiple of {STRIDE} up to the size, {self.size}")
         for name in ("lr", "critic_lr"):
-            if (value := getattr(self, name)) <= 0:
-                raise InputError(f"{name}: {value}, allowed is a number above 0")
-        for name in ("enclosed", "weight_decay"):
-            if not 0 <= (value := getattr(self, name)) < math.inf:
-                raise InputError(f"{name}: {value}, allowed is a finite number of at least 0")
+            if not 0 < (value := getattr(self, name)) < math.inf:
+                raise InputError(f"{name}: {value}, allowed is a finite number above 0")
+        check_numbers(self, "enclosed", "weight_decay")
+        check_numbers(self, "rise", "momentum", fraction=True)
         if not 0 <= self.ema < 1:
             raise InputError(f"ema: {self.ema}, allowed is 0 (off) to below 1")
 

@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 
+from maskmixadv.typed import check_numbers
+
 
 @dataclass(frozen=True)
 class Augment:
     """Ranges of the augmentation, from which parameters are drawn uniformly.
+
+    A field that is not allowed raises `InputError`.
 
     Attributes
     ----------
@@ -42,3 +46,7 @@ class Augment:
     intensity: float = 0.1
     hue: float = 20.0
     saturation: float = 0.3
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "rotate", "scale", "shift", "intensity", "hue", "saturation")
+        check_numbers(self, "stray", fraction=True)

@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.case import Case, structures
 from maskmixadv.corpus.channels import ONE, Channel
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import KeptCase
 from maskmixadv.corpus.folds import folds
 from maskmixadv.corpus.scale import LIKE_CT
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, listed
 from maskmixadv.files import work_ahead
 from maskmixadv.formats import image_files, several
 from maskmixadv.formats.slicing import Slicing, View
@@ -21,7 +21,6 @@ from maskmixadv.sources import classes as declared
 from maskmixadv.sources import pairs
 from maskmixadv.sources.classes import Classes
 from maskmixadv.sources.pairs import Cuts, Pair, Read
-from maskmixadv.types import IGNORE
 
 IMAGES, SCRIBBLES, MASKS = "images", "scribbles", "masks"
 _THIN: Final = (
@@ -363,10 +362,9 @@ def _classes(source: Path, found: Sequence[Pair], confirm: Callable[[Classes], b
 
 def _shows(case: Case) -> bool:
     annotations = [labels for labels in (case.scribble, case.dense) if labels is not None]
-    return any(((labels > 0) & (labels != IGNORE)).any() for labels in annotations)
+    return any(structures(labels).any() for labels in annotations)
 
 
 def _tell(source: Path, names: Sequence[str], what: str) -> None:
     if names:
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        print(f"{source}: {what} {', '.join(names[:_NAMED])}{more}", file=sys.stderr)
+        print(f"{source}: {what} {listed(names, _NAMED)}", file=sys.stderr)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 from scipy import ndimage
 
+from maskmixadv.corpus.case import structures
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files, itk
 from maskmixadv.formats.flat import NoGeometry
@@ -83,7 +84,7 @@ def width(indices: UInt8[np.ndarray, "d h w"], axis: int) -> float:
     >>> round(width(labels, axis=0), 1)
     3.0
     """
-    shown = np.moveaxis((indices > 0) & (indices != IGNORE), axis, 0)
+    shown = np.moveaxis(structures(indices), axis, 0)
     area = int(shown.sum())
     cross = ndimage.generate_binary_structure(2, 1)[None]
     inner = int(ndimage.binary_erosion(shown, cross, border_value=1).sum()) if area else 0
@@ -97,12 +98,12 @@ def _must_be_strokes(path: Path, indices: UInt8[np.ndarray, "d h w"], classes: C
     background = float((indices == 0).mean())
     if background <= 0.5 or unlabelled.max() > 0.5:
         return
-    wide, side, structures = width(indices, axis), max(indices.shape), bool(((indices > 0) & (indices != IGNORE)).any())
-    if structures and wide >= min(WIDEST, max(THIN, side / SHARE)):
+    wide, side, shown = width(indices, axis), max(indices.shape), bool(structures(indices).any())
+    if shown and wide >= min(WIDEST, max(THIN, side / SHARE)):
         return
-    if unlabelled.any() and not structures:
+    if unlabelled.any() and not shown:
         return  # a healthy case
-    lines = f"lines are about {wide:.1f} pixels wide" if structures else "there are no lines"
+    lines = f"lines are about {wide:.1f} pixels wide" if shown else "there are no lines"
     undrawn = f"{unlabelled.mean():.1%}" if unlabelled.any() else "none"
     zero = (classes.codes or (0,))[0]
     found = f"{zero}, background, is {background:.1%} of its pixels, {classes.ignore}, nothing drawn, is {undrawn}"

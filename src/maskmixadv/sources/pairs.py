@@ -8,10 +8,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.corpus.case import Case, validate, whole_slices
+from maskmixadv.corpus.case import Case, structures, validate, whole_slices
 from maskmixadv.corpus.channels import COLOURS, ONE, Channel, in_colour, named, own, scaled
 from maskmixadv.corpus.scale import like_ct
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, listed
 from maskmixadv.formats import image_files, several
 from maskmixadv.formats.slicing import Slicing, View, common, placed
 from maskmixadv.formats.volume import Volume
@@ -345,9 +345,8 @@ class Cuts(NamedTuple):
         """Return a line on images that are cut along another array axis than most; empty if there are none."""
         usual = self.slicing.axis
         odd = [f"{name} ({view.axis}, the others {usual})" for name, view in self.views.items() if view.axis != usual]
-        more = f" and {len(odd) - _NAMED} more" if len(odd) > _NAMED else ""
         told = "cut along another array axis than the others, as their headers say: "
-        return f"{told}{', '.join(odd[:_NAMED])}{more}" if odd else ""
+        return f"{told}{listed(odd, _NAMED)}" if odd else ""
 
 
 def cuts(pairs: Sequence[Pair], axis: int | None = None) -> Cuts:
@@ -407,7 +406,7 @@ def _parted(found: _Labels, view: View) -> tuple[_Labels | None, _Labels | None]
         return None, found
     parts = [view.seen(found).copy() for _ in range(2)]
     parts[0][whole], parts[1][~whole] = IGNORE, IGNORE
-    if not all(((part > 0) & (part != IGNORE)).any() for part in parts):
+    if not all(structures(part).any() for part in parts):
         return _known(found), None
     scribble, dense = (view.back(part) for part in parts)
     return scribble, dense

@@ -18,7 +18,7 @@ import scipy
 from jaxtyping import UInt8
 from rich.progress import track
 
-from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.case import Case, structures
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.errors import InputError
@@ -324,7 +324,7 @@ def undrawn(masks: UInt8[np.ndarray, "d h w"], drawn: UInt8[np.ndarray, "d h w"]
     """
     missed = Counter[int]()
     for mask, strokes in zip(masks, drawn, strict=True):
-        for label in np.unique(mask[(mask > 0) & (mask != IGNORE)]).tolist():
+        for label in np.unique(mask[structures(mask)]).tolist():
             pieces = pieces_of(mask == label)
             missed[label] += int(pieces.max()) - len(np.unique(pieces[strokes == label]))
     return +missed

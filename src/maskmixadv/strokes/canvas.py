@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, cast
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from maskmixadv.corpus.case import structures
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.files import work_ahead
@@ -116,13 +117,9 @@ def _drawn(corpus: Corpus, entries: Sequence[Entry]) -> Iterator[UInt8[np.ndarra
 def _spans(labels: UInt8[np.ndarray, "d h w"], scale: tuple[float, float], *, strokes: bool) -> Iterator[float]:
     """Yield how many pixels of the canvas the structures of each slice that shows some span."""
     for drawn in labels:
-        if (shown := _structures(drawn)).any():
+        if (shown := structures(drawn)).any():
             ring = _extent(drawn != IGNORE, scale) if strokes else 0.0
             yield max(_extent(shown, scale), ring / 2)
-
-
-def _structures(labels: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    return (labels > 0) & (labels != IGNORE)
 
 
 def _extent(drawn: Bool[np.ndarray, "h w"], scale: tuple[float, float]) -> float:

@@ -17,7 +17,8 @@ from maskmixadv.types import IGNORE
 LOOKS: Final = 0.5
 """Power of what pixels look like: the default of `walk-teacher`."""
 MOST: Final = 12_000
-"""Unknown pixels up to which a slice is walked on its own grid: a tenth of a second."""
+"""Unknown pixels up to which a slice is walked on its own grid, which takes a tenth of a second; one with more is
+walked on a coarser grid."""
 
 
 def propose_slice(
@@ -26,7 +27,6 @@ def propose_slice(
     *,
     classes: int,
     said: Float[np.ndarray, "k h w"] | None = None,
-    most: int = MOST,
 ) -> UInt8[np.ndarray, "h w"] | None:
     """Return the labels that a slice's strokes say, or None if these are not of two classes at least.
 
@@ -41,8 +41,6 @@ def propose_slice(
         Number of classes, with the background.
     said
         A network's probabilities, which count as much as the walks. Classes without a stroke in the slice get none.
-    most
-        Unknown pixels up to which the slice is walked on its own grid; one with more is walked on a coarser grid.
 
     Examples
     --------
@@ -56,7 +54,7 @@ def propose_slice(
     if len(drawn_classes(scribble)) < 2:
         return None
     seeds = enclosed(scribble)
-    plan = Plan(most=most, budget=Budget(free() // 4))
+    plan = Plan(most=MOST, budget=Budget(free() // 4))
     belief = believe_slice(image, seeds, classes=classes, plan=plan, looks=LOOKS).astype(np.float32)
     voices = belief / belief.sum(0).clip(1)
     if said is not None:

@@ -10,6 +10,7 @@ import numpy as np
 import scipy
 from jaxtyping import Bool, Float, Int, UInt8
 
+from maskmixadv.corpus.case import structures
 from maskmixadv.strokes.draw import SliceMask
 from maskmixadv.types import IGNORE
 
@@ -51,7 +52,7 @@ def slip(drawn: Labels, masks: Labels, *, rate: float, whole: bool, rng: np.rand
     0.2
     """
     slipped = drawn.copy()
-    for label in np.unique(drawn[(drawn > 0) & (drawn != IGNORE)]).tolist():
+    for label in np.unique(drawn[structures(drawn)]).tolist():
         _slip_class(slipped, masks, label, rate=rate, whole=whole, rng=rng)
     return slipped
 

@@ -143,7 +143,14 @@ def load_beliefs(
     """Yield the beliefs of `entries`, in order; kept and computed as in `load_walked`, which raises the same errors.
 
     In dense slices they are what walks from the slice's strokes say if these show at least two classes, and otherwise
-    the mask itself. `looks` is as in `believe_slice`.
+    the mask itself.
+
+    Parameters
+    ----------
+    corpus, entries, enclosure, taught
+        As in `load_walked`.
+    looks
+        As in `believe_slice`.
 
     Examples
     --------
@@ -270,8 +277,6 @@ def walk(case: Case, seeds: LabelVolume, plan: Plan | None = None) -> LabelVolum
         Its strokes, or its strokes with ``ENCLOSED`` pixels.
     plan
         How much memory to take; None: half of what is free.
-    looks
-        As in `believe_slice`.
 
     Examples
     --------
@@ -303,6 +308,8 @@ def believe(
         Number of classes, with the background.
     plan
         How much memory to take; None: half of what is free.
+    looks
+        As in `believe_slice`.
 
     Examples
     --------

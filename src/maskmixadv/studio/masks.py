@@ -15,11 +15,11 @@ from maskmixadv.studio import versions
 from maskmixadv.studio.answers import MaskAnswer, PaintedAnswer
 from maskmixadv.studio.corrected import Corrected
 from maskmixadv.studio.images.cases import Cases
-from maskmixadv.studio.images.planes import plane
+from maskmixadv.studio.images.planes import labels_of, plane
 from maskmixadv.studio.images.readable import Use
 from maskmixadv.studio.images.volumes import ShownImage
 from maskmixadv.studio.learning.predictions import StoredPredictions
-from maskmixadv.studio.refusals import MissingError, RequestError, TakenError
+from maskmixadv.studio.refusals import MissingError, TakenError
 from maskmixadv.studio.review.looked import Looked
 from maskmixadv.studio.review.reviews import Reviews, Verdict
 from maskmixadv.types import IGNORE
@@ -88,10 +88,7 @@ class Masks:
         """
         shown, view = self._cases.open(case)
         array = shown.volume.array
-        shape, stored = plane(array, view, index).shape, view.stored(index, array.shape[view.axis])
-        if len(labels) != shape[0] * shape[1]:
-            raise RequestError(f"mask: {len(labels)} bytes, allowed are {shape[0]} × {shape[1]}")
-        painted = np.frombuffer(labels, np.uint8).reshape(shape)
+        painted, stored = labels_of(labels, array, view, index, "mask"), view.stored(index, array.shape[view.axis])
         self._corrected.check(painted)
         self._put(case, shown, view, index, painted, version)
         self._reviews.judge(case, stored, None)

@@ -40,6 +40,7 @@ from maskmixadv.studio.export.segmentations import write_segmentations
 from maskmixadv.studio.export.volumes import counted, write_volumes
 from maskmixadv.studio.images.cases import Cases, KnownCases
 from maskmixadv.studio.images.planes import at as _at
+from maskmixadv.studio.images.planes import labels_of
 from maskmixadv.studio.images.planes import plane as _slice
 from maskmixadv.studio.images.volumes import Facts
 from maskmixadv.studio.layout import Layout, printable
@@ -47,7 +48,7 @@ from maskmixadv.studio.learning import corpus, readiness
 from maskmixadv.studio.learning.accepted import Accepted
 from maskmixadv.studio.learning.predictions import PROPOSED, StoredPredictions
 from maskmixadv.studio.learning.preview import Look, Preview
-from maskmixadv.studio.learning.proposals import Proposals, plane_of
+from maskmixadv.studio.learning.proposals import Proposals
 from maskmixadv.studio.learning.training import PRESET_CHOICES, Order, Training
 from maskmixadv.studio.masks import Masks
 from maskmixadv.studio.palette import Palette, PaletteClass
@@ -301,10 +302,7 @@ class Session:
         """
         shown, view = self.cases.open(case)
         array = shown.volume.array
-        shape, stored = _slice(array, view, index).shape, view.stored(index, array.shape[view.axis])
-        if len(labels) != shape[0] * shape[1]:
-            raise RequestError(f"scribble: {len(labels)} bytes, allowed are {shape[0]} × {shape[1]}")
-        plane = np.frombuffer(labels, np.uint8).reshape(shape)
+        plane, stored = labels_of(labels, array, view, index, "scribble"), view.stored(index, array.shape[view.axis])
         with self._held(case):
             self._scribbles.check(plane)
             strokes = self._scribbles.read(case, array.shape)
@@ -312,9 +310,8 @@ class Session:
             if not np.array_equal(_slice(strokes, view, index), plane):
                 strokes = strokes.copy()
                 _slice(strokes, view, index)[:] = plane
-                if stored in self._reviews.accepted(
-                    case
-                ):  # first: if the strokes can't be written, they are sent again
+                if stored in self._reviews.accepted(case):
+                    # Before the strokes, which are sent again if they can't be written.
                     self._reviews.judge(case, stored, None)
                 if self._scribbles.write_slice(case, strokes, shown.volume, view.axis, stored):
                     self._idle.soon()
@@ -395,7 +392,7 @@ class Session:
         """
         shown, view = self.cases.open(case)
         shape = shown.volume.array.shape
-        plane, stored = plane_of(labels, shown, view, index), view.stored(index, shape[view.axis])
+        plane, stored = labels_of(labels, shown.volume.array, view, index), view.stored(index, shape[view.axis])
         if (plane >= len(self.classes())).any():
             raise RequestError(f"proposal: class {plane.max()}, allowed are 0 to {len(self.classes()) - 1}")
         if index in self.masks.answer(case, shape, view).corrected:

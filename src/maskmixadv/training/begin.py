@@ -121,8 +121,9 @@ def begin(
     corpus = open_corpus(corpus_root)
     scheme = scheme or next(iter(corpus.folds))
     split = corpus.split(scheme, fold)
-    if fit_canvas and start is not None:  # a network knows structures by their size in pixels
-        schedule = replace(schedule, size=max(schedule.window, Run.open(start).schedule.size))
+    first = None if start is None else Run.open(start)
+    if fit_canvas and first is not None:  # a network knows structures by their size in pixels
+        schedule = replace(schedule, size=max(schedule.window, first.schedule.size))
     elif fit_canvas:
         schedule = _on_canvas(schedule, corpus, split, tell=write)
     method = method.under(schedule)
@@ -146,9 +147,9 @@ def begin(
         masks=masks,
         unlabelled=unlabelled and method.semi_supervised,
         start=None
-        if start is None
-        else started_from(start, method=method, classes=corpus.classes, channels=corpus.channels),
-        biases=start is not None and Run.open(start).biases,
+        if first is None
+        else started_from(first, method=method, classes=corpus.classes, channels=corpus.channels),
+        biases=first is not None and first.biases,
     )
     if not write:
         return run

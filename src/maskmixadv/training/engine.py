@@ -81,6 +81,15 @@ class Engine:
     ) -> "Engine":
         """Return the engine of a training: on a CUDA device with one process it records steps, unless `graph` is False.
 
+        Parameters
+        ----------
+        device
+            Where it trains.
+        processes
+            That share the steps.
+        compile, graph, deterministic
+            As the engine's attributes; `graph` counts on a CUDA device with one process alone.
+
         Examples
         --------
         >>> Engine.usual(torch.device("cpu")).graph, Engine.usual(torch.device("cuda")).graph

@@ -1,157 +1,40 @@
-"""Training: a run's steps are taken, logged, validated and saved."""
+"""The course of a run: its steps are taken, logged, validated and saved."""
 
-import math
 import signal
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Final, NamedTuple
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from maskmixadv.corpus.case import Case
-from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.corpus.entry import Entry
 from maskmixadv.device import pick_device
 from maskmixadv.errors import DivergedError
 from maskmixadv.files import held
 from maskmixadv.formats.reading import reading
-from maskmixadv.inference.predictor import Predictor
-from maskmixadv.metrics.scores import mean_dice_of
-from maskmixadv.pictures import contact_sheet
 from maskmixadv.runs.checkpoint import save
 from maskmixadv.runs.origin import same_corpus
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.start import weights_of
 from maskmixadv.sampling.grid import shrunk
-from maskmixadv.sampling.slices import PriorMasks, Slices, load_masks, load_slices
-from maskmixadv.sampling.storage import GB
+from maskmixadv.training.data import prior_masks, tell_learnt, training_slices
 from maskmixadv.training.distribute import ALONE, Ranks
 from maskmixadv.training.engine import Engine
 from maskmixadv.training.log import RunLog
 from maskmixadv.training.loop import Loop
+from maskmixadv.training.validation import Validation
 
 SAVE_SECONDS = 45.0
 """Seconds between checkpoints: a killed run loses at most the steps of so many seconds."""
 LOG_STEPS = 20
 """Steps between rows of ``log.csv``."""
-HELD: Final = 10**9
-"""Bytes of validation cases up to which they stay in memory."""
-PICTURED = 6
-"""Slices in a picture of progress."""
-
 
 Watch = Callable[[Loop], None]
 """What is called while a training goes on, to look at its networks."""
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Densely labelled validation cases. They show how a training goes, and change nothing in it.
-
-    They are held in memory, unless they take more than `HELD` bytes.
-
-    Attributes
-    ----------
-    run
-        The run that is validated.
-    cases
-        Its validation patients' cases that have dense masks.
-
-    Examples
-    --------
-    >>> from dataclasses import replace
-    >>> from pathlib import Path
-    >>> from maskmixadv.methods.pce import PCE
-    >>> from maskmixadv.runs.schedule import PRESETS
-    >>> from maskmixadv.sources.phantoms import phantom
-    >>> from maskmixadv.training.begin import begin
-    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
-    >>> schedule = replace(PRESETS["demo"], size=64, window=32, steps=10)
-    >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=schedule)
-    >>> validation = Validation.load(corpus, run)
-    >>> [case.name for case in validation.cases]
-    ['phantom001_ED', 'phantom001_ES']
-    >>> round(validation.dice(run.method.players(run.task)["net"], step=0), 1)   # untrained
-    0.0
-    >>> [path.name for path in Path("run/pictures").iterdir()]
-    ['step_000000.png']
-    """
-
-    run: Run
-    cases: Sequence[Case]
-
-    @classmethod
-    def load(cls, corpus: Corpus, run: Run) -> "Validation":
-        """Load the validation cases of `run` from its corpus; there may be none."""
-        entries = [entry for entry in corpus.of(run.learnt_from.val) if entry.dense]
-        large = sum(entry.bytes for entry in entries) > HELD
-        return cls(run, _Read(corpus, entries) if large else tuple(corpus.load_all(entries)))
-
-    def dice(self, net: nn.Module, step: int) -> float | None:
-        """Return the mean Dice of `net` as `evaluate` computes it, in [0, 1]; None without cases.
-
-        A picture of the predictions is written into the run's directory, under the number of the step.
-        """
-        if not self.cases:
-            return None
-        classes = self.run.task.classes
-        predictor = Predictor(net, self.run.grid, classes, channels=self.run.learnt_from.channels)
-        pictures: list[_Middle] = []
-        found = mean_dice_of(self._predicted(predictor, pictures), classes)
-        self._picture(pictures, step)
-        return found if math.isfinite(found) else None
-
-    def _predicted(self, predictor: Predictor, pictures: "list[_Middle]") -> Iterator[tuple[Case, np.ndarray]]:
-        """Yield the cases with their predictions, and keep some of their middle slices."""
-        every = max(1, len(self.cases) // PICTURED)
-        for number, case in enumerate(self.cases):
-            labels = predictor.labels(case.image, case.spacing)
-            if number % every == 0 and len(pictures) < PICTURED and case.dense is not None:
-                middle = len(labels) // 2
-                pictures.append(_Middle(case.picture[middle].copy(), labels[middle], case.dense[middle].copy()))
-            yield case, labels
-            del case, labels  # else large ones would stay in memory while the next ones are made
-
-    def _picture(self, pictures: "list[_Middle]", step: int) -> None:
-        folder = self.run.root / "pictures"
-        folder.mkdir(exist_ok=True)
-        contact_sheet(
-            folder / f"step_{step:06d}.png",
-            [each.image for each in pictures],
-            {"prediction": [each.labels for each in pictures], "truth": [each.truth for each in pictures]},
-            self.run.task.classes,
-        )
-
-
-class _Middle(NamedTuple):
-    """A case's middle slice: what a picture of progress shows."""
-
-    image: np.ndarray
-    labels: np.ndarray
-    truth: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Read(Sequence[Case]):
-    """Cases that are read each time that they are wanted, one by one."""
-
-    corpus: Corpus
-    entries: Sequence[Entry]
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401
-        return self.corpus.load(self.entries[index])
 
 
 def fit(
@@ -247,112 +130,6 @@ def _fit(
                 validation = beside.submit(Validation.load, corpus, run)
                 _Witness(loop, validation, log, saved, watch or _unwatched).follow(steps)
     return loop.step >= run.schedule.steps
-
-
-def training_slices(
-    run: Run,
-    corpus: Corpus,
-    device: torch.device,
-    memory: float | None = None,
-    entries: Sequence[Entry] | None = None,
-) -> Slices:
-    """Load the slices that `run` learns from.
-
-    Parameters
-    ----------
-    run
-        The run.
-    corpus
-        Its corpus, as `maskmixadv.runs.origin.same_corpus` opens it.
-    device
-        Where to hold the slices.
-    memory
-        GB of memory that they may take, as in `fit`.
-    entries
-        The cases; None: those of the run's training patients.
-
-    Examples
-    --------
-    >>> from dataclasses import replace
-    >>> from pathlib import Path
-    >>> from maskmixadv.methods.pce import PCE
-    >>> from maskmixadv.runs.schedule import PRESETS
-    >>> from maskmixadv.sources.phantoms import phantom
-    >>> from maskmixadv.training.begin import begin
-    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
-    >>> schedule = replace(PRESETS["demo"], size=64, window=32, steps=10)
-    >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=schedule)
-    >>> slices = training_slices(run, corpus, torch.device("cpu"))
-    >>> slices.image.shape, slices.target.shape
-    (torch.Size([18, 1, 64, 64]), torch.Size([18, 64, 64]))
-    """
-    slices = load_slices(
-        corpus,
-        corpus.of(run.learnt_from.train) if entries is None else entries,
-        grid=run.grid,
-        supervision=run.method.supervision,
-        enclosure=run.enclosure,
-        device=device,
-        beliefs=run.method.believes,
-        looks=run.method.looks(),
-        masks=run.masks,
-        unlabelled=run.unlabelled,
-        seed=run.seed,
-        memory=memory,
-        folder=run.root,
-        in_parts=run.schedule.side < run.schedule.size,
-        keep=True,
-    )
-    if slices.mapping is not None:
-        print(f"{run.root}: {len(slices.mapping) / GB:.1f} GB of slices stream from the disk", file=sys.stderr)
-    return slices
-
-
-def tell_learnt(run: Run, slices: Slices) -> None:
-    """Say on stderr what `run` learns from, and which of its training slices it leaves out.
-
-    Examples
-    --------
-    >>> from dataclasses import replace
-    >>> from pathlib import Path
-    >>> from maskmixadv.methods.pce import PCE
-    >>> from maskmixadv.runs.schedule import PRESETS
-    >>> from maskmixadv.sources.phantoms import phantom
-    >>> from maskmixadv.training.begin import begin
-    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
-    >>> schedule = replace(PRESETS["demo"], size=64, window=32, steps=10)
-    >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=schedule)
-    >>> import contextlib
-    >>> with contextlib.redirect_stderr(sys.stdout):
-    ...     tell_learnt(run, training_slices(run, corpus, torch.device("cpu")))
-    run: learnt from: 1 patient, 18 slices; strokes: background 18, RV 17, Myo ..., LV 18
-    """
-    if slices.learnt is not None:
-        for line in slices.learnt.told().splitlines():
-            print(f"{run.root}: {line}", file=sys.stderr)
-
-
-def prior_masks(run: Run, device: torch.device) -> PriorMasks | None:
-    """Load the unpaired masks of `run`, or None where it has no prior.
-
-    Examples
-    --------
-    >>> from dataclasses import replace
-    >>> from pathlib import Path
-    >>> from maskmixadv.methods.pce import PCE
-    >>> from maskmixadv.runs.schedule import PRESETS
-    >>> from maskmixadv.sources.phantoms import phantom
-    >>> from maskmixadv.training.begin import begin
-    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
-    >>> schedule = replace(PRESETS["demo"], size=64, window=32, steps=10)
-    >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=schedule)
-    >>> prior_masks(run, torch.device("cpu")) is None
-    True
-    """
-    if run.prior_from is None:
-        return None
-    corpus, cases = same_corpus(run.prior_from), set(run.prior_from.cases)
-    return load_masks(corpus, [e for e in corpus.entries if e.name in cases], grid=run.grid, device=device)
 
 
 def _steps(loop: Loop, interrupts: list[int]) -> Iterator[dict[str, Tensor]]:

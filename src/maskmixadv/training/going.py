@@ -107,7 +107,7 @@ class Going:
     >>> from maskmixadv.runs.schedule import PRESETS
     >>> from maskmixadv.sources.phantoms import phantom
     >>> from maskmixadv.training.begin import begin
-    >>> from maskmixadv.training.fit import training_slices
+    >>> from maskmixadv.training.data import training_slices
     >>> corpus, device = phantom.prepare(Path("corpus"), cases=6, size=64), torch.device("cpu")
     >>> schedule = replace(PRESETS["demo"], size=64, window=32, steps=2)
     >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=schedule)

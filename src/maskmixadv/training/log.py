@@ -244,13 +244,7 @@ class _Events:
 
 
 class _Pace:
-    """Says once how long a run will take, measured from its first steps.
-
-    Parameters
-    ----------
-    step
-        Steps done before.
-    """
+    """Says once how long a run will take, measured from its first steps; `step` is the number of steps done before."""
 
     def __init__(self, run: Run, step: int, *, console: Console) -> None:
         self._run, self._step, self._console = run, step, console

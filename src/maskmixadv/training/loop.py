@@ -2,9 +2,8 @@
 
 import copy
 import sys
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +11,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from maskmixadv.device import autocast
+from maskmixadv.methods.method import Phase
 from maskmixadv.methods.parts.teacher import Teacher
 from maskmixadv.networks.average import follow, followed_closely
 from maskmixadv.networks.finite import not_finite
 from maskmixadv.networks.losses import alike, balanced, uniform
-from maskmixadv.networks.unet import fitted
+from maskmixadv.networks.unet import with_heads
 from maskmixadv.runs.checkpoint import LoopState
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.start import Weights
@@ -75,7 +75,7 @@ class Loop:
     >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
     >>> schedule = replace(PRESETS["demo"], size=64, window=32, steps=10)
     >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=schedule)
-    >>> from maskmixadv.training.fit import training_slices
+    >>> from maskmixadv.training.data import training_slices
     >>> device = torch.device("cpu")
     >>> loop = Loop(run, training_slices(run, corpus, device), None, device)
     >>> losses = loop.advance()
@@ -286,7 +286,7 @@ class Loop:
         """Take over the weights of another run's network; teachers begin with them, too."""
         followers = [net.net for net in self.nets.values() if isinstance(net, Teacher)]
         for net in (self.nets["net"], *followers, self.scored):
-            net.load_state_dict(fitted(weights, net))
+            net.load_state_dict(with_heads(weights, net))
 
     def _recordable(self) -> None:
         if self._engine.graph:
@@ -319,7 +319,7 @@ class Loop:
         dense = len(self._studied)
         return dense > 0 and self.run.method.studies(step, step / self.run.schedule.steps, dense=dense)
 
-    def _next(self, phases: Any) -> Any:  # noqa: ANN401
+    def _next(self, phases: Iterator[Phase]) -> Phase | None:
         with self._autocast():
             return next(phases, None)
 

@@ -20,7 +20,7 @@ from maskmixadv.runs.checkpoint import Checkpoint
 from maskmixadv.runs.origin import same_corpus
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.slices import PriorMasks, Slices
-from maskmixadv.training.fit import prior_masks, training_slices
+from maskmixadv.training.data import prior_masks, training_slices
 from maskmixadv.training.going import Going, Place
 from maskmixadv.training.recipe import Recipe
 

@@ -17,6 +17,8 @@ MOST_UNPACKED: Final = 2**31
 """Bytes of a file that was unpacked."""
 MOST_VOXELS: Final = 2**28
 PLAIN_NAME: Final = re.compile(r"\w[\w .+()-]{0,99}")
+PLAIN: Final = "up to 100 letters, digits, spaces and _ . + - ( ), no sign first"
+"""What `PLAIN_NAME` allows, in words."""
 ELSEWHERE: Final = re.compile(rb"^(?:data ?file:|ElementDataFile\s*=)[ \t]*([^\r\n]*)", re.MULTILINE | re.IGNORECASE)
 """The line in a header of ITK's formats that names the file with the voxels."""
 HEADER: Final = 2**16
@@ -37,9 +39,7 @@ def check_name(name: str) -> str:
     'heart 1.nii.gz'
     """
     if not PLAIN_NAME.fullmatch(name):
-        raise RequestError(
-            "name of the image: allowed are up to 100 letters, digits, spaces and _ . + - ( ), no sign first"
-        )
+        raise RequestError(f"name of the image: allowed are {PLAIN}")
     if image_files.suffix(Path(name)) == ".mhd":
         raise RequestError(f"{name}: the voxels of .mhd are in another file, allowed is .mha; save it as one file")
     return name
@@ -59,10 +59,7 @@ def check_series_name(name: str) -> str:
     'T1 axial'
     """
     if not PLAIN_NAME.fullmatch(name) or name[-1] in " ." or Path(name).suffix.lower() in image_files.BESIDE:
-        raise RequestError(
-            "name of the folder: allowed are up to 100 letters, digits, spaces and _ . + - ( ), no sign first, and no "
-            "suffix of a text; rename it"
-        )
+        raise RequestError(f"name of the folder: allowed are {PLAIN}, and no suffix of a text; rename it")
     return name
 
 
@@ -76,8 +73,8 @@ def check_part(name: str) -> str:
     """
     if not PLAIN_NAME.fullmatch(name):
         raise RequestError(
-            f"{name[:100]!r}: file names of a series may have up to 100 letters, digits, spaces and _ . + - ( ), no "
-            "sign first; rename it, or put the folder into images/ yourself"
+            f"{name[:100]!r}: file names of a series may have {PLAIN}; rename it, or put the folder into images/ "
+            "yourself"
         )
     return name
 

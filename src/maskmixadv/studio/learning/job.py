@@ -158,6 +158,7 @@ def _method(order: Order, *, goes_on: bool) -> dict[str, Any]:
 
 def _start(layout: Layout, order: Order, corpus: "Corpus") -> tuple[Path | None, list[str]]:
     """Return the run to begin with, or None and why not: there is none, or its network does not fit."""
+    from maskmixadv.runs.run import Run
     from maskmixadv.runs.start import started_from
 
     latest = StoredPredictions(layout).latest()
@@ -166,7 +167,7 @@ def _start(layout: Layout, order: Order, corpus: "Corpus") -> tuple[Path | None,
     root = layout.check(layout.runs / latest)
     method = method_from(_method(order, goes_on=True))
     try:
-        started_from(root, method=method, classes=tuple(corpus.classes), channels=corpus.channels)
+        started_from(Run.open(root), method=method, classes=tuple(corpus.classes), channels=corpus.channels)
     except InputError as error:
         print(f"begins anew: {error}", file=sys.stderr)
         return None, [f"the network of run {latest} ({error})"]

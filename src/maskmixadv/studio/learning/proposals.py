@@ -13,13 +13,13 @@ from maskmixadv.strokes.fill import fill
 from maskmixadv.strokes.propose import drawn_classes, propose_slice
 from maskmixadv.strokes.shapes import between
 from maskmixadv.studio.images.cases import Cases
+from maskmixadv.studio.images.planes import labels_of
 from maskmixadv.studio.images.volumes import ByteVolume, ShownImage
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning.corpus import Dense
 from maskmixadv.studio.learning.newest import Newest
 from maskmixadv.studio.learning.predictions import StoredPredictions
 from maskmixadv.studio.learning.scaling import Bend, Scaling, scaled
-from maskmixadv.studio.refusals import MissingError, RequestError
 from maskmixadv.studio.scribbles import Scribbles
 from maskmixadv.types import IGNORE
 
@@ -70,7 +70,7 @@ class Proposals:
             If there is no such slice, or `labels` does not fit it or the classes.
         """
         shown, view = self._cases.open(case)
-        strokes = plane_of(labels, shown, view, index)
+        strokes = labels_of(labels, shown.volume.array, view, index)
         self._scribbles.check(strokes)
         if len(drawn_classes(strokes)) < 2:
             return NOTHING
@@ -177,22 +177,6 @@ class Proposals:
     @property
     def _classes(self) -> int:
         return len(self._scribbles.palette.classes)
-
-
-def plane_of(labels: bytes, shown: ShownImage, view: View, index: int) -> Plane:
-    """Return the labels of a slice out of a request's body.
-
-    Raises
-    ------
-    RequestError
-        If there is no such slice, or their number is not that of its pixels.
-    """
-    shape = [shown.volume.array.shape[axis] for axis in view.order]
-    if not 0 <= index < shape[0]:
-        raise MissingError(f"no slice {index}, allowed are 0 to {shape[0] - 1}")
-    if len(labels) != shape[1] * shape[2]:
-        raise RequestError(f"labels: {len(labels)} bytes, allowed are {shape[1]} × {shape[2]}")
-    return np.frombuffer(labels, np.uint8).reshape(shape[1:])
 
 
 def _pixel(shown: ShownImage, view: View) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from maskmixadv.corpus.case import whole_slices
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, listed
 from maskmixadv.files import read_json, read_text
 from maskmixadv.runs.course import read_course
 from maskmixadv.runs.schedule import OFFERED, PRESETS
@@ -79,7 +79,7 @@ def wants(drawn: Iterable[tuple[str, ByteVolume]], classes: Sequence[str]) -> li
     if not pixels[0]:
         found.append(Want("No background is drawn.", "Choose background (0) and draw a loop round all structures."))
     elif bare:
-        found.append(_listed(bare, "without background", "Draw a loop of background (0) round the structures."))
+        found.append(_want(bare, "without background", "Draw a loop of background (0) round the structures."))
     found += [
         Want(
             f"{name} has no stroke.",
@@ -90,15 +90,14 @@ def wants(drawn: Iterable[tuple[str, ByteVolume]], classes: Sequence[str]) -> li
     ]
     if opened:
         mend = "Close it round all structures; else no training knows that everything outside is background."
-        found.append(_listed(opened, "with an open background loop", mend))
+        found.append(_want(opened, "with an open background loop", mend))
     return found
 
 
-def _listed(places: list[tuple[str, int]], what: str, mend: str) -> Want:
-    named = ", ".join(f"{case} {index + 1}" for case, index in places[:NAMED])
-    more = f" and {len(places) - NAMED} more" if len(places) > NAMED else ""
+def _want(places: list[tuple[str, int]], what: str, mend: str) -> Want:
+    named = listed([f"{case} {index + 1}" for case, index in places], NAMED)
     count = "1 slice" if len(places) == 1 else f"{len(places)} slices"
-    return Want(f"{count} {what}: {named}{more}.", mend, *places[0])
+    return Want(f"{count} {what}: {named}.", mend, *places[0])
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Float, UInt8, UInt16
 
+from maskmixadv.corpus.case import structures
 from maskmixadv.corpus.channels import COLOURS, ONE, Channel, own, same
 from maskmixadv.corpus.scale import PERCENTILE
 from maskmixadv.corpus.window import PERCENTILES
@@ -17,7 +18,6 @@ from maskmixadv.sources import classes
 from maskmixadv.studio.images.volumes import TOP, ShownImage
 from maskmixadv.studio.layout import Layout
 from maskmixadv.typed import as_type
-from maskmixadv.types import IGNORE
 
 Plane = UInt8[np.ndarray, "h w"]
 Ends = tuple[float, float]
@@ -136,7 +136,7 @@ def _in_colour(channels: tuple[Channel, ...]) -> bool:
 
 def _of_strokes(pixels: UInt16[np.ndarray, "d h w"], drawn: Iterable[tuple[int, Plane]]) -> Ends | None:
     """Return the window of structures' strokes, as `maskmixadv.corpus.window` has it; None where there are none."""
-    found = [pixels[index][(strokes > 0) & (strokes != IGNORE)] for index, strokes in drawn]
+    found = [pixels[index][structures(strokes)] for index, strokes in drawn]
     values = np.concatenate(found) if found else np.zeros(0, np.uint16)
     if not values.size:
         return None

@@ -3,18 +3,15 @@
 Slices are numbered in the order in which the image's file stores them.
 """
 
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Literal
 
-from maskmixadv.errors import InputError
-from maskmixadv.files import read_json, write_text
-from maskmixadv.formats.reading import in_one_line
 from maskmixadv.studio.layout import RUN_NAME
+from maskmixadv.studio.review.by_case import ByCase
 
 Verdict = Literal["accepted", "rejected"]
 REVIEWS_FORMAT: Final = 1
@@ -68,81 +65,55 @@ class Reviews:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._lock = path, Lock()
-        self._cases: dict[str, CaseNotes] = _read(path)
+        self._lock, self._cases = Lock(), ByCase(path, REVIEWS_FORMAT, CaseNotes(), _notes, " with its reviews")
 
     def judge(self, case: str, index: int, review: Review | None) -> None:
         """Keep the review of a slice; None takes an earlier one back."""
         with self._lock:
-            notes = self._of(case)
+            notes = self._cases.of(case)
             others = {at: each for at, each in notes.reviews.items() if at != index}
             own = {} if review is None else {index: review}
-            self._keep(case, replace(notes, reviews={**others, **own}))
+            self._cases.keep(case, replace(notes, reviews={**others, **own}))
 
     def spend(self, case: str, index: int, seconds: float) -> None:
         """Add to the time that people drew in a slice."""
         with self._lock:
-            notes = self._of(case)
+            notes = self._cases.of(case)
             spent = round(notes.seconds.get(index, 0.0) + seconds, 2)
-            self._keep(case, replace(notes, seconds={**notes.seconds, index: spent}))
+            self._cases.keep(case, replace(notes, seconds={**notes.seconds, index: spent}))
 
     def correct(self, case: str, index: int, run: str | None) -> None:
         """Note that somebody drew on a slice that `run` had predicted; None: there is no run, and nothing to note."""
         with self._lock:
-            notes = self._of(case)
+            notes = self._cases.of(case)
             if run is not None and notes.corrected.get(index) != run:
-                self._keep(case, replace(notes, corrected={**notes.corrected, index: run}))
+                self._cases.keep(case, replace(notes, corrected={**notes.corrected, index: run}))
 
     def corrected(self, case: str, run: str | None) -> tuple[int, ...]:
         """Return the slices on which somebody drew after `run` had predicted them."""
         with self._lock:
-            return tuple(index for index, at in self._of(case).corrected.items() if run is not None and at == run)
+            return tuple(index for index, at in self._cases.of(case).corrected.items() if run is not None and at == run)
 
     def verdicts(self, case: str, run: str | None) -> dict[int, Verdict]:
         """Return the verdicts that hold for `run`: on all accepted slices, and on this run's rejected ones."""
         with self._lock:
-            reviews = self._of(case).reviews.items()
+            reviews = self._cases.of(case).reviews.items()
         return {index: said.verdict for index, said in reviews if said.verdict == "accepted" or said.run == run}
 
     def accepted(self, case: str) -> dict[int, Review]:
         """Return the reviews of the accepted slices of a case."""
         with self._lock:
-            return {index: said for index, said in self._of(case).reviews.items() if said.verdict == "accepted"}
+            return {index: said for index, said in self._cases.of(case).reviews.items() if said.verdict == "accepted"}
 
     def cases(self) -> list[str]:
         """Return the names of the cases that have notes, in order."""
         with self._lock:
-            return sorted(self._cases)
+            return self._cases.names
 
     def seconds(self, case: str) -> float:
         """Return how long people drew in a case."""
         with self._lock:
-            return round(sum(self._of(case).seconds.values(), start=0.0), 2)
-
-    def _of(self, case: str) -> CaseNotes:
-        return self._cases.get(case, CaseNotes())
-
-    def _keep(self, case: str, notes: CaseNotes) -> None:
-        """Write the notes, and hold them only when they are on the disk."""
-        cases = {**self._cases, case: notes}
-        raw = {"format": REVIEWS_FORMAT, "cases": {name: asdict(each) for name, each in cases.items()}}
-        write_text(self._path, json.dumps(raw, indent=1))
-        self._cases = cases
-
-
-def _read(path: Path) -> dict[str, CaseNotes]:
-    if not path.is_file():
-        return {}
-    raw = read_json(path)
-    try:
-        cases = {case: _notes(notes) for case, notes in raw["cases"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise InputError(
-            f"{path}: malformed ({in_one_line(repr(error))}); correct it, or delete it with its reviews"
-        ) from None
-    if raw.get("format") != REVIEWS_FORMAT:
-        raise InputError(f"{path}: format {raw.get('format')!r}, allowed is {REVIEWS_FORMAT}")
-    return cases
+            return round(sum(self._cases.of(case).seconds.values(), start=0.0), 2)
 
 
 def _notes(raw: dict[str, Any]) -> CaseNotes:
