@@ -3,6 +3,7 @@
 import os
 import re
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -184,13 +185,19 @@ class Layout:
 
 def latest(folder: Path) -> str | None:
     """Return the name of the last run with files in `folder`, or None; links do not count."""
-    held = [path.name for path in _runs(folder) if not path.is_symlink() and path.is_dir() and any(path.iterdir())]
-    return max(held, key=int, default=None)
+    return max((path.name for path in _runs(folder) if _holds_files(path)), key=int, default=None)
 
 
 def _runs(folder: Path) -> list[Path]:
-    """Return the entries of `folder` that have the name of a run."""
-    return [path for path in folder.iterdir() if RUN_NAME.fullmatch(path.name)]
+    """Return the entries of `folder` that have the name of a run; none if somebody has taken it away."""
+    inside = folder.iterdir() if folder.is_dir() else ()
+    return [path for path in inside if RUN_NAME.fullmatch(path.name)]
+
+
+def _holds_files(folder: Path) -> bool:
+    with suppress(OSError):  # deleted meanwhile
+        return not folder.is_symlink() and folder.is_dir() and any(folder.iterdir())
+    return False
 
 
 def printable(text: str) -> str:

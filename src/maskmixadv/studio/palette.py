@@ -19,7 +19,7 @@ from maskmixadv.sources import classes
 from maskmixadv.sources.classes import Classes
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.memory import within_memory
-from maskmixadv.studio.refusals import RequestError
+from maskmixadv.studio.refusals import RecodedError, RequestError
 from maskmixadv.types import IGNORE
 
 CLASS_LIMIT: Final = 32
@@ -50,6 +50,24 @@ class Palette:
     def coded(self) -> Classes:
         """The same as the command line has it."""
         return Classes(tuple(each.name for each in self.classes), self.ignore, self.codes)
+
+    @property
+    def coding(self) -> str:
+        """What labels of a page mean: the classes' codes in their order. New classes come after those that stay."""
+        return ",".join(map(str, self.codes or range(len(self.classes))))
+
+    def check_coding(self, known: str | None) -> None:
+        """Refuse labels of a page that knew the classes by `known` (`coding`), unless all of these are as they were.
+
+        None refuses nothing.
+
+        Raises
+        ------
+        RecodedError
+            If a class was removed since: labels of the others would be taken for those of other classes.
+        """
+        if known is not None and not f"{self.coding},".startswith(f"{known},"):
+            raise RecodedError("classes: one was removed on another page since; load this page again")
 
     @property
     def rejected(self) -> int:

@@ -262,8 +262,7 @@ def _scaled(values: Shaped[np.ndarray, "d h w *rgb"], low: float, high: float) -
 
 
 def _key(paths: Sequence[Path]) -> str:
-    stamps = map(stamp, paths)
-    return ", ".join(f"{path.name} {changed} {size}" for path, changed, size in stamps)
+    return ", ".join(" ".join([path.name, *map(str, stamp(path)[1:])]) for path in paths)
 
 
 def _known(index: Path) -> dict[str, Facts]:

@@ -237,6 +237,11 @@ class Training:
         notes = self._latest()
         return ask(notes, look) if notes and self._state(notes) == "running" else None
 
+    def running(self) -> str | None:
+        """Return the name of the run that trains or predicts, or None."""
+        notes = self._running()
+        return None if notes is None else notes.name
+
     def _running(self) -> Path | None:
         notes = self._latest()
         return notes if notes and self._state(notes) in ("running", "predicting") else None
