@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import LOCK, make_directory, sweep
+from maskmixadv.files import LOCK, LONGEST_NAME, make_directory, sweep
 from maskmixadv.formats import image_files, series
 
 RUN_NAME: Final = re.compile(r"[0-9]{3,9}")
@@ -157,6 +157,8 @@ class Layout:
         """Say why `path`, of case `name`, can't be an image or a mask; None if it can."""
         if printable(path.name) != path.name:
             return "has a name with signs that can't be shown; rename it"
+        if long := too_long(name):
+            return long
         if not self._holds(path):
             return "is a link out of the folder, which is not followed"
         if path.parent == self.images and path.is_dir():
@@ -209,6 +211,18 @@ def printable(text: str) -> str:
     'heart\\x1b[31m'
     """
     return "".join(ascii(sign)[1:-1] if unicodedata.category(sign) in ("Cc", "Cs") else sign for sign in text)
+
+
+def too_long(name: str) -> str | None:
+    """Say that a case's name leaves no room for the suffixes of its files; None if it does.
+
+    Examples
+    --------
+    >>> too_long("heart" * 50)
+    'has a name of 250 bytes, allowed are up to 200; rename it'
+    """
+    size = len(name.encode(errors="replace"))
+    return f"has a name of {size} bytes, allowed are up to {LONGEST_NAME}; rename it" if size > LONGEST_NAME else None
 
 
 def case_of(file: str) -> str:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from unicodedata import normalize
 
 import numpy as np
 from jaxtyping import Shaped
@@ -118,7 +119,7 @@ class Palette:
                 raise RequestError(f"class {each.name[:40]!r}: allowed is a name of 1 to 40 characters")
             if not COLOUR.fullmatch(each.colour):
                 raise RequestError(f"colour {each.colour[:20]!r}: allowed is one such as #4aa8ff")
-        if len({each.name.casefold() for each in self.classes}) < len(self.classes):
+        if len({normalize("NFKC", each.name).casefold() for each in self.classes}) < len(self.classes):
             raise RequestError("classes: two have one name, names must be unique")
 
     def write(self, path: Path) -> None:

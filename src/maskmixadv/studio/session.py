@@ -30,7 +30,7 @@ from maskmixadv.studio.answers import (
 )
 from maskmixadv.studio.corrected import Corrected
 from maskmixadv.studio.export.kinds import ExportKind
-from maskmixadv.studio.export.masks import CaseMask, State, write_masks
+from maskmixadv.studio.export.masks import MOST_LISTED, CaseMask, State, write_masks
 from maskmixadv.studio.export.meshes import write_meshes
 from maskmixadv.studio.export.model import write_model
 from maskmixadv.studio.export.nnunet import write_nnunet
@@ -474,12 +474,23 @@ class Session:
         return propose(candidates)
 
     def clinical(self) -> ClinicalAnswer:
-        """Return the volumes of all predicted cases, and the measures of hearts."""
+        """Return the volumes of all cases with labels in each slice, and the measures of hearts.
+
+        Rejected slices hold no structure, as in meshes.
+        """
         names, problems = [each.name for each in self._scribbles.palette.classes], list[str]()
         slices, masks = dict[str, SliceCounts](), list[tuple[str, UInt8[np.ndarray, "_ _ _"], Spacing | None]]()
-        for mask in (mask for mask in self._masks(problems) if mask.known):
-            masks.append((mask.case, mask.labels, mask.shown.volume.spacing))
+        partly = list[str]()
+        for mask in self._masks(problems):
+            if not mask.known:
+                partly.append(mask.case)
+                continue
+            masks.append((mask.case, mask.without_rejected(0), mask.shown.volume.spacing))
             slices[mask.case] = counted(mask)
+            problems += filter(None, [mask.lacking()])
+        if partly:
+            listed = ", ".join(partly[:MOST_LISTED]) + ", …" * (len(partly) > MOST_LISTED)
+            problems.append(f"no volumes of {listed}: slices of theirs have no labels")
         cases, hearts = measured(masks, names)
         return ClinicalAnswer(cases, slices, hearts or None, list(map(printable, problems)))
 
@@ -522,7 +533,7 @@ class Session:
         elif what == "overlays":
             files = write_overlays(out, masks, palette.classes, problems)
         else:
-            files = write_masks(out, masks, ignore=palette.rejected)
+            files = write_masks(out, masks, problems, ignore=palette.rejected)
         return out, files, problems
 
     def _masks(self, problems: list[str]) -> Iterator[CaseMask]:
