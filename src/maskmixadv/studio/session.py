@@ -118,6 +118,10 @@ class Session:
 
     def folder(self) -> FolderAnswer:
         """Return everything that the list of cases shows."""
+        with self.layout.at_once():
+            return self._folder()
+
+    def _folder(self) -> FolderAnswer:
         known, run = self.cases.known(), self._predictions.latest()
         problems = [*known.problems, *self._scribbles.problems(known.images), *self._corrected.problems(known.images)]
         cases = [self._case(case, known, run, problems) for case in known.facts]
@@ -171,6 +175,10 @@ class Session:
 
     def ready(self) -> ReadyAnswer:
         """Return what a training of the folder as it is would lack, and about how long it would take."""
+        with self.layout.at_once():
+            return self._ready()
+
+    def _ready(self) -> ReadyAnswer:
         wants = readiness.wants(self._as_seen(), [each.name for each in self.classes()])
         known = not readiness.has_gpu()
         pace, beside = (readiness.pace(self.layout.runs), readiness.beside(self.layout)) if known else (None, 0.0)
@@ -464,6 +472,10 @@ class Session:
 
     def queue(self) -> list[Proposal]:
         """Return the slices that are most worth reviewing or drawing next, the most worthwhile first."""
+        with self.layout.at_once():
+            return self._queue()
+
+    def _queue(self) -> list[Proposal]:
         known, run = self.cases.known(), self._predictions.latest()
         candidates = []
         for case, facts in known.facts.items():
@@ -478,6 +490,10 @@ class Session:
 
         Rejected slices hold no structure, as in meshes.
         """
+        with self.layout.at_once():
+            return self._clinical()
+
+    def _clinical(self) -> ClinicalAnswer:
         names, problems = [each.name for each in self._scribbles.palette.classes], list[str]()
         slices, masks = dict[str, SliceCounts](), list[tuple[str, UInt8[np.ndarray, "_ _ _"], Spacing | None]]()
         partly = list[str]()
