@@ -308,7 +308,18 @@ def partial_name(path: Path) -> Path:
     >>> partial_name(Path("out/table.csv"))
     PosixPath('out/.partial-...-table.csv')
     """
-    return path.with_name(f"{_PARTIAL}-{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:12]}-{path.name[:80]}")
+    return path.with_name(f"{_PARTIAL}-{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:12]}-{cut(path.name, 80)}")
+
+
+def cut(name: str, most: int) -> str:
+    """Return a name's beginning of at most `most` bytes: file systems count bytes, and a character may have four.
+
+    Examples
+    --------
+    >>> cut("Größe", 4)
+    'Grö'
+    """
+    return os.fsencode(name)[:most].decode(errors="ignore")
 
 
 def _writer(name: str) -> int | None:

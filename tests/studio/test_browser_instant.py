@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 from playwright.sync_api import Browser, Request, expect
@@ -95,8 +96,9 @@ def test_while_a_training_runs_only_what_is_drawn_is_asked_about(browser: Browse
         asked = list[str]()
 
         def heed(request: Request) -> None:
-            if request.url.endswith("/proposal"):
-                asked.append(request.url)
+            path = urlsplit(request.url).path
+            if path.endswith("/proposal"):
+                asked.append(path)
 
         studio.page.on("request", heed)
         studio.module("state", "m.emit('training', { state: 'running' })")

@@ -387,3 +387,69 @@ def test_an_export_that_fails_says_why(folder: Path) -> None:
     with client(folder) as page:
         refused(page.post("/api/export", json={"what": "model"}, timeout=120), 501, "export of the model", "not a run")
     assert not (layout.export / "model-001").exists()
+
+
+def test_a_name_that_leaves_no_room_is_told_before_somebody_draws(folder: Path) -> None:
+    """A file system takes 255 bytes; strokes have a longer suffix than a picture."""
+    content = (folder / "images" / "s0.nii.gz").read_bytes()
+    good, bad = "\u5fc3" * 66, "\u5fc3" * 70  # 198 and 210 bytes
+    for name in (good, bad):
+        (folder / "images" / f"{name}.nii.gz").write_bytes(content)
+    with client(folder) as page:
+        (line,) = works(page, *GOOD, good, problems=1)
+        assert "210 bytes" in line
+        assert "rename it" in line
+        page.put(f"/api/cases/{good}/slices/1/scribble", content=strokes().tobytes()).raise_for_status()
+        page.put(f"/api/cases/{good}/slices/1/proposal", content=tiny.volume()[2][1].tobytes()).raise_for_status()
+        page.put(f"/api/cases/{good}/slices/1/mask", content=tiny.volume()[2][1].tobytes()).raise_for_status()
+        refused(page.put(f"/api/images/{bad}.png", content=b"x"), 400, "210 bytes")
+
+
+def test_an_image_that_memory_lacked_for_comes_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from maskmixadv.studio.images import volumes
+
+    lacking, now = [True], [0.0]
+    read = volumes.several.read
+
+    def reads(paths: Any) -> Any:
+        if lacking[0] and paths[0].name == "s0.nii.gz":
+            raise MemoryError
+        return read(paths)
+
+    monkeypatch.setattr(volumes.several, "read", reads)
+    monkeypatch.setattr(volumes, "monotonic", lambda: now[0])
+    with client(folder) as page:
+        (line,) = works(page, "m0", "s1", problems=1)
+        assert "more memory than is free" in line
+        lacking[0] = False
+        assert page.get(f"{SLICE}/image").status_code == 200  # whoever asks for it gets it
+        works(page, *GOOD, problems=0)
+        lacking[0] = True
+        os.utime(folder / "images" / "s0.nii.gz")
+        works(page, "m0", "s1", problems=1)
+        lacking[0] = False
+        now[0] = 1000.0
+        works(page, *GOOD, problems=0)
+
+
+def test_a_training_that_is_slow_to_begin_is_not_started_twice(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a loaded machine a process takes longer to write its number than the server waits."""
+    import subprocess
+    import sys
+
+    children = []
+
+    def slow(_: Training, _run: str, output: Path) -> Any:
+        output.touch()
+        children.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+        return children[-1]
+
+    monkeypatch.setattr(training, "START_SECONDS", 0.0)
+    monkeypatch.setattr(Training, "_start_process", slow)
+    with client(folder) as page:
+        told = page.post("/api/train", json={"preset": "cpu", "steps": 2}).json()
+        assert (told["state"], told["run"]) == ("running", "001")
+        refused(page.post("/api/train", json={"preset": "cpu", "steps": 2}), 409, "runs already")
+        page.delete("/api/train").raise_for_status()
+        assert children[0].wait(10) != 0
+        assert page.get("/api/train").json()["state"] == "stopped"

@@ -159,3 +159,68 @@ def test_masks_by_hand_come_out_without_a_run(tmp_path: Path) -> None:
         np.testing.assert_array_equal(painted[1], DENSE[1])
         assert (painted[[0, 2]] == 4).all()
         refused(post(page, "model"), 409, "train first")
+
+
+def test_masks_of_another_time_do_not_stay(folder: Path) -> None:
+    with client(folder) as page:
+        assert post(page, "masks").json()["files"] == 4
+        (folder / "images" / "s1.nii.gz").unlink()
+        assert post(page, "masks").json()["files"] == 3
+        names = {path.name for path in (folder / "export" / "masks").iterdir()}
+        assert names == {"m0.nii.gz", "s0.nii.gz", "slices.csv"}
+
+
+def test_no_export_of_masks_is_empty(tmp_path: Path) -> None:
+    folder = own.folder(tmp_path / "hearts", scribbled=1, masked=0)
+    with client(folder) as page:
+        page.put("/api/cases/s0/slices/1/mask", content=DENSE[1].tobytes()).raise_for_status()
+        (folder / "corrected" / "s0.nii.gz").write_bytes(b"damaged")
+        refused(post(page, "masks"), 409, "nothing to export", "corrected/s0.nii.gz")
+        assert not list((folder / "export").rglob("slices.csv"))
+
+
+def test_a_class_called_as_a_column_keeps_its_volume(folder: Path) -> None:
+    with client(folder) as page:
+        rows = page.get("/api/folder").json()["classes"]
+        for row, name in zip(rows[1:], ("slices", "unit", "slices (class)"), strict=True):
+            row["name"] = name
+        page.put("/api/classes", json={"classes": rows}).raise_for_status()
+        volumes = page.get("/api/clinical").json()["cases"][0]["volumes"]
+        post(page, "volumes").raise_for_status()
+    head, first, *_ = csv.reader((folder / "export" / "volumes.csv").read_text().splitlines())
+    assert len(set(head)) == len(head)
+    assert head[2:5] == ["slices (class) (class)", "unit (class)", "slices (class)"]
+    assert [float(value) for value in first[2:5]] == pytest.approx(list(volumes.values()))
+    assert first[head.index("slices")] == "3"
+
+
+def test_volumes_leave_out_what_was_rejected_and_say_what_is_not_measured(tmp_path: Path) -> None:
+    folder = own.folder(tmp_path / "hearts", scribbled=2, masked=1)
+    with client(folder) as page:
+        for case in ("s0", "s1"):
+            page.put(f"/api/cases/{case}/slices/1/mask", content=DENSE[1].tobytes()).raise_for_status()
+        told = page.get("/api/clinical").json()
+        assert told["cases"] == []
+        assert told["problems"] == ["no volumes of s0, s1: slices of theirs have no labels"]
+        predict(folder)
+        whole = {each["case"]: each["volumes"]["LV"] for each in page.get("/api/clinical").json()["cases"]}
+        page.put("/api/cases/s0/slices/0/review", json={"verdict": "rejected"}).raise_for_status()
+        told = page.get("/api/clinical").json()
+        volumes = {each["case"]: each["volumes"]["LV"] for each in told["cases"]}
+        assert volumes["s1"] == whole["s1"]
+        part = (DENSE[1:] == 3).sum() / (DENSE == 3).sum()
+        assert volumes["s0"] == pytest.approx(whole["s0"] * part, rel=1e-3)
+        assert told["problems"] == ["s0: nothing in slices that are rejected or unknown (1)"]
+
+
+def test_long_names_of_structures_make_files(folder: Path) -> None:
+    with client(folder) as page:
+        rows = page.get("/api/folder").json()["classes"]
+        rows[1]["name"] = "\u5fc3" * 40
+        page.put("/api/classes", json={"classes": rows}).raise_for_status()
+        long = "\u5fc3" * 60  # 180 bytes
+        for part, suffix in (("images", ""), ("predictions/001", "")):
+            path = folder / part / f"s0{suffix}.nii.gz"
+            path.with_name(f"{long}.nii.gz").write_bytes(path.read_bytes())
+        for what in ("masks", "meshes", "overlays", "volumes"):
+            post(page, what).raise_for_status()

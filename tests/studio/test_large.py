@@ -12,6 +12,7 @@ import own
 import tiny
 from maskmixadv.formats import nifti
 from maskmixadv.studio.images import volumes
+from maskmixadv.studio.session import Session
 from studio_server import SHAPE, client, plane, refused
 
 SLICE = "/api/cases/s0/slices"
@@ -109,3 +110,28 @@ def test_an_image_that_is_sent_is_read_once(folder: Path, slow: list[str]) -> No
         assert page.put("/api/images/new.nii.gz", content=sent).json() == {"case": "new"}
         assert page.get("/api/cases/new/slices/1/image").status_code == 200
     assert len(slow) == 1
+
+
+def test_many_cases_are_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a listing for each case, 500 cases took a hundred times as long as 50."""
+    from maskmixadv.studio import layout
+
+    listed = list[Path]()
+    shown = layout._shown  # pyright: ignore[reportPrivateUsage]
+
+    def counting(folder: Path) -> list[Path]:
+        listed.append(folder)
+        return shown(folder)
+
+    monkeypatch.setattr(layout, "_shown", counting)
+    counts = list[list[int]]()
+    for cases in (2, 9):
+        folder = own.folder(tmp_path / f"hearts{cases}", scribbled=cases, masked=2)
+        session = Session(folder)
+        counts.append([])
+        for ask in (session.folder, session.queue, session.ready):
+            ask()
+            listed.clear()
+            ask()
+            counts[-1].append(len(listed))
+    assert counts[0] == counts[1]

@@ -134,6 +134,8 @@ class FolderAnswer:
 
     Attributes
     ----------
+    coding
+        What labels mean (`Palette.coding`): a page sends it with what is drawn on it.
     spacing_known
         Whether every image has a spacing.
     problems
@@ -146,6 +148,7 @@ class FolderAnswer:
 
     name: str
     classes: Sequence[PaletteClass]
+    coding: str
     spacing_known: bool
     cases: Sequence[CaseAnswer]
     problems: Sequence[str]

@@ -14,8 +14,10 @@ from maskmixadv.errors import InputError
 from maskmixadv.studio.memory import within_memory
 
 Content = TypeVar("Content")
-Stamp = tuple[Path, int, int]
-"""One state of a file's content: path, time of the last change in ns, size in bytes."""
+Stamp = tuple[Path, int, int, int]
+"""One state of a file's content: path, time of the last change in ns, size in bytes, and when its entry last changed.
+
+Files out of one archive may have one time and one size. That of the entry tells them apart when they are renamed."""
 FRESH: Final = 2.0
 """Seconds in which the files of a folder are looked at once."""
 
@@ -36,14 +38,16 @@ def stamp(path: Path) -> Stamp:
             return _of_folder(path, facts.st_mtime_ns, int(time.monotonic() / FRESH))
     except OSError as error:
         raise InputError(f"{path}: can't be read ({error.strerror})") from None
-    return path, facts.st_mtime_ns, facts.st_size
+    return path, facts.st_mtime_ns, facts.st_size, facts.st_ctime_ns
 
 
 @lru_cache(maxsize=4096)
 def _of_folder(path: Path, changed: int, _: int) -> Stamp:
     with os.scandir(path) as inside:
         facts = [each.stat() for each in inside if each.is_file()]
-    return path, max([changed, *(each.st_mtime_ns for each in facts)]), sum(each.st_size for each in facts)
+    newest = max([changed, *(each.st_mtime_ns for each in facts)])
+    entries = max((each.st_ctime_ns for each in facts), default=0)
+    return path, newest, sum(each.st_size for each in facts), entries
 
 
 class FileCache(Generic[Content]):

@@ -43,9 +43,10 @@ class Corrected:
 
     def __init__(self, layout: Layout, palette: Callable[[], Palette]) -> None:
         self._layout, self._palette = layout, palette
-        self._painted: FileCache[ByteVolume] = FileCache(self._load_painted, _size, CACHED_BYTES)
         self._dense: dict[Path, tuple[tuple[Stamp, int, tuple[int, ...]], tuple[int, ...]]] = {}
-        self._given: FileCache[ByteVolume] = FileCache(self._load_given, _size, CACHED_BYTES)
+        self._painted: FileCache[ByteVolume]
+        self._given: FileCache[ByteVolume]
+        self.forget()
 
     def problems(self, cases: Container[str]) -> list[str]:
         """Return a line for each file that can't be used, or that belongs to none of `cases`."""
@@ -92,8 +93,9 @@ class Corrected:
             known = self._dense[path] = key, tuple(np.flatnonzero(whole).tolist())
         return known[1]
 
-    def check(self, labels: UInt8[np.ndarray, "h w"]) -> None:
-        """Refuse a slice with a pixel of no class, with a `RequestError`."""
+    def check(self, labels: UInt8[np.ndarray, "h w"], coding: str | None) -> None:
+        """Refuse a slice with a pixel of no class, or of other classes (`Palette.coding`), with a `RequestError`."""
+        self._palette().check_coding(coding)
         classes = len(self._palette().classes)
         if labels.max(initial=0) >= classes:
             raise RequestError(f"mask: class {labels.max()}, allowed are 0 to {classes - 1}, as each pixel has a class")
@@ -115,6 +117,11 @@ class Corrected:
             path.unlink(missing_ok=True)
         if before is not None and before != path:  # of another format
             before.unlink()
+
+    def forget(self) -> None:
+        """Forget what was read: the codes in the files mean other classes from now on."""
+        self._painted = FileCache(self._load_painted, _size, CACHED_BYTES)
+        self._given = FileCache(self._load_given, _size, CACHED_BYTES)
 
     def any_painted(self) -> bool:
         """Return whether any case has a painted slice; a file that can't be read counts, since it may hold one."""

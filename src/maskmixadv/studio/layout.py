@@ -3,12 +3,16 @@
 import os
 import re
 import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import local
 from typing import Final, NamedTuple
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import LOCK, make_directory, sweep
+from maskmixadv.files import LOCK, LONGEST_NAME, make_directory, sweep
 from maskmixadv.formats import image_files, series
 
 RUN_NAME: Final = re.compile(r"[0-9]{3,9}")
@@ -25,6 +29,10 @@ class Listing(NamedTuple):
     problems: list[str]
 
 
+_Inside = defaultdict[str, list[Path]]
+"""The files of a folder by case."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """The paths in a folder of images, scribbles, runs and predictions.
@@ -38,6 +46,8 @@ class Layout:
     root: Path
     _series: dict[Path, int] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Folders that are series, and when they last changed."""
+    _once: local = field(default_factory=local, init=False, repr=False, compare=False)
+    """What a thread has listed since it began to look `at_once`."""
 
     @classmethod
     def open(cls, root: Path) -> "Layout":
@@ -116,6 +126,18 @@ class Layout:
         """Whether `path` is in the folder when its links are followed; links in a circle lead nowhere else."""
         return Path(os.path.realpath(path)).is_relative_to(self.root)
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """List each folder once while the block runs in this thread: who asks for all cases lists them for each one."""
+        if hasattr(self._once, "seen"):
+            yield
+            return
+        self._once.seen = dict[Path, _Inside](), dict[Path, Listing]()
+        try:
+            yield
+        finally:
+            del self._once.seen
+
     def listing(self, part: Path | None = None) -> Listing:
         """Return the files of folder `part`.
 
@@ -124,9 +146,17 @@ class Layout:
         part
             ``images/`` (the default), ``scribbles/``, ``corrected/`` or ``masks/``; it may be missing.
         """
+        if not hasattr(self._once, "seen"):
+            return self._listed(part or self.images)
+        listed = self._once.seen[1]
+        if (folder := part or self.images) not in listed:
+            listed[folder] = self._listed(folder)
+        return listed[folder]
+
+    def _listed(self, part: Path) -> Listing:
         found: dict[str, Path] = {}
         problems: list[str] = []
-        for path in sorted(_shown(part or self.images)):
+        for path in sorted(_shown(part)):
             name = path.name if path.parent == self.images and path.is_dir() else case_of(path.name)
             wrong = self._wrong(path, name)
             if wrong is None and name in found:
@@ -145,17 +175,29 @@ class Layout:
         InputError
             If something of this name is there that can't be read. It must not be overwritten.
         """
-        for path in sorted(path for path in _shown(part) if case_of(path.name) == case):
+        for path in self._of_case(part, case):
             wrong = self._wrong(path, case)
             if wrong is not None:
                 raise InputError(f"{path.relative_to(self.root)}: {wrong}")
             return path
         return None
 
+    def _of_case(self, part: Path, case: str) -> list[Path]:
+        if not hasattr(self._once, "seen"):
+            return sorted(path for path in _shown(part) if case_of(path.name) == case)
+        inside = self._once.seen[0]
+        if part not in inside:
+            inside[part] = defaultdict(list)
+            for path in sorted(_shown(part)):
+                inside[part][case_of(path.name)].append(path)
+        return inside[part].get(case, [])
+
     def _wrong(self, path: Path, name: str) -> str | None:
         """Say why `path`, of case `name`, can't be an image or a mask; None if it can."""
         if printable(path.name) != path.name:
             return "has a name with signs that can't be shown; rename it"
+        if long := too_long(name):
+            return long
         if not self._holds(path):
             return "is a link out of the folder, which is not followed"
         if path.parent == self.images and path.is_dir():
@@ -184,13 +226,19 @@ class Layout:
 
 def latest(folder: Path) -> str | None:
     """Return the name of the last run with files in `folder`, or None; links do not count."""
-    held = [path.name for path in _runs(folder) if not path.is_symlink() and path.is_dir() and any(path.iterdir())]
-    return max(held, key=int, default=None)
+    return max((path.name for path in _runs(folder) if _holds_files(path)), key=int, default=None)
 
 
 def _runs(folder: Path) -> list[Path]:
-    """Return the entries of `folder` that have the name of a run."""
-    return [path for path in folder.iterdir() if RUN_NAME.fullmatch(path.name)]
+    """Return the entries of `folder` that have the name of a run; none if somebody has taken it away."""
+    inside = folder.iterdir() if folder.is_dir() else ()
+    return [path for path in inside if RUN_NAME.fullmatch(path.name)]
+
+
+def _holds_files(folder: Path) -> bool:
+    with suppress(OSError):  # deleted meanwhile
+        return not folder.is_symlink() and folder.is_dir() and any(folder.iterdir())
+    return False
 
 
 def printable(text: str) -> str:
@@ -202,6 +250,18 @@ def printable(text: str) -> str:
     'heart\\x1b[31m'
     """
     return "".join(ascii(sign)[1:-1] if unicodedata.category(sign) in ("Cc", "Cs") else sign for sign in text)
+
+
+def too_long(name: str) -> str | None:
+    """Say that a case's name leaves no room for the suffixes of its files; None if it does.
+
+    Examples
+    --------
+    >>> too_long("heart" * 50)
+    'has a name of 250 bytes, allowed are up to 200; rename it'
+    """
+    size = len(name.encode(errors="replace"))
+    return f"has a name of {size} bytes, allowed are up to {LONGEST_NAME}; rename it" if size > LONGEST_NAME else None
 
 
 def case_of(file: str) -> str:

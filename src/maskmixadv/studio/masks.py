@@ -1,9 +1,7 @@
 """Work on masks: slices that people paint, what they looked at, and what dense slices are for."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from threading import Lock
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Literal
 
 import numpy as np
@@ -19,7 +17,8 @@ from maskmixadv.studio.images.planes import labels_of, plane
 from maskmixadv.studio.images.readable import Use
 from maskmixadv.studio.images.volumes import ShownImage
 from maskmixadv.studio.learning.predictions import StoredPredictions
-from maskmixadv.studio.refusals import MissingError, TakenError
+from maskmixadv.studio.locks import Locks
+from maskmixadv.studio.refusals import MissingError, StaleError, TakenError
 from maskmixadv.studio.review.looked import Looked
 from maskmixadv.studio.review.reviews import Reviews, Verdict
 from maskmixadv.types import IGNORE
@@ -36,11 +35,17 @@ class Masks:
     """
 
     def __init__(
-        self, cases: Cases, corrected: Corrected, reviews: Reviews, looked: Looked, predictions: StoredPredictions
+        self,
+        cases: Cases,
+        corrected: Corrected,
+        reviews: Reviews,
+        looked: Looked,
+        predictions: StoredPredictions,
+        locks: Locks,
     ) -> None:
         self._cases, self._corrected, self._reviews = cases, corrected, reviews
         self._looked, self._predictions = looked, predictions
-        self._gate, self._locks = Lock(), defaultdict[str, Lock](Lock)
+        self._locks = locks
 
     def of(self, case: str, index: int, kind: MaskOf) -> SliceArray:
         """Return the mask of a slice: class indices, 255 where no label is known.
@@ -64,7 +69,13 @@ class Masks:
         return seen
 
     def correct(
-        self, case: str, index: int, labels: bytes, seconds: float, version: str | None = None
+        self,
+        case: str,
+        index: int,
+        labels: bytes,
+        seconds: float,
+        version: str | None = None,
+        coding: str | None = None,
     ) -> PaintedAnswer:
         """Keep the mask that somebody painted of a slice; it is on disk when the method returns.
 
@@ -78,6 +89,8 @@ class Masks:
             How long somebody painted.
         version
             Version of the mask that `labels` were painted on (`maskmixadv.studio.versions`); None replaces any.
+        coding
+            What `labels` mean (`maskmixadv.studio.palette.Palette.coding`); None: what they mean by now.
 
         Raises
         ------
@@ -89,8 +102,7 @@ class Masks:
         shown, view = self._cases.open(case)
         array = shown.volume.array
         painted, stored = labels_of(labels, array, view, index, "mask"), view.stored(index, array.shape[view.axis])
-        self._corrected.check(painted)
-        self._put(case, shown, view, index, painted, version)
+        self._put(case, shown, view, index, painted, version, coding)
         self._reviews.judge(case, stored, None)
         if seconds > 0:
             self._reviews.spend(case, stored, seconds)
@@ -116,8 +128,13 @@ class Masks:
         self._put(case, shown, view, index, None, version)
         return self._painted(case, shown.volume.array.shape, view, versions.UNPAINTED)
 
-    def look(self, case: str, index: int) -> MaskAnswer:
+    def look(self, case: str, index: int, seen: str | None = None) -> MaskAnswer:
         """Keep that somebody looked at a slice's labels by the latest run.
+
+        Parameters
+        ----------
+        seen
+            The run whose labels the page showed; None: the latest one.
 
         Raises
         ------
@@ -125,12 +142,16 @@ class Masks:
             If there is no such slice.
         TakenError
             If nothing is predicted yet.
+        StaleError
+            If a later run has predicted than the one that was seen.
         """
         shown, view = self._cases.open(case)
         array, run = shown.volume.array, self._predictions.latest()
         plane(array, view, index)
         if run is None or self._predictions.file(run, case) is None:
             raise TakenError("no prediction of this case yet, so there is nothing to look at")
+        if seen is not None and seen != run:
+            raise StaleError(f"looked: run {run} has predicted since; look at its slice")
         self._looked.look(case, view.stored(index, array.shape[view.axis]), run)
         return self.answer(case, array.shape, view)
 
@@ -145,10 +166,10 @@ class Masks:
         depth = shape[view.axis]
         painted = self._corrected.dense(case, view.axis, shape)
         verdicts = self.verdicts(case, view, shape)
-        looked = self._looked.at(case, self._predictions.latest())
+        looked = self._looked.at(case, self._predictions.latest(), depth)
 
         def seen(slices: Iterable[int]) -> list[int]:
-            return sorted(view.stored(index, depth) for index in slices if index < depth)
+            return sorted(view.stored(index, depth) for index in slices)
 
         return MaskAnswer(
             corrected=seen(painted),
@@ -166,24 +187,26 @@ class Masks:
         painted: tuple[int, ...] = ()
         with suppress(InputError):  # the list of cases says what is wrong with the file
             painted = self._corrected.dense(case, view.axis, shape)
-        held = self._reviews.verdicts(case, self._predictions.latest())
+        held = self._reviews.verdicts(case, self._predictions.latest(), view.axis, shape[view.axis])
         return {index: said for index, said in held.items() if index not in painted}
 
     def _painted(self, case: str, shape: tuple[int, ...], view: View, version: str) -> PaintedAnswer:
         return PaintedAnswer(**vars(self.answer(case, shape, view)), version=version)
 
     def _put(
-        self, case: str, shown: ShownImage, view: View, index: int, labels: SliceArray | None, version: str | None
+        self,
+        case: str,
+        shown: ShownImage,
+        view: View,
+        index: int,
+        labels: SliceArray | None,
+        version: str | None,
+        coding: str | None = None,
     ) -> None:
-        with self._held(case):
+        with self._locks.of(case):
+            if labels is not None:
+                self._corrected.check(labels, coding)
             masks = self._corrected.read(case, shown.volume.array.shape).copy()
             versions.check_mask(version, plane(masks, view, index), labels)
             plane(masks, view, index)[:] = IGNORE if labels is None else labels
             self._corrected.write(case, masks, shown.volume)
-
-    @contextmanager
-    def _held(self, case: str) -> Iterator[None]:
-        with self._gate:
-            lock = self._locks[case]
-        with lock:
-            yield

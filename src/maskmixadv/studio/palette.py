@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from unicodedata import normalize
 
 import numpy as np
 from jaxtyping import Shaped
@@ -19,7 +20,7 @@ from maskmixadv.sources import classes
 from maskmixadv.sources.classes import Classes
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.memory import within_memory
-from maskmixadv.studio.refusals import RequestError
+from maskmixadv.studio.refusals import RecodedError, RequestError
 from maskmixadv.types import IGNORE
 
 CLASS_LIMIT: Final = 32
@@ -50,6 +51,24 @@ class Palette:
     def coded(self) -> Classes:
         """The same as the command line has it."""
         return Classes(tuple(each.name for each in self.classes), self.ignore, self.codes)
+
+    @property
+    def coding(self) -> str:
+        """What labels of a page mean: the classes' codes in their order. New classes come after those that stay."""
+        return ",".join(map(str, self.codes or range(len(self.classes))))
+
+    def check_coding(self, known: str | None) -> None:
+        """Refuse labels of a page that knew the classes by `known` (`coding`), unless all of these are as they were.
+
+        None refuses nothing.
+
+        Raises
+        ------
+        RecodedError
+            If a class was removed since: labels of the others would be taken for those of other classes.
+        """
+        if known is not None and not f"{self.coding},".startswith(f"{known},"):
+            raise RecodedError("classes: one was removed on another page since; load this page again")
 
     @property
     def rejected(self) -> int:
@@ -100,7 +119,7 @@ class Palette:
                 raise RequestError(f"class {each.name[:40]!r}: allowed is a name of 1 to 40 characters")
             if not COLOUR.fullmatch(each.colour):
                 raise RequestError(f"colour {each.colour[:20]!r}: allowed is one such as #4aa8ff")
-        if len({each.name.casefold() for each in self.classes}) < len(self.classes):
+        if len({normalize("NFKC", each.name).casefold() for each in self.classes}) < len(self.classes):
             raise RequestError("classes: two have one name, names must be unique")
 
     def write(self, path: Path) -> None:

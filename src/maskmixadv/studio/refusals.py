@@ -27,6 +27,12 @@ class StaleError(TakenError):
     """The request changes what somebody else has changed since the page read it."""
 
 
+class RecodedError(RequestError):
+    """The request has labels of other classes than there are by now."""
+
+    status = 412
+
+
 class TooLargeError(RequestError):
     """The request sends too much."""
 

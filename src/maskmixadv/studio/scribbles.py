@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
+from maskmixadv.files import make_directory
 from maskmixadv.formats import image_files
 from maskmixadv.formats.nifti import write_labels
 from maskmixadv.formats.volume import Volume
@@ -100,8 +101,9 @@ class Scribbles:
             )
         return labels
 
-    def check(self, labels: UInt8[np.ndarray, "h w"]) -> None:
-        """Refuse strokes of a class that does not exist, with a `RequestError`."""
+    def check(self, labels: UInt8[np.ndarray, "h w"], coding: str | None) -> None:
+        """Refuse strokes of a class that does not exist, or of other classes (`Palette.coding`); a `RequestError`."""
+        self.palette.check_coding(coding)
         codes = np.unique(labels)
         stray = codes[(codes >= len(self.palette.classes)) & (codes != IGNORE)]
         if stray.size:
@@ -118,6 +120,7 @@ class Scribbles:
             If the file can't be written; an earlier one stays.
         """
         path = self._layout.scribbles / f"{case}.nii.gz"
+        make_directory(self._layout.scribbles)  # somebody may have taken it away
         before = self._layout.find(self._layout.scribbles, case)
         write_labels(path, self.palette.coded.encoded(labels), like)
         self._coded.put(path, labels)

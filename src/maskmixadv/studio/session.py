@@ -1,8 +1,7 @@
 """The work in a folder: everything that the page asks for and changes; it is kept in plain files."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Literal
@@ -31,7 +30,7 @@ from maskmixadv.studio.answers import (
 )
 from maskmixadv.studio.corrected import Corrected
 from maskmixadv.studio.export.kinds import ExportKind
-from maskmixadv.studio.export.masks import CaseMask, State, write_masks
+from maskmixadv.studio.export.masks import MOST_LISTED, CaseMask, State, write_masks
 from maskmixadv.studio.export.meshes import write_meshes
 from maskmixadv.studio.export.model import write_model
 from maskmixadv.studio.export.nnunet import write_nnunet
@@ -50,6 +49,7 @@ from maskmixadv.studio.learning.predictions import PROPOSED, StoredPredictions
 from maskmixadv.studio.learning.preview import Look, Preview
 from maskmixadv.studio.learning.proposals import Proposals
 from maskmixadv.studio.learning.training import PRESET_CHOICES, Order, Training
+from maskmixadv.studio.locks import Locks
 from maskmixadv.studio.masks import Masks
 from maskmixadv.studio.palette import Palette, PaletteClass
 from maskmixadv.studio.pending import Idle
@@ -111,20 +111,25 @@ class Session:
         self._scribbles = Scribbles(self.layout, palettes.read(self.layout))
         self._corrected = Corrected(self.layout, lambda: self._scribbles.palette)
         self._looked = Looked(self.layout.check(self.layout.root / corpus.LOOKED))
-        self.masks = Masks(self.cases, self._corrected, self._reviews, self._looked, self._predictions)
+        self._locks, self._exporting = Locks(), Lock()
+        self.masks = Masks(self.cases, self._corrected, self._reviews, self._looked, self._predictions, self._locks)
         self._idle = Idle(self._settle_when_idle)
         dense = corpus.Dense(self._accepted, self._corrected, self._looked)
         self.proposals = Proposals(self.layout, self.cases, self._scribbles, self._predictions, dense)
-        self._gate, self._locks, self._exporting = Lock(), defaultdict[str, Lock](Lock), Lock()
 
     def folder(self) -> FolderAnswer:
         """Return everything that the list of cases shows."""
+        with self.layout.at_once():
+            return self._folder()
+
+    def _folder(self) -> FolderAnswer:
         known, run = self.cases.known(), self._predictions.latest()
         problems = [*known.problems, *self._scribbles.problems(known.images), *self._corrected.problems(known.images)]
         cases = [self._case(case, known, run, problems) for case in known.facts]
         return FolderAnswer(
             name=printable(self.layout.root.name),
             classes=self.classes(),
+            coding=self.coding(),
             spacing_known=all(facts.spacing is not None for facts in known.facts.values()),
             cases=cases,
             problems=list(map(printable, problems)),
@@ -142,7 +147,7 @@ class Session:
             If a file can't be written; its slices stay.
         """
         for case in self._scribbles.unsettled():
-            with self._held(case):
+            with self._locks.of(case):
                 self._scribbles.settle(case)
 
     def recover(self) -> None:
@@ -171,6 +176,10 @@ class Session:
 
     def ready(self) -> ReadyAnswer:
         """Return what a training of the folder as it is would lack, and about how long it would take."""
+        with self.layout.at_once():
+            return self._ready()
+
+    def _ready(self) -> ReadyAnswer:
         wants = readiness.wants(self._as_seen(), [each.name for each in self.classes()])
         known = not readiness.has_gpu()
         pace, beside = (readiness.pace(self.layout.runs), readiness.beside(self.layout)) if known else (None, 0.0)
@@ -190,6 +199,10 @@ class Session:
         """Return the classes, background first."""
         return self._scribbles.palette.classes
 
+    def coding(self) -> str:
+        """Return what labels mean (`Palette.coding`)."""
+        return self._scribbles.palette.coding
+
     def set_classes(self, named: Sequence[PaletteClass], was: Sequence[int | None] | None = None) -> None:
         """Rename, recolour, append and remove classes. A class is removed only where nothing is labelled with it.
 
@@ -207,9 +220,10 @@ class Session:
         before = self._scribbles.palette
         after = before.of(named, was)
         after.check()
-        self.settle()
         kept = set(range(len(named)) if was is None else was)
-        with self._all_held():
+        with self._locks.all():
+            for case in self._scribbles.unsettled():
+                self._scribbles.settle(case)
             drawn, ignore = self._scribbles.any_drawn() or self._corrected.any_painted(), before.ignore
             for place in (place for place in range(len(before.classes)) if place not in kept):
                 self._check_unused(place, before.classes[place].name)
@@ -222,6 +236,7 @@ class Session:
                 after = Palette(tuple(named))
             after.write(self.layout.root / classes.FILE)
             self._scribbles.use(after)
+            self._corrected.forget()
 
     def _check_unused(self, place: int, name: str) -> None:
         """Refuse to remove a class that something is labelled with: it would mean another class then, or nothing."""
@@ -236,6 +251,8 @@ class Session:
             raise RequestError(f"class {name!r} is not removed: masks/ holds it in {', '.join(masks[:3])}; rename it")
         if self._predictions.proposed():
             raise RequestError(f"class {name!r} is not removed: proposals were accepted as masks; rename it")
+        if (run := self.training.running()) is not None:
+            raise RequestError(f"class {name!r} is not removed: run {run} learns it; stop the training, or rename it")
         if (run := self._predictions.latest()) is not None:
             raise RequestError(f"class {name!r} is not removed: run {run} has learnt it; rename it")
 
@@ -279,7 +296,15 @@ class Session:
         shape, view = self.cases.place(case)
         return _slice(self._scribbles.read(case, shape), view, index)
 
-    def draw(self, case: str, index: int, labels: bytes, seconds: float, version: str | None = None) -> DrawAnswer:
+    def draw(
+        self,
+        case: str,
+        index: int,
+        labels: bytes,
+        seconds: float,
+        version: str | None = None,
+        coding: str | None = None,
+    ) -> DrawAnswer:
         """Replace the strokes of a slice; they are on disk when the method returns.
 
         Strokes that change take the slice's acceptance back: whoever draws there does not find it right.
@@ -292,6 +317,8 @@ class Session:
             How long somebody drew.
         version
             Version of the strokes that `labels` were drawn on (`maskmixadv.studio.versions`); None replaces any.
+        coding
+            What `labels` mean (`maskmixadv.studio.palette.Palette.coding`); None: what they mean by now.
 
         Raises
         ------
@@ -303,8 +330,8 @@ class Session:
         shown, view = self.cases.open(case)
         array = shown.volume.array
         plane, stored = labels_of(labels, array, view, index, "scribble"), view.stored(index, array.shape[view.axis])
-        with self._held(case):
-            self._scribbles.check(plane)
+        with self._locks.of(case):
+            self._scribbles.check(plane, coding)
             strokes = self._scribbles.read(case, array.shape)
             versions.check(version, _slice(strokes, view, index), plane)
             if not np.array_equal(_slice(strokes, view, index), plane):
@@ -334,6 +361,7 @@ class Session:
         shown, view = self.cases.open(case)
         shape = shown.volume.array.shape
         accepted = self._reviews.accepted(case).get(view.stored(index, shape[view.axis]))
+        accepted = accepted if accepted and accepted.along(view.axis) else None
         if accepted and accepted.run == PROPOSED and kind == "disagreement":
             return np.zeros_like(_slice(shown.volume.array, view, index), np.uint8)
         run = accepted.run if accepted else self._predictions.latest()
@@ -341,7 +369,16 @@ class Session:
         array = None if run is None else of(run, case, shape)
         if array is None:
             raise MissingError(f"no {kind} of this case yet")
-        return _slice(array, view, index)
+        plane = _slice(array, view, index)
+        if kind == "prediction":
+            self._check_classes(plane, case, str(run))
+        return plane
+
+    def _check_classes(self, labels: np.ndarray, case: str, run: str) -> None:
+        """Refuse a run's labels of a class that there is not, as when ``classes.toml`` was replaced."""
+        if (most := int(labels.max(initial=0))) >= (count := len(self.classes())):
+            name = f"predictions/{run}/{case}.nii.gz"
+            raise InputError(f"{name}: holds class {most}, allowed are 0 to {count - 1}; train again")
 
     def review(self, case: str, index: int, verdict: Verdict | None, seen: Seen | None = None) -> dict[int, Verdict]:
         """Keep a verdict on a slice's prediction; returns the verdicts that hold in the case.
@@ -364,7 +401,7 @@ class Session:
         if verdict is not None and index in self.masks.answer(case, shape, view).corrected:
             raise TakenError("somebody painted the mask of this slice; discard the mask to judge the prediction")
         stored = view.stored(index, shape[view.axis])
-        with self._held(case):
+        with self._locks.of(case):
             versions.check_seen(seen, Seen(self._verdicts(case, view, shape).get(index), run))
             if run is None and verdict != "accepted":  # there is nothing but an accepted proposal
                 self._reviews.judge(case, stored, None)
@@ -375,7 +412,7 @@ class Session:
                 self._reviews.judge(case, stored, said)
             return self._verdicts(case, view, shape)
 
-    def accept_proposal(self, case: str, index: int, labels: bytes) -> dict[int, Verdict]:
+    def accept_proposal(self, case: str, index: int, labels: bytes, coding: str | None = None) -> dict[int, Verdict]:
         """Keep a proposal as a slice's accepted labels; returns the verdicts that hold in the case.
 
         Trainings learn from it, and exports hold it, as an accepted prediction.
@@ -384,6 +421,8 @@ class Session:
         ----------
         labels
             Class indices, row by row.
+        coding
+            What they mean (`maskmixadv.studio.palette.Palette.coding`); None: what they mean by now.
 
         Raises
         ------
@@ -393,17 +432,26 @@ class Session:
         shown, view = self.cases.open(case)
         shape = shown.volume.array.shape
         plane, stored = labels_of(labels, shown.volume.array, view, index), view.stored(index, shape[view.axis])
-        if (plane >= len(self.classes())).any():
-            raise RequestError(f"proposal: class {plane.max()}, allowed are 0 to {len(self.classes()) - 1}")
         if index in self.masks.answer(case, shape, view).corrected:
             raise TakenError("somebody painted the mask of this slice; discard the mask to accept the proposal")
-        with self._held(case):
+        with self._locks.of(case):
+            self._scribbles.palette.check_coding(coding)
+            if (plane >= len(self.classes())).any():
+                raise RequestError(f"proposal: class {plane.max()}, allowed are 0 to {len(self.classes()) - 1}")
+            self._withdraw_lost(case)
             across = np.zeros(shape, np.uint8)
             _slice(across, view, index)[:] = plane
             kept = np.moveaxis(across, view.axis, 0)[stored]
             self._predictions.keep(case, kept, (view.axis, stored), shown.volume)
             self._reviews.judge(case, stored, Review("accepted", PROPOSED, view.axis))
         return self._verdicts(case, view, shape)
+
+    def _withdraw_lost(self, case: str) -> None:
+        """Take back that proposals were accepted whose file is gone: in a new one they would be background."""
+        if self._predictions.file(PROPOSED, case) is None:
+            for index, said in self._reviews.accepted(case).items():
+                if said.run == PROPOSED:
+                    self._reviews.judge(case, index, None)
 
     def preview(self, case: str, index: int) -> Preview | None:
         """Return what the network of the running training says of a slice, or None while that is not known.
@@ -421,6 +469,10 @@ class Session:
 
     def queue(self) -> list[Proposal]:
         """Return the slices that are most worth reviewing or drawing next, the most worthwhile first."""
+        with self.layout.at_once():
+            return self._queue()
+
+    def _queue(self) -> list[Proposal]:
         known, run = self.cases.known(), self._predictions.latest()
         candidates = []
         for case, facts in known.facts.items():
@@ -431,12 +483,27 @@ class Session:
         return propose(candidates)
 
     def clinical(self) -> ClinicalAnswer:
-        """Return the volumes of all predicted cases, and the measures of hearts."""
+        """Return the volumes of all cases with labels in each slice, and the measures of hearts.
+
+        Rejected slices hold no structure, as in meshes.
+        """
+        with self.layout.at_once():
+            return self._clinical()
+
+    def _clinical(self) -> ClinicalAnswer:
         names, problems = [each.name for each in self._scribbles.palette.classes], list[str]()
         slices, masks = dict[str, SliceCounts](), list[tuple[str, UInt8[np.ndarray, "_ _ _"], Spacing | None]]()
-        for mask in (mask for mask in self._masks(problems) if mask.known):
-            masks.append((mask.case, mask.labels, mask.shown.volume.spacing))
+        partly = list[str]()
+        for mask in self._masks(problems):
+            if not mask.known:
+                partly.append(mask.case)
+                continue
+            masks.append((mask.case, mask.without_rejected(0), mask.shown.volume.spacing))
             slices[mask.case] = counted(mask)
+            problems += filter(None, [mask.lacking()])
+        if partly:
+            listed = ", ".join(partly[:MOST_LISTED]) + ", …" * (len(partly) > MOST_LISTED)
+            problems.append(f"no volumes of {listed}: slices of theirs have no labels")
         cases, hearts = measured(masks, names)
         return ClinicalAnswer(cases, slices, hearts or None, list(map(printable, problems)))
 
@@ -479,7 +546,7 @@ class Session:
         elif what == "overlays":
             files = write_overlays(out, masks, palette.classes, problems)
         else:
-            files = write_masks(out, masks, ignore=palette.rejected)
+            files = write_masks(out, masks, problems, ignore=palette.rejected)
         return out, files, problems
 
     def _masks(self, problems: list[str]) -> Iterator[CaseMask]:
@@ -502,6 +569,8 @@ class Session:
         axis, shape = view.axis, shown.volume.array.shape
         verdicts = self.masks.verdicts(case, view, shape)
         latest = None if run is None else self._predictions.labels(run, case, shape)
+        if latest is not None:
+            self._check_classes(latest, case, str(run))
         painted = self._corrected.dense(case, axis, shape)
         slices, lost = self._accepted.of(case, shape, axis, len(self.classes()))
         if latest is None and not painted and not slices:
@@ -518,7 +587,7 @@ class Session:
         for index in painted:
             planes[index] = np.moveaxis(self._corrected.read(case, shape), axis, 0)[index]
             states[index] = "corrected"
-        looked = frozenset({*self._looked.at(case, run), *verdicts, *painted})
+        looked = frozenset({*self._looked.at(case, run, shape[axis]), *verdicts, *painted})
         return CaseMask(case, shown, view, labels, tuple(states), looked)
 
     def _drawn(self, case: str, view: View, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -574,20 +643,6 @@ class Session:
         except InputError as error:
             problems.append(str(error))
             return MaskAnswer((), given=False, looked=(), use="auto", reviews={})
-
-    @contextmanager
-    def _held(self, case: str) -> Iterator[None]:
-        with self._gate:
-            lock = self._locks[case]
-        with lock:
-            yield
-
-    @contextmanager
-    def _all_held(self) -> Iterator[None]:
-        with self._gate, ExitStack() as stack:
-            for lock in self._locks.values():
-                stack.enter_context(lock)
-            yield
 
 
 def _sentence(text: str) -> str:

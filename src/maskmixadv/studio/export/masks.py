@@ -8,9 +8,10 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.files import together, write_text
+from maskmixadv.files import write_text
 from maskmixadv.formats.nifti import write_labels
 from maskmixadv.formats.slicing import View
+from maskmixadv.studio.export.folders import renewed
 from maskmixadv.studio.images.volumes import ShownImage
 from maskmixadv.tabular import csv_text
 from maskmixadv.types import IGNORE
@@ -68,7 +69,7 @@ MOST_LISTED: Final = 8
 """Slices that a line lists at most."""
 
 
-def write_masks(out: Path, masks: Iterator[CaseMask], *, ignore: int) -> int:
+def write_masks(out: Path, masks: Iterator[CaseMask], problems: list[str], *, ignore: int) -> int:
     """Write a NIfTI file for each case, and ``slices.csv`` with what holds of each slice; returns the number of files.
 
     Rejected and unknown slices get the code `ignore` everywhere. Files of an earlier export are replaced only when all
@@ -76,15 +77,18 @@ def write_masks(out: Path, masks: Iterator[CaseMask], *, ignore: int) -> int:
 
     Raises
     ------
+    RequestError
+        If there is no case; the error has the first of `problems`.
     InputError
         If a file can't be written.
     """
     rows: list[dict[str, Any]] = []
     files = 0
-    with together(out) as place:
+    with renewed(out, problems) as place:
         for mask in masks:
             rows += [{"case": mask.case, "slice": index, "state": state} for index, state in enumerate(mask.states)]
             write_labels(place / f"{mask.case}.nii.gz", mask.without_rejected(ignore), mask.shown.volume)
             files += 1
-        write_text(place / "slices.csv", csv_text(["case", "slice", "state"], rows))
+        if files:
+            write_text(place / "slices.csv", csv_text(["case", "slice", "state"], rows))
     return files + 1

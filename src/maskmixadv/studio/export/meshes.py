@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from maskmixadv.files import written
+from maskmixadv.files import cut, written
 from maskmixadv.formats.volume import Volume
 from maskmixadv.studio.export.folders import renewed
 from maskmixadv.studio.export.masks import CaseMask
@@ -16,6 +16,8 @@ from maskmixadv.studio.export.masks import CaseMask
 HEAD: Final = b"maskmixadv; millimetres; SPACE=LPS".ljust(80)
 """An STL file's first bytes. 3D Slicer reads from them which way the axes run: to the left, posterior, superior."""
 TRIANGLE: Final = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("unused", "<u2")])
+LONGEST_CLASS: Final = 40
+"""Bytes of a structure's name in a file's name."""
 LPS: Final = np.diag([-1.0, -1.0, 1.0])
 """From NIfTI's axes (right, anterior, superior) to those of DICOM."""
 
@@ -42,7 +44,7 @@ def write_meshes(out: Path, masks: Iterable[CaseMask], classes: Sequence[str], p
             labels = mask.without_rejected(0)
             found = [code for code in range(1, len(classes)) if (labels == code).any()]
             for code in found:
-                name = re.sub(r"[^\w-]+", "_", classes[code])
+                name = cut(re.sub(r"[^\w-]+", "_", classes[code]), LONGEST_CLASS)
                 write_stl(place / f"{mask.case}-{code}-{name}.stl", *surface(labels == code, volume))
             files += len(found)
             if found and not volume.geometry.placed:

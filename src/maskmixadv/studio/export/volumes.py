@@ -11,6 +11,8 @@ from maskmixadv.studio.answers import ClinicalAnswer, SliceCounts
 from maskmixadv.studio.export.masks import CaseMask
 from maskmixadv.tabular import csv_text
 
+PLACE: Final = ("case", "unit")
+SHARE: Final = "share_looked_at"
 COUNTS: Final = ("slices", "looked_at", "accepted", "corrected", "rejected")
 HEART: Final = ("patient", "edv", "esv", "sv", "ef", "mass")
 
@@ -33,22 +35,36 @@ def write_volumes(folder: Path, measures: ClinicalAnswer, classes: Sequence[str]
     InputError
         If they can't be written.
     """
+    columns = _columns(classes[1:])
     rows = [
         {
             "case": each.case,
             "unit": "ml" if each.spacing_known else "voxels",
-            **each.volumes,
+            **{columns[name]: volume for name, volume in each.volumes.items()},
             **_looks(measures.slices[each.case]),
         }
         for each in measures.cases
     ]
     out = folder / "volumes.csv"
-    texts = {out: csv_text(["case", "unit", *classes[1:], *COUNTS, "share_looked_at"], rows)}
+    texts = {out: csv_text([*PLACE, *columns.values(), *COUNTS, SHARE], rows)}
     if measures.heart:
         texts[folder / "hearts.csv"] = csv_text(HEART, map(asdict, measures.heart))
     write_texts(texts)
     return out, len(texts)
 
 
+def _columns(classes: Sequence[str]) -> dict[str, str]:
+    """Return each class's column; a class that is called as another column gets a longer name."""
+    columns = dict[str, str]()
+    for name in classes:
+        column = name
+        while (
+            column in (*PLACE, *COUNTS, SHARE) or (column != name and column in classes) or column in columns.values()
+        ):
+            column += " (class)"
+        columns[name] = column
+    return columns
+
+
 def _looks(slices: SliceCounts) -> Mapping[str, object]:
-    return {**asdict(slices), "share_looked_at": round(slices.looked_at / slices.slices, 3)}
+    return {**asdict(slices), SHARE: round(slices.looked_at / slices.slices, 3)}

@@ -17,14 +17,14 @@ def add(api: FastAPI, session: Session) -> None:
     """Add the calls to `api`."""
 
     @api.post(f"{PLACE}/proposal")
-    async def propose(case: str, index: int, request: Request) -> Response:
-        asked = await run_in_threadpool(session.proposals.ask, case, index, await request.body())
+    async def propose(case: str, index: int, request: Request, coding: str | None = None) -> Response:
+        asked = await run_in_threadpool(session.proposals.ask, case, index, await request.body(), coding)
         return answer(await asyncio.wrap_future(asked))
 
     @api.put(f"{PLACE}/proposal")
-    async def accept(case: str, index: int, request: Request) -> dict[str, Any]:
+    async def accept(case: str, index: int, request: Request, coding: str | None = None) -> dict[str, Any]:
         labels = await request.body()
-        return {"reviews": await run_in_threadpool(session.accept_proposal, case, index, labels)}
+        return {"reviews": await run_in_threadpool(session.accept_proposal, case, index, labels, coding)}
 
     @api.get(f"{PLACE}/preview")
     def preview(case: str, index: int) -> Response:

@@ -9,14 +9,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from maskmixadv.studio.images.intake import MOST_BYTES
+from maskmixadv.studio.images.intake import MOST_BYTES, MOST_VOXELS
 from maskmixadv.studio.refusals import TooLargeError
 
 HOST: Final = re.compile(r"(127\.0\.0\.1|localhost)(:\d{1,5})?")
 UPLOAD: Final = "/api/images/"
 STROKES: Final = re.compile(r"/api/cases/.*/(scribble|mask|proposal)", re.DOTALL)
-MOST_BODY: Final = 64 * 2**20
-"""Bytes of a slice's strokes or mask, enough for 8,000 × 8,000 pixels."""
+MOST_BODY: Final = MOST_VOXELS
+"""Bytes of a slice's strokes or mask: a slice that is shown can be drawn on."""
 MOST_JSON: Final = 2**16
 """Bytes of any other body, which is JSON; the longest that the page sends has 32 classes with their names."""
 HEADERS: Final[Mapping[str, str]] = {

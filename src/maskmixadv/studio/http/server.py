@@ -171,7 +171,7 @@ def app(session: Session, token: str) -> Guard:
 
     mimetypes.add_type("text/javascript", ".js")  # some systems have another type, which browsers refuse
     api.mount("/", StaticFiles(directory=WEB, html=True))
-    for kind in (InputError, HTTPException, RequestValidationError, ClientDisconnect, Exception):
+    for kind in (InputError, OSError, HTTPException, RequestValidationError, ClientDisconnect, Exception):
         api.add_exception_handler(kind, _refused)
     return Guard(api, token)
 
@@ -196,10 +196,15 @@ def _add_cases(api: FastAPI, session: Session) -> None:
 
     @api.put(f"{place}/scribble")
     async def draw(
-        case: str, index: int, request: Request, seconds: Seconds = 0.0, version: str | None = None
+        case: str,
+        index: int,
+        request: Request,
+        seconds: Seconds = 0.0,
+        version: str | None = None,
+        coding: str | None = None,
     ) -> dict[str, Any]:
         labels = await request.body()
-        return asdict(await run_in_threadpool(session.draw, case, index, labels, seconds, version))
+        return asdict(await run_in_threadpool(session.draw, case, index, labels, seconds, version, coding))
 
     @api.get(f"{place}/prediction")
     def prediction(case: str, index: int) -> Response:
@@ -226,18 +231,23 @@ def _add_masks(api: FastAPI, session: Session) -> None:
 
     @api.put(f"{place}/mask")
     async def correct(
-        case: str, index: int, request: Request, seconds: Seconds = 0.0, version: str | None = None
+        case: str,
+        index: int,
+        request: Request,
+        seconds: Seconds = 0.0,
+        version: str | None = None,
+        coding: str | None = None,
     ) -> dict[str, Any]:
         labels = await request.body()
-        return asdict(await run_in_threadpool(masks.correct, case, index, labels, seconds, version))
+        return asdict(await run_in_threadpool(masks.correct, case, index, labels, seconds, version, coding))
 
     @api.delete(f"{place}/mask")
     def discard(case: str, index: int, version: str | None = None) -> dict[str, Any]:
         return asdict(masks.discard(case, index, version))
 
     @api.put(f"{place}/looked")
-    def look(case: str, index: int) -> dict[str, Any]:
-        return asdict(masks.look(case, index))
+    def look(case: str, index: int, run: str | None = None) -> dict[str, Any]:
+        return asdict(masks.look(case, index, run))
 
     @api.put("/api/cases/{case}/use")
     def use(case: str, body: UseBody) -> dict[str, Any]:
@@ -253,7 +263,7 @@ def _add_folder(api: FastAPI, session: Session) -> None:
     def classes(body: ClassesBody) -> dict[str, Any]:
         was = [each.was for each in body.classes] if body.placed else None
         session.set_classes([PaletteClass(each.name, each.colour) for each in body.classes], was)
-        return {"classes": list(map(asdict, session.classes()))}
+        return {"classes": list(map(asdict, session.classes())), "coding": session.coding()}
 
     @api.put("/api/images/{file}")
     async def add(file: str, request: Request) -> dict[str, str]:
@@ -326,6 +336,9 @@ def _said(error: Exception) -> tuple[int, str]:
         return cause.status, str(cause)
     if isinstance(error, InputError):
         return error.status if isinstance(error, RequestError) else 400, str(error)
+    if isinstance(error, OSError):  # the disk fails, or somebody deletes what is read: later it may work
+        print(f"maskmixadv: {error}", file=sys.stderr)
+        return 503, f"{error.filename or 'the folder'}: can't be read or written ({error.strerror or error})"
     if isinstance(error, HTTPException):
         return error.status_code, str(error.detail)
     if isinstance(error, RequestValidationError):

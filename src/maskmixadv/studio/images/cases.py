@@ -19,7 +19,7 @@ from maskmixadv.studio.cache import Stamp, stamp
 from maskmixadv.studio.images import grouping
 from maskmixadv.studio.images.intake import check_name, check_series_name
 from maskmixadv.studio.images.volumes import Facts, ShownImage, ShownImages, show
-from maskmixadv.studio.layout import Layout, case_of
+from maskmixadv.studio.layout import Layout, case_of, too_long
 from maskmixadv.studio.memory import within_memory
 from maskmixadv.studio.refusals import MissingError, RequestError, TakenError, TooLargeError
 
@@ -91,7 +91,8 @@ class Cases:
         known = self.known()
         if case not in known.images:
             raise MissingError("no such case")
-        return self._volumes.get(known.images[case]), known.views[case]
+        shown = self._volumes.get(known.images[case])
+        return shown, (known.views if case in known.views else self.known().views)[case]
 
     def first(self, case: str, index: int) -> UInt16[np.ndarray, "h w"] | None:
         """Return a slice as it is seen, of a large image that is read only now (`ShownImages.first`); None else."""
@@ -188,6 +189,8 @@ class Cases:
         return self._views[1:]
 
     def _check_free(self, file: str, case: str) -> None:
+        if long := too_long(case):
+            raise RequestError(f"{file}: {long}")
         found = grouping.find(self._layout).files
         taken = {
             name.casefold()

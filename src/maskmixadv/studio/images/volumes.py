@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Lock, Thread
+from time import monotonic
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +22,7 @@ from maskmixadv.formats.slicing import View
 from maskmixadv.formats.volume import Volume
 from maskmixadv.studio.cache import FileCache, Stamp, stamp
 from maskmixadv.studio.images.intake import check_declared, taken
+from maskmixadv.studio.memory import MemoryLackError
 from maskmixadv.typed import as_type, made
 from maskmixadv.types import Spacing
 
@@ -29,6 +31,8 @@ ByteVolume = UInt8[np.ndarray, "_ _ _"]
 CACHED_BYTES: Final = 2**30
 LARGE: Final = 2**24
 """Voxels from which on a slice is shown before all of its image is read."""
+AGAIN: Final = 30.0
+"""Seconds until an image is read again that memory lacked for."""
 TOP: Final = 65_535
 """The value that the highest one is scaled to."""
 
@@ -103,6 +107,7 @@ class ShownImages:
         self._shown = FileCache(show, lambda shown: shown.stored.nbytes, CACHED_BYTES)
         self._index = index
         self._known: dict[str, Facts | InputError] = dict(_known(index))
+        self._looked: dict[str, float] = {}
         self._lock = Lock()
         self._begun: set[Stamp] = set()
 
@@ -169,9 +174,17 @@ class ShownImages:
         """Return the key of an image in the index, and its facts or what is wrong with it."""
         try:
             key = _key(paths)
-            return key, self._known.get(key) or self._look(paths)
+            known = self._known.get(key)
+            if known is None or (isinstance(known, MemoryLackError) and self._may_fit(key, paths)):
+                known = self._look(paths)
+                self._looked[key] = monotonic()
+            return key, known
         except InputError as error:
             return paths[0].name, error
+
+    def _may_fit(self, key: str, paths: Sequence[Path]) -> bool:
+        """Whether memory may be there by now for an image that it lacked for: somebody has read it, or time passed."""
+        return self._shown.holds(*paths) or monotonic() >= self._looked.get(key, 0.0) + AGAIN
 
     def _look(self, paths: Sequence[Path]) -> Facts | InputError:
         try:
@@ -262,8 +275,7 @@ def _scaled(values: Shaped[np.ndarray, "d h w *rgb"], low: float, high: float) -
 
 
 def _key(paths: Sequence[Path]) -> str:
-    stamps = map(stamp, paths)
-    return ", ".join(f"{path.name} {changed} {size}" for path, changed, size in stamps)
+    return ", ".join(" ".join([path.name, *map(str, stamp(path)[1:])]) for path in paths)
 
 
 def _known(index: Path) -> dict[str, Facts]:

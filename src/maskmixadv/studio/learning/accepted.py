@@ -77,7 +77,7 @@ class Accepted:
 def _slice(
     labels: UInt8[np.ndarray, "_ _ _"], index: int, review: Review, axis: int, classes: int
 ) -> UInt8[np.ndarray, "h w"]:
-    if review.axis is not None and review.axis != axis:
+    if not review.along(axis):
         raise InputError(f"was cut along axis {review.axis}, slices are cut along axis {axis} now")
     if index >= labels.shape[axis]:
         raise InputError("is gone")

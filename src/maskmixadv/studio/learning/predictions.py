@@ -56,15 +56,12 @@ class StoredPredictions:
         Raises
         ------
         InputError
-            If they can't be written.
+            If they can't be written, or what was kept before can't be read; it stays then.
         """
         folder = self._layout.check(self._layout.predictions / PROPOSED)
         make_directory(folder)
         path = self._layout.check(folder / f"{case}.nii.gz")
-        try:
-            volume = self.labels(PROPOSED, case, like.array.shape)
-        except InputError:  # of an image that was replaced, and accepted nowhere any more
-            volume = None
+        volume = self.labels(PROPOSED, case, like.array.shape)
         volume = np.zeros(like.array.shape, np.uint8) if volume is None else volume.copy()
         np.moveaxis(volume, place[0], 0)[place[1]] = labels
         nifti.write_labels(path, volume, like)
@@ -168,8 +165,14 @@ def _placed(stored: UInt8[np.ndarray, "k _ _"], view: View) -> UInt8[np.ndarray,
 
 def _fits(path: Path, found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
     if found != shape:
-        raise InputError(f"{path}: has shape {found}, its image has {shape}; train again")
+        raise InputError(f"{path}: has shape {found}, its image has {shape}; {_advice(path)}")
     return True
+
+
+def _advice(path: Path) -> str:
+    """Return what to do about a file that does not fit: proposals that people accepted are in no run."""
+    accepted = "put the image back on which proposals were accepted, or take the file away"
+    return accepted if path.parent.name == PROPOSED else "train again"
 
 
 def _labels(path: Path) -> ByteVolume:

@@ -50,7 +50,7 @@ class Proposals:
         self._slices: Newest[Plane] = Newest("instant answer")
         self._volumes: Newest[Filled] = Newest("filling between slices")
 
-    def ask(self, case: str, index: int, labels: bytes) -> "Future[Plane | None]":
+    def ask(self, case: str, index: int, labels: bytes, coding: str | None = None) -> "Future[Plane | None]":
         """Compute what strokes say of a slice.
 
         Parameters
@@ -59,6 +59,8 @@ class Proposals:
             The slice, as it is numbered on the page.
         labels
             Its strokes, row by row; 255 where nothing is drawn. They need not be saved yet.
+        coding
+            What they mean (`maskmixadv.studio.palette.Palette.coding`); None: what they mean by now.
 
         Returns
         -------
@@ -71,7 +73,7 @@ class Proposals:
         """
         shown, view = self._cases.open(case)
         strokes = labels_of(labels, shown.volume.array, view, index)
-        self._scribbles.check(strokes)
+        self._scribbles.check(strokes, coding)
         if len(drawn_classes(strokes)) < 2:
             return NOTHING
         return self._slices.ask(partial(self._slice, case, shown, view, index, strokes))

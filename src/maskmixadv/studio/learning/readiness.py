@@ -158,7 +158,8 @@ def beside(layout: Layout) -> float:
 
 def pace(runs: Path) -> float | None:
     """Return the pixels a second from which the latest run on a processor learnt; None if that is not known."""
-    for run in sorted(path for path in runs.iterdir() if path.is_dir())[::-1]:
+    found = runs.iterdir() if runs.is_dir() else ()
+    for run in sorted(path for path in found if path.is_dir())[::-1]:
         rate = Progress.read(run).rate
         try:
             record = read_json(run / "run.json")

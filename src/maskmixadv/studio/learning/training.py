@@ -154,7 +154,7 @@ class Training:
 
     def __init__(self, layout: Layout) -> None:
         self._layout, self._lock = layout, Lock()
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, order: Order) -> None:
         """Start a training. Its run gets the next number.
@@ -173,7 +173,7 @@ class Training:
             make_directory(notes)
             write_text(notes / ORDER, json.dumps(asdict(order)))
             child = self._start_process(run, notes / OUTPUT)
-            self._children.append(child)
+            self._children[run] = child
             deadline = time.monotonic() + START_SECONDS
             while child.poll() is None and not (notes / PROCESS).exists() and time.monotonic() < deadline:
                 time.sleep(0.02)
@@ -205,6 +205,8 @@ class Training:
         finally:  # even if the disk is full
             if process is not None:
                 process.terminate()
+            elif (child := self._children.get(notes.name)) is not None:
+                child.terminate()
 
     def course(self) -> Course:
         """Return the state and progress of the latest training."""
@@ -237,6 +239,11 @@ class Training:
         notes = self._latest()
         return ask(notes, look) if notes and self._state(notes) == "running" else None
 
+    def running(self) -> str | None:
+        """Return the name of the run that trains or predicts, or None."""
+        notes = self._running()
+        return None if notes is None else notes.name
+
     def _running(self) -> Path | None:
         notes = self._latest()
         return notes if notes and self._state(notes) in ("running", "predicting") else None
@@ -246,9 +253,12 @@ class Training:
         return self._layout.state / run if run else None
 
     def _state(self, notes: Path) -> State:
-        self._children = [child for child in self._children if child.poll() is None]  # poll() reaps those that ended
+        for run, child in list(self._children.items()):
+            if child.poll() is not None:  # poll() reaps those that ended
+                self._children.pop(run, None)
         process = Process.read(notes / PROCESS)
-        alive = process is not None and process.alive  # before the phase, which a process writes before it ends
+        # Before the phase, which a process writes before it ends. One that is slow to begin has said no number yet.
+        alive = notes.name in self._children if process is None else process.alive
         phase = _phase(notes)
         if alive or phase in ("done", "stopped", "failed"):
             return phase

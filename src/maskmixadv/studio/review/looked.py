@@ -44,10 +44,10 @@ class Looked:
             if of.looked.get(index) != run:
                 self._cases.keep(case, replace(of, looked={**of.looked, index: run}))
 
-    def at(self, case: str, run: str | None) -> list[int]:
-        """Return the slices of a case whose labels by `run` somebody looked at, in order."""
+    def at(self, case: str, run: str | None, depth: int) -> list[int]:
+        """Return those of a case's `depth` slices whose labels by `run` somebody looked at, in order."""
         with self._lock:
-            return sorted(index for index, seen in self._cases.of(case).looked.items() if seen == run)
+            return sorted(i for i, at in self._cases.of(case).looked.items() if at == run and i < depth)
 
     def use(self, case: str) -> Use:
         """Return what the dense slices of a case are for."""

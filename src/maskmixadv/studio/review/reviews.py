@@ -29,6 +29,10 @@ class Review:
     run: str
     axis: int | None = None
 
+    def along(self, axis: int) -> bool:
+        """Whether it is on one of the slices along the file's `axis`."""
+        return self.axis in (None, axis)
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -94,11 +98,18 @@ class Reviews:
         with self._lock:
             return tuple(index for index, at in self._cases.of(case).corrected.items() if run is not None and at == run)
 
-    def verdicts(self, case: str, run: str | None) -> dict[int, Verdict]:
-        """Return the verdicts that hold for `run`: on all accepted slices, and on this run's rejected ones."""
+    def verdicts(self, case: str, run: str | None, axis: int, depth: int) -> dict[int, Verdict]:
+        """Return the verdicts that hold for `run`: on all accepted slices, and on this run's rejected ones.
+
+        None holds on slices along another axis than the file's `axis`, or from `depth` on: the image was replaced.
+        """
         with self._lock:
             reviews = self._cases.of(case).reviews.items()
-        return {index: said.verdict for index, said in reviews if said.verdict == "accepted" or said.run == run}
+        return {
+            index: said.verdict
+            for index, said in reviews
+            if index < depth and said.along(axis) and (said.verdict == "accepted" or said.run == run)
+        }
 
     def accepted(self, case: str) -> dict[int, Review]:
         """Return the reviews of the accepted slices of a case."""

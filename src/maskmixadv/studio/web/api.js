@@ -1,6 +1,7 @@
 // Calls to the server. The token comes in the address's fragment, so that it stands in no log.
 
 let token = location.hash.slice(1);
+let coding = ""; // what labels mean, as the page knows it: the server refuses labels of other classes
 let away = false; // the server did not answer: another program may have its port when something answers again
 // A restarted server may have a new address; pasting it into the same tab goes on where the page was.
 addEventListener("hashchange", () => (token = location.hash.slice(1)));
@@ -70,7 +71,11 @@ const send = (method, path, value) => json(method, path, JSON.stringify(value), 
 const bytes = async (path, signal) => (await call("GET", path, undefined, undefined, signal)).arrayBuffer();
 const slice = (name, z) => `cases/${encodeURIComponent(name)}/slices/${z}`;
 
-export const getFolder = () => json("GET", "folder");
+export async function getFolder() {
+  const folder = await json("GET", "folder");
+  coding = folder.coding;
+  return folder;
+}
 /** @param {{name: string, colour: string, was: number | null}[]} classes was: the place before; null: a new class */
 export const putClasses = (classes) => send("PUT", "classes", { classes, placed: true });
 export const putImage = (file) =>
@@ -98,7 +103,7 @@ export const getScribble = (name, z, signal) => labelled(`${slice(name, z)}/scri
 export const putScribble = (name, z, labels, seconds, version) =>
   json(
     "PUT",
-    `${slice(name, z)}/scribble?seconds=${seconds.toFixed(1)}${version ? `&version=${version}` : ""}`,
+    `${slice(name, z)}/scribble?seconds=${seconds.toFixed(1)}&coding=${coding}${version ? `&version=${version}` : ""}`,
     labels,
     "application/octet-stream",
   );
@@ -109,17 +114,23 @@ export const putReview = (name, z, verdict, seen) => send("PUT", `${slice(name, 
 export const getMask = (name, z, of = "corrected") => labelled(`${slice(name, z)}/mask?of=${of}`);
 /** @param {string} version of the mask that `labels` were painted on; another one on the server is a 409 */
 export const putMask = (name, z, labels, seconds, version) =>
-  json("PUT", `${slice(name, z)}/mask?seconds=${seconds.toFixed(1)}&version=${version}`, labels, "application/octet-stream");
+  json(
+    "PUT",
+    `${slice(name, z)}/mask?seconds=${seconds.toFixed(1)}&coding=${coding}&version=${version}`,
+    labels,
+    "application/octet-stream",
+  );
 export const deleteMask = (name, z, version) => json("DELETE", `${slice(name, z)}/mask?version=${version}`);
-export const putLooked = (name, z) => json("PUT", `${slice(name, z)}/looked`);
+/** @param {string} run whose labels were shown; a later one on the server is a 409 */
+export const putLooked = (name, z, run) => json("PUT", `${slice(name, z)}/looked?run=${run}`);
 export const putUse = (name, use) => send("PUT", `cases/${encodeURIComponent(name)}/use`, { use });
 /** What strokes say of a slice; null where they say nothing, or something newer was asked for. */
 export async function getProposal(name, z, labels) {
-  const answer = await call("POST", `${slice(name, z)}/proposal`, labels, "application/octet-stream");
+  const answer = await call("POST", `${slice(name, z)}/proposal?coding=${coding}`, labels, "application/octet-stream");
   return answer.status === 204 ? null : new Uint8Array(await answer.arrayBuffer());
 }
 export const acceptProposal = (name, z, labels) =>
-  json("PUT", `${slice(name, z)}/proposal`, labels, "application/octet-stream");
+  json("PUT", `${slice(name, z)}/proposal?coding=${coding}`, labels, "application/octet-stream");
 /**
  * Proposals of slices, as a map from slice to labels; null where there are none.
  * @param {"fill"|"shapes"} how by walks from the slices with strokes, or by shapes between known slices

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { byId, element } from "./element.js";
 import { refresh } from "./folder.js";
 import { allSaved } from "./save.js";
-import { classes, emit } from "./state.js";
+import { classes } from "./state.js";
 import { telling } from "./status.js";
 
 // Told apart by eyes of every kind, on grey images (after Okabe and Ito).
@@ -46,7 +46,6 @@ async function store(event) {
   });
   await allSaved();
   await api.putClasses(wanted);
-  if (wanted.filter(({ was }) => was !== null).length < classes().length) emit("recoded");
   byId("classes").close();
   await refresh();
 }

@@ -82,4 +82,5 @@ export function startCursor() {
     if (state.place?.name !== name) at = null; // another case has another grid
     name = state.place?.name;
   });
+  on("replaced", () => (at = null));
 }

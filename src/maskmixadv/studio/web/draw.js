@@ -4,7 +4,7 @@ import { History, replace, Stroke, underlay } from "./brush.js";
 import { atWork } from "./clock.js";
 import { save } from "./save.js";
 import { arrays, scribbleAt } from "./slices.js";
-import { EMPTY, emit, go, keyOf, on, shown, state } from "./state.js";
+import { EMPTY, emit, go, isOf, keyOf, on, shown, state } from "./state.js";
 import { grid } from "./view.js";
 
 const histories = new Map();
@@ -107,4 +107,10 @@ export function restored(key, { done, undone }) {
 export const canUndo = () => ({ undo: history().done.length > 0, redo: history().undone.length > 0 });
 
 on("place", penUp);
-on("recoded", () => histories.clear());
+on("recoded", () => {
+  penCancel();
+  histories.clear();
+});
+on("replaced", ({ name, reshaped }) => {
+  if (reshaped) for (const key of [...histories.keys()]) if (isOf(key, name)) histories.delete(key);
+});

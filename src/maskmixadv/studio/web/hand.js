@@ -34,6 +34,7 @@ export const clearSlice = () => barred() || strokes.clearSlice();
 
 /** Take the slice's strokes, or its mask, along to the next slice. */
 export function copyToNext() {
+  if (!shown()) return undefined;
   const next = { ...state.place, z: state.place.z + 1 };
   if (next.z >= shown().shape[0] || barred(next)) return undefined;
   return target().copyToNext();

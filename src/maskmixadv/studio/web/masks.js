@@ -35,6 +35,7 @@ export function use(tool) {
 export const polygon = () => (active() && polygonIsOpen() ? closePolygon() : use("polygon"));
 
 export function toggleRange() {
+  if (!shown()) return;
   if (!active()) toggle();
   const { level, width } = levels();
   const digits = (value) => Number(value.toPrecision(4));

@@ -50,12 +50,12 @@ function keepUndo(key, { remembered }) {
     if (size > MOST) break;
     found[slice] = packed;
   }
-  sessionStorage.setItem(key, JSON.stringify({ folder: state.folder?.name, found }));
+  sessionStorage.setItem(key, JSON.stringify({ folder: state.folder?.name, coding: state.folder?.coding, found }));
 }
 
 function recallUndo(key, { restored }) {
-  const { folder, found } = read(key);
-  if (folder !== state.folder.name) return;
+  const { folder, coding, found } = read(key);
+  if (folder !== state.folder.name || coding !== state.folder.coding) return;
   for (const [slice, { done, undone, ...more }] of Object.entries(found)) {
     restored(slice, { done: done.map(unpack), undone: undone.map(unpack), ...more });
   }

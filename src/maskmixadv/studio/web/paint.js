@@ -9,7 +9,7 @@ import { active, isCorrected, mark, maskKey, painting, setMasks } from "./painti
 import { inside, joined } from "./region.js";
 import { save } from "./save.js";
 import { arrays, forgetMask, maskAt, maskFrom } from "./slices.js";
-import { caseNamed, channelOf, classes, emit, go, on, setReviews, shown, state } from "./state.js";
+import { caseNamed, channelOf, classes, emit, go, isOf, on, setReviews, shown, state } from "./state.js";
 import { addMark, grid, redraw, toScreen } from "./view.js";
 
 const FULL = 65535;
@@ -270,7 +270,13 @@ export function startPaint() {
       if (polygon.length) penCancel();
     });
   }
-  on("recoded", () => histories.clear());
+  on("recoded", () => {
+    penCancel();
+    histories.clear();
+  });
+  on("replaced", ({ name, reshaped }) => {
+    if (reshaped) for (const key of [...histories.keys()]) if (isOf(key, name)) histories.delete(key);
+  });
   on("trained", () => {
     for (const key of [...histories.keys()]) if (begun.has(key) && !histories.get(key).done.length) histories.delete(key);
   });

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { byId } from "./element.js";
-import { emit, keyOf, on, state } from "./state.js";
+import { emit, keyOf, on, shown, state } from "./state.js";
 
 const EVERY = 1500; // ms between two questions
 
@@ -11,8 +11,12 @@ let running = null; // the course of the training that runs
 let asked = -Infinity;
 let drawn = null; // the labels that are drawn
 
-/** The shown slice's labels; null where no training runs, or it has not looked here yet. */
-export const shownPreview = () => (running && state.place && preview?.key === keyOf(state.place) ? preview.labels : null);
+/** Verdicts are on the prediction, so Review goes on showing it. */
+const judged = () => state.tab === "review" && shown()?.predicted;
+
+/** The shown slice's labels; null where no training runs, it has not looked here yet, or a prediction is judged. */
+export const shownPreview = () =>
+  running && state.place && !judged() && preview?.key === keyOf(state.place) ? preview.labels : null;
 
 async function ask() {
   if (!running || !state.place || performance.now() - asked < EVERY) return;
@@ -22,7 +26,8 @@ async function ask() {
     const found = await api.getPreview(place.name, place.z);
     const [before, key] = [preview, keyOf(place)];
     const same = found && before?.key === key && before.step === found.step;
-    if (found && !same && running && place === state.place) preview = { key, ...found };
+    const [, h, w] = shown()?.shape ?? [];
+    if (found && !same && running && place === state.place && found.labels.length === h * w) preview = { key, ...found };
   } catch {
     // the training's own state tells of a server that is away
   }
@@ -45,6 +50,7 @@ export function startPreview() {
     ask();
     show();
   });
+  on("tab", show);
   on("place", () => {
     asked = -Infinity;
     ask();

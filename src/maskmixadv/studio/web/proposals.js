@@ -1,7 +1,7 @@
 // Proposals: what strokes say at once. They are drawn lighter and dashed, and are no prediction.
 
 import * as api from "./api.js";
-import { emit, EMPTY, keyOf, on, state } from "./state.js";
+import { emit, EMPTY, isOf, keyOf, on, state } from "./state.js";
 
 const proposals = new Map(); // key -> labels, or null where strokes say nothing
 const asking = new Map(); // key -> the strokes that were asked about
@@ -41,6 +41,19 @@ function severalClasses(strokes) {
   const first = strokes.find((label) => label !== EMPTY);
   return first !== undefined && strokes.some((label) => label !== EMPTY && label !== first);
 }
+
+// Their codes mean other classes by now.
+on("recoded", () => {
+  proposals.clear();
+  asking.clear();
+  emit("proposed");
+});
+
+// They are of another image.
+on("replaced", ({ name }) => {
+  for (const kept of [proposals, asking]) for (const key of [...kept.keys()]) if (isOf(key, name)) kept.delete(key);
+  emit("proposed");
+});
 
 // Answers to strokes of before knew another network. What fills slices between stays until a person is done with it.
 on("trained", () => {

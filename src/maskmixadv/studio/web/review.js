@@ -4,9 +4,9 @@ import * as api from "./api.js";
 import { byId } from "./element.js";
 import { refresh } from "./folder.js";
 import { next } from "./queue.js";
-import { isCorrected } from "./painting.js";
+import { isCorrected, showsGiven } from "./painting.js";
 import { allSaved } from "./save.js";
-import { emit, on, setOverlay, setReviews, setTab, shown, state } from "./state.js";
+import { on, setOverlay, setReviews, setTab, shown, state } from "./state.js";
 import { say, telling } from "./status.js";
 
 const SAYS = { accepted: "Accepted", rejected: "Rejected", corrected: "Corrected by hand" };
@@ -16,13 +16,11 @@ const judge = telling(async (verdict) => {
   const { z } = state.place;
   if (!one?.predicted && verdict) return say("there is no prediction to judge yet; train first, or U accepts the proposal");
   if (isCorrected()) return say("the painted mask of this slice counts; discard it to judge the prediction");
+  if (verdict && showsGiven(one)) return say("the mask that came with the folder is shown; show the prediction to judge it");
   await allSaved(); // or strokes that were drawn before would take the verdict back
   const seen = { verdict: one.reviews[z] ?? null, run: state.folder.run?.name ?? null };
   const { reviews } = await api.putReview(one.name, z, verdict, seen).catch(async (error) => {
-    if (error.stale) {
-      await refresh(); // what holds by now is shown, and then judged
-      emit("trained");
-    }
+    if (error.stale) await refresh(); // what holds by now is shown, and then judged
     throw error;
   });
   setReviews(one, z, reviews);

@@ -15,6 +15,7 @@ let timer = null;
 let sending = false;
 let sendingKey = null;
 let failures = 0;
+let recodings = 0; // how often a class was removed
 
 const pending = () => sending || unsaved.size > 0;
 export const isUnsaved = (key) => sendingKey === key || unsaved.has(key) || refused.has(key);
@@ -53,12 +54,15 @@ async function flush() {
   if (sending) return new Promise((resolve) => setTimeout(resolve, 50));
   sending = true;
   for (const [key, entry] of [...unsaved]) {
+    if (unsaved.get(key) !== entry) continue; // dropped, or drawn on again, meanwhile
     unsaved.delete(key); // drawing during the call puts it back
     sendingKey = key;
+    const before = recodings;
     try {
       await entry.put(entry);
       failures = 0;
     } catch (error) {
+      if (recodings !== before) continue;
       if (!unsaved.has(key)) unsaved.set(key, entry);
       if (error.stale && (await mergedIn(key, entry))) continue;
       if (error.passing === false && !error.stale) {
@@ -124,6 +128,17 @@ on("folder", () => {
     unsaved.set(key, entry);
     plan(SOON);
   }
+});
+
+/** A class was removed on another page: what was not saved here has codes that mean other classes by now. */
+on("recoded", () => {
+  recodings += 1;
+  const lost = unsaved.size + refused.size;
+  for (const kept of [unsaved, refused]) kept.clear();
+  if (!lost) return;
+  emit("save");
+  const what = lost === 1 ? "one slice" : `${lost} slices`;
+  emit("trouble", new Error(`A class was removed on another page. What was not saved by then, of ${what}, is dropped.`));
 });
 
 addEventListener("beforeunload", (event) => (pending() || refused.size) && event.preventDefault());

@@ -213,12 +213,14 @@ let here = null;
 on("folder", () => {
   for (const one of cases()) {
     const before = changed.get(one.name);
-    changed.set(one.name, one.changed);
-    if (before === undefined || before === one.changed) continue;
+    const now = { changed: one.changed, shape: one.shape.join() };
+    changed.set(one.name, now);
+    if (before === undefined || before.changed === now.changed) continue;
     for (const shelf of all) {
       shelf.failures.delete(one.name);
       shelf.forgetCase(one.name);
     }
+    emit("replaced", { name: one.name, reshaped: before.shape !== now.shape });
   }
 });
 on("place", () => {

@@ -15,7 +15,7 @@ export const state = {
 
 const bus = new EventTarget();
 
-/** @param {"folder"|"place"|"channel"|"arrays"|"pixels"|"drawn"|"proposed"|"training"|"taken"|"tool"|"overlay"|"window"|"tab"|"trained"|"reviewed"|"withdrawn"|"painting"|"painted"|"masked"|"corrected"} event */
+/** @param {"folder"|"place"|"channel"|"arrays"|"pixels"|"drawn"|"proposed"|"training"|"taken"|"tool"|"overlay"|"window"|"tab"|"trained"|"reviewed"|"withdrawn"|"painting"|"painted"|"masked"|"corrected"|"recoded"|"replaced"} event */
 export const on = (event, heed) => bus.addEventListener(event, (e) => heed(e.detail));
 export const emit = (event, detail) => bus.dispatchEvent(new CustomEvent(event, { detail }));
 
@@ -24,6 +24,8 @@ export const classes = () => state.folder?.classes ?? [];
 export const caseNamed = (name) => cases().find((one) => one.name === name);
 export const shown = () => state.place && caseNamed(state.place.name);
 export const keyOf = ({ name, z }) => `${name}/${z}`;
+/** Whether a key begins with that of a slice of a case: no name holds a slash. */
+export const isOf = (key, name) => key.startsWith(`${name}/`);
 
 /** The channel that is shown of a case: {index, name, low, high, padded}. */
 export function channelOf(one) {
@@ -32,11 +34,17 @@ export function channelOf(one) {
 }
 
 export function setFolder(folder) {
+  const before = state.folder;
   state.folder = folder;
   if (state.place && !shown()) state.place = null;
+  const last = (shown()?.shape[0] ?? 1) - 1;
+  if (state.place?.z > last) state.place = { ...state.place, z: last }; // the image was replaced
   if (!state.place && folder.cases.length) state.place = kept(folder) ?? { name: folder.cases[0].name, z: middle(folder.cases[0]) };
   state.tool.code = Math.min(state.tool.code, folder.classes.length - 1);
+  // A class was removed, here or on another page, so that the others have other codes.
+  if (before && !`${folder.coding},`.startsWith(`${before.coding},`)) emit("recoded");
   for (const event of ["folder", "place"]) emit(event);
+  if (before && before.run?.name !== folder.run?.name) emit("trained");
 }
 
 /** Where this tab was before it was loaded again, if that is still there. */

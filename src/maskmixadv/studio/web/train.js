@@ -52,7 +52,6 @@ async function watch() {
 async function ended() {
   if (known.state === "failed") return say(known.error ?? "the training failed", "trouble");
   await refresh();
-  emit("trained");
   say(`Run ${known.run}: predictions are there. A accepts, R rejects, a stroke corrects.`);
   if (cases().some((one) => one.predicted)) setTab("review");
   return undefined;

@@ -203,7 +203,8 @@ export function labelsAt(x, y) {
   const [column, row] = [Math.floor(x), Math.floor(y)];
   if (column < 0 || row < 0 || column >= w || row >= h) return null;
   const { scribble, prediction, mask, given } = arrays();
-  const [labels, kind] = mask ? [mask, "mask"] : given ? [given, "given"] : [prediction, "predicted"];
+  const preview = shownPreview();
+  const [labels, kind] = mask ? [mask, "mask"] : preview ? [preview, "preview"] : given ? [given, "given"] : [prediction, "predicted"];
   const drawn = scribble?.[row * w + column] ?? EMPTY;
   return { row, column, scribble: drawn === EMPTY ? null : drawn, prediction: labels?.[row * w + column] ?? null, kind };
 }

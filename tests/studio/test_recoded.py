@@ -1,0 +1,80 @@
+"""Classes change while something else goes on: what is shown and learnt keeps its meaning."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import own
+import tiny
+from maskmixadv.studio.learning.process import Process
+from studio_server import SHAPE, SLICE, client, plane, refused, strokes
+
+NAMES = ["background", "RV", "Myo", "LV"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder whose classes have no strokes yet."""
+    found = own.folder(tmp_path / "hearts", scribbled=1, masked=0)
+    (found / "scribbles" / "s0.nii.gz").unlink()
+    return found
+
+
+def classes(*was: int) -> dict[str, object]:
+    rows = [{"name": NAMES[place], "colour": "#4aa8ff", "was": place} for place in was]
+    return {"classes": rows, "placed": True}
+
+
+def test_a_given_mask_is_read_again_when_a_class_is_removed(folder: Path) -> None:
+    dense = np.where(tiny.volume()[2] == 3, 3, 0).astype(np.uint8)  # LV alone
+    own.write(folder / "masks" / "s0.nii.gz", dense)
+    with client(folder) as page:
+        assert set(np.unique(plane(page.get(f"{SLICE}/mask?of=given")))) == {0, 3}
+        page.put("/api/classes", json=classes(0, 1, 3)).raise_for_status()
+        assert set(np.unique(plane(page.get(f"{SLICE}/mask?of=given")))) == {0, 2}
+
+
+def test_no_class_is_removed_that_a_training_learns(folder: Path) -> None:
+    with client(folder) as page:
+        notes = folder / ".studio" / "001"
+        notes.mkdir()
+        Process.this().write(notes / "process.json")
+        refused(page.put("/api/classes", json=classes(0, 1, 3)), 400, "'Myo' is not removed", "run 001")
+        (notes / "phase").write_text("failed")
+        (notes / "process.json").unlink()
+        page.put("/api/classes", json=classes(0, 1, 3)).raise_for_status()
+
+
+def test_labels_of_a_page_that_knows_other_classes_are_refused(folder: Path) -> None:
+    """Another page has removed a class: this one's third class would be taken for another one."""
+    mask = np.zeros(SHAPE, np.uint8)
+    both = strokes(2)
+    both[20, 10:20] = 0
+    with client(folder) as page:
+        before = page.get("/api/folder").json()["coding"]
+        page.put(f"{SLICE}/scribble", params={"coding": before}, content=strokes(255).tobytes()).raise_for_status()
+        after = page.put("/api/classes", json=classes(0, 1, 3)).json()["coding"]
+        assert after != before
+        for method, what, labels in (
+            ("PUT", "scribble", strokes(2)),
+            ("PUT", "mask", mask),
+            ("PUT", "proposal", mask),
+            ("POST", "proposal", both),
+        ):
+            sent = labels.tobytes()
+            refused(page.request(method, f"{SLICE}/{what}", params={"coding": before}, content=sent), 412, "classes")
+            told = page.request(method, f"{SLICE}/{what}", params={"coding": after}, content=sent)
+            assert told.status_code == 200, told.text
+            if method == "PUT":
+                page.request("DELETE", f"{SLICE}/mask")
+
+
+def test_added_classes_leave_the_others_as_they_are(folder: Path) -> None:
+    with client(folder) as page:
+        before = page.get("/api/folder").json()["coding"]
+        body = classes(0, 1, 2, 3)
+        body["classes"] = [*body["classes"], {"name": "scar", "colour": "#4aa8ff", "was": None}]  # type: ignore[misc]
+        page.put("/api/classes", json=body).raise_for_status()
+        told = page.put(f"{SLICE}/scribble", params={"coding": before}, content=strokes(3).tobytes())
+        assert told.status_code == 200, told.text
