@@ -124,3 +124,25 @@ def test_a_person_at_the_terminal_is_asked(
     monkeypatch.setattr("builtins.input", lambda _: "y")
     assert run(prepare) == 0
     assert "0 background, 1 class1, 2 class2, 3 class3; unlabelled 4" in capsys.readouterr().out
+
+
+def test_predict_says_what_it_passes_over(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = tmp_path / "in"
+    raw = np.random.default_rng(0).integers(0, 900, (2, 40, 24)).astype(np.int16)
+    own.write(images / "a.nii.gz", raw)
+    (images / "sub").mkdir()
+    for name in ("b.mgz", "notes.txt", "._a.nii.gz"):
+        (images / name).touch()
+    assert run(["predict", str(trained / "run"), str(images), "--out", str(tmp_path / "out")]) == 0
+    assert "in: passed over, as no image of a known format: b.mgz, sub\n" in capsys.readouterr().err
+
+
+def test_images_of_one_name_are_not_lost(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their labels have names of their own, but volumes go by the name without suffix."""
+    raw = np.random.default_rng(0).integers(0, 900, (2, 40, 24)).astype(np.int16)
+    for name in ("a.nii", "a.nii.gz"):
+        own.write(tmp_path / "in" / name, raw)
+    refused(
+        ["predict", str(trained / "run"), str(tmp_path / "in"), "--out", str(tmp_path / "out")], capsys,
+        "in/a.nii.gz: ", "in/a.nii has this name without suffix, too",
+    )  # fmt: skip

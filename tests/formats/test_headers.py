@@ -1,5 +1,6 @@
 """What headers say of the grid: units, signs, two forms, axes of one voxel, axes that are not at right angles."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import SimpleITK
 
 from maskmixadv.errors import InputError
-from maskmixadv.formats import image_files
+from maskmixadv.formats import image_files, nifti
 from maskmixadv.formats.slicing import View
 
 RNG = np.random.default_rng(0)
@@ -216,3 +217,26 @@ def test_slope_and_intercept_scale(tmp_path: Path) -> None:
     np.testing.assert_allclose(image_files.read(path).array, ARRAY.T * 2.0 - 1000)
     with pytest.raises(InputError, match="invalid intercept"):
         image_files.read(write(tmp_path / "b.nii", scl_slope=2.0, scl_inter=np.nan))
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_the_first_bytes_say_whether_a_file_is_packed(tmp_path: Path, name: str) -> None:
+    """Files are renamed without being packed or unpacked."""
+    plain = write(tmp_path / "plain.nii").read_bytes()
+    path = tmp_path / name
+    path.write_bytes(plain if name.endswith(".gz") else gzip.compress(plain))
+    np.testing.assert_array_equal(image_files.read(path).array, ARRAY.T)
+    assert image_files.peek(path) == image_files.peek(tmp_path / "plain.nii")
+    np.testing.assert_array_equal(nifti.read_slice(path, 1), ARRAY.T[1])
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_voxels_lie_behind_the_header_where_it_says_nothing(tmp_path: Path, kind: Any) -> None:
+    """As ITK reads such files; nibabel takes the header's bytes for voxels."""
+    image = kind(ARRAY, PLACE)
+    raw = image.to_bytes()
+    header: Any = type(image.header)(raw[: image.header.sizeof_hdr], check=False)
+    header["vox_offset"] = 0
+    (tmp_path / "a.nii").write_bytes(header.binaryblock + raw[image.header.sizeof_hdr :])
+    np.testing.assert_array_equal(image_files.read(tmp_path / "a.nii").array, ARRAY.T)
+    np.testing.assert_array_equal(nifti.read_slice(tmp_path / "a.nii", 1), ARRAY.T[1])

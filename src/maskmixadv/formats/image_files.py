@@ -125,6 +125,17 @@ def readable(path: Path) -> bool:
     return series.holds_dicom(path) if path.is_dir() else path.name.lower().endswith(SUFFIXES)
 
 
+def strange(path: Path) -> bool:
+    """Whether a file or folder among images is no image, and none of those that may lie beside them either (`BESIDE`).
+
+    Examples
+    --------
+    >>> [strange(Path(name)) for name in ("a.nii.gz", "a.mgz", "notes.txt", ".DS_Store")]
+    [False, True, False, False]
+    """
+    return not (path.name.startswith(".") or path.suffix.lower() in BESIDE or readable(path))
+
+
 def stem(path: Path) -> str:
     """Return a file's name without the suffix that says its format.
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import cannot_write, replaced
+from maskmixadv.files import cannot_write, lower_case, replaced
 from maskmixadv.formats import apart
 from maskmixadv.formats.flat import colours, grey, uncoloured
 from maskmixadv.formats.reading import Declared, check_size, existing, in_one_line, reading
@@ -71,9 +71,9 @@ class ItkGeometry(Geometry):
         image.SetSpacing(self.spacing)
         image.SetOrigin(self.origin)
         image.SetDirection(self.direction)
-        with replaced(path) as partial:
+        with replaced(path) as partial, lower_case(partial) as low:
             try:
-                itk.WriteImage(image, str(partial), useCompression=True)
+                itk.WriteImage(image, str(low), useCompression=True)
             except RuntimeError as error:
                 raise cannot_write(path, RuntimeError(_last(error))) from None
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, Shaped, UInt8
 from nibabel.arrayproxy import ArrayProxy
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import replaced
+from maskmixadv.files import lower_case, replaced
 from maskmixadv.formats.reading import CHUNK, DEFLATED, Declared, LargeError, check_size, existing, fill, reading
 from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import MOST_CHANNELS, Geometry, Volume, check_spacing, differ, several_told, tilt
@@ -35,6 +35,8 @@ SIZES: Final = (348, 540)
 """Bytes of NIfTI-1's header and of NIfTI-2's."""
 UNITS: Final = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """Millimetres of the header's unit of length, by its code: not said (taken as mm), metre, mm, micrometre."""
+PACKED: Final = b"\x1f\x8b"
+"""First bytes of a packed file."""
 TIMES: Final = {8: "seconds", 16: "milliseconds", 24: "microseconds"}
 """The header's units of time, by their codes."""
 UNSCALED: Final = ((None, None), (1, 0))
@@ -90,8 +92,9 @@ class NiftiGeometry(Geometry):
         if math.prod(shape) != labels.size:
             shape = labels.T.shape
         header = labels_header(self.header, shape)
-        with replaced(path) as place:  # without an affine, nibabel leaves the header's forms as they are
-            nib.save(nib.Nifti1Image(np.ascontiguousarray(labels.T).reshape(shape), None, header), place)
+        with replaced(path) as place, lower_case(place) as low:
+            # Without an affine, nibabel leaves the header's forms as they are.
+            nib.save(nib.Nifti1Image(np.ascontiguousarray(labels.T).reshape(shape), None, header), low)
 
     def other_affines(self) -> Mapping[str, Float[np.ndarray, "4 4"]]:
         """Return those of the form that is not used, by its name, ``sform`` or ``qform``."""
@@ -124,7 +127,7 @@ def read(path: Path) -> Volume:
         header = _header(path, stream)
         shape, count = _fitting(path, header), _channels(path, header)
         with reading(path, KIND):
-            voxels = _unpacked(path, stream, header) if _packed(path) else np.asanyarray(_proxy(path, header))
+            voxels = _unpacked(path, stream, header) if _packed(path) else np.asanyarray(_proxy(stream, header))
             array = voxels.reshape(shape if count == 1 else (*shape, count))
             behind = stream.read(BEHIND + 1) if _packed(path) else b""  # this checks the checksum, too
         if len(behind) > BEHIND:
@@ -305,12 +308,14 @@ def _opened(path: Path) -> Iterator[Any]:
     """Give a stream of the file's unpacked content."""
     with ExitStack() as opened:
         with reading(path, KIND):
-            stream: Any = opened.enter_context((GUNZIP.open if _packed(path) else open)(existing(path), "rb"))
+            stream: Any = opened.enter_context((GUNZIP.open if _packed(existing(path)) else open)(path, "rb"))
         yield stream
 
 
 def _packed(path: Path) -> bool:
-    return path.name.endswith(".gz")
+    """Whether a file is packed, which its first bytes say; people give such files either name."""
+    with path.open("rb") as file:
+        return file.read(len(PACKED)) == PACKED
 
 
 def _header(path: Path, stream: Any) -> Any:  # noqa: ANN401
@@ -320,6 +325,9 @@ def _header(path: Path, stream: Any) -> Any:  # noqa: ANN401
         kind = _layout(path, head)
         raw = kind(head[: kind.sizeof_hdr], check=False)
         _check_zeros(path, raw)
+        if raw.get_data_offset() == 0:  # not said: right behind the header, as other programs have it
+            raw.set_data_offset(kind.single_vox_offset)
+            head = raw.binaryblock + head[kind.sizeof_hdr :]
         offset = raw.get_data_offset()
         if not 0 <= offset <= MOST_HEADER:
             raise InputError(f"{path}: not a readable {KIND} (voxels from byte {offset} on, allowed is {MOST_HEADER})")

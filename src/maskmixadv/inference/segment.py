@@ -16,6 +16,8 @@ from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import CaseVolumes
 from maskmixadv.runs.run import Run
 
+NAMED: Final = 5
+"""Files that a line names at most."""
 CUT: Final = "slices are cut along array axis {}, as its header says; those of most learnt images lie along axis {}"
 
 
@@ -163,10 +165,15 @@ def _files(images: Sequence[Path]) -> list[Path]:
             first, *others = image_files.SUFFIXES
             raise InputError(f"{image}: no {first} file in this folder, nor any of {', '.join(others)}")
         paths += inside
+        if folder and (left := sorted(p.name for p in image.iterdir() if p not in inside and image_files.strange(p))):
+            shown = ", ".join(left[:NAMED]) + (f" and {len(left) - NAMED} more" if len(left) > NAMED else "")
+            print(f"{image}: passed over, as no image of a known format: {shown}", file=sys.stderr)
     if not paths:
         raise InputError("predict: no image given, at least one file or folder is needed")
-    names = [image_files.labels_name(path) for path in paths]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"{twice}: two images have this name, and labels are written under it; predict them apart")
+    of: dict[str, Path] = {}
+    for path in paths:
+        if (other := of.setdefault(image_files.stem(path), path)) is not path:
+            raise InputError(
+                f"{path}: {other} has this name without suffix, too, by which labels and volumes go; predict them apart"
+            )
     return paths
