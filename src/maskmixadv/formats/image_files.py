@@ -5,6 +5,7 @@ table. NRRD and MetaImage need SimpleITK (the extra ``formats``), DICOM needs py
 imported when such a file is read.
 """
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
@@ -139,6 +140,8 @@ def strange(path: Path) -> bool:
 def stem(path: Path) -> str:
     """Return a file's name without the suffix that says its format.
 
+    Letters with accents are one character each (NFC), however a system stores them: macOS stores the accent apart.
+
     Raises
     ------
     InputError
@@ -149,7 +152,7 @@ def stem(path: Path) -> str:
     >>> stem(Path("images/patient.1.nii.gz"))
     'patient.1'
     """
-    return path.name[: len(path.name) - len(suffix(path))]
+    return unicodedata.normalize("NFC", path.name[: len(path.name) - len(suffix(path))])
 
 
 def read(path: Path) -> Volume:
@@ -301,8 +304,20 @@ def labels_name(path: Path) -> str:
     >>> [labels_name(Path(name)) for name in ("a.nii.gz", "b.jpg", "c.mhd")]
     ['a.nii.gz', 'b.png', 'c.mha']
     """
-    name = path.resolve().name if path.is_dir() else stem(path)
-    return name + format_of(path).LABELS_AS.get(suffix(path), path.name[len(name) :])
+    name = path.resolve().name if path.is_dir() else path.name[: len(path.name) - len(suffix(path))]
+    return name + labels_suffix(path)
+
+
+def labels_suffix(path: Path) -> str:
+    """Return the suffix of the file of labels for image `path`; raises as `labels_name`.
+
+    Examples
+    --------
+    >>> labels_suffix(Path("a_0000.NII.GZ"))
+    '.NII.GZ'
+    """
+    found = suffix(path)
+    return format_of(path).LABELS_AS.get(found, path.name[len(path.name) - len(found) :] if found else "")
 
 
 def write_labels(path: Path, labels: UInt8[np.ndarray, "d h w"], like: Volume, classes: Sequence[str] = ()) -> None:

@@ -11,7 +11,7 @@ import sys
 import warnings
 import zipfile
 import zlib
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -31,6 +31,8 @@ DEFLATED: Final = 1032.0
 CHUNK: Final = 2**20
 TALKATIVE: Final = ("nibabel", "tifffile", "pydicom", "highdicom", "PIL")
 """Libraries that print more than one line about a damaged file on stderr."""
+NAMED: Final = 5
+"""Files that a line names at most."""
 LONGEST: Final = 200
 """Characters of a library's message that are shown."""
 
@@ -168,6 +170,17 @@ def in_one_line(error: BaseException | str) -> str:
     first = next((line for line in str(error).splitlines() if line.strip()), "")
     text = " ".join("".join(c if c.isprintable() else " " for c in first).split())
     return (text if len(text) <= LONGEST else f"{text[:LONGEST]}…") or type(error).__name__
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names for a line: five of them at most, and how many more there are.
+
+    Examples
+    --------
+    >>> listed(["a", "b"]), listed([*"abcdefg"])
+    ('a, b', 'a, b, c, d, e and 2 more')
+    """
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 @contextmanager

@@ -10,14 +10,13 @@ from maskmixadv.corpus.channels import Channel, scaled
 from maskmixadv.errors import InputError
 from maskmixadv.files import write_text
 from maskmixadv.formats import image_files, several
+from maskmixadv.formats.reading import listed
 from maskmixadv.inference import outputs
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import CaseVolumes
 from maskmixadv.runs.run import Run
 
-NAMED: Final = 5
-"""Files that a line names at most."""
 CUT: Final = "slices are cut along array axis {}, as its header says; those of most learnt images lie along axis {}"
 
 
@@ -104,10 +103,13 @@ def _cases(paths: Sequence[Path], channels: Sequence[Channel]) -> list[_Image]:
     """Return the images of files; where a run has channels that are no colours, ``NAME_0000`` and so on are one."""
     several_files = len(channels) > 1 and channels[0].kind != "RGB"
     found = several.grouped(paths) if several_files else {image_files.stem(path): (path,) for path in paths}
-    return [
-        _Image(name, files, image_files.labels_name(files[0]).replace(image_files.stem(files[0]), name, 1))
-        for name, files in found.items()
-    ]
+    return [_Image(name, files, _labels_name(name, files[0])) for name, files in found.items()]
+
+
+def _labels_name(name: str, path: Path) -> str:
+    """Return the name of the labels of image `name`, whose first file is `path`; channels' numbers are left out."""
+    own = image_files.labels_name(path)
+    return own if image_files.stem(path) == name else name + image_files.labels_suffix(path)
 
 
 def _segmented(
@@ -166,8 +168,7 @@ def _files(images: Sequence[Path]) -> list[Path]:
             raise InputError(f"{image}: no {first} file in this folder, nor any of {', '.join(others)}")
         paths += inside
         if folder and (left := sorted(p.name for p in image.iterdir() if p not in inside and image_files.strange(p))):
-            shown = ", ".join(left[:NAMED]) + (f" and {len(left) - NAMED} more" if len(left) > NAMED else "")
-            print(f"{image}: passed over, as no image of a known format: {shown}", file=sys.stderr)
+            print(f"{image}: passed over, as no image of a known format: {listed(left)}", file=sys.stderr)
     if not paths:
         raise InputError("predict: no image given, at least one file or folder is needed")
     of: dict[str, Path] = {}

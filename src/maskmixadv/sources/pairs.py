@@ -13,6 +13,7 @@ from maskmixadv.corpus.channels import COLOURS, ONE, Channel, in_colour, named, 
 from maskmixadv.corpus.scale import like_ct
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files, several
+from maskmixadv.formats.reading import listed
 from maskmixadv.formats.slicing import Slicing, View, common, placed
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources import labels
@@ -23,8 +24,6 @@ LINE: Final = 4.0
 """Pixels of mean width up to which the structures of a mask may be strokes."""
 _PACKED: Final = 8
 """Bytes in memory of a byte of a picture's file: as a rule it is packed."""
-_NAMED: Final = 5
-"""Images that a line names at most."""
 _Labels = UInt8[np.ndarray, "_ _ _"]
 
 
@@ -345,9 +344,7 @@ class Cuts(NamedTuple):
         """Return a line on images that are cut along another array axis than most; empty if there are none."""
         usual = self.slicing.axis
         odd = [f"{name} ({view.axis}, the others {usual})" for name, view in self.views.items() if view.axis != usual]
-        more = f" and {len(odd) - _NAMED} more" if len(odd) > _NAMED else ""
-        told = "cut along another array axis than the others, as their headers say: "
-        return f"{told}{', '.join(odd[:_NAMED])}{more}" if odd else ""
+        return f"cut along another array axis than the others, as their headers say: {listed(odd)}" if odd else ""
 
 
 def cuts(pairs: Sequence[Pair], axis: int | None = None) -> Cuts:
