@@ -412,3 +412,10 @@ def test_folders_that_are_not_read_are_named(tmp_path: Path, capsys: pytest.Capt
     folder.prepare(source, tmp_path / "c")
     told = f"{source}: files of images' names are read from scribbles/ and masks/, and not from Masks/, labels/\n"
     assert capsys.readouterr().err == told
+
+
+def test_a_file_with_the_name_that_channels_share_is_refused(tmp_path: Path) -> None:
+    source = own.folder(tmp_path / "src")
+    shutil.copy(source / "images" / "s0.nii.gz", source / "images" / "s0_0000.nii.gz")
+    with pytest.raises(InputError, match=r"s0_0000\.nii\.gz: s0\.nii\.gz is image 's0', too, allowed is one; rename it"):
+        folder.prepare(source, tmp_path / "c")
