@@ -240,3 +240,21 @@ def test_voxels_lie_behind_the_header_where_it_says_nothing(tmp_path: Path, kind
     (tmp_path / "a.nii").write_bytes(header.binaryblock + raw[image.header.sizeof_hdr :])
     np.testing.assert_array_equal(image_files.read(tmp_path / "a.nii").array, ARRAY.T)
     np.testing.assert_array_equal(nifti.read_slice(tmp_path / "a.nii", 1), ARRAY.T[1])
+
+
+@pytest.mark.parametrize(
+    ("damaged", "fields"),
+    [("qform", {"quatern_b": 0.9, "quatern_c": 0.9}), ("sform", {"srow_x": 0, "srow_y": 0, "srow_z": 0})],
+)
+def test_a_damaged_form_is_not_used_where_the_other_is_whole(
+    tmp_path: Path, damaged: str, fields: dict[str, Any]
+) -> None:
+    volume = image_files.read(write(tmp_path / "a.nii", qform_code=1, sform_code=1, **fields))
+    assert volume.notes == (f"{damaged} is damaged, and not used",)
+    assert volume.affine is not None
+    np.testing.assert_allclose(volume.affine, PLACE, atol=1e-5)
+    image_files.write_labels(tmp_path / "b.nii", CODES, volume)
+    np.testing.assert_array_equal(image_files.read_labels(tmp_path / "b.nii").array, CODES)
+    alone: dict[str, Any] = {f"{damaged}_code": 1, f"{'sform' if damaged == 'qform' else 'qform'}_code": 0}
+    with pytest.raises(InputError, match=rf"c\.nii: {damaged} is no.*; save it again"):
+        image_files.read(write(tmp_path / "c.nii", **alone, **fields))

@@ -134,9 +134,10 @@ def read(path: Path) -> Volume:
             raise LargeError(f"{path}: not a readable {KIND} (holds more than its header declares)")
     spacing, affine, others = _grid(path, header)
     place = NiftiGeometry(header, others)
+    damaged = tuple(f"{name} is damaged, and not used" for name, form in _forms(path, header).items() if form is None)
     if count == 1:
-        return Volume(array.T, spacing, affine, place)
-    return Volume(array.T[0], spacing, affine, place, channels=array.T, notes=(several_told(count),))
+        return Volume(array.T, spacing, affine, place, notes=damaged)
+    return Volume(array.T[0], spacing, affine, place, channels=array.T, notes=(several_told(count), *damaged))
 
 
 def read_slice(path: Path, index: int) -> Shaped[np.ndarray, "h w"] | None:
@@ -424,7 +425,7 @@ def _grid(path: Path, header: Any) -> tuple[Spacing, _Affine, dict[str, _Affine]
     header = header.copy()
     header["pixdim"][1:4] = sizes = _sizes(path, header)  # signs are left out of account
     check_spacing(path, tuple(size * unit for size in sizes), f"pixdim with xyzt_units {_unit_name(header)}")
-    forms = {name: _in_mm(_form(path, header, name), unit) for name in ("sform", "qform") if header[f"{name}_code"] > 0}
+    forms = {name: _in_mm(form, unit) for name, form in _forms(path, header).items() if form is not None}
     with reading(path, KIND):
         base = {} if forms else {"neither": _in_mm(header.get_base_affine(), unit)}
     name, affine = next(iter((forms | base).items()))
@@ -452,11 +453,27 @@ def _sizes(path: Path, header: Any) -> list[float]:  # noqa: ANN401
 
 def _form(path: Path, header: Any, name: str) -> _Affine:  # noqa: ANN401
     """Return a form of the header, which must be of finite numbers."""
-    with reading(path, KIND):
+    with reading(path, KIND, wrong=f"{name} is no grid", advice="; save it again"):
         affine = np.asarray(getattr(header, f"get_{name}")(), dtype=np.float64)
     if not np.isfinite(affine).all() or np.linalg.det(affine[:3, :3]) == 0:
-        raise InputError(f"{path}: {name} is not of finite numbers with a size, allowed is a grid; save it again")
+        raise InputError(f"{path}: {name} is no grid (not of finite numbers with a size); save it again")
     return affine
+
+
+def _forms(path: Path, header: Any) -> dict[str, _Affine | None]:  # noqa: ANN401
+    """Return the forms that are set; None for one that is damaged, if the other is not."""
+    forms: dict[str, _Affine | None] = {}
+    damaged: list[InputError] = []
+    for name in ("sform", "qform"):
+        if header[f"{name}_code"] > 0:
+            try:
+                forms[name] = _form(path, header, name)
+            except InputError as error:
+                forms[name] = None
+                damaged.append(error)
+    if damaged and not any(form is not None for form in forms.values()):
+        raise damaged[0]
+    return forms
 
 
 def _in_mm(affine: _Affine, unit: float) -> _Affine:
