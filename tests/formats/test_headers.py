@@ -258,3 +258,21 @@ def test_a_damaged_form_is_not_used_where_the_other_is_whole(
     alone: dict[str, Any] = {f"{damaged}_code": 1, f"{'sform' if damaged == 'qform' else 'qform'}_code": 0}
     with pytest.raises(InputError, match=rf"c\.nii: {damaged} is no.*; save it again"):
         image_files.read(write(tmp_path / "c.nii", **alone, **fields))
+
+
+def test_what_nrrd_and_metaimage_do_not_say_is_not_known(tmp_path: Path) -> None:
+    """ITK takes voxels of 1 mm, and its own axes."""
+    for path in (nrrd(tmp_path / "a.nrrd"), mha(tmp_path / "a.mha")):
+        volume = image_files.read(path)
+        assert (volume.spacing, volume.geometry.placed) == (None, False)
+        assert image_files.header(path) == ((3, 7, 5), None, None)
+        assert image_files.peek(path) == ((3, 7, 5), None)
+        image_files.write_labels(path, CODES, volume)
+        np.testing.assert_array_equal(image_files.read_labels(path).array, CODES)
+    for space in ((), ("space dimension: 3",), ("space: scanner-xyz",)):
+        vectors = (
+            ("space directions: (2,0,0) (0,3,0) (0,0,4)", "space origin: (1,2,3)") if space else ("spacings: 2 3 4",)
+        )
+        volume = image_files.read(nrrd(tmp_path / "b.nrrd", *space, *vectors))
+        assert volume.spacing == (4.0, 3.0, 2.0)
+        assert not volume.geometry.placed

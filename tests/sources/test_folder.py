@@ -417,5 +417,7 @@ def test_folders_that_are_not_read_are_named(tmp_path: Path, capsys: pytest.Capt
 def test_a_file_with_the_name_that_channels_share_is_refused(tmp_path: Path) -> None:
     source = own.folder(tmp_path / "src")
     shutil.copy(source / "images" / "s0.nii.gz", source / "images" / "s0_0000.nii.gz")
-    with pytest.raises(InputError, match=r"s0_0000\.nii\.gz: s0\.nii\.gz is image 's0', too, allowed is one; rename it"):
+    with pytest.raises(
+        InputError, match=r"s0_0000\.nii\.gz: s0\.nii\.gz is image 's0', too, allowed is one; rename it"
+    ):
         folder.prepare(source, tmp_path / "c")
