@@ -276,3 +276,18 @@ def test_what_nrrd_and_metaimage_do_not_say_is_not_known(tmp_path: Path) -> None
         volume = image_files.read(nrrd(tmp_path / "b.nrrd", *space, *vectors))
         assert volume.spacing == (4.0, 3.0, 2.0)
         assert not volume.geometry.placed
+
+
+@pytest.mark.parametrize("note", ["MultiVolume.NumberOfFrames:=2", "axis 0 index type:=numeric", "DWMRI_b-value:=1000"])
+def test_frames_of_slicers_sequences_are_no_channels(tmp_path: Path, note: str) -> None:
+    path = tmp_path / "a.nrrd"
+    lines = ["NRRD0005", "type: short", "dimension: 4", "sizes: 2 5 7 3", "encoding: raw", "endian: little", note]
+    path.write_bytes(("\n".join([*lines, "kinds: list domain domain domain", "", ""])).encode() + bytes(2 * 2 * 105))
+    with pytest.raises(InputError, match="has 2 frames of a sequence, allowed are channels"):
+        image_files.read(path)
+
+
+def test_an_axis_that_is_no_space_is_refused(tmp_path: Path) -> None:
+    """As tracked ultrasound is stored: each slice is a frame."""
+    with pytest.raises(InputError, match="kinds: domain domain list: allowed are axes of space"):
+        image_files.read(mha(tmp_path / "a.mha", "ElementSpacing = 1 1 1", "Kinds = domain domain list"))

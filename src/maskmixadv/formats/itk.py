@@ -1,5 +1,6 @@
 """NRRD and MetaImage files by SimpleITK, which the extra ``formats`` installs."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ SPACES: Final = frozenset(
 """NRRD's spaces that are the patient's."""
 TURNED: Final = ("transformmatrix", "rotation", "orientation")
 """Fields of MetaImage that hold the axes' directions."""
+_NOTES: Final = re.compile(r"(multivolume\.|axis \d+ index type|dwmri_).*:=")
+"""Notes of 3D Slicer on the frames of a sequence, in lower case."""
 MOST_TEXT: Final = 2**16
 """Bytes of a header's text that are looked at."""
 
@@ -319,6 +322,9 @@ def _grid(path: Path, told: dict[str, Any]) -> tuple[tuple[int, int, int], ItkGe
     if not np.isfinite([*spacing, *origin, *direction]).all() or min(spacing) <= 0:
         raise InputError(f"{path}: spacing {spacing}, origin {origin}; allowed are finite numbers, spacing above 0")
     said = _fields(path)
+    kinds = said.get("kinds", "").lower().split()
+    if len(kinds) == len(size) < 4 and not {"time", "list"}.isdisjoint(kinds):
+        raise InputError(f"{path}: kinds: {' '.join(kinds)}: allowed are axes of space; save each frame as a file")
     spaced = any(name in said for name in SPACED)
     lies = said.get("space", "").lower() in SPACES if path.suffix.lower() == NRRD else spaced
     sizes, origin = (tuple(each * unit for each in lengths) for lengths in (spacing, origin))
@@ -337,6 +343,8 @@ def _volumes(told: dict[str, Any]) -> int:
 def _channels(path: Path, told: dict[str, Any]) -> int:
     """Return the number of channels if the header does not say that they are times; colours are one."""
     samples, volumes = int(told["NumberOfComponents"]), _volumes(told)
+    if samples * volumes > 1 and (note := next((name for name in _fields(path) if _NOTES.match(name)), None)):
+        raise InputError(f"{path}: {note[:40]}: has {samples * volumes} frames of a sequence, allowed are channels")
     if samples in (3, 4) and volumes == 1 and told["kind"] == "uint8":
         return 1
     count, what = (samples, "components") if volumes == 1 else (volumes, "volumes (fourth axis)")
@@ -359,8 +367,9 @@ def _fields(path: Path) -> dict[str, str]:
     found = dict[str, str]()
     for line in text.splitlines():
         name, separator, value = line.partition(":" if path.suffix.lower() == NRRD else "=")
-        if separator and not value.startswith("="):  # NRRD writes notes of programs with :=
-            found.setdefault(name.strip().lower(), value.strip())
+        if separator:  # NRRD writes notes of programs with :=
+            note = ":=" if value.startswith("=") else ""
+            found.setdefault(name.strip().lower() + note, value.removeprefix("=").strip())
         if not line.strip() or name.strip() == "ElementDataFile":
             break
     return found
