@@ -76,7 +76,7 @@ def segment(
     >>> nib.load("labels/heart.nii.gz").shape
     (40, 40, 3)
     """
-    paths = _files(images)
+    paths, wrong = _files(images)
     cases = _cases(paths, Run.open(root).learnt_from.channels)
     outputs.apart(out, paths)
     names = [*(case.labels for case in cases), "clinical.csv"]
@@ -87,8 +87,8 @@ def segment(
         measured = list(_segmented(predictor, cases, names, out, how))
         if measured:
             write_text(out / "clinical.csv", clinical.table(clinical.records(clinical.with_phases(measured))))
-    print(f"{out}: {len(measured)} of {len(cases)} volumes segmented")
-    return 0 if len(measured) == len(cases) else 2
+    print(f"{out}: {len(measured)} of {len(cases) + wrong} volumes segmented")
+    return 0 if len(measured) == len(cases) + wrong else 2
 
 
 class _Image(NamedTuple):
@@ -158,9 +158,15 @@ def _one(predictor: Predictor, case: _Image, names: Sequence[str], out: Path, ho
     return clinical.volumes(case.name, labels, classes=predictor.classes, spacing=turned.spacing)
 
 
-def _files(images: Sequence[Path]) -> list[Path]:
+def _files(images: Sequence[Path]) -> tuple[list[Path], int]:
+    """Return the image files among files and folders, and how many others were named, each with a line on stderr."""
     paths: list[Path] = []
+    wrong: list[InputError] = []
+    beside: list[InputError] = []  # a shell's * names them, too
     for image in images:
+        if error := _no_image(image):
+            (beside if image.exists() and not image_files.strange(image) else wrong).append(error)
+            continue
         folder = image.is_dir() and not image_files.readable(image)
         inside = sorted(p for p in image.iterdir() if image_files.readable(p)) if folder else [image]
         if not inside:
@@ -170,11 +176,25 @@ def _files(images: Sequence[Path]) -> list[Path]:
         if folder and (left := sorted(p.name for p in image.iterdir() if p not in inside and image_files.strange(p))):
             print(f"{image}: passed over, as no image of a known format: {listed(left)}", file=sys.stderr)
     if not paths:
-        raise InputError("predict: no image given, at least one file or folder is needed")
+        none = InputError("predict: no image given, at least one file or folder is needed")
+        raise next(iter((*wrong, *beside)), none)
+    for error in (*wrong, *beside):
+        print(f"maskmixadv: {error}", file=sys.stderr)
     of: dict[str, Path] = {}
     for path in paths:
         if (other := of.setdefault(image_files.stem(path), path)) is not path:
             raise InputError(
                 f"{path}: {other} has this name without suffix, too, by which labels and volumes go; predict them apart"
             )
-    return paths
+    return paths, len(wrong)
+
+
+def _no_image(path: Path) -> InputError | None:
+    """Return what is wrong with a file or folder that is not there, or is no image by its name."""
+    if not path.exists():
+        return InputError(f"{path}: no such file or folder")
+    try:
+        image_files.suffix(path)
+    except InputError as error:
+        return error
+    return None
