@@ -231,6 +231,8 @@ def load(path: Path, *, colours: bool) -> Stored:
     if not path.name.lower().endswith(SUFFIXES):
         raise ValueError(f"not a NIfTI file (.nii or .nii.gz), nor one of {', '.join(PICTURES)}")
     image: Any = nib.load(path)
+    if image.dataobj.offset == 0:  # nibabel would take the header for voxels
+        raise ValueError("its header does not say where its voxels begin (vox_offset 0); save it again")
     stored = np.asanyarray(image.dataobj)
     while stored.ndim > 3 and stored.shape[-1] == 1:
         stored = stored[..., 0]

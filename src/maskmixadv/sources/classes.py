@@ -299,16 +299,13 @@ def guess(scribbles: Iterable[tuple[Path, Codes]], masks: Iterable[Codes]) -> Cl
     >>> print(guess([(Path("a.png"), scribble)], []))
     0 background, 1 class1, 2 class2, 3 class3; unlabelled 4
     """
-    counts: dict[float, int] = {}
+    counts: dict[int, int] = {}
     last = ""
     for path, labels in scribbles:
         last = str(path)
-        for code, count in zip(*np.unique(whole(labels), return_counts=True), strict=True):
-            counts[code.item()] = counts.get(code.item(), 0) + int(count)
-    dense = {code.item() for labels in masks for code in np.unique(whole(labels))}
-    if parts := [code for code in (*counts, *dense) if code % 1]:  # NaN, too
-        raise InputError(f"labels {parts[0]:g}, allowed are whole numbers; {_NEAREST}")
-    counts, dense = {int(code): count for code, count in counts.items()}, set(map(int, dense))
+        for code, count in _counted(labels).items():
+            counts[code] = counts.get(code, 0) + count
+    dense = {code for labels in masks for code in _counted(labels)}
     ignore = max(counts, key=lambda code: counts[code]) if counts else None
     codes = sorted((dense | set(counts)) - {ignore})
     if ignore == 0 or (ignore is not None and ignore < max(codes, default=0)):
@@ -322,6 +319,14 @@ def guess(scribbles: Iterable[tuple[Path, Codes]], masks: Iterable[Codes]) -> Cl
     places = range(count) if count <= _GAPS * (len(codes) + 1) else sorted({0, *codes})
     names = ["background", *(f"class{code}" for code in places if code)]
     return coded(names, list(places), ignore, FILE)
+
+
+def _counted(labels: Codes) -> dict[int, int]:
+    """Return how many pixels have each code."""
+    codes, counts = np.unique(whole(labels), return_counts=True)
+    if codes.dtype.kind == "f" and (parts := codes[~np.isfinite(codes) | (codes != np.rint(codes))]).size:
+        raise InputError(f"labels {parts[0]:g}, allowed are whole numbers; {_NEAREST}")
+    return {int(code): int(count) for code, count in zip(codes, counts, strict=True)}
 
 
 def _listed(codes: Sequence[int]) -> str:
