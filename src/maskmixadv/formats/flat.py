@@ -14,7 +14,8 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image, ImageOps, ImageSequence
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import read_json, replaced
+from maskmixadv.files import replaced
+from maskmixadv.formats import tiff_spacing
 from maskmixadv.formats.reading import (
     DEFLATED,
     Declared,
@@ -22,14 +23,13 @@ from maskmixadv.formats.reading import (
     check_inflated,
     check_size,
     existing,
-    in_one_line,
     reading,
 )
 from maskmixadv.formats.slicing import Header
+from maskmixadv.formats.tiff_spacing import TIFF
 from maskmixadv.formats.volume import Geometry, Volume
 from maskmixadv.types import Spacing
 
-TIFF: Final = (".tiff", ".tif")
 JPEG: Final = (".jpeg", ".jpg")
 SUFFIXES: Final = (".png", *JPEG, *TIFF)
 LABELS_AS: Final[Mapping[str, str]] = dict.fromkeys(JPEG, ".png")
@@ -59,14 +59,6 @@ _FLIPS: Final = {
     5: (False, False), 6: (False, True), 7: (True, True), 8: (True, False),
 }  # fmt: skip
 """Whether rows and columns are shown in the opposite order, by orientation, after rows and columns were exchanged."""
-_CHANNEL: Final = re.compile(r"_\d{4}$")
-"""The number of a channel in nnU-Net's names of images, which that of the JSON file beside it lacks."""
-_MM: Final = {
-    "mm": 1.0, "millimeter": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4, "nm": 1e-6,
-    **dict.fromkeys(("um", "µm", "μm", "u00b5m", "micron", "microns", "micrometer"), 1e-3),
-}  # fmt: skip
-"""Millimetres of a unit of length, by its names in ImageJ and OME."""
-_PIXELS, _FIELD = re.compile(r"<Pixels\b[^>]*>"), re.compile(r'(\w+)="([^"]*)"')
 _JPEGS: Final = ("JPEG", "MPO")
 """Pillow's names of JPEGs."""
 _SIXTEEN: Final[Mapping[str, tuple[str, ...]]] = {
@@ -200,24 +192,6 @@ def peek(path: Path) -> tuple[tuple[int, int, int], Spacing | None] | None:
     ]
     d, h, w = ([1] * (3 - len(planes)) + planes)[-3:]
     return (d, w, h) if turned else (d, h, w), spacing
-
-
-def beside(path: Path) -> Path | None:
-    """Return the file that says a TIFF file's spacing, as nnU-Net names it; None if there is none.
-
-    Examples
-    --------
-    >>> Path("a.json").touch()
-    >>> beside(Path("a_0000.tif")), beside(Path("b.tif")), beside(Path("a.png"))
-    (PosixPath('a.json'), None, None)
-    """
-    lower = path.name.lower()
-    suffix = next((each for each in TIFF if lower.endswith(each)), None)
-    if suffix is None:
-        return None
-    stem = path.name[: -len(suffix)]
-    names = (stem, _CHANNEL.sub("", stem))
-    return next((file for name in names if (file := path.with_name(f"{name}.json")).is_file()), None)
 
 
 def header(path: Path) -> Header:
@@ -512,57 +486,13 @@ def _turned(pixels: Shaped[np.ndarray, "d _ _ *c"], orientation: int) -> Shaped[
 
 
 def _spacing(path: Path) -> Spacing | None:
-    """Return millimetres along d, h, w that a TIFF file says, or the JSON file beside it; None for other files."""
+    """Return millimetres along d, h, w of a TIFF file; None for other files, and where nothing is said."""
     if not path.name.lower().endswith(TIFF):
         return None
-    if (told := beside(path)) is not None:
-        raw = read_json(told)
-        if isinstance(raw, dict) and "spacing" in raw:
-            return _three(told, raw["spacing"])
-    with _tiff(path) as file, reading(path, KIND):
-        return _imagej(path, file) or _ome(path, file)
-
-
-def _imagej(path: Path, file: tifffile.TiffFile) -> Spacing | None:
-    told: Any = file.imagej_metadata or {}
-    mm = _MM.get(str(told.get("unit", "")).strip("\\").lower())
-    tags = file.pages.first.tags
-    if mm is None or "XResolution" not in tags or "YResolution" not in tags:
-        return None
-    (y, over_y), (x, over_x) = (tags[name].value for name in ("YResolution", "XResolution"))
-    if not (x and y):
-        return None
-    depth = float(told.get("spacing", over_y / y))
-    return _three(path, [abs(depth) * mm, mm * over_y / y, mm * over_x / x])
-
-
-def _ome(path: Path, file: tifffile.TiffFile) -> Spacing | None:
-    if not file.is_ome or not file.ome_metadata:
-        return None
-    found = _PIXELS.search(file.ome_metadata)
-    told = dict(_FIELD.findall(found[0])) if found else {}
-    if "PhysicalSizeX" not in told or "PhysicalSizeY" not in told:
-        return None
-    sizes = []
-    for axis in "ZYX":
-        mm = _MM.get(told.get(f"PhysicalSize{axis}Unit", "µm"))
-        if mm is None:
-            return None
-        sizes.append(float(told.get(f"PhysicalSize{axis}", told["PhysicalSizeY"])) * mm)
-    return _three(path, sizes)
-
-
-def _three(path: Path, sizes: Any) -> Spacing:  # noqa: ANN401
-    if (
-        not isinstance(sizes, list)
-        or len(sizes) != 3
-        or not all(isinstance(mm, int | float) and 0 < mm < math.inf for mm in sizes)
-    ):
-        raise InputError(
-            f"{path}: spacing is {in_one_line(str(sizes))}, allowed are three numbers of mm above 0: d, h, w"
-        )
-    d, h, w = map(float, sizes)
-    return d, h, w
+    if (spacing := tiff_spacing.by_json(path)) is not None:
+        return spacing
+    with _tiff(path) as file:
+        return tiff_spacing.by_fields(path, file)
 
 
 def _pages_declared(path: Path, file: tifffile.TiffFile) -> Declared:
