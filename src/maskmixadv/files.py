@@ -109,6 +109,22 @@ def replaced(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+@contextmanager
+def lower_case(path: Path) -> Iterator[Path]:
+    """Give the name of `path` in lower case, for libraries that know formats by it, and rename what they write.
+
+    Examples
+    --------
+    >>> with lower_case(Path("HEART.NII.GZ")) as path:
+    ...     _ = path.write_text("all of it")
+    >>> path.name, Path("HEART.NII.GZ").read_text()
+    ('heart.nii.gz', 'all of it')
+    """
+    low = path.with_name(path.name.lower())
+    yield low
+    low.replace(path)
+
+
 def put_in_place(partial: Path, path: Path) -> None:
     """Rename the file or directory `partial` to `path` once all of it is on the disk.
 

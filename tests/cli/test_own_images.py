@@ -124,3 +124,49 @@ def test_a_person_at_the_terminal_is_asked(
     monkeypatch.setattr("builtins.input", lambda _: "y")
     assert run(prepare) == 0
     assert "0 background, 1 class1, 2 class2, 3 class3; unlabelled 4" in capsys.readouterr().out
+
+
+def test_predict_says_what_it_passes_over(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = tmp_path / "in"
+    raw = np.random.default_rng(0).integers(0, 900, (2, 40, 24)).astype(np.int16)
+    own.write(images / "a.nii.gz", raw)
+    (images / "sub").mkdir()
+    for name in ("b.mgz", "notes.txt", "._a.nii.gz"):
+        (images / name).touch()
+    assert run(["predict", str(trained / "run"), str(images), "--out", str(tmp_path / "out")]) == 0
+    assert "in: passed over, as no image of a known format: b.mgz, sub\n" in capsys.readouterr().err
+
+
+def test_images_of_one_name_are_not_lost(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their labels have names of their own, but volumes go by the name without suffix."""
+    raw = np.random.default_rng(0).integers(0, 900, (2, 40, 24)).astype(np.int16)
+    for name in ("a.nii", "a.nii.gz"):
+        own.write(tmp_path / "in" / name, raw)
+    refused(
+        ["predict", str(trained / "run"), str(tmp_path / "in"), "--out", str(tmp_path / "out")], capsys,
+        "in/a.nii.gz: ", "in/a.nii has this name without suffix, too",
+    )  # fmt: skip
+
+
+def test_what_is_no_image_does_not_stop_the_others(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a shell's ``images/*`` names all that is there."""
+    raw = np.random.default_rng(0).integers(0, 900, (2, 40, 24)).astype(np.int16)
+    files = [own.write(tmp_path / "in" / "a.nii.gz", raw), tmp_path / "in" / "b.mgz", tmp_path / "in" / "notes.txt"]
+    for file in files[1:]:
+        file.touch()
+    gone = tmp_path / "in" / "gone"
+    for named, code, done in (
+        (files, 2, "1 of 2"),
+        ([files[0], files[2]], 0, "1 of 1"),
+        ([files[0], gone], 2, "1 of 2"),
+    ):
+        argv = ["predict", str(trained / "run"), *map(str, named), "--out", str(tmp_path / "out")]
+        assert run(argv) == code
+        told = capsys.readouterr()
+        assert f"{done} volumes segmented" in told.out
+        lines = [line for line in told.err.splitlines() if "note:" not in line]
+        assert len(lines) == len(named) - 1
+        assert all(str(path) in told.err for path in named[1:])
+    refused(["predict", str(trained / "run"), str(gone), "--out", str(tmp_path / "out")], capsys, "gone: no such file")

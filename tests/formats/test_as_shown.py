@@ -154,3 +154,72 @@ def test_omes_spacing(tmp_path: Path) -> None:
 def test_dots_an_inch_are_of_print(tmp_path: Path) -> None:
     tifffile.imwrite(path := tmp_path / "a.tif", PIXELS, resolution=(72, 72), resolutionunit="INCH")
     assert image_files.read(path).spacing is None
+
+
+def test_pages_that_were_written_one_by_one_are_a_stack(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for number in range(3):
+            file.write(PIXELS + np.uint8(number), contiguous=False)
+    found = image_files.read(tmp_path / "a.tif").array
+    np.testing.assert_array_equal(found, [PIXELS + np.uint8(number) for number in range(3)])
+
+
+@pytest.mark.parametrize("imagej", [True, False])
+def test_times_that_become_slices_are_told(tmp_path: Path, imagej: bool) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", STACK, imagej=imagej, photometric="minisblack", metadata={"axes": "TYX"})
+    assert image_files.read(tmp_path / "a.tif").notes == ("times (axis T) are taken as slices",)
+
+
+def test_pages_in_several_files_are_refused(tmp_path: Path) -> None:
+    """OME's files may tell of one another."""
+    lies = "".join(f'<TiffData FirstZ="{z}" IFD="0"><UUID FileName="{z}.ome.tif">x</UUID></TiffData>' for z in range(2))
+    told = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0" '
+        f'DimensionOrder="XYZCT" Type="uint8" SizeX="8" SizeY="6" SizeZ="2" SizeC="1" SizeT="1">{lies}</Pixels>'
+        "</Image></OME>"
+    )
+    tifffile.imwrite(tmp_path / "0.ome.tif", PIXELS, description=told, metadata=None)
+    with pytest.raises(InputError, match=r"its pages lie in 2 files \(0\.ome\.tif, …\), allowed is one"):
+        image_files.read(tmp_path / "0.ome.tif")
+
+
+def test_complex_pixels_are_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS.astype(np.complex64))
+    with pytest.raises(InputError, match="pixels are of type complex64, allowed are real numbers"):
+        image_files.read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("format_", ["PNG", "TIFF"])
+def test_further_pictures_under_a_pictures_name_are_refused(tmp_path: Path, format_: str) -> None:
+    """An animation, and a stack whose file has another name."""
+    first, *others = (Image.fromarray(each) for each in (PIXELS, 255 - PIXELS, PIXELS))
+    first.save(tmp_path / "a.png", format_, save_all=True, append_images=others)
+    with pytest.raises(InputError, match="has 3 pictures, allowed is one; save them as the pages of a TIFF"):
+        image_files.read(tmp_path / "a.png")
+
+
+def test_labels_that_were_packed_with_losses_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(LABELS).save(tmp_path / "a.png", "JPEG")
+    Image.fromarray(LABELS).save(tmp_path / "a.tif", compression="jpeg")
+    with pytest.raises(InputError, match=r"a\.png: holds a JPEG, which changes class codes"):
+        image_files.read_labels(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a\.tif: labels packed by JPEG, which changes class codes"):
+        image_files.read_labels(tmp_path / "a.tif")
+
+
+def test_labels_with_transparent_pixels_are_refused(tmp_path: Path) -> None:
+    """They may mean nothing drawn, whatever code they have."""
+    codes, solid, drawn = (np.repeat(each[..., None], 3, -1) for each in (LABELS, LABELS * 0 + 255, LABELS * 255))
+    for name, opacity, is_right in (("right", solid, True), ("wrong", drawn, False)):
+        both = np.concatenate([codes, opacity[..., :1]], -1)
+        Image.fromarray(both).save(tmp_path / f"{name}.png")
+        Image.merge("LA", [Image.fromarray(np.ascontiguousarray(both[..., k])) for k in (0, 3)]).save(
+            tmp_path / f"{name}-la.png"
+        )
+        tifffile.imwrite(tmp_path / f"{name}.tif", both, photometric="rgb", extrasamples=["unassalpha"])
+        for file in (f"{name}.png", f"{name}-la.png", f"{name}.tif"):
+            if is_right:
+                np.testing.assert_array_equal(image_files.read_labels(tmp_path / file).array[0], LABELS)
+            else:
+                with pytest.raises(InputError, match=r"labels have transparent pixels \(alpha 0 to 255\)"):
+                    image_files.read_labels(tmp_path / file)

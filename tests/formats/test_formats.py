@@ -291,3 +291,24 @@ def test_pictures_with_png_scribbles_make_a_corpus(tmp_path: Path, capsys: pytes
     assert "colours become grey in b.png" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"has shape \(1, .*allowed along axis 1 is a volume"):
         folder.prepare(source, tmp_path / "d", axis=1, confirm=lambda _: True)
+
+
+@pytest.mark.parametrize("name", ["A.NII.GZ", "A.Nii.gz", "A.NII", "A.NRRD", "A.Mha", "A.TIF", "A.PNG"])
+def test_names_may_be_in_upper_case(tmp_path: Path, name: str) -> None:
+    """Labels have the image's own name, too."""
+    path, low = tmp_path / name, tmp_path / "low" / name.lower()
+    low.parent.mkdir()
+    if low.suffix == ".tif":
+        tifffile.imwrite(low, VOLUME, photometric="minisblack")
+    elif low.suffix == ".png":
+        Image.fromarray(VOLUME[0].astype(np.uint8)).save(low)
+    else:
+        SimpleITK.WriteImage(oblique(), str(low))
+    low.rename(path)
+    volume = image_files.read(path)
+    codes = CODES[: len(volume.array)]
+    written = low.parent / image_files.labels_name(path)
+    assert written.name == name
+    image_files.write_labels(written, codes, volume)
+    np.testing.assert_array_equal(image_files.read_labels(written).array, codes)
+    assert [each.name for each in low.parent.iterdir()] == [name]

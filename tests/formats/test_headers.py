@@ -1,5 +1,6 @@
 """What headers say of the grid: units, signs, two forms, axes of one voxel, axes that are not at right angles."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import SimpleITK
 
 from maskmixadv.errors import InputError
-from maskmixadv.formats import image_files
+from maskmixadv.formats import image_files, nifti
 from maskmixadv.formats.slicing import View
 
 RNG = np.random.default_rng(0)
@@ -216,3 +217,77 @@ def test_slope_and_intercept_scale(tmp_path: Path) -> None:
     np.testing.assert_allclose(image_files.read(path).array, ARRAY.T * 2.0 - 1000)
     with pytest.raises(InputError, match="invalid intercept"):
         image_files.read(write(tmp_path / "b.nii", scl_slope=2.0, scl_inter=np.nan))
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_the_first_bytes_say_whether_a_file_is_packed(tmp_path: Path, name: str) -> None:
+    """Files are renamed without being packed or unpacked."""
+    plain = write(tmp_path / "plain.nii").read_bytes()
+    path = tmp_path / name
+    path.write_bytes(plain if name.endswith(".gz") else gzip.compress(plain))
+    np.testing.assert_array_equal(image_files.read(path).array, ARRAY.T)
+    assert image_files.peek(path) == image_files.peek(tmp_path / "plain.nii")
+    np.testing.assert_array_equal(nifti.read_slice(path, 1), ARRAY.T[1])
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_voxels_lie_behind_the_header_where_it_says_nothing(tmp_path: Path, kind: Any) -> None:
+    """As ITK reads such files; nibabel takes the header's bytes for voxels."""
+    image = kind(ARRAY, PLACE)
+    raw = image.to_bytes()
+    header: Any = type(image.header)(raw[: image.header.sizeof_hdr], check=False)
+    header["vox_offset"] = 0
+    (tmp_path / "a.nii").write_bytes(header.binaryblock + raw[image.header.sizeof_hdr :])
+    np.testing.assert_array_equal(image_files.read(tmp_path / "a.nii").array, ARRAY.T)
+    np.testing.assert_array_equal(nifti.read_slice(tmp_path / "a.nii", 1), ARRAY.T[1])
+
+
+@pytest.mark.parametrize(
+    ("damaged", "fields"),
+    [("qform", {"quatern_b": 0.9, "quatern_c": 0.9}), ("sform", {"srow_x": 0, "srow_y": 0, "srow_z": 0})],
+)
+def test_a_damaged_form_is_not_used_where_the_other_is_whole(
+    tmp_path: Path, damaged: str, fields: dict[str, Any]
+) -> None:
+    volume = image_files.read(write(tmp_path / "a.nii", qform_code=1, sform_code=1, **fields))
+    assert volume.notes == (f"{damaged} is damaged, and not used",)
+    assert volume.affine is not None
+    np.testing.assert_allclose(volume.affine, PLACE, atol=1e-5)
+    image_files.write_labels(tmp_path / "b.nii", CODES, volume)
+    np.testing.assert_array_equal(image_files.read_labels(tmp_path / "b.nii").array, CODES)
+    alone: dict[str, Any] = {f"{damaged}_code": 1, f"{'sform' if damaged == 'qform' else 'qform'}_code": 0}
+    with pytest.raises(InputError, match=rf"c\.nii: {damaged} is no.*; save it again"):
+        image_files.read(write(tmp_path / "c.nii", **alone, **fields))
+
+
+def test_what_nrrd_and_metaimage_do_not_say_is_not_known(tmp_path: Path) -> None:
+    """ITK takes voxels of 1 mm, and its own axes."""
+    for path in (nrrd(tmp_path / "a.nrrd"), mha(tmp_path / "a.mha")):
+        volume = image_files.read(path)
+        assert (volume.spacing, volume.geometry.placed) == (None, False)
+        assert image_files.header(path) == ((3, 7, 5), None, None)
+        assert image_files.peek(path) == ((3, 7, 5), None)
+        image_files.write_labels(path, CODES, volume)
+        np.testing.assert_array_equal(image_files.read_labels(path).array, CODES)
+    for space in ((), ("space dimension: 3",), ("space: scanner-xyz",)):
+        vectors = (
+            ("space directions: (2,0,0) (0,3,0) (0,0,4)", "space origin: (1,2,3)") if space else ("spacings: 2 3 4",)
+        )
+        volume = image_files.read(nrrd(tmp_path / "b.nrrd", *space, *vectors))
+        assert volume.spacing == (4.0, 3.0, 2.0)
+        assert not volume.geometry.placed
+
+
+@pytest.mark.parametrize("note", ["MultiVolume.NumberOfFrames:=2", "axis 0 index type:=numeric", "DWMRI_b-value:=1000"])
+def test_frames_of_slicers_sequences_are_no_channels(tmp_path: Path, note: str) -> None:
+    path = tmp_path / "a.nrrd"
+    lines = ["NRRD0005", "type: short", "dimension: 4", "sizes: 2 5 7 3", "encoding: raw", "endian: little", note]
+    path.write_bytes(("\n".join([*lines, "kinds: list domain domain domain", "", ""])).encode() + bytes(2 * 2 * 105))
+    with pytest.raises(InputError, match="has 2 frames of a sequence, allowed are channels"):
+        image_files.read(path)
+
+
+def test_an_axis_that_is_no_space_is_refused(tmp_path: Path) -> None:
+    """As tracked ultrasound is stored: each slice is a frame."""
+    with pytest.raises(InputError, match="kinds: domain domain list: allowed are axes of space"):
+        image_files.read(mha(tmp_path / "a.mha", "ElementSpacing = 1 1 1", "Kinds = domain domain list"))

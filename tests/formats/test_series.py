@@ -1,5 +1,6 @@
 """What a DICOM series says of its slices and of the files beside them is used, told or refused by name."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -181,3 +182,46 @@ def test_labels_are_nifti_where_no_segmentation_can_be_made(
     assert written.affine is not None
     assert volume.affine is not None
     np.testing.assert_allclose(written.affine, volume.affine, atol=1e-4)
+
+
+def of_two_units(number: int, one: FileDataset) -> None:
+    one.Modality, one.Units = "PT", "BQML" if number % 2 else "CNTS"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (attribute("ImageType", ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]), "ImageType is MOSAIC, slices side by"),
+        (of_two_units, r"Units is '\w+', but '\w+' in .*; split the series"),
+    ],
+)
+def test_slices_that_are_no_volume_are_refused(tmp_path: Path, change: Change, words: str) -> None:
+    write_series(tmp_path / "s", pixels(), change=change)
+    with pytest.raises(InputError, match=words):
+        series.read(tmp_path / "s")
+
+
+def test_a_copy_of_a_slice_is_named(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "s", pixels())
+    shutil.copy(folder / "IM0002", folder / "IM0002 (1)")
+    with pytest.raises(InputError, match=r"has the place and SOPInstanceUID of .*IM0002.*; take one of the two away"):
+        series.read(folder)
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_a_ct_whose_numbers_may_be_no_hounsfield_units_is_told(
+    tmp_path: Path, said: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def change(_: int, one: FileDataset) -> None:
+        one.Modality = "CT"
+        if said:
+            one.RescaleIntercept, one.RescaleSlope = -1024, 1
+
+    series.read(write_series(tmp_path / "s", pixels(), change=change))
+    told = f"{tmp_path}/s: CT without RescaleIntercept; stored numbers are taken for Hounsfield units\n"
+    assert capsys.readouterr().err == ("" if said else told)
+
+
+def test_one_file_of_a_series_names_its_folder() -> None:
+    with pytest.raises(InputError, match=r"IM1\.DCM: is one file of a DICOM series, allowed is a folder of its own"):
+        image_files.suffix(Path("IM1.DCM"))

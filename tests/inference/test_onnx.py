@@ -203,7 +203,10 @@ def test_the_script_goes_on_past_bad_files(made: Path, tmp_path: Path) -> None:
     for name, array in bad.items():
         nib.save(nib.Nifti1Image(array.astype(np.float32), np.eye(4)), tmp_path / f"{name}.nii.gz")
     (tmp_path / "cut.nii.gz").write_bytes(good.read_bytes()[:90])
-    names = [*(f"{name}.nii.gz" for name in bad), "cut.nii.gz", "gone.nii.gz", "text.txt"]
+    raw = bytearray(gzip.decompress(good.read_bytes()))
+    raw[108:112] = bytes(4)  # nibabel would take the header for voxels
+    (tmp_path / "offset.nii").write_bytes(raw)
+    names = [*(f"{name}.nii.gz" for name in bad), "cut.nii.gz", "gone.nii.gz", "offset.nii", "text.txt"]
     (tmp_path / "text.txt").write_text("no image")
     done = alone(made / "model", *(tmp_path / name for name in names), good, "--out", tmp_path / "out")
     lines = done.stderr.splitlines()

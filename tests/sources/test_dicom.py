@@ -382,3 +382,12 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         series.read(tmp_path / "s")
     with pytest.raises(InputError, match=r"x\.dcm: DICOM SEG needs highdicom; install it with .*\[dicom\]"):
         seg.names(tmp_path / "x.dcm")
+
+
+def test_series_in_linked_folders_are_found_once(tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    write_series(study / "a", pixels(), patient="a")
+    write_series(tmp_path / "elsewhere" / "b", pixels(1), patient="b")
+    (study / "b").symlink_to(tmp_path / "elsewhere" / "b")
+    (study / "again").symlink_to(study)
+    assert [entry.name for entry in dicom.prepare(study, tmp_path / "c").entries] == ["a", "b"]

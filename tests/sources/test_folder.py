@@ -402,3 +402,23 @@ def test_old_states_are_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         own.case(source, f"t{number}", number)
         states.append(open_corpus(source).root)
     assert [root.exists() for root in states] == [False, False, True, True]
+
+
+def test_folders_that_are_not_read_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = own.folder(tmp_path / "src")
+    for part in ("Masks", "labels", "other"):
+        (source / part).mkdir()
+    for name in ("Masks/s0.nii.gz", "labels/m0.nrrd", "other/x.nii.gz"):
+        (source / name).touch()
+    folder.prepare(source, tmp_path / "c")
+    told = f"{source}: files of images' names are read from scribbles/ and masks/, and not from Masks/, labels/\n"
+    assert capsys.readouterr().err == told
+
+
+def test_a_file_with_the_name_that_channels_share_is_refused(tmp_path: Path) -> None:
+    source = own.folder(tmp_path / "src")
+    shutil.copy(source / "images" / "s0.nii.gz", source / "images" / "s0_0000.nii.gz")
+    with pytest.raises(
+        InputError, match=r"s0_0000\.nii\.gz: s0\.nii\.gz is image 's0', too, allowed is one; rename it"
+    ):
+        folder.prepare(source, tmp_path / "c")

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -339,3 +341,64 @@ def test_labels_of_another_spacing_are_refused(tmp_path: Path) -> None:
 def test_labels_of_masks_and_strokes_are_named_by_their_image() -> None:
     assert image_files.stem(Path("masks/c0.seg.nrrd")) == "c0"
     assert nifti.stem(Path("masks/c0.nii.gz")) == "c0"
+
+
+# what is written in classes.toml
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ignore_label = 0\n{}", "has 'ignore_label', allowed are ignore, class and channel"),
+        ("{}label = 3\n", "class 'LV' has 'label', allowed are name, code and colour"),
+        ("{}ignore = 0\n", "class 'LV' has 'ignore', allowed are .*; it belongs above the first table"),
+        ('[[class]]\nname = "scar"\n{}', "class 1 is the background, allowed is the first; put its table there"),
+    ],
+)
+def test_what_classes_toml_says_is_used_or_refused(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "classes.toml"
+    path.write_text(text.format(own.CLASSES))
+    with pytest.raises(InputError, match=words):
+        read(path)
+
+
+# codes that are stored as fractions
+
+
+def test_codes_may_be_rounded(tmp_path: Path) -> None:
+    """As files with a slope, or of floating-point numbers, have them."""
+    wanted = made(source_of(tmp_path / "src", own.coded(SCRIBBLE)), tmp_path / "c")
+    source = source_of(tmp_path / "other", own.coded(SCRIBBLE).astype(np.float32) * np.float32(1 - 1e-6))
+    own.same(made(source, tmp_path / "d"), wanted)
+    (source / "classes.toml").unlink()
+    asked: list[Classes] = []
+    folder.prepare(source, tmp_path / "e", confirm=lambda guess: not asked.append(guess))
+    assert (asked[0].ignore, len(asked[0].names)) == (4, 4)
+
+
+@pytest.mark.parametrize("odd", [0.5, np.nan, np.inf])
+@pytest.mark.parametrize("declared", [True, False])
+def test_fractions_are_no_codes(tmp_path: Path, odd: float, declared: bool) -> None:
+    drawn = own.coded(SCRIBBLE).astype(np.float32)
+    drawn[0, 0, 0] = odd
+    source = source_of(tmp_path / "src", drawn)
+    if not declared:
+        (source / "classes.toml").unlink()
+    with pytest.raises(InputError, match=rf"labels {odd:g}, allowed are whole numbers; resample labels by nearest"):
+        folder.prepare(source, tmp_path / "c", confirm=lambda _: True)
+
+
+# names
+
+
+def test_letters_may_be_stored_in_two_ways(tmp_path: Path) -> None:
+    """MacOS stores an accent apart from its letter."""
+    source = source_of(tmp_path / "src", own.coded(SCRIBBLE))
+    apart, together = (unicodedata.normalize(form, "prüf.nii.gz") for form in ("NFD", "NFC"))
+    assert apart != together
+    (source / "images" / "a.nii.gz").rename(source / "images" / apart)
+    (source / "scribbles" / "a.nii.gz").rename(source / "scribbles" / together)
+    assert [entry.name for entry in folder.prepare(source, tmp_path / "c").entries] == ["prüf"]
+    shutil.copy(source / "images" / apart, source / "images" / together)
+    with pytest.raises(InputError, match="has this name too"):
+        folder.prepare(source, tmp_path / "d")

@@ -225,3 +225,32 @@ def test_a_case_left_without_annotation_stays_out(tmp_path: Path) -> None:
     corpus: Corpus = tiny.corpus(tmp_path / "c", [tiny.case("p0"), bare, tiny.case("p2")])
     assert export(corpus, tmp_path / "out") == 2
     assert [path.name for path in (tmp_path / "out" / "labelsTr").iterdir()].count("p1.nii.gz") == 0
+
+
+def test_what_is_left_out_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = dataset(tmp_path / "d")
+    for part, name in (("labelsTr", "s1.nrrd"), ("imagesTr", "notes.txt"), ("labelsTr", "._s0.nii.gz")):
+        (source / part / name).touch()
+    (source / "labelsTr" / "s1.nii.gz").unlink()
+    assert "s1" not in [entry.name for entry in nnunet.prepare(source, tmp_path / "c").entries]
+    assert capsys.readouterr().err == (
+        f"{source}/labelsTr: passed over, as dataset.json says .nii.gz: s1.nrrd\n"
+        f"{source}: left out, as there is no scribble and no mask of s1_0000.nii.gz\n"
+    )
+
+
+def test_files_that_are_listed_elsewhere_are_refused(tmp_path: Path) -> None:
+    """nnU-Net reads them from there, and not from imagesTr."""
+    source = dataset(tmp_path / "d")
+    raw = json.loads((source / "dataset.json").read_text())
+    (source / "dataset.json").write_text(json.dumps(raw | {"dataset": {}}))
+    with pytest.raises(InputError, match="lists files under 'dataset', allowed are imagesTr and labelsTr"):
+        nnunet.prepare(source, tmp_path / "c")
+
+
+def test_channels_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "dataset.json"
+    names = {str(number): f"T{number}" for number in (10, 2, 1, 0)}
+    raw = {"labels": {"background": 0, "a": 1}, "file_ending": ".nii.gz", "channel_names": names}
+    path.write_text(json.dumps(raw))
+    assert [each.name for each in nnunet.read(path).channels] == ["T0", "T1", "T2", "T10"]

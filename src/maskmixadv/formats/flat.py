@@ -14,7 +14,8 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image, ImageOps, ImageSequence
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import read_json, replaced
+from maskmixadv.files import replaced
+from maskmixadv.formats import tiff_spacing
 from maskmixadv.formats.reading import (
     DEFLATED,
     Declared,
@@ -22,14 +23,13 @@ from maskmixadv.formats.reading import (
     check_inflated,
     check_size,
     existing,
-    in_one_line,
     reading,
 )
 from maskmixadv.formats.slicing import Header
+from maskmixadv.formats.tiff_spacing import TIFF
 from maskmixadv.formats.volume import LUMA, Geometry, Volume
 from maskmixadv.types import Spacing
 
-TIFF: Final = (".tiff", ".tif")
 JPEG: Final = (".jpeg", ".jpg")
 SUFFIXES: Final = (".png", *JPEG, *TIFF)
 LABELS_AS: Final[Mapping[str, str]] = dict.fromkeys(JPEG, ".png")
@@ -57,18 +57,16 @@ _FLIPS: Final = {
     5: (False, False), 6: (False, True), 7: (True, True), 8: (True, False),
 }  # fmt: skip
 """Whether rows and columns are shown in the opposite order, by orientation, after rows and columns were exchanged."""
-_CHANNEL: Final = re.compile(r"_\d{4}$")
-"""The number of a channel in nnU-Net's names of images, which that of the JSON file beside it lacks."""
-_MM: Final = {
-    "mm": 1.0, "millimeter": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4, "nm": 1e-6,
-    **dict.fromkeys(("um", "µm", "μm", "u00b5m", "micron", "microns", "micrometer"), 1e-3),
-}  # fmt: skip
-"""Millimetres of a unit of length, by its names in ImageJ and OME."""
-_PIXELS, _FIELD = re.compile(r"<Pixels\b[^>]*>"), re.compile(r'(\w+)="([^"]*)"')
+_JPEGS: Final = ("JPEG", "MPO")
+"""Pillow's names of JPEGs."""
 _SIXTEEN: Final[Mapping[str, tuple[str, ...]]] = {
     "LA;16B": ("RGBA",), "RGB;16B": ("RGB;16B", "RGB;16L"), "RGBA;16B": ("RGBA;16B", "RGBA;16L"),
 }  # fmt: skip
 """Names that make Pillow read the upper and the lower 8 bits of a PNG's 16, by its name for how they are stored."""
+_LOSSY: Final = (6, 7, 22610, 33003, 33004, 33005, 34712, 34892, 34927, 50001)
+"""TIFF's codes of compressions that may change values: JPEG and its kin, JPEG 2000, JPEG XR, WebP."""
+_FILES: Final = re.compile(r'<UUID\b[^>]*\bFileName="([^"]*)"')
+"""Files that a TIFF of OME says its pages lie in."""
 _PLAIN: Final = ("1", "L", "F", "I", "I;16", "I;16L", "I;16B")
 """Pillow's names for images of one channel."""
 
@@ -194,24 +192,6 @@ def peek(path: Path) -> tuple[tuple[int, int, int], Spacing | None] | None:
     return (d, w, h) if turned else (d, h, w), spacing
 
 
-def beside(path: Path) -> Path | None:
-    """Return the file that says a TIFF file's spacing, as nnU-Net names it; None if there is none.
-
-    Examples
-    --------
-    >>> Path("a.json").touch()
-    >>> beside(Path("a_0000.tif")), beside(Path("b.tif")), beside(Path("a.png"))
-    (PosixPath('a.json'), None, None)
-    """
-    lower = path.name.lower()
-    suffix = next((each for each in TIFF if lower.endswith(each)), None)
-    if suffix is None:
-        return None
-    stem = path.name[: -len(suffix)]
-    names = (stem, _CHANNEL.sub("", stem))
-    return next((file for name in names if (file := path.with_name(f"{name}.json")).is_file()), None)
-
-
 def header(path: Path) -> Header:
     """Return the header of a picture or a stack of them; without a spacing, slices lie along the first axis.
 
@@ -267,15 +247,20 @@ def colours(pixels: Shaped[np.ndarray, "d h w *c"]) -> Shaped[np.ndarray, "3 d h
 
 
 class _Stored(NamedTuple):
-    """What a file's header says of its pixels: codes of a palette, opacity beside the pixels, and colours."""
+    """What a file's header says of its pixels: codes of a palette, opacity beside the pixels, colours, and times."""
 
     palette: bool
     opacity: bool
     colours: bool
+    times: bool = False
 
     @property
     def notes(self) -> tuple[str, ...]:
-        told = {"colours of a palette are looked up": self.palette, "opacity (alpha) is left out": self.opacity}
+        told = {
+            "colours of a palette are looked up": self.palette,
+            "opacity (alpha) is left out": self.opacity,
+            "times (axis T) are taken as slices": self.times,
+        }
         return tuple(note for note, is_so in told.items() if is_so)
 
 
@@ -288,8 +273,10 @@ def _stored(path: Path) -> _Stored:
     with _tiff(path) as file, reading(path, KIND):
         page: Any = file.series[0].keyframe
         palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
-        opacity = int(page.samplesperpixel) in (2, 4) and page.photometric in _STORED
-        return _Stored(palette, opacity, palette or int(page.samplesperpixel) > 2)
+        axes, shape = file.series[0].axes, file.series[0].shape
+        opacity = "S" in axes and int(page.samplesperpixel) in (2, 4) and page.photometric in _STORED
+        times = "T" in axes and shape[axes.index("T")] > 1
+        return _Stored(palette, opacity, palette or int(page.samplesperpixel) > 2, times)
 
 
 def may_be_coloured(path: Path) -> bool:
@@ -337,10 +324,37 @@ def _pixels(path: Path, *, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
     with _picture(path) as image:
         _picture_declared(path, image)
         with reading(path, KIND):
+            _must_be_one(path, image)
+            if indices:
+                _must_be_codes(path, image)
             deep = _deep(image)  # known until it is decoded
             upright = ImageOps.exif_transpose(image)
         pixels = _decoded(path, upright, indices)[None]
     return pixels if deep is None else _sixteen(path, deep)
+
+
+def _must_be_one(path: Path, image: Any) -> None:  # noqa: ANN401
+    """Refuse an animation, or a stack of pages under a picture's name; a JPEG of several keeps thumbnails in it."""
+    count = getattr(image, "n_frames", 1)
+    if count > 1 and image.format not in _JPEGS:
+        raise InputError(f"{path}: has {count} pictures, allowed is one; save them as the pages of a TIFF")
+
+
+def _must_be_codes(path: Path, image: Any) -> None:  # noqa: ANN401
+    """Refuse a picture that may have other codes than those that were drawn."""
+    if image.format in _JPEGS:
+        raise InputError(f"{path}: holds a JPEG, which changes class codes; allowed is PNG or TIFF; draw it anew")
+    if image.mode in ("LA", "RGBA"):
+        _must_be_opaque(path, *map(float, image.getextrema()[-1]))
+
+
+def _must_be_opaque(path: Path, low: float, high: float) -> None:
+    """Refuse labels some of whose pixels are transparent, as nothing says what these mean."""
+    if low < high:
+        raise InputError(
+            f"{path}: labels have transparent pixels (alpha {low:g} to {high:g}), allowed is one channel of class "
+            "codes; give these pixels a code, and save it without alpha"
+        )
 
 
 @contextmanager
@@ -399,6 +413,9 @@ def _tiff(path: Path) -> Iterator[tifffile.TiffFile]:
     """Open a TIFF file; references in it to other files are not followed."""
     with reading(path, KIND):
         file = tifffile.TiffFile(existing(path), _multifile=False)
+        if file.is_shaped and len(file.series) > 1:  # pages that were written one by one are a stack
+            file.close()
+            file = tifffile.TiffFile(path, _multifile=False, is_shaped=False)
     with file:
         yield file
 
@@ -409,6 +426,9 @@ def _pages(path: Path, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
         array, axes = _stack(path, file, indices), file.series[0].axes
         orientation = _orientation(file.series[0].keyframe)
     if array is not None:
+        if indices and "S" in axes and array.shape[axes.index("S")] in (2, 4):
+            opacity = array.take(-1, axes.index("S"))
+            _must_be_opaque(path, float(opacity.min()), float(opacity.max()))
         return _turned(_stacked(path, array, axes), orientation)
     if orientation in _ACROSS:  # Pillow mixes rows and columns up
         raise InputError(
@@ -425,6 +445,9 @@ def _stack(path: Path, file: tifffile.TiffFile, indices: bool) -> np.ndarray | N
     with reading(path, KIND):
         page: Any = file.series[0].keyframe
         white = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+        if indices and page.compression in _LOSSY:
+            packed = f"labels packed by {getattr(page.compression, 'name', page.compression)}"
+            raise InputError(f"{path}: {packed}, which changes class codes; allowed are LZW and deflate; draw it anew")
         if white and indices:
             raise InputError(
                 f"{path}: labels of photometric MINISWHITE, whose codes some programs read inverted; allowed is "
@@ -461,57 +484,13 @@ def _turned(pixels: Shaped[np.ndarray, "d _ _ *c"], orientation: int) -> Shaped[
 
 
 def _spacing(path: Path) -> Spacing | None:
-    """Return millimetres along d, h, w that a TIFF file says, or the JSON file beside it; None for other files."""
+    """Return millimetres along d, h, w of a TIFF file; None for other files, and where nothing is said."""
     if not path.name.lower().endswith(TIFF):
         return None
-    if (told := beside(path)) is not None:
-        raw = read_json(told)
-        if isinstance(raw, dict) and "spacing" in raw:
-            return _three(told, raw["spacing"])
-    with _tiff(path) as file, reading(path, KIND):
-        return _imagej(path, file) or _ome(path, file)
-
-
-def _imagej(path: Path, file: tifffile.TiffFile) -> Spacing | None:
-    told: Any = file.imagej_metadata or {}
-    mm = _MM.get(str(told.get("unit", "")).strip("\\").lower())
-    tags = file.pages.first.tags
-    if mm is None or "XResolution" not in tags or "YResolution" not in tags:
-        return None
-    (y, over_y), (x, over_x) = (tags[name].value for name in ("YResolution", "XResolution"))
-    if not (x and y):
-        return None
-    depth = float(told.get("spacing", over_y / y))
-    return _three(path, [abs(depth) * mm, mm * over_y / y, mm * over_x / x])
-
-
-def _ome(path: Path, file: tifffile.TiffFile) -> Spacing | None:
-    if not file.is_ome or not file.ome_metadata:
-        return None
-    found = _PIXELS.search(file.ome_metadata)
-    told = dict(_FIELD.findall(found[0])) if found else {}
-    if "PhysicalSizeX" not in told or "PhysicalSizeY" not in told:
-        return None
-    sizes = []
-    for axis in "ZYX":
-        mm = _MM.get(told.get(f"PhysicalSize{axis}Unit", "µm"))
-        if mm is None:
-            return None
-        sizes.append(float(told.get(f"PhysicalSize{axis}", told["PhysicalSizeY"])) * mm)
-    return _three(path, sizes)
-
-
-def _three(path: Path, sizes: Any) -> Spacing:  # noqa: ANN401
-    if (
-        not isinstance(sizes, list)
-        or len(sizes) != 3
-        or not all(isinstance(mm, int | float) and 0 < mm < math.inf for mm in sizes)
-    ):
-        raise InputError(
-            f"{path}: spacing is {in_one_line(str(sizes))}, allowed are three numbers of mm above 0: d, h, w"
-        )
-    d, h, w = map(float, sizes)
-    return d, h, w
+    if (spacing := tiff_spacing.by_json(path)) is not None:
+        return spacing
+    with _tiff(path) as file:
+        return tiff_spacing.by_fields(path, file)
 
 
 def _pages_declared(path: Path, file: tifffile.TiffFile) -> Declared:
@@ -520,9 +499,17 @@ def _pages_declared(path: Path, file: tifffile.TiffFile) -> Declared:
         shapes = [tuple(map(int, series.shape)) for series in file.series]
         if len(shapes) != 1:
             shown = ", ".join(map(str, shapes[:3])) or "none"
-            raise InputError(f"{path}: pages differ ({shown}), allowed is one stack of equal slices; save them apart")
+            told = f"pages differ, they are {len(shapes)} stacks ({shown})"
+            raise InputError(f"{path}: {told}, allowed is one stack of equal slices; save them apart")
+        files = set(_FILES.findall(file.ome_metadata or "")) if file.is_ome else set()
+        if len(files) > 1:
+            told = f"its pages lie in {len(files)} files ({min(files):.60}, …)"
+            raise InputError(f"{path}: {told}, allowed is one; save them as one file")
         page: Any = file.series[0].keyframe
-        taken = Declared(shapes[0], np.dtype(page.dtype or np.uint8).itemsize)
+        dtype = np.dtype(page.dtype or np.uint8)
+        if dtype.kind not in "buif":
+            raise InputError(f"{path}: pixels are of type {dtype}, allowed are real numbers; save one part of them")
+        taken = Declared(shapes[0], dtype.itemsize)
         packed = RATIO.get(int(page.compression), math.inf) * 8 * taken.itemsize / int(page.bitspersample)
     check_size(path, taken, KIND, held=path.stat().st_size, ratio=packed)
     if page.compression in DEFLATE:

@@ -5,6 +5,7 @@ table. NRRD and MetaImage need SimpleITK (the extra ``formats``), DICOM needs py
 imported when such a file is read.
 """
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
@@ -90,6 +91,8 @@ def suffix(path: Path) -> str:
     for known in SUFFIXES:
         if path.name.lower().endswith(known):
             return known
+    if path.name.lower().endswith(series.CALLED):
+        raise InputError(f"{path}: is one file of a DICOM series, allowed is a folder of its own, or a .zip; name that")
     raise InputError(f"{path}: not a known image format, allowed are {', '.join(SUFFIXES)}; convert it")
 
 
@@ -125,8 +128,21 @@ def readable(path: Path) -> bool:
     return series.holds_dicom(path) if path.is_dir() else path.name.lower().endswith(SUFFIXES)
 
 
+def strange(path: Path) -> bool:
+    """Whether a file or folder among images is no image, and none of those that may lie beside them either (`BESIDE`).
+
+    Examples
+    --------
+    >>> [strange(Path(name)) for name in ("a.nii.gz", "a.mgz", "notes.txt", ".DS_Store")]
+    [False, True, False, False]
+    """
+    return not (path.name.startswith(".") or path.suffix.lower() in BESIDE or readable(path))
+
+
 def stem(path: Path) -> str:
     """Return a file's name without the suffix that says its format.
+
+    Letters with accents are one character each (NFC), however a system stores them: macOS stores the accent apart.
 
     Raises
     ------
@@ -138,7 +154,7 @@ def stem(path: Path) -> str:
     >>> stem(Path("images/patient.1.nii.gz"))
     'patient.1'
     """
-    return path.name[: len(path.name) - len(suffix(path))]
+    return unicodedata.normalize("NFC", path.name[: len(path.name) - len(suffix(path))])
 
 
 def read(path: Path) -> Volume:
@@ -290,8 +306,20 @@ def labels_name(path: Path) -> str:
     >>> [labels_name(Path(name)) for name in ("a.nii.gz", "b.jpg", "c.mhd")]
     ['a.nii.gz', 'b.png', 'c.mha']
     """
-    name = path.resolve().name if path.is_dir() else stem(path)
-    return name + format_of(path).LABELS_AS.get(suffix(path), path.name[len(name) :])
+    name = path.resolve().name if path.is_dir() else path.name[: len(path.name) - len(suffix(path))]
+    return name + labels_suffix(path)
+
+
+def labels_suffix(path: Path) -> str:
+    """Return the suffix of the file of labels for image `path`; raises as `labels_name`.
+
+    Examples
+    --------
+    >>> labels_suffix(Path("a_0000.NII.GZ"))
+    '.NII.GZ'
+    """
+    found = suffix(path)
+    return format_of(path).LABELS_AS.get(found, path.name[len(path.name) - len(found) :] if found else "")
 
 
 def write_labels(path: Path, labels: UInt8[np.ndarray, "d h w"], like: Volume, classes: Sequence[str] = ()) -> None:

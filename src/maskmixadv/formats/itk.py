@@ -1,5 +1,6 @@
 """NRRD and MetaImage files by SimpleITK, which the extra ``formats`` installs."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import cannot_write, replaced
+from maskmixadv.files import cannot_write, lower_case, replaced
 from maskmixadv.formats import apart
 from maskmixadv.formats.flat import colours, grey, uncoloured
 from maskmixadv.formats.reading import Declared, check_size, existing, in_one_line, reading
@@ -23,6 +24,7 @@ SUFFIXES: Final = (".seg.nrrd", ".nrrd", ".mha", ".mhd")
 LABELS_AS: Final[Mapping[str, str]] = {".mhd": ".mha"}
 """The voxels of a ``.mhd`` file are in a second file."""
 
+NRRD: Final = ".nrrd"
 UNITS: Final[Mapping[str, float]] = {
     **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), 1.0),
     **dict.fromkeys(("um", "\xb5m", "\u03bcm", "\xc2\xb5m", "micron", "microns", "micrometer", "micrometers"), 0.001),
@@ -33,8 +35,23 @@ UNITS: Final[Mapping[str, float]] = {
 """Millimetres of a unit of length, by the words of headers."""
 LENGTHS: Final = ("space units", "units", "distanceunits")
 """Fields of NRRD and of MetaImage that name the unit of length."""
+SPACED: Final = ("space directions", "spacings", "elementspacing", "elementsize")
+"""Fields of NRRD and of MetaImage that say the spacing."""
+SPACES: Final = frozenset(
+    f"{space}{time}"
+    for space in (
+        "ras",
+        "las",
+        "lps",
+        *(f"{x}-{y}-superior" for x, y in (("right", "anterior"), ("left", "anterior"), ("left", "posterior"))),
+    )
+    for time in ("", "t", "-time")
+)
+"""NRRD's spaces that are the patient's."""
 TURNED: Final = ("transformmatrix", "rotation", "orientation")
 """Fields of MetaImage that hold the axes' directions."""
+_NOTES: Final = re.compile(r"(multivolume\.|axis \d+ index type|dwmri_).*:=")
+"""Notes of 3D Slicer on the frames of a sequence, in lower case."""
 MOST_TEXT: Final = 2**16
 """Bytes of a header's text that are looked at."""
 
@@ -51,6 +68,9 @@ class ItkGeometry(Geometry):
         Place of the first voxel in mm (LPS).
     direction
         The axes' direction cosines (LPS), a square matrix row by row.
+    spaced, lies
+        Whether the file says its spacing, and where it lies in the patient. ITK takes 1 mm and its own axes for what is
+        not said.
 
     Examples
     --------
@@ -63,6 +83,13 @@ class ItkGeometry(Geometry):
     spacing: tuple[float, ...]
     origin: tuple[float, ...]
     direction: tuple[float, ...]
+    spaced: bool = True
+    lies: bool = True
+
+    @property
+    def placed(self) -> bool:
+        """Whether the file says where it lies in the patient."""
+        return self.lies
 
     def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:  # noqa: ARG002
         """Write a packed NRRD or MetaImage file, as its name says."""
@@ -71,9 +98,9 @@ class ItkGeometry(Geometry):
         image.SetSpacing(self.spacing)
         image.SetOrigin(self.origin)
         image.SetDirection(self.direction)
-        with replaced(path) as partial:
+        with replaced(path) as partial, lower_case(partial) as low:
             try:
-                itk.WriteImage(image, str(partial), useCompression=True)
+                itk.WriteImage(image, str(low), useCompression=True)
             except RuntimeError as error:
                 raise cannot_write(path, RuntimeError(_last(error))) from None
 
@@ -200,8 +227,8 @@ def channels(path: Path) -> int:
         return _channels(path, told)
 
 
-def peek(path: Path) -> tuple[tuple[int, int, int], Spacing]:
-    """Return shape and spacing (mm) along d, h, w, from the header alone.
+def peek(path: Path) -> tuple[tuple[int, int, int], Spacing | None]:
+    """Return shape and spacing (mm) along d, h, w, from the header alone; None for a spacing that is not said.
 
     Raises
     ------
@@ -232,7 +259,7 @@ def header(path: Path) -> Header:
     """
     with _opened(path) as (_, told):
         shape, place, _ = _grid(path, told)
-        return Header(shape, _spacing(place), _affine(place))
+        return Header(shape, _spacing(place), _affine(place) if place.lies else None)
 
 
 def declared(path: Path) -> Declared:
@@ -293,8 +320,15 @@ def _grid(path: Path, told: dict[str, Any]) -> tuple[tuple[int, int, int], ItkGe
         spacing, origin = spacing[:3], origin[:3]
         direction = tuple(np.reshape(direction, (4, 4))[:3, :3].ravel().tolist())
     if not np.isfinite([*spacing, *origin, *direction]).all() or min(spacing) <= 0:
-        raise InputError(f"{path}: spacing {spacing}, origin {origin}; allowed are finite numbers")
-    place = ItkGeometry(tuple(size * unit for size in spacing), tuple(at * unit for at in origin), direction)
+        raise InputError(f"{path}: spacing {spacing}, origin {origin}; allowed are finite numbers, spacing above 0")
+    said = _fields(path)
+    kinds = said.get("kinds", "").lower().split()
+    if len(kinds) == len(size) < 4 and not {"time", "list"}.isdisjoint(kinds):
+        raise InputError(f"{path}: kinds: {' '.join(kinds)}: allowed are axes of space; save each frame as a file")
+    spaced = any(name in said for name in SPACED)
+    lies = said.get("space", "").lower() in SPACES if path.suffix.lower() == NRRD else spaced
+    sizes, origin = (tuple(each * unit for each in lengths) for lengths in (spacing, origin))
+    place = ItkGeometry(sizes, origin, direction, spaced, lies)
     check_spacing(path, place.spacing, "spacing")
     if angle := tilt(_affine(place)):
         raise InputError(f"{path}: axes are {angle:.1f}° from right angles (tilt), allowed is none; resample it")
@@ -309,6 +343,8 @@ def _volumes(told: dict[str, Any]) -> int:
 def _channels(path: Path, told: dict[str, Any]) -> int:
     """Return the number of channels if the header does not say that they are times; colours are one."""
     samples, volumes = int(told["NumberOfComponents"]), _volumes(told)
+    if samples * volumes > 1 and (note := next((name for name in _fields(path) if _NOTES.match(name)), None)):
+        raise InputError(f"{path}: {note[:40]}: has {samples * volumes} frames of a sequence, allowed are channels")
     if samples in (3, 4) and volumes == 1 and told["kind"] == "uint8":
         return 1
     count, what = (samples, "components") if volumes == 1 else (volumes, "volumes (fourth axis)")
@@ -330,9 +366,10 @@ def _fields(path: Path) -> dict[str, str]:
         text = stream.read(MOST_TEXT).decode("latin-1")
     found = dict[str, str]()
     for line in text.splitlines():
-        name, separator, value = line.partition(":" if path.suffix.lower() == ".nrrd" else "=")
-        if separator and not value.startswith("="):  # NRRD writes notes of programs with :=
-            found.setdefault(name.strip().lower(), value.strip())
+        name, separator, value = line.partition(":" if path.suffix.lower() == NRRD else "=")
+        if separator:  # NRRD writes notes of programs with :=
+            note = ":=" if value.startswith("=") else ""
+            found.setdefault(name.strip().lower() + note, value.removeprefix("=").strip())
         if not line.strip() or name.strip() == "ElementDataFile":
             break
     return found
@@ -368,9 +405,9 @@ def _scaling(path: Path) -> tuple[float, float]:
     return slope, offset
 
 
-def _spacing(place: ItkGeometry) -> Spacing:
+def _spacing(place: ItkGeometry) -> Spacing | None:
     w, h, d = (*place.spacing, 1.0)[:3]
-    return d, h, w
+    return (d, h, w) if place.spaced else None
 
 
 def _affine(place: ItkGeometry) -> Float[np.ndarray, "4 4"]:

@@ -15,7 +15,7 @@ from jaxtyping import Float, Shaped, UInt8
 from nibabel.arrayproxy import ArrayProxy
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import replaced
+from maskmixadv.files import lower_case, replaced
 from maskmixadv.formats.reading import CHUNK, DEFLATED, Declared, LargeError, check_size, existing, fill, reading
 from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import MOST_CHANNELS, Geometry, Volume, check_spacing, differ, several_told, tilt
@@ -35,6 +35,8 @@ SIZES: Final = (348, 540)
 """Bytes of NIfTI-1's header and of NIfTI-2's."""
 UNITS: Final = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """Millimetres of the header's unit of length, by its code: not said (taken as mm), metre, mm, micrometre."""
+PACKED: Final = b"\x1f\x8b"
+"""First bytes of a packed file."""
 TIMES: Final = {8: "seconds", 16: "milliseconds", 24: "microseconds"}
 """The header's units of time, by their codes."""
 UNSCALED: Final = ((None, None), (1, 0))
@@ -90,8 +92,9 @@ class NiftiGeometry(Geometry):
         if math.prod(shape) != labels.size:
             shape = labels.T.shape
         header = labels_header(self.header, shape)
-        with replaced(path) as place:  # without an affine, nibabel leaves the header's forms as they are
-            nib.save(nib.Nifti1Image(np.ascontiguousarray(labels.T).reshape(shape), None, header), place)
+        with replaced(path) as place, lower_case(place) as low:
+            # Without an affine, nibabel leaves the header's forms as they are.
+            nib.save(nib.Nifti1Image(np.ascontiguousarray(labels.T).reshape(shape), None, header), low)
 
     def other_affines(self) -> Mapping[str, Float[np.ndarray, "4 4"]]:
         """Return those of the form that is not used, by its name, ``sform`` or ``qform``."""
@@ -124,16 +127,17 @@ def read(path: Path) -> Volume:
         header = _header(path, stream)
         shape, count = _fitting(path, header), _channels(path, header)
         with reading(path, KIND):
-            voxels = _unpacked(path, stream, header) if _packed(path) else np.asanyarray(ArrayProxy(path, header))
+            voxels = _unpacked(path, stream, header) if _packed(path) else np.asanyarray(ArrayProxy(stream, header))
             array = voxels.reshape(shape if count == 1 else (*shape, count))
             behind = stream.read(BEHIND + 1) if _packed(path) else b""  # this checks the checksum, too
         if len(behind) > BEHIND:
             raise LargeError(f"{path}: not a readable {KIND} (holds more than its header declares)")
     spacing, affine, others = _grid(path, header)
     place = NiftiGeometry(header, others)
+    damaged = tuple(f"{name} is damaged, and not used" for name, form in _forms(path, header).items() if form is None)
     if count == 1:
-        return Volume(array.T, spacing, affine, place)
-    return Volume(array.T[0], spacing, affine, place, channels=array.T, notes=(several_told(count),))
+        return Volume(array.T, spacing, affine, place, notes=damaged)
+    return Volume(array.T[0], spacing, affine, place, channels=array.T, notes=(several_told(count), *damaged))
 
 
 def read_slice(path: Path, index: int) -> Shaped[np.ndarray, "h w"] | None:
@@ -301,12 +305,14 @@ def _opened(path: Path) -> Iterator[Any]:
     """Give a stream of the file's unpacked content."""
     with ExitStack() as opened:
         with reading(path, KIND):
-            stream: Any = opened.enter_context((GUNZIP.open if _packed(path) else open)(existing(path), "rb"))
+            stream: Any = opened.enter_context((GUNZIP.open if _packed(existing(path)) else open)(path, "rb"))
         yield stream
 
 
 def _packed(path: Path) -> bool:
-    return path.name.endswith(".gz")
+    """Whether a file is packed, which its first bytes say; people give such files either name."""
+    with path.open("rb") as file:
+        return file.read(len(PACKED)) == PACKED
 
 
 def _header(path: Path, stream: Any) -> Any:  # noqa: ANN401
@@ -316,6 +322,9 @@ def _header(path: Path, stream: Any) -> Any:  # noqa: ANN401
         kind = _layout(path, head)
         raw = kind(head[: kind.sizeof_hdr], check=False)
         _check_zeros(path, raw)
+        if raw.get_data_offset() == 0:  # not said: right behind the header, as other programs have it
+            raw.set_data_offset(kind.single_vox_offset)
+            head = raw.binaryblock + head[kind.sizeof_hdr :]
         offset = raw.get_data_offset()
         if not 0 <= offset <= MOST_HEADER:
             raise InputError(f"{path}: not a readable {KIND} (voxels from byte {offset} on, allowed is {MOST_HEADER})")
@@ -412,7 +421,7 @@ def _grid(path: Path, header: Any) -> tuple[Spacing, _Affine, dict[str, _Affine]
     header = header.copy()
     header["pixdim"][1:4] = sizes = _sizes(path, header)  # signs are left out of account
     check_spacing(path, tuple(size * unit for size in sizes), f"pixdim with xyzt_units {_unit_name(header)}")
-    forms = {name: _in_mm(_form(path, header, name), unit) for name in ("sform", "qform") if header[f"{name}_code"] > 0}
+    forms = {name: _in_mm(form, unit) for name, form in _forms(path, header).items() if form is not None}
     with reading(path, KIND):
         base = {} if forms else {"neither": _in_mm(header.get_base_affine(), unit)}
     name, affine = next(iter((forms | base).items()))
@@ -440,11 +449,27 @@ def _sizes(path: Path, header: Any) -> list[float]:  # noqa: ANN401
 
 def _form(path: Path, header: Any, name: str) -> _Affine:  # noqa: ANN401
     """Return a form of the header, which must be of finite numbers."""
-    with reading(path, KIND):
+    with reading(path, KIND, wrong=f"{name} is no grid", advice="; save it again"):
         affine = np.asarray(getattr(header, f"get_{name}")(), dtype=np.float64)
     if not np.isfinite(affine).all() or np.linalg.det(affine[:3, :3]) == 0:
-        raise InputError(f"{path}: {name} is not of finite numbers with a size, allowed is a grid; save it again")
+        raise InputError(f"{path}: {name} is no grid (not of finite numbers with a size); save it again")
     return affine
+
+
+def _forms(path: Path, header: Any) -> dict[str, _Affine | None]:  # noqa: ANN401
+    """Return the forms that are set; None for one that is damaged, if the other is not."""
+    forms: dict[str, _Affine | None] = {}
+    damaged: list[InputError] = []
+    for name in ("sform", "qform"):
+        if header[f"{name}_code"] > 0:
+            try:
+                forms[name] = _form(path, header, name)
+            except InputError as error:
+                forms[name] = None
+                damaged.append(error)
+    if damaged and not any(form is not None for form in forms.values()):
+        raise damaged[0]
+    return forms
 
 
 def _in_mm(affine: _Affine, unit: float) -> _Affine:

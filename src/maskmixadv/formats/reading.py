@@ -31,6 +31,8 @@ DEFLATED: Final = 1032.0
 CHUNK: Final = 2**20
 TALKATIVE: Final = ("nibabel", "tifffile", "pydicom", "highdicom", "PIL")
 """Libraries that print more than one line about a damaged file on stderr."""
+NAMED: Final = 5
+"""Files that a line names at most."""
 LONGEST: Final = 200
 """Characters of a library's message that are shown."""
 

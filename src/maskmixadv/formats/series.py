@@ -38,8 +38,12 @@ SHEAR: Final = 1e-2
 """From which tangent on slices are said to be sheared against one another."""
 CALLED: Final = (".dcm", ".dicom", ".ima")
 """Suffixes of DICOM files; one with another content is damaged."""
-EQUAL: Final = ("PhotometricInterpretation", "FrameOfReferenceUID", "PatientID")
+EQUAL: Final = ("Modality", "Units", "PhotometricInterpretation", "FrameOfReferenceUID", "PatientID")
 """Texts that are equal in all slices of a volume."""
+MOSAIC: Final = "MOSAIC"
+"""ImageType of Siemens' files in which all slices of a volume lie side by side."""
+MEASURES: Final = ("RescaleIntercept", "RescaleSlope", "ModalityLUTSequence")
+"""What makes Hounsfield units of a CT's stored numbers."""
 THICKNESS: Final = ("SpacingBetweenSlices", "SliceThickness")
 GRID: Final = {"PixelSpacing": 2, "ImageOrientationPatient": 6, "Rows": 1, "Columns": 1}
 """Attributes that are equal in all slices of a volume, with their number of values."""
@@ -378,6 +382,9 @@ def volume(paths: Sequence[Path], *, codes: bool = False) -> Volume:
     where = slices[0].path.parent
     check_size(where, Declared((len(slices), *plane.shape), ITEMSIZE), "DICOM series")
     _tell_of_gaps(where, slices, plane)
+    first = slices[0]
+    if not codes and text(*first[:2], "Modality") == "CT" and not any(name in first.header for name in MEASURES):
+        print(f"{where}: CT without {MEASURES[0]}; stored numbers are taken for Hounsfield units", file=sys.stderr)
     pixels = [dicom_pixels.read(each.path, plane.shape) for each in slices]
     if codes:
         array = np.stack([each.values for each in pixels])
@@ -516,6 +523,10 @@ def _must_be_plain(path: Path, header: Any) -> None:  # noqa: ANN401
         detector = "ImagerPixelSpacing" in header and "PixelSpacing" in missing
         why = "; its ImagerPixelSpacing holds at the detector, not in the patient" if detector else ""
         raise InputError(f"{path}: lacks {', '.join(missing)}, which a slice of a volume has{why}; export it again")
+    if MOSAIC in text(path, header, "ImageType"):
+        raise InputError(
+            f"{path}: ImageType is {MOSAIC}, slices side by side, allowed is one a file; convert it to NIfTI"
+        )
     dicom_pixels.must_be_grey(path, header)
 
 
@@ -582,8 +593,11 @@ def _step(slices: Sequence[Slice], normal: Float[np.ndarray, "3"]) -> Float[np.n
         return normal * _thickness(slices[0])
     gaps = np.diff([each.place for each in slices])
     if gaps.min() <= UNEVEN * gaps.max():
-        at = int(gaps.argmin())
-        raise InputError(f"{slices[at].path}: lies where {slices[at + 1].path} does; sort phases or echoes apart")
+        one, other = slices[at := int(gaps.argmin())], slices[at + 1]
+        uid, also = (text(each.path, each.header, "SOPInstanceUID") for each in (one, other))
+        if uid and uid == also:
+            raise InputError(f"{one.path}: has the place and SOPInstanceUID of {other.path}; take one of the two away")
+        raise InputError(f"{one.path}: lies where {other.path} does; sort phases or echoes apart")
     if np.ptp(gaps) > UNEVEN * gaps.max():
         at = int(gaps.argmax())
         found = f"the next slice is {gaps[at]:.4g} mm away, others {gaps.min():.4g} mm"

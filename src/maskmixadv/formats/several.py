@@ -35,7 +35,7 @@ def grouped(images: Iterable[Path], annotated: Collection[str] | None = None) ->
     Raises
     ------
     InputError
-        If a channel is missing, or has another suffix.
+        If a channel is missing, or has another suffix, or a file has the name that channels share.
 
     Examples
     --------
@@ -63,6 +63,8 @@ def grouped(images: Iterable[Path], annotated: Collection[str] | None = None) ->
         endings = {image_files.suffix(path) for path in ordered}
         if len(endings) > 1:
             raise InputError(f"{ordered[0]}: channels end with {', '.join(sorted(endings))}, allowed is one suffix")
+        if name in found:
+            raise InputError(f"{ordered[0]}: {found[name][0].name} is image {name!r}, too, allowed is one; rename it")
         found[name] = ordered
     return dict(sorted(found.items()))
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from maskmixadv.corpus.channels import Channel, scaled
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, listed
 from maskmixadv.files import write_text
 from maskmixadv.formats import image_files, several
+from maskmixadv.formats.reading import NAMED
 from maskmixadv.inference import outputs
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.metrics import clinical
@@ -74,7 +75,7 @@ def segment(
     >>> nib.load("labels/heart.nii.gz").shape
     (40, 40, 3)
     """
-    paths = _files(images)
+    paths, wrong = _files(images)
     cases = _cases(paths, Run.open(root).learnt_from.channels)
     outputs.apart(out, paths)
     names = [*(case.labels for case in cases), "clinical.csv"]
@@ -85,8 +86,8 @@ def segment(
         measured = list(_segmented(predictor, cases, names, out, how))
         if measured:
             write_text(out / "clinical.csv", clinical.table(clinical.records(clinical.with_phases(measured))))
-    print(f"{out}: {len(measured)} of {len(cases)} volumes segmented")
-    return 0 if len(measured) == len(cases) else 2
+    print(f"{out}: {len(measured)} of {len(cases) + wrong} volumes segmented")
+    return 0 if len(measured) == len(cases) + wrong else 2
 
 
 class _Image(NamedTuple):
@@ -101,10 +102,13 @@ def _cases(paths: Sequence[Path], channels: Sequence[Channel]) -> list[_Image]:
     """Return the images of files; where a run has channels that are no colours, ``NAME_0000`` and so on are one."""
     several_files = len(channels) > 1 and channels[0].kind != "RGB"
     found = several.grouped(paths) if several_files else {image_files.stem(path): (path,) for path in paths}
-    return [
-        _Image(name, files, image_files.labels_name(files[0]).replace(image_files.stem(files[0]), name, 1))
-        for name, files in found.items()
-    ]
+    return [_Image(name, files, _labels_name(name, files[0])) for name, files in found.items()]
+
+
+def _labels_name(name: str, path: Path) -> str:
+    """Return the name of the labels of image `name`, whose first file is `path`; channels' numbers are left out."""
+    own = image_files.labels_name(path)
+    return own if image_files.stem(path) == name else name + image_files.labels_suffix(path)
 
 
 def _segmented(
@@ -153,19 +157,43 @@ def _one(predictor: Predictor, case: _Image, names: Sequence[str], out: Path, ho
     return clinical.volumes(case.name, labels, classes=predictor.classes, spacing=turned.spacing)
 
 
-def _files(images: Sequence[Path]) -> list[Path]:
+def _files(images: Sequence[Path]) -> tuple[list[Path], int]:
+    """Return the image files among files and folders, and how many others were named, each with a line on stderr."""
     paths: list[Path] = []
+    wrong: list[InputError] = []
+    beside: list[InputError] = []  # a shell's * names them, too
     for image in images:
+        if error := _no_image(image):
+            (beside if image.exists() and not image_files.strange(image) else wrong).append(error)
+            continue
         folder = image.is_dir() and not image_files.readable(image)
         inside = sorted(p for p in image.iterdir() if image_files.readable(p)) if folder else [image]
         if not inside:
             first, *others = image_files.SUFFIXES
             raise InputError(f"{image}: no {first} file in this folder, nor any of {', '.join(others)}")
         paths += inside
+        if folder and (left := sorted(p.name for p in image.iterdir() if p not in inside and image_files.strange(p))):
+            print(f"{image}: passed over, as no image of a known format: {listed(left, NAMED)}", file=sys.stderr)
     if not paths:
-        raise InputError("predict: no image given, at least one file or folder is needed")
-    names = [image_files.labels_name(path) for path in paths]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"{twice}: two images have this name, and labels are written under it; predict them apart")
-    return paths
+        none = InputError("predict: no image given, at least one file or folder is needed")
+        raise next(iter((*wrong, *beside)), none)
+    for error in (*wrong, *beside):
+        print(f"maskmixadv: {error}", file=sys.stderr)
+    of: dict[str, Path] = {}
+    for path in paths:
+        if (other := of.setdefault(image_files.stem(path), path)) is not path:
+            raise InputError(
+                f"{path}: {other} has this name without suffix, too, by which labels and volumes go; predict them apart"
+            )
+    return paths, len(wrong)
+
+
+def _no_image(path: Path) -> InputError | None:
+    """Return what is wrong with a file or folder that is not there, or is no image by its name."""
+    if not path.exists():
+        return InputError(f"{path}: no such file or folder")
+    try:
+        image_files.suffix(path)
+    except InputError as error:
+        return error
+    return None

@@ -216,7 +216,7 @@ def segment(model: Model, image: Named, out: Path) -> None:
 
 def write(image: Named, out: Path, save: Callable[[Path], None]) -> None:
     """Write labels, whole or not at all."""
-    partial = out / f".partial-{os.getpid()}-{image.labels}"
+    partial = out / f".partial-{os.getpid()}-{image.labels.lower()}"  # nibabel knows formats by names in lower case
     try:
         save(partial)
         partial.replace(out / image.labels)
@@ -228,9 +228,11 @@ def load(path: Path, *, colours: bool) -> Stored:
     """Read a file; colours become grey unless `colours` are wanted."""
     if path.name.lower().endswith(PICTURES):
         return Stored(load_picture(path, colours=colours), None)
-    if not path.name.endswith(SUFFIXES):
+    if not path.name.lower().endswith(SUFFIXES):
         raise ValueError(f"not a NIfTI file (.nii or .nii.gz), nor one of {', '.join(PICTURES)}")
     image: Any = nib.load(path)
+    if image.dataobj.offset == 0:  # nibabel would take the header for voxels
+        raise ValueError("its header does not say where its voxels begin (vox_offset 0); save it again")
     stored = np.asanyarray(image.dataobj)
     while stored.ndim > 3 and stored.shape[-1] == 1:
         stored = stored[..., 0]

@@ -18,8 +18,17 @@ from maskmixadv.types import IGNORE
 FILE: Final = "classes.toml"
 MOST_CODE: Final = 2**53
 """Largest code of a class; above it, files of floating-point numbers do not tell two codes apart."""
+KEYS: Final = ("ignore", "class", "channel")
+"""What a ``classes.toml`` says."""
+OF_CLASS: Final = ("name", "code", "colour")
+"""What a table ``[[class]]`` says; the colour is the studio's."""
+BACKGROUND: Final = "background"
+"""A class of this name is the first one."""
+ROUNDED: Final = 1e-3
+"""By how much a code that is stored with a fraction may differ from a whole number."""
 _GAPS: Final = 2
 """A guess takes codes for places where the highest is below this many times their number."""
+_NEAREST: Final = "resample labels by nearest neighbour, and save them as whole numbers"
 _APART: Final = "each needs one of its own"
 Codes = Shaped[np.ndarray, "_ _ _"]
 
@@ -84,7 +93,7 @@ class Classes:
         >>> binary.indices(np.array([[[0, 255, -1]]]), dense=True, where="a.nii").tolist()
         [[[0, 1, 255]]]
         """
-        meant = self._meant(dense)
+        codes, meant = whole(codes), self._meant(dense)
         stray = np.setdiff1d(np.unique(codes), np.array(list(meant)))
         if stray.size:
             raise InputError(self._stray(stray, meant, where))
@@ -117,6 +126,8 @@ class Classes:
 
     def _stray(self, stray: Shaped[np.ndarray, "n"], meant: Mapping[int, int], where: str) -> str:
         shown = ", ".join(f"{code:g}" for code in stray[:5].tolist())
+        if any(code % 1 for code in stray.tolist()):  # NaN, too
+            return f"{where}: labels {shown}, allowed are whole numbers; {_NEAREST}"
         allowed = ", ".join(map(str, sorted(meant)))
         own = (
             f"'code = {stray[0]:g}' below its class's name in {FILE}, or 'ignore = {stray[0]:g}' if it is nothing drawn"
@@ -124,6 +135,20 @@ class Classes:
         told = "; the background's strokes need a code, too" if self.codes and self.codes[0] is None else ""
         allowed = f"{allowed} ({self}){told}"
         return f"{where}: label {shown} is not declared, allowed are {allowed}; declare it, in a folder by {own}"
+
+
+def whole(codes: Codes) -> Codes:
+    """Return codes, those that are whole numbers but for rounding as whole ones: programs store labels scaled.
+
+    Examples
+    --------
+    >>> whole(np.array([[[0.9999999, 2.0, 0.5]]])).tolist()
+    [[[1.0, 2.0, 0.5]]]
+    """
+    if codes.dtype.kind != "f":
+        return codes
+    nearest = np.rint(codes)
+    return np.where(np.isclose(codes, nearest, rtol=0, atol=ROUNDED), nearest, codes)
 
 
 def read(path: Path) -> Classes:
@@ -147,6 +172,7 @@ def read(path: Path) -> Classes:
     if not path.is_file():
         raise InputError(f"{path}: missing; write a [[class]] with a name for each code, background first")
     raw = read_toml(path)
+    _must_be_known(raw, KEYS, f"{path}: has")
     tables = raw.get("class")
     if not isinstance(tables, list) or not 2 <= len(tables) <= MOST_CLASSES:
         count = len(tables) if isinstance(tables, list) else 0
@@ -186,9 +212,7 @@ def channels(path: Path) -> tuple[Channel, ...]:
         raise InputError(f"{path}: channel is no table, allowed is a [[channel]] with name and kind for each")
     found = []
     for number, table in enumerate(tables):
-        if unknown := set(table) - {"name", "kind", "percentile", "knee"}:
-            told = f"{path}: channel {number} has {min(unknown)!r:.62}"
-            raise InputError(f"{told}, allowed are name, kind, percentile and knee")
+        _must_be_known(table, ("name", "kind", "percentile", "knee"), f"{path}: channel {number} has")
         name, kind = table.get("name", ONE[0].name if len(tables) == 1 else None), table.get("kind", "MR")
         if not isinstance(name, str) or not name.strip():
             raise InputError(f"{path}: channel {number} has name {name!r:.62}, allowed is a word")
@@ -199,6 +223,13 @@ def channels(path: Path) -> tuple[Channel, ...]:
         found.append(Channel(name, kind, percentile=top, knee=knee))
     check_channels(found, str(path))
     return tuple(found)
+
+
+def _must_be_known(table: Mapping[str, object], keys: Sequence[str], has: str) -> None:
+    if unknown := min(set(table) - set(keys), default=None):
+        # Whatever is written below a table belongs to that table.
+        place = "; it belongs above the first table" if unknown in KEYS else ""
+        raise InputError(f"{has} {unknown!r:.62}, allowed are {', '.join(keys[:-1])} and {keys[-1]}{place}")
 
 
 def _number(path: Path, name: str, key: str, value: object) -> float | None:
@@ -272,9 +303,9 @@ def guess(scribbles: Iterable[tuple[Path, Codes]], masks: Iterable[Codes]) -> Cl
     last = ""
     for path, labels in scribbles:
         last = str(path)
-        for code, count in zip(*np.unique(labels, return_counts=True), strict=True):
-            counts[int(code)] = counts.get(int(code), 0) + int(count)
-    dense = {int(code) for labels in masks for code in np.unique(labels)}
+        for code, count in _counted(labels).items():
+            counts[code] = counts.get(code, 0) + count
+    dense = {code for labels in masks for code in _counted(labels)}
     ignore = max(counts, key=lambda code: counts[code]) if counts else None
     codes = sorted((dense | set(counts)) - {ignore})
     if ignore == 0 or (ignore is not None and ignore < max(codes, default=0)):
@@ -290,6 +321,14 @@ def guess(scribbles: Iterable[tuple[Path, Codes]], masks: Iterable[Codes]) -> Cl
     return coded(names, list(places), ignore, FILE)
 
 
+def _counted(labels: Codes) -> dict[int, int]:
+    """Return how many pixels have each code."""
+    codes, counts = np.unique(whole(labels), return_counts=True)
+    if codes.dtype.kind == "f" and (parts := codes[~np.isfinite(codes) | (codes != np.rint(codes))]).size:
+        raise InputError(f"labels {parts[0]:g}, allowed are whole numbers; {_NEAREST}")
+    return {int(code): int(count) for code, count in zip(codes, counts, strict=True)}
+
+
 def _listed(codes: Sequence[int]) -> str:
     return ", ".join(map(str, sorted(codes)[:8]))
 
@@ -300,6 +339,9 @@ def _names(path: Path, tables: list[Any]) -> tuple[str, ...]:
         name = table.get("name") if isinstance(table, dict) else None
         if not isinstance(name, str) or not name.strip():
             raise InputError(f"{path}: class {code} has name {name!r:.62}, allowed is a word")
+        _must_be_known(table, OF_CLASS, f"{path}: class {name!r:.62} has")
+        if code and name.casefold() == BACKGROUND:
+            raise InputError(f"{path}: class {code} is the {BACKGROUND}, allowed is the first; put its table there")
         if name in names:
             raise InputError(f"{path}: two classes are named {name!r}; names must be unique")
         names.append(name)

@@ -1,5 +1,6 @@
 """A corpus of DICOM series, with segmentations (SEG) as dense masks."""
 
+import os
 import re
 import sys
 from collections import Counter, defaultdict
@@ -112,7 +113,7 @@ def _channels(source: Path, found: Sequence[Study]) -> tuple[Channel, ...]:
 
 
 def _studies(source: Path, pattern: str | None) -> list[Study]:
-    found = series.scan(path for path in source.rglob("*") if _is_data(path, source))
+    found = series.scan(path for path in _below(source) if _is_data(path, source))
     series.tell(found, source)
     if not found.series:
         raise InputError(f"{source}: no DICOM image series found in it; DICOM files have 'DICM' at byte 128")
@@ -129,6 +130,15 @@ def _studies(source: Path, pattern: str | None) -> list[Study]:
         paths = tuple(volumes[uid][number])
         studies.append(Study(name, _patient(paths[0], name, pattern), paths, tuple(masks[uid, number])))
     return sorted(studies, key=lambda study: study.name)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder and below it, also those in linked folders, each folder once."""
+    known = {os.path.realpath(folder)}
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if os.path.realpath(Path(place, name)) not in known)
+        known.update(os.path.realpath(Path(place, name)) for name in folders)
+        yield from (Path(place, name) for name in sorted(files))
 
 
 def _is_data(path: Path, source: Path) -> bool:

@@ -16,6 +16,7 @@ from maskmixadv.corpus.scale import LIKE_CT
 from maskmixadv.errors import InputError, listed
 from maskmixadv.files import work_ahead
 from maskmixadv.formats import image_files, several
+from maskmixadv.formats.reading import NAMED
 from maskmixadv.formats.slicing import Slicing, View
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import pairs
@@ -27,8 +28,6 @@ _THIN: Final = (
     "0 is learnt as background, although labels look like strokes (if it means nothing drawn, say so: "
     "docs/how-to/own-images.md), in"
 )
-_NAMED: Final = 5
-"""Files that a line names at most."""
 
 
 class Found(NamedTuple):
@@ -156,8 +155,8 @@ def find(source: Path, patient: str | None = None) -> Found:
         image_files.named(source / part) if (source / part).is_dir() else {} for part in (IMAGES, SCRIBBLES, MASKS)
     )
     images = several.grouped(files.values(), {*scribbles, *masks})
-    for path in (*scribbles.values(), *masks.values()):
-        if image_files.stem(path) not in images:
+    for name, path in (*scribbles.items(), *masks.items()):
+        if name not in images:
             raise InputError(f"{path}: no image of this name in {source / IMAGES}; rename it, or add its image")
     annotated = {name: paths for name, paths in images.items() if name in scribbles or name in masks}
     if not annotated:
@@ -289,6 +288,7 @@ def cases(
         )
     _tell(found.source, found.bare, "left out, as there is no scribble and no mask of")
     _tell(found.source, empty, "left out, as nothing is drawn in")
+    _tell(found.source, _beside(found), f"files of images' names are read from {SCRIBBLES}/ and {MASKS}/, and not from")
     became = "colours become grey in" if len(channels) == 1 else "grey becomes red, green and blue in"
     _tell(found.source, mixed, became)
     for note, names in notes.items():
@@ -360,6 +360,20 @@ def _classes(source: Path, found: Sequence[Pair], confirm: Callable[[Classes], b
     return guessed
 
 
+def _beside(found: Found) -> list[str]:
+    """Return the other folders in an own folder that hold a file of an image's name, such as ``Masks``."""
+    names = {pair.name for pair in found.pairs}
+    if not (found.source / IMAGES).is_dir():  # of another layout
+        return []
+    folders = [place for place in sorted(found.source.iterdir()) if place.is_dir() and not place.name.startswith(".")]
+    return [
+        f"{place.name}/"
+        for place in folders
+        if place.name not in (IMAGES, SCRIBBLES, MASKS)
+        and any(image_files.readable(path) and image_files.stem(path) in names for path in place.iterdir())
+    ]
+
+
 def _shows(case: Case) -> bool:
     annotations = [labels for labels in (case.scribble, case.dense) if labels is not None]
     return any(structures(labels).any() for labels in annotations)
@@ -367,4 +381,4 @@ def _shows(case: Case) -> bool:
 
 def _tell(source: Path, names: Sequence[str], what: str) -> None:
     if names:
-        print(f"{source}: {what} {listed(names, _NAMED)}", file=sys.stderr)
+        print(f"{source}: {what} {listed(names, NAMED)}", file=sys.stderr)

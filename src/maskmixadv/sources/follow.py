@@ -17,7 +17,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, KeptCase
 from maskmixadv.errors import InputError
 from maskmixadv.files import held, make_directory, read_json, whole, write_text
-from maskmixadv.formats import flat
+from maskmixadv.formats import tiff_spacing
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import folder, pairs
 from maskmixadv.sources.classes import Classes
@@ -162,7 +162,7 @@ def _parts(path: Path) -> list[Path]:
     """Return the files that belong to an image's own: those of a series, or the one that a picture's spacing is in."""
     if path.is_dir():
         return sorted(file for file in path.iterdir() if file.is_file())
-    beside = flat.beside(path)
+    beside = tiff_spacing.beside(path)
     return [] if beside is None else [beside]
 
 

@@ -4,6 +4,7 @@ Source: github.com/MIC-DKFZ/nnUNet, documentation/dataset_format.md and ignore_l
 """
 
 import glob
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,10 +16,10 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.corpus.folds import folds
 from maskmixadv.corpus.names import MOST_CLASSES
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, listed
 from maskmixadv.files import check_name, read_json
 from maskmixadv.formats import image_files, several
-from maskmixadv.formats.reading import in_one_line
+from maskmixadv.formats.reading import NAMED, in_one_line
 from maskmixadv.sources import folder, pairs
 from maskmixadv.sources.classes import MOST_CODE, Classes, coded
 from maskmixadv.sources.folder import Found
@@ -101,7 +102,7 @@ def prepare(
     train, test = (_pairs(source, part, dataset, patient) for part in ("Tr", "Ts"))
     if not train and not test:
         raise InputError(f"{source}: no label file *{dataset.ending} in labelsTr; it needs one a case")
-    found = Found(source, [*train, *test], [])
+    found = Found(source, [*train, *test], _bare(source, dataset, train, test))
     cuts, channels = pairs.cuts(found.pairs, axis), _channels(source, dataset, found.pairs, colours=colours)
     folder.tell_cuts(source, cuts)
     tested = frozenset(pair.patient for pair in test)
@@ -153,6 +154,8 @@ def read(path: Path) -> Dataset:
     raw = as_type(raw, dict[str, Any], str(path))
     if missing := [key for key in ("labels", "file_ending") if key not in raw]:
         raise InputError(f"{path}: malformed, lacks {', '.join(missing)}; both are needed, as nnU-Net v2 has them")
+    if "dataset" in raw:
+        raise InputError(f"{path}: lists files under 'dataset', allowed are imagesTr and labelsTr; put them there")
     labels = as_type(raw["labels"], dict[str, Any], f"{path}: malformed, labels")
     ending = check_name(f"x{as_type(raw['file_ending'], str, f'{path}: file_ending')}", f"{path}: file_ending")[1:]
     if regions := [name for name, code in labels.items() if type(code) is not int or abs(code) > MOST_CODE]:
@@ -161,8 +164,14 @@ def read(path: Path) -> Dataset:
     classes = _classes(path, labels)
     origin = ", ".join(str(raw[key]) for key in ("reference", "licence") if raw.get(key))
     told = raw.get("channel_names", raw.get("modality", {}))
-    channels = channels_from([str(name) for name in told.values()] if isinstance(told, dict) else [])
+    channels = channels_from(_in_order(told) if isinstance(told, dict) else [])
     return Dataset(str(raw.get("name") or path.resolve().parent.name), classes, ending, origin, channels)
+
+
+def _in_order(told: Mapping[str, Any]) -> list[str]:
+    """Return names by number, in whatever order a file has them."""
+    numbered = sorted(told.items(), key=lambda item: int(item[0]) if item[0].isdecimal() else 0)
+    return [str(name) for _, name in numbered]
 
 
 def channels_from(names: Sequence[str]) -> tuple[Channel, ...]:
@@ -223,6 +232,25 @@ def _pairs(source: Path, part: str, dataset: Dataset, patient: str | None) -> li
         whose = folder.named_patient(path, name, patient)
         found.append(Pair(name, whose, image, mask=mask, either=either, others=others))
     return found
+
+
+def _bare(source: Path, dataset: Dataset, train: Sequence[Pair], test: Sequence[Pair]) -> list[str]:
+    """Return the names of images without labels, and say on stderr which files have another ending."""
+    bare = []
+    for part, pairs_ in (("Tr", train), ("Ts", test)):
+        images, labels = source / f"images{part}", source / f"labels{part}"
+        if not images.is_dir() or not labels.is_dir():  # images to predict
+            continue
+        known = {path for pair in pairs_ for path in pair.images}
+        bare += sorted(path.name for path in images.glob(f"[!.]*{dataset.ending}") if path not in known)
+        for place in (images, labels):
+            others = (path for path in place.iterdir() if not path.name.endswith(dataset.ending))
+            odd = sorted(path.name for path in others if image_files.strange(path) or image_files.readable(path))
+            if odd:
+                print(
+                    f"{place}: passed over, as {DATASET} says {dataset.ending}: {listed(odd, NAMED)}", file=sys.stderr
+                )
+    return bare
 
 
 def _folds(

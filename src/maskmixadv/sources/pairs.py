@@ -13,6 +13,7 @@ from maskmixadv.corpus.channels import COLOURS, ONE, Channel, in_colour, named, 
 from maskmixadv.corpus.scale import like_ct
 from maskmixadv.errors import InputError, listed
 from maskmixadv.formats import image_files, several
+from maskmixadv.formats.reading import NAMED
 from maskmixadv.formats.slicing import Slicing, View, common, placed
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources import labels
@@ -23,8 +24,6 @@ LINE: Final = 4.0
 """Pixels of mean width up to which the structures of a mask may be strokes."""
 _PACKED: Final = 8
 """Bytes in memory of a byte of a picture's file: as a rule it is packed."""
-_NAMED: Final = 5
-"""Images that a line names at most."""
 _Labels = UInt8[np.ndarray, "_ _ _"]
 
 
@@ -346,7 +345,7 @@ class Cuts(NamedTuple):
         usual = self.slicing.axis
         odd = [f"{name} ({view.axis}, the others {usual})" for name, view in self.views.items() if view.axis != usual]
         told = "cut along another array axis than the others, as their headers say: "
-        return f"{told}{listed(odd, _NAMED)}" if odd else ""
+        return f"{told}{listed(odd, NAMED)}" if odd else ""
 
 
 def cuts(pairs: Sequence[Pair], axis: int | None = None) -> Cuts:

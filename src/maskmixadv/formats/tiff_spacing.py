@@ -1,0 +1,123 @@
+"""Millimetres of a TIFF file's pixels: by nnU-Net's JSON file beside it, or by ImageJ's or OME's fields in it."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import tifffile
+
+from maskmixadv.errors import InputError
+from maskmixadv.files import read_json
+from maskmixadv.formats.reading import in_one_line, reading
+from maskmixadv.types import Spacing
+
+TIFF: Final = (".tiff", ".tif")
+KIND: Final = "image"
+_CHANNEL: Final = re.compile(r"_\d{4}$")
+"""The number of a channel in nnU-Net's names of images, which that of the JSON file beside it lacks."""
+_MM: Final = {
+    "mm": 1.0, "millimeter": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4, "nm": 1e-6,
+    **dict.fromkeys(("um", "µm", "μm", "u00b5m", "micron", "microns", "micrometer"), 1e-3),
+}  # fmt: skip
+"""Millimetres of a unit of length, by its names in ImageJ and OME."""
+_PIXELS, _FIELD = re.compile(r"<Pixels\b[^>]*>"), re.compile(r'(\w+)="([^"]*)"')
+
+
+def beside(path: Path) -> Path | None:
+    """Return the file that says a TIFF file's spacing, as nnU-Net names it; None if there is none.
+
+    Examples
+    --------
+    >>> Path("a.json").touch()
+    >>> beside(Path("a_0000.tif")), beside(Path("b.tif")), beside(Path("a.png"))
+    (PosixPath('a.json'), None, None)
+    """
+    lower = path.name.lower()
+    suffix = next((each for each in TIFF if lower.endswith(each)), None)
+    if suffix is None:
+        return None
+    stem = path.name[: -len(suffix)]
+    names = (stem, _CHANNEL.sub("", stem))
+    return next((file for name in names if (file := path.with_name(f"{name}.json")).is_file()), None)
+
+
+def by_json(path: Path) -> Spacing | None:
+    """Return millimetres along d, h, w that the JSON file beside a TIFF file says; None if there is none.
+
+    Raises
+    ------
+    InputError
+        If it is malformed.
+
+    Examples
+    --------
+    >>> _ = Path("a.json").write_text('{"spacing": [8, 1.5, 1.5]}')
+    >>> by_json(Path("a.tif")), by_json(Path("b.tif"))
+    ((8.0, 1.5, 1.5), None)
+    """
+    told = beside(path)
+    raw = None if told is None else read_json(told)
+    return _three(told, raw["spacing"]) if told is not None and isinstance(raw, dict) and "spacing" in raw else None
+
+
+def by_fields(path: Path, file: tifffile.TiffFile) -> Spacing | None:
+    """Return millimetres along d, h, w that ImageJ's or OME's fields in an open TIFF file say; None if there are none.
+
+    Raises
+    ------
+    InputError
+        If they are malformed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tifffile.imwrite("a.tif", np.ones((4, 5), np.uint8))
+    >>> with tifffile.TiffFile("a.tif") as file:
+    ...     by_fields(Path("a.tif"), file) is None
+    True
+    """
+    with reading(path, KIND):
+        return _imagej(path, file) or _ome(path, file)
+
+
+def _imagej(path: Path, file: tifffile.TiffFile) -> Spacing | None:
+    told: Any = file.imagej_metadata or {}
+    mm = _MM.get(str(told.get("unit", "")).strip("\\").lower())
+    tags = file.pages.first.tags
+    if mm is None or "XResolution" not in tags or "YResolution" not in tags:
+        return None
+    (y, over_y), (x, over_x) = (tags[name].value for name in ("YResolution", "XResolution"))
+    if not (x and y):
+        return None
+    depth = float(told.get("spacing", over_y / y))
+    return _three(path, [abs(depth) * mm, mm * over_y / y, mm * over_x / x])
+
+
+def _ome(path: Path, file: tifffile.TiffFile) -> Spacing | None:
+    if not file.is_ome or not file.ome_metadata:
+        return None
+    found = _PIXELS.search(file.ome_metadata)
+    told = dict(_FIELD.findall(found[0])) if found else {}
+    if "PhysicalSizeX" not in told or "PhysicalSizeY" not in told:
+        return None
+    sizes = []
+    for axis in "ZYX":
+        mm = _MM.get(told.get(f"PhysicalSize{axis}Unit", "µm"))
+        if mm is None:
+            return None
+        sizes.append(float(told.get(f"PhysicalSize{axis}", told["PhysicalSizeY"])) * mm)
+    return _three(path, sizes)
+
+
+def _three(path: Path, sizes: Any) -> Spacing:  # noqa: ANN401
+    if (
+        not isinstance(sizes, list)
+        or len(sizes) != 3
+        or not all(isinstance(mm, int | float) and 0 < mm < math.inf for mm in sizes)
+    ):
+        raise InputError(
+            f"{path}: spacing is {in_one_line(str(sizes))}, allowed are three numbers of mm above 0: d, h, w"
+        )
+    d, h, w = map(float, sizes)
+    return d, h, w
