@@ -26,17 +26,9 @@ from maskmixadv.studio.answers import (
     MethodAnswer,
     ReadyAnswer,
     RunAnswer,
-    SliceCounts,
 )
 from maskmixadv.studio.corrected import Corrected
 from maskmixadv.studio.export.kinds import ExportKind
-from maskmixadv.studio.export.masks import MOST_LISTED, CaseMask, State, write_masks
-from maskmixadv.studio.export.meshes import write_meshes
-from maskmixadv.studio.export.model import write_model
-from maskmixadv.studio.export.nnunet import write_nnunet
-from maskmixadv.studio.export.overlays import write_overlays
-from maskmixadv.studio.export.segmentations import write_segmentations
-from maskmixadv.studio.export.volumes import counted, write_volumes
 from maskmixadv.studio.images.cases import Cases, KnownCases
 from maskmixadv.studio.images.planes import at as _at
 from maskmixadv.studio.images.planes import labels_of
@@ -51,15 +43,14 @@ from maskmixadv.studio.learning.proposals import Proposals
 from maskmixadv.studio.learning.training import PRESET_CHOICES, Order, Training
 from maskmixadv.studio.locks import Locks
 from maskmixadv.studio.masks import Masks
+from maskmixadv.studio.outputs import Outputs
 from maskmixadv.studio.palette import Palette, PaletteClass
 from maskmixadv.studio.pending import Idle
 from maskmixadv.studio.refusals import MissingError, RequestError, TakenError
-from maskmixadv.studio.review.heart import measured
 from maskmixadv.studio.review.looked import Looked
 from maskmixadv.studio.review.queue import Candidate, Proposal, propose
 from maskmixadv.studio.review.reviews import Review, Reviews, Seen, Verdict
 from maskmixadv.studio.scribbles import Scribbles
-from maskmixadv.types import IGNORE, Spacing
 
 SliceArray = UInt8[np.ndarray, "h w"]
 Overlay = Literal["prediction", "disagreement"]
@@ -114,6 +105,8 @@ class Session:
         self._locks, self._exporting = Locks(), Lock()
         self.masks = Masks(self.cases, self._corrected, self._reviews, self._looked, self._predictions, self._locks)
         self._idle = Idle(self._settle_when_idle)
+        parts = (self.cases, self._predictions, self._accepted, self._corrected, self._looked)
+        self._outputs = Outputs(self.layout, *parts, self.masks, self._scribbles)
         dense = corpus.Dense(self._accepted, self._corrected, self._looked)
         self.proposals = Proposals(self.layout, self.cases, self._scribbles, self._predictions, dense)
 
@@ -371,14 +364,8 @@ class Session:
             raise MissingError(f"no {kind} of this case yet")
         plane = _slice(array, view, index)
         if kind == "prediction":
-            self._check_classes(plane, case, str(run))
+            self._outputs.check_classes(plane, case, str(run))
         return plane
-
-    def _check_classes(self, labels: np.ndarray, case: str, run: str) -> None:
-        """Refuse a run's labels of a class that there is not, as when ``classes.toml`` was replaced."""
-        if (most := int(labels.max(initial=0))) >= (count := len(self.classes())):
-            name = f"predictions/{run}/{case}.nii.gz"
-            raise InputError(f"{name}: holds class {most}, allowed are 0 to {count - 1}; train again")
 
     def review(self, case: str, index: int, verdict: Verdict | None, seen: Seen | None = None) -> dict[int, Verdict]:
         """Keep a verdict on a slice's prediction; returns the verdicts that hold in the case.
@@ -488,24 +475,7 @@ class Session:
         Rejected slices hold no structure, as in meshes.
         """
         with self.layout.at_once():
-            return self._clinical()
-
-    def _clinical(self) -> ClinicalAnswer:
-        names, problems = [each.name for each in self._scribbles.palette.classes], list[str]()
-        slices, masks = dict[str, SliceCounts](), list[tuple[str, UInt8[np.ndarray, "_ _ _"], Spacing | None]]()
-        partly = list[str]()
-        for mask in self._masks(problems):
-            if not mask.known:
-                partly.append(mask.case)
-                continue
-            masks.append((mask.case, mask.without_rejected(0), mask.shown.volume.spacing))
-            slices[mask.case] = counted(mask)
-            problems += filter(None, [mask.lacking()])
-        if partly:
-            listed = ", ".join(partly[:MOST_LISTED]) + ", …" * (len(partly) > MOST_LISTED)
-            problems.append(f"no volumes of {listed}: slices of theirs have no labels")
-        cases, hearts = measured(masks, names)
-        return ClinicalAnswer(cases, slices, hearts or None, list(map(printable, problems)))
+            return self._outputs.clinical()
 
     def export(self, what: ExportKind) -> ExportAnswer:
         """Write what is asked for under ``export/``; one export at a time.
@@ -517,78 +487,8 @@ class Session:
         """
         with self._exporting:
             self.settle()
-            out, files, problems = self._export(what)
+            out, files, problems = self._outputs.write(what)
         return ExportAnswer(printable(str(out)), files, list(map(printable, problems)))
-
-    def _export(self, what: ExportKind) -> tuple[Path, int, list[str]]:
-        if what == "nnunet":
-            dense = corpus.Dense(self._accepted, self._corrected, self._looked)
-            learnt = corpus.corpus(self.layout, self.cases.known(), dense)
-            return *write_nnunet(self.layout, learnt.corpus), learnt.left_out
-        run = self._predictions.latest()
-        by_hand = self._corrected.any_painted() or bool(self._accepted.cases())
-        if run is None and (what == "model" or not by_hand):
-            raise TakenError("nothing is predicted, accepted or painted yet; train first")
-        if what == "model" and run is not None:
-            return *write_model(self.layout, run), []
-        return self._export_masks(what)
-
-    def _export_masks(self, what: ExportKind) -> tuple[Path, int, list[str]]:
-        out, problems, palette = self.layout.check(self.layout.export / what), list[str](), self._scribbles.palette
-        masks, names = self._masks(problems), [each.name for each in palette.classes]
-        if what == "volumes":
-            measures = self.clinical()
-            return *write_volumes(self.layout.check(self.layout.export), measures, names), list(measures.problems)
-        if what == "seg":
-            files = write_segmentations(out, masks, names, problems)
-        elif what == "meshes":
-            files = write_meshes(out, masks, names, problems)
-        elif what == "overlays":
-            files = write_overlays(out, masks, palette.classes, problems)
-        else:
-            files = write_masks(out, masks, problems, ignore=palette.rejected)
-        return out, files, problems
-
-    def _masks(self, problems: list[str]) -> Iterator[CaseMask]:
-        """Yield what the page shows: the latest predictions, with accepted and corrected slices as people left them.
-
-        For each case or slice that can't be read, a line is appended to `problems`.
-        """
-        run = self._predictions.latest()
-        for case in self.cases.known().images:
-            try:
-                mask = self._mask(case, run, problems)
-            except InputError as error:
-                problems.append(str(error))
-                continue
-            if mask is not None:
-                yield mask
-
-    def _mask(self, case: str, run: str | None, problems: list[str]) -> CaseMask | None:
-        shown, view = self.cases.open(case)
-        axis, shape = view.axis, shown.volume.array.shape
-        verdicts = self.masks.verdicts(case, view, shape)
-        latest = None if run is None else self._predictions.labels(run, case, shape)
-        if latest is not None:
-            self._check_classes(latest, case, str(run))
-        painted = self._corrected.dense(case, axis, shape)
-        slices, lost = self._accepted.of(case, shape, axis, len(self.classes()))
-        if latest is None and not painted and not slices:
-            problems += lost
-            return None
-        labels = np.full(shape, IGNORE, np.uint8) if latest is None else latest.copy()
-        states: list[State] = ["unlabelled" if latest is None else "predicted"] * shape[axis]
-        problems += lost
-        planes = np.moveaxis(labels, axis, 0)
-        for index, accepted in slices.items():
-            planes[index], states[index] = accepted.labels, "accepted"
-        for index in (index for index, said in verdicts.items() if said == "rejected"):
-            states[index] = "rejected"
-        for index in painted:
-            planes[index] = np.moveaxis(self._corrected.read(case, shape), axis, 0)[index]
-            states[index] = "corrected"
-        looked = frozenset({*self._looked.at(case, run, shape[axis]), *verdicts, *painted})
-        return CaseMask(case, shown, view, labels, tuple(states), looked)
 
     def _drawn(self, case: str, view: View, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the slices with strokes, as they are numbered on the page; raises as `Scribbles.drawn`."""
