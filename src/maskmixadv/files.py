@@ -558,7 +558,7 @@ def read_json(path: Path, *, most: int = MOST_TEXT) -> Any:  # noqa: ANN401
     Raises
     ------
     InputError
-        If it is missing, larger than `MOST_TOML` bytes, nested too deeply, or no JSON. NaN and infinity are no JSON.
+        If it is missing, larger than `most` bytes, nested too deeply, or no JSON. NaN and infinity are no JSON.
 
     Examples
     --------
