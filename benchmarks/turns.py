@@ -35,8 +35,11 @@ try:  # modules in rooms
     from maskmixadv.corpus.corpus import Corpus
     from maskmixadv.runs.schedule import PRESETS
     from maskmixadv.training.begin import begin
-    from maskmixadv.training.data import prior_masks, training_slices
     from maskmixadv.training.loop import Loop
+    try:
+        from maskmixadv.training.data import prior_masks, training_slices
+    except ModuleNotFoundError:  # where they lay before
+        from maskmixadv.training.fit import prior_masks, training_slices
 except ModuleNotFoundError:  # modules side by side, as they lay before
     from maskmixadv.begin import begin
     from maskmixadv.data.corpus import Corpus

@@ -9,7 +9,8 @@ from maskmixadv.errors import InputError
 from recorded import Recorded
 
 PLACES = {
-    "rooms": ("training/begin", "corpus/corpus", "training/loop", "runs/schedule", "training/fit"),
+    "rooms": ("training/begin", "corpus/corpus", "training/loop", "runs/schedule", "training/data"),
+    "rooms, before": ("training/begin", "corpus/corpus", "training/loop", "runs/schedule", "training/fit"),
     "side by side": ("begin", "data/corpus", "loop", "schedule", "train"),
 }
 CODE = (
@@ -35,12 +36,13 @@ def checkout(root: Path, layout: str) -> Path:
     return root
 
 
-def test_layouts_take_turns(tmp_path: Path, recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
-    old, new = checkout(tmp_path / "old", "side by side"), checkout(tmp_path / "new", "rooms")
+@pytest.mark.parametrize("layout", ["side by side", "rooms, before"])
+def test_layouts_take_turns(tmp_path: Path, recorded: Recorded, monkeypatch: pytest.MonkeyPatch, layout: str) -> None:
+    old, new = checkout(tmp_path / "old", layout), checkout(tmp_path / "new", "rooms")
     monkeypatch.setattr(turns, "HERE", new)
     turns.main(turns.Turns(old, Path("corpus"), methods=("pce",), rounds=1, steps=2))
     (row,) = recorded("turns")["rows"]
-    assert row["commits"] == ["side by side", "rooms"]
+    assert row["commits"] == [layout, "rooms"]
     assert row["preset_steps"] == [7, 7]
     assert row["time"] > 0
 

@@ -189,10 +189,11 @@ def test_predict_refuses(trained: Path, tmp_path: Path, capsys: pytest.CaptureFi
     out = ["--out", str(tmp_path / "out")]
     refused(["predict", str(trained / "run"), str(tmp_path / "empty"), *out], capsys, "no .nii")
     refused(["predict", str(trained / "run"), *out], capsys, "image")
-    refused(["predict", str(tmp_path), "x.nii", *out], capsys, "not a run")
+    refused(["predict", str(trained / "run"), "x.nii", *out], capsys, "x.nii: no such file or folder")
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         write(tmp_path / name / "same.nii.gz", np.ones((4, 4, 2), np.float32))
+    refused(["predict", str(tmp_path), str(tmp_path / "one"), *out], capsys, "not a run")
     refused(
         ["predict", str(trained / "run"), str(tmp_path / "one"), str(tmp_path / "two"), *out],
         capsys,

@@ -377,7 +377,7 @@ def _of_texts() -> list[Reader]:
     return [
         Reader("dataset.json", nnunet.read, texts(dataset), mutate.changed_json),
         Reader("splits", lambda path: nnunet._splits(path, patients, frozenset()), texts(folds), mutate.changed_json),
-        Reader("classes.toml", classes.read, [(".toml", own.CLASSES.encode() + b"ignore = 4\n")], mutate.changed_toml),
+        Reader("classes.toml", classes.read, [(".toml", b"ignore = 4\n" + own.CLASSES.encode())], mutate.changed_toml),
         Reader("table.toml", table.read, [(".toml", TABLE.encode())], mutate.changed_toml),
         Reader("studio.json", reviews.Reviews, texts(reviewed), mutate.changed_json),
         Reader("images.json", looked_at, texts(facts), mutate.changed_json),

@@ -117,7 +117,7 @@ def test_a_series_that_is_wrong_is_one_line_and_the_others_work(folder: Path) ->
         assert "put images beside it" in lines["images"]
         assert "unpack it into a folder of its own" in lines["bad.zip"]
         assert "export it" in lines["cut"]
-        assert "sort phases or echoes apart" in lines["twice"]
+        assert "take one of the two away" in lines["twice"]
         assert "add what is missing" in lines["gap"]
         shutil.rmtree(cut)
         series(images, "cut")  # mended

@@ -15,6 +15,7 @@ from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -35,6 +36,8 @@ NAMED: Final = 5
 """Files that a line names at most."""
 LONGEST: Final = 200
 """Characters of a library's message that are shown."""
+_HEADERS: Final = Lock()
+"""Headers of arrays are read one at a time: while one thread parses, Python 3.11 may fail in another (gh-106905)."""
 
 
 _least: Final = ContextVar("most_memory", default=sys.maxsize)
@@ -421,7 +424,8 @@ def _array(path: Path, stream: Any, size: int, kind: str) -> np.ndarray:  # noqa
     form = np.lib.format
     version = form.read_magic(stream)
     header = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
-    shape, fortran, dtype = header(stream)
+    with _HEADERS:
+        shape, fortran, dtype = header(stream)
     if dtype.hasobject or dtype.itemsize == 0 or version not in ((1, 0), (2, 0)):
         raise InputError(f"{path}: not a readable {kind} (an array of {in_one_line(str(dtype))})")
     count = math.prod(shape)
