@@ -56,7 +56,14 @@ class Outputs:
         self._corrected, self._looked, self._masks, self._scribbles = corrected, looked, masks, scribbles
 
     def clinical(self) -> ClinicalAnswer:
-        """Return the volumes of all cases with labels in each slice, and the measures of hearts."""
+        """Return the volumes of all cases with labels in each slice, and the measures of hearts.
+
+        Rejected slices hold no structure, as in meshes.
+        """
+        with self._layout.at_once():
+            return self._clinical()
+
+    def _clinical(self) -> ClinicalAnswer:
         names, problems = [each.name for each in self._scribbles.palette.classes], list[str]()
         slices, masks = dict[str, SliceCounts](), list[tuple[str, UInt8[np.ndarray, "_ _ _"], Spacing | None]]()
         partly = list[str]()

@@ -470,12 +470,8 @@ class Session:
         return propose(candidates)
 
     def clinical(self) -> ClinicalAnswer:
-        """Return the volumes of all cases with labels in each slice, and the measures of hearts.
-
-        Rejected slices hold no structure, as in meshes.
-        """
-        with self.layout.at_once():
-            return self._outputs.clinical()
+        """Return the volumes of all cases, and the measures of hearts (`Outputs.clinical`)."""
+        return self._outputs.clinical()
 
     def export(self, what: ExportKind) -> ExportAnswer:
         """Write what is asked for under ``export/``; one export at a time.
