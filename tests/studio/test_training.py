@@ -20,12 +20,13 @@ import tiny
 from maskmixadv import methods
 from maskmixadv.cli import train as cli_train
 from maskmixadv.errors import InputError
+from maskmixadv.files import write_text
 from maskmixadv.formats import nifti
 from maskmixadv.methods import registry
 from maskmixadv.runs import schedule
 from maskmixadv.strokes.enclosure import drawn_round
 from maskmixadv.studio.layout import Layout
-from maskmixadv.studio.learning import training
+from maskmixadv.studio.learning import job, training
 from maskmixadv.studio.learning.process import Process
 from maskmixadv.studio.learning.training import Order, Training, failure
 from studio_server import SLICE, client, refused, same_grid
@@ -118,6 +119,27 @@ def test_a_run_that_can_not_begin_says_why(tmp_path: Path) -> None:
         assert course["state"] == "failed"
         assert "draw some" in course["error"]
         assert "\n" not in course["error"]
+
+
+def test_who_reads_that_a_training_failed_can_read_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = own.folder(tmp_path / "f", scribbled=1, masked=0)
+    (folder / "scribbles" / "s0.nii.gz").unlink()
+    layout = Layout.open(folder)
+    notes = layout.state / "001"
+    notes.mkdir()
+    write_text(notes / training.ORDER, json.dumps({"preset": "cpu", "method": "pce"}))
+    read = list[str]()
+
+    def noting(path: Path, text: str) -> None:
+        write_text(path, text)
+        if path.name == training.PHASE:
+            read.append(failure(notes))
+
+    monkeypatch.setattr(job, "write_text", noting)
+    with pytest.raises(InputError, match="draw some"):
+        job.work(layout, "001")
+    assert len(read) == 1
+    assert "draw some" in read[0]
 
 
 def test_a_run_that_was_killed_says_so_and_the_next_one_begins(tmp_path: Path) -> None:

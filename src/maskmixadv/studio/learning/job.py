@@ -44,7 +44,8 @@ def work(layout: Layout, run: str) -> int:
     """
     notes = layout.state / run
     Process.this().write(notes / training.PROCESS)
-    with reason_written(notes / training.REASON), failure_noted(notes / training.PHASE):
+    # The reason is there before anybody can read that the training failed.
+    with failure_noted(notes / training.PHASE), reason_written(notes / training.REASON):
         finished = _train(layout, run)
         if (layout.runs / run / "last.pt").is_file():
             write_text(notes / training.PHASE, "predicting")
