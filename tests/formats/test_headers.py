@@ -178,6 +178,7 @@ def test_lengths_of_nrrd_and_metaimage_come_in_as_millimetres(tmp_path: Path) ->
         (nrrd, (*GRID, 'space units: "mm" "mm" "um"'), "units 'mm, um'"),
         (nrrd, GRID, "a voxel of 1500 × 2000 × 8000 mm"),
         (nrrd, (GRID[0], "space directions: (2,0,0) (0,3,0) (0,2,4)"), "26.6° from right angles"),
+        (nrrd, ("spacings: nan nan 8",), "spacings: nan nan 8, allowed is a number"),
         (mha, ("ElementSpacing = 1 1 5", "TransformMatrix = 1 0 0 0 1 0 0 .5 .8"), "from right angles"),
         (mha, ("ElementSpacing = 1 1 5", "AnatomicalOrientation = LPS"), "AnatomicalOrientation LPS"),
         (mha, ("ElementSpacing = 1 1 5", "ElementToIntensityFunctionSlope = 0"), "ElementToIntensityFunctionSlope"),
@@ -188,6 +189,12 @@ def test_what_is_not_used_is_refused_by_its_field(tmp_path: Path, make: Any, lin
     with pytest.raises(InputError) as raised:
         image_files.read(path)
     assert told in str(raised.value)
+
+
+def test_spacings_that_nrrd_does_not_know_are_not_millimetres(tmp_path: Path) -> None:
+    assert image_files.read(nrrd(tmp_path / "a.nrrd", "spacings: nan nan nan")).spacing is None
+    assert image_files.read(nrrd(tmp_path / "b.nrrd", "spacings: NaN NaN NaN")).spacing is None
+    assert image_files.read(nrrd(tmp_path / "c.nrrd", "spacings: 2 3 4")).spacing == (4.0, 3.0, 2.0)
 
 
 def test_metaimages_intensities_are_scaled(tmp_path: Path) -> None:

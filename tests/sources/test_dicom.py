@@ -170,6 +170,29 @@ def test_prepare_takes_series_and_segmentations(tmp_path: Path, capsys: pytest.C
         dicom.prepare(source, tmp_path / "e")
 
 
+def test_codes_of_classes_are_not_passed_over_unsaid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = study(tmp_path, lesion1=half())
+    declared = source / "classes.toml"
+    for number, (text, said) in enumerate([("ignore = 2", False), ("ignore = 0", True), ("", False)]):
+        declared.write_text(f'{text}\n[[class]]\nname = "background"\n[[class]]\nname = "lesion"\n')
+        dicom.prepare(source, tmp_path / f"c{number}")
+        assert (f"{declared}: its codes and its ignore are not used" in capsys.readouterr().err) is said
+    declared.write_text(declared.read_text() + "code = 255\n")
+    dicom.prepare(source, tmp_path / "codes")
+    assert "its codes and its ignore are not used" in capsys.readouterr().err
+
+
+def test_one_structure_in_two_spellings_is_one_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = study(tmp_path, lesion1=half())
+    second = write_series(source / "q", pixels(), patient="other", seed=1)
+    write_seg(source / "q.dcm", second, half().astype(np.uint8), ("background", "Lesion"))
+    corpus = dicom.prepare(source, tmp_path / "c")
+    assert corpus.classes == ("background", "lesion")
+    assert "differ in upper and lower case are one class: Lesion\n" in capsys.readouterr().err
+    for case in own.by_name(corpus).values():
+        np.testing.assert_array_equal(case.dense, half())
+
+
 def test_prepare_refuses(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no DICOM image series"):
@@ -192,6 +215,13 @@ def study(tmp_path: Path, **segments: np.ndarray) -> Path:
     for name, mask in segments.items():
         write_seg(tmp_path / "src" / f"{name}.dcm", written, mask.astype(np.uint8), ("background", name[:-1]))
     return tmp_path / "src"
+
+
+def half() -> np.ndarray:
+    """Return a mask of half the voxels of `study`'s series."""
+    mask = np.zeros(pixels().shape, bool)
+    mask[:, ::2] = True
+    return mask
 
 
 def headers_of(folder: Path) -> list[Any]:

@@ -23,6 +23,13 @@ def test_rejected_slices_come_before_doubts() -> None:
     assert [each.slice for each in propose([case, Candidate("b", 1, [], {}, [0.95])])][:2] == [1, 0]
 
 
+def test_doubts_of_slices_that_were_drawn_on_count_less() -> None:
+    """Round after round led to the same slices, on which all was drawn that there was to draw."""
+    found = propose([Candidate("a", 4, [0, 2], {}, [0.3, 0.1, 0.9, 0.0])])
+    assert [each.slice for each in found] == [2, 1, 0, 3]
+    assert propose([Candidate("a", 2, [0], {}, [0.012, 0.005])])[0].slice == 1
+
+
 def test_a_slice_that_was_just_corrected_is_not_proposed_until_the_next_run(tmp_path: Path) -> None:
     folder = own.folder(tmp_path / "hearts", scribbled=2, masked=1)
     predict(folder)

@@ -325,7 +325,7 @@ def _grid(path: Path, told: dict[str, Any]) -> tuple[tuple[int, int, int], ItkGe
     kinds = said.get("kinds", "").lower().split()
     if len(kinds) == len(size) < 4 and not {"time", "list"}.isdisjoint(kinds):
         raise InputError(f"{path}: kinds: {' '.join(kinds)}: allowed are axes of space; save each frame as a file")
-    spaced = any(name in said for name in SPACED)
+    spaced = any(name in said for name in SPACED) and _spacings_known(path, said.get("spacings", ""), min(len(size), 3))
     lies = said.get("space", "").lower() in SPACES if path.suffix.lower() == NRRD else spaced
     sizes, origin = (tuple(each * unit for each in lengths) for lengths in (spacing, origin))
     place = ItkGeometry(sizes, origin, direction, spaced, lies)
@@ -333,6 +333,15 @@ def _grid(path: Path, told: dict[str, Any]) -> tuple[tuple[int, int, int], ItkGe
     if angle := tilt(_affine(place)):
         raise InputError(f"{path}: axes are {angle:.1f}° from right angles (tilt), allowed is none; resample it")
     return (d, h, w), place, np.dtype(told["kind"])
+
+
+def _spacings_known(path: Path, said: str, axes: int) -> bool:
+    """Whether NRRD's field ``spacings`` says one for each axis of space: NaN is unknown, and ITK takes 1 for it."""
+    words = said.lower().split()
+    known = sum(word != "nan" for word in words)
+    if 0 < known < min(axes, len(words)):
+        raise InputError(f"{path}: spacings: {said[:40]}, allowed is a number (mm) for each axis; write those that lack")
+    return not words or known > 0
 
 
 def _volumes(told: dict[str, Any]) -> int:

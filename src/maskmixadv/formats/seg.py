@@ -96,7 +96,7 @@ def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray,
     image
         The series that it was drawn on, as `maskmixadv.formats.series.read` returns it.
     classes
-        Names of the classes, background first; the segments' labels are among them.
+        Names of the classes, background first; the segments' labels are among them, upper and lower case are the same.
 
     Returns
     -------
@@ -118,8 +118,10 @@ def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray,
     found, labels = _read(path), np.zeros(image.array.shape, np.uint8)
     grid = _grid(path, image)
     slices = [str(header.get("SOPInstanceUID")) for header in getattr(image.geometry, "headers", ())]
+    places = {name.casefold(): place for place, name in enumerate(classes) if place}
     for number, name in _labels(path, found).items():
-        if name not in classes[1:]:
+        place = places.get(name.casefold())
+        if place is None:
             raise InputError(f"{path}: segment {name!r} is no class, allowed are {', '.join(classes[1:])}")
         mask = _mask(path, found, number, grid, slices)
         if mask.shape != labels.shape:
@@ -127,7 +129,7 @@ def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray,
         if (others := labels[mask][labels[mask] > 0]).size:
             said = f"segment {name!r} overlaps {classes[others[0]]!r}"
             raise InputError(f"{path}: {said}, allowed is one class a voxel; cut one out of the other")
-        labels[mask] = classes.index(name)
+        labels[mask] = place
     return labels
 
 

@@ -15,7 +15,7 @@ from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.channels import ONE, Channel, own
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.folds import folds
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, listed
 from maskmixadv.formats import seg, series
 from maskmixadv.formats.slicing import Slicing
 from maskmixadv.formats.volume import Volume
@@ -200,10 +200,19 @@ def _patient(path: Path, name: str, pattern: str | None) -> str:
 
 
 def _classes(source: Path, found: Sequence[Study]) -> tuple[str, ...]:
-    if (source / declared.FILE).is_file():
-        return declared.read(source / declared.FILE).names
+    toml = source / declared.FILE
+    if toml.is_file():
+        classes = declared.read(toml)
+        if classes != declared.coded(classes.names, range(len(classes.names)), None, str(toml)):
+            print(f"{toml}: its codes and its ignore are not used, as a SEG's segments have names", file=sys.stderr)
+        return classes.names
     labels = [name for study in found for path in study.masks for name in seg.names(path)]
-    return tuple(dict.fromkeys(["background", *labels])) if labels else ("background", "structure")
+    spelled = dict[str, str]()
+    for name in labels:
+        spelled.setdefault(name.casefold(), name)
+    if more := sorted(set(labels) - set(spelled.values())):
+        print(f"{source}: segments whose names differ in upper and lower case are one class: {listed(more)}", file=sys.stderr)
+    return ("background", *spelled.values()) if labels else ("background", "structure")
 
 
 def _cases(

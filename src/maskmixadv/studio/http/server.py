@@ -15,7 +15,7 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -42,7 +42,13 @@ LOOPBACK: Final = "127.0.0.1"
 Seconds = Annotated[float, Query(ge=0, le=86_400, allow_inf_nan=False)]
 
 
-class ClassBody(BaseModel):
+class Body(BaseModel):
+    """What a request says; a field that nobody reads is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ClassBody(Body):
     """A class, in a request."""
 
     name: str
@@ -50,7 +56,7 @@ class ClassBody(BaseModel):
     was: int | None = None
 
 
-class ClassesBody(BaseModel):
+class ClassesBody(Body):
     """All classes, background first, in a request.
 
     If `placed`, each one's `was` is the place that it had, or None for a new class; else the places stay.
@@ -60,20 +66,20 @@ class ClassesBody(BaseModel):
     placed: bool = False
 
 
-class ReviewBody(BaseModel):
+class ReviewBody(Body):
     """A verdict on a slice's prediction; None takes it back."""
 
     verdict: Verdict | None
     seen: Seen | None = None
 
 
-class UseBody(BaseModel):
+class UseBody(Body):
     """What the dense slices of a case are for."""
 
     use: Use
 
 
-class TrainBody(BaseModel):
+class TrainBody(Body):
     """An order for a training."""
 
     preset: str = AUTO
@@ -82,7 +88,7 @@ class TrainBody(BaseModel):
     goes_on: bool = False
 
 
-class ExportBody(BaseModel):
+class ExportBody(Body):
     """An order for an export."""
 
     what: ExportKind

@@ -10,6 +10,8 @@ SPREAD: Final = 4
 """How many slices of a case are proposed before it was predicted, beside its ends."""
 ENDS: Final = 2
 """The first and the last slice of a case, which often show nothing of an organ."""
+DRAWN: Final = 4
+"""By how much less the doubt of a slice counts whose strokes the run has learnt: more of the same say little new."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def propose(candidates: Sequence[Candidate]) -> list[Proposal]:
 
     Before a case was predicted, its middle slice comes first, then those at its quarters and in what gaps are left
     between slices with strokes; its ends come last. Later, rejected slices without strokes come first, then the slices
-    with the most doubt. A case's second slice counts half as much, its third a third, so that the proposals spread over
+    with the most doubt, where that of slices with strokes counts a quarter. A case's second slice counts half as much, its third a third, so that the proposals spread over
     the cases.
 
     Examples
@@ -81,7 +83,8 @@ def _in_doubt(case: Candidate) -> Iterator[Proposal]:
         if verdict == "rejected" and index not in case.scribbled:
             yield Proposal(case.name, index, 1 + doubt, "rejected, and without strokes")
         elif verdict != "accepted" and index not in case.corrected:
-            yield Proposal(case.name, index, doubt, f"the network is in doubt of {doubt:.1%} of it")
+            score = doubt / DRAWN if index in case.scribbled else doubt
+            yield Proposal(case.name, index, score, f"the network is in doubt of {doubt:.1%} of it")
 
 
 def _spread_out(case: Candidate) -> Iterator[Proposal]:
