@@ -99,6 +99,13 @@ def test_truncated_gzip_and_bombs_are_refused(
     refused(page.put("/api/images/bomb.nii.gz", content=bomb), 413, "bomb.nii.gz")
 
 
+def test_a_field_that_nobody_reads_is_refused(page: httpx.Client) -> None:
+    """A misspelt number of steps trained for the preset's."""
+    refused(page.post("/api/train", json={"preset": "cpu", "step": 1}), 400, "step")
+    rows = [{"name": name, "colour": "#4aa8ff", "code": 7} for name in ("background", "RV")]
+    refused(page.put("/api/classes", json={"classes": rows}), 400, "code")
+
+
 LARGE = {
     "a list": lambda: b'{"classes":[' + b",".join([b'{"name":"a","colour":"#000000"}'] * 1_900_000) + b"]}",
     "nested": lambda: b"[" * 30_000_000 + b"]" * 30_000_000,

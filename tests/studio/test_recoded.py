@@ -35,6 +35,19 @@ def test_a_given_mask_is_read_again_when_a_class_is_removed(folder: Path) -> Non
         assert set(np.unique(plane(page.get(f"{SLICE}/mask?of=given")))) == {0, 2}
 
 
+def test_what_another_program_wrote_into_the_classes_is_not_lost(folder: Path) -> None:
+    declared = folder / "classes.toml"
+    with client(folder) as page:
+        page.put("/api/classes", json=classes(0, 1, 2, 3)).raise_for_status()
+        by_hand = declared.read_text().replace("RV", "right ventricle")
+        declared.write_text(by_hand)
+        refused(page.put("/api/classes", json=classes(0, 1, 3)), 409, "classes.toml: another program changed it")
+        assert declared.read_text() == by_hand
+    with client(folder) as page:
+        assert page.get("/api/folder").json()["classes"][1]["name"] == "right ventricle"
+        page.put("/api/classes", json=classes(0, 1, 3)).raise_for_status()
+
+
 def test_no_class_is_removed_that_a_training_learns(folder: Path) -> None:
     with client(folder) as page:
         notes = folder / ".studio" / "001"

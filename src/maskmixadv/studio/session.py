@@ -46,7 +46,7 @@ from maskmixadv.studio.masks import Masks
 from maskmixadv.studio.outputs import Outputs
 from maskmixadv.studio.palette import Palette, PaletteClass
 from maskmixadv.studio.pending import Idle
-from maskmixadv.studio.refusals import MissingError, RequestError, TakenError
+from maskmixadv.studio.refusals import MissingError, RequestError, StaleError, TakenError
 from maskmixadv.studio.review.looked import Looked
 from maskmixadv.studio.review.queue import Candidate, Proposal, propose
 from maskmixadv.studio.review.reviews import Review, Reviews, Seen, Verdict
@@ -207,14 +207,16 @@ class Session:
         Raises
         ------
         RequestError
-            If the classes are not allowed, a class to remove has strokes, masks or predictions, or no code is left for
-            another class.
+            If the classes are not allowed, a class to remove has strokes, masks or predictions, no code is left for
+            another class, or another program changed ``classes.toml``.
         """
         before = self._scribbles.palette
         after = before.of(named, was)
         after.check()
         kept = set(range(len(named)) if was is None else was)
         with self._locks.all():
+            if (path := self.layout.root / classes.FILE).is_file() and palettes.read(self.layout) != before:
+                raise StaleError(f"{path.name}: another program changed it; start the studio anew, then change classes")
             for case in self._scribbles.unsettled():
                 self._scribbles.settle(case)
             drawn, ignore = self._scribbles.any_drawn() or self._corrected.any_painted(), before.ignore
