@@ -109,7 +109,7 @@ def measure(options: Loading, *, streamed: bool, kept: bool) -> Figures:
             slices = load_slices(
                 corpus, entries, grid=run.grid, supervision=supervision, enclosure=options.enclosure, device=device,
                 memory=0.0 if streamed else None, folder=Path(folder) if streamed else None, keep=kept,
-                beliefs=run.method.believes, looks=run.method.looks(),
+                beliefs=run.method.believes, corrections=run.method.corrections(),
             )  # fmt: skip
             seconds.append(time.perf_counter() - began)
     return Figures(

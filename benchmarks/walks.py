@@ -26,6 +26,7 @@ from beliefs import scored
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.sources import folder
+from maskmixadv.strokes.corrections import Corrections
 from maskmixadv.strokes.walker import believe
 from maskmixadv.types import IGNORE
 
@@ -45,12 +46,15 @@ class Options:
         Odds of the structure against the background, as strokes say it where 1.
     looks
         How much it counts what pixels look like (`maskmixadv.strokes.appearance`); by default walks are alone.
+    evened
+        Whether they are multiplied by odds that make up for the sizes of strokes (`maskmixadv.strokes.evened`).
     """
 
     root: Positional[Path]
     out: Positional[Path]
     odds: float = 1.0
     looks: float = 0.0
+    evened: bool = False
 
 
 class Scored(NamedTuple):
@@ -88,6 +92,7 @@ def corpus_of(task: Path, strokes: Path, place: Path) -> Corpus:
 
 def walked(task: Path, strokes: Path, options: Options) -> Iterator[Scored]:
     """Score each image of a task by one person's strokes; classes beside the first structure have no row."""
+    corrections = Corrections(options.looks, options.evened)
     with TemporaryDirectory() as place:
         corpus = corpus_of(task, strokes, Path(place))
         weights = np.where(np.arange(len(corpus.classes)) > 0, options.odds, 1.0)[:, None, None]
@@ -95,7 +100,7 @@ def walked(task: Path, strokes: Path, options: Options) -> Iterator[Scored]:
             case = corpus.load(entry)
             if case.scribble is None or case.dense is None:
                 continue
-            said = believe(case, case.scribble, classes=len(corpus.classes), looks=options.looks) / 255 * weights
+            said = believe(case, case.scribble, classes=len(corpus.classes), corrections=corrections) / 255 * weights
             (overlap, *_), (volume, *_) = scored(case, said)
             yield Scored(
                 task.name, strokes.name.rpartition("_")[2], case.name, float((case.scribble != IGNORE).mean()),
@@ -132,7 +137,9 @@ def main(options: Options) -> None:
         figures[f"{row.task}/{row.person}"].append(row.dice)
     means = {key: round(fmean(values), 4) for key, values in figures.items()}
     record.append(
-        "walks", {"dice": means, "odds": options.odds, "looks": options.looks, "images": len(rows)}, torch.device("cpu")
+        "walks",
+        {"dice": means, "odds": options.odds, "looks": options.looks, "evened": options.evened, "images": len(rows)},
+        torch.device("cpu"),
     )
 
 

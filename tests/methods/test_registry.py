@@ -14,6 +14,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.methods import first_terms, registry
 from maskmixadv.methods.method import Method
 from maskmixadv.runs import schedule
+from maskmixadv.strokes.corrections import Corrections
 from maskmixadv.tensors import Batch
 
 
@@ -68,8 +69,10 @@ def test_a_field_that_a_record_lacks_means_what_was_done_before_it_was_there() -
     raw = registry.fields_of(registry.method_from({"name": "walk-teacher"}))
     assert registry.recorded(raw) == registry.method_from(raw)
     del raw["appearance"]
-    assert registry.recorded(raw).looks() == 0.0
-    assert registry.method_from(raw).looks() == 0.5
+    assert registry.recorded(raw).corrections() == Corrections(evened=True)
+    del raw["evened"]
+    assert registry.recorded(raw).corrections() == Corrections()
+    assert registry.method_from(raw).corrections() == Corrections(0.5, evened=True)
     for name, listed in registry.METHODS.items():
         assert set(listed.before) <= set(registry.fields_of(registry.method_from({"name": name})))
     with pytest.raises(InputError, match="method: 'none', allowed are walk-teacher"):

@@ -9,6 +9,7 @@ from maskmixadv.methods import PCE, WalkTeacher
 from maskmixadv.sources.phantoms import phantom
 from maskmixadv.strokes import appearance as module
 from maskmixadv.strokes.appearance import appearance
+from maskmixadv.strokes.corrections import PLAIN, Corrections
 from maskmixadv.strokes.enclosure import ENCLOSED, enclose
 from maskmixadv.strokes.walker import believe, load_beliefs
 from maskmixadv.types import IGNORE
@@ -43,7 +44,9 @@ def test_labels_of_noisy_hearts_are_better_with_it(tmp_path: Path) -> None:
         assert case.scribble is not None
         assert case.dense is not None
         for looks in wrong:
-            labels = believe(case, enclose(case.scribble), classes=len(corpus.classes), looks=looks).argmax(1)
+            labels = believe(
+                case, enclose(case.scribble), classes=len(corpus.classes), corrections=Corrections(looks)
+            ).argmax(1)
             wrong[looks] += int((labels != case.dense).sum())
     assert wrong[0.5] < 0.9 * wrong[0.0]
 
@@ -78,10 +81,10 @@ def test_pixels_are_compared_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_methods_say_how_much_it_counts_and_beliefs_are_kept_apart(tmp_path: Path) -> None:
-    assert (PCE().looks(), WalkTeacher(appearance=0.25).looks()) == (0.0, 0.25)
+    assert (PCE().corrections(), WalkTeacher(appearance=0.25).corrections()) == (PLAIN, Corrections(0.25, evened=True))
     corpus = phantom.prepare(tmp_path / "corpus", cases=6, size=64)
     entries, powers = corpus.entries[:1], (0.0, 1.0, 0.0, 1.0)
-    found = [next(load_beliefs(corpus, entries, enclosure=False, looks=looks)) for looks in powers]
+    found = [next(load_beliefs(corpus, entries, enclosure=False, corrections=Corrections(looks))) for looks in powers]
     assert (found[0] != found[1]).any()
     np.testing.assert_array_equal(found[0], found[2])
     np.testing.assert_array_equal(found[1], found[3])

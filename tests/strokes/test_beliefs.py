@@ -12,6 +12,7 @@ from maskmixadv.methods import WalkTeacher
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.sampling.loading import load_slices
 from maskmixadv.strokes.appearance import SETTINGS
+from maskmixadv.strokes.corrections import Corrections
 from maskmixadv.strokes.enclosure import ENCLOSED, enclose
 from maskmixadv.strokes.walker import SHARP, believe_slice, load_beliefs
 from maskmixadv.training.loop import Loop
@@ -85,8 +86,8 @@ def test_beliefs_are_kept(tmp_path: Path) -> None:
 def test_beliefs_of_other_constants_are_not_taken_for_these(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = tiny.corpus(tmp_path / "corpus")
     for looks, settings, kept in ((0.5, SETTINGS, 1), (0.5, SETTINGS, 1), (0.5, (0.9, *SETTINGS), 2), (0.0, (), 3)):
-        monkeypatch.setattr("maskmixadv.strokes.walker.SETTINGS", settings)
-        list(load_beliefs(corpus, corpus.entries[:1], enclosure=True, looks=looks))
+        monkeypatch.setattr("maskmixadv.strokes.appearance.SETTINGS", settings)
+        list(load_beliefs(corpus, corpus.entries[:1], enclosure=True, corrections=Corrections(looks)))
         assert len(list((corpus.root / "cache").glob("walker-*.npz"))) == kept
 
 

@@ -14,7 +14,7 @@ from maskmixadv.corpus.channels import KNEE, TOP
 from maskmixadv.corpus.scale import normalise
 from maskmixadv.formats import nifti
 from maskmixadv.methods.walk_teacher import WalkTeacher
-from maskmixadv.strokes.propose import LOOKS, propose_slice
+from maskmixadv.strokes.propose import CORRECTIONS, propose_slice
 from maskmixadv.studio.images.cases import Cases
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import corpus as learning
@@ -111,7 +111,7 @@ def test_a_job_that_fails_is_told_once(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_pixels_look_as_in_trainings() -> None:
-    assert WalkTeacher().looks() == LOOKS
+    assert WalkTeacher().corrections() == CORRECTIONS
 
 
 def test_slices_between_strokes_are_filled(page: httpx.Client) -> None:

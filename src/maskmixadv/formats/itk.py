@@ -340,7 +340,9 @@ def _spacings_known(path: Path, said: str, axes: int) -> bool:
     words = said.lower().split()
     known = sum(word != "nan" for word in words)
     if 0 < known < min(axes, len(words)):
-        raise InputError(f"{path}: spacings: {said[:40]}, allowed is a number (mm) for each axis; write those that lack")
+        raise InputError(
+            f"{path}: spacings: {said[:40]}, allowed is a number (mm) for each axis; write those that lack"
+        )
     return not words or known > 0
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from maskmixadv.errors import InputError
 from maskmixadv.networks.unet import UNet
+from maskmixadv.strokes.corrections import PLAIN, Corrections
 from maskmixadv.tensors import Batch, Loss, Scalar, Task
 from maskmixadv.typed import check_numbers
 from maskmixadv.types import Supervision
@@ -86,9 +87,9 @@ class Method(abc.ABC):
     scheduled: ClassVar[tuple[str, ...]] = ("net",)
     """Players that learn with the schedule's optimiser and rate; the others have Adam at a constant one."""
 
-    def looks(self) -> float:
-        """Return how much it counts in beliefs what pixels look like (`maskmixadv.strokes.walker.believe_slice`)."""
-        return 0.0
+    def corrections(self) -> Corrections:
+        """Return what walks are multiplied by to become its beliefs."""
+        return PLAIN
 
     def studies(self, step: int, progress: float, *, dense: int) -> bool:  # noqa: ARG002
         """Whether a step has a batch of dense slices beside its own (`Batch.dense`).

@@ -77,6 +77,7 @@ METHODS: Final[Mapping[str, Listed]] = {
                 "paste": 0.0,
                 "rehearse": 0.0,
                 "appearance": 0.0,
+                "evened": False,
                 "heads": "shared",
             }
         ),

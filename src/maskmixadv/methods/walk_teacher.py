@@ -33,6 +33,7 @@ from maskmixadv.networks.average import follow, followed_closely
 from maskmixadv.networks.critic import Critic
 from maskmixadv.networks.losses import adversarial, dice_loss, most_probable, one_hot, partial_cross_entropy
 from maskmixadv.networks.unet import UNet
+from maskmixadv.strokes.corrections import Corrections
 from maskmixadv.tensors import Batch, Belief, Image, Labels, Loss, Maps, Probs, Scalar, Task, Weight
 from maskmixadv.types import IGNORE
 
@@ -438,6 +439,8 @@ class WalkTeacher(Method):
     appearance
         Power of what a pixel's intensity or colour says, by the strokes of its slice, with which walks are multiplied,
         at least 0 (`maskmixadv.strokes.appearance`).
+    evened
+        Whether walks are multiplied by odds that make up for the sizes of strokes (`maskmixadv.strokes.evened`).
     study
         Steps from one batch of dense slices to the next, at least 0. 0: there is no corrector. After 250 batches, or
         3.3 for each dense slice where that is more, the corrector stays as it is.
@@ -491,6 +494,7 @@ class WalkTeacher(Method):
     certainty: float = 2.0
     calibration: float = 0.0
     appearance: float = 0.5
+    evened: bool = True
     study: int = 1
     listen: float = 0.3
     heed: float = 0.5
@@ -521,9 +525,9 @@ class WalkTeacher(Method):
         """Whether there is a critic, which needs masks of other patients."""
         return self.adv > 0
 
-    def looks(self) -> float:
-        """Return how much it counts what pixels look like."""
-        return self.appearance
+    def corrections(self) -> Corrections:
+        """Return what walks are multiplied by, as `appearance` and `evened` say."""
+        return Corrections(self.appearance, self.evened)
 
     def studies(self, step: int, progress: float, *, dense: int) -> bool:
         """Whether there is a batch of dense slices: from `listen` on, until they have been seen often enough."""

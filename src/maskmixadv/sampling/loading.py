@@ -27,6 +27,7 @@ from maskmixadv.sampling.kept import Kept, Ready
 from maskmixadv.sampling.learnt import Learnt
 from maskmixadv.sampling.slices import PriorMasks, Slices
 from maskmixadv.sampling.storage import Resident, SliceShape, make_room, slice_bytes
+from maskmixadv.strokes.corrections import PLAIN, Corrections
 from maskmixadv.strokes.enclosure import ENCLOSED
 from maskmixadv.strokes.known import Known, known, mask_of
 from maskmixadv.strokes.regrid import Strokes
@@ -48,7 +49,7 @@ def load_slices(
     enclosure: bool,
     device: torch.device,
     beliefs: bool = False,
-    looks: float = 0.0,
+    corrections: Corrections = PLAIN,
     masks: Masks = NONE,
     unlabelled: bool = False,
     seed: int = 0,
@@ -73,8 +74,8 @@ def load_slices(
         The device that trains.
     beliefs
         Whether to load what random walks from the strokes say, too.
-    looks
-        How much it counts in beliefs what pixels look like (`maskmixadv.strokes.walker.believe_slice`).
+    corrections
+        What walks are multiplied by to become beliefs.
     masks
         Which dense masks are learnt from beside strokes.
     unlabelled
@@ -124,7 +125,7 @@ def load_slices(
     shape = (channels + beliefs * len(corpus.classes), grid.size, grid.size)
     room, centres, flags = make_room(count, shape, device=device, memory=memory, folder=folder), [], []
     about: list[Tensor] = []
-    source = _Source(corpus, grid, supervision, enclosure, chosen, unlabelled, looks, beliefs)
+    source = _Source(corpus, grid, supervision, enclosure, chosen, unlabelled, corrections, beliefs)
     kept = source.kept(shape) if keep and isinstance(room, Resident) else None
     for ready in source.ready(annotated, others, kept if kept is not None and kept.holds(count) else None):
         learnt.add(ready.learnt.counts())
@@ -225,7 +226,7 @@ class _Source:
     enclosure: bool
     taught: Taught
     unlabelled: bool
-    looks: float
+    corrections: Corrections
     beliefs: bool
 
     def kept(self, shape: SliceShape) -> Kept:
@@ -233,7 +234,7 @@ class _Source:
         settings = {
             "classes": self.corpus.classes, "channels": records(self.corpus.channels), "grid": asdict(self.grid),
             "supervision": self.supervision, "enclosure": self.enclosure, "unlabelled": self.unlabelled,
-            "beliefs": self.beliefs, "looks": self.looks, "most": Plan.of_free_memory().most,
+            "beliefs": self.beliefs, "corrections": self.corrections.parameters, "most": Plan.of_free_memory().most,
         }  # fmt: skip
         return Kept(self.corpus.root / "cache" / "slices", settings, shape, self._fresh, self.taught)
 
@@ -297,7 +298,9 @@ class _Source:
         how: Any = {"enclosure": self.enclosure, "taught": self.taught}
         walks = self.supervision == "random_walker"
         walked = load_walked(self.corpus, entries, **how) if walks else repeat(None)
-        believed = load_beliefs(self.corpus, entries, **how, looks=self.looks) if self.beliefs else repeat(None)
+        believed = (
+            load_beliefs(self.corpus, entries, **how, corrections=self.corrections) if self.beliefs else repeat(None)
+        )
         given = _together(walked, believed, entries)
         make = partial(self._loaded, kept=kept)
         return work_ahead(make, given, threads=_THREADS, size=lambda each: self._size(each[2]))

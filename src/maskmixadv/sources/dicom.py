@@ -211,7 +211,10 @@ def _classes(source: Path, found: Sequence[Study]) -> tuple[str, ...]:
     for name in labels:
         spelled.setdefault(name.casefold(), name)
     if more := sorted(set(labels) - set(spelled.values())):
-        print(f"{source}: segments whose names differ in upper and lower case are one class: {listed(more)}", file=sys.stderr)
+        print(
+            f"{source}: segments whose names differ in upper and lower case are one class: {listed(more)}",
+            file=sys.stderr,
+        )
     return ("background", *spelled.values()) if labels else ("background", "structure")
 
 

@@ -10,12 +10,15 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from maskmixadv.memory import Budget, free
+from maskmixadv.strokes.corrections import Corrections
 from maskmixadv.strokes.enclosure import ENCLOSED, beyond_loop
 from maskmixadv.strokes.walker import Plan, believe_slice
 from maskmixadv.types import IGNORE
 
 LOOKS: Final = 0.5
 """Power of what pixels look like: the default of `walk-teacher`."""
+CORRECTIONS: Final = Corrections(looks=LOOKS, evened=True)
+"""What walks are multiplied by, by the defaults of `walk-teacher`."""
 MOST: Final = 12_000
 """Unknown pixels up to which a slice is walked on its own grid, which takes a tenth of a second; one with more is
 walked on a coarser grid."""
@@ -55,7 +58,7 @@ def propose_slice(
         return None
     seeds = enclosed(scribble)
     plan = Plan(most=MOST, budget=Budget(free() // 4))
-    belief = believe_slice(image, seeds, classes=classes, plan=plan, looks=LOOKS).astype(np.float32)
+    belief = believe_slice(image, seeds, classes=classes, plan=plan, corrections=CORRECTIONS).astype(np.float32)
     voices = belief / belief.sum(0).clip(1)
     if said is not None:
         reached = belief.max((1, 2), keepdims=True) > 0

@@ -13,7 +13,8 @@ Differs from the released code: there, a slice without strokes of one of the str
 pixel stays unknown.
 
 Beliefs are the probabilities themselves, 0 for every class if nothing is known. Their walks avoid edges more. They can
-be multiplied by what pixels look like (`maskmixadv.strokes.appearance`).
+be multiplied by what pixels look like (`maskmixadv.strokes.appearance`), and by odds that make up for the sizes of
+strokes (`maskmixadv.strokes.evened`).
 
 Walks are solved exactly. Memory and time for that grow faster than the number of pixels. So as many are solved at once
 as memory allows, and those of large slices on a coarser grid, from which their probabilities are interpolated.
@@ -40,9 +41,11 @@ from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import NOTHING, Taught
 from maskmixadv.files import work_ahead
 from maskmixadv.memory import Budget, free
-from maskmixadv.strokes.appearance import SETTINGS, appearance
+from maskmixadv.strokes.appearance import appearance
 from maskmixadv.strokes.cache import ArrayCache, user_cache
+from maskmixadv.strokes.corrections import PLAIN, Corrections
 from maskmixadv.strokes.enclosure import ENCLOSED
+from maskmixadv.strokes.evened import evening_odds
 from maskmixadv.strokes.known import known
 from maskmixadv.strokes.regrid import coarser
 from maskmixadv.types import IGNORE
@@ -138,7 +141,12 @@ def load_walked(
 
 
 def load_beliefs(
-    corpus: Corpus, entries: Sequence[Entry], *, enclosure: bool, taught: Taught = NOTHING, looks: float = 0.0
+    corpus: Corpus,
+    entries: Sequence[Entry],
+    *,
+    enclosure: bool,
+    taught: Taught = NOTHING,
+    corrections: Corrections = PLAIN,
 ) -> Iterator[StoredBelief]:
     """Yield the beliefs of `entries`, in order; kept and computed as in `load_walked`, which raises the same errors.
 
@@ -149,8 +157,8 @@ def load_beliefs(
     ----------
     corpus, entries, enclosure, taught
         As in `load_walked`.
-    looks
-        As in `believe_slice`.
+    corrections
+        What walks are multiplied by.
 
     Examples
     --------
@@ -163,12 +171,12 @@ def load_beliefs(
     """
 
     def beliefs(case: Case, seeds: LabelVolume, plan: Plan) -> StoredBelief:
-        return believe(case, seeds, classes=len(corpus.classes), plan=plan, looks=looks)
+        return believe(case, seeds, classes=len(corpus.classes), plan=plan, corrections=corrections)
 
     def seeds(case: Case) -> LabelVolume:
         return known(case, taught, enclosure=enclosure).seeds
 
-    parameters = [SHARP, len(corpus.classes), *(["looks", looks, SETTINGS] if looks else [])]
+    parameters = [SHARP, len(corpus.classes), *corrections.parameters]
     return _made(corpus, entries, beliefs, parameters, seeds, maps=len(corpus.classes))
 
 
@@ -294,7 +302,12 @@ def walk(case: Case, seeds: LabelVolume, plan: Plan | None = None) -> LabelVolum
 
 
 def believe(
-    case: Case, seeds: LabelVolume, *, classes: int, plan: Plan | None = None, looks: float = 0.0
+    case: Case,
+    seeds: LabelVolume,
+    *,
+    classes: int,
+    plan: Plan | None = None,
+    corrections: Corrections = PLAIN,
 ) -> StoredBelief:
     """Return beliefs of a case's slices: `believe_slice` for each.
 
@@ -308,8 +321,8 @@ def believe(
         Number of classes, with the background.
     plan
         How much memory to take; None: half of what is free.
-    looks
-        As in `believe_slice`.
+    corrections
+        What walks are multiplied by.
 
     Examples
     --------
@@ -325,7 +338,7 @@ def believe(
     for k, image in enumerate(_slices(case)):
         # Of a long CT few slices have strokes, and zeros that are never written take no memory.
         if (seeds[k] != IGNORE).any():
-            beliefs[k] = believe_slice(image, seeds[k], classes=classes, plan=plan, looks=looks)
+            beliefs[k] = believe_slice(image, seeds[k], classes=classes, plan=plan, corrections=corrections)
     return beliefs
 
 
@@ -335,7 +348,7 @@ def believe_slice(
     *,
     classes: int,
     plan: Plan | None = None,
-    looks: float = 0.0,
+    corrections: Corrections = PLAIN,
 ) -> UInt8[np.ndarray, "k h w"]:
     """Return the probability of each class in each pixel of a slice, in steps of 1/255.
 
@@ -349,9 +362,8 @@ def believe_slice(
         Number of classes, with the background.
     plan
         How much memory to take; None: half of what is free.
-    looks
-        Power of the probability by what a pixel looks like (`maskmixadv.strokes.appearance`) with which walks are
-        multiplied, at least 0.
+    corrections
+        What walks are multiplied by.
 
     Returns
     -------
@@ -366,7 +378,7 @@ def believe_slice(
     """
     belief = (_classed(seeds) == np.arange(classes, dtype=np.uint8)[:, None, None]) * np.uint8(255)
     box = _open(seeds)
-    solved = _solved(image[(..., *box)], seeds[box], SHARP, plan or Plan(), looks)
+    solved = _solved(image[(..., *box)], seeds[box], SHARP, plan or Plan(), corrections)
     if solved is None:
         return belief
     names, probs = solved
@@ -414,7 +426,11 @@ def walk_slice(
 
 
 def _solved(
-    image: Float[np.ndarray, "*c h w"], seeds: UInt8[np.ndarray, "h w"], beta: float, plan: Plan, looks: float = 0.0
+    image: Float[np.ndarray, "*c h w"],
+    seeds: UInt8[np.ndarray, "h w"],
+    beta: float,
+    plan: Plan,
+    corrections: Corrections = PLAIN,
 ) -> tuple[UInt8[np.ndarray, "k"], Float[np.ndarray, "k h w"]] | None:
     """Return the classes with strokes, and the probability of each; None if nothing can be found."""
     classes, markers = _markers(seeds)
@@ -423,7 +439,7 @@ def _solved(
         return None
     factor = plan.factor(seeds)
     if factor > 1:
-        return _solved_coarsely(image, seeds, beta, plan, factor, looks)
+        return _solved_coarsely(image, seeds, beta, plan, factor, corrections)
     # Solved exactly: of matrices this stiff, conjugate gradients are slower, and wrong here and there.
     with plan.budget.taken(BYTES * unknown):
         probs = skimage.segmentation.random_walker(
@@ -434,10 +450,11 @@ def _solved(
             return_full_prob=True,
             channel_axis=0 if image.ndim == 3 else None,
         )
-    if looks:
-        probs = probs * appearance(image, seeds, classes) ** looks
-        probs = probs / probs.sum(0).clip(1e-12)
-    return classes, probs
+    if corrections.looks:
+        probs = probs * appearance(image, seeds, classes) ** corrections.looks
+    if corrections.evened:
+        probs = probs * evening_odds(_classed(seeds), classes)[:, None, None]
+    return classes, probs if corrections == PLAIN else probs / probs.sum(0).clip(1e-12)
 
 
 def _solved_coarsely(
@@ -446,7 +463,7 @@ def _solved_coarsely(
     beta: float,
     plan: Plan,
     factor: int,
-    looks: float,
+    corrections: Corrections,
 ) -> tuple[UInt8[np.ndarray, "k"], Float[np.ndarray, "k h w"]] | None:
     """As `_solved`, on a grid whose pixels are `factor` × `factor` of the slice's."""
     h, w = image.shape[-2:]
@@ -455,7 +472,7 @@ def _solved_coarsely(
     rows = whole.shape[-2] // factor
     small = whole.reshape(*whole.shape[:-2], rows, factor, -1, factor).mean((-3, -1))
     # However few are left unknown there, no coarser grid will do.
-    solved = _solved(small, coarser(seeds, factor), beta, replace(plan, most=math.prod(small.shape[-2:])), looks)
+    solved = _solved(small, coarser(seeds, factor), beta, replace(plan, most=math.prod(small.shape[-2:])), corrections)
     if solved is None:
         return None
     classes, probs = solved

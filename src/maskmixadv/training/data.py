@@ -59,7 +59,7 @@ def training_slices(
         enclosure=run.enclosure,
         device=device,
         beliefs=run.method.believes,
-        looks=run.method.looks(),
+        corrections=run.method.corrections(),
         masks=run.masks,
         unlabelled=run.unlabelled,
         seed=run.seed,

@@ -93,7 +93,7 @@ class Recipe:
         return repr(
             (
                 *(self.corpus_root, prior, self.scheme, self.fold, self.enclosure, self.masks, self.masks_of, seed),
-                *(schedule.size, schedule.side, start, method.supervision, method.believes, method.looks()),
+                *(schedule.size, schedule.side, start, method.supervision, method.believes, method.corrections()),
                 self.unlabelled and method.semi_supervised,
             )
         )

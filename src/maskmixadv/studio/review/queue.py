@@ -55,8 +55,8 @@ def propose(candidates: Sequence[Candidate]) -> list[Proposal]:
 
     Before a case was predicted, its middle slice comes first, then those at its quarters and in what gaps are left
     between slices with strokes; its ends come last. Later, rejected slices without strokes come first, then the slices
-    with the most doubt, where that of slices with strokes counts a quarter. A case's second slice counts half as much, its third a third, so that the proposals spread over
-    the cases.
+    with the most doubt, where that of slices with strokes counts a quarter. A case's second slice counts half as much,
+    its third a third, so that the proposals spread over the cases.
 
     Examples
     --------
