@@ -42,7 +42,7 @@ def evening_odds(seeds: UInt8[np.ndarray, "h w"], classes: UInt8[np.ndarray, "k"
 
     Returns
     -------
-    The factor of each class's probability; 1 for all if less than two structures have strokes.
+    The factor of each class's probability; 1 for all if fewer than two structures have strokes.
 
     Examples
     --------
