@@ -47,7 +47,8 @@ class Options:
     looks
         How much it counts what pixels look like (`maskmixadv.strokes.appearance`); by default walks are alone.
     evened
-        Whether they are multiplied by odds that make up for the sizes of strokes (`maskmixadv.strokes.evened`).
+        Whether structures share what walks give them by odds that make up for the sizes of strokes
+        (`maskmixadv.strokes.evened`).
     """
 
     root: Positional[Path]

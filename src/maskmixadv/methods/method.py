@@ -88,7 +88,7 @@ class Method(abc.ABC):
     """Players that learn with the schedule's optimiser and rate; the others have Adam at a constant one."""
 
     def corrections(self) -> Corrections:
-        """Return what walks are multiplied by to become its beliefs."""
+        """Return what is done with walks to make its beliefs of them."""
         return PLAIN
 
     def studies(self, step: int, progress: float, *, dense: int) -> bool:  # noqa: ARG002

@@ -440,7 +440,8 @@ class WalkTeacher(Method):
         Power of what a pixel's intensity or colour says, by the strokes of its slice, with which walks are multiplied,
         at least 0 (`maskmixadv.strokes.appearance`).
     evened
-        Whether walks are multiplied by odds that make up for the sizes of strokes (`maskmixadv.strokes.evened`).
+        Whether structures share what walks give them by odds that make up for the sizes of strokes
+        (`maskmixadv.strokes.evened`).
     study
         Steps from one batch of dense slices to the next, at least 0. 0: there is no corrector. After 250 batches, or
         3.3 for each dense slice where that is more, the corrector stays as it is.
@@ -526,7 +527,7 @@ class WalkTeacher(Method):
         return self.adv > 0
 
     def corrections(self) -> Corrections:
-        """Return what walks are multiplied by, as `appearance` and `evened` say."""
+        """Return what is done with walks, as `appearance` and `evened` say."""
         return Corrections(self.appearance, self.evened)
 
     def studies(self, step: int, progress: float, *, dense: int) -> bool:

@@ -75,7 +75,7 @@ def load_slices(
     beliefs
         Whether to load what random walks from the strokes say, too.
     corrections
-        What walks are multiplied by to become beliefs.
+        What is done with walks to make beliefs of them.
     masks
         Which dense masks are learnt from beside strokes.
     unlabelled

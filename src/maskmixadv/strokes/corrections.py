@@ -8,14 +8,16 @@ from maskmixadv.strokes import appearance, evened
 
 @dataclass(frozen=True)
 class Corrections:
-    """What walks are multiplied by to become beliefs.
+    """What is done with walks to make beliefs of them.
 
     Attributes
     ----------
     looks
-        Power of the probability by what a pixel looks like (`maskmixadv.strokes.appearance`), at least 0.
+        Power of the probability by what a pixel looks like (`maskmixadv.strokes.appearance`) with which walks are
+        multiplied, at least 0.
     evened
-        Whether by odds that make up for the sizes of strokes, too (`maskmixadv.strokes.evened`).
+        Whether structures share their probability by odds that make up for the sizes of strokes, after that
+        (`maskmixadv.strokes.evened`).
 
     Examples
     --------
@@ -31,7 +33,7 @@ class Corrections:
         """All that beliefs depend on by them; kept ones are told apart by this."""
         return [
             *(["looks", self.looks, appearance.SETTINGS] if self.looks else []),
-            *(["evened", evened.SETTINGS] if self.evened else []),
+            *(["evened among structures", evened.SETTINGS] if self.evened else []),
         ]
 
 

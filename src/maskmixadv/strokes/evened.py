@@ -4,7 +4,8 @@ A random walk finds a stroke the sooner, the larger it is: from a pixel half way
 it nearly always reaches the ring first. So where edges are weak a small stroke's structure gets too little. In an image
 without edges nothing but distance should count: each pixel should go to the structure whose stroke is nearest. The odds
 here are those with which the structures of a slice would then share its pixels as nearest strokes do (discrete Voronoi
-regions). The background keeps its own: where people draw it says little of how far a structure reaches.
+regions). They share among structures alone what is no background: where people draw the background says little of how
+far a structure reaches.
 """
 
 import math
@@ -30,8 +31,36 @@ SETTINGS: Final = (MOST, ROUNDS, STEP, LARGEST)
 """All constants that change what is returned; kept beliefs are told apart by them."""
 
 
+def even(
+    walks: Float[np.ndarray, "k h w"], seeds: UInt8[np.ndarray, "h w"], classes: UInt8[np.ndarray, "k"]
+) -> Float[np.ndarray, "k h w"]:
+    """Return what walks say, with the probability of all structures together shared among them by `evening_odds`.
+
+    Parameters
+    ----------
+    walks
+        Probabilities of the classes.
+    seeds, classes
+        As for `evening_odds`.
+
+    Examples
+    --------
+    >>> seeds = np.full((41, 41), IGNORE, np.uint8)
+    >>> seeds[[0, -1]] = seeds[:, [0, -1]] = 1
+    >>> seeds[20, 20] = 2
+    >>> walks = np.full((2, 41, 41), 0.5)
+    >>> even(walks, seeds, np.array([1, 2], np.uint8))[:, 10, 10].round(1)
+    array([0.2, 0.8])
+    """
+    structures = _structures(classes)
+    shared = walks[structures] * evening_odds(seeds, classes)[structures, None, None]
+    found = walks.copy()
+    found[structures] = shared * (walks[structures].sum(0) / shared.sum(0).clip(1e-12))
+    return found
+
+
 def evening_odds(seeds: UInt8[np.ndarray, "h w"], classes: UInt8[np.ndarray, "k"]) -> Float[np.ndarray, "k"]:
-    """Return the odds that make up for the sizes of strokes: 1 for the background, structures' geometric mean is 1.
+    """Return the odds among structures that make up for the sizes of strokes.
 
     Parameters
     ----------
@@ -42,7 +71,8 @@ def evening_odds(seeds: UInt8[np.ndarray, "h w"], classes: UInt8[np.ndarray, "k"
 
     Returns
     -------
-    The factor of each class's probability; 1 for all if fewer than two structures have strokes.
+    A number for each class: structures' geometric mean is 1, the background's number is 1. All are 1 if fewer than two
+    structures have strokes.
 
     Examples
     --------
@@ -50,10 +80,10 @@ def evening_odds(seeds: UInt8[np.ndarray, "h w"], classes: UInt8[np.ndarray, "k"
     >>> seeds[[0, -1]] = seeds[:, [0, -1]] = 1  # a frame, and a dot in it
     >>> seeds[20, 20] = 2
     >>> evening_odds(seeds, np.array([1, 2], np.uint8)).round(1)
-    array([0.5, 2.1])
+    array([0.4, 2.3])
     """
     odds = np.ones(len(classes))
-    structures = slice(1, None) if classes[0] == 0 else slice(None)
+    structures = _structures(classes)
     factor = max(1, math.ceil(math.sqrt(np.count_nonzero(seeds == IGNORE) / MOST)))
     drawn = coarser(seeds, factor) if factor > 1 else seeds
     unknown = drawn == IGNORE
@@ -68,6 +98,11 @@ def evening_odds(seeds: UInt8[np.ndarray, "h w"], classes: UInt8[np.ndarray, "k"
         moved = odds[structures] * ((wanted / wanted.sum()) / (found / found.sum())) ** STEP
         odds[structures] = (moved / np.exp(np.log(moved).mean())).clip(1 / LARGEST, LARGEST)
     return odds
+
+
+def _structures(classes: UInt8[np.ndarray, "k"]) -> slice:
+    """Return the places of all classes but the background."""
+    return slice(1, None) if classes[0] == 0 else slice(None)
 
 
 def _shares(labels: Int[np.ndarray, "n"], count: int) -> Float[np.ndarray, "k"]:

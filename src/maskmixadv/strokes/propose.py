@@ -18,7 +18,7 @@ from maskmixadv.types import IGNORE
 LOOKS: Final = 0.5
 """Power of what pixels look like: the default of `walk-teacher`."""
 CORRECTIONS: Final = Corrections(looks=LOOKS, evened=True)
-"""What walks are multiplied by, by the defaults of `walk-teacher`."""
+"""What is done with walks, by the defaults of `walk-teacher`."""
 MOST: Final = 12_000
 """Unknown pixels up to which a slice is walked on its own grid, which takes a tenth of a second; one with more is
 walked on a coarser grid."""

@@ -13,7 +13,7 @@ Differs from the released code: there, a slice without strokes of one of the str
 pixel stays unknown.
 
 Beliefs are the probabilities themselves, 0 for every class if nothing is known. Their walks avoid edges more. They can
-be multiplied by what pixels look like (`maskmixadv.strokes.appearance`), and by odds that make up for the sizes of
+be multiplied by what pixels look like (`maskmixadv.strokes.appearance`), and evened for the sizes of
 strokes (`maskmixadv.strokes.evened`).
 
 Walks are solved exactly. Memory and time for that grow faster than the number of pixels. So as many are solved at once
@@ -45,7 +45,7 @@ from maskmixadv.strokes.appearance import appearance
 from maskmixadv.strokes.cache import ArrayCache, user_cache
 from maskmixadv.strokes.corrections import PLAIN, Corrections
 from maskmixadv.strokes.enclosure import ENCLOSED
-from maskmixadv.strokes.evened import evening_odds
+from maskmixadv.strokes.evened import even
 from maskmixadv.strokes.known import known
 from maskmixadv.strokes.regrid import coarser
 from maskmixadv.types import IGNORE
@@ -158,7 +158,7 @@ def load_beliefs(
     corpus, entries, enclosure, taught
         As in `load_walked`.
     corrections
-        What walks are multiplied by.
+        What is done with walks.
 
     Examples
     --------
@@ -322,7 +322,7 @@ def believe(
     plan
         How much memory to take; None: half of what is free.
     corrections
-        What walks are multiplied by.
+        What is done with walks.
 
     Examples
     --------
@@ -363,7 +363,7 @@ def believe_slice(
     plan
         How much memory to take; None: half of what is free.
     corrections
-        What walks are multiplied by.
+        What is done with walks.
 
     Returns
     -------
@@ -453,7 +453,7 @@ def _solved(
     if corrections.looks:
         probs = probs * appearance(image, seeds, classes) ** corrections.looks
     if corrections.evened:
-        probs = probs * evening_odds(_classed(seeds), classes)[:, None, None]
+        probs = even(probs / probs.sum(0).clip(1e-12), _classed(seeds), classes)
     return classes, probs if corrections == PLAIN else probs / probs.sum(0).clip(1e-12)
 
 
