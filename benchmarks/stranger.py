@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +31,9 @@ from skimage.morphology import skeletonize
 from maskmixadv.corpus.case import Case
 from maskmixadv.errors import InputError
 from maskmixadv.sources.opening import open_corpus
+from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.learning.training import Training
+from maskmixadv.studio.refusals import TakenError
 from maskmixadv.types import IGNORE
 from record import append
 
@@ -302,6 +305,15 @@ def round_of(options: Stranger, place: Path) -> dict[str, Any]:
     }
 
 
+def end_training(folder: Path) -> None:
+    """End the training that goes on when the time is over, so that nothing is written any more where all is deleted."""
+    training = Training(Layout.open(folder))
+    with suppress(TakenError):
+        while True:  # asked again, it ends at once
+            training.stop()
+            time.sleep(1)
+
+
 def _most(strokes: dict[str, np.ndarray]) -> int:
     return sum(int((each >= 0).any((1, 2)).sum()) for each in strokes.values())
 
@@ -314,6 +326,7 @@ def main(argv: Sequence[str]) -> None:
     load = os.getloadavg()[0]
     with TemporaryDirectory() as temporary:
         figures = round_of(options, Path(temporary))
+        end_training(Path(temporary) / "folder")
     for what, seconds in figures["seconds"].items():
         print(f"{what}: {seconds}")
     print("in the end:", *figures["training at the end"])
