@@ -193,6 +193,12 @@ def test_one_structure_in_two_spellings_is_one_class(tmp_path: Path, capsys: pyt
         np.testing.assert_array_equal(case.dense, half())
 
 
+def test_a_segment_called_background_is_no_structure(tmp_path: Path) -> None:
+    source = study(tmp_path, lesion1=half(), background2=~half())
+    with pytest.raises(InputError, match="segment 'background' is no class, allowed are lesion"):
+        dicom.prepare(source, tmp_path / "c")
+
+
 def test_prepare_refuses(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no DICOM image series"):

@@ -207,7 +207,7 @@ def _classes(source: Path, found: Sequence[Study]) -> tuple[str, ...]:
             print(f"{toml}: its codes and its ignore are not used, as a SEG's segments have names", file=sys.stderr)
         return classes.names
     labels = [name for study in found for path in study.masks for name in seg.names(path)]
-    spelled = dict[str, str]()
+    spelled = {declared.BACKGROUND: declared.BACKGROUND}
     for name in labels:
         spelled.setdefault(name.casefold(), name)
     if more := sorted(set(labels) - set(spelled.values())):
@@ -215,7 +215,7 @@ def _classes(source: Path, found: Sequence[Study]) -> tuple[str, ...]:
             f"{source}: segments whose names differ in upper and lower case are one class: {listed(more)}",
             file=sys.stderr,
         )
-    return ("background", *spelled.values()) if labels else ("background", "structure")
+    return tuple(spelled.values()) if labels else ("background", "structure")
 
 
 def _cases(
