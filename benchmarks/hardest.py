@@ -68,7 +68,7 @@ def measured(root: Path, *, largest: bool) -> dict[str, Any]:
         case: Case = corpus.load(entry)
         if case.dense is None:
             continue
-        labels = predictor.labels(case.image, case.spacing, largest=largest)
+        labels = predictor.labels(case.image, case.spacing, largest=largest or None)
         scores = score(case.dense, labels, classes=corpus.classes, spacing=case.spacing or corpus.nominal)
         overlap.append([each.dice for each in scores])
         far.append([each.hd95 for each in scores])

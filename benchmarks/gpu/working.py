@@ -22,6 +22,7 @@ from maskmixadv.runs.run import Run
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.strokes.walker import load_beliefs
 from maskmixadv.training.data import training_slices
+from maskmixadv.training.pieces import settle
 from maskmixadv.training.together import begin_for, hand_over
 
 OUTPUT = "output.txt"
@@ -125,7 +126,8 @@ def score(root: Path, split: Split, *, largest: bool) -> float:
     out = folder(root, split)
     out = out.with_name(f"{out.name}-largest") if largest else out
     words = ["maskmixadv", "evaluate", str(root), "--split", split, "--device", "cpu", "--out", str(out)]
-    words += ["--largest"] if largest else []
+    words += ["--pieces", "largest"] if largest else []
     with told_to(root / OUTPUT):
-        evaluate(root, split=split, out=out, largest=largest, device="cpu", jobs=1, command=shlex.join(words))
+        settle(Run.open(root), "cpu")
+        evaluate(root, split=split, out=out, largest=largest or None, device="cpu", jobs=1, command=shlex.join(words))
     return time.monotonic() - began

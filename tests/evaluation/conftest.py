@@ -47,6 +47,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     predictor = SimpleNamespace(
         labels=lambda image, _, **__: shifted(of[image.tobytes()]),
         averages=lambda flips: flips,
+        alone=lambda _: "none",
         net=SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device=torch.device("cpu"))])),
     )
     monkeypatch.setattr("maskmixadv.inference.predictor.Predictor.load", lambda _, __: predictor)

@@ -72,10 +72,11 @@ def test_report_of_known_spacing_without_a_log(tmp_path: Path) -> None:
     rows = [each._replace(case=f"c{number:02}") for number in range(12) for each in found]
     split = {"train": [], "val": [], "test": ["p03"]}
     corpus = {"name": "Hearts", "hash": "0", "scheme": "paper", "fold": 1, **split}
-    evaluation = {"command": "x", "commit": None, "device": "cpu", "date": "today", "split": "test"}
+    evaluation = {"command": "x", "commit": None, "device": "cpu", "date": "today", "split": "test", "largest": "LV"}
     summary = scores.summarise(rows, {"corpus": corpus, "evaluation": evaluation})
     source = report.render(summary, rows, classes=CLASSES, examples=[], log=tmp_path / "log.csv")
     assert "ominal" not in source
+    assert "largest piece alone of" in source
     assert "Learning curves" not in source
     assert "HD95 (mm)" in source
     assert "c08, c09 and 2 more, named in" in source

@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import onnxruntime
 import pytest
+import skimage
 import torch
 from PIL import Image
 from torch import nn
@@ -28,6 +29,7 @@ from maskmixadv.inference.onnx import OnOwnGrid, _write_graph, grow, shrink
 from maskmixadv.inference.predictor import Predictor, fuse_norms
 from maskmixadv.networks.unet import WIDTHS
 from maskmixadv.runs.checkpoint import save
+from maskmixadv.runs.pieces import Piece, Pieces
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.grid import Grid, covering
 from maskmixadv.sources.phantoms import phantom
@@ -38,7 +40,7 @@ WITHOUT_TORCH = """
 import runpy, sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("torch", "maskmixadv", "scipy", "skimage"):
+        if name.split(".")[0] in ("torch", "maskmixadv", "skimage"):
             raise ImportError(f"{name} is not there")
 sys.meta_path.insert(0, Absent())
 sys.argv = sys.argv[1:]
@@ -237,6 +239,23 @@ def test_the_script_cuts_slices_along_the_models_axis(made: Path, tmp_path: Path
     assert len(np.unique(labels)) > 1
 
 
+@pytest.mark.usefixtures("graph_is_made")
+def test_the_script_keeps_in_one_piece_what_the_run_does(made: Path, tmp_path: Path) -> None:
+    (path,), one_piece = files(made, tmp_path)[:1], shutil.copytree(made / "run", tmp_path / "run")
+    found = [Piece(names, kept=True, cases=9, outside=0.0, lost=0.0) for names in (("RV", "Myo", "LV"), ("LV",))]
+    Pieces(tuple(found)).write(one_piece)
+    assert run(["export", "model", str(one_piece), str(tmp_path / "model")]) == 0
+    assert alone(tmp_path / "model", path, "--out", tmp_path / "alone").stderr == ""
+    assert run(["predict", str(one_piece), str(path), "--out", str(tmp_path / "own")]) == 0
+    same_masks(tmp_path / "alone" / path.name, tmp_path / "own" / path.name)
+    labels: Any = nib.load(tmp_path / "own" / path.name)
+    for pieces in (np.asarray(labels.dataobj) > 0, np.asarray(labels.dataobj) == 3):
+        assert skimage.measure.label(pieces, connectivity=3).max() == 1
+    assert run(["predict", str(one_piece), str(path), "--out", str(tmp_path / "all"), "--pieces", "all"]) == 0
+    every: Any = nib.load(tmp_path / "all" / path.name)
+    assert skimage.measure.label(np.asarray(every.dataobj) == 3, connectivity=3).max() > 1
+
+
 def same_masks(one: Path, other: Path) -> None:
     """See that two files of labels have the same voxels, bit for bit the same geometry, and several classes."""
     first, second = nib.load(one), nib.load(other)  # pyright: ignore
@@ -312,7 +331,7 @@ def test_an_early_run_cuts_as_its_corpus_says_or_by_number(made: Path, tmp_path:
 
 def test_the_contract_says_what_training_saw(made: Path) -> None:
     about = json.loads((made / "model" / "model.json").read_text())
-    assert (about["format"], about["axis"]) == (5, 0)
+    assert (about["format"], about["axis"]) == (6, 0)
     assert about["flips"]["learnt"] is True
     assert about["scaling"]["percentile"] == 99
 

@@ -25,6 +25,7 @@ from maskmixadv.processes import reason_written
 from maskmixadv.runs.course import read_course
 from maskmixadv.runs.run import Run
 from maskmixadv.training.fit import fit
+from maskmixadv.training.pieces import settle
 from maskmixadv.typed import made
 
 
@@ -55,6 +56,7 @@ def work(job: Job, device: str | None) -> int:
 
 def score(job: Job, usage: Usage, *, device: str | None, jobs: int | None = None) -> None:
     """Score the trained run of `job`, in `jobs` processes, and file the scores."""
+    settle(Run.open(job.run), device)  # which runs that were trained side by side have not done
     scores = folder(job.run, job.split)
     evaluate(job.run, split=job.split, out=scores, device=device, jobs=jobs, command=_evaluating(job, scores))
     for kept in job.folders:

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from maskmixadv.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,15 +18,27 @@ class OfRun:
     flips
         Average the prediction over the eight turns and flips of the plane, if the training used them; takes eight times
         as long.
+    pieces
+        Which connected pieces of structures to keep: the largest one of those that were in one piece when the training
+        ended (auto, see pieces.json of the run), all, or the largest one of each structure (largest).
     largest
-        Keep only the largest 3D component of each structure; not for structures that come in pairs.
+        The same as --pieces largest.
     device
         Device to compute on, such as cpu or cuda:0; by default the fastest one.
     """
 
     flips: bool = False
-    largest: bool = False
+    pieces: Literal["auto", "all", "largest"] = "auto"
+    largest: Annotated[bool, FlagCreatePairsOff] = False
     device: str | None = None
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """The options as `Predictor.labels` has them; InputError where they contradict each other."""
+        if self.largest and self.pieces == "all":
+            raise InputError("--largest: contradicts --pieces all; give one of them")
+        wanted = "largest" if self.largest else self.pieces
+        return {"flips": self.flips, "largest": {"auto": None, "all": False, "largest": True}[wanted]}
 
 
 @dataclass(frozen=True)
@@ -59,12 +73,12 @@ class Evaluate(OfRun):
             split=self.split,
             corpus_root=self.corpus,
             out=out,
-            flips=self.flips,
-            largest=self.largest,
             device=self.device,
             command=line,
+            **self.how,
         )
         print(summary)
+        print(f"largest piece alone of: {summary.provenance['evaluation']['largest']}")
         print(f"report: {out / 'report.html'}")
         return 0
 
@@ -93,5 +107,4 @@ class Predict(OfRun):
         """Run the command; returns the exit code."""
         from maskmixadv.inference.segment import segment
 
-        how = {"flips": self.flips, "largest": self.largest}
-        return segment(self.root, self.images, self.out, device=self.device, **how)
+        return segment(self.root, self.images, self.out, device=self.device, **self.how)

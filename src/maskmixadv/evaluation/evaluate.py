@@ -65,7 +65,7 @@ def evaluate(
     corpus_root: PathLike | None = None,
     out: PathLike | None = None,
     flips: bool = False,
-    largest: bool = False,
+    largest: bool | None = None,
     device: str | None = None,
     jobs: int | None = None,
     command: str | None = None,
@@ -91,7 +91,8 @@ def evaluate(
         Average predictions over the right-angle turns and flips in plane, where training drew them. ``summary.json``
         says whether it was done.
     largest
-        Keep only the largest 3D component of each class.
+        Whether only the largest connected piece of each structure is kept. None: of those that are in one piece in the
+        images that were learnt from (`maskmixadv.runs.pieces`). ``summary.json`` says of which ones it was done.
     device
         Where to predict, such as ``cuda:0``; None: the fastest device that is there.
     jobs
@@ -164,7 +165,7 @@ def evaluate(
         "nominal_mm": list(corpus.nominal),
         "split": split,
         "flips": flips,
-        "largest": largest,
+        "largest": predictor.alone(largest),
     }
     volumes = scores.volumes((row for row in found if row.case not in partly), corpus.nominal)
     measured = clinical.records(volumes)  # part of a heart has no volume
@@ -239,9 +240,9 @@ class CasePredictor:
     ((3, 40, 48), True)
     """
 
-    def __init__(self, predictor: "Predictor", at_once: int, *, flips: bool, largest: bool) -> None:
+    def __init__(self, predictor: "Predictor", at_once: int, *, flips: bool, largest: bool | None) -> None:
         self._predictor = predictor
-        self._how = {"flips": flips, "largest": largest}
+        self._how: Any = {"flips": flips, "largest": largest}
         self._turn = Semaphore(at_once if self.device.type == "cpu" else 1)
         self._packed: dict[str, bytes] = {}
 

@@ -27,9 +27,9 @@ from maskmixadv.runs.origin import CorpusRecord
 from maskmixadv.runs.run import Run
 from maskmixadv.sources.opening import open_corpus
 
-FORMAT: Final = 5
+FORMAT: Final = 6
 """Version of ``model.json``: 1 did not say along which axis slices are cut, 2 not how an image's own is chosen, 3 not
-which channels images have, and whether slices are turned."""
+which channels images have, and whether slices are turned, 5 not which structures are in one piece."""
 OPSET: Final = 18
 STANDALONE: Final = Path(__file__).with_name("standalone.py")
 """The script that is written as ``predict.py``. It is never imported here, as only users of exported models need its
@@ -37,6 +37,10 @@ libraries."""
 SLICES, ROWS, COLUMNS = 3, 61, 55
 """Shape of the volume that the network is traced with; the graph takes any other shape, too."""
 
+_PIECES: Final = (
+    "of each of these groups of structures, one after the other, only the largest connected component of a volume's "
+    "labels (26 neighbours) is kept; the rest of the group becomes background"
+)
 _TRAINING: Final = ("method", "schedule", "enclosure", "seed", "preset", "commit", "device", "versions")
 """Facts of ``run.json`` that go with the model."""
 _CONTRACT: Final = {
@@ -290,6 +294,7 @@ def about(run: Run, predictor: Predictor, digest: str) -> dict[str, Any]:
         "channels": records(predictor.channels),
         **_CONTRACT,
         **asdict(predictor.slicing),
+        "pieces": {"together": [list(piece.structures) for piece in predictor.pieces.kept], "rule": _PIECES},
         "flips": {"learnt": predictor.turns, "rule": _FLIPS},
         "grid": {"size": run.grid.size, "mm": run.grid.mm, "multiple": predictor.multiple, "rule": _RULE},
         "training": {**training, "corpus": _told(run.learnt_from), "prior": _told(run.prior_from)},

@@ -23,6 +23,7 @@ from maskmixadv.formats.slicing import Header, Slicing, View
 from maskmixadv.inference.tiles import blended
 from maskmixadv.networks.components import largest_components
 from maskmixadv.networks.losses import most_probable
+from maskmixadv.runs.pieces import Pieces
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.grid import Grid, covering
 from maskmixadv.types import STRIDE, PathLike, Spacing
@@ -70,6 +71,8 @@ class Predictor:
         How those were seen that were learnt from; a file is cut and turned by the same rule, as its own header says.
     channels
         Of the images, which say how intensities are scaled.
+    pieces
+        Which structures are in one piece, so that only the largest one is kept.
 
     Examples
     --------
@@ -82,6 +85,7 @@ class Predictor:
       network: UNet, 1.81 M weights, on cpu
       slices:  along axis 0, resampled to pixels of 5.01 mm
       turns:   off
+      largest piece alone of: none
     >>> image = np.random.default_rng(0).normal(300.0, 40.0, (6, 70, 60))   # raw intensities
     >>> predictor.segment(image, spacing=(8, 1.5, 1.5)).shape
     (6, 70, 60)
@@ -96,6 +100,7 @@ class Predictor:
     turns: bool = False
     slicing: Slicing = Slicing()  # noqa: RUF009
     channels: tuple[Channel, ...] = ONE
+    pieces: Pieces = Pieces()  # noqa: RUF009
 
     @classmethod
     def load(cls, root: PathLike, device: str | None = None) -> "Predictor":
@@ -110,7 +115,9 @@ class Predictor:
         run, place = Run.open(Path(root)), pick_device(device)
         net = fuse_norms(run.weights(place)).to(place).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         turns, learnt = run.schedule.augment.turns, run.learnt_from
-        return cls(net, run.grid, run.task.classes, turns=turns, slicing=learnt.slicing, channels=learnt.channels)
+        pieces = Pieces.of_run(run.root, run.task.classes)
+        how = {"turns": turns, "slicing": learnt.slicing, "channels": learnt.channels, "pieces": pieces}
+        return cls(net, run.grid, run.task.classes, **how)
 
     def __repr__(self) -> str:
         """Say in one line what it is, without the network's layers."""
@@ -125,13 +132,18 @@ class Predictor:
             f"predictor of {', '.join(self.classes)}\n"
             f"  network: {type(self.net).__name__}, {weights:.2f} M weights, on {self._device}\n"
             f"  slices:  along axis {self.axis}, resampled to {pixels}\n"
-            f"  turns:   {'on' if self.turns else 'off'}"
+            f"  turns:   {'on' if self.turns else 'off'}\n"
+            f"  largest piece alone of: {self.alone(None)}"
         )
 
     @property
     def axis(self) -> int:
         """Along which axis of an array its slices are cut, 0 to 2."""
         return self.slicing.axis
+
+    def alone(self, largest: bool | None) -> str:
+        """Name the structures of which only the largest piece is kept, in one line; `largest` as for `segment`."""
+        return str(self.pieces) if largest is None else ", ".join(self.classes[1:]) if largest else "none"
 
     @property
     def _device(self) -> torch.device:
@@ -144,7 +156,7 @@ class Predictor:
         *,
         affine: Float[np.ndarray, "4 4"] | None = None,
         flips: bool = False,
-        largest: bool = False,
+        largest: bool | None = None,
     ) -> UInt8[np.ndarray, "_ _ _"]:
         """Segment a volume as it was measured: what the command ``predict`` does with a file.
 
@@ -164,7 +176,8 @@ class Predictor:
         flips
             Average over the eight right-angle turns and flips in plane, if training drew them (`averages`).
         largest
-            Keep each structure's largest 3D component only; the rest becomes background.
+            Whether each structure's largest connected piece is kept only, and the rest becomes background. None: of
+            those structures that are in one piece in the images that were learnt from (`pieces`).
 
         Returns
         -------
@@ -188,7 +201,7 @@ class Predictor:
         affine: Float[np.ndarray, "4 4"] | None = None,
         flips: bool = False,
     ) -> Float32[np.ndarray, "k _ _ _"]:
-        """Class probabilities of a volume as it was measured; its most probable classes are what `segment` returns.
+        """Class probabilities of a volume as it was measured; `segment` returns the most probable classes.
 
         Parameters
         ----------
@@ -254,7 +267,7 @@ class Predictor:
         spacing: Spacing | None,
         *,
         flips: bool = False,
-        largest: bool = False,
+        largest: bool | None = None,
     ) -> UInt8[np.ndarray, "d h w"]:
         """Labels on the volume's own grid: the most probable class.
 
@@ -263,10 +276,12 @@ class Predictor:
         image, spacing, flips
             As for `probs`.
         largest
-            Keep each structure's largest 3D component only; the rest becomes background.
+            As for `segment`.
         """
         parts = [most_probable(part).cpu().numpy() for part in self._parts(image, spacing, flips=flips)]
         labels = np.concatenate(parts)
+        if largest is None:
+            return self.pieces.keep(labels, self.classes)
         return largest_components(labels, len(self.classes)) if largest else labels
 
     @torch.inference_mode()

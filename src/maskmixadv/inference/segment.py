@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from maskmixadv.corpus.channels import Channel, scaled
 from maskmixadv.errors import InputError, listed
@@ -26,7 +26,7 @@ def segment(
     out: Path,
     *,
     flips: bool = False,
-    largest: bool = False,
+    largest: bool | None = None,
     device: str | None = None,
 ) -> int:
     """Segment image files, and write each one's labels into `out`, under the image's name and on its grid.
@@ -45,7 +45,8 @@ def segment(
     flips
         Average over the eight right-angle turns and flips in plane, if training drew them.
     largest
-        Keep only each structure's largest 3D component.
+        Whether only the largest connected piece of each structure is kept. None: of those that are in one piece in the
+        images that were learnt from (`maskmixadv.runs.pieces`).
     device
         Where to predict, such as ``cpu`` or ``cuda:0``; None: the fastest device that is there.
 
@@ -112,7 +113,7 @@ def _labels_name(name: str, path: Path) -> str:
 
 
 def _segmented(
-    predictor: Predictor, cases: Sequence[_Image], names: Sequence[str], out: Path, how: dict[str, bool]
+    predictor: Predictor, cases: Sequence[_Image], names: Sequence[str], out: Path, how: dict[str, Any]
 ) -> Iterator[CaseVolumes]:
     """Segment each image that can be segmented, and say on stderr what is wrong with the others."""
     for case in _shown(cases):
@@ -136,7 +137,7 @@ def _shown(cases: Sequence[_Image]) -> Iterable[_Image]:
     return track(cases, description="predict")
 
 
-def _one(predictor: Predictor, case: _Image, names: Sequence[str], out: Path, how: dict[str, bool]) -> CaseVolumes:
+def _one(predictor: Predictor, case: _Image, names: Sequence[str], out: Path, how: dict[str, Any]) -> CaseVolumes:
     volume, path = several.read(case.files), case.files[0]
     place = volume.geometry.labels_path(out / case.labels, predictor.classes)
     if place.name != case.labels:

@@ -1,8 +1,8 @@
 """Segment NIfTI volumes or pictures with an exported model: labels on each image's own grid, under its own name.
 
-``python predict.py IMAGE [IMAGE ...] --out DIR``. Needs numpy, onnxruntime and nibabel, for pictures Pillow, and
-nothing of maskmixadv: 'maskmixadv export model' writes this file as ``predict.py`` beside ``model.onnx`` and
-``model.json``. For research; not a medical device.
+``python predict.py IMAGE [IMAGE ...] --out DIR``. Needs numpy, onnxruntime and nibabel, for pictures Pillow, for
+structures that ``model.json`` says to keep in one piece SciPy, and nothing of maskmixadv: 'maskmixadv export
+model' writes this file as ``predict.py`` beside ``model.onnx`` and ``model.json``. For research; not a medical device.
 """
 
 import argparse
@@ -104,7 +104,8 @@ class Model:
 
         Returns
         -------
-        Class probabilities ``d k h w``, and labels ``d h w``: indices into the classes.
+        Class probabilities ``d k h w``, and labels ``d h w``: indices into the classes. Pieces that ``model.json`` says
+        to leave out are background in the labels.
         """
         scaled = scaled_channels(image if image.ndim == 4 else image[None], self.about)
         size = np.array(resized(image.shape[-2:], spacing, self.about["grid"]), dtype=np.int64)
@@ -112,7 +113,21 @@ class Model:
         parts = [part[0] if len(part) == 1 else part for part in parts]
         done = [self.session.run(["probs", "labels"], {"image": part, "size": size}) for part in parts]
         probs, labels = (np.concatenate(each) for each in zip(*done, strict=True))
-        return probs, labels
+        return probs, in_one_piece(labels, self.about)
+
+
+def in_one_piece(labels: np.ndarray, about: dict[str, Any]) -> np.ndarray:
+    """Keep the largest connected piece of each group of structures that is in one; the rest becomes background."""
+    for names in about["pieces"]["together"]:
+        from scipy import ndimage
+
+        one = np.isin(labels, [about["classes"].index(name) for name in names])
+        labelled: Any = ndimage.label(one, np.ones((3, 3, 3)))
+        parts, number = labelled
+        if number > 1:
+            sizes = np.sum([np.bincount(plane.ravel(), minlength=number + 1) for plane in parts], axis=0)
+            labels = np.where(one & (parts != 1 + np.argmax(sizes[1:])), 0, labels).astype(labels.dtype)
+    return labels
 
 
 def scaled_channels(image: np.ndarray, about: dict[str, Any]) -> np.ndarray:

@@ -1,10 +1,12 @@
 """Largest connected components of structures."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import scipy
 import skimage
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
 from maskmixadv.tensors import Labels
 
@@ -27,16 +29,46 @@ def largest_components(labels: UInt8[np.ndarray, "d h w"], classes: int) -> UInt
     array([[[0, 0, 1, 1, 0, 2]]], dtype=uint8)
     """
     kept = np.zeros_like(labels)
-    # In the box of each structure, and counted slice by slice: a CT's components take gigabytes.
     for label, box in enumerate(scipy.ndimage.find_objects(labels, max_label=classes - 1), 1):
         if box is not None:
-            parts = np.asarray(skimage.measure.label(labels[box] == label, connectivity=3))
-            number = int(parts.max()) + 1
-            sizes = np.zeros(number, np.int64)
-            for plane in parts:
-                sizes += np.bincount(plane.ravel(), minlength=number)
-            kept[box][parts == np.argmax(sizes[1:]) + 1] = label
+            kept[box][_largest(labels[box] == label)] = label
     return kept
+
+
+def in_one_piece(labels: UInt8[np.ndarray, "d h w"], structures: Sequence[int]) -> UInt8[np.ndarray, "d h w"]:
+    """Keep the largest connected component (26 neighbours) of some structures together; the rest of them is background.
+
+    Parameters
+    ----------
+    labels
+        Class indices of a volume; 0 is background.
+    structures
+        Classes that are taken as one, of 1 and above. All others stay as they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from maskmixadv.networks.components import in_one_piece
+    >>> in_one_piece(np.array([[[1, 0, 1, 2, 0, 3]]], np.uint8), [1, 2])
+    array([[[0, 0, 1, 2, 0, 3]]], dtype=uint8)
+    """
+    boxes = [box for label, box in enumerate(scipy.ndimage.find_objects(labels), 1) if box and label in structures]
+    if not boxes:
+        return labels
+    box = tuple(slice(min(o.start for o in along), max(o.stop for o in along)) for along in zip(*boxes, strict=True))
+    one, kept = np.isin(labels[box], structures), labels.copy()
+    kept[box][one & ~_largest(one)] = 0
+    return kept
+
+
+def _largest(one: Bool[np.ndarray, "d h w"]) -> Bool[np.ndarray, "d h w"]:
+    """Return the largest component of a mask that is not empty. It is counted slice by slice: a CT takes gigabytes."""
+    parts = np.asarray(skimage.measure.label(one, connectivity=3))
+    number = int(parts.max()) + 1
+    sizes = np.zeros(number, np.int64)
+    for plane in parts:
+        sizes += np.bincount(plane.ravel(), minlength=number)
+    return parts == np.argmax(sizes[1:]) + 1
 
 
 def largest_in_slices(labels: Labels, classes: int) -> Labels:

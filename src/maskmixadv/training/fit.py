@@ -26,6 +26,7 @@ from maskmixadv.training.distribute import ALONE, Ranks
 from maskmixadv.training.engine import Engine
 from maskmixadv.training.log import RunLog
 from maskmixadv.training.loop import Loop
+from maskmixadv.training.pieces import settle
 from maskmixadv.training.validation import Validation
 
 SAVE_SECONDS = 45.0
@@ -91,7 +92,7 @@ def fit(
     >>> fit(run, device="cpu")
     True
     >>> sorted(path.name for path in run.root.iterdir() if path.is_file() and not path.name.startswith("."))
-    ['last.pt', 'log.csv', 'run.json']
+    ['last.pt', 'log.csv', 'pieces.json', 'run.json']
     """
     ranks.check(run.method, run.schedule.batch)
     with held(run.root) if ranks.rank == 0 else nullcontext():
@@ -129,7 +130,10 @@ def _fit(
             with RunLog(run, loop.step, logged) as log, ThreadPoolExecutor(1) as beside:
                 validation = beside.submit(Validation.load, corpus, run)
                 _Witness(loop, validation, log, saved, watch or _unwatched).follow(steps)
-    return loop.step >= run.schedule.steps
+    done = loop.step >= run.schedule.steps
+    if done and not ranks.rank:
+        settle(run, device)
+    return done
 
 
 def _steps(loop: Loop, interrupts: list[int]) -> Iterator[dict[str, Tensor]]:

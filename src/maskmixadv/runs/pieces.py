@@ -1,0 +1,119 @@
+"""Which structures are in one piece. A run finds it out when its training ends, and keeps it beside its network.
+
+Far from an organ a network may draw a second, smaller one. Where a structure is in one piece in the images that were
+learnt from, its other pieces are such errors, and become background. nnU-Net decides the same by the Dice of
+validation cases (Isensee et al., Nature Methods 2021); here strokes must do, so it is decided by the training cases
+(`maskmixadv.training.pieces`).
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from jaxtyping import UInt8
+
+from maskmixadv.errors import InputError
+from maskmixadv.files import read_json, write_text
+from maskmixadv.networks.components import in_one_piece
+from maskmixadv.typed import made
+
+FILE: Final = "pieces.json"
+"""Name of the file in a run's directory."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Whether some structures are one connected piece together, and what that was decided by.
+
+    Attributes
+    ----------
+    structures
+        Their names.
+    kept
+        Whether only their largest piece is kept.
+    cases
+        Number of training cases in which the network draws one of them.
+    outside
+        Which part of what it draws of them is not in the largest piece: mean over these cases, in [0, 1].
+    lost
+        Which part of their annotated pixels that it draws right is not in the largest piece, over all cases; of the
+        structure that would lose most; in [0, 1].
+
+    Examples
+    --------
+    >>> print(Piece(("LV", "RV"), kept=True, cases=60, outside=0.002, lost=0.0))
+    LV + RV
+    """
+
+    structures: tuple[str, ...]
+    kept: bool
+    cases: int
+    outside: float
+    lost: float
+
+    def __str__(self) -> str:
+        """Name them in one line."""
+        return " + ".join(self.structures)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """What was decided of a run's structures.
+
+    Attributes
+    ----------
+    found
+        Decisions, in the order in which they are carried out: of all structures together, then of each one.
+
+    Examples
+    --------
+    >>> pieces = Pieces((Piece(("LV",), kept=True, cases=60, outside=0.002, lost=0.0),))
+    >>> pieces.keep(np.array([[[1, 0, 1, 1, 2]]], np.uint8), ("background", "LV", "RV"))
+    array([[[0, 0, 1, 1, 2]]], dtype=uint8)
+    >>> pieces.write(Path("."))
+    >>> Pieces.of_run(Path("."), ("background", "LV", "RV")) == pieces
+    True
+    >>> print(pieces)
+    LV
+    """
+
+    found: tuple[Piece, ...] = ()
+
+    @classmethod
+    def of_run(cls, root: Path, classes: tuple[str, ...]) -> "Pieces":
+        """Read what the run in directory `root` with `classes` has kept; nothing where it has decided nothing.
+
+        Raises
+        ------
+        InputError
+            Where the file is malformed, or of other structures.
+        """
+        path = root / FILE
+        if not path.is_file():
+            return cls()
+        pieces = made(cls, read_json(path), str(path))
+        for name in (name for piece in pieces.found for name in piece.structures):
+            if name not in classes[1:]:
+                raise InputError(f"{path}: structure {name!r}, allowed are those of the run: {', '.join(classes[1:])}")
+        return pieces
+
+    def write(self, root: Path) -> None:
+        """Keep it in the run's directory `root`."""
+        write_text(root / FILE, json.dumps(asdict(self), indent=1))
+
+    @property
+    def kept(self) -> tuple[Piece, ...]:
+        """Those of which only the largest piece is kept."""
+        return tuple(piece for piece in self.found if piece.kept)
+
+    def keep(self, labels: UInt8[np.ndarray, "d h w"], classes: tuple[str, ...]) -> UInt8[np.ndarray, "d h w"]:
+        """Return a volume's labels with the largest pieces alone; other pieces become background."""
+        for piece in self.kept:
+            labels = in_one_piece(labels, [classes.index(name) for name in piece.structures])
+        return labels
+
+    def __str__(self) -> str:
+        """Name in one line what is kept in one piece."""
+        return ", ".join(map(str, self.kept)) or "none"

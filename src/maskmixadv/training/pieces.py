@@ -1,0 +1,157 @@
+"""At the end of a training: find out which structures are in one piece, by the cases that were learnt from."""
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from jaxtyping import UInt8
+
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Entry
+from maskmixadv.corpus.masks import Taught, taught
+from maskmixadv.inference.predictor import Predictor
+from maskmixadv.networks.components import in_one_piece
+from maskmixadv.runs.origin import same_corpus
+from maskmixadv.runs.pieces import FILE, Piece, Pieces
+from maskmixadv.runs.run import Run
+from maskmixadv.strokes.known import known
+
+MOST: Final = 60
+"""Training cases that are looked at, at most."""
+PIXELS: Final = 50_000_000
+"""Pixels of the network's grid that they have together, at most."""
+LEAST: Final = 3
+"""Cases in which a structure must be drawn, at least."""
+OUTSIDE: Final = 0.01
+"""Part of what is drawn of a structure that may lie outside its largest piece: more is no error any more."""
+LOST: Final = 0.001
+"""Part of a structure's annotated pixels that may be lost."""
+
+Labels = UInt8[np.ndarray, "d h w"]
+
+
+def settle(run: Run, device: str | None = None) -> Pieces:
+    """Decide which structures of a trained run are in one piece, unless it is decided, and keep it with the run.
+
+    All structures together are looked at first, then each one in what is left. They are in one piece if the network
+    draws at most 1 % of them outside the largest piece, and if at most .1 % of what people annotated would be lost.
+
+    Parameters
+    ----------
+    run
+        A run whose training has ended.
+    device
+        Where to predict, such as ``cpu`` or ``cuda:0``; None: the fastest device that is there.
+
+    Raises
+    ------
+    InputError
+        Where the corpus has changed, or a case or the checkpoint can't be read.
+
+    Examples
+    --------
+    >>> import maskmixadv as mma
+    >>> corpus = mma.make_phantoms("corpus", cases=6, size=64)
+    >>> run = mma.train(corpus, "run", method="pce", preset="cpu", steps=2, size=48, window=32)
+    >>> [str(piece) for piece in settle(run, "cpu").found]
+    ['RV + Myo + LV', 'RV', 'Myo', 'LV']
+    """
+    if (run.root / FILE).is_file():
+        return Pieces.of_run(run.root, run.task.classes)
+    pieces = found_pieces(run, same_corpus(run.learnt_from), Predictor.load(run.root, device))
+    pieces.write(run.root)
+    if pieces.kept:
+        told = f"of these only the largest connected piece is kept in predictions: {pieces}"
+        print(f"{run.root}: {told} ({FILE}; '--pieces all' keeps all)", file=sys.stderr)
+    return pieces
+
+
+def found_pieces(run: Run, corpus: Corpus, predictor: Predictor) -> Pieces:
+    """Return which structures are in one piece in the training cases of a run, as its network draws them.
+
+    Parameters
+    ----------
+    run, corpus
+        The run and its corpus.
+    predictor
+        Its network.
+
+    Examples
+    --------
+    >>> import maskmixadv as mma
+    >>> corpus = mma.make_phantoms("corpus", cases=6, size=64)
+    >>> run = mma.train(corpus, "run", method="pce", preset="cpu", steps=2, size=48, window=32)
+    >>> found_pieces(run, corpus, Predictor.load(run, "cpu")).found[0].cases <= 2
+    True
+    """
+    classes = run.task.classes
+    names = [*([classes[1:]] if len(classes) > 2 else []), *((name,) for name in classes[1:])]
+    tallies = [_Tally(each, [classes.index(name) for name in each]) for each in names]
+    # What is left where all together are in one piece is not what is there where they are not.
+    others = [_Tally(tally.names, tally.structures) for tally in tallies[1:]]
+    for annotated, labels in _predicted(run, corpus, predictor):
+        left = tallies[0].add(labels, annotated)
+        for after, before in zip(tallies[1:], others, strict=True):
+            after.add(left, annotated)
+            before.add(labels, annotated)
+    first = tallies[0].piece
+    return Pieces((first, *(tally.piece for tally in (tallies[1:] if first.kept else others))))
+
+
+@dataclass
+class _Tally:
+    """Counts what some structures would lose if only their largest piece were kept."""
+
+    names: tuple[str, ...]
+    structures: Sequence[int]
+    outside: list[float] = field(default_factory=list)
+    right: list[int] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.right, self.lost = [0] * len(self.structures), [0] * len(self.structures)
+
+    def add(self, labels: Labels, annotated: Labels) -> Labels:
+        """Count a case; returns its labels with the largest piece alone."""
+        kept = in_one_piece(labels, self.structures)
+        dropped, drawn = kept != labels, int(np.isin(labels, self.structures).sum())
+        if drawn:
+            self.outside.append(float(dropped.sum()) / drawn)
+        for k, label in enumerate(self.structures):
+            right = (labels == label) & (annotated == label)
+            self.right[k] += int(right.sum())
+            self.lost[k] += int((right & dropped).sum())
+        return kept
+
+    @property
+    def piece(self) -> Piece:
+        """What follows."""
+        cases = len(self.outside)
+        outside = sum(self.outside) / cases if cases else 0.0
+        lost = max(lost / max(1, right) for lost, right in zip(self.lost, self.right, strict=True))
+        one = cases >= LEAST and outside <= OUTSIDE and lost <= LOST
+        return Piece(self.names, one, cases, round(outside, 6), round(lost, 6))
+
+
+def _predicted(run: Run, corpus: Corpus, predictor: Predictor) -> Iterator[tuple[Labels, Labels]]:
+    """Yield what is annotated in training cases, and what the network draws there, every piece of it."""
+    entries = corpus.of(run.learnt_from.train)
+    masks = taught(corpus, entries, run.masks, supervision=run.method.supervision, seed=run.seed)
+    for entry in _some(run, [entry for entry in entries if _annotated(run, entry, masks)]):
+        case = corpus.load(entry)
+        annotated = known(case, masks, enclosure=False).labels
+        yield annotated, predictor.labels(case.image, case.spacing, largest=False)
+
+
+def _annotated(run: Run, entry: Entry, masks: Taught) -> bool:
+    return entry.name in masks or (run.method.supervision != "dense" and entry.scribble)
+
+
+def _some(run: Run, entries: Sequence[Entry]) -> list[Entry]:
+    """Return as many of `entries` as are looked at, spread over all of them."""
+    some = [entries[k] for k in np.linspace(0, len(entries) - 1, min(MOST, len(entries))).round().astype(int)]
+    pixels = np.cumsum([entry.shape[0] * math.prod(run.grid.resized(entry.shape[1:], entry.spacing)) for entry in some])
+    return some[: max(LEAST, int(np.searchsorted(pixels, PIXELS, side="right")))]

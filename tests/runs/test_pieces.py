@@ -1,0 +1,53 @@
+"""Which structures a run keeps in one piece: read, written, carried out."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskmixadv.errors import InputError
+from maskmixadv.runs.pieces import FILE, Piece, Pieces
+
+CLASSES = ("background", "RV", "LV")
+
+
+def _piece(*names: str, kept: bool = True) -> Piece:
+    return Piece(names, kept=kept, cases=9, outside=0.001, lost=0.0)
+
+
+def test_a_run_without_a_decision_keeps_everything(tmp_path: Path) -> None:
+    labels = np.array([[[1, 0, 1, 1, 0, 2]]], np.uint8)
+    assert (Pieces.of_run(tmp_path, CLASSES).keep(labels, CLASSES) == labels).all()
+
+
+def test_all_together_come_first_and_each_one_in_what_is_left() -> None:
+    labels = np.array([[[1, 1, 1, 1, 0, 1, 2, 2, 1, 2]]], np.uint8)
+    pieces = Pieces((_piece("RV", "LV"), _piece("RV", kept=False), _piece("LV")))
+    assert pieces.keep(labels, CLASSES).tolist() == [[[0, 0, 0, 0, 0, 1, 2, 2, 1, 0]]]
+    assert str(pieces) == "RV + LV, LV"
+
+
+def test_what_is_given_stays_as_it_is() -> None:
+    labels = np.array([[[1, 0, 1, 1]]], np.uint8)
+    assert Pieces((_piece("RV"),)).keep(labels, CLASSES).tolist() == [[[0, 0, 1, 1]]]
+    assert labels.tolist() == [[[1, 0, 1, 1]]]
+
+
+def test_structures_of_another_run_are_refused(tmp_path: Path) -> None:
+    Pieces((_piece("liver"),)).write(tmp_path)
+    with pytest.raises(InputError, match=r"pieces\.json: structure 'liver', allowed are those of the run: RV, LV"):
+        Pieces.of_run(tmp_path, CLASSES)
+
+
+@pytest.mark.parametrize("content", ['{"found": [{"structures": ["RV"]}]}', '{"found": 3}', "[]", "{"])
+def test_a_malformed_file_is_refused_by_name(tmp_path: Path, content: str) -> None:
+    (tmp_path / FILE).write_text(content)
+    with pytest.raises(InputError, match=r"pieces\.json"):
+        Pieces.of_run(tmp_path, CLASSES)
+
+
+def test_the_file_tells_what_was_decided_by(tmp_path: Path) -> None:
+    Pieces((_piece("RV", "LV"),)).write(tmp_path)
+    told = json.loads((tmp_path / FILE).read_text())["found"][0]
+    assert told == {"structures": ["RV", "LV"], "kept": True, "cases": 9, "outside": 0.001, "lost": 0.0}
