@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from maskmixadv.files import write_text
 from maskmixadv.formats import image_files, nifti
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.methods.pce import PCE
+from maskmixadv.runs.pieces import Piece, Pieces
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import doubt, job, training
 from maskmixadv.studio.learning.process import Process
@@ -270,6 +272,15 @@ def trained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     monkeypatch.setattr(Predictor, "load", lambda _: predictor("pce"))
     monkeypatch.setattr(job, "_train", lambda *_: True)
     return layout
+
+
+def test_structures_of_which_one_piece_is_predicted_are_named(trained: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    piece = Piece(("LV",), kept=True, cases=9, outside=0.0, lost=0.0)
+    monkeypatch.setattr(Predictor, "load", lambda _: replace(predictor("pce"), pieces=Pieces((piece,))))
+    for _ in range(2):  # once, however often it predicts
+        job.predict(trained, "002")
+        assert Training(trained).course().left_out == ["pieces beside the largest one of LV"]
+        shutil.rmtree(trained.predictions / "002")
 
 
 def state(layout: Layout) -> str:

@@ -1,5 +1,7 @@
 """The studio's masks are those of ``predict``, for every method, and doubt is what the decoders make of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import tiny
 from maskmixadv import methods
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.networks.unet import UNet
+from maskmixadv.runs.pieces import Piece, Pieces
 from maskmixadv.studio.learning.doubt import judge
 from untrained import predictor
 
@@ -29,6 +32,16 @@ def test_labels_are_those_of_predict(name: str) -> None:
     assert labels.dtype == doubt.dtype == np.uint8
     assert doubt.shape == image.shape
     assert doubt.max() > 0
+
+
+def test_structures_in_one_piece_are_those_of_predict(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, image = predictor("pce"), tiny.volume(3, d=5)[0]
+    drawn = torch.zeros(image.shape, dtype=torch.uint8)
+    drawn[:, 5:9, 5:9], drawn[0, 30, 30] = 1, 1
+    monkeypatch.setattr("maskmixadv.studio.learning.doubt.most_probable", lambda _: drawn)
+    piece = Piece((made.classes[1],), kept=True, cases=9, outside=0.0, lost=0.0)
+    assert judge(made, image[None], SPACING).labels.sum() == 81
+    assert judge(replace(made, pieces=Pieces((piece,))), image[None], SPACING).labels.sum() == 80
 
 
 @pytest.mark.parametrize("name", [name for name in methods.ALL if name in ("maskmixadv", "wsl4mis")])

@@ -166,7 +166,12 @@ def strays(tmp_path_factory: pytest.TempPathFactory) -> Run:
     [([], True), (["--pieces", "all"], False), (["--largest"], True), (["--pieces", "largest"], True)],
 )
 def test_predict_keeps_what_the_run_decided(
-    strays: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], one: bool
+    strays: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    one: bool,
 ) -> None:
     drawn = organs()
     drawn[0, 38, 2] = 2
@@ -177,6 +182,8 @@ def test_predict_keeps_what_the_run_decided(
     assert (
         command(["predict", str(strays.root), str(tmp_path / "a.nii"), "--out", str(tmp_path / "out"), *options]) == 0
     )
+    lost = "in 1 of 1 volumes 1 voxels beside the largest piece of spleen became background; '--pieces all' keeps them"
+    assert (lost in capsys.readouterr().err) == (not options)
     labels = np.asanyarray(nib.Nifti1Image.from_filename(tmp_path / "out" / "a.nii").dataobj)
     assert (labels == 2).sum() == 200 + (not one)
     assert (labels == 1).sum() == (140 if options[-1:] in (["--largest"], ["largest"]) else 280)

@@ -279,7 +279,10 @@ class Predictor:
             As for `segment`.
         """
         parts = [most_probable(part).cpu().numpy() for part in self._parts(image, spacing, flips=flips)]
-        labels = np.concatenate(parts)
+        return self.kept(np.concatenate(parts), largest)
+
+    def kept(self, labels: UInt8[np.ndarray, "d h w"], largest: bool | None = None) -> UInt8[np.ndarray, "d h w"]:
+        """Return labels without the pieces that are left out; `largest` as for `segment`."""
         if largest is None:
             return self.pieces.keep(labels, self.classes)
         return largest_components(labels, len(self.classes)) if largest else labels

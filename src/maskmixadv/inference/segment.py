@@ -6,6 +6,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+
 from maskmixadv.corpus.channels import Channel, scaled
 from maskmixadv.errors import InputError, listed
 from maskmixadv.files import write_text
@@ -83,10 +85,15 @@ def segment(
     outputs.free(out, names)
     predictor = Predictor.load(root, device)
     how = {"flips": predictor.averages(flips), "largest": largest}
+    lost: list[int] = []
     with outputs.recorded(out, names):
-        measured = list(_segmented(predictor, cases, names, out, how))
+        measured = list(_segmented(predictor, cases, names, out, how, lost))
         if measured:
             write_text(out / "clinical.csv", clinical.table(clinical.records(clinical.with_phases(measured))))
+    if any(lost):
+        some, voxels = sum(map(bool, lost)), sum(lost)
+        told = f"{voxels:,} voxels beside the largest piece of {predictor.alone(largest)} became background"
+        print(f"{out}: in {some} of {len(lost)} volumes {told}; '--pieces all' keeps them", file=sys.stderr)
     print(f"{out}: {len(measured)} of {len(cases) + wrong} volumes segmented")
     return 0 if len(measured) == len(cases) + wrong else 2
 
@@ -113,13 +120,21 @@ def _labels_name(name: str, path: Path) -> str:
 
 
 def _segmented(
-    predictor: Predictor, cases: Sequence[_Image], names: Sequence[str], out: Path, how: dict[str, Any]
+    predictor: Predictor,
+    cases: Sequence[_Image],
+    names: Sequence[str],
+    out: Path,
+    how: dict[str, Any],
+    lost: list[int],
 ) -> Iterator[CaseVolumes]:
-    """Segment each image that can be segmented, and say on stderr what is wrong with the others."""
+    """Segment each image that can be segmented, and say on stderr what is wrong with the others.
+
+    How many voxels each one has lost, as they lie beside the largest piece, is added to `lost`.
+    """
     for case in _shown(cases):
         path = case.files[0]
         try:
-            yield _one(predictor, case, names, out, how)
+            yield _one(predictor, case, names, out, how, lost)
         except InputError as error:
             told = str(error) if path.name in str(error) else f"{path}: {error}"
             print(f"maskmixadv: {told}", file=sys.stderr)
@@ -137,7 +152,9 @@ def _shown(cases: Sequence[_Image]) -> Iterable[_Image]:
     return track(cases, description="predict")
 
 
-def _one(predictor: Predictor, case: _Image, names: Sequence[str], out: Path, how: dict[str, Any]) -> CaseVolumes:
+def _one(
+    predictor: Predictor, case: _Image, names: Sequence[str], out: Path, how: dict[str, Any], lost: list[int]
+) -> CaseVolumes:
     volume, path = several.read(case.files), case.files[0]
     place = volume.geometry.labels_path(out / case.labels, predictor.classes)
     if place.name != case.labels:
@@ -152,9 +169,12 @@ def _one(predictor: Predictor, case: _Image, names: Sequence[str], out: Path, ho
     if axis != predictor.axis and volume.header.single is None:
         print(f"maskmixadv: note: {path}: {CUT.format(axis, predictor.axis)}", file=sys.stderr)
     turned = volume.seen(view)
-    labels = predictor.labels(scaled(turned, predictor.channels, str(path)), turned.spacing, **how)
+    image = scaled(turned, predictor.channels, str(path))
+    drawn = predictor.labels(image, turned.spacing, flips=how["flips"], largest=False)
+    labels = predictor.kept(drawn, how["largest"])
     with nullcontext() if place.name == case.labels else outputs.recorded(out, [place.name]):
         image_files.write_labels(place, view.back(labels), volume, predictor.classes)
+    lost.append(int(np.count_nonzero(drawn != labels)))
     return clinical.volumes(case.name, labels, classes=predictor.classes, spacing=turned.spacing)
 
 

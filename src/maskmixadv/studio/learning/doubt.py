@@ -83,7 +83,7 @@ def judge(predictor: Predictor, image: Float[np.ndarray, "c d h w"], spacing: Sp
     else:
         probs = predictor.probs(image, spacing)
         doubt = torch.special.entr(probs).sum(1) / math.log(probs.shape[1])
-    return Judged(most_probable(probs).cpu().numpy(), _bytes(doubt), _bytes(probs))
+    return Judged(predictor.kept(most_probable(probs).cpu().numpy()), _bytes(doubt), _bytes(probs))
 
 
 def _bytes(doubt: Float[Tensor, "d *k h w"]) -> UInt8[np.ndarray, "d *k h w"]:

@@ -69,7 +69,7 @@ def predict(layout: Layout, run: str) -> None:
     """Predict all images of the folder. ``predictions/RUN`` appears when all are predicted.
 
     For an image that can't be predicted a line is printed to stderr, and kept with those of what was not learnt; the
-    others are predicted.
+    others are predicted. So is one of structures of which only the largest piece is predicted.
 
     Raises
     ------
@@ -89,7 +89,9 @@ def predict(layout: Layout, run: str) -> None:
             raise InputError("; ".join(["no image could be predicted", *list(wrong.values())[:1]]))
     notes = layout.state / run / training.LEFT_OUT
     before = training.left_out(notes)
+    apart = [f"pieces beside the largest one of {predictor.pieces}"] if predictor.pieces.kept else []
     more = [line for case, line in wrong.items() if case not in images.odd and line not in before]
+    more += [line for line in apart if line not in before]
     if more:
         write_text(notes, json.dumps([*before, *more]))
 
