@@ -133,6 +133,20 @@ def test_two_cases_say_nothing(tmp_path: Path, draws: Callable[[Drawn], None]) -
     assert kept(*trained(tmp_path, organs(), cases=4)) == "none"
 
 
+def test_of_large_volumes_every_second_row_is_looked_at(
+    tmp_path: Path, draws: Callable[[Drawn], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, corpus = trained(tmp_path, organs())
+    looked: list[tuple[int, ...]] = []
+    monkeypatch.setattr("maskmixadv.training.pieces.VOXELS", 2 * SIDE * SIDE // 3)
+    monkeypatch.setattr(
+        "maskmixadv.training.pieces.in_one_piece", lambda labels, _: looked.append(labels.shape) or labels
+    )
+    draws(organs())
+    found_pieces(run, corpus, Predictor.load(run.root, "cpu"))
+    assert set(looked) == {(2, SIDE // 2, SIDE // 2)}
+
+
 def test_masks_say_it_where_they_are_learnt_from(tmp_path: Path, draws: Callable[[Drawn], None]) -> None:
     draws(organs())
     assert kept(*trained(tmp_path, organs(), supervised=True)) == "spleen"

@@ -181,8 +181,8 @@ class Predictor:
 
         Returns
         -------
-        Class indices of `image`'s shape, uint8, the most probable class of each voxel: 0 is the background, k is
-        ``classes[k]``.
+        Class indices of `image`'s shape, uint8, the most probable class of each voxel, without the pieces that are left
+        out: 0 is the background, k is ``classes[k]``.
 
         Raises
         ------
@@ -201,7 +201,9 @@ class Predictor:
         affine: Float[np.ndarray, "4 4"] | None = None,
         flips: bool = False,
     ) -> Float32[np.ndarray, "k _ _ _"]:
-        """Class probabilities of a volume as it was measured; `segment` returns the most probable classes.
+        """Class probabilities of a volume as it was measured.
+
+        Its most probable classes are what `segment` returns with ``largest=False``.
 
         Parameters
         ----------

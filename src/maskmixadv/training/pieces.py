@@ -23,6 +23,8 @@ MOST: Final = 60
 """Training cases that are looked at, at most."""
 PIXELS: Final = 50_000_000
 """Pixels of the network's grid that they have together, at most."""
+VOXELS: Final = 20_000_000
+"""Voxels of a case that are looked at, at most: of a larger one, such as a CT, every second or third row and column."""
 LEAST: Final = 3
 """Cases in which a structure must be drawn, at least."""
 OUTSIDE: Final = 0.01
@@ -143,7 +145,9 @@ def _predicted(run: Run, corpus: Corpus, predictor: Predictor) -> Iterator[tuple
     for entry in _some(run, [entry for entry in entries if _annotated(run, entry, masks)]):
         case = corpus.load(entry)
         annotated = known(case, masks, enclosure=False).labels
-        yield annotated, predictor.labels(case.image, case.spacing, largest=False)
+        labels = predictor.labels(case.image, case.spacing, largest=False)
+        step = math.ceil(math.sqrt(labels.size / VOXELS))
+        yield annotated[:, ::step, ::step], labels[:, ::step, ::step]
 
 
 def _annotated(run: Run, entry: Entry, masks: Taught) -> bool:
