@@ -121,7 +121,9 @@ def in_one_piece(labels: np.ndarray, about: dict[str, Any]) -> np.ndarray:
     for names in about["pieces"]["together"]:
         from scipy import ndimage
 
-        one = np.isin(labels, [about["classes"].index(name) for name in names])
+        one = np.zeros(labels.shape, bool)
+        for name in names:
+            one |= labels == about["classes"].index(name)
         labelled: Any = ndimage.label(one, np.ones((3, 3, 3)))
         parts, number = labelled
         if number > 1:
