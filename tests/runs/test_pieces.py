@@ -25,7 +25,7 @@ def test_all_together_come_first_and_each_one_in_what_is_left() -> None:
     labels = np.array([[[1, 1, 1, 1, 0, 1, 2, 2, 1, 2]]], np.uint8)
     pieces = Pieces((_piece("RV", "LV"), _piece("RV", kept=False), _piece("LV")))
     assert pieces.keep(labels, CLASSES).tolist() == [[[0, 0, 0, 0, 0, 1, 2, 2, 1, 0]]]
-    assert str(pieces) == "RV + LV, LV"
+    assert str(pieces) == "all structures together, LV"
 
 
 def test_what_is_given_stays_as_it_is() -> None:

@@ -125,7 +125,7 @@ def test_all_structures_together_are_one_piece_where_each_alone_is_not(
     masks[:, 14:18, 12:25] = 2  # joins the kidneys
     masks[:, 18:20, 20:25] = 2
     draws(masks)
-    assert kept(*trained(tmp_path, masks)) == "kidney + spleen, spleen"
+    assert kept(*trained(tmp_path, masks)) == "all structures together, spleen"
 
 
 def test_two_cases_say_nothing(tmp_path: Path, draws: Callable[[Drawn], None]) -> None:
@@ -208,7 +208,9 @@ def test_evaluate_says_what_it_kept(strays: Run, tmp_path: Path) -> None:
         evaluate(strays.root, out=tmp_path / told, largest=largest, device="cpu", jobs=1)
         summary = json.loads((tmp_path / told / "summary.json").read_text())
         assert summary["provenance"]["evaluation"]["largest"] == told
-        assert f"<td>{told}</td>" in (tmp_path / told / "report.html").read_text()
+        page = (tmp_path / told / "report.html").read_text()
+        assert f"<td>{told}</td>" in page
+        assert (f"largest piece alone of {told}" in page) == (told != "none")
 
 
 def test_options_that_contradict_each_other_are_refused(strays: Run, capsys: pytest.CaptureFixture[str]) -> None:

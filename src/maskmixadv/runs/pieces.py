@@ -30,7 +30,7 @@ class Piece:
     Attributes
     ----------
     structures
-        Their names.
+        Their names: all of the run, or one.
     kept
         Whether only their largest piece is kept.
     cases
@@ -44,7 +44,7 @@ class Piece:
     Examples
     --------
     >>> print(Piece(("LV", "RV"), kept=True, cases=60, outside=0.002, lost=0.0))
-    LV + RV
+    all structures together
     """
 
     structures: tuple[str, ...]
@@ -54,8 +54,8 @@ class Piece:
     lost: float
 
     def __str__(self) -> str:
-        """Name them in one line."""
-        return " + ".join(self.structures)
+        """Name them in one line: several are all that the run has."""
+        return "all structures together" if len(self.structures) > 1 else self.structures[0]
 
 
 @dataclass(frozen=True)

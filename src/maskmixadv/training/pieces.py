@@ -59,7 +59,7 @@ def settle(run: Run, device: str | None = None) -> Pieces:
     >>> corpus = mma.make_phantoms("corpus", cases=6, size=64)
     >>> run = mma.train(corpus, "run", method="pce", preset="cpu", steps=2, size=48, window=32)
     >>> [str(piece) for piece in settle(run, "cpu").found]
-    ['RV + Myo + LV', 'RV', 'Myo', 'LV']
+    ['all structures together', 'RV', 'Myo', 'LV']
     """
     if (run.root / FILE).is_file():
         return Pieces.of_run(run.root, run.task.classes)
