@@ -34,9 +34,10 @@ def test_what_is_given_stays_as_it_is() -> None:
     assert labels.tolist() == [[[1, 0, 1, 1]]]
 
 
-def test_structures_of_another_run_are_refused(tmp_path: Path) -> None:
-    Pieces((_piece("liver"),)).write(tmp_path)
-    with pytest.raises(InputError, match=r"pieces\.json: structure 'liver', allowed are those of the run: RV, LV"):
+@pytest.mark.parametrize("names", [("liver",), ("RV", "background"), ()])
+def test_structures_that_a_run_lacks_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    Pieces((_piece(*names),)).write(tmp_path)
+    with pytest.raises(InputError, match=r"pieces\.json: structure '.*', allowed are those of the run: RV, LV"):
         Pieces.of_run(tmp_path, CLASSES)
 
 

@@ -94,9 +94,11 @@ class Pieces:
         if not path.is_file():
             return cls()
         pieces = made(cls, read_json(path), str(path))
-        for name in (name for piece in pieces.found for name in piece.structures):
-            if name not in classes[1:]:
-                raise InputError(f"{path}: structure {name!r}, allowed are those of the run: {', '.join(classes[1:])}")
+        for piece in pieces.found:
+            for name in piece.structures or ("",):
+                if name not in classes[1:]:
+                    told = f"structure {name!r}, allowed are those of the run: {', '.join(classes[1:])}"
+                    raise InputError(f"{path}: {told}")
         return pieces
 
     def write(self, root: Path) -> None:
