@@ -55,7 +55,7 @@ class Piece:
 
     def __str__(self) -> str:
         """Name them in one line: several are all that the run has."""
-        return "all structures together" if len(self.structures) > 1 else self.structures[0]
+        return "all structures together" if len(self.structures) > 1 else "".join(self.structures)
 
 
 @dataclass(frozen=True)
