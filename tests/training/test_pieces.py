@@ -196,7 +196,7 @@ def test_predict_keeps_what_the_run_decided(
     assert (
         command(["predict", str(strays.root), str(tmp_path / "a.nii"), "--out", str(tmp_path / "out"), *options]) == 0
     )
-    lost = "in 1 of 1 volumes 1 voxels beside the largest piece of spleen became background; '--pieces all' keeps them"
+    lost = "in 1 of 1 volumes 1 voxel beside the largest piece of spleen became background; '--pieces all' keeps it"
     assert (lost in capsys.readouterr().err) == (not options)
     labels = np.asanyarray(nib.Nifti1Image.from_filename(tmp_path / "out" / "a.nii").dataobj)
     assert (labels == 2).sum() == 200 + (not one)

@@ -92,8 +92,11 @@ def segment(
             write_text(out / "clinical.csv", clinical.table(clinical.records(clinical.with_phases(measured))))
     if any(lost):
         some, voxels = sum(map(bool, lost)), sum(lost)
-        told = f"{voxels:,} voxels beside the largest piece of {predictor.alone(largest)} became background"
-        print(f"{out}: in {some} of {len(lost)} volumes {told}; '--pieces all' keeps them", file=sys.stderr)
+        told = f"{voxels:,} voxel{'s' * (voxels > 1)} beside the largest piece of {predictor.alone(largest)}"
+        print(
+            f"{out}: in {some} of {len(lost)} volumes {told} became background; '--pieces all' keeps it",
+            file=sys.stderr,
+        )
     print(f"{out}: {len(measured)} of {len(cases) + wrong} volumes segmented")
     return 0 if len(measured) == len(cases) + wrong else 2
 
