@@ -49,6 +49,8 @@ def fit(
 ) -> bool:
     """Train `run` to its end, from its last checkpoint where it has one.
 
+    There it is decided which structures are in one piece (`maskmixadv.training.pieces.settle`).
+
     Parameters
     ----------
     run
