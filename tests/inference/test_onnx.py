@@ -40,7 +40,7 @@ WITHOUT_TORCH = """
 import runpy, sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("torch", "maskmixadv", "skimage"):
+        if name.split(".")[0] in ("torch", "maskmixadv", "scipy", "skimage"):
             raise ImportError(f"{name} is not there")
 sys.meta_path.insert(0, Absent())
 sys.argv = sys.argv[1:]
@@ -166,9 +166,10 @@ def test_every_methods_network_can_be_exported(tmp_path: Path, name: str) -> Non
 # The script
 
 
-def alone(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    """Run the exported script in a process that can import neither torch nor maskmixadv."""
-    command = [sys.executable, "-c", WITHOUT_TORCH, str(folder / "predict.py"), *map(str, words)]
+def alone(folder: Path, *words: object, scipy: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run the exported script in a process that can import neither torch nor maskmixadv, and SciPy only if wanted."""
+    without = WITHOUT_TORCH.replace('"scipy", ', "") if scipy else WITHOUT_TORCH
+    command = [sys.executable, "-c", without, str(folder / "predict.py"), *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -245,7 +246,8 @@ def test_the_script_keeps_in_one_piece_what_the_run_does(made: Path, tmp_path: P
     found = [Piece(names, kept=True, cases=9, outside=0.0, lost=0.0) for names in (("RV", "Myo", "LV"), ("LV",))]
     Pieces(tuple(found)).write(one_piece)
     assert run(["export", "model", str(one_piece), str(tmp_path / "model")]) == 0
-    assert alone(tmp_path / "model", path, "--out", tmp_path / "alone").stderr == ""
+    assert "scipy is not there" in alone(tmp_path / "model", path, "--out", tmp_path / "none").stderr
+    assert alone(tmp_path / "model", path, "--out", tmp_path / "alone", scipy=True).stderr == ""
     assert run(["predict", str(one_piece), str(path), "--out", str(tmp_path / "own")]) == 0
     same_masks(tmp_path / "alone" / path.name, tmp_path / "own" / path.name)
     labels: Any = nib.load(tmp_path / "own" / path.name)

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -110,11 +111,8 @@ class _Tally:
     names: tuple[str, ...]
     structures: Sequence[int]
     outside: list[float] = field(default_factory=list)
-    right: list[int] = field(default_factory=list)
-    lost: list[int] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.right, self.lost = [0] * len(self.structures), [0] * len(self.structures)
+    right: Counter[int] = field(default_factory=Counter)
+    lost: Counter[int] = field(default_factory=Counter)
 
     def add(self, labels: Labels, annotated: Labels) -> Labels:
         """Count a case; returns its labels with the largest piece alone."""
@@ -122,10 +120,10 @@ class _Tally:
         dropped, drawn = kept != labels, int(np.isin(labels, self.structures).sum())
         if drawn:
             self.outside.append(float(dropped.sum()) / drawn)
-        for k, label in enumerate(self.structures):
+        for label in self.structures:
             right = (labels == label) & (annotated == label)
-            self.right[k] += int(right.sum())
-            self.lost[k] += int((right & dropped).sum())
+            self.right[label] += int(right.sum())
+            self.lost[label] += int((right & dropped).sum())
         return kept
 
     @property
@@ -133,7 +131,7 @@ class _Tally:
         """What follows."""
         cases = len(self.outside)
         outside = sum(self.outside) / cases if cases else 0.0
-        lost = max(lost / max(1, right) for lost, right in zip(self.lost, self.right, strict=True))
+        lost = max(self.lost[label] / max(1, self.right[label]) for label in self.structures)
         one = cases >= LEAST and outside <= OUTSIDE and lost <= LOST
         return Piece(self.names, one, cases, round(outside, 6), round(lost, 6))
 
