@@ -22,7 +22,7 @@ from maskmixadv.runs.run import Run
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.strokes.walker import load_beliefs
 from maskmixadv.training.data import training_slices
-from maskmixadv.training.pieces import settle
+from maskmixadv.training.settle import settle
 from maskmixadv.training.together import begin_for, hand_over
 
 OUTPUT = "output.txt"

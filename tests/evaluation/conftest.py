@@ -10,6 +10,7 @@ import torch
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.methods import PCE
+from maskmixadv.runs.odds import Odds
 from maskmixadv.runs.origin import Facts, LearntFrom, corpus_fields
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
@@ -48,8 +49,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         labels=lambda image, _, **__: shifted(of[image.tobytes()]),
         averages=lambda flips: flips,
         alone=lambda _: "none",
+        odds=Odds(),
         net=SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device=torch.device("cpu"))])),
     )
-    monkeypatch.setattr("maskmixadv.inference.predictor.Predictor.load", lambda _, __: predictor)
+    monkeypatch.setattr("maskmixadv.inference.predictor.Predictor.load", lambda _, __, **___: predictor)
     monkeypatch.setattr("maskmixadv.provenance.commit", lambda: "c0ffee")
     return directory

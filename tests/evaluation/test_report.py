@@ -73,6 +73,7 @@ def test_report_of_known_spacing_without_a_log(tmp_path: Path) -> None:
     split = {"train": [], "val": [], "test": ["p03"]}
     corpus = {"name": "Hearts", "hash": "0", "scheme": "paper", "fold": 1, **split}
     evaluation = {"command": "x", "commit": None, "device": "cpu", "date": "today", "split": "test", "largest": "LV"}
+    evaluation["odds"] = "neutral"
     summary = scores.summarise(rows, {"corpus": corpus, "evaluation": evaluation})
     source = report.render(summary, rows, classes=CLASSES, examples=[], log=tmp_path / "log.csv")
     assert "ominal" not in source

@@ -29,6 +29,7 @@ from maskmixadv.inference.onnx import OnOwnGrid, _write_graph, grow, shrink
 from maskmixadv.inference.predictor import Predictor, fuse_norms
 from maskmixadv.networks.unet import WIDTHS
 from maskmixadv.runs.checkpoint import save
+from maskmixadv.runs.odds import Odds
 from maskmixadv.runs.pieces import Piece, Pieces
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.grid import Grid, covering
@@ -46,6 +47,7 @@ sys.meta_path.insert(0, Absent())
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+ODDS = (1.02, 0.98, 1.04, 1.0)
 VOLUMES: list[tuple[tuple[int, int, int], Spacing]] = [
     ((3, 61, 55), (8.0, 4.0, 4.0)),
     ((1, 33, 90), (8.0, 2.0, 1.5)),
@@ -67,13 +69,14 @@ def undecided(of: Run, image: torch.Tensor) -> nn.Module:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Begin a run of the flagship, whose network has two decoders; give it one of many opinions, and export that."""
+    """Begin a run whose network has two decoders; give it one of many opinions, and odds; and export that."""
     root = tmp_path_factory.mktemp("export")
     corpus = phantom.prepare(root / "corpus", cases=6, size=64)
     begun = begin(corpus.root, root / "run", method=methods.MaskMixAdv(adv=0.0), schedule=tiny.SCHEDULE)
     case = corpus.load(corpus.entries[0])
     image = begun.grid.image(torch.from_numpy(case.image[0]), case.spacing)[:, None]
     save(begun.checkpoint, {"scored": undecided(begun, image).state_dict()})
+    Odds(begun.task.classes, ODDS, used=True, patients=3, cases=6).write(begun.root)
     assert run(["export", "model", str(root / "run"), str(root / "model")]) == 0
     return root
 
@@ -337,8 +340,9 @@ def test_an_early_run_cuts_as_its_corpus_says_or_by_number(made: Path, tmp_path:
 
 def test_the_contract_says_what_training_saw(made: Path) -> None:
     about = json.loads((made / "model" / "model.json").read_text())
-    assert (about["format"], about["axis"]) == (6, 0)
+    assert (about["format"], about["axis"]) == (7, 0)
     assert about["flips"]["learnt"] is True
+    assert about["odds"]["factors"] == list(ODDS)
     assert about["scaling"]["percentile"] == 99
 
 

@@ -25,7 +25,7 @@ from maskmixadv.processes import reason_written
 from maskmixadv.runs.course import read_course
 from maskmixadv.runs.run import Run
 from maskmixadv.training.fit import fit
-from maskmixadv.training.pieces import settle
+from maskmixadv.training.settle import settle
 from maskmixadv.typed import made
 
 

@@ -23,6 +23,9 @@ class OfRun:
         ended (auto, see pieces.json of the run), all, or the largest one of each structure (largest).
     largest
         The same as --pieces largest.
+    odds
+        Whether probabilities are multiplied by the classes' odds that masks of validation patients gave when the
+        training ended (auto, see odds.json of the run), or stay the network's own (neutral).
     device
         Device to compute on, such as cpu or cuda:0; by default the fastest one.
     """
@@ -30,15 +33,17 @@ class OfRun:
     flips: bool = False
     pieces: Literal["auto", "all", "largest"] = "auto"
     largest: Annotated[bool, FlagCreatePairsOff] = False
+    odds: Literal["auto", "neutral"] = "auto"
     device: str | None = None
 
     @property
     def how(self) -> dict[str, Any]:
-        """The options as `Predictor.labels` has them; InputError where they contradict each other."""
+        """The options as `evaluate` and `segment` have them; InputError where they contradict each other."""
         if self.largest and self.pieces == "all":
             raise InputError("--largest: contradicts --pieces all; give one of them")
         wanted = "largest" if self.largest else self.pieces
-        return {"flips": self.flips, "largest": {"auto": None, "all": False, "largest": True}[wanted]}
+        largest = {"auto": None, "all": False, "largest": True}[wanted]
+        return {"flips": self.flips, "largest": largest, "odds": self.odds == "auto"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,9 @@ class Evaluate(OfRun):
             **self.how,
         )
         print(summary)
-        print(f"largest piece alone of: {summary.provenance['evaluation']['largest']}")
+        evaluation = summary.provenance["evaluation"]
+        print(f"largest piece alone of: {evaluation['largest']}")
+        print(f"odds of classes: {evaluation['odds']}")
         print(f"report: {out / 'report.html'}")
         return 0
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 FILES: Final = ("scores.csv", "clinical.csv", "volumes.csv", "report.html", "summary.json")
 """Files that an evaluation writes. The last one says what was evaluated, and is put in place first."""
 
+BY_THESE: Final = " (chosen by the masks of the patients that are scored here)"
+
 Predict = Callable[[Case], UInt8[np.ndarray, "d h w"]]
 """Gives labels for a case's image, on its grid."""
 
@@ -66,6 +68,7 @@ def evaluate(
     out: PathLike | None = None,
     flips: bool = False,
     largest: bool | None = None,
+    odds: bool = True,
     device: str | None = None,
     jobs: int | None = None,
     command: str | None = None,
@@ -93,6 +96,9 @@ def evaluate(
     largest
         Whether only the largest connected piece of each structure is kept. None: of those that are in one piece in the
         images that were learnt from (`maskmixadv.runs.pieces`). ``summary.json`` says of which ones it was done.
+    odds
+        Whether classes have the odds that masks of validation patients gave (`maskmixadv.runs.odds`); else
+        probabilities are the network's own. ``summary.json`` has them.
     device
         Where to predict, such as ``cuda:0``; None: the fastest device that is there.
     jobs
@@ -146,7 +152,7 @@ def evaluate(
     of = {"corpus": corpus.name, "root": str(corpus.root.resolve()), "hash": corpus.hash()}
     place = folder(root, split, elsewhere) if out is None else Path(out)
     _must_be_free(place, of, named=out is not None)
-    predictor = Predictor.load(root, device)
+    predictor = Predictor.load(root, device, odds=odds)
     flips = predictor.averages(flips)
     cases = CasePredictor(predictor, workers, flips=flips, largest=largest)
     make_directory(place)
@@ -166,6 +172,7 @@ def evaluate(
         "split": split,
         "flips": flips,
         "largest": predictor.alone(largest),
+        "odds": f"{predictor.odds}{BY_THESE if predictor.odds.used and split == 'val' and elsewhere is None else ''}",
     }
     volumes = scores.volumes((row for row in found if row.case not in partly), corpus.nominal)
     measured = clinical.records(volumes)  # part of a heart has no volume

@@ -121,7 +121,8 @@ def render(
     >>> case = corpus.load(corpus.entries[0])
     >>> rows = scores.rows(case, case.dense, classes=corpus.classes, nominal=corpus.nominal)
     >>> evaluation = {"command": "x", "commit": None, "device": "cpu", "date": "2026-01-01", "corpus": "phantom-0",
-    ...               "split": "test", "flips": False, "largest": "RV", "nominal_mm": [1.0, 1.0, 1.0]}
+    ...               "split": "test", "flips": False, "largest": "RV", "odds": "neutral",
+    ...               "nominal_mm": [1.0, 1.0, 1.0]}
     >>> learnt_from = {"name": corpus.name, "hash": corpus.hash(), "train": [], "val": [], "test": ["phantom000"]}
     >>> summary = scores.summarise(rows, {"corpus": learnt_from, "evaluation": evaluation})
     >>> render(summary, rows, classes=corpus.classes, examples=[], log=Path("log.csv"))[:15]
@@ -164,6 +165,7 @@ def _facts(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "evaluated by", evaluation["command"]
     yield "evaluated on", f"{evaluation['device']}, {evaluation['date']}, commit {evaluation['commit']}"
     yield "largest piece alone of", evaluation["largest"]
+    yield "odds of classes", evaluation["odds"]
     for name, key in _TRAINING.items():
         if key in provenance:
             yield name, str(provenance[key])

@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ from maskmixadv.corpus.channels import records
 from maskmixadv.corpus.scale import PERCENTILE
 from maskmixadv.errors import InputError
 from maskmixadv.files import whole, write_text
-from maskmixadv.inference.predictor import Predictor
+from maskmixadv.inference.predictor import Predictor, multiplied
 from maskmixadv.networks.losses import most_probable
 from maskmixadv.optional import needed
 from maskmixadv.provenance import commit
@@ -27,9 +27,10 @@ from maskmixadv.runs.origin import CorpusRecord
 from maskmixadv.runs.run import Run
 from maskmixadv.sources.opening import open_corpus
 
-FORMAT: Final = 6
+FORMAT: Final = 7
 """Version of ``model.json``: 1 did not say along which axis slices are cut, 2 not how an image's own is chosen, 3 not
-which channels images have, and whether slices are turned, 5 not which structures are in one piece."""
+which channels images have, and whether slices are turned, 5 not which structures are in one piece, 6 not which odds
+classes have."""
 OPSET: Final = 18
 STANDALONE: Final = Path(__file__).with_name("standalone.py")
 """The script that is written as ``predict.py``. It is never imported here, as only users of exported models need its
@@ -40,6 +41,10 @@ SLICES, ROWS, COLUMNS = 3, 61, 55
 _PIECES: Final = (
     "of each of these groups of structures, one after the other, only the largest connected component of a volume's "
     "labels (26 neighbours) is kept; the rest of the group becomes background"
+)
+_ODDS: Final = (
+    "the graph multiplies probabilities by factors, one a class, and divides them by their sum; where factors is null "
+    "they are the network's own"
 )
 _TRAINING: Final = ("method", "schedule", "enclosure", "seed", "preset", "commit", "device", "versions")
 """Facts of ``run.json`` that go with the model."""
@@ -57,7 +62,7 @@ _CONTRACT: Final = {
         "size": "int64 [2], the slices' rows and columns on the network's grid",
     },
     "outputs": {
-        "probs": "float32 [d, k, h, w], class probabilities on the image's own grid",
+        "probs": "float32 [d, k, h, w], class probabilities on the image's own grid, with the classes' odds",
         "labels": "uint8 [d, h, w], the most probable class: an index into classes",
     },
     "scaling": {
@@ -96,6 +101,8 @@ class OnOwnGrid(nn.Module):
         Maps images ``(b, c, h, w)`` to logits ``(b, k, h, w)``; in eval mode.
     multiple
         Number of which the sides of its input must be multiples.
+    odds
+        What probabilities are multiplied by, one number a class; None: they stay.
 
     Examples
     --------
@@ -106,10 +113,11 @@ class OnOwnGrid(nn.Module):
     (torch.Size([2, 4, 40, 50]), torch.Size([2, 40, 50]), torch.uint8)
     """
 
-    def __init__(self, net: nn.Module, multiple: int) -> None:
+    def __init__(self, net: nn.Module, multiple: int, odds: Sequence[float] | None = None) -> None:
         super().__init__()
         self.net = net
         self.multiple = multiple
+        self.odds = odds
 
     def forward(
         self, image: Float[Tensor, "*c d h w"], size: Int[Tensor, "2"]
@@ -138,7 +146,7 @@ class OnOwnGrid(nn.Module):
         small = rows @ image @ columns.T
         maps = self.net(small[:, None] if image.ndim == 3 else small.transpose(0, 1)).softmax(1)
         rows, columns = (grow(*way) for way in ways)
-        probs = rows @ maps @ columns.T
+        probs = multiplied(rows @ maps @ columns.T, self.odds)
         return probs, most_probable(probs)
 
 
@@ -208,7 +216,8 @@ def export(root: Path, out: Path) -> None:
     run, predictor = Run.open(root), Predictor.load(root, "cpu")
     _needs_onnx()
     with whole(out) as place:
-        _write_graph(OnOwnGrid(predictor.net, predictor.multiple), len(predictor.channels), place / "model.onnx")
+        graph = OnOwnGrid(predictor.net, predictor.multiple, predictor.odds.applied)
+        _write_graph(graph, len(predictor.channels), place / "model.onnx")
         digest = hashlib.sha256((place / "model.onnx").read_bytes()).hexdigest()
         shutil.copyfile(STANDALONE, place / "predict.py")
         write_text(place / "model.json", json.dumps(about(run, predictor, digest), indent=1))
@@ -295,6 +304,7 @@ def about(run: Run, predictor: Predictor, digest: str) -> dict[str, Any]:
         **_CONTRACT,
         **asdict(predictor.slicing),
         "pieces": {"together": [list(piece.structures) for piece in predictor.pieces.kept], "rule": _PIECES},
+        "odds": {"factors": predictor.odds.applied, "rule": _ODDS},
         "flips": {"learnt": predictor.turns, "rule": _FLIPS},
         "grid": {"size": run.grid.size, "mm": run.grid.mm, "multiple": predictor.multiple, "rule": _RULE},
         "training": {**training, "corpus": _told(run.learnt_from), "prior": _told(run.prior_from)},

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise, product
@@ -23,6 +23,7 @@ from maskmixadv.formats.slicing import Header, Slicing, View
 from maskmixadv.inference.tiles import blended
 from maskmixadv.networks.components import largest_components
 from maskmixadv.networks.losses import most_probable
+from maskmixadv.runs.odds import Odds
 from maskmixadv.runs.pieces import Pieces
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.grid import Grid, covering
@@ -73,6 +74,8 @@ class Predictor:
         Of the images, which say how intensities are scaled.
     pieces
         Which structures are in one piece, so that only the largest one is kept.
+    odds
+        What probabilities are multiplied by, so that borders lie where people draw them.
 
     Examples
     --------
@@ -86,6 +89,7 @@ class Predictor:
       slices:  along axis 0, resampled to pixels of 5.01 mm
       turns:   off
       largest piece alone of: none
+      odds of classes: neutral
     >>> image = np.random.default_rng(0).normal(300.0, 40.0, (6, 70, 60))   # raw intensities
     >>> predictor.segment(image, spacing=(8, 1.5, 1.5)).shape
     (6, 70, 60)
@@ -101,10 +105,20 @@ class Predictor:
     slicing: Slicing = Slicing()  # noqa: RUF009
     channels: tuple[Channel, ...] = ONE
     pieces: Pieces = Pieces()  # noqa: RUF009
+    odds: Odds = Odds()  # noqa: RUF009
 
     @classmethod
-    def load(cls, root: PathLike, device: str | None = None) -> "Predictor":
+    def load(cls, root: PathLike, device: str | None = None, *, odds: bool = True) -> "Predictor":
         """Load the last checkpoint of the run in directory `root`; its network can predict, but not learn on.
+
+        Parameters
+        ----------
+        root
+            The run's directory.
+        device
+            Where to predict, such as ``cuda:0``; None: the fastest device that is there.
+        odds
+            Whether classes have the odds that the run has found; else probabilities are the network's own.
 
         Raises
         ------
@@ -115,8 +129,11 @@ class Predictor:
         run, place = Run.open(Path(root)), pick_device(device)
         net = fuse_norms(run.weights(place)).to(place).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         turns, learnt = run.schedule.augment.turns, run.learnt_from
-        pieces = Pieces.of_run(run.root, run.task.classes)
-        how = {"turns": turns, "slicing": learnt.slicing, "channels": learnt.channels, "pieces": pieces}
+        decided = {
+            "pieces": Pieces.of_run(run.root, run.task.classes),
+            "odds": Odds.of_run(run.root, run.task.classes) if odds else Odds(),
+        }
+        how = {"turns": turns, "slicing": learnt.slicing, "channels": learnt.channels, **decided}
         return cls(net, run.grid, run.task.classes, **how)
 
     def __repr__(self) -> str:
@@ -133,7 +150,8 @@ class Predictor:
             f"  network: {type(self.net).__name__}, {weights:.2f} M weights, on {self._device}\n"
             f"  slices:  along axis {self.axis}, resampled to {pixels}\n"
             f"  turns:   {'on' if self.turns else 'off'}\n"
-            f"  largest piece alone of: {self.alone(None)}"
+            f"  largest piece alone of: {self.alone(None)}\n"
+            f"  odds of classes: {self.odds}"
         )
 
     @property
@@ -261,7 +279,7 @@ class Predictor:
         flips
             Average over the eight right-angle turns and flips in plane, if training drew them (`averages`).
         """
-        return torch.cat(list(self._parts(image, spacing, flips=flips)))
+        return torch.cat(list(self.parts(image, spacing, flips=flips)))
 
     def labels(
         self,
@@ -280,7 +298,7 @@ class Predictor:
         largest
             As for `segment`.
         """
-        parts = [most_probable(part).cpu().numpy() for part in self._parts(image, spacing, flips=flips)]
+        parts = [most_probable(part).cpu().numpy() for part in self.parts(image, spacing, flips=flips)]
         return self.kept(np.concatenate(parts), largest)
 
     def kept(self, labels: UInt8[np.ndarray, "d h w"], largest: bool | None = None) -> UInt8[np.ndarray, "d h w"]:
@@ -290,10 +308,10 @@ class Predictor:
         return largest_components(labels, len(self.classes)) if largest else labels
 
     @torch.inference_mode()
-    def _parts(
-        self, image: Float[np.ndarray, "c d h w"], spacing: Spacing | None, *, flips: bool
+    def parts(
+        self, image: Float[np.ndarray, "c d h w"], spacing: Spacing | None, *, flips: bool = False
     ) -> Iterator[Float[Tensor, "b k h w"]]:
-        """Yield the probabilities of a few slices at a time: those of a whole CT would take gigabytes."""
+        """Yield what `probs` returns, a few slices at a time: that of a whole CT would take gigabytes."""
         shape, canvas = (image.shape[2], image.shape[3]), self._canvas(image, spacing)
         pixels, device = math.prod(canvas), self._device
         at_once = max(1, min(SLICES_AT_ONCE.get(device.type, MOST_AT_ONCE), PIXELS_AT_ONCE // pixels))
@@ -304,7 +322,7 @@ class Predictor:
             slices = torch.from_numpy(image[:, first : first + at_once]).to(device)
             volume = torch.stack([self.grid.image(each, spacing, canvas) for each in slices], 1)
             maps = blended(volume, batch) if self.in_tiles(image, spacing) else batch(volume)
-            yield self.grid.restore(maps, shape, spacing)
+            yield multiplied(self.grid.restore(maps, shape, spacing), self.odds.applied)
         self.net.train(training)
 
     def in_tiles(self, image: Float[np.ndarray, "c d h w"], spacing: Spacing | None) -> bool:
@@ -321,6 +339,27 @@ class Predictor:
         turned = (image.flip(3) if mirrored else image).rot90(quarters, (2, 3))
         probs = self.net(turned.contiguous(memory_format=torch.channels_last)).softmax(1).rot90(-quarters, (2, 3))
         return probs.flip(3) if mirrored else probs
+
+
+def multiplied(probs: Float[Tensor, "b k h w"], odds: Sequence[float] | None) -> Float[Tensor, "b k h w"]:
+    """Return class probabilities, multiplied by the classes' odds, and divided by their sum.
+
+    Parameters
+    ----------
+    probs
+        Class probabilities.
+    odds
+        One number a class, above 0; None: probabilities stay.
+
+    Examples
+    --------
+    >>> multiplied(torch.tensor([0.75, 0.25]).reshape(1, 2, 1, 1), (1.0, 3.0)).flatten().tolist()
+    [0.5, 0.5]
+    """
+    if odds is None:
+        return probs
+    weighted = probs * torch.tensor(odds, dtype=probs.dtype, device=probs.device)[:, None, None]
+    return weighted / weighted.sum(1, keepdim=True)
 
 
 def fuse_norms(net: nn.Module) -> nn.Module:

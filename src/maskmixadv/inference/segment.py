@@ -29,6 +29,7 @@ def segment(
     *,
     flips: bool = False,
     largest: bool | None = None,
+    odds: bool = True,
     device: str | None = None,
 ) -> int:
     """Segment image files, and write each one's labels into `out`, under the image's name and on its grid.
@@ -49,6 +50,9 @@ def segment(
     largest
         Whether only the largest connected piece of each structure is kept. None: of those that are in one piece in the
         images that were learnt from (`maskmixadv.runs.pieces`).
+    odds
+        Whether classes have the odds that masks of validation patients gave (`maskmixadv.runs.odds`); else
+        probabilities are the network's own.
     device
         Where to predict, such as ``cpu`` or ``cuda:0``; None: the fastest device that is there.
 
@@ -83,7 +87,7 @@ def segment(
     outputs.apart(out, paths)
     names = [*(case.labels for case in cases), "clinical.csv"]
     outputs.free(out, names)
-    predictor = Predictor.load(root, device)
+    predictor = Predictor.load(root, device, odds=odds)
     how = {"flips": predictor.averages(flips), "largest": largest}
     lost: list[int] = []
     with outputs.recorded(out, names):

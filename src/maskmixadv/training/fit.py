@@ -26,7 +26,7 @@ from maskmixadv.training.distribute import ALONE, Ranks
 from maskmixadv.training.engine import Engine
 from maskmixadv.training.log import RunLog
 from maskmixadv.training.loop import Loop
-from maskmixadv.training.pieces import settle
+from maskmixadv.training.settle import settle
 from maskmixadv.training.validation import Validation
 
 SAVE_SECONDS = 45.0

@@ -1,7 +1,6 @@
 """At the end of a training: find out which structures are in one piece, by the cases that were learnt from."""
 
 import math
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,61 +14,19 @@ from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import Taught, taught
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.networks.components import in_one_piece
-from maskmixadv.runs.origin import same_corpus
-from maskmixadv.runs.pieces import FILE, Piece, Pieces
+from maskmixadv.runs.pieces import Piece, Pieces
 from maskmixadv.runs.run import Run
 from maskmixadv.strokes.known import known
+from maskmixadv.training.asked import LEAST, asked
 
-MOST: Final = 60
-"""Training cases that are looked at, at most."""
-PIXELS: Final = 50_000_000
-"""Pixels of the network's grid that they have together, at most."""
 VOXELS: Final = 20_000_000
 """Voxels of a case that are looked at, at most: of a larger one, such as a CT, every second or third row and column."""
-LEAST: Final = 3
-"""Cases in which a structure must be drawn, at least."""
 OUTSIDE: Final = 0.01
 """Part of what is drawn of a structure that may lie outside its largest piece: more is no error any more."""
 LOST: Final = 0.001
 """Part of a structure's annotated pixels that may be lost."""
 
 Labels = UInt8[np.ndarray, "d h w"]
-
-
-def settle(run: Run, device: str | None = None) -> Pieces:
-    """Decide which structures of a trained run are in one piece, unless it is decided, and keep it with the run.
-
-    All structures together are looked at first, then each one in what is left. They are in one piece if the network
-    draws at most 1 % of them outside the largest piece, and if at most .1 % of what people annotated would be lost.
-
-    Parameters
-    ----------
-    run
-        A run whose training has ended.
-    device
-        Where to predict, such as ``cpu`` or ``cuda:0``; None: the fastest device that is there.
-
-    Raises
-    ------
-    InputError
-        Where the corpus has changed, or a case or the checkpoint can't be read.
-
-    Examples
-    --------
-    >>> import maskmixadv as mma
-    >>> corpus = mma.make_phantoms("corpus", cases=6, size=64)
-    >>> run = mma.train(corpus, "run", method="pce", preset="cpu", steps=2, size=48, window=32)
-    >>> [str(piece) for piece in settle(run, "cpu").found]
-    ['all structures together', 'RV', 'Myo', 'LV']
-    """
-    if (run.root / FILE).is_file():
-        return Pieces.of_run(run.root, run.task.classes)
-    pieces = found_pieces(run, same_corpus(run.learnt_from), Predictor.load(run.root, device))
-    pieces.write(run.root)
-    if pieces.kept:
-        told = f"of these only the largest connected piece is kept in predictions: {pieces}"
-        print(f"{run.root}: {told} ({FILE}; '--pieces all' keeps all)", file=sys.stderr)
-    return pieces
 
 
 def found_pieces(run: Run, corpus: Corpus, predictor: Predictor) -> Pieces:
@@ -140,7 +97,7 @@ def _predicted(run: Run, corpus: Corpus, predictor: Predictor) -> Iterator[tuple
     """Yield what is annotated in training cases, and what the network draws there, every piece of it."""
     entries = corpus.of(run.learnt_from.train)
     masks = taught(corpus, entries, run.masks, supervision=run.method.supervision, seed=run.seed)
-    for entry in _some(run, [entry for entry in entries if _annotated(run, entry, masks)]):
+    for entry in asked(run, [entry for entry in entries if _annotated(run, entry, masks)]):
         case = corpus.load(entry)
         annotated = known(case, masks, enclosure=False).labels
         labels = predictor.labels(case.image, case.spacing, largest=False)
@@ -150,10 +107,3 @@ def _predicted(run: Run, corpus: Corpus, predictor: Predictor) -> Iterator[tuple
 
 def _annotated(run: Run, entry: Entry, masks: Taught) -> bool:
     return entry.name in masks or (run.method.supervision != "dense" and entry.scribble)
-
-
-def _some(run: Run, entries: Sequence[Entry]) -> list[Entry]:
-    """Return as many of `entries` as are looked at, spread over all of them."""
-    some = [entries[k] for k in np.linspace(0, len(entries) - 1, min(MOST, len(entries))).round().astype(int)]
-    pixels = np.cumsum([entry.shape[0] * math.prod(run.grid.resized(entry.shape[1:], entry.spacing)) for entry in some])
-    return some[: max(LEAST, int(np.searchsorted(pixels, PIXELS, side="right")))]

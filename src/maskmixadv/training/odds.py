@@ -1,0 +1,209 @@
+"""At the end of a training: find the odds of classes with which validation patients' masks are met best.
+
+The network was not taught these patients. Their masks say where people draw borders, which strokes do not. It is the
+same use that is made of them where nnU-Net decides on postprocessing (Isensee et al., Nature Methods 2021), and where
+others choose a checkpoint. Shifting a classifier's odds to the data that it is used on: Saerens et al., Neural
+Computation 2002, who have no labels there.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int, UInt8
+from torch import Tensor
+
+from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.errors import InputError
+from maskmixadv.inference.predictor import Predictor
+from maskmixadv.runs.odds import Odds
+from maskmixadv.runs.run import Run
+from maskmixadv.training.asked import asked
+from maskmixadv.types import IGNORE
+
+LEAST: Final = 3
+"""Validation patients with masks, at least: with fewer, nobody can tell odds from luck."""
+FOLDS: Final = 5
+"""Parts of the patients; each is judged by the odds that the others' masks give."""
+OCTAVES: Final = 6
+"""Octaves between the odds of two classes, at most."""
+STEPS: Final = (4, 2, 1)
+"""Steps in which odds are looked for, one after the other, in quarters of an octave."""
+ROUNDS: Final = 12
+"""Rounds through all classes with each step, at most."""
+MOST: Final = 20_000
+"""Voxels of a case that are looked at, at most."""
+WORK: Final = 8_000_000
+"""Voxels of all cases together, times the square of the number of classes, at most: a second's work."""
+
+Shift = tuple[int, ...]
+"""Logarithms of the classes' odds, in quarters of an octave; the least is 0."""
+
+
+def found_odds(run: Run, corpus: Corpus, predictor: Predictor) -> Odds:
+    """Return the odds with which the validation patients' masks are met best.
+
+    They are used if they raise the mean Dice of patients whose own masks have not given them by more than the standard
+    error of this gain.
+
+    Parameters
+    ----------
+    run, corpus
+        The run and its corpus.
+    predictor
+        Its network, without odds.
+
+    Returns
+    -------
+    Neutral odds that know no patients, where fewer than three validation patients have masks.
+
+    Examples
+    --------
+    >>> import maskmixadv as mma
+    >>> corpus = mma.make_phantoms("corpus", cases=6, size=64)
+    >>> run = mma.train(corpus, "run", method="pce", preset="cpu", steps=2, size=48, window=32)
+    >>> print(found_odds(run, corpus, Predictor.load(run, "cpu")))   # there is one validation patient
+    neutral
+    """
+    classes = run.task.classes
+    entries = asked(run, [entry for entry in corpus.of(run.learnt_from.val) if entry.dense])
+    names = [entry.patient for entry in entries]
+    patients = np.unique(names, return_inverse=True)[1]
+    if len(set(names)) < LEAST:
+        return Odds()
+    most = min(MOST, WORK // (len(classes) ** 2 * len(entries)))
+    masks = _Masks.of([_met(predictor, corpus.load(entry), most) for entry in entries])
+    best = masks.best(np.ones(len(entries), bool))
+    before, after = masks.dice(_neutral(len(classes))), np.zeros(len(entries))
+    folds = patients % FOLDS
+    for fold in set(folds.tolist()):
+        after[folds == fold] = masks.dice(masks.best(folds != fold))[folds == fold]
+    gains = [(after - before)[patients == patient].mean() for patient in set(patients.tolist())]
+    error = float(np.std(gains, ddof=1) / math.sqrt(len(gains)))
+    factors = 2.0 ** (np.array(best) / 4)
+    factors /= np.exp(np.log(factors[1:]).mean())
+    return Odds(
+        classes,
+        tuple(round(float(factor), 4) for factor in factors),
+        used=bool(np.mean(gains) > error),
+        patients=len(gains),
+        cases=len(entries),
+        before=round(float(before.mean()), 6),
+        after=round(float(after.mean()), 6),
+        error=round(error, 6),
+    )
+
+
+def _neutral(classes: int) -> Shift:
+    return (0,) * classes
+
+
+@dataclass(frozen=True)
+class _Met:
+    """How a network's probabilities meet a case's mask.
+
+    Attributes
+    ----------
+    logs, truth, weight
+        Logarithms of the probabilities in voxels where odds can decide, their class, and for how many voxels each one
+        stands.
+    sure
+        In voxels where no odds can change the class, of each class: voxels that are drawn and true, and drawn; and in
+        all voxels those that are true.
+    """
+
+    logs: Float32[np.ndarray, "k v"]
+    truth: UInt8[np.ndarray, "v"]
+    weight: Float[np.ndarray, "v"]
+    sure: Int[np.ndarray, "3 k"]
+
+
+def _met(predictor: Predictor, case: Case, most: int) -> _Met:
+    """Return how a network meets the mask of `case`, by at most some `most` voxels where odds can decide."""
+    if case.dense is None:
+        raise InputError(f"{case.name}: has no mask")
+    parts, random, first = list[_Met](), np.random.default_rng(0), 0
+    for probs in predictor.parts(case.image, case.spacing):
+        truth = case.dense[first : first + len(probs)]
+        parts.append(_met_part(probs, truth, math.ceil(most * len(probs) / len(case.dense)), random))
+        first += len(probs)
+    return _Met(
+        np.concatenate([part.logs for part in parts], 1),
+        np.concatenate([part.truth for part in parts]),
+        np.concatenate([part.weight for part in parts]),
+        np.sum([part.sure for part in parts], 0),
+    )
+
+
+def _met_part(
+    probs: Float[Tensor, "b k h w"], truth: UInt8[np.ndarray, "b h w"], most: int, random: np.random.Generator
+) -> _Met:
+    classes, known = probs.shape[1], truth != IGNORE
+    wanted = truth[known]
+    found = np.moveaxis(probs.detach().cpu().numpy(), 1, 0)[:, known]
+    drawn, top = found.argmax(0), np.partition(found, classes - 2, axis=0)[-2:]
+    open_ = top[0] * 2.0**OCTAVES >= top[1]
+    counts = [
+        np.bincount(each, minlength=classes) for each in (drawn[~open_ & (drawn == wanted)], drawn[~open_], wanted)
+    ]
+    places = np.flatnonzero(open_)
+    asked_of = random.choice(places, most, replace=False) if len(places) > most else places
+    weight = np.full(len(asked_of), len(places) / max(1, len(asked_of)))
+    return _Met(np.log(found[:, asked_of].clip(1e-9)), wanted[asked_of], weight, np.stack(counts))
+
+
+@dataclass(frozen=True)
+class _Masks:
+    """How a network's probabilities meet the masks of some cases, and how their Dice changes with odds."""
+
+    cases: Int[np.ndarray, "v"]
+    met: _Met
+    sure: Int[np.ndarray, "n 3 k"]
+    known: dict[Shift, Float[np.ndarray, "n"]] = field(default_factory=dict)
+    """Dice of each case with odds that were asked for before."""
+
+    @classmethod
+    def of(cls, met: Sequence[_Met]) -> "_Masks":
+        cases = np.repeat(np.arange(len(met)), [len(each.truth) for each in met])
+        together = _Met(
+            np.concatenate([each.logs for each in met], 1),
+            np.concatenate([each.truth for each in met]),
+            np.concatenate([each.weight for each in met]),
+            np.sum([each.sure for each in met], 0),
+        )
+        return cls(cases, together, np.stack([each.sure for each in met]))
+
+    def dice(self, shift: Shift) -> Float[np.ndarray, "n"]:
+        """Return each case's mean Dice over the structures; 1 for one that is neither drawn nor true."""
+        if shift not in self.known:
+            n, _, k = self.sure.shape
+            drawn = (self.met.logs + np.float32(math.log(2) / 4) * np.array(shift, np.float32)[:, None]).argmax(0)
+            right = drawn == self.met.truth
+            place = self.cases * k + drawn
+            both = self.sure[:, 0] + np.bincount(place[right], self.met.weight[right], n * k).reshape(n, k)
+            size = self.sure[:, 1] + np.bincount(place, self.met.weight, n * k).reshape(n, k) + self.sure[:, 2]
+            self.known[shift] = np.where(size, 2 * both / np.maximum(size, 1), 1.0)[:, 1:].mean(1)
+        return self.known[shift]
+
+    def best(self, of: Bool[np.ndarray, "n"]) -> Shift:
+        """Return the odds with which the cases `of` have the highest mean Dice, as far as one class at a time finds."""
+        best = _neutral(self.sure.shape[2])
+        for step in STEPS:
+            for _ in range(ROUNDS):
+                before = best
+                for number in range(len(best)):
+                    best = max(self._near(best, number, step), key=lambda shift: float(self.dice(shift)[of].mean()))
+                if best == before:
+                    break
+        return best
+
+    @staticmethod
+    def _near(shift: Shift, number: int, step: int) -> Iterable[Shift]:
+        """Yield a shift first, then those where one class has more or less."""
+        for change in (0, step, -step):
+            moved = [each + change * (place == number) for place, each in enumerate(shift)]
+            if max(moved) - min(moved) <= 4 * OCTAVES:
+                yield tuple(each - min(moved) for each in moved)
