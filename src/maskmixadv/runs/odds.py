@@ -29,7 +29,7 @@ class Odds:
     classes
         Names of the k classes, background first; none where nothing was decided.
     factors
-        One number a class, above 0, with which validation patients' masks are met best. The geometric mean of the
+        One number a class, above 0, with which validation patients' masks are met better. The geometric mean of the
         structures' is 1.
     used
         Whether predictions are multiplied by them.

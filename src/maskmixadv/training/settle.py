@@ -16,7 +16,7 @@ from maskmixadv.training.pieces import found_pieces
 def settle(run: Run, device: str | None = None) -> tuple[Odds, Pieces]:
     """Decide on classes' odds and on structures in one piece, unless it is decided, and keep both with the run.
 
-    Odds are those with which the masks of validation patients are met best, where at least three of them have masks
+    Odds are those with which the masks of validation patients are met better, where at least three of them have masks
     (`maskmixadv.training.odds`). With these odds, structures are looked for that are in one piece: all together first,
     then each one in what is left. They are if the network draws at most 1 % of them outside the largest piece, and if
     at most .1 % of what people annotated would be lost (`maskmixadv.training.pieces`).
