@@ -51,8 +51,8 @@ Shift = tuple[int, ...]
 def found_odds(run: Run, corpus: Corpus, predictor: Predictor) -> Odds:
     """Return half of the odds with which the validation patients' masks are met best.
 
-    Half is meant of their logarithms. They are used if they raise the mean Dice of patients whose own masks have not given them by more than the standard
-    error of this gain.
+    Half is meant of their logarithms. They are used if they raise the mean Dice of patients whose own masks have not
+    given them by more than the standard error of this gain.
 
     Parameters
     ----------
