@@ -11,6 +11,7 @@ import tiny
 from maskmixadv import methods
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.networks.unet import UNet
+from maskmixadv.runs.odds import Odds
 from maskmixadv.runs.pieces import Piece, Pieces
 from maskmixadv.studio.learning.doubt import judge
 from untrained import predictor
@@ -42,6 +43,16 @@ def test_structures_in_one_piece_are_those_of_predict(monkeypatch: pytest.Monkey
     piece = Piece((made.classes[1],), kept=True, cases=9, outside=0.0, lost=0.0)
     assert judge(made, image[None], SPACING).labels.sum() == 81
     assert judge(replace(made, pieces=Pieces((piece,))), image[None], SPACING).labels.sum() == 80
+
+
+@pytest.mark.parametrize("name", ["pce", "wsl4mis"])
+def test_classes_have_the_odds_of_predict(name: str) -> None:
+    made, image = predictor(name), tiny.volume(3, d=5)[0]
+    factors = (1e30, *([1.0] * (len(made.classes) - 1)))
+    weighted = replace(made, odds=Odds(made.classes, factors, used=True, patients=3, cases=3))
+    labels = judge(weighted, image[None], SPACING).labels
+    np.testing.assert_array_equal(labels, weighted.labels(image[None], SPACING))
+    assert (labels == 0).sum() > (judge(made, image[None], SPACING).labels == 0).sum()
 
 
 @pytest.mark.parametrize("name", [name for name in methods.ALL if name in ("maskmixadv", "wsl4mis")])

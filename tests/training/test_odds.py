@@ -28,7 +28,7 @@ from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import fit
 from maskmixadv.training.odds import found_odds
 from maskmixadv.training.settle import settle
-from maskmixadv.types import IGNORE
+from maskmixadv.types import IGNORE, Part
 
 CLASSES = ("background", "cyst", "stone")
 SIDE, DEPTH = 48, 3
@@ -197,11 +197,12 @@ def test_predict_uses_them(weighted: Run, tmp_path: Path, options: list[str], so
 
 
 def test_evaluate_names_them_and_by_whom_they_were_chosen(weighted: Run, tmp_path: Path) -> None:
-    for split, odds, told in (
+    expected: list[tuple[Part, bool, str]] = [
         ("test", True, "background 1e-09, cyst 1, stone 1"),
         ("test", False, "neutral"),
         ("val", True, f"background 1e-09, cyst 1, stone 1{BY_THESE}"),
-    ):
+    ]
+    for split, odds, told in expected:
         out = tmp_path / f"{split}-{odds}"
         evaluate(weighted.root, split=split, out=out, odds=odds, device="cpu", jobs=1)
         assert json.loads((out / "summary.json").read_text())["provenance"]["evaluation"]["odds"] == told

@@ -87,7 +87,8 @@ class LearntFrom(CorpusRecord):
     train
         Patients that the run learns from.
     val
-        Patients on which the run is validated while it trains. They change nothing in it.
+        Patients on which the run is validated while it trains. They change no step of it; in the end their masks say
+        which odds classes have (`maskmixadv.runs.odds`).
     test
         Patients that training never reads.
 

@@ -24,7 +24,7 @@ PICTURED: Final = 6
 
 @dataclass(frozen=True)
 class Validation:
-    """Densely labelled validation cases. They show how a training goes, and change nothing in it.
+    """Densely labelled validation cases. They show how a training goes, and change no step of it.
 
     They are held in memory, unless they take more than `HELD` bytes.
 
