@@ -26,6 +26,7 @@ from maskmixadv.runs.run import Run
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import fit
+from maskmixadv.training.odds import _met_part as met_part
 from maskmixadv.training.odds import found_odds
 from maskmixadv.training.settle import settle
 from maskmixadv.types import IGNORE, Part
@@ -136,6 +137,25 @@ def test_some_voxels_say_what_all_do(tmp_path: Path, monkeypatch: pytest.MonkeyP
     some = found_odds(run, corpus, predictor)
     assert octaves(some) == pytest.approx(octaves(every), abs=0.25)
     assert some.after == pytest.approx(every.after, abs=0.05)
+
+
+def test_of_large_slices_some_rows_say_what_all_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, predictor: Predictor
+) -> None:
+    run, corpus = begun(tmp_path)
+    drawing(monkeypatch, [2.0])
+    every = found_odds(run, corpus, predictor)
+    looked: list[int] = []
+    monkeypatch.setattr("maskmixadv.training.odds.AT_ONCE", 2 * 3 * SIDE * SIDE // 2)
+
+    def counted(probs: Tensor, *others: Any) -> Any:
+        looked.append(probs.shape[2])
+        return met_part(probs, *others)
+
+    monkeypatch.setattr("maskmixadv.training.odds._met_part", counted)
+    some = found_odds(run, corpus, predictor)
+    assert set(looked) == {SIDE // 2}
+    assert octaves(some) == pytest.approx(octaves(every), abs=0.25)
 
 
 def test_pixels_that_nobody_labelled_say_nothing(

@@ -41,6 +41,8 @@ ROUNDS: Final = 12
 """Rounds through all classes with each step, at most."""
 MOST: Final = 20_000
 """Voxels of a case that are looked at, at most."""
+AT_ONCE: Final = 2**25
+"""Probabilities that are looked at at once, at most: of larger slices every second or third row."""
 WORK: Final = 8_000_000
 """Voxels of all cases together, times the square of the number of classes, at most: a second's work."""
 
@@ -134,10 +136,11 @@ def _met(predictor: Predictor, case: Case, most: int) -> _Met:
     """Return how a network meets the mask of `case`, by at most some `most` voxels where odds can decide."""
     if case.dense is None:
         raise InputError(f"{case.name}: has no mask")
-    parts, random, first = list[_Met](), np.random.default_rng(0), 0
+    parts, random, first, step = list[_Met](), np.random.default_rng(0), 0, 0
     for probs in predictor.parts(case.image, case.spacing):
-        truth = case.dense[first : first + len(probs)]
-        parts.append(_met_part(probs, truth, math.ceil(most * len(probs) / len(case.dense)), random))
+        step = step or math.ceil(probs.numel() / AT_ONCE)  # one for all parts, as all voxels are to count alike
+        truth = case.dense[first : first + len(probs), ::step]
+        parts.append(_met_part(probs[:, :, ::step], truth, math.ceil(most * len(probs) / len(case.dense)), random))
         first += len(probs)
     return _Met(
         np.concatenate([part.logs for part in parts], 1),
