@@ -157,14 +157,13 @@ def _met_part(
     wanted = truth[known]
     found = np.moveaxis(probs.detach().cpu().numpy(), 1, 0)[:, known]
     drawn, top = found.argmax(0), np.partition(found, classes - 2, axis=0)[-2:]
-    open_ = top[0] * 2.0**OCTAVES >= top[1]
-    counts = [
-        np.bincount(each, minlength=classes) for each in (drawn[~open_ & (drawn == wanted)], drawn[~open_], wanted)
-    ]
-    places = np.flatnonzero(open_)
-    asked_of = random.choice(places, most, replace=False) if len(places) > most else places
-    weight = np.full(len(asked_of), len(places) / max(1, len(asked_of)))
-    return _Met(np.log(found[:, asked_of].clip(1e-9)), wanted[asked_of], weight, np.stack(counts))
+    sure = top[0] * 2.0**OCTAVES < top[1]
+    counted = (drawn[sure & (drawn == wanted)], drawn[sure], wanted)
+    counts = np.stack([np.bincount(each, minlength=classes) for each in counted])
+    places = np.flatnonzero(~sure)
+    some = random.choice(places, most, replace=False) if len(places) > most else places
+    weight = np.full(len(some), len(places) / max(1, len(some)))
+    return _Met(np.log(found[:, some].clip(1e-9)), wanted[some], weight, counts)
 
 
 @dataclass(frozen=True)
