@@ -24,6 +24,7 @@ from maskmixadv.files import write_text
 from maskmixadv.formats import nifti
 from maskmixadv.methods import registry
 from maskmixadv.runs import schedule
+from maskmixadv.runs.odds import Odds
 from maskmixadv.strokes.enclosure import drawn_round
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import job, training
@@ -81,6 +82,15 @@ def test_one_volume_is_enough(tmp_path: Path, exports: bool) -> None:
     with np.load(folder / "predictions/001/s0.npz") as arrays:
         assert arrays["disagreement"].shape == image.array.shape
         assert arrays["disagreement"].max() > 0  # two decoders after three steps
+
+
+def test_masks_that_validate_are_asked_for_odds(tmp_path: Path) -> None:
+    folder = own.folder(tmp_path / "f", scribbled=1, masked=3)
+    with client(folder) as page:
+        page.post("/api/train", json={"preset": "cpu", "steps": 2, "method": "pce"})
+        assert wait(asked(page), over)["state"] == "done"
+    odds = Odds.of_run(Layout(folder).runs / "001", tuple(tiny.CLASSES))
+    assert (odds.patients, len(odds.factors)) == (3, len(tiny.CLASSES))
 
 
 @pytest.mark.slow
