@@ -35,6 +35,7 @@ FILES: Final = ("scores.csv", "clinical.csv", "volumes.csv", "report.html", "sum
 """Files that an evaluation writes. The last one says what was evaluated, and is put in place first."""
 
 BY_THESE: Final = " (chosen by the masks of the patients that are scored here)"
+"""Said of odds where a run's own validation patients are scored: their Dice is too good by that."""
 
 Predict = Callable[[Case], UInt8[np.ndarray, "d h w"]]
 """Gives labels for a case's image, on its grid."""

@@ -131,6 +131,16 @@ class _Met:
     weight: Float[np.ndarray, "v"]
     sure: Int[np.ndarray, "3 k"]
 
+    @classmethod
+    def together(cls, met: Sequence["_Met"]) -> "_Met":
+        """Return several as one: parts of a case, or cases."""
+        return cls(
+            np.concatenate([each.logs for each in met], 1),
+            np.concatenate([each.truth for each in met]),
+            np.concatenate([each.weight for each in met]),
+            np.sum([each.sure for each in met], 0),
+        )
+
 
 def _met(predictor: Predictor, case: Case, most: int) -> _Met:
     """Return how a network meets the mask of `case`, by at most some `most` voxels where odds can decide."""
@@ -142,12 +152,7 @@ def _met(predictor: Predictor, case: Case, most: int) -> _Met:
         truth = case.dense[first : first + len(probs), ::step]
         parts.append(_met_part(probs[:, :, ::step], truth, math.ceil(most * len(probs) / len(case.dense)), random))
         first += len(probs)
-    return _Met(
-        np.concatenate([part.logs for part in parts], 1),
-        np.concatenate([part.truth for part in parts]),
-        np.concatenate([part.weight for part in parts]),
-        np.sum([part.sure for part in parts], 0),
-    )
+    return _Met.together(parts)
 
 
 def _met_part(
@@ -179,13 +184,7 @@ class _Masks:
     @classmethod
     def of(cls, met: Sequence[_Met]) -> "_Masks":
         cases = np.repeat(np.arange(len(met)), [len(each.truth) for each in met])
-        together = _Met(
-            np.concatenate([each.logs for each in met], 1),
-            np.concatenate([each.truth for each in met]),
-            np.concatenate([each.weight for each in met]),
-            np.sum([each.sure for each in met], 0),
-        )
-        return cls(cases, together, np.stack([each.sure for each in met]))
+        return cls(cases, _Met.together(met), np.stack([each.sure for each in met]))
 
     def dice(self, shift: Shift) -> Float[np.ndarray, "n"]:
         """Return each case's mean Dice over the structures; 1 for one that is neither drawn nor true."""
