@@ -6,7 +6,9 @@ begin with. README.md beside this file says what lies in the bundle.
 
 import argparse
 import importlib.util
+import itertools
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -14,6 +16,7 @@ import sys
 import tarfile
 import time
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -41,7 +44,12 @@ class Machine:
         self._end = time.monotonic() + seconds
         self._site = self.work / "site"
         paths = (CHECKOUT / "src", self._site, *filter(None, [os.environ.get("PYTHONPATH")]))
-        self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+        self._records = self.work / "records"
+        self._environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, paths)),
+            "MASKMIXADV_RECORDS": str(self._records),
+        }
         for folder in (self.work / "runs", self.out):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -57,10 +65,11 @@ class Machine:
             options = ["--quiet", "--no-index", "--no-deps", "--no-compile", "--target", str(self._site)]
             subprocess.run([sys.executable, "-m", "pip", "install", *options, *files], check=True)
 
-    def run(self, *words: str, until: float = 0.0) -> int:
+    def run(self, *words: str, until: float = 0.0, settings: Mapping[str, str] | None = None) -> int:
         """Run Python with `words` until so many seconds are left, and print its output; returns the exit code."""
         print(f"[{self.left:4.0f} s left] python {shlex.join(words)}", flush=True)
-        process = subprocess.Popen([sys.executable, *words], cwd=self.work, env=self._environment)
+        environment = {**self._environment, **(settings or {})}
+        process = subprocess.Popen([sys.executable, *words], cwd=self.work, env=environment)
         try:
             return process.wait(max(1.0, self.left - until))
         except subprocess.TimeoutExpired:
@@ -71,15 +80,14 @@ class Machine:
                 process.kill()
                 return process.wait()
 
-    def pack(self, names: list[str], since: float) -> None:
-        """Hand out files of the working folder, and records that were written `since`."""
+    def pack(self, names: list[str]) -> None:
+        """Hand out files of the working folder, and the records that were written."""
         with tarfile.open(self.out / "commands.tar", "w") as archive:
             for name in names:
                 if (self.work / name).exists():
                     archive.add(self.work / name, name)
-            for path in (CHECKOUT / "benchmarks" / "records").glob("*.jsonl"):
-                if path.stat().st_mtime >= since:
-                    archive.add(path, f"records/{path.name}")
+            for path in sorted(self._records.glob("*.jsonl")):
+                archive.add(path, f"records/{path.name}")
 
 
 def ready(machine: Machine, bundle: Path) -> None:
@@ -91,20 +99,30 @@ def ready(machine: Machine, bundle: Path) -> None:
         (machine.work / "mscmr").symlink_to((bundle / "mscmr").resolve())
 
 
+def parsed(command: str) -> tuple[dict[str, str], list[str]]:
+    """Split a command into what it sets in its environment, ``NAME=VALUE`` before all else, and its words."""
+    words = shlex.split(command)
+    settings = list(itertools.takewhile(lambda word: re.match(r"[A-Z_]+=", word), words))
+    return dict(word.split("=", 1) for word in settings), words[len(settings) :]
+
+
 def carry_out(machine: Machine, lot: Path, *, dry: bool) -> int:
     """Give a lot's commands, train and score its runs, pack; returns how many of these steps failed."""
-    told, since, failed = tomllib.loads(lot.read_text()), time.time(), 0
-    for command in () if dry else told.get("commands", ()):
-        words = shlex.split(command)
+    told, failed = tomllib.loads(lot.read_text()), 0
+    for command in told.get("tries" if dry else "commands", ()):
+        settings, words = parsed(command)
         words = words if words[0] == "-m" else [str(CHECKOUT / words[0]), *words[1:]]
         if machine.left > SAVING_SECONDS + PACKING_SECONDS:
-            failed += machine.run(*words, until=SAVING_SECONDS + PACKING_SECONDS) != 0
+            failed += machine.run(*words, until=SAVING_SECONDS + PACKING_SECONDS, settings=settings) != 0
+        else:
+            print(f"not run, no time is left: {command}", flush=True)
+            failed += 1
     if told.get("runs"):
         places = [str(lot.resolve()), "--work", str(machine.work), "--out", str(machine.out)]
         words = [*places, "--seconds", f"{machine.left - PACKING_SECONDS:.0f}", *(["--dry"] if dry else [])]
         failed += machine.run(str(HERE / "together.py"), *words) != 0
     if told.get("commands"):
-        machine.pack(told.get("hand_out", []), since)
+        machine.pack(told.get("hand_out", []))
     return failed
 
 
@@ -116,7 +134,9 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("work"), help="folder for corpora and runs")
     parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", "out")), help="folder for the results")
     parser.add_argument("--seconds", type=float, default=350.0, help="time for everything")
-    parser.add_argument("--dry", action="store_true", help="try the lot: each run for two steps, on phantoms")
+    parser.add_argument(
+        "--dry", action="store_true", help="try the lot: small commands, and each run for two steps on phantoms"
+    )
     options = parser.parse_args()
     machine = Machine(options.work, options.out, options.seconds)
     if not options.dry:

@@ -170,6 +170,8 @@ class Lot:
     commands
         What Python runs first, one after another in the working folder: ``-m maskmixadv …``, or a script of this
         checkout. ``bare.py`` gives them.
+    tries
+        Commands that are given instead where a lot is only tried.
     hand_out
         Files and folders of the working folder, which these commands make and ``bare.py`` hands out.
     """
@@ -177,6 +179,7 @@ class Lot:
     runs: tuple[Runs, ...] = ()
     corpora: tuple[CorpusOf, ...] = ()
     commands: tuple[str, ...] = ()
+    tries: tuple[str, ...] = ()
     hand_out: tuple[str, ...] = ()
 
     @classmethod
@@ -186,7 +189,7 @@ class Lot:
 
     def tiny(self) -> "Lot":
         """The same lot, to try it: each run for two steps on phantoms, with one fold and one seed; no commands."""
-        return replace(self, runs=tuple(map(_tiny, self.runs)), corpora=PHANTOMS, commands=(), hand_out=())
+        return replace(self, runs=tuple(map(_tiny, self.runs)), corpora=PHANTOMS, commands=(), tries=(), hand_out=())
 
     def pieces(self, work: Path) -> list[Piece]:
         """All runs, in the file's order."""
