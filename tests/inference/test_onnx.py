@@ -48,6 +48,7 @@ sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 ODDS = (1.02, 0.98, 1.04, 1.0)
+POWER, USUAL = 0.25, (0.3, 0.36, 0.4)
 VOLUMES: list[tuple[tuple[int, int, int], Spacing]] = [
     ((3, 61, 55), (8.0, 4.0, 4.0)),
     ((1, 33, 90), (8.0, 2.0, 1.5)),
@@ -76,7 +77,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     case = corpus.load(corpus.entries[0])
     image = begun.grid.image(torch.from_numpy(case.image[0]), case.spacing)[:, None]
     save(begun.checkpoint, {"scored": undecided(begun, image).state_dict()})
-    Odds(begun.task.classes, ODDS, used=True, patients=3, cases=6).write(begun.root)
+    Odds(begun.task.classes, ODDS, POWER, USUAL, used=True, patients=3, cases=6).write(begun.root)
     assert run(["export", "model", str(root / "run"), str(root / "model")]) == 0
     return root
 
@@ -116,7 +117,7 @@ def test_export_writes_its_files(made: Path) -> None:
 
 
 def test_phantoms_have_the_predictors_labels(made: Path) -> None:
-    graph, predictor = session(made / "model" / "model.onnx"), Predictor.load(made / "run", "cpu")
+    graph, predictor = session(made / "model" / "model.onnx"), Predictor.load(made / "run", "cpu", odds=False)
     corpus = Corpus.open(made / "corpus")
     for case in corpus.load_all(corpus.entries):
         size = np.array(predictor.grid.resized(case.shape[1:], case.spacing))
@@ -130,7 +131,7 @@ def test_phantoms_have_the_predictors_labels(made: Path) -> None:
 
 @pytest.mark.parametrize(("shape", "spacing"), VOLUMES)
 def test_any_shape_and_number_of_slices(made: Path, shape: tuple[int, int, int], spacing: Spacing) -> None:
-    graph, predictor = session(made / "model" / "model.onnx"), Predictor.load(made / "run", "cpu")
+    graph, predictor = session(made / "model" / "model.onnx"), Predictor.load(made / "run", "cpu", odds=False)
     image = np.random.default_rng(0).random(shape, dtype=np.float32)
     size = np.array(predictor.grid.resized(shape[1:], spacing))
     (probs,) = graph.run(["probs"], {"image": image, "size": size})
@@ -340,9 +341,10 @@ def test_an_early_run_cuts_as_its_corpus_says_or_by_number(made: Path, tmp_path:
 
 def test_the_contract_says_what_training_saw(made: Path) -> None:
     about = json.loads((made / "model" / "model.json").read_text())
-    assert (about["format"], about["axis"]) == (7, 0)
+    assert (about["format"], about["axis"]) == (8, 0)
     assert about["flips"]["learnt"] is True
     assert about["odds"]["factors"] == list(ODDS)
+    assert (about["odds"]["power"], about["odds"]["usual"]) == (POWER, list(USUAL))
     assert about["scaling"]["percentile"] == 99
 
 

@@ -57,6 +57,17 @@ def test_classes_have_the_odds_of_predict(name: str) -> None:
     assert (labels == most).sum() < (own == most).sum()
 
 
+def test_odds_by_size_leave_the_doubt_of_two_decoders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slices may go through the network twice then, and each decoder is overheard twice."""
+    made, image = predictor("wsl4mis"), tiny.volume(3, d=5)[0]
+    usual = tuple(1 / len(made.classes[1:]) for _ in made.classes[1:])
+    odds = Odds(made.classes, (1.0,) * len(made.classes), 0.5, usual, used=True, patients=3, cases=3)
+    doubt = judge(made, image[None], SPACING).doubt
+    for kept in (2**26, 0):
+        monkeypatch.setattr("maskmixadv.inference.predictor.KEPT", kept)
+        np.testing.assert_array_equal(judge(replace(made, odds=odds), image[None], SPACING).doubt, doubt)
+
+
 @pytest.mark.parametrize("name", [name for name in methods.ALL if name in ("maskmixadv", "wsl4mis")])
 def test_two_decoders_are_in_doubt_where_they_differ(name: str) -> None:
     made, image = predictor(name), tiny.volume(3, d=5)[0]

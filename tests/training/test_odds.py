@@ -1,8 +1,10 @@
 """Odds of classes are found by masks of validation patients, judged by others' masks, and used in predictions."""
 
+import itertools
 import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,22 +45,26 @@ def away(label: int) -> Float[np.ndarray, "h w"]:
     return np.hypot(rows - MIDDLE[label][0], columns - MIDDLE[label][1])
 
 
-def mask() -> UInt8[np.ndarray, "d h w"]:
+def mask(cyst: float = RADIUS[1]) -> UInt8[np.ndarray, "d h w"]:
     drawn = np.zeros((DEPTH, SIDE, SIDE), np.uint8)
-    for label, radius in RADIUS.items():
+    for label, radius in (RADIUS | {1: cyst}).items():
         drawn[:, away(label) <= radius] = label
     return drawn
 
 
-def written(root: Path, *, validation: int, dense: UInt8[np.ndarray, "d h w"]) -> Corpus:
-    """Write a corpus of patients who all look the same: one to learn from, one to test, and some to validate on."""
-    names = [f"p{number}" for number in range(validation + 2)]
-    strokes = np.full_like(dense, IGNORE)
-    strokes[:, ::6] = dense[:, ::6]
-    image = np.random.default_rng(0).random((1, *dense.shape), dtype=np.float32)
+def written(root: Path, *, dense: Sequence[UInt8[np.ndarray, "d h w"]]) -> Corpus:
+    """Write a corpus of patients with these masks: one to learn from, one to test, and the others to validate on."""
+    names = [f"p{number}" for number in range(len(dense))]
+
+    def case(name: str, own: UInt8[np.ndarray, "d h w"]) -> Case:
+        strokes = np.full_like(own, IGNORE)
+        strokes[:, ::6] = own[:, ::6]
+        image = np.random.default_rng(0).random((1, *own.shape), dtype=np.float32)
+        return Case(name, name, image, strokes, own, (5.0, 1.0, 1.0))
+
     return Corpus.write(
         root / "corpus",
-        [Case(name, name, image, strokes, dense, (5.0, 1.0, 1.0)) for name in names],
+        [case(*each) for each in zip(names, dense, strict=True)],
         name="stones",
         classes=CLASSES,
         folds={"one": [Split(tuple(names[:1]), tuple(names[2:]), tuple(names[1:2]))]},
@@ -66,19 +72,28 @@ def written(root: Path, *, validation: int, dense: UInt8[np.ndarray, "d h w"]) -
 
 
 def begun(root: Path, *, validation: int = 6, dense: UInt8[np.ndarray, "d h w"] | None = None) -> tuple[Run, Corpus]:
-    corpus = written(root, validation=validation, dense=mask() if dense is None else dense)
+    return begun_with(root, [mask() if dense is None else dense] * (validation + 2))
+
+
+def begun_with(root: Path, dense: Sequence[UInt8[np.ndarray, "d h w"]]) -> tuple[Run, Corpus]:
+    corpus = written(root, dense=dense)
     return begin(corpus.root, root / "run", method=PCE(), schedule=tiny.SCHEDULE), corpus
 
 
-def drawing(monkeypatch: pytest.MonkeyPatch, too_far: Sequence[float]) -> None:
-    """Let networks draw the border of each structure some pixels too far out, case after case."""
-    cases = iter([*too_far] * 60)
+def drawing(monkeypatch: pytest.MonkeyPatch, too_far: Sequence[float], cysts: Sequence[float] = (RADIUS[1],)) -> None:
+    """Let networks draw the border of each structure some pixels too far out, case after case.
+
+    Where cysts of several radii are drawn, their stones are drawn half as much too far in.
+    """
+    cases = iter([*zip(too_far, itertools.cycle(cysts), strict=False)] * 60)
 
     def parts(self: Predictor, image: Any, *_: Any, **__: Any) -> Iterator[Float[Tensor, "b k h w"]]:
-        further = next(cases)
-        logits = [np.zeros((SIDE, SIDE)), *(RADIUS[label] + further - away(label) for label in RADIUS)]
+        further, cyst = next(cases)
+        stone = further if len(cysts) == 1 else -further / 2
+        radius = {1: cyst + further, 2: RADIUS[2] + stone}
+        logits = [np.zeros((SIDE, SIDE)), *(radius[label] - away(label) for label in RADIUS)]
         probs = torch.tensor(np.stack(logits), dtype=torch.float32).softmax(0).expand(image.shape[1], -1, -1, -1)
-        factors = torch.tensor(self.odds.applied or (1.0,) * 3)[:, None, None]
+        factors = torch.tensor(self.odds.of_case() or (1.0,) * 3)[:, None, None]
         yield from (probs * factors / (probs * factors).sum(1, keepdim=True)).split(2)
 
     monkeypatch.setattr(Predictor, "parts", parts)
@@ -114,13 +129,32 @@ def test_borders_too_far_in_give_it_less(tmp_path: Path, monkeypatch: pytest.Mon
     assert octaves(found_odds(run, corpus, predictor)) == pytest.approx(-1 / math.log(2), abs=0.25)
 
 
+def test_what_small_structures_need_is_not_taken_from_large_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, predictor: Predictor
+) -> None:
+    cysts, too_far = [3.0, 9.0] * 3, [1.5, 0.0] * 3
+    run, corpus = begun_with(tmp_path, [mask(cyst) for cyst in (6.0, 6.0, *cysts)])
+    drawing(monkeypatch, too_far, cysts)
+    odds = found_odds(run, corpus, predictor)
+    assert odds.used
+    assert odds.power >= 1
+    small, large = (odds.of_case(np.array(drawn)) for drawn in ((6000, 200, 170), (6000, 760, 236)))
+    assert small is not None
+    assert large is not None
+    assert small[1] / small[0] < 0.75 * large[1] / large[0]
+    # Where all structures have their usual size, there is nothing to tell a power by.
+    drawing(monkeypatch, [2.0])
+    same = found_odds(*begun(tmp_path / "same"), predictor)
+    assert (same.power, same.usual) == (0.0, ())
+
+
 def test_what_differs_from_patient_to_patient_is_left_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, predictor: Predictor
 ) -> None:
     run, corpus = begun(tmp_path)
     drawing(monkeypatch, [2.0, -2.0, 1.0, -1.0, 1.5, -1.5])
     odds = found_odds(run, corpus, predictor)
-    assert (odds.used, odds.applied, odds.patients) == (False, None, 6)
+    assert (odds.used, odds.of_case(), odds.patients) == (False, None, 6)
 
 
 def test_two_patients_decide_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, predictor: Predictor) -> None:
@@ -182,7 +216,7 @@ def test_a_training_keeps_them_and_says_so(
     kept = Odds.of_run(run.root, CLASSES)
     assert kept.used
     assert Predictor.load(run.root, "cpu").odds == kept
-    assert Predictor.load(run.root, "cpu", odds=False).odds.applied is None
+    assert Predictor.load(run.root, "cpu", odds=False).odds.of_case() is None
     # What was decided stays.
     (run.root / FILE).unlink()
     assert settle(run, "cpu")[0] == Odds()
@@ -205,6 +239,40 @@ def test_probabilities_have_them_and_sum_to_one(weighted: Run) -> None:
     wanted = own * torch.tensor([1e-9, 1, 1])[:, None, None]
     torch.testing.assert_close(given, wanted / wanted.sum(1, keepdim=True))
     torch.testing.assert_close(given.sum(1), torch.ones_like(given[:, 0]))
+
+
+class Rarer(torch.nn.Module):
+    """A network that finds less background."""
+
+    def __init__(self, net: torch.nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor) -> Tensor:
+        logits = self.net(image)
+        return logits - logits.mean((0, 2, 3), keepdim=True)
+
+
+def test_those_that_go_by_size_are_known_before_the_first_slice_is_given(
+    weighted: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = np.random.default_rng(0).random((1, DEPTH, SIDE, SIDE), dtype=np.float32)
+    odds = Odds(CLASSES, (0.6, 1.2, 1 / 1.2), 1.5, (0.7, 0.4), used=True, patients=6, cases=6)
+    loaded = Predictor.load(weighted.root, "cpu")
+    predictor = replace(loaded, net=Rarer(loaded.net), odds=odds)
+    alone = replace(predictor, odds=Odds())
+    own = alone.probs(image, (5.0, 1.0, 1.0))
+    factors = odds.of_case(np.bincount(alone.labels(image, (5.0, 1.0, 1.0)).ravel(), minlength=3))
+    assert factors != odds.factors
+    wanted = own * torch.tensor(factors)[:, None, None]
+    wanted /= wanted.sum(1, keepdim=True)
+    torch.testing.assert_close(predictor.probs(image, (5.0, 1.0, 1.0)), wanted)
+    # What does not fit into memory goes through the network twice.
+    monkeypatch.setattr("maskmixadv.inference.predictor.KEPT", 0)
+    torch.testing.assert_close(predictor.probs(image, (5.0, 1.0, 1.0)), wanted)
+    # Of many slices some are looked at: here, as many of each kind.
+    many = np.tile(image, (1, 64, 1, 1))
+    torch.testing.assert_close(predictor.probs(many, (5.0, 1.0, 1.0))[:DEPTH], wanted, atol=0.02, rtol=0.02)
 
 
 @pytest.mark.parametrize(("options", "some"), [([], True), (["--odds", "neutral"], False)])

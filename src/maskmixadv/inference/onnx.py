@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -19,18 +19,19 @@ from maskmixadv.corpus.channels import records
 from maskmixadv.corpus.scale import PERCENTILE
 from maskmixadv.errors import InputError
 from maskmixadv.files import whole, write_text
-from maskmixadv.inference.predictor import Predictor, multiplied
+from maskmixadv.inference.predictor import Predictor
 from maskmixadv.networks.losses import most_probable
 from maskmixadv.optional import needed
 from maskmixadv.provenance import commit
+from maskmixadv.runs.odds import LEAST, LOOKED_AT, RANGE, Odds
 from maskmixadv.runs.origin import CorpusRecord
 from maskmixadv.runs.run import Run
 from maskmixadv.sources.opening import open_corpus
 
-FORMAT: Final = 7
+FORMAT: Final = 8
 """Version of ``model.json``: 1 did not say along which axis slices are cut, 2 not how an image's own is chosen, 3 not
 which channels images have, and whether slices are turned, 5 not which structures are in one piece, 6 not which odds
-classes have."""
+classes have; in 7 the graph had them."""
 OPSET: Final = 18
 STANDALONE: Final = Path(__file__).with_name("standalone.py")
 """The script that is written as ``predict.py``. It is never imported here, as only users of exported models need its
@@ -43,8 +44,11 @@ _PIECES: Final = (
     "labels (26 neighbours) is kept; the rest of the group becomes background"
 )
 _ODDS: Final = (
-    "the graph multiplies probabilities by factors, one a class, and divides them by their sum; where factors is null "
-    "they are the network's own"
+    "the graph's probabilities are multiplied by factors, one a class, and divided by their sum; labels are then the "
+    "most probable classes. Where factors is null they stay. Where power is above 0, a structure's factor is also "
+    "multiplied by (size / usual) ** power in each image: size is its share of all structures' voxels in the graph's "
+    "labels, plus least; size / usual is kept within 1 / range and range. Labels are counted in at most so many slices "
+    "as slices says, spread evenly"
 )
 _TRAINING: Final = ("method", "schedule", "enclosure", "seed", "preset", "commit", "device", "versions")
 """Facts of ``run.json`` that go with the model."""
@@ -62,7 +66,7 @@ _CONTRACT: Final = {
         "size": "int64 [2], the slices' rows and columns on the network's grid",
     },
     "outputs": {
-        "probs": "float32 [d, k, h, w], class probabilities on the image's own grid, with the classes' odds",
+        "probs": "float32 [d, k, h, w], class probabilities on the image's own grid, without the classes' odds",
         "labels": "uint8 [d, h, w], the most probable class: an index into classes",
     },
     "scaling": {
@@ -101,8 +105,6 @@ class OnOwnGrid(nn.Module):
         Maps images ``(b, c, h, w)`` to logits ``(b, k, h, w)``; in eval mode.
     multiple
         Number of which the sides of its input must be multiples.
-    odds
-        What probabilities are multiplied by, one number a class; None: they stay.
 
     Examples
     --------
@@ -113,11 +115,10 @@ class OnOwnGrid(nn.Module):
     (torch.Size([2, 4, 40, 50]), torch.Size([2, 40, 50]), torch.uint8)
     """
 
-    def __init__(self, net: nn.Module, multiple: int, odds: Sequence[float] | None = None) -> None:
+    def __init__(self, net: nn.Module, multiple: int) -> None:
         super().__init__()
         self.net = net
         self.multiple = multiple
-        self.odds = odds
 
     def forward(
         self, image: Float[Tensor, "*c d h w"], size: Int[Tensor, "2"]
@@ -134,7 +135,7 @@ class OnOwnGrid(nn.Module):
 
         Returns
         -------
-        Class probabilities, and the most probable class of each voxel.
+        Class probabilities, and the most probable class of each voxel, by the network alone.
         """
         cells = torch.ceil(size / self.multiple).long().tolist()
         for count in cells:
@@ -146,7 +147,7 @@ class OnOwnGrid(nn.Module):
         small = rows @ image @ columns.T
         maps = self.net(small[:, None] if image.ndim == 3 else small.transpose(0, 1)).softmax(1)
         rows, columns = (grow(*way) for way in ways)
-        probs = multiplied(rows @ maps @ columns.T, self.odds)
+        probs = rows @ maps @ columns.T
         return probs, most_probable(probs)
 
 
@@ -216,7 +217,7 @@ def export(root: Path, out: Path) -> None:
     run, predictor = Run.open(root), Predictor.load(root, "cpu")
     _needs_onnx()
     with whole(out) as place:
-        graph = OnOwnGrid(predictor.net, predictor.multiple, predictor.odds.applied)
+        graph = OnOwnGrid(predictor.net, predictor.multiple)
         _write_graph(graph, len(predictor.channels), place / "model.onnx")
         digest = hashlib.sha256((place / "model.onnx").read_bytes()).hexdigest()
         shutil.copyfile(STANDALONE, place / "predict.py")
@@ -304,7 +305,7 @@ def about(run: Run, predictor: Predictor, digest: str) -> dict[str, Any]:
         **_CONTRACT,
         **asdict(predictor.slicing),
         "pieces": {"together": [list(piece.structures) for piece in predictor.pieces.kept], "rule": _PIECES},
-        "odds": {"factors": predictor.odds.applied, "rule": _ODDS},
+        "odds": _odds(predictor.odds),
         "flips": {"learnt": predictor.turns, "rule": _FLIPS},
         "grid": {"size": run.grid.size, "mm": run.grid.mm, "multiple": predictor.multiple, "rule": _RULE},
         "training": {**training, "corpus": _told(run.learnt_from), "prior": _told(run.prior_from)},
@@ -312,6 +313,12 @@ def about(run: Run, predictor: Predictor, digest: str) -> dict[str, Any]:
         "terms": "Program: Apache License 2.0. Weights: as the terms of the images and labels that they were learnt "
         f"from allow ({_source(run.learnt_from) or 'see the corpus'}). For research; not a medical device.",
     }
+
+
+def _odds(odds: Odds) -> dict[str, Any]:
+    """Return what ``model.json`` says of the classes' odds."""
+    told: dict[str, Any] = {"factors": odds.factors if odds.used else None, "power": odds.power if odds.used else 0.0}
+    return {**told, "usual": odds.usual, "least": LEAST, "range": RANGE, "slices": LOOKED_AT, "rule": _ODDS}
 
 
 def _told(corpus: CorpusRecord | None) -> dict[str, Any] | None:

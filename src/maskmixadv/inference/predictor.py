@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -23,7 +23,7 @@ from maskmixadv.formats.slicing import Header, Slicing, View
 from maskmixadv.inference.tiles import blended
 from maskmixadv.networks.components import largest_components
 from maskmixadv.networks.losses import most_probable
-from maskmixadv.runs.odds import Odds
+from maskmixadv.runs.odds import Odds, looked_at
 from maskmixadv.runs.pieces import Pieces
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.grid import Grid, covering
@@ -38,6 +38,8 @@ PIXELS_AT_ONCE: Final = 2**22
 """Pixels that go through the network at once at most."""
 WHOLE: Final = 2**20
 """Pixels up to which a slice goes through the network whole; larger ones go in tiles."""
+KEPT: Final = 2**26
+"""Probabilities of a volume that are kept in memory at most."""
 AS_IT_IS: Final = ((0, False),)
 """The slice as it is, as (quarter turns, whether it is mirrored first)."""
 TURNS: Final = tuple(product(range(4), (False, True)))
@@ -312,6 +314,23 @@ class Predictor:
         self, image: Float[np.ndarray, "c d h w"], spacing: Spacing | None, *, flips: bool = False
     ) -> Iterator[Float[Tensor, "b k h w"]]:
         """Yield what `probs` returns, a few slices at a time: that of a whole CT would take gigabytes."""
+        own = partial(self._own, spacing=spacing, flips=flips)
+        if not self.odds.by_size:
+            yield from (multiplied(each, self.odds.of_case()) for each in own(image))
+            return
+        d, h, w = image.shape[1:]
+        looked = looked_at(d)
+        # What is drawn must be known before the first part is given: a heart is kept, a whole CT is gone through again.
+        kept = list(own(image)) if len(looked) == d and len(self.classes) * d * h * w <= KEPT else None
+        drawn = sum(_drawn(each) for each in kept or own(image[:, looked]))
+        factors = self.odds.of_case(np.asarray(drawn))
+        yield from (multiplied(each, factors) for each in kept or own(image))
+
+    @torch.inference_mode()
+    def _own(
+        self, image: Float[np.ndarray, "c d h w"], *, spacing: Spacing | None, flips: bool
+    ) -> Iterator[Float[Tensor, "b k h w"]]:
+        """Yield the network's own probabilities, a few slices at a time."""
         shape, canvas = (image.shape[2], image.shape[3]), self._canvas(image, spacing)
         pixels, device = math.prod(canvas), self._device
         at_once = max(1, min(SLICES_AT_ONCE.get(device.type, MOST_AT_ONCE), PIXELS_AT_ONCE // pixels))
@@ -322,7 +341,7 @@ class Predictor:
             slices = torch.from_numpy(image[:, first : first + at_once]).to(device)
             volume = torch.stack([self.grid.image(each, spacing, canvas) for each in slices], 1)
             maps = blended(volume, batch) if self.in_tiles(image, spacing) else batch(volume)
-            yield multiplied(self.grid.restore(maps, shape, spacing), self.odds.applied)
+            yield self.grid.restore(maps, shape, spacing)
         self.net.train(training)
 
     def in_tiles(self, image: Float[np.ndarray, "c d h w"], spacing: Spacing | None) -> bool:
@@ -339,6 +358,11 @@ class Predictor:
         turned = (image.flip(3) if mirrored else image).rot90(quarters, (2, 3))
         probs = self.net(turned.contiguous(memory_format=torch.channels_last)).softmax(1).rot90(-quarters, (2, 3))
         return probs.flip(3) if mirrored else probs
+
+
+def _drawn(probs: Float[Tensor, "b k h w"]) -> Int[np.ndarray, "k"]:
+    """Count the voxels of each class."""
+    return torch.bincount(most_probable(probs).flatten(), minlength=probs.shape[1]).cpu().numpy()
 
 
 def multiplied(probs: Float[Tensor, "b k h w"], odds: Sequence[float] | None) -> Float[Tensor, "b k h w"]:

@@ -104,8 +104,8 @@ class Model:
 
         Returns
         -------
-        Class probabilities ``d k h w``, and labels ``d h w``: indices into the classes. Pieces that ``model.json`` says
-        to leave out are background in the labels.
+        Class probabilities ``d k h w``, with the classes' odds, and labels ``d h w``: indices into the classes. Pieces
+        that ``model.json`` says to leave out are background in the labels.
         """
         scaled = scaled_channels(image if image.ndim == 4 else image[None], self.about)
         size = np.array(resized(image.shape[-2:], spacing, self.about["grid"]), dtype=np.int64)
@@ -113,7 +113,23 @@ class Model:
         parts = [part[0] if len(part) == 1 else part for part in parts]
         done = [self.session.run(["probs", "labels"], {"image": part, "size": size}) for part in parts]
         probs, labels = (np.concatenate(each) for each in zip(*done, strict=True))
+        if self.about["odds"]["factors"] is not None:
+            probs = probs * odds_of(labels, self.about["odds"])[:, None, None]
+            probs /= probs.sum(1, keepdims=True)
+            labels = probs.argmax(1).astype(labels.dtype)
         return probs, in_one_piece(labels, self.about)
+
+
+def odds_of(labels: np.ndarray, told: dict[str, Any]) -> np.ndarray:
+    """Return what an image's probabilities are multiplied by, one number a class; `labels` are the network's own."""
+    factors = np.array(told["factors"], np.float32)
+    if told["power"]:
+        looked = np.linspace(0, len(labels) - 1, min(told["slices"], len(labels))).round().astype(int)
+        drawn = np.bincount(labels[looked].ravel(), minlength=len(factors))[1:]
+        if drawn.any():
+            ratio = (drawn / drawn.sum() + told["least"]) / np.array(told["usual"])
+            factors[1:] *= np.clip(ratio, 1 / told["range"], told["range"]) ** told["power"]
+    return factors
 
 
 def in_one_piece(labels: np.ndarray, about: dict[str, Any]) -> np.ndarray:

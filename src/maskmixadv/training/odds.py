@@ -1,5 +1,7 @@
 """At the end of a training: find the odds of classes with which validation patients' masks are met best.
 
+They are numbers of the classes, and a power of the structures' sizes (`maskmixadv.runs.odds`).
+
 The network was not taught these patients. Their masks say where people draw borders, which strokes do not. It is the
 same use that is made of them where nnU-Net decides on postprocessing (Isensee et al., Nature Methods 2021), and where
 others choose a checkpoint. Shifting a classifier's odds to the data that it is used on: Saerens et al., Neural
@@ -9,7 +11,7 @@ Computation 2002, who have no labels there.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt8
@@ -19,7 +21,7 @@ from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.inference.predictor import Predictor
-from maskmixadv.runs.odds import Odds
+from maskmixadv.runs.odds import Odds, larger, sizes
 from maskmixadv.runs.run import Run
 from maskmixadv.training.asked import asked
 from maskmixadv.types import IGNORE
@@ -33,10 +35,13 @@ OCTAVES: Final = 6
 PARTS: Final = 8
 """Parts of an octave in which odds are reckoned."""
 STEPS: Final = (8, 4, 2)
-"""Steps in which odds are looked for, one after the other, in these parts."""
+"""Steps in which odds are looked for, one after the other, in these parts; the power of sizes in as many parts of 1."""
+POWER: Final = 2
+"""Power of sizes, at most."""
 SHARE: Final = 2
-"""By which their logarithms are divided in the end. Others differ from the patients who were asked: on ACDC, whole odds
-cost those with a disease that nobody was asked about up to .8 points, half of them nobody (docs/decisions/0026)."""
+"""By which the classes' logarithms are divided in the end. Others differ from the patients who were asked: on ACDC,
+whole odds cost those with a disease that nobody was asked about up to .8 points, half of them nobody
+(docs/decisions/0026)."""
 ROUNDS: Final = 12
 """Rounds through all classes with each step, at most."""
 MOST: Final = 20_000
@@ -46,15 +51,46 @@ AT_ONCE: Final = 2**25
 WORK: Final = 8_000_000
 """Voxels of all cases together, times the square of the number of classes, at most: a second's work."""
 
-Shift = tuple[int, ...]
-"""Logarithms of the classes' odds, in `PARTS` of an octave; the least is 0."""
+
+class Shift(NamedTuple):
+    """How probabilities are changed.
+
+    Attributes
+    ----------
+    logs
+        Logarithms of the classes' odds, in `PARTS` of an octave; the least is 0.
+    power
+        Power of the structures' sizes, in `PARTS` of 1.
+    """
+
+    logs: tuple[int, ...]
+    power: int = 0
+
+    @classmethod
+    def neutral(cls, classes: int) -> "Shift":
+        """Return the one that changes nothing."""
+        return cls((0,) * classes)
+
+    @property
+    def kept(self) -> "Shift":
+        """What is kept of it in the end: of the power all, as it is what others differ by."""
+        return Shift(tuple(each // SHARE for each in self.logs), self.power)
+
+    def near(self, place: int, step: int) -> "Iterable[Shift]":
+        """Yield it first, then those where class number `place` has more or less; after the last class, the power."""
+        yield self
+        for way in (step, -step):
+            logs = [each + way * (number == place) for number, each in enumerate(self.logs)]
+            power = self.power + way * (place == len(logs))
+            if max(logs) - min(logs) <= PARTS * OCTAVES and 0 <= power <= PARTS * POWER:
+                yield Shift(tuple(each - min(logs) for each in logs), power)
 
 
 def found_odds(run: Run, corpus: Corpus, predictor: Predictor) -> Odds:
     """Return half of the odds with which the validation patients' masks are met best.
 
-    Half is meant of their logarithms. They are used if they raise the mean Dice of patients whose own masks have not
-    given them by more than the standard error of this gain.
+    Half is meant of the classes' logarithms; the power of sizes is kept whole. They are used if they raise the mean
+    Dice of patients whose own masks have not given them by more than the standard error of this gain.
 
     Parameters
     ----------
@@ -83,18 +119,20 @@ def found_odds(run: Run, corpus: Corpus, predictor: Predictor) -> Odds:
         return Odds()
     most = min(MOST, WORK // (len(classes) ** 2 * len(entries)))
     masks = _Masks.of([_met(predictor, corpus.load(entry), most) for entry in entries])
-    best = _share(masks.best(np.ones(len(entries), bool)))
-    before, after = masks.dice(_neutral(len(classes))), np.zeros(len(entries))
+    best = masks.best(np.ones(len(entries), bool)).kept
+    before, after = masks.dice(Shift.neutral(len(classes))), np.zeros(len(entries))
     folds = patients % FOLDS
     for fold in set(folds.tolist()):
-        after[folds == fold] = masks.dice(_share(masks.best(folds != fold)))[folds == fold]
+        after[folds == fold] = masks.dice(masks.best(folds != fold).kept)[folds == fold]
     gains = [(after - before)[patients == patient].mean() for patient in set(patients.tolist())]
     error = float(np.std(gains, ddof=1) / math.sqrt(len(gains)))
-    factors = 2.0 ** (np.array(best) / PARTS)
+    factors = 2.0 ** (np.array(best.logs) / PARTS)
     factors /= np.exp(np.log(factors[1:]).mean())
     return Odds(
         classes,
         tuple(round(float(factor), 4) for factor in factors),
+        power=best.power / PARTS,
+        usual=tuple(round(float(size), 4) for size in masks.usual) if best.power else (),
         used=bool(np.mean(gains) > error),
         patients=len(gains),
         cases=len(entries),
@@ -102,14 +140,6 @@ def found_odds(run: Run, corpus: Corpus, predictor: Predictor) -> Odds:
         after=round(float(after.mean()), 6),
         error=round(error, 6),
     )
-
-
-def _neutral(classes: int) -> Shift:
-    return (0,) * classes
-
-
-def _share(shift: Shift) -> Shift:
-    return tuple(each // SHARE for each in shift)
 
 
 @dataclass(frozen=True)
@@ -124,12 +154,15 @@ class _Met:
     sure
         In voxels where no odds can change the class, of each class: voxels that are drawn and true, and drawn; and in
         all voxels those that are true.
+    drawn
+        Number of voxels that are drawn of each class, wherever they are labelled or not.
     """
 
     logs: Float32[np.ndarray, "k v"]
     truth: UInt8[np.ndarray, "v"]
     weight: Float[np.ndarray, "v"]
     sure: Int[np.ndarray, "3 k"]
+    drawn: Int[np.ndarray, "k"]
 
     @classmethod
     def together(cls, met: Sequence["_Met"]) -> "_Met":
@@ -139,6 +172,7 @@ class _Met:
             np.concatenate([each.truth for each in met]),
             np.concatenate([each.weight for each in met]),
             np.sum([each.sure for each in met], 0),
+            np.sum([each.drawn for each in met], 0),
         )
 
 
@@ -160,7 +194,8 @@ def _met_part(
 ) -> _Met:
     classes, known = probs.shape[1], truth != IGNORE
     wanted = truth[known]
-    found = np.moveaxis(probs.detach().cpu().numpy(), 1, 0)[:, known]
+    every = np.moveaxis(probs.detach().cpu().numpy(), 1, 0)
+    found = every[:, known]
     drawn, top = found.argmax(0), np.partition(found, classes - 2, axis=0)[-2:]
     sure = top[0] * 2.0**OCTAVES < top[1]
     counted = (drawn[sure & (drawn == wanted)], drawn[sure], wanted)
@@ -168,7 +203,8 @@ def _met_part(
     places = np.flatnonzero(~sure)
     some = random.choice(places, most, replace=False) if len(places) > most else places
     weight = np.full(len(some), len(places) / max(1, len(some)))
-    return _Met(np.log(found[:, some].clip(1e-9)), wanted[some], weight, counts)
+    together = np.bincount(every.argmax(0).flat, minlength=classes)
+    return _Met(np.log(found[:, some].clip(1e-9)), wanted[some], weight, counts, together)
 
 
 @dataclass(frozen=True)
@@ -178,19 +214,30 @@ class _Masks:
     cases: Int[np.ndarray, "v"]
     met: _Met
     sure: Int[np.ndarray, "n 3 k"]
+    usual: Float[np.ndarray, "s"]
+    """The structures' usual sizes."""
+    larger: Float32[np.ndarray, "n k"]
+    """By how much each structure is larger than usual in each case: logarithms; 0 for the background."""
     known: dict[Shift, Float[np.ndarray, "n"]] = field(default_factory=dict)
     """Dice of each case with odds that were asked for before."""
 
     @classmethod
     def of(cls, met: Sequence[_Met]) -> "_Masks":
         cases = np.repeat(np.arange(len(met)), [len(each.truth) for each in met])
-        return cls(cases, _Met.together(met), np.stack([each.sure for each in met]))
+        found = sizes(np.stack([each.drawn for each in met]))
+        seen = found[~np.isnan(found).any(1)]
+        usual = np.exp(np.log(seen).mean(0)) if len(seen) else np.ones(found.shape[1])
+        more = np.pad(larger(found, usual), ((0, 0), (1, 0))).astype(np.float32)
+        return cls(cases, _Met.together(met), np.stack([each.sure for each in met]), usual, more)
 
     def dice(self, shift: Shift) -> Float[np.ndarray, "n"]:
         """Return each case's mean Dice over the structures; 1 for one that is neither drawn nor true."""
         if shift not in self.known:
             n, _, k = self.sure.shape
-            drawn = (self.met.logs + np.float32(math.log(2) / PARTS) * np.array(shift, np.float32)[:, None]).argmax(0)
+            logs = self.met.logs + np.float32(math.log(2) / PARTS) * np.array(shift.logs, np.float32)[:, None]
+            if shift.power:
+                logs += np.float32(shift.power / PARTS) * self.larger[self.cases].T
+            drawn = logs.argmax(0)
             right = drawn == self.met.truth
             place = self.cases * k + drawn
             both = self.sure[:, 0] + np.bincount(place[right], self.met.weight[right], n * k).reshape(n, k)
@@ -199,21 +246,13 @@ class _Masks:
         return self.known[shift]
 
     def best(self, of: Bool[np.ndarray, "n"]) -> Shift:
-        """Return the odds with which the cases `of` have the highest mean Dice, as far as one class at a time finds."""
-        best = _neutral(self.sure.shape[2])
+        """Return the shift with which the cases `of` have the highest mean Dice, as far as one step at a time finds."""
+        best = Shift.neutral(self.sure.shape[2])
         for step in STEPS:
             for _ in range(ROUNDS):
                 before = best
-                for number in range(len(best)):
-                    best = max(self._near(best, number, step), key=lambda shift: float(self.dice(shift)[of].mean()))
+                for place in range(len(best.logs) + 1):
+                    best = max(best.near(place, step), key=lambda shift: float(self.dice(shift)[of].mean()))
                 if best == before:
                     break
         return best
-
-    @staticmethod
-    def _near(shift: Shift, number: int, step: int) -> Iterable[Shift]:
-        """Yield a shift first, then those where one class has more or less."""
-        for change in (0, step, -step):
-            moved = [each + change * (place == number) for place, each in enumerate(shift)]
-            if max(moved) - min(moved) <= PARTS * OCTAVES:
-                yield tuple(each - min(moved) for each in moved)

@@ -78,7 +78,9 @@ def judge(predictor: Predictor, image: Float[np.ndarray, "c d h w"], spacing: Sp
         overheard = Overheard(net)
         probs = replace(predictor, net=overheard).probs(image, spacing)
         shape = (image.shape[2], image.shape[3])
-        one, other = (predictor.grid.restore(torch.cat(maps), shape, spacing) for maps in overheard.said)
+        # Where odds go by what is drawn, some slices may go through the network twice: all of them come last.
+        said = (torch.cat(maps)[-len(probs) :] for maps in overheard.said)
+        one, other = (predictor.grid.restore(maps, shape, spacing) for maps in said)
         doubt = (one - other).abs().sum(1) / 2
     else:
         probs = predictor.probs(image, spacing)
