@@ -61,6 +61,14 @@ class Shift(NamedTuple):
         Logarithms of the classes' odds, in `PARTS` of an octave; the least is 0.
     power
         Power of the structures' sizes, in `PARTS` of 1.
+
+    Examples
+    --------
+    >>> best = Shift((8, 0, 3), power=6)
+    >>> best.kept
+    Shift(logs=(4, 0, 1), power=6)
+    >>> [each.logs for each in best.near(0, step=4)]
+    [(8, 0, 3), (12, 0, 3), (4, 0, 3)]
     """
 
     logs: tuple[int, ...]
