@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,15 @@ def test_masks_that_validate_are_asked_for_odds(tmp_path: Path) -> None:
     with client(folder) as page:
         page.post("/api/train", json={"preset": "cpu", "steps": 2, "method": "pce"})
         assert wait(asked(page), over)["state"] == "done"
-    odds = Odds.of_run(Layout(folder).runs / "001", tuple(tiny.CLASSES))
-    assert (odds.patients, len(odds.factors)) == (3, len(tiny.CLASSES))
+        root = Layout(folder).runs / "001"
+        odds = Odds.of_run(root, tuple(tiny.CLASSES))
+        assert (odds.patients, len(odds.factors)) == (3, len(tiny.CLASSES))
+        # The page names those that are used, and what they are worth.
+        for used in (False, True):
+            found = replace(odds, used=used, before=0.81, after=0.86)
+            found.write(root)
+            told = f"{found}; Dice of each 0.810, with odds by the others 0.860"
+            assert asked(page)()["odds"] == (told if used else None)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from maskmixadv.methods.registry import FROM_SCRIBBLES
 from maskmixadv.processes import last_line, read_reason
 from maskmixadv.runs import schedule
 from maskmixadv.runs.course import Logged, read_course
+from maskmixadv.runs.odds import Odds
 from maskmixadv.studio.layout import Layout, latest
 from maskmixadv.studio.learning.preview import Look, Preview, ask
 from maskmixadv.studio.learning.process import Process
@@ -133,6 +134,9 @@ class Course:
         What it learns from; None before that is known, and of runs of earlier versions.
     start
         Name of the run whose network it began with; None: it began anew, or that is not known yet.
+    odds
+        The odds of classes that masks of cases that validate have given, and what these gain; None: there are none, or
+        it has not ended.
     """
 
     state: State
@@ -147,6 +151,7 @@ class Course:
     left_out: list[str] = field(default_factory=list)
     learnt: LearntSlices | None = None
     start: str | None = None
+    odds: str | None = None
 
 
 class Training:
@@ -229,6 +234,7 @@ class Training:
             left_out=left_out(notes / LEFT_OUT),
             learnt=LearntSlices.read(notes / LEARNT),
             start=progress.start,
+            odds=progress.odds,
         )
 
     def preview(self, look: Look) -> Preview | None:
@@ -267,7 +273,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Progress:
-    """What the files of a run say of its progress; rate, losses, validation and start as in `Course`."""
+    """What the files of a run say of its progress; rate, losses, validation, start and odds as in `Course`."""
 
     step: int = 0
     steps: int | None = None
@@ -275,26 +281,32 @@ class Progress:
     losses: list[tuple[int, float]] = field(default_factory=list)
     validation: list[tuple[int, float]] = field(default_factory=list)
     start: str | None = None
+    odds: str | None = None
 
     @classmethod
     def read(cls, run: Path) -> "Progress":
-        """Read ``run.json`` and ``log.csv`` in directory `run`, as far as they exist."""
+        """Read ``run.json``, ``log.csv`` and ``odds.json`` in directory `run`, as far as they exist."""
         try:
             record = read_json(run / "run.json")
             steps, start = int(record["schedule"]["steps"]), record.get("start")
             begun_with = Path(start["root"]).name if start else None
+            odds = Odds.of_run(run, tuple(record["corpus"]["classes"]))
         except (InputError, ValueError, KeyError, TypeError, OverflowError):
             return cls()
         rows = _rows(run / "log.csv")
         losses = [(row.step, total) for row in rows if (total := _total(row)) is not None]
         validation = [(row.step, row.values["val/dice"]) for row in rows if "val/dice" in row.values]
         step = max((row.step for row in rows), default=0)
-        return cls(step, steps, _rate(rows), losses, validation, begun_with)
+        return cls(step, steps, _rate(rows), losses, validation, begun_with, _gained(odds))
 
     @property
     def remaining(self) -> float | None:
         """Seconds until the last step; None if the speed is not known yet."""
         return (self.steps - self.step) / self.rate if self.steps and self.rate else None
+
+
+def _gained(odds: Odds) -> str | None:
+    return f"{odds}; Dice of each {odds.before:.3f}, with odds by the others {odds.after:.3f}" if odds.used else None
 
 
 def failure(notes: Path) -> str:

@@ -65,7 +65,8 @@ function show() {
   byId("train-progress").max = steps || 1;
   byId("train-progress").value = is === "done" || is === "predicting" ? steps || 1 : (step ?? 0);
   const without = leftOut.length ? `, without ${leftOut.join("; ")}` : "";
-  byId("train-run").textContent = run ? `run ${run}${goesOn()}${learnsFrom()}${without}` : "";
+  const odds = known.odds ? `. Its borders follow the masks that validate (odds of classes: ${known.odds})` : "";
+  byId("train-run").textContent = run ? `run ${run}${goesOn()}${learnsFrom()}${without}${odds}` : "";
   byId("train").disabled = busy();
   byId("stop").hidden = !busy();
   showCurves();
