@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Lock
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, make_directory, read_json, read_text, write_text
@@ -290,14 +290,13 @@ class Progress:
             record = read_json(run / "run.json")
             steps, start = int(record["schedule"]["steps"]), record.get("start")
             begun_with = Path(start["root"]).name if start else None
-            odds = Odds.of_run(run, tuple(record["corpus"]["classes"]))
         except (InputError, ValueError, KeyError, TypeError, OverflowError):
             return cls()
         rows = _rows(run / "log.csv")
         losses = [(row.step, total) for row in rows if (total := _total(row)) is not None]
         validation = [(row.step, row.values["val/dice"]) for row in rows if "val/dice" in row.values]
         step = max((row.step for row in rows), default=0)
-        return cls(step, steps, _rate(rows), losses, validation, begun_with, _gained(odds))
+        return cls(step, steps, _rate(rows), losses, validation, begun_with, _gained(run, record))
 
     @property
     def remaining(self) -> float | None:
@@ -305,7 +304,11 @@ class Progress:
         return (self.steps - self.step) / self.rate if self.steps and self.rate else None
 
 
-def _gained(odds: Odds) -> str | None:
+def _gained(run: Path, record: Mapping[str, Any]) -> str | None:
+    try:
+        odds = Odds.of_run(run, tuple(record["corpus"]["classes"]))
+    except (InputError, KeyError, TypeError):
+        return None
     return f"{odds}; Dice of each {odds.before:.3f}, with odds by the others {odds.after:.3f}" if odds.used else None
 
 
