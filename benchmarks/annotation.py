@@ -108,7 +108,8 @@ def figure(found: dict[str, Point]) -> Figure:
     axes.set_xlabel("minutes of annotation (numbers: dense patients)")
     axes.set_ylabel("mean Dice on test patients, folds 1 to 3")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.margins(y=0.12)
+    made.legend(frameon=False, fontsize=8, loc="outside upper center")
     axes.spines[["top", "right"]].set_visible(False)
     return made
 
