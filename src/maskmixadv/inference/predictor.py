@@ -314,7 +314,7 @@ class Predictor:
         self, image: Float[np.ndarray, "c d h w"], spacing: Spacing | None, *, flips: bool = False
     ) -> Iterator[Float[Tensor, "b k h w"]]:
         """Yield what `probs` returns, a few slices at a time: that of a whole CT would take gigabytes."""
-        own = partial(self._own, spacing=spacing, flips=flips)
+        own = partial(self._own, spacing=spacing, ways=TURNS if self.averages(flips) else AS_IT_IS)
         if not self.odds.by_size:
             yield from (multiplied(each, self.odds.of_case()) for each in own(image))
             return
@@ -328,13 +328,13 @@ class Predictor:
 
     @torch.inference_mode()
     def _own(
-        self, image: Float[np.ndarray, "c d h w"], *, spacing: Spacing | None, flips: bool
+        self, image: Float[np.ndarray, "c d h w"], *, spacing: Spacing | None, ways: tuple[tuple[int, bool], ...]
     ) -> Iterator[Float[Tensor, "b k h w"]]:
         """Yield the network's own probabilities, a few slices at a time."""
         shape, canvas = (image.shape[2], image.shape[3]), self._canvas(image, spacing)
         pixels, device = math.prod(canvas), self._device
         at_once = max(1, min(SLICES_AT_ONCE.get(device.type, MOST_AT_ONCE), PIXELS_AT_ONCE // pixels))
-        batch = partial(self._batch, ways=TURNS if self.averages(flips) else AS_IT_IS)
+        batch = partial(self._batch, ways=ways)
         training = self.net.training
         self.net.eval()
         for first in range(0, image.shape[1], at_once):

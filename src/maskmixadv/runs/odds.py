@@ -142,7 +142,7 @@ class Odds:
             return self.factors
         if drawn is None:
             raise ValueError("odds go by the sizes of structures, and what is drawn was not counted")
-        ratio = np.exp(larger(sizes(drawn[None]), np.array(self.usual)))[0] ** self.power
+        ratio = np.exp(larger(sizes(drawn[None]), self.usual))[0] ** self.power
         return (
             self.factors[0],
             *(factor * more for factor, more in zip(self.factors[1:], ratio.tolist(), strict=True)),

@@ -202,15 +202,15 @@ def _met_part(
     classes, known = probs.shape[1], truth != IGNORE
     wanted = truth[known]
     every = np.moveaxis(probs.detach().cpu().numpy(), 1, 0)
-    found = every[:, known]
-    drawn, top = found.argmax(0), np.partition(found, classes - 2, axis=0)[-2:]
+    labels, found = every.argmax(0), every[:, known]
+    drawn, top = labels[known], np.partition(found, classes - 2, axis=0)[-2:]
     sure = top[0] * 2.0**OCTAVES < top[1]
     counted = (drawn[sure & (drawn == wanted)], drawn[sure], wanted)
     counts = np.stack([np.bincount(each, minlength=classes) for each in counted])
     places = np.flatnonzero(~sure)
     some = random.choice(places, most, replace=False) if len(places) > most else places
     weight = np.full(len(some), len(places) / max(1, len(some)))
-    together = np.bincount(every.argmax(0).flat, minlength=classes)
+    together = np.bincount(labels.flat, minlength=classes)
     return _Met(np.log(found[:, some].clip(1e-9)), wanted[some], weight, counts, together)
 
 
