@@ -156,15 +156,15 @@ class Odds:
         return f"{told}, times a structure's relative size to the power {self.power:.2g}" if self.power else told
 
 
-def looked_at(slices: int) -> Int[np.ndarray, "s"]:
-    """Return the numbers of those of a case's slices by which the sizes of structures are judged.
+def looked_at(count: int, most: int = LOOKED_AT) -> Int[np.ndarray, "s"]:
+    """Return the numbers of at most so many of `count` things, such as a case's slices, spread evenly over all.
 
     Examples
     --------
     >>> looked_at(4).tolist(), len(looked_at(1000))
     ([0, 1, 2, 3], 64)
     """
-    return np.linspace(0, slices - 1, min(LOOKED_AT, slices)).round().astype(int)
+    return np.linspace(0, count - 1, min(most, count)).round().astype(int)
 
 
 def sizes(drawn: Int[np.ndarray, "n k"]) -> Float[np.ndarray, "n s"]:

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from maskmixadv.corpus.entry import Entry
+from maskmixadv.runs.odds import looked_at
 from maskmixadv.runs.run import Run
 
 MOST: Final = 60
@@ -28,6 +29,6 @@ def asked(run: Run, entries: Sequence[Entry]) -> list[Entry]:
     >>> len(corpus.entries), len(asked(run, corpus.entries))
     (6, 6)
     """
-    some = [entries[k] for k in np.linspace(0, len(entries) - 1, min(MOST, len(entries))).round().astype(int)]
+    some = [entries[k] for k in looked_at(len(entries), MOST)]
     pixels = np.cumsum([entry.shape[0] * math.prod(run.grid.resized(entry.shape[1:], entry.spacing)) for entry in some])
     return some[: max(LEAST, int(np.searchsorted(pixels, PIXELS, side="right")))]
