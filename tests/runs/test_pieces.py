@@ -51,4 +51,4 @@ def test_a_malformed_file_is_refused_by_name(tmp_path: Path, content: str) -> No
 def test_the_file_tells_what_was_decided_by(tmp_path: Path) -> None:
     Pieces((_piece("RV", "LV"),)).write(tmp_path)
     told = json.loads((tmp_path / FILE).read_text())["found"][0]
-    assert told == {"structures": ["RV", "LV"], "kept": True, "cases": 9, "outside": 0.001, "lost": 0.0}
+    assert told == {"structures": ["RV", "LV"], "kept": True, "cases": 9, "outside": 0.001, "lost": 0.0, "masks": 0}

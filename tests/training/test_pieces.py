@@ -55,16 +55,19 @@ def annotated(masks: Drawn) -> Drawn:
     return strokes
 
 
-def trained(root: Path, masks: Drawn, *, cases: int = 6, supervised: bool = False) -> tuple[Run, Corpus]:
-    """Return a run of one step on cases that all look the same; the last two are for validation and test."""
-    random = np.random.default_rng(0)
+def trained(root: Path, masks: Drawn, *, cases: int = 6, supervised: bool = False, val: int = 1) -> tuple[Run, Corpus]:
+    """Return a run of one step on cases that all look the same; the last ones are for validation, and one for test."""
+    random, names = np.random.default_rng(0), tuple(f"p{k}" for k in range(cases))
     images = random.random((cases, 1, *masks.shape), dtype=np.float32)
     written = Corpus.write(
         root / "corpus",
-        [Case(f"p{k}", f"p{k}", each, annotated(masks), masks, (5.0, 1.0, 1.0)) for k, each in enumerate(images)],
+        [
+            Case(name, name, each, annotated(masks), masks, (5.0, 1.0, 1.0))
+            for name, each in zip(names, images, strict=True)
+        ],
         name="organs",
         classes=ORGANS,
-        folds={"one": [Split(tuple(f"p{k}" for k in range(cases - 2)), (f"p{cases - 2}",), (f"p{cases - 1}",))]},
+        folds={"one": [Split(names[: -val - 1], names[-val - 1 : -1], names[-1:])]},
     )
     method = Supervised() if supervised else PCE()
     run = begin(written.root, root / "run", method=method, schedule=SCHEDULE)
@@ -117,6 +120,31 @@ def test_what_is_often_drawn_in_pieces_is_no_error(tmp_path: Path, draws: Callab
     masks[:, 34:] = 0
     draws(drawn)
     assert kept(*trained(tmp_path, masks)) == "none"
+
+
+def test_it_is_one_where_masks_show_one_piece(tmp_path: Path, draws: Callable[[Drawn], None]) -> None:
+    drawn = organs()
+    drawn[:, 33:36, 2:5] = 2
+    draws(drawn)
+    run, corpus = trained(tmp_path, organs(), cases=8, val=3)
+    found = found_pieces(run, corpus, Predictor.load(run.root, "cpu"))
+    assert str(found) == "spleen"
+    assert {(piece.cases, piece.masks) for piece in found.found} == {(4, 3)}
+
+
+def test_masks_show_two_where_the_network_draws_one(tmp_path: Path, draws: Callable[[Drawn], None]) -> None:
+    drawn = organs()
+    drawn[:, :, 5:12] = 0
+    draws(drawn)
+    assert kept(*trained(tmp_path / "masks", organs(), cases=8, val=3)) == "spleen"
+
+
+def test_masks_that_know_some_pixels_alone_say_nothing(tmp_path: Path, draws: Callable[[Drawn], None]) -> None:
+    drawn, masks = organs(), organs()
+    drawn[:, 33:36, 2:5] = 2
+    draws(drawn)
+    masks[:, 33:36, 2:5] = IGNORE
+    assert kept(*trained(tmp_path, masks, cases=8, val=3)) == "none"
 
 
 def test_all_structures_together_are_one_piece_where_each_alone_is_not(

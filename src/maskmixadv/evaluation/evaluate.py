@@ -95,8 +95,8 @@ def evaluate(
         Average predictions over the right-angle turns and flips in plane, where training drew them. ``summary.json``
         says whether it was done.
     largest
-        Whether only the largest connected piece of each structure is kept. None: of those that are in one piece in the
-        images that were learnt from (`maskmixadv.runs.pieces`). ``summary.json`` says of which ones it was done.
+        Whether only the largest connected piece of each structure is kept. None: of those that the run found in one
+        piece (`maskmixadv.runs.pieces`). ``summary.json`` says of which ones it was done.
     odds
         Whether classes have the odds that masks of validation patients gave (`maskmixadv.runs.odds`); else
         probabilities are the network's own. ``summary.json`` has them.

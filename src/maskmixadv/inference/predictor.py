@@ -197,7 +197,7 @@ class Predictor:
             Average over the eight right-angle turns and flips in plane, if training drew them (`averages`).
         largest
             Whether each structure's largest connected piece is kept only, and the rest becomes background. None: of
-            those structures that are in one piece in the images that were learnt from (`pieces`).
+            those structures that the run found in one piece (`pieces`).
 
         Returns
         -------

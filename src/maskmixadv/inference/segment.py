@@ -48,8 +48,8 @@ def segment(
     flips
         Average over the eight right-angle turns and flips in plane, if training drew them.
     largest
-        Whether only the largest connected piece of each structure is kept. None: of those that are in one piece in the
-        images that were learnt from (`maskmixadv.runs.pieces`).
+        Whether only the largest connected piece of each structure is kept. None: of those that the run found in one
+        piece (`maskmixadv.runs.pieces`).
     odds
         Whether classes have the odds that masks of validation patients gave (`maskmixadv.runs.odds`); else
         probabilities are the network's own.

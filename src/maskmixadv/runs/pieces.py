@@ -2,8 +2,8 @@
 
 Far from an organ a network may draw a second, smaller one. Where a structure is in one piece in the images that were
 learnt from, its other pieces are such errors, and become background. nnU-Net decides the same by the Dice of
-validation cases (Isensee et al., Nature Methods 2021); here strokes must do, so it is decided by the training cases
-(`maskmixadv.training.pieces`).
+validation cases (Isensee et al., Nature Methods 2021); here masks say it, or where there are none, the training cases
+as they are drawn (`maskmixadv.training.pieces`).
 """
 
 import json
@@ -36,10 +36,13 @@ class Piece:
     cases
         Number of training cases in which the network draws one of them.
     outside
-        Which part of what it draws of them is not in the largest piece: mean over these cases, in [0, 1].
+        Which part of them is not in the largest piece, in [0, 1]: mean over the masks, or without masks of what the
+        network draws in these cases.
     lost
         Which part of their annotated pixels that it draws right is not in the largest piece, over all cases; of the
         structure that would lose most; in [0, 1].
+    masks
+        Number of masks with one of them that `outside` is of; 0: it is of what is drawn. Early versions knew no masks.
 
     Examples
     --------
@@ -52,6 +55,7 @@ class Piece:
     cases: int
     outside: float
     lost: float
+    masks: int = 0
 
     def __str__(self) -> str:
         """Name them in one line: several are all that the run has."""

@@ -49,7 +49,7 @@ def fit(
 ) -> bool:
     """Train `run` to its end, from its last checkpoint where it has one.
 
-    There it is decided which structures are in one piece (`maskmixadv.training.pieces.settle`).
+    There it is decided which odds classes have, and which structures are in one piece (`maskmixadv.training.settle`).
 
     Parameters
     ----------

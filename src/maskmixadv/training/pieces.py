@@ -1,4 +1,8 @@
-"""At the end of a training: find out which structures are in one piece, by the cases that were learnt from."""
+"""At the end of a training: find out which structures are in one piece, by masks, or by the training cases.
+
+Masks of validation patients, and those that were learnt from, say it themselves. Where there are too few, it is decided
+by how the network draws its training cases.
+"""
 
 import math
 from collections import Counter
@@ -22,7 +26,7 @@ from maskmixadv.training.asked import LEAST, asked
 VOXELS: Final = 20_000_000
 """Voxels of a case that are looked at, at most: of a larger one, such as a CT, every second or third row and column."""
 OUTSIDE: Final = 0.01
-"""Part of what is drawn of a structure that may lie outside its largest piece: more is no error any more."""
+"""Part of a structure that may lie outside its largest piece, in masks or in what is drawn: more is no error."""
 LOST: Final = 0.001
 """Part of a structure's annotated pixels that may be lost."""
 
@@ -30,7 +34,10 @@ Labels = UInt8[np.ndarray, "d h w"]
 
 
 def found_pieces(run: Run, corpus: Corpus, predictor: Predictor) -> Pieces:
-    """Return which structures are in one piece in the training cases of a run, as its network draws them.
+    """Return which structures are in one piece: in masks, or else in training cases as the network draws them.
+
+    A network that draws second organs where they are not errs, however often it does so; masks say that. Without them a
+    structure that is often drawn in two pieces may have two.
 
     Parameters
     ----------
@@ -52,11 +59,17 @@ def found_pieces(run: Run, corpus: Corpus, predictor: Predictor) -> Pieces:
     tallies = [_Tally(each, [classes.index(name) for name in each]) for each in names]
     # What is left where all together are in one piece is not what is there where they are not.
     others = [_Tally(tally.names, tally.structures) for tally in tallies[1:]]
-    for annotated, labels in _predicted(run, corpus, predictor):
+    entries = corpus.of(run.learnt_from.train)
+    masks = taught(corpus, entries, run.masks, supervision=run.method.supervision, seed=run.seed)
+    for annotated, labels in _predicted(run, corpus, predictor, entries, masks):
         left = tallies[0].add(labels, annotated)
         for after, before in zip(tallies[1:], others, strict=True):
             after.add(left, annotated)
             before.add(labels, annotated)
+    learnt = [entry for entry in entries if entry.name in masks and masks[entry.name] is None]
+    for mask in _masks(run, corpus, learnt):
+        for tally in (*tallies, *others):
+            tally.true(mask)
     first = tallies[0].piece
     return Pieces((first, *(tally.piece for tally in (tallies[1:] if first.kept else others))))
 
@@ -70,6 +83,7 @@ class _Tally:
     outside: list[float] = field(default_factory=list)
     right: Counter[int] = field(default_factory=Counter)
     lost: Counter[int] = field(default_factory=Counter)
+    beside: list[float] = field(default_factory=list)
 
     def add(self, labels: Labels, annotated: Labels) -> Labels:
         """Count a case; returns its labels with the largest piece alone."""
@@ -83,26 +97,47 @@ class _Tally:
             self.lost[label] += int((right & dropped).sum())
         return kept
 
+    def true(self, mask: Labels) -> None:
+        """Count a mask."""
+        size = int(np.isin(mask, self.structures).sum())
+        if size:
+            self.beside.append(float((in_one_piece(mask, self.structures) != mask).sum()) / size)
+
     @property
     def piece(self) -> Piece:
         """What follows."""
-        cases = len(self.outside)
-        outside = sum(self.outside) / cases if cases else 0.0
+        cases, masks = len(self.outside), len(self.beside)
+        by = self.beside if masks >= LEAST else self.outside
+        outside = sum(by) / len(by) if by else 0.0
         lost = max(self.lost[label] / max(1, self.right[label]) for label in self.structures)
         one = cases >= LEAST and outside <= OUTSIDE and lost <= LOST
-        return Piece(self.names, one, cases, round(outside, 6), round(lost, 6))
+        return Piece(self.names, one, cases, round(outside, 6), round(lost, 6), masks if masks >= LEAST else 0)
 
 
-def _predicted(run: Run, corpus: Corpus, predictor: Predictor) -> Iterator[tuple[Labels, Labels]]:
+def _predicted(
+    run: Run, corpus: Corpus, predictor: Predictor, entries: Sequence[Entry], masks: Taught
+) -> Iterator[tuple[Labels, Labels]]:
     """Yield what is annotated in training cases, and what the network draws there, every piece of it."""
-    entries = corpus.of(run.learnt_from.train)
-    masks = taught(corpus, entries, run.masks, supervision=run.method.supervision, seed=run.seed)
     for entry in asked(run, [entry for entry in entries if _annotated(run, entry, masks)]):
         case = corpus.load(entry)
         annotated = known(case, masks, enclosure=False).labels
         labels = predictor.labels(case.image, case.spacing, largest=False)
-        step = math.ceil(math.sqrt(labels.size / VOXELS))
-        yield annotated[:, ::step, ::step], labels[:, ::step, ::step]
+        yield _some(annotated), _some(labels)
+
+
+def _masks(run: Run, corpus: Corpus, learnt: Sequence[Entry]) -> Iterator[Labels]:
+    """Yield masks that know all of a volume's pixels: those of validation patients, and those that were learnt from."""
+    validation = [entry for entry in corpus.of(run.learnt_from.val) if entry.dense]
+    for entry in asked(run, [entry for entry in (*validation, *learnt) if not entry.partly]):
+        mask = corpus.load(entry).dense
+        if mask is not None:
+            yield _some(mask)
+
+
+def _some(labels: Labels) -> UInt8[np.ndarray, "d rows columns"]:
+    """Every row and column, or every second or third one of a large volume."""
+    step = math.ceil(math.sqrt(labels.size / VOXELS))
+    return labels[:, ::step, ::step]
 
 
 def _annotated(run: Run, entry: Entry, masks: Taught) -> bool:

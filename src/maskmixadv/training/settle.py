@@ -18,8 +18,8 @@ def settle(run: Run, device: str | None = None) -> tuple[Odds, Pieces]:
 
     Odds are those with which the masks of validation patients are met better, where at least three of them have masks
     (`maskmixadv.training.odds`). With these odds, structures are looked for that are in one piece: all together first,
-    then each one in what is left. They are if the network draws at most 1 % of them outside the largest piece, and if
-    at most .1 % of what people annotated would be lost (`maskmixadv.training.pieces`).
+    then each one in what is left. They are if at most 1 % of them lies outside the largest piece, in masks or else in
+    what the network draws, and if at most .1 % of what people annotated would be lost (`maskmixadv.training.pieces`).
 
     Parameters
     ----------
