@@ -218,6 +218,8 @@ def test_train_refuses(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     refused(["train", corpus, "--out", str(trained / "run"), "pce"], capsys, "already holds")
     refused(["train", "--resume", str(tmp_path)], capsys, "not a run")
     refused(["train"], capsys, "CORPUS", "--resume")
+    refused([*train, "--seed", "-1", "pce"], capsys, "seed: -1", "allowed are whole numbers from 0")
+    refused([*train, "--seed", str(2**63), "pce"], capsys, "seed: 9223372036854775808", "allowed")
     assert not (tmp_path / "run").exists()
 
 
@@ -264,6 +266,24 @@ def test_resume_of_a_finished_run_changes_nothing(trained: Path) -> None:
     before = (trained / "run" / "last.pt").read_bytes()
     assert run(["train", "--resume", str(trained / "run")]) == 0
     assert (trained / "run" / "last.pt").read_bytes() == before
+
+
+def test_resume_refuses_what_it_would_pass_over(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    resume = ["train", "--resume", str(trained / "run")]
+    refused([*resume, "--steps", "9", "--masks-of", "slices"], capsys, "--steps", "--masks-of", "not with --resume")
+    refused([*resume, str(trained / "corpus")], capsys, "CORPUS: not with --resume", "allowed beside it are --device")
+    refused([*resume, "walk-teacher", "--ce", "3"], capsys, "METHOD: not with --resume")
+    assert run([*resume, "--device", "cpu", "--no-graph"]) == 0
+
+
+def test_options_that_a_method_does_not_use_are_named(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--prior", str(trained / "corpus"), "--unlabelled", "--steps", "1", "--size", "48", "--window", "32"]
+    assert run(["train", str(trained / "corpus"), "--out", str(tmp_path / "run"), *given, "pce"]) == 0
+    told = capsys.readouterr().err
+    for option in ("--prior", "--unlabelled"):
+        assert f"note: {option}: pce makes no use of it\n" in told
 
 
 HEAVY = {"torch", "matplotlib", "jinja2", "nibabel", "h5py", "tensorboard", "scipy.ndimage", "skimage.measure"}

@@ -128,6 +128,15 @@ def test_what_is_passed_over_is_counted(tmp_path: Path, capsys: pytest.CaptureFi
     ]
 
 
+@pytest.mark.parametrize("tag", [b"\x10\x00\x20\x00", b"\x20\x00\x0e\x00"])  # PatientID, SeriesInstanceUID
+def test_an_end_that_is_cut_off_in_its_header_is_not_passed_over(tmp_path: Path, tag: bytes) -> None:
+    *_, last = sorted(write_series(tmp_path / "s", pixels()).iterdir())
+    whole = last.read_bytes()
+    last.write_bytes(whole[: whole.index(tag)])
+    with pytest.raises(InputError, match=f"{last.name}: lacks ImagePositionPatient and Rows, as if cut off"):
+        series.read(tmp_path / "s")
+
+
 @pytest.mark.parametrize("name", ["IM.dcm", "IM.IMA"])
 def test_a_damaged_slice_is_not_passed_over(tmp_path: Path, name: str) -> None:
     folder = write_series(tmp_path / "s", pixels())

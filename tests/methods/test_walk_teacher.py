@@ -290,6 +290,15 @@ def test_pixels_that_a_mask_does_not_know_do_not_count() -> None:
     assert torch.equal(pasted.sure > 0, batch.target != IGNORE)
 
 
+def test_nothing_is_pasted_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    mixed = list[bool]()
+    monkeypatch.setattr(walk_teacher, "pasted", lambda batch, place: mixed.append(bool(place.any())) or batch.image)
+    for method in (WalkTeacher(), WalkTeacher(paste=1.0)):
+        players, batch = lesson()
+        list(method.phases(players, batch))
+    assert mixed == [True]
+
+
 def test_a_share_of_the_samples_is_mixed() -> None:
     batch = tiny.batch()
     mixed = [places(batch, 0.3).flatten(1).any(1).float().mean().item() for _ in range(300)]
@@ -298,7 +307,7 @@ def test_a_share_of_the_samples_is_mixed() -> None:
 
 def test_dense_slices_are_rehearsed() -> None:
     players, batch = lesson()
-    terms = [set(phase.terms) for phase in WalkTeacher(rehearse=0.0, paste=0.0).phases(players, batch)][-1]
+    terms = [set(phase.terms) for phase in WalkTeacher(rehearse=0.0).phases(players, batch)][-1]
     assert set([*WalkTeacher().phases(players, batch)][-1].terms) - terms == {"dense-ce", "dense-dice"}
 
 

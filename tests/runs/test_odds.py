@@ -57,7 +57,14 @@ def test_few_slices_are_all_looked_at_and_many_evenly() -> None:
 
 @pytest.mark.parametrize(
     "told",
-    ['"power": -1', '"power": 1e999, "usual": [1, 1]', '"power": 1', '"power": 1, "usual": [1]', '"usual": [1, 0]'],
+    [
+        '"power": -1',
+        '"power": 1e999, "usual": [1, 1]',
+        '"power": 11, "usual": [1, 1]',
+        '"power": 1',
+        '"power": 1, "usual": [1]',
+        '"usual": [1, 0]',
+    ],
 )
 def test_numbers_that_are_no_sizes_are_refused(tmp_path: Path, told: str) -> None:
     start = '{"classes": ["background", "RV", "LV"], "factors": [1, 1, 1], "used": true, '
@@ -72,7 +79,7 @@ def test_those_of_other_classes_are_refused(tmp_path: Path) -> None:
         Odds.of_run(tmp_path, ("background", "LV", "RV"))
 
 
-@pytest.mark.parametrize("factors", ["[1, 1]", "[1, 1, 0]", "[1, 1, -1]", '["a"]'])
+@pytest.mark.parametrize("factors", ["[1, 1]", "[1, 1, 0]", "[1, 1, -1]", "[1, 1, 1e39]", "[1e-60, 1, 1]", '["a"]'])
 def test_numbers_that_are_no_odds_are_refused(tmp_path: Path, factors: str) -> None:
     (tmp_path / FILE).write_text(f'{{"classes": ["background", "RV", "LV"], "factors": {factors}, "used": true}}')
     with pytest.raises(InputError, match=r"odds\.json: .*factors"):

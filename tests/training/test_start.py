@@ -1,6 +1,8 @@
 """A run that begins with another one's network: the same weights, the record of it, and what is refused."""
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +13,14 @@ import torch
 from maskmixadv.bench.cells import identity
 from maskmixadv.corpus.channels import own
 from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Split
 from maskmixadv.errors import InputError
 from maskmixadv.methods.maskmixadv import MaskMixAdv
 from maskmixadv.methods.method import Method
 from maskmixadv.methods.pce import PCE
 from maskmixadv.methods.walk_teacher import Advisor, WalkTeacher
 from maskmixadv.networks.unet import UNet, with_heads
+from maskmixadv.runs.lineage import lineage
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import PRESETS, Changes
 from maskmixadv.runs.start import started_from
@@ -47,6 +51,56 @@ def scored(run: Run) -> dict[str, torch.Tensor]:
 
 def same(some: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(weight, others[name]) for name, weight in some.items())
+
+
+def test_its_patients_are_not_tested(
+    corpus: Corpus, first: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of six cases fold 1 tests number 0, is validated on number 1, and learns from number 2; fold 2 tests number 1."""
+    second = begin(corpus.root, tmp_path / "second", method=PCE(), schedule=SCHEDULE, start=first.root)
+    assert fit(second, device="cpu")
+    for start in (first, second):  # the second knows what the first one knew
+        for fold in range(2, 1 + len(corpus.folds["paper"])):
+            split = corpus.split("paper", fold)
+            if tested := {*first.learnt_from.train, *first.learnt_from.val} & set(split.test):
+                told = f"{start.root}: its network has learnt from, or was validated on, test patients of this fold: "
+                with pytest.raises(InputError, match=re.escape(told + ", ".join(sorted(tested)))):
+                    begin(
+                        corpus.root,
+                        tmp_path / "third",
+                        method=PCE(),
+                        schedule=SCHEDULE,
+                        fold=fold,
+                        start=start.root,
+                    )
+                break
+        else:
+            pytest.fail("no fold tests what the first run has seen")
+    assert not (tmp_path / "third").exists()
+    capsys.readouterr()
+
+
+def test_validation_patients_whom_it_learnt_from_are_named(
+    corpus: Corpus, first: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, val, test = first.learnt_from.split
+    folds = {"turned": [Split(val, train, test)]}
+    turned = Corpus.write(
+        tmp_path / "turned", corpus.load_all(corpus.entries), name=corpus.name, classes=corpus.classes, folds=folds
+    )
+    begin(turned.root, tmp_path / "run", method=PCE(), schedule=SCHEDULE, start=first.root)
+    told = f"{first.root}: its network has learnt from validation patients: {train[0]}; their scores are too good"
+    assert told in capsys.readouterr().err
+
+
+def test_a_start_that_is_gone_is_named(
+    corpus: Corpus, first: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(first.root, tmp_path / "first")
+    second = begin(corpus.root, tmp_path / "second", method=PCE(), schedule=SCHEDULE, start=tmp_path / "first")
+    shutil.rmtree(tmp_path / "first")
+    assert lineage(second) == [second]
+    assert "which patients it had seen is unknown" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("method", [PCE(), WalkTeacher()])

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Union, cast, get_args, get_type_hints
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Union, cast, 
 from tyro.conf import Positional, arg, subcommand
 
 from maskmixadv.corpus.masks import Counted, Masks
-from maskmixadv.errors import INTERRUPTED, InputError
+from maskmixadv.errors import INTERRUPTED, InputError, listed
 from maskmixadv.methods import registry
 from maskmixadv.runs.schedule import Changes, Preset, default_preset
 
@@ -24,6 +24,9 @@ METAVARS: Final = {
     "ema": "DECAY", "validate_every": "STEPS",
 }  # fmt: skip
 """The words for values in the help of the options that replace a preset's fields; a list of choices shows itself."""
+
+ALONGSIDE: Final = ("resume", "device", "memory", "compile", "graph", "deterministic")
+"""Fields that say how to compute, not what."""
 
 
 class NotLoaded:
@@ -133,6 +136,15 @@ class Train(Changes):
                 _tell(run, done=done)
         return 0 if done else INTERRUPTED
 
+    def _check_alone(self) -> None:
+        """Refuse what would be passed over: a run goes on with the options that it was begun with."""
+        given = [each.name for each in fields(self) if getattr(self, each.name) != each.default]
+        if stray := [name for name in given if name not in ALONGSIDE]:
+            raise InputError(
+                f"{_options(stray)}: not with --resume, which goes on with what the run was begun with; allowed beside "
+                f"it are {_options(ALONGSIDE[1:])}"
+            )
+
     def _begin(self, ranks: "Ranks", line: str | None) -> None:
         from maskmixadv.device import pick_device
         from maskmixadv.training.begin import begin
@@ -140,10 +152,17 @@ class Train(Changes):
         if self.corpus is None or self.out is None:
             raise InputError("train: give a CORPUS and --out RUN, or --resume RUN")
         preset = self.preset or default_preset(pick_device(ranks.device or self.device).type)
+        method = self.method.loaded() if isinstance(self.method, NotLoaded) else self.method
+        for option, given, used in (
+            ("prior", self.prior is not None, method.wants_prior),
+            ("unlabelled", self.unlabelled, method.semi_supervised),
+        ):
+            if given and not used:
+                print(f"maskmixadv: note: --{option}: {registry.named(method)} makes no use of it", file=sys.stderr)
         begin(
             self.corpus,
             self.out,
-            method=self.method.loaded() if isinstance(self.method, NotLoaded) else self.method,
+            method=method,
             schedule=self.on(preset),
             preset=preset,
             fit_canvas=self.fit_canvas(preset),
@@ -165,6 +184,7 @@ class Train(Changes):
         from maskmixadv.runs.run import Run
 
         if self.resume is not None:
+            self._check_alone()
             return Run.open(self.resume)
         if ranks.rank == 0:
             self._begin(ranks, line)
@@ -197,6 +217,11 @@ def _replacing() -> Iterator[tuple[str, Any, Any]]:
         words = get_args(get_args(hint)[0])
         shown = f"{{{','.join(words)}}}" if words else METAVARS[name]
         yield name, Annotated[hint, arg(metavar=shown)], field(default=None)
+
+
+def _options(names: Sequence[str]) -> str:
+    positional = {"corpus": "CORPUS", "method": "METHOD"}
+    return listed([positional.get(name, f"--{name.replace('_', '-')}") for name in names])
 
 
 @lru_cache

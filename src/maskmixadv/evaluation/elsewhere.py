@@ -1,22 +1,20 @@
 """Scoring a run on another corpus than its own, without patients that are in both."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from maskmixadv.corpus.channels import named, same, told_scale
 from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.corpus.entry import Entry, Split
+from maskmixadv.corpus.entry import Split
 from maskmixadv.errors import InputError, listed
-from maskmixadv.runs.origin import LearntFrom, same_corpus
+from maskmixadv.runs.lineage import shared
+from maskmixadv.runs.origin import LearntFrom
 from maskmixadv.sources.opening import open_corpus
 
 
-def another(root: Path, own: LearntFrom) -> tuple[Corpus, Split]:
+def another(root: Path, own: LearntFrom, before: Sequence[LearntFrom] = ()) -> tuple[Corpus, Split]:
     """Open a corpus on which to score a run that learnt from corpus `own`.
 
     Parameters
@@ -25,6 +23,8 @@ def another(root: Path, own: LearntFrom) -> tuple[Corpus, Split]:
         Directory of the corpus to score on.
     own
         The corpus that the run learnt from.
+    before
+        What runs learnt from with whose networks it began (`maskmixadv.runs.lineage`).
 
     Returns
     -------
@@ -62,7 +62,7 @@ def another(root: Path, own: LearntFrom) -> tuple[Corpus, Split]:
     if corpus.radiological != own.radiological:
         lie = [("as their files store them", "in the radiological view")[each.radiological] for each in (corpus, own)]
         print(f"maskmixadv: {root}: its slices lie {lie[0]}, the run learnt from slices {lie[1]}", file=sys.stderr)
-    known = set(_own_patients(corpus, own))
+    known = shared(corpus, own).union(*(shared(corpus, each, (*each.train, *each.val)) for each in before))
     if known >= {entry.patient for entry in corpus.entries}:
         raise InputError(f"{root}: all its patients are the run's own; score the run without --corpus")
     if known:
@@ -70,26 +70,3 @@ def another(root: Path, own: LearntFrom) -> tuple[Corpus, Split]:
         print(f"maskmixadv: {root}: {told}", file=sys.stderr)
     split = corpus.split(next(iter(corpus.folds)), 1)
     return corpus, Split(*(tuple(each for each in part if each not in known) for part in split))
-
-
-def _own_patients(corpus: Corpus, own: LearntFrom) -> Iterator[str]:
-    """Yield patients of `corpus` whose images the run's corpus has too, even under other names."""
-    home = None
-    with suppress(InputError):  # it may be gone or have changed
-        home = same_corpus(own)
-    if home is None:
-        named = {patient for part in own.split for patient in part}
-        yield from (entry.patient for entry in corpus.entries if corpus.name == own.name and entry.patient in named)
-        return
-    files = {entry.sha256 for entry in home.entries}
-    by_shape: dict[tuple[tuple[int, int, int], str], list[Entry]] = {}
-    for entry in home.entries:
-        by_shape.setdefault((entry.shape, entry.patient), []).append(entry)
-    for entry in corpus.entries:
-        alike = by_shape.get((entry.shape, entry.patient), [])
-        if entry.sha256 in files or any(_same_image(corpus, entry, home, other) for other in alike):
-            yield entry.patient
-
-
-def _same_image(corpus: Corpus, entry: Entry, home: Corpus, other: Entry) -> bool:
-    return np.array_equal(corpus.load(entry).image, home.load(other).image)

@@ -88,7 +88,8 @@ def evaluate(
         Which of the fold's patients to score.
     corpus_root
         Another corpus of the same classes, to see how the run does elsewhere. The patients of its first fold are
-        scored, without those that are the run's own. None: the run's own corpus.
+        scored, without those that are the run's own, or of a run with whose network it began. None: the run's own
+        corpus.
     out
         Directory of the five files; None: that of `folder`.
     flips
@@ -139,6 +140,7 @@ def evaluate(
     from maskmixadv.evaluation import report
     from maskmixadv.evaluation.elsewhere import another
     from maskmixadv.inference.predictor import Predictor
+    from maskmixadv.runs.lineage import lineage
     from maskmixadv.runs.origin import same_corpus
     from maskmixadv.runs.run import Run
 
@@ -147,7 +149,8 @@ def evaluate(
     if elsewhere is None:
         corpus, patients = same_corpus(run.learnt_from), run.learnt_from.split
     else:
-        corpus, patients = another(elsewhere, run.learnt_from)
+        before = [each.learnt_from for each in lineage(run)[1:]]
+        corpus, patients = another(elsewhere, run.learnt_from, before)
     entries, partly = _known(root, corpus, _scorable(root, corpus, patients, split))
     workers = _workers(jobs, len(entries))
     of = {"corpus": corpus.name, "root": str(corpus.root.resolve()), "hash": corpus.hash()}

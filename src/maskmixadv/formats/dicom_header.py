@@ -208,6 +208,25 @@ def kind(path: Path, header: Any) -> str:  # noqa: ANN401
     return KINDS.get(uid) or family or directory or (modality if modality in NO_IMAGES else "")
 
 
+def may_be_image(path: Path, header: Any) -> bool:  # noqa: ANN401
+    """Return whether a file's class is one of images, or is not said; raises as `kind`.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> spectrum = Dataset()
+    >>> may_be_image(Path("a.dcm"), spectrum)
+    True
+    >>> spectrum.SOPClassUID = "1.2.840.10008.5.1.4.1.1.4.2"
+    >>> may_be_image(Path("a.dcm"), spectrum)
+    False
+    """
+    from pydicom.uid import UID
+
+    uid = text(path, header, "SOPClassUID")
+    return not uid or UID(uid).name.endswith("Image Storage")
+
+
 def _must_be_small(path: Path) -> None:
     """Refuse a large deflated file: it is unpacked as a whole before its header can be read."""
     with path.open("rb") as file:

@@ -452,6 +452,8 @@ def _sort(path: Path, found: Scan, loose: dict[str, list[Path]]) -> None:
         (found.segmentations if kind == dicom_header.SEG else found.others[kind]).append(path)
         return
     placed = "ImagePositionPatient" in header or "SharedFunctionalGroupsSequence" in header
+    if not placed and "Rows" not in header and dicom_header.may_be_image(path, header):
+        raise InputError(f"{path}: lacks ImagePositionPatient and Rows, as if cut off; export it again, or move it")
     uid = text(path, header, "SeriesInstanceUID")
     if placed and not uid:
         raise InputError(f"{path}: lacks SeriesInstanceUID, which says what it is a slice of; export it again")

@@ -500,7 +500,7 @@ class WalkTeacher(Method):
     listen: float = 0.3
     heed: float = 0.5
     voice: float = 0.5
-    paste: float = 0.5
+    paste: float = 0.0
     rehearse: float = 0.25
     heads: Literal["independent", "shared"] = "independent"
     adv: float = 0.0

@@ -32,6 +32,9 @@ LEAST: Final = 0.02
 """What is added to each share, so that a structure of which little is drawn is no infinite exception."""
 RANGE: Final = 2.0
 """A structure counts as at most so many times as large or small as usual: nobody was asked about others."""
+LARGEST: Final = 1000.0
+"""Factors lie between this and its inverse, far beyond what a training finds: others would leave single precision."""
+MOST_POWER: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Odds:
         Raises
         ------
         InputError
-            Where the file is malformed, of other classes, or a number is not finite and above 0.
+            Where the file is malformed, of other classes, or a number is out of its range.
         """
         path = root / FILE
         if not path.is_file():
@@ -101,10 +104,10 @@ class Odds:
         if len(odds.factors) != len(classes):
             raise InputError(f"{path}: factors: {len(odds.factors)} numbers, allowed is one a class: {len(classes)}")
         for factor in odds.factors:
-            if not (math.isfinite(factor) and factor > 0):
-                raise InputError(f"{path}: factors: {factor}, allowed are numbers above 0")
-        if not (math.isfinite(odds.power) and odds.power >= 0):
-            raise InputError(f"{path}: power: {odds.power}, allowed is 0 or more")
+            if not 1 / LARGEST <= factor <= LARGEST:
+                raise InputError(f"{path}: factors: {factor}, allowed are numbers from {1 / LARGEST:g} to {LARGEST:g}")
+        if not 0 <= odds.power <= MOST_POWER:
+            raise InputError(f"{path}: power: {odds.power}, allowed is 0 to {MOST_POWER:g}")
         wanted = len(classes) - 1 if odds.power else len(odds.usual)
         if len(odds.usual) != wanted or not all(math.isfinite(size) and size > 0 for size in odds.usual):
             raise InputError(f"{path}: usual: {list(odds.usual)}, allowed is one number above 0 a structure: {wanted}")

@@ -27,6 +27,7 @@ from maskmixadv.types import PathLike
 
 MOST_SIDE: Final = 2**14
 """Pixels of a canvas's side."""
+LARGEST_SEED: Final = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ class Run:
     biases
         Whether its networks have biases that a batch norm subtracts again, as those of early versions do.
 
+    Raises
+    ------
+    InputError
+        Where the seed is not allowed.
+
     Examples
     --------
     >>> from maskmixadv.methods.pce import PCE
@@ -92,6 +98,10 @@ class Run:
     unlabelled: bool = False
     start: StartedFrom | None = None
     biases: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise InputError(f"seed: {self.seed}, allowed are whole numbers from 0 to {LARGEST_SEED}")
 
     @classmethod
     def open(cls, root: PathLike) -> "Run":

@@ -15,10 +15,11 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.corpus.masks import AUTO, Masks, taught
 from maskmixadv.device import device_name, pick_device
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, listed
 from maskmixadv.files import read_json
 from maskmixadv.methods import registry
 from maskmixadv.methods.method import Method
+from maskmixadv.runs.lineage import lineage, shared
 from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, corpus_fields
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
@@ -122,6 +123,8 @@ def begin(
     scheme = scheme or next(iter(corpus.folds))
     split = corpus.split(scheme, fold)
     first = None if start is None else Run.open(start)
+    if first is not None:
+        _unseen(first, corpus, split, tell=write)
     if fit_canvas and first is not None:  # a network knows structures by their size in pixels
         schedule = replace(schedule, size=max(schedule.window, first.schedule.size))
     elif fit_canvas:
@@ -187,6 +190,23 @@ def _learnt(corpus: Corpus, entries: Sequence[Entry], method: Method, masks: Mas
     masked = taught(corpus, entries, masks, supervision=method.supervision, seed=seed)
     drawn = method.supervision != "dense"
     return [entry for entry in entries if entry.name in masked or (drawn and entry.scribble)]
+
+
+def _unseen(first: Run, corpus: Corpus, split: Split, *, tell: bool) -> None:
+    """Refuse test patients whom the network to begin with has seen; name validation patients whom it learnt from."""
+    if not (split.test or split.val):
+        return
+    runs = [each.learnt_from for each in lineage(first)]
+    learnt = set[str]().union(*(shared(corpus, each, each.train) for each in runs))
+    asked = set[str]().union(*(shared(corpus, each, each.val) for each in runs))
+    if tested := sorted((learnt | asked) & set(split.test)):
+        raise InputError(
+            f"{first.root}: its network has learnt from, or was validated on, test patients of this fold: "
+            f"{listed(tested)}; allowed is a run that has not seen them, as of the same fold"
+        )
+    if tell and (easy := sorted(learnt & set(split.val))):
+        told = f"its network has learnt from validation patients: {listed(easy)}"
+        print(f"maskmixadv: note: {first.root}: {told}; their scores are too good", file=sys.stderr)
 
 
 def _on_canvas(schedule: Schedule, corpus: Corpus, split: Split, *, tell: bool) -> Schedule:

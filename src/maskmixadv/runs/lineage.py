@@ -1,0 +1,89 @@
+"""Which patients a network has seen: those of its run, and of the runs with whose networks that one began."""
+
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+
+import numpy as np
+
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.corpus.entry import Entry
+from maskmixadv.errors import InputError
+from maskmixadv.runs.origin import LearntFrom, same_corpus
+from maskmixadv.runs.run import Run
+
+
+def lineage(run: Run) -> list[Run]:
+    """Return a run, the run with whose network it began, and so on, as far as they are there.
+
+    A line on stderr names one that is gone.
+
+    Examples
+    --------
+    >>> import maskmixadv as mma
+    >>> corpus = mma.make_phantoms("corpus", cases=6, size=64)
+    >>> few = {"method": "pce", "preset": "cpu", "steps": 2, "size": 48, "window": 32}
+    >>> _ = mma.train(corpus, "first", **few)
+    >>> [each.root.name for each in lineage(mma.train(corpus, "second", start="first", **few))]
+    ['second', 'first']
+    """
+    runs = [run]
+    while (start := runs[-1].start) is not None and start.root not in [each.root.resolve() for each in runs]:
+        try:
+            runs.append(Run.open(start.root))
+        except InputError:
+            told = f"{start.root}: with its network {runs[-1].root} began, and it can't be read any more"
+            print(f"maskmixadv: note: {told}; which patients it had seen is unknown", file=sys.stderr)
+            break
+    return runs
+
+
+def shared(corpus: Corpus, own: LearntFrom, of: Collection[str] | None = None) -> set[str]:
+    """Return the patients of `corpus` whose images a run's corpus has, too, even under other names.
+
+    Where the run's corpus is gone or has changed, patients of the same name in a corpus of the same name are taken as
+    the same.
+
+    Parameters
+    ----------
+    corpus
+        A corpus.
+    own
+        The corpus that the run learnt from.
+    of
+        Patients of the run's corpus that count; None: all of them.
+
+    Examples
+    --------
+    >>> from maskmixadv.runs.origin import corpus_fields
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> from pathlib import Path
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> own = LearntFrom(**corpus_fields(corpus), **corpus.split("paper", 1)._asdict())
+    >>> sorted(shared(corpus, own)), shared(corpus, own, own.train)
+    (['phantom000', 'phantom001', 'phantom002'], {'phantom002'})
+    """
+    return set(_shared(corpus, own, of))
+
+
+def _shared(corpus: Corpus, own: LearntFrom, of: Collection[str] | None) -> Iterator[str]:
+    home = None
+    with suppress(InputError):  # it may be gone or have changed
+        home = same_corpus(own)
+    if home is None:
+        named = {patient for part in own.split for patient in part if of is None or patient in of}
+        yield from (entry.patient for entry in corpus.entries if corpus.name == own.name and entry.patient in named)
+        return
+    entries = [entry for entry in home.entries if of is None or entry.patient in of]
+    files = {entry.sha256 for entry in entries}
+    by_shape: dict[tuple[tuple[int, int, int], str], list[Entry]] = {}
+    for entry in entries:
+        by_shape.setdefault((entry.shape, entry.patient), []).append(entry)
+    for entry in corpus.entries:
+        alike = by_shape.get((entry.shape, entry.patient), [])
+        if entry.sha256 in files or any(_same_image(corpus, entry, home, other) for other in alike):
+            yield entry.patient
+
+
+def _same_image(corpus: Corpus, entry: Entry, home: Corpus, other: Entry) -> bool:
+    return np.array_equal(corpus.load(entry).image, home.load(other).image)
