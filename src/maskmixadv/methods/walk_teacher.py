@@ -501,7 +501,7 @@ class WalkTeacher(Method):
     heed: float = 0.5
     voice: float = 0.5
     paste: float = 0.0
-    rehearse: float = 0.25
+    rehearse: float = 1.0
     heads: Literal["independent", "shared"] = "independent"
     adv: float = 0.0
     every: int | None = None
