@@ -1,6 +1,7 @@
 """What comes out beside NIfTI: DICOM SEG, meshes, pictures, and volumes with who looked at what."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import httpx
@@ -146,7 +147,8 @@ def test_masks_by_hand_come_out_without_a_run(tmp_path: Path) -> None:
             refused(post(page, what), 409, "nothing is predicted, accepted or painted yet")
         for index, labels in enumerate(DENSE):
             page.put(f"/api/cases/s0/slices/{index}/proposal", content=labels.tobytes()).raise_for_status()
-        assert post(page, "masks").json()["problems"] == []
+        (line,) = post(page, "masks").json()["problems"]
+        assert line == "s1: not predicted, and nothing of it is accepted or painted"
         masks = folder / "export" / "masks"
         np.testing.assert_array_equal(nifti.read(masks / "s0.nii.gz").array, DENSE)
         assert not (masks / "s1.nii.gz").exists()
@@ -179,6 +181,37 @@ def test_no_export_of_masks_is_empty(tmp_path: Path) -> None:
         assert not list((folder / "export").rglob("slices.csv"))
 
 
+@pytest.mark.parametrize("what", ["masks", "volumes", "meshes", "overlays"])
+def test_each_case_comes_out_or_is_named(folder: Path, what: str) -> None:
+    for case in ("new", "newer"):
+        own.case(folder, case, 7, scribble=False)
+    with client(folder) as page:
+        for case, verdict in (("s1", "accepted"), ("m0", "rejected")):
+            page.put(f"/api/cases/{case}/slices/1/review", json={"verdict": verdict}).raise_for_status()
+            (folder / "images" / f"{case}.nii.gz").unlink()
+        page.put("/api/cases/newer/slices/0/mask", content=DENSE[1].tobytes()).raise_for_status()
+        shutil.move(folder / "corrected" / "newer.nii.gz", folder / "corrected" / "gone.nii.gz")
+        assert post(page, what).json()["problems"] == [
+            "new, newer: not predicted by run 001, and nothing of them is accepted or painted",
+            "gone, m0, s1: judged or painted, and there is no image of this name; put the image back",
+        ]
+
+
+def test_a_case_without_a_structure_has_no_mesh(folder: Path) -> None:
+    path = folder / "images" / "s0.nii.gz"
+    nifti.write_labels(folder / "predictions/001/s0.nii.gz", np.zeros_like(DENSE), nifti.read(path))
+    with client(folder) as page:
+        assert post(page, "meshes").json()["problems"] == ["s0: no mesh, as it holds no structure"]
+
+
+def test_an_accepted_slice_that_is_lost_is_the_line_of_its_case(folder: Path) -> None:
+    with client(folder) as page:
+        page.put("/api/cases/s0/slices/1/review", json={"verdict": "accepted"}).raise_for_status()
+        (folder / "predictions" / "001" / "s0.nii.gz").unlink()
+        (line,) = post(page, "masks").json()["problems"]
+    assert line == "s0: slice 1 as run 001 had it was accepted, and is gone"
+
+
 def test_a_class_called_as_a_column_keeps_its_volume(folder: Path) -> None:
     with client(folder) as page:
         rows = page.get("/api/folder").json()["classes"]
@@ -201,7 +234,10 @@ def test_volumes_leave_out_what_was_rejected_and_say_what_is_not_measured(tmp_pa
             page.put(f"/api/cases/{case}/slices/1/mask", content=DENSE[1].tobytes()).raise_for_status()
         told = page.get("/api/clinical").json()
         assert told["cases"] == []
-        assert told["problems"] == ["no volumes of s0, s1: slices of theirs have no labels"]
+        assert told["problems"] == [
+            "m0: not predicted, and nothing of it is accepted or painted",
+            "no volumes of s0, s1: slices of theirs have no labels",
+        ]
         predict(folder)
         whole = {each["case"]: each["volumes"]["LV"] for each in page.get("/api/clinical").json()["cases"]}
         page.put("/api/cases/s0/slices/0/review", json={"verdict": "rejected"}).raise_for_status()

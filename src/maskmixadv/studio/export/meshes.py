@@ -47,6 +47,8 @@ def write_meshes(out: Path, masks: Iterable[CaseMask], classes: Sequence[str], p
                 name = cut(re.sub(r"[^\w-]+", "_", classes[code]), LONGEST_CLASS)
                 write_stl(place / f"{mask.case}-{code}-{name}.stl", *surface(labels == code, volume))
             files += len(found)
+            if not found:
+                problems.append(f"{mask.case}: no mesh, as it holds no structure")
             if found and not volume.geometry.placed:
                 problems.append(f"{mask.case}: in mm along the image's axes, as it does not say where it lies")
             problems += filter(None, [mask.lacking()])

@@ -121,6 +121,11 @@ class Reviews:
         with self._lock:
             return self._cases.names
 
+    def judged(self) -> list[str]:
+        """Return the names of the cases with verdicts, in order."""
+        with self._lock:
+            return [case for case in self._cases.names if self._cases.of(case).reviews]
+
     def seconds(self, case: str) -> float:
         """Return how long people drew in a case."""
         with self._lock:
