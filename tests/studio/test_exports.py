@@ -14,6 +14,7 @@ import own
 import tiny
 from maskmixadv.formats import image_files, nifti, seg
 from maskmixadv.formats.slicing import View
+from maskmixadv.inference import outputs
 from maskmixadv.studio.export.masks import CaseMask
 from maskmixadv.studio.export.meshes import TRIANGLE, write_meshes
 from maskmixadv.studio.export.overlays import edges
@@ -170,6 +171,68 @@ def test_masks_of_another_time_do_not_stay(folder: Path) -> None:
         assert post(page, "masks").json()["files"] == 3
         names = {path.name for path in (folder / "export" / "masks").iterdir()}
         assert names == {"m0.nii.gz", "s0.nii.gz", "slices.csv"}
+
+
+def test_what_no_export_wrote_stays_and_is_named(folder: Path) -> None:
+    masks = folder / "export" / "masks"
+    with client(folder) as page:
+        assert post(page, "masks").json()["problems"] == []
+        shutil.copy(masks / "s0.nii.gz", masks / "s0_by_hand.nii.gz")
+        (masks / "my_table.csv").write_text("mine")
+        (masks / "old.gz").mkdir()
+        like = nifti.read(folder / "images" / "s1.nii.gz")
+        nifti.write_labels(masks / "s1.nii.gz", np.full_like(DENSE, 2), like)  # in another program, in its place
+        nifti.write_labels(masks / "m0.nii.gz", np.full_like(DENSE, 1), like)
+        (folder / "images" / "m0.nii.gz").unlink()  # its mask would be deleted
+        nifti.write_labels(folder / "predictions/001/s0.nii.gz", DENSE % 3, like)
+        told = post(page, "masks").json()
+    assert (told["files"], told["problems"]) == (2, [
+        "export/masks: not replaced, as changed since or not written by an export: s1.nii.gz; move it away to have the "
+        "new one",
+        "export/masks: beside the export stays what was changed since or not written by an export: m0.nii.gz, "
+        "my_table.csv, old.gz, s0_by_hand.nii.gz",
+    ])  # fmt: skip
+    assert (masks / "my_table.csv").read_text() == "mine"
+    assert (nifti.read(masks / "s1.nii.gz").array == 2).all()
+    assert (nifti.read(masks / "m0.nii.gz").array == 1).all()
+    np.testing.assert_array_equal(nifti.read(masks / "s0_by_hand.nii.gz").array, DENSE)
+    np.testing.assert_array_equal(nifti.read(masks / "s0.nii.gz").array, DENSE % 3)
+
+
+def test_exports_of_before_there_was_a_record_are_replaced_and_nothing_else_is_deleted(folder: Path) -> None:
+    masks = folder / "export" / "masks"
+    with client(folder) as page:
+        post(page, "masks").raise_for_status()
+        post(page, "volumes").raise_for_status()
+        (folder / "export" / outputs.RECORD).unlink()
+        (masks / "s0.nii.gz").write_text("of an earlier version")
+        (folder / "images" / "s1.nii.gz").unlink()
+        (line,) = post(page, "masks").json()["problems"]
+        assert line.startswith("export/masks: beside the export stays")
+        assert line.endswith(": s1.nii.gz")
+        np.testing.assert_array_equal(nifti.read(masks / "s0.nii.gz").array, DENSE)
+        assert (masks / "s1.nii.gz").exists()
+        assert "s1" not in (masks / "slices.csv").read_text()
+        assert post(page, "volumes").json()["problems"] == []
+        assert "s1" not in (folder / "export" / "volumes.csv").read_text()
+
+
+def test_a_folder_in_the_place_of_a_file_is_told(folder: Path) -> None:
+    with client(folder) as page:
+        (folder / "export" / "masks" / "s0.nii.gz").mkdir(parents=True)
+        (line,) = post(page, "masks").json()["problems"]
+        assert line.startswith("export/masks: not replaced")
+
+
+def test_a_link_in_the_place_of_a_file_stays(folder: Path) -> None:
+    with client(folder) as page:
+        post(page, "masks").raise_for_status()
+        link = folder / "export" / "masks" / "s0.nii.gz"
+        shutil.move(link, folder / "moved.nii.gz")
+        link.symlink_to(folder / "moved.nii.gz")
+        (line,) = post(page, "masks").json()["problems"]
+        assert "not replaced" in line
+    assert link.is_symlink()
 
 
 def test_no_export_of_masks_is_empty(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from maskmixadv.errors import InputError
 from maskmixadv.files import LOCK, LONGEST_NAME, make_directory, sweep
 from maskmixadv.formats import image_files, series
+from maskmixadv.inference.outputs import RECORD
 
 RUN_NAME: Final = re.compile(r"[0-9]{3,9}")
 """The name of a run: its number."""
@@ -63,7 +64,8 @@ class Layout:
         for folder in (layout.images, layout.scribbles, layout.state, layout.runs, layout.predictions, layout.export):
             layout.check(folder)
             make_directory(folder)
-        for part in (layout.masks, layout.corrected, layout.root / ".corpus", layout.state / LOCK):
+        parts = (layout.masks, layout.corrected, layout.root / ".corpus")
+        for part in (*parts, layout.state / LOCK, layout.export / LOCK, layout.export / RECORD):
             layout.check(part)
         for notes in _runs(layout.state):
             if not notes.is_symlink():
