@@ -222,6 +222,8 @@ def test_a_folder_in_the_place_of_a_file_is_told(folder: Path) -> None:
         (folder / "export" / "masks" / "s0.nii.gz").mkdir(parents=True)
         (line,) = post(page, "masks").json()["problems"]
         assert line.startswith("export/masks: not replaced")
+        (folder / "export" / "volumes.csv").mkdir()
+        refused(post(page, "volumes"), 409, "export: not replaced", "volumes.csv; move it away")
 
 
 def test_a_link_in_the_place_of_a_file_stays(folder: Path) -> None:
@@ -233,6 +235,31 @@ def test_a_link_in_the_place_of_a_file_stays(folder: Path) -> None:
         (line,) = post(page, "masks").json()["problems"]
         assert "not replaced" in line
     assert link.is_symlink()
+
+
+def test_tables_of_hearts_of_another_time_do_not_stay(tmp_path: Path) -> None:
+    folder = own.folder(tmp_path / "hearts", scribbled=0, masked=0)
+    (folder / "predictions" / "001").mkdir(parents=True)
+    for case in ("p_ED", "p_ES"):
+        own.case(folder, case)
+        like = nifti.read(folder / "images" / f"{case}.nii.gz")
+        nifti.write_labels(folder / "predictions" / "001" / f"{case}.nii.gz", DENSE, like)
+    hearts = folder / "export" / "hearts.csv"
+    with client(folder) as page:
+        for changed in (False, True):
+            assert post(page, "volumes").json()["files"] == 2
+            assert "p," in hearts.read_text()
+            if changed:
+                hearts.write_text("mine")
+            shutil.move(folder / "images/p_ES.nii.gz", folder / "p_ES.nii.gz")
+            told = post(page, "volumes").json()
+            assert told["files"] == 1
+            assert [line for line in told["problems"] if "hearts.csv" in line] == [
+                "export: beside the export stays what was changed since or not written by an export: hearts.csv"
+            ] * changed
+            assert hearts.exists() == changed
+            shutil.move(folder / "p_ES.nii.gz", folder / "images/p_ES.nii.gz")
+    assert hearts.read_text() == "mine"
 
 
 def test_no_export_of_masks_is_empty(tmp_path: Path) -> None:

@@ -110,7 +110,8 @@ class Outputs:
         masks, names = self.masks(problems), [each.name for each in palette.classes]
         if what == "volumes":
             measures = self.clinical()
-            return *write_volumes(self._layout.check(self._layout.export), measures, names), list(measures.problems)
+            problems += measures.problems
+            return *write_volumes(self._layout.check(self._layout.export), measures, names, problems), problems
         if what == "seg":
             files = write_segmentations(out, masks, names, problems)
         elif what == "meshes":
