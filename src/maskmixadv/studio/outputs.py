@@ -95,7 +95,8 @@ class Outputs:
             return *write_nnunet(self._layout, learnt.corpus), learnt.left_out
         run = self._predictions.latest()
         if what == "model" and run is not None:
-            return *write_model(self._layout, run), []
+            problems = list[str]()
+            return *write_model(self._layout, run, problems), problems
         if what == "model" or not self._any_labels():
             raise TakenError("nothing is predicted, accepted or painted yet; train first")
         return self._export_masks(what)
@@ -167,7 +168,8 @@ class Outputs:
         for index in painted:
             planes[index] = np.moveaxis(self._corrected.read(case, shape), axis, 0)[index]
             states[index] = "corrected"
-        looked = frozenset({*self._looked.at(case, run, shape[axis]), *verdicts, *painted})
+        judged = {index for index in verdicts if index in slices or states[index] == "rejected"}
+        looked = frozenset({*self._looked.at(case, run, shape[axis]), *judged, *painted})
         return CaseMask(case, shown, view, labels, tuple(states), looked)
 
     def check_classes(self, labels: np.ndarray, case: str, run: str) -> None:

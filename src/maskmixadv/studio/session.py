@@ -94,7 +94,7 @@ class Session:
 
     def __init__(self, root: Path | Layout) -> None:
         self.layout = root if isinstance(root, Layout) else Layout.open(root)
-        self.training = Training(self.layout)
+        self.training = Training(self.layout, lambda: {*self._reviews.runs(), *self._looked.runs()})
         self._reviews = Reviews(self.layout.check(self.layout.root / "studio.json"))
         self.cases = Cases(self.layout)
         self._predictions = StoredPredictions(self.layout)
