@@ -5,6 +5,7 @@ disk, and renamed. If the process is killed or the disk is full, the earlier fil
 a killed one left behind. Nothing here imports torch.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -528,6 +529,24 @@ def read_bytes(path: Path, *, most: int) -> bytes:
     if len(content) > most:
         raise InputError(f"{path}: more than {most} bytes, which is the most")
     return content
+
+
+def sha256(path: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal.
+
+    Raises
+    ------
+    OSError
+        If it can't be read.
+
+    Examples
+    --------
+    >>> write_text(Path("notes.txt"), "all of it")
+    >>> sha256(Path("notes.txt"))[:8]
+    '07630777'
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_text(path: Path, *, most: int = MOST_TEXT) -> str:

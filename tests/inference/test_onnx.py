@@ -105,6 +105,7 @@ def test_export_writes_its_files(made: Path) -> None:
     about = json.loads(text)
     trained = json.loads((made / "run" / "run.json").read_text())
     assert about["sha256"] == hashlib.sha256((made / "model" / "model.onnx").read_bytes()).hexdigest()
+    assert about["checkpoint"] == hashlib.sha256((made / "run" / "last.pt").read_bytes()).hexdigest()
     assert about["classes"] == ["background", "RV", "Myo", "LV"]
     assert (about["grid"]["size"], about["grid"]["mm"]) == (48, trained["grid"]["mm"])
     assert about["training"]["commit"] == trained["commit"]

@@ -28,10 +28,14 @@ def folder(root: Path, text: str, codes: np.ndarray) -> Layout:
     return Layout.open(root)
 
 
+def scribbles(layout: Layout) -> Scribbles:
+    return Scribbles(layout, palette.read(layout), lambda case: nifti.read(layout.images / f"{case}.nii.gz"))
+
+
 def test_0_for_nothing_drawn_is_read_and_written(tmp_path: Path) -> None:
     drawn = np.where(SCRIBBLE == IGNORE, 0, SCRIBBLE).astype(np.uint8)  # the background has no strokes
     layout = folder(tmp_path, f"ignore = 0\n{own.CLASSES}", drawn)
-    strokes = Scribbles(layout, palette.read(layout))
+    strokes = scribbles(layout)
     found = strokes.read("a", SCRIBBLE.shape)
     np.testing.assert_array_equal(found, np.where(SCRIBBLE == 0, IGNORE, SCRIBBLE))
     strokes.write("a", SCRIBBLE, nifti.read(tmp_path / "images" / "a.nii.gz"))  # now it has
@@ -39,13 +43,13 @@ def test_0_for_nothing_drawn_is_read_and_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(nifti.read_labels(tmp_path / "scribbles" / "a.nii.gz").array, expected)
     declared = read(tmp_path / "classes.toml")
     assert (declared.ignore, declared.codes) == (0, (4, 1, 2, 3))
-    np.testing.assert_array_equal(Scribbles(layout, palette.read(layout)).read("a", SCRIBBLE.shape), SCRIBBLE)
+    np.testing.assert_array_equal(scribbles(layout).read("a", SCRIBBLE.shape), SCRIBBLE)
 
 
 def test_strokes_that_would_become_background_are_refused(tmp_path: Path) -> None:
     layout = folder(tmp_path, own.CLASSES, np.where(SCRIBBLE == IGNORE, 0, SCRIBBLE).astype(np.uint8))
     with pytest.raises(InputError, match="write 'ignore = 0' at the top"):
-        Scribbles(layout, palette.read(layout)).read("a", SCRIBBLE.shape)
+        scribbles(layout).read("a", SCRIBBLE.shape)
 
 
 def test_codes_stay_when_classes_are_added(tmp_path: Path) -> None:
@@ -56,7 +60,7 @@ def test_codes_stay_when_classes_are_added(tmp_path: Path) -> None:
     drawn = np.where(SCRIBBLE == IGNORE, 9, codes[SCRIBBLE % 4]).astype(np.uint8)
     layout = folder(tmp_path, f"ignore = 9\n{text}", drawn)
     found = palette.read(layout)
-    np.testing.assert_array_equal(Scribbles(layout, found).read("a", SCRIBBLE.shape), SCRIBBLE)
+    np.testing.assert_array_equal(scribbles(layout).read("a", SCRIBBLE.shape), SCRIBBLE)
     more = found.of([*found.classes, PaletteClass("scar", "#ff0000")])
     more.write(tmp_path / "classes.toml")
     assert read(tmp_path / "classes.toml").codes == (0, 200, 100, 255, 4)

@@ -1,6 +1,7 @@
 """What comes out beside NIfTI: DICOM SEG, meshes, pictures, and volumes with who looked at what."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ import own
 import tiny
 from maskmixadv.formats import image_files, nifti, seg
 from maskmixadv.formats.slicing import View
+from maskmixadv.inference import outputs
 from maskmixadv.studio.export.masks import CaseMask
 from maskmixadv.studio.export.meshes import TRIANGLE, write_meshes
 from maskmixadv.studio.export.overlays import edges
@@ -146,7 +148,8 @@ def test_masks_by_hand_come_out_without_a_run(tmp_path: Path) -> None:
             refused(post(page, what), 409, "nothing is predicted, accepted or painted yet")
         for index, labels in enumerate(DENSE):
             page.put(f"/api/cases/s0/slices/{index}/proposal", content=labels.tobytes()).raise_for_status()
-        assert post(page, "masks").json()["problems"] == []
+        (line,) = post(page, "masks").json()["problems"]
+        assert line == "s1: not predicted, and nothing of it is accepted or painted"
         masks = folder / "export" / "masks"
         np.testing.assert_array_equal(nifti.read(masks / "s0.nii.gz").array, DENSE)
         assert not (masks / "s1.nii.gz").exists()
@@ -170,6 +173,95 @@ def test_masks_of_another_time_do_not_stay(folder: Path) -> None:
         assert names == {"m0.nii.gz", "s0.nii.gz", "slices.csv"}
 
 
+def test_what_no_export_wrote_stays_and_is_named(folder: Path) -> None:
+    masks = folder / "export" / "masks"
+    with client(folder) as page:
+        assert post(page, "masks").json()["problems"] == []
+        shutil.copy(masks / "s0.nii.gz", masks / "s0_by_hand.nii.gz")
+        (masks / "my_table.csv").write_text("mine")
+        (masks / "old.gz").mkdir()
+        like = nifti.read(folder / "images" / "s1.nii.gz")
+        nifti.write_labels(masks / "s1.nii.gz", np.full_like(DENSE, 2), like)  # in another program, in its place
+        nifti.write_labels(masks / "m0.nii.gz", np.full_like(DENSE, 1), like)
+        (folder / "images" / "m0.nii.gz").unlink()  # its mask would be deleted
+        nifti.write_labels(folder / "predictions/001/s0.nii.gz", DENSE % 3, like)
+        told = post(page, "masks").json()
+    assert (told["files"], told["problems"]) == (2, [
+        "export/masks: not replaced, as changed since or not written by an export: s1.nii.gz; move it away to have the "
+        "new one",
+        "export/masks: beside the export stays what was changed since or not written by an export: m0.nii.gz, "
+        "my_table.csv, old.gz, s0_by_hand.nii.gz",
+    ])  # fmt: skip
+    assert (masks / "my_table.csv").read_text() == "mine"
+    assert (nifti.read(masks / "s1.nii.gz").array == 2).all()
+    assert (nifti.read(masks / "m0.nii.gz").array == 1).all()
+    np.testing.assert_array_equal(nifti.read(masks / "s0_by_hand.nii.gz").array, DENSE)
+    np.testing.assert_array_equal(nifti.read(masks / "s0.nii.gz").array, DENSE % 3)
+
+
+def test_exports_of_before_there_was_a_record_are_replaced_and_nothing_else_is_deleted(folder: Path) -> None:
+    masks = folder / "export" / "masks"
+    with client(folder) as page:
+        post(page, "masks").raise_for_status()
+        post(page, "volumes").raise_for_status()
+        (folder / "export" / outputs.RECORD).unlink()
+        (masks / "s0.nii.gz").write_text("of an earlier version")
+        (folder / "images" / "s1.nii.gz").unlink()
+        (line,) = post(page, "masks").json()["problems"]
+        assert line.startswith("export/masks: beside the export stays")
+        assert line.endswith(": s1.nii.gz")
+        np.testing.assert_array_equal(nifti.read(masks / "s0.nii.gz").array, DENSE)
+        assert (masks / "s1.nii.gz").exists()
+        assert "s1" not in (masks / "slices.csv").read_text()
+        assert post(page, "volumes").json()["problems"] == []
+        assert "s1" not in (folder / "export" / "volumes.csv").read_text()
+
+
+def test_a_folder_in_the_place_of_a_file_is_told(folder: Path) -> None:
+    with client(folder) as page:
+        (folder / "export" / "masks" / "s0.nii.gz").mkdir(parents=True)
+        (line,) = post(page, "masks").json()["problems"]
+        assert line.startswith("export/masks: not replaced")
+        (folder / "export" / "volumes.csv").mkdir()
+        refused(post(page, "volumes"), 409, "export: not replaced", "volumes.csv; move it away")
+
+
+def test_a_link_in_the_place_of_a_file_stays(folder: Path) -> None:
+    with client(folder) as page:
+        post(page, "masks").raise_for_status()
+        link = folder / "export" / "masks" / "s0.nii.gz"
+        shutil.move(link, folder / "moved.nii.gz")
+        link.symlink_to(folder / "moved.nii.gz")
+        (line,) = post(page, "masks").json()["problems"]
+        assert "not replaced" in line
+    assert link.is_symlink()
+
+
+def test_tables_of_hearts_of_another_time_do_not_stay(tmp_path: Path) -> None:
+    folder = own.folder(tmp_path / "hearts", scribbled=0, masked=0)
+    (folder / "predictions" / "001").mkdir(parents=True)
+    for case in ("p_ED", "p_ES"):
+        own.case(folder, case)
+        like = nifti.read(folder / "images" / f"{case}.nii.gz")
+        nifti.write_labels(folder / "predictions" / "001" / f"{case}.nii.gz", DENSE, like)
+    hearts = folder / "export" / "hearts.csv"
+    with client(folder) as page:
+        for changed in (False, True):
+            assert post(page, "volumes").json()["files"] == 2
+            assert "p," in hearts.read_text()
+            if changed:
+                hearts.write_text("mine")
+            shutil.move(folder / "images/p_ES.nii.gz", folder / "p_ES.nii.gz")
+            told = post(page, "volumes").json()
+            assert told["files"] == 1
+            assert [line for line in told["problems"] if "hearts.csv" in line] == [
+                "export: beside the export stays what was changed since or not written by an export: hearts.csv"
+            ] * changed
+            assert hearts.exists() == changed
+            shutil.move(folder / "p_ES.nii.gz", folder / "images/p_ES.nii.gz")
+    assert hearts.read_text() == "mine"
+
+
 def test_no_export_of_masks_is_empty(tmp_path: Path) -> None:
     folder = own.folder(tmp_path / "hearts", scribbled=1, masked=0)
     with client(folder) as page:
@@ -177,6 +269,37 @@ def test_no_export_of_masks_is_empty(tmp_path: Path) -> None:
         (folder / "corrected" / "s0.nii.gz").write_bytes(b"damaged")
         refused(post(page, "masks"), 409, "nothing to export", "corrected/s0.nii.gz")
         assert not list((folder / "export").rglob("slices.csv"))
+
+
+@pytest.mark.parametrize("what", ["masks", "volumes", "meshes", "overlays"])
+def test_each_case_comes_out_or_is_named(folder: Path, what: str) -> None:
+    for case in ("new", "newer"):
+        own.case(folder, case, 7, scribble=False)
+    with client(folder) as page:
+        for case, verdict in (("s1", "accepted"), ("m0", "rejected")):
+            page.put(f"/api/cases/{case}/slices/1/review", json={"verdict": verdict}).raise_for_status()
+            (folder / "images" / f"{case}.nii.gz").unlink()
+        page.put("/api/cases/newer/slices/0/mask", content=DENSE[1].tobytes()).raise_for_status()
+        shutil.move(folder / "corrected" / "newer.nii.gz", folder / "corrected" / "gone.nii.gz")
+        assert post(page, what).json()["problems"] == [
+            "new, newer: not predicted by run 001, and nothing of them is accepted or painted",
+            "gone, m0, s1: judged or painted, and there is no image of this name; put the image back",
+        ]
+
+
+def test_a_case_without_a_structure_has_no_mesh(folder: Path) -> None:
+    path = folder / "images" / "s0.nii.gz"
+    nifti.write_labels(folder / "predictions/001/s0.nii.gz", np.zeros_like(DENSE), nifti.read(path))
+    with client(folder) as page:
+        assert post(page, "meshes").json()["problems"] == ["s0: no mesh, as it holds no structure"]
+
+
+def test_an_accepted_slice_that_is_lost_is_the_line_of_its_case(folder: Path) -> None:
+    with client(folder) as page:
+        page.put("/api/cases/s0/slices/1/review", json={"verdict": "accepted"}).raise_for_status()
+        (folder / "predictions" / "001" / "s0.nii.gz").unlink()
+        (line,) = post(page, "masks").json()["problems"]
+    assert line == "s0: slice 1 as run 001 had it was accepted, and is gone"
 
 
 def test_a_class_called_as_a_column_keeps_its_volume(folder: Path) -> None:
@@ -201,7 +324,10 @@ def test_volumes_leave_out_what_was_rejected_and_say_what_is_not_measured(tmp_pa
             page.put(f"/api/cases/{case}/slices/1/mask", content=DENSE[1].tobytes()).raise_for_status()
         told = page.get("/api/clinical").json()
         assert told["cases"] == []
-        assert told["problems"] == ["no volumes of s0, s1: slices of theirs have no labels"]
+        assert told["problems"] == [
+            "m0: not predicted, and nothing of it is accepted or painted",
+            "no volumes of s0, s1: slices of theirs have no labels",
+        ]
         predict(folder)
         whole = {each["case"]: each["volumes"]["LV"] for each in page.get("/api/clinical").json()["cases"]}
         page.put("/api/cases/s0/slices/0/review", json={"verdict": "rejected"}).raise_for_status()

@@ -36,7 +36,8 @@ WRITTEN = (
     "predictions/001", "predictions/001/s0.nii.gz", "predictions/001/s0.npz", "predictions/001/probabilities",
     "predictions/001/probabilities/s0.npz", "predictions/000", "predictions/000/s0.nii.gz", "export", "export/masks",
     "export/masks/s0.nii.gz", "export/masks/slices.csv", "export/model-001", "export/model-001/model.onnx",
-    "export/Dataset101_hearts", "corrected", "corrected/s0.nii.gz", "cases.json",
+    "export/Dataset101_hearts", "corrected", "corrected/s0.nii.gz", "cases.json", "export/.lock",
+    "export/.maskmixadv.json", "export/volumes.csv",
 )  # fmt: skip
 """Names at which the studio and its trainings write, or make a directory."""
 BESIDE = (".partial-{}", "{}.partial")
@@ -110,6 +111,7 @@ def everything(session: Session, image: bytes) -> dict[str, str]:
         "queue": session.queue,
         "measure": session.clinical,
         "masks": lambda: session.export("masks"),
+        "volumes": lambda: session.export("volumes"),
         "nnunet": lambda: session.export("nnunet"),
         "model": lambda: session.export("model"),
         "list again": session.folder,

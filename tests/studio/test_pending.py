@@ -10,7 +10,9 @@ import own
 from maskmixadv.errors import InputError
 from maskmixadv.formats import nifti
 from maskmixadv.studio import pending, scribbles
+from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning.training import Order
+from maskmixadv.studio.refusals import RequestError
 from maskmixadv.studio.session import Session, served
 from maskmixadv.types import IGNORE
 from studio_server import SHAPE, strokes
@@ -91,3 +93,75 @@ def test_slices_that_can_not_be_written_are_not_acknowledged_and_those_of_a_lost
     (folder / "gone.nii.gz").rename(folder / "images" / "s0.nii.gz")
     with served(folder) as again:
         np.testing.assert_array_equal(again.scribble("s0", 1), strokes(2))
+
+
+def left(folder: Path, *slices: int) -> Path:
+    """Draw on slices of s0, kill the server, and take the image away; returns where that is."""
+    session = Session(folder)
+    for index in slices:
+        session.draw("s0", index, strokes(2).tobytes(), 1.0)
+    away = folder / "away.nii.gz"
+    (folder / "images" / "s0.nii.gz").rename(away)
+    return away
+
+
+def test_strokes_that_wait_for_their_image_outlive_a_stroke_on_it(folder: Path) -> None:
+    before = stored(folder, "s0")
+    away = left(folder, 0, 1)
+    with served(folder) as again:
+        assert [line for line in again.folder().problems if ".studio/strokes/s0" in line]
+        away.rename(folder / "images" / "s0.nii.gz")
+        again.draw("s0", 1, strokes(3).tobytes(), 1.0)
+        np.testing.assert_array_equal(again.scribble("s0", 0), strokes(2))
+        assert again.folder().problems == []
+    for index, drawn in enumerate([own.coded(strokes(2)), own.coded(strokes(3)), before[2]]):
+        np.testing.assert_array_equal(stored(folder, "s0")[index], drawn)
+    assert not list((folder / ".studio" / "strokes").iterdir())
+
+
+@pytest.mark.parametrize("then", ["shown", "listed", "exported"])
+def test_strokes_that_wait_for_their_image_are_written_when_it_is_back(folder: Path, then: str) -> None:
+    (folder / "scribbles" / "s0.nii.gz").unlink()
+    away = left(folder, 1)
+    with served(folder) as again:
+        away.rename(folder / "images" / "s0.nii.gz")
+        if then == "shown":
+            np.testing.assert_array_equal(again.scribble("s0", 1), strokes(2))
+        elif then == "listed":
+            told = again.folder()
+            assert told.problems == []
+            assert told.cases[1].scribbled == (1,)
+        else:
+            again.export("nnunet")
+        np.testing.assert_array_equal(stored(folder, "s0")[1], own.coded(strokes(2)))
+
+
+def test_strokes_that_do_not_fit_the_image_are_neither_shown_nor_lost(folder: Path) -> None:
+    away = left(folder, 2)
+    own.write(folder / "images" / "s0.nii.gz", nifti.read(away).array[:2])
+    (folder / "scribbles" / "s0.nii.gz").unlink()
+    with served(folder) as again:
+        for ask in (lambda: again.scribble("s0", 0), lambda: again.draw("s0", 0, strokes(1).tobytes(), 1.0)):
+            with pytest.raises(InputError, match="strokes of slice 2 do not fit the image"):
+                ask()
+        assert [line for line in again.folder().problems if ".studio/strokes/s0" in line]
+    away.replace(folder / "images" / "s0.nii.gz")
+    with served(folder) as again:
+        np.testing.assert_array_equal(again.scribble("s0", 2), strokes(2))
+
+
+def test_a_class_of_strokes_that_wait_is_not_removed(folder: Path) -> None:
+    left(folder, 1)
+    (folder / "scribbles" / "s0.nii.gz").unlink()
+    with served(folder) as again, pytest.raises(RequestError, match="s0 has strokes of it"):
+        again.set_classes(again.classes()[:3], [0, 1, 2])
+
+
+def test_slices_that_the_file_does_not_hold_stay(folder: Path) -> None:
+    kept = pending.Pending(Layout.open(folder))
+    for index in (1, 2):
+        kept.keep("s0", 0, index, strokes(index))
+    kept.done("s0", [(0, 1)])
+    assert [each.index for each in kept.of("s0")] == [2]
+    kept.done("s0", [(0, 2)])
+    assert kept.cases() == []

@@ -1,6 +1,5 @@
 """A case's file: it is written once, and refused if it does not hold what the index says."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 from maskmixadv.corpus.case import Case, validate, whole_slices
 from maskmixadv.corpus.entry import Entry, KeptCase
 from maskmixadv.errors import InputError
-from maskmixadv.files import cannot_write
+from maskmixadv.files import cannot_write, sha256
 from maskmixadv.types import IGNORE
 
 
@@ -57,18 +56,13 @@ def write_case(root: Path, case: Case | KeptCase, classes: int) -> Entry:
         spacing=case.spacing,
         scribble=case.scribble is not None,
         dense=case.dense is not None,
-        sha256=_hash(path),
+        sha256=sha256(path),
         phase=case.phase,
         group=case.group,
         partly=case.dense is not None and not whole_slices(case.dense).all(),
         channels=len(case.image),
         like_ct=case.like_ct,
     )
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def must_be(path: Path, stored: Mapping[str, np.ndarray], entry: Entry, classes: int) -> None:

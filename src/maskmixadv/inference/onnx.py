@@ -1,7 +1,6 @@
 """Export: a run's network as ONNX, with the resampling inside, and a script that runs it without torch."""
 
 import contextlib
-import hashlib
 import json
 import logging
 import shutil
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from maskmixadv.corpus.channels import records
 from maskmixadv.corpus.scale import PERCENTILE
 from maskmixadv.errors import InputError
-from maskmixadv.files import whole, write_text
+from maskmixadv.files import sha256, whole, write_text
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.networks.losses import most_probable
 from maskmixadv.optional import needed
@@ -219,9 +218,9 @@ def export(root: Path, out: Path) -> None:
     with whole(out) as place:
         graph = OnOwnGrid(predictor.net, predictor.multiple)
         _write_graph(graph, len(predictor.channels), place / "model.onnx")
-        digest = hashlib.sha256((place / "model.onnx").read_bytes()).hexdigest()
+        digest = sha256(place / "model.onnx")
         shutil.copyfile(STANDALONE, place / "predict.py")
-        write_text(place / "model.json", json.dumps(about(run, predictor, digest), indent=1))
+        write_text(place / "model.json", json.dumps(about(run, predictor, digest, sha256(run.checkpoint)), indent=1))
 
 
 def _needs_onnx() -> None:
@@ -269,7 +268,7 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def about(run: Run, predictor: Predictor, digest: str) -> dict[str, Any]:
+def about(run: Run, predictor: Predictor, digest: str, checkpoint: str) -> dict[str, Any]:
     """Return the content of ``model.json``: how to run the model and where it comes from, without names of patients.
 
     Parameters
@@ -280,6 +279,8 @@ def about(run: Run, predictor: Predictor, digest: str) -> dict[str, Any]:
         Its network.
     digest
         SHA-256 of ``model.onnx``, in hexadecimal.
+    checkpoint
+        That of the run's checkpoint, which says of which weights the model is.
 
     Examples
     --------
@@ -290,7 +291,7 @@ def about(run: Run, predictor: Predictor, digest: str) -> dict[str, Any]:
     >>> from maskmixadv.training.begin import begin
     >>> corpus = mma.make_phantoms("corpus", cases=6, size=64)
     >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=PRESETS["cpu"])
-    >>> told = about(run, Predictor(UNet(1, 4), run.grid, run.task.classes), "9f3c")
+    >>> told = about(run, Predictor(UNet(1, 4), run.grid, run.task.classes), "9f3c", "51d0")
     >>> told["classes"], told["training"]["corpus"]["train"]
     (['background', 'RV', 'Myo', 'LV'], 1)
     """
@@ -300,6 +301,7 @@ def about(run: Run, predictor: Predictor, digest: str) -> dict[str, Any]:
         "format": FORMAT,
         "model": "model.onnx",
         "sha256": digest,
+        "checkpoint": checkpoint,
         "classes": list(predictor.classes),
         "channels": records(predictor.channels),
         **_CONTRACT,

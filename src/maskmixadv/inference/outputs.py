@@ -1,10 +1,9 @@
 """Where outputs may be written: never among the inputs, and never over a file that this program did not write.
 
-A folder of outputs has a record of their names and hashes. A file in the record may be replaced. A file that was
-changed since, or that is not in the record, may not. Nothing here imports torch.
+A folder of outputs has a record of their names and hashes; a name may begin with a folder inside. A file in the record
+may be replaced. A file that was changed since, or that is not in the record, may not. Nothing here imports torch.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import held, make_directory, read_json, write_text
+from maskmixadv.files import held, make_directory, read_json, sha256, write_text
 
 RECORD: Final = ".maskmixadv.json"
 """Name of the record's file; the script of an exported model reads and writes it, too."""
@@ -58,14 +57,69 @@ def free(folder: Path, names: Sequence[str]) -> None:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: labels/a.nii.gz: is there already and was not written by this program; move it away...
     """
-    if not any(os.path.lexists(folder / name) for name in names):
-        return
-    known = _read(folder)
-    for name in names:
-        path = folder / name
-        if os.path.lexists(path) and not (name in known and _unchanged(path, known[name])):
-            what = "was changed since" if name in known else "was not written by this program"
-            raise InputError(f"{path}: is there already and {what}; move it away, or name another directory")
+    for name, why in taken(folder, names).items():
+        raise InputError(f"{folder / name}: is there already and {why}; move it away, or name another directory")
+
+
+def taken(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return those of `names` that are in `folder` and may not be replaced, each with the reason.
+
+    Raises
+    ------
+    InputError
+        If the record can't be read.
+
+    Examples
+    --------
+    >>> Path("labels").mkdir()
+    >>> _ = Path("labels/a.nii.gz").write_text("of somebody else")
+    >>> taken(Path("labels"), ["a.nii.gz", "b.nii.gz"])
+    {'a.nii.gz': 'was not written by this program'}
+    """
+    there = [name for name in names if os.path.lexists(folder / name)]
+    known = _read(folder) if there else {}
+    return {
+        name: "was changed since" if name in known else "was not written by this program"
+        for name in there
+        if not (name in known and _unchanged(folder / name, known[name]))
+    }
+
+
+def written(folder: Path) -> list[str]:
+    """Return the names of the files that this program wrote into `folder`; raises as `taken`.
+
+    Examples
+    --------
+    >>> with recorded(Path("labels"), ["a.txt"]):
+    ...     _ = Path("labels/a.txt").write_text("ours")
+    >>> written(Path("labels"))
+    ['a.txt']
+    """
+    return list(_read(folder))
+
+
+def adopt(folder: Path, names: Iterable[str]) -> list[str]:
+    """Record those of `names` that are files in `folder` as written by this program, and return them.
+
+    It is for files of versions that kept no record.
+
+    Raises
+    ------
+    InputError
+        If the record can't be read or written.
+
+    Examples
+    --------
+    >>> Path("labels").mkdir()
+    >>> _ = Path("labels/a.txt").write_text("of an earlier version")
+    >>> adopt(Path("labels"), ["a.txt", "b.txt"])
+    ['a.txt']
+    >>> free(Path("labels"), ["a.txt"])
+    """
+    found = [name for name in names if (folder / name).is_file() and not (folder / name).is_symlink()]
+    if found:
+        _note(folder, {name: sha256(folder / name) for name in found})
+    return found
 
 
 @contextmanager
@@ -97,7 +151,7 @@ def recorded(folder: Path, names: Sequence[str]) -> Iterator[None]:
     finally:
         # Where there is no space for the hashes, the record stays as it is: right, but less strict.
         with suppress(InputError, OSError):
-            _note(folder, {name: _hash(folder / name) for name in names if (folder / name).is_file()}, without=names)
+            _note(folder, {name: sha256(folder / name) for name in names if (folder / name).is_file()}, without=names)
 
 
 def _note(folder: Path, entries: Mapping[str, str | None], *, without: Sequence[str] = ()) -> None:
@@ -120,14 +174,9 @@ def _read(folder: Path) -> dict[str, str | None]:
 
 def _unchanged(path: Path, digest: str | None) -> bool:
     try:
-        return path.is_file() and not path.is_symlink() and digest in (None, _hash(path))
+        return path.is_file() and not path.is_symlink() and digest in (None, sha256(path))
     except OSError:
         return False
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _same(one: Path, other: Path) -> bool:

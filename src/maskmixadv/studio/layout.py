@@ -4,7 +4,7 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +14,13 @@ from typing import Final, NamedTuple
 from maskmixadv.errors import InputError
 from maskmixadv.files import LOCK, LONGEST_NAME, make_directory, sweep
 from maskmixadv.formats import image_files, series
+from maskmixadv.inference.outputs import RECORD
 
 RUN_NAME: Final = re.compile(r"[0-9]{3,9}")
 """The name of a run: its number."""
+
+_MODEL: Final = "model-"
+"""What the name of an exported model's folder begins with; its run's name follows."""
 
 NOBODYS: Final = "no image of this name; call it as its image is called, put the image back, or take it away"
 """What is said of strokes and masks without an image."""
@@ -63,7 +67,8 @@ class Layout:
         for folder in (layout.images, layout.scribbles, layout.state, layout.runs, layout.predictions, layout.export):
             layout.check(folder)
             make_directory(folder)
-        for part in (layout.masks, layout.corrected, layout.root / ".corpus", layout.state / LOCK):
+        parts = (layout.masks, layout.corrected, layout.root / ".corpus")
+        for part in (*parts, layout.state / LOCK, layout.export / LOCK, layout.export / RECORD):
             layout.check(part)
         for notes in _runs(layout.state):
             if not notes.is_symlink():
@@ -218,10 +223,19 @@ class Layout:
         self._series[folder] = changed
         return None
 
-    def next_run(self) -> str:
-        """Return the name of the next run: a number above those of all runs that ever began here."""
+    def model(self, run: str) -> Path:
+        """Folder of a run's network as it was exported."""
+        return self.export / f"{_MODEL}{run}"
+
+    def next_run(self, named: Iterable[str] = ()) -> str:
+        """Return the name of the next run: a number above those of all runs that ever began here.
+
+        A folder may have come without its runs. Then `named`, the runs that notes on cases name, and exported models
+        still tell of them.
+        """
         begun = [path.name for part in (self.runs, self.predictions, self.state) for path in _runs(part)]
-        return f"{max(map(int, begun), default=0) + 1:03d}"
+        begun += [path.name for path in _runs(self.export, _MODEL)]
+        return f"{max((int(name.removeprefix(_MODEL)) for name in (*begun, *named)), default=0) + 1:03d}"
 
 
 def latest(folder: Path) -> str | None:
@@ -229,10 +243,11 @@ def latest(folder: Path) -> str | None:
     return max((path.name for path in _runs(folder) if _holds_files(path)), key=int, default=None)
 
 
-def _runs(folder: Path) -> list[Path]:
-    """Return the entries of `folder` that have the name of a run; none if somebody has taken it away."""
+def _runs(folder: Path, prefix: str = "") -> list[Path]:
+    """Return the entries of `folder` called as a run after `prefix`; none if somebody has taken it away."""
     inside = folder.iterdir() if folder.is_dir() else ()
-    return [path for path in inside if RUN_NAME.fullmatch(path.name)]
+    named = (path for path in inside if path.name.startswith(prefix))
+    return [path for path in named if RUN_NAME.fullmatch(path.name.removeprefix(prefix))]
 
 
 def _holds_files(folder: Path) -> bool:

@@ -128,6 +128,10 @@ class Masks:
         self._put(case, shown, view, index, None, version)
         return self._painted(case, shown.volume.array.shape, view, versions.UNPAINTED)
 
+    def cases(self) -> list[str]:
+        """Return the cases that people judged or painted, in order, also those without an image."""
+        return sorted({*self._reviews.judged(), *self._corrected.cases()})
+
     def look(self, case: str, index: int, seen: str | None = None) -> MaskAnswer:
         """Keep that somebody looked at a slice's labels by the latest run.
 

@@ -1,16 +1,16 @@
 """What leaves the studio: the labels that its page shows, as masks, volumes, meshes, pictures, models and data sets."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.errors import InputError, listed
+from maskmixadv.errors import InputError
 from maskmixadv.studio.answers import ClinicalAnswer, SliceCounts
 from maskmixadv.studio.corrected import Corrected
 from maskmixadv.studio.export.kinds import ExportKind
-from maskmixadv.studio.export.masks import MOST_LISTED, CaseMask, State, write_masks
+from maskmixadv.studio.export.masks import CaseMask, State, write_masks
 from maskmixadv.studio.export.meshes import write_meshes
 from maskmixadv.studio.export.model import write_model
 from maskmixadv.studio.export.nnunet import write_nnunet
@@ -60,6 +60,8 @@ class Outputs:
 
         Rejected slices hold no structure, as in meshes.
         """
+        if not self._any_labels():
+            return ClinicalAnswer([], {}, None, [])
         with self._layout.at_once():
             return self._clinical()
 
@@ -75,7 +77,7 @@ class Outputs:
             slices[mask.case] = counted(mask)
             problems += filter(None, [mask.lacking()])
         if partly:
-            problems.append(f"no volumes of {listed(partly, MOST_LISTED)}: slices of theirs have no labels")
+            problems.append(f"no volumes of {', '.join(partly)}: slices of theirs have no labels")
         cases, hearts = measured(masks, names)
         return ClinicalAnswer(cases, slices, hearts or None, list(map(printable, problems)))
 
@@ -92,19 +94,25 @@ class Outputs:
             learnt = corpus.corpus(self._layout, self._cases.known(), dense)
             return *write_nnunet(self._layout, learnt.corpus), learnt.left_out
         run = self._predictions.latest()
-        by_hand = self._corrected.any_painted() or bool(self._accepted.cases())
-        if run is None and (what == "model" or not by_hand):
-            raise TakenError("nothing is predicted, accepted or painted yet; train first")
         if what == "model" and run is not None:
-            return *write_model(self._layout, run), []
+            problems = list[str]()
+            return *write_model(self._layout, run, problems), problems
+        if what == "model" or not self._any_labels():
+            raise TakenError("nothing is predicted, accepted or painted yet; train first")
         return self._export_masks(what)
+
+    def _any_labels(self) -> bool:
+        """Whether there is anything that exports could hold."""
+        by_hand = self._corrected.any_painted() or bool(self._accepted.cases())
+        return by_hand or self._predictions.latest() is not None
 
     def _export_masks(self, what: ExportKind) -> tuple[Path, int, list[str]]:
         out, problems, palette = self._layout.check(self._layout.export / what), list[str](), self._scribbles.palette
         masks, names = self.masks(problems), [each.name for each in palette.classes]
         if what == "volumes":
             measures = self.clinical()
-            return *write_volumes(self._layout.check(self._layout.export), measures, names), list(measures.problems)
+            problems += measures.problems
+            return *write_volumes(self._layout.check(self._layout.export), measures, names, problems), problems
         if what == "seg":
             files = write_segmentations(out, masks, names, problems)
         elif what == "meshes":
@@ -118,19 +126,26 @@ class Outputs:
     def masks(self, problems: list[str]) -> Iterator[CaseMask]:
         """Yield what the page shows: the latest predictions, with accepted and corrected slices as people left them.
 
-        For each case or slice that can't be read, a line is appended to `problems`.
+        Each case is yielded or named in a line that is appended to `problems`, also one whose image is gone. So is
+        each slice that can't be read.
         """
-        run = self._predictions.latest()
-        for case in self._cases.known().images:
+        run, images, without = self._predictions.latest(), self._cases.known().images, list[str]()
+        for case in images:
+            lost = list[str]()
             try:
-                mask = self._mask(case, run, problems)
+                mask = self._mask(case, run, lost)
             except InputError as error:
-                problems.append(str(error))
+                problems += [*lost, str(error)]
                 continue
+            problems += lost
             if mask is not None:
                 yield mask
+            elif not lost:
+                without.append(case)
+        problems += _left_out(without, [case for case in self._masks.cases() if case not in images], run)
 
     def _mask(self, case: str, run: str | None, problems: list[str]) -> CaseMask | None:
+        """Return what the page shows of a case; None where nothing of it has labels."""
         shown, view = self._cases.open(case)
         axis, shape = view.axis, shown.volume.array.shape
         verdicts = self._masks.verdicts(case, view, shape)
@@ -153,7 +168,8 @@ class Outputs:
         for index in painted:
             planes[index] = np.moveaxis(self._corrected.read(case, shape), axis, 0)[index]
             states[index] = "corrected"
-        looked = frozenset({*self._looked.at(case, run, shape[axis]), *verdicts, *painted})
+        judged = {index for index in verdicts if index in slices or states[index] == "rejected"}
+        looked = frozenset({*self._looked.at(case, run, shape[axis]), *judged, *painted})
         return CaseMask(case, shown, view, labels, tuple(states), looked)
 
     def check_classes(self, labels: np.ndarray, case: str, run: str) -> None:
@@ -161,3 +177,13 @@ class Outputs:
         if (most := int(labels.max(initial=0))) >= (count := len(self._scribbles.palette.classes)):
             name = f"predictions/{run}/{case}.nii.gz"
             raise InputError(f"{name}: holds class {most}, allowed are 0 to {count - 1}; train again")
+
+
+def _left_out(without: Sequence[str], gone: Sequence[str], run: str | None) -> Iterator[str]:
+    """Yield a line for the cases that lie there `without` labels, and one for those whose images are `gone`."""
+    if without:
+        by = "" if run is None else f" by run {run}"
+        of = "it" if len(without) == 1 else "them"
+        yield f"{', '.join(without)}: not predicted{by}, and nothing of {of} is accepted or painted"
+    if gone:
+        yield f"{', '.join(gone)}: judged or painted, and there is no image of this name; put the image back"

@@ -1,8 +1,11 @@
 """Strokes of large images, which are on disk slice by slice until there is time to write the whole file."""
 
+import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Timer
 from typing import Final
 
@@ -10,11 +13,13 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import make_directory, read_bytes, written
+from maskmixadv.files import make_directory, read_bytes, sweep, written
 from maskmixadv.studio.layout import Layout
 
 IDLE: Final = 3.0
 """Seconds after the last stroke until files are written whole."""
+SLICE: Final = re.compile(r"[012]-(0|[1-9][0-9]*)")
+"""The name of a slice's file: its axis and index."""
 MOST: Final = 2**28
 """Bytes of a slice at most."""
 
@@ -49,7 +54,12 @@ class Pending:
 
     def cases(self) -> list[str]:
         """Return the cases that have slices here, in order."""
-        return sorted(path.name for path in self._root.iterdir()) if self._root.is_dir() else []
+        inside = self._root.iterdir() if self._root.is_dir() else ()
+        return sorted(path.name for path in inside if self.has(path.name))
+
+    def has(self, case: str) -> bool:
+        """Return whether a case has slices here."""
+        return bool(self._files(case))
 
     def of(self, case: str) -> Iterator[PendingSlice]:
         """Yield the slices of a case.
@@ -59,22 +69,25 @@ class Pending:
         InputError
             If one can't be read.
         """
-        for path in sorted(self._layout.check(self._root / case).glob("[012]-*")):
+        self._layout.check(self._root / case)
+        for path in self._files(case):
             axis, _, index = path.name.partition("-")
-            if not index.isdecimal():
-                continue
             unpacked = zlib.decompressobj()
             try:
                 yield PendingSlice(int(axis), int(index), unpacked.decompress(read_bytes(path, most=MOST), MOST))
             except zlib.error as error:
                 raise InputError(f"{path}: damaged strokes of a slice ({error}); delete it") from None
 
-    def done(self, case: str) -> None:
-        """Delete the slices of a case, which are in its file by now."""
+    def _files(self, case: str) -> list[Path]:
+        return sorted(path for path in (self._root / case).glob("[012]-*") if SLICE.fullmatch(path.name))
+
+    def done(self, case: str, slices: Iterable[tuple[int, int]]) -> None:
+        """Delete `slices` of a case, given by axis and index, which are in its file by now."""
         folder = self._root / case
-        for path in list(folder.iterdir()) if folder.is_dir() else []:
-            path.unlink()
-        if folder.is_dir():
+        for axis, index in slices:
+            (folder / f"{axis}-{index}").unlink(missing_ok=True)
+        sweep(folder)
+        with suppress(OSError):  # others stay
             folder.rmdir()
 
 

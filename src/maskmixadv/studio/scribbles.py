@@ -1,8 +1,9 @@
 """Strokes on disk: one NIfTI file for each case, on the grid of its image."""
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from contextlib import suppress
 from pathlib import Path
+from threading import RLock
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ from maskmixadv.types import IGNORE
 CACHED_BYTES: Final = 2**29
 LARGE: Final = 2**24
 """Voxels from which on a stroke is written as a slice, and the whole file later (`maskmixadv.studio.pending`)."""
-LOST: Final = "put the image back that they were drawn on, and start the studio again; or delete them"
+LOST: Final = "put the image back that they were drawn on, or delete them"
 
 
 class _Drawn(NamedTuple):
@@ -44,6 +45,8 @@ class _Newer(NamedTuple):
     like: Volume
     axis: int
     drawn: frozenset[int]
+    kept: frozenset[tuple[int, int]]
+    """Which slices of them are on disk, by axis and index."""
 
 
 class Scribbles:
@@ -51,18 +54,23 @@ class Scribbles:
 
     They hold class indices, or ``IGNORE`` for no stroke. A file whose axes run otherwise than its image's is reordered.
 
-    Attributes
+    Parameters
     ----------
+    layout
+        Of the folder.
     palette
-        The classes of the codes in the files.
+        The classes of the codes in the files; an attribute, too.
+    open_image
+        Returns the image of a case, or raises an `InputError`.
     """
 
-    def __init__(self, layout: Layout, palette: Palette) -> None:
-        self._layout, self.palette = layout, palette
+    def __init__(self, layout: Layout, palette: Palette, open_image: Callable[[str], Volume]) -> None:
+        self._layout, self.palette, self._open_image = layout, palette, open_image
         self._coded: FileCache[ByteVolume] = FileCache(self._load, lambda labels: labels.nbytes, CACHED_BYTES)
         self._drawn: dict[Path, _Drawn] = {}
         self._pending = Pending(layout)
         self._newer: dict[str, _Newer] = {}
+        self._settling = RLock()
 
     def files(self) -> dict[str, Path]:
         """Return the files of strokes by case, without those that can't be used."""
@@ -72,11 +80,10 @@ class Scribbles:
         """Return a line for each file that can't be used, or that belongs to none of `cases`."""
         found, wrong = self._layout.listing(self._layout.scribbles)
         stray = [f"scribbles/{path.name}: {NOBODYS}" for case, path in found.items() if case not in cases]
-        lost = [case for case in self._pending.cases() if case not in self._newer]
         return [
             *wrong,
             *stray,
-            *(f".studio/strokes/{case}: strokes that are not in scribbles/; {LOST}" for case in lost),
+            *(f".studio/strokes/{case}: strokes that are not in scribbles/; {LOST}" for case in self.left()),
         ]
 
     def read(self, case: str, shape: tuple[int, ...]) -> ByteVolume:
@@ -85,8 +92,12 @@ class Scribbles:
         Raises
         ------
         InputError
-            If the file is damaged, or does not fit the image or the classes.
+            If the file is damaged, or does not fit the image or the classes, and as `recover`.
         """
+        self.recover(case)
+        return self._stored(case, shape)
+
+    def _stored(self, case: str, shape: tuple[int, ...]) -> ByteVolume:
         newer = self._newer.get(case)
         if newer is not None and newer.labels.shape == shape:
             return newer.labels
@@ -144,9 +155,11 @@ class Scribbles:
             return False
         before = self.drawn(case, axis, labels.shape)
         plane = np.moveaxis(labels, axis, 0)[index]
-        self._pending.keep(case, axis, index, self.palette.coded.encoded(plane[None])[0])
         drawn = {*before, index} if (plane != IGNORE).any() else {*before} - {index}
-        self._newer[case] = _Newer(labels, like, axis, frozenset(drawn))
+        kept = self._newer[case].kept if case in self._newer else ()
+        with self._settling:  # else `recover` would take the slice for one that a killed server left
+            self._pending.keep(case, axis, index, self.palette.coded.encoded(plane[None])[0])
+            self._newer[case] = _Newer(labels, like, axis, frozenset(drawn), frozenset({*kept, (axis, index)}))
         return True
 
     def unsettled(self) -> list[str]:
@@ -157,23 +170,30 @@ class Scribbles:
         """Write the file of a case whose strokes are newer; raises as `write`, and can be called again then."""
         if newer := self._newer.get(case):
             self.write(case, newer.labels, newer.like)
-            self._pending.done(case)
+            self._pending.done(case, newer.kept)
             del self._newer[case]
 
     def left(self) -> list[str]:
         """Return the cases of which a killed server left slices that are not in their file."""
-        return self._pending.cases()
+        return [case for case in self._pending.cases() if case not in self._newer]
 
-    def recover(self, case: str, like: Volume) -> None:
-        """Write slices that a killed server left into the file of `case`, whose image is `like`.
+    def recover(self, case: str) -> None:
+        """Write slices that a killed server left into the file of `case`; nothing is done where there are none.
 
         Raises
         ------
         InputError
-            If they don't fit the image, or the file can't be read or written. The slices stay then.
+            If the image can't be read, they don't fit it, or the file can't be read or written. The slices stay then.
         """
-        labels = self.read(case, like.array.shape).copy()
-        for each in self._pending.of(case):
+        if case in self._newer or not self._pending.has(case):
+            return
+        with self._settling:
+            if case not in self._newer and self._pending.has(case):
+                self._recover(case, self._open_image(case))
+
+    def _recover(self, case: str, like: Volume) -> None:
+        labels, slices_left = self._stored(case, like.array.shape).copy(), list(self._pending.of(case))
+        for each in slices_left:
             slices = np.moveaxis(labels, each.axis, 0)
             shape = slices.shape[1:]
             if each.index >= len(slices) or len(each.codes) != shape[0] * shape[1]:
@@ -181,10 +201,11 @@ class Scribbles:
             plane = np.frombuffer(each.codes, np.uint8).reshape((1, *shape))
             slices[each.index] = self.palette.coded.indices(plane, dense=False, where=f"strokes of {case}")[0]
         self.write(case, labels, like)
-        self._pending.done(case)
+        self._pending.done(case, [(each.axis, each.index) for each in slices_left])
 
     def drawn(self, case: str, axis: int, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the slices along `axis` that have strokes; raises as `read`."""
+        self.recover(case)
         newer = self._newer.get(case)
         if newer is not None and (newer.axis, newer.labels.shape) == (axis, shape):
             return tuple(sorted(newer.drawn))
@@ -202,7 +223,7 @@ class Scribbles:
     def any_drawn(self) -> bool:
         """Return whether any case has strokes; a file that can't be read counts, since it may hold some."""
         try:
-            return any((self._coded.get(path) != IGNORE).any() for path in self.files().values())
+            return bool(self.left()) or any((self._coded.get(path) != IGNORE).any() for path in self.files().values())
         except InputError:
             return True
 
@@ -212,8 +233,8 @@ class Scribbles:
         self._coded = FileCache(self._load, lambda labels: labels.nbytes, CACHED_BYTES)
 
     def cases_with(self, place: int) -> list[str]:
-        """Return the cases with strokes of a class, and those whose file can't be read, since it may hold some."""
-        return [case for case, path in self.files().items() if self._may_hold(path, place)]
+        """Return the cases with strokes of a class, and those whose strokes can't be read, since they may be of it."""
+        return sorted({*self.left(), *(case for case, path in self.files().items() if self._may_hold(path, place))})
 
     def _may_hold(self, path: Path, place: int) -> bool:
         try:

@@ -94,12 +94,14 @@ class Session:
 
     def __init__(self, root: Path | Layout) -> None:
         self.layout = root if isinstance(root, Layout) else Layout.open(root)
-        self.training = Training(self.layout)
+        self.training = Training(self.layout, lambda: {*self._reviews.runs(), *self._looked.runs()})
         self._reviews = Reviews(self.layout.check(self.layout.root / "studio.json"))
         self.cases = Cases(self.layout)
         self._predictions = StoredPredictions(self.layout)
         self._accepted = Accepted(self._reviews, self._predictions)
-        self._scribbles = Scribbles(self.layout, palettes.read(self.layout))
+        self._scribbles = Scribbles(
+            self.layout, palettes.read(self.layout), lambda case: self.cases.open(case)[0].volume
+        )
         self._corrected = Corrected(self.layout, lambda: self._scribbles.palette)
         self._looked = Looked(self.layout.check(self.layout.root / corpus.LOOKED))
         self._locks, self._exporting = Locks(), Lock()
@@ -112,6 +114,7 @@ class Session:
 
     def folder(self) -> FolderAnswer:
         """Return everything that the list of cases shows."""
+        self.recover()
         with self.layout.at_once():
             return self._folder()
 
@@ -139,15 +142,19 @@ class Session:
         InputError
             If a file can't be written; its slices stay.
         """
+        self.recover()
         for case in self._scribbles.unsettled():
             with self._locks.of(case):
                 self._scribbles.settle(case)
 
     def recover(self) -> None:
-        """Write strokes into their files that a killed server left as slices; `folder` tells of those that stay."""
+        """Write strokes into their files that a killed server left as slices; `folder` tells of those that stay.
+
+        Those of an image that can't be read wait until it can be.
+        """
         for case in self._scribbles.left():
             with suppress(InputError):
-                self._scribbles.recover(case, self.cases.open(case)[0].volume)
+                self._scribbles.recover(case)
 
     def close(self) -> None:
         """Settle; what can't be written is there as slices at the next start."""

@@ -73,7 +73,7 @@ def write_masks(out: Path, masks: Iterator[CaseMask], problems: list[str], *, ig
     """Write a NIfTI file for each case, and ``slices.csv`` with what holds of each slice; returns the number of files.
 
     Rejected and unknown slices get the code `ignore` everywhere. Files of an earlier export are replaced only when all
-    new ones are written.
+    new ones are written (`renewed`).
 
     Raises
     ------
@@ -83,12 +83,10 @@ def write_masks(out: Path, masks: Iterator[CaseMask], problems: list[str], *, ig
         If a file can't be written.
     """
     rows: list[dict[str, Any]] = []
-    files = 0
-    with renewed(out, problems) as place:
+    with renewed(out, problems) as new:
         for mask in masks:
             rows += [{"case": mask.case, "slice": index, "state": state} for index, state in enumerate(mask.states)]
-            write_labels(place / f"{mask.case}.nii.gz", mask.without_rejected(ignore), mask.shown.volume)
-            files += 1
-        if files:
-            write_text(place / "slices.csv", csv_text(["case", "slice", "state"], rows))
-    return files + 1
+            write_labels(new.place / f"{mask.case}.nii.gz", mask.without_rejected(ignore), mask.shown.volume)
+        if rows:
+            write_text(new.place / "slices.csv", csv_text(["case", "slice", "state"], rows))
+    return new.files

@@ -34,8 +34,7 @@ def write_meshes(out: Path, masks: Iterable[CaseMask], classes: Sequence[str], p
     InputError
         If a file can't be written.
     """
-    files = 0
-    with renewed(out, problems) as place:
+    with renewed(out, problems) as new:
         for mask in masks:
             volume = mask.shown.volume
             if volume.spacing is None:
@@ -45,12 +44,13 @@ def write_meshes(out: Path, masks: Iterable[CaseMask], classes: Sequence[str], p
             found = [code for code in range(1, len(classes)) if (labels == code).any()]
             for code in found:
                 name = cut(re.sub(r"[^\w-]+", "_", classes[code]), LONGEST_CLASS)
-                write_stl(place / f"{mask.case}-{code}-{name}.stl", *surface(labels == code, volume))
-            files += len(found)
+                write_stl(new.place / f"{mask.case}-{code}-{name}.stl", *surface(labels == code, volume))
+            if not found:
+                problems.append(f"{mask.case}: no mesh, as it holds no structure")
             if found and not volume.geometry.placed:
                 problems.append(f"{mask.case}: in mm along the image's axes, as it does not say where it lies")
             problems += filter(None, [mask.lacking()])
-    return files
+    return new.files
 
 
 def surface(

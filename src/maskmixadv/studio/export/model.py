@@ -2,30 +2,49 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from maskmixadv.files import whole
+from maskmixadv.errors import InputError
+from maskmixadv.files import read_json, sha256
 from maskmixadv.processes import read_reason
+from maskmixadv.studio.export.folders import renewed
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.refusals import UnavailableError
 
 
-def write_model(layout: Layout, run: str) -> tuple[Path, int]:
-    """Write the network of `run` as ONNX, unless that was done before; returns the directory and the number of files.
+def write_model(layout: Layout, run: str, problems: list[str]) -> tuple[Path, int]:
+    """Write the network of `run` as ONNX, unless what was exported is of the weights that it has by now.
 
     Another process does it, because torch and tracing take memory that the server would not give back.
+
+    Returns
+    -------
+    The directory, and the number of its files. For what stays in it a line is appended to `problems`.
 
     Raises
     ------
     UnavailableError
         If the network can't be exported; the message says why.
+    TakenError
+        If a file of an earlier export was changed since.
     """
-    out, source = layout.check(layout.export / f"model-{run}"), layout.check(layout.runs / run)
-    if not (out / "model.json").is_file():
-        with whole(out) as place:
-            _export_model(source, place)
+    out, source = layout.check(layout.model(run)), layout.check(layout.runs / run)
+    if not _is_of(out / "model.json", layout.check(source / "last.pt")):
+        with renewed(out, problems, whole=True) as new:
+            _export_model(source, new.place)
     return out, len(list(out.iterdir()))
+
+
+def _is_of(about: Path, weights: Path) -> bool:
+    """Whether a model that is described by the file `about` has the `weights`; so it counts if these are gone."""
+    if not about.is_file() or not weights.is_file():
+        return about.is_file()
+    with suppress(InputError):  # a damaged file is replaced, or told
+        described = read_json(about)
+        return isinstance(described, dict) and described.get("checkpoint") == sha256(weights)
+    return False
 
 
 def _export_model(run: Path, place: Path) -> None:

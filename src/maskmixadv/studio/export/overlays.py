@@ -38,8 +38,7 @@ def write_overlays(out: Path, masks: Iterable[CaseMask], classes: Sequence[Palet
         If a file can't be written.
     """
     colours = np.array([[int(each.colour[at : at + 2], 16) for at in (1, 3, 5)] for each in classes], np.float32)
-    files = 0
-    with renewed(out, problems) as place:
+    with renewed(out, problems) as new:
         for mask in masks:
             labels = mask.view.seen(mask.without_rejected(0))
             size = _size(mask)
@@ -47,11 +46,10 @@ def write_overlays(out: Path, masks: Iterable[CaseMask], classes: Sequence[Palet
                 picture = overlaid(
                     _resized(image, size, Image.Resampling.BICUBIC), _nearest(labels[index], size), colours
                 )
-                with written(place / f"{mask.case}_{index + 1:03d}.png") as file:
+                with written(new.place / f"{mask.case}_{index + 1:03d}.png") as file:
                     Image.fromarray(picture).save(file, "PNG")
-            files += len(labels)
             problems += filter(None, [mask.lacking()])
-    return files
+    return new.files
 
 
 def overlaid(image: RGB, labels: UInt8[np.ndarray, "h w"], colours: Float[np.ndarray, "k 3"]) -> RGB:

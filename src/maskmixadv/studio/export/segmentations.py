@@ -21,19 +21,17 @@ def write_segmentations(out: Path, masks: Iterable[CaseMask], classes: Sequence[
     InputError
         If a file can't be written.
     """
-    files = 0
-    with renewed(out, problems) as place:
+    with renewed(out, problems) as new:
         for mask in masks:
             geometry = mask.shown.volume.geometry
             if not isinstance(geometry, SeriesGeometry):
                 problems.append(f"{mask.case}: no DICOM SEG, as its image is no DICOM series; export its mask as NIfTI")
                 continue
-            path = place / f"{mask.case}.dcm"
+            path = new.place / f"{mask.case}.dcm"
             try:
                 geometry.write_labels(path, mask.without_rejected(0), classes)
             except InputError as error:
                 problems.append(str(error).replace(f"{path}:", f"{mask.case}:"))
                 continue
-            files += 1
             problems += filter(None, [mask.lacking()])
-    return files
+    return new.files

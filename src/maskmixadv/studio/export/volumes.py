@@ -6,11 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from maskmixadv.files import write_texts
+from maskmixadv.files import write_text
 from maskmixadv.studio.answers import ClinicalAnswer, SliceCounts
+from maskmixadv.studio.export.folders import renewed
 from maskmixadv.studio.export.masks import CaseMask
 from maskmixadv.tabular import csv_text
 
+VOLUMES, HEARTS = "volumes.csv", "hearts.csv"
 PLACE: Final = ("case", "unit")
 SHARE: Final = "share_looked_at"
 COUNTS: Final = ("slices", "looked_at", "accepted", "corrected", "rejected")
@@ -23,8 +25,12 @@ def counted(mask: CaseMask) -> SliceCounts:
     return SliceCounts(len(mask.states), len(mask.looked), states["accepted"], states["corrected"], states["rejected"])
 
 
-def write_volumes(folder: Path, measures: ClinicalAnswer, classes: Sequence[str]) -> tuple[Path, int]:
-    """Write ``volumes.csv``, and ``hearts.csv`` if there are measures of hearts; both or neither.
+def write_volumes(
+    folder: Path, measures: ClinicalAnswer, classes: Sequence[str], problems: list[str]
+) -> tuple[Path, int]:
+    """Write ``volumes.csv``, and ``hearts.csv`` if there are measures of hearts, in place of both files of before.
+
+    A line is appended to `problems` for a file that stays.
 
     Returns
     -------
@@ -32,6 +38,8 @@ def write_volumes(folder: Path, measures: ClinicalAnswer, classes: Sequence[str]
 
     Raises
     ------
+    TakenError
+        If something else is in the place of the files.
     InputError
         If they can't be written.
     """
@@ -45,12 +53,11 @@ def write_volumes(folder: Path, measures: ClinicalAnswer, classes: Sequence[str]
         }
         for each in measures.cases
     ]
-    out = folder / "volumes.csv"
-    texts = {out: csv_text([*PLACE, *columns.values(), *COUNTS, SHARE], rows)}
-    if measures.heart:
-        texts[folder / "hearts.csv"] = csv_text(HEART, map(asdict, measures.heart))
-    write_texts(texts)
-    return out, len(texts)
+    with renewed(folder, problems, among=(VOLUMES, HEARTS)) as new:
+        write_text(new.place / VOLUMES, csv_text([*PLACE, *columns.values(), *COUNTS, SHARE], rows))
+        if measures.heart:
+            write_text(new.place / HEARTS, csv_text(HEART, map(asdict, measures.heart)))
+    return folder / VOLUMES, new.files
 
 
 def _columns(classes: Sequence[str]) -> dict[str, str]:

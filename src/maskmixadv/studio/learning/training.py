@@ -5,7 +5,7 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -155,10 +155,18 @@ class Course:
 
 
 class Training:
-    """Trainings of a folder; one at a time runs."""
+    """Trainings of a folder; one at a time runs.
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout, self._lock = layout, Lock()
+    Parameters
+    ----------
+    layout
+        Of the folder.
+    named
+        Returns the names of runs that are noted of cases: no other run may get them.
+    """
+
+    def __init__(self, layout: Layout, named: Callable[[], Iterable[str]] = tuple) -> None:
+        self._layout, self._named, self._lock = layout, named, Lock()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, order: Order) -> None:
@@ -173,7 +181,7 @@ class Training:
         with self._lock:
             if self._running():
                 raise TakenError("a training runs already; stop it, or wait for it")
-            run = self._layout.next_run()
+            run = self._layout.next_run(self._named())
             notes = self._layout.state / run
             make_directory(notes)
             write_text(notes / ORDER, json.dumps(asdict(order)))

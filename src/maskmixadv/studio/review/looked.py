@@ -49,6 +49,11 @@ class Looked:
         with self._lock:
             return sorted(i for i, at in self._cases.of(case).looked.items() if at == run and i < depth)
 
+    def runs(self) -> set[str]:
+        """Return the names of all runs whose labels somebody looked at."""
+        with self._lock:
+            return {run for case in self._cases.names for run in self._cases.of(case).looked.values()}
+
     def use(self, case: str) -> Use:
         """Return what the dense slices of a case are for."""
         with self._lock:

@@ -121,6 +121,18 @@ class Reviews:
         with self._lock:
             return self._cases.names
 
+    def judged(self) -> list[str]:
+        """Return the names of the cases with verdicts, in order."""
+        with self._lock:
+            return [case for case in self._cases.names if self._cases.of(case).reviews]
+
+    def runs(self) -> set[str]:
+        """Return the names of all runs that notes name."""
+        with self._lock:
+            cases = [self._cases.of(case) for case in self._cases.names]
+        judged = {said.run for notes in cases for said in notes.reviews.values()}
+        return judged.union(*(notes.corrected.values() for notes in cases))
+
     def seconds(self, case: str) -> float:
         """Return how long people drew in a case."""
         with self._lock:
