@@ -278,8 +278,8 @@ def header(path: Path) -> Header:
     with _opened(path) as stream:
         told = _header(path, stream)
         w, h, d = _fitting(path, told)
-        spacing, affine, _ = _grid(path, told)
-        return Header((d, h, w), spacing, affine if NiftiGeometry(told).placed else None)
+        spacing, affine, others = _grid(path, told)
+        return Header((d, h, w), spacing, affine if NiftiGeometry(told).placed else None, others)
 
 
 def declared(path: Path) -> Declared:

@@ -5,8 +5,9 @@ radiological view, however the file stores it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -99,6 +100,8 @@ class Header(NamedTuple):
         Millimetres between voxels along d, h, w; None if the file does not say.
     affine
         Matrix from voxel (x, y, z, 1) to the patient (mm, RAS); None if the file does not say.
+    forms
+        Affines of the file that differ from the one that is used, by their names in the format.
 
     Examples
     --------
@@ -112,6 +115,7 @@ class Header(NamedTuple):
     shape: tuple[int, ...]
     spacing: Spacing | None = None
     affine: Float[np.ndarray, "_ 4"] | None = None
+    forms: Mapping[str, Float[np.ndarray, "4 4"]] = MappingProxyType({})
 
     @property
     def single(self) -> int | None:

@@ -9,14 +9,14 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import make_directory
-from maskmixadv.formats import image_files
+from maskmixadv.files import make_directory, set_aside
 from maskmixadv.formats.nifti import write_labels
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources.labels import read as read_drawn
+from maskmixadv.studio import labelled
 from maskmixadv.studio.cache import FileCache, Stamp, stamp
 from maskmixadv.studio.images.volumes import ByteVolume
-from maskmixadv.studio.layout import NOBODYS, Layout, case_of
+from maskmixadv.studio.layout import NOBODYS, Layout
 from maskmixadv.studio.palette import Palette
 from maskmixadv.studio.pending import Pending
 from maskmixadv.studio.refusals import RequestError
@@ -29,19 +29,23 @@ LOST: Final = "put the image back that they were drawn on, and start the studio 
 
 
 class _Drawn(NamedTuple):
-    """The slices of a file that have strokes, along an axis of an image with `shape`; for one state of the file."""
+    """The slices of a file that have strokes, along an axis of an image with `shape`; for one state of both files."""
 
-    stamp: Stamp
+    stamps: tuple[Stamp, ...]
     axis: int
     shape: tuple[int, ...]
     slices: tuple[int, ...]
 
 
 class _Newer(NamedTuple):
-    """Strokes that are newer than their file: all of them, the image, and the slices along `axis` that have some."""
+    """Strokes that are newer than their file: all of them, the image, and the slices along `axis` that have some.
+
+    `image` is the state of the image's file then.
+    """
 
     labels: ByteVolume
     like: Volume
+    image: Stamp | None
     axis: int
     drawn: frozenset[int]
 
@@ -49,7 +53,8 @@ class _Newer(NamedTuple):
 class Scribbles:
     """The strokes of a folder. Arrays have the axes of the images' files.
 
-    They hold class indices, or ``IGNORE`` for no stroke. A file whose axes run otherwise than its image's is reordered.
+    They hold class indices, or ``IGNORE`` for no stroke. A file whose axes run otherwise than its image's is reordered,
+    and a cropped one pasted. One that lies elsewhere is neither read nor written over.
 
     Attributes
     ----------
@@ -85,21 +90,30 @@ class Scribbles:
         Raises
         ------
         InputError
-            If the file is damaged, or does not fit the image or the classes.
+            If the file is damaged, does not fit the image or the classes, or lies elsewhere.
         """
-        newer = self._newer.get(case)
-        if newer is not None and newer.labels.shape == shape:
-            return newer.labels
         path = self._layout.find(self._layout.scribbles, case)
-        if path is None:
+        if (newer := self._newer.get(case)) is not None:
+            path, labels = self._path(case), self._on_image(case, newer)
+        elif path is None:
             return np.full(shape, IGNORE, np.uint8)
-        labels = self._coded.get(path)
-        if labels.shape != shape:
-            raise InputError(
-                f"{path}: has shape {labels.shape}, its image has {shape}; must be equal. Put the image back that "
-                "it was drawn on, or take the strokes away"
-            )
+        else:
+            labels = self._of(case, path)
+        labelled.must_fit(path, labels.shape, shape)
         return labels
+
+    def _on_image(self, case: str, newer: _Newer) -> ByteVolume:
+        """Return newer strokes on the grid of the image as it is by now."""
+        if newer.image == self._image(case):
+            return newer.labels
+        return labelled.moved(self._path(case), newer.labels, newer.like, self._layout.image(case), IGNORE)
+
+    def _path(self, case: str) -> Path:
+        return self._layout.scribbles / f"{case}.nii.gz"
+
+    def _image(self, case: str) -> Stamp | None:
+        image = self._layout.image(case)
+        return None if image is None else stamp(image)
 
     def check(self, labels: UInt8[np.ndarray, "h w"], coding: str | None) -> None:
         """Refuse strokes of a class that does not exist, or of other classes (`Palette.coding`); a `RequestError`."""
@@ -119,13 +133,13 @@ class Scribbles:
         InputError
             If the file can't be written; an earlier one stays.
         """
-        path = self._layout.scribbles / f"{case}.nii.gz"
+        path = self._path(case)
         make_directory(self._layout.scribbles)  # somebody may have taken it away
         before = self._layout.find(self._layout.scribbles, case)
         write_labels(path, self.palette.coded.encoded(labels), like)
-        self._coded.put(path, labels)
+        self._coded.put(labels, *labelled.with_image(self._layout, case, path))
         if before is not None and before != path:  # of another format
-            before.unlink()
+            set_aside(before)
 
     def write_slice(self, case: str, labels: ByteVolume, like: Volume, axis: int, index: int) -> bool:
         """Write `labels`, of which slice `index` along `axis` is new, as the strokes of `case`, whose image is `like`.
@@ -142,11 +156,13 @@ class Scribbles:
         if labels.size < LARGE:
             self.write(case, labels, like)
             return False
+        if (newer := self._newer.get(case)) is not None and newer.image != self._image(case):
+            self.settle(case)  # its slices are numbered as those of the image that was there before
         before = self.drawn(case, axis, labels.shape)
         plane = np.moveaxis(labels, axis, 0)[index]
         self._pending.keep(case, axis, index, self.palette.coded.encoded(plane[None])[0])
         drawn = {*before, index} if (plane != IGNORE).any() else {*before} - {index}
-        self._newer[case] = _Newer(labels, like, axis, frozenset(drawn))
+        self._newer[case] = _Newer(labels, like, self._image(case), axis, frozenset(drawn))
         return True
 
     def unsettled(self) -> list[str]:
@@ -186,23 +202,25 @@ class Scribbles:
     def drawn(self, case: str, axis: int, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the slices along `axis` that have strokes; raises as `read`."""
         newer = self._newer.get(case)
-        if newer is not None and (newer.axis, newer.labels.shape) == (axis, shape):
+        if newer is not None and (newer.axis, newer.image) == (axis, self._image(case)):
             return tuple(sorted(newer.drawn))
         path = self._layout.find(self._layout.scribbles, case)
         if path is None:
             return ()
-        known, now = self._drawn.get(path), stamp(path)
-        if known is None or (known.stamp, known.axis, known.shape) != (now, axis, shape):
+        known, now = self._drawn.get(path), tuple(map(stamp, labelled.with_image(self._layout, case, path)))
+        if newer is not None or known is None or (known.stamps, known.axis, known.shape) != (now, axis, shape):
             labels = self.read(case, shape)
             across = tuple(other for other in range(3) if other != axis)
             slices = tuple(np.flatnonzero((labels != IGNORE).any(across)).tolist())
+            if newer is not None:
+                return slices
             known = self._drawn[path] = _Drawn(now, axis, shape, slices)
         return known.slices
 
     def any_drawn(self) -> bool:
         """Return whether any case has strokes; a file that can't be read counts, since it may hold some."""
         try:
-            return any((self._coded.get(path) != IGNORE).any() for path in self.files().values())
+            return any((self._of(case, path) != IGNORE).any() for case, path in self.files().items())
         except InputError:
             return True
 
@@ -213,11 +231,11 @@ class Scribbles:
 
     def cases_with(self, place: int) -> list[str]:
         """Return the cases with strokes of a class, and those whose file can't be read, since it may hold some."""
-        return [case for case, path in self.files().items() if self._may_hold(path, place)]
+        return [case for case, path in self.files().items() if self._may_hold(case, path, place)]
 
-    def _may_hold(self, path: Path, place: int) -> bool:
+    def _may_hold(self, case: str, path: Path, place: int) -> bool:
         try:
-            return bool((self._coded.get(path) == place).any())
+            return bool((self._of(case, path) == place).any())
         except InputError:
             return True
 
@@ -235,8 +253,9 @@ class Scribbles:
         for path in self.files().values():
             path.unlink()
 
-    def _load(self, path: Path) -> ByteVolume:
-        labels = read_drawn(path, self.palette.coded, "scribble", None)
-        image = self._layout.listing().files.get(case_of(path.name))
-        view = None if image is None else image_files.header(path).stored_as(image_files.header(image))
-        return np.ascontiguousarray(labels if view is None else view.seen(labels))
+    def _of(self, case: str, path: Path) -> ByteVolume:
+        return self._coded.get(*labelled.with_image(self._layout, case, path))
+
+    def _load(self, path: Path, image: Path | None = None) -> ByteVolume:
+        grid = labelled.like(image)
+        return np.ascontiguousarray(read_drawn(path, self.palette.coded, "scribble", grid, labelled.PUT_BACK))

@@ -516,8 +516,15 @@ class Session:
         facts, view = known.facts[case], known.views[case]
         scribbled, predicted = (), False
         try:
-            predicted = run is not None and self._predictions.has(run, case, facts.shape)
             scribbled = self._drawn(case, view, facts.shape)
+        except InputError as error:
+            problems.append(str(error))
+        try:
+            predicted = run is not None and self._predictions.has(run, case, facts.shape)
+        except InputError as error:
+            problems.append(str(error))
+        try:
+            self._corrected.check_given(case)
         except InputError as error:
             problems.append(str(error))
         return CaseAnswer(

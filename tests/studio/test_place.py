@@ -1,0 +1,203 @@
+"""An image is saved anew with other axes, or one that lies elsewhere takes its place: labels follow, or are refused."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import httpx
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.affines import apply_affine
+
+import own
+import tiny
+from studio_server import SHAPE, client, plane, predict, refused, strokes
+
+S0 = "/api/cases/s0/slices"
+DEPTH = 3
+DENSE = tiny.volume()[2]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    found = own.folder(tmp_path / "hearts", scribbled=2, masked=1)
+    predict(found)
+    return found
+
+
+def turn(path: Path) -> None:
+    """Save a volume anew with two axes that run the other way; each voxel stays where it is in the patient."""
+    image: Any = nib.load(path)
+    flipped = nib.orientations.apply_orientation(np.asarray(image.dataobj), [[0, -1], [1, 1], [2, -1]])
+    way = nib.orientations.inv_ornt_aff([[0, -1], [1, 1], [2, -1]], image.shape)
+    nib.save(nib.Nifti1Image(np.ascontiguousarray(flipped), image.affine @ way), path)
+
+
+def move(path: Path) -> None:
+    """Save a volume anew somewhere else in the patient."""
+    image: Any = nib.load(path)
+    affine = image.affine.copy()
+    affine[:3, 3] += [80, -60, 40]
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj), affine), path)
+
+
+def lies(path: Path, code: int) -> np.ndarray:
+    """Where a class lies in the patient, in mm."""
+    image: Any = nib.load(path)
+    found = np.argwhere(np.asarray(image.dataobj) == code)
+    return apply_affine(image.affine, found.mean(0))
+
+
+def seen(page: httpx.Client, what: str) -> list[np.ndarray]:
+    return [plane(page.get(f"{S0}/{index}/{what}")) for index in range(DEPTH)]
+
+
+def problems(page: httpx.Client) -> str:
+    return "\n".join(page.get("/api/folder").json()["problems"])
+
+
+def work(page: httpx.Client) -> None:
+    """Draw on the page's first and last slice, paint the second one."""
+    page.put(f"{S0}/2/scribble", content=strokes(1).tobytes()).raise_for_status()
+    page.put(f"{S0}/0/scribble", content=strokes(2).tobytes()).raise_for_status()
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[2:5, 3:9] = 3
+    page.put(f"{S0}/1/mask", content=mask.tobytes()).raise_for_status()
+
+
+WHAT = ("scribble", "prediction", "disagreement", "mask?of=given")
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["open", "restarted"])
+def test_labels_follow_an_image_that_is_saved_with_other_axes(folder: Path, anew: bool) -> None:
+    shutil.copy(folder / "predictions" / "001" / "s0.nii.gz", folder / "masks" / "s0.nii.gz")
+    with client(folder) as page:
+        work(page)
+        before = {what: seen(page, what) for what in WHAT}
+        painted, drawn = plane(page.get(f"{S0}/1/mask")), lies(folder / "scribbles" / "s0.nii.gz", 2)
+        page.post("/api/export", json={"what": "masks"}).raise_for_status()
+        exported = lies(folder / "export" / "masks" / "s0.nii.gz", 1)
+        if not anew:
+            turn(folder / "images" / "s0.nii.gz")
+            follows(page, before, painted)
+    if anew:
+        turn(folder / "images" / "s0.nii.gz")
+    with client(folder) as page:
+        follows(page, before, painted)
+        page.post("/api/export", json={"what": "masks"}).raise_for_status()
+        np.testing.assert_allclose(lies(folder / "export" / "masks" / "s0.nii.gz", 1), exported, atol=1e-3)
+        # One more stroke writes the file on the image's grid, and leaves the others where they are.
+        page.put(f"{S0}/2/scribble", content=strokes(3).tobytes()).raise_for_status()
+        np.testing.assert_allclose(lies(folder / "scribbles" / "s0.nii.gz", 2), drawn, atol=1e-3)
+
+
+def follows(page: httpx.Client, before: dict[str, list[np.ndarray]], painted: np.ndarray) -> None:
+    assert problems(page) == ""
+    for what, slices in before.items():
+        np.testing.assert_array_equal(seen(page, what), slices, what)
+    np.testing.assert_array_equal(plane(page.get(f"{S0}/1/mask")), painted)
+
+
+def test_labels_of_another_place_are_refused_and_stay(folder: Path) -> None:
+    shutil.copy(folder / "predictions" / "001" / "s0.nii.gz", folder / "masks" / "s0.nii.gz")
+    with client(folder) as page:
+        work(page)
+        files = [folder / part / "s0.nii.gz" for part in ("scribbles", "corrected", "masks")]
+        content = [path.read_bytes() for path in files]
+        move(folder / "images" / "s0.nii.gz")
+        for path in files:
+            (line,) = [each for each in problems(page).splitlines() if f"{path.parent.name}/s0.nii.gz" in each]
+            for words in ("corners lie up to 108 mm from", "allowed are up to 0.752 mm", "put the image back"):
+                assert words in line
+        assert "predictions/001/s0.nii.gz" in problems(page)
+        refused(page.get(f"{S0}/0/scribble"), 400, "108 mm")
+        refused(page.get(f"{S0}/0/mask?of=given"), 400, "108 mm")
+        refused(page.get(f"{S0}/0/prediction"), 400, "108 mm", "train again")
+        refused(page.get(f"{S0}/0/disagreement"), 400, "108 mm", "train again")
+        refused(page.put(f"{S0}/2/scribble", content=strokes().tobytes()), 400, "108 mm")
+        refused(page.put(f"{S0}/2/mask", content=DENSE[0].tobytes()), 400, "108 mm")
+        assert [path.read_bytes() for path in files] == content
+        told = page.post("/api/export", json={"what": "masks"}).json()
+        assert "108 mm" in " ".join(told["problems"])
+        assert not (folder / "export" / "masks" / "s0.nii.gz").exists()
+
+
+def test_an_accepted_proposal_follows_its_image_or_is_refused(folder: Path) -> None:
+    shutil.rmtree(folder / "predictions")
+    file = folder / "predictions" / "000" / "s0.nii.gz"
+    with client(folder) as page:
+        page.put(f"{S0}/1/proposal", content=DENSE[1].tobytes()).raise_for_status()
+        turn(folder / "images" / "s0.nii.gz")
+        np.testing.assert_array_equal(plane(page.get(f"{S0}/1/prediction")), DENSE[1])
+        page.put(f"{S0}/0/proposal", content=DENSE[0].tobytes()).raise_for_status()
+        np.testing.assert_array_equal([plane(page.get(f"{S0}/{k}/prediction")) for k in (0, 1)], DENSE[:2])
+        content = file.read_bytes()
+        move(folder / "images" / "s0.nii.gz")
+        refused(page.put(f"{S0}/2/proposal", content=DENSE[2].tobytes()), 400, "108 mm", "put the image back")
+        assert file.read_bytes() == content
+
+
+def test_probabilities_of_other_axes_are_not_used(folder: Path) -> None:
+    from maskmixadv.formats.slicing import View
+    from maskmixadv.studio.layout import Layout
+    from maskmixadv.studio.learning.predictions import StoredPredictions
+    from studio_server import probable
+
+    probable(folder, 1)
+    stored = StoredPredictions(Layout.open(folder))
+    assert stored.probabilities("001", "s0", View(), 1, (DEPTH, *SHAPE)) is not None
+    for change in (turn, move):
+        change(folder / "images" / "s0.nii.gz")
+        assert stored.probabilities("001", "s0", View(), 1, (DEPTH, *SHAPE)) is None
+
+
+def _nrrd(path: Path, part: tuple[slice, ...] = (slice(None),) * 3) -> Path:
+    """Save strokes as 3D Slicer does; `part` is the part that it keeps. Returns the file."""
+    sitk = pytest.importorskip("SimpleITK")
+    sitk.WriteImage(sitk.ReadImage(str(path))[part], str(path.with_name("s0.nrrd")))
+    path.unlink()
+    return path.with_name("s0.nrrd")
+
+
+def _straight(folder: Path) -> None:
+    """Give the files of s0 axes at right angles, as ITK wants them."""
+    for part in ("images", "scribbles"):
+        image: Any = nib.load(folder / part / "s0.nii.gz")
+        affine = np.diag([-1.5, -1.5, 8, 1.0])
+        nib.save(nib.Nifti1Image(np.asarray(image.dataobj), affine), folder / part / "s0.nii.gz")
+
+
+def test_cropped_strokes_are_pasted_onto_their_image_and_kept(folder: Path) -> None:
+    shutil.rmtree(folder / "predictions")
+    _straight(folder)
+    with client(folder) as page:
+        whole = seen(page, "scribble")
+    cropped = _nrrd(folder / "scribbles" / "s0.nii.gz", (slice(5, 40), slice(4, 38), slice(0, 2)))
+    with client(folder) as page:
+        found = seen(page, "scribble")
+        np.testing.assert_array_equal(
+            [each[4:38, 5:40] for each in found[:2]], [each[4:38, 5:40] for each in whole[:2]]
+        )
+        assert (found[2] == 255).all()
+        content = cropped.read_bytes()
+        page.put(f"{S0}/2/scribble", content=strokes().tobytes()).raise_for_status()
+        np.testing.assert_array_equal(seen(page, "scribble"), [*found[:2], strokes()])
+        assert not cropped.exists()
+        assert cropped.with_name("s0.nrrd.bak").read_bytes() == content
+        assert "s0" not in problems(page)
+
+
+@pytest.mark.parametrize("part", ["scribbles", "corrected"])
+def test_a_file_of_another_format_is_kept_beside_the_one_that_replaces_it(folder: Path, part: str) -> None:
+    own.write(folder / part / "s0.nii", own.coded(tiny.volume()[1]))
+    (folder / part / "s0.nii.gz").unlink(missing_ok=True)
+    content = (folder / part / "s0.nii").read_bytes()
+    (folder / part / "s0.nii.bak").write_bytes(b"earlier")
+    with client(folder) as page:
+        what, labels = ("scribble", strokes()) if part == "scribbles" else ("mask", DENSE[2])
+        page.put(f"{S0}/2/{what}", content=labels.tobytes()).raise_for_status()
+        assert problems(page) == ""
+    names = {path.name: path.read_bytes() for path in (folder / part).glob("s0.nii*")}
+    assert set(names) == {"s0.nii.gz", "s0.nii.bak", "s0.nii.1.bak"}
+    assert (names["s0.nii.bak"], names["s0.nii.1.bak"]) == (b"earlier", content)
