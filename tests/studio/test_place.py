@@ -1,5 +1,6 @@
 """An image is saved anew with other axes, or one that lies elsewhere takes its place: labels follow, or are refused."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from nibabel.affines import apply_affine
 
 import own
 import tiny
+from maskmixadv.errors import InputError
 from studio_server import SHAPE, client, plane, predict, refused, strokes
 
 S0 = "/api/cases/s0/slices"
@@ -201,3 +203,118 @@ def test_a_file_of_another_format_is_kept_beside_the_one_that_replaces_it(folder
     names = {path.name: path.read_bytes() for path in (folder / part).glob("s0.nii*")}
     assert set(names) == {"s0.nii.gz", "s0.nii.bak", "s0.nii.1.bak"}
     assert (names["s0.nii.bak"], names["s0.nii.1.bak"]) == (b"earlier", content)
+
+
+def reviews(page: httpx.Client, name: str = "s0") -> tuple[dict[str, str], list[int]]:
+    """What holds of a case: verdicts, and slices that somebody looked at."""
+    (case,) = (each for each in page.get("/api/folder").json()["cases"] if each["name"] == name)
+    return case["reviews"], case["masks"]["looked"]
+
+
+def judge(page: httpx.Client, name: str = "s0") -> None:
+    """Accept the first slice of a case, look at the second, and correct the last."""
+    at = f"/api/cases/{name}/slices"
+    page.put(f"{at}/0/review", json={"verdict": "accepted"}).raise_for_status()
+    page.put(f"{at}/1/looked").raise_for_status()
+    page.put(f"{at}/2/scribble?seconds=2", content=strokes(1).tobytes()).raise_for_status()
+
+
+HELD = {"0": "accepted"}, [0, 1]
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["open", "restarted"])
+def test_verdicts_follow_an_image_that_is_saved_with_other_axes(folder: Path, anew: bool) -> None:
+    (folder / "predictions" / "001" / "s0.nii.gz").unlink()
+    like: Any = nib.load(folder / "images" / "s0.nii.gz")
+    own.write(folder / "predictions" / "001" / "s0.nii.gz", np.array([DENSE[1], DENSE[1], DENSE[0]]), like.affine)
+    with client(folder) as page:
+        judge(page)
+        assert reviews(page) == HELD
+        queue = page.get("/api/queue").json()
+        page.post("/api/export", json={"what": "nnunet"}).raise_for_status()
+        if not anew:
+            turn(folder / "images" / "s0.nii.gz")
+            assert reviews(page) == HELD
+    if anew:
+        turn(folder / "images" / "s0.nii.gz")
+    with client(folder) as page:
+        assert reviews(page) == HELD
+        assert problems(page) == ""
+        assert page.get("/api/queue").json() == queue
+        page.post("/api/export", json={"what": "nnunet"}).raise_for_status()
+        page.put(f"{S0}/1/review", json={"verdict": "rejected"}).raise_for_status()
+        both = {"0": "accepted", "1": "rejected"}, [0, 1]
+        assert reviews(page) == both
+        turn(folder / "images" / "s0.nii.gz")
+        assert reviews(page) == both
+    one, other = sorted((folder / "export").glob("Dataset*/labelsTr/s0.nii.gz"))
+    for code in (1, 2, 3):
+        np.testing.assert_allclose(lies(one, code), lies(other, code), atol=1e-3)
+
+
+def test_verdicts_on_an_image_of_another_place_are_held_back_until_it_is_there_again(folder: Path) -> None:
+    path = folder / "images" / "s0.nii.gz"
+    content = path.read_bytes()
+    with client(folder) as page:
+        judge(page)
+        move(path)
+        assert reviews(page) == ({}, [])
+        assert "images/s0.nii.gz: is another image" in problems(page)
+        assert "held back: 1 verdict, 1 look" in problems(page)
+        told = page.post("/api/export", json={"what": "nnunet"}).json()
+        assert "s0: 1 slice accepted on another image of this name, left out" in told["problems"]
+        # What is said of the new image does not touch what was said of the former one.
+        for part in ("predictions/001", "scribbles"):
+            move(folder / part / "s0.nii.gz")
+        page.put(f"{S0}/1/review", json={"verdict": "rejected"}).raise_for_status()
+        assert reviews(page) == ({"1": "rejected"}, [1])
+        assert problems(page) == ""
+    with client(folder) as page:
+        assert reviews(page) == ({"1": "rejected"}, [1])
+        path.write_bytes(content)
+        shutil.copy(path.parents[1] / "predictions" / "001" / "s1.nii.gz", folder / "predictions" / "001" / "s0.nii.gz")
+        assert reviews(page) == HELD
+
+
+def test_a_picture_that_takes_the_place_of_another_is_told(tmp_path: Path) -> None:
+    folder, noise = tmp_path / "cells", np.random.default_rng(0).integers(0, 255, (2, *SHAPE), np.uint8)
+    for name, pixels in zip("ab", noise, strict=True):
+        own.write(folder / "images" / f"{name}.png", pixels[None])
+    with client(folder) as page:
+        page.put("/api/cases/a/slices/0/mask", content=(noise[0] > 99).astype(np.uint8).tobytes()).raise_for_status()
+        page.put("/api/cases/b/slices/0/scribble", content=strokes().tobytes()).raise_for_status()
+        page.put("/api/cases/b/slices/0/proposal", content=np.zeros(SHAPE, np.uint8).tobytes()).raise_for_status()
+        assert problems(page) == ""
+        (folder / "images" / "a.png").rename(folder / "images" / "c.png")
+        (folder / "images" / "b.png").rename(folder / "images" / "a.png")
+        (folder / "images" / "c.png").rename(folder / "images" / "b.png")
+        one, other = problems(page).splitlines()
+        assert one.startswith("images/a.png: is another image than the one that was worked on; put that one back")
+        assert other.startswith("images/b.png: is another image")
+        assert "held back: 1 verdict;" in other
+        assert reviews(page, "b")[0] == {}
+
+
+def test_notes_of_earlier_versions_hold(folder: Path) -> None:
+    with client(folder) as page:
+        judge(page)
+    for name in ("studio.json", "cases.json"):
+        raw = json.loads((folder / name).read_text())
+        del raw["former"]
+        for case in raw["cases"].values():
+            del case["image"], case["axis"]
+        (folder / name).write_text(json.dumps(raw))
+    with client(folder) as page:
+        assert reviews(page) == HELD
+        assert problems(page) == ""
+
+
+@pytest.mark.parametrize("wrong", [{"affine": [[1, 0, 0]]}, {"shape": [3, 4]}, {"content": 7}, {"affine": "none"}])
+def test_a_malformed_image_in_the_notes_is_one_line(folder: Path, wrong: dict[str, object]) -> None:
+    with client(folder) as page:
+        judge(page)
+    raw = json.loads((folder / "studio.json").read_text())
+    raw["cases"]["s0"]["image"] |= wrong
+    (folder / "studio.json").write_text(json.dumps(raw))
+    with pytest.raises(InputError, match=r"studio\.json: malformed"), client(folder):
+        pass

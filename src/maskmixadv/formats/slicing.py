@@ -5,9 +5,8 @@ radiological view, however the file stores it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -100,8 +99,6 @@ class Header(NamedTuple):
         Millimetres between voxels along d, h, w; None if the file does not say.
     affine
         Matrix from voxel (x, y, z, 1) to the patient (mm, RAS); None if the file does not say.
-    forms
-        Affines of the file that differ from the one that is used, by their names in the format.
 
     Examples
     --------
@@ -115,7 +112,6 @@ class Header(NamedTuple):
     shape: tuple[int, ...]
     spacing: Spacing | None = None
     affine: Float[np.ndarray, "_ 4"] | None = None
-    forms: Mapping[str, Float[np.ndarray, "4 4"]] = MappingProxyType({})
 
     @property
     def single(self) -> int | None:

@@ -3,7 +3,7 @@
 import abc
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Never, cast
@@ -117,6 +117,7 @@ class HeaderGeometry(Geometry):
     """
 
     header: Header
+    forms: Mapping[str, Float[np.ndarray, "4 4"]] = field(default_factory=dict)
 
     @property
     def placed(self) -> bool:
@@ -128,8 +129,8 @@ class HeaderGeometry(Geometry):
         raise TypeError(f"{path}: the image's header alone was read")
 
     def other_affines(self) -> Mapping[str, Float[np.ndarray, "4 4"]]:
-        """Return those of the header."""
-        return self.header.forms
+        """Return those of the header's other forms."""
+        return self.forms
 
 
 @dataclass(frozen=True)
@@ -176,12 +177,18 @@ class Volume:
     @property
     def header(self) -> Header:
         """What the file says of its grid."""
-        affine = self.affine if self.geometry.placed else None
-        return Header(self.array.shape, self.spacing, affine, self.geometry.other_affines())
+        return Header(self.array.shape, self.spacing, self.affine if self.geometry.placed else None)
 
     @classmethod
-    def of(cls, header: Header) -> "Volume":
-        """Return a volume on a file's grid whose voxels are 0 and take no memory; it says where others lie on it.
+    def of(cls, header: Header, forms: Mapping[str, Float[np.ndarray, "4 4"]] = MappingProxyType({})) -> "Volume":
+        """Return a volume on a file's grid whose voxels are 0 and take no memory, to say where others lie.
+
+        Parameters
+        ----------
+        header
+            What the file says of its grid.
+        forms
+            Affines of the file that differ from the one that is used, by their names in the format.
 
         Examples
         --------
@@ -189,7 +196,7 @@ class Volume:
         1
         """
         nothing = np.broadcast_to(np.zeros(1, np.uint8), header.shape)
-        return cls(nothing, header.spacing, cast("Any", header.affine), HeaderGeometry(header))
+        return cls(nothing, header.spacing, cast("Any", header.affine), HeaderGeometry(header, forms))
 
     def seen(self, view: View) -> "Volume":
         """Return the volume as it is seen. Spacing, affine and channels follow; `geometry` stays that of the file."""

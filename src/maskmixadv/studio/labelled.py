@@ -34,8 +34,8 @@ def like(image: Path | None) -> tuple[Path, Volume] | None:
     InputError
         If its header is damaged.
     """
-    header = None if image is None else image_files.header(image)
-    return None if image is None or header is None or 0 in header.shape else (image, Volume.of(header))
+    grid = None if image is None else image_files.grid(image)
+    return None if image is None or grid is None or grid.array.size == 0 else (image, grid)
 
 
 def laid(path: Path, labels: Volume, image: Path | None, around: int, advice: str = PUT_BACK) -> ByteVolume:
@@ -58,7 +58,7 @@ def shape_on(path: Path, image: Path | None = None, advice: str = PUT_BACK) -> t
     InputError
         As `laid`, or if a header is damaged.
     """
-    return laid(path, Volume.of(image_files.header(path)), image, 0, advice).shape
+    return laid(path, image_files.grid(path), image, 0, advice).shape
 
 
 def alike(path: Path, image: Path | None = None) -> bool:

@@ -214,5 +214,4 @@ def _doubt(path: Path, *others: Path) -> ByteVolume:
     if len(others) < 2:  # labels or image are gone
         return doubt
     labels, image = others
-    lies = Volume.of(image_files.header(labels)._replace(shape=doubt.shape))
-    return labelled.laid(path, replace(lies, array=doubt), image, 0, _advice(labels))
+    return labelled.laid(path, replace(image_files.grid(labels), array=doubt), image, 0, _advice(labels))
