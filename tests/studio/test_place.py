@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from nibabel.affines import apply_affine
 import own
 import tiny
 from maskmixadv.errors import InputError
-from studio_server import SHAPE, client, plane, predict, refused, strokes
+from maskmixadv.studio import pending, scribbles
+from maskmixadv.studio.session import Session, served
+from studio_server import SHAPE, client, plane, predict, refused, strokes, trained
 
 S0 = "/api/cases/s0/slices"
 DEPTH = 3
@@ -318,3 +321,89 @@ def test_a_malformed_image_in_the_notes_is_one_line(folder: Path, wrong: dict[st
     (folder / "studio.json").write_text(json.dumps(raw))
     with pytest.raises(InputError, match=r"studio\.json: malformed"), client(folder):
         pass
+
+
+def test_a_prediction_of_another_picture_is_not_shown(tmp_path: Path) -> None:
+    folder, noise = tmp_path / "cells", np.random.default_rng(0).integers(0, 255, (3, *SHAPE), np.uint8)
+    for name, pixels in zip("abc", noise, strict=True):
+        own.write(folder / "images" / f"{name}.png", pixels[None])
+    own.write(folder / "scribbles" / "a.nii.gz", own.coded(tiny.volume()[1][:1]))
+    (folder / "classes.toml").write_text(own.CLASSES)
+    trained(folder)
+    at = "/api/cases/{}/slices/0/prediction"
+    with client(folder) as page:
+        assert problems(page) == ""
+        labels = plane(page.get(at.format("c")))
+        shutil.copy(folder / "images" / "a.png", folder / "images" / "b.png")
+        (line,) = problems(page).splitlines()
+        assert line.endswith("predictions/001/b.nii.gz: was predicted of another image of this name; train again")
+        refused(page.get(at.format("b")), 400, "another image")
+        np.testing.assert_array_equal(plane(page.get(at.format("c"))), labels)
+        told = page.post("/api/export", json={"what": "masks"}).json()
+        assert "another image of this name" in " ".join(told["problems"])
+    (folder / "predictions" / "001" / "images.json").write_text('{"c": {}}')
+    with client(folder) as page:
+        refused(page.get(at.format("c")), 400, "images.json: malformed")
+    (folder / "predictions" / "001" / "images.json").unlink()
+    with client(folder) as page:  # runs of earlier versions have none
+        assert problems(page) == ""
+
+
+@pytest.fixture
+def large(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose images are taken as large: strokes are on disk as slices first."""
+    monkeypatch.setattr(scribbles, "LARGE", 0)
+    monkeypatch.setattr(pending, "IDLE", 60.0)
+    shutil.rmtree(folder / "predictions")
+    return folder
+
+
+def drawn(session: Session) -> list[np.ndarray]:
+    return [session.scribble("s0", index) for index in range(DEPTH)]
+
+
+def test_strokes_that_are_slices_as_yet_follow_their_image(large: Path) -> None:
+    session = Session(large)
+    session.draw("s0", 0, strokes(2).tobytes(), 1.0)
+    before = drawn(session)
+    turn(large / "images" / "s0.nii.gz")
+    np.testing.assert_array_equal(drawn(session), before)
+    session.settle()
+    np.testing.assert_array_equal(drawn(session), before)
+    turn(large / "images" / "s0.nii.gz")
+    session.draw("s0", 0, strokes(3).tobytes(), 1.0)
+    before[0] = strokes(3)
+    turn(large / "images" / "s0.nii.gz")
+    session.draw("s0", 2, strokes(1).tobytes(), 1.0)
+    np.testing.assert_array_equal(drawn(session), [*before[:2], strokes(1)])
+    with served(large) as again:  # the first one was killed
+        assert again.folder().problems == []
+        np.testing.assert_array_equal(drawn(again), [*before[:2], strokes(1)])
+
+
+def test_strokes_that_are_slices_as_yet_are_refused_on_an_image_of_another_place(large: Path) -> None:
+    session, path = Session(large), large / "images" / "s0.nii.gz"
+    session.draw("s0", 0, strokes(2).tobytes(), 1.0)
+    content = path.read_bytes()
+    move(path)
+    with pytest.raises(InputError, match="108 mm"):
+        session.draw("s0", 2, strokes(1).tobytes(), 1.0)
+    path.write_bytes(content)
+    np.testing.assert_array_equal(session.scribble("s0", 0), strokes(2))
+
+
+@pytest.mark.parametrize("change", [turn, move])
+def test_slices_that_a_killed_server_left_wait_for_their_image(large: Path, change: Callable[[Path], None]) -> None:
+    path = large / "images" / "s0.nii.gz"
+    Session(large).draw("s0", 0, strokes(2).tobytes(), 1.0)
+    (large / "scribbles" / "s0.nii.gz").unlink()
+    content = path.read_bytes()
+    change(path)
+    with served(large) as session:  # the first one was killed
+        assert [line for line in session.folder().problems if ".studio/strokes/s0" in line]
+        with pytest.raises(InputError, match="not in scribbles/; put the image back that they were drawn on"):
+            session.draw("s0", 1, strokes(1).tobytes(), 1.0)
+    path.write_bytes(content)
+    with served(large) as session:
+        assert session.folder().problems == []
+        np.testing.assert_array_equal(session.scribble("s0", 0), strokes(2))

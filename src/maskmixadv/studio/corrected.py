@@ -18,6 +18,7 @@ from maskmixadv.sources.labels import Kind
 from maskmixadv.sources.labels import read as read_coded
 from maskmixadv.studio import labelled
 from maskmixadv.studio.cache import FileCache, Stamp, stamp
+from maskmixadv.studio.images.marks import Marks
 from maskmixadv.studio.images.volumes import ByteVolume
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.palette import Palette
@@ -42,7 +43,7 @@ class Corrected:
     """
 
     def __init__(self, layout: Layout, palette: Callable[[], Palette]) -> None:
-        self._layout, self._palette = layout, palette
+        self._layout, self._palette, self._marks = layout, palette, Marks(layout)
         self._dense: dict[Path, tuple[tuple[tuple[Stamp, ...], int, tuple[int, ...]], tuple[int, ...]]] = {}
         self._shapes: FileCache[tuple[int, ...]] = FileCache(labelled.shape_on, lambda _: 1, 1 << 16)
         self._painted: FileCache[ByteVolume]
@@ -124,7 +125,8 @@ class Corrected:
         if (labels != IGNORE).any():
             make_directory(self._layout.corrected)
             write_labels(path, self._palette().coded.encoded(labels), like)
-            self._painted.put(labels, *labelled.with_image(self._layout, case, path))
+            if (mark := self._marks.of(case)) is not None and mark.lies_as(like.header):  # else the file is read anew
+                self._painted.put(labels, *labelled.with_image(self._layout, case, path))
         else:
             path.unlink(missing_ok=True)
         if before is not None and before != path:  # of another format

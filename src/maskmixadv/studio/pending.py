@@ -10,11 +10,13 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import make_directory, read_bytes, written
+from maskmixadv.files import make_directory, read_bytes, read_text, write_text, written
 from maskmixadv.studio.layout import Layout
 
 IDLE: Final = 3.0
 """Seconds after the last stroke until files are written whole."""
+IMAGE: Final = "image.json"
+"""Name of the file that tells the image which a case's slices were drawn on."""
 MOST: Final = 2**28
 """Bytes of a slice at most."""
 
@@ -34,8 +36,8 @@ class Pending:
     def __init__(self, layout: Layout) -> None:
         self._layout, self._root = layout, layout.state / "strokes"
 
-    def keep(self, case: str, axis: int, index: int, codes: UInt8[np.ndarray, "h w"]) -> None:
-        """Write a slice; it is on disk when the method returns.
+    def keep(self, case: str, axis: int, index: int, codes: UInt8[np.ndarray, "h w"], image: str = "") -> None:
+        """Write a slice; it is on disk when the method returns. `image` tells the image that it was drawn on.
 
         Raises
         ------
@@ -44,12 +46,25 @@ class Pending:
         """
         folder = self._layout.check(self._root / case)
         make_directory(folder)
+        if not (folder / IMAGE).exists():
+            write_text(folder / IMAGE, image)
         with written(folder / f"{axis}-{index}") as file:
             file.write(zlib.compress(np.ascontiguousarray(codes).tobytes(), 1))
 
     def cases(self) -> list[str]:
         """Return the cases that have slices here, in order."""
         return sorted(path.name for path in self._root.iterdir()) if self._root.is_dir() else []
+
+    def image(self, case: str) -> str:
+        """Return what was said of the image that a case's slices were drawn on; empty where nothing was.
+
+        Raises
+        ------
+        InputError
+            If it can't be read.
+        """
+        path = self._layout.check(self._root / case / IMAGE)
+        return read_text(path) if path.is_file() else ""
 
     def of(self, case: str) -> Iterator[PendingSlice]:
         """Yield the slices of a case.

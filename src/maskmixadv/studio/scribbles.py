@@ -1,7 +1,9 @@
 """Strokes on disk: one NIfTI file for each case, on the grid of its image."""
 
+import json
 from collections.abc import Container
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -11,10 +13,12 @@ from jaxtyping import UInt8
 from maskmixadv.errors import InputError
 from maskmixadv.files import make_directory, set_aside
 from maskmixadv.formats.nifti import write_labels
+from maskmixadv.formats.slicing import View
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources.labels import read as read_drawn
 from maskmixadv.studio import labelled
 from maskmixadv.studio.cache import FileCache, Stamp, stamp
+from maskmixadv.studio.images.marks import Mark, Marks
 from maskmixadv.studio.images.volumes import ByteVolume
 from maskmixadv.studio.layout import NOBODYS, Layout
 from maskmixadv.studio.palette import Palette
@@ -66,7 +70,7 @@ class Scribbles:
         self._layout, self.palette = layout, palette
         self._coded: FileCache[ByteVolume] = FileCache(self._load, lambda labels: labels.nbytes, CACHED_BYTES)
         self._drawn: dict[Path, _Drawn] = {}
-        self._pending = Pending(layout)
+        self._pending, self._marks = Pending(layout), Marks(layout)
         self._newer: dict[str, _Newer] = {}
 
     def files(self) -> dict[str, Path]:
@@ -137,7 +141,8 @@ class Scribbles:
         make_directory(self._layout.scribbles)  # somebody may have taken it away
         before = self._layout.find(self._layout.scribbles, case)
         write_labels(path, self.palette.coded.encoded(labels), like)
-        self._coded.put(labels, *labelled.with_image(self._layout, case, path))
+        if (mark := self._marks.of(case)) is not None and mark.lies_as(like.header):  # else the file is read anew
+            self._coded.put(labels, *labelled.with_image(self._layout, case, path))
         if before is not None and before != path:  # of another format
             set_aside(before)
 
@@ -158,9 +163,10 @@ class Scribbles:
             return False
         if (newer := self._newer.get(case)) is not None and newer.image != self._image(case):
             self.settle(case)  # its slices are numbered as those of the image that was there before
+        self._check_left(case)
         before = self.drawn(case, axis, labels.shape)
         plane = np.moveaxis(labels, axis, 0)[index]
-        self._pending.keep(case, axis, index, self.palette.coded.encoded(plane[None])[0])
+        self._pending.keep(case, axis, index, self.palette.coded.encoded(plane[None])[0], self._told(case))
         drawn = {*before, index} if (plane != IGNORE).any() else {*before} - {index}
         self._newer[case] = _Newer(labels, like, self._image(case), axis, frozenset(drawn))
         return True
@@ -188,6 +194,7 @@ class Scribbles:
         InputError
             If they don't fit the image, or the file can't be read or written. The slices stay then.
         """
+        self._check_left(case)
         labels = self.read(case, like.array.shape).copy()
         for each in self._pending.of(case):
             slices = np.moveaxis(labels, each.axis, 0)
@@ -198,6 +205,23 @@ class Scribbles:
             slices[each.index] = self.palette.coded.indices(plane, dense=False, where=f"strokes of {case}")[0]
         self.write(case, labels, like)
         self._pending.done(case)
+
+    def _told(self, case: str) -> str:
+        """Tell the image of a case, for the slices that are drawn on it."""
+        mark = self._marks.of(case)
+        return "" if mark is None else json.dumps(asdict(mark))
+
+    def _check_left(self, case: str) -> None:
+        """Refuse to go on where slices are left that were drawn on an image with other axes, or another image."""
+        told, now = self._pending.image(case), self._marks.of(case)
+        if not told or now is None:
+            return
+        try:
+            same = Mark.parsed(json.loads(told)).turned(now) == View()
+        except (KeyError, TypeError, ValueError):
+            same = False
+        if not same:
+            raise InputError(f".studio/strokes/{case}: strokes that are not in scribbles/; {LOST}")
 
     def drawn(self, case: str, axis: int, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the slices along `axis` that have strokes; raises as `read`."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -37,6 +37,18 @@ class Mark:
     affine: tuple[tuple[float, ...], ...] | None = None
     content: str = ""
 
+    @classmethod
+    def parsed(cls, raw: dict[str, Any]) -> "Mark":
+        """Make a mark of what a file holds; raises whatever Python raises at a wrong key, type or value."""
+        rows = raw["affine"]
+        affine = None if rows is None else tuple(tuple(map(float, row)) for row in rows)
+        shape = tuple(map(int, raw["shape"]))
+        if len(shape) != 3 or min(shape) < 0 or not isinstance(raw["content"], str):
+            raise ValueError(raw)
+        if affine is not None and ([len(row) for row in affine] != [4] * 4 or not np.isfinite(affine).all()):
+            raise ValueError(raw)
+        return cls(shape, affine, raw["content"])
+
     def turned(self, now: "Mark") -> View | None:
         """Return the view that turns slices of this image to those of the image `now`; None if it is another image."""
         if self == now:
@@ -49,6 +61,10 @@ class Mark:
         except InputError:
             return None
         return then.stored_as(here)
+
+    def lies_as(self, header: Header) -> bool:
+        """Whether the image has the axes and the place that `header` says."""
+        return self.affine == _rows(header)
 
     def place(self, axis: int, index: int, view: View) -> tuple[int, int]:
         """Return the axis and the place of slice `index` along `axis` in the image to which `view` turns this one."""
@@ -76,10 +92,14 @@ class Marks:
             return None
 
 
+def _rows(header: Header) -> tuple[tuple[float, ...], ...] | None:
+    return None if header.affine is None else tuple(tuple(map(float, row)) for row in header.affine)
+
+
 def _mark(image: Path) -> Mark:
     header = image_files.header(image)
     if header.affine is not None:
-        return Mark(tuple(header.shape), tuple(tuple(map(float, row)) for row in header.affine))
+        return Mark(tuple(header.shape), _rows(header))
     found = sha256()
     for path in sorted(image.iterdir()) if image.is_dir() else [image]:
         try:

@@ -1,7 +1,8 @@
 """Predictions on disk: for each run and image, labels and where the network is in doubt."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
@@ -9,19 +10,22 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import make_directory
+from maskmixadv.files import make_directory, read_json
 from maskmixadv.formats import image_files, nifti
-from maskmixadv.formats.reading import read_npz, reading
+from maskmixadv.formats.reading import in_one_line, read_npz, reading
 from maskmixadv.formats.slicing import View
 from maskmixadv.formats.volume import Volume
 from maskmixadv.studio import labelled
 from maskmixadv.studio.cache import FileCache
+from maskmixadv.studio.images.marks import Mark, Marks
 from maskmixadv.studio.images.volumes import ByteVolume
 from maskmixadv.studio.layout import Layout, latest
 
 CACHED_BYTES: Final = 2**28
 PROPOSED: Final = "000"
 """Stands for a run where a person accepted what strokes propose: no training has this number."""
+MARKS: Final = "images.json"
+"""Name of the file that tells the images that a run predicted from others (`maskmixadv.studio.images.marks`)."""
 PROBABILITIES: Final = "probabilities"
 """Folder of the class probabilities in a run's predictions."""
 
@@ -33,7 +37,8 @@ class StoredPredictions:
     """
 
     def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+        self._layout, self._marks = layout, Marks(layout)
+        self._predicted: FileCache[dict[str, Mark]] = FileCache(_marks, len, 1 << 16)
         self._labels: FileCache[ByteVolume] = FileCache(_labels, lambda labels: labels.nbytes, CACHED_BYTES)
         self._doubt: FileCache[ByteVolume] = FileCache(_doubt, lambda doubt: doubt.nbytes, CACHED_BYTES)
         self._means: FileCache[dict[int, list[float]]] = FileCache(self._mean, lambda _: 1, 1 << 16)
@@ -85,6 +90,7 @@ class StoredPredictions:
         path = self.file(run, case)
         if path is not None:
             labelled.must_fit(path, self._shapes.get(*self._on(case, path)), shape, _advice(path))
+            self._check_image(run, case, path)
         return path is not None
 
     def labels(self, run: str, case: str, shape: tuple[int, ...]) -> ByteVolume | None:
@@ -95,11 +101,11 @@ class StoredPredictions:
         InputError
             If the file is damaged, does not fit the image, or lies elsewhere.
         """
-        return self._read(self._labels, case, [self.file(run, case)], shape)
+        return self._read(self._labels, run, case, [self.file(run, case)], shape)
 
     def doubt(self, run: str, case: str, shape: tuple[int, ...]) -> ByteVolume | None:
         """Return the doubt of the network, 0 to 255, or None; raises as `labels`."""
-        return self._read(self._doubt, case, [self.file(run, case, ".npz"), self.file(run, case)], shape)
+        return self._read(self._doubt, run, case, [self.file(run, case, ".npz"), self.file(run, case)], shape)
 
     def probabilities(
         self, run: str, case: str, view: View, index: int, shape: tuple[int, ...]
@@ -133,16 +139,18 @@ class StoredPredictions:
         if path is None:
             return []
         means = self._means.get(*self._on(case, path, labels))
+        self._check_image(run, case, path)
         labelled.must_fit(path, tuple(map(len, means.values())), shape, _advice(path))
         return means[axis]
 
     def _read(
-        self, kept: FileCache[ByteVolume], case: str, files: Sequence[Path | None], shape: tuple[int, ...]
+        self, kept: FileCache[ByteVolume], run: str, case: str, files: Sequence[Path | None], shape: tuple[int, ...]
     ) -> ByteVolume | None:
         path, *others = files
         if path is None:
             return None
         array = kept.get(*self._on(case, path, *others))
+        self._check_image(run, case, path)
         labelled.must_fit(path, array.shape, shape, _advice(path))
         return array
 
@@ -153,7 +161,19 @@ class StoredPredictions:
     def _as_predicted(self, run: str, case: str) -> bool:
         """Whether the image has the axes and the place that it had when `run` predicted it."""
         path = self.file(run, case)
-        return path is None or self._alike.get(*self._on(case, path))
+        return not self._of_another(run, case) and (path is None or self._alike.get(*self._on(case, path)))
+
+    def _check_image(self, run: str, case: str, path: Path) -> None:
+        """Refuse a prediction of another picture of this name, whose headers tell nothing, with an `InputError`."""
+        if self._of_another(run, case):
+            raise InputError(f"{path}: was predicted of another image of this name; {_advice(path)}")
+
+    def _of_another(self, run: str, case: str) -> bool:
+        """Whether `run` predicted another image of this name; False where that is not known."""
+        path = self._layout.predictions / run / MARKS
+        predicted = self._predicted.get(self._layout.check(path)).get(case) if path.is_file() else None
+        now = self._marks.of(case)
+        return predicted is not None and now is not None and predicted.turned(now) is None
 
     def file(self, run: str, case: str, suffix: str = ".nii.gz", part: str = ".") -> Path | None:
         """Return the file of a prediction's labels, or of its doubt (``.npz``); None if it is missing.
@@ -185,6 +205,19 @@ def _unplaced(seen: UInt8[np.ndarray, "k h w"], view: View) -> UInt8[np.ndarray,
 
 def _placed(stored: UInt8[np.ndarray, "k _ _"], view: View) -> UInt8[np.ndarray, "k h w"]:
     return view.seen(np.expand_dims(stored, 1 + view.axis))[:, 0]
+
+
+def marks_of(marks: Mapping[str, Mark]) -> str:
+    """Return the content of the file that tells predicted images from others."""
+    return json.dumps({case: asdict(mark) for case, mark in marks.items()})
+
+
+def _marks(path: Path) -> dict[str, Mark]:
+    raw = read_json(path)
+    try:
+        return {case: Mark.parsed(mark) for case, mark in raw.items()}
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise InputError(f"{path}: malformed ({in_one_line(repr(error))}); delete it, or train again") from None
 
 
 def _shape(path: Path, image: Path | None = None) -> tuple[int, ...]:

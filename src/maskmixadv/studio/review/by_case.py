@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-import numpy as np
-
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_json, write_text
 from maskmixadv.formats.reading import in_one_line
@@ -125,20 +123,9 @@ class ByCase(Generic[Notes]):
 
     def _entry(self, raw: dict[str, Any]) -> _Entry[Notes]:
         image = raw.get("image")
-        return _Entry(self._parsed(raw), None if image is None else _mark(image))
+        return _Entry(self._parsed(raw), None if image is None else Mark.parsed(image))
 
 
 def _plain(entry: _Entry[Any]) -> dict[str, Any]:
     image = {} if entry.mark is None else {"image": asdict(entry.mark)}
     return asdict(cast("Any", entry.notes)) | image
-
-
-def _mark(raw: dict[str, Any]) -> Mark:
-    rows = raw["affine"]
-    affine = None if rows is None else tuple(tuple(map(float, row)) for row in rows)
-    shape = tuple(map(int, raw["shape"]))
-    if len(shape) != 3 or min(shape) < 0 or not isinstance(raw["content"], str):
-        raise ValueError(raw)
-    if affine is not None and ([len(row) for row in affine] != [4] * 4 or not np.isfinite(affine).all()):
-        raise ValueError(raw)
-    return Mark(shape, affine, raw["content"])
