@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
@@ -315,6 +316,31 @@ def sweep(folder: Path) -> None:
             if writer is not None and not _alive(writer):
                 with suppress(OSError):
                     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file that another one takes the place of, so that nothing is lost; returns its new path.
+
+    Raises
+    ------
+    InputError
+        If it can't be renamed.
+
+    Examples
+    --------
+    >>> for text in ("one", "two"):
+    ...     write_text(Path("a.nrrd"), text)
+    ...     print(set_aside(Path("a.nrrd")))
+    a.nrrd.bak
+    a.nrrd.1.bak
+    """
+    names = (f"{path.name}.{number}.bak" if number else f"{path.name}.bak" for number in count())
+    kept = next(place for name in names if not (place := path.with_name(name)).exists())
+    try:
+        path.rename(kept)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    return kept
 
 
 def partial_name(path: Path) -> Path:

@@ -142,7 +142,7 @@ def test_strokes_that_do_not_fit_the_image_are_neither_shown_nor_lost(folder: Pa
     (folder / "scribbles" / "s0.nii.gz").unlink()
     with served(folder) as again:
         for ask in (lambda: again.scribble("s0", 0), lambda: again.draw("s0", 0, strokes(1).tobytes(), 1.0)):
-            with pytest.raises(InputError, match="strokes of slice 2 do not fit the image"):
+            with pytest.raises(InputError, match="put the image back that they were drawn on"):
                 ask()
         assert [line for line in again.folder().problems if ".studio/strokes/s0" in line]
     away.replace(folder / "images" / "s0.nii.gz")

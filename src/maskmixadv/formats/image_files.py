@@ -69,7 +69,7 @@ FOLDER: Final[Format] = series
 """The format of an image that is a folder of files."""
 SUFFIXES: Final = tuple(suffix for each in FORMATS for suffix in each.SUFFIXES)
 """Suffixes of all image files."""
-BESIDE: Final = (".raw", ".zraw", ".txt", ".csv", ".json", ".md", ".toml", ".db", ".ini")
+BESIDE: Final = (".raw", ".zraw", ".txt", ".csv", ".json", ".md", ".toml", ".db", ".ini", ".bak")
 """Suffixes of files that may lie in a folder of images and are no images."""
 
 
@@ -231,6 +231,27 @@ def header(path: Path) -> Header:
     2
     """
     return format_of(path).header(path)
+
+
+def grid(path: Path) -> Volume:
+    """Return what `read` returns, with voxels of 0 that take no memory: the header alone is read.
+
+    A picture of which the header says no size has no voxels.
+
+    Raises
+    ------
+    InputError
+        If the header is damaged, or the file is missing or of an unknown format.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> nib.save(nib.Nifti1Image(np.ones((5, 7, 3)), np.diag([0.9, 0.7, 5, 1])), "heart.nii.gz")
+    >>> volume = grid(Path("heart.nii.gz"))
+    >>> volume.array.shape, volume.array.max().item(), volume.spacing
+    ((3, 7, 5), 0, (5.0, 0.7, 0.9))
+    """
+    return Volume.of(header(path), nifti.forms(path) if format_of(path) is nifti else {})
 
 
 def declared(path: Path) -> Declared:

@@ -282,6 +282,21 @@ def header(path: Path) -> Header:
         return Header((d, h, w), spacing, affine if NiftiGeometry(told).placed else None)
 
 
+def forms(path: Path) -> Mapping[str, _Affine]:
+    """Return affines by the forms of the header that are not used, where they differ; raises as `peek`.
+
+    Examples
+    --------
+    >>> nib.save(nib.Nifti1Image(np.zeros((5, 7, 3)), np.diag([0.9, 0.7, 5, 1])), "heart.nii")
+    >>> forms(Path("heart.nii"))
+    {}
+    """
+    with _opened(path) as stream:
+        told = _header(path, stream)
+        _fitting(path, told)
+        return _grid(path, told)[2]
+
+
 def declared(path: Path) -> Declared:
     """Return what the header declares: shape ``x y z``, and bytes of a value after scaling.
 

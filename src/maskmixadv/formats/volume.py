@@ -3,10 +3,10 @@
 import abc
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Never, cast
 
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
@@ -107,6 +107,33 @@ class Geometry(abc.ABC):
 
 
 @dataclass(frozen=True)
+class HeaderGeometry(Geometry):
+    """Geometry of a volume of which the header alone was read. It writes no labels.
+
+    Examples
+    --------
+    >>> HeaderGeometry(Header((3, 64, 64))).placed
+    False
+    """
+
+    header: Header
+    forms: Mapping[str, Float[np.ndarray, "4 4"]] = field(default_factory=dict)
+
+    @property
+    def placed(self) -> bool:
+        """Whether the header says where its voxels lie in the patient."""
+        return self.header.affine is not None
+
+    def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> Never:  # noqa: ARG002
+        """Refuse: read the image, and write with its own geometry."""
+        raise TypeError(f"{path}: the image's header alone was read")
+
+    def other_affines(self) -> Mapping[str, Float[np.ndarray, "4 4"]]:
+        """Return those of the header's other forms."""
+        return self.forms
+
+
+@dataclass(frozen=True)
 class Volume:
     """A volume and where it lies.
 
@@ -151,6 +178,25 @@ class Volume:
     def header(self) -> Header:
         """What the file says of its grid."""
         return Header(self.array.shape, self.spacing, self.affine if self.geometry.placed else None)
+
+    @classmethod
+    def of(cls, header: Header, forms: Mapping[str, Float[np.ndarray, "4 4"]] = MappingProxyType({})) -> "Volume":
+        """Return a volume on a file's grid whose voxels are 0 and take no memory, to say where others lie.
+
+        Parameters
+        ----------
+        header
+            What the file says of its grid.
+        forms
+            Affines of the file that differ from the one that is used, by their names in the format.
+
+        Examples
+        --------
+        >>> Volume.of(Header((10, 2560, 2160), (8.0, 1.5, 1.5))).array.base.nbytes
+        1
+        """
+        nothing = np.broadcast_to(np.zeros(1, np.uint8), header.shape)
+        return cls(nothing, header.spacing, cast("Any", header.affine), HeaderGeometry(header, forms))
 
     def seen(self, view: View) -> "Volume":
         """Return the volume as it is seen. Spacing, affine and channels follow; `geometry` stays that of the file."""

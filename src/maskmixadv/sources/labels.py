@@ -27,11 +27,15 @@ SAME: Final = 0.01
 THIN, WIDEST, SHARE = 8.0, 32.0, 32
 """Lines are strokes up to `THIN` pixels of width, and in large images up to a `SHARE`-th of the side or `WIDEST`."""
 
+SAVE: Final = "save it on the image's grid"
+"""What to do about labels that lie elsewhere than their image."""
 Kind = Literal["scribble", "mask", "either"]
 """A file of strokes, a dense mask, or a file that is dense in its slices without unlabelled pixels."""
 
 
-def read(path: Path, classes: Classes, kind: Kind, like: tuple[Path, Volume] | None) -> UInt8[np.ndarray, "d h w"]:
+def read(
+    path: Path, classes: Classes, kind: Kind, like: tuple[Path, Volume] | None, advice: str = SAVE
+) -> UInt8[np.ndarray, "d h w"]:
     """Read a label file as class indices, ``IGNORE`` where nothing is drawn.
 
     Parameters
@@ -45,6 +49,8 @@ def read(path: Path, classes: Classes, kind: Kind, like: tuple[Path, Volume] | N
     like
         The image's file and the image, on whose grid the labels must lie, in any order of its axes; None: they are
         returned as they are.
+    advice
+        What to do about labels that lie elsewhere, for the error's text.
 
     Raises
     ------
@@ -68,7 +74,7 @@ def read(path: Path, classes: Classes, kind: Kind, like: tuple[Path, Volume] | N
     else:
         volume, indices = found
     if like is not None:
-        indices = _on_grid(path, indices, volume, around, *like)
+        indices = on_grid(path, replace(volume, array=indices, channels=None), around, *like, advice)
     if kind == "scribble":
         _must_be_strokes(path, indices, classes)
     return indices
@@ -113,22 +119,51 @@ def _must_be_strokes(path: Path, indices: UInt8[np.ndarray, "d h w"], classes: C
     )
 
 
-def _on_grid(
-    path: Path, indices: UInt8[np.ndarray, "_ _ _"], labels: Volume, around: int, where: Path, image: Volume
+def on_grid(
+    path: Path, labels: Volume, around: int, where: Path, image: Volume, advice: str = SAVE
 ) -> UInt8[np.ndarray, "_ _ _"]:
-    labels = _in_order(replace(labels, array=indices, channels=None), image)
+    """Return labels on the grid of their image: with its axes, and pasted onto it where a file of ITK is cropped.
+
+    Parameters
+    ----------
+    path
+        The labels' file.
+    labels
+        The labels, and where they lie.
+    around
+        What is beyond cropped labels.
+    where, image
+        The image's file, and where the image lies; its voxels are not used (`maskmixadv.formats.volume.Volume.of`).
+    advice
+        What to do about labels that lie elsewhere, for the error's text.
+
+    Raises
+    ------
+    InputError
+        If the labels do not fit the image, or lie more than half a voxel away from it.
+
+    Examples
+    --------
+    >>> from maskmixadv.formats.slicing import Header
+    >>> image, moved = (Header((1, 2, 2), (8.0, 1.0, 1.0), np.diag([x, 1.0, 8.0, 1.0])) for x in (1.0, -1.0))
+    >>> moved.affine[0, 3] = 1.0
+    >>> labels = replace(Volume.of(moved), array=np.array([[[7, 8], [9, 0]]], np.uint8))
+    >>> on_grid(Path("labels.nii.gz"), labels, 0, Path("a.nii.gz"), Volume.of(image)).tolist()
+    [[[8, 7], [0, 9]]]
+    """
+    labels = _in_order(labels, image)
     indices = labels.array
     shape, wanted = indices.shape, image.array.shape
     if shape != wanted:
         corner = _corner(labels, image) if path.name.lower().endswith(itk.SUFFIXES) else None
         if corner is None:
-            raise InputError(f"{path}: has shape {shape}, its image {where} has {wanted}; save it on the image's grid")
-        return _pasted(path, indices, corner, around, where, wanted)
+            raise InputError(f"{path}: has shape {shape}, its image {where} has {wanted}; {advice}")
+        return _pasted(path, indices, corner, around, where, wanted, advice)
     if isinstance(labels.geometry, NoGeometry) and labels.spacing and image.spacing:
         _must_be_spaced(path, labels.spacing, where, image.spacing)
     if labels.affine is None or image.affine is None or not labels.geometry.placed:
         return indices
-    _must_lie_on(path, labels, where, image)
+    _must_lie_on(path, labels, where, image, advice)
     return indices
 
 
@@ -144,7 +179,7 @@ def _in_order(labels: Volume, image: Volume) -> Volume:
     return labels.seen(view)
 
 
-def _must_lie_on(path: Path, labels: Volume, where: Path, image: Volume) -> None:
+def _must_lie_on(path: Path, labels: Volume, where: Path, image: Volume, advice: str) -> None:
     assert labels.affine is not None
     assert image.affine is not None
     far, most = apart(labels.affine, image.affine, image.array.shape[::-1]), APART * _voxel(image)
@@ -158,8 +193,8 @@ def _must_lie_on(path: Path, labels: Volume, where: Path, image: Volume) -> None
         others = ", ".join(image.geometry.other_affines())
         raise InputError(
             f"{path}: its corners lie up to {far:.3g} mm from those of its image {where}"
-            f"{f' (and not on its {others})' if others else ''}, allowed are up to {most:.3g} mm, half a voxel; save "
-            "it on the image's grid"
+            f"{f' (and not on its {others})' if others else ''}, allowed are up to {most:.3g} mm, half a voxel; "
+            f"{advice}"
         )
     print(f"maskmixadv: note: {path}: {told}", file=sys.stderr)
 
@@ -197,13 +232,13 @@ def _pasted(
     around: int,
     where: Path,
     wanted: tuple[int, ...],
+    advice: str,
 ) -> UInt8[np.ndarray, "_ _ _"]:
     """Return labels of a part of the image on the image's grid, with `around` beyond the part."""
     ends = [first + count for first, count in zip(corner, indices.shape, strict=True)]
     if min(corner) < 0 or any(end > side for end, side in zip(ends, wanted, strict=True)):
         raise InputError(
-            f"{path}: covers voxels {tuple(corner)} to {tuple(ends)} of its image {where}, which has {wanted}; save it "
-            "on the image's grid"
+            f"{path}: covers voxels {tuple(corner)} to {tuple(ends)} of its image {where}, which has {wanted}; {advice}"
         )
     whole = np.full(wanted, around, np.uint8)
     whole[tuple(slice(first, end) for first, end in zip(corner, ends, strict=True))] = indices

@@ -88,12 +88,12 @@ class FileCache(Generic[Content]):
         """Return whether `get` would return at once; never waits for a read."""
         return tuple(map(stamp, paths)) in self._held
 
-    def put(self, path: Path, content: Content) -> None:
-        """Keep the content that was just written to `path`."""
+    def put(self, content: Content, *paths: Path) -> None:
+        """Keep the content that was just written to the first of `paths`, which are those that `get` is asked for."""
         with self._lock:
-            for key in [key for key in self._held if key[0][0] == path]:
+            for key in [key for key in self._held if key[0][0] == paths[0]]:
                 del self._held[key]
-            self._hold((stamp(path),), content)
+            self._hold(tuple(map(stamp, paths)), content)
 
     def _hold(self, key: tuple[Stamp, ...], content: Content) -> None:
         self._held[key] = content

@@ -11,16 +11,16 @@ from typing import Final
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.errors import InputError
-from maskmixadv.files import make_directory
-from maskmixadv.formats import image_files
+from maskmixadv.files import make_directory, set_aside
 from maskmixadv.formats.nifti import write_labels
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources.labels import Kind
 from maskmixadv.sources.labels import read as read_coded
+from maskmixadv.studio import labelled
 from maskmixadv.studio.cache import FileCache, Stamp, stamp
+from maskmixadv.studio.images.marks import Marks
 from maskmixadv.studio.images.volumes import ByteVolume
-from maskmixadv.studio.layout import Layout, case_of
+from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.palette import Palette
 from maskmixadv.studio.refusals import RequestError
 from maskmixadv.types import IGNORE
@@ -31,7 +31,8 @@ CACHED_BYTES: Final = 2**28
 class Corrected:
     """The masks of a folder: those that people painted here, and those that came with it in ``masks/``.
 
-    Arrays have the axes of the images' files. They hold class indices, or ``IGNORE`` where no label is known.
+    Arrays have the axes of the images' files. They hold class indices, or ``IGNORE`` where no label is known. A file
+    that lies elsewhere than its image is neither read nor written over.
 
     Parameters
     ----------
@@ -42,8 +43,9 @@ class Corrected:
     """
 
     def __init__(self, layout: Layout, palette: Callable[[], Palette]) -> None:
-        self._layout, self._palette = layout, palette
-        self._dense: dict[Path, tuple[tuple[Stamp, int, tuple[int, ...]], tuple[int, ...]]] = {}
+        self._layout, self._palette, self._marks = layout, palette, Marks(layout)
+        self._dense: dict[Path, tuple[tuple[tuple[Stamp, ...], int, tuple[int, ...]], tuple[int, ...]]] = {}
+        self._shapes: FileCache[tuple[int, ...]] = FileCache(labelled.shape_on, lambda _: 1, 1 << 16)
         self._painted: FileCache[ByteVolume]
         self._given: FileCache[ByteVolume]
         self.forget()
@@ -68,25 +70,36 @@ class Corrected:
         Raises
         ------
         InputError
-            If the file is damaged, or does not fit the image or the classes.
+            If the file is damaged, does not fit the image or the classes, or lies elsewhere.
         """
-        found = self._fitting(self._painted, self.path(case), shape)
+        found = self._fitting(self._painted, case, self.path(case), shape)
         return np.full(shape, IGNORE, np.uint8) if found is None else found
 
     def has_given(self, case: str) -> bool:
         """Return whether a mask of `case` came with the folder."""
         return case in self._layout.listing(self._layout.masks).files
 
+    def check_given(self, case: str) -> None:
+        """Refuse a mask that came with the folder and lies elsewhere than its image, by their headers alone.
+
+        Raises
+        ------
+        InputError
+            If it does, or its file is damaged.
+        """
+        if (path := self._layout.find(self._layout.masks, case)) is not None:
+            self._shapes.get(*labelled.with_image(self._layout, case, path))
+
     def given(self, case: str, shape: tuple[int, ...]) -> ByteVolume | None:
         """Return the mask that came with the folder, or None; raises as `read`."""
-        return self._fitting(self._given, self._layout.find(self._layout.masks, case), shape)
+        return self._fitting(self._given, case, self._layout.find(self._layout.masks, case), shape)
 
     def dense(self, case: str, axis: int, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the places of the painted slices along `axis`; raises as `read`."""
         path = self.path(case)
         if path is None:
             return ()
-        key = stamp(path), axis, shape
+        key = tuple(map(stamp, labelled.with_image(self._layout, case, path))), axis, shape
         known = self._dense.get(path)
         if known is None or known[0] != key:
             whole = (np.moveaxis(self.read(case, shape), axis, 0) != IGNORE).all(axis=(1, 2))
@@ -112,11 +125,12 @@ class Corrected:
         if (labels != IGNORE).any():
             make_directory(self._layout.corrected)
             write_labels(path, self._palette().coded.encoded(labels), like)
-            self._painted.put(path, labels)
+            if (mark := self._marks.of(case)) is not None and mark.lies_as(like.header):  # else the file is read anew
+                self._painted.put(labels, *labelled.with_image(self._layout, case, path))
         else:
             path.unlink(missing_ok=True)
         if before is not None and before != path:  # of another format
-            before.unlink()
+            set_aside(before)
 
     def forget(self) -> None:
         """Forget what was read: the codes in the files mean other classes from now on."""
@@ -127,25 +141,24 @@ class Corrected:
         """Return whether any case has a painted slice; a file that can't be read counts, since it may hold one."""
         return bool(self.cases())
 
-    def _fitting(self, kept: FileCache[ByteVolume], path: Path | None, shape: tuple[int, ...]) -> ByteVolume | None:
+    def _fitting(
+        self, kept: FileCache[ByteVolume], case: str, path: Path | None, shape: tuple[int, ...]
+    ) -> ByteVolume | None:
         if path is None:
             return None
-        labels = kept.get(path)
-        if labels.shape != shape:
-            raise InputError(f"{path}: has shape {labels.shape}, its image has {shape}; must be equal")
+        labels = kept.get(*labelled.with_image(self._layout, case, path))
+        labelled.must_fit(path, labels.shape, shape)
         return labels
 
-    def _load_painted(self, path: Path) -> ByteVolume:
-        return self._load(path, "either")
+    def _load_painted(self, path: Path, image: Path | None = None) -> ByteVolume:
+        return self._load(path, image, "either")
 
-    def _load_given(self, path: Path) -> ByteVolume:
-        return self._load(path, "mask")
+    def _load_given(self, path: Path, image: Path | None = None) -> ByteVolume:
+        return self._load(path, image, "mask")
 
-    def _load(self, path: Path, kind: Kind) -> ByteVolume:
-        labels = read_coded(path, self._palette().coded, kind, None)
-        image = self._layout.listing().files.get(case_of(path.name))
-        view = None if image is None else image_files.header(path).stored_as(image_files.header(image))
-        return np.ascontiguousarray(labels if view is None else view.seen(labels))
+    def _load(self, path: Path, image: Path | None, kind: Kind) -> ByteVolume:
+        grid = labelled.like(image)
+        return np.ascontiguousarray(read_coded(path, self._palette().coded, kind, grid, labelled.PUT_BACK))
 
 
 def _size(labels: ByteVolume) -> int:

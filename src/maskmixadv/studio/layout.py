@@ -4,7 +4,7 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,8 @@ RUN_NAME: Final = re.compile(r"[0-9]{3,9}")
 _MODEL: Final = "model-"
 """What the name of an exported model's folder begins with; its run's name follows."""
 
+CHANNELS: Final = 16
+"""How many numbers of channels' files are tried, from 0 on, until the first file of an image is found."""
 NOBODYS: Final = "no image of this name; call it as its image is called, put the image back, or take it away"
 """What is said of strokes and masks without an image."""
 
@@ -33,7 +35,7 @@ class Listing(NamedTuple):
     problems: list[str]
 
 
-_Inside = defaultdict[str, list[Path]]
+_Inside = Mapping[str, list[Path]]
 """The files of a folder by case."""
 
 
@@ -162,7 +164,7 @@ class Layout:
         found: dict[str, Path] = {}
         problems: list[str] = []
         for path in sorted(_shown(part)):
-            name = path.name if path.parent == self.images and path.is_dir() else case_of(path.name)
+            name = self._case(path)
             wrong = self._wrong(path, name)
             if wrong is None and name in found:
                 wrong = f"case {name!r} is {found[name].name} already; rename one of them"
@@ -187,15 +189,37 @@ class Layout:
             return path
         return None
 
+    def image(self, case: str) -> Path | None:
+        """Return the file of an image, the first one if its channels have several; None if there is none.
+
+        Folders are listed, and no file is looked into.
+        """
+        inside = self._inside(self.images, case)
+        names = (case, *(f"{case}_{number:04d}" for number in range(CHANNELS)))
+        found = next((path for name in names for path in inside.get(name, ())), None)
+        return found if found is not None and self._holds(found) else None
+
     def _of_case(self, part: Path, case: str) -> list[Path]:
+        return self._inside(part, case).get(case, [])
+
+    def _inside(self, part: Path, case: str) -> Mapping[str, list[Path]]:
+        """Return the files of folder `part` by case: those with names that begin with `case`, or all of them."""
         if not hasattr(self._once, "seen"):
-            return sorted(path for path in _shown(part) if case_of(path.name) == case)
+            return self._by_case(path for path in _shown(part) if _plain(path.name).startswith(_plain(case)))
         inside = self._once.seen[0]
         if part not in inside:
-            inside[part] = defaultdict(list)
-            for path in sorted(_shown(part)):
-                inside[part][case_of(path.name)].append(path)
-        return inside[part].get(case, [])
+            inside[part] = self._by_case(_shown(part))
+        return inside[part]
+
+    def _by_case(self, paths: Iterable[Path]) -> Mapping[str, list[Path]]:
+        inside = defaultdict[str, list[Path]](list)
+        for path in sorted(paths):
+            inside[self._case(path)].append(path)
+        return inside
+
+    def _case(self, path: Path) -> str:
+        """Return the case of a file, or of a folder of a series; empty if it is neither."""
+        return path.name if path.parent == self.images and path.is_dir() else case_of(path.name)
 
     def _wrong(self, path: Path, name: str) -> str | None:
         """Say why `path`, of case `name`, can't be an image or a mask; None if it can."""
@@ -277,6 +301,11 @@ def too_long(name: str) -> str | None:
     """
     size = len(name.encode(errors="replace"))
     return f"has a name of {size} bytes, allowed are up to {LONGEST_NAME}; rename it" if size > LONGEST_NAME else None
+
+
+def _plain(name: str) -> str:
+    """Return a name as cases are called (`maskmixadv.formats.image_files.stem`)."""
+    return unicodedata.normalize("NFC", name)
 
 
 def case_of(file: str) -> str:

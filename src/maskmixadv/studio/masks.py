@@ -156,7 +156,7 @@ class Masks:
             raise TakenError("no prediction of this case yet, so there is nothing to look at")
         if seen is not None and seen != run:
             raise StaleError(f"looked: run {run} has predicted since; look at its slice")
-        self._looked.look(case, view.stored(index, array.shape[view.axis]), run)
+        self._looked.look(case, view.stored(index, array.shape[view.axis]), run, view.axis)
         return self.answer(case, array.shape, view)
 
     def set_use(self, case: str, use: Use) -> MaskAnswer:

@@ -13,13 +13,15 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import make_directory, read_bytes, sweep, written
+from maskmixadv.files import make_directory, read_bytes, read_text, sweep, write_text, written
 from maskmixadv.studio.layout import Layout
 
 IDLE: Final = 3.0
 """Seconds after the last stroke until files are written whole."""
 SLICE: Final = re.compile(r"[012]-(0|[1-9][0-9]*)")
 """The name of a slice's file: its axis and index."""
+IMAGE: Final = "image.json"
+"""Name of the file that tells the image which a case's slices were drawn on."""
 MOST: Final = 2**28
 """Bytes of a slice at most."""
 
@@ -39,8 +41,8 @@ class Pending:
     def __init__(self, layout: Layout) -> None:
         self._layout, self._root = layout, layout.state / "strokes"
 
-    def keep(self, case: str, axis: int, index: int, codes: UInt8[np.ndarray, "h w"]) -> None:
-        """Write a slice; it is on disk when the method returns.
+    def keep(self, case: str, axis: int, index: int, codes: UInt8[np.ndarray, "h w"], image: str = "") -> None:
+        """Write a slice; it is on disk when the method returns. `image` tells the image that it was drawn on.
 
         Raises
         ------
@@ -49,6 +51,8 @@ class Pending:
         """
         folder = self._layout.check(self._root / case)
         make_directory(folder)
+        if not (folder / IMAGE).exists():
+            write_text(folder / IMAGE, image)
         with written(folder / f"{axis}-{index}") as file:
             file.write(zlib.compress(np.ascontiguousarray(codes).tobytes(), 1))
 
@@ -60,6 +64,17 @@ class Pending:
     def has(self, case: str) -> bool:
         """Return whether a case has slices here."""
         return bool(self._files(case))
+
+    def image(self, case: str) -> str:
+        """Return what was said of the image that a case's slices were drawn on; empty where nothing was.
+
+        Raises
+        ------
+        InputError
+            If it can't be read.
+        """
+        path = self._layout.check(self._root / case / IMAGE)
+        return read_text(path) if path.is_file() else ""
 
     def of(self, case: str) -> Iterator[PendingSlice]:
         """Yield the slices of a case.
@@ -86,6 +101,8 @@ class Pending:
         folder = self._root / case
         for axis, index in slices:
             (folder / f"{axis}-{index}").unlink(missing_ok=True)
+        if not self.has(case):
+            (folder / IMAGE).unlink(missing_ok=True)
         sweep(folder)
         with suppress(OSError):  # others stay
             folder.rmdir()

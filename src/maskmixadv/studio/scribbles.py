@@ -1,7 +1,9 @@
 """Strokes on disk: one NIfTI file for each case, on the grid of its image."""
 
+import json
 from collections.abc import Callable, Container
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from threading import RLock
 from typing import Final, NamedTuple
@@ -10,14 +12,16 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import make_directory
-from maskmixadv.formats import image_files
+from maskmixadv.files import make_directory, set_aside
 from maskmixadv.formats.nifti import write_labels
+from maskmixadv.formats.slicing import View
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources.labels import read as read_drawn
+from maskmixadv.studio import labelled
 from maskmixadv.studio.cache import FileCache, Stamp, stamp
+from maskmixadv.studio.images.marks import Mark, Marks
 from maskmixadv.studio.images.volumes import ByteVolume
-from maskmixadv.studio.layout import NOBODYS, Layout, case_of
+from maskmixadv.studio.layout import NOBODYS, Layout
 from maskmixadv.studio.palette import Palette
 from maskmixadv.studio.pending import Pending
 from maskmixadv.studio.refusals import RequestError
@@ -30,19 +34,23 @@ LOST: Final = "put the image back that they were drawn on, or delete them"
 
 
 class _Drawn(NamedTuple):
-    """The slices of a file that have strokes, along an axis of an image with `shape`; for one state of the file."""
+    """The slices of a file that have strokes, along an axis of an image with `shape`; for one state of both files."""
 
-    stamp: Stamp
+    stamps: tuple[Stamp, ...]
     axis: int
     shape: tuple[int, ...]
     slices: tuple[int, ...]
 
 
 class _Newer(NamedTuple):
-    """Strokes that are newer than their file: all of them, the image, and the slices along `axis` that have some."""
+    """Strokes that are newer than their file: all of them, the image, and the slices along `axis` that have some.
+
+    `image` is the state of the image's file then.
+    """
 
     labels: ByteVolume
     like: Volume
+    image: Stamp | None
     axis: int
     drawn: frozenset[int]
     kept: frozenset[tuple[int, int]]
@@ -52,7 +60,8 @@ class _Newer(NamedTuple):
 class Scribbles:
     """The strokes of a folder. Arrays have the axes of the images' files.
 
-    They hold class indices, or ``IGNORE`` for no stroke. A file whose axes run otherwise than its image's is reordered.
+    They hold class indices, or ``IGNORE`` for no stroke. A file whose axes run otherwise than its image's is reordered,
+    and a cropped one pasted. One that lies elsewhere is neither read nor written over.
 
     Parameters
     ----------
@@ -68,7 +77,7 @@ class Scribbles:
         self._layout, self.palette, self._open_image = layout, palette, open_image
         self._coded: FileCache[ByteVolume] = FileCache(self._load, lambda labels: labels.nbytes, CACHED_BYTES)
         self._drawn: dict[Path, _Drawn] = {}
-        self._pending = Pending(layout)
+        self._pending, self._marks = Pending(layout), Marks(layout)
         self._newer: dict[str, _Newer] = {}
         self._settling = RLock()
 
@@ -92,25 +101,34 @@ class Scribbles:
         Raises
         ------
         InputError
-            If the file is damaged, or does not fit the image or the classes, and as `recover`.
+            If the file is damaged, does not fit the image or the classes, or lies elsewhere, and as `recover`.
         """
         self.recover(case)
         return self._stored(case, shape)
 
     def _stored(self, case: str, shape: tuple[int, ...]) -> ByteVolume:
-        newer = self._newer.get(case)
-        if newer is not None and newer.labels.shape == shape:
-            return newer.labels
         path = self._layout.find(self._layout.scribbles, case)
-        if path is None:
+        if (newer := self._newer.get(case)) is not None:
+            path, labels = self._path(case), self._on_image(case, newer)
+        elif path is None:
             return np.full(shape, IGNORE, np.uint8)
-        labels = self._coded.get(path)
-        if labels.shape != shape:
-            raise InputError(
-                f"{path}: has shape {labels.shape}, its image has {shape}; must be equal. Put the image back that "
-                "it was drawn on, or take the strokes away"
-            )
+        else:
+            labels = self._of(case, path)
+        labelled.must_fit(path, labels.shape, shape)
         return labels
+
+    def _on_image(self, case: str, newer: _Newer) -> ByteVolume:
+        """Return newer strokes on the grid of the image as it is by now."""
+        if newer.image == self._image(case):
+            return newer.labels
+        return labelled.moved(self._path(case), newer.labels, newer.like, self._layout.image(case), IGNORE)
+
+    def _path(self, case: str) -> Path:
+        return self._layout.scribbles / f"{case}.nii.gz"
+
+    def _image(self, case: str) -> Stamp | None:
+        image = self._layout.image(case)
+        return None if image is None else stamp(image)
 
     def check(self, labels: UInt8[np.ndarray, "h w"], coding: str | None) -> None:
         """Refuse strokes of a class that does not exist, or of other classes (`Palette.coding`); a `RequestError`."""
@@ -130,13 +148,14 @@ class Scribbles:
         InputError
             If the file can't be written; an earlier one stays.
         """
-        path = self._layout.scribbles / f"{case}.nii.gz"
+        path = self._path(case)
         make_directory(self._layout.scribbles)  # somebody may have taken it away
         before = self._layout.find(self._layout.scribbles, case)
         write_labels(path, self.palette.coded.encoded(labels), like)
-        self._coded.put(path, labels)
+        if (mark := self._marks.of(case)) is not None and mark.lies_as(like.header):  # else the file is read anew
+            self._coded.put(labels, *labelled.with_image(self._layout, case, path))
         if before is not None and before != path:  # of another format
-            before.unlink()
+            set_aside(before)
 
     def write_slice(self, case: str, labels: ByteVolume, like: Volume, axis: int, index: int) -> bool:
         """Write `labels`, of which slice `index` along `axis` is new, as the strokes of `case`, whose image is `like`.
@@ -153,13 +172,18 @@ class Scribbles:
         if labels.size < LARGE:
             self.write(case, labels, like)
             return False
+        if (newer := self._newer.get(case)) is not None and newer.image != self._image(case):
+            self.settle(case)  # its slices are numbered as those of the image that was there before
+        self._check_left(case)
         before = self.drawn(case, axis, labels.shape)
         plane = np.moveaxis(labels, axis, 0)[index]
         drawn = {*before, index} if (plane != IGNORE).any() else {*before} - {index}
         kept = self._newer[case].kept if case in self._newer else ()
         with self._settling:  # else `recover` would take the slice for one that a killed server left
-            self._pending.keep(case, axis, index, self.palette.coded.encoded(plane[None])[0])
-            self._newer[case] = _Newer(labels, like, axis, frozenset(drawn), frozenset({*kept, (axis, index)}))
+            self._pending.keep(case, axis, index, self.palette.coded.encoded(plane[None])[0], self._told(case))
+            self._newer[case] = _Newer(
+                labels, like, self._image(case), axis, frozenset(drawn), frozenset({*kept, (axis, index)})
+            )
         return True
 
     def unsettled(self) -> list[str]:
@@ -192,6 +216,7 @@ class Scribbles:
                 self._recover(case, self._open_image(case))
 
     def _recover(self, case: str, like: Volume) -> None:
+        self._check_left(case)
         labels, slices_left = self._stored(case, like.array.shape).copy(), list(self._pending.of(case))
         for each in slices_left:
             slices = np.moveaxis(labels, each.axis, 0)
@@ -203,27 +228,48 @@ class Scribbles:
         self.write(case, labels, like)
         self._pending.done(case, [(each.axis, each.index) for each in slices_left])
 
+    def _told(self, case: str) -> str:
+        """Tell the image of a case, for the slices that are drawn on it."""
+        mark = self._marks.of(case)
+        return "" if mark is None else json.dumps(asdict(mark))
+
+    def _check_left(self, case: str) -> None:
+        """Refuse to go on where slices are left that were drawn on an image with other axes, or another image."""
+        told, now = self._pending.image(case), self._marks.of(case)
+        if not told or now is None:
+            return
+        try:
+            same = Mark.parsed(json.loads(told)).turned(now) == View()
+        except (KeyError, TypeError, ValueError):
+            same = False
+        if not same:
+            raise InputError(f".studio/strokes/{case}: strokes that are not in scribbles/; {LOST}")
+
     def drawn(self, case: str, axis: int, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the slices along `axis` that have strokes; raises as `read`."""
         self.recover(case)
         newer = self._newer.get(case)
-        if newer is not None and (newer.axis, newer.labels.shape) == (axis, shape):
+        if newer is not None and (newer.axis, newer.image) == (axis, self._image(case)):
             return tuple(sorted(newer.drawn))
         path = self._layout.find(self._layout.scribbles, case)
         if path is None:
             return ()
-        known, now = self._drawn.get(path), stamp(path)
-        if known is None or (known.stamp, known.axis, known.shape) != (now, axis, shape):
+        known, now = self._drawn.get(path), tuple(map(stamp, labelled.with_image(self._layout, case, path)))
+        if newer is not None or known is None or (known.stamps, known.axis, known.shape) != (now, axis, shape):
             labels = self.read(case, shape)
             across = tuple(other for other in range(3) if other != axis)
             slices = tuple(np.flatnonzero((labels != IGNORE).any(across)).tolist())
+            if newer is not None:
+                return slices
             known = self._drawn[path] = _Drawn(now, axis, shape, slices)
         return known.slices
 
     def any_drawn(self) -> bool:
         """Return whether any case has strokes; a file that can't be read counts, since it may hold some."""
         try:
-            return bool(self.left()) or any((self._coded.get(path) != IGNORE).any() for path in self.files().values())
+            return bool(self.left()) or any(
+                (self._of(case, path) != IGNORE).any() for case, path in self.files().items()
+            )
         except InputError:
             return True
 
@@ -234,11 +280,12 @@ class Scribbles:
 
     def cases_with(self, place: int) -> list[str]:
         """Return the cases with strokes of a class, and those whose strokes can't be read, since they may be of it."""
-        return sorted({*self.left(), *(case for case, path in self.files().items() if self._may_hold(path, place))})
+        found = (case for case, path in self.files().items() if self._may_hold(case, path, place))
+        return sorted({*self.left(), *found})
 
-    def _may_hold(self, path: Path, place: int) -> bool:
+    def _may_hold(self, case: str, path: Path, place: int) -> bool:
         try:
-            return bool((self._coded.get(path) == place).any())
+            return bool((self._of(case, path) == place).any())
         except InputError:
             return True
 
@@ -256,8 +303,9 @@ class Scribbles:
         for path in self.files().values():
             path.unlink()
 
-    def _load(self, path: Path) -> ByteVolume:
-        labels = read_drawn(path, self.palette.coded, "scribble", None)
-        image = self._layout.listing().files.get(case_of(path.name))
-        view = None if image is None else image_files.header(path).stored_as(image_files.header(image))
-        return np.ascontiguousarray(labels if view is None else view.seen(labels))
+    def _of(self, case: str, path: Path) -> ByteVolume:
+        return self._coded.get(*labelled.with_image(self._layout, case, path))
+
+    def _load(self, path: Path, image: Path | None = None) -> ByteVolume:
+        grid = labelled.like(image)
+        return np.ascontiguousarray(read_drawn(path, self.palette.coded, "scribble", grid, labelled.PUT_BACK))

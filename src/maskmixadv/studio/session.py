@@ -30,6 +30,7 @@ from maskmixadv.studio.answers import (
 from maskmixadv.studio.corrected import Corrected
 from maskmixadv.studio.export.kinds import ExportKind
 from maskmixadv.studio.images.cases import Cases, KnownCases
+from maskmixadv.studio.images.marks import Marks
 from maskmixadv.studio.images.planes import at as _at
 from maskmixadv.studio.images.planes import labels_of
 from maskmixadv.studio.images.planes import plane as _slice
@@ -95,7 +96,8 @@ class Session:
     def __init__(self, root: Path | Layout) -> None:
         self.layout = root if isinstance(root, Layout) else Layout.open(root)
         self.training = Training(self.layout, lambda: {*self._reviews.runs(), *self._looked.runs()})
-        self._reviews = Reviews(self.layout.check(self.layout.root / "studio.json"))
+        marks = Marks(self.layout)
+        self._reviews = Reviews(self.layout.check(self.layout.root / "studio.json"), marks)
         self.cases = Cases(self.layout)
         self._predictions = StoredPredictions(self.layout)
         self._accepted = Accepted(self._reviews, self._predictions)
@@ -103,7 +105,7 @@ class Session:
             self.layout, palettes.read(self.layout), lambda case: self.cases.open(case)[0].volume
         )
         self._corrected = Corrected(self.layout, lambda: self._scribbles.palette)
-        self._looked = Looked(self.layout.check(self.layout.root / corpus.LOOKED))
+        self._looked = Looked(self.layout.check(self.layout.root / corpus.LOOKED), marks)
         self._locks, self._exporting = Locks(), Lock()
         self.masks = Masks(self.cases, self._corrected, self._reviews, self._looked, self._predictions, self._locks)
         self._idle = Idle(self._settle_when_idle)
@@ -122,6 +124,7 @@ class Session:
         known, run = self.cases.known(), self._predictions.latest()
         problems = [*known.problems, *self._scribbles.problems(known.images), *self._corrected.problems(known.images)]
         cases = [self._case(case, known, run, problems) for case in known.facts]
+        problems += [line for case in known.facts if (line := self._held_back(case, known.images[case][0]))]
         return FolderAnswer(
             name=printable(self.layout.root.name),
             classes=self.classes(),
@@ -132,6 +135,19 @@ class Session:
             presets=PRESET_CHOICES,
             methods=[MethodAnswer(name, _sentence(METHODS[name].about)) for name in FROM_SCRIBBLES],
             run=None if run is None else RunAnswer(run),
+        )
+
+    def _held_back(self, case: str, image: Path) -> str:
+        """Say what was said of the slices of another image, which had the place of `image`; empty if nothing was."""
+        notes, looks = self._reviews.held_back(case), self._looked.held_back(case)
+        if notes is None and (not looks or case in self._reviews.cases()):
+            return ""
+        counts = {"verdict": 0 if notes is None else len(notes.reviews), "look": looks}
+        said = ", ".join(f"{count} {word}{'s' * (count > 1)}" for word, count in counts.items() if count)
+        told = f"; held back: {said}" if said else ""
+        return (
+            f"images/{image.name}: is another image than the one that was worked on{told}; put that one back, or "
+            "check what is drawn and judge the slices again"
         )
 
     def settle(self) -> None:
@@ -344,7 +360,7 @@ class Session:
                     self._reviews.judge(case, stored, None)
                 if self._scribbles.write_slice(case, strokes, shown.volume, view.axis, stored):
                     self._idle.soon()
-                self._reviews.correct(case, stored, self._predictions.latest())
+                self._reviews.correct(case, stored, self._predictions.latest(), view.axis)
             drawn = self._drawn(case, view, array.shape)
         if seconds > 0:
             self._reviews.spend(case, stored, seconds)
@@ -523,8 +539,15 @@ class Session:
         facts, view = known.facts[case], known.views[case]
         scribbled, predicted = (), False
         try:
-            predicted = run is not None and self._predictions.has(run, case, facts.shape)
             scribbled = self._drawn(case, view, facts.shape)
+        except InputError as error:
+            problems.append(str(error))
+        try:
+            predicted = run is not None and self._predictions.has(run, case, facts.shape)
+        except InputError as error:
+            problems.append(str(error))
+        try:
+            self._corrected.check_given(case)
         except InputError as error:
             problems.append(str(error))
         return CaseAnswer(

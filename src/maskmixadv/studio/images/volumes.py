@@ -123,7 +123,7 @@ class ShownImages:
 
     def keep(self, path: Path, shown: ShownImage) -> None:
         """Keep the image that was read of `path` under another name."""
-        self._shown.put(path, shown)
+        self._shown.put(shown, path)
 
     def first(self, paths: Sequence[Path], facts: Facts, index: int) -> UInt16[np.ndarray, "h w"] | None:
         """Return the slice ``stored[0, index]`` of a large image that is not in memory, before all of it is read.

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
+from maskmixadv.studio.images.marks import Marks
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning.predictions import StoredPredictions
 from maskmixadv.studio.review.reviews import Review, Reviews
@@ -45,11 +46,16 @@ class Accepted:
         InputError
             If they are malformed.
         """
-        return cls(Reviews(layout.check(layout.root / "studio.json")), StoredPredictions(layout))
+        return cls(Reviews(layout.check(layout.root / "studio.json"), Marks(layout)), StoredPredictions(layout))
 
     def cases(self) -> list[str]:
-        """Return the names of the cases with accepted slices, in order."""
-        return [case for case in self._reviews.cases() if self._reviews.accepted(case)]
+        """Return the names of the cases with accepted slices, in order; also where their image is another one now."""
+        return [case for case in self._reviews.cases() if self._reviews.accepted(case) or self._held_back(case)]
+
+    def _held_back(self, case: str) -> int:
+        """Return how many slices were accepted on another image than the case has by now."""
+        notes = self._reviews.held_back(case)
+        return 0 if notes is None else sum(said.verdict == "accepted" for said in notes.reviews.values())
 
     def of(self, case: str, shape: tuple[int, ...], axis: int, classes: int) -> AcceptedOfCase:
         """Return the accepted slices of `case`, whose image has `shape` and is cut into slices along `axis`.
@@ -58,6 +64,8 @@ class Accepted:
         `classes`.
         """
         slices, lost = dict[int, AcceptedSlice](), list[str]()
+        if count := self._held_back(case):
+            lost.append(f"{case}: {count} slice{'s' * (count > 1)} accepted on another image of this name, left out")
         for index, review in self._reviews.accepted(case).items():
             try:
                 path, labels = self._volume(case, review, shape)

@@ -14,6 +14,7 @@ from maskmixadv.studio import palette
 from maskmixadv.studio.corrected import Corrected
 from maskmixadv.studio.images import readable
 from maskmixadv.studio.images.cases import KnownCases
+from maskmixadv.studio.images.marks import Marks
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning.accepted import Accepted
 from maskmixadv.studio.review.looked import Looked
@@ -61,7 +62,7 @@ class Dense(NamedTuple):
             If its reviews, or ``cases.json`` are malformed.
         """
         classes = palette.read(layout)
-        looked = Looked(layout.check(layout.root / LOOKED))
+        looked = Looked(layout.check(layout.root / LOOKED), Marks(layout))
         return cls(Accepted.read(layout), Corrected(layout, lambda: classes), looked)
 
 

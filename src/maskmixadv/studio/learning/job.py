@@ -16,9 +16,16 @@ from maskmixadv.methods.registry import METHODS, fields_of, method_from
 from maskmixadv.processes import reason_written
 from maskmixadv.runs.schedule import PRESETS, Changes, default_preset
 from maskmixadv.studio.images import grouping
+from maskmixadv.studio.images.marks import Mark, Marks
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import training
-from maskmixadv.studio.learning.predictions import PROBABILITIES, StoredPredictions, probabilities_of
+from maskmixadv.studio.learning.predictions import (
+    MARKS,
+    PROBABILITIES,
+    StoredPredictions,
+    marks_of,
+    probabilities_of,
+)
 from maskmixadv.studio.learning.preview import Previews
 from maskmixadv.studio.learning.process import Process
 from maskmixadv.studio.learning.threads import Threads
@@ -81,12 +88,16 @@ def predict(layout: Layout, run: str) -> None:
     predictor = Predictor.load(layout.runs / run)
     images = grouping.find(layout)
     with whole(layout.predictions / run) as place:
-        wrong = {}
+        wrong, marks, kept = dict[str, str](), Marks(layout), dict[str, Mark]()
         for case, paths in images.files.items():
+            mark = marks.of(case)
             if line := _attempt(predictor, paths, place / case, images.odd.get(case)):
                 wrong[case] = line
+            elif mark is not None:
+                kept[case] = mark
         if len(wrong) == len(images.files):
             raise InputError("; ".join(["no image could be predicted", *list(wrong.values())[:1]]))
+        write_text(place / MARKS, marks_of(kept))
     notes = layout.state / run / training.LEFT_OUT
     before = training.left_out(notes)
     apart = [f"pieces beside the largest one of {predictor.pieces}"] if predictor.pieces.kept else []

@@ -1,5 +1,8 @@
 """Predictions on disk: for each run and image, labels and where the network is in doubt."""
 
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
@@ -7,30 +10,40 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import make_directory
-from maskmixadv.formats import nifti
-from maskmixadv.formats.reading import read_npz, reading
+from maskmixadv.files import make_directory, read_json
+from maskmixadv.formats import image_files, nifti
+from maskmixadv.formats.reading import in_one_line, read_npz, reading
 from maskmixadv.formats.slicing import View
 from maskmixadv.formats.volume import Volume
+from maskmixadv.studio import labelled
 from maskmixadv.studio.cache import FileCache
+from maskmixadv.studio.images.marks import Mark, Marks
 from maskmixadv.studio.images.volumes import ByteVolume
 from maskmixadv.studio.layout import Layout, latest
 
 CACHED_BYTES: Final = 2**28
 PROPOSED: Final = "000"
 """Stands for a run where a person accepted what strokes propose: no training has this number."""
+MARKS: Final = "images.json"
+"""Name of the file that tells the images that a run predicted from others (`maskmixadv.studio.images.marks`)."""
 PROBABILITIES: Final = "probabilities"
 """Folder of the class probabilities in a run's predictions."""
 
 
 class StoredPredictions:
-    """The predictions of a folder, by run and case. Arrays have the axes of the images' files."""
+    """The predictions of a folder, by run and case. Arrays have the axes of the images' files.
+
+    An image that was saved with other axes since has its labels turned. On one that lies elsewhere there are none.
+    """
 
     def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+        self._layout, self._marks = layout, Marks(layout)
+        self._predicted: FileCache[dict[str, Mark]] = FileCache(_marks, len, 1 << 16)
         self._labels: FileCache[ByteVolume] = FileCache(_labels, lambda labels: labels.nbytes, CACHED_BYTES)
         self._doubt: FileCache[ByteVolume] = FileCache(_doubt, lambda doubt: doubt.nbytes, CACHED_BYTES)
         self._means: FileCache[dict[int, list[float]]] = FileCache(self._mean, lambda _: 1, 1 << 16)
+        self._alike: FileCache[bool] = FileCache(labelled.alike, lambda _: 1, 1 << 16)
+        self._shapes: FileCache[tuple[int, ...]] = FileCache(_shape, lambda _: 1, 1 << 16)
 
     def latest(self) -> str | None:
         """Return the name of the latest run whose predictions are complete."""
@@ -67,15 +80,18 @@ class StoredPredictions:
         nifti.write_labels(path, volume, like)
 
     def has(self, run: str, case: str, shape: tuple[int, ...]) -> bool:
-        """Return whether there is a prediction of `case`, whose image has `shape`; only the file's header is read.
+        """Return whether there is a prediction of `case`, whose image has `shape`; headers alone are read.
 
         Raises
         ------
         InputError
             As `labels`.
         """
-        path = self.file(run, case, ".nii.gz")
-        return path is not None and _fits(path, nifti.peek(path)[0], shape)
+        path = self.file(run, case)
+        if path is not None:
+            labelled.must_fit(path, self._shapes.get(*self._on(case, path)), shape, _advice(path))
+            self._check_image(run, case, path)
+        return path is not None
 
     def labels(self, run: str, case: str, shape: tuple[int, ...]) -> ByteVolume | None:
         """Return the labels of `case`, whose image has `shape`, or None.
@@ -83,20 +99,21 @@ class StoredPredictions:
         Raises
         ------
         InputError
-            If the file is damaged, or its shape is another than the image's.
+            If the file is damaged, does not fit the image, or lies elsewhere.
         """
-        return self._read(self._labels, self.file(run, case, ".nii.gz"), shape)
+        return self._read(self._labels, run, case, [self.file(run, case)], shape)
 
     def doubt(self, run: str, case: str, shape: tuple[int, ...]) -> ByteVolume | None:
         """Return the doubt of the network, 0 to 255, or None; raises as `labels`."""
-        return self._read(self._doubt, self.file(run, case, ".npz"), shape)
+        return self._read(self._doubt, run, case, [self.file(run, case, ".npz"), self.file(run, case)], shape)
 
     def probabilities(
         self, run: str, case: str, view: View, index: int, shape: tuple[int, ...]
     ) -> Float32[np.ndarray, "k h w"] | None:
         """Return the class probabilities of a slice as it is seen; None where the run kept none that fit.
 
-        Only the slice is read, so that a long volume does not make a stroke wait.
+        Only the slice is read, so that a long volume does not make a stroke wait. Those of an image that has other
+        axes by now do not fit.
 
         Raises
         ------
@@ -104,7 +121,7 @@ class StoredPredictions:
             If the file is damaged.
         """
         path = self.file(run, case, ".npz", PROBABILITIES)
-        if path is None:
+        if path is None or not self._as_predicted(run, case):
             return None
         name = f"{view.axis}-{view.stored(index, shape[view.axis])}"
         with reading(path, "probabilities", wrong="damaged", advice="; train again"), np.load(path) as arrays:
@@ -118,18 +135,45 @@ class StoredPredictions:
 
     def doubts(self, run: str, case: str, axis: int, shape: tuple[int, ...]) -> list[float]:
         """Return the part of each slice along `axis` that is in doubt, in [0, 1]; empty without prediction."""
-        path = self.file(run, case, ".npz")
-        means = {} if path is None else self._means.get(path)
-        if path is not None:
-            _fits(path, tuple(map(len, means.values())), shape)
-        return means.get(axis, [])
+        path, labels = self.file(run, case, ".npz"), self.file(run, case)
+        if path is None:
+            return []
+        means = self._means.get(*self._on(case, path, labels))
+        self._check_image(run, case, path)
+        labelled.must_fit(path, tuple(map(len, means.values())), shape, _advice(path))
+        return means[axis]
 
-    def _read(self, kept: FileCache[ByteVolume], path: Path | None, shape: tuple[int, ...]) -> ByteVolume | None:
+    def _read(
+        self, kept: FileCache[ByteVolume], run: str, case: str, files: Sequence[Path | None], shape: tuple[int, ...]
+    ) -> ByteVolume | None:
+        path, *others = files
         if path is None:
             return None
-        array = kept.get(path)
-        _fits(path, array.shape, shape)
+        array = kept.get(*self._on(case, path, *others))
+        self._check_image(run, case, path)
+        labelled.must_fit(path, array.shape, shape, _advice(path))
         return array
+
+    def _on(self, case: str, *files: Path | None) -> tuple[Path, ...]:
+        """Return those of a case's files that are there, with the image's: what is read of them changes with it."""
+        return labelled.with_image(self._layout, case, *filter(None, files))
+
+    def _as_predicted(self, run: str, case: str) -> bool:
+        """Whether the image has the axes and the place that it had when `run` predicted it."""
+        path = self.file(run, case)
+        return not self._of_another(run, case) and (path is None or self._alike.get(*self._on(case, path)))
+
+    def _check_image(self, run: str, case: str, path: Path) -> None:
+        """Refuse a prediction of another picture of this name, whose headers tell nothing, with an `InputError`."""
+        if self._of_another(run, case):
+            raise InputError(f"{path}: was predicted of another image of this name; {_advice(path)}")
+
+    def _of_another(self, run: str, case: str) -> bool:
+        """Whether `run` predicted another image of this name; False where that is not known."""
+        path = self._layout.predictions / run / MARKS
+        predicted = self._predicted.get(self._layout.check(path)).get(case) if path.is_file() else None
+        now = self._marks.of(case)
+        return predicted is not None and now is not None and predicted.turned(now) is None
 
     def file(self, run: str, case: str, suffix: str = ".nii.gz", part: str = ".") -> Path | None:
         """Return the file of a prediction's labels, or of its doubt (``.npz``); None if it is missing.
@@ -144,8 +188,8 @@ class StoredPredictions:
         path = self._layout.predictions / run / part / f"{case}{suffix}"
         return self._layout.check(path) if path.is_file() else None
 
-    def _mean(self, path: Path) -> dict[int, list[float]]:
-        doubt = self._doubt.get(path)
+    def _mean(self, *paths: Path) -> dict[int, list[float]]:
+        doubt = self._doubt.get(*paths)
         across = {axis: tuple(other for other in range(3) if other != axis) for axis in range(3)}
         return {axis: (doubt.mean(others) / 255).tolist() for axis, others in across.items()}
 
@@ -163,10 +207,21 @@ def _placed(stored: UInt8[np.ndarray, "k _ _"], view: View) -> UInt8[np.ndarray,
     return view.seen(np.expand_dims(stored, 1 + view.axis))[:, 0]
 
 
-def _fits(path: Path, found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-    if found != shape:
-        raise InputError(f"{path}: has shape {found}, its image has {shape}; {_advice(path)}")
-    return True
+def marks_of(marks: Mapping[str, Mark]) -> str:
+    """Return the content of the file that tells predicted images from others."""
+    return json.dumps({case: asdict(mark) for case, mark in marks.items()})
+
+
+def _marks(path: Path) -> dict[str, Mark]:
+    raw = read_json(path)
+    try:
+        return {case: Mark.parsed(mark) for case, mark in raw.items()}
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise InputError(f"{path}: malformed ({in_one_line(repr(error))}); delete it, or train again") from None
+
+
+def _shape(path: Path, image: Path | None = None) -> tuple[int, ...]:
+    return labelled.shape_on(path, image, _advice(path))
 
 
 def _advice(path: Path) -> str:
@@ -175,17 +230,21 @@ def _advice(path: Path) -> str:
     return accepted if path.parent.name == PROPOSED else "train again"
 
 
-def _labels(path: Path) -> ByteVolume:
-    codes = nifti.read(path).array
-    labels = codes.astype(np.uint8)
-    if not np.array_equal(labels, codes):
+def _labels(path: Path, image: Path | None = None) -> ByteVolume:
+    volume = nifti.read(path)
+    labels = volume.array.astype(np.uint8)
+    if not np.array_equal(labels, volume.array):
         raise InputError(f"{path}: holds other values than codes from 0 to 255; train again")
-    return labels
+    return labelled.laid(path, replace(volume, array=labels, channels=None), image, 0, _advice(path))
 
 
-def _doubt(path: Path) -> ByteVolume:
+def _doubt(path: Path, *others: Path) -> ByteVolume:
+    """Read doubt; the file says nothing of where it lies, but that of the labels does, and doubt lies there."""
     doubt = read_npz(path).get("disagreement")
     if doubt is None or doubt.ndim != 3 or doubt.dtype != np.uint8:
         found = "no disagreement" if doubt is None else f"{doubt.dtype} {doubt.shape}"
         raise InputError(f"{path}: holds {found}, allowed is a volume of uint8; train again")
-    return doubt
+    if len(others) < 2:  # labels or image are gone
+        return doubt
+    labels, image = others
+    return labelled.laid(path, replace(image_files.grid(labels), array=doubt), image, 0, _advice(labels))

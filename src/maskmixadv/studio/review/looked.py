@@ -1,6 +1,7 @@
 """Which slices people looked at, and what a case's dense slices are used for: ``cases.json``.
 
-Slices are numbered in the order in which the image's file stores them.
+Slices are numbered in the order in which the image's file stores them, and follow an image that is saved with
+other axes.
 """
 
 from collections.abc import Mapping
@@ -9,6 +10,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, get_args
 
+from maskmixadv.formats.slicing import View
+from maskmixadv.studio.images.marks import Mark, Marks
 from maskmixadv.studio.images.readable import Use
 from maskmixadv.studio.layout import RUN_NAME
 from maskmixadv.studio.review.by_case import ByCase
@@ -19,10 +22,26 @@ LOOKED_FORMAT: Final = 1
 
 @dataclass(frozen=True)
 class CaseLooked:
-    """The slices of a case that people looked at, each with the latest run whose labels they saw; and its use."""
+    """The slices of a case that people looked at, each with the latest run whose labels they saw; and its use.
+
+    `axis` is the image file's axis along which these slices were cut; None in notes of earlier versions.
+    """
 
     looked: Mapping[int, str] = field(default_factory=dict)
     use: Use = "auto"
+    axis: int | None = None
+
+    def turned(self, mark: Mark, view: View) -> "CaseLooked":
+        """Return the notes as those of an image with other axes (`maskmixadv.studio.review.by_case`)."""
+        if self.axis is None:
+            return replace(self, looked={})
+        axis = mark.place(self.axis, 0, view)[0]
+        return replace(self, looked=renumbered(self.looked, self.axis, mark, view), axis=axis)
+
+
+def renumbered(noted: Mapping[int, str], axis: int, mark: Mark, view: View) -> dict[int, str]:
+    """Return what is noted of slices along `axis` of the image `mark`, by their places in the one that `view` shows."""
+    return {mark.place(axis, index, view)[1]: each for index, each in noted.items() if index < mark.shape[axis]}
 
 
 class Looked:
@@ -34,15 +53,21 @@ class Looked:
         If the file exists and is malformed.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._lock, self._cases = Lock(), ByCase(path, LOOKED_FORMAT, CaseLooked(), _looked)
+    def __init__(self, path: Path, marks: Marks) -> None:
+        self._lock, self._cases = Lock(), ByCase(path, LOOKED_FORMAT, CaseLooked(), _looked, CaseLooked.turned, marks)
 
-    def look(self, case: str, index: int, run: str) -> None:
-        """Keep that somebody looked at the labels that `run` gave a slice."""
+    def look(self, case: str, index: int, run: str, axis: int) -> None:
+        """Keep that somebody looked at the labels that `run` gave slice `index` along `axis`."""
         with self._lock:
             of = self._cases.of(case)
             if of.looked.get(index) != run:
-                self._cases.keep(case, replace(of, looked={**of.looked, index: run}))
+                self._cases.keep(case, replace(of, looked={**of.looked, index: run}, axis=axis))
+
+    def held_back(self, case: str) -> int:
+        """Return how many slices of a case people looked at on another image than it has by now."""
+        with self._lock:
+            notes = self._cases.held_back(case)
+        return 0 if notes is None else len(notes.looked)
 
     def at(self, case: str, run: str | None, depth: int) -> list[int]:
         """Return those of a case's `depth` slices whose labels by `run` somebody looked at, in order."""
@@ -71,4 +96,12 @@ def _looked(raw: dict[str, Any]) -> CaseLooked:
         index >= 0 and RUN_NAME.fullmatch(run) for index, run in looked.items()
     ):
         raise ValueError(raw)
-    return CaseLooked(looked, raw["use"])
+    return CaseLooked(looked, raw["use"], axis_of(raw))
+
+
+def axis_of(raw: dict[str, Any]) -> int | None:
+    """Return the axis of a file that notes name; raises a ValueError if it is none."""
+    axis = raw.get("axis")
+    if axis is not None and not (isinstance(axis, int) and 0 <= axis <= 2):
+        raise ValueError(raw)
+    return axis

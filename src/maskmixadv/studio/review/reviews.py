@@ -1,6 +1,7 @@
 """What people said of slices, and how long they drew in them: ``studio.json``.
 
-Slices are numbered in the order in which the image's file stores them.
+Slices are numbered in the order in which the image's file stores them, and follow an image that is saved with
+other axes.
 """
 
 import math
@@ -10,8 +11,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Literal
 
+from maskmixadv.formats.slicing import View
+from maskmixadv.studio.images.marks import Mark, Marks
 from maskmixadv.studio.layout import RUN_NAME
 from maskmixadv.studio.review.by_case import ByCase
+from maskmixadv.studio.review.looked import axis_of, renumbered
 
 Verdict = Literal["accepted", "rejected"]
 REVIEWS_FORMAT: Final = 1
@@ -52,11 +56,29 @@ class CaseNotes:
         How long people drew.
     corrected
         The latest run when somebody last drew, of slices that were drawn on when there was a run.
+    axis
+        The image file's axis along which slices were cut when somebody last drew; None in notes of earlier versions.
     """
 
     reviews: Mapping[int, Review] = field(default_factory=dict)
     seconds: Mapping[int, float] = field(default_factory=dict)
     corrected: Mapping[int, str] = field(default_factory=dict)
+    axis: int | None = None
+
+    def turned(self, mark: Mark, view: View) -> "CaseNotes":
+        """Return the notes as those of an image with other axes (`maskmixadv.studio.review.by_case`).
+
+        A verdict without an axis can't be turned, and does not hold.
+        """
+        reviews = dict[int, Review]()
+        for index, said in self.reviews.items():
+            if said.axis is not None and index < mark.shape[said.axis]:
+                axis, place = mark.place(said.axis, index, view)
+                reviews[place] = replace(said, axis=axis)
+        if self.axis is None:
+            return replace(self, reviews=reviews, corrected={})
+        corrected, axis = renumbered(self.corrected, self.axis, mark, view), mark.place(self.axis, 0, view)[0]
+        return replace(self, reviews=reviews, corrected=corrected, axis=axis)
 
 
 class Reviews:
@@ -68,8 +90,9 @@ class Reviews:
         If the file exists and is malformed.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._lock, self._cases = Lock(), ByCase(path, REVIEWS_FORMAT, CaseNotes(), _notes, " with its reviews")
+    def __init__(self, path: Path, marks: Marks) -> None:
+        self._lock = Lock()
+        self._cases = ByCase(path, REVIEWS_FORMAT, CaseNotes(), _notes, CaseNotes.turned, marks, " with its reviews")
 
     def judge(self, case: str, index: int, review: Review | None) -> None:
         """Keep the review of a slice; None takes an earlier one back."""
@@ -86,12 +109,18 @@ class Reviews:
             spent = round(notes.seconds.get(index, 0.0) + seconds, 2)
             self._cases.keep(case, replace(notes, seconds={**notes.seconds, index: spent}))
 
-    def correct(self, case: str, index: int, run: str | None) -> None:
-        """Note that somebody drew on a slice that `run` had predicted; None: there is no run, and nothing to note."""
+    def correct(self, case: str, index: int, run: str | None, axis: int) -> None:
+        """Note that somebody drew on slice `index` along `axis`, which `run` had predicted; None: there is no run."""
         with self._lock:
             notes = self._cases.of(case)
-            if run is not None and notes.corrected.get(index) != run:
-                self._cases.keep(case, replace(notes, corrected={**notes.corrected, index: run}))
+            corrected = notes.corrected if run is None else {**notes.corrected, index: run}
+            if (after := replace(notes, corrected=corrected, axis=axis)) != notes:
+                self._cases.keep(case, after)
+
+    def held_back(self, case: str) -> CaseNotes | None:
+        """Return the latest notes on a case if its image is another one by now, on which they don't hold; else None."""
+        with self._lock:
+            return self._cases.held_back(case)
 
     def corrected(self, case: str, run: str | None) -> tuple[int, ...]:
         """Return the slices on which somebody drew after `run` had predicted them."""
@@ -144,6 +173,7 @@ def _notes(raw: dict[str, Any]) -> CaseNotes:
         reviews={_slice(index): _review(said) for index, said in raw["reviews"].items()},
         seconds={_slice(index): _seconds(spent) for index, spent in raw["seconds"].items()},
         corrected={_slice(index): _run(said) for index, said in raw.get("corrected", {}).items()},
+        axis=axis_of(raw),
     )
 
 
@@ -168,7 +198,4 @@ def _seconds(spent: float) -> float:
 def _review(said: dict[str, Any]) -> Review:
     if said["verdict"] not in ("accepted", "rejected") or not RUN_NAME.fullmatch(said["run"]):
         raise ValueError(said)
-    axis = said.get("axis")
-    if axis is not None and not (isinstance(axis, int) and 0 <= axis <= 2):
-        raise ValueError(said)
-    return Review(said["verdict"], said["run"], axis)
+    return Review(said["verdict"], said["run"], axis_of(said))
