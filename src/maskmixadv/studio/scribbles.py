@@ -2,6 +2,7 @@
 
 from collections.abc import Container
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -13,7 +14,9 @@ from maskmixadv.files import make_directory
 from maskmixadv.formats import image_files
 from maskmixadv.formats.nifti import write_labels
 from maskmixadv.formats.volume import Volume
+from maskmixadv.sources.classes import FILE
 from maskmixadv.sources.labels import read as read_drawn
+from maskmixadv.sources.labels import unlike_strokes
 from maskmixadv.studio.cache import FileCache, Stamp, stamp
 from maskmixadv.studio.images.volumes import ByteVolume
 from maskmixadv.studio.layout import NOBODYS, Layout, case_of
@@ -117,8 +120,9 @@ class Scribbles:
         Raises
         ------
         InputError
-            If the file can't be written; an earlier one stays.
+            If the file can't be written, or would not be read again; an earlier one stays.
         """
+        self._must_read_back(case, labels)
         path = self._layout.scribbles / f"{case}.nii.gz"
         make_directory(self._layout.scribbles)  # somebody may have taken it away
         before = self._layout.find(self._layout.scribbles, case)
@@ -137,17 +141,43 @@ class Scribbles:
         Raises
         ------
         InputError
-            If it can't be written; nothing is changed then.
+            If it can't be written, or would not be read again; nothing is changed then.
         """
         if labels.size < LARGE:
             self.write(case, labels, like)
             return False
+        self._must_read_back(case, labels)
         before = self.drawn(case, axis, labels.shape)
         plane = np.moveaxis(labels, axis, 0)[index]
         self._pending.keep(case, axis, index, self.palette.coded.encoded(plane[None])[0])
         drawn = {*before, index} if (plane != IGNORE).any() else {*before} - {index}
         self._newer[case] = _Newer(labels, like, axis, frozenset(drawn))
         return True
+
+    def _must_read_back(self, case: str, labels: ByteVolume) -> None:
+        """Refuse strokes that would be refused when they are read; state their codes where that is all they lack.
+
+        Raises
+        ------
+        RequestError
+            If each pixel has a stroke, or other files leave open what their codes mean.
+        InputError
+            If ``classes.toml`` can't be written.
+        """
+        if not unlike_strokes(labels, self.palette.coded):
+            return
+        if (labels != IGNORE).all():
+            raise RequestError(
+                "scribble: each pixel has a stroke, allowed are strokes that leave some out; paint the mask in Review"
+            )
+        for path in (path for other, path in self.files().items() if other != case):
+            try:
+                self._coded.get(path)
+            except InputError as error:  # what its codes mean is for its user to say
+                raise RequestError(f"scribble: can't be told from a mask before this is mended: {error}") from None
+        stated = replace(self.palette, stated=True)
+        stated.write(self._layout.root / FILE)
+        self.palette = stated
 
     def unsettled(self) -> list[str]:
         """Return the cases whose strokes are newer than their file."""
