@@ -1,6 +1,7 @@
 """An image and its annotation in files of their own, read as one case; an annotation that does not fit is refused."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -271,8 +272,8 @@ def channels_of(
 ) -> tuple[Channel, ...]:
     """Return the channels of images.
 
-    They are as many as files of an image, or channels in its file; red, green and blue where the pixels of one differ
-    in colour; else one.
+    They are as many as files of most images, or channels in their files (`usual`); red, green and blue where the pixels
+    of one differ in colour; else one.
 
     Parameters
     ----------
@@ -297,24 +298,50 @@ def channels_of(
     >>> channels_of([Pair("a", "p1", Path("red.png"))]) == COLOURS
     True
     """
-    most = max((_count(pair) for pair in pairs), default=1)
+    counts = [count(pair.images) for pair in pairs]
+    most = max(counts, default=1) if said else usual(counts)
     coloured = colours and most == 1 and len(said) != 1 and any(map(_coloured, pairs))
     seen = COLOURS if coloured else tuple(Channel(f"channel {k}") for k in range(most)) if most > 1 else ONE
     if not said:
         return own(seen)
     as_colours = len(said) == len(COLOURS) and said[0].kind == "RGB"
     if len(said) != len(seen) and not (as_colours and most == 1 and colours):
-        like = next((pair for pair in pairs if _count(pair) == most), None)
+        like = next((pair for pair in pairs if count(pair.images) == most), None)
         has = f"{len(seen)} channel{'s' * (len(seen) != 1)} ({named(seen)})"
         raise InputError(f"{like.image if like else where}: has {has}, {where} says {len(said)} ({named(said)})")
     return own(said)
 
 
-def _count(pair: Pair) -> int:
-    """Return the number of files of an image, or of channels in its file; that of colours is 1."""
-    if pair.others:
-        return len(pair.images)
-    return image_files.channels(pair.image) if pair.image.exists() else 1
+def usual(counts: Iterable[int]) -> int:
+    """Return how many channels most images have; of numbers that are equally frequent, the largest one.
+
+    The largest, as an image that lacks a channel is more often a mistake than one that has another.
+
+    Examples
+    --------
+    >>> usual([1, 1, 3]), usual([1, 3]), usual([])
+    (1, 3, 1)
+    """
+    found = Counter(counts)
+    return max(found, key=lambda each: (found[each], each), default=1)
+
+
+def count(paths: Sequence[Path]) -> int:
+    """Return the number of files of an image, or of channels in its only file; that of colours is 1.
+
+    Raises
+    ------
+    InputError
+        If the header is damaged.
+
+    Examples
+    --------
+    >>> count([Path("a_0000.nii.gz"), Path("a_0001.nii.gz")])
+    2
+    """
+    if len(paths) > 1:
+        return len(paths)
+    return image_files.channels(paths[0]) if paths[0].exists() else 1
 
 
 def _coloured(pair: Pair) -> bool:
