@@ -172,6 +172,43 @@ def test_what_classes_toml_says_is_usual(tmp_path: Path) -> None:
         assert [line.split(":")[0] for line in lines] == ["images/s0.nii.gz", "images/s1.nii.gz"]
 
 
+def worked(page: httpx.Client, place: str, what: str) -> None:
+    """Do something to a slice that is no stroke."""
+    mask = tiny.volume()[2][1].tobytes()
+    match what:
+        case "accepted":
+            page.put(f"{place}/proposal", content=mask).raise_for_status()
+        case "painted":
+            page.put(f"{place}/mask", content=mask).raise_for_status()
+        case _:
+            page.put(f"{place}/scribble?seconds=90", content=np.full(SHAPE, 255, np.uint8).tobytes()).raise_for_status()
+
+
+@pytest.mark.parametrize("what", ["accepted", "painted", "drawn and erased"])
+def test_a_case_with_work_keeps_its_name_when_channels_come(tmp_path: Path, what: str) -> None:
+    folder = own.folder(tmp_path / "hearts", scribbled=0, masked=0)
+    own.case(folder, "p_0000", scribble=False)
+    with client(folder) as page:
+        worked(page, "/api/cases/p_0000/slices/1", what)
+        before = told(page)["p_0000"]
+        own.case(folder, "p_0001", 1, scribble=False)
+        assert list(told(page)) == ["p_0000", "p_0001"]
+        assert told(page)["p_0000"] == before
+        if what != "drawn and erased":
+            assert page.post("/api/export", json={"what": "masks"}).json()["files"] == 2
+
+
+def test_work_without_an_image_is_named(tmp_path: Path) -> None:
+    folder = own.folder(tmp_path / "hearts", scribbled=0, masked=0)
+    own.case(folder, "p", scribble=False)
+    with client(folder) as page:
+        worked(page, "/api/cases/p/slices/1", "accepted")
+        worked(page, "/api/cases/p/slices/0", "drawn")
+        (folder / "images" / "p.nii.gz").rename(folder / "images" / "q.nii.gz")
+        (line,) = page.get("/api/folder").json()["problems"]
+        assert line.startswith("p: no image of this name, but 1 slice accepted, 1.5 minutes of drawing; call its image")
+
+
 def test_numbered_pictures_stay_images_of_their_own(tmp_path: Path) -> None:
     folder = classes(tmp_path / "cells")
     for number in range(3):

@@ -17,6 +17,12 @@ from maskmixadv.formats import image_files, series
 
 RUN_NAME: Final = re.compile(r"[0-9]{3,9}")
 """The name of a run: its number."""
+PROPOSED: Final = "000"
+"""Stands for a run where a person accepted what strokes propose: no training has this number."""
+REVIEWS: Final = "studio.json"
+"""Name of the file with verdicts and drawing times (`maskmixadv.studio.review.reviews`)."""
+LOOKED: Final = "cases.json"
+"""Name of the file with looks, and with what dense slices are for (`maskmixadv.studio.review.looked`)."""
 
 NOBODYS: Final = "no image of this name; call it as its image is called, put the image back, or take it away"
 """What is said of strokes and masks without an image."""

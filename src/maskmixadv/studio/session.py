@@ -15,7 +15,7 @@ from maskmixadv.formats.slicing import View
 from maskmixadv.methods.registry import FROM_SCRIBBLES, METHODS
 from maskmixadv.sources import classes
 from maskmixadv.studio import palette as palettes
-from maskmixadv.studio import versions
+from maskmixadv.studio import versions, work
 from maskmixadv.studio.answers import (
     CaseAnswer,
     ClinicalAnswer,
@@ -34,10 +34,10 @@ from maskmixadv.studio.images.planes import at as _at
 from maskmixadv.studio.images.planes import labels_of
 from maskmixadv.studio.images.planes import plane as _slice
 from maskmixadv.studio.images.volumes import Facts
-from maskmixadv.studio.layout import Layout, printable
+from maskmixadv.studio.layout import LOOKED, PROPOSED, REVIEWS, Layout, printable
 from maskmixadv.studio.learning import corpus, readiness
 from maskmixadv.studio.learning.accepted import Accepted
-from maskmixadv.studio.learning.predictions import PROPOSED, StoredPredictions
+from maskmixadv.studio.learning.predictions import StoredPredictions
 from maskmixadv.studio.learning.preview import Look, Preview
 from maskmixadv.studio.learning.proposals import Proposals
 from maskmixadv.studio.learning.training import PRESET_CHOICES, Order, Training
@@ -95,13 +95,13 @@ class Session:
     def __init__(self, root: Path | Layout) -> None:
         self.layout = root if isinstance(root, Layout) else Layout.open(root)
         self.training = Training(self.layout)
-        self._reviews = Reviews(self.layout.check(self.layout.root / "studio.json"))
+        self._reviews = Reviews(self.layout.check(self.layout.root / REVIEWS))
         self.cases = Cases(self.layout)
         self._predictions = StoredPredictions(self.layout)
         self._accepted = Accepted(self._reviews, self._predictions)
         self._scribbles = Scribbles(self.layout, palettes.read(self.layout))
         self._corrected = Corrected(self.layout, lambda: self._scribbles.palette)
-        self._looked = Looked(self.layout.check(self.layout.root / corpus.LOOKED))
+        self._looked = Looked(self.layout.check(self.layout.root / LOOKED))
         self._locks, self._exporting = Locks(), Lock()
         self.masks = Masks(self.cases, self._corrected, self._reviews, self._looked, self._predictions, self._locks)
         self._idle = Idle(self._settle_when_idle)
@@ -118,6 +118,11 @@ class Session:
     def _folder(self) -> FolderAnswer:
         known, run = self.cases.known(), self._predictions.latest()
         problems = [*known.problems, *self._scribbles.problems(known.images), *self._corrected.problems(known.images)]
+        problems += [
+            f"{case}: no image of this name, but {held}; call its image so again, and all that is known of it"
+            for case, held in work.noted(self.layout).items()
+            if case not in known.images
+        ]
         cases = [self._case(case, known, run, problems) for case in known.facts]
         return FolderAnswer(
             name=printable(self.layout.root.name),

@@ -1,7 +1,7 @@
 """The images of a folder, of which each is one file, or a file for each of its channels."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +12,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.formats import flat, image_files
 from maskmixadv.formats.several import NUMBERED
 from maskmixadv.sources import classes, pairs
+from maskmixadv.studio import work
 from maskmixadv.studio.cache import Stamp, stamp
 from maskmixadv.studio.layout import Layout
 
@@ -43,8 +44,9 @@ class Images:
 def find(layout: Layout) -> Images:
     """Find the images of a folder.
 
-    Files ``NAME_0000``, ``NAME_0001`` and so on are channels of the image ``NAME`` if there are strokes or a mask of
-    that name. They are also if nothing is drawn yet, except for pictures: a series of pictures may be numbered, too.
+    Files ``NAME_0000``, ``NAME_0001`` and so on are channels of the image ``NAME`` if there is any work of that name
+    (`maskmixadv.studio.work`). They are also if there is none of the files' own names, except for pictures: a series of
+    pictures may be numbered, too.
     If most images have several files, a numbered file on its own is an image that lacks channels.
 
     A case is odd if it has other channels, in files of their own or in one, than ``classes.toml`` says, or else than
@@ -52,7 +54,7 @@ def find(layout: Layout) -> Images:
     """
     files, problems = layout.listing()
     numbered = _numbered(files)
-    drawn = {case for part in (layout.scribbles, layout.masks) for case in layout.listing(part).files}
+    drawn = work.cases(layout)
     free = {name: parts for name, parts in numbered.items() if name not in files and drawn.isdisjoint(parts.values())}
     known = {name for name, parts in free.items() if name in drawn or _complete(parts, files)}
     found = _joined(files, free, known)
@@ -99,7 +101,7 @@ def _usual(layout: Layout, counts: Mapping[str, int]) -> int:
     return pairs.usual(counts.values())
 
 
-def _count(paths: tuple[Path, ...]) -> int | None:
+def _count(paths: Sequence[Path]) -> int | None:
     """Return how many channels an image has; None if its header can't be read, of which its reader tells."""
     try:
         return len(paths) if len(paths) > 1 else _channels_in(stamp(paths[0]))
@@ -136,7 +138,9 @@ def _advice(case: str, missing: list[str], more: list[str], usual: int, drawn: C
     if more == [case]:
         shared = NUMBERED.fullmatch(case)
         if shared and case in drawn:
-            return f"strokes or a mask are called {case}; call them {shared[1]} to make it a channel of that image"
+            return (
+                f"strokes, masks or notes are called {case}; call them {shared[1]} to make it a channel of that image"
+            )
         return f"call it {case}_0000, and add {', '.join(missing[1:])}"
     steps = [f"add {', '.join(missing)}"] if missing else []
     return " and ".join([*steps, *([f"remove {', '.join(more)}"] if more else [])])

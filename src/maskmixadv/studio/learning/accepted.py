@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.layout import REVIEWS, Layout
 from maskmixadv.studio.learning.predictions import StoredPredictions
 from maskmixadv.studio.review.reviews import Review, Reviews
 
@@ -45,7 +45,7 @@ class Accepted:
         InputError
             If they are malformed.
         """
-        return cls(Reviews(layout.check(layout.root / "studio.json")), StoredPredictions(layout))
+        return cls(Reviews(layout.check(layout.root / REVIEWS)), StoredPredictions(layout))
 
     def cases(self) -> list[str]:
         """Return the names of the cases with accepted slices, in order."""

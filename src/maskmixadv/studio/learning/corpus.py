@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,13 +14,10 @@ from maskmixadv.studio import palette
 from maskmixadv.studio.corrected import Corrected
 from maskmixadv.studio.images import readable
 from maskmixadv.studio.images.cases import KnownCases
-from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.layout import LOOKED, Layout
 from maskmixadv.studio.learning.accepted import Accepted
 from maskmixadv.studio.review.looked import Looked
 from maskmixadv.types import IGNORE
-
-LOOKED: Final = "cases.json"
-"""Name of the file with what dense slices are for."""
 
 
 class Learnt(NamedTuple):

@@ -14,11 +14,9 @@ from maskmixadv.formats.slicing import View
 from maskmixadv.formats.volume import Volume
 from maskmixadv.studio.cache import FileCache
 from maskmixadv.studio.images.volumes import ByteVolume
-from maskmixadv.studio.layout import Layout, latest
+from maskmixadv.studio.layout import PROPOSED, Layout, latest
 
 CACHED_BYTES: Final = 2**28
-PROPOSED: Final = "000"
-"""Stands for a run where a person accepted what strokes propose: no training has this number."""
 PROBABILITIES: Final = "probabilities"
 """Folder of the class probabilities in a run's predictions."""
 
