@@ -15,7 +15,7 @@ from maskmixadv.corpus.scale import like_ct
 from maskmixadv.errors import InputError, listed
 from maskmixadv.formats import image_files, several
 from maskmixadv.formats.reading import NAMED
-from maskmixadv.formats.slicing import Slicing, View, common, placed
+from maskmixadv.formats.slicing import Header, Slicing, View, common, placed
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources import labels
 from maskmixadv.sources.classes import Classes
@@ -73,6 +73,9 @@ class Pair:
         Whether `slices` become part of the dense mask instead, above what its file says. The strokes are then left out.
     others
         Files of the image's further channels.
+    axis
+        Array axis of the image along which its slices are cut, where somebody has worked along it; None: the rule of
+        all images says it (`cuts`).
 
     Examples
     --------
@@ -89,6 +92,7 @@ class Pair:
     slices: tuple[LabelledSlice, ...] = ()
     others: tuple[Path, ...] = ()
     masked: bool = False
+    axis: int | None = None
 
     @property
     def images(self) -> tuple[Path, ...]:
@@ -378,7 +382,8 @@ class Cuts(NamedTuple):
 def cuts(pairs: Sequence[Pair], axis: int | None = None) -> Cuts:
     """Return how each image is seen: cut along array axis `axis`, or as its own header says.
 
-    The images' headers choose the rule together (`maskmixadv.formats.slicing.common`), which is applied to each.
+    The images' headers choose the rule together (`maskmixadv.formats.slicing.common`), which is applied to each but
+    those that have an axis of their own (`Pair.axis`).
 
     Raises
     ------
@@ -397,7 +402,23 @@ def cuts(pairs: Sequence[Pair], axis: int | None = None) -> Cuts:
         asked = Slicing(axis, radiological=placed(headers.values()))
         return Cuts(asked, {name: asked.along(axis, header) for name, header in headers.items()})
     slicing = common(list(headers.values()))
-    return Cuts(slicing, {name: slicing.of(header) for name, header in headers.items()})
+    return Cuts(slicing, {pair.name: seen(slicing, headers[pair.name], pair.axis) for pair in pairs})
+
+
+def seen(slicing: Slicing, header: Header, axis: int | None) -> View:
+    """Return how an image is seen that is cut along `axis`, or by the rule `slicing` where that is None.
+
+    So is an image of a single slice along another axis.
+
+    Examples
+    --------
+    >>> volume = Header((12, 64, 64), (8.0, 1.0, 1.0))
+    >>> seen(Slicing(thickest=True), volume, None).axis, seen(Slicing(thickest=True), volume, 1).axis
+    (0, 1)
+    """
+    if axis is None or header.single not in (None, axis):
+        return slicing.of(header)
+    return slicing.along(axis, header)
 
 
 def _with_slices(

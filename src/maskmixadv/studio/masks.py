@@ -206,6 +206,7 @@ class Masks:
         with self._locks.of(case):
             if labels is not None:
                 self._corrected.check(labels, coding)
+                self._looked.cut(case, view.axis)
             masks = self._corrected.read(case, shown.volume.array.shape).copy()
             versions.check_mask(version, plane(masks, view, index), labels)
             plane(masks, view, index)[:] = IGNORE if labels is None else labels

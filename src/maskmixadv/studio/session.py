@@ -332,6 +332,7 @@ class Session:
         plane, stored = labels_of(labels, array, view, index, "scribble"), view.stored(index, array.shape[view.axis])
         with self._locks.of(case):
             self._scribbles.check(plane, coding)
+            self._looked.cut(case, view.axis)
             strokes = self._scribbles.read(case, array.shape)
             versions.check(version, _slice(strokes, view, index), plane)
             if not np.array_equal(_slice(strokes, view, index), plane):
@@ -400,6 +401,7 @@ class Session:
             if run is None and verdict != "accepted":  # there is nothing but an accepted proposal
                 self._reviews.judge(case, stored, None)
             elif run is not None:
+                self._looked.cut(case, view.axis)
                 before = self._reviews.accepted(case).get(stored)
                 shown = before.run if before and verdict == "accepted" else run
                 said = None if verdict is None else Review(verdict, shown, view.axis)
@@ -432,6 +434,7 @@ class Session:
             self._scribbles.palette.check_coding(coding)
             if (plane >= len(self.classes())).any():
                 raise RequestError(f"proposal: class {plane.max()}, allowed are 0 to {len(self.classes()) - 1}")
+            self._looked.cut(case, view.axis)
             self._withdraw_lost(case)
             across = np.zeros(shape, np.uint8)
             _slice(across, view, index)[:] = plane
@@ -541,7 +544,14 @@ class Session:
         )
 
     def _masks_of(self, case: str, facts: Facts, view: View, problems: list[str]) -> MaskAnswer:
+        if elsewhere := self._reviews.elsewhere(case, view.axis):
+            problems.append(
+                f"{case}: {elsewhere} verdict{'s' * (elsewhere != 1)} left out of trainings and exports, as slices "
+                f"were cut along another axis than {view.axis}, along which they are cut now"
+            )
         try:
+            if line := corpus.turned(self._corrected, case, view.axis, facts.shape):
+                problems.append(line)
             return self.masks.answer(case, facts.shape, view)
         except InputError as error:
             problems.append(str(error))

@@ -66,6 +66,15 @@ def cases(layout: Layout) -> set[str]:
     return {*(case for part in parts for case in layout.listing(part).files), *noted(layout)}
 
 
+def axes(layout: Layout) -> dict[str, int]:
+    """Return the file's axis along which a case was cut when somebody first worked in it, as far as that is noted.
+
+    Images that come later then don't change what its slices are.
+    """
+    kept = {case: notes.get("axis") for case, notes in _cases(layout, LOOKED).items()}
+    return {case: axis for case, axis in kept.items() if axis in (0, 1, 2)}
+
+
 def _work(reviews: Mapping[str, Any], looked: Mapping[str, Any], *, proposed: bool) -> Work:
     verdicts = [said["verdict"] for said in reviews.get("reviews", {}).values()]
     return Work(

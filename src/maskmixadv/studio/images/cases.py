@@ -15,6 +15,7 @@ from maskmixadv.files import cannot_write, make_directory, partial_name, put_in_
 from maskmixadv.formats import image_files
 from maskmixadv.formats.slicing import View
 from maskmixadv.sources import pairs
+from maskmixadv.studio import work
 from maskmixadv.studio.cache import Stamp, stamp
 from maskmixadv.studio.images import grouping
 from maskmixadv.studio.images.intake import check_name, check_series_name
@@ -64,7 +65,11 @@ class Cases:
     def __init__(self, layout: Layout) -> None:
         self._layout, self._lock = layout, Lock()
         self._volumes = ShownImages(layout.state / "images.json")
-        self._views: tuple[tuple[Stamp, ...], Mapping[str, View], Mapping[str, Edges | None]] = ((), {}, {})
+        self._views: tuple[tuple[Stamp | tuple[str, int], ...], Mapping[str, View], Mapping[str, Edges | None]] = (
+            (),
+            {},
+            {},
+        )
 
     def known(self) -> KnownCases:
         """Return all cases; images that are new are read."""
@@ -181,9 +186,11 @@ class Cases:
 
     def _seen(self, images: Mapping[str, Sequence[Path]]) -> tuple[Mapping[str, View], Mapping[str, Edges | None]]:
         """Return how the images are seen, as training sees them (`pairs.cuts`), and where their edges lie."""
-        key = tuple(stamp(path) for paths in images.values() for path in paths)
+        axes = work.axes(self._layout)
+        key = *(stamp(path) for paths in images.values() for path in paths), *sorted(axes.items())
         if self._views[0] != key:
-            views = pairs.cuts([pairs.Pair(case, case, paths[0]) for case, paths in images.items()]).views
+            cut = [pairs.Pair(case, case, paths[0], axis=axes.get(case)) for case, paths in images.items()]
+            views = pairs.cuts(cut).views
             edges = {case: image_files.header(paths[0]).edges(views[case]) for case, paths in images.items()}
             self._views = key, views, edges
         return self._views[1:]

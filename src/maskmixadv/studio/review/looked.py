@@ -1,4 +1,4 @@
-"""Which slices people looked at, and what a case's dense slices are used for: ``cases.json``.
+"""Which slices people looked at, what dense slices are used for, and along which axis: ``cases.json``.
 
 Slices are numbered in the order in which the image's file stores them.
 """
@@ -19,10 +19,21 @@ LOOKED_FORMAT: Final = 1
 
 @dataclass(frozen=True)
 class CaseLooked:
-    """The slices of a case that people looked at, each with the latest run whose labels they saw; and its use."""
+    """What is noted of a case.
+
+    Attributes
+    ----------
+    looked
+        The slices that people looked at, each with the latest run whose labels they saw.
+    use
+        What its dense slices are for.
+    axis
+        The image file's axis along which slices were cut when somebody first drew, painted or judged; None before that.
+    """
 
     looked: Mapping[int, str] = field(default_factory=dict)
     use: Use = "auto"
+    axis: int | None = None
 
 
 class Looked:
@@ -49,6 +60,13 @@ class Looked:
         with self._lock:
             return sorted(i for i, at in self._cases.of(case).looked.items() if at == run and i < depth)
 
+    def cut(self, case: str, axis: int) -> None:
+        """Keep the axis along which a case is cut while somebody works in it; one that is kept already stays."""
+        with self._lock:
+            of = self._cases.of(case)
+            if of.axis is None:
+                self._cases.keep(case, replace(of, axis=axis))
+
     def use(self, case: str) -> Use:
         """Return what the dense slices of a case are for."""
         with self._lock:
@@ -66,4 +84,6 @@ def _looked(raw: dict[str, Any]) -> CaseLooked:
         index >= 0 and RUN_NAME.fullmatch(run) for index, run in looked.items()
     ):
         raise ValueError(raw)
-    return CaseLooked(looked, raw["use"])
+    if (axis := raw.get("axis")) not in (None, 0, 1, 2) or isinstance(axis, bool):
+        raise ValueError(axis)
+    return CaseLooked(looked, raw["use"], axis)
