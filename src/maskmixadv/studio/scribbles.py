@@ -14,7 +14,7 @@ from maskmixadv.files import make_directory
 from maskmixadv.formats import image_files
 from maskmixadv.formats.nifti import write_labels
 from maskmixadv.formats.volume import Volume
-from maskmixadv.sources.classes import FILE
+from maskmixadv.sources import classes
 from maskmixadv.sources.labels import read as read_drawn
 from maskmixadv.sources.labels import unlike_strokes
 from maskmixadv.studio.cache import FileCache, Stamp, stamp
@@ -66,6 +66,27 @@ class Scribbles:
         self._drawn: dict[Path, _Drawn] = {}
         self._pending = Pending(layout)
         self._newer: dict[str, _Newer] = {}
+        self._classes: Stamp | None = None
+
+    def changed_classes(self) -> str:
+        """Say that ``classes.toml`` means other classes than those of this studio; empty if it does not.
+
+        A file that is missing says nothing. Colours and channels may change.
+        """
+        path = self._layout.root / classes.FILE
+        try:
+            now = stamp(path) if path.is_file() else None
+            if now is not None and now != self._classes and classes.read(path) != self.palette.coded:
+                return f"{classes.FILE}: another program changed it; nothing is saved until the studio is started anew"
+        except InputError as error:
+            return f"{error}; nothing is saved until that is mended"
+        self._classes = now
+        return ""
+
+    def must_be_current(self) -> None:
+        """Refuse to write or learn labels whose classes another program changed; a `RequestError`."""
+        if changed := self.changed_classes():
+            raise RequestError(changed)
 
     def files(self) -> dict[str, Path]:
         """Return the files of strokes by case, without those that can't be used."""
@@ -106,6 +127,7 @@ class Scribbles:
 
     def check(self, labels: UInt8[np.ndarray, "h w"], coding: str | None) -> None:
         """Refuse strokes of a class that does not exist, or of other classes (`Palette.coding`); a `RequestError`."""
+        self.must_be_current()
         self.palette.check_coding(coding)
         codes = np.unique(labels)
         stray = codes[(codes >= len(self.palette.classes)) & (codes != IGNORE)]
@@ -176,7 +198,7 @@ class Scribbles:
             except InputError as error:  # what its codes mean is for its user to say
                 raise RequestError(f"scribble: can't be told from a mask before this is mended: {error}") from None
         stated = replace(self.palette, stated=True)
-        stated.write(self._layout.root / FILE)
+        stated.write(self._layout.root / classes.FILE)
         self.palette = stated
 
     def unsettled(self) -> list[str]:

@@ -103,7 +103,8 @@ class Session:
         self._corrected = Corrected(self.layout, lambda: self._scribbles.palette)
         self._looked = Looked(self.layout.check(self.layout.root / LOOKED))
         self._locks, self._exporting = Locks(), Lock()
-        self.masks = Masks(self.cases, self._corrected, self._reviews, self._looked, self._predictions, self._locks)
+        noted, current = (self._reviews, self._looked), self._scribbles.must_be_current
+        self.masks = Masks(self.cases, self._corrected, *noted, self._predictions, self._locks, current)
         self._idle = Idle(self._settle_when_idle)
         parts = (self.cases, self._predictions, self._accepted, self._corrected, self._looked)
         self._outputs = Outputs(self.layout, *parts, self.masks, self._scribbles)
@@ -117,7 +118,8 @@ class Session:
 
     def _folder(self) -> FolderAnswer:
         known, run = self.cases.known(), self._predictions.latest()
-        problems = [*known.problems, *self._scribbles.problems(known.images), *self._corrected.problems(known.images)]
+        problems = [*filter(None, [self._scribbles.changed_classes()]), *known.problems]
+        problems += [*self._scribbles.problems(known.images), *self._corrected.problems(known.images)]
         problems += [
             f"{case}: no image of this name, but {held}; call its image so again, and all that is known of it"
             for case, held in work.noted(self.layout).items()
@@ -163,6 +165,7 @@ class Session:
     def train(self, order: Order) -> None:
         """Start a training of all that is drawn; raises as `Training.start` and `settle`."""
         order.check()
+        self._scribbles.must_be_current()
         self.settle()
         self.training.start(order)
 
@@ -397,6 +400,7 @@ class Session:
             raise TakenError("somebody painted the mask of this slice; discard the mask to judge the prediction")
         stored = view.stored(index, shape[view.axis])
         with self._locks.of(case):
+            self._scribbles.must_be_current()
             versions.check_seen(seen, Seen(self._verdicts(case, view, shape).get(index), run))
             if run is None and verdict != "accepted":  # there is nothing but an accepted proposal
                 self._reviews.judge(case, stored, None)
@@ -431,6 +435,7 @@ class Session:
         if index in self.masks.answer(case, shape, view).corrected:
             raise TakenError("somebody painted the mask of this slice; discard the mask to accept the proposal")
         with self._locks.of(case):
+            self._scribbles.must_be_current()
             self._scribbles.palette.check_coding(coding)
             if (plane >= len(self.classes())).any():
                 raise RequestError(f"proposal: class {plane.max()}, allowed are 0 to {len(self.classes()) - 1}")
@@ -492,6 +497,7 @@ class Session:
             If there is nothing to export, or this installation can't export it.
         """
         with self._exporting:
+            self._scribbles.must_be_current()
             self.settle()
             out, files, problems = self._outputs.write(what)
         return ExportAnswer(printable(str(out)), files, list(map(printable, problems)))
