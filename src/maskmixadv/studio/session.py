@@ -326,7 +326,7 @@ class Session:
         Raises
         ------
         RequestError
-            If `labels` does not fit the slice or the classes; nothing is changed then.
+            If `labels` does not fit the slice or the classes, or its mask was painted; nothing is changed then.
         StaleError
             If the strokes have another version; nothing is changed then.
         """
@@ -339,6 +339,7 @@ class Session:
             strokes = self._scribbles.read(case, array.shape)
             versions.check(version, _slice(strokes, view, index), plane)
             if not np.array_equal(_slice(strokes, view, index), plane):
+                self._must_be_unpainted(case, view, stored, array.shape)
                 strokes = strokes.copy()
                 _slice(strokes, view, index)[:] = plane
                 if stored in self._reviews.accepted(case):
@@ -351,6 +352,16 @@ class Session:
         if seconds > 0:
             self._reviews.spend(case, stored, seconds)
         return DrawAnswer(drawn, self._verdicts(case, view, array.shape), versions.version(plane))
+
+    def _must_be_unpainted(self, case: str, view: View, stored: int, shape: tuple[int, ...]) -> None:
+        """Refuse a stroke on a slice whose mask somebody painted, as it would teach nothing; a `RequestError`."""
+        painted: tuple[int, ...] = ()
+        with suppress(InputError):  # the list of cases says what is wrong with the file
+            painted = self._corrected.dense(case, view.axis, shape)
+        if stored in painted:
+            raise RequestError(
+                "somebody painted the mask of this slice, which counts; discard the mask to draw strokes"
+            )
 
     def predicted(self, case: str, index: int, kind: Overlay) -> SliceArray:
         """Return the labels of a slice, or their doubt: from the run that was accepted there, or else the latest run.
@@ -412,7 +423,9 @@ class Session:
                 self._reviews.judge(case, stored, said)
             return self._verdicts(case, view, shape)
 
-    def accept_proposal(self, case: str, index: int, labels: bytes, coding: str | None = None) -> dict[int, Verdict]:
+    def accept_proposal(
+        self, case: str, index: int, labels: bytes, coding: str | None = None, seen: Seen | None = None
+    ) -> dict[int, Verdict]:
         """Keep a proposal as a slice's accepted labels; returns the verdicts that hold in the case.
 
         Trainings learn from it, and exports hold it, as an accepted prediction.
@@ -423,11 +436,15 @@ class Session:
             Class indices, row by row.
         coding
             What they mean (`maskmixadv.studio.palette.Palette.coding`); None: what they mean by now.
+        seen
+            What the page showed when somebody accepted; None overrules whatever holds.
 
         Raises
         ------
         RequestError
             If `labels` does not fit the slice or the classes; nothing is changed then.
+        StaleError
+            If another verdict holds than the page showed, or a later run has predicted.
         """
         shown, view = self.cases.open(case)
         shape = shown.volume.array.shape
@@ -439,6 +456,7 @@ class Session:
             self._scribbles.palette.check_coding(coding)
             if (plane >= len(self.classes())).any():
                 raise RequestError(f"proposal: class {plane.max()}, allowed are 0 to {len(self.classes()) - 1}")
+            versions.check_seen(seen, Seen(self._verdicts(case, view, shape).get(index), self._predictions.latest()))
             self._looked.cut(case, view.axis)
             self._withdraw_lost(case)
             across = np.zeros(shape, np.uint8)
