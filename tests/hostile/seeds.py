@@ -38,6 +38,8 @@ from maskmixadv.runs.run import Run
 from maskmixadv.sources import acdc, classes, nnunet
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.studio.images import volumes
+from maskmixadv.studio.images.marks import Marks
+from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import predictions, process, training
 from maskmixadv.studio.review import reviews
 from maskmixadv.training import log
@@ -370,6 +372,9 @@ def _of_texts() -> list[Reader]:
         log._rows_up_to(path, 5)
         training.Progress.read(path.parent)
 
+    def judged(path: Path) -> None:
+        reviews.Reviews(path, Marks(Layout(path.parent)))
+
     def texts(kind: Any) -> list[tuple[str, bytes]]:
         return [(".json", json.dumps(kind).encode())]
 
@@ -379,7 +384,7 @@ def _of_texts() -> list[Reader]:
         Reader("splits", lambda path: nnunet._splits(path, patients, frozenset()), texts(folds), mutate.changed_json),
         Reader("classes.toml", classes.read, [(".toml", b"ignore = 4\n" + own.CLASSES.encode())], mutate.changed_toml),
         Reader("table.toml", table.read, [(".toml", TABLE.encode())], mutate.changed_toml),
-        Reader("studio.json", reviews.Reviews, texts(reviewed), mutate.changed_json),
+        Reader("studio.json", judged, texts(reviewed), mutate.changed_json),
         Reader("images.json", looked_at, texts(facts), mutate.changed_json),
         Reader("process", process.Process.read, texts({"pid": 1, "start": "5"}), mutate.changed_json),
         Reader("order", lambda p: made(training.Order, read_json(p), str(p)),

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -77,11 +77,11 @@ def strokes(code: int = 1) -> np.ndarray:
     return labels
 
 
-def predict(folder: Path, run: str = "001") -> np.ndarray:
+def predict(folder: Path, run: str = "001", cases: Sequence[str] = ("m0", "s0", "s1")) -> np.ndarray:
     """Lay a prediction of every case down, as a run does; returns the labels."""
     dense, out = tiny.volume()[2], folder / "predictions" / run
     out.mkdir(parents=True)
-    for case in ("m0", "s0", "s1"):
+    for case in cases:
         like = nifti.read(folder / "images" / f"{case}.nii.gz")
         nifti.write_labels(out / f"{case}.nii.gz", dense, like)
         doubt = np.zeros(dense.shape, np.uint8)

@@ -12,6 +12,7 @@ from PIL import Image
 import own
 import tiny
 from maskmixadv.corpus.channels import COLOURS
+from maskmixadv.errors import InputError
 from maskmixadv.formats import nifti
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.inference.segment import segment
@@ -121,6 +122,91 @@ def test_a_case_that_lacks_a_channel_is_shown_and_told(tmp_path: Path) -> None:
     assert set(predicted(layout)) == {"a", "b", "c"}
     left_out = json.loads((layout.state / "001" / training.LEFT_OUT).read_text())
     assert [line.split(":")[0] for line in left_out] == ["images/drawn_0000.nii.gz", "images/lacks_0000.nii.gz"]
+
+
+def many(folder: Path, name: str, channels: int, *, scribble: bool = True, seed: int = 0) -> None:
+    """Write an image with `channels` channels in one file, and its strokes."""
+    image, drawn, _ = tiny.volume(seed)
+    stacked = np.stack([image.T * (number + 1) + number * image.T**2 for number in range(channels)], -1)
+    (folder / "images").mkdir(exist_ok=True, parents=True)
+    nib.save(nib.Nifti1Image((stacked * 900).astype(np.int16), own.AFFINE), folder / "images" / f"{name}.nii.gz")
+    if scribble:
+        own.write(folder / "scribbles" / f"{name}.nii.gz", own.coded(drawn))
+
+
+def test_one_file_of_other_channels_than_most_is_the_odd_one(tmp_path: Path) -> None:
+    folder = own.folder(tmp_path / "hearts", scribbled=3, masked=0)
+    many(folder, "odd", 3)
+    with client(folder) as page:
+        (line,) = page.get("/api/folder").json()["problems"]
+        assert "images/odd.nii.gz: has 3 channels, most images here have one; take it to a folder" in line
+        assert "odd" not in {each["case"] for each in page.get("/api/queue").json()}
+        answer = page.post("/api/export", json={"what": "nnunet"}).json()
+        assert answer["problems"] == [line]
+    layout = trained(folder)
+    assert set(predicted(layout)) == {"s0", "s1", "s2"}
+    assert json.loads((layout.state / "001" / training.LEFT_OUT).read_text()) == [line]
+    with pytest.raises(InputError, match=r"odd\.nii\.gz: has 3 channels, allowed are images with 1"):
+        follow.current(folder)
+
+
+def test_most_files_of_several_channels_are_usual(tmp_path: Path) -> None:
+    folder = classes(tmp_path / "hearts")
+    many(folder, "a", 2)
+    many(folder, "b", 2, seed=1)
+    sequences(folder, "files")
+    own.case(folder, "grey", 3)
+    with client(folder) as page:
+        (line,) = page.get("/api/folder").json()["problems"]
+        assert line.startswith("images/grey.nii.gz: has one channel, most images here have 2 channels")
+    assert set(predicted(trained(folder))) == {"a", "b", "files"}
+
+
+def test_what_classes_toml_says_is_usual(tmp_path: Path) -> None:
+    folder = own.folder(tmp_path / "hearts", scribbled=2, masked=0)
+    many(folder, "two", 2)
+    text = (folder / "classes.toml").read_text()
+    (folder / "classes.toml").write_text(text + '[[channel]]\nname = "T1"\n[[channel]]\nname = "T2"\n')
+    with client(folder) as page:
+        lines = page.get("/api/folder").json()["problems"]
+        assert [line.split(":")[0] for line in lines] == ["images/s0.nii.gz", "images/s1.nii.gz"]
+
+
+def worked(page: httpx.Client, place: str, what: str) -> None:
+    """Do something to a slice that is no stroke."""
+    mask = tiny.volume()[2][1].tobytes()
+    match what:
+        case "accepted":
+            page.put(f"{place}/proposal", content=mask).raise_for_status()
+        case "painted":
+            page.put(f"{place}/mask", content=mask).raise_for_status()
+        case _:
+            page.put(f"{place}/scribble?seconds=90", content=np.full(SHAPE, 255, np.uint8).tobytes()).raise_for_status()
+
+
+@pytest.mark.parametrize("what", ["accepted", "painted", "drawn and erased"])
+def test_a_case_with_work_keeps_its_name_when_channels_come(tmp_path: Path, what: str) -> None:
+    folder = own.folder(tmp_path / "hearts", scribbled=0, masked=0)
+    own.case(folder, "p_0000", scribble=False)
+    with client(folder) as page:
+        worked(page, "/api/cases/p_0000/slices/1", what)
+        before = told(page)["p_0000"]
+        own.case(folder, "p_0001", 1, scribble=False)
+        assert list(told(page)) == ["p_0000", "p_0001"]
+        assert told(page)["p_0000"] == before
+        if what != "drawn and erased":
+            assert page.post("/api/export", json={"what": "masks"}).json()["files"] == 2
+
+
+def test_work_without_an_image_is_named(tmp_path: Path) -> None:
+    folder = own.folder(tmp_path / "hearts", scribbled=0, masked=0)
+    own.case(folder, "p", scribble=False)
+    with client(folder) as page:
+        worked(page, "/api/cases/p/slices/1", "accepted")
+        worked(page, "/api/cases/p/slices/0", "drawn")
+        (folder / "images" / "p.nii.gz").rename(folder / "images" / "q.nii.gz")
+        (line,) = page.get("/api/folder").json()["problems"]
+        assert line.startswith("p: no image of this name, but 1 slice accepted, 1.5 minutes of drawing; call its image")
 
 
 def test_numbered_pictures_stay_images_of_their_own(tmp_path: Path) -> None:

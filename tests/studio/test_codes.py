@@ -9,6 +9,7 @@ import own
 import tiny
 from maskmixadv.errors import InputError
 from maskmixadv.formats import nifti
+from maskmixadv.sources import follow
 from maskmixadv.sources.classes import read
 from maskmixadv.studio import palette
 from maskmixadv.studio.layout import Layout
@@ -17,6 +18,7 @@ from maskmixadv.studio.refusals import RequestError
 from maskmixadv.studio.scribbles import Scribbles
 from maskmixadv.studio.session import Session
 from maskmixadv.types import IGNORE
+from studio_server import client, refused
 
 IMAGE, SCRIBBLE, DENSE = tiny.volume()
 
@@ -103,3 +105,60 @@ def test_a_class_in_masks_or_predictions_is_not_removed(tmp_path: Path) -> None:
     (source / "predictions" / "001" / "m0.nii.gz").write_bytes(b"")
     with pytest.raises(RequestError, match="run 001 has learnt it"):
         session.set_classes(session.classes()[:-1])
+
+
+def broad(*, wholly: bool = False) -> np.ndarray:
+    """Strokes of a picture: most of it is background by a broad pen, beside a thin line."""
+    drawn = np.full((64, 64), IGNORE, np.uint8)
+    drawn[: 64 if wholly else 40] = 0
+    drawn[50, 20:40] = 1
+    return drawn
+
+
+def thin() -> np.ndarray:
+    """A thin stroke alone."""
+    return np.where(broad() == 1, 1, IGNORE).astype(np.uint8)
+
+
+def pictures(root: Path, *names: str) -> Path:
+    for name in names:
+        own.write(root / "images" / f"{name}.png", np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8))
+    return root
+
+
+@pytest.mark.parametrize("text", ["", "ignore = 9\n", None])
+def test_strokes_by_a_broad_pen_are_read_again(tmp_path: Path, text: str | None) -> None:
+    root = pictures(tmp_path, "pic")
+    if text is not None:  # one that states the code of a pixel without stroke, and one that does not
+        (root / "classes.toml").write_text(text + own.CLASSES)
+    with client(root) as page:
+        assert page.put("/api/cases/pic/slices/0/scribble", content=broad().tobytes()).status_code == 200
+    with client(root) as page:
+        told = page.get("/api/folder").json()
+        assert (told["problems"], told["cases"][0]["scribbled"]) == ([], [0])
+        served = np.frombuffer(page.get("/api/cases/pic/slices/0/scribble").content, np.uint8)
+        np.testing.assert_array_equal(served.reshape(64, 64), broad())
+        assert "No slice has strokes." not in [want["what"] for want in page.get("/api/ready").json()["wants"]]
+    scribble = own.by_name(follow.current(root))["pic"].scribble
+    assert scribble is not None
+    np.testing.assert_array_equal(scribble[0], broad())
+
+
+def test_strokes_that_would_not_be_read_again_are_refused(tmp_path: Path) -> None:
+    root = pictures(tmp_path, "pic")
+    with client(root) as page:
+        whole = page.put("/api/cases/pic/slices/0/scribble", content=broad(wholly=True).tobytes())
+        refused(whole, 400, "each pixel has a stroke", "paint the mask")
+        assert page.get("/api/folder").json()["cases"][0]["scribbled"] == []
+
+
+def test_a_stroke_does_not_say_what_codes_of_others_mean(tmp_path: Path) -> None:
+    root = pictures(tmp_path, "foreign", "pic")
+    own.write(root / "scribbles" / "foreign.png", np.where(broad() == 1, 1, 0).astype(np.uint8))
+    (root / "classes.toml").write_text(own.CLASSES)
+    with client(root) as page:
+        refused(page.put("/api/cases/pic/slices/0/scribble", content=broad().tobytes()), 400, "foreign", "ignore = 0")
+        assert page.put("/api/cases/pic/slices/0/scribble", content=thin().tobytes()).status_code == 200
+    assert (root / "classes.toml").read_text() == own.CLASSES
+    with pytest.raises(InputError, match=r"foreign.*write 'ignore = 0'"):
+        follow.current(root)

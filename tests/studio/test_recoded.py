@@ -8,7 +8,7 @@ import pytest
 import own
 import tiny
 from maskmixadv.studio.learning.process import Process
-from studio_server import SHAPE, SLICE, client, plane, refused, strokes
+from studio_server import SHAPE, SLICE, client, plane, predict, refused, strokes
 
 NAMES = ["background", "RV", "Myo", "LV"]
 
@@ -91,3 +91,27 @@ def test_added_classes_leave_the_others_as_they_are(folder: Path) -> None:
         page.put("/api/classes", json=body).raise_for_status()
         told = page.put(f"{SLICE}/scribble", params={"coding": before}, content=strokes(3).tobytes())
         assert told.status_code == 200, told.text
+
+
+def test_classes_that_another_program_changed_are_noticed(tmp_path: Path) -> None:
+    folder = own.folder(tmp_path / "hearts", scribbled=1, masked=0)
+    predict(folder, cases=("s0",))
+    swapped = own.CLASSES.replace("RV", "x").replace("LV", "RV").replace("x", "LV")
+    mask = np.zeros(SHAPE, np.uint8).tobytes()
+    with client(folder) as page:
+        before = (folder / "scribbles" / "s0.nii.gz").read_bytes()
+        (folder / "classes.toml").write_text(swapped)
+        said = ("classes.toml: another program changed it", "started anew")
+        refused(page.put(f"{SLICE}/scribble", content=strokes().tobytes()), 400, *said)
+        refused(page.put(f"{SLICE}/mask", content=mask), 400, *said)
+        refused(page.put(f"{SLICE}/proposal", content=mask), 400, *said)
+        refused(page.put(f"{SLICE}/review", json={"verdict": "accepted"}), 400, *said)
+        refused(page.post("/api/export", json={"what": "nnunet"}), 400, *said)
+        refused(page.post("/api/train", json={"preset": "cpu", "steps": 1}), 400, *said)
+        assert said[0] in page.get("/api/folder").json()["problems"][0]
+        assert (folder / "scribbles" / "s0.nii.gz").read_bytes() == before
+        (folder / "classes.toml").write_text(own.CLASSES + "# the same again")
+        assert page.get("/api/folder").json()["problems"] == []
+        assert page.put(f"{SLICE}/scribble", content=strokes().tobytes()).status_code == 200
+        (folder / "classes.toml").write_text("[[class]]")
+        refused(page.put(f"{SLICE}/scribble", content=strokes(2).tobytes()), 400, "classes.toml", "mended")

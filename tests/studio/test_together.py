@@ -165,3 +165,37 @@ def started(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
             yield server, server.stdout.readline().strip()
         finally:
             server.terminate()
+
+
+def test_a_proposal_does_not_replace_a_verdict_that_was_not_seen(folder: Path) -> None:
+    predict(folder)
+    mask = np.zeros(SHAPE, np.uint8).tobytes()
+    with client(folder) as page:
+        page.put(f"{SLICE}/review", json={"verdict": "rejected"}).raise_for_status()
+        unseen = page.put(f"{SLICE}/proposal?verdict=none&run=001", content=mask)
+        refused(unseen, 409, "judged elsewhere", "rejected")
+        refused(page.put(f"{SLICE}/proposal?verdict=rejected&run=", content=mask), 409, "run 001 has predicted")
+        seen = page.put(f"{SLICE}/proposal?verdict=rejected&run=001", content=mask)
+        assert seen.json() == {"reviews": {"1": "accepted"}}
+
+
+def test_a_stroke_on_a_painted_slice_is_refused(folder: Path) -> None:
+    with client(folder) as page:
+        before = page.get(f"{SLICE}/scribble")
+        page.put(f"{SLICE}/mask", content=np.zeros(SHAPE, np.uint8).tobytes()).raise_for_status()
+        query = f"version={before.headers['x-version']}"
+        refused(page.put(f"{SLICE}/scribble?{query}", content=strokes(2).tobytes()), 400, "painted", "discard the mask")
+        assert page.get(f"{SLICE}/scribble").content == before.content
+        again = page.put(f"{SLICE}/scribble?{query}", content=before.content)
+        assert again.status_code == 200  # stored already: its first answer may have been lost
+        page.delete(f"{SLICE}/mask").raise_for_status()
+        assert page.put(f"{SLICE}/scribble?{query}", content=strokes(2).tobytes()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body", [{"steps": True}, {"steps": 1, "goes_on": 1}, {"steps": False}], ids=["steps", "goes on", "no steps"]
+)
+def test_booleans_are_no_numbers(folder: Path, body: dict[str, object]) -> None:
+    with client(folder) as page:
+        refused(page.post("/api/train", json={"preset": "cpu", **body}), 400, "valid")
+        assert page.get("/api/train").json()["state"] == "idle"

@@ -1,7 +1,7 @@
 """The classes of a folder of images: read from ``classes.toml``, or guessed from the codes in its files."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import NoneType
 from typing import Any, Final
@@ -46,6 +46,9 @@ class Classes:
     codes
         Each class's code; None for a class that has none in scribbles, which only the background may be, where 0 means
         unlabelled. None instead of all: a class's code is its place, from 0.
+    stated
+        Whether somebody said the code of an unlabelled pixel. Else strokes that look as if they had another one are
+        refused (`maskmixadv.sources.labels.read`).
 
     Examples
     --------
@@ -64,6 +67,7 @@ class Classes:
     names: tuple[str, ...]
     ignore: int | None
     codes: tuple[int | None, ...] | None = None
+    stated: bool = field(default=False, repr=False, compare=False)
 
     def __str__(self) -> str:
         placed = self.codes or range(len(self.names))
@@ -184,7 +188,7 @@ def read(path: Path) -> Classes:
         _code(path, f"class {name!r}: code", table.get("code", None if (place, ignore) == (0, 0) else place))
         for place, (name, table) in enumerate(zip(names, tables, strict=True))
     ]
-    return coded(names, codes, ignore, str(path))
+    return replace(coded(names, codes, ignore, str(path)), stated=ignore is not None)
 
 
 def channels(path: Path) -> tuple[Channel, ...]:

@@ -1,6 +1,7 @@
 """An image and its annotation in files of their own, read as one case; an annotation that does not fit is refused."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,7 +15,7 @@ from maskmixadv.corpus.scale import like_ct
 from maskmixadv.errors import InputError, listed
 from maskmixadv.formats import image_files, several
 from maskmixadv.formats.reading import NAMED
-from maskmixadv.formats.slicing import Slicing, View, common, placed
+from maskmixadv.formats.slicing import Header, Slicing, View, common, placed
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources import labels
 from maskmixadv.sources.classes import Classes
@@ -72,6 +73,9 @@ class Pair:
         Whether `slices` become part of the dense mask instead, above what its file says. The strokes are then left out.
     others
         Files of the image's further channels.
+    axis
+        Array axis of the image along which its slices are cut, where somebody has worked along it; None: the rule of
+        all images says it (`cuts`).
 
     Examples
     --------
@@ -88,6 +92,7 @@ class Pair:
     slices: tuple[LabelledSlice, ...] = ()
     others: tuple[Path, ...] = ()
     masked: bool = False
+    axis: int | None = None
 
     @property
     def images(self) -> tuple[Path, ...]:
@@ -271,8 +276,8 @@ def channels_of(
 ) -> tuple[Channel, ...]:
     """Return the channels of images.
 
-    They are as many as files of an image, or channels in its file; red, green and blue where the pixels of one differ
-    in colour; else one.
+    They are as many as files of most images, or channels in their files (`usual`); red, green and blue where the pixels
+    of one differ in colour; else one.
 
     Parameters
     ----------
@@ -297,24 +302,50 @@ def channels_of(
     >>> channels_of([Pair("a", "p1", Path("red.png"))]) == COLOURS
     True
     """
-    most = max((_count(pair) for pair in pairs), default=1)
+    counts = [count(pair.images) for pair in pairs]
+    most = max(counts, default=1) if said else usual(counts)
     coloured = colours and most == 1 and len(said) != 1 and any(map(_coloured, pairs))
     seen = COLOURS if coloured else tuple(Channel(f"channel {k}") for k in range(most)) if most > 1 else ONE
     if not said:
         return own(seen)
     as_colours = len(said) == len(COLOURS) and said[0].kind == "RGB"
     if len(said) != len(seen) and not (as_colours and most == 1 and colours):
-        like = next((pair for pair in pairs if _count(pair) == most), None)
+        like = next((pair for pair in pairs if count(pair.images) == most), None)
         has = f"{len(seen)} channel{'s' * (len(seen) != 1)} ({named(seen)})"
         raise InputError(f"{like.image if like else where}: has {has}, {where} says {len(said)} ({named(said)})")
     return own(said)
 
 
-def _count(pair: Pair) -> int:
-    """Return the number of files of an image, or of channels in its file; that of colours is 1."""
-    if pair.others:
-        return len(pair.images)
-    return image_files.channels(pair.image) if pair.image.exists() else 1
+def usual(counts: Iterable[int]) -> int:
+    """Return how many channels most images have; of numbers that are equally frequent, the largest one.
+
+    The largest, as an image that lacks a channel is more often a mistake than one that has another.
+
+    Examples
+    --------
+    >>> usual([1, 1, 3]), usual([1, 3]), usual([])
+    (1, 3, 1)
+    """
+    found = Counter(counts)
+    return max(found, key=lambda each: (found[each], each), default=1)
+
+
+def count(paths: Sequence[Path]) -> int:
+    """Return the number of files of an image, or of channels in its only file; that of colours is 1.
+
+    Raises
+    ------
+    InputError
+        If the header is damaged.
+
+    Examples
+    --------
+    >>> count([Path("a_0000.nii.gz"), Path("a_0001.nii.gz")])
+    2
+    """
+    if len(paths) > 1:
+        return len(paths)
+    return image_files.channels(paths[0]) if paths[0].exists() else 1
 
 
 def _coloured(pair: Pair) -> bool:
@@ -351,7 +382,8 @@ class Cuts(NamedTuple):
 def cuts(pairs: Sequence[Pair], axis: int | None = None) -> Cuts:
     """Return how each image is seen: cut along array axis `axis`, or as its own header says.
 
-    The images' headers choose the rule together (`maskmixadv.formats.slicing.common`), which is applied to each.
+    The images' headers choose the rule together (`maskmixadv.formats.slicing.common`), which is applied to each but
+    those that have an axis of their own (`Pair.axis`).
 
     Raises
     ------
@@ -370,7 +402,23 @@ def cuts(pairs: Sequence[Pair], axis: int | None = None) -> Cuts:
         asked = Slicing(axis, radiological=placed(headers.values()))
         return Cuts(asked, {name: asked.along(axis, header) for name, header in headers.items()})
     slicing = common(list(headers.values()))
-    return Cuts(slicing, {name: slicing.of(header) for name, header in headers.items()})
+    return Cuts(slicing, {pair.name: seen(slicing, headers[pair.name], pair.axis) for pair in pairs})
+
+
+def seen(slicing: Slicing, header: Header, axis: int | None) -> View:
+    """Return how an image is seen that is cut along `axis`, or by the rule `slicing` where that is None.
+
+    So is an image of a single slice along another axis.
+
+    Examples
+    --------
+    >>> volume = Header((12, 64, 64), (8.0, 1.0, 1.0))
+    >>> seen(Slicing(thickest=True), volume, None).axis, seen(Slicing(thickest=True), volume, 1).axis
+    (0, 1)
+    """
+    if axis is None or header.single not in (None, axis):
+        return slicing.of(header)
+    return slicing.along(axis, header)
 
 
 def _with_slices(

@@ -18,6 +18,12 @@ from maskmixadv.inference.outputs import RECORD
 
 RUN_NAME: Final = re.compile(r"[0-9]{3,9}")
 """The name of a run: its number."""
+PROPOSED: Final = "000"
+"""Stands for a run where a person accepted what strokes propose: no training has this number."""
+REVIEWS: Final = "studio.json"
+"""Name of the file with verdicts and drawing times (`maskmixadv.studio.review.reviews`)."""
+LOOKED: Final = "cases.json"
+"""Name of the file with looks, and with what dense slices are for (`maskmixadv.studio.review.looked`)."""
 
 _MODEL: Final = "model-"
 """What the name of an exported model's folder begins with; its run's name follows."""

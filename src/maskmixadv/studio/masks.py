@@ -1,6 +1,6 @@
 """Work on masks: slices that people paint, what they looked at, and what dense slices are for."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Literal
 
@@ -42,10 +42,11 @@ class Masks:
         looked: Looked,
         predictions: StoredPredictions,
         locks: Locks,
+        must_be_current: Callable[[], None],
     ) -> None:
         self._cases, self._corrected, self._reviews = cases, corrected, reviews
         self._looked, self._predictions = looked, predictions
-        self._locks = locks
+        self._locks, self._must_be_current = locks, must_be_current
 
     def of(self, case: str, index: int, kind: MaskOf) -> SliceArray:
         """Return the mask of a slice: class indices, 255 where no label is known.
@@ -208,8 +209,10 @@ class Masks:
         coding: str | None = None,
     ) -> None:
         with self._locks.of(case):
+            self._must_be_current()
             if labels is not None:
                 self._corrected.check(labels, coding)
+                self._looked.cut(case, view.axis)
             masks = self._corrected.read(case, shown.volume.array.shape).copy()
             versions.check_mask(version, plane(masks, view, index), labels)
             plane(masks, view, index)[:] = IGNORE if labels is None else labels

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from unicodedata import normalize
@@ -16,7 +16,7 @@ from maskmixadv.corpus.channels import records
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_toml, write_text
 from maskmixadv.formats import image_files
-from maskmixadv.sources import classes
+from maskmixadv.sources import classes, labels
 from maskmixadv.sources.classes import Classes
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.memory import within_memory
@@ -46,11 +46,13 @@ class Palette:
     ignore: int = IGNORE
     codes: tuple[int | None, ...] | None = None
     """Each class's code in files; None: its place."""
+    stated: bool = True
+    """Whether ``classes.toml`` says the code of a pixel without label (`maskmixadv.sources.classes.Classes`)."""
 
     @property
     def coded(self) -> Classes:
         """The same as the command line has it."""
-        return Classes(tuple(each.name for each in self.classes), self.ignore, self.codes)
+        return Classes(tuple(each.name for each in self.classes), self.ignore, self.codes, self.stated)
 
     @property
     def coding(self) -> str:
@@ -95,12 +97,12 @@ class Palette:
         if len(was) != len(named) or kept[:1] != [0] or kept != sorted({*kept} & {*range(count)}):
             raise RequestError(f"classes: were {kept}, allowed are places from 0 to {count - 1} in order")
         if self.codes is None and all(place in (None, at) for at, place in enumerate(was)):
-            return Palette(tuple(named), self.ignore)
+            return replace(self, classes=tuple(named))
         before = self.codes or tuple(range(count))
         codes: list[int | None] = [before[place] for place in kept]
         while len(codes) < len(named):
             codes.append(_free(codes, self.ignore))
-        return Palette(tuple(named), self.ignore, tuple(codes))
+        return replace(self, classes=tuple(named), codes=tuple(codes))
 
     def check(self) -> None:
         """Refuse classes that are not allowed.
@@ -136,8 +138,9 @@ class Palette:
             for place, each in enumerate(self.classes)
         ]
         channels = [_table("channel", each) for each in records(classes.channels(path))]
-        ignore = f"ignore = {self.ignore}  # code of a pixel without a stroke\n"
-        write_text(path, "\n".join([ignore, *tables, *channels]))
+        usual = 1 + max(code for code in self.codes or range(len(self.classes)) if code is not None)
+        told = [f"ignore = {self.ignore}  # code of a pixel without a stroke\n"]
+        write_text(path, "\n".join([*(told if self.stated or self.ignore != usual else ()), *tables, *channels]))
 
 
 def read(layout: Layout) -> Palette:
@@ -162,6 +165,7 @@ def read(layout: Layout) -> Palette:
         ),
         IGNORE if found.ignore is None else found.ignore,
         found.codes,
+        declared.stated,
     )
     if found != declared:
         palette.write(path)
@@ -207,7 +211,12 @@ def _guessed(layout: Layout) -> Palette:
     if not scribbles and not masks:
         return _coloured(("background", "structure"), IGNORE)
     guess = classes.guess(scribbles, (codes for _, codes in masks))
-    return _coloured(guess.names, guess.ignore if scribbles and guess.ignore is not None else IGNORE, guess.codes)
+    if not scribbles or guess.ignore is None:
+        return _coloured(guess.names, IGNORE, guess.codes)
+    doubted = any(
+        labels.unlike_strokes(guess.indices(codes, dense=False, where=str(path)), guess) for path, codes in scribbles
+    )
+    return replace(_coloured(guess.names, guess.ignore, guess.codes), stated=not doubted)
 
 
 def _labels(layout: Layout, folder: Path) -> list[tuple[Path, Shaped[np.ndarray, "_ _ _"]]]:

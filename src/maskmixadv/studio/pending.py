@@ -3,7 +3,6 @@
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
@@ -13,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import make_directory, read_bytes, read_text, sweep, write_text, written
+from maskmixadv.files import make_directory, read_bytes, read_text, write_text, written
 from maskmixadv.studio.layout import Layout
 
 IDLE: Final = 3.0
@@ -97,14 +96,13 @@ class Pending:
         return sorted(path for path in (self._root / case).glob("[012]-*") if SLICE.fullmatch(path.name))
 
     def done(self, case: str, slices: Iterable[tuple[int, int]]) -> None:
-        """Delete `slices` of a case, given by axis and index, which are in its file by now."""
+        """Delete `slices` of a case, by axis and index, which are in its file by now; with the last one its folder."""
         folder = self._root / case
         for axis, index in slices:
             (folder / f"{axis}-{index}").unlink(missing_ok=True)
-        if not self.has(case):
-            (folder / IMAGE).unlink(missing_ok=True)
-        sweep(folder)
-        with suppress(OSError):  # others stay
+        if folder.is_dir() and not self.has(case):
+            for path in list(folder.iterdir()):
+                path.unlink()
             folder.rmdir()
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Container
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import RLock
 from typing import Final, NamedTuple
@@ -16,7 +16,9 @@ from maskmixadv.files import make_directory, set_aside
 from maskmixadv.formats.nifti import write_labels
 from maskmixadv.formats.slicing import View
 from maskmixadv.formats.volume import Volume
+from maskmixadv.sources import classes
 from maskmixadv.sources.labels import read as read_drawn
+from maskmixadv.sources.labels import unlike_strokes
 from maskmixadv.studio import labelled
 from maskmixadv.studio.cache import FileCache, Stamp, stamp
 from maskmixadv.studio.images.marks import Mark, Marks
@@ -80,6 +82,27 @@ class Scribbles:
         self._pending, self._marks = Pending(layout), Marks(layout)
         self._newer: dict[str, _Newer] = {}
         self._settling = RLock()
+        self._classes: Stamp | None = None
+
+    def changed_classes(self) -> str:
+        """Say that ``classes.toml`` means other classes than those of this studio; empty if it does not.
+
+        A file that is missing says nothing. Colours and channels may change.
+        """
+        path = self._layout.root / classes.FILE
+        try:
+            now = stamp(path) if path.is_file() else None
+            if now is not None and now != self._classes and classes.read(path) != self.palette.coded:
+                return f"{classes.FILE}: another program changed it; nothing is saved until the studio is started anew"
+        except InputError as error:
+            return f"{error}; nothing is saved until that is mended"
+        self._classes = now
+        return ""
+
+    def must_be_current(self) -> None:
+        """Refuse to write or learn labels whose classes another program changed; a `RequestError`."""
+        if changed := self.changed_classes():
+            raise RequestError(changed)
 
     def files(self) -> dict[str, Path]:
         """Return the files of strokes by case, without those that can't be used."""
@@ -132,6 +155,7 @@ class Scribbles:
 
     def check(self, labels: UInt8[np.ndarray, "h w"], coding: str | None) -> None:
         """Refuse strokes of a class that does not exist, or of other classes (`Palette.coding`); a `RequestError`."""
+        self.must_be_current()
         self.palette.check_coding(coding)
         codes = np.unique(labels)
         stray = codes[(codes >= len(self.palette.classes)) & (codes != IGNORE)]
@@ -146,8 +170,9 @@ class Scribbles:
         Raises
         ------
         InputError
-            If the file can't be written; an earlier one stays.
+            If the file can't be written, or would not be read again; an earlier one stays.
         """
+        self._must_read_back(case, labels)
         path = self._path(case)
         make_directory(self._layout.scribbles)  # somebody may have taken it away
         before = self._layout.find(self._layout.scribbles, case)
@@ -167,7 +192,7 @@ class Scribbles:
         Raises
         ------
         InputError
-            If it can't be written; nothing is changed then.
+            If it can't be written, or would not be read again; nothing is changed then.
         """
         if labels.size < LARGE:
             self.write(case, labels, like)
@@ -175,6 +200,7 @@ class Scribbles:
         if (newer := self._newer.get(case)) is not None and newer.image != self._image(case):
             self.settle(case)  # its slices are numbered as those of the image that was there before
         self._check_left(case)
+        self._must_read_back(case, labels)
         before = self.drawn(case, axis, labels.shape)
         plane = np.moveaxis(labels, axis, 0)[index]
         drawn = {*before, index} if (plane != IGNORE).any() else {*before} - {index}
@@ -185,6 +211,31 @@ class Scribbles:
                 labels, like, self._image(case), axis, frozenset(drawn), frozenset({*kept, (axis, index)})
             )
         return True
+
+    def _must_read_back(self, case: str, labels: ByteVolume) -> None:
+        """Refuse strokes that would be refused when they are read; state their codes where that is all they lack.
+
+        Raises
+        ------
+        RequestError
+            If each pixel has a stroke, or other files leave open what their codes mean.
+        InputError
+            If ``classes.toml`` can't be written.
+        """
+        if not unlike_strokes(labels, self.palette.coded):
+            return
+        if (labels != IGNORE).all():
+            raise RequestError(
+                "scribble: each pixel has a stroke, allowed are strokes that leave some out; paint the mask in Review"
+            )
+        for other, path in ((other, path) for other, path in self.files().items() if other != case):
+            try:
+                self._of(other, path)
+            except InputError as error:  # what its codes mean is for its user to say
+                raise RequestError(f"scribble: can't be told from a mask before this is mended: {error}") from None
+        stated = replace(self.palette, stated=True)
+        stated.write(self._layout.root / classes.FILE)
+        self.palette = stated
 
     def unsettled(self) -> list[str]:
         """Return the cases whose strokes are newer than their file."""

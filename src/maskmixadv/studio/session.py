@@ -15,7 +15,7 @@ from maskmixadv.formats.slicing import View
 from maskmixadv.methods.registry import FROM_SCRIBBLES, METHODS
 from maskmixadv.sources import classes
 from maskmixadv.studio import palette as palettes
-from maskmixadv.studio import versions
+from maskmixadv.studio import versions, work
 from maskmixadv.studio.answers import (
     CaseAnswer,
     ClinicalAnswer,
@@ -35,10 +35,10 @@ from maskmixadv.studio.images.planes import at as _at
 from maskmixadv.studio.images.planes import labels_of
 from maskmixadv.studio.images.planes import plane as _slice
 from maskmixadv.studio.images.volumes import Facts
-from maskmixadv.studio.layout import Layout, printable
+from maskmixadv.studio.layout import LOOKED, PROPOSED, REVIEWS, Layout, printable
 from maskmixadv.studio.learning import corpus, readiness
 from maskmixadv.studio.learning.accepted import Accepted
-from maskmixadv.studio.learning.predictions import PROPOSED, StoredPredictions
+from maskmixadv.studio.learning.predictions import StoredPredictions
 from maskmixadv.studio.learning.preview import Look, Preview
 from maskmixadv.studio.learning.proposals import Proposals
 from maskmixadv.studio.learning.training import PRESET_CHOICES, Order, Training
@@ -97,7 +97,7 @@ class Session:
         self.layout = root if isinstance(root, Layout) else Layout.open(root)
         self.training = Training(self.layout, lambda: {*self._reviews.runs(), *self._looked.runs()})
         marks = Marks(self.layout)
-        self._reviews = Reviews(self.layout.check(self.layout.root / "studio.json"), marks)
+        self._reviews = Reviews(self.layout.check(self.layout.root / REVIEWS), marks)
         self.cases = Cases(self.layout)
         self._predictions = StoredPredictions(self.layout)
         self._accepted = Accepted(self._reviews, self._predictions)
@@ -105,9 +105,10 @@ class Session:
             self.layout, palettes.read(self.layout), lambda case: self.cases.open(case)[0].volume
         )
         self._corrected = Corrected(self.layout, lambda: self._scribbles.palette)
-        self._looked = Looked(self.layout.check(self.layout.root / corpus.LOOKED), marks)
+        self._looked = Looked(self.layout.check(self.layout.root / LOOKED), marks)
         self._locks, self._exporting = Locks(), Lock()
-        self.masks = Masks(self.cases, self._corrected, self._reviews, self._looked, self._predictions, self._locks)
+        noted, current = (self._reviews, self._looked), self._scribbles.must_be_current
+        self.masks = Masks(self.cases, self._corrected, *noted, self._predictions, self._locks, current)
         self._idle = Idle(self._settle_when_idle)
         parts = (self.cases, self._predictions, self._accepted, self._corrected, self._looked)
         self._outputs = Outputs(self.layout, *parts, self.masks, self._scribbles)
@@ -122,7 +123,13 @@ class Session:
 
     def _folder(self) -> FolderAnswer:
         known, run = self.cases.known(), self._predictions.latest()
-        problems = [*known.problems, *self._scribbles.problems(known.images), *self._corrected.problems(known.images)]
+        problems = [*filter(None, [self._scribbles.changed_classes()]), *known.problems]
+        problems += [*self._scribbles.problems(known.images), *self._corrected.problems(known.images)]
+        problems += [
+            f"{case}: no image of this name, but {held}; call its image so again, and all that is known of it"
+            for case, held in work.noted(self.layout).items()
+            if case not in known.images
+        ]
         cases = [self._case(case, known, run, problems) for case in known.facts]
         problems += [line for case in known.facts if (line := self._held_back(case, known.images[case][0]))]
         return FolderAnswer(
@@ -181,6 +188,7 @@ class Session:
     def train(self, order: Order) -> None:
         """Start a training of all that is drawn; raises as `Training.start` and `settle`."""
         order.check()
+        self._scribbles.must_be_current()
         self.settle()
         self.training.start(order)
 
@@ -341,7 +349,7 @@ class Session:
         Raises
         ------
         RequestError
-            If `labels` does not fit the slice or the classes; nothing is changed then.
+            If `labels` does not fit the slice or the classes, or its mask was painted; nothing is changed then.
         StaleError
             If the strokes have another version; nothing is changed then.
         """
@@ -350,9 +358,11 @@ class Session:
         plane, stored = labels_of(labels, array, view, index, "scribble"), view.stored(index, array.shape[view.axis])
         with self._locks.of(case):
             self._scribbles.check(plane, coding)
+            self._looked.cut(case, view.axis)
             strokes = self._scribbles.read(case, array.shape)
             versions.check(version, _slice(strokes, view, index), plane)
             if not np.array_equal(_slice(strokes, view, index), plane):
+                self._must_be_unpainted(case, view, stored, array.shape)
                 strokes = strokes.copy()
                 _slice(strokes, view, index)[:] = plane
                 if stored in self._reviews.accepted(case):
@@ -365,6 +375,16 @@ class Session:
         if seconds > 0:
             self._reviews.spend(case, stored, seconds)
         return DrawAnswer(drawn, self._verdicts(case, view, array.shape), versions.version(plane))
+
+    def _must_be_unpainted(self, case: str, view: View, stored: int, shape: tuple[int, ...]) -> None:
+        """Refuse a stroke on a slice whose mask somebody painted, as it would teach nothing; a `RequestError`."""
+        painted: tuple[int, ...] = ()
+        with suppress(InputError):  # the list of cases says what is wrong with the file
+            painted = self._corrected.dense(case, view.axis, shape)
+        if stored in painted:
+            raise RequestError(
+                "somebody painted the mask of this slice, which counts; discard the mask to draw strokes"
+            )
 
     def predicted(self, case: str, index: int, kind: Overlay) -> SliceArray:
         """Return the labels of a slice, or their doubt: from the run that was accepted there, or else the latest run.
@@ -414,17 +434,21 @@ class Session:
             raise TakenError("somebody painted the mask of this slice; discard the mask to judge the prediction")
         stored = view.stored(index, shape[view.axis])
         with self._locks.of(case):
+            self._scribbles.must_be_current()
             versions.check_seen(seen, Seen(self._verdicts(case, view, shape).get(index), run))
             if run is None and verdict != "accepted":  # there is nothing but an accepted proposal
                 self._reviews.judge(case, stored, None)
             elif run is not None:
+                self._looked.cut(case, view.axis)
                 before = self._reviews.accepted(case).get(stored)
                 shown = before.run if before and verdict == "accepted" else run
                 said = None if verdict is None else Review(verdict, shown, view.axis)
                 self._reviews.judge(case, stored, said)
             return self._verdicts(case, view, shape)
 
-    def accept_proposal(self, case: str, index: int, labels: bytes, coding: str | None = None) -> dict[int, Verdict]:
+    def accept_proposal(
+        self, case: str, index: int, labels: bytes, coding: str | None = None, seen: Seen | None = None
+    ) -> dict[int, Verdict]:
         """Keep a proposal as a slice's accepted labels; returns the verdicts that hold in the case.
 
         Trainings learn from it, and exports hold it, as an accepted prediction.
@@ -435,11 +459,15 @@ class Session:
             Class indices, row by row.
         coding
             What they mean (`maskmixadv.studio.palette.Palette.coding`); None: what they mean by now.
+        seen
+            What the page showed when somebody accepted; None overrules whatever holds.
 
         Raises
         ------
         RequestError
             If `labels` does not fit the slice or the classes; nothing is changed then.
+        StaleError
+            If another verdict holds than the page showed, or a later run has predicted.
         """
         shown, view = self.cases.open(case)
         shape = shown.volume.array.shape
@@ -447,9 +475,12 @@ class Session:
         if index in self.masks.answer(case, shape, view).corrected:
             raise TakenError("somebody painted the mask of this slice; discard the mask to accept the proposal")
         with self._locks.of(case):
+            self._scribbles.must_be_current()
             self._scribbles.palette.check_coding(coding)
             if (plane >= len(self.classes())).any():
                 raise RequestError(f"proposal: class {plane.max()}, allowed are 0 to {len(self.classes()) - 1}")
+            versions.check_seen(seen, Seen(self._verdicts(case, view, shape).get(index), self._predictions.latest()))
+            self._looked.cut(case, view.axis)
             self._withdraw_lost(case)
             across = np.zeros(shape, np.uint8)
             _slice(across, view, index)[:] = plane
@@ -507,6 +538,7 @@ class Session:
             If there is nothing to export, or this installation can't export it.
         """
         with self._exporting:
+            self._scribbles.must_be_current()
             self.settle()
             out, files, problems = self._outputs.write(what)
         return ExportAnswer(printable(str(out)), files, list(map(printable, problems)))
@@ -566,7 +598,14 @@ class Session:
         )
 
     def _masks_of(self, case: str, facts: Facts, view: View, problems: list[str]) -> MaskAnswer:
+        if elsewhere := self._reviews.elsewhere(case, view.axis):
+            problems.append(
+                f"{case}: {elsewhere} verdict{'s' * (elsewhere != 1)} left out of trainings and exports, as slices "
+                f"were cut along another axis than {view.axis}, along which they are cut now"
+            )
         try:
+            if line := corpus.turned(self._corrected, case, view.axis, facts.shape):
+                problems.append(line)
             return self.masks.answer(case, facts.shape, view)
         except InputError as error:
             problems.append(str(error))

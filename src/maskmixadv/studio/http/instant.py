@@ -1,13 +1,14 @@
 """The calls for proposals: what strokes say before any training."""
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from maskmixadv.studio.learning.proposals import Filled
+from maskmixadv.studio.review.reviews import Seen, Verdict
 from maskmixadv.studio.session import Session
 
 PLACE = "/api/cases/{case}/slices/{index}"
@@ -22,9 +23,18 @@ def add(api: FastAPI, session: Session) -> None:
         return answer(await asyncio.wrap_future(asked))
 
     @api.put(f"{PLACE}/proposal")
-    async def accept(case: str, index: int, request: Request, coding: str | None = None) -> dict[str, Any]:
+    async def accept(
+        case: str,
+        index: int,
+        request: Request,
+        coding: str | None = None,
+        verdict: Verdict | Literal["none"] | None = None,
+        run: str = "",
+    ) -> dict[str, Any]:
+        # Verdict and run are what the page shows, as a review's `seen`; without a verdict, whatever holds is replaced.
+        seen = None if verdict is None else Seen(None if verdict == "none" else verdict, run or None)
         labels = await request.body()
-        return {"reviews": await run_in_threadpool(session.accept_proposal, case, index, labels, coding)}
+        return {"reviews": await run_in_threadpool(session.accept_proposal, case, index, labels, coding, seen)}
 
     @api.get(f"{PLACE}/preview")
     def preview(case: str, index: int) -> Response:

@@ -15,7 +15,7 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -43,7 +43,7 @@ Seconds = Annotated[float, Query(ge=0, le=86_400, allow_inf_nan=False)]
 
 
 class Body(BaseModel):
-    """What a request says; a field that nobody reads is refused."""
+    """What a request says; a field that nobody reads is refused. Numbers and booleans are not made of one another."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,7 +53,7 @@ class ClassBody(Body):
 
     name: str
     colour: str
-    was: int | None = None
+    was: StrictInt | None = None
 
 
 class ClassesBody(Body):
@@ -63,7 +63,7 @@ class ClassesBody(Body):
     """
 
     classes: list[ClassBody]
-    placed: bool = False
+    placed: StrictBool = False
 
 
 class ReviewBody(Body):
@@ -83,9 +83,9 @@ class TrainBody(Body):
     """An order for a training."""
 
     preset: str = AUTO
-    steps: int | None = None
+    steps: StrictInt | None = None
     method: str = DEFAULT_METHOD
-    goes_on: bool = False
+    goes_on: StrictBool = False
 
 
 class ExportBody(Body):

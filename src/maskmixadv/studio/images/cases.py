@@ -18,6 +18,7 @@ from maskmixadv.sources import pairs
 from maskmixadv.studio.cache import Stamp, stamp
 from maskmixadv.studio.images import grouping
 from maskmixadv.studio.images.intake import check_name, check_series_name
+from maskmixadv.studio.images.marks import Marks
 from maskmixadv.studio.images.volumes import Facts, ShownImage, ShownImages, show
 from maskmixadv.studio.layout import Layout, case_of, too_long
 from maskmixadv.studio.memory import within_memory
@@ -62,9 +63,13 @@ class Cases:
     """The images of a folder by case; safe for many threads."""
 
     def __init__(self, layout: Layout) -> None:
-        self._layout, self._lock = layout, Lock()
+        self._layout, self._lock, self._marks = layout, Lock(), Marks(layout)
         self._volumes = ShownImages(layout.state / "images.json")
-        self._views: tuple[tuple[Stamp, ...], Mapping[str, View], Mapping[str, Edges | None]] = ((), {}, {})
+        self._views: tuple[tuple[Stamp | tuple[str, int], ...], Mapping[str, View], Mapping[str, Edges | None]] = (
+            (),
+            {},
+            {},
+        )
 
     def known(self) -> KnownCases:
         """Return all cases; images that are new are read."""
@@ -181,9 +186,11 @@ class Cases:
 
     def _seen(self, images: Mapping[str, Sequence[Path]]) -> tuple[Mapping[str, View], Mapping[str, Edges | None]]:
         """Return how the images are seen, as training sees them (`pairs.cuts`), and where their edges lie."""
-        key = tuple(stamp(path) for paths in images.values() for path in paths)
+        axes = self._marks.axes()
+        key = *(stamp(path) for paths in images.values() for path in paths), *sorted(axes.items())
         if self._views[0] != key:
-            views = pairs.cuts([pairs.Pair(case, case, paths[0]) for case, paths in images.items()]).views
+            cut = [pairs.Pair(case, case, paths[0], axis=axes.get(case)) for case, paths in images.items()]
+            views = pairs.cuts(cut).views
             edges = {case: image_files.header(paths[0]).edges(views[case]) for case, paths in images.items()}
             self._views = key, views, edges
         return self._views[1:]

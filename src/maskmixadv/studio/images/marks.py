@@ -1,5 +1,6 @@
 """What tells an image from another one that takes its place: its grid, or of a picture its content."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +13,7 @@ from maskmixadv.formats import image_files
 from maskmixadv.formats.slicing import Header, View
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources.labels import on_grid
+from maskmixadv.studio import work
 from maskmixadv.studio.cache import FileCache
 from maskmixadv.studio.layout import Layout
 
@@ -90,6 +92,24 @@ class Marks:
             return None if image is None else self._marks.get(image)
         except InputError:
             return None
+
+    def axes(self) -> dict[str, int]:
+        """Return the axis along which each case was cut when somebody first worked in it (`maskmixadv.studio.work`).
+
+        It is an axis of the image's file as it is by now. Images that come later do not change what slices are.
+        """
+        found = {case: self._axis(case, *noted) for case, noted in work.axes(self._layout).items()}
+        return {case: axis for case, axis in found.items() if axis is not None}
+
+    def _axis(self, case: str, axis: int, image: Any) -> int | None:  # noqa: ANN401
+        now = self.of(case)
+        if image is None or now is None:
+            return axis
+        with suppress(KeyError, TypeError, ValueError):  # whoever reads the notes tells of it
+            then = Mark.parsed(image)
+            view = then.turned(now)
+            return None if view is None else then.place(axis, 0, view)[0]
+        return axis
 
 
 def _rows(header: Header) -> tuple[tuple[float, ...], ...] | None:

@@ -93,6 +93,6 @@ class Parcels:
 def _announced(line: bytes) -> _Announced:
     with suppress(ValueError, RecursionError):
         match json.loads(line):
-            case {"name": str(name), "size": int(size)} if size >= 0:
+            case {"name": str(name), "size": int(size)} if size >= 0 and not isinstance(size, bool):
                 return _Announced(name, size)
     raise RequestError("the upload is malformed")

@@ -16,6 +16,7 @@ from maskmixadv.sources.folder import Found
 from maskmixadv.sources.pairs import LabelledSlice, Pair
 from maskmixadv.studio.images import grouping
 from maskmixadv.studio.images.intake import check_declared
+from maskmixadv.studio.images.marks import Marks
 from maskmixadv.studio.layout import NOBODYS, Layout
 from maskmixadv.studio.memory import within_memory
 
@@ -25,6 +26,8 @@ Use = Literal["auto", "teach", "validate"]
 """What dense slices are for. ``auto``: they teach, except those of a case with a given mask and no strokes."""
 VALIDATES: Final = "the case has a mask and no strokes, and validates"
 """Why a case does not learn from its dense slices."""
+NAMED: Final = 3
+"""How many lines on lost slices an error tells."""
 
 
 class Readable(NamedTuple):
@@ -36,7 +39,11 @@ class Readable(NamedTuple):
 
 
 def corpus(
-    layout: Layout, dense: Slices, uses: Mapping[str, Use], held_out: Mapping[str, str] = MappingProxyType({})
+    layout: Layout,
+    dense: Slices,
+    uses: Mapping[str, Use],
+    held_out: Mapping[str, str] = MappingProxyType({}),
+    lost: Sequence[str] = (),
 ) -> Readable:
     """Return the folder as a corpus, as it is now (`maskmixadv.sources.follow`).
 
@@ -52,6 +59,8 @@ def corpus(
         What the dense slices of a case are for. A case that validates is not learnt from, its strokes neither.
     held_out
         Cases that neither teach nor validate, each with a line that says why.
+    lost
+        Lines on dense slices that can't be used, for the error's text.
 
     Raises
     ------
@@ -60,7 +69,9 @@ def corpus(
     """
     classes, (found, left_out) = declared.read(layout.root / declared.FILE), _found(layout, dense, uses, held_out)
     if not found.pairs:
-        raise InputError("; ".join(["no image has strokes that can be learnt from; draw some", *left_out[:1]]))
+        raise InputError(
+            "; ".join(["no image has strokes that can be learnt from; draw some", *_first(left_out, lost)])
+        )
     try:
         return _readable(found, classes, uses, left_out)
     except InputError:  # check every file by itself only if some file is wrong
@@ -82,6 +93,13 @@ def _readable(found: Found, classes: Classes, uses: Mapping[str, Use], left_out:
         if case not in scribbled | masked
     ]
     return Readable(made, [*left_out, *unused], {case: each for case, each in laid.items() if case in taught})
+
+
+def _first(left_out: Sequence[str], lost: Sequence[str]) -> list[str]:
+    """Return the first lines of what was left out and lost, and how many more there are."""
+    lines = [*left_out[:1], *lost[:NAMED]]
+    more = len(left_out) + len(lost) - len(lines)
+    return [*lines, f"and {more} more lines like these"] if more else lines
 
 
 def _kinds(slices: Sequence[LabelledSlice]) -> str:
@@ -110,15 +128,26 @@ def _found(
     annotated = [case for case in images.files if case in scribbles or case in masks or dense.get(case)]
     unused = {**held_out, **images.odd}
     left_out += [unused[case] for case in annotated if case in unused]
-    found = []
+    found, axes = [], Marks(layout).axes()
     for case in (case for case in annotated if case not in unused):
         slices, use = dense.get(case, ()), uses.get(case, "auto")
         masked = bool(slices) and (masks_teach or use == "validate")
         given = None if use == "teach" and slices and not masked and case not in scribbles else masks.get(case)
         scribble = None if masked else scribbles.get(case)
         image, *others = images.files[case]
-        pair = Pair(case, case, image, scribble, given, slices=slices, others=tuple(others), masked=masked)
-        found.append(pair)
+        found.append(
+            Pair(
+                case,
+                case,
+                image,
+                scribble,
+                given,
+                slices=slices,
+                others=tuple(others),
+                masked=masked,
+                axis=axes.get(case),
+            )
+        )
     bare = [paths[0].name for case, paths in images.files.items() if case not in annotated]
     return Found(layout.root, found, bare), left_out
 

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
 from maskmixadv.studio.images.marks import Marks
-from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.layout import REVIEWS, Layout
 from maskmixadv.studio.learning.predictions import StoredPredictions
 from maskmixadv.studio.review.reviews import Review, Reviews
 
@@ -46,7 +46,7 @@ class Accepted:
         InputError
             If they are malformed.
         """
-        return cls(Reviews(layout.check(layout.root / "studio.json"), Marks(layout)), StoredPredictions(layout))
+        return cls(Reviews(layout.check(layout.root / REVIEWS), Marks(layout)), StoredPredictions(layout))
 
     def cases(self) -> list[str]:
         """Return the names of the cases with accepted slices, in order; also where their image is another one now."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,13 +15,10 @@ from maskmixadv.studio.corrected import Corrected
 from maskmixadv.studio.images import readable
 from maskmixadv.studio.images.cases import KnownCases
 from maskmixadv.studio.images.marks import Marks
-from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.layout import LOOKED, Layout
 from maskmixadv.studio.learning.accepted import Accepted
 from maskmixadv.studio.review.looked import Looked
 from maskmixadv.types import IGNORE
-
-LOOKED: Final = "cases.json"
-"""Name of the file with what dense slices are for."""
 
 
 class Learnt(NamedTuple):
@@ -102,7 +99,7 @@ def corpus(layout: Layout, known: KnownCases, dense: Dense) -> Learnt:
             slices[case] = laid
     uses: dict[str, readable.Use] = {case: dense.looked.use(case) for case in known.facts}
     unready = _unready(dense.corrected, known, slices, [case for case, use in uses.items() if use == "validate"])
-    made, left_out, kept = readable.corpus(layout, slices, uses, unready)
+    made, left_out, kept = readable.corpus(layout, slices, uses, unready, lost)
     accepted = {
         case: {each.index: runs[case][each.index] for each in found if not each.corrected}
         for case, found in kept.items()
@@ -144,4 +141,16 @@ def _painted(
     except InputError as error:
         lost.append(f"{case}: corrected slices are left out ({error})")
         return ()
+    if path is not None and (line := turned(corrected, case, axis, shape)):
+        lost.append(line)
     return () if path is None else tuple(LabelledSlice(path, axis, index, corrected=True) for index in found)
+
+
+def turned(corrected: Corrected, case: str, axis: int, shape: tuple[int, ...]) -> str | None:
+    """Say that a case's slices were painted along another axis than they are cut along; raises as `Corrected.read`."""
+    if corrected.dense(case, axis, shape) or not (corrected.read(case, shape) != IGNORE).any():
+        return None
+    return (
+        f"{case}: what was painted is left out of trainings and exports, as it was cut along another axis than {axis}, "
+        "along which slices are cut now"
+    )

@@ -86,12 +86,13 @@ def predict(layout: Layout, run: str) -> None:
     from maskmixadv.inference.predictor import Predictor
 
     predictor = Predictor.load(layout.runs / run)
-    images = grouping.find(layout)
+    images, marks = grouping.find(layout), Marks(layout)
+    axes = marks.axes()
     with whole(layout.predictions / run) as place:
-        wrong, marks, kept = dict[str, str](), Marks(layout), dict[str, Mark]()
+        wrong, kept = dict[str, str](), dict[str, Mark]()
         for case, paths in images.files.items():
             mark = marks.of(case)
-            if line := _attempt(predictor, paths, place / case, images.odd.get(case)):
+            if line := _attempt(predictor, paths, place / case, images.odd.get(case), axes.get(case)):
                 wrong[case] = line
             elif mark is not None:
                 kept[case] = mark
@@ -107,13 +108,13 @@ def predict(layout: Layout, run: str) -> None:
         write_text(notes, json.dumps([*before, *more]))
 
 
-def _attempt(predictor: "Predictor", paths: Sequence[Path], out: Path, odd: str | None) -> str | None:
+def _attempt(predictor: "Predictor", paths: Sequence[Path], out: Path, odd: str | None, axis: int | None) -> str | None:
     """Predict an image that is not `odd`; returns what is wrong with it, and prints it to stderr."""
     try:
         if odd is not None:
             raise InputError(odd)
         with within_memory(paths[0]):
-            volume, found = _predicted(predictor, paths)
+            volume, found = _predicted(predictor, paths, axis)
     except InputError as error:
         print(f"{out.name}: not predicted ({error})", file=sys.stderr)
         return str(error)
@@ -215,10 +216,11 @@ class _Found(NamedTuple):
     probabilities: dict[str, np.ndarray]
 
 
-def _predicted(predictor: "Predictor", paths: Sequence[Path]) -> tuple["Volume", _Found]:
-    """Read an image; returns it with what the network says of it."""
+def _predicted(predictor: "Predictor", paths: Sequence[Path], axis: int | None) -> tuple["Volume", _Found]:
+    """Read an image; returns it with what the network says of it, cut along `axis`, or else as the run says."""
     from maskmixadv.corpus.channels import scaled
     from maskmixadv.formats import several
+    from maskmixadv.sources.pairs import seen
     from maskmixadv.studio.images.intake import check_declared, taken
     from maskmixadv.studio.learning.doubt import judge
 
@@ -226,7 +228,7 @@ def _predicted(predictor: "Predictor", paths: Sequence[Path]) -> tuple["Volume",
         for path in paths:
             check_declared(path)
         volume = several.read(paths)
-    view = predictor.slicing.of(volume.header)
+    view = seen(predictor.slicing, volume.header, axis)
     cut = volume.seen(view)
     said = judge(predictor, scaled(cut, predictor.channels, str(paths[0])), cut.spacing)
     return volume, _Found(view.back(said.labels), view.back(said.doubt), probabilities_of(said.probs, view))

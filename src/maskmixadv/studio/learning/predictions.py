@@ -19,11 +19,9 @@ from maskmixadv.studio import labelled
 from maskmixadv.studio.cache import FileCache
 from maskmixadv.studio.images.marks import Mark, Marks
 from maskmixadv.studio.images.volumes import ByteVolume
-from maskmixadv.studio.layout import Layout, latest
+from maskmixadv.studio.layout import PROPOSED, Layout, latest
 
 CACHED_BYTES: Final = 2**28
-PROPOSED: Final = "000"
-"""Stands for a run where a person accepted what strokes propose: no training has this number."""
 MARKS: Final = "images.json"
 """Name of the file that tells the images that a run predicted from others (`maskmixadv.studio.images.marks`)."""
 PROBABILITIES: Final = "probabilities"

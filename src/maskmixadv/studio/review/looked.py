@@ -1,4 +1,4 @@
-"""Which slices people looked at, and what a case's dense slices are used for: ``cases.json``.
+"""Which slices people looked at, what dense slices are used for, and along which axis: ``cases.json``.
 
 Slices are numbered in the order in which the image's file stores them, and follow an image that is saved with
 other axes.
@@ -22,9 +22,17 @@ LOOKED_FORMAT: Final = 1
 
 @dataclass(frozen=True)
 class CaseLooked:
-    """The slices of a case that people looked at, each with the latest run whose labels they saw; and its use.
+    """What is noted of a case.
 
-    `axis` is the image file's axis along which these slices were cut; None in notes of earlier versions.
+    Attributes
+    ----------
+    looked
+        The slices that people looked at, each with the latest run whose labels they saw.
+    use
+        What its dense slices are for.
+    axis
+        The image file's axis along which slices were cut when somebody first worked in it; None before that, and in
+        notes of earlier versions.
     """
 
     looked: Mapping[int, str] = field(default_factory=dict)
@@ -79,6 +87,13 @@ class Looked:
         with self._lock:
             return {run for case in self._cases.names for run in self._cases.of(case).looked.values()}
 
+    def cut(self, case: str, axis: int) -> None:
+        """Keep the axis along which a case is cut while somebody works in it; one that is kept already stays."""
+        with self._lock:
+            of = self._cases.of(case)
+            if of.axis is None:
+                self._cases.keep(case, replace(of, axis=axis))
+
     def use(self, case: str) -> Use:
         """Return what the dense slices of a case are for."""
         with self._lock:
@@ -102,6 +117,6 @@ def _looked(raw: dict[str, Any]) -> CaseLooked:
 def axis_of(raw: dict[str, Any]) -> int | None:
     """Return the axis of a file that notes name; raises a ValueError if it is none."""
     axis = raw.get("axis")
-    if axis is not None and not (isinstance(axis, int) and 0 <= axis <= 2):
+    if axis not in (None, 0, 1, 2) or isinstance(axis, bool):
         raise ValueError(raw)
     return axis

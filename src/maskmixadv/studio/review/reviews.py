@@ -140,6 +140,11 @@ class Reviews:
             if index < depth and said.along(axis) and (said.verdict == "accepted" or said.run == run)
         }
 
+    def elsewhere(self, case: str, axis: int) -> int:
+        """Return how many slices of a case were judged along another axis than the file's `axis`."""
+        with self._lock:
+            return sum(not said.along(axis) for said in self._cases.of(case).reviews.values())
+
     def accepted(self, case: str) -> dict[int, Review]:
         """Return the reviews of the accepted slices of a case."""
         with self._lock:

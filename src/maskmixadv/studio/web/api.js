@@ -129,8 +129,14 @@ export async function getProposal(name, z, labels) {
   const answer = await call("POST", `${slice(name, z)}/proposal?coding=${coding}`, labels, "application/octet-stream");
   return answer.status === 204 ? null : new Uint8Array(await answer.arrayBuffer());
 }
-export const acceptProposal = (name, z, labels) =>
-  json("PUT", `${slice(name, z)}/proposal?coding=${coding}`, labels, "application/octet-stream");
+/** @param {{verdict: string | null, run: string | null}} seen as for `putReview` */
+export const acceptProposal = (name, z, labels, { verdict, run }) =>
+  json(
+    "PUT",
+    `${slice(name, z)}/proposal?coding=${coding}&verdict=${verdict ?? "none"}&run=${run ?? ""}`,
+    labels,
+    "application/octet-stream",
+  );
 /**
  * Proposals of slices, as a map from slice to labels; null where there are none.
  * @param {"fill"|"shapes"} how by walks from the slices with strokes, or by shapes between known slices

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { penIsDown } from "./draw.js";
 import { byId } from "./element.js";
+import { refresh } from "./folder.js";
 import { propose, proposeOnce, proposalAt, setProposal } from "./proposals.js";
 import { allSaved } from "./save.js";
 import { arrays } from "./slices.js";
@@ -25,7 +26,11 @@ export const acceptProposal = telling(async () => {
   const labels = place && proposalAt(place);
   if (!labels) return say("there is no proposal on this slice; draw two classes, or J fills between slices");
   await allSaved(); // or strokes that were drawn before would take the verdict back
-  const { reviews } = await api.acceptProposal(place.name, place.z, labels);
+  const seen = { verdict: one.reviews[place.z] ?? null, run: state.folder.run?.name ?? null };
+  const { reviews } = await api.acceptProposal(place.name, place.z, labels, seen).catch(async (error) => {
+    if (error.stale) await refresh(); // what holds by now is shown, and then judged
+    throw error;
+  });
   setProposal(place, null);
   setReviews(one, place.z, reviews);
   emit("taken", place);
