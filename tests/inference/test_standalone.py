@@ -473,6 +473,8 @@ def tiffs(folder: Path, grey: np.ndarray, rgb: np.ndarray) -> None:
     tiff("tf32", grey.astype(np.float32) / 7)
     tiff("packed", deep, compression="zlib", predictor=True)
     tiff("packed2", grey, compression="zlib")
+    tiff("strips", deep, rowsperstrip=7, compression="zlib")
+    tiff("rows", grey, rowsperstrip=7)
     tiff("tiled", grey, tile=(16, 16))
     tiff("tf64", grey.astype(np.float64))
     tiff("tf16", grey.astype(np.float16))
@@ -509,12 +511,32 @@ def tiffs(folder: Path, grey: np.ndarray, rgb: np.ndarray) -> None:
     Image.fromarray(grey > 100).save(folder / "bit.tif")
     (folder / "cut.tif").write_bytes((folder / "t8.tif").read_bytes()[:500])
     tiff("short", grey)
-    content = (folder / "short.tif").read_bytes()
-    (folder / "short.tif").write_bytes(content[:-40])
+    (folder / "short.tif").write_bytes((folder / "short.tif").read_bytes()[:-40])
+    with tifffile.TiffFile(folder / "packed2.tif") as file:
+        page: Any = file.pages[0]
+        last = page.dataoffsets[0] + page.databytecounts[0] - 1
+    content = bytearray((folder / "packed2.tif").read_bytes())
+    content[last] ^= 1
+    (folder / "checksum.tif").write_bytes(content)
+    tiff("overlap", grey, rowsperstrip=10)
+    content = (folder / "overlap.tif").read_bytes()
+    rows = struct.pack("<HHII", 278, 4, 1, 10)
+    assert rows in content
+    (folder / "overlap.tif").write_bytes(content.replace(rows, struct.pack("<HHII", 278, 4, 1, 7)))
 
 
 GREYS = {"l8.png", "l16.png", "lj.png", "bit_.png", "la.png", "t8.tif", "t16.tif", "big.tif", "ti16.tif", "tf32.tif"}
-GREYS |= {"packed.tif", "packed2.tif", "tiled.tif", "bare.tif", "pil.tif", "pil16.tif", "lzw.tiff", "or1.tif"}
+GREYS |= {
+    "packed.tif",
+    "packed2.tif",
+    "strips.tif",
+    "rows.tif",
+    "bare.tif",
+    "pil.tif",
+    "pil16.tif",
+    "lzw.tiff",
+    "or1.tif",
+}
 MIXED = {"rgb_.png", "rgbj.png", "palette.png", "rgba.png", "cmyk.png", "turned.png", "rgb.tif", "pilrgb.tif"}
 
 
@@ -532,6 +554,7 @@ def test_pictures_have_the_programs_masks_or_are_refused(greys: Path, script: Sc
     refused = same_or_refused(greys, tmp_path / "in", script, tmp_path, alike=GREYS | MIXED | {"same.png"})
     wrong = {"rgb16.tif", "w16.tif", "tu32.tif", "json.tif", "json_0000.tif", "imagej.tif", "ome.ome.tif", "gif.png"}
     wrong |= {"png.tif", "moving.png", "stack.tif", "ijstack.tif", "swapped.tif", "gel.tif", "bomb.png"}
+    wrong |= {"checksum.tif", "overlap.tif", "short.tif"}
     wrong |= {"la16.png", "rgb16_.png", *(f"or{number}.tif" for number in range(5, 9))}
     assert wrong <= set(refused)
     assert all("maskmixadv predict" in refused[name] for name in ("w16.tif", "imagej.tif", "json.tif", "png.tif"))

@@ -6,6 +6,8 @@
 import gzip
 import io
 import re
+import warnings
+import zlib
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,7 +55,7 @@ TIFF_VALUES = {254: (0,), 259: (1, 5, 8, 32773, 32946), 266: (1,), 274: (1,), 28
 side, values or their differences."""
 TIFF_FIELDS = {
     *TIFF_VALUES, *range(256, 259), 262, 269, *range(270, 274), *range(277, 284), 285, 296, 297, 305, 306, 315, 316,
-    *range(322, 326), 339, 700, 33432, 34675,
+    339, 700, 33432, 34675,
 }  # fmt: skip
 """Fields that a TIFF may have. Others, and texts, may say that it is not what it seems, as ImageJ's and OME's do."""
 LONGEST = 300
@@ -201,10 +203,12 @@ def load_picture(path: Path, channels: list[dict[str, Any]]) -> np.ndarray:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     wanted = PICTURES[ending(path)]
-    try:
-        opened = Image.open(path, formats=(wanted,))
-    except UnidentifiedImageError:
-        raise ValueError(f"holds no readable {wanted}, as its name says{ELSE}") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # Pillow's, of fields that are damaged
+        try:
+            opened = Image.open(path, formats=(wanted,))
+        except (UnidentifiedImageError, UserWarning):
+            raise ValueError(f"holds no readable {wanted}, as its name says{ELSE}") from None
     with opened as image:
         if getattr(image, "n_frames", 1) > 1:
             raise ValueError(f"has several pages, allowed is one{ELSE}")
@@ -241,9 +245,23 @@ def check_tiff(path: Path, image: Any) -> None:  # noqa: ANN401
     for number, value in fields.items():
         if number not in TIFF_FIELDS or value not in TIFF_VALUES.get(number, (value,)):
             raise ValueError(f"has field {number} with {in_one_line(str(value))[:40]}, which is not read here{ELSE}")
+    check_strips(path, fields)
     (w, h), text = image.size, str(fields.get(270, "")).strip("\0 ")
     if text not in ("", f'{{"shape": [{h}, {w}]}}', f'{{"shape": [{h}, {w}, 3]}}'):
         raise ValueError(f"has a description ({in_one_line(text)[:40]}), which may say more than is read here{ELSE}")
+
+
+def check_strips(path: Path, fields: dict[int, Any]) -> None:
+    """Refuse a TIFF whose pixels are not all there, or damaged: Pillow would show something in spite of it."""
+    w, h, rows = fields[256], fields[257], min(fields.get(278, fields[257]), fields[257])
+    lengths = [min(rows, h - first) * w * sum(fields[258]) // 8 for first in range(0, h, rows)]
+    places = list(zip(fields.get(273, ()), fields.get(279, ()), strict=True))
+    content, packing = path.read_bytes(), fields.get(259, 1)
+    strips = [content[start : start + count] for start, count in places]
+    found = [len(zlib.decompress(strip) if packing in (8, 32946) else strip) for strip in strips]
+    held = found == lengths if packing in (1, 8, 32946) else found == [count for _, count in places]
+    if not held or len(places) != len(lengths):
+        raise ValueError(f"its strips do not hold {h} rows of {w} pixels; save it again")
 
 
 def other_channel(first: Stored, other: Stored) -> np.ndarray:
