@@ -298,3 +298,7 @@ def test_an_axis_that_is_no_space_is_refused(tmp_path: Path) -> None:
     """As tracked ultrasound is stored: each slice is a frame."""
     with pytest.raises(InputError, match="kinds: domain domain list: allowed are axes of space"):
         image_files.read(mha(tmp_path / "a.mha", "ElementSpacing = 1 1 1", "Kinds = domain domain list"))
+
+
+def test_an_unknown_unit_of_time_does_not_matter(tmp_path: Path) -> None:
+    assert nifti.read(write(tmp_path / "a.nii", xyzt_units=56 + 2)).spacing == (8.0, 2.0, 1.5)

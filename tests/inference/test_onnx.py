@@ -420,7 +420,7 @@ def test_an_export_that_ran_out_of_space_can_be_repeated(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("maskmixadv.inference.onnx.shutil.copyfile", full)
+        patched.setattr("maskmixadv.inference.onnx.write_text", full)
         refused(argv, capsys, "can't be written (No space left on device)")
     assert list(tmp_path.iterdir()) == []
     assert run(argv) == 0

@@ -69,7 +69,8 @@ def test_a_case_stays_cut_as_it_was_worked_on(folder: Path, what: str) -> None:
         assert told(page) == before
         assert page.get("/api/folder").json()["problems"] == []
         if what != "drawn":
-            assert page.post("/api/export", json={"what": "masks"}).json()["problems"] == []
+            told_of_others = ["coronal0, coronal1: not predicted, and nothing of them is accepted or painted"]
+            assert page.post("/api/export", json={"what": "masks"}).json()["problems"] == told_of_others
             exported = nifti.read(folder / "export" / "masks" / "iso.nii.gz").array
             assert (exported == 1).sum() == 16
         page.post("/api/export", json={"what": "nnunet"}).raise_for_status()
@@ -104,3 +105,19 @@ def test_work_along_another_axis_is_named_and_held_out(folder: Path) -> None:
             "iso: what was painted is left out of trainings and exports",
         ]
         refused(page.post("/api/export", json={"what": "nnunet"}), 400, "what was painted is left out", "slice 8")
+
+
+def test_the_axis_follows_an_image_that_is_saved_with_other_axes(folder: Path) -> None:
+    with client(folder) as page:
+        do(page, "drawn")
+    path = folder / "images" / "iso.nii.gz"
+    volume = nib.Nifti1Image.from_filename(path)
+    nib.save(volume.as_reoriented(np.array([[1, 1], [2, 1], [0, 1]])), path)  # x, y, z become y, z, x
+    for name in ("thick", "thicker"):
+        image(folder, name, thick=1)
+    with client(folder) as page:
+        assert told(page)["scribbled"] == [4]
+        assert page.get("/api/folder").json()["problems"] == []
+        np.testing.assert_array_equal(
+            np.frombuffer(page.get("/api/cases/iso/slices/4/scribble").content, np.uint8).reshape(22, 20), strokes()
+        )

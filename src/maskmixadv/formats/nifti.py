@@ -35,6 +35,8 @@ SIZES: Final = (348, 540)
 """Bytes of NIfTI-1's header and of NIfTI-2's."""
 UNITS: Final = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """Millimetres of the header's unit of length, by its code: not said (taken as mm), metre, mm, micrometre."""
+UNIT_NAMES: Final = {0: "not said", 1: "meter", 2: "mm", 3: "micron"}
+"""Their names."""
 PACKED: Final = b"\x1f\x8b"
 """First bytes of a packed file."""
 TIMES: Final = {8: "seconds", 16: "milliseconds", 24: "microseconds"}
@@ -452,7 +454,7 @@ def _grid(path: Path, header: Any) -> tuple[Spacing, _Affine, dict[str, _Affine]
 
 
 def _unit_name(header: Any) -> str:  # noqa: ANN401
-    return str(header.get_xyzt_units()[0]) if int(header["xyzt_units"]) & 7 else "not said"
+    return UNIT_NAMES[int(header["xyzt_units"]) & 7]  # nibabel's would fail at an unknown unit of time
 
 
 def _sizes(path: Path, header: Any) -> list[float]:  # noqa: ANN401

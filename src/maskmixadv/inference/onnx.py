@@ -3,7 +3,7 @@
 import contextlib
 import json
 import logging
-import shutil
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -35,6 +35,9 @@ OPSET: Final = 18
 STANDALONE: Final = Path(__file__).with_name("standalone.py")
 """The script that is written as ``predict.py``. It is never imported here, as only users of exported models need its
 libraries."""
+READING: Final = Path(__file__).with_name("standalone_files.py")
+"""Its part that reads files, which takes the place of its import."""
+_IMPORT: Final = re.compile(r"^from maskmixadv\..*\n", re.MULTILINE)
 SLICES, ROWS, COLUMNS = 3, 61, 55
 """Shape of the volume that the network is traced with; the graph takes any other shape, too."""
 
@@ -219,8 +222,14 @@ def export(root: Path, out: Path) -> None:
         graph = OnOwnGrid(predictor.net, predictor.multiple)
         _write_graph(graph, len(predictor.channels), place / "model.onnx")
         digest = sha256(place / "model.onnx")
-        shutil.copyfile(STANDALONE, place / "predict.py")
+        write_text(place / "predict.py", _script())
         write_text(place / "model.json", json.dumps(about(run, predictor, digest, sha256(run.checkpoint)), indent=1))
+
+
+def _script() -> str:
+    """Return the script as one file, which imports nothing of this package."""
+    reading = READING.read_text(encoding="utf-8").split('"""', 2)[2].lstrip()  # without its docstring
+    return _IMPORT.sub(lambda _: reading, STANDALONE.read_text(encoding="utf-8"), count=1)
 
 
 def _needs_onnx() -> None:

@@ -3,47 +3,47 @@
 ``python predict.py IMAGE [IMAGE ...] --out DIR``. Needs numpy, onnxruntime and nibabel, for pictures Pillow, for
 structures that ``model.json`` says to keep in one piece SciPy, and nothing of maskmixadv: 'maskmixadv export
 model' writes this file as ``predict.py`` beside ``model.onnx`` and ``model.json``. For research; not a medical device.
+
+A file gets the mask that 'maskmixadv predict' gives it, or it is refused: only kinds of files are read here that both
+are known to read alike.
 """
 
 import argparse
 import hashlib
 import json
+import logging
 import os
 import re
 import sys
+import unicodedata
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
 import onnxruntime
-from nibabel.filebasedimages import ImageFileError
+
+from maskmixadv.inference.standalone_files import PICTURES, Grid, ending, geometry, in_one_line, load, other_channel
 
 HERE = Path(__file__).resolve().parent
-SUFFIXES = (".nii.gz", ".nii")
-JPEG = (".jpeg", ".jpg")
-PICTURES = (".png", *JPEG, ".tiff", ".tif")
 NUMBERED = re.compile(r"(.+)_(\d{4})")
 """Names of files that each hold one channel of an image."""
-LUMA = (0.2125, 0.7154, 0.0721)
-"""Brightness of red, green and blue."""
 RECORD = ".maskmixadv.json"
 """File in a folder of outputs that lists those that this program wrote, with their SHA-256."""
-GEOMETRY = (
-    *("qform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
-    *("sform_code", "srow_x", "srow_y", "srow_z", "xyzt_units"),
-)
-"""Fields of an image's header that labels take over, beside the first four of ``pixdim``. No text is taken over, as it
-may name the patient."""
-UNITS = {1: 1000.0, 3: 0.001}
-"""Millimetres of a header's unit of length, by its code, where that is metre or micrometre."""
 THICKER = 1.1
 """By which factor a spacing must exceed the others for slices to be cut along its axis."""
 ACROSS = ("left-right", "posterior-anterior", "inferior-superior")
 """The patient's axes, in the order of the world's x, y, z."""
-RADIOLOGICAL = (((0, -1), (2, -1), (1, -1)), ((1, -1), (2, -1), (0, -1)), ((2, 1), (1, -1), (0, -1)))
-"""The radiological view of slices across x, y or z: the world's axes along d, h and w, and which way they run there."""
+RADIOLOGICAL = (
+    ((0, False), (2, False), (1, False)),
+    ((1, False), (2, False), (0, False)),
+    ((2, True), (1, False), (0, False)),
+)
+"""The radiological view of slices across x, y or z: the world's axes along d, h and w, and whether voxels run along
+them, not against them."""
 FLOOR, STEP, WIDE, SHARE, KINDS = -1200.0, 100.0, 2.0, 1e-3, 3
 """Padding: the lowest value, below 0, of at least this part of the voxels. It is below the floor and the next value, a
 step above it, is not; or the gap is that many times as wide as the range of all other values. KINDS is their number."""
@@ -53,12 +53,8 @@ BEND = 99.0
 """Percentile of the intensities at which their range may bend."""
 AT_ONCE = 4
 """Slices that are predicted at a time, so that the features of a whole volume need not fit into memory."""
-LIBRARIES = (ImportError, ImageFileError)
-"""What a missing library and nibabel raise."""
-TIMES = (8, 16, 24)
-"""A header's codes of units of time."""
-MOST_CHANNELS = 4
-"""Length up to which the fourth axis of a file is taken as channels."""
+MOST_FACTOR, MOST_POWER = 1e3, 10.0
+"""Bounds of the classes' odds."""
 
 
 class Named(NamedTuple):
@@ -66,13 +62,6 @@ class Named(NamedTuple):
 
     files: tuple[Path, ...]
     labels: str
-
-
-class Stored(NamedTuple):
-    """An image as its files have it: an array ``c z y x``, channels first, and the NIfTI image if it is one."""
-
-    array: np.ndarray
-    nifti: Any
 
 
 class Model:
@@ -89,6 +78,7 @@ class Model:
         graph = (folder / self.about["model"]).read_bytes()
         if hashlib.sha256(graph).hexdigest() != self.about["sha256"]:
             raise ValueError(f"{folder / self.about['model']}: is not the model of model.json; export it again")
+        check_odds(self.about["odds"], len(self.about["classes"]))
         self.session = onnxruntime.InferenceSession(graph)
 
     def predict(self, image: np.ndarray, spacing: tuple[float, float, float] | None) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +107,21 @@ class Model:
             probs = probs * odds_of(labels, self.about["odds"])[:, None, None]
             probs /= probs.sum(1, keepdims=True)
             labels = probs.argmax(1).astype(labels.dtype)
+        if not np.isfinite(probs).all():
+            raise ValueError("the network's probabilities are not finite; export another model")
         return probs, in_one_piece(labels, self.about)
+
+
+def check_odds(told: dict[str, Any], classes: int) -> None:
+    """Check the odds of ``model.json``; raises ValueError where they would leave no class but one."""
+    factors = [1.0] * classes if told["factors"] is None else told["factors"]
+    if len(factors) != classes or not all(1 / MOST_FACTOR <= factor <= MOST_FACTOR for factor in factors):
+        allowed = f"{classes} numbers from {1 / MOST_FACTOR:g} to {MOST_FACTOR:g}"
+        raise ValueError(f"model.json: odds have factors {factors}, allowed are {allowed}; export it again")
+    if not 0 <= told["power"] <= MOST_POWER:
+        raise ValueError(
+            f"model.json: odds have power {told['power']}, allowed are 0 to {MOST_POWER:g}; export it again"
+        )
 
 
 def odds_of(labels: np.ndarray, told: dict[str, Any]) -> np.ndarray:
@@ -229,21 +233,20 @@ def resized(
 
 def segment(model: Model, image: Named, out: Path) -> None:
     """Write the labels of one image, on its grid, as uint8; raises ValueError where it can't be segmented."""
-    first, *others = (load(path, colours=len(model.about["channels"]) > 1) for path in image.files)
+    first, *others = (load(path, model.about["channels"]) for path in image.files)
     array = np.concatenate([first.array, *(other_channel(first, other) for other in others)])
-    if first.nifti is None:
-        _, labels = model.predict(array, None)
-        write(image, out, lambda path: picture(labels[0]).save(path))
-        return
-    spacing = spacing_of(first.nifti.header)
-    order, flipped = seen_as(model.about, array.shape[1:], spacing, first.nifti)
+    order, flipped = seen_as(model.about, array.shape[1:], first.grid)
+    spacing = first.grid.spacing
     known = None if spacing is None else (spacing[order[0]], spacing[order[1]], spacing[order[2]])
     turned = np.flip(array.transpose(0, *(1 + each for each in order)), tuple(1 + each for each in flipped))
     _, labels = model.predict(turned, known)
-    shape = first.nifti.shape
-    codes = np.ascontiguousarray(np.flip(labels, flipped).transpose(np.argsort(order)).T)
-    codes = codes.reshape(shape if codes.size == np.prod(shape) else codes.shape)
-    labelled = nib.Nifti1Image(codes, None, geometry(first.nifti.header, codes.shape))
+    codes = np.ascontiguousarray(np.flip(labels, flipped).transpose(np.argsort(order)))
+    if first.header is None:
+        write(image, out, lambda path: picture(codes[0]).save(path))
+        return
+    shape = first.header.get_data_shape()
+    codes = codes.T.reshape(shape if codes.size == np.prod(shape) else codes.T.shape)
+    labelled = nib.Nifti1Image(codes, None, geometry(first.header, codes.shape))
     write(image, out, lambda path: nib.save(labelled, path))
 
 
@@ -257,55 +260,6 @@ def write(image: Named, out: Path, save: Callable[[Path], None]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def load(path: Path, *, colours: bool) -> Stored:
-    """Read a file; colours become grey unless `colours` are wanted."""
-    if path.name.lower().endswith(PICTURES):
-        return Stored(load_picture(path, colours=colours), None)
-    if not path.name.lower().endswith(SUFFIXES):
-        raise ValueError(f"not a NIfTI file (.nii or .nii.gz), nor one of {', '.join(PICTURES)}")
-    image: Any = nib.load(path)
-    if image.dataobj.offset == 0:  # nibabel would take the header for voxels
-        raise ValueError("its header does not say where its voxels begin (vox_offset 0); save it again")
-    stored = np.asanyarray(image.dataobj)
-    while stored.ndim > 3 and stored.shape[-1] == 1:
-        stored = stored[..., 0]
-    if stored.ndim == 5 and stored.shape[3] == 1:  # vectors
-        stored = stored[..., 0, :]
-    if stored.ndim == 2:
-        stored = stored[..., None]
-    if stored.ndim not in (3, 4) or stored.shape[3:] > (MOST_CHANNELS,):
-        raise ValueError(f"has {stored.ndim} axes {stored.shape}, allowed is a 3D volume, or up to 4 channels of one")
-    unit, step = int(image.header["xyzt_units"]) & 0x38, float(image.header["pixdim"][4])
-    if len(image.shape) == 4 and stored.ndim == 4 and ((unit in TIMES and step) or step not in (0, 1)):
-        raise ValueError(f"the fourth axis could be time (pixdim[4] {step:g}, xyzt_units), allowed are channels")
-    return Stored(stored.T if stored.ndim == 4 else stored.T[None], image)
-
-
-def load_picture(path: Path, *, colours: bool) -> np.ndarray:
-    """Read a picture as it is shown: red, green and blue if it has them and they are wanted, else grey."""
-    from PIL import Image, ImageOps
-
-    with Image.open(path) as image:
-        if getattr(image, "n_frames", 1) > 1:
-            raise ValueError("has several pages, allowed is one")
-        stored = [tile[3] for tile in image.tile]
-        if (
-            image.format == "PNG"
-            and any(isinstance(each, str) and each.endswith(";16B") for each in stored[:1])
-            and (image.mode in ("RGB", "RGBA"))
-        ):
-            raise ValueError("has colours of 16 bits, allowed are 8; convert it")
-        plain = image.mode in ("1", "L", "F", "I", "I;16", "I;16L", "I;16B")
-        shown: Any = ImageOps.exif_transpose(image)
-        pixels = np.asarray(shown if plain else shown.convert("L" if image.mode == "LA" else "RGB"))
-    if pixels.ndim == 2:
-        return pixels[None, None]
-    if colours:
-        return np.moveaxis(pixels, -1, 0)[:, None]
-    same = all(np.array_equal(pixels[..., 0], pixels[..., other]) for other in (1, 2))
-    return (pixels[..., 0] if same else (pixels @ np.array(LUMA, np.float32)).astype(np.float32))[None, None]
-
-
 def picture(labels: np.ndarray) -> Any:  # noqa: ANN401
     """Return labels as a picture."""
     from PIL import Image
@@ -313,71 +267,79 @@ def picture(labels: np.ndarray) -> Any:  # noqa: ANN401
     return Image.fromarray(labels)
 
 
-def other_channel(first: Stored, other: Stored) -> np.ndarray:
-    """Return a further channel; raises ValueError where it does not lie on the first one's grid."""
-    if len(first.array) != 1 or other.array.shape != first.array.shape:
-        raise ValueError(f"channels have shapes {first.array.shape} and {other.array.shape}, allowed is one")
-    if first.nifti is not None and other.nifti is not None and first.nifti.header["sform_code"] > 0:
-        corner = np.array([*first.nifti.shape[:3], 1])
-        step = np.linalg.norm(first.nifti.affine[:3, :3], axis=0).min()
-        if other.nifti.header["sform_code"] > 0 and (
-            np.abs((first.nifti.affine - other.nifti.affine) @ corner).max() > step / 2
-        ):
-            raise ValueError("channels lie at different places, allowed is one grid")
-    return other.array
-
-
 def grouped(paths: list[Path], about: dict[str, Any]) -> list[Named]:
-    """Return the images of files: ``NAME_0000``, ``NAME_0001`` are one where the model has channels but no colours."""
+    """Return the images of files: ``NAME_0000``, ``NAME_0001`` are one where the model has channels but no colours.
+
+    Raises ValueError where two files have one name, or an image's channels are not all there.
+    """
     several = len(about["channels"]) > 1 and about["channels"][0]["kind"] != "RGB"
-    found: dict[str, list[Path]] = {}
-    for path in paths:
-        suffix = next((each for each in (*SUFFIXES, *PICTURES) if path.name.lower().endswith(each)), "")
-        stem = path.name[: len(path.name) - len(suffix)]
-        channel = NUMBERED.fullmatch(stem) if several else None
-        written_as = ".png" if suffix in JPEG else path.name[len(stem) :]
-        found.setdefault((channel[1] if channel else stem) + written_as, []).append(path)
-    if not several and any(len(files) > 1 for files in found.values()):
-        name = next(name for name, files in found.items() if len(files) > 1)
-        raise ValueError(f"{name}: two images have this name, and labels are written under it")
-    return [Named(tuple(sorted(files)), name) for name, files in found.items()]
+    found: dict[str, tuple[Path, ...]] = {}
+    parts: dict[str, dict[int, Path]] = {}
+    for path in filter(ending, paths):
+        stem = stem_of(path)
+        numbered = NUMBERED.fullmatch(stem) if several else None
+        same = found if numbered is None else parts.get(numbered[1], {})
+        if (stem if numbered is None else int(numbered[2])) in same:
+            raise ValueError(
+                f"{path}: another image has this name without suffix, by which labels go; segment them apart"
+            )
+        if numbered is None:
+            found[stem] = (path,)
+        else:
+            parts.setdefault(numbered[1], {})[int(numbered[2])] = path
+    for name, channels in parts.items():
+        files = tuple(channels[number] for number in sorted(channels))
+        if len(files) == 1:
+            name = stem_of(files[0])
+        elif missing := set(range(max(channels) + 1)) - set(channels):
+            raise ValueError(f"{files[0]}: channel {name}_{min(missing):04d} is missing; add it")
+        elif len({(path.parent, ending(path)) for path in files}) > 1:
+            raise ValueError(f"{files[0]}: channels lie in several folders or end in several ways, allowed is one")
+        if name in found:
+            raise ValueError(f"{files[0]}: {found[name][0]} is image {name!r}, too, allowed is one; rename it")
+        found[name] = files
+    images = [Named(files, labels_name(name, files[0])) for name, files in found.items()]
+    return images + [Named((path,), path.name) for path in paths if not ending(path)]  # refused when they are read
 
 
-def spacing_of(header: nib.Nifti1Header) -> tuple[float, ...] | None:
-    """Return the mm between voxels along d, h, w; None where the file does not say."""
-    raw: Any = header
-    unit = UNITS.get(int(raw["xyzt_units"]) & 7, 1.0)
-    shape = (*raw.get_data_shape(), 1)[:3]
-    sizes = [abs(float(size)) * unit for size in raw["pixdim"][1:4]]
-    if raw["sform_code"] > 0:
-        lengths = np.linalg.norm(raw.get_sform()[:3, :3], axis=0) * unit
-        sizes = sizes if np.allclose(lengths, sizes, rtol=0.01) else lengths.tolist()
-    known = [size if 0 < size < np.inf or length > 1 else 1.0 for size, length in zip(sizes, shape, strict=True)]
-    return tuple(known[::-1]) if all(0 < size < np.inf for size in known) else None
+def stem_of(path: Path) -> str:
+    """Return a file's name without its suffix. macOS stores the accent of a letter apart; here they are one."""
+    return unicodedata.normalize("NFC", path.name[: len(path.name) - len(ending(path))])
 
 
-def seen_as(
-    about: dict[str, Any], shape: tuple[int, ...], spacing: tuple[float, ...] | None, image: nib.Nifti1Image
-) -> tuple[list[int], tuple[int, ...]]:
+def labels_name(name: str, path: Path) -> str:
+    """Return the name of the labels of image `name`, whose first file is `path`. JPEG would change codes."""
+    own = path.name[: len(path.name) - len(ending(path))]
+    written_as = ".png" if PICTURES.get(ending(path)) == "JPEG" else path.name[len(own) :]
+    return (own if stem_of(path) == name else name) + written_as
+
+
+def seen_as(about: dict[str, Any], shape: tuple[int, ...], grid: Grid) -> tuple[list[int], tuple[int, ...]]:
     """Return which axes of (d, h, w) an image's slices, rows and columns are, and which of the three are reversed."""
-    axis = cut_along(about, shape, spacing, image)
-    if not (about.get("radiological") and placed(image)):
+    lies = {} if grid.affine is None or not grid.placed else lies_along(grid.affine)
+    axis = cut_along(about, shape, grid.spacing, lies)
+    if grid.affine is None or not lies or not about.get("radiological"):
         return [axis, *(other for other in range(3) if other != axis)], ()
-    ways = nib.orientations.io_orientation(image.affine)[::-1].astype(int).tolist()  # (world's axis, way) of d, h, w
-    wanted = RADIOLOGICAL[ways[axis][0]]
-    order = [[world for world, _ in ways].index(world) for world, _ in wanted]
-    pairs = enumerate(zip(order, wanted, strict=True))
-    return order, tuple(place for place, (own, (_, way)) in pairs if ways[own][1] != way)
+    wanted = RADIOLOGICAL[lies[axis]]
+    stored = {world: own for own, world in lies.items()}
+    columns = grid.affine[:3, 2::-1]  # by axis of (d, h, w): d is z
+    pairs = enumerate(wanted)
+    flipped = tuple(place for place, (world, along) in pairs if (columns[world, stored[world]] > 0) != along)
+    return [stored[world] for world, _ in wanted], flipped
 
 
-def placed(image: nib.Nifti1Image) -> bool:
-    """Whether an image says where it lies in the patient."""
-    header: Any = image.header
-    return bool(header["qform_code"] > 0 or header["sform_code"] > 0)
+def lies_along(affine: np.ndarray) -> dict[int, int]:
+    """Return along which of the world's axes each of (d, h, w) lies most: each one once, the clearest first."""
+    columns = np.abs(affine[:3, 2::-1])
+    left, found = columns / np.linalg.norm(columns, axis=0), dict[int, int]()
+    for axis in sorted(range(3), key=lambda axis: -left[:, axis].max()):
+        found[axis] = int(left[:, axis].argmax())
+        left[found[axis]] = -1
+    return found
 
 
 def cut_along(
-    about: dict[str, Any], shape: tuple[int, ...], spacing: tuple[float, ...] | None, image: nib.Nifti1Image
+    about: dict[str, Any], shape: tuple[int, ...], spacing: tuple[float, ...] | None, lies: dict[int, int]
 ) -> int:
     """Return the axis of (d, h, w) along which an image is cut into slices, by the rule of those that were learnt from.
 
@@ -391,22 +353,9 @@ def cut_along(
         axis = int(np.argmax(spacing))
         if spacing[axis] > THICKER * np.delete(spacing, axis).max():
             return axis
-    if placed(image) and about.get("across"):
-        ways = nib.orientations.io_orientation(image.affine)[:, 0]
-        return 2 - ways.tolist().index(ACROSS.index(about["across"]))
+    if lies and about.get("across"):
+        return next(axis for axis, world in lies.items() if ACROSS[world] == about["across"])
     return about.get("axis", 0)
-
-
-def geometry(image: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Header:
-    """Return a header for labels, which has of an image's header only where its voxels lie."""
-    header: Any = nib.Nifti2Header() if isinstance(image, nib.Nifti2Header) else nib.Nifti1Header()
-    header.set_data_dtype(np.uint8)
-    header.set_data_shape(shape)
-    header["pixdim"][:4] = image["pixdim"][:4]
-    for field in GEOMETRY:
-        header[field] = image[field]
-    header.set_slope_inter(1, 0)
-    return header
 
 
 def written(out: Path) -> dict[str, str | None]:
@@ -456,17 +405,24 @@ def main() -> int:
     )
     chosen = parser.parse_args()
     out = chosen.out
+    # A line on stderr says what is wrong with a file; what libraries print beside it would be several.
+    warnings.simplefilter("ignore")
+    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL + 1)
     try:
         model = Model(HERE)
         images = grouped(chosen.images, model.about)
         must_be_free(out, images)
         out.mkdir(parents=True, exist_ok=True)
         note(out, images, done=False)
-        failed = sum(not segmented(model, image, out) for image in images)
-        note(out, images, done=True)
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        print(f"predict.py: {in_one_line(error)}", file=sys.stderr)
+    except Exception as error:  # a damaged model or record, a folder that can't be written
+        say(in_one_line(error))
         return 2
+    try:
+        failed = sum(not segmented(model, image, out) for image in images)
+    finally:
+        # Where there is no space for the hashes, the record stays as it is: right, but less strict.
+        with suppress(OSError):
+            note(out, images, done=True)
     return 2 if failed else 0
 
 
@@ -474,15 +430,15 @@ def segmented(model: Model, image: Named, out: Path) -> bool:
     """Segment an image, or say on stderr what is wrong with it; returns whether it was segmented."""
     try:
         segment(model, image, out)
-    except (ValueError, ArithmeticError, MemoryError, RuntimeError, OSError, EOFError, *LIBRARIES) as error:
-        print(f"predict.py: {image.files[0]}: {in_one_line(error)}", file=sys.stderr)
+    except Exception as error:  # whatever a library makes of it costs this image alone
+        say(f"{', '.join(map(str, image.files))}: {in_one_line(error)}")
         return False
     return True
 
 
-def in_one_line(error: Exception) -> str:
-    """Return the message of a library's error, without its line breaks."""
-    return " ".join(str(error).split()) or type(error).__name__
+def say(line: str) -> None:
+    """Print a line on stderr."""
+    print(f"predict.py: {line}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,294 @@
+"""Reading image files without maskmixadv: a part of the script that 'maskmixadv export model' writes.
+
+'maskmixadv export model' puts this module in the place of `standalone`'s import of it.
+"""
+
+import gzip
+import io
+import re
+import warnings
+import zlib
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import nibabel as nib
+import numpy as np
+from nibabel.arrayproxy import ArrayProxy
+
+SUFFIXES = (".nii.gz", ".nii")
+PICTURES = {".png": "PNG", ".jpeg": "JPEG", ".jpg": "JPEG", ".tiff": "TIFF", ".tif": "TIFF"}
+"""Formats of pictures by their names' ends."""
+KNOWN = (*SUFFIXES, *PICTURES)
+ELSE = "; use 'maskmixadv predict', or convert it"
+"""End of a line on what this script does not read."""
+LUMA = (0.2125, 0.7154, 0.0721)
+"""Brightness of red, green and blue."""
+GEOMETRY = (
+    *("qform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    *("sform_code", "srow_x", "srow_y", "srow_z", "xyzt_units"),
+)
+"""Fields of an image's header that labels take over, beside the first four of ``pixdim``. No text is taken over, as it
+may name the patient."""
+UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+"""Millimetres of a header's unit of length, by its code: not said (taken as mm), metre, mm, micrometre."""
+PACKED, DEFLATED, BEHIND = b"\x1f\x8b", 1032, 2**20
+"""First bytes of a packed file; bytes that one of its bytes unpacks to at most, and that may lie behind its voxels."""
+LONGEST_HEADER, MOST_HEADER = 544, 2**24
+"""Bytes of the longest header, and those that may lie before the voxels, with its extensions."""
+FINEST, COARSEST = 1e-6, 500.0
+"""Millimetres that a voxel must measure at least, and may at most."""
+RESIZED, TILTED = 0.01, 0.02
+"""By which part ``pixdim`` may differ from the sform before the sform counts; and which part of a voxel's volume may be
+lost as its axes are not at right angles."""
+APART = 0.5
+"""Voxels by which the corners of one image's channels may lie apart."""
+TIMES = (8, 16, 24)
+"""A header's codes of units of time."""
+MOST_CHANNELS = 4
+"""Length up to which the fourth axis of a file is taken as channels."""
+TIFF_PIXELS = {(1, (8,), 1), (1, (16,), 1), (1, (16,), 2), (1, (32,), 3), (2, (8, 8, 8), 1)}
+"""Pixels of a TIFF that are read, as photometric, bits and sample format say them: grey whose 0 is black, of 8 or 16
+bits or float; and red, green and blue of 8 bits."""
+TIFF_VALUES = {254: (0,), 259: (1, 5, 8, 32773, 32946), 266: (1,), 274: (1,), 284: (1,), 317: (1, 2)}
+"""Values that fields of a TIFF may have: no thumbnail, packed without loss, bits in order, not turned, colours side by
+side, values or their differences."""
+TIFF_FIELDS = {
+    *TIFF_VALUES, *range(256, 259), 262, 269, *range(270, 274), *range(277, 284), 285, 296, 297, 305, 306, 315, 316,
+    339, 700, 33432, 34675,
+}  # fmt: skip
+"""Fields that a TIFF may have. Others, and texts, may say that it is not what it seems, as ImageJ's and OME's do."""
+LONGEST = 300
+"""Characters of a library's message that are shown."""
+
+
+class Grid(NamedTuple):
+    """Where voxels lie: mm along d, h, w, and the matrix from voxel (x, y, z, 1) to the world (mm, RAS), if known.
+
+    It says where they lie in the patient if `placed`.
+    """
+
+    spacing: tuple[float, ...] | None = None
+    affine: np.ndarray | None = None
+    placed: bool = False
+
+
+class Stored(NamedTuple):
+    """An image as its file has it: an array ``c d h w``, its grid, and the header of a NIfTI file."""
+
+    array: np.ndarray
+    grid: Grid = Grid()
+    header: Any = None
+
+
+def ending(path: Path) -> str:
+    """Return the end of a file's name that says its format, in lower case; empty where none is known."""
+    return next((each for each in KNOWN if path.name.lower().endswith(each)), "")
+
+
+def load(path: Path, channels: list[dict[str, Any]]) -> Stored:
+    """Read a file for a model of these `channels`; colours become grey where it has but one."""
+    if not ending(path):
+        raise ValueError(f"not a NIfTI file (.nii or .nii.gz), nor one of {', '.join(PICTURES)}{ELSE}")
+    if not path.is_file():
+        raise ValueError("no such file")
+    return load_nifti(path) if ending(path) in SUFFIXES else Stored(load_picture(path, channels))
+
+
+def load_nifti(path: Path) -> Stored:
+    """Read a NIfTI file, which its first bytes say to be packed or not; people give such files either name."""
+    with path.open("rb") as file:
+        packed = file.read(len(PACKED)) == PACKED
+    with gzip.open(path) if packed else path.open("rb") as stream:
+        header = header_of(stream)
+        dtype, shape, start = header.get_data_dtype(), header.get_data_shape(), header.get_data_offset()
+        if dtype.kind not in "biuf" or dtype.itemsize > 8:
+            raise ValueError(f"voxels are of type {dtype}, allowed are numbers of up to 8 bytes")
+        space, count = axes_of(header)
+        end = start + dtype.itemsize * int(np.prod(shape, dtype=object))
+        if min(shape) < 1 or end > path.stat().st_size * (DEFLATED if packed else 1):
+            raise ValueError(f"declares {shape} voxels, which it does not hold")
+        stream.seek(0)
+        content = stream.read(end + BEHIND + 1 if packed else end)  # to the end, where a packed file has its checksum
+    if not end <= len(content) <= end + BEHIND:
+        raise ValueError(f"holds {len(content)} bytes, its header declares {end}")
+    voxels: Any = ArrayProxy(io.BytesIO(content), header)
+    array = np.asanyarray(voxels).reshape((*space, count)).T
+    return Stored(array, grid_of(header, space), header)
+
+
+def header_of(stream: Any) -> Any:  # noqa: ANN401
+    """Read the header of an open NIfTI file of either version, with its extensions."""
+    head = stream.read(LONGEST_HEADER)
+    sizes = [int.from_bytes(head[:4], order) for order in ("little", "big")]
+    kind = next((each for each in (nib.Nifti1Header, nib.Nifti2Header) if each.sizeof_hdr in sizes), None)
+    if kind is None or len(head) < kind.sizeof_hdr:
+        raise ValueError("is no NIfTI file")
+    raw: Any = kind(head[: kind.sizeof_hdr], check=False)
+    start = raw.get_data_offset()
+    if not 0 < start <= MOST_HEADER:
+        raise ValueError(f"its header does not say where its voxels begin (vox_offset {start}){ELSE}")
+    lengths = raw["dim"][1:4][: int(raw["dim"][0])]
+    if raw["sform_code"] <= 0 and any(not step and n > 1 for step, n in zip(raw["pixdim"][1:4], lengths, strict=False)):
+        raise ValueError("pixdim is 0, allowed is a size of voxels")  # nibabel would take 1
+    return kind.from_fileobj(io.BytesIO(head + stream.read(max(0, start - len(head)))))
+
+
+def axes_of(header: Any) -> tuple[tuple[int, ...], int]:  # noqa: ANN401
+    """Return the lengths along x, y, z, and the number of channels; ValueError where the header means something else.
+
+    Vectors lie along a fifth axis in NIfTI, and channels in practice along the fourth.
+    """
+    declared = tuple(map(int, header.get_data_shape()))
+    shape = declared
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) == 5 and shape[3] == 1:
+        shape = (*shape[:3], shape[4])
+    if len(shape) == 2:
+        shape = (*shape, 1)
+    if len(shape) not in (3, 4) or shape[3:] > (MOST_CHANNELS,):
+        raise ValueError(f"has {len(declared)} axes {declared}, allowed is a 3D volume, or up to 4 channels of one")
+    unit, step = int(header["xyzt_units"]) & 0x38, float(header["pixdim"][4])
+    if len(declared) == 4 == len(shape) and ((unit in TIMES and step) or step not in (0, 1)):
+        raise ValueError(f"the fourth axis could be time (pixdim[4] {step:g}, xyzt_units), allowed are channels")
+    return shape[:3], (*shape, 1)[3]
+
+
+def grid_of(header: Any, shape: tuple[int, ...]) -> Grid:  # noqa: ANN401
+    """Return where voxels lie: by the sform, else by the qform, else by their sizes alone.
+
+    A form that is damaged or whose axes are not at right angles, as a registration leaves it, is passed over if the
+    other one is right.
+    """
+    unit = UNITS.get(int(header["xyzt_units"]) & 7)
+    if unit is None:
+        raise ValueError(f"xyzt_units {int(header['xyzt_units'])}, allowed are metre, millimetre and micrometre")
+    sizes = [abs(float(size)) for size in header["pixdim"][1:4]]
+    sizes = [1.0 if n == 1 and not 0 < size < np.inf else size for size, n in zip(sizes, shape, strict=True)]
+    header = header.copy()
+    header["pixdim"][1:4] = sizes  # signs are left out of account
+    sizes = [size * unit for size in sizes]
+    names = [name for name in ("sform", "qform") if header[f"{name}_code"] > 0]
+    to_mm = np.diag([unit, unit, unit, 1.0])
+    right = [(name, to_mm @ form) for name in names if (form := form_of(header, name)) is not None]
+    if names and not right:
+        raise ValueError(
+            f"{' and '.join(names)}: no grid of finite numbers whose axes are at right angles; resample it"
+        )
+    name, affine = right[0] if right else ("", to_mm @ header.get_base_affine())
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    steps = lengths.tolist() if name == "sform" and not np.allclose(lengths, sizes, rtol=RESIZED) else sizes
+    for voxel in (sizes, steps):
+        if not all(FINEST <= size <= COARSEST for size in voxel):
+            shown = " x ".join(f"{size:g}" for size in voxel)
+            raise ValueError(f"a voxel of {shown} mm, allowed are {FINEST:g} to {COARSEST:g} mm; correct the header")
+    return Grid(tuple(steps[::-1]), affine, bool(names))
+
+
+def form_of(header: Any, name: str) -> np.ndarray | None:  # noqa: ANN401
+    """Return the sform or the qform; None where it is damaged, or its axes are not at right angles."""
+    try:
+        form = np.asarray(getattr(header, f"get_{name}")(), dtype=np.float64)
+    except Exception:  # whatever nibabel meets
+        return None
+    if not np.isfinite(form).all() or np.linalg.det(form[:3, :3]) == 0:
+        return None
+    axes = form[:3, :3] / np.linalg.norm(form[:3, :3], axis=0)
+    return form if abs(np.linalg.det(axes)) >= 1 - TILTED else None
+
+
+def load_picture(path: Path, channels: list[dict[str, Any]]) -> np.ndarray:
+    """Read a picture as it is shown, ``c 1 h w``."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    wanted = PICTURES[ending(path)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # Pillow's, of fields that are damaged
+        try:
+            opened = Image.open(path, formats=(wanted,))
+        except (UnidentifiedImageError, UserWarning):
+            raise ValueError(f"holds no readable {wanted}, as its name says{ELSE}") from None
+    with opened as image:
+        if getattr(image, "n_frames", 1) > 1:
+            raise ValueError(f"has several pages, allowed is one{ELSE}")
+        if wanted == "TIFF":
+            check_tiff(path, image)
+        stored = [str(tile[3]) for tile in image.tile]
+        if wanted == "PNG" and any(each.endswith(";16B") for each in stored) and not image.mode.startswith("I"):
+            raise ValueError(f"has colours or opacity of 16 bits, allowed are 8{ELSE}")
+        plain = image.mode in ("1", "L", "F", "I", "I;16", "I;16L", "I;16B")
+        shown: Any = ImageOps.exif_transpose(image)
+        pixels = np.asarray(shown if plain else shown.convert("L" if image.mode == "LA" else "RGB"))
+    if pixels.ndim == 2:
+        return pixels[None, None]
+    if channels[0]["kind"] == "RGB":
+        return np.moveaxis(pixels, -1, 0)[:, None]
+    if len(channels) > 1:
+        raise ValueError(
+            f"has red, green and blue, allowed is one channel a file for a model of {len(channels)} channels"
+        )
+    same = all(np.array_equal(pixels[..., 0], pixels[..., other]) for other in (1, 2))
+    return (pixels[..., 0] if same else (pixels @ np.array(LUMA, np.float32)).astype(np.float32))[None, None]
+
+
+def check_tiff(path: Path, image: Any) -> None:  # noqa: ANN401
+    """Refuse a TIFF that programs may read otherwise than Pillow does, or whose spacing something says."""
+    fields = dict(image.tag_v2)
+    stem = path.name[: -len(ending(path))]
+    if any(path.with_name(f"{name}.json").is_file() for name in (stem, re.sub(r"_\d{4}$", "", stem))):
+        raise ValueError(f"a JSON file beside it may say its spacing, which is not read here{ELSE}")
+    pixels = fields.get(262), fields.get(258, (1,)), max(fields.get(339, (1,)))
+    if pixels not in TIFF_PIXELS or fields.get(277, 1) != len(pixels[1]):
+        told = f"photometric {pixels[0]}, bits {pixels[1]}, sample format {pixels[2]}"
+        raise ValueError(f"has {told}, allowed are grey of 8, 16 bits or float, and colours of 8 bits{ELSE}")
+    for number, value in fields.items():
+        if number not in TIFF_FIELDS or value not in TIFF_VALUES.get(number, (value,)):
+            raise ValueError(f"has field {number} with {in_one_line(str(value))[:40]}, which is not read here{ELSE}")
+    check_strips(path, fields)
+    (w, h), text = image.size, str(fields.get(270, "")).strip("\0 ")
+    if text not in ("", f'{{"shape": [{h}, {w}]}}', f'{{"shape": [{h}, {w}, 3]}}'):
+        raise ValueError(f"has a description ({in_one_line(text)[:40]}), which may say more than is read here{ELSE}")
+
+
+def check_strips(path: Path, fields: dict[int, Any]) -> None:
+    """Refuse a TIFF whose pixels are not all there, or damaged: Pillow would show something in spite of it."""
+    w, h, rows = fields[256], fields[257], min(fields.get(278, fields[257]), fields[257])
+    lengths = [min(rows, h - first) * w * sum(fields[258]) // 8 for first in range(0, h, rows)]
+    places = list(zip(fields.get(273, ()), fields.get(279, ()), strict=True))
+    content, packing = path.read_bytes(), fields.get(259, 1)
+    strips = [content[start : start + count] for start, count in places]
+    found = [len(zlib.decompress(strip) if packing in (8, 32946) else strip) for strip in strips]
+    held = found == lengths if packing in (1, 8, 32946) else found == [count for _, count in places]
+    if not held or len(places) != len(lengths):
+        raise ValueError(f"its strips do not hold {h} rows of {w} pixels; save it again")
+
+
+def other_channel(first: Stored, other: Stored) -> np.ndarray:
+    """Return a further channel; raises ValueError where it does not lie on the first one's grid."""
+    if len(first.array) != 1 or other.array.shape != first.array.shape:
+        raise ValueError(f"channels have shapes {first.array.shape} and {other.array.shape}, allowed is one")
+    if first.grid.affine is not None and other.grid.affine is not None and other.grid.placed:
+        corners = [(*corner, 1) for corner in product(*((0, n - 1) for n in first.array.shape[:0:-1]))]
+        far = np.linalg.norm((corners @ (first.grid.affine - other.grid.affine).T)[:, :3], axis=1).max()
+        if not far <= APART * np.linalg.norm(first.grid.affine[:3, :3], axis=0).min():
+            raise ValueError(f"channels lie up to {far:.3g} mm apart, allowed is one grid")
+    return other.array
+
+
+def geometry(image: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Header:
+    """Return a header for labels, which has of an image's header only where its voxels lie."""
+    header: Any = nib.Nifti2Header() if isinstance(image, nib.Nifti2Header) else nib.Nifti1Header()
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape(shape)
+    header["pixdim"][:4] = image["pixdim"][:4]
+    for field in GEOMETRY:
+        header[field] = image[field]
+    header.set_slope_inter(1, 0)
+    return header
+
+
+def in_one_line(error: Exception | str) -> str:
+    """Return a message without its line breaks; what kind of error it is where this script did not expect it."""
+    text = " ".join(str(error).split())[:LONGEST]
+    return text if isinstance(error, str | ValueError | OSError) and text else f"{type(error).__name__}: {text}"

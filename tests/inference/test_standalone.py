@@ -1,0 +1,614 @@
+"""The script of an exported model: for every file the mask of 'maskmixadv predict', or a line that refuses it.
+
+Its graph is run as the module that is exported, as torch's exporter takes seconds. `test_onnx` runs the script as users
+do.
+"""
+
+import ast
+import gzip
+import hashlib
+import json
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+
+import tiny
+from maskmixadv import methods
+from maskmixadv.cli.app import run
+from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.formats import image_files
+from maskmixadv.inference import onnx, standalone
+from maskmixadv.inference.predictor import Predictor
+from maskmixadv.runs.checkpoint import save
+from maskmixadv.runs.run import Run
+from maskmixadv.training.begin import begin
+
+SHAPE = (20, 24, 4)
+AFFINE = np.array([[-4.0, 0, 0, 100], [0, -4.0, 0, 100], [0, 0, 9.0, -30], [0, 0, 0, 1]])
+CLASSES = '[[class]]\nname = "background"\n[[class]]\nname = "core"\n'
+
+
+class Session:
+    """Takes the place of onnxruntime's: runs the module that is exported, of the run that `model.onnx` names."""
+
+    def __init__(self, graph: bytes) -> None:
+        predictor = Predictor.load(graph.decode(), "cpu", odds=False)
+        self.module = onnx.OnOwnGrid(predictor.net, predictor.multiple).eval()
+
+    def run(self, _: list[str], given: dict[str, np.ndarray]) -> list[np.ndarray]:
+        with torch.inference_mode():
+            image = torch.from_numpy(np.ascontiguousarray(given["image"], np.float32))
+            return [each.numpy() for each in self.module(image, torch.from_numpy(given["size"]))]
+
+
+def voxels(seed: int = 0) -> np.ndarray:
+    """Intensities along x, y, z that vary along each axis."""
+    return (np.random.default_rng(seed).random(SHAPE) * 900 + np.arange(SHAPE[0])[:, None, None] * 40).astype(np.int16)
+
+
+def picture(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 255, (20, 24)).astype(np.uint8)
+
+
+def coloured(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 255, (20, 24, 3)).astype(np.uint8)
+
+
+def exported(root: Path, write: Callable[[Path, int], None], suffix: str, channels: str = "") -> Path:
+    """Begin a run on images that `write` makes, give its network many opinions, and lay a model beside it."""
+    for part in ("images", "masks"):
+        (root / part).mkdir(parents=True)
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[6:14, 8:20] = 1
+    for number in range(3):
+        write(root / "images", number)
+        path = root / "masks" / f"m{number}{suffix}"
+        if suffix == ".png":
+            Image.fromarray(mask[..., 0]).save(path)
+        else:
+            nib.save(nib.Nifti1Image(mask, AFFINE), path)
+    (root / "classes.toml").write_text(CLASSES + channels)
+    assert run(["prepare", "folder", str(root), str(root / "corpus"), "--validate", "1"]) == 0
+    corpus = Corpus.open(root / "corpus")
+    begun = begin(corpus.root, root / "run", method=methods.Supervised(), schedule=tiny.SCHEDULE)
+    case = corpus.load(corpus.entries[0])
+    image = torch.stack([begun.grid.image(torch.from_numpy(part), case.spacing) for part in case.image], 1)
+    torch.manual_seed(0)
+    net: Any = begun.method.players(begun.task)["net"].eval()
+    with torch.no_grad():
+        for decoder in net.decoders:
+            decoder.head.bias -= decoder(net.encode(image)).mean((0, 2, 3))
+            decoder.head.weight *= 20
+            decoder.head.bias *= 20
+    save(begun.checkpoint, {"scored": net.state_dict()})
+    (root / "model").mkdir()
+    graph = str(root / "run").encode()
+    (root / "model" / "model.onnx").write_bytes(graph)
+    told = onnx.about(Run.open(root / "run"), Predictor.load(root / "run", "cpu"), hashlib.sha256(graph).hexdigest())
+    (root / "model" / "model.json").write_text(json.dumps(told))
+    return root
+
+
+def scans(folder: Path, number: int) -> None:
+    nib.save(nib.Nifti1Image(voxels(number), AFFINE), folder / f"m{number}.nii.gz")
+
+
+def pairs(folder: Path, number: int) -> None:
+    for channel in range(2):
+        image = nib.Nifti1Image(voxels(7 * channel + number), AFFINE)
+        nib.save(image, folder / f"m{number}_{channel:04d}.nii.gz")
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return exported(tmp_path_factory.mktemp("volumes"), scans, ".nii.gz")
+
+
+@pytest.fixture(scope="module")
+def channels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    two = '[[channel]]\nname = "T1"\n[[channel]]\nname = "T2"\n'
+    return exported(tmp_path_factory.mktemp("channels"), pairs, ".nii.gz", two)
+
+
+@pytest.fixture(scope="module")
+def greys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    write = lambda folder, number: Image.fromarray(picture(number)).save(folder / f"m{number}.png")  # noqa: E731
+    return exported(tmp_path_factory.mktemp("greys"), write, ".png")
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    write = lambda folder, number: Image.fromarray(coloured(number)).save(folder / f"m{number}.png")  # noqa: E731
+    return exported(tmp_path_factory.mktemp("colours"), write, ".png")
+
+
+@pytest.fixture(autouse=True)
+def _without_the_exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(standalone.onnxruntime, "InferenceSession", Session)
+    with warnings.catch_warnings():
+        yield
+
+
+Script = Callable[..., tuple[int, list[str]]]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Script:
+    """Run the script of an exported model; returns the exit code and the lines on stderr."""
+
+    def called(root: Path, files: list[Path], out: Path) -> tuple[int, list[str]]:
+        monkeypatch.setattr(standalone, "HERE", root / "model")
+        monkeypatch.setattr("sys.argv", ["predict.py", *map(str, files), "--out", str(out)])
+        capsys.readouterr()
+        code = standalone.main()
+        return code, capsys.readouterr().err.splitlines()
+
+    return called
+
+
+def masks(folder: Path) -> dict[str, np.ndarray]:
+    """Return what labels a folder holds, by their files' names."""
+    found = {}
+    for path in folder.glob("[!.]*"):
+        if path.name.lower().endswith((".nii", ".nii.gz")):
+            image: Any = nib.load(path)
+            found[path.name] = np.asarray(image.dataobj)
+        elif path.suffix in (".png", ".tif", ".tiff"):
+            found[path.name] = np.asarray(Image.open(path))
+    return found
+
+
+def same_or_refused(root: Path, folder: Path, script: Script, tmp_path: Path, *, alike: set[str]) -> dict[str, str]:
+    """See that each file in a folder has one mask by both, or is refused by the script; return the lines by name.
+
+    Files of `alike` must have masks.
+    """
+    files = sorted(path for path in folder.iterdir() if path.suffix != ".json")
+    run(["predict", str(root / "run"), *map(str, files), "--out", str(tmp_path / "own")])
+    code, lines = script(root, files, tmp_path / "alone")
+    own, alone = masks(tmp_path / "own"), masks(tmp_path / "alone")
+    refused = {Path(line.split(": ")[1]).name: line for line in lines}
+    assert code == (2 if refused else 0)
+    assert len(refused) == len(lines), "a line a file"
+    assert alike <= set(alone), {name: refused.get(name) for name in alike - set(alone)}
+    assert {image_files.labels_name(path) for path in files if path.name not in refused} == set(alone)
+    for name, labels in alone.items():
+        assert name in own, f"{name}: refused by 'maskmixadv predict'"
+        assert labels.shape == own[name].shape, name
+        assert (labels == own[name]).mean() >= 0.999, name
+        assert name not in alike or len(np.unique(labels)) > 1, name
+    record = json.loads((tmp_path / "alone" / standalone.RECORD).read_text())["written"]
+    assert set(record) == set(alone), "no file that was not written is taken for one that was"
+    return refused
+
+
+def test_the_script_is_one_file_without_the_package() -> None:
+    text = onnx._script()
+    compile(text, "predict.py", "exec")
+    assert not re.search(r"^\s*(from|import) maskmixadv", text, re.MULTILINE)
+    names = {node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
+    assert {"load_nifti", "check_tiff", "grouped", "main"} <= names
+    assert text.startswith('"""Segment NIfTI volumes')
+
+
+# NIfTI
+
+
+def turn(axis: int, degrees: float) -> np.ndarray:
+    """A rotation about one of the patient's axes."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    matrix, (a, b) = np.eye(3), [(1, 2), (0, 2), (0, 1)][axis]
+    matrix[a, a] = matrix[b, b] = c
+    matrix[a, b], matrix[b, a] = -s, s
+    return matrix
+
+
+def affine_of(*steps: np.ndarray) -> np.ndarray:
+    made = AFFINE.copy()
+    made[:3, :3] = np.linalg.multi_dot([*steps, AFFINE[:3, :3]])
+    return made
+
+
+def headers() -> dict[str, Any]:
+    """Images of odd headers, by name."""
+    base = nib.Nifti1Image(voxels(), AFFINE)
+
+    def changed(form: np.ndarray | None = None, **fields: Any) -> Any:
+        image = nib.Nifti1Image(voxels(), AFFINE if form is None else form)
+        image.set_qform(AFFINE if form is None else form, 1)
+        for name, value in fields.items():
+            image.header[name] = value
+        return nib.Nifti1Image(voxels(), None, image.header)
+
+    def sform(rows: Any, **fields: Any) -> Any:
+        return changed(sform_code=2, srow_x=rows[0], srow_y=rows[1], srow_z=rows[2], **fields)
+
+    sheared = np.array([[0, 0, 9.0, 0], [-4, 2, 0, 0], [0, 4, 0, 0]])
+    none, nothing = np.full((3, 4), np.nan), np.zeros((3, 4))
+    rng = np.random.default_rng(0)
+    ways = [(45, 0, 0), (0, 45, 0), (0, 0, 45), (45, 45, 0), (45, 35.264, 45), (54.7356, 0, 45), (30, 40, 10)]
+    ways += [tuple(rng.uniform(0, 360, 3)) for _ in range(8)]
+    obliques = {
+        f"oblique{n}": changed(affine_of(*(turn(*each) for each in enumerate(way)))) for n, way in enumerate(ways)
+    }
+    return {
+        **obliques,
+        "plain": base,
+        "two": nib.Nifti2Image(voxels(), AFFINE),
+        "sheared": sform(sheared, qform_code=0),
+        "sheared_and_qform": sform(sheared),
+        "no_sform": sform(none),
+        "empty_sform": sform(nothing),
+        "empty_sform_alone": sform(nothing, qform_code=0),
+        "bad_qform": sform(AFFINE[:3], quatern_b=3.0),
+        "resized": sform(np.diag([2.0, 2.0, 5.0, 1.0])[:3]),
+        "elsewhere": sform(np.array([[0, 0, 9.0, 0], [-4, 0, 0, 0], [0, 4, 0, 0]])),
+        "no_form": changed(sform_code=0, qform_code=0),
+        "unit5": changed(xyzt_units=5),
+        "metre": changed(np.diag([1e-3, 1e-3, 1e-3, 1]) @ AFFINE, xyzt_units=1),
+        "size_nan": changed(pixdim=[1, np.nan, 4, 9, 1, 1, 1, 1]),
+        "size_nan_without_sform": changed(sform_code=0, pixdim=[1, np.nan, 4, 9, 1, 1, 1, 1]),
+        "huge": changed(np.diag([900.0, 900, 900, 1])),
+        "scaled": changed(scl_slope=2.5, scl_inter=-100),
+        "inter_nan": changed(scl_slope=2.5, scl_inter=np.nan),
+        "four": nib.Nifti1Image(voxels()[..., None], AFFINE),
+        "several": nib.Nifti1Image(np.stack([voxels()] * 2, 3), AFFINE),
+        "complex": nib.Nifti1Image(voxels().astype(np.complex64), AFFINE),
+        "float": nib.Nifti1Image(voxels().astype(np.float64) * 1e300, AFFINE),
+        "single": nib.Nifti1Image(voxels()[:, 7:8], AFFINE),
+        "row": nib.Nifti1Image(voxels()[:, 7:8, 2:3], AFFINE),
+        "flat": nib.Nifti1Image(voxels()[:, :, 1], AFFINE),
+        "colours": nib.Nifti1Image(np.zeros(SHAPE, [(each, "u1") for each in "RGB"]), AFFINE),
+    }
+
+
+def test_headers_are_read_as_the_program_does(volumes: Path, script: Script, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name, image in headers().items():
+        nib.save(image, tmp_path / "in" / f"{name}.nii.gz")
+    raw = gzip.decompress((tmp_path / "in" / "no_form.nii.gz").read_bytes())
+    for name, place, value in [
+        ("dim0", 40, b"\x09\x00"), ("datatype", 70, b"\x33\x33"), ("dims", 42, b"\xff\x7f"), ("start", 108, bytes(4)),
+        ("far", 108, struct.pack("<f", 1e9)), ("negative", 42, b"\xff\xff"), ("pair", 344, b"ni1\0"),
+        ("magic", 344, b"\0"), ("width", 80, bytes(4)),
+    ]:  # fmt: skip
+        (tmp_path / "in" / f"{name}.nii").write_bytes(raw[:place] + value + raw[place + len(value) :])
+    fine = {f"{name}.nii.gz" for name in headers() if name.startswith("oblique")}
+    fine |= {f"{name}.nii.gz" for name in ("plain", "two", "sheared_and_qform", "no_sform", "empty_sform", "bad_qform")}
+    fine |= {
+        f"{name}.nii.gz" for name in ("resized", "elsewhere", "no_form", "metre", "scaled", "single", "flat", "four")
+    }
+    refused = same_or_refused(volumes, tmp_path / "in", script, tmp_path, alike=fine)
+    names = {"sheared", "empty_sform_alone", "unit5", "size_nan_without_sform", "huge", "complex", "colours"}
+    assert {f"{name}.nii.gz" for name in names} | {"dim0.nii", "datatype.nii", "width.nii"} <= set(refused)
+
+
+def test_damaged_files_are_refused_and_others_go_on(volumes: Path, script: Script, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    nib.save(nib.Nifti1Image(voxels(), AFFINE), tmp_path / "in" / "good.nii.gz")
+    packed = (tmp_path / "in" / "good.nii.gz").read_bytes()
+    raw = gzip.decompress(packed)
+    stored = bytearray(gzip.compress(raw, 0))
+    stored[500:560] = b"\xff" * 60  # what is unpacked is wrong, which its checksum alone says
+    for name, content in {
+        "checksum.nii.gz": stored,
+        "cut.nii.gz": packed[:-9],
+        "garbage.nii.gz": packed[:300] + b"\xff" * 60 + packed[360:],
+        "short.nii": raw[:-10],
+        "behind.nii": raw + bytes(10),
+        "behind2.nii.gz": gzip.compress(raw + bytes(10)),
+        "more.nii.gz": gzip.compress(raw + bytes(2**21)),
+        "trailing.nii.gz": packed + b"garbage",
+        "packed.nii": packed,
+        "UPPER.NII.GZ": packed,
+        "unpacked.nii.gz": raw,
+        "empty.nii": b"",
+        "text.nii": b"hello" * 200,
+    }.items():
+        (tmp_path / "in" / name).write_bytes(content)
+    fine = {"good.nii.gz", "UPPER.NII.GZ", "packed.nii", "unpacked.nii.gz", "behind.nii", "behind2.nii.gz"}
+    refused = same_or_refused(volumes, tmp_path / "in", script, tmp_path, alike=fine)
+    assert {"checksum.nii.gz", "cut.nii.gz", "garbage.nii.gz", "short.nii", "more.nii.gz"} <= set(refused)
+
+
+def test_an_interrupted_call_forgets_what_it_has_not_written(
+    volumes: Path, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    scans(tmp_path, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(standalone, "segment", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            script(volumes, [tmp_path / "m0.nii.gz"], tmp_path / "out")
+    (tmp_path / "out" / "m0.nii.gz").write_text("mine")
+    code, lines = script(volumes, [tmp_path / "m0.nii.gz"], tmp_path / "out")
+    assert code == 2
+    assert "is there already" in lines[0]
+
+
+# Channels
+
+
+def written(folder: Path, *names: str) -> list[Path]:
+    """Write a volume under each name."""
+    paths = [folder / name for name in names]
+    for number, path in enumerate(paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(voxels(number), AFFINE), path)
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("names", "word"),
+    [
+        (("x_0000.nii.gz", "x_0002.nii.gz"), "x_0001 is missing"),
+        (("x_0001.nii.gz", "x_0002.nii.gz"), "x_0000 is missing"),
+        (("a/heart.nii.gz", "b/heart.nii.gz"), "has this name"),
+        (("heart.nii", "heart.nii.gz"), "has this name"),
+        (("a/x_0000.nii.gz", "b/x_0000.nii.gz"), "has this name"),
+        (("x_0000.nii.gz", "x_0001.nii"), "allowed is one"),
+        (("a/x_0000.nii.gz", "b/x_0001.nii.gz"), "allowed is one"),
+        (("x_0000.nii.gz", "x_0001.nii.gz", "x.nii.gz"), "is image 'x', too"),
+    ],
+)
+def test_files_are_taken_for_channels_by_their_numbers_alone(
+    channels: Path, script: Script, tmp_path: Path, names: tuple[str, ...], word: str
+) -> None:
+    code, lines = script(channels, written(tmp_path, *names), tmp_path / "out")
+    assert (code, len(lines)) == (2, 1)
+    assert word in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_files_of_one_name_are_refused(volumes: Path, script: Script, tmp_path: Path) -> None:
+    code, lines = script(volumes, written(tmp_path, "a/heart.nii.gz", "b/heart.nii"), tmp_path / "out")
+    assert (code, len(lines)) == (2, 1)
+    assert f"{tmp_path / 'b' / 'heart.nii'}: another image has this name" in lines[0]
+
+
+def test_channels_have_the_programs_masks(channels: Path, script: Script, tmp_path: Path) -> None:
+    files = written(tmp_path / "in", *(f"{name}_000{number}.nii.gz" for name in ("x", "é", "far") for number in (1, 0)))
+    nib.save(nib.Nifti1Image(voxels(), AFFINE + np.eye(4)[:, [3, 0, 1, 2]] * 50), files[-1])
+    four = nib.Nifti1Image(np.stack([voxels(), voxels(1)], 3), AFFINE)
+    files += [tmp_path / "in" / name for name in ("four.nii.gz", "alone_0000.nii.gz")]
+    for path in files[-2:]:
+        nib.save(four, path)
+    assert run(["predict", str(channels / "run"), *map(str, files), "--out", str(tmp_path / "own")]) == 2
+    code, lines = script(channels, files, tmp_path / "out")
+    assert (code, len(lines)) == (2, 1)
+    assert "far_0000.nii.gz" in lines[0]
+    own, alone = masks(tmp_path / "own"), masks(tmp_path / "out")
+    assert set(own) == set(alone) == {"x.nii.gz", "é.nii.gz", "four.nii.gz", "alone_0000.nii.gz"}
+    for name in own:
+        assert (own[name] == alone[name]).mean() >= 0.999
+
+
+def test_colours_are_no_channels(channels: Path, script: Script, tmp_path: Path) -> None:
+    Image.fromarray(coloured()).save(tmp_path / "a.png")
+    code, lines = script(channels, [tmp_path / "a.png"], tmp_path / "out")
+    assert (code, len(lines)) == (2, 1)
+    assert "has red, green and blue" in lines[0]
+
+
+# Pictures
+
+
+def png(array: np.ndarray, kind: int) -> bytes:
+    """A PNG of 16 bits, of the kind of colours that PNG numbers so."""
+    h, w = array.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in array)
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", w, h, 16, kind, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
+    made = [
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(made)
+
+
+def pictures(folder: Path) -> None:
+    """Write one picture in many ways."""
+    folder.mkdir()
+    grey, rgb = picture(), coloured()
+    deep = grey.astype(np.uint16) * 200
+    drawn, mixed = Image.fromarray(grey), Image.fromarray(rgb)
+    drawn.save(folder / "l8.png")
+    Image.fromarray(deep).save(folder / "l16.png")
+    mixed.save(folder / "rgb.png")
+    Image.fromarray(np.stack([grey] * 3, 2)).save(folder / "same.png")
+    mixed.save(folder / "rgbj.jpg", quality=95)
+    drawn.save(folder / "lj.jpeg")
+    mixed.quantize(64).save(folder / "palette.png")
+    Image.fromarray(grey > 100).save(folder / "bit.png")
+    drawn.convert("LA").save(folder / "la.png")
+    mixed.convert("RGBA").save(folder / "rgba.png")
+    mixed.convert("CMYK").save(folder / "cmyk.jpg", quality=95)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    mixed.save(folder / "turned.jpg", exif=turned, quality=95)
+    mixed.save(folder / "turned8.png", exif=turned)
+    (folder / "rgb16.png").write_bytes(png(rgb.astype(np.uint16) * 257, 2))
+    (folder / "la16.png").write_bytes(png(np.dstack([deep, np.full_like(deep, 30000)]), 4))
+    drawn.save(folder / "gif.png", format="GIF")
+    drawn.save(folder / "png.tif", format="PNG")
+    drawn.save(folder / "jpeg.png", format="JPEG")
+    drawn.save(folder / "moving.png", save_all=True, append_images=[Image.fromarray(255 - grey)])
+    (folder / "cut.png").write_bytes((folder / "l8.png").read_bytes()[:200])
+    drawn.crop((0, 0, 24, 1)).save(folder / "row.png")
+    drawn.crop((0, 0, 1, 20)).save(folder / "column.png")
+    big = struct.pack(">IIBBBBB", 20000, 20000, 8, 0, 0, 0, 0)
+    start = png(deep, 0)
+    (folder / "bomb.png").write_bytes(start[:16] + big + struct.pack(">I", zlib.crc32(b"IHDR" + big)) + start[33:])
+    tiffs(folder, grey, rgb)
+
+
+def tiffs(folder: Path, grey: np.ndarray, rgb: np.ndarray) -> None:
+    """Write one picture as many kinds of TIFF."""
+    deep = grey.astype(np.uint16) * 200
+
+    def tiff(name: str, array: np.ndarray, **how: Any) -> None:
+        how = {"photometric": "rgb" if array.shape[-1] == 3 or array.shape[0] == 3 else "minisblack"} | how
+        tifffile.imwrite(folder / f"{name}.tif", array, **how)
+
+    tiff("t8", grey)
+    tiff("t16", deep)
+    tiff("big", deep, byteorder=">")
+    tiff("bigtiff", deep, bigtiff=True)
+    tiff("ti16", deep.astype(np.int16) - 9000)
+    tiff("tf32", grey.astype(np.float32) / 7)
+    tiff("packed", deep, compression="zlib", predictor=True)
+    tiff("packed2", grey, compression="zlib")
+    tiff("strips", deep, rowsperstrip=7, compression="zlib")
+    tiff("rows", grey, rowsperstrip=7)
+    tiff("tiled", grey, tile=(16, 16))
+    tiff("tf64", grey.astype(np.float64))
+    tiff("tf16", grey.astype(np.float16))
+    tiff("tu32", grey.astype(np.uint32) * 16_000_000)
+    tiff("ti32", grey.astype(np.int32))
+    tiff("w8", grey, photometric="miniswhite")
+    tiff("w16", deep, photometric="miniswhite")
+    tiff("rgb", rgb)
+    tiff("rgb16", rgb.astype(np.uint16) * 257)
+    tiff("planar", np.moveaxis(rgb, -1, 0), planarconfig="separate")
+    tiff("alpha", np.dstack([rgb, grey]), photometric="rgb", extrasamples=["assocalpha"])
+    tiff("stack", np.stack([grey] * 4))
+    tiff("one", grey[None])
+    tiff("imagej", grey, imagej=True, resolution=(1 / 4, 1 / 1.5), metadata={"unit": "mm"})
+    tiff("ijstack", np.stack([grey] * 4), imagej=True)
+    sizes = {f"PhysicalSize{axis}{end}": value for axis in "XY" for end, value in (("", 3.5), ("Unit", "mm"))}
+    tiff("ome.ome", grey, metadata={"axes": "YX", **sizes})
+    tiff("swapped", grey, metadata={"axes": "XY"})
+    tiff("text", grey, description="a scan", metadata=None)
+    tiff("bare", grey, metadata=None)
+    for orientation in range(1, 9):
+        tiff(f"or{orientation}", deep, extratags=[(274, "H", 1, orientation, True)])
+    for name, told in (("json", {"spacing": [9, 4, 1.5]}), ("json_0000", {"spacing": [9, 4, 1.5]}), ("own", {"a": 1})):
+        tiff(name, grey)
+        (folder / f"{name.removesuffix('_0000')}.json").write_text(json.dumps(told))
+    tiff("gel", deep, extratags=[(33445, "I", 1, 2, True), (33446, "2I", 1, (1, 100), True)])
+    Image.fromarray(grey).save(folder / "pil.tif")
+    Image.fromarray(deep).save(folder / "pil16.tif")
+    Image.fromarray(rgb).save(folder / "pilrgb.tif")
+    Image.fromarray(grey).save(folder / "lzw.tiff", compression="tiff_lzw")
+    Image.fromarray(rgb).save(folder / "lossy.tif", compression="jpeg")
+    for mode in ("CMYK", "YCbCr", "LAB", "P"):
+        Image.fromarray(rgb).convert(mode).save(folder / f"{mode}.tif")
+    Image.fromarray(grey > 100).save(folder / "bit.tif")
+    (folder / "cut.tif").write_bytes((folder / "t8.tif").read_bytes()[:500])
+    tiff("short", grey)
+    (folder / "short.tif").write_bytes((folder / "short.tif").read_bytes()[:-40])
+    with tifffile.TiffFile(folder / "packed2.tif") as file:
+        page: Any = file.pages[0]
+        last = page.dataoffsets[0] + page.databytecounts[0] - 1
+    content = bytearray((folder / "packed2.tif").read_bytes())
+    content[last] ^= 1
+    (folder / "checksum.tif").write_bytes(content)
+    tiff("overlap", grey, rowsperstrip=10)
+    content = (folder / "overlap.tif").read_bytes()
+    rows = struct.pack("<HHII", 278, 4, 1, 10)
+    assert rows in content
+    (folder / "overlap.tif").write_bytes(content.replace(rows, struct.pack("<HHII", 278, 4, 1, 7)))
+
+
+GREYS = {"l8.png", "l16.png", "lj.png", "bit_.png", "la.png", "t8.tif", "t16.tif", "big.tif", "ti16.tif", "tf32.tif"}
+GREYS |= {
+    "packed.tif",
+    "packed2.tif",
+    "strips.tif",
+    "rows.tif",
+    "bare.tif",
+    "pil.tif",
+    "pil16.tif",
+    "lzw.tiff",
+    "or1.tif",
+}
+MIXED = {"rgb_.png", "rgbj.png", "palette.png", "rgba.png", "cmyk.png", "turned.png", "rgb.tif", "pilrgb.tif"}
+
+
+def apart(folder: Path) -> None:
+    """Give files that share a name but for the suffix names of their own."""
+    for path in sorted(folder.glob("*.tif")):
+        for other in folder.glob(f"{path.stem}.*"):
+            if other.suffix in (".png", ".jpg"):
+                other.rename(folder / f"{path.stem}_{other.suffix}")
+
+
+def test_pictures_have_the_programs_masks_or_are_refused(greys: Path, script: Script, tmp_path: Path) -> None:
+    pictures(tmp_path / "in")
+    apart(tmp_path / "in")
+    refused = same_or_refused(greys, tmp_path / "in", script, tmp_path, alike=GREYS | MIXED | {"same.png"})
+    wrong = {"rgb16.tif", "w16.tif", "tu32.tif", "json.tif", "json_0000.tif", "imagej.tif", "ome.ome.tif", "gif.png"}
+    wrong |= {"png.tif", "moving.png", "stack.tif", "ijstack.tif", "swapped.tif", "gel.tif", "bomb.png"}
+    wrong |= {"checksum.tif", "overlap.tif", "short.tif"}
+    wrong |= {"la16.png", "rgb16_.png", *(f"or{number}.tif" for number in range(5, 9))}
+    assert wrong <= set(refused)
+    assert all("maskmixadv predict" in refused[name] for name in ("w16.tif", "imagej.tif", "json.tif", "png.tif"))
+
+
+def test_pictures_in_colour_have_the_programs_masks_or_are_refused(
+    colours: Path, script: Script, tmp_path: Path
+) -> None:
+    pictures(tmp_path / "in")
+    apart(tmp_path / "in")
+    refused = same_or_refused(colours, tmp_path / "in", script, tmp_path, alike=MIXED | {"same.png"})
+    assert {"l8.png", "t8.tif", "rgb16.tif"} <= set(refused)
+
+
+# The odds of model.json
+
+
+@pytest.mark.parametrize(
+    ("odds", "word"),
+    [
+        ({"factors": [1.0, 1e4]}, "factors"),
+        ({"factors": [0.0, 1.0]}, "factors"),
+        ({"factors": [float("nan"), 1.0]}, "factors"),
+        ({"factors": [1.0]}, "factors"),
+        ({"factors": [1.0, 1.0], "power": 11.0}, "power"),
+        ({"factors": [1.0, 1.0], "power": -1.0}, "power"),
+    ],
+)
+def test_odds_out_of_bounds_are_refused(
+    volumes: Path, script: Script, tmp_path: Path, odds: dict[str, Any], word: str
+) -> None:
+    (tmp_path / "model").mkdir()
+    for name in ("model.onnx", "model.json"):
+        (tmp_path / "model" / name).write_bytes((volumes / "model" / name).read_bytes())
+    told = json.loads((tmp_path / "model" / "model.json").read_text())
+    told["odds"] |= odds
+    (tmp_path / "model" / "model.json").write_text(json.dumps(told))
+    scans(tmp_path, 0)
+    code, lines = script(tmp_path, [tmp_path / "m0.nii.gz"], tmp_path / "out")
+    assert (code, len(lines)) == (2, 1)
+    assert re.search(rf"model.json: odds have {word}", lines[0])
+
+
+def test_probabilities_that_are_not_finite_are_refused(
+    volumes: Path, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Session, names: list[str], given: dict[str, np.ndarray]) -> list[np.ndarray]:
+        probs, labels = run_(self, names, given)
+        return [probs * np.float32("nan"), labels]
+
+    run_ = Session.run
+    monkeypatch.setattr(Session, "run", broken)
+    scans(tmp_path, 0)
+    code, lines = script(volumes, [tmp_path / "m0.nii.gz"], tmp_path / "out")
+    assert (code, len(lines)) == (2, 1)
+    assert "not finite" in lines[0]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [standalone.RECORD]
