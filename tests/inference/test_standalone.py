@@ -27,6 +27,7 @@ import tiny
 from maskmixadv import methods
 from maskmixadv.cli.app import run
 from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.files import sha256
 from maskmixadv.formats import image_files
 from maskmixadv.inference import onnx, standalone
 from maskmixadv.inference.predictor import Predictor
@@ -95,7 +96,8 @@ def exported(root: Path, write: Callable[[Path, int], None], suffix: str, channe
     (root / "model").mkdir()
     graph = str(root / "run").encode()
     (root / "model" / "model.onnx").write_bytes(graph)
-    told = onnx.about(Run.open(root / "run"), Predictor.load(root / "run", "cpu"), hashlib.sha256(graph).hexdigest())
+    hashes = hashlib.sha256(graph).hexdigest(), sha256(begun.checkpoint)
+    told = onnx.about(Run.open(root / "run"), Predictor.load(root / "run", "cpu"), *hashes)
     (root / "model" / "model.json").write_text(json.dumps(told))
     return root
 

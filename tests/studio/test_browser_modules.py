@@ -36,6 +36,7 @@ def page(browser: Browser, address: str) -> Iterator[Studio]:
 AXIAL = [["F", "H"], ["A", "P"], ["R", "L"]]
 SAGITTAL = [["R", "L"], ["H", "F"], ["A", "P"]]
 CASE = {"name": "Heart 7", "scribbled": [1], "predicted": True, "reviews": {"0": "rejected"}, "shape": [3, 4, 4]}
+CHANGE = {"indices": [4, 5, 6, 7, 20], "before": [9, 9, 9, 0, 0], "after": [1, 1, 1, 1, 1]}
 QUEUE = [{"case": "a", "slice": 1}, {"case": "b", "slice": 2}, {"case": "a", "slice": 3}]
 
 
@@ -57,6 +58,9 @@ QUEUE = [{"case": "a", "slice": 1}, {"case": "b", "slice": 2}, {"case": "a", "sl
         ("across", "m.arranged(a, 2).sides", SAGITTAL, ["A", "P", "R", "L"]),  # axial
         ("across", "m.arranged(a, 2).flipped", AXIAL, [True, False]),
         ("across", "m.arranged(a, 1).rows", None, 0),
+        ("memory", "m.pack(a)", CHANGE, [[4, 3, 9, 1], [7, 1, 0, 1], [20, 1, 0, 1]]),
+        ("memory", "Array.from(m.unpack(m.pack(a)).indices)", CHANGE, [4, 5, 6, 7, 20]),
+        ("memory", "Array.from(m.unpack(m.pack(a)).before)", CHANGE, [9, 9, 9, 0, 0]),
         ("filter", "m.matching(a, ' heart', 'scribbled')", CASE, True),
         ("filter", "m.matching(a, 'liver', 'all')", CASE, False),
         ("filter", "['bare', 'open', 'rejected'].map((is) => m.matching(a, '', is))", CASE, [False, True, True]),

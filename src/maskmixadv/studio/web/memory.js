@@ -8,7 +8,7 @@ import { frameNow, setFrame } from "./view.js";
 import * as grey from "./window.js";
 
 const KEY = "maskmixadv-tab";
-const UNDO = { "maskmixadv-undo": strokes, "maskmixadv-undo-masks": masks }; // each has its own room
+const UNDO = { "maskmixadv-undone": strokes, "maskmixadv-undone-masks": masks }; // each has its own room
 const MOST = 1_000_000; // characters of what can be undone
 
 const read = (key) => {
@@ -32,13 +32,25 @@ function keep() {
   sessionStorage.setItem(KEY, text);
 }
 
-const pack = (change) => [[...change.indices], [...change.before], [...change.after]];
-const unpack = ([indices, before, after]) =>
-  Object.assign(Object.create(Change.prototype), {
-    indices: Uint32Array.from(indices),
-    before: Uint8Array.from(before),
-    after: Uint8Array.from(after),
+/** A change as runs of pixels that follow one another and change alike: [first, number, before, after]. */
+export function pack({ indices, before, after }) {
+  const runs = [];
+  indices.forEach((index, i) => {
+    const last = runs.at(-1);
+    if (last && index === last[0] + last[1] && before[i] === last[2] && after[i] === last[3]) last[1] += 1;
+    else runs.push([index, 1, before[i], after[i]]);
   });
+  return runs;
+}
+
+export function unpack(runs) {
+  const each = (what) => runs.flatMap((run) => Array.from({ length: run[1] }, (_, i) => what(run, i)));
+  return Object.assign(Object.create(Change.prototype), {
+    indices: Uint32Array.from(each(([first], i) => first + i)),
+    before: Uint8Array.from(each((run) => run[2])),
+    after: Uint8Array.from(each((run) => run[3])),
+  });
+}
 
 /** The latest slices' histories, as many as there is room for. */
 function keepUndo(key, { remembered }) {
@@ -46,8 +58,9 @@ function keepUndo(key, { remembered }) {
   let size = 0;
   for (const [slice, { done, undone, ...more }] of remembered().reverse()) {
     const packed = { done: done.map(pack), undone: undone.map(pack), ...more };
-    size += JSON.stringify(packed).length;
-    if (size > MOST) break;
+    const length = JSON.stringify(packed).length;
+    if (size + length > MOST) continue; // older ones may be smaller
+    size += length;
     found[slice] = packed;
   }
   sessionStorage.setItem(key, JSON.stringify({ folder: state.folder?.name, coding: state.folder?.coding, found }));
