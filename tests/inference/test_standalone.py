@@ -577,7 +577,7 @@ def test_pictures_in_colour_have_the_programs_masks_or_are_refused(
 @pytest.mark.parametrize(
     ("odds", "word"),
     [
-        ({"factors": [1.0, 1e4]}, "factors"),
+        ({"factors": [1.0, 1e13]}, "factors"),
         ({"factors": [0.0, 1.0]}, "factors"),
         ({"factors": [float("nan"), 1.0]}, "factors"),
         ({"factors": [1.0]}, "factors"),

@@ -125,7 +125,7 @@ def test_an_image_that_vanishes_is_told_and_not_asked_for_without_end(browser: B
         own.write(folder / "images" / "s1.nii.gz", np.random.default_rng(0).random((3, 20, 24)))
         page.wait_for_timeout(600)
         page.evaluate("dispatchEvent(new Event('focus'))")
-        expect(page.locator("#problems")).to_contain_text("Put the image back")
+        expect(page.locator("#problems")).to_contain_text("put the image back that it was made on")
         assert studio.module("state", "m.shown().shape") == [3, 20, 24]
         page.context.close()
 

@@ -53,7 +53,7 @@ BEND = 99.0
 """Percentile of the intensities at which their range may bend."""
 AT_ONCE = 4
 """Slices that are predicted at a time, so that the features of a whole volume need not fit into memory."""
-MOST_FACTOR, MOST_POWER = 1e3, 10.0
+MOST_FACTOR, MOST_POWER = 1e12, 10.0
 """Bounds of the classes' odds."""
 
 

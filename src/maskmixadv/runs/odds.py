@@ -32,7 +32,7 @@ LEAST: Final = 0.02
 """What is added to each share, so that a structure of which little is drawn is no infinite exception."""
 RANGE: Final = 2.0
 """A structure counts as at most so many times as large or small as usual: nobody was asked about others."""
-LARGEST: Final = 1000.0
+LARGEST: Final = 1e12
 """Factors lie between this and its inverse, far beyond what a training finds: others would leave single precision."""
 MOST_POWER: Final = 10.0
 

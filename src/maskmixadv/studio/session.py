@@ -48,6 +48,7 @@ from maskmixadv.studio.outputs import Outputs
 from maskmixadv.studio.palette import Palette, PaletteClass
 from maskmixadv.studio.pending import Idle
 from maskmixadv.studio.refusals import MissingError, RequestError, StaleError, TakenError
+from maskmixadv.studio.review.held import held_back
 from maskmixadv.studio.review.looked import Looked
 from maskmixadv.studio.review.queue import Candidate, Proposal, propose
 from maskmixadv.studio.review.reviews import Review, Reviews, Seen, Verdict
@@ -125,13 +126,10 @@ class Session:
         known, run = self.cases.known(), self._predictions.latest()
         problems = [*filter(None, [self._scribbles.changed_classes()]), *known.problems]
         problems += [*self._scribbles.problems(known.images), *self._corrected.problems(known.images)]
-        problems += [
-            f"{case}: no image of this name, but {held}; call its image so again, and all that is known of it"
-            for case, held in work.noted(self.layout).items()
-            if case not in known.images
-        ]
+        problems += work.without_image(self.layout, known.images)
         cases = [self._case(case, known, run, problems) for case in known.facts]
-        problems += [line for case in known.facts if (line := self._held_back(case, known.images[case][0]))]
+        judged = (held_back(self._reviews, self._looked, case, known.images[case][0]) for case in known.facts)
+        problems += filter(None, judged)
         return FolderAnswer(
             name=printable(self.layout.root.name),
             classes=self.classes(),
@@ -142,19 +140,6 @@ class Session:
             presets=PRESET_CHOICES,
             methods=[MethodAnswer(name, _sentence(METHODS[name].about)) for name in FROM_SCRIBBLES],
             run=None if run is None else RunAnswer(run),
-        )
-
-    def _held_back(self, case: str, image: Path) -> str:
-        """Say what was said of the slices of another image, which had the place of `image`; empty if nothing was."""
-        notes, looks = self._reviews.held_back(case), self._looked.held_back(case)
-        if notes is None and (not looks or case in self._reviews.cases()):
-            return ""
-        counts = {"verdict": 0 if notes is None else len(notes.reviews), "look": looks}
-        said = ", ".join(f"{count} {word}{'s' * (count > 1)}" for word, count in counts.items() if count)
-        told = f"; held back: {said}" if said else ""
-        return (
-            f"images/{image.name}: is another image than the one that was worked on{told}; put that one back, or "
-            "check what is drawn and judge the slices again"
         )
 
     def settle(self) -> None:

@@ -1,6 +1,6 @@
 """What people did in a folder, by the names of cases, whatever images there are."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -58,6 +58,15 @@ def noted(layout: Layout) -> dict[str, Work]:
         for case in sorted({*reviews, *looked, *proposed})
     }
     return {case: work for case, work in works.items() if work != Work()}
+
+
+def without_image(layout: Layout, images: Container[str]) -> list[str]:
+    """Return a line for each case of which there are notes and that is none of `images`."""
+    return [
+        f"{case}: no image of this name, but {held}; call its image so again, and all that is known of it"
+        for case, held in noted(layout).items()
+        if case not in images
+    ]
 
 
 def cases(layout: Layout) -> set[str]:
