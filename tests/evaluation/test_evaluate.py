@@ -19,8 +19,11 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.errors import InputError
 from maskmixadv.evaluation import report
+from maskmixadv.evaluation.elsewhere import another
 from maskmixadv.evaluation.evaluate import CasePredictor, evaluate, score_cases
 from maskmixadv.inference.predictor import Predictor
+from maskmixadv.runs.origin import LearntFrom, corpus_fields
+from maskmixadv.sources.phantoms import phantom
 from scored import CLASSES, NOMINAL, case, shifted
 
 
@@ -234,3 +237,13 @@ def test_cases_are_taken_one_by_one() -> None:
     with ThreadPoolExecutor(2) as pool:
         next(score_cases(cases(), shifted, pool, ahead=2, classes=CLASSES, nominal=NOMINAL))
     assert len(taken) <= 3
+
+
+def test_patients_of_the_run_that_a_network_began_with_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, there = (phantom.prepare(tmp_path / f"{seed}", cases=6, size=64, seed=seed) for seed in (0, 1))
+    own, before = (LearntFrom(**corpus_fields(each), **each.split("paper", 1)._asdict()) for each in (here, there))
+    _, patients = another(there.root, own, [before])
+    assert (patients.train, patients.val, patients.test) == ((), (), before.test)
+    assert "2 patients are the run's own and left out: phantom001, phantom002" in capsys.readouterr().err
