@@ -58,7 +58,7 @@ def found_pieces(run: Run, corpus: Corpus, predictor: Predictor) -> Pieces:
     names = [*([classes[1:]] if len(classes) > 2 else []), *((name,) for name in classes[1:])]
     tallies = [_Tally(each, [classes.index(name) for name in each]) for each in names]
     # What is left where all together are in one piece is not what is there where they are not.
-    others = [_Tally(tally.names, tally.structures) for tally in tallies[1:]]
+    others = [_Tally(tally.names, tally.structures, beside=tally.beside) for tally in tallies[1:]]
     entries = corpus.of(run.learnt_from.train)
     masks = taught(corpus, entries, run.masks, supervision=run.method.supervision, seed=run.seed)
     for annotated, labels in _predicted(run, corpus, predictor, entries, masks):
@@ -68,7 +68,7 @@ def found_pieces(run: Run, corpus: Corpus, predictor: Predictor) -> Pieces:
             before.add(labels, annotated)
     learnt = [entry for entry in entries if entry.name in masks and masks[entry.name] is None]
     for mask in _masks(run, corpus, learnt):
-        for tally in (*tallies, *others):
+        for tally in tallies:
             tally.true(mask)
     first = tallies[0].piece
     return Pieces((first, *(tally.piece for tally in (tallies[1:] if first.kept else others))))
@@ -84,6 +84,7 @@ class _Tally:
     right: Counter[int] = field(default_factory=Counter)
     lost: Counter[int] = field(default_factory=Counter)
     beside: list[float] = field(default_factory=list)
+    """Of masks, whose structures lie alike whatever is left of what is drawn."""
 
     def add(self, labels: Labels, annotated: Labels) -> Labels:
         """Count a case; returns its labels with the largest piece alone."""

@@ -79,17 +79,16 @@ class Mark:
 
 
 class Marks:
-    """The marks of a folder's images."""
+    """The marks of a folder's images. All of them share what was read: no image's header is read for each of them."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._marks: FileCache[Mark] = FileCache(_mark, lambda _: 1, 1 << 16)
 
     def of(self, case: str) -> Mark | None:
         """Return the mark of the image of `case`; None if there is none, or it can't be read."""
         image = self._layout.image(case)
         try:
-            return None if image is None else self._marks.get(image)
+            return None if image is None else _READ.get(image)
         except InputError:
             return None
 
@@ -128,3 +127,6 @@ def _mark(image: Path) -> Mark:
         except OSError as error:
             raise InputError(f"{path}: can't be read ({error.strerror})") from None
     return Mark(tuple(header.shape), content=found.hexdigest()[:16])
+
+
+_READ: Final[FileCache[Mark]] = FileCache(_mark, lambda _: 1, 1 << 16)
