@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
 import own
 import tiny
+from maskmixadv.errors import InputError
 from maskmixadv.studio.learning.process import Process
+from maskmixadv.studio.session import Session
 from studio_server import SHAPE, SLICE, client, plane, predict, refused, strokes
 
 NAMES = ["background", "RV", "Myo", "LV"]
@@ -81,6 +84,33 @@ def test_labels_of_a_page_that_knows_other_classes_are_refused(folder: Path) -> 
             assert told.status_code == 200, told.text
             if method == "PUT":
                 page.request("DELETE", f"{SLICE}/mask")
+
+
+def test_no_class_gets_the_code_of_one_that_was_removed(folder: Path) -> None:
+    """Else strokes of the removed class, on a page that was not loaded since, would become the new one's."""
+
+    def put(page: httpx.Client, *was: int, new: str) -> str:
+        rows = [*classes(*was)["classes"], {"name": new, "colour": "#4aa8ff", "was": None}]  # type: ignore[misc]
+        return page.put("/api/classes", json={"classes": rows, "placed": True}).raise_for_status().json()["coding"]
+
+    with client(folder) as page:
+        known = [put(page, 0, 1, 2, new="scar")]
+        for new in ("aorta", "septum"):
+            page.put("/api/classes", json=classes(0, 1, 2)).raise_for_status()
+            known.append(put(page, 0, 1, 2, new=new))
+        for before in known[:-1]:
+            sent = page.put(f"{SLICE}/scribble", params={"coding": before}, content=strokes(3).tobytes())
+            refused(sent, 412, "classes")
+        page.put(f"{SLICE}/scribble", params={"coding": known[-1]}, content=strokes(3).tobytes()).raise_for_status()
+    with client(folder) as page:  # also after a restart
+        erased = {"coding": known[-1]}
+        page.put(f"{SLICE}/scribble", params=erased, content=strokes(255).tobytes()).raise_for_status()
+        page.put("/api/classes", json=classes(0, 1, 2)).raise_for_status()
+        assert put(page, 0, 1, 2, new="valve") not in known
+    for line in ("removed = 3\n", "removed = [true]\n"):
+        (folder / "classes.toml").write_text(line + own.CLASSES)
+        with pytest.raises(InputError, match=r"classes.toml: removed = .*, allowed is a list of codes"):
+            Session(folder)
 
 
 def test_added_classes_leave_the_others_as_they_are(folder: Path) -> None:

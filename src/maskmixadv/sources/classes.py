@@ -18,7 +18,7 @@ from maskmixadv.types import IGNORE
 FILE: Final = "classes.toml"
 MOST_CODE: Final = 2**53
 """Largest code of a class; above it, files of floating-point numbers do not tell two codes apart."""
-KEYS: Final = ("ignore", "class", "channel")
+KEYS: Final = ("ignore", "removed", "class", "channel")
 """What a ``classes.toml`` says."""
 OF_CLASS: Final = ("name", "code", "colour")
 """What a table ``[[class]]`` says; the colour is the studio's."""
@@ -161,6 +161,7 @@ def read(path: Path) -> Classes:
     It has a table ``[[class]]`` with a name for each class, and ``code = N`` where the class's code is not its place,
     counted from 0. ``ignore = N`` is the code of unlabelled pixels; by default that is 1 above the highest code of
     a class. With ``ignore = 0`` the background has no code in scribbles, unless its table says one.
+    ``removed`` lists codes for the studio alone (`removed`).
 
     Raises
     ------
@@ -188,7 +189,28 @@ def read(path: Path) -> Classes:
         _code(path, f"class {name!r}: code", table.get("code", None if (place, ignore) == (0, 0) else place))
         for place, (name, table) in enumerate(zip(names, tables, strict=True))
     ]
+    removed(path)
     return replace(coded(names, codes, ignore, str(path)), stated=ignore is not None)
+
+
+def removed(path: Path) -> frozenset[int]:
+    """Read the codes of classes that were removed in the studio, which gives them to no other class.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read, or does not list whole numbers there.
+
+    Examples
+    --------
+    >>> _ = Path("classes.toml").write_text("removed = [2]")
+    >>> removed(Path("classes.toml"))
+    frozenset({2})
+    """
+    codes = read_toml(path).get("removed", [])
+    if not isinstance(codes, list) or not all(type(code) is int for code in codes):
+        raise InputError(f"{path}: removed = {codes!r:.62}, allowed is a list of codes, such as [2, 5]")
+    return frozenset(codes)
 
 
 def channels(path: Path) -> tuple[Channel, ...]:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,6 +48,8 @@ class Palette:
     """Each class's code in files; None: its place."""
     stated: bool = True
     """Whether ``classes.toml`` says the code of a pixel without label (`maskmixadv.sources.classes.Classes`)."""
+    removed: frozenset[int] = frozenset()
+    """Codes of classes that were removed, which no other class gets: a page that was not loaded since knows them."""
 
     @property
     def coded(self) -> Classes:
@@ -89,20 +91,23 @@ class Palette:
         Raises
         ------
         RequestError
-            If `was` is no choice of places in their order, background first.
+            If `was` is no choice of places in their order, background first, or all codes were given.
         """
         count = len(self.classes)
         was = [place if place < count else None for place in range(len(named))] if was is None else was
         kept = [place for place in was if place is not None]
         if len(was) != len(named) or kept[:1] != [0] or kept != sorted({*kept} & {*range(count)}):
             raise RequestError(f"classes: were {kept}, allowed are places from 0 to {count - 1} in order")
-        if self.codes is None and all(place in (None, at) for at, place in enumerate(was)):
-            return replace(self, classes=tuple(named))
         before = self.codes or tuple(range(count))
         codes: list[int | None] = [before[place] for place in kept]
+        gone = self.removed | {code for code in before if code is not None and code not in codes}
+        new = replace(self, classes=tuple(named), removed=gone)
+        places = range(len(named))
+        if self.codes is None and codes == [*range(len(codes))] and gone.isdisjoint(places):
+            return new
         while len(codes) < len(named):
-            codes.append(_free(codes, self.ignore))
-        return replace(self, classes=tuple(named), codes=tuple(codes))
+            codes.append(_free(codes, {self.ignore, *gone}))
+        return replace(new, codes=tuple(codes))
 
     def check(self) -> None:
         """Refuse classes that are not allowed.
@@ -139,8 +144,9 @@ class Palette:
         ]
         channels = [_table("channel", each) for each in records(classes.channels(path))]
         usual = 1 + max(code for code in self.codes or range(len(self.classes)) if code is not None)
-        told = [f"ignore = {self.ignore}  # code of a pixel without a stroke\n"]
-        write_text(path, "\n".join([*(told if self.stated or self.ignore != usual else ()), *tables, *channels]))
+        told = [f"ignore = {self.ignore}  # code of a pixel without a stroke\n"] * (self.stated or self.ignore != usual)
+        gone = [f"removed = {sorted(self.removed)}  # codes of former classes; no other class gets them\n"]
+        write_text(path, "\n".join([*told, *(gone if self.removed else ()), *tables, *channels]))
 
 
 def read(layout: Layout) -> Palette:
@@ -166,6 +172,7 @@ def read(layout: Layout) -> Palette:
         IGNORE if found.ignore is None else found.ignore,
         found.codes,
         declared.stated,
+        classes.removed(path) - set(found.codes or range(len(found.names))),
     )
     if found != declared:
         palette.write(path)
@@ -176,9 +183,9 @@ def _in_bytes(path: Path, found: Classes) -> Classes:
     """Return classes with a code for everything that the studio writes, 0 to 255, beside those that the files have."""
     codes, ignore = found.codes or tuple(range(len(found.names))), found.ignore
     if codes[0] is None:
-        codes = (_free(codes, ignore), *codes[1:])
+        codes = (_free(codes, {ignore}), *codes[1:])
     if ignore is None or ignore > IGNORE:  # no code was said, and none is free above those of the classes
-        ignore = _free(codes, None)
+        ignore = _free(codes, ())
     if large := [code for code in (*codes, ignore) if code is not None and not 0 <= code <= IGNORE]:
         raise InputError(
             f"{path}: code {large[0]}, allowed in the studio are 0 to {IGNORE}; 'maskmixadv train' takes these files"
@@ -190,9 +197,12 @@ def _in_bytes(path: Path, found: Classes) -> Classes:
     )
 
 
-def _free(codes: Sequence[int | None], ignore: int | None) -> int:
-    """Return a code that is neither a class's nor that of pixels without label."""
-    return next(code for code in range(len(codes), IGNORE) if code not in codes and code != ignore)
+def _free(codes: Sequence[int | None], taken: Collection[int | None]) -> int:
+    """Return a code that is neither a class's nor otherwise `taken`."""
+    free = (code for code in range(len(codes), IGNORE) if code not in codes and code not in taken)
+    if (found := next(free, None)) is None:
+        raise RequestError(f"classes: no code is left; those of classes that were removed are listed in {classes.FILE}")
+    return found
 
 
 def colour_of(code: int) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Literal
@@ -45,7 +46,7 @@ from maskmixadv.studio.learning.training import PRESET_CHOICES, Order, Training
 from maskmixadv.studio.locks import Locks
 from maskmixadv.studio.masks import Masks
 from maskmixadv.studio.outputs import Outputs
-from maskmixadv.studio.palette import Palette, PaletteClass
+from maskmixadv.studio.palette import PaletteClass
 from maskmixadv.studio.pending import Idle
 from maskmixadv.studio.refusals import MissingError, RequestError, StaleError, TakenError
 from maskmixadv.studio.review.held import held_back
@@ -53,6 +54,7 @@ from maskmixadv.studio.review.looked import Looked
 from maskmixadv.studio.review.queue import Candidate, Proposal, propose
 from maskmixadv.studio.review.reviews import Review, Reviews, Seen, Verdict
 from maskmixadv.studio.scribbles import Scribbles
+from maskmixadv.types import IGNORE
 
 SliceArray = UInt8[np.ndarray, "h w"]
 Overlay = Literal["prediction", "disagreement"]
@@ -238,15 +240,15 @@ class Session:
             drawn, ignore = self._scribbles.any_drawn() or self._corrected.any_painted(), before.ignore
             for place in (place for place in range(len(before.classes)) if place not in kept):
                 self._check_unused(place, before.classes[place].name)
-            if before.codes is None and len(named) > ignore:
+            if after.codes is None and len(named) > ignore:
                 if drawn:
                     raise TakenError(
                         f"classes: code {ignore} means unlabelled in the strokes, so no class can be added"
                     )
                 self._scribbles.forget()
-                after = Palette(tuple(named))
+                after = replace(before, ignore=IGNORE, stated=True).of(named, was)
             after.write(self.layout.root / classes.FILE)
-            self._scribbles.use(after)
+            self._scribbles.use(palettes.read(self.layout))
             self._corrected.forget()
 
     def _check_unused(self, place: int, name: str) -> None:
