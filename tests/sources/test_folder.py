@@ -132,7 +132,10 @@ def test_one_scan_stored_along_other_axes_is_cut_alike(
     for part in ("images", "scribbles"):
         turned_copy(source / part / "s1.nii.gz", "SAR")
     mixed = folder.prepare(source, tmp_path / "mixed")
-    assert "another array axis than the others, as their headers say: s1 (2, the others 0)" in capsys.readouterr().err
+    assert (
+        "another array axis than the others, as their headers or the studio's notes say: s1 (2, the others 0)"
+        in capsys.readouterr().err
+    )
     assert (mixed.axis, mixed.across) == (0, "inferior-superior")
     assert mixed.slicing == straight.slicing
     assert mixed.slicing.thickest == (zooms[2] > 2)

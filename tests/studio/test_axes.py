@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 import own
+from maskmixadv.errors import InputError
 from maskmixadv.formats import nifti
+from maskmixadv.inference.segment import segment
+from maskmixadv.sources.opening import open_corpus
 from studio_server import client, refused, trained
 
 WORK = ("drawn", "painted", "proposal")
@@ -89,6 +92,35 @@ def test_a_training_cuts_as_the_page_does(folder: Path) -> None:
     assert learnt["scribbled"] == 1  # cut along y, it would be nine slices
     with np.load(layout.predictions / "001" / "probabilities" / "iso.npz") as kept:
         assert {name.split("-")[0] for name in kept} == {"0"}
+
+
+def test_the_command_line_cuts_as_the_studio_does(folder: Path, tmp_path: Path) -> None:
+    with client(folder) as page:
+        do(page, "drawn")
+        for number in range(2):  # these make the rule of the others
+            image(folder, f"coronal{number}", thick=1)
+        for number in range(2):
+            drawn = np.full((24, 20), 255, np.uint8)
+            drawn[3:20, 3], drawn[8:11, 8:11] = 0, 1
+            page.put(f"/api/cases/coronal{number}/slices/2/scribble", content=drawn.tobytes()).raise_for_status()
+    assert open_corpus(folder).load("iso").shape == (24, 22, 20)
+    layout = trained(folder)
+    segment(layout.runs / "001", [folder / "images"], tmp_path / "labels")
+    for name in ("iso", "coronal0"):
+        found = nifti.read(tmp_path / "labels" / f"{name}.nii.gz").array
+        np.testing.assert_array_equal(found, nifti.read(layout.predictions / "001" / f"{name}.nii.gz").array)
+
+
+@pytest.mark.parametrize(
+    ("noted", "said"),
+    [([], "has no notes by case"), ({"cases": {"iso": {"axis": 3}}}, "case iso has axis 3, allowed are 0 to 2")],
+)
+def test_damaged_notes_are_named_by_the_command_line(folder: Path, noted: object, said: str) -> None:
+    with client(folder) as page:
+        do(page, "drawn")
+    (folder / "cases.json").write_text(json.dumps(noted))
+    with pytest.raises(InputError, match=rf"cases\.json: .*{said}"):
+        open_corpus(folder)
 
 
 def test_work_along_another_axis_is_named_and_held_out(folder: Path) -> None:

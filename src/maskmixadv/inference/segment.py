@@ -1,7 +1,7 @@
 """Prediction of files: images in, labels and their volumes out; a file that can't be read does not stop the others."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -18,8 +18,14 @@ from maskmixadv.inference.predictor import Predictor
 from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import CaseVolumes
 from maskmixadv.runs.run import Run
+from maskmixadv.sources.folder import IMAGES
+from maskmixadv.sources.marks import kept_axes
+from maskmixadv.sources.pairs import seen
 
-CUT: Final = "slices are cut along array axis {}, as its header says; those of most learnt images lie along axis {}"
+CUT: Final = (
+    "slices are cut along array axis {}, as its header or the studio's notes say; those of most learnt images lie "
+    "along axis {}"
+)
 
 
 def segment(
@@ -35,7 +41,8 @@ def segment(
     """Segment image files, and write each one's labels into `out`, under the image's name and on its grid.
 
     The volumes of the structures go into ``clinical.csv``. Slices are cut and turned by the rule of those that the run
-    learnt from, as each file's own header says. Files in `out` that an earlier call wrote are replaced, and no others.
+    learnt from, as each file's own header says; those of an image in a folder that the studio keeps, as they are there.
+    Files in `out` that an earlier call wrote are replaced, and no others.
 
     Parameters
     ----------
@@ -106,18 +113,32 @@ def segment(
 
 
 class _Image(NamedTuple):
-    """An image to segment: its name, its files, one a channel, and the name of its labels' file."""
+    """An image to segment: its name, its files, one a channel, the name of its labels' file, and an axis.
+
+    The axis is the one along which the studio keeps cutting it; None: the network's rule says it.
+    """
 
     name: str
     files: tuple[Path, ...]
     labels: str
+    axis: int | None
 
 
 def _cases(paths: Sequence[Path], channels: Sequence[Channel]) -> list[_Image]:
     """Return the images of files; where a run has channels that are no colours, ``NAME_0000`` and so on are one."""
     several_files = len(channels) > 1 and channels[0].kind != "RGB"
     found = several.grouped(paths) if several_files else {image_files.stem(path): (path,) for path in paths}
-    return [_Image(name, files, _labels_name(name, files[0])) for name, files in found.items()]
+    axes = _kept_axes({name: files[0] for name, files in found.items()})
+    return [_Image(name, files, _labels_name(name, files[0]), axes.get(name)) for name, files in found.items()]
+
+
+def _kept_axes(images: Mapping[str, Path]) -> dict[str, int]:
+    """Return the axes along which the studio cuts those images that lie in folders that it keeps."""
+    kept = dict[str, int]()
+    places = {name: image.absolute().parent for name, image in images.items()}
+    for place in {place for place in places.values() if place.name == IMAGES}:
+        kept |= kept_axes(place.parent, {name: image for name, image in images.items() if places[name] == place})
+    return kept
 
 
 def _labels_name(name: str, path: Path) -> str:
@@ -171,7 +192,7 @@ def _one(
     notes = [*volume.notes, *(["colours become grey"] if volume.coloured and len(predictor.channels) == 1 else [])]
     for note in notes:
         print(f"maskmixadv: note: {path}: {note}", file=sys.stderr)
-    view = predictor.slicing.of(volume.header)
+    view = seen(predictor.slicing, volume.header, case.axis)
     axis = view.axis
     if axis != predictor.axis and volume.header.single is None:
         print(f"maskmixadv: note: {path}: {CUT.format(axis, predictor.axis)}", file=sys.stderr)

@@ -21,6 +21,7 @@ from maskmixadv.formats.slicing import Slicing, View
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import pairs
 from maskmixadv.sources.classes import Classes
+from maskmixadv.sources.marks import kept_axes
 from maskmixadv.sources.pairs import Cuts, Pair, Read
 
 IMAGES, SCRIBBLES, MASKS = "images", "scribbles", "masks"
@@ -78,8 +79,8 @@ def prepare(
     validate
         Patients to validate on, as for the folds.
     axis
-        Array axis (0 to 2, ``d h w`` of the files) along which slices are cut; None: each image's own header says it,
-        by the rule of `maskmixadv.formats.slicing.Slicing`.
+        Array axis (0 to 2, ``d h w`` of the files) along which slices are cut; None: the one along which the studio
+        keeps cutting the case, or else each image's own header says it (`maskmixadv.formats.slicing.Slicing`).
     colours
         Whether pictures in colour have three channels; else they become grey.
     confirm
@@ -138,7 +139,8 @@ def find(source: Path, patient: str | None = None) -> Found:
     Raises
     ------
     InputError
-        If no image has an annotation, an annotation has no image, or a name has no patient.
+        If no image has an annotation, an annotation has no image, a name has no patient, or the studio's notes are
+        malformed.
 
     Examples
     --------
@@ -161,6 +163,7 @@ def find(source: Path, patient: str | None = None) -> Found:
     annotated = {name: paths for name, paths in images.items() if name in scribbles or name in masks}
     if not annotated:
         raise InputError(f"{source}: none of {len(images)} images has a file in {SCRIBBLES}/ or {MASKS}/; draw some")
+    axes = kept_axes(source, {name: paths[0] for name, paths in annotated.items()})
     return Found(
         source,
         [
@@ -171,6 +174,7 @@ def find(source: Path, patient: str | None = None) -> Found:
                 scribbles.get(name),
                 masks.get(name),
                 others=paths[1:],
+                axis=axes.get(name),
             )
             for name, paths in annotated.items()
         ],

@@ -15,6 +15,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.files import LOCK, LONGEST_NAME, make_directory, sweep
 from maskmixadv.formats import image_files, series
 from maskmixadv.inference.outputs import RECORD
+from maskmixadv.sources import marks
 
 RUN_NAME: Final = re.compile(r"[0-9]{3,9}")
 """The name of a run: its number."""
@@ -22,7 +23,7 @@ PROPOSED: Final = "000"
 """Stands for a run where a person accepted what strokes propose: no training has this number."""
 REVIEWS: Final = "studio.json"
 """Name of the file with verdicts and drawing times (`maskmixadv.studio.review.reviews`)."""
-LOOKED: Final = "cases.json"
+LOOKED: Final = marks.NOTES
 """Name of the file with looks, and with what dense slices are for (`maskmixadv.studio.review.looked`)."""
 
 _MODEL: Final = "model-"

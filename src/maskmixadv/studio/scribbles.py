@@ -19,9 +19,10 @@ from maskmixadv.formats.volume import Volume
 from maskmixadv.sources import classes
 from maskmixadv.sources.labels import read as read_drawn
 from maskmixadv.sources.labels import unlike_strokes
+from maskmixadv.sources.marks import Mark
 from maskmixadv.studio import labelled
 from maskmixadv.studio.cache import FileCache, Stamp, stamp
-from maskmixadv.studio.images.marks import Mark, Marks
+from maskmixadv.studio.images.marks import Marks
 from maskmixadv.studio.images.volumes import ByteVolume
 from maskmixadv.studio.layout import NOBODYS, Layout
 from maskmixadv.studio.palette import Palette

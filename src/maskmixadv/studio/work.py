@@ -78,7 +78,7 @@ def cases(layout: Layout) -> set[str]:
 def axes(layout: Layout) -> dict[str, tuple[int, Any]]:
     """Return the file's axis along which a case was cut when somebody first worked in it, as far as that is noted.
 
-    Beside it stands what is noted of the image that the file held then (`maskmixadv.studio.images.marks`).
+    Beside it stands what is noted of the image that the file held then (`maskmixadv.sources.marks`).
     """
     noted = _cases(layout, LOOKED).items()
     return {case: (notes["axis"], notes.get("image")) for case, notes in noted if notes.get("axis") in (0, 1, 2)}

@@ -15,8 +15,9 @@ from maskmixadv.files import make_directory, read_json, whole, write_text, writt
 from maskmixadv.methods.registry import METHODS, fields_of, method_from
 from maskmixadv.processes import reason_written
 from maskmixadv.runs.schedule import PRESETS, Changes, default_preset
+from maskmixadv.sources.marks import Mark
 from maskmixadv.studio.images import grouping
-from maskmixadv.studio.images.marks import Mark, Marks
+from maskmixadv.studio.images.marks import Marks
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import training
 from maskmixadv.studio.learning.predictions import (

@@ -15,15 +15,16 @@ from maskmixadv.formats import image_files, nifti
 from maskmixadv.formats.reading import in_one_line, read_npz, reading
 from maskmixadv.formats.slicing import View
 from maskmixadv.formats.volume import Volume
+from maskmixadv.sources.marks import Mark
 from maskmixadv.studio import labelled
 from maskmixadv.studio.cache import FileCache
-from maskmixadv.studio.images.marks import Mark, Marks
+from maskmixadv.studio.images.marks import Marks
 from maskmixadv.studio.images.volumes import ByteVolume
 from maskmixadv.studio.layout import PROPOSED, Layout, latest
 
 CACHED_BYTES: Final = 2**28
 MARKS: Final = "images.json"
-"""Name of the file that tells the images that a run predicted from others (`maskmixadv.studio.images.marks`)."""
+"""Name of the file that tells the images that a run predicted from others (`maskmixadv.sources.marks`)."""
 PROBABILITIES: Final = "probabilities"
 """Folder of the class probabilities in a run's predictions."""
 

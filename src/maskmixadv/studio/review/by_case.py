@@ -10,7 +10,8 @@ from maskmixadv.errors import InputError
 from maskmixadv.files import read_json, write_text
 from maskmixadv.formats.reading import in_one_line
 from maskmixadv.formats.slicing import View
-from maskmixadv.studio.images.marks import Mark, Marks
+from maskmixadv.sources.marks import Mark
+from maskmixadv.studio.images.marks import Marks
 
 Notes = TypeVar("Notes")
 """What is noted of a case: a dataclass of plain values."""

@@ -11,7 +11,8 @@ from threading import Lock
 from typing import Any, Final, get_args
 
 from maskmixadv.formats.slicing import View
-from maskmixadv.studio.images.marks import Mark, Marks
+from maskmixadv.sources.marks import Mark
+from maskmixadv.studio.images.marks import Marks
 from maskmixadv.studio.images.readable import Use
 from maskmixadv.studio.layout import RUN_NAME
 from maskmixadv.studio.review.by_case import ByCase

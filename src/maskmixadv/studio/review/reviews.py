@@ -12,7 +12,8 @@ from threading import Lock
 from typing import Any, Final, Literal
 
 from maskmixadv.formats.slicing import View
-from maskmixadv.studio.images.marks import Mark, Marks
+from maskmixadv.sources.marks import Mark
+from maskmixadv.studio.images.marks import Marks
 from maskmixadv.studio.layout import RUN_NAME
 from maskmixadv.studio.review.by_case import ByCase
 from maskmixadv.studio.review.looked import axis_of, renumbered
