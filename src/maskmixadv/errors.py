@@ -1,4 +1,4 @@
-"""The errors that the command line reports in one line, and the exit codes that a program sees."""
+"""The errors that the command line reports in one line, how lines reach stderr, and exit codes."""
 
 import sys
 from collections.abc import Sequence
@@ -49,8 +49,22 @@ def report(error: InputError | DivergedError) -> int:
     >>> report(InputError("steps: 0, allowed is 1 or more"))
     2
     """
-    print(f"maskmixadv: {one_line(str(error))}", file=sys.stderr)
+    say(f"maskmixadv: {one_line(str(error))}")
     return DIVERGED if isinstance(error, DivergedError) else 2
+
+
+def say(line: str) -> None:
+    r"""Write a line to stderr at once, as threads read images side by side: ``print`` writes a line's end apart.
+
+    Examples
+    --------
+    >>> import contextlib, io
+    >>> with contextlib.redirect_stderr(io.StringIO()) as out:
+    ...     say("a.nii.gz: cut off")
+    >>> out.getvalue()
+    'a.nii.gz: cut off\n'
+    """
+    sys.stderr.write(f"{line}\n")
 
 
 def one_line(text: str) -> str:

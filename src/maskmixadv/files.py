@@ -27,7 +27,7 @@ from typing import IO, Any, Final, TypeVar
 
 from filelock import FileLock, Timeout
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 
 LOCK, HOLDER = ".lock", ".lock.holder"
 """Files in a directory that is in use: the lock, and the name of the process that holds it."""
@@ -440,7 +440,7 @@ def held(place: Path, *, name: str = LOCK, wait: bool = False) -> Iterator[None]
         except Timeout:
             if not wait:
                 raise InputError(f"{place}: in use by {_holder(holder)}; wait for it, or stop it") from None
-            print(f"{place}: waiting for {_holder(holder)}", file=sys.stderr)
+            say(f"{place}: waiting for {_holder(holder)}")
             lock.acquire()
     except OSError as error:
         raise InputError(f"{place}: can't be locked ({error.strerror}); free space or name another place") from None

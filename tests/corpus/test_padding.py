@@ -1,10 +1,15 @@
 """Padding: a value far below all others takes no part in scaling, and other images stay as they are."""
 
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from maskmixadv.corpus.padding import padding, without_padding
 from maskmixadv.corpus.scale import normalise
+from maskmixadv.formats.dicom_pixels import SlicePixels, shown
 
 RNG = np.random.default_rng(0)
 ROWS, COLUMNS = np.mgrid[:64, :64]
@@ -23,6 +28,16 @@ def test_padding_takes_no_part_in_scaling(value: float, capsys: pytest.CaptureFi
     assert len(told) == 1
     assert f"ct.nii: {OUTSIDE.sum()} voxels" in told[0]
     assert f"are {value}, far below" in told[0]
+
+
+def test_a_line_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cases are read in threads: else lines of two of them would stand glued together."""
+    writes: list[str] = []
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(write=writes.append, flush=lambda: None))
+    without_padding(np.where(OUTSIDE, np.float32(-3024), BODY), where="ct.nii")
+    shown(Path("series"), [SlicePixels(BODY[0], OUTSIDE[0], 3)], invert=False)
+    assert len(writes) == 3
+    assert all(line.endswith("\n") and line.strip() for line in writes)
 
 
 def test_two_kinds_of_padding() -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from maskmixadv.bench.cells import Job
 from maskmixadv.bench.told import Told
-from maskmixadv.errors import INTERRUPTED, InputError
+from maskmixadv.errors import INTERRUPTED, InputError, say
 from maskmixadv.optional import needed
 from maskmixadv.processes import last_line, read_reason
 from maskmixadv.typed import made
@@ -212,7 +212,7 @@ class _Beside:
         for line in process.stdout:
             told = made(Told, json.loads(line), "told")
             if told.line:
-                print(f"maskmixadv: {told.line}", file=sys.stderr)
+                say(f"maskmixadv: {told.line}")
             else:
                 self._ended(told.identity, Outcome(told.code, told.reason))
         code = process.wait()

@@ -1,11 +1,12 @@
 """Padding: a value far below all others that fills what was not measured, as round a CT's field of view."""
 
 import math
-import sys
 from typing import Final
 
 import numpy as np
 from jaxtyping import Num
+
+from maskmixadv.errors import say
 
 FLOOR: Final = -1200.0
 """Below this no CT measures anything: air has -1000 HU, and scanners cut off at -1024, with noise beyond it at most."""
@@ -78,6 +79,6 @@ def without_padding(volume: Num[np.ndarray, "*_ h w"], *, where: str | None) -> 
         least = volume.min(where=~filled, initial=volume.max())
         if where is not None:
             part = f"{filled.sum()} voxels ({filled.mean():.1%}) are {value:g}, far below all others"
-            print(f"maskmixadv: note: {where}: {part}: taken as padding and set to {least:g}", file=sys.stderr)
+            say(f"maskmixadv: note: {where}: {part}: taken as padding and set to {least:g}")
         volume = np.where(filled, least, volume)
     return volume

@@ -2,7 +2,6 @@
 
 import math
 import os
-import sys
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from maskmixadv import provenance
 from maskmixadv.corpus.case import Case, whole_slices
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 from maskmixadv.files import make_directory, read_json, write_texts
 from maskmixadv.metrics import clinical, phases, scores
 from maskmixadv.metrics.scores import CaseScore, Summary
@@ -347,10 +346,9 @@ def _known(root: Path, corpus: Corpus, entries: Sequence[Entry]) -> tuple[tuple[
         raise InputError(f"{root}: no mask of the cases to score knows a whole slice, at least one is needed")
     if partly:
         scored, there = (sum(int(count(each)) for each in partly.values()) for count in (np.sum, len))
-        print(
+        say(
             f"{root}: {len(partly)} of {len(entries)} masks know only some slices; {scored} of their {there} slices "
             "are scored, and no volumes are measured of them",
-            file=sys.stderr,
         )
     return known, set(partly)
 
@@ -398,7 +396,7 @@ def _shown(scored: Iterable[tuple[CaseScore, ...]], total: int) -> Iterator[tupl
     for number, found in enumerate(scored, 1):
         ((name, value),) = scores.ranked(found)
         told = "no structure, none found" if math.isnan(value) else f"Dice {value:.3f}"
-        print(f"{number}/{total} {name} {told}", file=sys.stderr, flush=True)
+        say(f"{number}/{total} {name} {told}")
         yield found
 
 

@@ -1,6 +1,5 @@
 """Pixels of DICOM slices: stored numbers become what is shown, so far as each header says how."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -8,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 from maskmixadv.formats import dicom_header
 from maskmixadv.formats.dicom_header import number, text
 from maskmixadv.formats.reading import reading
@@ -173,10 +172,10 @@ def _tell(where: Path, slices: Sequence[SlicePixels]) -> None:
     total = sum(each.values.size for each in slices)
     if padded := sum(int(each.padding.sum()) for each in slices):
         said = "padding (PixelPaddingValue); they get the lowest value of the others"
-        print(f"{where}: {padded} of {total} pixels are {said}", file=sys.stderr)
+        say(f"{where}: {padded} of {total} pixels are {said}")
     if cut := sum(each.cut for each in slices):
         said = "have bits above BitsStored, such as overlays; these bits are cut off"
-        print(f"{where}: {cut} of {total} pixels {said}", file=sys.stderr)
+        say(f"{where}: {cut} of {total} pixels {said}")
 
 
 def _without_high_bits(path: Path, header: Any, whole: Shaped[np.ndarray, "h w"]) -> Shaped[np.ndarray, "h w"]:  # noqa: ANN401

@@ -1,6 +1,5 @@
 """A DICOM series as a volume, sorted by where its slices lie; pydicom comes with the extra ``dicom``."""
 
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import nibabel as nib
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 from maskmixadv.formats import dicom_header, dicom_pixels, nifti, seg
 from maskmixadv.formats.dicom_header import number, numbers, text
 from maskmixadv.formats.reading import Declared, check_size
@@ -106,7 +105,7 @@ class SeriesGeometry(Geometry):
             seg.must_be_possible(path, self.headers, classes)
         except InputError as error:
             other = path.with_name(path.name.removesuffix(LABELS_AS[""]) + nifti.SUFFIXES[0])
-            print(f"{error}; its labels are written as NIfTI, {other.name}", file=sys.stderr)
+            say(f"{error}; its labels are written as NIfTI, {other.name}")
             return other
         return path
 
@@ -228,9 +227,9 @@ def tell(found: Scan, where: Path) -> None:
     >>> tell(Scan({}, [], {}, []), Path("study"))  # nothing to tell
     """
     for kind, paths in found.others.items():
-        print(f"{where}: {_passed_over(kind, paths)}", file=sys.stderr)
+        say(f"{where}: {_passed_over(kind, paths)}")
     if found.foreign:
-        print(f"{where}: passed over, as no DICOM: {_listed(found.foreign)}", file=sys.stderr)
+        say(f"{where}: passed over, as no DICOM: {_listed(found.foreign)}")
 
 
 def by_place(paths: Sequence[Path]) -> list[list[Path]]:
@@ -384,7 +383,7 @@ def volume(paths: Sequence[Path], *, codes: bool = False) -> Volume:
     _tell_of_gaps(where, slices, plane)
     first = slices[0]
     if not codes and text(*first[:2], "Modality") == "CT" and not any(name in first.header for name in MEASURES):
-        print(f"{where}: CT without {MEASURES[0]}; stored numbers are taken for Hounsfield units", file=sys.stderr)
+        say(f"{where}: CT without {MEASURES[0]}; stored numbers are taken for Hounsfield units")
     pixels = [dicom_pixels.read(each.path, plane.shape) for each in slices]
     if codes:
         array = np.stack([each.values for each in pixels])
@@ -491,9 +490,9 @@ def _only(folder: Path) -> list[Path]:
     tell(found, folder)
     inside = [path for path in sorted(folder.iterdir()) if holds_dicom(path)]
     if inside:
-        print(f"{folder}: folders in it are passed over: {_listed(inside)}", file=sys.stderr)
+        say(f"{folder}: folders in it are passed over: {_listed(inside)}")
     if found.segmentations:
-        print(f"{folder}: passed over, as SEG is no image: {_listed(found.segmentations)}", file=sys.stderr)
+        say(f"{folder}: passed over, as SEG is no image: {_listed(found.segmentations)}")
     return next(iter(found.series.values()))
 
 
@@ -575,18 +574,18 @@ def _tell_of_gaps(where: Path, slices: Sequence[Slice], plane: SlicePlane) -> No
     first, normal = slices[0], np.cross(plane.along_row, plane.along_column)
     if len(slices) == 1:
         if not any(text(first.path, first.header, name) for name in THICKNESS):
-            print(f"{where}: one slice without SliceThickness; 1 mm is taken, so volumes may be wrong", file=sys.stderr)
+            say(f"{where}: one slice without SliceThickness; 1 mm is taken, so volumes may be wrong")
         return
     step = _step(slices, normal)
     if (shear := _shear(step, normal)) >= SHEAR:
         said = f"slices are sheared by {np.degrees(np.arctan(shear)):.1f}° (GantryDetectorTilt)"
-        print(f"{where}: {said}; volumes are right, distances across slices are not", file=sys.stderr)
+        say(f"{where}: {said}; volumes are right, distances across slices are not")
     gap = float(normal @ step)
     if text(first.path, first.header, THICKNESS[0]):
         told = abs(number(first.path, first.header, THICKNESS[0], gap))
         if not np.isclose(told, gap, rtol=UNEVEN):
             said = f"SpacingBetweenSlices is {told:.4g} mm, positions lie {gap:.4g} mm apart"
-            print(f"{where}: {said}; positions count", file=sys.stderr)
+            say(f"{where}: {said}; positions count")
 
 
 def _step(slices: Sequence[Slice], normal: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:

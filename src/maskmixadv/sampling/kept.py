@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import Taught
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 from maskmixadv.files import make_directory, written
 from maskmixadv.formats.reading import read_npz
 from maskmixadv.sampling.learnt import Learnt
@@ -155,7 +154,7 @@ class Kept:
         """Say on stderr that so many slices were written, if that is worth a line."""
         if (taken := slices * slice_bytes(self.shape)) >= WORTH_TELLING:
             told = f"{taken / 1e6:,.0f} MB of slices are kept for the next training, and can be removed at any time"
-            print(f"{self.folder}: {told}", file=sys.stderr)
+            say(f"{self.folder}: {told}")
 
 
 @cache

@@ -1,6 +1,5 @@
 """Files of strokes and of dense masks: their codes become class indices on the grid of their image."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from jaxtyping import UInt8
 from scipy import ndimage
 
 from maskmixadv.corpus.case import structures
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 from maskmixadv.formats import image_files, itk
 from maskmixadv.formats.flat import NoGeometry
 from maskmixadv.formats.slicing import View
@@ -225,7 +224,7 @@ def _must_lie_on(path: Path, labels: Volume, where: Path, image: Volume, advice:
             f"{f' (and not on its {others})' if others else ''}, allowed are up to {most:.3g} mm, half a voxel; "
             f"{advice}"
         )
-    print(f"maskmixadv: note: {path}: {told}", file=sys.stderr)
+    say(f"maskmixadv: note: {path}: {told}")
 
 
 def _other_form(labels: Volume, image: Volume, most: float) -> str:

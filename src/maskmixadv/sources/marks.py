@@ -121,6 +121,8 @@ def axis_by_now(axis: int, image: Any, now: Mark | None) -> int | None:  # noqa:
 
     Parameters
     ----------
+    axis
+        An axis, 0 to 2.
     image
         The earlier image's mark, as a file holds it; None if it is not known.
     now
@@ -151,6 +153,8 @@ def kept_axes(folder: Path, images: Mapping[str, Path]) -> dict[str, int]:
 
     Parameters
     ----------
+    folder
+        A folder with ``images/``.
     images
         The first file of each case's image.
 

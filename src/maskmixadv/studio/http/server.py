@@ -3,7 +3,6 @@
 import contextlib
 import mimetypes
 import socket
-import sys
 import webbrowser
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 from maskmixadv.files import cannot_write, tell_holder
 from maskmixadv.methods.registry import DEFAULT_METHOD
 from maskmixadv.studio.export.kinds import ExportKind
@@ -121,7 +120,7 @@ def serve(folder: Path, *, port: int, browse: bool) -> int:
             server(app(session, token)).run(sockets=[taken])
         course = session.training.course()
         if course.state in ("running", "predicting"):
-            print(f"the training of run {course.run} goes on; open the folder again to watch it", file=sys.stderr)
+            say(f"the training of run {course.run} goes on; open the folder again to watch it")
     return 0
 
 
@@ -343,7 +342,7 @@ def _said(error: Exception) -> tuple[int, str]:
     if isinstance(error, InputError):
         return error.status if isinstance(error, RequestError) else 400, str(error)
     if isinstance(error, OSError):  # the disk fails, or somebody deletes what is read: later it may work
-        print(f"maskmixadv: {error}", file=sys.stderr)
+        say(f"maskmixadv: {error}")
         return 503, f"{error.filename or 'the folder'}: can't be read or written ({error.strerror or error})"
     if isinstance(error, HTTPException):
         return error.status_code, str(error.detail)

@@ -1,12 +1,11 @@
 """A worker thread with one job at a time: the newest request wins, and those that wait behind it are dropped."""
 
-import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Condition, Thread
 from typing import Generic, TypeVar
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 
 Result = TypeVar("Result")
 
@@ -59,5 +58,5 @@ class Newest(Generic[Result]):
             said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
             if said not in self._failed:
                 self._failed.add(said)
-                print(f"maskmixadv: {self._name}: {' '.join(said.split())}", file=sys.stderr)
+                say(f"maskmixadv: {self._name}: {' '.join(said.split())}")
             return None

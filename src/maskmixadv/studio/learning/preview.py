@@ -5,7 +5,6 @@ the run's notes. So neither waits for the other, and a later server finds both.
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 from maskmixadv.files import read_json, write_text, written
 from maskmixadv.formats.reading import read_npz
 from maskmixadv.studio.images.cases import Cases
@@ -100,7 +99,7 @@ class Previews:
             if look is not None:
                 self._write(look, loop)
         except Exception as error:  # the training must go on
-            print(f"previews end: {type(error).__name__}: {error}", file=sys.stderr)
+            say(f"previews end: {type(error).__name__}: {error}")
             self._due = float("inf")
             return
         took = self._clock() - began
