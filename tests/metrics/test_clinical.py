@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -228,7 +229,7 @@ def test_evaluate_measures_phantoms_as_they_were_made(trained: Path) -> None:
     assert page.count("<svg") == 4
 
 
-def test_predict_measures_files(trained: Path, tmp_path: Path) -> None:
+def test_predict_measures_files(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     names = ("patient007_frame01", "patient007_frame09", "alone")
     for name in names:
@@ -242,5 +243,19 @@ def test_predict_measures_files(trained: Path, tmp_path: Path) -> None:
     assert float(heart["lv_edv_ml"]) >= float(heart["lv_esv_ml"])
     labels: Any = nib.load(tmp_path / "out" / "alone.nii.gz")
     assert loose["case"] == "alone"
+    loose_ml(loose, labels)
+    added = tmp_path / "added.nii.gz"
+    shutil.copy(tmp_path / "alone.nii.gz", added)
+    for more in (added, tmp_path / f"{names[0]}.nii.gz"):
+        assert run(["predict", str(trained / "run"), str(more), "--out", str(tmp_path / "out")]) == 0
+        lines = list(csv.DictReader((tmp_path / "out" / "clinical.csv").open()))
+        if more is added:
+            assert lines[:2] == [heart, loose]
+            assert {**lines[2], "patient": "", "case": ""} == {**loose, "patient": "", "case": ""}
+    assert [line["case"] for line in lines] == ["alone", "added", names[0]]
+    assert f"clinical.csv: without {names[1]}, as the other phase is measured anew" in capsys.readouterr().err
+
+
+def loose_ml(loose: dict[str, str], labels: Any) -> None:
     for number, name in enumerate(("rv_ml", "myo_ml", "lv_ml"), 1):
         assert float(loose[name]) == pytest.approx((np.asarray(labels.dataobj) == number).sum() * 20 / 1000, rel=1e-5)

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from maskmixadv.corpus.channels import Channel, scaled
-from maskmixadv.errors import InputError, listed
-from maskmixadv.files import write_text
+from maskmixadv.errors import InputError, listed, say
+from maskmixadv.files import held, write_text
 from maskmixadv.formats import image_files, several
 from maskmixadv.formats.reading import NAMED
 from maskmixadv.inference import outputs
@@ -21,7 +21,10 @@ from maskmixadv.runs.run import Run
 from maskmixadv.sources.folder import IMAGES
 from maskmixadv.sources.marks import kept_axes
 from maskmixadv.sources.pairs import seen
+from maskmixadv.tabular import read_csv
 
+VOLUMES: Final = "clinical.csv"
+"""Name of the file with the volumes of what was segmented."""
 CUT: Final = (
     "slices are cut along array axis {}, as its header or the studio's notes say; those of most learnt images lie "
     "along axis {}"
@@ -40,9 +43,9 @@ def segment(
 ) -> int:
     """Segment image files, and write each one's labels into `out`, under the image's name and on its grid.
 
-    The volumes of the structures go into ``clinical.csv``. Slices are cut and turned by the rule of those that the run
-    learnt from, as each file's own header says; those of an image in a folder that the studio keeps, as they are there.
-    Files in `out` that an earlier call wrote are replaced, and no others.
+    The volumes of the structures go into ``clinical.csv``, beside those of images of earlier calls. Slices are cut and
+    turned by the rule of those that the run learnt from, as each file's own header says; those of an image in a folder
+    that the studio keeps, as they are there. Files in `out` that an earlier call wrote are replaced, and no others.
 
     Parameters
     ----------
@@ -92,7 +95,7 @@ def segment(
     paths, wrong = _files(images)
     cases = _cases(paths, Run.open(root).learnt_from.channels)
     outputs.apart(out, paths)
-    names = [*(case.labels for case in cases), "clinical.csv"]
+    names = [*(case.labels for case in cases), VOLUMES]
     outputs.free(out, names)
     predictor = Predictor.load(root, device, odds=odds)
     how = {"flips": predictor.averages(flips), "largest": largest}
@@ -100,7 +103,7 @@ def segment(
     with outputs.recorded(out, names):
         measured = list(_segmented(predictor, cases, names, out, how, lost))
         if measured:
-            write_text(out / "clinical.csv", clinical.table(clinical.records(clinical.with_phases(measured))))
+            _write_volumes(out / VOLUMES, measured)
     if any(lost):
         some, voxels = sum(map(bool, lost)), sum(lost)
         told = f"{voxels:,} voxel{'s' * (voxels > 1)} beside the largest piece of {predictor.alone(largest)}"
@@ -110,6 +113,20 @@ def segment(
         )
     print(f"{out}: {len(measured)} of {len(cases) + wrong} volumes segmented")
     return 0 if len(measured) == len(cases) + wrong else 2
+
+
+def _write_volumes(path: Path, measured: Sequence[CaseVolumes]) -> None:
+    """Write ``clinical.csv``; lines of images that were measured earlier, and are not in `measured`, stay."""
+    names = {each.case for each in measured}
+    with held(path.parent, wait=True):  # several processes may write into one folder
+        stay = list[dict[str, str]]()
+        for line in read_csv(path) if path.is_file() else ():
+            cases = {line[column] for column in clinical.CASES if line.get(column)}
+            if cases.isdisjoint(names):
+                stay.append(line)
+            elif lost := sorted(cases - names):
+                say(f"{path}: without {lost[0]}, as the other phase is measured anew; predict both in one call")
+        write_text(path, clinical.table(clinical.records(clinical.with_phases(measured)), stay))
 
 
 class _Image(NamedTuple):

@@ -22,6 +22,8 @@ CAVITIES: Final = ("LV", "RV")
 """Structures with an ejection fraction. Classes with an ``LV`` are a heart, whose muscle is called ``Myo``."""
 LIMITS: Final = 1.96
 """Standard deviations on either side of the mean that hold 95 % of a normal distribution."""
+CASES: Final = ("case", "ed", "es")
+"""Columns of ``clinical.csv`` with names of cases: a line has the first one, or both others."""
 _FRAME: Final = re.compile(r"(.+)_(?:frame\d+|(ED|ES))(?:_0000)?", re.IGNORECASE)
 """Name of one of a patient's frames, with the challenges' and nnU-Net's endings."""
 
@@ -206,10 +208,17 @@ def records(found: Sequence[CaseVolumes]) -> tuple[Record, ...]:
     return (*(_of_heart(*pair) for pair in pairs), *(_of_case(each) for each in single))
 
 
-def table(found: Sequence[Record]) -> str:
+def table(found: Sequence[Record], earlier: Sequence[Mapping[str, str]] = ()) -> str:
     """Return the text of ``clinical.csv``, a line a record.
 
     A value that a record lacks is empty, an undefined one is ``nan``.
+
+    Parameters
+    ----------
+    found
+        The records.
+    earlier
+        Lines of an earlier file, which stand above them.
 
     Examples
     --------
@@ -217,7 +226,8 @@ def table(found: Sequence[Record]) -> str:
     patient,case,lv_ml,truth_lv_ml
     p1,p1_ED,118,120
     """
-    lines = [
+    lines: list[Mapping[str, str]] = [{column: value for column, value in line.items() if value} for line in earlier]
+    lines += [
         {
             "patient": each.patient,
             **each.cases,
@@ -228,7 +238,7 @@ def table(found: Sequence[Record]) -> str:
     ]
     columns = dict.fromkeys(chain.from_iterable(lines))
     # What was measured stands first, then predictions, then truths, also where records differ in what they have.
-    named = {"patient", *chain.from_iterable(each.cases for each in found)}
+    named = {"patient", *CASES}
     order = sorted(columns, key=lambda column: (column not in named, column.startswith("truth_")))
     return csv_text(order, lines)
 
