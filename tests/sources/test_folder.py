@@ -133,7 +133,7 @@ def test_one_scan_stored_along_other_axes_is_cut_alike(
         turned_copy(source / part / "s1.nii.gz", "SAR")
     mixed = folder.prepare(source, tmp_path / "mixed")
     assert (
-        "another array axis than the others, as their headers or the studio's notes say: s1 (2, the others 0)"
+        "another array axis than the others, as their headers or the studio say: s1 (2, the others 0)"
         in capsys.readouterr().err
     )
     assert (mixed.axis, mixed.across) == (0, "inferior-superior")

@@ -42,7 +42,7 @@ def dataset(source: Path, scribbled: int = 2, masked: int = 1) -> Path:
         image, scribble, dense = tiny.volume(number)
         own.write(source / "imagesTr" / f"{kind}{number}_0000.nii.gz", (image * 1000).astype(np.int16))
         own.write(source / "labelsTr" / f"{kind}{number}.nii.gz", own.coded(scribble) if kind == "s" else dense)
-    return describe(source)
+    return describe(source, numTraining=len(kinds))
 
 
 def test_mscmr_comes_in_as_by_its_own_reader(
@@ -227,6 +227,16 @@ def test_a_case_left_without_annotation_stays_out(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out" / "labelsTr").iterdir()].count("p1.nii.gz") == 0
 
 
+@pytest.mark.parametrize(("said", "told"), [(3, ""), (4, "4"), ("3", "'3'"), (None, "")])
+def test_another_number_of_cases_than_the_file_says_is_told(
+    tmp_path: Path, said: object, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = describe(dataset(tmp_path / "d"), numTraining=said)
+    assert len(nnunet.prepare(source, tmp_path / "corpus").entries) == 3
+    line = f"{source / 'dataset.json'}: numTraining is {told}, but labelsTr has 3 files *.nii.gz\n"
+    assert capsys.readouterr().err == (line if told else "")
+
+
 def test_what_is_left_out_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = dataset(tmp_path / "d")
     for part, name in (("labelsTr", "s1.nrrd"), ("imagesTr", "notes.txt"), ("labelsTr", "._s0.nii.gz")):
@@ -234,6 +244,7 @@ def test_what_is_left_out_is_named(tmp_path: Path, capsys: pytest.CaptureFixture
     (source / "labelsTr" / "s1.nii.gz").unlink()
     assert "s1" not in [entry.name for entry in nnunet.prepare(source, tmp_path / "c").entries]
     assert capsys.readouterr().err == (
+        f"{source}/dataset.json: numTraining is 3, but labelsTr has 2 files *.nii.gz\n"
         f"{source}/labelsTr: passed over, as dataset.json says .nii.gz: s1.nrrd\n"
         f"{source}: left out, as there is no scribble and no mask of s1_0000.nii.gz\n"
     )

@@ -26,7 +26,7 @@ from maskmixadv.tabular import read_csv
 VOLUMES: Final = "clinical.csv"
 """Name of the file with the volumes of what was segmented."""
 CUT: Final = (
-    "slices are cut along array axis {}, as its header or the studio's notes say; those of most learnt images lie "
+    "slices are cut along array axis {}, as its header or the studio says; those of most learnt images lie "
     "along axis {}"
 )
 

@@ -16,7 +16,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.corpus.folds import folds
 from maskmixadv.corpus.names import MOST_CLASSES
-from maskmixadv.errors import InputError, listed
+from maskmixadv.errors import InputError, listed, say
 from maskmixadv.files import check_name, read_json
 from maskmixadv.formats import image_files, several
 from maskmixadv.formats.reading import NAMED, in_one_line
@@ -52,6 +52,8 @@ class Dataset:
         Reference and licence.
     channels
         Of the images; none where the file does not say.
+    training
+        How many cases to train on there are, as the file says, whatever that is; None if it does not.
 
     Examples
     --------
@@ -64,6 +66,7 @@ class Dataset:
     ending: str
     source: str
     channels: tuple[Channel, ...] = ()
+    training: object = None
 
 
 def prepare(
@@ -102,6 +105,9 @@ def prepare(
     train, test = (_pairs(source, part, dataset, patient) for part in ("Tr", "Ts"))
     if not train and not test:
         raise InputError(f"{source}: no label file *{dataset.ending} in labelsTr; it needs one a case")
+    if dataset.training not in (None, len(train)):
+        there = f"{len(train)} files *{dataset.ending}"
+        say(f"{source / DATASET}: numTraining is {dataset.training!r:.62}, but labelsTr has {there}")
     found = Found(source, [*train, *test], _bare(source, dataset, train, test))
     cuts, channels = pairs.cuts(found.pairs, axis), _channels(source, dataset, found.pairs, colours=colours)
     folder.tell_cuts(source, cuts)
@@ -165,7 +171,8 @@ def read(path: Path) -> Dataset:
     origin = ", ".join(str(raw[key]) for key in ("reference", "licence") if raw.get(key))
     told = raw.get("channel_names", raw.get("modality", {}))
     channels = channels_from(_in_order(told) if isinstance(told, dict) else [])
-    return Dataset(str(raw.get("name") or path.resolve().parent.name), classes, ending, origin, channels)
+    name, training = str(raw.get("name") or path.resolve().parent.name), raw.get("numTraining")
+    return Dataset(name, classes, ending, origin, channels, training)
 
 
 def _in_order(told: Mapping[str, Any]) -> list[str]:

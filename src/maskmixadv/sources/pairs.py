@@ -365,7 +365,7 @@ class Cuts(NamedTuple):
     Examples
     --------
     >>> Cuts(Slicing(axis=2), {"a": View.along(2), "b": View()}).told()
-    "cut along another array axis than the others, as their headers or the studio's notes say: b (0, the others 2)"
+    'cut along another array axis than the others, as their headers or the studio say: b (0, the others 2)'
     """
 
     slicing: Slicing
@@ -375,7 +375,7 @@ class Cuts(NamedTuple):
         """Return a line on images that are cut along another array axis than most; empty if there are none."""
         usual = self.slicing.axis
         odd = [f"{name} ({view.axis}, the others {usual})" for name, view in self.views.items() if view.axis != usual]
-        told = "cut along another array axis than the others, as their headers or the studio's notes say: "
+        told = "cut along another array axis than the others, as their headers or the studio say: "
         return f"{told}{listed(odd, NAMED)}" if odd else ""
 
 
