@@ -187,6 +187,32 @@ def test_an_accepted_slice_whose_prediction_is_gone_is_not_called_accepted(folde
         assert "s0,1,predicted" in (folder / "export/masks/slices.csv").read_text()
 
 
+def test_verdicts_on_predictions_that_are_gone_are_named_and_do_not_hold(folder: Path) -> None:
+    predict(folder)
+    gone = folder / "predictions" / "001" / "s0.nii.gz"
+    with client(folder) as page:
+        page.put(f"{SLICE}/review", json={"verdict": "accepted"}).raise_for_status()
+        predict(folder, "002")
+        content = gone.read_bytes()
+        gone.unlink()
+
+        def case() -> dict[str, Any]:
+            return next(each for each in page.get("/api/folder").json()["cases"] if each["name"] == "s0")
+
+        assert case()["reviews"] == {}
+        assert case()["masks"]["reviews"] == {}
+        (line,) = page.get("/api/folder").json()["problems"]
+        assert line.startswith("predictions/001/s0.nii.gz: is gone, so a slice accepted in it counts no longer")
+        latest = page.get(f"{SLICE}/prediction")
+        assert latest.status_code == 200, latest.text
+        gone.write_bytes(content)
+        assert case()["reviews"] == {"1": "accepted"}
+        gone.unlink()
+        page.put(f"{SLICE}/review", json={"verdict": "accepted"}).raise_for_status()  # now of run 002
+        assert case()["reviews"] == {"1": "accepted"}
+        assert page.get("/api/folder").json()["problems"] == []
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"x 1 2": {}}', '{"x": [1]}', "[" * 100_000, '{"x": 1e999}', "\0"])
 def test_damaged_notes_on_images_are_made_again(folder: Path, content: str) -> None:
     with client(folder) as page:

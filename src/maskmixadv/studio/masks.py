@@ -16,6 +16,7 @@ from maskmixadv.studio.images.cases import Cases
 from maskmixadv.studio.images.planes import labels_of, plane
 from maskmixadv.studio.images.readable import Use
 from maskmixadv.studio.images.volumes import ShownImage
+from maskmixadv.studio.learning.accepted import Accepted
 from maskmixadv.studio.learning.predictions import StoredPredictions
 from maskmixadv.studio.locks import Locks
 from maskmixadv.studio.refusals import MissingError, StaleError, TakenError
@@ -45,7 +46,7 @@ class Masks:
         must_be_current: Callable[[], None],
     ) -> None:
         self._cases, self._corrected, self._reviews = cases, corrected, reviews
-        self._looked, self._predictions = looked, predictions
+        self._looked, self._predictions, self._accepted = looked, predictions, Accepted(reviews, predictions)
         self._locks, self._must_be_current = locks, must_be_current
 
     def of(self, case: str, index: int, kind: MaskOf) -> SliceArray:
@@ -187,13 +188,15 @@ class Masks:
     def verdicts(self, case: str, view: View, shape: tuple[int, ...]) -> dict[int, Verdict]:
         """Return the verdicts that hold for the latest run, by the slices' places in the file.
 
-        None holds on a corrected slice, whose mask counts.
+        None holds on a corrected slice, whose mask counts, and on one that was accepted as a prediction that is gone.
         """
         painted: tuple[int, ...] = ()
         with suppress(InputError):  # the list of cases says what is wrong with the file
             painted = self._corrected.dense(case, view.axis, shape)
         held = self._reviews.verdicts(case, self._predictions.latest(), view.axis, shape[view.axis])
-        return {index: said for index, said in held.items() if index not in painted}
+        standing = self._accepted.standing(case)
+        lost = {index for index, said in held.items() if said == "accepted" and index not in standing}
+        return {index: said for index, said in held.items() if index not in {*painted, *lost}}
 
     def _painted(self, case: str, shape: tuple[int, ...], view: View, version: str) -> PaintedAnswer:
         return PaintedAnswer(**vars(self.answer(case, shape, view)), version=version)

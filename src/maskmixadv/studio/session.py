@@ -385,7 +385,7 @@ class Session:
         """
         shown, view = self.cases.open(case)
         shape = shown.volume.array.shape
-        accepted = self._reviews.accepted(case).get(view.stored(index, shape[view.axis]))
+        accepted = self._accepted.standing(case).get(view.stored(index, shape[view.axis]))
         accepted = accepted if accepted and accepted.along(view.axis) else None
         if accepted and accepted.run == PROPOSED and kind == "disagreement":
             return np.zeros_like(_slice(shown.volume.array, view, index), np.uint8)
@@ -427,7 +427,7 @@ class Session:
                 self._reviews.judge(case, stored, None)
             elif run is not None:
                 self._looked.cut(case, view.axis)
-                before = self._reviews.accepted(case).get(stored)
+                before = self._accepted.standing(case).get(stored)
                 shown = before.run if before and verdict == "accepted" else run
                 said = None if verdict is None else Review(verdict, shown, view.axis)
                 self._reviews.judge(case, stored, said)
@@ -589,6 +589,11 @@ class Session:
             problems.append(
                 f"{case}: {elsewhere} verdict{'s' * (elsewhere != 1)} left out of trainings and exports, as slices "
                 f"were cut along another axis than {view.axis}, along which they are cut now"
+            )
+        for run, count in self._accepted.gone(case).items():
+            counts = f"{count} slices that were accepted in it count" if count > 1 else "a slice accepted in it counts"
+            problems.append(
+                f"predictions/{run}/{case}.nii.gz: is gone, so {counts} no longer; put it back, or judge again"
             )
         try:
             if line := corpus.turned(self._corrected, case, view.axis, facts.shape):

@@ -3,6 +3,7 @@
 A person accepts a slice of one run's prediction. The labels of the slice are those in that run's file.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,6 +57,22 @@ class Accepted:
         """Return how many slices were accepted on another image than the case has by now."""
         notes = self._reviews.held_back(case)
         return 0 if notes is None else sum(said.verdict == "accepted" for said in notes.reviews.values())
+
+    def standing(self, case: str) -> dict[int, Review]:
+        """Return the reviews of a case's accepted slices whose prediction is there."""
+        gone = self.gone(case)
+        return {at: said for at, said in self._reviews.accepted(case).items() if said.run not in gone}
+
+    def gone(self, case: str) -> dict[str, int]:
+        """Return of how many accepted slices of a case the prediction is gone, by run."""
+        runs = Counter(said.run for said in self._reviews.accepted(case).values())
+        return {run: count for run, count in sorted(runs.items()) if not self._is_there(case, run)}
+
+    def _is_there(self, case: str, run: str) -> bool:
+        try:
+            return self._predictions.file(run, case) is not None
+        except InputError:  # a link out of the folder
+            return False
 
     def of(self, case: str, shape: tuple[int, ...], axis: int, classes: int) -> AcceptedOfCase:
         """Return the accepted slices of `case`, whose image has `shape` and is cut into slices along `axis`.
