@@ -14,9 +14,13 @@ import numpy as np
 import pytest
 
 import own
+import tiny
 from maskmixadv.cli.app import run as command_line
 from maskmixadv.files import held, tell_holder
 from maskmixadv.studio.http import address
+from maskmixadv.studio.locks import Locks
+from maskmixadv.studio.refusals import TakenError
+from maskmixadv.studio.session import Session
 from maskmixadv.studio.versions import UNPAINTED
 from studio_server import SHAPE, SLICE, client, plane, predict, refused, strokes
 
@@ -199,3 +203,22 @@ def test_booleans_are_no_numbers(folder: Path, body: dict[str, object]) -> None:
     with client(folder) as page:
         refused(page.post("/api/train", json={"preset": "cpu", **body}), 400, "valid")
         assert page.get("/api/train").json()["state"] == "idle"
+
+
+@pytest.mark.parametrize("what", ["proposal", "review"])
+def test_a_mask_that_is_painted_meanwhile_counts(folder: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """Another page paints while this one waits for the case."""
+    predict(folder)
+    session, of, painted = Session(folder), Locks.of, tiny.volume()[2][1].tobytes()
+
+    @contextmanager
+    def after_another(locks: Locks, case: str) -> Iterator[None]:
+        monkeypatch.setattr(Locks, "of", of)
+        session.masks.correct("s0", 1, painted, 0.0)
+        with of(locks, case):
+            yield
+
+    monkeypatch.setattr(Locks, "of", after_another)
+    with pytest.raises(TakenError, match="somebody painted the mask of this slice"):
+        _ = session.accept_proposal("s0", 1, painted) if what == "proposal" else session.review("s0", 1, "accepted")
+    assert json.loads((folder / "studio.json").read_text())["cases"]["s0"]["reviews"] == {}

@@ -417,10 +417,10 @@ class Session:
         self.predicted(case, index, "prediction")
         known, run = self.cases.known(), self._predictions.latest()
         view, shape = known.views[case], known.facts[case].shape
-        if verdict is not None and index in self.masks.answer(case, shape, view).corrected:
-            raise TakenError("somebody painted the mask of this slice; discard the mask to judge the prediction")
         stored = view.stored(index, shape[view.axis])
         with self._locks.of(case):
+            if verdict is not None and index in self.masks.answer(case, shape, view).corrected:
+                raise TakenError("somebody painted the mask of this slice; discard the mask to judge the prediction")
             self._scribbles.must_be_current()
             versions.check_seen(seen, Seen(self._verdicts(case, view, shape).get(index), run))
             if run is None and verdict != "accepted":  # there is nothing but an accepted proposal
@@ -459,9 +459,9 @@ class Session:
         shown, view = self.cases.open(case)
         shape = shown.volume.array.shape
         plane, stored = labels_of(labels, shown.volume.array, view, index), view.stored(index, shape[view.axis])
-        if index in self.masks.answer(case, shape, view).corrected:
-            raise TakenError("somebody painted the mask of this slice; discard the mask to accept the proposal")
         with self._locks.of(case):
+            if index in self.masks.answer(case, shape, view).corrected:
+                raise TakenError("somebody painted the mask of this slice; discard the mask to accept the proposal")
             self._scribbles.must_be_current()
             self._scribbles.palette.check_coding(coding)
             if (plane >= len(self.classes())).any():
