@@ -28,7 +28,7 @@ from maskmixadv.typed import as_type
 KEPT: Final = 10
 """States of a folder that are kept at most."""
 _PLACE, _KEYS = ".corpus", "keys.json"
-_READERS: Final = 2
+_READERS: Final = 3
 """Raised when files are read otherwise than before, so that no case is kept as it was read then."""
 
 
