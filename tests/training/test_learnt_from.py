@@ -219,7 +219,7 @@ def test_a_background_without_strokes_is_told(tmp_path: Path) -> None:
     """Nothing would be said otherwise, and all that is predicted were structures."""
     image, scribble, dense = tiny.volume()
     bare = np.where(scribble == 0, IGNORE, scribble)
-    told = "no stroke of background, the background: predictions will leave hardly a pixel to it"
+    told = "no stroke of class 0 (background): predictions will leave hardly a pixel to it"
     for name, drawn, mask, said in (("a", bare, None, True), ("b", scribble, None, False), ("c", None, dense, False)):
         case = Case(name, name, image[None], drawn, mask)
         corpus = of(tmp_path / name, case, classes=tiny.CLASSES)

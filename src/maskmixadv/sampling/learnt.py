@@ -210,7 +210,7 @@ class Learnt:
             lines.append(f"no training case shows {', '.join(absent)}: it is not learnt, and will hardly be predicted")
         if self.drawn == "scribble" and not self.dense and not self._shown(0):
             lines.append(
-                f"no stroke of {self._name(0)}, the background: predictions will leave hardly a pixel to it; draw "
+                f"no stroke of class 0 ({self._name(0)}): predictions will leave hardly a pixel to it; draw "
                 "some, best a loop round the structures in each slice"
             )
         if self.contradicted:
