@@ -133,7 +133,11 @@ def test_nnunets_spacing_beside_a_tiff(tmp_path: Path, beside: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("unit", "mm"), [("mm", 1.0), ("um", 1e-3), ("micron", 1e-3), ("\\u00B5m", 1e-3), ("cm", 10.0), ("pixel", None)]
+    ("unit", "mm"),
+    [
+        *(("mm", 1.0), ("um", 1e-3), ("micron", 1e-3), ("\\u00B5m", 1e-3), ("cm", 10.0), ("pixel", None)),
+        *(("millimeters", 1.0), ("Millimetre", 1.0), ("meters", 1e3), ("nanometer", 1e-6), ("inches", 25.4)),
+    ],
 )
 def test_imagejs_spacing(tmp_path: Path, unit: str, mm: float | None) -> None:
     told: Any = {"axes": "ZYX", "spacing": 5.0, "unit": unit}
@@ -149,6 +153,22 @@ def test_omes_spacing(tmp_path: Path) -> None:
     told |= {"PhysicalSizeXUnit": "mm", "PhysicalSizeYUnit": "mm", "PhysicalSizeZUnit": "mm"}
     tifffile.imwrite(path, STACK, ome=True, metadata=told)
     assert image_files.read(path).spacing == pytest.approx((5.0, 4.0, 2.0))
+
+
+@pytest.mark.parametrize(("more", "mm"), [({"zunit": "mm"}, (5.0, 4e-3, 2e-3)), ({"yunit": "mm"}, (5e-3, 4.0, 2e-3))])
+def test_imagejs_axes_may_have_units_of_their_own(tmp_path: Path, more: Any, mm: tuple[float, ...]) -> None:
+    told: Any = {"axes": "ZYX", "spacing": 5.0, "unit": "micron", **more}
+    tifffile.imwrite(path := tmp_path / "a.tif", STACK, imagej=True, resolution=(1 / 2, 1 / 4), metadata=told)
+    assert image_files.read(path).spacing == pytest.approx(mm)
+
+
+@pytest.mark.parametrize("unit", ["mm", "cm"])
+def test_omes_depth_is_as_the_rows_where_it_is_not_said(tmp_path: Path, unit: str) -> None:
+    told: Any = {"axes": "ZYX", "PhysicalSizeX": 2.0, "PhysicalSizeY": 4.0}
+    told |= {"PhysicalSizeXUnit": unit, "PhysicalSizeYUnit": unit}
+    tifffile.imwrite(path := tmp_path / "a.ome.tif", STACK, ome=True, metadata=told)
+    mm = {"mm": 1.0, "cm": 10.0}[unit]
+    assert image_files.read(path).spacing == pytest.approx((4 * mm, 4 * mm, 2 * mm))
 
 
 def test_dots_an_inch_are_of_print(tmp_path: Path) -> None:

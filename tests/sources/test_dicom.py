@@ -188,7 +188,7 @@ def test_one_structure_in_two_spellings_is_one_class(tmp_path: Path, capsys: pyt
     write_seg(source / "q.dcm", second, half().astype(np.uint8), ("background", "Lesion"))
     corpus = dicom.prepare(source, tmp_path / "c")
     assert corpus.classes == ("background", "lesion")
-    assert "differ in upper and lower case are one class: Lesion\n" in capsys.readouterr().err
+    assert "differ in spelling alone are one class: Lesion\n" in capsys.readouterr().err
     for case in own.by_name(corpus).values():
         np.testing.assert_array_equal(case.dense, half())
 

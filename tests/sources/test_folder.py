@@ -235,6 +235,11 @@ def test_folds_hold_out_patients_with_masks(tmp_path: Path) -> None:
     for wrong in (7.0, 1.5, 0.0, math.nan, math.inf):
         with pytest.raises(InputError, match=f"--validate {wrong:g}.*allowed"):
             folder.prepare(source, tmp_path / "wrong", validate=wrong)
+    with pytest.raises(InputError, match=r"--validate 0.05: is none of 6 patients with masks, allowed are 1 to 6"):
+        folder.prepare(source, tmp_path / "wrong", validate=0.05)
+    shutil.rmtree(source / "masks")
+    with pytest.raises(InputError, match=r"--validate 0.5: no patient has a mask of a whole volume"):
+        folder.prepare(source, tmp_path / "wrong", validate=0.5)
     assert not (tmp_path / "wrong").exists()
 
 

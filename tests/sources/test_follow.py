@@ -3,8 +3,12 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
+import SimpleITK
 
 import own
 from maskmixadv.errors import InputError
@@ -53,6 +57,31 @@ def test_what_changes_while_a_command_waits_is_seen(tmp_path: Path, monkeypatch:
     assert "late" in {entry.name for entry in corpus.entries}
     assert current(source).root == corpus.root
     assert len(states(source)) == 1
+
+
+@pytest.mark.parametrize("suffix", [".mhd", ".nrrd"])
+def test_voxels_in_a_file_beside_their_header_are_followed(tmp_path: Path, suffix: str) -> None:
+    """The header stays as it is when another program writes the voxels anew."""
+    source = own.folder(tmp_path / "src", scribbled=1, masked=0)
+    nifti = source / "scribbles" / "s0.nii.gz"
+    for path in source.rglob("*.nii.gz"):  # on a grid that ITK takes
+        oblique: Any = nib.load(path)
+        nib.save(nib.Nifti1Image(np.asarray(oblique.dataobj), np.diag([1.5, 1.5, 8, 1])), path)
+    stored = SimpleITK.ReadImage(str(nifti))
+    voxels, head = nifti.with_name("s0.raw"), nifti.with_name(f"s0{suffix}")
+    if suffix == ".mhd":
+        SimpleITK.WriteImage(stored, str(head))
+    else:
+        SimpleITK.WriteImage(stored, str(head), useCompression=False)
+        text, whole = head.read_bytes().split(b"\n\n", 1)
+        head.write_bytes(text + b"\ndata file: s0.raw\n")
+        voxels.write_bytes(whole)
+    nifti.unlink()
+    before = current(source)
+    voxels.write_bytes(voxels.read_bytes().replace(b"\x01", b"\x02"))
+    after = current(source)
+    assert (before.load("s0").scribble == 1).any()
+    assert not (after.load("s0").scribble == 1).any()
 
 
 def test_what_a_killed_command_left_is_no_state(tmp_path: Path) -> None:

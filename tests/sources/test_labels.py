@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK
 
 import own
 import tiny
 from maskmixadv.cli.app import run
+from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files, nifti
 from maskmixadv.metrics.scores import rows
-from maskmixadv.sources import folder, nnunet
+from maskmixadv.sources import folder, nnunet, segments
 from maskmixadv.sources.classes import Classes, read
 from maskmixadv.sources.labels import width
 from maskmixadv.sources.opening import open_corpus
@@ -276,6 +278,35 @@ def test_slicers_segments_are_named_and_cropped(tmp_path: Path) -> None:
     case = made(source, tmp_path / "c")
     np.testing.assert_array_equal(case.dense, DENSE)
     np.testing.assert_array_equal(case.scribble, SCRIBBLE)  # what is in no segment is not drawn
+
+
+@pytest.mark.parametrize("name", ["Scar Tissue", "SCAR_TISSUE", "Narbe\u0308"])
+def test_slicers_segments_may_be_spelled_in_any_way(tmp_path: Path, name: str) -> None:
+    classes = ["background", "Narb\u00eb" if "Narbe" in name else "scar tissue"]
+    image = SimpleITK.GetImageFromArray(np.eye(4, dtype=np.uint8)[None])
+    image.SetMetaData("Segment0_Name", name)
+    SimpleITK.WriteImage(image, tmp_path / "a.seg.nrrd")
+    found = segments.read(tmp_path / "a.seg.nrrd", classes, around=0)
+    assert found is not None
+    np.testing.assert_array_equal(found[1], np.eye(4)[None])
+
+
+@pytest.mark.parametrize("names", [("T", "t"), ("left lung", "Left_Lung"), ("Narb\u00eb", "Narbe\u0308")])
+def test_names_that_differ_in_spelling_alone_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    """They would share a column of clinical.csv, and one would take the other's segments."""
+    path = tmp_path / "classes.toml"
+    path.write_text("".join(f'[[class]]\nname = "{name}"\n' for name in ("background", *names)))
+    told = f"classes '{names[0]}' and '{names[1]}' differ in spelling alone"
+    with pytest.raises(InputError, match=told):
+        read(path)
+    path = tmp_path / "dataset.json"
+    labels = {name: code for code, name in enumerate(("background", *names))}
+    path.write_text(json.dumps({"labels": labels, "file_ending": ".nii.gz"}))
+    with pytest.raises(InputError, match=told):
+        nnunet.read(path)
+    case = Case("a", "a", np.random.default_rng(0).random((1, 1, 8, 8)), dense=np.eye(8, dtype=np.uint8)[None])
+    with pytest.raises(InputError, match=told):
+        Corpus.write(tmp_path / "c", [case], name="c", classes=("background", *names), folds={})
 
 
 def test_slicers_layers_are_used(tmp_path: Path) -> None:

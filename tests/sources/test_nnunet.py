@@ -107,6 +107,21 @@ def test_wrong_labels_are_named(tmp_path: Path, labels: Any, words: str) -> None
         nnunet.prepare(source, tmp_path / "c")
 
 
+@pytest.mark.parametrize("spelled", ["IGNORE", "Ignore "])
+def test_another_spelling_of_ignore_is_no_structure(tmp_path: Path, spelled: str) -> None:
+    """Whatever nobody labelled would be learnt as a structure of this name."""
+    source = describe(tmp_path / "src", {"background": 0, "LV": 1, spelled: 2})
+    with pytest.raises(InputError, match=f"label '{spelled}', allowed is 'ignore' for what is not labelled"):
+        nnunet.read(source / "dataset.json")
+
+
+def test_the_background_is_what_is_called_so(tmp_path: Path) -> None:
+    """Also where a structure has code 0 and comes first."""
+    source = describe(tmp_path / "src", {"liver": 0, "Background": 1, "tumour": 2})
+    classes = nnunet.read(source / "dataset.json").classes
+    assert (classes.names, classes.codes) == (("Background", "liver", "tumour"), (1, 0, 2))
+
+
 def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"dataset\.json: missing"):
         nnunet.prepare(tmp_path, tmp_path / "c")

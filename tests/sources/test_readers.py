@@ -28,9 +28,9 @@ def write_h5(path: Path, image: np.ndarray, scribble: np.ndarray, dense: np.ndar
         file["image"], file["scribble"], file["label"] = image, coded(scribble), dense
 
 
-def write_nifti(path: Path, array: np.ndarray) -> None:
+def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray = AFFINE) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(array.T, AFFINE), path)
+    nib.save(nib.Nifti1Image(array.T, affine), path)
 
 
 def write_volumes(source: Path, patients: int = 5) -> None:
@@ -82,6 +82,49 @@ def test_acdc_nifti(tmp_path: Path) -> None:
     assert case.spacing == pytest.approx((8.0, 1.6, 1.5))
     assert case.affine is not None
     np.testing.assert_allclose(case.affine, AFFINE)
+
+
+def test_acdc_names_of_the_test_set_say_no_disease(tmp_path: Path) -> None:
+    for patient in (100, 101):
+        write_h5(tmp_path / "src" / f"patient{patient}_frame01.h5", *tiny.volume(patient))
+    corpus = acdc.prepare(tmp_path / "src", tmp_path / "c")
+    assert [entry.group for entry in corpus.entries] == ["RV", None]
+
+
+RELEASES = pytest.mark.parametrize(
+    ("reader", "image", "labels"),
+    [
+        (acdc, "patient001_frame01.nii.gz", "patient001_frame01_gt.nii.gz"),
+        (acdc, "patient001_frame01.nii.gz", "patient001_frame01_scribble.nii.gz"),
+        (mscmr, "train/images/s1_DE.nii.gz", "train/labels/s1_DE_manual.nii.gz"),
+        (mscmr, "train/images/s1_DE.nii.gz", "train/labels/s1_DE_scribble.nii.gz"),
+    ],
+)
+
+
+@RELEASES
+def test_labels_that_run_the_other_way_are_turned(tmp_path: Path, reader: Any, image: str, labels: str) -> None:
+    """A program may store labels along other directions than their image; a header says where each voxel lies."""
+    grey, _, dense = tiny.volume()
+    mirrored = AFFINE @ np.array([[-1, 0, 0, dense.shape[2] - 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    for place, array, affine in (("as", dense, AFFINE), ("other", dense[..., ::-1], mirrored)):
+        write_nifti(tmp_path / place / image, (grey * 1000).astype(np.int16))
+        write_nifti(tmp_path / place / labels, array, affine)
+    one, other = (arrays(reader.prepare(tmp_path / place, tmp_path / f"c-{place}"))[0] for place in ("as", "other"))
+    for found, wanted in ((other.dense, one.dense), (other.scribble, one.scribble)):
+        assert (found is None) == (wanted is None)
+        np.testing.assert_array_equal(found, wanted)  # pyright: ignore[reportArgumentType]
+
+
+@RELEASES
+def test_labels_that_lie_elsewhere_are_refused(tmp_path: Path, reader: Any, image: str, labels: str) -> None:
+    grey, _, dense = tiny.volume()
+    moved = AFFINE.copy()
+    moved[0, 3] += 3
+    write_nifti(tmp_path / "src" / image, (grey * 1000).astype(np.int16))
+    write_nifti(tmp_path / "src" / labels, dense, moved)
+    with pytest.raises(InputError, match=rf"{labels}: its corners lie up to 3 mm from those of its image .*{image}"):
+        reader.prepare(tmp_path / "src", tmp_path / "c")
 
 
 def test_acdc_real_nifti_equals_hdf5(acdc_source: Path, tmp_path: Path) -> None:

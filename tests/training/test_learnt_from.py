@@ -215,6 +215,21 @@ def test_training_begins_with_what_it_learns_from(
         ]
 
 
+def test_a_background_without_strokes_is_told(tmp_path: Path) -> None:
+    """Nothing would be said otherwise, and all that is predicted were structures."""
+    image, scribble, dense = tiny.volume()
+    bare = np.where(scribble == 0, IGNORE, scribble)
+    told = "no stroke of class 0 (background): predictions will leave hardly a pixel to it"
+    for name, drawn, mask, said in (("a", bare, None, True), ("b", scribble, None, False), ("c", None, dense, False)):
+        case = Case(name, name, image[None], drawn, mask)
+        corpus = of(tmp_path / name, case, classes=tiny.CLASSES)
+        learnt = loaded(
+            corpus, _grid(48, corpus.entries), supervision="dense" if mask is not None else "scribble"
+        ).learnt
+        assert learnt is not None
+        assert (told in learnt.told()) is said
+
+
 def test_strokes_and_dense_slices_are_counted_apart(tmp_path: Path) -> None:
     wrong = tiny.case("p1", 1, dense=mixed.only(tiny.volume(1)[2], [1]))
     assert wrong.scribble is not None

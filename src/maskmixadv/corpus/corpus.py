@@ -19,7 +19,7 @@ from jaxtyping import UInt8
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.channels import ONE, Channel, check_channels, named, records, windows
 from maskmixadv.corpus.entry import Entry, KeptCase, Split, check_entry, check_words, split_from
-from maskmixadv.corpus.names import check_classes, check_spacing
+from maskmixadv.corpus.names import check_classes, check_spacing, check_spellings
 from maskmixadv.corpus.stored import must_be, must_be_labels, write_case
 from maskmixadv.corpus.window import with_windows
 from maskmixadv.errors import InputError, listed
@@ -164,6 +164,7 @@ class Corpus:
         """
         check_name(name, f"{source or root}: corpus")
         check_classes(classes, str(source or root))
+        check_spellings(classes, str(source or root))
         check_channels(channels, str(source or root))
         with whole(root) as place:
             entries = _written(place, cases, len(classes), where=source or str(root))

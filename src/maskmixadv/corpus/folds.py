@@ -77,6 +77,12 @@ def folds(cases: Iterable[Entry], validate: float | None = None) -> dict[str, tu
 def _chosen(alone: list[str], both: list[str], validate: float, *, learners: int) -> list[str]:
     available = len(alone) + len(both)
     count = round(validate * available) if 0 < validate < 1 else int(validate) if math.isfinite(validate) else 0
+    if not available and validate > 0:
+        raise InputError(f"--validate {validate:g}: no patient has a mask of a whole volume, allowed is no --validate")
+    if 0 < validate < 1 and count < 1:
+        raise InputError(
+            f"--validate {validate:g}: is none of {available} patients with masks, allowed are 1 to {available}"
+        )
     if count < 1 or (validate >= 1 and count != validate):
         raise InputError(f"--validate {validate:g}: allowed is a whole number from 1 on, or a fraction below 1")
     if count > available:

@@ -5,6 +5,7 @@ from typing import Final
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import LONGEST_NAME
+from maskmixadv.spelling import folded
 from maskmixadv.types import Spacing
 
 MOST_CLASSES: Final = 250
@@ -36,6 +37,29 @@ def check_classes(names: Sequence[str], where: str) -> None:
         raise InputError(f"{where}: {len(names)} classes, allowed are 2 to {MOST_CLASSES} of unique names")
     for name in names:
         check_word(name, f"{where}: class")
+
+
+def check_spellings(names: Sequence[str], where: str) -> None:
+    """Refuse names of new classes that are spellings of one name (`maskmixadv.spelling.folded`).
+
+    Raises
+    ------
+    InputError
+        If there are two such; `where` begins its text.
+
+    Examples
+    --------
+    >>> check_spellings(["background", "lesion", "Lesion"], "classes.toml")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: classes.toml: classes 'lesion' and 'Lesion' differ in spelling alone (upper and ...
+    """
+    known: dict[str, str] = {}
+    for name in names:
+        if (other := known.setdefault(folded(name), name)) != name:
+            raise InputError(
+                f"{where}: classes {other!r:.62} and {name!r:.62} differ in spelling alone (upper and lower case, "
+                "blanks and underscores, how accents are stored); tables and segments need names that differ in more"
+            )
 
 
 def check_word(word: str, where: str, *, empty: bool = False) -> None:

@@ -92,7 +92,10 @@ def suffix(path: Path) -> str:
         if path.name.lower().endswith(known):
             return known
     if path.name.lower().endswith(series.CALLED):
-        raise InputError(f"{path}: is one file of a DICOM series, allowed is a folder of its own, or a .zip; name that")
+        raise InputError(
+            f"{path}: is one file of a DICOM series, allowed is a folder of its own, or a .zip; name that "
+            "(segmentations, SEG, come in with their series by 'maskmixadv prepare dicom')"
+        )
     raise InputError(f"{path}: not a known image format, allowed are {', '.join(SUFFIXES)}; convert it")
 
 

@@ -50,6 +50,8 @@ SPACES: Final = frozenset(
 """NRRD's spaces that are the patient's."""
 TURNED: Final = ("transformmatrix", "rotation", "orientation")
 """Fields of MetaImage that hold the axes' directions."""
+_ELSEWHERE: Final = ("elementdatafile", "data file", "datafile")
+"""Fields of MetaImage and of NRRD that name the file of the voxels, where that is another one."""
 _NOTES: Final = re.compile(r"(multivolume\.|axis \d+ index type|dwmri_).*:=")
 """Notes of 3D Slicer on the frames of a sequence, in lower case."""
 MOST_TEXT: Final = 2**16
@@ -279,6 +281,23 @@ def declared(path: Path) -> Declared:
     """
     with _opened(path) as (_, told):
         return _declared(path, told)
+
+
+def beside(path: Path) -> Path | None:
+    r"""Return the file that holds the voxels where a header lies apart from them; None if there is none.
+
+    Examples
+    --------
+    >>> Path("a.raw").touch()
+    >>> Path("a.mhd").write_text("ObjectType = Image\nElementDataFile = a.raw\n")
+    43
+    >>> beside(Path("a.mhd"))
+    PosixPath('a.raw')
+    """
+    fields = _fields(path)
+    name = next((fields[key] for key in _ELSEWHERE if key in fields), "")
+    file = path.with_name(name) if name and name == Path(name).name else None
+    return file if file is not None and file.is_file() else None
 
 
 def _itk(path: Path) -> Any:  # noqa: ANN401

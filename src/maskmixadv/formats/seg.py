@@ -14,6 +14,7 @@ from maskmixadv.files import replaced
 from maskmixadv.formats.reading import DEFLATED, Declared, check_size, existing, in_one_line, reading
 from maskmixadv.formats.volume import Volume
 from maskmixadv.optional import needed
+from maskmixadv.spelling import folded
 
 KIND: Final = "DICOM SEG"
 SCHEME: Final = "99MASKMIXADV"
@@ -118,9 +119,9 @@ def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray,
     found, labels = _read(path), np.zeros(image.array.shape, np.uint8)
     grid = _grid(path, image)
     slices = [str(header.get("SOPInstanceUID")) for header in getattr(image.geometry, "headers", ())]
-    places = {name.casefold(): place for place, name in enumerate(classes) if place}
+    places = {folded(name): place for place, name in enumerate(classes) if place}
     for number, name in _labels(path, found).items():
-        place = places.get(name.casefold())
+        place = places.get(folded(name))
         if place is None:
             raise InputError(f"{path}: segment {name!r} is no class, allowed are {', '.join(classes[1:])}")
         mask = _mask(path, found, number, grid, slices)

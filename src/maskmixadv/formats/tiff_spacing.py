@@ -17,9 +17,14 @@ KIND: Final = "image"
 _CHANNEL: Final = re.compile(r"_\d{4}$")
 """The number of a channel in nnU-Net's names of images, which that of the JSON file beside it lacks."""
 _MM: Final = {
-    "mm": 1.0, "millimeter": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4, "nm": 1e-6,
-    **dict.fromkeys(("um", "µm", "μm", "u00b5m", "micron", "microns", "micrometer"), 1e-3),
-}  # fmt: skip
+    **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), 1.0),
+    **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre", "centimetres"), 10.0),
+    **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1000.0),
+    **dict.fromkeys(("in", "inch", "inches"), 25.4),
+    **dict.fromkeys(("um", "µm", "μm", "u00b5m", "micron", "microns"), 1e-3),
+    **dict.fromkeys(("micrometer", "micrometers", "micrometre", "micrometres"), 1e-3),
+    **dict.fromkeys(("nm", "nanometer", "nanometers", "nanometre", "nanometres"), 1e-6),
+}
 """Millimetres of a unit of length, by its names in ImageJ and OME."""
 _PIXELS, _FIELD = re.compile(r"<Pixels\b[^>]*>"), re.compile(r'(\w+)="([^"]*)"')
 
@@ -83,15 +88,17 @@ def by_fields(path: Path, file: tifffile.TiffFile) -> Spacing | None:
 
 def _imagej(path: Path, file: tifffile.TiffFile) -> Spacing | None:
     told: Any = file.imagej_metadata or {}
-    mm = _MM.get(str(told.get("unit", "")).strip("\\").lower())
+    unit = told.get("unit", "")
+    # ImageJ writes the units of rows and depth only where they differ from that of columns.
+    z, y, x = (_MM.get(str(told.get(key, unit)).strip("\\").lower()) for key in ("zunit", "yunit", "unit"))
     tags = file.pages.first.tags
-    if mm is None or "XResolution" not in tags or "YResolution" not in tags:
+    if z is None or y is None or x is None or "XResolution" not in tags or "YResolution" not in tags:
         return None
-    (y, over_y), (x, over_x) = (tags[name].value for name in ("YResolution", "XResolution"))
-    if not (x and y):
+    (rows, over_rows), (columns, over_columns) = (tags[name].value for name in ("YResolution", "XResolution"))
+    if not (columns and rows):
         return None
-    depth = float(told.get("spacing", over_y / y))
-    return _three(path, [abs(depth) * mm, mm * over_y / y, mm * over_x / x])
+    height, width = y * over_rows / rows, x * over_columns / columns
+    return _three(path, [z * abs(float(told["spacing"])) if "spacing" in told else height, height, width])
 
 
 def _ome(path: Path, file: tifffile.TiffFile) -> Spacing | None:
@@ -102,11 +109,11 @@ def _ome(path: Path, file: tifffile.TiffFile) -> Spacing | None:
     if "PhysicalSizeX" not in told or "PhysicalSizeY" not in told:
         return None
     sizes = []
-    for axis in "ZYX":
+    for axis in ("Z" if "PhysicalSizeZ" in told else "Y", "Y", "X"):
         mm = _MM.get(told.get(f"PhysicalSize{axis}Unit", "µm"))
         if mm is None:
             return None
-        sizes.append(float(told.get(f"PhysicalSize{axis}", told["PhysicalSizeY"])) * mm)
+        sizes.append(float(told[f"PhysicalSize{axis}"]) * mm)
     return _three(path, sizes)
 
 

@@ -208,6 +208,11 @@ class Learnt:
         lines += ["not learnt from: " + "; ".join(lost)] if lost else []
         if absent := [name for label, name in enumerate(self.classes) if label and not self._shown(label)]:
             lines.append(f"no training case shows {', '.join(absent)}: it is not learnt, and will hardly be predicted")
+        if self.drawn == "scribble" and not self.dense and not self._shown(0):
+            lines.append(
+                f"no stroke of class 0 ({self._name(0)}): predictions will leave hardly a pixel to it; draw "
+                "some, best a loop round the structures in each slice"
+            )
         if self.contradicted:
             lines.append(f"mask and strokes differ in {_counted(self.contradicted, 'pixel')}: the mask is learnt from")
         return "\n".join(lines)

@@ -22,6 +22,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.formats import apart, nifti
 from maskmixadv.formats.reading import Declared, check_size, existing
 from maskmixadv.processes import process_pool
+from maskmixadv.sources import labels
 from maskmixadv.types import Spacing
 
 CLASSES = ("background", "RV", "Myo", "LV")
@@ -30,7 +31,7 @@ KIND: Final = "HDF5 case with image, scribble and label"
 NOMINAL: Spacing = (10.0, 1.0, 1.0)
 """Spacing that the literature's tables assume, as the HDF5 release does not have it."""
 DISEASES = ("DCM", "HCM", "MINF", "NOR", "RV")
-"""Groups of ACDC's patients 1-20, 21-40, 41-60, 61-80, 81-100."""
+"""Groups of ACDC's patients 1-20, 21-40, 41-60, 61-80, 81-100; of the test set's 101-150 their names say none."""
 FIELD_TEST = (5, 10, 24, 30, 36, 39, 41, 60, 64, 72, 73, 77, 78, 80, 82)
 """Test patients of the 70/15/15 split (MAAG, CycleMix, ShapePU and later)."""
 FIELD_VAL = (1, 17, 18, 22, 25, 27, 32, 44, 49, 57, 79, 81, 84, 95, 96)
@@ -183,7 +184,7 @@ def _parts(name: str) -> tuple[str, int]:
 
 def _read_volume(path: Path) -> Case:
     image, scribble, dense = _read_h5(path)
-    return _case(path.stem, path, image=image, scribble=scribble, dense=dense)
+    return _case(path.stem, image=image, scribble=_coded(scribble, UNLABELLED, path), dense=_coded(dense, None, path))
 
 
 def _read_slices(name: str, paths: Sequence[Path]) -> Case:
@@ -193,7 +194,8 @@ def _read_slices(name: str, paths: Sequence[Path]) -> Case:
     if len(shapes) > 1:
         raise InputError(f"{ordered[0].parent}/{name}_slice_*.h5: slices have shapes {sorted(shapes)}, must be equal")
     image, scribble, dense = (np.stack(arrays) for arrays in zip(*read, strict=True))
-    return _case(name, ordered[0], image=image, scribble=scribble, dense=dense)
+    first = ordered[0]
+    return _case(name, image=image, scribble=_coded(scribble, UNLABELLED, first), dense=_coded(dense, None, first))
 
 
 def _read_h5(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -216,27 +218,29 @@ def _dataset(path: Path, key: str) -> np.ndarray:
 def _read_nifti(path: Path) -> Case:
     volume = nifti.read_grey(path)
     name = nifti.stem(path)
-    labels = {
-        kind: nifti.read_labels(other).array
-        for kind, ending in (("scribble", "_scribble"), ("dense", "_gt"))
+    found = {
+        kind: labels.with_codes(other, len(CLASSES), unlabelled, path, volume)
+        for kind, ending, unlabelled in (("scribble", "_scribble", UNLABELLED), ("dense", "_gt", None))
         if (other := path.with_name(path.name.replace(name, name + ending))).is_file()
     }
-    if not labels:
+    if not found:
         raise InputError(f"{path}: neither {name}_scribble nor {name}_gt beside it, one is needed")
     return _case(
         name,
-        path,
         image=normalise(volume.array, where=str(path)),
-        scribble=labels.get("scribble"),
-        dense=labels.get("dense"),
+        scribble=found.get("scribble"),
+        dense=found.get("dense"),
         spacing=volume.spacing,
         affine=volume.affine,
     )
 
 
+def _coded(codes: np.ndarray, ignore: int | None, path: Path) -> np.ndarray:
+    return recode(codes, classes=len(CLASSES), ignore=ignore, where=str(path))
+
+
 def _case(
     name: str,
-    path: Path,
     *,
     image: np.ndarray,
     scribble: np.ndarray | None,
@@ -245,14 +249,13 @@ def _case(
     affine: np.ndarray | None = None,
 ) -> Case:
     patient, number = _parts(name)
-    coded = partial(recode, classes=len(CLASSES), where=str(path))
     return Case(
         name=name,
         patient=patient,
         image=np.ascontiguousarray(image, dtype=np.float32)[None],
-        scribble=None if scribble is None else np.ascontiguousarray(coded(scribble, ignore=UNLABELLED)),
-        dense=None if dense is None else np.ascontiguousarray(coded(dense, ignore=None)),
+        scribble=None if scribble is None else np.ascontiguousarray(scribble),
+        dense=None if dense is None else np.ascontiguousarray(dense),
         spacing=spacing,
         affine=affine,
-        group=DISEASES[min((number - 1) // 20, 4)],
+        group=DISEASES[(number - 1) // 20] if 1 <= number <= 20 * len(DISEASES) else None,
     )

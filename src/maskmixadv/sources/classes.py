@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from maskmixadv.corpus.channels import KINDS, ONE, Channel, check_channels
-from maskmixadv.corpus.names import MOST_CLASSES, check_classes
+from maskmixadv.corpus.names import MOST_CLASSES, check_classes, check_spellings
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_toml
+from maskmixadv.spelling import folded
 from maskmixadv.types import IGNORE
 
 FILE: Final = "classes.toml"
@@ -265,7 +266,7 @@ def _number(path: Path, name: str, key: str, value: object) -> float | None:
 
 
 def coded(names: Sequence[str], codes: Sequence[int | None], ignore: int | None, where: str) -> Classes:
-    """Return classes with their codes, if no code has two meanings.
+    """Return classes with their codes, if no code has two meanings and no name two spellings.
 
     Parameters
     ----------
@@ -279,7 +280,8 @@ def coded(names: Sequence[str], codes: Sequence[int | None], ignore: int | None,
     Raises
     ------
     InputError
-        If two classes have the same code, or a class has the code of unlabelled pixels.
+        If two classes have the same code, or names that differ in spelling alone, or a class has the code of unlabelled
+        pixels.
 
     Examples
     --------
@@ -289,6 +291,7 @@ def coded(names: Sequence[str], codes: Sequence[int | None], ignore: int | None,
     Traceback (most recent call last):
     maskmixadv.errors.InputError: classes.toml: code 0 is that of 'background' and of 'LV'; each needs one of its own
     """
+    check_spellings(names, where)
     owners: dict[int, str] = {}
     for name, code in zip(names, codes, strict=True):
         if code is not None:
@@ -366,7 +369,7 @@ def _names(path: Path, tables: list[Any]) -> tuple[str, ...]:
         if not isinstance(name, str) or not name.strip():
             raise InputError(f"{path}: class {code} has name {name!r:.62}, allowed is a word")
         _must_be_known(table, OF_CLASS, f"{path}: class {name!r:.62} has")
-        if code and name.casefold() == BACKGROUND:
+        if code and folded(name) == BACKGROUND:
             raise InputError(f"{path}: class {code} is the {BACKGROUND}, allowed is the first; put its table there")
         if name in names:
             raise InputError(f"{path}: two classes are named {name!r}; names must be unique")

@@ -21,6 +21,7 @@ from maskmixadv.formats.slicing import Slicing
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import folder, pairs
+from maskmixadv.spelling import folded
 
 
 @dataclass(frozen=True)
@@ -209,10 +210,10 @@ def _classes(source: Path, found: Sequence[Study]) -> tuple[str, ...]:
     labels = [name for study in found for path in study.masks for name in seg.names(path)]
     spelled = {declared.BACKGROUND: declared.BACKGROUND}
     for name in labels:
-        spelled.setdefault(name.casefold(), name)
+        spelled.setdefault(folded(name), name)
     if more := sorted(set(labels) - set(spelled.values())):
         print(
-            f"{source}: segments whose names differ in upper and lower case are one class: {listed(more)}",
+            f"{source}: segments whose names differ in spelling alone are one class: {listed(more)}",
             file=sys.stderr,
         )
     return tuple(spelled.values()) if labels else ("background", "structure")

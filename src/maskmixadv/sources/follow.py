@@ -17,7 +17,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, KeptCase
 from maskmixadv.errors import InputError
 from maskmixadv.files import held, make_directory, read_json, whole, write_text
-from maskmixadv.formats import tiff_spacing
+from maskmixadv.formats import itk, tiff_spacing
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import folder, pairs
 from maskmixadv.sources.classes import Classes
@@ -28,7 +28,7 @@ from maskmixadv.typed import as_type
 KEPT: Final = 10
 """States of a folder that are kept at most."""
 _PLACE, _KEYS = ".corpus", "keys.json"
-_READERS: Final = 2
+_READERS: Final = 3
 """Raised when files are read otherwise than before, so that no case is kept as it was read then."""
 
 
@@ -159,10 +159,10 @@ def _key(pair: Pair, how: str) -> str:
 
 
 def _parts(path: Path) -> list[Path]:
-    """Return the files that belong to an image's own: those of a series, or the one that a picture's spacing is in."""
+    """Return the files that belong to an image's own: those of a series, or what lies in a file beside a header."""
     if path.is_dir():
         return sorted(file for file in path.iterdir() if file.is_file())
-    beside = tiff_spacing.beside(path)
+    beside = itk.beside(path) if path.name.lower().endswith(itk.SUFFIXES) else tiff_spacing.beside(path)
     return [] if beside is None else [beside]
 
 

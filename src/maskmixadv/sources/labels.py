@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from scipy import ndimage
 
-from maskmixadv.corpus.case import structures
+from maskmixadv.corpus.case import recode, structures
 from maskmixadv.errors import InputError, say
 from maskmixadv.formats import image_files, itk
 from maskmixadv.formats.flat import NoGeometry
@@ -77,6 +77,39 @@ def read(
     if kind == "scribble":
         _must_be_strokes(path, indices, classes)
     return indices
+
+
+def with_codes(path: Path, classes: int, ignore: int | None, where: Path, image: Volume) -> UInt8[np.ndarray, "d h w"]:
+    """Read a label file of a data set whose codes are fixed, on the grid of its image.
+
+    Parameters
+    ----------
+    path
+        The file.
+    classes
+        Number of classes; codes from 0 to ``classes - 1`` are theirs.
+    ignore
+        The code of an unlabelled pixel; None if there is none.
+    where, image
+        The image's file, and the image.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read, has any other code, or is not on the image's grid.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> for name, array in (("image", np.eye(4)), ("labels", 4 * np.eye(4))):
+    ...     nib.save(nib.Nifti1Image(array[..., None], np.diag([1, 1, 8, 1])), f"{name}.nii.gz")
+    >>> image = Path("image.nii.gz")
+    >>> with_codes(Path("labels.nii.gz"), 4, 4, image, image_files.read(image))[0, 0].tolist()
+    [255, 0, 0, 0]
+    """
+    volume = image_files.read_labels(path)
+    indices = recode(volume.array, classes=classes, ignore=ignore, where=str(path))
+    return on_grid(path, replace(volume, array=indices), IGNORE, where, image)
 
 
 def width(indices: UInt8[np.ndarray, "d h w"], axis: int) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskmixadv.corpus.case import Case, recode
+from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.corpus.scale import normalise
@@ -19,6 +19,7 @@ from maskmixadv.files import work_ahead
 from maskmixadv.formats import nifti
 from maskmixadv.formats.slicing import Slicing, View, placed
 from maskmixadv.formats.volume import Volume
+from maskmixadv.sources import labels
 
 CLASSES = ("background", "RV", "Myo", "LV")
 UNLABELLED = 4
@@ -85,10 +86,10 @@ def _patient(path: Path) -> str:
 def _case(path: Path, slicing: Slicing) -> Case:
     stored = nifti.read_grey(path)
     view = slicing.along(slicing.axis, stored.header)
-    volume, labels = stored.seen(view), path.parent.parent / "labels"
-    scribble, dense = (_labels(labels, nifti.stem(path), kind, stored, view) for kind in ("scribble", "manual"))
+    volume, place = stored.seen(view), path.parent.parent / "labels"
+    scribble, dense = (_labels(place, path, kind, stored, view) for kind in ("scribble", "manual"))
     if scribble is None and dense is None:
-        raise InputError(f"{path}: neither a _scribble nor a _manual file in {labels}, one is needed")
+        raise InputError(f"{path}: neither a _scribble nor a _manual file in {place}, one is needed")
     return Case(
         name=nifti.stem(path),
         patient=_patient(path),
@@ -100,13 +101,10 @@ def _case(path: Path, slicing: Slicing) -> Case:
     )
 
 
-def _labels(folder: Path, name: str, kind: str, image: Volume, view: View) -> np.ndarray | None:
+def _labels(folder: Path, where: Path, kind: str, image: Volume, view: View) -> np.ndarray | None:
     for suffix in nifti.SUFFIXES:
-        path = folder / f"{name}_{kind}{suffix}"
+        path = folder / f"{nifti.stem(where)}_{kind}{suffix}"
         if path.is_file():
             ignore = UNLABELLED if kind == "scribble" else None
-            read = partial(recode, classes=len(CLASSES), ignore=ignore, where=str(path))
-            labels = nifti.read_labels(path)
-            stored = labels.header.stored_as(image.header) or View()
-            return np.ascontiguousarray(read(view.seen(stored.seen(labels.array))))
+            return np.ascontiguousarray(view.seen(labels.with_codes(path, len(CLASSES), ignore, where, image)))
     return None

@@ -24,6 +24,7 @@ from maskmixadv.sources import folder, pairs
 from maskmixadv.sources.classes import MOST_CODE, Classes, coded
 from maskmixadv.sources.folder import Found
 from maskmixadv.sources.pairs import Pair
+from maskmixadv.spelling import folded
 from maskmixadv.typed import as_type
 
 DATASET, SPLITS = "dataset.json", "splits_final.json"
@@ -200,7 +201,12 @@ def _classes(path: Path, labels: Mapping[str, int]) -> Classes:
     ignore = labels.get(IGNORED)
     codes = {name: code for name, code in labels.items() if name != IGNORED}
     given = ", ".join(f"{name} {code}" for name, code in labels.items())
-    background = next((name for name, code in codes.items() if name.lower() == BACKGROUND or code == 0), None)
+    if odd := next((name for name in codes if folded(name) == IGNORED), None):
+        raise InputError(
+            f"{path}: label {odd!r}, allowed is {IGNORED!r} for what is not labelled, as nnU-Net has it; rename it"
+        )
+    by_code = next((name for name, code in codes.items() if code == 0), None)
+    background = next((name for name in codes if folded(name) == BACKGROUND), by_code)
     if background is None or not 2 <= len(codes) <= MOST_CLASSES:
         raise InputError(
             f"{path}: labels are {given}; allowed are one called {BACKGROUND!r} or of code 0, and 1 to "

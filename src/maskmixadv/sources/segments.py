@@ -11,6 +11,7 @@ from jaxtyping import Shaped, UInt8
 from maskmixadv.errors import InputError
 from maskmixadv.formats import itk
 from maskmixadv.formats.volume import Volume
+from maskmixadv.spelling import folded
 
 SUFFIX: Final = ".nrrd"
 _FIELD: Final = re.compile(r"Segment(\d+)_(Name|LabelValue|Layer)")
@@ -70,7 +71,7 @@ def read(path: Path, classes: Sequence[str], around: int) -> tuple[Volume, UInt8
     path
         A label file of any format.
     classes
-        Names of the classes, which are those of the segments; upper and lower case are the same.
+        Names of the classes, which are those of the segments, in any spelling (`maskmixadv.spelling.folded`).
     around
         Label of voxels that are in no segment.
 
@@ -110,11 +111,11 @@ def read(path: Path, classes: Sequence[str], around: int) -> tuple[Volume, UInt8
 def _labelled(
     path: Path, layers: Shaped[np.ndarray, "d h w l"], found: Sequence[Segment], classes: Sequence[str], around: int
 ) -> UInt8[np.ndarray, "d h w"]:
-    places = {name.casefold(): place for place, name in enumerate(classes)}
+    places = {folded(name): place for place, name in enumerate(classes)}
     labels = np.full(layers.shape[:3], around, np.uint8)
     owner = np.full(layers.shape[:3], -1, np.int32)
     for number, segment in enumerate(found):
-        if segment.name.casefold() not in places:
+        if folded(segment.name) not in places:
             raise InputError(
                 f"{path}: segment {segment.name!r:.60} is no class, allowed are {', '.join(classes)}; rename it"
             )
@@ -129,7 +130,7 @@ def _labelled(
                 f"{path}: segments {other!r:.60} and {segment.name!r:.60} overlap in {both.sum()} voxels, allowed "
                 "is one class a voxel; take one out of the other"
             )
-        labels[inside], owner[inside] = places[segment.name.casefold()], number
+        labels[inside], owner[inside] = places[folded(segment.name)], number
     for layer in range(layers.shape[3]):
         values = {0, *(segment.value for segment in found if segment.layer == layer)}
         stray = np.setdiff1d(np.unique(layers[..., layer]), list(values))

@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
-from unicodedata import normalize
 
 import numpy as np
 from jaxtyping import Shaped
@@ -18,6 +17,7 @@ from maskmixadv.files import read_toml, write_text
 from maskmixadv.formats import image_files
 from maskmixadv.sources import classes, labels
 from maskmixadv.sources.classes import Classes
+from maskmixadv.spelling import folded
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.memory import within_memory
 from maskmixadv.studio.refusals import RecodedError, RequestError
@@ -126,7 +126,7 @@ class Palette:
                 raise RequestError(f"class {each.name[:40]!r}: allowed is a name of 1 to 40 characters")
             if not COLOUR.fullmatch(each.colour):
                 raise RequestError(f"colour {each.colour[:20]!r}: allowed is one such as #4aa8ff")
-        if len({normalize("NFKC", each.name).casefold() for each in self.classes}) < len(self.classes):
+        if len({folded(each.name) for each in self.classes}) < len(self.classes):
             raise RequestError("classes: two have one name, names must be unique")
 
     def write(self, path: Path) -> None:
