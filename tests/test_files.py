@@ -94,6 +94,23 @@ def test_a_directory_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
         pass
 
 
+def test_the_second_of_two_that_make_a_directory_is_told_what_is_there(tmp_path: Path) -> None:
+    root = tmp_path / "made"
+    with pytest.raises(InputError, match="made: already holds 'b'"), whole(root), whole(root) as place:
+        (place / "b").write_text("theirs, which is there first")
+    assert names(root) == ["b"]
+    assert names(tmp_path) == ["made"]
+
+
+def test_what_a_directory_lacks_is_named_as_it_would_lie_there(tmp_path: Path) -> None:
+    root = tmp_path / "made"
+    with Full(100), pytest.raises(InputError) as told, whole(root) as place:
+        write_text(place / "a", "x" * 1000)
+    assert str(told.value).startswith(f"{root / 'a'}: can't be written")
+    with pytest.raises(InputError, match=r"^elsewhere$"), whole(root):
+        raise InputError("elsewhere")
+
+
 def test_what_killed_processes_left_is_swept_away(tmp_path: Path) -> None:
     killed = f"""
 import os, signal

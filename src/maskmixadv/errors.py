@@ -67,6 +67,17 @@ def say(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number of things, with an s where they are more or fewer than one.
+
+    Examples
+    --------
+    >>> counted(1, "case"), counted(2_500, "slice")
+    ('1 case', '2,500 slices')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def one_line(text: str) -> str:
     r"""Return `text` with every run of white space, line breaks included, as one space.
 

@@ -5,6 +5,7 @@ disk, and renamed. If the process is killed or the disk is full, the earlier fil
 a killed one left behind. Nothing here imports torch.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -215,7 +216,13 @@ def whole(root: Path) -> Iterator[Path]:
         partial.replace(root.resolve())
         _sync_directory(root.resolve().parent)
     except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process was there first
+            _must_be_empty(root)
         raise cannot_write(root, error) from None
+    except InputError as error:
+        if str(partial) not in str(error):
+            raise
+        raise InputError(str(error).replace(str(partial), str(root))) from None  # nobody knows the hidden name
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         with suppress(OSError):
@@ -273,6 +280,10 @@ def claim(root: Path) -> None:
     maskmixadv.errors.InputError: .: already holds 'notes.txt'; name a new or an empty directory
     """
     make_directory(root)
+    _must_be_empty(root)
+
+
+def _must_be_empty(root: Path) -> None:
     taken = next((path for path in root.iterdir() if path.name not in (LOCK, HOLDER)), None)
     if taken is not None:
         raise InputError(f"{root}: already holds {taken.name!r}; name a new or an empty directory")

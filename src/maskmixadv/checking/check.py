@@ -15,7 +15,7 @@ from maskmixadv.corpus.case import Case, validate, whole_slices
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import AUTO, is_benchmark
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 from maskmixadv.files import work_ahead
 from maskmixadv.strokes.canvas import fitted
 from maskmixadv.strokes.draw import pieces_of
@@ -210,8 +210,9 @@ def _unstroked(corpus: Corpus, tally: Tally) -> Iterator[str]:
 
 def _told(corpus: Corpus, tally: Tally) -> Iterator[str]:
     entries = corpus.entries
-    patients = len({entry.patient for entry in entries})
-    yield f"{corpus.name}: {len(entries)} cases of {patients} patients, {sum(e.shape[0] for e in entries)} slices"
+    patients = counted(len({entry.patient for entry in entries}), "patient")
+    slices = counted(sum(entry.shape[0] for entry in entries), "slice")
+    yield f"{corpus.name}: {counted(len(entries), 'case')} of {patients}, {slices}"
     drawn, dense = sum(entry.scribble for entry in entries), sum(entry.dense for entry in entries)
     both = sum(entry.scribble and entry.dense for entry in entries)
     yield f"  with scribbles {drawn}, with dense masks {dense}, with both {both}"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
+from maskmixadv.errors import counted
+
 if TYPE_CHECKING:
     from maskmixadv.corpus.corpus import Corpus
     from maskmixadv.sources.classes import Classes
@@ -239,8 +241,8 @@ def made(corpus: "Corpus") -> int:
     patients = len({entry.patient for entry in corpus.entries})
     scribbled, masked = (sum(kinds) for kinds in zip(*((e.scribble, e.dense) for e in corpus.entries), strict=True))
     print(
-        f"{corpus.root}: {len(corpus.entries)} cases of {patients} patients, {slices} slices; {scribbled} cases with "
-        f"scribbles, {masked} with masks"
+        f"{corpus.root}: {counted(len(corpus.entries), 'case')} of {counted(patients, 'patient')}, "
+        f"{counted(slices, 'slice')}; {counted(scribbled, 'case')} with scribbles, {masked} with masks"
     )
     if assumed := corpus.assumed():
         print(f"maskmixadv: {assumed}", file=sys.stderr)

@@ -9,7 +9,7 @@ from jaxtyping import Float, Shaped
 
 from maskmixadv.corpus.names import check_word
 from maskmixadv.corpus.scale import PERCENTILE, measured, normalise, unscaled, windowed
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 from maskmixadv.formats.volume import LUMA, Volume
 
 Kind = Literal["MR", "RGB", "CT", "noNorm"]
@@ -94,7 +94,7 @@ def check_channels(channels: Sequence[Channel], where: str) -> None:
         others = len(channels) - colours
         beside = f" beside {others} of other kinds" if others else ""
         raise InputError(
-            f"{where}: {colours} channel{'s' * (colours != 1)} of kind RGB{beside}, allowed are 3: red, green and blue"
+            f"{where}: {counted(colours, 'channel')} of kind RGB{beside}, allowed are 3: red, green and blue"
         )
     if not channels or len({channel.name for channel in channels}) < len(channels):
         raise InputError(f"{where}: channels {[each.name for each in channels]}, allowed are different names")

@@ -22,7 +22,7 @@ from maskmixadv.corpus.entry import Entry, KeptCase, Split, check_entry, check_w
 from maskmixadv.corpus.names import check_classes, check_spacing, check_spellings
 from maskmixadv.corpus.stored import must_be, must_be_labels, write_case
 from maskmixadv.corpus.window import with_windows
-from maskmixadv.errors import InputError, listed
+from maskmixadv.errors import InputError, counted, listed
 from maskmixadv.files import check_name, read_json, whole, work_ahead, write_texts
 from maskmixadv.formats.reading import read_npz
 from maskmixadv.formats.slicing import Header, Slicing, check_across
@@ -309,7 +309,7 @@ class Corpus:
 
     def __repr__(self) -> str:
         """Say in one line what it is."""
-        cases = f"{len(self.entries)} case{'s' * (len(self.entries) != 1)}"
+        cases = counted(len(self.entries), "case")
         return f"Corpus({self.name!r}, root={str(self.root)!r}, {cases}, {len(self.classes)} classes)"
 
     def __str__(self) -> str:
@@ -419,7 +419,7 @@ def _must_have(entries: Iterable[Entry], channels: Sequence[Channel], where: str
     for entry in entries:
         if entry.channels != len(channels):
             raise InputError(
-                f"{where}: case {entry.name!r} has {entry.channels} channel{'s' * (entry.channels != 1)}, the corpus "
+                f"{where}: case {entry.name!r} has {counted(entry.channels, 'channel')}, the corpus "
                 f"has {len(channels)} ({named(channels)}); all images must have the same"
             )
 

@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from maskmixadv.errors import InputError, say
+from maskmixadv.errors import InputError, counted, say
 from maskmixadv.formats import dicom_header, dicom_pixels, nifti, seg
 from maskmixadv.formats.dicom_header import number, numbers, text
 from maskmixadv.formats.reading import Declared, check_size
@@ -475,7 +475,7 @@ def _passed_over(kind: str, paths: Sequence[Path]) -> str:
 
 def _listed(paths: Sequence[Path]) -> str:
     shown = ", ".join(path.name for path in paths[:SHOWN]) + (", …" if len(paths) > SHOWN else "")
-    return f"{len(paths)} file{'s' if len(paths) > 1 else ''} ({shown})"
+    return f"{counted(len(paths), 'file')} ({shown})"
 
 
 def _only(folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from maskmixadv.corpus.channels import Channel, scaled
-from maskmixadv.errors import InputError, listed, say
+from maskmixadv.errors import InputError, counted, listed, say
 from maskmixadv.files import held, write_text
 from maskmixadv.formats import image_files, several
 from maskmixadv.formats.reading import NAMED
@@ -106,7 +106,7 @@ def segment(
             _write_volumes(out / VOLUMES, measured)
     if any(lost):
         some, voxels = sum(map(bool, lost)), sum(lost)
-        told = f"{voxels:,} voxel{'s' * (voxels > 1)} beside the largest piece of {predictor.alone(largest)}"
+        told = f"{counted(voxels, 'voxel')} beside the largest piece of {predictor.alone(largest)}"
         print(
             f"{out}: in {some} of {len(lost)} volumes {told} became background; '--pieces all' keeps it",
             file=sys.stderr,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import NOTHING, Taught
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 from maskmixadv.sampling.grid import Placed
 from maskmixadv.strokes.regrid import Strokes
 from maskmixadv.types import Annotation
@@ -195,7 +195,7 @@ class Learnt:
         for (kind, what, label), number in sorted(self.lost.items()):
             if not self._shown(label):
                 raise InputError(
-                    f"{where}: class {label} ({self._name(label)}): {_counted(number, kind)} lost "
+                    f"{where}: class {label} ({self._name(label)}): {counted(number, kind)} lost "
                     f"({self._why(what)}), none is left; {_REMEDY[what]}"
                 )
         if not self.slices:
@@ -203,7 +203,7 @@ class Learnt:
 
     def told(self) -> str:
         """Return lines for people: what is learnt from, what is not, and how far masks contradict strokes."""
-        lines = [f"learnt from: {_counted(self.patients, 'patient')}, {_counted(self.slices, 'slice')}{self._seen()}"]
+        lines = [f"learnt from: {counted(self.patients, 'patient')}, {counted(self.slices, 'slice')}{self._seen()}"]
         lost = [*self._left(), *self._lost()]
         lines += ["not learnt from: " + "; ".join(lost)] if lost else []
         if absent := [name for label, name in enumerate(self.classes) if label and not self._shown(label)]:
@@ -214,7 +214,7 @@ class Learnt:
                 "some, best a loop round the structures in each slice"
             )
         if self.contradicted:
-            lines.append(f"mask and strokes differ in {_counted(self.contradicted, 'pixel')}: the mask is learnt from")
+            lines.append(f"mask and strokes differ in {counted(self.contradicted, 'pixel')}: the mask is learnt from")
         return "\n".join(lines)
 
     def _seen(self) -> str:
@@ -229,7 +229,7 @@ class Learnt:
     def _unlabelled(self) -> str:
         if not self.unlabelled:
             return ""
-        alone = f" ({_counted(self.unannotated, 'patient')} without any)" if self.unannotated else ""
+        alone = f" ({counted(self.unannotated, 'patient')} without any)" if self.unannotated else ""
         return f", {self.unlabelled:,} {'slice' if self.unlabelled == 1 else 'slices'} without annotation{alone}"
 
     def _by_class(self, counts: Counter[int], first: int) -> str:
@@ -246,15 +246,15 @@ class Learnt:
             other = sum(self.left.values())
             has = f"; {other} with {self._other}" if other else ""
             told.append(
-                f"{len(self.left)} of {_counted(len(self.left) + self.patients, 'training patient')}, without "
+                f"{len(self.left)} of {counted(len(self.left) + self.patients, 'training patient')}, without "
                 f"{self._wanted} ({shown}{has})"
             )
         if self.cases:
-            told.append(f"{_counted(self.cases, 'case')} more without {self._wanted}")
+            told.append(f"{counted(self.cases, 'case')} more without {self._wanted}")
         if self.bare:
-            told.append(f"{_counted(self.bare, 'slice')} without a label")
+            told.append(f"{counted(self.bare, 'slice')} without a label")
         if self.kept and not self.benchmark:
-            told.append(f"masks of {_counted(self.kept, 'slice')}, kept for scoring (--masks all learns from them)")
+            told.append(f"masks of {counted(self.kept, 'slice')}, kept for scoring (--masks all learns from them)")
         return told
 
     @property
@@ -269,8 +269,8 @@ class Learnt:
 
     def _lost(self) -> list[str]:
         return [
-            f"{_counted(number, kind)} of {self._name(label)} in "
-            f"{_counted(self.touched[kind, what, label], 'slice')} ({self._why(what)})"
+            f"{counted(number, kind)} of {self._name(label)} in "
+            f"{counted(self.touched[kind, what, label], 'slice')} ({self._why(what)})"
             for (kind, what, label), number in sorted(self.lost.items())
         ]
 
@@ -279,7 +279,3 @@ class Learnt:
 
     def _name(self, label: int) -> str:
         return self.classes[label] if label < len(self.classes) else str(label)
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")

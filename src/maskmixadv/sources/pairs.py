@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from maskmixadv.corpus.case import Case, structures, validate, whole_slices
 from maskmixadv.corpus.channels import COLOURS, ONE, Channel, in_colour, named, own, scaled
 from maskmixadv.corpus.scale import like_ct
-from maskmixadv.errors import InputError, listed
+from maskmixadv.errors import InputError, counted, listed
 from maskmixadv.formats import image_files, several
 from maskmixadv.formats.reading import NAMED
 from maskmixadv.formats.slicing import Header, Slicing, View, common, placed
@@ -311,7 +311,7 @@ def channels_of(
     as_colours = len(said) == len(COLOURS) and said[0].kind == "RGB"
     if len(said) != len(seen) and not (as_colours and most == 1 and colours):
         like = next((pair for pair in pairs if count(pair.images) == most), None)
-        has = f"{len(seen)} channel{'s' * (len(seen) != 1)} ({named(seen)})"
+        has = f"{counted(len(seen), 'channel')} ({named(seen)})"
         raise InputError(f"{like.image if like else where}: has {has}, {where} says {len(said)} ({named(said)})")
     return own(said)
 

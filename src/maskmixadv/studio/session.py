@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 from maskmixadv.files import held
 from maskmixadv.formats.slicing import View
 from maskmixadv.methods.registry import FROM_SCRIBBLES, METHODS
@@ -587,7 +587,7 @@ class Session:
     def _masks_of(self, case: str, facts: Facts, view: View, problems: list[str]) -> MaskAnswer:
         if elsewhere := self._reviews.elsewhere(case, view.axis):
             problems.append(
-                f"{case}: {elsewhere} verdict{'s' * (elsewhere != 1)} left out of trainings and exports, as slices "
+                f"{case}: {counted(elsewhere, 'verdict')} left out of trainings and exports, as slices "
                 f"were cut along another axis than {view.axis}, along which they are cut now"
             )
         for run, count in self._accepted.gone(case).items():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 from maskmixadv.files import read_json
 from maskmixadv.studio.cache import Stamp, stamp
 from maskmixadv.studio.layout import LOOKED, PROPOSED, REVIEWS, Layout, case_of
@@ -39,7 +39,7 @@ class Work:
 
     def __str__(self) -> str:
         counts = {"accepted": self.accepted, "rejected": self.rejected, "looked at": self.looked}
-        slices = [f"{count} slice{'s' * (count != 1)} {what}" for what, count in counts.items() if count]
+        slices = [f"{counted(count, 'slice')} {what}" for what, count in counts.items() if count]
         told = {
             f"{self.seconds / 60:.1f} minutes of drawing": self.seconds > 0,
             "a file of accepted proposals": self.proposed and not self.accepted,

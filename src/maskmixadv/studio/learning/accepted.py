@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 from maskmixadv.studio.images.marks import Marks
 from maskmixadv.studio.layout import REVIEWS, Layout
 from maskmixadv.studio.learning.predictions import StoredPredictions
@@ -82,7 +82,7 @@ class Accepted:
         """
         slices, lost = dict[int, AcceptedSlice](), list[str]()
         if count := self._held_back(case):
-            lost.append(f"{case}: {count} slice{'s' * (count > 1)} accepted on another image of this name, left out")
+            lost.append(f"{case}: {counted(count, 'slice')} accepted on another image of this name, left out")
         for index, review in self._reviews.accepted(case).items():
             try:
                 path, labels = self._volume(case, review, shape)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from maskmixadv.errors import counted
 from maskmixadv.studio.review.looked import Looked
 from maskmixadv.studio.review.reviews import Reviews
 
@@ -12,7 +13,7 @@ def held_back(reviews: Reviews, looked: Looked, case: str, image: Path) -> str:
     if notes is None and (not looks or case in reviews.cases()):
         return ""
     counts = {"verdict": 0 if notes is None else len(notes.reviews), "look": looks}
-    said = ", ".join(f"{count} {word}{'s' * (count > 1)}" for word, count in counts.items() if count)
+    said = ", ".join(counted(count, word) for word, count in counts.items() if count)
     told = f"; held back: {said}" if said else ""
     return (
         f"images/{image.name}: is another image than the one that was worked on{told}; put that one back, or check "
