@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from maskmixadv.corpus.scale import normalise
+from maskmixadv.corpus.scale import measured, normalise, unscaled
+from maskmixadv.errors import InputError
 from maskmixadv.inference import standalone
 
 
@@ -42,3 +43,14 @@ def test_a_volume_with_hardly_anything_in_it_is_not_bent() -> None:
     assert np.array_equal(
         normalise(empty, where="", percentile=99.9, knee=0.8), normalise(empty, where="", percentile=99.9)
     )
+
+
+def test_a_number_beyond_32_bits_is_refused_without_a_warning() -> None:
+    large = volume(3.0)
+    large[0, 0, 0] = 1e300
+    with pytest.raises(InputError, match="numbers of 32 bits"):
+        measured(large, where="a.nii.gz")
+    with pytest.raises(ValueError, match="numbers of 32 bits"):
+        standalone.measured(large)
+    with pytest.raises(InputError, match=r"a\.nii\.gz: intensities are .* to 1e\+300"):
+        unscaled(large, where="a.nii.gz")

@@ -98,16 +98,17 @@ def measured(image: np.ndarray, *, where: str) -> Float[np.ndarray, "*c d h w"]:
     Raises
     ------
     InputError
-        If it holds NaN or infinity.
+        If it holds NaN, infinity, or a number beyond those of 32 bits.
 
     Examples
     --------
     >>> measured(np.array([[[-1000, -500, 40, 200]]], np.int16), where="a.nii.gz").tolist()
     [[[-1000.0, -500.0, 40.0, 200.0]]]
     """
-    volume = np.array(image, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what is told below
+        volume = np.array(image, dtype=np.float32)
     if not all(np.isfinite(part).all() for part in volume):
-        raise InputError(f"{where}: image holds NaN or infinity, allowed are finite numbers")
+        raise InputError(f"{where}: image holds NaN or infinity, allowed are finite numbers of 32 bits, to 3.4e38")
     return without_padding(volume, where=where)
 
 
@@ -137,13 +138,12 @@ def unscaled(image: np.ndarray, *, where: str) -> Float[np.ndarray, "*c d h w"]:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: a_0001.nii.gz: intensities are 0 to 2, allowed for kind noNorm are 0 to 1; ...
     """
-    volume = np.asarray(image, dtype=np.float32)
-    low, high = float(volume.min()), float(volume.max())
+    low, high = float(image.min()), float(image.max())
     if not 0 <= low <= high <= 1:  # NaN is refused, too
         raise InputError(
             f"{where}: intensities are {low:g} to {high:g}, allowed for kind noNorm are 0 to 1; say another kind"
         )
-    return volume
+    return np.asarray(image, dtype=np.float32)
 
 
 def like_ct(image: np.ndarray) -> bool:

@@ -177,9 +177,10 @@ def scaled_channel(volume: np.ndarray, channel: dict[str, Any], percentile: floa
 
 def measured(image: np.ndarray) -> np.ndarray:
     """Return intensities without padding; raises ValueError where one is not finite."""
-    volume = np.asarray(image, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        volume = np.asarray(image, dtype=np.float32)
     if not np.isfinite(volume).all():
-        raise ValueError("image holds NaN or infinity, allowed are finite numbers")
+        raise ValueError("image holds NaN or infinity, allowed are finite numbers of 32 bits, to 3.4e38")
     return without_padding(volume)
 
 
