@@ -380,7 +380,7 @@ def test_labels_of_masks_and_strokes_are_named_by_their_image() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("ignore_label = 0\n{}", "has 'ignore_label', allowed are ignore, class and channel"),
+        ("ignore_label = 0\n{}", "has 'ignore_label', allowed are ignore, removed, class and channel"),
         ("{}label = 3\n", "class 'LV' has 'label', allowed are name, code and colour"),
         ("{}ignore = 0\n", "class 'LV' has 'ignore', allowed are .*; it belongs above the first table"),
         ('[[class]]\nname = "scar"\n{}', "class 1 is the background, allowed is the first; put its table there"),
