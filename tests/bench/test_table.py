@@ -113,6 +113,11 @@ def test_refused(root: Path, capsys: pytest.CaptureFixture[str], old: str, new: 
     refused(written(root, TABLE.replace(old, new, 1)), capsys, *words)
 
 
+def test_a_command_with_an_open_quote_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(root, TABLE + '[prepare]\n"x" = "prepare phantom {{out}} --cases \'20"\n')
+    refused(path, capsys, "prepare 'x'", "No closing quotation", "mend its quotes")
+
+
 def test_refused_altogether(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     refused(root / "none.toml", capsys, "none.toml", "can't be read")
     refused(written(root, ""), capsys, "title is missing")
