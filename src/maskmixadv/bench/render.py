@@ -6,10 +6,11 @@ from typing import Final
 
 import numpy as np
 
-from maskmixadv.bench.paired import MEAN, Paired, columns
+from maskmixadv.bench.paired import Paired, columns
 from maskmixadv.bench.records import MEASURES, Finished, pooled
 from maskmixadv.bench.table import Table, TableRow
 from maskmixadv.corpus.masks import AUTO, Masks
+from maskmixadv.corpus.names import MEAN
 from maskmixadv.metrics import scores
 
 TITLES: Final = {"dice": "Dice", "hd95": "HD95"}
