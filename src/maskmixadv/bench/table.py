@@ -172,7 +172,7 @@ def _published(raw: dict[str, Any], where: str) -> Mapping[str, Mapping[str, flo
     for measure, figures in raw.items():
         for label, figure in figures.items():
             _typed(figure, float, f"{where}.{measure}.{label}")
-    return raw
+    return {measure: {label: float(figure) for label, figure in figures.items()} for measure, figures in raw.items()}
 
 
 def _command(line: object, out: str, where: str) -> tuple[str, ...]:

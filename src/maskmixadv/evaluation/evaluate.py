@@ -211,10 +211,7 @@ def _must_be_free(out: Path, of: Mapping[str, str], *, named: bool) -> None:
     """
     taken = next((out / name for name in FILES if os.path.lexists(out / name)), None)
     if taken is None:
-        inside = sorted(out.iterdir()) if out.is_dir() else []
-        if image := next((path.name for path in inside if image_files.readable(path)), None):
-            told = f"holds {image}, an image, and a report among images stops 'prepare folder'"
-            raise InputError(f"{out}: {told}; name another directory by --out")
+        image_files.must_hold_none(out)
         return
     try:
         earlier = read_json(out / FILES[-1])["provenance"]["evaluation"]
