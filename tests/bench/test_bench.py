@@ -14,10 +14,12 @@ import pytest
 import torch
 
 from maskmixadv.bench import workers
-from maskmixadv.bench.cells import Job
+from maskmixadv.bench.cells import Cell, Job
 from maskmixadv.bench.child import work
 from maskmixadv.bench.filed import CellRecord
+from maskmixadv.bench.records import finished
 from maskmixadv.bench.runner import make, reached, report_failures
+from maskmixadv.bench.table import TableRow
 from maskmixadv.bench.workers import Local, Outcome
 from maskmixadv.cli.app import run
 from maskmixadv.errors import InputError
@@ -265,6 +267,20 @@ def test_a_record_that_is_malformed_says_what_to_do(tmp_path: Path, text: str) -
     (one.folders[0] / "bench.json").write_text(text)
     with pytest.raises(InputError, match=r"bench\.json.*delete it, and the run is scored again"):
         _ = one.done
+
+
+def test_scores_that_are_damaged_say_what_to_do(tmp_path: Path) -> None:
+    one = job("one", tmp_path)
+    folder = one.folders[0]
+    folder.mkdir()
+    record = CellRecord("one", "test", steps=100, seconds=9.0, peak_mib=300.0, gpu_peak_mib=0.0)
+    (folder / "bench.json").write_text(json.dumps(asdict(record)))
+    (folder / "run.json").write_text('{"versions": {}, "command": "", "device": ""}')
+    row = TableRow("A", "pce", {}, Path("c"), None, "cpu", enclosure=False, published={})
+    for text in ("case,class\n", None):
+        (folder / "scores.csv").write_text(text) if text else (folder / "scores.csv").unlink()
+        with pytest.raises(InputError, match=r"scores\.csv.*'bench' does so once .*bench\.json is deleted"):
+            finished([Cell(row, 1, 0, folder, one)])
 
 
 def test_an_interrupted_table_says_how_to_go_on(

@@ -105,6 +105,23 @@ def test_figures_by_hand() -> None:
     assert line("Later", page()) == ["Later", "0/4", *["–"] * 7]
 
 
+def test_names_are_shown_as_they_are() -> None:
+    name, other = "ce | *dice*", "<b>Plain</b> \\ `x`"
+    rows = (dataclasses.replace(ROWS[0], name=name), dataclasses.replace(ROWS[1], name=other), ROWS[2])
+    table = dataclasses.replace(TABLE, title="A <script>\n| B", reference=name, rows=rows)
+    renamed = {"Flag": rows[0], "Plain": rows[1]}
+    found = [
+        dataclasses.replace(each, cell=dataclasses.replace(each.cell, row=renamed[each.cell.row.name]))
+        for each in FOUND
+    ]
+    text = render(table, found, paired.against_reference(table, found))
+    shown = {r"ce \| \*dice\*": "Flag", r"\<b>Plain\</b> \\ \`x\`": "Plain", r"A \<script> \| B": "Two rows"}
+    for escaped, plain in shown.items():
+        assert escaped in text
+        text = text.replace(escaped, plain)
+    assert text == page()
+
+
 def test_undefined_distances_are_counted_and_left_out() -> None:
     distances = line("Plain", page(), section="HD95")
     assert distances[2] == f"{5 + 2.5:.1f} ± {np.std(range(6)):.1f}*"

@@ -102,6 +102,7 @@ def refused(path: Path, capsys: pytest.CaptureFixture[str], *words: str) -> None
         ("adv = 0", "adv = {{ a = 1 }}", ("'Other'", "adv", "must be a number")),
         ("adv = 0", "adv = 1", ("'Other'", "--prior")),
         ("fields", "published = {{ dice = {{ RV = 'x' }} }}\nfields", ("published.dice.RV", "a number")),
+        ("fields", "published = {{ dice = {{ rv = 1 }} }}\nfields", ("published.dice", "'rv'", "RV, Myo, LV, mean")),
         ("fields", "published = {{ assd = {{ RV = 1 }} }}\nfields", ("published", "'assd'", "dice, hd95")),
         ("[schedule]", "prepare = {{ x = 'train {{out}}' }}\n[schedule]", ("prepare 'x'", "annotate")),
         ("[schedule]", "prepare = {{ x = 'prepare nothing {{out}}' }}\n[schedule]", ("nothing",)),
@@ -111,6 +112,28 @@ def refused(path: Path, capsys: pytest.CaptureFixture[str], *words: str) -> None
 def test_refused(root: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, words: tuple[str, ...]) -> None:
     assert old in TABLE
     refused(written(root, TABLE.replace(old, new, 1)), capsys, *words)
+
+
+def test_a_command_with_an_open_quote_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(root, TABLE + '[prepare]\n"x" = "prepare phantom {{out}} --cases \'20"\n')
+    refused(path, capsys, "prepare 'x'", "No closing quotation", "mend its quotes")
+
+
+def test_a_table_lands_on_no_files_of_others(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(root, TABLE)
+
+    def told() -> str:
+        assert run(["bench", str(path), "--out", str(tmp_path / "out"), "--runs", str(tmp_path / "runs"), "--dry"]) == 2
+        return capsys.readouterr().err
+
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.nii.gz").touch()
+    assert "out: holds a.nii.gz, an image, and a report among images stops 'prepare folder'" in told()
+    for name in ("table.md", "results.csv", "tests.csv"):
+        (tmp_path / "out" / name).write_text("mine")
+        assert f"{name}: is there already, and not of a table of runs; name another directory by --out" in told()
+        (tmp_path / "out" / name).unlink()
+    assert [each.name for each in (tmp_path / "out").iterdir()] == ["a.nii.gz"]
 
 
 def test_refused_altogether(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -262,6 +262,18 @@ def test_evaluate_refuses(trained: Path, tmp_path: Path, capsys: pytest.CaptureF
     refused(["evaluate", str(trained / "run"), "--split", "all"], capsys, "split", "all")
 
 
+def test_an_interrupt_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(phantom, "prepare", interrupted)
+    assert run(["prepare", "phantom", str(tmp_path / "c")]) == 130
+    told = "maskmixadv: interrupted; the same command, given again, goes on or begins anew\n"
+    assert capsys.readouterr().err == told
+
+
 def test_resume_of_a_finished_run_changes_nothing(trained: Path) -> None:
     before = (trained / "run" / "last.pt").read_bytes()
     assert run(["train", "--resume", str(trained / "run")]) == 0

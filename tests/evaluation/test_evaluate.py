@@ -169,6 +169,19 @@ def test_an_evaluation_lands_on_no_file_of_others(run: Path, tmp_path: Path) -> 
     assert [path.read_text() for path in mine.iterdir()] == ["{}", "{}"]
 
 
+def test_an_evaluation_lands_not_among_images(run: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "a.nii.gz").touch()
+    with pytest.raises(InputError, match=r"images: holds a\.nii\.gz, an image, .*; name another directory by --out"):
+        evaluate(run, split="train", out=images)
+    assert [path.name for path in images.iterdir()] == ["a.nii.gz"]
+    # What somebody put beside an evaluation stays there.
+    evaluate(run, split="train", out=run / "out")
+    (run / "out" / "figure.png").touch()
+    evaluate(run, split="train", out=run / "out")
+
+
 @pytest.mark.usefixtures("plain")
 @pytest.mark.parametrize("full_at", [1, 3])
 def test_an_evaluations_files_come_together(run: Path, monkeypatch: pytest.MonkeyPatch, full_at: int) -> None:

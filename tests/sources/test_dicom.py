@@ -170,6 +170,14 @@ def test_prepare_takes_series_and_segmentations(tmp_path: Path, capsys: pytest.C
         dicom.prepare(source, tmp_path / "e")
 
 
+def test_all_series_without_a_mask_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(10):
+        write_series(tmp_path / "src" / f"p{number}", pixels(number), seed=number)
+    dicom.prepare(tmp_path / "src", tmp_path / "c")
+    told = "without a SEG, so without annotation: p0, p1, p2, p3, p4, p5, p6, p7 and 2 more\n"
+    assert told in capsys.readouterr().err
+
+
 def test_codes_of_classes_are_not_passed_over_unsaid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = study(tmp_path, lesion1=half())
     declared = source / "classes.toml"

@@ -309,6 +309,15 @@ def test_names_that_differ_in_spelling_alone_are_refused(tmp_path: Path, names: 
         Corpus.write(tmp_path / "c", [case], name="c", classes=("background", *names), folds={})
 
 
+@pytest.mark.parametrize("name", ["mean", "Mean"])
+def test_a_class_that_is_called_as_the_mean_of_all_is_refused(tmp_path: Path, name: str) -> None:
+    """Printed tables, the report and those of runs would show one of the two alone."""
+    path = tmp_path / "classes.toml"
+    path.write_text("".join(f'[[class]]\nname = "{each}"\n' for each in ("background", "scar", name)))
+    with pytest.raises(InputError, match=f"class '{name}', by which tables call the mean over all classes; rename it"):
+        read(path)
+
+
 def test_slicers_layers_are_used(tmp_path: Path) -> None:
     source = source_of(tmp_path / "src")
     layers = np.stack([(DENSE == 1) + 2 * (DENSE == 3), DENSE == 2], -1).astype(np.uint8)

@@ -183,6 +183,22 @@ def test_dense_masks_alone_have_no_ignore(tmp_path: Path) -> None:
     assert volume.spacing == (8.0, 1.5, 1.5)
 
 
+def test_what_does_not_go_out_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cases = [tiny.case(f"p{number}", number, affine=None) for number in range(3)]
+    corpus = tiny.corpus(tmp_path / "c", [replace(cases[0], dense=None), replace(cases[1], spacing=None), cases[2]])
+    export(corpus, tmp_path / "out")
+    assert capsys.readouterr().err.splitlines() == [
+        f"{tmp_path}/c: of 2 cases with strokes and a mask the masks are not written (--annotation dense writes them)",
+        f"{tmp_path}/c: spacing of 1 case is unknown; their files say {mm(corpus)} mm, as is assumed",
+    ]
+    export(corpus, tmp_path / "dense", annotation="dense")
+    assert "of 2 cases with strokes and a mask the strokes are not written" in capsys.readouterr().err
+
+
+def mm(corpus: Corpus) -> str:
+    return " × ".join(f"{size:g}" for size in corpus.nominal)
+
+
 def renamed(root: Path, *names: str) -> Corpus:
     """Write a corpus and call its classes otherwise."""
     corpus = tiny.corpus(root)

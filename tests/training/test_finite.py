@@ -13,9 +13,11 @@ from holder import Hold
 from maskmixadv import methods
 from maskmixadv.cli.app import run as command
 from maskmixadv.errors import DIVERGED, DivergedError, InputError
+from maskmixadv.inference.predictor import Predictor
 from maskmixadv.methods import MaskMixAdv, Method
 from maskmixadv.networks.average import followed_closely
 from maskmixadv.networks.finite import not_finite
+from maskmixadv.runs import pieces
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import PRESETS, Schedule
 from maskmixadv.training import fit as train
@@ -204,6 +206,42 @@ def test_the_same_command_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[
     with pytest.raises(InputError, match="already holds"):
         begin(tmp_path / "corpus", tmp_path / "run", method=methods.PCE(), schedule=tiny.SCHEDULE)
     assert fit(run)
+    with pytest.raises(InputError, match="already holds"):
+        begun_again(tmp_path)
+
+
+def test_a_training_that_is_stopped_as_it_decides_is_not_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begun(tmp_path, tiny.SCHEDULE)
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "settle", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            fit(run)
+    Predictor.load(run.root)
+    told = "stopped before it had decided on odds of classes and structures in one piece"
+    assert told in capsys.readouterr().err
+    assert begun_again(tmp_path).root == run.root
+    assert fit(Run.open(run.root))
+    Predictor.load(run.root)
+    assert told not in capsys.readouterr().err
+    with pytest.raises(InputError, match="already holds"):
+        begun_again(tmp_path)
+
+
+def test_a_run_of_before_that_decides_nothing_is_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = begun(tmp_path, tiny.SCHEDULE)
+    assert fit(run)
+    (run.root / pieces.FILE).unlink()
+    checkpoint = torch.load(run.checkpoint, weights_only=True)
+    del checkpoint["settles"]
+    torch.save(checkpoint, run.checkpoint)
+    Predictor.load(run.root)
+    assert "stopped" not in capsys.readouterr().err
     with pytest.raises(InputError, match="already holds"):
         begun_again(tmp_path)
 

@@ -19,6 +19,7 @@ from full_disk import Full
 from maskmixadv import methods
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
+from maskmixadv.files import partial_name
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.methods import PCE, MaskMixAdv, Method, WalkTeacher
 from maskmixadv.methods.supervised import Supervised
@@ -79,6 +80,19 @@ def test_a_run_leaves_what_it_says(tmp_path: Path) -> None:
     ]
     assert list((run.root / "tensorboard").iterdir())
     assert Run.open(run.root) == run
+
+
+@pytest.mark.usefixtures("pictures")
+def test_a_picture_that_a_killed_training_left_unfinished_is_deleted(tmp_path: Path) -> None:
+    run = started(tmp_path, "run")
+    (run.root / "pictures").mkdir()
+    prefix, host, _, rest = partial_name(run.root / "step_000001.png").name.split("-", 3)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = run.root / "pictures" / "-".join((prefix, host, str(gone.pid), rest))
+    left.touch()
+    assert fit(run)
+    assert not left.exists()
 
 
 def test_a_checkpoint_predicts(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from maskmixadv.bench.filed import CellRecord
 from maskmixadv.bench.table import Table, TableRow
 from maskmixadv.corpus.masks import Masks
+from maskmixadv.corpus.names import MEAN
 from maskmixadv.device import pick_device
 from maskmixadv.errors import InputError
 from maskmixadv.methods.registry import METHODS, load, method_from, present
@@ -188,6 +189,7 @@ def _cell(table: Table, row: TableRow, fold: int, seed: int, *, out: Path, runs:
     with _named(table, row):
         recipe = _recipe(table, row, fold=fold, seed=seed)
         run = recipe.begin(out, write=False)
+        _published(row, run.learnt_from.classes)
         _scorable(row.corpus, getattr(run.learnt_from, table.split), table.split)
     folder, name = out / row.folder / f"fold{fold}-seed{seed}", identity(run)
     place = runs / f"{_formerly(recipe.method['name'])}-{name}"
@@ -241,6 +243,15 @@ def _known(row: TableRow) -> None:
             raise InputError(f"method {row.method!r} has no field {name!r}, it has {', '.join(names) or 'none'}")
         if isinstance(value, dict):
             raise InputError(f"field {name!r}: {value!r}, must be a number, a text, true or false, or a list of such")
+
+
+def _published(row: TableRow, classes: Sequence[str]) -> None:
+    """Refuse published figures of a class that the row's runs do not have: they would be shown nowhere."""
+    for measure, figures in row.published.items():
+        for label in figures:
+            if label not in (*classes[1:], MEAN):
+                allowed = ", ".join((*classes[1:], MEAN))
+                raise InputError(f"published.{measure}: {label!r}, allowed are the classes of its corpus: {allowed}")
 
 
 def _scorable(root: Path, patients: Sequence[str], split: Part) -> None:

@@ -1,9 +1,11 @@
 """The command ``bench``: reads a table, makes its runs, writes and prints the results."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from maskmixadv.bench import paired, records
 from maskmixadv.bench.cells import Cell, Parse, cells
@@ -12,7 +14,11 @@ from maskmixadv.bench.runner import make, report_failures
 from maskmixadv.bench.table import Table, read
 from maskmixadv.bench.workers import Workers
 from maskmixadv.errors import INTERRUPTED, InputError
-from maskmixadv.files import make_directory, write_text
+from maskmixadv.files import make_directory, read_text, write_text
+from maskmixadv.formats import image_files
+
+SIGNS: Final = {"table.md": " runs are done: ", "results.csv": "row,method,fold,seed", "tests.csv": "row,measure,class"}
+"""Files that are written of a whole table, with words that each one has; without a finished run results are empty."""
 
 
 def bench(
@@ -58,6 +64,7 @@ def bench(
     table = read(path)
     out = out or Path("results") / table.name
     chosen = _chosen(table, path, only, folds, seeds)
+    _must_be_free(out)
     made_by = workers()
     every = cells(table, parse, out=out, runs=runs)
     wanted = [c for c in every if c.row in chosen.rows and c.fold in chosen.folds and c.seed in chosen.seeds]
@@ -89,6 +96,16 @@ def _chosen(table: Table, path: Path, only: Sequence[str], folds: Sequence[int],
         folds=tuple(folds) or table.folds,
         seeds=tuple(seeds) or table.seeds,
     )
+
+
+def _must_be_free(out: Path) -> None:
+    """Check that `out` holds no file of others under the names that are written, and no images where it holds none."""
+    there = {out / name: sign for name, sign in SIGNS.items() if os.path.lexists(out / name)}
+    if not there:
+        image_files.must_hold_none(out)
+    for path, sign in there.items():
+        if (text := read_text(path)).strip() and sign not in text:
+            raise InputError(f"{path}: is there already, and not of a table of runs; name another directory by --out")
 
 
 def _state(cell: Cell) -> str:

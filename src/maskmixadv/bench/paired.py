@@ -1,7 +1,7 @@
 """Compares every row of a table with its reference row, paired by case and class, on the runs that both have."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -10,11 +10,9 @@ from maskmixadv import tabular
 from maskmixadv.bench.records import MEASURES, Finished, pooled
 from maskmixadv.bench.stats import Comparison, compare, holm
 from maskmixadv.bench.table import Table
+from maskmixadv.corpus.names import MEAN
 from maskmixadv.errors import InputError
 from maskmixadv.metrics import scores
-
-MEAN: Final = "mean"
-"""Name of the column that has a case's mean over the classes."""
 
 
 class Paired(NamedTuple):

@@ -8,7 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from maskmixadv.bench.cells import Cell
-from maskmixadv.bench.filed import CellRecord
+from maskmixadv.bench.filed import RECORD, CellRecord
+from maskmixadv.errors import InputError
 from maskmixadv.files import read_json
 from maskmixadv.metrics import scores
 from maskmixadv.metrics.masks import Score
@@ -43,12 +44,26 @@ class Finished:
 
 
 def finished(cells: Iterable[Cell]) -> tuple[Finished, ...]:
-    """Read the finished ones of `cells`."""
+    """Read the finished ones of `cells`.
+
+    Raises
+    ------
+    InputError
+        If a file of one is damaged or gone.
+    """
     return tuple(
-        Finished(cell, record, _facts(cell.folder), scores.read(cell.folder / "scores.csv"))
+        _finished(cell, record)
         for cell in cells
         if cell.job.done and (record := CellRecord.read(cell.folder)) is not None
     )
+
+
+def _finished(cell: Cell, record: CellRecord) -> Finished:
+    try:
+        return Finished(cell, record, _facts(cell.folder), scores.read(cell.folder / "scores.csv"))
+    except InputError as error:
+        told = f"to score the run again, 'bench' does so once {cell.folder / RECORD} is deleted"
+        raise InputError(f"{error}; {told}") from None
 
 
 def pooled(found: Sequence[Finished]) -> tuple[scores.CaseScore, ...]:

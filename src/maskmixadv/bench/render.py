@@ -1,14 +1,16 @@
 """The finished runs of a table as Markdown: Dice, distances and cost, each row tested against the reference."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
-from maskmixadv.bench.paired import MEAN, Paired, columns
+from maskmixadv.bench.paired import Paired, columns
 from maskmixadv.bench.records import MEASURES, Finished, pooled
 from maskmixadv.bench.table import Table, TableRow
 from maskmixadv.corpus.masks import AUTO, Masks
+from maskmixadv.corpus.names import MEAN
 from maskmixadv.metrics import scores
 
 TITLES: Final = {"dice": "Dice", "hd95": "HD95"}
@@ -21,11 +23,12 @@ def render(table: Table, found: Sequence[Finished], tested: Iterable[Paired]) ->
     """Return the page. A row without a finished run shows its published figures only."""
     shown = columns(table, found)
     made = {(each.row, each.measure, each.column): each for each in tested}
-    parts = [f"# {table.title}", _caption(table, found, shown)]
+    parts = [f"# {_plain(table.title)}", _caption(table, found, shown)]
     for measure in MEASURES:
         lines = [_line(table, row, measure, shown, found, made) for row in table.rows]
         last = "volume ratio" if measure == "dice" else "no distance"
-        header = ["row", "runs", *shown, last, f"difference from {table.reference} [95 %]", "p", "published"]
+        difference = f"difference from {_plain(table.reference)} [95 %]"
+        header = ["row", "runs", *map(_plain, shown), last, difference, "p", "published"]
         parts += [f"## {TITLES[measure]}", _markdown(header, lines)]
     header = ["row", "minutes", "steps/s", "peak MiB", "GPU peak MiB", "device", "commit"]
     parts += ["## Cost of a run", _markdown(header, [_cost(row, found) for row in table.rows])]
@@ -43,10 +46,11 @@ def _caption(table: Table, found: Sequence[Finished], shown: Sequence[str]) -> s
         f"its seeds; distances in {millimetres}, where they are defined. Of the last checkpoint; of "
         "structures that a run found in one piece, the largest piece alone; with the odds of classes that masks of "
         "validation patients gave. "
-        f"*Published*: {' / '.join(shown)}, as in the paper, whose protocol may differ. "
-        f"*p*: paired Wilcoxon signed-rank test of the means by volume against {table.reference}, Holm-corrected over "
-        f"the rows; * marks classes with p < {SIGNIFICANT}. Two volumes of a patient count as two. *[95 %]*: bootstrap "
-        "interval of the mean difference. *Volume ratio*: predicted over true, by class. *No distance*: structures "
+        f"*Published*: {' / '.join(map(_plain, shown))}, as in the paper, whose protocol may differ. "
+        f"*p*: paired Wilcoxon signed-rank test of the means by volume against {_plain(table.reference)}, "
+        f"Holm-corrected over the rows; * marks classes with p < {SIGNIFICANT}. Two volumes of a patient count as two. "
+        "*[95 %]*: bootstrap interval of the mean difference. *Volume ratio*: predicted over true, by class. "
+        "*No distance*: structures "
         f"that were not found at all.{_left_out(table, found)}"
     )
 
@@ -57,7 +61,7 @@ def _left_out(table: Table, found: Sequence[Finished]) -> str:
     for name in (row.name for row in table.rows):
         rows = pooled([each for each in found if each.cell.row.name == name])
         counts[name] = sum(bool(np.isnan(row.score.dice)) for row in rows)
-    told = _list(f"{name} {count}" for name, count in counts.items() if count)
+    told = _list(f"{_plain(name)} {count}" for name, count in counts.items() if count)
     absent = " Classes in neither prediction nor truth of a volume have no Dice and are left out of means and pairs: "
     return f"{absent}{told}." if told else ""
 
@@ -93,14 +97,14 @@ def _line(
     runs = f"{len(of)}/{len(table.folds) * len(table.seeds)}"
     published = _published(row, measure, shown)
     if not of:
-        return [row.name, runs, *[NONE] * (len(shown) + 3), published]
+        return [_plain(row.name), runs, *[NONE] * (len(shown) + 3), published]
     summary = scores.summarise(pooled(of), {})
     means = [_mean(summary.results[c], measure, made.get((row.name, measure, c))) for c in shown]
     ratios = " / ".join(f"{result.volume_ratio:.2f}" for result in summary.classes.values())
     undefined = str(sum(len(result.no_distance) for result in summary.classes.values()))
     test = made.get((row.name, measure, MEAN))
     last = ratios if measure == "dice" else undefined
-    return [row.name, runs, *means, last, _difference(test, measure), _p(test), published]
+    return [_plain(row.name), runs, *means, last, _difference(test, measure), _p(test), published]
 
 
 def _mean(result: scores.Result, measure: str, test: Paired | None) -> str:
@@ -133,7 +137,7 @@ def _published(row: TableRow, measure: str, shown: Sequence[str]) -> str:
 def _cost(row: TableRow, found: Sequence[Finished]) -> list[str]:
     of = [each for each in found if each.cell.row.name == row.name]
     if not of:
-        return [row.name, *[NONE] * 6]
+        return [_plain(row.name), *[NONE] * 6]
     minutes, speed, peak, gpu = (
         float(np.mean(values))
         for values in zip(
@@ -143,11 +147,16 @@ def _cost(row: TableRow, found: Sequence[Finished]) -> list[str]:
     )
     devices = _list(dict.fromkeys(each.facts.device for each in of))
     commits = _list(dict.fromkeys(each.facts.commit for each in of))
-    return [row.name, f"{minutes:.1f}", f"{speed:.2f}", f"{peak:.0f}", f"{gpu:.0f}", devices, commits]
+    return [_plain(row.name), f"{minutes:.1f}", f"{speed:.2f}", f"{peak:.0f}", f"{gpu:.0f}", devices, commits]
 
 
 def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *lines))
+
+
+def _plain(text: str) -> str:
+    """Return a name in one line, with a backslash before each sign that Markdown or HTML would take for its own."""
+    return re.sub(r"([\\`*|<])", r"\\\1", " ".join(text.split()))
 
 
 def _list(values: Iterable[object]) -> str:

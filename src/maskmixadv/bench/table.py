@@ -161,7 +161,9 @@ def _row(raw: object, number: int, shared: dict[str, Any], where: str) -> TableR
         unlabelled=bool(own["unlabelled"]),
     )
     if not row.folder:
-        raise InputError(f"{where}: name has neither letter nor digit, one at least is needed")
+        raise InputError(
+            f"{where}: name has neither a letter from a to z nor a digit, by which its folder is called; add one"
+        )
     return row
 
 
@@ -170,13 +172,16 @@ def _published(raw: dict[str, Any], where: str) -> Mapping[str, Mapping[str, flo
     for measure, figures in raw.items():
         for label, figure in figures.items():
             _typed(figure, float, f"{where}.{measure}.{label}")
-    return raw
+    return {measure: {label: float(figure) for label, figure in figures.items()} for measure, figures in raw.items()}
 
 
 def _command(line: object, out: str, where: str) -> tuple[str, ...]:
     where = f"{where}: prepare {out!r}"
     _typed(line, str, where)
-    words = shlex.split(str(line))
+    try:
+        words = shlex.split(str(line))
+    except ValueError as error:
+        raise InputError(f"{where}: {line!r} ({error}); mend its quotes") from None
     if words[:1] not in (["prepare"], ["annotate"]) or "{out}" not in words:
         raise InputError(f"{where}: {line!r}, must be a 'prepare' or 'annotate' command that makes {{out}}")
     return tuple(words)
@@ -216,4 +221,5 @@ def _unique(names: list[str], folders: list[str], where: str) -> None:
     for place, folder in enumerate(folders):
         first = folders.index(folder)
         if first != place:
-            raise InputError(f"{where}: rows {names[first]!r} and {names[place]!r} have the same name; rename one")
+            told = f"rows {names[first]!r} and {names[place]!r} have the same letters from a to z and digits"
+            raise InputError(f"{where}: {told}, which call their folders; rename one")

@@ -11,7 +11,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from maskmixadv import __version__
 from maskmixadv.cli.complaint import told
-from maskmixadv.errors import DivergedError, InputError, report
+from maskmixadv.errors import INTERRUPTED, DivergedError, InputError, report, say
 
 UNREAD: Final = 141
 """Exit code if the reader of the output went away: what a shell shows for SIGPIPE (128 + 13)."""
@@ -104,6 +104,9 @@ def run(argv: list[str]) -> int:
         return command.run(command_line(argv))
     except (InputError, DivergedError) as error:
         return report(error)
+    except KeyboardInterrupt:
+        say("maskmixadv: interrupted; the same command, given again, goes on or begins anew")
+        return INTERRUPTED
 
 
 def parse(argv: list[str]) -> Any:  # noqa: ANN401

@@ -10,6 +10,8 @@ from maskmixadv.types import Spacing
 
 MOST_CLASSES: Final = 250
 """Classes of a corpus at most; codes above have other meanings."""
+MEAN: Final = "mean"
+"""What tables call the mean over the classes."""
 
 
 def check_classes(names: Sequence[str], where: str) -> None:
@@ -40,12 +42,14 @@ def check_classes(names: Sequence[str], where: str) -> None:
 
 
 def check_spellings(names: Sequence[str], where: str) -> None:
-    """Refuse names of new classes that are spellings of one name (`maskmixadv.spelling.folded`).
+    """Refuse names of new classes that are spellings of one name (`maskmixadv.spelling.folded`), or of ``mean``.
+
+    Tables have the mean over the classes under that name, beside theirs.
 
     Raises
     ------
     InputError
-        If there are two such; `where` begins its text.
+        If there are such names; `where` begins its text.
 
     Examples
     --------
@@ -60,6 +64,8 @@ def check_spellings(names: Sequence[str], where: str) -> None:
                 f"{where}: classes {other!r:.62} and {name!r:.62} differ in spelling alone (upper and lower case, "
                 "blanks and underscores, how accents are stored); tables and segments need names that differ in more"
             )
+    if (taken := known.get(MEAN)) is not None:
+        raise InputError(f"{where}: class {taken!r}, by which tables call the mean over all classes; rename it")
 
 
 def check_word(word: str, where: str, *, empty: bool = False) -> None:

@@ -22,6 +22,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.errors import InputError, say
 from maskmixadv.files import make_directory, read_json, write_texts
+from maskmixadv.formats import image_files
 from maskmixadv.metrics import clinical, phases, scores
 from maskmixadv.metrics.scores import CaseScore, Summary
 from maskmixadv.types import IGNORE, Part, PathLike, Spacing
@@ -117,7 +118,7 @@ def evaluate(
     InputError
         Where `root` is no run, its corpus is gone or has changed, no case of the split has a dense mask, another corpus
         has other classes or only the run's own patients, `out` holds files that are no evaluation's or those of
-        another corpus's evaluation where it is not named, or the files can't be written.
+        another corpus's evaluation where it is not named, or images, or the files can't be written.
 
     Examples
     --------
@@ -204,12 +205,13 @@ def _summary(found: Sequence[CaseScore], measured: Sequence[clinical.Record], re
 
 
 def _must_be_free(out: Path, of: Mapping[str, str], *, named: bool) -> None:
-    """Check that `out` holds no file under a name of `FILES` but an evaluation's.
+    """Check that `out` holds no file under a name of `FILES` but an evaluation's, and no images where it holds none.
 
     Where `out` was not named, it must be an evaluation of the same corpus, `of`.
     """
     taken = next((out / name for name in FILES if os.path.lexists(out / name)), None)
     if taken is None:
+        image_files.must_hold_none(out)
         return
     try:
         earlier = read_json(out / FILES[-1])["provenance"]["evaluation"]

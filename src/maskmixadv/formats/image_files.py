@@ -131,6 +131,27 @@ def readable(path: Path) -> bool:
     return series.holds_dicom(path) if path.is_dir() else path.name.lower().endswith(SUFFIXES)
 
 
+def must_hold_none(folder: Path) -> None:
+    """Check that no image lies in `folder`, for what would write a report there: it is no image, and stops 'prepare'.
+
+    Raises
+    ------
+    InputError
+        If one does.
+
+    Examples
+    --------
+    >>> Path("a.nii.gz").touch()
+    >>> must_hold_none(Path())
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: .: holds a.nii.gz, an image, and a report among images stops 'prepare folder'; ...
+    """
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    if image := next((path.name for path in inside if readable(path)), None):
+        told = f"holds {image}, an image, and a report among images stops 'prepare folder'"
+        raise InputError(f"{folder}: {told}; name another directory by --out")
+
+
 def strange(path: Path) -> bool:
     """Whether a file or folder among images is no image, and none of those that may lie beside them either (`BESIDE`).
 

@@ -110,7 +110,9 @@ class Predictor:
     odds: Odds = Odds()  # noqa: RUF009
 
     @classmethod
-    def load(cls, root: PathLike, device: str | None = None, *, odds: bool = True) -> "Predictor":
+    def load(
+        cls, root: PathLike, device: str | None = None, *, odds: bool = True, deciding: bool = False
+    ) -> "Predictor":
         """Load the last checkpoint of the run in directory `root`; its network can predict, but not learn on.
 
         Parameters
@@ -121,6 +123,9 @@ class Predictor:
             Where to predict, such as ``cuda:0``; None: the fastest device that is there.
         odds
             Whether classes have the odds that the run has found; else probabilities are the network's own.
+        deciding
+            Whether it is asked for to find the odds and the structures in one piece; else a line on stderr says where
+            the run was stopped before it had found them.
 
         Raises
         ------
@@ -129,7 +134,7 @@ class Predictor:
             not there.
         """
         run, place = Run.open(Path(root)), pick_device(device)
-        net = fuse_norms(run.weights(place)).to(place).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        net = fuse_norms(run.weights(place, deciding=deciding)).to(place).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         turns, learnt = run.schedule.augment.turns, run.learnt_from
         decided = {
             "pieces": Pieces.of_run(run.root, run.task.classes),

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.names import MEAN
 from maskmixadv.errors import InputError
 from maskmixadv.metrics.clinical import Agreement, CaseVolumes
 from maskmixadv.metrics.excess import ByPhase, Excess, excess, told
@@ -165,7 +166,7 @@ class Summary:
     @property
     def results(self) -> dict[str, Result]:
         """Results by class, the mean last."""
-        return {**self.classes, "mean": self.mean}
+        return {**self.classes, MEAN: self.mean}
 
     def json(self) -> str:
         """Return the text of ``summary.json``, with null for NaN, which JSON lacks."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, TypedDict, cast
+from typing import Any, Final, NotRequired, TypedDict, cast
 
 import torch
 from torch import Tensor
@@ -67,6 +67,8 @@ class Checkpoint(LoopState):
     ----------
     log
         State of the log.
+    settles
+        Whether the run decides on classes' odds and on pieces once its steps are done. Runs of before don't say so.
 
     Examples
     --------
@@ -76,6 +78,7 @@ class Checkpoint(LoopState):
     """
 
     log: LogState
+    settles: NotRequired[bool]
 
 
 def save(path: Path, content: Mapping[str, object]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, cast
@@ -10,12 +11,13 @@ import torch
 from torch import nn
 
 from maskmixadv.corpus.masks import NONE, Masks
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 from maskmixadv.files import claim, read_json, write_text
 from maskmixadv.formats.reading import reading
 from maskmixadv.methods.method import Method
 from maskmixadv.methods.registry import fields_of, named, recorded
 from maskmixadv.networks.finite import not_finite
+from maskmixadv.runs import pieces
 from maskmixadv.runs.checkpoint import ANEW, Checkpoint, complete, scored, stored
 from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, StartedFrom, corpus_record
 from maskmixadv.runs.schedule import Schedule
@@ -234,7 +236,11 @@ class Run:
         """
         return complete(self.checkpoint, stored(self.checkpoint, device))
 
-    def weights(self, device: torch.device) -> nn.Module:
+    def ended(self, checkpoint: Mapping[str, Any]) -> bool:
+        """Whether all steps are done in what the last checkpoint holds, and what a run decides then is decided."""
+        return checkpoint.get("step", self.schedule.steps) >= self.schedule.steps and not self._undecided(checkpoint)
+
+    def weights(self, device: torch.device, *, deciding: bool = False) -> nn.Module:
         """Return the network that is scored, with the last checkpoint's weights, on the CPU.
 
         Where the run is not done, a line on stderr says so.
@@ -243,6 +249,8 @@ class Run:
         ----------
         device
             Where the checkpoint is read to before its weights are copied.
+        deciding
+            Whether it is asked for to decide what the run decides at its end.
 
         Raises
         ------
@@ -258,7 +266,14 @@ class Run:
         if (step := state.get("step", self.schedule.steps)) < self.schedule.steps:
             done = f"stopped at step {step} of {self.schedule.steps}"
             print(f"{self.root}: {done}; this is its network so far", file=sys.stderr)
+        elif not deciding and self._undecided(state):
+            without = "before it had decided on odds of classes and structures in one piece, so predictions are without"
+            say(f"{self.root}: stopped {without}; 'maskmixadv train --resume {self.root}' decides")
         return net
+
+    def _undecided(self, checkpoint: Mapping[str, Any]) -> bool:
+        """Whether a run that decides at its end has not; one of before never does."""
+        return checkpoint.get("settles", False) and not (self.root / pieces.FILE).is_file()
 
 
 def _from_here(path: Path) -> str:

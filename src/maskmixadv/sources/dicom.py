@@ -15,7 +15,7 @@ from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.channels import ONE, Channel, own
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.folds import folds
-from maskmixadv.errors import InputError, listed
+from maskmixadv.errors import InputError, listed, say
 from maskmixadv.formats import seg, series
 from maskmixadv.formats.slicing import Slicing
 from maskmixadv.formats.volume import Volume
@@ -85,7 +85,7 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int =
     names = _classes(source, found)
     bare = [study.name for study in found if not study.masks]
     if bare:
-        print(f"{source}: without a SEG, so without annotation: {', '.join(bare[:5])}", file=sys.stderr)
+        say(f"{source}: without a SEG, so without annotation: {listed(bare)}")
     channels = _channels(source, found)
     return Corpus.write(
         root,

@@ -12,7 +12,8 @@ from jaxtyping import Float, UInt8
 from maskmixadv.corpus.case import Case, whole_slices
 from maskmixadv.corpus.channels import Channel
 from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.errors import InputError
+from maskmixadv.corpus.entry import Entry
+from maskmixadv.errors import InputError, counted, say
 from maskmixadv.files import whole, write_text
 from maskmixadv.sources.nnunet import BACKGROUND, DATASET, IGNORED, SPLITS
 from maskmixadv.strokes.known import known
@@ -61,6 +62,7 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
     sparse = any(entry.partly or (entry.scribble and (annotation == "scribble" or not entry.dense)) for entry in drawn)
     if not drawn:
         raise InputError(f"{corpus.root}: no case has a scribble or a dense mask to export; at least one is needed")
+    _tell(corpus, drawn, annotation)
     with whole(root) as place:
         for part in ("imagesTr", "labelsTr"):
             (place / part).mkdir()
@@ -78,6 +80,18 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
         write_text(place / DATASET, json.dumps(description, indent=1))
         write_text(place / SPLITS, json.dumps(_splits(corpus, scheme), indent=1))
     return len(drawn)
+
+
+def _tell(corpus: Corpus, drawn: Sequence[Entry], annotation: Annotation) -> None:
+    """Say what of the corpus is not written, and what is written that is not known."""
+    both = sum(bool(entry.scribble and entry.dense and not entry.partly) for entry in drawn)
+    if both:
+        left, other = ("masks", "dense") if annotation == "scribble" else ("strokes", "scribble")
+        said = f"of {counted(both, 'case')} with strokes and a mask the {left} are not written"
+        say(f"{corpus.root}: {said} (--annotation {other} writes them)")
+    if assumed := sum(entry.spacing is None for entry in drawn):
+        mm = " × ".join(f"{size:g}" for size in corpus.nominal)
+        say(f"{corpus.root}: spacing of {counted(assumed, 'case')} is unknown; their files say {mm} mm, as is assumed")
 
 
 def _names(corpus: Corpus) -> list[str]:

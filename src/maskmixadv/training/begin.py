@@ -179,7 +179,7 @@ def _begun(run: Run) -> Run | None:
     here, recorded = (json.loads(json.dumps(each.settings())) for each in (run, there))
     if here != recorded:
         return None
-    if there.checkpoint.is_file() and there.load(torch.device("cpu"))["step"] >= run.schedule.steps:
+    if there.checkpoint.is_file() and there.ended(there.load(torch.device("cpu"))):
         return None
     print(f"{run.root}: begun before with the same settings; going on with it", file=sys.stderr)
     return run

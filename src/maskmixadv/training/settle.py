@@ -45,7 +45,7 @@ def settle(run: Run, device: str | None = None) -> tuple[Odds, Pieces]:
     classes = run.task.classes
     if (run.root / pieces.FILE).is_file():
         return Odds.of_run(run.root, classes), Pieces.of_run(run.root, classes)
-    corpus, predictor = same_corpus(run.learnt_from), Predictor.load(run.root, device, odds=False)
+    corpus, predictor = same_corpus(run.learnt_from), Predictor.load(run.root, device, odds=False, deciding=True)
     shares = found_odds(run, corpus, predictor)
     found = found_pieces(run, corpus, replace(predictor, odds=shares))
     if shares.patients:

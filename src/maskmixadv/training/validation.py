@@ -11,6 +11,7 @@ from torch import nn
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
+from maskmixadv.files import make_directory
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.metrics.scores import mean_dice_of
 from maskmixadv.pictures import contact_sheet
@@ -92,7 +93,7 @@ class Validation:
 
     def _picture(self, pictures: "list[_Middle]", step: int) -> None:
         folder = self.run.root / "pictures"
-        folder.mkdir(exist_ok=True)
+        make_directory(folder)  # which deletes what a killed training left unfinished
         contact_sheet(
             folder / f"step_{step:06d}.png",
             [each.image for each in pictures],
