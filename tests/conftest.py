@@ -63,6 +63,14 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("maskmixadv.evaluation.report.render", lambda *_, **__: "<html></html>")
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report with all that it says, but without charts and pictures."""
+    for chart in ("boxes", "curves", "volumes", "agreement"):
+        monkeypatch.setattr(f"maskmixadv.evaluation.report.charts.{chart}", lambda *_, **__: "")
+    monkeypatch.setattr("maskmixadv.evaluation.report._picture", lambda *_, **__: "")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the table of what came of damaged files."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]

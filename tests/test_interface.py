@@ -432,6 +432,7 @@ def test_wrong_types_are_one_clear_line() -> None:
 # What is printed
 
 
+@pytest.mark.usefixtures("plain")
 def test_what_is_printed_is_short_and_says_what_it_is(
     corpus: mma.Corpus, run: mma.Run, predictor: mma.Predictor
 ) -> None:

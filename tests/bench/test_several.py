@@ -30,6 +30,8 @@ from maskmixadv.training.fit import fit
 from maskmixadv.training.going import Going
 from maskmixadv.training.recipe import Recipe
 
+pytestmark = pytest.mark.usefixtures("plain")
+
 TABLE = """
 title = "Two methods"
 reference = "walks"

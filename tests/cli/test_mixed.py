@@ -50,6 +50,7 @@ def test_check_counts_both_kinds(root: Path, capsys: pytest.CaptureFixture[str])
     assert "no stroke in 2 of 9 slices" in told  # slice 2 of x0 and x1; slice 1 has a mask
 
 
+@pytest.mark.usefixtures("plain")
 def test_a_training_learns_from_both_and_scores_what_is_known(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(root / "run")
     assert run(["train", str(root / "c"), "--out", out, *SHORT]) == 0

@@ -169,6 +169,7 @@ def test_an_evaluation_lands_on_no_file_of_others(run: Path, tmp_path: Path) -> 
     assert [path.read_text() for path in mine.iterdir()] == ["{}", "{}"]
 
 
+@pytest.mark.usefixtures("plain")
 def test_an_evaluation_lands_not_among_images(run: Path, tmp_path: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()

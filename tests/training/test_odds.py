@@ -284,6 +284,7 @@ def test_predict_uses_them(weighted: Run, tmp_path: Path, options: list[str], so
     assert np.asanyarray(nib.Nifti1Image.from_filename(out / "a.nii").dataobj).any() == some
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_evaluate_names_them_and_by_whom_they_were_chosen(weighted: Run, tmp_path: Path) -> None:
     expected: list[tuple[Part, bool, str]] = [
         ("test", True, "background 1e-09, cyst 1, stone 1"),

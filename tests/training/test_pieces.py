@@ -232,6 +232,7 @@ def test_predict_keeps_what_the_run_decided(
     assert (labels == 1).sum() == (140 if options[-1:] in (["--largest"], ["largest"]) else 280)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_evaluate_says_what_it_kept(strays: Run, tmp_path: Path) -> None:
     for largest, told in ((None, "spleen"), (False, "none"), (True, "kidney, spleen")):
         evaluate(strays.root, out=tmp_path / told, largest=largest, device="cpu", jobs=1)
