@@ -89,7 +89,7 @@ def save(path: Path, content: Mapping[str, object]) -> None:
     path
         File to write.
     content
-        A `Checkpoint`; that its run settles is added.
+        A `Checkpoint`.
 
     Raises
     ------
@@ -101,11 +101,11 @@ def save(path: Path, content: Mapping[str, object]) -> None:
     >>> from pathlib import Path
     >>> save(Path("last.pt"), {"step": 3})
     >>> stored(Path("last.pt"), torch.device("cpu"))
-    {'step': 3, 'settles': True}
+    {'step': 3}
     """
     try:
         with written(path) as file:
-            torch.save({**content, "settles": True}, file)
+            torch.save(dict(content), file)
     except (InputError, RuntimeError) as error:  # torch wraps what the file says
         reason = str(error).split("\n", 1)[0]
         raise InputError(f"{path}: can't be saved ({reason}); free space, then resume with --resume") from None

@@ -216,13 +216,13 @@ class Going:
             worst = worst or self.loop.not_finite()
             if worst is not None:
                 raise DivergedError(f"{self.run.root.name}: {worst} is not finite")
-            log = LogState(seconds=self.seconds, pending=dict(self._terms))
+            told = {"log": LogState(seconds=self.seconds, pending=dict(self._terms)), "settles": True}
             state = self.loop.state()
             if whole:
-                save(self.run.checkpoint, {**state, "log": log})
+                save(self.run.checkpoint, {**state, **told})
                 return
             scored = {name: value.cpu() for name, value in state["scored"].items()}
-        save(self.run.checkpoint, {"step": self.loop.step, "scored": scored, "log": log})
+        save(self.run.checkpoint, {"step": self.loop.step, "scored": scored, **told})
 
     @property
     def _log(self) -> Path:
