@@ -190,7 +190,7 @@ def read(path: Path) -> Classes:
         _code(path, f"class {name!r}: code", table.get("code", None if (place, ignore) == (0, 0) else place))
         for place, (name, table) in enumerate(zip(names, tables, strict=True))
     ]
-    removed(path)
+    _removed(path, raw)
     return replace(coded(names, codes, ignore, str(path)), stated=ignore is not None)
 
 
@@ -208,7 +208,11 @@ def removed(path: Path) -> frozenset[int]:
     >>> removed(Path("classes.toml"))
     frozenset({2})
     """
-    codes = read_toml(path).get("removed", [])
+    return _removed(path, read_toml(path))
+
+
+def _removed(path: Path, raw: dict[str, Any]) -> frozenset[int]:
+    codes = raw.get("removed", [])
     if not isinstance(codes, list) or not all(type(code) is int for code in codes):
         raise InputError(f"{path}: removed = {codes!r:.62}, allowed is a list of codes, such as [2, 5]")
     return frozenset(codes)

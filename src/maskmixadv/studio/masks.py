@@ -42,11 +42,12 @@ class Masks:
         reviews: Reviews,
         looked: Looked,
         predictions: StoredPredictions,
+        accepted: Accepted,
         locks: Locks,
         must_be_current: Callable[[], None],
     ) -> None:
         self._cases, self._corrected, self._reviews = cases, corrected, reviews
-        self._looked, self._predictions, self._accepted = looked, predictions, Accepted(reviews, predictions)
+        self._looked, self._predictions, self._accepted = looked, predictions, accepted
         self._locks, self._must_be_current = locks, must_be_current
 
     def of(self, case: str, index: int, kind: MaskOf) -> SliceArray:

@@ -110,8 +110,8 @@ class Session:
         self._corrected = Corrected(self.layout, lambda: self._scribbles.palette)
         self._looked = Looked(self.layout.check(self.layout.root / LOOKED), marks)
         self._locks, self._exporting = Locks(), Lock()
-        noted, current = (self._reviews, self._looked), self._scribbles.must_be_current
-        self.masks = Masks(self.cases, self._corrected, *noted, self._predictions, self._locks, current)
+        noted = (self._reviews, self._looked, self._predictions, self._accepted)
+        self.masks = Masks(self.cases, self._corrected, *noted, self._locks, self._scribbles.must_be_current)
         self._idle = Idle(self._settle_when_idle)
         parts = (self.cases, self._predictions, self._accepted, self._corrected, self._looked)
         self._outputs = Outputs(self.layout, *parts, self.masks, self._scribbles)
