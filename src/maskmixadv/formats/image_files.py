@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.formats import flat, itk, nifti, series, zipped
+from maskmixadv.formats import dicom_frames, flat, itk, nifti, series, zipped
 from maskmixadv.formats.reading import Declared
 from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import Volume
@@ -76,6 +76,8 @@ BESIDE: Final = (".raw", ".zraw", ".txt", ".csv", ".json", ".md", ".toml", ".db"
 def suffix(path: Path) -> str:
     """Return the suffix that says a file's format, in lower case; empty for a folder, which is a DICOM series.
 
+    A multi-frame DICOM file, which is a volume of its own, may have a suffix of DICOM files or none.
+
     Raises
     ------
     InputError
@@ -91,9 +93,13 @@ def suffix(path: Path) -> str:
     for known in SUFFIXES:
         if path.name.lower().endswith(known):
             return known
-    if path.name.lower().endswith(series.CALLED):
+    called = path.suffix.lower() if path.name.lower().endswith(series.CALLED) else ""
+    if dicom_frames.is_volume(path):
+        return called
+    if called:
         raise InputError(
-            f"{path}: is one file of a DICOM series, allowed is a folder of its own, or a .zip; name that "
+            f"{path}: is one file of a DICOM series, allowed is a folder of its own, a .zip, or an enhanced multi-frame "
+            "file of CT, MR or PET; name that "
             "(segmentations, SEG, come in with their series by 'maskmixadv prepare dicom')"
         )
     raise InputError(f"{path}: not a known image format, allowed are {', '.join(SUFFIXES)}; convert it")
@@ -119,7 +125,7 @@ def format_of(path: Path) -> Format:
 def readable(path: Path) -> bool:
     """Whether `path` is an image by its name: a file with a known suffix, or a folder with DICOM files.
 
-    Hidden files are none. The file itself is not read.
+    Hidden files are none. Of a file with another suffix the beginning is read, as a multi-frame DICOM file is an image.
 
     Examples
     --------
@@ -128,7 +134,9 @@ def readable(path: Path) -> bool:
     """
     if path.name.startswith("."):
         return False
-    return series.holds_dicom(path) if path.is_dir() else path.name.lower().endswith(SUFFIXES)
+    if path.is_dir():
+        return series.holds_dicom(path)
+    return path.name.lower().endswith(SUFFIXES) or dicom_frames.is_volume(path)
 
 
 def must_hold_none(folder: Path) -> None:

@@ -121,8 +121,9 @@ def _studies(source: Path, pattern: str | None) -> list[Study]:
     volumes = {uid: series.by_place(paths) for uid, paths in found.series.items()}
     for uid, parts in volumes.items():
         if len(parts) > 1:
+            kind = "file" if len(parts) > len({part[0].parent for part in parts}) else "folder"
             print(
-                f"{source}: series {uid} has slices at one place in {len(parts)} folders; each folder is a case",
+                f"{source}: series {uid} has slices at one place in {len(parts)} {kind}s; each {kind} is a case",
                 file=sys.stderr,
             )
     masks = _masks(source, found.segmentations, volumes)
@@ -172,7 +173,7 @@ def _drawn_on(path: Path, volumes: Sequence[Sequence[Path]]) -> int:
     for number, paths in enumerate(volumes):
         if listed and listed <= {series.instance(each) for each in paths}:
             return number
-    folders = ", ".join(str(paths[0].parent) for paths in volumes)
+    folders = ", ".join(dict.fromkeys(str(paths[0].parent) for paths in volumes))
     raise InputError(f"{path}: is a SEG of slices that are in none of {folders}, or in several; put it right")
 
 

@@ -226,7 +226,7 @@ class Layout:
 
     def _case(self, path: Path) -> str:
         """Return the case of a file, or of a folder of a series; empty if it is neither."""
-        return path.name if path.parent == self.images and path.is_dir() else case_of(path.name)
+        return path.name if path.parent == self.images and path.is_dir() else case_of(path)
 
     def _wrong(self, path: Path, name: str) -> str | None:
         """Say why `path`, of case `name`, can't be an image or a mask; None if it can."""
@@ -315,8 +315,10 @@ def _plain(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def case_of(file: str) -> str:
+def case_of(file: str | Path) -> str:
     """Return the case of an image file, which is its name without the suffix; empty if it is no image.
+
+    Where `file` is the path of a multi-frame DICOM file, which its content tells from a slice, this one is an image.
 
     Examples
     --------
