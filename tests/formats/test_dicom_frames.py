@@ -180,9 +180,9 @@ def with_dimensions(made: FileDataset) -> None:
 @pytest.mark.parametrize(
     ("frame", "words"),
     [
-        (two("FrameContentSequence", StackID=["1", "2"]), r"StackID is 1, 2 in its slices, allowed is one"),
-        (two("MREchoSequence", EffectiveEchoTime=[4.6, 100.0]), r"EffectiveEchoTime is 4\.6, 100\.0 in its slices"),
-        (two("MRDiffusionSequence", DiffusionBValue=[0.0, 800.0]), r"DiffusionBValue is 0\.0, 800\.0 in its slices"),
+        (two("FrameContentSequence", StackID=["1", "2"]), "StackID is 1, 2 in its slices, allowed is one"),
+        (two("MREchoSequence", EffectiveEchoTime=[4.6, 100.0]), r"EffectiveEchoTime is 4\.6, 100 in its slices"),
+        (two("MRDiffusionSequence", DiffusionBValue=[0.0, 800.0]), "DiffusionBValue is 0, 800 in its slices"),
         (
             two("MRImageFrameTypeSequence", ComplexImageComponent=["MAGNITUDE", "PHASE"]),
             "ComplexImageComponent is MAGNITUDE, PHASE in its slices",
@@ -193,9 +193,9 @@ def with_dimensions(made: FileDataset) -> None:
         ),
         (
             two("CardiacSynchronizationSequence", NominalCardiacTriggerDelayTime=[0.0, 312.5]),
-            r"does; NominalCardiacTriggerDelayTime is 0\.0, 312\.5; export",
+            r"does; NominalCardiacTriggerDelayTime is 0, 312\.5; export",
         ),
-        (two("MRModifierSequence", InversionTimes=[200.0, 900.0]), r"does; InversionTimes is 200\.0, 900\.0; export"),
+        (two("MRModifierSequence", InversionTimes=[200.0, 900.0]), "does; InversionTimes is 200, 900; export"),
         (direction, r"does; DiffusionGradientOrientation is \[0\.0, 1\.0, 0\.0\], \[1\.0, 0\.0, 0\.0\]; export"),
         (counted_by, "does; Dixon type counts 1, 2; export"),
         (None, "does; export each volume apart, or convert them to NIfTI"),
@@ -397,3 +397,29 @@ def test_a_classic_slice_is_no_volume(tmp_path: Path) -> None:
     assert not image_files.readable(one)
     with pytest.raises(InputError, match="is one file of a DICOM series, allowed is a folder of its own"):
         image_files.read(one)
+
+
+def test_a_volume_whose_frames_differ_in_time_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def late(at: int, group: Dataset) -> None:
+        within(group, "FrameContentSequence", TemporalPositionIndex=1 + at % 2)
+        within(group, "CardiacSynchronizationSequence", NominalCardiacTriggerDelayTime=300.0 * (at % 2))
+
+    folder, file = both(tmp_path, frame=late)
+    same(folder, file)
+    capsys.readouterr()
+    image_files.read(file)
+    assert capsys.readouterr().err.splitlines() == [
+        f"{file}: NominalCardiacTriggerDelayTime is 0, 300 in its slices; they are taken for one volume",
+        f"{file}: TemporalPositionIndex is 1, 2 in its slices; they are taken for one volume",
+    ]
+
+
+def test_two_echoes_of_which_each_place_has_one_are_refused(tmp_path: Path) -> None:
+    def echo(at: int, group: Dataset) -> None:
+        within(group, "MREchoSequence", EffectiveEchoTime=4.6 if at % 2 else 9.2)
+
+    _, file = both(tmp_path, frame=echo)
+    with pytest.raises(
+        InputError, match=r"heart\.dcm: EffectiveEchoTime is 4\.6, 9\.2 in its slices, allowed is one in"
+    ):
+        image_files.read(file)

@@ -158,6 +158,8 @@ def _values(slices: Sequence[SourceSlice], name: str) -> list[str]:
 def _value(one: SourceSlice, name: str) -> str:
     said = text(one.path, one.header, name)
     if said or name != B_VALUE:
+        with suppress(ValueError):
+            return f"{float(said):g}"  # one number, however it is spelled
         return said
     for group, creator, element in PRIVATE_B:
         # A header that was changed by others may hold anything here; then nothing is known of its b-value.

@@ -34,10 +34,6 @@ GROUPS: Final = (
 """Functional groups that are looked into. What no group of its own holds comes first, so that the others count."""
 WITHIN: Final = ("DiffusionGradientDirectionSequence",)
 """Sequences in a group that are looked into."""
-CLASS: Final = b"\x02\x00\x02\x00UI"
-"""How MediaStorageSOPClassUID begins; its length in two bytes and the UID follow."""
-HEAD: Final = 2**10
-"""Bytes at a file's beginning that hold it."""
 
 
 @dataclass(frozen=True)
@@ -69,31 +65,17 @@ class SourceSlice:
 
 
 def is_volume(path: Path) -> bool:
-    r"""Whether a file is an enhanced multi-frame image, as its first bytes say; no library is needed for it.
-
-    Raises
-    ------
-    InputError
-        If it can't be read.
+    r"""Whether a file is an enhanced multi-frame image, as its first bytes say; not if it can't be read.
 
     Examples
     --------
-    >>> head = bytes(128) + b"DICM" + CLASS + b"\x1c\x001.2.840.10008.5.1.4.1.1.4.1\0"
+    >>> head = bytes(128) + b"DICM" + b"\x02\x00\x02\x00UI\x1c\x001.2.840.10008.5.1.4.1.1.4.1\0"
     >>> Path("heart.dcm").write_bytes(head)
     168
     >>> is_volume(Path("heart.dcm")), is_volume(Path("missing.dcm"))
     (True, False)
     """
-    if not path.is_file():
-        return False
-    with reading(path, dicom_header.KIND), path.open("rb") as file:
-        head = file.read(HEAD)
-    at = head.find(CLASS)
-    if head[128:132] != b"DICM" or at < 0:
-        return False
-    start = at + len(CLASS) + 2
-    length = int.from_bytes(head[start - 2 : start], "little")
-    return head[start : start + length].rstrip(b"\0 ").decode("ascii", "replace") in CLASSES
+    return dicom_header.stored_class(path) in CLASSES
 
 
 def slices(path: Path) -> list[SourceSlice]:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.formats import dicom_frames, flat, itk, nifti, series, zipped
+from maskmixadv.formats import dicom_frames, dicom_header, flat, itk, nifti, series, zipped
 from maskmixadv.formats.reading import Declared
 from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import Volume
@@ -96,11 +96,13 @@ def suffix(path: Path) -> str:
     called = path.suffix.lower() if path.name.lower().endswith(series.CALLED) else ""
     if dicom_frames.is_volume(path):
         return called
+    kind = dicom_header.KINDS.get(dicom_header.stored_class(path), "")
+    if kind == dicom_header.STRUCTURES:
+        raise InputError(f"{path}: {dicom_header.CONTOURS}")
     if called:
         raise InputError(
-            f"{path}: is one file of a DICOM series, allowed is a folder of its own, a .zip, or an enhanced multi-frame "
-            "file of CT, MR or PET; name that "
-            "(segmentations, SEG, come in with their series by 'maskmixadv prepare dicom')"
+            f"{path}: is one file of a DICOM series, allowed is a folder of its own, a .zip, or an enhanced multi-frame"
+            " CT, MR or PET; name that (segmentations, SEG, come in with their series by 'maskmixadv prepare dicom')"
         )
     raise InputError(f"{path}: not a known image format, allowed are {', '.join(SUFFIXES)}; convert it")
 
@@ -137,6 +139,35 @@ def readable(path: Path) -> bool:
     if path.is_dir():
         return series.holds_dicom(path)
     return path.name.lower().endswith(SUFFIXES) or dicom_frames.is_volume(path)
+
+
+def several_in(path: Path) -> bool:
+    """Whether `path` is a folder of images, and not of the slices of one.
+
+    DICOM files that are no images, such as contours, may lie beside images. Multi-frame files are images of their own,
+    but for those that share a series, as they may be parts of one.
+
+    Raises
+    ------
+    InputError
+        If a DICOM file in it is damaged.
+
+    Examples
+    --------
+    >>> Path("a.nii.gz").touch()
+    >>> several_in(Path()), several_in(Path("a.nii.gz"))
+    (True, False)
+    """
+    if not path.is_dir():
+        return False
+    if not readable(path):
+        return True
+    inside = sum(readable(each) for each in path.iterdir())
+    if not inside:
+        return False
+    found = series.scan(path.iterdir())
+    alone = all(len(files) == 1 and dicom_frames.is_volume(files[0]) for files in found.series.values())
+    return alone and "" not in found.others and (inside > 1 or not found.series)
 
 
 def must_hold_none(folder: Path) -> None:

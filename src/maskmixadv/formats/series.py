@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from maskmixadv.errors import InputError, counted, say
 from maskmixadv.formats import dicom_dimensions, dicom_frames, dicom_grid, dicom_header, dicom_pixels, nifti, seg
 from maskmixadv.formats.dicom_grid import Slice
-from maskmixadv.formats.dicom_header import text
+from maskmixadv.formats.dicom_header import STRUCTURES, text
 from maskmixadv.formats.reading import Declared, check_size
 from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import Geometry, Volume
@@ -120,6 +120,18 @@ def holds_dicom(folder: Path) -> bool:
     True
     """
     return folder.is_dir() and any(dicom_header.is_dicom(path) for path in folder.iterdir() if path.is_file())
+
+
+def contours(folder: Path) -> list[Path]:
+    """Return the files of contours (RTSTRUCT) in `folder`, by their first bytes.
+
+    Examples
+    --------
+    >>> contours(Path())
+    []
+    """
+    inside = (path for path in sorted(folder.iterdir()) if path.is_file())
+    return [path for path in inside if dicom_header.KINDS.get(dicom_header.stored_class(path)) == STRUCTURES]
 
 
 def scan(paths: Iterable[Path]) -> Scan:
@@ -429,8 +441,8 @@ def _must_not_be_called_dicom(path: Path) -> None:
 
 def _passed_over(kind: str, paths: Sequence[Path]) -> str:
     """Say of what kind files are and why they are not read."""
-    if kind == dicom_header.STRUCTURES:
-        return f"contours of {kind} are not read, export them as a SEG or NIfTI: {_listed(paths)}"
+    if kind == STRUCTURES:
+        return f"{dicom_header.CONTOURS}: {_listed(paths)}"
     if not kind:
         return f"passed over, as images without ImagePositionPatient: {_listed(paths)}"
     return f"passed over, as {kind} is no image: {_listed(paths)}"
