@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 MR, CT = "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.2.1"
 GROUPS = {
@@ -25,7 +25,7 @@ def classic(folder: Path) -> list[FileDataset]:
     """Return the slices of a classic series, the lowest along their normal first."""
     found = [pydicom.dcmread(path) for path in folder.iterdir()]
     along = np.array(found[0].ImageOrientationPatient, float).reshape(2, 3)
-    normal = np.cross(*along)
+    normal = np.cross(along[0], along[1])
     return sorted(found, key=lambda one: float(normal @ np.array(one.ImagePositionPatient, float)))
 
 
@@ -52,7 +52,7 @@ def write_enhanced(
     first = slices[0]
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = uid, generate_uid()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UID(uid), generate_uid()
     made = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
     inside = {name for names in GROUPS.values() for name in names}
     for element in first:

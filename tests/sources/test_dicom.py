@@ -369,8 +369,12 @@ def test_a_folder_of_own_images_may_hold_series(tmp_path: Path) -> None:
     volume = series.read(write_series(source / "images" / "a", image * 900))
     assert volume.affine is not None
     own.write(source / "scribbles" / "a.nii.gz", own.coded(scribble), volume.affine)
-    corpus = folder.prepare(source, tmp_path / "c")
-    np.testing.assert_array_equal(own.by_name(corpus)["a"].scribble, volume.header.radiological(0).seen(scribble))
+    write_enhanced(source / "images" / "b.dcm", classic(source / "images" / "a"))
+    own.write(source / "scribbles" / "b.nii.gz", own.coded(scribble), volume.affine)
+    cases = own.by_name(folder.prepare(source, tmp_path / "c"))
+    np.testing.assert_array_equal(cases["a"].scribble, volume.header.radiological(0).seen(scribble))
+    for name in ("image", "scribble"):
+        np.testing.assert_array_equal(getattr(cases["a"], name), getattr(cases["b"], name))
 
 
 def test_predict_writes_a_segmentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
