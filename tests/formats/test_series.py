@@ -234,3 +234,90 @@ def test_a_ct_whose_numbers_may_be_no_hounsfield_units_is_told(
 def test_one_file_of_a_series_names_its_folder() -> None:
     with pytest.raises(InputError, match=r"IM1\.DCM: is one file of a DICOM series, allowed is a folder of its own"):
         image_files.suffix(Path("IM1.DCM"))
+
+
+def alternating(name: str, *values: Any) -> Change:
+    return lambda number, one: setattr(one, name, values[number % len(values)])
+
+
+def alternating_b(creator: str, group: int, element: int, vr: str, *values: Any) -> Change:
+    """B-values as scanners stored them before DICOM had an attribute for them."""
+
+    def change(number: int, one: FileDataset) -> None:
+        one.private_block(group, creator, create=True).add_new(element, vr, values[number % len(values)])
+
+    return change
+
+
+ECHOES = [
+    (alternating("EchoTime", 10, 80), "EchoTime is 10, 80"),
+    (alternating("DiffusionBValue", 0.0, 1000.0), "DiffusionBValue is 0, 1000"),
+    (alternating_b("SIEMENS MR HEADER", 0x0019, 0x0C, "IS", 50, 800), "DiffusionBValue is 50, 800"),
+    (alternating_b("Philips Imaging DD 001", 0x2001, 0x03, "FL", 0.0, 600.0), "DiffusionBValue is 0, 600"),
+    (alternating_b("GEMS_PARM_01", 0x0043, 0x39, "IS", [1000000050, 8], [1000000400, 8]), "DiffusionBValue is 50, 400"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), ECHOES)
+def test_slices_of_several_contrasts_are_no_volume_even_at_places_of_their_own(
+    tmp_path: Path, change: Change, words: str
+) -> None:
+    folder = write_series(tmp_path / "s", pixels(), change=change)
+    for read in (series.read, series.peek):
+        with pytest.raises(InputError, match=f"{folder}: {words} in its slices, allowed is one in a volume; split the"):
+            read(folder)
+
+
+def at_one_place(number: int, one: FileDataset) -> None:
+    """Each place twice, and the two differ in something."""
+    one.ImagePositionPatient = (np.array([-31.0, 12.5, 40.0]) + number // 2 * 6.0 * np.cross(*OBLIQUE)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ([alternating("EchoTime", 10, 80)], "EchoTime is 10, 80 in its slices, allowed is one"),
+        ([alternating("TriggerTime", 0, 300)], "does; TriggerTime is 0, 300; sort phases or echoes apart"),
+        ([alternating("InversionTime", 200, 900)], "does; InversionTime is 200, 900; sort phases"),
+        (
+            [alternating("TriggerTime", 0, 300), alternating("AcquisitionNumber", 1, 2)],
+            "does; TriggerTime is 0, 300, AcquisitionNumber is 1, 2; sort phases",
+        ),
+        ([], "does; sort phases or echoes apart"),
+    ],
+)
+def test_what_tells_slices_at_one_place_apart_is_named(tmp_path: Path, changes: list[Change], words: str) -> None:
+    def change(number: int, one: FileDataset) -> None:
+        for each in (at_one_place, *changes):
+            each(number, one)
+
+    folder = write_series(tmp_path / "s", pixels(shape=(6, 7, 4)), change=change)
+    with pytest.raises(InputError, match=words):
+        series.read(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (alternating("EchoTime", 1.12, 1.15), "EchoTime is 1.12, 1.15"),
+        (alternating("TriggerTime", 0, 300), "TriggerTime is 0, 300"),
+        (alternating("TriggerTime", 0, 12), ""),
+        (alternating("InversionTime", 240, 320), "InversionTime is 240, 320"),
+        (alternating("InversionTime", *range(200, 1200, 200)), "InversionTime is 200, 400, 600, 800, 1000"),
+        (alternating("ImageType", ["ORIGINAL", "M"], ["ORIGINAL", "P"]), "ImageType is ['ORIGINAL', 'M'], ['ORIGINAL"),
+        (alternating("EchoTime", 10, 10.0), ""),
+        (alternating("EchoTime", "", None), ""),
+    ],
+)
+def test_what_may_differ_between_slices_of_a_volume_is_told(
+    tmp_path: Path, change: Change, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each slice of a heart may have a breath-hold of its own."""
+    folder = write_series(tmp_path / "s", pixels(), change=change)
+    np.testing.assert_array_equal(series.read(folder).array, pixels())
+    said = capsys.readouterr().err
+    assert bool(said) == bool(words)
+    if words:
+        (line,) = said.splitlines()
+        assert line.startswith(f"{folder}: {words}")
+        assert line.endswith(" in its slices; they are taken for one volume")

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import random
+import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, RLELossless
 import mutate
 import own
 import tiny
+from enhanced import GROUPS, classic, write_enhanced
 from maskmixadv.bench import filed, table
 from maskmixadv.evaluation import charts
 from maskmixadv.files import read_json
@@ -189,13 +191,14 @@ def encoded(one: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _dicoms(folder: Path) -> tuple[Reader, Reader]:
+def _dicoms(folder: Path) -> tuple[Reader, Reader, Reader]:
     slices = folder / "slices"
     slices.mkdir()
     for number in range(3):
         (slices / f"{number}.dcm").write_bytes(dicom_slice(number))
     volume, written = series.read(slices), folder / "seg.dcm"
     volume.geometry.write_labels(written, (VOLUME % 4).astype(np.uint8), tiny.CLASSES)
+    shutil.copytree(slices, folder / "right")
     packed = pydicom.dcmread(slices / "1.dcm")
     packed.compress(RLELossless, generate_instance_uid=False)
     multi = dicom_slice(0, NumberOfFrames=3, PixelData=VOLUME.astype(np.uint16).tobytes())
@@ -206,6 +209,12 @@ def _dicoms(folder: Path) -> tuple[Reader, Reader]:
         assert series.read(slices).array.ndim == 3
         series.peek(slices)
 
+    enhanced = write_enhanced(folder / "enhanced.dcm", classic(folder / "right"), shared=tuple(GROUPS)[1:3])
+
+    def frames(path: Path) -> None:
+        assert image_files.read(path).array.ndim == 3
+        image_files.peek(path)
+
     def segmentation(path: Path) -> None:
         seg.referenced(path)
         seg.names(path)
@@ -213,6 +222,7 @@ def _dicoms(folder: Path) -> tuple[Reader, Reader]:
 
     return (
         Reader("DICOM", one_of_three, [(".dcm", seed) for seed in seeds]),
+        Reader("DICOM frames", frames, [(".dcm", enhanced.read_bytes())]),
         Reader("SEG", segmentation, [(".dcm", written.read_bytes())]),
     )
 

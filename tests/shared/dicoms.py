@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
+from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, RTStructureSetStorage, generate_uid
 
 import tiny
 from maskmixadv.formats import series
@@ -57,6 +59,21 @@ def pixels(seed: int = 0, shape: tuple[int, int, int] = (5, 7, 4)) -> np.ndarray
 
 def write_seg(path: Path, folder: Path, labels: np.ndarray, names: tuple[str, ...] = tiny.CLASSES) -> None:
     series.read(folder).geometry.write_labels(path, labels, names)
+
+
+def write_contours(path: Path, folder: Path) -> Path:
+    """Write an RTSTRUCT with one structure, as drawn on the series in `folder`."""
+    one = pydicom.dcmread(next(each for each in sorted(folder.iterdir()) if each.is_file()))
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = RTStructureSetStorage, generate_uid()
+    made = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    made.SOPClassUID, made.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    made.PatientID, made.StudyInstanceUID, made.SeriesInstanceUID = one.PatientID, one.StudyInstanceUID, generate_uid()
+    made.Modality, made.StructureSetLabel, made.StructureSetROISequence = "RTSTRUCT", "heart", [Dataset()]
+    made.StructureSetROISequence[0].ROIName = "LV"
+    made.save_as(path, enforce_file_format=True)
+    return path
 
 
 def packed(source: Path, path: Path, *, inside: str = "study/se1") -> Path:

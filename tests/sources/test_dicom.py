@@ -15,7 +15,8 @@ from pydicom.uid import generate_uid
 
 import own
 import tiny
-from dicoms import AXIAL, OBLIQUE, Change, pixels, write_seg, write_series
+from dicoms import AXIAL, OBLIQUE, Change, pixels, write_contours, write_seg, write_series
+from enhanced import classic, write_enhanced
 from maskmixadv.cli.app import run
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
@@ -368,8 +369,12 @@ def test_a_folder_of_own_images_may_hold_series(tmp_path: Path) -> None:
     volume = series.read(write_series(source / "images" / "a", image * 900))
     assert volume.affine is not None
     own.write(source / "scribbles" / "a.nii.gz", own.coded(scribble), volume.affine)
-    corpus = folder.prepare(source, tmp_path / "c")
-    np.testing.assert_array_equal(own.by_name(corpus)["a"].scribble, volume.header.radiological(0).seen(scribble))
+    write_enhanced(source / "images" / "b.dcm", classic(source / "images" / "a"))
+    own.write(source / "scribbles" / "b.nii.gz", own.coded(scribble), volume.affine)
+    cases = own.by_name(folder.prepare(source, tmp_path / "c"))
+    np.testing.assert_array_equal(cases["a"].scribble, volume.header.radiological(0).seen(scribble))
+    for name in ("image", "scribble"):
+        np.testing.assert_array_equal(getattr(cases["a"], name), getattr(cases["b"], name))
 
 
 def test_predict_writes_a_segmentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -416,6 +421,117 @@ def test_predict_says_first_that_labels_become_nifti(
     assert run(predict) == 2
     assert len(said) == 2
     assert "a.nii.gz: is there already and was changed since" in capsys.readouterr().err
+
+
+def test_prepare_takes_multi_frame_files_and_segmentations_of_them(tmp_path: Path) -> None:
+    """The same cases as those of the classic series: image, grid, patient and mask."""
+    image, _, dense = tiny.volume()
+    for number in range(2):
+        folder = write_series(tmp_path / "classic" / f"p{number}", image * (900 - number), patient=f"id{number}")
+        file = write_enhanced(tmp_path / "enhanced" / f"p{number}" / "IM1", classic(folder), seed=number)
+        volume = image_files.read(file)
+        place = volume.geometry.labels_path(tmp_path / "enhanced" / f"{number}.dcm", tiny.CLASSES)
+        volume.geometry.write_labels(place, dense, tiny.CLASSES)
+        write_seg(tmp_path / "classic" / f"{number}.dcm", folder, dense)
+    found = [own.by_name(dicom.prepare(tmp_path / name, tmp_path / f"c-{name}")) for name in ("classic", "enhanced")]
+    assert list(found[0]) == list(found[1]) == ["p0", "p1"]
+    for name, case in found[0].items():
+        own.same(case, found[1][name])
+        assert found[1][name].dense is not None
+        assert case.patient == found[1][name].patient == f"id{name[1]}"
+
+
+def test_multi_frame_files_of_one_series_are_a_case_each_where_they_lie_at_one_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Phases of a heart, a file each; a SEG belongs to the file that it refers to."""
+    uid, source = generate_uid(), tmp_path / "src"
+
+    def of_one_series(made: FileDataset) -> None:
+        made.SeriesInstanceUID = uid
+
+    organ, _ = boxes()
+    for number in range(2):
+        slices = classic(write_series(tmp_path / f"s{number}", pixels(number)))
+        for one in slices:
+            one.FrameOfReferenceUID, one.StudyInstanceUID = "1.2.3", "1.2.4"
+        write_enhanced(source / f"{number}.dcm", slices, whole=of_one_series)
+    image_files.read(source / "1.dcm").geometry.write_labels(
+        source / "seg.dcm", organ.astype(np.uint8), ("background", "organ")
+    )
+    cases = own.by_name(dicom.prepare(source, tmp_path / "c"))
+    assert f"series {uid} has slices at one place in 2 files; each file is a case" in capsys.readouterr().err
+    assert list(cases) == ["0", "1"]
+    assert cases["0"].dense is None
+    np.testing.assert_array_equal(cases["1"].dense, image_files.header(source / "1.dcm").radiological(0).seen(organ))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("trained")
+    tiny.corpus(place / "c")
+    short = ["--steps", "60", "--batch", "2", "--size", "48", "--window", "48", "--preset", "cpu"]
+    assert run(["train", str(place / "c"), "--out", str(place / "run"), *short, "pce"]) == 0
+    return place / "run"
+
+
+def test_predict_gives_a_multi_frame_file_the_masks_of_its_classic_series(tmp_path: Path, trained: Path) -> None:
+    """A file that is named, one in a folder of files, and one that is alone in a folder."""
+    image, _, _ = tiny.volume()
+    folder = write_series(tmp_path / "in" / "classic", image * 900)
+    write_enhanced(tmp_path / "in" / "alone" / "IM_0001", classic(folder), seed=1)
+    named = write_enhanced(tmp_path / "named" / "heart.dcm", classic(folder), seed=2)
+    predict = ["predict", str(trained), "--pieces", "all"]
+    assert run([*predict, str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
+    assert run([*predict, str(named), "--out", str(tmp_path / "one")]) == 0
+    expected = seg.read(tmp_path / "out" / "classic.dcm", series.read(folder), tiny.CLASSES)
+    assert expected.any()
+    for path, made in (
+        (tmp_path / "in" / "alone", tmp_path / "out" / "alone.dcm"),
+        (named, tmp_path / "one" / "heart.dcm"),
+    ):
+        np.testing.assert_array_equal(seg.read(made, image_files.read(path), tiny.CLASSES), expected)
+        np.testing.assert_array_equal(seg.read(made, series.read(folder), tiny.CLASSES), expected)
+
+
+def test_predict_takes_a_folder_of_multi_frame_files_and_others(
+    tmp_path: Path, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, _, _ = tiny.volume()
+    slices = classic(write_series(tmp_path / "s", image * 900))
+    images = tmp_path / "images"
+    write_enhanced(images / "a.dcm", slices)
+    write_enhanced(images / "b", slices)
+    assert run(["predict", str(trained), str(images), "--out", str(tmp_path / "1")]) == 0
+    assert sorted(path.name for path in (tmp_path / "1").glob("*.dcm")) == ["a.dcm", "b.dcm"]
+    own.case(tmp_path, "c")
+    write_contours(images / "rt.dcm", tmp_path / "s")
+    capsys.readouterr()
+    assert run(["predict", str(trained), str(images), "--out", str(tmp_path / "2")]) == 0
+    assert sorted(path.name for path in (tmp_path / "2").glob("[abc].*")) == ["a.dcm", "b.dcm", "c.nii.gz"]
+    assert capsys.readouterr().err.startswith(f"{images}: contours of RTSTRUCT are not read, export them as a SEG or")
+
+
+def test_contours_beside_a_series_are_named_and_stop_nothing(
+    tmp_path: Path, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, _, _ = tiny.volume()
+    source = tmp_path / "in"
+    folder = write_series(source / "a", image * 900)
+    told = "contours of RTSTRUCT are not read, export them as a SEG or NIfTI"
+    write_contours(folder / "RS.1.2.3", folder)
+    assert run(["prepare", "dicom", str(source), str(tmp_path / "c")]) == 0
+    assert f"{source}: {told}: 1 file (RS.1.2.3)\n" in capsys.readouterr().err
+    predict = ["predict", str(trained)]
+    assert run([*predict, str(folder), "--out", str(tmp_path / "1")]) == 0
+    assert f"{folder}: {told}: 1 file (RS.1.2.3)\n" in capsys.readouterr().err
+    write_contours(source / "rt.dcm", folder)
+    assert run([*predict, str(source), "--out", str(tmp_path / "2")]) == 0
+    said = capsys.readouterr().err
+    assert f"{source}: {told}: rt.dcm\n" in said
+    assert f"{folder}: {told}: 1 file (RS.1.2.3)\n" in said
+    assert run([*predict, str(source / "rt.dcm"), "--out", str(tmp_path / "3")]) == 2
+    assert capsys.readouterr().err == f"maskmixadv: {source / 'rt.dcm'}: {told}\n"
 
 
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 import own
 import tiny
-from dicoms import AXIAL, packed, write_series
+from dicoms import AXIAL, packed, write_contours, write_series
+from enhanced import classic, write_enhanced
 from maskmixadv.formats import image_files, nifti, seg, zipped
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.studio import cache
@@ -84,6 +85,63 @@ def test_a_series_is_shown_drawn_on_learnt_from_and_exported(folder: Path, tmp_p
     assert scribble is not None
     np.testing.assert_array_equal(scribble[1], strokes())
     assert image_files.labels_name(image) == "heart.dcm"
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "zip"])
+def test_a_multi_frame_file_is_shown_drawn_on_and_exported(folder: Path, tmp_path: Path, kind: str) -> None:
+    source = series(tmp_path)
+    name = {"file": "heart.dcm", "folder": "heart/IM_0001", "zip": "alone/IM_0001"}[kind]
+    file = write_enhanced(folder / "images" / name if kind != "zip" else tmp_path / name, classic(source))
+    if kind == "zip":
+        packed(file.parent, folder / "images" / "heart.zip")
+    volume = image_files.read(source)
+    painted = tiny.volume()[2]
+    with client(folder) as page:
+        assert told(page) == (["heart"], [])
+        (case,) = page.get("/api/folder").json()["cases"]
+        assert (case["shape"], case["spacing"]) == ([3, *SHAPE], [6.0, 0.9, 0.7])
+        assert case["edges"] == [["F", "H"], ["A", "P"], ["R", "L"]]
+        shown = plane(page.get("/api/cases/heart/slices/1/image"), "<u2")
+        scaled = (VOXELS[1] - float(VOXELS.min())) / float(np.ptp(VOXELS)) * 65535
+        np.testing.assert_allclose(shown, scaled, atol=0.51)
+        page.put("/api/cases/heart/slices/1/scribble", content=strokes().tobytes())
+        same_grid(nifti.read(folder / "scribbles" / "heart.nii.gz"), volume)
+        for index, labels in enumerate(painted):
+            assert page.put(f"/api/cases/heart/slices/{index}/mask", content=labels.tobytes()).status_code == 200
+        assert page.post("/api/export", json={"what": "seg"}).json()["problems"] == []
+    for image in (volume, image_files.read(file)):
+        np.testing.assert_array_equal(seg.read(folder / "export/seg/heart.dcm", image, tiny.CLASSES), painted)
+    corpus = open_corpus(folder)
+    scribble = corpus.load(corpus.entries[0]).scribble
+    assert scribble is not None
+    np.testing.assert_array_equal(scribble[1], strokes())
+
+
+def test_a_folder_with_a_multi_frame_file_may_be_sent(page: httpx.Client, folder: Path, tmp_path: Path) -> None:
+    file = write_enhanced(tmp_path / "alone" / "IM_0001.dcm", classic(series(tmp_path)))
+    assert page.put("/api/images/heart/series", content=sent(file.parent)).json() == {"case": "heart"}
+    assert (folder / "images" / "heart" / file.name).read_bytes() == file.read_bytes()
+    refused(page.put("/api/images/other.dcm", content=file.read_bytes()), 400, "is one file of a DICOM series")
+
+
+def test_contours_are_named_on_the_page(folder: Path) -> None:
+    images, said = folder / "images", "contours of RTSTRUCT are not read, export them as a SEG or NIfTI"
+    source = series(images)
+    write_contours(images / "rt.dcm", source)
+    write_contours(source / "RS.1", source)
+    (images / "only").mkdir()
+    write_contours(images / "only" / "RS.2", source)
+    with client(folder) as page:
+        for _ in range(2):
+            cases, problems = told(page)
+            assert cases == ["heart"]
+            assert f"images/heart: {said}: RS.1" in problems
+            assert f"images/rt.dcm: {said}" in problems
+            (other,) = [line for line in problems if "images/only" in line]
+            assert f"holds no DICOM image series ({said}: 1 file (RS.2))" in other
+            assert len(problems) == 3
+        (source / "RS.1").unlink()
+        assert len(told(page)[1]) == 2
 
 
 @pytest.mark.slow

@@ -197,7 +197,8 @@ class PrepareNNUNet:
 class PrepareDICOM:
     """Make a corpus of DICOM series, with segmentations (SEG) as dense masks.
 
-    SRC holds the files, in any folders. Cases are named by their folders. Needs 'pip install maskmixadv[dicom]'.
+    SRC holds the files, of one slice each or enhanced multi-frame, in any folders. Cases are named by their folders.
+    Needs 'pip install maskmixadv[dicom]'.
     To draw scribbles on DICOM images, see docs/how-to/own-images.md.
 
     Attributes

@@ -1,5 +1,6 @@
 """Headers of DICOM files: what they say under a name, or one line; pydicom comes with the extra ``dicom``."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,12 @@ MOST_DEFLATED: Final = 2**30
 SEG: Final = "SEG"
 STRUCTURES: Final = "RTSTRUCT"
 """Kind of a file of contours."""
+CLASS: Final = b"\x02\x00\x02\x00UI"
+"""How MediaStorageSOPClassUID begins; its length in two bytes and the UID follow."""
+HEAD: Final = 2**10
+"""Bytes at a file's beginning that hold it."""
+CONTOURS: Final = f"contours of {STRUCTURES} are not read, export them as a SEG or NIfTI"
+"""What is said of files of contours."""
 KINDS: Final = {
     "1.2.840.10008.1.3.10": "DICOMDIR",
     "1.2.840.10008.5.1.4.1.1.66.4": SEG,
@@ -78,6 +85,31 @@ def is_dicom(path: Path) -> bool:
     named, length = head[4:6], int.from_bytes(head[4:8], "little")
     plausible = named in VR or (length % 2 == 0 and length < len(head))
     return head[:4] in FIRST and plausible
+
+
+def stored_class(path: Path) -> str:
+    r"""Return the SOPClassUID that a file's first bytes say, for which no library is needed.
+
+    It is empty if there is none, or the file can't be read: this is asked of any file that lies beside images.
+
+    Examples
+    --------
+    >>> Path("a.dcm").write_bytes(bytes(128) + b"DICM" + CLASS + b"\x04\x001.2\0")
+    144
+    >>> stored_class(Path("a.dcm")), stored_class(Path("missing.dcm"))
+    ('1.2', '')
+    """
+    if not path.is_file():
+        return ""
+    head = b""
+    with suppress(OSError), path.open("rb") as file:
+        head = file.read(HEAD)
+    at = head.find(CLASS)
+    if head[128:132] != b"DICM" or at < 0:
+        return ""
+    start = at + len(CLASS) + 2
+    length = int.from_bytes(head[start - 2 : start], "little")
+    return head[start : start + length].rstrip(b"\0 ").decode("ascii", "replace")
 
 
 def read(path: Path, *, pixels: bool = False) -> Any:  # noqa: ANN401

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from maskmixadv.errors import InputError, say
 from maskmixadv.formats import dicom_header
+from maskmixadv.formats.dicom_frames import SourceSlice
 from maskmixadv.formats.dicom_header import number, text
 from maskmixadv.formats.reading import reading
 
@@ -114,6 +115,44 @@ def read(path: Path, shape: tuple[int, int]) -> SlicePixels:
     maskmixadv.errors.InputError: missing.dcm: not a readable DICOM file (No such file or directory)
     """
     header = dicom_header.read(path, pixels=True)
+    return _interpreted(path, header, _decoded(path, header, shape))
+
+
+def read_frames(path: Path, shape: tuple[int, int], slices: Sequence[SourceSlice]) -> list[SlicePixels]:
+    """Read the pixels of frames of a multi-frame file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    shape
+        Rows and columns that its header says.
+    slices
+        The frames, each with its header; the file has as many as the largest number among them or more.
+
+    Returns
+    -------
+    The pixels of `slices`, in their order.
+
+    Raises
+    ------
+    InputError
+        If they can't be read, or a header contradicts itself.
+
+    Examples
+    --------
+    >>> read_frames(Path("missing.dcm"), (2, 2), [])
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: missing.dcm: not a readable DICOM file (No such file or directory)
+    """
+    header = dicom_header.read(path, pixels=True)
+    count = int(number(path, header, "NumberOfFrames", 1.0))
+    whole = _decoded(path, header, (count, *shape) if count > 1 else shape).reshape(count, *shape)
+    return [_interpreted(each.path, each.header, whole[each.frame - 1]) for each in slices]
+
+
+def _decoded(path: Path, header: Any, shape: tuple[int, ...]) -> Shaped[np.ndarray, "..."]:  # noqa: ANN401
+    """Return stored numbers as they are, with the bits that do not belong to them."""
     if missing := [name for name in NEEDED if not text(path, header, name)]:
         raise InputError(f"{path}: {', '.join(missing)} missing or empty, so its pixels can't be read; export it again")
     # The most frequent reason is a compression for which no library is installed.
@@ -122,6 +161,11 @@ def read(path: Path, shape: tuple[int, int]) -> SlicePixels:
         whole = np.asarray(header.pixel_array)
     if whole.shape != shape or whole.dtype.kind not in "iuf":
         raise InputError(f"{path}: pixels have shape {whole.shape}, its header says {shape}; export it again")
+    return whole
+
+
+def _interpreted(path: Path, header: Any, whole: Shaped[np.ndarray, "h w"]) -> SlicePixels:  # noqa: ANN401
+    """Return what a slice's stored numbers mean by its header."""
     stored = whole if whole.dtype.kind == "f" else _without_high_bits(path, header, whole)
     cut = 0 if stored is whole else int((stored != whole).sum())
     padding = _padding(path, header, stored) | _padding(path, header, whole)

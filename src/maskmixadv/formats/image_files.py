@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.formats import flat, itk, nifti, series, zipped
+from maskmixadv.formats import dicom_frames, dicom_header, flat, itk, nifti, series, zipped
 from maskmixadv.formats.reading import Declared
 from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import Volume
@@ -76,6 +76,8 @@ BESIDE: Final = (".raw", ".zraw", ".txt", ".csv", ".json", ".md", ".toml", ".db"
 def suffix(path: Path) -> str:
     """Return the suffix that says a file's format, in lower case; empty for a folder, which is a DICOM series.
 
+    A multi-frame DICOM file, which is a volume of its own, may have a suffix of DICOM files or none.
+
     Raises
     ------
     InputError
@@ -91,10 +93,16 @@ def suffix(path: Path) -> str:
     for known in SUFFIXES:
         if path.name.lower().endswith(known):
             return known
-    if path.name.lower().endswith(series.CALLED):
+    called = path.suffix.lower() if path.name.lower().endswith(series.CALLED) else ""
+    if dicom_frames.is_volume(path):
+        return called
+    kind = dicom_header.KINDS.get(dicom_header.stored_class(path), "")
+    if kind == dicom_header.STRUCTURES:
+        raise InputError(f"{path}: {dicom_header.CONTOURS}")
+    if called:
         raise InputError(
-            f"{path}: is one file of a DICOM series, allowed is a folder of its own, or a .zip; name that "
-            "(segmentations, SEG, come in with their series by 'maskmixadv prepare dicom')"
+            f"{path}: is one file of a DICOM series, allowed is a folder of its own, a .zip, or an enhanced multi-frame"
+            " CT, MR or PET; name that (segmentations, SEG, come in with their series by 'maskmixadv prepare dicom')"
         )
     raise InputError(f"{path}: not a known image format, allowed are {', '.join(SUFFIXES)}; convert it")
 
@@ -119,7 +127,7 @@ def format_of(path: Path) -> Format:
 def readable(path: Path) -> bool:
     """Whether `path` is an image by its name: a file with a known suffix, or a folder with DICOM files.
 
-    Hidden files are none. The file itself is not read.
+    Hidden files are none. Of a file with another suffix the beginning is read, as a multi-frame DICOM file is an image.
 
     Examples
     --------
@@ -128,7 +136,38 @@ def readable(path: Path) -> bool:
     """
     if path.name.startswith("."):
         return False
-    return series.holds_dicom(path) if path.is_dir() else path.name.lower().endswith(SUFFIXES)
+    if path.is_dir():
+        return series.holds_dicom(path)
+    return path.name.lower().endswith(SUFFIXES) or dicom_frames.is_volume(path)
+
+
+def several_in(path: Path) -> bool:
+    """Whether `path` is a folder of images, and not of the slices of one.
+
+    DICOM files that are no images, such as contours, may lie beside images. Multi-frame files are images of their own,
+    but for those that share a series, as they may be parts of one.
+
+    Raises
+    ------
+    InputError
+        If a DICOM file in it is damaged.
+
+    Examples
+    --------
+    >>> Path("a.nii.gz").touch()
+    >>> several_in(Path()), several_in(Path("a.nii.gz"))
+    (True, False)
+    """
+    if not path.is_dir():
+        return False
+    if not readable(path):
+        return True
+    inside = sum(readable(each) for each in path.iterdir())
+    if not inside:
+        return False
+    found = series.scan(path.iterdir())
+    alone = all(len(files) == 1 and dicom_frames.is_volume(files[0]) for files in found.series.values())
+    return alone and "" not in found.others and (inside > 1 or not found.series)
 
 
 def must_hold_none(folder: Path) -> None:

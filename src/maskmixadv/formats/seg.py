@@ -36,6 +36,8 @@ UIDS: Final = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "
 """What a segmentation says of the slices that it was drawn on; the last one tells them apart."""
 LIKELY: Final = 0.5
 """From which fraction or probability on a voxel of a fractional segment belongs to it."""
+SHARED: Final = ("PlaneOrientationSequence", "PixelMeasuresSequence")
+"""Functional groups that a segmentation repeats of a multi-frame file."""
 _ABOUT: Final = (0x0008, 0x0010, 0x0012, 0x0032, 0x0038, 0x0040)
 """Groups of attributes that describe patients, studies and staff."""
 
@@ -119,12 +121,13 @@ def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray,
     found, labels = _read(path), np.zeros(image.array.shape, np.uint8)
     grid = _grid(path, image)
     slices = [str(header.get("SOPInstanceUID")) for header in getattr(image.geometry, "headers", ())]
+    frames = getattr(image.geometry, "frames", ())
     places = {folded(name): place for place, name in enumerate(classes) if place}
     for number, name in _labels(path, found).items():
         place = places.get(folded(name))
         if place is None:
             raise InputError(f"{path}: segment {name!r} is no class, allowed are {', '.join(classes[1:])}")
-        mask = _mask(path, found, number, grid, slices)
+        mask = _mask(path, found, number, grid, slices, frames)
         if mask.shape != labels.shape:
             raise InputError(f"{path}: has shape {mask.shape}, its series has {labels.shape}; export it anew")
         if (others := labels[mask][labels[mask] > 0]).size:
@@ -141,6 +144,7 @@ def write(
     classes: Sequence[str],
     *,
     thickness: float = 1.0,
+    frames: Sequence[int] = (),
 ) -> None:
     """Write `labels` as a segmentation of a series, one segment a class; whole or not at all.
 
@@ -151,11 +155,13 @@ def write(
     labels
         Class indices on the series' grid.
     headers
-        Headers of the series' slices (pydicom datasets), in the order of `labels`.
+        Headers of the series' slices (pydicom datasets), in the order of `labels`; of frames, that of their file.
     classes
         Names of the classes, background first.
     thickness
         SliceThickness (mm) of slices that don't say theirs.
+    frames
+        Number of each slice's frame in a multi-frame file, from 1; empty for slices with a file each.
 
     Raises
     ------
@@ -169,20 +175,20 @@ def write(
     Traceback (most recent call last):
     maskmixadv.errors.InputError: seg.dcm: no SEG can be made of its series (...); mend its headers
     """
-    made = _made(path, labels, [_completed(header, thickness) for header in headers], classes)
+    made = _made(path, labels, headers, classes, thickness, frames)
     _forget(made, headers[0])
     with replaced(path) as place:
         made.save_as(place)
 
 
-def must_be_possible(path: Path, headers: Sequence[Any], classes: Sequence[str]) -> None:
+def must_be_possible(path: Path, headers: Sequence[Any], classes: Sequence[str], *, frames: Sequence[int] = ()) -> None:
     """Check that a segmentation of a series can be made, before there are labels for it.
 
     Parameters
     ----------
     path
         The file that is to be written, for the error's text.
-    headers, classes
+    headers, classes, frames
         As for `write`.
 
     Raises
@@ -198,15 +204,29 @@ def must_be_possible(path: Path, headers: Sequence[Any], classes: Sequence[str])
     maskmixadv.errors.InputError: seg.dcm: no SEG can be made of its series (...); mend its headers
     """
     shape = [int(headers[0].get(name) or 0) for name in ("Rows", "Columns")]
-    labels = np.zeros((len(headers), *shape), np.uint8)
+    labels = np.zeros((len(frames or headers), *shape), np.uint8)
     labels[:1] = 1  # empty slices are left out of the file, so this one alone is packed
-    _made(path, labels, [_completed(header, 1.0) for header in headers], classes)
+    _made(path, labels, headers, classes, 1.0, frames)
 
 
-def _made(path: Path, labels: UInt8[np.ndarray, "d h w"], headers: Sequence[Any], classes: Sequence[str]) -> Any:  # noqa: ANN401
+def _made(
+    path: Path,
+    labels: UInt8[np.ndarray, "d h w"],
+    headers: Sequence[Any],
+    classes: Sequence[str],
+    thickness: float,
+    frames: Sequence[int],
+) -> Any:  # noqa: ANN401
     hd = _highdicom(path)
     _must_be_identified(path, headers)
+    if frames and len(headers) > 1:
+        said = f"its slices lie in {len(headers)} multi-frame files, allowed is one"
+        raise InputError(f"{path}: no SEG can be made of its series ({said})")
+    if frames:
+        labels = labels[np.argsort(frames)]  # highdicom takes them in the file's order
     try:
+        headers = [_completed(header, thickness) for header in headers]
+        headers = [_with_shared(header, thickness) for header in headers] if frames else headers
         made = hd.seg.Segmentation(
             source_images=list(headers),
             pixel_array=labels,
@@ -245,6 +265,29 @@ def _completed(header: Any, thickness: float) -> Any:  # noqa: ANN401
         for name, value in missing.items():
             setattr(header, name, value)
     return header
+
+
+def _with_shared(header: Any, thickness: float) -> Any:  # noqa: ANN401
+    """Return the header of a multi-frame file that says once what holds for all frames, as highdicom needs it.
+
+    Frames were seen to have one orientation and one spacing; some makers repeat these for each frame.
+    """
+    from pydicom import Dataset
+
+    shared, first = header.SharedFunctionalGroupsSequence, header.PerFrameFunctionalGroupsSequence[0]
+    group, changed = Dataset(), Dataset()
+    for each in shared:
+        group.update(each)
+    for name in SHARED:
+        if not group.get(name):
+            setattr(group, name, copy.deepcopy(first.get(name)))
+    measures = group.PixelMeasuresSequence[0]
+    if measures.get("SliceThickness") in (None, ""):
+        group.PixelMeasuresSequence = copy.deepcopy(group.PixelMeasuresSequence)
+        group.PixelMeasuresSequence[0].SliceThickness = thickness
+    changed.update(header)
+    changed.SharedFunctionalGroupsSequence = [group]
+    return changed
 
 
 def _instances_in(series: Any) -> Iterable[Any]:  # noqa: ANN401
@@ -294,12 +337,22 @@ def _labels(path: Path, found: Any) -> dict[int, str]:  # noqa: ANN401
         return {number: str(found.get_segment_description(number).segment_label) for number in numbers}
 
 
-def _mask(path: Path, found: Any, number: int, grid: Any, slices: Sequence[str]) -> Bool[np.ndarray, "d h w"]:  # noqa: ANN401
+def _mask(
+    path: Path,
+    found: Any,  # noqa: ANN401
+    number: int,
+    grid: Any,  # noqa: ANN401
+    slices: Sequence[str],
+    frames: Sequence[int],
+) -> Bool[np.ndarray, "d h w"]:
     """Return which voxels belong to a segment: by its place, or by its slices where these are sheared."""
     with reading(path, KIND, wrong="not on the grid of its series", advice="; export it anew"):
         if grid is None:
-            values = found.get_pixels_by_source_instance(
-                slices, segment_numbers=[number], ignore_spatial_locations=True, assert_missing_frames_are_empty=True
+            listed = {"ignore_spatial_locations": True, "assert_missing_frames_are_empty": True}
+            values = (
+                found.get_pixels_by_source_frame(slices[0], list(frames), segment_numbers=[number], **listed)
+                if frames
+                else found.get_pixels_by_source_instance(slices, segment_numbers=[number], **listed)
             )[..., 0]
         else:
             values = found.get_volume(segment_numbers=[number]).match_geometry(grid).array[..., 0]

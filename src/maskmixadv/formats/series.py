@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from maskmixadv.errors import InputError, counted, say
-from maskmixadv.formats import dicom_header, dicom_pixels, nifti, seg
-from maskmixadv.formats.dicom_header import number, numbers, text
+from maskmixadv.formats import dicom_dimensions, dicom_frames, dicom_grid, dicom_header, dicom_pixels, nifti, seg
+from maskmixadv.formats.dicom_grid import Slice
+from maskmixadv.formats.dicom_header import STRUCTURES, text
 from maskmixadv.formats.reading import Declared, check_size
 from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import Geometry, Volume
@@ -20,32 +21,17 @@ from maskmixadv.types import Spacing
 
 SUFFIXES: Final[tuple[str, ...]] = ()
 """A series is a folder, whose name says nothing."""
-LABELS_AS: Final[Mapping[str, str]] = {"": ".dcm"}
+CALLED: Final = (".dcm", ".dicom", ".ima")
+"""Suffixes of DICOM files; one with another content is damaged."""
+LABELS_AS: Final[Mapping[str, str]] = dict.fromkeys(("", *CALLED), ".dcm")
 """Labels of a series are one file, a DICOM segmentation."""
 ITEMSIZE: Final = 4
 """Bytes of a value in memory."""
-UNEVEN: Final = 0.02
-"""By which part of the largest distance between slices the distances may differ."""
-TURNED: Final = 1e-3
-"""How much a direction's cosines may differ between slices."""
 
-SKEW: Final = 1e-2
-"""How much the lengths of the two directions, and the cosine between them, may differ from 1 and 0."""
 SHOWN: Final = 5
 """Files that a line names at most."""
-SHEAR: Final = 1e-2
-"""From which tangent on slices are said to be sheared against one another."""
-CALLED: Final = (".dcm", ".dicom", ".ima")
-"""Suffixes of DICOM files; one with another content is damaged."""
-EQUAL: Final = ("Modality", "Units", "PhotometricInterpretation", "FrameOfReferenceUID", "PatientID")
-"""Texts that are equal in all slices of a volume."""
-MOSAIC: Final = "MOSAIC"
-"""ImageType of Siemens' files in which all slices of a volume lie side by side."""
 MEASURES: Final = ("RescaleIntercept", "RescaleSlope", "ModalityLUTSequence")
 """What makes Hounsfield units of a CT's stored numbers."""
-THICKNESS: Final = ("SpacingBetweenSlices", "SliceThickness")
-GRID: Final = {"PixelSpacing": 2, "ImageOrientationPatient": 6, "Rows": 1, "Columns": 1}
-"""Attributes that are equal in all slices of a volume, with their number of values."""
 
 
 class Scan(NamedTuple):
@@ -82,11 +68,14 @@ class SeriesGeometry(Geometry):
     Attributes
     ----------
     headers
-        The slices' headers (pydicom datasets without pixels), in the volume's order.
+        The slices' headers (pydicom datasets without pixels), in the volume's order. Slices that are frames have the
+        headers of their files, each once.
     affine
         Matrix from voxel (x, y, z, 1) to the world (mm, RAS), for labels as NIfTI.
     thickness
         Millimetres between slices, for labels of slices that don't say how thick they are.
+    frames
+        Numbers of the slices' frames in their multi-frame file, from 1; empty for slices with a file each.
 
     Examples
     --------
@@ -98,11 +87,12 @@ class SeriesGeometry(Geometry):
     headers: tuple[Any, ...]
     affine: Float[np.ndarray, "4 4"] | None = None
     thickness: float = 1.0
+    frames: tuple[int, ...] = ()
 
     def labels_path(self, path: Path, classes: Sequence[str]) -> Path:
         """Return `path`, or one of a NIfTI file where no SEG can be made of the series; a line then says why."""
         try:
-            seg.must_be_possible(path, self.headers, classes)
+            seg.must_be_possible(path, self.headers, classes, frames=self.frames)
         except InputError as error:
             other = path.with_name(path.name.removesuffix(LABELS_AS[""]) + nifti.SUFFIXES[0])
             say(f"{error}; its labels are written as NIfTI, {other.name}")
@@ -116,57 +106,7 @@ class SeriesGeometry(Geometry):
             image.header.set_xyzt_units("mm")
             nifti.NiftiGeometry(image.header).write_labels(path, labels, classes)
         else:
-            seg.write(path, labels, self.headers, classes, thickness=self.thickness)
-
-
-class Slice(NamedTuple):
-    """One file of a series.
-
-    Attributes
-    ----------
-    path, header
-        The file and its header, a pydicom dataset without pixels.
-    place
-        How far it lies along the slices' normal, in mm.
-    position
-        Where its first pixel lies, in mm (LPS).
-
-    Examples
-    --------
-    >>> from pydicom import Dataset
-    >>> Slice(Path("1.dcm"), Dataset(), 12.5, np.array([0.0, 0.0, 12.5])).place
-    12.5
-    """
-
-    path: Path
-    header: Any
-    place: float
-    position: Float[np.ndarray, "3"]
-
-
-class SlicePlane(NamedTuple):
-    """The grid of a slice, as its header says it.
-
-    Attributes
-    ----------
-    shape
-        Rows and columns.
-    between
-        Millimetres between rows, and between columns.
-    along_row, along_column
-        Unit vectors (LPS) along a row and along a column.
-
-    Examples
-    --------
-    >>> plane = SlicePlane((256, 216), np.array([1.4, 1.4]), np.array([1.0, 0, 0]), np.array([0, 1.0, 0]))
-    >>> np.cross(plane.along_row, plane.along_column)  # the slices' normal
-    array([0., 0., 1.])
-    """
-
-    shape: tuple[int, int]
-    between: Float[np.ndarray, "2"]
-    along_row: Float[np.ndarray, "3"]
-    along_column: Float[np.ndarray, "3"]
+            seg.write(path, labels, self.headers, classes, thickness=self.thickness, frames=self.frames)
 
 
 def holds_dicom(folder: Path) -> bool:
@@ -180,6 +120,18 @@ def holds_dicom(folder: Path) -> bool:
     True
     """
     return folder.is_dir() and any(dicom_header.is_dicom(path) for path in folder.iterdir() if path.is_file())
+
+
+def contours(folder: Path) -> list[Path]:
+    """Return the files of contours (RTSTRUCT) in `folder`, by their first bytes.
+
+    Examples
+    --------
+    >>> contours(Path())
+    []
+    """
+    inside = (path for path in sorted(folder.iterdir()) if path.is_file())
+    return [path for path in inside if dicom_header.KINDS.get(dicom_header.stored_class(path)) == STRUCTURES]
 
 
 def scan(paths: Iterable[Path]) -> Scan:
@@ -233,9 +185,10 @@ def tell(found: Scan, where: Path) -> None:
 
 
 def by_place(paths: Sequence[Path]) -> list[list[Path]]:
-    """Part a series into volumes: one, or one a folder where slices of several folders lie at one place.
+    """Part a series into volumes: one, or several where slices lie at one place.
 
-    Phases of a moving organ have one SeriesInstanceUID, and are sorted into folders.
+    Phases of a moving organ have one SeriesInstanceUID, and are sorted into folders: each folder is a volume then, and
+    so is each multi-frame file.
 
     Raises
     ------
@@ -247,18 +200,17 @@ def by_place(paths: Sequence[Path]) -> list[list[Path]]:
     >>> by_place([Path("study/1.dcm"), Path("study/2.dcm")])  # of one folder
     [[PosixPath('study/1.dcm'), PosixPath('study/2.dcm')]]
     """
-    folders: dict[Path, list[Path]] = defaultdict(list)
+    parts: dict[Path, list[Path]] = defaultdict(list)
     for path in paths:
-        folders[path.parent].append(path)
-    if len(folders) == 1:
+        parts[path if dicom_frames.is_volume(path) else path.parent].append(path)
+    if len(parts) == 1:
         return [list(paths)]
-    headers = [(path, dicom_header.read(path)) for path in paths]
-    places = {tuple(numbers(*each, "ImagePositionPatient", 3).round(2).tolist()) for each in headers}
-    return [list(paths)] if len(places) == len(paths) else list(folders.values())
+    places = dicom_grid.places(paths)
+    return [list(paths)] if len(set(places)) == len(places) else list(parts.values())
 
 
 def read(folder: Path) -> Volume:
-    """Read the one series whose files lie in `folder`, as `volume` does.
+    """Read the one series whose files lie in `folder`, or the multi-frame file of this name, as `volume` does.
 
     Raises
     ------
@@ -306,8 +258,8 @@ def peek(folder: Path) -> tuple[tuple[int, int, int], Spacing]:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: empty: holds 0 DICOM image series, allowed is one a folder; sort them apart
     """
-    slices, plane = _ordered(_only(folder))
-    return (len(slices), *plane.shape), _grid(slices, plane)[0]
+    slices, plane = dicom_grid.ordered(_only(folder))
+    return (len(slices), *plane.shape), dicom_grid.grid(slices, plane)[0]
 
 
 def header(folder: Path) -> Header:
@@ -320,8 +272,8 @@ def header(folder: Path) -> Header:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: empty: holds 0 DICOM image series, allowed is one a folder; sort them apart
     """
-    slices, plane = _ordered(_only(folder))
-    return Header((len(slices), *plane.shape), *_grid(slices, plane))
+    slices, plane = dicom_grid.ordered(_only(folder))
+    return Header((len(slices), *plane.shape), *dicom_grid.grid(slices, plane))
 
 
 def declared(folder: Path) -> Declared:
@@ -338,7 +290,7 @@ def declared(folder: Path) -> Declared:
 
 
 def volume(paths: Sequence[Path], *, codes: bool = False) -> Volume:
-    """Read a series of single slices as a volume ``d h w``, the lowest along their normal first.
+    """Read a series of slices or frames as a volume ``d h w``, the lowest along their normal first.
 
     Intensities are float32, after the rescaling that each slice's header asks for. They are as bright as they are shown
     (``MONOCHROME1`` is inverted), and padding has the lowest value of the others. Lines on stderr say what in the
@@ -354,7 +306,7 @@ def volume(paths: Sequence[Path], *, codes: bool = False) -> Volume:
     Raises
     ------
     InputError
-        If slices are missing, double, of several grids, in colour, multi-frame, or can't be read.
+        If slices are missing, double, of several grids or contrasts, in colour, or can't be read.
 
     Examples
     --------
@@ -376,20 +328,22 @@ def volume(paths: Sequence[Path], *, codes: bool = False) -> Volume:
     >>> series.array[:, 0, 0], series.spacing
     (array([-1024.,   -24.,   976.], dtype=float32), (5.0, 0.5, 0.5))
     """
-    slices, plane = _ordered(paths)
-    spacing, affine = _grid(slices, plane)
-    where = slices[0].path.parent
+    slices, plane = dicom_grid.ordered(paths)
+    spacing, affine = dicom_grid.grid(slices, plane)
+    where = dicom_dimensions.where(slices)
     check_size(where, Declared((len(slices), *plane.shape), ITEMSIZE), "DICOM series")
-    _tell_of_gaps(where, slices, plane)
+    dicom_grid.tell_of_gaps(where, slices, plane)
     first = slices[0]
-    if not codes and text(*first[:2], "Modality") == "CT" and not any(name in first.header for name in MEASURES):
-        say(f"{where}: CT without {MEASURES[0]}; stored numbers are taken for Hounsfield units")
-    pixels = [dicom_pixels.read(each.path, plane.shape) for each in slices]
+    if not codes:
+        dicom_dimensions.tell(where, slices)
+        if text(first.path, first.header, "Modality") == "CT" and not any(name in first.header for name in MEASURES):
+            say(f"{where}: CT without {MEASURES[0]}; stored numbers are taken for Hounsfield units")
+    pixels = _pixels(slices, plane.shape)
     if codes:
         array = np.stack([each.values for each in pixels])
     else:
-        array = dicom_pixels.shown(where, pixels, invert=dicom_pixels.inverted(*slices[0][:2]))
-    return Volume(array, spacing, affine, SeriesGeometry(tuple(each.header for each in slices), affine, spacing[0]))
+        array = dicom_pixels.shown(where, pixels, invert=dicom_pixels.inverted(first.path, first.header))
+    return Volume(array, spacing, affine, _geometry(slices, affine, spacing[0]))
 
 
 def patient(path: Path) -> str:
@@ -444,6 +398,27 @@ def instance(path: Path) -> str:
     return text(path, dicom_header.read(path), "SOPInstanceUID")
 
 
+def _pixels(slices: Sequence[Slice], shape: tuple[int, int]) -> list[dicom_pixels.SlicePixels]:
+    """Return the pixels of slices in their order; each file is read once."""
+    of: dict[Path, list[int]] = defaultdict(list)
+    for at, each in enumerate(slices):
+        of[each.file].append(at)
+    found: dict[int, dicom_pixels.SlicePixels] = {}
+    for file, places in of.items():
+        inside = [slices[at] for at in places]
+        read = dicom_pixels.read_frames(file, shape, inside) if inside[0].frame else [dicom_pixels.read(file, shape)]
+        found |= dict(zip(places, read, strict=True))
+    return [found[at] for at in range(len(slices))]
+
+
+def _geometry(slices: Sequence[Slice], affine: Float[np.ndarray, "4 4"], thickness: float) -> SeriesGeometry:
+    """Return the geometry of slices in order; frames go by the headers of their files."""
+    if not any(each.frame for each in slices):
+        return SeriesGeometry(tuple(each.header for each in slices), affine, thickness)
+    headers = tuple(dicom_header.read(file) for file in dict.fromkeys(each.file for each in slices))
+    return SeriesGeometry(headers, affine, thickness, tuple(each.frame for each in slices))
+
+
 def _sort(path: Path, found: Scan, loose: dict[str, list[Path]]) -> None:
     """Put a DICOM file where it belongs; images without a position into `loose`, by their series."""
     header = dicom_header.read(path)
@@ -466,8 +441,8 @@ def _must_not_be_called_dicom(path: Path) -> None:
 
 def _passed_over(kind: str, paths: Sequence[Path]) -> str:
     """Say of what kind files are and why they are not read."""
-    if kind == dicom_header.STRUCTURES:
-        return f"contours of {kind} are not read, export them as a SEG or NIfTI: {_listed(paths)}"
+    if kind == STRUCTURES:
+        return f"{dicom_header.CONTOURS}: {_listed(paths)}"
     if not kind:
         return f"passed over, as images without ImagePositionPatient: {_listed(paths)}"
     return f"passed over, as {kind} is no image: {_listed(paths)}"
@@ -479,14 +454,18 @@ def _listed(paths: Sequence[Path]) -> str:
 
 
 def _only(folder: Path) -> list[Path]:
+    """Return the files of the one series in a folder; a multi-frame file is one of its own."""
+    if folder.is_file():
+        return [folder]
     found = scan(folder.iterdir())
     if not found.series and found.others:
         said = "; ".join(_passed_over(kind, paths) for kind, paths in found.others.items())
         raise InputError(f"{folder}: holds no DICOM image series ({said})")
     if len(found.series) != 1:
-        raise InputError(
-            f"{folder}: holds {len(found.series)} DICOM image series, allowed is one a folder; sort them apart"
-        )
+        files = [path for paths in found.series.values() for path in paths]
+        alone = ", or name each multi-frame file" if any(map(dicom_frames.is_volume, files)) else ""
+        said = f"holds {len(found.series)} DICOM image series, allowed is one a folder; sort them apart{alone}"
+        raise InputError(f"{folder}: {said}")
     tell(found, folder)
     inside = [path for path in sorted(folder.iterdir()) if holds_dicom(path)]
     if inside:
@@ -494,128 +473,3 @@ def _only(folder: Path) -> list[Path]:
     if found.segmentations:
         say(f"{folder}: passed over, as SEG is no image: {_listed(found.segmentations)}")
     return next(iter(found.series.values()))
-
-
-def _ordered(paths: Sequence[Path]) -> tuple[list[Slice], SlicePlane]:
-    """Sort slices by their place along the normal of the first one, once they are seen to have one grid."""
-    headers = [(path, dicom_header.read(path)) for path in paths]
-    for path, header in headers:
-        _must_be_plain(path, header)
-        for name, count in GRID.items():
-            mine, others = numbers(path, header, name, count), numbers(paths[0], headers[0][1], name, count)
-            if not np.allclose(mine, others, atol=TURNED):
-                here, there = f"{name} is {mine.tolist()}", f"{others.tolist()} in {paths[0]}"
-                raise InputError(f"{path}: {here}, but {there}; split the series")
-        for name in EQUAL:
-            if (mine := text(path, header, name)) != (others := text(paths[0], headers[0][1], name)):
-                raise InputError(f"{path}: {name} is {mine!r}, but {others!r} in {paths[0]}; split the series")
-    plane = _plane(*headers[0])
-    normal = np.cross(plane.along_row, plane.along_column)
-    positions = [numbers(path, header, "ImagePositionPatient", 3) for path, header in headers]
-    placed = [Slice(*each, float(normal @ at), at) for each, at in zip(headers, positions, strict=True)]
-    return sorted(placed, key=lambda each: each.place), plane
-
-
-def _must_be_plain(path: Path, header: Any) -> None:  # noqa: ANN401
-    if int(number(path, header, "NumberOfFrames", 1.0)) > 1 or "SharedFunctionalGroupsSequence" in header:
-        raise InputError(f"{path}: is a multi-frame file, allowed is one slice a file; convert it to classic DICOM")
-    missing = [name for name in (*GRID, "ImagePositionPatient") if name not in header]
-    if missing:
-        detector = "ImagerPixelSpacing" in header and "PixelSpacing" in missing
-        why = "; its ImagerPixelSpacing holds at the detector, not in the patient" if detector else ""
-        raise InputError(f"{path}: lacks {', '.join(missing)}, which a slice of a volume has{why}; export it again")
-    if MOSAIC in text(path, header, "ImageType"):
-        raise InputError(
-            f"{path}: ImageType is {MOSAIC}, slices side by side, allowed is one a file; convert it to NIfTI"
-        )
-    dicom_pixels.must_be_grey(path, header)
-
-
-def _plane(path: Path, header: Any) -> SlicePlane:  # noqa: ANN401
-    (rows,), (columns,) = (numbers(path, header, name, 1) for name in ("Rows", "Columns"))
-    between = numbers(path, header, "PixelSpacing", 2)
-    along = numbers(path, header, "ImageOrientationPatient", 6).reshape(2, 3)
-    if between.min() <= 0 or rows < 1 or columns < 1:
-        raise InputError(f"{path}: {rows:g} × {columns:g} pixels, {between.tolist()} mm apart; allowed is above 0")
-    if not np.allclose(along @ along.T, np.eye(2), atol=SKEW):
-        raise InputError(f"{path}: ImageOrientationPatient is {along.ravel().tolist()}, allowed are two unit vectors")
-    if text(path, header, "PixelAspectRatio"):
-        tall, wide = numbers(path, header, "PixelAspectRatio", 2)
-        if not np.isclose(tall * between[1], wide * between[0], rtol=UNEVEN):
-            said = f"PixelAspectRatio is {tall:g} to {wide:g}, PixelSpacing {between.tolist()}"
-            raise InputError(f"{path}: {said}; only one can be right, mend its header")
-    return SlicePlane((int(rows), int(columns)), between, along[0], along[1])
-
-
-def _grid(slices: Sequence[Slice], plane: SlicePlane) -> tuple[Spacing, Float[np.ndarray, "4 4"]]:
-    """Return spacing and affine (RAS) of slices in order.
-
-    DICOM's patient axes are LPS; its PixelSpacing is between rows, then between columns.
-    """
-    between_rows, between_columns = map(float, plane.between)
-    normal = np.cross(plane.along_row, plane.along_column)
-    step = _step(slices, normal)
-    between_slices = float(np.linalg.norm(step)) if _shear(step, normal) < SHEAR else float(normal @ step)
-    columns = [plane.along_row * between_columns, plane.along_column * between_rows, step, slices[0].position]
-    affine = np.eye(4)
-    affine[:3] = np.column_stack(columns)
-    affine[:2] *= -1
-    return (between_slices, between_rows, between_columns), affine
-
-
-def _shear(step: Float[np.ndarray, "3"], normal: Float[np.ndarray, "3"]) -> float:
-    """Return how far a slice is shifted sideways against the one below, in units of their distance."""
-    along = float(normal @ step)
-    return float(np.linalg.norm(step - along * normal)) / abs(along)
-
-
-def _tell_of_gaps(where: Path, slices: Sequence[Slice], plane: SlicePlane) -> None:
-    """Say where positions and headers disagree on how slices follow one another."""
-    first, normal = slices[0], np.cross(plane.along_row, plane.along_column)
-    if len(slices) == 1:
-        if not any(text(first.path, first.header, name) for name in THICKNESS):
-            say(f"{where}: one slice without SliceThickness; 1 mm is taken, so volumes may be wrong")
-        return
-    step = _step(slices, normal)
-    if (shear := _shear(step, normal)) >= SHEAR:
-        said = f"slices are sheared by {np.degrees(np.arctan(shear)):.1f}° (GantryDetectorTilt)"
-        say(f"{where}: {said}; volumes are right, distances across slices are not")
-    gap = float(normal @ step)
-    if text(first.path, first.header, THICKNESS[0]):
-        told = abs(number(first.path, first.header, THICKNESS[0], gap))
-        if not np.isclose(told, gap, rtol=UNEVEN):
-            said = f"SpacingBetweenSlices is {told:.4g} mm, positions lie {gap:.4g} mm apart"
-            say(f"{where}: {said}; positions count")
-
-
-def _step(slices: Sequence[Slice], normal: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
-    """Return the vector from each slice to the next, in mm (LPS)."""
-    if len(slices) == 1:
-        return normal * _thickness(slices[0])
-    gaps = np.diff([each.place for each in slices])
-    if gaps.min() <= UNEVEN * gaps.max():
-        one, other = slices[at := int(gaps.argmin())], slices[at + 1]
-        uid, also = (text(each.path, each.header, "SOPInstanceUID") for each in (one, other))
-        if uid and uid == also:
-            raise InputError(f"{one.path}: has the place and SOPInstanceUID of {other.path}; take one of the two away")
-        raise InputError(f"{one.path}: lies where {other.path} does; sort phases or echoes apart")
-    if np.ptp(gaps) > UNEVEN * gaps.max():
-        at = int(gaps.argmax())
-        found = f"the next slice is {gaps[at]:.4g} mm away, others {gaps.min():.4g} mm"
-        raise InputError(f"{slices[at].path}: {found}; add what is missing")
-    step = (slices[-1].position - slices[0].position) / (len(slices) - 1)
-    for place, each in enumerate(slices):
-        apart = np.linalg.norm(slices[0].position + place * step - each.position)
-        if apart > UNEVEN * np.linalg.norm(step):
-            raise InputError(f"{each.path}: lies {apart:.3g} mm beside the line through the others; split the series")
-    return step
-
-
-def _thickness(only: Slice) -> float:
-    """Return the thickness of a single slice in mm; 1 if its header does not say."""
-    for name in THICKNESS:
-        if text(only.path, only.header, name):
-            thickness = number(only.path, only.header, name, 1.0)
-            if thickness > 0:
-                return thickness
-    return 1.0

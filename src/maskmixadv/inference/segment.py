@@ -11,7 +11,8 @@ import numpy as np
 from maskmixadv.corpus.channels import Channel, scaled
 from maskmixadv.errors import InputError, counted, listed, say
 from maskmixadv.files import held, write_text
-from maskmixadv.formats import image_files, several
+from maskmixadv.formats import image_files, series, several
+from maskmixadv.formats.dicom_header import CONTOURS
 from maskmixadv.formats.reading import NAMED
 from maskmixadv.inference import outputs
 from maskmixadv.inference.predictor import Predictor
@@ -232,14 +233,18 @@ def _files(images: Sequence[Path]) -> tuple[list[Path], int]:
         if error := _no_image(image):
             (beside if image.exists() and not image_files.strange(image) else wrong).append(error)
             continue
-        folder = image.is_dir() and not image_files.readable(image)
+        folder = image_files.several_in(image)
         inside = sorted(p for p in image.iterdir() if image_files.readable(p)) if folder else [image]
         if not inside:
             first, *others = image_files.SUFFIXES
             raise InputError(f"{image}: no {first} file in this folder, nor any of {', '.join(others)}")
         paths += inside
         if folder and (left := sorted(p.name for p in image.iterdir() if p not in inside and image_files.strange(p))):
-            print(f"{image}: passed over, as no image of a known format: {listed(left, NAMED)}", file=sys.stderr)
+            contours = [path.name for path in series.contours(image)]
+            if contours:
+                print(f"{image}: {CONTOURS}: {listed(contours, NAMED)}", file=sys.stderr)
+            if left := [name for name in left if name not in contours]:
+                print(f"{image}: passed over, as no image of a known format: {listed(left, NAMED)}", file=sys.stderr)
     if not paths:
         none = InputError("predict: no image given, at least one file or folder is needed")
         raise next(iter((*wrong, *beside)), none)

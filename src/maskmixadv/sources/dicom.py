@@ -16,7 +16,7 @@ from maskmixadv.corpus.channels import ONE, Channel, own
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.folds import folds
 from maskmixadv.errors import InputError, listed, say
-from maskmixadv.formats import seg, series
+from maskmixadv.formats import dicom_frames, image_files, seg, series
 from maskmixadv.formats.slicing import Slicing
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources import classes as declared
@@ -52,9 +52,10 @@ class Study:
 def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int = 0) -> Corpus:
     """Make a corpus of all DICOM image series in `source` and its folders.
 
-    A case is named by its files' folder, its patient by the PatientID. Classes are those of ``source/classes.toml``,
-    or the segments' labels in the order in which they are found. Series without a SEG are cases without annotation, and
-    one whose SEG is empty is a case without a structure. Phases of one series are a case each if each has its folder.
+    A case is named by its files' folder, or by its file where that is a multi-frame one beside others, and its patient
+    by the PatientID. Classes are those of ``source/classes.toml``, or the segments' labels in the order in which they
+    are found. Series without a SEG are cases without annotation, and one whose SEG is empty is a case without a
+    structure. Phases of one series are a case each if each has its folder or its multi-frame file.
 
     Parameters
     ----------
@@ -121,8 +122,9 @@ def _studies(source: Path, pattern: str | None) -> list[Study]:
     volumes = {uid: series.by_place(paths) for uid, paths in found.series.items()}
     for uid, parts in volumes.items():
         if len(parts) > 1:
+            kind = "file" if len(parts) > len({part[0].parent for part in parts}) else "folder"
             print(
-                f"{source}: series {uid} has slices at one place in {len(parts)} folders; each folder is a case",
+                f"{source}: series {uid} has slices at one place in {len(parts)} {kind}s; each {kind} is a case",
                 file=sys.stderr,
             )
     masks = _masks(source, found.segmentations, volumes)
@@ -172,14 +174,20 @@ def _drawn_on(path: Path, volumes: Sequence[Sequence[Path]]) -> int:
     for number, paths in enumerate(volumes):
         if listed and listed <= {series.instance(each) for each in paths}:
             return number
-    folders = ", ".join(str(paths[0].parent) for paths in volumes)
+    folders = ", ".join(dict.fromkeys(str(paths[0].parent) for paths in volumes))
     raise InputError(f"{path}: is a SEG of slices that are in none of {folders}, or in several; put it right")
 
 
 def _named(source: Path, volumes: Mapping[str, Sequence[Sequence[Path]]]) -> list[tuple[str, str, int]]:
-    """Name each volume by its folder, and by a number if the folder has several; with its series and place in it."""
+    """Name each volume by its folder, with its series and place in it; of several in a folder, each has a number.
+
+    Where a folder has several volumes, one that is a multi-frame file has its name.
+    """
+    folders = Counter(paths[0].parent for parts in volumes.values() for paths in parts)
     places = [
-        (_folder_name(source, paths[0].parent), uid, n) for uid in volumes for n, paths in enumerate(volumes[uid])
+        (_folder_name(source, _place(paths, alone=folders[paths[0].parent] == 1)), uid, n)
+        for uid in volumes
+        for n, paths in enumerate(volumes[uid])
     ]
     count, taken = Counter(name for name, _, _ in places), Counter[str]()
     named = []
@@ -187,6 +195,14 @@ def _named(source: Path, volumes: Mapping[str, Sequence[Sequence[Path]]]) -> lis
         taken[name] += 1
         named.append((f"{name}_{taken[name]}" if count[name] > 1 else name, uid, number))
     return named
+
+
+def _place(paths: Sequence[Path], *, alone: bool) -> Path:
+    """Return what a volume is called by: its folder, or its one multi-frame file."""
+    first, *others = paths
+    if alone or others or not dicom_frames.is_volume(first):
+        return first.parent
+    return first.with_name(image_files.stem(first))
 
 
 def _folder_name(source: Path, place: Path) -> str:

@@ -11,9 +11,9 @@ from pathlib import Path
 from threading import local
 from typing import Final, NamedTuple
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, listed
 from maskmixadv.files import LOCK, LONGEST_NAME, make_directory, sweep
-from maskmixadv.formats import image_files, series
+from maskmixadv.formats import dicom_header, image_files, series
 from maskmixadv.inference.outputs import RECORD
 from maskmixadv.sources import marks
 
@@ -59,6 +59,8 @@ class Layout:
     root: Path
     _series: dict[Path, int] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Folders that are series, and when they last changed."""
+    _contours: dict[Path, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What is said of contours in folders that are series."""
     _once: local = field(default_factory=local, init=False, repr=False, compare=False)
     """What a thread has listed since it began to look `at_once`."""
 
@@ -177,7 +179,8 @@ class Layout:
                 wrong = f"case {name!r} is {found[name].name} already; rename one of them"
             if wrong is None:
                 found[name] = path
-            else:
+                wrong = self._contours.get(path)
+            if wrong is not None:
                 problems.append(f"{printable(str(path.relative_to(self.root)))}: {wrong}")
         return Listing(found, problems)
 
@@ -199,7 +202,7 @@ class Layout:
     def image(self, case: str) -> Path | None:
         """Return the file of an image, the first one if its channels have several; None if there is none.
 
-        Folders are listed, and no file is looked into.
+        Folders are listed, and no image is read.
         """
         inside = self._inside(self.images, case)
         names = (case, *(f"{case}_{number:04d}" for number in range(CHANNELS)))
@@ -226,7 +229,7 @@ class Layout:
 
     def _case(self, path: Path) -> str:
         """Return the case of a file, or of a folder of a series; empty if it is neither."""
-        return path.name if path.parent == self.images and path.is_dir() else case_of(path.name)
+        return path.name if path.parent == self.images and path.is_dir() else case_of(path)
 
     def _wrong(self, path: Path, name: str) -> str | None:
         """Say why `path`, of case `name`, can't be an image or a mask; None if it can."""
@@ -240,6 +243,8 @@ class Layout:
             return self._wrong_series(path)
         if not path.is_file():
             return "is no file, allowed are images in one file each"
+        if not name and dicom_header.KINDS.get(dicom_header.stored_class(path)) == dicom_header.STRUCTURES:
+            return dicom_header.CONTOURS
         return None if name else f"not an image, allowed are {', '.join(image_files.SUFFIXES)}"
 
     def _wrong_series(self, folder: Path) -> str | None:
@@ -251,6 +256,10 @@ class Layout:
             return "holds a link out of the folder, which is not followed; copy the file that it names"
         if not series.holds_dicom(folder):
             return "is a folder without DICOM files; put images beside it, or the files of one series into it"
+        self._contours.pop(folder, None)
+        contours = series.contours(folder)
+        if contours and len(contours) < sum(dicom_header.is_dicom(path) for path in folder.iterdir() if path.is_file()):
+            self._contours[folder] = f"{dicom_header.CONTOURS}: {listed([path.name for path in contours])}"
         self._series[folder] = changed
         return None
 
@@ -315,8 +324,10 @@ def _plain(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def case_of(file: str) -> str:
+def case_of(file: str | Path) -> str:
     """Return the case of an image file, which is its name without the suffix; empty if it is no image.
+
+    Where `file` is the path of a multi-frame DICOM file, which its content tells from a slice, this one is an image.
 
     Examples
     --------

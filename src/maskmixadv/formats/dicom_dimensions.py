@@ -1,0 +1,212 @@
+"""What tells slices of one DICOM series apart beside their place: echoes, phases, diffusion weightings, stacks."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from maskmixadv.errors import InputError, say
+from maskmixadv.formats.dicom_frames import INDEX, SourceSlice
+from maskmixadv.formats.dicom_header import KIND, text
+from maskmixadv.formats.reading import reading
+
+B_VALUE: Final = "DiffusionBValue"
+ONE: Final = ("StackID", "ComplexImageComponent")
+"""Texts of which a volume has one."""
+CONTRAST: Final = ("EffectiveEchoTime", "EchoTime", B_VALUE)
+"""Numbers that make the contrast of an MR, of which a volume has one."""
+NEAR: Final = 0.1
+"""By which part of the largest one such numbers may differ: another field of view may need another echo time."""
+TIMES: Final = ("TriggerTime", "NominalCardiacTriggerDelayTime", "InversionTime", "InversionTimes")
+"""Times (ms) that may differ between slices of one volume, as each may have been acquired in its own breath-hold."""
+FAR: Final = 50.0
+"""Milliseconds by which `TIMES` differ where a line says so."""
+KINDS: Final = ("TemporalPositionIndex", "TemporalPositionIdentifier", "FrameType", "ImageType")
+"""What a line tells of wherever it differs."""
+DIMENSIONS: Final = (
+    *(*ONE, *CONTRAST, "DiffusionGradientOrientation"),
+    *("TemporalPositionIndex", "TemporalPositionIdentifier", *TIMES),
+    *("FlipAngle", "KVP", "FrameType", "ImageType", "AcquisitionNumber"),
+)
+"""What may differ between slices at one place, the likeliest first."""
+MOST: Final = 3
+"""Dimensions that a line names at most."""
+SHOWN: Final = 5
+"""Values that a line names at most."""
+PRIVATE_B: Final = (
+    (0x0019, "SIEMENS MR HEADER", 0x0C),
+    (0x2001, "Philips Imaging DD 001", 0x03),
+    (0x0043, "GEMS_PARM_01", 0x39),
+)
+"""Where makers store a b-value: group, private creator and element."""
+GE_FLAG: Final = 100_000
+"""GE adds multiples of it to the b-value."""
+
+
+def must_be_one(slices: Sequence[SourceSlice]) -> None:
+    """Check that slices have one contrast and are of one stack, also where each has a place of its own.
+
+    Parameters
+    ----------
+    slices
+        All slices of a volume.
+
+    Raises
+    ------
+    InputError
+        If echo times or b-values differ by more than a tenth, or stacks or components of complex numbers differ.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> slices = []
+    >>> for number, echo in enumerate((10, 20, 10)):
+    ...     header = Dataset()
+    ...     header.EchoTime = echo
+    ...     slices.append(SourceSlice(Path(f"s/{number}"), header, Path(f"s/{number}"), 0))
+    >>> must_be_one(slices)
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: s: EchoTime is 10, 20 in its slices, allowed is one in a volume; split the series
+    """
+    for name in (*ONE, *CONTRAST):
+        found = _values(slices, name)
+        if len(found) > 1 and (name in ONE or not _near(found)):
+            said = f"{name} is {_shown(found)} in its slices, allowed is one in a volume"
+            raise InputError(f"{where(slices)}: {said}; {_apart(slices, 'split the series')}")
+
+
+def tell(place: Path, slices: Sequence[SourceSlice]) -> None:
+    """Print a line on stderr for each thing that differs between slices which are taken for one volume all the same.
+
+    Parameters
+    ----------
+    place
+        Their folder or file, for the line's beginning.
+    slices
+        All slices of a volume, which `must_be_one` has let through.
+
+    Examples
+    --------
+    >>> tell(Path("series"), [])  # nothing to tell
+    """
+    for name in (*CONTRAST, *TIMES, *KINDS):
+        found = _values(slices, name)
+        if len(found) > 1 and (name not in TIMES or _spread(found) > FAR):
+            say(f"{place}: {name} is {_shown(found)} in its slices; they are taken for one volume")
+
+
+def double(one: SourceSlice, other: SourceSlice, places: Sequence[Sequence[SourceSlice]]) -> str:
+    """Return the line on two slices at one place, which names what tells them apart.
+
+    Parameters
+    ----------
+    one, other
+        The two.
+    places
+        All slices, those at one place together.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> late, early = Dataset(), Dataset()
+    >>> late.TriggerTime, early.TriggerTime = 300, 0
+    >>> pair = [SourceSlice(Path(n), h, Path(n), 0) for n, h in (("a", late), ("b", early))]
+    >>> double(*pair, [pair])
+    'a: lies where b does; TriggerTime is 0, 300; sort phases or echoes apart'
+    """
+    found = [f"{name} is {_shown(_values(_all(places), name))}" for name in DIMENSIONS if _varies(places, name)][:MOST]
+    said = ", ".join(found) or _counted_by(places)
+    advice = _apart([one, other], "sort phases or echoes apart")
+    return f"{one.path}: lies where {other.path} does; {said}{'; ' if said else ''}{advice}"
+
+
+def where(slices: Sequence[SourceSlice]) -> Path:
+    """Return where slices lie: in a multi-frame file, or the first one's folder.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> where([SourceSlice(Path("a/1.dcm"), Dataset(), Path("a/1.dcm"), 0)])
+    PosixPath('a')
+    """
+    first = slices[0]
+    alone = first.frame and all(each.file == first.file for each in slices)
+    return first.file if alone else first.file.parent
+
+
+def _apart(slices: Sequence[SourceSlice], otherwise: str) -> str:
+    return "export each volume apart, or convert them to NIfTI" if slices[0].frame else otherwise
+
+
+def _all(places: Sequence[Sequence[SourceSlice]]) -> list[SourceSlice]:
+    return [each for place in places for each in place]
+
+
+def _varies(places: Sequence[Sequence[SourceSlice]], name: str) -> bool:
+    return any(len(_values(place, name)) > 1 for place in places)
+
+
+def _values(slices: Sequence[SourceSlice], name: str) -> list[str]:
+    """Return what slices say under a name, each value once; numbers in their order."""
+    found = {_value(each, name) for each in slices} - {""}
+    try:
+        return sorted(found, key=float)
+    except ValueError:
+        return sorted(found)
+
+
+def _value(one: SourceSlice, name: str) -> str:
+    said = text(one.path, one.header, name)
+    if said or name != B_VALUE:
+        with suppress(ValueError):
+            return f"{float(said):g}"  # one number, however it is spelled
+        return said
+    for group, creator, element in PRIVATE_B:
+        # A header that was changed by others may hold anything here; then nothing is known of its b-value.
+        with suppress(KeyError, TypeError, ValueError, IndexError):
+            value: Any = one.header.private_block(group, creator)[element].value
+            first = value if isinstance(value, int | float | str) else value[0]
+            return f"{float(first) % GE_FLAG:g}"
+    return ""
+
+
+def _numbers(values: Sequence[str]) -> list[float]:
+    found = list[float]()
+    for value in values:
+        with suppress(ValueError):
+            found.append(float(value))
+    return found
+
+
+def _spread(values: Sequence[str]) -> float:
+    found = _numbers(values)
+    return max(found) - min(found) if found else 0.0
+
+
+def _near(values: Sequence[str]) -> bool:
+    return _spread(values) <= NEAR * max(map(abs, _numbers(values)), default=0.0)
+
+
+def _shown(values: Sequence[str]) -> str:
+    return ", ".join(values[:SHOWN]) + (f" and {len(values) - SHOWN} more" if len(values) > SHOWN else "")
+
+
+def _counted_by(places: Sequence[Sequence[SourceSlice]]) -> str:
+    """Return what the file itself counts the frames at one place by; empty if it does not say."""
+    from pydicom.datadict import keyword_for_tag
+
+    first = places[0][0]
+    with reading(first.path, KIND):
+        for at, item in enumerate(first.header.get(INDEX) or ()):
+            found = {str(_index(each, at)) for each in _all(places)}
+            if any(len({_index(each, at) for each in place}) > 1 for place in places):
+                pointer = item.get("DimensionIndexPointer")
+                name = str(item.get("DimensionDescriptionLabel") or keyword_for_tag(pointer) or pointer)
+                return f"{' '.join(name.split())} counts {_shown(sorted(found))}"
+    return ""
+
+
+def _index(one: SourceSlice, at: int) -> int | None:
+    indices = one.header.get("DimensionIndexValues") or ()
+    indices = [indices] if isinstance(indices, int) else indices
+    return int(indices[at]) if at < len(indices) else None
