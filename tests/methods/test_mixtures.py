@@ -160,7 +160,7 @@ def test_shapepu_learns_from_the_strokes_of_occluded_images_too() -> None:
     """A network that says of each pixel what the pixel is says the same of it in a hidden and turned image."""
     net = nn.Conv2d(1, 4, 1)
     for seed in range(4):
-        ((_, terms),) = ShapePU(occluded=0.5, side=12).phases({"net": net}, tiny.batch(b=3, seed=seed))
+        ((_, terms),) = ShapePU(occluded=0.5, side=12, turned=True).phases({"net": net}, tiny.batch(b=3, seed=seed))
         batch = tiny.batch(b=3, seed=seed)
         seen = occlusion(batch, 12)[:, 0].numpy() == 1
         target = batch.target.numpy()
@@ -186,7 +186,7 @@ def test_shapepu_turns_what_it_occludes() -> None:
             return torch.cat([image * k for k in range(4)], 1)
 
         batch = tiny.batch(seed=seed)
-        list(ShapePU(side=0).phases({"net": Function(net)}, batch))
+        list(ShapePU(side=0, turned=True).phases({"net": Function(net)}, batch))
         turns |= {k for k in range(4) if torch.equal(asked[1], torch.rot90(batch.image, k, (2, 3)))}
     assert turns == {0, 1, 2, 3}
 
@@ -202,7 +202,7 @@ class Function(nn.Module):
 
 def test_a_run_of_before_shapepu_learnt_from_occluded_strokes_goes_on_without_them() -> None:
     before = recorded({"name": "shapepu"})
-    assert (before, ShapePU().occluded) == (ShapePU(occluded=0.0, turned=False), 1.0)
+    assert (before, ShapePU().occluded) == (ShapePU(occluded=0.0), 1.0)
 
 
 def test_spatial_energy_is_the_double_loop() -> None:

@@ -105,7 +105,7 @@ METHODS: Final[Mapping[str, Listed]] = {
     "shapepu": Listed(
         "ShapePU",
         "positive-unlabelled learning, and consistency under occlusion",
-        before=MappingProxyType({"occluded": 0.0, "turned": False}),
+        before=MappingProxyType({"occluded": 0.0}),
     ),
     "zscribbleseg": Listed("ZScribbleSeg", "mixtures, ratios of classes, a spatial and a shape prior"),
 }

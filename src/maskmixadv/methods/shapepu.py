@@ -20,8 +20,8 @@ class ShapePU(Method):
     """ShapePU (Zhang and Zhuang, MICCAI 2022): positive-unlabelled learning with global consistency.
 
     Differs from the released code: class ratios are estimated on the unlabelled pixels, where that code takes the
-    labelled ones', and from the forward pass that learns. Occluded images are turned by right angles, which need no
-    interpolation, where that code turns by any angle. Hidden pixels carry no label; there they are background.
+    labelled ones', and from the forward pass that learns. That code also turns and mirrors occluded images, which the
+    paper's abstract does not name, and which is the loop's here; hidden pixels are background there, unlabelled here.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class ShapePU(Method):
     side
         Side of the hidden square in pixels; 0 hides none.
     turned
-        Whether occluded images are turned by right angles, and their predictions back.
+        Whether occluded images are turned by a random number of right angles, and their predictions back.
 
     Raises
     ------
@@ -56,7 +56,7 @@ class ShapePU(Method):
     consistency: float = 0.05
     warmup: float = 0.3
     side: int = 32
-    turned: bool = True
+    turned: bool = False
 
     def __post_init__(self) -> None:
         check_weights(self, "unlabelled", "occluded", "consistency", "side")
