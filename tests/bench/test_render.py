@@ -50,7 +50,7 @@ def finished(name: str, fold: int, *, seed: int = 0, dice: float, cases: int = 6
     job = Job("abc", Recipe(Path("c"), {"name": "pce"}, "cpu"), Path("runs/x"), 100, "test", (Path("x"),))
     found = tuple(
         scores.CaseScore(
-            f"p{fold}{number}", f"p{fold}", "", "ED",
+            f"p{fold}{number}", f"p{fold}{number}", "", "ED",
             Score(label, dice - 0.01 * number + 0.1 * k, hd95 + number, 9.0, 1.0, 10.0, 12.0), "nominal",
         )
         for number in range(cases)
@@ -161,6 +161,38 @@ def test_pairs_are_by_case_and_class_whatever_their_order() -> None:
         for each in FOUND
     )
     assert paired.csv_text(paired.against_reference(TABLE, turned)) == paired.csv_text(compared())
+
+
+def phases(each: Finished, *, unknown: bool = False) -> Finished:
+    """Make two volumes of one patient of each two cases."""
+    rows = [row._replace(patient="" if unknown else f"{row.case[:-1]}{at // 4}") for at, row in enumerate(each.scores)]
+    return dataclasses.replace(each, scores=tuple(rows))
+
+
+def test_two_volumes_of_a_patient_count_as_one() -> None:
+    """By hand: of three patients of fold 1, whose volumes differ by .1 and .3, by .1 and .3, and by .2 and .4."""
+    flag, plain = finished("Flag", 1, dice=0.8), finished("Plain", 1, dice=0.8)
+    more = (0.1, 0.3, 0.1, 0.3, 0.2, 0.4)
+    rows = [
+        row._replace(score=row.score._replace(dice=row.score.dice + more[at // 2]))
+        for at, row in enumerate(plain.scores)
+    ]
+    plain = dataclasses.replace(plain, scores=tuple(rows))
+    tests = paired.against_reference(TABLE, [phases(flag), phases(plain)])
+    (test,) = [each.comparison for each in tests if (each.measure, each.column) == ("dice", "RV")]
+    assert (test.n, test.p) == (3, 2 / 8)
+    assert test.difference == pytest.approx((0.2 + 0.2 + 0.3) / 3)
+    assert (test.low, test.high) == pytest.approx((0.2, 0.3)), "all resamples are of patients: .2, .2 and .3"
+    tests = paired.against_reference(TABLE, [phases(flag, unknown=True), phases(plain, unknown=True)])
+    assert tests[0].comparison.n == 6, "volumes of unknown patients are patients of their own"
+
+
+def test_a_patients_volume_without_a_distance_leaves_the_other_one() -> None:
+    flag, plain = (phases(finished(name, 1, dice=0.8)) for name in ("Flag", "Plain"))
+    lost = plain.scores[0]._replace(score=plain.scores[0].score._replace(hd95=math.nan))
+    both = [flag, dataclasses.replace(plain, scores=(lost, *plain.scores[1:]))]
+    tests = {(each.measure, each.column): each.comparison for each in paired.against_reference(TABLE, both)}
+    assert (tests["hd95", "RV"].n, tests["hd95", "RV"].difference) == (3, 0.0)
 
 
 def test_only_runs_that_both_have_are_paired() -> None:

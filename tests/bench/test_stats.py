@@ -1,5 +1,6 @@
 """Statistics on cases that can be worked out by hand, or by another library."""
 
+import itertools
 import math
 
 import numpy as np
@@ -39,6 +40,37 @@ def test_holm_does_not_depend_on_the_order() -> None:
 def test_wilcoxon_by_hand(differences: list[float], p: float) -> None:
     assert wilcoxon(np.array(differences, dtype=float)) == pytest.approx(p)
     assert wilcoxon(-np.array(differences, dtype=float)) == pytest.approx(p)
+
+
+@pytest.mark.parametrize("differences", [[1, -1, 2, 2, 3, -3, 4, 5, 5], [2, 2, 2, 2, -2, 1], [0, 3, 3, -1, 0, 2]])
+def test_wilcoxon_with_ties_counts_all_signs(differences: list[float]) -> None:
+    """Zeros are left out, ties share their ranks, and each choice of signs is as likely as any other."""
+    values = np.array([each for each in differences if each], dtype=float)
+    ranks = np.array([np.mean([1 + k for k, x in enumerate(sorted(abs(values))) if x == abs(v)]) for v in values])
+    sums = [
+        sum(r for r, up in zip(ranks, ups, strict=True) if up) for ups in itertools.product((0, 1), repeat=len(ranks))
+    ]
+    away = np.abs(np.array(sums) - ranks.sum() / 2)
+    expected = np.mean(away >= abs(ranks[values > 0].sum() - ranks.sum() / 2) - 1e-9)
+    assert wilcoxon(np.array(differences, dtype=float)) == pytest.approx(float(expected))
+
+
+def test_holm_is_the_step_down_procedure() -> None:
+    """A hypothesis is rejected at a level where all with smaller p-values are, each at its share of the level."""
+    p = np.random.default_rng(2).random(9) ** 3
+    for level in (0.01, 0.05, 0.2, 0.6):
+        order, rejected = np.argsort(p), np.zeros(9, bool)
+        for place, k in enumerate(order):
+            if p[k] > level / (9 - place):
+                break
+            rejected[k] = True
+        assert ((np.array(holm(p.tolist())) <= level) == rejected).all()
+
+
+def test_one_unit_alone_has_no_interval() -> None:
+    assert all(math.isnan(end) for end in interval(np.array([0.1])))
+    found = compare(row=np.array([0.5]), reference=np.array([0.4]))
+    assert (found.n, found.p) == (1, 1.0)
 
 
 def test_interval_is_scipys() -> None:

@@ -1,7 +1,9 @@
 """Second views of a batch, ratios of classes, and what lies where."""
 
 import dataclasses
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from maskmixadv.methods import USTM, CycleMix, ShapePU
 from maskmixadv.methods.parts.ratios import mixture_ratios, negatives, trained_share
 from maskmixadv.methods.parts.teacher import Teacher
 from maskmixadv.methods.parts.views import label_saliency, mixture, noisy, occlusion, quarters, turned
+from maskmixadv.methods.registry import recorded
 from maskmixadv.methods.zscribbleseg import spatial_energy
 from maskmixadv.networks.components import largest_in_slices
 from maskmixadv.networks.losses import one_hot
@@ -151,6 +154,55 @@ def test_background_is_never_a_negative_of_shapepu(monkeypatch: pytest.MonkeyPat
     (negative,) = seen
     assert not negative[:, 0].any()
     assert negative[:, 1:].flatten(1).any(1).all()
+
+
+def test_shapepu_learns_from_the_strokes_of_occluded_images_too() -> None:
+    """A network that says of each pixel what the pixel is says the same of it in a hidden and turned image."""
+    net = nn.Conv2d(1, 4, 1)
+    for seed in range(4):
+        ((_, terms),) = ShapePU(occluded=0.5, side=12, turned=True).phases({"net": net}, tiny.batch(b=3, seed=seed))
+        batch = tiny.batch(b=3, seed=seed)
+        seen = occlusion(batch, 12)[:, 0].numpy() == 1
+        target = batch.target.numpy()
+        logits = net(batch.image).detach().double().numpy()
+        surprise = [
+            np.log(np.exp(logits[at[0], :, at[1], at[2]]).sum()) - logits[at[0], label, at[1], at[2]]
+            for at, label in np.ndenumerate(target)
+            if label != IGNORE and seen[at]
+        ]
+        assert 0 < len(surprise) < (target != IGNORE).sum()
+        assert terms["occluded"].item() == pytest.approx(0.5 * np.mean(surprise), rel=1e-4)
+        assert terms["consistency"].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_shapepu_turns_what_it_occludes() -> None:
+    """A network that knows rows from columns is asked of turned images, and its answers are turned back."""
+    turns: set[int] = set()
+    for seed in range(40):
+        asked: list[torch.Tensor] = []
+
+        def net(image: torch.Tensor, asked: list[torch.Tensor] = asked) -> torch.Tensor:
+            asked.append(image)
+            return torch.cat([image * k for k in range(4)], 1)
+
+        batch = tiny.batch(seed=seed)
+        list(ShapePU(side=0, turned=True).phases({"net": Function(net)}, batch))
+        turns |= {k for k in range(4) if torch.equal(asked[1], torch.rot90(batch.image, k, (2, 3)))}
+    assert turns == {0, 1, 2, 3}
+
+
+class Function(nn.Module):
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.function(image)
+
+
+def test_a_run_of_before_shapepu_learnt_from_occluded_strokes_goes_on_without_them() -> None:
+    before = recorded({"name": "shapepu"})
+    assert (before, ShapePU().occluded) == (ShapePU(occluded=0.0), 1.0)
 
 
 def test_spatial_energy_is_the_double_loop() -> None:

@@ -116,6 +116,50 @@ def test_agrees_with_monai() -> None:
         assert found.assd == pytest.approx(theirs.item(), rel=1e-5)
 
 
+def odd(rng: np.random.Generator, shape: tuple[int, int, int]) -> np.ndarray:
+    """A mask of the kinds that trip measures up: empty, full, one voxel, at a corner, dust."""
+    mask, kind = np.zeros(shape, bool), rng.integers(5)
+    if kind == 1:
+        mask[:] = True
+    elif kind == 2:
+        mask[tuple(rng.integers(side) for side in shape)] = True
+    elif kind == 3:
+        mask[tuple(slice(rng.integers(1, side + 1)) for side in shape)] = True
+    elif kind == 4:
+        mask |= rng.random(shape) < 0.1
+    return mask
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_agrees_with_others_on_odd_masks() -> None:
+    import SimpleITK as sitk  # noqa: N813
+    import torch
+    from medpy.metric import binary
+    from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+
+    rng, empty = np.random.default_rng(0), 0
+    for _ in range(60):
+        shape = (int(rng.integers(2, 6)), int(rng.integers(3, 14)), int(rng.integers(3, 14)))
+        truth, predicted = odd(rng, shape), odd(rng, shape)
+        depth, height, width = (float(each) for each in rng.choice([0.5, 0.8, 1.25, 3, 10], 3))
+        spacing = (depth, height, width)
+        found = surface(truth, predicted, spacing)
+        if not (truth.any() and predicted.any()):
+            empty += 1
+            assert all(math.isnan(each) for each in found)
+            assert math.isnan(dice(truth, predicted)) != (truth.any() or predicted.any())
+            continue
+        overlap = sitk.LabelOverlapMeasuresImageFilter()
+        overlap.Execute(*(sitk.GetImageFromArray(mask.astype(np.uint8)) for mask in (truth, predicted)))
+        assert dice(truth, predicted) == pytest.approx(overlap.GetDiceCoefficient(), rel=1e-9)
+        assert found.hd95 == pytest.approx(binary.hd95(predicted, truth, voxelspacing=spacing), abs=1e-9)
+        assert found.assd == pytest.approx(binary.assd(predicted, truth, voxelspacing=spacing), abs=1e-9)
+        batches = [torch.from_numpy(mask)[None, None].float() for mask in (predicted, truth)]
+        theirs = compute_hausdorff_distance(*batches, include_background=True, percentile=95, spacing=list(spacing))
+        assert found.hd95_max == pytest.approx(theirs.item(), rel=1e-4, abs=1e-4)
+    assert 5 < empty < 40
+
+
 def test_pooled_and_larger_direction_differ_on_a_stray_blob() -> None:
     truth = np.zeros((4, 40, 60), dtype=bool)
     truth[:, 10:30, 5:25] = True

@@ -1,4 +1,7 @@
-"""Compares every row of a table with its reference row, paired by case and class, on the runs that both have."""
+"""Compares every row of a table with its reference row, paired by case and class, on the runs that both have.
+
+The unit of a test is the patient: one patient's cases, as a heart's two phases, are not independent of each other.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -53,7 +56,11 @@ def against_reference(table: Table, found: Sequence[Finished]) -> tuple[Paired, 
     for measure in MEASURES:
         for column in columns(table, found):
             compared = {
-                name: compare(row=_values(one, measure, column), reference=_values(other, measure, column))
+                name: compare(
+                    row=_values(one, measure, column),
+                    reference=_values(other, measure, column),
+                    patients=_patients(one),
+                )
                 for name, (one, other) in pairs.items()
                 if one
             }
@@ -106,3 +113,8 @@ def _values(rows: Sequence[scores.CaseScore], measure: str, column: str) -> Floa
         if column in (MEAN, row.score.class_name) and (column != MEAN or not np.isnan(value)):
             values.append(value)
     return np.array([np.mean(values) if values else np.nan for values in by_case.values()])
+
+
+def _patients(rows: Sequence[scores.CaseScore]) -> list[str]:
+    """Return whose each case is, in the order of `_values`; a case of an unknown patient is one of its own."""
+    return list({row.case: row.patient or row.case for row in rows}.values())

@@ -47,11 +47,10 @@ def _caption(table: Table, found: Sequence[Finished], shown: Sequence[str]) -> s
         "structures that a run found in one piece, the largest piece alone; with the odds of classes that masks of "
         "validation patients gave. "
         f"*Published*: {' / '.join(map(_plain, shown))}, as in the paper, whose protocol may differ. "
-        f"*p*: paired Wilcoxon signed-rank test of the means by volume against {_plain(table.reference)}, "
-        f"Holm-corrected over the rows; * marks classes with p < {SIGNIFICANT}. Two volumes of a patient count as two. "
-        "*[95 %]*: bootstrap interval of the mean difference. *Volume ratio*: predicted over true, by class. "
-        "*No distance*: structures "
-        f"that were not found at all.{_left_out(table, found)}"
+        f"*p*: paired Wilcoxon signed-rank test of the means by patient against {_plain(table.reference)}, "
+        f"Holm-corrected over the rows; * marks classes with p < {SIGNIFICANT}. "
+        "*[95 %]*: bootstrap interval of the mean difference over patients. *Volume ratio*: predicted over true, by "
+        f"class. *No distance*: structures that were not found at all.{_left_out(table, found)}"
     )
 
 
@@ -119,7 +118,8 @@ def _difference(test: Paired | None, measure: str) -> str:
     if test is None or not test.comparison.n:
         return NONE
     each, digits = test.comparison, DIGITS[measure]
-    return f"{each.difference:+.{digits}f} [{each.low:+.{digits}f}, {each.high:+.{digits}f}]"
+    interval = "" if np.isnan(each.low) else f" [{each.low:+.{digits}f}, {each.high:+.{digits}f}]"
+    return f"{each.difference:+.{digits}f}{interval}"
 
 
 def _p(test: Paired | None) -> str:

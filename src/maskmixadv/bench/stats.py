@@ -16,16 +16,16 @@ SEED: Final = 0
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row compared with the reference, over the cases in which the measure is defined for both.
+    """A row compared with the reference, over the patients with cases in which the measure is defined for both.
 
     Attributes
     ----------
     n
-        Number of cases.
+        Number of patients.
     difference
-        Mean of row minus reference; NaN without cases.
+        Mean over patients of row minus reference, each patient's the mean over the cases; NaN without cases.
     low, high
-        95 % bootstrap confidence interval of `difference`.
+        95 % bootstrap confidence interval of `difference`; NaN if there are fewer than two patients.
     p
         P-value of a two-sided Wilcoxon signed-rank test, uncorrected.
     """
@@ -37,16 +37,31 @@ class Comparison:
     p: float
 
 
-def compare(*, row: Float[np.ndarray, "n"], reference: Float[np.ndarray, "n"]) -> Comparison:
+def compare(
+    *, row: Float[np.ndarray, "n"], reference: Float[np.ndarray, "n"], patients: Sequence[str] | None = None
+) -> Comparison:
     """Compare two measurements of the same cases, in the same order; NaN where undefined.
+
+    Parameters
+    ----------
+    row, reference
+        The measurements.
+    patients
+        Whose case each one is. A patient's cases resemble one another, so that they count as one: their mean
+        difference. None: each case is a patient's only one.
 
     Examples
     --------
     >>> compare(row=np.array([0.8, 0.9, np.nan]), reference=np.array([0.7, 0.8, 0.6])).difference
     0.1
+    >>> compare(row=np.array([0.8, 0.9, 0.7]), reference=np.array([0.7, 0.6, 0.6]), patients=["a", "a", "b"]).n
+    2
     """
-    differences = row - reference
-    differences = differences[~np.isnan(differences)]
+    by_patient: dict[str, list[float]] = {}
+    for patient, difference in zip(patients or map(str, range(len(row))), row - reference, strict=True):
+        if not np.isnan(difference):
+            by_patient.setdefault(patient, []).append(float(difference))
+    differences = np.array([np.mean(of) for of in by_patient.values()])
     if not len(differences):
         return Comparison(0, np.nan, np.nan, np.nan, np.nan)
     low, high = interval(differences)
@@ -68,13 +83,15 @@ def wilcoxon(differences: Float[np.ndarray, "n"]) -> float:
 
 
 def interval(differences: Float[np.ndarray, "n"]) -> tuple[float, float]:
-    """Return the 95 % confidence interval of the mean: percentiles over resamples of the cases (Efron 1979).
+    """Return the 95 % confidence interval of the mean: percentiles over resamples (Efron 1979); NaN of less than two.
 
     Examples
     --------
     >>> interval(np.array([1.0, 2.0, 3.0, 4.0]))
     (1.5, 3.5)
     """
+    if len(differences) < 2:  # all resamples of one are alike, which says nothing of its spread
+        return np.nan, np.nan
     rng = np.random.default_rng(SEED)
     drawn = rng.integers(len(differences), size=(RESAMPLES, len(differences)))
     low, high = np.percentile(differences[drawn].mean(1), (2.5, 97.5))

@@ -20,8 +20,7 @@ class CycleMix(Method):
 
     Differs from the paper: neighbours are mixed block by block, by their saliency, where the paper has Puzzle Mix;
     saliency is the loss's gradient by the logits, not by the image; mixtures are turned by right angles, which need no
-    interpolation, where the paper turns by any angle. Hidden pixels carry no label; in the released code they were
-    background.
+    interpolation, where the paper turns by any angle, and by one for the whole batch.
 
     Attributes
     ----------

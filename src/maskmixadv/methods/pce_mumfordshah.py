@@ -17,7 +17,8 @@ class PCEMumfordShah(Method):
     """Partial cross-entropy and the Mumford-Shah functional (Kim and Ye, IEEE TIP 2020).
 
     Differs from the released code: the image is compared with the mean intensity of each class; there image and
-    probabilities are swapped, and the length is that of the image. Both terms are means over pixels, not sums.
+    probabilities are swapped, and at first the length was that of the image. Both terms are means over pixels, not
+    sums.
 
     Attributes
     ----------

@@ -102,7 +102,11 @@ METHODS: Final[Mapping[str, Listed]] = {
     "wsl4mis": Listed("WSL4MIS", "two decoders, dynamically mixed pseudo labels"),
     "scribble2label": Listed("Scribble2Label", "pseudo labels where the average of past predictions is sure"),
     "cyclemix": Listed("CycleMix", "mixed, occluded, turned images, and consistency"),
-    "shapepu": Listed("ShapePU", "positive-unlabelled learning, and consistency under occlusion"),
+    "shapepu": Listed(
+        "ShapePU",
+        "positive-unlabelled learning, and consistency under occlusion",
+        before=MappingProxyType({"occluded": 0.0}),
+    ),
     "zscribbleseg": Listed("ZScribbleSeg", "mixtures, ratios of classes, a spatial and a shape prior"),
 }
 """All methods, the best one first."""
