@@ -266,7 +266,10 @@ class CasePredictor:
     def predict(self, case: Case) -> UInt8[np.ndarray, "d h w"]:
         """Predict labels for a case's image, on its grid."""
         with self._turn:
-            labels = self._predictor.labels(case.image, case.spacing, **self._how)
+            try:
+                labels = self._predictor.labels(case.image, case.spacing, **self._how)
+            except InputError as error:
+                raise InputError(f"{case.name}: {error}") from None
         self._packed[case.name] = zlib.compress(labels.tobytes(), 1)
         return labels
 
