@@ -176,10 +176,16 @@ class Run:
         Raises
         ------
         InputError
-            Where the directory holds something already.
+            Where the directory holds something already, or a name in the record is no text that could be read again.
         """
+        record = self.record()
+        try:
+            json.dumps(record, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            name = str(error.object)[max(0, error.start - 20) : error.end]
+            raise InputError(f"{self.root}: {name!r} is no UTF-8, as names of folders must be; rename it") from None
         claim(self.root)
-        write_text(self.root / "run.json", json.dumps(self.record(), indent=1))
+        write_text(self.root / "run.json", json.dumps(record, indent=1))
 
     def settings(self) -> dict[str, Any]:
         """Return all that the run's course depends on, as ``run.json`` holds it: plain values."""

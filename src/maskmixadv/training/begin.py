@@ -165,6 +165,25 @@ def begin(
     return run
 
 
+def tell_unused(method: Method, *, prior: bool, unlabelled: bool) -> None:
+    """Say on stderr which of the two options the method makes no use of, where they are given.
+
+    Examples
+    --------
+    >>> import contextlib
+    >>> from maskmixadv.methods.pce import PCE
+    >>> with contextlib.redirect_stderr(sys.stdout):
+    ...     tell_unused(PCE(), prior=False, unlabelled=True)
+    maskmixadv: note: --unlabelled: pce makes no use of it
+    """
+    for option, given, used in (
+        ("prior", prior, method.wants_prior),
+        ("unlabelled", unlabelled, method.semi_supervised),
+    ):
+        if given and not used:
+            print(f"maskmixadv: note: --{option}: {registry.named(method)} makes no use of it", file=sys.stderr)
+
+
 def _begun(run: Run) -> Run | None:
     """Return the run if its directory holds it, not done yet, so that the same command goes on with it; else None.
 
