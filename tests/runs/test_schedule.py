@@ -32,8 +32,9 @@ def test_a_rate_of_0_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["steps", "batch", "validate_every", "size", "window"])
 def test_a_number_that_no_record_can_hold_is_refused(name: str) -> None:
+    huge: dict[str, Any] = {name: 10**30}
     with pytest.raises(InputError, match=f"^{name}: .*allowed is"):
-        Changes(**{name: 10**30}).on("cpu")
+        Changes(**huge).on("cpu")
 
 
 def test_a_canvas_that_no_run_can_have_is_refused() -> None:

@@ -157,9 +157,9 @@ def as_affine(affine: np.ndarray, where: str) -> Float[np.ndarray, "4 4"]:
     try:
         matrix = np.asarray(affine, dtype=np.float64)
     except (TypeError, ValueError):
-        matrix = np.empty(0)
+        matrix = np.empty((0, 0))
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or not np.array_equal(matrix[3], (0, 0, 0, 1)):
-        told = f"{matrix.shape[0]} × {matrix.shape[1]} numbers" if matrix.ndim == 2 else f"a {type(affine).__name__}"
+        told = " × ".join(map(str, matrix.shape)) + " numbers" if matrix.size > 1 else f"a {type(affine).__name__}"
         raise InputError(
             f"{where}: affine is {told}, allowed are 4 × 4 finite numbers, the last row 0, 0, 0, 1 (as nibabel has it)"
         )
