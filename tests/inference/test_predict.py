@@ -100,7 +100,7 @@ def test_a_network_that_learns_goes_on_learning() -> None:
         (np.eye(3), "3 × 3 numbers"),
         (np.full((4, 4), np.nan), "4 × 4 numbers"),
         (np.ones((4, 4)), "4 × 4 numbers"),
-        ("RAS", "a str"),
+        (np.array(["RAS"]), "a ndarray"),
         (np.diag([1.5, 1.5, 0.0, 1.0]), "span no volume"),
         (np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]), "span no volume"),
     ],
