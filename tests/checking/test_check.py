@@ -143,3 +143,12 @@ def test_slices_that_teach_without_annotation_are_counted(tmp_path: Path) -> Non
     assert line.format(2) in check(own)[0].splitlines()
     assert line.format(5) in check(dataclasses.replace(own, source="ACDC (MICCAI 2017)"))[0].splitlines()
     assert "slices without annotation" not in check(tiny.corpus(tmp_path / "d"))[0]
+
+
+@pytest.mark.parametrize("millimetres", [1.5e-3, 1.5e3])
+def test_a_spacing_in_another_unit_is_an_error(tmp_path: Path, millimetres: float) -> None:
+    cases = [tiny.case("p0", spacing=(8.0, millimetres, millimetres)), *(tiny.case(f"p{k}") for k in range(1, 6))]
+    _, problems = check(tiny.corpus(tmp_path / "c", cases))
+    (problem,) = problems
+    assert "c: p0: pixels of" in problem
+    assert "correct the unit or the spacing" in problem

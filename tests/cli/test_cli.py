@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+import own
 import tiny
 from maskmixadv.cli.app import run
 from maskmixadv.errors import InputError
@@ -255,6 +257,56 @@ def test_a_reader_that_goes_away_is_no_failure(trained: Path, words: list[str]) 
     done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write_end)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("closed", [(1,), (1, 2), (0, 1, 2)], ids=str)
+def test_a_program_without_streams_does_its_work(trained: Path, tmp_path: Path, closed: tuple[int, ...]) -> None:
+    """As a service has none; what it writes must not land in a file that gets the number of a stream."""
+    shut = " ".join(f"{number}>&-" for number in closed)
+    image = write(tmp_path / "heart.nii.gz", np.random.default_rng(0).random((40, 40, 3), dtype=np.float32))
+    command = [sys.executable, "-m", "maskmixadv", "predict", str(trained / "run"), str(image)]
+    line = f"{shlex.join([*command, '--device', 'cpu', '--out', str(tmp_path / 'labels')])} {shut}"
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "Traceback" not in done.stderr
+    assert nib.load(tmp_path / "labels" / "heart.nii.gz").shape == (40, 40, 3)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("command", ["check", "evaluate", "train"])
+def test_a_name_that_is_too_long_is_one_line(trained: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    words = ["train", str(trained / "corpus"), *SHORT, "--out"] if command == "train" else [command]
+    refused([*words, str(trained / ("n" * 300))], capsys, "nnn", "File name too long")
+
+
+def called(*words: str, **environment: str) -> "subprocess.CompletedProcess[bytes]":
+    """Run a command in a process of its own, whose streams are those of a terminal."""
+    command = [sys.executable, "-m", "maskmixadv", *words]
+    return subprocess.run(command, capture_output=True, check=False, env={**os.environ, **environment})
+
+
+def test_a_name_that_is_no_text_is_refused_before_a_run_begins(trained: Path, tmp_path: Path) -> None:
+    """A Latin-1 name of a folder, from an old file system."""
+    strange = os.fsdecode(os.fsencode(tmp_path) + b"/r\xfc")
+    train = called("train", str(trained / "corpus"), *SHORT, "--out", strange, "pce")
+    assert train.returncode == 2
+    assert train.stderr.count(b"\n") == 1
+    assert b"is no UTF-8" in train.stderr
+    assert not os.path.lexists(strange)
+    source = own.folder(tmp_path / "own")
+    for folder in ("images", "scribbles"):
+        there = source / folder
+        (there / "s0.nii.gz").rename(os.fsdecode(os.fsencode(there) + b"/s\xfc.nii.gz"))
+    check = called("check", str(source))
+    assert check.returncode == 2
+    assert check.stderr.count(b"\n") == 1
+    assert b"printable characters" in check.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_signs_that_a_terminal_lacks_end_no_command(trained: Path, encoding: str) -> None:
+    for words in (["check", str(trained / "corpus")], ["train", "--help"]):
+        done = called(*words, PYTHONIOENCODING=encoding)
+        assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_evaluate_refuses(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,3 +54,12 @@ def test_a_number_beyond_32_bits_is_refused_without_a_warning() -> None:
         standalone.measured(large)
     with pytest.raises(InputError, match=r"a\.nii\.gz: intensities are .* to 1e\+300"):
         unscaled(large, where="a.nii.gz")
+
+
+def test_a_range_beyond_numbers_of_32_bits_is_refused() -> None:
+    """Differences would be infinite, and NaN would be learnt from."""
+    wide = np.linspace(-3e38, 3e38, 1_000).reshape(10, 10, 10)
+    with pytest.raises(InputError, match=r"^a: intensities are -3e\+38 to 3e\+38, allowed is a range"):
+        normalise(wide, where="a")
+    with pytest.raises(ValueError, match=r"^intensities are -3e\+38 to 3e\+38"):
+        standalone.scale(wide, 99.0)

@@ -22,7 +22,9 @@ from maskmixadv.evaluation import report
 from maskmixadv.evaluation.elsewhere import another
 from maskmixadv.evaluation.evaluate import CasePredictor, evaluate, score_cases
 from maskmixadv.inference.predictor import Predictor
+from maskmixadv.networks.unet import UNet
 from maskmixadv.runs.origin import LearntFrom, corpus_fields
+from maskmixadv.sampling.grid import Grid
 from maskmixadv.sources.phantoms import phantom
 from scored import CLASSES, NOMINAL, case, shifted
 
@@ -226,6 +228,14 @@ def test_evaluate_refuses(run: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"run\.json: malformed"):
             evaluate(run)
     assert not (run / "evaluation-test").exists()
+
+
+@pytest.mark.parametrize("millimetres", [1.5e-3, 1.5e3])
+def test_a_case_whose_spacing_is_in_another_unit_is_named(millimetres: float) -> None:
+    on_mm = Predictor(UNet(1, 4), Grid(64, 1.5), CLASSES)
+    predictor = CasePredictor(on_mm, 1, flips=False, largest=None)
+    with pytest.raises(InputError, match=r"^far: pixels of .* correct the unit"):
+        predictor.predict(replace(case(1), name="far", spacing=(8.0, millimetres, millimetres)))
 
 
 @pytest.mark.parametrize("jobs", [1, 3])

@@ -1,5 +1,7 @@
 """The network as it predicts: faster than it learnt, and the same."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,9 @@ from torch import nn
 
 import tiny
 from maskmixadv import methods
+from maskmixadv.corpus.case import Case
+from maskmixadv.errors import InputError
+from maskmixadv.inference import standalone
 from maskmixadv.inference.predictor import MOST_AT_ONCE, SLICES_AT_ONCE, Predictor, fuse_norms
 from maskmixadv.sampling.grid import Grid
 
@@ -87,3 +92,41 @@ def test_a_network_that_learns_goes_on_learning() -> None:
     predictor = Predictor(learnt("pce"), Grid(48), tiny.CLASSES)
     predictor.labels(tiny.volume()[0][None], None)
     assert predictor.net.training
+
+
+@pytest.mark.parametrize(
+    ("affine", "told"),
+    [
+        (np.eye(3), "3 × 3 numbers"),
+        (np.full((4, 4), np.nan), "4 × 4 numbers"),
+        (np.ones((4, 4)), "4 × 4 numbers"),
+        (np.array(["RAS"]), "a ndarray"),
+        (np.diag([1.5, 1.5, 0.0, 1.0]), "span no volume"),
+        (np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]), "span no volume"),
+    ],
+    ids=["three", "nan", "last row", "text", "flat", "parallel"],
+)
+def test_an_affine_that_is_none_is_refused(affine: Any, told: str) -> None:
+    predictor = Predictor(fuse_norms(learnt("pce")), Grid(48), tiny.CLASSES)
+    with pytest.raises(InputError, match=rf"^image: affine .*{told}.*, allowed"):
+        predictor.segment(tiny.volume()[0], (8.0, 1.5, 1.5), affine=affine)
+
+
+def test_voxels_that_are_masked_out_are_not_passed_over() -> None:
+    predictor = Predictor(fuse_norms(learnt("pce")), Grid(48), tiny.CLASSES)
+    image = tiny.volume()[0]
+    np.testing.assert_array_equal(predictor.segment(np.ma.masked_less(image, -1)), predictor.segment(image))
+    with pytest.raises(InputError, match=r"^image: masks \d+ voxels out, allowed .* fill them first"):
+        predictor.segment(np.ma.masked_less(image, 0.5))
+    with pytest.raises(InputError, match=r"^a: image: masks \d+ voxels out"):
+        Case.from_arrays(np.ma.masked_less(image, 0.5), name="a")
+
+
+@pytest.mark.parametrize("millimetres", [1.5e-3, 1.5e3])
+def test_a_spacing_in_another_unit_is_refused(millimetres: float) -> None:
+    predictor = Predictor(fuse_norms(learnt("pce")), Grid(48, 1.5), tiny.CLASSES)
+    spacing = (8.0, millimetres, millimetres)
+    with pytest.raises(InputError, match=r"pixels of .* correct the unit or the spacing"):
+        predictor.segment(tiny.volume()[0], spacing)
+    with pytest.raises(ValueError, match=r"pixels of .* correct the header"):
+        standalone.resized((40, 48), spacing, {"size": 48, "mm": 1.5})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from maskmixadv.errors import InputError
-from maskmixadv.runs.schedule import Schedule
+from maskmixadv.runs.schedule import Changes, Schedule
 from maskmixadv.sampling.ranges import Augment
 
 KINDS = (Schedule, Augment)
@@ -28,3 +28,15 @@ def test_a_rate_of_0_is_refused(name: str) -> None:
     rates: dict[str, Any] = {name: 0.0}
     with pytest.raises(InputError, match=f"^{name}: 0.0, allowed is a finite number above 0"):
         Schedule(**rates)
+
+
+@pytest.mark.parametrize("name", ["steps", "batch", "validate_every", "size", "window"])
+def test_a_number_that_no_record_can_hold_is_refused(name: str) -> None:
+    huge: dict[str, Any] = {name: 10**30}
+    with pytest.raises(InputError, match=f"^{name}: .*allowed is"):
+        Changes(**huge).on("cpu")
+
+
+def test_a_canvas_that_no_run_can_have_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^size: 1000000, allowed is up to 16384 pixels"):
+        Changes(size=1_000_000).on("cpu")

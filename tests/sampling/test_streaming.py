@@ -57,7 +57,9 @@ def log(run: Run) -> list[dict[str, str]]:
 def test_a_run_learns_the_same_from_memory_and_from_disk(
     tmp_path: Path, method: Method, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root, prior = tiny.corpus(tmp_path / "corpus").root, tiny.corpus(tmp_path / "prior", name="others").root
+    root = tiny.corpus(tmp_path / "corpus").root
+    others = [tiny.case(f"q{number}", number + 6) for number in range(6)]
+    prior = tiny.corpus(tmp_path / "prior", others, name="others").root
     runs = []
     for name, memory in (("memory", None), ("disk", 0.0)):
         run = begin(root, tmp_path / name, method=method, schedule=tiny.SCHEDULE, prior_root=prior, enclosure=True)

@@ -108,7 +108,7 @@ def test_a_checkpoint_predicts(tmp_path: Path) -> None:
 def test_an_interrupted_run_goes_on_as_if_nothing_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Method
 ) -> None:
-    tiny.corpus(tmp_path / "prior", name="others")
+    tiny.corpus(tmp_path / "prior", [tiny.case(f"q{number}", number + 6) for number in range(6)], name="others")
     whole, parted = (
         started(tmp_path, name, method=method, prior_root=tmp_path / "prior") for name in ("whole", "parted")
     )
@@ -262,6 +262,40 @@ def test_the_critic_needs_masks_of_others(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="classes background, heart, allowed are background, RV, Myo, LV"):
         started(tmp_path, method=MaskMixAdv(), prior_root=two.root)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_prior_is_compared_by_its_images_whatever_its_name(tmp_path: Path) -> None:
+    cases = [tiny.case(f"p{number}", number) for number in range(6)]
+    tiny.corpus(tmp_path / "corpus", cases)
+    tiny.corpus(tmp_path / "copy", cases, name="copy")
+    with pytest.raises(InputError, match="no dense mask of a patient outside"):
+        started(tmp_path, method=MaskMixAdv(), prior_root=tmp_path / "copy")
+    tiny.corpus(tmp_path / "more", [*cases, tiny.case("q", 7)], name="more")
+    run = started(tmp_path, method=MaskMixAdv(), prior_root=tmp_path / "more")
+    assert run.prior_from is not None
+    assert run.prior_from.cases == ("q",)
+
+
+@pytest.mark.parametrize("millimetres", [1.5e-3, 1.5e3])
+@pytest.mark.parametrize("number", [0, 4, 5])
+def test_a_spacing_in_another_unit_is_named_before_a_run_begins(
+    tmp_path: Path, number: int, millimetres: float
+) -> None:
+    """Of the six patients number 4 is one of validation, and number 5 of the test."""
+    cases = [tiny.case(f"p{each}", each) for each in range(6)]
+    cases[number] = tiny.case(f"p{number}", number, spacing=(8.0, millimetres, millimetres))
+    tiny.corpus(tmp_path / "corpus", cases)
+    with pytest.raises(InputError, match=rf"corpus: p{number}: pixels of 0?\.?0*15.* mm: .* correct the unit"):
+        started(tmp_path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_pixels_of_a_microscope_are_learnt_from(tmp_path: Path) -> None:
+    cases = [tiny.case(f"p{number}", number, spacing=(1e-3, 1e-5, 1e-5)) for number in range(6)]
+    tiny.corpus(tmp_path / "corpus", cases)
+    run = started(tmp_path)
+    assert run.grid.mm == pytest.approx(1e-5, rel=1e-2)
+    assert "pixels of 1e-05 mm" in str(Run.open(run.root))
 
 
 def test_the_grid_is_in_mm_where_all_spacings_are_known(tmp_path: Path) -> None:

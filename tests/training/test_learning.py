@@ -24,7 +24,7 @@ STILL = Augment(turns=False, rotate=5.0, scale=0.05, shift=0.05, intensity=0.0)
 )
 def test_squares_are_learnt_from_strokes(tmp_path: Path, method: Method) -> None:
     tiny.corpus(tmp_path / "corpus")
-    tiny.corpus(tmp_path / "prior", name="others")
+    tiny.corpus(tmp_path / "prior", [tiny.case(f"q{number}", number + 6) for number in range(6)], name="others")
     schedule = replace(tiny.SCHEDULE, steps=80, lr=8e-3, window=48, augment=STILL)
     learnt = begin(
         tmp_path / "corpus",

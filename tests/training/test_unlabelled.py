@@ -5,6 +5,8 @@ import dataclasses
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -286,3 +288,40 @@ def test_the_command_line_and_python_say_so_alike(
     run = train(phantoms, other, method="mean-teacher", **how)
     assert run.settings() == Run.open(root).settings()
     torch.testing.assert_close(ended(run)[0], ended(Run.open(root))[0], rtol=0, atol=0)
+
+
+ASKED = """
+import sys, numpy, maskmixadv as mma
+for wrong in ({"seed": 1.5}, {"seed": numpy.int64(1)}, {"fold": "1"}, {"enclosure": "no"}):
+    try:
+        mma.train(sys.argv[1], "run", method="pce", **wrong)
+    except mma.InputError as error:
+        print(error)
+try:
+    mma.evaluate(sys.argv[2], split="all")
+except mma.InputError as error:
+    print(error)
+"""
+"""A user's script, in a process in which nothing checks types."""
+
+
+def test_what_a_record_can_not_hold_is_refused_before_it_is_written(phantoms: Corpus, tmp_path: Path) -> None:
+    run = started(phantoms, tmp_path / "begun")
+    words = [sys.executable, "-c", ASKED, str(phantoms.root), str(run.root)]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    *refusals, scored = done.stdout.splitlines()
+    begins = ["seed: 1.5", "seed: np.int64(1)", "fold: '1'", "enclosure: 'no'"]
+    assert [line.split(", must be")[0] for line in refusals] == [f"train: {each}" for each in begins], done.stderr
+    assert "no case of split 'all'" in scored
+    assert not (tmp_path / "run").exists()
+
+
+def test_options_that_change_nothing_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    how: Any = {"preset": "cpu", "steps": 1, "size": 48, "window": 32, "batch": 2, "unlabelled": True}
+    corpus = tiny.corpus(tmp_path / "corpus")
+    train(corpus, tmp_path / "pce", method="pce", prior=corpus, **how)
+    told = capsys.readouterr().err
+    assert "note: --unlabelled: pce makes no use of it" in told
+    assert "note: --prior: pce makes no use of it" in told
+    train(corpus, tmp_path / "teacher", method="mean-teacher", **how)
+    assert "teacher: --unlabelled: every training slice has strokes" in capsys.readouterr().err

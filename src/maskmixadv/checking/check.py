@@ -112,7 +112,10 @@ def check(corpus: Corpus) -> tuple[str, list[str]]:
             tally.shown |= _shown(corpus, entry, case)
             tally.bare |= _bare(corpus, entry, case)
             tally.notes += hints.of_case(entry, case)
-            thin[entry.name] = hints.count_thin(case, size, mm)
+            try:
+                thin[entry.name] = hints.count_thin(case, size, mm)
+            except InputError as error:
+                tally.problems.append(f"{corpus.root}: {entry.name}: {error}")
         del case  # else a large one would stay in memory while the next one is read
     tally.notes[:0] = hints.of_thin(thin, size)
     if tally.bare:

@@ -4,6 +4,7 @@ import os
 import sys
 from dataclasses import make_dataclass
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Annotated, Any, Final, NamedTuple, Union, get_args
 
 import tyro
@@ -68,6 +69,7 @@ def main() -> None:
     The exit code is 0; 2 if the user's input is wrong; 3 if a training diverged; 130 after Ctrl-C; 141 if the reader of
     the output went away (``| head``).
     """
+    _open_streams()
     try:
         sys.exit(_flushed(run(sys.argv[1:])))
     except BrokenPipeError:
@@ -76,6 +78,20 @@ def main() -> None:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(nowhere, stream.fileno())
         sys.exit(UNREAD)
+
+
+def _open_streams() -> None:
+    """Open what a program without a terminal has closed, as a service: else a file of ours would be its output."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free: this one
+            os.set_inheritable(number, True)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a sign that it lacks must not end the work
 
 
 def _flushed(code: int) -> int:
@@ -104,6 +120,11 @@ def run(argv: list[str]) -> int:
         return command.run(command_line(argv))
     except (InputError, DivergedError) as error:
         return report(error)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or error.filename is None:
+            raise
+        said = f"{os.fsdecode(error.filename)!r:.300}: can't be read or written ({error.strerror or error})"
+        return report(InputError(said))
     except KeyboardInterrupt:
         say("maskmixadv: interrupted; the same command, given again, goes on or begins anew")
         return INTERRUPTED

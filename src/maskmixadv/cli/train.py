@@ -147,18 +147,13 @@ class Train(Changes):
 
     def _begin(self, ranks: "Ranks", line: str | None) -> None:
         from maskmixadv.device import pick_device
-        from maskmixadv.training.begin import begin
+        from maskmixadv.training.begin import begin, tell_unused
 
         if self.corpus is None or self.out is None:
             raise InputError("train: give a CORPUS and --out RUN, or --resume RUN")
         preset = self.preset or default_preset(pick_device(ranks.device or self.device).type)
         method = self.method.loaded() if isinstance(self.method, NotLoaded) else self.method
-        for option, given, used in (
-            ("prior", self.prior is not None, method.wants_prior),
-            ("unlabelled", self.unlabelled, method.semi_supervised),
-        ):
-            if given and not used:
-                print(f"maskmixadv: note: --{option}: {registry.named(method)} makes no use of it", file=sys.stderr)
+        tell_unused(method, prior=self.prior is not None, unlabelled=self.unlabelled)
         begin(
             self.corpus,
             self.out,

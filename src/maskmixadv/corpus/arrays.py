@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final, SupportsFloat
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
 from maskmixadv.errors import InputError
 from maskmixadv.types import Spacing
@@ -13,6 +13,8 @@ from maskmixadv.types import Spacing
 SpacingLike = Sequence[SupportsFloat] | np.ndarray
 """Millimetres along d, h, w as users give them: three numbers of any type."""
 _AXES: Final = "3 axes: slices, rows, columns (one slice is array[None])"
+FLAT: Final = 1e-6
+"""Part of a box's volume that a voxel's has at least, if its axes are three directions."""
 _REAL: Final = "biuf"
 """Kinds of NumPy types that hold real numbers."""
 
@@ -30,7 +32,8 @@ def as_volume(image: np.ndarray, where: str) -> Shaped[np.ndarray, "d h w"]:
     Raises
     ------
     InputError
-        Where it is no NumPy array, has another number of axes or an axis of length 0, or holds no real numbers.
+        Where it is no NumPy array, has another number of axes or an axis of length 0, holds no real numbers, or masks
+        some of them out.
 
     Examples
     --------
@@ -40,6 +43,9 @@ def as_volume(image: np.ndarray, where: str) -> Shaped[np.ndarray, "d h w"]:
     """
     if not isinstance(image, np.ndarray):
         raise InputError(f"{where}: is a {type(image).__name__}, allowed is a NumPy array")
+    if isinstance(image, np.ma.MaskedArray) and np.ma.is_masked(image):
+        told = f"masks {int(np.ma.count_masked(image))} voxels out, allowed are arrays that have all"
+        raise InputError(f"{where}: {told}; fill them first (image.filled(value))")
     if image.ndim != 3 or 0 in image.shape:
         raise InputError(f"{where}: has shape {image.shape}, allowed are {_AXES}")
     if image.dtype.kind not in _REAL:
@@ -125,6 +131,42 @@ def as_spacing(spacing: SpacingLike, where: str) -> Spacing:
         raise InputError(f"{where}: spacing {spacing!r:.60}, allowed are 3 finite numbers above 0 (mm along d, h, w)")
     d, h, w = numbers
     return d, h, w
+
+
+def as_affine(affine: np.ndarray, where: str) -> Float[np.ndarray, "4 4"]:
+    """Return the matrix from voxel (x, y, z, 1) to the patient, in double precision.
+
+    Parameters
+    ----------
+    affine
+        Four rows of four numbers, the last one 0, 0, 0, 1.
+    where
+        What the error's text begins with.
+
+    Raises
+    ------
+    InputError
+        Where it is no such matrix, its numbers are not finite, or its axes span no volume.
+
+    Examples
+    --------
+    >>> as_affine(np.diag([1.5, 1.5, 0.0, 1.0]), "image")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: image: affine has axes that span no volume, allowed are three directions
+    """
+    try:
+        matrix = np.asarray(affine, dtype=np.float64)
+    except (TypeError, ValueError):
+        matrix = np.empty((0, 0))
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or not np.array_equal(matrix[3], (0, 0, 0, 1)):
+        told = " × ".join(map(str, matrix.shape)) + " numbers" if matrix.size > 1 else f"a {type(affine).__name__}"
+        raise InputError(
+            f"{where}: affine is {told}, allowed are 4 × 4 finite numbers, the last row 0, 0, 0, 1 (as nibabel has it)"
+        )
+    lengths = np.linalg.norm(matrix[:3, :3], axis=0)
+    if not lengths.min() > 0 or not abs(np.linalg.det(matrix[:3, :3] / lengths)) > FLAT:
+        raise InputError(f"{where}: affine has axes that span no volume, allowed are three directions")
+    return matrix
 
 
 def _coded(volume: np.ndarray) -> UInt8[np.ndarray, "d h w"]:

@@ -10,6 +10,8 @@ from maskmixadv.errors import InputError
 
 PERCENTILE: Final = 99.0
 """Percentile of a volume's intensities that becomes 1 unless a channel says another, as in ACDC's release."""
+LARGEST: Final = float(np.finfo(np.float32).max)
+"""Range of intensities at most."""
 AIR: Final = -900.0
 """Hounsfield units that a CT with air in it goes below."""
 BODY: Final = 0.0
@@ -45,7 +47,7 @@ def normalise(
     Raises
     ------
     InputError
-        If it holds NaN or infinity, or is constant.
+        If it holds NaN or infinity, is constant, or its range is beyond numbers of 32 bits.
 
     Examples
     --------
@@ -61,6 +63,8 @@ def normalise(
         high = float(volume.max())
     if high <= low:
         raise InputError(f"{where}: image is constant ({low:g}), allowed is one with contrast")
+    if float(volume.max()) - low > LARGEST:  # differences would be infinite, and what is learnt from them NaN
+        raise InputError(f"{where}: intensities are {low:g} to {volume.max():g}, allowed is a range of up to 3.4e38")
     volume -= low  # in place, as a CT takes a gigabyte
     volume /= high - low
     np.clip(volume, 0.0, 1.0, out=volume)

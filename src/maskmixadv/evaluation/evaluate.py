@@ -266,7 +266,10 @@ class CasePredictor:
     def predict(self, case: Case) -> UInt8[np.ndarray, "d h w"]:
         """Predict labels for a case's image, on its grid."""
         with self._turn:
-            labels = self._predictor.labels(case.image, case.spacing, **self._how)
+            try:
+                labels = self._predictor.labels(case.image, case.spacing, **self._how)
+            except InputError as error:
+                raise InputError(f"{case.name}: {error}") from None
         self._packed[case.name] = zlib.compress(labels.tobytes(), 1)
         return labels
 
@@ -333,7 +336,7 @@ def _scorable(root: Path, corpus: Corpus, patients: Split, split: Part) -> tuple
     dense = {
         part: tuple(entry for entry in corpus.of(names) if entry.dense) for part, names in patients._asdict().items()
     }
-    if not dense[split]:
+    if not dense.get(split):
         allowed = ", ".join(part for part, entries in dense.items() if entries) or "none"
         raise InputError(f"{root}: no case of split {split!r} has a dense mask to score against, allowed: {allowed}")
     return dense[split]

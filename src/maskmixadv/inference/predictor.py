@@ -15,7 +15,7 @@ from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from maskmixadv.corpus.arrays import SpacingLike, as_channels, as_spacing
+from maskmixadv.corpus.arrays import SpacingLike, as_affine, as_channels, as_spacing
 from maskmixadv.corpus.channels import ONE, Channel, named, ranged
 from maskmixadv.device import pick_device
 from maskmixadv.errors import InputError
@@ -151,7 +151,7 @@ class Predictor:
         """Summarise it in a few lines."""
         weights = sum(each.numel() for each in self.net.parameters()) / 1e6
         grid = self.grid
-        pixels = f"{grid.size} pixels on their longer side" if grid.mm is None else f"pixels of {grid.mm:.2f} mm"
+        pixels = f"{grid.size} pixels on their longer side" if grid.mm is None else f"pixels of {grid.mm:.3g} mm"
         return (
             f"predictor of {', '.join(self.classes)}\n"
             f"  network: {type(self.net).__name__}, {weights:.2f} M weights, on {self._device}\n"
@@ -179,7 +179,7 @@ class Predictor:
         image: np.ndarray,
         spacing: SpacingLike | None = None,
         *,
-        affine: Float[np.ndarray, "4 4"] | None = None,
+        affine: np.ndarray | None = None,
         flips: bool = False,
         largest: bool | None = None,
     ) -> UInt8[np.ndarray, "_ _ _"]:
@@ -213,7 +213,8 @@ class Predictor:
         ------
         InputError
             Where the image has not three axes, or not the run's channels, holds NaN or infinity, is constant or holds
-            no real numbers; where the spacing is not three numbers above 0, or is missing though the network needs it.
+            no real numbers; where the spacing is not three numbers above 0, or is missing though the network needs it;
+            where the affine is no 4 × 4 matrix of three directions.
         """
         volume, known, view = self._seen(image, spacing, affine)
         return view.back(self.labels(volume, known, flips=flips, largest=largest))
@@ -223,7 +224,7 @@ class Predictor:
         image: np.ndarray,
         spacing: SpacingLike | None = None,
         *,
-        affine: Float[np.ndarray, "4 4"] | None = None,
+        affine: np.ndarray | None = None,
         flips: bool = False,
     ) -> Float32[np.ndarray, "k _ _ _"]:
         """Class probabilities of a volume as it was measured.
@@ -250,7 +251,7 @@ class Predictor:
         return view.back(np.moveaxis(probs, 1, 0))
 
     def _seen(
-        self, image: np.ndarray, spacing: SpacingLike | None, affine: Float[np.ndarray, "4 4"] | None
+        self, image: np.ndarray, spacing: SpacingLike | None, affine: np.ndarray | None
     ) -> tuple[Float[np.ndarray, "c d h w"], Spacing | None, View]:
         """Return an image as the network takes it, with intensities in [0, 1]; its spacing; and how it is seen."""
         given = as_channels(image, "image")
@@ -259,8 +260,8 @@ class Predictor:
                 f"image: number of channels is {len(given)}, allowed is {len(self.channels)} ({named(self.channels)})"
             )
         known = None if spacing is None else as_spacing(spacing, "image")
-        header = Header(given.shape[1:], known, affine)
-        view = View.along(self.axis) if affine is None else self.slicing.of(header)
+        header = Header(given.shape[1:], known, None if affine is None else as_affine(affine, "image"))
+        view = View.along(self.axis) if header.affine is None else self.slicing.of(header)
         volume = ranged(view.seen(given), self.channels, "image")
         d, h, w = view.order
         return volume, None if known is None else (known[d], known[h], known[w]), view

@@ -47,8 +47,11 @@ them, not against them."""
 FLOOR, STEP, WIDE, SHARE, KINDS = -1200.0, 100.0, 2.0, 1e-3, 3
 """Padding: the lowest value, below 0, of at least this part of the voxels. It is below the floor and the next value, a
 step above it, is not; or the gap is that many times as wide as the range of all other values. KINDS is their number."""
-MOST_SIDE, MOST_GROWTH = 2048, 4
-"""Pixels that a slice's side may have on the network's grid, or how many times as many as before."""
+MOST_SIDE, MOST_GROWTH, LEAST_SIDE, MOST_SHRUNK = 2048, 4, 4, 16
+"""Pixels that a slice's side may have on the network's grid, or how many times as many as before; those that its longer
+side must have, or at least one for so many of before."""
+LARGEST = float(np.finfo(np.float32).max)
+"""Range of intensities at most."""
 BEND = 99.0
 """Percentile of the intensities at which their range may bend."""
 AT_ONCE = 4
@@ -195,6 +198,8 @@ def scale(image: np.ndarray, percentile: float, knee: float = 0.0) -> np.ndarray
         high = float(volume.max())
     if high <= low:
         raise ValueError(f"image is constant ({low:g}), allowed is one with contrast")
+    if float(volume.max()) - low > LARGEST:
+        raise ValueError(f"intensities are {low:g} to {volume.max():g}, allowed is a range of up to 3.4e38")
     scaled = np.clip((volume - low) / (high - low), 0.0, 1.0).astype(np.float32)
     middle = float(np.percentile(scaled, BEND)) if knee else 0.0
     if not 0 < middle < knee:
@@ -227,7 +232,8 @@ def resized(
     extent = shape[0] * step_h, shape[1] * step_w
     mm = grid["mm"] or max(extent) / grid["size"]
     h, w = max(1, round(extent[0] / mm)), max(1, round(extent[1] / mm))
-    if max(h, w) > max(MOST_SIDE, grid["size"], MOST_GROWTH * max(shape)):
+    huge = max(h, w) > max(MOST_SIDE, grid["size"], MOST_GROWTH * max(shape))
+    if huge or (max(h, w) < LEAST_SIDE and MOST_SHRUNK * max(h, w) < max(shape)):
         raise ValueError(f"pixels of {step_h:g} x {step_w:g} mm would make slices of {h} x {w}; correct the header")
     return h, w
 

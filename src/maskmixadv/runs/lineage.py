@@ -66,6 +66,27 @@ def shared(corpus: Corpus, own: LearntFrom, of: Collection[str] | None = None) -
     return set(_shared(corpus, own, of))
 
 
+def in_both(corpus: Corpus, home: Corpus, of: Collection[str] | None = None) -> set[str]:
+    """Return the patients of `corpus` whose images another corpus has, too, even under other names.
+
+    Parameters
+    ----------
+    corpus, home
+        Two corpora.
+    of
+        Patients of `home` that count; None: all of them.
+
+    Examples
+    --------
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> from pathlib import Path
+    >>> some, more = (phantom.prepare(Path(name), cases=cases, size=64) for name, cases in (("a", 5), ("b", 6)))
+    >>> sorted(in_both(more, some)), sorted(in_both(more, some, ("phantom001",)))
+    (['phantom000', 'phantom001', 'phantom002'], ['phantom001'])
+    """
+    return set(_in_both(corpus, home, of))
+
+
 def _shared(corpus: Corpus, own: LearntFrom, of: Collection[str] | None) -> Iterator[str]:
     home = None
     with suppress(InputError):  # it may be gone or have changed
@@ -74,6 +95,10 @@ def _shared(corpus: Corpus, own: LearntFrom, of: Collection[str] | None) -> Iter
         named = {patient for part in own.split for patient in part if of is None or patient in of}
         yield from (entry.patient for entry in corpus.entries if corpus.name == own.name and entry.patient in named)
         return
+    yield from _in_both(corpus, home, of)
+
+
+def _in_both(corpus: Corpus, home: Corpus, of: Collection[str] | None) -> Iterator[str]:
     entries = [entry for entry in home.entries if of is None or entry.patient in of]
     files = {entry.sha256 for entry in entries}
     by_shape: dict[tuple[tuple[int, int, int], str], list[Entry]] = {}

@@ -20,15 +20,13 @@ from maskmixadv.networks.finite import not_finite
 from maskmixadv.runs import pieces
 from maskmixadv.runs.checkpoint import ANEW, Checkpoint, complete, scored, stored
 from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, StartedFrom, corpus_record
-from maskmixadv.runs.schedule import Schedule
+from maskmixadv.runs.schedule import MOST_SIDE, Schedule
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.sampling.ranges import Augment
 from maskmixadv.tensors import Task
 from maskmixadv.typed import as_type, made
 from maskmixadv.types import PathLike
 
-MOST_SIDE: Final = 2**14
-"""Pixels of a canvas's side."""
 LARGEST_SEED: Final = 2**63 - 1
 
 
@@ -163,7 +161,7 @@ class Run:
             "corpus": f"{of.name} in {_from_here(of.root)}",
             "fold": f"{of.fold or '?'} of {of.scheme or '?'}: {patients} patients",
             "steps": f"{schedule.steps:,} of {schedule.batch} slices, {schedule.window} × {schedule.window} pixels"
-            + ("" if grid.mm is None else f" of {grid.mm:.2f} mm"),
+            + ("" if grid.mm is None else f" of {grid.mm:.3g} mm"),
             "with": f"enclosure {'on' if self.enclosure else 'off'}, seed {self.seed}"
             + ("" if self.masks == NONE else f", masks: {self.masks}")
             + (", slices without annotation" if self.unlabelled else "")
@@ -178,10 +176,16 @@ class Run:
         Raises
         ------
         InputError
-            Where the directory holds something already.
+            Where the directory holds something already, or a name in the record is no text that could be read again.
         """
+        record = self.record()
+        try:
+            json.dumps(record, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            name = str(error.object)[max(0, error.start - 20) : error.end]
+            raise InputError(f"{self.root}: {name!r} is no UTF-8, as names of folders must be; rename it") from None
         claim(self.root)
-        write_text(self.root / "run.json", json.dumps(self.record(), indent=1))
+        write_text(self.root / "run.json", json.dumps(record, indent=1))
 
     def settings(self) -> dict[str, Any]:
         """Return all that the run's course depends on, as ``run.json`` holds it: plain values."""

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, get_args
 
 from maskmixadv.errors import InputError
 from maskmixadv.sampling.ranges import Augment
-from maskmixadv.typed import check_numbers
+from maskmixadv.typed import MOST, check_numbers
 from maskmixadv.types import STRIDE
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -14,6 +14,8 @@ Optimiser = Literal["sgd", "adamw", "muon"]
 Preset = Literal["paper", "fast", "cpu"]
 OFFERED: Final[tuple[str, ...]] = get_args(Preset)
 """Names of the presets that a user may choose."""
+MOST_SIDE: Final = 2**14
+"""Pixels of a canvas's side."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,10 @@ class Schedule:
         for name, least in (("batch", 1), ("steps", 1), ("validate_every", 1), ("window", STRIDE)):
             if (value := getattr(self, name)) < least:
                 raise InputError(f"{name}: {value}, allowed is {least} or more")
+            if value >= MOST:  # run.json could not be read again
+                raise InputError(f"{name}: {value:.3g}, allowed is a number below {MOST:.1e}")
+        if self.size > MOST_SIDE:
+            raise InputError(f"size: {self.size}, allowed is up to {MOST_SIDE} pixels")
         if self.window % STRIDE or self.window > self.size:
             raise InputError(f"window: {self.window}, allowed is a multiple of {STRIDE} up to the size, {self.size}")
         for name in ("lr", "critic_lr"):

@@ -15,7 +15,7 @@ from maskmixadv.corpus.case import structures
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.files import work_ahead
-from maskmixadv.strokes.regrid import MOST_SIDE, millimetres, resized
+from maskmixadv.strokes.regrid import MOST_SIDE, millimetres, resized_case
 from maskmixadv.types import IGNORE, STRIDE
 
 SMALL: Final = 20
@@ -89,7 +89,7 @@ def _fitted(size: int, corpus: Corpus, entries: Sequence[Entry]) -> Canvas:
     mm, chosen = millimetres(size, entries), _some(entries)
     spans, scales = list[float](), list[float]()
     for entry, labels in zip(chosen, _drawn(corpus, chosen), strict=True):
-        small = resized(entry.shape[1:], entry.spacing, size=size, mm=mm)
+        small = resized_case(entry, size=size, mm=mm)
         scale = (small[0] / entry.shape[1], small[1] / entry.shape[2])
         scales.append(max(scale))
         spans += _spans(labels, scale, strokes=entry.scribble)

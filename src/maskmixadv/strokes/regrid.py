@@ -3,6 +3,7 @@
 Nearest-neighbour resampling alone loses strokes thinner than a pixel of the coarser grid. Nothing here imports torch.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +21,10 @@ MOST_SIDE: Final = 2048
 """Pixels that a slice's side may have on any grid."""
 MOST_GROWTH: Final = 4
 """How many times as many pixels as before it may have, where that is more."""
+LEAST_SIDE: Final = 4
+"""Pixels that its longer side must have, as nobody can tell a structure on fewer."""
+MOST_SHRUNK: Final = 16
+"""How many times as many pixels as on the grid a slice may have, where these are fewer."""
 DEFAULT: Final = 144
 """Side in pixels of the coarsest canvas that a preset has by default (``cpu``)."""
 
@@ -38,13 +43,15 @@ def millimetres(size: int, entries: Sequence[Entry]) -> float | None:
 
     Returns
     -------
-    Rounded to micrometres; None if a case's spacing is unknown.
+    Rounded to micrometres, below 0.1 mm to three digits; None if a case's spacing is unknown.
 
     Examples
     --------
     >>> entry = Entry("a", "a", (10, 256, 216), (8.0, 1.5, 1.5), scribble=True, dense=False, sha256="0")
     >>> millimetres(144, [entry])
     2.667
+    >>> millimetres(144, [Entry("a", "a", (1, 500, 500), (1.0, 1e-4, 1e-4), scribble=True, dense=False, sha256="0")])
+    0.000347
     """
     extents = []
     for entry in entries:
@@ -52,7 +59,8 @@ def millimetres(size: int, entries: Sequence[Entry]) -> float | None:
             return None
         _, h, w = entry.shape
         extents.append(max(h * entry.spacing[1], w * entry.spacing[2]))
-    return round(float(np.median(extents)) / size, 3)
+    mm = float(np.median(extents)) / size
+    return round(mm, max(3, 2 - math.floor(math.log10(mm))))  # of a microscope's pixels, micrometres leave nothing
 
 
 def resized(shape: SliceShape, spacing: Spacing | None, *, size: int, mm: float | None) -> SliceShape:
@@ -72,7 +80,7 @@ def resized(shape: SliceShape, spacing: Spacing | None, *, size: int, mm: float 
     Raises
     ------
     InputError
-        If `mm` is given and `spacing` is unknown, or so large that slices would become huge.
+        If `mm` is given and `spacing` is unknown, or so large or small that slices would become huge, or a few pixels.
 
     Examples
     --------
@@ -89,12 +97,34 @@ def resized(shape: SliceShape, spacing: Spacing | None, *, size: int, mm: float 
     extent = (shape[0] * step_h, shape[1] * step_w)
     pixel = mm or max(extent) / size
     h, w = max(1, round(extent[0] / pixel)), max(1, round(extent[1] / pixel))
-    if max(h, w) > max(MOST_SIDE, size, MOST_GROWTH * max(shape)):
+    huge = max(h, w) > max(MOST_SIDE, size, MOST_GROWTH * max(shape))
+    if huge or (max(h, w) < LEAST_SIDE and MOST_SHRUNK * max(h, w) < max(shape)):
         raise InputError(
             f"pixels of {step_h:g} × {step_w:g} mm: slices of {shape[0]} × {shape[1]} pixels would become {h} × {w} "
             f"(the grid has {pixel:g} mm a pixel); correct the unit or the spacing in the file's header"
         )
     return h, w
+
+
+def resized_case(entry: Entry, *, size: int, mm: float | None) -> SliceShape:
+    """Return the shape (h, w) that a case's slices have on another grid.
+
+    Raises
+    ------
+    InputError
+        As `resized` does, with the case's name.
+
+    Examples
+    --------
+    >>> in_metres = Entry("anna", "anna", (10, 256, 216), (8e-3, 1e-3, 1e-3), scribble=True, dense=False, sha256="0")
+    >>> resized_case(in_metres, size=144, mm=2.667)
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: anna: pixels of 0.001 × 0.001 mm: slices of 256 × 216 pixels would become 1 × 1 ...
+    """
+    try:
+        return resized(entry.shape[1:], entry.spacing, size=size, mm=mm)
+    except InputError as error:
+        raise InputError(f"{entry.name}: {error}") from None
 
 
 def nearest(length: int, small: int) -> Int[np.ndarray, "small"]:

@@ -19,7 +19,7 @@ from maskmixadv.errors import InputError, listed
 from maskmixadv.files import read_json
 from maskmixadv.methods import registry
 from maskmixadv.methods.method import Method
-from maskmixadv.runs.lineage import lineage, shared
+from maskmixadv.runs.lineage import in_both, lineage, shared
 from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, corpus_fields
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
@@ -27,7 +27,7 @@ from maskmixadv.runs.start import started_from
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.strokes.canvas import fitted
-from maskmixadv.strokes.regrid import millimetres
+from maskmixadv.strokes.regrid import millimetres, resized_case
 from maskmixadv.training.distribute import ALONE, Ranks
 from maskmixadv.types import DRAWN
 
@@ -137,13 +137,16 @@ def begin(
         drawn = DRAWN[method.supervision]
         raise InputError(f"{corpus_root}: no training case of fold {fold} has a {drawn} annotation")
     prior, shapes = _prior(corpus, split, prior_root, method) if method.wants_prior else (None, ())
+    grid = _grid(schedule.size, [*train, *shapes])
+    _check_grid(grid, corpus, [*train, *corpus.of(split.val), *corpus.of(split.test)])
+    _check_grid(grid, prior, shapes)
     run = Run(
         root=out,
         learnt_from=LearntFrom(**corpus_fields(corpus), scheme=scheme, fold=fold, **split._asdict()),
         prior_from=_prior_from(prior, shapes),
         method=method,
         schedule=schedule,
-        grid=_grid(schedule.size, [*train, *shapes]),
+        grid=grid,
         enclosure=enclosure,
         seed=seed,
         facts=_facts(preset, pick_device(device), ranks, command),
@@ -160,6 +163,25 @@ def begin(
         return begun
     run.create()
     return run
+
+
+def tell_unused(method: Method, *, prior: bool, unlabelled: bool) -> None:
+    """Say on stderr which of the two options the method makes no use of, where they are given.
+
+    Examples
+    --------
+    >>> import contextlib
+    >>> from maskmixadv.methods.pce import PCE
+    >>> with contextlib.redirect_stderr(sys.stdout):
+    ...     tell_unused(PCE(), prior=False, unlabelled=True)
+    maskmixadv: note: --unlabelled: pce makes no use of it
+    """
+    for option, given, used in (
+        ("prior", prior, method.wants_prior),
+        ("unlabelled", unlabelled, method.semi_supervised),
+    ):
+        if given and not used:
+            print(f"maskmixadv: note: --{option}: {registry.named(method)} makes no use of it", file=sys.stderr)
 
 
 def _begun(run: Run) -> Run | None:
@@ -231,10 +253,12 @@ def _prior(corpus: Corpus, split: Split, root: Path | None, method: Method) -> t
     prior = open_corpus(root)
     if prior.classes != corpus.classes:
         raise InputError(f"{root}: classes {', '.join(prior.classes)}, allowed are {', '.join(corpus.classes)}")
-    known = {patient for part in split for patient in part} if prior.name == corpus.name else set()
+    own = {patient for part in split for patient in part}
+    # The same images may be there under another corpus's name, and of one name there may be several releases.
+    known = in_both(prior, corpus, own) | (own if prior.name == corpus.name else set())
     masks = tuple(entry for entry in prior.entries if entry.dense and entry.patient not in known)
     if not masks:
-        raise InputError(f"{root}: no dense mask of a patient outside fold's train, val and test, one is needed")
+        raise InputError(f"{root}: no dense mask of a patient outside the fold's train, val and test, one is needed")
     return prior, masks
 
 
@@ -245,6 +269,16 @@ def _prior_from(prior: Corpus | None, masks: Sequence[Entry]) -> PriorFrom | Non
 def _grid(size: int, entries: Sequence[Entry]) -> Grid:
     """Choose mm a pixel that show the median field of view, or None where a spacing is unknown."""
     return Grid(size, millimetres(size, entries))
+
+
+def _check_grid(grid: Grid, corpus: Corpus | None, entries: Sequence[Entry]) -> None:
+    """Refuse a case that the network's grid can't show, as its spacing is in another unit: before it is its turn."""
+    for entry in entries:
+        if corpus is not None and grid.holds(entry.spacing):
+            try:
+                resized_case(entry, size=grid.size, mm=grid.mm)
+            except InputError as error:
+                raise InputError(f"{corpus.root}: {error}") from None
 
 
 def _facts(preset: str | None, device: torch.device, ranks: Ranks, command: str | None) -> Facts:

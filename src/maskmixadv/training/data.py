@@ -95,6 +95,9 @@ def tell_learnt(run: Run, slices: Slices) -> None:
     if slices.learnt is not None:
         for line in slices.learnt.told().splitlines():
             print(f"{run.root}: {line}", file=sys.stderr)
+    if run.unlabelled and (slices.bare is None or not slices.bare.any()):
+        told = "every training slice has strokes or a mask that is learnt from, so it changes nothing"
+        print(f"{run.root}: --unlabelled: {told}", file=sys.stderr)
 
 
 def prior_masks(run: Run, device: torch.device) -> PriorMasks | None:

@@ -8,12 +8,13 @@ from maskmixadv.corpus.masks import Counted
 from maskmixadv.device import pick_device
 from maskmixadv.errors import InputError
 from maskmixadv.methods.method import Method
-from maskmixadv.methods.registry import DEFAULT_METHOD, METHODS, fields_of, present
+from maskmixadv.methods.registry import DEFAULT_METHOD, METHODS, fields_of, method_from, present
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import OFFERED, Changes, Optimiser, Precision, Preset, default_preset
+from maskmixadv.training.begin import tell_unused
 from maskmixadv.training.fit import fit
 from maskmixadv.training.recipe import Recipe
-from maskmixadv.typed import made
+from maskmixadv.typed import as_type, made
 from maskmixadv.types import PathLike
 
 
@@ -130,6 +131,9 @@ def train(
       weights: run/last.pt
     """
     root = Path(out)
+    begun = {"fold": fold, "seed": seed, "enclosure": enclosure, "unlabelled": unlabelled}
+    for name, value in begun.items():  # what run.json can't hold would be known only once it is written
+        as_type(value, int if name in ("fold", "seed") else bool, f"train: {name}")
     recipe = Recipe(
         corpus_root=Path(corpus),
         method=_plain(method),
@@ -145,6 +149,7 @@ def train(
         start=None if start is None else Path(start),
         seed=seed,
     )
+    tell_unused(method_from(recipe.method), prior=prior is not None, unlabelled=unlabelled)
     recipe.begin(root, device=device, command=recipe.command(root))
     run = Run.open(root)
     if not fit(run, device=device):
