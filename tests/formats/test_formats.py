@@ -21,6 +21,8 @@ from maskmixadv.sources import folder
 
 RNG = np.random.default_rng(0)
 VOLUME = RNG.integers(0, 900, (3, 7, 5)).astype(np.int16)
+ONE_FILE = {".mhd": ".mha", ".nhdr": ".nrrd"}
+"""The suffixes of labels of images in two files."""
 CODES = RNG.integers(0, 4, (3, 7, 5)).astype(np.uint8)
 
 
@@ -36,7 +38,7 @@ def oblique(shape: tuple[int, ...] = (3, 7, 5), array: np.ndarray = VOLUME) -> A
     return image
 
 
-@pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".mhd", ".nii.gz"])
+@pytest.mark.parametrize("suffix", [".nrrd", ".nhdr", ".mha", ".mhd", ".nii.gz"])
 def test_itk_files_lie_where_itk_says(tmp_path: Path, suffix: str) -> None:
     """ITK itself says where each voxel lies (in LPS); NIfTI's affine says the same in RAS, in every format."""
     image, path = oblique(), tmp_path / f"a{suffix}"
@@ -51,14 +53,14 @@ def test_itk_files_lie_where_itk_says(tmp_path: Path, suffix: str) -> None:
         np.testing.assert_allclose((volume.affine @ [*index, 1])[:3], lps * [-1, -1, 1], atol=1e-4)
 
 
-@pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".mhd", ".nii.gz", ".nii"])
+@pytest.mark.parametrize("suffix", [".nrrd", ".nhdr", ".mha", ".mhd", ".nii.gz", ".nii"])
 def test_labels_go_back_onto_the_images_grid(tmp_path: Path, suffix: str) -> None:
     image, path = oblique(), tmp_path / f"a{suffix}"
     SimpleITK.WriteImage(image, str(path))
     (tmp_path / "out").mkdir()
     written = tmp_path / "out" / image_files.labels_name(path)
     image_files.write_labels(written, CODES, image_files.read(path))
-    assert [each.name for each in (tmp_path / "out").iterdir()] == [f"a{'.mha' if suffix == '.mhd' else suffix}"]
+    assert [each.name for each in (tmp_path / "out").iterdir()] == [f"a{ONE_FILE.get(suffix, suffix)}"]
     labels = SimpleITK.ReadImage(str(written))
     np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(labels), CODES)
     assert labels.GetPixelID() == SimpleITK.sitkUInt8

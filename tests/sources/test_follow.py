@@ -59,7 +59,7 @@ def test_what_changes_while_a_command_waits_is_seen(tmp_path: Path, monkeypatch:
     assert len(states(source)) == 1
 
 
-@pytest.mark.parametrize("suffix", [".mhd", ".nrrd"])
+@pytest.mark.parametrize("suffix", [".mhd", ".nrrd", ".nhdr"])
 def test_voxels_in_a_file_beside_their_header_are_followed(tmp_path: Path, suffix: str) -> None:
     """The header stays as it is when another program writes the voxels anew."""
     source = own.folder(tmp_path / "src", scribbled=1, masked=0)
@@ -69,8 +69,8 @@ def test_voxels_in_a_file_beside_their_header_are_followed(tmp_path: Path, suffi
         nib.save(nib.Nifti1Image(np.asarray(oblique.dataobj), np.diag([1.5, 1.5, 8, 1])), path)
     stored = SimpleITK.ReadImage(str(nifti))
     voxels, head = nifti.with_name("s0.raw"), nifti.with_name(f"s0{suffix}")
-    if suffix == ".mhd":
-        SimpleITK.WriteImage(stored, str(head))
+    if suffix != ".nrrd":
+        SimpleITK.WriteImage(stored, str(head), useCompression=False)
     else:
         SimpleITK.WriteImage(stored, str(head), useCompression=False)
         text, whole = head.read_bytes().split(b"\n\n", 1)

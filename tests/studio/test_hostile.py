@@ -27,7 +27,7 @@ NAMES = (
 )  # fmt: skip
 FILES = (
     "..%2Fsecret.nii.gz", "%2Ftmp%2Fx.nii.gz", "..%5Cx.nii.gz", "x%00.nii.gz", ".hidden.nii.gz", ".nii.gz", "x.exe",
-    "x.nii.gz%2F", "-x.nii.gz", "a" * 120 + ".nii", "x%0A.nii", "x.mhd",
+    "x.nii.gz%2F", "-x.nii.gz", "a" * 120 + ".nii", "x%0A.nii", "x.mhd", "x.nhdr",
 )  # fmt: skip
 ORDERS = (
     b"", b"{", b"[]", b'{"preset": ["cpu"]}', b'{"preset": "demo"}', b'{"method": "--out"}', b'{"steps": 0}',

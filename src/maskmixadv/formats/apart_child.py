@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 FIELDS = ("Size", "Spacing", "Origin", "Direction", "NumberOfComponents")
-OF = {".mha": "MetaImageIO", ".mhd": "MetaImageIO", ".nrrd": "NrrdImageIO"}
+OF = {".mha": "MetaImageIO", ".mhd": "MetaImageIO", ".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO"}
 KINDS = ("UInt8", "Int8", "UInt16", "Int16", "UInt32", "Int32", "UInt64", "Int64", "Float32", "Float64")
 CHUNK = 2**20
 SLACK = 64

@@ -29,7 +29,7 @@ class Format(Protocol):
     --------
     >>> from maskmixadv.formats import itk
     >>> isinstance(itk, Format), itk.SUFFIXES, itk.LABELS_AS
-    (True, ('.seg.nrrd', '.nrrd', '.mha', '.mhd'), {'.mhd': '.mha'})
+    (True, ('.seg.nrrd', '.nrrd', '.nhdr', '.mha', '.mhd'), {'.mhd': '.mha', '.nhdr': '.nrrd'})
     """
 
     @property

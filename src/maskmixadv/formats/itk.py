@@ -20,11 +20,11 @@ from maskmixadv.formats.volume import MOST_CHANNELS, Geometry, Volume, check_spa
 from maskmixadv.optional import must_be_there, needed
 from maskmixadv.types import Spacing
 
-SUFFIXES: Final = (".seg.nrrd", ".nrrd", ".mha", ".mhd")
-LABELS_AS: Final[Mapping[str, str]] = {".mhd": ".mha"}
-"""The voxels of a ``.mhd`` file are in a second file."""
+SUFFIXES: Final = (".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")
+LABELS_AS: Final[Mapping[str, str]] = {".mhd": ".mha", ".nhdr": ".nrrd"}
+"""The voxels of such files are in a second file."""
 
-NRRD: Final = ".nrrd"
+NRRD: Final = (".nrrd", ".nhdr")
 UNITS: Final[Mapping[str, float]] = {
     **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), 1.0),
     **dict.fromkeys(("um", "\xb5m", "\u03bcm", "\xc2\xb5m", "micron", "microns", "micrometer", "micrometers"), 0.001),
@@ -345,7 +345,7 @@ def _grid(path: Path, told: dict[str, Any]) -> tuple[tuple[int, int, int], ItkGe
     if len(kinds) == len(size) < 4 and not {"time", "list"}.isdisjoint(kinds):
         raise InputError(f"{path}: kinds: {' '.join(kinds)}: allowed are axes of space; save each frame as a file")
     spaced = any(name in said for name in SPACED) and _spacings_known(path, said.get("spacings", ""), min(len(size), 3))
-    lies = said.get("space", "").lower() in SPACES if path.suffix.lower() == NRRD else spaced
+    lies = said.get("space", "").lower() in SPACES if path.suffix.lower() in NRRD else spaced
     sizes, origin = (tuple(each * unit for each in lengths) for lengths in (spacing, origin))
     place = ItkGeometry(sizes, origin, direction, spaced, lies)
     check_spacing(path, place.spacing, "spacing")
@@ -396,7 +396,7 @@ def _fields(path: Path) -> dict[str, str]:
         text = stream.read(MOST_TEXT).decode("latin-1")
     found = dict[str, str]()
     for line in text.splitlines():
-        name, separator, value = line.partition(":" if path.suffix.lower() == NRRD else "=")
+        name, separator, value = line.partition(":" if path.suffix.lower() in NRRD else "=")
         if separator:  # NRRD writes notes of programs with :=
             note = ":=" if value.startswith("=") else ""
             found.setdefault(name.strip().lower() + note, value.removeprefix("=").strip())

@@ -40,8 +40,9 @@ def check_name(name: str) -> str:
     """
     if not PLAIN_NAME.fullmatch(name):
         raise RequestError(f"name of the image: allowed are {PLAIN}")
-    if image_files.suffix(Path(name)) == ".mhd":
-        raise RequestError(f"{name}: the voxels of .mhd are in another file, allowed is .mha; save it as one file")
+    suffix = image_files.suffix(Path(name))
+    if allowed := itk.LABELS_AS.get(suffix):
+        raise RequestError(f"{name}: the voxels of {suffix} are in another file, allowed is {allowed}; save it as one")
     return name
 
 
