@@ -131,10 +131,10 @@ def test_predict_says_what_it_passes_over(trained: Path, tmp_path: Path, capsys:
     raw = np.random.default_rng(0).integers(0, 900, (2, 40, 24)).astype(np.int16)
     own.write(images / "a.nii.gz", raw)
     (images / "sub").mkdir()
-    for name in ("b.mgz", "notes.txt", "._a.nii.gz"):
+    for name in ("b.mnc", "notes.txt", "._a.nii.gz"):
         (images / name).touch()
     assert run(["predict", str(trained / "run"), str(images), "--out", str(tmp_path / "out")]) == 0
-    assert "in: passed over, as no image of a known format: b.mgz, sub\n" in capsys.readouterr().err
+    assert "in: passed over, as no image of a known format: b.mnc, sub\n" in capsys.readouterr().err
 
 
 def test_images_of_one_name_are_not_lost(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,7 +153,7 @@ def test_what_is_no_image_does_not_stop_the_others(
 ) -> None:
     """As a shell's ``images/*`` names all that is there."""
     raw = np.random.default_rng(0).integers(0, 900, (2, 40, 24)).astype(np.int16)
-    files = [own.write(tmp_path / "in" / "a.nii.gz", raw), tmp_path / "in" / "b.mgz", tmp_path / "in" / "notes.txt"]
+    files = [own.write(tmp_path / "in" / "a.nii.gz", raw), tmp_path / "in" / "b.mnc", tmp_path / "in" / "notes.txt"]
     for file in files[1:]:
         file.touch()
     gone = tmp_path / "in" / "gone"

@@ -246,9 +246,16 @@ def readers(folder: Path) -> dict[str, Reader]:
     """All readers, with their seeds, by name; `folder` is for what they need beside the files."""
     niftis, (png, jpeg), tiffs, itks = _niftis(folder), _pictures(folder), _tiffs(folder), _itks(folder)
     packed = [(".nii.gz", gzip.compress(content, 1)) for _, content in niftis]
+    kinds = (np.uint8, np.int16, np.int32, np.float32)
+    mgh: Any = nib.MGHImage
+    brains = [mgh(VOLUME.T.astype(kind), own.AFFINE) for kind in kinds]
+    mghs = [_saved(lambda path, each=each: nib.save(each, path), folder, ".mgh") for each in brains]
+    mgzs = [(".mgz", gzip.compress(content, 1)) for _, content in mghs]
     found = [
         Reader("NIfTI", image, niftis),
         Reader("NIfTI, gz", image, packed, _inside),
+        Reader("MGH", image, mghs),
+        Reader("MGH, gz", image, mgzs, _inside),
         Reader("NIfTI labels", labels, [*niftis[:3], *tiffs[:2], *png[:4]]),
         Reader("PNG", image, png),
         Reader("JPEG", image, jpeg),

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.formats import dicom_frames, dicom_header, flat, itk, nifti, series, zipped
+from maskmixadv.formats import dicom_frames, dicom_header, flat, freesurfer, itk, nifti, series, zipped
 from maskmixadv.formats.reading import Declared
 from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import Volume
@@ -63,7 +63,7 @@ class Format(Protocol):
         ...
 
 
-FORMATS: Final[tuple[Format, ...]] = (nifti, itk, flat, zipped)
+FORMATS: Final[tuple[Format, ...]] = (nifti, freesurfer, itk, flat, zipped)
 """All formats of one file an image."""
 FOLDER: Final[Format] = series
 """The format of an image that is a folder of files."""
@@ -196,7 +196,7 @@ def strange(path: Path) -> bool:
 
     Examples
     --------
-    >>> [strange(Path(name)) for name in ("a.nii.gz", "a.mgz", "notes.txt", ".DS_Store")]
+    >>> [strange(Path(name)) for name in ("a.nii.gz", "a.mnc", "notes.txt", ".DS_Store")]
     [False, True, False, False]
     """
     return not (path.name.startswith(".") or path.suffix.lower() in BESIDE or readable(path))
@@ -372,7 +372,7 @@ def channels(path: Path) -> int:
     2
     """
     reader = format_of(path)
-    return nifti.channels(path) if reader is nifti else itk.channels(path) if reader is itk else 1
+    return next((each.channels(path) for each in (nifti, freesurfer, itk) if each is reader), 1)
 
 
 def labels_name(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 
-const IMAGES = [".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".zip"];
+const IMAGES = [".nii", ".nii.gz", ".mgz", ".mgh", ".nrrd", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".zip"];
 const MOST = 512; // MB of an upload, as the server takes it
 
 const megabytes = (files) => files.reduce((sum, file) => sum + file.size, 0) / 2 ** 20;
