@@ -12,7 +12,7 @@ import own
 from maskmixadv.cli.app import run
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
-from maskmixadv.formats import freesurfer, image_files
+from maskmixadv.formats import freesurfer, image_files, nifti
 from maskmixadv.formats.slicing import Slicing
 
 RNG = np.random.default_rng(0)
@@ -48,16 +48,22 @@ def test_it_is_what_nifti_of_the_same_voxels_is(tmp_path: Path, suffix: str, kin
     assert image_files.declared(one).shape == (5, 7, 3, 1)
 
 
-def test_labels_of_it_are_nifti_in_the_same_place(tmp_path: Path) -> None:
-    path = saved(tmp_path / "a.mgz")
+@pytest.mark.parametrize("suffix", freesurfer.SUFFIXES)
+def test_labels_lie_where_the_image_does(tmp_path: Path, suffix: str) -> None:
+    path, out = saved(tmp_path / f"a{suffix}"), tmp_path / "out"
     codes = RNG.integers(0, 4, (3, 7, 5)).astype(np.uint8)
-    written = tmp_path / image_files.labels_name(path)
-    assert written.name == "a.nii.gz"
-    image_files.write_labels(written, codes, image_files.read(path))
-    found: Any = nib.load(written)
-    np.testing.assert_array_equal(np.asarray(found.dataobj).T, codes)
-    np.testing.assert_allclose(found.affine, own.AFFINE, atol=1e-4)
-    assert (found.get_data_dtype(), found.header["qform_code"], found.header["sform_code"]) == (np.uint8, 1, 1)
+    out.mkdir()
+    written = out / image_files.labels_name(path)
+    volume = image_files.read(path)
+    image_files.write_labels(written, codes, volume)
+    nifti.write_labels(out / "a.nii.gz", codes, volume)
+    assert sorted(each.name for each in out.iterdir()) == sorted(["a.nii.gz", f"a{suffix}"])
+    for each in out.iterdir():
+        found: Any = nib.load(each)
+        np.testing.assert_array_equal(np.asarray(found.dataobj).T, codes)
+        np.testing.assert_allclose(found.affine, own.AFFINE, atol=1e-4)
+        assert found.get_data_dtype() == np.uint8
+    np.testing.assert_array_equal(image_files.read_labels(written).array, codes)
 
 
 def test_one_that_does_not_say_where_it_lies_is_not_turned(tmp_path: Path) -> None:
@@ -68,8 +74,8 @@ def test_one_that_does_not_say_where_it_lies_is_not_turned(tmp_path: Path) -> No
     volume, head = image_files.read(path), image_files.header(path)
     assert (volume.geometry.placed, volume.spacing, volume.affine) == (False, None, None)
     assert (head.spacing, head.affine) == (None, None)
-    image_files.write_labels(tmp_path / "b.nii", np.ones((3, 7, 5), np.uint8), volume)
-    assert not image_files.read(tmp_path / "b.nii").geometry.placed
+    image_files.write_labels(tmp_path / "b.mgz", np.ones((3, 7, 5), np.uint8), volume)
+    assert not image_files.read(tmp_path / "b.mgz").geometry.placed
 
 
 def test_frames_are_channels_unless_they_are_times(tmp_path: Path) -> None:

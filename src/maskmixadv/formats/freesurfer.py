@@ -1,25 +1,27 @@
 """FreeSurfer's MGH files. Arrays are ``d h w``, which is the file's ``x y z`` transposed."""
 
-from collections.abc import Iterator, Mapping
+import gzip
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import nibabel as nib
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from nibabel.freesurfer.mghformat import MGHHeader
 
 from maskmixadv.errors import InputError
-from maskmixadv.formats.nifti import BEHIND, GUNZIP, PACKED, NiftiGeometry
+from maskmixadv.files import replaced
+from maskmixadv.formats.nifti import BEHIND, GUNZIP, PACKED
 from maskmixadv.formats.reading import DEFLATED, Declared, LargeError, check_size, existing, fill, reading
 from maskmixadv.formats.slicing import Header
-from maskmixadv.formats.volume import MOST_CHANNELS, Volume, check_spacing, several_told, tilt
+from maskmixadv.formats.volume import MOST_CHANNELS, Geometry, Volume, check_spacing, several_told, tilt
 from maskmixadv.types import Spacing
 
 SUFFIXES: Final = (".mgz", ".mgh")
-LABELS_AS: Final[Mapping[str, str]] = {".mgz": ".nii.gz", ".mgh": ".nii"}
-"""FreeSurfer reads NIfTI, too."""
+LABELS_AS: Final[Mapping[str, str]] = {}
 KIND: Final = "MGH file"
 HEAD: Final = 284
 """Bytes before the voxels."""
@@ -29,6 +31,51 @@ VERSION: Final = 1
 """The only one there is."""
 FOOTER: Final = 4
 """Bytes behind the voxels that say the repetition time; texts follow them, which are not read."""
+
+
+@dataclass(frozen=True)
+class MghGeometry(Geometry):
+    """Where a file's voxels lie, as FreeSurfer says it.
+
+    Attributes
+    ----------
+    affine
+        Matrix from voxel to world (mm, RAS); None where the file says that it knows none.
+
+    Examples
+    --------
+    >>> MghGeometry(np.diag([1.0, 2, 5, 1])).write_labels(Path("a.mgz"), np.ones((3, 7, 5), np.uint8))
+    >>> read(Path("a.mgz")).spacing
+    (5.0, 2.0, 1.0)
+    """
+
+    affine: Float[np.ndarray, "4 4"] | None
+
+    @property
+    def placed(self) -> bool:
+        """Whether the file says where it lies in the patient."""
+        return self.affine is not None
+
+    def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:  # noqa: ARG002
+        """Write an MGH file, packed if its name says so."""
+        made: Any = nib.MGHImage  # whose annotation of arrays takes none
+        image = made(np.ascontiguousarray(labels.T), np.eye(4) if self.affine is None else self.affine)
+        content = bytearray(image.to_bytes())
+        if self.affine is None:
+            content[PLACED] = bytes(2)
+        packed = path.name.lower().endswith(".mgz")
+        with replaced(path) as place:
+            place.write_bytes(gzip.compress(content, mtime=0) if packed else content)
+
+    def nifti_header(self) -> "nib.Nifti1Header | None":
+        """Return the header of a NIfTI file on the same grid; None where the file knows of none."""
+        if self.affine is None:
+            return None
+        image: Any = nib.Nifti1Image(np.zeros((1, 1, 1), np.uint8), self.affine)
+        image.header.set_xyzt_units("mm")
+        for form in ("qform", "sform"):
+            getattr(image, f"set_{form}")(self.affine, code=1)
+        return image.header
 
 
 def read(path: Path) -> Volume:
@@ -65,7 +112,7 @@ def read(path: Path) -> Volume:
             "channels. Save each frame as a file"
         )
     spacing, affine = _grid(path, told)
-    place = NiftiGeometry(_nifti_header(shape[:3], affine))
+    place = MghGeometry(affine)
     if count == 1:
         return Volume(voxels[0], spacing, affine, place)
     return Volume(voxels[0], spacing, affine, place, channels=voxels, notes=(several_told(count),))
@@ -198,12 +245,3 @@ def _grid(path: Path, told: Any) -> tuple[Spacing | None, Float[np.ndarray, "4 4
     if angle := tilt(affine):
         raise InputError(f"{path}: axes are {angle:.1f}° from right angles (tilt), allowed is none; resample it")
     return (d, h, w), affine
-
-
-def _nifti_header(shape: tuple[int, int, int], affine: Float[np.ndarray, "4 4"] | None) -> nib.Nifti1Header:
-    """Return the header of a NIfTI file on the same grid, as labels are written; without forms if `affine` is None."""
-    image: Any = nib.Nifti1Image(np.broadcast_to(np.uint8(0), shape), np.eye(4) if affine is None else affine)
-    image.header.set_xyzt_units("mm")
-    for form in ("qform", "sform"):
-        getattr(image, f"set_{form}")(affine, code=0 if affine is None else 1)
-    return image.header
