@@ -1,6 +1,7 @@
 """Pixels of DICOM slices: stored numbers become what is shown, so far as each header says how."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +18,13 @@ GREY: Final = ("MONOCHROME1", "MONOCHROME2")
 """Photometric interpretations that are read; with the first, the lowest value is shown white."""
 NEEDED: Final = ("BitsAllocated", "BitsStored", "PixelRepresentation", "SamplesPerPixel", "PhotometricInterpretation")
 """What says how pixels are stored."""
+COLOURS: Final = ("RGB", "PALETTE COLOR")
+"""Photometric interpretations of pictures in colour; all others of these begin as `YBR`."""
+YBR: Final = "YBR_"
+ITEMSIZE: Final = 4
+"""Bytes of a value in memory."""
+DECODER: Final = "gdcm"
+"""The extra's library that decodes what pydicom can't by itself, such as JPEG Lossless."""
 WORD: Final = 2**16
 """How many values PixelPaddingValue can have; it is often stored with the wrong sign."""
 
@@ -118,6 +126,66 @@ def read(path: Path, shape: tuple[int, int]) -> SlicePixels:
     return _interpreted(path, header, _decoded(path, header, shape))
 
 
+def paletted(path: Path, header: Any) -> bool:  # noqa: ANN401
+    """Whether a header says that pixels are numbers of colours in a palette.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> header = Dataset()
+    >>> header.PhotometricInterpretation = "PALETTE COLOR"
+    >>> paletted(Path("a.dcm"), header)
+    True
+    """
+    return text(path, header, "PhotometricInterpretation") == COLOURS[1]
+
+
+def in_colour(path: Path, header: Any) -> bool:  # noqa: ANN401
+    """Whether a header says that pixels are colours.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> header = Dataset()
+    >>> header.PhotometricInterpretation = "YBR_FULL_422"
+    >>> in_colour(Path("a.dcm"), header)
+    True
+    """
+    shown = text(path, header, "PhotometricInterpretation")
+    return shown in COLOURS or shown.startswith(YBR)
+
+
+def read_colours(path: Path, shape: tuple[int, int]) -> Shaped[np.ndarray, "h w 3"]:
+    """Read the red, green and blue of a picture in colour, whatever its file stores.
+
+    Parameters
+    ----------
+    path
+        Its file.
+    shape
+        Rows and columns that its header says.
+
+    Raises
+    ------
+    InputError
+        If they can't be read.
+
+    Examples
+    --------
+    >>> read_colours(Path("missing.dcm"), (2, 2))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: missing.dcm: not a readable DICOM file (No such file or directory)
+    """
+    header = dicom_header.read(path, pixels=True)
+    if not paletted(path, header):
+        return _decoded(path, header, (*shape, 3))
+    indices = _decoded(path, header, shape)
+    with reading(path, dicom_header.KIND, wrong="its palette can't be applied", advice="; export it as RGB"):
+        from pydicom.pixels.processing import apply_color_lut
+
+        return np.asarray(apply_color_lut(indices, header))[..., :3]
+
+
 def read_frames(path: Path, shape: tuple[int, int], slices: Sequence[SourceSlice]) -> list[SlicePixels]:
     """Read the pixels of frames of a multi-frame file.
 
@@ -155,13 +223,30 @@ def _decoded(path: Path, header: Any, shape: tuple[int, ...]) -> Shaped[np.ndarr
     """Return stored numbers as they are, with the bits that do not belong to them."""
     if missing := [name for name in NEEDED if not text(path, header, name)]:
         raise InputError(f"{path}: {', '.join(missing)} missing or empty, so its pixels can't be read; export it again")
-    # The most frequent reason is a compression for which no library is installed.
+    _must_be_decodable(path, header)
     with reading(path, dicom_header.KIND, wrong="pixels can't be read", advice="; export it uncompressed"):
         header.pixel_array_options(correct_unused_bits=False)  # pydicom would cut them off without a word
         whole = np.asarray(header.pixel_array)
     if whole.shape != shape or whole.dtype.kind not in "iuf":
         raise InputError(f"{path}: pixels have shape {whole.shape}, its header says {shape}; export it again")
     return whole
+
+
+def _must_be_decodable(path: Path, header: Any) -> None:  # noqa: ANN401
+    """Refuse a compression for which no library is installed, which is the most frequent reason; name the remedy."""
+    from pydicom.pixels import get_decoder
+
+    syntax = getattr(header, "file_meta", {}).get("TransferSyntaxUID")
+    if syntax is None or not syntax.is_compressed or syntax.is_deflated:
+        return
+    try:
+        if get_decoder(syntax).is_available:
+            return
+    except NotImplementedError:  # no library at all
+        pass
+    lacking = find_spec(DECODER) is None
+    install = "install one with \"pip install 'maskmixadv[dicom]'\", or " if lacking else ""
+    raise InputError(f"{path}: no decoder of {syntax.name} is installed; {install}export it uncompressed")
 
 
 def _interpreted(path: Path, header: Any, whole: Shaped[np.ndarray, "h w"]) -> SlicePixels:  # noqa: ANN401
