@@ -29,6 +29,8 @@ HEAD: Final = 2**10
 """Bytes at a file's beginning that hold it."""
 CONTOURS: Final = f"contours of {STRUCTURES} are not read, export them as a SEG or NIfTI"
 """What is said of files of contours."""
+DAMAGED: Final = "is called a DICOM file and is none, perhaps damaged; export it again, or move it"
+"""What is said of other files with a suffix of DICOM files."""
 KINDS: Final = {
     "1.2.840.10008.1.3.10": "DICOMDIR",
     "1.2.840.10008.5.1.4.1.1.66.4": SEG,

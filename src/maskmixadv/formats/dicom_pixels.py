@@ -223,6 +223,7 @@ def _decoded(path: Path, header: Any, shape: tuple[int, ...]) -> Shaped[np.ndarr
     """Return stored numbers as they are, with the bits that do not belong to them."""
     if missing := [name for name in NEEDED if not text(path, header, name)]:
         raise InputError(f"{path}: {', '.join(missing)} missing or empty, so its pixels can't be read; export it again")
+    _with_syntax(header)
     _must_be_decodable(path, header)
     with reading(path, dicom_header.KIND, wrong="pixels can't be read", advice="; export it uncompressed"):
         header.pixel_array_options(correct_unused_bits=False)  # pydicom would cut them off without a word
@@ -232,12 +233,25 @@ def _decoded(path: Path, header: Any, shape: tuple[int, ...]) -> Shaped[np.ndarr
     return whole
 
 
+def _with_syntax(header: Any) -> None:  # noqa: ANN401
+    """Say of a file without a TransferSyntaxUID how it is stored, as it was read: old files begin with their data."""
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    meta = getattr(header, "file_meta", None) or FileMetaDataset()
+    if "TransferSyntaxUID" not in meta:
+        implicit, little = header.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+        header.file_meta = meta
+
+
 def _must_be_decodable(path: Path, header: Any) -> None:  # noqa: ANN401
     """Refuse a compression for which no library is installed, which is the most frequent reason; name the remedy."""
     from pydicom.pixels import get_decoder
 
-    syntax = getattr(header, "file_meta", {}).get("TransferSyntaxUID")
-    if syntax is None or not syntax.is_compressed or syntax.is_deflated:
+    syntax = header.file_meta.TransferSyntaxUID
+    if syntax.is_private or not syntax.is_compressed or syntax.is_deflated:
         return
     try:
         if get_decoder(syntax).is_available:

@@ -99,6 +99,8 @@ def suffix(path: Path) -> str:
     kind = dicom_header.KINDS.get(dicom_header.stored_class(path), "")
     if kind == dicom_header.STRUCTURES:
         raise InputError(f"{path}: {dicom_header.CONTOURS}")
+    if called and path.is_file() and not dicom_header.is_dicom(path):
+        raise InputError(f"{path}: {dicom_header.DAMAGED}")
     if called:
         raise InputError(
             f"{path}: is one file of a DICOM series, allowed is a folder of its own, a .zip, an enhanced multi-frame"

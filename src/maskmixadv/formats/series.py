@@ -273,7 +273,9 @@ def coloured(folder: Path) -> bool:
     >>> coloured(Path("empty"))
     False
     """
-    inside = [folder] if folder.is_file() else [path for path in folder.iterdir() if not path.name.startswith(".")]
+    if folder.is_file():
+        return dicom_pictures.is_picture(folder) and dicom_pictures.coloured(folder)
+    inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
     if not any(map(dicom_pictures.is_picture, inside)):  # as a rule: then no header is read
         return False
     found = scan(inside)
@@ -450,7 +452,7 @@ def _is_picture(paths: Sequence[Path]) -> bool:
 
 def _must_not_be_called_dicom(path: Path) -> None:
     if path.suffix.lower() in CALLED:
-        raise InputError(f"{path}: is called a DICOM file and is none, perhaps damaged; export it again, or move it")
+        raise InputError(f"{path}: {dicom_header.DAMAGED}")
 
 
 def _passed_over(kind: str, paths: Sequence[Path]) -> str:
