@@ -255,7 +255,7 @@ def test_a_thickness_that_is_said_counts(tmp_path: Path) -> None:
         (set_to(PresentationLUTShape="INVERSE"), "PresentationLUTShape is 'INVERSE', but MONOCHROME2 shows 0 black"),
         (set_to(PhotometricInterpretation="HSV"), "PhotometricInterpretation is 'HSV', allowed are"),
         (set_to(Rows=0), "0 × 40 pixels; allowed is above 0"),
-        (set_to(Rows=31), "pixels can't be read|pixels have shape"),
+        (set_to(Rows=33), "pixels can't be read"),
         (lambda one: one.pop("PixelData"), "pixels can't be read"),
     ],
 )
@@ -265,6 +265,12 @@ def test_what_can_t_be_right_is_one_line(tmp_path: Path, change: Callable[[FileD
         image_files.read(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_more_pixels_than_the_header_says_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_picture(tmp_path / "a.dcm", grey(), change=set_to(Rows=31))
+    np.testing.assert_array_equal(image_files.read(path).array[0], grey()[:31])
+    assert f"{path}: 31 × 40 need 2,480 bytes, its pixels have 80 more, which are left out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

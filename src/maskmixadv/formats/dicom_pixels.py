@@ -1,5 +1,6 @@
 """Pixels of DICOM slices: stored numbers become what is shown, so far as each header says how."""
 
+import math
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -228,9 +229,20 @@ def _decoded(path: Path, header: Any, shape: tuple[int, ...]) -> Shaped[np.ndarr
     with reading(path, dicom_header.KIND, wrong="pixels can't be read", advice="; export it uncompressed"):
         header.pixel_array_options(correct_unused_bits=False)  # pydicom would cut them off without a word
         whole = np.asarray(header.pixel_array)
+    _tell_of_more(path, header, shape)
     if whole.shape != shape or whole.dtype.kind not in "iuf":
         raise InputError(f"{path}: pixels have shape {whole.shape}, its header says {shape}; export it again")
     return whole
+
+
+def _tell_of_more(path: Path, header: Any, shape: tuple[int, ...]) -> None:  # noqa: ANN401
+    """Say where a file holds more than its header says, beyond a byte that makes it even: one of the two is wrong."""
+    if header.file_meta.TransferSyntaxUID.is_compressed or "PixelData" not in header:
+        return
+    needed = math.prod(shape) * int(number(path, header, "BitsAllocated", 16.0)) // 8
+    if (more := len(header.PixelData) - needed) > 1:
+        said = f"{' × '.join(map(str, shape))} need {needed:,} bytes, its pixels have {more:,} more, which are left out"
+        say(f"{path}: {said}; look whether Rows and Columns are right")
 
 
 def _with_syntax(header: Any) -> None:  # noqa: ANN401
