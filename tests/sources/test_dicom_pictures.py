@@ -74,7 +74,10 @@ def test_colours_have_three_channels_and_notes_are_told(tmp_path: Path, capsys: 
 
 
 def study(root: Path, name: str, number: int, *, patient: str = "p", series: str = "") -> Path:
-    return write_picture(root / name, STORED[number], patient=patient, series=series)
+    def spaced(one: FileDataset) -> None:
+        one.PixelSpacing = [1.5, 1.5]
+
+    return write_picture(root / name, STORED[number], patient=patient, series=series, change=spaced)
 
 
 def test_each_picture_of_a_study_is_a_case(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,13 +168,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_predict_writes_a_segmentation_of_each_picture(
     tmp_path: Path, trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What it writes of a picture is what it writes of the same PNG."""
+    """What it writes of a picture is what it writes of the same TIFF."""
     images = tmp_path / "images"
     for number in range(2):
         study(images, f"x{number}.dcm", number, series="1.2.3")
     write_picture(images / "film.dcm", np.stack([STORED[0]] * 4), uid=CINE)
-    (tmp_path / "png").mkdir()
-    Image.fromarray(STORED[0]).save(tmp_path / "png" / "x0.png")
+    (tmp_path / "tiff").mkdir()
+    Image.fromarray(STORED[0]).save(tmp_path / "tiff" / "x0.tif")
+    (tmp_path / "tiff" / "x0.json").write_text('{"spacing": [1, 1.5, 1.5]}')
     predict = ["predict", str(trained), "--pieces", "all"]
     assert run([*predict, str(images), "--out", str(tmp_path / "all")]) == 2
     captured = capsys.readouterr()
@@ -179,9 +183,9 @@ def test_predict_writes_a_segmentation_of_each_picture(
     assert "2 of 3 volumes segmented" in captured.out
     assert sorted(path.name for path in (tmp_path / "all").glob("*.dcm")) == ["x0.dcm", "x1.dcm"]
     assert run([*predict, str(images / "x0.dcm"), "--out", str(tmp_path / "one")]) == 0
-    assert run([*predict, str(tmp_path / "png"), "--out", str(tmp_path / "flat")]) == 0
+    assert run([*predict, str(tmp_path / "tiff"), "--out", str(tmp_path / "flat")]) == 0
     image = image_files.read(images / "x0.dcm")
-    expected = image_files.read_labels(tmp_path / "flat" / "x0.png").array
+    expected = image_files.read_labels(tmp_path / "flat" / "x0.tif").array
     assert expected.any()
     for place in ("one", "all"):
         np.testing.assert_array_equal(seg.read(tmp_path / place / "x0.dcm", image, tiny.CLASSES), expected)
