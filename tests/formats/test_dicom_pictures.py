@@ -22,7 +22,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicom_pictures import CINE, CR, CT, DX, MG, PHOTO, SC, US, XA, Whole, colours, grey, write_picture
+from dicom_pictures import CINE, CR, CT, DX, MG, PHOTO, SC, US, XA, Whole, colours, grey, lossless, write_picture
 from dicoms import packed, pixels, write_series
 from enhanced import classic, write_enhanced
 from maskmixadv.errors import InputError
@@ -168,13 +168,7 @@ def test_a_jpeg_of_a_scope_is_what_pillow_reads(tmp_path: Path) -> None:
 def test_compressed_pictures_are_decoded(tmp_path: Path, syntax: UID) -> None:
     path = write_picture(tmp_path / "a.dcm", grey())
     if syntax == JPEGLosslessSV1:
-        image = SimpleITK.ReadImage(str(path))
-        writer = SimpleITK.ImageFileWriter()
-        writer.KeepOriginalImageUIDOn()
-        writer.SetFileName(str(path))
-        writer.UseCompressionOn()
-        writer.SetCompressor("JPEG")  # GDCM's lossless one
-        writer.Execute(image)
+        lossless(path)
     else:
         one = pydicom.dcmread(path)
         one.compress(syntax, generate_instance_uid=False)
@@ -204,15 +198,15 @@ def test_a_compression_without_a_decoder_names_the_remedy(
 
 
 SPACINGS: list[tuple[Whole, tuple[float, float] | None, str]] = [
-    (set_to(PixelSpacing=[0.5, 0.25]), (0.5, 0.25), "no thickness; 1 mm"),
-    (set_to(PixelSpacing=[0.5, 0.25], ImagerPixelSpacing=[0.6, 0.3]), (0.5, 0.25), "no thickness"),
+    (set_to(PixelSpacing=[0.5, 0.25]), (0.5, 0.25), "no thickness is said, so 1 mm"),
+    (set_to(PixelSpacing=[0.5, 0.25], ImagerPixelSpacing=[0.6, 0.3]), (0.5, 0.25), "no thickness is said"),
     (set_to(PixelSpacing=[0.6, 0.3], ImagerPixelSpacing=[0.6, 0.3]), (0.6, 0.3), "at the detector (Imager"),
     (set_to(ImagerPixelSpacing=[0.6, 0.3]), (0.6, 0.3), "(ImagerPixelSpacing), so lengths are magnified"),
     (set_to(NominalScannedPixelSpacing=[0.6, 0.3]), (0.6, 0.3), "scanned film (NominalScannedPixelSpacing)"),
     (set_to(PixelSpacing=[0.0, 0.0]), None, "PixelSpacing is 0 × 0 mm, which is taken as not said"),
     (set_to(PixelSpacing=None, ImagerPixelSpacing=[0.6, 0.3]), (0.6, 0.3), "at the detector"),
     (set_to(PixelAspectRatio=[4, 3]), None, "PixelAspectRatio is 4 to 3 and no spacing is said"),
-    (lambda one: region(one, tall=0.05, wide=-0.02), (0.5, 0.2), "that of its ultrasound region"),
+    (lambda one: region(one, tall=0.05, wide=-0.02), (0.5, 0.2), "that of the ultrasound region"),
     (lambda one: region(one, tall=0.05, wide=0.02, unit=4), None, ""),
 ]  # fmt: skip
 

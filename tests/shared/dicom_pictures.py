@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import SimpleITK
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
@@ -45,6 +46,17 @@ def write_picture(
         change(made)
     made.save_as(path, enforce_file_format=True)
     return path
+
+
+def lossless(path: Path) -> Path:
+    """Pack a picture's pixels as JPEG Lossless, as most archives do: GDCM does it, and pydicom can't."""
+    writer = SimpleITK.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    writer.SetFileName(str(path.with_name("packed.dcm")))
+    writer.UseCompressionOn()
+    writer.SetCompressor("JPEG")
+    writer.Execute(SimpleITK.ReadImage(str(path)))
+    return path.with_name("packed.dcm").replace(path)
 
 
 def grey(seed: int = 0, shape: tuple[int, int] = (32, 40)) -> np.ndarray:

@@ -43,7 +43,8 @@ CENTIMETRES: Final = 3
 """Code of the unit cm along a side of an ultrasound region."""
 SAME: Final = 1e-3
 """By which part spacings may differ that are taken as one."""
-FLAT: Final = "a picture has no thickness; 1 mm is taken, so volumes in ml are areas in mm² by a thousand"
+FLAT: Final = "no thickness is said, so 1 mm is taken, and volumes are areas times 1 mm"
+"""What a user is told of a picture with a spacing."""
 
 
 class _Facts(NamedTuple):
@@ -246,7 +247,7 @@ def _between(path: Path, header: Any, notes: list[str]) -> tuple[np.ndarray | No
     if not found:
         return None, ""
     if all(np.allclose(each, found[0], rtol=SAME) for each in found):
-        notes.append("the spacing is that of its ultrasound region, in the whole picture")
+        notes.append("the spacing is that of the ultrasound region")
         return np.array(found[0]), "PhysicalDeltaX and PhysicalDeltaY"
     shown = ", ".join(f"{tall:.3g} × {wide:.3g}" for tall, wide in found)
     notes.append(f"its ultrasound regions have several spacings ({shown} mm), so none is taken")

@@ -263,12 +263,12 @@ def _must_be_decodable(path: Path, header: Any) -> None:  # noqa: ANN401
     from pydicom.pixels import get_decoder
 
     syntax = header.file_meta.TransferSyntaxUID
-    if syntax.is_private or not syntax.is_compressed or syntax.is_deflated:
-        return
     try:
-        if get_decoder(syntax).is_available:
+        if not syntax.is_compressed or syntax.is_deflated or get_decoder(syntax).is_available:
             return
-    except NotImplementedError:  # no library at all
+    except ValueError:  # no transfer syntax, which the decoding tells
+        return
+    except NotImplementedError:  # no library knows it
         pass
     lacking = find_spec(DECODER) is None
     install = "install one with \"pip install 'maskmixadv[dicom]'\", or " if lacking else ""

@@ -150,9 +150,12 @@ def _channels(source: Path, found: Sequence[Study]) -> tuple[Channel, ...]:
 
 def _studies(source: Path, pattern: str | None) -> list[Study]:
     found = series.scan(path for path in _below(source) if _is_data(path, source))
-    series.tell(found, source)
-    if not found.series and not found.pictures:
-        instead = series.found_instead(found) if _holds_dicom(found) else "DICOM files have 'DICM' at byte 128"
+    empty = not found.series and not found.pictures
+    instead = series.found_instead(found) if empty and _holds_dicom(found) else ""
+    if not instead:  # else the error says it
+        series.tell(found, source)
+    if empty:
+        instead = instead or "DICOM files have 'DICM' at byte 128"
         raise InputError(f"{source}: no DICOM image series found in it; {instead}")
     volumes = {uid: series.by_place(paths) for uid, paths in found.series.items()}
     for uid, parts in volumes.items():
