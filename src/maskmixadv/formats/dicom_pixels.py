@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from maskmixadv.errors import InputError, say
-from maskmixadv.formats import dicom_header
+from maskmixadv.formats import apart, dicom_header
 from maskmixadv.formats.dicom_frames import SourceSlice
 from maskmixadv.formats.dicom_header import number, text
 from maskmixadv.formats.reading import reading
@@ -26,6 +26,7 @@ ITEMSIZE: Final = 4
 """Bytes of a value in memory."""
 DECODER: Final = "gdcm"
 """The extra's library that decodes what pydicom can't by itself, such as JPEG Lossless."""
+DECODED: Final = "compressed DICOM file"
 WORD: Final = 2**16
 """How many values PixelPaddingValue can have; it is often stored with the wrong sign."""
 
@@ -226,12 +227,38 @@ def _decoded(path: Path, header: Any, shape: tuple[int, ...]) -> Shaped[np.ndarr
         raise InputError(f"{path}: {', '.join(missing)} missing or empty, so its pixels can't be read; export it again")
     _with_syntax(header)
     _must_be_decodable(path, header)
-    with reading(path, dicom_header.KIND, wrong="pixels can't be read", advice="; export it uncompressed"):
-        header.pixel_array_options(correct_unused_bits=False)  # pydicom would cut them off without a word
-        whole = np.asarray(header.pixel_array)
+    if _may_crash(header):
+        whole = _decoded_apart(path, shape)
+    else:
+        with reading(path, dicom_header.KIND, wrong="pixels can't be read", advice="; export it uncompressed"):
+            header.pixel_array_options(correct_unused_bits=False)  # pydicom would cut them off without a word
+            whole = np.asarray(header.pixel_array)
     _tell_of_more(path, header, shape)
     if whole.shape != shape or whole.dtype.kind not in "iuf":
         raise InputError(f"{path}: pixels have shape {whole.shape}, its header says {shape}; export it again")
+    return whole
+
+
+def _may_crash(header: Any) -> bool:  # noqa: ANN401
+    """Whether a file's pixels may be decoded by GDCM, which ends the process at some damaged files."""
+    from pydicom.pixels import get_decoder
+
+    syntax = header.file_meta.TransferSyntaxUID
+    try:
+        return syntax.is_compressed and not syntax.is_deflated and DECODER in get_decoder(syntax).available_plugins
+    except (ValueError, NotImplementedError):
+        return False
+
+
+def _decoded_apart(path: Path, shape: tuple[int, ...]) -> Shaped[np.ndarray, "..."]:
+    """Return what pydicom decodes in a process of its own; the shape is checked before memory is taken for it."""
+    with apart.reader() as reader:
+        found = reader.header(path, DECODED, {"dicom": str(path)}, most=ITEMSIZE * math.prod(shape))
+        if tuple(found["shape"]) != shape:
+            said = f"pixels have shape {tuple(found['shape'])}, its header says {shape}"
+            raise InputError(f"{path}: {said}; export it again")
+        whole = np.empty(shape, np.dtype(found["kind"]))
+        reader.values(path, DECODED, whole)
     return whole
 
 
