@@ -178,6 +178,17 @@ def test_compressed_pictures_are_decoded(tmp_path: Path, syntax: UID) -> None:
     np.testing.assert_array_equal(pixels, grey())
 
 
+def test_a_damaged_file_does_not_end_the_process(tmp_path: Path) -> None:
+    """GDCM ends its own where a JPEG says a precision that there is not; the next file is read."""
+    sound = lossless(write_picture(tmp_path / "a.dcm", grey()))
+    content = bytearray(sound.read_bytes())
+    content[content.index(b"\xff\xd8\xff") + 6] = 255
+    (tmp_path / "b.dcm").write_bytes(content)
+    with pytest.raises(InputError, match=r"b\.dcm: not a readable compressed DICOM file \(it killed the reader\)"):
+        image_files.read(tmp_path / "b.dcm")
+    np.testing.assert_array_equal(image_files.read(sound).array[0], grey())
+
+
 @pytest.mark.parametrize(
     ("there", "said"),
     [(False, "pip install 'maskmixadv\\[dicom\\]'\", or export it uncompressed"), (True, "export it")],

@@ -215,7 +215,7 @@ def _dicom_pictures(folder: Path) -> list[bytes]:
     return [*(path.read_bytes() for path in made), lossless(write_picture(folder / "packed", grey())).read_bytes()]
 
 
-def _dicoms(folder: Path) -> tuple[Reader, Reader, Reader]:
+def _dicoms(folder: Path) -> tuple[Reader, ...]:
     slices = folder / "slices"
     slices.mkdir()
     for number in range(3):

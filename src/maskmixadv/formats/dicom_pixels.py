@@ -241,7 +241,7 @@ def _decoded(path: Path, header: Any, shape: tuple[int, ...]) -> Shaped[np.ndarr
 
 def _may_crash(header: Any) -> bool:  # noqa: ANN401
     """Whether a file's pixels may be decoded by GDCM, which ends the process at some damaged files."""
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     syntax = header.file_meta.TransferSyntaxUID
     try:
@@ -287,7 +287,7 @@ def _with_syntax(header: Any) -> None:  # noqa: ANN401
 
 def _must_be_decodable(path: Path, header: Any) -> None:  # noqa: ANN401
     """Refuse a compression for which no library is installed, which is the most frequent reason; name the remedy."""
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     syntax = header.file_meta.TransferSyntaxUID
     try:
