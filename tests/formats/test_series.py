@@ -11,7 +11,7 @@ from pydicom.dataset import FileDataset
 import tiny
 from dicoms import AXIAL, OBLIQUE, Change, pixels, write_series
 from maskmixadv.errors import InputError
-from maskmixadv.formats import image_files, seg, series
+from maskmixadv.formats import dicom_geometry, image_files, seg, series
 
 LABELS = (pixels() % 4).astype(np.uint8)
 
@@ -163,7 +163,7 @@ def test_anonymised_series_get_a_segmentation(tmp_path: Path, capsys: pytest.Cap
     assert place == tmp_path / "seg.dcm"
     volume.geometry.write_labels(place, LABELS, tiny.CLASSES)
     np.testing.assert_array_equal(seg.read(place, volume, tiny.CLASSES), LABELS)
-    assert isinstance(volume.geometry, series.SeriesGeometry)
+    assert isinstance(volume.geometry, dicom_geometry.SeriesGeometry)
     assert "PatientID" not in volume.geometry.headers[0]
     assert capsys.readouterr().err == ""
 

@@ -20,12 +20,13 @@ import tifffile
 import torch
 from nibabel.nifti1 import Nifti1Extension
 from PIL import Image
-from pydicom.dataset import FileMetaDataset
+from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, RLELossless
 
 import mutate
 import own
 import tiny
+from dicom_pictures import SC, US, colours, grey, lossless, write_picture
 from enhanced import GROUPS, classic, write_enhanced
 from maskmixadv.bench import filed, table
 from maskmixadv.evaluation import charts
@@ -191,7 +192,30 @@ def encoded(one: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _dicoms(folder: Path) -> tuple[Reader, Reader, Reader]:
+def _dicom_pictures(folder: Path) -> list[bytes]:
+    """Grey with a spacing and an ultrasound region, colours, a palette, and a packed one."""
+
+    def spaced(one: FileDataset) -> None:
+        item = pydicom.Dataset()
+        item.PhysicalUnitsXDirection = item.PhysicalUnitsYDirection = 3
+        item.PhysicalDeltaX = item.PhysicalDeltaY = 0.02
+        one.SequenceOfUltrasoundRegions, one.PixelAspectRatio = [item], [1, 1]
+
+    def palette(one: FileDataset) -> None:
+        for name in ("Red", "Green", "Blue"):
+            setattr(one, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 8])
+            one[f"{name}PaletteColorLookupTableDescriptor"].VR = "US"
+            setattr(one, f"{name}PaletteColorLookupTableData", bytes(range(256)))
+
+    made = [
+        write_picture(folder / "grey", grey(), uid=US, change=spaced),
+        write_picture(folder / "colours", colours(), uid=US, shown="YBR_FULL"),
+        write_picture(folder / "palette", colours()[..., 0], uid=SC, shown="PALETTE COLOR", change=palette),
+    ]
+    return [*(path.read_bytes() for path in made), lossless(write_picture(folder / "packed", grey())).read_bytes()]
+
+
+def _dicoms(folder: Path) -> tuple[Reader, ...]:
     slices = folder / "slices"
     slices.mkdir()
     for number in range(3):
@@ -211,6 +235,10 @@ def _dicoms(folder: Path) -> tuple[Reader, Reader, Reader]:
 
     enhanced = write_enhanced(folder / "enhanced.dcm", classic(folder / "right"), shared=tuple(GROUPS)[1:3])
 
+    def picture(path: Path) -> None:
+        image_files.coloured(path)
+        assert image_files.header(path).shape == image_files.read(path).array.shape
+
     def frames(path: Path) -> None:
         assert image_files.read(path).array.ndim == 3
         image_files.peek(path)
@@ -223,6 +251,7 @@ def _dicoms(folder: Path) -> tuple[Reader, Reader, Reader]:
     return (
         Reader("DICOM", one_of_three, [(".dcm", seed) for seed in seeds]),
         Reader("DICOM frames", frames, [(".dcm", enhanced.read_bytes())]),
+        Reader("DICOM pictures", picture, [(".dcm", seed) for seed in _dicom_pictures(folder / "pictures")]),
         Reader("SEG", segmentation, [(".dcm", written.read_bytes())]),
     )
 

@@ -16,11 +16,11 @@ from seeds import Reader, readers
 
 ALL: tuple[str, ...] = (
     "NIfTI", "NIfTI, gz", "NIfTI labels", "MGH", "MGH, gz", "PNG", "JPEG", "TIFF", "NRRD", "MetaImage", "DICOM",
-    "DICOM frames", "SEG", "HDF5", "corpus.json", "npz of a corpus", "npz of a cache", "run.json", "last.pt",
+    "DICOM frames", "DICOM pictures", "SEG", "HDF5", "corpus.json", "npz of a corpus", "npz of a cache", "run.json", "last.pt",
     "dataset.json", "splits", "classes.toml", "table.toml", "studio.json", "images.json", "process", "order",
     "bench.json", "scores.csv", "log.csv",
 )  # fmt: skip
-SLOW: dict[str, int] = {"SEG": 1000, "last.pt": 1500, "DICOM": 2500, "DICOM frames": 1500}
+SLOW: dict[str, int] = {"SEG": 1000, "last.pt": 1500, "DICOM": 2500, "DICOM frames": 1500, "DICOM pictures": 2500}
 """Readers that take long, and how many inputs they get."""
 IN_ALL = int(os.environ.get("HOSTILE_INPUTS", "100000"))
 SECONDS = 5.0

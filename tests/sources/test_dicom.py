@@ -20,7 +20,7 @@ from enhanced import classic, write_enhanced
 from maskmixadv.cli.app import run
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
-from maskmixadv.formats import image_files, seg, series
+from maskmixadv.formats import dicom_geometry, image_files, seg, series
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.sources import dicom, folder
 
@@ -242,7 +242,7 @@ def half() -> np.ndarray:
 def headers_of(folder: Path) -> list[Any]:
     """Return the headers of a series' slices in their order."""
     geometry = series.read(folder).geometry
-    assert isinstance(geometry, series.SeriesGeometry)
+    assert isinstance(geometry, dicom_geometry.SeriesGeometry)
     return list(geometry.headers)
 
 

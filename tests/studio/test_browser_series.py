@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, expect
 
 import studio_page as sp
 import tiny
+from dicom_pictures import write_picture
 from dicoms import AXIAL, packed, write_series
 from studio_page import Studio
 
@@ -27,12 +28,13 @@ def sorts_what_is_added(studio: Studio) -> None:
         {"folder": folder, "file": {"name": name, "size": 1}}
         for folder, name in (
             ("", "a.nii.gz"), ("", "b.zip"), ("study/s1", "IM1"), ("study/s1", "IM2"), ("study/s1", ".x"),
-            ("study/s2", "1.dcm"), ("pictures", "p.png"), ("pictures", "notes.txt"),
+            ("study/s2", "1.dcm"), ("pictures", "p.png"), ("pictures", "notes.txt"), ("", "hand.dcm"),
         )
     ]  # fmt: skip
     shown = studio.module("uploads", "m.sorted(a).map((e) => [e.name, e.files.length, e.series])", found)
     assert shown == [
-        ["a.nii.gz", 1, False], ["b.zip", 1, False], ["s1", 2, True], ["s2", 1, True], ["p.png", 1, False],
+        ["a.nii.gz", 1, False], ["b.zip", 1, False], ["hand.dcm", 1, False], ["s1", 2, True], ["s2", 1, True],
+        ["p.png", 1, False],
     ]  # fmt: skip
     said = "await m.send(a).catch((error) => error.message)"
     large = {"name": "a.nii", "files": [{"name": "a.nii", "size": 600 * 2**20}], "series": False}
@@ -60,7 +62,9 @@ def test_a_series_is_dropped_and_drawn_on(browser: Browser, tmp_path: Path) -> N
         expect(page.locator("#toast")).to_contain_text("broken/IM1: ")
         page.locator("#series").set_input_files(source)
         expect(page.locator("#toast")).to_contain_text("heart: an image of this name is there already")
-        assert sorted(path.name for path in (folder / "images").iterdir()) == ["heart", "packed.zip"]
+        drop(studio, write_picture(tmp_path / "hand.dcm", (tiny.volume()[0][0] * 900).astype(np.uint16)))
+        expect(page.locator("#cases .name")).to_have_text(["hand", "heart", "packed"])
+        assert sorted(path.name for path in (folder / "images").iterdir()) == ["hand.dcm", "heart", "packed.zip"]
         assert [path.name for path in (folder / "scribbles").iterdir()] == ["heart.nii.gz"]
         refused = [fault for fault in studio.faults if "400" not in fault and "409" not in fault]
         assert refused == []

@@ -126,7 +126,7 @@ def test_edges_are_those_of_labels() -> None:
 def test_a_segmentation_is_made_of_a_series_alone(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("highdicom")
     with client(folder) as page:
-        refused(post(page, "seg"), 409, "nothing to export", "no DICOM SEG, as its image is no DICOM series")
+        refused(post(page, "seg"), 409, "nothing to export", "no DICOM SEG, as its image is no DICOM")
     dicoms.write_series(tmp_path / "series", (tiny.volume()[0] * 900).astype(np.int16))
     volume = image_files.read(tmp_path / "series")
     image = ShownImage(volume, np.zeros((1, *DENSE.shape), np.uint16), (), coloured=False)

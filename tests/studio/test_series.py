@@ -10,9 +10,11 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from pydicom.dataset import FileDataset
 
 import own
 import tiny
+from dicom_pictures import CINE, PHOTO, colours, write_picture
 from dicoms import AXIAL, packed, write_contours, write_series
 from enhanced import classic, write_enhanced
 from maskmixadv.formats import image_files, nifti, seg, zipped
@@ -121,7 +123,7 @@ def test_a_folder_with_a_multi_frame_file_may_be_sent(page: httpx.Client, folder
     file = write_enhanced(tmp_path / "alone" / "IM_0001.dcm", classic(series(tmp_path)))
     assert page.put("/api/images/heart/series", content=sent(file.parent)).json() == {"case": "heart"}
     assert (folder / "images" / "heart" / file.name).read_bytes() == file.read_bytes()
-    refused(page.put("/api/images/other.dcm", content=file.read_bytes()), 400, "is one file of a DICOM series")
+    assert page.put("/api/images/other.dcm", content=file.read_bytes()).json() == {"case": "other"}
 
 
 def test_contours_are_named_on_the_page(folder: Path) -> None:
@@ -293,3 +295,55 @@ def test_zips_that_mean_harm_are_one_line(
     assert [path.name for path in (folder / "images").iterdir()] == ["out.zip"]
     assert not list((tmp_path / "temporary").iterdir())
     assert {path.name for path in tmp_path.iterdir()} == {"hearts", "heart", "temporary"}
+
+
+def test_pictures_are_shown_drawn_on_learnt_from_and_exported(folder: Path) -> None:
+    """X-rays of one series lie side by side in images/, and are cases of their own."""
+
+    def spaced(one: FileDataset) -> None:
+        one.ImagerPixelSpacing = [0.5, 0.4]
+
+    for name, plane_ in (("left.dcm", VOXELS[0]), ("right", VOXELS[1])):
+        write_picture(folder / "images" / name, plane_, series="1.2.3", change=spaced)
+    painted = tiny.volume()[2][0]
+    with client(folder) as page:
+        assert told(page) == (["left", "right"], [])
+        case = page.get("/api/folder").json()["cases"][0]
+        assert (case["shape"], case["spacing"], case["edges"]) == ([1, *SHAPE], [1.0, 0.5, 0.4], None)
+        shown = plane(page.get("/api/cases/right/slices/0/image"), "<u2")
+        scaled = (VOXELS[1] - float(VOXELS[1].min())) / float(np.ptp(VOXELS[1])) * 65535
+        np.testing.assert_allclose(shown, scaled, atol=0.51)
+        page.put("/api/cases/left/slices/0/scribble", content=strokes().tobytes())
+        assert page.put("/api/cases/right/slices/0/mask", content=painted.tobytes()).status_code == 200
+        assert page.post("/api/export", json={"what": "masks"}).status_code == 200
+        assert page.post("/api/export", json={"what": "seg"}).status_code == 200
+    image = image_files.read(folder / "images" / "right")
+    np.testing.assert_array_equal(seg.read(folder / "export/seg/right.dcm", image, tiny.CLASSES)[0], painted)
+    mask = nifti.read(folder / "export" / "masks" / "right.nii.gz")
+    np.testing.assert_array_equal(mask.array[0], painted)
+    assert mask.spacing == pytest.approx((1.0, 0.5, 0.4))
+    corpus = open_corpus(folder)
+    case_ = corpus.load(next(entry for entry in corpus.entries if entry.name == "left"))
+    assert case_.scribble is not None
+    np.testing.assert_array_equal(case_.scribble[0], strokes())
+
+
+def test_dicom_files_that_are_images_may_be_sent(page: httpx.Client, folder: Path, tmp_path: Path) -> None:
+    """A picture and a multi-frame file; slices, films and several pictures of a folder are refused in a line."""
+    picture = write_picture(tmp_path / "in" / "hand.dcm", VOXELS[0])
+    colour = write_picture(tmp_path / "in" / "skin.DCM", colours(shape=SHAPE), uid=PHOTO)
+    enhanced = write_enhanced(tmp_path / "e.dcm", classic(series(tmp_path)))
+    assert page.put("/api/images/hand.dcm", content=picture.read_bytes()).json() == {"case": "hand"}
+    assert page.put("/api/images/skin.DCM", content=colour.read_bytes()).json() == {"case": "skin"}
+    assert page.put("/api/images/heart.ima", content=enhanced.read_bytes()).json() == {"case": "heart"}
+    assert sorted(path.name for path in (folder / "images").iterdir()) == ["hand.dcm", "heart.ima", "skin.DCM"]
+    refused(page.put("/api/images/hand.dcm", content=picture.read_bytes()), 409, "is there already")
+    refused(page.put("/api/images/hand.png", content=picture.read_bytes()), 409, "is there already")
+    film = write_picture(tmp_path / "film.dcm", np.stack([VOXELS[0]] * 3), uid=CINE)
+    refused(page.put("/api/images/film.dcm", content=film.read_bytes()), 400, "film.dcm: has 3 frames of class")
+    slice_ = sorted((tmp_path / "heart").iterdir())[0]
+    refused(page.put("/api/images/one.dcm", content=slice_.read_bytes()), 400, "is one file of a DICOM series")
+    refused(page.put("/api/images/text.dcm", content=b"text"), 400, "is called a DICOM file and is none")
+    refused(page.put("/api/images/two/series", content=sent(tmp_path / "in")), 400, "holds 2 pictures")
+    shutil.copy(film, folder / "images" / "film.dcm")
+    assert any("film.dcm: has 3 frames of class" in line for line in told(page)[1])

@@ -108,7 +108,7 @@ class PrepareFolder:
     """Make a corpus of your own images.
 
     SRC holds images/ and at least one of scribbles/ and masks/, with files of the same names: NIfTI, NRRD, MetaImage,
-    PNG, JPEG (images only) or TIFF. SRC/classes.toml says what the codes in them mean.
+    PNG, JPEG (images only) or TIFF; images may be DICOM, too. SRC/classes.toml says what the codes in them mean.
 
     Attributes
     ----------
@@ -198,6 +198,7 @@ class PrepareDICOM:
     """Make a corpus of DICOM series, with segmentations (SEG) as dense masks.
 
     SRC holds the files, of one slice each or enhanced multi-frame, in any folders. Cases are named by their folders.
+    Pictures, such as X-rays and ultrasound images, are a case each, which their files name.
     Needs 'pip install maskmixadv[dicom]'.
     To draw scribbles on DICOM images, see docs/how-to/own-images.md.
 

@@ -99,8 +99,8 @@ class Predict(OfRun):
     root
         Directory of the run.
     images
-        Files (NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF, enhanced multi-frame DICOM), folders with the files of one DICOM
-        series (whose labels become a DICOM SEG), or folders of these.
+        Files (NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF, enhanced multi-frame DICOM, DICOM pictures), folders with the
+        files of one DICOM series (labels of DICOM become a DICOM SEG), or folders of these.
     out
         Directory for the labels; made if missing, and not the images' own. Of files that are there already, only those
         that 'predict' wrote are replaced.

@@ -1,4 +1,4 @@
-"""A process of its own for libraries that a damaged file can crash: SimpleITK and HDF5.
+"""A process of its own for libraries that a damaged file can crash: SimpleITK, HDF5, and GDCM that decodes DICOM.
 
 The process is kept for the next file. If it dies, the file is refused, and the next file gets a new process.
 """
@@ -55,7 +55,7 @@ class Reader:
         """Whether this process can ask it; after a fork it belongs to the parent alone."""
         return self.owner == os.getpid() and self._process.poll() is None
 
-    def header(self, path: Path, kind: str, order: dict[str, Any]) -> dict[str, Any]:
+    def header(self, path: Path, kind: str, order: dict[str, Any], *, most: int = 0) -> dict[str, Any]:
         """Return what a file's header says.
 
         Parameters
@@ -63,7 +63,9 @@ class Reader:
         path, kind
             The file, and what it should be, for the error's text.
         order
-            What to read: ``{"itk": path}`` or ``{"hdf5": path, "name": array}``.
+            What to read: ``{"itk": path}``, ``{"hdf5": path, "name": array}`` or ``{"dicom": path}``.
+        most
+            Bytes of values that are decoded for it, which gives it more time.
 
         Raises
         ------
@@ -71,8 +73,8 @@ class Reader:
             If the file can't be read, or crashes the process.
         """
         # The process has the working directory of the time when it was started.
-        absolute = {key: str(Path(order[key]).absolute()) for key in ("itk", "hdf5") if key in order}
-        with self._timed(path, kind, SECONDS):
+        absolute = {key: str(Path(order[key]).absolute()) for key in ("itk", "hdf5", "dicom") if key in order}
+        with self._timed(path, kind, SECONDS + most / RATE):
             return self._ask(path, kind, order | absolute)
 
     def values(self, path: Path, kind: str, array: np.ndarray) -> None:

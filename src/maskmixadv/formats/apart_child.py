@@ -1,8 +1,8 @@
 """The program of the process that `maskmixadv.formats.apart` starts for libraries that a damaged file can crash.
 
-It reads a line of JSON from its standard input: ``{"itk": path}`` or ``{"hdf5": path, "name": array}`` asks for a
-header, ``{"values": true}`` for the values that the last header declares. It writes a line of JSON, and the values
-after it. Nothing of the package is imported here, so that the process starts fast.
+It reads a line of JSON from its standard input: ``{"itk": path}``, ``{"hdf5": path, "name": array}`` or
+``{"dicom": path}`` asks for a header, ``{"values": true}`` for the values that the last header declares. It writes a
+line of JSON, and the values after it. Nothing of the package is imported here, so that the process starts fast.
 """
 
 import json
@@ -113,6 +113,29 @@ def hdf5(path: str, name: str) -> tuple[Values, dict[str, Any]]:
     return values, {"shape": found.shape, "kind": found.dtype.str, "chunks": found.chunks or found.shape}
 
 
+def dicom(path: str) -> tuple[Values, dict[str, Any]]:
+    """Decode the pixels of a DICOM file, as their header does not say for sure of which type they are.
+
+    Returns
+    -------
+    A function that gives the stored numbers, with the bits that do not belong to them, and ``shape`` and ``kind``
+    (NumPy's code of the type).
+
+    Examples
+    --------
+    >>> dicom("missing.dcm")
+    Traceback (most recent call last):
+    FileNotFoundError: ...
+    """
+    import numpy as np
+    import pydicom
+
+    found = pydicom.dcmread(path, force=True)
+    found.pixel_array_options(correct_unused_bits=False)  # pydicom would cut them off without a word
+    array = np.ascontiguousarray(found.pixel_array)
+    return lambda: array, {"shape": array.shape, "kind": array.dtype.str}
+
+
 def check_chunks(found: Any) -> None:  # noqa: ANN401
     """Unpack each chunk piece by piece, without keeping it, before HDF5 does so in memory.
 
@@ -173,6 +196,8 @@ def serve(orders: Any, answers: Any) -> None:  # noqa: ANN401
                 values, answer = itk(order["itk"])
             elif "hdf5" in order:
                 values, answer = hdf5(order["hdf5"], order["name"])
+            elif "dicom" in order:
+                values, answer = dicom(order["dicom"])
             elif values is not None:
                 array = values()
                 values, answer, content = None, {"bytes": array.nbytes}, array.reshape(-1).view("u1").data

@@ -155,12 +155,44 @@ def _plane(path: Path, header: Any) -> SlicePlane:  # noqa: ANN401
         raise InputError(f"{path}: {rows:g} × {columns:g} pixels, {between.tolist()} mm apart; allowed is above 0")
     if not np.allclose(along @ along.T, np.eye(2), atol=SKEW):
         raise InputError(f"{path}: ImageOrientationPatient is {along.ravel().tolist()}, allowed are two unit vectors")
+    must_agree(path, header, between)
+    return SlicePlane((int(rows), int(columns)), between, along[0], along[1])
+
+
+def must_agree(path: Path, header: Any, between: Float[np.ndarray, "2"], name: str = "PixelSpacing") -> None:  # noqa: ANN401
+    """Check that pixels are as much taller than wide by their spacing as by PixelAspectRatio, where a header has both.
+
+    Parameters
+    ----------
+    path
+        The header's file, for the error's text.
+    header
+        A pydicom dataset.
+    between
+        Millimetres between rows, and between columns.
+    name
+        What says so.
+
+    Raises
+    ------
+    InputError
+        If not.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> header = Dataset()
+    >>> header.PixelAspectRatio = [4, 3]
+    >>> must_agree(Path("a.dcm"), header, np.array([0.4, 0.3]))
+    >>> must_agree(Path("a.dcm"), header, np.array([0.4, 0.4]))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: a.dcm: PixelAspectRatio is 4 to 3, PixelSpacing [0.4, 0.4]; only one can be right, ...
+    """
     if text(path, header, "PixelAspectRatio"):
         tall, wide = numbers(path, header, "PixelAspectRatio", 2)
         if not np.isclose(tall * between[1], wide * between[0], rtol=UNEVEN):
-            said = f"PixelAspectRatio is {tall:g} to {wide:g}, PixelSpacing {between.tolist()}"
+            said = f"PixelAspectRatio is {tall:g} to {wide:g}, {name} {between.tolist()}"
             raise InputError(f"{path}: {said}; only one can be right, mend its header")
-    return SlicePlane((int(rows), int(columns)), between, along[0], along[1])
 
 
 def grid(slices: Sequence[Slice], plane: SlicePlane) -> tuple[Spacing, Float[np.ndarray, "4 4"]]:
@@ -242,7 +274,7 @@ def tell_of_gaps(where: Path, slices: Sequence[Slice], plane: SlicePlane) -> Non
 def _step(slices: Sequence[Slice], normal: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
     """Return the vector from each slice to the next, in mm (LPS)."""
     if len(slices) == 1:
-        return normal * _thickness(slices[0])
+        return normal * (thickness(slices[0].path, slices[0].header) or 1.0)
     gaps = np.diff([each.place for each in slices])
     if gaps.min() <= UNEVEN * gaps.max():
         one, other = slices[at := int(gaps.argmin())], slices[at + 1]
@@ -262,14 +294,21 @@ def _step(slices: Sequence[Slice], normal: Float[np.ndarray, "3"]) -> Float[np.n
     return step
 
 
-def _thickness(only: Slice) -> float:
-    """Return the thickness of a single slice in mm; 1 if its header does not say."""
+def thickness(path: Path, header: Any) -> float | None:  # noqa: ANN401
+    """Return the thickness of a single slice in mm; None if its header does not say. Raises as `ordered`.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> slice_ = Dataset()
+    >>> slice_.SliceThickness = 5
+    >>> thickness(Path("a.dcm"), slice_)
+    5.0
+    """
     for name in THICKNESS:
-        if text(only.path, only.header, name):
-            thickness = number(only.path, only.header, name, 1.0)
-            if thickness > 0:
-                return thickness
-    return 1.0
+        if text(path, header, name) and (found := number(path, header, name, 1.0)) > 0:
+            return found
+    return None
 
 
 def _together(slices: Sequence[Slice], gaps: Float[np.ndarray, "_"]) -> list[list[Slice]]:

@@ -23,10 +23,14 @@ STRUCTURES: Final = "RTSTRUCT"
 """Kind of a file of contours."""
 CLASS: Final = b"\x02\x00\x02\x00UI"
 """How MediaStorageSOPClassUID begins; its length in two bytes and the UID follow."""
+OWN_CLASS: Final = b"\x08\x00\x16\x00"
+"""How SOPClassUID begins, which says the same in files without a group 2; its length may follow in four bytes."""
 HEAD: Final = 2**10
 """Bytes at a file's beginning that hold it."""
 CONTOURS: Final = f"contours of {STRUCTURES} are not read, export them as a SEG or NIfTI"
 """What is said of files of contours."""
+DAMAGED: Final = "is called a DICOM file and is none, perhaps damaged; export it again, or move it"
+"""What is said of other files with a suffix of DICOM files."""
 KINDS: Final = {
     "1.2.840.10008.1.3.10": "DICOMDIR",
     "1.2.840.10008.5.1.4.1.1.66.4": SEG,
@@ -104,11 +108,18 @@ def stored_class(path: Path) -> str:
     head = b""
     with suppress(OSError), path.open("rb") as file:
         head = file.read(HEAD)
-    at = head.find(CLASS)
-    if head[128:132] != b"DICM" or at < 0:
+    signed, at = head[128:132] == b"DICM", head.find(CLASS)
+    if not signed and head[:4] not in FIRST:
         return ""
-    start = at + len(CLASS) + 2
-    length = int.from_bytes(head[start - 2 : start], "little")
+    if signed and at >= 0:
+        start = at + len(CLASS) + 2
+        length = int.from_bytes(head[start - 2 : start], "little")
+    elif (at := head.find(OWN_CLASS)) >= 0:
+        start = at + len(OWN_CLASS) + 4
+        explicit = head[start - 4 : start - 2] == b"UI"
+        length = int.from_bytes(head[start - (2 if explicit else 4) : start], "little")
+    else:
+        return ""
     return head[start : start + length].rstrip(b"\0 ").decode("ascii", "replace")
 
 
@@ -238,6 +249,20 @@ def kind(path: Path, header: Any) -> str:  # noqa: ANN401
     family = next((name for start, name in FAMILIES.items() if uid.startswith(start)), "")
     directory = "DICOMDIR" if "DirectoryRecordSequence" in header else ""
     return KINDS.get(uid) or family or directory or (modality if modality in NO_IMAGES else "")
+
+
+def placed(header: Any) -> bool:  # noqa: ANN401
+    """Whether a header says where the image lies, or its frames.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> slice_ = Dataset()
+    >>> slice_.ImagePositionPatient = [0, 0, 5]
+    >>> placed(slice_), placed(Dataset())
+    (True, False)
+    """
+    return "ImagePositionPatient" in header or "SharedFunctionalGroupsSequence" in header
 
 
 def may_be_image(path: Path, header: Any) -> bool:  # noqa: ANN401

@@ -1,6 +1,8 @@
 """Pixels of DICOM slices: stored numbers become what is shown, so far as each header says how."""
 
+import math
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -8,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from maskmixadv.errors import InputError, say
-from maskmixadv.formats import dicom_header
+from maskmixadv.formats import apart, dicom_header
 from maskmixadv.formats.dicom_frames import SourceSlice
 from maskmixadv.formats.dicom_header import number, text
 from maskmixadv.formats.reading import reading
@@ -17,6 +19,14 @@ GREY: Final = ("MONOCHROME1", "MONOCHROME2")
 """Photometric interpretations that are read; with the first, the lowest value is shown white."""
 NEEDED: Final = ("BitsAllocated", "BitsStored", "PixelRepresentation", "SamplesPerPixel", "PhotometricInterpretation")
 """What says how pixels are stored."""
+COLOURS: Final = ("RGB", "PALETTE COLOR")
+"""Photometric interpretations of pictures in colour; all others of these begin as `YBR`."""
+YBR: Final = "YBR_"
+ITEMSIZE: Final = 4
+"""Bytes of a value in memory."""
+DECODER: Final = "gdcm"
+"""The extra's library that decodes what pydicom can't by itself, such as JPEG Lossless."""
+DECODED: Final = "compressed DICOM file"
 WORD: Final = 2**16
 """How many values PixelPaddingValue can have; it is often stored with the wrong sign."""
 
@@ -118,6 +128,66 @@ def read(path: Path, shape: tuple[int, int]) -> SlicePixels:
     return _interpreted(path, header, _decoded(path, header, shape))
 
 
+def paletted(path: Path, header: Any) -> bool:  # noqa: ANN401
+    """Whether a header says that pixels are numbers of colours in a palette.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> header = Dataset()
+    >>> header.PhotometricInterpretation = "PALETTE COLOR"
+    >>> paletted(Path("a.dcm"), header)
+    True
+    """
+    return text(path, header, "PhotometricInterpretation") == COLOURS[1]
+
+
+def in_colour(path: Path, header: Any) -> bool:  # noqa: ANN401
+    """Whether a header says that pixels are colours.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> header = Dataset()
+    >>> header.PhotometricInterpretation = "YBR_FULL_422"
+    >>> in_colour(Path("a.dcm"), header)
+    True
+    """
+    shown = text(path, header, "PhotometricInterpretation")
+    return shown in COLOURS or shown.startswith(YBR)
+
+
+def read_colours(path: Path, shape: tuple[int, int]) -> Shaped[np.ndarray, "h w 3"]:
+    """Read the red, green and blue of a picture in colour, whatever its file stores.
+
+    Parameters
+    ----------
+    path
+        Its file.
+    shape
+        Rows and columns that its header says.
+
+    Raises
+    ------
+    InputError
+        If they can't be read.
+
+    Examples
+    --------
+    >>> read_colours(Path("missing.dcm"), (2, 2))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: missing.dcm: not a readable DICOM file (No such file or directory)
+    """
+    header = dicom_header.read(path, pixels=True)
+    if not paletted(path, header):
+        return _decoded(path, header, (*shape, 3))
+    indices = _decoded(path, header, shape)
+    with reading(path, dicom_header.KIND, wrong="its palette can't be applied", advice="; export it as RGB"):
+        from pydicom.pixels.processing import apply_color_lut
+
+        return np.asarray(apply_color_lut(indices, header))[..., :3]
+
+
 def read_frames(path: Path, shape: tuple[int, int], slices: Sequence[SourceSlice]) -> list[SlicePixels]:
     """Read the pixels of frames of a multi-frame file.
 
@@ -155,13 +225,81 @@ def _decoded(path: Path, header: Any, shape: tuple[int, ...]) -> Shaped[np.ndarr
     """Return stored numbers as they are, with the bits that do not belong to them."""
     if missing := [name for name in NEEDED if not text(path, header, name)]:
         raise InputError(f"{path}: {', '.join(missing)} missing or empty, so its pixels can't be read; export it again")
-    # The most frequent reason is a compression for which no library is installed.
-    with reading(path, dicom_header.KIND, wrong="pixels can't be read", advice="; export it uncompressed"):
-        header.pixel_array_options(correct_unused_bits=False)  # pydicom would cut them off without a word
-        whole = np.asarray(header.pixel_array)
+    _with_syntax(header)
+    _must_be_decodable(path, header)
+    if _may_crash(header):
+        whole = _decoded_apart(path, shape)
+    else:
+        with reading(path, dicom_header.KIND, wrong="pixels can't be read", advice="; export it uncompressed"):
+            header.pixel_array_options(correct_unused_bits=False)  # pydicom would cut them off without a word
+            whole = np.asarray(header.pixel_array)
+    _tell_of_more(path, header, shape)
     if whole.shape != shape or whole.dtype.kind not in "iuf":
         raise InputError(f"{path}: pixels have shape {whole.shape}, its header says {shape}; export it again")
     return whole
+
+
+def _may_crash(header: Any) -> bool:  # noqa: ANN401
+    """Whether a file's pixels may be decoded by GDCM, which ends the process at some damaged files."""
+    from pydicom.pixels.decoders.base import get_decoder
+
+    syntax = header.file_meta.TransferSyntaxUID
+    try:
+        return syntax.is_compressed and not syntax.is_deflated and DECODER in get_decoder(syntax).available_plugins
+    except (ValueError, NotImplementedError):
+        return False
+
+
+def _decoded_apart(path: Path, shape: tuple[int, ...]) -> Shaped[np.ndarray, "..."]:
+    """Return what pydicom decodes in a process of its own; the shape is checked before memory is taken for it."""
+    with apart.reader() as reader:
+        found = reader.header(path, DECODED, {"dicom": str(path)}, most=ITEMSIZE * math.prod(shape))
+        if tuple(found["shape"]) != shape:
+            said = f"pixels have shape {tuple(found['shape'])}, its header says {shape}"
+            raise InputError(f"{path}: {said}; export it again")
+        whole = np.empty(shape, np.dtype(found["kind"]))
+        reader.values(path, DECODED, whole)
+    return whole
+
+
+def _tell_of_more(path: Path, header: Any, shape: tuple[int, ...]) -> None:  # noqa: ANN401
+    """Say where a file holds more than its header says, beyond a byte that makes it even: one of the two is wrong."""
+    if header.file_meta.TransferSyntaxUID.is_compressed or "PixelData" not in header:
+        return
+    needed = math.prod(shape) * int(number(path, header, "BitsAllocated", 16.0)) // 8
+    if (more := len(header.PixelData) - needed) > 1:
+        said = f"{' × '.join(map(str, shape))} need {needed:,} bytes, its pixels have {more:,} more, which are left out"
+        say(f"{path}: {said}; look whether Rows and Columns are right")
+
+
+def _with_syntax(header: Any) -> None:  # noqa: ANN401
+    """Say of a file without a TransferSyntaxUID how it is stored, as it was read: old files begin with their data."""
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    meta = getattr(header, "file_meta", None) or FileMetaDataset()
+    if "TransferSyntaxUID" not in meta:
+        implicit, little = header.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+        header.file_meta = meta
+
+
+def _must_be_decodable(path: Path, header: Any) -> None:  # noqa: ANN401
+    """Refuse a compression for which no library is installed, which is the most frequent reason; name the remedy."""
+    from pydicom.pixels.decoders.base import get_decoder
+
+    syntax = header.file_meta.TransferSyntaxUID
+    try:
+        if not syntax.is_compressed or syntax.is_deflated or get_decoder(syntax).is_available:
+            return
+    except ValueError:  # no transfer syntax, which the decoding tells
+        return
+    except NotImplementedError:  # no library knows it
+        pass
+    lacking = find_spec(DECODER) is None
+    install = "install one with \"pip install 'maskmixadv[dicom]'\", or " if lacking else ""
+    raise InputError(f"{path}: no decoder of {syntax.name} is installed; {install}export it uncompressed")
 
 
 def _interpreted(path: Path, header: Any, whole: Shaped[np.ndarray, "h w"]) -> SlicePixels:  # noqa: ANN401

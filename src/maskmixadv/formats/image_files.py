@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.formats import dicom_frames, dicom_header, flat, freesurfer, itk, nifti, series, zipped
+from maskmixadv.formats import dicom_frames, dicom_header, dicom_pictures, flat, freesurfer, itk, nifti, series, zipped
 from maskmixadv.formats.reading import Declared
 from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import Volume
@@ -76,7 +76,7 @@ BESIDE: Final = (".raw", ".zraw", ".txt", ".csv", ".json", ".md", ".toml", ".db"
 def suffix(path: Path) -> str:
     """Return the suffix that says a file's format, in lower case; empty for a folder, which is a DICOM series.
 
-    A multi-frame DICOM file, which is a volume of its own, may have a suffix of DICOM files or none.
+    Multi-frame DICOM files, which are volumes of their own, and DICOM pictures have a suffix of DICOM files or none.
 
     Raises
     ------
@@ -94,17 +94,25 @@ def suffix(path: Path) -> str:
         if path.name.lower().endswith(known):
             return known
     called = path.suffix.lower() if path.name.lower().endswith(series.CALLED) else ""
-    if dicom_frames.is_volume(path):
+    if _alone(path):
         return called
     kind = dicom_header.KINDS.get(dicom_header.stored_class(path), "")
     if kind == dicom_header.STRUCTURES:
         raise InputError(f"{path}: {dicom_header.CONTOURS}")
+    if called and path.is_file() and not dicom_header.is_dicom(path):
+        raise InputError(f"{path}: {dicom_header.DAMAGED}")
     if called:
         raise InputError(
-            f"{path}: is one file of a DICOM series, allowed is a folder of its own, a .zip, or an enhanced multi-frame"
-            " CT, MR or PET; name that (segmentations, SEG, come in with their series by 'maskmixadv prepare dicom')"
+            f"{path}: is one file of a DICOM series, allowed is a folder of its own, a .zip, an enhanced multi-frame"
+            " CT, MR or PET, or a picture such as an X-ray; name that (segmentations, SEG, come in with their series by"
+            " 'maskmixadv prepare dicom')"
         )
     raise InputError(f"{path}: not a known image format, allowed are {', '.join(SUFFIXES)}; convert it")
+
+
+def _alone(path: Path) -> bool:
+    """Whether a DICOM file is an image of its own, and no slice of a series."""
+    return dicom_frames.is_volume(path) or dicom_pictures.is_picture(path)
 
 
 def format_of(path: Path) -> Format:
@@ -127,7 +135,8 @@ def format_of(path: Path) -> Format:
 def readable(path: Path) -> bool:
     """Whether `path` is an image by its name: a file with a known suffix, or a folder with DICOM files.
 
-    Hidden files are none. Of a file with another suffix the beginning is read, as a multi-frame DICOM file is an image.
+    Hidden files are none. Of a file with another suffix the beginning is read, as a multi-frame DICOM file and a DICOM
+    picture are images.
 
     Examples
     --------
@@ -138,14 +147,15 @@ def readable(path: Path) -> bool:
         return False
     if path.is_dir():
         return series.holds_dicom(path)
-    return path.name.lower().endswith(SUFFIXES) or dicom_frames.is_volume(path)
+    return path.name.lower().endswith(SUFFIXES) or _alone(path)
 
 
 def several_in(path: Path) -> bool:
     """Whether `path` is a folder of images, and not of the slices of one.
 
     DICOM files that are no images, such as contours, may lie beside images. Multi-frame files are images of their own,
-    but for those that share a series, as they may be parts of one.
+    but for those that share a series, as they may be parts of one. So are pictures, also one alone and those of one
+    series, but for those beside the slices of a series, such as a screenshot.
 
     Raises
     ------
@@ -353,6 +363,8 @@ def coloured(path: Path) -> bool:
     reader = format_of(path)
     if reader is flat:
         return flat.may_be_coloured(path) and flat.read(path).coloured
+    if reader in (FOLDER, zipped):
+        return series.coloured(path) if reader is FOLDER else zipped.coloured(path)
     return reader is itk and itk.declared(path).shape[-1] in (3, 4) and itk.read(path).coloured
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Bool, UInt8
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import replaced
+from maskmixadv.formats import dicom_header
 from maskmixadv.formats.reading import DEFLATED, Declared, check_size, existing, in_one_line, reading
 from maskmixadv.formats.volume import Volume
 from maskmixadv.optional import needed
@@ -34,6 +35,7 @@ EMPTY: Final = (
 """Those of them that may be empty (type 2), but not missing."""
 UIDS: Final = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID", "SOPInstanceUID")
 """What a segmentation says of the slices that it was drawn on; the last one tells them apart."""
+FRAME: Final = "FrameOfReferenceUID"
 LIKELY: Final = 0.5
 """From which fraction or probability on a voxel of a fractional segment belongs to it."""
 SHARED: Final = ("PlaneOrientationSequence", "PixelMeasuresSequence")
@@ -249,7 +251,9 @@ def _made(
 
 def _must_be_identified(path: Path, headers: Sequence[Any]) -> None:
     """Check that a segmentation can say what it was drawn on."""
-    lacking = next((name for name in UIDS if not all(header.get(name) for header in headers)), None)
+    placed = any(dicom_header.placed(header) for header in headers)
+    demanded = [name for name in UIDS if placed or name != FRAME]  # a picture lies in no frame of reference
+    lacking = next((name for name in demanded if not all(header.get(name) for header in headers)), None)
     if lacking is not None:
         raise InputError(f"{path}: no SEG can be made of its series (a slice lacks {lacking}); mend its headers")
     if len({str(header.get(UIDS[-1])) for header in headers}) < len(headers):
@@ -320,8 +324,10 @@ def _described(hd: Any, number: int, name: str) -> Any:  # noqa: ANN401
 
 
 def _grid(path: Path, image: Volume) -> Any:  # noqa: ANN401
-    """Return the grid of `image` as highdicom describes it, from d, h, w to LPS; None for slices that are sheared."""
+    """Return the grid of `image` as highdicom describes it, d, h, w to LPS; None for sheared slices and pictures."""
     hd = _highdicom(path)
+    if image.affine is None and getattr(image.geometry, "headers", ()):
+        return None
     if image.affine is None:
         raise InputError(f"{path}: its series has no place in the patient, one is needed")
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine

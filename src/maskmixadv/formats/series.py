@@ -1,33 +1,33 @@
 """A DICOM series as a volume, sorted by where its slices lie; pydicom comes with the extra ``dicom``."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import nibabel as nib
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from maskmixadv.errors import InputError, counted, say
-from maskmixadv.formats import dicom_dimensions, dicom_frames, dicom_grid, dicom_header, dicom_pixels, nifti, seg
+from maskmixadv.formats import (
+    dicom_dimensions,
+    dicom_frames,
+    dicom_grid,
+    dicom_header,
+    dicom_pictures,
+    dicom_pixels,
+)
+from maskmixadv.formats.dicom_geometry import CALLED, LABELS_AS, SeriesGeometry
 from maskmixadv.formats.dicom_grid import Slice
 from maskmixadv.formats.dicom_header import STRUCTURES, text
 from maskmixadv.formats.reading import Declared, check_size
 from maskmixadv.formats.slicing import Header
-from maskmixadv.formats.volume import Geometry, Volume
+from maskmixadv.formats.volume import Volume
 from maskmixadv.types import Spacing
 
 SUFFIXES: Final[tuple[str, ...]] = ()
 """A series is a folder, whose name says nothing."""
-CALLED: Final = (".dcm", ".dicom", ".ima")
-"""Suffixes of DICOM files; one with another content is damaged."""
-LABELS_AS: Final[Mapping[str, str]] = dict.fromkeys(("", *CALLED), ".dcm")
-"""Labels of a series are one file, a DICOM segmentation."""
-ITEMSIZE: Final = 4
-"""Bytes of a value in memory."""
-
+__all__ = ["CALLED", "LABELS_AS"]
 SHOWN: Final = 5
 """Files that a line names at most."""
 MEASURES: Final = ("RescaleIntercept", "RescaleSlope", "ModalityLUTSequence")
@@ -48,65 +48,28 @@ class Scan(NamedTuple):
         an empty name.
     foreign
         Files that are no DICOM. Hidden files are not among them.
+    pictures
+        Files of pictures, each an image of its own, by their SeriesInstanceUID.
+    films
+        Files of several frames without a place, by what is said of them.
 
     Examples
     --------
     >>> scan([Path("missing")])
-    Scan(series={}, segmentations=[], others={}, foreign=[])
+    Scan(series={}, segmentations=[], others={}, foreign=[], pictures={}, films={})
     """
 
     series: dict[str, list[Path]]
     segmentations: list[Path]
     others: dict[str, list[Path]]
     foreign: list[Path]
+    pictures: dict[str, list[Path]]
+    films: dict[str, list[Path]]
 
-
-@dataclass(frozen=True)
-class SeriesGeometry(Geometry):
-    """Where the slices of a series lie, as DICOM says it.
-
-    Attributes
-    ----------
-    headers
-        The slices' headers (pydicom datasets without pixels), in the volume's order. Slices that are frames have the
-        headers of their files, each once.
-    affine
-        Matrix from voxel (x, y, z, 1) to the world (mm, RAS), for labels as NIfTI.
-    thickness
-        Millimetres between slices, for labels of slices that don't say how thick they are.
-    frames
-        Numbers of the slices' frames in their multi-frame file, from 1; empty for slices with a file each.
-
-    Examples
-    --------
-    >>> from pydicom import Dataset
-    >>> SeriesGeometry((Dataset(), Dataset())).placed
-    True
-    """
-
-    headers: tuple[Any, ...]
-    affine: Float[np.ndarray, "4 4"] | None = None
-    thickness: float = 1.0
-    frames: tuple[int, ...] = ()
-
-    def labels_path(self, path: Path, classes: Sequence[str]) -> Path:
-        """Return `path`, or one of a NIfTI file where no SEG can be made of the series; a line then says why."""
-        try:
-            seg.must_be_possible(path, self.headers, classes, frames=self.frames)
-        except InputError as error:
-            other = path.with_name(path.name.removesuffix(LABELS_AS[""]) + nifti.SUFFIXES[0])
-            say(f"{error}; its labels are written as NIfTI, {other.name}")
-            return other
-        return path
-
-    def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:
-        """Write a DICOM segmentation, whose segments `classes` name, or NIfTI where the path's suffix says so."""
-        if path.name.endswith(nifti.SUFFIXES):
-            image = nib.Nifti1Image(labels.T, self.affine)
-            image.header.set_xyzt_units("mm")
-            nifti.NiftiGeometry(image.header).write_labels(path, labels, classes)
-        else:
-            seg.write(path, labels, self.headers, classes, thickness=self.thickness, frames=self.frames)
+    @property
+    def alone(self) -> list[Path]:
+        """The files of pictures."""
+        return [path for paths in self.pictures.values() for path in paths]
 
 
 def holds_dicom(folder: Path) -> bool:
@@ -150,7 +113,7 @@ def scan(paths: Iterable[Path]) -> Scan:
     >>> scan(Path().iterdir()).foreign
     [PosixPath('notes.txt')]
     """
-    found = Scan(defaultdict(list), [], defaultdict(list), [])
+    found = Scan(defaultdict(list), [], defaultdict(list), [], {}, {})
     loose: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(paths):
         if path.is_file() and dicom_header.is_dicom(path):
@@ -160,12 +123,13 @@ def scan(paths: Iterable[Path]) -> Scan:
             found.foreign.append(path)
     for uid, files in found.series.items():
         files += loose.pop(uid, ())
-    others = {**found.others, **({"": [path for files in loose.values() for path in files]} if loose else {})}
-    return Scan(dict(found.series), found.segmentations, others, found.foreign)
+    pictures, films, unknown = _parted(loose)
+    others = {**found.others, **({"": unknown} if unknown else {})}
+    return Scan(dict(found.series), found.segmentations, others, found.foreign, pictures, films)
 
 
 def tell(found: Scan, where: Path) -> None:
-    """Print a line on stderr for each kind of file that is passed over.
+    """Print a line on stderr for each kind of file that is passed over; pictures are not told, as they may be taken.
 
     Parameters
     ----------
@@ -176,12 +140,14 @@ def tell(found: Scan, where: Path) -> None:
 
     Examples
     --------
-    >>> tell(Scan({}, [], {}, []), Path("study"))  # nothing to tell
+    >>> tell(Scan({}, [], {}, [], {}, {}), Path("study"))  # nothing to tell
     """
+    for said, paths in found.films.items():
+        say(f"{where}: passed over, as a file has {said}: {listed_files(paths)}")
     for kind, paths in found.others.items():
         say(f"{where}: {_passed_over(kind, paths)}")
     if found.foreign:
-        say(f"{where}: passed over, as no DICOM: {_listed(found.foreign)}")
+        say(f"{where}: passed over, as no DICOM: {listed_files(found.foreign)}")
 
 
 def by_place(paths: Sequence[Path]) -> list[list[Path]]:
@@ -243,7 +209,7 @@ def read_labels(folder: Path) -> Volume:
     return volume(_only(folder), codes=True)
 
 
-def peek(folder: Path) -> tuple[tuple[int, int, int], Spacing]:
+def peek(folder: Path) -> tuple[tuple[int, int, int], Spacing | None]:
     """Return shape and spacing (mm) along d, h, w, without reading voxels.
 
     Raises
@@ -258,12 +224,13 @@ def peek(folder: Path) -> tuple[tuple[int, int, int], Spacing]:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: empty: holds 0 DICOM image series, allowed is one a folder; sort them apart
     """
-    slices, plane = dicom_grid.ordered(_only(folder))
-    return (len(slices), *plane.shape), dicom_grid.grid(slices, plane)[0]
+    found = header(folder)
+    d, h, w = found.shape
+    return (d, h, w), found.spacing
 
 
 def header(folder: Path) -> Header:
-    """Return shape, spacing and affine; raises as `peek`.
+    """Return shape, spacing and affine, which pictures have not; raises as `peek`.
 
     Examples
     --------
@@ -272,7 +239,10 @@ def header(folder: Path) -> Header:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: empty: holds 0 DICOM image series, allowed is one a folder; sort them apart
     """
-    slices, plane = dicom_grid.ordered(_only(folder))
+    paths = _only(folder)
+    if _is_picture(paths):
+        return dicom_pictures.header(paths[0])
+    slices, plane = dicom_grid.ordered(paths)
     return Header((len(slices), *plane.shape), *dicom_grid.grid(slices, plane))
 
 
@@ -286,11 +256,34 @@ def declared(folder: Path) -> Declared:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: empty: holds 0 DICOM image series, allowed is one a folder; sort them apart
     """
-    return Declared(peek(folder)[0], ITEMSIZE)
+    return Declared(peek(folder)[0], dicom_pixels.ITEMSIZE)
+
+
+def coloured(folder: Path) -> bool:
+    """Whether a file is a picture in colour, or the only image of a folder is; it says nothing of what it leaves out.
+
+    Raises
+    ------
+    InputError
+        If a file is damaged.
+
+    Examples
+    --------
+    >>> Path("empty").mkdir()
+    >>> coloured(Path("empty"))
+    False
+    """
+    if folder.is_file():
+        return dicom_pictures.is_picture(folder) and dicom_pictures.coloured(folder)
+    inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    if not any(map(dicom_pictures.is_picture, inside)):  # as a rule: then no header is read
+        return False
+    found = scan(inside)
+    return len(found.alone) == 1 and not found.series and dicom_pictures.coloured(found.alone[0])
 
 
 def volume(paths: Sequence[Path], *, codes: bool = False) -> Volume:
-    """Read a series of slices or frames as a volume ``d h w``, the lowest along their normal first.
+    """Read a series of slices or frames as a volume ``d h w``, the lowest along their normal first; or a picture.
 
     Intensities are float32, after the rescaling that each slice's header asks for. They are as bright as they are shown
     (``MONOCHROME1`` is inverted), and padding has the lowest value of the others. Lines on stderr say what in the
@@ -328,10 +321,12 @@ def volume(paths: Sequence[Path], *, codes: bool = False) -> Volume:
     >>> series.array[:, 0, 0], series.spacing
     (array([-1024.,   -24.,   976.], dtype=float32), (5.0, 0.5, 0.5))
     """
+    if _is_picture(paths):
+        return dicom_pictures.read(paths[0], codes=codes)
     slices, plane = dicom_grid.ordered(paths)
     spacing, affine = dicom_grid.grid(slices, plane)
     where = dicom_dimensions.where(slices)
-    check_size(where, Declared((len(slices), *plane.shape), ITEMSIZE), "DICOM series")
+    check_size(where, Declared((len(slices), *plane.shape), dicom_pixels.ITEMSIZE), "DICOM series")
     dicom_grid.tell_of_gaps(where, slices, plane)
     first = slices[0]
     if not codes:
@@ -425,7 +420,7 @@ def _sort(path: Path, found: Scan, loose: dict[str, list[Path]]) -> None:
     if kind := dicom_header.kind(path, header):
         (found.segmentations if kind == dicom_header.SEG else found.others[kind]).append(path)
         return
-    placed = "ImagePositionPatient" in header or "SharedFunctionalGroupsSequence" in header
+    placed = dicom_header.placed(header)
     if not placed and "Rows" not in header and dicom_header.may_be_image(path, header):
         raise InputError(f"{path}: lacks ImagePositionPatient and Rows, as if cut off; export it again, or move it")
     uid = text(path, header, "SeriesInstanceUID")
@@ -434,34 +429,90 @@ def _sort(path: Path, found: Scan, loose: dict[str, list[Path]]) -> None:
     (found.series if placed else loose)[uid].append(path)
 
 
+def _parted(loose: dict[str, list[Path]]) -> tuple[dict[str, list[Path]], dict[str, list[Path]], list[Path]]:
+    """Part images without a position: pictures by series, films by what is said of them, and others."""
+    pictures: dict[str, list[Path]] = defaultdict(list)
+    films: dict[str, list[Path]] = defaultdict(list)
+    unknown: list[Path] = []
+    for uid, paths in loose.items():
+        for path in paths:
+            enhanced = dicom_frames.is_volume(path)  # it should have said where its frames lie
+            if not enhanced and (said := dicom_pictures.several_frames(path, dicom_header.read(path))):
+                films[said].append(path)
+            elif dicom_pictures.is_picture(path):
+                pictures[uid].append(path)
+            else:
+                unknown.append(path)
+    return dict(pictures), dict(films), unknown
+
+
+def _is_picture(paths: Sequence[Path]) -> bool:
+    return len(paths) == 1 and dicom_pictures.is_picture(paths[0])
+
+
 def _must_not_be_called_dicom(path: Path) -> None:
     if path.suffix.lower() in CALLED:
-        raise InputError(f"{path}: is called a DICOM file and is none, perhaps damaged; export it again, or move it")
+        raise InputError(f"{path}: {dicom_header.DAMAGED}")
 
 
 def _passed_over(kind: str, paths: Sequence[Path]) -> str:
     """Say of what kind files are and why they are not read."""
     if kind == STRUCTURES:
-        return f"{dicom_header.CONTOURS}: {_listed(paths)}"
+        return f"{dicom_header.CONTOURS}: {listed_files(paths)}"
     if not kind:
-        return f"passed over, as images without ImagePositionPatient: {_listed(paths)}"
-    return f"passed over, as {kind} is no image: {_listed(paths)}"
+        return f"passed over, as images without ImagePositionPatient: {listed_files(paths)}"
+    return f"passed over, as {kind} is no image: {listed_files(paths)}"
 
 
-def _listed(paths: Sequence[Path]) -> str:
+def listed_files(paths: Sequence[Path]) -> str:
+    """Count files, and name the first of them.
+
+    Examples
+    --------
+    >>> listed_files([Path("study/1.dcm")])
+    '1 file (1.dcm)'
+    """
     shown = ", ".join(path.name for path in paths[:SHOWN]) + (", …" if len(paths) > SHOWN else "")
     return f"{counted(len(paths), 'file')} ({shown})"
 
 
+def found_instead(found: Scan) -> str:
+    """Say in a few words what files hold among which no image was found; empty if there were none.
+
+    Examples
+    --------
+    >>> found_instead(Scan({}, [Path("seg.dcm")], {"SR": [Path("1.dcm")]}, [], {}, {}))
+    '1 SEG without the images that it is of; passed over, as SR is no image: 1 file (1.dcm)'
+    """
+    count = len(found.segmentations)
+    segs = (
+        ["1 SEG without the images that it is of"]
+        if count == 1
+        else [f"{count} SEGs without the images that they are of"]
+    )
+    return "; ".join(
+        [
+            *(segs if count else ()),
+            *(f"passed over, as a file has {said}: {listed_files(paths)}" for said, paths in found.films.items()),
+            *(_passed_over(kind, paths) for kind, paths in found.others.items()),
+            *([f"no DICOM: {listed_files(found.foreign)}"] if found.foreign else ()),
+        ]
+    )
+
+
 def _only(folder: Path) -> list[Path]:
-    """Return the files of the one series in a folder; a multi-frame file is one of its own."""
+    """Return the files of the one series in a folder, or its one picture; a file is what it holds."""
     if folder.is_file():
         return [folder]
     found = scan(folder.iterdir())
-    if not found.series and found.others:
-        said = "; ".join(_passed_over(kind, paths) for kind, paths in found.others.items())
-        raise InputError(f"{folder}: holds no DICOM image series ({said})")
-    if len(found.series) != 1:
+    pictures = found.alone
+    if not found.series and len(pictures) > 1:
+        said = f"holds {len(pictures)} pictures ({listed_files(pictures)}), allowed is one image a folder"
+        raise InputError(f"{folder}: {said}; name the files, or put them beside other images")
+    none = not found.series and not pictures
+    if none and (found.segmentations or found.others or found.films):
+        raise InputError(f"{folder}: holds no DICOM image series ({found_instead(found)})")
+    if none or len(found.series) > 1:
         files = [path for paths in found.series.values() for path in paths]
         alone = ", or name each multi-frame file" if any(map(dicom_frames.is_volume, files)) else ""
         said = f"holds {len(found.series)} DICOM image series, allowed is one a folder; sort them apart{alone}"
@@ -469,7 +520,9 @@ def _only(folder: Path) -> list[Path]:
     tell(found, folder)
     inside = [path for path in sorted(folder.iterdir()) if holds_dicom(path)]
     if inside:
-        say(f"{folder}: folders in it are passed over: {_listed(inside)}")
+        say(f"{folder}: folders in it are passed over: {listed_files(inside)}")
     if found.segmentations:
-        say(f"{folder}: passed over, as SEG is no image: {_listed(found.segmentations)}")
-    return next(iter(found.series.values()))
+        say(f"{folder}: passed over, as SEG is no image: {listed_files(found.segmentations)}")
+    if found.series and pictures:
+        say(f"{folder}: passed over, as pictures that lie nowhere in the patient: {listed_files(pictures)}")
+    return next(iter(found.series.values()), pictures)

@@ -48,7 +48,7 @@ class Geometry(abc.ABC):
     """Where a file's voxels lie, as its format says it; labels of the same format are written with it.
 
     Each format has a subclass: `maskmixadv.formats.nifti.NiftiGeometry`, `maskmixadv.formats.itk.ItkGeometry`,
-    `maskmixadv.formats.series.SeriesGeometry` and `maskmixadv.formats.flat.NoGeometry`.
+    `maskmixadv.formats.dicom_geometry.SeriesGeometry` and `maskmixadv.formats.flat.NoGeometry`.
 
     Examples
     --------

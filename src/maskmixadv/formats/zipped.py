@@ -13,7 +13,7 @@ from typing import Final
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import partial_name, sweep
-from maskmixadv.formats import series
+from maskmixadv.formats import dicom_pixels, series
 from maskmixadv.formats.reading import CHUNK, Declared, check_bytes, check_packed, existing, reading
 from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import Volume
@@ -93,7 +93,7 @@ def header(path: Path) -> Header:
     maskmixadv.errors.InputError: missing.zip: no such file
     """
     facts = existing(path).stat()
-    return _header(path, facts.st_mtime_ns, facts.st_size)
+    return _facts(path, facts.st_mtime_ns, facts.st_size)[0]
 
 
 def declared(path: Path) -> Declared:
@@ -105,13 +105,27 @@ def declared(path: Path) -> Declared:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: missing.zip: no such file
     """
-    return Declared(header(path).shape, series.ITEMSIZE)
+    return Declared(header(path).shape, dicom_pixels.ITEMSIZE)
+
+
+def coloured(path: Path) -> bool:
+    """Return whether a zip holds a picture in colour; raises as `read`.
+
+    Examples
+    --------
+    >>> coloured(Path("missing.zip"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: missing.zip: no such file
+    """
+    facts = existing(path).stat()
+    return _facts(path, facts.st_mtime_ns, facts.st_size)[1]
 
 
 @lru_cache(maxsize=256)
-def _header(path: Path, _changed: int, _size: int) -> Header:
+def _facts(path: Path, _changed: int, _size: int) -> tuple[Header, bool]:
+    """Return the header, and whether it is a picture in colour: a zip is unpacked once for both."""
     with _unpacked(path) as folder:
-        return series.header(folder)
+        return series.header(folder), series.coloured(folder)
 
 
 class _Bounded(io.FileIO):

@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.corpus.case import Case
-from maskmixadv.corpus.channels import ONE, Channel, own
+from maskmixadv.corpus.channels import COLOURS, ONE, Channel, in_colour, own
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.folds import folds
 from maskmixadv.errors import InputError, listed, say
-from maskmixadv.formats import dicom_frames, image_files, seg, series
+from maskmixadv.formats import dicom_frames, dicom_pictures, image_files, seg, series
 from maskmixadv.formats.slicing import Slicing
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources import classes as declared
@@ -48,14 +48,23 @@ class Study:
     paths: tuple[Path, ...]
     masks: tuple[Path, ...]
 
+    @property
+    def picture(self) -> Path | None:
+        """The file, if the image is a picture."""
+        return self.paths[0] if len(self.paths) == 1 and dicom_pictures.is_picture(self.paths[0]) else None
+
 
 def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int = 0) -> Corpus:
-    """Make a corpus of all DICOM image series in `source` and its folders.
+    """Make a corpus of all DICOM image series in `source` and its folders, or of all pictures.
 
     A case is named by its files' folder, or by its file where that is a multi-frame one beside others, and its patient
     by the PatientID. Classes are those of ``source/classes.toml``, or the segments' labels in the order in which they
     are found. Series without a SEG are cases without annotation, and one whose SEG is empty is a case without a
     structure. Phases of one series are a case each if each has its folder or its multi-frame file.
+
+    Each picture (X-ray, ultrasound, secondary capture, photograph) is a case of one slice, which its file names.
+    Pictures beside series are taken only if they have a SEG: as a rule they are screenshots and reports of a dose, and
+    a network learns nothing of a volume from them.
 
     Parameters
     ----------
@@ -88,9 +97,25 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int =
     if bare:
         say(f"{source}: without a SEG, so without annotation: {listed(bare)}")
     channels = _channels(source, found)
+    notes = dict[str, list[str]]()
+    corpus = _written(root, source, found, names, axis, channels, notes)
+    for note, cases in notes.items():
+        say(f"{source}: {note} in {listed(cases)}")
+    return corpus
+
+
+def _written(
+    root: Path,
+    source: Path,
+    found: Sequence[Study],
+    names: Sequence[str],
+    axis: int,
+    channels: Sequence[Channel],
+    notes: dict[str, list[str]],
+) -> Corpus:
     return Corpus.write(
         root,
-        _cases(found, names, Slicing(axis, radiological=True), channels),
+        _cases(found, names, Slicing(axis, radiological=True), channels, notes),
         name=source.resolve().name,
         classes=names,
         folds=folds,
@@ -102,12 +127,21 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int =
 
 
 def _channels(source: Path, found: Sequence[Study]) -> tuple[Channel, ...]:
-    """Return the one channel: as ``classes.toml`` says, or a CT if that is the Modality of all series."""
-    if said := declared.channels(source / declared.FILE):
-        if len(said) > 1:
-            raise InputError(f"{source / declared.FILE}: says {len(said)} channels, those of DICOM series are 1")
+    """Return the channels: as ``classes.toml`` says, those of colours if a picture has some, else one.
+
+    That one is a CT if this is the Modality of all series; numbers of a picture are never Hounsfield units.
+    """
+    pictures = [study.picture for study in found if study.picture]
+    said = declared.channels(source / declared.FILE)
+    seen = COLOURS if len(said) != 1 and any(map(image_files.coloured, pictures)) else ONE
+    if said:
+        if len(said) > 1 and not (len(said) == len(COLOURS) == len(seen) and said[0].kind == "RGB"):
+            has = "red, green and blue" if len(seen) > 1 else "those of DICOM series are 1"
+            raise InputError(f"{source / declared.FILE}: says {len(said)} channels, {has}")
         return own(said)
-    modalities = Counter(series.modality(study.paths[0]) for study in found)
+    if len(seen) > 1:
+        return own(seen)
+    modalities = Counter("picture" if study.picture else series.modality(study.paths[0]) for study in found)
     if "CT" in modalities and len(modalities) > 1:
         told = ", ".join(f"{name or 'not said'} ({count})" for name, count in sorted(modalities.items()))
         print(f"{source}: Modality is {told}: each volume is scaled by its own range", file=sys.stderr)
@@ -116,9 +150,13 @@ def _channels(source: Path, found: Sequence[Study]) -> tuple[Channel, ...]:
 
 def _studies(source: Path, pattern: str | None) -> list[Study]:
     found = series.scan(path for path in _below(source) if _is_data(path, source))
-    series.tell(found, source)
-    if not found.series:
-        raise InputError(f"{source}: no DICOM image series found in it; DICOM files have 'DICM' at byte 128")
+    empty = not found.series and not found.pictures
+    instead = series.found_instead(found) if empty and _holds_dicom(found) else ""
+    if not instead:  # else the error says it
+        series.tell(found, source)
+    if empty:
+        instead = instead or "DICOM files have 'DICM' at byte 128"
+        raise InputError(f"{source}: no DICOM image series found in it; {instead}")
     volumes = {uid: series.by_place(paths) for uid, paths in found.series.items()}
     for uid, parts in volumes.items():
         if len(parts) > 1:
@@ -127,12 +165,23 @@ def _studies(source: Path, pattern: str | None) -> list[Study]:
                 f"{source}: series {uid} has slices at one place in {len(parts)} {kind}s; each {kind} is a case",
                 file=sys.stderr,
             )
+    volumes |= {uid: [[path] for path in paths] for uid, paths in found.pictures.items()}
     masks = _masks(source, found.segmentations, volumes)
+    bare = [path for uid, paths in found.pictures.items() for n, path in enumerate(paths) if (uid, n) not in masks]
+    if found.series and bare:
+        apart = "prepare them apart, if they are meant"
+        say(f"{source}: passed over, as pictures without a SEG beside series: {series.listed_files(bare)}; {apart}")
     studies = []
     for name, uid, number in _named(source, volumes):
         paths = tuple(volumes[uid][number])
+        if found.series and paths[0] in bare:
+            continue
         studies.append(Study(name, _patient(paths[0], name, pattern), paths, tuple(masks[uid, number])))
     return sorted(studies, key=lambda study: study.name)
+
+
+def _holds_dicom(found: series.Scan) -> bool:
+    return bool(found.segmentations or found.others or found.films)
 
 
 def _below(folder: Path) -> Iterator[Path]:
@@ -181,9 +230,11 @@ def _drawn_on(path: Path, volumes: Sequence[Sequence[Path]]) -> int:
 def _named(source: Path, volumes: Mapping[str, Sequence[Sequence[Path]]]) -> list[tuple[str, str, int]]:
     """Name each volume by its folder, with its series and place in it; of several in a folder, each has a number.
 
-    Where a folder has several volumes, one that is a multi-frame file has its name.
+    Where a folder has several volumes, one that is a multi-frame file has its name; pictures have theirs always.
     """
-    folders = Counter(paths[0].parent for parts in volumes.values() for paths in parts)
+    folders = Counter(
+        paths[0].parent for parts in volumes.values() for paths in parts if not dicom_pictures.is_picture(paths[0])
+    )
     places = [
         (_folder_name(source, _place(paths, alone=folders[paths[0].parent] == 1)), uid, n)
         for uid in volumes
@@ -198,8 +249,10 @@ def _named(source: Path, volumes: Mapping[str, Sequence[Sequence[Path]]]) -> lis
 
 
 def _place(paths: Sequence[Path], *, alone: bool) -> Path:
-    """Return what a volume is called by: its folder, or its one multi-frame file."""
+    """Return what a volume is called by: its folder, or its one multi-frame file or picture."""
     first, *others = paths
+    if not others and dicom_pictures.is_picture(first):
+        return first.with_name(image_files.stem(first))
     if alone or others or not dicom_frames.is_volume(first):
         return first.parent
     return first.with_name(image_files.stem(first))
@@ -236,12 +289,22 @@ def _classes(source: Path, found: Sequence[Study]) -> tuple[str, ...]:
 
 
 def _cases(
-    found: Sequence[Study], names: Sequence[str], slicing: Slicing, channels: Sequence[Channel]
+    found: Sequence[Study],
+    names: Sequence[str],
+    slicing: Slicing,
+    channels: Sequence[Channel],
+    notes: dict[str, list[str]],
 ) -> Iterator[Case]:
+    """Yield the cases; what was done with an image is added to `notes`, with the case's name."""
     for study in found:
-        image = series.volume(study.paths)
+        stored = series.volume(study.paths)
+        image = in_colour(stored, channels)
+        became = ["grey becomes red, green and blue"] if image is not stored else []
+        became += ["colours become grey"] if stored.coloured and len(channels) == 1 else []
+        for note in (*stored.notes, *became):
+            notes.setdefault(note, []).append(study.name)
         dense = _united(study, image, names) if study.masks else None
-        where = study.paths[0].parent
+        where = study.picture or study.paths[0].parent
         view = slicing.along(slicing.axis, image.header)
         yield pairs.case(
             study.name, study.patient, image, scribble=None, dense=dense, view=view, channels=channels, where=where

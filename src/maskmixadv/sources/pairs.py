@@ -349,7 +349,7 @@ def count(paths: Sequence[Path]) -> int:
 
 
 def _coloured(pair: Pair) -> bool:
-    return pair.image.is_file() and image_files.coloured(pair.image)
+    return pair.image.exists() and image_files.coloured(pair.image)
 
 
 class Cuts(NamedTuple):

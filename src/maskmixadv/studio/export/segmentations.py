@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from maskmixadv.errors import InputError
-from maskmixadv.formats.series import SeriesGeometry
+from maskmixadv.formats.dicom_geometry import SeriesGeometry
 from maskmixadv.studio.export.folders import renewed
 from maskmixadv.studio.export.masks import CaseMask
 
@@ -25,7 +25,7 @@ def write_segmentations(out: Path, masks: Iterable[CaseMask], classes: Sequence[
         for mask in masks:
             geometry = mask.shown.volume.geometry
             if not isinstance(geometry, SeriesGeometry):
-                problems.append(f"{mask.case}: no DICOM SEG, as its image is no DICOM series; export its mask as NIfTI")
+                problems.append(f"{mask.case}: no DICOM SEG, as its image is no DICOM; export its mask as NIfTI")
                 continue
             path = new.place / f"{mask.case}.dcm"
             try:

@@ -17,10 +17,10 @@ from maskmixadv.formats.slicing import View
 from maskmixadv.sources import pairs
 from maskmixadv.studio.cache import Stamp, stamp
 from maskmixadv.studio.images import grouping
-from maskmixadv.studio.images.intake import check_name, check_series_name
+from maskmixadv.studio.images.intake import case_called, check_name, check_series_name, suffix_called
 from maskmixadv.studio.images.marks import Marks
 from maskmixadv.studio.images.volumes import Facts, ShownImage, ShownImages, show
-from maskmixadv.studio.layout import Layout, case_of, too_long
+from maskmixadv.studio.layout import Layout, too_long
 from maskmixadv.studio.memory import within_memory
 from maskmixadv.studio.refusals import MissingError, RequestError, TakenError, TooLargeError
 
@@ -127,8 +127,8 @@ class Cases:
         RequestError
             If the name is taken or not allowed.
         """
-        self._check_free(check_name(file), case_of(file))
-        return partial_name(self._layout.state / f"upload{image_files.suffix(Path(file))}")
+        self._check_free(check_name(file), case_called(file))
+        return partial_name(self._layout.state / f"upload{suffix_called(file)}")
 
     def take_upload(self, upload: Path, file: str) -> str:
         """Make the complete file `upload` an image called `file`; returns its case.
@@ -140,7 +140,7 @@ class Cases:
         InputError
             If the disk is full.
         """
-        return self._take(upload, file, case_of(file))
+        return self._take(upload, file, case_called(file))
 
     @contextmanager
     def new_series(self, name: str) -> Iterator[Path]:

@@ -1,6 +1,7 @@
 """Checks of uploads, before a large array is made and before any other file is read."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Final
 
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files, itk
+from maskmixadv.formats.dicom_geometry import CALLED
 from maskmixadv.formats.reading import LargeError, at_most
+from maskmixadv.studio.layout import case_of
 from maskmixadv.studio.refusals import RequestError, TooLargeError
 
 MOST_BYTES: Final = 512 * 2**20
@@ -40,10 +43,36 @@ def check_name(name: str) -> str:
     """
     if not PLAIN_NAME.fullmatch(name):
         raise RequestError(f"name of the image: allowed are {PLAIN}")
-    suffix = image_files.suffix(Path(name))
+    suffix = "" if _called_dicom(name) else image_files.suffix(Path(name))
     if allowed := itk.LABELS_AS.get(suffix):
         raise RequestError(f"{name}: the voxels of {suffix} are in another file, allowed is {allowed}; save it as one")
     return name
+
+
+def case_called(name: str) -> str:
+    """Return the case of an upload that will be called so; what a DICOM file is shows when it is there.
+
+    Examples
+    --------
+    >>> case_called("hand.dcm"), case_called("heart.nii.gz"), case_called("notes.txt")
+    ('hand', 'heart', '')
+    """
+    return unicodedata.normalize("NFC", Path(name).stem) if _called_dicom(name) else case_of(name)
+
+
+def suffix_called(name: str) -> str:
+    """Return the suffix of an upload that will be called so; raises an `InputError` where it is none of images.
+
+    Examples
+    --------
+    >>> suffix_called("hand.DCM")
+    '.dcm'
+    """
+    return Path(name).suffix.lower() if _called_dicom(name) else image_files.suffix(Path(name))
+
+
+def _called_dicom(name: str) -> bool:
+    return name.lower().endswith(CALLED)
 
 
 def check_series_name(name: str) -> str:

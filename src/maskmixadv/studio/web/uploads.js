@@ -1,12 +1,14 @@
-// What is added to the folder: images, zips of a DICOM series, and folders that hold the files of a series.
+// What is added to the folder: images, DICOM pictures, zips of a DICOM series, and folders that hold the files of one.
 
 import * as api from "./api.js";
 
 const IMAGES = [".nii", ".nii.gz", ".mgz", ".mgh", ".nrrd", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".zip"];
+const DICOM = [".dcm", ".dicom", ".ima"]; // alone an image of its own; in a folder perhaps a slice
 const MOST = 512; // MB of an upload, as the server takes it
 
 const megabytes = (files) => files.reduce((sum, file) => sum + file.size, 0) / 2 ** 20;
-const isImage = ({ name }) => IMAGES.some((suffix) => name.toLowerCase().endsWith(suffix));
+const ends = (name, suffixes) => suffixes.some((suffix) => name.toLowerCase().endsWith(suffix));
+const isImage = ({ name }) => ends(name, IMAGES);
 const isHidden = ({ name }) => name.startsWith(".") || name === "Thumbs.db";
 
 /**
@@ -33,7 +35,7 @@ export async function send({ name, files, series }) {
   if (size > MOST) {
     throw new Error(`${name}: ${Math.ceil(size)} MB, allowed are up to ${MOST}; put it into the folder's images/ yourself`);
   }
-  if (!series && !isImage(files[0])) {
+  if (!series && !isImage(files[0]) && !ends(name, DICOM)) {
     throw new Error(`${name}: not an image by its name; of a DICOM series, add the folder that holds all of its files`);
   }
   return series ? api.putSeries(name, files) : api.putImage(files[0]);
