@@ -16,9 +16,9 @@ from seeds import Reader, readers
 
 ALL: tuple[str, ...] = (
     "NIfTI", "NIfTI, gz", "NIfTI labels", "MGH", "MGH, gz", "PNG", "JPEG", "TIFF", "NRRD", "MetaImage", "DICOM",
-    "DICOM frames", "DICOM pictures", "SEG", "HDF5", "corpus.json", "npz of a corpus", "npz of a cache", "run.json", "last.pt",
-    "dataset.json", "splits", "classes.toml", "table.toml", "studio.json", "images.json", "process", "order",
-    "bench.json", "scores.csv", "log.csv",
+    "DICOM frames", "DICOM pictures", "SEG", "HDF5", "corpus.json", "npz of a corpus", "npz of a cache", "run.json",
+    "last.pt", "dataset.json", "splits", "classes.toml", "table.toml", "studio.json", "images.json", "process",
+    "order", "bench.json", "scores.csv", "log.csv",
 )  # fmt: skip
 SLOW: dict[str, int] = {"SEG": 1000, "last.pt": 1500, "DICOM": 2500, "DICOM frames": 1500, "DICOM pictures": 2500}
 """Readers that take long, and how many inputs they get."""
