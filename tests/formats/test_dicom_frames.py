@@ -18,7 +18,7 @@ import tiny
 from dicoms import AXIAL, OBLIQUE, Change, pixels, write_series
 from enhanced import CT, MR, Frame, classic, within, write_enhanced
 from maskmixadv.errors import InputError
-from maskmixadv.formats import dicom_frames, image_files, seg, series
+from maskmixadv.formats import dicom_frames, dicom_pixels, image_files, seg, series
 
 LABELS = (pixels() % 4).astype(np.uint8)
 UPRIGHT = ((0.0, 1.0, 0.0), (0.0, 0.0, -1.0))
@@ -143,6 +143,22 @@ def test_itk_finds_each_voxel_of_a_multi_frame_file_where_we_do(tmp_path: Path, 
         lps = np.array(image.TransformIndexToPhysicalPoint(index))
         w, h, d = np.rint((np.linalg.inv(volume.affine) @ [*(lps * [-1, -1, 1]), 1])[:3]).astype(int)
         assert volume.array[d, h, w] == image[index]
+
+
+def test_compressed_segments_are_decoded_in_a_process_of_their_own(tmp_path: Path) -> None:
+    """GDCM ends the process at some damaged files."""
+    _, path = both(tmp_path, rescaled)
+    plain, packed = pydicom.dcmread(path), pydicom.dcmread(path)
+    packed.compress(JPEGLSLossless, generate_instance_uid=False)
+    packed.save_as(tmp_path / "b.dcm")
+    shape = (int(plain.NumberOfFrames), plain.Rows, plain.Columns)
+    dicom_pixels.unpack(tmp_path / "b.dcm", packed, shape)
+    assert packed.PixelData == plain.PixelData
+    assert not packed.file_meta.TransferSyntaxUID.is_compressed
+    damaged = (tmp_path / "b.dcm").read_bytes()
+    (tmp_path / "c.dcm").write_bytes(damaged[:-200] + bytes(200))
+    with pytest.raises(InputError, match=r"c\.dcm: "):
+        dicom_pixels.unpack(tmp_path / "c.dcm", pydicom.dcmread(tmp_path / "c.dcm"), shape)
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless])

@@ -221,6 +221,41 @@ def read_frames(path: Path, shape: tuple[int, int], slices: Sequence[SourceSlice
     return [_interpreted(each.path, each.header, whole[each.frame - 1]) for each in slices]
 
 
+def unpack(path: Path, header: Any, shape: tuple[int, int, int]) -> None:  # noqa: ANN401
+    """Replace compressed pixels of a multi-frame file by plain ones, where decoding them may end the process.
+
+    Parameters
+    ----------
+    path, header
+        The file, and its dataset with pixels, which is changed.
+    shape
+        Frames, rows and columns.
+
+    Raises
+    ------
+    InputError
+        If they can't be read, or have another shape.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> from pydicom.dataset import FileMetaDataset
+    >>> plain = Dataset()
+    >>> plain.file_meta = FileMetaDataset()
+    >>> plain.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
+    >>> unpack(Path("plain.dcm"), plain, (1, 2, 2))  # nothing is compressed
+    """
+    if not _may_crash(header):
+        return
+    from pydicom.pixels.utils import pack_bits
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    frames = shape if shape[0] > 1 else shape[1:]
+    whole = _decoded_apart(path, frames)
+    header.PixelData = pack_bits(whole) if header.BitsAllocated == 1 else whole.tobytes()
+    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+
+
 def _decoded(path: Path, header: Any, shape: tuple[int, ...]) -> Shaped[np.ndarray, "..."]:  # noqa: ANN401
     """Return stored numbers as they are, with the bits that do not belong to them."""
     if missing := [name for name in NEEDED if not text(path, header, name)]:

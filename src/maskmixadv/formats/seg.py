@@ -11,7 +11,7 @@ from jaxtyping import Bool, UInt8
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import replaced
-from maskmixadv.formats import dicom_header
+from maskmixadv.formats import dicom_header, dicom_pixels
 from maskmixadv.formats.reading import DEFLATED, Declared, check_size, existing, in_one_line, reading
 from maskmixadv.formats.volume import Volume
 from maskmixadv.optional import needed
@@ -369,8 +369,9 @@ def _read(path: Path) -> Any:  # noqa: ANN401
     hd = _highdicom(path)
     with reading(path, KIND):
         found = hd.seg.segread(existing(path))
-        declared = [int(found.get(name) or 0) for name in ("NumberOfFrames", "Rows", "Columns")]
-    check_size(path, Declared(tuple(declared), 1), KIND, held=path.stat().st_size, ratio=DEFLATED * 8)
+        declared = tuple(int(found.get(name) or 0) for name in ("NumberOfFrames", "Rows", "Columns"))
+    check_size(path, Declared(declared, 1), KIND, held=path.stat().st_size, ratio=DEFLATED * 8)
+    dicom_pixels.unpack(path, found, declared)
     return found
 
 
