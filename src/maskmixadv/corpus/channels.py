@@ -116,11 +116,19 @@ def own(channels: Sequence[Channel]) -> tuple[Channel, ...]:
 
     Where a percentile is said and no knee, there is none.
 
+    Raises
+    ------
+    InputError
+        If they are no list of `Channel`.
+
     Examples
     --------
     >>> [channel.knee for channel in own([Channel("T1"), Channel("T2", percentile=99.0), Channel("low dose", "CT")])]
     [0.8, None, None]
     """
+    for each in [channels] if isinstance(channels, str) or not isinstance(channels, Sequence) else channels:
+        if not isinstance(each, Channel):
+            raise InputError(f"channels: {each!r:.60}, allowed is a list such as [Channel('T1'), Channel('CT', 'CT')]")
     return tuple(
         replace(each, percentile=TOP, knee=KNEE if each.knee is None else each.knee)
         if (each.kind, each.percentile) == ("MR", None)
