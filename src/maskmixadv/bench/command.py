@@ -9,7 +9,7 @@ from typing import Final
 
 from maskmixadv.bench import paired, records
 from maskmixadv.bench.cells import Cell, Parse, cells
-from maskmixadv.bench.render import render
+from maskmixadv.bench.render import headed, render
 from maskmixadv.bench.runner import make, report_failures
 from maskmixadv.bench.table import Table, read
 from maskmixadv.bench.workers import Workers
@@ -64,7 +64,7 @@ def bench(
     table = read(path)
     out = out or Path("results") / table.name
     chosen = _chosen(table, path, only, folds, seeds)
-    _must_be_free(out)
+    _must_be_free(out, table)
     made_by = workers()
     every = cells(table, parse, out=out, runs=runs)
     wanted = [c for c in every if c.row in chosen.rows and c.fold in chosen.folds and c.seed in chosen.seeds]
@@ -98,14 +98,23 @@ def _chosen(table: Table, path: Path, only: Sequence[str], folds: Sequence[int],
     )
 
 
-def _must_be_free(out: Path) -> None:
-    """Check that `out` holds no file of others under the names that are written, and no images where it holds none."""
+def _must_be_free(out: Path, table: Table) -> None:
+    """Check that `out` holds no file of others, or of another table, under the names that are written.
+
+    Where it holds none of them, it must hold no images.
+    """
     there = {out / name: sign for name, sign in SIGNS.items() if os.path.lexists(out / name)}
     if not there:
         image_files.must_hold_none(out)
     for path, sign in there.items():
         if (text := read_text(path)).strip() and sign not in text:
             raise InputError(f"{path}: is there already, and not of a table of runs; name another directory by --out")
+    page = out / "table.md"
+    first = read_text(page).partition("\n")[0] if page.is_file() else ""
+    if first and first != headed(table):
+        raise InputError(
+            f"{page}: is of a table with another title, {first[2:60]!r}; name another directory by --out, or delete it"
+        )
 
 
 def _state(cell: Cell) -> str:

@@ -130,9 +130,9 @@ class Case:
         Raises
         ------
         InputError
-            Where a word is no text, the channels are not those of the image, an array has another number of axes or shape, the image is
-            not finite or constant, a label is no whole number from 0 to 255, a scribble covers each voxel, or the
-            spacing is not above 0.
+            Where a word is no text, the channels are not those of the image, an array has another number of axes or
+            shape, the image is not finite or constant, a label is no whole number from 0 to 255, a scribble covers each
+            voxel, or the spacing is not above 0.
 
         Examples
         --------
