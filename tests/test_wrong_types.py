@@ -43,7 +43,8 @@ made(validate="x")
 made(channels=["T1"])
 for how in (
     {"ignore": 300}, {"ignore": -1}, {"ignore": "255"}, {"ignore": None}, {"ignore": 4}, {"name": 5}, {"phase": 5},
-    {"channels": "T1"},
+    {"channels": "T1"}, {"channels": [mma.Channel(5)]}, {"channels": [mma.Channel("T1", percentile="x")]},
+    {"channels": [mma.Channel("T1", percentile=500.0)]}, {"channels": [mma.Channel("CT", "CT", window=5)]},
 ):
     refused(lambda: mma.Case.from_arrays(image, **{"name": "a", "scribble": strokes, **how}))
 for how in ({"cases": "5"}, {"cases": 5.0}, {"size": "64"}, {"seed": 1.5}, {"cases": 10**11}, {"size": 10**6}):
@@ -85,6 +86,10 @@ a: scribble: label 255 is of no class, and ignore is 4; allowed are codes below 
 case 5: name is a int, allowed is a text
 case 'a': phase is a int, allowed is a text
 channels: 'T1', allowed is a list such as [Channel('T1'), Channel('CT', 'CT')]
+a: channel 5 is a int, allowed is a text
+a: channel 'T1' has 'x', allowed is a number
+a: channel 'T1' has percentile 500, allowed is a number above 0 and at most 100
+a: channel 'CT' of kind CT has window 5, allowed are two numbers
 cases: '5', must be a whole number
 cases: 5.0, must be a whole number
 size: '64', must be a whole number

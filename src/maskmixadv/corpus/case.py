@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from maskmixadv.corpus.arrays import SpacingLike, as_channels, as_labels, as_spacing
-from maskmixadv.corpus.channels import COLOURS, ONE, Channel, named, own, ranged, shown
+from maskmixadv.corpus.channels import COLOURS, ONE, Channel, check_channels, named, own, ranged, shown
 from maskmixadv.corpus.scale import like_ct
 from maskmixadv.errors import InputError
 from maskmixadv.typed import whole
@@ -145,6 +145,7 @@ class Case:
         _check_words(name, {"patient": patient, "phase": phase, "group": group}, ignore)
         volumes = as_channels(image, f"{name}: image")
         known = own(channels or (ONE if len(volumes) == 1 else [Channel(str(k)) for k in range(len(volumes))]))
+        check_channels(known, name)
         if len(known) != len(volumes):
             raise InputError(f"{name}: image has {len(volumes)} channels, allowed are {len(known)} ({named(known)})")
         scaled = ranged(volumes, known, name)

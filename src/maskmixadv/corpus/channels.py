@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from numbers import Real
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
@@ -78,6 +79,7 @@ def check_channels(channels: Sequence[Channel], where: str) -> None:
     maskmixadv.errors.InputError: corpus.json: 1 channel of kind RGB, allowed are 3: red, green and blue
     """
     for channel in channels:
+        _check_types(channel, where)
         check_word(channel.name, f"{where}: channel")
         if channel.kind not in KINDS:
             raise InputError(f"{where}: channel kind {channel.kind!r}, allowed are {', '.join(KINDS)}")
@@ -98,6 +100,18 @@ def check_channels(channels: Sequence[Channel], where: str) -> None:
         )
     if not channels or len({channel.name for channel in channels}) < len(channels):
         raise InputError(f"{where}: channels {[each.name for each in channels]}, allowed are different names")
+
+
+def _check_types(channel: Channel, where: str) -> None:
+    if not isinstance(channel.name, str):
+        raise InputError(f"{where}: channel {channel.name!r:.60} is a {type(channel.name).__name__}, allowed is a text")
+    window = () if channel.window is None else channel.window
+    if not isinstance(window, Sequence) or len(window) not in (0, 2):
+        told = f"{where}: channel {channel.name!r:.60} of kind {channel.kind} has window {window!r:.60}"
+        raise InputError(f"{told}, allowed are two numbers")
+    for number in (channel.percentile, channel.knee, *window):
+        if number is not None and (isinstance(number, bool) or not isinstance(number, Real)):
+            raise InputError(f"{where}: channel {channel.name!r:.60} has {number!r:.60}, allowed is a number")
 
 
 def named(channels: Sequence[Channel]) -> str:
