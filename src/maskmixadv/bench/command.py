@@ -64,9 +64,10 @@ def bench(
     table = read(path)
     out = out or Path("results") / table.name
     chosen = _chosen(table, path, only, folds, seeds)
-    _must_be_free(out, table)
+    _must_be_free(out)
     made_by = workers()
     every = cells(table, parse, out=out, runs=runs)
+    _must_be_its_own(out, table, every)
     wanted = [c for c in every if c.row in chosen.rows and c.fold in chosen.folds and c.seed in chosen.seeds]
     if dry:
         print("\n".join(f"{_state(cell)}  {cell.folder}" for cell in wanted))
@@ -98,20 +99,22 @@ def _chosen(table: Table, path: Path, only: Sequence[str], folds: Sequence[int],
     )
 
 
-def _must_be_free(out: Path, table: Table) -> None:
-    """Check that `out` holds no file of others, or of another table, under the names that are written.
-
-    Where it holds none of them, it must hold no images.
-    """
+def _must_be_free(out: Path) -> None:
+    """Check that `out` holds no file of others under the names that are written, and no images where it holds none."""
     there = {out / name: sign for name, sign in SIGNS.items() if os.path.lexists(out / name)}
     if not there:
         image_files.must_hold_none(out)
     for path, sign in there.items():
         if (text := read_text(path)).strip() and sign not in text:
             raise InputError(f"{path}: is there already, and not of a table of runs; name another directory by --out")
+
+
+def _must_be_its_own(out: Path, table: Table, every: Sequence[Cell]) -> None:
+    """Refuse the directory of a table with another title of which no run is one of this table's."""
     page = out / "table.md"
-    first = read_text(page).partition("\n")[0] if page.is_file() else ""
-    if first and first != headed(table):
+    text = read_text(page) if page.is_file() else ""
+    if text and not text.startswith(f"{headed(table)}\n") and not any(cell.job.done for cell in every):
+        first = text.partition("\n")[0]
         raise InputError(
             f"{page}: is of a table with another title, {first[2:60]!r}; name another directory by --out, or delete it"
         )
