@@ -1,5 +1,6 @@
 """The errors that the command line reports in one line, how lines reach stderr, and exit codes."""
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -8,6 +9,8 @@ DIVERGED: Final = 3
 """Exit code of a training whose losses or weights are no longer finite."""
 INTERRUPTED: Final = 130
 """Exit code of a command that Ctrl-C or a signal stopped."""
+_PLAIN: Final = re.compile(r"[\w@%+=:,./-]+")
+"""What a shell takes as it is."""
 
 
 class InputError(ValueError):
@@ -65,6 +68,18 @@ def say(line: str) -> None:
     'a.nii.gz: cut off\n'
     """
     sys.stderr.write(f"{line}\n")
+
+
+def word(path: object) -> str:
+    r"""Return a path as a word of a shell's command that a line tells: in double quotes where it needs them.
+
+    Examples
+    --------
+    >>> word("runs/pce"), word("my runs/$1")
+    ('runs/pce', '"my runs/\\$1"')
+    """
+    text = str(path)
+    return text if _PLAIN.fullmatch(text) else '"' + re.sub(r'(["$`\\])', r"\\\1", text) + '"'
 
 
 def counted(number: int, what: str) -> str:

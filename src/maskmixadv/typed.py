@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from numbers import Integral
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -139,6 +140,26 @@ def _shown(raw: object) -> str:
         return f"a {'table' if isinstance(raw, dict) else 'list'} of {len(raw)}"
     text = repr(raw)
     return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def whole(value: object, where: str) -> int:
+    """Return a whole number of Python or NumPy as an int; `where` begins the error's text.
+
+    Raises
+    ------
+    InputError
+        If it is none; a switch and a number with a point are none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> whole(np.int64(5), "cases")
+    5
+    >>> whole("5", "cases")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: cases: '5', must be a whole number
+    """
+    return _plain(int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value, int, where)
 
 
 def check_numbers(of: object, *names: str, fraction: bool = False) -> None:

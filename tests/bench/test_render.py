@@ -243,3 +243,13 @@ def test_scores_are_read_as_they_were_written(tmp_path: Path) -> None:
     path.write_text("case,class\na,b\n")
     with pytest.raises(InputError, match=r"scores\.csv"):
         scores.read(path)
+
+
+def test_scores_against_other_masks_are_no_pair() -> None:
+    plain = FOUND[2]
+    first = plain.scores[0]._replace(score=plain.scores[0].score._replace(truth_ml=11.0))
+    other = dataclasses.replace(plain, scores=(first, *plain.scores[1:]))
+    with pytest.raises(
+        InputError, match=r"'Plain' and 'Flag': not scored against the same masks, fold1/p10 has 11 and"
+    ):
+        paired.against_reference(TABLE, (*FOUND[:2], other, *FOUND[3:]))

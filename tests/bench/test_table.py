@@ -245,3 +245,17 @@ def test_all_tables_are_shipped() -> None:
 def test_comparisons_have_every_method(name: str) -> None:
     path = next(path for path in SHIPPED if path.stem == name)
     assert {registry.present(row.method) for row in read(path).rows} == set(methods.ALL)
+
+
+@pytest.mark.parametrize("figure", ["nan", "inf", "-0.1", "87.5"])
+def test_published_figures_that_are_none_are_refused(
+    root: Path, capsys: pytest.CaptureFixture[str], figure: str
+) -> None:
+    path = written(root, f"{TABLE}published.dice.mean = {figure}\n")
+    refused(path, capsys, "published.dice.mean", "allowed are numbers from 0 to 1")
+
+
+def test_a_name_that_is_no_folder_s_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The folder could not be made when the row's first run had trained."""
+    path = written(root, f'{TABLE}\n[[rows]]\nname = "{"b" * 300}"\nmethod = "pce"\n')
+    refused(path, capsys, "name has 300 signs, allowed are up to 200")

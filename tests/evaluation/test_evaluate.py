@@ -20,8 +20,10 @@ from maskmixadv.corpus.entry import Split
 from maskmixadv.errors import InputError
 from maskmixadv.evaluation import report
 from maskmixadv.evaluation.elsewhere import another
-from maskmixadv.evaluation.evaluate import CasePredictor, evaluate, score_cases
+from maskmixadv.evaluation.evaluate import CasePredictor, evaluate, score_cases, tell_unpaired
 from maskmixadv.inference.predictor import Predictor
+from maskmixadv.metrics import clinical
+from maskmixadv.metrics.clinical import CaseVolumes
 from maskmixadv.networks.unet import UNet
 from maskmixadv.runs.origin import LearntFrom, corpus_fields
 from maskmixadv.sampling.grid import Grid
@@ -271,3 +273,27 @@ def test_patients_of_the_run_that_a_network_began_with_are_left_out(
     _, patients = another(there.root, own, [before])
     assert (patients.train, patients.val, patients.test) == ((), (), before.test)
     assert "2 patients are the run's own and left out: phantom001, phantom002" in capsys.readouterr().err
+
+
+def test_a_case_that_the_grid_cannot_show_is_named_before_any_is_predicted(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended an evaluation in the middle, and nothing of it was kept."""
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("predicted")
+
+    monkeypatch.setattr(Predictor, "load", never)
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**record, "grid": {"size": 32, "mm": 1.5}}))
+    with pytest.raises(InputError, match="p01_a: image has no voxel spacing, and the grid is in mm"):
+        evaluate(run)
+
+
+def test_patients_with_several_cases_of_a_phase_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    cases = {"a_x": "ED", "a_y": "ED", "a_z": "ES", "b_ED": "ED", "b_ES": "ES", "c_ED": "ED"}
+    volumes = [CaseVolumes(case, case[0], phase, "ml", {"LV": 100.0}, {}) for case, phase in cases.items()]
+    tell_unpaired(Path("run"), volumes, clinical.records(volumes))
+    told = capsys.readouterr().err
+    assert told.startswith("run: a: several cases of one phase, or volumes in two units, so no ejection fraction;")
+    assert told.count("\n") == 1

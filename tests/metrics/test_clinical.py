@@ -259,3 +259,30 @@ def test_predict_measures_files(trained: Path, tmp_path: Path, capsys: pytest.Ca
 def loose_ml(loose: dict[str, str], labels: Any) -> None:
     for number, name in enumerate(("rv_ml", "myo_ml", "lv_ml"), 1):
         assert float(loose[name]) == pytest.approx((np.asarray(labels.dataobj) == number).sum() * 20 / 1000, rel=1e-5)
+
+
+def test_two_visits_of_a_patient_are_two_hearts() -> None:
+    """The diastole of one visit was measured against the systole of the other."""
+    visits = [
+        volumes(f"a_{visit}_{phase}", phase, 1, 1, ml)
+        for visit, (diastole, systole) in {"1": (100, 50), "2": (200, 50)}.items()
+        for phase, ml in (("ES", systole), ("ED", diastole))
+    ]
+    found = clinical.records([visits[0], visits[3], visits[1], visits[2]])
+    assert [record.cases for record in found] == [{"ed": f"a_{k}_ED", "es": f"a_{k}_ES"} for k in ("1", "2")]
+    assert [record.predicted[Measure("LV EF", "%")] for record in found] == [50, 75]
+
+
+def test_phases_that_nothing_says_to_belong_together_are_no_heart() -> None:
+    scans = [volumes("a_x", "ED", 1, 1, 100), volumes("a_y", "ED", 1, 1, 200), volumes("a_z", "ES", 1, 1, 50)]
+    assert [record.cases for record in clinical.records(scans)] == [{"case": name} for name in ("a_x", "a_y", "a_z")]
+
+
+def test_a_phase_that_a_name_says_is_given_to_no_other_frame() -> None:
+    frames = [
+        volumes("a_ED", "ED", 1, 1, 100),
+        *(volumes(f"a_frame0{k}", "", 1, 1, ml) for k, ml in ((1, 120), (5, 50))),
+    ]
+    phased = clinical.with_phases(frames)
+    assert [each.phase for each in phased] == ["ED", "", "ES"]
+    assert clinical.records(phased)[0].cases == {"ed": "a_ED", "es": "a_frame05"}

@@ -126,3 +126,21 @@ def test_the_table_has_a_line_a_case_and_class() -> None:
     assert (lines[1]["class"], lines[1]["stray_slices"], lines[1]["stray_ml"], lines[1]["beyond_ml"]) == (
         *("RV", "3", "10", "15"),
     )
+
+
+def test_cases_of_unknown_phase_are_shown_too() -> None:
+    """Where one case of many had a phase, the table was of that case alone."""
+    rows = [*ROWS, scored("c", "", (10, 20), NONE)]
+    found = phases.by_phase(rows)
+    assert [(phase, of.cases) for _, phase, of in shown(found)] == [("ED", 2), ("ES", 2), ("all", 5)]
+    assert [phase for _, phase, _ in shown(phases.by_phase(ROWS))] == ["ED", "ES"]
+
+
+def test_the_change_of_volume_is_of_one_visit_and_of_whole_hearts() -> None:
+    def visit(name: str, phase: str, ml: float) -> CaseScore:
+        return scored("a", phase, (ml, ml), NONE)._replace(case=f"a_{name}_{phase}")
+
+    rows = [visit("2", "ED", 200), visit("1", "ES", 50), visit("1", "ED", 100), visit("2", "ES", 50)]
+    assert phases.ejection(rows)["RV"].count == 2
+    assert phases.ejection(rows)["RV"].truth == pytest.approx((75 + 50) / 2)
+    assert phases.ejection(rows, {"a_2_ES"})["RV"].truth == pytest.approx(50)

@@ -91,6 +91,11 @@ def test_scores_of_the_time_when_empty_was_perfect_are_read_as_now(tmp_path: Pat
         "a,a,,,LV,1,0,0,0,1,1,known\na,a,,,LV,1,0,0,0,1,1,known\n",
         "a,a,,,LV,1,0,0,0,1,1,inches\n",
         "a,a,,,LV,one,0,0,0,1,1,known\n",
+        "a,a,,,LV,91,0,0,0,1,1,known\n",
+        "a,a,,,LV,-0.1,0,0,0,1,1,known\n",
+        "a,a,,,LV,1,-2,0,0,1,1,known\n",
+        "a,a,,,LV,1,0,inf,0,1,1,known\n",
+        "a,a,,,LV,1,0,0,0,1,1e999,known\n",
     ],
 )
 def test_a_table_that_is_not_whole_is_refused(tmp_path: Path, lines: str) -> None:

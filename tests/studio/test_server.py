@@ -225,3 +225,14 @@ def test_a_restarted_server_knows_all(folder: Path) -> None:
         assert page.get("/api/folder").json() == told
         np.testing.assert_array_equal(plane(page.get(f"{SLICE}/scribble")), strokes())
     assert json.loads((folder / "studio.json").read_text())["cases"]["s0"]["seconds"] == {"1": 4.0}
+
+
+@pytest.mark.parametrize("names", [("background", "RV", "Myo", "Mean"), ("RV", "background", "Myo", "LV")])
+def test_classes_that_could_not_be_read_again_are_refused(folder: Path, names: tuple[str, ...]) -> None:
+    """They were written, and from then on nothing was saved and the studio did not open the folder any more."""
+    with client(folder) as page:
+        before = (folder / "classes.toml").read_bytes()
+        rows = [{"name": name, "colour": "#4aa8ff"} for name in names]
+        refused(page.put("/api/classes", json={"classes": rows}), 400, "classes: class")
+        assert (folder / "classes.toml").read_bytes() == before
+        assert page.put(f"{SLICE}/scribble", content=strokes().tobytes()).status_code == 200

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from maskmixadv.bench.filed import CellRecord
 from maskmixadv.bench.table import Table, TableRow
+from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import Masks
 from maskmixadv.corpus.names import MEAN
 from maskmixadv.device import pick_device
@@ -138,19 +139,21 @@ def cells(table: Table, parse: Parse, *, out: Path, runs: Path) -> tuple[Cell, .
     Raises
     ------
     InputError
-        If a run can't be begun or scored; the message names the table and the row.
+        If a run can't be begun or scored, or a row has other cases than the reference; the message names table and row.
     """
     for row in table.rows:
         with _named(table, row):
             _known(row)
             _recipe(table, row, fold=table.folds[0], seed=table.seeds[0])
     prepare(table, parse)
+    scored: dict[tuple[str, int], Sequence[Entry]] = {}
     found = [
-        _cell(table, row, fold, seed, out=out, runs=runs)
+        _cell(table, row, fold, seed, out=out, runs=runs, scored=scored)
         for seed in table.seeds
         for fold in table.folds
         for row in table.rows
     ]
+    _comparable(table, scored)
     shared: dict[str, list[Path]] = {}
     for cell in found:
         shared.setdefault(cell.job.identity, []).append(cell.folder)
@@ -185,12 +188,22 @@ def identity(run: "Run") -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _cell(table: Table, row: TableRow, fold: int, seed: int, *, out: Path, runs: Path) -> Cell:
+def _cell(
+    table: Table,
+    row: TableRow,
+    fold: int,
+    seed: int,
+    *,
+    out: Path,
+    runs: Path,
+    scored: dict[tuple[str, int], Sequence[Entry]],
+) -> Cell:
+    """Return a cell; the cases on which it is scored go into `scored`, by the row's name and the fold."""
     with _named(table, row):
         recipe = _recipe(table, row, fold=fold, seed=seed)
         run = recipe.begin(out, write=False)
         _published(row, run.learnt_from.classes)
-        _scorable(row.corpus, getattr(run.learnt_from, table.split), table.split)
+        scored[row.name, fold] = _scorable(row.corpus, getattr(run.learnt_from, table.split), table.split)
     folder, name = out / row.folder / f"fold{fold}-seed{seed}", identity(run)
     place = runs / f"{_formerly(recipe.method['name'])}-{name}"
     return Cell(row, fold, seed, folder, Job(name, recipe, place, run.schedule.steps, table.split, (folder,)))
@@ -254,6 +267,34 @@ def _published(row: TableRow, classes: Sequence[str]) -> None:
                 raise InputError(f"published.{measure}: {label!r}, allowed are the classes of its corpus: {allowed}")
 
 
-def _scorable(root: Path, patients: Sequence[str], split: Part) -> None:
-    if not any(entry.dense for entry in open_corpus(root).of(patients)):
+def _scorable(root: Path, patients: Sequence[str], split: Part) -> tuple[Entry, ...]:
+    """Return the cases of patients that can be scored: those with a mask, of which there must be one."""
+    found = tuple(entry for entry in open_corpus(root).of(patients) if entry.dense)
+    if not found:
         raise InputError(f"{root}: no case of split {split!r} has a dense mask to score against")
+    return found
+
+
+def _comparable(table: Table, scored: Mapping[tuple[str, int], Sequence[Entry]]) -> None:
+    """Refuse a row that is scored on other cases than the reference: rows are compared case by case.
+
+    Cases of one name that have other shapes or spacings are other ones, as those of two sets of phantoms.
+    """
+    roots = {row.name: row.corpus for row in table.rows}
+    for (name, fold), entries in scored.items():
+        mine, theirs = (
+            {each.name: (each.shape, each.spacing) for each in of} for of in (entries, scored[table.reference, fold])
+        )
+        if odd := sorted(case for case in {*mine, *theirs} if mine.get(case) != theirs.get(case)):
+            case, other = odd[0], f"in {roots[table.reference]} {_size(theirs.get(odd[0]))}"
+            raise InputError(
+                f"{table.name}: row {name!r}: is scored on other cases than {table.reference!r}, with which it is "
+                f"compared case by case (fold {fold}: {case} is {_size(mine.get(case))} in {roots[name]}, {other})"
+            )
+
+
+def _size(of: tuple[Sequence[int], Sequence[float] | None] | None) -> str:
+    if of is None:
+        return "not there"
+    sides, mm = (" × ".join(f"{each:.4g}" for each in values) for values in (of[0], of[1] or ()))
+    return f"{sides} voxels" + (f" of {mm} mm" if mm else "")

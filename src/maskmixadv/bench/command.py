@@ -9,7 +9,7 @@ from typing import Final
 
 from maskmixadv.bench import paired, records
 from maskmixadv.bench.cells import Cell, Parse, cells
-from maskmixadv.bench.render import render
+from maskmixadv.bench.render import headed, render
 from maskmixadv.bench.runner import make, report_failures
 from maskmixadv.bench.table import Table, read
 from maskmixadv.bench.workers import Workers
@@ -67,6 +67,7 @@ def bench(
     _must_be_free(out)
     made_by = workers()
     every = cells(table, parse, out=out, runs=runs)
+    _must_be_its_own(out, table, every)
     wanted = [c for c in every if c.row in chosen.rows and c.fold in chosen.folds and c.seed in chosen.seeds]
     if dry:
         print("\n".join(f"{_state(cell)}  {cell.folder}" for cell in wanted))
@@ -106,6 +107,17 @@ def _must_be_free(out: Path) -> None:
     for path, sign in there.items():
         if (text := read_text(path)).strip() and sign not in text:
             raise InputError(f"{path}: is there already, and not of a table of runs; name another directory by --out")
+
+
+def _must_be_its_own(out: Path, table: Table, every: Sequence[Cell]) -> None:
+    """Refuse the directory of a table with another title of which no run is one of this table's."""
+    page = out / "table.md"
+    text = read_text(page) if page.is_file() else ""
+    if text and not text.startswith(f"{headed(table)}\n") and not any(cell.job.done for cell in every):
+        first = text.partition("\n")[0]
+        raise InputError(
+            f"{page}: is of a table with another title, {first[2:60]!r}; name another directory by --out, or delete it"
+        )
 
 
 def _state(cell: Cell) -> str:

@@ -3,8 +3,9 @@
 The unit of a test is the patient: one patient's cases, as a heart's two phases, are not independent of each other.
 """
 
+import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +17,9 @@ from maskmixadv.bench.table import Table
 from maskmixadv.corpus.names import MEAN
 from maskmixadv.errors import InputError
 from maskmixadv.metrics import scores
+
+SAME: Final = 1e-4
+"""Part of a true volume by which those of two runs may differ, as files round them."""
 
 
 class Paired(NamedTuple):
@@ -48,7 +52,7 @@ def against_reference(table: Table, found: Sequence[Finished]) -> tuple[Paired, 
     Raises
     ------
     InputError
-        If two runs of one fold were scored on different cases.
+        If two runs of one fold were scored on different cases, or against different masks.
     """
     rows = {row.name: [each for each in found if each.cell.row.name == row.name] for row in table.rows}
     pairs = {name: _pair(of, rows[table.reference]) for name, of in rows.items() if name != table.reference}
@@ -101,7 +105,15 @@ def _pair(
         names = f"{one[0].cell.row.name!r} and {other[0].cell.row.name!r}"
         raise InputError(f"{names}: not scored on the same cases, {' '.join(lacking[0])} is in one alone; score again")
     by_key = {(row.case, row.score.class_name): row for row in second}
-    return first, tuple(by_key[row.case, row.score.class_name] for row in first)
+    paired = tuple(by_key[row.case, row.score.class_name] for row in first)
+    for mine, theirs in zip(first, paired, strict=True):
+        volumes = (mine.score.truth_ml, theirs.score.truth_ml)
+        compared = not math.isnan(mine.score.dice - theirs.score.dice)
+        if compared and not math.isclose(*volumes, rel_tol=SAME):
+            names = f"{one[0].cell.row.name!r} and {other[0].cell.row.name!r}"
+            told = f"{mine.case} has {volumes[0]:g} and {volumes[1]:g} ml of {mine.score.class_name}"
+            raise InputError(f"{names}: not scored against the same masks, {told}; score the older one again")
+    return first, paired
 
 
 def _values(rows: Sequence[scores.CaseScore], measure: str, column: str) -> Float[np.ndarray, "n"]:

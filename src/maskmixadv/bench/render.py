@@ -23,7 +23,7 @@ def render(table: Table, found: Sequence[Finished], tested: Iterable[Paired]) ->
     """Return the page. A row without a finished run shows its published figures only."""
     shown = columns(table, found)
     made = {(each.row, each.measure, each.column): each for each in tested}
-    parts = [f"# {_plain(table.title)}", _caption(table, found, shown)]
+    parts = [headed(table), _caption(table, found, shown)]
     for measure in MEASURES:
         lines = [_line(table, row, measure, shown, found, made) for row in table.rows]
         last = "volume ratio" if measure == "dice" else "no distance"
@@ -33,6 +33,11 @@ def render(table: Table, found: Sequence[Finished], tested: Iterable[Paired]) ->
     header = ["row", "minutes", "steps/s", "peak MiB", "GPU peak MiB", "device", "commit"]
     parts += ["## Cost of a run", _markdown(header, [_cost(row, found) for row in table.rows])]
     return "\n\n".join(parts) + "\n"
+
+
+def headed(table: Table) -> str:
+    """Return the page's first line, which has the table's title."""
+    return f"# {_plain(table.title)}"
 
 
 def _caption(table: Table, found: Sequence[Finished], shown: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from maskmixadv.corpus.masks import AUTO
 from maskmixadv.errors import InputError
-from maskmixadv.files import read_toml
+from maskmixadv.files import LONGEST_NAME, read_toml
 from maskmixadv.methods.registry import FORMER
 from maskmixadv.runs.schedule import Changes
 from maskmixadv.typed import made
@@ -33,6 +33,10 @@ _WORDS: Final = {
     str: "a text in quotes", bool: "true or false", int: "a whole number", float: "a number", dict: "a table",
     list: "a list",
 }  # fmt: skip
+
+
+MOST_FIGURE: Final = {"dice": 1.0, "hd95": 1e6}
+"""The largest figures of a paper; Dice is none in percent, hd95 is in mm."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,8 @@ def _row(raw: object, number: int, shared: dict[str, Any], where: str) -> TableR
         raise InputError(
             f"{where}: name has neither a letter from a to z nor a digit, by which its folder is called; add one"
         )
+    if len(row.folder) > LONGEST_NAME:  # known only once its first run has trained
+        raise InputError(f"{where[:120]}…: name has {len(row.folder)} signs, allowed are up to {LONGEST_NAME}")
     return row
 
 
@@ -172,6 +178,9 @@ def _published(raw: dict[str, Any], where: str) -> Mapping[str, Mapping[str, flo
     for measure, figures in raw.items():
         for label, figure in figures.items():
             _typed(figure, float, f"{where}.{measure}.{label}")
+            if not 0 <= figure <= MOST_FIGURE[measure]:  # NaN is refused, too
+                allowed = f"numbers from 0 to {MOST_FIGURE[measure]:g}"
+                raise InputError(f"{where}.{measure}.{label}: {figure}, allowed are {allowed}")
     return {measure: {label: float(figure) for label, figure in figures.items()} for measure, figures in raw.items()}
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
+from maskmixadv.errors import word
 from maskmixadv.strokes.annotate import (
     Annotator,
     KeptAnnotator,
@@ -47,7 +48,7 @@ class FromCorpus:
         if self.imperfection.patients < 1:
             kept = len({entry.patient for entry in corpus.entries if entry.scribble})
             told.append(f"scribbles of {kept} of {len({entry.patient for entry in corpus.entries})} patients")
-        print(f"{corpus.root}: {'; '.join(told)}; see 'maskmixadv check {corpus.root}'")
+        print(f"{corpus.root}: {'; '.join(told)}; see 'maskmixadv check {word(corpus.root)}'")
         return 0
 
 

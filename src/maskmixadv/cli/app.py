@@ -138,6 +138,7 @@ def parse(argv: list[str]) -> Any:  # noqa: ANN401
     InputError
         If it names no command, or its words can't be parsed.
     """
+    _must_say_something(argv)
     commands = _commands(argv)
     named = _named(argv, commands)
     groups = named is not commands and not isinstance(named, type)
@@ -150,6 +151,14 @@ def parse(argv: list[str]) -> Any:  # noqa: ANN401
             config=(OmitArgPrefixes, OmitSubcommandPrefixes),
         )
     return parsed if groups else parsed.command
+
+
+def _must_say_something(argv: list[str]) -> None:
+    """Refuse an empty word: as a path it would be the current folder, which nobody named."""
+    for before, each in zip(["", *argv], argv, strict=False):
+        if not each or (each.startswith("--") and each.endswith("=")):
+            name = each.rstrip("=") or (before if before.startswith("-") else "maskmixadv")
+            raise InputError(f"{name}: an empty word, allowed is one with a sign; a variable of the shell may be empty")
 
 
 def _words(commands: Any) -> type[Any]:  # noqa: ANN401

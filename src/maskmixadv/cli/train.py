@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Union, cast, 
 from tyro.conf import Positional, arg, subcommand
 
 from maskmixadv.corpus.masks import Counted, Masks
-from maskmixadv.errors import INTERRUPTED, InputError, listed
+from maskmixadv.errors import INTERRUPTED, InputError, listed, word
 from maskmixadv.methods import registry
 from maskmixadv.runs.schedule import Changes, Preset, default_preset
 
@@ -242,9 +242,9 @@ def _announce(run: "Run") -> None:
 
 def _tell(run: "Run", *, done: bool) -> None:
     if done:
-        print(f"{run.root}: done; score it with 'maskmixadv evaluate {run.root}'")
+        print(f"{run.root}: done; score it with 'maskmixadv evaluate {word(run.root)}'")
     else:
         print(
-            f"{run.root}: interrupted and saved; go on with 'maskmixadv train --resume {run.root}'",
+            f"{run.root}: interrupted and saved; go on with 'maskmixadv train --resume {word(run.root)}'",
             file=sys.stderr,
         )

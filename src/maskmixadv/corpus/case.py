@@ -1,15 +1,16 @@
 """A case: one volume of one patient, with its annotations. Nothing here imports torch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from maskmixadv.corpus.arrays import SpacingLike, as_channels, as_labels, as_spacing
-from maskmixadv.corpus.channels import COLOURS, ONE, Channel, named, own, ranged, shown
+from maskmixadv.corpus.channels import COLOURS, ONE, Channel, check_channels, named, own, ranged, shown
 from maskmixadv.corpus.scale import like_ct
 from maskmixadv.errors import InputError
+from maskmixadv.typed import whole
 from maskmixadv.types import IGNORE, Spacing
 
 
@@ -129,9 +130,9 @@ class Case:
         Raises
         ------
         InputError
-            Where the channels are not those of the image, an array has another number of axes or shape, the image is
-            not finite or constant, a label is no whole number from 0 to 255, a scribble covers each voxel, or the
-            spacing is not above 0.
+            Where a word is no text, the channels are not those of the image, an array has another number of axes or
+            shape, the image is not finite or constant, a label is no whole number from 0 to 255, a scribble covers each
+            voxel, or the spacing is not above 0.
 
         Examples
         --------
@@ -141,8 +142,10 @@ class Case:
         >>> Case.from_arrays(image, name="anna", scribble=scribble, spacing=(8, 1.5, 1.5))
         Case(name='anna', patient='anna', shape=(8, 64, 64), spacing=(8, 1.5, 1.5), scribble)
         """
+        _check_words(name, {"patient": patient, "phase": phase, "group": group}, ignore)
         volumes = as_channels(image, f"{name}: image")
         known = own(channels or (ONE if len(volumes) == 1 else [Channel(str(k)) for k in range(len(volumes))]))
+        check_channels(known, name)
         if len(known) != len(volumes):
             raise InputError(f"{name}: image has {len(volumes)} channels, allowed are {len(known)} ({named(known)})")
         scaled = ranged(volumes, known, name)
@@ -278,6 +281,19 @@ def _check_shapes(case: Case, where: str) -> None:
 
 
 def _ignored(labels: np.ndarray, ignore: int, where: str) -> UInt8[np.ndarray, "_ _ _"]:
-    """Return `labels` with ``IGNORE`` in place of the code `ignore`."""
+    """Return `labels` with ``IGNORE`` in place of the code `ignore`; with another one, ``IGNORE`` means nothing."""
     coded = as_labels(labels, where)
-    return coded if ignore == IGNORE else np.where(coded == ignore, np.uint8(IGNORE), coded)
+    if ignore == IGNORE:
+        return coded
+    if (coded == IGNORE).any():
+        raise InputError(f"{where}: label {IGNORE} is of no class, and ignore is {ignore}; allowed are codes below it")
+    return np.where(coded == ignore, np.uint8(IGNORE), coded)
+
+
+def _check_words(name: str, words: Mapping[str, object], ignore: int) -> None:
+    """Refuse a name or another word of a case that is no text, and a code that labels can't have."""
+    for what, word in {"name": name, **words}.items():
+        if not isinstance(word, str) and (word is not None or what == "name"):
+            raise InputError(f"case {name!r:.60}: {what} is a {type(word).__name__}, allowed is a text")
+    if not 0 <= whole(ignore, f"{name}: ignore") <= IGNORE:
+        raise InputError(f"{name}: ignore {ignore}, allowed are codes from 0 to {IGNORE}")

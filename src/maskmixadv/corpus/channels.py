@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from numbers import Real
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
@@ -78,6 +79,7 @@ def check_channels(channels: Sequence[Channel], where: str) -> None:
     maskmixadv.errors.InputError: corpus.json: 1 channel of kind RGB, allowed are 3: red, green and blue
     """
     for channel in channels:
+        _check_types(channel, where)
         check_word(channel.name, f"{where}: channel")
         if channel.kind not in KINDS:
             raise InputError(f"{where}: channel kind {channel.kind!r}, allowed are {', '.join(KINDS)}")
@@ -100,6 +102,18 @@ def check_channels(channels: Sequence[Channel], where: str) -> None:
         raise InputError(f"{where}: channels {[each.name for each in channels]}, allowed are different names")
 
 
+def _check_types(channel: Channel, where: str) -> None:
+    if not isinstance(channel.name, str):
+        raise InputError(f"{where}: channel {channel.name!r:.60} is a {type(channel.name).__name__}, allowed is a text")
+    window = () if channel.window is None else channel.window
+    if not isinstance(window, Sequence) or len(window) not in (0, 2):
+        told = f"{where}: channel {channel.name!r:.60} of kind {channel.kind} has window {window!r:.60}"
+        raise InputError(f"{told}, allowed are two numbers")
+    for number in (channel.percentile, channel.knee, *window):
+        if number is not None and (isinstance(number, bool) or not isinstance(number, Real)):
+            raise InputError(f"{where}: channel {channel.name!r:.60} has {number!r:.60}, allowed is a number")
+
+
 def named(channels: Sequence[Channel]) -> str:
     """List channels for people, with their kinds where these are not what most images have.
 
@@ -116,11 +130,19 @@ def own(channels: Sequence[Channel]) -> tuple[Channel, ...]:
 
     Where a percentile is said and no knee, there is none.
 
+    Raises
+    ------
+    InputError
+        If they are no list of `Channel`.
+
     Examples
     --------
     >>> [channel.knee for channel in own([Channel("T1"), Channel("T2", percentile=99.0), Channel("low dose", "CT")])]
     [0.8, None, None]
     """
+    for each in [channels] if isinstance(channels, str) or not isinstance(channels, Sequence) else channels:
+        if not isinstance(each, Channel):
+            raise InputError(f"channels: {each!r:.60}, allowed is a list such as [Channel('T1'), Channel('CT', 'CT')]")
     return tuple(
         replace(each, percentile=TOP, knee=KNEE if each.knee is None else each.knee)
         if (each.kind, each.percentile) == ("MR", None)

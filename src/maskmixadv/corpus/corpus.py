@@ -27,6 +27,7 @@ from maskmixadv.files import check_name, read_json, whole, work_ahead, write_tex
 from maskmixadv.formats.reading import read_npz
 from maskmixadv.formats.slicing import Header, Slicing, check_across
 from maskmixadv.typed import made
+from maskmixadv.typed import whole as whole_number
 from maskmixadv.types import IGNORE, PathLike, Spacing
 
 FORMAT: Final = 1
@@ -236,15 +237,17 @@ class Corpus:
         InputError
             If there is no such scheme or fold.
         """
-        if scheme not in self.folds:
+        if not isinstance(scheme, str) or scheme not in self.folds:
             raise InputError(f"{self.root}: no folds named {scheme!r}, allowed are {', '.join(self.folds)}")
-        folds = self.folds[scheme]
+        folds, fold = self.folds[scheme], whole_number(fold, f"{self.root}: fold")
         if not 1 <= fold <= len(folds):
             raise InputError(f"{self.root}: no fold {fold} in {scheme!r}, allowed are 1 to {len(folds)}")
         return folds[fold - 1]
 
     def of(self, patients: Iterable[str]) -> tuple[Entry, ...]:
-        """Return the entries of `patients`, in the corpus's order."""
+        """Return the entries of `patients`, in the corpus's order; `InputError` for a name alone, which has letters."""
+        if isinstance(patients, str):
+            raise InputError(f"{self.root}: patients are {patients!r:.60}, allowed is a list of names")
         wanted = set(patients)
         return tuple(entry for entry in self.entries if entry.patient in wanted)
 

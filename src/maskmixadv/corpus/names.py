@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+
 from maskmixadv.errors import InputError
 from maskmixadv.files import LONGEST_NAME
 from maskmixadv.spelling import folded
@@ -15,7 +17,7 @@ MEAN: Final = "mean"
 
 
 def check_classes(names: Sequence[str], where: str) -> None:
-    """Check names of classes: 2 to 250 of them, unique and printable.
+    """Check names of classes: a list of 2 to 250 of them, unique and printable.
 
     Parameters
     ----------
@@ -35,10 +37,20 @@ def check_classes(names: Sequence[str], where: str) -> None:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: classes.toml: 3 classes, allowed are 2 to 250 of unique names
     """
+    _must_be_listed(names, where)
     if not 2 <= len(names) <= MOST_CLASSES or len(set(names)) < len(names):
         raise InputError(f"{where}: {len(names)} classes, allowed are 2 to {MOST_CLASSES} of unique names")
     for name in names:
         check_word(name, f"{where}: class")
+
+
+def _must_be_listed(names: object, where: str) -> None:
+    """Refuse what Python takes for several names and is none: a text has letters, and a set has no order."""
+    if isinstance(names, (str, bytes)) or not isinstance(names, (Sequence, np.ndarray)):
+        raise InputError(f"{where}: classes are {names!r:.60}, allowed is a list of names, background first")
+    for name in names:
+        if not isinstance(name, str):
+            raise InputError(f"{where}: class {name!r:.60} is a {type(name).__name__}, allowed is a text")
 
 
 def check_spellings(names: Sequence[str], where: str) -> None:

@@ -20,11 +20,12 @@ from maskmixadv import provenance
 from maskmixadv.corpus.case import Case, whole_slices
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
-from maskmixadv.errors import InputError, say
+from maskmixadv.errors import InputError, listed, say
 from maskmixadv.files import make_directory, read_json, write_texts
 from maskmixadv.formats import image_files
 from maskmixadv.metrics import clinical, phases, scores
 from maskmixadv.metrics.scores import CaseScore, Summary
+from maskmixadv.strokes.regrid import resized_case
 from maskmixadv.types import IGNORE, Part, PathLike, Spacing
 
 if TYPE_CHECKING:
@@ -156,6 +157,8 @@ def evaluate(
     of = {"corpus": corpus.name, "root": str(corpus.root.resolve()), "hash": corpus.hash()}
     place = folder(root, split, elsewhere) if out is None else Path(out)
     _must_be_free(place, of, named=out is not None)
+    for entry in entries:  # before hours of prediction
+        resized_case(entry, size=run.grid.size, mm=run.grid.mm)
     predictor = Predictor.load(root, device, odds=odds)
     flips = predictor.averages(flips)
     cases = CasePredictor(predictor, workers, flips=flips, largest=largest)
@@ -180,7 +183,8 @@ def evaluate(
     }
     volumes = scores.volumes((row for row in found if row.case not in partly), corpus.nominal)
     measured = clinical.records(volumes)  # part of a heart has no volume
-    summary = _summary(found, measured, {**run.published(), "evaluation": evaluation})
+    tell_unpaired(root, volumes, measured)
+    summary = _summary(found, measured, partly, {**run.published(), "evaluation": evaluation})
     page = report.render(
         summary,
         found,
@@ -194,13 +198,36 @@ def evaluate(
     return summary
 
 
-def _summary(found: Sequence[CaseScore], measured: Sequence[clinical.Record], record: dict[str, Any]) -> Summary:
+def tell_unpaired(root: Path, volumes: Sequence[clinical.CaseVolumes], measured: Sequence[clinical.Record]) -> None:
+    """Say which patients have both phases, and no ejection fraction, since nothing says which cases belong together.
+
+    Examples
+    --------
+    >>> import contextlib, sys
+    >>> scans = [("a", "ED"), ("b", "ED"), ("c", "ES")]
+    >>> found = [clinical.CaseVolumes(case, "anna", phase, "ml", {"LV": 99.0}, {}) for case, phase in scans]
+    >>> with contextlib.redirect_stderr(sys.stdout):
+    ...     tell_unpaired(Path("run"), found, clinical.records(found))
+    run: anna: several cases of one phase, or volumes in two units, so no ejection fraction; names ...
+    """
+    paired, phases = {each.patient for each in measured if len(each.cases) > 1}, dict[str, set[str]]()
+    for each in volumes:
+        phases.setdefault(each.patient, set()).add(each.phase)
+    hearts = {each.patient for each in volumes if clinical.is_heart(each.predicted)}
+    if odd := [who for who, of in phases.items() if who in hearts - paired and of.issuperset(clinical.PHASES)]:
+        told = "several cases of one phase, or volumes in two units, so no ejection fraction"
+        say(f"{root}: {listed(odd)}: {told}; names that are alike but for _ED and _ES say what belongs together")
+
+
+def _summary(
+    found: Sequence[CaseScore], measured: Sequence[clinical.Record], partly: set[str], record: dict[str, Any]
+) -> Summary:
     """Return means and spreads of all scores, how far volumes agree, and what is predicted where nothing is."""
     return replace(
         scores.summarise(found, record),
         clinical={measure.column: each for measure, each in clinical.agreements(measured).items()},
         volumes=phases.by_phase(found),
-        ejection=phases.ejection(found),
+        ejection=phases.ejection(found, partly),
     )
 
 

@@ -22,6 +22,8 @@ CAVITIES: Final = ("LV", "RV")
 """Structures with an ejection fraction. Classes with an ``LV`` are a heart, whose muscle is called ``Myo``."""
 LIMITS: Final = 1.96
 """Standard deviations on either side of the mean that hold 95 % of a normal distribution."""
+PHASES: Final = ("ED", "ES")
+"""End-diastole and end-systole."""
 CASES: Final = ("case", "ed", "es")
 """Columns of ``clinical.csv`` with names of cases: a line has the first one, or both others."""
 _FRAME: Final = re.compile(r"(.+)_(?:frame\d+|(ED|ES))(?:_0000)?", re.IGNORECASE)
@@ -170,6 +172,8 @@ def volumes(
 def with_phases(found: Sequence[CaseVolumes]) -> tuple[CaseVolumes, ...]:
     """Add phases to hearts of which a patient has several cases without one: the largest LV is ED, the smallest ES.
 
+    A phase that a case of the patient has by its name is not given to another one.
+
     Examples
     --------
     >>> frames = [CaseVolumes(f"p1_frame0{i}", "p1", "", "ml", {"LV": ml}, {}) for i, ml in ((1, 120.0), (8, 50.0))]
@@ -184,12 +188,15 @@ def with_phases(found: Sequence[CaseVolumes]) -> tuple[CaseVolumes, ...]:
     for of in frames.values():
         if len(of) > 1:
             ranked = sorted(of, key=lambda each: each.predicted[_heart(each.predicted)["LV"]])
-            phases |= {ranked[-1].case: "ED", ranked[0].case: "ES"}
+            given = {each.phase for each in found if each.patient == of[0].patient}
+            phases |= {
+                each.case: phase for each, phase in ((ranked[-1], "ED"), (ranked[0], "ES")) if phase not in given
+            }
     return tuple(replace(each, phase=phases.get(each.case, each.phase)) for each in found)
 
 
 def records(found: Sequence[CaseVolumes]) -> tuple[Record, ...]:
-    """Make a record of each heart that has both phases in one unit, and one of each other case.
+    """Make a record of each heart that has both phases in one unit (`phase_pairs`), and one of each other case.
 
     Examples
     --------
@@ -198,14 +205,47 @@ def records(found: Sequence[CaseVolumes]) -> tuple[Record, ...]:
     >>> heart.cases, heart.predicted[Measure("LV EF", "%")]
     ({'ed': 'p1_ED', 'es': 'p1_ES'}, 60.0)
     """
-    phased: dict[tuple[str, Unit], dict[str, CaseVolumes]] = {}
-    for each in found:
-        if _heart(each.predicted) and each.phase in ("ED", "ES"):
-            phased.setdefault((each.patient, each.unit), {}).setdefault(each.phase, each)
-    pairs = [(of["ED"], of["ES"]) for of in phased.values() if len(of) == 2]
+    hearts = [each for each in found if _heart(each.predicted)]
+    by_name = {each.case: each for each in hearts}
+    pairs = [
+        (by_name[diastole], by_name[systole])
+        for unit in dict.fromkeys(each.unit for each in hearts)
+        for diastole, systole in phase_pairs((e.case, e.patient, e.phase) for e in hearts if e.unit == unit)
+    ]
     paired = {each.case for each in chain.from_iterable(pairs)}
     single = (each for each in found if each.case not in paired)
     return (*(_of_heart(*pair) for pair in pairs), *(_of_case(each) for each in single))
+
+
+def phase_pairs(named: Iterable[tuple[str, str, str]]) -> list[tuple[str, str]]:
+    """Return the cases, of each (case, patient, phase), that are end-diastole and end-systole of one heart.
+
+    A patient with several cases of one phase, as of two visits, has a pair for each beginning of names before ``_ED``
+    and ``_ES``. Others of them have none: which ones belong together, nothing says.
+
+    Examples
+    --------
+    >>> phase_pairs([("a1", "a", "ED"), ("a2", "a", "ES"), ("b1", "b", "ED"), ("b2", "b", "ED"), ("b3", "b", "ES")])
+    [('a1', 'a2')]
+    >>> phase_pairs([(f"p_{visit}_{phase}", "p", phase) for phase in ("ES", "ED") for visit in (1, 2)])
+    [('p_1_ED', 'p_1_ES'), ('p_2_ED', 'p_2_ES')]
+    """
+    patients: dict[str, list[tuple[str, str]]] = {}
+    for case, patient, phase in named:
+        if phase in PHASES:
+            patients.setdefault(patient, []).append((case, phase))
+    groups = list[list[tuple[str, str]]]()
+    for of in patients.values():
+        if len(of) == len({phase for _, phase in of}):
+            groups.append(of)
+            continue
+        visits: dict[str, list[tuple[str, str]]] = {}
+        for case, phase in of:
+            begun = _FRAME.fullmatch(case)
+            visits.setdefault(begun[1] if begun else case, []).append((case, phase))
+        groups += visits.values()
+    found = ({phase: case for case, phase in of} for of in groups if len(of) == len({phase for _, phase in of}))
+    return [(of[PHASES[0]], of[PHASES[1]]) for of in found if len(of) == len(PHASES)]
 
 
 def table(found: Sequence[Record], earlier: Sequence[Mapping[str, str]] = ()) -> str:
@@ -280,6 +320,17 @@ def _agreement(predicted: np.ndarray, truth: np.ndarray) -> Agreement:
     varied = predicted.std() > 0 and truth.std() > 0
     r = float(np.corrcoef(predicted, truth)[0, 1]) if varied else math.nan
     return Agreement(difference.size, float(truth.mean()), bias, bias - reach, bias + reach, r)
+
+
+def is_heart(of: Mapping[str, float]) -> bool:
+    """Whether structures are those of a heart: one of them is called ``LV``.
+
+    Examples
+    --------
+    >>> is_heart({"lv": 120.0}), is_heart({"liver": 1500.0})
+    (True, False)
+    """
+    return bool(_heart(of))
 
 
 def _heart(of: Mapping[str, float]) -> dict[str, str]:

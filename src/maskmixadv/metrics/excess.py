@@ -115,15 +115,22 @@ def _excess(truth: np.ndarray, predicted: np.ndarray, seen: np.ndarray, size: fl
 
 
 def shown(volumes: ByPhase) -> Sequence[tuple[str, str, Volumes]]:
-    """List class, phase and volumes as tables show them: class by class, and all cases only where no phase is known.
+    """List class, phase and volumes as tables show them: class by class, and all cases where a case's phase is unknown.
 
     Examples
     --------
+    >>> from dataclasses import replace
     >>> of = Volumes(20, 0.73, ratio=1.5, empty_slices=60, stray_slices=31, stray=0.19, beyond=0.44)
     >>> [row[:2] for row in shown({"ED": {"RV": of, "LV": of}, "ES": {"RV": of, "LV": of}, "all": {"RV": of}})]
     [('RV', 'ED'), ('RV', 'ES'), ('LV', 'ED'), ('LV', 'ES')]
+    >>> [row[:2] for row in shown({"ED": {"RV": of}, "all": {"RV": replace(of, cases=21)}})]
+    [('RV', 'ED'), ('RV', 'all')]
     """
-    phases = [phase for phase in volumes if phase != ALL] or list(volumes)
+    every = volumes.get(ALL, {})
+    phases = [phase for phase in volumes if phase != ALL]
+    phased = {name: sum(volumes[phase][name].cases for phase in phases if name in volumes[phase]) for name in every}
+    if any(of.cases > phased[name] for name, of in every.items()):
+        phases.append(ALL)
     names = dict.fromkeys(name for phase in phases for name in volumes[phase])
     return [(name, phase, volumes[phase][name]) for name in names for phase in phases if name in volumes[phase]]
 

@@ -15,6 +15,7 @@ import scipy
 from jaxtyping import Bool, Float, UInt8
 
 from maskmixadv.corpus.arrays import SpacingLike, as_labels, as_spacing
+from maskmixadv.corpus.names import check_classes
 from maskmixadv.errors import InputError
 from maskmixadv.types import IGNORE, Spacing
 
@@ -200,8 +201,8 @@ def score(
     Raises
     ------
     InputError
-        Where the shapes differ, an array is no volume of labels, a label is not that of a class, or the spacing is not
-        above 0. It is a ValueError.
+        Where the shapes differ, an array is no volume of labels, a label is not that of a class, `classes` is no list
+        of at least two different names, or the spacing is not above 0. It is a ValueError.
 
     Examples
     --------
@@ -213,11 +214,12 @@ def score(
     """
     truth, predicted = as_labels(truth, "truth"), as_labels(predicted, "prediction")
     spacing = as_spacing(spacing, "score")
+    check_classes(classes, "score")
     _check_codes(truth, predicted, len(classes))
     known = truth != IGNORE
     seen = None if known.all() else known
     return tuple(
-        Score(name, dice(*pair), *surface(*pair, spacing, seen), *(_millilitres(mask, spacing) for mask in pair))
+        Score(str(name), dice(*pair), *surface(*pair, spacing, seen), *(_millilitres(mask, spacing) for mask in pair))
         for name, pair in zip(classes[1:], _pairs(truth, predicted, len(classes)), strict=True)
     )
 

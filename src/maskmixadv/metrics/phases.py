@@ -1,11 +1,11 @@
 """Volumes of an evaluation by phase of the heart, and what is predicted where there is nothing."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import numpy as np
 
-from maskmixadv.metrics.clinical import Agreement, Measure, Record, agreements
+from maskmixadv.metrics.clinical import Agreement, Measure, Record, agreements, phase_pairs
 from maskmixadv.metrics.excess import ALL, ByPhase, Excess, Volumes
 from maskmixadv.metrics.scores import CaseScore
 from maskmixadv.tabular import csv_text
@@ -42,7 +42,7 @@ def by_phase(rows: Sequence[CaseScore]) -> ByPhase:
     }
 
 
-def ejection(rows: Sequence[CaseScore]) -> dict[str, Agreement]:
+def ejection(rows: Sequence[CaseScore], partly: Container[str] = ()) -> dict[str, Agreement]:
     """Compare predicted and true change of each class's volume from end-diastole to end-systole: (ED − ES) / ED in %.
 
     For a cavity it is the ejection fraction. A wall ejects nothing, and the change of its volume is small.
@@ -50,7 +50,10 @@ def ejection(rows: Sequence[CaseScore]) -> dict[str, Agreement]:
     Parameters
     ----------
     rows
-        Scores of every case in every class. Patients with cases of the phases ``ED`` and ``ES`` count.
+        Scores of every case in every class. Patients with cases of the phases ``ED`` and ``ES`` count
+        (`maskmixadv.metrics.clinical.phase_pairs`).
+    partly
+        Cases that don't count, as their masks know some slices alone: part of a heart ejects no volume.
 
     Examples
     --------
@@ -62,16 +65,18 @@ def ejection(rows: Sequence[CaseScore]) -> dict[str, Agreement]:
     """
     held: dict[tuple[str, str], dict[str, CaseScore]] = {}
     for row in rows:
-        held.setdefault((row.score.class_name, row.patient), {}).setdefault(row.phase, row)
+        held.setdefault((row.score.class_name, row.source), {})[row.case] = row
     pairs = (
         Record(
-            patient,
-            {"ed": of["ED"].case, "es": of["ES"].case},
-            {Measure(name, "%"): _change(of["ED"].score.predicted_ml, of["ES"].score.predicted_ml)},
-            {Measure(name, "%"): _change(of["ED"].score.truth_ml, of["ES"].score.truth_ml)},
+            of[diastole].patient,
+            {"ed": diastole, "es": systole},
+            {Measure(name, "%"): _change(of[diastole].score.predicted_ml, of[systole].score.predicted_ml)},
+            {Measure(name, "%"): _change(of[diastole].score.truth_ml, of[systole].score.truth_ml)},
         )
-        for (name, patient), of in held.items()
-        if {"ED", "ES"} <= of.keys() and of["ED"].source == of["ES"].source
+        for (name, _), of in held.items()
+        for diastole, systole in phase_pairs(
+            (row.case, row.patient, row.phase) for row in of.values() if row.case not in partly
+        )
     )
     return {measure.name: agreed for measure, agreed in agreements(pairs).items()}
 

@@ -6,6 +6,7 @@ nnU-Net. The means in which it counts as a perfect match are given beside them (
 
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -426,6 +427,9 @@ def _row(line: dict[str, Any]) -> CaseScore:
     score = Score(line["class"], *(float(line[name]) for name in Score._fields[1:]))
     if line["spacing"] not in get_args(SpacingSource):
         raise ValueError(f"spacing {line['spacing'][:40]!r}")
+    for name, number in zip(score._fields[1:], score[1:], strict=True):
+        if number < 0 or number > (1 if name == "dice" else sys.float_info.max):
+            raise ValueError(f"{name} {number:g}")
     if score.truth_ml == score.predicted_ml == 0:
         score = score._replace(**dict.fromkeys(MEASURES, math.nan))
     return CaseScore(line["case"], line["patient"], line["group"], line["phase"], score, line["spacing"])

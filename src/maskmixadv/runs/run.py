@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from maskmixadv.corpus.masks import NONE, Masks
-from maskmixadv.errors import InputError, say
+from maskmixadv.errors import InputError, say, word
 from maskmixadv.files import claim, read_json, write_text
 from maskmixadv.formats.reading import reading
 from maskmixadv.methods.method import Method
@@ -272,7 +272,7 @@ class Run:
             print(f"{self.root}: {done}; this is its network so far", file=sys.stderr)
         elif not deciding and self._undecided(state):
             without = "before it had decided on odds of classes and structures in one piece, so predictions are without"
-            say(f"{self.root}: stopped {without}; 'maskmixadv train --resume {self.root}' decides")
+            say(f"{self.root}: stopped {without}; 'maskmixadv train --resume {word(self.root)}' decides")
         return net
 
     def _undecided(self, checkpoint: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,7 @@ from maskmixadv.corpus.channels import ONE, Channel, own
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.corpus.folds import folds as held_out
+from maskmixadv.corpus.names import check_classes
 from maskmixadv.errors import InputError
 from maskmixadv.sources.phantoms import phantom
 from maskmixadv.types import IGNORE, PathLike
@@ -79,15 +81,18 @@ def make_corpus(
       spacing: 8 × 1.5 × 1.5 mm along d, h, w
     """
     root = Path(root)
+    check_classes(classes, "make_corpus")
+    if isinstance(cases, (Case, str)) or not isinstance(cases, Iterable):
+        raise InputError(f"cases: {cases!r:.60}, allowed are several: a list or a generator of cases")
 
     def chosen(entries: Sequence[Entry]) -> dict[str, tuple[Split, ...]]:
-        return held_out(entries, validate) if folds is None else {"own": _known(folds, entries)}
+        return held_out(entries, _real(validate)) if folds is None else {"own": _known(folds, entries)}
 
     return Corpus.write(
         root,
         map(partial(_declared, classes=len(classes)), cases),
         name=name or root.resolve().name,
-        classes=classes,
+        classes=tuple(map(str, classes)),
         folds=chosen,
         source="arrays",
         channels=own(channels),
@@ -132,7 +137,9 @@ def make_phantoms(
 
 
 def _declared(case: Case, classes: int) -> Case:
-    """Return `case` if its labels are those of classes."""
+    """Return `case` if it is one, and its labels are those of classes."""
+    if not isinstance(case, Case):
+        raise InputError(f"cases: {case!r:.60} is a {type(case).__name__}, allowed is what Case.from_arrays makes")
     for kind in ("scribble", "dense"):
         if (labels := getattr(case, kind)) is not None:
             recode(labels, classes=classes, ignore=IGNORE, where=f"{case.name}: {kind}")
@@ -142,12 +149,35 @@ def _declared(case: Case, classes: int) -> Case:
 def _known(folds: Sequence[Split], entries: Sequence[Entry]) -> tuple[Split, ...]:
     """Return `folds` if each of their patients is there, in one part alone."""
     patients = {entry.patient for entry in entries}
+    if not isinstance(folds, Sequence) or isinstance(folds, (str, Split)):
+        raise InputError(f"folds: {folds!r:.60}, allowed is a list of Split(train=…, val=…, test=…)")
     if not folds:
         raise InputError("folds: none given, at least one is needed")
-    for number, split in enumerate(folds, start=1):
+    found = tuple(_split(split, number) for number, split in enumerate(folds, start=1))
+    for number, split in enumerate(found, start=1):
         named = [patient for part in split for patient in part]
         if missing := sorted(set(named) - patients):
             raise InputError(f"folds: fold {number} names patient {missing[0]!r}, of whom there is no case")
         if twice := next((patient for patient in named if named.count(patient) > 1), None):
             raise InputError(f"folds: fold {number} names patient {twice!r} twice; each may be in one part")
-    return tuple(Split(*map(tuple, split)) for split in folds)
+    return found
+
+
+def _split(raw: object, number: int) -> Split:
+    """Return a fold as it was given: three lists of names. A name alone would be taken for its letters."""
+    parts = list(raw) if isinstance(raw, Sequence) and not isinstance(raw, str) else []
+    listed = [isinstance(part, Iterable) and not isinstance(part, str) for part in parts]
+    if listed != [True] * len(Split._fields):
+        raise InputError(
+            f"folds: fold {number} is {raw!r:.60}, allowed is Split(train=[…], val=[…], test=[…]) of names"
+        )
+    split = Split(*map(tuple, parts))
+    if stray := [patient for part in split for patient in part if not isinstance(patient, str)]:
+        raise InputError(f"folds: fold {number} names patient {stray[0]!r:.60}, allowed are texts")
+    return split
+
+
+def _real(validate: float | None) -> float | None:
+    if validate is not None and (isinstance(validate, bool) or not isinstance(validate, Real)):
+        raise InputError(f"validate: {validate!r:.60}, allowed is a number")
+    return validate

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
@@ -134,6 +135,8 @@ class Palette:
 
         Raises
         ------
+        RequestError
+            If it could not be read again, as of a class that has a name with another meaning; nothing is written then.
         InputError
             If it can't be written, or is malformed.
         """
@@ -146,7 +149,20 @@ class Palette:
         usual = 1 + max(code for code in self.codes or range(len(self.classes)) if code is not None)
         told = [f"ignore = {self.ignore}  # code of a pixel without a stroke\n"] * (self.stated or self.ignore != usual)
         gone = [f"removed = {sorted(self.removed)}  # codes of former classes; no other class gets them\n"]
-        write_text(path, "\n".join([*told, *(gone if self.removed else ()), *tables, *channels]))
+        text = "\n".join([*told, *(gone if self.removed else ()), *tables, *channels])
+        _must_be_readable(text)
+        write_text(path, text)
+
+
+def _must_be_readable(text: str) -> None:
+    """Refuse the text of a ``classes.toml`` that its reader refuses: with it, the folder could not be opened again."""
+    with TemporaryDirectory() as place:
+        path = Path(place, classes.FILE)
+        path.write_text(text, encoding="utf-8")
+        try:
+            classes.read(path)
+        except InputError as error:
+            raise RequestError(str(error).replace(str(path), "classes")) from None
 
 
 def read(layout: Layout) -> Palette:

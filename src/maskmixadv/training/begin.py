@@ -138,7 +138,7 @@ def begin(
         raise InputError(f"{corpus_root}: no training case of fold {fold} has a {drawn} annotation")
     prior, shapes = _prior(corpus, split, prior_root, method) if method.wants_prior else (None, ())
     grid = _grid(schedule.size, [*train, *shapes])
-    _check_grid(grid, corpus, [*train, *corpus.of(split.val), *corpus.of(split.test)])
+    _check_grid(grid, corpus, [*train, *(entry for entry in corpus.of([*split.val, *split.test]) if entry.dense)])
     _check_grid(grid, prior, shapes)
     run = Run(
         root=out,
@@ -272,9 +272,12 @@ def _grid(size: int, entries: Sequence[Entry]) -> Grid:
 
 
 def _check_grid(grid: Grid, corpus: Corpus | None, entries: Sequence[Entry]) -> None:
-    """Refuse a case that the network's grid can't show, as its spacing is in another unit: before it is its turn."""
+    """Refuse a case that the network's grid can't show, before it is its turn: of unknown spacing, or in another unit.
+
+    Where a case that is learnt from has no spacing, the grid is in pixels and shows all.
+    """
     for entry in entries:
-        if corpus is not None and grid.holds(entry.spacing):
+        if corpus is not None:
             try:
                 resized_case(entry, size=grid.size, mm=grid.mm)
             except InputError as error:

@@ -20,14 +20,18 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.corpus.scale import normalise
 from maskmixadv.errors import InputError
+from maskmixadv.memory import free
 from maskmixadv.sources.phantoms.anatomy import SliceValues, millimetres, scanned
 from maskmixadv.sources.phantoms.kidneys import Kidneys
 from maskmixadv.sources.phantoms.prostate import Prostate
 from maskmixadv.strokes.draw import draw_strokes
+from maskmixadv.typed import whole
 
 CLASSES = ("background", "RV", "Myo", "LV")
 RV, MYO, LV = 1, 2, 3
 LEAST_CASES, LEAST_SIZE = 5, 64
+DEEPEST, BYTES = 10, 6
+"""Slices of a patient at most, about, and bytes of a voxel: its image, strokes and mask."""
 APEX_OF_RV = 0.8
 """How far from base (0) to apex (1) the right ventricle reaches."""
 
@@ -144,7 +148,8 @@ def prepare(root: Path, *, organ: str = "heart", cases: int = 20, seed: int = 0,
     Raises
     ------
     InputError
-        If there is no such organ, a number is out of its range, or `root` is not empty.
+        If there is no such organ, a number is none or out of its range, the memory does not suffice, or `root` is not
+        empty.
 
     Examples
     --------
@@ -156,8 +161,9 @@ def prepare(root: Path, *, organ: str = "heart", cases: int = 20, seed: int = 0,
     phantom000,...
     """
     for name, value, least in (("cases", cases, LEAST_CASES), ("size", size, LEAST_SIZE), ("seed", seed, 0)):
-        if value < least:
+        if whole(value, name) < least:
             raise InputError(f"{name}: {value}, allowed is {least} or more")
+    _must_fit(cases, size)
     if organ not in ORGANS:
         raise InputError(f"organ: {organ!r}, allowed are {', '.join(ORGANS)}")
     if organ == "heart":
@@ -174,6 +180,14 @@ def prepare(root: Path, *, organ: str = "heart", cases: int = 20, seed: int = 0,
         source=f"maskmixadv's {'phantoms' if organ == 'heart' else f'{organ} phantoms'}, seed {seed}",
         beside={"truth.csv": _truth(made) if organ == "heart" else _volumes(made, classes)},
     )
+
+
+def _must_fit(cases: int, size: int) -> None:
+    """Refuse patients for whom the memory does not suffice: all are drawn before the first one is written."""
+    needed, there = cases * DEEPEST * size**2 * BYTES, free()
+    if needed > there:
+        told = f"cases: {cases:,} of {size:,} × {size:,} pixels a slice take {needed / 2**30:,.1f} GiB"
+        raise InputError(f"{told}, and {there / 2**30:,.1f} GiB of memory are free; ask for fewer or smaller ones")
 
 
 def folds(patients: Sequence[str]) -> tuple[Split, ...]:

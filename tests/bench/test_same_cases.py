@@ -1,0 +1,62 @@
+"""Rows of a table are compared case by case, so they must be scored on the same cases against the same masks."""
+
+from pathlib import Path
+
+import pytest
+
+from maskmixadv.cli.app import run
+from maskmixadv.sources.making import make_phantoms
+
+TABLE = """
+title = "Two corpora"
+reference = "One"
+folds = [1]
+preset = "cpu"
+
+[[rows]]
+name = "One"
+method = "pce"
+corpus = "one"
+
+[[rows]]
+name = "Other"
+method = "pce"
+corpus = "other"
+"""
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "two.toml").write_text(TABLE)
+    return tmp_path / "two.toml"
+
+
+def test_cases_of_one_name_that_are_others_are_refused(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Phantoms of two seeds have the same names, and their differences were tested as if they were pairs."""
+    for seed, name in enumerate(("one", "other")):
+        make_phantoms(name, cases=6, size=64, seed=seed)
+    assert run(["bench", table.name, "--dry"]) == 2
+    told = capsys.readouterr().err
+    assert "two: row 'Other': is scored on other cases than 'One', with which it is compared case by case" in told
+    assert "phantom000_ED is 9 × 58 × 63 voxels" in told
+    assert "in one 6 × 60 × 56 voxels" in told
+    assert run(["bench", table.name, "--dry", "--only", "One"]) == 2, "the table has both rows"
+
+
+def test_another_corpus_of_the_same_cases_is_compared(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_phantoms("one", cases=6, size=64)
+    assert run(["annotate", "scribbles", "one", "--out", "other"]) == 0
+    assert run(["bench", table.name, "--dry"]) == 0
+    assert "other" in capsys.readouterr().out
+
+
+def test_a_table_does_not_write_over_another_one(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("one", "other"):
+        make_phantoms(name, cases=6, size=64)
+    (table.parent / "out").mkdir()
+    (table.parent / "out" / "table.md").write_text("# Hearts\n\n3 of 4 runs are done: 2 rows\n")
+    assert run(["bench", table.name, "--dry", "--out", "out"]) == 2
+    assert "out/table.md: is of a table with another title, 'Hearts'; name another directory" in capsys.readouterr().err
+    (table.parent / "out" / "table.md").write_text("# Two corpora\n\n3 of 4 runs are done: 2 rows\n")
+    assert run(["bench", table.name, "--dry", "--out", "out"]) == 0
