@@ -1,6 +1,7 @@
 """Words of a command line: an empty one is refused, and commands that a line tells can be typed as they stand."""
 
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,9 @@ def test_an_empty_word_is_refused(
 
 @pytest.mark.parametrize("path", ["runs/pce", "my runs/pce", "a'b", 'a"b', "$HOME/`x`", "a\\b", "ü"])
 def test_a_path_in_a_told_command_is_one_word(path: str) -> None:
-    assert shlex.split(f"maskmixadv train --resume {word(path)}")[-1] == path
+    """A shell reads it back."""
+    shown = subprocess.run(["sh", "-c", f"printf %s {word(path)}"], capture_output=True, check=True, text=True)
+    assert shown.stdout == path
 
 
 def test_what_prepared_and_trained_can_be_gone_on_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -157,7 +157,7 @@ def _must_say_something(argv: list[str]) -> None:
     """Refuse an empty word: as a path it would be the current folder, which nobody named."""
     for before, each in zip(["", *argv], argv, strict=False):
         if not each or (each.startswith("--") and each.endswith("=")):
-            name = each.rstrip("=") or (before if before.startswith("-") else "maskmixadv")
+            name = each.rstrip("=") or before or "maskmixadv"
             raise InputError(f"{name}: an empty word, allowed is one with a sign; a variable of the shell may be empty")
 
 
