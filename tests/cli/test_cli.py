@@ -259,7 +259,7 @@ def test_a_reader_that_goes_away_is_no_failure(trained: Path, words: list[str]) 
     assert (done.returncode, done.stderr) == (141, "")
 
 
-@pytest.mark.parametrize("closed", [(1,), (1, 2), (0, 1, 2)], ids=str)
+@pytest.mark.parametrize("closed", [(1,), pytest.param((1, 2), marks=pytest.mark.slow), (0, 1, 2)], ids=str)
 def test_a_program_without_streams_does_its_work(trained: Path, tmp_path: Path, closed: tuple[int, ...]) -> None:
     """As a service has none; what it writes must not land in a file that gets the number of a stream."""
     shut = " ".join(f"{number}>&-" for number in closed)

@@ -466,15 +466,6 @@ def test_multi_frame_files_of_one_series_are_a_case_each_where_they_lie_at_one_p
     np.testing.assert_array_equal(cases["1"].dense, image_files.header(source / "1.dcm").radiological(0).seen(organ))
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("trained")
-    tiny.corpus(place / "c")
-    short = ["--steps", "60", "--batch", "2", "--size", "48", "--window", "48", "--preset", "cpu"]
-    assert run(["train", str(place / "c"), "--out", str(place / "run"), *short, "pce"]) == 0
-    return place / "run"
-
-
 def test_predict_gives_a_multi_frame_file_the_masks_of_its_classic_series(tmp_path: Path, trained: Path) -> None:
     """A file that is named, one in a folder of files, and one that is alone in a folder."""
     image, _, _ = tiny.volume()

@@ -156,15 +156,6 @@ def test_what_was_found_instead_of_images_is_said(tmp_path: Path) -> None:
         dicom.prepare(tmp_path / "none", tmp_path / "corpus")
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("trained")
-    tiny.corpus(place / "c")
-    short = ["--steps", "60", "--batch", "2", "--size", "48", "--window", "48", "--preset", "cpu"]
-    assert run(["train", str(place / "c"), "--out", str(place / "run"), *short, "pce"]) == 0
-    return place / "run"
-
-
 def test_predict_writes_a_segmentation_of_each_picture(
     tmp_path: Path, trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
