@@ -369,9 +369,9 @@ def _read(path: Path) -> Any:  # noqa: ANN401
     hd = _highdicom(path)
     with reading(path, KIND):
         found = hd.seg.segread(existing(path))
-        declared = tuple(int(found.get(name) or 0) for name in ("NumberOfFrames", "Rows", "Columns"))
-    check_size(path, Declared(declared, 1), KIND, held=path.stat().st_size, ratio=DEFLATED * 8)
-    dicom_pixels.unpack(path, found, declared)
+        frames, rows, columns = (int(found.get(name) or 0) for name in ("NumberOfFrames", "Rows", "Columns"))
+    check_size(path, Declared((frames, rows, columns), 1), KIND, held=path.stat().st_size, ratio=DEFLATED * 8)
+    dicom_pixels.unpack(path, found, (frames, rows, columns))
     return found
 
 
