@@ -284,6 +284,7 @@ def called(*words: str, **environment: str) -> "subprocess.CompletedProcess[byte
     return subprocess.run(command, capture_output=True, check=False, env={**os.environ, **environment})
 
 
+@pytest.mark.slow  # two processes
 def test_a_name_that_is_no_text_is_refused_before_a_run_begins(trained: Path, tmp_path: Path) -> None:
     """A Latin-1 name of a folder, from an old file system."""
     strange = os.fsdecode(os.fsencode(tmp_path) + b"/r\xfc")

@@ -41,6 +41,7 @@ def test_a_path_in_a_told_command_is_one_word(path: str) -> None:
     assert shown.stdout == path
 
 
+@pytest.mark.slow  # a whole round
 def test_what_prepared_and_trained_can_be_gone_on_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     corpus, out = tmp_path / "my corpus", tmp_path / "my run"
     run(["prepare", "phantom", str(corpus), "--cases", "6", "--size", "64"])
