@@ -14,8 +14,9 @@ from nibabel.freesurfer.mghformat import MGHHeader
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import replaced
-from maskmixadv.formats.nifti import BEHIND, GUNZIP, PACKED
-from maskmixadv.formats.reading import DEFLATED, Declared, LargeError, check_size, existing, fill, reading
+from maskmixadv.formats import nifti
+from maskmixadv.formats.nifti import BEHIND
+from maskmixadv.formats.reading import DEFLATED, Declared, LargeError, check_size, fill, reading
 from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import MOST_CHANNELS, Geometry, Volume, check_spacing, several_told, tilt
 from maskmixadv.types import Spacing
@@ -201,11 +202,7 @@ def declared(path: Path) -> Declared:
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """Give a stream of the file's unpacked content, at its voxels, and the header."""
-    with existing(path).open("rb") as file:
-        packed = file.read(len(PACKED)) == PACKED
-    with reading(path, KIND):
-        opened: Any = (GUNZIP.open if packed else open)(path, "rb")
-    with opened as stream:
+    with nifti.opened(path, KIND) as stream:
         with reading(path, KIND):
             head = stream.read(HEAD)
             told: Any = MGHHeader(head, check=False) if len(head) == HEAD else None
@@ -213,7 +210,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
                 told["goodRASFlag"] = int.from_bytes(head[PLACED], "big", signed=True)  # nibabel sets it
         if told is None or int(told["version"]) != VERSION:
             raise InputError(f"{path}: not a readable {KIND} (it has no such header)")
-        size, taken = path.stat().st_size, _declared(path, told)
+        size, taken, packed = path.stat().st_size, _declared(path, told), nifti.packed(path)
         check_size(path, taken, KIND, held=size if packed else size - HEAD, ratio=DEFLATED if packed else 1.0)
         yield stream, told
 

@@ -125,13 +125,13 @@ def read(path: Path) -> Volume:
     >>> volume.array.shape, volume.spacing, volume.geometry.placed
     ((3, 7, 5), (5.0, 0.7, 0.9), True)
     """
-    with _opened(path) as stream:
+    with opened(path, KIND) as stream:
         header = _header(path, stream)
         shape, count = _fitting(path, header), _channels(path, header)
         with reading(path, KIND):
-            voxels = _unpacked(path, stream, header) if _packed(path) else np.asanyarray(ArrayProxy(stream, header))
+            voxels = _unpacked(path, stream, header) if packed(path) else np.asanyarray(ArrayProxy(stream, header))
             array = voxels.reshape(shape if count == 1 else (*shape, count))
-            behind = stream.read(BEHIND + 1) if _packed(path) else b""  # this checks the checksum, too
+            behind = stream.read(BEHIND + 1) if packed(path) else b""  # this checks the checksum, too
         if len(behind) > BEHIND:
             raise LargeError(f"{path}: not a readable {KIND} (holds more than its header declares)")
     spacing, affine, others = _grid(path, header)
@@ -167,13 +167,13 @@ def read_slice(path: Path, index: int) -> Shaped[np.ndarray, "h w"] | None:
     >>> read_slice(Path("heart.nii.gz"), 1).tolist() == read(Path("heart.nii.gz")).array[1].tolist()
     True
     """
-    with _opened(path) as stream:
+    with opened(path, KIND) as stream:
         header = _header(path, stream)
         w, h, d = _fitting(path, header)
         if tuple(header.get_data_shape()) != (w, h, d) or not 0 <= index < d:
             return None
         with reading(path, KIND):
-            if _packed(path):
+            if packed(path):
                 _skip(stream, header, index * w * h * header.get_data_dtype().itemsize)
             return np.asanyarray(ArrayProxy(stream, header)[..., index]).T
 
@@ -242,7 +242,7 @@ def channels(path: Path) -> int:
     >>> channels(Path("two.nii"))
     2
     """
-    with _opened(path) as stream:
+    with opened(path, KIND) as stream:
         header = _header(path, stream)
         _fitting(path, header)
         return _channels(path, header)
@@ -262,7 +262,7 @@ def peek(path: Path) -> tuple[tuple[int, int, int], Spacing | None]:
     >>> peek(Path("heart.nii"))
     ((3, 7, 5), (5.0, 0.7, 0.9))
     """
-    with _opened(path) as stream:
+    with opened(path, KIND) as stream:
         header = _header(path, stream)
         w, h, d = _fitting(path, header)
         return (d, h, w), _grid(path, header)[0]
@@ -277,7 +277,7 @@ def header(path: Path) -> Header:
     >>> header(Path("heart.nii")).across(0)
     'inferior-superior'
     """
-    with _opened(path) as stream:
+    with opened(path, KIND) as stream:
         told = _header(path, stream)
         w, h, d = _fitting(path, told)
         spacing, affine, _ = _grid(path, told)
@@ -293,7 +293,7 @@ def forms(path: Path) -> Mapping[str, _Affine]:
     >>> forms(Path("heart.nii"))
     {}
     """
-    with _opened(path) as stream:
+    with opened(path, KIND) as stream:
         told = _header(path, stream)
         _fitting(path, told)
         return _grid(path, told)[2]
@@ -313,21 +313,43 @@ def declared(path: Path) -> Declared:
     >>> declared(Path("heart.nii.gz"))
     Declared(shape=(5, 7, 3), itemsize=2)
     """
-    with _opened(path) as stream:
+    with opened(path, KIND) as stream:
         return _declared(path, _header(path, stream))
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Give a stream of the file's unpacked content."""
-    with ExitStack() as opened:
-        with reading(path, KIND):
-            stream: Any = opened.enter_context((GUNZIP.open if _packed(existing(path)) else open)(path, "rb"))
+def opened(path: Path, kind: str) -> Iterator[Any]:
+    """Give a stream of the unpacked content of a file that may be packed; `kind` is what it should be, for an error.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, or can't be opened.
+
+    Examples
+    --------
+    >>> with GUNZIP.open("notes.txt", "wb") as file:
+    ...     written = file.write(b"packed")
+    >>> with opened(Path("notes.txt"), "text") as stream:
+    ...     stream.read()
+    b'packed'
+    """
+    with ExitStack() as streams:
+        with reading(path, kind):
+            stream: Any = streams.enter_context((GUNZIP.open if packed(existing(path)) else open)(path, "rb"))
         yield stream
 
 
-def _packed(path: Path) -> bool:
-    """Whether a file is packed, which its first bytes say; people give such files either name."""
+def packed(path: Path) -> bool:
+    """Whether a file is packed, which its first bytes say; people give such files either name.
+
+    Examples
+    --------
+    >>> Path("plain.nii.gz").write_bytes(b"plain")
+    5
+    >>> packed(Path("plain.nii.gz"))
+    False
+    """
     with path.open("rb") as file:
         return file.read(len(PACKED)) == PACKED
 
@@ -375,10 +397,10 @@ def _fitting(path: Path, header: Any) -> tuple[int, int, int]:  # noqa: ANN401
     """Return the shape w, h, d, once it is known that the file can hold that many voxels."""
     taken = _declared(path, header)
     stored = Declared(taken.shape, header.get_data_dtype().itemsize)
-    size, packed = path.stat().st_size, _packed(path)
+    size, whole = path.stat().st_size, not packed(path)
     check_size(path, taken, KIND)
-    offset = 0 if packed else header.get_data_offset()
-    check_size(path, stored, KIND, held=size - offset, ratio=DEFLATED if packed else 1.0)
+    offset = header.get_data_offset() if whole else 0
+    check_size(path, stored, KIND, held=size - offset, ratio=1.0 if whole else DEFLATED)
     return _shape(path, taken.shape)
 
 
