@@ -47,6 +47,7 @@ class Group(NamedTuple):
 
 COMMANDS: Final = {
     "prepare": Group("prepare", "Prepare", "Make a corpus of a data set, or of patients made up."),
+    "split": Group("split", "Split", "Save each volume of a film, such as a cine, as a file."),
     "check": Group("check", "Check", "Show what is in a corpus, and what is wrong with it."),
     "annotate": Group(
         "annotate", "Annotate", "Make a corpus with other scribbles: drawn from dense masks, fewer, or wrong."

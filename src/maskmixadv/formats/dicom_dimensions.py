@@ -1,14 +1,15 @@
 """What tells slices of one DICOM series apart beside their place: echoes, phases, diffusion weightings, stacks."""
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from maskmixadv.errors import InputError, say
+from maskmixadv.errors import InputError, counted, say
 from maskmixadv.formats.dicom_frames import INDEX, SourceSlice
 from maskmixadv.formats.dicom_header import KIND, text
-from maskmixadv.formats.reading import reading
+from maskmixadv.formats.reading import SPLIT, reading
 
 B_VALUE: Final = "DiffusionBValue"
 ONE: Final = ("StackID", "ComplexImageComponent")
@@ -33,6 +34,7 @@ MOST: Final = 3
 """Dimensions that a line names at most."""
 SHOWN: Final = 5
 """Values that a line names at most."""
+AnySlice = TypeVar("AnySlice", bound=SourceSlice)
 PRIVATE_B: Final = (
     (0x0019, "SIEMENS MR HEADER", 0x0C),
     (0x2001, "Philips Imaging DD 001", 0x03),
@@ -66,7 +68,7 @@ def must_be_one(slices: Sequence[SourceSlice]) -> None:
     ...     slices.append(SourceSlice(Path(f"s/{number}"), header, Path(f"s/{number}"), 0))
     >>> must_be_one(slices)
     Traceback (most recent call last):
-    maskmixadv.errors.InputError: s: EchoTime is 10, 20 in its slices, allowed is one in a volume; split the series
+    maskmixadv.errors.InputError: s: EchoTime is 10, 20 in its slices, allowed is one in a volume; split the series, ...
     """
     for name in (*ONE, *CONTRAST):
         found = _values(slices, name)
@@ -120,6 +122,74 @@ def double(one: SourceSlice, other: SourceSlice, places: Sequence[Sequence[Sourc
     return f"{one.path}: lies where {other.path} does; {said}{'; ' if said else ''}{advice}"
 
 
+def parted(places: Sequence[Sequence[AnySlice]]) -> tuple[list[str], list[list[AnySlice]]]:
+    """Part slices of which several lie at each place into volumes, in the order of what tells them apart.
+
+    Parameters
+    ----------
+    places
+        All slices, those at one place together.
+
+    Returns
+    -------
+    What tells each volume apart, as ``TriggerTime 33``, and its slices in the order of their places. Times count by
+    their order at each place, as each slice may have its own; other numbers and texts are the same at all places.
+
+    Raises
+    ------
+    InputError
+        If one place has more slices than another, or nothing tells them apart.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> late, early = Dataset(), Dataset()
+    >>> late.TriggerTime, early.TriggerTime = 300, 0
+    >>> pair = [SourceSlice(Path(n), h, Path(n), 0) for n, h in (("a", late), ("b", early))]
+    >>> names, volumes = parted([pair])
+    >>> names, [[each.path.name for each in volume] for volume in volumes]
+    (['TriggerTime 0', 'TriggerTime 300'], [['b'], ['a']])
+    """
+    first, counts = places[0][0], [len(place) for place in places]
+    if len(set(counts)) > 1:
+        few, many = (places[counts.index(count)] for count in (min(counts), max(counts)))
+        said = f"{counted(len(few), 'slice')} at its place, but {len(many)} at that of {many[0].path}"
+        raise InputError(f"{few[0].path}: {said}, allowed is the same number at each; add what is missing")
+    by = _telling(places)
+    if not by:
+        said = "nothing in the headers tells them apart"
+        raise InputError(f"{first.path}: {counts[0]} slices lie at its place, and {said}; export the series again")
+    rows = [sorted(place, key=lambda each: _key(each, by)) for place in places]
+    said = [[" ".join(f"{name} {_value(each, name)}" for name in by) for each in row] for row in rows]
+    return said[0], [list(volume) for volume in zip(*rows, strict=True)]
+
+
+def _telling(places: Sequence[Sequence[SourceSlice]]) -> list[str]:
+    """Return names whose values tell slices at one place apart, times last; nothing if there are none.
+
+    A name counts if it tells more slices apart than those before it, and, but for times, has the same values
+    everywhere.
+    """
+    by: list[str] = []
+    told = 1
+    for name in sorted(DIMENSIONS, key=lambda name: name in TIMES):
+        everywhere = name in TIMES or len({tuple(_values(each, name)) for each in places}) == 1
+        if not everywhere or not _varies(places, name):
+            continue
+        more = min(len({_key(each, [*by, name]) for each in place}) for place in places)
+        if more > told:
+            by, told = [*by, name], more
+        if told == len(places[0]):
+            return by
+    return []
+
+
+def _key(one: SourceSlice, by: Sequence[str]) -> tuple[tuple[float, str], ...]:
+    """Return what slices at one place are sorted by: numbers in their order, then texts."""
+    values = [_value(one, name) for name in by]
+    return tuple((next(iter(_numbers([value])), math.inf), value) for value in values)
+
+
 def where(slices: Sequence[SourceSlice]) -> Path:
     """Return where slices lie: in a multi-frame file, or the first one's folder.
 
@@ -135,7 +205,8 @@ def where(slices: Sequence[SourceSlice]) -> Path:
 
 
 def _apart(slices: Sequence[SourceSlice], otherwise: str) -> str:
-    return "export each volume apart, or convert them to NIfTI" if slices[0].frame else otherwise
+    advice = "export each volume apart, or convert them to NIfTI" if slices[0].frame else otherwise
+    return f"{advice}, as {SPLIT} does"
 
 
 def _all(places: Sequence[Sequence[SourceSlice]]) -> list[SourceSlice]:

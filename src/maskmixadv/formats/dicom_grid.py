@@ -98,6 +98,37 @@ def ordered(paths: Sequence[Path]) -> tuple[list[Slice], SlicePlane]:
     maskmixadv.errors.InputError: missing.dcm: ...
     """
     sources = [each for path in paths for each in dicom_frames.slices(path)]
+    _must_have_one_grid(sources)
+    dicom_dimensions.must_be_one(sources)
+    return _placed(sources)
+
+
+def stacked(paths: Sequence[Path]) -> tuple[list[list[Slice]], SlicePlane]:
+    """Sort slices as `ordered`, those at one place together, whatever tells them apart.
+
+    Parameters
+    ----------
+    paths
+        As in `ordered`.
+
+    Raises
+    ------
+    InputError
+        As `ordered`, but not where contrasts differ.
+
+    Examples
+    --------
+    >>> stacked([Path("missing.dcm")])
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: missing.dcm: ...
+    """
+    sources = [each for path in paths for each in dicom_frames.slices(path)]
+    _must_have_one_grid(sources)
+    slices, plane = _placed(sources)
+    return _together(slices, np.diff([each.place for each in slices])), plane
+
+
+def _must_have_one_grid(sources: Sequence[SourceSlice]) -> None:
     first, others = sources[0], dict[str, Float[np.ndarray, "_"]]()
     for each in sources:
         _must_be_plain(each.path, each.header)
@@ -110,7 +141,11 @@ def ordered(paths: Sequence[Path]) -> tuple[list[Slice], SlicePlane]:
         for name in EQUAL:
             if (mine := text(each.path, each.header, name)) != (other := text(first.path, first.header, name)):
                 raise InputError(f"{each.path}: {name} is {mine!r}, but {other!r} in {first.path}; split the series")
-    dicom_dimensions.must_be_one(sources)
+
+
+def _placed(sources: Sequence[SourceSlice]) -> tuple[list[Slice], SlicePlane]:
+    """Return slices by their place along the normal of the first one."""
+    first = sources[0]
     plane = _plane(first.path, first.header)
     normal = np.cross(plane.along_row, plane.along_column)
     positions = [numbers(each.path, each.header, "ImagePositionPatient", 3) for each in sources]

@@ -14,7 +14,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, lower_case, replaced
 from maskmixadv.formats import apart
 from maskmixadv.formats.flat import colours, grey, uncoloured
-from maskmixadv.formats.reading import Declared, check_size, existing, in_one_line, reading
+from maskmixadv.formats.reading import SPLIT, Declared, check_size, existing, in_one_line, reading
 from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import MOST_CHANNELS, Geometry, Volume, check_spacing, several_told, tilt
 from maskmixadv.optional import must_be_there, needed
@@ -173,22 +173,47 @@ def read(path: Path) -> Volume:
     (3, 7, 5)
     """
     with _opened(path) as (reader, told):
-        shape, place, dtype = _grid(path, told)
-        samples, volumes = int(told["NumberOfComponents"]), _volumes(told)
-        count = _channels(path, told)
-        pixels = np.empty((*shape, samples) if volumes == 1 else (volumes, *shape, 1), dtype)
-        reader.values(path, _kind(path), pixels)
-    pixels = np.moveaxis(pixels[..., 0], 0, -1) if volumes > 1 else pixels if samples > 1 else pixels[..., 0]
-    slope, offset = _scaling(path)
-    if (slope, offset) != (1.0, 0.0):
-        pixels = pixels * slope + offset
+        (shape, place, dtype), count = _grid(path, told), _channels(path, told)
+        pixels = _pixels(path, reader, np.empty((_volumes(told), *shape, int(told["NumberOfComponents"])), dtype))
     of = (_spacing(place), _affine(place), place)
     if count > 1:
         several = np.moveaxis(pixels, -1, 0)
         return Volume(several[0], *of, channels=several, notes=(several_told(count),))
     (array, coloured), several = grey(pixels), colours(pixels)
-    notes = ("opacity (alpha) is left out",) if samples == 4 else ()
+    notes = ("opacity (alpha) is left out",) if told["NumberOfComponents"] == 4 else ()
     return Volume(array, *of, coloured, several, several is not None, notes)
+
+
+def read_volumes(path: Path) -> tuple[Volume, str]:
+    """Read all volumes of a file as channels, also where they are times, and say what the header has of times.
+
+    Raises
+    ------
+    InputError
+        As `read`, but not for components or a fourth axis that are times.
+
+    Examples
+    --------
+    >>> import SimpleITK
+    >>> film = SimpleITK.JoinSeries([SimpleITK.GetImageFromArray(np.zeros((3, 7, 5), np.int16))] * 30)
+    >>> SimpleITK.WriteImage(film, "cine.mha")
+    >>> volume, told = read_volumes(Path("cine.mha"))
+    >>> volume.channels.shape
+    (30, 3, 7, 5)
+    """
+    with _opened(path) as (reader, told):
+        (shape, place, dtype), samples, volumes = _grid(path, told), int(told["NumberOfComponents"]), _volumes(told)
+        if samples > 1 and volumes > 1:
+            raise InputError(f"{path}: has {samples} components and {volumes} volumes, allowed are several of one")
+        pixels = _pixels(path, reader, np.empty((volumes, *shape, samples), dtype))
+    fields = _fields(path)
+    kinds = fields.get("kinds", "")
+    note = next((name for name in fields if _NOTES.match(name)), f"kinds: {kinds}" if "time" in kinds.lower() else "")
+    of = (_spacing(place), _affine(place), place)
+    if pixels.ndim == len(shape):
+        return Volume(pixels, *of), note
+    several = np.moveaxis(pixels, -1, 0)
+    return Volume(several[0], *of, channels=several), note
 
 
 def read_labels(path: Path) -> Volume:
@@ -319,6 +344,19 @@ def _kind(path: Path) -> str:
     return f"{path.suffix} file"
 
 
+def _pixels(
+    path: Path,
+    reader: apart.Reader,
+    pixels: Shaped[np.ndarray, "v d h w c"],
+) -> Shaped[np.ndarray, "d h w *c"]:
+    """Fill `pixels` with a file's, and return them as they are to be scaled; the last axis is missing where it is 1."""
+    reader.values(path, _kind(path), pixels)
+    found = np.moveaxis(pixels[..., 0], 0, -1) if len(pixels) > 1 else pixels[0]
+    found = found if found.shape[-1] > 1 else found[..., 0]
+    slope, offset = _scaling(path)
+    return found if (slope, offset) == (1.0, 0.0) else found * slope + offset
+
+
 def _declared(path: Path, told: dict[str, Any]) -> Declared:
     if told["kind"] is None:
         raise InputError(f"{path}: voxels are of type {told['type']}, allowed are numbers; save one channel")
@@ -373,19 +411,22 @@ def _volumes(told: dict[str, Any]) -> int:
 def _channels(path: Path, told: dict[str, Any]) -> int:
     """Return the number of channels if the header does not say that they are times; colours are one."""
     samples, volumes = int(told["NumberOfComponents"]), _volumes(told)
+    apiece = f"save each as a file, as {SPLIT} does"
     if samples * volumes > 1 and (note := next((name for name in _fields(path) if _NOTES.match(name)), None)):
-        raise InputError(f"{path}: {note[:40]}: has {samples * volumes} frames of a sequence, allowed are channels")
+        said = f"{note[:40]}: has {samples * volumes} frames of a sequence, allowed are channels"
+        raise InputError(f"{path}: {said}; {apiece}")
     if samples in (3, 4) and volumes == 1 and told["kind"] == "uint8":
         return 1
     count, what = (samples, "components") if volumes == 1 else (volumes, "volumes (fourth axis)")
     if count > 1:
         kinds = _fields(path).get("kinds", "")
         if "time" in kinds.lower():
-            raise InputError(f"{path}: kinds: {kinds[:40]}: has {count} {what} that are times; allowed are channels")
+            said = f"kinds: {kinds[:40]}: has {count} {what} that are times; allowed are channels"
+            raise InputError(f"{path}: {said}; {apiece}")
         if count > MOST_CHANNELS or (samples > 1 and volumes > 1):
             raise InputError(
-                f"{path}: has {count} {what}, allowed are up to {MOST_CHANNELS} channels, as more could be times; save "
-                "each as a file, as NAME_0000, NAME_0001 if they are channels"
+                f"{path}: has {count} {what}, allowed are up to {MOST_CHANNELS} channels, as more could be times; "
+                f"{apiece}, as NAME_0000, NAME_0001 if they are channels"
             )
     return count
 

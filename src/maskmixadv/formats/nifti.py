@@ -16,7 +16,7 @@ from nibabel.arrayproxy import ArrayProxy
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import lower_case, replaced
-from maskmixadv.formats.reading import CHUNK, DEFLATED, Declared, LargeError, check_size, existing, fill, reading
+from maskmixadv.formats.reading import CHUNK, DEFLATED, SPLIT, Declared, LargeError, check_size, existing, fill, reading
 from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import MOST_CHANNELS, Geometry, Volume, check_spacing, differ, several_told, tilt
 from maskmixadv.types import Spacing
@@ -128,18 +128,46 @@ def read(path: Path) -> Volume:
     with opened(path, KIND) as stream:
         header = _header(path, stream)
         shape, count = _fitting(path, header), _channels(path, header)
-        with reading(path, KIND):
-            voxels = _unpacked(path, stream, header) if packed(path) else np.asanyarray(ArrayProxy(stream, header))
-            array = voxels.reshape(shape if count == 1 else (*shape, count))
-            behind = stream.read(BEHIND + 1) if packed(path) else b""  # this checks the checksum, too
-        if len(behind) > BEHIND:
-            raise LargeError(f"{path}: not a readable {KIND} (holds more than its header declares)")
+        array = _voxels(path, stream, header).reshape(shape if count == 1 else (*shape, count))
     spacing, affine, others = _grid(path, header)
     place = NiftiGeometry(header, others)
     damaged = tuple(f"{name} is damaged, and not used" for name, form in _forms(path, header).items() if form is None)
     if count == 1:
         return Volume(array.T, spacing, affine, place, notes=damaged)
     return Volume(array.T[0], spacing, affine, place, channels=array.T, notes=(several_told(count), *damaged))
+
+
+def read_volumes(path: Path) -> tuple[Volume, str]:
+    """Read all volumes of a file as channels, also where they are times, and say what the header has of times.
+
+    Raises
+    ------
+    InputError
+        As `read`, but not for a long fourth axis or one that is time.
+
+    Examples
+    --------
+    >>> film = nib.Nifti1Image(np.zeros((5, 7, 3, 30), np.int16), np.eye(4))
+    >>> film.header.set_xyzt_units("mm", "msec")
+    >>> film.header["pixdim"][4] = 33
+    >>> nib.save(film, "cine.nii.gz")
+    >>> volume, told = read_volumes(Path("cine.nii.gz"))
+    >>> volume.channels.shape, told
+    ((30, 3, 7, 5), 'pixdim[4] is 33, and xyzt_units says milliseconds')
+    """
+    with opened(path, KIND) as stream:
+        header = _header(path, stream)
+        shape = _stored(path, header)
+        space, count = _axes(shape, most=math.prod(shape))
+        if space is None:
+            raise InputError(f"{path}: has {len(shape)} axes {shape}, allowed are volumes along a fourth one")
+        array = _voxels(path, stream, header).reshape((*space, count))
+    told = _time(header, shape)
+    header = header.copy()
+    header.set_data_shape(space)
+    spacing, affine, others = _grid(path, header)
+    place = NiftiGeometry(header, others)
+    return Volume(array[..., 0].T, spacing, affine, place, channels=array.T if count > 1 else None), told
 
 
 def read_slice(path: Path, index: int) -> Shaped[np.ndarray, "h w"] | None:
@@ -176,6 +204,18 @@ def read_slice(path: Path, index: int) -> Shaped[np.ndarray, "h w"] | None:
             if packed(path):
                 _skip(stream, header, index * w * h * header.get_data_dtype().itemsize)
             return np.asanyarray(ArrayProxy(stream, header)[..., index]).T
+
+
+def _voxels(path: Path, stream: Any, header: Any) -> Shaped[np.ndarray, "..."]:  # noqa: ANN401
+    """Read all voxels ``x y z …``; a packed file holds no more, and its checksum is right."""
+    with reading(path, KIND):
+        if not packed(path):
+            return np.asanyarray(ArrayProxy(stream, header))
+        voxels = _unpacked(path, stream, header)
+        behind = stream.read(BEHIND + 1)  # this checks the checksum, too
+    if len(behind) > BEHIND:
+        raise LargeError(f"{path}: not a readable {KIND} (holds more than its header declares)")
+    return voxels
 
 
 def _unpacked(path: Path, stream: Any, header: Any) -> Shaped[np.ndarray, "..."]:  # noqa: ANN401
@@ -220,7 +260,7 @@ def read_grey(path: Path) -> Volume:
     >>> nib.save(nib.Nifti1Image(np.zeros((8, 8, 3, 2)), np.eye(4)), "two.nii.gz")
     >>> read_grey(Path("two.nii.gz"))
     Traceback (most recent call last):
-    maskmixadv.errors.InputError: two.nii.gz: the image has 2 volumes (dim[4]), allowed is one; split it first
+    maskmixadv.errors.InputError: two.nii.gz: the image has 2 volumes (dim[4]), allowed is one; split it first, as ...
     """
     return _read_alone(path, "the image has")
 
@@ -229,7 +269,9 @@ def _read_alone(path: Path, has: str, of: str = "") -> Volume:
     volume = read(path)
     if volume.channels is not None:
         allowed = f"allowed is one {of}".rstrip()
-        raise InputError(f"{path}: {has} {len(volume.channels)} volumes (dim[4]), {allowed}; split it first")
+        raise InputError(
+            f"{path}: {has} {len(volume.channels)} volumes (dim[4]), {allowed}; split it first, as {SPLIT} does"
+        )
     return volume
 
 
@@ -395,13 +437,18 @@ def _declared(path: Path, header: Any) -> Declared:  # noqa: ANN401
 
 def _fitting(path: Path, header: Any) -> tuple[int, int, int]:  # noqa: ANN401
     """Return the shape w, h, d, once it is known that the file can hold that many voxels."""
+    return _shape(path, _stored(path, header))
+
+
+def _stored(path: Path, header: Any) -> tuple[int, ...]:  # noqa: ANN401
+    """Return the shape along all axes, once it is known that the file can hold that many voxels."""
     taken = _declared(path, header)
     stored = Declared(taken.shape, header.get_data_dtype().itemsize)
     size, whole = path.stat().st_size, not packed(path)
     check_size(path, taken, KIND)
     offset = header.get_data_offset() if whole else 0
     check_size(path, stored, KIND, held=size - offset, ratio=1.0 if whole else DEFLATED)
-    return _shape(path, taken.shape)
+    return taken.shape
 
 
 def _shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -410,12 +457,12 @@ def _shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
     if space is None:
         more = f", as a fourth one above {MOST_CHANNELS} could be time" if len(shape) == 4 else ""
         allowed = f"allowed is a 3D volume, or up to {MOST_CHANNELS} channels of one"
-        raise InputError(f"{path}: has {len(shape)} axes {shape}, {allowed}{more}; split it first")
+        raise InputError(f"{path}: has {len(shape)} axes {shape}, {allowed}{more}; split it first, as {SPLIT} does")
     return space
 
 
-def _axes(shape: tuple[int, ...]) -> tuple[tuple[int, int, int] | None, int]:
-    """Return the shape w, h, d, None if there is no such, and the number of channels.
+def _axes(shape: tuple[int, ...], most: int = MOST_CHANNELS) -> tuple[tuple[int, int, int] | None, int]:
+    """Return the shape w, h, d, None if there is no such, and the number of channels, at most `most`.
 
     Vectors lie along a fifth axis in NIfTI, and channels in practice along the fourth.
     """
@@ -426,7 +473,7 @@ def _axes(shape: tuple[int, ...]) -> tuple[tuple[int, int, int] | None, int]:
     if len(shape) == 2:
         shape = (*shape, 1)
     count = shape[3] if len(shape) == 4 else 1
-    if len(shape) not in (3, 4) or count > MOST_CHANNELS:
+    if len(shape) not in (3, 4) or count > most:
         return None, count
     w, h, d = map(int, shape[:3])
     return (w, h, d), count
@@ -435,15 +482,21 @@ def _axes(shape: tuple[int, ...]) -> tuple[tuple[int, int, int] | None, int]:
 def _channels(path: Path, header: Any) -> int:  # noqa: ANN401
     """Return the number of channels, if the header does not say that their axis is time."""
     shape = tuple(map(int, header.get_data_shape()))
-    count, step = _axes(shape)[1], float(header["pixdim"][4])
-    unit = TIMES.get(int(header["xyzt_units"]) & 0x38)
-    if count > 1 and len(shape) == 4 and ((unit and step) or step not in (0, 1)):
-        told = f"pixdim[4] is {step:g}" + (f", and xyzt_units says {unit}" if unit else "")
+    count = _axes(shape)[1]
+    if count > 1 and (told := _time(header, shape)):
         raise InputError(
             f"{path}: has 4 axes {shape}, of which the last could be time: {told}; allowed are channels. Save each "
-            "volume as a file, as NAME_0000, NAME_0001 if they are channels"
+            f"volume as a file, as {SPLIT} does, as NAME_0000, NAME_0001 if they are channels"
         )
     return count
+
+
+def _time(header: Any, shape: tuple[int, ...]) -> str:  # noqa: ANN401
+    """Return what the header says of a fourth axis that could be time; empty if it says nothing."""
+    step, unit = float(header["pixdim"][4]), TIMES.get(int(header["xyzt_units"]) & 0x38)
+    if len(shape) != 4 or not ((unit and step) or step not in (0, 1)):
+        return ""
+    return f"pixdim[4] is {step:g}" + (f", and xyzt_units says {unit}" if unit else "")
 
 
 def _grid(path: Path, header: Any) -> tuple[Spacing, _Affine, dict[str, _Affine]]:  # noqa: ANN401
@@ -524,6 +577,33 @@ def _along(path: Path, name: str, affine: _Affine, sizes: list[float]) -> list[f
     return lengths.tolist()
 
 
+def write_image(path: Path, array: Shaped[np.ndarray, "d h w"], like: Volume) -> None:
+    """Write an image as NIfTI on the grid of `like`, of whose header nothing else is kept; raises as `write_labels`.
+
+    Parameters
+    ----------
+    path
+        The file to write, ``.nii`` or ``.nii.gz``; it is replaced if it exists.
+    array
+        Intensities, of the shape of `like`. Numbers of 8 bytes with a fraction are stored in 4.
+    like
+        A volume of any format. Without a place in the patient, its voxels start at 0.
+
+    Examples
+    --------
+    >>> from maskmixadv.formats.flat import NoGeometry
+    >>> like = Volume(np.zeros((2, 4, 5)), (8.0, 1.5, 1.5), np.diag([1.5, 1.5, 8.0, 1.0]), NoGeometry())
+    >>> write_image(Path("a.nii.gz"), np.full((2, 4, 5), 700, np.int16), like)
+    >>> read(Path("a.nii.gz")).array.dtype, read(Path("a.nii.gz")).spacing
+    (dtype('<i2'), (8.0, 1.5, 1.5))
+    """
+    stored = array.astype(np.float32) if array.dtype == np.float64 else array
+    header = labels_header(_nifti_header(like), stored.T.shape)
+    header.set_data_dtype(stored.dtype)
+    with replaced(path) as place, lower_case(place) as low:
+        nib.save(nib.Nifti1Image(np.ascontiguousarray(stored.T), None, header), low)
+
+
 def write_labels(path: Path, labels: UInt8[np.ndarray, "d h w"], like: Volume) -> None:
     """Write `labels` as NIfTI on the grid of `like`, of whatever format that was; whole or not at all.
 
@@ -549,10 +629,16 @@ def write_labels(path: Path, labels: UInt8[np.ndarray, "d h w"], like: Volume) -
     >>> read(Path("labels.nii.gz")).spacing
     (1.0, 1.0, 1.0)
     """
+    NiftiGeometry(_nifti_header(like)).write_labels(path, labels)
+
+
+def _nifti_header(like: Volume) -> nib.Nifti1Header:
+    """Return the header of a volume of any format; without a place in the patient, one with voxels of 1 mm."""
     header = like.geometry.nifti_header()
-    if header is None:
-        header = nib.Nifti1Image(labels.T, np.eye(4) if like.affine is None else like.affine).header
-    NiftiGeometry(header).write_labels(path, labels)
+    if header is not None:
+        return header
+    nothing = np.broadcast_to(np.zeros(1, np.uint8), like.array.T.shape)
+    return nib.Nifti1Image(nothing, np.eye(4) if like.affine is None else like.affine).header
 
 
 def labels_header(image: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Header:

@@ -36,6 +36,8 @@ NAMED: Final = 5
 """Files that a line names at most."""
 LONGEST: Final = 200
 """Characters of a library's message that are shown."""
+SPLIT: Final = "'maskmixadv split'"
+"""The command that saves each volume of a file as a file; lines that refuse several name it."""
 _HEADERS: Final = Lock()
 """Headers of arrays are read one at a time: while one thread parses, Python 3.11 may fail in another (gh-106905)."""
 

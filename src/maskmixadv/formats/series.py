@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,7 +19,7 @@ from maskmixadv.formats import (
     dicom_pixels,
 )
 from maskmixadv.formats.dicom_geometry import CALLED, LABELS_AS, SeriesGeometry
-from maskmixadv.formats.dicom_grid import Slice
+from maskmixadv.formats.dicom_grid import Slice, SlicePlane
 from maskmixadv.formats.dicom_header import STRUCTURES, text
 from maskmixadv.formats.reading import Declared, check_size
 from maskmixadv.formats.slicing import Header
@@ -324,6 +325,49 @@ def volume(paths: Sequence[Path], *, codes: bool = False) -> Volume:
     if _is_picture(paths):
         return dicom_pictures.read(paths[0], codes=codes)
     slices, plane = dicom_grid.ordered(paths)
+    return _volume(slices, plane, codes=codes)
+
+
+def volumes(paths: Sequence[Path]) -> tuple[Volume, list[str]]:
+    """Read slices of which several lie at each place, as phases of a moving organ do, as channels of one volume.
+
+    Parameters
+    ----------
+    paths
+        Files of a series, in any order. Several series are one film if each has places of its own.
+
+    Returns
+    -------
+    The volumes as channels, or one volume without channels, and what tells each volume apart, such as
+    ``TriggerTime 33``; nothing for a single one.
+
+    Raises
+    ------
+    InputError
+        As `volume`, but not where several slices lie at each place and their headers tell them apart.
+
+    Examples
+    --------
+    >>> volumes([Path("missing.dcm")])
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: missing.dcm: ...
+    """
+    places, plane = dicom_grid.stacked(paths)
+    for place in places:
+        uids = {text(each.path, each.header, "SeriesInstanceUID"): each.path for each in place}
+        if len(uids) > 1:
+            one, other = list(uids.values())[:2]
+            raise InputError(f"{one}: lies where {other} does, of another series; sort series apart")
+    if len(places[0]) == 1:
+        return _volume(*dicom_grid.ordered(paths), codes=False), []
+    names, parts = dicom_dimensions.parted(places)
+    first = parts[0][0]
+    check_size(first.file.parent, Declared((len(parts), len(places), *plane.shape), dicom_pixels.ITEMSIZE), "film")
+    read = [_volume(part, plane, codes=False) for part in parts]
+    return replace(read[0], channels=np.stack([each.array for each in read])), names
+
+
+def _volume(slices: Sequence[Slice], plane: SlicePlane, *, codes: bool) -> Volume:
     spacing, affine = dicom_grid.grid(slices, plane)
     where = dicom_dimensions.where(slices)
     check_size(where, Declared((len(slices), *plane.shape), dicom_pixels.ITEMSIZE), "DICOM series")

@@ -1,0 +1,135 @@
+"""Files and series that hold several volumes of one grid: phases of a moving organ, echoes, diffusion weightings."""
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from jaxtyping import Shaped
+
+from maskmixadv.errors import InputError
+from maskmixadv.files import check_name, together
+from maskmixadv.formats import dicom_header, itk, nifti, series
+from maskmixadv.formats.volume import Volume
+
+ALLOWED: Final = "allowed are NIfTI, NRRD, MetaImage, enhanced multi-frame DICOM, and folders of DICOM slices"
+
+PATIENT: Final = r"^(.+)_v[0-9]+$"
+"""Regular expression whose first group is what the names of a film's volumes share."""
+SUFFIX: Final = ".nii.gz"
+SEGMENTATION: Final = ".seg.nrrd"
+"""Suffix of files whose components are layers of one segmentation."""
+
+
+class Film(NamedTuple):
+    """Volumes of one grid.
+
+    Attributes
+    ----------
+    frames
+        Each volume's voxels.
+    like
+        The first volume, with where all of them lie.
+    told
+        What tells them apart, in the words of the file, such as ``TriggerTime 0 to TriggerTime 957``; may be empty.
+    name
+        Name of the file or folder, without suffix.
+
+    Examples
+    --------
+    >>> from maskmixadv.formats.flat import NoGeometry
+    >>> frames = np.zeros((30, 3, 7, 5))
+    >>> len(Film(frames, Volume(frames[0], None, None, NoGeometry()), "", "cine").frames)
+    30
+    """
+
+    frames: Shaped[np.ndarray, "v d h w"]
+    like: Volume
+    told: str
+    name: str
+
+
+def read(source: Path) -> Film:
+    """Read all volumes of a file, or of the DICOM slices in a folder and its folders.
+
+    Parameters
+    ----------
+    source
+        A NIfTI, NRRD or MetaImage file with a fourth axis or several components, an enhanced multi-frame DICOM file, or
+        a folder of DICOM slices.
+
+    Raises
+    ------
+    InputError
+        If it holds one volume alone, is of another format or damaged, or if nothing tells slices at one place apart.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> nib.save(nib.Nifti1Image(np.zeros((5, 7, 3, 30), np.int16), np.eye(4)), "cine.nii.gz")
+    >>> film = read(Path("cine.nii.gz"))
+    >>> film.frames.shape, film.name
+    ((30, 3, 7, 5), 'cine')
+    """
+    volume, told, name = _read(source)
+    if volume.channels is None:
+        raise InputError(f"{source}: holds one volume, allowed are several; there is nothing to split")
+    return Film(volume.channels, volume, told, name)
+
+
+def write(film: Film, folder: Path) -> list[str]:
+    """Write each volume as a NIfTI file, all or none; returns the names of the files.
+
+    Parameters
+    ----------
+    film
+        The volumes.
+    folder
+        Where to write; made if missing.
+
+    Raises
+    ------
+    InputError
+        If a file of such a name is there, or they can't be written.
+
+    Examples
+    --------
+    >>> from maskmixadv.formats.flat import NoGeometry
+    >>> frames = np.zeros((2, 3, 7, 5), np.int16)
+    >>> write(Film(frames, Volume(frames[0], None, None, NoGeometry()), "", "cine"), Path("images"))
+    ['cine_v01.nii.gz', 'cine_v02.nii.gz']
+    """
+    digits = max(2, len(str(len(film.frames))))
+    names = [check_name(f"{film.name}_v{at:0{digits}}{SUFFIX}", "SRC") for at in range(1, len(film.frames) + 1)]
+    there = next((folder / name for name in names if (folder / name).exists()), None)
+    if there is not None:
+        raise InputError(f"{there}: exists, allowed is a name that is free; move it, or give another folder")
+    with together(folder) as place:
+        for name, frame in zip(names, film.frames, strict=True):
+            nifti.write_image(place / name, frame, film.like)
+    return names
+
+
+def _read(source: Path) -> tuple[Volume, str, str]:
+    low = source.name.lower()
+    for module in (nifti, itk):
+        suffixes = (each for each in module.SUFFIXES if each != SEGMENTATION and not low.endswith(SEGMENTATION))
+        suffix = next((each for each in suffixes if low.endswith(each)), None)
+        if suffix and not source.is_dir():
+            return *module.read_volumes(source), source.name[: -len(suffix)]
+    if not source.is_dir() and not (source.is_file() and dicom_header.is_dicom(source)):
+        raise InputError(f"{source}: no such file or folder, or of another format; {ALLOWED}")
+    volume, names = series.volumes(_slices(source))
+    told = f"{names[0]} to {names[-1]}" if names else ""
+    return volume, told, source.resolve().stem if source.is_file() else source.resolve().name
+
+
+def _slices(source: Path) -> list[Path]:
+    """Return the files of slices in a folder and its folders; lines say what else is there."""
+    if source.is_file():
+        return [source]
+    found = series.scan(path for path in sorted(source.rglob("*")) if path.is_file())
+    if not found.series:
+        said = series.found_instead(found)
+        raise InputError(f"{source}: holds no DICOM image series{f' ({said})' if said else ''}; {ALLOWED}")
+    series.tell(found, source)
+    return [path for paths in found.series.values() for path in paths]

@@ -1,0 +1,203 @@
+"""Files and series of several volumes are split into files of one volume each, in order, on the same grid."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK
+from pydicom.dataset import FileDataset
+
+import dicoms
+import enhanced
+from maskmixadv.cli.app import run
+from maskmixadv.errors import InputError
+from maskmixadv.formats import film, image_files, nifti, series
+
+FRAMES = np.random.default_rng(0).integers(0, 900, (6, 3, 7, 4)).astype(np.uint16)
+"""Volumes ``v d h w``."""
+Say = Callable[[FileDataset, int, int], None]
+
+
+def write_nifti(path: Path, frames: np.ndarray = FRAMES, **fields: Any) -> Path:
+    image = nib.Nifti1Image(frames.T, np.array([[0, -1.5, 0, 7], [1.2, 0, 0, 0], [0, 0, 8, -3], [0, 0, 0, 1.0]]))
+    for name, value in fields.items():
+        image.header[name] = value
+    nib.save(image, path)
+    return path
+
+
+def write_itk(path: Path, *, components: bool = False) -> Path:
+    if components:
+        image = SimpleITK.GetImageFromArray(np.moveaxis(FRAMES, 0, -1), isVector=True)
+    else:
+        image = SimpleITK.JoinSeries([SimpleITK.GetImageFromArray(frame) for frame in FRAMES])
+    image.SetSpacing((1.5, 1.2, 8.0, 1.0)[: image.GetDimension()])
+    SimpleITK.WriteImage(image, path)
+    return path
+
+
+def write_cine(folder: Path, say: Say, frames: np.ndarray = FRAMES) -> Path:
+    """Write the slices of all volumes as one series, in files of random names; `say` gets volume and slice."""
+    volumes, count = frames.shape[:2]
+    normal = np.cross(*dicoms.OBLIQUE)
+
+    def change(number: int, one: FileDataset) -> None:
+        volume, at = divmod(number, count)
+        one.ImagePositionPatient = (np.array([-31.0, 12.5, 40.0]) + 6.0 * at * normal).tolist()
+        say(one, volume, at)
+
+    return dicoms.write_series(folder, frames.reshape(volumes * count, *frames.shape[2:]), change=change)
+
+
+def at_times(one: FileDataset, volume: int, at: int) -> None:
+    one.TriggerTime = 33 * volume + 7 * at  # each slice has a breath-hold of its own
+
+
+def in_series(one: FileDataset, volume: int, at: int) -> None:
+    """A scanner that makes a series of each slice's phases."""
+    at_times(one, volume, at)
+    one.SeriesInstanceUID = f"1.2.{at}"
+
+
+def flow(one: FileDataset, volume: int, at: int) -> None:  # noqa: ARG001
+    """Magnitude and phase at each of three times."""
+    one.ComplexImageComponent = ("MAGNITUDE", "PHASE")[volume // 3]
+    one.TriggerTime = 33 * (volume % 3)
+
+
+def echoes(one: FileDataset, volume: int, at: int) -> None:  # noqa: ARG001
+    one.EchoTime = 120 - 20 * volume
+
+
+def write_multi_frame(folder: Path) -> Path:
+    write_cine(folder / "classic", at_times)
+    slices = enhanced.classic(folder / "classic")
+
+    def frame(at: int, group: Any) -> None:
+        enhanced.within(
+            group, "CardiacSynchronizationSequence", NominalCardiacTriggerDelayTime=float(slices[at].TriggerTime)
+        )
+
+    return enhanced.write_enhanced(folder / "cine.dcm", slices, frame=frame)
+
+
+FILMS: dict[str, Callable[[Path], Path]] = {
+    "nifti": lambda folder: write_nifti(folder / "cine.nii.gz"),
+    "nifti, times": lambda folder: write_nifti(
+        folder / "cine.nii", pixdim=(1, 1.2, 1.5, 8, 33, 1, 1, 1), xyzt_units=18
+    ),
+    "nifti, vectors": lambda folder: write_nifti(folder / "cine.nii", FRAMES[:, None]),
+    "nrrd": lambda folder: write_itk(folder / "cine.nrrd"),
+    "mha, components": lambda folder: write_itk(folder / "cine.mha", components=True),
+    "phases": lambda folder: write_cine(folder / "cine", at_times),
+    "a series a slice": lambda folder: write_cine(folder / "cine", in_series),
+    "flow": lambda folder: write_cine(folder / "cine", flow),
+    "multi-frame": write_multi_frame,
+}
+
+
+@pytest.mark.parametrize("kind", FILMS)
+def test_each_volume_becomes_a_file(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = FILMS[kind](tmp_path)
+    assert run(["split", str(source), str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.startswith(f"{tmp_path / 'out'}: 6 volumes, cine_v01.nii.gz to cine_v06.nii.gz")
+    written = [nifti.read(path) for path in sorted((tmp_path / "out").iterdir())]
+    assert len(written) == len(FRAMES)
+    for frame, volume in zip(FRAMES, written, strict=True):
+        np.testing.assert_array_equal(volume.array, frame)
+
+
+@pytest.mark.parametrize("kind", ["phases", "nifti, times", "nrrd"])
+def test_volumes_lie_where_the_film_did(kind: str, tmp_path: Path) -> None:
+    source = FILMS[kind](tmp_path)
+    film.write(film.read(source), tmp_path / "out")
+    grid = SimpleITK.ReadImage(tmp_path / "out" / "cine_v04.nii.gz")
+    if kind == "phases":
+        first = {name: getattr(enhanced.classic(source)[0], name) for name in ("ImagePositionPatient", "PixelSpacing")}
+        np.testing.assert_allclose(grid.GetOrigin(), first["ImagePositionPatient"], atol=1e-3)
+        np.testing.assert_allclose(grid.GetSpacing(), (*first["PixelSpacing"][::-1], 6.0), atol=1e-3)
+    else:
+        whole = SimpleITK.ReadImage(source)
+        np.testing.assert_allclose(grid.GetOrigin(), whole.GetOrigin()[:3], atol=1e-5)
+        np.testing.assert_allclose(grid.GetSpacing(), whole.GetSpacing()[:3], atol=1e-5)
+        turned = np.reshape(whole.GetDirection(), (4, 4))[:3, :3]
+        np.testing.assert_allclose(np.reshape(grid.GetDirection(), (3, 3)), turned, atol=1e-5)
+
+
+def test_volumes_go_by_echo_time(tmp_path: Path) -> None:
+    found = film.read(write_cine(tmp_path / "mapping", echoes))
+    np.testing.assert_array_equal(found.frames, FRAMES[::-1])
+    assert found.told == "EchoTime 20 to EchoTime 120"
+
+
+def test_numbers_with_a_slope_keep_their_values(tmp_path: Path) -> None:
+    path = tmp_path / "scaled.nii"
+    image = nib.Nifti1Image(FRAMES.T.astype(np.int16), np.eye(4))
+    image.header.set_slope_inter(0.5, -100)
+    nib.save(image, path)
+    with path.open("r+b") as file:  # nibabel stores 1 and 0 where an array is given
+        file.seek(112)
+        file.write(np.array([0.5, -100], np.float32).tobytes())
+    film.write(film.read(path), tmp_path)
+    np.testing.assert_allclose(nifti.read(tmp_path / "scaled_v06.nii.gz").array, FRAMES[5] * 0.5 - 100)
+
+
+def lacking(folder: Path) -> Path:
+    path = write_cine(folder / "cine", at_times)
+    next(path.iterdir()).unlink()
+    return path
+
+
+def silent(one: FileDataset, volume: int, at: int) -> None:
+    """Nothing says which phase a slice is of."""
+
+
+def two_series(one: FileDataset, volume: int, at: int) -> None:
+    at_times(one, volume, at)
+    one.SeriesInstanceUID = f"1.2.{volume}"
+
+
+REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "one volume": (lambda folder: write_nifti(folder / "a.nii", FRAMES[0]), "a.nii: holds one volume, allowed are sev"),
+    "one series": (lambda folder: dicoms.write_series(folder / "a", FRAMES[0]), "a: holds one volume, allowed are"),
+    "five axes": (
+        lambda folder: write_nifti(folder / "a.nii", FRAMES[None].repeat(2, 0)),
+        "has 5 axes .* along a four",
+    ),
+    "another format": (lambda folder: folder / "a.png", "a.png: no such file or folder, or of another format; allowed"),
+    "layers": (
+        lambda folder: write_itk(folder / "a.seg.nrrd", components=True),
+        "a.seg.nrrd: no such .* another format",
+    ),
+    "no images": (lambda folder: folder, "holds no DICOM image series; allowed are NIfTI"),
+    "a slice lacks": (lacking, "5 slices at its place, but 6 at that of .*; add what is missing"),
+    "not said": (lambda folder: write_cine(folder / "a", silent), "6 slices lie at its place, and nothing in the head"),
+    "two series": (lambda folder: write_cine(folder / "a", two_series), "does, of another series; sort series apart"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_can_not_be_split_is_refused(kind: str, tmp_path: Path) -> None:
+    write, words = REFUSED[kind]
+    with pytest.raises(InputError, match=words):
+        film.read(write(tmp_path))
+
+
+def test_no_file_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_nifti(tmp_path / "cine.nii.gz")
+    mine = tmp_path / "out" / "cine_v03.nii.gz"
+    mine.parent.mkdir()
+    mine.write_bytes(b"mine")
+    assert run(["split", str(source), str(mine.parent)]) == 2
+    assert "cine_v03.nii.gz: exists, allowed is a name that is free" in capsys.readouterr().err
+    assert [path.read_bytes() for path in mine.parent.iterdir()] == [b"mine"]
+
+
+@pytest.mark.parametrize("kind", ["nifti", "nifti, times", "nrrd", "mha, components", "phases", "flow", "multi-frame"])
+def test_who_refuses_a_film_names_the_command(kind: str, tmp_path: Path) -> None:
+    source = FILMS[kind](tmp_path)
+    with pytest.raises(InputError, match="as 'maskmixadv split' does"):
+        (series if source.is_dir() else image_files).read(source)
