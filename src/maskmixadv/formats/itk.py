@@ -12,8 +12,9 @@ from jaxtyping import Float, Shaped, UInt8
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, lower_case, replaced
-from maskmixadv.formats import apart
+from maskmixadv.formats import apart, metaimage
 from maskmixadv.formats.flat import colours, grey, uncoloured
+from maskmixadv.formats.metaimage import MOST_TEXT
 from maskmixadv.formats.reading import Declared, check_size, existing, in_one_line, reading
 from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import MOST_CHANNELS, Geometry, Volume, check_spacing, several_told, tilt
@@ -54,8 +55,6 @@ _ELSEWHERE: Final = ("elementdatafile", "data file", "datafile")
 """Fields of MetaImage and of NRRD that name the file of the voxels, where that is another one."""
 _NOTES: Final = re.compile(r"(multivolume\.|axis \d+ index type|dwmri_).*:=")
 """Notes of 3D Slicer on the frames of a sequence, in lower case."""
-MOST_TEXT: Final = 2**16
-"""Bytes of a header's text that are looked at."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ def read_layers(path: Path) -> tuple[Volume, Shaped[np.ndarray, "d h w l"]]:
         if _volumes(told) > 1:
             raise InputError(f"{path}: has 4 axes, allowed is a 3D volume; split it first")
         pixels = np.empty((*shape, int(told["NumberOfComponents"])), dtype)
-        reader.values(path, _kind(path), pixels)
+        _values(path, reader, told, pixels)
     return Volume(pixels[..., 0], _spacing(place), _affine(place), place), pixels
 
 
@@ -177,7 +176,7 @@ def read(path: Path) -> Volume:
         samples, volumes = int(told["NumberOfComponents"]), _volumes(told)
         count = _channels(path, told)
         pixels = np.empty((*shape, samples) if volumes == 1 else (volumes, *shape, 1), dtype)
-        reader.values(path, _kind(path), pixels)
+        _values(path, reader, told, pixels)
     pixels = np.moveaxis(pixels[..., 0], 0, -1) if volumes > 1 else pixels if samples > 1 else pixels[..., 0]
     slope, offset = _scaling(path)
     if (slope, offset) != (1.0, 0.0):
@@ -283,8 +282,8 @@ def declared(path: Path) -> Declared:
         return _declared(path, told)
 
 
-def beside(path: Path) -> Path | None:
-    r"""Return the file that holds the voxels where a header lies apart from them; None if there is none.
+def beside(path: Path) -> list[Path]:
+    r"""Return the files that hold the voxels where a header lies apart from them; none if there are none.
 
     Examples
     --------
@@ -292,12 +291,11 @@ def beside(path: Path) -> Path | None:
     >>> Path("a.mhd").write_text("ObjectType = Image\nElementDataFile = a.raw\n")
     43
     >>> beside(Path("a.mhd"))
-    PosixPath('a.raw')
+    [PosixPath('a.raw')]
     """
     fields = _fields(path)
     name = next((fields[key] for key in _ELSEWHERE if key in fields), "")
-    file = path.with_name(name) if name and name == Path(name).name else None
-    return file if file is not None and file.is_file() else None
+    return [file for file in metaimage.files(path, name) if file.is_file()]
 
 
 def _itk(path: Path) -> Any:  # noqa: ANN401
@@ -313,6 +311,13 @@ def _opened(path: Path) -> Iterator[tuple[apart.Reader, dict[str, Any]]]:
     existing(path)
     with apart.reader() as reader:
         yield reader, reader.header(path, _kind(path), {"itk": str(path.absolute())})
+
+
+def _values(path: Path, reader: apart.Reader, told: dict[str, Any], pixels: Shaped[np.ndarray, "..."]) -> None:
+    """Read the voxels of the file that was opened last into `pixels`."""
+    if path.suffix.lower() not in NRRD:
+        metaimage.check_voxels(path, _fields(path), told["Size"], pixels.nbytes, _kind(path))
+    reader.values(path, _kind(path), pixels)
 
 
 def _kind(path: Path) -> str:
@@ -396,13 +401,19 @@ def _fields(path: Path) -> dict[str, str]:
         text = stream.read(MOST_TEXT).decode("latin-1")
     found = dict[str, str]()
     for line in text.splitlines():
-        name, separator, value = line.partition(":" if path.suffix.lower() in NRRD else "=")
+        name, separator, value = _parted(line, ":" if path.suffix.lower() in NRRD else "=:")
         if separator:  # NRRD writes notes of programs with :=
             note = ":=" if value.startswith("=") else ""
             found.setdefault(name.strip().lower() + note, value.removeprefix("=").strip())
         if not line.strip() or name.strip() == "ElementDataFile":
             break
     return found
+
+
+def _parted(line: str, separators: str) -> tuple[str, str, str]:
+    """Part a line at the first of `separators`; MetaImage's library takes a colon for an equals sign."""
+    first = min((line.find(each) for each in separators if each in line), default=-1)
+    return line.partition(line[first]) if first >= 0 else (line, "", "")
 
 
 def _unit(path: Path) -> float:

@@ -162,7 +162,9 @@ def _parts(path: Path) -> list[Path]:
     """Return the files that belong to an image's own: those of a series, or what lies in a file beside a header."""
     if path.is_dir():
         return sorted(file for file in path.iterdir() if file.is_file())
-    beside = itk.beside(path) if path.name.lower().endswith(itk.SUFFIXES) else tiff_spacing.beside(path)
+    if path.name.lower().endswith(itk.SUFFIXES):
+        return itk.beside(path)
+    beside = tiff_spacing.beside(path)
     return [] if beside is None else [beside]
 
 
