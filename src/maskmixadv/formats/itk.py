@@ -12,9 +12,10 @@ from jaxtyping import Float, Shaped, UInt8
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, lower_case, replaced
-from maskmixadv.formats import apart, metaimage
+from maskmixadv.formats import apart
+from maskmixadv.formats.details import metaimage
+from maskmixadv.formats.details.metaimage import MOST_TEXT
 from maskmixadv.formats.flat import colours, grey, uncoloured
-from maskmixadv.formats.metaimage import MOST_TEXT
 from maskmixadv.formats.reading import Declared, check_size, existing, in_one_line, reading
 from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import MOST_CHANNELS, Geometry, Volume, check_spacing, several_told, tilt
