@@ -54,6 +54,8 @@ TURNED: Final = ("transformmatrix", "rotation", "orientation")
 """Fields of MetaImage that hold the axes' directions."""
 _ELSEWHERE: Final = ("elementdatafile", "data file", "datafile")
 """Fields of MetaImage and of NRRD that name the file of the voxels, where that is another one."""
+_COLOURS: Final = ("hsv-color", "xyz-color")
+"""NRRD's kinds of colours that are not red, green and blue, in lower case."""
 _NOTES: Final = re.compile(r"(multivolume\.|axis \d+ index type|dwmri_).*:=")
 """Notes of 3D Slicer on the frames of a sequence, in lower case."""
 
@@ -381,6 +383,9 @@ def _channels(path: Path, told: dict[str, Any]) -> int:
     samples, volumes = int(told["NumberOfComponents"]), _volumes(told)
     if samples * volumes > 1 and (note := next((name for name in _fields(path) if _NOTES.match(name)), None)):
         raise InputError(f"{path}: {note[:40]}: has {samples * volumes} frames of a sequence, allowed are channels")
+    kinds = _fields(path).get("kinds", "").lower()
+    if odd := next((kind for kind in _COLOURS if kind in kinds.split()), None):
+        raise InputError(f"{path}: kinds: {odd}: allowed are colours as red, green and blue (RGB-color); convert it")
     if samples in (3, 4) and volumes == 1 and told["kind"] == "uint8":
         return 1
     count, what = (samples, "components") if volumes == 1 else (volumes, "volumes (fourth axis)")

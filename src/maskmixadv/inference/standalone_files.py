@@ -58,6 +58,10 @@ TIFF_FIELDS = {
     339, 700, 33432, 34675,
 }  # fmt: skip
 """Fields that a TIFF may have. Others, and texts, may say that it is not what it seems, as ImageJ's and OME's do."""
+SAME = 0.01
+"""Share by which spacings of channels may differ, where nothing else says where they lie."""
+UNKNOWN = (1.0, 1.0, 1.0)
+"""The spacing that programs write where they know of none."""
 LONGEST = 300
 """Characters of a library's message that are shown."""
 
@@ -271,6 +275,10 @@ def other_channel(first: Stored, other: Stored) -> np.ndarray:
     """Return a further channel; raises ValueError where it does not lie on the first one's grid."""
     if len(first.array) != 1 or other.array.shape != first.array.shape:
         raise ValueError(f"channels have shapes {first.array.shape} and {other.array.shape}, allowed is one")
+    both = first.grid.placed and other.grid.placed
+    told = () if both else tuple(each for each in (first.grid.spacing, other.grid.spacing) if each is not None)
+    if len(told) == 2 and UNKNOWN not in told and not np.allclose(*told, rtol=SAME):
+        raise ValueError(f"channels have spacings {told[0]} and {told[1]} mm, allowed is one")
     if first.grid.affine is not None and other.grid.affine is not None and other.grid.placed:
         corners = [(*corner, 1) for corner in product(*((0, n - 1) for n in first.array.shape[:0:-1]))]
         far = np.linalg.norm((corners @ (first.grid.affine - other.grid.affine).T)[:, :3], axis=1).max()
