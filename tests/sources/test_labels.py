@@ -488,11 +488,11 @@ def test_channels_that_lie_nowhere_have_one_spacing(tmp_path: Path) -> None:
         ("[[channel]]\nkind = 'CT'\npercentile = 99\n", "channel 'image' of kind CT has percentile 99"),
         ("[[channel]]\nkind = 'noNorm'\npercentile = 99\n", "channel 'image' of kind noNorm has percentile 99"),
         (
-            "".join(f"[[channel]]\nname = '{name}'\nkind = 'RGB'\npercentile = {9 * len(name)}\n" for name in ("r", "gr", "b")),
-            "channels of kind RGB have percentiles 9, 18, 9",
+            "".join(f"[[channel]]\nname = '{top}'\nkind = 'RGB'\npercentile = {top}\n" for top in (99, 98.5, 99.9)),
+            "channels of kind RGB have percentiles 99, 98.5, 99.9",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_scale_that_a_kind_makes_no_use_of_is_refused(tmp_path: Path, tables: str, told: str) -> None:
     path = tmp_path / "classes.toml"
     path.write_text(tables)

@@ -180,17 +180,13 @@ def _in_order(told: Any, where: str) -> list[str]:  # noqa: ANN401
     """Return names of channels in the order of their numbers, from 0 on; a list has them in order."""
     if isinstance(told, list):
         told = {str(place): name for place, name in enumerate(told)}
-    numbers = [int(key) if key.isdecimal() else -1 for key in told] if isinstance(told, dict) else [-1]
-    if (
-        len(set(numbers)) < len(numbers)
-        or min(numbers, default=0) != 0
-        or not all(isinstance(name, str) for name in told.values())
-    ):
-        shown = in_one_line(str(told))[:60]
-        raise InputError(
-            f'{where} is {shown}, allowed are names by numbers from 0 on, such as {{"0": "T1", "1": "CT"}}'
-        )
-    return [name for _, name in sorted(zip(numbers, told.values(), strict=True))]
+    table = told if isinstance(told, dict) else {"": told}
+    numbers = [int(key) if key.isdecimal() else -1 for key in table]
+    numbered = len(set(numbers)) == len(numbers) and min(numbers, default=0) == 0
+    if not numbered or not all(isinstance(name, str) for name in table.values()):
+        allowed = 'allowed are names by numbers from 0 on, such as {"0": "T1", "1": "CT"}'
+        raise InputError(f"{where} is {in_one_line(str(told))[:60]}, {allowed}")
+    return [name for _, name in sorted(zip(numbers, table.values(), strict=True))]
 
 
 def channels_from(names: Sequence[str]) -> tuple[Channel, ...]:
