@@ -134,3 +134,12 @@ def test_a_second_sample_is_opacity_only_where_the_file_says_so(tmp_path: Path) 
     assert image_files.read(tmp_path / "b.tif").notes == (
         "a fourth sample, of which the file does not say what it is, is left out",
     )
+
+
+def test_pages_that_are_turned_in_several_ways_are_refused(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for orientation in (1, 3):
+            tags: Any = [(274, "H", 1, orientation, True)]
+            file.write(DEEP, photometric="minisblack", metadata=None, extratags=tags)
+    with pytest.raises(InputError, match=r"a\.tif: its pages have orientations 1, 3, allowed is one"):
+        image_files.read(tmp_path / "a.tif")

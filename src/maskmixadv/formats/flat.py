@@ -435,6 +435,11 @@ def _pages(path: Path, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
         array, axes = _stack(path, file, indices), file.series[0].axes
         keyframe: Any = file.series[0].keyframe
         orientation = _orientation(keyframe)
+        pages = [page for page in file.series[0].pages if isinstance(page, tifffile.TiffPage)]
+        turned = {_orientation(page) for page in pages if "Orientation" in page.tags}  # others are as the first one
+        if len(turned) > 1:
+            listed = ", ".join(map(str, sorted(turned)))
+            raise InputError(f"{path}: its pages have orientations {listed}, allowed is one; save it as it is shown")
         if "S" in axes and int(keyframe.samplesperpixel) == 2 and _unsaid(keyframe):
             raise InputError(
                 f"{path}: has 2 samples a pixel, and ExtraSamples does not say that the second is opacity; allowed is "
