@@ -5,6 +5,7 @@ and mixes up the bytes of numbers whose most significant byte comes first. Here 
 """
 
 import struct
+from collections.abc import Mapping
 from io import BytesIO
 from itertools import product
 from pathlib import Path
@@ -16,9 +17,10 @@ from jaxtyping import Shaped, UInt8
 from PIL.TiffImagePlugin import TiffImageFile
 
 from maskmixadv.errors import InputError
+from maskmixadv.formats.reading import Declared, check_size, reading
 
-PACKED: Final = (5, 32773)
-"""TIFF's codes of LZW and of PackBits."""
+PACKED: Final[Mapping[int, float]] = {5: 4096.0, 32773: 128.0}
+"""TIFF's codes of LZW and of PackBits, and how many bytes one unpacks to at most."""
 PREDICTORS: Final = (1, 2, 3)
 """How rows are stored: as they are, as differences of pixels, or as differences of the bytes of fractions."""
 _LONG, _HEAD = 4, 8
@@ -62,11 +64,12 @@ def hollow(path: Path, file: tifffile.TiffFile) -> str:
     ...     hollow(Path("a.tif"), file)
     ''
     """
-    series: Any = file.series[0]
-    if series.dataoffset is not None:  # all in one piece, whatever is said of its parts
-        return ""
-    pages = [page for page in series.pages if page is not None]
-    parts = [part for page in pages for part in zip(page.dataoffsets, page.databytecounts, strict=False)]
+    with reading(path, "image"):
+        series: Any = file.series[0]
+        if series.dataoffset is not None:  # all in one piece, whatever is said of its parts
+            return ""
+        pages = [page for page in series.pages if page is not None]
+        parts = [part for page in pages for part in zip(page.dataoffsets, page.databytecounts, strict=False)]
     empty = [offset for offset, count in parts if not count]
     if any(empty):
         told = f"{len(empty)} of {len(parts)} strips or tiles have 0 bytes"
@@ -113,6 +116,7 @@ def unpack(path: Path, page: tifffile.TiffPage) -> Shaped[np.ndarray, "..."]:
         rows, width = chunk[y] if told.is_tiled else held[y], chunk[y + 1]
         told.parent.filehandle.seek(offset)
         row = width * samples * told.dtype.itemsize
+        check_size(path, Declared((rows, row), 1), "image", held=count, ratio=PACKED[int(told.compression)])
         content = _bytes(told.parent.filehandle.read(count), told, (rows, row))
         if content is None:
             raise InputError(f"{path}: not a readable image (packed pixels at byte {offset} are damaged)")
