@@ -302,3 +302,14 @@ def test_an_axis_that_is_no_space_is_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_unit_of_time_does_not_matter(tmp_path: Path) -> None:
     assert nifti.read(write(tmp_path / "a.nii", xyzt_units=56 + 2)).spacing == (8.0, 2.0, 1.5)
+
+
+@pytest.mark.parametrize("kind", ["HSV-color", "XYZ-color"])
+def test_other_colours_than_red_green_and_blue_are_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.nrrd"
+    head = ["NRRD0004", "type: uint8", "dimension: 4", "sizes: 3 5 7 3", "encoding: raw"]
+    head.append(f"kinds: {kind} domain domain domain")
+    path.write_bytes(("\n".join(head) + "\n\n").encode() + bytes(range(105)) * 3)
+    for look in (image_files.read, image_files.channels):
+        with pytest.raises(InputError, match=rf"a\.nrrd: kinds: {kind.lower()}: allowed are colours as red, green"):
+            look(path)

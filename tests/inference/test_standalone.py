@@ -23,6 +23,7 @@ import tifffile
 import torch
 from PIL import Image
 
+import packed_tiff
 import tiny
 from maskmixadv import methods
 from maskmixadv.cli.app import run
@@ -507,6 +508,10 @@ def tiffs(folder: Path, grey: np.ndarray, rgb: np.ndarray) -> None:
     Image.fromarray(deep).save(folder / "pil16.tif")
     Image.fromarray(rgb).save(folder / "pilrgb.tif")
     Image.fromarray(grey).save(folder / "lzw.tiff", compression="tiff_lzw")
+    for name, array in (("z8", grey), ("z16", deep), ("zi16", deep.astype(np.int16)), ("zf32", grey / np.float32(7))):
+        for order in "<>":
+            tag = "b" if order == ">" else ""
+            packed_tiff.write(folder / f"{name}{tag}.tif", array, photometric="minisblack", byteorder=order)
     Image.fromarray(rgb).save(folder / "lossy.tif", compression="jpeg")
     for mode in ("CMYK", "YCbCr", "LAB", "P"):
         Image.fromarray(rgb).convert(mode).save(folder / f"{mode}.tif")

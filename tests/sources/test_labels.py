@@ -21,7 +21,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files, nifti
 from maskmixadv.metrics.scores import rows
 from maskmixadv.sources import folder, nnunet, segments
-from maskmixadv.sources.classes import Classes, read
+from maskmixadv.sources.classes import Classes, channels, read
 from maskmixadv.sources.labels import width
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.types import IGNORE
@@ -442,3 +442,59 @@ def test_letters_may_be_stored_in_two_ways(tmp_path: Path) -> None:
     shutil.copy(source / "images" / apart, source / "images" / together)
     with pytest.raises(InputError, match="has this name too"):
         folder.prepare(source, tmp_path / "d")
+
+
+# What nothing but a spacing says
+
+
+def nrrd(path: Path, labels: np.ndarray, spacings: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sizes = " ".join(map(str, labels.shape[::-1]))
+    head = f"NRRD0004\ntype: uint8\ndimension: 3\nsizes: {sizes}\nspacings: {spacings}\nencoding: raw\n\n"
+    path.write_bytes(head.encode() + labels.tobytes())
+    return path
+
+
+@pytest.mark.parametrize(("spacings", "fits"), [("1.5 1.5 8", True), ("1 1 1", True), ("3 3 8", False)])
+def test_labels_that_lie_nowhere_have_their_images_spacing(tmp_path: Path, spacings: str, fits: bool) -> None:
+    """1 mm along all axes is what programs write that know of none."""
+    source = source_of(tmp_path / "src")
+    nrrd(source / "masks" / "a.nrrd", DENSE, spacings)
+    if fits:
+        assert made(source, tmp_path / "corpus").dense is not None
+        return
+    with pytest.raises(InputError, match=r"a\.nrrd: has spacing 8 × 3 × 3 mm, its image .* has 8 × 1\.5 × 1\.5 mm"):
+        made(source, tmp_path / "corpus")
+
+
+def test_channels_that_lie_nowhere_have_one_spacing(tmp_path: Path) -> None:
+    source, grey = source_of(tmp_path / "src"), (IMAGE * 200).astype(np.uint8)
+    (source / "images" / "a.nii.gz").unlink()
+    nrrd(source / "masks" / "a.nrrd", DENSE, "1.5 1.5 8")
+    for number in range(2):
+        nrrd(source / "images" / f"a_000{number}.nrrd", grey, "1.5 1.5 8")
+    assert len(folder.prepare(source, tmp_path / "corpus").channels) == 2
+    nrrd(source / "images" / "a_0001.nrrd", 0 * grey, "1.5 1.5 8")
+    with pytest.raises(InputError, match="channel 'channel 1': image is constant"):
+        folder.prepare(source, tmp_path / "another")
+    nrrd(source / "images" / "a_0001.nrrd", grey, "3 3 8")
+    with pytest.raises(InputError, match=r"a_0001\.nrrd: has spacing 8 × 3 × 3 mm, .*; channels have one grid"):
+        folder.prepare(source, tmp_path / "another")
+
+
+@pytest.mark.parametrize(
+    ("tables", "told"),
+    [
+        ("[[channel]]\nkind = 'CT'\npercentile = 99\n", "channel 'image' of kind CT has percentile 99"),
+        ("[[channel]]\nkind = 'noNorm'\npercentile = 99\n", "channel 'image' of kind noNorm has percentile 99"),
+        (
+            "".join(f"[[channel]]\nname = '{top}'\nkind = 'RGB'\npercentile = {top}\n" for top in (99, 98.5, 99.9)),
+            "channels of kind RGB have percentiles 99, 98.5, 99.9",
+        ),
+    ],
+)
+def test_a_scale_that_a_kind_makes_no_use_of_is_refused(tmp_path: Path, tables: str, told: str) -> None:
+    path = tmp_path / "classes.toml"
+    path.write_text(tables)
+    with pytest.raises(InputError, match=rf"classes\.toml: {told}"):
+        channels(path)

@@ -296,3 +296,32 @@ def test_channels_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     raw = {"labels": {"background": 0, "a": 1}, "file_ending": ".nii.gz", "channel_names": names}
     path.write_text(json.dumps(raw))
     assert [each.name for each in nnunet.read(path).channels] == ["T0", "T1", "T2", "T10"]
+
+
+@pytest.mark.parametrize("key", ["channel_names", "modality"])
+def test_channels_that_are_said_in_another_way_are_used_or_refused(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "dataset.json"
+
+    def write(told: Any) -> None:
+        others = {"channel_names": None} if key == "modality" else {}
+        raw = {"labels": {"background": 0, "a": 1}, "file_ending": ".nii.gz", key: told, **others}
+        path.write_text(json.dumps(raw))
+
+    write(["T1", "CT"])
+    assert [(each.name, each.kind) for each in nnunet.read(path).channels] == [("T1", "MR"), ("CT", "CT")]
+    for wrong in ({"CT": "0"}, {"CT": 0}, "CT", {"1": "CT"}, {"0": "CT", "00": "T1"}, {"0": 1}):
+        write(wrong)
+        with pytest.raises(InputError, match=rf"dataset\.json: {key} is .*, allowed are names by numbers from 0 on"):
+            nnunet.read(path)
+
+
+@pytest.mark.parametrize(
+    ("folds", "told"),
+    [([{"train": "s0", "val": ["m0"]}], "fold 0: train: 's0', must be a list"), ([], "has no folds, at least one")],
+)
+def test_folds_that_name_nobody_are_refused(tmp_path: Path, folds: Any, told: str) -> None:
+    """A text was taken for its letters, which may be cases, too."""
+    source = dataset(tmp_path / "src")
+    (source / "splits_final.json").write_text(json.dumps(folds))
+    with pytest.raises(InputError, match=rf"splits_final\.json: {told}"):
+        nnunet.prepare(source, tmp_path / "corpus")

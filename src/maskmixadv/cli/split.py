@@ -25,7 +25,7 @@ class Split:
 
     def run(self) -> int:
         """Split; returns the exit code."""
-        from maskmixadv.formats import film
+        from maskmixadv.sources import film
 
         found = film.read(self.source)
         names = film.write(found, self.out)

@@ -125,6 +125,31 @@ def named(channels: Sequence[Channel]) -> str:
     return ", ".join(each.name + (f" ({each.kind})" if each.kind in ("CT", "noNorm") else "") for each in channels)
 
 
+def check_scale(channels: Sequence[Channel], where: str) -> None:
+    """Check that nothing is said of a channel's scale that its kind makes no use of.
+
+    Raises
+    ------
+    InputError
+        If a CT or what is scaled already has a percentile, or red, green and blue have several; the text begins with
+        `where`.
+
+    Examples
+    --------
+    >>> check_scale([Channel("low dose", "CT", percentile=99.0)], "classes.toml")
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: classes.toml: channel 'low dose' of kind CT has percentile 99, allowed is one of ...
+    """
+    for channel in channels:
+        if channel.percentile is not None and channel.kind not in ("MR", "RGB"):
+            told = f"{where}: channel {channel.name!r} of kind {channel.kind} has percentile {channel.percentile:g}"
+            raise InputError(f"{told}, allowed is one of kind MR or RGB; leave it out")
+    said = [each.percentile for each in channels if each.kind == "RGB"]
+    if len(set(said)) > 1:
+        shown = ", ".join("none" if each is None else f"{each:g}" for each in said)
+        raise InputError(f"{where}: channels of kind RGB have percentiles {shown}, allowed is one for all three")
+
+
 def own(channels: Sequence[Channel]) -> tuple[Channel, ...]:
     """Return the channels of own images: those of kind MR have percentile `TOP` and knee `KNEE`, if nothing is said.
 
@@ -143,6 +168,7 @@ def own(channels: Sequence[Channel]) -> tuple[Channel, ...]:
     for each in [channels] if isinstance(channels, str) or not isinstance(channels, Sequence) else channels:
         if not isinstance(each, Channel):
             raise InputError(f"channels: {each!r:.60}, allowed is a list such as [Channel('T1'), Channel('CT', 'CT')]")
+    check_scale(channels, "channels")
     return tuple(
         replace(each, percentile=TOP, knee=KNEE if each.knee is None else each.knee)
         if (each.kind, each.percentile) == ("MR", None)
@@ -260,7 +286,8 @@ def ranged(
     """
     if channels[0].kind == "RGB":
         return normalise(image, where=where, percentile=channels[0].percentile or PERCENTILE)
-    return np.stack([_one(part, channel, where) for part, channel in zip(image, channels, strict=True)])
+    told = [f"{where}: channel {channel.name!r}" if len(channels) > 1 else where for channel in channels]
+    return np.stack([_one(*each) for each in zip(image, channels, told, strict=True)])
 
 
 def windows(image: Float[np.ndarray, "c d h w"], channels: Sequence[Channel]) -> Float[np.ndarray, "c d h w"]:

@@ -15,7 +15,8 @@ from PIL import Image, ImageOps, ImageSequence
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import replaced
-from maskmixadv.formats import tiff_spacing
+from maskmixadv.formats.details import tiff_fields, tiff_packed
+from maskmixadv.formats.details.tiff_fields import TIFF
 from maskmixadv.formats.reading import (
     DEFLATED,
     Declared,
@@ -26,7 +27,6 @@ from maskmixadv.formats.reading import (
     reading,
 )
 from maskmixadv.formats.slicing import Header
-from maskmixadv.formats.tiff_spacing import TIFF
 from maskmixadv.formats.volume import LUMA, Geometry, Volume
 from maskmixadv.types import Spacing
 
@@ -253,13 +253,17 @@ class _Stored(NamedTuple):
     opacity: bool
     colours: bool
     times: bool = False
+    hollow: str = ""
+    unsaid: bool = False
 
     @property
     def notes(self) -> tuple[str, ...]:
         told = {
             "colours of a palette are looked up": self.palette,
-            "opacity (alpha) is left out": self.opacity,
+            "opacity (alpha) is left out": self.opacity and not self.unsaid,
+            "a fourth sample, of which the file does not say what it is, is left out": self.unsaid,
             "times (axis T) are taken as slices": self.times,
+            f"{self.hollow}, and are taken as 0": bool(self.hollow),
         }
         return tuple(note for note, is_so in told.items() if is_so)
 
@@ -276,7 +280,10 @@ def _stored(path: Path) -> _Stored:
         axes, shape = file.series[0].axes, file.series[0].shape
         opacity = "S" in axes and int(page.samplesperpixel) in (2, 4) and page.photometric in _STORED
         times = "T" in axes and shape[axes.index("T")] > 1
-        return _Stored(palette, opacity, palette or int(page.samplesperpixel) > 2, times)
+        hollow = tiff_packed.hollow(path, file)
+        return _Stored(
+            palette, opacity, palette or int(page.samplesperpixel) > 2, times, hollow, opacity and _unsaid(page)
+        )
 
 
 def may_be_coloured(path: Path) -> bool:
@@ -423,9 +430,25 @@ def _tiff(path: Path) -> Iterator[tifffile.TiffFile]:
 def _pages(path: Path, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
     with _tiff(path) as file:
         _pages_declared(path, file)
+        if (empty := tiff_packed.hollow(path, file)) and indices:
+            raise InputError(f"{path}: labels of which {empty}, allowed are labels of all pixels; save it again")
         array, axes = _stack(path, file, indices), file.series[0].axes
-        orientation = _orientation(file.series[0].keyframe)
+        keyframe: Any = file.series[0].keyframe
+        orientation = _orientation(keyframe)
+        pages = [page for page in file.series[0].pages if isinstance(page, tifffile.TiffPage)]
+        turned = {_orientation(page) for page in pages if "Orientation" in page.tags}  # others are as the first one
+        if len(turned) > 1:
+            listed = ", ".join(map(str, sorted(turned)))
+            raise InputError(f"{path}: its pages have orientations {listed}, allowed is one; save it as it is shown")
+        if "S" in axes and int(keyframe.samplesperpixel) == 2 and _unsaid(keyframe):
+            raise InputError(
+                f"{path}: has 2 samples a pixel, and ExtraSamples does not say that the second is opacity; allowed is "
+                "one; save each channel as a file, as NAME_0000, NAME_0001"
+            )
+        slope, offset = tiff_fields.calibration(path, file)
     if array is not None:
+        if (slope, offset) != (1.0, 0.0):
+            array = array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64) * slope + offset
         if indices and "S" in axes and array.shape[axes.index("S")] in (2, 4):
             opacity = array.take(-1, axes.index("S"))
             _must_be_opaque(path, float(opacity.min()), float(opacity.max()))
@@ -456,11 +479,25 @@ def _stack(path: Path, file: tifffile.TiffFile, indices: bool) -> np.ndarray | N
         plain = page.photometric in _STORED or (indices and page.photometric == tifffile.PHOTOMETRIC.PALETTE)
         if page.compression in UNBOUNDED or not plain:
             return None
-        try:
-            array = file.series[0].asarray()
-        except ValueError:
+        array = _unpacked(path, file)
+        if array is None:
             return None
         return _inverted(array, int(page.bitspersample)) if white else array
+
+
+def _unsaid(page: Any) -> bool:  # noqa: ANN401
+    """Whether a page does not say what a sample beside grey or colours is: opacity, or another channel."""
+    return not page.extrasamples or int(page.extrasamples[0]) == 0
+
+
+def _unpacked(path: Path, file: tifffile.TiffFile) -> np.ndarray | None:
+    series: Any = file.series[0]
+    try:
+        return series.asarray()
+    except ValueError:  # it may lack what unpacks the pages
+        if not tiff_packed.can_unpack(series.keyframe) or None in series.pages:
+            return None
+    return np.stack([tiff_packed.unpack(path, page) for page in series.pages]).reshape(series.shape)
 
 
 def _inverted(array: np.ndarray, bits: int) -> np.ndarray:
@@ -487,10 +524,10 @@ def _spacing(path: Path) -> Spacing | None:
     """Return millimetres along d, h, w of a TIFF file; None for other files, and where nothing is said."""
     if not path.name.lower().endswith(TIFF):
         return None
-    if (spacing := tiff_spacing.by_json(path)) is not None:
+    if (spacing := tiff_fields.by_json(path)) is not None:
         return spacing
     with _tiff(path) as file:
-        return tiff_spacing.by_fields(path, file)
+        return tiff_fields.by_fields(path, file)
 
 
 def _pages_declared(path: Path, file: tifffile.TiffFile) -> Declared:

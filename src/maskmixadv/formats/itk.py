@@ -13,6 +13,8 @@ from jaxtyping import Float, Shaped, UInt8
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, lower_case, replaced
 from maskmixadv.formats import apart
+from maskmixadv.formats.details import metaimage
+from maskmixadv.formats.details.metaimage import MOST_TEXT
 from maskmixadv.formats.flat import colours, grey, uncoloured
 from maskmixadv.formats.reading import SPLIT, Declared, check_size, existing, in_one_line, reading
 from maskmixadv.formats.slicing import Header
@@ -52,10 +54,10 @@ TURNED: Final = ("transformmatrix", "rotation", "orientation")
 """Fields of MetaImage that hold the axes' directions."""
 _ELSEWHERE: Final = ("elementdatafile", "data file", "datafile")
 """Fields of MetaImage and of NRRD that name the file of the voxels, where that is another one."""
+_COLOURS: Final = ("hsv-color", "xyz-color")
+"""NRRD's kinds of colours that are not red, green and blue, in lower case."""
 _NOTES: Final = re.compile(r"(multivolume\.|axis \d+ index type|dwmri_).*:=")
 """Notes of 3D Slicer on the frames of a sequence, in lower case."""
-MOST_TEXT: Final = 2**16
-"""Bytes of a header's text that are looked at."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def read_layers(path: Path) -> tuple[Volume, Shaped[np.ndarray, "d h w l"]]:
         if _volumes(told) > 1:
             raise InputError(f"{path}: has 4 axes, allowed is a 3D volume; split it first")
         pixels = np.empty((*shape, int(told["NumberOfComponents"])), dtype)
-        reader.values(path, _kind(path), pixels)
+        _values(path, reader, told, pixels)
     return Volume(pixels[..., 0], _spacing(place), _affine(place), place), pixels
 
 
@@ -174,7 +176,7 @@ def read(path: Path) -> Volume:
     """
     with _opened(path) as (reader, told):
         (shape, place, dtype), count = _grid(path, told), _channels(path, told)
-        pixels = _pixels(path, reader, np.empty((_volumes(told), *shape, int(told["NumberOfComponents"])), dtype))
+        pixels = _pixels(path, reader, told, np.empty((_volumes(told), *shape, int(told["NumberOfComponents"])), dtype))
     of = (_spacing(place), _affine(place), place)
     if count > 1:
         several = np.moveaxis(pixels, -1, 0)
@@ -205,7 +207,7 @@ def read_volumes(path: Path) -> tuple[Volume, str]:
         (shape, place, dtype), samples, volumes = _grid(path, told), int(told["NumberOfComponents"]), _volumes(told)
         if samples > 1 and volumes > 1:
             raise InputError(f"{path}: has {samples} components and {volumes} volumes, allowed are several of one")
-        pixels = _pixels(path, reader, np.empty((volumes, *shape, samples), dtype))
+        pixels = _pixels(path, reader, told, np.empty((volumes, *shape, samples), dtype))
     fields = _fields(path)
     kinds = fields.get("kinds", "")
     note = next((name for name in fields if _NOTES.match(name)), f"kinds: {kinds}" if "time" in kinds.lower() else "")
@@ -308,8 +310,8 @@ def declared(path: Path) -> Declared:
         return _declared(path, told)
 
 
-def beside(path: Path) -> Path | None:
-    r"""Return the file that holds the voxels where a header lies apart from them; None if there is none.
+def beside(path: Path) -> list[Path]:
+    r"""Return the files that hold the voxels where a header lies apart from them; none if there are none.
 
     Examples
     --------
@@ -317,12 +319,11 @@ def beside(path: Path) -> Path | None:
     >>> Path("a.mhd").write_text("ObjectType = Image\nElementDataFile = a.raw\n")
     43
     >>> beside(Path("a.mhd"))
-    PosixPath('a.raw')
+    [PosixPath('a.raw')]
     """
     fields = _fields(path)
     name = next((fields[key] for key in _ELSEWHERE if key in fields), "")
-    file = path.with_name(name) if name and name == Path(name).name else None
-    return file if file is not None and file.is_file() else None
+    return [file for file in metaimage.files(path, name) if file.is_file()]
 
 
 def _itk(path: Path) -> Any:  # noqa: ANN401
@@ -340,6 +341,13 @@ def _opened(path: Path) -> Iterator[tuple[apart.Reader, dict[str, Any]]]:
         yield reader, reader.header(path, _kind(path), {"itk": str(path.absolute())})
 
 
+def _values(path: Path, reader: apart.Reader, told: dict[str, Any], pixels: Shaped[np.ndarray, "..."]) -> None:
+    """Read the voxels of the file that was opened last into `pixels`."""
+    if path.suffix.lower() not in NRRD:
+        metaimage.check_voxels(path, _fields(path), told["Size"], pixels.nbytes, _kind(path))
+    reader.values(path, _kind(path), pixels)
+
+
 def _kind(path: Path) -> str:
     return f"{path.suffix} file"
 
@@ -347,10 +355,11 @@ def _kind(path: Path) -> str:
 def _pixels(
     path: Path,
     reader: apart.Reader,
+    told: dict[str, Any],
     pixels: Shaped[np.ndarray, "v d h w c"],
 ) -> Shaped[np.ndarray, "d h w *c"]:
     """Fill `pixels` with a file's, and return them as they are to be scaled; the last axis is missing where it is 1."""
-    reader.values(path, _kind(path), pixels)
+    _values(path, reader, told, pixels)
     found = np.moveaxis(pixels[..., 0], 0, -1) if len(pixels) > 1 else pixels[0]
     found = found if found.shape[-1] > 1 else found[..., 0]
     slope, offset = _scaling(path)
@@ -415,11 +424,13 @@ def _channels(path: Path, told: dict[str, Any]) -> int:
     if samples * volumes > 1 and (note := next((name for name in _fields(path) if _NOTES.match(name)), None)):
         said = f"{note[:40]}: has {samples * volumes} frames of a sequence, allowed are channels"
         raise InputError(f"{path}: {said}; {apiece}")
+    kinds = _fields(path).get("kinds", "")
+    if odd := next((kind for kind in _COLOURS if kind in kinds.lower().split()), None):
+        raise InputError(f"{path}: kinds: {odd}: allowed are colours as red, green and blue (RGB-color); convert it")
     if samples in (3, 4) and volumes == 1 and told["kind"] == "uint8":
         return 1
     count, what = (samples, "components") if volumes == 1 else (volumes, "volumes (fourth axis)")
     if count > 1:
-        kinds = _fields(path).get("kinds", "")
         if "time" in kinds.lower():
             said = f"kinds: {kinds[:40]}: has {count} {what} that are times; allowed are channels"
             raise InputError(f"{path}: {said}; {apiece}")
@@ -437,13 +448,19 @@ def _fields(path: Path) -> dict[str, str]:
         text = stream.read(MOST_TEXT).decode("latin-1")
     found = dict[str, str]()
     for line in text.splitlines():
-        name, separator, value = line.partition(":" if path.suffix.lower() in NRRD else "=")
+        name, separator, value = _parted(line, ":" if path.suffix.lower() in NRRD else "=:")
         if separator:  # NRRD writes notes of programs with :=
             note = ":=" if value.startswith("=") else ""
             found.setdefault(name.strip().lower() + note, value.removeprefix("=").strip())
         if not line.strip() or name.strip() == "ElementDataFile":
             break
     return found
+
+
+def _parted(line: str, separators: str) -> tuple[str, str, str]:
+    """Part a line at the first of `separators`; MetaImage's library takes a colon for an equals sign."""
+    first = min((line.find(each) for each in separators if each in line), default=-1)
+    return line.partition(line[first]) if first >= 0 else (line, "", "")
 
 
 def _unit(path: Path) -> float:

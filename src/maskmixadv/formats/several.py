@@ -10,7 +10,7 @@ import numpy as np
 
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files
-from maskmixadv.formats.volume import Volume, apart
+from maskmixadv.formats.volume import Volume, apart, in_mm, spaced_apart
 
 APART: Final = 0.5
 """Voxels by which the corners of one image's channels may lie apart."""
@@ -93,6 +93,9 @@ def read(paths: Sequence[Path]) -> Volume:
         if other.array.shape != first.array.shape:
             has = f"has shape {other.array.shape}, {paths[0]} has {first.array.shape}"
             raise InputError(f"{path}: {has}; channels have one shape")
+        if first.spacing and other.spacing and spaced_apart(first, other):
+            lie = f"has spacing {in_mm(other.spacing)}, {paths[0]} has {in_mm(first.spacing)}"
+            raise InputError(f"{path}: {lie}; channels have one grid")
         if first.affine is None or other.affine is None or not other.geometry.placed:
             continue
         far = apart(first.affine, other.affine, first.array.shape[::-1])
@@ -102,4 +105,6 @@ def read(paths: Sequence[Path]) -> Volume:
     for path, volume in zip(paths, volumes, strict=True):
         if volume.coloured or (volume.channels is not None and not volume.colours):
             raise InputError(f"{path}: has several channels, allowed is one in each of the files of an image")
-    return replace(first, channels=np.stack([volume.array for volume in volumes]), coloured=False, colours=False)
+    notes = tuple(dict.fromkeys(note for volume in volumes for note in volume.notes))
+    stacked = np.stack([volume.array for volume in volumes])
+    return replace(first, channels=stacked, coloured=False, colours=False, notes=notes)

@@ -27,6 +27,10 @@ TILTED: Final = 0.02
 DIFFERENT: Final = 0.05
 """Voxels by which a corner must lie elsewhere for two affines to differ."""
 
+SAME: Final = 0.01
+"""Share by which the spacings of two files may differ, where nothing else says where they lie."""
+UNKNOWN: Final = (1.0, 1.0, 1.0)
+"""The spacing that programs write where they know of none."""
 MOST_CHANNELS: Final = 4
 """Length up to which a file's last axis beside those of space is taken as channels; a longer one may be time."""
 LUMA: Final = (0.2125, 0.7154, 0.0721)
@@ -237,6 +241,34 @@ def check_spacing(path: Path, spacing: Sequence[float], what: str) -> None:
         raise InputError(
             f"{path}: {what}: a voxel of {shown} mm, allowed are {FINEST:g} to {COARSEST:g} mm; correct the header"
         )
+
+
+def spaced_apart(one: "Volume", other: "Volume") -> bool:
+    """Whether two files of one grid say different spacings, where that is all they can be compared by.
+
+    Where both say where they lie in the patient, that counts. Programs write 1 mm where they know of no spacing.
+
+    Examples
+    --------
+    >>> one, other = (Volume.of(Header((3, 64, 64), spacing)) for spacing in ((8.0, 1.5, 1.5), (8.0, 2.0, 2.0)))
+    >>> spaced_apart(one, other), spaced_apart(one, one)
+    (True, False)
+    """
+    both = one.geometry.placed and other.geometry.placed
+    if both or one.spacing is None or other.spacing is None or UNKNOWN in (one.spacing, other.spacing):
+        return False
+    return not np.allclose(one.spacing, other.spacing, rtol=SAME)
+
+
+def in_mm(spacing: Sequence[float]) -> str:
+    """Return a spacing for people.
+
+    Examples
+    --------
+    >>> in_mm((8.0, 1.5, 1.5))
+    '8 × 1.5 × 1.5 mm'
+    """
+    return " × ".join(f"{mm:g}" for mm in spacing) + " mm"
 
 
 def tilt(affine: Float[np.ndarray, "4 4"]) -> float:

@@ -58,6 +58,10 @@ TIFF_FIELDS = {
     339, 700, 33432, 34675,
 }  # fmt: skip
 """Fields that a TIFF may have. Others, and texts, may say that it is not what it seems, as ImageJ's and OME's do."""
+SAME = 0.01
+"""Share by which spacings of channels may differ, where nothing else says where they lie."""
+UNKNOWN = (1.0, 1.0, 1.0)
+"""The spacing that programs write where they know of none."""
 LONGEST = 300
 """Characters of a library's message that are shown."""
 
@@ -245,6 +249,9 @@ def check_tiff(path: Path, image: Any) -> None:  # noqa: ANN401
     for number, value in fields.items():
         if number not in TIFF_FIELDS or value not in TIFF_VALUES.get(number, (value,)):
             raise ValueError(f"has field {number} with {in_one_line(str(value))[:40]}, which is not read here{ELSE}")
+    mixed = fields.get(259, 1) in (5, 32773) and max(pixels[1]) > 8  # Pillow mixes up the bytes of some of these
+    if mixed and path.read_bytes()[:2] == b"MM":
+        raise ValueError(f"is packed by LZW or PackBits with the most significant byte first{ELSE}")
     check_strips(path, fields)
     (w, h), text = image.size, str(fields.get(270, "")).strip("\0 ")
     if text not in ("", f'{{"shape": [{h}, {w}]}}', f'{{"shape": [{h}, {w}, 3]}}'):
@@ -259,7 +266,7 @@ def check_strips(path: Path, fields: dict[int, Any]) -> None:
     content, packing = path.read_bytes(), fields.get(259, 1)
     strips = [content[start : start + count] for start, count in places]
     found = [len(zlib.decompress(strip) if packing in (8, 32946) else strip) for strip in strips]
-    held = found == lengths if packing in (1, 8, 32946) else found == [count for _, count in places]
+    held = found == lengths if packing in (1, 8, 32946) else all(found) and found == [count for _, count in places]
     if not held or len(places) != len(lengths):
         raise ValueError(f"its strips do not hold {h} rows of {w} pixels; save it again")
 
@@ -268,6 +275,10 @@ def other_channel(first: Stored, other: Stored) -> np.ndarray:
     """Return a further channel; raises ValueError where it does not lie on the first one's grid."""
     if len(first.array) != 1 or other.array.shape != first.array.shape:
         raise ValueError(f"channels have shapes {first.array.shape} and {other.array.shape}, allowed is one")
+    both = first.grid.placed and other.grid.placed
+    told = () if both else tuple(each for each in (first.grid.spacing, other.grid.spacing) if each is not None)
+    if len(told) == 2 and UNKNOWN not in told and not np.allclose(*told, rtol=SAME):
+        raise ValueError(f"channels have spacings {told[0]} and {told[1]} mm, allowed is one")
     if first.grid.affine is not None and other.grid.affine is not None and other.grid.placed:
         corners = [(*corner, 1) for corner in product(*((0, n - 1) for n in first.array.shape[:0:-1]))]
         far = np.linalg.norm((corners @ (first.grid.affine - other.grid.affine).T)[:, :3], axis=1).max()

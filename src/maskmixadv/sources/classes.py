@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from maskmixadv.corpus.channels import KINDS, ONE, Channel, check_channels
+from maskmixadv.corpus.channels import KINDS, ONE, Channel, check_channels, check_scale
 from maskmixadv.corpus.names import MOST_CLASSES, check_classes, check_spellings
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_toml
@@ -253,6 +253,7 @@ def channels(path: Path) -> tuple[Channel, ...]:
         top, knee = (_number(path, name, key, table.get(key)) for key in ("percentile", "knee"))
         found.append(Channel(name, kind, percentile=top, knee=knee))
     check_channels(found, str(path))
+    check_scale(found, str(path))
     return tuple(found)
 
 

@@ -17,7 +17,8 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, KeptCase
 from maskmixadv.errors import InputError
 from maskmixadv.files import held, make_directory, read_json, whole, write_text
-from maskmixadv.formats import itk, tiff_spacing
+from maskmixadv.formats import itk
+from maskmixadv.formats.details import tiff_fields
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import folder, pairs
 from maskmixadv.sources.classes import Classes
@@ -162,7 +163,9 @@ def _parts(path: Path) -> list[Path]:
     """Return the files that belong to an image's own: those of a series, or what lies in a file beside a header."""
     if path.is_dir():
         return sorted(file for file in path.iterdir() if file.is_file())
-    beside = itk.beside(path) if path.name.lower().endswith(itk.SUFFIXES) else tiff_spacing.beside(path)
+    if path.name.lower().endswith(itk.SUFFIXES):
+        return itk.beside(path)
+    beside = tiff_fields.beside(path)
     return [] if beside is None else [beside]
 
 

@@ -14,15 +14,13 @@ from maskmixadv.errors import InputError, say
 from maskmixadv.formats import image_files, itk
 from maskmixadv.formats.flat import NoGeometry
 from maskmixadv.formats.slicing import View
-from maskmixadv.formats.volume import Volume, apart
+from maskmixadv.formats.volume import SAME, Volume, apart, in_mm, spaced_apart
 from maskmixadv.sources import segments
 from maskmixadv.sources.classes import FILE, Classes
-from maskmixadv.types import IGNORE, Spacing
+from maskmixadv.types import IGNORE
 
 APART: Final = 0.5
 """Voxels by which an annotation's corners may lie apart from its image's."""
-SAME: Final = 0.01
-"""Share by which the spacing of labels may differ from their image's, where nothing else says where they lie."""
 THIN, WIDEST, SHARE = 8.0, 32.0, 32
 """Lines are strokes up to `THIN` pixels of width, and in large images up to a `SHARE`-th of the side or `WIDEST`."""
 
@@ -220,8 +218,7 @@ def on_grid(
         if corner is None:
             raise InputError(f"{path}: has shape {shape}, its image {where} has {wanted}; {advice}")
         return _pasted(path, indices, corner, around, where, wanted, advice)
-    if isinstance(labels.geometry, NoGeometry) and labels.spacing and image.spacing:
-        _must_be_spaced(path, labels.spacing, where, image.spacing)
+    _must_be_spaced(path, labels, where, image)
     if labels.affine is None or image.affine is None or not labels.geometry.placed:
         return indices
     _must_lie_on(path, labels, where, image, advice)
@@ -269,9 +266,12 @@ def _other_form(labels: Volume, image: Volume, most: float) -> str:
     return ""
 
 
-def _must_be_spaced(path: Path, spacing: Spacing, where: Path, wanted: Spacing) -> None:
-    if not np.allclose(spacing, wanted, rtol=SAME):
-        raise InputError(f"{path}: has spacing {_mm(spacing)}, its image {where} has {_mm(wanted)}; must be equal")
+def _must_be_spaced(path: Path, labels: Volume, where: Path, image: Volume) -> None:
+    """Refuse labels that say another spacing than their image, where nothing else says where one of both lies."""
+    one, other = labels.spacing, image.spacing
+    picture = isinstance(labels.geometry, NoGeometry) and one and other and not np.allclose(one, other, rtol=SAME)
+    if one and other and (picture or spaced_apart(labels, image)):
+        raise InputError(f"{path}: has spacing {in_mm(one)}, its image {where} has {in_mm(other)}; must be equal")
 
 
 def _corner(labels: Volume, image: Volume) -> tuple[int, ...] | None:
@@ -309,7 +309,3 @@ def _pasted(
 def _voxel(image: Volume) -> float:
     assert image.affine is not None
     return float(np.linalg.norm(image.affine[:3, :3], axis=0).min())
-
-
-def _mm(spacing: Sequence[float]) -> str:
-    return " × ".join(f"{mm:g}" for mm in spacing) + " mm"

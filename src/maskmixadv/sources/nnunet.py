@@ -170,16 +170,23 @@ def read(path: Path) -> Dataset:
         raise InputError(f"{path}: label {regions[0]!r} is {shown}, allowed is one whole number; no regions")
     classes = _classes(path, labels)
     origin = ", ".join(str(raw[key]) for key in ("reference", "licence") if raw.get(key))
-    told = raw.get("channel_names", raw.get("modality", {}))
-    channels = channels_from(_in_order(told) if isinstance(told, dict) else [])
+    said = next((key for key in ("channel_names", "modality") if raw.get(key) is not None), None)
+    channels = channels_from([] if said is None else _in_order(raw[said], f"{path}: {said}"))
     name, training = str(raw.get("name") or path.resolve().parent.name), raw.get("numTraining")
     return Dataset(name, classes, ending, origin, channels, training)
 
 
-def _in_order(told: Mapping[str, Any]) -> list[str]:
-    """Return names by number, in whatever order a file has them."""
-    numbered = sorted(told.items(), key=lambda item: int(item[0]) if item[0].isdecimal() else 0)
-    return [str(name) for _, name in numbered]
+def _in_order(told: Any, where: str) -> list[str]:  # noqa: ANN401
+    """Return names of channels in the order of their numbers, from 0 on; a list has them in order."""
+    if isinstance(told, list):
+        told = {str(place): name for place, name in enumerate(told)}
+    table = told if isinstance(told, dict) else {"": told}
+    numbers = [int(key) if key.isdecimal() else -1 for key in table]
+    numbered = len(set(numbers)) == len(numbers) and min(numbers, default=0) == 0
+    if not numbered or not all(isinstance(name, str) for name in table.values()):
+        allowed = 'allowed are names by numbers from 0 on, such as {"0": "T1", "1": "CT"}'
+        raise InputError(f"{where} is {in_one_line(str(told))[:60]}, {allowed}")
+    return [name for _, name in sorted(zip(numbers, table.values(), strict=True))]
 
 
 def channels_from(names: Sequence[str]) -> tuple[Channel, ...]:
@@ -284,6 +291,8 @@ def _splits(path: Path, patients: Mapping[str, str], tested: frozenset[str]) -> 
         return None
     made = []
     for number, fold in enumerate(as_type(_json(path), list[dict[str, Any]], str(path))):
+        for part in ("train", "val"):  # a text alone would be taken for its letters
+            as_type(fold.get(part, []), list[str], f"{path}: fold {number}: {part}")
         try:
             train, val = ({patients[name] for name in fold[part]} for part in ("train", "val"))
         except (KeyError, TypeError) as error:
@@ -291,4 +300,6 @@ def _splits(path: Path, patients: Mapping[str, str], tested: frozenset[str]) -> 
         if both := train & val:
             raise InputError(f"{path}: fold {number}: patient {min(both)!r} is in train and in val; allowed is one")
         made.append(Split(tuple(sorted(train)), tuple(sorted(val)), tuple(sorted(tested))))
+    if not made:
+        raise InputError(f"{path}: has no folds, at least one is needed; delete the file, or add them")
     return tuple(made)

@@ -14,7 +14,8 @@ import dicoms
 import enhanced
 from maskmixadv.cli.app import run
 from maskmixadv.errors import InputError
-from maskmixadv.formats import film, image_files, nifti, series
+from maskmixadv.formats import image_files, nifti, series
+from maskmixadv.sources import film
 
 FRAMES = np.random.default_rng(0).integers(0, 900, (6, 3, 7, 4)).astype(np.uint16)
 """Volumes ``v d h w``."""

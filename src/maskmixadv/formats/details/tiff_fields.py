@@ -1,5 +1,9 @@
-"""Millimetres of a TIFF file's pixels: by nnU-Net's JSON file beside it, or by ImageJ's or OME's fields in it."""
+"""What is said of a TIFF file's pixels by nnU-Net's JSON file beside it, or by ImageJ's or OME's fields in it.
 
+That is how large they are, and of which values their numbers are.
+"""
+
+import html
 import math
 import re
 from pathlib import Path
@@ -26,7 +30,9 @@ _MM: Final = {
     **dict.fromkeys(("nm", "nanometer", "nanometers", "nanometre", "nanometres"), 1e-6),
 }
 """Millimetres of a unit of length, by its names in ImageJ and OME."""
-_PIXELS, _FIELD = re.compile(r"<Pixels\b[^>]*>"), re.compile(r'(\w+)="([^"]*)"')
+_PIXELS, _FIELD = re.compile(r"<(?:\w+:)?Pixels\b[^>]*>"), re.compile(r"""(\w+)\s*=\s*("[^"]*"|'[^']*')""")
+_NONE, _DENSITY = 20, 21
+"""ImageJ's numbers of no function of calibration, and of an optical density that is not calibrated."""
 
 
 def beside(path: Path) -> Path | None:
@@ -86,6 +92,38 @@ def by_fields(path: Path, file: tifffile.TiffFile) -> Spacing | None:
         return _imagej(path, file) or _ome(path, file)
 
 
+def calibration(path: Path, file: tifffile.TiffFile) -> tuple[float, float]:
+    """Return slope and offset by which ImageJ's fields in an open TIFF file turn its numbers into values.
+
+    ImageJ stores signed numbers of 16 bits as unsigned ones with an offset of -32768.
+
+    Raises
+    ------
+    InputError
+        If they are malformed, or say another function than a straight line.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> signed = {"cf": 0, "c0": -32768.0, "c1": 1.0}
+    >>> tifffile.imwrite("a.tif", np.ones((4, 5), np.uint16), imagej=True, metadata=signed)
+    >>> with tifffile.TiffFile("a.tif") as file:
+    ...     calibration(Path("a.tif"), file)
+    (1.0, -32768.0)
+    """
+    with reading(path, KIND):
+        told: Any = file.imagej_metadata or {}
+    function = told.get("cf", _NONE)
+    if function in (_NONE, _DENSITY):
+        return 1.0, 0.0
+    numbers = [told.get(name, math.nan) for name in ("c0", "c1")]
+    known = all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
+    if function != 0 or not known or numbers[1] == 0:
+        said = in_one_line(f"cf={function}, c0={numbers[0]}, c1={numbers[1]}")
+        raise InputError(f"{path}: ImageJ's calibration {said}, allowed is a straight line (cf=0); save it without one")
+    return float(numbers[1]), float(numbers[0])
+
+
 def _imagej(path: Path, file: tifffile.TiffFile) -> Spacing | None:
     told: Any = file.imagej_metadata or {}
     unit = told.get("unit", "")
@@ -105,7 +143,8 @@ def _ome(path: Path, file: tifffile.TiffFile) -> Spacing | None:
     if not file.is_ome or not file.ome_metadata:
         return None
     found = _PIXELS.search(file.ome_metadata)
-    told = dict(_FIELD.findall(found[0])) if found else {}
+    # XML may write the sign of micro as a number.
+    told = {name: html.unescape(value[1:-1]) for name, value in _FIELD.findall(found[0])} if found else {}
     if "PhysicalSizeX" not in told or "PhysicalSizeY" not in told:
         return None
     sizes = []
