@@ -63,6 +63,7 @@ export const penIsDown = () => stroke !== null || dragged;
 export function penDown(x, y, { erasing = state.tool.erasing } = {}) {
   const here = arrays();
   if (!here.mask || !here.image) return false;
+  if (stroke) penUp(); // of the keyboard's pen
   atWork();
   if (painting.tool === "fill") fill(here, x, y, erasing);
   else if (painting.tool === "polygon") point(x, y);
@@ -83,7 +84,8 @@ export function penTo(x, y) {
     return;
   }
   stroke?.to(x, y);
-  emit("painted");
+  const box = stroke?.takeBox();
+  if (box) emit("painted", box);
 }
 
 export function penUp() {

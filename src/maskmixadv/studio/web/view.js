@@ -1,7 +1,7 @@
 // The viewer: a slice in array space on a Canvas 2D, zoomed and panned, pixels in their true aspect.
 
 import { byId } from "./element.js";
-import { heatLayer, imageLayer, labelLayer, outlines, scribbleLayer } from "./layers.js";
+import { heatLayer, imageLayer, labelLayer, outlines, repaint, scribbleLayer } from "./layers.js";
 import { shownPreview } from "./preview.js";
 import { shownProposal } from "./proposals.js";
 import { arrays, askNeighbours } from "./slices.js";
@@ -184,6 +184,17 @@ function strokeAll(paths) {
   });
 }
 
+/** What is inside a box has another colour by now; what knows no box means all of the slice. */
+function touch(name, box) {
+  const kept = layers[name];
+  if (!box || !kept) return forget(name);
+  if (Array.isArray(kept.made)) {
+    repaint(kept.made[0], box);
+    kept.made[1] = outlines(kept.array, [kept.made[0].height, kept.made[0].width]);
+  } else repaint(kept.made, box);
+  return redraw();
+}
+
 function forget(...names) {
   for (const name of names) layers[name] = null;
   redraw();
@@ -223,8 +234,8 @@ export function startView() {
     if (state.place) askNeighbours();
     redraw();
   });
-  on("pixels", () => forget("scribble"));
-  on("painted", () => forget("prediction"));
+  on("pixels", (box) => touch("scribble", box));
+  on("painted", (box) => touch("prediction", box));
   for (const event of ["painting", "masked", "tab"]) on(event, redraw);
   on("window", () => forget("image"));
   for (const event of ["arrays", "overlay", "tool", "proposed"]) on(event, redraw);
