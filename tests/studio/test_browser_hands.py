@@ -73,3 +73,34 @@ def test_a_stroke_of_the_keyboard_is_kept_when_the_mouse_begins_one(page: Studio
     assert play(page, PEN) == ([4, 12], True)
     rows = page.module("slices", "m.arrays().scribble.filter((label) => label !== 255).length")
     assert rows == 0, "both strokes can be undone"
+
+
+def test_thin_strokes_are_seen_where_the_slice_is_small(page: Studio) -> None:
+    """At a quarter of the size, three of four lines of one pixel were gone."""
+    seen = """(async () => {
+        const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        const found = [];
+        for (let row = 4; row < 8; row++) {
+            m.penDown(0.5, row + 0.5);
+            m.penTo(15.5, row + 0.5);
+            m.penUp();
+            const view = await import(new URL("view.js", location.href).href);
+            view.setFrame({ zoom: 0.25, x: 40, y: 40, fitted: false });
+            await frame();
+            const context = new OffscreenCanvas(44, 44).getContext("2d", { willReadFrequently: true });
+            context.drawImage(view.canvas, 0, 0);
+            const { data } = context.getImageData(40, 40, 4, 4);
+            const pixels = Array.from({ length: 16 }, (_, i) => data.slice(4 * i, 4 * i + 3));
+            found.push(pixels.some((rgb) => Math.max(...rgb) - Math.min(...rgb) > 25));
+            m.undo();
+        }
+        return found;
+    })()"""
+    page.module("state", "m.setOverlay({ shown: false, proposed: false })")
+    assert page.module("draw", f"await {seen}") == [True] * 4
+
+
+def test_the_help_begins_at_its_beginning(page: Studio) -> None:
+    page.page.keyboard.press("?")
+    assert page.page.evaluate("document.getElementById('help').scrollTop") == 0
+    page.page.keyboard.press("Escape")

@@ -246,3 +246,16 @@ def test_a_tab_that_is_hidden_saves_at_once(page: Studio) -> None:
         return sent;
     })()"""
     assert page.module("save", walk) == ["x"]
+
+
+def test_only_the_bands_of_a_box_are_traced_anew(page: Studio) -> None:
+    walk = """(() => {
+        const [h, w] = [130, 4];
+        const labels = new Uint8Array(h * w);
+        const bands = m.outlines(labels, [h, w]);
+        const before = [...bands];
+        labels[63 * w + 1] = 1; // its lower edge lies in the second band
+        m.retrace(bands, labels, [h, w], { top: 63, left: 1, bottom: 64, right: 2 });
+        return [bands.map((one, at) => one !== before[at]), bands.map((one) => one[1] !== null)];
+    })()"""
+    assert page.module("layers", walk) == [[True, True, False], [True, True, False]]

@@ -68,15 +68,27 @@ const HEAT = Uint32Array.from({ length: 256 }, (_, value) =>
 );
 export const heatLayer = (values, shape) => bitmap(shape, byTable(values, HEAT));
 
-/** One path a structure, along its pixels' edges. */
-export function outlines(labels, [h, w]) {
-  const paths = classes().map(() => new Path2D());
+const BAND = 64; // rows of an outline that are traced together
+
+/** Outlines along pixels' edges, in bands of rows: each holds a path by class, or null where a class has no edge. */
+export const outlines = (labels, [h, w]) => Array.from({ length: Math.ceil((h + 1) / BAND) }, (_, at) => band(labels, [h, w], at));
+
+/** Trace anew the bands that a box touches; an edge lies between two rows. */
+export function retrace(bands, labels, shape, { top, bottom }) {
+  const last = Math.min(Math.floor(bottom / BAND), bands.length - 1);
+  for (let at = Math.floor(top / BAND); at <= last; at++) bands[at] = band(labels, shape, at);
+}
+
+function band(labels, [h, w], place) {
+  const paths = classes().map(() => null);
   const at = (row, column) => (row < 0 || column < 0 || row >= h || column >= w ? 0 : labels[row * w + column]);
   const edge = (label, ...ends) => {
-    paths[label]?.moveTo(ends[0], ends[1]);
-    paths[label]?.lineTo(ends[2], ends[3]);
+    if (label >= paths.length) return;
+    paths[label] ??= new Path2D();
+    paths[label].moveTo(ends[0], ends[1]);
+    paths[label].lineTo(ends[2], ends[3]);
   };
-  for (let row = 0; row <= h; row++) {
+  for (let row = place * BAND; row < Math.min((place + 1) * BAND, h + 1); row++) {
     for (let column = 0; column <= w; column++) {
       const index = row * w + column;
       // Most pixels have no edge: what is inside a structure is passed over at once.

@@ -148,27 +148,28 @@ function put(here, indices, erasing) {
 function settle(place, labels, change) {
   if (change.empty) return;
   history(place).push(change);
-  keep(place, labels);
+  keep(place, labels, change);
 }
 
-function keep(place, labels) {
+function keep(place, labels, change = null) {
   if (!isCorrected(place)) begun.add(maskKey(place));
   mark(place, true);
   save(place, labels, how(place));
-  emit("painted");
+  emit("painted", change?.boxIn(caseNamed(place.name)?.shape[2]));
 }
 
 function travel(step) {
   const { mask } = arrays();
-  if (!mask || penIsDown() || !history()[step](mask)) return;
+  const change = mask && !penIsDown() && history()[step](mask);
+  if (!change) return;
   const key = maskKey(state.place);
   // Who takes all back has not painted this slice.
   if (step === "undo" && !history().done.length && begun.has(key)) {
     mark(state.place, false);
     holdsMask(key, { base: mask.slice() });
     save(state.place, null, how(state.place));
-    emit("painted");
-  } else keep(state.place, mask);
+    emit("painted", change.boxIn(grid().w));
+  } else keep(state.place, mask, change);
 }
 
 export const undo = () => (polygon.length ? penCancel() : travel("undo"));
