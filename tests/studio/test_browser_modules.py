@@ -177,3 +177,85 @@ def test_the_first_stop_of_the_keyboard_leads_past_the_lists(browser: Browser, a
     studio.page.keyboard.press("Enter")
     assert studio.page.evaluate("document.activeElement.id") == "canvas"
     studio.page.context.close()
+
+
+def test_lists_are_not_cut_off_where_filters_are(page: Studio) -> None:
+    hidden = "(() => { const nav = document.querySelector('nav'); return nav.scrollWidth - nav.clientWidth; })()"
+    assert page.page.locator("#filters").is_visible()
+    assert page.page.evaluate(hidden) == 0
+
+
+def test_only_the_box_of_a_stroke_is_coloured_anew(page: Studio) -> None:
+    """All of a picture of 4000 × 4000 took a second for each move of the pen."""
+    walk = """(async () => {
+        const { Stroke } = await import(new URL("brush.js", location.href).href);
+        const labels = new Uint8Array(48).fill(255);
+        const made = m.scribbleLayer(labels, [6, 8]);
+        const stroke = new Stroke(labels, { h: 6, w: 8, aspect: 1 }, { code: 1, size: 1 });
+        labels[47] = 1; // outside the box: nobody told of it
+        stroke.to(2.5, 1.5);
+        stroke.to(4.5, 2.5);
+        const box = stroke.takeBox();
+        m.repaint(made, box);
+        const pixels = made.getContext("2d").getImageData(0, 0, 8, 6).data;
+        const shown = Array.from({ length: 48 }, (_, index) => index).filter((index) => pixels[4 * index + 3]);
+        const drawn = [...labels.keys()].filter((index) => labels[index] === 1 && index !== 47);
+        return [shown, drawn, stroke.takeBox(), stroke.change.boxIn(8), box];
+    })()"""
+    shown, drawn, rest, whole, box = page.module("layers", f"await {walk}")
+    assert shown == drawn
+    assert rest is None
+    assert whole == box == {"top": 1, "left": 2, "bottom": 3, "right": 5}
+
+
+def test_drawn_pixels_are_counted_once_and_kept_up(page: Studio) -> None:
+    walk = """(async () => {
+        const { History, replace } = await import(new URL("brush.js", location.href).href);
+        const labels = Uint8Array.from([255, 255, 2, 255]);
+        const told = [[...m.countsOf(labels)]];
+        const history = new History();
+        const change = replace(labels, Uint8Array.from([1, 1, 1, 255]));
+        history.push(change);
+        m.count(labels, change);
+        told.push([...m.countsOf(labels)]);
+        m.count(labels, replace(labels, Uint8Array.from([3, 1, 1, 255])));
+        m.count(labels, history.undo(labels)); // what was drawn over meanwhile stays
+        return [...told, [...m.countsOf(labels)]];
+    })()"""
+    assert page.module("counts", f"await {walk}") == [[[2, 1]], [[1, 3]], [[2, 1], [3, 1]]]
+
+
+def test_slices_of_large_pictures_leave_room(page: Studio) -> None:
+    """240 slices of 4000 × 4000 in colour are 23 GB."""
+    walk = """(() => {
+        const shelf = new m.Shelf(null);
+        for (let z = 0; z < 9; z++) shelf.keep(`a/${z}`, { byteLength: 100 * 2 ** 20 });
+        return [...shelf.arrays.keys()];
+    })()"""
+    assert page.module("slices", walk) == ["a/5", "a/6", "a/7", "a/8"]
+
+
+def test_a_tab_that_is_hidden_saves_at_once(page: Studio) -> None:
+    """It may be closed then, or put to sleep on a tablet."""
+    walk = """(() => {
+        const sent = [];
+        m.save({ name: "x", z: 0 }, new Uint8Array(4), { put: async ({ place }) => sent.push(place.name) });
+        Object.defineProperty(document, "hidden", { value: true, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+        delete document.hidden;
+        return sent;
+    })()"""
+    assert page.module("save", walk) == ["x"]
+
+
+def test_only_the_bands_of_a_box_are_traced_anew(page: Studio) -> None:
+    walk = """(() => {
+        const [h, w] = [130, 4];
+        const labels = new Uint8Array(h * w);
+        const bands = m.outlines(labels, [h, w]);
+        const before = [...bands];
+        labels[63 * w + 1] = 1; // its lower edge lies in the second band
+        m.retrace(bands, labels, [h, w], { top: 63, left: 1, bottom: 64, right: 2 });
+        return [bands.map((one, at) => one !== before[at]), bands.map((one) => one[1] !== null)];
+    })()"""
+    assert page.module("layers", walk) == [[True, True, False], [True, True, False]]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from playwright.sync_api import Browser, expect
+from pydicom.dataset import FileDataset
 
 import studio_page as sp
 import tiny
@@ -12,6 +13,13 @@ from dicoms import AXIAL, packed, write_series
 from studio_page import Studio
 
 pytestmark = sp.NEEDS_CHROMIUM
+
+
+HAND = (tiny.volume()[0][0] * 900).astype(np.uint16)
+
+
+def at_the_detector(one: FileDataset) -> None:
+    one.ImagerPixelSpacing = [0.5, 0.4]
 
 
 def drop(studio: Studio, *paths: Path) -> None:
@@ -62,8 +70,11 @@ def test_a_series_is_dropped_and_drawn_on(browser: Browser, tmp_path: Path) -> N
         expect(page.locator("#toast")).to_contain_text("broken/IM1: ")
         page.locator("#series").set_input_files(source)
         expect(page.locator("#toast")).to_contain_text("heart: an image of this name is there already")
-        drop(studio, write_picture(tmp_path / "hand.dcm", (tiny.volume()[0][0] * 900).astype(np.uint16)))
+        drop(studio, write_picture(tmp_path / "hand.dcm", HAND, change=at_the_detector))
         expect(page.locator("#cases .name")).to_have_text(["hand", "heart", "packed"])
+        expect(page.locator("#cases .reason")).not_to_be_visible()
+        page.click("#cases button >> nth=0")
+        expect(page.locator("#cases .reason")).to_contain_text("lengths are magnified")
         assert sorted(path.name for path in (folder / "images").iterdir()) == ["hand.dcm", "heart", "packed.zip"]
         assert [path.name for path in (folder / "scribbles").iterdir()] == ["heart.nii.gz"]
         refused = [fault for fault in studio.faults if "400" not in fault and "409" not in fault]

@@ -77,6 +77,7 @@ def test_a_damaged_image_is_told_and_the_others_work(folder: Path, name: str) ->
     with client(folder) as page:
         (line,) = works(page, *GOOD, problems=1)
         assert name in line
+        assert str(folder) not in line, "a short line has room above the list"
         refused(page.get(f"/api/cases/{name.split('.')[0]}/slices/0/image"), 400, name)
         assert page.post("/api/export", json={"what": "masks"}).json()["files"] == 4
 

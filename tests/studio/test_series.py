@@ -172,9 +172,9 @@ def test_a_series_that_is_wrong_is_one_line_and_the_others_work(folder: Path) ->
     with client(folder) as page:
         cases, problems = told(page)
         assert cases == ["heart"]
-        lines = {line.split(":")[0].split("/images/")[-1].split("/")[0]: line for line in problems}
+        lines = {line.split(":")[0].removeprefix("images/").split("/")[0]: line for line in problems}
         assert len(problems) == 5
-        assert "put images beside it" in lines["images"]
+        assert "put images beside it" in lines["notes"]
         assert "unpack it into a folder of its own" in lines["bad.zip"]
         assert "export it" in lines["cut"]
         assert "take one of the two away" in lines["twice"]
@@ -310,6 +310,9 @@ def test_pictures_are_shown_drawn_on_learnt_from_and_exported(folder: Path) -> N
         assert told(page) == (["left", "right"], [])
         case = page.get("/api/folder").json()["cases"][0]
         assert (case["shape"], case["spacing"], case["edges"]) == ([1, *SHAPE], [1.0, 0.5, 0.4], None)
+        detector, flat = case["notes"]
+        assert "at the detector (ImagerPixelSpacing), so lengths are magnified" in detector
+        assert "no thickness is said" in flat
         shown = plane(page.get("/api/cases/right/slices/0/image"), "<u2")
         scaled = (VOXELS[1] - float(VOXELS[1].min())) / float(np.ptp(VOXELS[1])) * 65535
         np.testing.assert_allclose(shown, scaled, atol=0.51)
@@ -317,6 +320,8 @@ def test_pictures_are_shown_drawn_on_learnt_from_and_exported(folder: Path) -> N
         assert page.put("/api/cases/right/slices/0/mask", content=painted.tobytes()).status_code == 200
         assert page.post("/api/export", json={"what": "masks"}).status_code == 200
         assert page.post("/api/export", json={"what": "seg"}).status_code == 200
+    with client(folder) as page:
+        assert page.get("/api/folder").json()["cases"][0]["notes"] == [detector, flat], "kept with the image's facts"
     image = image_files.read(folder / "images" / "right")
     np.testing.assert_array_equal(seg.read(folder / "export/seg/right.dcm", image, tiny.CLASSES)[0], painted)
     mask = nifti.read(folder / "export" / "masks" / "right.nii.gz")

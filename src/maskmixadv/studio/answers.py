@@ -64,6 +64,8 @@ class CaseAnswer:
         What can be shown of the image.
     coloured
         Whether it is a picture in colour, of which slices have red, green and blue.
+    notes
+        What reading its file tells, such as that its spacing is that at an X-ray's detector.
     scribbled
         Slices with strokes.
     reviews
@@ -84,6 +86,7 @@ class CaseAnswer:
     edges: Sequence[tuple[str, str]] | None
     channels: Sequence[ShownChannel]
     coloured: bool
+    notes: Sequence[str]
     scribbled: Sequence[int]
     reviews: Mapping[int, Verdict]
     masks: MaskAnswer

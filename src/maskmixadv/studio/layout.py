@@ -148,7 +148,7 @@ class Layout:
         if hasattr(self._once, "seen"):
             yield
             return
-        self._once.seen = dict[Path, _Inside](), dict[Path, Listing]()
+        self._once.seen = dict[Path, _Inside](), dict[Path, Listing](), dict[str, Path | None]()
         try:
             yield
         finally:
@@ -204,6 +204,14 @@ class Layout:
 
         Folders are listed, and no image is read.
         """
+        if not hasattr(self._once, "seen"):
+            return self._image(case)
+        images = self._once.seen[2]
+        if case not in images:
+            images[case] = self._image(case)
+        return images[case]
+
+    def _image(self, case: str) -> Path | None:
         inside = self._inside(self.images, case)
         names = (case, *(f"{case}_{number:04d}" for number in range(CHANNELS)))
         found = next((path for name in names for path in inside.get(name, ())), None)

@@ -1,5 +1,6 @@
 """The work in a folder: everything that the page asks for and changes; it is kept in plain files."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -138,7 +139,7 @@ class Session:
             coding=self.coding(),
             spacing_known=all(facts.spacing is not None for facts in known.facts.values()),
             cases=cases,
-            problems=list(map(printable, problems)),
+            problems=[printable(line.replace(f"{self.layout.root}{os.sep}", "")) for line in problems],
             presets=PRESET_CHOICES,
             methods=[MethodAnswer(name, _sentence(METHODS[name].about)) for name in FROM_SCRIBBLES],
             run=None if run is None else RunAnswer(run),
@@ -279,9 +280,10 @@ class Session:
         MissingError
             If there is no such slice or channel.
         """
-        if channel == 0 and (first := self.cases.first(case, index)) is not None:
-            return first
-        shown, view = self.cases.open(case)
+        with self.layout.at_once():
+            if channel == 0 and (first := self.cases.first(case, index)) is not None:
+                return first
+            shown, view = self.cases.open(case)
         if not 0 <= channel < len(shown.channels):
             raise MissingError(f"no channel {channel}, allowed are 0 to {len(shown.channels) - 1}")
         return _at(shown.pixels(view, channel), index)
@@ -576,6 +578,7 @@ class Session:
             edges=known.edges[case],
             channels=facts.channels,
             coloured=facts.coloured,
+            notes=list(map(printable, facts.notes)),
             scribbled=scribbled,
             reviews=self._verdicts(case, view, facts.shape),
             masks=self._masks_of(case, facts, view, problems),

@@ -86,12 +86,16 @@ class ShownImage:
 
 @dataclass(frozen=True)
 class Facts:
-    """Facts of an image for the list of cases: shape and spacing (mm) along d, h, w, and its channels."""
+    """Facts of an image for the list of cases: shape and spacing (mm) along d, h, w, and its channels.
+
+    `notes` say what reading the file tells (`maskmixadv.formats.volume.Volume`).
+    """
 
     shape: tuple[int, int, int]
     spacing: Spacing | None
     channels: tuple[ShownChannel, ...]
     coloured: bool
+    notes: tuple[str, ...]
 
 
 class ShownImages:
@@ -192,7 +196,7 @@ class ShownImages:
         except InputError as error:
             return error
         d, h, w = shown.volume.array.shape
-        return Facts((d, h, w), shown.volume.spacing, shown.channels, shown.coloured)
+        return Facts((d, h, w), shown.volume.spacing, shown.channels, shown.coloured, shown.volume.notes)
 
     def _keep(self, known: Mapping[str, Facts]) -> None:
         # Errors are not kept: installing a library that reads the format may mend them, for example.

@@ -15,6 +15,7 @@ export class Stroke {
     Object.assign(this, { labels, grid, pen });
     this.before = new Map();
     this.path = [];
+    this.box = null; // of the pixels that have changed since it was taken
   }
 
   /** Draw a straight line from where the stroke is to (x, y). */
@@ -66,6 +67,14 @@ export class Stroke {
     if (this.labels[index] === this.pen.code || !over(index)) return;
     if (!this.before.has(index)) this.before.set(index, this.labels[index]);
     this.labels[index] = this.pen.code;
+    this.box = around(this.box, row, column);
+  }
+
+  /** The box of what has changed since the last call; null if nothing has. */
+  takeBox() {
+    const box = this.box;
+    this.box = null;
+    return box;
   }
 
   cancel() {
@@ -76,6 +85,15 @@ export class Stroke {
   get change() {
     return new Change(this.labels, this.before);
   }
+}
+
+function around(box, row, column) {
+  if (!box) return { top: row, left: column, bottom: row + 1, right: column + 1 };
+  box.top = Math.min(box.top, row);
+  box.left = Math.min(box.left, column);
+  box.bottom = Math.max(box.bottom, row + 1);
+  box.right = Math.max(box.right, column + 1);
+  return box;
 }
 
 /** What a stroke changed: as much as is needed to undo and redo it. */
@@ -90,12 +108,19 @@ export class Change {
   get empty() {
     return !this.indices.length;
   }
+
+  /** The box round what changed, in a slice of width `w`: {top, left, bottom, right}, the ends exclusive. */
+  boxIn(w) {
+    let box = null;
+    for (const index of this.indices) box = around(box, Math.floor(index / w), index % w);
+    return box;
+  }
 }
 
 /** Make `wanted` of `labels`; returns what that changed. */
 export function replace(labels, wanted) {
   const before = new Map();
-  wanted.forEach((label, index) => label !== labels[index] && before.set(index, labels[index]));
+  for (let index = 0; index < labels.length; index++) if (wanted[index] !== labels[index]) before.set(index, labels[index]);
   labels.set(wanted);
   return new Change(labels, before);
 }
@@ -104,8 +129,15 @@ export function replace(labels, wanted) {
 export const underlay = (labels, from) => labels.map((label, index) => (label === EMPTY ? from[index] : label));
 
 /** Only pixels that still are as the change left them: others may have been drawn elsewhere since. */
-const write = (labels, indices, now, wanted) =>
-  indices.forEach((index, i) => labels[index] === now[i] && (labels[index] = wanted[i]));
+function write(labels, indices, now, wanted) {
+  const before = new Map();
+  indices.forEach((index, i) => {
+    if (labels[index] !== now[i]) return;
+    before.set(index, labels[index]);
+    labels[index] = wanted[i];
+  });
+  return new Change(labels, before);
+}
 
 export class History {
   constructor() {
@@ -119,19 +151,18 @@ export class History {
     this.undone = [];
   }
 
+  /** @returns {Change | null} what that changed in `labels`; null where there is nothing to undo */
   undo(labels) {
     const change = this.done.pop();
-    if (!change) return false;
-    write(labels, change.indices, change.after, change.before);
+    if (!change) return null;
     this.undone.push(change);
-    return true;
+    return write(labels, change.indices, change.after, change.before);
   }
 
   redo(labels) {
     const change = this.undone.pop();
-    if (!change) return false;
-    write(labels, change.indices, change.before, change.after);
+    if (!change) return null;
     this.done.push(change);
-    return true;
+    return write(labels, change.indices, change.before, change.after);
   }
 }

@@ -2,9 +2,10 @@
 
 import { History, replace, Stroke, underlay } from "./brush.js";
 import { atWork } from "./clock.js";
+import { count, countsOf } from "./counts.js";
 import { save } from "./save.js";
 import { arrays, scribbleAt } from "./slices.js";
-import { EMPTY, emit, go, isOf, keyOf, on, shown, state } from "./state.js";
+import { caseNamed, EMPTY, emit, go, isOf, keyOf, on, shown, state } from "./state.js";
 import { grid } from "./view.js";
 
 const histories = new Map();
@@ -22,6 +23,7 @@ export const penIsDown = () => stroke !== null;
 export function penDown(x, y, { erasing = state.tool.erasing } = {}) {
   const { scribble, image } = arrays();
   if (!scribble || !image) return false;
+  penUp(); // of the keyboard's pen, for example: what it drew is kept, and can be undone
   const code = erasing ? EMPTY : state.tool.code;
   stroke = new Stroke(scribble, grid(), { code, size: state.tool.size });
   stroke.place = state.place;
@@ -32,7 +34,8 @@ export function penDown(x, y, { erasing = state.tool.erasing } = {}) {
 export function penTo(x, y) {
   atWork();
   stroke?.to(x, y);
-  emit("pixels");
+  const box = stroke?.takeBox();
+  if (box) emit("pixels", box);
 }
 
 export function penUp() {
@@ -57,16 +60,19 @@ export function penCancel() {
 function settle(place, labels, change) {
   if (change.empty) return;
   history(place).push(change);
+  count(labels, change);
   save(place, labels);
-  emit("pixels");
+  emit("pixels", change.boxIn(caseNamed(place.name)?.shape[2]));
   emit("drawn", { place, labels });
 }
 
 function travel(step) {
   const { scribble } = arrays();
-  if (!scribble || stroke || !history()[step](scribble)) return;
+  const change = scribble && !stroke && history()[step](scribble);
+  if (!change) return;
+  count(scribble, change);
   save(state.place, scribble);
-  emit("pixels");
+  emit("pixels", change.boxIn(grid().w));
   emit("drawn", { place: state.place, labels: scribble });
 }
 
@@ -91,9 +97,8 @@ export async function copyToNext() {
 
 /** Pixels drawn of each class on the shown slice. */
 export function drawnPixels() {
-  const counts = new Map();
-  for (const label of arrays().scribble ?? []) if (label !== EMPTY) counts.set(label, (counts.get(label) ?? 0) + 1);
-  return counts;
+  const { scribble } = arrays();
+  return scribble ? countsOf(scribble) : new Map();
 }
 
 /** Histories by slice, the latest last; and one that is put back. */

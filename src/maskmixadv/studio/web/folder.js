@@ -17,9 +17,17 @@ function item(one) {
     {},
     element(
       "button",
-      { type: "button", class: "case", "aria-current": here ? "true" : null, title: one.name, onclick: () => go(one.name) },
+      {
+        type: "button",
+        class: "case",
+        "aria-current": here ? "true" : null,
+        "data-name": one.name,
+        title: [one.name, ...one.notes].join("\n"),
+        onclick: () => go(one.name),
+      },
       element("span", { class: "name" }, one.name),
       element("span", { class: "number", title: "slices with strokes" }, `${one.scribbled.length} / ${depth}`),
+      one.notes.length ? element("span", { class: "reason" }, one.notes.join("; ")) : null,
     ),
   );
 }
@@ -27,7 +35,7 @@ function item(one) {
 /** Of hundreds of cases only the shown one changes its looks. */
 function showHere() {
   for (const button of byId("cases").querySelectorAll("button")) {
-    const here = button.title === state.place?.name;
+    const here = button.dataset.name === state.place?.name;
     if (here) button.setAttribute("aria-current", "true");
     else button.removeAttribute("aria-current");
     if (here) button.scrollIntoView({ block: "nearest" });
@@ -40,8 +48,9 @@ function show() {
   byId("none").hidden = found.length > 0 || !cases().length;
   byId("cases").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
   byId("folder-name").textContent = state.folder.name;
-  byId("problems").replaceChildren(...(state.folder.problems ?? []).map((line) => element("li", {}, line)));
+  byId("problems").replaceChildren(...state.folder.problems.map((line) => element("li", {}, line)));
   byId("empty").hidden = cases().length > 0;
+  byId("empty-title").textContent = state.folder.problems.length ? "No image can be shown; the list says why" : "No images yet";
   document.title = `${state.folder.name} – maskmixadv studio`;
 }
 

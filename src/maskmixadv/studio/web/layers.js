@@ -6,15 +6,30 @@ const FAINT = 12; // of 255: doubt that is everywhere, and would tint the whole 
 
 const canvas = (h, w) => Object.assign(document.createElement("canvas"), { height: h, width: w });
 
-/** A bitmap whose pixels `colour(value, index)` gives as [red, green, blue, alpha], 0 to 255. */
-function bitmap(values, [h, w], colour) {
+/** A bitmap of a slice: `fill(words, at, from, count)` writes the words of `count` pixels from index `from` on. */
+function bitmap([h, w], fill) {
   const made = canvas(h, w);
-  const pixels = new ImageData(w, h);
-  const words = new Uint32Array(pixels.data.buffer);
-  values.forEach((value, index) => (words[index] = colour(value, index)));
-  made.getContext("2d").putImageData(pixels, 0, 0);
-  return made;
+  paintBox(made, fill, { top: 0, left: 0, bottom: h, right: w });
+  return Object.assign(made, { fill });
 }
+
+/** Large slices have millions of pixels, so a stroke colours anew only those in its box. */
+export function repaint(made, { top, left, bottom, right }) {
+  const box = { top: Math.max(top, 0), left: Math.max(left, 0), bottom: Math.min(bottom, made.height), right: Math.min(right, made.width) };
+  if (box.top < box.bottom && box.left < box.right) paintBox(made, made.fill, box);
+}
+
+function paintBox(made, fill, { top, left, bottom, right }) {
+  const pixels = new ImageData(right - left, bottom - top);
+  const words = new Uint32Array(pixels.data.buffer);
+  for (let row = top; row < bottom; row++) fill(words, (row - top) * pixels.width, row * made.width + left, pixels.width);
+  made.getContext("2d").putImageData(pixels, left, top);
+}
+
+/** @param {Uint32Array} table words by value */
+const byTable = (values, table) => (words, at, from, count) => {
+  for (let i = 0; i < count; i++) words[at + i] = table[values[from + i]];
+};
 
 const word = ([red, green, blue], alpha) => ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 
@@ -25,37 +40,59 @@ export function rgb(colour) {
 
 /** @param {Uint8ClampedArray} bright brightness by value  @param {boolean} coloured red, green and blue in turn */
 export function imageLayer(image, [h, w], bright, coloured) {
-  if (!coloured) return bitmap(image, [h, w], (value) => word([bright[value], bright[value], bright[value]], 255));
-  const at = (index) => bright[image[index]];
-  return bitmap(new Uint8Array(h * w), [h, w], (_, index) => word([at(3 * index), at(3 * index + 1), at(3 * index + 2)], 255));
+  if (!coloured) return bitmap([h, w], byTable(image, Uint32Array.from(bright, (grey) => word([grey, grey, grey], 255))));
+  return bitmap([h, w], (words, at, from, count) => {
+    for (let i = 0, k = 3 * from; i < count; i++, k += 3) {
+      words[at + i] = 0xff000000 | (bright[image[k + 2]] << 16) | (bright[image[k + 1]] << 8) | bright[image[k]];
+    }
+  });
 }
 
 export function scribbleLayer(labels, shape) {
-  const words = classes().map(({ colour }) => word(rgb(colour), 255));
-  const ignored = word([120, 120, 120], 255);
-  return bitmap(labels, shape, (label) => (label === EMPTY ? 0 : (words[label] ?? ignored)));
+  const table = new Uint32Array(256).fill(word([120, 120, 120], 255)); // codes of no class
+  classes().forEach(({ colour }, code) => (table[code] = word(rgb(colour), 255)));
+  table[EMPTY] = 0;
+  return bitmap(shape, byTable(labels, table));
 }
 
 /** Structures filled with their colour; background stays clear. */
 export function labelLayer(labels, shape) {
-  const words = classes().map(({ colour }, code) => (code ? word(rgb(colour), 255) : 0));
-  return bitmap(labels, shape, (label) => words[label] ?? 0);
+  const table = new Uint32Array(256);
+  classes().forEach(({ colour }, code) => (table[code] = code ? word(rgb(colour), 255) : 0));
+  return bitmap(shape, byTable(labels, table));
 }
 
 /** From nothing over violet to yellow, as the disagreement grows. */
-export const heatLayer = (values, shape) =>
-  bitmap(values, shape, (value) => word([170 + value / 3, 40 + (value * 200) / 255, 230 - value / 1.4], value < FAINT ? 0 : (value / 255) ** 0.7 * 230));
+const HEAT = Uint32Array.from({ length: 256 }, (_, value) =>
+  word([170 + value / 3, 40 + (value * 200) / 255, 230 - value / 1.4], value < FAINT ? 0 : (value / 255) ** 0.7 * 230),
+);
+export const heatLayer = (values, shape) => bitmap(shape, byTable(values, HEAT));
 
-/** One path a structure, along its pixels' edges. */
-export function outlines(labels, [h, w]) {
-  const paths = classes().map(() => new Path2D());
+const BAND = 64; // rows of an outline that are traced together
+
+/** Outlines along pixels' edges, in bands of rows: each holds a path by class, or null where a class has no edge. */
+export const outlines = (labels, [h, w]) => Array.from({ length: Math.ceil((h + 1) / BAND) }, (_, at) => band(labels, [h, w], at));
+
+/** Trace anew the bands that a box touches; an edge lies between two rows. */
+export function retrace(bands, labels, shape, { top, bottom }) {
+  const last = Math.min(Math.floor(bottom / BAND), bands.length - 1);
+  for (let at = Math.floor(top / BAND); at <= last; at++) bands[at] = band(labels, shape, at);
+}
+
+function band(labels, [h, w], place) {
+  const paths = classes().map(() => null);
   const at = (row, column) => (row < 0 || column < 0 || row >= h || column >= w ? 0 : labels[row * w + column]);
   const edge = (label, ...ends) => {
-    paths[label]?.moveTo(ends[0], ends[1]);
-    paths[label]?.lineTo(ends[2], ends[3]);
+    if (label >= paths.length) return;
+    paths[label] ??= new Path2D();
+    paths[label].moveTo(ends[0], ends[1]);
+    paths[label].lineTo(ends[2], ends[3]);
   };
-  for (let row = 0; row <= h; row++) {
+  for (let row = place * BAND; row < Math.min((place + 1) * BAND, h + 1); row++) {
     for (let column = 0; column <= w; column++) {
+      const index = row * w + column;
+      // Most pixels have no edge: what is inside a structure is passed over at once.
+      if (row && column && row < h && column < w && labels[index] === labels[index - w] && labels[index] === labels[index - 1]) continue;
       const here = at(row, column);
       const [above, left] = [at(row - 1, column), at(row, column - 1)];
       if (here !== above) for (const label of [here, above]) if (label) edge(label, column, row, column + 1, row);

@@ -63,6 +63,7 @@ export const penIsDown = () => stroke !== null || dragged;
 export function penDown(x, y, { erasing = state.tool.erasing } = {}) {
   const here = arrays();
   if (!here.mask || !here.image) return false;
+  if (stroke) penUp(); // of the keyboard's pen
   atWork();
   if (painting.tool === "fill") fill(here, x, y, erasing);
   else if (painting.tool === "polygon") point(x, y);
@@ -83,7 +84,8 @@ export function penTo(x, y) {
     return;
   }
   stroke?.to(x, y);
-  emit("painted");
+  const box = stroke?.takeBox();
+  if (box) emit("painted", box);
 }
 
 export function penUp() {
@@ -146,27 +148,28 @@ function put(here, indices, erasing) {
 function settle(place, labels, change) {
   if (change.empty) return;
   history(place).push(change);
-  keep(place, labels);
+  keep(place, labels, change);
 }
 
-function keep(place, labels) {
+function keep(place, labels, change = null) {
   if (!isCorrected(place)) begun.add(maskKey(place));
   mark(place, true);
   save(place, labels, how(place));
-  emit("painted");
+  emit("painted", change?.boxIn(caseNamed(place.name)?.shape[2]));
 }
 
 function travel(step) {
   const { mask } = arrays();
-  if (!mask || penIsDown() || !history()[step](mask)) return;
+  const change = mask && !penIsDown() && history()[step](mask);
+  if (!change) return;
   const key = maskKey(state.place);
   // Who takes all back has not painted this slice.
   if (step === "undo" && !history().done.length && begun.has(key)) {
     mark(state.place, false);
     holdsMask(key, { base: mask.slice() });
     save(state.place, null, how(state.place));
-    emit("painted");
-  } else keep(state.place, mask);
+    emit("painted", change.boxIn(grid().w));
+  } else keep(state.place, mask, change);
 }
 
 export const undo = () => (polygon.length ? penCancel() : travel("undo"));

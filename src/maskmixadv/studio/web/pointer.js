@@ -11,6 +11,8 @@ const WHEEL_ZOOM = 0.0022; // a unit of the wheel
 
 const fingers = new Map(); // pointerId -> [x, y]
 let mode = null; // "draw", "pan", "window", "pinch"
+let holder = null; // pointerId of what draws, pans or windows
+let near = false; // a pen is above the slice, or on it
 let last = [0, 0];
 let hover = null;
 let space = false;
@@ -27,14 +29,22 @@ function modeOf(event) {
   return event.button === 0 || event.button === 5 ? "draw" : null;
 }
 
+/** A hand rests on the slice beside the pen, or a finger comes to a mouse's drag, or to two fingers. */
+const rests = ({ pointerType }) => pointerType === "touch" && (near || (mode !== null && !fingers.size) || fingers.size >= 2);
+
 function down(event) {
   canvas.focus({ preventScroll: true });
   if (!state.place) return;
   event.preventDefault();
+  if (event.pointerType === "pen") near = true;
+  if (rests(event)) return;
   canvas.setPointerCapture(event.pointerId);
+  const touches = event.pointerType === "touch";
+  if (!touches && fingers.size) letGo(); // the hand came down before the pen
   last = [event.clientX, event.clientY];
-  if (event.pointerType === "touch") fingers.set(event.pointerId, last);
-  mode = fingers.size === 2 ? pinchBegins() : modeOf(event);
+  holder = event.pointerId;
+  if (touches) fingers.set(event.pointerId, last);
+  mode = fingers.size === 2 ? pinchBegins() : mode === "pinch" ? mode : modeOf(event);
   if (mode !== "draw") return;
   const erasing = state.tool.erasing || event.button === 5; // 5: a pen's eraser end
   if (!draw.penDown(...toArray(...last), { erasing })) mode = null;
@@ -46,14 +56,25 @@ function pinchBegins() {
   return "pinch";
 }
 
+/** What fingers have begun is nothing: they draw and move no more until they come down again. */
+function letGo() {
+  if (mode === "draw") draw.penCancel();
+  fingers.clear();
+  mode = null;
+}
+
 function move(event) {
   const now = [event.clientX, event.clientY];
-  hover = event.pointerType === "touch" ? null : now;
+  if (event.pointerType === "pen") near = true;
+  if (event.pointerType !== "touch") hover = now;
+  else if (fingers.has(event.pointerId)) hover = null;
   if (mode === "pinch" && fingers.has(event.pointerId)) pinch(event.pointerId, now);
-  else if (mode === "draw") for (const [x, y] of between(event)) draw.penTo(...toArray(x, y));
-  else if (mode === "pan") pan(now[0] - last[0], now[1] - last[1]);
-  else if (mode === "window") dragWindow(now[0] - last[0], now[1] - last[1]);
-  last = now;
+  if (mode === null || event.pointerId === holder) {
+    if (mode === "draw") for (const [x, y] of between(event)) draw.penTo(...toArray(x, y));
+    else if (mode === "pan") pan(now[0] - last[0], now[1] - last[1]);
+    else if (mode === "window") dragWindow(now[0] - last[0], now[1] - last[1]);
+    last = now;
+  }
   tell();
   redraw();
 }
@@ -64,6 +85,7 @@ const between = (event) => {
 };
 
 function pinch(id, now) {
+  if (fingers.size < 2) return; // one of the two is up already
   const [before, after] = [spread(), (fingers.set(id, now), spread())];
   const box = canvas.getBoundingClientRect();
   pan(after.x - before.x, after.y - before.y);
@@ -83,12 +105,17 @@ function dragWindow(dx, dy) {
 
 function up(event) {
   fingers.delete(event.pointerId);
-  if (mode === "draw") draw.penUp();
-  if (mode !== "pinch" || !fingers.size) mode = null;
+  if (mode === "pinch") {
+    if (!fingers.size) mode = null;
+  } else if (event.pointerId === holder) {
+    if (mode === "draw") draw.penUp();
+    mode = null;
+  }
 }
 
 function cancel(event) {
-  if (mode === "draw") draw.penCancel();
+  if (event.pointerType === "pen") near = false;
+  if (mode === "draw" && event.pointerId === holder) draw.penCancel();
   up(event);
 }
 
@@ -138,7 +165,9 @@ export function startPointer() {
   for (const [event, act] of Object.entries(heed)) canvas.addEventListener(event, act);
   canvas.addEventListener("wheel", turn, { passive: false });
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
-  canvas.addEventListener("pointerleave", () => {
+  canvas.addEventListener("pointerleave", ({ pointerType }) => {
+    if (pointerType === "pen") near = false;
+    if (pointerType === "touch") return;
     hover = null;
     tell();
     redraw();

@@ -1,10 +1,11 @@
 // Proposals: what strokes say at once. They are drawn lighter and dashed, and are no prediction.
 
 import * as api from "./api.js";
-import { emit, EMPTY, isOf, keyOf, on, state } from "./state.js";
+import { countsOf } from "./counts.js";
+import { emit, isOf, keyOf, on, state } from "./state.js";
 
 const proposals = new Map(); // key -> labels, or null where strokes say nothing
-const asking = new Map(); // key -> the strokes that were asked about
+const asking = new Map(); // key -> the question that waits, or was asked last
 
 /** The shown slice's proposal; null where there is none, or it is hidden. */
 export const shownProposal = () => (state.overlay.proposed && state.place && proposals.get(keyOf(state.place))) || null;
@@ -21,14 +22,14 @@ export function setProposal(place, labels) {
 /** Strokes of a slice have changed: ask what they say. A later call makes an earlier one's answer stale. */
 export async function propose(place, strokes) {
   const key = keyOf(place);
-  const asked = strokes.slice();
-  asking.set(key, asked);
+  const question = {}; // not the strokes themselves: those of a large slice would be kept for good
+  asking.set(key, question);
   try {
-    const labels = severalClasses(asked) ? await api.getProposal(place.name, place.z, asked) : null;
-    if (asking.get(key) === asked) setProposal(place, labels);
+    const labels = severalClasses(strokes) ? await api.getProposal(place.name, place.z, strokes.slice()) : null;
+    if (asking.get(key) === question) setProposal(place, labels);
   } catch {
     // Nothing is shown; saving the same strokes tells of a server that is away.
-    if (asking.get(key) === asked) setProposal(place, null);
+    if (asking.get(key) === question) setProposal(place, null);
   }
 }
 
@@ -37,10 +38,7 @@ export function proposeOnce(place, strokes) {
   if (!asking.has(keyOf(place)) && !proposals.has(keyOf(place))) propose(place, strokes);
 }
 
-function severalClasses(strokes) {
-  const first = strokes.find((label) => label !== EMPTY);
-  return first !== undefined && strokes.some((label) => label !== EMPTY && label !== first);
-}
+const severalClasses = (strokes) => countsOf(strokes).size > 1;
 
 // Their codes mean other classes by now.
 on("recoded", () => {

@@ -142,4 +142,6 @@ on("recoded", () => {
 });
 
 addEventListener("beforeunload", (event) => (pending() || refused.size) && event.preventDefault());
+// A tab that is hidden may be closed, or put to sleep, without another word.
+document.addEventListener("visibilitychange", () => document.hidden && unsaved.size && flush());
 for (const event of ["online", "hashchange"]) addEventListener(event, () => unsaved.size && plan(0));

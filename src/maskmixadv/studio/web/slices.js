@@ -8,13 +8,14 @@ import { caseNamed, cases, channelOf, EMPTY, emit, keyOf, on, shown, state } fro
 import { holds } from "./versions.js";
 
 const KEPT = 240; // slices of each kind
+const ROOM = 400 * 2 ** 20; // bytes of them: the slices of large pictures are fewer
 const [SOON, TRIES] = [50, 60]; // ms between looks for a mask that was asked for, and how many
 const AGAIN = 2000; // ms until what failed to come is asked for again
 
 /** Why the shown slice can't be shown; null if it can. */
 export const whyNot = () => (state.place ? (images.failures.get(state.place.name) ?? null) : null);
 
-class Shelf {
+export class Shelf {
   /** @param {{pinned?: boolean, key?: (place) => string}} how pinned: what is unsaved is kept */
   constructor(fetch, { pinned = false, key = keyOf } = {}) {
     Object.assign(this, { fetch, pinned, key });
@@ -62,12 +63,18 @@ class Shelf {
     }
   }
 
-  /** The latest that was looked at comes last, and the first goes; strokes that are not saved yet stay. */
+  /** The latest that was looked at comes last, and the first go; the shown slice and strokes that are not saved yet stay. */
   keep(key, array) {
     this.arrays.delete(key);
     this.arrays.set(key, array);
-    const [oldest] = this.arrays.keys();
-    if (this.arrays.size > KEPT && !(this.pinned && isUnsaved(oldest))) this.arrays.delete(oldest);
+    let size = [...this.arrays.values()].reduce((sum, one) => sum + (one?.byteLength ?? 0), 0);
+    const here = shown() && this.key(state.place);
+    for (const [oldest, one] of [...this.arrays]) {
+      if (this.arrays.size <= KEPT && size <= ROOM) return;
+      if (oldest === key || oldest === here || (this.pinned && isUnsaved(oldest))) continue;
+      this.arrays.delete(oldest);
+      size -= one?.byteLength ?? 0;
+    }
   }
 
   /** Give up what nobody waits for any longer: whoever skims over slices wants the last one. */

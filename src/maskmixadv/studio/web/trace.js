@@ -14,6 +14,9 @@ export function traced(labels, [h, w], count) {
     for (let column = 0; column < w; column++) {
       const label = labels[row * w + column];
       if (!label || label >= count) continue;
+      const index = row * w + column;
+      // Most pixels have no edge: what is inside a structure is passed over at once.
+      if (row && column && row < h - 1 && column < w - 1 && labels[index - w] === label && labels[index + w] === label && labels[index - 1] === label && labels[index + 1] === label) continue;
       const corners = [corner(row, column), corner(row, column + 1), corner(row + 1, column + 1), corner(row + 1, column)];
       // Clockwise, so that each edge begins where another of the same label ends.
       if (at(row - 1, column) !== label) edge(label, corners[0], corners[1]);

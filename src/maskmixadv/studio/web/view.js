@@ -1,7 +1,7 @@
 // The viewer: a slice in array space on a Canvas 2D, zoomed and panned, pixels in their true aspect.
 
 import { byId } from "./element.js";
-import { heatLayer, imageLayer, labelLayer, outlines, scribbleLayer } from "./layers.js";
+import { heatLayer, imageLayer, labelLayer, outlines, repaint, retrace, scribbleLayer } from "./layers.js";
 import { shownPreview } from "./preview.js";
 import { shownProposal } from "./proposals.js";
 import { arrays, askNeighbours } from "./slices.js";
@@ -122,7 +122,7 @@ function draw() {
   if (image && !mask && shownProposal()) paintProposal(shownProposal());
   if (image && disagreement) paint(layer("disagreement", disagreement, heatLayer), { smooth: true });
   const alpha = mask ? FAINT : 1; // strokes do not count beside a painted mask
-  if (image && scribble && state.overlay.strokes) paint(layer("scribble", scribble, scribbleLayer), { alpha, halo: shown().coloured });
+  if (image && scribble && state.overlay.strokes) paintStrokes(layer("scribble", scribble, scribbleLayer), alpha);
   for (const mark of marks) mark(context);
 }
 
@@ -149,6 +149,13 @@ function paint(bitmap, { smooth = false, alpha = 1, halo = false } = {}) {
   context.restore();
 }
 
+/** Where many pixels become one on the screen, thin strokes would be dotted or gone; smoothed they are faint, so twice. */
+function paintStrokes(made, alpha) {
+  const smooth = Math.min(...scales()) < 1;
+  paint(made, { alpha, smooth, halo: shown().coloured });
+  if (smooth) paint(made, { alpha, smooth });
+}
+
 function paintPrediction(prediction) {
   const made = layer("prediction", prediction, (a, shape) => [labelLayer(a, shape), outlines(a, shape)]);
   paint(made[0], { alpha: state.overlay.opacity });
@@ -170,18 +177,32 @@ function paintProposal(proposal) {
   context.save();
   if (shown().coloured) edged();
   context.setLineDash(DASH);
-  strokeAll(made[1]);
+  strokeAll([made[1]]);
   context.restore();
 }
 
-function strokeAll(paths) {
+/** @param {(Path2D | null)[][]} bands paths by class, of each part of the slice */
+function strokeAll(bands) {
   const [sx, sy] = scales();
-  paths.forEach((path, code) => {
+  const matrix = new DOMMatrix([sx, 0, 0, sy, frame.x, frame.y]);
+  classes().forEach(({ colour }, code) => {
     const placed = new Path2D();
-    placed.addPath(path, new DOMMatrix([sx, 0, 0, sy, frame.x, frame.y]));
-    Object.assign(context, { strokeStyle: classes()[code].colour, lineWidth: 1.6, lineCap: "square" });
+    for (const paths of bands) if (paths[code]) placed.addPath(paths[code], matrix);
+    Object.assign(context, { strokeStyle: colour, lineWidth: 1.6, lineCap: "square" });
     context.stroke(placed);
   });
+}
+
+/** What is inside a box has another colour by now; what knows no box means all of the slice. */
+function touch(name, box) {
+  const kept = layers[name];
+  if (!box || !kept) return forget(name);
+  if (Array.isArray(kept.made)) {
+    const [bitmap, bands] = kept.made;
+    repaint(bitmap, box);
+    retrace(bands, kept.array, [bitmap.height, bitmap.width], box);
+  } else repaint(kept.made, box);
+  return redraw();
 }
 
 function forget(...names) {
@@ -223,8 +244,8 @@ export function startView() {
     if (state.place) askNeighbours();
     redraw();
   });
-  on("pixels", () => forget("scribble"));
-  on("painted", () => forget("prediction"));
+  on("pixels", (box) => touch("scribble", box));
+  on("painted", (box) => touch("prediction", box));
   for (const event of ["painting", "masked", "tab"]) on(event, redraw);
   on("window", () => forget("image"));
   for (const event of ["arrays", "overlay", "tool", "proposed"]) on(event, redraw);
