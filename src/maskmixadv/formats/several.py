@@ -105,12 +105,6 @@ def read(paths: Sequence[Path]) -> Volume:
     for path, volume in zip(paths, volumes, strict=True):
         if volume.coloured or (volume.channels is not None and not volume.colours):
             raise InputError(f"{path}: has several channels, allowed is one in each of the files of an image")
-<<<<<<< HEAD
     notes = tuple(dict.fromkeys(note for volume in volumes for note in volume.notes))
     stacked = np.stack([volume.array for volume in volumes])
     return replace(first, channels=stacked, coloured=False, colours=False, notes=notes)
-=======
-    told = tuple(dict.fromkeys(note for volume in volumes for note in volume.notes))
-    stacked = np.stack([volume.array for volume in volumes])
-    return replace(first, channels=stacked, coloured=False, colours=False, notes=told)
->>>>>>> hunt-d
