@@ -46,11 +46,12 @@ class Train(Changes):
     Attributes
     ----------
     corpus
-        Directory that 'maskmixadv prepare' made.
+        Directory that 'maskmixadv prepare' made, or a folder of images. Needed unless --resume is given.
     method
         How to learn.
     out
-        Directory of the run; must be new or empty. If it holds the same run, unfinished, that run goes on.
+        Directory of the run; must be new or empty. If it holds the same run, unfinished, that run goes on. Needed
+        unless --resume is given.
     resume
         Go on with the run in this directory, with the options that it was begun with.
     fold
