@@ -241,9 +241,23 @@ def _announce(run: "Run") -> None:
     )
 
 
+def _next(run: "Run") -> str:
+    """Say which command shows what a finished run is worth, as only patients with masks can be scored."""
+    from maskmixadv.runs.origin import same_corpus
+
+    corpus, named = same_corpus(run.learnt_from), run.learnt_from.split._asdict()
+    scorable = [part for part, names in named.items() if any(entry.dense for entry in corpus.of(names))]
+    if "test" in scorable:
+        return f"score it with 'maskmixadv evaluate {word(run.root)}'"
+    if "val" in scorable:
+        return f"score it with 'maskmixadv evaluate {word(run.root)} --split val', as no test patient has a mask"
+    unscored = "no patient that it did not learn from has a mask to score it by"
+    return f"segment images with 'maskmixadv predict {word(run.root)} IMAGE --out DIR'; {unscored}"
+
+
 def _tell(run: "Run", *, done: bool) -> None:
     if done:
-        print(f"{run.root}: done; score it with 'maskmixadv evaluate {word(run.root)}'")
+        print(f"{run.root}: done; {_next(run)}")
     else:
         print(
             f"{run.root}: interrupted and saved; go on with 'maskmixadv train --resume {word(run.root)}'",
