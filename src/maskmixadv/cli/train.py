@@ -61,8 +61,8 @@ class Train(Changes):
     prior
         Corpus of other patients; its dense masks teach the critic shapes.
     preset
-        Resolution, length and optimiser: paper (256 pixels, 60,000 steps), fast (256, GPU), cpu (96, minutes). By
-        default fast on a CUDA device, cpu elsewhere.
+        Resolution, length and optimiser: paper (256 pixels, 60,000 steps), fast (256 pixels, 6,000 steps, for a GPU),
+        cpu (144 pixels in windows of 96, 1,500 steps, minutes). By default fast on a CUDA device, cpu elsewhere.
     enclosure
         Treat everything outside the hull of a slice's background stroke as background.
     masks
