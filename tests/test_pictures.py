@@ -80,3 +80,14 @@ def test_sheet_gives_each_slice_the_same_width() -> None:
     first, second = (axes.get_position() for axes in figure.axes)
     assert first.width == pytest.approx(second.width, rel=0.02)
     assert [axes.get_ylabel() for axes in figure.axes] == ["first", "second"]
+
+
+def test_a_stroke_across_corners_of_pixels_is_one_line() -> None:
+    """It fell apart into dashes where the report enlarged it."""
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    labels = np.where(np.eye(12, dtype=bool), 1, IGNORE).astype(np.uint8)
+    pictures.overlay(axes, np.zeros((12, 12)), labels, ["background", "LV"])
+    (outline,) = [path for drawn in axes.collections for path in drawn.get_paths()]
+    assert len(outline.to_polygons(closed_only=False)) == 1

@@ -92,10 +92,11 @@ def _draw(axes: "Axes", mask: np.ndarray, colour: str, *, opacity: float) -> Non
     from matplotlib.colors import to_rgba
 
     axes.imshow(np.where(mask[..., None], to_rgba(colour, opacity), 0.0), interpolation="nearest")
-    # A rim of zeros closes contours at the picture's edge.
+    # A rim of zeros closes contours at the picture's edge. Just below a half, pixels that touch at corners have one
+    # outline.
     high, wide = mask.shape
     grid = np.arange(-1, wide + 1), np.arange(-1, high + 1)
-    axes.contour(*grid, np.pad(mask, 1).astype(float), levels=[0.5], colors=[colour], linewidths=1.1)
+    axes.contour(*grid, np.pad(mask, 1).astype(float), levels=[0.49], colors=[colour], linewidths=1.1)
     axes.set(xlim=(-0.5, wide - 0.5), ylim=(high - 0.5, -0.5))
 
 

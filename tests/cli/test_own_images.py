@@ -1,6 +1,7 @@
 """Own images from the command line: in by prepare and train, out by predict."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,20 @@ def test_a_folder_is_trained_on(trained: Path) -> None:
     # Strokes that come later are another state of the folder; the run's own is kept.
     own.write(trained / "folder" / "images" / "later.nii.gz", np.random.default_rng(0).random((3, 40, 48)))
     assert run(["evaluate", str(trained / "run"), "--split", "val"]) == 0
+
+
+def test_what_to_do_next_can_be_done(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No test patient of the folder has a mask, so a bare ``evaluate`` would be refused."""
+    refused(["evaluate", str(trained / "run")], capsys, "'test' has a dense mask", "allowed: val; name it by --split")
+    assert run(["train", "--resume", str(trained / "run")]) == 0
+    told = shlex.split(capsys.readouterr().out.splitlines()[-1].split("'")[1])
+    assert told == ["maskmixadv", "evaluate", str(trained / "run"), "--split", "val"]
+    bare = own.folder(tmp_path / "bare", scribbled=2, masked=0)
+    assert run(["train", str(bare), "--out", str(tmp_path / "run"), *SHORT, "pce"]) == 0
+    assert f"'maskmixadv predict {tmp_path / 'run'} IMAGE --out DIR'" in capsys.readouterr().out
+    points = ["annotate", "points", str(trained / "folder"), "--out", str(tmp_path / "points")]
+    assert run(points) == 0  # of the one case with a mask, on which nobody trains
+    refused(["train", str(tmp_path / "points"), "--out", str(tmp_path / "none"), "pce"], capsys, "--fold and --folds")
 
 
 def test_predictions_go_back_onto_the_files_own_axes(

@@ -163,6 +163,14 @@ def test_agreement_by_hand() -> None:
     assert found.r == pytest.approx((210 + 35 + 35 + 210) / math.sqrt(490 * 500))
 
 
+def test_a_correlation_of_two_says_nothing() -> None:
+    """It is 1 or -1 whatever they are."""
+    volume = Measure("LV", "ml")
+    assert math.isnan(clinical.agreements(records(volume, (12, 10), (19, 20)))[volume].r)
+    three = records(volume, (12, 10), (19, 20), (32, 30))
+    assert clinical.agreements(three)[volume].r == pytest.approx(200 / math.sqrt(206 * 200))
+
+
 def test_agreement_leaves_out_what_is_undefined() -> None:
     fraction = Measure("LV EF", "%")
     found = clinical.agreements(records(fraction, (math.nan, 50), (40, 50)))[fraction]

@@ -225,7 +225,8 @@ def _told(corpus: Corpus, tally: Tally) -> Iterator[str]:
     if partly := sum(entry.partly for entry in entries):
         yield f"  partly dense volumes {partly}: their masks know only some slices, and teach these"
     if without := _without(corpus, tally):
-        yield f"  slices without annotation {without}: methods with a teacher, as walk-teacher, learn from them, too"
+        learnt = "with --unlabelled, methods with a teacher (walk-teacher) learn from them"
+        yield f"  slices without annotation {without}: {learnt}"
     yield from (f"  made by: {note}" for note in corpus.notes)
     yield f"  spacing {_spacings(entries, corpus)}"
     yield from _folds(corpus)

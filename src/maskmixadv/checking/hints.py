@@ -41,7 +41,7 @@ def of_corpus(corpus: Corpus) -> Iterator[str]:
         yield f"{listed(unit)}: spacing is exactly 1 × 1 × 1 mm, as in files that lost theirs; mm are wrong if so"
     bare = [entry.name for entry in corpus.entries if not entry.scribble and not entry.dense]
     if bare:
-        yield f"{listed(bare)}: neither scribble nor dense mask, so of no use for training; draw some"
+        yield f"{listed(bare)}: neither scribble nor dense mask, left out but for train --unlabelled; draw some"
     if like := [entry.name for entry in corpus.entries if entry.like_ct]:
         yield f"{listed(like)}: {LIKE_CT}"
 

@@ -12,6 +12,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from maskmixadv import __version__
 from maskmixadv.cli.complaint import told
+from maskmixadv.cli.shown import SHOWN
 from maskmixadv.errors import INTERRUPTED, DivergedError, InputError, report, say
 
 UNREAD: Final = 141
@@ -150,6 +151,7 @@ def parse(argv: list[str]) -> Any:  # noqa: ANN401
             description=ABOUT,
             args=argv,
             config=(OmitArgPrefixes, OmitSubcommandPrefixes),
+            registry=SHOWN,
         )
     return parsed if groups else parsed.command
 

@@ -53,16 +53,16 @@ class Bench:
     """
 
     table: Annotated[Positional[Path], arg(metavar="TABLE.toml")]
-    out: Path | None = None
-    runs: Path = Path("runs/bench")
+    out: Annotated[Path | None, arg(metavar="DIR")] = None
+    runs: Annotated[Path, arg(metavar="DIR")] = Path("runs/bench")
     only: Annotated[tuple[str, ...], arg(metavar="ROW [ROW ...]")] = ()
     fold: Annotated[tuple[int, ...], arg(metavar="INT [INT ...]")] = ()
     seed: Annotated[tuple[int, ...], arg(metavar="INT [INT ...]")] = ()
     jobs: int = 1
     together: Annotated[int | None, arg(metavar="INT")] = None
-    devices: str | None = None
+    devices: Annotated[str | None, arg(metavar="DEVICE[,DEVICE...]")] = None
     engine: Literal["local", "ray"] = "local"
-    address: str | None = None
+    address: Annotated[str | None, arg(metavar="ADDRESS")] = None
     cores: int = 1
     gpus: float = 0.0
     dry: bool = False

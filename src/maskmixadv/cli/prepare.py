@@ -107,8 +107,9 @@ class PreparePhantom:
 class PrepareFolder:
     """Make a corpus of your own images.
 
-    SRC holds images/ and at least one of scribbles/ and masks/, with files of the same names: NIfTI, NRRD, MetaImage,
-    PNG, JPEG (images only) or TIFF; images may be DICOM, too. SRC/classes.toml says what the codes in them mean.
+    SRC holds images/ and at least one of scribbles/ and masks/, with files of the same names: NIfTI, FreeSurfer, NRRD,
+    MetaImage, PNG, JPEG (images only) or TIFF; images may be DICOM, too. SRC/classes.toml says what
+    the codes in them mean.
 
     Attributes
     ----------

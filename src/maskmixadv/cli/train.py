@@ -46,11 +46,12 @@ class Train(Changes):
     Attributes
     ----------
     corpus
-        Directory that 'maskmixadv prepare' made.
+        Directory that 'maskmixadv prepare' made, or a folder of images. Needed unless --resume is given.
     method
         How to learn.
     out
-        Directory of the run; must be new or empty. If it holds the same run, unfinished, that run goes on.
+        Directory of the run; must be new or empty. If it holds the same run, unfinished, that run goes on. Needed
+        unless --resume is given.
     resume
         Go on with the run in this directory, with the options that it was begun with.
     fold
@@ -60,8 +61,8 @@ class Train(Changes):
     prior
         Corpus of other patients; its dense masks teach the critic shapes.
     preset
-        Resolution, length and optimiser: paper (256 pixels, 60,000 steps), fast (256, GPU), cpu (96, minutes). By
-        default fast on a CUDA device, cpu elsewhere.
+        Resolution, length and optimiser: paper (256 pixels, 60,000 steps), fast (256 pixels, 6,000 steps, for a GPU),
+        cpu (144 pixels in windows of 96, 1,500 steps, minutes). By default fast on a CUDA device, cpu elsewhere.
     enclosure
         Treat everything outside the hull of a slice's background stroke as background.
     masks
@@ -240,9 +241,23 @@ def _announce(run: "Run") -> None:
     )
 
 
+def _next(run: "Run") -> str:
+    """Say which command shows what a finished run is worth, as only patients with masks can be scored."""
+    from maskmixadv.runs.origin import same_corpus
+
+    corpus, named = same_corpus(run.learnt_from), run.learnt_from.split._asdict()
+    scorable = [part for part, names in named.items() if any(entry.dense for entry in corpus.of(names))]
+    if "test" in scorable:
+        return f"score it with 'maskmixadv evaluate {word(run.root)}'"
+    if "val" in scorable:
+        return f"score it with 'maskmixadv evaluate {word(run.root)} --split val', as no test patient has a mask"
+    unscored = "no patient that it did not learn from has a mask to score it by"
+    return f"segment images with 'maskmixadv predict {word(run.root)} IMAGE --out DIR'; {unscored}"
+
+
 def _tell(run: "Run", *, done: bool) -> None:
     if done:
-        print(f"{run.root}: done; score it with 'maskmixadv evaluate {word(run.root)}'")
+        print(f"{run.root}: done; {_next(run)}")
     else:
         print(
             f"{run.root}: interrupted and saved; go on with 'maskmixadv train --resume {word(run.root)}'",

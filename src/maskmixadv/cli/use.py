@@ -34,7 +34,7 @@ class OfRun:
     pieces: Literal["auto", "all", "largest"] = "auto"
     largest: Annotated[bool, FlagCreatePairsOff] = False
     odds: Literal["auto", "neutral"] = "auto"
-    device: str | None = None
+    device: Annotated[str | None, arg(metavar="DEVICE")] = None
 
     @property
     def how(self) -> dict[str, Any]:
@@ -65,8 +65,8 @@ class Evaluate(OfRun):
 
     root: Annotated[Positional[Path], arg(metavar="RUN")]
     split: Literal["test", "val", "train"] = "test"
-    corpus: Path | None = None
-    out: Path | None = None
+    corpus: Annotated[Path | None, arg(metavar="CORPUS")] = None
+    out: Annotated[Path | None, arg(metavar="DIR")] = None
 
     def run(self, line: str | None = None) -> int:
         """Run the command, with its command line for the record; returns the exit code."""
@@ -99,16 +99,16 @@ class Predict(OfRun):
     root
         Directory of the run.
     images
-        Files (NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF, enhanced multi-frame DICOM, DICOM pictures), folders with the
-        files of one DICOM series (labels of DICOM become a DICOM SEG), or folders of these.
+        Files (NIfTI, FreeSurfer, NRRD, MetaImage, PNG, JPEG, TIFF, enhanced multi-frame DICOM, DICOM pictures), folders
+        with the files of one DICOM series (labels of DICOM become a DICOM SEG), or folders of these.
     out
         Directory for the labels; made if missing, and not the images' own. Of files that are there already, only those
         that 'predict' wrote are replaced.
     """
 
     root: Annotated[Positional[Path], arg(metavar="RUN")]
-    images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE [IMAGE ...]")]
-    out: Path
+    images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE [IMAGE ...]", help_behavior_hint="(required)")]
+    out: Annotated[Path, arg(metavar="DIR")]
 
     def run(self) -> int:
         """Run the command; returns the exit code."""

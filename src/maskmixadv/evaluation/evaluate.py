@@ -364,7 +364,8 @@ def _scorable(root: Path, corpus: Corpus, patients: Split, split: Part) -> tuple
         part: tuple(entry for entry in corpus.of(names) if entry.dense) for part, names in patients._asdict().items()
     }
     if not dense.get(split):
-        allowed = ", ".join(part for part, entries in dense.items() if entries) or "none"
+        others = ", ".join(part for part, entries in dense.items() if entries)
+        allowed = f"{others}; name it by --split" if others else "none"
         raise InputError(f"{root}: no case of split {split!r} has a dense mask to score against, allowed: {allowed}")
     return dense[split]
 

@@ -122,7 +122,7 @@ class Agreement:
     low, high
         95 % limits of agreement: bias ∓ 1.96 standard deviations (n - 1) of the differences; NaN if `count` is 1.
     r
-        Pearson's correlation; NaN if either side is constant.
+        Pearson's correlation; NaN if either side is constant, and if `count` is below 3, as two always lie on a line.
 
     Examples
     --------
@@ -317,8 +317,8 @@ def _agreement(predicted: np.ndarray, truth: np.ndarray) -> Agreement:
     difference = predicted - truth
     bias = float(difference.mean())
     reach = LIMITS * float(difference.std(ddof=1)) if difference.size > 1 else math.nan
-    varied = predicted.std() > 0 and truth.std() > 0
-    r = float(np.corrcoef(predicted, truth)[0, 1]) if varied else math.nan
+    tells = difference.size > 2 and predicted.std() > 0 and truth.std() > 0
+    r = float(np.corrcoef(predicted, truth)[0, 1]) if tells else math.nan
     return Agreement(difference.size, float(truth.mean()), bias, bias - reach, bias + reach, r)
 
 

@@ -135,7 +135,10 @@ def begin(
     train = _learnt(corpus, corpus.of(split.train), method, masks, seed)
     if not train:
         drawn = DRAWN[method.supervision]
-        raise InputError(f"{corpus_root}: no training case of fold {fold} has a {drawn} annotation")
+        raise InputError(
+            f"{corpus_root}: no training case of fold {fold} of {scheme!r} has a {drawn} annotation; "
+            "--fold and --folds choose others, which 'check' lists"
+        )
     prior, shapes = _prior(corpus, split, prior_root, method) if method.wants_prior else (None, ())
     grid = _grid(schedule.size, [*train, *shapes])
     _check_grid(grid, corpus, [*train, *(entry for entry in corpus.of([*split.val, *split.test]) if entry.dense)])
