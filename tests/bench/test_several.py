@@ -30,7 +30,7 @@ from maskmixadv.training.fit import fit
 from maskmixadv.training.going import Going
 from maskmixadv.training.recipe import Recipe
 
-pytestmark = pytest.mark.usefixtures("plain")
+pytestmark = pytest.mark.usefixtures("plain", "narrow")
 
 TABLE = """
 title = "Two methods"

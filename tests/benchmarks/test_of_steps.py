@@ -43,6 +43,7 @@ def test_steps_are_recorded_on_a_cuda_device_alone() -> None:
         steps.main(["--methods", "pce", "--engine", "graph", *SMALL])
 
 
+@pytest.mark.slow
 def test_parts(recorded: Recorded) -> None:
     parts.main(parts.Parts(methods=("maskmixadv",), batch=2, window=48, side=64, steps=1, device="cpu"))
     (row,) = recorded("parts")["rows"]

@@ -52,6 +52,7 @@ def test_what_is_no_checkout_is_refused(tmp_path: Path) -> None:
         turns.main(turns.Turns(tmp_path, Path("corpus")))
 
 
+@pytest.mark.slow
 def test_a_checkout_trains(corpus: Path) -> None:
     """This one, as it is."""
     side = turns.Side(turns.HERE, ("pce", "cpu", str(corpus), "", "1"))

@@ -68,13 +68,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return corpora(tmp_path_factory.mktemp("golden"))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [pytest.param(METHODS[0], marks=pytest.mark.slow), *METHODS[1:]])
 def test_the_same_seed_gives_the_same_weights(root: Path, method: str) -> None:
     golden, weights = json.loads(GOLDEN.read_text()), trained(root, method)
     assert size(weights) == pytest.approx(golden["size"][method], rel=2e-3)
     assert_bits(weights, golden["digest"][method], golden["machine"])
 
 
+@pytest.mark.slow
 def test_a_run_that_began_before_biases_were_left_out_goes_on_to_the_same_weights(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,7 +55,8 @@ def goes_on_after_a_kill(command: Command, given: Given, expected: Any, place: P
     return killed
 
 
-@pytest.mark.parametrize("name", ["annotate", pytest.param("train", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["annotate", "train"])
 def test_a_killed_command_works_again(
     name: str, given: Given, whole: Callable[[Command], tuple[Any, float]], tmp_path: Path
 ) -> None:
@@ -123,7 +124,8 @@ def assert_told(said: str) -> None:
     assert "Exception" not in said
 
 
-@pytest.mark.parametrize(("name", "kib"), [("annotate", 40), pytest.param("train", 4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "kib"), [("annotate", 40), ("train", 4)])
 def test_a_command_on_a_full_disk_works_again(
     name: str, kib: int, given: Given, whole: Callable[[Command], tuple[Any, float]], tmp_path: Path
 ) -> None:

@@ -40,6 +40,7 @@ def layout(source: Path, root: Path, subjects: int = 2) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_mscmr_comes_in_as_by_its_own_reader(mscmr_source: Path, tmp_path: Path) -> None:
     source = layout(mscmr_source, tmp_path / "own")
     part = tmp_path / "part"

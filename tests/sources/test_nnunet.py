@@ -45,6 +45,7 @@ def dataset(source: Path, scribbled: int = 2, masked: int = 1) -> Path:
     return describe(source, numTraining=len(kinds))
 
 
+@pytest.mark.slow
 def test_mscmr_comes_in_as_by_its_own_reader(
     mscmr_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

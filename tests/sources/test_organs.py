@@ -24,6 +24,7 @@ from maskmixadv.strokes.draw import SMALL, draw_strokes, pieces_of
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import fit
 from maskmixadv.types import IGNORE
+from quick import quick
 
 HEART = ([363, 763, 767], 1045)
 SHORT = replace(tiny.SCHEDULE, steps=2, batch=2, window=48, validate_every=2, augment=Augment())
@@ -147,7 +148,7 @@ def kidneys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("name", methods.ALL)
+@pytest.mark.parametrize("name", quick(methods.ALL, "walk-teacher", "maskmixadv", "shapepu", "supervised"))
 def test_every_method_learns_kidneys(kidneys: Path, tmp_path: Path, name: str) -> None:
     method = methods.ALL[name]()
     prior = kidneys / "prior" if method.wants_prior else None

@@ -164,6 +164,7 @@ def test_what_cannot_be_shared_is_refused() -> None:
     ALONE.check(Scribble2Label(), 3)
 
 
+@pytest.mark.slow
 def test_a_rank_that_fails_ends_the_other() -> None:
     """Without torchrun, which would end it anyway."""
     (first, first_error), (second, second_error) = ended("-c", FAILING)
@@ -172,6 +173,7 @@ def test_a_rank_that_fails_ends_the_other() -> None:
     assert "Traceback" not in first_error + second_error
 
 
+@pytest.mark.slow
 def test_a_refusal_is_told_once(tmp_path: Path) -> None:
     tiny.corpus(tmp_path / "corpus")
     run = ["train", str(tmp_path / "corpus"), "--out", str(tmp_path / "run"), "--batch", "3", *SHORT, "pce"]

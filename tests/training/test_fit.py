@@ -29,6 +29,7 @@ from maskmixadv.training import fit as train
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import fit
 from maskmixadv.training.loop import Loop
+from quick import quick
 
 NO_CRITIC = MaskMixAdv(adv=0.0)
 
@@ -207,7 +208,14 @@ def ends(corpora: tuple[Path, Path], place: Path, method: Method) -> list[Any]:
     return [state(run)["nets"] for run in runs]
 
 
-@pytest.mark.parametrize("method", WEAK, ids=lambda method: type(method).__name__)
+KEPT = ("MaskMixAdv", "WalkTeacher", "PCE")
+
+
+def named(method: Method) -> str:
+    return type(method).__name__
+
+
+@pytest.mark.parametrize("method", quick(WEAK, *KEPT, name=named), ids=named)
 def test_dense_masks_do_not_reach_the_weights(
     tmp_path: Path, with_other_masks: tuple[Path, Path], method: Method
 ) -> None:

@@ -73,12 +73,12 @@ def learnt(corpus: Corpus, **changes: int) -> Run:
     ("shapes", "mask"),
     [
         ([(10, 10)] * 2, squares),
-        ([(10, 1000)] * 2, squares),
+        pytest.param([(10, 1000)] * 2, squares, marks=pytest.mark.slow),
         pytest.param([(1000, 10)] * 2, squares, marks=pytest.mark.slow),
         ([(12, 12), (500, 400)], squares),
-        ([(40, 40)], squares),
+        pytest.param([(40, 40)], squares, marks=pytest.mark.slow),
         ([(40, 40)] * 4, healthy),
-        ([(40, 40)] * 2, tiny),
+        pytest.param([(40, 40)] * 2, tiny, marks=pytest.mark.slow),
     ],
 )
 def test_images_of_any_size_are_learnt_from_predicted_and_scored(

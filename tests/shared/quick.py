@@ -1,0 +1,13 @@
+"""Which of many alike cases `make test` takes: the others are slow ones."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+
+def quick(cases: Iterable[Any], *kept: str, name: Callable[[Any], str] = str) -> list[Any]:
+    """Return cases for `parametrize`, those whose names are not `kept` as slow ones."""
+    found = list(cases)
+    assert set(kept) <= {name(case) for case in found}, "a case that is kept is not there"
+    return [case if name(case) in kept else pytest.param(case, marks=pytest.mark.slow) for case in found]
