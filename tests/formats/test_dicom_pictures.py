@@ -22,7 +22,23 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicom_pictures import CINE, CR, CT, DX, MG, PHOTO, SC, US, XA, Whole, colours, grey, lossless, write_picture
+from dicom_pictures import (
+    CINE,
+    CR,
+    CT,
+    DX,
+    MG,
+    PHOTO,
+    SC,
+    US,
+    XA,
+    Whole,
+    colours,
+    grey,
+    lossless,
+    region,
+    write_picture,
+)
 from dicoms import packed, pixels, write_series
 from enhanced import classic, write_enhanced
 from maskmixadv.errors import InputError
@@ -37,13 +53,6 @@ def set_to(**values: object) -> Whole:
             setattr(one, name, value)
 
     return change
-
-
-def region(one: FileDataset, *, tall: float, wide: float, unit: int = 3) -> None:
-    item = Dataset()
-    item.RegionSpatialFormat, item.PhysicalUnitsXDirection, item.PhysicalUnitsYDirection = 1, unit, unit
-    item.PhysicalDeltaX, item.PhysicalDeltaY = wide, tall
-    one.SequenceOfUltrasoundRegions = [*one.get("SequenceOfUltrasoundRegions", ()), item]
 
 
 @pytest.mark.parametrize("uid", [CR, DX, MG, US, SC, XA])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK
+from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
@@ -46,6 +47,14 @@ def write_picture(
         change(made)
     made.save_as(path, enforce_file_format=True)
     return path
+
+
+def region(one: FileDataset, *, tall: float, wide: float, unit: int = 3) -> None:
+    """Say millimetres of an ultrasound region; a delta is in cm."""
+    item = Dataset()
+    item.RegionSpatialFormat, item.PhysicalUnitsXDirection, item.PhysicalUnitsYDirection = 1, unit, unit
+    item.PhysicalDeltaX, item.PhysicalDeltaY = wide, tall
+    one.SequenceOfUltrasoundRegions = [*one.get("SequenceOfUltrasoundRegions", ()), item]
 
 
 def lossless(path: Path) -> Path:

@@ -6,10 +6,13 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK
 from pydicom.dataset import FileDataset
+from pydicom.uid import RLELossless
 
+import dicom_pictures
 import dicoms
 import enhanced
 from maskmixadv.cli.app import run
@@ -202,3 +205,39 @@ def test_who_refuses_a_film_names_the_command(kind: str, tmp_path: Path) -> None
     source = FILMS[kind](tmp_path)
     with pytest.raises(InputError, match="as 'maskmixadv split' does"):
         (series if source.is_dir() else image_files).read(source)
+
+
+@pytest.mark.parametrize("suffix", [".dcm", ""])
+@pytest.mark.parametrize("coloured", [False, True])
+def test_frames_without_a_place_become_pictures(coloured: bool, suffix: str, tmp_path: Path) -> None:
+    shape = (3, 8, 10, 3) if coloured else (3, 8, 10)
+    frames = np.random.default_rng(1).integers(0, 255, shape).astype(np.uint8)
+    source = dicom_pictures.write_picture(tmp_path / f"us{suffix}", frames, uid=dicom_pictures.CINE, change=in_cm)
+    names, _ = film.split(source, tmp_path / "out")
+    assert names == ["us_v01.dcm", "us_v02.dcm", "us_v03.dcm"]
+    for name, frame in zip(names, frames, strict=True):
+        read = image_files.read(tmp_path / "out" / name)
+        shown = read.array[0] if read.channels is None else np.moveaxis(read.channels[:, 0], 0, -1)
+        np.testing.assert_array_equal(shown, frame)
+        assert read.spacing == (1.0, 0.2, 0.3)
+        assert pydicom.dcmread(tmp_path / "out" / name).SOPClassUID == dicom_pictures.US
+
+
+def in_cm(one: FileDataset) -> None:
+    dicom_pictures.region(one, tall=0.02, wide=0.03)
+
+
+def test_a_compressed_film_is_unpacked(tmp_path: Path) -> None:
+    frames = np.random.default_rng(1).integers(0, 255, (3, 16, 20)).astype(np.uint8)
+    source = dicom_pictures.write_picture(tmp_path / "xa.dcm", frames, uid=dicom_pictures.XA)
+    packed = pydicom.dcmread(source)
+    packed.compress(RLELossless)
+    packed.save_as(source)
+    names, _ = film.split(source, tmp_path)
+    np.testing.assert_array_equal([image_files.read(tmp_path / name).array[0] for name in names], frames)
+
+
+def test_a_single_picture_is_no_film(tmp_path: Path) -> None:
+    source = dicom_pictures.write_picture(tmp_path / "us.dcm", dicom_pictures.grey(), uid=dicom_pictures.US)
+    with pytest.raises(InputError, match=r"us.dcm: holds one picture, allowed are several"):
+        film.split(source, tmp_path)

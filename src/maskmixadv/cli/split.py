@@ -14,8 +14,9 @@ class Split:
     Attributes
     ----------
     source
-        A NIfTI, NRRD or MetaImage file with a fourth axis, such as a cine, an enhanced multi-frame DICOM file, or a
-        folder with DICOM slices, of which several lie at each place.
+        A NIfTI, NRRD or MetaImage file with a fourth axis, such as a cine, a multi-frame DICOM file, or a folder with
+        DICOM slices, of which several lie at each place. Frames that lie nowhere in the patient, as those of an
+        ultrasound cine, become DICOM pictures: NAME_v01.dcm and so on.
     out
         Directory for the files; made if missing. No file there is replaced.
     """
@@ -27,9 +28,9 @@ class Split:
         """Split; returns the exit code."""
         from maskmixadv.sources import film
 
-        found = film.read(self.source)
-        names = film.write(found, self.out)
-        by = f" ({found.told})" if found.told else ""
-        print(f"{self.out}: {len(names)} volumes, {names[0]} to {names[-1]}{by}")
+        names, told = film.split(self.source, self.out)
+        by = f" ({told})" if told else ""
+        what = "pictures" if names[0].endswith(film.PICTURE) else "volumes"
+        print(f"{self.out}: {len(names)} {what}, {names[0]} to {names[-1]}{by}")
         print(f"they are of one patient: give 'prepare folder' --patient '{film.PATIENT}'")
         return 0

@@ -11,7 +11,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.formats import dicom_grid, dicom_header, dicom_pixels, flat
 from maskmixadv.formats.dicom_geometry import PictureGeometry
 from maskmixadv.formats.dicom_header import number, numbers, text
-from maskmixadv.formats.reading import Declared, check_size, reading
+from maskmixadv.formats.reading import SPLIT, Declared, check_size, reading
 from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import Volume, check_spacing
 from maskmixadv.types import Spacing
@@ -104,7 +104,7 @@ def several_frames(path: Path, header: Any) -> str:  # noqa: ANN401
     >>> film = Dataset()
     >>> film.SOPClassUID, film.NumberOfFrames = "1.2.840.10008.5.1.4.1.1.3.1", 30
     >>> several_frames(Path("film.dcm"), film)
-    "30 frames of class 'Ultrasound Multi-frame Image Storage' without a place, allowed is one picture a file; save ..."
+    "30 frames of class 'Ultrasound Multi-frame Image Storage' without a place, allowed is one picture a file; ..."
     """
     frames = number(path, header, "NumberOfFrames", 1.0) if text(path, header, "NumberOfFrames") else 1.0
     if frames <= 1:
@@ -202,7 +202,7 @@ def coloured(path: Path) -> bool:
 
 def _facts(path: Path, header: Any) -> _Facts:  # noqa: ANN401
     if said := several_frames(path, header):
-        raise InputError(f"{path}: has {said}, or as PNG")
+        raise InputError(f"{path}: has {said}, as {SPLIT} does, or as PNG")
     (rows,), (columns,) = (numbers(path, header, name, 1) for name in ("Rows", "Columns"))
     if rows < 1 or columns < 1:
         raise InputError(f"{path}: {rows:g} × {columns:g} pixels; allowed is above 0")

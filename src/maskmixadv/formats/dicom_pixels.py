@@ -256,6 +256,31 @@ def unpack(path: Path, header: Any, shape: tuple[int, int, int]) -> None:  # noq
     header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
 
 
+def stored(path: Path, header: Any, shape: tuple[int, ...]) -> Shaped[np.ndarray, "..."]:  # noqa: ANN401
+    """Return a file's stored numbers as they are, with the bits that do not belong to them; colours as RGB.
+
+    Parameters
+    ----------
+    path, header
+        The file, and its dataset with pixels.
+    shape
+        That of its pixels by its header: frames if there are several, rows, columns, colours if there are some.
+
+    Raises
+    ------
+    InputError
+        If they can't be read, or have another shape.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> stored(Path("empty.dcm"), Dataset(), (2, 2))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: empty.dcm: ... missing or empty, so its pixels can't be read; export it again
+    """
+    return _decoded(path, header, shape)
+
+
 def _decoded(path: Path, header: Any, shape: tuple[int, ...]) -> Shaped[np.ndarray, "..."]:  # noqa: ANN401
     """Return stored numbers as they are, with the bits that do not belong to them."""
     if missing := [name for name in NEEDED if not text(path, header, name)]:

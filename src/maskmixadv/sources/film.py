@@ -1,5 +1,7 @@
-"""Files and series that hold several volumes of one grid: phases of a moving organ, echoes, diffusion weightings."""
+"""Files and series that hold several volumes or pictures: phases of a moving organ, echoes, an ultrasound cine."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -8,14 +10,16 @@ from jaxtyping import Shaped
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import check_name, together
-from maskmixadv.formats import dicom_header, itk, nifti, series
+from maskmixadv.formats import dicom_header, dicom_pictures, itk, nifti, series
+from maskmixadv.formats.details import dicom_stills
 from maskmixadv.formats.volume import Volume
 
-ALLOWED: Final = "allowed are NIfTI, NRRD, MetaImage, enhanced multi-frame DICOM, and folders of DICOM slices"
+ALLOWED: Final = "allowed are NIfTI, NRRD, MetaImage, multi-frame DICOM, and folders of DICOM slices"
 
 PATIENT: Final = r"^(.+)_v[0-9]+$"
 """Regular expression whose first group is what the names of a film's volumes share."""
 SUFFIX: Final = ".nii.gz"
+PICTURE: Final = ".dcm"
 SEGMENTATION: Final = ".seg.nrrd"
 """Suffix of files whose components are layers of one segmentation."""
 
@@ -46,6 +50,40 @@ class Film(NamedTuple):
     like: Volume
     told: str
     name: str
+
+
+def split(source: Path, folder: Path) -> tuple[list[str], str]:
+    """Save each volume of a film as NIfTI, or each picture of a DICOM film without a place as DICOM.
+
+    Parameters
+    ----------
+    source
+        As in `read`, or a DICOM file of several pictures, such as an ultrasound cine.
+    folder
+        Where to write; made if missing.
+
+    Returns
+    -------
+    The names of the files, and what tells them apart, in the words of the file; that may be empty.
+
+    Raises
+    ------
+    InputError
+        As `read` and `write`.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> nib.save(nib.Nifti1Image(np.zeros((5, 7, 3, 30), np.int16), np.eye(4)), "cine.nii.gz")
+    >>> split(Path("cine.nii.gz"), Path("images"))[0][-1]
+    'cine_v30.nii.gz'
+    """
+    if source.is_file() and dicom_pictures.is_picture(source):
+        pictures = list(dicom_stills.stills(source))
+        save = [partial(each.save_as, enforce_file_format=True) for each in pictures]
+        return _written(_called(source), PICTURE, save, folder), ""
+    found = read(source)
+    return write(found, folder), found.told
 
 
 def read(source: Path) -> Film:
@@ -98,15 +136,27 @@ def write(film: Film, folder: Path) -> list[str]:
     >>> write(Film(frames, Volume(frames[0], None, None, NoGeometry()), "", "cine"), Path("images"))
     ['cine_v01.nii.gz', 'cine_v02.nii.gz']
     """
-    digits = max(2, len(str(len(film.frames))))
-    names = [check_name(f"{film.name}_v{at:0{digits}}{SUFFIX}", "SRC") for at in range(1, len(film.frames) + 1)]
+    save = [partial(nifti.write_image, array=frame, like=film.like) for frame in film.frames]
+    return _written(film.name, SUFFIX, save, folder)
+
+
+def _written(film: str, suffix: str, save: Sequence[Callable[[Path], object]], folder: Path) -> list[str]:
+    """Have each volume write its file, all or none; returns their names."""
+    digits = max(2, len(str(len(save))))
+    names = [check_name(f"{film}_v{at:0{digits}}{suffix}", "SRC") for at in range(1, len(save) + 1)]
     there = next((folder / name for name in names if (folder / name).exists()), None)
     if there is not None:
         raise InputError(f"{there}: exists, allowed is a name that is free; move it, or give another folder")
     with together(folder) as place:
-        for name, frame in zip(names, film.frames, strict=True):
-            nifti.write_image(place / name, frame, film.like)
+        for name, write_to in zip(names, save, strict=True):
+            write_to(place / name)
     return names
+
+
+def _called(source: Path) -> str:
+    """Return the name of a DICOM file or folder, whose suffix counts only if it is one of DICOM."""
+    path = source.resolve()
+    return path.stem if source.is_file() and path.suffix.lower() in series.CALLED else path.name
 
 
 def _read(source: Path) -> tuple[Volume, str, str]:
@@ -120,7 +170,7 @@ def _read(source: Path) -> tuple[Volume, str, str]:
         raise InputError(f"{source}: no such file or folder, or of another format; {ALLOWED}")
     volume, names = series.volumes(_slices(source))
     told = f"{names[0]} to {names[-1]}" if names else ""
-    return volume, told, source.resolve().stem if source.is_file() else source.resolve().name
+    return volume, told, _called(source)
 
 
 def _slices(source: Path) -> list[Path]:
