@@ -22,11 +22,16 @@ NEEDED: Final = ("BitsAllocated", "BitsStored", "PixelRepresentation", "SamplesP
 COLOURS: Final = ("RGB", "PALETTE COLOR")
 """Photometric interpretations of pictures in colour; all others of these begin as `YBR`."""
 YBR: Final = "YBR_"
+FULL: Final = ("YBR_FULL", "YBR_FULL_422")
+"""Those of them that are read in any file."""
+WAVELETS: Final = ("YBR_RCT", "YBR_ICT")
+"""Those that JPEG 2000 itself turns into red, green and blue, and no other compression."""
 ITEMSIZE: Final = 4
 """Bytes of a value in memory."""
 DECODER: Final = "gdcm"
 """The extra's library that decodes what pydicom can't by itself, such as JPEG Lossless."""
 DECODED: Final = "compressed DICOM file"
+CUT: Final = "have bits above BitsStored, such as overlays; these bits are cut off"
 WORD: Final = 2**16
 """How many values PixelPaddingValue can have; it is often stored with the wrong sign."""
 
@@ -180,12 +185,32 @@ def read_colours(path: Path, shape: tuple[int, int]) -> Shaped[np.ndarray, "h w 
     """
     header = dicom_header.read(path, pixels=True)
     if not paletted(path, header):
-        return _decoded(path, header, (*shape, 3))
-    indices = _decoded(path, header, shape)
+        _must_be_turned(path, header)
+        return _colours_alone(path, header, _decoded(path, header, (*shape, 3)))
+    indices = _colours_alone(path, header, _decoded(path, header, shape))
     with reading(path, dicom_header.KIND, wrong="its palette can't be applied", advice="; export it as RGB"):
         from pydicom.pixels.processing import apply_color_lut
 
         return np.asarray(apply_color_lut(indices, header))[..., :3]
+
+
+def _must_be_turned(path: Path, header: Any) -> None:  # noqa: ANN401
+    """Refuse brightness and differences of colour that are handed on as if they were red, green and blue."""
+    from pydicom.uid import JPEG2000TransferSyntaxes
+
+    _with_syntax(header)
+    shown, syntax = text(path, header, "PhotometricInterpretation"), header.file_meta.TransferSyntaxUID
+    if shown.startswith(YBR) and shown not in (*FULL, *(WAVELETS if syntax in JPEG2000TransferSyntaxes else ())):
+        allowed = f"allowed are RGB, {', '.join(FULL)}, and {', '.join(WAVELETS)} in JPEG 2000; export it as RGB"
+        raise InputError(f"{path}: PhotometricInterpretation is {shown!r} in {syntax.name}, {allowed}")
+
+
+def _colours_alone(path: Path, header: Any, whole: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:  # noqa: ANN401
+    """Return stored colours or their numbers without other bits, and say how many had such."""
+    stored = _without_high_bits(path, header, whole).astype(whole.dtype, copy=False)
+    if cut := int((stored != whole).sum()):
+        say(f"{path}: {cut} of {whole.size} values {CUT}")
+    return stored
 
 
 def read_frames(path: Path, shape: tuple[int, int], slices: Sequence[SourceSlice]) -> list[SlicePixels]:
@@ -391,11 +416,10 @@ def _tell(where: Path, slices: Sequence[SlicePixels]) -> None:
         said = "padding (PixelPaddingValue); they get the lowest value of the others"
         say(f"{where}: {padded} of {total} pixels are {said}")
     if cut := sum(each.cut for each in slices):
-        said = "have bits above BitsStored, such as overlays; these bits are cut off"
-        say(f"{where}: {cut} of {total} pixels {said}")
+        say(f"{where}: {cut} of {total} pixels {CUT}")
 
 
-def _without_high_bits(path: Path, header: Any, whole: Shaped[np.ndarray, "h w"]) -> Shaped[np.ndarray, "h w"]:  # noqa: ANN401
+def _without_high_bits(path: Path, header: Any, whole: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:  # noqa: ANN401
     """Return the numbers that lie in the bits from HighBit down, BitsStored of them."""
     allocated = int(number(path, header, "BitsAllocated", 16.0))
     stored = int(number(path, header, "BitsStored", float(allocated)))

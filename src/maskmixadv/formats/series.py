@@ -361,6 +361,8 @@ def volumes(paths: Sequence[Path]) -> tuple[Volume, list[str]]:
     if len(places[0]) == 1:
         return _volume(*dicom_grid.ordered(paths), codes=False), []
     names, parts = dicom_dimensions.parted(places)
+    for part in parts:
+        dicom_dimensions.must_be_one(part)
     first = parts[0][0]
     check_size(first.file.parent, Declared((len(parts), len(places), *plane.shape), dicom_pixels.ITEMSIZE), "film")
     read = [_volume(part, plane, codes=False) for part in parts]
