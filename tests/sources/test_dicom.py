@@ -98,6 +98,8 @@ def missing(number: int, one: FileDataset) -> None:
         (double, "lies where .* does; sort phases"),
         (removed("PixelSpacing"), "lacks PixelSpacing"),
         (removed("PixelData"), "pixels can't be read"),
+        (attribute("RescaleSlope", 2), "lacks RescaleSlope, which .* has; split the series"),
+        (attribute("RescaleType", "HU"), "RescaleType is 'HU', but ''"),
         (attribute("SamplesPerPixel", 3), "3 samples a pixel, allowed is one"),
         (attribute("NumberOfFrames", 4), "multi-frame"),
     ],

@@ -156,6 +156,11 @@ def silent(one: FileDataset, volume: int, at: int) -> None:
     """Nothing says which phase a slice is of."""
 
 
+def series_by_turns(one: FileDataset, volume: int, at: int) -> None:
+    at_times(one, volume, at)
+    one.SeriesInstanceUID = f"1.2.{at % 2}"
+
+
 def two_series(one: FileDataset, volume: int, at: int) -> None:
     at_times(one, volume, at)
     one.SeriesInstanceUID = f"1.2.{volume}"
@@ -226,6 +231,10 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
         "lacks TriggerTime, which .* ha",
     ),
     "contrasts by place": (lambda folder: write_cine(folder / "a", contrasts_by_place), "EchoTime is 2, 40 in its sl"),
+    "series by turns": (
+        lambda folder: write_cine(folder / "a", series_by_turns),
+        "lies between slices of another series, as .*; sort series apart",
+    ),
     "two series": (lambda folder: write_cine(folder / "a", two_series), "does, of another series; sort series apart"),
 }
 

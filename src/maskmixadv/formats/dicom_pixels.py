@@ -467,4 +467,6 @@ def _rescaled(path: Path, header: Any, stored: Shaped[np.ndarray, "h w"]) -> Flo
     slope, intercept = (
         number(path, header, f"Rescale{name}", value) for name, value in (("Slope", 1.0), ("Intercept", 0.0))
     )
+    if slope == 0:
+        raise InputError(f"{path}: RescaleSlope is 0, by which all pixels are {intercept:g}; export it again")
     return stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
