@@ -15,6 +15,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, convert_color_space
 from pydicom.uid import (
     UID,
+    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     HTJ2KLossless,
     JPEGBaseline8Bit,
@@ -163,6 +164,31 @@ def test_bits_beside_colours_are_cut_off(tmp_path: Path, high: int, capsys: pyte
     assert volume.channels is not None
     np.testing.assert_array_equal(volume.channels[:, 0], np.moveaxis(values, -1, 0))
     assert f"{path}: 3840 of 3840 values have bits above BitsStored" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_palette_is_read_in_both_orders_of_bytes(tmp_path: Path, bits: int) -> None:
+    """Tables of 8 bits lie in words, too, whose bytes then change places."""
+
+    def change(one: FileDataset) -> None:
+        for name, seed in (("Red", 1), ("Green", 2), ("Blue", 3)):
+            values = np.random.default_rng(seed).integers(0, 2**bits, 16).astype(f"<u{bits // 8}")
+            setattr(one, f"{name}PaletteColorLookupTableDescriptor", [16, 0, bits])
+            one[f"{name}PaletteColorLookupTableDescriptor"].VR = "US"
+            setattr(one, f"{name}PaletteColorLookupTableData", values.tobytes())
+
+    path = write_picture(tmp_path / "a.dcm", grey() % 16, uid=US, shown="PALETTE COLOR", change=change)
+    little, big = image_files.read(path), pydicom.dcmread(path)
+    for name in (
+        "RedPaletteColorLookupTableData",
+        "GreenPaletteColorLookupTableData",
+        "BluePaletteColorLookupTableData",
+    ):
+        big[name].value = np.frombuffer(big[name].value, np.uint16).byteswap().tobytes()
+    big.PixelData = np.frombuffer(big.PixelData, np.uint16).byteswap().tobytes()
+    big.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    pydicom.dcmwrite(path, big, implicit_vr=False, little_endian=False, force_encoding=True)
+    np.testing.assert_array_equal(image_files.read(path).channels, little.channels)  # pyright: ignore[reportArgumentType]
 
 
 def test_bits_above_numbers_of_a_palette_are_cut_off(tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ NEEDED: Final = ("BitsAllocated", "BitsStored", "PixelRepresentation", "SamplesP
 """What says how pixels are stored."""
 COLOURS: Final = ("RGB", "PALETTE COLOR")
 """Photometric interpretations of pictures in colour; all others of these begin as `YBR`."""
+PALETTE: Final = ("Red", "Green", "Blue")
+WORDS: Final = "OW"
+"""Type of attributes whose bytes are stored in words of two, in the file's order."""
 YBR: Final = "YBR_"
 FULL: Final = ("YBR_FULL", "YBR_FULL_422")
 """Those of them that are read in any file."""
@@ -191,7 +194,19 @@ def read_colours(path: Path, shape: tuple[int, int]) -> Shaped[np.ndarray, "h w 
     with reading(path, dicom_header.KIND, wrong="its palette can't be applied", advice="; export it as RGB"):
         from pydicom.pixels.processing import apply_color_lut
 
+        _with_palette_in_order(header)
         return np.asarray(apply_color_lut(indices, header))[..., :3]
+
+
+def _with_palette_in_order(header: Any) -> None:  # noqa: ANN401
+    """Turn round the words of a palette whose most significant byte comes first: pydicom takes them as they are."""
+    from pydicom.uid import ExplicitVRBigEndian
+
+    if header.file_meta.TransferSyntaxUID != ExplicitVRBigEndian:
+        return
+    for name in (f"{kind}{colour}PaletteColorLookupTableData" for kind in ("", "Segmented") for colour in PALETTE):
+        if name in header and header[name].VR == WORDS:
+            header[name].value = np.frombuffer(header[name].value, np.uint16).byteswap().tobytes()
 
 
 def _must_be_turned(path: Path, header: Any) -> None:  # noqa: ANN401
