@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -35,6 +36,7 @@ DECODER: Final = "gdcm"
 """The extra's library that decodes what pydicom can't by itself, such as JPEG Lossless."""
 DECODED: Final = "compressed DICOM file"
 CUT: Final = "have bits above BitsStored, such as overlays; these bits are cut off"
+OFFSETS: Final = "ExtendedOffsetTable"
 WORD: Final = 2**16
 """How many values PixelPaddingValue can have; it is often stored with the wrong sign."""
 
@@ -285,6 +287,7 @@ def unpack(path: Path, header: Any, shape: tuple[int, int, int]) -> None:  # noq
     >>> plain.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
     >>> unpack(Path("plain.dcm"), plain, (1, 2, 2))  # nothing is compressed
     """
+    _must_be_where_it_says(path, header)
     if not _may_crash(header):
         return
     from pydicom.pixels.utils import pack_bits
@@ -302,6 +305,7 @@ def _decoded(path: Path, header: Any, shape: tuple[int, ...]) -> Shaped[np.ndarr
         raise InputError(f"{path}: {', '.join(missing)} missing or empty, so its pixels can't be read; export it again")
     _with_syntax(header)
     _must_be_decodable(path, header)
+    _must_be_where_it_says(path, header)
     if _may_crash(header):
         whole = _decoded_apart(path, shape)
     else:
@@ -312,6 +316,25 @@ def _decoded(path: Path, header: Any, shape: tuple[int, ...]) -> Shaped[np.ndarr
     if whole.shape != shape or whole.dtype.kind not in "iuf":
         raise InputError(f"{path}: pixels have shape {whole.shape}, its header says {shape}; export it again")
     return whole
+
+
+def _must_be_where_it_says(path: Path, header: Any) -> None:  # noqa: ANN401
+    """Refuse a table of where frames begin that is wrong: pydicom would take one frame for another."""
+    if OFFSETS not in header or not header.file_meta.TransferSyntaxUID.is_encapsulated:
+        return
+    with reading(path, dicom_header.KIND, wrong="pixels can't be read", advice="; export it uncompressed"):
+        from pydicom.encaps import parse_basic_offsets, parse_fragments
+
+        content = BytesIO(header.PixelData)
+        parse_basic_offsets(content)
+        begins = np.array(parse_fragments(content)[1])
+        told = np.frombuffer(header[OFFSETS].value, "<u8")
+    if not np.array_equal(told, begins - begins[:1]):
+        said = f"{OFFSETS} says {len(told)} places where frames begin, its pixels have {len(begins)}"
+        if len(told) == len(begins):
+            at = int(np.argmax(told != begins - begins[0]))
+            said = f"{OFFSETS} says that frame {at + 1} begins at byte {told[at]}, it does at {begins[at] - begins[0]}"
+        raise InputError(f"{path}: {said}; export it again")
 
 
 def _may_crash(header: Any) -> bool:  # noqa: ANN401
