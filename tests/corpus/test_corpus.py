@@ -107,6 +107,8 @@ def test_recode() -> None:
         recode(codes, classes=4, ignore=None, where="f.h5")
     with pytest.raises(InputError, match=r"label 0\.5 is not declared"):
         recode(np.array([0.5]), classes=4, ignore=4, where="f")
+    with pytest.raises(InputError, match=r"label 2\.9999998 is not declared, allowed are 0, 1, 2, 3, 4"):
+        recode(np.array([2.9999998]), classes=4, ignore=4, where="f")
 
 
 def test_normalise_clips_at_the_99th_percentile() -> None:

@@ -12,6 +12,7 @@ import SimpleITK
 from highdicom.legacy import LegacyConvertedEnhancedCTImage, LegacyConvertedEnhancedMRImage
 from pydicom import Dataset
 from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate_extended, generate_frames
 from pydicom.uid import CTImageStorage, JPEGLSLossless, RLELossless, generate_uid
 
 import tiny
@@ -169,6 +170,26 @@ def test_compressed_frames_are_read(tmp_path: Path, syntax: str) -> None:
     packed.save_as(file)
     assert pydicom.dcmread(file).file_meta.TransferSyntaxUID == syntax
     same(folder, file)
+
+
+@pytest.mark.parametrize("places", [(0, 1, 2, 3, 4), (0, 0, 0, 0, 0), (0, 2, 1, 3, 4), (0, 1, 2, 3)])
+def test_a_table_that_takes_one_frame_for_another_is_refused(tmp_path: Path, places: tuple[int, ...]) -> None:
+    array = pixels()
+    folder = write_series(tmp_path / "classic", array)
+    path = write_enhanced(tmp_path / "a.dcm", classic(folder))
+    packed = pydicom.dcmread(path)
+    packed.compress(RLELossless, generate_instance_uid=False)
+    frames = list(generate_frames(packed.PixelData, number_of_frames=len(array)))
+    longest = max(map(len, frames))
+    content, begins, lengths = encapsulate_extended([frame + bytes(longest - len(frame)) for frame in frames])
+    told = np.frombuffer(begins, "<u8")[list(places)].tobytes()
+    packed.PixelData, packed.ExtendedOffsetTable, packed.ExtendedOffsetTableLengths = content, told, lengths
+    packed.save_as(path)
+    if places == (0, 1, 2, 3, 4):
+        np.testing.assert_array_equal(image_files.read(path).array, array)
+        return
+    with pytest.raises(InputError, match=r"a\.dcm: ExtendedOffsetTable says (that frame 2 begins|4 places where)"):
+        image_files.read(path)
 
 
 def two(name: str, **by_volume: Sequence[Any]) -> Frame:

@@ -15,6 +15,8 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, convert_color_space
 from pydicom.uid import (
     UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     HTJ2KLossless,
     JPEGBaseline8Bit,
     JPEGLosslessSV1,
@@ -136,6 +138,79 @@ def test_grey_that_is_stored_as_colours_is_what_it_is_in_a_png(tmp_path: Path) -
     )
     np.testing.assert_array_equal(volume.array, png.array)
     assert (volume.coloured, volume.colours) == (png.coloured, png.colours) == (False, True)
+
+
+@pytest.mark.parametrize(("shown", "syntax"), [
+    ("YBR_PARTIAL_422", JPEGBaseline8Bit), ("YBR_RCT", JPEGBaseline8Bit), ("YBR_RCT", ExplicitVRLittleEndian),
+    ("YBR_PARTIAL_420", ExplicitVRLittleEndian),
+])  # fmt: skip
+def test_colours_that_no_library_turns_are_refused(tmp_path: Path, shown: str, syntax: UID) -> None:
+    """Brightness and two differences would be taken for red, green and blue."""
+
+    def change(one: FileDataset) -> None:
+        if syntax == JPEGBaseline8Bit:
+            packed = io.BytesIO()
+            Image.fromarray(colours()).save(packed, "JPEG")
+            one.file_meta.TransferSyntaxUID = syntax
+            one.PixelData = encapsulate([packed.getvalue()])
+
+    path = write_picture(tmp_path / "a.dcm", colours(), uid=US, shown=shown, change=change)
+    with pytest.raises(
+        InputError, match=rf"a\.dcm: PhotometricInterpretation is '{shown}' in .*, allowed are RGB, YBR_"
+    ):
+        image_files.read(path)
+
+
+@pytest.mark.parametrize("high", [11, 15])
+def test_bits_beside_colours_are_cut_off(tmp_path: Path, high: int, capsys: pytest.CaptureFixture[str]) -> None:
+    def change(one: FileDataset) -> None:
+        one.BitsStored, one.HighBit = 12, high
+
+    values = colours().astype(np.uint16) * 16
+    others = 0x5000 if high == 11 else 5
+    path = write_picture(tmp_path / "a.dcm", (values << (high - 11)) + np.uint16(others), uid=US, change=change)
+    volume = image_files.read(path)
+    assert volume.channels is not None
+    np.testing.assert_array_equal(volume.channels[:, 0], np.moveaxis(values, -1, 0))
+    assert f"{path}: 3840 of 3840 values have bits above BitsStored" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_palette_is_read_in_both_orders_of_bytes(tmp_path: Path, bits: int) -> None:
+    """Tables of 8 bits lie in words, too, whose bytes then change places."""
+
+    def change(one: FileDataset) -> None:
+        for name, seed in (("Red", 1), ("Green", 2), ("Blue", 3)):
+            values = np.random.default_rng(seed).integers(0, 2**bits, 16).astype(f"<u{bits // 8}")
+            setattr(one, f"{name}PaletteColorLookupTableDescriptor", [16, 0, bits])
+            one[f"{name}PaletteColorLookupTableDescriptor"].VR = "US"
+            setattr(one, f"{name}PaletteColorLookupTableData", values.tobytes())
+
+    path = write_picture(tmp_path / "a.dcm", grey() % 16, uid=US, shown="PALETTE COLOR", change=change)
+    little, big = image_files.read(path), pydicom.dcmread(path)
+    for name in (
+        "RedPaletteColorLookupTableData",
+        "GreenPaletteColorLookupTableData",
+        "BluePaletteColorLookupTableData",
+    ):
+        big[name].value = np.frombuffer(big[name].value, np.uint16).byteswap().tobytes()
+    big.PixelData = np.frombuffer(big.PixelData, np.uint16).byteswap().tobytes()
+    big.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    pydicom.dcmwrite(path, big, implicit_vr=False, little_endian=False, force_encoding=True)
+    np.testing.assert_array_equal(image_files.read(path).channels, little.channels)  # pyright: ignore[reportArgumentType]
+
+
+def test_bits_above_numbers_of_a_palette_are_cut_off(tmp_path: Path) -> None:
+    def change(one: FileDataset) -> None:
+        one.BitsStored, one.HighBit = 4, 3
+        for name in ("Red", "Green", "Blue"):
+            setattr(one, f"{name}PaletteColorLookupTableDescriptor", [16, 0, 8])
+            one[f"{name}PaletteColorLookupTableDescriptor"].VR = "US"
+            setattr(one, f"{name}PaletteColorLookupTableData", bytes(range(0, 160, 10)))
+
+    indices = (grey() % 16).astype(np.uint8)
+    path = write_picture(tmp_path / "a.dcm", indices | np.uint8(0x80), uid=US, shown="PALETTE COLOR", change=change)
+    np.testing.assert_array_equal(image_files.read(path).array[0], indices * 10)
 
 
 @pytest.mark.parametrize("bits", [8, 16])

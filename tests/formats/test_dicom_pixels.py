@@ -79,6 +79,7 @@ def test_colours_are_refused_by_name(tmp_path: Path, shown: str) -> None:
         ({"PixelPaddingRangeLimit": 5}, "PixelPaddingRangeLimit without PixelPaddingValue"),
         ({"BitsStored": 12, "HighBit": 10}, "BitsStored 12 and HighBit 10 contradict"),
         ({"BitsAllocated": None}, "BitsAllocated missing or empty"),
+        ({"RescaleSlope": 0, "RescaleIntercept": 5}, "RescaleSlope is 0, by which all pixels are 5"),
         ({"PixelPaddingValue": 0, "PixelPaddingRangeLimit": 60000}, "each pixel has the PixelPaddingValue"),
     ],
 )

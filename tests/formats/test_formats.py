@@ -1,6 +1,9 @@
 """Any format in, labels of the same grid out."""
 
+import struct
 import sys
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -314,3 +317,38 @@ def test_names_may_be_in_upper_case(tmp_path: Path, name: str) -> None:
     image_files.write_labels(written, codes, volume)
     np.testing.assert_array_equal(image_files.read_labels(written).array, codes)
     assert [each.name for each in low.parent.iterdir()] == [name]
+
+
+def png(array: np.ndarray, rows: Sequence[np.ndarray], *, kind: int = 0, interlaced: bool = False) -> bytes:
+    """A PNG of an array's size and type that holds these rows, whatever they are."""
+    h, w = array.shape[:2]
+    packed = zlib.compress(b"".join(b"\0" + row.astype(row.dtype.newbyteorder(">")).tobytes() for row in rows))
+    head = struct.pack(">IIBBBBB", w, h, 8 * array.dtype.itemsize, kind, 0, 0, interlaced)
+    parts = ((b"IHDR", head), (b"IDAT", packed[:50]), (b"IDAT", packed[50:]), (b"IEND", b""))
+    made = [
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(made)
+
+
+PASSES = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
+
+
+@pytest.mark.parametrize("shape", [(20, 24), (1, 3), (9, 5, 3), (7, 1)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_a_png_that_ends_before_its_last_row_is_refused(
+    tmp_path: Path, shape: tuple[int, ...], dtype: type, interlaced: bool
+) -> None:
+    """Pillow leaves the rows black that are missing, and says nothing: labels would have background there."""
+    array = np.random.default_rng(0).integers(1, 255, shape).astype(dtype)
+    turns = [array[row::rows, column::columns] for row, rows, column, columns in PASSES] if interlaced else [array]
+    rows, kind = [row for turn in turns if turn.size for row in turn], 2 if len(shape) == 3 else 0
+    (tmp_path / "a.png").write_bytes(png(array, rows, kind=kind, interlaced=interlaced))
+    found = image_files.read(tmp_path / "a.png")
+    colours = found.array[0] if found.channels is None else np.moveaxis(found.channels[:, 0], 0, -1)
+    np.testing.assert_array_equal(colours, array)
+    (tmp_path / "a.png").write_bytes(png(array, rows[:-1], kind=kind, interlaced=interlaced))
+    for read in (image_files.read, image_files.read_labels):
+        with pytest.raises(InputError, match=rf"a\.png: (declares {shape[0]} rows|holds|not a readable|labels)"):
+            read(tmp_path / "a.png")

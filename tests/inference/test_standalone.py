@@ -409,13 +409,13 @@ def test_colours_are_no_channels(channels: Path, script: Script, tmp_path: Path)
 # Pictures
 
 
-def png(array: np.ndarray, kind: int) -> bytes:
-    """A PNG of 16 bits, of the kind of colours that PNG numbers so."""
+def png(array: np.ndarray, kind: int, rows: int | None = None) -> bytes:
+    """A PNG of 16 bits, of the kind of colours that PNG numbers so; it holds the first `rows` alone."""
     h, w = array.shape[:2]
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in array)
+    packed = b"".join(b"\0" + row.astype(">u2").tobytes() for row in array[:rows])
     parts = (
         (b"IHDR", struct.pack(">IIBBBBB", w, h, 16, kind, 0, 0, 0)),
-        (b"IDAT", zlib.compress(rows)),
+        (b"IDAT", zlib.compress(packed)),
         (b"IEND", b""),
     )
     made = [
@@ -452,6 +452,7 @@ def pictures(folder: Path) -> None:
     drawn.save(folder / "jpeg.png", format="JPEG")
     drawn.save(folder / "moving.png", save_all=True, append_images=[Image.fromarray(255 - grey)])
     (folder / "cut.png").write_bytes((folder / "l8.png").read_bytes()[:200])
+    (folder / "half.png").write_bytes(png(deep, 0, rows=10))
     drawn.crop((0, 0, 24, 1)).save(folder / "row.png")
     drawn.crop((0, 0, 1, 20)).save(folder / "column.png")
     big = struct.pack(">IIBBBBB", 20000, 20000, 8, 0, 0, 0, 0)
@@ -560,7 +561,7 @@ def test_pictures_have_the_programs_masks_or_are_refused(greys: Path, script: Sc
     apart(tmp_path / "in")
     refused = same_or_refused(greys, tmp_path / "in", script, tmp_path, alike=GREYS | MIXED | {"same.png"})
     wrong = {"rgb16.tif", "w16.tif", "tu32.tif", "json.tif", "json_0000.tif", "imagej.tif", "ome.ome.tif", "gif.png"}
-    wrong |= {"png.tif", "moving.png", "stack.tif", "ijstack.tif", "swapped.tif", "gel.tif", "bomb.png"}
+    wrong |= {"png.tif", "moving.png", "stack.tif", "ijstack.tif", "swapped.tif", "gel.tif", "bomb.png", "half.png"}
     wrong |= {"checksum.tif", "overlap.tif", "short.tif"}
     wrong |= {"la16.png", "rgb16_.png", *(f"or{number}.tif" for number in range(5, 9))}
     assert wrong <= set(refused)

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,8 @@ def missing(number: int, one: FileDataset) -> None:
         (double, "lies where .* does; sort phases"),
         (removed("PixelSpacing"), "lacks PixelSpacing"),
         (removed("PixelData"), "pixels can't be read"),
+        (attribute("RescaleSlope", 2), "lacks RescaleSlope, which .* has; split the series"),
+        (attribute("RescaleType", "HU"), "RescaleType is 'HU', but ''"),
         (attribute("SamplesPerPixel", 3), "3 samples a pixel, allowed is one"),
         (attribute("NumberOfFrames", 4), "multi-frame"),
     ],
@@ -294,6 +297,60 @@ def test_segments_of_one_file_that_overlap_are_named(tmp_path: Path) -> None:
     made.save_as(tmp_path / "seg.dcm")
     with pytest.raises(InputError, match=r"seg\.dcm: segment 'lesion' overlaps 'organ'"):
         seg.read(tmp_path / "seg.dcm", series.read(written), ("background", "organ", "lesion"))
+
+
+def undescribed(made: Any) -> None:
+    for frame in made.PerFrameFunctionalGroupsSequence:
+        frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber += 1
+
+
+ODD: dict[str, tuple[Callable[[Any], object], str]] = {
+    "fewer frames": (
+        lambda made: setattr(made, "NumberOfFrames", int(made.NumberOfFrames) - 1),
+        "NumberOfFrames is 9, but PerFrameFunctionalGroupsSequence describes 10; export it anew",
+    ),
+    "a segment without a name": (undescribed, r"frames are of segment 3, described are \[1, 2\]"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_frames_of_a_segmentation_are_not_left_out(tmp_path: Path, kind: str) -> None:
+    change, words = ODD[kind]
+    written = write_series(tmp_path / "s", pixels())
+    labels, names = np.ones((5, 7, 4), np.uint8), ("background", "organ", "lesion")
+    labels[:, 3:] = 2
+    write_seg(tmp_path / "seg.dcm", written, labels, names)
+    made = pydicom.dcmread(tmp_path / "seg.dcm")
+    change(made)
+    made.save_as(tmp_path / "seg.dcm")
+    with pytest.raises(InputError, match=words):
+        seg.read(tmp_path / "seg.dcm", series.read(written), names)
+
+
+@pytest.mark.parametrize("sheared", [False, True])
+@pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL", "LABELMAP"])
+def test_segments_beyond_their_series_are_refused(tmp_path: Path, kind: str, sheared: bool) -> None:
+    """A folder lacks a slice that is drawn on; where it holds no drawing, nothing is lost."""
+
+    def change(number: int, one: FileDataset) -> None:
+        x, y, z = one.ImagePositionPatient
+        one.ImagePositionPatient = [x, y + number * sheared, z]
+
+    written = write_series(tmp_path / "s", pixels(), directions=AXIAL, change=change)
+    headers, names = headers_of(written), ("background", "organ")
+    mask = np.zeros((5, 7, 4), np.uint8)
+    mask[1:, 2:4, 1:3] = 1
+    made = hd.seg.Segmentation(
+        headers, mask.astype(float) if kind == "FRACTIONAL" else mask, kind, [seg._described(hd, 1, "organ")],
+        hd.UID(), 9, hd.UID(), 1, "x", "x", "1", "1",
+    )  # fmt: skip
+    made.save_as(tmp_path / "seg.dcm")
+    files = {pydicom.dcmread(file).SOPInstanceUID: file for file in written.iterdir()}
+    files[headers[0].SOPInstanceUID].unlink()
+    np.testing.assert_array_equal(seg.read(tmp_path / "seg.dcm", series.read(written), names), mask[1:])
+    files[headers[4].SOPInstanceUID].unlink()
+    with pytest.raises(InputError, match=r"seg.dcm: 4 voxels of segment 'organ' lie outside its series, allowed are"):
+        seg.read(tmp_path / "seg.dcm", series.read(written), names)
 
 
 @pytest.mark.parametrize("kind", ["FRACTIONAL", "LABELMAP"])

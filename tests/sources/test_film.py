@@ -159,9 +159,46 @@ def silent(one: FileDataset, volume: int, at: int) -> None:
     """Nothing says which phase a slice is of."""
 
 
+def series_by_turns(one: FileDataset, volume: int, at: int) -> None:
+    at_times(one, volume, at)
+    one.SeriesInstanceUID = f"1.2.{at % 2}"
+
+
 def two_series(one: FileDataset, volume: int, at: int) -> None:
     at_times(one, volume, at)
     one.SeriesInstanceUID = f"1.2.{volume}"
+
+
+def contrasts_by_place(one: FileDataset, volume: int, at: int) -> None:
+    one.TriggerTime, one.EchoTime = 33 * volume, (2, 40, 2)[at]
+
+
+def timeless_once(one: FileDataset, volume: int, at: int) -> None:
+    if (volume, at) != (0, 1):
+        one.TriggerTime = 33 * volume
+
+
+def two_by_three(one: FileDataset, volume: int, at: int) -> None:  # noqa: ARG001
+    one.EchoTime, one.TemporalPositionIdentifier = 10 * (1 + volume // 3), volume % 3
+
+
+def without(*gone: tuple[int, int], say: Say = at_times) -> Callable[[Path], Path]:
+    """Write a film of which slices, each a volume's and a place's number, are missing: as many at each place."""
+
+    def write(folder: Path) -> Path:
+        path, numbers = folder / "cine", dict[int, tuple[int, int]]()
+
+        def keep(one: FileDataset, volume: int, at: int) -> None:
+            say(one, volume, at)
+            numbers[int(one.InstanceNumber)] = volume, at
+
+        write_cine(path, keep)
+        for number, place in numbers.items():
+            if place in gone:
+                (path / f"IM{number - 1:04d}").unlink()
+        return path
+
+    return write
 
 
 REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
@@ -179,6 +216,28 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no images": (lambda folder: folder, "holds no DICOM image series; allowed are NIfTI"),
     "a slice lacks": (lacking, "5 slices at its place, but 6 at that of .*; add what is missing"),
     "not said": (lambda folder: write_cine(folder / "a", silent), "6 slices lie at its place, and nothing in the head"),
+    "each place lacks another time": (without((1, 0), (3, 1), (4, 2)), "TriggerTime goes from 0 to 66 after it, but f"),
+    "a place lacks its first": (
+        without((0, 0), (5, 1), (5, 2), say=lambda one, volume, _: setattr(one, "TriggerTime", 33 * volume)),
+        "TriggerTime begins with 33 at its place, but with 0 at that of .*; add what is missing",
+    ),
+    "each place lacks another echo": (
+        without((1, 0), (3, 1), (4, 2), say=two_by_three),
+        "[23] slices at its place with EchoTime .0, but [23] at that of .*; add what is missing",
+    ),
+    "each place lacks another time of an echo": (
+        without((1, 0), (5, 0), (2, 1), (4, 1), (1, 2), (5, 2), say=two_by_three),
+        "[13] slices? at its place with|follows by its EchoTime, TemporalPositionIdentifier: EchoTime .*; add what is",
+    ),
+    "a slice lacks its time": (
+        lambda folder: write_cine(folder / "a", timeless_once),
+        "lacks TriggerTime, which .* ha",
+    ),
+    "contrasts by place": (lambda folder: write_cine(folder / "a", contrasts_by_place), "EchoTime is 2, 40 in its sl"),
+    "series by turns": (
+        lambda folder: write_cine(folder / "a", series_by_turns),
+        "lies between slices of another series, as .*; sort series apart",
+    ),
     "two series": (lambda folder: write_cine(folder / "a", two_series), "does, of another series; sort series apart"),
 }
 
@@ -188,6 +247,23 @@ def test_what_can_not_be_split_is_refused(kind: str, tmp_path: Path) -> None:
     write, words = REFUSED[kind]
     with pytest.raises(InputError, match=words):
         film.read(write(tmp_path))
+
+
+def test_numbers_that_change_in_the_middle_of_a_film_do_not_sort_it(tmp_path: Path) -> None:
+    def say(one: FileDataset, volume: int, at: int) -> None:
+        at_times(one, volume, at)
+        one.AcquisitionNumber = 1 if volume < (2, 3, 3)[at] else 2
+
+    np.testing.assert_array_equal(film.read(write_cine(tmp_path / "cine", say)).frames, FRAMES)
+
+
+def test_fewer_volumes_than_the_header_counts_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def say(one: FileDataset, volume: int, at: int) -> None:
+        at_times(one, volume, at)
+        one.CardiacNumberOfImages = 6
+
+    assert len(film.read(without((5, 0), (5, 1), (5, 2), say=say)(tmp_path)).frames) == 5
+    assert "CardiacNumberOfImages is 6, but 5 slices lie at each place" in capsys.readouterr().err
 
 
 def test_no_file_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -226,6 +226,32 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         acdc.prepare(source, tmp_path / "c3")
 
 
+@pytest.mark.parametrize("name", ["image", "scribble", "label"])
+def test_chunks_that_were_never_written_are_refused(tmp_path: Path, name: str) -> None:
+    """HDF5 fills them: an image's slice would be black, and a mask's nothing but background."""
+    path = tmp_path / "src" / "patient001_frame01.h5"
+    write_h5(path, *tiny.volume())
+    with h5py.File(path, "r+") as file:
+        array: Any = file[name][()]  # pyright: ignore[reportIndexIssue]
+        del file[name]
+        chunked = file.create_dataset(name, array.shape, array.dtype, chunks=(1, *array.shape[1:]))
+        chunked[:-1] = array[:-1]
+    with pytest.raises(InputError, match=rf"frame01\.h5: .*{name} declares .* chunks, of which the file holds \d+"):
+        acdc.prepare(tmp_path / "src", tmp_path / "c")
+    with h5py.File(path, "r+") as file:
+        file[name][-1] = array[-1]  # pyright: ignore[reportIndexIssue]
+    assert len(acdc.prepare(tmp_path / "src", tmp_path / "c").entries) == 1
+
+
+@pytest.mark.parametrize(("number", "words"), [("3", "is 2 after patient001_frame01_slice_1.h5"), ("01", "has the nu")])
+def test_slices_are_numbered_without_gaps(tmp_path: Path, number: str, words: str) -> None:
+    for name in ("0", "1", number):
+        image, scribble, dense = (each[0] for each in tiny.volume())
+        write_h5(tmp_path / "src" / f"patient001_frame01_slice_{name}.h5", image, scribble, dense)
+    with pytest.raises(InputError, match=rf"{words}.*, allowed is each number once"):
+        acdc.prepare(tmp_path / "src", tmp_path / "c")
+
+
 def test_two_files_of_one_name(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         write_h5(tmp_path / "src" / folder / "patient001_frame01.h5", *tiny.volume())

@@ -203,7 +203,7 @@ def recode(labels: np.ndarray, *, classes: int, ignore: int | None, where: str) 
     allowed = [*range(classes), *([] if ignore is None else [ignore])]
     stray = np.setdiff1d(np.unique(labels), allowed)
     if stray.size:
-        shown = ", ".join(f"{code:g}" for code in stray[:5])
+        shown = ", ".join(f"{code:.9g}" for code in stray[:5])
         raise InputError(f"{where}: label {shown} is not declared, allowed are {', '.join(map(str, allowed))}")
     coded = labels.astype(np.uint8)
     if ignore is not None:

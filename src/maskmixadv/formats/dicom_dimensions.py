@@ -1,10 +1,13 @@
 """What tells slices of one DICOM series apart beside their place: echoes, phases, diffusion weightings, stacks."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
+
+import numpy as np
 
 from maskmixadv.errors import InputError, counted, say
 from maskmixadv.formats.dicom_frames import INDEX, SourceSlice
@@ -22,6 +25,14 @@ TIMES: Final = ("TriggerTime", "NominalCardiacTriggerDelayTime", "InversionTime"
 """Times (ms) that may differ between slices of one volume, as each may have been acquired in its own breath-hold."""
 FAR: Final = 50.0
 """Milliseconds by which `TIMES` differ where a line says so."""
+LACKING: Final = 0.5
+"""By how many steps one step in time may be longer at a place than it is at others, before something is missing."""
+LATE: Final = 0.9
+"""By how many steps one place's times may begin later than those at others."""
+FEW: Final = 3
+"""Steps of which a place's own median says how long one is."""
+COUNTED: Final = ("CardiacNumberOfImages", "NumberOfTemporalPositions")
+"""Numbers of volumes that a header says."""
 KINDS: Final = ("TemporalPositionIndex", "TemporalPositionIdentifier", "FrameType", "ImageType")
 """What a line tells of wherever it differs."""
 DIMENSIONS: Final = (
@@ -114,7 +125,7 @@ def double(one: SourceSlice, other: SourceSlice, places: Sequence[Sequence[Sourc
     >>> late.TriggerTime, early.TriggerTime = 300, 0
     >>> pair = [SourceSlice(Path(n), h, Path(n), 0) for n, h in (("a", late), ("b", early))]
     >>> double(*pair, [pair])
-    'a: lies where b does; TriggerTime is 0, 300; sort phases or echoes apart'
+    "a: lies where b does; TriggerTime is 0, 300; sort phases or echoes apart, as 'maskmixadv split' does"
     """
     found = [f"{name} is {_shown(_values(_all(places), name))}" for name in DIMENSIONS if _varies(places, name)][:MOST]
     said = ", ".join(found) or _counted_by(places)
@@ -138,7 +149,7 @@ def parted(places: Sequence[Sequence[AnySlice]]) -> tuple[list[str], list[list[A
     Raises
     ------
     InputError
-        If one place has more slices than another, or nothing tells them apart.
+        If one place has more slices than another, or others, or nothing tells them apart.
 
     Examples
     --------
@@ -157,9 +168,12 @@ def parted(places: Sequence[Sequence[AnySlice]]) -> tuple[list[str], list[list[A
         raise InputError(f"{few[0].path}: {said}, allowed is the same number at each; add what is missing")
     by = _telling(places)
     if not by:
+        _must_be_even(places)
         said = "nothing in the headers tells them apart"
         raise InputError(f"{first.path}: {counts[0]} slices lie at its place, and {said}; export the series again")
     rows = [sorted(place, key=lambda each: _key(each, by)) for place in places]
+    _must_be_the_same(rows, by)
+    _tell_of_fewer(first, counts[0])
     said = [[" ".join(f"{name} {_value(each, name)}" for name in by) for each in row] for row in rows]
     return said[0], [list(volume) for volume in zip(*rows, strict=True)]
 
@@ -168,12 +182,12 @@ def _telling(places: Sequence[Sequence[SourceSlice]]) -> list[str]:
     """Return names whose values tell slices at one place apart, times last; nothing if there are none.
 
     A name counts if it tells more slices apart than those before it, and, but for times, has the same values
-    everywhere.
+    as often everywhere.
     """
     by: list[str] = []
     told = 1
     for name in sorted(DIMENSIONS, key=lambda name: name in TIMES):
-        everywhere = name in TIMES or len({tuple(_values(each, name)) for each in places}) == 1
+        everywhere = name in TIMES or all(_counts(each, name) == _counts(places[0], name) for each in places)
         if not everywhere or not _varies(places, name):
             continue
         more = min(len({_key(each, [*by, name]) for each in place}) for place in places)
@@ -182,6 +196,76 @@ def _telling(places: Sequence[Sequence[SourceSlice]]) -> list[str]:
         if told == len(places[0]):
             return by
     return []
+
+
+def _must_be_even(places: Sequence[Sequence[SourceSlice]]) -> None:
+    """Refuse values that one place has more often than another, of which some are missing here and some there."""
+    for name in (name for name in DIMENSIONS if name not in TIMES and _varies(places, name)):
+        counts = [_counts(each, name) for each in places]
+        for place, count in zip(places, counts, strict=True):
+            value = next((each for each in counts[0] if count[each] != counts[0][each]), None)
+            if value is not None and set(count) == set(counts[0]):
+                said = f"{counted(count[value], 'slice')} at its place with {name} {value}"
+                more = f"{counts[0][value]} at that of {places[0][0].path}"
+                raise InputError(f"{place[0].path}: {said}, but {more}; add what is missing")
+
+
+def _must_be_the_same(rows: Sequence[Sequence[SourceSlice]], by: Sequence[str]) -> None:
+    """Refuse rows, each the slices at a place in their order, whose slices of one number are no volume."""
+    fixed, times = ([name for name in by if (name in TIMES) == moving] for moving in (False, True))
+    for row in rows:
+        for one, other in zip(row, rows[0], strict=True):
+            here, there = (" ".join(f"{name} {_value(each, name)}" for name in fixed) for each in (one, other))
+            lacking = [name for name in times if bool(_value(one, name)) != bool(_value(other, name))]
+            if here != there:
+                said = f"is the slice at its place that follows by its {', '.join(fixed)}: {here}"
+                raise InputError(f"{one.path}: {said}, but {there} does in {other.path}; add what is missing")
+            if lacking:
+                said, had = (one, other) if not _value(one, lacking[0]) else (other, one)
+                raise InputError(f"{said.path}: lacks {lacking[0]}, which {had.path} has; export the series again")
+    kinds = [tuple(_value(each, name) for name in fixed) for each in rows[0]]
+    for kind in dict.fromkeys(kinds):
+        within = [at for at, each in enumerate(kinds) if each == kind]
+        for name in times:
+            _must_be_at_steps([[row[at] for at in within] for row in rows], name)
+
+
+def _must_be_at_steps(rows: Sequence[Sequence[SourceSlice]], name: str) -> None:
+    """Refuse times that skip one at a place and not at others, or begin one later: something else is missing there.
+
+    Steps are told by their number at each place, as each breath-hold has another rate of the heart.
+    """
+    found = [_numbers([_value(each, name) for each in row]) for row in rows]
+    if len({len(each) for each in found}) > 1 or len(found[0]) != len(rows[0]) or len(found[0]) < 2:
+        return
+    times = np.array(found)
+    steps = np.diff(times)
+    own = np.median(steps, axis=1, keepdims=True)
+    unit = own if steps.shape[1] >= FEW else np.full_like(own, np.median(steps))
+    if unit.min() <= 0:
+        return
+    relative = steps / unit
+    usual = np.median(relative, axis=0)
+    place, at = divmod(int(np.argmax(relative - usual)), relative.shape[1])
+    if relative[place, at] - relative[:, at].min() >= LACKING:
+        other = int(np.argmin(relative[:, at]))
+        said = f"{name} goes from {times[place, at]:g} to {times[place, at + 1]:g} after it"
+        there = f"from {times[other, at]:g} to {times[other, at + 1]:g} at that of {rows[other][at].path}"
+        raise InputError(f"{rows[place][at].path}: {said}, but {there}; add what is missing, or sort phases apart")
+    late, early = int(times[:, 0].argmax()), int(times[:, 0].argmin())
+    if times[late, 0] - times[early, 0] >= LATE * float(np.median(steps)):
+        said = f"{name} begins with {times[late, 0]:g} at its place"
+        there = f"{times[early, 0]:g} at that of {rows[early][0].path}"
+        raise InputError(f"{rows[late][0].path}: {said}, but with {there}; add what is missing, or sort phases apart")
+
+
+def _tell_of_fewer(first: SourceSlice, count: int) -> None:
+    """Say where a header counts more volumes than there are."""
+    for name in COUNTED:
+        with suppress(ValueError):
+            if (told := int(text(first.path, first.header, name))) > 0 and count % told:
+                say(f"{first.path}: {name} is {told}, but {count} slices lie at each place; look whether some lack")
+                return
 
 
 def _key(one: SourceSlice, by: Sequence[str]) -> tuple[tuple[float, str], ...]:
@@ -215,6 +299,10 @@ def _all(places: Sequence[Sequence[SourceSlice]]) -> list[SourceSlice]:
 
 def _varies(places: Sequence[Sequence[SourceSlice]], name: str) -> bool:
     return any(len(_values(place, name)) > 1 for place in places)
+
+
+def _counts(slices: Sequence[SourceSlice], name: str) -> Counter[str]:
+    return Counter(_value(each, name) for each in slices)
 
 
 def _values(slices: Sequence[SourceSlice], name: str) -> list[str]:

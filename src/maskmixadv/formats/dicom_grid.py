@@ -22,8 +22,10 @@ SKEW: Final = 1e-2
 """How much the lengths of the two directions, and the cosine between them, may differ from 1 and 0."""
 SHEAR: Final = 1e-2
 """From which tangent on slices are said to be sheared against one another."""
-EQUAL: Final = ("Modality", "Units", "PhotometricInterpretation", "FrameOfReferenceUID", "PatientID")
+EQUAL: Final = ("Modality", "Units", "RescaleType", "PhotometricInterpretation", "FrameOfReferenceUID", "PatientID")
 """Texts that are equal in all slices of a volume."""
+SCALED: Final = ("RescaleSlope", "ModalityLUTSequence")
+"""What all slices of a volume say, or none: pixels of the others would be stored numbers beside measured values."""
 MOSAIC: Final = "MOSAIC"
 """ImageType of Siemens' files in which all slices of a volume lie side by side."""
 THICKNESS: Final = ("SpacingBetweenSlices", "SliceThickness")
@@ -141,6 +143,10 @@ def _must_have_one_grid(sources: Sequence[SourceSlice]) -> None:
         for name in EQUAL:
             if (mine := text(each.path, each.header, name)) != (other := text(first.path, first.header, name)):
                 raise InputError(f"{each.path}: {name} is {mine!r}, but {other!r} in {first.path}; split the series")
+        for name in SCALED:
+            if (name in each.header) != (name in first.header):
+                one, other = (each, first) if name in each.header else (first, each)
+                raise InputError(f"{other.path}: lacks {name}, which {one.path} has; split the series")
 
 
 def _placed(sources: Sequence[SourceSlice]) -> tuple[list[Slice], SlicePlane]:

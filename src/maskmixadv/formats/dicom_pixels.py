@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -21,12 +22,21 @@ NEEDED: Final = ("BitsAllocated", "BitsStored", "PixelRepresentation", "SamplesP
 """What says how pixels are stored."""
 COLOURS: Final = ("RGB", "PALETTE COLOR")
 """Photometric interpretations of pictures in colour; all others of these begin as `YBR`."""
+PALETTE: Final = ("Red", "Green", "Blue")
+WORDS: Final = "OW"
+"""Type of attributes whose bytes are stored in words of two, in the file's order."""
 YBR: Final = "YBR_"
+FULL: Final = ("YBR_FULL", "YBR_FULL_422")
+"""Those of them that are read in any file."""
+WAVELETS: Final = ("YBR_RCT", "YBR_ICT")
+"""Those that JPEG 2000 itself turns into red, green and blue, and no other compression."""
 ITEMSIZE: Final = 4
 """Bytes of a value in memory."""
 DECODER: Final = "gdcm"
 """The extra's library that decodes what pydicom can't by itself, such as JPEG Lossless."""
 DECODED: Final = "compressed DICOM file"
+CUT: Final = "have bits above BitsStored, such as overlays; these bits are cut off"
+OFFSETS: Final = "ExtendedOffsetTable"
 WORD: Final = 2**16
 """How many values PixelPaddingValue can have; it is often stored with the wrong sign."""
 
@@ -180,12 +190,44 @@ def read_colours(path: Path, shape: tuple[int, int]) -> Shaped[np.ndarray, "h w 
     """
     header = dicom_header.read(path, pixels=True)
     if not paletted(path, header):
-        return _decoded(path, header, (*shape, 3))
-    indices = _decoded(path, header, shape)
+        _must_be_turned(path, header)
+        return _colours_alone(path, header, _decoded(path, header, (*shape, 3)))
+    indices = _colours_alone(path, header, _decoded(path, header, shape))
     with reading(path, dicom_header.KIND, wrong="its palette can't be applied", advice="; export it as RGB"):
         from pydicom.pixels.processing import apply_color_lut
 
+        _with_palette_in_order(header)
         return np.asarray(apply_color_lut(indices, header))[..., :3]
+
+
+def _with_palette_in_order(header: Any) -> None:  # noqa: ANN401
+    """Turn round the words of a palette whose most significant byte comes first: pydicom takes them as they are."""
+    from pydicom.uid import ExplicitVRBigEndian
+
+    if header.file_meta.TransferSyntaxUID != ExplicitVRBigEndian:
+        return
+    for name in (f"{kind}{colour}PaletteColorLookupTableData" for kind in ("", "Segmented") for colour in PALETTE):
+        if name in header and header[name].VR == WORDS:
+            header[name].value = np.frombuffer(header[name].value, np.uint16).byteswap().tobytes()
+
+
+def _must_be_turned(path: Path, header: Any) -> None:  # noqa: ANN401
+    """Refuse brightness and differences of colour that are handed on as if they were red, green and blue."""
+    from pydicom.uid import JPEG2000TransferSyntaxes
+
+    _with_syntax(header)
+    shown, syntax = text(path, header, "PhotometricInterpretation"), header.file_meta.TransferSyntaxUID
+    if shown.startswith(YBR) and shown not in (*FULL, *(WAVELETS if syntax in JPEG2000TransferSyntaxes else ())):
+        allowed = f"allowed are RGB, {', '.join(FULL)}, and {', '.join(WAVELETS)} in JPEG 2000; export it as RGB"
+        raise InputError(f"{path}: PhotometricInterpretation is {shown!r} in {syntax.name}, {allowed}")
+
+
+def _colours_alone(path: Path, header: Any, whole: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:  # noqa: ANN401
+    """Return stored colours or their numbers without other bits, and say how many had such."""
+    stored = _without_high_bits(path, header, whole).astype(whole.dtype, copy=False)
+    if cut := int((stored != whole).sum()):
+        say(f"{path}: {cut} of {whole.size} values {CUT}")
+    return stored
 
 
 def read_frames(path: Path, shape: tuple[int, int], slices: Sequence[SourceSlice]) -> list[SlicePixels]:
@@ -245,6 +287,7 @@ def unpack(path: Path, header: Any, shape: tuple[int, int, int]) -> None:  # noq
     >>> plain.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
     >>> unpack(Path("plain.dcm"), plain, (1, 2, 2))  # nothing is compressed
     """
+    _must_be_where_it_says(path, header)
     if not _may_crash(header):
         return
     from pydicom.pixels.utils import pack_bits
@@ -287,6 +330,7 @@ def _decoded(path: Path, header: Any, shape: tuple[int, ...]) -> Shaped[np.ndarr
         raise InputError(f"{path}: {', '.join(missing)} missing or empty, so its pixels can't be read; export it again")
     _with_syntax(header)
     _must_be_decodable(path, header)
+    _must_be_where_it_says(path, header)
     if _may_crash(header):
         whole = _decoded_apart(path, shape)
     else:
@@ -297,6 +341,25 @@ def _decoded(path: Path, header: Any, shape: tuple[int, ...]) -> Shaped[np.ndarr
     if whole.shape != shape or whole.dtype.kind not in "iuf":
         raise InputError(f"{path}: pixels have shape {whole.shape}, its header says {shape}; export it again")
     return whole
+
+
+def _must_be_where_it_says(path: Path, header: Any) -> None:  # noqa: ANN401
+    """Refuse a table of where frames begin that is wrong: pydicom would take one frame for another."""
+    if OFFSETS not in header or not header.file_meta.TransferSyntaxUID.is_encapsulated:
+        return
+    with reading(path, dicom_header.KIND, wrong="pixels can't be read", advice="; export it uncompressed"):
+        from pydicom.encaps import parse_basic_offsets, parse_fragments
+
+        content = BytesIO(header.PixelData)
+        parse_basic_offsets(content)
+        begins = np.array(parse_fragments(content)[1])
+        told = np.frombuffer(header[OFFSETS].value, "<u8")
+    if not np.array_equal(told, begins - begins[:1]):
+        said = f"{OFFSETS} says {len(told)} places where frames begin, its pixels have {len(begins)}"
+        if len(told) == len(begins):
+            at = int(np.argmax(told != begins - begins[0]))
+            said = f"{OFFSETS} says that frame {at + 1} begins at byte {told[at]}, it does at {begins[at] - begins[0]}"
+        raise InputError(f"{path}: {said}; export it again")
 
 
 def _may_crash(header: Any) -> bool:  # noqa: ANN401
@@ -416,11 +479,10 @@ def _tell(where: Path, slices: Sequence[SlicePixels]) -> None:
         said = "padding (PixelPaddingValue); they get the lowest value of the others"
         say(f"{where}: {padded} of {total} pixels are {said}")
     if cut := sum(each.cut for each in slices):
-        said = "have bits above BitsStored, such as overlays; these bits are cut off"
-        say(f"{where}: {cut} of {total} pixels {said}")
+        say(f"{where}: {cut} of {total} pixels {CUT}")
 
 
-def _without_high_bits(path: Path, header: Any, whole: Shaped[np.ndarray, "h w"]) -> Shaped[np.ndarray, "h w"]:  # noqa: ANN401
+def _without_high_bits(path: Path, header: Any, whole: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:  # noqa: ANN401
     """Return the numbers that lie in the bits from HighBit down, BitsStored of them."""
     allocated = int(number(path, header, "BitsAllocated", 16.0))
     stored = int(number(path, header, "BitsStored", float(allocated)))
@@ -468,4 +530,6 @@ def _rescaled(path: Path, header: Any, stored: Shaped[np.ndarray, "h w"]) -> Flo
     slope, intercept = (
         number(path, header, f"Rescale{name}", value) for name, value in (("Slope", 1.0), ("Intercept", 0.0))
     )
+    if slope == 0:
+        raise InputError(f"{path}: RescaleSlope is 0, by which all pixels are {intercept:g}; export it again")
     return stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)

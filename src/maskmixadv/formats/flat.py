@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, ImageSequence
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import replaced
-from maskmixadv.formats.details import tiff_fields, tiff_packed
+from maskmixadv.formats.details import png_rows, tiff_fields, tiff_packed
 from maskmixadv.formats.details.tiff_fields import TIFF
 from maskmixadv.formats.reading import (
     DEFLATED,
@@ -337,6 +337,8 @@ def _pixels(path: Path, *, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
             deep = _deep(image)  # known until it is decoded
             upright = ImageOps.exif_transpose(image)
         pixels = _decoded(path, upright, indices)[None]
+        if image.format == "PNG":
+            png_rows.must_be_whole(path)
     return pixels if deep is None else _sixteen(path, deep)
 
 

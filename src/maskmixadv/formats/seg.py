@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 from maskmixadv.files import replaced
 from maskmixadv.formats import dicom_header, dicom_pixels
 from maskmixadv.formats.reading import DEFLATED, Declared, check_size, existing, in_one_line, reading
@@ -38,6 +38,9 @@ UIDS: Final = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "
 FRAME: Final = "FrameOfReferenceUID"
 LIKELY: Final = 0.5
 """From which fraction or probability on a voxel of a fractional segment belongs to it."""
+LABELMAP: Final = "LABELMAP"
+"""SegmentationType of files whose pixels are the numbers of segments."""
+NUMBERED: Final = "SegmentIdentificationSequence"
 SHARED: Final = ("PlaneOrientationSequence", "PixelMeasuresSequence")
 """Functional groups that a segmentation repeats of a multi-frame file."""
 _ABOUT: Final = (0x0008, 0x0010, 0x0012, 0x0032, 0x0038, 0x0040)
@@ -110,7 +113,8 @@ def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray,
     Raises
     ------
     InputError
-        If it can't be read, is not on the image's grid, segments overlap, or a segment's label is no class.
+        If it can't be read, is not or only partly on the image's grid, segments overlap, or a segment's label is no
+        class.
 
     Examples
     --------
@@ -129,7 +133,10 @@ def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray,
         place = places.get(folded(name))
         if place is None:
             raise InputError(f"{path}: segment {name!r} is no class, allowed are {', '.join(classes[1:])}")
-        mask = _mask(path, found, number, grid, slices, frames)
+        mask, drawn = _mask(path, found, number, grid, slices, frames)
+        if (outside := drawn - int(np.count_nonzero(mask))) > 0:
+            said = f"{counted(outside, 'voxel')} of segment {name!r} lie outside its series, allowed are none"
+            raise InputError(f"{path}: {said}; look whether slices of the series are missing")
         if mask.shape != labels.shape:
             raise InputError(f"{path}: has shape {mask.shape}, its series has {labels.shape}; export it anew")
         if (others := labels[mask][labels[mask] > 0]).size:
@@ -350,8 +357,11 @@ def _mask(
     grid: Any,  # noqa: ANN401
     slices: Sequence[str],
     frames: Sequence[int],
-) -> Bool[np.ndarray, "d h w"]:
-    """Return which voxels belong to a segment: by its place, or by its slices where these are sheared."""
+) -> tuple[Bool[np.ndarray, "d h w"], int]:
+    """Return which voxels belong to a segment, and how many do in the file, wherever these lie.
+
+    Voxels are found by their place, or by their slices where these are sheared.
+    """
     with reading(path, KIND, wrong="not on the grid of its series", advice="; export it anew"):
         if grid is None:
             listed = {"ignore_spatial_locations": True, "assert_missing_frames_are_empty": True}
@@ -360,9 +370,30 @@ def _mask(
                 if frames
                 else found.get_pixels_by_source_instance(slices, segment_numbers=[number], **listed)
             )[..., 0]
+            drawn = _drawn(found, number)
         else:
-            values = found.get_volume(segment_numbers=[number]).match_geometry(grid).array[..., 0]
-    return np.asarray(values) >= LIKELY
+            whole = found.get_volume(segment_numbers=[number])
+            values = whole.match_geometry(grid).array[..., 0]
+            drawn = int(np.count_nonzero(whole.array >= LIKELY))
+    return np.asarray(values) >= LIKELY, drawn
+
+
+def _drawn(found: Any, number: int) -> int:  # noqa: ANN401
+    """Return how many voxels of a file's frames belong to a segment."""
+    stored = np.asarray(found.pixel_array).reshape(-1, found.Rows, found.Columns)
+    if str(found.SegmentationType) == LABELMAP:
+        return int(np.count_nonzero(stored == number))
+    of = np.array(_segments(found)) == number
+    return int(np.count_nonzero(stored[of] >= LIKELY * int(found.get("MaximumFractionalValue") or 1)))
+
+
+def _segments(found: Any) -> list[int]:  # noqa: ANN401
+    """Return of which segment each frame is; nothing for a map of labels, whose frames are of all."""
+    if str(found.SegmentationType) == LABELMAP:
+        return []
+    shared = found.SharedFunctionalGroupsSequence[0]
+    groups = [each if NUMBERED in each else shared for each in found.PerFrameFunctionalGroupsSequence]
+    return [int(each[NUMBERED][0].ReferencedSegmentNumber) for each in groups]
 
 
 def _read(path: Path) -> Any:  # noqa: ANN401
@@ -370,6 +401,13 @@ def _read(path: Path) -> Any:  # noqa: ANN401
     with reading(path, KIND):
         found = hd.seg.segread(existing(path))
         frames, rows, columns = (int(found.get(name) or 0) for name in ("NumberOfFrames", "Rows", "Columns"))
+        told, described = len(found.PerFrameFunctionalGroupsSequence), list(map(int, found.segment_numbers))
+        unknown = sorted(set(_segments(found)) - set(described))
+    if frames != told:
+        said = f"NumberOfFrames is {frames}, but PerFrameFunctionalGroupsSequence describes {told}"
+        raise InputError(f"{path}: {said}; export it anew")
+    if unknown:
+        raise InputError(f"{path}: frames are of segment {unknown[0]}, described are {described}; export it anew")
     check_size(path, Declared((frames, rows, columns), 1), KIND, held=path.stat().st_size, ratio=DEFLATED * 8)
     dicom_pixels.unpack(path, found, (frames, rows, columns))
     return found

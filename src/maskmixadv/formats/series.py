@@ -358,13 +358,25 @@ def volumes(paths: Sequence[Path]) -> tuple[Volume, list[str]]:
         if len(uids) > 1:
             one, other = list(uids.values())[:2]
             raise InputError(f"{one}: lies where {other} does, of another series; sort series apart")
+    _must_follow([place[0] for place in places])
     if len(places[0]) == 1:
         return _volume(*dicom_grid.ordered(paths), codes=False), []
     names, parts = dicom_dimensions.parted(places)
+    for part in parts:
+        dicom_dimensions.must_be_one(part)
     first = parts[0][0]
     check_size(first.file.parent, Declared((len(parts), len(places), *plane.shape), dicom_pixels.ITEMSIZE), "film")
     read = [_volume(part, plane, codes=False) for part in parts]
     return replace(read[0], channels=np.stack([each.array for each in read])), names
+
+
+def _must_follow(slices: Sequence[Slice]) -> None:
+    """Refuse places of one series between those of another: two films, and not one whose slices are series each."""
+    uids = [text(each.path, each.header, "SeriesInstanceUID") for each in slices]
+    for at in range(1, len(uids)):
+        if uids[at] != uids[at - 1] and uids[at] in uids[:at]:
+            one, other = slices[at].path, slices[at - 1].path
+            raise InputError(f"{other}: lies between slices of another series, as {one}; sort series apart")
 
 
 def _volume(slices: Sequence[Slice], plane: SlicePlane, *, codes: bool) -> Volume:

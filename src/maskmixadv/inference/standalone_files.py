@@ -6,6 +6,7 @@
 import gzip
 import io
 import re
+import struct
 import warnings
 import zlib
 from itertools import product
@@ -47,6 +48,8 @@ TIMES = (8, 16, 24)
 """A header's codes of units of time."""
 MOST_CHANNELS = 4
 """Length up to which the fourth axis of a file is taken as channels."""
+PASSES = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
+"""First row, step between rows, first column and step between columns of the passes of an interlaced PNG."""
 TIFF_PIXELS = {(1, (8,), 1), (1, (16,), 1), (1, (16,), 2), (1, (32,), 3), (2, (8, 8, 8), 1)}
 """Pixels of a TIFF that are read, as photometric, bits and sample format say them: grey whose 0 is black, of 8 or 16
 bits or float; and red, green and blue of 8 bits."""
@@ -224,6 +227,8 @@ def load_picture(path: Path, channels: list[dict[str, Any]]) -> np.ndarray:
         plain = image.mode in ("1", "L", "F", "I", "I;16", "I;16L", "I;16B")
         shown: Any = ImageOps.exif_transpose(image)
         pixels = np.asarray(shown if plain else shown.convert("L" if image.mode == "LA" else "RGB"))
+        if wanted == "PNG":
+            check_rows(path)
     if pixels.ndim == 2:
         return pixels[None, None]
     if channels[0]["kind"] == "RGB":
@@ -234,6 +239,24 @@ def load_picture(path: Path, channels: list[dict[str, Any]]) -> np.ndarray:
         )
     same = all(np.array_equal(pixels[..., 0], pixels[..., other]) for other in (1, 2))
     return (pixels[..., 0] if same else (pixels @ np.array(LUMA, np.float32)).astype(np.float32))[None, None]
+
+
+def check_rows(path: Path) -> None:
+    """Refuse a PNG whose packed pixels end before its last row: Pillow would leave the others black."""
+    content, at, packed = path.read_bytes(), 8, []
+    w, h, bits, kind, _, _, interlaced = struct.unpack(">IIBBBBB", content[16:29])
+    while at + 8 <= len(content):
+        length = int.from_bytes(content[at : at + 4], "big")
+        if content[at + 4 : at + 8] == b"IDAT":
+            packed.append(content[at + 8 : at + 8 + length])
+        at += length + 12
+    needed = 0
+    for row, rows, column, columns in PASSES if interlaced else ((0, 1, 0, 1),):
+        wide, tall = -(-(w - column) // columns), -(-(h - row) // rows)
+        needed += tall * (1 + -(-wide * bits * {2: 3, 4: 2, 6: 4}.get(kind, 1) // 8)) if min(wide, tall) > 0 else 0
+    held = len(zlib.decompressobj().decompress(b"".join(packed), needed))
+    if held < needed:
+        raise ValueError(f"declares {h} rows of {w} pixels, which take {needed} bytes, and holds {held}; save it again")
 
 
 def check_tiff(path: Path, image: Any) -> None:  # noqa: ANN401

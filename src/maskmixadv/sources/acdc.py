@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -188,7 +189,13 @@ def _read_volume(path: Path) -> Case:
 
 
 def _read_slices(name: str, paths: Sequence[Path]) -> Case:
-    ordered = sorted(paths, key=lambda p: int(p.stem.rsplit("_", 1)[1]))
+    ordered = sorted(paths, key=_number)
+    for one, other in pairwise(ordered):
+        if (step := _number(other) - _number(one)) != 1:
+            said = "has the number of" if step == 0 else f"is {step} after"
+            raise InputError(
+                f"{other}: {said} {one.name}, allowed is each number once, without gaps; add what is missing"
+            )
     read = [_read_h5(path) for path in ordered]
     shapes = {image.shape for image, _, _ in read}
     if len(shapes) > 1:
@@ -196,6 +203,10 @@ def _read_slices(name: str, paths: Sequence[Path]) -> Case:
     image, scribble, dense = (np.stack(arrays) for arrays in zip(*read, strict=True))
     first = ordered[0]
     return _case(name, image=image, scribble=_coded(scribble, UNLABELLED, first), dense=_coded(dense, None, first))
+
+
+def _number(path: Path) -> int:
+    return int(path.stem.rsplit("_", 1)[1])
 
 
 def _read_h5(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -130,13 +130,12 @@ class Classes:
         return meant
 
     def _stray(self, stray: Shaped[np.ndarray, "n"], meant: Mapping[int, int], where: str) -> str:
-        shown = ", ".join(f"{code:g}" for code in stray[:5].tolist())
+        shown = ", ".join(f"{code:.9g}" for code in stray[:5].tolist())
         if any(code % 1 for code in stray.tolist()):  # NaN, too
             return f"{where}: labels {shown}, allowed are whole numbers; {_NEAREST}"
         allowed = ", ".join(map(str, sorted(meant)))
-        own = (
-            f"'code = {stray[0]:g}' below its class's name in {FILE}, or 'ignore = {stray[0]:g}' if it is nothing drawn"
-        )
+        one = int(stray[0])
+        own = f"'code = {one}' below its class's name in {FILE}, or 'ignore = {one}' if it is nothing drawn"
         told = "; the background's strokes need a code, too" if self.codes and self.codes[0] is None else ""
         allowed = f"{allowed} ({self}){told}"
         return f"{where}: label {shown} is not declared, allowed are {allowed}; declare it, in a folder by {own}"

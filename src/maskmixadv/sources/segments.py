@@ -136,7 +136,7 @@ def _labelled(
         stray = np.setdiff1d(np.unique(layers[..., layer]), list(values))
         if stray.size:
             raise InputError(
-                f"{path}: value {stray[0]:g} in layer {layer} belongs to no segment, allowed are "
+                f"{path}: value {stray[0]:.9g} in layer {layer} belongs to no segment, allowed are "
                 f"{', '.join(map(str, sorted(values)))}"
             )
     return labels
