@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import SimpleITK
 from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, generate_uid
 
 CR, DX, MG = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.1.2"
 US, CINE, SC = "1.2.840.10008.5.1.4.1.1.6.1", "1.2.840.10008.5.1.4.1.1.3.1", "1.2.840.10008.5.1.4.1.1.7"
@@ -55,6 +56,18 @@ def region(one: FileDataset, *, tall: float, wide: float, unit: int = 3) -> None
     item.RegionSpatialFormat, item.PhysicalUnitsXDirection, item.PhysicalUnitsYDirection = 1, unit, unit
     item.PhysicalDeltaX, item.PhysicalDeltaY = wide, tall
     one.SequenceOfUltrasoundRegions = [*one.get("SequenceOfUltrasoundRegions", ()), item]
+
+
+def most_significant_first(path: Path) -> Path:
+    """Write a picture or film again, its words with the most significant byte first; a palette lies in words, too."""
+    big = pydicom.dcmread(path)
+    for name in (f"{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")):
+        if name in big:
+            big[name].value = np.frombuffer(big[name].value, np.uint16).byteswap().tobytes()
+    big.PixelData = np.frombuffer(big.PixelData, np.uint16).byteswap().tobytes()
+    big.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    pydicom.dcmwrite(path, big, implicit_vr=False, little_endian=False, force_encoding=True)
+    return path
 
 
 def lossless(path: Path) -> Path:

@@ -313,6 +313,26 @@ def test_a_compressed_film_is_unpacked(tmp_path: Path) -> None:
     np.testing.assert_array_equal([image_files.read(tmp_path / name).array[0] for name in names], frames)
 
 
+def test_a_palette_in_the_other_order_of_bytes_stays_as_it_is(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).integers(0, 2**16, 256).astype("<u2")
+
+    def change(one: FileDataset) -> None:
+        for name in ("Red", "Green", "Blue"):
+            setattr(one, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16])
+            one[f"{name}PaletteColorLookupTableDescriptor"].VR = "US"
+            setattr(one, f"{name}PaletteColorLookupTableData", values.tobytes())
+
+    frames = np.random.default_rng(2).integers(0, 255, (2, 8, 10)).astype(np.uint8)
+    source = dicom_pictures.write_picture(
+        tmp_path / "us.dcm", frames, uid=dicom_pictures.CINE, shown="PALETTE COLOR", change=change
+    )
+    names, _ = film.split(dicom_pictures.most_significant_first(source), tmp_path)
+    for name, frame in zip(names, frames, strict=True):
+        read = image_files.read(tmp_path / name)
+        assert read.channels is not None
+        np.testing.assert_array_equal(read.channels[0, 0], values[frame])
+
+
 def test_a_single_picture_is_no_film(tmp_path: Path) -> None:
     source = dicom_pictures.write_picture(tmp_path / "us.dcm", dicom_pictures.grey(), uid=dicom_pictures.US)
     with pytest.raises(InputError, match=r"us.dcm: holds one picture, allowed are several"):

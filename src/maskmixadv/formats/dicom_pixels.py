@@ -312,7 +312,7 @@ def stored(path: Path, header: Any, shape: tuple[int, ...]) -> Shaped[np.ndarray
     Raises
     ------
     InputError
-        If they can't be read, or have another shape.
+        If they can't be read, have another shape, or are colours that can't be made red, green and blue.
 
     Examples
     --------
@@ -321,6 +321,8 @@ def stored(path: Path, header: Any, shape: tuple[int, ...]) -> Shaped[np.ndarray
     Traceback (most recent call last):
     maskmixadv.errors.InputError: empty.dcm: ... missing or empty, so its pixels can't be read; export it again
     """
+    if in_colour(path, header) and not paletted(path, header):
+        _must_be_turned(path, header)
     return _decoded(path, header, shape)
 
 
