@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -364,10 +363,13 @@ def volumes(paths: Sequence[Path]) -> tuple[Volume, list[str]]:
     names, parts = dicom_dimensions.parted(places)
     for part in parts:
         dicom_dimensions.must_be_one(part)
-    first = parts[0][0]
-    check_size(first.file.parent, Declared((len(parts), len(places), *plane.shape), dicom_pixels.ITEMSIZE), "film")
-    read = [_volume(part, plane, codes=False) for part in parts]
-    return replace(read[0], channels=np.stack([each.array for each in read])), names
+    slices = [each for part in parts for each in part]
+    where, shape = dicom_dimensions.where(slices), (len(parts), len(places), *plane.shape)
+    check_size(where, Declared(shape, dicom_pixels.ITEMSIZE), "film")
+    (spacing, affine), *_ = [dicom_grid.grid(part, plane) for part in parts]
+    _tell(where, parts[0], plane)
+    array = _shown(where, slices, plane).reshape(shape)
+    return Volume(array[0], spacing, affine, _geometry(parts[0], affine, spacing[0]), channels=array), names
 
 
 def _must_follow(slices: Sequence[Slice]) -> None:
@@ -383,18 +385,27 @@ def _volume(slices: Sequence[Slice], plane: SlicePlane, *, codes: bool) -> Volum
     spacing, affine = dicom_grid.grid(slices, plane)
     where = dicom_dimensions.where(slices)
     check_size(where, Declared((len(slices), *plane.shape), dicom_pixels.ITEMSIZE), "DICOM series")
-    dicom_grid.tell_of_gaps(where, slices, plane)
-    first = slices[0]
-    if not codes:
-        dicom_dimensions.tell(where, slices)
-        if text(first.path, first.header, "Modality") == "CT" and not any(name in first.header for name in MEASURES):
-            say(f"{where}: CT without {MEASURES[0]}; stored numbers are taken for Hounsfield units")
-    pixels = _pixels(slices, plane.shape)
     if codes:
-        array = np.stack([each.values for each in pixels])
+        dicom_grid.tell_of_gaps(where, slices, plane)
+        array = np.stack([each.values for each in _pixels(slices, plane.shape)])
     else:
-        array = dicom_pixels.shown(where, pixels, invert=dicom_pixels.inverted(first.path, first.header))
+        _tell(where, slices, plane)
+        array = _shown(where, slices, plane)
     return Volume(array, spacing, affine, _geometry(slices, affine, spacing[0]))
+
+
+def _tell(where: Path, slices: Sequence[Slice], plane: SlicePlane) -> None:
+    """Say what in the headers of an image was not taken at its word."""
+    dicom_grid.tell_of_gaps(where, slices, plane)
+    dicom_dimensions.tell(where, slices)
+    first = slices[0]
+    if text(first.path, first.header, "Modality") == "CT" and not any(name in first.header for name in MEASURES):
+        say(f"{where}: CT without {MEASURES[0]}; stored numbers are taken for Hounsfield units")
+
+
+def _shown(where: Path, slices: Sequence[Slice], plane: SlicePlane) -> Float[np.ndarray, "d h w"]:
+    invert = dicom_pixels.inverted(slices[0].path, slices[0].header)
+    return dicom_pixels.shown(where, _pixels(slices, plane.shape), invert=invert)
 
 
 def patient(path: Path) -> str:
