@@ -15,7 +15,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.errors import InputError, counted, say
 from maskmixadv.files import whole, write_text
-from maskmixadv.sources.nnunet import BACKGROUND, DATASET, IGNORED, SPLITS
+from maskmixadv.sources.nnunet import BACKGROUND, DATASET, IGNORED, SPLITS, channels_from
 from maskmixadv.strokes.known import known
 from maskmixadv.types import IGNORE, Spacing
 
@@ -44,7 +44,7 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
     ------
     InputError
         If `root` is not empty, a case can't be read, there is no such scheme, or a structure has the name
-        ``background`` or ``ignore``, which mean something else to nnU-Net.
+        ``background`` or ``ignore``, or a channel one such as ``CT``, which mean something else to nnU-Net.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
     >>> sorted(path.name for path in Path("Dataset101_Heart").iterdir())
     ['dataset.json', 'imagesTr', 'labelsTr', 'splits_final.json']
     """
-    labels = _names(corpus)
+    labels, channels = _names(corpus), _channels(corpus)
     scheme = scheme or next(iter(corpus.folds))
     corpus.split(scheme, 1)
     drawn = [entry for entry in corpus.entries if entry.scribble or entry.dense]
@@ -71,7 +71,7 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
         names = [*labels, *([IGNORED] if sparse else [])]
         description = {
             "name": corpus.name,
-            "channel_names": {str(number): _name(channel) for number, channel in enumerate(corpus.channels)},
+            "channel_names": {str(number): name for number, name in enumerate(channels)},
             "labels": {name: code for code, name in enumerate(names)},
             "numTraining": len(drawn),
             "file_ending": ".nii.gz",
@@ -84,6 +84,9 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
 
 def _tell(corpus: Corpus, drawn: Sequence[Entry], annotation: Annotation) -> None:
     """Say what of the corpus is not written, and what is written that is not known."""
+    if bare := len(corpus.entries) - len(drawn):
+        said = "1 case has" if bare == 1 else f"{bare:,} cases have"
+        say(f"{corpus.root}: {said} no annotation, and {'is' if bare == 1 else 'are'} not written")
     both = sum(bool(entry.scribble and entry.dense and not entry.partly) for entry in drawn)
     if both:
         left, other = ("masks", "dense") if annotation == "scribble" else ("strokes", "scribble")
@@ -103,6 +106,18 @@ def _names(corpus: Corpus) -> list[str]:
                 f"allowed is any name but {BACKGROUND!r} and {IGNORED!r}"
             )
     return [BACKGROUND, *corpus.classes[1:]]
+
+
+def _channels(corpus: Corpus) -> list[str]:
+    """Return nnU-Net's names of the channels; by some of them it scales otherwise than these were scaled."""
+    names = [_name(channel) for channel in corpus.channels]
+    for name, channel, there in zip(names, corpus.channels, channels_from(names), strict=True):
+        if channel.kind != there.kind:
+            raise InputError(
+                f"{corpus.root}: channel {name!r} is of kind {channel.kind}, and nnU-Net takes it by its name as "
+                f"{there.kind}; rename it, or prepare the corpus again with this kind"
+            )
+    return names
 
 
 def _name(channel: Channel) -> str:
