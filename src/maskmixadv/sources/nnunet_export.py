@@ -1,7 +1,7 @@
 """A corpus written as a raw dataset of nnU-Net v2: strokes are labels, other pixels have the label ``ignore``."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +22,14 @@ from maskmixadv.types import IGNORE, Spacing
 Annotation = Literal["scribble", "dense"]
 
 
-def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", scheme: str | None = None) -> int:
+def export(
+    corpus: Corpus,
+    root: Path,
+    *,
+    annotation: Annotation = "scribble",
+    scheme: str | None = None,
+    told: list[str] | None = None,
+) -> int:
     """Write a corpus as ``dataset.json``, ``imagesTr``, ``labelsTr`` and ``splits_final.json``, whole or not at all.
 
     Parameters
@@ -35,6 +42,8 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
         Which annotation is written for a case that has both.
     scheme
         Scheme whose folds ``splits_final.json`` has, without their test patients; None: the corpus's first.
+    told
+        Gets a line for each thing that is not written, and for what is written that is not known; None: stderr does.
 
     Returns
     -------
@@ -62,7 +71,12 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
     sparse = any(entry.partly or (entry.scribble and (annotation == "scribble" or not entry.dense)) for entry in drawn)
     if not drawn:
         raise InputError(f"{corpus.root}: no case has a scribble or a dense mask to export; at least one is needed")
-    _tell(corpus, drawn, annotation)
+    lines = list(_told(corpus, drawn, annotation))
+    if told is not None:
+        told += lines
+    else:
+        for line in lines:
+            say(f"{corpus.root}: {line}")
     with whole(root) as place:
         for part in ("imagesTr", "labelsTr"):
             (place / part).mkdir()
@@ -82,19 +96,22 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
     return len(drawn)
 
 
-def _tell(corpus: Corpus, drawn: Sequence[Entry], annotation: Annotation) -> None:
+def _told(corpus: Corpus, drawn: Sequence[Entry], annotation: Annotation) -> Iterator[str]:
     """Say what of the corpus is not written, and what is written that is not known."""
     if bare := len(corpus.entries) - len(drawn):
-        said = "1 case has" if bare == 1 else f"{bare:,} cases have"
-        say(f"{corpus.root}: {said} no annotation, and {'is' if bare == 1 else 'are'} not written")
+        yield (
+            "1 case has no annotation, and is not written"
+            if bare == 1
+            else (f"{bare:,} cases have no annotation, and are not written")
+        )
     both = sum(bool(entry.scribble and entry.dense and not entry.partly) for entry in drawn)
     if both:
         left, other = ("masks", "dense") if annotation == "scribble" else ("strokes", "scribble")
         said = f"of {counted(both, 'case')} with strokes and a mask the {left} are not written"
-        say(f"{corpus.root}: {said} (--annotation {other} writes them)")
+        yield f"{said} (--annotation {other} writes them)"
     if assumed := sum(entry.spacing is None for entry in drawn):
         mm = " × ".join(f"{size:g}" for size in corpus.nominal)
-        say(f"{corpus.root}: spacing of {counted(assumed, 'case')} is unknown; their files say {mm} mm, as is assumed")
+        yield f"spacing of {counted(assumed, 'case')} is unknown; their files say {mm} mm, as is assumed"
 
 
 def _names(corpus: Corpus) -> list[str]:

@@ -25,7 +25,7 @@ WANTED: Final = 32
 _CASES: Final = 16
 """Cases that are looked at, at most."""
 _FOUND: Final[dict[tuple[int, str, tuple[Entry, ...]], "Canvas"]] = {}
-"""Canvases by size, corpus and cases, whose records hash their content: a table of runs asks the same for each of its cells."""
+"""Canvases by size, corpus and cases, whose records hash content: a table of runs asks the same for each cell."""
 
 
 class Canvas(NamedTuple):
