@@ -122,6 +122,17 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> mma.Corpus:
     return tiny.corpus(tmp_path_factory.mktemp("interface") / "corpus")
 
 
+def test_cases_that_are_drawn_in_one_array_keep_what_was_drawn() -> None:
+    image, labels = np.random.default_rng(0).random((1, 8, 8), dtype=np.float32), np.zeros((1, 8, 8), np.uint8)
+    how: dict[str, Any] = {"name": "a", "channels": [mma.Channel("map", "noNorm")]}
+    labels[:, 4:] = 255
+    case = mma.Case.from_arrays(image, scribble=labels, dense=labels, **how)
+    before = [array.copy() for array in (image, labels, labels)]
+    image[:], labels[:] = 0, 1
+    for made, was in zip((case.image[0], case.scribble, case.dense), before, strict=True):
+        np.testing.assert_array_equal(made, was)
+
+
 def test_raw_arrays_become_a_corpus_and_come_back(tmp_path: Path) -> None:
     image, scribble, dense = tiny.volume()
     codes = np.where(scribble == mma.IGNORE, 9, scribble)  # the user's own code for "nothing drawn"

@@ -15,6 +15,7 @@ import pytest
 import own
 import tiny
 from maskmixadv.cli.app import run
+from maskmixadv.corpus.channels import Channel
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.corpus.scale import normalise
@@ -223,6 +224,18 @@ def test_a_name_that_means_something_else_there_is_refused(tmp_path: Path, name:
         assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("names", "odd"), [(["CT"], "CT"), (["nonorm"], "nonorm"), (["R", "g", "B"], "R")])
+def test_a_channel_that_means_another_scale_there_is_refused(tmp_path: Path, names: list[str], odd: str) -> None:
+    image = np.stack([tiny.volume()[0]] * len(names))
+    folds = {"paper": [Split(("p0",), (), ())]}
+    channels = [Channel(name) for name in names]
+    cases = [tiny.case("p0", image=image)]
+    corpus = Corpus.write(tmp_path / "c", cases, name="c", classes=tiny.CLASSES, folds=folds, channels=channels)
+    with pytest.raises(InputError, match=f"channel '{odd}' is of kind MR, and nnU-Net takes it by its name as"):
+        export(corpus, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = dataset(tmp_path / "Dataset002_Tiny")
     assert run(["prepare", "nnunet", str(source), str(tmp_path / "c")]) == 0
@@ -252,10 +265,11 @@ def test_nnunet_itself_accepts_what_goes_out(tmp_path: Path) -> None:
     assert (tmp_path / "preprocessed" / "Dataset101_Tiny" / "nnUNetPlans.json").is_file()
 
 
-def test_a_case_left_without_annotation_stays_out(tmp_path: Path) -> None:
+def test_a_case_left_without_annotation_stays_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bare = tiny.case("p1", 1, scribble=None, dense=None)
     corpus: Corpus = tiny.corpus(tmp_path / "c", [tiny.case("p0"), bare, tiny.case("p2")])
     assert export(corpus, tmp_path / "out") == 2
+    assert f"{corpus.root}: 1 case has no annotation, and is not written\n" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out" / "labelsTr").iterdir()].count("p1.nii.gz") == 0
 
 

@@ -50,6 +50,17 @@ def test_small_structures_get_a_finer_canvas(tmp_path: Path, dense: bool, spacin
     assert fitted(size, there, there.entries).span == pytest.approx(WANTED)
 
 
+def test_a_corpus_that_is_made_anew_with_other_spacings_has_another_canvas(tmp_path: Path) -> None:
+    """In one process; the hashes of its files, which hold no spacing, stay."""
+    for spacings in ((0.5, 0.5), (0.5, 4.0)):
+        few = [case(f"c{k}", 600, 50, spacing=(5.0, mm, mm)) for k, mm in enumerate(spacings)]
+        there = corpus(tmp_path, few)
+        found = fitted(144, there, there.entries)
+        (tmp_path / "corpus").rename(tmp_path / f"{spacings}")
+        apart = corpus(tmp_path / "apart" / f"{spacings}", few)
+        assert found == fitted(144, apart, apart.entries)
+
+
 def test_a_canvas_is_never_finer_than_the_images(tmp_path: Path) -> None:
     there = corpus(tmp_path, [case("c", 256, 8)])
     assert fitted(144, there, there.entries).size == 256

@@ -169,6 +169,33 @@ def test_a_sparse_corpus(annotator: Annotator, tmp_path: Path) -> None:
     assert [entry.dense for entry in new.entries] == [True] * 12
 
 
+def test_slices_that_a_mask_does_not_know_show_what_is_drawn_in_them() -> None:
+    drawn = np.full((5, 2, 3), IGNORE, np.uint8)
+    masks = drawn.copy()
+    drawn[:, 0, 0], masks[0] = 1, 1
+    masks[1] = 0  # a stroke that the mask says to be wrong
+    masks[2, 0, 0] = 0
+    few = Imperfection(slices=9).applied(drawn, masks, "case", seed=0, whole=False)
+    assert (few != IGNORE).any((1, 2)).tolist() == [True, False, False, True, True]
+
+
+def test_strokes_that_stay_right_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    partly = tiny.volume(1)[2]
+    partly[0] = IGNORE
+    cases = [
+        tiny.case("p0"),
+        tiny.case("p1", dense=partly),
+        tiny.case("p2", dense=None),
+        tiny.case("p3", scribble=None),
+    ]
+    old = tiny.corpus(tmp_path / "old", cases)
+    new = annotate(old, tmp_path / "new", KeptAnnotator(), Imperfection(errors=0.1))
+    told = "strokes of 2 cases have no errors where no mask is known"
+    assert capsys.readouterr().err == f"{old.root}: {told}\n"
+    assert new.notes[0].endswith(f"; {told}")
+    assert told not in annotate(old, tmp_path / "kept", KeptAnnotator()).notes[0]
+
+
 def test_strokes_without_a_mask_are_thinned_and_stay_right(tmp_path: Path) -> None:
     old = tiny.corpus(tmp_path / "old", [tiny.case(f"p{k}", k, dense=None) for k in range(3)])
     new = annotate(old, tmp_path / "new", KeptAnnotator(), Imperfection(errors=0.5, slices=2))

@@ -1,6 +1,7 @@
 """Masks that people paint: they are kept, teach, come out with exports, and may validate."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,11 @@ def test_a_corrected_slice_teaches_instead_of_its_strokes(page: httpx.Client, fo
     assert (found.accepted, found.corrected, found.left_out) == ({}, {"s0": [1]}, [])
     told = page.post("/api/export", json={"what": "nnunet"}).json()
     np.testing.assert_array_equal(nifti.read(Path(told["path"]) / "labelsTr" / "s0.nii.gz").array[1], PAINTED)
+    assert told["problems"] == []
+    shutil.copy(folder / "masks" / "m0.nii.gz", folder / "masks" / "s0.nii.gz")
+    (told,) = page.post("/api/export", json={"what": "nnunet"}).json()["problems"]
+    assert told == "of 1 case with strokes and a mask the masks are not written (--annotation dense writes them)"
+    (folder / "masks" / "s0.nii.gz").unlink()
     plain = found.corpus.root
     page.delete(MASK)
     assert learnt(folder).corpus.root != plain

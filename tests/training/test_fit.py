@@ -1,12 +1,12 @@
 """A run from its beginning to its end, its interruptions, and what it may not see."""
 
 import csv
-import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from maskmixadv.inference.predictor import Predictor
 from maskmixadv.methods import PCE, MaskMixAdv, Method, WalkTeacher
 from maskmixadv.methods.supervised import Supervised
 from maskmixadv.runs.checkpoint import Checkpoint, save
+from maskmixadv.runs.origin import same_corpus
 from maskmixadv.runs.run import Run
 from maskmixadv.training import fit as train
 from maskmixadv.training.begin import begin
@@ -69,7 +70,7 @@ def test_a_run_leaves_what_it_says(tmp_path: Path) -> None:
     assert fit(run)
     assert state(run)["step"] == tiny.SCHEDULE.steps
     written = json.loads((run.root / "run.json").read_text())
-    assert written["method"] == {"name": "maskmixadv", **dataclasses.asdict(NO_CRITIC.under(tiny.SCHEDULE))}
+    assert written["method"] == {"name": "maskmixadv", **asdict(NO_CRITIC.under(tiny.SCHEDULE))}
     assert written["corpus"]["train"] == ["p0", "p1", "p2", "p3"]
     assert written["seed"] == 0
     rows = list(csv.DictReader((run.root / "log.csv").open()))
@@ -188,7 +189,7 @@ def test_a_checkpoint_cannot_execute_code(tmp_path: Path) -> None:
 WEAK = [NO_CRITIC if kind is MaskMixAdv else kind() for kind in methods.ALL.values() if kind.supervision != "dense"]
 
 
-SHORT = dataclasses.replace(tiny.SCHEDULE, steps=3, validate_every=3)
+SHORT = replace(tiny.SCHEDULE, steps=3, validate_every=3)
 """Long enough for what methods begin with only after a part of the steps."""
 
 
@@ -197,7 +198,7 @@ def with_other_masks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pa
     """Two corpora, alike but for the dense masks of the patients, which in one are noise."""
     root, rng = tmp_path_factory.mktemp("masks"), np.random.default_rng(0)
     cases = [tiny.case(f"p{number}", number) for number in range(6)]
-    noisy = [dataclasses.replace(case, dense=rng.integers(0, 4, case.shape).astype(np.uint8)) for case in cases]
+    noisy = [replace(case, dense=rng.integers(0, 4, case.shape).astype(np.uint8)) for case in cases]
     return tiny.corpus(root / "true", cases).root, tiny.corpus(root / "noise", noisy).root
 
 
@@ -233,12 +234,27 @@ def test_test_cases_are_not_read(tmp_path: Path) -> None:
     assert fit(run)
 
 
-def test_a_changed_corpus_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("first", "changes"),
+    [(9, {}), (0, {"spacing": (5.0, 1.5, 1.5)}), (0, {"spacing": None}), (0, {"patient": "p1"})],
+    ids=["images", "spacing", "none", "patient"],
+)
+def test_a_changed_corpus_is_refused(tmp_path: Path, first: int, changes: dict[str, Any]) -> None:
     run = started(tmp_path)
     (tmp_path / "corpus").rename(tmp_path / "old")
-    tiny.corpus(tmp_path / "corpus", [tiny.case(f"p{number}", number + 9) for number in range(6)])
+    cases = [tiny.case(f"p{number}", number + first) for number in range(6)]
+    tiny.corpus(tmp_path / "corpus", [replace(cases[0], **changes), *cases[1:]])
     with pytest.raises(InputError, match="has changed since the run began"):
         fit(run)
+
+
+def test_a_run_of_before_spacings_were_recorded_goes_on(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    record = json.loads((run.root / "run.json").read_text())
+    assert record["corpus"].pop("grids")
+    (run.root / "run.json").write_text(json.dumps(record))
+    assert started(tmp_path).learnt_from.grids == ""
+    assert same_corpus(Run.open(run.root).learnt_from)
 
 
 def test_a_run_directory_is_used_once(tmp_path: Path) -> None:
@@ -256,13 +272,13 @@ def test_the_critic_needs_masks_of_others(tmp_path: Path) -> None:
         started(tmp_path, method=WalkTeacher(adv=0.1))
     with pytest.raises(InputError, match="no dense mask of a patient outside"):
         started(tmp_path, method=MaskMixAdv(), prior_root=tmp_path / "corpus")
-    other = [dataclasses.replace(tiny.case(f"q{number}"), dense=None) for number in range(3)]
+    other = [replace(tiny.case(f"q{number}"), dense=None) for number in range(3)]
     tiny.corpus(tmp_path / "scribbled", other, name="others")
     with pytest.raises(InputError, match="no dense mask"):
         started(tmp_path, method=MaskMixAdv(), prior_root=tmp_path / "scribbled")
     two = Corpus.write(
         tmp_path / "two",
-        [dataclasses.replace(tiny.case("q"), scribble=None, dense=(tiny.volume()[2] > 0).astype(np.uint8))],
+        [replace(tiny.case("q"), scribble=None, dense=(tiny.volume()[2] > 0).astype(np.uint8))],
         name="others",
         classes=("background", "heart"),
         folds={},

@@ -177,14 +177,14 @@ def prepare(table: Table, parse: Parse) -> None:
 def identity(run: "Run") -> str:
     """Return the hash of everything that a run's result depends on: method, schedule, data and seed, but no path.
 
-    Biases that a norm subtracts again are no part of it (decision 20).
+    Biases that a norm subtracts again are no part of it (decision 20), nor hashes of spacings, which early runs lack.
     """
     record = run.settings()
     record.pop("biases", None)
     record["method"] = {**record["method"], "name": _formerly(record["method"]["name"])}
     for key in ("corpus", "prior"):
         if record[key] is not None:
-            record[key] = {k: v for k, v in record[key].items() if k not in ("root", "scheme", "fold")}
+            record[key] = {k: v for k, v in record[key].items() if k not in ("root", "scheme", "fold", "grids")}
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
 
 

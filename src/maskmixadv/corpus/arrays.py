@@ -15,6 +15,8 @@ SpacingLike = Sequence[SupportsFloat] | np.ndarray
 _AXES: Final = "3 axes: slices, rows, columns (one slice is array[None])"
 FLAT: Final = 1e-6
 """Part of a box's volume that a voxel's has at least, if its axes are three directions."""
+OTHER: Final = 0.01
+"""By which part a spacing may differ from that of an affine, as headers round."""
 _REAL: Final = "biuf"
 """Kinds of NumPy types that hold real numbers."""
 
@@ -133,7 +135,7 @@ def as_spacing(spacing: SpacingLike, where: str) -> Spacing:
     return d, h, w
 
 
-def as_affine(affine: np.ndarray, where: str) -> Float[np.ndarray, "4 4"]:
+def as_affine(affine: np.ndarray, where: str, spacing: Spacing | None = None) -> Float[np.ndarray, "4 4"]:
     """Return the matrix from voxel (x, y, z, 1) to the patient, in double precision.
 
     Parameters
@@ -142,11 +144,14 @@ def as_affine(affine: np.ndarray, where: str) -> Float[np.ndarray, "4 4"]:
         Four rows of four numbers, the last one 0, 0, 0, 1.
     where
         What the error's text begins with.
+    spacing
+        Millimetres along d, h, w that are given beside it; None: none are.
 
     Raises
     ------
     InputError
-        Where it is no such matrix, its numbers are not finite, or its axes span no volume.
+        Where it is no such matrix, its numbers are not finite, its axes span no volume, or its voxels have another size
+        than `spacing`, as where axes are in another order.
 
     Examples
     --------
@@ -166,6 +171,12 @@ def as_affine(affine: np.ndarray, where: str) -> Float[np.ndarray, "4 4"]:
     lengths = np.linalg.norm(matrix[:3, :3], axis=0)
     if not lengths.min() > 0 or not abs(np.linalg.det(matrix[:3, :3] / lengths)) > FLAT:
         raise InputError(f"{where}: affine has axes that span no volume, allowed are three directions")
+    if spacing is not None and not np.allclose(lengths[::-1], spacing, rtol=OTHER, atol=0):
+        own, given = (" × ".join(f"{size:.4g}" for size in sizes) for sizes in (lengths[::-1], spacing))
+        raise InputError(
+            f"{where}: spacing is {given} mm, but the affine's is {own}, its columns from the last to the first; "
+            "allowed are the same (of what nibabel reads: array.T, zooms[::-1] and its affine)"
+        )
     return matrix
 
 

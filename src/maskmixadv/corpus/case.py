@@ -106,7 +106,7 @@ class Case:
         ----------
         image
             Intensities as the scanner gives them, in any unit and number type. They are scaled to [0, 1], as
-            `normalise` does. Several channels come as ``(c, d, h, w)``.
+            `normalise` does. Several channels come as ``(c, d, h, w)``. Of all arrays the case has copies.
         name
             The case's name; a corpus has it once.
         scribble
@@ -284,7 +284,7 @@ def _ignored(labels: np.ndarray, ignore: int, where: str) -> UInt8[np.ndarray, "
     """Return `labels` with ``IGNORE`` in place of the code `ignore`; with another one, ``IGNORE`` means nothing."""
     coded = as_labels(labels, where)
     if ignore == IGNORE:
-        return coded
+        return np.array(coded) if coded is labels else coded  # the next case may be drawn in the same array
     if (coded == IGNORE).any():
         raise InputError(f"{where}: label {IGNORE} is of no class, and ignore is {ignore}; allowed are codes below it")
     return np.where(coded == ignore, np.uint8(IGNORE), coded)

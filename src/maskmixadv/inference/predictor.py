@@ -214,7 +214,7 @@ class Predictor:
         InputError
             Where the image has not three axes, or not the run's channels, holds NaN or infinity, is constant or holds
             no real numbers; where the spacing is not three numbers above 0, or is missing though the network needs it;
-            where the affine is no 4 × 4 matrix of three directions.
+            where the affine is no 4 × 4 matrix of three directions, or its voxels have another spacing.
         """
         volume, known, view = self._seen(image, spacing, affine)
         return view.back(self.labels(volume, known, flips=flips, largest=largest))
@@ -260,7 +260,7 @@ class Predictor:
                 f"image: number of channels is {len(given)}, allowed is {len(self.channels)} ({named(self.channels)})"
             )
         known = None if spacing is None else as_spacing(spacing, "image")
-        header = Header(given.shape[1:], known, None if affine is None else as_affine(affine, "image"))
+        header = Header(given.shape[1:], known, None if affine is None else as_affine(affine, "image", known))
         view = View.along(self.axis) if header.affine is None else self.slicing.of(header)
         volume = ranged(view.seen(given), self.channels, "image")
         d, h, w = view.order

@@ -38,6 +38,8 @@ class CorpusRecord:
         Whether slices were turned to the radiological view, as there.
     channels
         What the images' channels are.
+    grids
+        SHA-256 of whose the cases are and of their spacings. Runs of early versions do not say.
 
     Examples
     --------
@@ -55,6 +57,7 @@ class CorpusRecord:
     across: str = ""
     channels: tuple[Channel, ...] = ONE
     radiological: bool = False
+    grids: str = ""
 
     @property
     def slicing(self) -> Slicing:
@@ -252,6 +255,7 @@ def corpus_fields(corpus: Corpus) -> Mapping[str, Any]:
         "thickest": corpus.slicing.thickest,
         "across": corpus.across,
         "radiological": corpus.radiological,
+        "grids": corpus.grids(),
     }
 
 
@@ -275,6 +279,6 @@ def same_corpus(recorded: CorpusRecord) -> Corpus:
     maskmixadv.errors.InputError: ...corpus: has changed since the run began; restore it or train anew
     """
     corpus = open_corpus(recorded.root)
-    if corpus.hash() != recorded.hash:
+    if corpus.hash() != recorded.hash or recorded.grids not in ("", corpus.grids()):
         raise InputError(f"{corpus.root}: has changed since the run began; restore it or train anew")
     return corpus

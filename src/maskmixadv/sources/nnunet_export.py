@@ -1,7 +1,7 @@
 """A corpus written as a raw dataset of nnU-Net v2: strokes are labels, other pixels have the label ``ignore``."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,14 +15,21 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.errors import InputError, counted, say
 from maskmixadv.files import whole, write_text
-from maskmixadv.sources.nnunet import BACKGROUND, DATASET, IGNORED, SPLITS
+from maskmixadv.sources.nnunet import BACKGROUND, DATASET, IGNORED, SPLITS, channels_from
 from maskmixadv.strokes.known import known
 from maskmixadv.types import IGNORE, Spacing
 
 Annotation = Literal["scribble", "dense"]
 
 
-def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", scheme: str | None = None) -> int:
+def export(
+    corpus: Corpus,
+    root: Path,
+    *,
+    annotation: Annotation = "scribble",
+    scheme: str | None = None,
+    told: list[str] | None = None,
+) -> int:
     """Write a corpus as ``dataset.json``, ``imagesTr``, ``labelsTr`` and ``splits_final.json``, whole or not at all.
 
     Parameters
@@ -35,6 +42,8 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
         Which annotation is written for a case that has both.
     scheme
         Scheme whose folds ``splits_final.json`` has, without their test patients; None: the corpus's first.
+    told
+        Gets a line for each thing that is not written, and for what is written that is not known; None: stderr does.
 
     Returns
     -------
@@ -44,7 +53,7 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
     ------
     InputError
         If `root` is not empty, a case can't be read, there is no such scheme, or a structure has the name
-        ``background`` or ``ignore``, which mean something else to nnU-Net.
+        ``background`` or ``ignore``, or a channel one such as ``CT``, which mean something else to nnU-Net.
 
     Examples
     --------
@@ -55,14 +64,19 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
     >>> sorted(path.name for path in Path("Dataset101_Heart").iterdir())
     ['dataset.json', 'imagesTr', 'labelsTr', 'splits_final.json']
     """
-    labels = _names(corpus)
+    labels, channels = _names(corpus), _channels(corpus)
     scheme = scheme or next(iter(corpus.folds))
     corpus.split(scheme, 1)
     drawn = [entry for entry in corpus.entries if entry.scribble or entry.dense]
     sparse = any(entry.partly or (entry.scribble and (annotation == "scribble" or not entry.dense)) for entry in drawn)
     if not drawn:
         raise InputError(f"{corpus.root}: no case has a scribble or a dense mask to export; at least one is needed")
-    _tell(corpus, drawn, annotation)
+    lines = list(_told(corpus, drawn, annotation))
+    if told is not None:
+        told += lines
+    else:
+        for line in lines:
+            say(f"{corpus.root}: {line}")
     with whole(root) as place:
         for part in ("imagesTr", "labelsTr"):
             (place / part).mkdir()
@@ -71,7 +85,7 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
         names = [*labels, *([IGNORED] if sparse else [])]
         description = {
             "name": corpus.name,
-            "channel_names": {str(number): _name(channel) for number, channel in enumerate(corpus.channels)},
+            "channel_names": {str(number): name for number, name in enumerate(channels)},
             "labels": {name: code for code, name in enumerate(names)},
             "numTraining": len(drawn),
             "file_ending": ".nii.gz",
@@ -82,16 +96,22 @@ def export(corpus: Corpus, root: Path, *, annotation: Annotation = "scribble", s
     return len(drawn)
 
 
-def _tell(corpus: Corpus, drawn: Sequence[Entry], annotation: Annotation) -> None:
+def _told(corpus: Corpus, drawn: Sequence[Entry], annotation: Annotation) -> Iterator[str]:
     """Say what of the corpus is not written, and what is written that is not known."""
+    if bare := len(corpus.entries) - len(drawn):
+        yield (
+            "1 case has no annotation, and is not written"
+            if bare == 1
+            else (f"{bare:,} cases have no annotation, and are not written")
+        )
     both = sum(bool(entry.scribble and entry.dense and not entry.partly) for entry in drawn)
     if both:
         left, other = ("masks", "dense") if annotation == "scribble" else ("strokes", "scribble")
         said = f"of {counted(both, 'case')} with strokes and a mask the {left} are not written"
-        say(f"{corpus.root}: {said} (--annotation {other} writes them)")
+        yield f"{said} (--annotation {other} writes them)"
     if assumed := sum(entry.spacing is None for entry in drawn):
         mm = " × ".join(f"{size:g}" for size in corpus.nominal)
-        say(f"{corpus.root}: spacing of {counted(assumed, 'case')} is unknown; their files say {mm} mm, as is assumed")
+        yield f"spacing of {counted(assumed, 'case')} is unknown; their files say {mm} mm, as is assumed"
 
 
 def _names(corpus: Corpus) -> list[str]:
@@ -103,6 +123,18 @@ def _names(corpus: Corpus) -> list[str]:
                 f"allowed is any name but {BACKGROUND!r} and {IGNORED!r}"
             )
     return [BACKGROUND, *corpus.classes[1:]]
+
+
+def _channels(corpus: Corpus) -> list[str]:
+    """Return nnU-Net's names of the channels; by some of them it scales otherwise than these were scaled."""
+    names = [_name(channel) for channel in corpus.channels]
+    for name, channel, there in zip(names, corpus.channels, channels_from(names), strict=True):
+        if channel.kind != there.kind:
+            raise InputError(
+                f"{corpus.root}: channel {name!r} is of kind {channel.kind}, and nnU-Net takes it by its name as "
+                f"{there.kind}; rename it, or prepare the corpus again with this kind"
+            )
+    return names
 
 
 def _name(channel: Channel) -> str:

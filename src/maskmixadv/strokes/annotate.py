@@ -7,7 +7,7 @@ alone. Other cases, their order and other structures change nothing. Errors are 
 import abc
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from rich.progress import track
 from maskmixadv.corpus.case import Case, structures
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted, say
 from maskmixadv.processes import process_pool
 from maskmixadv.strokes.draw import SliceMask, draw_round, pieces_of
 from maskmixadv.strokes.imperfect import PERFECT, Imperfection, hashed
@@ -282,9 +282,10 @@ def annotate(corpus: Corpus, root: Path, annotator: Annotator, imperfection: Imp
     origin = " --from dense" if annotator.source == "dense" else ""
     note = f"annotate {annotator}{imperfection}{origin}; of the corpus {corpus.hash()[:16]}"
     patients = imperfection.among(able, annotator.seed)
+    told = _without_errors(able, imperfection, patients)
     with process_pool() as pool:
         made = pool.map(partial(_annotated, corpus, annotator, imperfection, patients), corpus.entries, chunksize=2)
-        return Corpus.write(
+        written = Corpus.write(
             root,
             _shown(made, corpus),
             name=corpus.name,
@@ -292,12 +293,21 @@ def annotate(corpus: Corpus, root: Path, annotator: Annotator, imperfection: Imp
             folds=corpus.folds,
             nominal=corpus.nominal,
             source=corpus.source,
-            notes=(*corpus.notes, note),
+            notes=(*corpus.notes, f"{note}; {told}" if told else note),
             axis=corpus.axis,
             channels=corpus.channels,
             across=corpus.across,
             radiological=corpus.radiological,
         )
+    if told:
+        say(f"{corpus.root}: {told}")
+    return written
+
+
+def _without_errors(able: Sequence[Entry], imperfection: Imperfection, patients: frozenset[str]) -> str:
+    """Say how many cases should have errors and lack a mask, which says what is wrong; empty where none does."""
+    right = sum(entry.patient in patients and not entry.masked for entry in able) if imperfection.errors else 0
+    return f"strokes of {counted(right, 'case')} have no errors where no mask is known" if right else ""
 
 
 def _annotated(

@@ -24,8 +24,8 @@ WANTED: Final = 32
 """Pixels that they span then, unless the images' own pixels are coarser."""
 _CASES: Final = 16
 """Cases that are looked at, at most."""
-_FOUND: Final[dict[tuple[int, str, tuple[str, ...]], "Canvas"]] = {}
-"""Canvases by size, corpus and content of the cases: a table of runs asks the same for each of its cells."""
+_FOUND: Final[dict[tuple[int, str, tuple[Entry, ...]], "Canvas"]] = {}
+"""Canvases by size, corpus and cases, whose records hash content: a table of runs asks the same for each cell."""
 
 
 class Canvas(NamedTuple):
@@ -79,7 +79,7 @@ def fitted(size: int, corpus: Corpus, entries: Sequence[Entry]) -> Canvas:
     >>> fitted(144, corpus, corpus.entries)
     Canvas(size=144, span=...)
     """
-    key = (size, str(corpus.root), tuple(entry.sha256 for entry in entries))
+    key = (size, str(corpus.root), tuple(entries))
     if key not in _FOUND:
         _FOUND[key] = _fitted(size, corpus, entries)
     return _FOUND[key]

@@ -97,8 +97,8 @@ class Imperfection:
         drawn
             Class indices, ``IGNORE`` where nothing is drawn.
         masks
-            The dense mask. Without one, slices that show a structure are those with a structure's stroke, and nothing
-            is made wrong.
+            The dense mask. Without one, or where it does not know a stroke's pixels, slices that show a structure are
+            those with a structure's stroke, and nothing is made wrong.
         case
             Name of the case.
         seed
@@ -107,7 +107,8 @@ class Imperfection:
             Whether whole strokes slip, as points do.
         """
         if self.slices is not None:
-            kept = spread(_shown(drawn) if masks is None else _shown(drawn) & _shown(masks), self.slices)
+            truth = drawn if masks is None else np.where(masks == IGNORE, drawn, masks)
+            kept = spread(_shown(drawn) & _shown(truth), self.slices)
             drawn = np.where(kept[:, None, None], drawn, np.uint8(IGNORE))
         if self.errors and masks is not None:
             rng = np.random.default_rng((seed, hashed(f"errors in {case}")))

@@ -92,7 +92,8 @@ class Outputs:
         if what == "nnunet":
             dense = corpus.Dense(self._accepted, self._corrected, self._looked)
             learnt = corpus.corpus(self._layout, self._cases.known(), dense)
-            return *write_nnunet(self._layout, learnt.corpus), learnt.left_out
+            problems = list(learnt.left_out)
+            return *write_nnunet(self._layout, learnt.corpus, problems), problems
         run = self._predictions.latest()
         if what == "model" and run is not None:
             problems = list[str]()

@@ -201,6 +201,10 @@ def _begun(run: Run) -> Run | None:
     if set(registry.METHODS[registry.named(run.method)].retired) & set(method):
         return None  # nothing does any more what it did
     run = replace(run, biases=there.biases, method=registry.as_begun(run.method, method))
+    if not there.learnt_from.grids:  # an early version's
+        run = replace(run, learnt_from=replace(run.learnt_from, grids=""))
+    if run.prior_from is not None and there.prior_from is not None and not there.prior_from.grids:
+        run = replace(run, prior_from=replace(run.prior_from, grids=""))
     here, recorded = (json.loads(json.dumps(each.settings())) for each in (run, there))
     if here != recorded:
         return None

@@ -8,8 +8,10 @@ from maskmixadv.sources import nnunet_export
 from maskmixadv.studio.layout import Layout
 
 
-def write_nnunet(layout: Layout, corpus: Corpus) -> tuple[Path, int]:
+def write_nnunet(layout: Layout, corpus: Corpus, problems: list[str]) -> tuple[Path, int]:
     """Write the folder's `corpus` as nnU-Net's raw dataset, with the next free number.
+
+    A line for each thing that is not written, or not known, is appended to `problems`.
 
     Returns
     -------
@@ -24,5 +26,5 @@ def write_nnunet(layout: Layout, corpus: Corpus) -> tuple[Path, int]:
     number = 1 + max((int(name[:3]) for name in names if name[:3].isdecimal()), default=100)
     name = re.sub(r"[^A-Za-z0-9]", "", layout.root.name) or "Studio"
     out = layout.export / f"Dataset{number}_{name}"
-    nnunet_export.export(corpus, out)
+    nnunet_export.export(corpus, out, told=problems)
     return out, sum(path.is_file() for path in out.rglob("*"))
