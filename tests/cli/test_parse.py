@@ -6,6 +6,7 @@ from maskmixadv.cli.app import COMMANDS, parse
 
 LINES = {
     "prepare": "prepare phantom corpus",
+    "split": "split cine.nii.gz images",
     "check": "check corpus",
     "annotate": "annotate points corpus --out new",
     "train": "train corpus --out run pce",

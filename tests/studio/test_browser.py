@@ -379,6 +379,7 @@ def _review(studio: Studio, truth: dict[str, np.ndarray], root: Path) -> None:
     page = studio.page
     name, z = "phantom000_ED", 3
     studio.go(name, z)
+    page.wait_for_function("() => window.slices.arrays().prediction")  # it comes behind image and strokes
     shown = studio.module("slices", "Array.from(m.arrays().prediction ?? [])")
     assert len(shown) == truth[name][z].size, "a prediction is shown"
     before = sp.read(root / "scribbles" / f"{name}.nii.gz")[z]

@@ -34,6 +34,12 @@ def come_back(studio: Studio) -> None:
     studio.settled()
 
 
+def looked_at(studio: Studio) -> None:
+    """Wait until the page has told the server that the shown slice was looked at."""
+    studio.page.evaluate("async () => { window.folder = await import(new URL('state.js', location.href).href); }")
+    studio.page.wait_for_function("() => window.folder.shown().masks.looked.includes(window.folder.state.place.z)")
+
+
 def test_a_run_that_another_page_began_is_what_is_shown_and_judged(browser: Browser, folder: Path) -> None:
     predict(folder)
     with serving(folder) as address:
@@ -41,6 +47,7 @@ def test_a_run_that_another_page_began_is_what_is_shown_and_judged(browser: Brow
         studio.page.click("#tab-review")
         studio.go("s0", 1)
         assert labels(studio) == [0, 1, 2, 3]
+        looked_at(studio)  # else the page may say so when the next run is there, which the server refuses
         predict(folder, "002")
         like = nifti.read(folder / "images" / "s0.nii.gz")
         nifti.write_labels(folder / "predictions" / "002" / "s0.nii.gz", np.where(DENSE == 3, 3, 0).astype("u1"), like)

@@ -83,7 +83,8 @@ def hdf5(path: str, name: str) -> tuple[Values, dict[str, Any]]:
     Raises
     ------
     ValueError
-        If the array is not in the file itself, has no 2 or 3 axes of numbers, or declares more than the file holds.
+        If the array is not in the file itself, has no 2 or 3 axes of numbers, or declares more than the file holds; of
+        chunks, the function does.
 
     Examples
     --------
@@ -103,12 +104,12 @@ def hdf5(path: str, name: str) -> tuple[Values, dict[str, Any]]:
         raise ValueError(f"{name} has {found.ndim} axes of {found.dtype}, allowed are 2 or 3 of numbers")
     if found.chunks is None and found.id.get_storage_size() < found.nbytes:
         raise ValueError(f"{name} declares {found.shape}, of which the file holds less")
-    if found.chunks is not None:
-        needed = math.prod(-(-size // part) for size, part in zip(found.shape, found.chunks, strict=True))
-        if (held := found.id.get_num_chunks()) < needed:
-            raise ValueError(f"{name} declares {found.shape} in {needed} chunks, of which the file holds {held}")
 
     def values() -> Any:  # noqa: ANN401
+        if found.chunks is not None:
+            needed = math.prod(-(-size // part) for size, part in zip(found.shape, found.chunks, strict=True))
+            if (held := found.id.get_num_chunks()) < needed:
+                raise ValueError(f"{name} declares {found.shape} in {needed} chunks, of which the file holds {held}")
         if found.chunks is not None and found.compression == "gzip":
             check_chunks(found)
         with file:

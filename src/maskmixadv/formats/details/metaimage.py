@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskmixadv.errors import InputError
-from maskmixadv.formats.reading import CHUNK, LargeError, existing, reading
+from maskmixadv.formats.reading import CHUNK, LargeError, reading
 
 LOCAL: Final = "LOCAL"
 """What a header says where the voxels follow it."""
@@ -72,7 +72,9 @@ def check_voxels(path: Path, fields: Mapping[str, str], sizes: Sequence[int], co
         raise InputError(f"{path}: CompressedDataSize is missing, by which packed voxels are found; save it again")
     file = path if local else path.parent / name
     start = _local(path) if local else max(0, before)
-    with reading(path, kind), existing(file).open("rb") as stream:
+    if not file.is_file():
+        raise InputError(f"{path}: ElementDataFile {name[:60]!r}, allowed is LOCAL or a file beside it; there is none")
+    with reading(path, kind), file.open("rb") as stream:
         stream.seek(start)
         found, ended = _unpacked(stream, size if size > 0 else os.fstat(stream.fileno()).st_size, count)
     where = "" if local else f" in {name[:60]}"
