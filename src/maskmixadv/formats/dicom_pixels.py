@@ -22,7 +22,6 @@ NEEDED: Final = ("BitsAllocated", "BitsStored", "PixelRepresentation", "SamplesP
 """What says how pixels are stored."""
 COLOURS: Final = ("RGB", "PALETTE COLOR")
 """Photometric interpretations of pictures in colour; all others of these begin as `YBR`."""
-PALETTE: Final = ("Red", "Green", "Blue")
 WORDS: Final = "OW"
 """Type of attributes whose bytes are stored in words of two, in the file's order."""
 YBR: Final = "YBR_"
@@ -190,25 +189,43 @@ def read_colours(path: Path, shape: tuple[int, int]) -> Shaped[np.ndarray, "h w 
     """
     header = dicom_header.read(path, pixels=True)
     if not paletted(path, header):
-        _must_be_turned(path, header)
-        return _colours_alone(path, header, _decoded(path, header, (*shape, 3)))
+        return _colours_alone(path, header, stored(path, header, (*shape, 3)))
     indices = _colours_alone(path, header, _decoded(path, header, shape))
     with reading(path, dicom_header.KIND, wrong="its palette can't be applied", advice="; export it as RGB"):
         from pydicom.pixels.processing import apply_color_lut
 
-        _with_palette_in_order(header)
+        turn_words(header)
         return np.asarray(apply_color_lut(indices, header))[..., :3]
 
 
-def _with_palette_in_order(header: Any) -> None:  # noqa: ANN401
-    """Turn round the words of a palette whose most significant byte comes first: pydicom takes them as they are."""
+def turn_words(header: Any) -> None:  # noqa: ANN401
+    """Turn round the words of a file whose most significant byte comes first, but its pixels: pydicom keeps them.
+
+    Parameters
+    ----------
+    header
+        A pydicom dataset, which is changed.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> from pydicom.dataset import FileMetaDataset
+    >>> header = Dataset()
+    >>> header.file_meta = FileMetaDataset()
+    >>> header.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.2"
+    >>> header.add_new("RedPaletteColorLookupTableData", "OW", bytes([1, 2]))
+    >>> turn_words(header)
+    >>> list(header.RedPaletteColorLookupTableData)
+    [2, 1]
+    """
     from pydicom.uid import ExplicitVRBigEndian
 
-    if header.file_meta.TransferSyntaxUID != ExplicitVRBigEndian:
-        return
-    for name in (f"{kind}{colour}PaletteColorLookupTableData" for kind in ("", "Segmented") for colour in PALETTE):
-        if name in header and header[name].VR == WORDS:
-            header[name].value = np.frombuffer(header[name].value, np.uint16).byteswap().tobytes()
+    def turn(within: Any, element: Any) -> None:  # noqa: ANN401
+        if element.VR == WORDS and element.keyword != "PixelData" and element.value:
+            within[element.tag].value = np.frombuffer(element.value, np.uint16).byteswap().tobytes()
+
+    if header.file_meta.TransferSyntaxUID == ExplicitVRBigEndian:
+        header.walk(turn)
 
 
 def _must_be_turned(path: Path, header: Any) -> None:  # noqa: ANN401

@@ -359,7 +359,9 @@ def volumes(paths: Sequence[Path]) -> tuple[Volume, list[str]]:
             raise InputError(f"{one}: lies where {other} does, of another series; sort series apart")
     _must_follow([place[0] for place in places])
     if len(places[0]) == 1:
-        return _volume(*dicom_grid.ordered(paths), codes=False), []
+        alone = [each for place in places for each in place]
+        dicom_dimensions.must_be_one(alone)
+        return _volume(alone, plane, codes=False), []
     names, parts = dicom_dimensions.parted(places)
     for part in parts:
         dicom_dimensions.must_be_one(part)

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from maskmixadv.errors import InputError
 from maskmixadv.formats import dicom_header, dicom_pixels
 from maskmixadv.formats.dicom_header import number, text
@@ -26,8 +24,6 @@ OF_FILMS: Final = (
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "LossyImageCompressionRatio"),
 )
 """Attributes that say something of all frames together."""
-BIG: Final = "1.2.840.10008.1.2.2"
-"""TransferSyntaxUID of files whose most significant byte comes first."""
 KIND: Final = "DICOM film"
 
 
@@ -64,16 +60,9 @@ def stills(path: Path) -> Iterator[Any]:
     for name in OF_FILMS:
         if name in header:
             del header[name]
-    if header.file_meta.TransferSyntaxUID == BIG:
-        header.walk(_turned_round)
+    dicom_pixels.turn_words(header)  # of palettes and tables, as stills have the other order
     for at in range(count):
         yield _still(path, header, frames[at].tobytes(), at + 1, coloured=coloured)
-
-
-def _turned_round(within: Any, element: Any) -> None:  # noqa: ANN401
-    """Turn round words that a file has the other way: pydicom keeps them as they are, and the stills' are otherwise."""
-    if element.VR == dicom_pixels.WORDS and element.value:
-        within[element.tag].value = np.frombuffer(element.value, np.uint16).byteswap().tobytes()
 
 
 def _still(path: Path, film: Any, pixels: bytes, at: int, *, coloured: bool) -> Any:  # noqa: ANN401
