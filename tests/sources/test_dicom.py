@@ -367,6 +367,49 @@ def test_segmentations_of_other_types_are_read(tmp_path: Path, kind: str) -> Non
     np.testing.assert_array_equal(found, lesion)
 
 
+def labelmap(path: Path, written: Path, mask: np.ndarray, change: Callable[[Any], object]) -> Path:
+    described = [seg._described(hd, 1, "organ"), seg._described(hd, 2, "lesion")]
+    made = hd.seg.Segmentation(
+        headers_of(written), mask, "LABELMAP", described, hd.UID(), 9, hd.UID(), 1, "x", "x", "1", "1"
+    )
+    change(made)
+    made.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize("how", ["number", "type"])
+def test_background_that_a_map_of_labels_describes_is_background(tmp_path: Path, how: str) -> None:
+    """As dcmqi writes it; it became a class, whose voxels were all the others."""
+
+    def change(made: Any) -> None:
+        made.PixelPaddingValue = 7  # highdicom leaves the segment of this number out
+        if how == "type":
+            one = made.SegmentSequence[1].SegmentedPropertyTypeCodeSequence[0]
+            one.CodeValue, one.CodingSchemeDesignator = "125040", "DCM"
+        elif how == "number":
+            made.SegmentSequence[1].SegmentLabel = "lesion"
+            made.SegmentSequence = made.SegmentSequence[:2]
+
+    _, lesion = boxes()
+    source = tmp_path / "src"
+    mask = np.where(lesion, 2, 1).astype(np.uint8) if how == "type" else lesion.astype(np.uint8)
+    path = labelmap(source / "seg.dcm", written := write_series(source / "s", pixels()), mask, change)
+    assert seg.names(path) == ["lesion"]
+    np.testing.assert_array_equal(seg.read(path, series.read(written), ("background", "lesion")), lesion)
+
+
+def test_numbers_of_no_segment_in_a_map_of_labels_are_refused(tmp_path: Path) -> None:
+    written = write_series(tmp_path / "s", pixels())
+    mask = np.full((5, 7, 4), 2, np.uint8)
+
+    def change(made: Any) -> None:
+        made.SegmentSequence = made.SegmentSequence[:2]
+
+    path = labelmap(tmp_path / "seg.dcm", written, mask, change)
+    with pytest.raises(InputError, match=r"seg.dcm: its voxels are of segment 2, described are \[1\]; export it anew"):
+        seg.read(path, series.read(written), ("background", "organ"))
+
+
 def test_a_healthy_patient_is_a_case_without_a_structure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = study(tmp_path, lesion1=np.zeros((5, 7, 4), bool))
     assert run(["prepare", "dicom", str(source), str(tmp_path / "c")]) == 0

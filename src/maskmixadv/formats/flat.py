@@ -63,6 +63,8 @@ _SIXTEEN: Final[Mapping[str, tuple[str, ...]]] = {
     "LA;16B": ("RGBA",), "RGB;16B": ("RGB;16B", "RGB;16L"), "RGBA;16B": ("RGBA;16B", "RGBA;16L"),
 }  # fmt: skip
 """Names that make Pillow read the upper and the lower 8 bits of a PNG's 16, by its name for how they are stored."""
+_SPREAD: Final[Mapping[str, int]] = {"L;2": 85, "L;4": 17, "L;2R": 85, "L;4R": 17}
+"""By what Pillow multiplies grey of 2 or 4 bits, by its name for how it is stored, so that it fills 8 bits."""
 _LOSSY: Final = (6, 7, 22610, 33003, 33004, 33005, 34712, 34892, 34927, 50001)
 """TIFF's codes of compressions that may change values: JPEG and its kin, JPEG 2000, JPEG XR, WebP."""
 _FILES: Final = re.compile(r'<UUID\b[^>]*\bFileName="([^"]*)"')
@@ -334,9 +336,9 @@ def _pixels(path: Path, *, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
             _must_be_one(path, image)
             if indices:
                 _must_be_codes(path, image)
-            deep = _deep(image)  # known until it is decoded
+            deep, spread = _deep(image), _spread(image)  # known until it is decoded
             upright = ImageOps.exif_transpose(image)
-        pixels = _decoded(path, upright, indices)[None]
+        pixels = _decoded(path, upright, indices, spread)[None]
         if image.format == "PNG":
             png_rows.must_be_whole(path)
     return pixels if deep is None else _sixteen(path, deep)
@@ -409,8 +411,16 @@ def _picture_declared(path: Path, image: Image.Image) -> Declared:
     return check_size(path, Declared((h, w, samples), 4 if wide else 1), KIND, held=held, ratio=packed)
 
 
-def _decoded(path: Path, image: Image.Image, indices: bool) -> Shaped[np.ndarray, "h w *c"]:
+def _spread(image: Any) -> int:  # noqa: ANN401
+    """Return by what Pillow will multiply a picture's stored numbers; it is known until that is decoded."""
+    stored = [tile[3][0] if isinstance(tile[3], tuple) else tile[3] for tile in image.tile]
+    return next((_SPREAD[each] for each in stored if each in _SPREAD), 1)
+
+
+def _decoded(path: Path, image: Image.Image, indices: bool, spread: int = 1) -> Shaped[np.ndarray, "h w *c"]:
     with reading(path, KIND):
+        if indices and spread > 1:
+            return np.asarray(image) // spread
         if image.mode in _PLAIN or (image.mode == "P" and indices):
             pixels = np.asarray(image)
             return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
@@ -462,7 +472,7 @@ def _pages(path: Path, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
         )
     with _picture(path) as image, reading(path, KIND):
         pages = ImageSequence.Iterator(image)
-        return np.stack([_decoded(path, page, indices) for page in pages])  # it turns them, too
+        return np.stack([_decoded(path, page, indices, _spread(page)) for page in pages])  # it turns them, too
 
 
 def _stack(path: Path, file: tifffile.TiffFile, indices: bool) -> np.ndarray | None:
@@ -496,6 +506,10 @@ def _unpacked(path: Path, file: tifffile.TiffFile) -> np.ndarray | None:
     series: Any = file.series[0]
     try:
         return series.asarray()
+    except NotImplementedError:  # numbers that are no whole bytes, of which Pillow reads some right
+        if int(series.keyframe.bitspersample) not in (2, 4) or int(series.keyframe.predictor) != 1:
+            raise
+        return None
     except ValueError:  # it may lack what unpacks the pages
         if not tiff_packed.can_unpack(series.keyframe) or None in series.pages:
             return None

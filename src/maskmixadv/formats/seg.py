@@ -40,6 +40,8 @@ LIKELY: Final = 0.5
 """From which fraction or probability on a voxel of a fractional segment belongs to it."""
 LABELMAP: Final = "LABELMAP"
 """SegmentationType of files whose pixels are the numbers of segments."""
+BACKGROUND: Final = ("125040", "DCM")
+"""Code and scheme of the type of a segment that is what no other one is."""
 NUMBERED: Final = "SegmentIdentificationSequence"
 SHARED: Final = ("PlaneOrientationSequence", "PixelMeasuresSequence")
 """Functional groups that a segmentation repeats of a multi-frame file."""
@@ -83,7 +85,7 @@ def instances(path: Path) -> frozenset[str]:
 
 
 def names(path: Path) -> list[str]:
-    """Return the labels of a segmentation's segments, in the file's order; raises as `referenced`.
+    """Return the labels of a segmentation's segments but background, in the file's order; raises as `referenced`.
 
     Examples
     --------
@@ -125,6 +127,7 @@ def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray,
     maskmixadv.errors.InputError: missing.dcm: no such file
     """
     found, labels = _read(path), np.zeros(image.array.shape, np.uint8)
+    _must_be_described(path, found)
     grid = _grid(path, image)
     slices = [str(header.get("SOPInstanceUID")) for header in getattr(image.geometry, "headers", ())]
     frames = getattr(image.geometry, "frames", ())
@@ -345,9 +348,29 @@ def _grid(path: Path, image: Volume) -> Any:  # noqa: ANN401
 
 
 def _labels(path: Path, found: Any) -> dict[int, str]:  # noqa: ANN401
+    """Return labels of segments by their number; a segment of all that is in no other one is left out."""
     with reading(path, KIND):
         numbers = [int(number) for number in found.segment_numbers]
-        return {number: str(found.get_segment_description(number).segment_label) for number in numbers}
+        described = {number: found.get_segment_description(number) for number in numbers if number}
+        types = {number: each.segmented_property_type for number, each in described.items()}
+        return {
+            number: str(each.segment_label)
+            for number, each in described.items()
+            if (types[number].value, types[number].scheme_designator) != BACKGROUND
+        }
+
+
+def _must_be_described(path: Path, found: Any) -> None:  # noqa: ANN401
+    """Refuse a map of labels with numbers of no segment, which would be background; 0 and padding are."""
+    if str(found.SegmentationType) != LABELMAP:
+        return
+    with reading(path, KIND):
+        described = sorted(map(int, found.segment_numbers))
+        stored = set(np.unique(found.pixel_array).tolist())
+        unknown = sorted(stored - {0, *described, int(found.get("PixelPaddingValue") or 0)})
+    if unknown:
+        said = f"its voxels are of segment {unknown[0]}, described are {described}"
+        raise InputError(f"{path}: {said}; export it anew")
 
 
 def _mask(

@@ -136,7 +136,9 @@ def _imagej(path: Path, file: tifffile.TiffFile) -> Spacing | None:
     if not (columns and rows):
         return None
     height, width = y * over_rows / rows, x * over_columns / columns
-    return _three(path, [z * abs(float(told["spacing"])) if "spacing" in told else height, height, width])
+    # ImageJ leaves out a distance of 1 between the slices of a stack.
+    alone = int(told.get("images", 1)) <= 1 and "spacing" not in told
+    return _three(path, [height if alone else z * abs(float(told.get("spacing", 1.0))), height, width])
 
 
 def _ome(path: Path, file: tifffile.TiffFile) -> Spacing | None:
