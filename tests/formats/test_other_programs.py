@@ -1,5 +1,6 @@
 """What other programs write, by their own conventions or their formats' specifications."""
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -8,7 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
+from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGBaseline8Bit
 
+from dicom_pictures import write_picture
+from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files
 from packed_tiff import packbits
 
@@ -55,3 +62,41 @@ def test_imagej_leaves_out_a_distance_of_1(tmp_path: Path, more: dict[str, Any],
     stack = np.zeros((3, 4, 5), np.uint8)
     tifffile.imwrite(path := tmp_path / "a.tif", stack, imagej=True, resolution=(2, 4), metadata=told)
     assert image_files.read(path).spacing == pytest.approx((depth, 0.25, 0.5))
+
+
+def jpeg(pixels: np.ndarray, **how: Any) -> bytes:
+    Image.fromarray(pixels).save(file := io.BytesIO(), "JPEG", **how)
+    return file.getvalue()
+
+
+NOISE = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("how", [{}, {"progressive": True}, {"restart_marker_blocks": 2}, {"restart_marker_rows": 1}])
+@pytest.mark.parametrize("grey", [True, False])
+def test_a_jpeg_that_was_cut_off_and_closed_is_refused(tmp_path: Path, how: dict[str, Any], grey: bool) -> None:
+    """Programs show grey pixels where packed ones are missing, and say nothing."""
+    content = jpeg(NOISE[..., 0] if grey else NOISE, **how)
+    (path := tmp_path / "a.jpg").write_bytes(content)
+    assert image_files.read(path).array.shape == (1, 40, 50)
+    head = content.index(b"\xff\xda") + 20
+    for left in (0.3, 0.6, 0.95):
+        path.write_bytes(content[: head + int(left * (len(content) - head))] + b"\xff\xd9")
+        with pytest.raises(InputError, match=r"a.jpg: not a readable image \(.*, as if cut off\); save it again"):
+            image_files.read(path)
+
+
+def test_frames_of_jpeg_that_were_cut_off_and_closed_are_refused(tmp_path: Path) -> None:
+    content = jpeg(NOISE[..., 0])
+
+    def stored(frame: bytes) -> Path:
+        def change(made: FileDataset) -> None:
+            made.PixelData, made.file_meta.TransferSyntaxUID = encapsulate([frame]), JPEGBaseline8Bit
+            made["PixelData"].VR = "OB"
+
+        return write_picture(tmp_path / "a.dcm", NOISE[..., 0], change=change)
+
+    assert image_files.read(stored(content)).array.shape == (1, 40, 50)
+    path = stored(content[:-200] + b"\xff\xd9")
+    with pytest.raises(InputError, match=r"a.dcm: pixels can't be read \(.*, as if cut off\); export it again"):
+        image_files.read(path)

@@ -451,6 +451,7 @@ def pictures(folder: Path) -> None:
     drawn.save(folder / "png.tif", format="PNG")
     drawn.save(folder / "jpeg.png", format="JPEG")
     drawn.save(folder / "moving.png", save_all=True, append_images=[Image.fromarray(255 - grey)])
+    (folder / "closed.jpg").write_bytes((folder / "rgbj.jpg").read_bytes()[:-300] + b"\xff\xd9")
     (folder / "cut.png").write_bytes((folder / "l8.png").read_bytes()[:200])
     (folder / "half.png").write_bytes(png(deep, 0, rows=10))
     drawn.crop((0, 0, 24, 1)).save(folder / "row.png")
@@ -562,7 +563,7 @@ def test_pictures_have_the_programs_masks_or_are_refused(greys: Path, script: Sc
     refused = same_or_refused(greys, tmp_path / "in", script, tmp_path, alike=GREYS | MIXED | {"same.png"})
     wrong = {"rgb16.tif", "w16.tif", "tu32.tif", "json.tif", "json_0000.tif", "imagej.tif", "ome.ome.tif", "gif.png"}
     wrong |= {"png.tif", "moving.png", "stack.tif", "ijstack.tif", "swapped.tif", "gel.tif", "bomb.png", "half.png"}
-    wrong |= {"checksum.tif", "overlap.tif", "short.tif"}
+    wrong |= {"checksum.tif", "overlap.tif", "short.tif", "closed.jpg"}
     wrong |= {"la16.png", "rgb16_.png", *(f"or{number}.tif" for number in range(5, 9))}
     assert wrong <= set(refused)
     assert all("maskmixadv predict" in refused[name] for name in ("w16.tif", "imagej.tif", "json.tif", "png.tif"))

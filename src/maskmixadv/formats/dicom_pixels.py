@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from maskmixadv.errors import InputError, say
 from maskmixadv.formats import apart, dicom_header
+from maskmixadv.formats.details import jpeg_scans
 from maskmixadv.formats.dicom_frames import SourceSlice
 from maskmixadv.formats.dicom_header import number, text
 from maskmixadv.formats.reading import reading
@@ -36,6 +38,13 @@ DECODER: Final = "gdcm"
 DECODED: Final = "compressed DICOM file"
 CUT: Final = "have bits above BitsStored, such as overlays; these bits are cut off"
 OFFSETS: Final = "ExtendedOffsetTable"
+JPEGS: Final = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70))
+"""Compressions of which decoders make up pixels where the packed ones end too early; others they refuse."""
+STORED: Final = (
+    *(*NEEDED, "HighBit", "PlanarConfiguration", "Rows", "Columns", "NumberOfFrames"),
+    *("PixelData", "FloatPixelData", "SOPClassUID"),
+)
+"""All that decoders look at."""
 WORD: Final = 2**16
 """How many values PixelPaddingValue can have; it is often stored with the wrong sign."""
 
@@ -312,6 +321,7 @@ def unpack(path: Path, header: Any, shape: tuple[int, int, int]) -> None:  # noq
 
     frames = shape if shape[0] > 1 else shape[1:]
     whole = _decoded_apart(path, frames)
+    _must_hold_all(path, header, whole)
     header.PixelData = pack_bits(whole) if header.BitsAllocated == 1 else whole.tobytes()
     header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
 
@@ -350,16 +360,49 @@ def _decoded(path: Path, header: Any, shape: tuple[int, ...]) -> Shaped[np.ndarr
     _with_syntax(header)
     _must_be_decodable(path, header)
     _must_be_where_it_says(path, header)
-    if _may_crash(header):
-        whole = _decoded_apart(path, shape)
-    else:
-        with reading(path, dicom_header.KIND, wrong="pixels can't be read", advice="; export it uncompressed"):
-            header.pixel_array_options(correct_unused_bits=False)  # pydicom would cut them off without a word
-            whole = np.asarray(header.pixel_array)
+    whole = _decoded_apart(path, shape) if _may_crash(header) else _decoded_here(path, header)
+    _must_hold_all(path, header, whole)
     _tell_of_more(path, header, shape)
     if whole.shape != shape or whole.dtype.kind not in "iuf":
         raise InputError(f"{path}: pixels have shape {whole.shape}, its header says {shape}; export it again")
     return whole
+
+
+def _decoded_here(path: Path, header: Any) -> Shaped[np.ndarray, "..."]:  # noqa: ANN401
+    with reading(path, dicom_header.KIND, wrong="pixels can't be read", advice="; export it uncompressed"):
+        header.pixel_array_options(correct_unused_bits=False)  # pydicom would cut them off without a word
+        return np.asarray(header.pixel_array)
+
+
+def _must_hold_all(path: Path, header: Any, whole: Shaped[np.ndarray, "..."]) -> None:  # noqa: ANN401
+    """Refuse JPEGs that end before their last pixels: with more bytes before their end they would be other ones."""
+    if header.file_meta.TransferSyntaxUID not in JPEGS:
+        return
+    from pydicom import Dataset
+    from pydicom.encaps import encapsulate, generate_frames
+
+    with reading(path, dicom_header.KIND, wrong="pixels can't be read", advice="; export it uncompressed"):
+        count = int(number(path, header, "NumberOfFrames", 1.0))
+        frames = list(generate_frames(header.PixelData, number_of_frames=count))
+        longer = Dataset()
+        longer.update({element.tag: element for element in map(header.get_item, STORED) if element is not None})
+        longer.file_meta = header.file_meta
+        longer.PixelData = encapsulate([jpeg_scans.with_more(frame) or frame for frame in frames])
+        longer["PixelData"].is_undefined_length = True
+    said = next(filter(None, map(jpeg_scans.lacking, frames)), "")
+    if not said:
+        other = _decoded_beside(path, longer, whole.shape) if _may_crash(header) else _decoded_here(path, longer)
+        said = "" if np.array_equal(whole, other) else "packed pixels end too early"
+    if said:
+        raise InputError(f"{path}: pixels can't be read ({said}, as if cut off); export it again")
+
+
+def _decoded_beside(path: Path, made: Any, shape: tuple[int, ...]) -> Shaped[np.ndarray, "..."]:  # noqa: ANN401
+    """Return what a dataset decodes to in a process of its own, which reads files."""
+    with TemporaryDirectory() as folder:
+        with reading(path, dicom_header.KIND, wrong="pixels can't be read", advice="; export it uncompressed"):
+            made.save_as(file := Path(folder) / path.name, enforce_file_format=False)
+        return _decoded_apart(file, shape)
 
 
 def _must_be_where_it_says(path: Path, header: Any) -> None:  # noqa: ANN401

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +16,7 @@ from PIL import Image, ImageOps, ImageSequence
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import replaced
-from maskmixadv.formats.details import png_rows, tiff_fields, tiff_packed
+from maskmixadv.formats.details import jpeg_scans, png_rows, tiff_fields, tiff_packed
 from maskmixadv.formats.details.tiff_fields import TIFF
 from maskmixadv.formats.reading import (
     DEFLATED,
@@ -341,7 +342,21 @@ def _pixels(path: Path, *, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
         pixels = _decoded(path, upright, indices, spread)[None]
         if image.format == "PNG":
             png_rows.must_be_whole(path)
+        elif image.format in _JPEGS:
+            _must_hold_all(path, image)
     return pixels if deep is None else _sixteen(path, deep)
+
+
+def _must_hold_all(path: Path, image: Image.Image) -> None:
+    """Refuse a JPEG that ends before its last pixels, of which Pillow would make grey ones."""
+    with reading(path, KIND):
+        content = path.read_bytes()
+        lacking, more = jpeg_scans.lacking(content), jpeg_scans.with_more(content)
+        if not lacking and more is not None:
+            with Image.open(BytesIO(more), formats=_JPEGS) as other:
+                lacking = "" if np.array_equal(np.asarray(image), np.asarray(other)) else "packed pixels end too early"
+    if lacking:
+        raise InputError(f"{path}: not a readable {KIND} ({lacking}, as if cut off); save it again")
 
 
 def _must_be_one(path: Path, image: Any) -> None:  # noqa: ANN401

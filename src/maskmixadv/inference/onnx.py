@@ -18,6 +18,7 @@ from maskmixadv.corpus.channels import records
 from maskmixadv.corpus.scale import PERCENTILE
 from maskmixadv.errors import InputError
 from maskmixadv.files import sha256, whole, write_text
+from maskmixadv.formats.details import jpeg_scans
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.networks.losses import most_probable
 from maskmixadv.optional import needed
@@ -37,6 +38,8 @@ STANDALONE: Final = Path(__file__).with_name("standalone.py")
 libraries."""
 READING: Final = Path(__file__).with_name("standalone_files.py")
 """Its part that reads files, which takes the place of its import."""
+SCANS: Final = Path(jpeg_scans.__file__)
+"""What that part uses in turn."""
 _IMPORT: Final = re.compile(r"^from maskmixadv\..*\n", re.MULTILINE)
 SLICES, ROWS, COLUMNS = 3, 61, 55
 """Shape of the volume that the network is traced with; the graph takes any other shape, too."""
@@ -228,7 +231,11 @@ def export(root: Path, out: Path) -> None:
 
 def _script() -> str:
     """Return the script as one file, which imports nothing of this package."""
-    reading = READING.read_text(encoding="utf-8").split('"""', 2)[2].lstrip()  # without its docstring
+    scans, reading = (
+        each.read_text(encoding="utf-8").split('"""', 2)[2].lstrip()
+        for each in (SCANS, READING)  # without docstrings
+    )
+    reading = _IMPORT.sub(lambda _: scans, reading, count=1)
     return _IMPORT.sub(lambda _: reading, STANDALONE.read_text(encoding="utf-8"), count=1)
 
 

@@ -17,6 +17,8 @@ import nibabel as nib
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 
+from maskmixadv.formats.details.jpeg_scans import lacking, with_more
+
 SUFFIXES = (".nii.gz", ".nii")
 PICTURES = {".png": "PNG", ".jpeg": "JPEG", ".jpg": "JPEG", ".tiff": "TIFF", ".tif": "TIFF"}
 """Formats of pictures by their names' ends."""
@@ -229,6 +231,8 @@ def load_picture(path: Path, channels: list[dict[str, Any]]) -> np.ndarray:
         pixels = np.asarray(shown if plain else shown.convert("L" if image.mode == "LA" else "RGB"))
         if wanted == "PNG":
             check_rows(path)
+        if wanted == "JPEG":
+            check_scans(path, image)
     if pixels.ndim == 2:
         return pixels[None, None]
     if channels[0]["kind"] == "RGB":
@@ -239,6 +243,19 @@ def load_picture(path: Path, channels: list[dict[str, Any]]) -> np.ndarray:
         )
     same = all(np.array_equal(pixels[..., 0], pixels[..., other]) for other in (1, 2))
     return (pixels[..., 0] if same else (pixels @ np.array(LUMA, np.float32)).astype(np.float32))[None, None]
+
+
+def check_scans(path: Path, image: Any) -> None:  # noqa: ANN401
+    """Refuse a JPEG that ends before its last pixels: Pillow would make grey ones of them."""
+    from PIL import Image
+
+    content = path.read_bytes()
+    told, more = lacking(content), with_more(content)
+    if not told and more is not None:
+        with Image.open(io.BytesIO(more), formats=("JPEG",)) as other:
+            told = "" if np.array_equal(np.asarray(image), np.asarray(other)) else "packed pixels end too early"
+    if told:
+        raise ValueError(f"is no readable JPEG ({told}, as if cut off); save it again")
 
 
 def check_rows(path: Path) -> None:
