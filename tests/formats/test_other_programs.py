@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from pydicom import Dataset
 from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit
 
 from dicom_pictures import write_picture
+from dicoms import pixels, write_series
+from enhanced import classic, write_enhanced
 from maskmixadv.errors import InputError
-from maskmixadv.formats import image_files
+from maskmixadv.formats import image_files, series
 from packed_tiff import packbits
 
 CODES = np.arange(64).reshape(8, 8)
@@ -100,3 +103,61 @@ def test_frames_of_jpeg_that_were_cut_off_and_closed_are_refused(tmp_path: Path)
     path = stored(content[:-200] + b"\xff\xd9")
     with pytest.raises(InputError, match=r"a.dcm: pixels can't be read \(.*, as if cut off\); export it again"):
         image_files.read(path)
+
+
+def mapping(slope: float, name: str = "T1") -> list[Dataset]:
+    item = Dataset()
+    item.RealWorldValueSlope, item.RealWorldValueIntercept, item.LUTLabel = slope, 10.0, name
+    return [item]
+
+
+MAPPED = "RealWorldValueMappingSequence says T1 of 0.5 a stored number and 10 more, which is not used"
+
+
+@pytest.mark.parametrize("differs", [False, True])
+@pytest.mark.parametrize("enhanced", [False, True])
+def test_real_world_values_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], differs: bool, enhanced: bool
+) -> None:
+    def change(number: int, one: Dataset) -> None:
+        one.RealWorldValueMappingSequence = mapping(0.5 + differs * number)
+
+    path = write_series(tmp_path / "s", pixels(), change=None if enhanced else change)
+    if enhanced:
+        path = write_enhanced(tmp_path / "e.dcm", classic(path), frame=change)
+    series.read(path)
+    more = ", and differs between slices, so their brightness may, too" if differs else ""
+    assert f"{path}: {MAPPED}{more}\n" in capsys.readouterr().err
+
+
+def test_real_world_values_that_are_those_in_use_are_not_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def change(_: int, one: Dataset) -> None:
+        one.RescaleSlope, one.RescaleIntercept = 0.5, 10.0
+        one.RealWorldValueMappingSequence = mapping(3.0) + mapping(0.5)
+
+    series.read(write_series(tmp_path / "s", pixels(), change=change))
+    assert "RealWorld" not in capsys.readouterr().err
+
+
+def test_real_world_values_of_a_picture_are_told(tmp_path: Path) -> None:
+    def change(made: FileDataset) -> None:
+        made.RealWorldValueMappingSequence = mapping(0.5)
+
+    path = write_picture(tmp_path / "a.dcm", NOISE[..., 0], change=change)
+    assert MAPPED in image_files.read(path).notes
+
+
+def test_the_scale_of_philips_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says by what slices may be compared of which each has a RescaleSlope of its own."""
+
+    def change(number: int, one: Dataset) -> None:
+        one.Manufacturer, one.RescaleSlope, one.RescaleIntercept = "Philips Medical Systems", 2.0, 0.0
+        block = one.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
+        block.add_new(0x0E, "FL", 0.5 if number < 3 else 0.25)
+
+    folder = write_series(tmp_path / "s", pixels(), change=change)
+    series.read(folder)
+    said = "Philips' own scale (2005,100E) multiplies by 1, 2, which is not used, and differs between slices, so their"
+    assert f"{folder}: {said} brightness may, too" in capsys.readouterr().err

@@ -23,6 +23,8 @@ SHARED: Final = "SharedFunctionalGroupsSequence"
 PER_FRAME: Final = "PerFrameFunctionalGroupsSequence"
 INDEX: Final = "DimensionIndexSequence"
 """The one sequence of the whole file that is looked at: it names what the frames are counted by."""
+MAPPED: Final = "RealWorldValueMappingSequence"
+"""A group whose items are several of one kind, and so are kept."""
 GROUPS: Final = (
     *("UnassignedSharedConvertedAttributesSequence", "UnassignedPerFrameConvertedAttributesSequence"),
     *("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence"),
@@ -143,6 +145,8 @@ def _flat(common: Any, groups: list[Any]) -> Any:  # noqa: ANN401
     flat = Dataset()
     flat.update(common)
     for group in groups:
+        if MAPPED in group:
+            flat[MAPPED] = group[MAPPED]
         for name in GROUPS:
             for item in group.get(name) or ():
                 for element in _elements(item):

@@ -9,6 +9,7 @@ import numpy as np
 
 from maskmixadv.errors import InputError
 from maskmixadv.formats import dicom_grid, dicom_header, dicom_pixels, flat
+from maskmixadv.formats.details import dicom_scales
 from maskmixadv.formats.dicom_geometry import PictureGeometry
 from maskmixadv.formats.dicom_header import number, numbers, text
 from maskmixadv.formats.reading import SPLIT, Declared, check_size, reading
@@ -210,6 +211,7 @@ def _facts(path: Path, header: Any) -> _Facts:  # noqa: ANN401
     if not in_colour:
         dicom_pixels.must_be_grey(path, header)
     spacing, notes = _spacing(path, header)
+    notes += dicom_scales.unused([(path, header)])
     return _Facts((int(rows), int(columns)), spacing, in_colour, tuple(notes))
 
 

@@ -17,6 +17,7 @@ from maskmixadv.formats import (
     dicom_pictures,
     dicom_pixels,
 )
+from maskmixadv.formats.details import dicom_scales
 from maskmixadv.formats.dicom_geometry import CALLED, LABELS_AS, SeriesGeometry
 from maskmixadv.formats.dicom_grid import Slice, SlicePlane
 from maskmixadv.formats.dicom_header import STRUCTURES, text
@@ -400,6 +401,8 @@ def _tell(where: Path, slices: Sequence[Slice], plane: SlicePlane) -> None:
     """Say what in the headers of an image was not taken at its word."""
     dicom_grid.tell_of_gaps(where, slices, plane)
     dicom_dimensions.tell(where, slices)
+    for line in dicom_scales.unused([(each.path, each.header) for each in slices]):
+        say(f"{where}: {line}")
     first = slices[0]
     if text(first.path, first.header, "Modality") == "CT" and not any(name in first.header for name in MEASURES):
         say(f"{where}: CT without {MEASURES[0]}; stored numbers are taken for Hounsfield units")
