@@ -13,7 +13,7 @@ from jaxtyping import Float, Shaped, UInt8
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, lower_case, replaced
 from maskmixadv.formats import apart
-from maskmixadv.formats.details import metaimage
+from maskmixadv.formats.details import itk_fields, metaimage
 from maskmixadv.formats.details.metaimage import MOST_TEXT
 from maskmixadv.formats.flat import colours, grey, uncoloured
 from maskmixadv.formats.reading import SPLIT, Declared, check_size, existing, in_one_line, reading
@@ -343,8 +343,13 @@ def _opened(path: Path) -> Iterator[tuple[apart.Reader, dict[str, Any]]]:
 
 def _values(path: Path, reader: apart.Reader, told: dict[str, Any], pixels: Shaped[np.ndarray, "..."]) -> None:
     """Read the voxels of the file that was opened last into `pixels`."""
+    fields = _fields(path)
     if path.suffix.lower() not in NRRD:
-        metaimage.check_voxels(path, _fields(path), told["Size"], pixels.nbytes, _kind(path))
+        metaimage.check_voxels(path, fields, told["Size"], pixels.nbytes, _kind(path))
+        itk_fields.tell_of_more_in_metaimage(path, fields, pixels.nbytes)
+    else:
+        itk_fields.tell_of_numbers(path, fields)
+        itk_fields.tell_of_more(path, fields, pixels.nbytes, _kind(path))
     reader.values(path, _kind(path), pixels)
 
 
@@ -376,6 +381,8 @@ def _declared(path: Path, told: dict[str, Any]) -> Declared:
 
 def _grid(path: Path, told: dict[str, Any]) -> tuple[tuple[int, int, int], ItkGeometry, np.dtype[Any]]:
     _declared(path, told)
+    if path.suffix.lower() not in NRRD:
+        itk_fields.check_metaimage(path, _lines(path))
     size = tuple(map(int, told["Size"]))
     if len(size) not in (2, 3, 4):
         raise InputError(f"{path}: has {len(size)} axes {size}, allowed is a 3D volume; split it first")
@@ -444,14 +451,22 @@ def _channels(path: Path, told: dict[str, Any]) -> int:
 
 def _fields(path: Path) -> dict[str, str]:
     """Return the fields of a header's text, of which ITK passes over some; names are in lower case."""
+    found = dict[str, str]()
+    for name, value in _lines(path):
+        found.setdefault(name.lower(), value)
+    return found
+
+
+def _lines(path: Path) -> list[tuple[str, str]]:
+    """Return names and values of the fields of a header's text; those of notes of programs end with ``:=``."""
     with reading(path, _kind(path)), path.open("rb") as stream:
         text = stream.read(MOST_TEXT).decode("latin-1")
-    found = dict[str, str]()
+    found = list[tuple[str, str]]()
     for line in text.splitlines():
         name, separator, value = _parted(line, ":" if path.suffix.lower() in NRRD else "=:")
         if separator:  # NRRD writes notes of programs with :=
             note = ":=" if value.startswith("=") else ""
-            found.setdefault(name.strip().lower() + note, value.removeprefix("=").strip())
+            found.append((name.strip() + note, value.removeprefix("=").strip()))
         if not line.strip() or name.strip() == "ElementDataFile":
             break
     return found

@@ -56,7 +56,7 @@ def check_voxels(path: Path, fields: Mapping[str, str], sizes: Sequence[int], co
     maskmixadv.errors.InputError: a.mhd: not a readable image (its packed voxels in a.zraw are 100 bytes, and 200 ...)
     """
     name, local = fields.get("elementdatafile", ""), fields.get("elementdatafile", "").upper() == LOCAL
-    before = _whole(path, fields, "headersize")
+    before = whole(path, fields, "headersize")
     if local and before > 0:
         raise InputError(f"{path}: HeaderSize {before} with ElementDataFile LOCAL, allowed is none; save it again")
     several = None if local else _listed(path, name.split(), len(sizes))
@@ -65,13 +65,13 @@ def check_voxels(path: Path, fields: Mapping[str, str], sizes: Sequence[int], co
         raise InputError(f"{path}: {told}; name each of them once")
     if not fields.get("compresseddata", "").lower().startswith(("t", "1")):
         return
-    size = _whole(path, fields, "compresseddatasize")
+    size = whole(path, fields, "compresseddatasize")
     if several is not None or "%" in name:
         raise InputError(f"{path}: ElementDataFile {name[:60]}: packed voxels in several files, allowed is one file")
     if local and size <= 0:
         raise InputError(f"{path}: CompressedDataSize is missing, by which packed voxels are found; save it again")
     file = path if local else path.parent / name
-    start = _local(path) if local else max(0, before)
+    start = behind(path) if local else max(0, before)
     if not file.is_file():
         raise InputError(f"{path}: ElementDataFile {name[:60]!r}, allowed is LOCAL or a file beside it; there is none")
     with reading(path, kind), file.open("rb") as stream:
@@ -118,7 +118,19 @@ def _unpacked(stream: Any, size: int, most: int) -> tuple[int, bool]:  # noqa: A
     return total, unpack.eof
 
 
-def _whole(path: Path, fields: Mapping[str, str], name: str) -> int:
+def whole(path: Path, fields: Mapping[str, str], name: str) -> int:
+    """Return a whole number that a field says, 0 if there is no such field.
+
+    Raises
+    ------
+    InputError
+        If it says none; `path` is the file, for the error's text.
+
+    Examples
+    --------
+    >>> whole(Path("a.mha"), {"headersize": "-1"}, "headersize")
+    -1
+    """
     said = fields.get(name, "0")
     try:
         return int(float(said.split()[0]))
@@ -126,8 +138,16 @@ def _whole(path: Path, fields: Mapping[str, str], name: str) -> int:
         raise InputError(f"{path}: {name} {said[:40]!r}, allowed is a whole number; save it again") from None
 
 
-def _local(path: Path) -> int:
-    """Return the place of the first byte behind the header."""
+def behind(path: Path) -> int:
+    r"""Return the place of the first byte behind the header.
+
+    Examples
+    --------
+    >>> Path("a.mha").write_bytes(b"ElementDataFile = LOCAL\n" + bytes(10))
+    34
+    >>> behind(Path("a.mha"))
+    24
+    """
     with path.open("rb") as stream:
         for line in iter(lambda: stream.readline(MOST_TEXT), b""):
             if line.strip().lower().startswith(_DATA):
