@@ -1,11 +1,13 @@
 """What other programs write, by their own conventions or their formats' specifications."""
 
+import gzip
 import io
 import struct
 import zlib
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 import tifffile
@@ -161,3 +163,46 @@ def test_the_scale_of_philips_is_told(tmp_path: Path, capsys: pytest.CaptureFixt
     series.read(folder)
     said = "Philips' own scale (2005,100E) multiplies by 1, 2, which is not used, and differs between slices, so their"
     assert f"{folder}: {said} brightness may, too" in capsys.readouterr().err
+
+
+def test_pixels_that_are_no_squares_are_told(tmp_path: Path) -> None:
+    grey = Image.fromarray(NOISE[..., 0])
+    grey.save(tmp_path / "a.png", dpi=(100, 50))
+    grey.save(tmp_path / "a.jpg", dpi=(100, 50))
+    content = jpeg(NOISE[..., 0])
+    at = content.index(b"JFIF\0") + 7
+    (tmp_path / "b.jpg").write_bytes(content[:at] + struct.pack(">BHH", 0, 2, 1) + content[at + 5 :])
+    tifffile.imwrite(tmp_path / "a.tif", NOISE[..., 0], resolution=(100, 50))
+    told = "its resolution says that pixels are 2 times as tall as wide; they are taken as square"
+    for path in sorted(tmp_path.iterdir()):
+        assert image_files.read(path).notes == (told,)
+    grey.save(path := tmp_path / "c.png", dpi=(72, 72))
+    assert not image_files.read(path).notes
+    ours: Any = {"unit": "mm"}
+    tifffile.imwrite(path := tmp_path / "c.tif", NOISE[..., 0], imagej=True, resolution=(2, 1), metadata=ours)
+    assert not image_files.read(path).notes
+
+
+def test_a_depth_that_ome_does_not_say_is_told(tmp_path: Path) -> None:
+    told: Any = {"axes": "ZYX", "PhysicalSizeX": 2.0, "PhysicalSizeY": 4.0}
+    tifffile.imwrite(path := tmp_path / "a.ome.tif", np.zeros((3, 4, 5), np.uint8), metadata=told)
+    assert image_files.read(path).notes == (
+        "PhysicalSizeZ is not said, so slices are taken to lie as far apart as rows",
+    )
+    tifffile.imwrite(path, np.zeros((3, 4, 5), np.uint8), metadata={**told, "PhysicalSizeZ": 1.0})
+    assert not image_files.read(path).notes
+
+
+@pytest.mark.parametrize("suffix", ["nii", "nii.gz"])
+def test_more_voxels_than_nifti_declares_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    """As where a header has one axis too few."""
+    image = nib.Nifti1Image(np.zeros((5, 4, 3, 2), np.int16), np.eye(4))
+    nib.save(image, path := tmp_path / f"a.{suffix}")
+    content = (gzip.decompress if suffix == "nii.gz" else bytes)(path.read_bytes())
+    content = content[:40] + struct.pack("<h", 3) + content[42:]
+    path.write_bytes(gzip.compress(content) if suffix == "nii.gz" else content)
+    assert image_files.read(path).array.shape == (3, 4, 5)
+    said = "120 bytes follow the voxels that it declares, and are left out; look whether dim and datatype are right"
+    assert capsys.readouterr().err == f"{path}: {said}\n"

@@ -66,6 +66,8 @@ _SIXTEEN: Final[Mapping[str, tuple[str, ...]]] = {
 """Names that make Pillow read the upper and the lower 8 bits of a PNG's 16, by its name for how they are stored."""
 _SPREAD: Final[Mapping[str, int]] = {"L;2": 85, "L;4": 17, "L;2R": 85, "L;4R": 17}
 """By what Pillow multiplies grey of 2 or 4 bits, by its name for how it is stored, so that it fills 8 bits."""
+SQUARE: Final = 0.02
+"""By which part a pixel's sides may differ that is taken as square."""
 _LOSSY: Final = (6, 7, 22610, 33003, 33004, 33005, 34712, 34892, 34927, 50001)
 """TIFF's codes of compressions that may change values: JPEG and its kin, JPEG 2000, JPEG XR, WebP."""
 _FILES: Final = re.compile(r'<UUID\b[^>]*\bFileName="([^"]*)"')
@@ -250,7 +252,11 @@ def colours(pixels: Shaped[np.ndarray, "d h w *c"]) -> Shaped[np.ndarray, "3 d h
 
 
 class _Stored(NamedTuple):
-    """What a file's header says of its pixels: codes of a palette, opacity beside the pixels, colours, and times."""
+    """What a file's header says of its pixels: codes of a palette, opacity beside the pixels, colours, and times.
+
+    By `tall` a pixel is taller than wide, where no spacing is said; `depth` is whether a stack's spacing says how far
+    slices lie apart.
+    """
 
     palette: bool
     opacity: bool
@@ -258,6 +264,8 @@ class _Stored(NamedTuple):
     times: bool = False
     hollow: str = ""
     unsaid: bool = False
+    tall: float = 1.0
+    depth: bool = True
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -267,6 +275,10 @@ class _Stored(NamedTuple):
             "a fourth sample, of which the file does not say what it is, is left out": self.unsaid,
             "times (axis T) are taken as slices": self.times,
             f"{self.hollow}, and are taken as 0": bool(self.hollow),
+            f"its resolution says that pixels are {self.tall:.3g} times as tall as wide; they are taken as square": (
+                not math.isclose(self.tall, 1.0, rel_tol=SQUARE)
+            ),
+            "PhysicalSizeZ is not said, so slices are taken to lie as far apart as rows": not self.depth,
         }
         return tuple(note for note, is_so in told.items() if is_so)
 
@@ -276,7 +288,8 @@ def _stored(path: Path) -> _Stored:
         with _picture(path) as image, reading(path, KIND):
             mode, palette = image.mode, image.mode in ("P", "PA")
             opacity = mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info
-            return _Stored(palette, opacity, palette or mode not in (*_PLAIN, "LA", "La"))
+            tall = tiff_fields.taller(*_density(image.info))
+            return _Stored(palette, opacity, palette or mode not in (*_PLAIN, "LA", "La"), tall=tall)
     with _tiff(path) as file, reading(path, KIND):
         page: Any = file.series[0].keyframe
         palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
@@ -284,9 +297,18 @@ def _stored(path: Path) -> _Stored:
         opacity = "S" in axes and int(page.samplesperpixel) in (2, 4) and page.photometric in _STORED
         times = "T" in axes and shape[axes.index("T")] > 1
         hollow = tiff_packed.hollow(path, file)
-        return _Stored(
-            palette, opacity, palette or int(page.samplesperpixel) > 2, times, hollow, opacity and _unsaid(page)
-        )
+        coloured, unsaid = palette or int(page.samplesperpixel) > 2, opacity and _unsaid(page)
+        tall, depth = tiff_fields.tall(page), tiff_fields.has_depth(file)
+    tall = 1.0 if _spacing(path) else tall
+    return _Stored(
+        palette, opacity, coloured, times, hollow, unsaid, tall, depth or tiff_fields.beside(path) is not None
+    )
+
+
+def _density(info: Mapping[Any, Any]) -> tuple[float, float]:
+    """Return how many pixels a picture has along a length, columns first; the same two numbers if it does not say."""
+    columns, rows = info.get("dpi") or info.get("aspect") or info.get("jfif_density") or (1, 1)
+    return float(columns), float(rows)
 
 
 def may_be_coloured(path: Path) -> bool:

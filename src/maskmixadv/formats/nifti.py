@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 from nibabel.arrayproxy import ArrayProxy
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 from maskmixadv.files import lower_case, replaced
 from maskmixadv.formats.reading import CHUNK, DEFLATED, SPLIT, Declared, LargeError, check_size, existing, fill, reading
 from maskmixadv.formats.slicing import Header
@@ -47,6 +47,8 @@ MOST_HEADER: Final = 2**24
 """Bytes before the voxels: a header and its extensions."""
 BEHIND: Final = 2**20
 """Bytes that a packed file may hold behind its voxels."""
+SPARE: Final = 2
+"""Bytes behind the voxels that mean nothing."""
 
 
 def _gunzip() -> Any:  # noqa: ANN401
@@ -207,14 +209,20 @@ def read_slice(path: Path, index: int) -> Shaped[np.ndarray, "h w"] | None:
 
 
 def _voxels(path: Path, stream: Any, header: Any) -> Shaped[np.ndarray, "..."]:  # noqa: ANN401
-    """Read all voxels ``x y z …``; a packed file holds no more, and its checksum is right."""
+    """Read all voxels ``x y z …``; a packed file holds not much more, and its checksum is right."""
     with reading(path, KIND):
-        if not packed(path):
-            return np.asanyarray(ArrayProxy(stream, header))
-        voxels = _unpacked(path, stream, header)
-        behind = stream.read(BEHIND + 1)  # this checks the checksum, too
-    if len(behind) > BEHIND:
+        if packed(path):
+            voxels = _unpacked(path, stream, header)
+            behind = len(stream.read(BEHIND + 1))  # this checks the checksum, too
+        else:
+            voxels = np.asanyarray(ArrayProxy(stream, header))
+            needed = math.prod(header.get_data_shape()) * header.get_data_dtype().itemsize
+            behind = path.stat().st_size - header.get_data_offset() - needed
+    if packed(path) and behind > BEHIND:
         raise LargeError(f"{path}: not a readable {KIND} (holds more than its header declares)")
+    if behind > SPARE:
+        said = f"{behind:,} bytes follow the voxels that it declares, and are left out"
+        say(f"{path}: {said}; look whether dim and datatype are right")
     return voxels
 
 

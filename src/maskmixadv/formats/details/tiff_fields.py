@@ -92,6 +92,51 @@ def by_fields(path: Path, file: tifffile.TiffFile) -> Spacing | None:
         return _imagej(path, file) or _ome(path, file)
 
 
+def taller(columns: float, rows: float) -> float:
+    """Return by what a pixel is taller than wide, by how many there are along a length; 1 where that is not said.
+
+    Examples
+    --------
+    >>> taller(100.0, 50.0), taller(0.0, 0.0)
+    (2.0, 1.0)
+    """
+    return columns / rows if columns > 0 and rows > 0 else 1.0
+
+
+def tall(page: Any) -> float:  # noqa: ANN401
+    """Return by what a TIFF page's pixels are taller than wide; 1 where it does not say.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tifffile.imwrite("a.tif", np.ones((4, 5), np.uint8), resolution=(100, 50))
+    >>> with tifffile.TiffFile("a.tif") as file:
+    ...     tall(file.pages.first)
+    2.0
+    """
+    if "XResolution" not in page.tags or "YResolution" not in page.tags:
+        return 1.0
+    (columns, over_columns), (rows, over_rows) = (page.tags[name].value for name in ("XResolution", "YResolution"))
+    return taller(float(columns * over_rows), float(rows * over_columns))
+
+
+def has_depth(file: tifffile.TiffFile) -> bool:
+    """Whether OME's fields say how far slices lie apart, if they say how large pixels are, and there are several.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> told = {"axes": "ZYX", "PhysicalSizeX": 1, "PhysicalSizeY": 1}
+    >>> tifffile.imwrite("a.ome.tif", np.ones((3, 4, 5), np.uint8), metadata=told)
+    >>> with tifffile.TiffFile("a.ome.tif") as file:
+    ...     has_depth(file)
+    False
+    """
+    found = _PIXELS.search(file.ome_metadata or "") if file.is_ome else None
+    fields = {name for name, _ in _FIELD.findall(found[0])} if found else set[str]()
+    return "PhysicalSizeX" not in fields or "PhysicalSizeZ" in fields or len(file.series[0].pages) == 1
+
+
 def calibration(path: Path, file: tifffile.TiffFile) -> tuple[float, float]:
     """Return slope and offset by which ImageJ's fields in an open TIFF file turn its numbers into values.
 
