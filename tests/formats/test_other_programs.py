@@ -206,3 +206,34 @@ def test_more_voxels_than_nifti_declares_are_told(
     assert image_files.read(path).array.shape == (3, 4, 5)
     said = "120 bytes follow the voxels that it declares, and are left out; look whether dim and datatype are right"
     assert capsys.readouterr().err == f"{path}: {said}\n"
+
+
+@pytest.mark.parametrize(("flag", "kind"), [(4, "mask"), (1, "thumbnail")])
+def test_pages_that_are_no_slices_are_refused(tmp_path: Path, flag: int, kind: str) -> None:
+    with tifffile.TiffWriter(path := tmp_path / "a.tif") as file:
+        file.write(NOISE[..., 0], metadata=None)
+        file.write(NOISE[..., 1], metadata=None, subfiletype=1)
+    with tifffile.TiffFile(path, mode="r+") as file:
+        file.pages[1].tags["NewSubfileType"].overwrite(flag)
+    with pytest.raises(InputError, match=f"a.tif: its page 2 is a {kind}, and others are not; allowed are slices"):
+        image_files.read(path)
+
+
+@pytest.mark.parametrize("picture", [False, True])
+def test_labels_in_dicom_that_were_compressed_with_loss_are_refused(tmp_path: Path, picture: bool) -> None:
+    """Codes that a JPEG changed were classes."""
+
+    def change(made: FileDataset) -> None:
+        made.PixelData, made.file_meta.TransferSyntaxUID = encapsulate([jpeg(NOISE[..., 0])]), JPEGBaseline8Bit
+        made["PixelData"].VR = "OB"
+
+    def flagged(_: int, one: Dataset) -> None:
+        one.LossyImageCompression = "01"
+
+    if picture:
+        path = write_picture(tmp_path / "a.dcm", NOISE[..., 0], change=change)
+    else:
+        path = write_series(tmp_path / "s", pixels(), change=flagged)
+    with pytest.raises(InputError, match=r"labels were compressed with loss \(.*\), which changes class codes; export"):
+        image_files.read_labels(path)
+    assert image_files.read(path).array.size

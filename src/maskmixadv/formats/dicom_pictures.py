@@ -154,6 +154,8 @@ def read(path: Path, *, codes: bool = False) -> Volume:
     """
     header = dicom_header.read(path)
     facts = _facts(path, header)
+    if codes:
+        dicom_pixels.must_be_exact(path, header)
     check_size(path, Declared((*facts.shape, 3 if facts.coloured else 1), dicom_pixels.ITEMSIZE), KIND)
     indices = codes and dicom_pixels.paletted(path, header)
     if facts.coloured and not indices:

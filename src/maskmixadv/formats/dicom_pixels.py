@@ -40,6 +40,8 @@ CUT: Final = "have bits above BitsStored, such as overlays; these bits are cut o
 OFFSETS: Final = "ExtendedOffsetTable"
 JPEGS: Final = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70))
 """Compressions of which decoders make up pixels where the packed ones end too early; others they refuse."""
+LOSSY: Final = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81))
+"""Compressions that change values; others may, and LossyImageCompression says so."""
 STORED: Final = (
     *(*NEEDED, "HighBit", "PlanarConfiguration", "Rows", "Columns", "NumberOfFrames"),
     *("PixelData", "FloatPixelData", "SOPClassUID"),
@@ -144,6 +146,35 @@ def read(path: Path, shape: tuple[int, int]) -> SlicePixels:
     """
     header = dicom_header.read(path, pixels=True)
     return _interpreted(path, header, _decoded(path, header, shape))
+
+
+def must_be_exact(path: Path, header: Any) -> None:  # noqa: ANN401
+    """Refuse labels that were compressed with loss, by which class codes become other ones.
+
+    Parameters
+    ----------
+    path, header
+        The file, and its dataset.
+
+    Raises
+    ------
+    InputError
+        If they were.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> header = Dataset()
+    >>> header.LossyImageCompression = "01"
+    >>> must_be_exact(Path("a.dcm"), header)
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: a.dcm: labels were compressed with loss (LossyImageCompression is 01), ...
+    """
+    syntax = getattr(getattr(header, "file_meta", None), "TransferSyntaxUID", None)
+    told = "LossyImageCompression is 01" if text(path, header, "LossyImageCompression") == "01" else ""
+    if said := told or (syntax.name if syntax is not None and syntax in LOSSY else ""):
+        told = f"labels were compressed with loss ({said}), which changes class codes"
+        raise InputError(f"{path}: {told}; export them anew without")
 
 
 def paletted(path: Path, header: Any) -> bool:  # noqa: ANN401

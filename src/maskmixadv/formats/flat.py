@@ -70,6 +70,8 @@ SQUARE: Final = 0.02
 """By which part a pixel's sides may differ that is taken as square."""
 _LOSSY: Final = (6, 7, 22610, 33003, 33004, 33005, 34712, 34892, 34927, 50001)
 """TIFF's codes of compressions that may change values: JPEG and its kin, JPEG 2000, JPEG XR, WebP."""
+_REDUCED, _MASK = 1, 4
+"""TIFF's flags of a page that is a small version of another one, and of a mask of one."""
 _FILES: Final = re.compile(r'<UUID\b[^>]*\bFileName="([^"]*)"')
 """Files that a TIFF of OME says its pages lie in."""
 _PLAIN: Final = ("1", "L", "F", "I", "I;16", "I;16L", "I;16B")
@@ -489,6 +491,9 @@ def _pages(path: Path, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
         if len(turned) > 1:
             listed = ", ".join(map(str, sorted(turned)))
             raise InputError(f"{path}: its pages have orientations {listed}, allowed is one; save it as it is shown")
+        if other := next((at for at, page in enumerate(pages, 1) if _kind_of(page) != _kind_of(pages[0])), 0):
+            said = f"its page {other} is a {_kind_of(pages[other - 1]) or 'page'}, and others are not"
+            raise InputError(f"{path}: {said}; allowed are slices alone; save them without it")
         if "S" in axes and int(keyframe.samplesperpixel) == 2 and _unsaid(keyframe):
             raise InputError(
                 f"{path}: has 2 samples a pixel, and ExtraSamples does not say that the second is opacity; allowed is "
@@ -532,6 +537,13 @@ def _stack(path: Path, file: tifffile.TiffFile, indices: bool) -> np.ndarray | N
         if array is None:
             return None
         return _inverted(array, int(page.bitspersample)) if white else array
+
+
+def _kind_of(page: Any) -> str:  # noqa: ANN401
+    """Return what a page is beside an image by its own words: a small version of another page, or a mask of one."""
+    told = page.tags.get("NewSubfileType")
+    kind = int(told.value) if told is not None else 0
+    return "mask" if kind & _MASK else "thumbnail" if kind & _REDUCED else ""
 
 
 def _unsaid(page: Any) -> bool:  # noqa: ANN401

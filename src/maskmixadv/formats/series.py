@@ -389,6 +389,8 @@ def _volume(slices: Sequence[Slice], plane: SlicePlane, *, codes: bool) -> Volum
     where = dicom_dimensions.where(slices)
     check_size(where, Declared((len(slices), *plane.shape), dicom_pixels.ITEMSIZE), "DICOM series")
     if codes:
+        for file in dict.fromkeys(each.file for each in slices):
+            dicom_pixels.must_be_exact(file, dicom_header.read(file))
         dicom_grid.tell_of_gaps(where, slices, plane)
         array = np.stack([each.values for each in _pixels(slices, plane.shape)])
     else:
