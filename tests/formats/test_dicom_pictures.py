@@ -192,6 +192,23 @@ def test_a_palette_is_read_in_both_orders_of_bytes(tmp_path: Path, bits: int) ->
     np.testing.assert_array_equal(image_files.read(path).channels, little.channels)  # pyright: ignore[reportArgumentType]
 
 
+def test_a_palette_in_segments_is_the_same_in_both_orders_of_bytes(tmp_path: Path) -> None:
+    """The library turns its words by itself."""
+
+    def change(one: FileDataset) -> None:
+        for name, seed in (("Red", 1), ("Green", 2), ("Blue", 3)):
+            values = np.random.default_rng(seed).integers(0, 2**16, 16).tolist()
+            setattr(one, f"{name}PaletteColorLookupTableDescriptor", [16, 0, 16])
+            one[f"{name}PaletteColorLookupTableDescriptor"].VR = "US"
+            words = np.array([0, 16, *values], "<u2").tobytes()  # one segment of numbers as they are
+            setattr(one, f"Segmented{name}PaletteColorLookupTableData", words)
+
+    path = write_picture(tmp_path / "a.dcm", grey() % 16, uid=US, shown="PALETTE COLOR", change=change)
+    little = image_files.read(path)
+    most_significant_first(path)
+    np.testing.assert_array_equal(image_files.read(path).channels, little.channels)  # pyright: ignore[reportArgumentType]
+
+
 def test_bits_above_numbers_of_a_palette_are_cut_off(tmp_path: Path) -> None:
     def change(one: FileDataset) -> None:
         one.BitsStored, one.HighBit = 4, 3

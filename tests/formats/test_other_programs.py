@@ -214,7 +214,8 @@ def test_pages_that_are_no_slices_are_refused(tmp_path: Path, flag: int, kind: s
         file.write(NOISE[..., 0], metadata=None)
         file.write(NOISE[..., 1], metadata=None, subfiletype=1)
     with tifffile.TiffFile(path, mode="r+") as file:
-        file.pages[1].tags["NewSubfileType"].overwrite(flag)
+        page: Any = file.pages[1]
+        page.tags["NewSubfileType"].overwrite(flag)
     with pytest.raises(InputError, match=f"a.tif: its page 2 is a {kind}, and others are not; allowed are slices"):
         image_files.read(path)
 
@@ -237,3 +238,23 @@ def test_labels_in_dicom_that_were_compressed_with_loss_are_refused(tmp_path: Pa
     with pytest.raises(InputError, match=r"labels were compressed with loss \(.*\), which changes class codes; export"):
         image_files.read_labels(path)
     assert image_files.read(path).array.size
+
+
+def test_overlays_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def change(number: int, one: Dataset) -> None:
+        one.add_new((0x6000, 0x0010), "US", 7)
+        one.add_new((0x6000, 0x3000), "OW", bytes([number % 2] * 4))
+
+    folder = write_series(tmp_path / "s", pixels(), change=change)
+    series.read(folder)
+    assert f"{folder}: 2 overlays with a drawing, as an annotation, are left out\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["PixelSpacing", "gap"])
+def test_slices_of_a_size_that_no_image_has_are_refused(tmp_path: Path, name: str) -> None:
+    def change(_: int, one: Dataset) -> None:
+        one.PixelSpacing = [900.0, 0.7] if name == "PixelSpacing" else [0.9, 0.7]
+
+    folder = write_series(tmp_path / "s", pixels(), change=change, gap=6.0 if name == "PixelSpacing" else 900.0)
+    with pytest.raises(InputError, match=r"its spacing: a voxel of .* mm, allowed are 1e-06 to 500 mm; correct the"):
+        series.read(folder)

@@ -61,7 +61,8 @@ def region(one: FileDataset, *, tall: float, wide: float, unit: int = 3) -> None
 def most_significant_first(path: Path) -> Path:
     """Write a picture or film again, its words with the most significant byte first; a palette lies in words, too."""
     big = pydicom.dcmread(path)
-    for name in (f"{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")):
+    kinds = (f"{kind}{colour}" for kind in ("", "Segmented") for colour in ("Red", "Green", "Blue"))
+    for name in (f"{kind}PaletteColorLookupTableData" for kind in kinds):
         if name in big:
             big[name].value = np.frombuffer(big[name].value, np.uint16).byteswap().tobytes()
     big.PixelData = np.frombuffer(big.PixelData, np.uint16).byteswap().tobytes()

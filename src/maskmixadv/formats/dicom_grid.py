@@ -12,6 +12,7 @@ from maskmixadv.errors import InputError, say
 from maskmixadv.formats import dicom_dimensions, dicom_frames, dicom_pixels
 from maskmixadv.formats.dicom_frames import SourceSlice
 from maskmixadv.formats.dicom_header import number, numbers, text
+from maskmixadv.formats.volume import check_spacing
 from maskmixadv.types import Spacing
 
 UNEVEN: Final = 0.02
@@ -264,6 +265,8 @@ def grid(slices: Sequence[Slice], plane: SlicePlane) -> tuple[Spacing, Float[np.
     normal = np.cross(plane.along_row, plane.along_column)
     step = _step(slices, normal)
     between_slices = float(np.linalg.norm(step)) if _shear(step, normal) < SHEAR else float(normal @ step)
+    across = (between_slices,) if len(slices) > 1 else ()  # a localizer is as thick as what it shows
+    check_spacing(slices[0].path, (*across, between_rows, between_columns), "its spacing")
     columns = [plane.along_row * between_columns, plane.along_column * between_rows, step, slices[0].position]
     affine = np.eye(4)
     affine[:3] = np.column_stack(columns)

@@ -234,17 +234,19 @@ def read_colours(path: Path, shape: tuple[int, int]) -> Shaped[np.ndarray, "h w 
     with reading(path, dicom_header.KIND, wrong="its palette can't be applied", advice="; export it as RGB"):
         from pydicom.pixels.processing import apply_color_lut
 
-        turn_words(header)
+        turn_words(header, segmented=False)  # pydicom turns these
         return np.asarray(apply_color_lut(indices, header))[..., :3]
 
 
-def turn_words(header: Any) -> None:  # noqa: ANN401
+def turn_words(header: Any, *, segmented: bool = True) -> None:  # noqa: ANN401
     """Turn round the words of a file whose most significant byte comes first, but its pixels: pydicom keeps them.
 
     Parameters
     ----------
     header
         A pydicom dataset, which is changed.
+    segmented
+        Turn those of palettes in segments, too.
 
     Examples
     --------
@@ -261,7 +263,8 @@ def turn_words(header: Any) -> None:  # noqa: ANN401
     from pydicom.uid import ExplicitVRBigEndian
 
     def turn(within: Any, element: Any) -> None:  # noqa: ANN401
-        if element.VR == WORDS and element.keyword != "PixelData" and element.value:
+        left = element.keyword == "PixelData" or (element.keyword.startswith("Segmented") and not segmented)
+        if element.VR == WORDS and not left and element.value:
             within[element.tag].value = np.frombuffer(element.value, np.uint16).byteswap().tobytes()
 
     if header.file_meta.TransferSyntaxUID == ExplicitVRBigEndian:

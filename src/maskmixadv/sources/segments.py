@@ -78,8 +78,8 @@ def read(path: Path, classes: Sequence[str], around: int) -> tuple[Volume, UInt8
     Raises
     ------
     InputError
-        If the file can't be read, a segment is no class, a value or layer belongs to no segment, segments overlap, or
-        there are layers without names.
+        If the file can't be read, a segment is no class, a value or layer belongs to no segment, a segment has value
+        0, segments overlap, or there are layers without names.
 
     Examples
     --------
@@ -122,6 +122,10 @@ def _labelled(
         if segment.layer >= (count := layers.shape[3]):
             raise InputError(
                 f"{path}: segment {segment.name!r:.60} is in layer {segment.layer}, allowed are 0 to {count - 1}"
+            )
+        if not segment.value and places[folded(segment.name)]:
+            raise InputError(
+                f"{path}: segment {segment.name!r:.60} has value 0, which is background; allowed is above 0"
             )
         inside = layers[..., segment.layer] == segment.value
         if (both := inside & (owner >= 0)).any():

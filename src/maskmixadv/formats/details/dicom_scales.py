@@ -1,4 +1,4 @@
-"""What DICOM headers say of measured values beside RescaleSlope and RescaleIntercept, which alone are used."""
+"""What DICOM headers say beside the pixels that are used: other scales of measured values, and drawings above them."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from maskmixadv.errors import counted
 from maskmixadv.formats.dicom_frames import MAPPED
 from maskmixadv.formats.dicom_header import KIND, number, text
 from maskmixadv.formats.reading import in_one_line, reading
@@ -15,11 +16,17 @@ PHILIPS: Final = (0x2005, 0x100E)
 """Philips' own slope, which is the same for all slices that may be compared where RescaleSlope is not."""
 NEAR: Final = 1e-4
 """Part by which two slopes or intercepts may differ that are taken for one."""
+OVERLAYS: Final = range(0x6000, 0x6020, 2)
+"""Groups of attributes of drawings above a picture."""
+DRAWN: Final = 0x3000
+"""Element of such a group that holds the drawing."""
 _Line = tuple[float, float]
 
 
 def unused(headers: Sequence[tuple[Path, Any]]) -> list[str]:
     """Return a line for each scale that headers say beside the one that is used, if it gives other values.
+
+    So it does for overlays with a drawing.
 
     Parameters
     ----------
@@ -45,12 +52,22 @@ def unused(headers: Sequence[tuple[Path, Any]]) -> list[str]:
     if name := next((name for name, _, used in told if name and not used), ""):
         several = len({line for _, line, _ in told}) > 1
         found.append(f"{MAPPED} says {name}, {_ending(several)}")
+    if count := sum(_drawn(header) for _, header in headers):
+        found.append(
+            f"{counted(count, 'overlay')} with a drawing, as an annotation, {'is' if count == 1 else 'are'} left out"
+        )
     own = [_philips(path, header) for path, header in headers]
     if any(each is not None and not np.isclose(each, 1.0, rtol=NEAR) for each in own):
         said = sorted({f"{each:.4g}" for each in own if each is not None})
         tag = "({:04X},{:04X})".format(*PHILIPS)
         found.append(f"Philips' own scale {tag} multiplies by {', '.join(said[:3])}, {_ending(len(said) > 1)}")
     return found
+
+
+def _drawn(header: Any) -> int:  # noqa: ANN401
+    """Return how many overlays of a header hold a drawing."""
+    groups = [(group, DRAWN) for group in OVERLAYS]
+    return sum(tag in header and isinstance(header[tag].value, bytes) and any(header[tag].value) for tag in groups)
 
 
 def _ending(several: bool) -> str:
