@@ -258,3 +258,40 @@ def test_slices_of_a_size_that_no_image_has_are_refused(tmp_path: Path, name: st
     folder = write_series(tmp_path / "s", pixels(), change=change, gap=6.0 if name == "PixelSpacing" else 900.0)
     with pytest.raises(InputError, match=r"its spacing: a voxel of .* mm, allowed are 1e-06 to 500 mm; correct the"):
         series.read(folder)
+
+
+OME = """<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">
+<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="5" SizeY="4" SizeZ="{}" SizeC="1" SizeT="1">
+<TiffData/></Pixels></Image></OME>"""
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (OME.format(4), ""),
+        (OME.format(6), "2 of 6 pages are missing, and are taken as 0"),
+        (OME.format(3), "1 of 4 pages are left out, as its fields say fewer"),
+        ("ImageJ=1.53\nimages=4\nslices=4\n", ""),
+        ("ImageJ=1.53\nimages=6\nslices=6\n", "its fields say 6 pages, of which it holds 4"),
+        ("ImageJ=1.53\nimages=3\nslices=3\n", "1 of 4 pages are left out, as its fields say fewer"),
+    ],
+)
+def test_other_numbers_of_pages_than_fields_say_are_told(tmp_path: Path, fields: str, told: str) -> None:
+    """Slices that an interrupted microscope lacks were 0, and in labels background."""
+    path = tmp_path / ("a.ome.tif" if "OME" in fields else "a.tif")
+    stack = np.ones((4, 4, 5), np.uint8)
+    tifffile.imwrite(path, stack, photometric="minisblack", description=fields, metadata=None)
+    assert image_files.read(path).notes == ((told,) if told else ())
+    if told:
+        with pytest.raises(InputError, match=f"labels of which {told[:20]}"):
+            image_files.read_labels(path)
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_samples_that_are_no_colours_are_refused(tmp_path: Path, count: int) -> None:
+    """They were taken for red, green and blue."""
+    samples = np.zeros((count, 4, 5), np.uint8)
+    how: Any = {"photometric": "minisblack", "planarconfig": "separate", "extrasamples": [0] * (count - 1)}
+    tifffile.imwrite(path := tmp_path / "a.tif", samples, metadata=None, **how)
+    with pytest.raises(InputError, match=f"has {count} samples a pixel, and photometric MINISBLACK says that they are"):
+        image_files.read(path)

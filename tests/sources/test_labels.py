@@ -335,6 +335,7 @@ def test_slicers_layers_are_used(tmp_path: Path) -> None:
             "'RV' and 'LV' overlap in 768 voxels",
         ),
         ([DENSE > 0], named("tumour"), "segment 'tumour' is no class, allowed are background, RV, Myo, LV; rename it"),
+        ([DENSE], named("RV", values=(0,)), "segment 'RV' has value 0, which is background; allowed is above 0"),
         ([DENSE], named("RV", "Myo"), "value 3 in layer 0 belongs to no segment, allowed are 0, 1, 2"),
         ([DENSE > 0], named("RV", layers=(1,)), "segment 'RV' is in layer 1, allowed are 0 to 0"),
         ([DENSE > 0], named("RV", values=(-1,)), "segment 'RV' has value -1 in layer 0, allowed are whole numbers"),

@@ -268,6 +268,7 @@ class _Stored(NamedTuple):
     unsaid: bool = False
     tall: float = 1.0
     depth: bool = True
+    beyond: str = ""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -277,6 +278,7 @@ class _Stored(NamedTuple):
             "a fourth sample, of which the file does not say what it is, is left out": self.unsaid,
             "times (axis T) are taken as slices": self.times,
             f"{self.hollow}, and are taken as 0": bool(self.hollow),
+            self.beyond: bool(self.beyond),
             f"its resolution says that pixels are {self.tall:.3g} times as tall as wide; they are taken as square": (
                 not math.isclose(self.tall, 1.0, rel_tol=SQUARE)
             ),
@@ -298,12 +300,12 @@ def _stored(path: Path) -> _Stored:
         axes, shape = file.series[0].axes, file.series[0].shape
         opacity = "S" in axes and int(page.samplesperpixel) in (2, 4) and page.photometric in _STORED
         times = "T" in axes and shape[axes.index("T")] > 1
-        hollow = tiff_packed.hollow(path, file)
+        hollow, beyond = tiff_packed.hollow(path, file), tiff_packed.beyond(path, file)
         coloured, unsaid = palette or int(page.samplesperpixel) > 2, opacity and _unsaid(page)
         tall, depth = tiff_fields.tall(page), tiff_fields.has_depth(file)
     tall = 1.0 if _spacing(path) else tall
     return _Stored(
-        palette, opacity, coloured, times, hollow, unsaid, tall, depth or tiff_fields.beside(path) is not None
+        palette, opacity, coloured, times, hollow, unsaid, tall, depth or tiff_fields.beside(path) is not None, beyond
     )
 
 
@@ -483,6 +485,8 @@ def _pages(path: Path, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
         _pages_declared(path, file)
         if (empty := tiff_packed.hollow(path, file)) and indices:
             raise InputError(f"{path}: labels of which {empty}, allowed are labels of all pixels; save it again")
+        if (beyond := tiff_packed.beyond(path, file)) and indices:
+            raise InputError(f"{path}: labels of which {beyond}, allowed are labels of all slices; save it again")
         array, axes = _stack(path, file, indices), file.series[0].axes
         keyframe: Any = file.series[0].keyframe
         orientation = _orientation(keyframe)
@@ -498,6 +502,12 @@ def _pages(path: Path, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
             raise InputError(
                 f"{path}: has 2 samples a pixel, and ExtraSamples does not say that the second is opacity; allowed is "
                 "one; save each channel as a file, as NAME_0000, NAME_0001"
+            )
+        if "S" in axes and keyframe.photometric in _STORED[:2] and int(keyframe.samplesperpixel) > 2:
+            raise InputError(
+                f"{path}: has {int(keyframe.samplesperpixel)} samples a pixel, and photometric "
+                f"{keyframe.photometric.name} says that they are no colours; allowed is one; save each channel as a "
+                "file, as NAME_0000, NAME_0001"
             )
         slope, offset = tiff_fields.calibration(path, file)
     if array is not None:

@@ -48,9 +48,10 @@ def can_unpack(page: tifffile.TiffPage) -> bool:
 
 
 def hollow(path: Path, file: tifffile.TiffFile) -> str:
-    """Say how many strips or tiles of a file's first series hold nothing; empty where all hold something.
+    """Say how many pages, strips or tiles of a file's first series hold nothing; empty where all hold something.
 
-    Some programs leave out those that are 0, and so do those that were stopped as they wrote.
+    OME's fields may say more pages than there are. Some programs leave out strips that are 0, and so do those that were
+    stopped as they wrote.
 
     Raises
     ------
@@ -66,6 +67,8 @@ def hollow(path: Path, file: tifffile.TiffFile) -> str:
     """
     with reading(path, "image"):
         series: Any = file.series[0]
+        if lacking := sum(page is None for page in series.pages):
+            return f"{lacking} of {len(series.pages)} pages are missing"
         if series.dataoffset is not None:  # all in one piece, whatever is said of its parts
             return ""
         pages = [page for page in series.pages if page is not None]
@@ -75,6 +78,34 @@ def hollow(path: Path, file: tifffile.TiffFile) -> str:
         told = f"{len(empty)} of {len(parts)} strips or tiles have 0 bytes"
         raise InputError(f"{path}: not a readable image ({told}); save it again")
     return f"{len(empty)} of {len(parts)} strips or tiles hold nothing" if empty else ""
+
+
+def beyond(path: Path, file: tifffile.TiffFile) -> str:
+    """Say where ImageJ's or OME's fields say another number of pages than a file has; empty where they agree.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged.
+
+    Examples
+    --------
+    >>> tifffile.imwrite("a.tif", np.ones((4, 5), np.uint8))
+    >>> with tifffile.TiffFile("a.tif") as file:
+    ...     beyond(Path("a.tif"), file)
+    ''
+    """
+    with reading(path, "image"):
+        series: Any = file.series[0]
+        if not (file.is_ome or file.is_imagej):
+            return ""
+        levels = [page for level in series.levels for page in level.pages]
+        told: Any = file.imagej_metadata or {}
+        count, said = len(file.pages), int(told.get("images", 0))
+    if (left := count - len(levels)) > 0:
+        return f"{left} of {count} pages are left out, as its fields say fewer"
+    held = len(series.pages)
+    return f"its fields say {said} pages, of which it holds {held}" if file.is_imagej and said > held else ""
 
 
 def unpack(path: Path, page: tifffile.TiffPage) -> Shaped[np.ndarray, "..."]:
