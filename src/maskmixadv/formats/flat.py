@@ -5,9 +5,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import tifffile
@@ -16,7 +15,8 @@ from PIL import Image, ImageOps, ImageSequence
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import replaced
-from maskmixadv.formats.details import jpeg_scans, png_rows, tiff_fields, tiff_packed
+from maskmixadv.formats.details import jpeg_whole, png_rows, tiff_fields, tiff_packed
+from maskmixadv.formats.details.picture_notes import Stored
 from maskmixadv.formats.details.tiff_fields import TIFF
 from maskmixadv.formats.reading import (
     DEFLATED,
@@ -58,16 +58,12 @@ _FLIPS: Final = {
     5: (False, False), 6: (False, True), 7: (True, True), 8: (True, False),
 }  # fmt: skip
 """Whether rows and columns are shown in the opposite order, by orientation, after rows and columns were exchanged."""
-_JPEGS: Final = ("JPEG", "MPO")
-"""Pillow's names of JPEGs."""
 _SIXTEEN: Final[Mapping[str, tuple[str, ...]]] = {
     "LA;16B": ("RGBA",), "RGB;16B": ("RGB;16B", "RGB;16L"), "RGBA;16B": ("RGBA;16B", "RGBA;16L"),
 }  # fmt: skip
 """Names that make Pillow read the upper and the lower 8 bits of a PNG's 16, by its name for how they are stored."""
 _SPREAD: Final[Mapping[str, int]] = {"L;2": 85, "L;4": 17, "L;2R": 85, "L;4R": 17}
 """By what Pillow multiplies grey of 2 or 4 bits, by its name for how it is stored, so that it fills 8 bits."""
-SQUARE: Final = 0.02
-"""By which part a pixel's sides may differ that is taken as square."""
 _LOSSY: Final = (6, 7, 22610, 33003, 33004, 33005, 34712, 34892, 34927, 50001)
 """TIFF's codes of compressions that may change values: JPEG and its kin, JPEG 2000, JPEG XR, WebP."""
 _REDUCED, _MASK = 1, 4
@@ -253,47 +249,13 @@ def colours(pixels: Shaped[np.ndarray, "d h w *c"]) -> Shaped[np.ndarray, "3 d h
     return np.moveaxis(pixels[..., :3], -1, 0) if pixels.ndim == 4 else None
 
 
-class _Stored(NamedTuple):
-    """What a file's header says of its pixels: codes of a palette, opacity beside the pixels, colours, and times.
-
-    By `tall` a pixel is taller than wide, where no spacing is said; `depth` is whether a stack's spacing says how far
-    slices lie apart.
-    """
-
-    palette: bool
-    opacity: bool
-    colours: bool
-    times: bool = False
-    hollow: str = ""
-    unsaid: bool = False
-    tall: float = 1.0
-    depth: bool = True
-    beyond: str = ""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        told = {
-            "colours of a palette are looked up": self.palette,
-            "opacity (alpha) is left out": self.opacity and not self.unsaid,
-            "a fourth sample, of which the file does not say what it is, is left out": self.unsaid,
-            "times (axis T) are taken as slices": self.times,
-            f"{self.hollow}, and are taken as 0": bool(self.hollow),
-            self.beyond: bool(self.beyond),
-            f"its resolution says that pixels are {self.tall:.3g} times as tall as wide; they are taken as square": (
-                not math.isclose(self.tall, 1.0, rel_tol=SQUARE)
-            ),
-            "PhysicalSizeZ is not said, so slices are taken to lie as far apart as rows": not self.depth,
-        }
-        return tuple(note for note, is_so in told.items() if is_so)
-
-
-def _stored(path: Path) -> _Stored:
+def _stored(path: Path) -> Stored:
     if not path.name.lower().endswith(TIFF):
         with _picture(path) as image, reading(path, KIND):
             mode, palette = image.mode, image.mode in ("P", "PA")
             opacity = mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info
             tall = tiff_fields.taller(*_density(image.info))
-            return _Stored(palette, opacity, palette or mode not in (*_PLAIN, "LA", "La"), tall=tall)
+            return Stored(palette, opacity, palette or mode not in (*_PLAIN, "LA", "La"), tall=tall)
     with _tiff(path) as file, reading(path, KIND):
         page: Any = file.series[0].keyframe
         palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
@@ -304,7 +266,7 @@ def _stored(path: Path) -> _Stored:
         coloured, unsaid = palette or int(page.samplesperpixel) > 2, opacity and _unsaid(page)
         tall, depth = tiff_fields.tall(page), tiff_fields.has_depth(file)
     tall = 1.0 if _spacing(path) else tall
-    return _Stored(
+    return Stored(
         palette, opacity, coloured, times, hollow, unsaid, tall, depth or tiff_fields.beside(path) is not None, beyond
     )
 
@@ -368,33 +330,21 @@ def _pixels(path: Path, *, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
         pixels = _decoded(path, upright, indices, spread)[None]
         if image.format == "PNG":
             png_rows.must_be_whole(path)
-        elif image.format in _JPEGS:
-            _must_hold_all(path, image)
+        elif image.format in jpeg_whole.JPEGS:
+            jpeg_whole.must_be_whole(path, image)
     return pixels if deep is None else _sixteen(path, deep)
-
-
-def _must_hold_all(path: Path, image: Image.Image) -> None:
-    """Refuse a JPEG that ends before its last pixels, of which Pillow would make grey ones."""
-    with reading(path, KIND):
-        content = path.read_bytes()
-        lacking, more = jpeg_scans.lacking(content), jpeg_scans.with_more(content)
-        if not lacking and more is not None:
-            with Image.open(BytesIO(more), formats=_JPEGS) as other:
-                lacking = "" if np.array_equal(np.asarray(image), np.asarray(other)) else "packed pixels end too early"
-    if lacking:
-        raise InputError(f"{path}: not a readable {KIND} ({lacking}, as if cut off); save it again")
 
 
 def _must_be_one(path: Path, image: Any) -> None:  # noqa: ANN401
     """Refuse an animation, or a stack of pages under a picture's name; a JPEG of several keeps thumbnails in it."""
     count = getattr(image, "n_frames", 1)
-    if count > 1 and image.format not in _JPEGS:
+    if count > 1 and image.format not in jpeg_whole.JPEGS:
         raise InputError(f"{path}: has {count} pictures, allowed is one; save them as the pages of a TIFF")
 
 
 def _must_be_codes(path: Path, image: Any) -> None:  # noqa: ANN401
     """Refuse a picture that may have other codes than those that were drawn."""
-    if image.format in _JPEGS:
+    if image.format in jpeg_whole.JPEGS:
         raise InputError(f"{path}: holds a JPEG, which changes class codes; allowed is PNG or TIFF; draw it anew")
     if image.mode in ("LA", "RGBA"):
         _must_be_opaque(path, *map(float, image.getextrema()[-1]))

@@ -11,8 +11,8 @@ from jaxtyping import Shaped
 from maskmixadv.errors import InputError
 from maskmixadv.files import check_name, together
 from maskmixadv.formats import dicom_header, dicom_pictures, itk, nifti, series
-from maskmixadv.formats.details import dicom_stills
 from maskmixadv.formats.volume import Volume
+from maskmixadv.sources import stills
 
 ALLOWED: Final = "allowed are NIfTI, NRRD, MetaImage, multi-frame DICOM, and folders of DICOM slices"
 
@@ -79,7 +79,7 @@ def split(source: Path, folder: Path) -> tuple[list[str], str]:
     'cine_v30.nii.gz'
     """
     if source.is_file() and dicom_pictures.is_picture(source):
-        pictures = list(dicom_stills.stills(source))
+        pictures = list(stills.stills(source))
         save = [partial(each.save_as, enforce_file_format=True) for each in pictures]
         return _written(_called(source), PICTURE, save, folder), ""
     found = read(source)
