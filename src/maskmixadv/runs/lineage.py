@@ -1,6 +1,5 @@
 """Which patients a network has seen: those of its run, and of the runs with whose networks that one began."""
 
-import sys
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 from maskmixadv.runs.origin import LearntFrom, same_corpus
 from maskmixadv.runs.run import Run
 
@@ -33,7 +32,7 @@ def lineage(run: Run) -> list[Run]:
             runs.append(Run.open(start.root))
         except InputError:
             told = f"{start.root}: with its network {runs[-1].root} began, and it can't be read any more"
-            print(f"maskmixadv: note: {told}; which patients it had seen is unknown", file=sys.stderr)
+            say(f"maskmixadv: note: {told}; which patients it had seen is unknown")
             break
     return runs
 

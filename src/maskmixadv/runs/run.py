@@ -1,7 +1,6 @@
 """A run: one directory with all that is needed to repeat it, to resume it and to use its network."""
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -269,7 +268,7 @@ class Run:
             raise InputError(f"{self.checkpoint}: weight {name} is not finite{ANEW}")
         if (step := state.get("step", self.schedule.steps)) < self.schedule.steps:
             done = f"stopped at step {step} of {self.schedule.steps}"
-            print(f"{self.root}: {done}; this is its network so far", file=sys.stderr)
+            say(f"{self.root}: {done}; this is its network so far")
         elif not deciding and self._undecided(state):
             without = "before it had decided on odds of classes and structures in one piece, so predictions are without"
             say(f"{self.root}: stopped {without}; 'maskmixadv train --resume {word(self.root)}' decides")

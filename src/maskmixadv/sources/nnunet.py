@@ -4,7 +4,6 @@ Source: github.com/MIC-DKFZ/nnUNet, documentation/dataset_format.md and ignore_l
 """
 
 import glob
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -267,9 +266,7 @@ def _bare(source: Path, dataset: Dataset, train: Sequence[Pair], test: Sequence[
             others = (path for path in place.iterdir() if not path.name.endswith(dataset.ending))
             odd = sorted(path.name for path in others if image_files.strange(path) or image_files.readable(path))
             if odd:
-                print(
-                    f"{place}: passed over, as {DATASET} says {dataset.ending}: {listed(odd, NAMED)}", file=sys.stderr
-                )
+                say(f"{place}: passed over, as {DATASET} says {dataset.ending}: {listed(odd, NAMED)}")
     return bare
 
 

@@ -2,7 +2,6 @@
 
 import json
 import platform
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -15,7 +14,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.corpus.masks import AUTO, Masks, taught
 from maskmixadv.device import device_name, pick_device
-from maskmixadv.errors import InputError, listed
+from maskmixadv.errors import InputError, listed, say
 from maskmixadv.files import read_json
 from maskmixadv.methods import registry
 from maskmixadv.methods.method import Method
@@ -173,7 +172,7 @@ def tell_unused(method: Method, *, prior: bool, unlabelled: bool) -> None:
 
     Examples
     --------
-    >>> import contextlib
+    >>> import contextlib, sys
     >>> from maskmixadv.methods.pce import PCE
     >>> with contextlib.redirect_stderr(sys.stdout):
     ...     tell_unused(PCE(), prior=False, unlabelled=True)
@@ -184,7 +183,7 @@ def tell_unused(method: Method, *, prior: bool, unlabelled: bool) -> None:
         ("unlabelled", unlabelled, method.semi_supervised),
     ):
         if given and not used:
-            print(f"maskmixadv: note: --{option}: {registry.named(method)} makes no use of it", file=sys.stderr)
+            say(f"maskmixadv: note: --{option}: {registry.named(method)} makes no use of it")
 
 
 def _begun(run: Run) -> Run | None:
@@ -210,7 +209,7 @@ def _begun(run: Run) -> Run | None:
         return None
     if there.checkpoint.is_file() and there.ended(there.load(torch.device("cpu"))):
         return None
-    print(f"{run.root}: begun before with the same settings; going on with it", file=sys.stderr)
+    say(f"{run.root}: begun before with the same settings; going on with it")
     return run
 
 
@@ -235,7 +234,7 @@ def _unseen(first: Run, corpus: Corpus, split: Split, *, tell: bool) -> None:
         )
     if tell and (easy := sorted(learnt & set(split.val))):
         told = f"its network has learnt from validation patients: {listed(easy)}"
-        print(f"maskmixadv: note: {first.root}: {told}; their scores are too good", file=sys.stderr)
+        say(f"maskmixadv: note: {first.root}: {told}; their scores are too good")
 
 
 def _on_canvas(schedule: Schedule, corpus: Corpus, split: Split, *, tell: bool) -> Schedule:
@@ -246,7 +245,7 @@ def _on_canvas(schedule: Schedule, corpus: Corpus, split: Split, *, tell: bool) 
     if tell:
         told = f"structures span {span:.0f} pixels of a canvas of {schedule.size}: it has {size} instead"
         part = f"of which a step sees {schedule.window} × {schedule.window} (--size {schedule.size} keeps it)"
-        print(f"{corpus.root}: {told}, {part}", file=sys.stderr)
+        say(f"{corpus.root}: {told}, {part}")
     return replace(schedule, size=size)
 
 
