@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from maskmixadv.bench.filed import CellRecord
+from maskmixadv.bench.filed import CellRecord, grids_of, has_other_grids
 from maskmixadv.bench.table import Table, TableRow
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import Masks
@@ -56,6 +56,8 @@ class Job:
         Which patients the run is scored on.
     folders
         Directories for the scores, one for each cell.
+    grids
+        Hashes of whose the cases of the run's corpora are and of their spacings (`grids_of`), beside the identity.
     """
 
     identity: str
@@ -64,6 +66,7 @@ class Job:
     steps: int
     split: Part
     folders: tuple[Path, ...]
+    grids: dict[str, str] = field(default_factory=dict, hash=False)
 
     def __hash__(self) -> int:
         return hash(self.identity)
@@ -85,9 +88,11 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Whether every folder holds this run's scores."""
+        """Whether every folder holds this run's scores, measured by the spacings that its corpora have."""
         records = map(CellRecord.read, self.folders)
-        return all(each is not None and (each.identity, each.split) == (self.identity, self.split) for each in records)
+        return all(
+            each is not None and (each.identity, each.split) == (self.identity, self.split) for each in records
+        ) and not any(has_other_grids(folder, self.grids) for folder in self.folders)
 
     def json(self) -> str:
         """Return the job as text, for `from_json`."""
@@ -177,7 +182,8 @@ def prepare(table: Table, parse: Parse) -> None:
 def identity(run: "Run") -> str:
     """Return the hash of everything that a run's result depends on: method, schedule, data and seed, but no path.
 
-    Biases that a norm subtracts again are no part of it (decision 20), nor hashes of spacings, which early runs lack.
+    Biases that a norm subtracts again are no part of it (decision 20), nor hashes of spacings, which early runs lack
+    (`Job.grids` has them).
     """
     record = run.settings()
     record.pop("biases", None)
@@ -205,8 +211,13 @@ def _cell(
         _published(row, run.learnt_from.classes)
         scored[row.name, fold] = _scorable(row.corpus, getattr(run.learnt_from, table.split), table.split)
     folder, name = out / row.folder / f"fold{fold}-seed{seed}", identity(run)
-    place = runs / f"{_formerly(recipe.method['name'])}-{name}"
-    return Cell(row, fold, seed, folder, Job(name, recipe, place, run.schedule.steps, table.split, (folder,)))
+    place, grids = runs / f"{_formerly(recipe.method['name'])}-{name}", grids_of(run.record())
+    if has_other_grids(place, grids):
+        with _named(table, row):
+            raise InputError(
+                f"{place}: was begun when {row.corpus} had other spacings or patients; delete it, and 'bench' trains anew"
+            )
+    return Cell(row, fold, seed, folder, Job(name, recipe, place, run.schedule.steps, table.split, (folder,), grids))
 
 
 def _recipe(table: Table, row: TableRow, *, fold: int, seed: int) -> Recipe:

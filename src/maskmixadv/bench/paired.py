@@ -135,9 +135,7 @@ def _values(
     return np.array([np.mean(values) if values else np.nan for values in by_case.values()])
 
 
-def _left_out(
-    rows: Sequence[scores.CaseScore], others: Sequence[scores.CaseScore], measure: str, column: str
-) -> int:
+def _left_out(rows: Sequence[scores.CaseScore], others: Sequence[scores.CaseScore], measure: str, column: str) -> int:
     """Count the values that one of two rows has and the other lacks."""
     return sum(
         math.isnan(getattr(row.score, measure)) != math.isnan(getattr(other.score, measure))

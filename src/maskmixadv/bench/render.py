@@ -74,7 +74,9 @@ def _unpaired(table: Table, tested: Iterable[Paired]) -> str:
     """Say of each row how many values the reference lacks, or has alone, which no pair can have; or nothing."""
     counts = ((each.row, TITLES[each.measure], each.left_out) for each in tested if each.column == MEAN)
     told = _list(f"{_plain(row)} {count} of {measure}" for row, measure, count in counts if count)
-    alone = f" Where the row or {_plain(table.reference)} alone has a class's value, pairs and their mean are without it"
+    alone = (
+        f" Where the row or {_plain(table.reference)} alone has a class's value, pairs and their mean are without it"
+    )
     return f"{alone}: {told}." if told else ""
 
 
