@@ -20,7 +20,7 @@ from maskmixadv.methods.method import Method
 from maskmixadv.methods.pce import PCE
 from maskmixadv.methods.walk_teacher import Advisor, WalkTeacher
 from maskmixadv.networks.unet import UNet, with_heads
-from maskmixadv.runs.lineage import lineage
+from maskmixadv.runs.lineage import lineage, shared
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import PRESETS, Changes
 from maskmixadv.runs.start import started_from
@@ -91,6 +91,29 @@ def test_validation_patients_whom_it_learnt_from_are_named(
     begin(turned.root, tmp_path / "run", method=PCE(), schedule=SCHEDULE, start=first.root)
     told = f"{first.root}: its network has learnt from validation patients: {train[0]}; their scores are too good"
     assert told in capsys.readouterr().err
+
+
+def test_images_under_other_names_are_known_again(
+    corpus: Corpus, first: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seen: images that were drawn on anew for another patient's name were tested by a network that had learnt them."""
+    train, _, test = first.learnt_from.split
+    cases = [
+        replace(case, name=f"new_{case.phase}", patient="new", dense=None if case.dense is None else 0 * case.dense)
+        for case in corpus.load_all(corpus.of(train))
+    ]
+    folds = {"own": [Split(train, (), (*test, "new"))]}
+    both = Corpus.write(
+        tmp_path / "both", [*corpus.load_all(corpus.entries), *cases], name="x", classes=corpus.classes, folds=folds
+    )
+    assert shared(both, first.learnt_from, train) == {*train, "new"}
+    alone = replace(both, entries=both.of(["new"]))
+    assert shared(alone, first.learnt_from) == {"new"}
+    begin(both.root, tmp_path / "run", method=PCE(), schedule=SCHEDULE)
+    told = f"new_ED and {train[0]}_ED, new_ES and {train[0]}_ES have the same image, which is learnt from"
+    assert told in capsys.readouterr().err
+    with pytest.raises(InputError, match="has learnt from, or was validated on, test patients of this fold: new; "):
+        begin(both.root, tmp_path / "second", method=PCE(), schedule=SCHEDULE, start=first.root)
 
 
 def test_a_start_that_is_gone_is_named(

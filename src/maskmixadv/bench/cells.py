@@ -215,7 +215,7 @@ def _cell(
     if has_other_grids(place, grids):
         with _named(table, row):
             raise InputError(
-                f"{place}: was begun when {row.corpus} had other spacings or patients; delete it, and 'bench' trains anew"
+                f"{place}: was begun when {row.corpus} had other spacings or patients; delete it to train it anew"
             )
     return Cell(row, fold, seed, folder, Job(name, recipe, place, run.schedule.steps, table.split, (folder,), grids))
 

@@ -55,7 +55,8 @@ def _caption(table: Table, found: Sequence[Finished], shown: Sequence[str], test
         f"*p*: paired Wilcoxon signed-rank test of the means by patient against {_plain(table.reference)}, "
         f"Holm-corrected over the rows; * marks classes with p < {SIGNIFICANT}. "
         "*[95 %]*: bootstrap interval of the mean difference over patients. *Volume ratio*: predicted over true, by "
-        f"class. *No distance*: structures that were not found at all.{_left_out(table, found)}{_unpaired(table, tested)}"
+        "class. *No distance*: structures that were not found at all."
+        f"{_left_out(table, found)}{_unpaired(table, tested)}"
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from maskmixadv.corpus.alike import twins
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
@@ -26,7 +27,7 @@ _CUT = (
 
 
 def of_corpus(corpus: Corpus) -> Iterator[str]:
-    """Yield a note on each oddity of the index: spacings of 1 mm, cases without annotation.
+    """Yield a note on each oddity of the index: spacings of 1 mm, cases without annotation, images of two patients.
 
     Examples
     --------
@@ -44,6 +45,8 @@ def of_corpus(corpus: Corpus) -> Iterator[str]:
         yield f"{listed(bare)}: neither scribble nor dense mask, left out but for train --unlabelled; draw some"
     if like := [entry.name for entry in corpus.entries if entry.like_ct]:
         yield f"{listed(like)}: {LIKE_CT}"
+    if same := twins(corpus, corpus.entries, corpus.entries):
+        yield f"{same}: have one image, under the names of two patients; a fold may learn from one and test the other"
 
 
 def of_case(entry: Entry, case: Case) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from maskmixadv import provenance
+from maskmixadv.corpus.alike import twins
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.corpus.masks import AUTO, Masks, taught
@@ -128,6 +129,8 @@ def begin(
         schedule = replace(schedule, size=max(schedule.window, first.schedule.size))
     elif fit_canvas:
         schedule = _on_canvas(schedule, corpus, split, tell=write)
+    if write:
+        tell_twins(corpus, split)
     method = method.under(schedule)
     ranks.check(method, schedule.batch)
     masks = masks.settled(corpus, corpus.of(split.train), method.supervision)
@@ -184,6 +187,22 @@ def tell_unused(method: Method, *, prior: bool, unlabelled: bool) -> None:
     ):
         if given and not used:
             say(f"maskmixadv: note: --{option}: {registry.named(method)} makes no use of it")
+
+
+def tell_twins(corpus: Corpus, split: Split) -> None:
+    """Say on stderr which cases of validation and test patients have an image that is learnt from, under another name.
+
+    Examples
+    --------
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> tell_twins(corpus, corpus.split("paper", 1))  # there are none
+    """
+    held = corpus.of([*split.val, *split.test])
+    if found := twins(corpus, held, corpus.of(split.train)):
+        say(f"maskmixadv: note: {corpus.root}: {found} have the same image, which is learnt from; scores are too good")
+    if found := twins(corpus, corpus.of(split.test), corpus.of(split.val)):
+        say(f"maskmixadv: note: {corpus.root}: {found} have the same image, once to validate on and once to test")
 
 
 def _begun(run: Run) -> Run | None:
