@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from maskmixadv.bench.cells import identity
-from maskmixadv.corpus.channels import own
+from maskmixadv.corpus.channels import Channel, own
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.errors import InputError
@@ -23,7 +23,8 @@ from maskmixadv.networks.unet import UNet, with_heads
 from maskmixadv.runs.lineage import lineage, shared
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import PRESETS, Changes
-from maskmixadv.runs.start import started_from
+from maskmixadv.runs.start import otherwise, started_from
+from maskmixadv.sampling.grid import Grid
 from maskmixadv.sources.phantoms import phantom
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import fit
@@ -206,6 +207,31 @@ def test_intensities_of_another_scale_are_refused(corpus: Corpus, first: Run) ->
     told = r"intensities up to percentile 99, and this training has 99\.9 \(knee 0\.8\); begin without it"
     with pytest.raises(InputError, match=told):
         started_from(first, method=PCE(), classes=corpus.classes, channels=own(corpus.channels))
+
+
+def test_what_the_network_has_not_seen_so_is_told(
+    corpus: Corpus, first: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seen: it went on with pixels of another size, or another window, without a word."""
+    begin(corpus.root, tmp_path / "same", method=PCE(), schedule=SCHEDULE, start=first.root)
+    assert "other slices" not in capsys.readouterr().err
+    finer = replace(SCHEDULE, size=60)
+    begin(corpus.root, tmp_path / "finer", method=PCE(), schedule=finer, start=first.root)
+    told = f"{first.root}: its network goes on with other slices: a pixel is 4.01 mm, that of the run is 5.01 mm"
+    assert told in capsys.readouterr().err
+    ct = Channel("CT", "CT", window=(-160.0, 240.0))
+    learnt = replace(first.learnt_from, channels=(ct,), radiological=True, across="left-right")
+    told = otherwise(
+        replace(first, learnt_from=learnt, grid=Grid(48)),
+        replace(corpus, channels=(replace(ct, window=(-100.0, 240.0)),), across="inferior-superior"),
+        Grid(60),
+    )
+    assert told == [
+        "its slices lie as their files store them, the run learnt from slices in the radiological view",
+        "its slices are cut along inferior-superior, those that the run learnt from along left-right",
+        "the window of CT is -100 to 240, that of the run is -160 to 240",
+        "a pixel is a 60th of a slice's longer side, that of the run is a 48th of a slice's longer side",
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.errors import InputError, listed, say
 from maskmixadv.runs.lineage import shared
-from maskmixadv.runs.origin import LearntFrom
+from maskmixadv.runs.origin import LearntFrom, otherwise_seen
 from maskmixadv.sources.opening import open_corpus
 
 
@@ -58,9 +58,8 @@ def another(root: Path, own: LearntFrom, before: Sequence[LearntFrom] = ()) -> t
         )
         say(f"maskmixadv: {root}: its {scaled}")
     corpus = replace(corpus, channels=own.channels)  # the run's window of a CT
-    if corpus.radiological != own.radiological:
-        lie = [("as their files store them", "in the radiological view")[each.radiological] for each in (corpus, own)]
-        say(f"maskmixadv: {root}: its slices lie {lie[0]}, the run learnt from slices {lie[1]}")
+    for line in otherwise_seen(corpus, own):
+        say(f"maskmixadv: {root}: {line}")
     known = shared(corpus, own).union(*(shared(corpus, each, (*each.train, *each.val)) for each in before))
     if known >= {entry.patient for entry in corpus.entries}:
         raise InputError(f"{root}: all its patients are the run's own; score the run without --corpus")

@@ -23,7 +23,7 @@ from maskmixadv.runs.lineage import in_both, lineage, shared
 from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, corpus_fields
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
-from maskmixadv.runs.start import started_from
+from maskmixadv.runs.start import otherwise, started_from
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.strokes.canvas import fitted
@@ -164,6 +164,9 @@ def begin(
     )
     if not write:
         return run
+    if first is not None:
+        for line in otherwise(first, corpus, grid):
+            say(f"maskmixadv: note: {first.root}: its network goes on with other slices: {line}")
     if (begun := _begun(run)) is not None:
         return begun
     run.create()
