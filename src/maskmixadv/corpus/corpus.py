@@ -26,6 +26,7 @@ from maskmixadv.errors import InputError, counted, listed
 from maskmixadv.files import check_name, read_json, whole, work_ahead, write_texts
 from maskmixadv.formats.reading import read_npz
 from maskmixadv.formats.slicing import Header, Slicing, check_across
+from maskmixadv.spelling import as_file
 from maskmixadv.typed import made
 from maskmixadv.typed import whole as whole_number
 from maskmixadv.types import IGNORE, PathLike, Spacing
@@ -454,13 +455,18 @@ def _written(root: Path, cases: Iterable[Case | KeptCase], classes: int, *, wher
 
 def _named_once(cases: Iterable[Case | KeptCase], where: str) -> Iterator[Case | KeptCase]:
     """Yield the cases; one whose name is taken, or that has a wrong word, is an error."""
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     for case in cases:
         of = case.entry if isinstance(case, KeptCase) else case
-        if of.name in seen:
-            raise InputError(f"{where}: two cases are named {of.name!r}; names must be unique")
-        seen.add(of.name)
         check_words(of, f"{where}: case {of.name!r}")
+        if (other := seen.get(as_file(of.name))) is not None:
+            both = f"cases {other!r:.62} and {of.name!r:.62} differ in upper and lower case alone"
+            raise InputError(
+                f"{where}: two cases are named {of.name!r}; names must be unique"
+                if other == of.name
+                else f"{where}: {both}, or in how accents are stored; many systems take their files for one"
+            )
+        seen[as_file(of.name)] = of.name
         del of
         yield case
         del case  # else it would stay in memory while the next one is read

@@ -22,6 +22,7 @@ from maskmixadv.runs.run import Run
 from maskmixadv.sources.folder import IMAGES
 from maskmixadv.sources.marks import kept_axes
 from maskmixadv.sources.pairs import seen
+from maskmixadv.spelling import as_file
 from maskmixadv.tabular import read_csv
 
 VOLUMES: Final = "clinical.csv"
@@ -249,10 +250,10 @@ def _files(images: Sequence[Path]) -> tuple[list[Path], int]:
         say(f"maskmixadv: {error}")
     of: dict[str, Path] = {}
     for path in paths:
-        if (other := of.setdefault(image_files.stem(path), path)) is not path:
-            raise InputError(
-                f"{path}: {other} has this name without suffix, too, by which labels and volumes go; predict them apart"
-            )
+        if (other := of.setdefault(as_file(image_files.stem(path)), path)) is not path:
+            but = "" if image_files.stem(path) == image_files.stem(other) else " (but for upper and lower case)"
+            told = f"{other} has this name without suffix, too{but}"
+            raise InputError(f"{path}: {told}, by which labels and volumes go; predict them apart")
     return paths, len(wrong)
 
 
