@@ -14,6 +14,8 @@ MOST_CLASSES: Final = 250
 """Classes of a corpus at most; codes above have other meanings."""
 MEAN: Final = "mean"
 """What tables call the mean over the classes."""
+TRUTH: Final = "truth"
+"""Before a class's name, what tables call its true values."""
 
 
 def check_classes(names: Sequence[str], where: str) -> None:
@@ -56,7 +58,8 @@ def _must_be_listed(names: object, where: str) -> None:
 def check_spellings(names: Sequence[str], where: str) -> None:
     """Refuse names of new classes that are spellings of one name (`maskmixadv.spelling.folded`), or of ``mean``.
 
-    Tables have the mean over the classes under that name, beside theirs.
+    Tables have the mean over the classes under that name, beside theirs, and a class's true values under ``truth`` and
+    its name, by which no other class may go.
 
     Raises
     ------
@@ -75,6 +78,11 @@ def check_spellings(names: Sequence[str], where: str) -> None:
             raise InputError(
                 f"{where}: classes {other!r:.62} and {name!r:.62} differ in spelling alone (upper and lower case, "
                 "blanks and underscores, how accents are stored); tables and segments need names that differ in more"
+            )
+    for name in known:
+        if (taken := known.get(f"{TRUTH}_{name}")) is not None:
+            raise InputError(
+                f"{where}: class {taken!r:.62}, by which tables call the truth of {known[name]!r:.62}; rename it"
             )
     if (taken := known.get(MEAN)) is not None:
         raise InputError(f"{where}: class {taken!r}, by which tables call the mean over all classes; rename it")
