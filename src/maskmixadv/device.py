@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 
 Autocast = Callable[[], contextlib.AbstractContextManager[Any]]
 Result = TypeVar("Result")
@@ -152,4 +152,4 @@ def device_name(device: torch.device) -> str:
     """
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({device})"
-    return f"{cpu_features().get('cpu_name', platform.processor())}, {torch.get_num_threads()} threads"
+    return f"{cpu_features().get('cpu_name', platform.processor())}, {counted(torch.get_num_threads(), 'thread')}"

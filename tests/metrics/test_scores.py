@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maskmixadv.corpus.names import check_classes
 from maskmixadv.errors import InputError
 from maskmixadv.metrics import scores
 from maskmixadv.metrics.scores import CaseScore
@@ -20,6 +21,14 @@ from scored import CLASSES, NOMINAL, case, row, shifted
 def test_a_case_without_truth_is_not_scored() -> None:
     with pytest.raises(ValueError, match="no dense mask"):
         scores.rows(case(0, dense=False), shifted(case(0)), classes=CLASSES, nominal=NOMINAL)
+
+
+def test_one_is_told_as_one() -> None:
+    summary = scores.summarise([row("a", "LV", 0.7, 4.0)], {})
+    assert "\n1 case, known spacing" in str(summary)
+    assert repr(summary).startswith("Summary(1 case, ")
+    with pytest.raises(InputError, match="1 class, allowed are 2 to 250"):
+        check_classes(["background"], "classes.toml")
 
 
 def test_summary_by_hand() -> None:

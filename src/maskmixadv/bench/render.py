@@ -11,6 +11,7 @@ from maskmixadv.bench.records import MEASURES, Finished, pooled
 from maskmixadv.bench.table import Table, TableRow
 from maskmixadv.corpus.masks import AUTO, Masks
 from maskmixadv.corpus.names import MEAN
+from maskmixadv.errors import counted
 from maskmixadv.metrics import scores
 
 TITLES: Final = {"dice": "Dice", "hd95": "HD95"}
@@ -45,7 +46,7 @@ def _caption(table: Table, found: Sequence[Finished], shown: Sequence[str], test
     spacing = {row.source for each in found for row in each.scores}
     millimetres = "mm" if spacing <= {"known"} else "nominal mm"
     return (
-        f"{len(found)} of {total} runs are done: {len(table.rows)} rows, folds {_list(table.folds)}, "
+        f"{len(found)} of {total} runs are done: {counted(len(table.rows), 'row')}, folds {_list(table.folds)}, "
         f"seeds {_list(table.seeds)}, split {table.split}, {_conditions(table)}. "
         "Mean ± standard deviation over volumes, each the mean over "
         f"its seeds; distances in {millimetres}, where they are defined. Of the last checkpoint; of "

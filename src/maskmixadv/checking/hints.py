@@ -10,7 +10,7 @@ from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.scale import LIKE_CT
-from maskmixadv.errors import listed
+from maskmixadv.errors import counted, listed
 from maskmixadv.strokes.enclosure import foreground, hull, outside
 from maskmixadv.strokes.regrid import Strokes, nearest, resized
 from maskmixadv.types import IGNORE
@@ -86,8 +86,10 @@ def of_thin(thin: Mapping[str, int], size: int) -> Iterator[str]:
     """
     cases = [name for name, count in thin.items() if count]
     if cases:
+        strokes = sum(thin.values())
+        are = "is" if strokes == 1 else "are"
         yield (
-            f"{listed(cases)}: {sum(thin.values())} strokes are thinner than a pixel of a canvas of {size} (train "
+            f"{listed(cases)}: {counted(strokes, 'stroke')} {are} thinner than a pixel of a canvas of {size} (train "
             "--preset cpu) and learnt from as single pixels; draw with a wider brush, or train with a larger --size"
         )
 

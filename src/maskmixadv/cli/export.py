@@ -35,7 +35,7 @@ class ExportNNUNet:
 
     def run(self) -> int:
         """Write; returns the exit code."""
-        from maskmixadv.errors import say
+        from maskmixadv.errors import counted, say
         from maskmixadv.sources.nnunet_export import BACKGROUND, export
         from maskmixadv.sources.opening import open_corpus
 
@@ -45,7 +45,7 @@ class ExportNNUNet:
             say(f"maskmixadv: class 0, {corpus.classes[0]!r}, is called {BACKGROUND!r} there")
         named = re.fullmatch(r"Dataset\d{3}_.+", self.out.resolve().name)
         hint = "" if named else "; nnU-Net finds it under a name like Dataset101_Heart"
-        print(f"{self.out}: {count} cases{hint}")
+        print(f"{self.out}: {counted(count, 'case')}{hint}")
         return 0
 
 

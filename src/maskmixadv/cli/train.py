@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Union, cast, 
 from tyro.conf import Positional, arg, subcommand
 
 from maskmixadv.corpus.masks import Counted, Masks
-from maskmixadv.errors import INTERRUPTED, InputError, listed, say, word
+from maskmixadv.errors import INTERRUPTED, InputError, counted, listed, say, word
 from maskmixadv.methods import registry
 from maskmixadv.runs.schedule import Changes, Preset, default_preset
 
@@ -234,8 +234,8 @@ def _announce(run: "Run") -> None:
     """Print what is about to run, since many options have defaults."""
     schedule, preset = run.schedule, run.facts.preset or "none"
     say(
-        f"{run.root}: {registry.named(run.method)}, preset {preset}, {schedule.steps:,} steps of {schedule.batch} "
-        f"slices, {schedule.window} × {schedule.window} pixels, on {run.facts.device}"
+        f"{run.root}: {registry.named(run.method)}, preset {preset}, {counted(schedule.steps, 'step')} of "
+        f"{counted(schedule.batch, 'slice')}, {schedule.window} × {schedule.window} pixels, on {run.facts.device}"
     )
 
 

@@ -313,16 +313,16 @@ class Corpus:
 
     def __repr__(self) -> str:
         """Say in one line what it is."""
-        cases = counted(len(self.entries), "case")
-        return f"Corpus({self.name!r}, root={str(self.root)!r}, {cases}, {len(self.classes)} classes)"
+        cases, classes = counted(len(self.entries), "case"), counted(len(self.classes), "class")
+        return f"Corpus({self.name!r}, root={str(self.root)!r}, {cases}, {classes})"
 
     def __str__(self) -> str:
         """Summarise it in a few lines."""
-        patients = {entry.patient for entry in self.entries}
+        patients = counted(len({entry.patient for entry in self.entries}), "patient")
         drawn, dense = (sum(getattr(entry, kind) for entry in self.entries) for kind in ("scribble", "dense"))
         folds = (f"{scheme} (1 to {len(of)})" if len(of) > 1 else scheme for scheme, of in self.folds.items())
         lines = {
-            "cases": f"{len(self.entries)} of {len(patients)} patients; {drawn} with scribbles, {dense} with masks",
+            "cases": f"{len(self.entries)} of {patients}; {drawn} with scribbles, {dense} with masks",
             "classes": listed(self.classes),
             "folds": ", ".join(folds),
             "spacing": self._spacings(),
@@ -337,7 +337,7 @@ class Corpus:
         ends = [(f"{min(along):.2g}", f"{max(along):.2g}") for along in zip(*known, strict=True)]
         told = " × ".join(low if low == high else f"{low}–{high}" for low, high in ends) + " mm along d, h, w"
         lacking = len(self.entries) - len(known)
-        return f"{told}; unknown in {lacking} cases" if lacking else told
+        return f"{told}; unknown in {counted(lacking, 'case')}" if lacking else told
 
     def assumed(self) -> str:
         """Return a line on what is assumed where some cases have a spacing and others do not; empty otherwise."""

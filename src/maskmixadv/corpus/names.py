@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 from maskmixadv.files import LONGEST_NAME
 from maskmixadv.spelling import folded
 from maskmixadv.types import Spacing
@@ -41,7 +41,7 @@ def check_classes(names: Sequence[str], where: str) -> None:
     """
     _must_be_listed(names, where)
     if not 2 <= len(names) <= MOST_CLASSES or len(set(names)) < len(names):
-        raise InputError(f"{where}: {len(names)} classes, allowed are 2 to {MOST_CLASSES} of unique names")
+        raise InputError(f"{where}: {counted(len(names), 'class')}, allowed are 2 to {MOST_CLASSES} of unique names")
     for name in names:
         check_word(name, f"{where}: class")
 

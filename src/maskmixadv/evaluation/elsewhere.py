@@ -7,7 +7,7 @@ from pathlib import Path
 from maskmixadv.corpus.channels import named, same, told_scale
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
-from maskmixadv.errors import InputError, listed, say
+from maskmixadv.errors import InputError, counted, listed, say
 from maskmixadv.runs.lineage import shared
 from maskmixadv.runs.origin import LearntFrom, otherwise_seen
 from maskmixadv.sources.opening import open_corpus
@@ -64,7 +64,8 @@ def another(root: Path, own: LearntFrom, before: Sequence[LearntFrom] = ()) -> t
     if known >= {entry.patient for entry in corpus.entries}:
         raise InputError(f"{root}: all its patients are the run's own; score the run without --corpus")
     if known:
-        told = f"{len(known)} patients are the run's own and left out: {listed(sorted(known))}"
+        are = f"{counted(len(known), 'patient')} {'is' if len(known) == 1 else 'are'}"
+        told = f"{are} the run's own and left out: {listed(sorted(known))}"
         say(f"maskmixadv: {root}: {told}")
     split = corpus.split(next(iter(corpus.folds)), 1)
     return corpus, Split(*(tuple(each for each in part if each not in known) for part in split))

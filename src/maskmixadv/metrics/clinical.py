@@ -251,8 +251,8 @@ def phase_pairs(named: Iterable[tuple[str, str, str]]) -> list[tuple[str, str]]:
 def table(found: Sequence[Record], earlier: Sequence[Mapping[str, str]] = ()) -> str:
     """Return the text of ``clinical.csv``, a line a record.
 
-    A value that a record lacks is empty, an undefined one is ``nan``. Where a class is called as another one's truth, its
-    predictions have ``predicted_`` before their name.
+    A value that a record lacks is empty, an undefined one is ``nan``. Where a class is called as another one's truth,
+    its predictions have ``predicted_`` before their name.
 
     Parameters
     ----------

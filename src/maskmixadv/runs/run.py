@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from maskmixadv.corpus.masks import NONE, Masks
-from maskmixadv.errors import InputError, say, word
+from maskmixadv.errors import InputError, counted, say, word
 from maskmixadv.files import claim, read_json, write_text
 from maskmixadv.formats.reading import reading
 from maskmixadv.methods.method import Method
@@ -143,7 +143,7 @@ class Run:
     def __repr__(self) -> str:
         """Say in one line what it is."""
         of = self.learnt_from
-        said = f"{named(self.method)}, {self.schedule.steps} steps on {of.name}, fold {of.fold}"
+        said = f"{named(self.method)}, {counted(self.schedule.steps, 'step')} on {of.name}, fold {of.fold}"
         return f"Run({str(self.root)!r}, {said}, seed {self.seed})"
 
     def __str__(self) -> str:
@@ -159,7 +159,8 @@ class Run:
             "method": " ".join([named(self.method), *chosen]),
             "corpus": f"{of.name} in {_from_here(of.root)}",
             "fold": f"{of.fold or '?'} of {of.scheme or '?'}: {patients} patients",
-            "steps": f"{schedule.steps:,} of {schedule.batch} slices, {schedule.window} × {schedule.window} pixels"
+            "steps": f"{schedule.steps:,} of {counted(schedule.batch, 'slice')}"
+            + f", {schedule.window} × {schedule.window} pixels"
             + ("" if grid.mm is None else f" of {grid.mm:.3g} mm"),
             "with": f"enclosure {'on' if self.enclosure else 'off'}, seed {self.seed}"
             + ("" if self.masks == NONE else f", masks: {self.masks}")

@@ -14,7 +14,7 @@ from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.channels import COLOURS, ONE, Channel, in_colour, own
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.folds import folds
-from maskmixadv.errors import InputError, listed, say
+from maskmixadv.errors import InputError, counted, listed, say
 from maskmixadv.formats import dicom_frames, dicom_pictures, image_files, seg, series
 from maskmixadv.formats.slicing import Slicing
 from maskmixadv.formats.volume import Volume
@@ -136,7 +136,7 @@ def _channels(source: Path, found: Sequence[Study]) -> tuple[Channel, ...]:
     if said:
         if len(said) > 1 and not (len(said) == len(COLOURS) == len(seen) and said[0].kind == "RGB"):
             has = "red, green and blue" if len(seen) > 1 else "those of DICOM series are 1"
-            raise InputError(f"{source / declared.FILE}: says {len(said)} channels, {has}")
+            raise InputError(f"{source / declared.FILE}: says {counted(len(said), 'channel')}, {has}")
         return own(said)
     if len(seen) > 1:
         return own(seen)
