@@ -148,7 +148,7 @@ def device_name(device: torch.device) -> str:
     --------
     >>> from maskmixadv.device import device_name, pick_device
     >>> device_name(pick_device("cpu"))
-    '... threads'
+    '... thread...'
     """
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({device})"
