@@ -56,6 +56,17 @@ def test_another_corpus_of_the_same_cases_is_compared(table: Path, capsys: pytes
     assert "other" in capsys.readouterr().out
 
 
+def test_rows_that_ask_for_the_same_runs_are_named(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their difference is 0 and their p is 1, by which others are corrected, too."""
+    make_phantoms("one", cases=6, size=64)
+    table.write_text(TABLE.replace('corpus = "other"', 'corpus = "one"'))
+    assert run(["bench", table.name, "--dry"]) == 0
+    assert "two: row 'Other': asks for the same runs as 'One'; they are made once" in capsys.readouterr().err
+    table.write_text(TABLE.replace('corpus = "other"', 'corpus = "one"\nenclosure = true'))
+    assert run(["bench", table.name, "--dry"]) == 0
+    assert "same runs" not in capsys.readouterr().err
+
+
 def test_a_table_does_not_write_over_another_one(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("one", "other"):
         make_phantoms(name, cases=6, size=64)

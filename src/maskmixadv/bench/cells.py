@@ -14,7 +14,7 @@ from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import Masks
 from maskmixadv.corpus.names import MEAN
 from maskmixadv.device import pick_device
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 from maskmixadv.methods.registry import METHODS, load, method_from, present
 from maskmixadv.runs.schedule import OFFERED, default_preset
 from maskmixadv.sources.opening import open_corpus
@@ -159,6 +159,7 @@ def cells(table: Table, parse: Parse, *, out: Path, runs: Path) -> tuple[Cell, .
         for row in table.rows
     ]
     _comparable(table, scored)
+    _tell_alike(table, found)
     shared: dict[str, list[Path]] = {}
     for cell in found:
         shared.setdefault(cell.job.identity, []).append(cell.folder)
@@ -301,6 +302,17 @@ def _comparable(table: Table, scored: Mapping[tuple[str, int], Sequence[Entry]])
             raise InputError(
                 f"{table.name}: row {name!r}: is scored on other cases than {table.reference!r}, with which it is "
                 f"compared case by case (fold {fold}: {case} is {_size(mine.get(case))} in {roots[name]}, {other})"
+            )
+
+
+def _tell_alike(table: Table, found: Sequence[Cell]) -> None:
+    """Say on stderr which rows ask for the runs of an earlier row: their difference is 0 by that alone."""
+    asked = {row.name: [cell.job.identity for cell in found if cell.row is row] for row in table.rows}
+    first: dict[tuple[str, ...], str] = {}
+    for name, jobs in asked.items():
+        if (other := first.setdefault(tuple(jobs), name)) != name:
+            say(
+                f"{table.name}: row {name!r}: asks for the same runs as {other!r}; they are made once and do not differ"
             )
 
 

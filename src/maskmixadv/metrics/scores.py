@@ -430,6 +430,10 @@ def _row(line: dict[str, Any]) -> CaseScore:
     for name, number in zip(score._fields[1:], score[1:], strict=True):
         if number < 0 or number > (1 if name == "dice" else sys.float_info.max):
             raise ValueError(f"{name} {number:g}")
+    if math.isnan(score.truth_ml + score.predicted_ml):
+        raise ValueError(f"truth_ml {score.truth_ml:g}, predicted_ml {score.predicted_ml:g}")
+    if math.isnan(score.dice) and (score.truth_ml or score.predicted_ml):  # it would be left out of means
+        raise ValueError(f"dice {score.dice:g} of a class that is there")
     if score.truth_ml == score.predicted_ml == 0:
         score = score._replace(**dict.fromkeys(MEASURES, math.nan))
     return CaseScore(line["case"], line["patient"], line["group"], line["phase"], score, line["spacing"])
