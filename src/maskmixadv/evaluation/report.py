@@ -163,6 +163,9 @@ def _facts(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
     corpus, evaluation = provenance["corpus"], provenance["evaluation"]
     yield "evaluated by", evaluation["command"]
     yield "evaluated on", f"{evaluation['device']}, {evaluation['date']}, commit {evaluation['commit']}"
+    if "step" in evaluation:
+        steps, done = provenance["schedule"]["steps"], evaluation["step"]
+        yield "checkpoint", f"of step {done} of {steps}" + ("" if done >= steps else ": the training was not done")
     yield "largest piece alone of", evaluation["largest"]
     yield "odds of classes", evaluation["odds"]
     for name, key in _TRAINING.items():

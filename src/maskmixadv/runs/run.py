@@ -230,6 +230,13 @@ class Run:
         """Path of the last checkpoint."""
         return self.root / "last.pt"
 
+    @property
+    def step(self) -> int:
+        """Step of the last checkpoint: 0 where there is none, the run's last one where it does not say."""
+        if not self.checkpoint.is_file():
+            return 0
+        return stored(self.checkpoint, torch.device("cpu")).get("step", self.schedule.steps)
+
     def load(self, device: torch.device) -> Checkpoint:
         """Read the last checkpoint to `device`, without executing code.
 
