@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Num
 
-from maskmixadv.errors import counted, say
+from maskmixadv.errors import say
 
 FLOOR: Final = -1200.0
 """Below this no CT measures anything: air has -1000 HU, and scanners cut off at -1024, with noise beyond it at most."""
@@ -79,8 +79,8 @@ def without_padding(volume: Num[np.ndarray, "*_ h w"], *, where: str | None) -> 
         least = volume.min(where=~filled, initial=volume.max())
         if where is not None:
             count = int(filled.sum())
-            are = "is" if count == 1 else "are"
-            part = f"{counted(count, 'voxel')} ({filled.mean():.1%}) {are} {value:g}, far below all others"
+            voxels, are = ("voxel", "is") if count == 1 else ("voxels", "are")
+            part = f"{count} {voxels} ({filled.mean():.1%}) {are} {value:g}, far below all others"
             say(f"maskmixadv: note: {where}: {part}: taken as padding and set to {least:g}")
         volume = np.where(filled, least, volume)
     return volume
