@@ -143,7 +143,8 @@ class Run:
     def __repr__(self) -> str:
         """Say in one line what it is."""
         of = self.learnt_from
-        said = f"{named(self.method)}, {self.schedule.steps} step{'' if self.schedule.steps == 1 else 's'} on {of.name}, fold {of.fold}"
+        steps = self.schedule.steps
+        said = f"{named(self.method)}, {steps} step{'' if steps == 1 else 's'} on {of.name}, fold {of.fold}"
         return f"Run({str(self.root)!r}, {said}, seed {self.seed})"
 
     def __str__(self) -> str:
