@@ -1,8 +1,8 @@
 """How good walks, a network, and both together are: ``python benchmarks/beliefs.py RUN``.
 
 On the validation patients of a run's fold, whose strokes the network has not seen: Dice of what random walks from these
-strokes say, of what the network says, and of labels on which both agree, as `walk-teacher` makes them. A line in
-``records/beliefs.jsonl``.
+strokes say, of what the network says, and of labels on which both agree, as `walk-teacher` makes them; each also with
+the odds of classes that the run has found (``odds.json``). A line in ``records/beliefs.jsonl``.
 """
 
 import os
@@ -26,6 +26,7 @@ from maskmixadv.corpus.case import Case
 from maskmixadv.errors import InputError
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.metrics.masks import dice
+from maskmixadv.runs.odds import Odds
 from maskmixadv.runs.origin import same_corpus
 from maskmixadv.runs.run import Run
 from maskmixadv.strokes.enclosure import enclose
@@ -43,12 +44,15 @@ class Options:
     ----------
     run
         Directory of a run; its last checkpoint is asked.
-    thin
-        Class whose odds are halved.
     """
 
     run: Positional[Path]
-    thin: str = "Myo"
+
+
+def factors(odds: Odds, network: Voice) -> Float[np.ndarray, "k 1 1"]:
+    """What a case's probabilities are multiplied by, where the network says this of it."""
+    drawn = np.bincount(network.argmax(1).ravel(), minlength=network.shape[1])
+    return np.array(odds.of_case(drawn) or [1.0] * network.shape[1])[:, None, None]
 
 
 def ways(walks: Voice, network: Voice, odds: Float[np.ndarray, "k 1 1"]) -> Iterator[tuple[str, Voice]]:
@@ -76,9 +80,8 @@ def scored(case: Case, said: Voice) -> tuple[list[float], list[float]]:
 def main(options: Options) -> None:
     """Compare, print, append the record."""
     run = Run.open(options.run)
-    corpus, predictor = same_corpus(run.learnt_from), Predictor.load(options.run, "cpu")
-    classes = corpus.classes
-    odds = np.array([0.5 if name == options.thin else 1.0 for name in classes])[:, None, None]
+    corpus, predictor = same_corpus(run.learnt_from), Predictor.load(options.run, "cpu", odds=False)
+    classes, odds = corpus.classes, Odds.of_run(options.run, corpus.classes)
     found: dict[str, list[Any]] = {}
     for entry in corpus.of(run.learnt_from.val):
         case = corpus.load(entry)
@@ -87,7 +90,7 @@ def main(options: Options) -> None:
         seeds = enclose(case.scribble) if run.enclosure else case.scribble
         walks = believe(case, seeds, classes=len(classes)) / 255
         network = predictor.probs(case.image, case.spacing).numpy()
-        for name, said in ways(walks, network, odds):
+        for name, said in ways(walks, network, factors(odds, network)):
             found.setdefault(name, []).append(scored(case, said))
     print(f"| labels | mean Dice | {' | '.join(classes[1:])} | volume ratio |\n|---|---|{'---|' * len(classes)}")
     figures: dict[str, Any] = {}
@@ -96,7 +99,12 @@ def main(options: Options) -> None:
         figures[name] = {"dice": overlap.round(4).tolist(), "volume_ratio": ratio.round(3).tolist()}
         by_class = " | ".join(f"{value:.3f}" for value in overlap)
         print(f"| {name} | {overlap.mean():.3f} | {by_class} | {' / '.join(f'{value:.2f}' for value in ratio)} |")
-    facts = {"run": run.record()["method"], "fold": run.learnt_from.fold, "cases": len(found["walks"])}
+    facts = {
+        "run": run.record()["method"],
+        "odds": str(odds),
+        "fold": run.learnt_from.fold,
+        "cases": len(found["walks"]),
+    }
     record.append("beliefs", {**figures, **facts}, torch.device("cpu"))
 
 

@@ -183,7 +183,7 @@ def test_wrong_arrays_are_one_clear_line(said: str) -> None:
 
 WRONG_CORPORA: dict[str, dict[str, Any]] = {
     "p0: scribble: label 3 is not declared, allowed are 0, 1, 2, 255": {"classes": tiny.CLASSES[:3]},
-    "1 classes, allowed are 2 to 250": {"classes": ["background"]},
+    "1 class, allowed are 2 to 250": {"classes": ["background"]},
     "fold 1 names patient 'p7', of whom there is no case": {"folds": [mma.Split(("p0",), (), ("p7",))]},
     "fold 1 names patient 'p0' twice": {"folds": [mma.Split(("p0",), (), ("p0",))]},
     "folds: none given": {"folds": []},

@@ -36,7 +36,12 @@ def test_numbers_and_words_stay(value: str) -> None:
 
 def test_a_broken_table_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    for text, told in (("a,b\n1\n", "another number of cells"), ('a\n"' + "x" * 200_000 + '"\n', "field larger")):
+    twice = ("a,b,a\n1,2,3\n", "two columns are called 'a'")
+    for text, told in (
+        twice,
+        ("a,b\n1\n", "another number of cells"),
+        ('a\n"' + "x" * 200_000 + '"\n', "field larger"),
+    ):
         path.write_text(text)
         with pytest.raises(InputError, match=told):
             tabular.read_csv(path)

@@ -104,7 +104,7 @@ corpus: patients are 'a', allowed is a list of names
 score: 3 classes, allowed are 2 to 250 of unique names
 score: classes are 'bg', {LIST}
 score: 0 classes, allowed are 2 to 250 of unique names
-score: 1 classes, allowed are 2 to 250 of unique names
+score: 1 class, allowed are 2 to 250 of unique names
 score: classes are None, {LIST}
 score: class 1 is a int, allowed is a text
 score: classes are {{'bg': 0, 'x': 1}}, {LIST}

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 
 Autocast = Callable[[], contextlib.AbstractContextManager[Any]]
 Result = TypeVar("Result")
@@ -148,8 +148,8 @@ def device_name(device: torch.device) -> str:
     --------
     >>> from maskmixadv.device import device_name, pick_device
     >>> device_name(pick_device("cpu"))
-    '... threads'
+    '... thread...'
     """
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({device})"
-    return f"{cpu_features().get('cpu_name', platform.processor())}, {torch.get_num_threads()} threads"
+    return f"{cpu_features().get('cpu_name', platform.processor())}, {counted(torch.get_num_threads(), 'thread')}"

@@ -83,14 +83,15 @@ def word(path: object) -> str:
 
 
 def counted(number: int, what: str) -> str:
-    """Return a number of things, with an s where they are more or fewer than one.
+    """Return a number of things, with an s, or es, where they are more or fewer than one.
 
     Examples
     --------
-    >>> counted(1, "case"), counted(2_500, "slice")
-    ('1 case', '2,500 slices')
+    >>> counted(1, "case"), counted(2_500, "slice"), counted(3, "class")
+    ('1 case', '2,500 slices', '3 classes')
     """
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    more = "es" if what.endswith("s") else "s"
+    return f"{number:,} {what}{'' if number == 1 else more}"
 
 
 def one_line(text: str) -> str:

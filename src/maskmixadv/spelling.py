@@ -19,3 +19,14 @@ def folded(name: str) -> str:
     (True, False)
     """
     return _BLANKS.sub("_", unicodedata.normalize("NFKC", name).casefold().strip())
+
+
+def as_file(name: str) -> str:
+    """Return a name as systems know a file by it that take upper and lower case, or an accent's two forms, for one.
+
+    Examples
+    --------
+    >>> as_file("P1_ED") == as_file("p1_ed"), as_file("p 1") == as_file("p_1")
+    (True, False)
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -66,7 +66,7 @@ def read_csv(path: Path, *, partial: bool = False) -> list[dict[str, str]]:
     Raises
     ------
     InputError
-        If it is missing, larger than `MOST` bytes, no UTF-8, or a row does not fit its header.
+        If it is missing, larger than `MOST` bytes, no UTF-8, two columns have one name, or a row does not fit them.
 
     Examples
     --------
@@ -80,6 +80,8 @@ def read_csv(path: Path, *, partial: bool = False) -> list[dict[str, str]]:
         rows = [[plain(each) for each in row] for row in reader if row]
     except csv.Error as error:
         raise InputError(f"{path}: not a readable table ({error})") from None
+    if twice := [name for name in columns if columns.count(name) > 1]:
+        raise InputError(f"{path}: not a readable table (two columns are called {twice[0]!r:.62})")
     fitting = [row for row in rows if len(row) == len(columns)]
     if not partial and len(fitting) < len(rows):
         raise InputError(f"{path}: not a readable table (a row has another number of cells than the header)")

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 
 _Made = TypeVar("_Made")
 _WORDS: Final = {
@@ -117,7 +117,7 @@ def _tuple(raw: object, inner: tuple[Any, ...], where: str) -> tuple[Any, ...]:
     if inner[-1] is Ellipsis:
         return tuple(as_type(each, inner[0], where) for each in values)
     if len(values) != len(inner):
-        raise InputError(f"{where}: has {len(values)} values, allowed are {len(inner)}")
+        raise InputError(f"{where}: has {counted(len(values), 'value')}, allowed are {len(inner)}")
     return tuple(as_type(each, kind, where) for each, kind in zip(values, inner, strict=True))
 
 

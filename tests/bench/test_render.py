@@ -155,6 +155,22 @@ def test_absent_classes_are_left_out_of_means_and_pairs_and_counted() -> None:
     assert "have no Dice" not in page()
 
 
+def test_means_are_compared_over_the_classes_that_both_rows_have() -> None:
+    """By hand: rows differ by .1 in each class of fold 1, and by .06 in fold 2, whatever the classes' own levels."""
+    found = (without(FOUND[0], "RV", 0, 1), FOUND[1], without(FOUND[2], "LV", 2), FOUND[3])
+    compared = paired.against_reference(TABLE, found)
+    (mean,) = [each for each in compared if (each.measure, each.column) == ("dice", "mean")]
+    assert mean.comparison.difference == pytest.approx(-0.08)
+    assert (mean.comparison.low, mean.comparison.n, mean.left_out) == (pytest.approx(-0.09, abs=5e-3), 12, 3)
+    assert "pairs and their mean are without it: Plain 3 of Dice, Plain 15 of HD95." in render(TABLE, found, compared)
+    assert csv_lines(paired.csv_text(compared))["Plain", "dice", "mean"]["left_out"] == "3"
+
+
+def csv_lines(text: str) -> dict[tuple[str, str, str], dict[str, str]]:
+    """Lines of ``tests.csv`` by row, measure and class."""
+    return {(line["row"], line["measure"], line["class"]): line for line in csv.DictReader(io.StringIO(text))}
+
+
 def test_pairs_are_by_case_and_class_whatever_their_order() -> None:
     turned = tuple(
         dataclasses.replace(each, scores=each.scores[::-1] if each.cell.row.name == "Plain" else each.scores)

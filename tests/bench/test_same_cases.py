@@ -1,9 +1,14 @@
 """Rows of a table are compared case by case, so they must be scored on the same cases against the same masks."""
 
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from maskmixadv.bench.cells import Cell, cells
+from maskmixadv.bench.filed import CellRecord
+from maskmixadv.bench.table import read
 from maskmixadv.cli.app import run
 from maskmixadv.sources.making import make_phantoms
 
@@ -51,6 +56,17 @@ def test_another_corpus_of_the_same_cases_is_compared(table: Path, capsys: pytes
     assert "other" in capsys.readouterr().out
 
 
+def test_rows_that_ask_for_the_same_runs_are_named(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their difference is 0 and their p is 1, by which others are corrected, too."""
+    make_phantoms("one", cases=6, size=64)
+    table.write_text(TABLE.replace('corpus = "other"', 'corpus = "one"'))
+    assert run(["bench", table.name, "--dry"]) == 0
+    assert "two: row 'Other': asks for the same runs as 'One'; they are made once" in capsys.readouterr().err
+    table.write_text(TABLE.replace('corpus = "other"', 'corpus = "one"\nenclosure = true'))
+    assert run(["bench", table.name, "--dry"]) == 0
+    assert "same runs" not in capsys.readouterr().err
+
+
 def test_a_table_does_not_write_over_another_one(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("one", "other"):
         make_phantoms(name, cases=6, size=64)
@@ -60,3 +76,34 @@ def test_a_table_does_not_write_over_another_one(table: Path, capsys: pytest.Cap
     assert "out/table.md: is of a table with another title, 'Hearts'; name another directory" in capsys.readouterr().err
     (table.parent / "out" / "table.md").write_text("# Two corpora\n\n3 of 4 runs are done: 2 rows\n")
     assert run(["bench", table.name, "--dry", "--out", "out"]) == 0
+
+
+def test_scores_by_other_spacings_are_not_used(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Distances are in mm: seen where slices were said to be closer together when they were scored."""
+    make_phantoms("one", cases=6, size=64)
+    table.write_text(TABLE.split('[[rows]]\nname = "Other"')[0])
+
+    def only() -> Cell:
+        (cell,) = cells(read(table), lambda _: pytest.fail("no corpus is missing"), out=Path("out"), runs=Path("runs"))
+        return cell
+
+    cell = only()
+    job, begun = cell.job, cell.job.recipe.begin(Path("begun"))
+    cell.folder.mkdir(parents=True)
+    record = CellRecord(job.identity, "test", steps=100, seconds=9.0, peak_mib=300.0, gpu_peak_mib=0.0)
+    (cell.folder / "bench.json").write_text(json.dumps(asdict(record)))
+    (cell.folder / "run.json").write_text(json.dumps(begun.published()))
+    assert job.done
+    index = json.loads(Path("one/corpus.json").read_text())
+    for case in index["cases"]:
+        case["spacing"][0] *= 1.5
+    Path("one/corpus.json").write_text(json.dumps(index))
+    thinner = only().job
+    assert (thinner.identity, thinner.done) == (job.identity, False)
+    early = json.dumps(replace(begun, learnt_from=replace(begun.learnt_from, grids="")).published())
+    (cell.folder / "run.json").write_text(early)
+    assert thinner.done, "an early version's run does not say"
+    job.run.parent.mkdir()
+    Path("begun").rename(job.run)
+    assert run(["bench", table.name, "--dry", "--out", "out", "--runs", "runs"]) == 2
+    assert "was begun when one had other spacings or patients; delete it" in capsys.readouterr().err

@@ -1,6 +1,8 @@
 """Benchmarks of corpora and runs run, with settings that take seconds, and record what their tables show."""
 
+import dataclasses
 import os
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -18,6 +20,8 @@ import whole
 import wrong_strokes
 from maskmixadv.errors import InputError
 from maskmixadv.metrics import scores
+from maskmixadv.runs.odds import Odds
+from maskmixadv.runs.run import Run
 from recorded import Recorded
 from scored import row
 
@@ -27,6 +31,17 @@ def test_beliefs(run: Path, recorded: Recorded) -> None:
     figures = recorded("beliefs")
     assert figures["walks"]["dice"] != figures["network"]["dice"]
     assert len(figures["both, odds"]["dice"]) == 3
+
+
+def test_beliefs_with_the_odds_of_the_run(run: Path, tmp_path: Path, recorded: Recorded) -> None:
+    """Whatever its classes are called: no name of one changes what is compared."""
+    shutil.copytree(run, tmp_path / "run")
+    classes = Run.open(run).task.classes
+    Odds(classes, (1.0, *[0.01] * (len(classes) - 1)), used=True).write(tmp_path / "run")
+    beliefs.main(beliefs.Options(tmp_path / "run"))
+    figures = recorded("beliefs")
+    assert figures["both, odds"]["dice"] != figures["both"]["dice"]
+    assert [each.name for each in dataclasses.fields(beliefs.Options)] == ["run"]
 
 
 def test_hardest(run: Path, recorded: Recorded) -> None:

@@ -16,13 +16,23 @@ from maskmixadv.types import IGNORE
 
 
 def notes(root: Path, *cases: Case) -> list[str]:
-    told, problems = check(tiny.corpus(root, [*cases, tiny.case("p8"), tiny.case("p9")]))
+    told, problems = check(tiny.corpus(root, [*cases, tiny.case("p8", 8), tiny.case("p9", 9)]))
     assert not problems
     return [line.removeprefix("note: ") for line in told.splitlines() if line.startswith("note: ")]
 
 
 def test_nothing_is_said_of_what_is_fine(tmp_path: Path) -> None:
     assert notes(tmp_path / "c", tiny.case("p0")) == []
+
+
+def test_an_image_under_two_patients_names(tmp_path: Path) -> None:
+    """Also with other strokes, which make other files; two cases of one patient are no leak."""
+    again = tiny.case("p1", scribble=None)
+    (note,) = notes(tmp_path / "a", tiny.case("p0"), again)
+    assert note == (
+        "p0 and p1: have one image, under the names of two patients; a fold may learn from one and test the other"
+    )
+    assert notes(tmp_path / "b", tiny.case("p0"), tiny.case("p0_again", scribble=None)) == []
 
 
 def test_constant_slices(tmp_path: Path) -> None:
@@ -53,7 +63,7 @@ def test_background_strokes_that_do_not_enclose(tmp_path: Path) -> None:
 
 def test_spacings_and_missing_annotation(tmp_path: Path) -> None:
     bare = tiny.case("p0", scribble=None, dense=None, spacing=(1.0, 1.0, 1.0))
-    told = notes(tmp_path / "c", bare, tiny.case("p1", spacing=None))
+    told = notes(tmp_path / "c", bare, tiny.case("p1", 1, spacing=None))
     assert [note.split(":")[0] for note in told] == ["p0", "p0"]
     assert "exactly 1 × 1 × 1 mm" in told[0]
     assert "neither scribble nor dense mask" in told[1]
@@ -62,7 +72,7 @@ def test_spacings_and_missing_annotation(tmp_path: Path) -> None:
 def strokeless(number: int, *slices: int) -> Case:
     scribble = tiny.volume()[1]
     scribble[list(slices)] = 255
-    return tiny.case(f"p{number}", scribble=scribble)
+    return tiny.case(f"p{number}", number, scribble=scribble)
 
 
 def test_slices_without_strokes_are_counted_in_one_note(tmp_path: Path) -> None:
@@ -75,12 +85,12 @@ def test_slices_without_strokes_are_counted_in_one_note(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_learnt_from_is_wrong(tmp_path: Path) -> None:
-    bare = tiny.corpus(tmp_path / "a", [tiny.case(f"p{k}", scribble=None, dense=None) for k in range(3)])
+    bare = tiny.corpus(tmp_path / "a", [tiny.case(f"p{k}", k, scribble=None, dense=None) for k in range(3)])
     (problem,) = check(bare)[1]
     assert "no case has a stroke or a dense mask" in problem
     _, scribble, _ = tiny.volume()
     scribble[scribble == 2] = 255
-    without = tiny.corpus(tmp_path / "b", [tiny.case(f"p{k}", scribble=scribble) for k in range(3)])
+    without = tiny.corpus(tmp_path / "b", [tiny.case(f"p{k}", k, scribble=scribble) for k in range(3)])
     (problem,) = check(without)[1]
     assert "no stroke of class 2 (Myo) in any case" in problem
 
@@ -108,7 +118,8 @@ def test_strokes_too_thin_for_the_canvas(tmp_path: Path) -> None:
     scribble = np.full(image.shape, IGNORE, np.uint8)
     scribble[0, 301, 100:300], scribble[0, 3, 3], scribble[0, 400:420, 400:420] = 1, 0, 2
     told = notes(
-        tmp_path / "c", *(Case(f"p{k}", f"p{k}", image[None], scribble, spacing=(8.0, 0.12, 0.12)) for k in (0, 1))
+        tmp_path / "c",
+        *(Case(f"p{k}", f"p{k}", image[None] / (1 + k), scribble, spacing=(8.0, 0.12, 0.12)) for k in (0, 1)),
     )
     assert told == [
         "p0, p1: 4 strokes are thinner than a pixel of a canvas of 144 (train --preset cpu) and learnt from as single "
@@ -119,7 +130,7 @@ def test_strokes_too_thin_for_the_canvas(tmp_path: Path) -> None:
 def test_many_notes_are_cut_short(tmp_path: Path) -> None:
     image = tiny.volume()[0]
     image[0] = 0
-    told = notes(tmp_path / "c", *(tiny.case(f"q{number:02d}", image=image) for number in range(25)))
+    told = notes(tmp_path / "c", *(tiny.case(f"q{number:02d}", image=image / (1 + number)) for number in range(25)))
     assert len(told) == 21
     assert told[-1] == "and 5 more"
 
@@ -137,7 +148,7 @@ def test_a_sheet_shows_strokes(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_slices_that_teach_without_annotation_are_counted(tmp_path: Path) -> None:
     """Two slices of a case, and a case without strokes, whose mask teaches where it is no benchmark's."""
-    cases = [strokeless(0, 0, 2), tiny.case("p1", scribble=None), *(tiny.case(f"p{k}") for k in (2, 3))]
+    cases = [strokeless(0, 0, 2), tiny.case("p1", 1, scribble=None), *(tiny.case(f"p{k}", k) for k in (2, 3))]
     own = tiny.corpus(tmp_path / "c", cases)
     line = "  slices without annotation {}: with --unlabelled, methods with a teacher (walk-teacher) learn from them"
     assert line.format(2) in check(own)[0].splitlines()
@@ -147,7 +158,7 @@ def test_slices_that_teach_without_annotation_are_counted(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("millimetres", [1.5e-3, 1.5e3])
 def test_a_spacing_in_another_unit_is_an_error(tmp_path: Path, millimetres: float) -> None:
-    cases = [tiny.case("p0", spacing=(8.0, millimetres, millimetres)), *(tiny.case(f"p{k}") for k in range(1, 6))]
+    cases = [tiny.case("p0", spacing=(8.0, millimetres, millimetres)), *(tiny.case(f"p{k}", k) for k in range(1, 6))]
     _, problems = check(tiny.corpus(tmp_path / "c", cases))
     (problem,) = problems
     assert "c: p0: pixels of" in problem

@@ -161,6 +161,12 @@ def test_images_of_one_name_are_not_lost(trained: Path, tmp_path: Path, capsys: 
         ["predict", str(trained / "run"), str(tmp_path / "in"), "--out", str(tmp_path / "out")], capsys,
         "in/a.nii.gz: ", "in/a.nii has this name without suffix, too",
     )  # fmt: skip
+    own.write(tmp_path / "other" / "A.nii.gz", raw)
+    files = [str(tmp_path / name) for name in ("in/a.nii", "other/A.nii.gz")]
+    refused(
+        ["predict", str(trained / "run"), *files, "--out", str(tmp_path / "out")], capsys,
+        "other/A.nii.gz: ", "in/a.nii has this name without suffix, too (but for upper and lower case)",
+    )  # fmt: skip
 
 
 def test_what_is_no_image_does_not_stop_the_others(

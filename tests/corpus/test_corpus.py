@@ -31,6 +31,15 @@ def test_a_case_comes_back_as_it_went_in(tmp_path: Path) -> None:
     assert second.spacing is None
 
 
+@pytest.mark.parametrize("name", ["P0", "p0"])
+def test_cases_whose_files_some_systems_take_for_one_are_refused(tmp_path: Path, name: str) -> None:
+    """Where upper and lower case are one, the second case's file replaced the first one's."""
+    told = "cases 'p0' and 'P0' differ in upper and lower case alone" if name == "P0" else "two cases are named 'p0'"
+    with pytest.raises(InputError, match=told):
+        tiny.corpus(tmp_path / "c", [tiny.case("p0"), tiny.case(name, patient="b"), tiny.case("p2")])
+    assert not (tmp_path / "c").exists()
+
+
 def test_the_hash_names_the_content(tmp_path: Path) -> None:
     cases = [tiny.case(f"p{number}", number) for number in range(4)]
     one, same = (tiny.corpus(tmp_path / name, cases) for name in ("one", "same"))

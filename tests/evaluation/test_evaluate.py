@@ -26,6 +26,7 @@ from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import CaseVolumes
 from maskmixadv.networks.unet import UNet
 from maskmixadv.runs.origin import LearntFrom, corpus_fields
+from maskmixadv.runs.run import Run
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.sources.phantoms import phantom
 from scored import CLASSES, NOMINAL, case, shifted
@@ -101,6 +102,17 @@ def test_evaluate_twice_and_elsewhere(run: Path, tmp_path: Path) -> None:
     evaluate(run, split="test", out=out)
     assert "p01_a" in (out / "scores.csv").read_text()
     assert "p00_a" not in (out / "scores.csv").read_text()
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_scores_of_a_run_that_was_stopped_say_so(run: Path) -> None:
+    """They looked as those of its end, once the line on the terminal was gone."""
+    torch.save({"step": 4, "scored": {}}, run / "last.pt")
+    evaluate(run)
+    written = run / "evaluation-test"
+    assert json.loads((written / "summary.json").read_text())["provenance"]["evaluation"]["step"] == 4
+    steps = Run.open(run).schedule.steps
+    assert f"of step 4 of {steps}: the training was not done" in (written / "report.html").read_text()
 
 
 def other(root: Path, *, name: str = "Elsewhere", classes: tuple[str, ...] = CLASSES) -> Path:

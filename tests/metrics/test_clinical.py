@@ -14,6 +14,8 @@ import pytest
 
 import tiny
 from maskmixadv.cli.app import run
+from maskmixadv.corpus.names import check_spellings
+from maskmixadv.errors import InputError
 from maskmixadv.evaluation import charts
 from maskmixadv.evaluation.evaluate import evaluate
 from maskmixadv.methods import PCE
@@ -96,6 +98,18 @@ def test_any_other_organ_has_a_line_a_case() -> None:
         *("truth_kidney_ml", "truth_large_tumour_ml"),
     ]
     assert (line["kidney_ml"], line["large_tumour_ml"]) == ("151.5", "8.25")
+
+
+def test_a_class_that_is_called_as_anothers_truth_has_a_column_of_its_own() -> None:
+    """Seen: its predictions were replaced by the other class's truth."""
+    of = {Measure(name, "ml"): ml for name, ml in (("lv", 1.0), ("truth lv", 2.0))}
+    (line,) = lines([Record("p", {"case": "p"}, of, {measure: ml + 2 for measure, ml in of.items()})])
+    assert line == {
+        "patient": "p", "case": "p", "lv_ml": "1", "predicted_truth_lv_ml": "2", "truth_lv_ml": "3",
+        "truth_truth_lv_ml": "4",
+    }  # fmt: skip
+    with pytest.raises(InputError, match="class 'Truth LV', by which tables call the truth of 'lv'; rename it"):
+        check_spellings(["background", "Truth LV", "lv"], "classes.toml")
 
 
 def test_hearts_and_loose_cases_share_a_table() -> None:

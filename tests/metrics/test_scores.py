@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maskmixadv.corpus.names import check_classes
 from maskmixadv.errors import InputError
 from maskmixadv.metrics import scores
 from maskmixadv.metrics.scores import CaseScore
@@ -20,6 +21,25 @@ from scored import CLASSES, NOMINAL, case, row, shifted
 def test_a_case_without_truth_is_not_scored() -> None:
     with pytest.raises(ValueError, match="no dense mask"):
         scores.rows(case(0, dense=False), shifted(case(0)), classes=CLASSES, nominal=NOMINAL)
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"), [("nan,nan,nan,nan,5,4", "dice nan of a class"), ("0.5,1,1,1,nan,4", "truth_ml nan")]
+)
+def test_scores_that_no_evaluation_writes_are_refused(tmp_path: Path, cells: str, told: str) -> None:
+    """They would be left out of the means as if the class were nowhere."""
+    path = tmp_path / "scores.csv"
+    path.write_text(scores.table([]) + f"a,a,,ED,LV,{cells},known\n")
+    with pytest.raises(InputError, match=told):
+        scores.read(path)
+
+
+def test_one_is_told_as_one() -> None:
+    summary = scores.summarise([row("a", "LV", 0.7, 4.0)], {})
+    assert "\n1 case, known spacing" in str(summary)
+    assert repr(summary).startswith("Summary(1 case, ")
+    with pytest.raises(InputError, match="1 class, allowed are 2 to 250"):
+        check_classes(["background"], "classes.toml")
 
 
 def test_summary_by_hand() -> None:

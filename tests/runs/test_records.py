@@ -69,7 +69,7 @@ def test_an_axis_is_recorded_where_it_is_not_the_first() -> None:
     ("change", "words"),
     [
         ({"axis": 3}, r"x: axis 3, allowed are 0, 1 and 2"),
-        ({"classes": ["a"]}, r"x: 1 classes"),
+        ({"classes": ["a"]}, r"x: 1 class,"),
         ({"cases": "a"}, r"x: cases: 'a', must be a list"),
         ({"train": ["a"]}, r"x: 'train' is unknown"),
         ({"hash": 1}, r"x: hash: 1, must be a text"),

@@ -276,6 +276,15 @@ def test_no_file_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert [path.read_bytes() for path in mine.parent.iterdir()] == [b"mine"]
 
 
+@pytest.mark.parametrize("name", ["cine_v003.nii.gz", "CINE_v1.nii.gz"])
+def test_names_are_checked_before_anything_is_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_nifti(tmp_path / "cine.nii.gz")
+    (tmp_path / name).touch()
+    monkeypatch.setattr(film, "_read", lambda _: pytest.fail("it was read"))
+    with pytest.raises(InputError, match=f"{name}: exists, allowed is a name that is free"):
+        film.split(source, tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["nifti", "nifti, times", "nrrd", "mha, components", "phases", "flow", "multi-frame"])
 def test_who_refuses_a_film_names_the_command(kind: str, tmp_path: Path) -> None:
     source = FILMS[kind](tmp_path)

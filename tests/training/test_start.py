@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from maskmixadv.bench.cells import identity
-from maskmixadv.corpus.channels import own
+from maskmixadv.corpus.channels import Channel, own
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.errors import InputError
@@ -20,10 +20,11 @@ from maskmixadv.methods.method import Method
 from maskmixadv.methods.pce import PCE
 from maskmixadv.methods.walk_teacher import Advisor, WalkTeacher
 from maskmixadv.networks.unet import UNet, with_heads
-from maskmixadv.runs.lineage import lineage
+from maskmixadv.runs.lineage import lineage, shared
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import PRESETS, Changes
-from maskmixadv.runs.start import started_from
+from maskmixadv.runs.start import otherwise, started_from
+from maskmixadv.sampling.grid import Grid
 from maskmixadv.sources.phantoms import phantom
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import fit
@@ -91,6 +92,29 @@ def test_validation_patients_whom_it_learnt_from_are_named(
     begin(turned.root, tmp_path / "run", method=PCE(), schedule=SCHEDULE, start=first.root)
     told = f"{first.root}: its network has learnt from validation patients: {train[0]}; their scores are too good"
     assert told in capsys.readouterr().err
+
+
+def test_images_under_other_names_are_known_again(
+    corpus: Corpus, first: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seen: images that were drawn on anew for another patient's name were tested by a network that had learnt them."""
+    train, _, test = first.learnt_from.split
+    cases = [
+        replace(case, name=f"new_{case.phase}", patient="new", dense=None if case.dense is None else 0 * case.dense)
+        for case in corpus.load_all(corpus.of(train))
+    ]
+    folds = {"own": [Split(train, (), (*test, "new"))]}
+    both = Corpus.write(
+        tmp_path / "both", [*corpus.load_all(corpus.entries), *cases], name="x", classes=corpus.classes, folds=folds
+    )
+    assert shared(both, first.learnt_from, train) == {*train, "new"}
+    alone = replace(both, entries=both.of(["new"]))
+    assert shared(alone, first.learnt_from) == {"new"}
+    begin(both.root, tmp_path / "run", method=PCE(), schedule=SCHEDULE)
+    told = f"new_ED and {train[0]}_ED, new_ES and {train[0]}_ES have the same image, which is learnt from"
+    assert told in capsys.readouterr().err
+    with pytest.raises(InputError, match="has learnt from, or was validated on, test patients of this fold: new; "):
+        begin(both.root, tmp_path / "second", method=PCE(), schedule=SCHEDULE, start=first.root)
 
 
 def test_a_start_that_is_gone_is_named(
@@ -183,6 +207,31 @@ def test_intensities_of_another_scale_are_refused(corpus: Corpus, first: Run) ->
     told = r"intensities up to percentile 99, and this training has 99\.9 \(knee 0\.8\); begin without it"
     with pytest.raises(InputError, match=told):
         started_from(first, method=PCE(), classes=corpus.classes, channels=own(corpus.channels))
+
+
+def test_what_the_network_has_not_seen_so_is_told(
+    corpus: Corpus, first: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seen: it went on with pixels of another size, or another window, without a word."""
+    begin(corpus.root, tmp_path / "same", method=PCE(), schedule=SCHEDULE, start=first.root)
+    assert "other slices" not in capsys.readouterr().err
+    finer = replace(SCHEDULE, size=60)
+    begin(corpus.root, tmp_path / "finer", method=PCE(), schedule=finer, start=first.root)
+    told = f"{first.root}: its network goes on with other slices: a pixel is 4.01 mm, that of the run is 5.01 mm"
+    assert told in capsys.readouterr().err
+    ct = Channel("CT", "CT", window=(-160.0, 240.0))
+    learnt = replace(first.learnt_from, channels=(ct,), radiological=True, across="left-right")
+    told = otherwise(
+        replace(first, learnt_from=learnt, grid=Grid(48)),
+        replace(corpus, channels=(replace(ct, window=(-100.0, 240.0)),), across="inferior-superior"),
+        Grid(60),
+    )
+    assert told == [
+        "its slices lie as their files store them, the run learnt from slices in the radiological view",
+        "its slices are cut along inferior-superior, those that the run learnt from along left-right",
+        "the window of CT is -100 to 240, that of the run is -160 to 240",
+        "a pixel is a 60th of a slice's longer side, that of the run is a 48th of a slice's longer side",
+    ]
 
 
 @pytest.fixture(scope="module")

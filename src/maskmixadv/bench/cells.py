@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from maskmixadv.bench.filed import CellRecord
+from maskmixadv.bench.filed import CellRecord, grids_of, has_other_grids
 from maskmixadv.bench.table import Table, TableRow
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import Masks
 from maskmixadv.corpus.names import MEAN
 from maskmixadv.device import pick_device
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 from maskmixadv.methods.registry import METHODS, load, method_from, present
 from maskmixadv.runs.schedule import OFFERED, default_preset
 from maskmixadv.sources.opening import open_corpus
@@ -56,6 +56,8 @@ class Job:
         Which patients the run is scored on.
     folders
         Directories for the scores, one for each cell.
+    grids
+        Hashes of whose the cases of the run's corpora are and of their spacings (`grids_of`), beside the identity.
     """
 
     identity: str
@@ -64,6 +66,7 @@ class Job:
     steps: int
     split: Part
     folders: tuple[Path, ...]
+    grids: dict[str, str] = field(default_factory=dict, hash=False)
 
     def __hash__(self) -> int:
         return hash(self.identity)
@@ -85,9 +88,11 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Whether every folder holds this run's scores."""
+        """Whether every folder holds this run's scores, measured by the spacings that its corpora have."""
         records = map(CellRecord.read, self.folders)
-        return all(each is not None and (each.identity, each.split) == (self.identity, self.split) for each in records)
+        return all(
+            each is not None and (each.identity, each.split) == (self.identity, self.split) for each in records
+        ) and not any(has_other_grids(folder, self.grids) for folder in self.folders)
 
     def json(self) -> str:
         """Return the job as text, for `from_json`."""
@@ -154,6 +159,7 @@ def cells(table: Table, parse: Parse, *, out: Path, runs: Path) -> tuple[Cell, .
         for row in table.rows
     ]
     _comparable(table, scored)
+    _tell_alike(table, found)
     shared: dict[str, list[Path]] = {}
     for cell in found:
         shared.setdefault(cell.job.identity, []).append(cell.folder)
@@ -177,7 +183,8 @@ def prepare(table: Table, parse: Parse) -> None:
 def identity(run: "Run") -> str:
     """Return the hash of everything that a run's result depends on: method, schedule, data and seed, but no path.
 
-    Biases that a norm subtracts again are no part of it (decision 20), nor hashes of spacings, which early runs lack.
+    Biases that a norm subtracts again are no part of it (decision 20), nor hashes of spacings, which early runs lack
+    (`Job.grids` has them).
     """
     record = run.settings()
     record.pop("biases", None)
@@ -205,8 +212,13 @@ def _cell(
         _published(row, run.learnt_from.classes)
         scored[row.name, fold] = _scorable(row.corpus, getattr(run.learnt_from, table.split), table.split)
     folder, name = out / row.folder / f"fold{fold}-seed{seed}", identity(run)
-    place = runs / f"{_formerly(recipe.method['name'])}-{name}"
-    return Cell(row, fold, seed, folder, Job(name, recipe, place, run.schedule.steps, table.split, (folder,)))
+    place, grids = runs / f"{_formerly(recipe.method['name'])}-{name}", grids_of(run.record())
+    if has_other_grids(place, grids):
+        with _named(table, row):
+            raise InputError(
+                f"{place}: was begun when {row.corpus} had other spacings or patients; delete it to train it anew"
+            )
+    return Cell(row, fold, seed, folder, Job(name, recipe, place, run.schedule.steps, table.split, (folder,), grids))
 
 
 def _recipe(table: Table, row: TableRow, *, fold: int, seed: int) -> Recipe:
@@ -290,6 +302,17 @@ def _comparable(table: Table, scored: Mapping[tuple[str, int], Sequence[Entry]])
             raise InputError(
                 f"{table.name}: row {name!r}: is scored on other cases than {table.reference!r}, with which it is "
                 f"compared case by case (fold {fold}: {case} is {_size(mine.get(case))} in {roots[name]}, {other})"
+            )
+
+
+def _tell_alike(table: Table, found: Sequence[Cell]) -> None:
+    """Say on stderr which rows ask for the runs of an earlier row: their difference is 0 by that alone."""
+    asked = {row.name: [cell.job.identity for cell in found if cell.row is row] for row in table.rows}
+    first: dict[tuple[str, ...], str] = {}
+    for name, jobs in asked.items():
+        if (other := first.setdefault(tuple(jobs), name)) != name:
+            say(
+                f"{table.name}: row {name!r}: asks for the same runs as {other!r}; they are made once and do not differ"
             )
 
 

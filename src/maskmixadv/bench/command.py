@@ -1,7 +1,6 @@
 """The command ``bench``: reads a table, makes its runs, writes and prints the results."""
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from maskmixadv.bench.render import headed, render
 from maskmixadv.bench.runner import make, report_failures
 from maskmixadv.bench.table import Table, read
 from maskmixadv.bench.workers import Workers
-from maskmixadv.errors import INTERRUPTED, InputError
+from maskmixadv.errors import INTERRUPTED, InputError, say
 from maskmixadv.files import make_directory, read_text, write_text
 from maskmixadv.formats import image_files
 
@@ -75,7 +74,7 @@ def bench(
     try:
         failed = make(list(dict.fromkeys(cell.job for cell in wanted if not cell.job.done)), made_by)
     except KeyboardInterrupt:
-        print("maskmixadv: interrupted, runs are saved; the same command goes on", file=sys.stderr)
+        say("maskmixadv: interrupted, runs are saved; the same command goes on")
         return INTERRUPTED
     _write(table, every, out)
     return report_failures(failed)

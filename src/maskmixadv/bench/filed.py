@@ -1,8 +1,10 @@
 """What is filed of a finished run beside its scores: ``bench.json``, which says what the run was and what it cost."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_json
@@ -57,3 +59,19 @@ class CellRecord:
     def speed(self) -> float:
         """Steps a second, validation included."""
         return self.steps / max(self.seconds, 1e-9)
+
+
+def grids_of(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a run's record says of whose its corpora's cases are and of their spacings, which its identity lacks.
+
+    Runs of early versions do not say.
+    """
+    return {key: of["grids"] for key in ("corpus", "prior") if (of := record.get(key)) and of.get("grids")}
+
+
+def has_other_grids(folder: Path, grids: Mapping[str, str]) -> bool:
+    """Whether ``run.json`` in `folder` records other patients or spacings than `grids`; not where it can't be read."""
+    with suppress(InputError, AttributeError):  # whoever opens the run tells of it
+        there = grids_of(read_json(folder / "run.json"))
+        return any(there[key] != grids[key] for key in there.keys() & grids.keys())
+    return False

@@ -35,6 +35,8 @@ class Paired(NamedTuple):
         Difference, interval and p-value.
     p_holm
         P-value that is corrected for all rows of this measure and column (`holm`).
+    left_out
+        Values, of a class in a case, that one of the two rows has and the other lacks.
     """
 
     row: str
@@ -42,6 +44,7 @@ class Paired(NamedTuple):
     column: str
     comparison: Comparison
     p_holm: float
+    left_out: int
 
 
 def against_reference(table: Table, found: Sequence[Finished]) -> tuple[Paired, ...]:
@@ -61,8 +64,8 @@ def against_reference(table: Table, found: Sequence[Finished]) -> tuple[Paired, 
         for column in columns(table, found):
             compared = {
                 name: compare(
-                    row=_values(one, measure, column),
-                    reference=_values(other, measure, column),
+                    row=_values(one, other, measure, column),
+                    reference=_values(other, one, measure, column),
                     patients=_patients(one),
                 )
                 for name, (one, other) in pairs.items()
@@ -70,7 +73,7 @@ def against_reference(table: Table, found: Sequence[Finished]) -> tuple[Paired, 
             }
             corrected = holm([each.p for each in compared.values()])
             made += [
-                Paired(name, measure, column, each, p)
+                Paired(name, measure, column, each, p, _left_out(*pairs[name], measure, column))
                 for (name, each), p in zip(compared.items(), corrected, strict=True)
             ]
     return tuple(made)
@@ -85,11 +88,11 @@ def columns(table: Table, found: Sequence[Finished]) -> tuple[str, ...]:
 
 def csv_text(made: Sequence[Paired]) -> str:
     """Return the text of ``tests.csv``, which has a line for each comparison."""
-    columns = ("row", "measure", "class", "n", "difference", "low", "high", "p", "p_holm")
+    columns = ("row", "measure", "class", "n", "difference", "low", "high", "p", "p_holm", "left_out")
     lines = []
-    for row, measure, column, each, p in made:
+    for row, measure, column, each, p, left_out in made:
         numbers = (each.difference, each.low, each.high, each.p, p)
-        lines.append((row, measure, column, each.n, *(f"{number:.6g}" for number in numbers)))
+        lines.append((row, measure, column, each.n, *(f"{number:.6g}" for number in numbers), left_out))
     return tabular.csv_text(columns, (dict(zip(columns, line, strict=True)) for line in lines))
 
 
@@ -116,15 +119,29 @@ def _pair(
     return first, paired
 
 
-def _values(rows: Sequence[scores.CaseScore], measure: str, column: str) -> Float[np.ndarray, "n"]:
-    """Return a measure of each case: of one class, or the mean over the classes in which it is defined."""
+def _values(
+    rows: Sequence[scores.CaseScore], others: Sequence[scores.CaseScore], measure: str, column: str
+) -> Float[np.ndarray, "n"]:
+    """Return a measure of each case of `rows`: of one class, or the mean over the classes in which both rows have it.
+
+    A mean over classes that the other row lacks would be one of other structures, some of which are harder.
+    """
     by_case: dict[str, list[float]] = {}
-    for row in rows:
+    for row, other in zip(rows, others, strict=True):
         values = by_case.setdefault(row.case, [])
-        value = getattr(row.score, measure)
-        if column in (MEAN, row.score.class_name) and (column != MEAN or not np.isnan(value)):
-            values.append(value)
+        if column in (MEAN, row.score.class_name):
+            both = (getattr(each.score, measure) for each in (row, other))
+            values += [] if any(map(math.isnan, both)) else [getattr(row.score, measure)]
     return np.array([np.mean(values) if values else np.nan for values in by_case.values()])
+
+
+def _left_out(rows: Sequence[scores.CaseScore], others: Sequence[scores.CaseScore], measure: str, column: str) -> int:
+    """Count the values that one of two rows has and the other lacks."""
+    return sum(
+        math.isnan(getattr(row.score, measure)) != math.isnan(getattr(other.score, measure))
+        for row, other in zip(rows, others, strict=True)
+        if column in (MEAN, row.score.class_name)
+    )
 
 
 def _patients(rows: Sequence[scores.CaseScore]) -> list[str]:

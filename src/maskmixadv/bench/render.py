@@ -11,6 +11,7 @@ from maskmixadv.bench.records import MEASURES, Finished, pooled
 from maskmixadv.bench.table import Table, TableRow
 from maskmixadv.corpus.masks import AUTO, Masks
 from maskmixadv.corpus.names import MEAN
+from maskmixadv.errors import counted
 from maskmixadv.metrics import scores
 
 TITLES: Final = {"dice": "Dice", "hd95": "HD95"}
@@ -23,7 +24,7 @@ def render(table: Table, found: Sequence[Finished], tested: Iterable[Paired]) ->
     """Return the page. A row without a finished run shows its published figures only."""
     shown = columns(table, found)
     made = {(each.row, each.measure, each.column): each for each in tested}
-    parts = [headed(table), _caption(table, found, shown)]
+    parts = [headed(table), _caption(table, found, shown, made.values())]
     for measure in MEASURES:
         lines = [_line(table, row, measure, shown, found, made) for row in table.rows]
         last = "volume ratio" if measure == "dice" else "no distance"
@@ -40,12 +41,12 @@ def headed(table: Table) -> str:
     return f"# {_plain(table.title)}"
 
 
-def _caption(table: Table, found: Sequence[Finished], shown: Sequence[str]) -> str:
+def _caption(table: Table, found: Sequence[Finished], shown: Sequence[str], tested: Iterable[Paired]) -> str:
     total = len(table.rows) * len(table.folds) * len(table.seeds)
     spacing = {row.source for each in found for row in each.scores}
     millimetres = "mm" if spacing <= {"known"} else "nominal mm"
     return (
-        f"{len(found)} of {total} runs are done: {len(table.rows)} rows, folds {_list(table.folds)}, "
+        f"{len(found)} of {total} runs are done: {counted(len(table.rows), 'row')}, folds {_list(table.folds)}, "
         f"seeds {_list(table.seeds)}, split {table.split}, {_conditions(table)}. "
         "Mean ± standard deviation over volumes, each the mean over "
         f"its seeds; distances in {millimetres}, where they are defined. Of the last checkpoint; of "
@@ -55,7 +56,8 @@ def _caption(table: Table, found: Sequence[Finished], shown: Sequence[str]) -> s
         f"*p*: paired Wilcoxon signed-rank test of the means by patient against {_plain(table.reference)}, "
         f"Holm-corrected over the rows; * marks classes with p < {SIGNIFICANT}. "
         "*[95 %]*: bootstrap interval of the mean difference over patients. *Volume ratio*: predicted over true, by "
-        f"class. *No distance*: structures that were not found at all.{_left_out(table, found)}"
+        "class. *No distance*: structures that were not found at all."
+        f"{_left_out(table, found)}{_unpaired(table, tested)}"
     )
 
 
@@ -68,6 +70,16 @@ def _left_out(table: Table, found: Sequence[Finished]) -> str:
     told = _list(f"{_plain(name)} {count}" for name, count in counts.items() if count)
     absent = " Classes in neither prediction nor truth of a volume have no Dice and are left out of means and pairs: "
     return f"{absent}{told}." if told else ""
+
+
+def _unpaired(table: Table, tested: Iterable[Paired]) -> str:
+    """Say of each row how many values the reference lacks, or has alone, which no pair can have; or nothing."""
+    counts = ((each.row, TITLES[each.measure], each.left_out) for each in tested if each.column == MEAN)
+    told = _list(f"{_plain(row)} {count} of {measure}" for row, measure, count in counts if count)
+    alone = (
+        f" Where the row or {_plain(table.reference)} alone has a class's value, pairs and their mean are without it"
+    )
+    return f"{alone}: {told}." if told else ""
 
 
 def _conditions(table: Table) -> str:

@@ -1,6 +1,5 @@
 """Makes the runs of a table, one after another; a run that fails does not stop the others."""
 
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -13,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from maskmixadv.bench.cells import Job
 from maskmixadv.bench.workers import Outcome, Workers
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 from maskmixadv.runs.course import read_course
 
 LOOK_SECONDS: Final = 1.0
@@ -114,6 +113,6 @@ def report_failures(failed: dict[Job, Outcome]) -> int:
     """
     for job, outcome in failed.items():
         end = f"ended with {outcome.code}" if outcome.code >= 0 else f"was killed by signal {-outcome.code}"
-        print(f"maskmixadv: {job.run.name} {end}: {outcome.reason}; all it said: {job.output}", file=sys.stderr)
+        say(f"maskmixadv: {job.run.name} {end}: {outcome.reason}; all it said: {job.output}")
     codes = {outcome.code for outcome in failed.values()}
     return 0 if not codes else 2 if codes == {2} else 1

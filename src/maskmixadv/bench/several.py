@@ -36,7 +36,7 @@ from maskmixadv.bench.cells import Job
 from maskmixadv.bench.child import follow, measured, opened, score
 from maskmixadv.bench.told import Told
 from maskmixadv.device import device_name, pick_device
-from maskmixadv.errors import INTERRUPTED, DivergedError, InputError, one_line, report
+from maskmixadv.errors import INTERRUPTED, DivergedError, InputError, counted, one_line, report
 from maskmixadv.files import held, make_directory, partial_name
 from maskmixadv.processes import process_pool, told_to
 from maskmixadv.runs.run import Run
@@ -237,7 +237,7 @@ class Several:
     def _fewer(self, made: _Made) -> None:
         """Put back a run that memory had no room for."""
         most = self._together.fewer()
-        self._tell(Told(line=f"memory holds {most} runs at a time; {made.job.run.name} waits for them"))
+        self._tell(Told(line=f"memory holds {counted(most, 'run')} at a time; {made.job.run.name} waits for them"))
         made.locks.close()
         self._waiting.append(made.job)
         self._put_back.add(made.job)

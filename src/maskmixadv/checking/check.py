@@ -194,7 +194,7 @@ def _bare(corpus: Corpus, entry: Entry, case: Case) -> dict[str, list[int]]:
 def _strokeless(tally: Tally) -> str:
     count = sum(map(len, tally.bare.values()))
     shown = [f"{name} slice {_some(slices)}" for name, slices in list(tally.bare.items())[:_SHOWN]]
-    more = f", and {len(tally.bare) - _SHOWN} more cases" if len(tally.bare) > _SHOWN else ""
+    more = f", and {counted(len(tally.bare) - _SHOWN, 'more case')}" if len(tally.bare) > _SHOWN else ""
     return f"no stroke in {count} of {tally.slices} slices of scribbled cases ({'; '.join(shown)}{more})"
 
 
@@ -254,7 +254,7 @@ def _spacings(entries: Sequence[Entry], corpus: Corpus) -> str:
     low, high = np.min(known, axis=0), np.max(known, axis=0)
     ranges = " × ".join(f"{a:.3g}-{b:.3g}" if b - a > 5e-3 else f"{a:.3g}" for a, b in zip(low, high, strict=True))
     missing = len(entries) - len(known)
-    return f"{ranges} mm" + (f", unknown in {missing} cases" if missing else "")
+    return f"{ranges} mm" + (f", unknown in {counted(missing, 'case')}" if missing else "")
 
 
 def _folds(corpus: Corpus) -> Iterator[str]:

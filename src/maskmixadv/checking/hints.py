@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from maskmixadv.corpus.alike import twins
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.scale import LIKE_CT
-from maskmixadv.errors import listed
+from maskmixadv.errors import counted, listed
 from maskmixadv.strokes.enclosure import foreground, hull, outside
 from maskmixadv.strokes.regrid import Strokes, nearest, resized
 from maskmixadv.types import IGNORE
@@ -26,7 +27,7 @@ _CUT = (
 
 
 def of_corpus(corpus: Corpus) -> Iterator[str]:
-    """Yield a note on each oddity of the index: spacings of 1 mm, cases without annotation.
+    """Yield a note on each oddity of the index: spacings of 1 mm, cases without annotation, images of two patients.
 
     Examples
     --------
@@ -44,6 +45,8 @@ def of_corpus(corpus: Corpus) -> Iterator[str]:
         yield f"{listed(bare)}: neither scribble nor dense mask, left out but for train --unlabelled; draw some"
     if like := [entry.name for entry in corpus.entries if entry.like_ct]:
         yield f"{listed(like)}: {LIKE_CT}"
+    if same := twins(corpus, corpus.entries, corpus.entries):
+        yield f"{same}: have one image, under the names of two patients; a fold may learn from one and test the other"
 
 
 def of_case(entry: Entry, case: Case) -> Iterator[str]:
@@ -83,8 +86,10 @@ def of_thin(thin: Mapping[str, int], size: int) -> Iterator[str]:
     """
     cases = [name for name, count in thin.items() if count]
     if cases:
+        strokes = sum(thin.values())
+        are = "is" if strokes == 1 else "are"
         yield (
-            f"{listed(cases)}: {sum(thin.values())} strokes are thinner than a pixel of a canvas of {size} (train "
+            f"{listed(cases)}: {counted(strokes, 'stroke')} {are} thinner than a pixel of a canvas of {size} (train "
             "--preset cpu) and learnt from as single pixels; draw with a wider brush, or train with a larger --size"
         )
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
-from maskmixadv.errors import word
+from maskmixadv.errors import counted, word
 from maskmixadv.strokes.annotate import (
     Annotator,
     KeptAnnotator,
@@ -43,7 +43,7 @@ class FromCorpus:
         source = open_corpus(self.root)
         corpus = annotate(source, self.out, annotator, self.imperfection)
         lacking = sum(not getattr(entry, annotator.source) for entry in source.entries)
-        told = [f"{len(corpus.entries)} cases"]
+        told = [counted(len(corpus.entries), "case")]
         told += [f"{lacking} {_LACKS[annotator.source]}"] if lacking else []
         if self.imperfection.patients < 1:
             kept = len({entry.patient for entry in corpus.entries if entry.scribble})

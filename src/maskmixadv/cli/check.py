@@ -1,6 +1,5 @@
 """The command ``check``."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +26,7 @@ class Check:
     def run(self) -> int:
         """Check; returns 2 if there is an error."""
         from maskmixadv.checking.check import check
+        from maskmixadv.errors import say
         from maskmixadv.sources.opening import open_corpus
 
         if self.sheet is not None:
@@ -37,11 +37,11 @@ class Check:
         told, problems = check(corpus)
         print(told)
         if assumed := corpus.assumed():
-            print(f"maskmixadv: {assumed}", file=sys.stderr)
+            say(f"maskmixadv: {assumed}")
         if self.sheet is not None:
             from maskmixadv.checking.sheet import draw
 
             draw(corpus, self.sheet)
         for problem in problems:
-            print(f"maskmixadv: {problem}", file=sys.stderr)
+            say(f"maskmixadv: {problem}")
         return 2 if problems else 0

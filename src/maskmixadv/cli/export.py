@@ -1,7 +1,6 @@
 """The commands of ``export``; what they need is imported when they run."""
 
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -36,16 +35,17 @@ class ExportNNUNet:
 
     def run(self) -> int:
         """Write; returns the exit code."""
+        from maskmixadv.errors import counted, say
         from maskmixadv.sources.nnunet_export import BACKGROUND, export
         from maskmixadv.sources.opening import open_corpus
 
         corpus = open_corpus(self.root)
         count = export(corpus, self.out, annotation=self.annotation, scheme=self.folds)
         if corpus.classes[0] != BACKGROUND:
-            print(f"maskmixadv: class 0, {corpus.classes[0]!r}, is called {BACKGROUND!r} there", file=sys.stderr)
+            say(f"maskmixadv: class 0, {corpus.classes[0]!r}, is called {BACKGROUND!r} there")
         named = re.fullmatch(r"Dataset\d{3}_.+", self.out.resolve().name)
         hint = "" if named else "; nnU-Net finds it under a name like Dataset101_Heart"
-        print(f"{self.out}: {count} cases{hint}")
+        print(f"{self.out}: {counted(count, 'case')}{hint}")
         return 0
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
-from maskmixadv.errors import counted
+from maskmixadv.errors import counted, say
 
 if TYPE_CHECKING:
     from maskmixadv.corpus.corpus import Corpus
@@ -248,7 +248,7 @@ def made(corpus: "Corpus") -> int:
         f"{counted(slices, 'slice')}; {counted(scribbled, 'case')} with scribbles, {masked} with masks"
     )
     if assumed := corpus.assumed():
-        print(f"maskmixadv: {assumed}", file=sys.stderr)
+        say(f"maskmixadv: {assumed}")
     return 0
 
 

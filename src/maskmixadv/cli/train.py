@@ -1,6 +1,5 @@
 """The command ``train``. Only the method that the command line names is imported, and torch when it runs."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from functools import lru_cache
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Union, cast, 
 from tyro.conf import Positional, arg, subcommand
 
 from maskmixadv.corpus.masks import Counted, Masks
-from maskmixadv.errors import INTERRUPTED, InputError, listed, word
+from maskmixadv.errors import INTERRUPTED, InputError, counted, listed, say, word
 from maskmixadv.methods import registry
 from maskmixadv.runs.schedule import Changes, Preset, default_preset
 
@@ -234,10 +233,9 @@ def _kind(name: str, words: Sequence[str]) -> type:
 def _announce(run: "Run") -> None:
     """Print what is about to run, since many options have defaults."""
     schedule, preset = run.schedule, run.facts.preset or "none"
-    print(
-        f"{run.root}: {registry.named(run.method)}, preset {preset}, {schedule.steps:,} steps of {schedule.batch} "
-        f"slices, {schedule.window} × {schedule.window} pixels, on {run.facts.device}",
-        file=sys.stderr,
+    say(
+        f"{run.root}: {registry.named(run.method)}, preset {preset}, {counted(schedule.steps, 'step')} of "
+        f"{counted(schedule.batch, 'slice')}, {schedule.window} × {schedule.window} pixels, on {run.facts.device}"
     )
 
 
@@ -259,7 +257,4 @@ def _tell(run: "Run", *, done: bool) -> None:
     if done:
         print(f"{run.root}: done; {_next(run)}")
     else:
-        print(
-            f"{run.root}: interrupted and saved; go on with 'maskmixadv train --resume {word(run.root)}'",
-            file=sys.stderr,
-        )
+        say(f"{run.root}: interrupted and saved; go on with 'maskmixadv train --resume {word(run.root)}'")

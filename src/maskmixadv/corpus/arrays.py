@@ -7,7 +7,7 @@ from typing import Final, SupportsFloat
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 from maskmixadv.types import Spacing
 
 SpacingLike = Sequence[SupportsFloat] | np.ndarray
@@ -46,7 +46,7 @@ def as_volume(image: np.ndarray, where: str) -> Shaped[np.ndarray, "d h w"]:
     if not isinstance(image, np.ndarray):
         raise InputError(f"{where}: is a {type(image).__name__}, allowed is a NumPy array")
     if isinstance(image, np.ma.MaskedArray) and np.ma.is_masked(image):
-        told = f"masks {int(np.ma.count_masked(image))} voxels out, allowed are arrays that have all"
+        told = f"masks {counted(int(np.ma.count_masked(image)), 'voxel')} out, allowed are arrays that have all"
         raise InputError(f"{where}: {told}; fill them first (image.filled(value))")
     if image.ndim != 3 or 0 in image.shape:
         raise InputError(f"{where}: has shape {image.shape}, allowed are {_AXES}")

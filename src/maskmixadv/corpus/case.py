@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, UInt8
 from maskmixadv.corpus.arrays import SpacingLike, as_channels, as_labels, as_spacing
 from maskmixadv.corpus.channels import COLOURS, ONE, Channel, check_channels, named, own, ranged, shown
 from maskmixadv.corpus.scale import like_ct
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 from maskmixadv.typed import whole
 from maskmixadv.types import IGNORE, Spacing
 
@@ -147,7 +147,9 @@ class Case:
         known = own(channels or (ONE if len(volumes) == 1 else [Channel(str(k)) for k in range(len(volumes))]))
         check_channels(known, name)
         if len(known) != len(volumes):
-            raise InputError(f"{name}: image has {len(volumes)} channels, allowed are {len(known)} ({named(known)})")
+            raise InputError(
+                f"{name}: image has {counted(len(volumes), 'channel')}, allowed are {len(known)} ({named(known)})"
+            )
         scaled = ranged(volumes, known, name)
         drawn = None if scribble is None else _ignored(scribble, ignore, f"{name}: scribble")
         if drawn is not None and not (drawn == IGNORE).any():

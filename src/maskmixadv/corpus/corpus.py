@@ -26,6 +26,7 @@ from maskmixadv.errors import InputError, counted, listed
 from maskmixadv.files import check_name, read_json, whole, work_ahead, write_texts
 from maskmixadv.formats.reading import read_npz
 from maskmixadv.formats.slicing import Header, Slicing, check_across
+from maskmixadv.spelling import as_file
 from maskmixadv.typed import made
 from maskmixadv.typed import whole as whole_number
 from maskmixadv.types import IGNORE, PathLike, Spacing
@@ -312,16 +313,16 @@ class Corpus:
 
     def __repr__(self) -> str:
         """Say in one line what it is."""
-        cases = counted(len(self.entries), "case")
-        return f"Corpus({self.name!r}, root={str(self.root)!r}, {cases}, {len(self.classes)} classes)"
+        cases, classes = counted(len(self.entries), "case"), counted(len(self.classes), "class")
+        return f"Corpus({self.name!r}, root={str(self.root)!r}, {cases}, {classes})"
 
     def __str__(self) -> str:
         """Summarise it in a few lines."""
-        patients = {entry.patient for entry in self.entries}
+        patients = counted(len({entry.patient for entry in self.entries}), "patient")
         drawn, dense = (sum(getattr(entry, kind) for entry in self.entries) for kind in ("scribble", "dense"))
         folds = (f"{scheme} (1 to {len(of)})" if len(of) > 1 else scheme for scheme, of in self.folds.items())
         lines = {
-            "cases": f"{len(self.entries)} of {len(patients)} patients; {drawn} with scribbles, {dense} with masks",
+            "cases": f"{len(self.entries)} of {patients}; {drawn} with scribbles, {dense} with masks",
             "classes": listed(self.classes),
             "folds": ", ".join(folds),
             "spacing": self._spacings(),
@@ -336,7 +337,7 @@ class Corpus:
         ends = [(f"{min(along):.2g}", f"{max(along):.2g}") for along in zip(*known, strict=True)]
         told = " × ".join(low if low == high else f"{low}–{high}" for low, high in ends) + " mm along d, h, w"
         lacking = len(self.entries) - len(known)
-        return f"{told}; unknown in {lacking} cases" if lacking else told
+        return f"{told}; unknown in {counted(lacking, 'case')}" if lacking else told
 
     def assumed(self) -> str:
         """Return a line on what is assumed where some cases have a spacing and others do not; empty otherwise."""
@@ -454,13 +455,18 @@ def _written(root: Path, cases: Iterable[Case | KeptCase], classes: int, *, wher
 
 def _named_once(cases: Iterable[Case | KeptCase], where: str) -> Iterator[Case | KeptCase]:
     """Yield the cases; one whose name is taken, or that has a wrong word, is an error."""
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     for case in cases:
         of = case.entry if isinstance(case, KeptCase) else case
-        if of.name in seen:
-            raise InputError(f"{where}: two cases are named {of.name!r}; names must be unique")
-        seen.add(of.name)
         check_words(of, f"{where}: case {of.name!r}")
+        if (other := seen.get(as_file(of.name))) is not None:
+            both = f"cases {other!r:.62} and {of.name!r:.62} differ in upper and lower case alone"
+            raise InputError(
+                f"{where}: two cases are named {of.name!r}; names must be unique"
+                if other == of.name
+                else f"{where}: {both}, or in how accents are stored; many systems take their files for one"
+            )
+        seen[as_file(of.name)] = of.name
         del of
         yield case
         del case  # else it would stay in memory while the next one is read

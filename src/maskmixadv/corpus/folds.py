@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from maskmixadv.corpus.entry import Entry, Split
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 
 FIVE: Final = 5
 FEW: Final = 10
@@ -80,13 +80,13 @@ def _chosen(alone: list[str], both: list[str], validate: float, *, learners: int
     if not available and validate > 0:
         raise InputError(f"--validate {validate:g}: no patient has a mask of a whole volume, allowed is no --validate")
     if 0 < validate < 1 and count < 1:
-        raise InputError(
-            f"--validate {validate:g}: is none of {available} patients with masks, allowed are 1 to {available}"
-        )
+        none = f"is none of {counted(available, 'patient')} with masks"
+        raise InputError(f"--validate {validate:g}: {none}, allowed are 1 to {available}")
     if count < 1 or (validate >= 1 and count != validate):
         raise InputError(f"--validate {validate:g}: allowed is a whole number from 1 on, or a fraction below 1")
     if count > available:
-        raise InputError(f"--validate {validate:g}: only {available} patients have masks, allowed are 1 to {available}")
+        have = f"{counted(available, 'patient')} {'has' if available == 1 else 'have'}"
+        raise InputError(f"--validate {validate:g}: only {have} masks, allowed are 1 to {available}")
     more = count - len(alone)
     if more >= learners:
         raise InputError(f"--validate {validate:g}: leaves no patient to learn from, allowed are 1 to {available - 1}")

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 from maskmixadv.files import LONGEST_NAME
 from maskmixadv.spelling import folded
 from maskmixadv.types import Spacing
@@ -14,6 +14,8 @@ MOST_CLASSES: Final = 250
 """Classes of a corpus at most; codes above have other meanings."""
 MEAN: Final = "mean"
 """What tables call the mean over the classes."""
+TRUTH: Final = "truth"
+"""Before a class's name, what tables call its true values."""
 
 
 def check_classes(names: Sequence[str], where: str) -> None:
@@ -39,7 +41,7 @@ def check_classes(names: Sequence[str], where: str) -> None:
     """
     _must_be_listed(names, where)
     if not 2 <= len(names) <= MOST_CLASSES or len(set(names)) < len(names):
-        raise InputError(f"{where}: {len(names)} classes, allowed are 2 to {MOST_CLASSES} of unique names")
+        raise InputError(f"{where}: {counted(len(names), 'class')}, allowed are 2 to {MOST_CLASSES} of unique names")
     for name in names:
         check_word(name, f"{where}: class")
 
@@ -56,7 +58,8 @@ def _must_be_listed(names: object, where: str) -> None:
 def check_spellings(names: Sequence[str], where: str) -> None:
     """Refuse names of new classes that are spellings of one name (`maskmixadv.spelling.folded`), or of ``mean``.
 
-    Tables have the mean over the classes under that name, beside theirs.
+    Tables have the mean over the classes under that name, beside theirs, and a class's true values under ``truth`` and
+    its name, by which no other class may go.
 
     Raises
     ------
@@ -75,6 +78,11 @@ def check_spellings(names: Sequence[str], where: str) -> None:
             raise InputError(
                 f"{where}: classes {other!r:.62} and {name!r:.62} differ in spelling alone (upper and lower case, "
                 "blanks and underscores, how accents are stored); tables and segments need names that differ in more"
+            )
+    for name in known:
+        if (taken := known.get(f"{TRUTH}_{name}")) is not None:
+            raise InputError(
+                f"{where}: class {taken!r:.62}, by which tables call the truth of {known[name]!r:.62}; rename it"
             )
     if (taken := known.get(MEAN)) is not None:
         raise InputError(f"{where}: class {taken!r}, by which tables call the mean over all classes; rename it")

@@ -78,7 +78,9 @@ def without_padding(volume: Num[np.ndarray, "*_ h w"], *, where: str | None) -> 
         filled = volume == value
         least = volume.min(where=~filled, initial=volume.max())
         if where is not None:
-            part = f"{filled.sum()} voxels ({filled.mean():.1%}) are {value:g}, far below all others"
+            count = int(filled.sum())
+            voxels, are = ("voxel", "is") if count == 1 else ("voxels", "are")
+            part = f"{count} {voxels} ({filled.mean():.1%}) {are} {value:g}, far below all others"
             say(f"maskmixadv: note: {where}: {part}: taken as padding and set to {least:g}")
         volume = np.where(filled, least, volume)
     return volume

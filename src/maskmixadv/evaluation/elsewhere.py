@@ -1,6 +1,5 @@
 """Scoring a run on another corpus than its own, without patients that are in both."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +7,9 @@ from pathlib import Path
 from maskmixadv.corpus.channels import named, same, told_scale
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
-from maskmixadv.errors import InputError, listed
+from maskmixadv.errors import InputError, counted, listed, say
 from maskmixadv.runs.lineage import shared
-from maskmixadv.runs.origin import LearntFrom
+from maskmixadv.runs.origin import LearntFrom, otherwise_seen
 from maskmixadv.sources.opening import open_corpus
 
 
@@ -57,16 +56,16 @@ def another(root: Path, own: LearntFrom, before: Sequence[LearntFrom] = ()) -> t
         scaled = (
             f"intensities are scaled up to the percentile {told[0]}, those that the run learnt from up to {told[1]}"
         )
-        print(f"maskmixadv: {root}: its {scaled}", file=sys.stderr)
+        say(f"maskmixadv: {root}: its {scaled}")
     corpus = replace(corpus, channels=own.channels)  # the run's window of a CT
-    if corpus.radiological != own.radiological:
-        lie = [("as their files store them", "in the radiological view")[each.radiological] for each in (corpus, own)]
-        print(f"maskmixadv: {root}: its slices lie {lie[0]}, the run learnt from slices {lie[1]}", file=sys.stderr)
+    for line in otherwise_seen(corpus, own):
+        say(f"maskmixadv: {root}: {line}")
     known = shared(corpus, own).union(*(shared(corpus, each, (*each.train, *each.val)) for each in before))
     if known >= {entry.patient for entry in corpus.entries}:
         raise InputError(f"{root}: all its patients are the run's own; score the run without --corpus")
     if known:
-        told = f"{len(known)} patients are the run's own and left out: {listed(sorted(known))}"
-        print(f"maskmixadv: {root}: {told}", file=sys.stderr)
+        are = f"{counted(len(known), 'patient')} {'is' if len(known) == 1 else 'are'}"
+        told = f"{are} the run's own and left out: {listed(sorted(known))}"
+        say(f"maskmixadv: {root}: {told}")
     split = corpus.split(next(iter(corpus.folds)), 1)
     return corpus, Split(*(tuple(each for each in part if each not in known) for part in split))

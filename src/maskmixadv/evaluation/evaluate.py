@@ -177,6 +177,7 @@ def evaluate(
         **of,
         "nominal_mm": list(corpus.nominal),
         "split": split,
+        "step": run.step,
         "flips": flips,
         "largest": predictor.alone(largest),
         "odds": f"{predictor.odds}{BY_THESE if predictor.odds.used and split == 'val' and elsewhere is None else ''}",

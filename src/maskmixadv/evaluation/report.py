@@ -2,7 +2,6 @@
 
 import base64
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -12,7 +11,7 @@ from jaxtyping import Float, UInt8
 
 from maskmixadv import pictures
 from maskmixadv.corpus.case import Case
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 from maskmixadv.evaluation import charts
 from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import Record
@@ -155,7 +154,7 @@ def _logged(log: Path) -> dict[str, Float[np.ndarray, "2 n"]]:
     try:
         return charts.logged_curves(log) if log.is_file() else {}
     except InputError as error:
-        print(f"maskmixadv: {error}; the report is without learning curves", file=sys.stderr)
+        say(f"maskmixadv: {error}; the report is without learning curves")
         return {}
 
 
@@ -164,6 +163,9 @@ def _facts(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
     corpus, evaluation = provenance["corpus"], provenance["evaluation"]
     yield "evaluated by", evaluation["command"]
     yield "evaluated on", f"{evaluation['device']}, {evaluation['date']}, commit {evaluation['commit']}"
+    if "step" in evaluation:
+        steps, done = provenance["schedule"]["steps"], evaluation["step"]
+        yield "checkpoint", f"of step {done} of {steps}" + ("" if done >= steps else ": the training was not done")
     yield "largest piece alone of", evaluation["largest"]
     yield "odds of classes", evaluation["odds"]
     for name, key in _TRAINING.items():

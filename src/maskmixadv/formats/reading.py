@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 
 MEMORY: Final = "MASKMIXADV_MOST_MEMORY"
 """Environment variable: GB that the content of a file may take; without it, a quarter of the machine's memory."""
@@ -346,7 +346,7 @@ def read_npz(path: Path, *, only: Container[str] | None = None) -> dict[str, np.
     with reading(existing(path), kind, wrong="damaged"), zipfile.ZipFile(path) as archive:
         named = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
         members = {name: member for name, member in named.items() if only is None or name in only}
-        check_bytes(path, sum(member.file_size for member in members.values()), f"{len(members)} arrays")
+        check_bytes(path, sum(member.file_size for member in members.values()), counted(len(members), "array"))
         held = path.stat().st_size
         found = {}
         for name, member in members.items():
@@ -380,7 +380,7 @@ def check_checkpoint(path: Path) -> None:
         zipfile.ZipFile(existing(path)) as archive,
     ):
         members = archive.infolist()
-        check_bytes(path, sum(member.file_size for member in members), f"{len(members)} parts")
+        check_bytes(path, sum(member.file_size for member in members), counted(len(members), "part"))
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
             raise ValueError("its parts are packed")
         if sum(member.file_size for member in members) > path.stat().st_size:

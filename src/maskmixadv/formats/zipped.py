@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 from maskmixadv.files import partial_name, sweep
 from maskmixadv.formats import dicom_pixels, series
 from maskmixadv.formats.reading import CHUNK, Declared, check_bytes, check_packed, existing, reading
@@ -161,7 +161,7 @@ def _unpack(path: Path, folder: Path) -> None:
         members = [member for member in archive.infolist() if not member.is_dir() and not _hidden(member.filename)]
         if len(members) > MOST_FILES:
             raise InputError(f"{path}: holds {len(members)} files, allowed are {MOST_FILES} of one series")
-        check_bytes(path, sum(member.file_size for member in members), f"{len(members)} files")
+        check_bytes(path, sum(member.file_size for member in members), counted(len(members), "file"))
         for number, member in enumerate(members):
             if member.flag_bits & ENCRYPTED:
                 raise InputError(f"{path}: is encrypted; unpack it into a folder")

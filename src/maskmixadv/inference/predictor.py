@@ -1,7 +1,6 @@
 """Prediction: a volume on its own grid in, labels on the same grid out."""
 
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from maskmixadv.corpus.arrays import SpacingLike, as_affine, as_channels, as_spacing
 from maskmixadv.corpus.channels import ONE, Channel, named, ranged
 from maskmixadv.device import pick_device
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 from maskmixadv.formats.slicing import Header, Slicing, View
 from maskmixadv.inference.tiles import blended
 from maskmixadv.networks.components import largest_components
@@ -269,7 +268,7 @@ class Predictor:
     def averages(self, flips: bool) -> bool:
         """Return whether to average where `flips` is asked for; where it can't be done, a line on stderr says so."""
         if flips and not self.turns:
-            print(NO_TURNS, file=sys.stderr)
+            say(NO_TURNS)
         return flips and self.turns
 
     @torch.inference_mode()

@@ -22,6 +22,7 @@ from maskmixadv.runs.run import Run
 from maskmixadv.sources.folder import IMAGES
 from maskmixadv.sources.marks import kept_axes
 from maskmixadv.sources.pairs import seen
+from maskmixadv.spelling import as_file
 from maskmixadv.tabular import read_csv
 
 VOLUMES: Final = "clinical.csv"
@@ -108,10 +109,7 @@ def segment(
     if any(lost):
         some, voxels = sum(map(bool, lost)), sum(lost)
         told = f"{counted(voxels, 'voxel')} beside the largest piece of {predictor.alone(largest)}"
-        print(
-            f"{out}: in {some} of {len(lost)} volumes {told} became background; '--pieces all' keeps it",
-            file=sys.stderr,
-        )
+        say(f"{out}: in {some} of {len(lost)} volumes {told} became background; '--pieces all' keeps it")
     print(f"{out}: {len(measured)} of {len(cases) + wrong} volumes segmented")
     return 0 if len(measured) == len(cases) + wrong else 2
 
@@ -183,10 +181,10 @@ def _segmented(
             yield _one(predictor, case, names, out, how, lost)
         except InputError as error:
             told = str(error) if path.name in str(error) else f"{path}: {error}"
-            print(f"maskmixadv: {told}", file=sys.stderr)
+            say(f"maskmixadv: {told}")
         except Exception as error:  # whatever a library made of it costs this file alone
             said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            print(f"maskmixadv: {path}: can't be segmented ({said})", file=sys.stderr)
+            say(f"maskmixadv: {path}: can't be segmented ({said})")
 
 
 def _shown(cases: Sequence[_Image]) -> Iterable[_Image]:
@@ -209,11 +207,11 @@ def _one(
         outputs.free(out, [place.name])
     notes = [*volume.notes, *(["colours become grey"] if volume.coloured and len(predictor.channels) == 1 else [])]
     for note in notes:
-        print(f"maskmixadv: note: {path}: {note}", file=sys.stderr)
+        say(f"maskmixadv: note: {path}: {note}")
     view = seen(predictor.slicing, volume.header, case.axis)
     axis = view.axis
     if axis != predictor.axis and volume.header.single is None:
-        print(f"maskmixadv: note: {path}: {CUT.format(axis, predictor.axis)}", file=sys.stderr)
+        say(f"maskmixadv: note: {path}: {CUT.format(axis, predictor.axis)}")
     turned = volume.seen(view)
     image = scaled(turned, predictor.channels, str(path))
     drawn = predictor.labels(image, turned.spacing, flips=how["flips"], largest=False)
@@ -242,20 +240,20 @@ def _files(images: Sequence[Path]) -> tuple[list[Path], int]:
         if folder and (left := sorted(p.name for p in image.iterdir() if p not in inside and image_files.strange(p))):
             contours = [path.name for path in series.contours(image)]
             if contours:
-                print(f"{image}: {CONTOURS}: {listed(contours, NAMED)}", file=sys.stderr)
+                say(f"{image}: {CONTOURS}: {listed(contours, NAMED)}")
             if left := [name for name in left if name not in contours]:
-                print(f"{image}: passed over, as no image of a known format: {listed(left, NAMED)}", file=sys.stderr)
+                say(f"{image}: passed over, as no image of a known format: {listed(left, NAMED)}")
     if not paths:
         none = InputError("predict: no image given, at least one file or folder is needed")
         raise next(iter((*wrong, *beside)), none)
     for error in (*wrong, *beside):
-        print(f"maskmixadv: {error}", file=sys.stderr)
+        say(f"maskmixadv: {error}")
     of: dict[str, Path] = {}
     for path in paths:
-        if (other := of.setdefault(image_files.stem(path), path)) is not path:
-            raise InputError(
-                f"{path}: {other} has this name without suffix, too, by which labels and volumes go; predict them apart"
-            )
+        if (other := of.setdefault(as_file(image_files.stem(path)), path)) is not path:
+            but = "" if image_files.stem(path) == image_files.stem(other) else " (but for upper and lower case)"
+            told = f"{other} has this name without suffix, too{but}"
+            raise InputError(f"{path}: {told}, by which labels and volumes go; predict them apart")
     return paths, len(wrong)
 
 

@@ -5,7 +5,7 @@ Nothing here imports torch.
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final, Literal, NamedTuple
@@ -251,7 +251,8 @@ def phase_pairs(named: Iterable[tuple[str, str, str]]) -> list[tuple[str, str]]:
 def table(found: Sequence[Record], earlier: Sequence[Mapping[str, str]] = ()) -> str:
     """Return the text of ``clinical.csv``, a line a record.
 
-    A value that a record lacks is empty, an undefined one is ``nan``.
+    A value that a record lacks is empty, an undefined one is ``nan``. Where a class is called as another one's truth,
+    its predictions have ``predicted_`` before their name.
 
     Parameters
     ----------
@@ -266,12 +267,13 @@ def table(found: Sequence[Record], earlier: Sequence[Mapping[str, str]] = ()) ->
     patient,case,lv_ml,truth_lv_ml
     p1,p1_ED,118,120
     """
+    truths = {f"truth_{measure.column}" for each in found for measure in each.truth}
     lines: list[Mapping[str, str]] = [{column: value for column, value in line.items() if value} for line in earlier]
     lines += [
         {
             "patient": each.patient,
             **each.cases,
-            **{measure.column: f"{value:.7g}" for measure, value in each.predicted.items()},
+            **{_column(measure, truths): f"{value:.7g}" for measure, value in each.predicted.items()},
             **{f"truth_{measure.column}": f"{value:.7g}" for measure, value in each.truth.items()},
         }
         for each in found
@@ -281,6 +283,10 @@ def table(found: Sequence[Record], earlier: Sequence[Mapping[str, str]] = ()) ->
     named = {"patient", *CASES}
     order = sorted(columns, key=lambda column: (column not in named, column.startswith("truth_")))
     return csv_text(order, lines)
+
+
+def _column(measure: Measure, truths: Container[str]) -> str:
+    return f"predicted_{measure.column}" if measure.column in truths else measure.column
 
 
 def pairs(found: Iterable[Record]) -> dict[Measure, list[tuple[float, float]]]:

@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.names import MEAN
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 from maskmixadv.metrics.clinical import Agreement, CaseVolumes
 from maskmixadv.metrics.excess import ByPhase, Excess, excess, told
 from maskmixadv.metrics.masks import Score, dices, score
@@ -151,7 +151,7 @@ class Summary:
     class           n           Dice             HD95             ASSD  no distance  Dice, empty=1
     LV              1  0.900 ± 0.000      3.50 ± 0.00      1.20 ± 0.00            0          0.900
     mean            1  0.900 ± 0.000      3.50 ± 0.00      1.20 ± 0.00            0          0.900
-    1 cases, known spacing; distances in mm, mean ± std
+    1 case, known spacing; distances in mm, mean ± std
     n: cases that have the class; a class in neither prediction nor truth of a case is left out, and has Dice 1 ...
     """
 
@@ -176,7 +176,7 @@ class Summary:
     def __repr__(self) -> str:
         """Say in one line what it is of; `print` shows the table."""
         dice = ", ".join(f"{name} {result.dice.mean:.3f}" for name, result in self.results.items())
-        return f"Summary({self.cases} cases, Dice: {dice})"
+        return f"Summary({counted(self.cases, 'case')}, Dice: {dice})"
 
     def __str__(self) -> str:
         """Return tables for a terminal: means and standard deviations, distances in mm; and volumes, if known."""
@@ -186,7 +186,7 @@ class Summary:
             f"{_pm(result.assd, 2):>17}{len(result.no_distance):>13}{result.both_empty_perfect['dice'].mean:>15.3f}"
             for name, result in self.results.items()
         ]
-        footer = f"{self.cases} cases, {self.spacing} spacing; distances in mm, mean ± std"
+        footer = f"{counted(self.cases, 'case')}, {self.spacing} spacing; distances in mm, mean ± std"
         legend = (
             "n: cases that have the class; a class in neither prediction nor truth of a case is left out, and has "
             "Dice 1 in the last column"
@@ -430,6 +430,10 @@ def _row(line: dict[str, Any]) -> CaseScore:
     for name, number in zip(score._fields[1:], score[1:], strict=True):
         if number < 0 or number > (1 if name == "dice" else sys.float_info.max):
             raise ValueError(f"{name} {number:g}")
+    if math.isnan(score.truth_ml + score.predicted_ml):
+        raise ValueError(f"truth_ml {score.truth_ml:g}, predicted_ml {score.predicted_ml:g}")
+    if math.isnan(score.dice) and (score.truth_ml or score.predicted_ml):  # it would be left out of means
+        raise ValueError(f"dice {score.dice:g} of a class that is there")
     if score.truth_ml == score.predicted_ml == 0:
         score = score._replace(**dict.fromkeys(MEASURES, math.nan))
     return CaseScore(line["case"], line["patient"], line["group"], line["phase"], score, line["spacing"])

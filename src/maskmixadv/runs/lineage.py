@@ -1,14 +1,11 @@
 """Which patients a network has seen: those of its run, and of the runs with whose networks that one began."""
 
-import sys
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 
-import numpy as np
-
+from maskmixadv.corpus.alike import same_images
 from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.corpus.entry import Entry
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 from maskmixadv.runs.origin import LearntFrom, same_corpus
 from maskmixadv.runs.run import Run
 
@@ -33,13 +30,13 @@ def lineage(run: Run) -> list[Run]:
             runs.append(Run.open(start.root))
         except InputError:
             told = f"{start.root}: with its network {runs[-1].root} began, and it can't be read any more"
-            print(f"maskmixadv: note: {told}; which patients it had seen is unknown", file=sys.stderr)
+            say(f"maskmixadv: note: {told}; which patients it had seen is unknown")
             break
     return runs
 
 
 def shared(corpus: Corpus, own: LearntFrom, of: Collection[str] | None = None) -> set[str]:
-    """Return the patients of `corpus` whose images a run's corpus has, too, even under other names.
+    """Return the patients of `corpus` whose images a run's corpus has, too, even under other names and annotated anew.
 
     Where the run's corpus is gone or has changed, patients of the same name in a corpus of the same name are taken as
     the same.
@@ -99,16 +96,5 @@ def _shared(corpus: Corpus, own: LearntFrom, of: Collection[str] | None) -> Iter
 
 
 def _in_both(corpus: Corpus, home: Corpus, of: Collection[str] | None) -> Iterator[str]:
-    entries = [entry for entry in home.entries if of is None or entry.patient in of]
-    files = {entry.sha256 for entry in entries}
-    by_shape: dict[tuple[tuple[int, int, int], str], list[Entry]] = {}
-    for entry in entries:
-        by_shape.setdefault((entry.shape, entry.patient), []).append(entry)
-    for entry in corpus.entries:
-        alike = by_shape.get((entry.shape, entry.patient), [])
-        if entry.sha256 in files or any(_same_image(corpus, entry, home, other) for other in alike):
-            yield entry.patient
-
-
-def _same_image(corpus: Corpus, entry: Entry, home: Corpus, other: Entry) -> bool:
-    return np.array_equal(corpus.load(entry).image, home.load(other).image)
+    others = [entry for entry in home.entries if of is None or entry.patient in of]
+    yield from (entry.patient for entry, _ in same_images(corpus, corpus.entries, home, others))

@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float, Int
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 from maskmixadv.files import read_json, write_text
 from maskmixadv.typed import made
 
@@ -102,7 +102,9 @@ class Odds:
             told = f"classes {', '.join(odds.classes) or 'none'}, allowed are those of the run: {', '.join(classes)}"
             raise InputError(f"{path}: {told}")
         if len(odds.factors) != len(classes):
-            raise InputError(f"{path}: factors: {len(odds.factors)} numbers, allowed is one a class: {len(classes)}")
+            raise InputError(
+                f"{path}: factors: {counted(len(odds.factors), 'number')}, allowed is one a class: {len(classes)}"
+            )
         for factor in odds.factors:
             if not 1 / LARGEST <= factor <= LARGEST:
                 raise InputError(f"{path}: factors: {factor}, allowed are numbers from {1 / LARGEST:g} to {LARGEST:g}")

@@ -282,3 +282,27 @@ def same_corpus(recorded: CorpusRecord) -> Corpus:
     if corpus.hash() != recorded.hash or recorded.grids not in ("", corpus.grids()):
         raise InputError(f"{corpus.root}: has changed since the run began; restore it or train anew")
     return corpus
+
+
+def otherwise_seen(corpus: Corpus, learnt: CorpusRecord) -> list[str]:
+    """Say in which ways slices of a corpus lie otherwise than those that a run learnt from.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> otherwise_seen(corpus, CorpusRecord(**{**corpus_fields(corpus), "radiological": True, "across": "left-right"}))
+    ['its slices lie as their files store them, the run learnt from slices in the radiological view']
+    """
+    here, there = corpus.slicing, learnt.slicing
+    told = list[str]()
+    if here.radiological != there.radiological:
+        lie = [("as their files store them", "in the radiological view")[each.radiological] for each in (here, there)]
+        told.append(f"its slices lie {lie[0]}, the run learnt from slices {lie[1]}")
+    if here.across and there.across and here.across != there.across:
+        told.append(f"its slices are cut along {here.across}, those that the run learnt from along {there.across}")
+    if not (here.across or there.across) and here.axis != there.axis:
+        axes = f"axis {here.axis} of their arrays, those that the run learnt from along axis {there.axis}"
+        told.append(f"its slices are cut along {axes}")
+    return told

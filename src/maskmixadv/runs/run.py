@@ -1,7 +1,6 @@
 """A run: one directory with all that is needed to repeat it, to resume it and to use its network."""
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 from torch import nn
 
 from maskmixadv.corpus.masks import NONE, Masks
-from maskmixadv.errors import InputError, say, word
+from maskmixadv.errors import InputError, counted, say, word
 from maskmixadv.files import claim, read_json, write_text
 from maskmixadv.formats.reading import reading
 from maskmixadv.methods.method import Method
@@ -144,7 +143,8 @@ class Run:
     def __repr__(self) -> str:
         """Say in one line what it is."""
         of = self.learnt_from
-        said = f"{named(self.method)}, {self.schedule.steps} steps on {of.name}, fold {of.fold}"
+        steps = self.schedule.steps
+        said = f"{named(self.method)}, {steps} step{'' if steps == 1 else 's'} on {of.name}, fold {of.fold}"
         return f"Run({str(self.root)!r}, {said}, seed {self.seed})"
 
     def __str__(self) -> str:
@@ -160,7 +160,8 @@ class Run:
             "method": " ".join([named(self.method), *chosen]),
             "corpus": f"{of.name} in {_from_here(of.root)}",
             "fold": f"{of.fold or '?'} of {of.scheme or '?'}: {patients} patients",
-            "steps": f"{schedule.steps:,} of {schedule.batch} slices, {schedule.window} × {schedule.window} pixels"
+            "steps": f"{schedule.steps:,} of {counted(schedule.batch, 'slice')}"
+            + f", {schedule.window} × {schedule.window} pixels"
             + ("" if grid.mm is None else f" of {grid.mm:.3g} mm"),
             "with": f"enclosure {'on' if self.enclosure else 'off'}, seed {self.seed}"
             + ("" if self.masks == NONE else f", masks: {self.masks}")
@@ -230,6 +231,13 @@ class Run:
         """Path of the last checkpoint."""
         return self.root / "last.pt"
 
+    @property
+    def step(self) -> int:
+        """Step of the last checkpoint: 0 where there is none, the run's last one where it does not say."""
+        if not self.checkpoint.is_file():
+            return 0
+        return stored(self.checkpoint, torch.device("cpu")).get("step", self.schedule.steps)
+
     def load(self, device: torch.device) -> Checkpoint:
         """Read the last checkpoint to `device`, without executing code.
 
@@ -269,7 +277,7 @@ class Run:
             raise InputError(f"{self.checkpoint}: weight {name} is not finite{ANEW}")
         if (step := state.get("step", self.schedule.steps)) < self.schedule.steps:
             done = f"stopped at step {step} of {self.schedule.steps}"
-            print(f"{self.root}: {done}; this is its network so far", file=sys.stderr)
+            say(f"{self.root}: {done}; this is its network so far")
         elif not deciding and self._undecided(state):
             without = "before it had decided on odds of classes and structures in one piece, so predictions are without"
             say(f"{self.root}: stopped {without}; 'maskmixadv train --resume {word(self.root)}' decides")

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor
 
 from maskmixadv.corpus.channels import Channel, named, same, told_scale
+from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.methods.method import Method
 from maskmixadv.networks.unet import with_heads
 from maskmixadv.runs.checkpoint import scored, stored
-from maskmixadv.runs.origin import StartedFrom
+from maskmixadv.runs.origin import StartedFrom, otherwise_seen
 from maskmixadv.runs.run import Run
+from maskmixadv.sampling.grid import Grid
 from maskmixadv.tensors import Task
 
 Weights = Mapping[str, Tensor]
@@ -56,6 +58,47 @@ def started_from(first: Run, *, method: Method, classes: Sequence[str], channels
     if _shapes(with_heads(weights, net)) != _shapes(net.state_dict()):
         raise InputError(f"{first.root}: has another network than {type(method).__name__} makes; begin without it")
     return StartedFrom(root=first.root.resolve(), step=state.get("step", first.schedule.steps), hash=_hash(weights))
+
+
+def otherwise(first: Run, corpus: Corpus, grid: Grid) -> list[str]:
+    """Say in which ways a training shows its network other slices than that of the run to begin with did.
+
+    It can learn from them, but what it knows of sizes, intensities and directions is of the others.
+
+    Parameters
+    ----------
+    first
+        The run to begin with.
+    corpus, grid
+        What is learnt from, and on which pixels.
+
+    Examples
+    --------
+    >>> import maskmixadv as mma
+    >>> corpus = mma.make_phantoms("corpus", cases=6, size=64)
+    >>> run = mma.train(corpus, "run", method="pce", preset="cpu", steps=2, size=48, window=32)
+    >>> otherwise(run, corpus, run.grid)
+    []
+    >>> otherwise(run, corpus, Grid(48, 2.0))
+    ['a pixel is 2 mm, that of the run is 5.01 mm']
+    """
+    told = otherwise_seen(corpus, first.learnt_from)
+    pairs = zip(corpus.channels, first.learnt_from.channels, strict=True)
+    for channel, (here, there) in ((one.name, (_window(one), _window(other))) for one, other in pairs):
+        if here != there:
+            told.append(f"the window of {channel} is {here}, that of the run is {there}")
+    here, there = map(_pixel, (grid, first.grid))
+    if here != there:
+        told.append(f"a pixel is {here}, that of the run is {there}")
+    return told
+
+
+def _window(channel: Channel) -> str:
+    return "none" if channel.window is None else "{:.4g} to {:.4g}".format(*channel.window)
+
+
+def _pixel(grid: Grid) -> str:
+    return f"a {grid.size}th of a slice's longer side" if grid.mm is None else f"{grid.mm:.3g} mm"
 
 
 def weights_of(start: StartedFrom, device: torch.device) -> Weights:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.channels import COLOURS, ONE, Channel, in_colour, own
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.folds import folds
-from maskmixadv.errors import InputError, listed, say
+from maskmixadv.errors import InputError, counted, listed, say
 from maskmixadv.formats import dicom_frames, dicom_pictures, image_files, seg, series
 from maskmixadv.formats.slicing import Slicing
 from maskmixadv.formats.volume import Volume
@@ -137,14 +136,14 @@ def _channels(source: Path, found: Sequence[Study]) -> tuple[Channel, ...]:
     if said:
         if len(said) > 1 and not (len(said) == len(COLOURS) == len(seen) and said[0].kind == "RGB"):
             has = "red, green and blue" if len(seen) > 1 else "those of DICOM series are 1"
-            raise InputError(f"{source / declared.FILE}: says {len(said)} channels, {has}")
+            raise InputError(f"{source / declared.FILE}: says {counted(len(said), 'channel')}, {has}")
         return own(said)
     if len(seen) > 1:
         return own(seen)
     modalities = Counter("picture" if study.picture else series.modality(study.paths[0]) for study in found)
     if "CT" in modalities and len(modalities) > 1:
         told = ", ".join(f"{name or 'not said'} ({count})" for name, count in sorted(modalities.items()))
-        print(f"{source}: Modality is {told}: each volume is scaled by its own range", file=sys.stderr)
+        say(f"{source}: Modality is {told}: each volume is scaled by its own range")
     return (Channel("CT", "CT"),) if set(modalities) == {"CT"} else own(ONE)
 
 
@@ -161,10 +160,7 @@ def _studies(source: Path, pattern: str | None) -> list[Study]:
     for uid, parts in volumes.items():
         if len(parts) > 1:
             kind = "file" if len(parts) > len({part[0].parent for part in parts}) else "folder"
-            print(
-                f"{source}: series {uid} has slices at one place in {len(parts)} {kind}s; each {kind} is a case",
-                file=sys.stderr,
-            )
+            say(f"{source}: series {uid} has slices at one place in {len(parts)} {kind}s; each {kind} is a case")
     volumes |= {uid: [[path] for path in paths] for uid, paths in found.pictures.items()}
     masks = _masks(source, found.segmentations, volumes)
     bare = [path for uid, paths in found.pictures.items() for n, path in enumerate(paths) if (uid, n) not in masks]
@@ -274,17 +270,14 @@ def _classes(source: Path, found: Sequence[Study]) -> tuple[str, ...]:
     if toml.is_file():
         classes = declared.read(toml)
         if classes != declared.coded(classes.names, range(len(classes.names)), None, str(toml)):
-            print(f"{toml}: its codes and its ignore are not used, as a SEG's segments have names", file=sys.stderr)
+            say(f"{toml}: its codes and its ignore are not used, as a SEG's segments have names")
         return classes.names
     labels = [name for study in found for path in study.masks for name in seg.names(path)]
     spelled = {declared.BACKGROUND: declared.BACKGROUND}
     for name in labels:
         spelled.setdefault(folded(name), name)
     if more := sorted(set(labels) - set(spelled.values())):
-        print(
-            f"{source}: segments whose names differ in spelling alone are one class: {listed(more)}",
-            file=sys.stderr,
-        )
+        say(f"{source}: segments whose names differ in spelling alone are one class: {listed(more)}")
     return tuple(spelled.values()) if labels else ("background", "structure")
 
 

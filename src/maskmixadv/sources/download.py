@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 from maskmixadv.files import make_directory
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def download(release: Release, folder: Path) -> None:
 
     make_directory(folder)
     pooch.get_logger().setLevel(logging.WARNING)
-    print(release.terms, file=sys.stderr)
+    say(release.terms)
     hashes = release.hashes()
     keeper = pooch.create(path=folder, base_url=release.address, registry=hashes, retry_if_failed=TRIES - 1)
     for name in track(hashes, description="download", disable=not sys.stderr.isatty()):

@@ -1,5 +1,6 @@
 """Files and series that hold several volumes or pictures: phases of a moving organ, echoes, an ultrasound cine."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from maskmixadv.files import check_name, together
 from maskmixadv.formats import dicom_header, dicom_pictures, itk, nifti, series
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources import stills
+from maskmixadv.spelling import as_file
 
 ALLOWED: Final = "allowed are NIfTI, NRRD, MetaImage, multi-frame DICOM, and folders of DICOM slices"
 
@@ -78,7 +80,9 @@ def split(source: Path, folder: Path) -> tuple[list[str], str]:
     >>> split(Path("cine.nii.gz"), Path("images"))[0][-1]
     'cine_v30.nii.gz'
     """
-    if source.is_file() and dicom_pictures.is_picture(source):
+    picture = source.is_file() and dicom_pictures.is_picture(source)
+    _must_be_free(folder, _name(source), PICTURE if picture else SUFFIX)  # a film can take minutes to read
+    if picture:
         pictures = list(stills.stills(source))
         save = [partial(each.save_as, enforce_file_format=True) for each in pictures]
         return _written(_called(source), PICTURE, save, folder), ""
@@ -153,6 +157,27 @@ def _written(film: str, suffix: str, save: Sequence[Callable[[Path], object]], f
     return names
 
 
+def _must_be_free(folder: Path, film: str, suffix: str) -> None:
+    """Refuse a folder with a file that is called as a volume of the film, whatever number of them it has."""
+    named = re.compile(rf"{re.escape(as_file(film))}_v[0-9]+{re.escape(suffix)}")
+    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    if taken := next((path for path in there if named.fullmatch(as_file(path.name))), None):
+        raise InputError(f"{taken}: exists, allowed is a name that is free; move it, or give another folder")
+
+
+def _name(source: Path) -> str:
+    """Return the name of a film, without the suffix of its format."""
+    suffix = _volumes_suffix(source)
+    return source.name[: -len(suffix)] if suffix else _called(source)
+
+
+def _volumes_suffix(source: Path) -> str:
+    low = "" if source.is_dir() else source.name.lower()
+    if low.endswith(SEGMENTATION):
+        return ""
+    return next((each for each in (*nifti.SUFFIXES, *itk.SUFFIXES) if low.endswith(each)), "")
+
+
 def _called(source: Path) -> str:
     """Return the name of a DICOM file or folder, whose suffix counts only if it is one of DICOM."""
     path = source.resolve()
@@ -160,17 +185,13 @@ def _called(source: Path) -> str:
 
 
 def _read(source: Path) -> tuple[Volume, str, str]:
-    low = source.name.lower()
-    for module in (nifti, itk):
-        suffixes = (each for each in module.SUFFIXES if each != SEGMENTATION and not low.endswith(SEGMENTATION))
-        suffix = next((each for each in suffixes if low.endswith(each)), None)
-        if suffix and not source.is_dir():
-            return *module.read_volumes(source), source.name[: -len(suffix)]
+    if suffix := _volumes_suffix(source):
+        return *(nifti if suffix in nifti.SUFFIXES else itk).read_volumes(source), _name(source)
     if not source.is_dir() and not (source.is_file() and dicom_header.is_dicom(source)):
         raise InputError(f"{source}: no such file or folder, or of another format; {ALLOWED}")
     volume, names = series.volumes(_slices(source))
     told = f"{names[0]} to {names[-1]}" if names else ""
-    return volume, told, _called(source)
+    return volume, told, _name(source)
 
 
 def _slices(source: Path) -> list[Path]:

@@ -1,7 +1,6 @@
 """A corpus of a user's own images: ``images/``, and ``scribbles/`` and ``masks/`` with files of the same names."""
 
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import KeptCase
 from maskmixadv.corpus.folds import folds
 from maskmixadv.corpus.scale import LIKE_CT
-from maskmixadv.errors import InputError, listed
+from maskmixadv.errors import InputError, listed, say
 from maskmixadv.files import work_ahead
 from maskmixadv.formats import image_files, several
 from maskmixadv.formats.reading import NAMED
@@ -125,7 +124,7 @@ def tell_cuts(source: Path, cuts: Cuts) -> None:
     >>> tell_cuts(Path("src"), Cuts(Slicing(), {"a": View(), "b": View()}))  # nothing to tell
     """
     if told := cuts.told():
-        print(f"{source}: {told}", file=sys.stderr)
+        say(f"{source}: {told}")
 
 
 def find(source: Path, patient: str | None = None) -> Found:
@@ -385,4 +384,4 @@ def _shows(case: Case) -> bool:
 
 def _tell(source: Path, names: Sequence[str], what: str) -> None:
     if names:
-        print(f"{source}: {what} {listed(names, NAMED)}", file=sys.stderr)
+        say(f"{source}: {what} {listed(names, NAMED)}")

@@ -4,7 +4,6 @@ Source: github.com/MIC-DKFZ/nnUNet, documentation/dataset_format.md and ignore_l
 """
 
 import glob
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +15,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.corpus.folds import folds
 from maskmixadv.corpus.names import MOST_CLASSES
-from maskmixadv.errors import InputError, listed, say
+from maskmixadv.errors import InputError, counted, listed, say
 from maskmixadv.files import check_name, read_json
 from maskmixadv.formats import image_files, several
 from maskmixadv.formats.reading import NAMED, in_one_line
@@ -107,7 +106,7 @@ def prepare(
     if not train and not test:
         raise InputError(f"{source}: no label file *{dataset.ending} in labelsTr; it needs one a case")
     if dataset.training not in (None, len(train)):
-        there = f"{len(train)} files *{dataset.ending}"
+        there = f"{counted(len(train), 'file')} *{dataset.ending}"
         say(f"{source / DATASET}: numTraining is {dataset.training!r:.62}, but labelsTr has {there}")
     found = Found(source, [*train, *test], _bare(source, dataset, train, test))
     cuts, channels = pairs.cuts(found.pairs, axis), _channels(source, dataset, found.pairs, colours=colours)
@@ -267,9 +266,7 @@ def _bare(source: Path, dataset: Dataset, train: Sequence[Pair], test: Sequence[
             others = (path for path in place.iterdir() if not path.name.endswith(dataset.ending))
             odd = sorted(path.name for path in others if image_files.strange(path) or image_files.readable(path))
             if odd:
-                print(
-                    f"{place}: passed over, as {DATASET} says {dataset.ending}: {listed(odd, NAMED)}", file=sys.stderr
-                )
+                say(f"{place}: passed over, as {DATASET} says {dataset.ending}: {listed(odd, NAMED)}")
     return bare
 
 

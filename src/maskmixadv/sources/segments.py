@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 from maskmixadv.formats import itk
 from maskmixadv.formats.volume import Volume
 from maskmixadv.spelling import folded
@@ -131,8 +131,8 @@ def _labelled(
         if (both := inside & (owner >= 0)).any():
             other = found[owner[both][0]].name
             raise InputError(
-                f"{path}: segments {other!r:.60} and {segment.name!r:.60} overlap in {both.sum()} voxels, allowed "
-                "is one class a voxel; take one out of the other"
+                f"{path}: segments {other!r:.60} and {segment.name!r:.60} overlap in "
+                f"{counted(int(both.sum()), 'voxel')}, allowed is one class a voxel; take one out of the other"
             )
         labels[inside], owner[inside] = places[folded(segment.name)], number
     for layer in range(layers.shape[3]):

@@ -349,7 +349,7 @@ def _shown(made: Iterable[tuple[Case, Counter[int]]], corpus: Corpus) -> Iterato
         del case
     if missed:
         told = ", ".join(f"{missed[label]} of {corpus.classes[label]}" for label in sorted(missed))
-        print(f"{corpus.root}: nothing is drawn in small pieces beside a larger one: {told}", file=sys.stderr)
+        say(f"{corpus.root}: nothing is drawn in small pieces beside a larger one: {told}")
 
 
 def _options(annotator: Annotator) -> Iterator[str]:

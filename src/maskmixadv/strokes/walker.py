@@ -39,6 +39,7 @@ from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import NOTHING, Taught
+from maskmixadv.errors import counted, say
 from maskmixadv.files import work_ahead
 from maskmixadv.memory import Budget, free
 from maskmixadv.strokes.appearance import appearance
@@ -267,10 +268,9 @@ def _tell(corpus: Corpus, factors: Sequence[int], plan: Plan) -> None:
     if factors:
         low, high = min(factors), max(factors)
         why = " (all that memory holds)" if plan.most < MOST else ""
-        print(
-            f"{corpus.root}: random walks of {len(factors)} slices with more than {plan.most:,} unknown pixels{why} "
-            f"go over a grid {low if low == high else f'{low} to {high}'} times as coarse",
-            file=sys.stderr,
+        say(
+            f"{corpus.root}: random walks of {counted(len(factors), 'slice')} with more than {plan.most:,} unknown "
+            f"pixels{why} go over a grid {low if low == high else f'{low} to {high}'} times as coarse"
         )
 
 

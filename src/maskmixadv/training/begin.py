@@ -2,7 +2,6 @@
 
 import json
 import platform
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -11,11 +10,12 @@ from pathlib import Path
 import torch
 
 from maskmixadv import provenance
+from maskmixadv.corpus.alike import twins
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.corpus.masks import AUTO, Masks, taught
 from maskmixadv.device import device_name, pick_device
-from maskmixadv.errors import InputError, listed
+from maskmixadv.errors import InputError, listed, say
 from maskmixadv.files import read_json
 from maskmixadv.methods import registry
 from maskmixadv.methods.method import Method
@@ -23,7 +23,7 @@ from maskmixadv.runs.lineage import in_both, lineage, shared
 from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, corpus_fields
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
-from maskmixadv.runs.start import started_from
+from maskmixadv.runs.start import otherwise, started_from
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.strokes.canvas import fitted
@@ -129,6 +129,8 @@ def begin(
         schedule = replace(schedule, size=max(schedule.window, first.schedule.size))
     elif fit_canvas:
         schedule = _on_canvas(schedule, corpus, split, tell=write)
+    if write:
+        tell_twins(corpus, split)
     method = method.under(schedule)
     ranks.check(method, schedule.batch)
     masks = masks.settled(corpus, corpus.of(split.train), method.supervision)
@@ -162,6 +164,9 @@ def begin(
     )
     if not write:
         return run
+    if first is not None:
+        for line in otherwise(first, corpus, grid):
+            say(f"maskmixadv: note: {first.root}: its network goes on with other slices: {line}")
     if (begun := _begun(run)) is not None:
         return begun
     run.create()
@@ -173,7 +178,7 @@ def tell_unused(method: Method, *, prior: bool, unlabelled: bool) -> None:
 
     Examples
     --------
-    >>> import contextlib
+    >>> import contextlib, sys
     >>> from maskmixadv.methods.pce import PCE
     >>> with contextlib.redirect_stderr(sys.stdout):
     ...     tell_unused(PCE(), prior=False, unlabelled=True)
@@ -184,7 +189,23 @@ def tell_unused(method: Method, *, prior: bool, unlabelled: bool) -> None:
         ("unlabelled", unlabelled, method.semi_supervised),
     ):
         if given and not used:
-            print(f"maskmixadv: note: --{option}: {registry.named(method)} makes no use of it", file=sys.stderr)
+            say(f"maskmixadv: note: --{option}: {registry.named(method)} makes no use of it")
+
+
+def tell_twins(corpus: Corpus, split: Split) -> None:
+    """Say on stderr which cases of validation and test patients have an image that is learnt from, under another name.
+
+    Examples
+    --------
+    >>> from maskmixadv.sources.phantoms import phantom
+    >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
+    >>> tell_twins(corpus, corpus.split("paper", 1))  # there are none
+    """
+    held = corpus.of([*split.val, *split.test])
+    if found := twins(corpus, held, corpus.of(split.train)):
+        say(f"maskmixadv: note: {corpus.root}: {found} have the same image, which is learnt from; scores are too good")
+    if found := twins(corpus, corpus.of(split.test), corpus.of(split.val)):
+        say(f"maskmixadv: note: {corpus.root}: {found} have the same image, once to validate on and once to test")
 
 
 def _begun(run: Run) -> Run | None:
@@ -210,7 +231,7 @@ def _begun(run: Run) -> Run | None:
         return None
     if there.checkpoint.is_file() and there.ended(there.load(torch.device("cpu"))):
         return None
-    print(f"{run.root}: begun before with the same settings; going on with it", file=sys.stderr)
+    say(f"{run.root}: begun before with the same settings; going on with it")
     return run
 
 
@@ -235,7 +256,7 @@ def _unseen(first: Run, corpus: Corpus, split: Split, *, tell: bool) -> None:
         )
     if tell and (easy := sorted(learnt & set(split.val))):
         told = f"its network has learnt from validation patients: {listed(easy)}"
-        print(f"maskmixadv: note: {first.root}: {told}; their scores are too good", file=sys.stderr)
+        say(f"maskmixadv: note: {first.root}: {told}; their scores are too good")
 
 
 def _on_canvas(schedule: Schedule, corpus: Corpus, split: Split, *, tell: bool) -> Schedule:
@@ -246,7 +267,7 @@ def _on_canvas(schedule: Schedule, corpus: Corpus, split: Split, *, tell: bool) 
     if tell:
         told = f"structures span {span:.0f} pixels of a canvas of {schedule.size}: it has {size} instead"
         part = f"of which a step sees {schedule.window} × {schedule.window} (--size {schedule.size} keeps it)"
-        print(f"{corpus.root}: {told}, {part}", file=sys.stderr)
+        say(f"{corpus.root}: {told}, {part}")
     return replace(schedule, size=size)
 
 

@@ -1,12 +1,12 @@
 """What a run learns from, loaded: its training slices, and the masks of its prior."""
 
-import sys
 from collections.abc import Sequence
 
 import torch
 
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
+from maskmixadv.errors import say
 from maskmixadv.runs.origin import same_corpus
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.loading import load_masks, load_slices
@@ -69,7 +69,7 @@ def training_slices(
         keep=True,
     )
     if slices.mapping is not None:
-        print(f"{run.root}: {len(slices.mapping) / GB:.1f} GB of slices stream from the disk", file=sys.stderr)
+        say(f"{run.root}: {len(slices.mapping) / GB:.1f} GB of slices stream from the disk")
     return slices
 
 
@@ -94,10 +94,10 @@ def tell_learnt(run: Run, slices: Slices) -> None:
     """
     if slices.learnt is not None:
         for line in slices.learnt.told().splitlines():
-            print(f"{run.root}: {line}", file=sys.stderr)
+            say(f"{run.root}: {line}")
     if run.unlabelled and (slices.bare is None or not slices.bare.any()):
         told = "every training slice has strokes or a mask that is learnt from, so it changes nothing"
-        print(f"{run.root}: --unlabelled: {told}", file=sys.stderr)
+        say(f"{run.root}: --unlabelled: {told}")
 
 
 def prior_masks(run: Run, device: torch.device) -> PriorMasks | None:

@@ -1,7 +1,6 @@
 """The course of a run: its steps are taken, logged, validated and saved."""
 
 import signal
-import sys
 import threading
 import time
 from collections import deque
@@ -13,7 +12,7 @@ from types import FrameType
 from torch import Tensor
 
 from maskmixadv.device import pick_device
-from maskmixadv.errors import DivergedError
+from maskmixadv.errors import DivergedError, say
 from maskmixadv.files import held
 from maskmixadv.formats.reading import reading
 from maskmixadv.runs.checkpoint import save
@@ -112,7 +111,7 @@ def _fit(
     if not ranks.rank:
         tell_learnt(run, slices)
         if told := shrunk(run.grid, corpus.of(run.learnt_from.train)):
-            print(f"{run.root}: {told}", file=sys.stderr)
+            say(f"{run.root}: {told}")
     loop = Loop(run, slices, prior_masks(run, place), place, ranks, engine)
     logged, saved = None, None
     if run.checkpoint.is_file():

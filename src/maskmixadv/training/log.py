@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 from maskmixadv.files import cannot_write, write_text
 from maskmixadv.runs.checkpoint import LogState
 from maskmixadv.runs.course import Logged, course_text, read_course
@@ -264,7 +264,8 @@ class _Pace:
     def _tell(self, seconds: float) -> None:
         left = self._run.schedule.steps - self._step - self._taken
         self._console.print(
-            f"{self._run.root}: {left:,} steps to go take about {in_words(left * seconds)}, without validation "
+            f"{self._run.root}: {counted(left, 'step')} to go {'takes' if left == 1 else 'take'} "
+            f"about {in_words(left * seconds)}, without validation "
             f"({seconds:.2g} s a step, measured over {PACE_TO - PACE_FROM})",
             soft_wrap=True, highlight=False, markup=False,
         )  # fmt: skip

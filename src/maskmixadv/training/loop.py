@@ -1,7 +1,6 @@
 """The training loop: one step that serves every method, and the state that exact resuming needs."""
 
 import copy
-import sys
 from collections.abc import Hashable, Iterator
 from dataclasses import replace
 
@@ -11,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from maskmixadv.device import autocast
+from maskmixadv.errors import say
 from maskmixadv.methods.method import Phase
 from maskmixadv.methods.parts.teacher import Teacher
 from maskmixadv.networks.average import follow, followed_closely
@@ -135,7 +135,7 @@ class Loop:
             if self._engine.strict:
                 raise
             told = f"step {self.step} can't be recorded ({error})"
-            print(f"{self.run.root}: {told}; all go operation by operation", file=sys.stderr)
+            say(f"{self.run.root}: {told}; all go operation by operation")
             self.take_as_written()
             if self.device.type == "cuda":
                 leave_recording(torch.cuda.default_generators[self.device.index or 0])

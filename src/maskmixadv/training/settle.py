@@ -1,8 +1,8 @@
 """At the end of a training: decide by what its network draws how predictions are made, and keep it with the run."""
 
-import sys
 from dataclasses import replace
 
+from maskmixadv.errors import say
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.runs import odds, pieces
 from maskmixadv.runs.odds import Odds
@@ -54,8 +54,8 @@ def settle(run: Run, device: str | None = None) -> tuple[Odds, Pieces]:
     if shares.used:
         told = f"odds of classes by the masks of {shares.patients} validation patients: {shares}"
         better = f"mean Dice of each one {shares.before:.3f}, with odds by the others' masks {shares.after:.3f}"
-        print(f"{run.root}: {told}; {better} ({odds.FILE}; '--odds neutral' leaves them out)", file=sys.stderr)
+        say(f"{run.root}: {told}; {better} ({odds.FILE}; '--odds neutral' leaves them out)")
     if found.kept:
         told = f"of these only the largest connected piece is kept in predictions: {found}"
-        print(f"{run.root}: {told} ({pieces.FILE}; '--pieces all' keeps all)", file=sys.stderr)
+        say(f"{run.root}: {told} ({pieces.FILE}; '--pieces all' keeps all)")
     return shares, found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.errors import INTERRUPTED, DivergedError, InputError, report
+from maskmixadv.errors import INTERRUPTED, DivergedError, InputError, report, say
 from maskmixadv.files import make_directory, read_json, whole, write_text, written
 from maskmixadv.methods.registry import METHODS, fields_of, method_from
 from maskmixadv.processes import reason_written
@@ -117,7 +117,7 @@ def _attempt(predictor: "Predictor", paths: Sequence[Path], out: Path, odd: str 
         with within_memory(paths[0]):
             volume, found = _predicted(predictor, paths, axis)
     except InputError as error:
-        print(f"{out.name}: not predicted ({error})", file=sys.stderr)
+        say(f"{out.name}: not predicted ({error})")
         return str(error)
     _write(out, volume, found)
     return None
@@ -141,7 +141,7 @@ def _begun(layout: Layout, run: str) -> "Run":
     order = made(Order, read_json(notes / training.ORDER), str(notes / training.ORDER))
     corpus, left_out, accepted, corrected = learning.corpus(layout, Cases(layout).known(), learning.Dense.read(layout))
     for line in left_out:
-        print(f"left out: {line}", file=sys.stderr)
+        say(f"left out: {line}")
     start, unfit = _start(layout, order, corpus) if order.goes_on else (None, [])
     write_text(notes / training.LEFT_OUT, json.dumps([*left_out, *unfit]))
     drawn = sum(int((scribble != IGNORE).any((1, 2)).sum()) for scribble in _scribbles(corpus))
@@ -185,7 +185,7 @@ def _start(layout: Layout, order: Order, corpus: "Corpus") -> tuple[Path | None,
     try:
         started_from(Run.open(root), method=method, classes=tuple(corpus.classes), channels=corpus.channels)
     except InputError as error:
-        print(f"begins anew: {error}", file=sys.stderr)
+        say(f"begins anew: {error}")
         return None, [f"the network of run {latest} ({error})"]
     return root, []
 
