@@ -4,13 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import make_directory, read_json
+from maskmixadv.files import make_directory, read_json, write_text
 from maskmixadv.formats import image_files, nifti
 from maskmixadv.formats.reading import in_one_line, read_npz, reading
 from maskmixadv.formats.slicing import View
@@ -24,7 +25,8 @@ from maskmixadv.studio.layout import PROPOSED, Layout, latest
 
 CACHED_BYTES: Final = 2**28
 MARKS: Final = "images.json"
-"""Name of the file that tells the images that a run predicted from others (`maskmixadv.sources.marks`)."""
+"""Name of the file that tells the images that a run predicted, or of which proposals were accepted, from others
+(`maskmixadv.sources.marks`)."""
 PROBABILITIES: Final = "probabilities"
 """Folder of the class probabilities in a run's predictions."""
 
@@ -43,6 +45,7 @@ class StoredPredictions:
         self._means: FileCache[dict[int, list[float]]] = FileCache(self._mean, lambda _: 1, 1 << 16)
         self._alike: FileCache[bool] = FileCache(labelled.alike, lambda _: 1, 1 << 16)
         self._shapes: FileCache[tuple[int, ...]] = FileCache(_shape, lambda _: 1, 1 << 16)
+        self._marking = Lock()
 
     def latest(self) -> str | None:
         """Return the name of the latest run whose predictions are complete."""
@@ -76,7 +79,15 @@ class StoredPredictions:
         volume = self.labels(PROPOSED, case, like.array.shape)
         volume = np.zeros(like.array.shape, np.uint8) if volume is None else volume.copy()
         np.moveaxis(volume, place[0], 0)[place[1]] = labels
+        self._keep_mark(folder / MARKS, case)  # before them: labels alone could be taken for those of any picture
         nifti.write_labels(path, volume, like)
+
+    def _keep_mark(self, path: Path, case: str) -> None:
+        """Note in the file `path` the image that a case has by now; all cases share the file."""
+        with self._marking:
+            known = self._predicted.get(self._layout.check(path)) if path.is_file() else {}
+            if (mark := self._marks.of(case)) is not None and known.get(case) != mark:
+                write_text(path, marks_of({**known, case: mark}))
 
     def has(self, run: str, case: str, shape: tuple[int, ...]) -> bool:
         """Return whether there is a prediction of `case`, whose image has `shape`; headers alone are read.
@@ -165,7 +176,8 @@ class StoredPredictions:
     def _check_image(self, run: str, case: str, path: Path) -> None:
         """Refuse a prediction of another picture of this name, whose headers tell nothing, with an `InputError`."""
         if self._of_another(run, case):
-            raise InputError(f"{path}: was predicted of another image of this name; {_advice(path)}")
+            made = "accepted on" if run == PROPOSED else "predicted of"
+            raise InputError(f"{path}: was {made} another image of this name; {_advice(path)}")
 
     def _of_another(self, run: str, case: str) -> bool:
         """Whether `run` predicted another image of this name; False where that is not known."""
