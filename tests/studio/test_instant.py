@@ -133,9 +133,9 @@ def test_slices_between_strokes_are_filled(page: httpx.Client) -> None:
 
 def test_what_memory_lacks_for_is_refused(page: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long volume took all memory, and the system ended the server."""
-    ends = two_classes()
-    for index in (0, 2):
-        page.put(f"/api/cases/s0/slices/{index}/scribble", content=ends.tobytes()).raise_for_status()
+    ends, nothing = two_classes(), np.full(SHAPE, 255, np.uint8)
+    for index, labels in ((0, ends), (1, nothing), (2, ends)):
+        page.put(f"/api/cases/s0/slices/{index}/scribble", content=labels.tobytes()).raise_for_status()
     monkeypatch.setattr("maskmixadv.studio.memory.free", lambda: 2**16)
     refused(page.post("/api/cases/s0/fill"), 400, "s0: filling slices 1 to 3", "memory")
     refused(page.post("/api/cases/s0/shapes"), 400, "s0: a proposal of slice 1", "memory")
