@@ -149,9 +149,8 @@ def test_a_file_that_filling_can_not_read_is_told(tmp_path: Path) -> None:
     folder = own.folder(tmp_path / "hearts", scribbled=1, masked=0)
     predict(folder, cases=("s0",))
     with client(folder) as page:
-        for index in (0, 2):
-            labels = two_classes().tobytes()
-            page.put(f"/api/cases/s0/slices/{index}/scribble", content=labels).raise_for_status()
+        for index, labels in ((0, two_classes()), (1, np.full(SHAPE, 255, np.uint8)), (2, two_classes())):
+            page.put(f"/api/cases/s0/slices/{index}/scribble", content=labels.tobytes()).raise_for_status()
         probable(folder, 1).write_bytes(b"damaged")
         refused(page.post("/api/cases/s0/fill"), 400, "s0.npz", "damaged", "train again")
 
