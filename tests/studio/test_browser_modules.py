@@ -127,7 +127,8 @@ def test_a_broad_stroke_has_an_even_edge(page: Studio) -> None:
         const stroke = new m.Stroke(labels, { h: 300, w: 400, aspect: 1 }, { code: 1, size: 200 });
         stroke.to(120, 150);
         stroke.to(280, 150);
-        return [120, 151, 203, 279].map((x) => [...labels.keys()].filter((i) => i % 400 === x && labels[i] === 1).length);
+        const drawn = (x) => [...labels.keys()].filter((i) => i % 400 === x && labels[i] === 1).length;
+        return [120, 151, 203, 279].map(drawn);
     })()"""
     assert page.module("brush", walk) == [200] * 4
 

@@ -238,3 +238,22 @@ def test_classes_that_another_page_changed_are_not_changed_back(tmp_path: Path) 
         refused(page.put("/api/classes", json=recoloured), 409, "another page")
         now = page.get("/api/folder").json()
         assert (now["classes"], now["coding"]) == (held["classes"], held["coding"])
+
+
+def test_what_another_program_wrote_into_the_notes_is_not_lost(folder: Path) -> None:
+    """Somebody puts a copy of the verdicts back while the studio is open; the next verdict wrote over it."""
+    predict(folder)
+    notes = folder / "studio.json"
+    with client(folder) as page:
+        page.put(f"{SLICE}/review", json={"verdict": "rejected"}).raise_for_status()
+        notes.write_text(notes.read_text().replace('"rejected"', '"accepted"'))
+        told = page.put("/api/cases/s0/slices/0/review", json={"verdict": "rejected"}).json()
+        assert told["reviews"] == {"0": "rejected", "1": "accepted"}
+        page.put("/api/cases/s1/slices/0/review", json={"verdict": "rejected"}).raise_for_status()
+        assert notes.read_text().count('"accepted"') == 1
+        notes.write_text("{")
+        refused(page.put(f"{SLICE}/review", json={"verdict": "rejected"}), 400, "studio.json")
+        assert notes.read_text() == "{"
+        notes.unlink()
+        told = page.put(f"{SLICE}/review", json={"verdict": None}).json()
+        assert told["reviews"] == {"0": "rejected"}
