@@ -88,6 +88,7 @@ def test_a_training_cuts_as_the_page_does(folder: Path) -> None:
         for number in range(2):
             image(folder, f"coronal{number}", thick=1)
     layout = trained(folder)
+    assert (layout.predictions / "001" / "codes.json").read_text() == "[0, 1, 2, 3]"
     learnt = json.loads((layout.state / "001" / "learnt.json").read_text())
     assert learnt["scribbled"] == 1  # cut along y, it would be nine slices
     with np.load(layout.predictions / "001" / "probabilities" / "iso.npz") as kept:

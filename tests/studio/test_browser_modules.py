@@ -102,6 +102,37 @@ def test_undo_leaves_alone_what_others_drew(page: Studio) -> None:
     assert page.module("brush", walk) == [255, 2, 255]
 
 
+@pytest.mark.parametrize(("side", "most"), [(48, 40), (1000, 50), (9000, 200)])
+def test_large_pictures_have_broad_brushes(page: Studio, side: int, most: int) -> None:
+    """At 4000 × 4000 the broadest brush had 40 pixels, a hundredth of the picture's side."""
+    walk = """(() => {
+        const { state } = m;
+        const [shape, { size }] = [m.shown().shape, state.tool];
+        m.shown().shape = [shape[0], a, a + 10];
+        m.setTool({ size: 999 });
+        m.emit("place");
+        const found = [state.tool.size, Number(document.getElementById("size").max)];
+        m.shown().shape = shape;
+        m.emit("place"); // a brush is no broader than its slice has them
+        found.push(state.tool.size);
+        m.setTool({ size });
+        return found;
+    })()"""
+    assert page.module("state", walk, side) == [most, most, 40]
+
+
+def test_a_broad_stroke_has_an_even_edge(page: Studio) -> None:
+    walk = """(() => {
+        const labels = new Uint8Array(300 * 400).fill(255);
+        const stroke = new m.Stroke(labels, { h: 300, w: 400, aspect: 1 }, { code: 1, size: 200 });
+        stroke.to(120, 150);
+        stroke.to(280, 150);
+        const drawn = (x) => [...labels.keys()].filter((i) => i % 400 === x && labels[i] === 1).length;
+        return [120, 151, 203, 279].map(drawn);
+    })()"""
+    assert page.module("brush", walk) == [200] * 4
+
+
 @pytest.mark.parametrize(("module", "key"), [("draw", "a/1"), ("paint", "a/1/mask")])
 def test_nothing_is_undone_in_codes_that_mean_other_classes_by_now(page: Studio, module: str, key: str) -> None:
     walk = """(async () => {

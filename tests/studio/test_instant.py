@@ -131,6 +131,30 @@ def test_slices_between_strokes_are_filled(page: httpx.Client) -> None:
     refused(page.post("/api/cases/none/fill"), 404, "no such case")
 
 
+def test_what_memory_lacks_for_is_refused(page: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long volume took all memory, and the system ended the server."""
+    ends, nothing = two_classes(), np.full(SHAPE, 255, np.uint8)
+    for index, labels in ((0, ends), (1, nothing), (2, ends)):
+        page.put(f"/api/cases/s0/slices/{index}/scribble", content=labels.tobytes()).raise_for_status()
+    monkeypatch.setattr("maskmixadv.studio.memory.free", lambda: 2**16)
+    refused(page.post("/api/cases/s0/fill"), 400, "s0: filling slices 1 to 3", "memory")
+    refused(page.post("/api/cases/s0/shapes"), 400, "s0: a proposal of slice 1", "memory")
+    assert page.post(PROPOSAL, content=ends.tobytes()).status_code == 204
+    monkeypatch.undo()
+    assert page.post("/api/cases/s0/fill").status_code == 200
+
+
+def test_a_file_that_filling_can_not_read_is_told(tmp_path: Path) -> None:
+    """The page said instead that strokes were missing."""
+    folder = own.folder(tmp_path / "hearts", scribbled=1, masked=0)
+    predict(folder, cases=("s0",))
+    with client(folder) as page:
+        for index, labels in ((0, two_classes()), (1, np.full(SHAPE, 255, np.uint8)), (2, two_classes())):
+            page.put(f"/api/cases/s0/slices/{index}/scribble", content=labels.tobytes()).raise_for_status()
+        probable(folder, 1).write_bytes(b"damaged")
+        refused(page.post("/api/cases/s0/fill"), 400, "s0.npz", "damaged", "train again")
+
+
 def test_an_accepted_proposal_is_shown_learnt_from_and_taken_back(page: httpx.Client, folder: Path) -> None:
     told = plane(page.post(PROPOSAL, content=two_classes().tobytes()))
     assert page.put(PROPOSAL, content=told.tobytes()).json() == {"reviews": {"1": "accepted"}}

@@ -145,3 +145,29 @@ def test_classes_that_another_program_changed_are_noticed(tmp_path: Path) -> Non
         assert page.put(f"{SLICE}/scribble", content=strokes().tobytes()).status_code == 200
         (folder / "classes.toml").write_text("[[class]]")
         refused(page.put(f"{SLICE}/scribble", content=strokes(2).tobytes()), 400, "classes.toml", "mended")
+
+
+def test_labels_are_not_shown_under_other_classes_whose_order_was_changed(tmp_path: Path) -> None:
+    """Somebody puts the tables of classes.toml in another order, with their codes: strokes stay what they were."""
+    folder = own.folder(tmp_path / "hearts", scribbled=2, masked=0)
+    coded = [f'[[class]]\nname = "{name}"\ncode = {code}\n' for code, name in enumerate(tiny.CLASSES)]
+    order = folder / "classes.toml"
+    order.write_text("ignore = 4\n" + "".join(coded))
+    predict(folder, cases=("s0", "s1"))
+    (folder / "predictions" / "001" / "codes.json").write_text("[0, 1, 2, 3]")  # as a training writes it
+    case, proposed = "/api/cases/s1/slices/0", np.ones(SHAPE, np.uint8).tobytes()
+    with client(folder) as page:
+        page.put(f"{case}/proposal", content=proposed).raise_for_status()
+        assert page.get(f"{SLICE}/prediction").status_code == 200
+    order.write_text("ignore = 4\n" + "".join([coded[0], coded[2], coded[1], coded[3]]))
+    with client(folder) as page:
+        told = ("had the codes 1, 2, 3", "has 2, 1, 3", "order back")
+        refused(page.get(f"{SLICE}/prediction"), 400, "predictions/001/s0.nii.gz", *told, "train again")
+        refused(page.get(f"{case}/prediction"), 400, "predictions/000/s1.nii.gz", *told, "take the file away")
+        refused(page.put(f"{case}/proposal", content=proposed), 400, *told)
+        assert "order back" in " ".join(page.get("/api/folder").json()["problems"])
+        assert "order back" in page.post("/api/export", json={"what": "masks"}).json()["error"]
+    order.write_text("ignore = 4\n" + "".join([*coded, '[[class]]\nname = "scar"\ncode = 7\n']))
+    with client(folder) as page:  # classes that come last change nothing
+        assert page.get(f"{SLICE}/prediction").status_code == 200
+        assert page.get(f"{case}/prediction").content == proposed

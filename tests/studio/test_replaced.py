@@ -11,7 +11,7 @@ import pytest
 import own
 import tiny
 from maskmixadv.formats import nifti
-from studio_server import SLICE, client, plane, predict, refused, strokes
+from studio_server import SHAPE, SLICE, client, plane, predict, refused, strokes
 
 DENSE = tiny.volume()[2]
 
@@ -135,3 +135,24 @@ def test_a_later_proposal_does_not_make_earlier_ones_empty(folder: Path) -> None
         path.write_bytes(content[: len(content) // 2])
         refused(page.put(f"{SLICE}/proposal", content=DENSE[1].tobytes()), 400, "000/s0.nii.gz")
         assert path.read_bytes() == content[: len(content) // 2]
+
+
+def test_a_proposal_on_another_picture_leaves_those_on_the_one_before(tmp_path: Path) -> None:
+    """A picture is put in another one's place, and back: its accepted slice had the labels of the other one."""
+    images = tmp_path / "images"
+    one, other = (np.random.default_rng(seed).integers(0, 256, (1, *SHAPE), np.uint8) for seed in range(2))
+    labels = DENSE[1].clip(max=1)
+    case, file = "/api/cases/a/slices/0", tmp_path / "predictions" / "000" / "a.nii.gz"
+    own.write(images / "a.png", one)
+    with client(tmp_path) as page:
+        page.put(f"{case}/proposal", content=labels.tobytes()).raise_for_status()
+        own.write(images / "a.png", other)
+        refused(page.put(f"{case}/proposal", content=bytes(labels.size)), 400, "accepted on another image", "put the")
+        own.write(images / "a.png", one)
+        np.testing.assert_array_equal(plane(page.get(f"{case}/prediction")), labels)
+        own.write(images / "a.png", other)
+        file.unlink()  # as the line tells
+        page.put(f"{case}/proposal", content=bytes(labels.size)).raise_for_status()
+        own.write(images / "a.png", one)
+        refused(page.get(f"{case}/prediction"), 400, "accepted on another image")
+        refused(page.post("/api/export", json={"what": "masks"}), 409, "accepted on another image")

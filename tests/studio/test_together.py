@@ -222,3 +222,38 @@ def test_a_mask_that_is_painted_meanwhile_counts(folder: Path, monkeypatch: pyte
     with pytest.raises(TakenError, match="somebody painted the mask of this slice"):
         _ = session.accept_proposal("s0", 1, painted) if what == "proposal" else session.review("s0", 1, "accepted")
     assert json.loads((folder / "studio.json").read_text())["cases"]["s0"]["reviews"] == {}
+
+
+def test_classes_that_another_page_changed_are_not_changed_back(tmp_path: Path) -> None:
+    """A second tab saved its dialog: a name of before came back, and a class that the first tab had added was gone."""
+    with client(own.folder(tmp_path, scribbled=0, masked=1)) as page:
+        seen = page.get("/api/folder").json()["classes"]
+        rows = [{**each, "was": place} for place, each in enumerate(seen)]
+        named = [*rows[:1], {**rows[1], "name": "lung"}, *rows[2:], {"name": "scar", "colour": "#112233", "was": None}]
+        first = {"classes": named, "placed": True, "seen": seen}
+        page.put("/api/classes", json=first).raise_for_status()
+        held = page.get("/api/folder").json()
+        assert page.put("/api/classes", json=first).status_code == 200  # sent again, as its answer was lost
+        recoloured = {"classes": [*rows[:3], {**rows[3], "colour": "#445566"}], "placed": True, "seen": seen}
+        refused(page.put("/api/classes", json=recoloured), 409, "another page")
+        now = page.get("/api/folder").json()
+        assert (now["classes"], now["coding"]) == (held["classes"], held["coding"])
+
+
+def test_what_another_program_wrote_into_the_notes_is_not_lost(folder: Path) -> None:
+    """Somebody puts a copy of the verdicts back while the studio is open; the next verdict wrote over it."""
+    predict(folder)
+    notes = folder / "studio.json"
+    with client(folder) as page:
+        page.put(f"{SLICE}/review", json={"verdict": "rejected"}).raise_for_status()
+        notes.write_text(notes.read_text().replace('"rejected"', '"accepted"'))
+        told = page.put("/api/cases/s0/slices/0/review", json={"verdict": "rejected"}).json()
+        assert told["reviews"] == {"0": "rejected", "1": "accepted"}
+        page.put("/api/cases/s1/slices/0/review", json={"verdict": "rejected"}).raise_for_status()
+        assert notes.read_text().count('"accepted"') == 1
+        notes.write_text("{")
+        refused(page.put(f"{SLICE}/review", json={"verdict": "rejected"}), 400, "studio.json")
+        assert notes.read_text() == "{"
+        notes.unlink()
+        told = page.put(f"{SLICE}/review", json={"verdict": None}).json()
+        assert told["reviews"] == {"0": "rejected"}

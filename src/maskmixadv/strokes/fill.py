@@ -9,6 +9,7 @@ the walks.
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -92,7 +93,7 @@ def fill(
     factor = max(1, math.ceil(math.sqrt(area * sum(high - low - 1 for low, high in gaps) / most)))
     for low, high in gaps:
         part = (..., slice(low, high + 1), *box)
-        told = [_within(said(k), box) for k in range(low, high + 1)]
+        told = partial(_told, said, low, box)
         between = _between(_Gap(image[part], scribble[part], known[low][box], known[high][box], told, spacing), factor)
         for k, labels in enumerate(between[1:-1], low + 1):
             known[k] = np.zeros(scribble.shape[1:], np.uint8)
@@ -108,7 +109,7 @@ class _Gap(NamedTuple):
     scribble: UInt8[np.ndarray, "d h w"]
     first: UInt8[np.ndarray, "h w"]
     last: UInt8[np.ndarray, "h w"]
-    said: list[Float[np.ndarray, "k h w"] | None]
+    said: Said
     spacing: tuple[float, float]
 
 
@@ -137,16 +138,21 @@ def _between(gap: _Gap, factor: int) -> UInt8[np.ndarray, "d h w"]:
     if len(names) == 1:
         return np.full((len(strokes), h, w), names[0])
     probs = _walked(image, markers, names, gap.spacing) * _looks(image, strokes, names) ** LOOKS
-    for place, told in enumerate(gap.said):
+    labels = np.empty((len(strokes), h, w), np.uint8)
+    for place, plane in enumerate(labels):  # one by one, to save memory
+        found, told = probs[:, place], gap.said(place)
         if told is not None:  # as in `propose_slice`
-            probs[:, place] = probs[:, place] / probs[:, place].sum(0).clip(1e-9) + _coarse(told[names], factor)
-    if factor > 1:
-        probs = np.asarray(ndimage.zoom(probs, (1, 1, factor, factor), order=1, mode="nearest", grid_mode=True))
-    return names[probs[..., :h, :w].argmax(0)]
+            found = found / found.sum(0).clip(1e-9) + _coarse(told[names], factor)
+        if factor > 1:
+            found = np.asarray(ndimage.zoom(found, (1, factor, factor), order=1, mode="nearest", grid_mode=True))
+        plane[:] = names[found[..., :h, :w].argmax(0)]
+    return labels
 
 
-def _within(said: Float[np.ndarray, "k h w"] | None, box: tuple[slice, slice]) -> Float[np.ndarray, "k _ _"] | None:
-    return None if said is None else said[:, *box]
+def _told(said: Said, low: int, box: tuple[slice, slice], place: int) -> Float[np.ndarray, "k _ _"] | None:
+    """Return what a network says of a gap's slice, whose first one is `low`, within a box."""
+    found = said(low + place)
+    return None if found is None else found[:, *box]
 
 
 def _coarse(image: Float[np.ndarray, "*c d h w"], factor: int) -> Float[np.ndarray, "*c d H W"]:

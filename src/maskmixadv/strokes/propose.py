@@ -58,11 +58,12 @@ def propose_slice(
         return None
     seeds = enclosed(scribble)
     plan = Plan(most=MOST, budget=Budget(free() // 4))
-    belief = believe_slice(image, seeds, classes=classes, plan=plan, corrections=CORRECTIONS).astype(np.float32)
-    voices = belief / belief.sum(0).clip(1)
+    voices = believe_slice(image, seeds, classes=classes, plan=plan, corrections=CORRECTIONS).astype(np.float32)
+    reached = np.flatnonzero(voices.any((1, 2)))
+    voices /= voices.sum(0).clip(1)
     if said is not None:
-        reached = belief.max((1, 2), keepdims=True) > 0
-        voices = np.where(seeds == IGNORE, voices + said * reached, voices)
+        for code in reached:
+            np.add(voices[code], said[code], out=voices[code], where=seeds == IGNORE)
     return voices.argmax(0).astype(np.uint8)
 
 

@@ -383,7 +383,8 @@ def believe_slice(
         return belief
     names, probs = solved
     inside = np.zeros((classes, *seeds[box].shape), np.uint8)
-    inside[names] = np.round(255 * probs.clip(0, 1))
+    for name, prob in zip(names, probs, strict=True):  # one by one, to save memory
+        inside[name] = np.round(255 * prob.clip(0, 1))
     belief[(slice(None), *box)] = np.where(seeds[box] != IGNORE, belief[(slice(None), *box)], inside)
     return belief
 

@@ -44,6 +44,7 @@ from maskmixadv.studio.learning.predictions import StoredPredictions
 from maskmixadv.studio.learning.preview import Look, Preview
 from maskmixadv.studio.learning.proposals import Proposals
 from maskmixadv.studio.learning.training import PRESET_CHOICES, Order, Training
+from maskmixadv.studio.learning.unused import check_unused
 from maskmixadv.studio.locks import Locks
 from maskmixadv.studio.masks import Masks
 from maskmixadv.studio.outputs import Outputs
@@ -215,32 +216,46 @@ class Session:
         """Return what labels mean (`Palette.coding`)."""
         return self._scribbles.palette.coding
 
-    def set_classes(self, named: Sequence[PaletteClass], was: Sequence[int | None] | None = None) -> None:
+    def set_classes(
+        self,
+        named: Sequence[PaletteClass],
+        was: Sequence[int | None] | None = None,
+        seen: Sequence[PaletteClass] | None = None,
+    ) -> None:
         """Rename, recolour, append and remove classes. A class is removed only where nothing is labelled with it.
 
         Parameters
         ----------
         was
             The place that each class had; None for a new one (`Palette.of`).
+        seen
+            The classes that somebody changed into `named`; None replaces any.
 
         Raises
         ------
         RequestError
             If the classes are not allowed, a class to remove has strokes, masks or predictions, no code is left for
             another class, or another program changed ``classes.toml``.
+        StaleError
+            If there are other classes than `seen`; nothing is changed then.
         """
-        before = self._scribbles.palette
-        after = before.of(named, was)
-        after.check()
-        kept = set(range(len(named)) if was is None else was)
         with self._locks.all():
+            before = self._scribbles.palette
+            if seen is not None and tuple(named) == before.classes:
+                return  # they are there already: their first answer may have been lost
+            if seen is not None and tuple(seen) != before.classes:
+                raise StaleError("classes: another page changed them since; open this window again, then change them")
+            after = before.of(named, was)
+            after.check()
+            kept = set(range(len(named)) if was is None else was)
             if (path := self.layout.root / classes.FILE).is_file() and palettes.read(self.layout) != before:
                 raise StaleError(f"{path.name}: another program changed it; start the studio anew, then change classes")
             for case in self._scribbles.unsettled():
                 self._scribbles.settle(case)
             drawn, ignore = self._scribbles.any_drawn() or self._corrected.any_painted(), before.ignore
             for place in (place for place in range(len(before.classes)) if place not in kept):
-                self._check_unused(place, before.classes[place].name)
+                parts = (self._scribbles, self._corrected, self._predictions, self.training)
+                check_unused(place, before.classes[place].name, *parts)
             if after.codes is None and len(named) > ignore:
                 if drawn:
                     raise TakenError(
@@ -251,24 +266,6 @@ class Session:
             after.write(self.layout.root / classes.FILE)
             self._scribbles.use(palettes.read(self.layout))
             self._corrected.forget()
-
-    def _check_unused(self, place: int, name: str) -> None:
-        """Refuse to remove a class that something is labelled with: it would mean another class then, or nothing."""
-        if cases := self._scribbles.cases_with(place):
-            has = "has" if len(cases) == 1 else "have"
-            raise RequestError(
-                f"class {name!r} is not removed: {', '.join(cases[:3])} {has} strokes of it; erase them first"
-            )
-        if self._corrected.any_painted():  # their codes would mean other classes
-            raise RequestError(f"class {name!r} is not removed: masks were painted; discard them first, or rename it")
-        if masks := self._scribbles.masks_with(place):
-            raise RequestError(f"class {name!r} is not removed: masks/ holds it in {', '.join(masks[:3])}; rename it")
-        if self._predictions.proposed():
-            raise RequestError(f"class {name!r} is not removed: proposals were accepted as masks; rename it")
-        if (run := self.training.running()) is not None:
-            raise RequestError(f"class {name!r} is not removed: run {run} learns it; stop the training, or rename it")
-        if (run := self._predictions.latest()) is not None:
-            raise RequestError(f"class {name!r} is not removed: run {run} has learnt it; rename it")
 
     def image(self, case: str, index: int, channel: int = 0) -> UInt16[np.ndarray, "h w *rgb"]:
         """Return a slice of a channel, scaled so that 0 to 65,535 are the channel's lowest to its highest value.

@@ -7,7 +7,8 @@ import numpy as np
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from maskmixadv.studio.learning.proposals import Filled
+from maskmixadv.errors import InputError
+from maskmixadv.studio.learning.proposals import Answer
 from maskmixadv.studio.review.reviews import Seen, Verdict
 from maskmixadv.studio.session import Session
 
@@ -53,8 +54,16 @@ def add(api: FastAPI, session: Session) -> None:
         return several(await asyncio.wrap_future(await run_in_threadpool(session.proposals.shapes, case)))
 
 
-def several(found: Filled | None) -> Response:
-    """Return an answer with slices one after another, whose numbers are in a header; or without content."""
+def several(found: Answer) -> Response:
+    """Return an answer with slices one after another, whose numbers are in a header; or without content.
+
+    Raises
+    ------
+    InputError
+        If this is what was found.
+    """
+    if isinstance(found, InputError):
+        raise found
     if found is None:
         return answer(None)
     filled = answer(np.stack(list(found.values())))

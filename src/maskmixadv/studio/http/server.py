@@ -58,11 +58,13 @@ class ClassBody(Body):
 class ClassesBody(Body):
     """All classes, background first, in a request.
 
-    If `placed`, each one's `was` is the place that it had, or None for a new class; else the places stay.
+    If `placed`, each one's `was` is the place that it had, or None for a new class; else the places stay. `seen` are
+    the classes that the page had before it; None replaces any.
     """
 
     classes: list[ClassBody]
     placed: StrictBool = False
+    seen: list[PaletteClass] | None = None
 
 
 class ReviewBody(Body):
@@ -267,7 +269,7 @@ def _add_folder(api: FastAPI, session: Session) -> None:
     @api.put("/api/classes")
     def classes(body: ClassesBody) -> dict[str, Any]:
         was = [each.was for each in body.classes] if body.placed else None
-        session.set_classes([PaletteClass(each.name, each.colour) for each in body.classes], was)
+        session.set_classes([PaletteClass(each.name, each.colour) for each in body.classes], was, body.seen)
         return {"classes": list(map(asdict, session.classes())), "coding": session.coding()}
 
     @api.put("/api/images/{file}")

@@ -21,6 +21,7 @@ from maskmixadv.studio.images.marks import Marks
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import training
 from maskmixadv.studio.learning.predictions import (
+    CODES,
     MARKS,
     PROBABILITIES,
     StoredPredictions,
@@ -100,6 +101,8 @@ def predict(layout: Layout, run: str) -> None:
         if len(wrong) == len(images.files):
             raise InputError("; ".join(["no image could be predicted", *list(wrong.values())[:1]]))
         write_text(place / MARKS, marks_of(kept))
+        if (codes := StoredPredictions(layout).codes()) is not None:
+            write_text(place / CODES, json.dumps(codes))
     notes = layout.state / run / training.LEFT_OUT
     before = training.left_out(notes)
     apart = [f"pieces beside the largest one of {predictor.pieces}"] if predictor.pieces.kept else []

@@ -4,27 +4,33 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import make_directory, read_json
+from maskmixadv.files import make_directory, read_json, write_text
 from maskmixadv.formats import image_files, nifti
 from maskmixadv.formats.reading import in_one_line, read_npz, reading
 from maskmixadv.formats.slicing import View
 from maskmixadv.formats.volume import Volume
+from maskmixadv.sources import classes
 from maskmixadv.sources.marks import Mark
 from maskmixadv.studio import labelled
 from maskmixadv.studio.cache import FileCache
 from maskmixadv.studio.images.marks import Marks
 from maskmixadv.studio.images.volumes import ByteVolume
 from maskmixadv.studio.layout import PROPOSED, Layout, latest
+from maskmixadv.typed import as_type
 
 CACHED_BYTES: Final = 2**28
 MARKS: Final = "images.json"
-"""Name of the file that tells the images that a run predicted from others (`maskmixadv.sources.marks`)."""
+"""Name of the file that tells the images that a run predicted, or of which proposals were accepted, from others
+(`maskmixadv.sources.marks`)."""
+CODES: Final = "codes.json"
+"""Name of the file with the codes of the classes that labels are of, in their order: labels are places in it."""
 PROBABILITIES: Final = "probabilities"
 """Folder of the class probabilities in a run's predictions."""
 
@@ -43,6 +49,8 @@ class StoredPredictions:
         self._means: FileCache[dict[int, list[float]]] = FileCache(self._mean, lambda _: 1, 1 << 16)
         self._alike: FileCache[bool] = FileCache(labelled.alike, lambda _: 1, 1 << 16)
         self._shapes: FileCache[tuple[int, ...]] = FileCache(_shape, lambda _: 1, 1 << 16)
+        self._codes: FileCache[list[int | None]] = FileCache(_codes, len, 1 << 16)
+        self._marking = Lock()
 
     def latest(self) -> str | None:
         """Return the name of the latest run whose predictions are complete."""
@@ -76,7 +84,39 @@ class StoredPredictions:
         volume = self.labels(PROPOSED, case, like.array.shape)
         volume = np.zeros(like.array.shape, np.uint8) if volume is None else volume.copy()
         np.moveaxis(volume, place[0], 0)[place[1]] = labels
+        # Before them: labels alone could be taken for those of any picture, or of other classes.
+        self._keep_mark(folder / MARKS, case)
+        if (codes := self.codes()) is not None:
+            write_text(folder / CODES, json.dumps(codes))
         nifti.write_labels(path, volume, like)
+
+    def _keep_mark(self, path: Path, case: str) -> None:
+        """Note in the file `path` the image that a case has by now; all cases share the file."""
+        with self._marking:
+            known = self._predicted.get(self._layout.check(path)) if path.is_file() else {}
+            if (mark := self._marks.of(case)) is not None and known.get(case) != mark:
+                write_text(path, marks_of({**known, case: mark}))
+
+    def codes(self) -> list[int | None] | None:
+        """Return the codes of the folder's classes, in their order; None where ``classes.toml`` does not say them."""
+        path = self._layout.root / classes.FILE
+        try:
+            return self._codes.get(path) if path.is_file() else None
+        except InputError:  # the list of cases says what is wrong
+            return None
+
+    def _check_classes(self, run: str, path: Path) -> None:
+        """Refuse labels of classes that have another order by now, as somebody changed ``classes.toml``.
+
+        Strokes are read by their codes; labels are places among the classes, and would be those of other ones.
+        """
+        file, now = self._layout.predictions / run / CODES, self.codes()
+        then = self._codes.get(self._layout.check(file)) if file.is_file() else None
+        if then is not None and now is not None and then[1:] != now[1 : len(then)]:  # background is always first
+            raise InputError(
+                f"{path}: its classes had the codes {_listed(then)}, and {classes.FILE} has {_listed(now)} in this "
+                f"order; give it the order back, or {'take the file away' if run == PROPOSED else 'train again'}"
+            )
 
     def has(self, run: str, case: str, shape: tuple[int, ...]) -> bool:
         """Return whether there is a prediction of `case`, whose image has `shape`; headers alone are read.
@@ -89,7 +129,7 @@ class StoredPredictions:
         path = self.file(run, case)
         if path is not None:
             labelled.must_fit(path, self._shapes.get(*self._on(case, path)), shape, _advice(path))
-            self._check_image(run, case, path)
+            self._check(run, case, path)
         return path is not None
 
     def labels(self, run: str, case: str, shape: tuple[int, ...]) -> ByteVolume | None:
@@ -122,6 +162,7 @@ class StoredPredictions:
         path = self.file(run, case, ".npz", PROBABILITIES)
         if path is None or not self._as_predicted(run, case):
             return None
+        self._check_classes(run, path)
         name = f"{view.axis}-{view.stored(index, shape[view.axis])}"
         with reading(path, "probabilities", wrong="damaged", advice="; train again"), np.load(path) as arrays:
             if name not in arrays.files:
@@ -138,7 +179,7 @@ class StoredPredictions:
         if path is None:
             return []
         means = self._means.get(*self._on(case, path, labels))
-        self._check_image(run, case, path)
+        self._check(run, case, path)
         labelled.must_fit(path, tuple(map(len, means.values())), shape, _advice(path))
         return means[axis]
 
@@ -149,7 +190,7 @@ class StoredPredictions:
         if path is None:
             return None
         array = kept.get(*self._on(case, path, *others))
-        self._check_image(run, case, path)
+        self._check(run, case, path)
         labelled.must_fit(path, array.shape, shape, _advice(path))
         return array
 
@@ -162,10 +203,12 @@ class StoredPredictions:
         path = self.file(run, case)
         return not self._of_another(run, case) and (path is None or self._alike.get(*self._on(case, path)))
 
-    def _check_image(self, run: str, case: str, path: Path) -> None:
-        """Refuse a prediction of another picture of this name, whose headers tell nothing, with an `InputError`."""
+    def _check(self, run: str, case: str, path: Path) -> None:
+        """Refuse a prediction of other classes, or of another picture of this name, whose headers tell nothing."""
+        self._check_classes(run, path)
         if self._of_another(run, case):
-            raise InputError(f"{path}: was predicted of another image of this name; {_advice(path)}")
+            made = "accepted on" if run == PROPOSED else "predicted of"
+            raise InputError(f"{path}: was {made} another image of this name; {_advice(path)}")
 
     def _of_another(self, run: str, case: str) -> bool:
         """Whether `run` predicted another image of this name; False where that is not known."""
@@ -209,6 +252,18 @@ def _placed(stored: UInt8[np.ndarray, "k _ _"], view: View) -> UInt8[np.ndarray,
 def marks_of(marks: Mapping[str, Mark]) -> str:
     """Return the content of the file that tells predicted images from others."""
     return json.dumps({case: asdict(mark) for case, mark in marks.items()})
+
+
+def _codes(path: Path) -> list[int | None]:
+    """Read the codes of classes in their order, of ``classes.toml`` or of a run's predictions."""
+    if path.name == classes.FILE:
+        found = classes.read(path)
+        return list(found.codes or range(len(found.names)))
+    return as_type(read_json(path), list[int | None], str(path))
+
+
+def _listed(codes: Sequence[int | None]) -> str:
+    return ", ".join(str(code) for code in codes[1:])
 
 
 def _marks(path: Path) -> dict[str, Mark]:

@@ -1,13 +1,15 @@
 """Proposals: what a slice's strokes say at once, before any training."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from maskmixadv.errors import InputError
 from maskmixadv.formats.slicing import View
 from maskmixadv.strokes.fill import fill
 from maskmixadv.strokes.propose import drawn_classes, propose_slice
@@ -20,6 +22,7 @@ from maskmixadv.studio.learning.corpus import Dense
 from maskmixadv.studio.learning.newest import Newest
 from maskmixadv.studio.learning.predictions import StoredPredictions
 from maskmixadv.studio.learning.scaling import Bend, Scaling, scaled
+from maskmixadv.studio.memory import must_be_free, within_memory
 from maskmixadv.studio.scribbles import Scribbles
 from maskmixadv.types import IGNORE
 
@@ -27,8 +30,12 @@ Plane = UInt8[np.ndarray, "h w"]
 """Class indices of a slice as it is seen."""
 Filled = dict[int, Plane]
 """Slices by their numbers on the page."""
+Answer = Filled | InputError | None
+"""Slices, or why there are none where something is wrong."""
 NOTHING: Final[Future[Plane | None]] = Future()
 NOTHING.set_result(None)
+PIXEL, CLASS, CHANNEL = 32, 20, 8
+"""Bytes that a slice's proposal takes for each pixel: as measured, and beside these for each class and each channel."""
 
 
 class Proposals:
@@ -48,7 +55,7 @@ class Proposals:
         self._cases, self._scribbles, self._predictions, self._dense = cases, scribbles, predictions, dense
         self._scaling = Scaling(layout)
         self._slices: Newest[Plane] = Newest("instant answer")
-        self._volumes: Newest[Filled] = Newest("filling between slices")
+        self._volumes: Newest[Filled | InputError] = Newest("filling between slices")
 
     def ask(self, case: str, index: int, labels: bytes, coding: str | None = None) -> "Future[Plane | None]":
         """Compute what strokes say of a slice.
@@ -78,12 +85,13 @@ class Proposals:
             return NOTHING
         return self._slices.ask(partial(self._slice, case, shown, view, index, strokes))
 
-    def fill(self, case: str) -> "Future[Filled | None]":
+    def fill(self, case: str) -> "Future[Answer]":
         """Compute what the saved strokes say of their slices and those between (`maskmixadv.strokes.fill`).
 
         Returns
         -------
         The slices as they are numbered on the page; None as in `ask`, or where there is no slice between such slices.
+        An error if memory lacks, or a file can't be read.
 
         Raises
         ------
@@ -94,9 +102,9 @@ class Proposals:
         """
         shown, view = self._cases.open(case)
         strokes = view.seen(self._scribbles.read(case, shown.volume.array.shape))
-        return self._volumes.ask(partial(self._volume, case, shown, view, strokes))
+        return self._volumes.ask(_tried(case, partial(self._volume, case, shown, view, strokes)))
 
-    def shapes(self, case: str) -> "Future[Filled | None]":
+    def shapes(self, case: str) -> "Future[Answer]":
         """Compute shapes between slices that are known (`maskmixadv.strokes.shapes`).
 
         Known are corrected and accepted slices, and what strokes say of the others that have some of two classes.
@@ -104,7 +112,7 @@ class Proposals:
         Returns
         -------
         Slices between known ones as they are numbered on the page; None as in `ask`, or where no structure is known on
-        two slices with others between them.
+        two slices with others between them. An error as in `fill`.
 
         Raises
         ------
@@ -116,7 +124,7 @@ class Proposals:
         shown, view = self._cases.open(case)
         strokes = view.seen(self._scribbles.read(case, shown.volume.array.shape))
         whole = self._whole(case, shown, view)
-        return self._volumes.ask(partial(self._shapes, case, shown, view, strokes, whole))
+        return self._volumes.ask(_tried(case, partial(self._shapes, case, shown, view, strokes, whole)))
 
     def _shapes(self, case: str, shown: ShownImage, view: View, strokes: ByteVolume, whole: Filled) -> Filled | None:
         drawn = [index for index, each in enumerate(strokes) if index not in whole and len(drawn_classes(each)) > 1]
@@ -141,8 +149,14 @@ class Proposals:
         if len(drawn) < 2:
             return None
         part = range(int(drawn[0]), int(drawn[-1]) + 1)
+        channels = shown.stored.shape[-1] if shown.coloured else len(shown.stored)
+        between = 8 * channels * len(part) * strokes[0].size  # intensities of four bytes, and part of them once more
+        must_be_free(self._bytes(strokes[0].size, channels) + between, f"{case}: filling slices {_told(part)}")
         bends = self._scaling.bends(shown, view, self._predictions.latest(), lambda: enumerate(strokes))
-        image = np.stack([_intensities(shown, view, index, bends) for index in part], -3)
+        image = np.empty((channels, len(part), *strokes.shape[1:]), np.float32)
+        for place, index in enumerate(part):  # one by one, to save memory
+            image[:, place] = _intensities(shown, view, index, bends)
+        image = image if channels > 1 else image[0]
         found = fill(
             image,
             strokes[part.start : part.stop],
@@ -153,6 +167,8 @@ class Proposals:
         return {part.start + index: labels for index, labels in found.items()} or None
 
     def _slice(self, case: str, shown: ShownImage, view: View, index: int, strokes: Plane) -> Plane | None:
+        channels = shown.stored.shape[-1] if shown.coloured else len(shown.stored)
+        must_be_free(self._bytes(strokes.size, channels), f"{case}: a proposal of slice {index + 1}")
         said = self._said(case, shown, view, index)
         drawn = partial(self._drawn, case, shown, view, {index: strokes})
         bends = self._scaling.bends(shown, view, self._predictions.latest(), drawn)
@@ -176,9 +192,30 @@ class Proposals:
         probs = self._predictions.probabilities(run, case, view, index, shown.volume.array.shape)
         return None if probs is None or len(probs) != self._classes else probs
 
+    def _bytes(self, pixels: int, channels: int) -> int:
+        """Return about how many bytes a slice's proposal takes."""
+        return pixels * (PIXEL + CLASS * self._classes + CHANNEL * channels)
+
     @property
     def _classes(self) -> int:
         return len(self._scribbles.palette.classes)
+
+
+def _tried(case: str, job: Callable[[], Filled | None]) -> Callable[[], Answer]:
+    """Return a job whose errors are its answer: whoever asked for it is told why nothing comes."""
+
+    def tried() -> Answer:
+        try:
+            with within_memory(Path(case)):
+                return job()
+        except InputError as error:
+            return error
+
+    return tried
+
+
+def _told(part: range) -> str:
+    return f"{part.start + 1} to {part.stop}"
 
 
 def _pixel(shown: ShownImage, view: View) -> tuple[float, float]:

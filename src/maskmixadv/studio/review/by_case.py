@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -11,6 +12,7 @@ from maskmixadv.files import read_json, write_text
 from maskmixadv.formats.reading import in_one_line
 from maskmixadv.formats.slicing import View
 from maskmixadv.sources.marks import Mark
+from maskmixadv.studio.cache import Stamp, stamp
 from maskmixadv.studio.images.marks import Marks
 
 Notes = TypeVar("Notes")
@@ -27,6 +29,8 @@ class _Entry(Generic[Notes]):
 
 class ByCase(Generic[Notes]):
     """Notes by case; every change is written to the file. Its users take a lock around what they do.
+
+    What other programs write into the file meanwhile is read.
 
     Notes are those of an image. One with other axes has them turned. Another one has notes of its own: what was noted
     before is kept, and holds again when its image is back.
@@ -67,7 +71,20 @@ class ByCase(Generic[Notes]):
     ) -> None:
         self._path, self._version, self._nothing, self._parsed, self._lost = path, version, nothing, parsed, lost
         self._turned, self._marks = turned, marks
-        self._cases = self._read() if path.is_file() else {}
+        self._cases: dict[str, tuple[_Entry[Notes], ...]] = {}
+        self._state: Stamp | None = None
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Read the file if another program changed it since, as one that puts a copy back; deleted, it says nothing.
+
+        Raises
+        ------
+        InputError
+            If it is malformed; what was known stays.
+        """
+        if self._path.is_file() and (now := stamp(self._path)) != self._state:
+            self._cases, self._state = self._read(), now
 
     @property
     def names(self) -> list[str]:
@@ -76,6 +93,8 @@ class ByCase(Generic[Notes]):
 
     def of(self, case: str) -> Notes:
         """Return the notes on a case."""
+        with suppress(InputError):  # whoever changes them is told
+            self._refresh()
         now = self._marks.of(case)
         found = (self._on(entry, now) for entry in self._cases.get(case, ()))
         return next((notes for notes in found if notes is not None), self._nothing)
@@ -86,7 +105,14 @@ class ByCase(Generic[Notes]):
         return None if latest is None or self._on(latest, self._marks.of(case)) is not None else latest.notes
 
     def keep(self, case: str, notes: Notes) -> None:
-        """Write the file, and hold what is new only when it is on the disk."""
+        """Write the file, and hold what is new only when it is on the disk.
+
+        Raises
+        ------
+        InputError
+            If it can't be written, or another program wrote what is malformed, which stays then.
+        """
+        self._refresh()
         now, before = self._marks.of(case), self._cases.get(case, ())
         others = tuple(entry for entry in before if self._on(entry, now) is None)
         mark = now or next((entry.mark for entry in before), None)
@@ -96,7 +122,7 @@ class ByCase(Generic[Notes]):
             raw["cases"][name] = _plain(latest)
             raw["former"] |= {name: list(map(_plain, former))} if former else {}
         write_text(self._path, json.dumps(raw, indent=1))
-        self._cases = cases
+        self._cases, self._state = cases, stamp(self._path)
 
     def _on(self, entry: _Entry[Notes], now: Mark | None) -> Notes | None:
         """Return notes as those of the image `now`; None if they were made on another one."""

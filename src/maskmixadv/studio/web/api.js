@@ -76,8 +76,11 @@ export async function getFolder() {
   coding = folder.coding;
   return folder;
 }
-/** @param {{name: string, colour: string, was: number | null}[]} classes was: the place before; null: a new class */
-export const putClasses = (classes) => send("PUT", "classes", { classes, placed: true });
+/**
+ * @param {{name: string, colour: string, was: number | null}[]} classes was: the place before; null: a new class
+ * @param {{name: string, colour: string}[]} seen the classes before; others on the server are a 409
+ */
+export const putClasses = (classes, seen) => send("PUT", "classes", { classes, placed: true, seen });
 export const putImage = (file) =>
   json("PUT", `images/${encodeURIComponent(file.name)}`, file, "application/octet-stream");
 /** The files of a DICOM series, one after another in one body, each after a line that announces it. */

@@ -26,7 +26,8 @@ export class Stroke {
   }
 
   line(fromX, fromY, x, y, over = () => true) {
-    const steps = Math.max(1, Math.ceil(2 * Math.hypot(x - fromX, y - fromY)));
+    const far = Math.max(0.5, this.pen.size / 80); // pixels between two dabs: broad ones leave an even edge, too
+    const steps = Math.max(1, Math.ceil(Math.hypot(x - fromX, y - fromY) / far));
     for (let i = 0; i <= steps; i++) {
       this.dab(fromX + ((x - fromX) * i) / steps, fromY + ((y - fromY) * i) / steps, over);
     }

@@ -10,6 +10,8 @@ import { telling } from "./status.js";
 // Told apart by eyes of every kind, on grey images (after Okabe and Ito).
 const COLOURS = ["#4aa8ff", "#ffb02e", "#ff5d73", "#35c99b", "#c58bff", "#f0e442", "#7ee0ff", "#ff8f4a", "#d7a6b3"];
 
+let seen = []; // the classes when the dialog was opened: another page may change them meanwhile
+
 function row({ name, colour, was = null }, code) {
   const label = code ? `structure ${code}` : "background";
   const item = element(
@@ -45,12 +47,16 @@ async function store(event) {
     return { name: name.value.trim(), colour: colour.value, was: "was" in item.dataset ? Number(item.dataset.was) : null };
   });
   await allSaved();
-  await api.putClasses(wanted);
+  await api.putClasses(wanted, seen).catch(async (error) => {
+    if (error.stale) await refresh(); // what holds by now is shown when the dialog is opened again
+    throw error;
+  });
   byId("classes").close();
   await refresh();
 }
 
 export function openClasses() {
+  seen = classes().map(({ name, colour }) => ({ name, colour }));
   byId("class-rows").replaceChildren(...classes().map((one, code) => row({ ...one, was: code }, code)));
   byId("classes").showModal();
 }

@@ -2,14 +2,15 @@
 
 import * as draw from "./hand.js";
 import { byId, element, swatch } from "./element.js";
-import { classes, on, setTool, state } from "./state.js";
+import { broadest, classes, on, setTool, state } from "./state.js";
 
 export function pick(code) {
   if (code < classes().length) setTool({ code, erasing: false });
 }
 
 export const erase = () => setTool({ erasing: !state.tool.erasing });
-export const resize = (pixels) => setTool({ size: state.tool.size + pixels });
+/** @param {1|-1} way broad brushes change by more than a pixel */
+export const resize = (way) => setTool({ size: state.tool.size + way * Math.max(1, Math.floor(state.tool.size / 20)) });
 
 function showClasses() {
   const buttons = classes().map(({ name, colour }, code) =>
@@ -31,6 +32,7 @@ function showTool() {
     button.setAttribute("aria-pressed", String(!erasing && Number(button.dataset.code) === code));
   }
   byId("eraser").setAttribute("aria-pressed", String(erasing));
+  byId("size").max = broadest();
   byId("size").value = size;
   byId("size-value").textContent = `${size} px`;
   byId("closing").checked = closing;
@@ -65,6 +67,7 @@ export function startPalette() {
   byId("closing").addEventListener("change", ({ target }) => setTool({ closing: target.checked }));
   on("folder", showClasses);
   on("tool", showTool);
+  on("place", () => byId("size").max !== String(broadest()) && setTool({})); // a slice of another size
   for (const event of ["place", "pixels", "arrays", "painted", "painting", "tab"]) on(event, showUndo);
   for (const event of ["place", "arrays", "save", "folder"]) on(event, showCounts);
 }

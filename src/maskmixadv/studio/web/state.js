@@ -96,9 +96,15 @@ export function setReviews(one, z, reviews) {
   if (before === "accepted") emit("withdrawn", { name: one.name, z });
 }
 
+/** The broadest brush, in pixels: large pictures have broader ones. */
+export function broadest() {
+  const [, h, w] = shown()?.shape ?? [0, 0, 0];
+  return clamp(Math.round(Math.min(h, w) / 20), 40, 200);
+}
+
 export function setTool(change) {
   Object.assign(state.tool, change);
-  state.tool.size = clamp(state.tool.size, 1, 40);
+  state.tool.size = clamp(state.tool.size, 1, broadest());
   emit("tool");
 }
 
