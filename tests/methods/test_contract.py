@@ -31,8 +31,11 @@ from maskmixadv.perturb import ViewMasks
 from maskmixadv.sampling.slices import Slices
 from maskmixadv.tensors import Batch
 from maskmixadv.types import IGNORE
-from variants import VARIANTS
+from variants import ONE_OF_EACH, VARIANTS
 from weights import equal, weights
+
+ONE_OF_EACH_METHOD = pytest.mark.parametrize("method", ONE_OF_EACH, indirect=True)
+"""For questions that take many steps."""
 
 
 @pytest.fixture(params=VARIANTS, ids=str)
@@ -94,6 +97,7 @@ def test_losses_stay_finite(method: Method, change: str) -> None:
             assert all(gradient.isfinite().all() for gradient in gradients(total, nets[player]))
 
 
+@ONE_OF_EACH_METHOD
 def test_a_step_is_deterministic(method: Method) -> None:
     one, other = tiny.loop(method), tiny.loop(method)
     for _ in range(2):
@@ -101,11 +105,13 @@ def test_a_step_is_deterministic(method: Method) -> None:
     assert equal(weights(one.nets), weights(other.nets))
 
 
+@ONE_OF_EACH_METHOD
 def test_another_seed_is_another_run(method: Method) -> None:
     one, other = tiny.loop(method, seed=0), tiny.loop(method, seed=1)
     assert not equal(weights(one.nets), weights(other.nets))
 
 
+@ONE_OF_EACH_METHOD
 def test_resuming_changes_nothing(method: Method, tmp_path: Path) -> None:
     whole = tiny.loop(method)
     for _ in range(2):
@@ -175,6 +181,7 @@ def test_logged_terms_are_documented(method: Method) -> None:
             assert f"`{player}/{name}`" in text, f"{page.name} does not explain {player}/{name}"
 
 
+@ONE_OF_EACH_METHOD
 def test_labels_steer_the_weights(method: Method) -> None:
     """Sanity of the test below: what a method may see does change it."""
     one = tiny.loop(method)

@@ -2,6 +2,7 @@
 
 from maskmixadv import methods
 from maskmixadv.methods import MaskMixAdv, Method, Scribble2Label, ShapePU, WalkTeacher, ZScribbleSeg
+from quick import quick
 
 VARIANTS: dict[str, Method] = {
     **{name: kind() for name, kind in methods.ALL.items()},
@@ -20,3 +21,8 @@ VARIANTS: dict[str, Method] = {
     "maskmixadv-dropout2d": MaskMixAdv(perturbation="dropout2d", adv=0.0),
     "maskmixadv-vat": MaskMixAdv(perturbation="vat", adv=0.0),
 }
+ONE_OF_EACH = quick(
+    VARIANTS, "walk-teacher", "maskmixadv", "pce", "pce-gatedcrf", "supervised", "uamt", "wsl4mis",
+    "scribble2label-warm", "cyclemix", "shapepu-warm", "zscribbleseg", "maskmixadv-feature", "flagship-critic",
+)  # fmt: skip
+"""All variants; those that learn as another one does, by other terms, are slow tests."""

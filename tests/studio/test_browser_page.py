@@ -171,6 +171,7 @@ def wrong(studio: Studio, where: str, rules: list[str]) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_axe_finds_nothing(browser: Browser, address: str) -> None:
     """All rules in the dark, and once more in the light what colours decide."""
     studio = Studio.open(browser, address)

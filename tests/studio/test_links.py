@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from maskmixadv.studio.palette import PaletteClass
 from maskmixadv.studio.session import Session, served
 from maskmixadv.training import fit
 from maskmixadv.training.recipe import Recipe
+from quick import quick
 from studio_server import strokes
 from untrained import predictor
 
@@ -162,8 +164,23 @@ def test_without_links_nothing_is_refused(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", WRITTEN)
-@pytest.mark.parametrize("there", [True, False], ids=["to something", "to nothing"])
+@pytest.mark.parametrize(
+    ("name", "there"),
+    quick(
+        product(WRITTEN, [True, False]),
+        *(
+            "studio.json True",
+            "classes.toml False",
+            "images/new.nii.gz True",
+            "scribbles/s0.nii.gz False",
+            "masks True",
+        ),
+        *(".corpus True", ".studio/001/order.json True", "runs/001 True", "predictions/001/s0.npz False"),
+        *("predictions/000 True", "export/masks/s0.nii.gz True", "export/model-001/model.onnx False"),
+        *("corrected/s0.nii.gz True", "cases.json True"),
+        name=lambda case: f"{case[0]} {case[1]}",
+    ),
+)
 def test_what_a_link_leads_to_stays_as_it_is(tmp_path: Path, outside: Path, name: str, there: bool) -> None:
     folder, image = sent(tmp_path)
     of_its_kind = "file.txt" if name.endswith(FILES) else "directory"

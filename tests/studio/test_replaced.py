@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from itertools import product
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 import own
 import tiny
 from maskmixadv.formats import nifti
+from quick import quick
 from studio_server import SHAPE, SLICE, client, plane, predict, refused, strokes
 
 DENSE = tiny.volume()[2]
@@ -43,8 +45,14 @@ def asked(page: httpx.Client) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize("left", ["gone", "a file"])
-@pytest.mark.parametrize("part", ["predictions", "runs", "export", ".studio", "scribbles", "masks"])
+@pytest.mark.parametrize(
+    ("part", "left"),
+    quick(
+        product(["predictions", "runs", "export", ".studio", "scribbles", "masks"], ["gone", "a file"]),
+        "predictions-gone", ".studio-gone", "runs-a file", "scribbles-a file",
+        name="-".join,
+    ),
+)  # fmt: skip
 def test_a_folder_that_goes_away_does_not_stop_the_page(folder: Path, part: str, left: str) -> None:
     with client(folder) as page:
         page.get("/api/folder").raise_for_status()

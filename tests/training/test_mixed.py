@@ -15,6 +15,7 @@ from maskmixadv.sampling.slices import Slices
 from maskmixadv.strokes.enclosure import ENCLOSED
 from maskmixadv.training.loop import Loop
 from maskmixadv.types import IGNORE
+from quick import quick
 from variants import VARIANTS
 from weights import equal, weights
 
@@ -31,7 +32,9 @@ def looped(method: Method, slices: Slices, *, enclosure: bool = False) -> Loop:
     return Loop(tiny.run(method, enclosure=enclosure), slices, prior, CPU)
 
 
-@pytest.mark.parametrize("name", FROM_SCRIBBLES)
+@pytest.mark.parametrize(
+    "name", quick(FROM_SCRIBBLES, "walk-teacher", "pce", "maskmixadv", "mean-teacher", "scribble2label")
+)
 def test_masks_and_strokes_of_all_pixels_teach_the_same(tmp_path: Path, name: str) -> None:
     """Bit for bit, in volumes that hold both kinds of slices; every loss and weight stays finite."""
     method, enclosure, loops = VARIANTS[name], name in ("pce", "walk-teacher", "maskmixadv"), []
