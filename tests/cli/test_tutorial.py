@@ -23,7 +23,7 @@ def shown() -> list[tuple[str, str]]:
 
 
 def alike(shown: str, printed: str) -> bool:
-    """Whether a command printed what is shown, whatever numbers, spaces, processor and lines that an ellipsis stands for."""
+    """Whether a command printed what is shown, whatever the numbers, processor, spaces and cut lines."""
     shown, printed = (NUMBER.sub("0", text) for text in (shown.replace("Intel Xeon, 2 threads", "…"), printed))
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     return doctest.OutputChecker().check_output(f"...{shown.strip().replace('…', '...')}...", printed, flags)

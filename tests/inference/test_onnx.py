@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ VOLUMES: list[tuple[tuple[int, int, int], Spacing]] = [
 
 def undecided(of: Run, image: torch.Tensor) -> nn.Module:
     """Make a network whose classes are about equally probable in `image`, so that its labels vary."""
-    torch.manual_seed(0)
+    torch.manual_seed(30)  # every class has several pieces
     net: Any = of.method.players(of.task)["net"].eval()
     with torch.no_grad():
         for decoder in net.decoders:
@@ -66,6 +66,14 @@ def undecided(of: Run, image: torch.Tensor) -> nn.Module:
             decoder.head.weight *= 20
             decoder.head.bias *= 20
     return net
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shallow() -> Iterator[None]:
+    """Make networks of two levels: torch's exporter takes many seconds for five, which a slow test has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maskmixadv.networks.unet.WIDTHS", WIDTHS[:2])
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +88,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Odds(begun.task.classes, ODDS, POWER, USUAL, used=True, patients=3, cases=6).write(begun.root)
     assert run(["export", "model", str(root / "run"), str(root / "model")]) == 0
     return root
-
-
-@pytest.fixture
-def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make networks of two levels: torch's exporter takes many seconds for the five of `made`."""
-    monkeypatch.setattr("maskmixadv.networks.unet.WIDTHS", WIDTHS[:2])
 
 
 @pytest.fixture
@@ -157,7 +159,8 @@ def test_the_matrices_resample_as_the_grid_does(shape: tuple[int, int, int], spa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", methods.ALL)
-def test_every_methods_network_can_be_exported(tmp_path: Path, name: str) -> None:
+def test_every_methods_network_can_be_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr("maskmixadv.networks.unet.WIDTHS", WIDTHS)
     torch.manual_seed(0)
     predictor = Predictor(fuse_norms(methods.ALL[name]().players(tiny.TASK)["net"]), Grid(48), tiny.CLASSES)
     _write_graph(OnOwnGrid(predictor.net, 16), 1, tmp_path / "model.onnx")
@@ -475,7 +478,6 @@ def labels_of(path: Path) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("shallow")
 def test_colours_are_exported(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     images = {f"c{k}.png": rng.integers(0, 255, (24, 32, 3)).astype(np.uint8) for k in range(3)}

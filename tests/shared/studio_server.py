@@ -23,6 +23,7 @@ from maskmixadv.studio.learning.training import Order
 from maskmixadv.studio.session import served
 
 TOKEN = "right-token"
+TRUSTED = {"X-Token": TOKEN}
 SLICE = "/api/cases/s0/slices/1"
 SHAPE = (40, 48)
 """Rows and columns of a slice of `own.folder`'s images, which have 3 slices."""
@@ -51,7 +52,7 @@ def client(folder: Path) -> Iterator[httpx.Client]:
     """Serve a folder; yields a client that the server trusts."""
     with (
         serving(folder) as address,
-        httpx.Client(base_url=address, headers={"X-Token": TOKEN}, timeout=60, verify=UNUSED, trust_env=False) as trusted,
+        httpx.Client(base_url=address, headers=TRUSTED, timeout=60, verify=UNUSED, trust_env=False) as trusted,
     ):
         yield trusted
 
