@@ -525,7 +525,7 @@ def tiffs(folder: Path, grey: np.ndarray, rgb: np.ndarray) -> None:
             packed_tiff.write(folder / f"{name}{tag}.tif", array, photometric="minisblack", byteorder=order)
     Image.fromarray(rgb).save(folder / "lossy.tif", compression="jpeg")
     for mode in ("CMYK", "YCbCr", "LAB", "P"):
-        Image.fromarray(rgb).convert(mode).save(folder / f"{mode}.tif")
+        Image.fromarray(rgb).convert(mode).save(folder / f"mode{mode}.tif")
     Image.fromarray(grey > 100).save(folder / "bit.tif")
     (folder / "cut.tif").write_bytes((folder / "t8.tif").read_bytes()[:500])
     tiff("short", grey)

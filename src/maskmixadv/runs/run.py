@@ -272,7 +272,9 @@ class Run:
             return
         for key, here in self.steers.items():
             if key in learnt and learnt[key] != here:
-                told = f"{key}: {json.dumps(here)}, but {self.checkpoint.name} has learnt with {json.dumps(learnt[key])}"
+                told = (
+                    f"{key}: {json.dumps(here)}, but {self.checkpoint.name} has learnt with {json.dumps(learnt[key])}"
+                )
                 raise InputError(f"{self.root / 'run.json'}: {told}; put the run's own file back, or train again")
 
     def load(self, device: torch.device) -> Checkpoint:

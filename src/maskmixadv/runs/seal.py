@@ -17,7 +17,7 @@ from maskmixadv.typed import as_type
 ODDS: Final = "odds.json"
 """File of a run's directory with the odds of classes (`maskmixadv.runs.odds`)."""
 PIECES: Final = "pieces.json"
-"""That with the structures in one piece (`maskmixadv.runs.pieces`), which is written last: it names the other's seal."""
+"""That with the structures in one piece (`maskmixadv.runs.pieces`); it is written last, and names the other's seal."""
 _SEAL: Final = "seal"
 
 

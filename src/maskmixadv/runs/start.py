@@ -125,4 +125,3 @@ def _check(first: Run, what: str, there: str, here: str) -> None:
 
 def _shapes(weights: Weights) -> dict[str, torch.Size]:
     return {name: weight.shape for name, weight in weights.items()}
-
