@@ -85,7 +85,7 @@ class Grid(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """An image as its file has it: an array ``c d h w``, its grid, the header of a NIfTI file, and what is to be told."""
+    """An image as its file has it: an array ``c d h w``, its grid, a NIfTI file's header, and what is to be told."""
 
     array: np.ndarray
     grid: Grid = Grid()

@@ -111,7 +111,7 @@ class Pieces:
         return pieces
 
     def write(self, root: Path, network: str = "") -> None:
-        """Keep it in the run's directory `root`, where its odds lie, sealed with the hash of its `network`'s weights."""
+        """Keep it in the run's directory `root`, beside its odds, sealed with the hash of its `network`'s weights."""
         table = {**asdict(self), **({"odds": seal_of(root / ODDS)} if network else {})}
         write_text(root / FILE, json.dumps(sealed(table, network), indent=1))
 
