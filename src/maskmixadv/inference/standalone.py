@@ -241,14 +241,14 @@ def resized(
 def segment(model: Model, image: Named, out: Path) -> None:
     """Write the labels of one image, on its grid, as uint8; raises ValueError where it can't be segmented."""
     first, *others = (load(path, model.about["channels"]) for path in image.files)
-    for told in dict.fromkeys(told for each in (first, *others) for told in each.notes):
-        say(f"note: {image.files[0]}: {told}")
     array = np.concatenate([first.array, *(other_channel(first, other) for other in others)])
     order, flipped = seen_as(model.about, array.shape[1:], first.grid)
     spacing = first.grid.spacing
     known = None if spacing is None else (spacing[order[0]], spacing[order[1]], spacing[order[2]])
     turned = np.flip(array.transpose(0, *(1 + each for each in order)), tuple(1 + each for each in flipped))
     _, labels = model.predict(turned, known)
+    for told in dict.fromkeys(told for each in (first, *others) for told in each.notes):
+        say(f"note: {image.files[0]}: {told}")
     codes = np.ascontiguousarray(np.flip(labels, flipped).transpose(np.argsort(order)))
     if first.header is None:
         write(image, out, lambda path: picture(codes[0]).save(path))
