@@ -103,6 +103,10 @@ def test_scores_by_other_spacings_are_not_used(table: Path, capsys: pytest.Captu
     early = json.dumps(replace(begun, learnt_from=replace(begun.learnt_from, grids="")).published())
     (cell.folder / "run.json").write_text(early)
     assert thinner.done, "an early version's run does not say"
+    assumed = {**thinner.grids, "corpus nominal": str([8.0, 1.5, 1.5])}
+    before = replace(begun.learnt_from, grids="", nominal=(1.0, 1.0, 1.0))
+    (cell.folder / "run.json").write_text(json.dumps(replace(begun, learnt_from=before).published()))
+    assert not replace(thinner, grids=assumed).done, "another spacing is assumed"
     job.run.parent.mkdir()
     Path("begun").rename(job.run)
     assert run(["bench", table.name, "--dry", "--out", "out", "--runs", "runs"]) == 2

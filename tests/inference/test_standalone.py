@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import json
 import re
+import shutil
 import struct
 import warnings
 import zlib
@@ -147,15 +148,23 @@ Script = Callable[..., tuple[int, list[str]]]
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Script:
-    """Run the script of an exported model; returns the exit code and the lines on stderr."""
+def notes() -> list[str]:
+    """Return what the script has told of files that it segments."""
+    return []
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], notes: list[str]) -> Script:
+    """Run the script of an exported model; returns the exit code and the lines on stderr that are no `notes`."""
 
     def called(root: Path, files: list[Path], out: Path) -> tuple[int, list[str]]:
         monkeypatch.setattr(standalone, "HERE", root / "model")
         monkeypatch.setattr("sys.argv", ["predict.py", *map(str, files), "--out", str(out)])
         capsys.readouterr()
         code = standalone.main()
-        return code, capsys.readouterr().err.splitlines()
+        lines = capsys.readouterr().err.splitlines()
+        notes.extend(line for line in lines if line.startswith("predict.py: note: "))
+        return code, [line for line in lines if line not in notes]
 
     return called
 
@@ -516,7 +525,7 @@ def tiffs(folder: Path, grey: np.ndarray, rgb: np.ndarray) -> None:
             packed_tiff.write(folder / f"{name}{tag}.tif", array, photometric="minisblack", byteorder=order)
     Image.fromarray(rgb).save(folder / "lossy.tif", compression="jpeg")
     for mode in ("CMYK", "YCbCr", "LAB", "P"):
-        Image.fromarray(rgb).convert(mode).save(folder / f"{mode}.tif")
+        Image.fromarray(rgb).convert(mode).save(folder / f"mode{mode}.tif")
     Image.fromarray(grey > 100).save(folder / "bit.tif")
     (folder / "cut.tif").write_bytes((folder / "t8.tif").read_bytes()[:500])
     tiff("short", grey)
@@ -576,6 +585,66 @@ def test_pictures_in_colour_have_the_programs_masks_or_are_refused(
     apart(tmp_path / "in")
     refused = same_or_refused(colours, tmp_path / "in", script, tmp_path, alike=MIXED | {"same.png"})
     assert {"l8.png", "t8.tif", "rgb16.tif"} <= set(refused)
+
+
+# What is told, and names
+
+
+def test_what_is_odd_about_a_file_is_told_as_the_program_tells_it(
+    greys: Path, volumes: Path, script: Script, notes: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    drawn, mixed = Image.fromarray(picture()), Image.fromarray(coloured())
+    drawn.save(tmp_path / "in" / "a.png", dpi=(100, 200))
+    drawn.save(tmp_path / "in" / "b.jpg", dpi=(200, 100))
+    drawn.save(tmp_path / "in" / "c.tif", resolution_unit=2, x_resolution=100, y_resolution=200)
+    mixed.quantize(64).save(tmp_path / "in" / "d.png")
+    drawn.convert("LA").save(tmp_path / "in" / "e.png")
+    drawn.save(tmp_path / "in" / "f.png", dpi=(100, 100))
+    nib.save(nib.Nifti1Image(voxels(), AFFINE), tmp_path / "g.nii")
+    (tmp_path / "g.nii.gz").write_bytes(gzip.compress((tmp_path / "g.nii").read_bytes() + bytes(4800)))
+    for root, files in ((greys, sorted((tmp_path / "in").iterdir())), (volumes, [tmp_path / "g.nii.gz"])):
+        notes.clear()
+        assert script(root, files, tmp_path / root.name) == (0, [])
+        capsys.readouterr()
+        assert run(["predict", str(root / "run"), *map(str, files), "--out", str(tmp_path / f"{root.name}-own")]) == 0
+        told = [line for line in capsys.readouterr().err.splitlines() if str(tmp_path) in line]
+        own = [line.removeprefix("maskmixadv: note: ") for line in told if "largest piece" not in line]
+        assert [line.removeprefix("predict.py: note: ") for line in notes] == own
+        assert notes
+
+
+def test_names_that_differ_in_case_alone_are_refused(volumes: Path, script: Script, tmp_path: Path) -> None:
+    for folder, name in (("one", "Heart.nii.gz"), ("two", "heart.nii.gz")):
+        (tmp_path / folder).mkdir()
+        nib.save(nib.Nifti1Image(voxels(), AFFINE), tmp_path / folder / name)
+    files = [tmp_path / "one" / "Heart.nii.gz", tmp_path / "two" / "heart.nii.gz"]
+    code, lines = script(volumes, files, tmp_path / "out")
+    assert (code, len(lines)) == (2, 1)
+    assert "(but for upper and lower case), by which labels go; segment them apart" in lines[0]
+
+
+def test_labels_of_another_network_are_not_mixed(
+    volumes: Path, script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(2):
+        scans(tmp_path, number)
+    files = [str(tmp_path / f"m{number}.nii.gz") for number in range(2)]
+    other, out = tmp_path / "other", tmp_path / "out"
+    shutil.copytree(volumes / "run", other)
+    state = torch.load(other / "last.pt", weights_only=True)
+    next(value for value in state["scored"].values() if value.is_floating_point()).mul_(1.5)
+    save(other / "last.pt", state)
+    assert run(["predict", str(volumes / "run"), files[0], "--out", str(out)]) == 0
+    assert script(volumes, [tmp_path / "m1.nii.gz"], tmp_path / "out") == (0, [])  # which keeps what is noted there
+    kept = (out / "clinical.csv").read_text()
+    assert run(["predict", str(other), files[1], "--out", str(out)]) == 2
+    assert "out: holds m0.nii.gz of another network than this run's, and results" in capsys.readouterr().err
+    assert (out / "clinical.csv").read_text() == kept
+    assert run(["predict", str(other), *files, "--out", str(out)]) == 0, "all is made anew"
+    assert run(["predict", str(volumes / "run"), *files, "--out", str(out)]) == 0
+    assert run(["predict", str(volumes / "run"), files[1], "--out", str(out)]) == 0
+    assert len((out / "clinical.csv").read_text().splitlines()) == 3
 
 
 # The odds of model.json

@@ -112,6 +112,20 @@ def test_a_class_that_is_called_as_anothers_truth_has_a_column_of_its_own() -> N
         check_spellings(["background", "Truth LV", "lv"], "classes.toml")
 
 
+def test_a_class_that_is_called_as_a_hearts_volume_has_a_column_of_its_own() -> None:
+    """Seen: the volume of a loose case's structure stood among the end-diastolic volumes of hearts."""
+    of = {"LV": 120.0, "LV EDV": 7.0}
+    found = [CaseVolumes(f"p_{phase}", "p", phase, "ml", of, of) for phase in ("ED", "ES")]
+    records = clinical.records([*found, CaseVolumes("q", "q", "", "ml", of, of)])
+    heart, loose = lines(list(records))
+    assert (heart["lv_edv_ml"], heart["class_lv_edv_ml"]) == ("120", "")
+    assert (loose["lv_edv_ml"], loose["class_lv_edv_ml"], loose["truth_class_lv_edv_ml"]) == ("", "7", "7")
+    assert clinical.agreements(records)[Measure("LV EDV", "ml")].count == 1
+    with pytest.raises(InputError, match="class 'lv_edv', by which tables call a volume of a heart; rename it"):
+        check_spellings(["background", "LV", "lv_edv"], "classes.toml")
+    check_spellings(["background", "RV", "LV EDV", "LV muscle"], "classes.toml")
+
+
 def test_hearts_and_loose_cases_share_a_table() -> None:
     found = clinical.records(
         [volumes("a_ED", "ED", 1, 2, 4), volumes("a_ES", "ES", 1, 2, 3), volumes("b", "", 1, 2, 3, unit="voxels")]

@@ -248,6 +248,23 @@ def test_a_changed_corpus_is_refused(tmp_path: Path, first: int, changes: dict[s
         fit(run)
 
 
+def test_another_spacing_that_is_assumed_is_refused(tmp_path: Path) -> None:
+    cases = [tiny.case(f"p{number}", number, spacing=None) for number in range(6)]
+    tiny.corpus(tmp_path / "corpus", cases)
+    run = started(tmp_path)
+    index = tmp_path / "corpus" / "corpus.json"
+    raw = json.loads(index.read_text())
+    index.write_text(json.dumps({**raw, "nominal": [8.0, 1.5, 1.5]}))
+    told = r"8 × 1\.5 × 1\.5 mm are assumed for cases without a spacing, 1 × 1 × 1 mm were when the run began"
+    with pytest.raises(InputError, match=told):
+        same_corpus(Run.open(run.root).learnt_from)
+    # A run of before does not say, and goes on.
+    record = json.loads((run.root / "run.json").read_text())
+    assert record["corpus"].pop("nominal") == [1, 1, 1]
+    (run.root / "run.json").write_text(json.dumps(record))
+    assert same_corpus(started(tmp_path).learnt_from).nominal == (8, 1.5, 1.5)
+
+
 def test_a_run_of_before_spacings_were_recorded_goes_on(tmp_path: Path) -> None:
     run = started(tmp_path)
     record = json.loads((run.root / "run.json").read_text())

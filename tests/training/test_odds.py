@@ -20,10 +20,12 @@ from maskmixadv.cli.app import run as command
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
+from maskmixadv.errors import InputError
 from maskmixadv.evaluation.evaluate import BY_THESE, evaluate
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.methods.pce import PCE
 from maskmixadv.runs.odds import FILE, Odds
+from maskmixadv.runs.pieces import Pieces
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.training.begin import begin
@@ -218,8 +220,10 @@ def test_a_training_keeps_them_and_says_so(
     assert Predictor.load(run.root, "cpu").odds == kept
     assert Predictor.load(run.root, "cpu", odds=False).odds.of_case() is None
     # What was decided stays.
+    assert settle(run, "cpu")[0] == kept
     (run.root / FILE).unlink()
-    assert settle(run, "cpu")[0] == Odds()
+    with pytest.raises(InputError, match=r"odds\.json: is missing, though the run has decided on odds"):
+        settle(run, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +231,9 @@ def weighted(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Return a trained run that leaves the background nothing."""
     run, _ = begun(tmp_path_factory.mktemp("weighted"))
     assert fit(run, device="cpu")
-    Odds(CLASSES, (1e-9, 1.0, 1.0), used=True, patients=6, cases=6).write(run.root)
+    network = Predictor.load(run.root, "cpu").network
+    Odds(CLASSES, (1e-9, 1.0, 1.0), used=True, patients=6, cases=6).write(run.root, network)
+    Pieces.of_run(run.root, CLASSES).write(run.root, network)
     return run
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from maskmixadv.bench.filed import CellRecord, grids_of, has_other_grids
+from maskmixadv.bench.filed import SPACINGS, CellRecord, grids_of, has_other_grids
 from maskmixadv.bench.table import Table, TableRow
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import Masks
@@ -191,7 +191,7 @@ def identity(run: "Run") -> str:
     record["method"] = {**record["method"], "name": _formerly(record["method"]["name"])}
     for key in ("corpus", "prior"):
         if record[key] is not None:
-            record[key] = {k: v for k, v in record[key].items() if k not in ("root", "scheme", "fold", "grids")}
+            record[key] = {k: v for k, v in record[key].items() if k not in ("root", "scheme", "fold", *SPACINGS)}
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -13,6 +13,8 @@ from maskmixadv.types import Part
 
 RECORD: Final = "bench.json"
 """Name of the file. It is written last, so that a folder that has it is complete."""
+SPACINGS: Final = ("grids", "nominal")
+"""What a run records of its corpora's spacings and patients, which is no part of its identity."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,10 @@ class CellRecord:
 def grids_of(record: Mapping[str, Any]) -> dict[str, str]:
     """Return what a run's record says of whose its corpora's cases are and of their spacings, which its identity lacks.
 
-    Runs of early versions do not say.
+    Spacings that are assumed are told by themselves. Runs of early versions do not say.
     """
-    return {key: of["grids"] for key in ("corpus", "prior") if (of := record.get(key)) and of.get("grids")}
+    told = ((f"{key} {of}", str((record.get(key) or {}).get(of, ""))) for key in ("corpus", "prior") for of in SPACINGS)
+    return {name: value for name, value in told if value}
 
 
 def has_other_grids(folder: Path, grids: Mapping[str, str]) -> bool:

@@ -1,6 +1,6 @@
 """Checks of a corpus's names, words and numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -16,6 +16,8 @@ MEAN: Final = "mean"
 """What tables call the mean over the classes."""
 TRUTH: Final = "truth"
 """Before a class's name, what tables call its true values."""
+CAVITIES: Final = ("LV", "RV")
+"""Structures with an ejection fraction. Classes with an ``LV`` are a heart, whose muscle is called ``Myo``."""
 
 
 def check_classes(names: Sequence[str], where: str) -> None:
@@ -59,7 +61,7 @@ def check_spellings(names: Sequence[str], where: str) -> None:
     """Refuse names of new classes that are spellings of one name (`maskmixadv.spelling.folded`), or of ``mean``.
 
     Tables have the mean over the classes under that name, beside theirs, and a class's true values under ``truth`` and
-    its name, by which no other class may go.
+    its name, by which no other class may go, nor by what a heart's volumes are called (`heart_measures`).
 
     Raises
     ------
@@ -84,8 +86,27 @@ def check_spellings(names: Sequence[str], where: str) -> None:
             raise InputError(
                 f"{where}: class {taken!r:.62}, by which tables call the truth of {known[name]!r:.62}; rename it"
             )
+    for measure in heart_measures(names):
+        if (taken := known.get(measure)) is not None:
+            raise InputError(f"{where}: class {taken!r}, by which tables call a volume of a heart; rename it")
     if (taken := known.get(MEAN)) is not None:
         raise InputError(f"{where}: class {taken!r}, by which tables call the mean over all classes; rename it")
+
+
+def heart_measures(names: Iterable[str]) -> tuple[str, ...]:
+    """Return what tables call volumes that are no class's, of a heart that has classes `names`; in folded spelling.
+
+    Examples
+    --------
+    >>> heart_measures(["background", "LV", "Myo"]), heart_measures(["background", "liver"])
+    (('lv_edv', 'lv_esv', 'lv_sv', 'lv_muscle'), ())
+    """
+    known = {folded(name) for name in names}
+    if "lv" not in known:
+        return ()
+    held = [cavity.lower() for cavity in CAVITIES if cavity.lower() in known]
+    volumes = tuple(f"{cavity}_{volume}" for cavity in held for volume in ("edv", "esv", "sv"))
+    return (*volumes, "lv_muscle") if "myo" in known else volumes
 
 
 def check_word(word: str, where: str, *, empty: bool = False) -> None:

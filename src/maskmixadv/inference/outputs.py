@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import held, make_directory, read_json, sha256, write_text
@@ -154,22 +154,58 @@ def recorded(folder: Path, names: Sequence[str]) -> Iterator[None]:
             _note(folder, {name: sha256(folder / name) for name in names if (folder / name).is_file()}, without=names)
 
 
+def network_of(folder: Path) -> str:
+    """Return the hash of the network whose predictions `folder` holds; empty where the record does not say.
+
+    Raises
+    ------
+    InputError
+        If the record can't be read.
+
+    Examples
+    --------
+    >>> Path("labels").mkdir()
+    >>> note_network(Path("labels"), "9f3c")
+    >>> network_of(Path("labels"))
+    '9f3c'
+    """
+    return str(_record(folder).get("network", ""))
+
+
+def note_network(folder: Path, network: str) -> None:
+    """Record that `folder` holds predictions of the network with this hash; raises as `adopt`.
+
+    Examples
+    --------
+    >>> Path("labels").mkdir()
+    >>> note_network(Path("labels"), "9f3c")
+    """
+    with held(folder, wait=True):
+        _write(folder, {**_record(folder), "network": network})
+
+
 def _note(folder: Path, entries: Mapping[str, str | None], *, without: Sequence[str] = ()) -> None:
     with held(folder, wait=True):  # several processes may write into one folder
         known = {name: digest for name, digest in _read(folder).items() if name not in without}
-        write_text(folder / RECORD, json.dumps({"written": {**known, **entries}}, indent=1))
+        _write(folder, {**_record(folder), "written": {**known, **entries}})
+
+
+def _write(folder: Path, record: Mapping[str, Any]) -> None:
+    write_text(folder / RECORD, json.dumps(record, indent=1))
 
 
 def _read(folder: Path) -> dict[str, str | None]:
     """Return the SHA-256 of each file that was written, by name; None where it was not finished."""
+    return _record(folder)["written"]
+
+
+def _record(folder: Path) -> dict[str, Any]:
     path = folder / RECORD
-    if not path.is_file():
-        return {}
-    raw = read_json(path)
+    raw = read_json(path) if path.is_file() else {"written": {}}
     written = raw.get("written") if isinstance(raw, dict) else None
     if not isinstance(written, dict) or not all(isinstance(digest, str | None) for digest in written.values()):
         raise InputError(f"{path}: malformed; delete it, and name another directory")
-    return written
+    return raw
 
 
 def _unchanged(path: Path, digest: str | None) -> bool:

@@ -22,6 +22,7 @@ from maskmixadv.formats.slicing import Header, Slicing, View
 from maskmixadv.inference.tiles import blended
 from maskmixadv.networks.components import largest_components
 from maskmixadv.networks.losses import most_probable
+from maskmixadv.runs.checkpoint import hashed
 from maskmixadv.runs.odds import Odds, looked_at
 from maskmixadv.runs.pieces import Pieces
 from maskmixadv.runs.run import Run
@@ -77,6 +78,8 @@ class Predictor:
         Which structures are in one piece, so that only the largest one is kept.
     odds
         What probabilities are multiplied by, so that borders lie where people draw them.
+    network
+        SHA-256 of the weights as the run's checkpoint has them; empty where it is of none.
 
     Examples
     --------
@@ -107,6 +110,7 @@ class Predictor:
     channels: tuple[Channel, ...] = ONE
     pieces: Pieces = Pieces()  # noqa: RUF009
     odds: Odds = Odds()  # noqa: RUF009
+    network: str = ""
 
     @classmethod
     def load(
@@ -129,15 +133,18 @@ class Predictor:
         Raises
         ------
         InputError
-            Where `root` is no run, has no checkpoint or a damaged one, its weights are not finite, or the device is
-            not there.
+            Where `root` is no run, has no checkpoint or a damaged one, its weights are not finite, the device is not
+            there, or the run's files belong to another network or were edited.
         """
         run, place = Run.open(Path(root)), pick_device(device)
-        net = fuse_norms(run.weights(place, deciding=deciding)).to(place).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        weights = run.weights(place, deciding=deciding)
+        network = hashed(weights.state_dict())
+        net = fuse_norms(weights).to(place).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         turns, learnt = run.schedule.augment.turns, run.learnt_from
         decided = {
-            "pieces": Pieces.of_run(run.root, run.task.classes),
-            "odds": Odds.of_run(run.root, run.task.classes) if odds else Odds(),
+            "pieces": Pieces.of_run(run.root, run.task.classes, network),
+            "odds": Odds.of_run(run.root, run.task.classes, network) if odds else Odds(),
+            "network": network,
         }
         how = {"turns": turns, "slicing": learnt.slicing, "channels": learnt.channels, **decided}
         return cls(net, run.grid, run.task.classes, **how)

@@ -76,7 +76,8 @@ def segment(
     Raises
     ------
     InputError
-        Where the run, the list of files or the output directory can't serve; nothing is segmented then.
+        Where the run, the list of files or the output directory can't serve, as one that holds labels of another
+        network; nothing is segmented then.
 
     Examples
     --------
@@ -100,12 +101,14 @@ def segment(
     names = [*(case.labels for case in cases), VOLUMES]
     outputs.free(out, names)
     predictor = Predictor.load(root, device, odds=odds)
+    anew = _one_network(out, names, predictor.network)
     how = {"flips": predictor.averages(flips), "largest": largest}
     lost: list[int] = []
     with outputs.recorded(out, names):
+        outputs.note_network(out, predictor.network)
         measured = list(_segmented(predictor, cases, names, out, how, lost))
         if measured:
-            _write_volumes(out / VOLUMES, measured)
+            _write_volumes(out / VOLUMES, measured, anew=anew)
     if any(lost):
         some, voxels = sum(map(bool, lost)), sum(lost)
         told = f"{counted(voxels, 'voxel')} beside the largest piece of {predictor.alone(largest)}"
@@ -114,12 +117,31 @@ def segment(
     return 0 if len(measured) == len(cases) + wrong else 2
 
 
-def _write_volumes(path: Path, measured: Sequence[CaseVolumes]) -> None:
-    """Write ``clinical.csv``; lines of images that were measured earlier, and are not in `measured`, stay."""
+def _one_network(out: Path, names: Sequence[str], network: str) -> bool:
+    """Refuse to add to predictions of another network, which nothing would tell from those of this one.
+
+    Returns whether `out` holds another network's, all of which are made anew. Where nothing says whose they are, they
+    may stay.
+    """
+    if outputs.network_of(out) in ("", network):
+        return False
+    again = {name.split(".")[0] for name in names}  # labels of DICOM end otherwise than was expected
+    stay = [name for name in outputs.written(out) if name.split(".")[0] not in again and (out / name).is_file()]
+    if stay:
+        told = f"holds {listed(sorted(stay))} of another network than this run's"
+        raise InputError(f"{out}: {told}, and results would be mixed; name another directory")
+    return True
+
+
+def _write_volumes(path: Path, measured: Sequence[CaseVolumes], *, anew: bool = False) -> None:
+    """Write ``clinical.csv``; lines of images that were measured earlier, and are not in `measured`, stay.
+
+    None stays where it is made `anew`.
+    """
     names = {each.case for each in measured}
     with held(path.parent, wait=True):  # several processes may write into one folder
         stay = list[dict[str, str]]()
-        for line in read_csv(path) if path.is_file() else ():
+        for line in read_csv(path) if path.is_file() and not anew else ():
             cases = {line[column] for column in clinical.CASES if line.get(column)}
             if cases.isdisjoint(names):
                 stay.append(line)

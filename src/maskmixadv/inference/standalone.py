@@ -247,6 +247,8 @@ def segment(model: Model, image: Named, out: Path) -> None:
     known = None if spacing is None else (spacing[order[0]], spacing[order[1]], spacing[order[2]])
     turned = np.flip(array.transpose(0, *(1 + each for each in order)), tuple(1 + each for each in flipped))
     _, labels = model.predict(turned, known)
+    for told in dict.fromkeys(told for each in (first, *others) for told in each.notes):
+        say(f"note: {image.files[0]}: {told}")
     codes = np.ascontiguousarray(np.flip(labels, flipped).transpose(np.argsort(order)))
     if first.header is None:
         write(image, out, lambda path: picture(codes[0]).save(path))
@@ -280,6 +282,7 @@ def grouped(paths: list[Path], about: dict[str, Any]) -> list[Named]:
     Raises ValueError where two files have one name, or an image's channels are not all there.
     """
     several = len(about["channels"]) > 1 and about["channels"][0]["kind"] != "RGB"
+    one_name_each(paths)
     found: dict[str, tuple[Path, ...]] = {}
     parts: dict[str, dict[int, Path]] = {}
     for path in filter(ending, paths):
@@ -307,6 +310,16 @@ def grouped(paths: list[Path], about: dict[str, Any]) -> list[Named]:
         found[name] = files
     images = [Named(files, labels_name(name, files[0])) for name, files in found.items()]
     return images + [Named((path,), path.name) for path in paths if not ending(path)]  # refused when they are read
+
+
+def one_name_each(paths: list[Path]) -> None:
+    """Refuse names that differ in upper and lower case alone: many systems take the files of their labels for one."""
+    known: dict[str, Path] = {}
+    for path in filter(ending, paths):
+        other = known.setdefault(unicodedata.normalize("NFC", stem_of(path).casefold()), path)
+        if stem_of(other) != stem_of(path):
+            told = f"{other} has this name without suffix, too (but for upper and lower case)"
+            raise ValueError(f"{path}: {told}, by which labels go; segment them apart")
 
 
 def stem_of(path: Path) -> str:
@@ -367,19 +380,25 @@ def cut_along(
 
 def written(out: Path) -> dict[str, str | None]:
     """Return the SHA-256 of each file that was written into `out`, by name; None where it was not finished."""
+    return recorded(out)["written"]
+
+
+def recorded(out: Path) -> dict[str, Any]:
+    """Return the record of a folder of outputs; 'maskmixadv predict' notes more there than this script does."""
     record = out / RECORD
-    return json.loads(record.read_text(encoding="utf-8"))["written"] if record.is_file() else {}
+    return json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {"written": {}}
 
 
 def note(out: Path, images: list[Named], *, done: bool) -> None:
     """Write down which labels of `images` lie in `out`: all that may be written, or, when `done`, those that were."""
-    known = written(out)
+    record = recorded(out)
+    known = record["written"]
     for name in (image.labels for image in images):
         known[name] = digest(out / name) if done and (out / name).is_file() else None
         if done and known[name] is None:
             del known[name]
     partial = out / f".partial-{os.getpid()}-record"
-    partial.write_text(json.dumps({"written": known}, indent=1), encoding="utf-8")
+    partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
     partial.replace(out / RECORD)
 
 

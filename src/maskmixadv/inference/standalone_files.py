@@ -37,6 +37,8 @@ UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """Millimetres of a header's unit of length, by its code: not said (taken as mm), metre, mm, micrometre."""
 PACKED, DEFLATED, BEHIND = b"\x1f\x8b", 1032, 2**20
 """First bytes of a packed file; bytes that one of its bytes unpacks to at most, and that may lie behind its voxels."""
+SPARE, SQUARE = 2, 0.02
+"""Bytes behind voxels that mean nothing; by which part a pixel's sides may differ that is taken as square."""
 LONGEST_HEADER, MOST_HEADER = 544, 2**24
 """Bytes of the longest header, and those that may lie before the voxels, with its extensions."""
 FINEST, COARSEST = 1e-6, 500.0
@@ -83,11 +85,12 @@ class Grid(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """An image as its file has it: an array ``c d h w``, its grid, and the header of a NIfTI file."""
+    """An image as its file has it: an array ``c d h w``, its grid, a NIfTI file's header, and what is to be told."""
 
     array: np.ndarray
     grid: Grid = Grid()
     header: Any = None
+    notes: tuple[str, ...] = ()
 
 
 def ending(path: Path) -> str:
@@ -101,7 +104,7 @@ def load(path: Path, channels: list[dict[str, Any]]) -> Stored:
         raise ValueError(f"not a NIfTI file (.nii or .nii.gz), nor one of {', '.join(PICTURES)}{ELSE}")
     if not path.is_file():
         raise ValueError("no such file")
-    return load_nifti(path) if ending(path) in SUFFIXES else Stored(load_picture(path, channels))
+    return load_nifti(path) if ending(path) in SUFFIXES else load_picture(path, channels)
 
 
 def load_nifti(path: Path) -> Stored:
@@ -119,11 +122,17 @@ def load_nifti(path: Path) -> Stored:
             raise ValueError(f"declares {shape} voxels, which it does not hold")
         stream.seek(0)
         content = stream.read(end + BEHIND + 1 if packed else end)  # to the end, where a packed file has its checksum
+    behind = (len(content) if packed else path.stat().st_size) - end
     if not end <= len(content) <= end + BEHIND:
         raise ValueError(f"holds {len(content)} bytes, its header declares {end}")
     voxels: Any = ArrayProxy(io.BytesIO(content), header)
     array = np.asanyarray(voxels).reshape((*space, count)).T
-    return Stored(array, grid_of(header, space), header)
+    said = f"{behind:,} bytes follow the voxels that it declares, and are left out"
+    notes = {
+        f"{said}; look whether dim and datatype are right": behind > SPARE,
+        f"the last axis, of {count}, is taken as channels": count > 1,
+    }
+    return Stored(array, grid_of(header, space), header, tuple(note for note, is_so in notes.items() if is_so))
 
 
 def header_of(stream: Any) -> Any:  # noqa: ANN401
@@ -207,7 +216,7 @@ def form_of(header: Any, name: str) -> np.ndarray | None:  # noqa: ANN401
     return form if abs(np.linalg.det(axes)) >= 1 - TILTED else None
 
 
-def load_picture(path: Path, channels: list[dict[str, Any]]) -> np.ndarray:
+def load_picture(path: Path, channels: list[dict[str, Any]]) -> Stored:
     """Read a picture as it is shown, ``c 1 h w``."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -223,7 +232,7 @@ def load_picture(path: Path, channels: list[dict[str, Any]]) -> np.ndarray:
             raise ValueError(f"has several pages, allowed is one{ELSE}")
         if wanted == "TIFF":
             check_tiff(path, image)
-        stored = [str(tile[3]) for tile in image.tile]
+        stored, notes = [str(tile[3]) for tile in image.tile], picture_notes(image)
         if wanted == "PNG" and any(each.endswith(";16B") for each in stored) and not image.mode.startswith("I"):
             raise ValueError(f"has colours or opacity of 16 bits, allowed are 8{ELSE}")
         plain = image.mode in ("1", "L", "F", "I", "I;16", "I;16L", "I;16B")
@@ -234,15 +243,33 @@ def load_picture(path: Path, channels: list[dict[str, Any]]) -> np.ndarray:
         if wanted == "JPEG":
             check_scans(path, image)
     if pixels.ndim == 2:
-        return pixels[None, None]
+        return Stored(pixels[None, None], notes=notes)
     if channels[0]["kind"] == "RGB":
-        return np.moveaxis(pixels, -1, 0)[:, None]
+        return Stored(np.moveaxis(pixels, -1, 0)[:, None], notes=notes)
     if len(channels) > 1:
         raise ValueError(
             f"has red, green and blue, allowed is one channel a file for a model of {len(channels)} channels"
         )
     same = all(np.array_equal(pixels[..., 0], pixels[..., other]) for other in (1, 2))
-    return (pixels[..., 0] if same else (pixels @ np.array(LUMA, np.float32)).astype(np.float32))[None, None]
+    if same:
+        return Stored(pixels[None, None, ..., 0], notes=notes)
+    made = (pixels @ np.array(LUMA, np.float32)).astype(np.float32)
+    return Stored(made[None, None], notes=(*notes, "colours become grey"))
+
+
+def picture_notes(image: Any) -> tuple[str, ...]:  # noqa: ANN401
+    """Return what a user may want to know of how a picture's pixels are stored, as 'maskmixadv predict' says it."""
+    columns, rows = image.info.get("dpi") or image.info.get("aspect") or image.info.get("jfif_density") or (1, 1)
+    if image.format == "TIFF":
+        columns, rows = (image.tag_v2.get(number, 1) for number in (282, 283))
+    tall = float(columns) / float(rows) if columns > 0 and rows > 0 else 1.0
+    said = f"its resolution says that pixels are {tall:.3g} times as tall as wide; they are taken as square"
+    notes = {
+        "colours of a palette are looked up": image.mode in ("P", "PA"),
+        "opacity (alpha) is left out": image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info,
+        said: abs(tall - 1) > SQUARE * max(tall, 1),
+    }
+    return tuple(note for note, is_so in notes.items() if is_so)
 
 
 def check_scans(path: Path, image: Any) -> None:  # noqa: ANN401

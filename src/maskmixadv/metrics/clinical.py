@@ -13,13 +13,13 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
+from maskmixadv.corpus.names import CAVITIES, heart_measures
+from maskmixadv.spelling import folded
 from maskmixadv.tabular import csv_text
 from maskmixadv.types import Spacing
 
 MUSCLE: Final = 1.05
 """Density of heart muscle in g/ml."""
-CAVITIES: Final = ("LV", "RV")
-"""Structures with an ejection fraction. Classes with an ``LV`` are a heart, whose muscle is called ``Myo``."""
 LIMITS: Final = 1.96
 """Standard deviations on either side of the mean that hold 95 % of a normal distribution."""
 PHASES: Final = ("ED", "ES")
@@ -347,8 +347,10 @@ def _heart(of: Mapping[str, float]) -> dict[str, str]:
 
 
 def _of_case(each: CaseVolumes) -> Record:
+    taken = heart_measures(each.predicted)  # in corpora of early versions
     predicted, truth = (
-        {Measure(name, each.unit): volume for name, volume in of.items()} for of in (each.predicted, each.truth)
+        {Measure(f"class {name}" if folded(name) in taken else name, each.unit): ml for name, ml in of.items()}
+        for of in (each.predicted, each.truth)
     )
     return Record(each.patient, {"case": each.case}, predicted, truth)
 

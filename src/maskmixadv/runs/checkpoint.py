@@ -1,5 +1,6 @@
 """Checkpoints: files of tensors and numbers, read without executing code and written whole or not at all."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NotRequired, TypedDict, cast
@@ -12,6 +13,8 @@ from maskmixadv.files import written
 from maskmixadv.formats.reading import check_checkpoint, reading
 
 ANEW: Final = "; train again"
+Weights = Mapping[str, Tensor]
+"""State dictionary of a network."""
 
 
 class LoopState(TypedDict):
@@ -69,6 +72,8 @@ class Checkpoint(LoopState):
         State of the log.
     settles
         Whether the run decides on classes' odds and on pieces once its steps are done. Runs of before don't say so.
+    steers
+        What steers predictions, as the network learnt it (`maskmixadv.runs.run.Run.steers`). Runs of before lack it.
 
     Examples
     --------
@@ -79,6 +84,7 @@ class Checkpoint(LoopState):
 
     log: LogState
     settles: NotRequired[bool]
+    steers: NotRequired[dict[str, Any]]
 
 
 def save(path: Path, content: Mapping[str, object]) -> None:
@@ -158,6 +164,21 @@ def scored(path: Path, state: Mapping[str, Any]) -> dict[str, Tensor]:
     if not isinstance(weights, dict):
         raise InputError(f"{path}: damaged (it lacks scored){ANEW}")
     return weights
+
+
+def hashed(weights: Weights) -> str:
+    """Return the SHA-256 of a network's weights, in hexadecimal.
+
+    Examples
+    --------
+    >>> hashed({"bias": torch.zeros(2)})[:8], hashed({"bias": torch.ones(2)})[:8]
+    ('6f58b405', '87612c16')
+    """
+    digest = hashlib.sha256()
+    for name, weight in weights.items():
+        digest.update(name.encode())
+        digest.update(weight.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def complete(path: Path, state: dict[str, Any]) -> Checkpoint:

@@ -21,10 +21,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from maskmixadv.errors import InputError, counted
-from maskmixadv.files import read_json, write_text
+from maskmixadv.files import write_text
+from maskmixadv.runs.seal import ODDS, PIECES, check_odds, seal_of, sealed, unsealed
 from maskmixadv.typed import made
 
-FILE: Final = "odds.json"
+FILE: Final = ODDS
 """Name of the file in a run's directory."""
 LOOKED_AT: Final = 64
 """Slices of a case, at most, by which the sizes of structures are judged; spread evenly over all."""
@@ -86,18 +87,23 @@ class Odds:
     error: float = 0.0
 
     @classmethod
-    def of_run(cls, root: Path, classes: tuple[str, ...]) -> "Odds":
+    def of_run(cls, root: Path, classes: tuple[str, ...], network: str = "") -> "Odds":
         """Read what the run in directory `root` with `classes` has kept; neutral ones where it has decided nothing.
+
+        With the hash of the weights of the run's `network`, the file's seal is looked at (`maskmixadv.runs.seal`).
 
         Raises
         ------
         InputError
-            Where the file is malformed, of other classes, or a number is out of its range.
+            Where the file is malformed, of other classes, or a number is out of its range; or where it is of another
+            network, was edited, or lacks though the run has decided on odds.
         """
         path = root / FILE
-        if not path.is_file():
-            return cls()
-        odds = made(cls, read_json(path), str(path))
+        if network:
+            check_odds(root)
+        if not path.is_file() or (network and seal_of(path) and not (root / PIECES).is_file()):
+            return cls()  # nothing is decided before all is
+        odds = made(cls, unsealed(path, network), str(path))
         if odds.classes != classes:
             told = f"classes {', '.join(odds.classes) or 'none'}, allowed are those of the run: {', '.join(classes)}"
             raise InputError(f"{path}: {told}")
@@ -115,9 +121,9 @@ class Odds:
             raise InputError(f"{path}: usual: {list(odds.usual)}, allowed is one number above 0 a structure: {wanted}")
         return odds
 
-    def write(self, root: Path) -> None:
-        """Keep them in the run's directory `root`."""
-        write_text(root / FILE, json.dumps(asdict(self), indent=1))
+    def write(self, root: Path, network: str = "") -> None:
+        """Keep them in the run's directory `root`, sealed with the hash of the weights of its `network`."""
+        write_text(root / FILE, json.dumps(sealed(asdict(self), network), indent=1))
 
     @property
     def by_size(self) -> bool:

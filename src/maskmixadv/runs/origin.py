@@ -13,6 +13,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.formats.slicing import Slicing, check_across
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.typed import made
+from maskmixadv.types import Spacing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,9 @@ class CorpusRecord:
         What the images' channels are.
     grids
         SHA-256 of whose the cases are and of their spacings. Runs of early versions do not say.
+    nominal
+        Millimetres along d, h, w that are assumed for cases without a spacing; None where all have one, and in runs of
+        early versions.
 
     Examples
     --------
@@ -58,6 +62,7 @@ class CorpusRecord:
     channels: tuple[Channel, ...] = ONE
     radiological: bool = False
     grids: str = ""
+    nominal: Spacing | None = None
 
     @property
     def slicing(self) -> Slicing:
@@ -256,7 +261,21 @@ def corpus_fields(corpus: Corpus) -> Mapping[str, Any]:
         "across": corpus.across,
         "radiological": corpus.radiological,
         "grids": corpus.grids(),
+        "nominal": corpus.nominal if any(entry.spacing is None for entry in corpus.entries) else None,
     }
+
+
+def as_recorded(found: Record, recorded: Record) -> Record:
+    """Return what is found of a corpus, without what a record of an early version does not say.
+
+    Examples
+    --------
+    >>> told = PriorFrom(root=Path("masks"), name="shapes", hash="77ab", classes=("background", "LV"), cases=("a",))
+    >>> as_recorded(replace(told, grids="9f3c", nominal=(8.0, 1.5, 1.5)), told) == told
+    True
+    """
+    found = replace(found, grids=found.grids if recorded.grids else "")
+    return replace(found, nominal=None if recorded.nominal is None else found.nominal)
 
 
 def same_corpus(recorded: CorpusRecord) -> Corpus:
@@ -281,6 +300,10 @@ def same_corpus(recorded: CorpusRecord) -> Corpus:
     corpus = open_corpus(recorded.root)
     if corpus.hash() != recorded.hash or recorded.grids not in ("", corpus.grids()):
         raise InputError(f"{corpus.root}: has changed since the run began; restore it or train anew")
+    if recorded.nominal not in (None, corpus.nominal):
+        here, there = (" × ".join(f"{mm:g}" for mm in each) for each in (corpus.nominal, recorded.nominal or ()))
+        told = f"{here} mm are assumed for cases without a spacing, {there} mm were when the run began"
+        raise InputError(f"{corpus.root}: {told}; restore it or train anew")
     return corpus
 
 

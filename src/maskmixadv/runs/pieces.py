@@ -15,11 +15,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import read_json, write_text
+from maskmixadv.files import write_text
 from maskmixadv.networks.components import in_one_piece
+from maskmixadv.runs.seal import ODDS, PIECES, seal_of, sealed, unsealed
 from maskmixadv.typed import made
 
-FILE: Final = "pieces.json"
+FILE: Final = PIECES
 """Name of the file in a run's directory."""
 
 
@@ -86,18 +87,22 @@ class Pieces:
     found: tuple[Piece, ...] = ()
 
     @classmethod
-    def of_run(cls, root: Path, classes: tuple[str, ...]) -> "Pieces":
+    def of_run(cls, root: Path, classes: tuple[str, ...], network: str = "") -> "Pieces":
         """Read what the run in directory `root` with `classes` has kept; nothing where it has decided nothing.
+
+        With the hash of the weights of the run's `network`, the file's seal is looked at (`maskmixadv.runs.seal`).
 
         Raises
         ------
         InputError
-            Where the file is malformed, or of other structures.
+            Where the file is malformed, of other structures or of another network, or was edited.
         """
         path = root / FILE
         if not path.is_file():
             return cls()
-        pieces = made(cls, read_json(path), str(path))
+        told = unsealed(path, network)
+        told.pop("odds", None)
+        pieces = made(cls, told, str(path))
         for piece in pieces.found:
             for name in piece.structures or ("",):
                 if name not in classes[1:]:
@@ -105,9 +110,10 @@ class Pieces:
                     raise InputError(f"{path}: {told}")
         return pieces
 
-    def write(self, root: Path) -> None:
-        """Keep it in the run's directory `root`."""
-        write_text(root / FILE, json.dumps(asdict(self), indent=1))
+    def write(self, root: Path, network: str = "") -> None:
+        """Keep it in the run's directory `root`, beside its odds, sealed with the hash of its `network`'s weights."""
+        table = {**asdict(self), **({"odds": seal_of(root / ODDS)} if network else {})}
+        write_text(root / FILE, json.dumps(sealed(table, network), indent=1))
 
     @property
     def kept(self) -> tuple[Piece, ...]:

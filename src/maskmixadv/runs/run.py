@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 import torch
 from torch import nn
 
+from maskmixadv.corpus.channels import records
 from maskmixadv.corpus.masks import NONE, Masks
 from maskmixadv.errors import InputError, counted, say, word
 from maskmixadv.files import claim, read_json, write_text
@@ -236,7 +237,45 @@ class Run:
         """Step of the last checkpoint: 0 where there is none, the run's last one where it does not say."""
         if not self.checkpoint.is_file():
             return 0
-        return stored(self.checkpoint, torch.device("cpu")).get("step", self.schedule.steps)
+        return self.stored(torch.device("cpu")).get("step", self.schedule.steps)
+
+    def stored(self, device: torch.device) -> dict[str, Any]:
+        """Read whatever the last checkpoint holds to `device`, without executing code.
+
+        Raises
+        ------
+        InputError
+            Where there is none, it is damaged, or ``run.json`` says otherwise what steers predictions.
+        """
+        state = stored(self.checkpoint, device)
+        self._check_steers(state.get("steers"))
+        return state
+
+    @property
+    def steers(self) -> dict[str, Any]:
+        """What steers predictions beside the weights, as each checkpoint holds it, in plain values.
+
+        So ``run.json`` can't be changed under a network that has learnt by it.
+        """
+        of, grid = self.learnt_from, self.grid
+        told = {
+            "grid": [grid.size, grid.mm],
+            "classes": of.classes,
+            "channels": records(of.channels),
+            "turns": self.schedule.augment.turns,
+            **{key: getattr(of, key) for key in ("axis", "thickest", "across", "radiological")},
+        }
+        return json.loads(json.dumps(told))
+
+    def _check_steers(self, learnt: object) -> None:
+        if not isinstance(learnt, dict):  # an early version's
+            return
+        for key, here in self.steers.items():
+            if key in learnt and learnt[key] != here:
+                told = (
+                    f"{key}: {json.dumps(here)}, but {self.checkpoint.name} has learnt with {json.dumps(learnt[key])}"
+                )
+                raise InputError(f"{self.root / 'run.json'}: {told}; put the run's own file back, or train again")
 
     def load(self, device: torch.device) -> Checkpoint:
         """Read the last checkpoint to `device`, without executing code.
@@ -246,11 +285,11 @@ class Run:
         InputError
             Where there is none, it is damaged, or it lacks what a training needs to go on.
         """
-        return complete(self.checkpoint, stored(self.checkpoint, device))
+        return complete(self.checkpoint, self.stored(device))
 
     def ended(self, checkpoint: Mapping[str, Any]) -> bool:
         """Whether all steps are done in what the last checkpoint holds, and what a run decides then is decided."""
-        return checkpoint.get("step", self.schedule.steps) >= self.schedule.steps and not self._undecided(checkpoint)
+        return checkpoint.get("step", self.schedule.steps) >= self.schedule.steps and not self.undecided(checkpoint)
 
     def weights(self, device: torch.device, *, deciding: bool = False) -> nn.Module:
         """Return the network that is scored, with the last checkpoint's weights, on the CPU.
@@ -269,7 +308,7 @@ class Run:
         InputError
             Where there is no checkpoint, it is damaged or of another network, or a weight is not finite.
         """
-        net, state = self.method.players(self.task)["net"], stored(self.checkpoint, device)
+        net, state = self.method.players(self.task)["net"], self.stored(device)
         weights = scored(self.checkpoint, state)
         with reading(self.checkpoint, "checkpoint", wrong="damaged", advice=ANEW):
             net.load_state_dict(weights)
@@ -278,13 +317,13 @@ class Run:
         if (step := state.get("step", self.schedule.steps)) < self.schedule.steps:
             done = f"stopped at step {step} of {self.schedule.steps}"
             say(f"{self.root}: {done}; this is its network so far")
-        elif not deciding and self._undecided(state):
+        elif not deciding and self.undecided(state):
             without = "before it had decided on odds of classes and structures in one piece, so predictions are without"
             say(f"{self.root}: stopped {without}; 'maskmixadv train --resume {word(self.root)}' decides")
         return net
 
-    def _undecided(self, checkpoint: Mapping[str, Any]) -> bool:
-        """Whether a run that decides at its end has not; one of before never does."""
+    def undecided(self, checkpoint: Mapping[str, Any]) -> bool:
+        """Whether a run that decides at its end has not, by what its checkpoint holds; one of before never does."""
         return checkpoint.get("settles", False) and not (self.root / pieces.FILE).is_file()
 
 

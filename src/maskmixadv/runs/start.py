@@ -1,24 +1,19 @@
 """The beginning with another run's network: it goes on learning, on what is known by now."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from maskmixadv.corpus.channels import Channel, named, same, told_scale
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.methods.method import Method
 from maskmixadv.networks.unet import with_heads
-from maskmixadv.runs.checkpoint import scored, stored
+from maskmixadv.runs.checkpoint import Weights, hashed, scored
 from maskmixadv.runs.origin import StartedFrom, otherwise_seen
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.tensors import Task
-
-Weights = Mapping[str, Tensor]
-"""State dictionary of a network."""
 
 
 def started_from(first: Run, *, method: Method, classes: Sequence[str], channels: Sequence[Channel]) -> StartedFrom:
@@ -52,12 +47,12 @@ def started_from(first: Run, *, method: Method, classes: Sequence[str], channels
     if not same(first.learnt_from.channels, channels):
         _check(first, "channels", named(first.learnt_from.channels), named(channels))
     _check(first, "intensities up to percentile", *map(told_scale, (first.learnt_from.channels, channels)))
-    state = stored(first.checkpoint, torch.device("cpu"))
+    state = first.stored(torch.device("cpu"))
     weights = scored(first.checkpoint, state)
     net = method.players(Task(classes=tuple(classes), channels=len(channels), biases=first.biases))["net"]
     if _shapes(with_heads(weights, net)) != _shapes(net.state_dict()):
         raise InputError(f"{first.root}: has another network than {type(method).__name__} makes; begin without it")
-    return StartedFrom(root=first.root.resolve(), step=state.get("step", first.schedule.steps), hash=_hash(weights))
+    return StartedFrom(root=first.root.resolve(), step=state.get("step", first.schedule.steps), hash=hashed(weights))
 
 
 def otherwise(first: Run, corpus: Corpus, grid: Grid) -> list[str]:
@@ -116,9 +111,9 @@ def weights_of(start: StartedFrom, device: torch.device) -> Weights:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: gone: not a run (no run.json); make one with 'maskmixadv train'
     """
-    checkpoint = Run.open(start.root).checkpoint
-    weights = scored(checkpoint, stored(checkpoint, device))
-    if _hash(weights) != start.hash:
+    run = Run.open(start.root)
+    weights = scored(run.checkpoint, run.stored(device))
+    if hashed(weights) != start.hash:
         raise InputError(f"{start.root}: has learnt on since this run began with it; train anew")
     return weights
 
@@ -130,11 +125,3 @@ def _check(first: Run, what: str, there: str, here: str) -> None:
 
 def _shapes(weights: Weights) -> dict[str, torch.Size]:
     return {name: weight.shape for name, weight in weights.items()}
-
-
-def _hash(weights: Weights) -> str:
-    digest = hashlib.sha256()
-    for name, weight in weights.items():
-        digest.update(name.encode())
-        digest.update(weight.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -20,7 +20,7 @@ from maskmixadv.files import read_json
 from maskmixadv.methods import registry
 from maskmixadv.methods.method import Method
 from maskmixadv.runs.lineage import in_both, lineage, shared
-from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, corpus_fields
+from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, as_recorded, corpus_fields
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
 from maskmixadv.runs.start import otherwise, started_from
@@ -222,10 +222,9 @@ def _begun(run: Run) -> Run | None:
     if set(registry.METHODS[registry.named(run.method)].retired) & set(method):
         return None  # nothing does any more what it did
     run = replace(run, biases=there.biases, method=registry.as_begun(run.method, method))
-    if not there.learnt_from.grids:  # an early version's
-        run = replace(run, learnt_from=replace(run.learnt_from, grids=""))
-    if run.prior_from is not None and there.prior_from is not None and not there.prior_from.grids:
-        run = replace(run, prior_from=replace(run.prior_from, grids=""))
+    run = replace(run, learnt_from=as_recorded(run.learnt_from, there.learnt_from))
+    if run.prior_from is not None and there.prior_from is not None:
+        run = replace(run, prior_from=as_recorded(run.prior_from, there.prior_from))
     here, recorded = (json.loads(json.dumps(each.settings())) for each in (run, there))
     if here != recorded:
         return None

@@ -193,7 +193,9 @@ class _Witness:
         if (name := loop.not_finite()) is not None:
             raise self._diverged(f"weight {name}", loop.step)
         self._log.flush()
-        save(loop.run.checkpoint, {**loop.state(), "log": self._log.state(), "settles": True})
+        save(
+            loop.run.checkpoint, {**loop.state(), "log": self._log.state(), "settles": True, "steers": loop.run.steers}
+        )
         self._saved, self._saved_at = loop.step, time.monotonic()
 
     def _diverged(self, what: str, step: int) -> DivergedError:

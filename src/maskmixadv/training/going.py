@@ -216,7 +216,8 @@ class Going:
             worst = worst or self.loop.not_finite()
             if worst is not None:
                 raise DivergedError(f"{self.run.root.name}: {worst} is not finite")
-            told = {"log": LogState(seconds=self.seconds, pending=dict(self._terms)), "settles": True}
+            log = LogState(seconds=self.seconds, pending=dict(self._terms))
+            told = {"log": log, "settles": True, "steers": self.run.steers}
             state = self.loop.state()
             if whole:
                 save(self.run.checkpoint, {**state, **told})

@@ -31,7 +31,7 @@ def settle(run: Run, device: str | None = None) -> tuple[Odds, Pieces]:
     Raises
     ------
     InputError
-        Where the corpus has changed, or a case or the checkpoint can't be read.
+        Where the corpus has changed, a case or the checkpoint can't be read, or what is decided is another network's.
 
     Examples
     --------
@@ -42,15 +42,18 @@ def settle(run: Run, device: str | None = None) -> tuple[Odds, Pieces]:
     >>> str(shares), [str(piece) for piece in found.found]
     ('neutral', ['all structures together', 'RV', 'Myo', 'LV'])
     """
-    classes = run.task.classes
-    if (run.root / pieces.FILE).is_file():
-        return Odds.of_run(run.root, classes), Pieces.of_run(run.root, classes)
-    corpus, predictor = same_corpus(run.learnt_from), Predictor.load(run.root, device, odds=False, deciding=True)
+    decided = (run.root / pieces.FILE).is_file()
+    predictor = Predictor.load(run.root, device, odds=decided, deciding=True)
+    if decided:
+        return predictor.odds, predictor.pieces
+    corpus = same_corpus(run.learnt_from)
     shares = found_odds(run, corpus, predictor)
     found = found_pieces(run, corpus, replace(predictor, odds=shares))
     if shares.patients:
-        shares.write(run.root)
-    found.write(run.root)  # the last one: with it, both are decided
+        shares.write(run.root, predictor.network)
+    else:
+        (run.root / odds.FILE).unlink(missing_ok=True)  # found for another network
+    found.write(run.root, predictor.network)  # the last one: with it, both are decided
     if shares.used:
         told = f"odds of classes by the masks of {shares.patients} validation patients: {shares}"
         better = f"mean Dice of each one {shares.before:.3f}, with odds by the others' masks {shares.after:.3f}"
