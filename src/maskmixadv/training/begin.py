@@ -242,8 +242,8 @@ def _check_batch(schedule: Schedule, ranks: Ranks, *, unlabelled: bool) -> None:
     if schedule.window == STRIDE and schedule.batch < 2 * ranks.size:
         shared = "" if ranks.size == 1 else f" in {ranks.size} processes"
         raise InputError(
-            f"batch: {schedule.batch}, allowed with a window of {STRIDE} pixels{shared} is {2 * ranks.size} or more: on "
-            "the network's coarsest level one slice is one value, which can't be normalised"
+            f"batch: {schedule.batch}, allowed with a window of {STRIDE} pixels{shared} is {2 * ranks.size} or more: "
+            "on the network's coarsest level one slice is one value, which can't be normalised"
         )
     if unlabelled and schedule.batch < 2:
         raise InputError(
