@@ -88,7 +88,7 @@ def tell_learnt(run: Run, slices: Slices) -> None:
     >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
     >>> schedule = replace(PRESETS["demo"], size=64, window=32, steps=10)
     >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=schedule)
-    >>> import contextlib
+    >>> import contextlib, sys
     >>> with contextlib.redirect_stderr(sys.stdout):
     ...     tell_learnt(run, training_slices(run, corpus, torch.device("cpu")))
     run: learnt from: 1 patient, 18 slices; strokes: background 18, RV 17, Myo ..., LV 18
