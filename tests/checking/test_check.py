@@ -127,6 +127,16 @@ def test_strokes_too_thin_for_the_canvas(tmp_path: Path) -> None:
     ]
 
 
+def test_images_without_annotation_make_no_stroke_thin(tmp_path: Path) -> None:
+    """A training's grid is that of the cases that it learns from."""
+    image = np.random.default_rng(0).random((1, 1, 144, 144)).astype(np.float32)
+    scribble = np.full((1, 144, 144), IGNORE, np.uint8)
+    scribble[0, 41, 40:104], scribble[0, 100, 50], scribble[0, 80, 52] = 0, 1, 2
+    wide = [Case(f"p{k}", f"p{k}", image / (1 + k), spacing=(8.0, 9.0, 9.0)) for k in range(1, 6)]
+    told = notes(tmp_path / "c", Case("p0", "p0", image, scribble, spacing=(8.0, 1.0, 1.0)), *wide)
+    assert not [each for each in told if "thinner" in each]
+
+
 def test_many_notes_are_cut_short(tmp_path: Path) -> None:
     image = tiny.volume()[0]
     image[0] = 0

@@ -11,7 +11,7 @@ import tiny
 from maskmixadv.errors import InputError
 from maskmixadv.methods import UAMT, USTM, WSL4MIS, CycleMix, MeanTeacher, Method, Scribble2Label, ShapePU, ZScribbleSeg
 from maskmixadv.methods.parts.teacher import Teacher, opinions, sigmoid_rampup
-from maskmixadv.methods.scribble2label import PastPredictions
+from maskmixadv.methods.scribble2label import LEAST_RATE, PastPredictions
 from maskmixadv.methods.wsl4mis import TwoBranches
 from maskmixadv.networks.average import warmed_up
 from maskmixadv.networks.losses import uniform
@@ -27,6 +27,15 @@ class Echo(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return torch.cat((image, -image), 1)
+
+
+def test_the_least_rate_brings_an_average_near_what_is_predicted() -> None:
+    memory, batch = PastPredictions(2, 2, 32), Batch.example()
+    ones = torch.ones_like(batch.image)
+    memory.write(batch, torch.cat((0.3 * ones, 0.7 * ones), 1), rate=1.0)
+    for _ in range(300):
+        memory.write(batch, torch.cat((0 * ones, ones), 1), rate=LEAST_RATE)
+    assert memory.read(batch)[:, 1].mean() > 0.89
 
 
 def test_a_teacher_is_the_mean_of_students_then_their_moving_average() -> None:
@@ -231,6 +240,7 @@ def test_pseudo_labels_are_of_sure_unlabelled_pixels(monkeypatch: pytest.MonkeyP
         (WSL4MIS, "pse", math.inf),
         (Scribble2Label, "threshold", 1.5),
         (Scribble2Label, "rate", 0.0),
+        (Scribble2Label, "rate", 0.001),  # no step of 1/255 would be reached, and averages would never move
         (Scribble2Label, "cells", 0),
         (CycleMix, "blocks", 3),
         (CycleMix, "side", -1),

@@ -167,6 +167,10 @@ def test_the_corrector_hears_the_teacher_as_it_was() -> None:
     method = WalkTeacher(listen=0.3)
     assert [step for step in range(10) if method._copies(step, step / 10)] == [3]
     assert [step for step in range(7) if method._copies(step, step / 7)] == [3]
+    for steps in (30, 110, 1500):  # a later copy would have heard the corrector's first lessons
+        for listen in (0.1, 0.25, 0.3, 0.7):
+            copies = [step for step in range(steps) if WalkTeacher(listen=listen)._copies(step, step / steps)]
+            assert copies == [next(step for step in range(steps) if step / steps >= listen)]
     assert [step for step in range(7) if WalkTeacher(listen=0.0)._copies(step, step / 7)] == [0]
     players, batch = lesson()
     teacher, corrector = players["teacher"], players["corrector"]

@@ -98,6 +98,19 @@ def test_cases_without_annotation_say_nothing(tmp_path: Path) -> None:
     assert fitted(144, there, there.entries).size == 384
 
 
+def test_images_without_annotation_change_no_canvas(tmp_path: Path) -> None:
+    """They are not learnt from, so that the grid's millimetres are not theirs either, whatever they show."""
+    drawn = case("a", 144, 24, spacing=(5.0, 1.0, 1.0))
+    image = np.linspace(0, 1, 160_000, dtype=np.float32).reshape(1, 1, 400, 400)
+    others = [(5.0, 1.0, 1.0), None, (5.0, 0.1, 0.1)]
+    bare = [Case(name, name, image, spacing=mm) for name, mm in zip("bcd", others, strict=True)]
+    there = corpus(tmp_path, [drawn, *bare])
+    alone = fitted(144, there, there.entries[:1])
+    assert alone == (144, 24.0)
+    assert all(fitted(144, there, [there.entries[0], *there.entries[k:]]) == alone for k in (1, 2, 3))
+    assert np.isnan(fitted(144, there, there.entries[1:]).span)
+
+
 def test_damaged_strokes_are_named(tmp_path: Path) -> None:
     there = corpus(tmp_path, [case("c", 600, 50)])
     path = there.root / "cases" / "c.npz"

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +18,7 @@ import tape
 import tiny
 from maskmixadv.cli.app import run as command
 from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.errors import InputError
 from maskmixadv.methods import PCE, UAMT, USTM, MeanTeacher, Method, WalkTeacher
 from maskmixadv.methods.method import player
 from maskmixadv.methods.walk_teacher import Advisor, Corrector
@@ -316,6 +318,39 @@ def test_what_a_record_can_not_hold_is_refused_before_it_is_written(phantoms: Co
     assert not (tmp_path / "run").exists()
 
 
+def test_a_batch_that_can_hold_none_is_refused(tmp_path: Path) -> None:
+    corpus = tiny.corpus(tmp_path / "corpus")
+    schedule = dataclasses.replace(tiny.SCHEDULE, batch=1)
+    with pytest.raises(InputError, match=r"^batch: 1, allowed with --unlabelled is 2 or more"):
+        begin(corpus.root, tmp_path / "run", method=MeanTeacher(), schedule=schedule, unlabelled=True)
+    begin(corpus.root, tmp_path / "run", method=PCE(), schedule=schedule, unlabelled=True)  # which never learns from it
+
+
+@pytest.mark.parametrize(("batch", "window", "ranks"), [(1, 16, 1), (2, 16, 2)])
+def test_a_batch_without_a_spread_is_refused(tmp_path: Path, batch: int, window: int, ranks: int) -> None:
+    """Batch norm divides by it; on the coarsest level a window of 16 pixels is one."""
+    corpus = tiny.corpus(tmp_path / "corpus")
+    schedule = dataclasses.replace(tiny.SCHEDULE, batch=batch, window=window)
+    with pytest.raises(InputError, match=rf"^batch: {batch}, allowed with .*window of 16 pixels .*is {2 * ranks} or"):
+        begin(corpus.root, tmp_path / "run", method=PCE(), schedule=schedule, ranks=Ranks(0, ranks))
+    assert not (tmp_path / "run").exists()
+
+
+def test_enclosure_without_a_loop_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus = tiny.corpus(tmp_path / "corpus")
+    how: Any = {"preset": "cpu", "steps": 1, "size": 48, "window": 32, "batch": 2, "method": "pce", "enclosure": True}
+    train(corpus, tmp_path / "loops", **how)
+    assert "--enclosure" not in capsys.readouterr().err
+    cases = [
+        dataclasses.replace(case, scribble=np.where(case.scribble == 0, np.uint8(IGNORE), case.scribble))
+        for case in corpus.measured.load_all(corpus.entries)
+        if case.scribble is not None
+    ]
+    lines = Corpus.write(tmp_path / "lines", cases, name="lines", classes=corpus.classes, folds=corpus.folds)
+    train(lines, tmp_path / "none", **how)
+    assert "none: --enclosure: nothing lies beyond" in capsys.readouterr().err
+
+
 def test_options_that_change_nothing_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     how: Any = {"preset": "cpu", "steps": 1, "size": 48, "window": 32, "batch": 2, "unlabelled": True}
     corpus = tiny.corpus(tmp_path / "corpus")
@@ -323,5 +358,7 @@ def test_options_that_change_nothing_are_told(tmp_path: Path, capsys: pytest.Cap
     told = capsys.readouterr().err
     assert "note: --unlabelled: pce makes no use of it" in told
     assert "note: --prior: pce makes no use of it" in told
+    train(corpus, tmp_path / "dense", method="supervised", enclosure=True, **how)
+    assert "note: --enclosure: supervised makes no use of it" in capsys.readouterr().err
     train(corpus, tmp_path / "teacher", method="mean-teacher", **how)
     assert "teacher: --unlabelled: every training slice has strokes" in capsys.readouterr().err

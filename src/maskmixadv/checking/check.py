@@ -100,7 +100,7 @@ def check(corpus: Corpus) -> tuple[str, list[str]]:
     []
     """
     tally, size, thin = Tally(notes=list(hints.of_corpus(corpus))), _canvas(corpus), dict[str, int]()
-    mm = millimetres(size, corpus.entries)
+    mm = millimetres(size, [each for each in corpus.entries if each.scribble or each.dense] or corpus.entries)
     entries, threads = iter(corpus.entries), os.cpu_count() or 1
     for case in work_ahead(partial(_read, corpus), corpus.entries, threads=threads, size=lambda entry: entry.bytes):
         entry = next(entries)

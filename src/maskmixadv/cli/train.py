@@ -153,7 +153,7 @@ class Train(Changes):
             raise InputError("train: give a CORPUS and --out RUN, or --resume RUN")
         preset = self.preset or default_preset(pick_device(ranks.device or self.device).type)
         method = self.method.loaded() if isinstance(self.method, NotLoaded) else self.method
-        tell_unused(method, prior=self.prior is not None, unlabelled=self.unlabelled)
+        tell_unused(method, prior=self.prior is not None, unlabelled=self.unlabelled, enclosure=self.enclosure)
         begin(
             self.corpus,
             self.out,

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, Final, final
 
 import torch
 from jaxtyping import Float, UInt8
@@ -16,6 +16,8 @@ from maskmixadv.networks.unet import UNet
 from maskmixadv.tensors import Batch, Probs, Task
 from maskmixadv.types import IGNORE
 
+LEAST_RATE: Final = 0.02
+"""Averages are kept in steps of 1/255. With smaller rates they would stop far from what is predicted, or never move."""
 Affine = Float[Tensor, "b 2 3"]
 """Maps coordinates of one frame to those of another, both in [-1, 1], as `Batch.affine`."""
 
@@ -98,7 +100,7 @@ class Scribble2Label(Method):
     threshold
         Average probability that a class must exceed for a pseudo label, in [0, 1].
     rate
-        How much a new prediction counts in the average, in (0, 1].
+        How much a new prediction counts in the average, in [0.02, 1], as averages are kept in steps of 1/255.
     warmup
         Fraction of the run without pseudo labels, in [0, 1].
     cells
@@ -130,8 +132,8 @@ class Scribble2Label(Method):
     def __post_init__(self) -> None:
         check_weights(self, "weight")
         check_fractions(self, "threshold", "rate", "warmup")
-        if not self.rate:
-            raise InputError("rate: 0, allowed is a fraction above 0")
+        if self.rate < LEAST_RATE:
+            raise InputError(f"rate: {self.rate}, allowed is a fraction of at least {LEAST_RATE}")
         if self.cells < 1:
             raise InputError(f"cells: {self.cells}, allowed is at least 1")
 

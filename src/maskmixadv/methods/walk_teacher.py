@@ -642,7 +642,10 @@ class WalkTeacher(Method):
 
     def _copies(self, step: int, progress: float) -> bool:
         """Whether a step is the first one from `listen` on."""
-        return progress >= self.listen and (step == 0 or progress * (1 - 1 / step) < self.listen)
+        if progress < self.listen or not step:
+            return progress >= self.listen
+        # The quotient that the step before had: a product of fractions may be less than it by rounding.
+        return (step - 1) / round(step / progress) < self.listen
 
     def _lessons(self, step: int, progress: float) -> float:
         """Number of lessons that the corrector had before a step."""

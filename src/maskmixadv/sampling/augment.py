@@ -163,7 +163,7 @@ def draw_augmentation(
         linear = linear @ _turn(torch.randint(8, (n,), generator=rng, device=device))
     near = centre + spread[:, 2:4] * ranges.shift * window / canvas * 2
     astray = spread[:, 7:8] < 2 * ranges.stray - 1
-    # At most half a window beyond the border, so that the canvas's rim is seen as often as its middle.
+    # Up to a quarter of a window beyond the border, so that the canvas's rim is seen within windows, too.
     middle = torch.where(astray, spread[:, 8:10] * (1 - window / canvas / 2), near)
     gain, gamma, offset = (spread[:, 4:7].T * ranges.intensity)[..., None, None, None]
     tint = None

@@ -57,9 +57,9 @@ def fitted(size: int, corpus: Corpus, entries: Sequence[Entry]) -> Canvas:
     Parameters
     ----------
     size
-        Side in pixels of the preset's canvas, which the median field of view fills.
+        Side in pixels of the preset's canvas, which the median field of view of annotated cases fills.
     corpus, entries
-        The corpus, and its cases that are learnt from.
+        The corpus, and its training cases. Those without strokes and mask do not count.
 
     Returns
     -------
@@ -86,7 +86,10 @@ def fitted(size: int, corpus: Corpus, entries: Sequence[Entry]) -> Canvas:
 
 
 def _fitted(size: int, corpus: Corpus, entries: Sequence[Entry]) -> Canvas:
-    mm, chosen = millimetres(size, entries), _some(entries)
+    annotated = [entry for entry in entries if entry.scribble or entry.dense]
+    if not annotated:
+        return Canvas(size, float("nan"))
+    mm, chosen = millimetres(size, annotated), _some(annotated)
     spans, scales = list[float](), list[float]()
     for entry, labels in zip(chosen, _drawn(corpus, chosen), strict=True):
         small = resized_case(entry, size=size, mm=mm)
@@ -102,10 +105,9 @@ def _fitted(size: int, corpus: Corpus, entries: Sequence[Entry]) -> Canvas:
 
 
 def _some(entries: Sequence[Entry]) -> list[Entry]:
-    """Return some annotated entries, evenly spread."""
-    annotated = [entry for entry in entries if entry.scribble or entry.dense]
-    count = min(len(annotated), _CASES)
-    return [annotated[k * len(annotated) // count] for k in range(count)]
+    """Return some entries, evenly spread."""
+    count = min(len(entries), _CASES)
+    return [entries[k * len(entries) // count] for k in range(count)]
 
 
 def _drawn(corpus: Corpus, entries: Sequence[Entry]) -> Iterator[UInt8[np.ndarray, "d h w"]]:

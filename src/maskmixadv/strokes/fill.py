@@ -94,7 +94,8 @@ def fill(
     for low, high in gaps:
         part = (..., slice(low, high + 1), *box)
         told = partial(_told, said, low, box)
-        between = _between(_Gap(image[part], scribble[part], known[low][box], known[high][box], told, spacing), factor)
+        gap = _Gap(image[part], scribble[part], known[low][box], known[high][box], told, spacing, _inner(box, scribble))
+        between = _between(gap, factor)
         for k, labels in enumerate(between[1:-1], low + 1):
             known[k] = np.zeros(scribble.shape[1:], np.uint8)
             known[k][box] = labels
@@ -103,7 +104,10 @@ def fill(
 
 
 class _Gap(NamedTuple):
-    """Slices between two with strokes, which are the first and the last of them, with the labels of these."""
+    """Slices between two with strokes, which are the first and the last of them, with the labels of these.
+
+    `inner` says whether the first and last row, and the first and last column, lie within the image, not at its rim.
+    """
 
     image: Float[np.ndarray, "*c d h w"]
     scribble: UInt8[np.ndarray, "d h w"]
@@ -111,6 +115,7 @@ class _Gap(NamedTuple):
     last: UInt8[np.ndarray, "h w"]
     said: Said
     spacing: tuple[float, float]
+    inner: tuple[bool, ...]
 
 
 def _box(known: dict[int, UInt8[np.ndarray, "h w"]], shape: tuple[int, ...]) -> tuple[slice, slice]:
@@ -124,13 +129,21 @@ def _box(known: dict[int, UInt8[np.ndarray, "h w"]], shape: tuple[int, ...]) -> 
     return ends[0], ends[1]
 
 
+def _inner(box: tuple[slice, slice], volume: UInt8[np.ndarray, "d h w"]) -> tuple[bool, ...]:
+    """Return whether each edge of a box lies within the slices: those along rows first."""
+    return tuple(
+        inner for part, side in zip(box, volume.shape[1:], strict=True) for inner in (part.start > 0, part.stop < side)
+    )
+
+
 def _between(gap: _Gap, factor: int) -> UInt8[np.ndarray, "d h w"]:
     """Return the labels of a gap's slices, walked on a grid that is `factor` times as coarse within slices."""
     image, (h, w) = _coarse(gap.image, factor), gap.first.shape
     strokes = np.stack([coarser(each, factor) for each in gap.scribble])
     markers = strokes.astype(np.int32)
-    for edge in (markers[:, 0], markers[:, -1], markers[:, :, 0], markers[:, :, -1]):  # beyond it all is background
-        edge[edge == IGNORE] = 0
+    edges = (markers[:, 0], markers[:, -1], markers[:, :, 0], markers[:, :, -1])
+    for edge in (edge for edge, inner in zip(edges, gap.inner, strict=True) if inner):  # beyond it all is background
+        edge[edge == IGNORE] = 0  # at the image's rim structures may be cut off
     middle = np.ix_(*(np.minimum(np.arange(side) * factor + factor // 2, full - 1)
                       for side, full in zip(markers.shape[1:], (h, w), strict=True)))  # fmt: skip
     markers[0], markers[-1] = gap.first[middle], gap.last[middle]

@@ -29,7 +29,7 @@ from maskmixadv.sources.opening import open_corpus
 from maskmixadv.strokes.canvas import fitted
 from maskmixadv.strokes.regrid import millimetres, resized_case
 from maskmixadv.training.distribute import ALONE, Ranks
-from maskmixadv.types import DRAWN
+from maskmixadv.types import DRAWN, STRIDE
 
 
 def begin(
@@ -133,6 +133,7 @@ def begin(
         tell_twins(corpus, split)
     method = method.under(schedule)
     ranks.check(method, schedule.batch)
+    _check_batch(schedule, ranks, unlabelled=unlabelled and method.semi_supervised)
     masks = masks.settled(corpus, corpus.of(split.train), method.supervision)
     train = _learnt(corpus, corpus.of(split.train), method, masks, seed)
     if not train:
@@ -173,20 +174,21 @@ def begin(
     return run
 
 
-def tell_unused(method: Method, *, prior: bool, unlabelled: bool) -> None:
-    """Say on stderr which of the two options the method makes no use of, where they are given.
+def tell_unused(method: Method, *, prior: bool, unlabelled: bool, enclosure: bool) -> None:
+    """Say on stderr which of these options the method makes no use of, where they are given.
 
     Examples
     --------
     >>> import contextlib, sys
     >>> from maskmixadv.methods.pce import PCE
     >>> with contextlib.redirect_stderr(sys.stdout):
-    ...     tell_unused(PCE(), prior=False, unlabelled=True)
+    ...     tell_unused(PCE(), prior=False, unlabelled=True, enclosure=True)
     maskmixadv: note: --unlabelled: pce makes no use of it
     """
     for option, given, used in (
         ("prior", prior, method.wants_prior),
         ("unlabelled", unlabelled, method.semi_supervised),
+        ("enclosure", enclosure, method.supervision != "dense"),
     ):
         if given and not used:
             say(f"maskmixadv: note: --{option}: {registry.named(method)} makes no use of it")
@@ -232,6 +234,20 @@ def _begun(run: Run) -> Run | None:
         return None
     say(f"{run.root}: begun before with the same settings; going on with it")
     return run
+
+
+def _check_batch(schedule: Schedule, ranks: Ranks, *, unlabelled: bool) -> None:
+    """Refuse a batch that leaves batch norm one value, or slices without annotation no place."""
+    if schedule.window == STRIDE and schedule.batch < 2 * ranks.size:
+        shared = "" if ranks.size == 1 else f" in {ranks.size} processes"
+        raise InputError(
+            f"batch: {schedule.batch}, allowed with a window of {STRIDE} pixels{shared} is {2 * ranks.size} or more: "
+            "on the network's coarsest level one slice is one value, which can't be normalised"
+        )
+    if unlabelled and schedule.batch < 2:
+        raise InputError(
+            f"batch: {schedule.batch}, allowed with --unlabelled is 2 or more, half of which are without annotation"
+        )
 
 
 def _learnt(corpus: Corpus, entries: Sequence[Entry], method: Method, masks: Masks, seed: int) -> list[Entry]:

@@ -12,6 +12,7 @@ from maskmixadv.runs.run import Run
 from maskmixadv.sampling.loading import load_masks, load_slices
 from maskmixadv.sampling.slices import PriorMasks, Slices
 from maskmixadv.sampling.storage import GB
+from maskmixadv.strokes.enclosure import ENCLOSED
 
 
 def training_slices(
@@ -87,7 +88,7 @@ def tell_learnt(run: Run, slices: Slices) -> None:
     >>> corpus = phantom.prepare(Path("corpus"), cases=6, size=64)
     >>> schedule = replace(PRESETS["demo"], size=64, window=32, steps=10)
     >>> run = begin(corpus.root, Path("run"), method=PCE(), schedule=schedule)
-    >>> import contextlib
+    >>> import contextlib, sys
     >>> with contextlib.redirect_stderr(sys.stdout):
     ...     tell_learnt(run, training_slices(run, corpus, torch.device("cpu")))
     run: learnt from: 1 patient, 18 slices; strokes: background 18, RV 17, Myo ..., LV 18
@@ -98,6 +99,10 @@ def tell_learnt(run: Run, slices: Slices) -> None:
     if run.unlabelled and (slices.bare is None or not slices.bare.any()):
         told = "every training slice has strokes or a mask that is learnt from, so it changes nothing"
         say(f"{run.root}: --unlabelled: {told}")
+    drawn = run.method.supervision != "dense"
+    if run.enclosure and drawn and not any((target == ENCLOSED).any() for target in slices.target):
+        told = "nothing lies beyond the hull of a slice's background stroke, so it changes nothing"
+        say(f"{run.root}: --enclosure: {told}")
 
 
 def prior_masks(run: Run, device: torch.device) -> PriorMasks | None:

@@ -149,7 +149,7 @@ def train(
         start=None if start is None else Path(start),
         seed=seed,
     )
-    tell_unused(method_from(recipe.method), prior=prior is not None, unlabelled=unlabelled)
+    tell_unused(method_from(recipe.method), prior=prior is not None, unlabelled=unlabelled, enclosure=enclosure)
     recipe.begin(root, device=device, command=recipe.command(root))
     run = Run.open(root)
     if not fit(run, device=device):
