@@ -1,18 +1,24 @@
 """The instant answer: the labels that a slice's strokes say by themselves, in a fraction of a second.
 
 They are what trainings by `walk-teacher` begin with (`maskmixadv.strokes.walker.believe_slice`), on a grid that is
-coarse enough for the time, and with a network's probabilities where there is one.
+coarse enough for the time, and with a network's probabilities where there is one. In large slices probabilities are
+interpolated a few rows at a time (`maskmixadv.strokes.bands`) and are not rounded to steps of 1/255, so that labels may
+differ from these where two classes are as likely.
 """
 
+import math
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from maskmixadv.memory import Budget, free
+from maskmixadv.strokes.bands import likeliest, shrunk
 from maskmixadv.strokes.corrections import Corrections
 from maskmixadv.strokes.enclosure import ENCLOSED, beyond_loop
-from maskmixadv.strokes.walker import Plan, believe_slice
+from maskmixadv.strokes.regrid import coarser
+from maskmixadv.strokes.walker import Plan, believe_slice, open_box, solve_slice
 from maskmixadv.types import IGNORE
 
 LOOKS: Final = 0.5
@@ -22,6 +28,8 @@ CORRECTIONS: Final = Corrections(looks=LOOKS, evened=True)
 MOST: Final = 12_000
 """Unknown pixels up to which a slice is walked on its own grid, which takes a tenth of a second; one with more is
 walked on a coarser grid."""
+LARGE: Final = 2**19
+"""Pixels from which on a slice is large: its labels are found a few rows at a time, which takes a fourth of the time."""
 
 
 def propose_slice(
@@ -56,7 +64,23 @@ def propose_slice(
     """
     if len(drawn_classes(scribble)) < 2:
         return None
-    seeds = enclosed(scribble)
+    seeds, labels = enclosed(scribble), np.zeros_like(scribble)
+    box = open_box(seeds)  # beyond it all is background
+    inside, told = image[(..., *box)], None if said is None else said[:, *box]
+    if seeds[box].size < LARGE:
+        labels[box] = _found(inside, seeds[box], classes, told)
+    else:
+        labels[box] = _found_in_bands(inside, seeds[box], told)
+    return labels
+
+
+def _found(
+    image: Float[np.ndarray, "*c h w"],
+    seeds: UInt8[np.ndarray, "h w"],
+    classes: int,
+    said: Float[np.ndarray, "k h w"] | None,
+) -> UInt8[np.ndarray, "h w"]:
+    """Return the labels that strokes say in a slice, or in the part of it that is not beyond a loop."""
     plan = Plan(most=MOST, budget=Budget(free() // 4))
     voices = believe_slice(image, seeds, classes=classes, plan=plan, corrections=CORRECTIONS).astype(np.float32)
     reached = np.flatnonzero(voices.any((1, 2)))
@@ -65,6 +89,28 @@ def propose_slice(
         for code in reached:
             np.add(voices[code], said[code], out=voices[code], where=seeds == IGNORE)
     return voices.argmax(0).astype(np.uint8)
+
+
+def _found_in_bands(
+    image: Float[np.ndarray, "*c h w"],
+    seeds: UInt8[np.ndarray, "h w"],
+    said: Float[np.ndarray, "k h w"] | None,
+) -> UInt8[np.ndarray, "h w"]:
+    """As `_found`, where pixels are so many that what is done with each of them takes most of the time."""
+    plan = Plan(most=MOST, budget=Budget(free() // 4))
+    # Where nearly all is drawn, too: the graph of a walk has all pixels.
+    factor = max(plan.factor(seeds), math.ceil(math.sqrt(seeds.size / LARGE)))
+    small, drawn = shrunk(image, factor), coarser(seeds, factor)
+    walked = solve_slice(small, drawn, plan=replace(plan, most=drawn.size), corrections=CORRECTIONS)
+    if walked is None:  # all is drawn there, or the image is constant
+        drawn[drawn == ENCLOSED] = 0
+        names = drawn_classes(drawn)
+        walked = names, (drawn == names[:, None, None]).astype(np.float32)
+    names, probs = walked
+    labels = names[likeliest(probs, seeds.shape, factor, None if said is None else said[names])]
+    np.copyto(labels, seeds, where=seeds < ENCLOSED)
+    labels[seeds == ENCLOSED] = 0
+    return labels
 
 
 def enclosed(scribble: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
