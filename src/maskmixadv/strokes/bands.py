@@ -3,6 +3,8 @@
 So neither probabilities of all classes nor copies of the image are held for all of a slice's pixels.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
@@ -26,7 +28,7 @@ def likeliest(
     probs: Float[np.ndarray, "k H W"],
     shape: tuple[int, int],
     factor: int,
-    said: Float[np.ndarray, "k h w"] | None = None,
+    said: Sequence[Float[np.ndarray, "h w"]] | None = None,
 ) -> UInt8[np.ndarray, "h w"]:
     """Return the place of the likeliest class in each pixel of a slice; the first one of several that are as likely.
 
@@ -40,7 +42,7 @@ def likeliest(
     factor
         As for `shrunk`.
     said
-        What is added to the probabilities in each pixel of the slice.
+        What is added to the probability of each class in each pixel of the slice.
 
     Examples
     --------
@@ -60,7 +62,7 @@ def likeliest(
         for place in range(len(probs)):
             found = parts[rows, None] * rise[place] + low[place]
             if said is not None:
-                found += said[place, rows]
+                found += said[place][rows]
             np.putmask(labels[rows], found > most, place)
             np.maximum(most, found, out=most)
     return labels

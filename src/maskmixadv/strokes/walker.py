@@ -420,8 +420,10 @@ def open_box(seeds: UInt8[np.ndarray, "h w"]) -> tuple[slice, slice]:
     --------
     >>> seeds = np.full((8, 9), ENCLOSED, np.uint8)
     >>> seeds[3, 4:6] = IGNORE
-    >>> open_box(seeds)
-    (slice(2, 5, None), slice(3, 7, None))
+    >>> seeds[open_box(seeds)]
+    array([[254, 254, 254, 254],
+           [254, 255, 255, 254],
+           [254, 254, 254, 254]], dtype=uint8)
     """
     rows, columns = (np.flatnonzero((seeds != ENCLOSED).any(axis)) for axis in (1, 0))
     if not len(rows):
