@@ -105,10 +105,11 @@ def _found_in_bands(
     factor = max(plan.factor(seeds), math.ceil(math.sqrt(seeds.size / LARGE)))
     small, drawn = shrunk(image, factor), coarser(seeds, factor)
     walked = solve_slice(small, drawn, plan=replace(plan, most=drawn.size), corrections=CORRECTIONS)
-    if walked is None:  # all is drawn there, or the image is constant
+    if walked is None:  # the image is constant, of which nothing is said; or all is drawn on the coarser grid
+        told = not (drawn == IGNORE).any()
         drawn[drawn == ENCLOSED] = 0
         names = drawn_classes(drawn)
-        walked = names, (drawn == names[:, None, None]).astype(np.float32)
+        walked = names, np.float32(told) * (drawn == names[:, None, None])
     names, probs = walked
     labels = names[likeliest(probs, seeds.shape, factor, None if said is None else [said[name] for name in names])]
     np.copyto(labels, seeds, where=seeds < ENCLOSED)
