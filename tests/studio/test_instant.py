@@ -144,6 +144,14 @@ def test_what_memory_lacks_for_is_refused(page: httpx.Client, monkeypatch: pytes
     assert page.post("/api/cases/s0/fill").status_code == 200
 
 
+def test_the_walk_of_a_large_slice_must_fit_into_memory(page: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = two_classes().tobytes()
+    monkeypatch.setattr("maskmixadv.studio.memory.free", lambda: 2**20)
+    assert page.post(PROPOSAL, content=labels).status_code == 200
+    monkeypatch.setattr("maskmixadv.studio.learning.proposals.LARGE", 1)
+    assert page.post(PROPOSAL, content=labels).status_code == 204
+
+
 def test_a_file_that_filling_can_not_read_is_told(tmp_path: Path) -> None:
     """The page said instead that strokes were missing."""
     folder = own.folder(tmp_path / "hearts", scribbled=1, masked=0)

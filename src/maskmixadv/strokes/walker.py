@@ -377,8 +377,8 @@ def believe_slice(
            [  0,  85, 170, 255]], dtype=uint8)
     """
     belief = (_classed(seeds) == np.arange(classes, dtype=np.uint8)[:, None, None]) * np.uint8(255)
-    box = _open(seeds)
-    solved = _solved(image[(..., *box)], seeds[box], SHARP, plan or Plan(), corrections)
+    box = open_box(seeds)
+    solved = solve_slice(image[(..., *box)], seeds[box], plan=plan or Plan(), corrections=corrections)
     if solved is None:
         return belief
     names, probs = solved
@@ -389,8 +389,42 @@ def believe_slice(
     return belief
 
 
-def _open(seeds: UInt8[np.ndarray, "h w"]) -> tuple[slice, slice]:
-    """Return the box in which walks go: all that is not ``ENCLOSED``, and a pixel more on each side."""
+def solve_slice(
+    image: Float[np.ndarray, "*c h w"], seeds: UInt8[np.ndarray, "h w"], *, plan: Plan, corrections: Corrections = PLAIN
+) -> tuple[UInt8[np.ndarray, "k"], Float[np.ndarray, "k h w"]] | None:
+    """Return the classes with strokes in a slice, and the probability of each, of which `believe_slice` makes beliefs.
+
+    Parameters
+    ----------
+    image, seeds, plan, corrections
+        As for `believe_slice`.
+
+    Returns
+    -------
+    None if nothing can be found: strokes are of one class, all is drawn, or the image is constant.
+
+    Examples
+    --------
+    >>> seeds = np.array([[1, IGNORE, IGNORE, 3]], np.uint8)
+    >>> names, probs = solve_slice(np.array([[0.0, 0.01, 0.02, 0.03]]), seeds, plan=Plan())
+    >>> names, probs[0, 0].round(2)
+    (array([1, 3], dtype=uint8), array([1.  , 0.67, 0.33, 0.  ]))
+    """
+    return _solved(image, seeds, SHARP, plan, corrections)
+
+
+def open_box(seeds: UInt8[np.ndarray, "h w"]) -> tuple[slice, slice]:
+    """Return the box in which walks go: all that is not ``ENCLOSED``, and a pixel more on each side.
+
+    Examples
+    --------
+    >>> seeds = np.full((8, 9), ENCLOSED, np.uint8)
+    >>> seeds[3, 4:6] = IGNORE
+    >>> seeds[open_box(seeds)]
+    array([[254, 254, 254, 254],
+           [254, 255, 255, 254],
+           [254, 254, 254, 254]], dtype=uint8)
+    """
     rows, columns = (np.flatnonzero((seeds != ENCLOSED).any(axis)) for axis in (1, 0))
     if not len(rows):
         return slice(None), slice(None)

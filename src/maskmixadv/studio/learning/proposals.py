@@ -12,8 +12,9 @@ from jaxtyping import Float, UInt8
 from maskmixadv.errors import InputError
 from maskmixadv.formats.slicing import View
 from maskmixadv.strokes.fill import fill
-from maskmixadv.strokes.propose import drawn_classes, propose_slice
+from maskmixadv.strokes.propose import FINE, LARGE, drawn_classes, propose_slice
 from maskmixadv.strokes.shapes import between
+from maskmixadv.strokes.walker import BYTES
 from maskmixadv.studio.images.cases import Cases
 from maskmixadv.studio.images.planes import labels_of
 from maskmixadv.studio.images.volumes import ByteVolume, ShownImage
@@ -36,6 +37,8 @@ NOTHING: Final[Future[Plane | None]] = Future()
 NOTHING.set_result(None)
 PIXEL, CLASS, CHANNEL = 32, 20, 8
 """Bytes that a slice's proposal takes for each pixel: as measured, and beside these for each class and each channel."""
+IN_BANDS: Final = (20, 10, 6)
+"""The same for large slices, beside the walk on a coarser grid: most is done with a few rows at a time."""
 
 
 class Proposals:
@@ -151,7 +154,8 @@ class Proposals:
         part = range(int(drawn[0]), int(drawn[-1]) + 1)
         channels = shown.stored.shape[-1] if shown.coloured else len(shown.stored)
         between = 8 * channels * len(part) * strokes[0].size  # intensities of four bytes, and part of them once more
-        must_be_free(self._bytes(strokes[0].size, channels) + between, f"{case}: filling slices {_told(part)}")
+        needed = max(self._bytes(strokes[0].size, channels), self._by_pixels(strokes[0].size, channels))
+        must_be_free(needed + between, f"{case}: filling slices {_told(part)}")
         bends = self._scaling.bends(shown, view, self._predictions.latest(), lambda: enumerate(strokes))
         image = np.empty((channels, len(part), *strokes.shape[1:]), np.float32)
         for place, index in enumerate(part):  # one by one, to save memory
@@ -194,7 +198,12 @@ class Proposals:
 
     def _bytes(self, pixels: int, channels: int) -> int:
         """Return about how many bytes a slice's proposal takes."""
-        return pixels * (PIXEL + CLASS * self._classes + CHANNEL * channels)
+        if pixels < LARGE:
+            return self._by_pixels(pixels, channels)
+        return FINE * BYTES + self._by_pixels(pixels, channels, IN_BANDS)
+
+    def _by_pixels(self, pixels: int, channels: int, each: tuple[int, int, int] = (PIXEL, CLASS, CHANNEL)) -> int:
+        return pixels * (each[0] + each[1] * self._classes + each[2] * channels)
 
     @property
     def _classes(self) -> int:

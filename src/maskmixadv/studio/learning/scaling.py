@@ -127,7 +127,10 @@ def scaled(pixels: UInt16[np.ndarray, "h w *rgb"], bend: Bend) -> Float[np.ndarr
     [[0.0, 0.25, 1.0]]
     """
     values, become = zip(*bend, strict=True)
-    return np.interp(pixels, values, become).astype(np.float32)
+    found = np.empty(pixels.shape, np.float32)
+    for row, each in zip(found, pixels, strict=True):  # one by one: between, numbers have eight bytes
+        row[:] = np.interp(each, values, become)
+    return found
 
 
 def _in_colour(channels: tuple[Channel, ...]) -> bool:
