@@ -116,7 +116,7 @@ def test_a_table_is_made_side_by_side(corpus: Path, tmp_path: Path, capsys: pyte
         assert json.loads((folder / "bench.json").read_text())["steps"] == 6
     lines = list(csv.DictReader((tmp_path / "results" / "two" / "results.csv").open()))
     assert [line["row"] for line in lines] == ["pCE", "walks"]
-    assert all("threads" in line["device"] for line in lines)
+    assert all("thread" in line["device"] for line in lines)
     (output,) = (tmp_path / "runs" / "bench").glob("pce-*.txt")
     assert "learnt from: 1 patient" in output.read_text()
     assert not list((tmp_path / "runs" / "bench").glob(".partial*"))
@@ -196,7 +196,7 @@ def test_fewer_runs_at_a_time_where_memory_holds_no_more(corpus: Path, monkeypat
     monkeypatch.setattr(Going, "advance", no_memory)
     ends = made([job(corpus, name) for name in "abc"], most=3)
     assert {name: end.code for name, end in ends.items()} == {"a": 0, "b": 0, "c": 0, "": 0}
-    assert "memory holds 1 runs at a time" in ends[""].line
+    assert "memory holds 1 run at a time" in ends[""].line
 
 
 def test_memory_may_end_where_a_run_begins(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +211,7 @@ def test_memory_may_end_where_a_run_begins(corpus: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("maskmixadv.bench.several.handed", handed)
     ends = made([job(corpus, "a"), job(corpus, "b", size=64)])
     assert {name: end.code for name, end in ends.items()} == {"a": 0, "b": 0, "": 0}
-    assert ends[""].line == "memory holds 1 runs at a time; b waits for them"
+    assert ends[""].line == "memory holds 1 run at a time; b waits for them"
 
 
 def test_memory_that_holds_no_run_fails_it(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -260,10 +260,10 @@ def test_a_reader_that_goes_away_is_no_failure(trained: Path, words: list[str]) 
     assert (done.returncode, done.stderr) == (141, "")
 
 
-@pytest.mark.parametrize("closed", quick([(1,), (1, 2), (0, 1, 2)], "(0, 1, 2)"), ids=str)
-def test_a_program_without_streams_does_its_work(trained: Path, tmp_path: Path, closed: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("closed", quick(["1", "1 2", "0 1 2"], "0 1 2"))
+def test_a_program_without_streams_does_its_work(trained: Path, tmp_path: Path, closed: str) -> None:
     """As a service has none; what it writes must not land in a file that gets the number of a stream."""
-    shut = " ".join(f"{number}>&-" for number in closed)
+    shut = " ".join(f"{number}>&-" for number in closed.split())
     image = write(tmp_path / "heart.nii.gz", np.random.default_rng(0).random((40, 40, 3), dtype=np.float32))
     command = [sys.executable, "-m", "maskmixadv", "predict", str(trained / "run"), str(image)]
     line = f"{shlex.join([*command, '--device', 'cpu', '--out', str(tmp_path / 'labels')])} {shut}"

@@ -281,7 +281,7 @@ def test_zips_that_mean_harm_are_one_line(
     )
     assert page.put("/api/images/out.zip", content=archive(("../../../out", slice_))).json() == {"case": "out"}
     monkeypatch.setattr("maskmixadv.studio.images.intake.MOST_UNPACKED", 2**20)
-    refused(page.put("/api/images/a.zip", content=archive(("a", bytes(2**21)))), 413, "a.zip: declares 1 files")
+    refused(page.put("/api/images/a.zip", content=archive(("a", bytes(2**21)))), 413, "a.zip: declares 1 file,")
     lying = archive(("a", bytes(2**19))).replace((2**19).to_bytes(4, "little"), (100).to_bytes(4, "little"))
     refused(page.put("/api/images/a.zip", content=lying), 400, "a.zip")
     monkeypatch.setattr(zipped, "MOST_LISTED", 1000)
