@@ -49,7 +49,7 @@ def test_a_table_becomes_what_it_is_declared_to_be() -> None:
         ({"parts": [{"size": 2**63}]}, "parts: size: a huge number, must be a whole number"),
         ({"parts": [{"size": 1, "mm": math.nan}]}, "parts: mm: nan, must be a finite number"),
         ({"parts": [{"size": 1, "mm": "x" * 100}]}, "parts: mm: 'x.*…, must be a finite number"),
-        ({"pair": [1]}, "pair: has 1 values, allowed are 2"),
+        ({"pair": [1]}, "pair: has 1 value, allowed are 2"),
         ({"more": {"x": [1]}}, "more: x: 1, must be a text"),
         ({"more": [1, 2]}, "more: a list of 2, must be a table"),
     ],

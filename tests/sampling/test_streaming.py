@@ -1,6 +1,5 @@
 """Slices that stream from the disk are the slices that lie in memory."""
 
-import csv
 import dataclasses
 import itertools
 import os
@@ -15,6 +14,7 @@ import pytest
 import torch
 
 import tiny
+from ended import log, state
 from maskmixadv.cli.train import Train
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
@@ -22,7 +22,6 @@ from maskmixadv.files import AHEAD, work_ahead
 from maskmixadv.methods import PCE, MaskMixAdv, Method
 from maskmixadv.methods.random_walker import RandomWalker
 from maskmixadv.methods.scribble2label import Scribble2Label
-from maskmixadv.runs.run import Run
 from maskmixadv.sampling import storage
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.sampling.loading import load_slices
@@ -43,15 +42,6 @@ def loaded(corpus: Corpus, folder: Path, *, memory: float, size: int = 48) -> Sl
         corpus, corpus.entries, grid=Grid(size), supervision="scribble", enclosure=True, device=CPU, memory=memory,
         folder=folder,
     )  # fmt: skip
-
-
-def state(run: Run) -> dict[str, Any]:
-    return {key: value for key, value in run.load(CPU).items() if key != "log"}
-
-
-def log(run: Run) -> list[dict[str, str]]:
-    with (run.root / "log.csv").open() as file:
-        return [{**row, "seconds": ""} for row in csv.DictReader(file)]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Half of each batch is without annotation where there are such slices, and teachers' methods learn from it."""
 
-import csv
 import dataclasses
 import json
 import os
@@ -16,6 +15,7 @@ import torch
 
 import tape
 import tiny
+from ended import log, state
 from maskmixadv.cli.app import run as command
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
@@ -213,12 +213,6 @@ def started(corpus: Corpus, root: Path, method: Method | None = None, **options:
     return begin(corpus.root, root, method=method or WalkTeacher(), schedule=tiny.SCHEDULE, **options)
 
 
-def ended(run: Run) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    with (run.root / "log.csv").open() as file:
-        log = [{**row, "seconds": ""} for row in csv.DictReader(file)]
-    return {key: value for key, value in run.load(CPU).items() if key != "log"}, log
-
-
 def test_a_sparse_corpus_is_learnt_from_whole(
     phantoms: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -244,9 +238,8 @@ def test_a_run_goes_on_bit_for_bit(phantoms: Corpus, tmp_path: Path, monkeypatch
         patch.setattr(Loop, "advance", interrupted)
         assert not fit(parted)
     assert fit(Run.open(parted.root))
-    (state, log), (wanted, logged) = ended(parted), ended(whole)
-    torch.testing.assert_close(state, wanted, rtol=0, atol=0)
-    assert log == logged
+    torch.testing.assert_close(state(parted), state(whole), rtol=0, atol=0)
+    assert log(parted) == log(whole)
 
 
 def test_old_runs_and_runs_that_say_so_learn_from_labelled_slices_alone(phantoms: Corpus, tmp_path: Path) -> None:
@@ -289,7 +282,7 @@ def test_the_command_line_and_python_say_so_alike(
     how: Any = {"preset": "cpu", "steps": 1, "size": 48, "window": 32, "batch": 2, "unlabelled": unlabelled}
     run = train(phantoms, other, method="mean-teacher", **how)
     assert run.settings() == Run.open(root).settings()
-    torch.testing.assert_close(ended(run)[0], ended(Run.open(root))[0], rtol=0, atol=0)
+    torch.testing.assert_close(state(run), state(Run.open(root)), rtol=0, atol=0)
 
 
 ASKED = """
