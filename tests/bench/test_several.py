@@ -105,6 +105,7 @@ def made(jobs: list[Job], most: int = 2, until: Callable[[Several], bool] | None
     return {**told, "": Told(line="\n".join(lines))}
 
 
+@pytest.mark.slow
 def test_a_table_is_made_side_by_side(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("two.toml").write_text(TABLE.format(corpus=corpus))
     assert run(["bench", "two.toml", "--together", "2", "--devices", "cpu"]) == 0

@@ -71,9 +71,9 @@ def test_a_training_learns_from_both_and_scores_what_is_known(root: Path, capsys
 @pytest.mark.parametrize(
     ("words", "dense"),
     [
-        (["--masks", "none"], 0),
+        pytest.param(["--masks", "none"], 0, marks=pytest.mark.slow),
         (["--masks", "all"], 3),
-        (["--masks", "1"], 1),
+        pytest.param(["--masks", "1"], 1, marks=pytest.mark.slow),
         (["--masks", "2", "--masks-of", "slices"], 2),
     ],
 )

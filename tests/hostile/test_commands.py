@@ -144,6 +144,7 @@ def test_commands_on_disks_of_all_sizes_work_again(
     assert full
 
 
+@pytest.mark.slow
 def test_a_command_whose_files_may_not_grow_says_so(given: Given, tmp_path: Path) -> None:
     """Where no disk may be mounted, a limit of the files' size is one."""
 

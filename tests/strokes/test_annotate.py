@@ -25,6 +25,7 @@ from maskmixadv.strokes.enclosure import enclose, outside
 from maskmixadv.strokes.points import draw_discs, place_points
 from maskmixadv.strokes.styles import STYLES, shorten
 from maskmixadv.types import IGNORE
+from quick import quick
 
 ANNOTATORS: list[Drawer] = [
     *(
@@ -71,7 +72,7 @@ def test_so_it_is_with_any_mask(annotator: Drawer, masks: np.ndarray) -> None:
             assert set(np.unique(plane)) | {IGNORE} == set(np.unique(truth)) | {IGNORE}
 
 
-@pytest.mark.parametrize("annotator", ANNOTATORS, ids=str)
+@pytest.mark.parametrize("annotator", quick(ANNOTATORS, *map(str, ANNOTATORS[::4])), ids=str)
 def test_a_slice_depends_on_seed_case_and_number_alone(annotator: Drawer, hearts: np.ndarray) -> None:
     drawn = annotator.draw(hearts, "case")
     np.testing.assert_array_equal(annotator.draw(hearts, "case"), drawn)

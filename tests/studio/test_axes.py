@@ -95,6 +95,7 @@ def test_a_training_cuts_as_the_page_does(folder: Path) -> None:
         assert {name.split("-")[0] for name in kept} == {"0"}
 
 
+@pytest.mark.slow
 def test_the_command_line_cuts_as_the_studio_does(folder: Path, tmp_path: Path) -> None:
     with client(folder) as page:
         do(page, "drawn")

@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+import pytest
 from playwright.sync_api import Browser, Request, expect
 
 import studio_page as sp
@@ -79,6 +80,7 @@ def test_strokes_are_answered_accepted_turned_away_and_carried_between(browser: 
     assert (sp.read(root / "predictions" / "000" / f"{name}.nii.gz")[4] == filled).all()
 
 
+@pytest.mark.slow
 def test_while_a_training_runs_only_what_is_drawn_is_asked_about(browser: Browser, tmp_path: Path) -> None:
     root = tmp_path / "hearts"
     name, case = next(iter(sp.hearts(root, tmp_path / "corpus", cases=1, seed=5, size=104).items()))

@@ -156,6 +156,7 @@ def test_masks_are_painted(browser: Browser, tmp_path: Path) -> None:
     assert '"use": "validate"' in (folder / "cases.json").read_text()
 
 
+@pytest.mark.slow
 def test_painting_is_undone_also_after_a_reload(browser: Browser, tmp_path: Path) -> None:
     folder = own.folder(tmp_path / "hearts", scribbled=1, masked=1)
     own.case(folder, "s1", 1)

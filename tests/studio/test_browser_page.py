@@ -129,6 +129,7 @@ def test_strokes_and_labels_are_hidden_also_after_a_reload(browser: Browser, add
     page.context.close()
 
 
+@pytest.mark.slow
 def test_shapes_between_painted_slices_are_one_key(browser: Browser, address: str) -> None:
     studio = Studio.open(browser, address)
     page, keys = studio.page, studio.page.keyboard
