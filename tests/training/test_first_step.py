@@ -46,7 +46,8 @@ def imported(words: list[str]) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("method", ["walk-teacher", pytest.param("pce", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["walk-teacher", "pce"])
 def test_the_first_step_waits_for_no_import_that_it_needs_not(method: str, tmp_path: Path) -> None:
     phantom.prepare(tmp_path / "corpus", cases=6, size=64)
     short = ["--preset", "cpu", "--size", "48", "--window", "32", "--steps", "2", "--device", "cpu"]
