@@ -30,6 +30,17 @@ class InputError(ValueError):
     """
 
 
+class UnwritableError(InputError):
+    """A place can't be written: its disk is full, fails or may only be read. Later the same may work.
+
+    Examples
+    --------
+    >>> from maskmixadv.errors import UnwritableError
+    >>> issubclass(UnwritableError, InputError)
+    True
+    """
+
+
 class DivergedError(ArithmeticError):
     """A training's losses or weights became NaN or infinite.
 

@@ -28,7 +28,7 @@ from typing import IO, Any, Final, TypeVar
 
 from filelock import FileLock, Timeout
 
-from maskmixadv.errors import InputError, say
+from maskmixadv.errors import InputError, UnwritableError, say
 
 LOCK, HOLDER = ".lock", ".lock.holder"
 """Files in a directory that is in use: the lock, and the name of the process that holds it."""
@@ -222,7 +222,7 @@ def whole(root: Path) -> Iterator[Path]:
     except InputError as error:
         if str(partial) not in str(error):
             raise
-        raise InputError(str(error).replace(str(partial), str(root))) from None  # nobody knows the hidden name
+        raise type(error)(str(error).replace(str(partial), str(root))) from None  # nobody knows the hidden name
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         with suppress(OSError):
@@ -306,7 +306,8 @@ def make_directory(root: Path) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{root}: can't be made a directory ({error.strerror})") from None
+        kind = InputError if isinstance(error, FileExistsError | NotADirectoryError) else UnwritableError
+        raise kind(f"{root}: can't be made a directory ({error.strerror})") from None
     sweep(root)
 
 
@@ -403,16 +404,16 @@ def nameless(folder: Path) -> IO[bytes]:
     return tempfile.TemporaryFile(dir=folder, buffering=0)  # type: ignore[return-value]
 
 
-def cannot_write(path: Path, error: Exception) -> InputError:
+def cannot_write(path: Path, error: Exception) -> UnwritableError:
     """Return the error that says why `path` could not be written, in one line.
 
     Examples
     --------
     >>> cannot_write(Path("a.nii"), OSError(28, "No space left on device"))
-    InputError("a.nii: can't be written (No space left on device); free space or name another place")
+    UnwritableError("a.nii: can't be written (No space left on device); free space or name another place")
     """
     reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-    return InputError(f"{path}: can't be written ({reason}); free space or name another place")
+    return UnwritableError(f"{path}: can't be written ({reason}); free space or name another place")
 
 
 # One at a time.
@@ -454,7 +455,8 @@ def held(place: Path, *, name: str = LOCK, wait: bool = False) -> Iterator[None]
             say(f"{place}: waiting for {_holder(holder)}")
             lock.acquire()
     except OSError as error:
-        raise InputError(f"{place}: can't be locked ({error.strerror}); free space or name another place") from None
+        told = f"{place}: can't be locked ({error.strerror}); free space or name another place"
+        raise UnwritableError(told) from None
     try:
         sweep(place)
         with suppress(InputError):  # who holds it can't be said then

@@ -232,8 +232,11 @@ def test_on_a_full_disk_what_was_there_stays_and_the_same_request_works_once_the
         }
         before, told = content(folder), page.get("/api/folder").json()
         disk.fill()
-        told_of = {name: request().json().get("error", "nothing") for name, request in requests.items()}
+        answers = {name: request() for name, request in requests.items()}
+        told_of = {name: answer.json().get("error", "nothing") for name, answer in answers.items()}
         assert {name: said for name, said in told_of.items() if "can't be" not in said or "\n" in said} == {}
+        again = {name: answer.status_code for name, answer in answers.items()}  # later, the page then knows
+        assert {name: (status, told_of[name]) for name, status in again.items() if status != 503} == {}
         assert page.get("/api/folder").json() == told
         np.testing.assert_array_equal(plane(page.get(f"{SLICE}/scribble")), strokes(2))
         disk.free()

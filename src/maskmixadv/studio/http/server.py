@@ -15,7 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from maskmixadv.errors import InputError, say
+from maskmixadv.errors import InputError, UnwritableError, say
 from maskmixadv.files import tell_holder
 from maskmixadv.studio.http import address, calls, instant, series
 from maskmixadv.studio.http.patience import Impatient
@@ -126,6 +126,9 @@ def _said(error: Exception) -> tuple[int, str]:
         cause, RequestError
     ):  # FastAPI wraps what a body's reader raises
         return cause.status, str(cause)
+    if isinstance(error, UnwritableError):  # the page keeps what it has, and asks again
+        say(f"maskmixadv: {error}")
+        return 503, str(error)
     if isinstance(error, InputError):
         return error.status if isinstance(error, RequestError) else 400, str(error)
     if isinstance(error, OSError):  # the disk fails, or somebody deletes what is read: later it may work
