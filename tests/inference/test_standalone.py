@@ -29,9 +29,10 @@ import tiny
 from maskmixadv import methods
 from maskmixadv.cli.app import run
 from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.errors import INTERRUPTED
 from maskmixadv.files import sha256
 from maskmixadv.formats import image_files
-from maskmixadv.inference import onnx, standalone
+from maskmixadv.inference import onnx, segment, standalone
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.runs.checkpoint import save
 from maskmixadv.runs.run import Run
@@ -630,11 +631,7 @@ def test_labels_of_another_network_are_not_mixed(
     for number in range(2):
         scans(tmp_path, number)
     files = [str(tmp_path / f"m{number}.nii.gz") for number in range(2)]
-    other, out = tmp_path / "other", tmp_path / "out"
-    shutil.copytree(volumes / "run", other)
-    state = torch.load(other / "last.pt", weights_only=True)
-    next(value for value in state["scored"].values() if value.is_floating_point()).mul_(1.5)
-    save(other / "last.pt", state)
+    other, out = another_network(tmp_path / "other", volumes / "run"), tmp_path / "out"
     assert run(["predict", str(volumes / "run"), files[0], "--out", str(out)]) == 0
     assert script(volumes, [tmp_path / "m1.nii.gz"], tmp_path / "out") == (0, [])  # which keeps what is noted there
     kept = (out / "clinical.csv").read_text()
@@ -645,6 +642,99 @@ def test_labels_of_another_network_are_not_mixed(
     assert run(["predict", str(volumes / "run"), *files, "--out", str(out)]) == 0
     assert run(["predict", str(volumes / "run"), files[1], "--out", str(out)]) == 0
     assert len((out / "clinical.csv").read_text().splitlines()) == 3
+
+
+def another_network(root: Path, of: Path) -> Path:
+    """Copy a run, but for the weights of its network."""
+    shutil.copytree(of, root)
+    state = torch.load(root / "last.pt", weights_only=True)
+    next(value for value in state["scored"].values() if value.is_floating_point()).mul_(1.5)
+    save(root / "last.pt", state)
+    return root
+
+
+def test_labels_whose_names_begin_alike_are_told_apart(
+    volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = written(tmp_path, "p.1.nii.gz", "p.2.nii.gz")
+    other, out = another_network(tmp_path / "other", volumes / "run"), tmp_path / "out"
+    assert run(["predict", str(volumes / "run"), str(one), str(two), "--out", str(out)]) == 0
+    assert run(["predict", str(other), str(one), "--out", str(out)]) == 2
+    assert "out: holds p.2.nii.gz of another network than this run's, and results" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_labels_of_an_image_that_fails_now_do_not_stay(
+    volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], others: bool
+) -> None:
+    good, bad = written(tmp_path, "a.nii.gz", "b.nii.gz")
+    out = tmp_path / "out"
+    anew = another_network(tmp_path / "other", volumes / "run") if others else volumes / "run"
+    assert run(["predict", str(volumes / "run"), str(good), str(bad), "--out", str(out)]) == 0
+    bad.write_bytes(bad.read_bytes()[:-9])
+    capsys.readouterr()
+    assert run(["predict", str(anew), str(good), str(bad), "--out", str(out)]) == 2
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if str(bad) in each]
+    assert line.endswith("; b.nii.gz of an earlier call is deleted") is not others
+    assert set(masks(out)) == {"a.nii.gz"}
+    assert [row.split(",")[1] for row in (out / "clinical.csv").read_text().splitlines()] == ["case", "a"]
+    good.write_bytes(b"")
+    assert run(["predict", str(anew), str(good), "--out", str(out)]) == 2
+    assert [path.name for path in out.glob("[!.]*")] == [], "nothing is left of it"
+
+
+def test_volumes_of_what_was_segmented_are_there_after_an_interruption(
+    volumes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: Any) -> Any:
+        if given[1].name == "b":
+            raise KeyboardInterrupt
+        return one(*given)
+
+    files = [str(path) for path in written(tmp_path, "a.nii.gz", "b.nii.gz")]
+    one = segment._one
+    monkeypatch.setattr(segment, "_one", interrupted)
+    assert run(["predict", str(volumes / "run"), *files, "--out", str(tmp_path / "out")]) == INTERRUPTED
+    rows = (tmp_path / "out" / "clinical.csv").read_text().splitlines()
+    assert [row.split(",")[1] for row in rows] == ["case", "a"]
+
+
+def test_labels_with_other_options_are_not_mixed(
+    volumes: Path, script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files, out = written(tmp_path, "a.nii.gz", "b.nii.gz"), tmp_path / "out"
+    command = ["predict", str(volumes / "run"), "--out", str(out)]
+    assert run([*command, str(files[0])]) == 0
+    assert run([*command, str(files[1]), "--largest"]) == 2
+    assert "out: holds a.nii.gz made with flips off, largest piece alone of none, " in capsys.readouterr().err
+    assert run([*command, str(files[1]), "--pieces", "all"]) == 0, "it amounts to the same"
+    assert run([*command, *map(str, files), "--largest"]) == 0, "all is made anew"
+    code, lines = script(volumes, files[:1], out)
+    assert (code, len(lines)) == (2, 1)
+    assert "out: holds b.nii.gz made with flips off, largest piece alone of core, " in lines[0]
+    assert script(volumes, files, out) == (0, [])
+    assert not (out / "clinical.csv").exists(), "it had volumes of the others"
+
+
+def test_the_script_does_not_mix_networks(volumes: Path, script: Script, tmp_path: Path) -> None:
+    files, out = written(tmp_path, "a.nii.gz", "b.nii.gz"), tmp_path / "out"
+    other = another_network(tmp_path / "other", volumes / "run")
+    assert run(["predict", str(other), *map(str, files), "--out", str(out)]) == 0
+    code, lines = script(volumes, files[:1], out)
+    assert (code, len(lines)) == (2, 1)
+    assert "out: holds b.nii.gz of another network, and results would be mixed" in lines[0]
+    assert script(volumes, files[:1], tmp_path / "new") == (0, [])
+    assert run(["predict", str(other), str(files[1]), "--out", str(tmp_path / "new")]) == 2, "the record says it"
+
+
+def test_the_script_deletes_labels_of_an_image_that_fails_now(volumes: Path, script: Script, tmp_path: Path) -> None:
+    good, bad = written(tmp_path, "a.nii.gz", "b.nii.gz")
+    assert script(volumes, [good, bad], tmp_path / "out") == (0, [])
+    bad.write_bytes(bad.read_bytes()[:-9])
+    code, lines = script(volumes, [good, bad], tmp_path / "out")
+    assert (code, len(lines)) == (2, 1)
+    assert lines[0].endswith("; b.nii.gz of an earlier call is deleted")
+    assert set(masks(tmp_path / "out")) == {"a.nii.gz"}
 
 
 # The odds of model.json

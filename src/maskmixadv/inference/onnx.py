@@ -28,10 +28,10 @@ from maskmixadv.runs.origin import CorpusRecord
 from maskmixadv.runs.run import Run
 from maskmixadv.sources.opening import open_corpus
 
-FORMAT: Final = 8
+FORMAT: Final = 9
 """Version of ``model.json``: 1 did not say along which axis slices are cut, 2 not how an image's own is chosen, 3 not
 which channels images have, and whether slices are turned, 5 not which structures are in one piece, 6 not which odds
-classes have; in 7 the graph had them."""
+classes have; in 7 the graph had them, 8 not how predictions in one folder are made."""
 OPSET: Final = 18
 STANDALONE: Final = Path(__file__).with_name("standalone.py")
 """The script that is written as ``predict.py``. It is never imported here, as only users of exported models need its
@@ -318,6 +318,7 @@ def about(run: Run, predictor: Predictor, digest: str, checkpoint: str) -> dict[
         "model": "model.onnx",
         "sha256": digest,
         "checkpoint": checkpoint,
+        "made": {"network": predictor.network, "how": predictor.told(flips=False, largest=None)},
         "classes": list(predictor.classes),
         "channels": records(predictor.channels),
         **_CONTRACT,

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import held, make_directory, read_json, sha256, write_text
@@ -154,8 +154,30 @@ def recorded(folder: Path, names: Sequence[str]) -> Iterator[None]:
             _note(folder, {name: sha256(folder / name) for name in names if (folder / name).is_file()}, without=names)
 
 
-def network_of(folder: Path) -> str:
-    """Return the hash of the network whose predictions `folder` holds; empty where the record does not say.
+class Made(NamedTuple):
+    """How predictions are made; those in one folder are all made in one way.
+
+    Attributes
+    ----------
+    network
+        The network's hash.
+    how
+        What the options amount to, in words.
+
+    Examples
+    --------
+    >>> Made("9f3c", "flips off").network
+    '9f3c'
+    """
+
+    network: str
+    how: str
+
+
+def made_otherwise(folder: Path, made: Made) -> str:
+    """Return in words how the predictions in `folder` were made, where it is not as `made` says; else nothing.
+
+    It is nothing, too, where the record does not say.
 
     Raises
     ------
@@ -165,23 +187,57 @@ def network_of(folder: Path) -> str:
     Examples
     --------
     >>> Path("labels").mkdir()
-    >>> note_network(Path("labels"), "9f3c")
-    >>> network_of(Path("labels"))
-    '9f3c'
+    >>> note_made(Path("labels"), Made("9f3c", "flips off"))
+    >>> made_otherwise(Path("labels"), Made("51d0", "flips off"))
+    "of another network than this run's"
+    >>> made_otherwise(Path("labels"), Made("9f3c", "flips on"))
+    'made with flips off (now flips on)'
+    >>> made_otherwise(Path("labels"), Made("9f3c", "flips off"))
+    ''
     """
-    return str(_record(folder).get("network", ""))
+    record = _record(folder)
+    network, how = (record.get(key) or now for key, now in zip(Made._fields, made, strict=True))
+    if network != made.network:
+        return "of another network than this run's"
+    return "" if how == made.how else f"made with {how:.300} (now {made.how})"
 
 
-def note_network(folder: Path, network: str) -> None:
-    """Record that `folder` holds predictions of the network with this hash; raises as `adopt`.
+def note_made(folder: Path, made: Made) -> None:
+    """Record how the predictions in `folder` are made; raises as `adopt`.
 
     Examples
     --------
     >>> Path("labels").mkdir()
-    >>> note_network(Path("labels"), "9f3c")
+    >>> note_made(Path("labels"), Made("9f3c", "flips off"))
     """
     with held(folder, wait=True):
-        _write(folder, {**_record(folder), "network": network})
+        _write(folder, {**_record(folder), **made._asdict()})
+
+
+def remove(folder: Path, names: Iterable[str]) -> list[str]:
+    """Delete those of `names` in `folder` that this program wrote and nobody has changed since, and return them.
+
+    Raises
+    ------
+    InputError
+        If the record can't be read or written.
+
+    Examples
+    --------
+    >>> with recorded(Path("labels"), ["a.txt"]):
+    ...     _ = Path("labels/a.txt").write_text("ours")
+    >>> _ = Path("labels/b.txt").write_text("of somebody else")
+    >>> remove(Path("labels"), ["a.txt", "b.txt"])
+    ['a.txt']
+    """
+    there = [name for name in dict.fromkeys(names) if os.path.lexists(folder / name)]
+    kept = taken(folder, there)
+    gone = [name for name in there if name not in kept]
+    for name in gone:
+        (folder / name).unlink(missing_ok=True)
+    if gone:
+        _note(folder, {}, without=gone)
+    return gone
 
 
 def _note(folder: Path, entries: Mapping[str, str | None], *, without: Sequence[str] = ()) -> None:

@@ -176,6 +176,11 @@ class Predictor:
         """Name the structures of which only the largest piece is kept, in one line; `largest` as for `segment`."""
         return str(self.pieces) if largest is None else ", ".join(self.classes[1:]) if largest else "none"
 
+    def told(self, *, flips: bool, largest: bool | None) -> str:
+        """Say in one line what options amount to; `flips` and `largest` as for `segment`."""
+        ways = "on" if flips and self.turns else "off"
+        return f"flips {ways}, largest piece alone of {self.alone(largest)}, odds {self.odds}"
+
     @property
     def _device(self) -> torch.device:
         return next(self.net.parameters()).device

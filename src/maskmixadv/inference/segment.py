@@ -1,7 +1,7 @@
 """Prediction of files: images in, labels and their volumes out; a file that can't be read does not stop the others."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 from maskmixadv.corpus.channels import Channel, scaled
 from maskmixadv.errors import InputError, counted, listed, say
 from maskmixadv.files import held, write_text
-from maskmixadv.formats import image_files, series, several
+from maskmixadv.formats import image_files, nifti, series, several
 from maskmixadv.formats.dicom_header import CONTOURS
 from maskmixadv.formats.reading import NAMED
 from maskmixadv.inference import outputs
@@ -47,7 +47,8 @@ def segment(
 
     The volumes of the structures go into ``clinical.csv``, beside those of images of earlier calls. Slices are cut and
     turned by the rule of those that the run learnt from, as each file's own header says; those of an image in a folder
-    that the studio keeps, as they are there. Files in `out` that an earlier call wrote are replaced, and no others.
+    that the studio keeps, as they are there. Files in `out` that an earlier call wrote are replaced, and no others;
+    they are deleted where their image can't be segmented now.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ def segment(
     ------
     InputError
         Where the run, the list of files or the output directory can't serve, as one that holds labels of another
-        network; nothing is segmented then.
+        network, or with other options; nothing is segmented then.
 
     Examples
     --------
@@ -101,14 +102,19 @@ def segment(
     names = [*(case.labels for case in cases), VOLUMES]
     outputs.free(out, names)
     predictor = Predictor.load(root, device, odds=odds)
-    anew = _one_network(out, names, predictor.network)
     how = {"flips": predictor.averages(flips), "largest": largest}
+    made = outputs.Made(predictor.network, predictor.told(**how))
+    _one_way(out, [*(name for case in cases for name in case.may_be), VOLUMES], made)
     lost: list[int] = []
+    measured: list[CaseVolumes] = []
     with outputs.recorded(out, names):
-        outputs.note_network(out, predictor.network)
-        measured = list(_segmented(predictor, cases, names, out, how, lost))
-        if measured:
-            _write_volumes(out / VOLUMES, measured, anew=anew)
+        outputs.note_made(out, made)
+        try:
+            for found in _segmented(predictor, cases, names, out, how, lost):
+                measured.append(found)  # noqa: PERF402  (what is done counts, where the program is stopped)
+        finally:
+            left = {case.name for case in cases if not any((out / name).is_file() for name in case.may_be)}
+            _write_volumes(out / VOLUMES, measured, left.union(each.case for each in measured))
     if any(lost):
         some, voxels = sum(map(bool, lost)), sum(lost)
         told = f"{counted(voxels, 'voxel')} beside the largest piece of {predictor.alone(largest)}"
@@ -117,37 +123,37 @@ def segment(
     return 0 if len(measured) == len(cases) + wrong else 2
 
 
-def _one_network(out: Path, names: Sequence[str], network: str) -> bool:
-    """Refuse to add to predictions of another network, which nothing would tell from those of this one.
+def _one_way(out: Path, names: Sequence[str], made: outputs.Made) -> None:
+    """Refuse to add to predictions of another network or with other options: nothing would tell them from these.
 
-    Returns whether `out` holds another network's, all of which are made anew. Where nothing says whose they are, they
-    may stay.
+    Where all of them are made anew, which are those of `names`, they are deleted: of an image that can't be segmented
+    now, or is not when the program is stopped, they would be taken for this network's. Where nothing says how they were
+    made, they may stay.
     """
-    if outputs.network_of(out) in ("", network):
-        return False
-    again = {name.split(".")[0] for name in names}  # labels of DICOM end otherwise than was expected
-    stay = [name for name in outputs.written(out) if name.split(".")[0] not in again and (out / name).is_file()]
+    if not (other := outputs.made_otherwise(out, made)):
+        return
+    stay = [name for name in outputs.written(out) if name not in names and (out / name).is_file()]
     if stay:
-        told = f"holds {listed(sorted(stay))} of another network than this run's"
-        raise InputError(f"{out}: {told}, and results would be mixed; name another directory")
-    return True
+        raise InputError(
+            f"{out}: holds {listed(sorted(stay))} {other}, and results would be mixed; name another directory"
+        )
+    outputs.remove(out, names)
 
 
-def _write_volumes(path: Path, measured: Sequence[CaseVolumes], *, anew: bool = False) -> None:
-    """Write ``clinical.csv``; lines of images that were measured earlier, and are not in `measured`, stay.
-
-    None stays where it is made `anew`.
-    """
-    names = {each.case for each in measured}
+def _write_volumes(path: Path, measured: Sequence[CaseVolumes], names: Collection[str]) -> None:
+    """Write ``clinical.csv``; lines of images that were measured earlier stay where they are none of `names`."""
     with held(path.parent, wait=True):  # several processes may write into one folder
         stay = list[dict[str, str]]()
-        for line in read_csv(path) if path.is_file() and not anew else ():
+        for line in read_csv(path) if path.is_file() else ():
             cases = {line[column] for column in clinical.CASES if line.get(column)}
             if cases.isdisjoint(names):
                 stay.append(line)
-            elif lost := sorted(cases - names):
+            elif lost := sorted(cases.difference(names)):
                 say(f"{path}: without {lost[0]}, as the other phase is measured anew; predict both in one call")
-        write_text(path, clinical.table(clinical.records(clinical.with_phases(measured)), stay))
+        if measured or stay:
+            write_text(path, clinical.table(clinical.records(clinical.with_phases(measured)), stay))
+        else:
+            path.unlink(missing_ok=True)
 
 
 class _Image(NamedTuple):
@@ -160,6 +166,13 @@ class _Image(NamedTuple):
     files: tuple[Path, ...]
     labels: str
     axis: int | None
+
+    @property
+    def may_be(self) -> tuple[str, ...]:
+        """Names that the labels' file may get: NIfTI takes the place of a DICOM SEG that can't be made."""
+        seg = series.LABELS_AS[""]
+        as_nifti = [self.labels.removesuffix(seg) + nifti.SUFFIXES[0]] if self.labels.endswith(seg) else []
+        return self.labels, *as_nifti
 
 
 def _cases(paths: Sequence[Path], channels: Sequence[Channel]) -> list[_Image]:
@@ -203,10 +216,16 @@ def _segmented(
             yield _one(predictor, case, names, out, how, lost)
         except InputError as error:
             told = str(error) if path.name in str(error) else f"{path}: {error}"
-            say(f"maskmixadv: {told}")
         except Exception as error:  # whatever a library made of it costs this file alone
             said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            say(f"maskmixadv: {path}: can't be segmented ({said})")
+            told = f"{path}: can't be segmented ({said})"
+        else:
+            continue
+        earlier = outputs.remove(out, case.may_be)  # else they would be taken for new ones
+        gone = (
+            f"; {listed(earlier)} of an earlier call {'is' if len(earlier) == 1 else 'are'} deleted" if earlier else ""
+        )
+        say(f"maskmixadv: {told}{gone}")
 
 
 def _shown(cases: Sequence[_Image]) -> Iterable[_Image]:

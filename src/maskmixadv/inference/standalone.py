@@ -31,6 +31,8 @@ from maskmixadv.inference.standalone_files import PICTURES, Grid, ending, geomet
 HERE = Path(__file__).resolve().parent
 NUMBERED = re.compile(r"(.+)_(\d{4})")
 """Names of files that each hold one channel of an image."""
+VOLUMES = "clinical.csv"
+"""File of the volumes of what 'maskmixadv predict' segmented, which this script does not write."""
 RECORD = ".maskmixadv.json"
 """File in a folder of outputs that lists those that this program wrote, with their SHA-256."""
 THICKER = 1.1
@@ -389,9 +391,9 @@ def recorded(out: Path) -> dict[str, Any]:
     return json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {"written": {}}
 
 
-def note(out: Path, images: list[Named], *, done: bool) -> None:
+def note(out: Path, images: list[Named], made: dict[str, str], *, done: bool) -> None:
     """Write down which labels of `images` lie in `out`: all that may be written, or, when `done`, those that were."""
-    record = recorded(out)
+    record: dict[str, Any] = {**recorded(out), **made}
     known = record["written"]
     for name in (image.labels for image in images):
         known[name] = digest(out / name) if done and (out / name).is_file() else None
@@ -405,6 +407,28 @@ def note(out: Path, images: list[Named], *, done: bool) -> None:
 def digest(path: Path) -> str:
     """SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def must_be_alike(out: Path, images: list[Named], made: dict[str, str]) -> None:
+    """Raise ValueError where labels of another network, or with other options, would stay beside those of `images`.
+
+    Where all are made anew, the earlier ones are deleted: those of an image that can't be segmented would stay.
+    """
+    record = recorded(out)
+    other = [key for key in made if (record.get(key) or made[key]) != made[key]]
+    if not other:
+        return
+    again = {image.labels for image in images}
+    if stay := sorted(name for name in record["written"] if name not in {*again, VOLUMES} and (out / name).is_file()):
+        told = "of another network" if "network" in other else f"made with {record['how']:.300} (now {made['how']})"
+        raise ValueError(
+            f"{out}: holds {', '.join(stay)[:300]} {told}, and results would be mixed; name another directory"
+        )
+    known = record["written"]
+    if VOLUMES in known and (out / VOLUMES).is_file() and known[VOLUMES] not in (None, digest(out / VOLUMES)):
+        raise ValueError(f"{out / VOLUMES}: is of another network, and was changed since; move it away")
+    for name in again | ({VOLUMES} & set(known)):
+        (out / name).unlink(missing_ok=True)
 
 
 def must_be_free(out: Path, images: list[Named]) -> None:
@@ -438,8 +462,9 @@ def main() -> int:
         model = Model(HERE)
         images = grouped(chosen.images, model.about)
         must_be_free(out, images)
+        must_be_alike(out, images, model.about["made"])
         out.mkdir(parents=True, exist_ok=True)
-        note(out, images, done=False)
+        note(out, images, model.about["made"], done=False)
     except Exception as error:  # a damaged model or record, a folder that can't be written
         say(in_one_line(error))
         return 2
@@ -448,7 +473,7 @@ def main() -> int:
     finally:
         # Where there is no space for the hashes, the record stays as it is: right, but less strict.
         with suppress(OSError):
-            note(out, images, done=True)
+            note(out, images, model.about["made"], done=True)
     return 2 if failed else 0
 
 
@@ -457,7 +482,11 @@ def segmented(model: Model, image: Named, out: Path) -> bool:
     try:
         segment(model, image, out)
     except Exception as error:  # whatever a library makes of it costs this image alone
-        say(f"{', '.join(map(str, image.files))}: {in_one_line(error)}")
+        earlier = out / image.labels
+        gone = f"; {image.labels} of an earlier call is deleted" if ending(image.files[0]) and earlier.is_file() else ""
+        if gone:
+            earlier.unlink()  # else it would be taken for a new one
+        say(f"{', '.join(map(str, image.files))}: {in_one_line(error)}{gone}")
         return False
     return True
 
