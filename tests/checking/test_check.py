@@ -160,7 +160,8 @@ def test_slices_that_teach_without_annotation_are_counted(tmp_path: Path) -> Non
     """Two slices of a case, and a case without strokes, whose mask teaches where it is no benchmark's."""
     cases = [strokeless(0, 0, 2), tiny.case("p1", 1, scribble=None), *(tiny.case(f"p{k}", k) for k in (2, 3))]
     own = tiny.corpus(tmp_path / "c", cases)
-    line = "  slices without annotation {}: with --unlabelled, methods with a teacher (walk-teacher) learn from them"
+    learnt = "with --unlabelled, methods with a teacher, such as walk-teacher, learn from them"
+    line = f"  slices without annotation {{}}: {learnt}"
     assert line.format(2) in check(own)[0].splitlines()
     assert line.format(5) in check(dataclasses.replace(own, source="ACDC (MICCAI 2017)"))[0].splitlines()
     assert "slices without annotation" not in check(tiny.corpus(tmp_path / "d"))[0]

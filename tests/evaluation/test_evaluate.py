@@ -140,6 +140,16 @@ def test_another_corpus_must_fit(run: Path, tmp_path: Path) -> None:
         evaluate(run, corpus_root=other(tmp_path / "untested"))
 
 
+def test_where_nothing_can_be_scored_no_split_is_offered(run: Path, tmp_path: Path) -> None:
+    bare = Corpus.open(other(tmp_path / "bare"))
+    cases = [replace(bare.load(entry), dense=None) for entry in bare.entries]
+    without = Corpus.write(
+        tmp_path / "without", cases, name="Bare", classes=CLASSES, folds=bare.folds, nominal=NOMINAL
+    ).root
+    with pytest.raises(InputError, match=r"split 'test' .* score against, nor has one of another split$"):
+        evaluate(run, corpus_root=without)
+
+
 @pytest.mark.usefixtures("plain")
 def test_another_corpus_is_scored_into_a_folder_of_its_own(run: Path, tmp_path: Path) -> None:
     evaluate(run)

@@ -225,7 +225,7 @@ def _told(corpus: Corpus, tally: Tally) -> Iterator[str]:
     if partly := sum(entry.partly for entry in entries):
         yield f"  partly dense volumes {partly}: their masks know only some slices, and teach these"
     if without := _without(corpus, tally):
-        learnt = "with --unlabelled, methods with a teacher (walk-teacher) learn from them"
+        learnt = "with --unlabelled, methods with a teacher, such as walk-teacher, learn from them"
         yield f"  slices without annotation {without}: {learnt}"
     yield from (f"  made by: {note}" for note in corpus.notes)
     yield f"  spacing {_spacings(entries, corpus)}"

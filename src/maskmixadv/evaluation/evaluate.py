@@ -366,8 +366,8 @@ def _scorable(root: Path, corpus: Corpus, patients: Split, split: Part) -> tuple
     }
     if not dense.get(split):
         others = ", ".join(part for part, entries in dense.items() if entries)
-        allowed = f"{others}; name it by --split" if others else "none"
-        raise InputError(f"{root}: no case of split {split!r} has a dense mask to score against, allowed: {allowed}")
+        others = f"allowed: {others}; name it by --split" if others else "nor has one of another split"
+        raise InputError(f"{root}: no case of split {split!r} has a dense mask to score against, {others}")
     return dense[split]
 
 

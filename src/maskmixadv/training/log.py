@@ -177,7 +177,7 @@ class RunLog:
 
     def _show(self, step: int, means: dict[str, float]) -> None:
         rate = (step - self._first) / max(1e-9, time.monotonic() - self._first_time)
-        losses = "  ".join(f"{name.split('/', 1)[1]} {value:.3f}" for name, value in means.items())
+        losses = "  ".join(f"{name.removeprefix('net/')} {value:.3f}" for name, value in means.items())
         dice = "" if self._dice is None else f"  val Dice {self._dice:.3f}"
         state = f"{rate:.2f} steps/s  {losses}{dice}"
         self._bar.update(self._task, completed=step, state=state)
