@@ -46,6 +46,7 @@ def smaller(command: str) -> str:
     return command.replace("--size 96", "--size 64").replace("--steps 150", "--steps 40").replace("dow 64", "dow 32")
 
 
+@pytest.mark.slow
 def test_it_prints_what_it_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

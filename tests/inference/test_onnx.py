@@ -345,7 +345,7 @@ def test_an_early_run_cuts_as_its_corpus_says_or_by_number(made: Path, tmp_path:
 
 def test_the_contract_says_what_training_saw(made: Path) -> None:
     about = json.loads((made / "model" / "model.json").read_text())
-    assert (about["format"], about["axis"]) == (8, 0)
+    assert (about["format"], about["axis"]) == (9, 0)
     assert about["flips"]["learnt"] is True
     assert about["odds"]["factors"] == list(ODDS)
     assert (about["odds"]["power"], about["odds"]["usual"]) == (POWER, list(USUAL))

@@ -187,6 +187,7 @@ def test_orders_that_are_none_start_nothing(page: httpx.Client, folder: Path, bo
     assert not list((folder / "runs").iterdir())
 
 
+@pytest.mark.slow
 def test_hundreds_of_strokes_at_once_are_all_kept(page: httpx.Client, folder: Path) -> None:
     planes = [strokes(number % 4) for number in range(3)]
 

@@ -92,6 +92,7 @@ def test_a_link_for_a_lock_is_refused_and_not_followed(tmp_path: Path, folder: P
 # Killed.
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_has_lost_nothing_that_it_acknowledged(folder: Path) -> None:
     predict(folder)
     rng, drawn, said = random.Random(13), dict[int, np.ndarray](), dict[int, str]()

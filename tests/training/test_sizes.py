@@ -75,7 +75,7 @@ def learnt(corpus: Corpus, **changes: int) -> Run:
         ([(10, 10)] * 2, squares),
         pytest.param([(10, 1000)] * 2, squares, marks=pytest.mark.slow),
         pytest.param([(1000, 10)] * 2, squares, marks=pytest.mark.slow),
-        ([(12, 12), (500, 400)], squares),
+        pytest.param([(12, 12), (500, 400)], squares, marks=pytest.mark.slow),
         pytest.param([(40, 40)], squares, marks=pytest.mark.slow),
         ([(40, 40)] * 4, healthy),
         pytest.param([(40, 40)] * 2, tiny, marks=pytest.mark.slow),
