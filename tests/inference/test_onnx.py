@@ -462,9 +462,8 @@ def both_agree(root: Path, files: list[Path]) -> None:
     names = list(map(str, files))
     script = [sys.executable, "-c", WITHOUT_TORCH, str(root / "model" / "predict.py"), *names]
     done = subprocess.run([*script, "--out", str(root / "script")], capture_output=True, text=True, check=False)
-    told = [
-        f"predict.py: note: {path}: the last axis, of 2, is taken as channels" for path in images if "four" in path.name
-    ]
+    stacked = [path for path in files if path.name.startswith("four")]
+    told = [f"predict.py: note: {path}: the last axis, of 2, is taken as channels" for path in stacked]
     assert (done.returncode, done.stderr.splitlines()) == (0, told)
     assert run(["predict", str(root / "run"), *names, "--out", str(root / "command")]) == 0
     by_command, by_script = ({p.name for p in (root / name).glob("[!.]*")} for name in ("command", "script"))
