@@ -16,6 +16,7 @@ from maskmixadv.files import cannot_write
 from maskmixadv.methods.registry import DEFAULT_METHOD
 from maskmixadv.studio.export.kinds import ExportKind
 from maskmixadv.studio.http.here import PLACE, Here
+from maskmixadv.studio.http.instant import answer
 from maskmixadv.studio.images.readable import Use
 from maskmixadv.studio.learning.training import AUTO, Order
 from maskmixadv.studio.masks import MaskOf
@@ -83,20 +84,17 @@ class ExportBody(Body):
 
 @CALLS.get(f"{PLACE}/image")
 def _image(session: Here, case: str, index: int, channel: int = 0) -> Response:
-    return _bytes(session.image(case, index, channel).astype("<u2", copy=False))
+    return answer(session.image(case, index, channel).astype("<u2", copy=False))
 
 
 @CALLS.get("/api/cases/{case}/across/{axis}/{index}/image")
 def _across(session: Here, case: str, axis: int, index: int, channel: int = 0) -> Response:
-    return _bytes(session.across(case, axis, index, channel).astype("<u2", copy=False))
+    return answer(session.across(case, axis, index, channel).astype("<u2", copy=False))
 
 
 @CALLS.get(f"{PLACE}/scribble")
 def _scribble(session: Here, case: str, index: int) -> Response:
-    plane = session.scribble(case, index)
-    answer = _bytes(plane)
-    answer.headers["X-Version"] = version(plane)
-    return answer
+    return _versioned(session.scribble(case, index))
 
 
 @CALLS.put(f"{PLACE}/scribble")
@@ -115,12 +113,12 @@ async def _draw(
 
 @CALLS.get(f"{PLACE}/prediction")
 def _prediction(session: Here, case: str, index: int) -> Response:
-    return _bytes(session.predicted(case, index, "prediction"))
+    return answer(session.predicted(case, index, "prediction"))
 
 
 @CALLS.get(f"{PLACE}/disagreement")
 def _disagreement(session: Here, case: str, index: int) -> Response:
-    return _bytes(session.predicted(case, index, "disagreement"))
+    return answer(session.predicted(case, index, "disagreement"))
 
 
 @CALLS.put(f"{PLACE}/review")
@@ -130,10 +128,7 @@ def _review(session: Here, case: str, index: int, body: ReviewBody) -> dict[str,
 
 @CALLS.get(f"{PLACE}/mask")
 def _mask(session: Here, case: str, index: int, of: MaskOf = "corrected") -> Response:
-    plane = session.masks.of(case, index, of)
-    answer = _bytes(plane)
-    answer.headers["X-Version"] = version(plane)
-    return answer
+    return _versioned(session.masks.of(case, index, of))
 
 
 @CALLS.put(f"{PLACE}/mask")
@@ -234,5 +229,8 @@ async def _taken_in(request: Request, upload: Path) -> None:
         raise cannot_write(upload, error) from None
 
 
-def _bytes(plane: np.ndarray) -> Response:
-    return Response(np.ascontiguousarray(plane).tobytes(), media_type="application/octet-stream")
+def _versioned(plane: np.ndarray) -> Response:
+    """Return an answer with a slice's values, and the version by which a later call names what it has seen."""
+    told = answer(plane)
+    told.headers["X-Version"] = version(plane)
+    return told
