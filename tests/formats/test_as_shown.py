@@ -140,10 +140,12 @@ def test_nnunets_spacing_beside_a_tiff(tmp_path: Path, beside: str) -> None:
     ],
 )
 def test_imagejs_spacing(tmp_path: Path, unit: str, mm: float | None) -> None:
-    told: Any = {"axes": "ZYX", "spacing": 5.0, "unit": unit}
-    tifffile.imwrite(path := tmp_path / "a.tif", STACK, imagej=True, resolution=(1 / 2, 1 / 4), metadata=told)
+    part = 1 / 16 if unit == "meters" else 1  # a voxel measures up to half a metre
+    told: Any = {"axes": "ZYX", "spacing": 5.0 * part, "unit": unit}
+    dots = (1 / part / 2, 1 / part / 4)
+    tifffile.imwrite(path := tmp_path / "a.tif", STACK, imagej=True, resolution=dots, metadata=told)
     spacing = image_files.read(path).spacing
-    assert spacing is None if mm is None else spacing == pytest.approx((5 * mm, 4 * mm, 2 * mm))
+    assert spacing is None if mm is None else spacing == pytest.approx((5 * part * mm, 4 * part * mm, 2 * part * mm))
 
 
 def test_omes_spacing(tmp_path: Path) -> None:

@@ -143,3 +143,45 @@ def test_pages_that_are_turned_in_several_ways_are_refused(tmp_path: Path) -> No
             file.write(DEEP, photometric="minisblack", metadata=None, extratags=tags)
     with pytest.raises(InputError, match=r"a\.tif: its pages have orientations 1, 3, allowed is one"):
         image_files.read(tmp_path / "a.tif")
+
+
+def test_a_voxel_of_a_size_that_no_image_has_is_refused(tmp_path: Path) -> None:
+    """As in other formats: it would ask for memory without end where it is resampled."""
+    sizes = {"PhysicalSizeX": 0.6, "PhysicalSizeY": 0.6, "PhysicalSizeXUnit": "m", "PhysicalSizeYUnit": "m"}
+    tifffile.imwrite(tmp_path / "a.ome.tif", DEEP, metadata={"axes": "YX", **sizes})
+    tifffile.imwrite(tmp_path / "b.tif", DEEP)
+    (tmp_path / "b.json").write_text('{"spacing": [8, 1500, 1500]}')
+    for name, told in (("a.ome.tif", r"a\.ome\.tif: spacing"), ("b.tif", r"b\.json: spacing")):
+        for ask in (image_files.read, image_files.header):
+            with pytest.raises(InputError, match=rf"{told}: a voxel of .* mm, allowed are 1e-06 to 500 mm"):
+                ask(tmp_path / name)
+
+
+@pytest.mark.parametrize(("unit", "known"), [("foo", False), ("pixel", True), ("", True), ("mm", True)])
+def test_a_unit_that_is_no_length_is_told(tmp_path: Path, unit: str, known: bool) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, DEEP, imagej=True, resolution=(2, 2), metadata={"unit": unit})
+    volume = image_files.read(path)
+    said = f"its unit of length is {unit!r}, which is not known, so its spacing is not used"
+    assert (said in volume.notes, volume.spacing is None) == (not known, unit != "mm")
+    (tmp_path / "a.json").write_text('{"spacing": [8, 1.5, 1.5]}')
+    assert image_files.read(path).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("unit", "mm", "told"),
+    [("Å", 0.5e-4, ""), ("reference frame", None, ""), ("pixel", None, ""), ("yd", None, "its unit of length is 'yd'")],
+)
+def test_omes_units_are_known_or_told(tmp_path: Path, unit: str, mm: float | None, told: str) -> None:
+    sizes = {f"PhysicalSize{axis}{what}": value for axis in "XY" for what, value in (("", 500), ("Unit", unit))}
+    tifffile.imwrite(tmp_path / "a.ome.tif", DEEP, metadata={"axes": "YX", **sizes})
+    volume = image_files.read(tmp_path / "a.ome.tif")
+    assert volume.spacing == (None if mm is None else pytest.approx((mm, mm, mm)))
+    assert [note[: len(told)] for note in volume.notes] == [told] * bool(told)
+
+
+def test_drawings_that_imagej_keeps_beside_the_pixels_are_told(tmp_path: Path) -> None:
+    drawn = {"Overlays": [b"Iout" + bytes(60), b"Iout" + bytes(60)], "ROI": b"Iout" + bytes(60)}
+    tifffile.imwrite(tmp_path / "a.tif", DEEP, imagej=True, metadata=drawn)
+    told = "3 drawings of ImageJ, overlays or a selection, are left out; draw strokes as pixels"
+    assert image_files.read(tmp_path / "a.tif").notes == (told,)

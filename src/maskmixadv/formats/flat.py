@@ -264,11 +264,9 @@ def _stored(path: Path) -> Stored:
         times = "T" in axes and shape[axes.index("T")] > 1
         hollow, beyond = tiff_packed.hollow(path, file), tiff_packed.beyond(path, file)
         coloured, unsaid = palette or int(page.samplesperpixel) > 2, opacity and _unsaid(page)
-        tall, depth = tiff_fields.tall(page), tiff_fields.has_depth(file)
+        tall, more = tiff_fields.tall(page), tiff_fields.passed_over(path, file)
     tall = 1.0 if _spacing(path) else tall
-    return Stored(
-        palette, opacity, coloured, times, hollow, unsaid, tall, depth or tiff_fields.beside(path) is not None, beyond
-    )
+    return Stored(palette, opacity, coloured, times, hollow, unsaid, tall, beyond, more)
 
 
 def _density(info: Mapping[Any, Any]) -> tuple[float, float]:

@@ -10,8 +10,7 @@ SQUARE: Final = 0.02
 class Stored(NamedTuple):
     """What a file's header says of its pixels: codes of a palette, opacity beside the pixels, colours, and times.
 
-    By `tall` a pixel is taller than wide, where no spacing is said; `depth` is whether a stack's spacing says how far
-    slices lie apart.
+    By `tall` a pixel is taller than wide, where no spacing is said; `more` are lines on other fields.
 
     Examples
     --------
@@ -26,8 +25,8 @@ class Stored(NamedTuple):
     hollow: str = ""
     unsaid: bool = False
     tall: float = 1.0
-    depth: bool = True
     beyond: str = ""
+    more: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -42,6 +41,5 @@ class Stored(NamedTuple):
             f"its resolution says that pixels are {self.tall:.3g} times as tall as wide; they are taken as square": (
                 not math.isclose(self.tall, 1.0, rel_tol=SQUARE)
             ),
-            "PhysicalSizeZ is not said, so slices are taken to lie as far apart as rows": not self.depth,
         }
-        return tuple(note for note, is_so in told.items() if is_so)
+        return (*(note for note, is_so in told.items() if is_so), *self.more)

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import tifffile
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 from maskmixadv.files import read_json
 from maskmixadv.formats.reading import in_one_line, reading
+from maskmixadv.formats.volume import check_spacing
 from maskmixadv.types import Spacing
 
 TIFF: Final = (".tiff", ".tif")
@@ -28,8 +29,11 @@ _MM: Final = {
     **dict.fromkeys(("um", "µm", "μm", "u00b5m", "micron", "microns"), 1e-3),
     **dict.fromkeys(("micrometer", "micrometers", "micrometre", "micrometres"), 1e-3),
     **dict.fromkeys(("nm", "nanometer", "nanometers", "nanometre", "nanometres"), 1e-6),
+    **dict.fromkeys(("Å", "å", "\u212b", "angstrom", "angstroms"), 1e-7),
 }
 """Millimetres of a unit of length, by its names in ImageJ and OME."""
+_NO_LENGTHS: Final = ("", "pixel", "pixels", "reference frame")
+"""What ImageJ and OME write where they know of no length."""
 _PIXELS, _FIELD = re.compile(r"<(?:\w+:)?Pixels\b[^>]*>"), re.compile(r"""(\w+)\s*=\s*("[^"]*"|'[^']*')""")
 _NONE, _DENSITY = 20, 21
 """ImageJ's numbers of no function of calibration, and of an optical density that is not calibrated."""
@@ -132,9 +136,46 @@ def has_depth(file: tifffile.TiffFile) -> bool:
     ...     has_depth(file)
     False
     """
-    found = _PIXELS.search(file.ome_metadata or "") if file.is_ome else None
-    fields = {name for name, _ in _FIELD.findall(found[0])} if found else set[str]()
+    fields = _ome_fields(file)
     return "PhysicalSizeX" not in fields or "PhysicalSizeZ" in fields or len(file.series[0].pages) == 1
+
+
+def passed_over(path: Path, file: tifffile.TiffFile) -> tuple[str, ...]:
+    """Return a line on each thing that ImageJ's or OME's fields in an open TIFF file say and that is not used.
+
+    That is a unit of length that is not known and a stack's spacing without one between slices, where no file beside it
+    says the spacing, and drawings beside the pixels.
+
+    Raises
+    ------
+    InputError
+        If the file beside it is malformed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tifffile.imwrite("a.tif", np.ones((4, 5), np.uint8), imagej=True, metadata={"unit": "cubit"})
+    >>> with tifffile.TiffFile("a.tif") as file:
+    ...     passed_over(Path("a.tif"), file)
+    ("its unit of length is 'cubit', which is not known, so its spacing is not used",)
+    """
+    told: Any = file.imagej_metadata or {}
+    units = [_word(told.get(key, "")) for key in ("unit", "yunit", "zunit")]
+    if file.is_ome:
+        pixels = _ome_fields(file)
+        units += [pixels.get(f"PhysicalSize{axis}Unit", "") for axis in "XYZ" if f"PhysicalSize{axis}" in pixels]
+    odd = next((unit for unit in units if unit not in _MM and unit.lower() not in _NO_LENGTHS), "")
+    lines = []
+    said = by_json(path) is not None
+    if odd and not said:
+        lines.append(f"its unit of length is {odd!r:.40}, which is not known, so its spacing is not used")
+    if not (said or has_depth(file)):
+        lines.append("PhysicalSizeZ is not said, so slices are taken to lie as far apart as rows")
+    drawn = [told.get("Overlays") or (), told.get("ROI") or ()]
+    if count := sum(1 if isinstance(each, bytes) else len(each) for each in drawn):
+        left = f"{'is' if count == 1 else 'are'} left out; draw strokes as pixels"
+        lines.append(f"{counted(count, 'drawing')} of ImageJ, overlays or a selection, {left}")
+    return tuple(lines)
 
 
 def calibration(path: Path, file: tifffile.TiffFile) -> tuple[float, float]:
@@ -173,7 +214,7 @@ def _imagej(path: Path, file: tifffile.TiffFile) -> Spacing | None:
     told: Any = file.imagej_metadata or {}
     unit = told.get("unit", "")
     # ImageJ writes the units of rows and depth only where they differ from that of columns.
-    z, y, x = (_MM.get(str(told.get(key, unit)).strip("\\").lower()) for key in ("zunit", "yunit", "unit"))
+    z, y, x = (_MM.get(_word(told.get(key, unit))) for key in ("zunit", "yunit", "unit"))
     tags = file.pages.first.tags
     if z is None or y is None or x is None or "XResolution" not in tags or "YResolution" not in tags:
         return None
@@ -187,11 +228,7 @@ def _imagej(path: Path, file: tifffile.TiffFile) -> Spacing | None:
 
 
 def _ome(path: Path, file: tifffile.TiffFile) -> Spacing | None:
-    if not file.is_ome or not file.ome_metadata:
-        return None
-    found = _PIXELS.search(file.ome_metadata)
-    # XML may write the sign of micro as a number.
-    told = {name: html.unescape(value[1:-1]) for name, value in _FIELD.findall(found[0])} if found else {}
+    told = _ome_fields(file)
     if "PhysicalSizeX" not in told or "PhysicalSizeY" not in told:
         return None
     sizes = []
@@ -201,6 +238,18 @@ def _ome(path: Path, file: tifffile.TiffFile) -> Spacing | None:
             return None
         sizes.append(float(told[f"PhysicalSize{axis}"]) * mm)
     return _three(path, sizes)
+
+
+def _ome_fields(file: tifffile.TiffFile) -> dict[str, str]:
+    """Return what OME says of a file's pixels; nothing if it is another one."""
+    found = _PIXELS.search(file.ome_metadata or "") if file.is_ome else None
+    # XML may write the sign of micro as a number.
+    return {name: html.unescape(value[1:-1]) for name, value in _FIELD.findall(found[0])} if found else {}
+
+
+def _word(unit: object) -> str:
+    """Return a unit as ImageJ writes it, in lower case."""
+    return str(unit).strip("\\ ").lower()
 
 
 def _three(path: Path, sizes: Any) -> Spacing:  # noqa: ANN401
@@ -213,4 +262,5 @@ def _three(path: Path, sizes: Any) -> Spacing:  # noqa: ANN401
             f"{path}: spacing is {in_one_line(str(sizes))}, allowed are three numbers of mm above 0: d, h, w"
         )
     d, h, w = map(float, sizes)
+    check_spacing(path, (d, h, w), "spacing")
     return d, h, w
