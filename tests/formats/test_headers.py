@@ -226,6 +226,33 @@ def test_slope_and_intercept_scale(tmp_path: Path) -> None:
         image_files.read(write(tmp_path / "b.nii", scl_slope=2.0, scl_inter=np.nan))
 
 
+@pytest.mark.parametrize("slope", [0.0, np.nan])
+@pytest.mark.parametrize("intercept", [-1024.0, 0.0, np.nan])
+def test_an_intercept_without_a_slope_is_told(
+    tmp_path: Path, slope: float, intercept: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """NIfTI has it that nothing is scaled; ITK adds it all the same."""
+    image_files.read(write(tmp_path / "a.nii", scl_slope=slope, scl_inter=intercept))
+    told = f"a.nii: scl_slope is {slope:g}, so scl_inter -1024 is not added; look whether values are right"
+    assert (told in capsys.readouterr().err) == (intercept == -1024)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"scl_slope": np.inf}, "scl_slope is inf, allowed are finite numbers"),
+        ({"scl_slope": -np.inf}, "scl_slope is -inf, allowed are finite numbers"),
+        ({"sform_code": 9}, "sform_code is 9, allowed are 0 to 5"),
+        ({"qform_code": -1}, "qform_code is -1, allowed are 0 to 5"),
+    ],
+)
+def test_what_nibabel_takes_for_not_said_is_refused(tmp_path: Path, fields: dict[str, float], told: str) -> None:
+    path = write(tmp_path / "a.nii", **fields)
+    for ask in (image_files.read, image_files.header):
+        with pytest.raises(InputError, match=rf"a\.nii: {told}"):
+            ask(path)
+
+
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
 def test_the_first_bytes_say_whether_a_file_is_packed(tmp_path: Path, name: str) -> None:
     """Files are renamed without being packed or unpacked."""

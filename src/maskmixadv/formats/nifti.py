@@ -47,6 +47,8 @@ MOST_HEADER: Final = 2**24
 """Bytes before the voxels: a header and its extensions."""
 BEHIND: Final = 2**20
 """Bytes that a packed file may hold behind its voxels."""
+MOST_CODE: Final = 5
+"""Highest code of a form."""
 SPARE: Final = 2
 """Bytes behind the voxels that mean nothing."""
 
@@ -220,6 +222,10 @@ def _voxels(path: Path, stream: Any, header: Any) -> Shaped[np.ndarray, "..."]: 
             behind = path.stat().st_size - header.get_data_offset() - needed
     if packed(path) and behind > BEHIND:
         raise LargeError(f"{path}: not a readable {KIND} (holds more than its header declares)")
+    slope, intercept = (float(header[name]) for name in ("scl_slope", "scl_inter"))
+    if header.get_slope_inter()[0] is None and math.isfinite(intercept) and intercept:
+        said = f"scl_slope is {slope:g}, so scl_inter {intercept:g} is not added"
+        say(f"{path}: {said}; look whether values are right")
     if behind > SPARE:
         said = f"{behind:,} bytes follow the voxels that it declares, and are left out"
         say(f"{path}: {said}; look whether dim and datatype are right")
@@ -411,6 +417,7 @@ def _header(path: Path, stream: Any) -> Any:  # noqa: ANN401
         kind = _layout(path, head)
         raw = kind(head[: kind.sizeof_hdr], check=False)
         _check_zeros(path, raw)
+        _check_said(path, raw)
         if raw.get_data_offset() == 0:  # not said: right behind the header, as other programs have it
             raw.set_data_offset(kind.single_vox_offset)
             head = raw.binaryblock + head[kind.sizeof_hdr :]
@@ -425,6 +432,15 @@ def _check_zeros(path: Path, raw: Any) -> None:  # noqa: ANN401
     shape = raw["dim"][1:4][: int(raw["dim"][0])]
     if raw["sform_code"] <= 0 and any(size == 0 and n > 1 for size, n in zip(raw["pixdim"][1:4], shape, strict=False)):
         check_spacing(path, tuple(map(float, raw["pixdim"][1:4])), "pixdim")
+
+
+def _check_said(path: Path, raw: Any) -> None:  # noqa: ANN401
+    """Refuse an infinite slope and codes of forms that NIfTI has not: nibabel takes both for not said."""
+    if math.isinf(slope := float(raw["scl_slope"])):
+        raise InputError(f"{path}: scl_slope is {slope:g}, allowed are finite numbers; save it again")
+    for name in ("qform_code", "sform_code"):
+        if not 0 <= (code := int(raw[name])) <= MOST_CODE:
+            raise InputError(f"{path}: {name} is {code}, allowed are 0 to {MOST_CODE}; correct the header")
 
 
 def _layout(path: Path, head: bytes) -> Any:  # noqa: ANN401
