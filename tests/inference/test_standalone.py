@@ -294,7 +294,8 @@ def test_headers_are_read_as_the_program_does(volumes: Path, script: Script, tmp
     for name, place, value in [
         ("dim0", 40, b"\x09\x00"), ("datatype", 70, b"\x33\x33"), ("dims", 42, b"\xff\x7f"), ("start", 108, bytes(4)),
         ("far", 108, struct.pack("<f", 1e9)), ("negative", 42, b"\xff\xff"), ("pair", 344, b"ni1\0"),
-        ("magic", 344, b"\0"), ("width", 80, bytes(4)),
+        ("magic", 344, b"\0"), ("width", 80, bytes(4)), ("slope", 112, struct.pack("<f", np.inf)),
+        ("code", 254, b"\x09\0"),
     ]:  # fmt: skip
         (tmp_path / "in" / f"{name}.nii").write_bytes(raw[:place] + value + raw[place + len(value) :])
     fine = {f"{name}.nii.gz" for name in headers() if name.startswith("oblique")}
@@ -304,7 +305,8 @@ def test_headers_are_read_as_the_program_does(volumes: Path, script: Script, tmp
     }
     refused = same_or_refused(volumes, tmp_path / "in", script, tmp_path, alike=fine)
     names = {"sheared", "empty_sform_alone", "unit5", "size_nan_without_sform", "huge", "complex", "colours"}
-    assert {f"{name}.nii.gz" for name in names} | {"dim0.nii", "datatype.nii", "width.nii"} <= set(refused)
+    raws = {f"{name}.nii" for name in ("dim0", "datatype", "width", "slope", "code")}
+    assert {f"{name}.nii.gz" for name in names} | raws <= set(refused)
 
 
 def test_damaged_files_are_refused_and_others_go_on(volumes: Path, script: Script, tmp_path: Path) -> None:
@@ -603,7 +605,9 @@ def test_what_is_odd_about_a_file_is_told_as_the_program_tells_it(
     drawn.convert("LA").save(tmp_path / "in" / "e.png")
     drawn.save(tmp_path / "in" / "f.png", dpi=(100, 100))
     nib.save(nib.Nifti1Image(voxels(), AFFINE), tmp_path / "g.nii")
-    (tmp_path / "g.nii.gz").write_bytes(gzip.compress((tmp_path / "g.nii").read_bytes() + bytes(4800)))
+    raw = (tmp_path / "g.nii").read_bytes()
+    raw = raw[:112] + struct.pack("<ff", 0, -1024) + raw[120:]
+    (tmp_path / "g.nii.gz").write_bytes(gzip.compress(raw + bytes(4800)))
     for root, files in ((greys, sorted((tmp_path / "in").iterdir())), (volumes, [tmp_path / "g.nii.gz"])):
         notes.clear()
         assert script(root, files, tmp_path / root.name) == (0, [])

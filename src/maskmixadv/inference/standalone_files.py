@@ -50,6 +50,8 @@ APART = 0.5
 """Voxels by which the corners of one image's channels may lie apart."""
 TIMES = (8, 16, 24)
 """A header's codes of units of time."""
+MOST_CODE = 5
+"""Highest code of a header's form."""
 MOST_CHANNELS = 4
 """Length up to which the fourth axis of a file is taken as channels."""
 PASSES = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
@@ -128,7 +130,10 @@ def load_nifti(path: Path) -> Stored:
     voxels: Any = ArrayProxy(io.BytesIO(content), header)
     array = np.asanyarray(voxels).reshape((*space, count)).T
     said = f"{behind:,} bytes follow the voxels that it declares, and are left out"
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    unused = header.get_slope_inter()[0] is None and bool(np.isfinite(inter)) and inter != 0
     notes = {
+        f"scl_slope is {slope:g}, so scl_inter {inter:g} is not added; look whether values are right": unused,
         f"{said}; look whether dim and datatype are right": behind > SPARE,
         f"the last axis, of {count}, is taken as channels": count > 1,
     }
@@ -149,6 +154,10 @@ def header_of(stream: Any) -> Any:  # noqa: ANN401
     lengths = raw["dim"][1:4][: int(raw["dim"][0])]
     if raw["sform_code"] <= 0 and any(not step and n > 1 for step, n in zip(raw["pixdim"][1:4], lengths, strict=False)):
         raise ValueError("pixdim is 0, allowed is a size of voxels")  # nibabel would take 1
+    if np.isinf(raw["scl_slope"]):
+        raise ValueError(f"scl_slope is {float(raw['scl_slope']):g}, allowed are finite numbers; save it again")
+    if odd := next((name for name in ("qform_code", "sform_code") if not 0 <= raw[name] <= MOST_CODE), ""):
+        raise ValueError(f"{odd} is {int(raw[odd])}, allowed are 0 to {MOST_CODE}; correct the header")
     return kind.from_fileobj(io.BytesIO(head + stream.read(max(0, start - len(head)))))
 
 
