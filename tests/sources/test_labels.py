@@ -499,3 +499,45 @@ def test_a_scale_that_a_kind_makes_no_use_of_is_refused(tmp_path: Path, tables: 
     path.write_text(tables)
     with pytest.raises(InputError, match=rf"classes\.toml: {told}"):
         channels(path)
+
+
+# What is taken although it is not quite certain
+
+
+@pytest.mark.parametrize(("voxels", "told"), [(0.0, ""), (0.01, ""), (0.4, "its corners lie 0.6 mm from those of its")])
+def test_labels_beside_their_image_are_told(
+    tmp_path: Path, voxels: float, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, moved = source_of(tmp_path / "src"), PLACE.copy()
+    moved[0, 3] += 1.5 * voxels
+    own.write(source / "masks" / "a.nii.gz", DENSE, moved)
+    made(source, tmp_path / "corpus")
+    lines = [line for line in capsys.readouterr().err.splitlines() if "a.nii.gz: its corners" in line]
+    assert [told in line for line in lines] == [True] * bool(told)
+
+
+def test_a_part_beside_its_image_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, moved = source_of(tmp_path / "src"), PLACE.copy()
+    moved[:3, 3] += PLACE[:3, :3] @ [2.4, 0, 0]
+    own.write(tmp_path / "a.nii.gz", DENSE[..., 2:], moved)
+    (source / "masks").mkdir()
+    SimpleITK.WriteImage(SimpleITK.ReadImage(str(tmp_path / "a.nii.gz")), str(source / "masks" / "a.mha"))
+    made(source, tmp_path / "corpus")
+    assert "a.mha: its corners lie 0.6 mm from those of its image" in capsys.readouterr().err
+
+
+def test_labels_that_say_not_where_they_lie_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = source_of(tmp_path / "src")
+    nrrd(source / "masks" / "a.nrrd", DENSE, "1.5 1.5 8")
+    made(source, tmp_path / "corpus")
+    assert "a.nrrd: does not say where it lies, so its shape alone was compared" in capsys.readouterr().err
+
+
+def test_channels_beside_each_other_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, moved = source_of(tmp_path / "src", mask=DENSE), PLACE.copy()
+    (source / "images" / "a.nii.gz").unlink()
+    moved[0, 3] += 0.6
+    for number, place in enumerate((PLACE, moved)):
+        own.write(source / "images" / f"a_000{number}.nii.gz", (IMAGE * 1000).astype(np.int16), place)
+    folder.prepare(source, tmp_path / "corpus")
+    assert "a_0001.nii.gz: its corners lie 0.6 mm from those of" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import numpy as np
 
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files
-from maskmixadv.formats.volume import Volume, apart, in_mm, spaced_apart
+from maskmixadv.formats.volume import Volume, apart, in_mm, spaced_apart, tell_of_shift
 
 APART: Final = 0.5
 """Voxels by which the corners of one image's channels may lie apart."""
@@ -99,9 +99,11 @@ def read(paths: Sequence[Path]) -> Volume:
         if first.affine is None or other.affine is None or not other.geometry.placed:
             continue
         far = apart(first.affine, other.affine, first.array.shape[::-1])
-        if not far <= APART * float(np.linalg.norm(first.affine[:3, :3], axis=0).min()):
+        voxel = float(np.linalg.norm(first.affine[:3, :3], axis=0).min())
+        if not far <= APART * voxel:
             lie = f"its corners lie up to {far:.3g} mm from those of {paths[0]}"
             raise InputError(f"{path}: {lie}; channels have one grid")
+        tell_of_shift(path, far, str(paths[0]), voxel)
     for path, volume in zip(paths, volumes, strict=True):
         if volume.coloured or (volume.channels is not None and not volume.colours):
             raise InputError(f"{path}: has several channels, allowed is one in each of the files of an image")

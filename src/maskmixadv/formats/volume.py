@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Never, cast
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 from maskmixadv.formats.slicing import Header, View
 from maskmixadv.types import Spacing
 
@@ -308,6 +308,27 @@ def apart(one: Float[np.ndarray, "4 4"], other: Float[np.ndarray, "4 4"], shape:
     w, h, d = shape
     corners = np.array([(x, y, z, 1) for x in (0, w - 1) for y in (0, h - 1) for z in (0, d - 1)])
     return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())
+
+
+def tell_of_shift(path: Path, far: float, where: str, voxel: float) -> None:
+    """Say where a file is taken as if it lay on another one's grid, although it lies a little beside it.
+
+    Parameters
+    ----------
+    path, where
+        The file, and the words for the other one.
+    far
+        Millimetres between their corners, at most.
+    voxel
+        The shortest side of a voxel, in mm.
+
+    Examples
+    --------
+    >>> tell_of_shift(Path("labels.nii.gz"), 0.01, "its image a.nii.gz", 1.5)  # as headers are rounded
+    """
+    if far > DIFFERENT * voxel:
+        told = f"its corners lie {far:.3g} mm from those of {where}, {far / voxel:.2g} of a voxel"
+        say(f"maskmixadv: note: {path}: {told}; it is taken as if it lay there")
 
 
 def _seen_affine(affine: Float[np.ndarray, "4 4"], shape: Sequence[int], view: View) -> Float[np.ndarray, "4 4"]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from scipy import ndimage
 
 from maskmixadv.corpus.case import recode, structures
@@ -14,7 +14,7 @@ from maskmixadv.errors import InputError, say
 from maskmixadv.formats import image_files, itk
 from maskmixadv.formats.flat import NoGeometry
 from maskmixadv.formats.slicing import View
-from maskmixadv.formats.volume import SAME, Volume, apart, in_mm, spaced_apart
+from maskmixadv.formats.volume import SAME, Volume, apart, in_mm, spaced_apart, tell_of_shift
 from maskmixadv.sources import segments
 from maskmixadv.sources.classes import FILE, Classes
 from maskmixadv.types import IGNORE
@@ -71,7 +71,9 @@ def read(
     else:
         volume, indices = found
     if like is not None:
-        indices = on_grid(path, replace(volume, array=indices, channels=None), around, *like, advice)
+        found = replace(volume, array=indices, channels=None)
+        indices = on_grid(path, found, around, *like, advice)
+        _tell_of_place(path, found, *like)
     if kind == "scribble":
         _must_be_strokes(path, indices, classes)
     return indices
@@ -107,7 +109,10 @@ def with_codes(path: Path, classes: int, ignore: int | None, where: Path, image:
     """
     volume = image_files.read_labels(path)
     indices = recode(volume.array, classes=classes, ignore=ignore, where=str(path))
-    return on_grid(path, replace(volume, array=indices), IGNORE, where, image)
+    found = replace(volume, array=indices)
+    laid = on_grid(path, found, IGNORE, where, image)
+    _tell_of_place(path, found, where, image)
+    return laid
 
 
 def width(indices: UInt8[np.ndarray, "d h w"], axis: int) -> float:
@@ -257,6 +262,19 @@ def _must_lie_on(path: Path, labels: Volume, where: Path, image: Volume, advice:
     say(f"maskmixadv: note: {path}: {told}")
 
 
+def _tell_of_place(path: Path, labels: Volume, where: Path, image: Volume) -> None:
+    """Say where labels were taken that do not say where they lie, or that lie a little beside their image."""
+    if image.affine is None or not image.geometry.placed:
+        return
+    if labels.affine is None or not labels.geometry.placed:
+        told = f"does not say where it lies, so its shape alone was compared with that of its image {where}"
+        say(f"maskmixadv: note: {path}: {told}")
+        return
+    labels = _in_order(labels, image)
+    if (far := _beside(labels, image)) <= APART * _voxel(image):
+        tell_of_shift(path, far, f"its image {where}", _voxel(image))
+
+
 def _other_form(labels: Volume, image: Volume, most: float) -> str:
     """Name the form by which labels lie on an image whose forms differ, as other programs use another one of them."""
     for own, one in {"": labels.affine, **labels.geometry.other_affines()}.items():
@@ -278,12 +296,25 @@ def _corner(labels: Volume, image: Volume) -> tuple[int, ...] | None:
     """Return where in the image the labels' first voxel lies, d h w; None where both grids do not fit each other."""
     if labels.affine is None or image.affine is None or not image.geometry.placed:
         return None
-    place = np.linalg.solve(image.affine, labels.affine[:, 3])[:3].round()
-    moved = image.affine.copy()
-    moved[:, 3] = image.affine @ [*place, 1]
-    if not apart(labels.affine, moved, labels.array.shape[::-1]) <= APART * _voxel(image):
+    if not _beside(labels, image) <= APART * _voxel(image):
         return None
-    return tuple(int(each) for each in place[::-1])
+    return tuple(int(each) for each in _first(labels, image)[::-1])
+
+
+def _first(labels: Volume, image: Volume) -> Float[np.ndarray, "3"]:
+    """Return the image's voxel x, y, z in which the labels' first one lies."""
+    assert labels.affine is not None
+    assert image.affine is not None
+    return np.linalg.solve(image.affine, labels.affine[:, 3])[:3].round()
+
+
+def _beside(labels: Volume, image: Volume) -> float:
+    """Return how far the labels' corners lie from voxels of the image, in mm, at most."""
+    assert labels.affine is not None
+    assert image.affine is not None
+    moved = image.affine.copy()
+    moved[:, 3] = image.affine @ [*_first(labels, image), 1]
+    return apart(labels.affine, moved, labels.array.shape[::-1])
 
 
 def _pasted(
