@@ -58,6 +58,28 @@ def test_a_voxel_without_a_size_is_refused_by_its_field(tmp_path: Path, wrong: f
             look(path)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "fine"),
+    [((1e-4, 1.5, 8), False), ((1.5, 1.5, 1e-4), False), ((2e-4, 2e-4, 5), True), ((1, 0.03, 1), True)],
+)
+def test_a_voxel_of_a_shape_that_no_image_has_is_refused(
+    tmp_path: Path, sizes: tuple[float, float, float], fine: bool
+) -> None:
+    nifti_file, itk_file = write(tmp_path / "a.nii", affine=np.diag([*sizes, 1])), tmp_path / "a.mha"
+    image = SimpleITK.GetImageFromArray(ARRAY.T)
+    image.SetSpacing(sizes)
+    SimpleITK.WriteImage(image, str(itk_file))
+    for path in (nifti_file, itk_file):
+        for ask in (image_files.read, image_files.header):
+            if fine:
+                assert ask(path).spacing == pytest.approx(sizes[::-1])
+                continue
+            with pytest.raises(
+                InputError, match=r"of which one side is 1\d+ times shorter than the others, allowed is"
+            ):
+                ask(path)
+
+
 def test_micrometres_that_do_not_say_so_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.nii", affine=np.diag([1500.0, 1500, 8000, 1]))
     with pytest.raises(InputError, match=r"a voxel of 1500 × 1500 × 8000 mm, .*header"):

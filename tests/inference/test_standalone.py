@@ -273,6 +273,7 @@ def headers() -> dict[str, Any]:
         "size_nan": changed(pixdim=[1, np.nan, 4, 9, 1, 1, 1, 1]),
         "size_nan_without_sform": changed(sform_code=0, pixdim=[1, np.nan, 4, 9, 1, 1, 1, 1]),
         "huge": changed(np.diag([900.0, 900, 900, 1])),
+        "needle": changed(np.diag([1e-4, 1.5, 8, 1])),
         "scaled": changed(scl_slope=2.5, scl_inter=-100),
         "inter_nan": changed(scl_slope=2.5, scl_inter=np.nan),
         "four": nib.Nifti1Image(voxels()[..., None], AFFINE),
@@ -304,7 +305,7 @@ def test_headers_are_read_as_the_program_does(volumes: Path, script: Script, tmp
         f"{name}.nii.gz" for name in ("resized", "elsewhere", "no_form", "metre", "scaled", "single", "flat", "four")
     }
     refused = same_or_refused(volumes, tmp_path / "in", script, tmp_path, alike=fine)
-    names = {"sheared", "empty_sform_alone", "unit5", "size_nan_without_sform", "huge", "complex", "colours"}
+    names = {"sheared", "empty_sform_alone", "unit5", "size_nan_without_sform", "huge", "needle", "complex", "colours"}
     raws = {f"{name}.nii" for name in ("dim0", "datatype", "width", "slope", "code")}
     assert {f"{name}.nii.gz" for name in names} | raws <= set(refused)
 

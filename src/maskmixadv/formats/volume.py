@@ -22,6 +22,8 @@ FINEST: Final = 1e-6
 """Millimetres that a voxel must measure at least."""
 COARSEST: Final = 500.0
 """Millimetres that a voxel may measure at most."""
+UNLIKE: Final = 1000.0
+"""How many times longer the two longer sides of a voxel may be than the shortest one."""
 TILTED: Final = 0.02
 """Part of a voxel's volume that is lost where its axes are not at right angles: more than this is refused."""
 DIFFERENT: Final = 0.05
@@ -214,7 +216,7 @@ class Volume:
 
 
 def check_spacing(path: Path, spacing: Sequence[float], what: str) -> None:
-    """Refuse a voxel of a size that no image has; it would ask for memory without end where it is resampled.
+    """Refuse a voxel of a size or a shape that no image has; it would ask for memory without end where it is resampled.
 
     Parameters
     ----------
@@ -228,7 +230,8 @@ def check_spacing(path: Path, spacing: Sequence[float], what: str) -> None:
     Raises
     ------
     InputError
-        If a length is not finite, or not from a nanometre to half a metre.
+        If a length is not finite, or not from a nanometre to half a metre, or one is less than a thousandth of all
+        others.
 
     Examples
     --------
@@ -236,11 +239,13 @@ def check_spacing(path: Path, spacing: Sequence[float], what: str) -> None:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: a.nii: pixdim: a voxel of 1500 × 1500 × 8000 mm, allowed are 1e-06 to 500 mm; ...
     """
+    said = f"{path}: {what}: a voxel of {' × '.join(f'{size:g}' for size in spacing)} mm"
     if not all(math.isfinite(size) and FINEST <= size <= COARSEST for size in spacing):
-        shown = " × ".join(f"{size:g}" for size in spacing)
-        raise InputError(
-            f"{path}: {what}: a voxel of {shown} mm, allowed are {FINEST:g} to {COARSEST:g} mm; correct the header"
-        )
+        raise InputError(f"{said}, allowed are {FINEST:g} to {COARSEST:g} mm; correct the header")
+    shortest, next_one, *_ = (*sorted(spacing), math.inf)
+    if shortest * UNLIKE < next_one < math.inf:
+        told = f"one side is {next_one / shortest:.0f} times shorter than the others, allowed is up to {UNLIKE:g}"
+        raise InputError(f"{said}, of which {told}; correct the header")
 
 
 def spaced_apart(one: "Volume", other: "Volume") -> bool:

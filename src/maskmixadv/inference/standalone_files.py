@@ -41,8 +41,9 @@ SPARE, SQUARE = 2, 0.02
 """Bytes behind voxels that mean nothing; by which part a pixel's sides may differ that is taken as square."""
 LONGEST_HEADER, MOST_HEADER = 544, 2**24
 """Bytes of the longest header, and those that may lie before the voxels, with its extensions."""
-FINEST, COARSEST = 1e-6, 500.0
-"""Millimetres that a voxel must measure at least, and may at most."""
+FINEST, COARSEST, UNLIKE = 1e-6, 500.0, 1000.0
+"""Millimetres that a voxel must measure at least, and may at most; how many times longer its two longer sides may be
+than the shortest one."""
 RESIZED, TILTED = 0.01, 0.02
 """By which part ``pixdim`` may differ from the sform before the sform counts; and which part of a voxel's volume may be
 lost as its axes are not at right angles."""
@@ -207,9 +208,13 @@ def grid_of(header: Any, shape: tuple[int, ...]) -> Grid:  # noqa: ANN401
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     steps = lengths.tolist() if name == "sform" and not np.allclose(lengths, sizes, rtol=RESIZED) else sizes
     for voxel in (sizes, steps):
+        shown = " x ".join(f"{size:g}" for size in voxel)
         if not all(FINEST <= size <= COARSEST for size in voxel):
-            shown = " x ".join(f"{size:g}" for size in voxel)
             raise ValueError(f"a voxel of {shown} mm, allowed are {FINEST:g} to {COARSEST:g} mm; correct the header")
+        if min(voxel) * UNLIKE < sorted(voxel)[1]:
+            raise ValueError(
+                f"a voxel of {shown} mm, allowed are sides up to {UNLIKE:g} times as long; correct the header"
+            )
     return Grid(tuple(steps[::-1]), affine, bool(names))
 
 
