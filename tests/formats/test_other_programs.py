@@ -250,6 +250,46 @@ def test_overlays_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert f"{folder}: 2 overlays with a drawing, as an annotation, are left out\n" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (
+            {"BurnedInAnnotation": "YES"},
+            "text is burned into the pixels (BurnedInAnnotation), and learnt from as they are",
+        ),
+        ({"BurnedInAnnotation": "NO"}, ""),
+        ({"VOILUTSequence": [Dataset()]}, "VOILUTSequence, by which viewers show other brightness, is not used"),
+        ({"VOILUTSequence": []}, ""),
+        ({"NumberOfSlices": 7}, "NumberOfSlices is 7, and 5 are there; look whether some lack"),
+        ({"NumberOfSlices": 5}, ""),
+        ({"KVP": (80, 140)}, "KVP is 80, 140 in its slices; they are taken for one volume"),
+        (
+            {"ConvolutionKernel": ("B30f", "B70f")},
+            "ConvolutionKernel is B30f, B70f in its slices; they are taken for one",
+        ),
+    ],
+)
+def test_what_else_slices_say_is_told(
+    tmp_path: Path, fields: dict[str, Any], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def change(number: int, one: Dataset) -> None:
+        for name, value in fields.items():
+            setattr(one, name, value[number % 2] if isinstance(value, tuple) else value)
+
+    folder = write_series(tmp_path / "s", pixels(), change=change)
+    series.read(folder)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line[: len(str(folder)) + 2 + len(told)] for line in lines] == [f"{folder}: {told}"] * bool(told)
+
+
+def test_text_that_is_burned_into_a_picture_is_told(tmp_path: Path) -> None:
+    def change(made: FileDataset) -> None:
+        made.BurnedInAnnotation, made.VOILUTSequence = "YES", [Dataset()]
+
+    notes = image_files.read(write_picture(tmp_path / "a.dcm", NOISE[..., 0], change=change)).notes
+    assert [note.split()[0] for note in notes] == ["VOILUTSequence,", "text"]
+
+
 @pytest.mark.parametrize("name", ["PixelSpacing", "gap"])
 def test_slices_of_a_size_that_no_image_has_are_refused(tmp_path: Path, name: str) -> None:
     def change(_: int, one: Dataset) -> None:

@@ -33,12 +33,15 @@ FEW: Final = 3
 """Steps of which a place's own median says how long one is."""
 COUNTED: Final = ("CardiacNumberOfImages", "NumberOfTemporalPositions")
 """Numbers of volumes that a header says."""
-KINDS: Final = ("TemporalPositionIndex", "TemporalPositionIdentifier", "FrameType", "ImageType")
+KINDS: Final = (
+    *("TemporalPositionIndex", "TemporalPositionIdentifier", "FrameType", "ImageType"),
+    *("FlipAngle", "KVP", "ConvolutionKernel"),
+)
 """What a line tells of wherever it differs."""
 DIMENSIONS: Final = (
     *(*ONE, *CONTRAST, "DiffusionGradientOrientation"),
     *("TemporalPositionIndex", "TemporalPositionIdentifier", *TIMES),
-    *("FlipAngle", "KVP", "FrameType", "ImageType", "AcquisitionNumber"),
+    *("FlipAngle", "KVP", "ConvolutionKernel", "FrameType", "ImageType", "AcquisitionNumber"),
 )
 """What may differ between slices at one place, the likeliest first."""
 MOST: Final = 3

@@ -29,6 +29,8 @@ SCALED: Final = ("RescaleSlope", "ModalityLUTSequence")
 """What all slices of a volume say, or none: pixels of the others would be stored numbers beside measured values."""
 MOSAIC: Final = "MOSAIC"
 """ImageType of Siemens' files in which all slices of a volume lie side by side."""
+COUNTED: Final = "NumberOfSlices"
+"""How many slices a volume has, as PET says it; of slices that lack at an end, nothing else tells."""
 THICKNESS: Final = ("SpacingBetweenSlices", "SliceThickness")
 GRID: Final = {"PixelSpacing": 2, "ImageOrientationPatient": 6, "Rows": 1, "Columns": 1}
 """Attributes that are equal in all slices of a volume, with their number of values."""
@@ -299,6 +301,9 @@ def tell_of_gaps(where: Path, slices: Sequence[Slice], plane: SlicePlane) -> Non
     >>> tell_of_gaps(Path("s"), [Slice(Path("a"), slice_, Path("a"), 0, 0.0, np.zeros(3))], plane)  # nothing to tell
     """
     first, normal = slices[0], np.cross(plane.along_row, plane.along_column)
+    said = text(first.path, first.header, COUNTED)
+    if said and (told := number(first.path, first.header, COUNTED, 0.0)) > 0 and told != len(slices):
+        say(f"{where}: {COUNTED} is {told:g}, and {len(slices)} are there; look whether some lack")
     if len(slices) == 1:
         if not any(text(first.path, first.header, name) for name in THICKNESS):
             say(f"{where}: one slice without SliceThickness; 1 mm is taken, so volumes may be wrong")

@@ -26,7 +26,7 @@ _Line = tuple[float, float]
 def unused(headers: Sequence[tuple[Path, Any]]) -> list[str]:
     """Return a line for each scale that headers say beside the one that is used, if it gives other values.
 
-    So it does for overlays with a drawing.
+    So it does for overlays with a drawing, for tables of how brightness is shown, and for text in the pixels.
 
     Parameters
     ----------
@@ -56,6 +56,10 @@ def unused(headers: Sequence[tuple[Path, Any]]) -> list[str]:
         found.append(
             f"{counted(count, 'overlay')} with a drawing, as an annotation, {'is' if count == 1 else 'are'} left out"
         )
+    if any(header.get("VOILUTSequence") for _, header in headers):
+        found.append("VOILUTSequence, by which viewers show other brightness, is not used")
+    if any(text(path, header, "BurnedInAnnotation") == "YES" for path, header in headers):
+        found.append("text is burned into the pixels (BurnedInAnnotation), and learnt from as they are")
     own = [_philips(path, header) for path, header in headers]
     if any(each is not None and not np.isclose(each, 1.0, rtol=NEAR) for each in own):
         said = sorted({f"{each:.4g}" for each in own if each is not None})
