@@ -24,6 +24,8 @@ from maskmixadv.sources import folder, nnunet, segments
 from maskmixadv.sources.classes import Classes, channels, read
 from maskmixadv.sources.labels import width
 from maskmixadv.sources.opening import open_corpus
+from maskmixadv.studio import palette
+from maskmixadv.studio.layout import Layout
 from maskmixadv.types import IGNORE
 
 IMAGE, SCRIBBLE, DENSE = tiny.volume()
@@ -499,6 +501,28 @@ def test_a_scale_that_a_kind_makes_no_use_of_is_refused(tmp_path: Path, tables: 
     path.write_text(tables)
     with pytest.raises(InputError, match=rf"classes\.toml: {told}"):
         channels(path)
+
+
+def test_names_of_slicers_segments_are_no_codes_to_guess(tmp_path: Path) -> None:
+    """The guess was refused by a line that said to rename the segments class1 and class2."""
+    source = source_of(tmp_path / "src")
+    (source / "classes.toml").unlink()
+    segmentation(source / "masks" / "a.seg.nrrd", DENSE[..., None], named("RV", "Myo", "LV"))
+    told = r"classes\.toml: missing, and .*a\.seg\.nrrd names its segments \(RV, Myo, LV\); write a \[\[class\]\]"
+    with pytest.raises(InputError, match=told):
+        folder.prepare(source, tmp_path / "c", confirm=lambda _: True)
+    with pytest.raises(InputError, match=told):
+        palette.read(Layout.open(source))
+
+
+def test_slicers_segments_of_one_name_are_one_class_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = source_of(tmp_path / "src")
+    segmentation(source / "masks" / "a.seg.nrrd", DENSE[..., None], named("RV", "LV", "lv"))
+    dense = made(source, tmp_path / "c").dense
+    np.testing.assert_array_equal(dense, np.array([0, 1, 3, 3])[DENSE])
+    assert "segments whose names are one, or differ in spelling alone, are one class: lv\n" in capsys.readouterr().err
 
 
 # What is taken although it is not quite certain

@@ -18,7 +18,7 @@ from maskmixadv.formats import image_files, several
 from maskmixadv.formats.reading import NAMED
 from maskmixadv.formats.slicing import Slicing, View
 from maskmixadv.sources import classes as declared
-from maskmixadv.sources import pairs
+from maskmixadv.sources import pairs, segments
 from maskmixadv.sources.classes import Classes
 from maskmixadv.sources.marks import kept_axes
 from maskmixadv.sources.pairs import Cuts, Pair, Read
@@ -352,6 +352,7 @@ def _classes(source: Path, found: Sequence[Pair], confirm: Callable[[Classes], b
         return declared.read(path)
     scribbles = [pair.scribble for pair in found if pair.scribble is not None]
     masks = [pair.mask for pair in found if pair.mask is not None]
+    segments.must_name_none([*scribbles, *masks], path)
     guessed = declared.guess(
         ((path, image_files.read_labels(path).array) for path in scribbles),
         (image_files.read_labels(path).array for path in masks),

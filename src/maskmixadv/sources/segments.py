@@ -1,15 +1,18 @@
 """Segmentations of 3D Slicer (``.seg.nrrd``): segments with names, in one layer or several, cropped to their extent."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from maskmixadv.errors import InputError, counted
+from maskmixadv.errors import InputError, counted, listed, say
 from maskmixadv.formats import itk
+from maskmixadv.formats.reading import in_one_line
 from maskmixadv.formats.volume import Volume
 from maskmixadv.spelling import folded
 
@@ -61,6 +64,42 @@ def named(path: Path, told: Mapping[str, str]) -> list[Segment]:
             )
         made.append(Segment(fields["Name"], int(value), int(layer)))
     return made
+
+
+def must_name_none(paths: Iterable[Path], declared: Path) -> None:
+    """Refuse to guess classes by codes where a file names its segments, as these names are the classes'.
+
+    Parameters
+    ----------
+    paths
+        Label files of any format. Those that can't be read are passed over.
+    declared
+        The file that should say the classes.
+
+    Raises
+    ------
+    InputError
+        If a file names segments.
+
+    Examples
+    --------
+    >>> import SimpleITK
+    >>> image = SimpleITK.GetImageFromArray(np.eye(3, dtype=np.uint8)[None])
+    >>> image.SetMetaData("Segment0_Name", "Tumour")
+    >>> SimpleITK.WriteImage(image, "a.seg.nrrd")
+    >>> must_name_none([Path("a.seg.nrrd")], Path("classes.toml"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: classes.toml: missing, and a.seg.nrrd names its segments (Tumour); write a ...
+    """
+    for path in paths:
+        found = list[Segment]()
+        if path.name.lower().endswith(SUFFIX):
+            with suppress(InputError):
+                found = named(path, itk.fields(path)[0])
+        if found:
+            names = listed([in_one_line(each.name) for each in found])
+            said = f"missing, and {path} names its segments ({names})"
+            raise InputError(f"{declared}: {said}; write a [[class]] with a name for each, background first")
 
 
 def read(path: Path, classes: Sequence[str], around: int) -> tuple[Volume, UInt8[np.ndarray, "d h w"]] | None:
@@ -135,6 +174,8 @@ def _labelled(
                 f"{counted(int(both.sum()), 'voxel')}, allowed is one class a voxel; take one out of the other"
             )
         labels[inside], owner[inside] = places[folded(segment.name)], number
+    if several := [name for name, count in Counter(folded(each.name) for each in found).items() if count > 1]:
+        say(f"{path}: segments whose names are one, or differ in spelling alone, are one class: {listed(several)}")
     for layer in range(layers.shape[3]):
         values = {0, *(segment.value for segment in found if segment.layer == layer)}
         stray = np.setdiff1d(np.unique(layers[..., layer]), list(values))

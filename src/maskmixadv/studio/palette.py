@@ -16,7 +16,7 @@ from maskmixadv.corpus.channels import records
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_toml, write_text
 from maskmixadv.formats import image_files
-from maskmixadv.sources import classes, labels
+from maskmixadv.sources import classes, labels, segments
 from maskmixadv.sources.classes import Classes
 from maskmixadv.spelling import folded
 from maskmixadv.studio.layout import Layout
@@ -236,6 +236,8 @@ def _guessed(layout: Layout) -> Palette:
     scribbles, masks = _labels(layout, layout.scribbles), _labels(layout, layout.masks)
     if not scribbles and not masks:
         return _coloured(("background", "structure"), IGNORE)
+    files = [path for folder in (layout.scribbles, layout.masks) for path in layout.listing(folder).files.values()]
+    segments.must_name_none(files, layout.root / classes.FILE)
     guess = classes.guess(scribbles, (codes for _, codes in masks))
     if not scribbles or guess.ignore is None:
         return _coloured(guess.names, IGNORE, guess.codes)
