@@ -185,3 +185,27 @@ def test_drawings_that_imagej_keeps_beside_the_pixels_are_told(tmp_path: Path) -
     tifffile.imwrite(tmp_path / "a.tif", DEEP, imagej=True, metadata=drawn)
     told = "3 drawings of ImageJ, overlays or a selection, are left out; draw strokes as pixels"
     assert image_files.read(tmp_path / "a.tif").notes == (told,)
+
+
+@pytest.mark.parametrize(
+    ("places", "order"),
+    [((2, 1, 0), (2, 1, 0)), ((0, 1, 2), (0, 1, 2)), ((1, 2), (None, 0, 1)), ((2,), (None, None, 0))],
+)
+def test_pages_of_ome_in_colours_lie_where_it_says(
+    tmp_path: Path, places: tuple[int, ...], order: tuple[int | None, ...]
+) -> None:
+    """Pillow reads these, in the order in which they are stored."""
+    where = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+    data = "".join(f'<TiffData IFD="{page}" FirstZ="{place}"/>' for page, place in enumerate(places))
+    pixels = 'ID="P:0" DimensionOrder="XYZCT" Type="uint8" SizeX="48" SizeY="40" SizeC="1" SizeZ="3" SizeT="1"'
+    text = f'<OME xmlns="{where}"><Image ID="I:0"><Pixels {pixels}>{data}</Pixels></Image></OME>'
+    stored = RNG.integers(0, 256, (3, 40, 48)).astype(np.uint8)
+    grey = np.repeat(np.arange(256, dtype=np.uint16)[None] * 257, 3, 0)
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as file:
+        for page in range(len(places)):
+            said = text if page == 0 else None
+            file.write(
+                stored[page], photometric="palette", colormap=grey, description=said, metadata=None, contiguous=False
+            )
+    array = image_files.read(tmp_path / "a.ome.tif").array
+    np.testing.assert_array_equal(array, [np.zeros((40, 48)) if page is None else stored[page] for page in order])

@@ -458,6 +458,7 @@ def _pages(path: Path, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
                 "file, as NAME_0000, NAME_0001"
             )
         slope, offset = tiff_fields.calibration(path, file)
+        order = [None if page is None else page.index for page in file.series[0].pages] if file.is_ome else None
     if array is not None:
         if (slope, offset) != (1.0, 0.0):
             array = array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64) * slope + offset
@@ -472,7 +473,8 @@ def _pages(path: Path, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
         )
     with _picture(path) as image, reading(path, KIND):
         pages = ImageSequence.Iterator(image)
-        return np.stack([_decoded(path, page, indices, _spread(page)) for page in pages])  # it turns them, too
+        found = [_decoded(path, page, indices, _spread(page)) for page in pages]  # it turns them, too
+        return np.stack(found if order is None else [0 * found[0] if at is None else found[at] for at in order])
 
 
 def _stack(path: Path, file: tifffile.TiffFile, indices: bool) -> np.ndarray | None:
