@@ -354,7 +354,7 @@ def test_segments_beyond_their_series_are_refused(tmp_path: Path, kind: str, she
 
 
 @pytest.mark.parametrize("kind", ["FRACTIONAL", "LABELMAP"])
-def test_segmentations_of_other_types_are_read(tmp_path: Path, kind: str) -> None:
+def test_segmentations_of_other_types_are_read(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A voxel belongs to a fractional segment if at least half of it does."""
     organ, lesion = boxes()
     written = write_series(tmp_path / "s", pixels())
@@ -365,6 +365,24 @@ def test_segmentations_of_other_types_are_read(tmp_path: Path, kind: str) -> Non
     made.save_as(tmp_path / "seg.dcm")
     found = seg.read(tmp_path / "seg.dcm", series.read(written), ("background", "lesion"))
     np.testing.assert_array_equal(found, lesion)
+    parts, below = np.count_nonzero(lesion | organ), np.count_nonzero(organ & ~lesion)
+    said = (
+        f"{parts} voxels of segment 'lesion' are fractions; {below} below 0.5 are left out, and others are taken whole"
+    )
+    told = f"{tmp_path / 'seg.dcm'}: {said}\n"
+    assert capsys.readouterr().err == (told if kind == "FRACTIONAL" else "")
+
+
+def test_a_segment_without_a_label_is_named(tmp_path: Path) -> None:
+    """A line said that class '' of DICOM was wrong, and of which file it was not."""
+    write_seg(tmp_path / "seg.dcm", write_series(tmp_path / "s", pixels()), np.ones((5, 7, 4), np.uint8))
+    made = pydicom.dcmread(tmp_path / "seg.dcm")
+    made.SegmentSequence[0].SegmentLabel = " "
+    made.save_as(tmp_path / "seg.dcm")
+    with pytest.raises(
+        InputError, match=r"seg\.dcm: segment 1 has no SegmentLabel, allowed is a class's name; name it"
+    ):
+        seg.names(tmp_path / "seg.dcm")
 
 
 def labelmap(path: Path, written: Path, mask: np.ndarray, change: Callable[[Any], object]) -> Path:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Shaped, UInt8
 
-from maskmixadv.errors import InputError, counted
+from maskmixadv.errors import InputError, counted, say
 from maskmixadv.files import replaced
 from maskmixadv.formats import dicom_header, dicom_pixels
 from maskmixadv.formats.reading import DEFLATED, Declared, check_size, existing, in_one_line, reading
@@ -136,7 +136,9 @@ def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray,
         place = places.get(folded(name))
         if place is None:
             raise InputError(f"{path}: segment {name!r} is no class, allowed are {', '.join(classes[1:])}")
-        mask, drawn = _mask(path, found, number, grid, slices, frames)
+        values, drawn = _values(path, found, number, grid, slices, frames)
+        mask = values >= LIKELY
+        _tell_of_parts(path, name, values)
         if (outside := drawn - int(np.count_nonzero(mask))) > 0:
             said = f"{counted(outside, 'voxel')} of segment {name!r} lie outside its series, allowed are none"
             raise InputError(f"{path}: {said}; look whether slices of the series are missing")
@@ -353,11 +355,14 @@ def _labels(path: Path, found: Any) -> dict[int, str]:  # noqa: ANN401
         numbers = [int(number) for number in found.segment_numbers]
         described = {number: found.get_segment_description(number) for number in numbers if number}
         types = {number: each.segmented_property_type for number, each in described.items()}
-        return {
+        labels = {
             number: str(each.segment_label)
             for number, each in described.items()
             if (types[number].value, types[number].scheme_designator) != BACKGROUND
         }
+    if nameless := [number for number, label in labels.items() if not folded(label)]:
+        raise InputError(f"{path}: segment {nameless[0]} has no SegmentLabel, allowed is a class's name; name it")
+    return labels
 
 
 def _must_be_described(path: Path, found: Any) -> None:  # noqa: ANN401
@@ -373,15 +378,15 @@ def _must_be_described(path: Path, found: Any) -> None:  # noqa: ANN401
         raise InputError(f"{path}: {said}; export it anew")
 
 
-def _mask(
+def _values(
     path: Path,
     found: Any,  # noqa: ANN401
     number: int,
     grid: Any,  # noqa: ANN401
     slices: Sequence[str],
     frames: Sequence[int],
-) -> tuple[Bool[np.ndarray, "d h w"], int]:
-    """Return which voxels belong to a segment, and how many do in the file, wherever these lie.
+) -> tuple[Shaped[np.ndarray, "d h w"], int]:
+    """Return which part of each voxel belongs to a segment, and how many voxels do in the file, wherever these lie.
 
     Voxels are found by their place, or by their slices where these are sheared.
     """
@@ -398,7 +403,16 @@ def _mask(
             whole = found.get_volume(segment_numbers=[number])
             values = whole.match_geometry(grid).array[..., 0]
             drawn = int(np.count_nonzero(whole.array >= LIKELY))
-    return np.asarray(values) >= LIKELY, drawn
+    return np.asarray(values), drawn
+
+
+def _tell_of_parts(path: Path, name: str, values: Shaped[np.ndarray, "d h w"]) -> None:
+    """Say how many voxels belong to a segment in part, and became part of it or not."""
+    parts = values[(values > 0) & (values < 1)]
+    if parts.size:
+        below = int(np.count_nonzero(parts < LIKELY))
+        said = f"{counted(parts.size, 'voxel')} of segment {name!r} {'is' if parts.size == 1 else 'are'} fractions"
+        say(f"{path}: {said}; {below} below {LIKELY:g} are left out, and others are taken whole")
 
 
 def _drawn(found: Any, number: int) -> int:  # noqa: ANN401
