@@ -183,7 +183,7 @@ def test_omes_units_are_known_or_told(tmp_path: Path, unit: str, mm: float | Non
 def test_drawings_that_imagej_keeps_beside_the_pixels_are_told(tmp_path: Path) -> None:
     drawn = {"Overlays": [b"Iout" + bytes(60), b"Iout" + bytes(60)], "ROI": b"Iout" + bytes(60)}
     tifffile.imwrite(tmp_path / "a.tif", DEEP, imagej=True, metadata=drawn)
-    told = "3 drawings of ImageJ, overlays or a selection, are left out; draw strokes as pixels"
+    told = "3 drawings of ImageJ, overlays or a selection, are left out"
     assert image_files.read(tmp_path / "a.tif").notes == (told,)
 
 

@@ -173,7 +173,7 @@ def passed_over(path: Path, file: tifffile.TiffFile) -> tuple[str, ...]:
         lines.append("PhysicalSizeZ is not said, so slices are taken to lie as far apart as rows")
     drawn = [told.get("Overlays") or (), told.get("ROI") or ()]
     if count := sum(1 if isinstance(each, bytes) else len(each) for each in drawn):
-        left = f"{'is' if count == 1 else 'are'} left out; draw strokes as pixels"
+        left = f"{'is' if count == 1 else 'are'} left out"
         lines.append(f"{counted(count, 'drawing')} of ImageJ, overlays or a selection, {left}")
     return tuple(lines)
 
