@@ -268,7 +268,7 @@ def test_an_intercept_without_a_slope_is_told(
         ({"qform_code": -1}, "qform_code is -1, allowed are 0 to 5"),
     ],
 )
-def test_what_nibabel_takes_for_not_said_is_refused(tmp_path: Path, fields: dict[str, float], told: str) -> None:
+def test_what_nibabel_takes_for_not_said_is_refused(tmp_path: Path, fields: dict[str, Any], told: str) -> None:
     path = write(tmp_path / "a.nii", **fields)
     for ask in (image_files.read, image_files.header):
         with pytest.raises(InputError, match=rf"a\.nii: {told}"):

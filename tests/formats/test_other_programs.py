@@ -3,6 +3,7 @@
 import gzip
 import io
 import struct
+import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,14 @@ def test_labels_in_dicom_that_were_compressed_with_loss_are_refused(tmp_path: Pa
     with pytest.raises(InputError, match=r"labels were compressed with loss \(.*\), which changes class codes; export"):
         image_files.read_labels(path)
     assert image_files.read(path).array.size
+
+
+def test_an_archive_of_other_files_is_named_by_what_it_holds(tmp_path: Path) -> None:
+    """A line said to sort its 0 series apart."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.nrrd", b"NRRD0004")
+    with pytest.raises(InputError, match=r"a\.zip: holds no DICOM image series \(no DICOM: 1 file \(a\.nrrd\)\)"):
+        image_files.read(tmp_path / "a.zip")
 
 
 def test_overlays_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
