@@ -584,8 +584,10 @@ def _only(folder: Path) -> list[Path]:
         said = f"holds {len(pictures)} pictures ({listed_files(pictures)}), allowed is one image a folder"
         raise InputError(f"{folder}: {said}; name the files, or put them beside other images")
     none = not found.series and not pictures
-    if none and (found.segmentations or found.others or found.films or found.foreign):
+    if none and (found.segmentations or found.others or found.films):
         raise InputError(f"{folder}: holds no DICOM image series ({found_instead(found)})")
+    if none and found.foreign:
+        raise InputError(f"{folder}: holds 0 DICOM image series ({found_instead(found)}), allowed is one")
     if none or len(found.series) > 1:
         files = [path for paths in found.series.values() for path in paths]
         alone = ", or name each multi-frame file" if any(map(dicom_frames.is_volume, files)) else ""

@@ -48,7 +48,7 @@ def read(path: Path) -> Volume:
     ...     archive.writestr("notes.txt", "no series")
     >>> read(Path("empty.zip"))
     Traceback (most recent call last):
-    maskmixadv.errors.InputError: empty.zip: holds no DICOM image series (no DICOM: 1 file (notes.txt))
+    maskmixadv.errors.InputError: empty.zip: holds 0 DICOM image series (no DICOM: 1 file (notes.txt)), allowed is one
     """
     with _unpacked(path) as folder:
         return series.read(folder)
