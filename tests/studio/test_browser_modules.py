@@ -158,7 +158,7 @@ def test_cases_are_found_and_filtered(page: Studio) -> None:
     expect(found).to_have_count(11)
 
 
-@pytest.mark.parametrize(("width", "height", "density"), [(640, 360, 1), (640, 360, 2), (420, 800, 1)])
+@pytest.mark.parametrize(("width", "height", "density"), [(640, 360, 1), (640, 360, 2), (420, 800, 1), (800, 600, 1)])
 def test_the_image_keeps_most_of_a_small_window(
     browser: Browser, address: str, width: int, height: int, density: float
 ) -> None:
