@@ -1,7 +1,7 @@
 // Volumes of the predicted structures, a heart's function, and exports.
 
 import * as api from "./api.js";
-import { byId, element } from "./element.js";
+import { byId, element, once } from "./element.js";
 import { allSaved } from "./save.js";
 import { classes, on, state } from "./state.js";
 import { say, telling } from "./status.js";
@@ -87,7 +87,7 @@ export function startNumbers() {
   for (const button of document.querySelectorAll("[data-export]")) {
     button.addEventListener(
       "click",
-      telling(() => export_(button.dataset.export, button)),
+      telling(() => once(button, () => export_(button.dataset.export, button))),
     );
   }
   for (const event of ["tab", "trained", "reviewed", "masked"]) on(event, ask);
