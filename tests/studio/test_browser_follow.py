@@ -57,9 +57,7 @@ def test_a_run_that_another_page_began_is_what_is_shown_and_judged(browser: Brow
         studio.page.context.close()
 
 
-def test_a_training_that_another_page_began_is_shown_where_somebody_comes_back(
-    browser: Browser, folder: Path
-) -> None:
+def test_a_training_that_another_page_began_is_shown_where_somebody_comes_back(browser: Browser, folder: Path) -> None:
     with serving(folder) as address:
         studio = Studio.open(browser, f"{address}/#{TOKEN}")
         page = studio.page

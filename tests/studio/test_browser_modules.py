@@ -61,6 +61,10 @@ QUEUE = [{"case": "a", "slice": 1}, {"case": "b", "slice": 2}, {"case": "a", "sl
         ("memory", "m.pack(a)", CHANGE, [[4, 3, 9, 1], [7, 1, 0, 1], [20, 1, 0, 1]]),
         ("memory", "Array.from(m.unpack(m.pack(a)).indices)", CHANGE, [4, 5, 6, 7, 20]),
         ("memory", "Array.from(m.unpack(m.pack(a)).before)", CHANGE, [9, 9, 9, 0, 0]),
+        # A class was removed, and one is added: its name and colour are those of no other.
+        ("classes", "m.fresh(a)", [{"name": "Structure 2", "colour": "#ffb02e"}] * 2,
+         {"name": "structure 3", "colour": "#4aa8ff"}),
+        ("classes", "new Set(Array.from({ length: 40 }, () => (a.push(m.fresh(a)), a.at(-1).colour))).size", [], 40),
         ("filter", "m.matching(a, ' heart', 'scribbled')", CASE, True),
         ("filter", "m.matching(a, 'liver', 'all')", CASE, False),
         ("filter", "['bare', 'open', 'rejected'].map((is) => m.matching(a, '', is))", CASE, [False, True, True]),
