@@ -201,7 +201,14 @@ def test_looking_by_mouse_and_keys_draws_nothing(page: Studio) -> None:
     keys, mouse = page.page.keyboard, page.page.mouse
     keys.press("ArrowDown")
     page.page.locator("#canvas").hover()
+    page.settled()
+    page.module("slices", "m.arrays().scribble.fill(1)")  # on this slice alone
+    page.module("state", "m.emit('arrays')")
+    expect(page.page.locator("#under")).to_contain_text("drawn RV")
     mouse.wheel(0, 120)
+    page.settled()
+    expect(page.page.locator("#under")).not_to_contain_text("drawn")
+    page.module("slices", "m.scribbleAt({ name: 'phantom001_ED', z: 2 }).then((one) => one.fill(255))")
     assert page.place == ("phantom001_ED", 3)
     keys.press("ArrowLeft")
     assert page.place == ("phantom001_ED", 2)

@@ -61,6 +61,9 @@ QUEUE = [{"case": "a", "slice": 1}, {"case": "b", "slice": 2}, {"case": "a", "sl
         ("memory", "m.pack(a)", CHANGE, [[4, 3, 9, 1], [7, 1, 0, 1], [20, 1, 0, 1]]),
         ("memory", "Array.from(m.unpack(m.pack(a)).indices)", CHANGE, [4, 5, 6, 7, 20]),
         ("memory", "Array.from(m.unpack(m.pack(a)).before)", CHANGE, [9, 9, 9, 0, 0]),
+        ("window", "[false, true].map((padded) => m.ranked(Uint16Array.from(a), padded, [0, 0.5, 1]))",
+         [0, 0, 0, 7, 9, 65535], [[0, 0, 65535], [7, 9, 65535]]),
+        ("window", "m.ranked(new Uint16Array(4), true, [0, 1])", None, [0, 0]),
         # A class was removed, and one is added: its name and colour are those of no other.
         ("classes", "m.fresh(a)", [{"name": "Structure 2", "colour": "#ffb02e"}] * 2,
          {"name": "structure 3", "colour": "#4aa8ff"}),
