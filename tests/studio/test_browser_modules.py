@@ -64,6 +64,13 @@ QUEUE = [{"case": "a", "slice": 1}, {"case": "b", "slice": 2}, {"case": "a", "sl
         ("window", "[false, true].map((padded) => m.ranked(Uint16Array.from(a), padded, [0, 0.5, 1]))",
          [0, 0, 0, 7, 9, 65535], [[0, 0, 65535], [7, 9, 65535]]),
         ("window", "m.ranked(new Uint16Array(4), true, [0, 1])", None, [0, 0]),
+        # A German keyboard types brackets with AltGr, which some systems tell as Ctrl and Alt.
+        ("state", """(() => {
+            m.setTool({ size: 5 });
+            const how = { key: "]", ctrlKey: true, altKey: true, bubbles: true };
+            document.body.dispatchEvent(new KeyboardEvent("keydown", how));
+            return m.state.tool.size;
+         })()""", None, 6),
         # A class was removed, and one is added: its name and colour are those of no other.
         ("classes", "m.fresh(a)", [{"name": "Structure 2", "colour": "#ffb02e"}] * 2,
          {"name": "structure 3", "colour": "#4aa8ff"}),
