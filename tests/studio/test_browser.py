@@ -134,13 +134,18 @@ def test_strokes_outlive_a_server_that_goes_away(browser: Browser, folder: Path,
 
 
 def test_images_are_added_and_refusals_are_told(browser: Browser, tmp_path: Path, folder: Path) -> None:
-    (tmp_path / "broken.nii.gz").write_bytes(b"no image")
+    """A file that is refused keeps no other one back, and each one that is not added is named."""
+    refused = [tmp_path / f"{name}.nii.gz" for name in ("broken", "cut")]
+    for path in refused:
+        path.write_bytes(b"no image")
     with sp.studio(tmp_path / "new") as (url, _):
         studio = Studio.open(browser, url, empty=True)
         expect(studio.page.locator("#empty")).to_be_visible()
-        studio.page.set_input_files("#files", [folder / "images" / "wide.nii.gz", tmp_path / "broken.nii.gz"])
+        studio.page.set_input_files("#files", [refused[0], folder / "images" / "wide.nii.gz", refused[1]])
         expect(studio.page.locator("#cases li")).to_have_text([re.compile("wide")])
         expect(studio.page.locator("#toast.trouble")).to_contain_text("broken")
+        expect(studio.page.locator("#toast.trouble")).to_contain_text("and 1 more, which the list of cases names")
+        expect(studio.page.locator("#problems li")).to_have_text([re.compile("broken"), re.compile("cut")])
         assert not studio.page.locator("#empty").is_visible()
         studio.page.context.close()
 
@@ -196,7 +201,14 @@ def test_looking_by_mouse_and_keys_draws_nothing(page: Studio) -> None:
     keys, mouse = page.page.keyboard, page.page.mouse
     keys.press("ArrowDown")
     page.page.locator("#canvas").hover()
+    page.settled()
+    page.module("slices", "m.arrays().scribble.fill(1)")  # on this slice alone
+    page.module("state", "m.emit('arrays')")
+    expect(page.page.locator("#under")).to_contain_text("drawn RV")
     mouse.wheel(0, 120)
+    page.settled()
+    expect(page.page.locator("#under")).not_to_contain_text("drawn")
+    page.module("slices", "m.scribbleAt({ name: 'phantom001_ED', z: 2 }).then((one) => one.fill(255))")
     assert page.place == ("phantom001_ED", 3)
     keys.press("ArrowLeft")
     assert page.place == ("phantom001_ED", 2)

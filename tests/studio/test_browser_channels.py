@@ -28,6 +28,13 @@ def shown(studio: Studio, x: float, y: float) -> list[int]:
     return studio.page.evaluate(read, at)
 
 
+def middle(studio: Studio, selector: str) -> float:
+    """How far down the page an element's middle lies, in px."""
+    box = studio.page.locator(selector).bounding_box()
+    assert box is not None
+    return box["y"] + box["height"] / 2
+
+
 def test_colours_stay_colours(browser: Browser, tmp_path: Path) -> None:
     images = tmp_path / "cells" / "images"
     images.mkdir(parents=True)
@@ -68,6 +75,9 @@ def test_a_key_goes_through_the_channels(browser: Browser, tmp_path: Path) -> No
         studio.go("a", 1)
         name, choice = page.locator("#channel-name"), page.locator("#channel")
         expect(name).to_have_text("channel 0")
+        middles = [middle(studio, f"#{button}") for button in ("across-toggle", "zoom-out", "zoom-in", "fit")]
+        assert np.ptp(middles) < 8, "buttons of the view stay together where a line has no room for all"
+        assert middle(studio, "#problems") < middle(studio, "#cases")
         row, column = np.unravel_index(image[1].argmax(), image[1].shape)
         bright = shown(studio, column + 0.5, row + 0.5)
         studio.stroke("1", [(20, 20), (30, 20)])

@@ -57,6 +57,22 @@ def test_a_run_that_another_page_began_is_what_is_shown_and_judged(browser: Brow
         studio.page.context.close()
 
 
+def test_a_training_that_another_page_began_is_shown_where_somebody_comes_back(browser: Browser, folder: Path) -> None:
+    with serving(folder) as address:
+        studio = Studio.open(browser, f"{address}/#{TOKEN}")
+        page = studio.page
+        page.click("#tab-train")
+        expect(page.locator("#train-state")).to_have_text("Nothing has been trained yet.")
+        running = {"state": "running", "run": "001", "step": 3, "steps": 10, "losses": [], "validation": []}
+        page.route("**/api/train", lambda route: route.fulfill(json=running))
+        page.evaluate("() => window.dispatchEvent(new Event('focus'))")
+        expect(page.locator("#train-state")).to_have_text("Step 3 of 10")
+        expect(page.locator("#train")).to_be_disabled()
+        expect(page.locator("#stop")).to_be_visible()
+        assert studio.faults == []
+        page.context.close()
+
+
 def test_what_was_not_shown_was_not_looked_at(browser: Browser, folder: Path) -> None:
     """The prediction has changed on the server, and the page shows the one before; or it shows the given mask."""
     own.write(folder / "masks" / "s1.nii.gz", DENSE)

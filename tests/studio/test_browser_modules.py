@@ -61,6 +61,20 @@ QUEUE = [{"case": "a", "slice": 1}, {"case": "b", "slice": 2}, {"case": "a", "sl
         ("memory", "m.pack(a)", CHANGE, [[4, 3, 9, 1], [7, 1, 0, 1], [20, 1, 0, 1]]),
         ("memory", "Array.from(m.unpack(m.pack(a)).indices)", CHANGE, [4, 5, 6, 7, 20]),
         ("memory", "Array.from(m.unpack(m.pack(a)).before)", CHANGE, [9, 9, 9, 0, 0]),
+        ("window", "[false, true].map((padded) => m.ranked(Uint16Array.from(a), padded, [0, 0.5, 1]))",
+         [0, 0, 0, 7, 9, 65535], [[0, 0, 65535], [7, 9, 65535]]),
+        ("window", "m.ranked(new Uint16Array(4), true, [0, 1])", None, [0, 0]),
+        # A German keyboard types brackets with AltGr, which some systems tell as Ctrl and Alt.
+        ("state", """(() => {
+            m.setTool({ size: 5 });
+            const how = { key: "]", ctrlKey: true, altKey: true, bubbles: true };
+            document.body.dispatchEvent(new KeyboardEvent("keydown", how));
+            return m.state.tool.size;
+         })()""", None, 6),
+        # A class was removed, and one is added: its name and colour are those of no other.
+        ("classes", "m.fresh(a)", [{"name": "Structure 2", "colour": "#ffb02e"}] * 2,
+         {"name": "structure 3", "colour": "#4aa8ff"}),
+        ("classes", "new Set(Array.from({ length: 40 }, () => (a.push(m.fresh(a)), a.at(-1).colour))).size", [], 40),
         ("filter", "m.matching(a, ' heart', 'scribbled')", CASE, True),
         ("filter", "m.matching(a, 'liver', 'all')", CASE, False),
         ("filter", "['bare', 'open', 'rejected'].map((is) => m.matching(a, '', is))", CASE, [False, True, True]),
@@ -158,7 +172,7 @@ def test_cases_are_found_and_filtered(page: Studio) -> None:
     expect(found).to_have_count(11)
 
 
-@pytest.mark.parametrize(("width", "height", "density"), [(640, 360, 1), (640, 360, 2), (420, 800, 1)])
+@pytest.mark.parametrize(("width", "height", "density"), [(640, 360, 1), (640, 360, 2), (420, 800, 1), (800, 600, 1)])
 def test_the_image_keeps_most_of_a_small_window(
     browser: Browser, address: str, width: int, height: int, density: float
 ) -> None:

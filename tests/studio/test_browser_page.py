@@ -172,6 +172,27 @@ def wrong(studio: Studio, where: str, rules: list[str]) -> list[str]:
     ]
 
 
+def test_an_export_holds_what_was_painted_last_and_names_what_it_lacks(
+    browser: Browser, address: str, folder: Path
+) -> None:
+    own.case(folder, "late", 2, scribble=False)  # no run has predicted it
+    studio = painter(browser, address)
+    page, button = studio.page, studio.page.locator("[data-export=masks]")
+    studio.stroke("2", [(44, 30), (46, 30)])
+    button.evaluate("(one) => one.click()")  # before what was painted is sent, which takes 0.3 s
+    page.wait_for_selector("#exported:not([hidden])", state="attached")
+    assert nifti.read(folder / "export" / "masks" / "s0.nii.gz").array[1][30, 45] == 2
+    page.click("#tab-numbers")
+    expect(page.locator("#export-left li")).to_contain_text(["Not exported: late"])
+    expect(page.locator("#toast")).not_to_contain_text("late")
+    button.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#exported:not([hidden])")
+    assert button.evaluate("(one) => one === document.activeElement")
+    assert studio.faults == []
+    page.context.close()
+
+
 @pytest.mark.slow
 def test_axe_finds_nothing(browser: Browser, address: str) -> None:
     """All rules in the dark, and once more in the light what colours decide."""

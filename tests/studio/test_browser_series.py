@@ -44,6 +44,9 @@ def sorts_what_is_added(studio: Studio) -> None:
         ["a.nii.gz", 1, False], ["b.zip", 1, False], ["hand.dcm", 1, False], ["s1", 2, True], ["s2", 1, True],
         ["p.png", 1, False],
     ]  # fmt: skip
+    assert studio.module("uploads", "m.leftOut(a)", found) == [
+        "pictures: one file is not added, as images lie beside and the name is no image's (notes.txt)"
+    ]
     said = "await m.send(a).catch((error) => error.message)"
     large = {"name": "a.nii", "files": [{"name": "a.nii", "size": 600 * 2**20}], "series": False}
     assert "600 MB, allowed are up to 512" in studio.module("uploads", said, large)

@@ -127,6 +127,12 @@ def test_an_image_that_vanishes_is_told_and_not_asked_for_without_end(browser: B
         page.evaluate("dispatchEvent(new Event('focus'))")
         expect(page.locator("#problems")).to_contain_text("put the image back that it was made on")
         assert studio.module("state", "m.shown().shape") == [3, 20, 24]
+        # What the server does not take is named as long as it is not saved.
+        studio.go("m0", 1)
+        (folder / "images" / "m0.nii.gz").rename(folder / "images" / "m0new.nii.gz")
+        studio.stroke("1", [(5, 5), (20, 5)])
+        expect(page.locator("#saved")).to_have_text("Not saved: m0, slice 2")
+        expect(page.locator("#toast")).to_contain_text("m0: no such case; its image was renamed")
         page.context.close()
 
 

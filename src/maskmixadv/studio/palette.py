@@ -1,5 +1,6 @@
 """Classes with their colours: ``classes.toml``, which the command line also reads."""
 
+import colorsys
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -28,7 +29,7 @@ CLASS_LIMIT: Final = 32
 """The most classes that the studio takes."""
 COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 COLOURS: Final = ("#8b95a5", "#4aa8ff", "#ffb02e", "#ff5d73", "#3ecf8e", "#b58cff", "#ff8ad8", "#d4d96b")
-"""Colours of the background and of the structures; more structures begin again at the second colour."""
+"""Colours of the background and of the first structures; `colour_of` has those of more."""
 
 
 @dataclass(frozen=True)
@@ -222,14 +223,21 @@ def _free(codes: Sequence[int | None], taken: Collection[int | None]) -> int:
 
 
 def colour_of(code: int) -> str:
-    """Return the default colour of the class with a code.
+    """Return the default colour of the class with a code; no two classes have the same.
 
     Examples
     --------
     >>> colour_of(1), colour_of(8)
-    ('#4aa8ff', '#4aa8ff')
+    ('#4aa8ff', '#df6020')
+    >>> len({colour_of(code) for code in range(256)})
+    256
     """
-    return COLOURS[code] if code < len(COLOURS) else COLOURS[1 + (code - 1) % (len(COLOURS) - 1)]
+    if code < len(COLOURS):
+        return COLOURS[code]
+    # Hues a golden angle apart are never close to one another.
+    light = (0.62, 0.78, 0.5)[code % 3]
+    parts = colorsys.hls_to_rgb(code * 137.508 / 360 % 1, light, 0.75)
+    return "#" + "".join(f"{round(255 * part):02x}" for part in parts)
 
 
 def _guessed(layout: Layout) -> Palette:

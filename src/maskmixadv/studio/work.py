@@ -41,11 +41,17 @@ class Work:
         counts = {"accepted": self.accepted, "rejected": self.rejected, "looked at": self.looked}
         slices = [f"{counted(count, 'slice')} {what}" for what, count in counts.items() if count]
         told = {
-            f"{self.seconds / 60:.1f} minutes of drawing": self.seconds > 0,
+            _duration(self.seconds): self.seconds > 0,
             "a file of accepted proposals": self.proposed and not self.accepted,
             "what its slices are for": self.use,
         }
         return ", ".join([*slices, *(words for words, holds in told.items() if holds)])
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 57:  # less than is written as a minute
+        return f"{counted(max(1, round(seconds)), 'second')} of drawing"
+    return f"{seconds / 60:.1f} minutes of drawing"
 
 
 def noted(layout: Layout) -> dict[str, Work]:

@@ -20,7 +20,7 @@ from maskmixadv.studio.images import grouping
 from maskmixadv.studio.images.intake import case_called, check_name, check_series_name, suffix_called
 from maskmixadv.studio.images.marks import Marks
 from maskmixadv.studio.images.volumes import Facts, ShownImage, ShownImages, show
-from maskmixadv.studio.layout import Layout, too_long
+from maskmixadv.studio.layout import Layout, printable, too_long
 from maskmixadv.studio.memory import within_memory
 from maskmixadv.studio.refusals import MissingError, RequestError, TakenError, TooLargeError
 
@@ -95,7 +95,7 @@ class Cases:
         """
         known = self.known()
         if case not in known.images:
-            raise MissingError("no such case")
+            raise MissingError(f"{printable(case)[:80]}: no such case; its image was renamed, or taken away")
         shown = self._volumes.get(known.images[case])
         return shown, (known.views if case in known.views else self.known().views)[case]
 

@@ -25,7 +25,11 @@ function showPlace() {
 }
 
 function showWindow() {
-  if (!shown()) return;
+  if (!shown()) {
+    byId("grey").textContent = "";
+    byId("bar").hidden = true;
+    return;
+  }
   const { level, width, least, most } = grey.levels();
   const digits = most - least > 20 ? 0 : 2;
   byId("grey").textContent = grey.untouched() ? "in colour" : `W ${width.toFixed(digits)}  L ${level.toFixed(digits)}`;

@@ -26,6 +26,17 @@ export function swatch(colour) {
   return node;
 }
 
+/** Do `act` unless it is under way already. The button keeps the keyboard's focus, which a disabled one loses. */
+export async function once(button, act) {
+  if (button.ariaDisabled === "true") return undefined;
+  button.ariaDisabled = "true";
+  try {
+    return await act();
+  } finally {
+    button.ariaDisabled = null;
+  }
+}
+
 export function clock(seconds) {
   const whole = Math.round(seconds);
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;

@@ -5,7 +5,9 @@ import { byId, element } from "./element.js";
 import { listed } from "./filter.js";
 import { cases, go, on, setFolder, state } from "./state.js";
 import { say, telling } from "./status.js";
-import { chosenFiles, droppedFiles, send, sorted } from "./uploads.js";
+import { chosenFiles, droppedFiles, leftOut, send, sorted } from "./uploads.js";
+
+let notAdded = []; // a line for each file of the last upload that is not there; they stay until the next one
 
 export const refresh = async () => setFolder(await api.getFolder());
 
@@ -48,24 +50,37 @@ function show() {
   byId("none").hidden = found.length > 0 || !cases().length;
   byId("cases").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
   byId("folder-name").textContent = state.folder.name;
-  byId("problems").replaceChildren(...state.folder.problems.map((line) => element("li", {}, line)));
+  const problems = [...notAdded, ...state.folder.problems];
+  byId("problems").replaceChildren(...problems.map((line) => element("li", {}, line)));
   byId("empty").hidden = cases().length > 0;
-  byId("empty-title").textContent = state.folder.problems.length ? "No image can be shown; the list says why" : "No images yet";
+  byId("empty-title").textContent = problems.length ? "No image can be shown; the list says why" : "No images yet";
   document.title = `${state.folder.name} – maskmixadv studio`;
 }
 
-/** @param {{folder: string, file: File}[]} found */
+/** Add what can be added: a file that is refused keeps no other one back. @param {{folder: string, file: File}[]} found */
 async function add(found) {
-  try {
-    for (const upload of sorted(found)) {
-      say(`adding ${upload.name} …`);
+  const uploads = sorted(found);
+  const refused = [];
+  for (const upload of uploads) {
+    say(`adding ${upload.name} …`);
+    try {
       await send(upload);
-      say(`${upload.name} is added`);
+    } catch (error) {
+      refused.push(error.message);
+      if (!error.passing) continue;
+      // The server is away, or the disk is full: the others would fail, too.
+      refused.push(...uploads.slice(uploads.indexOf(upload) + 1).map(({ name }) => `${name}: not added`));
+      break;
     }
-  } finally {
-    await refresh(); // what came before a refused file is there
   }
+  notAdded = [...refused, ...leftOut(found)];
+  await telling(refresh)();
+  if (notAdded.length) say(inShort(notAdded), "trouble");
+  else if (uploads.length) say(uploads.length === 1 ? `${uploads[0].name} is added` : `${uploads.length} images are added`);
 }
+
+/** The first of several lines, and how many more the list has. */
+const inShort = ([first, ...more]) => (more.length ? `${first}; and ${more.length} more, which the list of cases names` : first);
 
 const addDropped = telling(async (found) => add(await found));
 

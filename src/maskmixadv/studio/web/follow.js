@@ -10,6 +10,7 @@ import { isCorrected, maskKey } from "./painting.js";
 import { arrays, forgetMask, forgetOtherMasks } from "./slices.js";
 import { emit, keyOf, on, state } from "./state.js";
 import { telling } from "./status.js";
+import { watchTraining } from "./train.js";
 import { holds, versionOf } from "./versions.js";
 
 const OFTEN = 3000; // ms between two looks
@@ -21,6 +22,7 @@ async function look() {
   if (document.hidden || performance.now() - last < OFTEN || !state.folder) return;
   last = performance.now();
   await refresh();
+  await watchTraining(); // another page may have begun one, or ended it
   await readAgain();
   await readMaskAgain();
 }

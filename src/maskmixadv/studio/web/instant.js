@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { penIsDown } from "./draw.js";
-import { byId } from "./element.js";
+import { byId, once } from "./element.js";
 import { refresh } from "./folder.js";
 import { propose, proposeOnce, proposalAt, setProposal } from "./proposals.js";
 import { allSaved } from "./save.js";
@@ -47,27 +47,23 @@ const LACKS = {
 };
 
 /** Propose slices between others; what was accepted stays as it is. @param {"fill"|"shapes"} how as `api.fillCase` */
-const fillBy = telling(async (how) => {
+async function fillBy(how) {
   const one = shown();
   if (!one) return undefined;
-  byId(how).disabled = true;
-  try {
-    await allSaved();
-    say("filling between slices …");
-    const found = await api.fillCase(one.name, how);
-    if (!found) return say(LACKS[how]);
-    for (const [z, labels] of found) if (one.reviews[z] !== "accepted") setProposal({ name: one.name, z }, labels);
-    setOverlay({ proposed: true });
-    const [first, last] = [Math.min(...found.keys()) + 1, Math.max(...found.keys()) + 1];
-    const filled = first === last ? `slice ${first}` : `slices ${first} to ${last}`;
-    return say(`Filled ${filled}: U accepts a slice, Q turns it away`);
-  } finally {
-    byId(how).disabled = false;
-  }
-});
+  await allSaved();
+  say("filling between slices …");
+  const found = await api.fillCase(one.name, how);
+  if (!found) return say(LACKS[how]);
+  for (const [z, labels] of found) if (one.reviews[z] !== "accepted") setProposal({ name: one.name, z }, labels);
+  setOverlay({ proposed: true });
+  const [first, last] = [Math.min(...found.keys()) + 1, Math.max(...found.keys()) + 1];
+  const filled = first === last ? `slice ${first}` : `slices ${first} to ${last}`;
+  return say(`Filled ${filled}: U accepts a slice, Q turns it away`);
+}
 
-export const fillBetween = () => fillBy("fill");
-export const shapesBetween = () => fillBy("shapes");
+const between = (how) => telling(() => once(byId(how), () => fillBy(how)));
+export const fillBetween = between("fill");
+export const shapesBetween = between("shapes");
 
 function show() {
   byId("proposed").checked = state.overlay.proposed;

@@ -87,8 +87,12 @@ const KEYS = {
 
 const acts = Object.assign({}, ...Object.values(KEYS).flatMap((group) => group.map(([, , calls]) => calls)));
 
+/** Many keyboards have brackets with AltGr, which some systems tell as Alt, or as Ctrl and Alt. */
+const isBracket = ({ altKey, key }) => altKey && (key === "[" || key === "]");
+
 /** As `acts` names it: modifiers, then the key; letters and signs as they are typed. */
 function named(event) {
+  if (isBracket(event)) return event.key;
   const letter = event.key.length === 1;
   const ctrl = event.ctrlKey || event.metaKey ? "ctrl+" : "";
   const shift = event.shiftKey && (!letter || ctrl) ? "shift+" : "";
@@ -103,7 +107,7 @@ function taken(target, name) {
 }
 
 function down(event) {
-  if (event.altKey || taken(event.target, named(event))) return;
+  if ((event.altKey && !isBracket(event)) || taken(event.target, named(event))) return;
   if (event.key === " ") {
     event.preventDefault();
     holdSpace(true);

@@ -1,7 +1,8 @@
 // Volumes of the predicted structures, a heart's function, and exports.
 
 import * as api from "./api.js";
-import { byId, element } from "./element.js";
+import { byId, element, once } from "./element.js";
+import { allSaved } from "./save.js";
 import { classes, on, state } from "./state.js";
 import { say, telling } from "./status.js";
 
@@ -68,27 +69,25 @@ const ask = telling(async () => {
 });
 
 async function export_(what, button) {
-  button.disabled = true;
   byId("exported").hidden = true;
+  byId("export-left").replaceChildren();
+  await allSaved(); // what was drawn or painted last is exported, too
   say(`exporting: ${button.textContent} …`);
-  try {
-    const { path, files, problems = [] } = await api.exportFolder(what);
-    const count = Array.isArray(files) ? files.length : files;
-    byId("export-path").textContent = path;
-    byId("export-note").textContent = `${count} ${count === 1 ? "file" : "files"} written to`;
-    byId("exported").hidden = false;
-    if (problems.length) say(`exported without: ${problems.join("; ")}`, "trouble");
-    else say(`exported: ${button.textContent}`);
-  } finally {
-    button.disabled = false;
-  }
+  const { path, files, problems = [] } = await api.exportFolder(what);
+  const count = Array.isArray(files) ? files.length : files;
+  byId("export-path").textContent = path;
+  byId("export-note").textContent = `${count} ${count === 1 ? "file" : "files"} written to`;
+  byId("export-left").replaceChildren(...problems.map((line) => element("li", {}, `Not exported: ${line}`)));
+  byId("exported").hidden = false;
+  if (problems.length) say(`exported: ${button.textContent}; Results names what is not in it`, "trouble");
+  else say(`exported: ${button.textContent}`);
 }
 
 export function startNumbers() {
   for (const button of document.querySelectorAll("[data-export]")) {
     button.addEventListener(
       "click",
-      telling(() => export_(button.dataset.export, button)),
+      telling(() => once(button, () => export_(button.dataset.export, button))),
     );
   }
   for (const event of ["tab", "trained", "reviewed", "masked"]) on(event, ask);

@@ -1,7 +1,7 @@
 // Mouse, pen and fingers on the viewer: draw, pan, zoom, window, scroll.
 
 import * as draw from "./hand.js";
-import { classes, scroll, state } from "./state.js";
+import { classes, on, scroll, state } from "./state.js";
 import { addMark, canvas, labelsAt, pan, penWidth, redraw, toArray, zoom } from "./view.js";
 import * as grey from "./window.js";
 import { byId } from "./element.js";
@@ -163,6 +163,8 @@ export function startPointer() {
   addMark(ring);
   const heed = { pointerdown: down, pointermove: move, pointerup: up, pointercancel: cancel };
   for (const [event, act] of Object.entries(heed)) canvas.addEventListener(event, act);
+  // Under a pointer that rests there is another slice, or other labels.
+  for (const event of ["place", "arrays", "pixels", "painted", "masked", "overlay"]) on(event, tell);
   canvas.addEventListener("wheel", turn, { passive: false });
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
   canvas.addEventListener("pointerleave", ({ pointerType }) => {

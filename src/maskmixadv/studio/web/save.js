@@ -27,6 +27,12 @@ export function saveState() {
   return failures ? "unsaved" : "saving";
 }
 
+/** Slices of which something is not saved, each once: what the server does not take, or what waits for it. */
+export function unsavedPlaces() {
+  const places = [...(refused.size ? refused : unsaved).values()].map(({ place }) => place);
+  return [...new Map(places.map((place) => [keyOf(place), place])).values()];
+}
+
 /** The slice's labels have changed; `labels` is read when it is sent, which `put` does. */
 export function save(place, labels, { key = keyOf(place), put = putStrokes, merge = mergeStrokes } = {}) {
   refused.delete(key);

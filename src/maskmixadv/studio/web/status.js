@@ -1,7 +1,7 @@
 // What the page says about itself: saved or not, the budget spent, messages.
 
 import { byId, clock, element } from "./element.js";
-import { saveState } from "./save.js";
+import { saveState, unsavedPlaces } from "./save.js";
 import { arrays, whyNot } from "./slices.js";
 import { cases, on, state } from "./state.js";
 
@@ -44,12 +44,20 @@ export const telling =
     }
   };
 
+function whatIsNot() {
+  const [first, ...more] = unsavedPlaces();
+  if (!first) return "";
+  return `: ${first.name}, slice ${first.z + 1}${more.length ? ` and ${more.length} more` : ""}`;
+}
+
 function showSaved() {
   const is = saveState();
   const saved = byId("saved");
-  if (saved.dataset.state === is) return;
+  const text = is === "refused" || is === "unsaved" ? SAYS[is] + whatIsNot() : SAYS[is];
+  if (saved.textContent === text) return;
   saved.dataset.state = is;
-  saved.textContent = SAYS[is];
+  saved.textContent = text;
+  saved.title = text; // it may be cut off
 }
 
 function showBudget() {

@@ -24,16 +24,20 @@ const busy = () => known?.state === "running" || known?.state === "predicting";
 
 async function start(event) {
   event.preventDefault();
+  if (busy()) return;
   await allSaved();
   const steps = byId("steps").valueAsNumber;
-  known = await api.startTraining({
-    preset: byId("preset").value,
-    method: byId("method").value,
-    steps: Number.isNaN(steps) ? null : steps,
-    // Also where the box is still disabled: the folder may not tell of a run yet that has just ended.
-    goes_on: byId("goes-on").checked,
-  });
-  await watch();
+  try {
+    known = await api.startTraining({
+      preset: byId("preset").value,
+      method: byId("method").value,
+      steps: Number.isNaN(steps) ? null : steps,
+      // Also where the box is still disabled: the folder may not tell of a run yet that has just ended.
+      goes_on: byId("goes-on").checked,
+    });
+  } finally {
+    await watch(); // where it is refused, another page may have begun one
+  }
 }
 
 async function watch() {
@@ -67,7 +71,8 @@ function show() {
   const without = leftOut.length ? `, without ${leftOut.join("; ")}` : "";
   const odds = known.odds ? `. Its borders follow the masks that validate (odds of classes: ${known.odds})` : "";
   byId("train-run").textContent = run ? `run ${run}${goesOn()}${learnsFrom()}${without}${odds}` : "";
-  byId("train").disabled = busy();
+  byId("train").ariaDisabled = String(busy()); // it keeps the keyboard's focus, which a disabled one loses
+  if (!busy() && document.activeElement === byId("stop")) byId("train").focus();
   byId("stop").hidden = !busy();
   showCurves();
 }

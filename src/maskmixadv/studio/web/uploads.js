@@ -29,6 +29,20 @@ export function sorted(found) {
   });
 }
 
+/** A line for each folder with images of which other files are left out. @param {{folder: string, file: File}[]} found */
+export function leftOut(found) {
+  const folders = Map.groupBy(
+    found.filter(({ folder, file }) => folder && !isHidden(file)),
+    ({ folder }) => folder,
+  );
+  return [...folders].flatMap(([folder, inside]) => {
+    const others = inside.map(({ file }) => file).filter((file) => !isImage(file));
+    if (!others.length || others.length === inside.length) return []; // all of them are a series
+    const count = others.length === 1 ? "one file is" : `${others.length} files are`;
+    return [`${folder}: ${count} not added, as images lie beside and the name is no image's (${others[0].name})`];
+  });
+}
+
 /** Send an upload. @returns the case that it is now */
 export async function send({ name, files, series }) {
   const size = megabytes(files);
