@@ -196,6 +196,27 @@ def test_an_evaluation_lands_on_no_file_of_others(run: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("plain")
+def test_an_evaluation_lands_on_none_of_another_run(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was replaced without a line."""
+    evaluate(run, split="train", out=tmp_path / "out")
+    capsys.readouterr()
+    moved = run.rename(tmp_path / "moved")
+    evaluate(moved, out=tmp_path / "out")
+    assert "its earlier evaluation will be replaced, of split train (now test)\n" in capsys.readouterr().err
+    evaluate(moved, out=tmp_path / "out")
+    assert "replaced" not in capsys.readouterr().err
+    before = (tmp_path / "out" / "summary.json").read_bytes()
+    record = json.loads((moved / "run.json").read_text())
+    for other in ({"seed": 8}, {"command": "maskmixadv train corpus --out another"}):
+        (moved / "run.json").write_text(json.dumps({**record, **other}))
+        with pytest.raises(InputError, match=r"out: holds the evaluation of another run \(maskmixadv train corpus"):
+            evaluate(moved, out=tmp_path / "out")
+    assert (tmp_path / "out" / "summary.json").read_bytes() == before
+
+
+@pytest.mark.usefixtures("plain")
 def test_an_evaluation_lands_not_among_images(run: Path, tmp_path: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()
