@@ -32,7 +32,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import INTERRUPTED
 from maskmixadv.files import sha256
 from maskmixadv.formats import image_files
-from maskmixadv.inference import onnx, segment, standalone
+from maskmixadv.inference import onnx, segment, standalone, standalone_outputs
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.runs.checkpoint import save
 from maskmixadv.runs.run import Run
@@ -201,7 +201,7 @@ def same_or_refused(root: Path, folder: Path, script: Script, tmp_path: Path, *,
         assert labels.shape == own[name].shape, name
         assert (labels == own[name]).mean() >= 0.999, name
         assert name not in alike or len(np.unique(labels)) > 1, name
-    record = json.loads((tmp_path / "alone" / standalone.RECORD).read_text())["written"]
+    record = json.loads((tmp_path / "alone" / standalone_outputs.RECORD).read_text())["written"]
     assert set(record) == set(alone), "no file that was not written is taken for one that was"
     return refused
 
@@ -211,7 +211,7 @@ def test_the_script_is_one_file_without_the_package() -> None:
     compile(text, "predict.py", "exec")
     assert not re.search(r"^\s*(from|import) maskmixadv", text, re.MULTILINE)
     names = {node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
-    assert {"load_nifti", "check_tiff", "grouped", "main"} <= names
+    assert {"load_nifti", "check_tiff", "grouped", "must_be_free", "main"} <= names
     assert text.startswith('"""Segment NIfTI volumes')
 
 
@@ -737,6 +737,47 @@ def test_the_script_deletes_labels_of_an_image_that_fails_now(volumes: Path, scr
     assert set(masks(tmp_path / "out")) == {"a.nii.gz"}
 
 
+def test_images_of_one_name_share_no_folder(
+    volumes: Path, script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both had the line of one in ``clinical.csv``, or it was dropped where the second could not be segmented."""
+    packed, plain = written(tmp_path, "a.nii.gz", "A.nii")
+    out = tmp_path / "out"
+    assert run(["predict", str(volumes / "run"), str(packed), "--out", str(out)]) == 0
+    kept = {path.name: path.read_bytes() for path in out.glob("[!.]*")}
+    told = "a.nii.gz: labels of another image "
+    assert run(["predict", str(volumes / "run"), str(plain), "--out", str(out)]) == 2
+    assert told in capsys.readouterr().err
+    code, lines = script(volumes, [plain], out)
+    assert (code, len(lines)) == (2, 1)
+    assert told in lines[0]
+    assert {path.name: path.read_bytes() for path in out.glob("[!.]*")} == kept
+
+
+def test_the_script_leaves_no_volumes_of_labels_that_it_replaces(
+    volumes: Path, script: Script, tmp_path: Path, notes: list[str]
+) -> None:
+    files, out = written(tmp_path, "a.nii.gz", "b.nii.gz", "c.nii.gz"), tmp_path / "out"
+    command = ["predict", str(volumes / "run"), "--out", str(out), *map(str, files)]
+    assert run(command) == 0
+    files[1].write_bytes(files[1].read_bytes()[:-9])
+    assert script(volumes, files[:2], out)[0] == 2
+    assert [row.split(",")[1] for row in (out / "clinical.csv").read_text().splitlines()] == ["case", "c"]
+    assert notes == [
+        f"predict.py: note: {out / 'clinical.csv'}: without a, b, of which labels are made anew; "
+        "'maskmixadv predict' measures volumes"
+    ]
+    assert run([*command[:-3], str(files[0])]) == 0, "the record knows the table"
+    table = (out / "clinical.csv").read_text()
+    (out / "clinical.csv").write_text(table + "\n")
+    code, lines = script(volumes, files[:1], out)
+    assert (code, len(lines)) == (2, 1)
+    assert "clinical.csv: has volumes of these images, and was changed since; move it away" in lines[0]
+    (out / "clinical.csv").write_text(table)
+    assert script(volumes, [files[0], files[2]], out) == (0, [])
+    assert not (out / "clinical.csv").exists()
+
+
 # The odds of model.json
 
 
@@ -779,4 +820,4 @@ def test_probabilities_that_are_not_finite_are_refused(
     code, lines = script(volumes, [tmp_path / "m0.nii.gz"], tmp_path / "out")
     assert (code, len(lines)) == (2, 1)
     assert "not finite" in lines[0]
-    assert [path.name for path in (tmp_path / "out").iterdir()] == [standalone.RECORD]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [standalone_outputs.RECORD]
