@@ -757,25 +757,36 @@ def test_images_of_one_name_share_no_folder(
 def test_the_script_leaves_no_volumes_of_labels_that_it_replaces(
     volumes: Path, script: Script, tmp_path: Path, notes: list[str]
 ) -> None:
-    files, out = written(tmp_path, "a.nii.gz", "b.nii.gz", "c.nii.gz"), tmp_path / "out"
-    command = ["predict", str(volumes / "run"), "--out", str(out), *map(str, files)]
-    assert run(command) == 0
-    files[1].write_bytes(files[1].read_bytes()[:-9])
-    assert script(volumes, files[:2], out)[0] == 2
-    assert [row.split(",")[1] for row in (out / "clinical.csv").read_text().splitlines()] == ["case", "c"]
-    assert notes == [
-        f"predict.py: note: {out / 'clinical.csv'}: without a, b, of which labels are made anew; "
-        "'maskmixadv predict' measures volumes"
-    ]
-    assert run([*command[:-3], str(files[0])]) == 0, "the record knows the table"
+    files, out = written(tmp_path, "a.nii.gz", "b.nii.gz"), tmp_path / "out"
+    assert run(["predict", str(volumes / "run"), "--out", str(out), *map(str, files)]) == 0
+    assert script(volumes, files[:1], out) == (0, [])
     table = (out / "clinical.csv").read_text()
+    assert [row.split(",")[1] for row in table.splitlines()] == ["case", "b"]
+    told = "without a, of which labels are made anew; 'maskmixadv predict' measures volumes"
+    assert notes == [f"predict.py: note: {out / 'clinical.csv'}: {told}"]
     (out / "clinical.csv").write_text(table + "\n")
-    code, lines = script(volumes, files[:1], out)
+    code, lines = script(volumes, files[1:], out)
     assert (code, len(lines)) == (2, 1)
     assert "clinical.csv: has volumes of these images, and was changed since; move it away" in lines[0]
     (out / "clinical.csv").write_text(table)
-    assert script(volumes, [files[0], files[2]], out) == (0, [])
+    files[1].write_bytes(b"")
+    assert script(volumes, files[1:], out)[0] == 2
     assert not (out / "clinical.csv").exists()
+
+
+def test_a_model_of_a_training_that_was_stopped_says_so(
+    volumes: Path, script: Script, tmp_path: Path, notes: list[str]
+) -> None:
+    """It looked as one of the training's end."""
+    shutil.copytree(volumes, tmp_path / "of")
+    began = Run.open(tmp_path / "of" / "run")
+    save(began.checkpoint, {**torch.load(began.checkpoint, weights_only=True), "step": 2})
+    path = tmp_path / "of" / "model" / "model.json"
+    hashes = (json.loads(path.read_text())[key] for key in ("sha256", "checkpoint"))
+    path.write_text(json.dumps(onnx.about(began, Predictor.load(began.root, "cpu"), *hashes)))
+    assert script(tmp_path / "of", written(tmp_path, "a.nii.gz"), tmp_path / "out") == (0, [])
+    told = f"its training stopped at step 2 of {began.schedule.steps}; this is its network so far"
+    assert notes == [f"predict.py: note: {path.parent}: {told}"]
 
 
 # The odds of model.json

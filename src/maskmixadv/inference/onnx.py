@@ -315,7 +315,7 @@ def about(run: Run, predictor: Predictor, digest: str, checkpoint: str) -> dict[
     (['background', 'RV', 'Myo', 'LV'], 1)
     """
     record = run.record()
-    training = {key: record[key] for key in _TRAINING}
+    training = {**{key: record[key] for key in _TRAINING}, "step": run.step}
     return {
         "format": FORMAT,
         "model": "model.onnx",

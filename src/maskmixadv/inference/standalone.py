@@ -389,6 +389,7 @@ def main() -> int:
     logging.getLogger("nibabel.global").setLevel(logging.CRITICAL + 1)
     try:
         model = Model(HERE)
+        tell_unfinished(model.about["training"])
         images = grouped(chosen.images, model.about)
         must_be_free(out, images)
         must_be_alike(out, images, model.about["made"])
@@ -405,6 +406,13 @@ def main() -> int:
         with suppress(OSError):
             note(out, images, model.about["made"], done=True)
     return 2 if failed else 0
+
+
+def tell_unfinished(training: dict[str, Any]) -> None:
+    """Say on stderr where a network's training was stopped before its end; early models do not say so."""
+    steps = training["schedule"]["steps"]
+    if (step := training.get("step", steps)) < steps:
+        say(f"note: {HERE}: its training stopped at step {step} of {steps}; this is its network so far")
 
 
 def segmented(model: Model, image: Named, out: Path) -> bool:
