@@ -183,6 +183,12 @@ def test_the_runs_own_patients_are_left_out_by_content(
     (tmp_path / "corpus").rename(tmp_path / "away")
     with pytest.raises(InputError, match="all its patients are the run's own"):
         evaluate(run, split="val", corpus_root=own_and_others(tmp_path / "again"))
+    assert "corpus: a run learnt from it, and it is gone or has changed; its pat" in capsys.readouterr().err
+    # Its own corpus is known by its content where it has another name and place.
+    index = json.loads((tmp_path / "away" / "corpus.json").read_text())
+    (tmp_path / "away" / "corpus.json").write_text(json.dumps({**index, "name": "Moved"}))
+    with pytest.raises(InputError, match=r"run's own; put its corpus, or a link to where that is now, at .*corpus,"):
+        evaluate(run, split="train", corpus_root=tmp_path / "away")
 
 
 def test_an_evaluation_lands_on_no_file_of_others(run: Path, tmp_path: Path) -> None:
