@@ -40,6 +40,7 @@ from maskmixadv.inference.standalone_outputs import (
 HERE = Path(__file__).resolve().parent
 NUMBERED = re.compile(r"(.+)_(\d{4})")
 """Names of files that each hold one channel of an image."""
+CUT = "slices are cut along array axis {}, as its header says; those of most learnt images lie along axis {}"
 THICKER = 1.1
 """By which factor a spacing must exceed the others for slices to be cut along its axis."""
 ACROSS = ("left-right", "posterior-anterior", "inferior-superior")
@@ -247,7 +248,11 @@ def segment(model: Model, image: Named, out: Path) -> None:
     known = None if spacing is None else (spacing[order[0]], spacing[order[1]], spacing[order[2]])
     turned = np.flip(array.transpose(0, *(1 + each for each in order)), tuple(1 + each for each in flipped))
     _, labels = model.predict(turned, known)
-    for told in dict.fromkeys(told for each in (first, *others) for told in each.notes):
+    notes = [told for each in (first, *others) for told in each.notes]
+    usual = model.about.get("axis", 0)
+    if order[0] != usual and array.shape[1:].count(1) != 1:
+        notes.append(CUT.format(order[0], usual))
+    for told in dict.fromkeys(notes):
         say(f"note: {image.files[0]}: {told}")
     codes = np.ascontiguousarray(np.flip(labels, flipped).transpose(np.argsort(order)))
     if first.header is None:
