@@ -222,6 +222,28 @@ def test_an_evaluation_lands_on_none_of_another_run(
     assert (tmp_path / "out" / "summary.json").read_bytes() == before
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_evaluations_that_end_in_one_folder_at_once_are_told(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The later one replaced the other without a line, also that of another run."""
+    evaluate(run, out=tmp_path / "first")
+    told = json.loads((tmp_path / "first" / "summary.json").read_text())
+    capsys.readouterr()
+
+    def render(*_: object, **__: object) -> str:
+        (tmp_path / "out" / "summary.json").write_text(json.dumps(told))
+        return ""
+
+    monkeypatch.setattr("maskmixadv.evaluation.report.render", render)
+    evaluate(run, out=tmp_path / "out")
+    assert "out: another evaluation has ended there meanwhile, and is replaced\n" in capsys.readouterr().err
+    told["provenance"]["seed"] = 8
+    with pytest.raises(InputError, match="holds the evaluation of another run"):
+        evaluate(run, out=tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == told
+
+
 @pytest.mark.usefixtures("plain")
 def test_an_evaluation_lands_not_among_images(run: Path, tmp_path: Path) -> None:
     images = tmp_path / "images"

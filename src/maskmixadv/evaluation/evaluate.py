@@ -198,6 +198,8 @@ def evaluate(
         log=root / "log.csv",
         measured=measured,
     )
+    if _must_be_free(place, of, run.record(), named=out is not None) != earlier:
+        say(f"{place}: another evaluation has ended there meanwhile, and is replaced")
     texts = (scores.table(found), clinical.table(measured), phases.table(found), page, summary.json())
     write_texts({place / name: text for name, text in zip(FILES, texts, strict=True)})
     return summary
