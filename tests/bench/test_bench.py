@@ -13,16 +13,18 @@ from pathlib import Path
 import pytest
 import torch
 
+import tiny
 from maskmixadv.bench import workers
 from maskmixadv.bench.cells import Cell, Job
 from maskmixadv.bench.child import work
-from maskmixadv.bench.filed import CellRecord
+from maskmixadv.bench.filed import CellRecord, text_hash
 from maskmixadv.bench.records import finished
 from maskmixadv.bench.runner import make, reached, report_failures
 from maskmixadv.bench.table import TableRow
 from maskmixadv.bench.workers import Local, Outcome
 from maskmixadv.cli.app import run
 from maskmixadv.errors import InputError
+from maskmixadv.metrics import scores
 from maskmixadv.training.recipe import Recipe
 
 STEPS = 80
@@ -281,6 +283,33 @@ def test_scores_that_are_damaged_say_what_to_do(tmp_path: Path) -> None:
         (folder / "scores.csv").write_text(text) if text else (folder / "scores.csv").unlink()
         with pytest.raises(InputError, match=r"scores\.csv.*'bench' does so once .*bench\.json is deleted"):
             finished([Cell(row, 1, 0, folder, one)])
+
+
+def test_scores_that_were_changed_since_are_refused(tmp_path: Path) -> None:
+    """A case that was deleted there was left out of the table's means without a word."""
+    one = job("one", tmp_path)
+    folder, path = one.folders[0], one.folders[0] / "scores.csv"
+    folder.mkdir()
+    image, _, dense = tiny.volume()
+    rows = [
+        row
+        for name in ("p0_ED", "p1_ED")
+        for row in scores.rows(tiny.case(name, image=image), dense, classes=tiny.CLASSES, nominal=(1.0, 1.0, 1.0))
+    ]
+    path.write_text(scores.table(rows))
+    record = CellRecord("one", "test", 100, 9.0, 300.0, 0.0, text_hash(path))
+    (folder / "bench.json").write_text(json.dumps(asdict(record)))
+    (folder / "run.json").write_text('{"versions": {}, "command": "", "device": ""}')
+    cell = Cell(TableRow("A", "pce", {}, Path("c"), None, "cpu", enclosure=False, published={}), 1, 0, folder, one)
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert len(finished([cell])) == 1, "git and editors change the ends of lines"
+    path.write_text(scores.table(rows[:3]))
+    with pytest.raises(
+        InputError, match=r"scores\.csv: was changed since the run was scored, .*bench\.json is deleted"
+    ):
+        finished([cell])
+    (folder / "bench.json").write_text(json.dumps({k: v for k, v in asdict(record).items() if k != "scores"}))
+    assert len(finished([cell])) == 1, "early records do not say"
 
 
 def test_an_interrupted_table_says_how_to_go_on(

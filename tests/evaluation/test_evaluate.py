@@ -183,6 +183,12 @@ def test_the_runs_own_patients_are_left_out_by_content(
     (tmp_path / "corpus").rename(tmp_path / "away")
     with pytest.raises(InputError, match="all its patients are the run's own"):
         evaluate(run, split="val", corpus_root=own_and_others(tmp_path / "again"))
+    assert "corpus: a run learnt from it, and it is gone or has changed; its pat" in capsys.readouterr().err
+    # Its own corpus is known by its content where it has another name and place.
+    index = json.loads((tmp_path / "away" / "corpus.json").read_text())
+    (tmp_path / "away" / "corpus.json").write_text(json.dumps({**index, "name": "Moved"}))
+    with pytest.raises(InputError, match=r"run's own; put its corpus, or a link to where that is now, at .*corpus,"):
+        evaluate(run, split="train", corpus_root=tmp_path / "away")
 
 
 def test_an_evaluation_lands_on_no_file_of_others(run: Path, tmp_path: Path) -> None:
@@ -193,6 +199,49 @@ def test_an_evaluation_lands_on_no_file_of_others(run: Path, tmp_path: Path) -> 
     with pytest.raises(InputError, match=r"scores\.csv: is there already, and not of an evaluation"):
         evaluate(run, out=mine)
     assert [path.read_text() for path in mine.iterdir()] == ["{}", "{}"]
+
+
+@pytest.mark.usefixtures("plain")
+def test_an_evaluation_lands_on_none_of_another_run(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was replaced without a line."""
+    evaluate(run, split="train", out=tmp_path / "out")
+    capsys.readouterr()
+    moved = run.rename(tmp_path / "moved")
+    evaluate(moved, out=tmp_path / "out")
+    assert "its earlier evaluation will be replaced, of split train (now test)\n" in capsys.readouterr().err
+    evaluate(moved, out=tmp_path / "out")
+    assert "replaced" not in capsys.readouterr().err
+    before = (tmp_path / "out" / "summary.json").read_bytes()
+    record = json.loads((moved / "run.json").read_text())
+    for other in ({"seed": 8}, {"command": "maskmixadv train corpus --out another"}):
+        (moved / "run.json").write_text(json.dumps({**record, **other}))
+        with pytest.raises(InputError, match=r"out: holds the evaluation of another run \(maskmixadv train corpus"):
+            evaluate(moved, out=tmp_path / "out")
+    assert (tmp_path / "out" / "summary.json").read_bytes() == before
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_evaluations_that_end_in_one_folder_at_once_are_told(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The later one replaced the other without a line, also that of another run."""
+    evaluate(run, out=tmp_path / "first")
+    told = json.loads((tmp_path / "first" / "summary.json").read_text())
+    capsys.readouterr()
+
+    def render(*_: object, **__: object) -> str:
+        (tmp_path / "out" / "summary.json").write_text(json.dumps(told))
+        return ""
+
+    monkeypatch.setattr("maskmixadv.evaluation.report.render", render)
+    evaluate(run, out=tmp_path / "out")
+    assert "out: another evaluation has ended there meanwhile, and is replaced\n" in capsys.readouterr().err
+    told["provenance"]["seed"] = 8
+    with pytest.raises(InputError, match="holds the evaluation of another run"):
+        evaluate(run, out=tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == told
 
 
 @pytest.mark.usefixtures("plain")

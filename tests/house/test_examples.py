@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "maskmixadv"
 APPLICATIONS = {"bench", "cli", "studio"}
 """Rooms that are used by their commands, which how-tos explain; the rest is a library."""
-SCRIPTS = {"inference/standalone.py", "inference/standalone_files.py"}
+SCRIPTS = {"inference/standalone.py", "inference/standalone_files.py", "inference/standalone_outputs.py"}
 """Parts of a program of its own, which is written to where it is used, and never imported."""
 
 

@@ -32,7 +32,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import INTERRUPTED
 from maskmixadv.files import sha256
 from maskmixadv.formats import image_files
-from maskmixadv.inference import onnx, segment, standalone
+from maskmixadv.inference import onnx, segment, standalone, standalone_outputs
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.runs.checkpoint import save
 from maskmixadv.runs.run import Run
@@ -201,7 +201,7 @@ def same_or_refused(root: Path, folder: Path, script: Script, tmp_path: Path, *,
         assert labels.shape == own[name].shape, name
         assert (labels == own[name]).mean() >= 0.999, name
         assert name not in alike or len(np.unique(labels)) > 1, name
-    record = json.loads((tmp_path / "alone" / standalone.RECORD).read_text())["written"]
+    record = json.loads((tmp_path / "alone" / standalone_outputs.RECORD).read_text())["written"]
     assert set(record) == set(alone), "no file that was not written is taken for one that was"
     return refused
 
@@ -211,7 +211,7 @@ def test_the_script_is_one_file_without_the_package() -> None:
     compile(text, "predict.py", "exec")
     assert not re.search(r"^\s*(from|import) maskmixadv", text, re.MULTILINE)
     names = {node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
-    assert {"load_nifti", "check_tiff", "grouped", "main"} <= names
+    assert {"load_nifti", "check_tiff", "grouped", "must_be_free", "main"} <= names
     assert text.startswith('"""Segment NIfTI volumes')
 
 
@@ -609,13 +609,17 @@ def test_what_is_odd_about_a_file_is_told_as_the_program_tells_it(
     raw = (tmp_path / "g.nii").read_bytes()
     raw = raw[:112] + struct.pack("<ff", 0, -1024) + raw[120:]
     (tmp_path / "g.nii.gz").write_bytes(gzip.compress(raw + bytes(4800)))
-    for root, files in ((greys, sorted((tmp_path / "in").iterdir())), (volumes, [tmp_path / "g.nii.gz"])):
+    nib.save(nib.Nifti1Image(voxels().swapaxes(1, 2), np.diag([4.0, 9, 4, 1])), tmp_path / "h.nii.gz")
+    nib.save(nib.Nifti1Image(voxels()[:, :, :1].swapaxes(1, 2), np.diag([4.0, 9, 4, 1])), tmp_path / "i.nii.gz")
+    scanned = [tmp_path / f"{name}.nii.gz" for name in "ghi"]
+    for root, files in ((greys, sorted((tmp_path / "in").iterdir())), (volumes, scanned)):
         notes.clear()
         assert script(root, files, tmp_path / root.name) == (0, [])
         capsys.readouterr()
         assert run(["predict", str(root / "run"), *map(str, files), "--out", str(tmp_path / f"{root.name}-own")]) == 0
         told = [line for line in capsys.readouterr().err.splitlines() if str(tmp_path) in line]
         own = [line.removeprefix("maskmixadv: note: ") for line in told if "largest piece" not in line]
+        own = [line.replace("its header or the studio says", "its header says") for line in own]
         assert [line.removeprefix("predict.py: note: ") for line in notes] == own
         assert notes
 
@@ -742,6 +746,58 @@ def test_the_script_deletes_labels_of_an_image_that_fails_now(volumes: Path, scr
     assert set(masks(tmp_path / "out")) == {"a.nii.gz"}
 
 
+def test_images_of_one_name_share_no_folder(
+    volumes: Path, script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both had the line of one in ``clinical.csv``, or it was dropped where the second could not be segmented."""
+    packed, plain = written(tmp_path, "a.nii.gz", "A.nii")
+    out = tmp_path / "out"
+    assert run(["predict", str(volumes / "run"), str(packed), "--out", str(out)]) == 0
+    kept = {path.name: path.read_bytes() for path in out.glob("[!.]*")}
+    told = "a.nii.gz: labels of another image "
+    assert run(["predict", str(volumes / "run"), str(plain), "--out", str(out)]) == 2
+    assert told in capsys.readouterr().err
+    code, lines = script(volumes, [plain], out)
+    assert (code, len(lines)) == (2, 1)
+    assert told in lines[0]
+    assert {path.name: path.read_bytes() for path in out.glob("[!.]*")} == kept
+
+
+def test_the_script_leaves_no_volumes_of_labels_that_it_replaces(
+    volumes: Path, script: Script, tmp_path: Path, notes: list[str]
+) -> None:
+    files, out = written(tmp_path, "a.nii.gz", "b.nii.gz"), tmp_path / "out"
+    assert run(["predict", str(volumes / "run"), "--out", str(out), *map(str, files)]) == 0
+    assert script(volumes, files[:1], out) == (0, [])
+    table = (out / "clinical.csv").read_text()
+    assert [row.split(",")[1] for row in table.splitlines()] == ["case", "b"]
+    told = "without a, of which labels are made anew; 'maskmixadv predict' measures volumes"
+    assert notes == [f"predict.py: note: {out / 'clinical.csv'}: {told}"]
+    (out / "clinical.csv").write_text(table + "\n")
+    code, lines = script(volumes, files[1:], out)
+    assert (code, len(lines)) == (2, 1)
+    assert "clinical.csv: has volumes of these images, and was changed since; move it away" in lines[0]
+    (out / "clinical.csv").write_text(table)
+    files[1].write_bytes(b"")
+    assert script(volumes, files[1:], out)[0] == 2
+    assert not (out / "clinical.csv").exists()
+
+
+def test_a_model_of_a_training_that_was_stopped_says_so(
+    volumes: Path, script: Script, tmp_path: Path, notes: list[str]
+) -> None:
+    """It looked as one of the training's end."""
+    shutil.copytree(volumes, tmp_path / "of")
+    began = Run.open(tmp_path / "of" / "run")
+    save(began.checkpoint, {**torch.load(began.checkpoint, weights_only=True), "step": 2})
+    path = tmp_path / "of" / "model" / "model.json"
+    hashes = (json.loads(path.read_text())[key] for key in ("sha256", "checkpoint"))
+    path.write_text(json.dumps(onnx.about(began, Predictor.load(began.root, "cpu"), *hashes)))
+    assert script(tmp_path / "of", written(tmp_path, "a.nii.gz"), tmp_path / "out") == (0, [])
+    told = f"its training stopped at step 2 of {began.schedule.steps}; this is its network so far"
+    assert notes == [f"predict.py: note: {path.parent}: {told}"]
+
+
 # The odds of model.json
 
 
@@ -784,4 +840,4 @@ def test_probabilities_that_are_not_finite_are_refused(
     code, lines = script(volumes, [tmp_path / "m0.nii.gz"], tmp_path / "out")
     assert (code, len(lines)) == (2, 1)
     assert "not finite" in lines[0]
-    assert [path.name for path in (tmp_path / "out").iterdir()] == [standalone.RECORD]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [standalone_outputs.RECORD]

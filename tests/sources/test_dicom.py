@@ -1,6 +1,7 @@
 """DICOM: slices find their place whatever their files are called, and segmentations theirs."""
 
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -535,10 +536,16 @@ def test_predict_says_first_that_labels_become_nifti(
         assert run(predict) == 0
     assert "a slice lacks StudyInstanceUID); mend its headers; its labels are written as NIfTI, a.nii.gz" in said[0]
     np.testing.assert_array_equal(image_files.read_labels(tmp_path / "out" / "a.nii.gz").array, dense)
+    shutil.copytree(tmp_path / "out", tmp_path / "mended")
     (tmp_path / "out" / "a.nii.gz").write_bytes(b"corrected by hand")
     assert run(predict) == 2
     assert len(said) == 2
     assert "a.nii.gz: is there already and was changed since" in capsys.readouterr().err
+    said.clear()
+    mended = write_series(tmp_path / "mended-in" / "a", image * 900)
+    assert run([*predict[:2], str(mended), "--out", str(tmp_path / "mended")]) == 0
+    assert f"a.nii.gz: of an earlier call is deleted, as labels of {mended} are a.dcm now" in capsys.readouterr().err
+    assert [path.name for path in sorted((tmp_path / "mended").glob("a.*"))] == ["a.dcm"]
 
 
 def test_prepare_takes_multi_frame_files_and_segmentations_of_them(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from maskmixadv.bench.cells import Job
-from maskmixadv.bench.filed import RECORD, CellRecord
+from maskmixadv.bench.filed import RECORD, CellRecord, text_hash
 from maskmixadv.errors import INTERRUPTED, DivergedError, InputError, report
 from maskmixadv.evaluation.evaluate import evaluate, folder
 from maskmixadv.files import held, make_directory, read_json, write_text
@@ -114,7 +114,8 @@ def _file(job: Job, usage: Usage, scores: Path, folder: Path) -> None:
         write_text(folder / source.name, source.read_text())
     write_text(folder / "run.json", json.dumps(Run.open(job.run).published(), indent=1))
     seconds = max(row.seconds for row in read_course(job.log))
-    record = CellRecord(job.identity, job.split, job.steps, seconds, usage.peak_mib, usage.gpu_peak_mib)
+    filed = text_hash(folder / "scores.csv")
+    record = CellRecord(job.identity, job.split, job.steps, seconds, usage.peak_mib, usage.gpu_peak_mib, filed)
     write_text(folder / RECORD, json.dumps(asdict(record), indent=1))
 
 

@@ -1,5 +1,6 @@
 """What is filed of a finished run beside its scores: ``bench.json``, which says what the run was and what it cost."""
 
+import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -7,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import read_json
+from maskmixadv.files import read_json, read_text
+from maskmixadv.tabular import MOST
 from maskmixadv.typed import made
 from maskmixadv.types import Part
 
@@ -31,6 +33,8 @@ class CellRecord:
         How many steps it took, and how long, validation included.
     peak_mib, gpu_peak_mib
         The most memory in MiB that it held, of the machine's and of the GPU's.
+    scores
+        SHA-256 of the text of ``scores.csv`` (`text_hash`); records of early versions do not say.
     """
 
     identity: str
@@ -39,6 +43,7 @@ class CellRecord:
     seconds: float
     peak_mib: float
     gpu_peak_mib: float
+    scores: str = ""
 
     @classmethod
     def read(cls, folder: Path) -> "CellRecord | None":
@@ -61,6 +66,11 @@ class CellRecord:
     def speed(self) -> float:
         """Steps a second, validation included."""
         return self.steps / max(self.seconds, 1e-9)
+
+
+def text_hash(path: Path) -> str:
+    """Return the SHA-256 of a file's text; how its lines end, which other systems change, is no part of it."""
+    return hashlib.sha256(read_text(path, most=MOST).replace("\r\n", "\n").encode()).hexdigest()
 
 
 def grids_of(record: Mapping[str, Any]) -> dict[str, str]:

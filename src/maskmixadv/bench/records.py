@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from maskmixadv.bench.cells import Cell
-from maskmixadv.bench.filed import RECORD, CellRecord
+from maskmixadv.bench.filed import RECORD, CellRecord, text_hash
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_json
 from maskmixadv.metrics import scores
@@ -59,8 +59,12 @@ def finished(cells: Iterable[Cell]) -> tuple[Finished, ...]:
 
 
 def _finished(cell: Cell, record: CellRecord) -> Finished:
+    path = cell.folder / "scores.csv"
     try:
-        return Finished(cell, record, _facts(cell.folder), scores.read(cell.folder / "scores.csv"))
+        found = Finished(cell, record, _facts(cell.folder), scores.read(path))
+        if record.scores not in ("", text_hash(path)):
+            raise InputError(f"{path}: was changed since the run was scored, as {RECORD} says; put it back")
+        return found
     except InputError as error:
         told = f"to score the run again, 'bench' does so once {cell.folder / RECORD} is deleted"
         raise InputError(f"{error}; {told}") from None

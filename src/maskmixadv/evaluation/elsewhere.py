@@ -8,7 +8,7 @@ from maskmixadv.corpus.channels import named, same, told_scale
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.errors import InputError, counted, listed, say
-from maskmixadv.runs.lineage import shared
+from maskmixadv.runs.lineage import shared, tell_by_name
 from maskmixadv.runs.origin import LearntFrom, otherwise_seen
 from maskmixadv.sources.opening import open_corpus
 
@@ -60,9 +60,11 @@ def another(root: Path, own: LearntFrom, before: Sequence[LearntFrom] = ()) -> t
     corpus = replace(corpus, channels=own.channels)  # the run's window of a CT
     for line in otherwise_seen(corpus, own):
         say(f"maskmixadv: {root}: {line}")
+    tell_by_name((own, *before))
     known = shared(corpus, own).union(*(shared(corpus, each, (*each.train, *each.val)) for each in before))
     if known >= {entry.patient for entry in corpus.entries}:
-        raise InputError(f"{root}: all its patients are the run's own; score the run without --corpus")
+        first = "" if own.root.exists() else f"put its corpus, or a link to where that is now, at {own.root}, and "
+        raise InputError(f"{root}: all its patients are the run's own; {first}score the run without --corpus")
     if known:
         are = f"{counted(len(known), 'patient')} {'is' if len(known) == 1 else 'are'}"
         told = f"{are} the run's own and left out: {listed(sorted(known))}"

@@ -77,7 +77,7 @@ def evaluate(
 ) -> Summary:
     """Predict a split's cases with a run's last checkpoint and score them.
 
-    Writes five files, over those of an earlier evaluation: ``scores.csv`` (a row for each case and class),
+    Writes five files, over those of an earlier evaluation of the run: ``scores.csv`` (a row for each case and class),
     ``clinical.csv`` (volumes; of hearts also ejection fractions), ``volumes.csv`` (a row for each case and class: what
     is predicted where there is nothing), ``report.html`` and ``summary.json``. Either all of them are written or none.
 
@@ -118,8 +118,8 @@ def evaluate(
     ------
     InputError
         Where `root` is no run, its corpus is gone or has changed, no case of the split has a dense mask, another corpus
-        has other classes or only the run's own patients, `out` holds files that are no evaluation's or those of
-        another corpus's evaluation where it is not named, or images, or the files can't be written.
+        has other classes or only the run's own patients, `out` holds files that are no evaluation's, or another run's,
+        or those of another corpus's evaluation where it is not named, or images, or the files can't be written.
 
     Examples
     --------
@@ -156,12 +156,20 @@ def evaluate(
     workers = _workers(jobs, len(entries))
     of = {"corpus": corpus.name, "root": str(corpus.root.resolve()), "hash": corpus.hash()}
     place = folder(root, split, elsewhere) if out is None else Path(out)
-    _must_be_free(place, of, named=out is not None)
+    earlier = _must_be_free(place, of, run.record(), named=out is not None)
     for entry in entries:  # before hours of prediction
         resized_case(entry, size=run.grid.size, mm=run.grid.mm)
     predictor = Predictor.load(root, device, odds=odds)
     flips = predictor.averages(flips)
     cases = CasePredictor(predictor, workers, flips=flips, largest=largest)
+    how = {
+        "split": split,
+        "step": run.step,
+        "flips": flips,
+        "largest": predictor.alone(largest),
+        "odds": f"{predictor.odds}{BY_THESE if predictor.odds.used and split == 'val' and elsewhere is None else ''}",
+    }
+    _tell_replaced(place, earlier, {**of, **how})
     make_directory(place)
     with _pool(workers) as pool:
         scored = score_cases(
@@ -176,11 +184,7 @@ def evaluate(
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         **of,
         "nominal_mm": list(corpus.nominal),
-        "split": split,
-        "step": run.step,
-        "flips": flips,
-        "largest": predictor.alone(largest),
-        "odds": f"{predictor.odds}{BY_THESE if predictor.odds.used and split == 'val' and elsewhere is None else ''}",
+        **how,
     }
     volumes = scores.volumes((row for row in found if row.case not in partly), corpus.nominal)
     measured = clinical.records(volumes)  # part of a heart has no volume
@@ -194,6 +198,8 @@ def evaluate(
         log=root / "log.csv",
         measured=measured,
     )
+    if _must_be_free(place, of, run.record(), named=out is not None) != earlier:
+        say(f"{place}: another evaluation has ended there meanwhile, and is replaced")
     texts = (scores.table(found), clinical.table(measured), phases.table(found), page, summary.json())
     write_texts({place / name: text for name, text in zip(FILES, texts, strict=True)})
     return summary
@@ -232,26 +238,47 @@ def _summary(
     )
 
 
-def _must_be_free(out: Path, of: Mapping[str, str], *, named: bool) -> None:
+def _must_be_free(out: Path, of: Mapping[str, str], run: Mapping[str, Any], *, named: bool) -> dict[str, Any]:
     """Check that `out` holds no file under a name of `FILES` but an evaluation's, and no images where it holds none.
 
-    Where `out` was not named, it must be an evaluation of the same corpus, `of`.
+    That must be an evaluation of the same run, of which `run` is the record; where `out` was not named, also of the
+    same corpus, `of`. What it says of itself is returned; nothing where there is none.
     """
     taken = next((out / name for name in FILES if os.path.lexists(out / name)), None)
     if taken is None:
         image_files.must_hold_none(out)
-        return
+        return {}
     try:
-        earlier = read_json(out / FILES[-1])["provenance"]["evaluation"]
-        same = earlier["corpus"] == of["corpus"] and any(
-            earlier.get(key, of[key]) == of[key] for key in ("root", "hash")
+        provenance = read_json(out / FILES[-1])["provenance"]
+        earlier = dict(provenance["evaluation"])
+        told = "another corpus, " + earlier["corpus"]
+        free = named or (
+            earlier["corpus"] == of["corpus"] and any(earlier.get(key, of[key]) == of[key] for key in ("root", "hash"))
         )
-        told = f"{out}: holds the evaluation of another corpus, {earlier['corpus']}; name a directory by --out"
-    except (InputError, KeyError, TypeError, AttributeError):
-        same, named = False, False
-        told = f"{taken}: is there already, and not of an evaluation; name another directory by --out"
-    if not (same or named):
-        raise InputError(told)
+        if _begun(provenance) != _begun(run):
+            free, told = False, f"another run ({provenance['command']:.120})"
+    except (InputError, KeyError, TypeError, ValueError, AttributeError):
+        raise InputError(
+            f"{taken}: is there already, and not of an evaluation; name another directory by --out"
+        ) from None
+    if not free:
+        raise InputError(
+            f"{out}: holds the evaluation of {told}; name {'another' if named else 'a'} directory by --out"
+        )
+    return earlier
+
+
+def _begun(record: Mapping[str, Any]) -> list[Any]:
+    """Return what tells a run from others, in its own record and in an evaluation's: it stays where a run is moved."""
+    return [*(record.get(key) for key in ("command", "commit", "device", "versions", "seed")), record["corpus"]["hash"]]
+
+
+def _tell_replaced(out: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Say on stderr in what the evaluation that is replaced is another one than that of `now`."""
+    other = [key for key, value in now.items() if key not in ("root", "hash") and earlier.get(key, value) != value]
+    if other:
+        told = ", ".join(f"{key} {str(earlier[key])[:80]} (now {str(now[key])[:80]})" for key in other)
+        say(f"{out}: its earlier evaluation will be replaced, of {told}")
 
 
 class CasePredictor:

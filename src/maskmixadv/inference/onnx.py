@@ -38,9 +38,11 @@ STANDALONE: Final = Path(__file__).with_name("standalone.py")
 libraries."""
 READING: Final = Path(__file__).with_name("standalone_files.py")
 """Its part that reads files, which takes the place of its import."""
+KEEPING: Final = Path(__file__).with_name("standalone_outputs.py")
+"""Its part that keeps account of what it wrote, likewise."""
 SCANS: Final = Path(jpeg_scans.__file__)
 """What that part uses in turn."""
-_IMPORT: Final = re.compile(r"^from maskmixadv\..*\n", re.MULTILINE)
+_IMPORT: Final = re.compile(r"^from maskmixadv\.\S+ import (?:\([^)]*\)|.*)\n", re.MULTILINE)
 SLICES, ROWS, COLUMNS = 3, 61, 55
 """Shape of the volume that the network is traced with; the graph takes any other shape, too."""
 
@@ -231,12 +233,13 @@ def export(root: Path, out: Path) -> None:
 
 def _script() -> str:
     """Return the script as one file, which imports nothing of this package."""
-    scans, reading = (
+    scans, reading, keeping = (
         each.read_text(encoding="utf-8").split('"""', 2)[2].lstrip()
-        for each in (SCANS, READING)  # without docstrings
+        for each in (SCANS, READING, KEEPING)  # without docstrings
     )
-    reading = _IMPORT.sub(lambda _: scans, reading, count=1)
-    return _IMPORT.sub(lambda _: reading, STANDALONE.read_text(encoding="utf-8"), count=1)
+    parts = _IMPORT.sub(lambda _: scans, reading, count=1) + "\n\n" + _IMPORT.sub("", keeping)
+    first, *others = _IMPORT.split(STANDALONE.read_text(encoding="utf-8"))
+    return "".join([first, parts, *others])
 
 
 def _needs_onnx() -> None:
@@ -312,7 +315,7 @@ def about(run: Run, predictor: Predictor, digest: str, checkpoint: str) -> dict[
     (['background', 'RV', 'Myo', 'LV'], 1)
     """
     record = run.record()
-    training = {key: record[key] for key in _TRAINING}
+    training = {**{key: record[key] for key in _TRAINING}, "step": run.step}
     return {
         "format": FORMAT,
         "model": "model.onnx",

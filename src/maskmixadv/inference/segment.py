@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -48,7 +48,8 @@ def segment(
     The volumes of the structures go into ``clinical.csv``, beside those of images of earlier calls. Slices are cut and
     turned by the rule of those that the run learnt from, as each file's own header says; those of an image in a folder
     that the studio keeps, as they are there. Files in `out` that an earlier call wrote are replaced, and no others;
-    they are deleted where their image can't be segmented now.
+    they are deleted where their image can't be segmented now. Labels of another image of the same name, of which only
+    the suffix differs, are not joined.
 
     Parameters
     ----------
@@ -101,6 +102,7 @@ def segment(
     outputs.apart(out, paths)
     names = [*(case.labels for case in cases), VOLUMES]
     outputs.free(out, names)
+    _one_of_a_name(out, cases)
     predictor = Predictor.load(root, device, odds=odds)
     how = {"flips": predictor.averages(flips), "largest": largest}
     made = outputs.Made(predictor.network, predictor.told(**how))
@@ -138,6 +140,18 @@ def _one_way(out: Path, names: Sequence[str], made: outputs.Made) -> None:
             f"{out}: holds {listed(sorted(stay))} {other}, and results would be mixed; name another directory"
         )
     outputs.remove(out, names)
+
+
+def _one_of_a_name(out: Path, cases: Sequence["_Image"]) -> None:
+    """Refuse labels beside those of another image of the same name: both would share a line of ``clinical.csv``."""
+    of = {as_file(case.name): case for case in cases}
+    for name in outputs.written(out):
+        case = None
+        with suppress(InputError):  # it is no image's labels
+            case = of.get(as_file(image_files.stem(out / name)))
+        if case is not None and name not in case.may_be and (out / name).is_file():
+            told = f"labels of another image that is called as {case.files[0]} without its suffix are there already"
+            raise InputError(f"{out / name}: {told}; name another directory")
 
 
 def _write_volumes(path: Path, measured: Sequence[CaseVolumes], names: Collection[str]) -> None:
@@ -259,6 +273,8 @@ def _one(
     labels = predictor.kept(drawn, how["largest"])
     with nullcontext() if place.name == case.labels else outputs.recorded(out, [place.name]):
         image_files.write_labels(place, view.back(labels), volume, predictor.classes)
+    if gone := outputs.remove(out, [name for name in case.may_be if name != place.name]):
+        say(f"{out / gone[0]}: of an earlier call is deleted, as labels of {path} are {place.name} now")
     lost.append(int(np.count_nonzero(drawn != labels)))
     return clinical.volumes(case.name, labels, classes=predictor.classes, spacing=turned.spacing)
 

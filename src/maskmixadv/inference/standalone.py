@@ -15,26 +15,32 @@ import logging
 import os
 import re
 import sys
-import unicodedata
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import onnxruntime
 
 from maskmixadv.inference.standalone_files import PICTURES, Grid, ending, geometry, in_one_line, load, other_channel
+from maskmixadv.inference.standalone_outputs import (
+    Named,
+    folded,
+    forget,
+    must_be_alike,
+    must_be_free,
+    note,
+    say,
+    stem_of,
+)
 
 HERE = Path(__file__).resolve().parent
 NUMBERED = re.compile(r"(.+)_(\d{4})")
 """Names of files that each hold one channel of an image."""
-VOLUMES = "clinical.csv"
-"""File of the volumes of what 'maskmixadv predict' segmented, which this script does not write."""
-RECORD = ".maskmixadv.json"
-"""File in a folder of outputs that lists those that this program wrote, with their SHA-256."""
+CUT = "slices are cut along array axis {}, as its header says; those of most learnt images lie along axis {}"
 THICKER = 1.1
 """By which factor a spacing must exceed the others for slices to be cut along its axis."""
 ACROSS = ("left-right", "posterior-anterior", "inferior-superior")
@@ -60,13 +66,6 @@ AT_ONCE = 4
 """Slices that are predicted at a time, so that the features of a whole volume need not fit into memory."""
 MOST_FACTOR, MOST_POWER = 1e12, 10.0
 """Bounds of the classes' odds."""
-
-
-class Named(NamedTuple):
-    """An image: its files, of which there is one a channel or only one, and the name of its labels' file."""
-
-    files: tuple[Path, ...]
-    labels: str
 
 
 class Model:
@@ -249,7 +248,11 @@ def segment(model: Model, image: Named, out: Path) -> None:
     known = None if spacing is None else (spacing[order[0]], spacing[order[1]], spacing[order[2]])
     turned = np.flip(array.transpose(0, *(1 + each for each in order)), tuple(1 + each for each in flipped))
     _, labels = model.predict(turned, known)
-    for told in dict.fromkeys(told for each in (first, *others) for told in each.notes):
+    notes = [told for each in (first, *others) for told in each.notes]
+    usual = model.about.get("axis", 0)
+    if order[0] != usual and array.shape[1:].count(1) != 1:
+        notes.append(CUT.format(order[0], usual))
+    for told in dict.fromkeys(notes):
         say(f"note: {image.files[0]}: {told}")
     codes = np.ascontiguousarray(np.flip(labels, flipped).transpose(np.argsort(order)))
     if first.header is None:
@@ -318,15 +321,10 @@ def one_name_each(paths: list[Path]) -> None:
     """Refuse names that differ in upper and lower case alone: many systems take the files of their labels for one."""
     known: dict[str, Path] = {}
     for path in filter(ending, paths):
-        other = known.setdefault(unicodedata.normalize("NFC", stem_of(path).casefold()), path)
+        other = known.setdefault(folded(stem_of(path)), path)
         if stem_of(other) != stem_of(path):
             told = f"{other} has this name without suffix, too (but for upper and lower case)"
             raise ValueError(f"{path}: {told}, by which labels go; segment them apart")
-
-
-def stem_of(path: Path) -> str:
-    """Return a file's name without its suffix. macOS stores the accent of a letter apart; here they are one."""
-    return unicodedata.normalize("NFC", path.name[: len(path.name) - len(ending(path))])
 
 
 def labels_name(name: str, path: Path) -> str:
@@ -380,70 +378,6 @@ def cut_along(
     return about.get("axis", 0)
 
 
-def written(out: Path) -> dict[str, str | None]:
-    """Return the SHA-256 of each file that was written into `out`, by name; None where it was not finished."""
-    return recorded(out)["written"]
-
-
-def recorded(out: Path) -> dict[str, Any]:
-    """Return the record of a folder of outputs; 'maskmixadv predict' notes more there than this script does."""
-    record = out / RECORD
-    return json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {"written": {}}
-
-
-def note(out: Path, images: list[Named], made: dict[str, str], *, done: bool) -> None:
-    """Write down which labels of `images` lie in `out`: all that may be written, or, when `done`, those that were."""
-    record: dict[str, Any] = {**recorded(out), **made}
-    known = record["written"]
-    for name in (image.labels for image in images):
-        known[name] = digest(out / name) if done and (out / name).is_file() else None
-        if done and known[name] is None:
-            del known[name]
-    partial = out / f".partial-{os.getpid()}-record"
-    partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    partial.replace(out / RECORD)
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def must_be_alike(out: Path, images: list[Named], made: dict[str, str]) -> None:
-    """Raise ValueError where labels of another network, or with other options, would stay beside those of `images`.
-
-    Where all are made anew, the earlier ones are deleted: those of an image that can't be segmented would stay.
-    """
-    record = recorded(out)
-    other = [key for key in made if (record.get(key) or made[key]) != made[key]]
-    if not other:
-        return
-    again = {image.labels for image in images}
-    if stay := sorted(name for name in record["written"] if name not in {*again, VOLUMES} and (out / name).is_file()):
-        told = "of another network" if "network" in other else f"made with {record['how']:.300} (now {made['how']})"
-        raise ValueError(
-            f"{out}: holds {', '.join(stay)[:300]} {told}, and results would be mixed; name another directory"
-        )
-    known = record["written"]
-    if VOLUMES in known and (out / VOLUMES).is_file() and known[VOLUMES] not in (None, digest(out / VOLUMES)):
-        raise ValueError(f"{out / VOLUMES}: is of another network, and was changed since; move it away")
-    for name in again | ({VOLUMES} & set(known)):
-        (out / name).unlink(missing_ok=True)
-
-
-def must_be_free(out: Path, images: list[Named]) -> None:
-    """Raise ValueError where labels would lie among the images, or replace a file that this program did not write."""
-    known = written(out)
-    for image in images:
-        target = out / image.labels
-        for path in image.files:
-            if out.resolve() == path.resolve().parent or out.resolve() == path.parent.resolve():
-                raise ValueError(f"{out}: holds {path.name}, which is an input; name another directory for the labels")
-        ours = image.labels in known and target.is_file() and known[image.labels] in (None, digest(target))
-        if os.path.lexists(target) and (target.is_symlink() or not ours):
-            raise ValueError(f"{target}: is there already, and was not written here or changed since; move it away")
-
-
 def main() -> int:
     """Segment the files that the command line names; returns 2 where one could not be."""
     parser = argparse.ArgumentParser(prog="predict.py", description=(__doc__ or "").split("\n", 1)[0])
@@ -460,11 +394,13 @@ def main() -> int:
     logging.getLogger("nibabel.global").setLevel(logging.CRITICAL + 1)
     try:
         model = Model(HERE)
+        tell_unfinished(model.about["training"])
         images = grouped(chosen.images, model.about)
         must_be_free(out, images)
         must_be_alike(out, images, model.about["made"])
         out.mkdir(parents=True, exist_ok=True)
         note(out, images, model.about["made"], done=False)
+        forget(out, images)
     except Exception as error:  # a damaged model or record, a folder that can't be written
         say(in_one_line(error))
         return 2
@@ -475,6 +411,13 @@ def main() -> int:
         with suppress(OSError):
             note(out, images, model.about["made"], done=True)
     return 2 if failed else 0
+
+
+def tell_unfinished(training: dict[str, Any]) -> None:
+    """Say on stderr where a network's training was stopped before its end; early models do not say so."""
+    steps = training["schedule"]["steps"]
+    if (step := training.get("step", steps)) < steps:
+        say(f"note: {HERE}: its training stopped at step {step} of {steps}; this is its network so far")
 
 
 def segmented(model: Model, image: Named, out: Path) -> bool:
@@ -489,11 +432,6 @@ def segmented(model: Model, image: Named, out: Path) -> bool:
         say(f"{', '.join(map(str, image.files))}: {in_one_line(error)}{gone}")
         return False
     return True
-
-
-def say(line: str) -> None:
-    """Print a line on stderr."""
-    print(f"predict.py: {line}", file=sys.stderr)
 
 
 if __name__ == "__main__":

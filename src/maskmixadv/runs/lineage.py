@@ -1,6 +1,6 @@
 """Which patients a network has seen: those of its run, and of the runs with whose networks that one began."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 
 from maskmixadv.corpus.alike import same_images
@@ -38,8 +38,8 @@ def lineage(run: Run) -> list[Run]:
 def shared(corpus: Corpus, own: LearntFrom, of: Collection[str] | None = None) -> set[str]:
     """Return the patients of `corpus` whose images a run's corpus has, too, even under other names and annotated anew.
 
-    Where the run's corpus is gone or has changed, patients of the same name in a corpus of the same name are taken as
-    the same.
+    Where the run's corpus is gone or has changed, patients of the same name are taken as the same, in a corpus of the
+    same name or content (`tell_by_name`).
 
     Parameters
     ----------
@@ -61,6 +61,27 @@ def shared(corpus: Corpus, own: LearntFrom, of: Collection[str] | None = None) -
     (['phantom000', 'phantom001', 'phantom002'], {'phantom002'})
     """
     return set(_shared(corpus, own, of))
+
+
+def tell_by_name(runs: Iterable[LearntFrom]) -> None:
+    """Say on stderr of which runs' corpora patients are known by their names alone, as these are gone or have changed.
+
+    Examples
+    --------
+    >>> import contextlib, sys
+    >>> from pathlib import Path
+    >>> told = {"name": "hearts", "hash": "9f3c", "classes": ("background", "LV"), "train": (), "val": (), "test": ()}
+    >>> with contextlib.redirect_stderr(sys.stdout):
+    ...     tell_by_name([LearntFrom(root=Path("gone"), **told)])
+    maskmixadv: note: gone: a run learnt from it, and it is gone or has changed; its patients are known by ...
+    """
+    for own in runs:
+        try:
+            same_corpus(own)
+        except InputError:
+            by = f"by name alone, and in a corpus called {own.name!r} or of the same content"
+            told = f"a run learnt from it, and it is gone or has changed; its patients are known {by}"
+            say(f"maskmixadv: note: {own.root}: {told}")
 
 
 def in_both(corpus: Corpus, home: Corpus, of: Collection[str] | None = None) -> set[str]:
@@ -89,8 +110,10 @@ def _shared(corpus: Corpus, own: LearntFrom, of: Collection[str] | None) -> Iter
     with suppress(InputError):  # it may be gone or have changed
         home = same_corpus(own)
     if home is None:
+        alike = corpus.hash() == own.hash  # it was moved
         named = {patient for part in own.split for patient in part if of is None or patient in of}
-        yield from (entry.patient for entry in corpus.entries if corpus.name == own.name and entry.patient in named)
+        if alike or corpus.name == own.name:
+            yield from (each.patient for each in corpus.entries if (alike and of is None) or each.patient in named)
         return
     yield from _in_both(corpus, home, of)
 

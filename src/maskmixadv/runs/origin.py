@@ -297,6 +297,9 @@ def same_corpus(recorded: CorpusRecord) -> Corpus:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: ...corpus: has changed since the run began; restore it or train anew
     """
+    if not recorded.root.exists():
+        told = "not a corpus, though the run learnt from it; put it back, or lay a link there to where it is now"
+        raise InputError(f"{recorded.root}: {told}")
     corpus = open_corpus(recorded.root)
     if corpus.hash() != recorded.hash or recorded.grids not in ("", corpus.grids()):
         raise InputError(f"{corpus.root}: has changed since the run began; restore it or train anew")

@@ -19,7 +19,7 @@ from maskmixadv.errors import InputError, listed, say
 from maskmixadv.files import read_json
 from maskmixadv.methods import registry
 from maskmixadv.methods.method import Method
-from maskmixadv.runs.lineage import in_both, lineage, shared
+from maskmixadv.runs.lineage import in_both, lineage, shared, tell_by_name
 from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, as_recorded, corpus_fields
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Schedule
@@ -262,6 +262,8 @@ def _unseen(first: Run, corpus: Corpus, split: Split, *, tell: bool) -> None:
     if not (split.test or split.val):
         return
     runs = [each.learnt_from for each in lineage(first)]
+    if tell:
+        tell_by_name(runs)
     learnt = set[str]().union(*(shared(corpus, each, each.train) for each in runs))
     asked = set[str]().union(*(shared(corpus, each, each.val) for each in runs))
     if tested := sorted((learnt | asked) & set(split.test)):

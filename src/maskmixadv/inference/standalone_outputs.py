@@ -1,0 +1,166 @@
+"""Keeping account of what an exported model wrote: a part of the script that 'maskmixadv export model' writes.
+
+'maskmixadv export model' puts this module in the place of `standalone`'s import of it.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import sys
+import unicodedata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from maskmixadv.inference.standalone_files import ending
+
+VOLUMES = "clinical.csv"
+"""File of the volumes of what 'maskmixadv predict' segmented, to which this script adds nothing."""
+CASES = ("case", "ed", "es")
+"""Columns there with images' names."""
+OTHERS = (".seg.nrrd", ".nrrd", ".mha", ".mgz", ".mgh", ".dcm")
+"""Ends of the names of labels that 'maskmixadv predict' alone writes."""
+RECORD = ".maskmixadv.json"
+"""File in a folder of outputs that lists those that this program wrote, with their SHA-256."""
+
+
+class Named(NamedTuple):
+    """An image: its files, of which there is one a channel or only one, and the name of its labels' file."""
+
+    files: tuple[Path, ...]
+    labels: str
+
+
+def name_of(labels: str) -> str:
+    """Return the name of the image whose labels have this file name, as `folded` has it."""
+    end = next((each for each in OTHERS if labels.lower().endswith(each)), "")
+    return folded(labels[: -len(end)] if end else stem_of(Path(labels)))
+
+
+def folded(name: str) -> str:
+    """Return a name as systems know a file by it that take upper and lower case for one."""
+    return unicodedata.normalize("NFC", name.casefold())
+
+
+def stem_of(path: Path) -> str:
+    """Return a file's name without its suffix. macOS stores the accent of a letter apart; here they are one."""
+    return unicodedata.normalize("NFC", path.name[: len(path.name) - len(ending(path))])
+
+
+def written(out: Path) -> dict[str, str | None]:
+    """Return the SHA-256 of each file that was written into `out`, by name; None where it was not finished."""
+    return recorded(out)["written"]
+
+
+def recorded(out: Path) -> dict[str, Any]:
+    """Return the record of a folder of outputs; 'maskmixadv predict' notes more there than this script does."""
+    record = out / RECORD
+    return json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {"written": {}}
+
+
+def note(out: Path, images: list[Named], made: dict[str, str], *, done: bool) -> None:
+    """Write down which labels of `images` lie in `out`: all that may be written, or, when `done`, those that were."""
+    record: dict[str, Any] = {**recorded(out), **made}
+    known = record["written"]
+    for name in (image.labels for image in images):
+        known[name] = digest(out / name) if done and (out / name).is_file() else None
+        if done and known[name] is None:
+            del known[name]
+    if VOLUMES in known and (out / VOLUMES).is_file() and done and known[VOLUMES] is None:
+        known[VOLUMES] = digest(out / VOLUMES)
+    if not done and lines_of(out, images)[1]:
+        known[VOLUMES] = None  # lines of it will go
+    put(out / RECORD, json.dumps(record, indent=1))
+
+
+def put(path: Path, text: str) -> None:
+    """Write a file of text, whole or not at all."""
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name.strip('.')}")
+    try:
+        partial.write_text(text, encoding="utf-8", newline="")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def lines_of(out: Path, images: list[Named]) -> tuple[list[list[str]], list[str]]:
+    """Return the lines of ``clinical.csv`` that stay where `images` get other labels, and the images of the others."""
+    if VOLUMES not in written(out) or not (out / VOLUMES).is_file():
+        return [], []
+    with (out / VOLUMES).open(encoding="utf-8", newline="") as file:
+        header, *lines = csv.reader(file)
+    places = [place for place, column in enumerate(header) if column in CASES]
+    again = {
+        sign + stem_of(Path(image.labels)) for image in images for sign in ("", "'")
+    }  # a spreadsheet's sign of text
+    named = [{line[place] for place in places if line[place : place + 1]} - {""} for line in lines]
+    stay = [line for line, of in zip(lines, named, strict=True) if not of & again]
+    return [header, *stay], sorted({name for of in named if of & again for name in of})
+
+
+def forget(out: Path, images: list[Named]) -> None:
+    """Drop lines of ``clinical.csv`` of earlier labels of `images`: they would be taken for those of new ones."""
+    stay, gone = lines_of(out, images)
+    if not gone:
+        return
+    if len(stay) > 1:
+        buffer = io.StringIO(newline="")
+        csv.writer(buffer, lineterminator="\n").writerows(stay)
+        put(out / VOLUMES, buffer.getvalue())
+    else:
+        (out / VOLUMES).unlink()
+    told = f"without {', '.join(gone)[:300]}, of which labels are made anew; 'maskmixadv predict' measures volumes"
+    say(f"note: {out / VOLUMES}: {told}")
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def must_be_alike(out: Path, images: list[Named], made: dict[str, str]) -> None:
+    """Raise ValueError where labels of another network, or with other options, would stay beside those of `images`.
+
+    Where all are made anew, the earlier ones are deleted: those of an image that can't be segmented would stay.
+    """
+    record = recorded(out)
+    other = [key for key in made if (record.get(key) or made[key]) != made[key]]
+    if not other:
+        return
+    again = {image.labels for image in images}
+    if stay := sorted(name for name in record["written"] if name not in {*again, VOLUMES} and (out / name).is_file()):
+        told = "of another network" if "network" in other else f"made with {record['how']:.300} (now {made['how']})"
+        raise ValueError(
+            f"{out}: holds {', '.join(stay)[:300]} {told}, and results would be mixed; name another directory"
+        )
+    known = record["written"]
+    if VOLUMES in known and (out / VOLUMES).is_file() and known[VOLUMES] not in (None, digest(out / VOLUMES)):
+        raise ValueError(f"{out / VOLUMES}: is of another network, and was changed since; move it away")
+    for name in again | ({VOLUMES} & set(known)):
+        (out / name).unlink(missing_ok=True)
+
+
+def must_be_free(out: Path, images: list[Named]) -> None:
+    """Raise ValueError where labels would lie among the images, or replace a file that this program did not write."""
+    known = written(out)
+    for image in images:
+        target = out / image.labels
+        for path in image.files:
+            if out.resolve() == path.resolve().parent or out.resolve() == path.parent.resolve():
+                raise ValueError(f"{out}: holds {path.name}, which is an input; name another directory for the labels")
+        ours = image.labels in known and target.is_file() and known[image.labels] in (None, digest(target))
+        if os.path.lexists(target) and (target.is_symlink() or not ours):
+            raise ValueError(f"{target}: is there already, and was not written here or changed since; move it away")
+    if lines_of(out, images)[1] and known[VOLUMES] not in (None, digest(out / VOLUMES)):
+        raise ValueError(f"{out / VOLUMES}: has volumes of these images, and was changed since; move it away")
+    names = {name_of(image.labels): image.labels for image in images}
+    for name in known:
+        if names.get(name_of(name), name) != name and (out / name).is_file():
+            told = "labels of another image with this name without suffix are there already"
+            raise ValueError(f"{out / name}: {told}; name another directory")
+
+
+def say(line: str) -> None:
+    """Print a line on stderr."""
+    print(f"predict.py: {line}", file=sys.stderr)
