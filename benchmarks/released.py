@@ -84,8 +84,8 @@ class Released:
         Where to compute; by default the fastest that is there.
     """
 
-    corpus: Positional[Path]
-    prior: Positional[Path]
+    corpus: Annotated[Positional[Path], arg(metavar="CORPUS")]
+    prior: Annotated[Positional[Path], arg(metavar="PRIOR")]
     preset: Literal["paper", "fast", "cpu"] = "cpu"
     batch: Annotated[int | None, arg(metavar="INT")] = None
     window: Annotated[int | None, arg(metavar="PIXELS")] = None

@@ -72,18 +72,22 @@ class Turns:
     ----------
     old
         Another checkout of this project.
-    corpus, prior
-        To learn from, and its unpaired masks for methods with a critic.
+    corpus
+        To learn from.
+    prior
+        Corpus of unpaired masks, for methods with a critic.
     methods
         Names of methods that both have.
     preset
         What both run, each as it stands there.
-    rounds, steps
-        Turns of each side, at least 1, after an untimed one; steps a turn.
+    rounds
+        Turns of each side, at least 1, after an untimed one.
+    steps
+        Steps a turn.
     """
 
-    old: Positional[Path]
-    corpus: Positional[Path]
+    old: Annotated[Positional[Path], arg(metavar="OLD")]
+    corpus: Annotated[Positional[Path], arg(metavar="CORPUS")]
     prior: Path | None = None
     methods: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]")] = ("pce", "maskmixadv")
     preset: Literal["paper", "fast", "cpu"] = "cpu"

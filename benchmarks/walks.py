@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
 import tyro
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 import record
 from beliefs import scored
@@ -33,26 +33,25 @@ from maskmixadv.types import IGNORE
 
 @dataclass(frozen=True)
 class Options:
-    """What is measured.
+    """Score what random walks alone make of the strokes of MedScribble's people, task by task.
 
     Attributes
     ----------
     root
-        Folder with a folder for each task, which has ``images``, ``masks``, ``classes.toml``, and strokes in
-        ``scribbles_0``, ``scribbles_1`` and so on, a folder for each person.
+        Folder with a folder for each task. A task has images, masks, classes.toml, and the strokes of each person in a
+        folder of its own: scribbles_0, scribbles_1 and so on.
     out
-        Folder for ``scores.csv``.
+        Folder for scores.csv, which is made.
     odds
-        Odds of the structure against the background, as strokes say it where 1.
+        What probabilities of the structure are multiplied by; 1 leaves them as walks have them.
     looks
-        How much it counts what pixels look like (`maskmixadv.strokes.appearance`); by default walks are alone.
+        Power of how probable a pixel is by its looks, with which walks are multiplied; 0: walks alone.
     evened
-        Whether structures share what walks give them by odds that make up for the sizes of strokes
-        (`maskmixadv.strokes.evened`).
+        Make up for strokes of other sizes where structures touch, as walk-teacher does.
     """
 
-    root: Positional[Path]
-    out: Positional[Path]
+    root: Annotated[Positional[Path], arg(metavar="MEDSCRIBBLE")]
+    out: Annotated[Positional[Path], arg(metavar="OUT")]
     odds: float = 1.0
     looks: float = 0.0
     evened: bool = False

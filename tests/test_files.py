@@ -24,6 +24,7 @@ from maskmixadv.files import (
     claim,
     held,
     make_directory,
+    read_bytes,
     read_json,
     read_toml,
     replaced,
@@ -237,3 +238,10 @@ def test_toml_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match=r"^\S*a\.toml: "):
         read_toml(path)
+
+
+def test_a_folder_is_no_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file, but a folder"):
+        read_bytes(tmp_path, most=4)
+    with pytest.raises(InputError, match="no such file"):
+        read_bytes(tmp_path / "gone", most=4)

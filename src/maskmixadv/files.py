@@ -558,7 +558,7 @@ def read_bytes(path: Path, *, most: int) -> bytes:
     """
     try:
         if not path.is_file():  # a pipe would never end
-            raise InputError(f"{path}: no such file")
+            raise InputError(f"{path}: no such file{', but a folder' if path.is_dir() else ''}")
         with path.open("rb") as file:
             content = file.read(most + 1)
     except OSError as error:

@@ -309,6 +309,16 @@ def test_signs_that_a_terminal_lacks_end_no_command(trained: Path, encoding: str
     for words in (["check", str(trained / "corpus")], ["train", "--help"]):
         done = called(*words, PYTHONIOENCODING=encoding)
         assert (done.returncode, done.stderr) == (0, b"")
+    done = called("check", str(trained / "corpus"), PYTHONIOENCODING=f"{encoding}:surrogateescape")  # as in locale C
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_an_output_that_is_full_is_one_line(trained: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        words = [sys.executable, "-m", "maskmixadv", "check", str(trained / "corpus")]
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, check=False)
+    told = b"maskmixadv: the output can't be written (No space left on device); free space, or send it elsewhere\n"
+    assert (done.returncode, done.stderr) == (2, told)
 
 
 def test_evaluate_refuses(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -252,7 +252,7 @@ def test_the_script_cuts_slices_along_the_models_axis(made: Path, tmp_path: Path
 def test_the_script_keeps_in_one_piece_what_the_run_does(made: Path, tmp_path: Path) -> None:
     (path,), one_piece = files(made, tmp_path)[:1], shutil.copytree(made / "run", tmp_path / "run")
     found = [Piece(names, kept=True, cases=9, outside=0.0, lost=0.0) for names in (("RV", "Myo", "LV"), ("LV",))]
-    Pieces(tuple(found)).write(one_piece)
+    Pieces(tuple(found)).write(one_piece, Predictor.load(one_piece, "cpu").network)
     assert run(["export", "model", str(one_piece), str(tmp_path / "model")]) == 0
     assert "scipy is not there" in alone(tmp_path / "model", path, "--out", tmp_path / "none").stderr
     assert alone(tmp_path / "model", path, "--out", tmp_path / "alone", scipy=True).stderr == ""

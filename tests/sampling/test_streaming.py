@@ -17,7 +17,7 @@ import tiny
 from ended import log, state
 from maskmixadv.cli.train import Train
 from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, UnwritableError
 from maskmixadv.files import AHEAD, work_ahead
 from maskmixadv.methods import PCE, MaskMixAdv, Method
 from maskmixadv.methods.random_walker import RandomWalker
@@ -143,12 +143,12 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     with monkeypatch.context() as patch:
         patch.setattr(tempfile, "TemporaryFile", full)
-        with pytest.raises(InputError, match=error) as caught:
+        with pytest.raises(UnwritableError, match=error) as caught:
             loaded(corpus, tmp_path, memory=0.0)
     assert "\n" not in str(caught.value)
     usage = shutil.disk_usage(tmp_path)._replace(free=18 * 48**2 * 3 - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(InputError, match=error):
+    with pytest.raises(UnwritableError, match=error):
         loaded(corpus, tmp_path, memory=0.0)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=usage.free + 1))
     loaded(corpus, tmp_path, memory=0.0)

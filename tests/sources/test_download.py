@@ -1,6 +1,8 @@
 """Downloads, from a server on this machine: whole, broken off, other than they were, not to be had."""
 
+import errno
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 from maskmixadv.cli.app import run
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, UnwritableError
 from maskmixadv.sources import download
 from maskmixadv.sources.download import ACDC, MSCMR, Release
 
@@ -122,6 +124,16 @@ def test_what_came_before_the_break_stays(served: Served, release: Release, tmp_
 def test_another_file_than_it_was(served: Served, release: Release, tmp_path: Path) -> None:
     served.files[NAMES[0]] = b"something else"
     with pytest.raises(InputError, match=rf"{NAMES[0]}: not the release's file, SHA-256 must be [0-9a-f]{{64}}"):
+        download.download(release, tmp_path / "into")
+    assert fetched(tmp_path / "into") == {}
+
+
+def test_a_full_disk_is_told_as_one(release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pooch.core.stream_download", full)
+    with pytest.raises(UnwritableError, match=rf"{NAMES[0]}: can't be written \(No space left on device\); free space"):
         download.download(release, tmp_path / "into")
     assert fetched(tmp_path / "into") == {}
 

@@ -19,9 +19,10 @@ from maskmixadv.errors import InputError
 from maskmixadv.sources import acdc
 from maskmixadv.sources.opening import open_corpus
 from maskmixadv.sources.phantoms import phantom
-from maskmixadv.strokes.annotate import Drawer, PointAnnotator, ScribbleAnnotator, annotate
+from maskmixadv.strokes.annotate import Drawer, KeptAnnotator, PointAnnotator, ScribbleAnnotator, annotate
 from maskmixadv.strokes.draw import draw_strokes, pieces_of
 from maskmixadv.strokes.enclosure import enclose, outside
+from maskmixadv.strokes.imperfect import Imperfection
 from maskmixadv.strokes.points import draw_discs, place_points
 from maskmixadv.strokes.styles import STYLES, shorten
 from maskmixadv.types import IGNORE
@@ -267,6 +268,11 @@ def test_check_tells_shares_strokes_and_how_it_was_made(tmp_path: Path) -> None:
     assert [line[-1] for line in lines if line[:2] == ["2", "Myo"]] == [f"{strokes:.2f}"]
 
 
+def test_check_counts_enclosure_among_slices_that_have_strokes(tmp_path: Path) -> None:
+    sparse = annotate(tiny.corpus(tmp_path / "old"), tmp_path / "new", KeptAnnotator(), Imperfection(slices=1))
+    assert "enclosure holds in 6 of 6 slices with strokes" in check(sparse)[0]
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -288,11 +294,16 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = tiny.corpus(tmp_path / "old", [*(tiny.case(f"p{k}", k) for k in range(3)), tiny.case("p3", dense=None)])
     scribbles = ["annotate", "scribbles", str(old.root), "--out", str(tmp_path / "s")]
     assert run([*scribbles, "--from", "dense", "--style", "open", "--length", "0.5", "--no-closed", "--seed", "7"]) == 0
-    assert "4 cases; 1 without a dense mask have no scribble" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "4 cases; 1 without a dense mask have no scribble" in told.out
+    assert "s: nothing is drawn round the organs: train without --enclosure" in told.err
     made = open_corpus(tmp_path / "s")
     options = "--seed 7 --style open --length 0.5 --no-closed --thickness 2"
     assert made.notes[0].startswith(f"annotate scribbles {options}")
     assert run(["annotate", "points", str(made.root), "--out", str(tmp_path / "p"), "--per-class", "2"]) == 0
+    assert "p: nothing is drawn round the organs: train without --enclosure" in capsys.readouterr().err
+    assert run(["annotate", "scribbles", str(old.root), "--out", str(tmp_path / "closed")]) == 0
+    assert "--enclosure" not in capsys.readouterr().err
     assert [note.split(" --")[0] for note in open_corpus(tmp_path / "p").notes] == [
         "annotate scribbles",
         "annotate points",

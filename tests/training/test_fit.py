@@ -18,7 +18,7 @@ import tiny
 from full_disk import Full
 from maskmixadv import methods
 from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, UnwritableError
 from maskmixadv.files import partial_name
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.methods import PCE, MaskMixAdv, Method, WalkTeacher
@@ -173,7 +173,7 @@ def test_checkpoints_are_saved_once_a_minute(tmp_path: Path, monkeypatch: pytest
 def test_a_full_disk_keeps_the_earlier_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     save(path, {"step": 1})
-    with Full(2000), pytest.raises(InputError, match=r"last\.pt: can't be saved .*; free space, then resume"):
+    with Full(2000), pytest.raises(UnwritableError, match=r"last\.pt: can't be saved .*; free space, then resume"):
         save(path, {"step": 2, "more": torch.zeros(1000)})
     assert torch.load(path, weights_only=True) == {"step": 1}
     assert [each.name for each in tmp_path.iterdir()] == ["last.pt"]

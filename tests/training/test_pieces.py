@@ -192,7 +192,7 @@ def test_a_training_settles_it_and_says_so(
     (run.root / FILE).unlink()
     assert fit(Run.open(run.root), device="cpu")
     assert (run.root / FILE).is_file()
-    (run.root / FILE).write_text('{"found": []}')
+    Pieces().write(run.root, Predictor.load(run.root, "cpu").network)
     assert settle(run, "cpu")[1] == Pieces()
 
 
@@ -200,7 +200,9 @@ def test_a_training_settles_it_and_says_so(
 def strays(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Return a run that has decided that the spleen is in one piece."""
     run, _ = trained(tmp_path_factory.mktemp("strays"), organs())
-    Pieces((Piece(("spleen",), kept=True, cases=4, outside=0.0, lost=0.0),)).write(run.root)
+    Pieces((Piece(("spleen",), kept=True, cases=4, outside=0.0, lost=0.0),)).write(
+        run.root, Predictor.load(run.root, "cpu").network
+    )
     return run
 
 

@@ -47,6 +47,13 @@ def edited(path: Path, change: Callable[[Any], object]) -> None:
     path.write_text(json.dumps(raw))
 
 
+def early(run: Path) -> None:
+    """Make the checkpoint one of an early version."""
+    state = torch.load(run / "last.pt", weights_only=True)
+    del state["steers"]
+    save(run / "last.pt", state)
+
+
 def test_what_a_run_decided_is_used_wherever_it_is_moved(run: Path) -> None:
     predictor = Predictor.load(run, "cpu")
     assert predictor.odds.patients == 3
@@ -97,12 +104,24 @@ def test_odds_count_only_once_all_is_decided(run: Path, capsys: pytest.CaptureFi
     assert "so predictions are without" in capsys.readouterr().err
 
 
-def test_decisions_of_early_versions_have_no_seal(run: Path) -> None:
+@pytest.mark.parametrize("name", [odds.FILE, pieces.FILE])
+def test_decisions_without_a_seal_are_refused_beside_a_network_that_has_one(run: Path, name: str) -> None:
+    edited(run / name, lambda raw: raw.pop("seal"))
+    with pytest.raises(InputError, match=rf"{name}: has no seal, .*delete odds\.json and pieces\.json"):
+        Predictor.load(run, "cpu")
+
+
+def test_decisions_of_early_versions_have_no_seal_and_are_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    early(run)
     edited(run / pieces.FILE, lambda raw: (raw.pop("seal"), raw.pop("odds")))
     with pytest.raises(InputError, match=r"odds\.json: is not the one that pieces\.json was decided with"):
         Predictor.load(run, "cpu")
     edited(run / odds.FILE, lambda raw: raw.pop("seal"))
+    capsys.readouterr()
     assert Predictor.load(run, "cpu").odds.patients == 3
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert told.endswith("of an early version, which did not say of which network it is: odds.json and pieces.json\n")
 
 
 @pytest.mark.parametrize(
@@ -123,8 +142,6 @@ def test_a_record_that_was_edited_is_refused(run: Path, key: str, change: Callab
 
 
 def test_checkpoints_of_early_versions_do_not_say_what_steers(run: Path) -> None:
-    state = torch.load(run / "last.pt", weights_only=True)
-    del state["steers"]
-    save(run / "last.pt", state)
+    early(run)
     edited(run / "run.json", lambda raw: raw["grid"].update(mm=2.5))
     Predictor.load(run, "cpu")

@@ -342,6 +342,14 @@ def test_enclosure_without_a_loop_is_told(tmp_path: Path, capsys: pytest.Capture
     lines = Corpus.write(tmp_path / "lines", cases, name="lines", classes=corpus.classes, folds=corpus.folds)
     train(lines, tmp_path / "none", **how)
     assert "none: --enclosure: nothing lies beyond" in capsys.readouterr().err
+    first, *others = corpus.measured.load_all(corpus.entries)
+    assert first.scribble is not None
+    first.scribble[0] = np.where(first.scribble[0] == 0, np.uint8(IGNORE), first.scribble[0])
+    first.scribble[1, 0, 0] = 1  # a structure's stroke beyond the background's
+    some = Corpus.write(tmp_path / "some", [first, *others], name="some", classes=corpus.classes, folds=corpus.folds)
+    for out in ("again", "kept"):  # the second one reads the first one's slices
+        train(some, tmp_path / out, **how)
+        assert f"{out}: --enclosure: in 2 of 12 slices with strokes the" in capsys.readouterr().err
 
 
 def test_options_that_change_nothing_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -275,7 +275,7 @@ def _rate(tally: Tally, label: int) -> str:
 def _enclosure(tally: Tally) -> Iterator[str]:
     labelled = sum(tally.scribbled.values()) - tally.scribbled[IGNORE]
     total = sum(tally.scribbled.values())
-    yield f"  enclosure holds in {tally.enclosing} of {tally.slices} slices with scribbles"
+    yield f"  enclosure holds in {tally.enclosing} of {counted(tally.stroked, 'slice')} with strokes"
     yield f"  labelled pixels: {labelled / total:.2%} by strokes, about {(labelled + tally.beyond) / total:.0%} with it"
     if tally.dense and tally.beyond:
         yield f"  foreground beyond the hull: {tally.wrong} of {tally.beyond} pixels"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
-from maskmixadv.errors import counted, word
+from maskmixadv.errors import counted, say, word
 from maskmixadv.strokes.annotate import (
     Annotator,
     KeptAnnotator,
@@ -48,6 +48,9 @@ class FromCorpus:
         if self.imperfection.patients < 1:
             kept = len({entry.patient for entry in corpus.entries if entry.scribble})
             told.append(f"scribbles of {kept} of {len({entry.patient for entry in corpus.entries})} patients")
+        if not annotator.closed_background:
+            note = "nothing is drawn round the organs: train without --enclosure, whose hull would cut them"
+            say(f"{corpus.root}: {note}")
         print(f"{corpus.root}: {'; '.join(told)}; see 'maskmixadv check {word(corpus.root)}'")
         return 0
 

@@ -1,11 +1,12 @@
 """The command line. A command is a dataclass with ``run()``; its module is imported when the command is named."""
 
+import errno
 import os
 import sys
 from dataclasses import make_dataclass
 from importlib import import_module
 from io import TextIOWrapper
-from typing import Annotated, Any, Final, NamedTuple, Union, get_args
+from typing import Annotated, Any, Final, NamedTuple, TextIO, Union, get_args
 
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
@@ -13,10 +14,12 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 from maskmixadv import __version__
 from maskmixadv.cli.complaint import told
 from maskmixadv.cli.shown import SHOWN
-from maskmixadv.errors import INTERRUPTED, DivergedError, InputError, report, say
+from maskmixadv.errors import INTERRUPTED, DivergedError, InputError, UnwritableError, report, say
 
 UNREAD: Final = 141
 """Exit code if the reader of the output went away: what a shell shows for SIGPIPE (128 + 13)."""
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Errors of a disk that takes no more, as of one to which the output is sent."""
 ABOUT: Final = (
     "Learn to segment medical images from a few scribbles per slice, and compare the ways of doing so fairly. "
     "'maskmixadv --version' prints the version."
@@ -75,11 +78,22 @@ def main() -> None:
     try:
         sys.exit(_flushed(run(sys.argv[1:])))
     except BrokenPipeError:
-        # The rest of the streams is discarded; otherwise the interpreter would complain when it ends.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(nowhere, stream.fileno())
+        _discard(sys.stdout, sys.stderr)
         sys.exit(UNREAD)
+    except OSError as error:
+        if error.filename is not None or error.errno not in FULL:
+            raise
+        told = f"the output can't be written ({error.strerror}); free space, or send it elsewhere"
+        code = report(UnwritableError(told))
+        _discard(sys.stdout)
+        sys.exit(code)
+
+
+def _discard(*streams: TextIO) -> None:
+    """Discard what streams have not written yet; otherwise the interpreter would complain when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(nowhere, stream.fileno())
 
 
 def _open_streams() -> None:
@@ -92,8 +106,10 @@ def _open_streams() -> None:
             os.set_inheritable(number, True)
     sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
-    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a sign that it lacks must not end the work
+    # As stderr: a sign that it lacks must not end the work. In locale C names that are no text pass, and signs do not.
+    lossy = ("strict",) if sys.stdout.encoding.lower() == "utf-8" else ("strict", "surrogateescape")
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors in lossy:
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _flushed(code: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any, Final, NotRequired, TypedDict, cast
 import torch
 from torch import Tensor
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, UnwritableError
 from maskmixadv.files import written
 from maskmixadv.formats.reading import check_checkpoint, reading
 
@@ -99,7 +99,7 @@ def save(path: Path, content: Mapping[str, object]) -> None:
 
     Raises
     ------
-    InputError
+    UnwritableError
         Where there is no space.
 
     Examples
@@ -114,7 +114,7 @@ def save(path: Path, content: Mapping[str, object]) -> None:
             torch.save(dict(content), file)
     except (InputError, RuntimeError) as error:  # torch wraps what the file says
         reason = str(error).split("\n", 1)[0]
-        raise InputError(f"{path}: can't be saved ({reason}); free space, then resume with --resume") from None
+        raise UnwritableError(f"{path}: can't be saved ({reason}); free space, then resume with --resume") from None
 
 
 def stored(path: Path, device: torch.device) -> dict[str, Any]:

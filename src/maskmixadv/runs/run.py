@@ -21,6 +21,7 @@ from maskmixadv.runs import pieces
 from maskmixadv.runs.checkpoint import ANEW, Checkpoint, complete, scored, stored
 from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, StartedFrom, corpus_record
 from maskmixadv.runs.schedule import MOST_SIDE, Schedule
+from maskmixadv.runs.seal import without_seal
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.sampling.ranges import Augment
 from maskmixadv.tensors import Task
@@ -320,7 +321,15 @@ class Run:
         elif not deciding and self.undecided(state):
             without = "before it had decided on odds of classes and structures in one piece, so predictions are without"
             say(f"{self.root}: stopped {without}; 'maskmixadv train --resume {word(self.root)}' decides")
+        if not (deciding and self.undecided(state)):  # else they are replaced
+            self._check_seals(state, tell=not deciding)
         return net
+
+    def _check_seals(self, state: Mapping[str, Any], *, tell: bool) -> None:
+        """Refuse decisions without a seal, but those of an early version, which a line names."""
+        if (names := without_seal(self.root, early="steers" not in state)) and tell:
+            told = f"of an early version, which did not say of which network it is: {' and '.join(names)}"
+            say(f"{self.root}: taken as this network's, but {told}")
 
     def undecided(self, checkpoint: Mapping[str, Any]) -> bool:
         """Whether a run that decides at its end has not, by what its checkpoint holds; one of before never does."""

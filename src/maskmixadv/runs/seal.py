@@ -1,7 +1,8 @@
 """Seals: a run's decisions belong to one network, and the files that hold them say to which.
 
 A file's seal is the SHA-256 of what it says and of the network's weights. So a file that was edited, or copied from
-another run, does not fit, nor one that stays where the network has learnt on. Files of early versions have no seal.
+another run, does not fit, nor one that stays where the network has learnt on. Files of early versions have no seal;
+beside a checkpoint of a later version they are refused.
 """
 
 import hashlib
@@ -72,6 +73,33 @@ def seal_of(path: Path) -> str:
     ''
     """
     return str(_table(path).get(_SEAL, ""))
+
+
+def without_seal(root: Path, *, early: bool) -> list[str]:
+    """Return the names of those files of decisions in directory `root` that have no seal.
+
+    Parameters
+    ----------
+    root
+        A run's directory.
+    early
+        Whether its checkpoint is of an early version, whose runs had no seals.
+
+    Raises
+    ------
+    InputError
+        Where there is such a file beside the checkpoint of a later version.
+
+    Examples
+    --------
+    >>> _ = Path("pieces.json").write_text(json.dumps({"found": []}))
+    >>> without_seal(Path("."), early=True)
+    ['pieces.json']
+    """
+    names = [name for name in (ODDS, PIECES) if (root / name).is_file() and not seal_of(root / name)]
+    if names and not early:
+        raise wrong(root / names[0], "has no seal, as this run's own has: it was edited, or is an early version's")
+    return names
 
 
 def check_odds(root: Path) -> None:

@@ -19,7 +19,7 @@ _CUT: Final = "beyond the canvas"
 _SHORT: Final = "partly beyond the canvas"
 _STROKE, _MASK = "stroke", "mask"
 _Loss = tuple[str, str, int]
-_NUMBERS: Final = ("slices", "bare", "unlabelled", "dense", "contradicted", "kept")
+_NUMBERS: Final = ("slices", "bare", "unlabelled", "dense", "unenclosed", "contradicted", "kept")
 _BY_CLASS: Final = ("seen", "masked")
 _BY_LOSS: Final = ("lost", "touched")
 _REMEDY: Final = {
@@ -56,6 +56,8 @@ class Learnt:
         Number of patients of whom such slices alone are learnt from.
     dense
         Number of dense slices among those that are learnt from, if the method learns from strokes.
+    unenclosed
+        Number of slices with strokes in which enclosure was asked for, and labels no pixel.
     seen, masked
         Number of strokes, and of structures in dense slices, that are learnt from, by class.
     lost
@@ -89,6 +91,7 @@ class Learnt:
     unlabelled: int = 0
     unannotated: int = 0
     dense: int = 0
+    unenclosed: int = 0
     seen: Counter[int] = field(default_factory=Counter)
     masked: Counter[int] = field(default_factory=Counter)
     lost: Counter[_Loss] = field(default_factory=Counter)
@@ -160,10 +163,14 @@ class Learnt:
                 self.lost.update(gone)
                 self.touched.update(gone.keys())
 
-    def compare(self, *, contradicted: int, kept: int) -> None:
-        """Count pixels of a case in which mask and strokes differ, and slices whose masks are not learnt from."""
+    def compare(self, *, contradicted: int, kept: int, unenclosed: int = 0) -> None:
+        """Count pixels of a case in which mask and strokes differ, slices whose masks are not learnt from, and more.
+
+        `unenclosed` are those slices with strokes in which enclosure labels nothing.
+        """
         self.contradicted += contradicted
         self.kept += kept
+        self.unenclosed += unenclosed
 
     def counts(self) -> dict[str, Any]:
         """Return what was counted of cases, as plain values for JSON."""

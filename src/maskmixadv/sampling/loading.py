@@ -277,7 +277,11 @@ class _Source:
         learnt, taken, bare = self._fresh(), loaded.taken, loaded.bare
         target, labelled = loaded.placed.target, taken & ~bare
         learnt.count(loaded.strokes, loaded.placed, labelled.tolist(), bare.tolist())
-        learnt.compare(contradicted=loaded.known.contradicted, kept=loaded.unused)
+        learnt.compare(
+            contradicted=loaded.known.contradicted,
+            kept=loaded.unused,
+            unenclosed=self._unenclosed(loaded.known, labelled.numpy()),
+        )
         target[bare] = IGNORE
         known = torch.from_numpy(np.stack((loaded.known.whole, loaded.known.walked)))
         flags = torch.cat((known, bare[None]))[:, taken]
@@ -285,6 +289,12 @@ class _Source:
         if kept is not None:
             kept.keep(entry, ready)
         return ready
+
+    def _unenclosed(self, known: Known, labelled: Bool[np.ndarray, "d"]) -> int:
+        """Count the slices with strokes in which enclosure, where it is asked for, labels nothing."""
+        if not self.enclosure or self.supervision == "dense":
+            return 0
+        return int((labelled & ~known.whole & ~(known.labels == ENCLOSED).any((1, 2))).sum())
 
     def _fresh(self) -> Learnt:
         return Learnt(self.corpus.classes, self.grid.size, DRAWN[self.supervision])

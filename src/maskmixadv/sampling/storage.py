@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import UnwritableError
 from maskmixadv.files import nameless
 from maskmixadv.memory import free
 
@@ -111,7 +111,7 @@ class Streamed:
 
     Raises
     ------
-    InputError
+    UnwritableError
         Where the disk has no space for them.
 
     Examples
@@ -138,7 +138,7 @@ class Streamed:
 
         Raises
         ------
-        InputError
+        UnwritableError
             Where the disk is full.
         """
         records = np.empty(len(image), self._record)
@@ -162,7 +162,7 @@ class Streamed:
         try:
             yield
         except OSError as error:
-            raise InputError(
+            raise UnwritableError(
                 f"{self._folder}: {self._needed / GB:.1f} GB of slices can't be kept there ({error.strerror}); "
                 f"free space, or raise --memory to hold them in memory"
             ) from None
@@ -189,7 +189,7 @@ def make_room(
 
     Raises
     ------
-    InputError
+    UnwritableError
         Where they fit neither memory nor disk.
 
     Examples

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from maskmixadv.errors import InputError, say
-from maskmixadv.files import make_directory
+from maskmixadv.files import cannot_write, make_directory
 
 if TYPE_CHECKING:
     import pooch
@@ -72,7 +72,8 @@ def download(release: Release, folder: Path) -> None:
     Raises
     ------
     InputError
-        If a file can't be fetched, has another hash, or can't be written. Files that were fetched stay.
+        If a file can't be fetched, has another hash, or can't be written (`UnwritableError`). Files that were fetched
+        stay.
 
     Examples
     --------
@@ -107,7 +108,7 @@ def _fetch(keeper: "pooch.Pooch", name: str) -> None:
             f"{keeper.get_url(name)}: not the release's file, SHA-256 must be {keeper.registry[name]}; try again later"
         ) from None
     except OSError as error:
-        raise InputError(f"{keeper.abspath / name}: can't be written ({error.strerror}); free space") from None
+        raise cannot_write(keeper.abspath / name, error) from None
 
 
 def _reason(error: "requests.exceptions.RequestException") -> str:

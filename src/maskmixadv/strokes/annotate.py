@@ -74,6 +74,11 @@ class Annotator(abc.ABC):
         """Return the words of the command line that make this annotator."""
         return " ".join((self.name, *_options(self)))
 
+    @property
+    def closed_background(self) -> bool:
+        """Whether the background's strokes go round the organ, where they did so in the corpus that is annotated."""
+        return True
+
     @abc.abstractmethod
     def of(self, case: Case) -> UInt8[np.ndarray, "d h w"] | None:
         """Annotate a case; None where it lacks the labels that this needs."""
@@ -182,6 +187,11 @@ class ScribbleAnnotator(Drawer):
         if not 1 <= self.thickness <= 15:
             raise InputError(f"thickness: {self.thickness}, allowed are 1 to 15 pixels")
 
+    @property
+    def closed_background(self) -> bool:
+        """Whether the background's strokes go round the organ."""
+        return self.closed
+
     def _structure(self, structure: SliceMask, rng: np.random.Generator) -> SliceMask:
         return draw_in(structure, style=self.style, length=self.length, thickness=self.thickness, rng=rng)
 
@@ -230,6 +240,11 @@ class PointAnnotator(Drawer):
             raise InputError(f"per-class: {self.per_class}, allowed is 1, 2 or 3")
         if not 0 <= self.radius <= 15:
             raise InputError(f"radius: {self.radius}, allowed are 0 to 15 pixels")
+
+    @property
+    def closed_background(self) -> bool:
+        """Points do not go round the organ."""
+        return False
 
     def _structure(self, structure: SliceMask, rng: np.random.Generator) -> SliceMask:
         return draw_discs(place_points(structure, count=self.per_class, rng=rng), structure, radius=self.radius)

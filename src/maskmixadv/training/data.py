@@ -6,7 +6,7 @@ import torch
 
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
-from maskmixadv.errors import say
+from maskmixadv.errors import counted, say
 from maskmixadv.runs.origin import same_corpus
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.loading import load_masks, load_slices
@@ -101,8 +101,12 @@ def tell_learnt(run: Run, slices: Slices) -> None:
         say(f"{run.root}: --unlabelled: {told}")
     drawn = run.method.supervision != "dense"
     if run.enclosure and drawn and not any((target == ENCLOSED).any() for target in slices.target):
-        told = "nothing lies beyond the hull of a slice's background stroke, so it changes nothing"
+        told = "nothing lies beyond the hull of a slice's background stroke but other strokes, so it changes nothing"
         say(f"{run.root}: --enclosure: {told}")
+    elif slices.learnt is not None and (none := slices.learnt.unenclosed):
+        with_strokes = counted(slices.learnt.slices - slices.learnt.dense, "slice")
+        told = f"in {none:,} of {with_strokes} with strokes the background's does not go round the others'"
+        say(f"{run.root}: --enclosure: {told}, so it says nothing there; 'maskmixadv check' names such slices")
 
 
 def prior_masks(run: Run, device: torch.device) -> PriorMasks | None:
