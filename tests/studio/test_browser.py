@@ -343,7 +343,7 @@ def test_the_whole_round(browser: Browser, tmp_path: Path, steps: int) -> None:
         _name_classes(studio)
         for name in list(cases)[-2:]:  # one patient to validate on
             sp.write(root / "masks" / f"{name}.nii.gz", truth[name], cases[name])
-        sp.scribble(studio, truth, slices=6 if steps == 120 else 3)
+        sp.scribble(studio, truth, slices=6 if steps == 120 else 2)
         studio.look("scribble", pictures)
         _train(studio, pictures, steps=steps)
         _review(studio, truth, root)
