@@ -180,14 +180,15 @@ def test_some_voxels_say_what_all_do(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("pushed", [(1, 2), (0, 1), (2, 0)])
 def test_the_farthest_odds_give_the_dice_that_they_are_judged_by(pushed: tuple[int, int]) -> None:
-    random, cases = np.random.default_rng(0), []
+    random = np.random.default_rng(0)
+    cases: list[tuple[Tensor, UInt8[np.ndarray, "d h w"]]] = []
     for large in (1, 2):
         logits = random.normal(0, 6, (1, 3, 24, 24))
         logits[:, large] += 5
         probs = torch.tensor(logits, dtype=torch.float32).softmax(1)
         truth = random.integers(0, 3, (1, 24, 24)).astype(np.uint8)
         cases.append((probs, truth))
-    masks = Masks.of([met_part(*case, 10_000, random) for case in cases])
+    masks = Masks.of([met_part(probs, truth, 10_000, random) for probs, truth in cases])
     shift = Shift.neutral(3)
     for place, way in [(3, 1), (pushed[0], 1), (pushed[1], 2)] * 30:
         allowed = list(shift.near(place, 2))
