@@ -12,7 +12,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.methods.pce import PCE
 from maskmixadv.methods.scribble2label import Scribble2Label
-from maskmixadv.runs.schedule import PRESETS
+from maskmixadv.runs.schedule import PRESETS, Schedule
 from maskmixadv.sampling.cuts import corners
 from maskmixadv.training.begin import begin
 from maskmixadv.training.data import training_slices
@@ -40,8 +40,10 @@ def corpus(tmp_path: Path) -> Corpus:
     return Corpus.write(tmp_path / "corpus", cases, name="large", classes=("background", "a"), folds={"own": (split,)})
 
 
-def loop_of(corpus: Corpus, method: PCE | Scribble2Label, memory: float | None = None) -> Loop:
-    run = begin(corpus.root, corpus.root.parent / f"run-{memory}", method=method, schedule=SCHEDULE, device="cpu")
+def loop_of(
+    corpus: Corpus, method: PCE | Scribble2Label, memory: float | None = None, schedule: Schedule = SCHEDULE
+) -> Loop:
+    run = begin(corpus.root, corpus.root.parent / f"run-{memory}", method=method, schedule=schedule, device="cpu")
     return Loop(run, training_slices(run, corpus, CPU, memory), None, CPU)
 
 
@@ -71,6 +73,16 @@ def test_windows_say_where_on_the_canvas_they_lie(corpus: Corpus) -> None:
         place = torch.stack(((2 * columns + 1) / 48 - 1, (2 * rows + 1) / 48 - 1, torch.ones(len(rows))))
         column, row = ((batch.affine[k] @ place + 1) / 2 * 400).long().clamp(0, 399)
         assert (canvas[k][row, column] == 1).float().mean() > 0.9 or not len(rows)
+
+
+def test_windows_show_all_that_the_canvas_does(corpus: Corpus) -> None:
+    loop = loop_of(corpus, PCE(), schedule=replace(SCHEDULE, augment=replace(SCHEDULE.augment, intensity=0.0)))
+    for step in range(12):
+        loop.step = step
+        batch = loop.batch()
+        place = torch.nn.functional.affine_grid(batch.affine, [4, 1, 48, 48], align_corners=False)
+        on_canvas = (place.abs() < 1 - 2 / 400).all(3)  # all pixels that are interpolated
+        assert (batch.image[:, 0][on_canvas] > 0).all()
 
 
 def test_streamed_slices_give_the_same_parts(corpus: Corpus) -> None:

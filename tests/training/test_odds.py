@@ -22,16 +22,19 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.errors import InputError
 from maskmixadv.evaluation.evaluate import BY_THESE, evaluate
-from maskmixadv.inference.predictor import Predictor
+from maskmixadv.inference.predictor import Predictor, multiplied
 from maskmixadv.methods.pce import PCE
+from maskmixadv.metrics.masks import dices
+from maskmixadv.networks.losses import most_probable
 from maskmixadv.runs.odds import FILE, Odds
 from maskmixadv.runs.pieces import Pieces
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import fit
+from maskmixadv.training.odds import PARTS, Shift, found_odds
+from maskmixadv.training.odds import _Masks as Masks
 from maskmixadv.training.odds import _met_part as met_part
-from maskmixadv.training.odds import found_odds
 from maskmixadv.training.settle import settle
 from maskmixadv.types import IGNORE, Part
 
@@ -173,6 +176,34 @@ def test_some_voxels_say_what_all_do(tmp_path: Path, monkeypatch: pytest.MonkeyP
     some = found_odds(run, corpus, predictor)
     assert octaves(some) == pytest.approx(octaves(every), abs=0.25)
     assert some.after == pytest.approx(every.after, abs=0.05)
+
+
+@pytest.mark.parametrize("pushed", [(1, 2), (0, 1), (2, 0)])
+def test_the_farthest_odds_give_the_dice_that_they_are_judged_by(pushed: tuple[int, int]) -> None:
+    random = np.random.default_rng(0)
+    cases: list[tuple[Tensor, UInt8[np.ndarray, "d h w"]]] = []
+    for large in (1, 2):
+        logits = random.normal(0, 6, (1, 3, 24, 24))
+        logits[:, large] += 5
+        probs = torch.tensor(logits, dtype=torch.float32).softmax(1)
+        truth = random.integers(0, 3, (1, 24, 24)).astype(np.uint8)
+        cases.append((probs, truth))
+    masks = Masks.of([met_part(probs, truth, 10_000, random) for probs, truth in cases])
+    shift = Shift.neutral(3)
+    for place, way in [(3, 1), (pushed[0], 1), (pushed[1], 2)] * 30:
+        allowed = list(shift.near(place, 2))
+        shift = allowed[min(way, len(allowed) - 1)]
+    odds = Odds(
+        CLASSES,
+        tuple(2.0 ** (each / PARTS) for each in shift.logs),
+        power=shift.power / PARTS,
+        usual=tuple(masks.usual.tolist()),
+        used=True,
+    )
+    for (probs, truth), judged in zip(cases, masks.dice(shift), strict=True):
+        drawn = np.bincount(most_probable(probs).flatten(), minlength=3)
+        labels = most_probable(multiplied(probs, odds.of_case(drawn))).numpy()
+        assert judged == pytest.approx(np.mean(dices(truth, labels, 3)))
 
 
 def test_of_large_slices_some_rows_say_what_all_do(

@@ -226,7 +226,7 @@ class Loop:
         part = self.ranks.part(len(rows.number))
         channels = self.run.task.channels
         coloured = self.run.learnt_from.channels[0].kind == "RGB"
-        draw = self._draw(self.run.schedule.augment, rows.centre, self._side, channels, coloured)
+        draw = self._draw(self._ranges, rows.centre, self._side, channels, coloured)
         own = draw.part(part)
         maps, labels = own.maps(rows.image[part].float()), draw.labels(rows.target)
         image = own.shaded(maps[:, :channels])
@@ -254,6 +254,12 @@ class Loop:
             return uniform(labels)
         strokes, dense = labels.masked_fill(whole, IGNORE), labels.masked_fill(~whole, IGNORE)
         return alike(balanced(strokes, self._share) if self._by_group else uniform(strokes), uniform(dense))
+
+    @property
+    def _ranges(self) -> Augment:
+        """The schedule's; parts of a canvas have strayed already, and beyond their rims the canvas goes on."""
+        whole = self._side == self.run.schedule.size
+        return self.run.schedule.augment if whole else replace(self.run.schedule.augment, stray=0.0)
 
     @property
     def _progress(self) -> float:

@@ -21,7 +21,7 @@ from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.inference.predictor import Predictor
-from maskmixadv.runs.odds import Odds, larger, sizes
+from maskmixadv.runs.odds import RANGE, Odds, larger, sizes
 from maskmixadv.runs.run import Run
 from maskmixadv.training.asked import asked
 from maskmixadv.types import IGNORE
@@ -31,7 +31,7 @@ LEAST: Final = 3
 FOLDS: Final = 5
 """Parts of the patients; each is judged by the odds that the others' masks give."""
 OCTAVES: Final = 6
-"""Octaves between the odds of two classes, at most."""
+"""Octaves between the odds of two classes, at most, in any case, however large its structures are."""
 PARTS: Final = 8
 """Parts of an octave in which odds are reckoned."""
 STEPS: Final = (8, 4, 2)
@@ -66,6 +66,8 @@ class Shift(NamedTuple):
     >>> best = Shift((8, 0, 3), power=6)
     >>> best.kept
     Shift(logs=(6, 0, 2), power=6)
+    >>> best.reach  # a structure of 0 that is small, and one of 3 that is large, or the background of 8 and a small one
+    15.0
     >>> [each.logs for each in best.near(0, step=4)]
     [(8, 0, 3), (12, 0, 3), (4, 0, 3)]
     """
@@ -83,14 +85,28 @@ class Shift(NamedTuple):
         """What is kept of it in the end: of the power all, as it is what others differ by."""
         return Shift(tuple(int(SHARE * each) for each in self.logs), self.power)
 
+    @property
+    def reach(self) -> float:
+        """How far apart the odds of two classes are in a case, at most, in `PARTS` of an octave.
+
+        Of two structures one may be the larger, and the other the smaller, by all that counts of sizes; the background
+        has no size.
+        """
+        more = abs(self.power) * math.log2(RANGE)
+        background, *structures = self.logs
+        low, high = min(structures), max(structures)
+        between = high - low + 2 * more if len(structures) > 1 else 0.0
+        return max(between, max(high - background, background - low) + more)
+
     def near(self, place: int, step: int) -> "Iterable[Shift]":
         """Yield it first, then those where class number `place` has more or less; after the last class, the power."""
         yield self
         for way in (step, -step):
             logs = [each + way * (number == place) for number, each in enumerate(self.logs)]
             power = self.power + way * (place == len(logs))
-            if max(logs) - min(logs) <= PARTS * OCTAVES and 0 <= power <= PARTS * POWER:
-                yield Shift(tuple(each - min(logs) for each in logs), power)
+            shift = Shift(tuple(each - min(logs) for each in logs), power)
+            if shift.reach <= PARTS * OCTAVES and 0 <= power <= PARTS * POWER:
+                yield shift
 
 
 def found_odds(run: Run, corpus: Corpus, predictor: Predictor) -> Odds:
