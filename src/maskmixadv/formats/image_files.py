@@ -69,8 +69,11 @@ FOLDER: Final[Format] = series
 """The format of an image that is a folder of files."""
 SUFFIXES: Final = tuple(suffix for each in FORMATS for suffix in each.SUFFIXES)
 """Suffixes of all image files."""
-BESIDE: Final = (".raw", ".zraw", ".txt", ".csv", ".json", ".md", ".toml", ".db", ".ini", ".bak")
-"""Suffixes of files that may lie in a folder of images and are no images."""
+BESIDE: Final = (
+    *(".raw", ".zraw", ".txt", ".csv", ".json", ".md", ".toml", ".db", ".ini", ".bak"),
+    *(".label", ".ctbl"),
+)
+"""Suffixes of files that may lie in a folder of images and are no images; the last are tables of labels."""
 
 
 def suffix(path: Path) -> str:

@@ -18,7 +18,7 @@ from maskmixadv.formats import image_files, several
 from maskmixadv.formats.reading import NAMED
 from maskmixadv.formats.slicing import Slicing, View
 from maskmixadv.sources import classes as declared
-from maskmixadv.sources import pairs, segments
+from maskmixadv.sources import pairs, segments, tables
 from maskmixadv.sources.classes import Classes
 from maskmixadv.sources.marks import kept_axes
 from maskmixadv.sources.pairs import Cuts, Pair, Read
@@ -348,8 +348,11 @@ def named_patient(image: Path, name: str, pattern: str | None) -> str:
 
 def _classes(source: Path, found: Sequence[Pair], confirm: Callable[[Classes], bool] | None) -> Classes:
     path = source / declared.FILE
+    beside = tables.find([source, source / SCRIBBLES, source / MASKS])
     if path.is_file():
-        return declared.read(path)
+        classes = declared.read(path)
+        tables.must_agree(classes, beside)
+        return classes
     scribbles = [pair.scribble for pair in found if pair.scribble is not None]
     masks = [pair.mask for pair in found if pair.mask is not None]
     segments.must_name_none([*scribbles, *masks], path)
@@ -357,6 +360,7 @@ def _classes(source: Path, found: Sequence[Pair], confirm: Callable[[Classes], b
         ((path, image_files.read_labels(path).array) for path in scribbles),
         (image_files.read_labels(path).array for path in masks),
     )
+    guessed = tables.applied(guessed, beside)
     if confirm is None:
         raise InputError(f"{path}: missing; codes look like {guessed}: write it, or accept the guess with --yes")
     if not confirm(guessed):
