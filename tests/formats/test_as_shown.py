@@ -1,6 +1,8 @@
 """Pictures come in as other programs show them: turned by EXIF, with black and white as declared, and in mm."""
 
 import json
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +247,41 @@ def test_labels_with_transparent_pixels_are_refused(tmp_path: Path) -> None:
             else:
                 with pytest.raises(InputError, match=r"labels have transparent pixels \(alpha 0 to 255\)"):
                     image_files.read_labels(tmp_path / file)
+
+
+def indexed(path: Path, bits: int, known: int) -> Path:
+    """Write a PNG of the colours 0 to 3 with a palette of so many; Pillow writes whole ones alone."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    rows = {8: [b"\0\1", b"\2\3"], 4: [b"\x01", b"\x23"], 2: [b"\x10", b"\xb0"]}[bits]
+    packed = zlib.compress(b"".join(b"\0" + row for row in rows))
+    head = struct.pack(">IIBBBBB", 2, 2, bits, 3, 0, 0, 0)
+    palette = bytes([0, 0, 0, 250, 0, 0, 0, 250, 0, 0, 0, 250])[: 3 * known]
+    parts = (b"IHDR", head), (b"PLTE", palette), (b"IDAT", packed), (b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts))
+    return path
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_colours_that_a_palette_lacks_are_refused(tmp_path: Path, bits: int) -> None:
+    """Pillow takes them for black; codes need no palette."""
+    path = indexed(tmp_path / "a.png", bits, known=2)
+    with pytest.raises(InputError, match=r"a\.png: has pixels of colour 3, its palette has 2, from 0 on"):
+        image_files.read(path)
+    assert image_files.read_labels(path).array.tolist() == [[[0, 1], [2, 3]]]
+    assert image_files.read(indexed(tmp_path / "b.png", bits, known=4)).coloured
+
+
+def test_a_tiff_whose_palette_is_cut_off_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    palette = np.repeat(np.arange(256, dtype=np.uint16)[None] * 257, 3, 0)
+    tifffile.imwrite(path, np.eye(4, dtype=np.uint8), photometric="palette", colormap=palette)
+    with tifffile.TiffFile(path) as file:
+        at = file.pages.first.tags["ColorMap"].offset + 4
+    content = bytearray(path.read_bytes())
+    content[at : at + 4] = (48).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.tif: its ColorMap has 48 numbers, allowed are 768; save it again"):
+        image_files.read(path)

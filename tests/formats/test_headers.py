@@ -266,6 +266,8 @@ def test_an_intercept_without_a_slope_is_told(
         ({"scl_slope": -np.inf}, "scl_slope is -inf, allowed are finite numbers"),
         ({"sform_code": 9}, "sform_code is 9, allowed are 0 to 5"),
         ({"qform_code": -1}, "qform_code is -1, allowed are 0 to 5"),
+        ({"bitpix": 32}, r"bitpix is 32, and voxels of datatype 4 \(int16\) have 16"),
+        ({"datatype": 2}, r"bitpix is 16, and voxels of datatype 2 \(uint8\) have 8"),
     ],
 )
 def test_what_nibabel_takes_for_not_said_is_refused(tmp_path: Path, fields: dict[str, Any], told: str) -> None:

@@ -16,6 +16,7 @@ from nibabel.arrayproxy import ArrayProxy
 
 from maskmixadv.errors import InputError, say
 from maskmixadv.files import lower_case, replaced
+from maskmixadv.formats.details import nifti_fields
 from maskmixadv.formats.reading import CHUNK, DEFLATED, SPLIT, Declared, LargeError, check_size, existing, fill, reading
 from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import MOST_CHANNELS, Geometry, Volume, check_spacing, differ, several_told, tilt
@@ -47,8 +48,6 @@ MOST_HEADER: Final = 2**24
 """Bytes before the voxels: a header and its extensions."""
 BEHIND: Final = 2**20
 """Bytes that a packed file may hold behind its voxels."""
-MOST_CODE: Final = 5
-"""Highest code of a form."""
 SPARE: Final = 2
 """Bytes behind the voxels that mean nothing."""
 
@@ -416,8 +415,7 @@ def _header(path: Path, stream: Any) -> Any:  # noqa: ANN401
         head = stream.read(SIZES[1] + 4)
         kind = _layout(path, head)
         raw = kind(head[: kind.sizeof_hdr], check=False)
-        _check_zeros(path, raw)
-        _check_said(path, raw)
+        nifti_fields.check(path, raw)
         if raw.get_data_offset() == 0:  # not said: right behind the header, as other programs have it
             raw.set_data_offset(kind.single_vox_offset)
             head = raw.binaryblock + head[kind.sizeof_hdr :]
@@ -425,22 +423,6 @@ def _header(path: Path, stream: Any) -> Any:  # noqa: ANN401
         if not 0 <= offset <= MOST_HEADER:
             raise InputError(f"{path}: not a readable {KIND} (voxels from byte {offset} on, allowed is {MOST_HEADER})")
         return kind.from_fileobj(BytesIO(head + stream.read(max(0, offset - len(head)))))
-
-
-def _check_zeros(path: Path, raw: Any) -> None:  # noqa: ANN401
-    """Refuse a size of 0 for voxels in a row, which nibabel takes as 1, unless a sform says it."""
-    shape = raw["dim"][1:4][: int(raw["dim"][0])]
-    if raw["sform_code"] <= 0 and any(size == 0 and n > 1 for size, n in zip(raw["pixdim"][1:4], shape, strict=False)):
-        check_spacing(path, tuple(map(float, raw["pixdim"][1:4])), "pixdim")
-
-
-def _check_said(path: Path, raw: Any) -> None:  # noqa: ANN401
-    """Refuse an infinite slope and codes of forms that NIfTI has not: nibabel takes both for not said."""
-    if math.isinf(slope := float(raw["scl_slope"])):
-        raise InputError(f"{path}: scl_slope is {slope:g}, allowed are finite numbers; save it again")
-    for name in ("qform_code", "sform_code"):
-        if not 0 <= (code := int(raw[name])) <= MOST_CODE:
-            raise InputError(f"{path}: {name} is {code}, allowed are 0 to {MOST_CODE}; correct the header")
 
 
 def _layout(path: Path, head: bytes) -> Any:  # noqa: ANN401

@@ -159,6 +159,8 @@ def header_of(stream: Any) -> Any:  # noqa: ANN401
         raise ValueError(f"scl_slope is {float(raw['scl_slope']):g}, allowed are finite numbers; save it again")
     if odd := next((name for name in ("qform_code", "sform_code") if not 0 <= raw[name] <= MOST_CODE), ""):
         raise ValueError(f"{odd} is {int(raw[odd])}, allowed are 0 to {MOST_CODE}; correct the header")
+    if (bits := int(raw["bitpix"])) not in (0, 8 * (each := raw.get_data_dtype().itemsize)):
+        raise ValueError(f"bitpix is {bits}, and voxels of datatype {int(raw['datatype'])} have {8 * each}")
     return kind.from_fileobj(io.BytesIO(head + stream.read(max(0, start - len(head)))))
 
 
@@ -251,6 +253,8 @@ def load_picture(path: Path, channels: list[dict[str, Any]]) -> Stored:
             raise ValueError(f"has colours or opacity of 16 bits, allowed are 8{ELSE}")
         plain = image.mode in ("1", "L", "F", "I", "I;16", "I;16L", "I;16B")
         shown: Any = ImageOps.exif_transpose(image)
+        if shown.mode == "P" and (most := int(np.asarray(shown).max())) >= (n := len(shown.palette.getdata()[1]) // 3):
+            raise ValueError(f"has pixels of colour {most}, its palette has {n}, from 0 on; save it again")
         pixels = np.asarray(shown if plain else shown.convert("L" if image.mode == "LA" else "RGB"))
         if wanted == "PNG":
             check_rows(path)
