@@ -285,3 +285,41 @@ def test_a_tiff_whose_palette_is_cut_off_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"a\.tif: its ColorMap has 48 numbers, allowed are 768; save it again"):
         image_files.read(path)
+
+
+def bmp(path: Path, bits: int, palette: list[int], rows: list[bytes]) -> Path:
+    """Write a BMP with a palette, the lowest row first."""
+    colours = b"".join(bytes([grey, grey, grey, 0]) for grey in palette)
+    content = b"".join(row.ljust(4, b"\0") for row in rows[::-1])
+    head = struct.pack("<IiiHHIIiiII", 40, 2, 2, 1, bits, 0, len(content), 0, 0, len(palette), 0)
+    start = 14 + len(head) + len(colours)
+    path.write_bytes(b"BM" + struct.pack("<IHHI", start + len(content), 0, 0, start) + head + colours + content)
+    return path
+
+
+def test_bmps_come_in_as_shown(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "a.bmp")
+    Image.fromarray(LABELS).save(tmp_path / "b.bmp")
+    np.testing.assert_array_equal(image_files.read(tmp_path / "a.bmp").array[0], PIXELS)
+    np.testing.assert_array_equal(image_files.read_labels(tmp_path / "b.bmp").array[0], LABELS)
+    coloured = np.stack([PIXELS, PIXELS // 2, PIXELS // 3], 2)
+    Image.fromarray(coloured).save(tmp_path / "c.bmp")
+    channels = image_files.read(tmp_path / "c.bmp").channels
+    assert channels is not None
+    np.testing.assert_array_equal(channels[:, 0], np.moveaxis(coloured, 2, 0))
+    assert image_files.labels_name(tmp_path / "a.bmp") == "a.png"
+    codes = bmp(tmp_path / "d.bmp", 8, [9, 200, 0, 100], [b"\0\1", b"\2\3"])
+    assert image_files.read_labels(codes).array.tolist() == [[[0, 1], [2, 3]]]
+    assert image_files.read(codes).array.tolist() == [[[9, 200], [0, 100]]]
+
+
+@pytest.mark.parametrize(
+    ("bits", "palette", "rows"),
+    [(8, [0, 255], [b"\0\1", b"\1\0"]), (4, [0, 255], [b"\x01", b"\x10"]), (4, list(range(16)), [b"\x01", b"\x23"])],
+)
+def test_a_bmp_that_pillow_takes_for_another_one_is_refused(
+    tmp_path: Path, bits: int, palette: list[int], rows: list[bytes]
+) -> None:
+    for ask in (image_files.read, image_files.read_labels):
+        with pytest.raises(InputError, match=rf"a\.bmp: a BMP of {bits} bits with a grey palette, which is read as of"):
+            ask(bmp(tmp_path / "a.bmp", bits, palette, rows))

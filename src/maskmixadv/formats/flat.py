@@ -1,4 +1,4 @@
-"""PNG, JPEG and TIFF: pictures without a place in the patient; the pages of a TIFF are a volume's slices."""
+"""PNG, JPEG, BMP and TIFF: pictures without a place in the patient; the pages of a TIFF are a volume's slices."""
 
 import math
 import re
@@ -32,11 +32,11 @@ from maskmixadv.formats.volume import LUMA, Geometry, Volume
 from maskmixadv.types import Spacing
 
 JPEG: Final = (".jpeg", ".jpg")
-SUFFIXES: Final = (".png", *JPEG, *TIFF)
-LABELS_AS: Final[Mapping[str, str]] = dict.fromkeys(JPEG, ".png")
-"""JPEG changes codes when it stores them."""
+SUFFIXES: Final = (".png", *JPEG, ".bmp", *TIFF)
+LABELS_AS: Final[Mapping[str, str]] = dict.fromkeys((*JPEG, ".bmp"), ".png")
+"""JPEG changes codes when it stores them, and few programs write BMP."""
 KIND: Final = "image"
-OPENED: Final = ("PNG", "JPEG", "TIFF")
+OPENED: Final = ("PNG", "JPEG", "BMP", "TIFF")
 """Formats that Pillow may open, whatever the file's name."""
 DEFLATE: Final = (8, 32946, 50013)
 RATIO: Final = {1: 4.0, 5: 4096.0, 32773: 128.0, **dict.fromkeys(DEFLATE, DEFLATED)}
@@ -361,6 +361,8 @@ def _picture(path: Path) -> Iterator[Image.Image]:
             most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
             raise LargeError(f"{path}: too many pixels, allowed are up to {most}") from None
     with image:
+        if image.format == "BMP":
+            picture_bits.must_be_bits_of(path, image)
         yield image
 
 

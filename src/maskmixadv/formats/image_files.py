@@ -129,7 +129,7 @@ def format_of(path: Path) -> Format:
     Examples
     --------
     >>> format_of(Path("a.jpg")).SUFFIXES
-    ('.png', '.jpeg', '.jpg', '.tiff', '.tif')
+    ('.png', '.jpeg', '.jpg', '.bmp', '.tiff', '.tif')
     """
     found = suffix(path)
     return next((each for each in FORMATS if found in each.SUFFIXES), FOLDER)

@@ -48,6 +48,31 @@ def spread(image: Any) -> int:  # noqa: ANN401
     return next((_SPREAD[each] for each in stored if each in _SPREAD), 1)
 
 
+def must_be_bits_of(path: Path, image: Any) -> None:  # noqa: ANN401
+    """Refuse a BMP of few bits whose palette is grey: Pillow takes its numbers to have as many bits as colours need.
+
+    Raises
+    ------
+    InputError
+        If there is such a palette.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> Image.new("L", (5, 4)).save("a.bmp")
+    >>> with Image.open("a.bmp") as image:
+    ...     must_be_bits_of(Path("a.bmp"), image)
+    """
+    with path.open("rb") as file:
+        head = file.read(30)
+    at = 24 if head[14] == 12 else 28  # of the oldest form, which is shorter, and of all others
+    bits, taken = int.from_bytes(head[at : at + 2], "little"), {"1": 1, "L": 8}.get(image.mode)
+    if taken is not None and bits != taken and bits <= 8:
+        raise InputError(
+            f"{path}: a BMP of {bits} bits with a grey palette, which is read as of {taken}; save it as PNG"
+        )
+
+
 def must_have_colours(path: Path, image: Any) -> None:  # noqa: ANN401
     """Refuse pixels whose number the picture's palette does not have: Pillow takes them for black.
 
