@@ -249,6 +249,21 @@ def test_labels_with_transparent_pixels_are_refused(tmp_path: Path) -> None:
                     image_files.read_labels(tmp_path / file)
 
 
+@pytest.mark.parametrize(
+    ("unit", "dots", "told"),
+    [("INCH", 72, ""), ("INCH", 300, ""), ("CENTIMETER", 118.11, ""), ("NONE", 50, ""), ("INCH", 1, ""),
+     ("CENTIMETER", 5000, "0.002"), ("INCH", 36.29, "0.7")],
+)  # fmt: skip
+def test_a_resolution_that_is_no_printers_is_told(tmp_path: Path, unit: Any, dots: float, told: str) -> None:
+    tifffile.imwrite(path := tmp_path / "a.tif", PIXELS, resolution=(dots, dots), resolutionunit=unit, metadata=None)
+    volume = image_files.read(path)
+    assert volume.spacing is None
+    said = "is not used, as most are a printer's; a JSON file beside it can say the spacing"
+    assert volume.notes == ((f"its resolution, by which pixels are {told} mm wide, {said}",) if told else ())
+    (tmp_path / "a.json").write_text('{"spacing": [1, 0.5, 0.5]}')
+    assert image_files.read(path).notes == ()
+
+
 def indexed(path: Path, bits: int, known: int) -> Path:
     """Write a PNG of the colours 0 to 3 with a palette of so many; Pillow writes whole ones alone."""
 

@@ -75,6 +75,15 @@ BESIDE: Final = (
 )
 """Suffixes of files that may lie in a folder of images and are no images; the last are tables of labels."""
 
+_PAIR: Final = (
+    "a half of a pair of NIfTI or Analyze, allowed is one file; save it as .nii.gz, as nibabel's nib-convert does"
+)
+_ELSEWHERE: Final[Mapping[str, str]] = {
+    **dict.fromkeys((".hdr", ".img", ".hdr.gz", ".img.gz"), _PAIR),
+    ".gif": "a GIF, allowed is PNG, or TIFF for several pages; save it as one",
+}
+"""What is said of files of formats that are known and not read, by their suffixes in lower case."""
+
 
 def suffix(path: Path) -> str:
     """Return the suffix that says a file's format, in lower case; empty for a folder, which is a DICOM series.
@@ -110,6 +119,9 @@ def suffix(path: Path) -> str:
             " CT, MR or PET, or a picture such as an X-ray; name that (segmentations, SEG, come in with their series by"
             " 'maskmixadv prepare dicom')"
         )
+    told = next((said for end, said in _ELSEWHERE.items() if path.name.lower().endswith(end)), "")
+    if told:
+        raise InputError(f"{path}: {told}")
     raise InputError(f"{path}: not a known image format, allowed are {', '.join(SUFFIXES)}; convert it")
 
 
