@@ -378,6 +378,8 @@ def coloured(path: Path) -> bool:
     reader = format_of(path)
     if reader is flat:
         return flat.may_be_coloured(path) and flat.read(path).coloured
+    if reader is nifti:
+        return nifti.may_be_coloured(path) and nifti.read(path).coloured
     if reader in (FOLDER, zipped):
         return series.coloured(path) if reader is FOLDER else zipped.coloured(path)
     return reader is itk and itk.declared(path).shape[-1] in (3, 4) and itk.read(path).coloured

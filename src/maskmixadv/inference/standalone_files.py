@@ -120,7 +120,7 @@ def load_nifti(path: Path) -> Stored:
         header = header_of(stream)
         dtype, shape, start = header.get_data_dtype(), header.get_data_shape(), header.get_data_offset()
         if dtype.kind not in "biuf" or dtype.itemsize > 8:
-            raise ValueError(f"voxels are of type {dtype}, allowed are numbers of up to 8 bytes")
+            raise ValueError(f"voxels are of type {dtype}, allowed are numbers of up to 8 bytes{ELSE}")
         space, count = axes_of(header)
         end = start + dtype.itemsize * int(np.prod(shape, dtype=object))
         if min(shape) < 1 or end > path.stat().st_size * (DEFLATED if packed else 1):

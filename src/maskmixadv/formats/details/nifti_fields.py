@@ -52,3 +52,15 @@ def check(path: Path, raw: Any) -> None:  # noqa: ANN401
     if bits not in (0, 8 * kind.itemsize):  # 0 is not said
         said = f"voxels of datatype {int(raw['datatype'])} ({kind.name}) have {8 * kind.itemsize}"
         raise InputError(f"{path}: bitpix is {bits}, and {said}; correct the header")
+
+
+def in_colour(header: Any) -> bool:  # noqa: ANN401
+    """Whether voxels are red, green and blue (RGB24), or these and opacity (RGBA32).
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> in_colour(nib.Nifti1Header())
+    False
+    """
+    return header.get_data_dtype().names in (tuple("RGB"), tuple("RGBA"))
