@@ -19,12 +19,17 @@ FORMS = {
     "scribbles/heart.ctbl": "# Color table file\n" + "".join(f"{k} {{{k}}} 200 10 0 255\n" for k in (1, 2, 3)),
     "masks/FreeSurferColorLUT.txt": "#No. Label R G B A\n0 Unknown 0 0 0 0\n"
     + "".join(f"{k}   {{{k}}}   200 10 0 0\n" for k in (1, 2, 3)),
+    "dataset.json": '{"labels": {"background": 0, "{1}": 1, "{2}": 2, "{3}": 3, "ignore": 4}}',
+    "masks/dataset.json": '{"labels": {"0": "background", "1": "{1}", "2": "{2}", "3": "{3}"}}',
     "heart.csv": "LabelValue,Name,Color_R\n" + "".join(f"{k},{{{k}}},0.5\n" for k in (1, 2, 3)),
 }
 
 
 def table(source: Path, name: str, *names: str) -> Path:
-    (source / name).write_text(FORMS[name].format("", *names))
+    text = FORMS[name]
+    for place, each in enumerate(names, 1):
+        text = text.replace(f"{{{place}}}", each)
+    (source / name).write_text(text)
     return source / name
 
 
@@ -85,10 +90,20 @@ def test_a_damaged_table_is_refused(tmp_path: Path, name: str, text: str | bytes
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"\xff\xfe1", b"drawn in June\n", b"name,patient\na,1\n", b"1 2 3\n", b"# only a note\n"]
+    "text",
+    [
+        b"",
+        b"\xff\xfe1",
+        b"drawn in June\n",
+        b"name,patient\na,1\n",
+        b"1 2 3\n",
+        b"# only a note\n",
+        b'{"labels": [1]}',
+        b"[1]",
+    ],
 )
 def test_other_texts_are_passed_over(tmp_path: Path, text: bytes) -> None:
-    for name in ("notes.txt", "notes.csv", ".hidden.label"):
+    for name in ("notes.txt", "notes.csv", ".hidden.label", "dataset.json"):
         (tmp_path / name).write_bytes(text)
     assert tables.find([tmp_path]) == []
 

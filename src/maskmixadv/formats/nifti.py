@@ -139,7 +139,7 @@ def read(path: Path) -> Volume:
     place = NiftiGeometry(header, others)
     damaged = tuple(f"{name} is damaged, and not used" for name, form in _forms(path, header).items() if form is None)
     if in_colour(header):
-        pixels = np.stack([array.T[name] for name in array.dtype.names], -1)
+        pixels = np.stack([array.T[name] for name in array.dtype.names or ()], -1)
         (made, coloured), opaque = grey(pixels), pixels.shape[-1] == 3
         told = () if opaque else ("opacity (alpha) is left out",)
         return Volume(made, spacing, affine, place, coloured, colours(pixels), colours=True, notes=(*told, *damaged))

@@ -1,4 +1,4 @@
-"""Tables of labels beside masks, which say what codes are called: of ITK-SNAP, 3D Slicer and FreeSurfer."""
+"""Tables of labels beside masks, which say what codes are called: of ITK-SNAP, 3D Slicer, FreeSurfer and nnU-Net."""
 
 import csv
 import re
@@ -8,19 +8,21 @@ from typing import Final, NamedTuple
 
 from maskmixadv.corpus.names import check_classes
 from maskmixadv.errors import InputError, listed, say
-from maskmixadv.files import read_text
+from maskmixadv.files import read_json, read_text
 from maskmixadv.formats.reading import in_one_line
 from maskmixadv.sources.classes import BACKGROUND, FILE, Classes, coded
 from maskmixadv.spelling import folded
 
 OWN: Final = (".label", ".ctbl")
 """Suffixes that only tables have; a text or a .csv may be one."""
+DATASET: Final = "dataset.json"
+"""What nnU-Net and the Medical Segmentation Decathlon call theirs."""
 SUFFIXES: Final = (*OWN, ".txt", ".csv")
 _SNAP: Final = re.compile(r'(\d+)\s+\d+\s+\d+\s+\d+\s+[\d.]+\s+\d+\s+\d+\s+"(.*)"')
 """A line of ITK-SNAP: code, red, green, blue, opacity, two switches, name."""
 _LUT: Final = re.compile(r"(\d+)\s+((?=\S*[^\W\d_])\S.*?)\s+\d+\s+\d+\s+\d+\s+\d+")
 """A line of 3D Slicer and of FreeSurfer: code, name with a letter in its first word, red, green, blue, opacity."""
-_UNNAMED: Final = re.compile(r"label_\d+|clear_label|none|unknown|unlabell?ed")
+_UNNAMED: Final = re.compile(r"label_\d+|clear_label|none|unknown|unlabell?ed|ignore")
 """Names, as `folded` spells them, that programs give before somebody names a label."""
 
 
@@ -59,7 +61,8 @@ def find(folders: Iterable[Path]) -> list[Table]:
     [{0: 'Clear Label', 1: 'LV'}, {1: 'left_kidney'}]
     """
     inside = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
-    shown = [path for path in inside if path.name[0] != "." and path.suffix.lower() in SUFFIXES and path.is_file()]
+    like = [path for path in inside if path.suffix.lower() in SUFFIXES or path.name == DATASET]
+    shown = [path for path in like if path.name[0] != "." and path.is_file()]
     return [found for path in shown if (found := _read(path)) is not None]
 
 
@@ -141,6 +144,8 @@ def applied(guess: Classes, tables: Sequence[Table]) -> Classes:
 
 
 def _read(path: Path) -> Table | None:
+    if path.name == DATASET:
+        return _of_dataset(path)
     sure = path.suffix.lower() in OWN
     try:
         text = read_text(path)
@@ -159,6 +164,21 @@ def _read(path: Path) -> Table | None:
         if folded(found.setdefault(code, name)) != folded(name):
             both = f"{in_one_line(found[code])!r:.62} and {in_one_line(name)!r:.62}"
             raise InputError(f"{path}: calls code {code} {both}, allowed is one name; correct it")
+    return Table(path, found) if found else None
+
+
+def _of_dataset(path: Path) -> Table | None:
+    """Read labels as nnU-Net 2 has them, codes by name, or as its forerunners have, names by code; without regions."""
+    try:
+        raw = read_json(path)
+    except InputError:  # another program's
+        return None
+    labels = raw.get("labels") if isinstance(raw, dict) else None
+    pairs = [
+        (key, value) if isinstance(value, str) else (value, key)
+        for key, value in (labels if isinstance(labels, dict) else {}).items()
+    ]
+    found = {int(code): name for code, name in pairs if str(code).isdecimal() and not isinstance(code, bool)}
     return Table(path, found) if found else None
 
 
