@@ -7,7 +7,7 @@ import pytest
 import own
 import tiny
 from maskmixadv.errors import InputError
-from maskmixadv.sources import folder, nnunet, nnunet_export, tables
+from maskmixadv.sources import folder, follow, nnunet, nnunet_export, tables
 from maskmixadv.sources.classes import Classes
 from maskmixadv.studio import palette
 from maskmixadv.studio.layout import Layout
@@ -41,6 +41,19 @@ def test_a_table_that_swaps_classes_is_refused(tmp_path: Path, name: str) -> Non
     with pytest.raises(InputError, match=rf"calls code 1 '{second}', which classes\.toml calls '{first}'") as caught:
         folder.prepare(source, tmp_path / "c")
     assert str(caught.value).startswith(str(path))
+
+
+def test_a_folder_that_is_learnt_from_is_compared_and_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = own.folder(tmp_path / "src", scribbled=1, masked=1)
+    _, first, second, third = tiny.CLASSES
+    table(source, "scribbles/heart.ctbl", "cavity", second, third)
+    follow.current(source)
+    assert capsys.readouterr().err.count("names differ") == 1
+    table(source, "scribbles/heart.ctbl", second, first, third)
+    with pytest.raises(InputError, match="calls code 1"):
+        follow.current(source)
 
 
 @pytest.mark.parametrize("name", FORMS)

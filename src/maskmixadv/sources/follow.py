@@ -53,6 +53,7 @@ def current(source: Path) -> Corpus:
     >>> current(Path("mine"))
     Corpus('mine', root='mine/.corpus/...', 1 case, 2 classes)
     """
+    folder.declared_classes(source)  # here, as it tells other names once
     return _made(lambda: _State.of(folder.find(source), declared.read(source / declared.FILE)))
 
 
