@@ -168,6 +168,8 @@ WRONG_ARRAYS: dict[str, dict[str, Any]] = {
     r"spacing \(8, 0, 1\), allowed are 3 finite numbers above 0": {"spacing": (8, 0, 1)},
     r"spacing \(8, nan, 1\)": {"spacing": (8, np.nan, 1)},
     r"spacing \(1.5, 1.5\)": {"spacing": (1.5, 1.5)},
+    r"spacing: a voxel of 8 × 0.001 × 1.5 mm, of which one side is 1500 times": {"spacing": (8, 0.001, 1.5)},
+    r"spacing: a voxel of 8 × 1500 × 1500 mm, allowed are 1e-06 to 500 mm": {"spacing": (8, 1500, 1500)},
     r"dense mask has shape \(2, 40, 48\), image has \(3, 40, 48\)": {"dense": DENSE[:2]},
     "dense mask: label 1.5, allowed are whole numbers": {"dense": DENSE * 1.5},
     "scribble: label -1, allowed are whole numbers": {"scribble": SCRIBBLE.astype(int) - 1},
@@ -352,6 +354,7 @@ WRONG_IMAGES: dict[str, tuple[np.ndarray, Any]] = {
     "image: is of type <U1": (np.full(RAW.shape, "a"), SPACING),
     r"image: spacing \(8, 1.5, -1.5\), allowed are 3 finite numbers above 0": (RAW, (8, 1.5, -1.5)),
     r"image: spacing \(8, 1.5\)": (RAW, (8, 1.5)),
+    r"image: spacing: a voxel of 8 × 0.001 × 1.5 mm, of which one side is 1500 times": (RAW, (8, 0.001, 1.5)),
     "image has no voxel spacing": (RAW, None),
 }
 

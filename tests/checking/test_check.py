@@ -39,6 +39,9 @@ def test_constant_slices(tmp_path: Path) -> None:
     image = tiny.volume()[0]
     image[1] = 0.25
     assert notes(tmp_path / "c", tiny.case("p0", image=image)) == ["p0: slice 1 is constant; remove it, or its strokes"]
+    image[2] = 0.5
+    told = ["p0: slices 1, 2 are constant; remove them, or their strokes"]
+    assert notes(tmp_path / "d", tiny.case("p0", image=image)) == told
 
 
 def test_strokes_on_an_empty_margin(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Pictures come in as other programs show them: turned by EXIF, with black and white as declared, and in mm."""
 
 import json
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +247,94 @@ def test_labels_with_transparent_pixels_are_refused(tmp_path: Path) -> None:
             else:
                 with pytest.raises(InputError, match=r"labels have transparent pixels \(alpha 0 to 255\)"):
                     image_files.read_labels(tmp_path / file)
+
+
+@pytest.mark.parametrize(
+    ("unit", "dots", "told"),
+    [("INCH", 72, ""), ("INCH", 300, ""), ("CENTIMETER", 118.11, ""), ("NONE", 50, ""), ("INCH", 1, ""),
+     ("CENTIMETER", 5000, "0.002"), ("INCH", 36.29, "0.7")],
+)  # fmt: skip
+def test_a_resolution_that_is_no_printers_is_told(tmp_path: Path, unit: Any, dots: float, told: str) -> None:
+    tifffile.imwrite(path := tmp_path / "a.tif", PIXELS, resolution=(dots, dots), resolutionunit=unit, metadata=None)
+    volume = image_files.read(path)
+    assert volume.spacing is None
+    said = "is not used, as most are a printer's; a JSON file beside it can say the spacing"
+    assert volume.notes == ((f"its resolution, by which pixels are {told} mm wide, {said}",) if told else ())
+    (tmp_path / "a.json").write_text('{"spacing": [1, 0.5, 0.5]}')
+    assert image_files.read(path).notes == ()
+
+
+def indexed(path: Path, bits: int, known: int) -> Path:
+    """Write a PNG of the colours 0 to 3 with a palette of so many; Pillow writes whole ones alone."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    rows = {8: [b"\0\1", b"\2\3"], 4: [b"\x01", b"\x23"], 2: [b"\x10", b"\xb0"]}[bits]
+    packed = zlib.compress(b"".join(b"\0" + row for row in rows))
+    head = struct.pack(">IIBBBBB", 2, 2, bits, 3, 0, 0, 0)
+    palette = bytes([0, 0, 0, 250, 0, 0, 0, 250, 0, 0, 0, 250])[: 3 * known]
+    parts = (b"IHDR", head), (b"PLTE", palette), (b"IDAT", packed), (b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts))
+    return path
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_colours_that_a_palette_lacks_are_refused(tmp_path: Path, bits: int) -> None:
+    """Pillow takes them for black; codes need no palette."""
+    path = indexed(tmp_path / "a.png", bits, known=2)
+    with pytest.raises(InputError, match=r"a\.png: has pixels of colour 3, its palette has 2, from 0 on"):
+        image_files.read(path)
+    assert image_files.read_labels(path).array.tolist() == [[[0, 1], [2, 3]]]
+    assert image_files.read(indexed(tmp_path / "b.png", bits, known=4)).coloured
+
+
+def test_a_tiff_whose_palette_is_cut_off_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    palette = np.repeat(np.arange(256, dtype=np.uint16)[None] * 257, 3, 0)
+    tifffile.imwrite(path, np.eye(4, dtype=np.uint8), photometric="palette", colormap=palette)
+    with tifffile.TiffFile(path) as file:
+        at = file.pages.first.tags["ColorMap"].offset + 4
+    content = bytearray(path.read_bytes())
+    content[at : at + 4] = (48).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.tif: its ColorMap has 48 numbers, allowed are 768; save it again"):
+        image_files.read(path)
+
+
+def bmp(path: Path, bits: int, palette: list[int], rows: list[bytes]) -> Path:
+    """Write a BMP with a palette, the lowest row first."""
+    colours = b"".join(bytes([grey, grey, grey, 0]) for grey in palette)
+    content = b"".join(row.ljust(4, b"\0") for row in rows[::-1])
+    head = struct.pack("<IiiHHIIiiII", 40, 2, 2, 1, bits, 0, len(content), 0, 0, len(palette), 0)
+    start = 14 + len(head) + len(colours)
+    path.write_bytes(b"BM" + struct.pack("<IHHI", start + len(content), 0, 0, start) + head + colours + content)
+    return path
+
+
+def test_bmps_come_in_as_shown(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "a.bmp")
+    Image.fromarray(LABELS).save(tmp_path / "b.bmp")
+    np.testing.assert_array_equal(image_files.read(tmp_path / "a.bmp").array[0], PIXELS)
+    np.testing.assert_array_equal(image_files.read_labels(tmp_path / "b.bmp").array[0], LABELS)
+    coloured = np.stack([PIXELS, PIXELS // 2, PIXELS // 3], 2)
+    Image.fromarray(coloured).save(tmp_path / "c.bmp")
+    channels = image_files.read(tmp_path / "c.bmp").channels
+    assert channels is not None
+    np.testing.assert_array_equal(channels[:, 0], np.moveaxis(coloured, 2, 0))
+    assert image_files.labels_name(tmp_path / "a.bmp") == "a.png"
+    codes = bmp(tmp_path / "d.bmp", 8, [9, 200, 0, 100], [b"\0\1", b"\2\3"])
+    assert image_files.read_labels(codes).array.tolist() == [[[0, 1], [2, 3]]]
+    assert image_files.read(codes).array.tolist() == [[[9, 200], [0, 100]]]
+
+
+@pytest.mark.parametrize(
+    ("bits", "palette", "rows"),
+    [(8, [0, 255], [b"\0\1", b"\1\0"]), (4, [0, 255], [b"\x01", b"\x10"]), (4, list(range(16)), [b"\x01", b"\x23"])],
+)
+def test_a_bmp_that_pillow_takes_for_another_one_is_refused(
+    tmp_path: Path, bits: int, palette: list[int], rows: list[bytes]
+) -> None:
+    for ask in (image_files.read, image_files.read_labels):
+        with pytest.raises(InputError, match=rf"a\.bmp: a BMP of {bits} bits with a grey palette, which is read as of"):
+            ask(bmp(tmp_path / "a.bmp", bits, palette, rows))

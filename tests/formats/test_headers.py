@@ -266,6 +266,8 @@ def test_an_intercept_without_a_slope_is_told(
         ({"scl_slope": -np.inf}, "scl_slope is -inf, allowed are finite numbers"),
         ({"sform_code": 9}, "sform_code is 9, allowed are 0 to 5"),
         ({"qform_code": -1}, "qform_code is -1, allowed are 0 to 5"),
+        ({"bitpix": 32}, r"bitpix is 32, and voxels of datatype 4 \(int16\) have 16"),
+        ({"datatype": 2}, r"bitpix is 16, and voxels of datatype 2 \(uint8\) have 8"),
     ],
 )
 def test_what_nibabel_takes_for_not_said_is_refused(tmp_path: Path, fields: dict[str, Any], told: str) -> None:
@@ -362,3 +364,29 @@ def test_other_colours_than_red_green_and_blue_are_refused(tmp_path: Path, kind:
     for look in (image_files.read, image_files.channels):
         with pytest.raises(InputError, match=rf"a\.nrrd: kinds: {kind.lower()}: allowed are colours as red, green"):
             look(path)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("letters", ["RGB", "RGBA"])
+def test_colours_of_nifti_are_channels(tmp_path: Path, suffix: str, letters: str) -> None:
+    voxels = np.zeros(ARRAY.shape, [(letter, "u1") for letter in letters])
+    voxels["R"], voxels["B"] = ARRAY % 251, 7
+    nib.save(nib.Nifti1Image(voxels, PLACE), path := tmp_path / f"a{suffix}")
+    volume = image_files.read(path)
+    assert volume.channels is not None
+    assert volume.notes == (() if letters == "RGB" else ("opacity (alpha) is left out",))
+    assert (volume.colours, volume.coloured, volume.spacing) == (True, True, (8.0, 2.0, 1.5))
+    for channel, letter in zip(volume.channels, "RGB", strict=True):
+        np.testing.assert_array_equal(channel, voxels[letter].T)
+    assert (image_files.channels(path), image_files.coloured(path), nifti.read_slice(path, 1)) == (1, True, None)
+    with pytest.raises(InputError, match="labels are colours, allowed are class codes"):
+        image_files.read_labels(path)
+    voxels["G"] = voxels["B"] = voxels["R"] = ARRAY % 4
+    nib.save(nib.Nifti1Image(voxels, PLACE), path)
+    assert not image_files.coloured(path)
+    np.testing.assert_array_equal(image_files.read_labels(path).array, ARRAY.T % 4)
+    image_files.write_labels(tmp_path / "b.nii", CODES, image_files.read(path))
+    np.testing.assert_array_equal(image_files.read_labels(tmp_path / "b.nii").array, CODES)
+    nib.save(nib.Nifti1Image(np.stack([voxels] * 2, 3), PLACE), path)
+    with pytest.raises(InputError, match="has 2 volumes in colour, allowed is one"):
+        image_files.read(path)

@@ -1,5 +1,6 @@
 """NRRD and MetaImage: fields that ITK passes over are refused or told."""
 
+import bz2
 import gzip
 from pathlib import Path
 
@@ -103,3 +104,58 @@ def test_fields_of_metaimage_that_its_library_takes_otherwise_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=f"a.mha: {said}"):
         image_files.read(metaimage(tmp_path / "a.mha", fields))
+
+
+@pytest.mark.parametrize("name", ["bzip2", "bz2"])
+def test_nrrd_that_is_packed_by_bzip2_is_read(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """ITK has no such unpacking."""
+    path = nrrd(tmp_path / "a.nrrd", content=bz2.compress(CONTENT), packing=name)
+    (tmp_path / "b.bin").write_bytes(bz2.compress(bytes(6) + CONTENT))
+    other = nrrd(tmp_path / "b.nhdr", f"{PLACED}byte skip: 6\ndata file: b.bin\n", b"", packing=name)
+    for each in (path, other):
+        volume = image_files.read(each)
+        np.testing.assert_array_equal(volume.array, VOXELS)
+        assert volume.spacing == (3.0, 2.0, 1.0)
+    np.testing.assert_array_equal(image_files.read_labels(path).array, VOXELS)
+    assert capsys.readouterr().err == ""
+    image_files.read(nrrd(tmp_path / "c.nrrd", content=bz2.compress(CONTENT + bytes(50)), packing=name))
+    assert capsys.readouterr().err == f"{tmp_path / 'c.nrrd'}: {MORE} right\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "content", "told"),
+    [
+        (PLACED, bz2.compress(CONTENT[:-2]), "its packed voxels are 118 bytes, and 120 are declared"),
+        (PLACED, bz2.compress(CONTENT)[:-9], "it is cut off"),
+        (PLACED, b"hello", "Invalid data stream"),
+        (f"{PLACED}line skip: 1\n", b"\n" + bz2.compress(CONTENT), "with parts to skip, allowed is one file of voxels"),
+        (f"{PLACED}data file: none.bin\n", b"", "couldn.t open"),
+    ],
+)
+def test_damaged_bzip2_is_refused(tmp_path: Path, fields: str, content: bytes, told: str) -> None:
+    path = nrrd(tmp_path / "a.nrrd", fields, content, packing="bzip2")
+    with pytest.raises(InputError, match=rf"a\.nrrd: .*({told})") as caught:
+        image_files.read(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_metaimage_of_text_is_refused(tmp_path: Path) -> None:
+    """ITK failed, and said "Success"."""
+    path = metaimage(tmp_path / "a.mha", "BinaryData = False\n", " ".join(map(str, VOXELS.ravel())).encode())
+    for ask in (image_files.read, image_files.header):
+        with pytest.raises(InputError, match=r"a\.mha: BinaryData False, which is voxels as text, allowed is True"):
+            ask(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("a.HDR", "half of a pair of NIfTI or Analyze"),
+        ("a.img.gz", "half of a pair"),
+        ("a.gif", "a GIF, allowed is PNG"),
+    ],
+)
+def test_what_is_known_and_not_read_is_named(tmp_path: Path, name: str, told: str) -> None:
+    (tmp_path / name).write_bytes(bytes(348))
+    with pytest.raises(InputError, match=rf"{name}: .*{told}"):
+        image_files.read(tmp_path / name)

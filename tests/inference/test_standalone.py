@@ -296,7 +296,7 @@ def test_headers_are_read_as_the_program_does(volumes: Path, script: Script, tmp
         ("dim0", 40, b"\x09\x00"), ("datatype", 70, b"\x33\x33"), ("dims", 42, b"\xff\x7f"), ("start", 108, bytes(4)),
         ("far", 108, struct.pack("<f", 1e9)), ("negative", 42, b"\xff\xff"), ("pair", 344, b"ni1\0"),
         ("magic", 344, b"\0"), ("width", 80, bytes(4)), ("slope", 112, struct.pack("<f", np.inf)),
-        ("code", 254, b"\x09\0"),
+        ("code", 254, b"\x09\0"), ("bitpix", 72, b"\x20\0"),
     ]:  # fmt: skip
         (tmp_path / "in" / f"{name}.nii").write_bytes(raw[:place] + value + raw[place + len(value) :])
     fine = {f"{name}.nii.gz" for name in headers() if name.startswith("oblique")}
@@ -306,7 +306,7 @@ def test_headers_are_read_as_the_program_does(volumes: Path, script: Script, tmp
     }
     refused = same_or_refused(volumes, tmp_path / "in", script, tmp_path, alike=fine)
     names = {"sheared", "empty_sform_alone", "unit5", "size_nan_without_sform", "huge", "needle", "complex", "colours"}
-    raws = {f"{name}.nii" for name in ("dim0", "datatype", "width", "slope", "code")}
+    raws = {f"{name}.nii" for name in ("dim0", "datatype", "width", "slope", "code", "bitpix")}
     assert {f"{name}.nii.gz" for name in names} | raws <= set(refused)
 
 
@@ -450,6 +450,11 @@ def pictures(folder: Path) -> None:
     mixed.save(folder / "rgbj.jpg", quality=95)
     drawn.save(folder / "lj.jpeg")
     mixed.quantize(64).save(folder / "palette.png")
+    content = (folder / "palette.png").read_bytes()
+    at = content.index(b"PLTE")
+    head = struct.pack(">I", 9) + content[at : at + 13]
+    few = head + struct.pack(">I", zlib.crc32(head[4:]))
+    (folder / "few.png").write_bytes(content[: at - 4] + few + content[content.index(b"IDAT") - 4 :])
     Image.fromarray(grey > 100).save(folder / "bit.png")
     drawn.convert("LA").save(folder / "la.png")
     mixed.convert("RGBA").save(folder / "rgba.png")
@@ -576,7 +581,7 @@ def test_pictures_have_the_programs_masks_or_are_refused(greys: Path, script: Sc
     refused = same_or_refused(greys, tmp_path / "in", script, tmp_path, alike=GREYS | MIXED | {"same.png"})
     wrong = {"rgb16.tif", "w16.tif", "tu32.tif", "json.tif", "json_0000.tif", "imagej.tif", "ome.ome.tif", "gif.png"}
     wrong |= {"png.tif", "moving.png", "stack.tif", "ijstack.tif", "swapped.tif", "gel.tif", "bomb.png", "half.png"}
-    wrong |= {"checksum.tif", "overlap.tif", "short.tif", "closed.jpg"}
+    wrong |= {"checksum.tif", "overlap.tif", "short.tif", "closed.jpg", "few.png"}
     wrong |= {"la16.png", "rgb16_.png", *(f"or{number}.tif" for number in range(5, 9))}
     assert wrong <= set(refused)
     assert all("maskmixadv predict" in refused[name] for name in ("w16.tif", "imagej.tif", "json.tif", "png.tif"))
@@ -602,6 +607,7 @@ def test_what_is_odd_about_a_file_is_told_as_the_program_tells_it(
     drawn.save(tmp_path / "in" / "a.png", dpi=(100, 200))
     drawn.save(tmp_path / "in" / "b.jpg", dpi=(200, 100))
     drawn.save(tmp_path / "in" / "c.tif", resolution_unit=2, x_resolution=100, y_resolution=200)
+    drawn.save(tmp_path / "in" / "c2.tif", resolution_unit=3, x_resolution=5000, y_resolution=5000)
     mixed.quantize(64).save(tmp_path / "in" / "d.png")
     drawn.convert("LA").save(tmp_path / "in" / "e.png")
     drawn.save(tmp_path / "in" / "f.png", dpi=(100, 100))

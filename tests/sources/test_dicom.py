@@ -354,6 +354,26 @@ def test_segments_beyond_their_series_are_refused(tmp_path: Path, kind: str, she
         seg.read(tmp_path / "seg.dcm", series.read(written), names)
 
 
+@pytest.mark.parametrize("drawn", [(0, 5), (1, 3)])
+def test_slices_that_a_segmentation_does_not_refer_to_are_told(
+    tmp_path: Path, drawn: tuple[int, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They may be background, or slices that nobody has looked at; slices without a drawing are referred to."""
+    written = write_series(tmp_path / "s", pixels())
+    mask = np.zeros((5, 7, 4), np.uint8)
+    mask[2, 2:4] = 1
+    first, end = drawn
+    made = hd.seg.Segmentation(
+        headers_of(written)[first:end], mask[first:end], "BINARY", [seg._described(hd, 1, "organ")],
+        hd.UID(), 9, hd.UID(), 1, "x", "x", "1", "1",
+    )  # fmt: skip
+    made.save_as(tmp_path / "seg.dcm")
+    found = seg.read(tmp_path / "seg.dcm", series.read(written), ("background", "organ"))
+    np.testing.assert_array_equal(found, mask)
+    said = "refers to 2 of 5 slices of its series; where it draws nothing, the others are background"
+    assert capsys.readouterr().err == ("" if drawn == (0, 5) else f"{tmp_path / 'seg.dcm'}: {said}\n")
+
+
 @pytest.mark.parametrize("kind", ["FRACTIONAL", "LABELMAP"])
 def test_segmentations_of_other_types_are_read(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A voxel belongs to a fractional segment if at least half of it does."""

@@ -151,6 +151,11 @@ def test_codes_are_what_they_are(tmp_path: Path) -> None:
     declare(source, "ignore = -1", codes=(0, 500, None, -7))
     with pytest.raises(InputError, match=r"label 200 is not declared, allowed are -7, -1, 0, 2, 500 \(0 background"):
         folder.prepare(source, tmp_path / "f")
+    declare(source, "ignore = -1", codes=(0, 500, 3, 4))
+    with pytest.raises(
+        InputError, match=r"labels -7, 200 are not declared, allowed are .*; declare them, in a folder by 'code = -7'"
+    ):
+        folder.prepare(source, tmp_path / "f")
 
 
 @pytest.mark.parametrize("codes", [(0, 255), (0, 500), (1, 0)])

@@ -62,7 +62,9 @@ def of_case(entry: Entry, case: Case) -> Iterator[str]:
     """
     constant = [k for k, image in enumerate(case.shown) if image.min() == image.max()]
     if constant:
-        yield f"{entry.name}: slice {listed(constant)} is constant; remove it, or its strokes"
+        one = len(constant) == 1
+        what = f"slice {constant[0]} is" if one else f"slices {listed(constant)} are"
+        yield f"{entry.name}: {what} constant; remove {'it, or its' if one else 'them, or their'} strokes"
     if case.scribble is not None:
         for problem, slices in _strokes(case, case.scribble, constant).items():
             if slices:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
 from maskmixadv.errors import InputError, counted
+from maskmixadv.formats.volume import wrong_spacing
 from maskmixadv.types import Spacing
 
 SpacingLike = Sequence[SupportsFloat] | np.ndarray
@@ -118,7 +119,7 @@ def as_spacing(spacing: SpacingLike, where: str) -> Spacing:
     Raises
     ------
     InputError
-        Where it is not three finite numbers above 0.
+        Where it is not three finite numbers above 0, or a voxel of a size or a shape that no image has.
 
     Examples
     --------
@@ -131,6 +132,8 @@ def as_spacing(spacing: SpacingLike, where: str) -> Spacing:
         numbers = []
     if len(numbers) != 3 or not all(0 < each < math.inf for each in numbers):
         raise InputError(f"{where}: spacing {spacing!r:.60}, allowed are 3 finite numbers above 0 (mm along d, h, w)")
+    if told := wrong_spacing(numbers):
+        raise InputError(f"{where}: spacing: {told}")
     d, h, w = numbers
     return d, h, w
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, UInt8
 from maskmixadv.corpus.arrays import SpacingLike, as_channels, as_labels, as_spacing
 from maskmixadv.corpus.channels import COLOURS, ONE, Channel, check_channels, named, own, ranged, shown
 from maskmixadv.corpus.scale import like_ct
-from maskmixadv.errors import InputError, counted
+from maskmixadv.errors import InputError, counted, listed
 from maskmixadv.typed import whole
 from maskmixadv.types import IGNORE, Spacing
 
@@ -178,6 +178,18 @@ class Case:
         return f"Case({', '.join(said)})"
 
 
+def not_declared(codes: Sequence[float | int]) -> str:
+    """Say of codes that they are not declared, for an error's text.
+
+    Examples
+    --------
+    >>> not_declared([7]), not_declared([50, 100])
+    ('label 7 is not declared', 'labels 50, 100 are not declared')
+    """
+    shown = listed([f"{code:.9g}" for code in codes], 5)
+    return f"labels {shown} are not declared" if len(codes) > 1 else f"label {shown} is not declared"
+
+
 def recode(labels: np.ndarray, *, classes: int, ignore: int | None, where: str) -> UInt8[np.ndarray, "..."]:
     """Turn a file's codes into class indices and ``IGNORE``.
 
@@ -205,8 +217,8 @@ def recode(labels: np.ndarray, *, classes: int, ignore: int | None, where: str) 
     allowed = [*range(classes), *([] if ignore is None else [ignore])]
     stray = np.setdiff1d(np.unique(labels), allowed)
     if stray.size:
-        shown = ", ".join(f"{code:.9g}" for code in stray[:5])
-        raise InputError(f"{where}: label {shown} is not declared, allowed are {', '.join(map(str, allowed))}")
+        shown = not_declared(stray.tolist())
+        raise InputError(f"{where}: {shown}, allowed are {', '.join(map(str, allowed))}")
     coded = labels.astype(np.uint8)
     if ignore is not None:
         coded[labels == ignore] = IGNORE

@@ -7,6 +7,7 @@ import numpy as np
 
 from maskmixadv.errors import InputError, counted
 from maskmixadv.files import LONGEST_NAME
+from maskmixadv.formats.volume import wrong_spacing
 from maskmixadv.spelling import folded
 from maskmixadv.types import Spacing
 
@@ -137,7 +138,7 @@ def check_word(word: str, where: str, *, empty: bool = False) -> None:
 
 
 def check_spacing(spacing: Spacing, where: str) -> None:
-    """Check that a spacing (mm along d, h, w) is above 0.
+    """Check that a spacing (mm along d, h, w) is above 0, and that of a voxel that an image may have.
 
     Raises
     ------
@@ -152,3 +153,5 @@ def check_spacing(spacing: Spacing, where: str) -> None:
     """
     if min(spacing) <= 0:
         raise InputError(f"{where} {spacing}, allowed are numbers above 0")
+    if told := wrong_spacing(spacing):
+        raise InputError(f"{where}: {told}")

@@ -1,4 +1,4 @@
-"""PNG, JPEG and TIFF: pictures without a place in the patient; the pages of a TIFF are a volume's slices."""
+"""PNG, JPEG, BMP and TIFF: pictures without a place in the patient; the pages of a TIFF are a volume's slices."""
 
 import math
 import re
@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, ImageSequence
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import replaced
-from maskmixadv.formats.details import jpeg_whole, png_rows, tiff_fields, tiff_packed
+from maskmixadv.formats.details import jpeg_whole, picture_bits, png_rows, tiff_fields, tiff_packed
 from maskmixadv.formats.details.picture_notes import Stored
 from maskmixadv.formats.details.tiff_fields import TIFF
 from maskmixadv.formats.reading import (
@@ -32,11 +32,11 @@ from maskmixadv.formats.volume import LUMA, Geometry, Volume
 from maskmixadv.types import Spacing
 
 JPEG: Final = (".jpeg", ".jpg")
-SUFFIXES: Final = (".png", *JPEG, *TIFF)
-LABELS_AS: Final[Mapping[str, str]] = dict.fromkeys(JPEG, ".png")
-"""JPEG changes codes when it stores them."""
+SUFFIXES: Final = (".png", *JPEG, ".bmp", *TIFF)
+LABELS_AS: Final[Mapping[str, str]] = dict.fromkeys((*JPEG, ".bmp"), ".png")
+"""JPEG changes codes when it stores them, and few programs write BMP."""
 KIND: Final = "image"
-OPENED: Final = ("PNG", "JPEG", "TIFF")
+OPENED: Final = ("PNG", "JPEG", "BMP", "TIFF")
 """Formats that Pillow may open, whatever the file's name."""
 DEFLATE: Final = (8, 32946, 50013)
 RATIO: Final = {1: 4.0, 5: 4096.0, 32773: 128.0, **dict.fromkeys(DEFLATE, DEFLATED)}
@@ -58,12 +58,6 @@ _FLIPS: Final = {
     5: (False, False), 6: (False, True), 7: (True, True), 8: (True, False),
 }  # fmt: skip
 """Whether rows and columns are shown in the opposite order, by orientation, after rows and columns were exchanged."""
-_SIXTEEN: Final[Mapping[str, tuple[str, ...]]] = {
-    "LA;16B": ("RGBA",), "RGB;16B": ("RGB;16B", "RGB;16L"), "RGBA;16B": ("RGBA;16B", "RGBA;16L"),
-}  # fmt: skip
-"""Names that make Pillow read the upper and the lower 8 bits of a PNG's 16, by its name for how they are stored."""
-_SPREAD: Final[Mapping[str, int]] = {"L;2": 85, "L;4": 17, "L;2R": 85, "L;4R": 17}
-"""By what Pillow multiplies grey of 2 or 4 bits, by its name for how it is stored, so that it fills 8 bits."""
 _LOSSY: Final = (6, 7, 22610, 33003, 33004, 33005, 34712, 34892, 34927, 50001)
 """TIFF's codes of compressions that may change values: JPEG and its kin, JPEG 2000, JPEG XR, WebP."""
 _REDUCED, _MASK = 1, 4
@@ -323,7 +317,7 @@ def _pixels(path: Path, *, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
             _must_be_one(path, image)
             if indices:
                 _must_be_codes(path, image)
-            deep, spread = _deep(image), _spread(image)  # known until it is decoded
+            deep, spread = picture_bits.deep(image), picture_bits.spread(image)  # known until it is decoded
             upright = ImageOps.exif_transpose(image)
         pixels = _decoded(path, upright, indices, spread)[None]
         if image.format == "PNG":
@@ -367,22 +361,15 @@ def _picture(path: Path) -> Iterator[Image.Image]:
             most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
             raise LargeError(f"{path}: too many pixels, allowed are up to {most}") from None
     with image:
+        if image.format == "BMP":
+            picture_bits.must_be_bits_of(path, image)
         yield image
-
-
-def _deep(image: Any) -> str | None:  # noqa: ANN401
-    """Return how a PNG of 16 bits stores colours or opacity, by Pillow's name; None for other pictures.
-
-    Pillow reads the upper 8 bits of these alone.
-    """
-    stored = [tile[3] for tile in image.tile] if image.format == "PNG" else []
-    return next((each for each in stored if each in _SIXTEEN), None)
 
 
 def _sixteen(path: Path, stored: str) -> Shaped[np.ndarray, "1 h w *c"]:
     """Read all 16 bits of a PNG, in two passes where Pillow gives 8 bits at a time."""
     halves = []
-    for half in _SIXTEEN[stored]:
+    for half in picture_bits.SIXTEEN[stored]:
         with _picture(path) as image, reading(path, KIND):
             image.tile = [(*tile[:3], half) for tile in image.tile]  # pyright: ignore[reportAttributeAccessIssue]
             halves.append(np.asarray(ImageOps.exif_transpose(image)).astype(np.uint16))
@@ -400,12 +387,6 @@ def _picture_declared(path: Path, image: Image.Image) -> Declared:
     return check_size(path, Declared((h, w, samples), 4 if wide else 1), KIND, held=held, ratio=packed)
 
 
-def _spread(image: Any) -> int:  # noqa: ANN401
-    """Return by what Pillow will multiply a picture's stored numbers; it is known until that is decoded."""
-    stored = [tile[3][0] if isinstance(tile[3], tuple) else tile[3] for tile in image.tile]
-    return next((_SPREAD[each] for each in stored if each in _SPREAD), 1)
-
-
 def _decoded(path: Path, image: Image.Image, indices: bool, spread: int = 1) -> Shaped[np.ndarray, "h w *c"]:
     with reading(path, KIND):
         if indices and spread > 1:
@@ -413,6 +394,7 @@ def _decoded(path: Path, image: Image.Image, indices: bool, spread: int = 1) -> 
         if image.mode in _PLAIN or (image.mode == "P" and indices):
             pixels = np.asarray(image)
             return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
+        picture_bits.must_have_colours(path, image)
         return np.asarray(image.convert("L" if image.mode == "LA" else "RGB"))
 
 
@@ -473,7 +455,7 @@ def _pages(path: Path, indices: bool) -> Shaped[np.ndarray, "d h w *c"]:
         )
     with _picture(path) as image, reading(path, KIND):
         pages = ImageSequence.Iterator(image)
-        found = [_decoded(path, page, indices, _spread(page)) for page in pages]  # it turns them, too
+        found = [_decoded(path, page, indices, picture_bits.spread(page)) for page in pages]  # it turns them, too
         return np.stack(found if order is None else [0 * found[0] if at is None else found[at] for at in order])
 
 
@@ -490,7 +472,10 @@ def _stack(path: Path, file: tifffile.TiffFile, indices: bool) -> np.ndarray | N
                 f"{path}: labels of photometric MINISWHITE, whose codes some programs read inverted; allowed is "
                 "MINISBLACK or a PNG file; save it so"
             )
-        plain = page.photometric in _STORED or (indices and page.photometric == tifffile.PHOTOMETRIC.PALETTE)
+        palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
+        if palette and not indices and (count := page.colormap.size) != (whole := 3 * 2 ** int(page.bitspersample)):
+            raise InputError(f"{path}: its ColorMap has {count} numbers, allowed are {whole}; save it again")
+        plain = page.photometric in _STORED or (indices and palette)
         if page.compression in UNBOUNDED or not plain:
             return None
         array = _unpacked(path, file)

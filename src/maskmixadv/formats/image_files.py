@@ -69,8 +69,20 @@ FOLDER: Final[Format] = series
 """The format of an image that is a folder of files."""
 SUFFIXES: Final = tuple(suffix for each in FORMATS for suffix in each.SUFFIXES)
 """Suffixes of all image files."""
-BESIDE: Final = (".raw", ".zraw", ".txt", ".csv", ".json", ".md", ".toml", ".db", ".ini", ".bak")
-"""Suffixes of files that may lie in a folder of images and are no images."""
+BESIDE: Final = (
+    *(".raw", ".zraw", ".txt", ".csv", ".json", ".md", ".toml", ".db", ".ini", ".bak"),
+    *(".label", ".ctbl"),
+)
+"""Suffixes of files that may lie in a folder of images and are no images; the last are tables of labels."""
+
+_PAIR: Final = (
+    "a half of a pair of NIfTI or Analyze, allowed is one file; save it as .nii.gz, as nibabel's nib-convert does"
+)
+_ELSEWHERE: Final[Mapping[str, str]] = {
+    **dict.fromkeys((".hdr", ".img", ".hdr.gz", ".img.gz"), _PAIR),
+    ".gif": "a GIF, allowed is PNG, or TIFF for several pages; save it as one",
+}
+"""What is said of files of formats that are known and not read, by their suffixes in lower case."""
 
 
 def suffix(path: Path) -> str:
@@ -107,6 +119,9 @@ def suffix(path: Path) -> str:
             " CT, MR or PET, or a picture such as an X-ray; name that (segmentations, SEG, come in with their series by"
             " 'maskmixadv prepare dicom')"
         )
+    told = next((said for end, said in _ELSEWHERE.items() if path.name.lower().endswith(end)), "")
+    if told:
+        raise InputError(f"{path}: {told}")
     raise InputError(f"{path}: not a known image format, allowed are {', '.join(SUFFIXES)}; convert it")
 
 
@@ -126,7 +141,7 @@ def format_of(path: Path) -> Format:
     Examples
     --------
     >>> format_of(Path("a.jpg")).SUFFIXES
-    ('.png', '.jpeg', '.jpg', '.tiff', '.tif')
+    ('.png', '.jpeg', '.jpg', '.bmp', '.tiff', '.tif')
     """
     found = suffix(path)
     return next((each for each in FORMATS if found in each.SUFFIXES), FOLDER)
@@ -363,6 +378,8 @@ def coloured(path: Path) -> bool:
     reader = format_of(path)
     if reader is flat:
         return flat.may_be_coloured(path) and flat.read(path).coloured
+    if reader is nifti:
+        return nifti.may_be_coloured(path) and nifti.read(path).coloured
     if reader in (FOLDER, zipped):
         return series.coloured(path) if reader is FOLDER else zipped.coloured(path)
     return reader is itk and itk.declared(path).shape[-1] in (3, 4) and itk.read(path).coloured

@@ -13,7 +13,7 @@ from jaxtyping import Float, Shaped, UInt8
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, lower_case, replaced
 from maskmixadv.formats import apart
-from maskmixadv.formats.details import itk_fields, metaimage
+from maskmixadv.formats.details import itk_fields, metaimage, nrrd_bzip2
 from maskmixadv.formats.details.metaimage import MOST_TEXT
 from maskmixadv.formats.flat import colours, grey, uncoloured
 from maskmixadv.formats.reading import SPLIT, Declared, check_size, existing, in_one_line, reading
@@ -350,6 +350,11 @@ def _values(path: Path, reader: apart.Reader, told: dict[str, Any], pixels: Shap
     else:
         itk_fields.tell_of_numbers(path, fields)
         itk_fields.tell_of_more(path, fields, pixels.nbytes, _kind(path))
+    if path.suffix.lower() in NRRD and fields.get("encoding", "").lower() in itk_fields.BZIP2:
+        with nrrd_bzip2.unpacked(path, fields, pixels.nbytes, _kind(path)) as plain:
+            reader.header(path, _kind(path), {"itk": str(plain)})
+            reader.values(path, _kind(path), pixels)
+        return
     reader.values(path, _kind(path), pixels)
 
 

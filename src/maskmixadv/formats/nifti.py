@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +16,9 @@ from nibabel.arrayproxy import ArrayProxy
 
 from maskmixadv.errors import InputError, say
 from maskmixadv.files import lower_case, replaced
+from maskmixadv.formats.details import nifti_fields
+from maskmixadv.formats.details.nifti_fields import in_colour
+from maskmixadv.formats.flat import colours, grey, uncoloured
 from maskmixadv.formats.reading import CHUNK, DEFLATED, SPLIT, Declared, LargeError, check_size, existing, fill, reading
 from maskmixadv.formats.slicing import Header
 from maskmixadv.formats.volume import MOST_CHANNELS, Geometry, Volume, check_spacing, differ, several_told, tilt
@@ -47,8 +50,6 @@ MOST_HEADER: Final = 2**24
 """Bytes before the voxels: a header and its extensions."""
 BEHIND: Final = 2**20
 """Bytes that a packed file may hold behind its voxels."""
-MOST_CODE: Final = 5
-"""Highest code of a form."""
 SPARE: Final = 2
 """Bytes behind the voxels that mean nothing."""
 
@@ -114,7 +115,8 @@ class NiftiGeometry(Geometry):
 def read(path: Path) -> Volume:
     """Read a volume as ``d h w``, which is the file's ``x y z`` transposed.
 
-    A short fourth axis, of up to 4, is taken as channels unless the header says that it is time.
+    A short fourth axis, of up to 4, is taken as channels unless the header says that it is time. Voxels of datatype
+    RGB24 and RGBA32 are red, green and blue, and an opacity that is left out; `array` shows them as grey.
 
     Raises
     ------
@@ -136,6 +138,11 @@ def read(path: Path) -> Volume:
     spacing, affine, others = _grid(path, header)
     place = NiftiGeometry(header, others)
     damaged = tuple(f"{name} is damaged, and not used" for name, form in _forms(path, header).items() if form is None)
+    if in_colour(header):
+        pixels = np.stack([array.T[name] for name in array.dtype.names or ()], -1)
+        (made, coloured), opaque = grey(pixels), pixels.shape[-1] == 3
+        told = () if opaque else ("opacity (alpha) is left out",)
+        return Volume(made, spacing, affine, place, coloured, colours(pixels), colours=True, notes=(*told, *damaged))
     if count == 1:
         return Volume(array.T, spacing, affine, place, notes=damaged)
     return Volume(array.T[0], spacing, affine, place, channels=array.T, notes=(several_told(count), *damaged))
@@ -163,8 +170,9 @@ def read_volumes(path: Path) -> tuple[Volume, str]:
         header = _header(path, stream)
         shape = _stored(path, header)
         space, count = _axes(shape, most=math.prod(shape))
-        if space is None:
-            raise InputError(f"{path}: has {len(shape)} axes {shape}, allowed are volumes along a fourth one")
+        if space is None or in_colour(header):
+            has = "voxels in colour" if in_colour(header) else f"{len(shape)} axes {shape}"
+            raise InputError(f"{path}: has {has}, allowed are volumes along a fourth one")
         array = _voxels(path, stream, header).reshape((*space, count))
     told = _time(header, shape)
     header = header.copy()
@@ -186,7 +194,7 @@ def read_slice(path: Path, index: int) -> Shaped[np.ndarray, "h w"] | None:
 
     Returns
     -------
-    None if the file has another number of axes than 3, or no such slice.
+    None if the file has another number of axes than 3, voxels in colour, or no such slice.
 
     Raises
     ------
@@ -202,7 +210,7 @@ def read_slice(path: Path, index: int) -> Shaped[np.ndarray, "h w"] | None:
     with opened(path, KIND) as stream:
         header = _header(path, stream)
         w, h, d = _fitting(path, header)
-        if tuple(header.get_data_shape()) != (w, h, d) or not 0 <= index < d:
+        if tuple(header.get_data_shape()) != (w, h, d) or not 0 <= index < d or in_colour(header):
             return None
         with reading(path, KIND):
             if packed(path):
@@ -258,7 +266,7 @@ def read_labels(path: Path) -> Volume:
     >>> read_labels(Path("labels.nii.gz")).array[0, 0].tolist()
     [1, 0, 0, 0]
     """
-    return _read_alone(path, "labels have", "of class codes")
+    return uncoloured(path, _read_alone(path, "labels have", "of class codes"))
 
 
 def read_grey(path: Path) -> Volume:
@@ -281,6 +289,8 @@ def read_grey(path: Path) -> Volume:
 
 def _read_alone(path: Path, has: str, of: str = "") -> Volume:
     volume = read(path)
+    if volume.colours:
+        return replace(volume, channels=None, colours=False)
     if volume.channels is not None:
         allowed = f"allowed is one {of}".rstrip()
         raise InputError(
@@ -302,6 +312,19 @@ def channels(path: Path) -> int:
         header = _header(path, stream)
         _fitting(path, header)
         return _channels(path, header)
+
+
+def may_be_coloured(path: Path) -> bool:
+    """Whether a file's voxels are red, green and blue, as its header says; raises as `peek`.
+
+    Examples
+    --------
+    >>> nib.save(nib.Nifti1Image(np.zeros((5, 7, 3)), np.eye(4)), "grey.nii")
+    >>> may_be_coloured(Path("grey.nii"))
+    False
+    """
+    with opened(path, KIND) as stream:
+        return in_colour(_header(path, stream))
 
 
 def peek(path: Path) -> tuple[tuple[int, int, int], Spacing | None]:
@@ -416,8 +439,7 @@ def _header(path: Path, stream: Any) -> Any:  # noqa: ANN401
         head = stream.read(SIZES[1] + 4)
         kind = _layout(path, head)
         raw = kind(head[: kind.sizeof_hdr], check=False)
-        _check_zeros(path, raw)
-        _check_said(path, raw)
+        nifti_fields.check(path, raw)
         if raw.get_data_offset() == 0:  # not said: right behind the header, as other programs have it
             raw.set_data_offset(kind.single_vox_offset)
             head = raw.binaryblock + head[kind.sizeof_hdr :]
@@ -425,22 +447,6 @@ def _header(path: Path, stream: Any) -> Any:  # noqa: ANN401
         if not 0 <= offset <= MOST_HEADER:
             raise InputError(f"{path}: not a readable {KIND} (voxels from byte {offset} on, allowed is {MOST_HEADER})")
         return kind.from_fileobj(BytesIO(head + stream.read(max(0, offset - len(head)))))
-
-
-def _check_zeros(path: Path, raw: Any) -> None:  # noqa: ANN401
-    """Refuse a size of 0 for voxels in a row, which nibabel takes as 1, unless a sform says it."""
-    shape = raw["dim"][1:4][: int(raw["dim"][0])]
-    if raw["sform_code"] <= 0 and any(size == 0 and n > 1 for size, n in zip(raw["pixdim"][1:4], shape, strict=False)):
-        check_spacing(path, tuple(map(float, raw["pixdim"][1:4])), "pixdim")
-
-
-def _check_said(path: Path, raw: Any) -> None:  # noqa: ANN401
-    """Refuse an infinite slope and codes of forms that NIfTI has not: nibabel takes both for not said."""
-    if math.isinf(slope := float(raw["scl_slope"])):
-        raise InputError(f"{path}: scl_slope is {slope:g}, allowed are finite numbers; save it again")
-    for name in ("qform_code", "sform_code"):
-        if not 0 <= (code := int(raw[name])) <= MOST_CODE:
-            raise InputError(f"{path}: {name} is {code}, allowed are 0 to {MOST_CODE}; correct the header")
 
 
 def _layout(path: Path, head: bytes) -> Any:  # noqa: ANN401
@@ -454,7 +460,7 @@ def _layout(path: Path, head: bytes) -> Any:  # noqa: ANN401
 def _declared(path: Path, header: Any) -> Declared:  # noqa: ANN401
     with reading(path, KIND):
         shape, dtype, scaled = header.get_data_shape(), header.get_data_dtype(), header.get_slope_inter()
-    if dtype.kind not in "biuf" or dtype.itemsize > 8:
+    if not in_colour(header) and (dtype.kind not in "biuf" or dtype.itemsize > 8):
         raise InputError(f"{path}: voxels are of type {dtype}, allowed are numbers of up to 8 bytes; save one channel")
     return Declared(tuple(map(int, shape)), 8 if scaled not in UNSCALED else dtype.itemsize)
 
@@ -507,6 +513,8 @@ def _channels(path: Path, header: Any) -> int:  # noqa: ANN401
     """Return the number of channels, if the header does not say that their axis is time."""
     shape = tuple(map(int, header.get_data_shape()))
     count = _axes(shape)[1]
+    if count > 1 and in_colour(header):
+        raise InputError(f"{path}: has {count} volumes in colour, allowed is one; save each as a file")
     if count > 1 and (told := _time(header, shape)):
         raise InputError(
             f"{path}: has 4 axes {shape}, of which the last could be time: {told}; allowed are channels. Save each "

@@ -78,10 +78,7 @@ def instances(path: Path) -> frozenset[str]:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: missing.dcm: no such file
     """
-    found = _read(path)
-    with reading(path, KIND):
-        listed = [one for series in found.get("ReferencedSeriesSequence", ()) for one in _instances_in(series)]
-        return frozenset(str(one.ReferencedSOPInstanceUID) for one in listed)
+    return _instances(path, _read(path))
 
 
 def names(path: Path) -> list[str]:
@@ -131,6 +128,7 @@ def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray,
     grid = _grid(path, image)
     slices = [str(header.get("SOPInstanceUID")) for header in getattr(image.geometry, "headers", ())]
     frames = getattr(image.geometry, "frames", ())
+    _tell_of_others(path, found, slices)
     places = {folded(name): place for place, name in enumerate(classes) if place}
     for number, name in _labels(path, found).items():
         place = places.get(folded(name))
@@ -306,8 +304,25 @@ def _with_shared(header: Any, thickness: float) -> Any:  # noqa: ANN401
     return changed
 
 
+def _instances(path: Path, found: Any) -> frozenset[str]:  # noqa: ANN401
+    with reading(path, KIND):
+        listed = [one for series in found.get("ReferencedSeriesSequence", ()) for one in _instances_in(series)]
+        return frozenset(str(one.ReferencedSOPInstanceUID) for one in listed)
+
+
 def _instances_in(series: Any) -> Iterable[Any]:  # noqa: ANN401
     return series.get("ReferencedInstanceSequence", ())
+
+
+def _tell_of_others(path: Path, found: Any, slices: Sequence[str]) -> None:  # noqa: ANN401
+    """Say how many slices become background that the file does not refer to, as nobody may have looked at them.
+
+    Programs leave out frames without a drawing, and as a rule list their slices all the same.
+    """
+    listed = _instances(path, found)
+    if listed and (others := [each for each in slices if each not in listed]):
+        said = f"refers to {len(slices) - len(others)} of {counted(len(slices), 'slice')} of its series"
+        say(f"{path}: {said}; where it draws nothing, the others are background")
 
 
 def _forget(made: Any, image: Any) -> None:  # noqa: ANN401

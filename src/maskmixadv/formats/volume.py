@@ -239,13 +239,26 @@ def check_spacing(path: Path, spacing: Sequence[float], what: str) -> None:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: a.nii: pixdim: a voxel of 1500 × 1500 × 8000 mm, allowed are 1e-06 to 500 mm; ...
     """
-    said = f"{path}: {what}: a voxel of {' × '.join(f'{size:g}' for size in spacing)} mm"
+    if told := wrong_spacing(spacing):
+        raise InputError(f"{path}: {what}: {told}; correct the header")
+
+
+def wrong_spacing(spacing: Sequence[float]) -> str:
+    """Say what is wrong with a voxel of a size or a shape that no image has; empty where nothing is.
+
+    Examples
+    --------
+    >>> wrong_spacing((8.0, 1.5, 1.5)), wrong_spacing((8.0, 1.5, 1500.0))
+    ('', 'a voxel of 8 × 1.5 × 1500 mm, allowed are 1e-06 to 500 mm')
+    """
+    said = f"a voxel of {' × '.join(f'{size:g}' for size in spacing)} mm"
     if not all(math.isfinite(size) and FINEST <= size <= COARSEST for size in spacing):
-        raise InputError(f"{said}, allowed are {FINEST:g} to {COARSEST:g} mm; correct the header")
+        return f"{said}, allowed are {FINEST:g} to {COARSEST:g} mm"
     shortest, next_one, *_ = (*sorted(spacing), math.inf)
     if shortest * UNLIKE < next_one < math.inf:
         told = f"one side is {next_one / shortest:.0f} times shorter than the others, allowed is up to {UNLIKE:g}"
-        raise InputError(f"{said}, of which {told}; correct the header")
+        return f"{said}, of which {told}"
+    return ""
 
 
 def spaced_apart(one: "Volume", other: "Volume") -> bool:

@@ -57,6 +57,8 @@ MOST_CHANNELS = 4
 """Length up to which the fourth axis of a file is taken as channels."""
 PASSES = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
 """First row, step between rows, first column and step between columns of the passes of an interlaced PNG."""
+PRINTED = (72, 75, 90, 96, 100, 120, 144, 150, 180, 192, 200, 240, 254, 300, 350, 360, 400, 600, 720, 1200, 2400)
+"""Pixels an inch that programs write for a printer or a screen, or where they know of none."""
 TIFF_PIXELS = {(1, (8,), 1), (1, (16,), 1), (1, (16,), 2), (1, (32,), 3), (2, (8, 8, 8), 1)}
 """Pixels of a TIFF that are read, as photometric, bits and sample format say them: grey whose 0 is black, of 8 or 16
 bits or float; and red, green and blue of 8 bits."""
@@ -118,7 +120,7 @@ def load_nifti(path: Path) -> Stored:
         header = header_of(stream)
         dtype, shape, start = header.get_data_dtype(), header.get_data_shape(), header.get_data_offset()
         if dtype.kind not in "biuf" or dtype.itemsize > 8:
-            raise ValueError(f"voxels are of type {dtype}, allowed are numbers of up to 8 bytes")
+            raise ValueError(f"voxels are of type {dtype}, allowed are numbers of up to 8 bytes{ELSE}")
         space, count = axes_of(header)
         end = start + dtype.itemsize * int(np.prod(shape, dtype=object))
         if min(shape) < 1 or end > path.stat().st_size * (DEFLATED if packed else 1):
@@ -159,6 +161,8 @@ def header_of(stream: Any) -> Any:  # noqa: ANN401
         raise ValueError(f"scl_slope is {float(raw['scl_slope']):g}, allowed are finite numbers; save it again")
     if odd := next((name for name in ("qform_code", "sform_code") if not 0 <= raw[name] <= MOST_CODE), ""):
         raise ValueError(f"{odd} is {int(raw[odd])}, allowed are 0 to {MOST_CODE}; correct the header")
+    if (bits := int(raw["bitpix"])) not in (0, 8 * (each := raw.get_data_dtype().itemsize)):
+        raise ValueError(f"bitpix is {bits}, and voxels of datatype {int(raw['datatype'])} have {8 * each}")
     return kind.from_fileobj(io.BytesIO(head + stream.read(max(0, start - len(head)))))
 
 
@@ -251,6 +255,8 @@ def load_picture(path: Path, channels: list[dict[str, Any]]) -> Stored:
             raise ValueError(f"has colours or opacity of 16 bits, allowed are 8{ELSE}")
         plain = image.mode in ("1", "L", "F", "I", "I;16", "I;16L", "I;16B")
         shown: Any = ImageOps.exif_transpose(image)
+        if shown.mode == "P" and (most := int(np.asarray(shown).max())) >= (n := len(shown.palette.getdata()[1]) // 3):
+            raise ValueError(f"has pixels of colour {most}, its palette has {n}, from 0 on; save it again")
         pixels = np.asarray(shown if plain else shown.convert("L" if image.mode == "LA" else "RGB"))
         if wanted == "PNG":
             check_rows(path)
@@ -276,12 +282,17 @@ def picture_notes(image: Any) -> tuple[str, ...]:  # noqa: ANN401
     columns, rows = image.info.get("dpi") or image.info.get("aspect") or image.info.get("jfif_density") or (1, 1)
     if image.format == "TIFF":
         columns, rows = (image.tag_v2.get(number, 1) for number in (282, 283))
+    inches = {2: 1.0, 3: 2.54}.get(image.tag_v2.get(296, 2), 0.0) if image.format == "TIFF" else 0.0
+    dots = inches * float(columns)
+    size = f"{25.4 / dots:.3g}" if dots > 1 and all(abs(dots - usual) > 0.5 for usual in PRINTED) else ""
+    unused = f"its resolution, by which pixels are {size} mm wide, is not used, as most are a printer's"
     tall = float(columns) / float(rows) if columns > 0 and rows > 0 else 1.0
     said = f"its resolution says that pixels are {tall:.3g} times as tall as wide; they are taken as square"
     notes = {
         "colours of a palette are looked up": image.mode in ("P", "PA"),
         "opacity (alpha) is left out": image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info,
         said: abs(tall - 1) > SQUARE * max(tall, 1),
+        f"{unused}; a JSON file beside it can say the spacing": bool(size),
     }
     return tuple(note for note, is_so in notes.items() if is_so)
 

@@ -9,9 +9,10 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
+from maskmixadv.corpus.case import not_declared
 from maskmixadv.corpus.channels import KINDS, ONE, Channel, check_channels, check_scale
 from maskmixadv.corpus.names import MOST_CLASSES, check_classes, check_spellings
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, listed
 from maskmixadv.files import read_toml
 from maskmixadv.spelling import folded
 from maskmixadv.types import IGNORE
@@ -130,15 +131,15 @@ class Classes:
         return meant
 
     def _stray(self, stray: Shaped[np.ndarray, "n"], meant: Mapping[int, int], where: str) -> str:
-        shown = ", ".join(f"{code:.9g}" for code in stray[:5].tolist())
         if any(code % 1 for code in stray.tolist()):  # NaN, too
+            shown = listed([f"{code:.9g}" for code in stray.tolist()], 5)
             return f"{where}: labels {shown}, allowed are whole numbers; {_NEAREST}"
         allowed = ", ".join(map(str, sorted(meant)))
         one = int(stray[0])
         own = f"'code = {one}' below its class's name in {FILE}, or 'ignore = {one}' if it is nothing drawn"
         told = "; the background's strokes need a code, too" if self.codes and self.codes[0] is None else ""
-        allowed = f"{allowed} ({self}){told}"
-        return f"{where}: label {shown} is not declared, allowed are {allowed}; declare it, in a folder by {own}"
+        allowed, them = f"{allowed} ({self}){told}", "it" if len(stray) == 1 else "them"
+        return f"{where}: {not_declared(stray.tolist())}, allowed are {allowed}; declare {them}, in a folder by {own}"
 
 
 def whole(codes: Codes) -> Codes:

@@ -18,7 +18,7 @@ from maskmixadv.formats import image_files, several
 from maskmixadv.formats.reading import NAMED
 from maskmixadv.formats.slicing import Slicing, View
 from maskmixadv.sources import classes as declared
-from maskmixadv.sources import pairs, segments
+from maskmixadv.sources import pairs, segments, tables
 from maskmixadv.sources.classes import Classes
 from maskmixadv.sources.marks import kept_axes
 from maskmixadv.sources.pairs import Cuts, Pair, Read
@@ -346,10 +346,33 @@ def named_patient(image: Path, name: str, pattern: str | None) -> str:
     return match[1]
 
 
+def declared_classes(source: Path) -> Classes:
+    """Read the ``classes.toml`` of a folder, and compare it with tables of labels in it.
+
+    Raises
+    ------
+    InputError
+        If it is missing or malformed, or a table contradicts it.
+
+    Examples
+    --------
+    >>> declared_classes(Path("src"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: src/classes.toml: missing; write a [[class]] with a name for each code, ...
+    """
+    classes = declared.read(source / declared.FILE)
+    tables.must_agree(classes, _tables(source))
+    return classes
+
+
+def _tables(source: Path) -> list[tables.Table]:
+    return tables.find([source, source / SCRIBBLES, source / MASKS])
+
+
 def _classes(source: Path, found: Sequence[Pair], confirm: Callable[[Classes], bool] | None) -> Classes:
     path = source / declared.FILE
     if path.is_file():
-        return declared.read(path)
+        return declared_classes(source)
     scribbles = [pair.scribble for pair in found if pair.scribble is not None]
     masks = [pair.mask for pair in found if pair.mask is not None]
     segments.must_name_none([*scribbles, *masks], path)
@@ -357,6 +380,7 @@ def _classes(source: Path, found: Sequence[Pair], confirm: Callable[[Classes], b
         ((path, image_files.read_labels(path).array) for path in scribbles),
         (image_files.read_labels(path).array for path in masks),
     )
+    guessed = tables.applied(guessed, _tables(source))
     if confirm is None:
         raise InputError(f"{path}: missing; codes look like {guessed}: write it, or accept the guess with --yes")
     if not confirm(guessed):

@@ -29,7 +29,7 @@ from maskmixadv.typed import as_type
 KEPT: Final = 10
 """States of a folder that are kept at most."""
 _PLACE, _KEYS = ".corpus", "keys.json"
-_READERS: Final = 3
+_READERS: Final = 4
 """Raised when files are read otherwise than before, so that no case is kept as it was read then."""
 
 
@@ -53,6 +53,7 @@ def current(source: Path) -> Corpus:
     >>> current(Path("mine"))
     Corpus('mine', root='mine/.corpus/...', 1 case, 2 classes)
     """
+    folder.declared_classes(source)  # here, as it tells other names once
     return _made(lambda: _State.of(folder.find(source), declared.read(source / declared.FILE)))
 
 

@@ -19,7 +19,7 @@ from maskmixadv.errors import InputError, counted, listed, say
 from maskmixadv.files import check_name, read_json
 from maskmixadv.formats import image_files, several
 from maskmixadv.formats.reading import NAMED, in_one_line
-from maskmixadv.sources import folder, pairs
+from maskmixadv.sources import folder, pairs, tables
 from maskmixadv.sources.classes import MOST_CODE, Classes, coded
 from maskmixadv.sources.folder import Found
 from maskmixadv.sources.pairs import Pair
@@ -108,6 +108,8 @@ def prepare(
     if dataset.training not in (None, len(train)):
         there = f"{counted(len(train), 'file')} *{dataset.ending}"
         say(f"{source / DATASET}: numTraining is {dataset.training!r:.62}, but labelsTr has {there}")
+    beside = tables.find([source, source / "labelsTr", source / "labelsTs"])
+    tables.must_agree(dataset.classes, beside, DATASET)
     found = Found(source, [*train, *test], _bare(source, dataset, train, test))
     cuts, channels = pairs.cuts(found.pairs, axis), _channels(source, dataset, found.pairs, colours=colours)
     folder.tell_cuts(source, cuts)

@@ -17,7 +17,7 @@ from maskmixadv.corpus.channels import records
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_toml, write_text
 from maskmixadv.formats import image_files
-from maskmixadv.sources import classes, labels, segments
+from maskmixadv.sources import classes, labels, segments, tables
 from maskmixadv.sources.classes import Classes
 from maskmixadv.spelling import folded
 from maskmixadv.studio.layout import Layout
@@ -178,6 +178,7 @@ def read(layout: Layout) -> Palette:
     if not path.is_file():
         _guessed(layout).write(path)
     declared = classes.read(path)
+    tables.must_agree(declared, _tables(layout))
     found = _in_bytes(path, declared)
     colours = [table.get("colour", "") for table in read_toml(path)["class"]]
     given = zip(found.names, colours, strict=True)
@@ -247,12 +248,17 @@ def _guessed(layout: Layout) -> Palette:
     files = [path for folder in (layout.scribbles, layout.masks) for path in layout.listing(folder).files.values()]
     segments.must_name_none(files, layout.root / classes.FILE)
     guess = classes.guess(scribbles, (codes for _, codes in masks))
+    guess = tables.applied(guess, _tables(layout))
     if not scribbles or guess.ignore is None:
         return _coloured(guess.names, IGNORE, guess.codes)
     doubted = any(
         labels.unlike_strokes(guess.indices(codes, dense=False, where=str(path)), guess) for path, codes in scribbles
     )
     return replace(_coloured(guess.names, guess.ignore, guess.codes), stated=not doubted)
+
+
+def _tables(layout: Layout) -> list[tables.Table]:
+    return tables.find([layout.root, layout.scribbles, layout.masks])
 
 
 def _labels(layout: Layout, folder: Path) -> list[tuple[Path, Shaped[np.ndarray, "_ _ _"]]]:

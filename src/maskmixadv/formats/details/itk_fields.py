@@ -1,5 +1,6 @@
 """What headers of NRRD and MetaImage say and ITK passes over: it is refused, or told."""
 
+import bz2
 import gzip
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from maskmixadv.errors import InputError, say
 from maskmixadv.formats.details import metaimage
 from maskmixadv.formats.reading import CHUNK, reading
 
+BZIP2: Final = ("bzip2", "bz2")
+"""NRRD's names of an encoding that ITK does not unpack."""
 SPARE: Final = 2
 """Bytes behind the voxels that mean nothing, such as an end of a line."""
 NAMES: Final = (
@@ -39,7 +42,7 @@ def check_metaimage(path: Path, lines: Sequence[tuple[str, str]]) -> None:
     Raises
     ------
     InputError
-        If a field is spelled otherwise, comes twice, or contradicts another one.
+        If a field is spelled otherwise, comes twice, or contradicts another one, or the voxels are stored as text.
 
     Examples
     --------
@@ -55,6 +58,9 @@ def check_metaimage(path: Path, lines: Sequence[tuple[str, str]]) -> None:
         if name in known.values() and found.setdefault(name, value) != value:
             said = f"{name} is {found[name][:40]} and {value[:40]}, allowed is one of the two"
             raise InputError(f"{path}: {said}; correct the header")
+    if found.get("BinaryData", "True").lower().startswith(("f", "0")):
+        said = f"BinaryData {found['BinaryData'][:10]}, which is voxels as text, allowed is True"
+        raise InputError(f"{path}: {said}; save it as binary")
     one, other = (found.get(name, "").lower()[:1] for name in ORDERS)
     if one and other and one.replace("1", "t") != other.replace("1", "t"):
         said = " and ".join(f"{name} {found[name][:10]}" for name in ORDERS)
@@ -108,7 +114,7 @@ def tell_of_more(path: Path, fields: Mapping[str, str], needed: int, kind: str) 
     packing = fields.get("encoding", "").lower()
     skipped = next((fields[name] for name in ("byte skip", "byteskip") if name in fields), "0")
     lines = next((fields[name] for name in ("line skip", "lineskip") if name in fields), "0")
-    if packing not in ("raw", "gzip", "gz") or lines != "0" or not skipped.isdecimal():
+    if packing not in ("raw", "gzip", "gz", *BZIP2) or lines != "0" or not skipped.isdecimal():
         return
     with reading(path, kind):
         held = sum(_held(file, 0 if elsewhere else _behind(path), packing, needed) - int(skipped) for file in files)
@@ -158,7 +164,7 @@ def _held(file: Path, start: int, packing: str, needed: int) -> int:
     with file.open("rb") as stream:
         stream.seek(start)
         held = 0
-        with gzip.GzipFile(fileobj=stream) as packed:
+        with bz2.BZ2File(stream) if packing in BZIP2 else gzip.GzipFile(fileobj=stream) as packed:
             while held <= needed + CHUNK and (part := packed.read(CHUNK)):
                 held += len(part)
     return held

@@ -34,6 +34,32 @@ _MM: Final = {
 """Millimetres of a unit of length, by its names in ImageJ and OME."""
 _NO_LENGTHS: Final = ("", "pixel", "pixels", "reference frame")
 """What ImageJ and OME write where they know of no length."""
+_PRINTED: Final = (
+    72,
+    75,
+    90,
+    96,
+    100,
+    120,
+    144,
+    150,
+    180,
+    192,
+    200,
+    240,
+    254,
+    300,
+    350,
+    360,
+    400,
+    600,
+    720,
+    1200,
+    2400,
+)
+"""Pixels an inch that programs write for a printer or a screen, or where they know of none."""
+_INCHES: Final = {2: 1.0, 3: 2.54}
+"""What turns a resolution into pixels an inch, by TIFF's code of its unit: inch, centimetre."""
 _PIXELS, _FIELD = re.compile(r"<(?:\w+:)?Pixels\b[^>]*>"), re.compile(r"""(\w+)\s*=\s*("[^"]*"|'[^']*')""")
 _NONE, _DENSITY = 20, 21
 """ImageJ's numbers of no function of calibration, and of an optical density that is not calibrated."""
@@ -143,8 +169,8 @@ def has_depth(file: tifffile.TiffFile) -> bool:
 def passed_over(path: Path, file: tifffile.TiffFile) -> tuple[str, ...]:
     """Return a line on each thing that ImageJ's or OME's fields in an open TIFF file say and that is not used.
 
-    That is a unit of length that is not known and a stack's spacing without one between slices, where no file beside it
-    says the spacing, and drawings beside the pixels.
+    That is a unit of length that is not known, a resolution that is none of a printer's and a stack's spacing without
+    one between slices, where no file beside it says the spacing, and drawings beside the pixels.
 
     Raises
     ------
@@ -169,6 +195,11 @@ def passed_over(path: Path, file: tifffile.TiffFile) -> tuple[str, ...]:
     said = by_json(path) is not None
     if odd and not said:
         lines.append(f"its unit of length is {odd!r:.40}, which is not known, so its spacing is not used")
+    elif not said and by_fields(path, file) is None and (size := _resolution(file.pages.first)):
+        lines.append(
+            f"its resolution, by which pixels are {size:.3g} mm wide, is not used, as most are a printer's; a JSON "
+            "file beside it can say the spacing"
+        )
     if not (said or has_depth(file)):
         lines.append("PhysicalSizeZ is not said, so slices are taken to lie as far apart as rows")
     drawn = [told.get("Overlays") or (), told.get("ROI") or ()]
@@ -176,6 +207,16 @@ def passed_over(path: Path, file: tifffile.TiffFile) -> tuple[str, ...]:
         left = f"{'is' if count == 1 else 'are'} left out"
         lines.append(f"{counted(count, 'drawing')} of ImageJ, overlays or a selection, {left}")
     return tuple(lines)
+
+
+def _resolution(page: Any) -> float:  # noqa: ANN401
+    """Return how wide a page's pixels are by its resolution, in mm; 0 where that says nothing, or is a printer's."""
+    inches = _INCHES.get(int(page.tags["ResolutionUnit"].value) if "ResolutionUnit" in page.tags else 2)
+    if inches is None or "XResolution" not in page.tags:
+        return 0.0
+    count, over = page.tags["XResolution"].value
+    an_inch = inches * count / over if over else 0.0
+    return 25.4 / an_inch if an_inch > 1 and all(abs(an_inch - usual) > 0.5 for usual in _PRINTED) else 0.0
 
 
 def calibration(path: Path, file: tifffile.TiffFile) -> tuple[float, float]:

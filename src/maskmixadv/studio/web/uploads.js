@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 
-const IMAGES = [".nii", ".nii.gz", ".mgz", ".mgh", ".nrrd", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".zip"];
+const IMAGES = [".nii", ".nii.gz", ".mgz", ".mgh", ".nrrd", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".zip"];
 const DICOM = [".dcm", ".dicom", ".ima"]; // alone an image of its own; in a folder perhaps a slice
 const MOST = 512; // MB of an upload, as the server takes it
 

@@ -1,0 +1,66 @@
+"""What nibabel takes from a NIfTI header's fields without a word, or mends: it is refused by its field."""
+
+import math
+from pathlib import Path
+from typing import Any, Final
+
+from maskmixadv.errors import InputError
+from maskmixadv.formats.volume import check_spacing
+
+MOST_CODE: Final = 5
+"""Highest code of a form."""
+
+
+def check(path: Path, raw: Any) -> None:  # noqa: ANN401
+    """Refuse fields of a header that say what can't be.
+
+    These are a size of 0 for voxels in a row, which nibabel takes as 1, unless a sform says it; an infinite slope and
+    codes of forms that NIfTI has not, which it takes for not said; and bits of a voxel that are not those of its type,
+    one of which is wrong.
+
+    Parameters
+    ----------
+    path
+        The file, for the error's text.
+    raw
+        The header as it is stored, which nibabel has not checked.
+
+    Raises
+    ------
+    InputError
+        If there is such a field.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> header = nib.Nifti1Header()
+    >>> check(Path("a.nii"), header)
+    >>> header["datatype"] = 4
+    >>> check(Path("a.nii"), header)
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: a.nii: bitpix is 32, and voxels of datatype 4 (int16) have 16; correct the header
+    """
+    shape = raw["dim"][1:4][: int(raw["dim"][0])]
+    if raw["sform_code"] <= 0 and any(size == 0 and n > 1 for size, n in zip(raw["pixdim"][1:4], shape, strict=False)):
+        check_spacing(path, tuple(map(float, raw["pixdim"][1:4])), "pixdim")
+    if math.isinf(slope := float(raw["scl_slope"])):
+        raise InputError(f"{path}: scl_slope is {slope:g}, allowed are finite numbers; save it again")
+    for name in ("qform_code", "sform_code"):
+        if not 0 <= (code := int(raw[name])) <= MOST_CODE:
+            raise InputError(f"{path}: {name} is {code}, allowed are 0 to {MOST_CODE}; correct the header")
+    kind, bits = raw.get_data_dtype(), int(raw["bitpix"])
+    if bits not in (0, 8 * kind.itemsize):  # 0 is not said
+        said = f"voxels of datatype {int(raw['datatype'])} ({kind.name}) have {8 * kind.itemsize}"
+        raise InputError(f"{path}: bitpix is {bits}, and {said}; correct the header")
+
+
+def in_colour(header: Any) -> bool:  # noqa: ANN401
+    """Whether voxels are red, green and blue (RGB24), or these and opacity (RGBA32).
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> in_colour(nib.Nifti1Header())
+    False
+    """
+    return header.get_data_dtype().names in (tuple("RGB"), tuple("RGBA"))
