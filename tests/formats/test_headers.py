@@ -390,3 +390,18 @@ def test_colours_of_nifti_are_channels(tmp_path: Path, suffix: str, letters: str
     nib.save(nib.Nifti1Image(np.stack([voxels] * 2, 3), PLACE), path)
     with pytest.raises(InputError, match="has 2 volumes in colour, allowed is one"):
         image_files.read(path)
+
+
+def test_labels_are_written_as_they_lie_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files have the axes the other way round: two copies of a slide of 4000 × 4000 took a third of a second."""
+    labels, saved = np.ones((3, 7, 5), np.uint8), list[np.ndarray]()
+
+    def save(image: Any, path: Path) -> None:
+        saved.append(image.dataobj)
+        Path(path).touch()
+
+    monkeypatch.setattr(nib, "save", save)
+    for header in (nib.Nifti1Header(), nib.Nifti1Image(np.zeros((5, 7, 3, 1), np.uint8), np.eye(4)).header):
+        nifti.NiftiGeometry(header).write_labels(tmp_path / "a.nii", labels)
+    assert [array.shape for array in saved] == [(5, 7, 3), (5, 7, 3, 1)]
+    assert all(np.shares_memory(array, labels) for array in saved)

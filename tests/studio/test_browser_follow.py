@@ -73,6 +73,21 @@ def test_a_training_that_another_page_began_is_shown_where_somebody_comes_back(b
         page.context.close()
 
 
+@pytest.mark.slow
+def test_a_page_in_sight_follows_a_training_though_nobody_comes_back_to_it(browser: Browser, folder: Path) -> None:
+    """Of two windows side by side, the one without the focus said that nothing has been trained."""
+    with serving(folder) as address:
+        studio = Studio.open(browser, f"{address}/#{TOKEN}")
+        page = studio.page
+        page.click("#tab-train")
+        running = {"state": "running", "run": "001", "step": 3, "steps": 10, "losses": [], "validation": []}
+        page.route("**/api/train", lambda route: route.fulfill(json=running))
+        expect(page.locator("#train-state")).to_have_text("Step 3 of 10", timeout=15_000)
+        page.unroute("**/api/train")
+        assert studio.faults == []
+        page.context.close()
+
+
 def test_what_was_not_shown_was_not_looked_at(browser: Browser, folder: Path) -> None:
     """The prediction has changed on the server, and the page shows the one before; or it shows the given mask."""
     own.write(folder / "masks" / "s1.nii.gz", DENSE)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 import own
 import studio_page as sp
@@ -104,3 +104,48 @@ def test_the_help_begins_at_its_beginning(page: Studio) -> None:
     page.page.keyboard.press("?")
     assert page.page.evaluate("document.getElementById('help').scrollTop") == 0
     page.page.keyboard.press("Escape")
+
+
+def test_the_keyboards_focus_stays_on_buttons_that_cannot_be_used_any_more(page: Studio) -> None:
+    """They were disabled under the focus, or made anew with their list, and the browser moved it away."""
+    tab, keys, (name, z) = page.page, page.page.keyboard, page.place
+    focus = "document.activeElement.id || document.activeElement.dataset.key || document.activeElement.dataset.name"
+    page.stroke("1", [(8, 8), (14, 8)])
+    for button in ("undo", "redo"):
+        tab.focus(f"#{button}")
+        keys.press("Enter")
+        expect(tab.locator(f"#{button}")).to_be_disabled()
+        keys.press("Enter")
+        assert tab.evaluate(focus) == button
+    assert page.module("draw", "m.canUndo()") == {"undo": True, "redo": False}
+    tab.focus("#clear")
+    keys.press("Enter")
+    expect(tab.locator("#clear")).to_be_disabled()
+    assert tab.evaluate(focus) == "clear"
+    page.module("proposals", "m.setProposal(a, new Uint8Array(40 * 48))", {"name": name, "z": z})
+    tab.focus("#turn-away")
+    keys.press("Enter")
+    expect(tab.locator("#turn-away")).to_be_disabled()
+    assert tab.evaluate(focus) == "turn-away"
+    for found in ("#queue li:nth-child(2) button", "#cases li:last-child button"):
+        tab.focus(found)
+        before = tab.evaluate(focus)
+        keys.press("Enter")
+        page.module("state", "m.emit('scribbled')")
+        assert tab.evaluate(focus) == before
+    page.saved()
+
+
+def test_a_button_that_hides_hands_the_focus_on(page: Studio) -> None:
+    tab = page.page
+    tab.click("#tab-review")
+    tab.keyboard.press("p")
+    tab.click("#keep-mask")
+    page.saved()
+    tab.focus("#discard")
+    tab.keyboard.press("Enter")
+    expect(tab.locator("#discard")).to_be_hidden()
+    assert tab.evaluate("document.activeElement.id") == "paint"
+    tab.keyboard.press("p")
+    tab.click("#tab-draw")
+    page.saved()

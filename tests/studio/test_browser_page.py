@@ -190,6 +190,9 @@ def test_an_export_holds_what_was_painted_last_and_names_what_it_lacks(
     page.wait_for_selector("#exported:not([hidden])")
     assert button.evaluate("(one) => one === document.activeElement")
     assert studio.faults == []
+    page.click("[data-export=seg]")  # of no DICOM
+    expect(page.locator("#export-left li")).to_contain_text([f"Not exported: {name}" for name in ("m0", "s0", "s1")])
+    expect(page.locator("#exported")).to_be_hidden()
     page.context.close()
 
 

@@ -20,6 +20,7 @@ from maskmixadv.sources import follow
 from maskmixadv.studio.images.volumes import show
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import training
+from maskmixadv.studio.learning.scaling import scaled
 from studio_server import SHAPE, client, plane, refused, strokes, trained
 
 
@@ -271,3 +272,12 @@ def test_the_channels_of_one_file_are_numbered(tmp_path: Path) -> None:
     path = tmp_path / "a.nii.gz"
     nib.save(nib.Nifti1Image(np.random.default_rng(0).random((8, 9, 3, 2)), np.diag([1.0, 1.0, 8.0, 1.0])), path)
     assert [channel.name for channel in show(path).channels] == ["channel 0", "channel 1"]
+
+
+def test_intensities_are_interpolated_bit_for_bit() -> None:
+    """They are looked up; a proposal says the same as when each was interpolated."""
+    pixels = np.random.default_rng(0).integers(0, 2**16, (40, 50, 3)).astype(np.uint16)
+    for bend in (((50.0, 0.0), (60_000.0, 1.0)), ((0.5, 0.0), (7.25, 0.4), (65_535.0, 1.0))):
+        values, become = zip(*bend, strict=True)
+        expected = np.interp(pixels, values, become).astype(np.float32)
+        assert scaled(pixels, bend).tobytes() == expected.tobytes()

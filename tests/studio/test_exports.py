@@ -99,6 +99,14 @@ def test_a_mesh_needs_a_spacing(tmp_path: Path) -> None:
         write_meshes(tmp_path / "out", [mask(path, DENSE[:1])], CLASSES, problems)
 
 
+def test_an_export_of_nothing_names_each_case(folder: Path) -> None:
+    """It named the first one alone, as if the others were exported."""
+    with client(folder) as page:
+        answer = post(page, "seg")
+        refused(answer, 409, "nothing to export; ", "no DICOM SEG, as its image is no DICOM", "and 2 more")
+        assert [line.split(":")[0] for line in answer.json()["problems"]] == ["m0", "s0", "s1"]
+
+
 def test_rejected_slices_are_told(folder: Path) -> None:
     with client(folder) as page:
         page.put("/api/cases/s0/slices/1/review", json={"verdict": "rejected"})

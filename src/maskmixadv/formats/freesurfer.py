@@ -60,7 +60,7 @@ class MghGeometry(Geometry):
     def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:  # noqa: ARG002
         """Write an MGH file, packed if its name says so."""
         made: Any = nib.MGHImage  # whose annotation of arrays takes none
-        image = made(np.ascontiguousarray(labels.T), np.eye(4) if self.affine is None else self.affine)
+        image = made(labels.T, np.eye(4) if self.affine is None else self.affine)
         content = bytearray(image.to_bytes())
         if self.affine is None:
             content[PLACED] = bytes(2)

@@ -101,7 +101,7 @@ class NiftiGeometry(Geometry):
         header = labels_header(self.header, shape)
         with replaced(path) as place, lower_case(place) as low:
             # Without an affine, nibabel leaves the header's forms as they are.
-            nib.save(nib.Nifti1Image(np.ascontiguousarray(labels.T).reshape(shape), None, header), low)
+            nib.save(nib.Nifti1Image(labels.T.reshape(shape), None, header), low)
 
     def other_affines(self) -> Mapping[str, Float[np.ndarray, "4 4"]]:
         """Return those of the form that is not used, by its name, ``sform`` or ``qform``."""
@@ -633,7 +633,7 @@ def write_image(path: Path, array: Shaped[np.ndarray, "d h w"], like: Volume) ->
     header = labels_header(_nifti_header(like), stored.T.shape)
     header.set_data_dtype(stored.dtype)
     with replaced(path) as place, lower_case(place) as low:
-        nib.save(nib.Nifti1Image(np.ascontiguousarray(stored.T), None, header), low)
+        nib.save(nib.Nifti1Image(stored.T, None, header), low)
 
 
 def write_labels(path: Path, labels: UInt8[np.ndarray, "d h w"], like: Volume) -> None:

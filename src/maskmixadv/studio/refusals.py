@@ -1,5 +1,6 @@
 """The errors that the studio answers with: input errors with an HTTP status."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from maskmixadv.errors import InputError
@@ -21,6 +22,26 @@ class TakenError(RequestError):
     """Something is in the way, such as a name that is taken or a training that runs."""
 
     status = 409
+
+
+class EmptyError(TakenError):
+    """There is nothing to export.
+
+    Parameters
+    ----------
+    problems
+        A line for each thing that is not exported; the message has the first one, and how many more there are.
+
+    Attributes
+    ----------
+    problems
+        All these lines.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        more = [f"and {len(problems) - 1} more"] if len(problems) > 1 else []
+        super().__init__("; ".join(["there is nothing to export", *problems[:1], *more]))
+        self.problems = tuple(problems)
 
 
 class StaleError(TakenError):

@@ -11,7 +11,7 @@ from typing import Final
 
 from maskmixadv.files import together
 from maskmixadv.inference import outputs
-from maskmixadv.studio.refusals import TakenError
+from maskmixadv.studio.refusals import EmptyError, TakenError
 
 NOT_OURS: Final = "changed since or not written by an export"
 """What is said of files that stay."""
@@ -44,8 +44,10 @@ def renewed(
 
     Raises
     ------
+    EmptyError
+        If the block writes no file; the error has `problems`.
     TakenError
-        If the block writes no file (the error has the first of `problems`), or none of them may take its place.
+        If none of the files may take its place.
     InputError
         If a file can't be written; earlier files stay.
     """
@@ -58,7 +60,7 @@ def renewed(
                 yield renewal
                 new = {path.name for path in place.iterdir()}
                 if not new:
-                    raise TakenError("; ".join(["there is nothing to export", *problems[:1]]))
+                    raise EmptyError(problems)
                 names = [(inside / name).as_posix() for name in sorted(new)]
                 earlier = _earlier(export, inside, names)
                 taken = outputs.taken(export, [*names, *earlier])

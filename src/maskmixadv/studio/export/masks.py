@@ -77,8 +77,8 @@ def write_masks(out: Path, masks: Iterator[CaseMask], problems: list[str], *, ig
 
     Raises
     ------
-    RequestError
-        If there is no case; the error has the first of `problems`.
+    EmptyError
+        If there is no case; the error has `problems`.
     InputError
         If a file can't be written.
     """

@@ -26,6 +26,28 @@ export function swatch(colour) {
   return node;
 }
 
+/** Say whether a button can be used. One that can't is heeded no more, and keeps the keyboard's focus, which a disabled one loses. */
+export const enable = (button, can) => (button.ariaDisabled = can ? null : "true");
+
+document.addEventListener(
+  "click",
+  (event) => {
+    if (!event.target.closest?.("[aria-disabled=true]")) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  },
+  true,
+);
+
+/** Give a list other children. The keyboard's focus stays on the button with the same data, or the list's first one. */
+export function refill(list, children) {
+  const kept = list.contains(document.activeElement) ? JSON.stringify(document.activeElement.dataset) : null;
+  list.replaceChildren(...children);
+  if (kept === null) return;
+  const buttons = [...list.querySelectorAll("button")];
+  (buttons.find(({ dataset }) => JSON.stringify(dataset) === kept) ?? buttons[0])?.focus({ preventScroll: true });
+}
+
 /** Do `act` unless it is under way already. The button keeps the keyboard's focus, which a disabled one loses. */
 export async function once(button, act) {
   if (button.ariaDisabled === "true") return undefined;

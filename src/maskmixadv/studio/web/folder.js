@@ -1,7 +1,7 @@
 // The folder: its cases, and images that are added to it.
 
 import * as api from "./api.js";
-import { byId, element } from "./element.js";
+import { byId, element, refill } from "./element.js";
 import { listed } from "./filter.js";
 import { cases, go, on, setFolder, state } from "./state.js";
 import { say, telling } from "./status.js";
@@ -46,7 +46,7 @@ function showHere() {
 
 function show() {
   const found = listed();
-  byId("cases").replaceChildren(...found.map(item));
+  refill(byId("cases"), found.map(item));
   byId("none").hidden = found.length > 0 || !cases().length;
   byId("cases").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
   byId("folder-name").textContent = state.folder.name;

@@ -1,4 +1,5 @@
 // When somebody comes back to the page, it shows what holds by now: other pages, and other programs, may have worked.
+// A page in sight beside another one is not come back to; it follows trainings all the same.
 
 import * as api from "./api.js";
 import { penIsDown } from "./draw.js";
@@ -10,10 +11,11 @@ import { isCorrected, maskKey } from "./painting.js";
 import { arrays, forgetMask, forgetOtherMasks } from "./slices.js";
 import { emit, keyOf, on, state } from "./state.js";
 import { telling } from "./status.js";
-import { watchTraining } from "./train.js";
+import { glance, watchTraining } from "./train.js";
 import { holds, versionOf } from "./versions.js";
 
 const OFTEN = 3000; // ms between two looks
+const BESIDE = 5000; // ms between two looks at trainings
 const TOGETHER = 200; // ms in which refusals are heeded together
 let last = -OFTEN;
 let later = null;
@@ -55,6 +57,15 @@ async function readMaskAgain() {
   for (const event of ["painted", "arrays"]) emit(event);
 }
 
+async function lookBeside() {
+  if (document.hidden || !state.folder) return;
+  try {
+    await glance();
+  } catch {
+    // the next stroke tells of a server that is away
+  }
+}
+
 /** Something was refused: the folder says what is left, once in a while. */
 function readFolder() {
   later ??= setTimeout(telling(readNow), Math.max(TOGETHER, last + OFTEN - performance.now()));
@@ -68,6 +79,7 @@ async function readNow() {
 
 export function startFollow() {
   on("refused", readFolder);
+  setInterval(lookBeside, BESIDE);
   addEventListener("focus", telling(look));
   document.addEventListener("visibilitychange", telling(look));
 }

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { penIsDown } from "./draw.js";
-import { byId, once } from "./element.js";
+import { byId, enable, once } from "./element.js";
 import { refresh } from "./folder.js";
 import { propose, proposeOnce, proposalAt, setProposal } from "./proposals.js";
 import { allSaved } from "./save.js";
@@ -68,7 +68,7 @@ export const shapesBetween = between("shapes");
 function show() {
   byId("proposed").checked = state.overlay.proposed;
   const there = Boolean(state.place && proposalAt(state.place));
-  for (const id of ["accept-proposal", "turn-away"]) byId(id).disabled = !there;
+  for (const id of ["accept-proposal", "turn-away"]) enable(byId(id), there);
 }
 
 export function startInstant() {

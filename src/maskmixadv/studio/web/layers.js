@@ -4,6 +4,8 @@ import { classes, EMPTY } from "./state.js";
 
 const FAINT = 12; // of 255: doubt that is everywhere, and would tint the whole slice
 
+const STRIP = 64; // rows that are coloured together
+
 const canvas = (h, w) => Object.assign(document.createElement("canvas"), { height: h, width: w });
 
 /** A bitmap of a slice: `fill(words, at, from, count)` writes the words of `count` pixels from index `from` on. */
@@ -19,11 +21,16 @@ export function repaint(made, { top, left, bottom, right }) {
   if (box.top < box.bottom && box.left < box.right) paintBox(made, made.fill, box);
 }
 
+/** In strips: the words of all of a large slice would be tens of millions of bytes that are touched once. */
 function paintBox(made, fill, { top, left, bottom, right }) {
-  const pixels = new ImageData(right - left, bottom - top);
-  const words = new Uint32Array(pixels.data.buffer);
-  for (let row = top; row < bottom; row++) fill(words, (row - top) * pixels.width, row * made.width + left, pixels.width);
-  made.getContext("2d").putImageData(pixels, left, top);
+  const context = made.getContext("2d");
+  const strip = new ImageData(right - left, Math.min(STRIP, bottom - top));
+  const words = new Uint32Array(strip.data.buffer);
+  for (let first = top; first < bottom; first += STRIP) {
+    const rows = Math.min(STRIP, bottom - first);
+    for (let row = 0; row < rows; row++) fill(words, row * strip.width, (first + row) * made.width + left, strip.width);
+    context.putImageData(strip, left, first, 0, 0, strip.width, rows);
+  }
 }
 
 /** @param {Uint32Array} table words by value */

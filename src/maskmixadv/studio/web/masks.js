@@ -1,7 +1,7 @@
 // Review's panel of masks: painting on and off, its tools, and what a case's dense slices are for.
 
 import * as api from "./api.js";
-import { byId } from "./element.js";
+import { byId, enable } from "./element.js";
 import * as draw from "./hand.js";
 import { beginFrom, closePolygon, discard, keepAsIs, polygonIsOpen, startPaint } from "./paint.js";
 import { active, isCorrected, painting, setMasks, setPainting, showsGiven } from "./painting.js";
@@ -70,11 +70,12 @@ function showMask() {
   byId("mask-state").textContent = corrected
     ? "Painted here. It counts, and its strokes do not."
     : `Painting begins with ${shows}.`;
+  if (!corrected && document.activeElement === byId("discard")) byId("paint").focus(); // which a hidden one would lose
   byId("discard").hidden = !corrected;
   byId("given-field").hidden = !(one.masks.given && one.predicted);
   byId("given").checked = state.overlay.given;
-  document.querySelector("[data-begin=prediction]").disabled = !one.predicted;
-  document.querySelector("[data-begin=given]").disabled = !one.masks.given;
+  enable(document.querySelector("[data-begin=prediction]"), one.predicted);
+  enable(document.querySelector("[data-begin=given]"), one.masks.given);
   byId("use").value = one.masks.use;
   byId("use").options[0].textContent = one.masks.given && !one.scribbled.length ? "validates, by its given mask" : "teaches, as usual";
 }

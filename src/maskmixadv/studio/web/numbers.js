@@ -68,16 +68,22 @@ const ask = telling(async () => {
   if (state.tab === "numbers") show(await api.getClinical());
 });
 
+const showLeft = (problems) =>
+  byId("export-left").replaceChildren(...problems.map((line) => element("li", {}, `Not exported: ${line}`)));
+
 async function export_(what, button) {
   byId("exported").hidden = true;
   byId("export-left").replaceChildren();
   await allSaved(); // what was drawn or painted last is exported, too
   say(`exporting: ${button.textContent} …`);
-  const { path, files, problems = [] } = await api.exportFolder(what);
+  const { path, files, problems = [] } = await api.exportFolder(what).catch((error) => {
+    showLeft(error.problems ?? []);
+    throw error;
+  });
   const count = Array.isArray(files) ? files.length : files;
   byId("export-path").textContent = path;
   byId("export-note").textContent = `${count} ${count === 1 ? "file" : "files"} written to`;
-  byId("export-left").replaceChildren(...problems.map((line) => element("li", {}, `Not exported: ${line}`)));
+  showLeft(problems);
   byId("exported").hidden = false;
   if (problems.length) say(`exported: ${button.textContent}; Results names what is not in it`, "trouble");
   else say(`exported: ${button.textContent}`);

@@ -1,7 +1,7 @@
 // The bar above the viewer: a button a class, eraser, brush size, undo and redo.
 
 import * as draw from "./hand.js";
-import { byId, element, swatch } from "./element.js";
+import { byId, element, enable, refill, swatch } from "./element.js";
 import { broadest, classes, on, setTool, state } from "./state.js";
 
 export function pick(code) {
@@ -22,7 +22,7 @@ function showClasses() {
       code < 10 ? element("kbd", {}, String(code)) : null,
     ),
   );
-  byId("class-buttons").replaceChildren(...buttons.slice(1), ...buttons.slice(0, 1));
+  refill(byId("class-buttons"), [...buttons.slice(1), ...buttons.slice(0, 1)]);
   showTool();
 }
 
@@ -40,8 +40,8 @@ function showTool() {
 
 function showUndo() {
   const can = state.place ? draw.canUndo() : { undo: false, redo: false };
-  byId("undo").disabled = !can.undo;
-  byId("redo").disabled = !can.redo;
+  enable(byId("undo"), can.undo);
+  enable(byId("redo"), can.redo);
 }
 
 function showCounts() {
@@ -56,8 +56,7 @@ function showCounts() {
     ),
   );
   byId("counts").replaceChildren(...rows.slice(1), ...rows.slice(0, 1));
-  byId("clear").disabled = !counts.size;
-  byId("copy").disabled = !counts.size;
+  for (const id of ["clear", "copy"]) enable(byId(id), counts.size > 0);
 }
 
 export function startPalette() {

@@ -25,7 +25,7 @@ export async function propose(place, strokes) {
   const question = {}; // not the strokes themselves: those of a large slice would be kept for good
   asking.set(key, question);
   try {
-    const labels = severalClasses(strokes) ? await api.getProposal(place.name, place.z, strokes.slice()) : null;
+    const labels = severalClasses(strokes) ? await api.getProposal(place.name, place.z, strokes) : null;
     if (asking.get(key) === question) setProposal(place, labels);
   } catch {
     // Nothing is shown; saving the same strokes tells of a server that is away.

@@ -1,7 +1,7 @@
 // Which slice next: what the server proposes, most worthwhile first.
 
 import * as api from "./api.js";
-import { byId, element } from "./element.js";
+import { byId, element, refill } from "./element.js";
 import { allSaved } from "./save.js";
 import { go, keyOf, on, state } from "./state.js";
 import { say, telling } from "./status.js";
@@ -48,7 +48,13 @@ function item(entry) {
     {},
     element(
       "button",
-      { type: "button", class: "proposal", "aria-current": here ? "true" : null, onclick: () => go(entry.case, entry.slice) },
+      {
+        type: "button",
+        class: "proposal",
+        "aria-current": here ? "true" : null,
+        "data-key": keyIn(entry),
+        onclick: () => go(entry.case, entry.slice),
+      },
       element("span", { class: "name" }, entry.case),
       element("span", { class: "number" }, `slice ${entry.slice + 1}`),
       element("span", { class: "reason" }, entry.reason),
@@ -57,7 +63,7 @@ function item(entry) {
 }
 
 function show() {
-  byId("queue").replaceChildren(...queue.slice(0, LISTED).map(item));
+  refill(byId("queue"), queue.slice(0, LISTED).map(item));
   byId("queue-note").hidden = queue.length > 0;
 }
 

@@ -1,7 +1,7 @@
 // Review: the prediction over the image, where models disagree, and a verdict for each slice.
 
 import * as api from "./api.js";
-import { byId } from "./element.js";
+import { byId, enable } from "./element.js";
 import { refresh } from "./folder.js";
 import { next } from "./queue.js";
 import { isCorrected, showsGiven } from "./painting.js";
@@ -61,9 +61,9 @@ function showVerdict() {
   byId("verdict").textContent = verdict ? SAYS[verdict] : one?.predicted ? "Not judged yet" : "No prediction yet";
   for (const [id, is] of [["accept", "accepted"], ["reject", "rejected"]]) {
     byId(id).setAttribute("aria-pressed", String(verdict === is));
-    byId(id).disabled = !one?.predicted || corrected;
+    enable(byId(id), one?.predicted && !corrected);
   }
-  byId("fix").disabled = (!one?.predicted && !verdict) || corrected;
+  enable(byId("fix"), (one?.predicted || verdict) && !corrected);
 }
 
 export function startReview() {

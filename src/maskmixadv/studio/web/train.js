@@ -152,3 +152,12 @@ export function startTrain() {
 
 /** A training may run already: the page was closed over it, or another one started it. */
 export const watchTraining = telling(watch);
+
+/** For a page that nobody comes back to, as it is in sight all the time: whether another page has begun a training, or ended one. */
+export async function glance() {
+  if (!known || busy()) return; // one that runs is watched
+  const { state: is, run } = await api.getTraining();
+  if (busy() || (is === known.state && run === known.run)) return;
+  await watch();
+  if (!busy()) await refresh(); // it has ended since the last look
+}
