@@ -5,8 +5,10 @@ do.
 """
 
 import ast
+import contextlib
 import gzip
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -182,13 +184,28 @@ def masks(folder: Path) -> dict[str, np.ndarray]:
     return found
 
 
-def same_or_refused(root: Path, folder: Path, script: Script, tmp_path: Path, *, alike: set[str]) -> dict[str, str]:
+def predicted(root: Path, files: list[Path], out: Path) -> tuple[int, list[str]]:
+    """Run 'maskmixadv predict'; returns the exit code and its lines on stderr that name one of the files."""
+    with contextlib.redirect_stderr(io.StringIO()) as errors:
+        code = run(["predict", str(root / "run"), *map(str, files), "--out", str(out)])
+    return code, [line for line in errors.getvalue().splitlines() if any(str(path) in line for path in files)]
+
+
+def as_told(lines: list[str], path: Path) -> list[str]:
+    """Return what lines tell of a file, without the words before it, in which both differ."""
+    told = [line.partition(f"{path}: ")[2].replace("its header or the studio", "its header") for line in lines]
+    return sorted(filter(None, told))
+
+
+def same_or_refused(
+    root: Path, folder: Path, script: Script, notes: list[str], tmp_path: Path, *, alike: set[str]
+) -> dict[str, str]:
     """See that each file in a folder has one mask by both, or is refused by the script; return the lines by name.
 
-    Files of `alike` must have masks.
+    Both tell the same of a file that has a mask. Files of `alike` must have one.
     """
     files = sorted(path for path in folder.iterdir() if path.suffix != ".json")
-    run(["predict", str(root / "run"), *map(str, files), "--out", str(tmp_path / "own")])
+    _, told = predicted(root, files, tmp_path / "own")
     code, lines = script(root, files, tmp_path / "alone")
     own, alone = masks(tmp_path / "own"), masks(tmp_path / "alone")
     refused = {Path(line.split(": ")[1]).name: line for line in lines}
@@ -196,6 +213,8 @@ def same_or_refused(root: Path, folder: Path, script: Script, tmp_path: Path, *,
     assert len(refused) == len(lines), "a line a file"
     assert alike <= set(alone), {name: refused.get(name) for name in alike - set(alone)}
     assert {image_files.labels_name(path) for path in files if path.name not in refused} == set(alone)
+    drawn = [path for path in files if path.name not in refused]
+    assert {path.name: as_told(notes, path) for path in drawn} == {path.name: as_told(told, path) for path in drawn}
     for name, labels in alone.items():
         assert name in own, f"{name}: refused by 'maskmixadv predict'"
         assert labels.shape == own[name].shape, name
@@ -280,6 +299,7 @@ def headers() -> dict[str, Any]:
         "several": nib.Nifti1Image(np.stack([voxels()] * 2, 3), AFFINE),
         "complex": nib.Nifti1Image(voxels().astype(np.complex64), AFFINE),
         "float": nib.Nifti1Image(voxels().astype(np.float64) * 1e300, AFFINE),
+        "padded": nib.Nifti1Image(np.where(np.arange(SHAPE[0])[:, None, None] < 3, -32768, voxels()), AFFINE),
         "single": nib.Nifti1Image(voxels()[:, 7:8], AFFINE),
         "row": nib.Nifti1Image(voxels()[:, 7:8, 2:3], AFFINE),
         "flat": nib.Nifti1Image(voxels()[:, :, 1], AFFINE),
@@ -287,7 +307,7 @@ def headers() -> dict[str, Any]:
     }
 
 
-def test_headers_are_read_as_the_program_does(volumes: Path, script: Script, tmp_path: Path) -> None:
+def test_headers_are_read_as_the_program_does(volumes: Path, script: Script, notes: list[str], tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name, image in headers().items():
         nib.save(image, tmp_path / "in" / f"{name}.nii.gz")
@@ -304,13 +324,15 @@ def test_headers_are_read_as_the_program_does(volumes: Path, script: Script, tmp
     fine |= {
         f"{name}.nii.gz" for name in ("resized", "elsewhere", "no_form", "metre", "scaled", "single", "flat", "four")
     }
-    refused = same_or_refused(volumes, tmp_path / "in", script, tmp_path, alike=fine)
+    refused = same_or_refused(volumes, tmp_path / "in", script, notes, tmp_path, alike=fine)
     names = {"sheared", "empty_sform_alone", "unit5", "size_nan_without_sform", "huge", "needle", "complex", "colours"}
     raws = {f"{name}.nii" for name in ("dim0", "datatype", "width", "slope", "code")}
     assert {f"{name}.nii.gz" for name in names} | raws <= set(refused)
 
 
-def test_damaged_files_are_refused_and_others_go_on(volumes: Path, script: Script, tmp_path: Path) -> None:
+def test_damaged_files_are_refused_and_others_go_on(
+    volumes: Path, script: Script, notes: list[str], tmp_path: Path
+) -> None:
     (tmp_path / "in").mkdir()
     nib.save(nib.Nifti1Image(voxels(), AFFINE), tmp_path / "in" / "good.nii.gz")
     packed = (tmp_path / "in" / "good.nii.gz").read_bytes()
@@ -334,7 +356,7 @@ def test_damaged_files_are_refused_and_others_go_on(volumes: Path, script: Scrip
     }.items():
         (tmp_path / "in" / name).write_bytes(content)
     fine = {"good.nii.gz", "UPPER.NII.GZ", "packed.nii", "unpacked.nii.gz", "behind.nii", "behind2.nii.gz"}
-    refused = same_or_refused(volumes, tmp_path / "in", script, tmp_path, alike=fine)
+    refused = same_or_refused(volumes, tmp_path / "in", script, notes, tmp_path, alike=fine)
     assert {"checksum.nii.gz", "cut.nii.gz", "garbage.nii.gz", "short.nii", "more.nii.gz"} <= set(refused)
 
 
@@ -395,17 +417,29 @@ def test_two_files_of_one_name_are_refused(volumes: Path, script: Script, tmp_pa
     assert f"{tmp_path / 'b' / 'heart.nii'}: another image has this name" in lines[0]
 
 
-def test_channels_have_the_programs_masks(channels: Path, script: Script, tmp_path: Path) -> None:
+def test_channels_have_the_programs_masks(channels: Path, script: Script, notes: list[str], tmp_path: Path) -> None:
     files = written(tmp_path / "in", *(f"{name}_000{number}.nii.gz" for name in ("x", "é", "far") for number in (1, 0)))
     nib.save(nib.Nifti1Image(voxels(), AFFINE + np.eye(4)[:, [3, 0, 1, 2]] * 50), files[-1])
     four = nib.Nifti1Image(np.stack([voxels(), voxels(1)], 3), AFFINE)
     files += [tmp_path / "in" / name for name in ("four.nii.gz", "alone_0000.nii.gz")]
     for path in files[-2:]:
         nib.save(four, path)
-    assert run(["predict", str(channels / "run"), *map(str, files), "--out", str(tmp_path / "own")]) == 2
+    damaged, padded = voxels(), np.where(voxels() < 300, -9999, voxels())
+    shifted = AFFINE + np.outer([1, 0, 0, 0], [0, 0, 0, 1])
+    nib.save(nib.Nifti1Image(padded, shifted), tmp_path / "in" / "x_0001.nii.gz")
+    header = nib.Nifti1Image(damaged, AFFINE)
+    header.set_qform(AFFINE, 1)
+    header.header["quatern_b"] = 3
+    nib.save(nib.Nifti1Image(damaged, None, header.header), tmp_path / "in" / "é_0000.nii.gz")
+    own_code, told = predicted(channels, files, tmp_path / "own")
     code, lines = script(channels, files, tmp_path / "out")
-    assert (code, len(lines)) == (2, 1)
+    assert (own_code, code, len(lines)) == (2, 2, 1)
     assert "far_0000.nii.gz" in lines[0]
+    assert {path.name: as_told(notes, path) for path in files} == {
+        path.name: as_told(told, path) if "far" not in path.name else [] for path in files
+    }
+    assert ["channel 'T2': " in line for line in notes if "padding" in line] == [True]
+    assert sum("of a voxel; it is taken" in line for line in notes) == 1
     own, alone = masks(tmp_path / "own"), masks(tmp_path / "out")
     assert set(own) == set(alone) == {"x.nii.gz", "é.nii.gz", "four.nii.gz", "alone_0000.nii.gz"}
     for name in own:
@@ -570,10 +604,12 @@ def apart(folder: Path) -> None:
                 other.rename(folder / f"{path.stem}_{other.suffix}")
 
 
-def test_pictures_have_the_programs_masks_or_are_refused(greys: Path, script: Script, tmp_path: Path) -> None:
+def test_pictures_have_the_programs_masks_or_are_refused(
+    greys: Path, script: Script, notes: list[str], tmp_path: Path
+) -> None:
     pictures(tmp_path / "in")
     apart(tmp_path / "in")
-    refused = same_or_refused(greys, tmp_path / "in", script, tmp_path, alike=GREYS | MIXED | {"same.png"})
+    refused = same_or_refused(greys, tmp_path / "in", script, notes, tmp_path, alike=GREYS | MIXED | {"same.png"})
     wrong = {"rgb16.tif", "w16.tif", "tu32.tif", "json.tif", "json_0000.tif", "imagej.tif", "ome.ome.tif", "gif.png"}
     wrong |= {"png.tif", "moving.png", "stack.tif", "ijstack.tif", "swapped.tif", "gel.tif", "bomb.png", "half.png"}
     wrong |= {"checksum.tif", "overlap.tif", "short.tif", "closed.jpg"}
@@ -583,11 +619,11 @@ def test_pictures_have_the_programs_masks_or_are_refused(greys: Path, script: Sc
 
 
 def test_pictures_in_colour_have_the_programs_masks_or_are_refused(
-    colours: Path, script: Script, tmp_path: Path
+    colours: Path, script: Script, notes: list[str], tmp_path: Path
 ) -> None:
     pictures(tmp_path / "in")
     apart(tmp_path / "in")
-    refused = same_or_refused(colours, tmp_path / "in", script, tmp_path, alike=MIXED | {"same.png"})
+    refused = same_or_refused(colours, tmp_path / "in", script, notes, tmp_path, alike=MIXED | {"same.png"})
     assert {"l8.png", "t8.tif", "rgb16.tif"} <= set(refused)
 
 
