@@ -224,7 +224,7 @@ def test_the_script_goes_on_past_bad_files(made: Path, tmp_path: Path) -> None:
     assert (done.returncode, len(lines)) == (2, len(names))
     for line, name in zip(lines, names, strict=True):
         assert line.startswith(f"predict.py: {tmp_path / name}: ")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".maskmixadv.json", good.name]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".lock", ".maskmixadv.json", good.name]
 
 
 @pytest.mark.usefixtures("graph_is_made")

@@ -13,6 +13,7 @@ import json
 import re
 import shutil
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -31,8 +32,8 @@ import tiny
 from maskmixadv import methods
 from maskmixadv.cli.app import run
 from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.errors import INTERRUPTED
-from maskmixadv.files import sha256
+from maskmixadv.errors import INTERRUPTED, InputError
+from maskmixadv.files import held, sha256
 from maskmixadv.formats import image_files
 from maskmixadv.inference import onnx, segment, standalone, standalone_outputs
 from maskmixadv.inference.predictor import Predictor
@@ -780,6 +781,42 @@ def test_the_script_deletes_labels_of_an_image_that_fails_now(volumes: Path, scr
     assert (code, len(lines)) == (2, 1)
     assert lines[0].endswith("; b.nii.gz of an earlier call is deleted")
     assert set(masks(tmp_path / "out")) == {"a.nii.gz"}
+
+
+def test_scripts_that_write_into_one_folder_lose_nothing_of_its_record(tmp_path: Path) -> None:
+    """Each reads the record and writes it again: without a lock the entries of one are lost."""
+    named = [standalone_outputs.Named((tmp_path / f"{name}.nii",), f"{name}.nii") for name in "abcdefgh"]
+    out, made, barrier = tmp_path / "out", {"network": "9f3c", "how": "flips off"}, threading.Barrier(len(named))
+    out.mkdir()
+
+    def called(image: standalone_outputs.Named) -> None:
+        barrier.wait()
+        standalone_outputs.note(out, [image], made, done=False)
+
+    threads = [threading.Thread(target=called, args=(image,)) for image in named]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(standalone_outputs.written(out)) == {image.labels for image in named}
+
+
+def test_the_script_waits_for_the_programs_lock(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, noted = standalone_outputs.Named((tmp_path / "a.nii",), "a.nii"), threading.Event()
+
+    def called() -> None:
+        standalone_outputs.note(tmp_path, [image], {}, done=False)
+        noted.set()
+
+    thread = threading.Thread(target=called)
+    with held(tmp_path):
+        thread.start()
+        assert not noted.wait(0.2)
+    thread.join()
+    assert f"{tmp_path}: waiting for another process that writes there" in capsys.readouterr().err
+    assert standalone_outputs.written(tmp_path) == {"a.nii": None}
+    with standalone_outputs.locked(tmp_path), pytest.raises(InputError, match="in use"), held(tmp_path):
+        pass
 
 
 def test_images_of_one_name_share_no_folder(

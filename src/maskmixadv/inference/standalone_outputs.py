@@ -4,12 +4,15 @@
 """
 
 import csv
+import errno
 import hashlib
 import io
 import json
 import os
 import sys
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +26,9 @@ OTHERS = (".seg.nrrd", ".nrrd", ".mha", ".mgz", ".mgh", ".dcm")
 """Ends of the names of labels that 'maskmixadv predict' alone writes."""
 RECORD = ".maskmixadv.json"
 """File in a folder of outputs that lists those that this program wrote, with their SHA-256."""
+
+LOCK = ".lock"
+"""File in a folder of outputs that 'maskmixadv predict' locks, too, while it changes the record."""
 
 
 class Named(NamedTuple):
@@ -61,6 +67,12 @@ def recorded(out: Path) -> dict[str, Any]:
 
 def note(out: Path, images: list[Named], made: dict[str, str], *, done: bool) -> None:
     """Write down which labels of `images` lie in `out`: all that may be written, or, when `done`, those that were."""
+    with locked(out):  # several processes may write into one folder
+        renew(out, images, made, done=done)
+
+
+def renew(out: Path, images: list[Named], made: dict[str, str], *, done: bool) -> None:
+    """Do the work of `note`; nobody else may write the record meanwhile."""
     record: dict[str, Any] = {**recorded(out), **made}
     known = record["written"]
     for name in (image.labels for image in images):
@@ -72,6 +84,36 @@ def note(out: Path, images: list[Named], made: dict[str, str], *, done: bool) ->
     if not done and lines_of(out, images)[1]:
         known[VOLUMES] = None  # lines of it will go
     put(out / RECORD, json.dumps(record, indent=1))
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Keep other processes from writing the record of `out` and its ``clinical.csv`` meanwhile, or wait for one."""
+    with (out / LOCK).open("ab") as file:
+        if not lock(file.fileno(), wait=False):
+            say(f"{out}: waiting for another process that writes there")
+            while not lock(file.fileno(), wait=True):
+                pass  # Windows gives up after ten seconds
+        yield  # the lock goes when the file is closed
+
+
+def lock(file: int, *, wait: bool) -> bool:
+    """Lock an open file; returns whether it is locked now."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(file, 0, os.SEEK_SET)
+            msvcrt.locking(file, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+            raise
+        return False
+    return True
 
 
 def put(path: Path, text: str) -> None:
@@ -101,15 +143,16 @@ def lines_of(out: Path, images: list[Named]) -> tuple[list[list[str]], list[str]
 
 def forget(out: Path, images: list[Named]) -> None:
     """Drop lines of ``clinical.csv`` of earlier labels of `images`: they would be taken for those of new ones."""
-    stay, gone = lines_of(out, images)
-    if not gone:
-        return
-    if len(stay) > 1:
-        buffer = io.StringIO(newline="")
-        csv.writer(buffer, lineterminator="\n").writerows(stay)
-        put(out / VOLUMES, buffer.getvalue())
-    else:
-        (out / VOLUMES).unlink()
+    with locked(out):
+        stay, gone = lines_of(out, images)
+        if not gone:
+            return
+        if len(stay) > 1:
+            buffer = io.StringIO(newline="")
+            csv.writer(buffer, lineterminator="\n").writerows(stay)
+            put(out / VOLUMES, buffer.getvalue())
+        else:
+            (out / VOLUMES).unlink()
     told = f"without {', '.join(gone)[:300]}, of which labels are made anew; 'maskmixadv predict' measures volumes"
     say(f"note: {out / VOLUMES}: {told}")
 
