@@ -27,6 +27,14 @@ OTHERS = (".seg.nrrd", ".nrrd", ".mha", ".mgz", ".mgh", ".dcm")
 RECORD = ".maskmixadv.json"
 """File in a folder of outputs that lists those that this program wrote, with their SHA-256."""
 
+READ = {
+    "images": "images",
+    "scribbles": "strokes",
+    "masks": "masks",
+    "imagesTr": "images",
+    "labelsTr": "labels",
+}
+"""Folders of what maskmixadv or nnU-Net learns from, and what their files are taken for."""
 LOCK = ".lock"
 """File in a folder of outputs that 'maskmixadv predict' locks, too, while it changes the record."""
 
@@ -186,6 +194,7 @@ def must_be_alike(out: Path, images: list[Named], made: dict[str, str]) -> None:
 
 def must_be_free(out: Path, images: list[Named]) -> None:
     """Raise ValueError where labels would lie among the images, or replace a file that this program did not write."""
+    must_not_be_read(out)
     known = written(out)
     for image in images:
         target = out / image.labels
@@ -202,6 +211,24 @@ def must_be_free(out: Path, images: list[Named]) -> None:
         if names.get(name_of(name), name) != name and (out / name).is_file():
             told = "labels of another image with this name without suffix are there already"
             raise ValueError(f"{out / name}: {told}; name another directory")
+
+
+def must_not_be_read(out: Path) -> None:
+    """Raise ValueError where labels would lie among images or masks from which maskmixadv or nnU-Net learns."""
+    for root in (out.absolute(), out.resolve()):  # either may be the one that goes through a link
+        for place in (root, *root.parents):
+            hidden = any(part.startswith(".") for part in root.relative_to(place).parts)
+            if place.name in READ and not hidden and is_read(place):
+                lies = "is" if place == root else f"lies in {place}, which is"
+                raise ValueError(f"{out}: {lies} read as {READ[place.name]} of {place.parent}; name another directory")
+
+
+def is_read(place: Path) -> bool:
+    """Whether there is something beside a folder of this name that makes it part of the sources of a corpus."""
+    if place.name.endswith("Tr"):
+        return (place.parent / "dataset.json").is_file()
+    beside = ("scribbles", "masks", "classes.toml")
+    return (place.parent / "images").is_dir() and any(os.path.lexists(place.parent / name) for name in beside)
 
 
 def say(line: str) -> None:
