@@ -801,6 +801,24 @@ def test_scripts_that_write_into_one_folder_lose_nothing_of_its_record(tmp_path:
     assert set(standalone_outputs.written(out)) == {image.labels for image in named}
 
 
+def test_the_script_names_what_it_cant_write(
+    volumes: Path, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, target: Path) -> None:
+        if target.name == lacking:
+            raise OSError(28, "No space left on device")
+        self.rename(target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    (path,), out = written(tmp_path, "a.nii.gz"), tmp_path / "out"
+    told = "can't be written (No space left on device); free space or name another directory"
+    lacking = "a.nii.gz"
+    assert script(volumes, [path], out) == (2, [f"predict.py: {path}: {out / lacking}: {told}"])
+    lacking = ".maskmixadv.json"
+    assert script(volumes, [path], out) == (2, [f"predict.py: {out / lacking}: {told}"])
+    assert {each.name for each in out.iterdir()} == {".lock", ".maskmixadv.json"}
+
+
 def test_the_script_waits_for_the_programs_lock(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     image, noted = standalone_outputs.Named((tmp_path / "a.nii",), "a.nii"), threading.Event()
 

@@ -12,7 +12,6 @@ import argparse
 import hashlib
 import json
 import logging
-import os
 import re
 import sys
 import warnings
@@ -44,6 +43,7 @@ from maskmixadv.inference.standalone_outputs import (
     note,
     say,
     stem_of,
+    whole,
 )
 
 HERE = Path(__file__).resolve().parent
@@ -302,12 +302,7 @@ def segment(model: Model, image: Named, out: Path) -> int:
 
 def write(image: Named, out: Path, save: Callable[[Path], None]) -> None:
     """Write labels, whole or not at all."""
-    partial = out / f".partial-{os.getpid()}-{image.labels.lower()}"  # nibabel knows formats by names in lower case
-    try:
-        save(partial)
-        partial.replace(out / image.labels)
-    finally:
-        partial.unlink(missing_ok=True)
+    whole(out / image.labels, image.labels.lower(), save)  # nibabel knows formats by names in lower case
 
 
 def picture(labels: np.ndarray) -> Any:  # noqa: ANN401
@@ -445,7 +440,7 @@ def main() -> int:
         failed = sum(not segmented(model, image, out, lost) for image in images)
     finally:
         # Where there is no space for the hashes, the record stays as it is: right, but less strict.
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             note(out, images, model.about["made"], done=True)
     if count := sum(lost):
         some = f"in {sum(map(bool, lost))} of {len(lost)} volumes {count:,} {'voxel' if count == 1 else 'voxels'}"

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -125,11 +125,19 @@ def lock(file: int, *, wait: bool) -> bool:
 
 
 def put(path: Path, text: str) -> None:
-    """Write a file of text, whole or not at all."""
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name.strip('.')}")
+    """Write a file of text, whole or not at all; raises ValueError where it can't be written."""
+    whole(path, path.name.strip("."), lambda partial: partial.write_text(text, encoding="utf-8", newline=""))
+
+
+def whole(path: Path, name: str, save: Callable[[Path], object]) -> None:
+    """Have `save` write a file, whole or not at all, at first under a hidden name that ends with `name`."""
+    partial = path.with_name(f".partial-{os.getpid()}-{name}")
     try:
-        partial.write_text(text, encoding="utf-8", newline="")
+        save(partial)
         partial.replace(path)
+    except OSError as error:
+        told = f"can't be written ({error.strerror or error}); free space or name another directory"
+        raise ValueError(f"{path}: {told}") from None
     finally:
         partial.unlink(missing_ok=True)
 
