@@ -11,8 +11,10 @@ import hashlib
 import io
 import json
 import re
+import runpy
 import shutil
 import struct
+import sys
 import threading
 import warnings
 import zlib
@@ -799,6 +801,32 @@ def test_scripts_that_write_into_one_folder_lose_nothing_of_its_record(tmp_path:
     for thread in threads:
         thread.join()
     assert set(standalone_outputs.written(out)) == {image.labels for image in named}
+
+
+@pytest.mark.parametrize("package", ["nibabel", "numpy", "onnxruntime"])
+def test_the_script_names_a_package_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str
+) -> None:
+    (tmp_path / "predict.py").write_text(onnx._script())
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(tmp_path / "predict.py"), run_name="__main__")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert re.fullmatch(rf"predict.py: a package is missing \(.*{package}.*\); install it: pip install numpy .*", line)
+
+
+def test_the_script_names_the_onnxruntime_that_cant_load_its_graph(
+    volumes: Path, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: bytes) -> None:
+        raise RuntimeError("Unsupported model IR version: 10, max supported IR version: 9")
+
+    monkeypatch.setattr(standalone.onnxruntime, "InferenceSession", fail)
+    code, (line,) = script(volumes, written(tmp_path, "a.nii.gz"), tmp_path / "out")
+    assert code == 2
+    assert "model.onnx: onnxruntime " in line
+    assert line.endswith("max supported IR version: 9); install another version of it")
 
 
 def test_the_script_names_what_it_cant_write(

@@ -20,9 +20,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-import numpy as np
-import onnxruntime
+try:
+    import nibabel as nib
+    import numpy as np
+    import onnxruntime
+except ImportError as error:
+    if __name__ != "__main__":
+        raise
+    needed = "numpy onnxruntime nibabel pillow scipy"
+    print(f"predict.py: a package is missing ({error}); install it: pip install {needed}", file=sys.stderr)
+    sys.exit(2)
 
 from maskmixadv.inference.standalone_files import (
     PICTURES,
@@ -92,7 +99,11 @@ class Model:
         if hashlib.sha256(graph).hexdigest() != self.about["sha256"]:
             raise ValueError(f"{folder / self.about['model']}: is not the model of model.json; export it again")
         check_odds(self.about["odds"], len(self.about["classes"]))
-        self.session = onnxruntime.InferenceSession(graph)
+        try:
+            self.session = onnxruntime.InferenceSession(graph)
+        except Exception as error:  # each version of onnxruntime has its own; the graph is whole, as its hash says
+            told = f"onnxruntime {onnxruntime.__version__} can't load it ({in_one_line(error)})"
+            raise ValueError(f"{folder / self.about['model']}: {told}; install another version of it") from None
 
     def predict(
         self,

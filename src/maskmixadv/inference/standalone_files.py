@@ -413,4 +413,6 @@ def geometry(image: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Heade
 def in_one_line(error: Exception | str) -> str:
     """Return a message without its line breaks; what kind of error it is where this script did not expect it."""
     text = " ".join(str(error).split())[:LONGEST]
+    if isinstance(error, ImportError):
+        return f"a package is missing ({text}); install it: pip install pillow scipy"
     return text if isinstance(error, str | ValueError | OSError) and text else f"{type(error).__name__}: {text}"
