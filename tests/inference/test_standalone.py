@@ -612,7 +612,10 @@ def test_pictures_have_the_programs_masks_or_are_refused(
 ) -> None:
     pictures(tmp_path / "in")
     apart(tmp_path / "in")
+    hollow = Path(__file__).parents[1] / "hostile" / "files" / "height-missing.tif"
+    shutil.copy(hollow, tmp_path / "in" / "hollow.tif")
     refused = same_or_refused(greys, tmp_path / "in", script, notes, tmp_path, alike=GREYS | MIXED | {"same.png"})
+    assert refused["hollow.tif"].endswith("hollow.tif: can't be segmented (KeyError: 257)"), "it is said what is wrong"
     wrong = {"rgb16.tif", "w16.tif", "tu32.tif", "json.tif", "json_0000.tif", "imagej.tif", "ome.ome.tif", "gif.png"}
     wrong |= {"png.tif", "moving.png", "stack.tif", "ijstack.tif", "swapped.tif", "gel.tif", "bomb.png", "half.png"}
     wrong |= {"checksum.tif", "overlap.tif", "short.tif", "closed.jpg"}
@@ -959,4 +962,4 @@ def test_probabilities_that_are_not_finite_are_refused(
     code, lines = script(volumes, [tmp_path / "m0.nii.gz"], tmp_path / "out")
     assert (code, len(lines)) == (2, 1)
     assert "not finite" in lines[0]
-    assert [path.name for path in (tmp_path / "out").iterdir()] == [standalone_outputs.RECORD]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {standalone_outputs.LOCK, standalone_outputs.RECORD}

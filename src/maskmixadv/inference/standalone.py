@@ -480,7 +480,10 @@ def segmented(model: Model, image: Named, out: Path, lost: list[int]) -> bool:
         gone = f"; {image.labels} of an earlier call is deleted" if ending(image.files[0]) and earlier.is_file() else ""
         if gone:
             earlier.unlink()  # else it would be taken for a new one
-        say(f"{', '.join(map(str, image.files))}: {in_one_line(error)}{gone}")
+        told = in_one_line(error)
+        if not isinstance(error, ValueError | OSError | ImportError):  # a library's, as of a damaged file
+            told = f"can't be segmented ({told})"
+        say(f"{', '.join(map(str, image.files))}: {told}{gone}")
         return False
     return True
 
