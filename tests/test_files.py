@@ -3,9 +3,11 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from full_disk import Full
 from holder import Hold
 from maskmixadv import files
+from maskmixadv.cli import app as cli
 from maskmixadv.errors import InputError
 from maskmixadv.files import (
     HOLDER,
@@ -33,6 +36,7 @@ from maskmixadv.files import (
     write_texts,
     written,
 )
+from maskmixadv.inference import standalone_outputs
 
 
 def names(folder: Path) -> list[str]:
@@ -245,3 +249,50 @@ def test_a_folder_is_no_missing_file(tmp_path: Path) -> None:
         read_bytes(tmp_path, most=4)
     with pytest.raises(InputError, match="no such file"):
         read_bytes(tmp_path / "gone", most=4)
+
+
+SOURCES = {
+    "mine": ("images/", "masks/"),
+    "stroked": ("images/", "classes.toml"),
+    "nnunet": ("labelsTr/", "dataset.json"),
+}
+
+
+def sources(root: Path) -> Path:
+    """Make a folder for each of `SOURCES`, and two more that are none."""
+    for folder, inside in {**SOURCES, "bare": ("images/",), "plain": ("labelsTr/", "masks/")}.items():
+        for name in inside:
+            (root / folder / name).mkdir(parents=True) if name.endswith("/") else (root / folder / name).touch()
+    return root
+
+
+@pytest.mark.parametrize("check", [files.must_not_be_read, standalone_outputs.must_not_be_read])
+def test_outputs_that_would_be_read_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: Callable[[Path], None]
+) -> None:
+    monkeypatch.chdir(sources(tmp_path))
+    (tmp_path / "link").symlink_to(tmp_path / "mine" / "images")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "masks").symlink_to(tmp_path / "bare")
+    (tmp_path / "linked" / "images").mkdir()
+    for out, kind in {
+        "mine/images": "is read as images", "mine/images/a/b": "which is read as images", "mine/masks/a": "masks",
+        "mine/scribbles": "strokes", "stroked/masks": "masks", "nnunet/imagesTr/a": "images", "link/a": "images",
+        "nnunet/labelsTr": "labels", "mine/../mine/masks": "masks", "linked/masks/a": "masks",
+    }.items():  # fmt: skip
+        with pytest.raises((InputError, ValueError), match=f"^{re.escape(out)}: .*{kind} of .*; name another dir"):
+            check(Path(out))
+    for out in ("mine", "mine/run", "mine/images/.kept/run", "bare/images/run", "plain/masks", "plain/labelsTr/run"):
+        check(Path(out))
+
+
+def test_no_command_writes_what_would_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is refused before it reads what it needs, or where that is there, before it writes something."""
+    for place in (sources(tmp_path) / "mine" / "images" / "new", tmp_path / "nnunet" / "labelsTr" / "new"):
+        out = str(place)
+        for command in (["prepare", "phantom", out, "--size", "64", "--cases", "5"], ["demo", "--out", out]):
+            assert cli.run(command) == 2
+            assert "which is read as" in capsys.readouterr().err
+            assert not place.exists()
+        assert cli.run(["check", str(tmp_path / "mine"), "--sheet", f"{place}.png"]) == 2
+        assert "read as" in capsys.readouterr().err

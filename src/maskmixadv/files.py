@@ -38,6 +38,15 @@ MOST_TOML: Final = 2**20
 """Bytes of a TOML file at most; people write them by hand."""
 MOST_NESTED: Final = 200
 """Dots, or opening brackets, in one line of a TOML file at most; its parser's work grows with their square."""
+_READ: Final = {
+    "images": "images",
+    "scribbles": "strokes",
+    "masks": "masks",
+    "imagesTr": "images",
+    "labelsTr": "labels",
+}
+"""Folders of sources of a corpus, and what their files are taken for."""
+_OF_NNUNET: Final = ("imagesTr", "labelsTr")
 LONGEST_NAME: Final = 200
 """Bytes of a name at most: file systems take 255, of which suffixes need some."""
 
@@ -270,7 +279,7 @@ def claim(root: Path) -> None:
     Raises
     ------
     InputError
-        If it holds something, or can't be made.
+        If it holds something, can't be made, or would be read as an image or label (`must_not_be_read`).
 
     Examples
     --------
@@ -279,8 +288,55 @@ def claim(root: Path) -> None:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: .: already holds 'notes.txt'; name a new or an empty directory
     """
+    must_not_be_read(root)
     make_directory(root)
     _must_be_empty(root)
+
+
+def must_not_be_read(out: Path) -> None:
+    """Check that outputs in `out` would not be read as images, strokes or masks of a folder or data set later.
+
+    Raises
+    ------
+    InputError
+        If `out` is, or lies in, ``images``, ``scribbles`` or ``masks`` of a folder of images, or ``imagesTr`` or
+        ``labelsTr`` of a raw data set of nnU-Net. Hidden folders there are not read.
+
+    Examples
+    --------
+    >>> for part in ("images", "masks"):
+    ...     make_directory(Path("mine") / part)
+    >>> must_not_be_read(Path("mine/labels"))
+    >>> must_not_be_read(Path("mine/images/labels"))
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: mine/images/labels: lies in mine/images, which is read as images of mine; name ...
+    """
+    for root in (out.absolute(), out.resolve()):  # either may be the one that goes through a link
+        for place in (root, *root.parents):
+            if place.name in _READ and _is_read(place) and not _hidden(root, place):
+                shown = _shorter(place)
+                lies = "is" if place == root else f"lies in {shown}, which is"
+                told = f"{lies} read as {_READ[place.name]} of {shown.parent}"
+                raise InputError(f"{out}: {told}; name another directory for outputs")
+
+
+def _is_read(place: Path) -> bool:
+    """Whether there is something beside a folder of this name that makes it part of the sources of a corpus."""
+    if place.name in _OF_NNUNET:
+        return (place.parent / "dataset.json").is_file()
+    beside = [name for name in _READ if name not in ("images", *_OF_NNUNET)]
+    images = (place.parent / "images").is_dir()
+    return images and any(os.path.lexists(place.parent / name) for name in (*beside, "classes.toml"))
+
+
+def _hidden(root: Path, place: Path) -> bool:
+    """Whether `root`, which is `place` or lies in it, lies in a hidden folder there."""
+    return any(part.startswith(".") for part in root.relative_to(place).parts)
+
+
+def _shorter(path: Path) -> Path:
+    """Return a path from the working directory, where it lies in there."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _must_be_empty(root: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import written
+from maskmixadv.files import must_not_be_read, written
 from maskmixadv.types import IGNORE
 
 if TYPE_CHECKING:
@@ -245,7 +245,8 @@ def must_be_free(path: Path) -> None:
     Raises
     ------
     InputError
-        If something else is there, such as a patient's image.
+        If something else is there, such as a patient's image, or it would be read as an image later
+        (`maskmixadv.files.must_not_be_read`).
 
     Examples
     --------
@@ -254,6 +255,7 @@ def must_be_free(path: Path) -> None:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: mine.png: is there already, and no picture of this program; name another file
     """
+    must_not_be_read(path.parent)
     if os.path.lexists(path) and not _made_here(path):
         raise InputError(f"{path}: is there already, and no picture of this program; name another file")
 

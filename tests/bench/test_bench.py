@@ -312,6 +312,23 @@ def test_scores_that_were_changed_since_are_refused(tmp_path: Path) -> None:
     assert len(finished([cell])) == 1, "early records do not say"
 
 
+def test_damaged_scores_are_found_before_runs_are_made(
+    done: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Hours of training came before the line that a file can't be read."""
+    path = done / "results" / "two" / "pce" / "fold1-seed0" / "scores.csv"
+    text, calls = path.read_text(), list[object]()
+    monkeypatch.setattr("maskmixadv.bench.command.make", lambda *given: calls.append(given) or {})
+    try:
+        for changed in (text.replace("_ED", "_ES", 1), text[:50]):
+            path.write_text(changed)
+            assert run(["bench", "two.toml"]) == 2
+            assert "fold1-seed0/scores.csv" in capsys.readouterr().err
+    finally:
+        path.write_text(text)
+    assert calls == []
+
+
 def test_an_interrupted_table_says_how_to_go_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -224,7 +224,7 @@ def test_the_script_goes_on_past_bad_files(made: Path, tmp_path: Path) -> None:
     assert (done.returncode, len(lines)) == (2, len(names))
     for line, name in zip(lines, names, strict=True):
         assert line.startswith(f"predict.py: {tmp_path / name}: ")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".maskmixadv.json", good.name]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".lock", ".maskmixadv.json", good.name]
 
 
 @pytest.mark.usefixtures("graph_is_made")
@@ -249,14 +249,19 @@ def test_the_script_cuts_slices_along_the_models_axis(made: Path, tmp_path: Path
 
 
 @pytest.mark.usefixtures("graph_is_made")
-def test_the_script_keeps_in_one_piece_what_the_run_does(made: Path, tmp_path: Path) -> None:
+def test_the_script_keeps_in_one_piece_what_the_run_does(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (path,), one_piece = files(made, tmp_path)[:1], shutil.copytree(made / "run", tmp_path / "run")
     found = [Piece(names, kept=True, cases=9, outside=0.0, lost=0.0) for names in (("RV", "Myo", "LV"), ("LV",))]
     Pieces(tuple(found)).write(one_piece, Predictor.load(one_piece, "cpu").network)
     assert run(["export", "model", str(one_piece), str(tmp_path / "model")]) == 0
     assert "scipy is not there" in alone(tmp_path / "model", path, "--out", tmp_path / "none").stderr
-    assert alone(tmp_path / "model", path, "--out", tmp_path / "alone", scipy=True).stderr == ""
+    told = alone(tmp_path / "model", path, "--out", tmp_path / "alone", scipy=True).stderr
+    capsys.readouterr()
     assert run(["predict", str(one_piece), str(path), "--out", str(tmp_path / "own")]) == 0
+    own_told = capsys.readouterr().err.replace(str(tmp_path / "own"), f"predict.py: note: {tmp_path / 'alone'}")
+    assert told == own_told.replace("; '--pieces all' keeps it", "")
     same_masks(tmp_path / "alone" / path.name, tmp_path / "own" / path.name)
     labels: Any = nib.load(tmp_path / "own" / path.name)
     assert number_of_pieces(labels) == 1
@@ -302,8 +307,10 @@ def test_program_and_script_read_headers_alike(made: Path, tmp_path: Path) -> No
         nib.save(image, tmp_path / "in" / f"{name}.nii.gz")
     others = [each for each in (tmp_path / "in").iterdir() if "phantom" not in each.name or each == path]
     assert run(["predict", str(made / "run"), *map(str, others), "--out", str(tmp_path / "own")]) == 0
-    (line,) = alone(made / "model", *others, "--out", tmp_path / "alone").stderr.splitlines()
+    padding, line = sorted(alone(made / "model", *others, "--out", tmp_path / "alone").stderr.splitlines())
     assert line.startswith(f"predict.py: note: {tmp_path / 'in' / 'turned.nii.gz'}: slices are cut along array axis 2,")
+    assert padding.startswith(f"predict.py: note: {tmp_path / 'in' / 'marked.nii.gz'}: ")
+    assert "are -32768, far below all others: taken as padding" in padding
     for each in others:
         same_masks(tmp_path / "alone" / each.name, tmp_path / "own" / each.name)
     masks: dict[str, np.ndarray] = {

@@ -5,12 +5,17 @@ do.
 """
 
 import ast
+import contextlib
 import gzip
 import hashlib
+import io
 import json
 import re
+import runpy
 import shutil
 import struct
+import sys
+import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -29,8 +34,8 @@ import tiny
 from maskmixadv import methods
 from maskmixadv.cli.app import run
 from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.errors import INTERRUPTED
-from maskmixadv.files import sha256
+from maskmixadv.errors import INTERRUPTED, InputError
+from maskmixadv.files import held, sha256
 from maskmixadv.formats import image_files
 from maskmixadv.inference import onnx, segment, standalone, standalone_outputs
 from maskmixadv.inference.predictor import Predictor
@@ -182,13 +187,28 @@ def masks(folder: Path) -> dict[str, np.ndarray]:
     return found
 
 
-def same_or_refused(root: Path, folder: Path, script: Script, tmp_path: Path, *, alike: set[str]) -> dict[str, str]:
+def predicted(root: Path, files: list[Path], out: Path) -> tuple[int, list[str]]:
+    """Run 'maskmixadv predict'; returns the exit code and its lines on stderr that name one of the files."""
+    with contextlib.redirect_stderr(io.StringIO()) as errors:
+        code = run(["predict", str(root / "run"), *map(str, files), "--out", str(out)])
+    return code, [line for line in errors.getvalue().splitlines() if any(str(path) in line for path in files)]
+
+
+def as_told(lines: list[str], path: Path) -> list[str]:
+    """Return what lines tell of a file, without the words before it, in which both differ."""
+    told = [line.partition(f"{path}: ")[2].replace("its header or the studio", "its header") for line in lines]
+    return sorted(filter(None, told))
+
+
+def same_or_refused(
+    root: Path, folder: Path, script: Script, notes: list[str], tmp_path: Path, *, alike: set[str]
+) -> dict[str, str]:
     """See that each file in a folder has one mask by both, or is refused by the script; return the lines by name.
 
-    Files of `alike` must have masks.
+    Both tell the same of a file that has a mask. Files of `alike` must have one.
     """
     files = sorted(path for path in folder.iterdir() if path.suffix != ".json")
-    run(["predict", str(root / "run"), *map(str, files), "--out", str(tmp_path / "own")])
+    _, told = predicted(root, files, tmp_path / "own")
     code, lines = script(root, files, tmp_path / "alone")
     own, alone = masks(tmp_path / "own"), masks(tmp_path / "alone")
     refused = {Path(line.split(": ")[1]).name: line for line in lines}
@@ -196,6 +216,8 @@ def same_or_refused(root: Path, folder: Path, script: Script, tmp_path: Path, *,
     assert len(refused) == len(lines), "a line a file"
     assert alike <= set(alone), {name: refused.get(name) for name in alike - set(alone)}
     assert {image_files.labels_name(path) for path in files if path.name not in refused} == set(alone)
+    drawn = [path for path in files if path.name not in refused]
+    assert {path.name: as_told(notes, path) for path in drawn} == {path.name: as_told(told, path) for path in drawn}
     for name, labels in alone.items():
         assert name in own, f"{name}: refused by 'maskmixadv predict'"
         assert labels.shape == own[name].shape, name
@@ -280,6 +302,7 @@ def headers() -> dict[str, Any]:
         "several": nib.Nifti1Image(np.stack([voxels()] * 2, 3), AFFINE),
         "complex": nib.Nifti1Image(voxels().astype(np.complex64), AFFINE),
         "float": nib.Nifti1Image(voxels().astype(np.float64) * 1e300, AFFINE),
+        "padded": nib.Nifti1Image(np.where(np.arange(SHAPE[0])[:, None, None] < 3, -32768, voxels()), AFFINE),
         "single": nib.Nifti1Image(voxels()[:, 7:8], AFFINE),
         "row": nib.Nifti1Image(voxels()[:, 7:8, 2:3], AFFINE),
         "flat": nib.Nifti1Image(voxels()[:, :, 1], AFFINE),
@@ -287,7 +310,7 @@ def headers() -> dict[str, Any]:
     }
 
 
-def test_headers_are_read_as_the_program_does(volumes: Path, script: Script, tmp_path: Path) -> None:
+def test_headers_are_read_as_the_program_does(volumes: Path, script: Script, notes: list[str], tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name, image in headers().items():
         nib.save(image, tmp_path / "in" / f"{name}.nii.gz")
@@ -304,13 +327,15 @@ def test_headers_are_read_as_the_program_does(volumes: Path, script: Script, tmp
     fine |= {
         f"{name}.nii.gz" for name in ("resized", "elsewhere", "no_form", "metre", "scaled", "single", "flat", "four")
     }
-    refused = same_or_refused(volumes, tmp_path / "in", script, tmp_path, alike=fine)
+    refused = same_or_refused(volumes, tmp_path / "in", script, notes, tmp_path, alike=fine)
     names = {"sheared", "empty_sform_alone", "unit5", "size_nan_without_sform", "huge", "needle", "complex", "colours"}
     raws = {f"{name}.nii" for name in ("dim0", "datatype", "width", "slope", "code", "bitpix")}
     assert {f"{name}.nii.gz" for name in names} | raws <= set(refused)
 
 
-def test_damaged_files_are_refused_and_others_go_on(volumes: Path, script: Script, tmp_path: Path) -> None:
+def test_damaged_files_are_refused_and_others_go_on(
+    volumes: Path, script: Script, notes: list[str], tmp_path: Path
+) -> None:
     (tmp_path / "in").mkdir()
     nib.save(nib.Nifti1Image(voxels(), AFFINE), tmp_path / "in" / "good.nii.gz")
     packed = (tmp_path / "in" / "good.nii.gz").read_bytes()
@@ -334,7 +359,7 @@ def test_damaged_files_are_refused_and_others_go_on(volumes: Path, script: Scrip
     }.items():
         (tmp_path / "in" / name).write_bytes(content)
     fine = {"good.nii.gz", "UPPER.NII.GZ", "packed.nii", "unpacked.nii.gz", "behind.nii", "behind2.nii.gz"}
-    refused = same_or_refused(volumes, tmp_path / "in", script, tmp_path, alike=fine)
+    refused = same_or_refused(volumes, tmp_path / "in", script, notes, tmp_path, alike=fine)
     assert {"checksum.nii.gz", "cut.nii.gz", "garbage.nii.gz", "short.nii", "more.nii.gz"} <= set(refused)
 
 
@@ -395,17 +420,29 @@ def test_two_files_of_one_name_are_refused(volumes: Path, script: Script, tmp_pa
     assert f"{tmp_path / 'b' / 'heart.nii'}: another image has this name" in lines[0]
 
 
-def test_channels_have_the_programs_masks(channels: Path, script: Script, tmp_path: Path) -> None:
+def test_channels_have_the_programs_masks(channels: Path, script: Script, notes: list[str], tmp_path: Path) -> None:
     files = written(tmp_path / "in", *(f"{name}_000{number}.nii.gz" for name in ("x", "é", "far") for number in (1, 0)))
     nib.save(nib.Nifti1Image(voxels(), AFFINE + np.eye(4)[:, [3, 0, 1, 2]] * 50), files[-1])
     four = nib.Nifti1Image(np.stack([voxels(), voxels(1)], 3), AFFINE)
     files += [tmp_path / "in" / name for name in ("four.nii.gz", "alone_0000.nii.gz")]
     for path in files[-2:]:
         nib.save(four, path)
-    assert run(["predict", str(channels / "run"), *map(str, files), "--out", str(tmp_path / "own")]) == 2
+    damaged, padded = voxels(), np.where(voxels() < 300, -9999, voxels())
+    shifted = AFFINE + np.outer([1, 0, 0, 0], [0, 0, 0, 1])
+    nib.save(nib.Nifti1Image(padded, shifted), tmp_path / "in" / "x_0001.nii.gz")
+    header = nib.Nifti1Image(damaged, AFFINE)
+    header.set_qform(AFFINE, 1)
+    header.header["quatern_b"] = 3
+    nib.save(nib.Nifti1Image(damaged, None, header.header), tmp_path / "in" / "é_0000.nii.gz")
+    own_code, told = predicted(channels, files, tmp_path / "own")
     code, lines = script(channels, files, tmp_path / "out")
-    assert (code, len(lines)) == (2, 1)
+    assert (own_code, code, len(lines)) == (2, 2, 1)
     assert "far_0000.nii.gz" in lines[0]
+    assert {path.name: as_told(notes, path) for path in files} == {
+        path.name: as_told(told, path) if "far" not in path.name else [] for path in files
+    }
+    assert ["channel 'T2': " in line for line in notes if "padding" in line] == [True]
+    assert sum("of a voxel; it is taken" in line for line in notes) == 1
     own, alone = masks(tmp_path / "own"), masks(tmp_path / "out")
     assert set(own) == set(alone) == {"x.nii.gz", "é.nii.gz", "four.nii.gz", "alone_0000.nii.gz"}
     for name in own:
@@ -575,10 +612,15 @@ def apart(folder: Path) -> None:
                 other.rename(folder / f"{path.stem}_{other.suffix}")
 
 
-def test_pictures_have_the_programs_masks_or_are_refused(greys: Path, script: Script, tmp_path: Path) -> None:
+def test_pictures_have_the_programs_masks_or_are_refused(
+    greys: Path, script: Script, notes: list[str], tmp_path: Path
+) -> None:
     pictures(tmp_path / "in")
     apart(tmp_path / "in")
-    refused = same_or_refused(greys, tmp_path / "in", script, tmp_path, alike=GREYS | MIXED | {"same.png"})
+    hollow = Path(__file__).parents[1] / "hostile" / "files" / "height-missing.tif"
+    shutil.copy(hollow, tmp_path / "in" / "hollow.tif")
+    refused = same_or_refused(greys, tmp_path / "in", script, notes, tmp_path, alike=GREYS | MIXED | {"same.png"})
+    assert refused["hollow.tif"].endswith("hollow.tif: can't be segmented (KeyError: 257)"), "it is said what is wrong"
     wrong = {"rgb16.tif", "w16.tif", "tu32.tif", "json.tif", "json_0000.tif", "imagej.tif", "ome.ome.tif", "gif.png"}
     wrong |= {"png.tif", "moving.png", "stack.tif", "ijstack.tif", "swapped.tif", "gel.tif", "bomb.png", "half.png"}
     wrong |= {"checksum.tif", "overlap.tif", "short.tif", "closed.jpg", "few.png"}
@@ -588,11 +630,11 @@ def test_pictures_have_the_programs_masks_or_are_refused(greys: Path, script: Sc
 
 
 def test_pictures_in_colour_have_the_programs_masks_or_are_refused(
-    colours: Path, script: Script, tmp_path: Path
+    colours: Path, script: Script, notes: list[str], tmp_path: Path
 ) -> None:
     pictures(tmp_path / "in")
     apart(tmp_path / "in")
-    refused = same_or_refused(colours, tmp_path / "in", script, tmp_path, alike=MIXED | {"same.png"})
+    refused = same_or_refused(colours, tmp_path / "in", script, notes, tmp_path, alike=MIXED | {"same.png"})
     assert {"l8.png", "t8.tif", "rgb16.tif"} <= set(refused)
 
 
@@ -752,6 +794,86 @@ def test_the_script_deletes_labels_of_an_image_that_fails_now(volumes: Path, scr
     assert set(masks(tmp_path / "out")) == {"a.nii.gz"}
 
 
+def test_scripts_that_write_into_one_folder_lose_nothing_of_its_record(tmp_path: Path) -> None:
+    """Each reads the record and writes it again: without a lock the entries of one are lost."""
+    named = [standalone_outputs.Named((tmp_path / f"{name}.nii",), f"{name}.nii") for name in "abcdefgh"]
+    out, made, barrier = tmp_path / "out", {"network": "9f3c", "how": "flips off"}, threading.Barrier(len(named))
+    out.mkdir()
+
+    def called(image: standalone_outputs.Named) -> None:
+        barrier.wait()
+        standalone_outputs.note(out, [image], made, done=False)
+
+    threads = [threading.Thread(target=called, args=(image,)) for image in named]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(standalone_outputs.written(out)) == {image.labels for image in named}
+
+
+@pytest.mark.parametrize("package", ["nibabel", "numpy", "onnxruntime"])
+def test_the_script_names_a_package_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str
+) -> None:
+    (tmp_path / "predict.py").write_text(onnx._script())
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(tmp_path / "predict.py"), run_name="__main__")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert re.fullmatch(rf"predict.py: a package is missing \(.*{package}.*\); install it: pip install numpy .*", line)
+
+
+def test_the_script_names_the_onnxruntime_that_cant_load_its_graph(
+    volumes: Path, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: bytes) -> None:
+        raise RuntimeError("Unsupported model IR version: 10, max supported IR version: 9")
+
+    monkeypatch.setattr(standalone.onnxruntime, "InferenceSession", fail)
+    code, (line,) = script(volumes, written(tmp_path, "a.nii.gz"), tmp_path / "out")
+    assert code == 2
+    assert "model.onnx: onnxruntime " in line
+    assert line.endswith("max supported IR version: 9); install another version of it")
+
+
+def test_the_script_names_what_it_cant_write(
+    volumes: Path, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, target: Path) -> None:
+        if target.name == lacking:
+            raise OSError(28, "No space left on device")
+        self.rename(target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    (path,), out = written(tmp_path, "a.nii.gz"), tmp_path / "out"
+    told = "can't be written (No space left on device); free space or name another directory"
+    lacking = "a.nii.gz"
+    assert script(volumes, [path], out) == (2, [f"predict.py: {path}: {out / lacking}: {told}"])
+    lacking = ".maskmixadv.json"
+    assert script(volumes, [path], out) == (2, [f"predict.py: {out / lacking}: {told}"])
+    assert {each.name for each in out.iterdir()} == {".lock", ".maskmixadv.json"}
+
+
+def test_the_script_waits_for_the_programs_lock(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, noted = standalone_outputs.Named((tmp_path / "a.nii",), "a.nii"), threading.Event()
+
+    def called() -> None:
+        standalone_outputs.note(tmp_path, [image], {}, done=False)
+        noted.set()
+
+    thread = threading.Thread(target=called)
+    with held(tmp_path):
+        thread.start()
+        assert not noted.wait(0.2)
+    thread.join()
+    assert f"{tmp_path}: waiting for another process that writes there" in capsys.readouterr().err
+    assert standalone_outputs.written(tmp_path) == {"a.nii": None}
+    with standalone_outputs.locked(tmp_path), pytest.raises(InputError, match="in use"), held(tmp_path):
+        pass
+
+
 def test_images_of_one_name_share_no_folder(
     volumes: Path, script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -846,4 +968,4 @@ def test_probabilities_that_are_not_finite_are_refused(
     code, lines = script(volumes, [tmp_path / "m0.nii.gz"], tmp_path / "out")
     assert (code, len(lines)) == (2, 1)
     assert "not finite" in lines[0]
-    assert [path.name for path in (tmp_path / "out").iterdir()] == [standalone_outputs.RECORD]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {standalone_outputs.LOCK, standalone_outputs.RECORD}

@@ -67,6 +67,7 @@ def bench(
     made_by = workers()
     every = cells(table, parse, out=out, runs=runs)
     _must_be_its_own(out, table, every)
+    records.finished(every)  # what is damaged is found before hours of training
     wanted = [c for c in every if c.row in chosen.rows and c.fold in chosen.folds and c.seed in chosen.seeds]
     if dry:
         print("\n".join(f"{_state(cell)}  {cell.folder}" for cell in wanted))

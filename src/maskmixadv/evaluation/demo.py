@@ -4,7 +4,7 @@ from pathlib import Path
 
 from maskmixadv.errors import InputError
 from maskmixadv.evaluation.evaluate import evaluate, folder
-from maskmixadv.files import make_directory
+from maskmixadv.files import make_directory, must_not_be_read
 from maskmixadv.methods.registry import DEFAULT_METHOD, load
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import PRESETS
@@ -47,6 +47,7 @@ def demo(out: Path, *, command: str | None = None) -> int:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: thesis: already holds 'chapter1.tex'; name a new or an empty directory
     """
+    must_not_be_read(out)
     make_directory(out)
     strange = next((path.name for path in sorted(out.iterdir()) if path.name not in (CORPUS, RUN)), None)
     if strange is not None:

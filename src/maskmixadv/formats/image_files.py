@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
+from maskmixadv.files import must_not_be_read
 from maskmixadv.formats import dicom_frames, dicom_header, dicom_pictures, flat, freesurfer, itk, nifti, series, zipped
 from maskmixadv.formats.reading import Declared
 from maskmixadv.formats.slicing import Header
@@ -201,7 +202,7 @@ def must_hold_none(folder: Path) -> None:
     Raises
     ------
     InputError
-        If one does.
+        If one does, or the folder lies where images or labels are read (`maskmixadv.files.must_not_be_read`).
 
     Examples
     --------
@@ -210,6 +211,7 @@ def must_hold_none(folder: Path) -> None:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: .: holds a.nii.gz, an image, and a report among images stops 'prepare folder'; ...
     """
+    must_not_be_read(folder)
     inside = sorted(folder.iterdir()) if folder.is_dir() else []
     if image := next((path.name for path in inside if readable(path)), None):
         told = f"holds {image}, an image, and a report among images stops 'prepare folder'"

@@ -137,15 +137,15 @@ def read(path: Path) -> Volume:
         array = _voxels(path, stream, header).reshape(shape if count == 1 else (*shape, count))
     spacing, affine, others = _grid(path, header)
     place = NiftiGeometry(header, others)
-    damaged = tuple(f"{name} is damaged, and not used" for name, form in _forms(path, header).items() if form is None)
+    notes = tuple(_unused(_forms(path, header)))
     if in_colour(header):
         pixels = np.stack([array.T[name] for name in array.dtype.names or ()], -1)
         (made, coloured), opaque = grey(pixels), pixels.shape[-1] == 3
         told = () if opaque else ("opacity (alpha) is left out",)
-        return Volume(made, spacing, affine, place, coloured, colours(pixels), colours=True, notes=(*told, *damaged))
+        return Volume(made, spacing, affine, place, coloured, colours(pixels), colours=True, notes=(*told, *notes))
     if count == 1:
-        return Volume(array.T, spacing, affine, place, notes=damaged)
-    return Volume(array.T[0], spacing, affine, place, channels=array.T, notes=(several_told(count), *damaged))
+        return Volume(array.T, spacing, affine, place, notes=notes)
+    return Volume(array.T[0], spacing, affine, place, channels=array.T, notes=(several_told(count), *notes))
 
 
 def read_volumes(path: Path) -> tuple[Volume, str]:
@@ -594,6 +594,15 @@ def _forms(path: Path, header: Any) -> dict[str, _Affine | None]:  # noqa: ANN40
     if damaged and not any(form is not None for form in forms.values()):
         raise damaged[0]
     return forms
+
+
+def _unused(forms: Mapping[str, _Affine | None]) -> Iterator[str]:
+    """Yield a line on each form that is set and can't say where the voxels lie, though another one does."""
+    for name, form in forms.items():
+        if form is None:
+            yield f"{name} is damaged, and not used"
+        elif len(forms) > 1 and tilt(form):
+            yield f"{name} has axes that are not at right angles, and is not used"
 
 
 def _in_mm(affine: _Affine, unit: float) -> _Affine:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import held, make_directory, read_json, sha256, write_text
+from maskmixadv.files import held, make_directory, must_not_be_read, read_json, sha256, write_text
 
 RECORD: Final = ".maskmixadv.json"
 """Name of the record's file; the script of an exported model reads and writes it, too."""
@@ -24,7 +24,8 @@ def apart(out: Path, inputs: Iterable[Path]) -> None:
     Raises
     ------
     InputError
-        Where outputs would lie beside an input, or in it.
+        Where outputs would lie beside an input, or in it, or be read as images or labels of a corpus later
+        (`maskmixadv.files.must_not_be_read`).
 
     Examples
     --------
@@ -38,6 +39,7 @@ def apart(out: Path, inputs: Iterable[Path]) -> None:
             path.is_dir() and out.resolve().is_relative_to(path.resolve())
         ):
             raise InputError(f"{out}: holds {path.name}, which is an input; name another directory for the outputs")
+    must_not_be_read(out)
 
 
 def free(folder: Path, names: Sequence[str]) -> None:

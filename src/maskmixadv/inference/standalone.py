@@ -12,7 +12,6 @@ import argparse
 import hashlib
 import json
 import logging
-import os
 import re
 import sys
 import warnings
@@ -21,11 +20,27 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-import numpy as np
-import onnxruntime
+try:
+    import nibabel as nib
+    import numpy as np
+    import onnxruntime
+except ImportError as error:
+    if __name__ != "__main__":
+        raise
+    needed = "numpy onnxruntime nibabel pillow scipy"
+    print(f"predict.py: a package is missing ({error}); install it: pip install {needed}", file=sys.stderr)
+    sys.exit(2)
 
-from maskmixadv.inference.standalone_files import PICTURES, Grid, ending, geometry, in_one_line, load, other_channel
+from maskmixadv.inference.standalone_files import (
+    PICTURES,
+    Grid,
+    beside,
+    ending,
+    geometry,
+    in_one_line,
+    load,
+    other_channel,
+)
 from maskmixadv.inference.standalone_outputs import (
     Named,
     folded,
@@ -35,6 +50,7 @@ from maskmixadv.inference.standalone_outputs import (
     note,
     say,
     stem_of,
+    whole,
 )
 
 HERE = Path(__file__).resolve().parent
@@ -83,9 +99,18 @@ class Model:
         if hashlib.sha256(graph).hexdigest() != self.about["sha256"]:
             raise ValueError(f"{folder / self.about['model']}: is not the model of model.json; export it again")
         check_odds(self.about["odds"], len(self.about["classes"]))
-        self.session = onnxruntime.InferenceSession(graph)
+        try:
+            self.session = onnxruntime.InferenceSession(graph)
+        except Exception as error:  # each version of onnxruntime has its own; the graph is whole, as its hash says
+            told = f"onnxruntime {onnxruntime.__version__} can't load it ({in_one_line(error)})"
+            raise ValueError(f"{folder / self.about['model']}: {told}; install another version of it") from None
 
-    def predict(self, image: np.ndarray, spacing: tuple[float, float, float] | None) -> tuple[np.ndarray, np.ndarray]:
+    def predict(
+        self,
+        image: np.ndarray,
+        spacing: tuple[float, float, float] | None,
+        tell: Callable[[str], object] = lambda _: None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Segment a volume.
 
         Parameters
@@ -95,13 +120,15 @@ class Model:
             `seen_as` says. Several channels come before them.
         spacing
             Millimetres along the same axes; None where it is not known.
+        tell
+            Is called with a line on what was taken as padding.
 
         Returns
         -------
         Class probabilities ``d k h w``, with the classes' odds, and labels ``d h w``: indices into the classes. Pieces
         that ``model.json`` says to leave out are background in the labels.
         """
-        scaled = scaled_channels(image if image.ndim == 4 else image[None], self.about)
+        scaled = scaled_channels(image if image.ndim == 4 else image[None], self.about, tell)
         size = np.array(resized(image.shape[-2:], spacing, self.about["grid"]), dtype=np.int64)
         parts = [scaled[:, first : first + AT_ONCE] for first in range(0, scaled.shape[1], AT_ONCE)]
         parts = [part[0] if len(part) == 1 else part for part in parts]
@@ -156,44 +183,52 @@ def in_one_piece(labels: np.ndarray, about: dict[str, Any]) -> np.ndarray:
     return labels
 
 
-def scaled_channels(image: np.ndarray, about: dict[str, Any]) -> np.ndarray:
+def scaled_channels(image: np.ndarray, about: dict[str, Any], tell: Callable[[str], object]) -> np.ndarray:
     """Scale the channels of an image as their kinds say; raises ValueError where they are not those of the model."""
     channels, percentile = about["channels"], about["scaling"]["percentile"]
     if len(image) != len(channels):
         told = ", ".join(channel["name"] for channel in channels)
         raise ValueError(f"has {len(image)} channel(s), allowed are images with {len(channels)} ({told})")
     if channels[0]["kind"] == "RGB":
-        return scale(image, channels[0].get("percentile", percentile))
-    return np.stack([scaled_channel(part, of, percentile) for part, of in zip(image, channels, strict=True)])
+        return scale(measured(image, tell), channels[0].get("percentile", percentile))
+    scaled = []
+    for part, channel in zip(image, channels, strict=True):
+        named = f"channel {channel['name']!r}: " if len(channels) > 1 else ""
+        try:
+            scaled.append(scaled_channel(part, channel, percentile, lambda told, of=named: tell(of + told)))
+        except ValueError as error:
+            raise ValueError(f"{named}{error}") from None
+    return np.stack(scaled)
 
 
-def scaled_channel(volume: np.ndarray, channel: dict[str, Any], percentile: float) -> np.ndarray:
+def scaled_channel(
+    volume: np.ndarray, channel: dict[str, Any], percentile: float, tell: Callable[[str], object]
+) -> np.ndarray:
     """Scale one channel as its kind says."""
     if channel["kind"] == "CT":
         low, high = channel["window"]
-        return np.clip((measured(volume) - low) / (high - low), 0.0, 1.0).astype(np.float32)
+        return np.clip((measured(volume, tell) - low) / (high - low), 0.0, 1.0).astype(np.float32)
     if channel["kind"] != "noNorm":
-        return scale(volume, channel.get("percentile", percentile), channel.get("knee", 0.0))
+        return scale(measured(volume, tell), channel.get("percentile", percentile), channel.get("knee", 0.0))
     if not 0 <= volume.min() <= volume.max() <= 1:
         raise ValueError(f"intensities are {volume.min():g} to {volume.max():g}, allowed for kind noNorm are 0 to 1")
     return np.asarray(volume, dtype=np.float32)
 
 
-def measured(image: np.ndarray) -> np.ndarray:
-    """Return intensities without padding; raises ValueError where one is not finite."""
+def measured(image: np.ndarray, tell: Callable[[str], object]) -> np.ndarray:
+    """Return intensities without padding, of which a line is told; raises ValueError where one is not finite."""
     with np.errstate(over="ignore"):
         volume = np.asarray(image, dtype=np.float32)
     if not np.isfinite(volume).all():
         raise ValueError("image holds NaN or infinity, allowed are finite numbers of 32 bits, to 3.4e38")
-    return without_padding(volume)
+    return without_padding(volume, tell)
 
 
-def scale(image: np.ndarray, percentile: float, knee: float = 0.0) -> np.ndarray:
-    """Scale a volume to [0, 1], cut off at a percentile; raises ValueError where it is not finite, or constant.
+def scale(volume: np.ndarray, percentile: float, knee: float = 0.0) -> np.ndarray:
+    """Scale a volume to [0, 1], cut off at a percentile; raises ValueError where it is constant.
 
     Where the 99th percentile would become less than `knee`, the range bends so that it becomes `knee`.
     """
-    volume = measured(image)
     low, high = float(volume.min()), float(np.percentile(volume, percentile))
     if high <= low:
         high = float(volume.max())
@@ -208,7 +243,7 @@ def scale(image: np.ndarray, percentile: float, knee: float = 0.0) -> np.ndarray
     return np.interp(scaled, (0.0, middle, 1.0), (0.0, knee, 1.0)).astype(np.float32)
 
 
-def without_padding(volume: np.ndarray) -> np.ndarray:
+def without_padding(volume: np.ndarray, tell: Callable[[str], object]) -> np.ndarray:
     """Return a volume whose padding, as round a CT's field of view, has the lowest value that was measured."""
     for _ in range(KINDS):
         low = float(volume.min())
@@ -219,6 +254,10 @@ def without_padding(volume: np.ndarray) -> np.ndarray:
         measured = low < FLOOR <= least and least - low >= STEP
         if least == most or not (measured or least - low > WIDE * (most - least)):
             break
+        count = volume.size - others.size
+        voxels = f"{count} {'voxel' if count == 1 else 'voxels'} ({count / volume.size:.1%})"
+        far = f"{'is' if count == 1 else 'are'} {low:g}, far below all others"
+        tell(f"{voxels} {far}: taken as padding and set to {least:g}")
         volume = np.where(volume == low, np.float32(least), volume)
     return volume
 
@@ -239,39 +278,42 @@ def resized(
     return h, w
 
 
-def segment(model: Model, image: Named, out: Path) -> None:
-    """Write the labels of one image, on its grid, as uint8; raises ValueError where it can't be segmented."""
+def segment(model: Model, image: Named, out: Path) -> int:
+    """Write the labels of one image, on its grid, as uint8; raises ValueError where it can't be segmented.
+
+    Returns how many voxels became background, as they lie beside the largest piece.
+    """
+    notes: list[tuple[Path, str]] = []
     first, *others = (load(path, model.about["channels"]) for path in image.files)
     array = np.concatenate([first.array, *(other_channel(first, other) for other in others)])
+    for path, each in zip(image.files, (first, *others), strict=True):
+        far = beside(first, each)
+        notes += [(path, told) for told in (*each.notes, *([far.format(image.files[0])] if far else []))]
     order, flipped = seen_as(model.about, array.shape[1:], first.grid)
     spacing = first.grid.spacing
     known = None if spacing is None else (spacing[order[0]], spacing[order[1]], spacing[order[2]])
     turned = np.flip(array.transpose(0, *(1 + each for each in order)), tuple(1 + each for each in flipped))
-    _, labels = model.predict(turned, known)
-    notes = [told for each in (first, *others) for told in each.notes]
     usual = model.about.get("axis", 0)
     if order[0] != usual and array.shape[1:].count(1) != 1:
-        notes.append(CUT.format(order[0], usual))
-    for told in dict.fromkeys(notes):
-        say(f"note: {image.files[0]}: {told}")
+        notes.append((image.files[0], CUT.format(order[0], usual)))
+    probs, labels = model.predict(turned, known, lambda told: notes.append((image.files[0], told)))
+    for path, told in notes:
+        say(f"note: {path}: {told}")
+    lost = int(np.count_nonzero(probs.argmax(1) != labels)) if model.about["pieces"]["together"] else 0
     codes = np.ascontiguousarray(np.flip(labels, flipped).transpose(np.argsort(order)))
     if first.header is None:
         write(image, out, lambda path: picture(codes[0]).save(path))
-        return
+        return lost
     shape = first.header.get_data_shape()
     codes = codes.T.reshape(shape if codes.size == np.prod(shape) else codes.T.shape)
     labelled = nib.Nifti1Image(codes, None, geometry(first.header, codes.shape))
     write(image, out, lambda path: nib.save(labelled, path))
+    return lost
 
 
 def write(image: Named, out: Path, save: Callable[[Path], None]) -> None:
     """Write labels, whole or not at all."""
-    partial = out / f".partial-{os.getpid()}-{image.labels.lower()}"  # nibabel knows formats by names in lower case
-    try:
-        save(partial)
-        partial.replace(out / image.labels)
-    finally:
-        partial.unlink(missing_ok=True)
+    whole(out / image.labels, image.labels.lower(), save)  # nibabel knows formats by names in lower case
 
 
 def picture(labels: np.ndarray) -> Any:  # noqa: ANN401
@@ -404,12 +446,18 @@ def main() -> int:
     except Exception as error:  # a damaged model or record, a folder that can't be written
         say(in_one_line(error))
         return 2
+    lost: list[int] = []
     try:
-        failed = sum(not segmented(model, image, out) for image in images)
+        failed = sum(not segmented(model, image, out, lost) for image in images)
     finally:
         # Where there is no space for the hashes, the record stays as it is: right, but less strict.
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             note(out, images, model.about["made"], done=True)
+    if count := sum(lost):
+        some = f"in {sum(map(bool, lost))} of {len(lost)} volumes {count:,} {'voxel' if count == 1 else 'voxels'}"
+        groups = model.about["pieces"]["together"]
+        names = ", ".join("all structures together" if len(group) > 1 else group[0] for group in groups)
+        say(f"note: {out}: {some} beside the largest piece of {names} became background")
     return 2 if failed else 0
 
 
@@ -420,16 +468,22 @@ def tell_unfinished(training: dict[str, Any]) -> None:
         say(f"note: {HERE}: its training stopped at step {step} of {steps}; this is its network so far")
 
 
-def segmented(model: Model, image: Named, out: Path) -> bool:
-    """Segment an image, or say on stderr what is wrong with it; returns whether it was segmented."""
+def segmented(model: Model, image: Named, out: Path, lost: list[int]) -> bool:
+    """Segment an image, or say on stderr what is wrong with it; returns whether it was segmented.
+
+    How many voxels it has lost, as they lie beside the largest piece, is added to `lost`.
+    """
     try:
-        segment(model, image, out)
+        lost.append(segment(model, image, out))
     except Exception as error:  # whatever a library makes of it costs this image alone
         earlier = out / image.labels
         gone = f"; {image.labels} of an earlier call is deleted" if ending(image.files[0]) and earlier.is_file() else ""
         if gone:
             earlier.unlink()  # else it would be taken for a new one
-        say(f"{', '.join(map(str, image.files))}: {in_one_line(error)}{gone}")
+        told = in_one_line(error)
+        if not isinstance(error, ValueError | OSError | ImportError):  # a library's, as of a damaged file
+            told = f"can't be segmented ({told})"
+        say(f"{', '.join(map(str, image.files))}: {told}{gone}")
         return False
     return True
 

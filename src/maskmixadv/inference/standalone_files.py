@@ -47,8 +47,8 @@ than the shortest one."""
 RESIZED, TILTED = 0.01, 0.02
 """By which part ``pixdim`` may differ from the sform before the sform counts; and which part of a voxel's volume may be
 lost as its axes are not at right angles."""
-APART = 0.5
-"""Voxels by which the corners of one image's channels may lie apart."""
+APART, SHIFTED = 0.5, 0.05
+"""Voxels by which the corners of one image's channels may lie apart, and from which on that is told."""
 TIMES = (8, 16, 24)
 """A header's codes of units of time."""
 MOST_CODE = 5
@@ -140,7 +140,12 @@ def load_nifti(path: Path) -> Stored:
         f"{said}; look whether dim and datatype are right": behind > SPARE,
         f"the last axis, of {count}, is taken as channels": count > 1,
     }
-    return Stored(array, grid_of(header, space), header, tuple(note for note, is_so in notes.items() if is_so))
+    grid = grid_of(header, space)
+    forms = {name: form_of(header, name) for name in forms_of(header)}
+    notes |= {f"{name} is damaged, and not used": form is None for name, form in forms.items()}
+    tilted = "has axes that are not at right angles, and is not used"
+    notes |= {f"{name} {tilted}": form is not None and not at_right_angles(form) for name, form in forms.items()}
+    return Stored(array, grid, header, tuple(note for note, is_so in notes.items() if is_so))
 
 
 def header_of(stream: Any) -> Any:  # noqa: ANN401
@@ -201,9 +206,10 @@ def grid_of(header: Any, shape: tuple[int, ...]) -> Grid:  # noqa: ANN401
     header = header.copy()
     header["pixdim"][1:4] = sizes  # signs are left out of account
     sizes = [size * unit for size in sizes]
-    names = [name for name in ("sform", "qform") if header[f"{name}_code"] > 0]
+    names = forms_of(header)
     to_mm = np.diag([unit, unit, unit, 1.0])
-    right = [(name, to_mm @ form) for name in names if (form := form_of(header, name)) is not None]
+    forms = ((name, form_of(header, name)) for name in names)
+    right = [(name, to_mm @ form) for name, form in forms if form is not None and at_right_angles(form)]
     if names and not right:
         raise ValueError(
             f"{' and '.join(names)}: no grid of finite numbers whose axes are at right angles; resample it"
@@ -222,16 +228,26 @@ def grid_of(header: Any, shape: tuple[int, ...]) -> Grid:  # noqa: ANN401
     return Grid(tuple(steps[::-1]), affine, bool(names))
 
 
+def forms_of(header: Any) -> list[str]:  # noqa: ANN401
+    """Return which of sform and qform are set."""
+    return [name for name in ("sform", "qform") if header[f"{name}_code"] > 0]
+
+
 def form_of(header: Any, name: str) -> np.ndarray | None:  # noqa: ANN401
-    """Return the sform or the qform; None where it is damaged, or its axes are not at right angles."""
+    """Return the sform or the qform; None where it is damaged."""
     try:
         form = np.asarray(getattr(header, f"get_{name}")(), dtype=np.float64)
     except Exception:  # whatever nibabel meets
         return None
     if not np.isfinite(form).all() or np.linalg.det(form[:3, :3]) == 0:
         return None
+    return form
+
+
+def at_right_angles(form: np.ndarray) -> bool:
+    """Whether the axes of a form are at right angles."""
     axes = form[:3, :3] / np.linalg.norm(form[:3, :3], axis=0)
-    return form if abs(np.linalg.det(axes)) >= 1 - TILTED else None
+    return bool(abs(np.linalg.det(axes)) >= 1 - TILTED)
 
 
 def load_picture(path: Path, channels: list[dict[str, Any]]) -> Stored:
@@ -371,12 +387,26 @@ def other_channel(first: Stored, other: Stored) -> np.ndarray:
     told = () if both else tuple(each for each in (first.grid.spacing, other.grid.spacing) if each is not None)
     if len(told) == 2 and UNKNOWN not in told and not np.allclose(*told, rtol=SAME):
         raise ValueError(f"channels have spacings {told[0]} and {told[1]} mm, allowed is one")
-    if first.grid.affine is not None and other.grid.affine is not None and other.grid.placed:
-        corners = [(*corner, 1) for corner in product(*((0, n - 1) for n in first.array.shape[:0:-1]))]
-        far = np.linalg.norm((corners @ (first.grid.affine - other.grid.affine).T)[:, :3], axis=1).max()
-        if not far <= APART * np.linalg.norm(first.grid.affine[:3, :3], axis=0).min():
-            raise ValueError(f"channels lie up to {far:.3g} mm apart, allowed is one grid")
+    far, voxel = shift(first, other)
+    if not far <= APART * voxel:
+        raise ValueError(f"channels lie up to {far:.3g} mm apart, allowed is one grid")
     return other.array
+
+
+def shift(first: Stored, other: Stored) -> tuple[float, float]:
+    """Return how far (mm) a channel's corners lie from the first one's, 0 if unknown, and a voxel's shortest side."""
+    if first.grid.affine is None or other.grid.affine is None or not other.grid.placed:
+        return 0.0, 1.0
+    corners = [(*corner, 1) for corner in product(*((0, n - 1) for n in first.array.shape[:0:-1]))]
+    far = np.linalg.norm((corners @ (first.grid.affine - other.grid.affine).T)[:, :3], axis=1).max()
+    return float(far), float(np.linalg.norm(first.grid.affine[:3, :3], axis=0).min())
+
+
+def beside(first: Stored, other: Stored) -> str:
+    """Say that a channel lies a little beside the first one, whose name comes behind; nothing where it does not."""
+    far, voxel = shift(first, other)
+    told = f"its corners lie {far:.3g} mm from those of {{}}, {far / voxel:.2g} of a voxel"
+    return f"{told}; it is taken as if it lay there" if far > SHIFTED * voxel else ""
 
 
 def geometry(image: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Header:
@@ -394,4 +424,6 @@ def geometry(image: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Heade
 def in_one_line(error: Exception | str) -> str:
     """Return a message without its line breaks; what kind of error it is where this script did not expect it."""
     text = " ".join(str(error).split())[:LONGEST]
+    if isinstance(error, ImportError):
+        return f"a package is missing ({text}); install it: pip install pillow scipy"
     return text if isinstance(error, str | ValueError | OSError) and text else f"{type(error).__name__}: {text}"

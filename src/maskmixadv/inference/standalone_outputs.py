@@ -4,12 +4,15 @@
 """
 
 import csv
+import errno
 import hashlib
 import io
 import json
 import os
 import sys
 import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +26,17 @@ OTHERS = (".seg.nrrd", ".nrrd", ".mha", ".mgz", ".mgh", ".dcm")
 """Ends of the names of labels that 'maskmixadv predict' alone writes."""
 RECORD = ".maskmixadv.json"
 """File in a folder of outputs that lists those that this program wrote, with their SHA-256."""
+
+READ = {
+    "images": "images",
+    "scribbles": "strokes",
+    "masks": "masks",
+    "imagesTr": "images",
+    "labelsTr": "labels",
+}
+"""Folders of what maskmixadv or nnU-Net learns from, and what their files are taken for."""
+LOCK = ".lock"
+"""File in a folder of outputs that 'maskmixadv predict' locks, too, while it changes the record."""
 
 
 class Named(NamedTuple):
@@ -61,6 +75,12 @@ def recorded(out: Path) -> dict[str, Any]:
 
 def note(out: Path, images: list[Named], made: dict[str, str], *, done: bool) -> None:
     """Write down which labels of `images` lie in `out`: all that may be written, or, when `done`, those that were."""
+    with locked(out):  # several processes may write into one folder
+        renew(out, images, made, done=done)
+
+
+def renew(out: Path, images: list[Named], made: dict[str, str], *, done: bool) -> None:
+    """Do the work of `note`; nobody else may write the record meanwhile."""
     record: dict[str, Any] = {**recorded(out), **made}
     known = record["written"]
     for name in (image.labels for image in images):
@@ -74,12 +94,50 @@ def note(out: Path, images: list[Named], made: dict[str, str], *, done: bool) ->
     put(out / RECORD, json.dumps(record, indent=1))
 
 
-def put(path: Path, text: str) -> None:
-    """Write a file of text, whole or not at all."""
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name.strip('.')}")
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Keep other processes from writing the record of `out` and its ``clinical.csv`` meanwhile, or wait for one."""
+    with (out / LOCK).open("ab") as file:
+        if not lock(file.fileno(), wait=False):
+            say(f"{out}: waiting for another process that writes there")
+            while not lock(file.fileno(), wait=True):
+                pass  # Windows gives up after ten seconds
+        yield  # the lock goes when the file is closed
+
+
+def lock(file: int, *, wait: bool) -> bool:
+    """Lock an open file; returns whether it is locked now."""
     try:
-        partial.write_text(text, encoding="utf-8", newline="")
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(file, 0, os.SEEK_SET)
+            msvcrt.locking(file, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+            raise
+        return False
+    return True
+
+
+def put(path: Path, text: str) -> None:
+    """Write a file of text, whole or not at all; raises ValueError where it can't be written."""
+    whole(path, path.name.strip("."), lambda partial: partial.write_text(text, encoding="utf-8", newline=""))
+
+
+def whole(path: Path, name: str, save: Callable[[Path], object]) -> None:
+    """Have `save` write a file, whole or not at all, at first under a hidden name that ends with `name`."""
+    partial = path.with_name(f".partial-{os.getpid()}-{name}")
+    try:
+        save(partial)
         partial.replace(path)
+    except OSError as error:
+        told = f"can't be written ({error.strerror or error}); free space or name another directory"
+        raise ValueError(f"{path}: {told}") from None
     finally:
         partial.unlink(missing_ok=True)
 
@@ -101,15 +159,16 @@ def lines_of(out: Path, images: list[Named]) -> tuple[list[list[str]], list[str]
 
 def forget(out: Path, images: list[Named]) -> None:
     """Drop lines of ``clinical.csv`` of earlier labels of `images`: they would be taken for those of new ones."""
-    stay, gone = lines_of(out, images)
-    if not gone:
-        return
-    if len(stay) > 1:
-        buffer = io.StringIO(newline="")
-        csv.writer(buffer, lineterminator="\n").writerows(stay)
-        put(out / VOLUMES, buffer.getvalue())
-    else:
-        (out / VOLUMES).unlink()
+    with locked(out):
+        stay, gone = lines_of(out, images)
+        if not gone:
+            return
+        if len(stay) > 1:
+            buffer = io.StringIO(newline="")
+            csv.writer(buffer, lineterminator="\n").writerows(stay)
+            put(out / VOLUMES, buffer.getvalue())
+        else:
+            (out / VOLUMES).unlink()
     told = f"without {', '.join(gone)[:300]}, of which labels are made anew; 'maskmixadv predict' measures volumes"
     say(f"note: {out / VOLUMES}: {told}")
 
@@ -143,6 +202,7 @@ def must_be_alike(out: Path, images: list[Named], made: dict[str, str]) -> None:
 
 def must_be_free(out: Path, images: list[Named]) -> None:
     """Raise ValueError where labels would lie among the images, or replace a file that this program did not write."""
+    must_not_be_read(out)
     known = written(out)
     for image in images:
         target = out / image.labels
@@ -159,6 +219,24 @@ def must_be_free(out: Path, images: list[Named]) -> None:
         if names.get(name_of(name), name) != name and (out / name).is_file():
             told = "labels of another image with this name without suffix are there already"
             raise ValueError(f"{out / name}: {told}; name another directory")
+
+
+def must_not_be_read(out: Path) -> None:
+    """Raise ValueError where labels would lie among images or masks from which maskmixadv or nnU-Net learns."""
+    for root in (out.absolute(), out.resolve()):  # either may be the one that goes through a link
+        for place in (root, *root.parents):
+            hidden = any(part.startswith(".") for part in root.relative_to(place).parts)
+            if place.name in READ and not hidden and is_read(place):
+                lies = "is" if place == root else f"lies in {place}, which is"
+                raise ValueError(f"{out}: {lies} read as {READ[place.name]} of {place.parent}; name another directory")
+
+
+def is_read(place: Path) -> bool:
+    """Whether there is something beside a folder of this name that makes it part of the sources of a corpus."""
+    if place.name.endswith("Tr"):
+        return (place.parent / "dataset.json").is_file()
+    beside = ("scribbles", "masks", "classes.toml")
+    return (place.parent / "images").is_dir() and any(os.path.lexists(place.parent / name) for name in beside)
 
 
 def say(line: str) -> None:
