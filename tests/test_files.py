@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -245,3 +246,10 @@ def test_a_folder_is_no_missing_file(tmp_path: Path) -> None:
         read_bytes(tmp_path, most=4)
     with pytest.raises(InputError, match="no such file"):
         read_bytes(tmp_path / "gone", most=4)
+
+
+@pytest.mark.parametrize("read", [read_json, read_toml])
+def test_a_missing_file_is_named_once(read: Callable[[Path], object]) -> None:
+    with pytest.raises(InputError) as told:
+        read(Path("nope.toml"))
+    assert str(told.value) == "nope.toml: no such file"
