@@ -84,6 +84,15 @@ def test_slices_without_strokes_are_counted_in_one_note(tmp_path: Path) -> None:
     assert note.endswith("p17 slice 1, and 2 more cases)")
 
 
+def test_strokes_are_counted_a_slice_that_has_some(tmp_path: Path) -> None:
+    _, scribble, _ = tiny.volume()
+    scribble[1:] = IGNORE
+    told, _ = check(tiny.corpus(tmp_path / "c", [tiny.case(f"p{n}", n, scribble=scribble) for n in range(3)]))
+    rows = [line.split() for line in told.splitlines() if line.endswith(".00")]
+    assert [row[1] for row in rows] == list(tiny.CLASSES)
+    assert {row[-1] for row in rows} == {"1.00"}
+
+
 def test_what_cannot_be_learnt_from_is_wrong(tmp_path: Path) -> None:
     bare = tiny.corpus(tmp_path / "a", [tiny.case(f"p{k}", k, scribble=None, dense=None) for k in range(3)])
     (problem,) = check(bare)[1]

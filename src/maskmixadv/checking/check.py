@@ -269,7 +269,8 @@ def _share(counts: Counter[int], label: int) -> str:
 
 
 def _rate(tally: Tally, label: int) -> str:
-    return f"{tally.strokes[label] / tally.slices:.2f}" if tally.slices else "-"
+    """Return the strokes of a label in a slice that has strokes: others would hide how sparse, or dense, they are."""
+    return f"{tally.strokes[label] / tally.stroked:.2f}" if tally.stroked else "-"
 
 
 def _enclosure(tally: Tally) -> Iterator[str]:
