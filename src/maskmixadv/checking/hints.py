@@ -1,6 +1,6 @@
 """Notes on a corpus: it can be trained on as it is, but may not be what its user meant."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -67,6 +67,36 @@ def of_case(entry: Entry, case: Case) -> Iterator[str]:
         for problem, slices in _strokes(case, case.scribble, constant).items():
             if slices:
                 yield f"{entry.name}: {problem.format(listed(slices))}"
+
+
+def of_folds(corpus: Corpus, taught: Mapping[str, Collection[int]]) -> Iterator[str]:
+    """Yield a note on each class that some patient shows, and in some folds none that is learnt from.
+
+    Parameters
+    ----------
+    taught
+        Labels that a training learns from by default, by patient.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from maskmixadv.corpus.entry import Split
+    >>> folds = {"own": (Split(("a",), (), ("b",)), Split(("b",), (), ("a",)))}
+    >>> corpus = Corpus(Path(), "mine", ("background", "LV"), (), folds, (1.0, 1.0, 1.0))
+    >>> list(of_folds(corpus, {"a": {0}, "b": {0, 1}}))
+    ['LV: no training patient shows it in fold own 1; it is not learnt there, draw it in more patients']
+    """
+    for label, name in enumerate(corpus.classes):
+        shows = {patient for patient, labels in taught.items() if label in labels}
+        without = [
+            f"{scheme} {number}"
+            for scheme, folds in corpus.folds.items()
+            for number, split in enumerate(folds, 1)
+            if shows.isdisjoint(split.train)
+        ]
+        if shows and without:
+            places = f"fold{'' if len(without) == 1 else 's'} {listed(without)}"
+            yield f"{name}: no training patient shows it in {places}; it is not learnt there, draw it in more patients"
 
 
 def of_thin(thin: Mapping[str, int], size: int) -> Iterator[str]:
