@@ -125,12 +125,10 @@ def _tell_rounded(image: np.ndarray, volume: Float[np.ndarray, "*c d h w"], wher
     """Say where numbers of 32 bits are too coarse for an image, as one of small differences on a large offset."""
     low, high = float(volume.min()), float(volume.max())
     step = float(np.spacing(np.float32(max(abs(low), abs(high)))))
-    if LEVELS * step > high - low and image.min() < image.max() and (volume != image).any():
-        say(
-            f"{where}: intensities are {float(image.min()):.10g} to {float(image.max()):.10g}, which numbers of 32 bits "
-            f"tell apart in steps of {step:g}; finer differences are lost, subtract {float(image.min()):.10g} from the "
-            "image before"
-        )
+    if LEVELS * step > high - low and (volume != image).any():
+        low, high = float(image.min()), float(image.max())
+        told = f"{where}: intensities are {low:.10g} to {high:.10g}, which numbers of 32 bits tell apart in steps of"
+        say(f"{told} {step:g}; finer differences are lost, subtract {low:.10g} from the image before")
 
 
 def windowed(image: Float[np.ndarray, "*c d h w"], window: tuple[float, float]) -> Float[np.ndarray, "*c d h w"]:
