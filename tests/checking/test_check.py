@@ -37,6 +37,17 @@ def test_an_image_under_two_patients_names(tmp_path: Path) -> None:
     assert notes(tmp_path / "b", tiny.case("p0"), tiny.case("p0_again", scribble=None)) == []
 
 
+def test_a_person_whose_cases_are_taken_for_several_patients_is_told(tmp_path: Path) -> None:
+    names = ["sub-01_ses-a", "sub-01_ses-b", "sub-1_a", "patient2_x", "patient2_y", "patient3", "heart_1", "heart_2"]
+    cases = [tiny.case(name, number, patient=name) for number, name in enumerate(names)]
+    (note,) = notes(tmp_path / "a", *cases)
+    assert note == (
+        "patient2_x, patient2_y (and so 1 other): named as of one patient, and taken for several; a fold may learn "
+        "from one and test the other, prepare with --patient"
+    )
+    assert notes(tmp_path / "b", *(tiny.case(name, n, patient="anna") for n, name in enumerate(names))) == []
+
+
 def test_constant_slices(tmp_path: Path) -> None:
     image = tiny.volume()[0]
     image[1] = 0.25
