@@ -69,10 +69,10 @@ def test_a_range_beyond_numbers_of_32_bits_is_refused() -> None:
 def test_what_32_bits_do_not_tell_apart_is_told(
     offset: float, kind: type[np.generic], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    image = np.random.default_rng(0).integers(0, 200, (2, 16, 16)).astype(kind)
-    measured(image, where="a.nii")
+    image = np.random.default_rng(0).integers(0, 200, (2, 16, 16))
+    measured(image.astype(kind), where="a.nii")
     assert capsys.readouterr().err == ""
-    measured((image + np.asarray(offset, kind)).astype(kind), where="a.nii")
+    measured((image + int(offset)).astype(kind), where="a.nii")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
         f"a.nii: intensities are {offset:.10g} to {offset + 199:.10g}, which numbers of 32 bits tell "
