@@ -11,8 +11,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Annotated
 
+import tyro
 from matplotlib.figure import Figure
+from tyro.conf import Positional, arg
+
+from maskmixadv.errors import InputError, report
 
 STROKES_SECONDS = 20.0
 """To draw strokes in a slice: nine slices took three minutes in this project's studio."""
@@ -121,13 +126,34 @@ def spread(found: dict[str, Point]) -> str:
     return f"{of[0][0]} to {of[-1][0]}: Dice {fmean(gains):+.3f} (standard deviation over folds {stdev(gains):.3f})"
 
 
-def main(root: Path, out: Path) -> None:
+@dataclass(frozen=True)
+class Options:
+    """Print and draw Dice against minutes of annotation.
+
+    Attributes
+    ----------
+    root
+        Folder with learnt.csv, and with a folder for each run, named NAME-foldN, that holds its scores.csv.
+    out
+        File of the figure; it becomes a PNG.
+    """
+
+    root: Annotated[Positional[Path], arg(metavar="RESULTS")]
+    out: Annotated[Positional[Path], arg(metavar="FIGURE")]
+
+
+def main(options: Options) -> None:
     """Print the table, and draw the figure."""
-    found = points(root)
+    if not (options.root / "learnt.csv").is_file():
+        raise InputError(f"{options.root}: has no learnt.csv, which says how many slices each run learnt from")
+    found = points(options.root)
     print(table(found))
     print(f"\n{spread(found)}")
-    figure(found).savefig(out.with_suffix(".png"), dpi=160)
+    figure(found).savefig(options.out.with_suffix(".png"), dpi=160)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    try:
+        main(tyro.cli(Options))
+    except InputError as error:
+        sys.exit(report(error))

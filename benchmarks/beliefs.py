@@ -13,13 +13,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import tyro
 from jaxtyping import Float
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 import record
 from maskmixadv.corpus.case import Case
@@ -38,7 +38,7 @@ Voice = Float[np.ndarray, "d k h w"]
 
 @dataclass(frozen=True)
 class Options:
-    """What is compared.
+    """Compare ways to a label: by walks, by the network, and by both, with and without odds.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Options:
         Directory of a run; its last checkpoint is asked.
     """
 
-    run: Positional[Path]
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
 
 
 def factors(odds: Odds, network: Voice) -> Float[np.ndarray, "k 1 1"]:

@@ -13,14 +13,14 @@ import math
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import tyro
 from jaxtyping import UInt8
 from rich.progress import track
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 import record
 from maskmixadv.corpus.case import Case
@@ -39,17 +39,17 @@ UNDEFINED = clinical.Agreement(0, *[math.nan] * 5)
 
 @dataclass(frozen=True)
 class Options:
-    """Which runs.
+    """Score runs on what a mean Dice hides: worst volumes, apex and base, ejection fractions.
 
     Attributes
     ----------
     runs
-        Directories; their last checkpoints are scored.
+        Directories of runs; their last checkpoints are scored.
     largest
         Keep each structure's largest component only.
     """
 
-    runs: Positional[tuple[Path, ...]]
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)")]
     largest: bool = False
 
 
@@ -95,6 +95,8 @@ def _volumes(case: Case, labels: UInt8[np.ndarray, "d h w"], classes: tuple[str,
 
 def main(options: Options) -> None:
     """Measure, print, append the records."""
+    if not options.runs:
+        raise InputError("missing: RUN")
     print("| run | Dice | worst 5 % | RV, first and last slice | HD95 | EF error: bias, 95 % limits | r |")
     print("|---|---|---|---|---|---|---|")
     for root in options.runs:

@@ -38,8 +38,10 @@ class Large:
 
     Attributes
     ----------
-    side, depth
-        Pixels of a slice's side, and slices.
+    side
+        Pixels of a slice's side.
+    depth
+        Slices of the volume.
     rounds
         How often each is measured; the least counts, as other work on the machine only adds to it.
     """

@@ -47,13 +47,15 @@ class Options:
     Attributes
     ----------
     corpus
-        With strokes or masks of training patients, and masks of test patients.
+        Corpus with strokes or masks of training patients, and masks of test patients.
     out
         Folder to make, for scores and a summary.
     annotation
         What is learnt from.
-    scheme, fold
-        Which patients are learnt from, and which are tested.
+    scheme
+        Name of the scheme of folds.
+    fold
+        Which fold's patients are learnt from and which are tested, counted from 1.
     seconds
         How long it learns, from its first batch on.
     processes
@@ -62,7 +64,7 @@ class Options:
         Where to compute; by default the fastest that is there.
     """
 
-    corpus: Positional[Path]
+    corpus: Annotated[Positional[Path], arg(metavar="CORPUS")]
     out: Path
     annotation: Literal["scribble", "dense"] = "scribble"
     scheme: str = "paper"

@@ -42,27 +42,29 @@ from maskmixadv.training.loop import Loop
 
 @dataclass(frozen=True)
 class Search:
-    """Try one schedule.
+    """Train with one schedule and record the validation Dice.
 
     Attributes
     ----------
     corpus
-        With scribbles, and dense masks of validation patients.
+        Corpus with scribbles, and dense masks of validation patients.
     method
         Name; its fields are its own defaults.
     prior
         Corpus of unpaired masks, for methods with a critic.
     preset
-        What is changed.
+        Whose schedule is changed.
     change
-        Fields of the schedule, of its augmentation (``augment.stray=0.3``) or of the method (``method.every=8``).
-    fold, seed
-        Of the run.
+        Fields of the schedule, of its augmentation (augment.stray=0.3) or of the method (method.every=8).
+    fold
+        Which fold's patients are learnt from, counted from 1.
+    seed
+        Of all random numbers.
     device
         Where to compute; by default the fastest that is there.
     """
 
-    corpus: Positional[Path]
+    corpus: Annotated[Positional[Path], arg(metavar="CORPUS")]
     method: str = "pce"
     prior: Path | None = None
     preset: Literal["paper", "fast", "cpu"] = "cpu"

@@ -65,12 +65,12 @@ SEEN = """async () => {
 
 @dataclass(frozen=True)
 class Stranger:
-    """Time a stranger's round.
+    """Time a stranger's ten minutes in the studio: strokes, trainings, and how good predictions are then.
 
     Attributes
     ----------
     data
-        Directory with ``train`` and ``val`` of MSCMR.
+        Directory with the folders train and val of MSCMR.
     seconds
         Wall time of the round.
     pace
@@ -81,7 +81,7 @@ class Stranger:
         Folder for a picture of the page after each training; None takes none.
     """
 
-    data: tyro.conf.Positional[Path]
+    data: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MSCMR")]
     seconds: Annotated[float, tyro.conf.arg(metavar="S")] = 600
     pace: Annotated[float, tyro.conf.arg(metavar="S")] = 20
     first: int = 9

@@ -2,9 +2,14 @@
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import tyro
+from tyro.conf import Positional, arg
+
+from maskmixadv.errors import InputError, report
 from maskmixadv.runs.course import read_course
 
 
@@ -34,9 +39,24 @@ def minutes(log: Path) -> float:
     return max(row.seconds for row in read_course(log)) / 60
 
 
-def main(root: Path) -> None:
-    """Print the table of all evaluations in `root`."""
-    folders = sorted(path.parent for path in root.glob("*/summary.json"))
+@dataclass(frozen=True)
+class Options:
+    """Print a Markdown table of the evaluations in a folder.
+
+    Attributes
+    ----------
+    root
+        Folder with a folder for each evaluation.
+    """
+
+    root: Annotated[Positional[Path], arg(metavar="RESULTS")]
+
+
+def main(options: Options) -> None:
+    """Print the table of all evaluations in the folder."""
+    folders = sorted(path.parent for path in options.root.glob("*/summary.json"))
+    if not folders:
+        raise InputError(f"{options.root}: holds no evaluation (no folder with a summary.json)")
     classes = list(json.loads((folders[0] / "summary.json").read_text())["classes"])
     header = ["run", *classes, "mean Dice", "HD95", "ASSD", "no distance", "volume ratio", "minutes", "commit"]
     print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}")
@@ -45,4 +65,7 @@ def main(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    try:
+        main(tyro.cli(Options))
+    except InputError as error:
+        sys.exit(report(error))

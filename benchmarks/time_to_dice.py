@@ -7,11 +7,11 @@ the last one's Dice. A run that validates seldom is known no better than its val
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import tyro
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 import record
 from maskmixadv.errors import InputError
@@ -26,12 +26,12 @@ class TimeToDice:
     Attributes
     ----------
     runs
-        Directories of runs.
+        Directories of runs, which log.csv tells of.
     dice
         Values to reach.
     """
 
-    runs: Positional[tuple[Path, ...]]
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)")]
     dice: tuple[float, ...] = (0.8, 0.85, 0.887)
 
 
@@ -54,6 +54,8 @@ def reached(root: Path, values: tuple[float, ...]) -> dict[str, Any]:
 
 def main(options: TimeToDice) -> None:
     """Print a Markdown table, append the record."""
+    if not options.runs:
+        raise InputError("missing: RUN")
     rows = [reached(root, options.dice) for root in options.runs]
     record.append("time-to-dice", rows, torch.device("cpu"))
     header = ["run", "method", *(f"s to {value:g}" for value in options.dice), "last Dice", "s", "device"]

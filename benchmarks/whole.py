@@ -26,17 +26,17 @@ from maskmixadv.tabular import csv_text
 
 @dataclass(frozen=True)
 class Options:
-    """Which runs, and where the scores go.
+    """Score runs on whole organs: all structures together, case by case.
 
     Attributes
     ----------
     runs
-        Directories; their last checkpoints are scored.
+        Directories of runs; their last checkpoints are scored.
     out
         Table of the scores of each case.
     """
 
-    runs: Positional[tuple[Path, ...]]
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)")]
     out: Annotated[Path, arg(metavar="SCORES.csv")]
 
 
@@ -58,6 +58,8 @@ def scored(root: Path) -> Iterator[dict[str, Any]]:
 
 def main(options: Options) -> None:
     """Score, write the table, print its means by method."""
+    if not options.runs:
+        raise InputError("missing: RUN")
     rows = [row for root in options.runs for row in scored(root)]
     options.out.write_text(csv_text(list(rows[0]), rows))
     for method in sorted({row["method"] for row in rows}):

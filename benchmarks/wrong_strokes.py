@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import nibabel as nib
 import numpy as np
@@ -19,7 +19,7 @@ import skimage
 import torch
 import tyro
 from jaxtyping import UInt8
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 import record
 from maskmixadv.errors import InputError
@@ -35,16 +35,16 @@ Plane = UInt8[np.ndarray, "h w"]
 
 @dataclass(frozen=True)
 class Options:
-    """Which data.
+    """Count the wrong pixels in the strokes of MedScribble's people, and how far off and how long they are.
 
     Attributes
     ----------
     root
-        Folder with a folder for each task, which has ``masks``, ``scribbles_0`` and ``scribbles_1`` as NIfTI files:
+        Folder with a folder for each task, which has masks, scribbles_0 and scribbles_1 as NIfTI files:
         0 background, 1 structure, 2 nothing drawn.
     """
 
-    root: Positional[Path]
+    root: Annotated[Positional[Path], arg(metavar="MEDSCRIBBLE")]
 
 
 @dataclass

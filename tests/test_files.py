@@ -296,3 +296,10 @@ def test_no_command_writes_what_would_be_read(tmp_path: Path, capsys: pytest.Cap
             assert not place.exists()
         assert cli.run(["check", str(tmp_path / "mine"), "--sheet", f"{place}.png"]) == 2
         assert "read as" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("read", [read_json, read_toml])
+def test_a_missing_file_is_named_once(read: Callable[[Path], object]) -> None:
+    with pytest.raises(InputError) as told:
+        read(Path("nope.toml"))
+    assert str(told.value) == "nope.toml: no such file"

@@ -31,7 +31,7 @@ class Rebuild:
     Attributes
     ----------
     data
-        Folder with what ``pack.py`` wrote.
+        Folder with what pack.py wrote.
     work
         Folder for the data set and the corpus.
     """

@@ -613,13 +613,17 @@ def read_bytes(path: Path, *, most: int) -> bytes:
     maskmixadv.errors.InputError: notes.txt: more than 4 bytes, which is the most
     """
     try:
+        if "\0" in str(path):
+            raise InputError(f"{str(path)!r}: can't be read (a NUL in its name)")
         if not path.is_file():  # a pipe would never end
             raise InputError(f"{path}: no such file{', but a folder' if path.is_dir() else ''}")
         with path.open("rb") as file:
             content = file.read(most + 1)
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path}: can't be read ({error.strerror})") from None
-    except ValueError as error:  # a name with a NUL
+    except ValueError as error:  # a name that this system can't have
         raise InputError(f"{str(path)!r}: can't be read ({error})") from None
     if len(content) > most:
         raise InputError(f"{path}: more than {most} bytes, which is the most")

@@ -137,7 +137,7 @@ def test_a_table_lands_on_no_files_of_others(root: Path, tmp_path: Path, capsys:
 
 
 def test_refused_altogether(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    refused(root / "none.toml", capsys, "none.toml", "can't be read")
+    refused(root / "none.toml", capsys, "none.toml: no such file")
     refused(written(root, ""), capsys, "title is missing")
     refused(written(root, TABLE.split("[[rows]]")[0]), capsys, "rows is missing")
 

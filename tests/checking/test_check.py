@@ -1,7 +1,9 @@
 """What prepare cannot refuse, check says: by case and slice, with what to do."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +35,17 @@ def test_an_image_under_two_patients_names(tmp_path: Path) -> None:
         "p0 and p1: have one image, under the names of two patients; a fold may learn from one and test the other"
     )
     assert notes(tmp_path / "b", tiny.case("p0"), tiny.case("p0_again", scribble=None)) == []
+
+
+def test_a_person_whose_cases_are_taken_for_several_patients_is_told(tmp_path: Path) -> None:
+    names = ["sub-01_ses-a", "sub-01_ses-b", "sub-1_a", "patient2_x", "patient2_y", "patient3", "heart_1", "heart_2"]
+    cases = [tiny.case(name, number, patient=name) for number, name in enumerate(names)]
+    (note,) = notes(tmp_path / "a", *cases)
+    assert note == (
+        "patient2_x, patient2_y (and so 1 other): named as of one patient, and taken for several; a fold may learn "
+        "from one and test the other, prepare with --patient"
+    )
+    assert notes(tmp_path / "b", *(tiny.case(name, n, patient="anna") for n, name in enumerate(names))) == []
 
 
 def test_constant_slices(tmp_path: Path) -> None:
@@ -87,6 +100,15 @@ def test_slices_without_strokes_are_counted_in_one_note(tmp_path: Path) -> None:
     assert note.endswith("p17 slice 1, and 2 more cases)")
 
 
+def test_strokes_are_counted_a_slice_that_has_some(tmp_path: Path) -> None:
+    _, scribble, _ = tiny.volume()
+    scribble[1:] = IGNORE
+    told, _ = check(tiny.corpus(tmp_path / "c", [tiny.case(f"p{n}", n, scribble=scribble) for n in range(3)]))
+    rows = [line.split() for line in told.splitlines() if line.endswith(".00")]
+    assert [row[1] for row in rows] == list(tiny.CLASSES)
+    assert {row[-1] for row in rows} == {"1.00"}
+
+
 def test_what_cannot_be_learnt_from_is_wrong(tmp_path: Path) -> None:
     bare = tiny.corpus(tmp_path / "a", [tiny.case(f"p{k}", k, scribble=None, dense=None) for k in range(3)])
     (problem,) = check(bare)[1]
@@ -138,6 +160,61 @@ def test_images_without_annotation_make_no_stroke_thin(tmp_path: Path) -> None:
     wide = [Case(f"p{k}", f"p{k}", image / (1 + k), spacing=(8.0, 9.0, 9.0)) for k in range(1, 6)]
     told = notes(tmp_path / "c", Case("p0", "p0", image, scribble, spacing=(8.0, 1.0, 1.0)), *wide)
     assert not [each for each in told if "thinner" in each]
+
+
+EXCHANGED = np.arange(256, dtype=np.uint8)
+EXCHANGED[[1, 3]] = 3, 1
+UNLIKE: dict[str, tuple[Callable[[np.ndarray, np.ndarray], dict[str, Any]], str]] = {
+    "swapped": (
+        lambda _, scribble: {"scribble": EXCHANGED[scribble]},
+        "strokes of RV are brighter than those of LV, in all other cases darker; are the classes exchanged?",
+    ),
+    "mirrored": (
+        lambda image, scribble: {"image": image[..., ::-1], "scribble": scribble[..., ::-1]},
+        "strokes of RV are left of those of LV, in all other cases right; is the image mirrored, or are the "
+        "classes exchanged?",
+    ),
+    "turned": (
+        lambda image, scribble: {"image": image[:, ::-1], "scribble": scribble[:, ::-1]},
+        "strokes of RV are above those of LV, in all other cases below; is the image upside down, or are the classes "
+        "exchanged?",
+    ),
+    "scale": (
+        lambda *_: {"spacing": (8.0, 15.0, 15.0)},
+        "pixels of 15 × 15 mm, the median of all cases is 1.5 mm; correct the spacing if it is wrong",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNLIKE)
+def test_a_case_unlike_all_others_is_told(tmp_path: Path, kind: str) -> None:
+    """RV lies on the right, below and dark, LV on the left, above and bright."""
+    changed, told = UNLIKE[kind]
+
+    def lying(number: int) -> tuple[np.ndarray, np.ndarray]:
+        image, scribble = np.full((1, 40, 48), 0.1, np.float32), np.full((1, 40, 48), IGNORE, np.uint8)
+        for label, row, column in ((1, 30, 40), (2, 18, 20), (3, 8, 6)):
+            image[0, row - 2 : row + 4, column - 2 : column + 8] = label / 4
+            scribble[0, row : row + 2, column : column + 4] = label
+        return image + np.random.default_rng(number).uniform(0, 0.05, image.shape).astype(np.float32), scribble
+
+    def case(number: int, changes: Callable[..., dict[str, Any]] = lambda *_: {}) -> Case:
+        image, scribble = lying(number)
+        fields = {"image": image, "scribble": scribble, "dense": None, "spacing": (8.0, 1.5, 1.5)}
+        return tiny.case(f"q{number}", number, **{**fields, **changes(image, scribble)})
+
+    others = [case(number) for number in range(6)]
+    assert not check(tiny.corpus(tmp_path / "a", others))[0].count("\nnote: q")
+    found = check(tiny.corpus(tmp_path / "b", [*others, case(6, changed)]))[0].splitlines()
+    assert [line for line in found if line.startswith("note: q")] == [f"note: q6: {told}"]
+
+
+def test_classes_that_a_fold_does_not_teach_are_told(tmp_path: Path) -> None:
+    _, scribble, _ = tiny.volume()
+    without = np.where(scribble == 3, np.uint8(IGNORE), scribble)
+    cases = [tiny.case(f"p{n}", n, scribble=scribble if n == 2 else without) for n in range(3)]
+    told = "note: LV: no training patient shows it in fold paper 1; it is not learnt there, draw it in more patients"
+    assert told in check(tiny.corpus(tmp_path / "c", cases))[0].splitlines()
 
 
 def test_many_notes_are_cut_short(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ WRONG = {
     "train c --memory much": ("--memory: 'much', must be a number", "train"),
     "train c maskmixadv --ratio x": ("--ratio: 'x', must be a number", "train"),
     "bench t --fold 1 x": ("--fold: '1 x', must be whole numbers", "bench"),
-    "train c maskmixadv --ratio 1.5": ("ratio: 1.5, allowed", "train"),
+    "train c maskmixadv --ratio 1.5": ("--ratio: 1.5, allowed", "train"),
     # a value that is missing
     "train c --out": ("--out: its value is missing", "train"),
     "prepare phantom c --cases": ("--cases: its value is missing", "prepare phantom"),
@@ -94,6 +94,20 @@ def test_a_command_knows_its_words() -> None:
     assert {Word("--steps"), Word("--no-enclosure"), Word("pce"), Word("--patch", "maskmixadv")} <= set(known)
     assert "--corpus" not in {word.text for word in known}  # a place, not an option
     assert not [word for word in known if word.owner == "pce"]  # its module is not loaded
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("train c --out r --weight-decay -1", "--weight-decay: -1.0, allowed is a finite number of at least 0"),
+        ("train c --out r --validate-every 0", "--validate-every: 0, allowed is 1 or more"),
+        ("train c --out r --memory -1", "--memory: -1.0, allowed is 0 GB (nothing) or more"),
+        ("train lr --out r", "lr: not a corpus"),
+    ],
+)
+def test_a_value_is_told_by_its_option(line: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(line.split()) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"maskmixadv: {words}")
 
 
 @pytest.mark.parametrize("words", ["-h", "--help", "train -h", "prepare phantom --help"])

@@ -63,3 +63,20 @@ def test_a_range_beyond_numbers_of_32_bits_is_refused() -> None:
         normalise(wide, where="a")
     with pytest.raises(ValueError, match=r"^intensities are -3e\+38 to 3e\+38"):
         standalone.scale(wide, 99.0)
+
+
+@pytest.mark.parametrize(("offset", "kind"), [(1e9, np.float64), (2**40, np.int64)])
+def test_what_32_bits_do_not_tell_apart_is_told(
+    offset: float, kind: type[np.generic], capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = np.random.default_rng(0).integers(0, 200, (2, 16, 16))
+    measured(image.astype(kind), where="a.nii")
+    assert capsys.readouterr().err == ""
+    measured((image + int(offset)).astype(kind), where="a.nii")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        f"a.nii: intensities are {offset:.10g} to {offset + 199:.10g}, which numbers of 32 bits tell "
+    )
+    assert line.endswith(f"finer differences are lost, subtract {offset:.10g} from the image before")
+    measured(np.full((1, 2, 2), offset).astype(kind), where="a.nii")
+    assert capsys.readouterr().err == "", "nothing is lost of a constant one"

@@ -16,7 +16,7 @@ import torch
 
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.corpus.entry import Split
+from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.errors import InputError
 from maskmixadv.evaluation import report
 from maskmixadv.evaluation.elsewhere import another
@@ -274,6 +274,23 @@ def test_an_evaluations_files_come_together(run: Path, monkeypatch: pytest.Monke
     with pytest.raises(InputError, match="can't be written"):
         evaluate(run, split="test", out=run / "out")
     assert {path.name: path.read_bytes() for path in (run / "out").iterdir()} == before
+
+
+def test_a_case_that_is_gone_costs_its_picture_alone(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load, seen = Corpus.load, set[str]()
+
+    def gone(corpus: Corpus, entry: Entry) -> Case:
+        if entry.name in seen:
+            raise InputError(f"{entry.name}: no such file")
+        seen.add(entry.name)
+        return load(corpus, entry)
+
+    monkeypatch.setattr(Corpus, "load", gone)
+    evaluate(run, split="train", out=tmp_path / "out")
+    assert "; the report is without its picture" in capsys.readouterr().err
+    assert (tmp_path / "out" / "scores.csv").is_file()
 
 
 def test_evaluate_refuses(run: Path, tmp_path: Path) -> None:

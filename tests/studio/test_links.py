@@ -152,6 +152,13 @@ def plant(folder: Path, name: str, target: Path) -> None:
     path.symlink_to(target)
 
 
+def test_a_new_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = f"{tmp_path / 'nope' / 'x'}: a new folder, as there was none; images belong in its images/\n"
+    for said in (told, ""):
+        with served(tmp_path / "nope" / "x"):
+            assert capsys.readouterr().err == said
+
+
 def test_without_links_nothing_is_refused(tmp_path: Path) -> None:
     folder, image = sent(tmp_path)
     with served(folder) as session:

@@ -182,7 +182,7 @@ def test_a_refusal_is_told_once(tmp_path: Path) -> None:
     assert 2 in (first, second)
     assert 0 not in (first, second)
     assert re.findall("^maskmixadv: .*", error, re.MULTILINE) == [
-        "maskmixadv: batch: 3, allowed with 2 processes is a multiple of 2"
+        "maskmixadv: --batch: 3, allowed with 2 processes is a multiple of 2"
     ]
     assert "Traceback" not in error
     assert not (tmp_path / "run").exists()

@@ -29,6 +29,7 @@ from maskmixadv.runs.run import Run
 from maskmixadv.training import fit as train
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import fit
+from maskmixadv.training.log import RunLog
 from maskmixadv.training.loop import Loop
 from quick import quick
 
@@ -139,6 +140,7 @@ import os, signal, torch
 from pathlib import Path
 from maskmixadv import methods
 from maskmixadv.training import fit as train
+from maskmixadv.training.log import RunLog
 from maskmixadv.training.loop import Loop
 from maskmixadv.runs.run import Run
 train.SAVE_SECONDS = 0.0
@@ -168,6 +170,30 @@ def test_checkpoints_are_saved_once_a_minute(tmp_path: Path, monkeypatch: pytest
     assert saved[-1] == tiny.SCHEDULE.steps
     assert len(saved) > 1
     assert train.SAVE_SECONDS <= 60
+
+
+@pytest.mark.usefixtures("pictures")
+def test_a_picture_that_cannot_be_written_costs_no_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = started(tmp_path)
+    (run.root / "pictures").touch()
+    assert fit(run)
+    assert "the training goes on without this picture" in capsys.readouterr().err
+    assert "val/dice" in (run.root / "log.csv").read_text()
+
+
+@pytest.mark.parametrize(("failing", "step"), [("validated", 3), ("flush", tiny.SCHEDULE.steps)])
+def test_what_fails_beside_a_training_costs_no_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str, step: int
+) -> None:
+    run = started(tmp_path)
+
+    def fail(*_: object, **__: object) -> None:
+        raise UnwritableError("log.csv: can't be written")
+
+    monkeypatch.setattr(RunLog, failing, fail)
+    with pytest.raises(UnwritableError, match=r"log\.csv: can't be written"):
+        fit(run)
+    assert state(run)["step"] == step
 
 
 def test_a_full_disk_keeps_the_earlier_checkpoint(tmp_path: Path) -> None:

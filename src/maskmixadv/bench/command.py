@@ -13,7 +13,7 @@ from maskmixadv.bench.runner import make, report_failures
 from maskmixadv.bench.table import Table, read
 from maskmixadv.bench.workers import Workers
 from maskmixadv.errors import INTERRUPTED, InputError, say
-from maskmixadv.files import make_directory, read_text, write_text
+from maskmixadv.files import make_directory, read_text, write_texts
 from maskmixadv.formats import image_files
 
 SIGNS: Final = {"table.md": " runs are done: ", "results.csv": "row,method,fold,seed", "tests.csv": "row,measure,class"}
@@ -77,8 +77,11 @@ def bench(
     except KeyboardInterrupt:
         say("maskmixadv: interrupted, runs are saved; the same command goes on")
         return INTERRUPTED
-    _write(table, every, out)
-    return report_failures(failed)
+    try:
+        _write(table, every, out)
+    finally:  # also where the tables can't be written
+        code = report_failures(failed)
+    return code
 
 
 def _chosen(table: Table, path: Path, only: Sequence[str], folds: Sequence[int], seeds: Sequence[int]) -> Table:
@@ -130,9 +133,8 @@ def _write(table: Table, every: tuple[Cell, ...], out: Path) -> None:
     found = records.finished(every)
     tested = paired.against_reference(table, found)
     page = render(table, found, tested)
-    make_directory(out)
-    write_text(out / "table.md", page)
-    write_text(out / "results.csv", records.table(found))
-    write_text(out / "tests.csv", paired.csv_text(tested))
+    texts = (page, records.table(found), paired.csv_text(tested))
     print(page)
+    make_directory(out)
+    write_texts({out / name: text for name, text in zip(SIGNS, texts, strict=True)})
     print(f"{out}: table.md, results.csv, tests.csv")

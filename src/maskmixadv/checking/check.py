@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 from scipy import ndimage
 
-from maskmixadv.checking import hints
+from maskmixadv.checking import against, hints
 from maskmixadv.corpus.case import Case, validate, whole_slices
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
@@ -49,6 +49,8 @@ class Tally:
         Pixels beyond the hulls of these background strokes, and those of them that are a structure's in the mask.
     shown
         Labels in the masks that a training learns from by default.
+    taught
+        Labels that a training learns from by default, in strokes and masks, by patient.
     bare
         Slices without a stroke, and without a mask that is learnt from by default, by the case's name.
     problems, notes
@@ -70,6 +72,7 @@ class Tally:
     masked: int = 0
     both: int = 0
     shown: set[int] = field(default_factory=set)
+    taught: dict[str, set[int]] = field(default_factory=dict)
     enclosing: int = 0
     beyond: int = 0
     wrong: int = 0
@@ -101,7 +104,7 @@ def check(corpus: Corpus) -> tuple[str, list[str]]:
     """
     tally, size, thin = Tally(notes=list(hints.of_corpus(corpus))), _canvas(corpus), dict[str, int]()
     mm = millimetres(size, [each for each in corpus.entries if each.scribble or each.dense] or corpus.entries)
-    entries, threads = iter(corpus.entries), os.cpu_count() or 1
+    entries, threads, said = iter(corpus.entries), os.cpu_count() or 1, dict[str, against.Sides]()
     for case in work_ahead(partial(_read, corpus), corpus.entries, threads=threads, size=lambda entry: entry.bytes):
         entry = next(entries)
         if isinstance(case, str):
@@ -109,15 +112,22 @@ def check(corpus: Corpus) -> tuple[str, list[str]]:
         else:
             _count(tally, case)
             _compare(tally, case)
-            tally.shown |= _shown(corpus, entry, case)
+            shown = _shown(corpus, entry, case)
+            tally.shown |= shown
+            drawn = set[int]() if case.scribble is None else set(np.unique(case.scribble).tolist())
+            tally.taught.setdefault(case.patient, set()).update(shown | drawn)
             tally.bare |= _bare(corpus, entry, case)
             tally.notes += hints.of_case(entry, case)
+            if (sides := against.sides(case, len(corpus.classes))) is not None:
+                said[entry.name] = sides
             try:
                 thin[entry.name] = hints.count_thin(case, size, mm)
             except InputError as error:
                 tally.problems.append(f"{corpus.root}: {entry.name}: {error}")
         del case  # else a large one would stay in memory while the next one is read
+    tally.notes[:0] = [*against.notes(said, corpus.classes), *against.of_scale(corpus.entries)]
     tally.notes[:0] = hints.of_thin(thin, size)
+    tally.notes[:0] = hints.of_folds(corpus, tally.taught)
     if tally.bare:
         tally.notes.insert(0, _strokeless(tally))
     tally.problems += _unstroked(corpus, tally)
@@ -269,7 +279,8 @@ def _share(counts: Counter[int], label: int) -> str:
 
 
 def _rate(tally: Tally, label: int) -> str:
-    return f"{tally.strokes[label] / tally.slices:.2f}" if tally.slices else "-"
+    """Return the strokes of a label in a slice that has strokes: others would hide how sparse, or dense, they are."""
+    return f"{tally.strokes[label] / tally.stroked:.2f}" if tally.stroked else "-"
 
 
 def _enclosure(tally: Tally) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Notes on a corpus: it can be trained on as it is, but may not be what its user meant."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -15,6 +16,8 @@ from maskmixadv.strokes.enclosure import foreground, hull, outside
 from maskmixadv.strokes.regrid import Strokes, nearest, resized
 from maskmixadv.types import IGNORE
 
+_PERSON = re.compile(r"(?i)(?:sub-[a-z0-9]+|(?:subj?|subject|pat|patient)[-_]?[0-9]+)(?=[_.-])")
+"""How names begin that name a person first: as BIDS has them, and patients or subjects with a number."""
 _BESIDE = "strokes on the empty margin round the image in slice {}; erase them there"
 _OUTSIDE = (
     "a structure's stroke lies beyond the hull of the background's in slice {}; redraw the background round it, "
@@ -27,7 +30,7 @@ _CUT = (
 
 
 def of_corpus(corpus: Corpus) -> Iterator[str]:
-    """Yield a note on each oddity of the index: spacings of 1 mm, cases without annotation, images of two patients.
+    """Yield a note on each oddity of the index: spacings of 1 mm, cases without annotation, patients under two names.
 
     Examples
     --------
@@ -47,6 +50,16 @@ def of_corpus(corpus: Corpus) -> Iterator[str]:
         yield f"{listed(like)}: {LIKE_CT}"
     if same := twins(corpus, corpus.entries, corpus.entries):
         yield f"{same}: have one image, under the names of two patients; a fold may learn from one and test the other"
+    persons: dict[str, set[str]] = {}
+    for entry in corpus.entries:
+        if found := _PERSON.match(entry.patient):
+            persons.setdefault(found[0], set()).add(entry.patient)
+    if several := [listed(sorted(names)) for names in persons.values() if len(names) > 1]:
+        more = f" (and so {counted(len(several) - 1, 'other')})" if len(several) > 1 else ""
+        yield (
+            f"{several[0]}{more}: named as of one patient, and taken for several; a fold may learn from one and test "
+            "the other, prepare with --patient"
+        )
 
 
 def of_case(entry: Entry, case: Case) -> Iterator[str]:
@@ -69,6 +82,36 @@ def of_case(entry: Entry, case: Case) -> Iterator[str]:
         for problem, slices in _strokes(case, case.scribble, constant).items():
             if slices:
                 yield f"{entry.name}: {problem.format(listed(slices))}"
+
+
+def of_folds(corpus: Corpus, taught: Mapping[str, Collection[int]]) -> Iterator[str]:
+    """Yield a note on each class that some patient shows, and in some folds none that is learnt from.
+
+    Parameters
+    ----------
+    taught
+        Labels that a training learns from by default, by patient.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from maskmixadv.corpus.entry import Split
+    >>> folds = {"own": (Split(("a",), (), ("b",)), Split(("b",), (), ("a",)))}
+    >>> corpus = Corpus(Path(), "mine", ("background", "LV"), (), folds, (1.0, 1.0, 1.0))
+    >>> list(of_folds(corpus, {"a": {0}, "b": {0, 1}}))
+    ['LV: no training patient shows it in fold own 1; it is not learnt there, draw it in more patients']
+    """
+    for label, name in enumerate(corpus.classes):
+        shows = {patient for patient, labels in taught.items() if label in labels}
+        without = [
+            f"{scheme} {number}"
+            for scheme, folds in corpus.folds.items()
+            for number, split in enumerate(folds, 1)
+            if shows.isdisjoint(split.train)
+        ]
+        if shows and without:
+            places = f"fold{'' if len(without) == 1 else 's'} {listed(without)}"
+            yield f"{name}: no training patient shows it in {places}; it is not learnt there, draw it in more patients"
 
 
 def of_thin(thin: Mapping[str, int], size: int) -> Iterator[str]:

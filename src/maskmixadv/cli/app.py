@@ -12,7 +12,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from maskmixadv import __version__
-from maskmixadv.cli.complaint import told
+from maskmixadv.cli.complaint import by_option, told
 from maskmixadv.cli.shown import SHOWN
 from maskmixadv.errors import INTERRUPTED, DivergedError, InputError, UnwritableError, report, say
 
@@ -136,8 +136,10 @@ def run(argv: list[str]) -> int:
         from maskmixadv.provenance import command_line  # help is quicker without
 
         return command.run(command_line(argv))
-    except (InputError, DivergedError) as error:
+    except DivergedError as error:
         return report(error)
+    except InputError as error:
+        return report(InputError(by_option(str(error), type(command), argv)))
     except OSError as error:
         if isinstance(error, BrokenPipeError) or error.filename is None:
             raise

@@ -62,7 +62,8 @@ def told(argv: Sequence[str], command: Any, commands: Collection[str]) -> Iterat
             if word not in (commands if len(place) == 1 else named):
                 break
             place.append(word)
-        raise InputError(f"{_line(event, argv, known)}; see '{' '.join(place)} --help'")
+        line = by_option(_line(event, argv, known), command, argv)
+        raise InputError(f"{line}; see '{' '.join(place)} --help'")
 
     with failed.on_parse_error(refuse):
         yield
@@ -83,6 +84,31 @@ def words(found: Any, owner: str = "") -> Iterator[Word]:  # noqa: ANN401
         hints = get_type_hints(found, include_extras=True)
         for field in fields(found):
             yield from _of_field(field.name.replace("_", "-"), hints[field.name], owner)
+
+
+def by_option(said: str, command: Any, argv: Sequence[str]) -> str:  # noqa: ANN401
+    """Return a line on a field's value with the name of the option that sets it; other lines stay as they are.
+
+    Parameters
+    ----------
+    said
+        Line that may begin with the name of a field, as it is called in Python.
+    command
+        The command's dataclass, or a union of them.
+    argv
+        The command line. A folder in it may have the name of a field: such a line is on the folder.
+
+    Examples
+    --------
+    >>> from dataclasses import make_dataclass
+    >>> command = make_dataclass("Train", [("weight_decay", float, 0.0)])
+    >>> by_option("weight_decay: -1.0, allowed is 0 or more", command, ["train", "--weight-decay", "-1"])
+    '--weight-decay: -1.0, allowed is 0 or more'
+    """
+    name, colon, _ = said.partition(": ")
+    option = f"--{name.replace('_', '-')}"
+    known = colon and name not in argv and any(word.text == option for word in words(command))
+    return f"{option}{said[len(name) :]}" if known else said
 
 
 def _of_field(name: str, hint: Any, owner: str) -> Iterator[Word]:  # noqa: ANN401

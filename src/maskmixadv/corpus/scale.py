@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from maskmixadv.corpus.padding import FLOOR, without_padding
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 
 PERCENTILE: Final = 99.0
 """Percentile of a volume's intensities that becomes 1 unless a channel says another, as in ACDC's release."""
@@ -16,6 +16,8 @@ AIR: Final = -900.0
 """Hounsfield units that a CT with air in it goes below."""
 BODY: Final = 0.0
 """Hounsfield units that a CT of a body goes above."""
+LEVELS: Final = 256
+"""Steps that an image's range has at least in numbers of 32 bits, else a line says that it has fewer."""
 LIKE_CT: Final = (
     "intensities look like Hounsfield units, and each volume was scaled by its own range; if it is CT, say so: "
     '[[channel]] with kind = "CT" in classes.toml, or channels=[Channel("CT", "CT")] in Python'
@@ -92,6 +94,8 @@ def bent(volume: Float[np.ndarray, "*c d h w"], knee: float) -> Float[np.ndarray
 def measured(image: np.ndarray, *, where: str) -> Float[np.ndarray, "*c d h w"]:
     """Return intensities as they were measured (float32): padding has the lowest of them, and a line says so.
 
+    Where 32 bits tell fewer than `LEVELS` of them apart, as on a large offset, a line on stderr says so, too.
+
     Parameters
     ----------
     image
@@ -113,7 +117,18 @@ def measured(image: np.ndarray, *, where: str) -> Float[np.ndarray, "*c d h w"]:
         volume = np.array(image, dtype=np.float32)
     if not all(np.isfinite(part).all() for part in volume):
         raise InputError(f"{where}: image holds NaN or infinity, allowed are finite numbers of 32 bits, to 3.4e38")
+    _tell_rounded(image, volume, where)
     return without_padding(volume, where=where)
+
+
+def _tell_rounded(image: np.ndarray, volume: Float[np.ndarray, "*c d h w"], where: str) -> None:
+    """Say where numbers of 32 bits are too coarse for an image, as one of small differences on a large offset."""
+    low, high = float(volume.min()), float(volume.max())
+    step = float(np.spacing(np.float32(max(abs(low), abs(high)))))
+    if LEVELS * step > high - low and (volume != image).any():
+        low, high = float(image.min()), float(image.max())
+        told = f"{where}: intensities are {low:.10g} to {high:.10g}, which numbers of 32 bits tell apart in steps of"
+        say(f"{told} {step:g}; finer differences are lost, subtract {low:.10g} from the image before")
 
 
 def windowed(image: Float[np.ndarray, "*c d h w"], window: tuple[float, float]) -> Float[np.ndarray, "*c d h w"]:

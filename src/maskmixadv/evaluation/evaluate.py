@@ -467,6 +467,10 @@ def _examples(found: Sequence[CaseScore], corpus: Corpus, predicted: Predict) ->
     entries = {entry.name: entry for entry in corpus.entries}
     examples = []
     for title, name, value in report.telling(scores.ranked(found)):
-        case = corpus.load(entries[name])
+        try:
+            case = corpus.load(entries[name])
+        except InputError as error:  # whose picture is worth no scores
+            say(f"{error}; the report is without its picture")
+            continue
         examples.append(report.Example(f"{title}: {name}", value, case, predicted(case)))
     return examples

@@ -6,13 +6,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType
 
 from torch import Tensor
 
 from maskmixadv.device import pick_device
-from maskmixadv.errors import DivergedError, say
+from maskmixadv.errors import DivergedError, InputError, say
 from maskmixadv.files import held
 from maskmixadv.formats.reading import reading
 from maskmixadv.runs.checkpoint import save
@@ -167,16 +167,30 @@ class _Witness:
             self._save()
 
     def _attend(self) -> None:
+        try:
+            self._look()
+        except DivergedError:
+            raise
+        except Exception:
+            with suppress(InputError, DivergedError):  # the first complaint is the one to tell
+                self._save()
+            raise
+        if self._last or time.monotonic() - self._saved_at > SAVE_SECONDS:
+            self._save()
+
+    def _look(self) -> None:
+        """Log and validate. Where that fails, the steps since the last checkpoint are still to be saved."""
         loop, schedule = self._loop, self._loop.run.schedule
         if self._validation.done():
             self._validation.result()  # which raises where cases can't be read
-        last = loop.step == schedule.steps
-        if last or loop.step % LOG_STEPS == 0:
+        if self._last or loop.step % LOG_STEPS == 0:
             self._write()
-        if last or loop.step % schedule.validate_every == 0:
+        if self._last or loop.step % schedule.validate_every == 0:
             self._log.validated(loop.step, self._validation.result().dice(loop.scored, loop.step))
-        if last or time.monotonic() - self._saved_at > SAVE_SECONDS:
-            self._save()
+
+    @property
+    def _last(self) -> bool:
+        return self._loop.step == self._loop.run.schedule.steps
 
     def _write(self) -> None:
         self._check_losses()
@@ -192,10 +206,11 @@ class _Witness:
         self._check_losses()
         if (name := loop.not_finite()) is not None:
             raise self._diverged(f"weight {name}", loop.step)
-        self._log.flush()
-        save(
-            loop.run.checkpoint, {**loop.state(), "log": self._log.state(), "settles": True, "steers": loop.run.steers}
-        )
+        told = {"log": self._log.state(), "settles": True, "steers": loop.run.steers}
+        try:
+            self._log.flush()
+        finally:  # a log that can't be written costs no trained step
+            save(loop.run.checkpoint, {**loop.state(), **told})
         self._saved, self._saved_at = loop.step, time.monotonic()
 
     def _diverged(self, what: str, step: int) -> DivergedError:

@@ -11,6 +11,7 @@ from torch import nn
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
+from maskmixadv.errors import InputError, say
 from maskmixadv.files import make_directory
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.metrics.scores import mean_dice_of
@@ -69,7 +70,8 @@ class Validation:
     def dice(self, net: nn.Module, step: int) -> float | None:
         """Return the mean Dice of `net` as `evaluate` computes it, in [0, 1]; None without cases.
 
-        A picture of the predictions is written into the run's directory, under the number of the step.
+        A picture of the predictions is written into the run's directory, under the number of the step. Where it can't
+        be, a line on stderr says so, and the training goes on.
         """
         if not self.cases:
             return None
@@ -77,7 +79,10 @@ class Validation:
         predictor = Predictor(net, self.run.grid, classes, channels=self.run.learnt_from.channels)
         pictures: list[_Middle] = []
         found = mean_dice_of(self._predicted(predictor, pictures), classes)
-        self._picture(pictures, step)
+        try:
+            self._picture(pictures, step)
+        except InputError as error:  # a picture is worth no trained step
+            say(f"{error}; the training goes on without this picture")
         return found if math.isfinite(found) else None
 
     def _predicted(self, predictor: Predictor, pictures: "list[_Middle]") -> Iterator[tuple[Case, np.ndarray]]:
