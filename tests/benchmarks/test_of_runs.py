@@ -19,8 +19,10 @@ import time_to_dice
 import whole
 import wrong_strokes
 from maskmixadv.errors import InputError
+from maskmixadv.inference.predictor import Predictor
 from maskmixadv.metrics import scores
 from maskmixadv.runs.odds import Odds
+from maskmixadv.runs.pieces import Pieces
 from maskmixadv.runs.run import Run
 from recorded import Recorded
 from scored import row
@@ -37,7 +39,9 @@ def test_beliefs_with_the_odds_of_the_run(run: Path, tmp_path: Path, recorded: R
     """Whatever its classes are called: no name of one changes what is compared."""
     shutil.copytree(run, tmp_path / "run")
     classes = Run.open(run).task.classes
-    Odds(classes, (1.0, *[0.01] * (len(classes) - 1)), used=True).write(tmp_path / "run")
+    network = Predictor.load(run, "cpu").network
+    Odds(classes, (1.0, *[0.01] * (len(classes) - 1)), used=True).write(tmp_path / "run", network)
+    Pieces.of_run(run, classes).write(tmp_path / "run", network)
     beliefs.main(beliefs.Options(tmp_path / "run"))
     figures = recorded("beliefs")
     assert figures["both, odds"]["dice"] != figures["both"]["dice"]
@@ -74,7 +78,7 @@ def test_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     )
     (folder / "summary.json").write_text(summary.json())
     (folder / "log.csv").write_text("step,seconds\n1,30\n2,90\n")
-    table.main(tmp_path / "results")
+    table.main(table.Options(tmp_path / "results"))
     head, _, line = capsys.readouterr().out.splitlines()
     assert head.startswith("| run | RV | LV | mean Dice |")
     assert line == "| pce | 0.900 | 0.700 | **0.800** ± 0.000 | 3.0 | 1.5 | 0 | 1.00 / 1.20 | 1.5 | c0ffee |"

@@ -51,7 +51,7 @@ def test_a_number_beyond_32_bits_is_refused_without_a_warning() -> None:
     with pytest.raises(InputError, match="numbers of 32 bits"):
         measured(large, where="a.nii.gz")
     with pytest.raises(ValueError, match="numbers of 32 bits"):
-        standalone.measured(large)
+        standalone.measured(large, pytest.fail)
     with pytest.raises(InputError, match=r"a\.nii\.gz: intensities are .* to 1e\+300"):
         unscaled(large, where="a.nii.gz")
 
@@ -78,5 +78,8 @@ def test_what_32_bits_do_not_tell_apart_is_told(
         f"a.nii: intensities are {offset:.10g} to {offset + 199:.10g}, which numbers of 32 bits tell "
     )
     assert line.endswith(f"finer differences are lost, subtract {offset:.10g} from the image before")
+    told = list[str]()
+    standalone.measured((image + int(offset)).astype(kind), told.append)
+    assert [f"a.nii: {each}" for each in told] == [line]
     measured(np.full((1, 2, 2), offset).astype(kind), where="a.nii")
     assert capsys.readouterr().err == "", "nothing is lost of a constant one"

@@ -659,7 +659,8 @@ def test_what_is_odd_about_a_file_is_told_as_the_program_tells_it(
     (tmp_path / "g.nii.gz").write_bytes(gzip.compress(raw + bytes(4800)))
     nib.save(nib.Nifti1Image(voxels().swapaxes(1, 2), np.diag([4.0, 9, 4, 1])), tmp_path / "h.nii.gz")
     nib.save(nib.Nifti1Image(voxels()[:, :, :1].swapaxes(1, 2), np.diag([4.0, 9, 4, 1])), tmp_path / "i.nii.gz")
-    scanned = [tmp_path / f"{name}.nii.gz" for name in "ghi"]
+    nib.save(nib.Nifti1Image(voxels() % 200 + 1e9, AFFINE, dtype=np.float64), tmp_path / "j.nii.gz")
+    scanned = [tmp_path / f"{name}.nii.gz" for name in "ghij"]
     for root, files in ((greys, sorted((tmp_path / "in").iterdir())), (volumes, scanned)):
         notes.clear()
         assert script(root, files, tmp_path / root.name) == (0, [])

@@ -74,8 +74,8 @@ step above it, is not; or the gap is that many times as wide as the range of all
 MOST_SIDE, MOST_GROWTH, LEAST_SIDE, MOST_SHRUNK = 2048, 4, 4, 16
 """Pixels that a slice's side may have on the network's grid, or how many times as many as before; those that its longer
 side must have, or at least one for so many of before."""
-LARGEST = float(np.finfo(np.float32).max)
-"""Range of intensities at most."""
+LARGEST, LEVELS = float(np.finfo(np.float32).max), 256
+"""Range of intensities at most; how many steps it has in numbers of 32 bits at least, else a line says so."""
 BEND = 99.0
 """Percentile of the intensities at which their range may bend."""
 AT_ONCE = 4
@@ -216,11 +216,20 @@ def scaled_channel(
 
 
 def measured(image: np.ndarray, tell: Callable[[str], object]) -> np.ndarray:
-    """Return intensities without padding, of which a line is told; raises ValueError where one is not finite."""
+    """Return intensities without padding; raises ValueError where one is not finite.
+
+    A line is told of padding, and of intensities that numbers of 32 bits do not tell apart.
+    """
     with np.errstate(over="ignore"):
         volume = np.asarray(image, dtype=np.float32)
     if not np.isfinite(volume).all():
         raise ValueError("image holds NaN or infinity, allowed are finite numbers of 32 bits, to 3.4e38")
+    low, high = float(volume.min()), float(volume.max())
+    step = float(np.spacing(np.float32(max(abs(low), abs(high)))))
+    if LEVELS * step > high - low and (volume != image).any():
+        low, high = float(image.min()), float(image.max())
+        told = f"intensities are {low:.10g} to {high:.10g}, which numbers of 32 bits tell apart in steps of {step:g}"
+        tell(f"{told}; finer differences are lost, subtract {low:.10g} from the image before")
     return without_padding(volume, tell)
 
 
