@@ -142,6 +142,7 @@ def test_strokes_too_thin_for_the_canvas(tmp_path: Path) -> None:
     image = np.random.default_rng(0).random((1, 600, 600)).astype(np.float32)
     scribble = np.full(image.shape, IGNORE, np.uint8)
     scribble[0, 301, 100:300], scribble[0, 3, 3], scribble[0, 400:420, 400:420] = 1, 0, 2
+    scribble[0, 500:520, 500:520] = 3
     told = notes(
         tmp_path / "c",
         *(Case(f"p{k}", f"p{k}", image[None] / (1 + k), scribble, spacing=(8.0, 0.12, 0.12)) for k in (0, 1)),

@@ -156,9 +156,9 @@ def test_the_exported_script_turns_by_the_same_rule(many: Path, tmp_path: Path) 
     slicing = predictor.slicing
 
     class Model:
-        about = vars(slicing) | {"channels": [{"name": "image", "kind": "MR"}]}
+        about = vars(slicing) | {"channels": [{"name": "image", "kind": "MR"}], "pieces": {"together": []}}
 
-        def predict(self, image: np.ndarray, spacing: Any) -> tuple[None, np.ndarray]:
+        def predict(self, image: np.ndarray, spacing: Any, _: Any) -> tuple[None, np.ndarray]:
             return None, predictor.labels(standalone.scale(image, predictor.channels[0].percentile), spacing)
 
     assert Model.about["radiological"] is True

@@ -85,7 +85,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     case = corpus.load(corpus.entries[0])
     image = begun.grid.image(torch.from_numpy(case.image[0]), case.spacing)[:, None]
     save(begun.checkpoint, {"scored": undecided(begun, image).state_dict()})
-    Odds(begun.task.classes, ODDS, POWER, USUAL, used=True, patients=3, cases=6).write(begun.root)
+    network = Predictor.load(begun.root, "cpu").network
+    Odds(begun.task.classes, ODDS, POWER, USUAL, used=True, patients=3, cases=6).write(begun.root, network)
+    Pieces().write(begun.root, network)
     assert run(["export", "model", str(root / "run"), str(root / "model")]) == 0
     return root
 

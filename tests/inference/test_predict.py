@@ -124,7 +124,7 @@ def test_voxels_that_are_masked_out_are_not_passed_over() -> None:
         Case.from_arrays(np.ma.masked_less(image, 0.5), name="a")
 
 
-@pytest.mark.parametrize("millimetres", [1.5e-3, 1.5e3])
+@pytest.mark.parametrize("millimetres", [1.5e-3, 1.5e2])
 def test_a_spacing_in_another_unit_is_refused(millimetres: float) -> None:
     predictor = Predictor(fuse_norms(learnt("pce")), Grid(48, 1.5), tiny.CLASSES)
     spacing = (8.0, millimetres, millimetres)
@@ -132,3 +132,5 @@ def test_a_spacing_in_another_unit_is_refused(millimetres: float) -> None:
         predictor.segment(tiny.volume()[0], spacing)
     with pytest.raises(ValueError, match=r"pixels of .* correct the header"):
         standalone.resized((40, 48), spacing, {"size": 48, "mm": 1.5})
+    with pytest.raises(InputError, match=r"a voxel of 8 × 1500 × 1500 mm, .* correct the unit or the spacing"):
+        predictor.segment(tiny.volume()[0], (8.0, 1500.0, 1500.0))

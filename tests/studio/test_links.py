@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from maskmixadv.inference.predictor import Predictor
 from maskmixadv.methods.pce import PCE
 from maskmixadv.runs.run import Run
 from maskmixadv.studio.export import model as export
+from maskmixadv.studio.http import server as http_server
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import job
 from maskmixadv.studio.learning.training import Order, Training
@@ -152,11 +154,14 @@ def plant(folder: Path, name: str, target: Path) -> None:
     path.symlink_to(target)
 
 
-def test_a_new_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_new_folder_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "server", lambda _: SimpleNamespace(run=lambda **_: None))
     told = f"{tmp_path / 'nope' / 'x'}: a new folder, as there was none; images belong in its images/\n"
     for said in (told, ""):
-        with served(tmp_path / "nope" / "x"):
-            assert capsys.readouterr().err == said
+        assert http_server.serve(tmp_path / "nope" / "x", port=0, browse=False) == 0
+        assert capsys.readouterr().err == said
 
 
 def test_without_links_nothing_is_refused(tmp_path: Path) -> None:

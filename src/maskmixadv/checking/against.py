@@ -35,6 +35,12 @@ class Sides(NamedTuple):
     ----------
     means, spreads
         Of the class's strokes, by class: intensity, row and column; mean and standard deviation.
+
+    Examples
+    --------
+    >>> sides = Sides(np.array([[0.2, 5, 5], [0.8, 3, 5]]), np.array([[0.1, 2, 2], [0.1, 1, 1]]))
+    >>> sides.means[1] > sides.means[0]  # the second class is brighter, and above the first
+    array([ True, False, False])
     """
 
     means: Float[np.ndarray, "k 3"]

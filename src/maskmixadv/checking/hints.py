@@ -89,6 +89,8 @@ def of_folds(corpus: Corpus, taught: Mapping[str, Collection[int]]) -> Iterator[
 
     Parameters
     ----------
+    corpus
+        Says the folds.
     taught
         Labels that a training learns from by default, by patient.
 

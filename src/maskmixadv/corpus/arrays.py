@@ -133,7 +133,7 @@ def as_spacing(spacing: SpacingLike, where: str) -> Spacing:
     if len(numbers) != 3 or not all(0 < each < math.inf for each in numbers):
         raise InputError(f"{where}: spacing {spacing!r:.60}, allowed are 3 finite numbers above 0 (mm along d, h, w)")
     if told := wrong_spacing(numbers):
-        raise InputError(f"{where}: spacing: {told}")
+        raise InputError(f"{where}: spacing: {told}; correct the unit or the spacing (mm along d, h, w)")
     d, h, w = numbers
     return d, h, w
 

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
-from maskmixadv.errors import InputError, counted, say
+from maskmixadv.errors import InputError, counted
 from maskmixadv.files import held
 from maskmixadv.formats.slicing import View
 from maskmixadv.methods.registry import FROM_SCRIBBLES, METHODS
@@ -67,18 +67,14 @@ Overlay = Literal["prediction", "disagreement"]
 def served(root: Path) -> Iterator["Session"]:
     """Give a session of folder `root` and lock the folder: two servers would overwrite each other's strokes.
 
-    Trainings go on when the session ends, and the next session finds them. A line on stderr says where the folder is
-    new.
+    Trainings go on when the session ends, and the next session finds them.
 
     Raises
     ------
     InputError
         If another process serves the folder (the message says which one), and as `Session` does.
     """
-    there = root.exists()
     layout = Layout.open(root)
-    if not there:  # a name that is mistyped looks like an empty folder
-        say(f"{layout.root}: a new folder, as there was none; images belong in its {layout.images.name}/")
     with held(layout.state):
         session = Session(layout)
         session.recover()

@@ -30,7 +30,7 @@ _CALLS = APIRouter()
 
 
 def serve(folder: Path, *, port: int, browse: bool) -> int:
-    """Serve `folder` until Ctrl-C; prints the address.
+    """Serve `folder` until Ctrl-C; prints the address. A line on stderr says where the folder is new.
 
     Parameters
     ----------
@@ -44,8 +44,12 @@ def serve(folder: Path, *, port: int, browse: bool) -> int:
     InputError
         If the folder or the port can't be used, or another process serves the folder.
     """
+    there = folder.exists()
     with served(folder) as session, _listening_again(session.layout.state, port) as taken:
         state, number = session.layout.state, taken.getsockname()[1]
+        if not there:  # a name that is mistyped looks like an empty folder
+            images = session.layout.images.name
+            say(f"{session.layout.root}: a new folder, as there was none; images belong in its {images}/")
         tell_holder(state, f"port {number}")
         token = address.keep(state, number, address.kept(state))
         url = f"http://{LOOPBACK}:{number}/#{token}"
