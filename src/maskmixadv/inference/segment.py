@@ -260,9 +260,10 @@ def _one(
         if place.name in names:
             raise InputError(f"{place}: labels of another image have this name; predict {path} apart")
         outputs.free(out, [place.name])
-    notes = [*volume.notes, *(["colours become grey"] if volume.coloured and len(predictor.channels) == 1 else [])]
-    for note in notes:
-        say(f"maskmixadv: note: {path}: {note}")
+    became = ("colours become grey",) if volume.coloured and len(predictor.channels) == 1 else ()
+    for file, notes in zip(case.files, volume.notes_by_file or ((*volume.notes, *became),), strict=True):
+        for note in notes:
+            say(f"maskmixadv: note: {file}: {note}")
     view = seen(predictor.slicing, volume.header, case.axis)
     axis = view.axis
     if axis != predictor.axis and volume.header.single is None:
