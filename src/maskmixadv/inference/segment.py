@@ -10,7 +10,7 @@ import numpy as np
 
 from maskmixadv.corpus.channels import Channel, scaled
 from maskmixadv.errors import InputError, counted, listed, say
-from maskmixadv.files import held, write_text
+from maskmixadv.files import held, no_file, write_text
 from maskmixadv.formats import image_files, nifti, series, several
 from maskmixadv.formats.dicom_header import CONTOURS
 from maskmixadv.formats.reading import NAMED
@@ -319,6 +319,8 @@ def _no_image(path: Path) -> InputError | None:
     """Return what is wrong with a file or folder that is not there, or is no image by its name."""
     if not path.exists():
         return InputError(f"{path}: no such file or folder")
+    if not (path.is_file() or path.is_dir()):
+        return InputError(f"{path}: {no_file(path)}")
     try:
         image_files.suffix(path)
     except InputError as error:

@@ -107,6 +107,10 @@ def load(path: Path, channels: list[dict[str, Any]]) -> Stored:
     """Read a file for a model of these `channels`; colours become grey where it has but one."""
     if not ending(path):
         raise ValueError(f"not a NIfTI file (.nii or .nii.gz), nor one of {', '.join(PICTURES)}{ELSE}")
+    special = {"pipe": path.is_fifo(), "socket": path.is_socket()}
+    special["device"] = path.is_block_device() or path.is_char_device()
+    if kind := next((name for name, is_one in special.items() if is_one), ""):
+        raise ValueError(f"is a {kind}, allowed is a regular file; save what it gives as one")
     if not path.is_file():
         raise ValueError("no such file")
     return load_nifti(path) if ending(path) in SUFFIXES else load_picture(path, channels)
