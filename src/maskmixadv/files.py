@@ -53,11 +53,8 @@ LONGEST_NAME: Final = 200
 
 AHEAD: Final = 10**9
 """Bytes of items and results that `work_ahead` has in memory at most, unless a single one takes more."""
-_SPECIAL: Final = {
-    "pipe": stat.S_ISFIFO,
-    "socket": stat.S_ISSOCK,
-    "device": lambda mode: stat.S_ISBLK(mode) or stat.S_ISCHR(mode),
-}
+_SPECIAL: Final = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFBLK: "device", stat.S_IFCHR: "device"}
+"""Kinds of files whose content may have no end, by the system's numbers."""
 _PARTIAL: Final = ".partial"
 _HOST: Final = f"{zlib.crc32(socket.gethostname().encode()):x}"
 _Item = TypeVar("_Item")
@@ -648,8 +645,7 @@ def no_file(path: Path) -> str:
         mode = path.stat().st_mode
     except (OSError, ValueError):  # missing, or a name that this system can't have
         return "no such file"
-    kind = next((name for name, is_one in _SPECIAL.items() if is_one(mode)), "")
-    if kind:
+    if kind := _SPECIAL.get(stat.S_IFMT(mode)):
         return f"is a {kind}, allowed is a regular file; save what it gives as one"
     return "no such file, but a folder" if stat.S_ISDIR(mode) else "no such file"
 
