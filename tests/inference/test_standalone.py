@@ -651,6 +651,8 @@ def test_what_is_odd_about_a_file_is_told_as_the_program_tells_it(
     drawn.save(tmp_path / "in" / "b.jpg", dpi=(200, 100))
     drawn.save(tmp_path / "in" / "c.tif", resolution_unit=2, x_resolution=100, y_resolution=200)
     drawn.save(tmp_path / "in" / "c2.tif", resolution_unit=3, x_resolution=5000, y_resolution=5000)
+    drawn.save(tmp_path / "in" / "c3.png", dpi=(5000, 5000))
+    drawn.save(tmp_path / "in" / "c4.jpg", dpi=(5000, 2500))
     mixed.quantize(64).save(tmp_path / "in" / "d.png")
     drawn.convert("LA").save(tmp_path / "in" / "e.png")
     drawn.save(tmp_path / "in" / "f.png", dpi=(100, 100))
