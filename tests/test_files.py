@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -36,7 +37,9 @@ from maskmixadv.files import (
     write_texts,
     written,
 )
-from maskmixadv.inference import standalone_outputs
+from maskmixadv.formats import image_files
+from maskmixadv.inference import standalone_files, standalone_outputs
+from maskmixadv.sources import film
 
 
 def names(folder: Path) -> list[str]:
@@ -249,6 +252,29 @@ def test_a_folder_is_no_missing_file(tmp_path: Path) -> None:
         read_bytes(tmp_path, most=4)
     with pytest.raises(InputError, match="no such file"):
         read_bytes(tmp_path / "gone", most=4)
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(path.name)  # the whole path may be longer than a socket's can be
+
+
+@pytest.mark.parametrize(("kind", "make"), [
+    ("pipe", os.mkfifo),
+    ("socket", make_socket),
+    ("device", lambda path: path.symlink_to("/dev/null")),
+])  # fmt: skip
+def test_what_is_no_regular_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, make: Callable[[Path], None]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(path := tmp_path / "a.png")
+    said = f"is a {kind}, allowed is a regular file; save what it gives as one"
+    for read in (lambda: read_bytes(path, most=4), lambda: image_files.read(path), lambda: film.read(path)):
+        with pytest.raises(InputError, match=rf"a\.png: {said}"):
+            read()
+    with pytest.raises(ValueError, match=f"^{said}"):  # exported models put the file's name before it
+        standalone_files.load(path, [])
 
 
 SOURCES = {

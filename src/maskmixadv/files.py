@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import string
 import sys
 import tempfile
@@ -52,6 +53,8 @@ LONGEST_NAME: Final = 200
 
 AHEAD: Final = 10**9
 """Bytes of items and results that `work_ahead` has in memory at most, unless a single one takes more."""
+_SPECIAL: Final = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFBLK: "device", stat.S_IFCHR: "device"}
+"""Kinds of files whose content may have no end, by the system's numbers."""
 _PARTIAL: Final = ".partial"
 _HOST: Final = f"{zlib.crc32(socket.gethostname().encode()):x}"
 _Item = TypeVar("_Item")
@@ -616,7 +619,7 @@ def read_bytes(path: Path, *, most: int) -> bytes:
         if "\0" in str(path):
             raise InputError(f"{str(path)!r}: can't be read (a NUL in its name)")
         if not path.is_file():  # a pipe would never end
-            raise InputError(f"{path}: no such file{', but a folder' if path.is_dir() else ''}")
+            raise InputError(f"{path}: {no_file(path)}")
         with path.open("rb") as file:
             content = file.read(most + 1)
     except InputError:
@@ -628,6 +631,23 @@ def read_bytes(path: Path, *, most: int) -> bytes:
     if len(content) > most:
         raise InputError(f"{path}: more than {most} bytes, which is the most")
     return content
+
+
+def no_file(path: Path) -> str:
+    """Say what is there in place of a regular file, whose content can be read up to its end.
+
+    Examples
+    --------
+    >>> no_file(Path("missing.png")), no_file(Path("/dev/null"))
+    ('no such file', 'is a device, allowed is a regular file; save what it gives as one')
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # missing, or a name that this system can't have
+        return "no such file"
+    if kind := _SPECIAL.get(stat.S_IFMT(mode)):
+        return f"is a {kind}, allowed is a regular file; save what it gives as one"
+    return "no such file, but a folder" if stat.S_ISDIR(mode) else "no such file"
 
 
 def sha256(path: Path) -> str:

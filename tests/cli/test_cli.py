@@ -193,6 +193,9 @@ def test_predict_refuses(trained: Path, tmp_path: Path, capsys: pytest.CaptureFi
     refused(["predict", str(trained / "run"), str(tmp_path / "empty"), *out], capsys, "no .nii")
     refused(["predict", str(trained / "run"), *out], capsys, "image")
     refused(["predict", str(trained / "run"), "x.nii", *out], capsys, "x.nii: no such file or folder")
+    refused(
+        ["predict", str(trained / "run"), "/dev/null", *out], capsys, "/dev/null: is a device, allowed is a regular"
+    )
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         write(tmp_path / name / "same.nii.gz", np.ones((4, 4, 2), np.float32))

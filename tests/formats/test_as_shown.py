@@ -264,6 +264,17 @@ def test_a_resolution_that_is_no_printers_is_told(tmp_path: Path, unit: Any, dot
     assert image_files.read(path).notes == ()
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
+def test_a_picture_of_a_resolution_that_is_no_printers_is_told(tmp_path: Path, suffix: str) -> None:
+    picture, path = Image.fromarray(PIXELS), tmp_path / f"a{suffix}"
+    for dots in (72, 96, 300):
+        picture.save(path, dpi=(dots, dots))
+        assert image_files.read(path).notes == ()
+    picture.save(path, dpi=(5000, 5000))
+    told = "its resolution, by which pixels are 0.00508 mm wide, is not used, as most are a printer's"
+    assert image_files.read(path).notes == (f"{told}; a TIFF with a JSON file beside it can say the spacing",)
+
+
 def indexed(path: Path, bits: int, known: int) -> Path:
     """Write a PNG of the colours 0 to 3 with a palette of so many; Pillow writes whole ones alone."""
 

@@ -1,6 +1,7 @@
 """What headers say of the grid: units, signs, two forms, axes of one voxel, axes that are not at right angles."""
 
 import gzip
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -364,6 +365,23 @@ def test_other_colours_than_red_green_and_blue_are_refused(tmp_path: Path, kind:
     for look in (image_files.read, image_files.channels):
         with pytest.raises(InputError, match=rf"a\.nrrd: kinds: {kind.lower()}: allowed are colours as red, green"):
             look(path)
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(2.0, 0.0), (1.0, 5.0), (0.0, 5.0), (2.0, np.nan)])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_colours_of_nifti_have_no_slope(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], pack: Any, slope: float, intercept: float
+) -> None:
+    voxels = np.zeros(ARRAY.shape, [(letter, "u1") for letter in "RGB"])
+    voxels["R"], path = ARRAY % 251, tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(voxels, PLACE), path)
+    content = path.read_bytes()
+    path.write_bytes(pack(content[:112] + struct.pack("<ff", slope, intercept) + content[120:]))
+    channels = image_files.read(path).channels
+    assert channels is not None
+    np.testing.assert_array_equal(channels, [voxels[letter].T for letter in "RGB"])
+    said = f"scl_slope is {slope:g} and scl_inter {intercept:g}, which are not used, as NIfTI has none for colours"
+    assert capsys.readouterr().err == f"{path}: {said}\n"
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])

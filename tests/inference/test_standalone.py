@@ -429,11 +429,11 @@ def test_channels_have_the_programs_masks(channels: Path, script: Script, notes:
         nib.save(four, path)
     damaged, padded = voxels(), np.where(voxels() < 300, -9999, voxels())
     shifted = AFFINE + np.outer([1, 0, 0, 0], [0, 0, 0, 1])
-    nib.save(nib.Nifti1Image(padded, shifted), tmp_path / "in" / "x_0001.nii.gz")
-    header = nib.Nifti1Image(damaged, AFFINE)
-    header.set_qform(AFFINE, 1)
-    header.header["quatern_b"] = 3
-    nib.save(nib.Nifti1Image(damaged, None, header.header), tmp_path / "in" / "é_0000.nii.gz")
+    for name, array, place in (("x_0001", padded, shifted), ("é_0000", damaged, AFFINE)):
+        header = nib.Nifti1Image(array, place)
+        header.set_qform(place, 1)
+        header.header["quatern_b"] = 3
+        nib.save(nib.Nifti1Image(array, None, header.header), tmp_path / "in" / f"{name}.nii.gz")
     own_code, told = predicted(channels, files, tmp_path / "own")
     code, lines = script(channels, files, tmp_path / "out")
     assert (own_code, code, len(lines)) == (2, 2, 1)
@@ -441,6 +441,7 @@ def test_channels_have_the_programs_masks(channels: Path, script: Script, notes:
     assert {path.name: as_told(notes, path) for path in files} == {
         path.name: as_told(told, path) if "far" not in path.name else [] for path in files
     }
+    assert "qform is damaged, and not used" in as_told(told, tmp_path / "in" / "x_0001.nii.gz")
     assert ["channel 'T2': " in line for line in notes if "padding" in line] == [True]
     assert sum("of a voxel; it is taken" in line for line in notes) == 1
     own, alone = masks(tmp_path / "own"), masks(tmp_path / "out")
@@ -650,6 +651,8 @@ def test_what_is_odd_about_a_file_is_told_as_the_program_tells_it(
     drawn.save(tmp_path / "in" / "b.jpg", dpi=(200, 100))
     drawn.save(tmp_path / "in" / "c.tif", resolution_unit=2, x_resolution=100, y_resolution=200)
     drawn.save(tmp_path / "in" / "c2.tif", resolution_unit=3, x_resolution=5000, y_resolution=5000)
+    drawn.save(tmp_path / "in" / "c3.png", dpi=(5000, 5000))
+    drawn.save(tmp_path / "in" / "c4.jpg", dpi=(5000, 2500))
     mixed.quantize(64).save(tmp_path / "in" / "d.png")
     drawn.convert("LA").save(tmp_path / "in" / "e.png")
     drawn.save(tmp_path / "in" / "f.png", dpi=(100, 100))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK
+from PIL import Image
 
 import own
 import tiny
@@ -18,7 +19,7 @@ from maskmixadv.cli.app import run
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
-from maskmixadv.formats import image_files, nifti
+from maskmixadv.formats import image_files, nifti, several
 from maskmixadv.metrics.scores import rows
 from maskmixadv.sources import folder, nnunet, segments
 from maskmixadv.sources.classes import Classes, channels, read
@@ -570,3 +571,14 @@ def test_channels_beside_each_other_are_told(tmp_path: Path, capsys: pytest.Capt
         own.write(source / "images" / f"a_000{number}.nii.gz", (IMAGE * 1000).astype(np.int16), place)
     folder.prepare(source, tmp_path / "corpus")
     assert "a_0001.nii.gz: its corners lie 0.6 mm from those of" in capsys.readouterr().err
+
+
+def test_what_holds_for_one_channel_is_told_of_that_channel(tmp_path: Path) -> None:
+    grey = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
+    opaque, files = grey.convert("LA"), [tmp_path / f"a_000{number}.png" for number in range(3)]
+    told = "opacity (alpha) is left out"
+    for first, second, said in ((grey, opaque, f"channels _0001, _0002: {told}"), (opaque, opaque, told),
+                                (opaque, grey, f"channels _0000, _0002: {told}")):  # fmt: skip
+        for path, picture in zip(files, (first, second, opaque), strict=True):
+            picture.save(path)
+        assert several.read(files).notes == (said,)

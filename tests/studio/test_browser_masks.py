@@ -203,7 +203,10 @@ def test_painting_is_undone_also_after_a_reload(browser: Browser, tmp_path: Path
         studio.saved()
         np.testing.assert_array_equal(nifti.read(painted).array[1], first)
 
-        # What was discarded is not put back.
+        # What was discarded is not put back, and may be discarded before it is saved.
+        page.click("#discard")
+        studio.saved()
+        studio.stroke("3", [(36, 8), (44, 8)])
         page.click("#discard")
         again()
         np.testing.assert_array_equal(press("Control+Shift+Z"), DENSE[1])

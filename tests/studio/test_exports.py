@@ -295,6 +295,21 @@ def test_each_case_comes_out_or_is_named(folder: Path, what: str) -> None:
         ]
 
 
+@pytest.mark.parametrize("part", ["images", "scribbles"])
+def test_each_case_of_a_data_set_that_can_not_be_is_named(folder: Path, part: str) -> None:
+    (folder / "masks" / "m0.nii.gz").unlink()
+    for name in ("s0", "s1"):
+        if part == "images":
+            (folder / part / f"{name}.nii.gz").unlink()
+        else:
+            (folder / part / f"{name}.nii.gz").write_bytes(b"no image")
+    with client(folder) as page:
+        told = post(page, "nnunet")
+        assert (told.status_code, len(told.json()["problems"])) == (400, 2)
+        assert [f"s{number}.nii.gz" in line for number, line in enumerate(told.json()["problems"])] == [True, True]
+    assert not list((folder / "export").glob("Dataset*"))
+
+
 def test_a_case_without_a_structure_has_no_mesh(folder: Path) -> None:
     path = folder / "images" / "s0.nii.gz"
     nifti.write_labels(folder / "predictions/001/s0.nii.gz", np.zeros_like(DENSE), nifti.read(path))

@@ -18,6 +18,7 @@ from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import corpus as learning
 from maskmixadv.studio.learning.training import LearntSlices
 from maskmixadv.studio.session import Session
+from maskmixadv.studio.versions import UNPAINTED
 from maskmixadv.types import IGNORE
 from studio_server import SHAPE, SLICE, client, plane, predict, refused, same_grid, strokes
 
@@ -74,6 +75,18 @@ def test_a_painted_slice_is_kept_on_the_images_grid(page: httpx.Client, folder: 
     assert page.delete(MASK).json()["corrected"] == []
     assert not list((folder / "corrected").iterdir())
     refused(page.delete(MASK), 404, "no corrected mask")
+
+
+def test_a_mask_that_was_never_saved_or_is_gone_already_is_discarded(page: httpx.Client, folder: Path) -> None:
+    assert page.delete(f"{MASK}?version={UNPAINTED}").json()["version"] == UNPAINTED
+    version = paint(page)["version"]
+    refused(page.delete(f"{MASK}?version={UNPAINTED}"), 409, "somebody else")
+    for _ in range(2):  # the answer to the first one may get lost
+        told = page.delete(f"{MASK}?version={version}")
+        assert (told.status_code, told.json()["corrected"], told.json()["version"]) == (200, [], UNPAINTED)
+    assert not list((folder / "corrected").iterdir())
+    for place in ("gone/slices/1", "s0/slices/9"):
+        assert page.delete(f"/api/cases/{place}/mask?version={UNPAINTED}").status_code == 404
 
 
 def test_what_is_no_mask_is_refused(page: httpx.Client, folder: Path) -> None:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -52,6 +53,22 @@ def scored(run: Run) -> dict[str, torch.Tensor]:
 
 def same(some: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(weight, others[name]) for name, weight in some.items())
+
+
+@pytest.mark.parametrize(("fields", "batch", "told"), [
+    ({}, 1, "whole: 0.5, of 1 sample a process none is shown in whole; 2 or more have one"),
+    ({"whole": 1 / 49}, 2, "whole: 0.0204082, of 2 samples a process none is shown in whole; 50 or more have"),
+    ({"patch": 32}, 2, "ratio: 0.5, of 1 cell of 32 pixels the first view shows none; a smaller patch or a larger win"),
+    ({}, 2, ""), ({"whole": 0.0}, 1, ""), ({"perturbation": "cutmix"}, 1, ""),
+])  # fmt: skip
+def test_fractions_that_come_to_nothing_are_told(
+    corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str], fields: dict[str, Any], batch: int, told: str
+) -> None:
+    schedule = replace(SCHEDULE, batch=batch)
+    begin(corpus.root, tmp_path / "run", method=MaskMixAdv(adv=0.0, **fields), schedule=schedule)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "whole: " in line or "ratio: " in line]
+    assert lines == [line for line in lines if f"maskmixadv: note: {tmp_path / 'run'}: {told}" in line]
+    assert len(lines) == bool(told)
 
 
 def test_its_patients_are_not_tested(

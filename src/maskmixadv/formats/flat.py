@@ -249,7 +249,9 @@ def _stored(path: Path) -> Stored:
             mode, palette = image.mode, image.mode in ("P", "PA")
             opacity = mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info
             tall = tiff_fields.taller(*_density(image.info))
-            return Stored(palette, opacity, palette or mode not in (*_PLAIN, "LA", "La"), tall=tall)
+            an_inch = _density(image.info)[0] if "dpi" in image.info else 0.0
+            more = tiff_fields.unused(an_inch, "a TIFF with a JSON file beside it")
+            return Stored(palette, opacity, palette or mode not in (*_PLAIN, "LA", "La"), tall=tall, more=more)
     with _tiff(path) as file, reading(path, KIND):
         page: Any = file.series[0].keyframe
         palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE

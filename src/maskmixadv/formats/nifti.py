@@ -220,6 +220,8 @@ def read_slice(path: Path, index: int) -> Shaped[np.ndarray, "h w"] | None:
 
 def _voxels(path: Path, stream: Any, header: Any) -> Shaped[np.ndarray, "..."]:  # noqa: ANN401
     """Read all voxels ``x y z …``; a packed file holds not much more, and its checksum is right."""
+    nifti_fields.tell_of_scaling(path, header)
+    header = nifti_fields.uncalibrated(header)
     with reading(path, KIND):
         if packed(path):
             voxels = _unpacked(path, stream, header)
@@ -230,10 +232,6 @@ def _voxels(path: Path, stream: Any, header: Any) -> Shaped[np.ndarray, "..."]: 
             behind = path.stat().st_size - header.get_data_offset() - needed
     if packed(path) and behind > BEHIND:
         raise LargeError(f"{path}: not a readable {KIND} (holds more than its header declares)")
-    slope, intercept = (float(header[name]) for name in ("scl_slope", "scl_inter"))
-    if header.get_slope_inter()[0] is None and math.isfinite(intercept) and intercept:
-        said = f"scl_slope is {slope:g}, so scl_inter {intercept:g} is not added"
-        say(f"{path}: {said}; look whether values are right")
     if behind > SPARE:
         said = f"{behind:,} bytes follow the voxels that it declares, and are left out"
         say(f"{path}: {said}; look whether dim and datatype are right")
@@ -459,7 +457,8 @@ def _layout(path: Path, head: bytes) -> Any:  # noqa: ANN401
 
 def _declared(path: Path, header: Any) -> Declared:  # noqa: ANN401
     with reading(path, KIND):
-        shape, dtype, scaled = header.get_data_shape(), header.get_data_dtype(), header.get_slope_inter()
+        shape, dtype = header.get_data_shape(), header.get_data_dtype()
+        scaled = nifti_fields.uncalibrated(header).get_slope_inter()
     if not in_colour(header) and (dtype.kind not in "biuf" or dtype.itemsize > 8):
         raise InputError(f"{path}: voxels are of type {dtype}, allowed are numbers of up to 8 bytes; save one channel")
     return Declared(tuple(map(int, shape)), 8 if scaled not in UNSCALED else dtype.itemsize)

@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from maskmixadv.errors import InputError, counted
+from maskmixadv.files import no_file
 
 MEMORY: Final = "MASKMIXADV_MOST_MEMORY"
 """Environment variable: GB that the content of a file may take; without it, a quarter of the machine's memory."""
@@ -158,7 +159,7 @@ def existing(path: Path) -> Path:
     except (OSError, ValueError):  # a name that is too long, or with a NUL
         found = False
     if not found:
-        raise InputError(f"{in_one_line(str(path))}: no such file")
+        raise InputError(f"{in_one_line(str(path))}: {no_file(path)}")
     return path
 
 

@@ -72,6 +72,8 @@ def grouped(images: Iterable[Path], annotated: Collection[str] | None = None) ->
 def read(paths: Sequence[Path]) -> Volume:
     """Read an image; that of several files has their channels, on the first file's grid.
 
+    Notes that hold for some of its files alone begin with the channel's number, as ``channel _0001: ``.
+
     Raises
     ------
     InputError
@@ -107,6 +109,16 @@ def read(paths: Sequence[Path]) -> Volume:
     for path, volume in zip(paths, volumes, strict=True):
         if volume.coloured or (volume.channels is not None and not volume.colours):
             raise InputError(f"{path}: has several channels, allowed is one in each of the files of an image")
-    notes = tuple(dict.fromkeys(note for volume in volumes for note in volume.notes))
+    notes = tuple(volume.notes for volume in volumes)
     stacked = np.stack([volume.array for volume in volumes])
-    return replace(first, channels=stacked, coloured=False, colours=False, notes=notes)
+    return replace(first, channels=stacked, coloured=False, colours=False, notes=_together(notes), notes_by_file=notes)
+
+
+def _together(notes: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Return the notes of an image's files, each once; one that not all files have says of which channels it is."""
+    found = list[str]()
+    for note in dict.fromkeys(note for each in notes for note in each):
+        of = [f"_{number:04d}" for number, each in enumerate(notes) if note in each]
+        channels = "" if len(of) == len(notes) else f"channel{'s' if len(of) > 1 else ''} {', '.join(of)}: "
+        found.append(f"{channels}{note}")
+    return tuple(found)

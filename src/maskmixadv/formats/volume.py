@@ -161,6 +161,8 @@ class Volume:
         Whether `channels` are red, green and blue.
     notes
         What was done with the file that a user may want to know, such as ``opacity (alpha) is left out``.
+    notes_by_file
+        The notes of each of its files, where its channels lie in several; else empty.
 
     Examples
     --------
@@ -179,6 +181,7 @@ class Volume:
     channels: Shaped[np.ndarray, "c d h w"] | None = None
     colours: bool = False
     notes: tuple[str, ...] = ()
+    notes_by_file: tuple[tuple[str, ...], ...] = ()
 
     @property
     def header(self) -> Header:

@@ -10,7 +10,7 @@ import numpy as np
 
 from maskmixadv.corpus.channels import Channel, scaled
 from maskmixadv.errors import InputError, counted, listed, say
-from maskmixadv.files import held, write_text
+from maskmixadv.files import held, no_file, write_text
 from maskmixadv.formats import image_files, nifti, series, several
 from maskmixadv.formats.dicom_header import CONTOURS
 from maskmixadv.formats.reading import NAMED
@@ -260,9 +260,10 @@ def _one(
         if place.name in names:
             raise InputError(f"{place}: labels of another image have this name; predict {path} apart")
         outputs.free(out, [place.name])
-    notes = [*volume.notes, *(["colours become grey"] if volume.coloured and len(predictor.channels) == 1 else [])]
-    for note in notes:
-        say(f"maskmixadv: note: {path}: {note}")
+    became = ("colours become grey",) if volume.coloured and len(predictor.channels) == 1 else ()
+    for file, notes in zip(case.files, volume.notes_by_file or ((*volume.notes, *became),), strict=True):
+        for note in notes:
+            say(f"maskmixadv: note: {file}: {note}")
     view = seen(predictor.slicing, volume.header, case.axis)
     axis = view.axis
     if axis != predictor.axis and volume.header.single is None:
@@ -318,6 +319,8 @@ def _no_image(path: Path) -> InputError | None:
     """Return what is wrong with a file or folder that is not there, or is no image by its name."""
     if not path.exists():
         return InputError(f"{path}: no such file or folder")
+    if not (path.is_file() or path.is_dir()):
+        return InputError(f"{path}: {no_file(path)}")
     try:
         image_files.suffix(path)
     except InputError as error:

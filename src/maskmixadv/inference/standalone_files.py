@@ -107,6 +107,10 @@ def load(path: Path, channels: list[dict[str, Any]]) -> Stored:
     """Read a file for a model of these `channels`; colours become grey where it has but one."""
     if not ending(path):
         raise ValueError(f"not a NIfTI file (.nii or .nii.gz), nor one of {', '.join(PICTURES)}{ELSE}")
+    special = {"pipe": path.is_fifo(), "socket": path.is_socket()}
+    special["device"] = path.is_block_device() or path.is_char_device()
+    if kind := next((name for name, is_one in special.items() if is_one), ""):
+        raise ValueError(f"is a {kind}, allowed is a regular file; save what it gives as one")
     if not path.is_file():
         raise ValueError("no such file")
     return load_nifti(path) if ending(path) in SUFFIXES else load_picture(path, channels)
@@ -296,9 +300,10 @@ def load_picture(path: Path, channels: list[dict[str, Any]]) -> Stored:
 def picture_notes(image: Any) -> tuple[str, ...]:  # noqa: ANN401
     """Return what a user may want to know of how a picture's pixels are stored, as 'maskmixadv predict' says it."""
     columns, rows = image.info.get("dpi") or image.info.get("aspect") or image.info.get("jfif_density") or (1, 1)
+    inches, what = float("dpi" in image.info), "a TIFF with a JSON file beside it"
     if image.format == "TIFF":
         columns, rows = (image.tag_v2.get(number, 1) for number in (282, 283))
-    inches = {2: 1.0, 3: 2.54}.get(image.tag_v2.get(296, 2), 0.0) if image.format == "TIFF" else 0.0
+        inches, what = {2: 1.0, 3: 2.54}.get(image.tag_v2.get(296, 2), 0.0), "a JSON file beside it"
     dots = inches * float(columns)
     size = f"{25.4 / dots:.3g}" if dots > 1 and all(abs(dots - usual) > 0.5 for usual in PRINTED) else ""
     unused = f"its resolution, by which pixels are {size} mm wide, is not used, as most are a printer's"
@@ -308,7 +313,7 @@ def picture_notes(image: Any) -> tuple[str, ...]:  # noqa: ANN401
         "colours of a palette are looked up": image.mode in ("P", "PA"),
         "opacity (alpha) is left out": image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info,
         said: abs(tall - 1) > SQUARE * max(tall, 1),
-        f"{unused}; a JSON file beside it can say the spacing": bool(size),
+        f"{unused}; {what} can say the spacing": bool(size),
     }
     return tuple(note for note, is_so in notes.items() if is_so)
 

@@ -1,6 +1,6 @@
 """MaskMixAdv: complementary masks, two decoders, mixed pseudo labels, and a critic of shapes."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, final
 
@@ -14,6 +14,7 @@ from maskmixadv.networks.critic import Critic
 from maskmixadv.networks.losses import adversarial, dice_loss, most_probable, partial_cross_entropy, restoration
 from maskmixadv.networks.unet import Features, UNet
 from maskmixadv.perturb import registry as perturbations
+from maskmixadv.perturb.maskmix import MaskMix
 from maskmixadv.perturb.perturbation import Level, Perturbation, Views
 from maskmixadv.perturb.saliency import as_tested
 from maskmixadv.tensors import Batch, Image, Logits, Loss, Probs, Task
@@ -114,6 +115,11 @@ class MaskMixAdv(Method):
     def under(self, schedule: Descent) -> "MaskMixAdv":
         """Return the method with `every` decided."""
         return self if self.every is not None else replace(self, every=lazily(schedule))
+
+    def idle(self, share: int, window: int) -> Sequence[str]:
+        """Return lines on `whole` and `ratio` where they come to no sample, or to no pixel that a view shows."""
+        views = self.views
+        return views.idle(share, window) if isinstance(views, MaskMix) else ()
 
     def kind(self, step: int, progress: float) -> Hashable | None:  # noqa: ARG002
         """Return whether a step has restoration and critic; None where views are worked out on the CPU."""

@@ -1,7 +1,7 @@
 """What every method is: an immutable dataclass that yields its losses."""
 
 import abc
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -124,6 +124,18 @@ class Method(abc.ABC):
         A run records what is returned, so that it stays what it was begun as.
         """
         return self
+
+    def idle(self, share: int, window: int) -> Sequence[str]:  # noqa: ARG002
+        """Return a line on each field that does not do what it says on so few samples or pixels; told at the beginning.
+
+        Parameters
+        ----------
+        share
+            Number of samples that a process has of a batch.
+        window
+            Side of a sample in pixels.
+        """
+        return ()
 
     def kind(self, step: int, progress: float) -> Hashable | None:  # noqa: ARG002
         """Return what a step decides in Python by its number or the run's progress, not by arithmetic on tensors.

@@ -100,7 +100,7 @@ class Advisor(Teacher):
         return self
 
     def heard(self, batch: Batch) -> Probs:
-        """Return the teacher's class probabilities; 0 for classes that have no stroke in a slice with walks."""
+        """Return the teacher's class probabilities; 0 for classes that walks do not reach, where there are walks."""
         return self(batch.image) * _drawn(_belief(batch))
 
     @torch.no_grad()
@@ -294,7 +294,10 @@ class Corrector(nn.Module):
 
 
 def _drawn(belief: Belief) -> Float[Tensor, "b k 1 1"]:
-    """1 for classes that walks reach, since strokes show each class of a slice; 1 for all where there are no walks."""
+    """1 for classes that walks reach, since strokes show each class of a slice; 1 for all where there are no walks.
+
+    A window far from the strokes of a class may be out of reach of its walks, though the slice shows the class.
+    """
     reached = belief.amax((2, 3), keepdim=True) > 0
     return (reached | ~reached.any(1, keepdim=True)).float()
 

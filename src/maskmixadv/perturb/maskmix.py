@@ -1,5 +1,6 @@
 """MaskMix: each view shows what the other one hides."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, final
 
@@ -8,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 from maskmixadv.perturb.perturbation import Forward, Level, Perturbation, Views, in_place
 from maskmixadv.tensors import Batch, Indicator
 from maskmixadv.types import STRIDE
@@ -102,11 +103,44 @@ class MaskMix(Perturbation):
         if not 0 <= self.whole <= 1:
             raise InputError(f"whole: {self.whole}, allowed is a fraction from 0 to 1")
 
+    def idle(self, share: int, window: int) -> tuple[str, ...]:
+        """Return a line on each fraction that comes to nothing, as it is rounded down.
+
+        Parameters
+        ----------
+        share
+            Number of samples of a batch.
+        window
+            Side of a sample in pixels.
+
+        Examples
+        --------
+        >>> MaskMix(whole=0.5).idle(2, 64)
+        ()
+        >>> MaskMix(whole=0.5).idle(1, 64)
+        ('whole: 0.5, of 1 sample a process none is shown in whole; 2 or more have one',)
+        """
+        lines = list[str]()
+        if self.whole and not int(self.whole * share):
+            needed = math.ceil(1 / self.whole)
+            needed += not int(self.whole * needed)  # 49 times 1 / 49 is a little below 1
+            told = f"of {counted(share, 'sample')} a process none is shown in whole"
+            lines.append(f"whole: {self.whole:g}, {told}; {needed} or more have one")
+        cells = (-(-window // self._side)) ** 2
+        if not int(self.ratio * cells):
+            told = f"of {counted(cells, 'cell')} of {self._side} pixels the first view shows none"
+            lines.append(f"ratio: {self.ratio:g}, {told}; a smaller patch or a larger window has more cells")
+        return tuple(lines)
+
+    @property
+    def _side(self) -> int:
+        """Pixels of a side of a cell. On features, it is a multiple of the coarsest scale's: cells are whole there."""
+        return self.patch if self.level == "image" else -(-self.patch // STRIDE) * STRIDE
+
     def draw(self, batch: Batch) -> ViewMasks:
         """Draw masks: ``int(ratio * cells)`` cells are the first view's, ``int(whole * b)`` samples are whole."""
         b, _, h, w = batch.image.shape
-        # On features, cells are whole at every scale: their side is a multiple of the coarsest one's.
-        patch = self.patch if self.level == "image" else -(-self.patch // STRIDE) * STRIDE
+        patch = self._side
         rows, columns = -(-h // patch), -(-w // patch)
         noise = torch.rand(b, rows * columns, generator=batch.rng, device=batch.image.device)
         rank = noise.argsort(1).argsort(1)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from maskmixadv.errors import InputError
-from maskmixadv.files import check_name, together
+from maskmixadv.files import check_name, no_file, together
 from maskmixadv.formats import dicom_header, dicom_pictures, itk, nifti, series
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources import stills
@@ -185,6 +185,8 @@ def _called(source: Path) -> str:
 
 
 def _read(source: Path) -> tuple[Volume, str, str]:
+    if source.exists() and not (source.is_file() or source.is_dir()):
+        raise InputError(f"{source}: {no_file(source)}")
     if suffix := _volumes_suffix(source):
         return *(nifti if suffix in nifti.SUFFIXES else itk).read_volumes(source), _name(source)
     if not source.is_dir() and not (source.is_file() and dicom_header.is_dicom(source)):

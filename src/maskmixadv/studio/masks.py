@@ -117,18 +117,25 @@ class Masks:
         Parameters
         ----------
         version
-            Version of the mask that somebody saw; None forgets any.
+            Version of the mask that somebody saw; None forgets any. Where one is said, there need be none: it may not
+            have been saved yet, or be gone already.
 
         Raises
         ------
         MissingError
-            If there is none.
+            If there is none, and no version is said, or no such slice.
         StaleError
             If the mask has another version; it stays then.
         """
-        self.of(case, index, "corrected")
         shown, view = self._cases.open(case)
-        self._put(case, shown, view, index, None, version)
+        plane(shown.volume.array, view, index)  # there must be such a slice
+        try:
+            self.of(case, index, "corrected")
+        except MissingError:
+            if version is None:
+                raise
+        else:
+            self._put(case, shown, view, index, None, version)
         return self._painted(case, shown.volume.array.shape, view, versions.UNPAINTED)
 
     def cases(self) -> list[str]:

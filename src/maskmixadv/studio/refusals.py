@@ -44,6 +44,27 @@ class EmptyError(TakenError):
         self.problems = tuple(problems)
 
 
+class UnlearntError(RequestError):
+    """Nothing in the folder can be learnt from, nor exported as a data set.
+
+    Parameters
+    ----------
+    said
+        The message.
+    problems
+        A line for each file and slice that can't be used.
+
+    Attributes
+    ----------
+    problems
+        All these lines.
+    """
+
+    def __init__(self, said: str, problems: Sequence[str]) -> None:
+        super().__init__(said)
+        self.problems = tuple(problems)
+
+
 class StaleError(TakenError):
     """The request changes what somebody else has changed since the page read it."""
 

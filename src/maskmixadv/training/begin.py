@@ -170,6 +170,8 @@ def begin(
             say(f"maskmixadv: note: {first.root}: its network goes on with other slices: {line}")
     if (begun := _begun(run)) is not None:
         return begun
+    for line in method.idle(schedule.batch // ranks.size, schedule.window):
+        say(f"maskmixadv: note: {run.root}: {line}")
     run.create()
     return run
 

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any, Final
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 from maskmixadv.formats.volume import check_spacing
 
 MOST_CODE: Final = 5
@@ -64,3 +64,41 @@ def in_colour(header: Any) -> bool:  # noqa: ANN401
     False
     """
     return header.get_data_dtype().names in (tuple("RGB"), tuple("RGBA"))
+
+
+def uncalibrated(header: Any) -> Any:  # noqa: ANN401
+    """Return the header of voxels in colour as if it had no slope and intercept, as NIfTI wants it; others as they are.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> header = nib.Nifti1Header()
+    >>> header.set_data_dtype("RGB")
+    >>> header["scl_slope"] = 2
+    >>> uncalibrated(header).get_slope_inter()
+    (None, None)
+    """
+    if not in_colour(header):
+        return header
+    header = header.copy()
+    header["scl_slope"], header["scl_inter"] = 0, 0
+    return header
+
+
+def tell_of_scaling(path: Path, header: Any) -> None:  # noqa: ANN401
+    """Print a line on stderr where a slope or an intercept is not used: with colours, or as no slope is said.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> tell_of_scaling(Path("a.nii"), nib.Nifti1Header())  # nothing to tell
+    """
+    slope, intercept = (float(header[name]) for name in ("scl_slope", "scl_inter"))
+    shifts = math.isfinite(intercept) and intercept != 0
+    if in_colour(header):
+        if shifts or (math.isfinite(slope) and slope not in (0, 1)):
+            said = f"scl_slope is {slope:g} and scl_inter {intercept:g}"
+            say(f"{path}: {said}, which are not used, as NIfTI has none for colours")
+    elif header.get_slope_inter()[0] is None and shifts:
+        said = f"scl_slope is {slope:g}, so scl_inter {intercept:g} is not added"
+        say(f"{path}: {said}; look whether values are right")

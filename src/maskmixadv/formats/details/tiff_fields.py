@@ -195,11 +195,8 @@ def passed_over(path: Path, file: tifffile.TiffFile) -> tuple[str, ...]:
     said = by_json(path) is not None
     if odd and not said:
         lines.append(f"its unit of length is {odd!r:.40}, which is not known, so its spacing is not used")
-    elif not said and by_fields(path, file) is None and (size := _resolution(file.pages.first)):
-        lines.append(
-            f"its resolution, by which pixels are {size:.3g} mm wide, is not used, as most are a printer's; a JSON "
-            "file beside it can say the spacing"
-        )
+    elif not said and by_fields(path, file) is None:
+        lines += unused(_an_inch(file.pages.first), "a JSON file beside it")
     if not (said or has_depth(file)):
         lines.append("PhysicalSizeZ is not said, so slices are taken to lie as far apart as rows")
     drawn = [told.get("Overlays") or (), told.get("ROI") or ()]
@@ -209,14 +206,36 @@ def passed_over(path: Path, file: tifffile.TiffFile) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _resolution(page: Any) -> float:  # noqa: ANN401
-    """Return how wide a page's pixels are by its resolution, in mm; 0 where that says nothing, or is a printer's."""
+def unused(an_inch: float, what: str) -> tuple[str, ...]:
+    """Return a line on a resolution that may be that of what was pictured; nothing for those of printers and screens.
+
+    Parameters
+    ----------
+    an_inch
+        Pixels an inch; up to 1 where that is not said.
+    what
+        What can say the spacing in its place.
+
+    Examples
+    --------
+    >>> unused(72.009, "a note")
+    ()
+    >>> unused(5000.0, "a note")
+    ("its resolution, by which pixels are 0.00508 mm wide, is not used, as most are a printer's; a note can say ...",)
+    """
+    if not an_inch > 1 or any(abs(an_inch - usual) <= 0.5 for usual in _PRINTED):
+        return ()
+    size = f"its resolution, by which pixels are {25.4 / an_inch:.3g} mm wide, is not used"
+    return (f"{size}, as most are a printer's; {what} can say the spacing",)
+
+
+def _an_inch(page: Any) -> float:  # noqa: ANN401
+    """Return a page's pixels an inch; 0 where it does not say."""
     inches = _INCHES.get(int(page.tags["ResolutionUnit"].value) if "ResolutionUnit" in page.tags else 2)
     if inches is None or "XResolution" not in page.tags:
         return 0.0
     count, over = page.tags["XResolution"].value
-    an_inch = inches * count / over if over else 0.0
-    return 25.4 / an_inch if an_inch > 1 and all(abs(an_inch - usual) > 0.5 for usual in _PRINTED) else 0.0
+    return inches * count / over if over else 0.0
 
 
 def calibration(path: Path, file: tifffile.TiffFile) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from maskmixadv.studio.http import address, calls, instant, series
 from maskmixadv.studio.http.patience import Impatient
 from maskmixadv.studio.http.protect import Guard
 from maskmixadv.studio.layout import printable
-from maskmixadv.studio.refusals import EmptyError, RequestError, TooLargeError
+from maskmixadv.studio.refusals import EmptyError, RequestError, TooLargeError, UnlearntError
 from maskmixadv.studio.session import Session, served
 
 WEB: Final = Path(__file__).parents[1] / "web"
@@ -122,7 +122,7 @@ def _refused(_: Request, error: Exception) -> JSONResponse:
     # The rest of a body that is too large is not read, so the connection must be closed.
     headers = {"Connection": "close"} if status == TooLargeError.status else None
     told: dict[str, str | list[str]] = {"error": printable(" ".join(said.split()))}
-    if isinstance(error, EmptyError):
+    if isinstance(error, EmptyError | UnlearntError):
         told["problems"] = list(map(printable, error.problems))
     return JSONResponse(told, status, headers)
 

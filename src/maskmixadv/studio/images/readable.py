@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, UnwritableError
 from maskmixadv.formats import image_files
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import follow, pairs
@@ -19,6 +19,7 @@ from maskmixadv.studio.images.intake import check_declared
 from maskmixadv.studio.images.marks import Marks
 from maskmixadv.studio.layout import NOBODYS, Layout
 from maskmixadv.studio.memory import within_memory
+from maskmixadv.studio.refusals import UnlearntError
 
 Slices = Mapping[str, tuple[LabelledSlice, ...]]
 """Accepted and corrected slices by case."""
@@ -64,20 +65,23 @@ def corpus(
 
     Raises
     ------
+    UnlearntError
+        If no readable image has strokes, a mask or a dense slice.
     InputError
-        If no readable image has strokes, a mask or a dense slice, or the classes can't be read.
+        If the classes can't be read.
     """
     classes, (found, left_out) = declared.read(layout.root / declared.FILE), _found(layout, dense, uses, held_out)
     if not found.pairs:
-        raise InputError(
-            "; ".join(["no image has strokes that can be learnt from; draw some", *_first(left_out, lost)])
-        )
+        said = "; ".join(["no image has strokes that can be learnt from; draw some", *_first(left_out, lost)])
+        raise UnlearntError(said, [*left_out, *lost])
     try:
         return _readable(found, classes, uses, left_out)
-    except InputError:  # check every file by itself only if some file is wrong
+    except InputError as error:  # check every file by itself only if some file is wrong
         sound, wrong = _sound(found.pairs, classes)
-        if not wrong or not sound:
+        if not wrong or (not sound and isinstance(error, UnwritableError)):
             raise
+        if not sound:
+            raise UnlearntError(str(error), [*left_out, *wrong, *lost]) from None
     return _readable(found._replace(pairs=sound), classes, uses, [*left_out, *wrong])
 
 

@@ -248,7 +248,7 @@ async function taken(place, one, version) {
   try {
     return await api.deleteMask(place.name, place.z, version);
   } catch (error) {
-    if (error.status === 404) return { ...one.masks, reviews: one.reviews, version: NONE }; // it was not there yet
+    if (error.status === 404) return { ...one.masks, reviews: one.reviews, version: NONE }; // its image is gone
     throw error;
   }
 }
