@@ -87,6 +87,7 @@ html_sidebars = {"index": [], "install": [], "changelog": [], "contributing": []
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 copybutton_exclude = ".linenos, .gp, .go"
+copybutton_line_continuation_character = "\\"
 
 
 def skip(app: Sphinx, what: str, name: str, obj: object, skipped: bool, options: object) -> bool | None:  # noqa: ARG001

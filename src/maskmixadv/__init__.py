@@ -18,7 +18,8 @@ Examples
 >>> case = corpus.load("phantom000_ED")
 >>> case.image.dtype, case.scribble.dtype, mma.IGNORE in case.scribble
 (dtype('float32'), dtype('uint8'), True)
->>> [round(each.dice, 1) for each in mma.score(case.dense, case.dense, classes=corpus.classes, spacing=case.spacing)]
+>>> scores = mma.score(case.dense, case.dense, classes=corpus.classes, spacing=case.spacing)
+>>> [round(each.dice, 1) for each in scores]
 [1.0, 1.0, 1.0]
 """
 

@@ -16,7 +16,8 @@ NUMBER = re.compile(r"\d+(?:[.,]\d+)*|\bnan\b")
 
 def shown() -> list[tuple[str, str]]:
     """The tutorial's commands, each with what it shows to be printed."""
-    blocks = re.findall(r"^```console\n(.*?)^```", TUTORIAL.read_text(), re.DOTALL | re.MULTILINE)
+    text = TUTORIAL.read_text().replace("\\\n", " ")
+    blocks = re.findall(r"^```console\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     return [
         (match[1], match[2]) for block in blocks for match in re.finditer(r"\$ maskmixadv (.*)\n((?:[^$].*\n)*)", block)
     ]
