@@ -57,6 +57,14 @@ def narrow() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def unpictured() -> Iterator[None]:
+    """Let trainings draw no pictures of progress in a whole file: they take longer than a few small steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maskmixadv.training.validation.Validation._picture", lambda *_: None)
+        yield
+
+
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """A report without pictures, for tests that ask other things: drawing them is most of a small evaluation."""

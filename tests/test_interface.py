@@ -29,6 +29,8 @@ from maskmixadv.runs.schedule import Changes
 from maskmixadv.training import fit as fitting
 from maskmixadv.training.train import Replaced
 
+pytestmark = pytest.mark.usefixtures("narrow", "unpictured")
+
 SMALL: dict[str, Any] = {
     "method": "pce", "preset": "cpu", "device": "cpu", "steps": 20, "size": 48, "window": 32, "batch": 2, "ema": 0.0,
 }  # fmt: skip

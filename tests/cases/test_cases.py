@@ -27,6 +27,8 @@ from maskmixadv.runs.run import Run
 from maskmixadv.sources.phantoms import phantom
 from maskmixadv.types import IGNORE
 
+pytestmark = pytest.mark.usefixtures("narrow", "unpictured", "undrawn")
+
 SHORT = ["--preset", "cpu", "--size", "48", "--window", "32", "--batch", "2"]
 Capture = pytest.CaptureFixture[str]
 

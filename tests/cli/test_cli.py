@@ -17,8 +17,11 @@ import tiny
 from maskmixadv.cli.app import run
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files
+from maskmixadv.networks.unet import WIDTHS
 from maskmixadv.sources.phantoms import phantom
 from quick import quick
+
+pytestmark = pytest.mark.usefixtures("narrow", "unpictured")
 
 AFFINE = np.array([[0, -1.5, 0, 10], [-1.5, 0.1, 0, 20], [0, 0, 8, -5], [0, 0, 0, 1.0]])
 SHORT = ["--steps", "2", "--batch", "2", "--size", "48", "--window", "48", "--preset", "cpu"]
@@ -65,6 +68,7 @@ def test_train_writes_what_was_asked(trained: Path) -> None:
     assert written["preset"] == "cpu"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_evaluate_writes_scores_summary_and_report(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -264,11 +268,16 @@ def test_a_reader_that_goes_away_is_no_failure(trained: Path, words: list[str]) 
 
 
 @pytest.mark.parametrize("closed", quick(["1", "1 2", "0 1 2"], "0 1 2"))
-def test_a_program_without_streams_does_its_work(trained: Path, tmp_path: Path, closed: str) -> None:
+def test_a_program_without_streams_does_its_work(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
     """As a service has none; what it writes must not land in a file that gets the number of a stream."""
     shut = " ".join(f"{number}>&-" for number in closed.split())
     image = write(tmp_path / "heart.nii.gz", np.random.default_rng(0).random((40, 40, 3), dtype=np.float32))
-    command = [sys.executable, "-m", "maskmixadv", "predict", str(trained / "run"), str(image)]
+    monkeypatch.setattr("maskmixadv.networks.unet.WIDTHS", WIDTHS)  # as the other process has them
+    train = ["train", str(trained / "corpus"), "--out", str(tmp_path / "run"), *SHORT, "--steps", "1", "pce"]
+    assert run(train) == 0
+    command = [sys.executable, "-m", "maskmixadv", "predict", str(tmp_path / "run"), str(image)]
     line = f"{shlex.join([*command, '--device', 'cpu', '--out', str(tmp_path / 'labels')])} {shut}"
     done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")

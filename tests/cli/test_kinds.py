@@ -26,6 +26,8 @@ from maskmixadv.runs.origin import LearntFrom, corpus_fields, corpus_record
 from maskmixadv.sources import folder, follow, nnunet
 from maskmixadv.sources.making import make_corpus
 
+pytestmark = pytest.mark.usefixtures("narrow", "unpictured")
+
 CLASSES = '[[class]]\nname = "background"\n[[class]]\nname = "liver"\n'
 CT = '[[channel]]\nkind = "CT"\n'
 AFFINE = np.diag([-1.5, -1.5, 8.0, 1.0])  # stored as it is seen

@@ -14,6 +14,8 @@ from maskmixadv.runs.run import Run
 from maskmixadv.sources.nnunet_export import export
 from maskmixadv.tabular import read_csv
 
+pytestmark = pytest.mark.usefixtures("narrow", "unpictured", "undrawn")
+
 SHORT = ["--preset", "cpu", "--size", "48", "--window", "32", "--steps", "2", "--device", "cpu", "pce"]
 
 

@@ -22,6 +22,8 @@ from maskmixadv.sources import folder
 from maskmixadv.training.begin import begin
 from weights import equal, weights
 
+pytestmark = pytest.mark.usefixtures("narrow", "unpictured", "undrawn")
+
 SHORT = ["--steps", "2", "--batch", "2", "--size", "48", "--window", "48", "--preset", "cpu", "--seed", "1"]
 
 

@@ -18,6 +18,8 @@ from maskmixadv.corpus.channels import KNEE, TOP
 from maskmixadv.corpus.scale import normalise
 from maskmixadv.inference.predictor import Predictor
 
+pytestmark = pytest.mark.usefixtures("narrow", "unpictured", "undrawn")
+
 SHORT = ["--steps", "2", "--batch", "2", "--size", "48", "--window", "48", "--preset", "cpu"]
 
 

@@ -15,6 +15,8 @@ from maskmixadv.inference import standalone
 from maskmixadv.inference.predictor import MOST_AT_ONCE, SLICES_AT_ONCE, Predictor, fuse_norms
 from maskmixadv.sampling.grid import Grid
 
+pytestmark = pytest.mark.usefixtures("narrow", "unpictured")
+
 
 def learnt(name: str) -> nn.Module:
     """Make a method's network, with statistics as if it had seen images."""

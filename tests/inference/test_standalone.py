@@ -43,6 +43,8 @@ from maskmixadv.runs.checkpoint import save
 from maskmixadv.runs.run import Run
 from maskmixadv.training.begin import begin
 
+pytestmark = pytest.mark.usefixtures("narrow", "unpictured")
+
 SHAPE = (20, 24, 4)
 AFFINE = np.array([[-4.0, 0, 0, 100], [0, -4.0, 0, 100], [0, 0, 9.0, -30], [0, 0, 0, 1]])
 CLASSES = '[[class]]\nname = "background"\n[[class]]\nname = "core"\n'

@@ -14,6 +14,8 @@ from maskmixadv.networks.unet import UNet
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.types import STRIDE
 
+pytestmark = pytest.mark.usefixtures("narrow", "unpictured")
+
 
 @pytest.mark.parametrize("length", [16, 512, 528, 640, 896, 912, 4000, 4096])
 def test_tiles_cover_a_side_and_overlap(length: int) -> None:

@@ -27,6 +27,8 @@ from maskmixadv.sources.phantoms import phantom
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import fit
 
+pytestmark = pytest.mark.usefixtures("narrow", "unpictured")
+
 HEART = ("background", "RV", "Myo", "LV")
 
 

@@ -20,6 +20,8 @@ from maskmixadv.training.fit import fit
 from maskmixadv.training.loop import Loop
 from maskmixadv.types import IGNORE
 
+pytestmark = pytest.mark.usefixtures("narrow", "unpictured")
+
 SCHEDULE = replace(PRESETS["cpu"], size=400, window=48, steps=2)
 CPU = torch.device("cpu")
 

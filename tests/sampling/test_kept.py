@@ -17,6 +17,8 @@ from maskmixadv.sampling.slices import Slices
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import fit
 
+pytestmark = pytest.mark.usefixtures("narrow", "unpictured")
+
 CPU = torch.device("cpu")
 
 

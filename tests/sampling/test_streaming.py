@@ -32,7 +32,7 @@ from maskmixadv.training.fit import fit
 from maskmixadv.training.loop import Loop
 from quick import quick
 
-pytestmark = pytest.mark.usefixtures("narrow")
+pytestmark = pytest.mark.usefixtures("narrow", "unpictured")
 
 CPU = torch.device("cpu")
 

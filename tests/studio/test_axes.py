@@ -16,6 +16,8 @@ from maskmixadv.inference.segment import segment
 from maskmixadv.sources.opening import open_corpus
 from studio_server import client, refused, trained
 
+pytestmark = pytest.mark.usefixtures("narrow", "unpictured")
+
 WORK = ("drawn", "painted", "proposal")
 
 

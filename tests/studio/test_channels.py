@@ -23,6 +23,8 @@ from maskmixadv.studio.learning import training
 from maskmixadv.studio.learning.scaling import scaled
 from studio_server import SHAPE, client, plane, refused, strokes, trained
 
+pytestmark = pytest.mark.usefixtures("unpictured")
+
 
 def sequences(folder: Path, name: str, channels: int = 2, seed: int = 0) -> list[np.ndarray]:
     """Write an image with a file for each channel; returns them."""

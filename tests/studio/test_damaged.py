@@ -30,6 +30,8 @@ from maskmixadv.studio.session import Session
 from studio_server import SLICE, client, plane, predict, refused, strokes
 from untrained import predictor
 
+pytestmark = pytest.mark.usefixtures("narrow", "unpictured")
+
 GOOD = ["m0", "s0", "s1"]
 
 
