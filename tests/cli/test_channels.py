@@ -13,8 +13,6 @@ from maskmixadv.corpus.channels import COLOURS, ONE, Channel, own
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.runs.run import Run
 
-pytestmark = pytest.mark.usefixtures("narrow", "unpictured")
-
 SHORT = ["--preset", "cpu", "--size", "48", "--window", "48", "--batch", "4", "--ema", "0.9"]
 CLASSES = '[[class]]\nname = "background"\n[[class]]\nname = "core"\n[[class]]\nname = "ring"\n'
 Capture = pytest.CaptureFixture[str]
