@@ -35,7 +35,7 @@ from variants import ONE_OF_EACH, VARIANTS
 from weights import equal, weights
 
 ONE_OF_EACH_METHOD = pytest.mark.parametrize("method", ONE_OF_EACH, indirect=True)
-"""For questions that take many steps."""
+"""For questions that take many steps, or a step or two of each method."""
 
 
 @pytest.fixture(params=VARIANTS, ids=str)
@@ -70,6 +70,7 @@ def test_every_term_moves_its_player(method: Method) -> None:
             assert any(gradient.abs().sum() > 0 for gradient in found), f"{player}/{name} has no gradient"
 
 
+@ONE_OF_EACH_METHOD
 def test_a_phase_updates_its_player_alone(method: Method) -> None:
     loop = tiny.loop(method)
     seen = []
@@ -126,6 +127,7 @@ def test_resuming_changes_nothing(method: Method, tmp_path: Path) -> None:
     assert equal(weights({"scored": whole.scored}), weights({"scored": second.scored}))
 
 
+@ONE_OF_EACH_METHOD
 def test_the_order_of_samples_does_not_matter(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what is drawn by position held fixed: dropout off, one mask and one noise for all."""
     if getattr(method, "perturbation", "maskmix") != "maskmix":
@@ -220,6 +222,7 @@ def decided(nets: dict[str, nn.Module]) -> dict[str, nn.Module]:
     return nets
 
 
+@ONE_OF_EACH_METHOD
 def test_what_does_not_learn_by_gradient_follows(method: Method) -> None:
     """Teachers and memories move with every step; a planted average that is never called does not."""
     loop = tiny.loop(method)

@@ -148,7 +148,7 @@ def kidneys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("name", quick(methods.ALL, "walk-teacher", "supervised"))
+@pytest.mark.parametrize("name", quick(methods.ALL, "walk-teacher"))
 def test_every_method_learns_kidneys(kidneys: Path, tmp_path: Path, name: str) -> None:
     method = methods.ALL[name]()
     prior = kidneys / "prior" if method.wants_prior else None

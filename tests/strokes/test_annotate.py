@@ -91,7 +91,7 @@ def test_a_structures_stroke_does_not_depend_on_the_others(annotator: Drawer, he
     np.testing.assert_array_equal(annotator.draw(alone, "case") == 2, annotator.draw(hearts, "case") == 2)
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", quick(STYLES, "paper"))
 def test_a_shorter_stroke_is_part_of_a_longer_one(style: Any, hearts: np.ndarray) -> None:
     counts = []
     longer = None

@@ -14,6 +14,7 @@ from maskmixadv.networks.unet import UNet
 from maskmixadv.runs.odds import Odds
 from maskmixadv.runs.pieces import Piece, Pieces
 from maskmixadv.studio.learning.doubt import judge
+from quick import quick
 from untrained import predictor
 
 SPACING = (8.0, 1.5, 1.2)
@@ -23,7 +24,7 @@ def two_decoders(net: nn.Module) -> bool:
     return isinstance(net, UNet) and len(net.decoders) == 2
 
 
-@pytest.mark.parametrize("name", methods.ALL)
+@pytest.mark.parametrize("name", quick(methods.ALL, "walk-teacher", "maskmixadv", "wsl4mis", "pce", "supervised"))
 def test_labels_are_those_of_predict(name: str) -> None:
     made, image = predictor(name), tiny.volume(3, d=5)[0]
     labels, doubt, _ = judge(made, image[None], SPACING)

@@ -18,6 +18,7 @@ from maskmixadv.sampling.slices import Slices
 from maskmixadv.tensors import Batch
 from maskmixadv.training.engine import WARM, Engine, Graphs, Losses, RecordingError, as_written
 from maskmixadv.training.loop import Loop
+from quick import quick
 from weights import equal, weights
 
 SCHEDULE = dataclasses.replace(tiny.SCHEDULE, steps=2 * WARM + 4, batch=2)
@@ -207,7 +208,14 @@ def unregistered(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "plant", [frozen_rate, frozen_scalars, one_kind, unregistered], ids=lambda plant: plant.__name__
+    "plant",
+    quick(
+        [frozen_rate, frozen_scalars, one_kind, unregistered],
+        "frozen_rate",
+        "unregistered",
+        name=lambda plant: plant.__name__,
+    ),
+    ids=lambda plant: plant.__name__,
 )
 def test_a_planted_mistake_is_caught(
     plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch

@@ -38,6 +38,7 @@ from maskmixadv.training.loop import Loop
 from maskmixadv.training.recipe import Recipe
 from maskmixadv.training.train import train
 from maskmixadv.types import IGNORE
+from quick import quick
 from weights import equal, weights
 
 CPU = torch.device("cpu")
@@ -271,7 +272,14 @@ def test_a_recipe_says_so_where_it_matters(phantoms: Corpus, tmp_path: Path) -> 
     assert "unlabelled" not in line("walk-teacher", unlabelled=False) + line("pce", unlabelled=True)
 
 
-@pytest.mark.parametrize(("words", "unlabelled"), [([], False), (["--unlabelled"], True), (["--no-unlabelled"], False)])
+@pytest.mark.parametrize(
+    ("words", "unlabelled"),
+    quick(
+        [([], False), (["--unlabelled"], True), (["--no-unlabelled"], False)],
+        "--unlabelled",
+        name=lambda case: " ".join(case[0]),
+    ),
+)
 def test_the_command_line_and_python_say_so_alike(
     phantoms: Corpus, tmp_path: Path, words: list[str], unlabelled: bool
 ) -> None:
