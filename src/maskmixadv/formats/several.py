@@ -72,7 +72,7 @@ def grouped(images: Iterable[Path], annotated: Collection[str] | None = None) ->
 def read(paths: Sequence[Path]) -> Volume:
     """Read an image; that of several files has their channels, on the first file's grid.
 
-    Notes that hold for some of its files alone begin with the channel's number, as ``channel _0001: ``.
+    Notes that hold for some of its files alone begin with the channel's number, as ``channel _0001:``.
 
     Raises
     ------
