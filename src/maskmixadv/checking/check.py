@@ -125,9 +125,12 @@ def check(corpus: Corpus) -> tuple[str, list[str]]:
             except InputError as error:
                 tally.problems.append(f"{corpus.root}: {entry.name}: {error}")
         del case  # else a large one would stay in memory while the next one is read
-    tally.notes[:0] = [*against.notes(said, corpus.classes), *against.of_scale(corpus.entries)]
-    tally.notes[:0] = hints.of_thin(thin, size)
-    tally.notes[:0] = hints.of_folds(corpus, tally.taught)
+    tally.notes[:0] = [
+        *hints.of_folds(corpus, tally.taught),
+        *hints.of_thin(thin, size),
+        *against.notes(said, corpus.classes),
+        *against.of_scale(corpus.entries),
+    ]
     if tally.bare:
         tally.notes.insert(0, _strokeless(tally))
     tally.problems += _unstroked(corpus, tally)
