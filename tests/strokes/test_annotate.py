@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.ndimage import distance_transform_edt
 
 import tiny
 from maskmixadv.checking.check import check
@@ -135,6 +136,27 @@ def test_a_closed_stroke_encloses_the_organ_at_any_length(thickness: int, hearts
     assert set(np.unique(enclose(drawn)[padded > 0])) <= {1, 2, 3, IGNORE}
 
 
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_smaller_gap_brings_the_backgrounds_stroke_nearer(closed: bool) -> None:
+    masks = np.zeros((1, 160, 160), np.uint8)
+    masks[0, 60:100, 60:100] = 1
+    away = distance_transform_edt(masks[0] == 0)
+    means = [
+        float(away[ScribbleAnnotator(closed=closed, thickness=1, gap=gap).draw(masks, "case")[0] == 0].mean())
+        for gap in (0.1, 0.3, 1.0, 2.0)
+    ]
+    assert means == sorted(means)
+    assert 2 * means[0] < means[2] < means[3] / 1.4  # a round loop about a square keeps away from its sides
+
+
+@pytest.mark.parametrize("gap", [0.1, 0.3])
+def test_a_near_loop_still_has_the_organ_in_its_hull(gap: float, hearts: np.ndarray) -> None:
+    padded = np.pad(hearts, ((0, 0), (6, 6), (6, 6)))
+    for seed in range(5):
+        drawn = ScribbleAnnotator(thickness=1, gap=gap, seed=seed).draw(padded, "case")
+        assert set(np.unique(enclose(drawn)[padded > 0])) <= {1, 2, 3, IGNORE}
+
+
 def test_the_background_is_drawn_near_the_organ_also_in_empty_slices() -> None:
     masks = np.zeros((2, 80, 80), np.uint8)
     masks[0, 30:50, 30:50] = 1
@@ -224,7 +246,7 @@ def test_a_new_corpus_has_the_same_cases_and_says_how_it_was_made(tmp_path: Path
     assert old == open_corpus(tmp_path / "old")
     assert old.hash() == before
     assert (new.name, new.classes, new.folds, new.source) == (old.name, old.classes, old.folds, old.source)
-    options = "--seed 3 --style paper --length 0.5 --closed --thickness 2 --from dense"
+    options = "--seed 3 --style paper --length 0.5 --closed --thickness 2 --gap 1.0 --from dense"
     assert new.notes == (f"annotate scribbles {options}; of the corpus {before[:16]}",)
     for one, other in zip(old.load_all(old.entries), new.load_all(new.entries), strict=True):
         assert (one.name, one.patient, one.spacing, one.phase, one.group) == (
@@ -280,6 +302,8 @@ def test_check_counts_enclosure_among_slices_that_have_strokes(tmp_path: Path) -
         (lambda: ScribbleAnnotator(length=1.01), r"length: 1\.01, allowed"),
         (lambda: ScribbleAnnotator(length=float("nan")), "length: nan, allowed"),
         (lambda: ScribbleAnnotator(thickness=0), "thickness: 0, allowed are 1 to 15"),
+        (lambda: ScribbleAnnotator(gap=0.0), r"gap: 0\.0, allowed are 0\.1 to 10"),
+        (lambda: ScribbleAnnotator(gap=float("nan")), "gap: nan, allowed"),
         (lambda: ScribbleAnnotator(seed=-1), "seed: -1, allowed is 0 or more"),
         (lambda: PointAnnotator(per_class=4), "per-class: 4, allowed is 1, 2 or 3"),
         (lambda: PointAnnotator(radius=-1), "radius: -1, allowed are 0 to 15"),
@@ -298,7 +322,7 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "4 cases; 1 without a dense mask have no scribble" in told.out
     assert "s: nothing is drawn round the organs: train without --enclosure" in told.err
     made = open_corpus(tmp_path / "s")
-    options = "--seed 7 --style open --length 0.5 --no-closed --thickness 2"
+    options = "--seed 7 --style open --length 0.5 --no-closed --thickness 2 --gap 1.0"
     assert made.notes[0].startswith(f"annotate scribbles {options}")
     assert run(["annotate", "points", str(made.root), "--out", str(tmp_path / "p"), "--per-class", "2"]) == 0
     assert "p: nothing is drawn round the organs: train without --enclosure" in capsys.readouterr().err
@@ -346,7 +370,7 @@ def test_help_explains_every_field(kind: str, capsys: pytest.CaptureFixture[str]
         run(["annotate", kind, "--help"])
     assert not end.value.code
     told = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    fields = {"scribbles": ("--style", "--length", "--closed", "--thickness"), "points": ("--per-class", "--radius")}
+    fields = {"scribbles": ("--style", "--length", "--closed", "--thickness", "--gap"), "points": ("--per-class", "--radius")}
     for option in ("--out", "--from", "--seed", *fields[kind]):
         assert option in told
 
