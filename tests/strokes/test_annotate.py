@@ -370,7 +370,10 @@ def test_help_explains_every_field(kind: str, capsys: pytest.CaptureFixture[str]
         run(["annotate", kind, "--help"])
     assert not end.value.code
     told = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    fields = {"scribbles": ("--style", "--length", "--closed", "--thickness", "--gap"), "points": ("--per-class", "--radius")}
+    fields = {
+        "scribbles": ("--style", "--length", "--closed", "--thickness", "--gap"),
+        "points": ("--per-class", "--radius"),
+    }
     for option in ("--out", "--from", "--seed", *fields[kind]):
         assert option in told
 
