@@ -43,7 +43,7 @@ def test_cases_of_one_name_that_are_others_are_refused(table: Path, capsys: pyte
         make_phantoms(name, cases=6, size=64, seed=seed)
     assert run(["bench", table.name, "--dry"]) == 2
     told = capsys.readouterr().err
-    assert "two: row 'Other': is scored on other cases than 'One', with which it is compared case by case" in told
+    assert "two.toml: row 'Other': is scored on other cases than 'One', with which it is compared case by case" in told
     assert "phantom000_ED is 9 × 58 × 63 voxels" in told
     assert "in one 6 × 60 × 56 voxels" in told
     assert run(["bench", table.name, "--dry", "--only", "One"]) == 2, "the table has both rows"
@@ -61,7 +61,7 @@ def test_rows_that_ask_for_the_same_runs_are_named(table: Path, capsys: pytest.C
     make_phantoms("one", cases=6, size=64)
     table.write_text(TABLE.replace('corpus = "other"', 'corpus = "one"'))
     assert run(["bench", table.name, "--dry"]) == 0
-    assert "two: row 'Other': asks for the same runs as 'One'; they are made once" in capsys.readouterr().err
+    assert "two.toml: row 'Other': asks for the same runs as 'One'; they are made once" in capsys.readouterr().err
     table.write_text(TABLE.replace('corpus = "other"', 'corpus = "one"\nenclosure = true'))
     assert run(["bench", table.name, "--dry"]) == 0
     assert "same runs" not in capsys.readouterr().err

@@ -237,7 +237,7 @@ def test_shipped_tables_are_right(path: Path, tmp_path: Path, monkeypatch: pytes
 
 def test_all_tables_are_shipped() -> None:
     acdc = {f"acdc-{name}" for name in ("comparison", "ablation", "perturbations", "points", "levers", "seeds")}
-    others = {"mscmr-comparison", "phantom-smoke", "spinal-cord", "wbc", "wbc-long", "wbc-longest"}
+    others = {"mscmr-comparison", "phantom-smoke", "spinal-cord", "spinal-cord-near", "wbc", "wbc-long", "wbc-longest"}
     assert {path.stem for path in SHIPPED} == acdc | others
 
 

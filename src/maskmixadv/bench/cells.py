@@ -257,7 +257,7 @@ def _named(table: Table, row: TableRow) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{table.name}: row {row.name!r}: {error}") from None
+        raise InputError(f"{table.name}.toml: row {row.name!r}: {error}") from None
 
 
 def _known(row: TableRow) -> None:
@@ -300,7 +300,7 @@ def _comparable(table: Table, scored: Mapping[tuple[str, int], Sequence[Entry]])
         if odd := sorted(case for case in {*mine, *theirs} if mine.get(case) != theirs.get(case)):
             case, other = odd[0], f"in {roots[table.reference]} {_size(theirs.get(odd[0]))}"
             raise InputError(
-                f"{table.name}: row {name!r}: is scored on other cases than {table.reference!r}, with which it is "
+                f"{table.name}.toml: row {name!r}: is scored on other cases than {table.reference!r}, with which it is "
                 f"compared case by case (fold {fold}: {case} is {_size(mine.get(case))} in {roots[name]}, {other})"
             )
 
@@ -312,7 +312,7 @@ def _tell_alike(table: Table, found: Sequence[Cell]) -> None:
     for name, jobs in asked.items():
         if (other := first.setdefault(tuple(jobs), name)) != name:
             say(
-                f"{table.name}: row {name!r}: asks for the same runs as {other!r}; they are made once and do not differ"
+                f"{table.name}.toml: row {name!r}: asks for the same runs as {other!r}; they are made once and do not differ"
             )
 
 
