@@ -106,11 +106,10 @@ def segment(
     predictor = Predictor.load(root, device, odds=odds)
     how = {"flips": predictor.averages(flips), "largest": largest}
     made = outputs.Made(predictor.network, predictor.told(**how))
-    _one_way(out, [*(name for case in cases for name in case.may_be), VOLUMES], made)
+    again = [*(name for case in cases for name in case.may_be), VOLUMES]
     lost: list[int] = []
     measured: list[CaseVolumes] = []
-    with outputs.recorded(out, names):
-        outputs.note_made(out, made)
+    with outputs.made_alike(out, made, again), outputs.recorded(out, names):
         try:
             for found in _segmented(predictor, cases, names, out, how, lost):
                 measured.append(found)  # noqa: PERF402  (what is done counts, where the program is stopped)
@@ -123,23 +122,6 @@ def segment(
         say(f"{out}: in {some} of {len(lost)} volumes {told} became background; '--pieces all' keeps it")
     print(f"{out}: {len(measured)} of {len(cases) + wrong} volumes segmented")
     return 0 if len(measured) == len(cases) + wrong else 2
-
-
-def _one_way(out: Path, names: Sequence[str], made: outputs.Made) -> None:
-    """Refuse to add to predictions of another network or with other options: nothing would tell them from these.
-
-    Where all of them are made anew, which are those of `names`, they are deleted: of an image that can't be segmented
-    now, or is not when the program is stopped, they would be taken for this network's. Where nothing says how they were
-    made, they may stay.
-    """
-    if not (other := outputs.made_otherwise(out, made)):
-        return
-    stay = [name for name in outputs.written(out) if name not in names and (out / name).is_file()]
-    if stay:
-        raise InputError(
-            f"{out}: holds {listed(sorted(stay))} {other}, and results would be mixed; name another directory"
-        )
-    outputs.remove(out, names)
 
 
 def _one_of_a_name(out: Path, cases: Sequence["_Image"]) -> None:
