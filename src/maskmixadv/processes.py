@@ -155,7 +155,8 @@ def using(folder: Path) -> Iterator[None]:
     mark = folder / f"{USED}{uuid.uuid4().hex}"
     lock = FileLock(mark, thread_local=False)
     with suppress(OSError, NotImplementedError):
-        lock.acquire(timeout=0)
+        if folder.is_dir():  # else the lock would make it
+            lock.acquire(timeout=0)
     try:
         yield
     finally:
