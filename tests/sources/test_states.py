@@ -34,10 +34,10 @@ def begun(source: Path) -> Run:
     return begin(source, source.parent / "run", method=PCE(), schedule=SHORT)
 
 
-def copied(source: Path) -> None:
+def copied(source: Path, second: float = 0) -> None:
     """Change the times of all files alone, as a copy does."""
     for path in (source / "images").iterdir():
-        os.utime(path, (1e9, 1e9))
+        os.utime(path, (1e9 + second, 1e9 + second))
 
 
 def test_a_training_keeps_the_state_that_it_learns_from(source: Path) -> None:
@@ -75,3 +75,13 @@ def test_a_folder_that_was_copied_without_its_states_makes_them_anew(source: Pat
     (source / ".corpus").rename(source.parent / "gone")
     copied(source)
     assert same_corpus(run.learnt_from).hash() == run.learnt_from.hash
+
+
+def test_a_clock_that_is_put_back_costs_no_state(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "KEPT", 2)
+    roots = [open_corpus(source).root]
+    os.utime(roots[0] / "corpus.json", (4e9, 4e9))
+    for second in range(3):
+        copied(source, second)
+        roots.append(open_corpus(source).root)
+    assert [root.exists() for root in roots] == [False, False, True, True]

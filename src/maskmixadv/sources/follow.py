@@ -6,6 +6,7 @@ still be resumed and scored. Case files that did not change are links to those o
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -32,6 +33,8 @@ from maskmixadv.typed import as_type
 KEPT: Final = 10
 """States of a folder that are kept at most."""
 _KEYS: Final = "keys.json"
+_TICK: Final = 2 * 10**9
+"""Nanoseconds that every file system tells apart."""
 _READERS: Final = 4
 """Raised when files are read otherwise than before, so that no case is kept as it was read then."""
 
@@ -142,7 +145,8 @@ class _State:
             made = folder.cases(self.found, self.classes, self.cuts.views, self.channels, kept)
             folder.write(place, self.found.source, made, self.classes, self.cuts.slicing, self.channels)
             write_text(place / _KEYS, json.dumps(self.keys))
-        for old in _states(self.root.parent)[KEPT:]:
+            _be_newest(place / "corpus.json", self.root.parent)
+        for old in [root for root in _states(self.root.parent) if root != self.root][KEPT - 1 :]:
             if not used(old):  # a training goes on to read it
                 shutil.rmtree(old, ignore_errors=True)
 
@@ -175,8 +179,24 @@ class _Earlier:
 def _states(place: Path) -> list[Path]:
     """Return the corpora of the folder's states, the newest first."""
     whole_ones = (index for index in place.glob("*/corpus.json") if not index.parent.name.startswith("."))
-    indices = sorted(whole_ones, key=lambda index: index.stat().st_mtime_ns, reverse=True)
+    indices = sorted(whole_ones, key=_time, reverse=True)
     return [index.parent for index in indices]
+
+
+def _be_newest(index: Path, place: Path) -> None:
+    """Give a new state's index a later time than those there, as clocks are put back and copies have other times."""
+    latest = max((_time(root / "corpus.json") for root in _states(place)), default=0)
+    with suppress(OSError):
+        if index.stat().st_mtime_ns <= latest:
+            os.utime(index, ns=(latest + _TICK, latest + _TICK))
+
+
+def _time(path: Path) -> int:
+    """Return when a file was written; 0 where it was deleted meanwhile."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _key(pair: Pair, how: str) -> str:
