@@ -156,6 +156,7 @@ def using(folder: Path) -> Iterator[None]:
     lock = FileLock(mark, thread_local=False)
     with suppress(OSError, NotImplementedError):
         if folder.is_dir():  # else the lock would make it
+            used(folder)  # deletes what killed ones left
             lock.acquire(timeout=0)
     try:
         yield

@@ -105,6 +105,7 @@ def test_a_damaged_record_is_refused(tmp_path: Path, text: str) -> None:
 def test_two_at_once_do_not_mix_networks(tmp_path: Path, names: list[str]) -> None:
     """The second one begins while the first has written nothing yet, or has."""
     first, second = outputs.Made("9f3c", "flips off"), outputs.Made("51d0", "flips off")
+    put(tmp_path, **{".used-by-one-that-was-killed": ""})
     with outputs.made_alike(tmp_path, first, ["a"]), outputs.recorded(tmp_path, ["a"]):
         for _ in range(2):
             told = "another process adds predictions of another network than this run's, and results would be mixed"

@@ -14,6 +14,7 @@ import os
 import re
 import runpy
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -748,12 +749,13 @@ def test_labels_of_an_image_that_fails_now_do_not_stay(
     assert [path.name for path in out.glob("[!.]*")] == [], "nothing is left of it"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_volumes_of_what_was_segmented_are_there_after_an_interruption(
-    volumes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    volumes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def interrupted(*given: Any) -> Any:
         if given[1].name == "b":
-            raise KeyboardInterrupt
+            signal.raise_signal(number)
         return one(*given)
 
     files = [str(path) for path in written(tmp_path, "a.nii.gz", "b.nii.gz")]
@@ -762,6 +764,7 @@ def test_volumes_of_what_was_segmented_are_there_after_an_interruption(
     assert run(["predict", str(volumes / "run"), *files, "--out", str(tmp_path / "out")]) == INTERRUPTED
     rows = (tmp_path / "out" / "clinical.csv").read_text().splitlines()
     assert [row.split(",")[1] for row in rows] == ["case", "a"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_labels_with_other_options_are_not_mixed(
@@ -851,7 +854,9 @@ def test_the_script_leaves_nothing_of_one_that_was_killed(tmp_path: Path) -> Non
                 standalone_outputs.whole(tmp_path / name, name, killed)
     assert len(list(tmp_path.iterdir())) == 2
     assert all(path.name.endswith("ä.nii.gz") for path in tmp_path.iterdir()), "nibabel knows the format by it"
+    (tmp_path / ".used-9f3c").touch()
     with standalone_outputs.begun(tmp_path, [], {}):
+        assert not (tmp_path / ".used-9f3c").exists()
         assert [path.name.split("-")[2] for path in tmp_path.glob(".partial-*")] == [str(os.getpid())]
     sweep(tmp_path)
     assert [path.name.split("-")[2] for path in tmp_path.glob(".partial-*")] == [str(os.getpid())], "the program, too"

@@ -1,8 +1,10 @@
 """Prediction of files: images in, labels and their volumes out; a file that can't be read does not stop the others."""
 
+import signal
 import sys
+import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -111,8 +113,9 @@ def segment(
     measured: list[CaseVolumes] = []
     with outputs.made_alike(out, made, again), outputs.recorded(out, names):
         try:
-            for found in _segmented(predictor, cases, names, out, how, lost):
-                measured.append(found)  # noqa: PERF402  (what is done counts, where the program is stopped)
+            with _as_by_ctrl_c():
+                for found in _segmented(predictor, cases, names, out, how, lost):
+                    measured.append(found)  # noqa: PERF402  (what is done counts, where the program is stopped)
         finally:
             left = {case.name for case in cases if not any((out / name).is_file() for name in case.may_be)}
             _write_volumes(out / VOLUMES, measured, left.union(each.case for each in measured))
@@ -122,6 +125,23 @@ def segment(
         say(f"{out}: in {some} of {len(lost)} volumes {told} became background; '--pieces all' keeps it")
     print(f"{out}: {len(measured)} of {len(cases) + wrong} volumes segmented")
     return 0 if len(measured) == len(cases) + wrong else 2
+
+
+@contextmanager
+def _as_by_ctrl_c() -> Iterator[None]:
+    """Be stopped by a termination signal as by Ctrl-C: else what was segmented would have no line of volumes."""
+    if threading.current_thread() is not threading.main_thread():  # where Python hears no signals
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _one_of_a_name(out: Path, cases: Sequence["_Image"]) -> None:

@@ -119,6 +119,7 @@ def locked(out: Path) -> Iterator[None]:
 @contextmanager
 def using(out: Path) -> Iterator[None]:
     """Let other processes see (`used`) that this one adds to `out`, until the block ends or this process does."""
+    used(out)  # deletes what killed ones left
     mark = out / f"{USED}{uuid.uuid4().hex}"
     with mark.open("ab") as file:
         lock(file.fileno(), wait=False)
