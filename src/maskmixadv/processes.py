@@ -1,8 +1,12 @@
-"""Processes: pools that end with the process that started them, and children that write down why they failed."""
+"""Processes: pools that end with the process that started them, children that write down why they failed, and users.
+
+A process is a user of a folder, as one that adds files to it over minutes, until it says otherwise or ends.
+"""
 
 import multiprocessing
 import os
 import traceback
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
@@ -10,11 +14,15 @@ from pathlib import Path
 from threading import Thread
 from typing import Final
 
+from filelock import FileLock, Timeout
+
 from maskmixadv.errors import DivergedError, InputError, one_line
 from maskmixadv.files import make_directory, read_text, write_text
 
 LONGEST_REASON: Final = 2**16
 """Bytes of a reason, and of the end of an output in which its last line is looked for."""
+USED: Final = ".used-"
+"""Begin of the names of files in a folder that its users hold locks of; the script of an exported model has it, too."""
 
 
 @contextmanager
@@ -128,3 +136,58 @@ def last_line(output: Path) -> str:
     except OSError:
         return ""
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+@contextmanager
+def using(folder: Path) -> Iterator[None]:
+    """Let other processes see (`used`) that this one uses `folder`, until the block ends or this process does.
+
+    Several may use one folder. Where no lock can be made, as in a folder that may only be read, nobody sees it.
+
+    Examples
+    --------
+    >>> with using(Path()):
+    ...     used(Path())
+    True
+    >>> used(Path()), list(Path().iterdir())
+    (False, [])
+    """
+    mark = folder / f"{USED}{uuid.uuid4().hex}"
+    lock = FileLock(mark, thread_local=False)
+    with suppress(OSError, NotImplementedError):
+        if folder.is_dir():  # else the lock would make it
+            used(folder)  # deletes what killed ones left
+            lock.acquire(timeout=0)
+    try:
+        yield
+    finally:
+        lock.release()
+        with suppress(OSError):
+            mark.unlink(missing_ok=True)
+
+
+def used(folder: Path) -> bool:
+    """Whether a process uses `folder` (`using`); files of processes that were killed are deleted.
+
+    Examples
+    --------
+    >>> Path(".used-by-one-that-was-killed").touch()
+    >>> used(Path()), list(Path().iterdir())
+    (False, [])
+    """
+    held_by = [mark for mark in folder.glob(f"{USED}*") if _locked(mark)]
+    return bool(held_by)
+
+
+def _locked(mark: Path) -> bool:
+    lock = FileLock(mark, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        return False
+    with suppress(OSError):
+        mark.unlink(missing_ok=True)
+    lock.release()
+    return False

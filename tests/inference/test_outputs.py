@@ -99,3 +99,25 @@ def test_a_damaged_record_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError):
         write(tmp_path, a="2")
     assert (tmp_path / "a").read_text() == "1"
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["b"]])
+def test_two_at_once_do_not_mix_networks(tmp_path: Path, names: list[str]) -> None:
+    """The second one begins while the first has written nothing yet, or has."""
+    first, second = outputs.Made("9f3c", "flips off"), outputs.Made("51d0", "flips off")
+    put(tmp_path, **{".used-by-one-that-was-killed": ""})
+    with outputs.made_alike(tmp_path, first, ["a"]), outputs.recorded(tmp_path, ["a"]):
+        for _ in range(2):
+            told = "another process adds predictions of another network than this run's, and results would be mixed"
+            with pytest.raises(InputError, match=told), outputs.made_alike(tmp_path, second, names):
+                pass
+            with outputs.made_alike(tmp_path, first, names):
+                put(tmp_path, a="1")
+    if "a" not in names:
+        with pytest.raises(InputError, match="holds a of another"), outputs.made_alike(tmp_path, second, names):
+            pass
+        return
+    with outputs.made_alike(tmp_path, second, names):
+        assert sorted(outputs.written(tmp_path)) == []
+    assert json.loads((tmp_path / outputs.RECORD).read_text())["network"] == "51d0"
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", outputs.RECORD}

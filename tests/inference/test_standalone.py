@@ -10,10 +10,13 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import re
 import runpy
 import shutil
+import signal
 import struct
+import subprocess
 import sys
 import threading
 import warnings
@@ -35,9 +38,9 @@ from maskmixadv import methods
 from maskmixadv.cli.app import run
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import INTERRUPTED, InputError
-from maskmixadv.files import held, sha256
+from maskmixadv.files import held, sha256, sweep
 from maskmixadv.formats import image_files
-from maskmixadv.inference import onnx, segment, standalone, standalone_outputs
+from maskmixadv.inference import onnx, outputs, segment, standalone, standalone_outputs
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.runs.checkpoint import save
 from maskmixadv.runs.run import Run
@@ -746,12 +749,13 @@ def test_labels_of_an_image_that_fails_now_do_not_stay(
     assert [path.name for path in out.glob("[!.]*")] == [], "nothing is left of it"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_volumes_of_what_was_segmented_are_there_after_an_interruption(
-    volumes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    volumes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def interrupted(*given: Any) -> Any:
         if given[1].name == "b":
-            raise KeyboardInterrupt
+            signal.raise_signal(number)
         return one(*given)
 
     files = [str(path) for path in written(tmp_path, "a.nii.gz", "b.nii.gz")]
@@ -760,6 +764,7 @@ def test_volumes_of_what_was_segmented_are_there_after_an_interruption(
     assert run(["predict", str(volumes / "run"), *files, "--out", str(tmp_path / "out")]) == INTERRUPTED
     rows = (tmp_path / "out" / "clinical.csv").read_text().splitlines()
     assert [row.split(",")[1] for row in rows] == ["case", "a"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_labels_with_other_options_are_not_mixed(
@@ -816,6 +821,47 @@ def test_scripts_that_write_into_one_folder_lose_nothing_of_its_record(tmp_path:
     for thread in threads:
         thread.join()
     assert set(standalone_outputs.written(out)) == {image.labels for image in named}
+
+
+def test_the_script_and_the_program_see_each_other_at_work(tmp_path: Path) -> None:
+    image, alone = standalone_outputs.Named((tmp_path / "a.nii",), "a.nii"), tmp_path / "out"
+    mine, other = {"network": "9f3c", "how": "flips off"}, {"network": "51d0", "how": "flips off"}
+    told = "another process adds labels of another network, and results would be mixed"
+    for at_work in (standalone_outputs.begun(alone, [], mine), outputs.made_alike(alone, outputs.Made(**mine), [])):
+        with at_work, pytest.raises(ValueError, match=told), standalone_outputs.begun(alone, [image], other):
+            pass
+    both = standalone_outputs.begun(alone, [], mine), standalone_outputs.begun(alone, [image], mine)
+    with both[0], both[1], pytest.raises(InputError, match="another process"):
+        outputs.made_alike(alone, outputs.Made(**other), []).__enter__()
+    with standalone_outputs.begun(alone, [image], other):
+        pass
+    assert {path.name for path in alone.iterdir()} == {".lock", outputs.RECORD}
+
+
+def test_the_script_leaves_nothing_of_one_that_was_killed(tmp_path: Path) -> None:
+    def killed(partial: Path) -> None:
+        partial.write_text("half")
+        raise SystemExit
+
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    name = f"{'ä' * 124}.nii.gz"  # 255 bytes, the most that a name may have
+    for process in (ended.pid, os.getpid()):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "getpid", lambda of=process: of)
+            patch.setattr(Path, "unlink", lambda *_, **__: None)
+            with pytest.raises(SystemExit):
+                standalone_outputs.whole(tmp_path / name, name, killed)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert all(path.name.endswith("ä.nii.gz") for path in tmp_path.iterdir()), "nibabel knows the format by it"
+    (tmp_path / ".used-9f3c").touch()
+    with standalone_outputs.begun(tmp_path, [], {}):
+        assert not (tmp_path / ".used-9f3c").exists()
+        assert [path.name.split("-")[2] for path in tmp_path.glob(".partial-*")] == [str(os.getpid())]
+    sweep(tmp_path)
+    assert [path.name.split("-")[2] for path in tmp_path.glob(".partial-*")] == [str(os.getpid())], "the program, too"
+    standalone_outputs.whole(tmp_path / name, name, lambda partial: partial.write_text("all of it"))
+    assert (tmp_path / name).read_text() == "all of it"
 
 
 @pytest.mark.parametrize("package", ["nibabel", "numpy", "onnxruntime"])

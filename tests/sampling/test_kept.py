@@ -1,5 +1,6 @@
 """Slices that a corpus's cache keeps are those that a first training makes."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,27 @@ def test_each_setting_has_files_of_its_own_and_the_newest_stay(corpus: Corpus) -
     loaded(corpus, size=64)
     assert len(files(corpus)) == 4 * kept.NEWEST
     assert len(first & {path.name for path in files(corpus)}) == 4
+
+
+def test_a_clock_that_is_put_back_deletes_nothing_new(corpus: Corpus) -> None:
+    for size in (32, 40, 48):
+        loaded(corpus, size=size)
+    for path in (before := files(corpus)):
+        os.utime(path, (4e9, 4e9))
+    loaded(corpus, size=56)
+    assert len(set(files(corpus)) - set(before)) == len(before) // kept.NEWEST
+
+
+def test_what_is_kept_in_a_corpus_that_may_only_be_read_is_read(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    plain = loaded(corpus)
+    monkeypatch.setattr(os, "utime", refused)
+    monkeypatch.setattr(Grid, "image", None)  # nothing is resampled again
+    assert_same(loaded(corpus), plain)
 
 
 def test_other_strokes_are_other_slices(corpus: Corpus, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ from maskmixadv.files import held, make_directory, partial_name
 from maskmixadv.processes import process_pool, told_to
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.slices import PriorMasks, Slices
+from maskmixadv.sources.states import kept
 from maskmixadv.training.going import Going
 from maskmixadv.training.together import Ended, Together, begin_for, hand_over, handed, start_worker
 
@@ -217,6 +218,7 @@ class Several:
             print("\n".join(f"{job.run}: {line}" for line in told.splitlines()))
         made.locks.enter_context(held(job.run))
         run = Run.open(job.run)
+        made.locks.enter_context(kept(run.learnt_from.root))
         state = run.load(self._device) if run.checkpoint.is_file() else None
         going = self._together.begin(run, *group.there, state=state, tell=lambda line: _say(job.output, line))
         self._made.remove(made)

@@ -7,12 +7,13 @@ may be replaced. A file that was changed since, or that is not in the record, ma
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, listed
 from maskmixadv.files import held, make_directory, must_not_be_read, read_json, sha256, write_text
+from maskmixadv.processes import used, using
 
 RECORD: Final = ".maskmixadv.json"
 """Name of the record's file; the script of an exported model reads and writes it, too."""
@@ -188,8 +189,8 @@ def made_otherwise(folder: Path, made: Made) -> str:
 
     Examples
     --------
-    >>> Path("labels").mkdir()
-    >>> note_made(Path("labels"), Made("9f3c", "flips off"))
+    >>> with made_alike(Path("labels"), Made("9f3c", "flips off"), []):
+    ...     pass
     >>> made_otherwise(Path("labels"), Made("51d0", "flips off"))
     "of another network than this run's"
     >>> made_otherwise(Path("labels"), Made("9f3c", "flips on"))
@@ -204,16 +205,51 @@ def made_otherwise(folder: Path, made: Made) -> str:
     return "" if how == made.how else f"made with {how:.300} (now {made.how})"
 
 
-def note_made(folder: Path, made: Made) -> None:
-    """Record how the predictions in `folder` are made; raises as `adopt`.
+@contextmanager
+def made_alike(folder: Path, made: Made, names: Iterable[str]) -> Iterator[None]:
+    """Record how the predictions in `folder` are made, to which the block adds; the others there are made alike.
+
+    Where all that are made otherwise are among `names`, which are made anew, they are deleted: of an image that can't
+    be segmented now, or is not when the program is stopped, they would be taken for this network's. Where nothing says
+    how they were made, they may stay.
+
+    Raises
+    ------
+    InputError
+        Where others would stay that were made otherwise, or another process adds such ones; or the folder or its record
+        can't be read or written.
 
     Examples
     --------
-    >>> Path("labels").mkdir()
-    >>> note_made(Path("labels"), Made("9f3c", "flips off"))
+    >>> with made_alike(Path("labels"), Made("9f3c", "flips off"), []):
+    ...     with made_alike(Path("labels"), Made("51d0", "flips off"), []):
+    ...         pass
+    Traceback (most recent call last):
+    maskmixadv.errors.InputError: labels: another process adds predictions of another network than this run's, and ...
     """
-    with held(folder, wait=True):
-        _write(folder, {**_record(folder), **made._asdict()})
+    make_directory(folder)
+    with ExitStack() as stack:
+        with held(folder, wait=True):  # so that of two that begin at once one sees the other
+            gone = set(_made_anew(folder, made, list(names)))
+            record = _record(folder)
+            known = {name: digest for name, digest in record["written"].items() if name not in gone}
+            _write(folder, {**record, "written": known, **made._asdict()})
+            stack.enter_context(using(folder))
+        yield
+
+
+def _made_anew(folder: Path, made: Made, names: Sequence[str]) -> list[str]:
+    """Delete those of `names` that were made otherwise, and return them; refuse what would be mixed with others."""
+    if not (other := made_otherwise(folder, made)):
+        return []
+    if used(folder):
+        told = f"another process adds predictions {other}, and results would be mixed"
+        raise InputError(f"{folder}: {told}; wait for it, or name another directory")
+    if stay := [name for name in _read(folder) if name not in names and (folder / name).is_file()]:
+        raise InputError(
+            f"{folder}: holds {listed(sorted(stay))} {other}, and results would be mixed; name another directory"
+        )
+    return _deleted(folder, names)
 
 
 def remove(folder: Path, names: Iterable[str]) -> list[str]:
@@ -232,13 +268,18 @@ def remove(folder: Path, names: Iterable[str]) -> list[str]:
     >>> remove(Path("labels"), ["a.txt", "b.txt"])
     ['a.txt']
     """
+    if gone := _deleted(folder, names):
+        _note(folder, {}, without=gone)
+    return gone
+
+
+def _deleted(folder: Path, names: Iterable[str]) -> list[str]:
+    """Do the work of `remove`, but for the record."""
     there = [name for name in dict.fromkeys(names) if os.path.lexists(folder / name)]
     kept = taken(folder, there)
     gone = [name for name in there if name not in kept]
     for name in gone:
         (folder / name).unlink(missing_ok=True)
-    if gone:
-        _note(folder, {}, without=gone)
     return gone
 
 

@@ -1,8 +1,10 @@
 """Prediction of files: images in, labels and their volumes out; a file that can't be read does not stop the others."""
 
+import signal
 import sys
+import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -106,14 +108,14 @@ def segment(
     predictor = Predictor.load(root, device, odds=odds)
     how = {"flips": predictor.averages(flips), "largest": largest}
     made = outputs.Made(predictor.network, predictor.told(**how))
-    _one_way(out, [*(name for case in cases for name in case.may_be), VOLUMES], made)
+    again = [*(name for case in cases for name in case.may_be), VOLUMES]
     lost: list[int] = []
     measured: list[CaseVolumes] = []
-    with outputs.recorded(out, names):
-        outputs.note_made(out, made)
+    with outputs.made_alike(out, made, again), outputs.recorded(out, names):
         try:
-            for found in _segmented(predictor, cases, names, out, how, lost):
-                measured.append(found)  # noqa: PERF402  (what is done counts, where the program is stopped)
+            with _as_by_ctrl_c():
+                for found in _segmented(predictor, cases, names, out, how, lost):
+                    measured.append(found)  # noqa: PERF402  (what is done counts, where the program is stopped)
         finally:
             left = {case.name for case in cases if not any((out / name).is_file() for name in case.may_be)}
             _write_volumes(out / VOLUMES, measured, left.union(each.case for each in measured))
@@ -125,21 +127,21 @@ def segment(
     return 0 if len(measured) == len(cases) + wrong else 2
 
 
-def _one_way(out: Path, names: Sequence[str], made: outputs.Made) -> None:
-    """Refuse to add to predictions of another network or with other options: nothing would tell them from these.
-
-    Where all of them are made anew, which are those of `names`, they are deleted: of an image that can't be segmented
-    now, or is not when the program is stopped, they would be taken for this network's. Where nothing says how they were
-    made, they may stay.
-    """
-    if not (other := outputs.made_otherwise(out, made)):
+@contextmanager
+def _as_by_ctrl_c() -> Iterator[None]:
+    """Be stopped by a termination signal as by Ctrl-C: else what was segmented would have no line of volumes."""
+    if threading.current_thread() is not threading.main_thread():  # where Python hears no signals
+        yield
         return
-    stay = [name for name in outputs.written(out) if name not in names and (out / name).is_file()]
-    if stay:
-        raise InputError(
-            f"{out}: holds {listed(sorted(stay))} {other}, and results would be mixed; name another directory"
-        )
-    outputs.remove(out, names)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _one_of_a_name(out: Path, cases: Sequence["_Image"]) -> None:

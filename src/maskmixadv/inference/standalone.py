@@ -16,7 +16,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,9 @@ from maskmixadv.inference.standalone_files import (
 )
 from maskmixadv.inference.standalone_outputs import (
     Named,
+    begun,
     folded,
-    forget,
-    must_be_alike,
     must_be_free,
-    note,
     say,
     stem_of,
     whole,
@@ -443,25 +441,19 @@ def main() -> int:
     # A line on stderr says what is wrong with a file; what libraries print beside it would be several.
     warnings.simplefilter("ignore")
     logging.getLogger("nibabel.global").setLevel(logging.CRITICAL + 1)
+    stack = ExitStack()
     try:
         model = Model(HERE)
         tell_unfinished(model.about["training"])
         images = grouped(chosen.images, model.about)
         must_be_free(out, images)
-        must_be_alike(out, images, model.about["made"])
-        out.mkdir(parents=True, exist_ok=True)
-        note(out, images, model.about["made"], done=False)
-        forget(out, images)
+        stack.enter_context(begun(out, images, model.about["made"]))
     except Exception as error:  # a damaged model or record, a folder that can't be written
         say(in_one_line(error))
         return 2
     lost: list[int] = []
-    try:
+    with stack:
         failed = sum(not segmented(model, image, out, lost) for image in images)
-    finally:
-        # Where there is no space for the hashes, the record stays as it is: right, but less strict.
-        with suppress(OSError, ValueError):
-            note(out, images, model.about["made"], done=True)
     if count := sum(lost):
         some = f"in {sum(map(bool, lost))} of {len(lost)} volumes {count:,} {'voxel' if count == 1 else 'voxels'}"
         groups = model.about["pieces"]["together"]

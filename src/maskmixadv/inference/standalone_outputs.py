@@ -9,10 +9,13 @@ import hashlib
 import io
 import json
 import os
+import socket
 import sys
 import unicodedata
+import uuid
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +40,14 @@ READ = {
 """Folders of what maskmixadv or nnU-Net learns from, and what their files are taken for."""
 LOCK = ".lock"
 """File in a folder of outputs that 'maskmixadv predict' locks, too, while it changes the record."""
+USED = ".used-"
+"""Begin of the names of files in a folder of outputs, each locked by a process that adds to it."""
+PARTIAL = ".partial"
+"""Begin of the names of files that are not written whole; 'maskmixadv predict' calls its own alike."""
+HOST = f"{zlib.crc32(socket.gethostname().encode()):x}"
+"""This machine in these names."""
+MOST_OWN = 80
+"""Bytes of a file's own name in them: file systems take names of 255."""
 
 
 class Named(NamedTuple):
@@ -105,6 +116,32 @@ def locked(out: Path) -> Iterator[None]:
         yield  # the lock goes when the file is closed
 
 
+@contextmanager
+def using(out: Path) -> Iterator[None]:
+    """Let other processes see (`used`) that this one adds to `out`, until the block ends or this process does."""
+    used(out)  # deletes what killed ones left
+    mark = out / f"{USED}{uuid.uuid4().hex}"
+    with mark.open("ab") as file:
+        lock(file.fileno(), wait=False)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                mark.unlink(missing_ok=True)
+
+
+def used(out: Path) -> bool:
+    """Whether another process adds to `out`; files of processes that were killed are deleted."""
+    found = False
+    for mark in out.glob(f"{USED}*"):
+        with suppress(OSError), mark.open("r+b") as file:
+            free = lock(file.fileno(), wait=False)
+            found = found or not free
+            if free:
+                mark.unlink(missing_ok=True)
+    return found
+
+
 def lock(file: int, *, wait: bool) -> bool:
     """Lock an open file; returns whether it is locked now."""
     try:
@@ -131,7 +168,8 @@ def put(path: Path, text: str) -> None:
 
 def whole(path: Path, name: str, save: Callable[[Path], object]) -> None:
     """Have `save` write a file, whole or not at all, at first under a hidden name that ends with `name`."""
-    partial = path.with_name(f".partial-{os.getpid()}-{name}")
+    end = os.fsencode(name)[-MOST_OWN:].decode(errors="ignore")
+    partial = path.with_name(f"{PARTIAL}-{HOST}-{os.getpid()}-{uuid.uuid4().hex[:12]}-{end}")
     try:
         save(partial)
         partial.replace(path)
@@ -155,6 +193,50 @@ def lines_of(out: Path, images: list[Named]) -> tuple[list[list[str]], list[str]
     named = [{line[place] for place in places if line[place : place + 1]} - {""} for line in lines]
     stay = [line for line, of in zip(lines, named, strict=True) if not of & again]
     return [header, *stay], sorted({name for of in named if of & again for name in of})
+
+
+@contextmanager
+def begun(out: Path, images: list[Named], made: dict[str, str]) -> Iterator[None]:
+    """Write down that labels of `images` may be written while the block goes on, and at its end which of them were.
+
+    Raises ValueError as `must_be_alike`.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    sweep(out)
+    with ExitStack() as stack:
+        with locked(out):  # so that of two that begin at once one sees the other
+            must_be_alike(out, images, made)
+            renew(out, images, made, done=False)
+            stack.enter_context(using(out))
+        forget(out, images)
+        try:
+            yield
+        finally:
+            # Where there is no space for the hashes, the record stays as it is: right, but less strict.
+            with suppress(OSError, ValueError):
+                note(out, images, made, done=True)
+
+
+def sweep(out: Path) -> None:
+    """Delete unfinished files in `out` of processes of this machine that were killed."""
+    for path in out.glob(f"{PARTIAL}-{HOST}-*-*-*"):
+        process = path.name.split("-", 4)[2]
+        if process.isdecimal() and not alive(int(process)):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def alive(process: int) -> bool:
+    """Whether a process of this machine goes on."""
+    if sys.platform == "win32":  # where signal 0 would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def forget(out: Path, images: list[Named]) -> None:
@@ -187,9 +269,12 @@ def must_be_alike(out: Path, images: list[Named], made: dict[str, str]) -> None:
     other = [key for key in made if (record.get(key) or made[key]) != made[key]]
     if not other:
         return
+    told = "of another network" if "network" in other else f"made with {record['how']:.300} (now {made['how']})"
+    if used(out):
+        told = f"another process adds labels {told}, and results would be mixed"
+        raise ValueError(f"{out}: {told}; wait for it, or name another directory")
     again = {image.labels for image in images}
     if stay := sorted(name for name in record["written"] if name not in {*again, VOLUMES} and (out / name).is_file()):
-        told = "of another network" if "network" in other else f"made with {record['how']:.300} (now {made['how']})"
         raise ValueError(
             f"{out}: holds {', '.join(stay)[:300]} {told}, and results would be mixed; name another directory"
         )

@@ -12,6 +12,7 @@ from maskmixadv.corpus.names import check_classes
 from maskmixadv.errors import InputError
 from maskmixadv.formats.slicing import Slicing, check_across
 from maskmixadv.sources.opening import open_corpus
+from maskmixadv.sources.states import followed
 from maskmixadv.typed import made
 from maskmixadv.types import Spacing
 
@@ -268,6 +269,8 @@ def corpus_fields(corpus: Corpus) -> Mapping[str, Any]:
 def as_recorded(found: Record, recorded: Record) -> Record:
     """Return what is found of a corpus, without what a record of an early version does not say.
 
+    Of a folder of images it is the state that the record has, where another one has the same content.
+
     Examples
     --------
     >>> told = PriorFrom(root=Path("masks"), name="shapes", hash="77ab", classes=("background", "LV"), cases=("a",))
@@ -275,6 +278,8 @@ def as_recorded(found: Record, recorded: Record) -> Record:
     True
     """
     found = replace(found, grids=found.grids if recorded.grids else "")
+    if found.hash == recorded.hash and found.root.parent == recorded.root.parent and followed(found.root):
+        found = replace(found, root=recorded.root)  # of a folder whose files have other times, as copies have
     return replace(found, nominal=None if recorded.nominal is None else found.nominal)
 
 
@@ -297,10 +302,7 @@ def same_corpus(recorded: CorpusRecord) -> Corpus:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: ...corpus: has changed since the run began; restore it or train anew
     """
-    if not recorded.root.exists():
-        told = "not a corpus, though the run learnt from it; put it back, or lay a link there to where it is now"
-        raise InputError(f"{recorded.root}: {told}")
-    corpus = open_corpus(recorded.root)
+    corpus = open_corpus(recorded.root) if recorded.root.exists() else _elsewhere(recorded)
     if corpus.hash() != recorded.hash or recorded.grids not in ("", corpus.grids()):
         raise InputError(f"{corpus.root}: has changed since the run began; restore it or train anew")
     if recorded.nominal not in (None, corpus.nominal):
@@ -308,6 +310,20 @@ def same_corpus(recorded: CorpusRecord) -> Corpus:
         told = f"{here} mm are assumed for cases without a spacing, {there} mm were when the run began"
         raise InputError(f"{corpus.root}: {told}; restore it or train anew")
     return corpus
+
+
+def _elsewhere(recorded: CorpusRecord) -> Corpus:
+    """Return a corpus of the same content as one that is gone: another state of the same folder of images."""
+    from maskmixadv.sources import follow  # its readers of images are slow to import
+
+    source = followed(recorded.root)
+    if source is None:
+        told = "not a corpus, though the run learnt from it; put it back, or lay a link there to where it is now"
+        raise InputError(f"{recorded.root}: {told}")
+    if (found := follow.alike(source, recorded.hash)) is None:
+        told = f"what it was then is not kept (of its states the last {follow.KEPT} are)"
+        raise InputError(f"{source}: has changed since the run began, and {told}; restore it or train anew")
+    return found
 
 
 def otherwise_seen(corpus: Corpus, learnt: CorpusRecord) -> list[str]:

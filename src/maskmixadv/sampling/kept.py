@@ -126,7 +126,8 @@ class Kept:
             if all((arrays[name].dtype.name, arrays[name].shape) == form for name, form in expected.items()):
                 learnt = self.fresh()
                 learnt.add(json.loads(arrays["learnt"].tobytes()))
-                os.utime(path)
+                with contextlib.suppress(OSError):  # of a corpus that may only be read
+                    os.utime(path)
                 image, target, centre, flags = (torch.from_numpy(arrays[name]) for name in expected)
                 return Ready(image, target, centre, flags, learnt)
         return None
@@ -140,9 +141,9 @@ class Kept:
             make_directory(path.parent)
             with written(path) as file:
                 np.savez(file, **arrays)
-            there = path.parent.glob("[!.]*.npz")  # not what another process is writing
-            for old in sorted(there, key=lambda each: each.stat().st_mtime_ns)[:-NEWEST]:
-                old.unlink()
+            there = [each for each in path.parent.glob("[!.]*.npz") if each != path]  # not what another is writing
+            for old in sorted(there, key=lambda each: each.stat().st_mtime_ns, reverse=True)[NEWEST - 1 :]:
+                old.unlink()  # never the new one, as clocks are put back
 
     def holds(self, count: int) -> bool:
         """Whether the disk has enough free space for `count` slices."""

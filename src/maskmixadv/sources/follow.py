@@ -6,8 +6,10 @@ still be resumed and scored. Case files that did not change are links to those o
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -19,16 +21,20 @@ from maskmixadv.errors import InputError
 from maskmixadv.files import held, make_directory, read_json, whole, write_text
 from maskmixadv.formats import itk
 from maskmixadv.formats.details import tiff_fields
+from maskmixadv.processes import used
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import folder, pairs
 from maskmixadv.sources.classes import Classes
 from maskmixadv.sources.folder import Found
 from maskmixadv.sources.pairs import Cuts, Pair
+from maskmixadv.sources.states import PLACE
 from maskmixadv.typed import as_type
 
 KEPT: Final = 10
 """States of a folder that are kept at most."""
-_PLACE, _KEYS = ".corpus", "keys.json"
+_KEYS: Final = "keys.json"
+_TICK: Final = 2 * 10**9
+"""Nanoseconds that every file system tells apart."""
 _READERS: Final = 4
 """Raised when files are read otherwise than before, so that no case is kept as it was read then."""
 
@@ -69,6 +75,33 @@ def of(found: Found, classes: Classes) -> Corpus:
     return _made(lambda: _State.of(found, classes))
 
 
+def alike(source: Path, content: str) -> Corpus | None:
+    """Return the corpus of a folder's state with a certain content; None where none is kept, and it has another now.
+
+    States go by their files' times, too: where files were copied, or put back, a new state has the content of an old.
+
+    Parameters
+    ----------
+    source
+        The folder of images.
+    content
+        Hash of the corpus.
+
+    Examples
+    --------
+    >>> alike(Path("mine"), "77ab") is None
+    True
+    """
+    for place in _states(source / PLACE):
+        with suppress(OSError, InputError):  # damaged, or deleted meanwhile
+            if (found := Corpus.open(place)).hash() == content:
+                return found
+    with suppress(OSError, InputError):  # the folder can't become a corpus now
+        if (found := current(source)).hash() == content:
+            return found
+    return None
+
+
 def _made(look: Callable[[], "_State"]) -> Corpus:
     """Return the corpus of the state that `look` finds; make it if it is missing."""
     state = look()
@@ -99,7 +132,7 @@ class _State:
         how = f"{classes!r} {_READERS}" + ("" if channels == ONE else f" {records(channels)}")
         turned = " radiological" if cuts.slicing.radiological else ""
         keys = {pair.name: _key(pair, f"{how} {cuts.views[pair.name].axis}{turned}") for pair in found.pairs}
-        return cls(found, classes, cuts, channels, keys, found.source / _PLACE / _digest(json.dumps(keys)))
+        return cls(found, classes, cuts, channels, keys, found.source / PLACE / _digest(json.dumps(keys)))
 
     def is_made(self) -> bool:
         return (self.root / "corpus.json").is_file()
@@ -112,8 +145,10 @@ class _State:
             made = folder.cases(self.found, self.classes, self.cuts.views, self.channels, kept)
             folder.write(place, self.found.source, made, self.classes, self.cuts.slicing, self.channels)
             write_text(place / _KEYS, json.dumps(self.keys))
-        for old in _states(self.root.parent)[KEPT:]:
-            shutil.rmtree(old, ignore_errors=True)
+            _be_newest(place / "corpus.json", self.root.parent)
+        for old in [root for root in _states(self.root.parent) if root != self.root][KEPT - 1 :]:
+            if not used(old):  # a training goes on to read it
+                shutil.rmtree(old, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -144,8 +179,24 @@ class _Earlier:
 def _states(place: Path) -> list[Path]:
     """Return the corpora of the folder's states, the newest first."""
     whole_ones = (index for index in place.glob("*/corpus.json") if not index.parent.name.startswith("."))
-    indices = sorted(whole_ones, key=lambda index: index.stat().st_mtime_ns, reverse=True)
+    indices = sorted(whole_ones, key=_time, reverse=True)
     return [index.parent for index in indices]
+
+
+def _be_newest(index: Path, place: Path) -> None:
+    """Give a new state's index a later time than those there, as clocks are put back and copies have other times."""
+    latest = max((_time(root / "corpus.json") for root in _states(place)), default=0)
+    with suppress(OSError):
+        if index.stat().st_mtime_ns <= latest:
+            os.utime(index, ns=(latest + _TICK, latest + _TICK))
+
+
+def _time(path: Path) -> int:
+    """Return when a file was written; 0 where it was deleted meanwhile."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _key(pair: Pair, how: str) -> str:

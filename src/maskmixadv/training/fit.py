@@ -11,6 +11,7 @@ from types import FrameType
 
 from torch import Tensor
 
+from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.device import pick_device
 from maskmixadv.errors import DivergedError, InputError, say
 from maskmixadv.files import held
@@ -20,6 +21,7 @@ from maskmixadv.runs.origin import same_corpus
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.start import weights_of
 from maskmixadv.sampling.grid import shrunk
+from maskmixadv.sources.states import kept
 from maskmixadv.training.data import prior_masks, tell_learnt, training_slices
 from maskmixadv.training.distribute import ALONE, Ranks
 from maskmixadv.training.engine import Engine
@@ -97,16 +99,23 @@ def fit(
     """
     ranks.check(run.method, run.schedule.batch)
     with held(run.root) if ranks.rank == 0 else nullcontext():
-        return _fit(run, device, ranks, engine, memory, watch)
+        corpus = same_corpus(run.learnt_from)
+        with kept(corpus.root):  # its validation cases and their masks are read until the end
+            return _fit(run, corpus, device, ranks, engine, memory, watch)
 
 
 def _fit(
-    run: Run, device: str | None, ranks: Ranks, engine: Engine | None, memory: float | None, watch: Watch | None
+    run: Run,
+    corpus: Corpus,
+    device: str | None,
+    ranks: Ranks,
+    engine: Engine | None,
+    memory: float | None,
+    watch: Watch | None,
 ) -> bool:
     place = pick_device(device)
     engine = engine or Engine.usual(place, ranks.size)
     engine.check(place, ranks.size)
-    corpus = same_corpus(run.learnt_from)
     slices = training_slices(run, corpus, place, memory)
     if not ranks.rank:
         tell_learnt(run, slices)
