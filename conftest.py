@@ -16,7 +16,7 @@ from jaxtyping import install_import_hook
 
 from narrow import narrowed
 
-install_import_hook("maskmixadv", "lazily.checked").__enter__()
+install_import_hook("maskmixadv", "beartype.beartype").__enter__()
 
 gc.disable()  # until all tests are collected: they stay, and looking for garbage among them takes seconds
 
