@@ -149,3 +149,12 @@ def test_a_button_that_hides_hands_the_focus_on(page: Studio) -> None:
     tab.keyboard.press("p")
     tab.click("#tab-draw")
     page.saved()
+
+
+def test_a_panel_that_hides_hands_the_focus_to_its_tab(page: Studio) -> None:
+    tab = page.page
+    tab.focus("#closing")
+    tab.keyboard.press("p")
+    assert tab.evaluate("document.activeElement.id") == "tab-review"
+    tab.keyboard.press("p")
+    tab.click("#tab-draw")
