@@ -74,6 +74,24 @@ def test_a_mask_that_is_discarded_while_it_is_being_saved_is_gone(page: Studio) 
     assert 2 not in corrected(page)
 
 
+def test_strokes_are_copied_to_a_slice_that_is_still_on_its_way(page: Studio) -> None:
+    """Nothing was copied, without a word."""
+    page.go("s1", 0)
+    page.module("paint", "m.discard()")
+    page.module("slices", "m.forgetCase('s1')")
+    routes = list[Route]()
+    page.page.route("**/s1/slices/1/scribble", lambda route: routes.append(route), times=1)
+    page.settled()
+    while not routes:  # asked for as the neighbour
+        page.page.wait_for_timeout(10)
+    page.page.keyboard.press("d")
+    page.page.wait_for_timeout(100)
+    routes[0].continue_()
+    page.page.wait_for_timeout(250)
+    assert page.place == ("s1", 1)
+    assert page.module("draw", "m.drawnPixels().size") > 0
+
+
 def test_the_proposal_belongs_to_the_strokes_of_both_pages(page: Studio) -> None:
     page.go("s0", 2)
     page.module("draw", "m.clearSlice()")

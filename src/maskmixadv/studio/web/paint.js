@@ -188,6 +188,7 @@ export function restored(key, { done, undone, begun: here }) {
 /** Keep the mask as it is shown, also if nothing was painted on it. */
 export async function keepAsIs() {
   const { place } = state;
+  penUp();
   const labels = await maskAt(place);
   if (labels) keep(place, labels);
 }
@@ -195,6 +196,7 @@ export async function keepAsIs() {
 /** Begin again. @param {"given"|"prediction"|"empty"} from */
 export async function beginFrom(from) {
   const { place } = state;
+  penUp();
   const labels = await maskAt(place);
   if (labels) settle(place, labels, replace(labels, await maskFrom(place, from)));
 }
@@ -213,6 +215,7 @@ export async function copyToNext() {
 /** Forget the painted mask of the shown slice. */
 export function discard() {
   const place = state.place;
+  penCancel(); // a stroke that goes on would paint the mask again
   histories.delete(maskKey(place));
   forgetMask(place);
   mark(place, false);
