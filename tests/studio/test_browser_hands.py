@@ -182,7 +182,9 @@ def test_pixels_are_counted_right_whatever_happens_under_the_pen(page: Studio) -
 def test_a_mask_that_is_discarded_under_the_pen_stays_discarded(page: Studio) -> None:
     tab = page.page
     tab.keyboard.press("p")
-    page.module("paint", "(m.penDown(4.5, 4.5), m.penUp(), m.penDown(8.5, 8.5), m.discard(), m.penTo(9.5, 8.5), m.penUp())")
+    page.module(
+        "paint", "(m.penDown(4.5, 4.5), m.penUp(), m.penDown(8.5, 8.5), m.discard(), m.penTo(9.5, 8.5), m.penUp())"
+    )
     assert not page.module("painting", "m.isCorrected()")
     tab.keyboard.press("p")
     tab.click("#tab-draw")

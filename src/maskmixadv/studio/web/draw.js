@@ -93,10 +93,10 @@ export async function copyToNext() {
   const { scribble } = arrays();
   const next = { ...state.place, z: state.place.z + 1 };
   if (!scribble || next.z >= shown().shape[0]) return;
+  const from = state.place;
   const labels = await scribbleAt(next);
-  if (!labels) return;
   settle(next, labels, replace(labels, underlay(labels, scribble)));
-  go(next.name, next.z);
+  if (state.place === from) go(next.name, next.z); // who went elsewhere meanwhile stays there
 }
 
 /** Pixels drawn of each class on the shown slice. */

@@ -6,7 +6,7 @@ import * as mask from "./paint.js";
 import { active, isCorrected } from "./painting.js";
 import { isUnsaved } from "./save.js";
 import { keyOf, on, shown, state } from "./state.js";
-import { say } from "./status.js";
+import { say, telling } from "./status.js";
 
 export { drawnPixels } from "./draw.js";
 
@@ -36,11 +36,11 @@ export const canUndo = () => target().canUndo();
 export const clearSlice = () => barred() || strokes.clearSlice();
 
 /** Take the slice's strokes, or its mask, along to the next slice. */
-export function copyToNext() {
+export const copyToNext = telling(async () => {
   if (!shown()) return undefined;
   const next = { ...state.place, z: state.place.z + 1 };
   if (next.z >= shown().shape[0] || barred(next)) return undefined;
   return target().copyToNext();
-}
+});
 
 on("tab", () => strokes.penUp());

@@ -189,8 +189,7 @@ export function restored(key, { done, undone, begun: here }) {
 export async function keepAsIs() {
   const { place } = state;
   penUp();
-  const labels = await maskAt(place);
-  if (labels) keep(place, labels);
+  keep(place, await maskAt(place));
 }
 
 /** Begin again. @param {"given"|"prediction"|"empty"} from */
@@ -198,7 +197,7 @@ export async function beginFrom(from) {
   const { place } = state;
   penUp();
   const labels = await maskAt(place);
-  if (labels) settle(place, labels, replace(labels, await maskFrom(place, from)));
+  settle(place, labels, replace(labels, await maskFrom(place, from)));
 }
 
 /** Take the slice's mask along to the next slice. */
@@ -206,10 +205,10 @@ export async function copyToNext() {
   const { mask } = arrays();
   const next = { ...state.place, z: state.place.z + 1 };
   if (!mask) return;
+  const from = state.place;
   const labels = await maskAt(next);
-  if (!labels) return;
   settle(next, labels, replace(labels, mask));
-  go(next.name, next.z);
+  if (state.place === from) go(next.name, next.z); // who went elsewhere meanwhile stays there
 }
 
 /** Forget the painted mask of the shown slice. */
