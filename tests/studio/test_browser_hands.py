@@ -149,3 +149,43 @@ def test_a_button_that_hides_hands_the_focus_on(page: Studio) -> None:
     tab.keyboard.press("p")
     tab.click("#tab-draw")
     page.saved()
+
+
+def test_a_panel_that_hides_hands_the_focus_to_its_tab(page: Studio) -> None:
+    tab = page.page
+    tab.focus("#closing")
+    tab.keyboard.press("p")
+    assert tab.evaluate("document.activeElement.id") == "tab-review"
+    tab.keyboard.press("p")
+    tab.click("#tab-draw")
+
+
+def test_pixels_are_counted_right_whatever_happens_under_the_pen(page: Studio) -> None:
+    """What a stroke had drawn by the time of a count was counted twice."""
+
+    counts = "[...m.drawnPixels()].map(([code, number]) => [code, number])"
+    page.module("draw", "m.clearSlice()")
+    page.module("state", "m.setTool({ code: 1, size: 1, erasing: false })")
+    page.module("draw", "(m.penDown(4.5, 4.5), m.penTo(8.5, 4.5))")
+    page.module("state", "m.emit('pixels')")  # as answers do that come meanwhile
+    page.module("state", "m.emit('arrays')")
+    page.module("draw", "(m.penTo(13.5, 4.5), m.penUp())")
+    assert page.module("draw", counts) == [[1, 10]]
+    page.module("draw", "(m.penDown(4.5, 8.5), m.penTo(8.5, 8.5), m.clearSlice(), m.penTo(9.5, 8.5), m.penUp())")
+    assert page.module("draw", counts) == []
+    page.module("draw", "(m.undo(), m.undo())")
+    assert page.module("draw", counts) == [[1, 10]], "the stroke that was under the pen is one of its own"
+    page.module("draw", "m.clearSlice()")
+    page.saved()
+
+
+def test_a_mask_that_is_discarded_under_the_pen_stays_discarded(page: Studio) -> None:
+    tab = page.page
+    tab.keyboard.press("p")
+    page.module(
+        "paint", "(m.penDown(4.5, 4.5), m.penUp(), m.penDown(8.5, 8.5), m.discard(), m.penTo(9.5, 8.5), m.penUp())"
+    )
+    assert not page.module("painting", "m.isCorrected()")
+    tab.keyboard.press("p")
+    tab.click("#tab-draw")
+    page.saved()

@@ -369,7 +369,7 @@ class Session:
             painted = self._corrected.dense(case, view.axis, shape)
         if stored in painted:
             raise RequestError(
-                "somebody painted the mask of this slice, which counts; discard the mask to draw strokes"
+                "somebody painted the mask of this slice, which counts; discard the mask to draw strokes, or undo these"
             )
 
     def predicted(self, case: str, index: int, kind: Overlay) -> SliceArray:

@@ -39,7 +39,20 @@ async function greet() {
 
 const bytesOf = (text) => new TextEncoder().encode(text);
 
-async function call(method, path, body, type, signal) {
+let changed = 0; // how often a call that changes the folder has begun or ended
+/** A number that is another one once such a call has begun or ended: an answer that was asked for before may not know of it. */
+export const changes = () => changed;
+
+async function call(method, ...args) {
+  if (method === "PUT" || method === "DELETE") changed += 1;
+  try {
+    return await called(method, ...args);
+  } finally {
+    if (method === "PUT" || method === "DELETE") changed += 1;
+  }
+}
+
+async function called(method, path, body, type, signal) {
   const headers = { "X-Token": token };
   if (type) headers["Content-Type"] = type;
   // Handing over an array of millions of bytes holds the page for hundreds of ms; a blob, which is a copy, does not.

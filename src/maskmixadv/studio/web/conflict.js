@@ -14,6 +14,7 @@ export async function reconcile(place, labels) {
   labels.set(await together(place, [baseOf(labels), labels, theirs], { layer: scribbleLayer, verb: "drawn" }));
   holds(labels, version, theirs);
   for (const event of ["pixels", "arrays"]) emit(event);
+  emit("drawn", { place, labels }); // the proposal belongs to the strokes of both
 }
 
 /**

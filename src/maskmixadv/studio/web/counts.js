@@ -4,6 +4,11 @@ import { EMPTY, on } from "./state.js";
 
 let known = new WeakMap(); // labels -> pixels by code
 
+let drawing = null; // labels with a stroke that has not ended: its change is still to be counted
+
+/** A stroke in `labels` begins, or has ended where they are null. */
+export const underPen = (labels) => (drawing = labels);
+
 function counted(labels) {
   const counts = new Uint32Array(256);
   for (let index = 0; index < labels.length; index++) counts[labels[index]] += 1;
@@ -12,8 +17,9 @@ function counted(labels) {
 
 /** Pixels drawn of each class in a slice's strokes, as a map from code to number. */
 export function countsOf(labels) {
-  if (!known.has(labels)) known.set(labels, counted(labels));
-  return new Map([...known.get(labels).entries()].filter(([code, count]) => count && code !== EMPTY));
+  const counts = known.get(labels) ?? counted(labels);
+  if (labels !== drawing) known.set(labels, counts);
+  return new Map([...counts.entries()].filter(([code, count]) => count && code !== EMPTY));
 }
 
 /** `labels` have been changed, by a change that says all of it. */

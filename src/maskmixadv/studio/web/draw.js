@@ -2,7 +2,7 @@
 
 import { History, replace, Stroke, underlay } from "./brush.js";
 import { atWork } from "./clock.js";
-import { count, countsOf } from "./counts.js";
+import { count, countsOf, underPen } from "./counts.js";
 import { save } from "./save.js";
 import { arrays, scribbleAt } from "./slices.js";
 import { caseNamed, EMPTY, emit, go, isOf, keyOf, on, shown, state } from "./state.js";
@@ -27,6 +27,7 @@ export function penDown(x, y, { erasing = state.tool.erasing } = {}) {
   const code = erasing ? EMPTY : state.tool.code;
   stroke = new Stroke(scribble, grid(), { code, size: state.tool.size });
   stroke.place = state.place;
+  underPen(scribble);
   penTo(x, y);
   return true;
 }
@@ -42,6 +43,7 @@ export function penUp() {
   if (!stroke) return;
   const { labels, place, change } = finished();
   stroke = null;
+  underPen(null);
   settle(place, labels, change);
 }
 
@@ -53,6 +55,7 @@ function finished() {
 export function penCancel() {
   stroke?.cancel();
   stroke = null;
+  underPen(null);
   emit("pixels");
 }
 
@@ -80,6 +83,7 @@ export const undo = () => travel("undo");
 export const redo = () => travel("redo");
 
 export function clearSlice() {
+  penUp(); // what is under the keyboard's pen is cleared, too
   const { scribble } = arrays();
   if (scribble) settle(state.place, scribble, replace(scribble, new Uint8Array(scribble.length).fill(EMPTY)));
 }
@@ -89,10 +93,10 @@ export async function copyToNext() {
   const { scribble } = arrays();
   const next = { ...state.place, z: state.place.z + 1 };
   if (!scribble || next.z >= shown().shape[0]) return;
+  const from = state.place;
   const labels = await scribbleAt(next);
-  if (!labels) return;
   settle(next, labels, replace(labels, underlay(labels, scribble)));
-  go(next.name, next.z);
+  if (state.place === from) go(next.name, next.z); // who went elsewhere meanwhile stays there
 }
 
 /** Pixels drawn of each class on the shown slice. */

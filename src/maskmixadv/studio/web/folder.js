@@ -7,9 +7,23 @@ import { cases, go, on, setFolder, state } from "./state.js";
 import { say, telling } from "./status.js";
 import { chosenFiles, droppedFiles, leftOut, send, sorted } from "./uploads.js";
 
+const TRIES = 5; // questions for the folder, while somebody draws without a rest
 let notAdded = []; // a line for each file of the last upload that is not there; they stay until the next one
 
-export const refresh = async () => setFolder(await api.getFolder());
+let asked = 0; // questions for the folder
+let heard = 0; // the latest question that is answered
+
+/** Read the folder. What was saved meanwhile is in it, and an answer that comes late replaces no later one. */
+export async function refresh() {
+  let [folder, question, before] = [null, 0, null];
+  for (let tries = 0; tries < TRIES && before !== api.changes(); tries++) {
+    [question, before] = [++asked, api.changes()];
+    folder = await api.getFolder();
+  }
+  if (question < heard) return;
+  heard = question;
+  setFolder(folder);
+}
 
 function item(one) {
   const here = one.name === state.place?.name;

@@ -33,11 +33,14 @@ async function readAgain() {
   const { place } = state;
   const { scribble } = arrays();
   if (!place || !scribble || isUnsaved(keyOf(place))) return;
+  const before = versionOf(scribble);
   const { labels, version } = await api.getScribble(place.name, place.z);
-  if (version === versionOf(scribble) || penIsDown() || isUnsaved(keyOf(place)) || labels.length !== scribble.length) return;
+  if (version === before || versionOf(scribble) !== before) return; // the same, or drawn and saved meanwhile
+  if (penIsDown() || isUnsaved(keyOf(place)) || labels.length !== scribble.length) return;
   scribble.set(labels);
   holds(scribble, version);
   for (const event of ["pixels", "arrays"]) emit(event);
+  emit("drawn", { place, labels: scribble });
 }
 
 async function readMaskAgain() {
@@ -50,8 +53,10 @@ async function readMaskAgain() {
     if (maskVersion(maskKey(place)) !== NONE) forgetMask(place); // another page has discarded it
     return;
   }
+  const before = maskVersion(maskKey(place));
   const { labels, version } = await api.getMask(place.name, place.z);
-  if (version === maskVersion(maskKey(place)) || busy() || labels.length !== mask.length) return;
+  if (version === before || maskVersion(maskKey(place)) !== before) return; // the same, or painted and saved meanwhile
+  if (busy() || labels.length !== mask.length) return;
   mask.set(labels);
   holdsMask(maskKey(place), { version, base: labels });
   for (const event of ["painted", "arrays"]) emit(event);

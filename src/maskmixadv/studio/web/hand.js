@@ -4,8 +4,9 @@ import * as strokes from "./draw.js";
 import { showAgain } from "./hiding.js";
 import * as mask from "./paint.js";
 import { active, isCorrected } from "./painting.js";
-import { on, shown, state } from "./state.js";
-import { say } from "./status.js";
+import { isUnsaved } from "./save.js";
+import { keyOf, on, shown, state } from "./state.js";
+import { say, telling } from "./status.js";
 
 export { drawnPixels } from "./draw.js";
 
@@ -27,17 +28,19 @@ export function penDown(...args) {
 export const penTo = (...args) => target().penTo(...args);
 export const penUp = () => target().penUp();
 export const penCancel = () => target().penCancel();
-export const undo = () => barred() || target().undo();
-export const redo = () => barred() || target().redo();
+/** Strokes that another page's mask came before are not saved: they can be taken back, and nothing else helps but to discard it. */
+const stuck = () => !active() && state.place && isUnsaved(keyOf(state.place));
+export const undo = () => (!stuck() && barred()) || target().undo();
+export const redo = () => (!stuck() && barred()) || target().redo();
 export const canUndo = () => target().canUndo();
 export const clearSlice = () => barred() || strokes.clearSlice();
 
 /** Take the slice's strokes, or its mask, along to the next slice. */
-export function copyToNext() {
+export const copyToNext = telling(async () => {
   if (!shown()) return undefined;
   const next = { ...state.place, z: state.place.z + 1 };
   if (next.z >= shown().shape[0] || barred(next)) return undefined;
   return target().copyToNext();
-}
+});
 
 on("tab", () => strokes.penUp());

@@ -32,7 +32,7 @@ export const acceptProposal = telling(async () => {
     throw error;
   });
   setProposal(place, null);
-  setReviews(one, place.z, reviews);
+  setReviews(place.name, place.z, reviews);
   emit("taken", place);
   return say(`Accepted: ${place.name}, slice ${place.z + 1}`);
 });

@@ -25,7 +25,7 @@ const look = telling(async () => {
   if (!image || !prediction) return begin();
   const one = shown();
   try {
-    return setMasks(one, await api.putLooked(one.name, state.place.z, state.folder.run.name));
+    return setMasks(one.name, await api.putLooked(one.name, state.place.z, state.folder.run.name));
   } catch (error) {
     if (!error.stale) throw error;
     return refresh(); // a later run has predicted: its labels are shown from now on

@@ -4,9 +4,9 @@ import * as api from "./api.js";
 import { together } from "./conflict.js";
 import { labelLayer } from "./layers.js";
 import { holdsMask, maskBase, NONE } from "./maskversions.js";
-import { mark, maskKey } from "./painting.js";
+import { markTold, maskKey, setMasks } from "./painting.js";
 import { forgetMask } from "./slices.js";
-import { emit } from "./state.js";
+import { caseNamed, emit } from "./state.js";
 import { say } from "./status.js";
 
 /**
@@ -19,8 +19,10 @@ export async function reconcileMask({ place, labels }) {
   const where = `${place.name}, slice ${place.z + 1}`;
   if (!labels) {
     if (found) {
+      const masks = caseNamed(place.name)?.masks;
       forgetMask(place);
-      mark(place, true);
+      markTold(place);
+      setMasks(place.name, { ...masks, corrected: [...new Set([...(masks?.corrected ?? []), place.z])] });
       emit("arrays");
       say(`Another page has painted on ${where} since, so the mask is not discarded. Look at it, and discard it again.`, "trouble");
     }

@@ -6,7 +6,7 @@ import * as draw from "./hand.js";
 import { beginFrom, closePolygon, discard, keepAsIs, polygonIsOpen, startPaint } from "./paint.js";
 import { active, isCorrected, painting, setMasks, setPainting, showsGiven } from "./painting.js";
 import { forgetUnpainted } from "./slices.js";
-import { caseNamed, on, setOverlay, setTab, setTool, shown, state } from "./state.js";
+import { on, setOverlay, setTab, setTool, shown, state } from "./state.js";
 import { say, telling } from "./status.js";
 import { levels } from "./window.js";
 
@@ -44,7 +44,7 @@ export function toggleRange() {
 
 const setUse = telling(async (use) => {
   const one = shown();
-  setMasks(caseNamed(one.name), await api.putUse(one.name, use));
+  setMasks(one.name, await api.putUse(one.name, use));
 });
 
 function showTools() {

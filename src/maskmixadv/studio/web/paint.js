@@ -5,9 +5,9 @@ import { Change, History, replace, Stroke } from "./brush.js";
 import { atWork, secondsAt } from "./clock.js";
 import { reconcileMask } from "./maskconflict.js";
 import { holdsMask, maskVersion, NONE } from "./maskversions.js";
-import { active, isCorrected, mark, maskKey, painting, setMasks } from "./painting.js";
+import { active, isCorrected, mark, markTold, maskKey, painting, setMasks } from "./painting.js";
 import { inside, joined } from "./region.js";
-import { save } from "./save.js";
+import { save, waits } from "./save.js";
 import { arrays, forgetMask, maskAt, maskFrom } from "./slices.js";
 import { caseNamed, channelOf, classes, emit, go, isOf, on, setReviews, shown, state } from "./state.js";
 import { addMark, grid, redraw, toScreen } from "./view.js";
@@ -188,15 +188,16 @@ export function restored(key, { done, undone, begun: here }) {
 /** Keep the mask as it is shown, also if nothing was painted on it. */
 export async function keepAsIs() {
   const { place } = state;
-  const labels = await maskAt(place);
-  if (labels) keep(place, labels);
+  penUp();
+  keep(place, await maskAt(place));
 }
 
 /** Begin again. @param {"given"|"prediction"|"empty"} from */
 export async function beginFrom(from) {
   const { place } = state;
+  penUp();
   const labels = await maskAt(place);
-  if (labels) settle(place, labels, replace(labels, await maskFrom(place, from)));
+  settle(place, labels, replace(labels, await maskFrom(place, from)));
 }
 
 /** Take the slice's mask along to the next slice. */
@@ -204,15 +205,16 @@ export async function copyToNext() {
   const { mask } = arrays();
   const next = { ...state.place, z: state.place.z + 1 };
   if (!mask) return;
+  const from = state.place;
   const labels = await maskAt(next);
-  if (!labels) return;
   settle(next, labels, replace(labels, mask));
-  go(next.name, next.z);
+  if (state.place === from) go(next.name, next.z); // who went elsewhere meanwhile stays there
 }
 
 /** Forget the painted mask of the shown slice. */
 export function discard() {
   const place = state.place;
+  penCancel(); // a stroke that goes on would paint the mask again
   histories.delete(maskKey(place));
   forgetMask(place);
   mark(place, false);
@@ -226,17 +228,18 @@ const how = (place) => ({ key: maskKey(place), put: send, merge: reconcileMask }
 async function send({ place, labels }) {
   const clock = secondsAt(place);
   const spent = clock.take();
-  const one = caseNamed(place.name);
   const key = maskKey(place);
   try {
     const sent = labels?.slice();
     const version = maskVersion(key);
-    const told = sent ? await api.putMask(place.name, place.z, sent, spent, version) : await taken(place, one, version);
+    const told = sent ? await api.putMask(place.name, place.z, sent, spent, version) : await taken(place, version);
     const { version: now, ...masks } = told;
     holdsMask(key, sent ? { version: now, base: sent } : { version: now });
-    if (labels) one.seconds += spent;
-    setMasks(one, masks);
-    setReviews(one, place.z, masks.reviews);
+    if (!waits(key)) markTold(place); // it was not changed again meanwhile
+    const there = caseNamed(place.name); // the folder may have been read anew, or the case be gone
+    if (labels && there) there.seconds += spent;
+    setMasks(place.name, masks);
+    setReviews(place.name, place.z, masks.reviews);
     emit("corrected"); // the server knows it now
   } catch (error) {
     clock.add(spent);
@@ -244,12 +247,13 @@ async function send({ place, labels }) {
   }
 }
 
-async function taken(place, one, version) {
+async function taken(place, version) {
   try {
     return await api.deleteMask(place.name, place.z, version);
   } catch (error) {
-    if (error.status === 404) return { ...one.masks, reviews: one.reviews, version: NONE }; // its image is gone
-    throw error;
+    if (error.status !== 404) throw error;
+    const { masks, reviews } = caseNamed(place.name) ?? {}; // its image is gone
+    return { ...masks, corrected: masks?.corrected.filter((z) => z !== place.z), reviews: reviews ?? {}, version: NONE };
   }
 }
 

@@ -23,7 +23,7 @@ const judge = telling(async (verdict) => {
     if (error.stale) await refresh(); // what holds by now is shown, and then judged
     throw error;
   });
-  setReviews(one, z, reviews);
+  setReviews(one.name, z, reviews);
   if (!verdict) return undefined;
   say(`${SAYS[verdict]}: ${one.name}, slice ${z + 1}`);
   return byId("advance").checked ? next() : undefined;

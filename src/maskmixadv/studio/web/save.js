@@ -1,7 +1,7 @@
 // Strokes go to the server shortly after each stroke, and again until they are there.
 
 import * as api from "./api.js";
-import { caseNamed, emit, keyOf, on, setReviews } from "./state.js";
+import { caseNamed, emit, keyOf, on, setReviews, state } from "./state.js";
 import { secondsAt } from "./clock.js";
 import { reconcile } from "./conflict.js";
 import { holds, versionOf } from "./versions.js";
@@ -19,6 +19,9 @@ let recodings = 0; // how often a class was removed
 
 const pending = () => sending || unsaved.size > 0;
 export const isUnsaved = (key) => sendingKey === key || unsaved.has(key) || refused.has(key);
+
+/** Whether a slice was changed since it was last sent. */
+export const waits = (key) => unsaved.has(key);
 
 /** "saved", "saving", "unsaved" or "refused". */
 export function saveState() {
@@ -73,7 +76,7 @@ async function flush() {
       if (error.stale && (await mergedIn(key, entry))) continue;
       if (error.passing === false && !error.stale) {
         unsaved.delete(key); // trying again would fail again, until the folder changes
-        refused.set(key, entry);
+        refused.set(key, { ...entry, seen: seenOf(entry.place) });
         emit("trouble", error);
         emit("refused");
         continue;
@@ -118,18 +121,21 @@ async function putStrokes({ place, labels }) {
     one.scribbled = scribbled;
     one.seconds += spent;
     emit("scribbled");
-    setReviews(one, place.z, reviews); // a stroke takes an acceptance back
+    setReviews(place.name, place.z, reviews); // a stroke takes an acceptance back
   } catch (error) {
     clock.add(spent);
     throw error;
   }
 }
 
-/** The folder has changed: what was refused is sent again, once, where the image fits. */
+/** All that the page knows of a slice's case: where that has not changed, what was refused would be refused again. */
+const seenOf = ({ name }) => JSON.stringify([caseNamed(name), state.folder.coding, state.folder.problems]);
+
+/** The folder has changed: what was refused is sent again, where the image fits. */
 on("folder", () => {
   for (const [key, entry] of [...refused]) {
     const [, h, w] = caseNamed(entry.place.name)?.shape ?? [];
-    if (h * w !== entry.labels.length) continue;
+    if (h * w !== (entry.labels?.length ?? h * w) || entry.seen === seenOf(entry.place)) continue;
     refused.delete(key);
     unsaved.set(key, entry);
     plan(SOON);

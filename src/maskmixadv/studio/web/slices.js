@@ -9,7 +9,7 @@ import { holds } from "./versions.js";
 
 const KEPT = 240; // slices of each kind
 const ROOM = 400 * 2 ** 20; // bytes of them: the slices of large pictures are fewer
-const [SOON, TRIES] = [50, 60]; // ms between looks for a mask that was asked for, and how many
+const [SOON, TRIES] = [50, 60]; // ms between looks for what was asked for, and how many
 const AGAIN = 2000; // ms until what failed to come is asked for again
 
 /** Why the shown slice can't be shown; null if it can. */
@@ -156,16 +156,19 @@ export async function maskFrom({ name, z }, from) {
   return labels.map((label) => (label === EMPTY ? 0 : label)); // a mask has a class everywhere
 }
 
-/** The mask of a slice, also if it has to come first; null if it does not come. */
-export async function maskAt(place) {
+/** A slice's array, also if it has to come first. @throws {Error} if it does not come */
+async function arrived(shelf, place) {
   for (let tries = 0; tries < TRIES; tries++) {
-    await masks.ask(place);
-    const mask = masks.get(place);
-    if (mask) return mask;
+    await shelf.ask(place);
+    const array = shelf.get(place);
+    if (array) return array;
     await new Promise((done) => setTimeout(done, SOON)); // it was asked for already
   }
-  return null;
+  throw new Error(`${place.name}, slice ${place.z + 1} has not come yet; try again`);
 }
+
+/** The mask of a slice, also if it has to come first. @throws {Error} if it does not come */
+export const maskAt = (place) => arrived(masks, place);
 
 export const forgetMask = (place) => masks.forgetAt(place);
 
@@ -197,11 +200,8 @@ export function arrays() {
   };
 }
 
-/** Another slice's scribble, which copying strokes needs at once. */
-export async function scribbleAt(place) {
-  await scribbles.ask(place);
-  return scribbles.get(place);
-}
+/** Another slice's scribble, which copying strokes needs. @throws {Error} if it does not come */
+export const scribbleAt = (place) => arrived(scribbles, place);
 
 export function askNeighbours() {
   const depth = shown()?.shape[0] ?? 0;

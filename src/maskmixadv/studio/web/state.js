@@ -88,7 +88,9 @@ export function setChannel(channel) {
 export const nextChannel = () => shown() && setChannel(channelOf(shown()).index + 1);
 
 /** The verdicts on a case have changed, of which that on slice z is new. */
-export function setReviews(one, z, reviews) {
+export function setReviews(name, z, reviews) {
+  const one = caseNamed(name); // by its name: the folder may have been read anew since the call began
+  if (!one) return; // gone meanwhile
   const before = one.reviews[z];
   one.reviews = reviews;
   if (before === reviews[z]) return;

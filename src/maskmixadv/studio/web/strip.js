@@ -1,6 +1,7 @@
 // The strip beside the viewer: one mark a slice, with what was done on it; a slider for mouse and keyboard.
 
 import { byId } from "./element.js";
+import { isCorrected } from "./painting.js";
 import { go, on, shown, state } from "./state.js";
 
 const canvas = byId("strip");
@@ -37,7 +38,7 @@ function drawSlice(context, one, z) {
   context.strokeRect(0.5, top + 0.5, width - 1, height - 1);
 }
 
-const verdictOn = (one, z) => (one.masks.corrected.includes(z) ? "corrected" : one.reviews[z]);
+const verdictOn = (one, z) => (isCorrected({ name: one.name, z }) ? "corrected" : one.reviews[z]);
 
 function mark(context, colour, left, top, height) {
   context.fillStyle = colour;

@@ -7,10 +7,13 @@ const tabs = [...document.querySelectorAll("[role=tab]")];
 const nameOf = (tab) => tab.id.replace("tab-", "");
 
 function show() {
+  const focused = document.activeElement.closest("[role=tabpanel]")?.id;
   for (const tab of tabs) {
     const open = nameOf(tab) === state.tab;
     tab.setAttribute("aria-selected", String(open));
     tab.tabIndex = open ? 0 : -1;
+    // A key opens another panel: the keyboard's focus in one that hides would be lost.
+    if (open && focused && focused !== `panel-${state.tab}`) tab.focus({ preventScroll: true });
     byId(`panel-${nameOf(tab)}`).hidden = !open;
   }
 }

@@ -1,0 +1,130 @@
+"""Answers that come late, or in another order than they were asked for: the page shows what is on disk by then."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Route, expect
+
+import own
+import studio_page as sp
+from studio_page import Studio
+
+pytestmark = sp.NEEDS_CHROMIUM
+MASK = "new Uint8Array(40 * 48).fill(1)"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return own.folder(tmp_path_factory.mktemp("studio") / "hearts", scribbled=2, masked=0)
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, folder: Path) -> Iterator[Studio]:
+    with sp.studio(folder) as (url, _):
+        studio = Studio.open(browser, url)
+        yield studio
+        studio.page.context.close()
+
+
+def corrected(page: Studio) -> list[int]:
+    return page.module("painting", "[0, 1, 2].filter((z) => m.isCorrected({ name: a, z }))", page.place[0])
+
+
+def paint(page: Studio) -> None:
+    page.module("paint", "m.keepAsIs()")
+
+
+def held(page: Studio, pattern: str, act: str) -> list[Route]:
+    """Do `act`, a module's name and expression; the answer to what it asks waits, until it is fulfilled."""
+    routes = list[Route]()
+    page.page.route(pattern, lambda route: routes.append(route), times=1)
+    name, expression = act.split(": ")
+    page.module(name, f"void {expression}")
+    while not routes:
+        page.page.wait_for_timeout(10)
+    return routes
+
+
+@pytest.mark.parametrize("saved_before", [False, True])
+def test_a_folder_that_was_asked_for_before_a_mask_was_painted(page: Studio, saved_before: bool) -> None:
+    page.go("s1", int(saved_before))
+    z = page.place[1]
+    [route] = held(page, "**/api/folder", "folder: m.refresh()")
+    early = route.fetch()
+    paint(page)
+    if saved_before:
+        page.saved()
+    route.fulfill(response=early)
+    page.page.wait_for_timeout(100)
+    assert z in corrected(page)
+    page.saved()
+    assert z in corrected(page)
+
+
+def test_a_mask_that_is_discarded_while_it_is_being_saved_is_gone(page: Studio) -> None:
+    page.go("s1", 2)
+    routes = held(page, "**/slices/2/mask?*", "paint: m.keepAsIs()")
+    page.module("paint", "m.discard()")
+    assert 2 not in corrected(page)
+    routes[0].fulfill(response=routes[0].fetch())
+    page.page.wait_for_timeout(100)
+    assert 2 not in corrected(page), "the answer is older than what was done since"
+    page.saved()
+    assert 2 not in corrected(page)
+
+
+def test_strokes_are_copied_to_a_slice_that_is_still_on_its_way(page: Studio) -> None:
+    """Nothing was copied, without a word."""
+    page.go("s0", 0)
+    page.saved()
+    routes = list[Route]()
+    page.page.route("**/s0/slices/1/scribble", lambda route: routes.append(route), times=1)
+    page.module("state", "(m.emit('recoded'), m.emit('place'))")  # all slices are asked for again
+    page.settled()
+    while not routes:  # asked for as the neighbour
+        page.page.wait_for_timeout(10)
+    page.page.keyboard.press("d")
+    page.page.wait_for_timeout(100)
+    routes[0].continue_()
+    expect(page.page.locator("#strip")).to_have_attribute("aria-valuenow", "2")
+    assert page.module("draw", "m.drawnPixels().size") > 0
+
+
+def test_the_proposal_belongs_to_the_strokes_of_both_pages(page: Studio) -> None:
+    page.go("s0", 2)
+    page.module("draw", "m.clearSlice()")
+    page.saved()
+    for key, row in (("1", 5), ("2", 15)):
+        page.stroke(key, [(5, row), (30, row)])
+    page.saved()
+    there = "m.proposalAt({ name: 's0', z: 2 })?.includes(3) ?? false"
+    page.page.wait_for_function("() => !document.getElementById('accept-proposal').ariaDisabled")
+    assert not page.module("proposals", there)
+    other = "(() => { const all = new Uint8Array(40 * 48).fill(255); all.fill(3, 1500, 1530); return all; })()"
+    page.module("api", f"m.putScribble('s0', 2, {other}, 0, null)")  # as another page does
+    page.stroke("1", [(5, 8), (30, 8)])  # both are merged
+    page.saved()
+    page.page.wait_for_timeout(300)
+    assert page.module("proposals", there)
+
+
+def test_strokes_that_cannot_count_are_told_once_and_can_be_taken_back(page: Studio) -> None:
+    """They were sent every 3 s without end, undo was barred, and nothing could be trained or exported."""
+    page.go("s0", 0)
+    page.module("api", f"m.putMask('s0', 0, {MASK}, 0, 'none')")  # as another page does
+    sent = list[str]()
+    page.page.on("request", lambda request: sent.append(request.method) if "scribble" in request.url else None)
+    page.stroke("1", [(5, 5), (20, 5)])
+    saved = page.page.locator("#saved")
+    expect(saved).to_have_text("Not saved: s0, slice 1")
+    expect(page.page.locator("#toast")).to_contain_text("discard the mask to draw strokes, or undo these")
+    expect(page.page.locator("#mask-state")).to_contain_text("Painted here")  # the folder has been read again
+    for _ in range(3):
+        page.module("folder", "m.refresh()")
+    page.page.wait_for_timeout(450)  # a save begins after 300 ms
+    assert sent.count("PUT") <= 2
+    page.page.keyboard.press("Control+z")
+    expect(saved).to_have_text("Saved")
+    page.page.keyboard.press("Control+z")
+    expect(page.page.locator("#toast")).to_contain_text("Paint on it (P)")
