@@ -191,7 +191,7 @@ def named(name: str, values: Sequence[Any]) -> Say:
 SAID: dict[str, tuple[Say, str]] = {
     "times of a day": (dynamic, "AcquisitionTime 20200101 235950"),
     "PET": (pet, "FrameReferenceTime 1200000.5"),
-    "Siemens": (siemens, "DiffusionBValue 0 DiffusionGradientOrientation "),
+    "Siemens": (siemens, "DiffusionBValue 0 no DiffusionGradientOrientation"),
     "GE": (ge, "DiffusionBValue 0 DiffusionGradientOrientation [0.0, 0.0, 0.5]"),
     "Philips": (philips, "DiffusionBValue 0 DiffusionGradientOrientation [0.0, 0.0, 0.5]"),
     "cardiac CT": (
@@ -211,6 +211,10 @@ def test_what_scanners_say_tells_volumes_apart(kind: str, tmp_path: Path) -> Non
     found = film.read(write_cine(tmp_path / "cine", say))
     np.testing.assert_array_equal(found.frames, FRAMES)
     assert found.labels[0] == first
+    with pytest.raises(
+        InputError, match=f"({first.split()[0]}|AcquisitionNumber) is "
+    ):  # who can't read it says what differs
+        series.read(tmp_path / "cine")
 
 
 def said_in_frames(name: str, key: str) -> Callable[[int, Any], None]:
@@ -383,6 +387,10 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a place lacks its first": (
         without((0, 0), (5, 1), (5, 2), say=lambda one, volume, _: setattr(one, "TriggerTime", 33 * volume)),
         "TriggerTime begins with 33 at its place, but with 0 at that of .*; add what is missing",
+    ),
+    "each place lacks another time of a day": (
+        without((1, 0), (3, 1), (4, 2), say=dynamic),
+        "AcquisitionTime goes from 2020010. [0-9.]+ to 2020010. [0-9.]+ after it, but from 2020.*; add what is missing",
     ),
     "each place lacks another echo": (
         without((1, 0), (3, 1), (4, 2), say=two_by_three),

@@ -152,8 +152,9 @@ def double(one: SourceSlice, other: SourceSlice, places: Sequence[Sequence[Sourc
     >>> double(*pair, [pair])
     "a: lies where b does; TriggerTime is 0, 300; sort phases or echoes apart, as 'maskmixadv split' does"
     """
-    found = [f"{name} is {_shown(_values(_all(places), name))}" for name in DIMENSIONS if _varies(places, name)][:MOST]
-    said = ", ".join(found) or _counted_by(places)
+    found = [_differs(places, name) for name in DIMENSIONS if _varies(places, name)][:MOST]
+    clocks = [name for name in CLOCKS if _varies(places, name)][:1]
+    said = ", ".join(found) or _counted_by(places) or "".join(_differs(places, name) for name in clocks)
     advice = _apart([one, other], "sort phases or echoes apart")
     return f"{one.path}: lies where {other.path} does; {said}{'; ' if said else ''}{advice}"
 
@@ -199,8 +200,8 @@ def parted(places: Sequence[Sequence[AnySlice]]) -> tuple[list[str], list[list[A
     rows = [sorted(place, key=lambda each: _key(each, by)) for place in places]
     _must_be_the_same(rows, by)
     _tell_of_fewer(first, counts[0])
-    said = [[" ".join(f"{name} {_value(each, name)}" for name in by) for each in row] for row in rows]
-    return said[0], [list(volume) for volume in zip(*rows, strict=True)]
+    said = [" ".join(_said(each, name) for name in by) for each in rows[0]]
+    return said, [list(volume) for volume in zip(*rows, strict=True)]
 
 
 def _telling(places: Sequence[Sequence[SourceSlice]]) -> list[str]:
@@ -284,8 +285,10 @@ def _must_be_at_steps(rows: Sequence[Sequence[SourceSlice]], name: str) -> None:
     place, at = divmod(int(np.argmax(relative - usual)), relative.shape[1])
     if relative[place, at] - relative[:, at].min() >= LACKING:
         other = int(np.argmin(relative[:, at]))
-        said = f"{name} goes from {times[place, at]:g} to {times[place, at + 1]:g} after it"
-        there = f"from {times[other, at]:g} to {times[other, at + 1]:g} at that of {rows[other][at].path}"
+        here, there = (
+            f"from {_value(row[at], name)} to {_value(row[at + 1], name)}" for row in (rows[place], rows[other])
+        )
+        said, there = f"{name} goes {here} after it", f"{there} at that of {rows[other][at].path}"
         raise InputError(f"{rows[place][at].path}: {said}, but {there}; add what is missing, or sort phases apart")
     if name in CLOCKS:  # one place may have been acquired after another
         return
@@ -351,8 +354,17 @@ def _all(places: Sequence[Sequence[SourceSlice]]) -> list[SourceSlice]:
     return [each for place in places for each in place]
 
 
+def _differs(places: Sequence[Sequence[SourceSlice]], name: str) -> str:
+    return f"{name} is {_shown(_values(_all(places), name))}"
+
+
 def _varies(places: Sequence[Sequence[SourceSlice]], name: str) -> bool:
     return any(len(_values(place, name)) > 1 for place in places)
+
+
+def _said(one: SourceSlice, name: str) -> str:
+    value = _value(one, name)
+    return f"{name} {value}" if value else f"no {name}"
 
 
 def _counts(slices: Sequence[SourceSlice], name: str) -> Counter[str]:
@@ -419,9 +431,9 @@ def _shown(values: Sequence[str]) -> str:
 def _counted_by(places: Sequence[Sequence[SourceSlice]]) -> str:
     """Return what the file itself counts the frames at one place by; empty if it does not say."""
     for at, label in enumerate(_counting(places[0][0])):
-        found = {str(_index(each, at)) for each in _all(places)}
+        found = {_index(each, at) for each in _all(places)}
         if any(len({_index(each, at) for each in place}) > 1 for place in places):
-            return f"{label} counts {_shown(sorted(found))}"
+            return f"{label} counts {_shown([str(each) for each in sorted(found, key=lambda each: each or 0)])}"
     return ""
 
 
