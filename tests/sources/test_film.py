@@ -1,6 +1,6 @@
 """Files and series of several volumes are split into files of one volume each, in order, on the same grid."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
+from pydicom import Dataset
 from pydicom.dataset import FileDataset
 from pydicom.uid import RLELossless
 
@@ -149,6 +150,172 @@ def test_numbers_with_a_slope_keep_their_values(tmp_path: Path) -> None:
     np.testing.assert_allclose(nifti.read(tmp_path / "scaled_v06.nii.gz").array, FRAMES[5] * 0.5 - 100)
 
 
+def dynamic(one: FileDataset, volume: int, at: int) -> None:
+    """What CT perfusion says: images are numbered on, and times alone tell them apart."""
+    one.AcquisitionNumber, one.AcquisitionDate = 1 + volume * 3 + at, "20200101" if volume < 3 else "20200102"
+    one.AcquisitionTime = ("235950", "235955.5", "235959", "000003", "000008", "000013.250")[volume]
+
+
+def pet(one: FileDataset, volume: int, at: int) -> None:
+    one.FrameReferenceTime = f"{1200000.5 + volume / 4 + 90000 * at}"  # beds follow one another
+
+
+def siemens(one: FileDataset, volume: int, at: int) -> None:  # noqa: ARG001
+    block = one.private_block(0x0019, "SIEMENS MR HEADER", create=True)
+    block.add_new(0x0C, "IS", 800 if volume else 0)
+    if volume:
+        block.add_new(0x0E, "FD", [volume / 8, 0.0, 0.5])
+
+
+def ge(one: FileDataset, volume: int, at: int) -> None:  # noqa: ARG001
+    one.private_block(0x0043, "GEMS_PARM_01", create=True).add_new(0x39, "IS", [800 if volume else 0, 8, 0, 0])
+    block = one.private_block(0x0019, "GEMS_ACQU_01", create=True)
+    for element, value in ((0xBB, f"{volume / 8}"), (0xBC, "0"), (0xBD, "0.5")):
+        block.add_new(element, "DS", value)
+
+
+def philips(one: FileDataset, volume: int, at: int) -> None:  # noqa: ARG001
+    one.private_block(0x2001, "Philips Imaging DD 001", create=True).add_new(0x03, "FL", 800.0 if volume else 0.0)
+    block = one.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
+    for element, value in ((0xB0, volume / 8), (0xB1, 0.0), (0xB2, 0.5)):
+        block.add_new(element, "FL", value)
+
+
+def named(name: str, values: Sequence[Any]) -> Say:
+    def say(one: FileDataset, volume: int, at: int) -> None:  # noqa: ARG001
+        setattr(one, name, values[volume])
+
+    return say
+
+
+SAID: dict[str, tuple[Say, str]] = {
+    "times of a day": (dynamic, "AcquisitionTime 20200101 235950"),
+    "PET": (pet, "FrameReferenceTime 1200000.5"),
+    "Siemens": (siemens, "DiffusionBValue 0 no DiffusionGradientOrientation"),
+    "GE": (ge, "DiffusionBValue 0 DiffusionGradientOrientation [0.0, 0.0, 0.5]"),
+    "Philips": (philips, "DiffusionBValue 0 DiffusionGradientOrientation [0.0, 0.0, 0.5]"),
+    "cardiac CT": (
+        named("NominalPercentageOfCardiacPhase", range(0, 60, 10)),
+        "NominalPercentageOfCardiacPhase 0",
+    ),
+    "4D CT": (named("NominalPercentageOfRespiratoryPhase", range(6)), "NominalPercentageOfRespiratoryPhase 0"),
+    "numbers of echoes": (named("EchoNumbers", range(1, 7)), "EchoNumbers 1"),
+    "sequences": (named("SequenceName", [f"ep_b800#{at}" for at in range(6, 12)]), "SequenceName ep_b800#6"),
+}
+"""What scanners say of slices at one place, and what is told of the first volume."""
+
+
+@pytest.mark.parametrize("kind", SAID)
+def test_what_scanners_say_tells_volumes_apart(kind: str, tmp_path: Path) -> None:
+    say, first = SAID[kind]
+    found = film.read(write_cine(tmp_path / "cine", say))
+    np.testing.assert_array_equal(found.frames, FRAMES)
+    assert found.labels[0] == first
+    with pytest.raises(
+        InputError, match=f"({first.split()[0]}|AcquisitionNumber) is "
+    ):  # who can't read it says what differs
+        series.read(tmp_path / "cine")
+
+
+def said_in_frames(name: str, key: str) -> Callable[[int, Any], None]:
+    return lambda at, group: enhanced.within(
+        group, name, **{key: [1.0 + at // 3, 0.0, 0.0] if "Di" in key else at // 3}
+    )
+
+
+def counted_alone(at: int, group: Any) -> None:
+    enhanced.within(group, "FrameContentSequence", DimensionIndexValues=[1 + at % 3, 1 + at // 3])
+
+
+IN_FRAMES: dict[str, tuple[Callable[[int, Any], None], str]] = {
+    "the file's count": (counted_alone, "dimension 2 (phase) 1 to dimension 2 (phase) 6"),
+    "cardiac CT": (
+        said_in_frames("CardiacSynchronizationSequence", "NominalPercentageOfCardiacPhase"),
+        "NominalPercentageOfCardiacPhase 0 to NominalPercentageOfCardiacPhase 5",
+    ),
+    "4D CT": (
+        said_in_frames("RespiratorySynchronizationSequence", "NominalPercentageOfRespiratoryPhase"),
+        "NominalPercentageOfRespiratoryPhase 0 to NominalPercentageOfRespiratoryPhase 5",
+    ),
+    "flow": (
+        said_in_frames("MRVelocityEncodingSequence", "VelocityEncodingDirection"),
+        "VelocityEncodingDirection [1.0, 0.0, 0.0] to VelocityEncodingDirection [6.0, 0.0, 0.0]",
+    ),
+    "times": (
+        said_in_frames("TemporalPositionSequence", "TemporalPositionTimeOffset"),
+        "TemporalPositionTimeOffset 0 to TemporalPositionTimeOffset 5",
+    ),
+    "numbers of acquisitions": (
+        said_in_frames("FrameContentSequence", "FrameAcquisitionNumber"),
+        "FrameAcquisitionNumber 0 to FrameAcquisitionNumber 5",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", IN_FRAMES)
+def test_what_frames_say_tells_volumes_apart(kind: str, tmp_path: Path) -> None:
+    frame, told = IN_FRAMES[kind]
+
+    def whole(made: FileDataset) -> None:
+        made.DimensionIndexSequence = [Dataset(), Dataset()]
+        made.DimensionIndexSequence[0].DimensionIndexPointer = 0x00209057
+        made.DimensionIndexSequence[1].DimensionDescriptionLabel = "phase"
+
+    write_cine(tmp_path / "classic", named("InstanceNumber", range(1, 7)))
+    slices = sorted(enhanced.classic(tmp_path / "classic"), key=lambda one: int(one.InstanceNumber))
+    found = film.read(enhanced.write_enhanced(tmp_path / "cine.dcm", slices, frame=frame, whole=whole))
+    np.testing.assert_array_equal(found.frames, FRAMES)
+    assert found.told == told
+
+
+def test_each_volume_is_told_where_the_first_and_the_last_do_not_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["split", str(write_cine(tmp_path / "cine", flow)), str(tmp_path / "out")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{tmp_path / 'out'}: 6 volumes, cine_v01.nii.gz to cine_v06.nii.gz"
+    assert lines[2] == "cine_v02.nii.gz: ComplexImageComponent MAGNITUDE TriggerTime 33"
+    assert len(lines) == 8
+
+
+def long_axes(one: FileDataset, at: int) -> None:
+    """A slice with another direction beside the ones of a short axis."""
+    one.ImageOrientationPatient, one.ImagePositionPatient = [0.0, 0.6, -0.8, 0.0, -0.8, -0.6], [-5.0, 40.0, 70.0 + at]
+
+
+def above(one: FileDataset, at: int) -> None:  # noqa: ARG001
+    """A slice of the same direction, far from the others, which the header calls another stack."""
+    one.ImagePositionPatient = (np.array([-31.0, 12.5, 40.0]) + 60 * np.cross(*dicoms.OBLIQUE)).tolist()
+
+
+@pytest.mark.parametrize("place", [long_axes, above])
+def test_stacks_of_one_series_are_told_apart(
+    place: Callable[[FileDataset, int], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def say(one: FileDataset, volume: int, at: int) -> None:
+        at_times(one, volume, at)
+        one.StackID = "2" if at == 2 else "10"
+        if at == 2:
+            place(one, 0)
+
+    source = write_cine(tmp_path / "cine", say)
+    with pytest.raises(InputError, match="split the series, as 'maskmixadv split' does"):
+        series.read(source)
+    with pytest.raises(InputError, match="holds 2 stacks of slices, allowed is one; 'maskmixadv split' saves them"):
+        film.read(source)
+    assert run(["split", str(source), str(tmp_path / "out")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "cine_v01.nii.gz: StackID 2: TriggerTime 14"
+    assert lines[12] == "cine_v12.nii.gz: StackID 10: TriggerTime 165"
+    for at, frame in enumerate([*FRAMES[:, 2:], *FRAMES[:, :2]], 1):
+        grid = SimpleITK.ReadImage(tmp_path / "out" / f"cine_v{at:02d}.nii.gz")
+        np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(grid), frame)
+        one = FileDataset("x", {})
+        place(one, 0)
+        origin = one.ImagePositionPatient if at <= 6 else (-31.0, 12.5, 40.0)
+        np.testing.assert_allclose(grid.GetOrigin(), origin, atol=1e-3)
+
+
 def lacking(folder: Path) -> Path:
     path = write_cine(folder / "cine", at_times)
     next(path.iterdir()).unlink()
@@ -220,6 +387,10 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a place lacks its first": (
         without((0, 0), (5, 1), (5, 2), say=lambda one, volume, _: setattr(one, "TriggerTime", 33 * volume)),
         "TriggerTime begins with 33 at its place, but with 0 at that of .*; add what is missing",
+    ),
+    "each place lacks another time of a day": (
+        without((1, 0), (3, 1), (4, 2), say=dynamic),
+        "AcquisitionTime goes from 2020010. [0-9.]+ to 2020010. [0-9.]+ after it, but from 2020.*; add what is missing",
     ),
     "each place lacks another echo": (
         without((1, 0), (3, 1), (4, 2), say=two_by_three),

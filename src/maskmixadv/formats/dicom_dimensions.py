@@ -1,9 +1,11 @@
 """What tells slices of one DICOM series apart beside their place: echoes, phases, diffusion weightings, stacks."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,6 +17,7 @@ from maskmixadv.formats.dicom_header import KIND, text
 from maskmixadv.formats.reading import SPLIT, reading
 
 B_VALUE: Final = "DiffusionBValue"
+DIRECTION: Final = "DiffusionGradientOrientation"
 ONE: Final = ("StackID", "ComplexImageComponent")
 """Texts of which a volume has one."""
 CONTRAST: Final = ("EffectiveEchoTime", "EchoTime", B_VALUE)
@@ -33,28 +36,47 @@ FEW: Final = 3
 """Steps of which a place's own median says how long one is."""
 COUNTED: Final = ("CardiacNumberOfImages", "NumberOfTemporalPositions")
 """Numbers of volumes that a header says."""
+WALL: Final = ("FrameReferenceDateTime", "FrameAcquisitionDateTime", "AcquisitionDateTime", "AcquisitionTime")
+"""Times of a day, with its date where the header has one."""
+CLOCKS: Final = ("FrameReferenceTime", "TemporalPositionTimeOffset", *WALL)
+"""When slices were acquired. Each has a time of its own, so it tells them apart where nothing else does."""
+MOVING: Final = (*TIMES, *CLOCKS)
+"""What counts by its order at each place."""
+PHASES: Final = ("NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase")
 KINDS: Final = (
     *("TemporalPositionIndex", "TemporalPositionIdentifier", "FrameType", "ImageType"),
-    *("FlipAngle", "KVP", "ConvolutionKernel"),
+    *(*PHASES, "FlipAngle", "KVP", "ConvolutionKernel"),
 )
 """What a line tells of wherever it differs."""
 DIMENSIONS: Final = (
-    *(*ONE, *CONTRAST, "DiffusionGradientOrientation"),
-    *("TemporalPositionIndex", "TemporalPositionIdentifier", *TIMES),
-    *("FlipAngle", "KVP", "ConvolutionKernel", "FrameType", "ImageType", "AcquisitionNumber"),
+    *(*ONE, *CONTRAST, DIRECTION, "VelocityEncodingDirection"),
+    *("TemporalPositionIndex", "TemporalPositionIdentifier", *PHASES, *TIMES),
+    *("FlipAngle", "KVP", "ConvolutionKernel", "FrameType", "ImageType", "EchoNumbers", "SequenceName"),
+    *("AcquisitionNumber", "FrameAcquisitionNumber"),
 )
 """What may differ between slices at one place, the likeliest first."""
+COUNT: Final = "dimension"
+"""Before the number and name of what a multi-frame file counts its frames by."""
+DAY: Final = 24 * 60 * 60
+CLOCK: Final = re.compile(r"(\d{8})? ?(\d{2}):?(\d{2}):?(\d{2}(?:\.\d*)?)(?:[+-]\d{4})?")
+"""A date and time, or a time alone, as DICOM writes it."""
 MOST: Final = 3
 """Dimensions that a line names at most."""
 SHOWN: Final = 5
 """Values that a line names at most."""
 AnySlice = TypeVar("AnySlice", bound=SourceSlice)
 PRIVATE_B: Final = (
-    (0x0019, "SIEMENS MR HEADER", 0x0C),
-    (0x2001, "Philips Imaging DD 001", 0x03),
-    (0x0043, "GEMS_PARM_01", 0x39),
+    (0x0019, "SIEMENS MR HEADER", (0x0C,)),
+    (0x2001, "Philips Imaging DD 001", (0x03,)),
+    (0x0043, "GEMS_PARM_01", (0x39,)),
 )
-"""Where makers store a b-value: group, private creator and element."""
+"""Where makers store a b-value: group, private creator and elements."""
+PRIVATE_DIRECTION: Final = (
+    (0x0019, "SIEMENS MR HEADER", (0x0E,)),
+    (0x2005, "Philips MR Imaging DD 001", (0xB0, 0xB1, 0xB2)),
+    (0x0019, "GEMS_ACQU_01", (0xBB, 0xBC, 0xBD)),
+)
+"""Where makers store the direction of a diffusion gradient: group, private creator and elements."""
 GE_FLAG: Final = 100_000
 """GE adds multiples of it to the b-value."""
 
@@ -130,8 +152,9 @@ def double(one: SourceSlice, other: SourceSlice, places: Sequence[Sequence[Sourc
     >>> double(*pair, [pair])
     "a: lies where b does; TriggerTime is 0, 300; sort phases or echoes apart, as 'maskmixadv split' does"
     """
-    found = [f"{name} is {_shown(_values(_all(places), name))}" for name in DIMENSIONS if _varies(places, name)][:MOST]
-    said = ", ".join(found) or _counted_by(places)
+    found = [_differs(places, name) for name in DIMENSIONS if _varies(places, name)][:MOST]
+    clocks = [name for name in CLOCKS if _varies(places, name)][:1]
+    said = ", ".join(found) or _counted_by(places) or "".join(_differs(places, name) for name in clocks)
     advice = _apart([one, other], "sort phases or echoes apart")
     return f"{one.path}: lies where {other.path} does; {said}{'; ' if said else ''}{advice}"
 
@@ -177,20 +200,29 @@ def parted(places: Sequence[Sequence[AnySlice]]) -> tuple[list[str], list[list[A
     rows = [sorted(place, key=lambda each: _key(each, by)) for place in places]
     _must_be_the_same(rows, by)
     _tell_of_fewer(first, counts[0])
-    said = [[" ".join(f"{name} {_value(each, name)}" for name in by) for each in row] for row in rows]
-    return said[0], [list(volume) for volume in zip(*rows, strict=True)]
+    said = [" ".join(_said(each, name) for name in by) for each in rows[0]]
+    return said, [list(volume) for volume in zip(*rows, strict=True)]
 
 
 def _telling(places: Sequence[Sequence[SourceSlice]]) -> list[str]:
-    """Return names whose values tell slices at one place apart, times last; nothing if there are none.
+    """Return names whose values tell slices at one place apart; nothing if there are none.
+
+    What a multi-frame file counts its frames by, and when slices were acquired, is asked where the rest does not do.
+    """
+    counts = tuple(f"{COUNT} {at} ({name})" for at, name in enumerate(_counting(places[0][0]), 1))
+    return next(filter(None, (_enough(places, (*DIMENSIONS, *more)) for more in ((), counts, (*counts, *CLOCKS)))), [])
+
+
+def _enough(places: Sequence[Sequence[SourceSlice]], names: Sequence[str]) -> list[str]:
+    """Return those of the names that tell slices at one place apart, times last; nothing if they don't do.
 
     A name counts if it tells more slices apart than those before it, and, but for times, has the same values
     as often everywhere.
     """
     by: list[str] = []
     told = 1
-    for name in sorted(DIMENSIONS, key=lambda name: name in TIMES):
-        everywhere = name in TIMES or all(_counts(each, name) == _counts(places[0], name) for each in places)
+    for name in sorted(names, key=lambda name: name in MOVING):
+        everywhere = name in MOVING or all(_counts(each, name) == _counts(places[0], name) for each in places)
         if not everywhere or not _varies(places, name):
             continue
         more = min(len({_key(each, [*by, name]) for each in place}) for place in places)
@@ -203,7 +235,7 @@ def _telling(places: Sequence[Sequence[SourceSlice]]) -> list[str]:
 
 def _must_be_even(places: Sequence[Sequence[SourceSlice]]) -> None:
     """Refuse values that one place has more often than another, of which some are missing here and some there."""
-    for name in (name for name in DIMENSIONS if name not in TIMES and _varies(places, name)):
+    for name in (name for name in DIMENSIONS if name not in MOVING and _varies(places, name)):
         counts = [_counts(each, name) for each in places]
         for place, count in zip(places, counts, strict=True):
             value = next((each for each in counts[0] if count[each] != counts[0][each]), None)
@@ -215,7 +247,7 @@ def _must_be_even(places: Sequence[Sequence[SourceSlice]]) -> None:
 
 def _must_be_the_same(rows: Sequence[Sequence[SourceSlice]], by: Sequence[str]) -> None:
     """Refuse rows, each the slices at a place in their order, whose slices of one number are no volume."""
-    fixed, times = ([name for name in by if (name in TIMES) == moving] for moving in (False, True))
+    fixed, times = ([name for name in by if (name in MOVING) == moving] for moving in (False, True))
     for row in rows:
         for one, other in zip(row, rows[0], strict=True):
             here, there = (" ".join(f"{name} {_value(each, name)}" for name in fixed) for each in (one, other))
@@ -238,7 +270,8 @@ def _must_be_at_steps(rows: Sequence[Sequence[SourceSlice]], name: str) -> None:
 
     Steps are told by their number at each place, as each breath-hold has another rate of the heart.
     """
-    found = [_numbers([_value(each, name) for each in row]) for row in rows]
+    found = [[_number(_value(each, name), name) for each in row] for row in rows]
+    found = [[each for each in row if math.isfinite(each)] for row in found]
     if len({len(each) for each in found}) > 1 or len(found[0]) != len(rows[0]) or len(found[0]) < 2:
         return
     times = np.array(found)
@@ -252,9 +285,13 @@ def _must_be_at_steps(rows: Sequence[Sequence[SourceSlice]], name: str) -> None:
     place, at = divmod(int(np.argmax(relative - usual)), relative.shape[1])
     if relative[place, at] - relative[:, at].min() >= LACKING:
         other = int(np.argmin(relative[:, at]))
-        said = f"{name} goes from {times[place, at]:g} to {times[place, at + 1]:g} after it"
-        there = f"from {times[other, at]:g} to {times[other, at + 1]:g} at that of {rows[other][at].path}"
+        here, there = (
+            f"from {_value(row[at], name)} to {_value(row[at + 1], name)}" for row in (rows[place], rows[other])
+        )
+        said, there = f"{name} goes {here} after it", f"{there} at that of {rows[other][at].path}"
         raise InputError(f"{rows[place][at].path}: {said}, but {there}; add what is missing, or sort phases apart")
+    if name in CLOCKS:  # one place may have been acquired after another
+        return
     late, early = int(times[:, 0].argmax()), int(times[:, 0].argmin())
     if times[late, 0] - times[early, 0] >= LATE * float(np.median(steps)):
         said = f"{name} begins with {times[late, 0]:g} at its place"
@@ -271,10 +308,27 @@ def _tell_of_fewer(first: SourceSlice, count: int) -> None:
                 return
 
 
-def _key(one: SourceSlice, by: Sequence[str]) -> tuple[tuple[float, str], ...]:
-    """Return what slices at one place are sorted by: numbers in their order, then texts."""
-    values = [_value(one, name) for name in by]
-    return tuple((next(iter(_numbers([value])), math.inf), value) for value in values)
+def _key(one: SourceSlice, by: Sequence[str]) -> tuple[tuple[float, tuple[tuple[float, str], ...], str], ...]:
+    """Return what slices at one place are sorted by: numbers in their order, then texts, with numbers in them."""
+    values = [(_value(one, name), name) for name in by]
+    return tuple((_number(value, name), _pieces(value), value) for value, name in values)
+
+
+def _pieces(value: str) -> tuple[tuple[float, str], ...]:
+    """Return a text in pieces, whose numbers count as such: ``ep_b800#2`` is before ``ep_b800#10``."""
+    pieces = re.split(r"([0-9]+(?:\.[0-9]+)?)", value)
+    return tuple((float(each), "") if at % 2 else (math.inf, each) for at, each in enumerate(pieces))
+
+
+def _number(value: str, name: str) -> float:
+    """Return a number, of a date and time its seconds; infinity where it is neither."""
+    with suppress(ValueError):
+        clock = CLOCK.fullmatch(value) if name in WALL else None
+        if clock is None:
+            return float(value)
+        days = date.fromisoformat(clock[1]).toordinal() if clock[1] else 0
+        return days * DAY + int(clock[2]) * 3600 + int(clock[3]) * 60 + float(clock[4])
+    return math.inf
 
 
 def where(slices: Sequence[SourceSlice]) -> Path:
@@ -300,8 +354,17 @@ def _all(places: Sequence[Sequence[SourceSlice]]) -> list[SourceSlice]:
     return [each for place in places for each in place]
 
 
+def _differs(places: Sequence[Sequence[SourceSlice]], name: str) -> str:
+    return f"{name} is {_shown(_values(_all(places), name))}"
+
+
 def _varies(places: Sequence[Sequence[SourceSlice]], name: str) -> bool:
     return any(len(_values(place, name)) > 1 for place in places)
+
+
+def _said(one: SourceSlice, name: str) -> str:
+    value = _value(one, name)
+    return f"{name} {value}" if value else f"no {name}"
 
 
 def _counts(slices: Sequence[SourceSlice], name: str) -> Counter[str]:
@@ -318,18 +381,30 @@ def _values(slices: Sequence[SourceSlice], name: str) -> list[str]:
 
 
 def _value(one: SourceSlice, name: str) -> str:
+    if name.startswith(COUNT):
+        found = _index(one, int(name.split()[1]) - 1)
+        return "" if found is None else str(found)
     said = text(one.path, one.header, name)
-    if said or name != B_VALUE:
+    if said and name in WALL:
+        day = text(one.path, one.header, "AcquisitionDate") if name == "AcquisitionTime" else ""
+        return f"{day} {said}".strip()
+    if said or name not in {B_VALUE, DIRECTION}:
         with suppress(ValueError):
-            return f"{float(said):g}"  # one number, however it is spelled
+            return f"{float(said):.10g}"  # one number, however it is spelled
         return said
-    for group, creator, element in PRIVATE_B:
-        # A header that was changed by others may hold anything here; then nothing is known of its b-value.
+    for group, creator, elements in PRIVATE_B if name == B_VALUE else PRIVATE_DIRECTION:
+        # A header that was changed by others may hold anything here; then nothing is known of its diffusion.
         with suppress(KeyError, TypeError, ValueError, IndexError):
-            value: Any = one.header.private_block(group, creator)[element].value
-            first = value if isinstance(value, int | float | str) else value[0]
-            return f"{float(first) % GE_FLAG:g}"
+            block = one.header.private_block(group, creator)
+            found = [_floats(block[element].value) for element in elements]
+            if name == B_VALUE:
+                return f"{found[0][0] % GE_FLAG:g}"
+            return str([round(each, 6) for values in found for each in values])
     return ""
+
+
+def _floats(value: Any) -> list[float]:  # noqa: ANN401
+    return [float(each) for each in ([value] if isinstance(value, int | float | str) else value)]
 
 
 def _numbers(values: Sequence[str]) -> list[float]:
@@ -355,17 +430,24 @@ def _shown(values: Sequence[str]) -> str:
 
 def _counted_by(places: Sequence[Sequence[SourceSlice]]) -> str:
     """Return what the file itself counts the frames at one place by; empty if it does not say."""
+    for at, label in enumerate(_counting(places[0][0])):
+        found = {_index(each, at) for each in _all(places)}
+        if any(len({_index(each, at) for each in place}) > 1 for place in places):
+            return f"{label} counts {_shown([str(each) for each in sorted(found, key=lambda each: each or 0)])}"
+    return ""
+
+
+def _counting(one: SourceSlice) -> list[str]:
+    """Return the names of what a multi-frame file counts its frames by, in their order."""
     from pydicom.datadict import keyword_for_tag
 
-    first = places[0][0]
-    with reading(first.path, KIND):
-        for at, item in enumerate(first.header.get(INDEX) or ()):
-            found = {str(_index(each, at)) for each in _all(places)}
-            if any(len({_index(each, at) for each in place}) > 1 for place in places):
-                pointer = item.get("DimensionIndexPointer")
-                name = str(item.get("DimensionDescriptionLabel") or keyword_for_tag(pointer) or pointer)
-                return f"{' '.join(name.split())} counts {_shown(sorted(found))}"
-    return ""
+    found = list[str]()
+    with reading(one.path, KIND):
+        for item in one.header.get(INDEX) or ():
+            pointer = item.get("DimensionIndexPointer")
+            name = str(item.get("DimensionDescriptionLabel") or keyword_for_tag(pointer) or pointer)
+            found.append(" ".join(name.split()))
+    return found
 
 
 def _index(one: SourceSlice, at: int) -> int | None:

@@ -31,7 +31,8 @@ GROUPS: Final = (
     *("PixelValueTransformationSequence", "FrameContentSequence"),
     *("MRImageFrameTypeSequence", "CTImageFrameTypeSequence", "PETFrameTypeSequence"),
     *("MREchoSequence", "MRModifierSequence", "MRDiffusionSequence", "MRTimingAndRelatedParametersSequence"),
-    *("CardiacSynchronizationSequence", "TemporalPositionSequence", "CTXRayDetailsSequence"),
+    *("CardiacSynchronizationSequence", "RespiratorySynchronizationSequence", "TemporalPositionSequence"),
+    *("MRVelocityEncodingSequence", "CTXRayDetailsSequence", "CTReconstructionSequence"),
 )
 """Functional groups that are looked into. What no group of its own holds comes first, so that the others count."""
 WITHIN: Final = ("DiffusionGradientDirectionSequence",)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -12,6 +13,7 @@ from maskmixadv.errors import InputError, say
 from maskmixadv.formats import dicom_dimensions, dicom_frames, dicom_pixels
 from maskmixadv.formats.dicom_frames import SourceSlice
 from maskmixadv.formats.dicom_header import number, numbers, text
+from maskmixadv.formats.reading import SPLIT
 from maskmixadv.formats.volume import check_spacing
 from maskmixadv.types import Spacing
 
@@ -31,6 +33,7 @@ MOSAIC: Final = "MOSAIC"
 """ImageType of Siemens' files in which all slices of a volume lie side by side."""
 COUNTED: Final = "NumberOfSlices"
 """How many slices a volume has, as PET says it; of slices that lack at an end, nothing else tells."""
+STACK: Final = "StackID"
 THICKNESS: Final = ("SpacingBetweenSlices", "SliceThickness")
 GRID: Final = {"PixelSpacing": 2, "ImageOrientationPatient": 6, "Rows": 1, "Columns": 1}
 """Attributes that are equal in all slices of a volume, with their number of values."""
@@ -108,13 +111,20 @@ def ordered(paths: Sequence[Path]) -> tuple[list[Slice], SlicePlane]:
     return _placed(sources)
 
 
-def stacked(paths: Sequence[Path]) -> tuple[list[list[Slice]], SlicePlane]:
+def stacked(paths: Sequence[Path]) -> list[tuple[list[list[Slice]], SlicePlane]]:
     """Sort slices as `ordered`, those at one place together, whatever tells them apart.
+
+    Slices of one series may be of several grids, as short and long axes, or of several ``StackID`` at places of their
+    own: each is a stack.
 
     Parameters
     ----------
     paths
         As in `ordered`.
+
+    Returns
+    -------
+    The slices of each stack at their places, and its grid; the first acquired stack first.
 
     Raises
     ------
@@ -128,9 +138,61 @@ def stacked(paths: Sequence[Path]) -> tuple[list[list[Slice]], SlicePlane]:
     maskmixadv.errors.InputError: missing.dcm: ...
     """
     sources = [each for path in paths for each in dicom_frames.slices(path)]
-    _must_have_one_grid(sources)
-    slices, plane = _placed(sources)
-    return _together(slices, np.diff([each.place for each in slices])), plane
+    found = list[tuple[list[list[Slice]], SlicePlane]]()
+    for stack in _stacks(sources):
+        _must_have_one_grid(stack)
+        slices, plane = _placed(stack)
+        found.append((_together(slices, np.diff([each.place for each in slices])), plane))
+    return found
+
+
+def _stacks(sources: Sequence[SourceSlice]) -> list[list[SourceSlice]]:
+    """Part the slices of one series by their grids, and by what their header calls a stack."""
+    if len({text(each.path, each.header, "SeriesInstanceUID") for each in sources}) > 1:
+        return [list(sources)]  # then a folder holds what should not lie together
+    grids = list[tuple[list[Float[np.ndarray, "_"]], list[SourceSlice]]]()
+    for each in sources:
+        _must_be_plain(each.path, each.header)
+        mine = [numbers(each.path, each.header, name, count) for name, count in GRID.items()]
+        same = (stack for grid, stack in grids if all(map(partial(np.allclose, atol=TURNED), mine, grid)))
+        if (stack := next(same, None)) is None:
+            grids.append((mine, [each]))
+        else:
+            stack.append(each)
+    first = grids[0][1][0]
+    if len(grids) > 1 and (patient := _differing([each for _, stack in grids for each in stack], "PatientID")):
+        raise InputError(f"{patient.path}: PatientID differs from that of {first.path}; split the series")
+    found = [stack for _, grid in grids for stack in _by_stack(grid)]
+    return sorted(found, key=lambda stack: min(_acquired(each) for each in stack))
+
+
+def _differing(sources: Sequence[SourceSlice], name: str) -> SourceSlice | None:
+    said = text(sources[0].path, sources[0].header, name)
+    return next((each for each in sources if text(each.path, each.header, name) != said), None)
+
+
+def _by_stack(sources: Sequence[SourceSlice]) -> list[list[SourceSlice]]:
+    """Part slices of one grid by StackID, unless two stacks have a place in common."""
+    parts: dict[str, list[SourceSlice]] = {}
+    for each in sources:
+        parts.setdefault(text(each.path, each.header, STACK), []).append(each)
+    held = [{_position(each) for each in part} for part in parts.values()]
+    apart = sum(map(len, held)) == len(set().union(*held))
+    return list(parts.values()) if apart else [list(sources)]
+
+
+def _acquired(one: SourceSlice) -> tuple[float, float]:
+    """Return what stacks are sorted by: the number of the stack, then that of the image."""
+    stack, image = (text(one.path, one.header, name) for name in (STACK, "InstanceNumber"))
+    return (
+        float(stack) if stack.isdecimal() else 0.0,
+        float(one.frame) or (float(image) if image.isdecimal() else 0.0),
+    )
+
+
+def _position(one: SourceSlice) -> tuple[float, ...]:
+    """Return where a slice lies, in mm (LPS), to a hundredth."""
+    return tuple(numbers(one.path, one.header, "ImagePositionPatient", 3).round(2).tolist())
 
 
 def _must_have_one_grid(sources: Sequence[SourceSlice]) -> None:
@@ -142,7 +204,7 @@ def _must_have_one_grid(sources: Sequence[SourceSlice]) -> None:
             mine = numbers(each.path, each.header, name, count)
             if not np.allclose(mine, others[name], atol=TURNED):
                 here, there = f"{name} is {mine.tolist()}", f"{others[name].tolist()} in {first.path}"
-                raise InputError(f"{each.path}: {here}, but {there}; split the series")
+                raise InputError(f"{each.path}: {here}, but {there}; split the series{_as_command(each, first)}")
         for name in EQUAL:
             if (mine := text(each.path, each.header, name)) != (other := text(first.path, first.header, name)):
                 raise InputError(f"{each.path}: {name} is {mine!r}, but {other!r} in {first.path}; split the series")
@@ -150,6 +212,12 @@ def _must_have_one_grid(sources: Sequence[SourceSlice]) -> None:
             if (name in each.header) != (name in first.header):
                 one, other = (each, first) if name in each.header else (first, each)
                 raise InputError(f"{other.path}: lacks {name}, which {one.path} has; split the series")
+
+
+def _as_command(one: SourceSlice, other: SourceSlice) -> str:
+    """Name the command where it parts two grids, which it does of one series."""
+    uids = {text(each.path, each.header, "SeriesInstanceUID") for each in (one, other)}
+    return f", as {SPLIT} does" if len(uids) == 1 else ""
 
 
 def _placed(sources: Sequence[SourceSlice]) -> tuple[list[Slice], SlicePlane]:
@@ -173,9 +241,7 @@ def places(paths: Sequence[Path]) -> list[tuple[float, ...]]:
     >>> places([])
     []
     """
-    sources = [each for path in paths for each in dicom_frames.slices(path)]
-    positions = [numbers(each.path, each.header, "ImagePositionPatient", 3) for each in sources]
-    return [tuple(position.round(2).tolist()) for position in positions]
+    return [_position(each) for path in paths for each in dicom_frames.slices(path)]
 
 
 def _must_be_plain(path: Path, header: Any) -> None:  # noqa: ANN401

@@ -328,8 +328,8 @@ def volume(paths: Sequence[Path], *, codes: bool = False) -> Volume:
     return _volume(slices, plane, codes=codes)
 
 
-def volumes(paths: Sequence[Path]) -> tuple[Volume, list[str]]:
-    """Read slices of which several lie at each place, as phases of a moving organ do, as channels of one volume.
+def volumes(paths: Sequence[Path]) -> list[tuple[Volume, list[str]]]:
+    """Read slices of which several lie at each place, as phases of a moving organ do, as channels of volumes.
 
     Parameters
     ----------
@@ -338,8 +338,8 @@ def volumes(paths: Sequence[Path]) -> tuple[Volume, list[str]]:
 
     Returns
     -------
-    The volumes as channels, or one volume without channels, and what tells each volume apart, such as
-    ``TriggerTime 33``; nothing for a single one.
+    For each stack, as short and long axes of one series are, its volumes as channels, or one volume without channels,
+    and what tells each volume apart, such as ``TriggerTime 33``; nothing for the single one of a series.
 
     Raises
     ------
@@ -352,7 +352,21 @@ def volumes(paths: Sequence[Path]) -> tuple[Volume, list[str]]:
     Traceback (most recent call last):
     maskmixadv.errors.InputError: missing.dcm: ...
     """
-    places, plane = dicom_grid.stacked(paths)
+    stacks = dicom_grid.stacked(paths)
+    found = [_stack(places, plane) for places, plane in stacks]
+    if len(stacks) == 1:
+        return found
+    ids = [text(first.path, first.header, dicom_grid.STACK) for ((first, *_), *_), _ in stacks]
+    called = [f"StackID {each}" for each in ids] if len(set(ids) - {""}) == len(ids) else []
+    called = called or [f"stack {at}" for at in range(1, len(ids) + 1)]
+    return [
+        (volume, [f"{stack}: {name}" for name in names] or [stack])
+        for (volume, names), stack in zip(found, called, strict=True)
+    ]
+
+
+def _stack(places: Sequence[Sequence[Slice]], plane: SlicePlane) -> tuple[Volume, list[str]]:
+    """Read the volumes of one stack, whose slices at one place are together."""
     for place in places:
         uids = {text(each.path, each.header, "SeriesInstanceUID"): each.path for each in place}
         if len(uids) > 1:

@@ -12,6 +12,7 @@ from jaxtyping import Shaped
 from maskmixadv.errors import InputError
 from maskmixadv.files import check_name, no_file, together
 from maskmixadv.formats import dicom_header, dicom_pictures, itk, nifti, series
+from maskmixadv.formats.reading import SPLIT
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources import stills
 from maskmixadv.spelling import as_file
@@ -20,6 +21,10 @@ ALLOWED: Final = "allowed are NIfTI, NRRD, MetaImage, multi-frame DICOM, and fol
 
 PATIENT: Final = r"^(.+)_v[0-9]+$"
 """Regular expression whose first group is what the names of a film's volumes share."""
+ALONE: Final = "holds one volume, allowed are several; there is nothing to split"
+MANY: Final = 2
+NUMBERED: Final = re.compile(r"(\S+|\S+ \d+ \([^)]*\)) -?[0-9.]+")
+"""What tells a volume apart, where it is a number under a name."""
 SUFFIX: Final = ".nii.gz"
 PICTURE: Final = ".dcm"
 SEGMENTATION: Final = ".seg.nrrd"
@@ -39,6 +44,8 @@ class Film(NamedTuple):
         What tells them apart, in the words of the file, such as ``TriggerTime 0 to TriggerTime 957``; may be empty.
     name
         Name of the file or folder, without suffix.
+    labels
+        What tells each volume apart, such as ``TriggerTime 33``; empty if the file does not say.
 
     Examples
     --------
@@ -52,10 +59,13 @@ class Film(NamedTuple):
     like: Volume
     told: str
     name: str
+    labels: tuple[str, ...] = ()
 
 
-def split(source: Path, folder: Path) -> tuple[list[str], str]:
+def split(source: Path, folder: Path) -> tuple[list[str], list[str]]:
     """Save each volume of a film as NIfTI, or each picture of a DICOM film without a place as DICOM.
+
+    Stacks of slices of one DICOM series, as short and long axes, follow one another: their volumes are numbered on.
 
     Parameters
     ----------
@@ -66,7 +76,8 @@ def split(source: Path, folder: Path) -> tuple[list[str], str]:
 
     Returns
     -------
-    The names of the files, and what tells them apart, in the words of the file; that may be empty.
+    The names of the files, and what tells them apart, in the words of the file: nothing, one text for all of them, or
+    one for each where the first and the last do not say what is between.
 
     Raises
     ------
@@ -85,9 +96,15 @@ def split(source: Path, folder: Path) -> tuple[list[str], str]:
     if picture:
         pictures = list(stills.stills(source))
         save = [partial(each.save_as, enforce_file_format=True) for each in pictures]
-        return _written(_called(source), PICTURE, save, folder), ""
-    found = read(source)
-    return write(found, folder), found.told
+        return _written(_called(source), PICTURE, save, folder), []
+    films = _read(source)
+    labels = [label for each in films for label in each.labels]
+    if len(labels) < MANY or (len(films) == 1 and _in_order(labels)):
+        labels = [each.told for each in films if each.told]
+    save = [partial(nifti.write_image, array=frame, like=each.like) for each in films for frame in each.frames]
+    if len(save) < MANY:
+        raise InputError(f"{source}: {ALONE}")
+    return _written(films[0].name, SUFFIX, save, folder), labels
 
 
 def read(source: Path) -> Film:
@@ -102,7 +119,8 @@ def read(source: Path) -> Film:
     Raises
     ------
     InputError
-        If it holds one volume alone, is of another format or damaged, or if nothing tells slices at one place apart.
+        If it holds one volume alone or several stacks, is of another format or damaged, or if nothing tells slices at
+        one place apart.
 
     Examples
     --------
@@ -112,10 +130,12 @@ def read(source: Path) -> Film:
     >>> film.frames.shape, film.name
     ((30, 3, 7, 5), 'cine')
     """
-    volume, told, name = _read(source)
-    if volume.channels is None:
-        raise InputError(f"{source}: holds one volume, allowed are several; there is nothing to split")
-    return Film(volume.channels, volume, told, name)
+    found, *others = _read(source)
+    if others:
+        raise InputError(f"{source}: holds {1 + len(others)} stacks of slices, allowed is one; {SPLIT} saves them")
+    if found.like.channels is None:
+        raise InputError(f"{source}: {ALONE}")
+    return found
 
 
 def write(film: Film, folder: Path) -> list[str]:
@@ -184,16 +204,30 @@ def _called(source: Path) -> str:
     return path.stem if source.is_file() and path.suffix.lower() in series.CALLED else path.name
 
 
-def _read(source: Path) -> tuple[Volume, str, str]:
+def _read(source: Path) -> list[Film]:
+    """Read the film of each stack; one volume is a film, too."""
     if source.exists() and not (source.is_file() or source.is_dir()):
         raise InputError(f"{source}: {no_file(source)}")
+    name = _name(source)
     if suffix := _volumes_suffix(source):
-        return *(nifti if suffix in nifti.SUFFIXES else itk).read_volumes(source), _name(source)
+        volume, told = (nifti if suffix in nifti.SUFFIXES else itk).read_volumes(source)
+        return [Film(_frames(volume), volume, told, name)]
     if not source.is_dir() and not (source.is_file() and dicom_header.is_dicom(source)):
         raise InputError(f"{source}: no such file or folder, or of another format; {ALLOWED}")
-    volume, names = series.volumes(_slices(source))
-    told = f"{names[0]} to {names[-1]}" if names else ""
-    return volume, told, _name(source)
+    return [
+        Film(_frames(volume), volume, f"{labels[0]} to {labels[-1]}" if labels else "", name, tuple(labels))
+        for volume, labels in series.volumes(_slices(source))
+    ]
+
+
+def _frames(volume: Volume) -> Shaped[np.ndarray, "v d h w"]:
+    return volume.array[None] if volume.channels is None else volume.channels
+
+
+def _in_order(labels: Sequence[str]) -> bool:
+    """Whether labels differ in a number alone, so that the first and the last say what is between."""
+    found = [NUMBERED.fullmatch(each) for each in labels]
+    return len({each and each[1] for each in found}) == 1 and None not in found
 
 
 def _slices(source: Path) -> list[Path]:
