@@ -21,7 +21,7 @@ from maskmixadv.networks.components import Boxes, box_round, boxes_of, in_one_pi
 from maskmixadv.runs.pieces import Piece, Pieces
 from maskmixadv.runs.run import Run
 from maskmixadv.strokes.known import known
-from maskmixadv.training.asked import LEAST, asked
+from maskmixadv.training.asked import LEAST, asked, tell_asked
 
 VOXELS: Final = 20_000_000
 """Voxels of a case that are looked at, at most: of a larger one, such as a CT, every second or third row and column."""
@@ -128,7 +128,9 @@ def _predicted(
     run: Run, corpus: Corpus, predictor: Predictor, entries: Sequence[Entry], masks: Taught
 ) -> Iterator[tuple[Labels, Labels]]:
     """Yield what is annotated in training cases, and what the network draws there, every piece of it."""
-    for entry in asked(run, [entry for entry in entries if _annotated(run, entry, masks)]):
+    chosen = asked(run, [entry for entry in entries if _annotated(run, entry, masks)])
+    tell_asked(run, chosen, of="training", finds="which structures are in one piece")
+    for entry in chosen:
         case = corpus.load(entry)
         annotated = known(case, masks, enclosure=False).labels
         labels = predictor.labels(case.image, case.spacing, largest=False)
