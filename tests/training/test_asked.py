@@ -4,13 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.shared.tiny import run as tiny_run
 
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.methods.pce import PCE
 from maskmixadv.runs.run import Run
 from maskmixadv.sampling.grid import Grid
 from maskmixadv.training.asked import LEAST, asked, tell_asked
+from tiny import run as tiny_run
 
 
 def _run() -> Run:
