@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,23 @@ def test_sheet_gives_each_slice_the_same_width() -> None:
     first, second = (axes.get_position() for axes in figure.axes)
     assert first.width == pytest.approx(second.width, rel=0.02)
     assert [axes.get_ylabel() for axes in figure.axes] == ["first", "second"]
+
+
+@pytest.mark.parametrize("classes", [4, 100])
+def test_slices_are_as_large_whatever_the_number_of_classes(classes: int) -> None:
+    """The legend took the slices' room: with 100 classes nothing was left of them."""
+    names = ["background", *(f"structure {number}" for number in range(1, classes))]
+    labels = np.zeros((40, 40), np.uint8)
+    figure = pictures.sheet([np.zeros((40, 40))] * 2, {"prediction": [labels] * 2, "truth": [labels] * 2}, names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pictures.png(figure)
+    shown = [axes.get_window_extent() for axes in figure.axes]
+    assert min(box.width for box in shown) > 100
+    legend = figure.legends[0].get_window_extent()
+    assert legend.x0 >= 0
+    assert legend.x1 <= figure.bbox.width
+    assert legend.y1 <= min(box.y0 for box in shown)
 
 
 def test_a_stroke_across_corners_of_pixels_is_one_line() -> None:

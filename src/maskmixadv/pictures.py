@@ -30,6 +30,9 @@ PAPER, INK = "#14161a", "#e8e8e8"
 """Colours of the ground and of text: the ground is dark, as medical images are black at their edges."""
 _CELL: Final = 2.0
 """Width of a slice in inches."""
+_LINE, _MARK, _LETTER = 0.19, 0.55, 0.07
+"""Inches that a legend takes: of a line's height; of a line's width its coloured mark and the space between two names,
+and about a letter."""
 
 
 def palette(count: int) -> tuple[str, ...]:
@@ -168,8 +171,11 @@ def sheet(
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     heights = [high / wide for high, wide in (image.shape[:2] for image in images)]
+    width = _CELL * (1 + len(columns)) + (0.25 if rows else 0.0)
+    across = _across(classes, width, most=2 * (1 + len(columns)))
+    lines = -(-len(classes) // across)
     figure = Figure(
-        figsize=(_CELL * (1 + len(columns)) + (0.25 if rows else 0.0), _CELL * sum(heights) + 0.65),
+        figsize=(width, _CELL * sum(heights) + 0.65 + _LINE * max(0, lines - 2)),
         facecolor=PAPER,
         layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0),
     )
@@ -180,8 +186,13 @@ def sheet(
             overlay(grid[row, column], image, None if maps is None else maps[row], classes)
     for axes, name in zip(grid[:, 0], rows, strict=False):
         axes.set_ylabel(verbatim(name), color=INK, fontsize=9)
-    _legend(figure, classes, across=2 * (1 + len(columns)))
+    _legend(figure, classes, across=across)
     return figure
+
+
+def _across(classes: Sequence[str], width: float, *, most: int) -> int:
+    """Return how many names of classes fit side by side into `width` inches, at most `most`, and at least one."""
+    return max(1, min(len(classes), most, int(width / (_MARK + _LETTER * max(map(len, classes))))))
 
 
 def _legend(figure: "Figure", classes: Sequence[str], *, across: int) -> None:
@@ -191,7 +202,7 @@ def _legend(figure: "Figure", classes: Sequence[str], *, across: int) -> None:
     figure.legend(
         handles=[Patch(color=colour, label=verbatim(name)) for name, colour in named],
         loc="outside lower center",
-        ncols=min(len(classes), across),
+        ncols=across,
         frameon=False,
         labelcolor=INK,
         fontsize=9,

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy
 
 from maskmixadv.errors import InputError
+from maskmixadv.networks import components
 from maskmixadv.runs.pieces import FILE, Piece, Pieces
 
 CLASSES = ("background", "RV", "LV")
@@ -26,6 +28,29 @@ def test_all_together_come_first_and_each_one_in_what_is_left() -> None:
     pieces = Pieces((_piece("RV", "LV"), _piece("RV", kept=False), _piece("LV")))
     assert pieces.keep(labels, CLASSES).tolist() == [[[0, 0, 0, 0, 0, 1, 2, 2, 1, 0]]]
     assert str(pieces) == "all structures together, LV"
+
+
+def test_a_volume_is_gone_through_once_however_many_structures_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a CT of 300 slices each pass takes a third of a second."""
+    names = ("background", *(f"organ {number}" for number in range(1, 31)))
+    labels = np.random.default_rng(0).integers(0, 40, (4, 30, 30)).astype(np.uint8)
+    labels[labels > 30] = 0
+    expected, passes, find = labels, list[tuple[int, ...]](), scipy.ndimage.find_objects
+    for structures in (list(range(1, 31)), *([label] for label in range(1, 31))):
+        one = np.isin(expected, structures)
+        parts, _ = scipy.ndimage.label(one, np.ones((3, 3, 3)))
+        expected = np.where(one & (parts != 1 + np.bincount(parts.ravel())[1:].argmax()), 0, expected)
+    monkeypatch.setattr(scipy.ndimage, "find_objects", lambda volume: passes.append(volume.shape) or find(volume))
+    kept = Pieces((_piece(*names[1:]), *(_piece(name) for name in names[1:]))).keep(labels, names)
+    assert passes == [labels.shape]
+    assert np.array_equal(kept, expected)
+    assert (kept != labels).mean() > 0.3
+
+
+def test_structures_that_an_earlier_piece_has_emptied_are_none() -> None:
+    labels = np.array([[[1, 1, 0, 2]]], np.uint8)
+    boxes = components.boxes_of(labels)
+    assert components.in_one_piece(np.array([[[1, 1, 0, 0]]], np.uint8), [2], boxes).tolist() == [[[1, 1, 0, 0]]]
 
 
 def test_what_is_given_stays_as_it_is() -> None:

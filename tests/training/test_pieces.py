@@ -169,7 +169,7 @@ def test_of_large_volumes_every_second_row_is_looked_at(
     looked: list[tuple[int, ...]] = []
     monkeypatch.setattr("maskmixadv.training.pieces.VOXELS", 2 * SIDE * SIDE // 3)
     monkeypatch.setattr(
-        "maskmixadv.training.pieces.in_one_piece", lambda labels, _: looked.append(labels.shape) or labels
+        "maskmixadv.training.pieces.in_one_piece", lambda labels, *_: looked.append(labels.shape) or labels
     )
     draws(organs())
     found_pieces(run, corpus, Predictor.load(run.root, "cpu"))

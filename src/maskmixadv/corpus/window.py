@@ -76,8 +76,8 @@ def _annotated(case: Case) -> Bool[np.ndarray, "d h w"]:
 
 
 def _some(values: Float[np.ndarray, "n"]) -> Float[np.ndarray, "m"]:
-    """Return at most `MOST_VOXELS` of the values, at equal steps."""
-    return values[:: max(1, -(-len(values) // MOST_VOXELS))]
+    """Return at most `MOST_VOXELS` of the values, at equal steps; copied, as all others would stay in memory, too."""
+    return values[:: max(1, -(-len(values) // MOST_VOXELS))].copy()
 
 
 def _between(parts: Sequence[np.ndarray]) -> Window | None:

@@ -167,18 +167,30 @@ def odds_of(labels: np.ndarray, told: dict[str, Any]) -> np.ndarray:
 
 def in_one_piece(labels: np.ndarray, about: dict[str, Any]) -> np.ndarray:
     """Keep the largest connected piece of each group of structures that is in one; the rest becomes background."""
-    for names in about["pieces"]["together"]:
-        from scipy import ndimage
+    if not about["pieces"]["together"]:
+        return labels
+    from scipy import ndimage
 
-        one = np.zeros(labels.shape, bool)
-        for name in names:
-            one |= labels == about["classes"].index(name)
+    kept = labels.copy()
+    boxes = ndimage.find_objects(labels)  # what is left of a structure lies in its box, too
+    for names in about["pieces"]["together"]:
+        wanted = [about["classes"].index(name) for name in names]
+        there = [box for label, box in enumerate(boxes, 1) if box and label in wanted]
+        if not there:
+            continue
+        box = tuple(
+            slice(min(o.start for o in along), max(o.stop for o in along)) for along in zip(*there, strict=True)
+        )
+        part = kept[box]
+        one = np.zeros(part.shape, bool)
+        for label in wanted:
+            one |= part == label
         labelled: Any = ndimage.label(one, np.ones((3, 3, 3)))
         parts, number = labelled
         if number > 1:
             sizes = np.sum([np.bincount(plane.ravel(), minlength=number + 1) for plane in parts], axis=0)
-            labels = np.where(one & (parts != 1 + np.argmax(sizes[1:])), 0, labels).astype(labels.dtype)
-    return labels
+            part[one & (parts != 1 + np.argmax(sizes[1:]))] = 0
+    return kept
 
 
 def scaled_channels(image: np.ndarray, about: dict[str, Any], tell: Callable[[str], object]) -> np.ndarray:

@@ -35,7 +35,80 @@ def largest_components(labels: UInt8[np.ndarray, "d h w"], classes: int) -> UInt
     return kept
 
 
-def in_one_piece(labels: UInt8[np.ndarray, "d h w"], structures: Sequence[int]) -> UInt8[np.ndarray, "d h w"]:
+Box = tuple[slice, slice, slice]
+Boxes = Sequence[Box | None]
+
+
+def boxes_of(labels: UInt8[np.ndarray, "d h w"]) -> Boxes:
+    """Return the smallest box that holds a structure, for each of 1 and above; None for one that is not there.
+
+    Parameters
+    ----------
+    labels
+        Class indices of a volume; 0 is background.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from maskmixadv.networks.components import boxes_of
+    >>> boxes_of(np.array([[[0, 2, 0, 2]]], np.uint8))
+    [None, (slice(0, 1, None), slice(0, 1, None), slice(1, 4, None))]
+    """
+    return scipy.ndimage.find_objects(labels)
+
+
+def box_round(boxes: Boxes, structures: Sequence[int]) -> Box | None:
+    """Return the smallest box that holds some structures together; None where none of them is there.
+
+    Parameters
+    ----------
+    boxes
+        As `boxes_of` returns them.
+    structures
+        Classes, of 1 and above.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from maskmixadv.networks.components import box_round, boxes_of
+    >>> box_round(boxes_of(np.array([[[1, 0, 1, 2, 0, 3]]], np.uint8)), [1, 2])
+    (slice(0, 1, None), slice(0, 1, None), slice(0, 4, None))
+    """
+    there = [box for label, box in enumerate(boxes, 1) if box and label in structures]
+    if not there:
+        return None
+    along = [slice(min(o.start for o in sides), max(o.stop for o in sides)) for sides in zip(*there, strict=True)]
+    return along[0], along[1], along[2]
+
+
+def one_of(labels: UInt8[np.ndarray, "d h w"], structures: Sequence[int]) -> Bool[np.ndarray, "d h w"]:
+    """Return which voxels are of some structures; in a pass, however many these are.
+
+    Parameters
+    ----------
+    labels
+        Class indices of a volume; 0 is background.
+    structures
+        Classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from maskmixadv.networks.components import one_of
+    >>> one_of(np.array([[[1, 0, 2, 3]]], np.uint8), [1, 3])
+    array([[[ True, False, False,  True]]])
+    """
+    if len(structures) == 1:
+        return labels == structures[0]
+    among, one = np.isin(np.arange(256), structures), np.empty(labels.shape, bool)
+    for plane, found in zip(labels, one, strict=True):  # of a whole CT, np.isin and look-ups take eight bytes a voxel
+        found[:] = among[plane]
+    return one
+
+
+def in_one_piece(
+    labels: UInt8[np.ndarray, "d h w"], structures: Sequence[int], boxes: Boxes | None = None
+) -> UInt8[np.ndarray, "d h w"]:
     """Keep the largest connected component (26 neighbours) of some structures together; the rest of them is background.
 
     Parameters
@@ -44,6 +117,13 @@ def in_one_piece(labels: UInt8[np.ndarray, "d h w"], structures: Sequence[int]) 
         Class indices of a volume; 0 is background.
     structures
         Classes that are taken as one, of 1 and above. All others stay as they are.
+    boxes
+        Boxes that hold the structures, as `boxes_of` finds them, where they are known: a CT is gone through once then,
+        and not for each structure. None: they are looked for.
+
+    Returns
+    -------
+    New labels; or `labels`, where nothing is left out.
 
     Examples
     --------
@@ -52,14 +132,12 @@ def in_one_piece(labels: UInt8[np.ndarray, "d h w"], structures: Sequence[int]) 
     >>> in_one_piece(np.array([[[1, 0, 1, 2, 0, 3]]], np.uint8), [1, 2])
     array([[[0, 0, 1, 2, 0, 3]]], dtype=uint8)
     """
-    boxes = [box for label, box in enumerate(scipy.ndimage.find_objects(labels), 1) if box and label in structures]
-    if not boxes:
+    box = box_round(boxes_of(labels) if boxes is None else boxes, structures)
+    if box is None or not (one := one_of(labels[box], structures)).any():
         return labels
-    box = tuple(slice(min(o.start for o in along), max(o.stop for o in along)) for along in zip(*boxes, strict=True))
-    one = np.zeros(labels[box].shape, bool)
-    for label in structures:  # np.isin takes eight bytes a voxel
-        one |= labels[box] == label
     one ^= _largest(one)  # what is left out
+    if not one.any():
+        return labels
     kept = labels.copy()  # only now: before, the components of a CT took gigabytes
     kept[box][one] = 0
     return kept

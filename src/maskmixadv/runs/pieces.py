@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 
 from maskmixadv.errors import InputError
 from maskmixadv.files import write_text
-from maskmixadv.networks.components import in_one_piece
+from maskmixadv.networks.components import boxes_of, in_one_piece
 from maskmixadv.runs.seal import ODDS, PIECES, seal_of, sealed, unsealed
 from maskmixadv.typed import made
 
@@ -122,8 +122,9 @@ class Pieces:
 
     def keep(self, labels: UInt8[np.ndarray, "d h w"], classes: tuple[str, ...]) -> UInt8[np.ndarray, "d h w"]:
         """Return a volume's labels with the largest pieces alone; other pieces become background."""
+        boxes = boxes_of(labels) if self.kept else ()  # what is left of a structure lies in its box, too
         for piece in self.kept:
-            labels = in_one_piece(labels, [classes.index(name) for name in piece.structures])
+            labels = in_one_piece(labels, [classes.index(name) for name in piece.structures], boxes)
         return labels
 
     def __str__(self) -> str:

@@ -214,7 +214,8 @@ class Learnt:
         lost = [*self._left(), *self._lost()]
         lines += ["not learnt from: " + "; ".join(lost)] if lost else []
         if absent := [name for label, name in enumerate(self.classes) if label and not self._shown(label)]:
-            lines.append(f"no training case shows {', '.join(absent)}: it is not learnt, and will hardly be predicted")
+            they = "it is" if len(absent) == 1 else "they are"
+            lines.append(f"no training case shows {', '.join(absent)}: {they} not learnt, and will hardly be predicted")
         if self.drawn == "scribble" and not self.dense and not self._shown(0):
             lines.append(
                 f"no stroke of class 0 ({self._name(0)}): predictions will leave hardly a pixel to it; draw "

@@ -23,7 +23,7 @@ from maskmixadv.errors import InputError
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.runs.odds import RANGE, Odds, larger, sizes
 from maskmixadv.runs.run import Run
-from maskmixadv.training.asked import asked
+from maskmixadv.training.asked import asked, tell_asked
 from maskmixadv.types import IGNORE
 
 LEAST: Final = 3
@@ -140,6 +140,7 @@ def found_odds(run: Run, corpus: Corpus, predictor: Predictor) -> Odds:
     patients = np.unique(names, return_inverse=True)[1]
     if len(set(names)) < LEAST:
         return Odds()
+    tell_asked(run, entries, of="validation", finds="the odds of classes")
     most = min(MOST, WORK // (len(classes) ** 2 * len(entries)))
     masks = _Masks.of([_met(predictor, corpus.load(entry), most) for entry in entries])
     best = masks.best(np.ones(len(entries), bool)).kept

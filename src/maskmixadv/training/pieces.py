@@ -17,11 +17,11 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import Taught, taught
 from maskmixadv.inference.predictor import Predictor
-from maskmixadv.networks.components import in_one_piece
+from maskmixadv.networks.components import Boxes, box_round, boxes_of, in_one_piece, one_of
 from maskmixadv.runs.pieces import Piece, Pieces
 from maskmixadv.runs.run import Run
 from maskmixadv.strokes.known import known
-from maskmixadv.training.asked import LEAST, asked
+from maskmixadv.training.asked import LEAST, asked, tell_asked
 
 VOXELS: Final = 20_000_000
 """Voxels of a case that are looked at, at most: of a larger one, such as a CT, every second or third row and column."""
@@ -62,14 +62,16 @@ def found_pieces(run: Run, corpus: Corpus, predictor: Predictor) -> Pieces:
     entries = corpus.of(run.learnt_from.train)
     masks = taught(corpus, entries, run.masks, supervision=run.method.supervision, seed=run.seed)
     for annotated, labels in _predicted(run, corpus, predictor, entries, masks):
-        left = tallies[0].add(labels, annotated)
+        boxes = boxes_of(labels)  # what is left of a structure lies in its box, too
+        left = tallies[0].add(labels, annotated, boxes)
         for after, before in zip(tallies[1:], others, strict=True):
-            after.add(left, annotated)
-            before.add(labels, annotated)
+            after.add(left, annotated, boxes)
+            before.add(labels, annotated, boxes)
     learnt = [entry for entry in entries if entry.name in masks and masks[entry.name] is None]
     for mask in _masks(run, corpus, learnt):
+        boxes = boxes_of(mask)
         for tally in tallies:
-            tally.true(mask)
+            tally.true(mask, boxes)
     first = tallies[0].piece
     return Pieces((first, *(tally.piece for tally in (tallies[1:] if first.kept else others))))
 
@@ -86,23 +88,30 @@ class _Tally:
     beside: list[float] = field(default_factory=list)
     """Of masks, whose structures lie alike whatever is left of what is drawn."""
 
-    def add(self, labels: Labels, annotated: Labels) -> Labels:
-        """Count a case; returns its labels with the largest piece alone."""
-        kept = in_one_piece(labels, self.structures)
-        dropped, drawn = kept != labels, int(np.isin(labels, self.structures).sum())
-        if drawn:
+    def add(self, labels: Labels, annotated: Labels, boxes: Boxes) -> Labels:
+        """Count a case, whose structures lie in `boxes`; returns its labels with the largest piece alone."""
+        kept, box = in_one_piece(labels, self.structures, boxes), box_round(boxes, self.structures)
+        if box is None:
+            return kept
+        part = labels[box]  # all else of a CT with 30 structures would be gone through for each of them
+        dropped, one = kept[box] != part, one_of(part, self.structures)
+        if drawn := int(one.sum()):
             self.outside.append(float(dropped.sum()) / drawn)
-        for label in self.structures:
-            right = (labels == label) & (annotated == label)
-            self.right[label] += int(right.sum())
-            self.lost[label] += int((right & dropped).sum())
+        one &= part == annotated[box]
+        for counts, where in ((self.right, one), (self.lost, one & dropped)):
+            number = np.bincount(part[where], minlength=len(boxes) + 1)
+            counts.update({label: int(number[label]) for label in self.structures if label < len(number)})
         return kept
 
-    def true(self, mask: Labels) -> None:
-        """Count a mask."""
-        size = int(np.isin(mask, self.structures).sum())
+    def true(self, mask: Labels, boxes: Boxes) -> None:
+        """Count a mask, whose structures lie in `boxes`."""
+        box = box_round(boxes, self.structures)
+        if box is None:
+            return
+        part = mask[box]
+        size = int(one_of(part, self.structures).sum())
         if size:
-            self.beside.append(float((in_one_piece(mask, self.structures) != mask).sum()) / size)
+            self.beside.append(float((in_one_piece(mask, self.structures, boxes)[box] != part).sum()) / size)
 
     @property
     def piece(self) -> Piece:
@@ -119,7 +128,9 @@ def _predicted(
     run: Run, corpus: Corpus, predictor: Predictor, entries: Sequence[Entry], masks: Taught
 ) -> Iterator[tuple[Labels, Labels]]:
     """Yield what is annotated in training cases, and what the network draws there, every piece of it."""
-    for entry in asked(run, [entry for entry in entries if _annotated(run, entry, masks)]):
+    chosen = asked(run, [entry for entry in entries if _annotated(run, entry, masks)])
+    tell_asked(run, chosen, of="training", finds="which structures are in one piece")
+    for entry in chosen:
         case = corpus.load(entry)
         annotated = known(case, masks, enclosure=False).labels
         labels = predictor.labels(case.image, case.spacing, largest=False)
