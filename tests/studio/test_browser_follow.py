@@ -146,6 +146,7 @@ def test_an_image_that_is_replaced_by_a_smaller_one_is_shown(browser: Browser, f
         studio.stroke("1", [(10, 10), (20, 10)])
         studio.saved()
         assert studio.page.is_enabled("#undo")
+        studio.page.wait_for_load_state("networkidle")  # else a slice that was fetched ahead is asked of the new image
         (folder / "scribbles" / "s1.nii.gz").unlink()
         own.write(folder / "images" / "s1.nii.gz", (tiny.volume(3)[0][:2, :30] * 900).astype(np.int16))
         come_back(studio)
