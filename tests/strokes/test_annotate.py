@@ -140,7 +140,7 @@ def test_a_closed_stroke_encloses_the_organ_at_any_length(thickness: int, hearts
 def test_a_smaller_gap_brings_the_backgrounds_stroke_nearer(closed: bool) -> None:
     masks = np.zeros((1, 160, 160), np.uint8)
     masks[0, 60:100, 60:100] = 1
-    away = distance_transform_edt(masks[0] == 0)
+    away = np.asarray(distance_transform_edt(masks[0] == 0))
     means = [
         float(away[ScribbleAnnotator(closed=closed, thickness=1, gap=gap).draw(masks, "case")[0] == 0].mean())
         for gap in (0.1, 0.3, 1.0, 2.0)

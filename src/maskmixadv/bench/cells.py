@@ -311,9 +311,8 @@ def _tell_alike(table: Table, found: Sequence[Cell]) -> None:
     first: dict[tuple[str, ...], str] = {}
     for name, jobs in asked.items():
         if (other := first.setdefault(tuple(jobs), name)) != name:
-            say(
-                f"{table.name}.toml: row {name!r}: asks for the same runs as {other!r}; they are made once and do not differ"
-            )
+            told = f"asks for the same runs as {other!r}; they are made once and do not differ"
+            say(f"{table.name}.toml: row {name!r}: {told}")
 
 
 def _size(of: tuple[Sequence[int], Sequence[float] | None] | None) -> str:
