@@ -589,5 +589,6 @@ def _stacked(path: Path, array: np.ndarray, axes: str) -> Shaped[np.ndarray, "d 
     if samples and array.shape[-1] == 2:  # grey and its opacity
         array, samples = array[..., 0], False
     if not planes.endswith("YX") or len(planes) > 3 or "C" in planes or (samples and array.shape[-1] not in (3, 4)):
-        raise InputError(f"{path}: has axes {letters} {array.shape}, allowed is a slice or a stack of slices; split it")
+        told = f"has axes {letters} {array.shape}, allowed is a slice or a stack of slices"
+        raise InputError(f"{path}: {told}; save each channel or time as a file, channels as NAME_0000, NAME_0001")
     return array if len(planes) == 3 else array[None]
