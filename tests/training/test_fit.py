@@ -196,6 +196,24 @@ def test_what_fails_beside_a_training_costs_no_step(
     assert state(run)["step"] == step
 
 
+def test_what_fails_after_the_last_step_says_that_all_are_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a corpus that went while the network was trained."""
+    run = started(tmp_path)
+
+    def fails(*_: Any) -> None:
+        raise UnwritableError("corpus: is gone")
+
+    with monkeypatch.context() as gone:
+        gone.setattr(train, "settle", fails)
+        with pytest.raises(UnwritableError, match=r"is gone; all steps are taken and saved; '.*train --resume .*run'"):
+            fit(run, device="cpu")
+    assert not (run.root / "pieces.json").exists()
+    assert fit(run, device="cpu")
+    assert (run.root / "pieces.json").is_file()
+
+
 def test_a_full_disk_keeps_the_earlier_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     save(path, {"step": 1})

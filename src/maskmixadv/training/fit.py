@@ -13,7 +13,7 @@ from torch import Tensor
 
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.device import pick_device
-from maskmixadv.errors import DivergedError, InputError, say
+from maskmixadv.errors import DivergedError, InputError, say, word
 from maskmixadv.files import held
 from maskmixadv.formats.reading import reading
 from maskmixadv.runs.checkpoint import save
@@ -142,7 +142,11 @@ def _fit(
                 _Witness(loop, validation, log, saved, watch or _unwatched).follow(steps)
     done = loop.step >= run.schedule.steps
     if done and not ranks.rank:
-        settle(run, device)
+        try:
+            settle(run, device)
+        except InputError as error:
+            left = f"all steps are taken and saved; 'maskmixadv train --resume {word(run.root)}' does the rest"
+            raise type(error)(f"{error}; {left}") from None
     return done
 
 
