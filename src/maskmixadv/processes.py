@@ -1,17 +1,18 @@
-"""Processes: pools that end with the process that started them, children that write down why they failed, and users.
+"""Processes: pools that end with their starter, children that write down why they failed, signals, users of folders.
 
 A process is a user of a folder, as one that adds files to it over minutes, until it says otherwise or ends.
 """
 
 import multiprocessing
 import os
+import signal
+import threading
 import traceback
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
-from threading import Thread
 from typing import Final
 
 from filelock import FileLock, Timeout
@@ -68,7 +69,7 @@ def process_pool(
 
 
 def _begun(begin: Callable[[], object] | None) -> None:
-    Thread(target=_wait_for_parent, daemon=True).start()
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
     if begin is not None:
         begin()
 
@@ -136,6 +137,38 @@ def last_line(output: Path) -> str:
     except OSError:
         return ""
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+@contextmanager
+def hearing(*numbers: int, call: Callable[..., object]) -> Iterator[None]:
+    """Call `call` where a signal of `numbers` comes while the block goes on; then they do what they did before.
+
+    Beside the main thread Python hears no signals: there they do so all the time.
+
+    Parameters
+    ----------
+    numbers
+        Signals, such as ``signal.SIGTERM``.
+    call
+        Is given the signal's number and the frame that was interrupted.
+
+    Examples
+    --------
+    >>> heard = []
+    >>> with hearing(signal.SIGTERM, call=lambda number, _: heard.append(number)):
+    ...     signal.raise_signal(signal.SIGTERM)
+    >>> heard == [signal.SIGTERM]
+    True
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, call) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 @contextmanager

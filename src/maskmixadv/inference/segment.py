@@ -2,9 +2,8 @@
 
 import signal
 import sys
-import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +19,7 @@ from maskmixadv.inference import outputs
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import CaseVolumes
+from maskmixadv.processes import hearing
 from maskmixadv.runs.run import Run
 from maskmixadv.sources.folder import IMAGES
 from maskmixadv.sources.marks import kept_axes
@@ -113,7 +113,7 @@ def segment(
     measured: list[CaseVolumes] = []
     with outputs.made_alike(out, made, again), outputs.recorded(out, names):
         try:
-            with _as_by_ctrl_c():
+            with hearing(signal.SIGTERM, call=_as_by_ctrl_c):
                 for found in _segmented(predictor, cases, names, out, how, lost):
                     measured.append(found)  # noqa: PERF402  (what is done counts, where the program is stopped)
         finally:
@@ -127,21 +127,9 @@ def segment(
     return 0 if len(measured) == len(cases) + wrong else 2
 
 
-@contextmanager
-def _as_by_ctrl_c() -> Iterator[None]:
+def _as_by_ctrl_c(*_: object) -> None:
     """Be stopped by a termination signal as by Ctrl-C: else what was segmented would have no line of volumes."""
-    if threading.current_thread() is not threading.main_thread():  # where Python hears no signals
-        yield
-        return
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+    raise KeyboardInterrupt
 
 
 def _one_of_a_name(out: Path, cases: Sequence["_Image"]) -> None:

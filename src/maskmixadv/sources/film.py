@@ -101,7 +101,7 @@ def split(source: Path, folder: Path) -> tuple[list[str], list[str]]:
     labels = [label for each in films for label in each.labels]
     if len(labels) < MANY or (len(films) == 1 and _in_order(labels)):
         labels = [each.told for each in films if each.told]
-    save = [partial(nifti.write_image, array=frame, like=each.like) for each in films for frame in each.frames]
+    save = [each for film in films for each in _savers(film)]
     if len(save) < MANY:
         raise InputError(f"{source}: {ALONE}")
     return _written(films[0].name, SUFFIX, save, folder), labels
@@ -160,8 +160,12 @@ def write(film: Film, folder: Path) -> list[str]:
     >>> write(Film(frames, Volume(frames[0], None, None, NoGeometry()), "", "cine"), Path("images"))
     ['cine_v01.nii.gz', 'cine_v02.nii.gz']
     """
-    save = [partial(nifti.write_image, array=frame, like=film.like) for frame in film.frames]
-    return _written(film.name, SUFFIX, save, folder)
+    return _written(film.name, SUFFIX, _savers(film), folder)
+
+
+def _savers(film: Film) -> list[Callable[[Path], object]]:
+    """Return what writes each volume of a film into a file."""
+    return [partial(nifti.write_image, array=frame, like=film.like) for frame in film.frames]
 
 
 def _written(film: str, suffix: str, save: Sequence[Callable[[Path], object]], folder: Path) -> list[str]:

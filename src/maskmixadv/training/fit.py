@@ -1,7 +1,6 @@
 """The course of a run: its steps are taken, logged, validated and saved."""
 
 import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +15,7 @@ from maskmixadv.device import pick_device
 from maskmixadv.errors import DivergedError, InputError, say, word
 from maskmixadv.files import held
 from maskmixadv.formats.reading import reading
+from maskmixadv.processes import hearing
 from maskmixadv.runs.checkpoint import save
 from maskmixadv.runs.origin import same_corpus
 from maskmixadv.runs.run import Run
@@ -244,16 +244,9 @@ class _Witness:
 def _interrupts() -> Iterator[list[int]]:
     """Collect signals that ask to stop. The step in progress is finished first, so that a whole step is saved."""
     caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # where Python hears no signals
-        yield caught
-        return
 
     def remember(number: int, _: FrameType | None) -> None:
         caught.append(number)
 
-    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with hearing(signal.SIGINT, signal.SIGTERM, call=remember):
         yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
