@@ -9,7 +9,9 @@ from torch import Tensor, nn
 import tiny
 from maskmixadv.errors import InputError
 from maskmixadv.methods import WalkTeacher, walk_teacher
-from maskmixadv.methods.walk_teacher import Advisor, Corrector, Lesson, known, places
+from maskmixadv.methods.parts.copy_paste import Targets, places
+from maskmixadv.methods.parts.corrector import Corrector
+from maskmixadv.methods.parts.pseudo import PseudoLabeller, with_scribbles
 from maskmixadv.networks.losses import most_probable, one_hot
 from maskmixadv.tensors import Batch
 from maskmixadv.types import IGNORE
@@ -34,27 +36,27 @@ def believing(*belief: float, target: int = IGNORE) -> Batch:
     return dataclasses.replace(batch, belief=maps, target=torch.full_like(batch.target, target))
 
 
-def agreed(advisor: Advisor, batch: Batch, trust: float = 1.0) -> list[float]:
-    probs = advisor.advise(batch, advisor.heard(batch), trust)
+def agreed(labeller: PseudoLabeller, batch: Batch, trust: float = 1.0) -> list[float]:
+    probs = labeller.combine(batch, labeller.predict(batch), trust)
     assert (probs == probs[:1, :, :1, :1]).all()
     return probs[0, :, 0, 0].tolist()
 
 
-def advisor(*probs: float, background: float = 1.0) -> Advisor:
-    return Advisor(Says(*probs), classes=4, background=background)
+def labeller(*probs: float, background: float = 1.0) -> PseudoLabeller:
+    return PseudoLabeller(Says(*probs), classes=4, background=background)
 
 
 def test_both_are_heard() -> None:
     batch = believing(0.5, 0.3, 0.1, 0.1)
-    assert agreed(advisor(0.1, 0.2, 0.3, 0.4), batch) == pytest.approx([0.3, 0.25, 0.2, 0.25])
-    assert agreed(advisor(0.1, 0.2, 0.3, 0.4), batch, trust=3.0) == pytest.approx([0.2, 0.225, 0.25, 0.325])
+    assert agreed(labeller(0.1, 0.2, 0.3, 0.4), batch) == pytest.approx([0.3, 0.25, 0.2, 0.25])
+    assert agreed(labeller(0.1, 0.2, 0.3, 0.4), batch, trust=3.0) == pytest.approx([0.2, 0.225, 0.25, 0.325])
 
 
 def test_the_background_has_a_factor() -> None:
-    even = advisor(0.25, 0.25, 0.25, 0.25, background=2.0)
+    even = labeller(0.25, 0.25, 0.25, 0.25, background=2.0)
     assert agreed(even, believing(0.25, 0.25, 0.25, 0.25)) == pytest.approx([0.4, 0.2, 0.2, 0.2])
     made = WalkTeacher(background=3.0).players(tiny.TASK)["teacher"]
-    assert isinstance(made, Advisor)
+    assert isinstance(made, PseudoLabeller)
     assert made.factors.flatten().tolist() == [3, 1, 1, 1]
 
 
@@ -63,59 +65,59 @@ def test_walks_odds_follow_the_teacher() -> None:
     batch = believing(0.05, 0.4, 0.5, 0.05)
     assert batch.belief is not None
     batch.belief[:, 1] += torch.linspace(0, 0.05, 32)
-    heard = torch.zeros(2, 4, 32, 32)
-    heard[:, 1, :, 16:], heard[:, 2, :, :16] = 1, 1
-    follower = advisor(0.25, 0.25, 0.25, 0.25)
+    predicted = torch.zeros(2, 4, 32, 32)
+    predicted[:, 1, :, 16:], predicted[:, 2, :, :16] = 1, 1
+    follower = labeller(0.25, 0.25, 0.25, 0.25)
     assert (most_probable(batch.belief * follower.odds) == 2).all()
     for _ in range(400):
-        follower.calibrate(batch, heard, 0.05)
+        follower.calibrate(batch, predicted, 0.05)
     assert follower.odds[0] == 1  # the background's
     assert follower.odds[1:].log().mean() == pytest.approx(0, abs=1e-4)  # structures do not shrink together
     share = (most_probable(batch.belief * follower.odds) == 1).float().mean()
     assert share == pytest.approx(0.5, abs=0.1)
-    fixed = advisor(0.25, 0.25, 0.25, 0.25)
-    fixed.calibrate(batch, heard, 0.0)
+    fixed = labeller(0.25, 0.25, 0.25, 0.25)
+    fixed.calibrate(batch, predicted, 0.0)
     assert fixed.odds.flatten().tolist() == [1, 1, 1, 1]
 
 
 def test_walks_odds_follow_masks_rather_than_the_teacher() -> None:
     batch = dataclasses.replace(believing(0.1, 0.4, 0.45, 0.05, target=1), whole=torch.tensor([True, True]))
-    heard = one_hot(torch.full((2, 32, 32), 2, dtype=torch.uint8), 4)
-    follower = advisor(0.25, 0.25, 0.25, 0.25)
+    predicted = one_hot(torch.full((2, 32, 32), 2, dtype=torch.uint8), 4)
+    follower = labeller(0.25, 0.25, 0.25, 0.25)
     for _ in range(20):
-        follower.calibrate(batch, heard, 0.05)
+        follower.calibrate(batch, predicted, 0.05)
     assert follower.odds[1] > 1 > follower.odds[2]
 
 
 def test_strokes_move_no_odds() -> None:
     """Strokes are known: that walks and teacher agree there says nothing of borders."""
-    follower = advisor(0.25, 0.25, 0.25, 0.25)
-    heard = one_hot(torch.full((2, 32, 32), 2, dtype=torch.uint8), 4)
-    follower.calibrate(believing(0.1, 0.4, 0.45, 0.05, target=1), heard, 0.05)
+    follower = labeller(0.25, 0.25, 0.25, 0.25)
+    predicted = one_hot(torch.full((2, 32, 32), 2, dtype=torch.uint8), 4)
+    follower.calibrate(believing(0.1, 0.4, 0.45, 0.05, target=1), predicted, 0.05)
     assert follower.odds.flatten().tolist() == pytest.approx([1, 1, 1, 1])
 
 
 def test_a_class_without_a_stroke_is_not_there() -> None:
-    sure = advisor(0.01, 0.01, 0.01, 0.97)
+    sure = labeller(0.01, 0.01, 0.01, 0.97)
     assert agreed(sure, believing(0.6, 0.2, 0.2, 0.0))[3] == 0
     reached = believing(0.6, 0.2, 0.2, 0.0)
     assert reached.belief is not None
     reached.belief[:, 3, 5, 5] = 0.5  # a stroke of it in some corner is enough
-    assert (most_probable(sure.advise(reached, sure.heard(reached), 3.0)) == 3).all()
+    assert (most_probable(sure.combine(reached, sure.predict(reached), 3.0)) == 3).all()
 
 
 def test_where_nothing_walks_the_teacher_is_heard_alone() -> None:
-    alone = advisor(0.1, 0.2, 0.3, 0.4)
+    alone = labeller(0.1, 0.2, 0.3, 0.4)
     for trust in (1.0, WalkTeacher(trust=0.0).scalars(0, 0.0)["trust"]):
         said = agreed(alone, believing(0.0, 0.0, 0.0, 0.0), trust=trust)
         assert said == pytest.approx([0.1, 0.2, 0.3, 0.4], abs=1e-6)
 
 
 def test_of_strokes_there_is_no_doubt() -> None:
-    sure = advisor(0.97, 0.01, 0.01, 0.01, background=2.0)
+    sure = labeller(0.97, 0.01, 0.01, 0.01, background=2.0)
     assert agreed(sure, believing(0.97, 0.01, 0.01, 0.01, target=2)) == [0, 0, 1, 0]
     batch = tiny.batch()
-    probs = sure.advise(batch, sure.heard(batch), 1.0)
+    probs = sure.combine(batch, sure.predict(batch), 1.0)
     drawn = batch.target != IGNORE
     assert torch.equal(probs.movedim(1, -1)[drawn], one_hot(batch.target, 4).movedim(1, -1)[drawn])
     torch.testing.assert_close(probs.sum(1), torch.ones(2, 32, 32))
@@ -167,14 +169,14 @@ def test_the_corrector_hears_the_teacher_as_it_was() -> None:
     method = WalkTeacher(listen=0.3)
     assert [step for step in range(10) if method._copies(step, step / 10)] == [3]
     assert [step for step in range(7) if method._copies(step, step / 7)] == [3]
-    for steps in (30, 110, 1500):  # a later copy would have heard the corrector's first lessons
+    for steps in (30, 110, 1500):  # a later copy would have learnt from the corrector's first lessons
         for listen in (0.1, 0.25, 0.3, 0.7):
             copies = [step for step in range(steps) if WalkTeacher(listen=listen)._copies(step, step / steps)]
             assert copies == [next(step for step in range(steps) if step / steps >= listen)]
     assert [step for step in range(7) if WalkTeacher(listen=0.0)._copies(step, step / 7)] == [0]
     players, batch = lesson()
     teacher, corrector = players["teacher"], players["corrector"]
-    assert isinstance(teacher, Advisor)
+    assert isinstance(teacher, PseudoLabeller)
     assert isinstance(corrector, Corrector)
     list(method.phases(players, dataclasses.replace(batch, step=3, progress=0.3, dense=None)))
     with torch.no_grad():
@@ -213,31 +215,31 @@ def test_the_corrector_corrects_what_is_not_known() -> None:
     players, batch = lesson()
     corrector = players["corrector"]
     assert isinstance(corrector, Corrector)
-    heard = torch.tensor([0.1, 0.1, 0.7, 0.1])[None, :, None, None].expand(2, -1, 32, 32)
-    advice = known(batch, torch.tensor([0.7, 0.1, 0.1, 0.1])[None, :, None, None].expand(2, -1, 32, 32))
+    predicted = torch.tensor([0.1, 0.1, 0.7, 0.1])[None, :, None, None].expand(2, -1, 32, 32)
+    pseudo = with_scribbles(batch, torch.tensor([0.7, 0.1, 0.1, 0.1])[None, :, None, None].expand(2, -1, 32, 32))
     says(corrector, 2)
-    corrected = corrector.corrected(batch, heard, advice, 0.5)
+    corrected = corrector.correct(batch, predicted, pseudo, 0.5)
     free = (batch.target == IGNORE)[:, None].expand(-1, 4, -1, -1)
     most = corrector.weight * (1 + 0.5 * 0.7) / 1.5 + (1 - corrector.weight) * 0.1
     assert corrected[free].view(-1).max() == pytest.approx(most, abs=1e-3)
-    assert torch.equal(corrected[~free], advice[~free])
+    assert torch.equal(corrected[~free], pseudo[~free])
 
 
 def test_a_corrector_that_is_no_better_is_not_heeded() -> None:
     players, batch = lesson()
     corrector, teacher = players["corrector"], players["teacher"]
     assert isinstance(corrector, Corrector)
-    assert isinstance(teacher, Advisor)
+    assert isinstance(teacher, PseudoLabeller)
     assert batch.dense is not None
     says(corrector, 2)
-    heard = teacher.heard(batch)
-    advice = teacher.advise(batch, heard, 1.0)
+    predicted = teacher.predict(batch)
+    pseudo = teacher.combine(batch, predicted, 1.0)
     corrector.errors.copy_(torch.tensor([0.1, 0.2]))
-    torch.testing.assert_close(corrector.corrected(batch, heard, advice, 0.5), advice)
+    torch.testing.assert_close(corrector.correct(batch, predicted, pseudo, 0.5), pseudo)
     corrector.errors.zero_()  # no lesson yet
-    torch.testing.assert_close(corrector.corrected(batch, heard, advice, 0.5), advice)
+    torch.testing.assert_close(corrector.correct(batch, predicted, pseudo, 0.5), pseudo)
     for _ in range(3):
-        corrector.learnt(batch.dense, teacher, keep=1.0, trust=1.0)
+        corrector.update(batch.dense, teacher, keep=1.0, trust=1.0)
     target = batch.dense.target[batch.dense.target != IGNORE]
     assert corrector.errors[1] == pytest.approx((target != 2).float().mean().item() * (1 - 0.95**3), abs=1e-4)
 
@@ -267,16 +269,16 @@ def test_dense_slices_are_pasted_with_their_masks() -> None:
     assert batch.prior is not None
     dense = dataclasses.replace(batch, image=batch.image + 5, target=batch.prior)
     agreed = torch.ones_like(batch.target)
-    lesson = Lesson(batch.target, batch.weight, agreed, torch.full(agreed.shape, 0.5), counts=None)
+    lesson = Targets(batch.target, batch.weight, agreed, torch.full(agreed.shape, 0.5), dice_weight=None)
     place = places(batch, 1.0)
     pasted, image = lesson.pasted(dense, place), walk_teacher.pasted(dataclasses.replace(batch, dense=dense), place)
     assert place.flatten(1).any(1).all()
     assert (~place).flatten(1).any(1).all()
     for mine, own, other in (
         (image[:, 0], batch.image[:, 0], dense.image[:, 0]),
-        (pasted.agreed, agreed, batch.prior),
-        (pasted.sure, lesson.sure, torch.ones_like(lesson.sure)),
-        (pasted.counts, torch.ones_like(lesson.sure), torch.ones_like(lesson.sure)),
+        (pasted.pseudo, agreed, batch.prior),
+        (pasted.ce_weight, lesson.ce_weight, torch.ones_like(lesson.ce_weight)),
+        (pasted.dice_weight, torch.ones_like(lesson.ce_weight), torch.ones_like(lesson.ce_weight)),
         (pasted.target, batch.target, torch.full_like(agreed, IGNORE)),
     ):
         assert mine is not None
@@ -287,11 +289,11 @@ def test_dense_slices_are_pasted_with_their_masks() -> None:
 def test_pixels_that_a_mask_does_not_know_do_not_count() -> None:
     batch = tiny.batch()
     everywhere = torch.ones_like(batch.target, dtype=torch.bool)
-    lesson = Lesson(batch.target, batch.weight, batch.target, batch.weight, counts=None)
+    lesson = Targets(batch.target, batch.weight, batch.target, batch.weight, dice_weight=None)
     pasted = lesson.pasted(batch, everywhere)
-    assert pasted.counts is not None
-    assert torch.equal(pasted.counts > 0, batch.target != IGNORE)
-    assert torch.equal(pasted.sure > 0, batch.target != IGNORE)
+    assert pasted.dice_weight is not None
+    assert torch.equal(pasted.dice_weight > 0, batch.target != IGNORE)
+    assert torch.equal(pasted.ce_weight > 0, batch.target != IGNORE)
 
 
 def test_nothing_is_pasted_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,7 +340,7 @@ def test_the_teacher_s_head_learns_from_what_is_known_alone() -> None:
 def test_the_teacher_answers_with_its_own_head() -> None:
     players, batch = WalkTeacher().players(tiny.TASK), tiny.batch()
     teacher = players["teacher"]
-    assert isinstance(teacher, Advisor)
+    assert isinstance(teacher, PseudoLabeller)
     before = teacher(batch.image)
     with torch.no_grad():
         _head(teacher.net)[:4] += 1  # the other one's

@@ -18,8 +18,9 @@ from maskmixadv.corpus.entry import Split
 from maskmixadv.errors import InputError
 from maskmixadv.methods.maskmixadv import MaskMixAdv
 from maskmixadv.methods.method import Method
+from maskmixadv.methods.parts.pseudo import PseudoLabeller
 from maskmixadv.methods.pce import PCE
-from maskmixadv.methods.walk_teacher import Advisor, WalkTeacher
+from maskmixadv.methods.walk_teacher import WalkTeacher
 from maskmixadv.networks.unet import UNet, with_heads
 from maskmixadv.runs.lineage import lineage, shared
 from maskmixadv.runs.run import Run
@@ -152,7 +153,7 @@ def test_all_networks_begin_with_its_weights(corpus: Corpus, first: Run, tmp_pat
     def watch(loop: Loop) -> None:
         if not seen:
             nets = [loop.nets["net"], loop.scored]
-            nets += [net.net for net in loop.nets.values() if isinstance(net, Advisor)]
+            nets += [net.net for net in loop.nets.values() if isinstance(net, PseudoLabeller)]
             assert all(same(net.state_dict(), with_heads(scored(first), net)) for net in nets)
             assert len(nets) == (3 if isinstance(method, WalkTeacher) else 2)
         seen.append(loop.step)

@@ -21,7 +21,8 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.methods import PCE, UAMT, USTM, MeanTeacher, Method, WalkTeacher
 from maskmixadv.methods.method import player
-from maskmixadv.methods.walk_teacher import Advisor, Corrector
+from maskmixadv.methods.parts.corrector import Corrector
+from maskmixadv.methods.parts.pseudo import PseudoLabeller
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Changes
 from maskmixadv.sampling.slices import Slices, order
@@ -142,10 +143,10 @@ def test_a_bare_slice_teaches_next_to_nothing_at_first_and_like_others_in_the_en
 
 
 def test_bare_slices_move_no_odds() -> None:
-    teacher = player(WalkTeacher().players(tiny.TASK), "teacher", Advisor)
+    teacher = player(WalkTeacher().players(tiny.TASK), "teacher", PseudoLabeller)
     batch = bare(tiny.batch(), True, True)
     for _ in range(5):
-        teacher.calibrate(batch, teacher.heard(batch), 0.5)
+        teacher.calibrate(batch, teacher.predict(batch), 0.5)
     assert teacher.odds.flatten().tolist() == pytest.approx([1, 1, 1, 1])
     assert teacher.counts.sum() == 0
 
