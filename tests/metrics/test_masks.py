@@ -231,7 +231,8 @@ def alone(mask: np.ndarray, known: np.ndarray) -> np.ndarray:
     for axis, length in enumerate(mask.shape):
         beyond = "edge" if length == 1 < max(mask.shape) else "constant"  # across a single slice is no outside
         inside = np.pad(inside, [(int(axis == each),) * 2 for each in range(3)], mode=beyond)
-    return np.argwhere(mask & ~ndimage.binary_erosion(inside)[1:-1, 1:-1, 1:-1])
+    inner = np.asarray(ndimage.binary_erosion(inside), bool)
+    return np.argwhere(mask & ~inner[1:-1, 1:-1, 1:-1])
 
 
 def one_by_one(

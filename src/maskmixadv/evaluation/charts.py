@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -234,11 +234,8 @@ def _differences(axes: "Axes", measure: Measure, of: Float[np.ndarray, "2 n"], a
 def _box(axes: "Axes", values: Sequence[Float[np.ndarray, "_"]], classes: Sequence[str], *, lying: bool) -> int:
     """Draw a box a class and its points; returns the number of points."""
     # Matplotlib of 3.10 on has another name for it.
-    turned = (
-        {"orientation": "horizontal"}
-        if "orientation" in inspect.signature(axes.boxplot).parameters
-        else {"vert": False}
-    )
+    named = "orientation" in inspect.signature(axes.boxplot).parameters
+    turned: dict[str, Any] = {"orientation": "horizontal"} if named else {"vert": False}
     lines = {"color": _INK, "linewidth": 1}
     drawn = axes.boxplot(
         values,

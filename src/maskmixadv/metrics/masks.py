@@ -204,8 +204,10 @@ def surface(
     Surface(hd95=1.5, hd95_max=1.5, assd=0.75)
     """
     _same_shape(truth, predicted)
-    masks = (mask.astype(np.uint8) for mask in (truth, predicted))
-    (found,) = _distances(*(mask if known is None else np.where(known, mask, IGNORE) for mask in masks), 2, spacing)
+    one, other = (mask.astype(np.uint8) for mask in (truth, predicted))
+    if known is not None:
+        one, other = (np.where(known, mask, np.uint8(IGNORE)) for mask in (one, other))
+    (found,) = _distances(one, other, 2, spacing)
     return found
 
 
