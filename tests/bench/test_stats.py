@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -89,6 +90,20 @@ def test_interval_is_scipys() -> None:
     assert interval(values) == pytest.approx((expected.low, expected.high), abs=1e-3)
     assert interval(values) == interval(values)
     assert interval(np.full(5, 0.25)) == (0.25, 0.25)
+
+
+def test_interval_of_many_patients_takes_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("maskmixadv.bench.stats.RESAMPLES", 2_000)
+    values = np.random.default_rng(0).normal(0.03, 0.05, 4_001)
+    drawn = np.random.default_rng(0).integers(4_001, size=(2_000, 4_001))
+    expected = np.percentile(values[drawn].mean(1), (2.5, 97.5)).tolist()
+    del drawn
+    tracemalloc.start()
+    try:
+        assert interval(values) == tuple(expected)
+        assert tracemalloc.get_traced_memory()[1] < 100e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_compare_leaves_out_cases_in_which_one_is_undefined() -> None:

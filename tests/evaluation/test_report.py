@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import json
 import math
 import re
@@ -15,7 +16,7 @@ import pytest
 from maskmixadv import pictures
 from maskmixadv.evaluation import charts, report
 from maskmixadv.evaluation.evaluate import evaluate
-from maskmixadv.metrics import scores
+from maskmixadv.metrics import clinical, scores
 from maskmixadv.metrics.excess import Volumes
 from scored import CLASSES, NOMINAL, case, row, shifted
 
@@ -99,6 +100,35 @@ def test_boxes_hold_each_class_without_undefined(monkeypatch: pytest.MonkeyPatch
     figure: Any = charts.boxes(rows, ("background", "RV", "LV"))
     points = [[sorted(line.get_ydata()) for line in axes.lines if line.get_marker() == "."] for axes in figure.axes]
     assert points == [[[0.0, 0.9], [0.5, 0.7]], [[2.0], [4.0, 8.0]]]
+
+
+def test_boxes_of_many_classes_lie_below_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside each other, their names stood over one another."""
+    monkeypatch.setattr(charts, "_svg", lambda figure, _: figure)
+    names = [f"vertebra L{number}" for number in range(12)]
+    figure: Any = charts.boxes([row("a", name, 0.5, 2.0) for name in names], ("background", *names))
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        assert axes.yaxis_inverted()
+        assert len([line for line in axes.lines if line.get_marker() == "."]) == 12
+    labels = figure.axes[0].get_yticklabels()
+    assert [label.get_text() for label in labels] == names
+    places = [label.get_window_extent() for label in labels]
+    assert not any(one.overlaps(other) for one, other in itertools.pairwise(places))
+
+
+def test_charts_of_many_cases_show_some_points_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(charts, "_svg", lambda figure, _: figure)
+    monkeypatch.setattr(charts, "MOST", 20)
+    found = [
+        row(f"p{number:02}", name, number / 50, 1.0, ml=(9.0, number / 5)) for number in range(50) for name in "ab"
+    ]
+    figure: Any = charts.boxes(found, ("background", "a", "b"))
+    points = [line.get_ydata() for line in figure.axes[0].lines if line.get_marker() == "."]
+    assert [(len(of), min(of), max(of)) for of in points] == [(10, 0, 0.98)] * 2
+    assert figure.axes[0].get_title() == "Dice, points of 20 scores"
+    figure = charts.agreement(clinical.records(scores.volumes(found, NOMINAL)))
+    assert [axes.get_title() for axes in figure.axes] == ["a (ml)\n10 of 50 points", "b (ml)\n10 of 50 points"]
 
 
 def test_bars_add_up_to_the_predicted_volume(monkeypatch: pytest.MonkeyPatch) -> None:

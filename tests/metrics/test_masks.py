@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+import time
 import warnings
 
 import numpy as np
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from maskmixadv.metrics.masks import Surface, dice, score, surface
+from maskmixadv.metrics.excess import Excess, excess
+from maskmixadv.metrics.masks import Score, Surface, dice, dices, score, surface
 from maskmixadv.types import IGNORE
 
 SPACING = (8.0, 1.5, 1.25)
@@ -221,6 +223,76 @@ def test_a_mask_does_not_end_where_the_unknown_begins() -> None:
     (within,) = score(stack, found, classes=("background", "A"), spacing=SPACING)
     assert within.dice == 1
     assert math.isnan(within.hd95), "no edge of it is known"
+
+
+def alone(mask: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Places of the surface voxels of one mask by itself, counted from its volume's corner."""
+    inside = mask | ~known
+    for axis, length in enumerate(mask.shape):
+        beyond = "edge" if length == 1 < max(mask.shape) else "constant"  # across a single slice is no outside
+        inside = np.pad(inside, [(int(axis == each),) * 2 for each in range(3)], mode=beyond)
+    inner = np.asarray(ndimage.binary_erosion(inside), bool)
+    return np.argwhere(mask & ~inner[1:-1, 1:-1, 1:-1])
+
+
+def one_by_one(
+    truth: np.ndarray, predicted: np.ndarray, label: int, spacing: tuple[float, float, float]
+) -> tuple[Score, Excess]:
+    """Score a class by itself: every distance between two surfaces, and every slice."""
+    known, size = truth != IGNORE, math.prod(spacing)
+    true, drawn = truth == label, (predicted == label) & known
+    found = [alone(mask, known) * np.array(spacing) for mask in (true, drawn)]
+    between = (math.nan,) * 3
+    if len(found[0]) and len(found[1]):
+        every = np.sqrt(((found[0][:, None] - found[1][None]) ** 2).sum(2))
+        ways = [every.min(1), every.min(0)]
+        larger = max(float(np.percentile(way, 95)) for way in ways)
+        pooled = np.concatenate(ways)
+        between = (float(np.percentile(pooled, 95)), larger, float(pooled.mean()))
+    held, wrong = true.any((1, 2)), (drawn & ~true).sum((1, 2))
+    volumes = (float(np.count_nonzero(mask) * size / 1000) for mask in (true, drawn))
+    return Score(str(label), dice(true, drawn), *between, *volumes), Excess(
+        int((known.any((1, 2)) & ~held).sum()),
+        int((~held & (wrong > 0)).sum()),
+        float(wrong[~held].sum() * (size / 1000)),
+        float(wrong[held].sum() * (size / 1000)),
+    )
+
+
+def test_all_classes_at_once_are_scored_as_each_by_itself() -> None:
+    rng, defined = np.random.default_rng(0), 0
+    for number in range(30):
+        shape = tuple(int(rng.integers(1, side)) for side in (5, 12, 12)) if number else (1, 1, 1)
+        classes = int(rng.integers(2, 6)) if number % 9 else 30
+        fields = ndimage.gaussian_filter(rng.normal(size=(2, classes, *shape)), (0, 0, number % 3, 1, 1))
+        truth, predicted = fields.argmax(1).astype(np.uint8)
+        predicted = np.where(rng.random(shape) < rng.choice([0, 0.9, 1]), truth, predicted)
+        truth[rng.random(shape) < rng.choice([0, 0, 0.1, 0.9])] = IGNORE
+        spacing = (float(rng.uniform(2, 9)), float(rng.uniform(0.3, 2)), 1.25)
+        together = score(truth, predicted, classes=[*map(str, range(classes))], spacing=spacing)
+        more = excess(truth, predicted, classes=classes, spacing=spacing)
+        wanted = [one_by_one(truth, predicted, label, spacing) for label in range(1, classes)]
+        defined += sum(not math.isnan(each.hd95) for each in together)
+        for each, (expected, _) in zip(together, wanted, strict=True):
+            assert str(each[:2] + each[5:]) == str(expected[:2] + expected[5:])
+            assert each[2:5] == pytest.approx(expected[2:5], nan_ok=True)
+        assert list(more) == [expected for _, expected in wanted]
+        assert str(dices(truth, predicted, classes)) == str([each.dice for each, _ in wanted])
+    assert defined > 60
+
+
+def test_many_classes_take_no_longer_than_few() -> None:
+    truth = np.zeros((20, 128, 128), np.uint8)
+    truth[4:16, 30:90, 30:90] = 1
+
+    def seconds(classes: int) -> float:
+        names, began = [*map(str, range(classes))], time.process_time()
+        score(truth, np.roll(truth, 2, 2), classes=names, spacing=SPACING)
+        excess(truth, truth, classes=classes, spacing=SPACING)
+        dices(truth, truth, classes)
+        return time.process_time() - began
+
+    assert min(seconds(250) for _ in range(2)) < 5 * min(seconds(2) for _ in range(3))
 
 
 def test_score_measures_each_class() -> None:

@@ -22,6 +22,9 @@ SAME: Final = 1e-4
 """Part of a true volume by which those of two runs may differ, as files round them."""
 
 
+_Rows = Sequence[scores.CaseScore]
+
+
 class Paired(NamedTuple):
     """A row compared with the reference.
 
@@ -58,22 +61,22 @@ def against_reference(table: Table, found: Sequence[Finished]) -> tuple[Paired, 
         If two runs of one fold were scored on different cases, or against different masks.
     """
     rows = {row.name: [each for each in found if each.cell.row.name == row.name] for row in table.rows}
-    pairs = {name: _pair(of, rows[table.reference]) for name, of in rows.items() if name != table.reference}
+    pairs = {
+        name: _by_column(*_pair(of, rows[table.reference])) for name, of in rows.items() if name != table.reference
+    }
     made: list[Paired] = []
     for measure in MEASURES:
         for column in columns(table, found):
+            tested = {name: of.get(column, ((), ())) for name, of in pairs.items() if of}
             compared = {
                 name: compare(
-                    row=_values(one, other, measure, column),
-                    reference=_values(other, one, measure, column),
-                    patients=_patients(one),
+                    row=_values(one, other, measure), reference=_values(other, one, measure), patients=_patients(one)
                 )
-                for name, (one, other) in pairs.items()
-                if one
+                for name, (one, other) in tested.items()
             }
             corrected = holm([each.p for each in compared.values()])
             made += [
-                Paired(name, measure, column, each, p, _left_out(*pairs[name], measure, column))
+                Paired(name, measure, column, each, p, _left_out(*tested[name], measure))
                 for (name, each), p in zip(compared.items(), corrected, strict=True)
             ]
     return tuple(made)
@@ -119,31 +122,36 @@ def _pair(
     return first, paired
 
 
-def _values(
-    rows: Sequence[scores.CaseScore], others: Sequence[scores.CaseScore], measure: str, column: str
-) -> Float[np.ndarray, "n"]:
-    """Return a measure of each case of `rows`: of one class, or the mean over the classes in which both rows have it.
+def _by_column(one: _Rows, other: _Rows) -> dict[str, tuple[_Rows, _Rows]]:
+    """Return the rows of each column, class by class, as each pass through those of all classes costs; and of all."""
+    found: dict[str, tuple[list[scores.CaseScore], list[scores.CaseScore]]] = {}
+    for row, paired in zip(one, other, strict=True):
+        for of, each in zip(found.setdefault(row.score.class_name, ([], [])), (row, paired), strict=True):
+            of.append(each)
+    return {**found, MEAN: (one, other)} if one else {}
+
+
+def _values(rows: _Rows, others: _Rows, measure: str) -> Float[np.ndarray, "n"]:
+    """Return a measure of each case of `rows`: of their class, or the mean over the classes in which both rows have it.
 
     A mean over classes that the other row lacks would be one of other structures, some of which are harder.
     """
     by_case: dict[str, list[float]] = {}
     for row, other in zip(rows, others, strict=True):
         values = by_case.setdefault(row.case, [])
-        if column in (MEAN, row.score.class_name):
-            both = (getattr(each.score, measure) for each in (row, other))
-            values += [] if any(map(math.isnan, both)) else [getattr(row.score, measure)]
+        both = (getattr(each.score, measure) for each in (row, other))
+        values += [] if any(map(math.isnan, both)) else [getattr(row.score, measure)]
     return np.array([np.mean(values) if values else np.nan for values in by_case.values()])
 
 
-def _left_out(rows: Sequence[scores.CaseScore], others: Sequence[scores.CaseScore], measure: str, column: str) -> int:
+def _left_out(rows: _Rows, others: _Rows, measure: str) -> int:
     """Count the values that one of two rows has and the other lacks."""
     return sum(
         math.isnan(getattr(row.score, measure)) != math.isnan(getattr(other.score, measure))
         for row, other in zip(rows, others, strict=True)
-        if column in (MEAN, row.score.class_name)
     )
 
 
-def _patients(rows: Sequence[scores.CaseScore]) -> list[str]:
+def _patients(rows: _Rows) -> list[str]:
     """Return whose each case is, in the order of `_values`; a case of an unknown patient is one of its own."""
     return list({row.case: row.patient or row.case for row in rows}.values())

@@ -245,7 +245,7 @@ def made(corpus: "Corpus") -> int:
     scribbled, masked = (sum(kinds) for kinds in zip(*((e.scribble, e.dense) for e in corpus.entries), strict=True))
     print(
         f"{corpus.root}: {counted(len(corpus.entries), 'case')} of {counted(patients, 'patient')}, "
-        f"{counted(slices, 'slice')}; {counted(scribbled, 'case')} with scribbles, {masked} with masks"
+        f"{counted(slices, 'slice')}; {counted(scribbled, 'case')} with scribbles, {masked:,} with masks"
     )
     if assumed := corpus.assumed():
         say(f"maskmixadv: {assumed}")

@@ -1,13 +1,14 @@
 """Charts as SVG for a page: in the page's text colour and without a background, so that they suit light and dark."""
 
+import inspect
 import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import Agreement, Measure, Record
@@ -25,6 +26,10 @@ POINTS: Final = 250
 """Most points that are drawn of a curve, each the mean of its share of the steps."""
 LINE: Final = "#3d8fd1"
 """A blue that stands out from white and from black."""
+BESIDE: Final = 44
+"""Letters of all classes' names, at most, that fit beside each other below boxes; more stand one below the other."""
+MOST: Final = 20_000
+"""Points of a chart, at most: a page of more takes minutes to draw and to load."""
 _INK: Final = "#010203"
 """Stands for the page's text colour until the drawing is done."""
 
@@ -61,6 +66,8 @@ def logged_curves(path: Path) -> dict[str, Float[np.ndarray, "2 n"]]:
 def boxes(rows: Sequence[CaseScore], classes: Sequence[str]) -> "Markup":
     """Draw Dice and HD95 of each class: a box over the cases, and a point for each case for which they are defined.
 
+    Boxes of many classes, or of long names, lie one below the other.
+
     Parameters
     ----------
     rows
@@ -82,17 +89,23 @@ def boxes(rows: Sequence[CaseScore], classes: Sequence[str]) -> "Markup":
     >>> boxes(rows, corpus.classes)[:4]
     Markup('<svg')
     """
-    figure = _figure(8.0, 3.2)
+    lying = sum(len(name) + 2 for name in classes[1:]) > BESIDE
+    figure = _figure(8.0, 0.9 + 0.3 * len(classes) if lying else 3.2)
     unit = "mm" if all(row.source == "known" for row in rows) else "nominal mm"
     titles = {"dice": "Dice", "hd95": f"HD95 ({unit})"}
-    for axes, (measure, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
+    for axes, (measure, title) in zip(figure.subplots(1, 2, sharey=lying), titles.items(), strict=True):
         values = [
             np.array([getattr(row.score, measure) for row in rows if row.score.class_name == name])
             for name in classes[1:]
         ]
-        _box(axes, [of[~np.isnan(of)] for of in values], classes)
-        axes.set_title(title)
-        axes.set_ylim(bottom=0, top=1.02 if measure == "dice" else None)
+        drawn = _box(axes, [of[~np.isnan(of)] for of in values], classes, lying=lying)
+        axes.set_title(
+            title if drawn == sum(np.isfinite(of).sum() for of in values) else f"{title}, points of {drawn} scores"
+        )
+        (axes.set_xlim if lying else axes.set_ylim)(0, 1.02 if measure == "dice" else None)
+    if lying:
+        figure.axes[0].set_yticks(range(1, len(classes)), [verbatim(name) for name in classes[1:]])  # both added theirs
+        figure.axes[0].invert_yaxis()
     return _svg(figure, "boxes")
 
 
@@ -160,7 +173,7 @@ def agreement(measured: Sequence[Record]) -> "Markup":
     figure = _figure(8.0, 2.15 * down)
     cells = figure.subplots(down, across, squeeze=False).flat
     for (measure, of), axes in zip(pairs.items(), cells, strict=False):
-        _differences(axes, measure, np.array(of).T, agreements[measure])
+        _differences(axes, measure, np.array(of).T, agreements[measure], MOST // len(pairs))
     for axes in cells:
         axes.set_visible(False)
     return _svg(figure, "agreement")
@@ -205,19 +218,24 @@ def volumes(found: ByPhase, classes: Sequence[str]) -> "Markup":
     return _svg(figure, "volumes")
 
 
-def _differences(axes: "Axes", measure: Measure, of: Float[np.ndarray, "2 n"], agreed: Agreement) -> None:
-    predicted, truth = of
+def _differences(axes: "Axes", measure: Measure, of: Float[np.ndarray, "2 n"], agreed: Agreement, most: int) -> None:
+    predicted, truth = of[:, _some(of[0] - of[1], most)]
     axes.axhline(0, color=_INK, alpha=0.25, linewidth=0.8)
     for place, style in ((agreed.bias, "-"), (agreed.low, "--"), (agreed.high, "--")):
         if np.isfinite(place):
             axes.axhline(place, color=LINE, linewidth=1.2, linestyle=style)
     axes.plot((predicted + truth) / 2, predicted - truth, ".", color=_INK, alpha=0.6, markersize=5)
-    axes.set_title(verbatim(f"{measure.name} ({measure.unit})"))
+    fewer = f"\n{predicted.size} of {of.shape[1]} points" if predicted.size < of.shape[1] else ""
+    axes.set_title(verbatim(f"{measure.name} ({measure.unit})") + fewer)
     axes.margins(x=0.15, y=0.15)
     axes.locator_params(axis="x", nbins=3)
 
 
-def _box(axes: "Axes", values: Sequence[Float[np.ndarray, "_"]], classes: Sequence[str]) -> None:
+def _box(axes: "Axes", values: Sequence[Float[np.ndarray, "_"]], classes: Sequence[str], *, lying: bool) -> int:
+    """Draw a box a class and its points; returns the number of points."""
+    # Matplotlib of 3.10 on has another name for it.
+    named = "orientation" in inspect.signature(axes.boxplot).parameters
+    turned: dict[str, Any] = {"orientation": "horizontal"} if named else {"vert": False}
     lines = {"color": _INK, "linewidth": 1}
     drawn = axes.boxplot(
         values,
@@ -229,14 +247,26 @@ def _box(axes: "Axes", values: Sequence[Float[np.ndarray, "_"]], classes: Sequen
         whiskerprops={**lines},
         capprops={**lines},
         medianprops={**lines, "linewidth": 2},
+        **(turned if lying else {}),
     )
     # Points stand beside each other, always in the same places.
     aside = np.random.default_rng(0)
+    count = 0
     filled = zip(drawn["boxes"], values, palette(len(classes))[1:], strict=True)
     for place, (box, of, colour) in enumerate(filled, 1):
         box.set_facecolor((colour, 0.55))
-        axes.plot(place + aside.uniform(-0.18, 0.18, of.size), of, ".", color=_INK, alpha=0.45, markersize=3)
-    axes.grid(axis="y", color=_INK, alpha=0.15)
+        points = np.stack([place + aside.uniform(-0.18, 0.18, of.size), of])[:, _some(of, MOST // len(values))]
+        count += points.shape[1]
+        axes.plot(*(points[::-1] if lying else points), ".", color=_INK, alpha=0.45, markersize=3)
+    axes.grid(axis="x" if lying else "y", color=_INK, alpha=0.15)
+    return count
+
+
+def _some(values: Float[np.ndarray, "n"], most: int) -> Int[np.ndarray, "_"] | slice:
+    """Return the places of at most some `most` values, spread from the least to the largest."""
+    if values.size <= most:
+        return slice(None)
+    return np.argsort(values, kind="stable")[np.linspace(0, values.size - 1, most).round().astype(int)]
 
 
 def _parts(values: Float[np.ndarray, "n"]) -> list[np.ndarray]:

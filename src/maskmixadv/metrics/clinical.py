@@ -184,17 +184,17 @@ def with_phases(found: Sequence[CaseVolumes]) -> tuple[CaseVolumes, ...]:
     ['ED', 'ES']
     """
     frames: dict[str, list[CaseVolumes]] = {}
+    given: dict[str, set[str]] = {}
     for each in found:
+        given.setdefault(each.patient, set()).add(each.phase)
         if not each.phase and _heart(each.predicted):
             frames.setdefault(each.patient, []).append(each)
     phases: dict[str, str] = {}
-    for of in frames.values():
+    for patient, of in frames.items():
         if len(of) > 1:
             ranked = sorted(of, key=lambda each: each.predicted[_heart(each.predicted)["LV"]])
-            given = {each.phase for each in found if each.patient == of[0].patient}
-            phases |= {
-                each.case: phase for each, phase in ((ranked[-1], "ED"), (ranked[0], "ES")) if phase not in given
-            }
+            ends = ((ranked[-1], "ED"), (ranked[0], "ES"))
+            phases |= {each.case: phase for each, phase in ends if phase not in given[patient]}
     return tuple(replace(each, phase=phases.get(each.case, each.phase)) for each in found)
 
 

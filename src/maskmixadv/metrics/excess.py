@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskmixadv.metrics.clinical import Agreement
+from maskmixadv.metrics.masks import tallies
 from maskmixadv.types import IGNORE, Spacing
 
 
@@ -97,20 +98,17 @@ def excess(
     >>> excess(truth, predicted, classes=2, spacing=(10.0, 10.0, 10.0))
     (Excess(empty_slices=2, stray_slices=1, stray_ml=5.0, beyond_ml=1.0),)
     """
-    known = truth != IGNORE
-    seen, size = known.any(axis=(1, 2)), math.prod(spacing) / 1000
-    return tuple(_excess(truth == label, (predicted == label) & known, seen, size) for label in range(1, classes))
-
-
-def _excess(truth: np.ndarray, predicted: np.ndarray, seen: np.ndarray, size: float) -> Excess:
-    """Measure one class; `seen` says in which slices anything of the truth is known, `size` is a voxel's in ml."""
-    held = truth.any(axis=(1, 2))
-    wrong = (predicted & ~truth).sum(axis=(1, 2))
-    return Excess(
-        empty_slices=int((seen & ~held).sum()),
-        stray_slices=int((~held & (wrong > 0)).sum()),
-        stray_ml=float(wrong[~held].sum() * size),
-        beyond_ml=float(wrong[held].sum() * size),
+    seen, size = (truth != IGNORE).any(axis=(1, 2)), math.prod(spacing) / 1000
+    true, drawn, both = tallies(truth, predicted, classes)
+    wrong, held = drawn - both, true > 0
+    return tuple(
+        Excess(
+            empty_slices=int((seen & ~has).sum()),
+            stray_slices=int((~has & (count > 0)).sum()),
+            stray_ml=float(count[~has].sum() * size),
+            beyond_ml=float(count[has].sum() * size),
+        )
+        for has, count in zip(held.T[1:], wrong.T[1:], strict=True)
     )
 
 

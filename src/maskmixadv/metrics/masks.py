@@ -7,12 +7,12 @@ other ten times as long.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import scipy
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from maskmixadv.corpus.arrays import SpacingLike, as_labels, as_spacing
 from maskmixadv.corpus.names import check_classes
@@ -21,6 +21,9 @@ from maskmixadv.types import IGNORE, Spacing
 
 _LEAF: Final = 32
 """Points in a leaf of the search tree: twice SciPy's default, as a tree is asked only once."""
+_PART: Final = 2**20
+"""Voxels that are counted at once: NumPy takes eight bytes for each of them."""
+_Box = tuple[slice, ...]
 
 
 class Surface(NamedTuple):
@@ -95,8 +98,12 @@ def dice(truth: Bool[np.ndarray, "d h w"], predicted: Bool[np.ndarray, "d h w"])
     0.75
     """
     _same_shape(truth, predicted)
-    total = np.count_nonzero(truth) + np.count_nonzero(predicted)
-    return float(2.0 * np.count_nonzero(truth & predicted) / total) if total else math.nan
+    return _dice(*(int(np.count_nonzero(mask)) for mask in (truth, predicted, truth & predicted)))
+
+
+def _dice(true: int, drawn: int, both: int) -> float:
+    """Return the Dice coefficient of masks of so many voxels; NaN if both are empty."""
+    return 2.0 * both / (true + drawn) if true + drawn else math.nan
 
 
 def dices(truth: UInt8[np.ndarray, "d h w"], predicted: UInt8[np.ndarray, "d h w"], classes: int) -> list[float]:
@@ -124,7 +131,47 @@ def dices(truth: UInt8[np.ndarray, "d h w"], predicted: UInt8[np.ndarray, "d h w
     >>> dices(truth, np.array([[[0, 1, 2, 2]]], np.uint8), classes=4)
     [0.67, 0.67, nan]
     """
-    return [dice(*pair) for pair in _pairs(truth, predicted, classes)]
+    true, drawn, both = tallies(truth, predicted, classes).sum(1)[:, 1:].tolist()
+    return [_dice(*each) for each in zip(true, drawn, both, strict=True)]
+
+
+def tallies(
+    truth: UInt8[np.ndarray, "d h w"], predicted: UInt8[np.ndarray, "d h w"], classes: int
+) -> Int[np.ndarray, "3 d k"]:
+    """Count each slice's voxels by class: those that are true, those that are predicted, and those that are both.
+
+    Both volumes are gone through once, however many classes there are.
+
+    Parameters
+    ----------
+    truth, predicted
+        Class indices; voxels whose truth is ``IGNORE`` count on neither side.
+    classes
+        Number of classes k, with the background.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> truth = np.array([[[0, 1, 1, 2]]], np.uint8)
+    >>> tallies(truth, np.array([[[0, 1, 2, 2]]], np.uint8), classes=3)[:, 0].tolist()
+    [[1, 2, 1], [1, 1, 2], [1, 1, 1]]
+    """
+    _same_shape(truth, predicted)
+    found = np.zeros((3, len(truth), classes), np.int64)
+    for number, planes in enumerate(zip(truth, predicted, strict=True)):
+        plane, drawn = (each.ravel() for each in planes)
+        for first in range(0, plane.size, _PART):
+            part, other = plane[first : first + _PART], drawn[first : first + _PART]
+            known = part != IGNORE
+            if not known.all():
+                part, other = part[known], other[known]
+            for of, labels in enumerate((part, other, part[part == other])):
+                found[of, number] += np.bincount(labels, minlength=256)[:classes]
+    return found
 
 
 def surface(
@@ -157,20 +204,11 @@ def surface(
     Surface(hd95=1.5, hd95_max=1.5, assd=0.75)
     """
     _same_shape(truth, predicted)
-    box = tuple(_extents(truth | predicted))
-    points, others = (
-        _border(mask[box], mask.shape, None if known is None else known[box]) * np.asarray(spacing)
-        for mask in (truth, predicted)
-    )
-    if not (points.size and others.size):
-        return Surface(math.nan, math.nan, math.nan)
-    onward, back = _distances(points, others)
-    pooled = np.concatenate([onward, back])
-    return Surface(
-        hd95=float(np.percentile(pooled, 95)),
-        hd95_max=float(max(np.percentile(onward, 95), np.percentile(back, 95))),
-        assd=float(pooled.mean()),
-    )
+    one, other = (mask.astype(np.uint8) for mask in (truth, predicted))
+    if known is not None:
+        one, other = (np.where(known, mask, np.uint8(IGNORE)) for mask in (one, other))
+    (found,) = _distances(one, other, 2, spacing)
+    return found
 
 
 def score(
@@ -216,21 +254,14 @@ def score(
     spacing = as_spacing(spacing, "score")
     check_classes(classes, "score")
     _check_codes(truth, predicted, len(classes))
-    known = truth != IGNORE
-    seen = None if known.all() else known
+    known, size = truth != IGNORE, math.prod(spacing)
+    counts = tallies(truth, predicted, len(classes)).sum(1)[:, 1:].T.tolist()
+    seen = predicted if known.all() else np.where(known, predicted, np.uint8(IGNORE))
+    distances = _distances(truth, seen, len(classes), spacing)
     return tuple(
-        Score(str(name), dice(*pair), *surface(*pair, spacing, seen), *(_millilitres(mask, spacing) for mask in pair))
-        for name, pair in zip(classes[1:], _pairs(truth, predicted, len(classes)), strict=True)
+        Score(str(name), _dice(*of), *between, *(float(count * size / 1000) for count in of[:2]))
+        for name, of, between in zip(classes[1:], counts, distances, strict=True)
     )
-
-
-def _pairs(
-    truth: UInt8[np.ndarray, "d h w"], predicted: UInt8[np.ndarray, "d h w"], classes: int
-) -> Iterator[tuple[Bool[np.ndarray, "d h w"], Bool[np.ndarray, "d h w"]]]:
-    """Yield each structure's two masks, without the voxels of which nothing is known."""
-    _same_shape(truth, predicted)
-    known = truth != IGNORE
-    yield from (((truth == k), (predicted == k) & known) for k in range(1, classes))
 
 
 def _check_codes(truth: UInt8[np.ndarray, "_ _ _"], predicted: UInt8[np.ndarray, "_ _ _"], classes: int) -> None:
@@ -241,44 +272,94 @@ def _check_codes(truth: UInt8[np.ndarray, "_ _ _"], predicted: UInt8[np.ndarray,
             raise InputError(f"{where}: label {stray[0]}, allowed are 0 to {classes - 1}{allowed}")
 
 
-def _millilitres(mask: Bool[np.ndarray, "d h w"], spacing: Spacing) -> float:
-    return float(np.count_nonzero(mask) * math.prod(spacing) / 1000)
-
-
 def _distances(
-    points: Float[np.ndarray, "n 3"], others: Float[np.ndarray, "m 3"]
-) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "m"]]:
-    """From each point of a surface to the nearest of the other surface's, in both directions."""
-    # A tree of the surface voxels, as a distance transform of the box pays for each stray blob's reach.
-    onward, _ = scipy.spatial.KDTree(others, leafsize=_LEAF).query(points)
-    back, _ = scipy.spatial.KDTree(points, leafsize=_LEAF).query(others)
-    return np.asarray(onward), np.asarray(back)
+    truth: UInt8[np.ndarray, "d h w"], predicted: UInt8[np.ndarray, "d h w"], classes: int, spacing: Spacing
+) -> list[Surface]:
+    """Return the distances of every class but the background; both volumes have ``IGNORE`` where nothing is known."""
+    boxes = [
+        None if one is None and other is None else _round([box for box in (one, other) if box], truth.shape)
+        for one, other in zip(
+            *(scipy.ndimage.find_objects(labels, classes - 1) for labels in (truth, predicted)), strict=True
+        )
+    ]
+    there = [box for box in boxes if box]
+    if not there:
+        return [Surface(math.nan, math.nan, math.nan)] * len(boxes)
+    within = _round(there, truth.shape)
+    truth, predicted = truth[within], predicted[within]
+    outlines = _outline(truth), _outline(predicted)
+    shared = (outlines[0] & outlines[1] & (truth == predicted)).ravel()
+    places = [_by_class(*each, classes) for each in zip((truth, predicted), outlines, strict=True)]
+    found = list[Surface]()
+    for box, *pair in zip(boxes, *places, strict=True):
+        # Counted from the corner of the class's own box.
+        corner = [own.start - all_of.start for own, all_of in zip(box or within, within, strict=True)]
+        points = [
+            (np.stack(np.unravel_index(each, truth.shape), 1) - corner).astype(np.float64) * np.asarray(spacing)
+            for each in pair
+        ]
+        found.append(_between(points[0], points[1], ~shared[pair[0]], ~shared[pair[1]]))
+    return found
 
 
-def _border(
-    mask: Bool[np.ndarray, "d h w"], shape: tuple[int, ...], known: Bool[np.ndarray, "d h w"] | None
-) -> Float[np.ndarray, "n 3"]:
-    """Surface voxels of `mask`, which is a part of an array of `shape`."""
-    inside = mask if known is None else mask | ~known
-    return np.argwhere(mask & ~scipy.ndimage.binary_erosion(inside, _neighbours(shape))).astype(np.float64)
+def _between(
+    points: Float[np.ndarray, "n 3"],
+    others: Float[np.ndarray, "m 3"],
+    apart: Bool[np.ndarray, "n"],
+    others_apart: Bool[np.ndarray, "m"],
+) -> Surface:
+    """Measure two surfaces, of which some points are `apart` from those of the other one."""
+    if not (len(points) and len(others)):
+        return Surface(math.nan, math.nan, math.nan)
+    onward, back = _nearest(points, others, apart), _nearest(others, points, others_apart)
+    pooled = np.concatenate([onward, back])
+    return Surface(
+        hd95=float(np.percentile(pooled, 95)),
+        hd95_max=float(max(np.percentile(onward, 95), np.percentile(back, 95))),
+        assd=float(pooled.mean()),
+    )
 
 
-def _neighbours(shape: tuple[int, ...]) -> Bool[np.ndarray, "3 3 3"]:
-    """A voxel and its face neighbours, along the axes that have more than one voxel."""
-    near = np.zeros((3, 3, 3), bool)
-    near[1, 1, 1] = True
-    for axis, length in enumerate(shape):
-        if length > 1 or max(shape) == 1:
-            near[tuple(slice(None) if axis == other else 1 for other in range(3))] = True
-    return near
+def _nearest(
+    points: Float[np.ndarray, "n 3"], others: Float[np.ndarray, "m 3"], apart: Bool[np.ndarray, "n"]
+) -> Float[np.ndarray, "n"]:
+    """From each point of a surface to the nearest of the other surface's: 0 for those that are not `apart` from it."""
+    found = np.zeros(len(points))
+    if apart.any():
+        # A tree of the surface voxels, as a distance transform of the box pays for each stray blob's reach.
+        found[apart], _ = scipy.spatial.KDTree(others, leafsize=_LEAF).query(points[apart])
+    return found
 
 
-def _extents(mask: Bool[np.ndarray, "d h w"]) -> Iterator[slice]:
-    """Yield the extent of a mask along each axis, with one voxel more on both sides, by which the surface is found."""
-    for axis, length in enumerate(mask.shape):
-        held = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
-        first, last = (int(held[0]), int(held[-1])) if held.size else (0, 0)
-        yield slice(max(0, first - 1), min(length, last + 2))
+def _outline(labels: UInt8[np.ndarray, "d h w"]) -> Bool[np.ndarray, "d h w"]:
+    """Return the surface voxels of all classes but the background."""
+    found, known = np.zeros(labels.shape, bool), labels != IGNORE
+    for axis, length in enumerate(labels.shape):
+        if length > 1 or max(labels.shape) == 1:
+            here, seen, surface = (np.moveaxis(each, axis, 0) for each in (labels, known, found))
+            surface[0] = surface[-1] = True
+            unlike = (here[1:] != here[:-1]) & seen[1:] & seen[:-1]
+            surface[1:] |= unlike
+            surface[:-1] |= unlike
+    return found & known & (labels > 0)
+
+
+def _by_class(
+    labels: UInt8[np.ndarray, "d h w"], chosen: Bool[np.ndarray, "d h w"], classes: int
+) -> list[Int[np.ndarray, "_"]]:
+    """Return the places of the chosen voxels of every class but the background, each in the array's order."""
+    places = np.flatnonzero(chosen)
+    of = labels.ravel()[places]
+    ends = np.cumsum(np.bincount(of, minlength=classes)[:classes])
+    return np.split(places[np.argsort(of, kind="stable")][ends[0] : ends[-1]], ends[1:-1] - ends[0])
+
+
+def _round(boxes: Sequence[_Box], shape: tuple[int, ...]) -> _Box:
+    """Return the box round some, with one voxel more on all sides, by which surfaces are found."""
+    return tuple(
+        slice(max(0, min(each.start for each in along) - 1), min(length, max(each.stop for each in along) + 1))
+        for along, length in zip(zip(*boxes, strict=True), shape, strict=True)
+    )
 
 
 def _same_shape(truth: np.ndarray, predicted: np.ndarray) -> None:

@@ -35,11 +35,11 @@ def by_phase(rows: Sequence[CaseScore]) -> ByPhase:
     """
     phases = sorted({row.phase for row in rows if row.phase})
     names = dict.fromkeys(row.score.class_name for row in rows)
-    parts = {phase: [row for row in rows if row.phase == phase] for phase in phases} | {ALL: list(rows)}
-    return {
-        phase: {name: _volumes([row for row in part if row.score.class_name == name]) for name in names}
-        for phase, part in parts.items()
-    }
+    parts: dict[str, dict[str, list[CaseScore]]] = {phase: {name: [] for name in names} for phase in (*phases, ALL)}
+    for row in rows:
+        for phase in dict.fromkeys((row.phase, ALL) if row.phase else (ALL,)):
+            parts[phase][row.score.class_name].append(row)
+    return {phase: {name: _volumes(of) for name, of in part.items()} for phase, part in parts.items()}
 
 
 def ejection(rows: Sequence[CaseScore], partly: Container[str] = ()) -> dict[str, Agreement]:
