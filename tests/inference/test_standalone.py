@@ -385,6 +385,20 @@ def test_an_interrupted_call_forgets_what_it_has_not_written(
     assert "is there already" in lines[0]
 
 
+def test_an_interrupted_script_ends_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("argparse.ArgumentParser.parse_args", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(standalone.__file__), run_name="__main__")
+    assert ended.value.code == INTERRUPTED
+    told = "predict.py: interrupted; the same command, given again, goes on or begins anew\n"
+    assert capsys.readouterr().err == told
+
+
 # Channels
 
 

@@ -80,6 +80,8 @@ AT_ONCE = 4
 """Slices that are predicted at a time, so that the features of a whole volume need not fit into memory."""
 MOST_FACTOR, MOST_POWER = 1e12, 10.0
 """Bounds of the classes' odds."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
 
 
 class Model:
@@ -501,5 +503,14 @@ def segmented(model: Model, image: Named, out: Path, lost: list[int]) -> bool:
     return True
 
 
+def stoppable() -> int:
+    """Do the work of `main`; Ctrl-C ends it with one line."""
+    try:
+        return main()
+    except KeyboardInterrupt:
+        say("interrupted; the same command, given again, goes on or begins anew")
+        return INTERRUPTED
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stoppable())
