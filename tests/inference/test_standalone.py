@@ -42,6 +42,7 @@ from maskmixadv.files import held, sha256, sweep
 from maskmixadv.formats import image_files
 from maskmixadv.inference import onnx, outputs, segment, standalone, standalone_outputs
 from maskmixadv.inference.predictor import Predictor
+from maskmixadv.processes import using
 from maskmixadv.runs.checkpoint import save
 from maskmixadv.runs.run import Run
 from maskmixadv.training.begin import begin
@@ -783,6 +784,33 @@ def test_volumes_of_what_was_segmented_are_there_after_an_interruption(
     rows = (tmp_path / "out" / "clinical.csv").read_text().splitlines()
     assert [row.split(",")[1] for row in rows] == ["case", "a"]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_labels_without_volumes_are_told(
+    volumes: Path, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A call that is killed leaves labels without a line in ``clinical.csv``; nothing ever said so."""
+
+    def killed(*given: Any) -> Any:
+        if given[1].name == "b":
+            raise SystemExit
+        return one(*given)
+
+    files = [str(path) for path in written(tmp_path, "a.nii.gz", "b.nii.gz", "c.nii.gz", "d.nii.gz")]
+    one, out = segment._one, tmp_path / "out"
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(segment, "_one", killed)
+        patch.setattr(segment, "_write_volumes", lambda *_: set())
+        run(["predict", str(volumes / "run"), *files[:2], "--out", str(out)])
+    assert script(volumes, [tmp_path / "c.nii.gz"], out) == (0, [])
+    capsys.readouterr()
+    with using(out):
+        assert run(["predict", str(volumes / "run"), files[3], "--out", str(out)]) == 0
+    assert not capsys.readouterr().err, "another process still adds labels, and its lines"
+    told = "without a.nii.gz, c.nii.gz, which a call that was killed or an exported model wrote"
+    for given, line in (files[3:], f"{out / 'clinical.csv'}: {told}; predict these images again\n"), (files, ""):
+        assert run(["predict", str(volumes / "run"), *given, "--out", str(out)]) == 0
+        assert capsys.readouterr().err == line
 
 
 def test_labels_with_other_options_are_not_mixed(
