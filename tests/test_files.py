@@ -103,6 +103,28 @@ def test_a_directory_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
         pass
 
 
+def test_a_disk_of_its_own_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a volume of a container: that nothing takes its place was told after the work."""
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == tmp_path / "made")
+    with (
+        pytest.raises(InputError, match="made: is a disk of its own, allowed is a folder in it"),
+        whole(tmp_path / "made"),
+    ):
+        pytest.fail("work was done")
+    with whole(tmp_path / "made" / "corpus") as place:
+        (place / "a").write_text("1")
+    assert names(tmp_path / "made") == ["corpus"]
+
+
+def test_a_folder_that_takes_no_new_one_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "made").mkdir()
+    monkeypatch.setattr(files, "make_directory", lambda _: None)
+    monkeypatch.setattr(Path, "mkdir", raiser(PermissionError(errno.EACCES, "Permission denied")))
+    with pytest.raises(InputError) as told, whole(tmp_path / "made"):
+        pytest.fail("work was done")
+    assert str(told.value).startswith(f"{tmp_path}: can't be written (Permission denied)")
+
+
 def test_the_second_of_two_that_make_a_directory_is_told_what_is_there(tmp_path: Path) -> None:
     root = tmp_path / "made"
     with pytest.raises(InputError, match="made: already holds 'b'"), whole(root), whole(root) as place:

@@ -217,7 +217,7 @@ def whole(root: Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If `root` is not empty, or can't be made.
+        If `root` is not empty, can't be made, or is where a disk is mounted.
 
     Examples
     --------
@@ -227,10 +227,16 @@ def whole(root: Path) -> Iterator[Path]:
     True
     """
     claim(root)  # its complaints come before the work
-    sweep(root.resolve().parent)
+    parent = root.resolve().parent
+    sweep(parent)
     partial = partial_name(root.resolve())
     try:
-        partial.mkdir()
+        if root.resolve().is_mount():  # before hours of work: nothing can be renamed to its place
+            raise InputError(f"{root}: is a disk of its own, allowed is a folder in it; name a new one there")
+        try:
+            partial.mkdir()
+        except OSError as error:
+            raise cannot_write(parent, error) from None
         yield partial
         sync_tree(partial)
         partial.replace(root.resolve())
