@@ -814,6 +814,25 @@ def test_labels_without_volumes_are_told(
         assert capsys.readouterr().err == line
 
 
+def test_names_that_are_no_utf_8_are_refused_and_the_others_go_on(
+    volumes: Path, script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their labels were written, with a record that could not be read: nothing more could be added to the folder."""
+    (good,) = written(tmp_path / "in", "a.nii.gz")
+    bad = Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"/\xfcb.nii.gz"))
+    try:
+        shutil.copy(good, bad)
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    told = f"{str(bad)!r}: its name is no UTF-8, as that of its labels must be; rename it"
+    assert run(["predict", str(volumes / "run"), str(good.parent), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == f"maskmixadv: {told}\n"
+    assert [path.name for path in (tmp_path / "out").glob("[!.]*.nii.gz")] == ["a.nii.gz"]
+    assert script(volumes, [good, bad], tmp_path / "out") == (2, [f"predict.py: {told}"])
+    assert script(volumes, [bad], tmp_path / "out") == (2, [f"predict.py: {told}"])
+    assert run(["predict", str(volumes / "run"), str(good), "--out", str(tmp_path / "out")]) == 0
+
+
 def test_labels_with_other_options_are_not_mixed(
     volumes: Path, script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,7 @@ from maskmixadv.formats.dicom_header import CONTOURS
 from maskmixadv.formats.reading import NAMED
 from maskmixadv.inference import outputs
 from maskmixadv.inference.predictor import Predictor
+from maskmixadv.inference.standalone_files import is_text
 from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import CaseVolumes
 from maskmixadv.processes import hearing, used
@@ -318,6 +319,12 @@ def _files(images: Sequence[Path]) -> tuple[list[Path], int]:
                 say(f"{image}: {CONTOURS}: {listed(contours, NAMED)}")
             if left := [name for name in left if name not in contours]:
                 say(f"{image}: passed over, as no image of a known format: {listed(left, NAMED)}")
+    nameless = [path for path in paths if not is_text(path.name)]
+    wrong += [
+        InputError(f"{str(path)!r}: its name is no UTF-8, as that of its labels must be; rename it")
+        for path in nameless
+    ]
+    paths = [path for path in paths if path not in nameless]
     if not paths:
         none = InputError("predict: no image given, at least one file or folder is needed")
         raise next(iter((*wrong, *beside)), none)

@@ -38,6 +38,7 @@ from maskmixadv.inference.standalone_files import (
     ending,
     geometry,
     in_one_line,
+    is_text,
     load,
     other_channel,
 )
@@ -459,8 +460,14 @@ def main() -> int:
     try:
         model = Model(HERE)
         tell_unfinished(model.about["training"])
-        images = grouped(chosen.images, model.about)
+        paths = [path for path in chosen.images if is_text(path.name)]
+        images = grouped(paths, model.about)
         must_be_free(out, images)
+        for path in chosen.images:
+            if path not in paths:
+                say(f"{str(path)!r}: its name is no UTF-8, as that of its labels must be; rename it")
+        if not paths:
+            return 2
         stack.enter_context(begun(out, images, model.about["made"]))
     except Exception as error:  # a damaged model or record, a folder that can't be written
         say(in_one_line(error))
@@ -473,7 +480,7 @@ def main() -> int:
         groups = model.about["pieces"]["together"]
         names = ", ".join("all structures together" if len(group) > 1 else group[0] for group in groups)
         say(f"note: {out}: {some} beside the largest piece of {names} became background")
-    return 2 if failed else 0
+    return 2 if failed or len(paths) < len(chosen.images) else 0
 
 
 def tell_unfinished(training: dict[str, Any]) -> None:
