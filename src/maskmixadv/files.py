@@ -522,6 +522,30 @@ def held(place: Path, *, name: str = LOCK, wait: bool = False) -> Iterator[None]
         lock.release()
 
 
+def in_use(place: Path) -> bool:
+    """Whether a process holds directory `place` (`held`), as a training that goes on does its run.
+
+    Examples
+    --------
+    >>> with held(Path()):
+    ...     in_use(Path())
+    True
+    >>> in_use(Path())
+    False
+    """
+    if not (place / HOLDER).is_file():
+        return False
+    lock = FileLock(place / LOCK, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # as in a folder that may only be read
+        return False
+    lock.release()
+    return False
+
+
 def tell_holder(place: Path, more: str) -> None:
     """Add `more` to what others are told who find `place` locked; the lock must be held by this process.
 
