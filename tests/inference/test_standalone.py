@@ -400,6 +400,31 @@ def test_an_interrupted_script_ends_in_one_line(
     assert capsys.readouterr().err == told
 
 
+def test_a_script_that_is_interrupted_while_it_imports_ends_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It showed a traceback, or told to install a package whose import was interrupted."""
+
+    class Interrupted:
+        def __init__(self, *, wrapped: bool) -> None:
+            self.wrapped = wrapped
+
+        def find_spec(self, name: str, *_: object) -> None:
+            if name != "onnxruntime":
+                return
+            if self.wrapped:
+                raise ImportError("initialization failed") from KeyboardInterrupt()
+            raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    for wrapped in (False, True):
+        monkeypatch.setattr("sys.meta_path", [Interrupted(wrapped=wrapped), *sys.meta_path[-3:]])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(standalone.__file__), run_name="__main__")
+        assert ended.value.code == INTERRUPTED
+        assert capsys.readouterr().err == "predict.py: interrupted\n"
+
+
 # Channels
 
 

@@ -24,12 +24,13 @@ try:
     import nibabel as nib
     import numpy as np
     import onnxruntime
-except ImportError as error:
+except (ImportError, KeyboardInterrupt) as error:  # a package may make the one of the other
     if __name__ != "__main__":
         raise
-    needed = "numpy onnxruntime nibabel pillow scipy"
-    print(f"predict.py: a package is missing ({error}); install it: pip install {needed}", file=sys.stderr)
-    sys.exit(2)
+    stopped = KeyboardInterrupt in map(type, (error, error.__cause__, error.__context__))
+    missing = f"a package is missing ({error}); install it: pip install numpy onnxruntime nibabel pillow scipy"
+    print(f"predict.py: {'interrupted' if stopped else missing}", file=sys.stderr)
+    sys.exit(130 if stopped else 2)
 
 from maskmixadv.inference.standalone_files import (
     PICTURES,
@@ -463,9 +464,8 @@ def main() -> int:
         paths = [path for path in chosen.images if is_text(path.name)]
         images = grouped(paths, model.about)
         must_be_free(out, images)
-        for path in chosen.images:
-            if path not in paths:
-                say(f"{str(path)!r}: its name is no UTF-8, as that of its labels must be; rename it")
+        for path in sorted(set(chosen.images) - set(paths)):
+            say(f"{str(path)!r}: its name is no UTF-8, as that of its labels must be; rename it")
         if not paths:
             return 2
         stack.enter_context(begun(out, images, model.about["made"]))
