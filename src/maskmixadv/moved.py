@@ -145,13 +145,25 @@ def cannot_write(path: Path, error: Exception) -> UnwritableError:
 
 
 def sync(path: Path) -> None:
-    """Bring a file's content to the disk, so that its new name never comes before it."""
+    """Bring a file's content to the disk, so that its new name never comes before it.
+
+    Examples
+    --------
+    >>> _ = Path("notes.txt").write_text("all of it")
+    >>> sync(Path("notes.txt"))
+    """
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def sync_tree(root: Path) -> None:
-    """Bring a directory and what is in it to the disk."""
+    """Bring a directory and what is in it to the disk.
+
+    Examples
+    --------
+    >>> _ = Path("notes.txt").write_text("all of it")
+    >>> sync_tree(Path())
+    """
     for folder, _, names in os.walk(root):
         for name in names:
             sync(Path(folder, name))
@@ -159,7 +171,12 @@ def sync_tree(root: Path) -> None:
 
 
 def sync_directory(folder: Path) -> None:
-    """Bring a directory's names to the disk; not everywhere can a directory be opened."""
+    """Bring a directory's names to the disk; not everywhere can a directory be opened.
+
+    Examples
+    --------
+    >>> sync_directory(Path())
+    """
     with suppress(OSError):
         number = os.open(folder, os.O_RDONLY)
         try:
