@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from full_disk import Full
 from holder import Hold
-from maskmixadv import files
+from maskmixadv import files, moved
 from maskmixadv.cli import app as cli
 from maskmixadv.errors import InputError
 from maskmixadv.files import (
@@ -32,6 +32,7 @@ from maskmixadv.files import (
     read_json,
     read_toml,
     replaced,
+    together,
     whole,
     write_text,
     write_texts,
@@ -100,6 +101,28 @@ def test_a_directory_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     assert names(root) == ["a"]
     with pytest.raises(InputError, match="already holds 'a'"), whole(root):
         pass
+
+
+def test_a_disk_of_its_own_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a volume of a container: that nothing takes its place was told after the work."""
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == tmp_path / "made")
+    with (
+        pytest.raises(InputError, match="made: is a disk of its own, allowed is a folder in it"),
+        whole(tmp_path / "made"),
+    ):
+        pytest.fail("work was done")
+    with whole(tmp_path / "made" / "corpus") as place:
+        (place / "a").write_text("1")
+    assert names(tmp_path / "made") == ["corpus"]
+
+
+def test_a_folder_that_takes_no_new_one_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "made").mkdir()
+    monkeypatch.setattr(files, "make_directory", lambda _: None)
+    monkeypatch.setattr(Path, "mkdir", raiser(PermissionError(errno.EACCES, "Permission denied")))
+    with pytest.raises(InputError) as told, whole(tmp_path / "made"):
+        pytest.fail("work was done")
+    assert str(told.value).startswith(f"{tmp_path}: can't be written (Permission denied)")
 
 
 def test_the_second_of_two_that_make_a_directory_is_told_what_is_there(tmp_path: Path) -> None:
@@ -329,3 +352,92 @@ def test_a_missing_file_is_named_once(read: Callable[[Path], object]) -> None:
     with pytest.raises(InputError) as told:
         read(Path("nope.toml"))
     assert str(told.value) == "nope.toml: no such file"
+
+
+@pytest.mark.parametrize("stopped", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+@pytest.mark.parametrize("links", [True, False])
+def test_files_that_are_not_all_in_place_are_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: BaseException, links: bool
+) -> None:
+    """The first ones stayed when a later one could not be renamed, so that a folder held the files of two calls."""
+    rename, out = os.replace, tmp_path / "out"
+
+    def replace(source: str, target: str) -> None:
+        if Path(target) == out / "b" and Path(source).read_text() == "new":
+            raise stopped
+        rename(source, target)
+
+    def by_folder() -> None:
+        with together(out) as place:
+            for name in "abc":
+                write_text(place / name, "new")
+
+    def by_texts() -> None:
+        out.mkdir(exist_ok=True)
+        write_texts({out / name: "new" for name in "abc"})
+
+    monkeypatch.setattr("os.replace", replace)
+    if not links:
+        monkeypatch.setattr("os.link", raiser(PermissionError()))
+    for write in (by_folder, by_texts):
+        (out / "a").unlink(missing_ok=True)
+        for earlier in (dict[str, str](), {"a": "earlier"}):
+            for name, text in earlier.items():
+                write_text(out / name, text)
+            with pytest.raises((KeyboardInterrupt, InputError)):
+                write()
+            assert {path.name: path.read_text() for path in out.glob("*")} == earlier
+            make_directory(out)
+    assert names(out) == ["a"]
+
+
+def raiser(error: BaseException) -> Callable[..., None]:
+    def raised(*_: object, **__: object) -> None:
+        raise error
+
+    return raised
+
+
+def test_files_of_two_processes_are_not_mixed(tmp_path: Path) -> None:
+    """Both were renamed side by side: a folder could hold one's table and the other's summary."""
+    begun, done = threading.Event(), threading.Event()
+
+    def other() -> None:
+        begun.set()
+        write_texts({tmp_path / "a": "2", tmp_path / "b": "2"})
+        done.set()
+
+    thread = threading.Thread(target=other)
+    with moved._alone([tmp_path]):
+        thread.start()
+        assert begun.wait(5)
+        assert not done.wait(0.1)
+    thread.join()
+    assert names(tmp_path) == ["a", "b"]
+
+
+def test_of_two_that_write_new_files_the_second_is_refused(tmp_path: Path) -> None:
+    def two_at_once() -> None:
+        with together(tmp_path, new=True) as one:
+            write_texts({one / "a": "1", one / "b": "1"})
+            with together(tmp_path, new=True) as two:
+                write_text(two / "b", "2")
+
+    with pytest.raises(InputError, match="b: exists, allowed is a name that is free"):
+        two_at_once()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"b": "2"}
+
+
+def test_what_files_of_a_folder_lack_is_named_as_it_would_lie_there(tmp_path: Path) -> None:
+    with Full(100), pytest.raises(InputError) as told, together(tmp_path / "out") as place:
+        write_text(place / "a", "x" * 1000)
+    assert str(told.value).startswith(f"{tmp_path / 'out' / 'a'}: can't be written")
+    assert names(tmp_path) == []
+
+
+def test_files_of_a_killed_process_are_swept_from_their_folder(tmp_path: Path) -> None:
+    """They lay beside it, where nothing deleted them, and where nobody may be allowed to write."""
+    with together(tmp_path / "out") as place:
+        assert place.parent == tmp_path / "out"
+        write_text(place / "a", "1")
+        assert names(tmp_path) == ["out"]

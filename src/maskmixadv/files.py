@@ -17,12 +17,10 @@ import sys
 import tempfile
 import time
 import tomllib
-import uuid
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
@@ -30,6 +28,7 @@ from typing import IO, Any, Final, TypeVar
 from filelock import FileLock, Timeout
 
 from maskmixadv.errors import InputError, UnwritableError, say
+from maskmixadv.moved import HOST, PARTIAL, cannot_write, partial_name, put_all, sync, sync_directory, sync_tree
 
 LOCK, HOLDER = ".lock", ".lock.holder"
 """Files in a directory that is in use: the lock, and the name of the process that holds it."""
@@ -55,8 +54,6 @@ AHEAD: Final = 10**9
 """Bytes of items and results that `work_ahead` has in memory at most, unless a single one takes more."""
 _SPECIAL: Final = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFBLK: "device", stat.S_IFCHR: "device"}
 """Kinds of files whose content may have no end, by the system's numbers."""
-_PARTIAL: Final = ".partial"
-_HOST: Final = f"{zlib.crc32(socket.gethostname().encode()):x}"
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -82,16 +79,9 @@ def written(path: Path) -> Iterator[IO[bytes]]:
     """
     partial = partial_name(path)
     try:
-        # Never through a link that lies there already, as a folder that was received may hold some.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        with os.fdopen(os.open(partial, flags, 0o666), "wb") as file:
+        with _beside(partial, path) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        _sync_directory(path.parent)
-    except OSError as error:
-        raise cannot_write(path, error) from None
+        put_all({partial: path})
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -156,9 +146,9 @@ def put_in_place(partial: Path, path: Path) -> None:
     >>> [path.name for path in Path().iterdir()]
     ['notes.txt']
     """
-    (_sync_tree if partial.is_dir() else _sync)(partial)
+    (sync_tree if partial.is_dir() else sync)(partial)
     partial.replace(path)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -192,12 +182,30 @@ def write_texts(texts: Mapping[Path, str]) -> None:
     >>> sorted(path.name for path in Path().iterdir())
     ['scores.csv', 'summary.json']
     """
-    with ExitStack() as stack:
-        for path, text in texts.items():
-            file = stack.enter_context(written(path))
-            file.write(text.encode("utf-8", "replace"))
+    moves = {partial_name(path): path for path in texts}
+    try:
+        for partial, path in moves.items():
+            with _beside(partial, path) as file:
+                file.write(texts[path].encode("utf-8", "replace"))
+        put_all(moves)
+    finally:
+        for partial in moves:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _beside(partial: Path, path: Path) -> Iterator[IO[bytes]]:
+    """Give the new file `partial` to write, which is on the disk when the block ends; errors name `path`."""
+    try:
+        # Never through a link that lies there already, as a folder that was received may hold some.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(partial, flags, 0o666), "wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
+    except OSError as error:
+        raise cannot_write(path, error) from None
 
 
 @contextmanager
@@ -209,7 +217,7 @@ def whole(root: Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If `root` is not empty, or can't be made.
+        If `root` is not empty, can't be made, or is where a disk is mounted.
 
     Examples
     --------
@@ -219,14 +227,20 @@ def whole(root: Path) -> Iterator[Path]:
     True
     """
     claim(root)  # its complaints come before the work
-    sweep(root.resolve().parent)
+    parent = root.resolve().parent
+    sweep(parent)
     partial = partial_name(root.resolve())
     try:
-        partial.mkdir()
+        if root.resolve().is_mount():  # before hours of work: nothing can be renamed to its place
+            raise InputError(f"{root}: is a disk of its own, allowed is a folder in it; name a new one there")
+        try:
+            partial.mkdir()
+        except OSError as error:
+            raise cannot_write(parent, error) from None
         yield partial
-        _sync_tree(partial)
+        sync_tree(partial)
         partial.replace(root.resolve())
-        _sync_directory(root.resolve().parent)
+        sync_directory(root.resolve().parent)
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process was there first
             _must_be_empty(root)
@@ -242,15 +256,23 @@ def whole(root: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def together(folder: Path) -> Iterator[Path]:
+def together(folder: Path, *, new: bool = False) -> Iterator[Path]:
     """Give a new directory, whose files are moved into `folder` when the block ends, all of them or none.
 
-    All are on the disk before the first one is renamed. Files of other names stay in `folder`.
+    All are on the disk before the first one is renamed. Files of other names stay in `folder`, and where other
+    processes do the same there, the files of two are not mixed.
+
+    Parameters
+    ----------
+    folder
+        Made where it is missing; gone again where nothing is written.
+    new
+        Whether no earlier file may be replaced.
 
     Raises
     ------
     InputError
-        If they can't be written; earlier files stay.
+        If they can't be written, or with `new` a file of such a name is there; earlier files stay.
 
     Examples
     --------
@@ -261,19 +283,26 @@ def together(folder: Path) -> Iterator[Path]:
     >>> sorted(path.name for path in Path().iterdir())
     ['a.csv', 'b.csv', 'notes.txt']
     """
+    there = folder.is_dir()
     make_directory(folder)
-    partial = partial_name(folder.resolve())
+    # In the folder: what a killed process leaves is deleted when it is used next, and it may be another disk.
+    partial = partial_name(folder / "files")
     try:
         partial.mkdir()
         yield partial
-        _sync_tree(partial)
-        for path in sorted(partial.iterdir()):
-            path.replace(folder / path.name)
-        _sync_directory(folder)
+        sync_tree(partial)
+        put_all({path: folder / path.name for path in sorted(partial.iterdir())}, new=new)
     except OSError as error:
         raise cannot_write(folder, error) from None
+    except InputError as error:
+        if str(partial) not in str(error):
+            raise
+        raise type(error)(str(error).replace(str(partial), str(folder))) from None  # nobody knows the hidden name
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        if not there:
+            with suppress(OSError):
+                folder.rmdir()  # empty, where it failed
 
 
 def claim(root: Path) -> None:
@@ -414,32 +443,10 @@ def set_aside(path: Path) -> Path:
     return kept
 
 
-def partial_name(path: Path) -> Path:
-    """Return a name beside `path` for an unfinished file: hidden, with this process's number, and new each time.
-
-    Examples
-    --------
-    >>> partial_name(Path("out/table.csv"))
-    PosixPath('out/.partial-...-table.csv')
-    """
-    return path.with_name(f"{_PARTIAL}-{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:12]}-{cut(path.name, 80)}")
-
-
-def cut(name: str, most: int) -> str:
-    """Return a name's beginning of at most `most` bytes: file systems count bytes, and a character may have four.
-
-    Examples
-    --------
-    >>> cut("Größe", 4)
-    'Grö'
-    """
-    return os.fsencode(name)[:most].decode(errors="ignore")
-
-
 def _writer(name: str) -> int | None:
     """Return the process of this machine that is in a name of `partial_name`; None for other names."""
     parts = name.split("-", 4)
-    ours = len(parts) == 5 and parts[:2] == [_PARTIAL, _HOST] and set(parts[3]) <= set(string.hexdigits)
+    ours = len(parts) == 5 and parts[:2] == [PARTIAL, HOST] and set(parts[3]) <= set(string.hexdigits)
     return int(parts[2]) if ours and parts[2].isdecimal() else None
 
 
@@ -461,18 +468,6 @@ def nameless(folder: Path) -> IO[bytes]:
     []
     """
     return tempfile.TemporaryFile(dir=folder, buffering=0)  # type: ignore[return-value]
-
-
-def cannot_write(path: Path, error: Exception) -> UnwritableError:
-    """Return the error that says why `path` could not be written, in one line.
-
-    Examples
-    --------
-    >>> cannot_write(Path("a.nii"), OSError(28, "No space left on device"))
-    UnwritableError("a.nii: can't be written (No space left on device); free space or name another place")
-    """
-    reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-    return UnwritableError(f"{path}: can't be written ({reason}); free space or name another place")
 
 
 # One at a time.
@@ -525,6 +520,30 @@ def held(place: Path, *, name: str = LOCK, wait: bool = False) -> Iterator[None]
         with suppress(OSError):
             holder.unlink(missing_ok=True)
         lock.release()
+
+
+def in_use(place: Path) -> bool:
+    """Whether a process holds directory `place` (`held`), as a training that goes on does its run.
+
+    Examples
+    --------
+    >>> with held(Path()):
+    ...     in_use(Path())
+    True
+    >>> in_use(Path())
+    False
+    """
+    if not (place / HOLDER).is_file():
+        return False
+    lock = FileLock(place / LOCK, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # as in a folder that may only be read
+        return False
+    lock.release()
+    return False
 
 
 def tell_holder(place: Path, more: str) -> None:
@@ -805,26 +824,3 @@ def _alive(pid: int) -> bool:
     except (PermissionError, OverflowError):
         return True
     return True
-
-
-def _sync(path: Path) -> None:
-    """Bring a file's content to the disk, so that its new name never comes before it."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _sync_tree(root: Path) -> None:
-    for folder, _, names in os.walk(root):
-        for name in names:
-            _sync(Path(folder, name))
-        _sync_directory(Path(folder))
-
-
-def _sync_directory(folder: Path) -> None:
-    """Bring a directory's names to the disk; not everywhere can a directory be opened."""
-    with suppress(OSError):
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)

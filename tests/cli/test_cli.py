@@ -350,6 +350,20 @@ def test_an_interrupt_is_one_line(
     assert capsys.readouterr().err == told
 
 
+def test_an_interrupt_while_a_command_is_imported_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training imports torch before its words are parsed: two seconds in which Ctrl-C showed a traceback."""
+
+    def interrupted(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("maskmixadv.cli.app.import_module", interrupted)
+    assert run(["check", "corpus"]) == 130
+    told = "maskmixadv: interrupted; the same command, given again, goes on or begins anew\n"
+    assert capsys.readouterr().err == told
+
+
 def test_resume_of_a_finished_run_changes_nothing(trained: Path) -> None:
     before = (trained / "run" / "last.pt").read_bytes()
     assert run(["train", "--resume", str(trained / "run")]) == 0

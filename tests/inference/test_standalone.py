@@ -42,6 +42,7 @@ from maskmixadv.files import held, sha256, sweep
 from maskmixadv.formats import image_files
 from maskmixadv.inference import onnx, outputs, segment, standalone, standalone_outputs
 from maskmixadv.inference.predictor import Predictor
+from maskmixadv.processes import using
 from maskmixadv.runs.checkpoint import save
 from maskmixadv.runs.run import Run
 from maskmixadv.training.begin import begin
@@ -383,6 +384,45 @@ def test_an_interrupted_call_forgets_what_it_has_not_written(
     code, lines = script(volumes, [tmp_path / "m0.nii.gz"], tmp_path / "out")
     assert code == 2
     assert "is there already" in lines[0]
+
+
+def test_an_interrupted_script_ends_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("argparse.ArgumentParser.parse_args", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(standalone.__file__), run_name="__main__")
+    assert ended.value.code == INTERRUPTED
+    told = "predict.py: interrupted; the same command, given again, goes on or begins anew\n"
+    assert capsys.readouterr().err == told
+
+
+def test_a_script_that_is_interrupted_while_it_imports_ends_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It showed a traceback, or told to install a package whose import was interrupted."""
+
+    class Interrupted:
+        def __init__(self, *, wrapped: bool) -> None:
+            self.wrapped = wrapped
+
+        def find_spec(self, name: str, *_: object) -> None:
+            if name != "onnxruntime":
+                return
+            if self.wrapped:
+                raise ImportError("initialization failed") from KeyboardInterrupt()
+            raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    for wrapped in (False, True):
+        monkeypatch.setattr("sys.meta_path", [Interrupted(wrapped=wrapped), *sys.meta_path[-3:]])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(standalone.__file__), run_name="__main__")
+        assert ended.value.code == INTERRUPTED
+        assert capsys.readouterr().err == "predict.py: interrupted\n"
 
 
 # Channels
@@ -769,6 +809,53 @@ def test_volumes_of_what_was_segmented_are_there_after_an_interruption(
     rows = (tmp_path / "out" / "clinical.csv").read_text().splitlines()
     assert [row.split(",")[1] for row in rows] == ["case", "a"]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_labels_without_volumes_are_told(
+    volumes: Path, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A call that is killed leaves labels without a line in ``clinical.csv``; nothing ever said so."""
+
+    def killed(*given: Any) -> Any:
+        if given[1].name == "b":
+            raise SystemExit
+        return one(*given)
+
+    files = [str(path) for path in written(tmp_path, "a.nii.gz", "b.nii.gz", "c.nii.gz", "d.nii.gz")]
+    one, out = segment._one, tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(segment, "_one", killed)
+        patch.setattr(segment, "_write_volumes", lambda *_: set())
+        with pytest.raises(SystemExit):
+            run(["predict", str(volumes / "run"), *files[:2], "--out", str(out)])
+    assert script(volumes, [tmp_path / "c.nii.gz"], out) == (0, [])
+    capsys.readouterr()
+    with using(out):
+        assert run(["predict", str(volumes / "run"), files[3], "--out", str(out)]) == 0
+    assert not capsys.readouterr().err, "another process still adds labels, and its lines"
+    told = "without a.nii.gz, c.nii.gz, which a call that was killed or an exported model wrote"
+    for given, line in (files[3:], f"{out / 'clinical.csv'}: {told}; predict these images again\n"), (files, ""):
+        assert run(["predict", str(volumes / "run"), *given, "--out", str(out)]) == 0
+        assert capsys.readouterr().err == line
+
+
+def test_names_that_are_no_utf_8_are_refused_and_the_others_go_on(
+    volumes: Path, script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their labels were written, with a record that could not be read: nothing more could be added to the folder."""
+    (good,) = written(tmp_path / "in", "a.nii.gz")
+    bad = Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"/\xfcb.nii.gz"))
+    try:
+        shutil.copy(good, bad)
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    told = f"{str(bad)!r}: its name is no UTF-8, as that of its labels must be; rename it"
+    assert run(["predict", str(volumes / "run"), str(good.parent), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == f"maskmixadv: {told}\n"
+    assert [path.name for path in (tmp_path / "out").glob("[!.]*.nii.gz")] == ["a.nii.gz"]
+    assert script(volumes, [good, bad], tmp_path / "out") == (2, [f"predict.py: {told}"])
+    assert script(volumes, [bad], tmp_path / "out") == (2, [f"predict.py: {told}"])
+    assert run(["predict", str(volumes / "run"), str(good), "--out", str(tmp_path / "out")]) == 0
 
 
 def test_labels_with_other_options_are_not_mixed(

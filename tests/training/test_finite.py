@@ -13,6 +13,7 @@ from holder import Hold
 from maskmixadv import methods
 from maskmixadv.cli.app import run as command
 from maskmixadv.errors import DIVERGED, DivergedError, InputError
+from maskmixadv.files import held
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.methods import MaskMixAdv, Method
 from maskmixadv.networks.average import followed_closely
@@ -232,6 +233,28 @@ def test_a_training_that_is_stopped_as_it_decides_is_not_done(
     assert told not in capsys.readouterr().err
     with pytest.raises(InputError, match="already holds"):
         begun_again(tmp_path)
+
+
+def test_a_training_that_goes_on_is_not_called_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever evaluates a run meanwhile was told to resume it, which is refused as it is in use."""
+    run = begun(tmp_path, tiny.SCHEDULE)
+    with held(run.root), pytest.raises(InputError, match="no checkpoint yet; wait for the training that goes on"):
+        Predictor.load(run.root)
+    monkeypatch.setattr(train, "settle", lambda *_: None)
+    fit(run)
+    with held(run.root):
+        Predictor.load(run.root)
+    assert "goes on, and has not decided on odds of classes and structures in one piece" in capsys.readouterr().err
+    state = torch.load(run.checkpoint, weights_only=True)
+    torch.save({**state, "step": 1}, run.checkpoint)
+    with held(run.root):
+        Predictor.load(run.root)
+    told = f"at step 1 of {tiny.SCHEDULE.steps}; this is its network so far\n"
+    assert capsys.readouterr().err == f"{run.root}: goes on, and is saved {told}"
+    Predictor.load(run.root)
+    assert capsys.readouterr().err == f"{run.root}: stopped {told}"
 
 
 def test_a_run_of_before_that_decides_nothing_is_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,6 +119,14 @@ def _flushed(code: int) -> int:
 
 def run(argv: list[str]) -> int:
     """Run one command; returns its exit code."""
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:  # also while the command's modules are imported, which takes seconds
+        say("maskmixadv: interrupted; the same command, given again, goes on or begins anew")
+        return INTERRUPTED
+
+
+def _run(argv: list[str]) -> int:
     if argv == ["--version"]:
         print(f"maskmixadv {__version__}")
         return 0
@@ -145,9 +153,6 @@ def run(argv: list[str]) -> int:
             raise
         said = f"{os.fsdecode(error.filename)!r:.300}: can't be read or written ({error.strerror or error})"
         return report(InputError(said))
-    except KeyboardInterrupt:
-        say("maskmixadv: interrupted; the same command, given again, goes on or begins anew")
-        return INTERRUPTED
 
 
 def parse(argv: list[str]) -> Any:  # noqa: ANN401

@@ -17,9 +17,10 @@ from maskmixadv.formats.dicom_header import CONTOURS
 from maskmixadv.formats.reading import NAMED
 from maskmixadv.inference import outputs
 from maskmixadv.inference.predictor import Predictor
+from maskmixadv.inference.standalone_files import is_text
 from maskmixadv.metrics import clinical
 from maskmixadv.metrics.clinical import CaseVolumes
-from maskmixadv.processes import hearing
+from maskmixadv.processes import hearing, used
 from maskmixadv.runs.run import Run
 from maskmixadv.sources.folder import IMAGES
 from maskmixadv.sources.marks import kept_axes
@@ -111,6 +112,7 @@ def segment(
     again = [*(name for case in cases for name in case.may_be), VOLUMES]
     lost: list[int] = []
     measured: list[CaseVolumes] = []
+    told = set[str]()
     with outputs.made_alike(out, made, again), outputs.recorded(out, names):
         try:
             with hearing(signal.SIGTERM, call=_as_by_ctrl_c):
@@ -118,11 +120,12 @@ def segment(
                     measured.append(found)  # noqa: PERF402  (what is done counts, where the program is stopped)
         finally:
             left = {case.name for case in cases if not any((out / name).is_file() for name in case.may_be)}
-            _write_volumes(out / VOLUMES, measured, left.union(each.case for each in measured))
+            told = _write_volumes(out / VOLUMES, measured, left.union(each.case for each in measured))
+    _tell_unmeasured(out, told)
     if any(lost):
         some, voxels = sum(map(bool, lost)), sum(lost)
-        told = f"{counted(voxels, 'voxel')} beside the largest piece of {predictor.alone(largest)}"
-        say(f"{out}: in {some} of {len(lost)} volumes {told} became background; '--pieces all' keeps it")
+        beside = f"{counted(voxels, 'voxel')} beside the largest piece of {predictor.alone(largest)}"
+        say(f"{out}: in {some} of {len(lost)} volumes {beside} became background; '--pieces all' keeps it")
     print(f"{out}: {len(measured)} of {len(cases) + wrong} volumes segmented")
     return 0 if len(measured) == len(cases) + wrong else 2
 
@@ -144,8 +147,12 @@ def _one_of_a_name(out: Path, cases: Sequence["_Image"]) -> None:
             raise InputError(f"{out / name}: {told}; name another directory")
 
 
-def _write_volumes(path: Path, measured: Sequence[CaseVolumes], names: Collection[str]) -> None:
-    """Write ``clinical.csv``; lines of images that were measured earlier stay where they are none of `names`."""
+def _write_volumes(path: Path, measured: Sequence[CaseVolumes], names: Collection[str]) -> set[str]:
+    """Write ``clinical.csv``; lines of images that were measured earlier stay where they are none of `names`.
+
+    Returns those that lose their line as the other phase is measured anew, each of which is told.
+    """
+    told = set[str]()
     with held(path.parent, wait=True):  # several processes may write into one folder
         stay = list[dict[str, str]]()
         for line in read_csv(path) if path.is_file() else ():
@@ -153,11 +160,32 @@ def _write_volumes(path: Path, measured: Sequence[CaseVolumes], names: Collectio
             if cases.isdisjoint(names):
                 stay.append(line)
             elif lost := sorted(cases.difference(names)):
+                told.add(lost[0])
                 say(f"{path}: without {lost[0]}, as the other phase is measured anew; predict both in one call")
         if measured or stay:
             write_text(path, clinical.table(clinical.records(clinical.with_phases(measured)), stay))
         else:
             path.unlink(missing_ok=True)
+    return told
+
+
+def _tell_unmeasured(out: Path, told: Collection[str]) -> None:
+    """Say which labels in `out` have no line in ``clinical.csv``, but for images that were `told` already.
+
+    Their call was killed before it wrote the lines, or they are an exported model's, which measures none.
+    """
+    if used(out):  # another process writes its lines when it ends, and looks then
+        return
+    lines = read_csv(out / VOLUMES) if (out / VOLUMES).is_file() else []
+    known = {*told, *(line[column] for line in lines for column in clinical.CASES if line.get(column))}
+    without = list[str]()
+    for name in outputs.written(out):
+        with suppress(InputError):  # it is no image's labels
+            if (out / name).is_file() and image_files.stem(out / name) not in known:
+                without.append(name)
+    if without:
+        why = "which a call that was killed or an exported model wrote"
+        say(f"{out / VOLUMES}: without {listed(sorted(without))}, {why}; predict these images again")
 
 
 class _Image(NamedTuple):
@@ -291,6 +319,12 @@ def _files(images: Sequence[Path]) -> tuple[list[Path], int]:
                 say(f"{image}: {CONTOURS}: {listed(contours, NAMED)}")
             if left := [name for name in left if name not in contours]:
                 say(f"{image}: passed over, as no image of a known format: {listed(left, NAMED)}")
+    nameless = [path for path in paths if not is_text(path.name)]
+    wrong += [
+        InputError(f"{str(path)!r}: its name is no UTF-8, as that of its labels must be; rename it")
+        for path in nameless
+    ]
+    paths = [path for path in paths if path not in nameless]
     if not paths:
         none = InputError("predict: no image given, at least one file or folder is needed")
         raise next(iter((*wrong, *beside)), none)

@@ -24,12 +24,13 @@ try:
     import nibabel as nib
     import numpy as np
     import onnxruntime
-except ImportError as error:
+except (ImportError, KeyboardInterrupt) as error:  # a package may make the one of the other
     if __name__ != "__main__":
         raise
-    needed = "numpy onnxruntime nibabel pillow scipy"
-    print(f"predict.py: a package is missing ({error}); install it: pip install {needed}", file=sys.stderr)
-    sys.exit(2)
+    stopped = KeyboardInterrupt in map(type, (error, error.__cause__, error.__context__))
+    missing = f"a package is missing ({error}); install it: pip install numpy onnxruntime nibabel pillow scipy"
+    print(f"predict.py: {'interrupted' if stopped else missing}", file=sys.stderr)
+    sys.exit(130 if stopped else 2)
 
 from maskmixadv.inference.standalone_files import (
     PICTURES,
@@ -38,6 +39,7 @@ from maskmixadv.inference.standalone_files import (
     ending,
     geometry,
     in_one_line,
+    is_text,
     load,
     other_channel,
 )
@@ -80,6 +82,8 @@ AT_ONCE = 4
 """Slices that are predicted at a time, so that the features of a whole volume need not fit into memory."""
 MOST_FACTOR, MOST_POWER = 1e12, 10.0
 """Bounds of the classes' odds."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
 
 
 class Model:
@@ -457,8 +461,13 @@ def main() -> int:
     try:
         model = Model(HERE)
         tell_unfinished(model.about["training"])
-        images = grouped(chosen.images, model.about)
+        paths = [path for path in chosen.images if is_text(path.name)]
+        images = grouped(paths, model.about)
         must_be_free(out, images)
+        for path in sorted(set(chosen.images) - set(paths)):
+            say(f"{str(path)!r}: its name is no UTF-8, as that of its labels must be; rename it")
+        if not paths:
+            return 2
         stack.enter_context(begun(out, images, model.about["made"]))
     except Exception as error:  # a damaged model or record, a folder that can't be written
         say(in_one_line(error))
@@ -471,7 +480,7 @@ def main() -> int:
         groups = model.about["pieces"]["together"]
         names = ", ".join("all structures together" if len(group) > 1 else group[0] for group in groups)
         say(f"note: {out}: {some} beside the largest piece of {names} became background")
-    return 2 if failed else 0
+    return 2 if failed or len(paths) < len(chosen.images) else 0
 
 
 def tell_unfinished(training: dict[str, Any]) -> None:
@@ -501,5 +510,14 @@ def segmented(model: Model, image: Named, out: Path, lost: list[int]) -> bool:
     return True
 
 
+def stoppable() -> int:
+    """Do the work of `main`; Ctrl-C ends it with one line."""
+    try:
+        return main()
+    except KeyboardInterrupt:
+        say("interrupted; the same command, given again, goes on or begins anew")
+        return INTERRUPTED
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stoppable())

@@ -426,6 +426,15 @@ def geometry(image: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Heade
     return header
 
 
+def is_text(name: str) -> bool:
+    """Whether a file's name can be written into the record and into tables, as names of UTF-8 can."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def in_one_line(error: Exception | str) -> str:
     """Return a message without its line breaks; what kind of error it is where this script did not expect it."""
     text = " ".join(str(error).split())[:LONGEST]

@@ -12,7 +12,7 @@ from torch import nn
 from maskmixadv.corpus.channels import records
 from maskmixadv.corpus.masks import NONE, Masks
 from maskmixadv.errors import InputError, counted, say, word
-from maskmixadv.files import claim, read_json, write_text
+from maskmixadv.files import claim, in_use, read_json, write_text
 from maskmixadv.formats.reading import reading
 from maskmixadv.methods.method import Method
 from maskmixadv.methods.registry import fields_of, named, recorded
@@ -248,6 +248,8 @@ class Run:
         InputError
             Where there is none, it is damaged, or ``run.json`` says otherwise what steers predictions.
         """
+        if not self.checkpoint.is_file() and in_use(self.root):
+            raise InputError(f"{self.checkpoint}: no checkpoint yet; wait for the training that goes on")
         state = stored(self.checkpoint, device)
         self._check_steers(state.get("steers"))
         return state
@@ -316,11 +318,14 @@ class Run:
         if (name := not_finite({"scored": net})) is not None:
             raise InputError(f"{self.checkpoint}: weight {name} is not finite{ANEW}")
         if (step := state.get("step", self.schedule.steps)) < self.schedule.steps:
-            done = f"stopped at step {step} of {self.schedule.steps}"
-            say(f"{self.root}: {done}; this is its network so far")
+            done = f"step {step} of {self.schedule.steps}; this is its network so far"
+            say(f"{self.root}: {'goes on, and is saved' if in_use(self.root) else 'stopped'} at {done}")
         elif not deciding and self.undecided(state):
-            without = "before it had decided on odds of classes and structures in one piece, so predictions are without"
-            say(f"{self.root}: stopped {without}; 'maskmixadv train --resume {word(self.root)}' decides")
+            what = "decided on odds of classes and structures in one piece, so predictions are without"
+            if in_use(self.root):
+                say(f"{self.root}: goes on, and has not {what}; wait for its end")
+            else:
+                say(f"{self.root}: stopped before it had {what}; 'maskmixadv train --resume {word(self.root)}' decides")
         if not (deciding and self.undecided(state)):  # else they are replaced
             self._check_seals(state, tell=not deciding)
         return net

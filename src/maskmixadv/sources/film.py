@@ -175,7 +175,7 @@ def _written(film: str, suffix: str, save: Sequence[Callable[[Path], object]], f
     there = next((folder / name for name in names if (folder / name).exists()), None)
     if there is not None:
         raise InputError(f"{there}: exists, allowed is a name that is free; move it, or give another folder")
-    with together(folder) as place:
+    with together(folder, new=True) as place:
         for name, write_to in zip(names, save, strict=True):
             write_to(place / name)
     return names

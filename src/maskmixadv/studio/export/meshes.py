@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from maskmixadv.files import cut, written
+from maskmixadv.files import written
 from maskmixadv.formats.volume import Volume
+from maskmixadv.moved import cut
 from maskmixadv.studio.export.folders import renewed
 from maskmixadv.studio.export.masks import CaseMask
 
