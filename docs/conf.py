@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any, get_origin
 
 HERE = Path(__file__).parent
+LONGEST_VALUE = 120
+"""Characters of a constant's value that the reference shows."""
 sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent / "src")]
 
 from numpydoc.numpydoc import mangle_signature
+from sphinx import addnodes
 from sphinx.application import Sphinx
 
 import maskmixadv
@@ -91,8 +94,20 @@ copybutton_line_continuation_character = "\\"
 
 
 def skip(app: Sphinx, what: str, name: str, obj: object, skipped: bool, options: object) -> bool | None:  # noqa: ARG001
-    """Leave out names of types, such as ``Shape = tuple[int, int]``: autodoc takes them for classes."""
-    return True if get_origin(obj) else None
+    """Leave out names of types, which autodoc takes for classes, and fields of named tuples, which have no text.
+
+    ``Shape = tuple[int, int]`` is such a name. A named tuple's signature and *Attributes* tell its fields.
+    """
+    return True if get_origin(obj) or str(getattr(obj, "__doc__", "")).startswith("Alias for field") else None
+
+
+def shorten(app: Sphinx, domain: str, objtype: str, contentnode: Any) -> None:  # noqa: ANN401, ARG001
+    """Leave out values of constants that are long, or places on the machine that builds these pages."""
+    for signature in contentnode.parent.findall(addnodes.desc_signature):
+        for part in list(signature.findall(addnodes.desc_annotation)):
+            value = part.astext().strip()
+            if value.startswith("=") and (len(value) > LONGEST_VALUE or str(HERE.parent) in value):
+                part.parent.remove(part)
 
 
 def type_name(app: Sphinx, env: object, node: Any, shown: Any) -> Any:  # noqa: ANN401, ARG001
@@ -111,6 +126,7 @@ def setup(app: Sphinx) -> None:
     """Connect what is above; disconnect what reads signatures out of docstrings, which fails on built-in types."""
     app.connect("autodoc-skip-member", skip)
     app.connect("missing-reference", type_name)
+    app.connect("object-description-transform", shorten)
     for listener in list(app.events.listeners["autodoc-process-signature"]):
         if listener.handler is mangle_signature:
             app.disconnect(listener.id)

@@ -30,8 +30,10 @@ from filelock import FileLock, Timeout
 from maskmixadv.errors import InputError, UnwritableError, say
 from maskmixadv.moved import HOST, PARTIAL, cannot_write, partial_name, put_all, sync, sync_directory, sync_tree
 
-LOCK, HOLDER = ".lock", ".lock.holder"
-"""Files in a directory that is in use: the lock, and the name of the process that holds it."""
+LOCK = ".lock"
+"""File in a directory that is in use: its lock."""
+HOLDER = ".lock.holder"
+"""File in a directory that is in use: the name of the process that holds the lock."""
 MOST_TEXT: Final = 64 * 2**20
 """Bytes of a JSON file at most."""
 MOST_TOML: Final = 2**20

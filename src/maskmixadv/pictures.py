@@ -26,8 +26,10 @@ FIRST: Final = ("#56b4e9", "#f0e442", "#d55e00", "#cc79a7", "#009e73", "#e69f00"
 """Okabe and Ito's colours, which colour-blind people can tell apart; neighbours differ in lightness."""
 MAKER: Final = "maskmixadv"
 """A PNG file that is written here names this as its software."""
-PAPER, INK = "#14161a", "#e8e8e8"
-"""Colours of the ground and of text: the ground is dark, as medical images are black at their edges."""
+PAPER = "#14161a"
+"""Colour of the ground, which is dark, as medical images are black at their edges."""
+INK = "#e8e8e8"
+"""Colour of text."""
 _CELL: Final = 2.0
 """Width of a slice in inches."""
 _LINE, _MARK, _LETTER = 0.19, 0.55, 0.07

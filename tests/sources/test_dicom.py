@@ -165,7 +165,9 @@ def test_prepare_takes_series_and_segmentations(tmp_path: Path, capsys: pytest.C
     cases = own.by_name(corpus)
     assert {name: case.patient for name, case in cases.items()} == {"p0_SA_stack": "id0", "p1_SA_stack": "id1"}
     assert cases["p0_SA_stack"].dense is None
-    assert "without a SEG, so without annotation: p0_SA_stack" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "without a SEG, so without annotation: p0_SA_stack" in said
+    assert "nobody drew" not in said
     np.testing.assert_array_equal(cases["p1_SA_stack"].dense, dense)
     assert cases["p1_SA_stack"].spacing == pytest.approx((6.0, 0.9, 0.7))
     assert corpus.folds["own"][0].train == ("id1",)
@@ -180,7 +182,10 @@ def test_all_series_without_a_mask_are_counted(tmp_path: Path, capsys: pytest.Ca
         write_series(tmp_path / "src" / f"p{number}", pixels(number), seed=number)
     dicom.prepare(tmp_path / "src", tmp_path / "c")
     told = "without a SEG, so without annotation: p0, p1, p2, p3, p4, p5, p6, p7 and 2 more\n"
-    assert told in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert told in said
+    assert f"{tmp_path / 'src'}: nobody drew in it; to draw strokes, put its series into images/ of a folder" in said
+    assert "maskmixadv studio FOLDER" in said
 
 
 def test_codes_of_classes_are_not_passed_over_unsaid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

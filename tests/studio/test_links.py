@@ -164,6 +164,17 @@ def test_a_new_folder_is_told(
         assert capsys.readouterr().err == said
 
 
+def test_a_folder_whose_images_lie_elsewhere_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "server", lambda _: SimpleNamespace(run=lambda **_: None))
+    (tmp_path / "p1").mkdir()
+    told = f"{tmp_path}: has no folder images/, which is made; what lies elsewhere in it is not shown\n"
+    for said in (told, ""):
+        assert http_server.serve(tmp_path, port=0, browse=False) == 0
+        assert capsys.readouterr().err == said
+
+
 def test_without_links_nothing_is_refused(tmp_path: Path) -> None:
     folder, image = sent(tmp_path)
     with served(folder) as session:

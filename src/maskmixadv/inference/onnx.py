@@ -37,11 +37,11 @@ STANDALONE: Final = Path(__file__).with_name("standalone.py")
 """The script that is written as ``predict.py``. It is never imported here, as only users of exported models need its
 libraries."""
 READING: Final = Path(__file__).with_name("standalone_files.py")
-"""Its part that reads files, which takes the place of its import."""
+"""The script's functions that read files; they are written into it in place of their import."""
 KEEPING: Final = Path(__file__).with_name("standalone_outputs.py")
-"""Its part that keeps account of what it wrote, likewise."""
+"""The script's functions that know which files it wrote, likewise."""
 SCANS: Final = Path(jpeg_scans.__file__)
-"""What that part uses in turn."""
+"""Functions that look into JPEGs, which those that read files use, likewise."""
 _IMPORT: Final = re.compile(r"^from maskmixadv\.\S+ import (?:\([^)]*\)|.*)\n", re.MULTILINE)
 SLICES, ROWS, COLUMNS = 3, 61, 55
 """Shape of the volume that the network is traced with; the graph takes any other shape, too."""

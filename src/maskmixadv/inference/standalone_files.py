@@ -35,18 +35,24 @@ GEOMETRY = (
 may name the patient."""
 UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """Millimetres of a header's unit of length, by its code: not said (taken as mm), metre, mm, micrometre."""
-PACKED, DEFLATED, BEHIND = b"\x1f\x8b", 1032, 2**20
-"""First bytes of a packed file; bytes that one of its bytes unpacks to at most, and that may lie behind its voxels."""
-SPARE, SQUARE = 2, 0.02
-"""Bytes behind voxels that mean nothing; by which part a pixel's sides may differ that is taken as square."""
+PACKED = b"\x1f\x8b"
+"""First bytes of a packed file."""
+DEFLATED, BEHIND = 1032, 2**20
+"""Bytes that one byte of a packed file unpacks to at most, and bytes that may lie behind its voxels."""
+SPARE = 2
+"""Bytes behind voxels that mean nothing."""
+SQUARE = 0.02
+"""By which part the sides of a pixel may differ that is taken as square."""
 LONGEST_HEADER, MOST_HEADER = 544, 2**24
 """Bytes of the longest header, and those that may lie before the voxels, with its extensions."""
-FINEST, COARSEST, UNLIKE = 1e-6, 500.0, 1000.0
-"""Millimetres that a voxel must measure at least, and may at most; how many times longer its two longer sides may be
-than the shortest one."""
-RESIZED, TILTED = 0.01, 0.02
-"""By which part ``pixdim`` may differ from the sform before the sform counts; and which part of a voxel's volume may be
-lost as its axes are not at right angles."""
+FINEST, COARSEST = 1e-6, 500.0
+"""Millimetres that a side of a voxel has at least and at most."""
+UNLIKE = 1000.0
+"""How many times longer a voxel's two longer sides may be than the shortest one."""
+RESIZED = 0.01
+"""By which part ``pixdim`` may differ from the sform before the sform counts."""
+TILTED = 0.02
+"""Which part of a voxel's volume may be lost as its axes are not at right angles."""
 APART, SHIFTED = 0.5, 0.05
 """Voxels by which the corners of one image's channels may lie apart, and from which on that is told."""
 TIMES = (8, 16, 24)

@@ -71,9 +71,11 @@ class Checkpoint(LoopState):
     log
         State of the log.
     settles
-        Whether the run decides on classes' odds and on pieces once its steps are done. Runs of before don't say so.
+        Whether the run decides on classes' odds and on pieces once its steps are done. Runs of earlier versions don't
+        say so.
     steers
-        What steers predictions, as the network learnt it (`maskmixadv.runs.run.Run.steers`). Runs of before lack it.
+        What steers predictions, as the network learnt it (`maskmixadv.runs.run.Run.steers`). Runs of
+        earlier versions lack it.
 
     Examples
     --------

@@ -337,7 +337,7 @@ class Run:
             say(f"{self.root}: taken as this network's, but {told}")
 
     def undecided(self, checkpoint: Mapping[str, Any]) -> bool:
-        """Whether a run that decides at its end has not, by what its checkpoint holds; one of before never does."""
+        """Whether a run that decides at its end has not yet, by its checkpoint; never one of an earlier version."""
         return checkpoint.get("settles", False) and not (self.root / pieces.FILE).is_file()
 
 

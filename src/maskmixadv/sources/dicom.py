@@ -95,6 +95,9 @@ def prepare(source: Path, root: Path, *, patient: str | None = None, axis: int =
     bare = [study.name for study in found if not study.masks]
     if bare:
         say(f"{source}: without a SEG, so without annotation: {listed(bare)}")
+    if len(bare) == len(found):  # nothing can be learnt from such a corpus, and it can't be drawn in
+        draw = f"put its series into {folder.IMAGES}/ of a folder and open it by 'maskmixadv studio FOLDER'"
+        say(f"{source}: nobody drew in it; to draw strokes, {draw}")
     channels = _channels(source, found)
     notes = dict[str, list[str]]()
     corpus = _written(root, source, found, names, axis, channels, notes)

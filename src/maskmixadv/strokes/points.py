@@ -8,8 +8,10 @@ from maskmixadv.strokes.draw import SliceMask, pieces_of
 
 Places = Int[np.ndarray, "_ 2"]
 
-JITTER, TRIES = 5, 6
-"""A single point lies at most this many pixels along each axis from its piece's middle; attempts to draw it there."""
+JITTER = 5
+"""Pixels along each axis that a single point lies from its piece's middle at most."""
+TRIES = 6
+"""How often a single point is drawn anew where it missed its piece."""
 
 
 def place_points(structure: SliceMask, *, count: int, rng: np.random.Generator) -> Places:

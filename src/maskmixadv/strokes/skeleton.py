@@ -13,14 +13,20 @@ from maskmixadv.strokes.draw import SliceMask, depth, join, pieces_of
 Track = Int[np.ndarray, "_ 2"]
 Pixel = tuple[int, int]
 
-ERODED, MOVED = 900, 1000
-"""Areas in pixels above which a structure is eroded, and a stroke moved."""
-SHIFT, TURN = 6, 15
-"""How far a stroke is moved at most, in pixels and degrees."""
+ERODED = 900
+"""Area in pixels above which a structure is eroded."""
+MOVED = 1000
+"""Area in pixels above which a structure's stroke is moved."""
+SHIFT = 6
+"""How far a stroke is shifted at most, in pixels."""
+TURN = 15
+"""How far a stroke is turned at most, in degrees."""
 INSIDE: Final = 0.75
 """Fraction of a moved stroke that must lie in its structure; otherwise it is not moved."""
-WALKS, MOVES = 4, 6
-"""Random walks of which the longest is taken, and attempts to move a stroke."""
+WALKS = 4
+"""Random walks of which the longest is taken."""
+MOVES = 6
+"""Attempts to move a stroke."""
 _FULL: Final = np.ones((3, 3), bool)
 _ROUND: Final = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
 

@@ -30,8 +30,10 @@ from maskmixadv.typed import whole
 CLASSES = ("background", "RV", "Myo", "LV")
 RV, MYO, LV = 1, 2, 3
 LEAST_CASES, LEAST_SIZE = 5, 64
-DEEPEST, BYTES = 10, 6
-"""Slices of a patient at most, about, and bytes of a voxel: its image, strokes and mask."""
+DEEPEST = 10
+"""About how many slices a patient has at most."""
+BYTES = 6
+"""Bytes that a voxel takes: image, strokes and mask."""
 APEX_OF_RV = 0.8
 """How far from base (0) to apex (1) the right ventricle reaches."""
 

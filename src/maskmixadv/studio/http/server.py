@@ -20,7 +20,7 @@ from maskmixadv.files import tell_holder
 from maskmixadv.studio.http import address, calls, instant, series
 from maskmixadv.studio.http.patience import Impatient
 from maskmixadv.studio.http.protect import Guard
-from maskmixadv.studio.layout import printable
+from maskmixadv.studio.layout import Layout, printable
 from maskmixadv.studio.refusals import EmptyError, RequestError, TooLargeError, UnlearntError
 from maskmixadv.studio.session import Session, served
 
@@ -30,7 +30,7 @@ _CALLS = APIRouter()
 
 
 def serve(folder: Path, *, port: int, browse: bool) -> int:
-    """Serve `folder` until Ctrl-C; prints the address. A line on stderr says where the folder is new.
+    """Serve `folder` until Ctrl-C; prints the address. A line on stderr says where it is new or has no images/.
 
     Parameters
     ----------
@@ -44,12 +44,15 @@ def serve(folder: Path, *, port: int, browse: bool) -> int:
     InputError
         If the folder or the port can't be used, or another process serves the folder.
     """
-    there = folder.exists()
+    there, images = folder.exists(), Layout(folder).images
+    used = images.exists()
     with served(folder) as session, _listening_again(session.layout.state, port) as taken:
         state, number = session.layout.state, taken.getsockname()[1]
         if not there:  # a name that is mistyped looks like an empty folder
-            images = session.layout.images.name
-            say(f"{session.layout.root}: a new folder, as there was none; images belong in its {images}/")
+            say(f"{session.layout.root}: a new folder, as there was none; images belong in its {images.name}/")
+        elif not used:  # such as a folder of DICOM series, of which the page would show none
+            root = session.layout.root
+            say(f"{root}: has no folder {images.name}/, which is made; what lies elsewhere in it is not shown")
         tell_holder(state, f"port {number}")
         token = address.keep(state, number, address.kept(state))
         url = f"http://{LOOPBACK}:{number}/#{token}"
