@@ -159,7 +159,7 @@ class PrepareFolder:
 
 @dataclass(frozen=True)
 class PrepareNNUNet:
-    """Make a corpus of an nnU-Net v2 raw dataset.
+    """Make a corpus of an nnU-Net raw dataset (v2 or v1), or one of the Medical Segmentation Decathlon.
 
     SRC holds dataset.json, imagesTr/ and labelsTr/, and may hold splits_final.json, imagesTs/ and labelsTs/. Label
     files with pixels of the label 'ignore' are scribbles, others are dense masks.
