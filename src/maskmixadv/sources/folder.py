@@ -18,7 +18,7 @@ from maskmixadv.formats import image_files, several
 from maskmixadv.formats.reading import NAMED
 from maskmixadv.formats.slicing import Slicing, View
 from maskmixadv.sources import classes as declared
-from maskmixadv.sources import pairs, segments, tables
+from maskmixadv.sources import naming, pairs, segments, tables
 from maskmixadv.sources.classes import Classes
 from maskmixadv.sources.marks import kept_axes
 from maskmixadv.sources.pairs import Cuts, Pair, Read
@@ -154,6 +154,9 @@ def find(source: Path, patient: str | None = None) -> Found:
         raise InputError(f"{source}: no folder {IMAGES}/ in it; put the images there")
     files, scribbles, masks = (
         image_files.named(source / part) if (source / part).is_dir() else {} for part in (IMAGES, SCRIBBLES, MASKS)
+    )
+    scribbles, masks = (
+        naming.of_images(source / part, found, files) for part, found in ((SCRIBBLES, scribbles), (MASKS, masks))
     )
     images = several.grouped(files.values(), {*scribbles, *masks})
     for name, path in (*scribbles.items(), *masks.items()):

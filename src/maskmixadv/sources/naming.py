@@ -1,0 +1,126 @@
+"""Whose annotation a file is, where all of a folder differ from their images' names in one way, as in ``a_mask``."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from maskmixadv.errors import InputError, listed, say
+from maskmixadv.formats import several
+
+_PARTS: Final = re.compile(r"[\W_]+")
+_FIRST: Final = re.compile(r"^\D+")
+_LAST: Final = re.compile(r"[\W_][^\W_]+$")
+_SHOWN: Final = 3
+"""Files that are named at most."""
+
+
+class Rule(NamedTuple):
+    """How names of annotations are made of images' names: one beginning and one end are replaced.
+
+    Attributes
+    ----------
+    begins, ends
+        Of all images' names, which annotations do not have; may be empty.
+    before, after
+        What annotations have there.
+
+    Examples
+    --------
+    >>> Rule("img", "", "label", "").image_of("label0001"), Rule("", "", "", "_mask").image_of("b")
+    ('img0001', None)
+    """
+
+    begins: str
+    ends: str
+    before: str
+    after: str
+
+    def image_of(self, name: str) -> str | None:
+        """Return the name of the image of an annotation; None if the annotation's name does not follow the rule."""
+        key = name.removeprefix(self.before).removesuffix(self.after)
+        return f"{self.begins}{key}{self.ends}" if key and name == f"{self.before}{key}{self.after}" else None
+
+
+def of_images(folder: Path, labels: Mapping[str, Path], images: Mapping[str, Path]) -> dict[str, Path]:
+    """Return annotations by the names of their images, which may differ from their own in one way for all of a folder.
+
+    Where any has an image's own name, nothing is changed. Else all must have the name of an image but for a beginning
+    and an end that all have alike, such as ``_mask``, or ``label`` instead of ``img``. What is added or replaced are
+    words: an end of digits alone would be another image's number. A line says what was paired.
+
+    Parameters
+    ----------
+    folder
+        Where the annotations lie.
+    labels, images
+        Files by their names without suffix.
+
+    Raises
+    ------
+    InputError
+        If they can be paired in two ways.
+
+    Examples
+    --------
+    >>> masks = {"a_mask": Path("a_mask.png"), "b_mask": Path("b_mask.png")}
+    >>> paired = of_images(Path("masks"), masks, {name: Path(f"{name}.jpg") for name in ("a", "b", "c")})
+    >>> {name: path.name for name, path in paired.items()}
+    {'a': 'a_mask.png', 'b': 'b_mask.png'}
+    """
+    numbered = (several.NUMBERED.fullmatch(name) for name in images)
+    known = {*images, *(match[1] for match in numbered if match)}
+    if not labels or not images or not known.isdisjoint(labels):
+        return dict(labels)
+    ways: list[dict[str, str]] = []
+    for rule in _rules(list(images), min(labels)):
+        found = {name: image for name in labels if (image := rule.image_of(name)) in images}
+        if len(found) == len(labels) and found not in ways:
+            ways.append(found)
+    if not ways:
+        return dict(labels)
+    if len(ways) > 1:
+        name = min(name for name in labels if len({way[name] for way in ways}) > 1)
+        both = " or of ".join(sorted({images[way[name]].name for way in ways}))
+        raise InputError(f"{labels[name]}: may be of {both}; give annotations the names of their images")
+    (way,) = ways
+    pairs = [f"{labels[name].name} of {images[image].name}" for name, image in sorted(way.items())]
+    say(f"{folder}: paired by what names have in common: {listed(pairs, _SHOWN)}")
+    return {image: labels[name] for name, image in way.items()}
+
+
+def _rules(images: Sequence[str], label: str) -> Iterator[Rule]:
+    """Yield the rules by which `label` may be the name of an annotation of one of `images`."""
+    made = set[Rule]()
+    for begins in _common(images, _FIRST):
+        for ends in _common(images, _LAST):
+            for image in images:
+                key = image[len(begins) : len(image) - len(ends)]
+                for place in _places(key, label):
+                    rule = Rule(begins, ends, label[:place], label[place + len(key) :])
+                    if _of_words(rule, key):
+                        made.add(rule)
+    yield from sorted(made)
+
+
+def _common(names: Sequence[str], part: re.Pattern[str]) -> tuple[str, ...]:
+    """Return the part that all names have, if it is a word, and the empty one."""
+    found = {match[0] if (match := part.search(name)) else "" for name in names}
+    one = found.pop() if len(found) == 1 else ""
+    return ("", one) if any(map(str.isalpha, one)) else ("",)
+
+
+def _places(key: str, label: str) -> Iterator[int]:
+    place = label.find(key) if key else -1
+    while place >= 0:
+        yield place
+        place = label.find(key, place + 1)
+
+
+def _of_words(rule: Rule, key: str) -> bool:
+    """Whether `key` stands apart in an annotation's name, and what stands before and after it are words."""
+    before, after = rule.before, rule.after
+    apart = not before or not before[-1].isalnum() or (before[-1].isalpha() and key[0].isdigit())
+    if not apart or (after and after[0].isalnum()):
+        return False
+    return all(any(map(str.isalpha, word)) for each in (before, after) for word in _PARTS.split(each) if word)
