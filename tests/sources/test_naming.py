@@ -8,7 +8,7 @@ import pytest
 import own
 from maskmixadv.errors import InputError
 from maskmixadv.sources import folder
-from maskmixadv.sources.naming import of_images
+from maskmixadv.sources.layouts.naming import of_images
 
 
 def paired(images: str, labels: str) -> dict[str, str] | None:

@@ -6,7 +6,7 @@ imported when such a file is read.
 """
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
@@ -468,10 +468,17 @@ def write_labels(path: Path, labels: UInt8[np.ndarray, "d h w"], like: Volume, c
     like.geometry.write_labels(path, labels, classes)
 
 
-def named(folder: Path) -> dict[str, Path]:
+def named(folder: Path, also: Callable[[Path], bool] | None = None) -> dict[str, Path]:
     """Find the image files in `folder`: path by name without suffix, sorted by file name.
 
     Hidden files are passed over, as are those that may lie beside images (`BESIDE`).
+
+    Parameters
+    ----------
+    folder
+        Where they lie.
+    also
+        Returns whether a folder is taken that holds no DICOM series; None: none is.
 
     Raises
     ------
@@ -489,7 +496,7 @@ def named(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.suffix.lower() in BESIDE:
             continue
-        if path.is_dir() and not series.holds_dicom(path):
+        if path.is_dir() and not series.holds_dicom(path) and not (also and also(path)):
             raise InputError(f"{path}: is a folder without DICOM files, allowed are images and folders of one series")
         if (name := stem(path)) in found:
             raise InputError(f"{path}: {found[name].name} has this name too; names without suffix must be unique")

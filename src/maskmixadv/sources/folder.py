@@ -18,8 +18,9 @@ from maskmixadv.formats import image_files, several
 from maskmixadv.formats.reading import NAMED
 from maskmixadv.formats.slicing import Slicing, View
 from maskmixadv.sources import classes as declared
-from maskmixadv.sources import naming, pairs, segments, tables
+from maskmixadv.sources import pairs, segments, tables
 from maskmixadv.sources.classes import Classes
+from maskmixadv.sources.layouts import naming, parts
 from maskmixadv.sources.marks import kept_axes
 from maskmixadv.sources.pairs import Cuts, Pair, Read
 
@@ -153,7 +154,8 @@ def find(source: Path, patient: str | None = None) -> Found:
     if not (source / IMAGES).is_dir():
         raise InputError(f"{source}: no folder {IMAGES}/ in it; put the images there")
     files, scribbles, masks = (
-        image_files.named(source / part) if (source / part).is_dir() else {} for part in (IMAGES, SCRIBBLES, MASKS)
+        image_files.named(source / part, also) if (source / part).is_dir() else {}
+        for part, also in ((IMAGES, None), (SCRIBBLES, parts.are_in), (MASKS, parts.are_in))
     )
     scribbles, masks = (
         naming.of_images(source / part, found, files) for part, found in ((SCRIBBLES, scribbles), (MASKS, masks))
@@ -300,6 +302,11 @@ def cases(
     for note, names in notes.items():
         _tell(found.source, names, f"{note} in")
     _tell(found.source, like, f"{LIKE_CT}; in")
+    annotations = (path for pair in found.pairs for path in (pair.scribble, pair.mask))
+    folders = [path for path in annotations if path is not None and path.is_dir()]
+    strange, missing = parts.unused(folders, classes.names)
+    _tell(found.source, strange, "left out, as they are of no class: files")
+    _tell(found.source, missing, "taken as absent, as there is no file of the class, in")
     if thin and 2 * len(thin) >= masked:  # a few may be thin structures
         _tell(found.source, thin, _THIN)
 
@@ -379,11 +386,17 @@ def _classes(source: Path, found: Sequence[Pair], confirm: Callable[[Classes], b
     scribbles = [pair.scribble for pair in found if pair.scribble is not None]
     masks = [pair.mask for pair in found if pair.mask is not None]
     segments.must_name_none([*scribbles, *masks], path)
-    guessed = declared.guess(
-        ((path, image_files.read_labels(path).array) for path in scribbles),
-        (image_files.read_labels(path).array for path in masks),
-    )
-    guessed = tables.applied(guessed, _tables(source))
+    if folders := [each for each in (*scribbles, *masks) if each.is_dir()]:
+        if others := [each for each in (*scribbles, *masks) if not each.is_dir()]:
+            told = f"{folders[0]} has one file a class, and {others[0]} codes"
+            raise InputError(f"{path}: missing, and {told}; write a [[class]] with name and code for each")
+        guessed = Classes(tuple(parts.names(folders)), None)
+    else:
+        guessed = declared.guess(
+            ((path, image_files.read_labels(path).array) for path in scribbles),
+            (image_files.read_labels(path).array for path in masks),
+        )
+        guessed = tables.applied(guessed, _tables(source))
     if confirm is None:
         raise InputError(f"{path}: missing; codes look like {guessed}: write it, or accept the guess with --yes")
     if not confirm(guessed):
