@@ -109,7 +109,7 @@ class PrepareFolder:
 
     SRC holds images/ and at least one of scribbles/ and masks/, with files of the same names: NIfTI, FreeSurfer, NRRD,
     MetaImage, PNG, JPEG (images only) or TIFF; images may be DICOM, too. SRC/classes.toml says what
-    the codes in them mean.
+    the codes in them mean. Images and masks may also lie side by side, or in one folder a case.
 
     Attributes
     ----------

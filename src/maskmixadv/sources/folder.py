@@ -20,7 +20,7 @@ from maskmixadv.formats.slicing import Slicing, View
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import pairs, segments, tables
 from maskmixadv.sources.classes import Classes
-from maskmixadv.sources.layouts import naming, parts
+from maskmixadv.sources.layouts import advice, gathered, naming, parts
 from maskmixadv.sources.marks import kept_axes
 from maskmixadv.sources.pairs import Cuts, Pair, Read
 
@@ -151,22 +151,45 @@ def find(source: Path, patient: str | None = None) -> Found:
     >>> found.pairs[0].patient, found.bare
     ('p1', ['p2_a.png'])
     """
+    places = gathered.Kinds(*(source / part for part in (IMAGES, SCRIBBLES, MASKS)))
     if not (source / IMAGES).is_dir():
-        raise InputError(f"{source}: no folder {IMAGES}/ in it; put the images there")
+        if not source.is_dir():
+            raise InputError(f"{source}: no such folder")
+        if told := advice.command(source):
+            raise InputError(f"{source}: no folder {IMAGES}/ in it; {told}")
+        if (other := gathered.kinds(source)) is not None:
+            places = other
+        elif (beside := gathered.find(source)) is not None:
+            return _found(source, patient, *beside)
+        else:
+            raise InputError(f"{source}: no folder {IMAGES}/ in it; {advice.on(source)}")
     files, scribbles, masks = (
-        image_files.named(source / part, also) if (source / part).is_dir() else {}
-        for part, also in ((IMAGES, None), (SCRIBBLES, parts.are_in), (MASKS, parts.are_in))
+        image_files.named(place, also) if place is not None and place.is_dir() else {}
+        for place, also in zip(places, (None, parts.are_in, parts.are_in), strict=True)
     )
     scribbles, masks = (
-        naming.of_images(source / part, found, files) for part, found in ((SCRIBBLES, scribbles), (MASKS, masks))
+        naming.of_images(place or source, found, files)
+        for place, found in ((places.scribbles, scribbles), (places.masks, masks))
     )
     images = several.grouped(files.values(), {*scribbles, *masks})
     for name, path in (*scribbles.items(), *masks.items()):
         if name not in images:
-            raise InputError(f"{path}: no image of this name in {source / IMAGES}; rename it, or add its image")
+            raise InputError(f"{path}: no image of this name in {places.images}; rename it, or add its image")
+    if images.keys().isdisjoint({*scribbles, *masks}):
+        raise InputError(
+            f"{source}: none of {len(images)} images has a file in {SCRIBBLES}/ or {MASKS}/; {advice.on_bare(source)}"
+        )
+    return _found(source, patient, images, scribbles, masks)
+
+
+def _found(
+    source: Path,
+    patient: str | None,
+    images: Mapping[str, tuple[Path, ...]],
+    scribbles: Mapping[str, Path],
+    masks: Mapping[str, Path],
+) -> Found:
     annotated = {name: paths for name, paths in images.items() if name in scribbles or name in masks}
-    if not annotated:
-        raise InputError(f"{source}: none of {len(images)} images has a file in {SCRIBBLES}/ or {MASKS}/; draw some")
     axes = kept_axes(source, {name: paths[0] for name, paths in annotated.items()})
     return Found(
         source,

@@ -84,9 +84,14 @@ def of_images(folder: Path, labels: Mapping[str, Path], images: Mapping[str, Pat
         both = " or of ".join(sorted({images[way[name]].name for way in ways}))
         raise InputError(f"{labels[name]}: may be of {both}; give annotations the names of their images")
     (way,) = ways
-    pairs = [f"{labels[name].name} of {images[image].name}" for name, image in sorted(way.items())]
+    both = ((labels[name], images[image]) for name, image in sorted(way.items()))
+    pairs = [f"{_shown(folder, one)} of {_shown(folder, other)}" for one, other in both]
     say(f"{folder}: paired by what names have in common: {listed(pairs, _SHOWN)}")
     return {image: labels[name] for name, image in way.items()}
+
+
+def _shown(folder: Path, path: Path) -> str:
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else path.name
 
 
 def _rules(images: Sequence[str], label: str) -> Iterator[Rule]:
