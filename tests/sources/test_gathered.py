@@ -140,3 +140,10 @@ def test_what_may_be_meant_as_annotations_is_told(tmp_path: Path, name: str, wor
         (tmp_path / each).touch()
     with pytest.raises(InputError, match=f"none of 1 images has a file in scribbles/ or masks/; {words}"):
         folder.find(tmp_path)
+
+
+def test_a_table_beside_masks_in_other_folders_is_compared(tmp_path: Path) -> None:
+    source = write(tmp_path / "src", "img/{}.nii.gz", "label/{}.nii.gz")
+    (source / "label" / "labels.txt").write_text('1 255 0 0 1 1 1 "LV"\n')
+    with pytest.raises(InputError, match=r"labels\.txt: calls code 1 'LV', which classes\.toml calls 'RV'"):
+        folder.prepare(source, tmp_path / "c")

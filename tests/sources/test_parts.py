@@ -1,5 +1,6 @@
 """Masks and strokes with one file a class, in a folder of their case's name."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -61,8 +62,9 @@ def test_classes_are_those_that_files_name(tmp_path: Path) -> None:
         ("RV", lambda labels: labels[1:] == 1, r"RV\.nii\.gz: has shape .*, its image .*m0\.nii\.gz has"),
     ],
 )
-def test_what_is_no_part_is_named(tmp_path: Path, name: str, codes: object, words: str) -> None:
-    assert callable(codes)
+def test_what_is_no_part_is_named(
+    tmp_path: Path, name: str, codes: Callable[[np.ndarray], np.ndarray], words: str
+) -> None:
     source = parted(tmp_path / "src", "masks/m0")
     own.write(source / "masks" / "m0" / f"{name}.nii.gz", codes(tiny.volume(10)[2]).astype(np.uint8))
     with pytest.raises(InputError, match=words):

@@ -72,15 +72,21 @@ SUFFIXES: Final = tuple(suffix for each in FORMATS for suffix in each.SUFFIXES)
 """Suffixes of all image files."""
 BESIDE: Final = (
     *(".raw", ".zraw", ".txt", ".csv", ".json", ".md", ".toml", ".db", ".ini", ".bak"),
-    *(".label", ".ctbl"),
+    *(".tsv", ".itksnap", ".mrml", ".label", ".ctbl"),
 )
-"""Suffixes of files that may lie in a folder of images and are no images; the last are tables of labels."""
+"""Suffixes of files that may lie in a folder of images and are no images; the last list files or labels."""
 
 _PAIR: Final = (
     "a half of a pair of NIfTI or Analyze, allowed is one file; save it as .nii.gz, as nibabel's nib-convert does"
 )
+_SCENE: Final = "which holds several files, allowed is one image a file; save each image and segmentation as .nrrd"
+_ARRAYS: Final = "which says nothing of a grid, allowed are images; save each as .nii.gz, with its spacing"
 _ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys((".hdr", ".img", ".hdr.gz", ".img.gz"), _PAIR),
+    ".mrb": f"a scene of 3D Slicer, {_SCENE} (.seg.nrrd keeps names)",
+    ".mitk": f"a scene of MITK, {_SCENE}",
+    **dict.fromkeys((".h5", ".hdf5"), f"HDF5, {_ARRAYS} ('maskmixadv prepare acdc' takes ACDC's)"),
+    **dict.fromkeys((".npy", ".npz", ".mat"), f"a file of arrays, {_ARRAYS}"),
     ".gif": "a GIF, allowed is PNG, or TIFF for several pages; save it as one",
 }
 """What is said of files of formats that are known and not read, by their suffixes in lower case."""

@@ -398,14 +398,20 @@ def declared_classes(source: Path) -> Classes:
     return classes
 
 
-def _tables(source: Path) -> list[tables.Table]:
-    return tables.find([source, source / SCRIBBLES, source / MASKS])
+def _tables(source: Path, annotations: Iterable[Path] = ()) -> list[tables.Table]:
+    """Read the tables of labels beside annotations, which may lie in folders of other names."""
+    own = [source, source / SCRIBBLES, source / MASKS]
+    beside = sorted({path.parent for path in annotations} - set(own))
+    return tables.find([*own, *beside] if len(beside) <= 2 else own)  # more are a folder a case
 
 
 def _classes(source: Path, found: Sequence[Pair], confirm: Callable[[Classes], bool] | None) -> Classes:
     path = source / declared.FILE
     if path.is_file():
-        return declared_classes(source)
+        classes = declared.read(path)
+        annotations = (file for pair in found for file in (pair.scribble, pair.mask) if file is not None)
+        tables.must_agree(classes, _tables(source, annotations))
+        return classes
     scribbles = [pair.scribble for pair in found if pair.scribble is not None]
     masks = [pair.mask for pair in found if pair.mask is not None]
     segments.must_name_none([*scribbles, *masks], path)
@@ -419,7 +425,7 @@ def _classes(source: Path, found: Sequence[Pair], confirm: Callable[[Classes], b
             ((path, image_files.read_labels(path).array) for path in scribbles),
             (image_files.read_labels(path).array for path in masks),
         )
-        guessed = tables.applied(guessed, _tables(source))
+        guessed = tables.applied(guessed, _tables(source, [*scribbles, *masks]))
     if confirm is None:
         raise InputError(f"{path}: missing; codes look like {guessed}: write it, or accept the guess with --yes")
     if not confirm(guessed):

@@ -74,7 +74,8 @@ def of_images(folder: Path, labels: Mapping[str, Path], images: Mapping[str, Pat
         return dict(labels)
     ways: list[dict[str, str]] = []
     for rule in _rules(list(images), min(labels)):
-        found = {name: image for name in labels if (image := rule.image_of(name)) in images}
+        named = ((name, rule.image_of(name)) for name in labels)
+        found = {name: image for name, image in named if image is not None and image in images}
         if len(found) == len(labels) and found not in ways:
             ways.append(found)
     if not ways:
