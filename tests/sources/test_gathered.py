@@ -112,7 +112,7 @@ def test_masks_of_several_kinds_are_refused(tmp_path: Path) -> None:
         ("dataset.json labelsTr/a.nii.gz imagesTr/a.nii.gz", "'maskmixadv prepare nnunet' takes data sets with"),
         ("train/images/a.nii.gz TestSet/images/b.nii.gz", "'maskmixadv prepare mscmr' takes"),
         ("patient001/patient001_frame01.nii.gz", "'maskmixadv prepare acdc' takes"),
-        ("a.png b.png", "2 images lie in it: put them into images/"),
+        ("a.png b.png", "put the 2 images in it into images/, and strokes"),
         ("notes.txt", "put the images there"),
         ("x/a.png y/a.png", r"images lie in x/ \(1\), y/ \(1\): call the folder of images images/"),
         ("a/1/1.png a/2/1.png b/1/1.png b/2/1.png c/1/1.png", "images lie in 5 folders, such as a/1/: put images"),
@@ -147,3 +147,11 @@ def test_a_table_beside_masks_in_other_folders_is_compared(tmp_path: Path) -> No
     (source / "label" / "labels.txt").write_text('1 255 0 0 1 1 1 "LV"\n')
     with pytest.raises(InputError, match=r"labels\.txt: calls code 1 'LV', which classes\.toml calls 'RV'"):
         folder.prepare(source, tmp_path / "c")
+
+
+def test_a_case_that_is_left_out_is_named_by_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write(tmp_path / "src", "p{}/image.nii.gz", "p{}/mask.nii.gz", cases=4)
+    for number in range(2):
+        (source / f"p{number}" / "mask.nii.gz").unlink()
+    folder.prepare(source, tmp_path / "c")
+    assert "no scribble and no mask of p0/image.nii.gz, p1/image.nii.gz\n" in capsys.readouterr().err

@@ -72,3 +72,11 @@ def test_a_folder_with_other_names_comes_in(tmp_path: Path, capsys: pytest.Captu
     assert [(entry.name, entry.dense) for entry in corpus.entries] == [("m0", True), ("m1", True), ("s0", False)]
     told = "paired by what names have in common: m0_mask.nii.gz of m0.nii.gz, m1_mask.nii.gz of m1.nii.gz"
     assert capsys.readouterr().err == f"{source / 'masks'}: {told}\n"
+
+
+def test_images_that_may_be_channels_are_named(tmp_path: Path) -> None:
+    for name in ("images/p1_T1.nii.gz", "images/p1_T2.nii.gz", "masks/p1.nii.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=r"\(if p1_T1\.nii\.gz, p1_T2\.nii\.gz are its channels, call them p1_0000"):
+        folder.find(tmp_path)

@@ -174,7 +174,8 @@ def find(source: Path, patient: str | None = None) -> Found:
     images = several.grouped(files.values(), {*scribbles, *masks})
     for name, path in (*scribbles.items(), *masks.items()):
         if name not in images:
-            raise InputError(f"{path}: no image of this name in {places.images}; rename it, or add its image")
+            told = f"no image of this name in {places.images}; rename it, or add its image"
+            raise InputError(f"{path}: {told}{naming.channels_told(name, files)}")
     if images.keys().isdisjoint({*scribbles, *masks}):
         raise InputError(
             f"{source}: none of {len(images)} images has a file in {SCRIBBLES}/ or {MASKS}/; {advice.on_bare(source)}"
@@ -205,7 +206,7 @@ def _found(
             )
             for name, paths in annotated.items()
         ],
-        [paths[0].name for name, paths in images.items() if name not in annotated],
+        _shown(source, [paths[0] for name, paths in images.items() if name not in annotated]),
     )
 
 
@@ -293,7 +294,7 @@ def cases(
 
     empty, mixed, thin, like, masked, shown = [], [], [], [], 0, False
     notes = dict[str, list[str]]()
-    images = iter([pair.image.name for pair in found.pairs])
+    images = iter(_shown(found.source, [pair.image for pair in found.pairs]))
     for read in work_ahead(made, found.pairs, threads=2, size=pairs.size):
         image = next(images)
         if isinstance(read, KeptCase):
@@ -445,6 +446,12 @@ def _beside(found: Found) -> list[str]:
         if place.name not in (IMAGES, SCRIBBLES, MASKS)
         and any(image_files.readable(path) and image_files.stem(path) in names for path in place.iterdir())
     ]
+
+
+def _shown(source: Path, images: Sequence[Path]) -> list[str]:
+    """Return names of images for a line: with their folders where the files of several cases have one name."""
+    names = [path.name for path in images]
+    return names if len(set(names)) == len(names) else [str(path.relative_to(source)) for path in images]
 
 
 def _shows(case: Case) -> bool:

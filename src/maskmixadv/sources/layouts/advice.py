@@ -12,6 +12,8 @@ _ACDC: Final = re.compile(r"patient\d{3}_frame\d{2}")
 _LOOKED: Final = 2000
 """Files that are looked at, at most: a hint need not be complete."""
 _SHOWN: Final = 4
+_KINDS: Final = 2
+"""Kinds of annotations, each of which has a folder."""
 
 
 def command(source: Path) -> str:
@@ -54,10 +56,10 @@ def on(source: Path) -> str:
         if path.suffix.lower() not in image_files.BESIDE and image_files.readable(path):
             counts[path.parent] = counts.get(path.parent, 0) + 1
     if set(counts) == {source}:
-        return f"{counted(counts[source], 'image')} lie in it: put them into images/, and strokes into scribbles/"
+        return f"put the {counted(counts[source], 'image')} in it into images/, and strokes into scribbles/"
     if not counts:
         return "put the images there"
-    if len(counts) > _SHOWN:
+    if len(counts) > 1 + _KINDS or any(folder.parent != source for folder in counts):
         return (
             f"images lie in {len(counts)} folders, such as {min(counts).relative_to(source)}/: put images into images/ "
             "and masks of the same names into masks/ (or masks/NAME/, one file a class)"

@@ -91,6 +91,19 @@ def of_images(folder: Path, labels: Mapping[str, Path], images: Mapping[str, Pat
     return {image: labels[name] for name, image in way.items()}
 
 
+def channels_told(name: str, images: Mapping[str, Path]) -> str:
+    """Say which images may be the channels of case `name`, for the end of an error's text; empty if there are none.
+
+    Examples
+    --------
+    >>> channels_told("p1", {name: Path(f"{name}.nii") for name in ("p1_T1", "p1_T2", "p10_T1")})
+    ' (if p1_T1.nii, p1_T2.nii are its channels, call them p1_0000, p1_0001 and so on)'
+    """
+    found = [path.name for image, path in images.items() if image.startswith(name) and not image[len(name)].isalnum()]
+    told = f" (if {listed(found, _SHOWN)} are its channels, call them {name}_0000, {name}_0001 and so on)"
+    return told if len(found) > 1 else ""
+
+
 def _shown(folder: Path, path: Path) -> str:
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else path.name
 
