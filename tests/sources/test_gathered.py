@@ -5,10 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import dicoms
 import own
 import tiny
 from maskmixadv.errors import InputError
+from maskmixadv.formats import image_files
+from maskmixadv.inference import outputs
 from maskmixadv.sources import folder
+from maskmixadv.sources.layouts import gathered
 
 
 def write(source: Path, images: str, masks: str, cases: int = 2, channels: int = 1) -> Path:
@@ -155,3 +159,30 @@ def test_a_case_that_is_left_out_is_named_by_its_folder(tmp_path: Path, capsys: 
         (source / f"p{number}" / "mask.nii.gz").unlink()
     folder.prepare(source, tmp_path / "c")
     assert "no scribble and no mask of p0/image.nii.gz, p1/image.nii.gz\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"), [("dicom/case{}", "labels/case{}.nii.gz"), ("case{}/dcm", "case{}/mask.nii.gz")]
+)
+def test_images_of_other_layouts_may_be_series(tmp_path: Path, images: str, masks: str) -> None:
+    (source := tmp_path / "src").mkdir()
+    (source / "classes.toml").write_text(own.CLASSES)
+    for number in range(2):
+        array, _, dense = tiny.volume(number)
+        series = dicoms.write_series(source / images.format(number), (array * 900).astype(np.uint16))
+        affine = image_files.header(series).affine
+        assert affine is not None
+        own.write(source / masks.format(number), dense, affine)
+    found = own.by_name(folder.prepare(source, tmp_path / "c"))
+    assert list(found) == ["case0", "case1"]
+    assert all(case.dense is not None for case in found.values())
+
+
+def test_predictions_are_no_masks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They may lie in ``labels``, as the guide calls their folder."""
+    source = write(tmp_path / "src", "img/{}.nii.gz", "labels/{}.nii.gz")
+    assert outputs.RECORD == gathered.WRITTEN
+    (source / "labels" / gathered.WRITTEN).write_text("{}")
+    with pytest.raises(InputError, match="no folder images/ in it"):
+        folder.prepare(source, tmp_path / "c")
+    assert capsys.readouterr().err == f"{source}: passed over, as predictions were written into it: labels/\n"

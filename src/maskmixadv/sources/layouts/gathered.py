@@ -18,6 +18,8 @@ MASKS: Final = frozenset(
 """Words in the names of masks, in lower case."""
 SCRIBBLES: Final = frozenset(("scribble", "scribbles", "stroke", "strokes"))
 """Words in the names of scribbles."""
+WRITTEN: Final = ".maskmixadv.json"
+"""What a folder of predictions has (`maskmixadv.inference.outputs.RECORD`), which are no masks to learn from."""
 _WORDS: Final = re.compile(r"[\W\d_]+")
 _HUMPS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _SHOWN: Final = 5
@@ -76,10 +78,12 @@ def kinds(source: Path) -> Kinds | None:
     >>> kinds(Path())
     Kinds(images=PosixPath('Training_Input'), scribbles=None, masks=PosixPath('Training_GroundTruth'))
     """
+    if predicted := [f"{path.name}/" for path in sorted(source.iterdir()) if _predicted(path)]:
+        say(f"{source}: passed over, as predictions were written into it: {listed(predicted, _SHOWN)}")
     inside = _inside(source)
-    held = [path for path in inside if path.is_dir() and _holds_images(path)]
+    held = [path for path in inside if path.is_dir() and (_holds_images(path) or any(map(parts.are_in, _inside(path))))]
     scribbles, masks = ([path for path in held if _words(path.name) & words] for words in (SCRIBBLES, MASKS))
-    images = [path for path in held if path not in scribbles and path not in masks]
+    images = [path for path in held if path not in scribbles and path not in masks and _holds_images(path)]
     if len(images) != 1 or max(len(scribbles), len(masks)) > 1 or not (scribbles or masks):
         return None
     if any(not path.is_dir() for path in inside):
@@ -91,7 +95,7 @@ def kinds(source: Path) -> Kinds | None:
 
 
 def _holds_images(folder: Path) -> bool:
-    return any(not path.is_dir() or series.holds_dicom(path) or parts.are_in(path) for path in _inside(folder))
+    return any(not path.is_dir() or series.holds_dicom(path) for path in _inside(folder))
 
 
 def _words(name: str) -> set[str]:
@@ -136,8 +140,8 @@ def find(source: Path) -> Gathered | None:
     for name, role, path in _files(source):
         words = _words(role)
         of = scribbles if words & SCRIBBLES else masks if words & MASKS else images
-        if path.is_dir() and of is images:
-            continue
+        if path.is_dir() and (of is images) != series.holds_dicom(path):
+            continue  # no series, or one of segmentations (SEG), which 'prepare dicom' takes
         if (other := of.setdefault(name, path)) != path:
             raise InputError(f"{path}: {other} has this name too; names without suffix must be unique")
     if not images or not (masks or scribbles):
@@ -174,11 +178,11 @@ def find(source: Path) -> Gathered | None:
 def _files(source: Path) -> Iterator[tuple[str, str, Path]]:
     """Yield the files of cases, with their names, and the part of these that says what they are."""
     for path in _inside(source):
-        if not path.is_dir():
+        if not path.is_dir() or series.holds_dicom(path):
             yield image_files.stem(path), image_files.stem(path), path
             continue
         for each in _inside(path):
-            if each.is_dir() and not parts.are_in(each):
+            if each.is_dir() and not (series.holds_dicom(each) or parts.are_in(each)):
                 continue
             own = image_files.stem(each)
             role = own.removeprefix(path.name)
@@ -186,9 +190,13 @@ def _files(source: Path) -> Iterator[tuple[str, str, Path]]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """Return the images in a folder, and the folders in it that are no series, in the order of their names."""
-    shown = [path for path in sorted(folder.iterdir()) if path.name[0] != "."]
-    return [path for path in shown if (path.is_dir() and not series.holds_dicom(path)) or _is_image(path)]
+    """Return the images in a folder, and the folders in it, in the order of their names."""
+    shown = [path for path in sorted(folder.iterdir()) if path.name[0] != "." and not _predicted(path)]
+    return [path for path in shown if path.is_dir() or _is_image(path)]
+
+
+def _predicted(path: Path) -> bool:
+    return (path / WRITTEN).is_file()
 
 
 def _is_image(path: Path) -> bool:
