@@ -118,6 +118,7 @@ def test_masks_of_several_kinds_are_refused(tmp_path: Path) -> None:
         ("patient001/patient001_frame01.nii.gz", "'maskmixadv prepare acdc' takes"),
         ("a.png b.png", "put the 2 images in it into images/, and strokes"),
         ("notes.txt", "put the images there"),
+        ("train_images/a.png test_labels/a.png", r"images lie in test_labels/ \(1\), train_images/ \(1\): call"),
         ("x/a.png y/a.png", r"images lie in x/ \(1\), y/ \(1\): call the folder of images images/"),
         ("a/1/1.png a/2/1.png b/1/1.png b/2/1.png c/1/1.png", "images lie in 5 folders, such as a/1/: put images"),
     ],

@@ -1,6 +1,5 @@
 """Images and annotations that lie side by side, in one folder or in one folder a case, and are told apart by words."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -8,20 +7,11 @@ from typing import Final, NamedTuple
 from maskmixadv.errors import InputError, counted, listed, say
 from maskmixadv.formats import image_files, series
 from maskmixadv.sources.layouts import naming, parts
+from maskmixadv.sources.layouts.naming import MASKS, SCRIBBLES, words_of
 
-MASKS: Final = frozenset(
-    (
-        *("mask", "masks", "label", "labels", "labelmap", "labelmaps", "seg", "segs", "segm", "segmentation"),
-        *("segmentations", "gt", "groundtruth", "truth", "manual", "anno", "annotation", "annotations"),
-    )
-)
-"""Words in the names of masks, in lower case."""
-SCRIBBLES: Final = frozenset(("scribble", "scribbles", "stroke", "strokes"))
-"""Words in the names of scribbles."""
+_SPLITS: Final = frozenset(("train", "training", "tr", "test", "testing", "ts", "val", "valid", "validation", "va"))
 WRITTEN: Final = ".maskmixadv.json"
 """What a folder of predictions has (`maskmixadv.inference.outputs.RECORD`), which are no masks to learn from."""
-_WORDS: Final = re.compile(r"[\W\d_]+")
-_HUMPS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _SHOWN: Final = 5
 
 
@@ -82,12 +72,15 @@ def kinds(source: Path) -> Kinds | None:
         say(f"{source}: passed over, as predictions were written into it: {listed(predicted, _SHOWN)}")
     inside = _inside(source)
     held = [path for path in inside if path.is_dir() and (_holds_images(path) or any(map(parts.are_in, _inside(path))))]
-    scribbles, masks = ([path for path in held if _words(path.name) & words] for words in (SCRIBBLES, MASKS))
+    scribbles, masks = ([path for path in held if words_of(path.name) & words] for words in (SCRIBBLES, MASKS))
     images = [path for path in held if path not in scribbles and path not in masks and _holds_images(path)]
     if len(images) != 1 or max(len(scribbles), len(masks)) > 1 or not (scribbles or masks):
         return None
     if any(not path.is_dir() for path in inside):
         return None
+    parted = [said for path in (*images, *scribbles, *masks) if (said := words_of(path.name) & _SPLITS)]
+    if any(said != parted[0] for said in parted):
+        return None  # files of one name in train_images/ and test_labels/ are of two patients
     found = Kinds(images[0], *(each[0] if each else None for each in (scribbles, masks)))
     told = [f"{what} from {path.name}/" for what, path in zip(Kinds._fields, found, strict=True) if path is not None]
     say(f"{source}: read are {', '.join(told)}")
@@ -96,11 +89,6 @@ def kinds(source: Path) -> Kinds | None:
 
 def _holds_images(folder: Path) -> bool:
     return any(not path.is_dir() or series.holds_dicom(path) for path in _inside(folder))
-
-
-def _words(name: str) -> set[str]:
-    """Return the words of a name: between signs and digits, and where a capital follows a small letter."""
-    return set(_WORDS.split(name.lower())) | set(_WORDS.split(_HUMPS.sub(" ", name).lower()))
 
 
 def find(source: Path) -> Gathered | None:
@@ -138,7 +126,7 @@ def find(source: Path) -> Gathered | None:
     """
     images, masks, scribbles = dict[str, Path](), dict[str, Path](), dict[str, Path]()
     for name, role, path in _files(source):
-        words = _words(role)
+        words = words_of(role)
         of = scribbles if words & SCRIBBLES else masks if words & MASKS else images
         if path.is_dir() and (of is images) != series.holds_dicom(path):
             continue  # no series, or one of segmentations (SEG), which 'prepare dicom' takes

@@ -8,6 +8,18 @@ from typing import Final, NamedTuple
 from maskmixadv.errors import InputError, listed, say
 from maskmixadv.formats import several
 
+MASKS: Final = frozenset(
+    (
+        *("mask", "masks", "label", "labels", "labelmap", "labelmaps", "seg", "segs", "segm", "segmentation"),
+        *("segmentations", "gt", "groundtruth", "truth", "manual", "anno", "annotation", "annotations"),
+    )
+)
+"""Words in the names of masks, in lower case."""
+SCRIBBLES: Final = frozenset(("scribble", "scribbles", "stroke", "strokes"))
+"""Words in the names of scribbles."""
+_OURS: Final = MASKS | SCRIBBLES
+_WORDS: Final = re.compile(r"[\W\d_]+")
+_HUMPS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _PARTS: Final = re.compile(r"[\W_]+")
 _FIRST: Final = re.compile(r"^\D+")
 _LAST: Final = re.compile(r"[\W_][^\W_]+$")
@@ -42,12 +54,24 @@ class Rule(NamedTuple):
         return f"{self.begins}{key}{self.ends}" if key and name == f"{self.before}{key}{self.after}" else None
 
 
+def words_of(name: str) -> set[str]:
+    """Return the words of a name: between signs and digits, and where a capital follows a small letter; in lower case.
+
+    Examples
+    --------
+    >>> sorted(words_of("21_manual1")), "mask" in words_of("leftMask")
+    (['', 'manual'], True)
+    """
+    return set(_WORDS.split(name.lower())) | set(_WORDS.split(_HUMPS.sub(" ", name).lower()))
+
+
 def of_images(folder: Path, labels: Mapping[str, Path], images: Mapping[str, Path]) -> dict[str, Path]:
     """Return annotations by the names of their images, which may differ from their own in one way for all of a folder.
 
     Where any has an image's own name, nothing is changed. Else all must have the name of an image but for a beginning
     and an end that all have alike, such as ``_mask``, or ``label`` instead of ``img``. What is added or replaced are
-    words: an end of digits alone would be another image's number. A line says what was paired.
+    words, one of which says that it is an annotation (`MASKS`, `SCRIBBLES`): an end of digits alone would be another
+    image's number, and ``_post`` another image's name. A line says what was paired.
 
     Parameters
     ----------
@@ -142,4 +166,7 @@ def _of_words(rule: Rule, key: str) -> bool:
     apart = not before or not before[-1].isalnum() or (before[-1].isalpha() and key[0].isdigit())
     if not apart or (after and after[0].isalnum()):
         return False
+    said = words_of(f"{before} {after}") - {""}
+    if not said & _OURS or ((rule.begins or rule.ends) and not said <= _OURS):
+        return False  # instead of an image's "_pre", "_post_mask" is another image's
     return all(any(map(str.isalpha, word)) for each in (before, after) for word in _PARTS.split(each) if word)
