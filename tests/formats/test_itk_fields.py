@@ -153,6 +153,8 @@ def test_metaimage_of_text_is_refused(tmp_path: Path) -> None:
         ("a.HDR", "half of a pair of NIfTI or Analyze"),
         ("a.img.gz", "half of a pair"),
         ("a.gif", "a GIF, allowed is PNG"),
+        ("a.mrb", r"a scene of 3D Slicer, which holds several files, .* save each image and segmentation as \.nrrd"),
+        ("a.h5", "HDF5, which says nothing of a grid, .*prepare acdc' takes ACDC's"),
     ],
 )
 def test_what_is_known_and_not_read_is_named(tmp_path: Path, name: str, told: str) -> None:

@@ -340,3 +340,49 @@ def test_folds_that_name_nobody_are_refused(tmp_path: Path, folds: Any, told: st
     (source / "splits_final.json").write_text(json.dumps(folds))
     with pytest.raises(InputError, match=rf"splits_final\.json: {told}"):
         nnunet.prepare(source, tmp_path / "corpus")
+
+
+def decathlon(source: Path, names: dict[str, str], **more: Any) -> Path:
+    """Write a data set as nnU-Net v1 and the Medical Segmentation Decathlon describe it: names by codes, no suffix."""
+    pairs = [{"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"} for name in names]
+    for seed, (name, image) in enumerate(names.items()):
+        pixels, _, dense = tiny.volume(seed)
+        own.write(source / "imagesTr" / f"{image}.nii.gz", (pixels * 1000).astype(np.int16))
+        own.write(source / "labelsTr" / f"{name}.nii.gz", dense)
+    for part in ("imagesTr", "labelsTr"):
+        (source / part / "._la_1.nii.gz").write_bytes(bytes(64))  # as macOS leaves them in archives
+    labels = {str(code): name for code, name in enumerate(tiny.CLASSES)}
+    raw = {"modality": {"0": "CT"}, "labels": labels, "numTraining": len(names), "training": pairs, **more}
+    (source / "dataset.json").write_text(json.dumps(raw))
+    return source
+
+
+def test_data_sets_of_version_1_and_of_the_decathlon_come_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = decathlon(tmp_path / "Task02", {"la_1": "la_1", "la_2": "la_2_0000"})
+    (source / "imagesVa").mkdir()
+    corpus = nnunet.prepare(source, tmp_path / "c")
+    assert [entry.name for entry in corpus.entries] == ["la_1", "la_2"]
+    assert (corpus.classes, corpus.channels[0].kind) == (tiny.CLASSES, "CT")
+    assert capsys.readouterr().err == (
+        f"{source}: passed over, as images are read from imagesTr, labelsTr, imagesTs, labelsTs alone: imagesVa/\n"
+    )
+
+
+def test_a_list_of_pairs_with_other_names_is_refused(tmp_path: Path) -> None:
+    """Files are paired by their names, so that a list that pairs them otherwise would be passed over."""
+    pair = {"image": "./imagesTr/la_1.nii.gz", "label": "./labelsTr/la_2.nii.gz"}
+    source = decathlon(tmp_path, {"la_1": "la_1", "la_2": "la_2"}, training=[pair])
+    with pytest.raises(InputError, match=r"training lists image '\./imagesTr/la_1.* one name for both"):
+        nnunet.read(source / "dataset.json")
+
+
+def test_a_suffix_that_nobody_says_is_that_of_all_labels(tmp_path: Path) -> None:
+    source = decathlon(tmp_path, {"la_1": "la_1"}, labels={"0": "background", "1": "LV", "2": "LV"})
+    with pytest.raises(InputError, match=r"labels 1 and 2 are both 'LV', allowed is one"):
+        nnunet.read(source / "dataset.json")
+    decathlon(source, {"la_1": "la_1"})
+    (source / "labelsTr" / "la_2.png").touch()
+    with pytest.raises(InputError, match=r"and in labelsTr files end with \.nii\.gz, \.png; allowed"):
+        nnunet.read(source / "dataset.json")

@@ -109,7 +109,7 @@ class PrepareFolder:
 
     SRC holds images/ and at least one of scribbles/ and masks/, with files of the same names: NIfTI, FreeSurfer, NRRD,
     MetaImage, PNG, JPEG (images only) or TIFF; images may be DICOM, too. SRC/classes.toml says what
-    the codes in them mean.
+    the codes in them mean. Images and masks may also lie side by side, or in one folder a case.
 
     Attributes
     ----------
@@ -159,7 +159,7 @@ class PrepareFolder:
 
 @dataclass(frozen=True)
 class PrepareNNUNet:
-    """Make a corpus of an nnU-Net v2 raw dataset.
+    """Make a corpus of an nnU-Net raw dataset (v2 or v1), or one of the Medical Segmentation Decathlon.
 
     SRC holds dataset.json, imagesTr/ and labelsTr/, and may hold splits_final.json, imagesTs/ and labelsTs/. Label
     files with pixels of the label 'ignore' are scribbles, others are dense masks.

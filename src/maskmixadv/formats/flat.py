@@ -135,7 +135,8 @@ def read_labels(path: Path) -> Volume:
     [[0, 1], [2, 1]]
     """
     if path.name.lower().endswith(JPEG):
-        raise InputError(f"{path}: JPEG changes class codes when it saves them, allowed is PNG or TIFF; draw it anew")
+        told = "JPEG changes class codes when it saves them, allowed is PNG or TIFF"
+        raise InputError(f"{path}: {told}; set its values to the nearest codes, and save that")
     array, coloured = grey(_pixels(path, indices=True))
     return uncoloured(path, Volume(array, _spacing(path), None, NoGeometry(), coloured))
 

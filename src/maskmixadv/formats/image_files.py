@@ -6,7 +6,7 @@ imported when such a file is read.
 """
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
@@ -72,15 +72,21 @@ SUFFIXES: Final = tuple(suffix for each in FORMATS for suffix in each.SUFFIXES)
 """Suffixes of all image files."""
 BESIDE: Final = (
     *(".raw", ".zraw", ".txt", ".csv", ".json", ".md", ".toml", ".db", ".ini", ".bak"),
-    *(".label", ".ctbl"),
+    *(".tsv", ".itksnap", ".mrml", ".label", ".ctbl"),
 )
-"""Suffixes of files that may lie in a folder of images and are no images; the last are tables of labels."""
+"""Suffixes of files that may lie in a folder of images and are no images; the last list files or labels."""
 
 _PAIR: Final = (
     "a half of a pair of NIfTI or Analyze, allowed is one file; save it as .nii.gz, as nibabel's nib-convert does"
 )
+_SCENE: Final = "which holds several files, allowed is one image a file; save each image and segmentation as .nrrd"
+_ARRAYS: Final = "which says nothing of a grid, allowed are images; save each as .nii.gz, with its spacing"
 _ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys((".hdr", ".img", ".hdr.gz", ".img.gz"), _PAIR),
+    ".mrb": f"a scene of 3D Slicer, {_SCENE} (.seg.nrrd keeps names)",
+    ".mitk": f"a scene of MITK, {_SCENE}",
+    **dict.fromkeys((".h5", ".hdf5"), f"HDF5, {_ARRAYS} ('maskmixadv prepare acdc' takes ACDC's)"),
+    **dict.fromkeys((".npy", ".npz", ".mat"), f"a file of arrays, {_ARRAYS}"),
     ".gif": "a GIF, allowed is PNG, or TIFF for several pages; save it as one",
 }
 """What is said of files of formats that are known and not read, by their suffixes in lower case."""
@@ -468,10 +474,17 @@ def write_labels(path: Path, labels: UInt8[np.ndarray, "d h w"], like: Volume, c
     like.geometry.write_labels(path, labels, classes)
 
 
-def named(folder: Path) -> dict[str, Path]:
+def named(folder: Path, also: Callable[[Path], bool] | None = None) -> dict[str, Path]:
     """Find the image files in `folder`: path by name without suffix, sorted by file name.
 
     Hidden files are passed over, as are those that may lie beside images (`BESIDE`).
+
+    Parameters
+    ----------
+    folder
+        Where they lie.
+    also
+        Returns whether a folder is taken that holds no DICOM series; None: none is.
 
     Raises
     ------
@@ -489,7 +502,7 @@ def named(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.suffix.lower() in BESIDE:
             continue
-        if path.is_dir() and not series.holds_dicom(path):
+        if path.is_dir() and not series.holds_dicom(path) and not (also and also(path)):
             raise InputError(f"{path}: is a folder without DICOM files, allowed are images and folders of one series")
         if (name := stem(path)) in found:
             raise InputError(f"{path}: {found[name].name} has this name too; names without suffix must be unique")

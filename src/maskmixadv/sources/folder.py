@@ -20,6 +20,7 @@ from maskmixadv.formats.slicing import Slicing, View
 from maskmixadv.sources import classes as declared
 from maskmixadv.sources import pairs, segments, tables
 from maskmixadv.sources.classes import Classes
+from maskmixadv.sources.layouts import advice, gathered, naming, parts
 from maskmixadv.sources.marks import kept_axes
 from maskmixadv.sources.pairs import Cuts, Pair, Read
 
@@ -150,18 +151,46 @@ def find(source: Path, patient: str | None = None) -> Found:
     >>> found.pairs[0].patient, found.bare
     ('p1', ['p2_a.png'])
     """
+    places = gathered.Kinds(*(source / part for part in (IMAGES, SCRIBBLES, MASKS)))
     if not (source / IMAGES).is_dir():
-        raise InputError(f"{source}: no folder {IMAGES}/ in it; put the images there")
+        if not source.is_dir():
+            raise InputError(f"{source}: no such folder")
+        if told := advice.command(source):
+            raise InputError(f"{source}: no folder {IMAGES}/ in it; {told}")
+        if (other := gathered.kinds(source)) is not None:
+            places = other
+        elif (beside := gathered.find(source)) is not None:
+            return _found(source, patient, *beside)
+        else:
+            raise InputError(f"{source}: no folder {IMAGES}/ in it; {advice.on(source)}")
     files, scribbles, masks = (
-        image_files.named(source / part) if (source / part).is_dir() else {} for part in (IMAGES, SCRIBBLES, MASKS)
+        image_files.named(place, also) if place is not None and place.is_dir() else {}
+        for place, also in zip(places, (None, parts.are_in, parts.are_in), strict=True)
+    )
+    scribbles, masks = (
+        naming.of_images(place or source, found, files)
+        for place, found in ((places.scribbles, scribbles), (places.masks, masks))
     )
     images = several.grouped(files.values(), {*scribbles, *masks})
     for name, path in (*scribbles.items(), *masks.items()):
         if name not in images:
-            raise InputError(f"{path}: no image of this name in {source / IMAGES}; rename it, or add its image")
+            told = f"no image of this name in {places.images}; rename it, or add its image"
+            raise InputError(f"{path}: {told}{naming.channels_told(name, files)}")
+    if images.keys().isdisjoint({*scribbles, *masks}):
+        raise InputError(
+            f"{source}: none of {len(images)} images has a file in {SCRIBBLES}/ or {MASKS}/; {advice.on_bare(source)}"
+        )
+    return _found(source, patient, images, scribbles, masks)
+
+
+def _found(
+    source: Path,
+    patient: str | None,
+    images: Mapping[str, tuple[Path, ...]],
+    scribbles: Mapping[str, Path],
+    masks: Mapping[str, Path],
+) -> Found:
     annotated = {name: paths for name, paths in images.items() if name in scribbles or name in masks}
-    if not annotated:
-        raise InputError(f"{source}: none of {len(images)} images has a file in {SCRIBBLES}/ or {MASKS}/; draw some")
     axes = kept_axes(source, {name: paths[0] for name, paths in annotated.items()})
     return Found(
         source,
@@ -177,7 +206,7 @@ def find(source: Path, patient: str | None = None) -> Found:
             )
             for name, paths in annotated.items()
         ],
-        [paths[0].name for name, paths in images.items() if name not in annotated],
+        _shown(source, [paths[0] for name, paths in images.items() if name not in annotated]),
     )
 
 
@@ -265,7 +294,7 @@ def cases(
 
     empty, mixed, thin, like, masked, shown = [], [], [], [], 0, False
     notes = dict[str, list[str]]()
-    images = iter([pair.image.name for pair in found.pairs])
+    images = iter(_shown(found.source, [pair.image for pair in found.pairs]))
     for read in work_ahead(made, found.pairs, threads=2, size=pairs.size):
         image = next(images)
         if isinstance(read, KeptCase):
@@ -297,6 +326,11 @@ def cases(
     for note, names in notes.items():
         _tell(found.source, names, f"{note} in")
     _tell(found.source, like, f"{LIKE_CT}; in")
+    annotations = (path for pair in found.pairs for path in (pair.scribble, pair.mask))
+    folders = [path for path in annotations if path is not None and path.is_dir()]
+    strange, missing = parts.unused(folders, classes.names)
+    _tell(found.source, strange, "left out, as they are of no class: files")
+    _tell(found.source, missing, "taken as absent, as there is no file of the class, in")
     if thin and 2 * len(thin) >= masked:  # a few may be thin structures
         _tell(found.source, thin, _THIN)
 
@@ -365,22 +399,34 @@ def declared_classes(source: Path) -> Classes:
     return classes
 
 
-def _tables(source: Path) -> list[tables.Table]:
-    return tables.find([source, source / SCRIBBLES, source / MASKS])
+def _tables(source: Path, annotations: Iterable[Path] = ()) -> list[tables.Table]:
+    """Read the tables of labels beside annotations, which may lie in folders of other names."""
+    own = [source, source / SCRIBBLES, source / MASKS]
+    beside = sorted({path.parent for path in annotations} - set(own))
+    return tables.find([*own, *beside] if len(beside) <= 2 else own)  # more are a folder a case
 
 
 def _classes(source: Path, found: Sequence[Pair], confirm: Callable[[Classes], bool] | None) -> Classes:
     path = source / declared.FILE
     if path.is_file():
-        return declared_classes(source)
+        classes = declared.read(path)
+        annotations = (file for pair in found for file in (pair.scribble, pair.mask) if file is not None)
+        tables.must_agree(classes, _tables(source, annotations))
+        return classes
     scribbles = [pair.scribble for pair in found if pair.scribble is not None]
     masks = [pair.mask for pair in found if pair.mask is not None]
     segments.must_name_none([*scribbles, *masks], path)
-    guessed = declared.guess(
-        ((path, image_files.read_labels(path).array) for path in scribbles),
-        (image_files.read_labels(path).array for path in masks),
-    )
-    guessed = tables.applied(guessed, _tables(source))
+    if folders := [each for each in (*scribbles, *masks) if each.is_dir()]:
+        if others := [each for each in (*scribbles, *masks) if not each.is_dir()]:
+            told = f"{folders[0]} has one file a class, and {others[0]} codes"
+            raise InputError(f"{path}: missing, and {told}; write a [[class]] with name and code for each")
+        guessed = Classes(tuple(parts.names(folders)), None)
+    else:
+        guessed = declared.guess(
+            ((path, image_files.read_labels(path).array) for path in scribbles),
+            (image_files.read_labels(path).array for path in masks),
+        )
+        guessed = tables.applied(guessed, _tables(source, [*scribbles, *masks]))
     if confirm is None:
         raise InputError(f"{path}: missing; codes look like {guessed}: write it, or accept the guess with --yes")
     if not confirm(guessed):
@@ -400,6 +446,12 @@ def _beside(found: Found) -> list[str]:
         if place.name not in (IMAGES, SCRIBBLES, MASKS)
         and any(image_files.readable(path) and image_files.stem(path) in names for path in place.iterdir())
     ]
+
+
+def _shown(source: Path, images: Sequence[Path]) -> list[str]:
+    """Return names of images for a line: with their folders where the files of several cases have one name."""
+    names = [path.name for path in images]
+    return names if len(set(names)) == len(names) else [str(path.relative_to(source)) for path in images]
 
 
 def _shows(case: Case) -> bool:

@@ -17,6 +17,7 @@ from maskmixadv.formats.slicing import View
 from maskmixadv.formats.volume import SAME, Volume, apart, in_mm, spaced_apart, tell_of_shift
 from maskmixadv.sources import segments
 from maskmixadv.sources.classes import FILE, Classes
+from maskmixadv.sources.layouts import parts
 from maskmixadv.types import IGNORE
 
 APART: Final = 0.5
@@ -38,7 +39,7 @@ def read(
     Parameters
     ----------
     path
-        The file.
+        The file, or a folder with one file a class (`maskmixadv.sources.layouts.parts`).
     classes
         Meaning of the codes in it. A segmentation of 3D Slicer names its segments, and these names count instead.
     kind
@@ -64,6 +65,12 @@ def read(
     [[255, 255, 255], [255, 1, 255], [255, 255, 0]]
     """
     around = 0 if kind == "mask" else IGNORE
+    if path.is_dir():
+
+        def laid(file: Path, labels: Volume) -> UInt8[np.ndarray, "d h w"]:
+            return labels.array if like is None else on_grid(file, labels, 0, *like, advice)
+
+        return parts.read(path, classes.names, around, laid)
     found = segments.read(path, classes.names, around)
     if found is None:
         volume = image_files.read_labels(path)

@@ -1,9 +1,14 @@
 """A corpus of a raw dataset of nnU-Net v2: dataset.json, imagesTr, labelsTr, and splits_final.json if it is there.
 
-Source: github.com/MIC-DKFZ/nnUNet, documentation/dataset_format.md and ignore_label.md.
+Those of nnU-Net v1 and of the Medical Segmentation Decathlon, which v2 came from, are read, too: their labels are names
+by codes, they say no ``file_ending``, and an image of one file may have no ``_0000``.
+
+Sources: github.com/MIC-DKFZ/nnUNet, documentation/dataset_format.md and ignore_label.md; Antonelli et al., Nature
+Communications 2022 (medicaldecathlon.com).
 """
 
 import glob
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,6 +32,8 @@ from maskmixadv.spelling import folded
 from maskmixadv.typed import as_type
 
 DATASET, SPLITS = "dataset.json", "splits_final.json"
+PARTS: Final = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
+"""Folders of a data set."""
 IGNORED: Final = "ignore"
 """nnU-Net's name of the label of unlabelled pixels; there its code is the highest, here it may be any."""
 KINDS: Final[Mapping[str, Kind]] = {"ct": "CT", "nonorm": "noNorm"}
@@ -72,7 +79,7 @@ class Dataset:
 def prepare(
     source: Path, root: Path, *, patient: str | None = None, axis: int | None = None, colours: bool = True
 ) -> Corpus:
-    """Make a corpus of a raw dataset of nnU-Net.
+    """Make a corpus of a raw dataset of nnU-Net, or of the Medical Segmentation Decathlon.
 
     Of a label file, slices with ignored pixels are a scribble, those without are a dense mask. Cases of ``labelsTs``,
     if there are any, are for testing. The schemes are those of a folder (`maskmixadv.corpus.folds.folds`), and
@@ -103,6 +110,7 @@ def prepare(
     """
     dataset = read(source / DATASET)
     train, test = (_pairs(source, part, dataset, patient) for part in ("Tr", "Ts"))
+    _tell_others(source)
     if not train and not test:
         raise InputError(f"{source}: no label file *{dataset.ending} in labelsTr; it needs one a case")
     if dataset.training not in (None, len(train)):
@@ -149,7 +157,7 @@ def read(path: Path) -> Dataset:
     Raises
     ------
     InputError
-        If it is missing or malformed, or its labels are not consecutive from 0 on.
+        If it is missing or malformed, or says no suffix of files and those beside it have none or several.
 
     Examples
     --------
@@ -160,12 +168,14 @@ def read(path: Path) -> Dataset:
     """
     raw = _json(path)
     raw = as_type(raw, dict[str, Any], str(path))
-    if missing := [key for key in ("labels", "file_ending") if key not in raw]:
-        raise InputError(f"{path}: malformed, lacks {', '.join(missing)}; both are needed, as nnU-Net v2 has them")
+    if "labels" not in raw:
+        raise InputError(f"{path}: malformed, lacks labels; they are needed, as nnU-Net has them")
     if "dataset" in raw:
         raise InputError(f"{path}: lists files under 'dataset', allowed are imagesTr and labelsTr; put them there")
-    labels = as_type(raw["labels"], dict[str, Any], f"{path}: malformed, labels")
-    ending = check_name(f"x{as_type(raw['file_ending'], str, f'{path}: file_ending')}", f"{path}: file_ending")[1:]
+    _must_list_pairs(path, raw.get("training"))
+    labels = _by_name(path, as_type(raw["labels"], dict[str, Any], f"{path}: malformed, labels"))
+    said = raw["file_ending"] if "file_ending" in raw else _ending(path)
+    ending = check_name(f"x{as_type(said, str, f'{path}: file_ending')}", f"{path}: file_ending")[1:]
     if regions := [name for name, code in labels.items() if type(code) is not int or abs(code) > MOST_CODE]:
         shown = in_one_line(str(labels[regions[0]]))[:60]
         raise InputError(f"{path}: label {regions[0]!r} is {shown}, allowed is one whole number; no regions")
@@ -175,6 +185,55 @@ def read(path: Path) -> Dataset:
     channels = channels_from([] if said is None else _in_order(raw[said], f"{path}: {said}"))
     name, training = str(raw.get("name") or path.resolve().parent.name), raw.get("numTraining")
     return Dataset(name, classes, ending, origin, channels, training)
+
+
+def _by_name(path: Path, labels: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return codes by name; nnU-Net v1 and the Decathlon have names by code."""
+    if not labels or not all(code.isdecimal() and isinstance(name, str) for code, name in labels.items()):
+        return labels
+    made: dict[str, Any] = {}
+    for code, name in labels.items():
+        if name in made:
+            raise InputError(
+                f"{path}: labels {made[name]} and {code} are both {name!r:.62}, allowed is one; rename one"
+            )
+        made[name] = int(code)
+    return made
+
+
+def _ending(path: Path) -> str:
+    """Return the suffix that all label files beside a ``dataset.json`` have, as nnU-Net v1 says none."""
+    inside = [each for part in ("labelsTr", "labelsTs") for each in sorted(path.parent.glob(f"{part}/[!.]*"))]
+    found = sorted({image_files.suffix(each) for each in inside if image_files.readable(each) and each.is_file()})
+    if len(found) != 1:
+        has = f"files end with {', '.join(found)}" if found else "there are no images"
+        raise InputError(
+            f"{path}: malformed, lacks file_ending, and in labelsTr {has}; allowed is one suffix, say which"
+        )
+    return found[0]
+
+
+def _must_list_pairs(path: Path, listed_: object) -> None:
+    """Refuse a list of images with labels of another name, as nnU-Net v1 has one: files are paired by their names."""
+    for each in listed_ if isinstance(listed_, list) else ():
+        image, label = (each.get(key) for key in ("image", "label")) if isinstance(each, dict) else (None, None)
+        if not isinstance(image, str) or not isinstance(label, str):
+            continue
+        one, other = (image.rpartition("/")[2], label.rpartition("/")[2])
+        if one != other and re.sub(r"_\d{4}(?=\.)", "", one, count=1) != other:
+            raise InputError(
+                f"{path}: training lists image {image!r:.100} with labels {label!r:.100}, allowed is one name for both "
+                "(the image's may end with _0000); rename one"
+            )
+
+
+def _tell_others(source: Path) -> None:
+    """Say which further folders of images or labels there are, as AMOS's for validation."""
+    there = sorted(
+        each.name for each in source.iterdir() if each.is_dir() and each.name.startswith(("images", "labels"))
+    )
+    if others := [f"{name}/" for name in there if name not in PARTS]:
+        say(f"{source}: passed over, as images are read from {', '.join(PARTS)} alone: {listed(others, NAMED)}")
 
 
 def _in_order(told: Any, where: str) -> list[str]:  # noqa: ANN401
@@ -242,6 +301,8 @@ def _pairs(source: Path, part: str, dataset: Dataset, patient: str | None) -> li
     for path in sorted(labels.glob(f"[!.]*{dataset.ending}")):
         name = path.name.removesuffix(dataset.ending)
         image = images / f"{name}_0000{dataset.ending}"
+        if not image.is_file() and (only := images / path.name).is_file():
+            image = only  # as in the Decathlon
         if not image.is_file():
             raise InputError(f"{path}: its image {image} is missing; add it, or remove the labels")
         image_files.suffix(path)
