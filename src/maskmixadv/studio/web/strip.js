@@ -1,5 +1,6 @@
 // The strip beside the viewer: one mark a slice, with what was done on it; a slider for mouse and keyboard.
 
+import { clear, onDensity } from "./density.js";
 import { byId } from "./element.js";
 import { isCorrected } from "./painting.js";
 import { go, on, shown, state } from "./state.js";
@@ -15,10 +16,7 @@ const box = (z, depth) => {
 function draw() {
   const one = shown();
   const context = canvas.getContext("2d");
-  const density = devicePixelRatio || 1;
-  canvas.width = canvas.clientWidth * density;
-  canvas.height = canvas.clientHeight * density;
-  context.scale(density, density);
+  clear(canvas);
   if (!one) return;
   for (let z = 0; z < one.shape[0]; z++) drawSlice(context, one, z);
   tell(one);
@@ -68,6 +66,7 @@ function pick(event) {
 
 export function startStrip() {
   new ResizeObserver(draw).observe(canvas);
+  onDensity(draw);
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
     pick(event);

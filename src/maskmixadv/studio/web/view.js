@@ -1,5 +1,6 @@
 // The viewer: a slice in array space on a Canvas 2D, zoomed and panned, pixels in their true aspect.
 
+import { clear, density, onDensity } from "./density.js";
 import { byId } from "./element.js";
 import { heatLayer, imageLayer, labelLayer, outlines, repaint, retrace, scribbleLayer } from "./layers.js";
 import { shownPreview } from "./preview.js";
@@ -110,9 +111,7 @@ export function setFrame(found) {
 }
 
 function draw() {
-  const density = devicePixelRatio || 1;
-  context.setTransform(density, 0, 0, density, 0, 0);
-  context.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
+  clear(canvas); // its size may be another one by now
   if (!state.place) return;
   const { image, scribble, prediction, disagreement, mask, given } = arrays();
   const labels = mask ?? shownPreview() ?? given ?? prediction;
@@ -136,7 +135,7 @@ function layer(name, array, make) {
 }
 
 /** What is drawn next has a dark edge, so that it stands out from a picture's colours. */
-const edged = () => Object.assign(context, { shadowColor: "#000", shadowBlur: HALO * (devicePixelRatio || 1) });
+const edged = () => Object.assign(context, { shadowColor: "#000", shadowBlur: HALO * density() });
 
 function paint(bitmap, { smooth = false, alpha = 1, halo = false } = {}) {
   const [sx, sy] = scales();
@@ -211,9 +210,6 @@ function forget(...names) {
 }
 
 function resize() {
-  const density = devicePixelRatio || 1;
-  canvas.width = Math.round(canvas.clientWidth * density);
-  canvas.height = Math.round(canvas.clientHeight * density);
   if (frame.fitted) fit();
   redraw();
 }
@@ -233,6 +229,7 @@ export function labelsAt(x, y) {
 export function startView() {
   let before = null;
   new ResizeObserver(resize).observe(canvas);
+  onDensity(redraw);
   on("place", () => {
     if (state.place?.name !== before?.name) fit();
     before = state.place;
