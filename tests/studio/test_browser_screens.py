@@ -94,6 +94,27 @@ def test_marks_of_slices_thinner_than_a_pixel_are_seen(page: Studio) -> None:
     assert page.module("state", seen) > 120
 
 
+def test_pictures_of_every_size_fit_and_are_zoomed_the_way_that_is_asked_for(page: Studio) -> None:
+    """A tiny one became smaller when it was to become larger, and of a huge one only a part was shown."""
+    found = """(async () => {
+        const { emit, shown } = await import(new URL("state.js", location.href).href);
+        const kept = shown().shape;
+        const told = [];
+        for (const [side, factor] of [[4, 1.25], [9000, 0.8]]) {
+            shown().shape = [kept[0], side, side];
+            m.fit();
+            const [width, before] = [m.toScreen(side, 0)[0] - m.toScreen(0, 0)[0], m.zoomFactor()];
+            m.zoom(factor);
+            told.push(width < m.canvas.clientWidth, (m.zoomFactor() - before) * (factor - 1) >= 0);
+        }
+        shown().shape = kept;
+        m.fit();
+        return told;
+    })()"""
+    page.go("deep", 5)
+    assert page.module("view", f"await {found}") == [True] * 4
+
+
 def test_a_phone_shows_whole_buttons(browser: Browser, address: str) -> None:
     """Those of the top line were higher than it, and cut off."""
     page = Studio.open(browser, address, size=(390, 844), touch=True)

@@ -11,7 +11,7 @@ import { traced } from "./trace.js";
 import * as grey from "./window.js";
 
 const MARGIN = 18; // px round a fitted slice
-const CLOSEST = 60; // px a voxel
+const [FARTHEST, CLOSEST] = [0.1, 60]; // px a voxel; farther or closer where only that fits the view
 const FAINT = 0.3; // opacity
 const FAINTER = 0.16; // opacity of a proposal
 const DASH = [5, 4]; // px of its outline
@@ -56,21 +56,33 @@ export const penWidth = () => state.tool.size * frame.zoom;
 export const millimetre = () => (shown()?.spacing ? scales()[0] / shown().spacing[2] : null);
 export const zoomFactor = () => frame.zoom;
 
+/** Columns and rows of the slice as it would be with one screen pixel to a pixel's shorter side. */
+function sides() {
+  const { h, w, aspect } = grid();
+  return aspect >= 1 ? [w, h * aspect] : [w / aspect, h];
+}
+
+/** The zoom with which the slice fits the view. */
+function fitting() {
+  const rooms = [canvas.clientWidth, canvas.clientHeight].map((side) => Math.max(side - 2 * MARGIN, 1));
+  return Math.min(...sides().map((side, axis) => rooms[axis] / side));
+}
+
 export function fit() {
-  const size = grid();
-  if (!size) return;
-  const { clientWidth: width, clientHeight: height } = canvas;
-  const [tall, wide] = size.aspect >= 1 ? [size.aspect, 1] : [1, 1 / size.aspect];
-  frame.zoom = Math.max(0.1, Math.min((width - 2 * MARGIN) / (size.w * wide), (height - 2 * MARGIN) / (size.h * tall)));
-  frame.x = (width - size.w * wide * frame.zoom) / 2;
-  frame.y = (height - size.h * tall * frame.zoom) / 2;
+  if (!grid()) return;
+  const [wide, tall] = sides();
+  frame.zoom = fitting();
+  frame.x = (canvas.clientWidth - wide * frame.zoom) / 2;
+  frame.y = (canvas.clientHeight - tall * frame.zoom) / 2;
   frame.fitted = true;
   redraw();
 }
 
 /** Zoom about a point of the canvas, its middle by default. */
 export function zoom(factor, x = canvas.clientWidth / 2, y = canvas.clientHeight / 2) {
-  const wanted = Math.min(Math.max(frame.zoom * factor, 0.1), CLOSEST);
+  if (!grid()) return;
+  const fits = fitting();
+  const wanted = Math.min(Math.max(frame.zoom * factor, Math.min(fits, FARTHEST)), Math.max(fits, CLOSEST));
   const real = wanted / frame.zoom;
   Object.assign(frame, { zoom: wanted, x: x - (x - frame.x) * real, y: y - (y - frame.y) * real, fitted: false });
   redraw();
