@@ -128,3 +128,33 @@ def test_strokes_that_cannot_count_are_told_once_and_can_be_taken_back(page: Stu
     expect(saved).to_have_text("Saved")
     page.page.keyboard.press("Control+z")
     expect(page.page.locator("#toast")).to_contain_text("Paint on it (P)")
+
+
+@pytest.mark.parametrize(
+    ("kind", "held"), [("scribble", "scribbles"), pytest.param("mask", "corrected", marks=pytest.mark.slow)]
+)
+def test_what_was_saved_without_an_answer_is_no_other_pages_work(page: Studio, folder: Path, kind: str, held: str) -> None:
+    """Its undoing was taken for a stroke of this page, and the stroke for another page's: it came back, with that line."""
+    page.go("s0", 1 if kind == "mask" else 2)
+    if kind == "mask":
+        page.module("masks", "m.toggle()")
+        page.page.wait_for_function("() => window.slices.arrays().mask")
+    page.stroke("1", [(4, 30), (12, 30)])
+    page.saved()
+    kept = sp.read(folder / held / f"{page.place[0]}.nii.gz").copy()
+    lost = list[bool]()
+
+    def lose(route: Route) -> None:
+        lost.append(route.fetch().ok)
+        route.abort()
+
+    page.page.route(f"**/{kind}?*seconds*", lose, times=1)
+    page.page.evaluate("() => (document.getElementById('toast').textContent = '')")
+    page.stroke("2", [(20, 30), (28, 30)])
+    page.page.wait_for_selector("#saved[data-state=unsaved]")
+    page.page.keyboard.press("Control+z")
+    page.page.evaluate("() => dispatchEvent(new Event('online'))")  # tried again at once
+    page.saved()
+    assert lost == [True]
+    assert (sp.read(folder / held / f"{page.place[0]}.nii.gz") == kept).all()
+    assert "nother page" not in page.page.locator("#toast").inner_text()
