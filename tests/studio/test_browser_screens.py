@@ -1,7 +1,6 @@
 """Screens of every density and size: what is drawn lies under the pen, and the page's parts can be seen and reached."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from studio_page import Studio
 pytestmark = sp.NEEDS_CHROMIUM
 MANY = "".join(f'[[class]]\nname = "structure of a long name {number}"\n' for number in range(4, 40))
 DEEP = 1000  # slices
-BOX = "(id) => { const { top, bottom, left, right } = document.getElementById(id).getBoundingClientRect(); return { top, bottom, left, right }; }"
+BOX = "(id) => { const { top, bottom, left, right } = document.getElementById(id).getBoundingClientRect(); return { top, bottom, left, right }; }"  # noqa: E501
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +40,12 @@ def box(page: Studio, name: str) -> dict[str, Any]:
 
 
 def test_a_window_on_a_denser_screen_shows_strokes_under_the_pen(page: Studio) -> None:
-    """The canvas kept its pixels while drawing took the new density: the slice was shown elsewhere than the pen drew."""
+    """The canvas kept its pixels while drawing took the new density: the slice was shown elsewhere than the pen drew."""  # noqa: E501
     page.go("m0", 1)
     session = page.page.context.new_cdp_session(page.page)
-    sides = "['canvas', 'strip'].map((id) => [document.getElementById(id).width, document.getElementById(id).clientWidth])"
+    sides = (
+        "['canvas', 'strip'].map((id) => [document.getElementById(id).width, document.getElementById(id).clientWidth])"
+    )
     for density in (2, 1.5, 1):
         screen = {"width": 1280, "height": 720, "mobile": False, "deviceScaleFactor": density}
         session.send("Emulation.setDeviceMetricsOverride", screen)
@@ -79,6 +80,12 @@ def test_what_lies_under_the_pointer_covers_no_other_text(page: Studio) -> None:
     assert box(page, "under")["right"] <= box(page, "side-bottom")["left"]
     page.page.keyboard.press("Control+z")
     page.saved()
+
+
+def test_copying_from_the_last_slice_says_that_there_is_no_next_one(page: Studio) -> None:
+    page.go("deep", DEEP - 1)
+    page.page.keyboard.press("d")
+    assert "last slice" in page.page.locator("#toast").inner_text()
 
 
 def test_marks_of_slices_thinner_than_a_pixel_are_seen(page: Studio) -> None:
@@ -124,6 +131,11 @@ def test_a_phone_shows_whole_buttons(browser: Browser, address: str) -> None:
         here = box(page, name)
         assert 0 <= here["top"] < here["bottom"] <= header["y"] + header["height"], name
         assert here["bottom"] - here["top"] >= 44, name
+    page.module("classes", "m.openClasses()")
+    sides = "() => { const { scrollWidth, clientWidth } = document.getElementById('classes'); return [scrollWidth, clientWidth]; }"  # noqa: E501
+    wide, seen = page.page.evaluate(sides)
+    assert wide == seen, "the buttons that remove a class are in sight"
+    page.page.keyboard.press("Escape")
     page.page.click("#open-aside")
     assert box(page, "work")["top"] >= header["y"] + header["height"]
     page.page.context.close()
@@ -134,7 +146,8 @@ def test_forced_colours_leave_classes_theirs_and_show_what_is_chosen(browser: Br
     page = Studio.open(browser, address)
     page.page.emulate_media(forced_colors="active")
     colours = page.page.evaluate("""() => {
-        const of = (selector) => [...document.querySelectorAll(selector)].map((one) => getComputedStyle(one).backgroundColor);
+        const colour = (one) => getComputedStyle(one).backgroundColor;
+        const of = (selector) => [...document.querySelectorAll(selector)].map(colour);
         return [of(".class .swatch"), of(".class[aria-pressed=true]"), of(".class[aria-pressed=false]")];
     }""")
     swatches, [chosen], others = colours
