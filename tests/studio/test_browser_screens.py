@@ -14,7 +14,7 @@ from studio_page import Studio
 pytestmark = sp.NEEDS_CHROMIUM
 MANY = "".join(f'[[class]]\nname = "structure of a long name {number}"\n' for number in range(4, 40))
 DEEP = 1000  # slices
-BOX = "(id) => { const { top, bottom, left, right } = document.getElementById(id).getBoundingClientRect(); return { top, bottom, left, right }; }"  # noqa: E501
+BOX = "(id) => document.getElementById(id).getBoundingClientRect().toJSON()"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def box(page: Studio, name: str) -> dict[str, Any]:
 
 
 def test_a_window_on_a_denser_screen_shows_strokes_under_the_pen(page: Studio) -> None:
-    """The canvas kept its pixels while drawing took the new density: the slice was shown elsewhere than the pen drew."""  # noqa: E501
+    """The canvas kept its pixels while drawing took the new density: the slice was not where the pen drew."""
     page.go("m0", 1)
     session = page.page.context.new_cdp_session(page.page)
     sides = (
@@ -132,7 +132,7 @@ def test_a_phone_shows_whole_buttons(browser: Browser, address: str) -> None:
         assert 0 <= here["top"] < here["bottom"] <= header["y"] + header["height"], name
         assert here["bottom"] - here["top"] >= 44, name
     page.module("classes", "m.openClasses()")
-    sides = "() => { const { scrollWidth, clientWidth } = document.getElementById('classes'); return [scrollWidth, clientWidth]; }"  # noqa: E501
+    sides = "['scrollWidth', 'clientWidth'].map((side) => document.getElementById('classes')[side])"
     wide, seen = page.page.evaluate(sides)
     assert wide == seen, "the buttons that remove a class are in sight"
     page.page.keyboard.press("Escape")
