@@ -74,6 +74,15 @@ def test_a_mask_that_is_discarded_while_it_is_being_saved_is_gone(page: Studio) 
     assert 2 not in corrected(page)
 
 
+def test_who_goes_elsewhere_while_the_next_slice_is_asked_for_stays_there(page: Studio) -> None:
+    page.go("s0", 0)
+    [route] = held(page, "**/api/queue", "queue: m.next()")
+    page.go("s1", 2)
+    route.fulfill(json=[{"case": "s0", "slice": 1, "reason": "proposed"}])
+    page.page.wait_for_timeout(100)
+    assert page.place == ("s1", 2)
+
+
 def test_strokes_are_copied_to_a_slice_that_is_still_on_its_way(page: Studio) -> None:
     """Nothing was copied, without a word."""
     page.go("s0", 0)
@@ -128,3 +137,35 @@ def test_strokes_that_cannot_count_are_told_once_and_can_be_taken_back(page: Stu
     expect(saved).to_have_text("Saved")
     page.page.keyboard.press("Control+z")
     expect(page.page.locator("#toast")).to_contain_text("Paint on it (P)")
+
+
+@pytest.mark.parametrize(
+    ("kind", "held"), [("scribble", "scribbles"), pytest.param("mask", "corrected", marks=pytest.mark.slow)]
+)
+def test_what_was_saved_without_an_answer_is_no_other_pages_work(
+    page: Studio, folder: Path, kind: str, held: str
+) -> None:
+    """The stroke was taken for another page's, and its undoing for nothing: it came back, with that line."""
+    page.go("s0", 1 if kind == "mask" else 2)
+    if kind == "mask":
+        page.module("masks", "m.toggle()")
+        page.page.wait_for_function("() => window.slices.arrays().mask")
+    page.stroke("1", [(4, 30), (12, 30)])
+    page.saved()
+    kept = sp.read(folder / held / f"{page.place[0]}.nii.gz").copy()
+    lost = list[bool]()
+
+    def lose(route: Route) -> None:
+        lost.append(route.fetch().ok)
+        route.abort()
+
+    page.page.route(f"**/{kind}?*seconds*", lose, times=1)
+    page.page.evaluate("() => (document.getElementById('toast').textContent = '')")
+    page.stroke("2", [(20, 30), (28, 30)])
+    page.page.wait_for_selector("#saved[data-state=unsaved]")
+    page.page.keyboard.press("Control+z")
+    page.page.evaluate("() => dispatchEvent(new Event('online'))")  # tried again at once
+    page.saved()
+    assert lost == [True]
+    assert (sp.read(folder / held / f"{page.place[0]}.nii.gz") == kept).all()
+    assert "nother page" not in page.page.locator("#toast").inner_text()

@@ -16,6 +16,7 @@ from quick import quick
 from studio_server import SHAPE, SLICE, client, plane, predict, refused, strokes
 
 DENSE = tiny.volume()[2]
+GONE = "hearts: the studio's folder was renamed, or taken away; give it back this name and place"
 
 
 @pytest.fixture
@@ -164,3 +165,18 @@ def test_a_proposal_on_another_picture_leaves_those_on_the_one_before(tmp_path: 
         own.write(images / "a.png", one)
         refused(page.get(f"{case}/prediction"), 400, "accepted on another image")
         refused(page.post("/api/export", json={"what": "masks"}), 409, "accepted on another image")
+
+
+def test_a_folder_that_is_renamed_is_named_and_goes_on_when_it_is_back(folder: Path) -> None:
+    """The page said that there are no images yet, and that the image was renamed."""
+    with client(folder) as page:
+        strokes = page.get("/api/cases/s0/slices/1/scribble").content
+        folder.rename(away := folder.with_name("elsewhere"))
+        told = page.get("/api/folder").json()
+        assert (told["cases"], told["problems"]) == ([], [GONE])
+        refused = page.get("/api/cases/s0/slices/1/scribble")
+        assert (refused.status_code, refused.json()["error"]) == (404, GONE)
+        assert not folder.exists(), "nothing is written in its place"
+        away.rename(folder)
+        assert page.get("/api/folder").json()["problems"] == []
+        assert page.get("/api/cases/s0/slices/1/scribble").content == strokes

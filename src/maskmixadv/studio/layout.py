@@ -138,6 +138,12 @@ class Layout:
             raise InputError(f"{path}: is a link out of {self.root}, allowed are files inside")
         return path
 
+    def gone(self) -> str | None:
+        """Return a line where the folder itself is not there any more; None where it is."""
+        if self.root.is_dir():
+            return None
+        return f"{self.root.name}: the studio's folder was renamed, or taken away; give it back this name and place"
+
     def _holds(self, path: Path) -> bool:
         """Whether `path` is in the folder when its links are followed; links in a circle lead nowhere else."""
         return Path(os.path.realpath(path)).is_relative_to(self.root)

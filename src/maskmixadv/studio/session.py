@@ -128,7 +128,7 @@ class Session:
 
     def _folder(self) -> FolderAnswer:
         known, run = self.cases.known(), self._predictions.latest()
-        problems = [*filter(None, [self._scribbles.changed_classes()]), *known.problems]
+        problems = [*filter(None, [self.layout.gone(), self._scribbles.changed_classes()]), *known.problems]
         problems += [*self._scribbles.problems(known.images), *self._corrected.problems(known.images)]
         problems += work.without_image(self.layout, known.images)
         cases = [self._case(case, known, run, problems) for case in known.facts]

@@ -95,6 +95,8 @@ class Cases:
         """
         known = self.known()
         if case not in known.images:
+            if gone := self._layout.gone():
+                raise MissingError(gone)
             raise MissingError(f"{printable(case)[:80]}: no such case; its image was renamed, or taken away")
         shown = self._volumes.get(known.images[case])
         return shown, (known.views if case in known.views else self.known().views)[case]

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { cursorAt, dropCursor, placeCursor } from "./cursor.js";
+import { clear, onDensity } from "./density.js";
 import { byId } from "./element.js";
 import { imageLayer } from "./layers.js";
 import { channelOf, go, on, shown, state } from "./state.js";
@@ -64,12 +65,9 @@ function placed({ canvas, of, free }) {
 
 function draw(panel) {
   const { canvas, plane, of, free } = panel;
-  const density = devicePixelRatio || 1;
-  canvas.width = Math.round(canvas.clientWidth * density);
-  canvas.height = Math.round(canvas.clientHeight * density);
+  clear(canvas);
   if (!plane || of.name !== shown()?.name || !grey.bounds()) return;
   const context = canvas.getContext("2d");
-  context.scale(density, density);
   const { rows, flipped, size, corner, sides } = placed(panel);
   const made = imageLayer(plane, [of.shape[0], of.shape[free]], grey.table(), of.coloured);
   context.save();
@@ -99,11 +97,13 @@ function drawCross(context, panel) {
 }
 
 function drawSides(context, { clientWidth: width, clientHeight: height }, [top, bottom, left, right]) {
+  context.save();
   Object.assign(context, { font: "600 12px sans-serif", fillStyle: "#fff", textAlign: "center", textBaseline: "middle" });
   Object.assign(context, { shadowColor: "#000", shadowBlur: 4 });
   for (const [text, x, y] of [[top, width / 2, 9], [bottom, width / 2, height - 9], [left, 11, height / 2], [right, width - 11, height / 2]]) {
     context.fillText(text, x, y);
   }
+  context.restore();
 }
 
 function pick(event) {
@@ -139,6 +139,7 @@ export function toggleAcross() {
 export function startAcross() {
   byId("across-toggle").addEventListener("click", toggleAcross);
   for (const event of ["place", "folder", "channel", "cross", "window"]) on(event, show);
+  onDensity(show);
   for (const { canvas } of panels) {
     canvas.addEventListener("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);

@@ -3,18 +3,26 @@
 import * as api from "./api.js";
 import { byId } from "./element.js";
 import { scribbleLayer } from "./layers.js";
-import { caseNamed, emit } from "./state.js";
+import { caseNamed, emit, keyOf } from "./state.js";
+import { heard, isOwn } from "./unheard.js";
 import { baseOf, holds, merge } from "./versions.js";
 
 const MARGIN = 2; // pixels round what differs
 
-/** Merge what the server has of a slice into `labels`, in place. */
+/**
+ * Merge what the server has of a slice into `labels`, in place.
+ * @returns {Promise<boolean>} whether another page has drawn; this page's own strokes may be there, too, to which no answer came
+ */
 export async function reconcile(place, labels) {
   const { labels: theirs, version } = await api.getScribble(place.name, place.z);
-  labels.set(await together(place, [baseOf(labels), labels, theirs], { layer: scribbleLayer, verb: "drawn" }));
+  const own = await isOwn(keyOf(place), theirs);
+  const base = own ? theirs : baseOf(labels);
+  labels.set(await together(place, [base, labels, theirs], { layer: scribbleLayer, verb: "drawn" }));
   holds(labels, version, theirs);
+  heard(keyOf(place));
   for (const event of ["pixels", "arrays"]) emit(event);
   emit("drawn", { place, labels }); // the proposal belongs to the strokes of both
+  return !own;
 }
 
 /**

@@ -39,7 +39,8 @@ export const clearSlice = () => barred() || strokes.clearSlice();
 export const copyToNext = telling(async () => {
   if (!shown()) return undefined;
   const next = { ...state.place, z: state.place.z + 1 };
-  if (next.z >= shown().shape[0] || barred(next)) return undefined;
+  if (next.z >= shown().shape[0]) return say("This is the last slice: there is none to copy to.");
+  if (barred(next)) return undefined;
   return target().copyToNext();
 });
 

@@ -8,6 +8,7 @@ import { markTold, maskKey, setMasks } from "./painting.js";
 import { forgetMask } from "./slices.js";
 import { caseNamed, emit } from "./state.js";
 import { say } from "./status.js";
+import { heard, isOwn } from "./unheard.js";
 
 /**
  * Merge what the server has of a mask into `labels`, in place; null: this page wants to discard the mask.
@@ -33,11 +34,13 @@ export async function reconcileMask({ place, labels }) {
     say(`Another page has discarded the mask of ${where}. It is kept as it was painted here.`);
     return true;
   }
-  const merged = await together(place, [maskBase(key, labels), labels, found.labels], { layer: labelLayer, verb: "painted" });
-  labels.set(merged);
+  const own = await isOwn(key, found.labels);
+  const base = own ? found.labels : maskBase(key, labels);
+  labels.set(await together(place, [base, labels, found.labels], { layer: labelLayer, verb: "painted" }));
+  heard(key);
   holdsMask(key, { version: found.version, base: found.labels });
   for (const event of ["painted", "arrays"]) emit(event);
-  emit("merged", place);
+  if (!own) emit("merged", place);
   return true;
 }
 

@@ -10,6 +10,7 @@ import { inside, joined } from "./region.js";
 import { save, waits } from "./save.js";
 import { arrays, forgetMask, maskAt, maskFrom } from "./slices.js";
 import { caseNamed, channelOf, classes, emit, go, isOf, on, setReviews, shown, state } from "./state.js";
+import { heard, unheard } from "./unheard.js";
 import { addMark, grid, redraw, toScreen } from "./view.js";
 
 const FULL = 65535;
@@ -229,12 +230,13 @@ async function send({ place, labels }) {
   const clock = secondsAt(place);
   const spent = clock.take();
   const key = maskKey(place);
+  const sent = labels?.slice();
   try {
-    const sent = labels?.slice();
     const version = maskVersion(key);
     const told = sent ? await api.putMask(place.name, place.z, sent, spent, version) : await taken(place, version);
     const { version: now, ...masks } = told;
     holdsMask(key, sent ? { version: now, base: sent } : { version: now });
+    heard(key);
     if (!waits(key)) markTold(place); // it was not changed again meanwhile
     const there = caseNamed(place.name); // the folder may have been read anew, or the case be gone
     if (labels && there) there.seconds += spent;
@@ -243,6 +245,7 @@ async function send({ place, labels }) {
     emit("corrected"); // the server knows it now
   } catch (error) {
     clock.add(spent);
+    if (sent && error.passing) await unheard(key, sent);
     throw error;
   }
 }

@@ -4,6 +4,8 @@ import * as draw from "./hand.js";
 import { byId, element, enable, refill, swatch } from "./element.js";
 import { broadest, classes, on, setTool, state } from "./state.js";
 
+let inSight = null; // the class that was scrolled to
+
 export function pick(code) {
   if (code < classes().length) setTool({ code, erasing: false });
 }
@@ -22,6 +24,7 @@ function showClasses() {
       code < 10 ? element("kbd", {}, String(code)) : null,
     ),
   );
+  inSight = null;
   refill(byId("class-buttons"), [...buttons.slice(1), ...buttons.slice(0, 1)]);
   showTool();
 }
@@ -31,11 +34,19 @@ function showTool() {
   for (const button of byId("class-buttons").children) {
     button.setAttribute("aria-pressed", String(!erasing && Number(button.dataset.code) === code));
   }
+  showChosen(code);
   byId("eraser").setAttribute("aria-pressed", String(erasing));
   byId("size").max = broadest();
   byId("size").value = size;
   byId("size-value").textContent = `${size} px`;
   byId("closing").checked = closing;
+}
+
+/** Of many classes the chosen one is in sight. */
+function showChosen(code) {
+  if (code === inSight) return;
+  inSight = code;
+  byId("class-buttons").querySelector(`[data-code="${code}"]`)?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 function showUndo() {

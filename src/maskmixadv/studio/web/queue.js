@@ -31,11 +31,13 @@ async function ask() {
 
 /** Go on to a proposed slice. Strokes come first: what was just drawn on is proposed no longer. */
 export async function next() {
-  if (!state.place) return;
+  const from = state.place;
+  if (!from) return;
   await telling(async () => {
     await allSaved();
     await ask();
   })();
+  if (state.place !== from) return; // who went elsewhere meanwhile stays there
   const entry = following(queue, keyOf(state.place), gone);
   if (entry) go(entry.case, entry.slice);
   else say("nothing is left to propose");

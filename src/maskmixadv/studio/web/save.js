@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { caseNamed, emit, keyOf, on, setReviews, state } from "./state.js";
 import { secondsAt } from "./clock.js";
 import { reconcile } from "./conflict.js";
+import { heard, unheard } from "./unheard.js";
 import { holds, versionOf } from "./versions.js";
 
 const SOON = 300; // ms after the last change
@@ -104,8 +105,7 @@ async function mergedIn(key, entry) {
 }
 
 async function mergeStrokes({ place, labels }) {
-  await reconcile(place, labels);
-  emit("merged", place);
+  if (await reconcile(place, labels)) emit("merged", place);
   return true;
 }
 
@@ -116,6 +116,7 @@ async function putStrokes({ place, labels }) {
   try {
     const { scribbled, reviews, version } = await api.putScribble(place.name, place.z, sent, spent, versionOf(labels));
     holds(labels, version, sent);
+    heard(keyOf(place));
     const one = caseNamed(place.name);
     if (!one) return; // gone meanwhile
     one.scribbled = scribbled;
@@ -124,6 +125,7 @@ async function putStrokes({ place, labels }) {
     setReviews(place.name, place.z, reviews); // a stroke takes an acceptance back
   } catch (error) {
     clock.add(spent);
+    if (error.passing) await unheard(keyOf(place), sent);
     throw error;
   }
 }

@@ -1,5 +1,6 @@
 // The strip beside the viewer: one mark a slice, with what was done on it; a slider for mouse and keyboard.
 
+import { clear, onDensity } from "./density.js";
 import { byId } from "./element.js";
 import { isCorrected } from "./painting.js";
 import { go, on, shown, state } from "./state.js";
@@ -15,27 +16,30 @@ const box = (z, depth) => {
 function draw() {
   const one = shown();
   const context = canvas.getContext("2d");
-  const density = devicePixelRatio || 1;
-  canvas.width = canvas.clientWidth * density;
-  canvas.height = canvas.clientHeight * density;
-  context.scale(density, density);
+  clear(canvas);
   if (!one) return;
-  for (let z = 0; z < one.shape[0]; z++) drawSlice(context, one, z);
+  const others = [...Array(one.shape[0]).keys()].filter((z) => z !== state.place.z);
+  // Where a slice has less than a pixel, slices overlap: what is marked, and the shown one, comes on top.
+  for (const draws of [drawGround, drawMarks]) for (const z of [...others, state.place.z]) draws(context, one, z);
   tell(one);
 }
 
-function drawSlice(context, one, z) {
+function drawGround(context, one, z) {
+  const [top, height] = box(z, one.shape[0]);
+  context.fillStyle = z === state.place.z ? "#4b5563" : "#1f252d";
+  context.fillRect(0, top, canvas.clientWidth, height);
+}
+
+function drawMarks(context, one, z) {
   const [top, height] = box(z, one.shape[0]);
   const width = canvas.clientWidth;
-  context.fillStyle = z === state.place.z ? "#4b5563" : "#1f252d";
-  context.fillRect(0, top, width, height);
   const verdict = verdictOn(one, z);
   if (one.scribbled.includes(z)) mark(context, COLOURS.scribbled, 3, top, height);
   if (verdict) mark(context, COLOURS[verdict], width - 9, top, height);
   if (height >= 12) label(context, z, top + height / 2);
   if (z !== state.place.z) return;
   context.strokeStyle = "#dfe7f1";
-  context.strokeRect(0.5, top + 0.5, width - 1, height - 1);
+  context.strokeRect(0.5, top + 0.5, width - 1, Math.max(height - 1, 1));
 }
 
 const verdictOn = (one, z) => (isCorrected({ name: one.name, z }) ? "corrected" : one.reviews[z]);
@@ -68,6 +72,7 @@ function pick(event) {
 
 export function startStrip() {
   new ResizeObserver(draw).observe(canvas);
+  onDensity(draw);
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
     pick(event);

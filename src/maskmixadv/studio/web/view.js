@@ -1,5 +1,6 @@
 // The viewer: a slice in array space on a Canvas 2D, zoomed and panned, pixels in their true aspect.
 
+import { clear, density, onDensity } from "./density.js";
 import { byId } from "./element.js";
 import { heatLayer, imageLayer, labelLayer, outlines, repaint, retrace, scribbleLayer } from "./layers.js";
 import { shownPreview } from "./preview.js";
@@ -10,7 +11,7 @@ import { traced } from "./trace.js";
 import * as grey from "./window.js";
 
 const MARGIN = 18; // px round a fitted slice
-const CLOSEST = 60; // px a voxel
+const [FARTHEST, CLOSEST] = [0.1, 60]; // px a voxel; farther or closer where only that fits the view
 const FAINT = 0.3; // opacity
 const FAINTER = 0.16; // opacity of a proposal
 const DASH = [5, 4]; // px of its outline
@@ -55,21 +56,33 @@ export const penWidth = () => state.tool.size * frame.zoom;
 export const millimetre = () => (shown()?.spacing ? scales()[0] / shown().spacing[2] : null);
 export const zoomFactor = () => frame.zoom;
 
+/** Columns and rows of the slice as it would be with one screen pixel to a pixel's shorter side. */
+function sides() {
+  const { h, w, aspect } = grid();
+  return aspect >= 1 ? [w, h * aspect] : [w / aspect, h];
+}
+
+/** The zoom with which the slice fits the view. */
+function fitting() {
+  const rooms = [canvas.clientWidth, canvas.clientHeight].map((side) => Math.max(side - 2 * MARGIN, 1));
+  return Math.min(...sides().map((side, axis) => rooms[axis] / side));
+}
+
 export function fit() {
-  const size = grid();
-  if (!size) return;
-  const { clientWidth: width, clientHeight: height } = canvas;
-  const [tall, wide] = size.aspect >= 1 ? [size.aspect, 1] : [1, 1 / size.aspect];
-  frame.zoom = Math.max(0.1, Math.min((width - 2 * MARGIN) / (size.w * wide), (height - 2 * MARGIN) / (size.h * tall)));
-  frame.x = (width - size.w * wide * frame.zoom) / 2;
-  frame.y = (height - size.h * tall * frame.zoom) / 2;
+  if (!grid()) return;
+  const [wide, tall] = sides();
+  frame.zoom = fitting();
+  frame.x = (canvas.clientWidth - wide * frame.zoom) / 2;
+  frame.y = (canvas.clientHeight - tall * frame.zoom) / 2;
   frame.fitted = true;
   redraw();
 }
 
 /** Zoom about a point of the canvas, its middle by default. */
 export function zoom(factor, x = canvas.clientWidth / 2, y = canvas.clientHeight / 2) {
-  const wanted = Math.min(Math.max(frame.zoom * factor, 0.1), CLOSEST);
+  if (!grid()) return;
+  const fits = fitting();
+  const wanted = Math.min(Math.max(frame.zoom * factor, Math.min(fits, FARTHEST)), Math.max(fits, CLOSEST));
   const real = wanted / frame.zoom;
   Object.assign(frame, { zoom: wanted, x: x - (x - frame.x) * real, y: y - (y - frame.y) * real, fitted: false });
   redraw();
@@ -110,9 +123,7 @@ export function setFrame(found) {
 }
 
 function draw() {
-  const density = devicePixelRatio || 1;
-  context.setTransform(density, 0, 0, density, 0, 0);
-  context.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
+  clear(canvas); // its size may be another one by now
   if (!state.place) return;
   const { image, scribble, prediction, disagreement, mask, given } = arrays();
   const labels = mask ?? shownPreview() ?? given ?? prediction;
@@ -136,7 +147,7 @@ function layer(name, array, make) {
 }
 
 /** What is drawn next has a dark edge, so that it stands out from a picture's colours. */
-const edged = () => Object.assign(context, { shadowColor: "#000", shadowBlur: HALO * (devicePixelRatio || 1) });
+const edged = () => Object.assign(context, { shadowColor: "#000", shadowBlur: HALO * density() });
 
 function paint(bitmap, { smooth = false, alpha = 1, halo = false } = {}) {
   const [sx, sy] = scales();
@@ -211,9 +222,6 @@ function forget(...names) {
 }
 
 function resize() {
-  const density = devicePixelRatio || 1;
-  canvas.width = Math.round(canvas.clientWidth * density);
-  canvas.height = Math.round(canvas.clientHeight * density);
   if (frame.fitted) fit();
   redraw();
 }
@@ -233,6 +241,7 @@ export function labelsAt(x, y) {
 export function startView() {
   let before = null;
   new ResizeObserver(resize).observe(canvas);
+  onDensity(redraw);
   on("place", () => {
     if (state.place?.name !== before?.name) fit();
     before = state.place;
