@@ -91,6 +91,16 @@ def test_several_images_of_a_folder_may_be_of_one_patient(tmp_path: Path, capsys
     assert told in capsys.readouterr().err
 
 
+def test_acdc_by_files_alone_is_told_which_command_takes_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("patient00{0}/patient00{0}_frame01.nii.gz", "patient00{0}/patient00{0}_frame01_gt.nii.gz")
+    source = write(tmp_path / "src", *names)
+    (source / "patient000" / "Info.cfg").write_text("ED: 1\n")
+    folder.prepare(source, tmp_path / "c")
+    assert f"{source}: 'maskmixadv prepare acdc' takes ACDC with its patients, phases and folds" in capsys.readouterr().err
+
+
 def test_a_mask_is_not_paired_with_another_folders_image(tmp_path: Path) -> None:
     """Names that are made of folder and file may be those of another folder's file."""
     source = write(tmp_path / "src", "a/a_b_{}.nii.gz", "a_b/a_b_{}_mask.nii.gz")

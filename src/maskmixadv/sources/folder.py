@@ -160,6 +160,8 @@ def find(source: Path, patient: str | None = None) -> Found:
         if (other := gathered.kinds(source)) is not None:
             places = other
         elif (beside := gathered.find(source)) is not None:
+            if told := advice.better(source):
+                say(f"{source}: {told}")
             return _found(source, patient, *beside)
         else:
             raise InputError(f"{source}: no folder {IMAGES}/ in it; {advice.on(source)}")

@@ -31,6 +31,22 @@ def command(source: Path) -> str:
     return ""
 
 
+def better(source: Path) -> str:
+    """Say which command takes more of folder `source` than files alone tell; else an empty text.
+
+    Examples
+    --------
+    >>> Path("patient001").mkdir()
+    >>> Path("patient001/Info.cfg").touch()
+    >>> Path("patient001/patient001_frame01.nii.gz").touch()
+    >>> better(Path())
+    "'maskmixadv prepare acdc' takes ACDC with its patients, phases and folds"
+    """
+    frames = (path.name for path in source.glob("patient*/patient*_frame*"))
+    acdc = any(map(_ACDC.match, frames)) and any(source.glob("patient*/Info.cfg"))
+    return "'maskmixadv prepare acdc' takes ACDC with its patients, phases and folds" if acdc else ""
+
+
 def on(source: Path) -> str:
     """Say what to do with folder `source`, in which there is no ``images/``; for the end of an error's text.
 
