@@ -98,7 +98,8 @@ def test_acdc_by_files_alone_is_told_which_command_takes_more(
     source = write(tmp_path / "src", *names)
     (source / "patient000" / "Info.cfg").write_text("ED: 1\n")
     folder.prepare(source, tmp_path / "c")
-    assert f"{source}: 'maskmixadv prepare acdc' takes ACDC with its patients, phases and folds" in capsys.readouterr().err
+    told = "'maskmixadv prepare acdc' takes ACDC with its patients, phases and folds"
+    assert f"{source}: {told}" in capsys.readouterr().err
 
 
 def test_a_mask_is_not_paired_with_another_folders_image(tmp_path: Path) -> None:
