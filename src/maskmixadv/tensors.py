@@ -112,6 +112,8 @@ class Batch:
     bare
         True for slices without any annotation, of which neither strokes, masks nor walks say anything; None: the run
         has no such slice.
+    weak
+        `image` in its own colours, for methods that ask for it (`Method.weak`); None where nothing changed colours.
 
     Examples
     --------
@@ -138,6 +140,12 @@ class Batch:
     dense: "Batch | None" = None
     scalars: Mapping[str, Scalar] | None = None
     bare: Bool[Tensor, "b"] | None = None
+    weak: Image | None = None
+
+    @property
+    def mild(self) -> Image:
+        """The images as a teacher sees them: `weak`, or `image` where there is none."""
+        return self.image if self.weak is None else self.weak
 
     @classmethod
     def example(

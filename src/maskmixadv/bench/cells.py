@@ -184,11 +184,13 @@ def identity(run: "Run") -> str:
     """Return the hash of everything that a run's result depends on: method, schedule, data and seed, but no path.
 
     Biases that a norm subtracts again are no part of it (decision 20), nor hashes of spacings, which early runs lack
-    (`Job.grids` has them).
+    (`Job.grids` has them), nor which colours a teacher sees where this changes nothing.
     """
     record = run.settings()
     record.pop("biases", None)
     record["method"] = {**record["method"], "name": _formerly(record["method"]["name"])}
+    if record["method"].get("colours") == "changed" or run.learnt_from.channels[0].kind != "RGB":
+        record["method"].pop("colours", None)
     for key in ("corpus", "prior"):
         if record[key] is not None:
             record[key] = {k: v for k, v in record[key].items() if k not in ("root", "scheme", "fold", *SPACINGS)}

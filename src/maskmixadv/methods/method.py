@@ -114,6 +114,11 @@ class Method(abc.ABC):
         return ()
 
     @property
+    def weak(self) -> bool:
+        """Whether ``batch.weak`` must hold images in their own colours, where augmentation changes colours."""
+        return False
+
+    @property
     def wants_prior(self) -> bool:
         """Whether ``batch.prior`` must hold masks of other patients."""
         return False

@@ -79,6 +79,7 @@ METHODS: Final[Mapping[str, Listed]] = {
                 "appearance": 0.0,
                 "evened": False,
                 "heads": "shared",
+                "colours": "changed",
             }
         ),
     ),

@@ -107,6 +107,10 @@ class WalkTeacher(Method):
         Whether the teacher answers with a head of its own, the network's second, which learns from what is known alone
         (*independent*), or with the one that learns from pseudo-labels, too (*shared*). If it learns from what it
         has predicted itself, walks' errors come back to it, and stay. What is predicted is the mean of both heads.
+    colours
+        Which colours the teacher sees: those of the images (*own*), or those that augmentation gives the network
+        (*changed*). So pseudo-labels of weakly augmented images teach on strongly augmented ones (FixMatch: Sohn et
+        al., NeurIPS 2020). Images without colours are the same to both.
     adv
         Weight of a critic's opinion of the network's soft map, as in MaskMixAdv, at least 0. The critic needs masks of
         other patients; by default there is none.
@@ -147,6 +151,7 @@ class WalkTeacher(Method):
     paste: float = 0.0
     rehearse: float = 1.0
     heads: Literal["independent", "shared"] = "independent"
+    colours: Literal["own", "changed"] = "own"
     adv: float = 0.0
     every: int | None = None
 
@@ -164,6 +169,11 @@ class WalkTeacher(Method):
             )
         check_fractions(self, "ramp", "listen", "heed", "paste")
         check_decay(self.decay)
+
+    @property
+    def weak(self) -> bool:
+        """Whether the teacher sees images in their own colours."""
+        return self.colours == "own"
 
     @property
     def wants_prior(self) -> bool:

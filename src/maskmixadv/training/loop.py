@@ -229,11 +229,11 @@ class Loop:
         draw = self._draw(self._ranges, rows.centre, self._side, channels, coloured)
         own = draw.part(part)
         maps, labels = own.maps(rows.image[part].float()), draw.labels(rows.target)
-        image = own.shaded(maps[:, :channels])
+        slices, in_own_colours = maps[:, :channels], self.run.method.weak and coloured
         # Over the whole batch, and times the ranks: the average of their losses is then what one rank's would be.
         weight = self.ranks.size * self._weight(labels, rows.whole[:, None, None])
         return Batch(
-            image=image.contiguous(memory_format=torch.channels_last),
+            image=own.shaded(slices).contiguous(memory_format=torch.channels_last),
             target=labels[part].masked_fill(labels[part] == ENCLOSED, 0),
             prior=None,
             weight=weight[part],
@@ -246,6 +246,9 @@ class Loop:
             whole=rows.whole[part],
             walked=rows.walked[part],
             scalars=self._scalars,
+            weak=replace(own, tint=None).shaded(slices).contiguous(memory_format=torch.channels_last)
+            if in_own_colours
+            else None,
         )
 
     def _weight(self, labels: Labels, whole: Bool[Tensor, "b 1 1"]) -> Weight:

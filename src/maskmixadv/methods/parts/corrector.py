@@ -12,7 +12,7 @@ from maskmixadv.methods.pce_dice import labelled_terms
 from maskmixadv.networks.average import follow
 from maskmixadv.networks.losses import most_probable
 from maskmixadv.networks.unet import UNet
-from maskmixadv.tensors import Batch, Loss, Maps, Probs, Scalar, Task
+from maskmixadv.tensors import Batch, Image, Loss, Maps, Probs, Scalar, Task
 from maskmixadv.types import IGNORE
 
 FEW: Final = 10
@@ -74,7 +74,7 @@ class Corrector(nn.Module):
 
     def losses(self, dense: Batch) -> dict[str, Loss]:
         """Return its losses on dense slices."""
-        return labelled_terms(self.net(self._inputs(dense)), dense, ce=1.0, dice=1.0)
+        return labelled_terms(self.net(self._inputs(dense, dense.image)), dense, ce=1.0, dice=1.0)
 
     @torch.no_grad()
     def update(self, dense: Batch, labeller: PseudoLabeller, *, keep: Scalar, trust: Scalar) -> None:
@@ -92,7 +92,7 @@ class Corrector(nn.Module):
             How much the teacher counts beside the walks.
         """
         follow(self.scored, self.net, decay=keep)
-        belief, inputs = belief_of(dense), self._inputs(dense)
+        belief, inputs = belief_of(dense), self._inputs(dense, dense.mild)
         predicted = inputs[:, -belief.shape[1] :]
         pseudo = labeller.weigh(dense, predicted, trust)
         own = self.scored(inputs).softmax(1) * drawn_classes(belief)
@@ -118,12 +118,12 @@ class Corrector(nn.Module):
         trust
             How much the teacher counts beside the corrector.
         """
-        own = self.scored(self._inputs(batch)).softmax(1) * drawn_classes(belief_of(batch))
+        own = self.scored(self._inputs(batch, batch.mild)).softmax(1) * drawn_classes(belief_of(batch))
         weight = self.weight * (self.errors[1] < self.errors[0])
         corrected = (own + trust * predicted) / (1 + trust)
         return with_scribbles(batch, weight * corrected + (1 - weight) * pseudo)
 
-    def _inputs(self, batch: Batch) -> Maps:
+    def _inputs(self, batch: Batch, image: Image) -> Maps:
         belief = belief_of(batch)
-        predicted = last_head(self.elder, batch.image) * drawn_classes(belief)
-        return torch.cat((batch.image, belief, predicted), 1)
+        predicted = last_head(self.elder, image) * drawn_classes(belief)
+        return torch.cat((image, belief, predicted), 1)

@@ -76,7 +76,7 @@ class PseudoLabeller(Teacher):
         InputError
             Where the batch has no beliefs.
         """
-        return self(batch.image) * drawn_classes(belief_of(batch))
+        return self(batch.mild) * drawn_classes(belief_of(batch))
 
     def combine(self, batch: Batch, predicted: Probs, trust: Scalar) -> Probs:
         """Return class probabilities of walks and teacher; pixels of strokes and masks have their class for sure.
