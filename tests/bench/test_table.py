@@ -204,6 +204,8 @@ def test_identity_is_what_the_run_depends_on(root: Path) -> None:
     walks = TABLE.replace('"pce"', '"walk-teacher"')
     flag, other = identities(walks)
     assert identities(walks.replace("folds", "unlabelled = false\nfolds", 1)) == [flag, other]
+    changed = walks.replace('method = "walk-teacher"', 'method = "walk-teacher"\nfields = {{ colours = "changed" }}', 1)
+    assert identities(changed) == [flag, other]  # the corpus has no colours
     assert (
         sum(each not in (flag, other) for each in identities(walks.replace("folds", "unlabelled = true\nfolds", 1)))
         == 1
