@@ -21,7 +21,7 @@ from maskmixadv.corpus.case import Case, whole_slices
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.errors import InputError, listed, say
-from maskmixadv.files import make_directory, read_json, write_texts
+from maskmixadv.files import make_directory, must_be_makeable, read_json, write_texts
 from maskmixadv.formats import image_files
 from maskmixadv.metrics import clinical, phases, scores
 from maskmixadv.metrics.scores import CaseScore, Summary
@@ -170,7 +170,7 @@ def evaluate(
         "odds": f"{predictor.odds}{BY_THESE if predictor.odds.used and split == 'val' and elsewhere is None else ''}",
     }
     _tell_replaced(place, earlier, {**of, **how})
-    make_directory(place)
+    must_be_makeable(place)
     with _pool(workers) as pool:
         scored = score_cases(
             map(_with_whole_slices, map(corpus.load, entries)), cases.predict, pool, ahead=workers,
@@ -201,6 +201,7 @@ def evaluate(
     if _must_be_free(place, of, run.record(), named=out is not None) != earlier:
         say(f"{place}: another evaluation has ended there meanwhile, and is replaced")
     texts = (scores.table(found), clinical.table(measured), phases.table(found), page, summary.json())
+    make_directory(place)
     write_texts({place / name: text for name, text in zip(FILES, texts, strict=True)})
     return summary
 
