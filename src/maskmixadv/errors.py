@@ -9,6 +9,8 @@ DIVERGED: Final = 3
 """Exit code of a training whose losses or weights are no longer finite."""
 INTERRUPTED: Final = 130
 """Exit code of a command that Ctrl-C or a signal stopped."""
+STOPPED: Final = "maskmixadv: interrupted; the same command, given again, goes on or begins anew"
+"""The line that such a command ends with."""
 _PLAIN: Final = re.compile(r"[\w@%+=:,./-]+")
 """What a shell takes as it is."""
 

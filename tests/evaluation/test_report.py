@@ -57,6 +57,7 @@ def test_report_stands_alone_and_says_all(run: Path) -> None:
         "maskmixadv train corpus --out run",
         "net/dpce",
         "val/dice",
+        "are the parts of the loss that the network learns by",
     ):
         assert said in page.text
     for said in ("stray", "0 of 6", "volumes.csv"):
