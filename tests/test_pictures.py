@@ -128,6 +128,6 @@ def test_many_classes_are_drawn_as_one_picture_and_one_set_of_lines() -> None:
         assert to_hex(np.unique(coloured[labels == label], axis=0)[0]) == colours[label]
     assert not coloured[labels == 0].any()
     (lines,) = axes.collections
-    assert [to_hex(edge) for edge in lines.get_edgecolor()] == list(colours[1:100])
+    assert [to_hex(edge) for edge in np.asarray(lines.get_edgecolor())] == list(colours[1:100])
     extents = [path.get_extents().bounds for path in lines.get_paths()]
     assert extents[49] == pytest.approx((-0.49, 14.51, 2.98, 2.98), abs=0.05)

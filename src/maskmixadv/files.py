@@ -401,29 +401,6 @@ def make_directory(root: Path) -> None:
     sweep(root)
 
 
-def must_be_makeable(root: Path) -> None:
-    """Check that directory `root` is there or can be made, before hours of work whose results it is for.
-
-    What is made for that is deleted at once, so that work that fails or is killed leaves no empty directories.
-
-    Raises
-    ------
-    InputError
-        If it can't be made.
-
-    Examples
-    --------
-    >>> must_be_makeable(Path("a/b"))
-    >>> Path("a").exists()
-    False
-    """
-    missing = [each for each in (root, *root.parents) if not os.path.lexists(each)]
-    make_directory(root)
-    for each in missing:
-        with suppress(OSError):  # somebody has put something there
-            each.rmdir()
-
-
 def sweep(folder: Path) -> None:
     """Delete unfinished files in `folder` (`partial_name`) of processes of this machine that have ended.
 
