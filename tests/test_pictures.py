@@ -109,3 +109,25 @@ def test_a_stroke_across_corners_of_pixels_is_one_line() -> None:
     pictures.overlay(axes, np.zeros((12, 12)), labels, ["background", "LV"])
     (outline,) = [path for drawn in axes.collections for path in drawn.get_paths()]
     assert len(outline.to_polygons(closed_only=False)) == 1
+
+
+def test_many_classes_are_drawn_as_one_picture_and_one_set_of_lines() -> None:
+    """One of each for every class took seconds a slice."""
+    from matplotlib.colors import to_hex
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    names = ["background", *(f"organ {number}" for number in range(100))]
+    labels = np.kron(np.arange(100).reshape(10, 10), np.ones((3, 3))).astype(np.uint8)
+    pictures.overlay(axes, np.zeros((30, 30)), labels, names)
+    slices, coloured = (picture.get_array() for picture in axes.images)
+    assert slices is not None
+    assert coloured is not None
+    colours = pictures.palette(101)
+    for label in (1, 50, 99):
+        assert to_hex(np.unique(coloured[labels == label], axis=0)[0]) == colours[label]
+    assert not coloured[labels == 0].any()
+    (lines,) = axes.collections
+    assert [to_hex(edge) for edge in np.asarray(lines.get_edgecolor())] == list(colours[1:100])
+    extents = [path.get_extents().bounds for path in lines.get_paths()]
+    assert extents[49] == pytest.approx((-0.49, 14.51, 2.98, 2.98), abs=0.05)

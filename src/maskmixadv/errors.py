@@ -9,6 +9,8 @@ DIVERGED: Final = 3
 """Exit code of a training whose losses or weights are no longer finite."""
 INTERRUPTED: Final = 130
 """Exit code of a command that Ctrl-C or a signal stopped."""
+STOPPED: Final = "maskmixadv: interrupted; the same command, given again, goes on or begins anew"
+"""The line that such a command ends with."""
 _PLAIN: Final = re.compile(r"[\w@%+=:,./-]+")
 """What a shell takes as it is."""
 
@@ -126,3 +128,33 @@ def listed(words: Sequence[object], most: int = 8) -> str:
     """
     more = len(words) - most
     return ", ".join(map(str, words[:most])) + (f" and {more} more" if more > 0 else "")
+
+
+def apart(some: Sequence[object], others: Sequence[object], most: int = 8) -> tuple[str, str]:
+    """List two sequences of words that differ: all words of short ones, else how many, and the first that differ.
+
+    Parameters
+    ----------
+    some, others
+        What is compared.
+    most
+        Words of the longer one, at most, up to which all are named; and of each that are named otherwise.
+
+    Examples
+    --------
+    >>> apart(["background", "LV"], ["background", "liver"])
+    ('background, LV', 'background, liver')
+    >>> apart(["background", "a", "b", "c"], ["background", "a", "d"], most=3)
+    ('4 (number 3 on: b, c)', '3 (number 3 on: d)')
+    >>> apart(["background", "a", "b", "c"], ["background", "a"], most=3)
+    ('4 (number 3 on: b, c)', '2 (no number 3)')
+    """
+    if max(len(some), len(others)) <= most:
+        return listed(some, most) or "none", listed(others, most) or "none"
+    pairs = zip(some, others, strict=False)
+    alike = next((place for place, (one, other) in enumerate(pairs) if one != other), min(len(some), len(others)))
+    rests = [
+        f"number {alike + 1} on: {listed(each[alike:], most)}" if each[alike:] else f"no number {alike + 1}"
+        for each in (some, others)
+    ]
+    return f"{len(some):,} ({rests[0]})", f"{len(others):,} ({rests[1]})"

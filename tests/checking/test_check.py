@@ -12,8 +12,9 @@ from PIL import Image
 import own
 import tiny
 from maskmixadv.checking.check import check
+from maskmixadv.checking.sheet import draw
 from maskmixadv.cli.app import run
-from maskmixadv.corpus.case import Case
+from maskmixadv.corpus.case import Case, structures
 from maskmixadv.types import IGNORE
 
 
@@ -51,9 +52,9 @@ def test_a_person_whose_cases_are_taken_for_several_patients_is_told(tmp_path: P
 def test_constant_slices(tmp_path: Path) -> None:
     image = tiny.volume()[0]
     image[1] = 0.25
-    assert notes(tmp_path / "c", tiny.case("p0", image=image)) == ["p0: slice 1 is constant; remove it, or its strokes"]
+    assert notes(tmp_path / "c", tiny.case("p0", image=image)) == ["p0: slice 2 is constant; remove it, or its strokes"]
     image[2] = 0.5
-    told = ["p0: slices 1, 2 are constant; remove them, or their strokes"]
+    told = ["p0: slices 2, 3 are constant; remove them, or their strokes"]
     assert notes(tmp_path / "d", tiny.case("p0", image=image)) == told
 
 
@@ -64,17 +65,17 @@ def test_strokes_on_an_empty_margin(tmp_path: Path) -> None:
     assert notes(tmp_path / "a", tiny.case("p0", image=image)) == [], "no stroke lies there"
     scribble[2, 2, 10] = 0
     (note,) = notes(tmp_path / "b", tiny.case("p0", image=image, scribble=scribble))
-    assert note == "p0: strokes on the empty margin round the image in slice 2; erase them there"
+    assert note == "p0: strokes on the empty margin round the image in slice 3; erase them there"
 
 
 def test_background_strokes_that_do_not_enclose(tmp_path: Path) -> None:
     _, scribble, dense = tiny.volume()
     scribble[1, 2, 2] = 2
     (note,) = notes(tmp_path / "a", tiny.case("p0", scribble=scribble))
-    assert note.startswith("p0: a structure's stroke lies beyond the hull of the background's in slice 1; redraw")
+    assert note.startswith("p0: a structure's stroke lies beyond the hull of the background's in slice 2; redraw")
     dense[2, 37, 37] = 1
     (note,) = notes(tmp_path / "b", tiny.case("p0", dense=dense))
-    assert note.startswith("p0: the dense mask reaches beyond the hull of the background stroke in slice 2; redraw")
+    assert note.startswith("p0: the dense mask reaches beyond the hull of the background stroke in slice 3; redraw")
 
 
 def test_spacings_and_missing_annotation(tmp_path: Path) -> None:
@@ -93,11 +94,11 @@ def strokeless(number: int, *slices: int) -> Case:
 
 def test_slices_without_strokes_are_counted_in_one_note(tmp_path: Path) -> None:
     assert notes(tmp_path / "a", strokeless(0, 1), strokeless(1, 0, 2)) == [
-        "no stroke in 3 of 12 slices of scribbled cases (p0 slice 1; p1 slice 0, 2)"
+        "no stroke in 3 of 12 slices of scribbled cases (p0 slice 2; p1 slice 1, 3)"
     ]
     (note,) = notes(tmp_path / "b", *(strokeless(number, 1) for number in range(10, 20)))
-    assert note.startswith("no stroke in 10 of 36 slices of scribbled cases (p10 slice 1; ")
-    assert note.endswith("p17 slice 1, and 2 more cases)")
+    assert note.startswith("no stroke in 10 of 36 slices of scribbled cases (p10 slice 2; ")
+    assert note.endswith("p17 slice 2, and 2 more cases)")
 
 
 def test_strokes_are_counted_a_slice_that_has_some(tmp_path: Path) -> None:
@@ -255,3 +256,17 @@ def test_a_spacing_in_another_unit_is_an_error(tmp_path: Path, millimetres: floa
     (problem,) = problems
     assert "c: p0: pixels of" in problem
     assert "correct the unit or the spacing" in problem
+
+
+def test_the_sheet_counts_slices_from_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the report and the studio do."""
+    told: list[str] = []
+    monkeypatch.setattr("maskmixadv.checking.sheet.contact_sheet", lambda *_, rows: told.extend(rows))
+    corpus = tiny.corpus(tmp_path / "c", [tiny.case(f"p{number}", number) for number in range(3)])
+    draw(corpus, tmp_path / "sheet.png")
+    fullest = [
+        int(structures(case.scribble).sum((1, 2)).argmax())
+        for case in map(corpus.load, corpus.entries)
+        if case.scribble is not None
+    ]
+    assert told == [f"p{number} {k + 1}" for number, k in enumerate(fullest)]

@@ -157,6 +157,16 @@ def test_two_sequences_tell_apart_what_neither_does_alone(sequences: Path, tmp_p
     assert both > 0.9
 
 
+@pytest.mark.slow
+def test_channels_that_are_not_numbered_are_told_how_to(sequences: Path, tmp_path: Path, capsys: Capture) -> None:
+    run = trained(made(sequences), "pce", steps=1)
+    for number, name in enumerate(("t1", "t2")):
+        (sequences / "images" / f"c0_{number:04d}.nii.gz").rename(tmp_path / f"c0_{name}.nii.gz")
+    capsys.readouterr()
+    assert command(["predict", str(run), str(tmp_path), "--out", str(tmp_path / "labels")]) == 2
+    assert "NAME_0000, NAME_0001 and so on in order: channel 0, channel 1\n" in capsys.readouterr().err
+
+
 def test_a_channel_that_is_missing_is_named(sequences: Path, capsys: Capture) -> None:
     (sequences / "images" / "c1_0000.nii.gz").unlink()
     assert command(["prepare", "folder", str(sequences), str(sequences.parent / "corpus")]) == 2

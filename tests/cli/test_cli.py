@@ -402,3 +402,16 @@ def test_help_explains_without_heavy_imports(command: str) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "usage: maskmixadv" in done.stdout
+
+
+def test_ctrl_c_while_the_command_line_is_imported_is_one_line(tmp_path: Path) -> None:
+    """It was a traceback."""
+    (tmp_path / "tyro.py").write_text("raise KeyboardInterrupt")
+    places = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    program = [sys.executable, "-m", "maskmixadv", "--version"]
+    ended = subprocess.run(
+        program, env={**os.environ, "PYTHONPATH": places}, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 130
+    assert ended.stderr == "maskmixadv: interrupted; the same command, given again, goes on or begins anew\n"
+    assert not ended.stdout

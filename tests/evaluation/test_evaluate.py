@@ -232,6 +232,7 @@ def test_evaluations_that_end_in_one_folder_at_once_are_told(
     capsys.readouterr()
 
     def render(*_: object, **__: object) -> str:
+        (tmp_path / "out").mkdir(exist_ok=True)  # the other one made it
         (tmp_path / "out" / "summary.json").write_text(json.dumps(told))
         return ""
 
@@ -274,6 +275,21 @@ def test_an_evaluations_files_come_together(run: Path, monkeypatch: pytest.Monke
     with pytest.raises(InputError, match="can't be written"):
         evaluate(run, split="test", out=run / "out")
     assert {path.name: path.read_bytes() for path in (run / "out").iterdir()} == before
+
+
+def test_an_evaluation_that_fails_leaves_no_folder(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(_: Corpus, __: Entry) -> Case:
+        assert not out.parent.exists()  # nor does one that is killed
+        raise InputError("a: no such file")
+
+    out = run / "new" / "out"
+    monkeypatch.setattr(Corpus, "load", stopped)
+    with pytest.raises(InputError, match="no such file"):
+        evaluate(run, split="train", out=out)
+    assert not out.parent.exists()
+    (run / "file").touch()
+    with pytest.raises(InputError, match="file/out: can't be made a directory"):
+        evaluate(run, split="train", out=run / "file" / "out")
 
 
 def test_a_case_that_is_gone_costs_its_picture_alone(

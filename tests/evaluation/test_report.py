@@ -57,6 +57,7 @@ def test_report_stands_alone_and_says_all(run: Path) -> None:
         "maskmixadv train corpus --out run",
         "net/dpce",
         "val/dice",
+        "are the parts of the loss that the network learns by",
     ):
         assert said in page.text
     for said in ("stray", "0 of 6", "volumes.csv"):
@@ -129,6 +130,23 @@ def test_charts_of_many_cases_show_some_points_and_say_so(monkeypatch: pytest.Mo
     assert figure.axes[0].get_title() == "Dice, points of 20 scores"
     figure = charts.agreement(clinical.records(scores.volumes(found, NOMINAL)))
     assert [axes.get_title() for axes in figure.axes] == ["a (ml)\n10 of 50 points", "b (ml)\n10 of 50 points"]
+
+
+def test_many_measures_are_laid_out_without_measuring_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The layout by texts of 100 axes took 6 s."""
+    monkeypatch.setattr(charts, "_svg", lambda figure, _: figure)
+    names = [f"organ {number}" for number in range(charts.SPACED + 1)]
+    found = [row(f"p{number}", name, 0.5, 1.0, ml=(9.0, number + 0.5)) for number in range(3) for name in names]
+    figure: Any = charts.agreement(clinical.records(scores.volumes(found, NOMINAL)))
+    assert figure.get_layout_engine() is None
+    shown = [axes.get_position() for axes in figure.axes if axes.get_visible()]
+    assert len(shown) == len(names)
+    assert all(0 < each.x0 < each.x1 <= 1 and 0 < each.y0 < each.y1 <= 1 for each in shown)
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(shown, 2))
+    figure = charts.agreement(
+        clinical.records(scores.volumes([each for each in found if each.score.class_name in names[:2]], NOMINAL))
+    )
+    assert figure.get_layout_engine() is not None
 
 
 def test_bars_add_up_to_the_predicted_volume(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The network as it predicts: faster than it learnt, and the same."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from maskmixadv.corpus.case import Case
 from maskmixadv.errors import InputError
 from maskmixadv.inference import standalone
 from maskmixadv.inference.predictor import MOST_AT_ONCE, SLICES_AT_ONCE, Predictor, fuse_norms
+from maskmixadv.inference.segment import segment
 from maskmixadv.sampling.grid import Grid
 
 pytestmark = pytest.mark.usefixtures("narrow", "unpictured")
@@ -136,3 +138,15 @@ def test_a_spacing_in_another_unit_is_refused(millimetres: float) -> None:
         standalone.resized((40, 48), spacing, {"size": 48, "mm": 1.5})
     with pytest.raises(InputError, match=r"a voxel of 8 × 1500 × 1500 mm, .* correct the unit or the spacing"):
         predictor.segment(tiny.volume()[0], (8.0, 1500.0, 1500.0))
+
+
+def test_images_in_folders_of_cases_are_not_looked_for_and_told(tmp_path: Path) -> None:
+    """As public data sets have them; the line told suffixes."""
+    for name in ("p0/p0_t1.nii.gz", "p0/p0_t2.nii.gz", "p1/p1_t1.nii.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(InputError, match=r"images lie in 2 folders in it, such as p0/, .* \(.*NAME_0000, NAME_0001"):
+        segment(tmp_path / "run", [tmp_path], tmp_path / "out")
+    with pytest.raises(InputError, match=r"no \.nii\.gz file in this folder, nor any of"):
+        segment(tmp_path / "run", [tmp_path / "notes"], tmp_path / "out")

@@ -25,6 +25,15 @@ def test_what_was_found_is_told_and_read_again(tmp_path: Path) -> None:
     assert str(FOUND) == "background 2.4, RV 0.5, LV 2"
 
 
+def test_of_many_classes_those_that_differ_most_are_told() -> None:
+    names = ("background", *(f"c{number:03}" for number in range(1, 101)))
+    factors = [1.0 + number / 1000 for number in range(101)]
+    factors[70] = 0.25
+    told = str(Odds(names, tuple(factors), used=True))
+    assert told.startswith("c070 0.25, c100 1.1, c099 1.1, ")
+    assert told.endswith(" and 93 more nearer 1")
+
+
 def test_what_was_found_and_is_not_used_changes_nothing() -> None:
     assert Odds(CLASSES, (2.0, 1.0, 1.0), used=False, patients=8, cases=16).of_case() is None
 

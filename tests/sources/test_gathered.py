@@ -13,6 +13,7 @@ from maskmixadv.formats import image_files
 from maskmixadv.inference import outputs
 from maskmixadv.sources import folder
 from maskmixadv.sources.layouts import gathered
+from maskmixadv.sources.opening import open_corpus
 
 
 def write(source: Path, images: str, masks: str, cases: int = 2, channels: int = 1) -> Path:
@@ -140,6 +141,32 @@ def test_the_way_to_take_a_folder_is_told(tmp_path: Path, files: str, words: str
         (tmp_path / name).touch()
     with pytest.raises(InputError, match=f"no folder images/ in it; {words}"):
         folder.find(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "taken"),
+    [
+        ("a.png a_mask.png", "prepare folder"),
+        ("p0/image.nii.gz p0/seg.nii.gz p1/image.nii.gz p1/seg.nii.gz", "prepare folder"),
+        ("BraTS_0/BraTS_0_t1.nii.gz BraTS_0/BraTS_0_t2.nii.gz BraTS_0/BraTS_0_seg.nii.gz", "prepare folder"),
+        ("img/a.png label/a.png", "prepare folder"),
+        ("dataset.json labelsTr/a.nii.gz imagesTr/a.nii.gz", "prepare nnunet"),
+        ("patient001/patient001_frame01.nii.gz", "prepare acdc"),
+        ("a.png b.png", ""),
+        ("a.png b_mask.png", ""),
+        ("notes.txt", ""),
+    ],
+)
+def test_who_opens_a_folder_is_told_which_command_takes_it(
+    tmp_path: Path, files: str, taken: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in files.split():
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).touch()
+    told = f"nor a folder with images/; 'maskmixadv {taken}" if taken else "make one with 'maskmixadv prepare'$"
+    with pytest.raises(InputError, match=told):
+        open_corpus(tmp_path)
+    assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

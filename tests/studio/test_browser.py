@@ -284,12 +284,12 @@ def test_the_page_says_what_a_training_learns_from(browser: Browser, folder: Pat
         notes / training.LEARNT
     )
     (notes / training.LEFT_OUT).write_text(
-        json.dumps(["phantom000_ES: slice 4 as run 001 had it was accepted, and is gone"])
+        json.dumps(["phantom000_ES: slice 5 as run 001 had it was accepted, and is gone"])
     )
     with sp.studio(copy) as (url, _):
         studio = Studio.open(browser, url)
         studio.page.click("#tab-train")
-        said = "run 002, learns from 12 slices with strokes and 3 accepted slices, without phantom000_ES: slice 4"
+        said = "run 002, learns from 12 slices with strokes and 3 accepted slices, without phantom000_ES: slice 5"
         expect(studio.page.locator("#train-run")).to_contain_text(said)
         if "MASKMIXADV_SCREENSHOTS" in os.environ:
             studio.look("learns", Path(os.environ["MASKMIXADV_SCREENSHOTS"]))

@@ -322,7 +322,7 @@ def test_an_accepted_slice_that_is_lost_is_the_line_of_its_case(folder: Path) ->
         page.put("/api/cases/s0/slices/1/review", json={"verdict": "accepted"}).raise_for_status()
         (folder / "predictions" / "001" / "s0.nii.gz").unlink()
         (line,) = post(page, "masks").json()["problems"]
-    assert line == "s0: slice 1 as run 001 had it was accepted, and is gone"
+    assert line == "s0: slice 2 as run 001 had it was accepted, and is gone"
 
 
 def test_a_class_called_as_a_column_keeps_its_volume(folder: Path) -> None:

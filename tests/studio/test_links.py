@@ -173,6 +173,10 @@ def test_a_folder_whose_images_lie_elsewhere_is_told(
     for said in (told, ""):
         assert http_server.serve(tmp_path, port=0, browse=False) == 0
         assert capsys.readouterr().err == said
+    for name in ("a.png", "a_mask.png"):
+        (tmp_path / "p1" / name).touch()
+    assert http_server.serve(tmp_path / "p1", port=0, browse=False) == 0
+    assert " is not shown; 'maskmixadv prepare folder " in capsys.readouterr().err
 
 
 def test_without_links_nothing_is_refused(tmp_path: Path) -> None:

@@ -203,6 +203,22 @@ def test_what_does_not_fit_is_refused_in_one_line(
     assert not (tmp_path / "run").exists()
 
 
+def test_of_many_classes_or_channels_the_first_that_differ_are_named(corpus: Corpus, first: Run) -> None:
+    classes = ["background", *(f"c{number:03}" for number in range(1, 101))]
+    many = replace(first, learnt_from=replace(first.learnt_from, classes=tuple(classes)))
+    other = [*classes[:50], "liver", *classes[51:]]
+    with pytest.raises(
+        InputError, match=r"has classes 101 \(number 51 on: c050, c051, .*and 43 more\), and this"
+    ) as told:
+        started_from(many, method=PCE(), classes=other, channels=corpus.channels)
+    assert len(str(told.value)) < 300
+    channels = [Channel(f"echo {number}") for number in range(12)]
+    with pytest.raises(
+        InputError, match=r"has channels 1 \(number 1 on: image\), and this training has 12 \(number 1 "
+    ):
+        started_from(first, method=PCE(), classes=corpus.classes, channels=channels)
+
+
 def test_a_recipe_says_it(corpus: Corpus, first: Run, tmp_path: Path) -> None:
     recipe = Recipe(corpus.root, {"name": "pce"}, "cpu", Changes(steps=3), start=first.root)
     assert f"--start {first.root}" in recipe.command(tmp_path / "run")

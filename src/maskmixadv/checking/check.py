@@ -212,7 +212,7 @@ def _strokeless(tally: Tally) -> str:
 
 
 def _some(slices: Sequence[int]) -> str:
-    return ", ".join(map(str, slices[:_SHOWN])) + (", …" if len(slices) > _SHOWN else "")
+    return ", ".join(str(index + 1) for index in slices[:_SHOWN]) + (", …" if len(slices) > _SHOWN else "")
 
 
 def _unstroked(corpus: Corpus, tally: Tally) -> Iterator[str]:

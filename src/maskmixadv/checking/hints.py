@@ -71,17 +71,22 @@ def of_case(entry: Entry, case: Case) -> Iterator[str]:
     >>> image[1] = 0.5
     >>> entry = Entry("a", "a", (2, 8, 8), None, scribble=False, dense=False, sha256="0")
     >>> list(of_case(entry, Case("a", "a", image[None])))
-    ['a: slice 1 is constant; remove it, or its strokes']
+    ['a: slice 2 is constant; remove it, or its strokes']
     """
     constant = [k for k, image in enumerate(case.shown) if image.min() == image.max()]
     if constant:
         one = len(constant) == 1
-        what = f"slice {constant[0]} is" if one else f"slices {listed(constant)} are"
+        what = f"slice {_numbers(constant)} is" if one else f"slices {_numbers(constant)} are"
         yield f"{entry.name}: {what} constant; remove {'it, or its' if one else 'them, or their'} strokes"
     if case.scribble is not None:
         for problem, slices in _strokes(case, case.scribble, constant).items():
             if slices:
-                yield f"{entry.name}: {problem.format(listed(slices))}"
+                yield f"{entry.name}: {problem.format(_numbers(slices))}"
+
+
+def _numbers(slices: Sequence[int]) -> str:
+    """List slices for people, who count them from 1, as viewers and reports do."""
+    return listed([index + 1 for index in slices])
 
 
 def of_folds(corpus: Corpus, taught: Mapping[str, Collection[int]]) -> Iterator[str]:

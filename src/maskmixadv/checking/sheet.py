@@ -52,7 +52,7 @@ def draw(corpus: Corpus, path: Path) -> None:
         [case.picture[k] for case, k in zip(cases, middles, strict=True)],
         columns,
         corpus.classes,
-        rows=[f"{_short(case.name)} {k}" for case, k in zip(cases, middles, strict=True)],
+        rows=[f"{_short(case.name)} {k + 1}" for case, k in zip(cases, middles, strict=True)],
     )
 
 

@@ -14,7 +14,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 from maskmixadv import __version__
 from maskmixadv.cli.complaint import by_option, told
 from maskmixadv.cli.shown import SHOWN
-from maskmixadv.errors import INTERRUPTED, DivergedError, InputError, UnwritableError, report, say
+from maskmixadv.errors import INTERRUPTED, STOPPED, DivergedError, InputError, UnwritableError, report, say
 
 UNREAD: Final = 141
 """Exit code if the reader of the output went away: what a shell shows for SIGPIPE (128 + 13)."""
@@ -122,7 +122,7 @@ def run(argv: list[str]) -> int:
     try:
         return _run(argv)
     except KeyboardInterrupt:  # also while the command's modules are imported, which takes seconds
-        say("maskmixadv: interrupted; the same command, given again, goes on or begins anew")
+        say(STOPPED)
         return INTERRUPTED
 
 

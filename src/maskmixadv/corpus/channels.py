@@ -122,7 +122,18 @@ def named(channels: Sequence[Channel]) -> str:
     >>> named(COLOURS), named([Channel("T1"), Channel("low dose", "CT")])
     ('red, green, blue', 'T1, low dose (CT)')
     """
-    return ", ".join(each.name + (f" ({each.kind})" if each.kind in ("CT", "noNorm") else "") for each in channels)
+    return ", ".join(called(channels))
+
+
+def called(channels: Sequence[Channel]) -> list[str]:
+    """Return the names of channels for people, as `named` lists them.
+
+    Examples
+    --------
+    >>> called([Channel("T1"), Channel("low dose", "CT")])
+    ['T1', 'low dose (CT)']
+    """
+    return [each.name + (f" ({each.kind})" if each.kind in ("CT", "noNorm") else "") for each in channels]
 
 
 def check_scale(channels: Sequence[Channel], where: str) -> None:

@@ -30,6 +30,8 @@ BESIDE: Final = 44
 """Letters of all classes' names, at most, that fit beside each other below boxes; more stand one below the other."""
 MOST: Final = 20_000
 """Points of a chart, at most: a page of more takes minutes to draw and to load."""
+SPACED: Final = 20
+"""Axes of a chart, at most, that are laid out by the texts round them, which takes longer than to draw them."""
 _INK: Final = "#010203"
 """Stands for the page's text colour until the drawing is done."""
 
@@ -170,7 +172,7 @@ def agreement(measured: Sequence[Record]) -> "Markup":
     pairs, agreements = clinical.pairs(measured), clinical.agreements(measured)
     across = min(5, len(pairs))
     down = -(-len(pairs) // across)
-    figure = _figure(8.0, 2.15 * down)
+    figure = _figure(8.0, 2.15 * down, spaced=len(pairs) > SPACED)
     cells = figure.subplots(down, across, squeeze=False).flat
     for (measure, of), axes in zip(pairs.items(), cells, strict=False):
         _differences(axes, measure, np.array(of).T, agreements[measure], MOST // len(pairs))
@@ -273,11 +275,16 @@ def _parts(values: Float[np.ndarray, "n"]) -> list[np.ndarray]:
     return np.array_split(values, min(POINTS, values.size))
 
 
-def _figure(wide: float, high: float) -> "Figure":
+def _figure(wide: float, high: float, *, spaced: bool = False) -> "Figure":
+    """Return an empty figure, whose axes are laid out by what stands round them, or if `spaced` by the same inches."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    return Figure(figsize=(wide, high), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
+    if not spaced:
+        return Figure(figsize=(wide, high), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
+    figure = Figure(figsize=(wide, high))
+    figure.subplots_adjust(0.55 / wide, 0.3 / high, 1 - 0.1 / wide, 1 - 0.4 / high, wspace=0.55, hspace=0.45)
+    return figure
 
 
 def _svg(figure: "Figure", name: str) -> "Markup":

@@ -7,7 +7,7 @@ from pathlib import Path
 from maskmixadv.corpus.channels import named, same, told_scale
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
-from maskmixadv.errors import InputError, counted, listed, say
+from maskmixadv.errors import InputError, apart, counted, listed, say
 from maskmixadv.runs.lineage import shared, tell_by_name
 from maskmixadv.runs.origin import LearntFrom, otherwise_seen
 from maskmixadv.sources.opening import open_corpus
@@ -47,7 +47,8 @@ def another(root: Path, own: LearntFrom, before: Sequence[LearntFrom] = ()) -> t
     """
     corpus = open_corpus(root)
     if tuple(corpus.classes) != own.classes:
-        raise InputError(f"{root}: classes {', '.join(corpus.classes)}, allowed are {', '.join(own.classes)}")
+        found, allowed = apart(corpus.classes, own.classes)
+        raise InputError(f"{root}: classes {found}, allowed are {allowed}")
     if not same(corpus.channels, own.channels):
         has, of = (f"{len(each)} ({named(each)})" for each in (corpus.channels, own.channels))
         raise InputError(f"{root}: channels are {has}, those of the run are {of}; allowed are the same")

@@ -6,7 +6,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -170,7 +170,7 @@ def evaluate(
         "odds": f"{predictor.odds}{BY_THESE if predictor.odds.used and split == 'val' and elsewhere is None else ''}",
     }
     _tell_replaced(place, earlier, {**of, **how})
-    make_directory(place)
+    _must_be_makeable(place)
     with _pool(workers) as pool:
         scored = score_cases(
             map(_with_whole_slices, map(corpus.load, entries)), cases.predict, pool, ahead=workers,
@@ -201,6 +201,7 @@ def evaluate(
     if _must_be_free(place, of, run.record(), named=out is not None) != earlier:
         say(f"{place}: another evaluation has ended there meanwhile, and is replaced")
     texts = (scores.table(found), clinical.table(measured), phases.table(found), page, summary.json())
+    make_directory(place)
     write_texts({place / name: text for name, text in zip(FILES, texts, strict=True)})
     return summary
 
@@ -266,6 +267,18 @@ def _must_be_free(out: Path, of: Mapping[str, str], run: Mapping[str, Any], *, n
             f"{out}: holds the evaluation of {told}; name {'another' if named else 'a'} directory by --out"
         )
     return earlier
+
+
+def _must_be_makeable(out: Path) -> None:
+    """Check that `out` can be made, before hours of work whose results it is for; what that makes is deleted at once.
+
+    So an evaluation that fails or is killed leaves no empty directories.
+    """
+    missing = [each for each in (out, *out.parents) if not os.path.lexists(each)]
+    make_directory(out)
+    for each in missing:
+        with suppress(OSError):  # somebody has put something there
+            each.rmdir()
 
 
 def _begun(record: Mapping[str, Any]) -> list[Any]:

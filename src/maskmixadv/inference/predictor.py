@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from maskmixadv.corpus.arrays import SpacingLike, as_affine, as_channels, as_spacing
 from maskmixadv.corpus.channels import ONE, Channel, named, ranged
 from maskmixadv.device import pick_device
-from maskmixadv.errors import InputError, say
+from maskmixadv.errors import InputError, listed, say
 from maskmixadv.formats.slicing import Header, Slicing, View
 from maskmixadv.inference.tiles import blended
 from maskmixadv.networks.components import largest_components
@@ -159,7 +159,7 @@ class Predictor:
         grid = self.grid
         pixels = f"{grid.size} pixels on their longer side" if grid.mm is None else f"pixels of {grid.mm:.3g} mm"
         return (
-            f"predictor of {', '.join(self.classes)}\n"
+            f"predictor of {listed(self.classes)}\n"
             f"  network: {type(self.net).__name__}, {weights:.2f} M weights, on {self._device}\n"
             f"  slices:  along axis {self.axis}, resampled to {pixels}\n"
             f"  turns:   {'on' if self.turns else 'off'}\n"
@@ -174,7 +174,7 @@ class Predictor:
 
     def alone(self, largest: bool | None) -> str:
         """Name the structures of which only the largest piece is kept, in one line; `largest` as for `segment`."""
-        return str(self.pieces) if largest is None else ", ".join(self.classes[1:]) if largest else "none"
+        return str(self.pieces) if largest is None else listed(self.classes[1:]) if largest else "none"
 
     def told(self, *, flips: bool, largest: bool | None) -> str:
         """Say in one line what options amount to; `flips` and `largest` as for `segment`."""

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from maskmixadv.corpus.channels import Channel, scaled
+from maskmixadv.corpus.channels import Channel, called, scaled
 from maskmixadv.errors import InputError, counted, listed, say
 from maskmixadv.files import held, no_file, write_text
 from maskmixadv.formats import image_files, nifti, series, several
@@ -34,6 +34,8 @@ CUT: Final = (
     "slices are cut along array axis {}, as its header or the studio says; those of most learnt images lie "
     "along axis {}"
 )
+_NONE: Final = f"no {image_files.SUFFIXES[0]} file in this folder, nor any of {', '.join(image_files.SUFFIXES[1:])}"
+_APART: Final = "channels of one image that are files of their own are called NAME_0000, NAME_0001 and so on in order"
 
 
 def segment(
@@ -126,6 +128,8 @@ def segment(
         some, voxels = sum(map(bool, lost)), sum(lost)
         beside = f"{counted(voxels, 'voxel')} beside the largest piece of {predictor.alone(largest)}"
         say(f"{out}: in {some} of {len(lost)} volumes {beside} became background; '--pieces all' keeps it")
+    if len(measured) < len(cases) and _apart(cases, predictor.channels):
+        say(f"{out}: {_APART}: {listed(called(predictor.channels))}")
     print(f"{out}: {len(measured)} of {len(cases) + wrong} volumes segmented")
     return 0 if len(measured) == len(cases) + wrong else 2
 
@@ -207,10 +211,18 @@ class _Image(NamedTuple):
         return self.labels, *as_nifti
 
 
+def _apart(cases: Sequence[_Image], channels: Sequence[Channel]) -> bool:
+    """Whether files may be channels that are not called so, as the cases of public data sets have them."""
+    return _several_files(channels) and len(cases) > 1 and all(len(case.files) == 1 for case in cases)
+
+
+def _several_files(channels: Sequence[Channel]) -> bool:
+    return len(channels) > 1 and channels[0].kind != "RGB"
+
+
 def _cases(paths: Sequence[Path], channels: Sequence[Channel]) -> list[_Image]:
     """Return the images of files; where a run has channels that are no colours, ``NAME_0000`` and so on are one."""
-    several_files = len(channels) > 1 and channels[0].kind != "RGB"
-    found = several.grouped(paths) if several_files else {image_files.stem(path): (path,) for path in paths}
+    found = several.grouped(paths) if _several_files(channels) else {image_files.stem(path): (path,) for path in paths}
     axes = _kept_axes({name: files[0] for name, files in found.items()})
     return [_Image(name, files, _labels_name(name, files[0]), axes.get(name)) for name, files in found.items()]
 
@@ -310,8 +322,7 @@ def _files(images: Sequence[Path]) -> tuple[list[Path], int]:
         folder = image_files.several_in(image)
         inside = sorted(p for p in image.iterdir() if image_files.readable(p)) if folder else [image]
         if not inside:
-            first, *others = image_files.SUFFIXES
-            raise InputError(f"{image}: no {first} file in this folder, nor any of {', '.join(others)}")
+            raise InputError(f"{image}: {_nested(image) or _NONE}")
         paths += inside
         if folder and (left := sorted(p.name for p in image.iterdir() if p not in inside and image_files.strange(p))):
             contours = [path.name for path in series.contours(image)]
@@ -337,6 +348,16 @@ def _files(images: Sequence[Path]) -> tuple[list[Path], int]:
             told = f"{other} has this name without suffix, too{but}"
             raise InputError(f"{path}: {told}, by which labels and volumes go; predict them apart")
     return paths, len(wrong)
+
+
+def _nested(folder: Path) -> str:
+    """Say what to do with a folder that has images in the folders in it alone; an empty text where it has none."""
+    inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and path.name[0] != "."]
+    held = [path for path in inside if any(map(image_files.readable, path.iterdir()))]
+    if not held:
+        return ""
+    told = f"images lie in {counted(len(held), 'folder')} in it, such as {held[0].name}/, and none in it itself"
+    return f"{told}; put all into one folder under names of their own ({_APART})"
 
 
 def _no_image(path: Path) -> InputError | None:

@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float, Int
 
-from maskmixadv.errors import InputError, counted
+from maskmixadv.errors import InputError, apart, counted, listed
 from maskmixadv.files import write_text
 from maskmixadv.runs.seal import ODDS, PIECES, check_odds, seal_of, sealed, unsealed
 from maskmixadv.typed import made
@@ -36,6 +36,8 @@ RANGE: Final = 2.0
 LARGEST: Final = 1e12
 """Factors lie between this and its inverse, far beyond what a training finds: others would leave single precision."""
 MOST_POWER: Final = 10.0
+TOLD: Final = 8
+"""Classes whose odds a line tells, at most."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,8 @@ class Odds:
             return cls()  # nothing is decided before all is
         odds = made(cls, unsealed(path, network), str(path))
         if odds.classes != classes:
-            told = f"classes {', '.join(odds.classes) or 'none'}, allowed are those of the run: {', '.join(classes)}"
-            raise InputError(f"{path}: {told}")
+            found, own = apart(odds.classes, classes)
+            raise InputError(f"{path}: classes {found}, allowed are those of the run: {own}")
         if len(odds.factors) != len(classes):
             raise InputError(
                 f"{path}: factors: {counted(len(odds.factors), 'number')}, allowed is one a class: {len(classes)}"
@@ -160,10 +162,14 @@ class Odds:
         )
 
     def __str__(self) -> str:
-        """Name them in one line."""
+        """Name them in one line: all of a few classes, and of many those that are furthest from 1."""
         if not self.used:
             return "neutral"
-        told = ", ".join(f"{name} {factor:.2g}" for name, factor in zip(self.classes, self.factors, strict=True))
+        pairs = list(zip(self.classes, self.factors, strict=True))
+        if len(pairs) > TOLD:
+            pairs.sort(key=lambda pair: -abs(math.log(pair[1])))
+        told = listed([f"{name} {factor:.2g}" for name, factor in pairs], TOLD)
+        told += " nearer 1" if len(pairs) > TOLD else ""
         return f"{told}, times a structure's relative size to the power {self.power:.2g}" if self.power else told
 
 

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, listed
 from maskmixadv.files import write_text
 from maskmixadv.networks.components import boxes_of, in_one_piece
 from maskmixadv.runs.seal import ODDS, PIECES, seal_of, sealed, unsealed
@@ -106,7 +106,7 @@ class Pieces:
         for piece in pieces.found:
             for name in piece.structures or ("",):
                 if name not in classes[1:]:
-                    told = f"structure {name!r}, allowed are those of the run: {', '.join(classes[1:])}"
+                    told = f"structure {name!r}, allowed are those of the run: {listed(classes[1:])}"
                     raise InputError(f"{path}: {told}")
         return pieces
 
@@ -129,4 +129,4 @@ class Pieces:
 
     def __str__(self) -> str:
         """Name in one line what is kept in one piece."""
-        return ", ".join(map(str, self.kept)) or "none"
+        return listed(self.kept) or "none"

@@ -1,12 +1,13 @@
 """The beginning with another run's network: it goes on learning, on what is known by now."""
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 import torch
 
-from maskmixadv.corpus.channels import Channel, named, same, told_scale
+from maskmixadv.corpus.channels import Channel, called, same, told_scale
 from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, apart
 from maskmixadv.methods.method import Method
 from maskmixadv.networks.unet import with_heads
 from maskmixadv.runs.checkpoint import Weights, hashed, scored
@@ -43,10 +44,13 @@ def started_from(first: Run, *, method: Method, classes: Sequence[str], channels
     Traceback (most recent call last):
     maskmixadv.errors.InputError: run: has classes background, RV, Myo, LV, and this training has background, liver; ...
     """
-    _check(first, "classes", *(", ".join(each) for each in (first.task.classes, classes)))
+    if first.task.classes != tuple(classes):
+        _refuse(first, "classes", *apart(first.task.classes, classes))
     if not same(first.learnt_from.channels, channels):
-        _check(first, "channels", named(first.learnt_from.channels), named(channels))
-    _check(first, "intensities up to percentile", *map(told_scale, (first.learnt_from.channels, channels)))
+        _refuse(first, "channels", *apart(called(first.learnt_from.channels), called(channels)))
+    there, here = map(told_scale, (first.learnt_from.channels, channels))
+    if there != here:
+        _refuse(first, "intensities up to percentile", there, here)
     state = first.stored(torch.device("cpu"))
     weights = scored(first.checkpoint, state)
     net = method.players(Task(classes=tuple(classes), channels=len(channels), biases=first.biases))["net"]
@@ -118,9 +122,8 @@ def weights_of(start: StartedFrom, device: torch.device) -> Weights:
     return weights
 
 
-def _check(first: Run, what: str, there: str, here: str) -> None:
-    if there != here:
-        raise InputError(f"{first.root}: has {what} {there}, and this training has {here}; begin without it")
+def _refuse(first: Run, what: str, there: str, here: str) -> NoReturn:
+    raise InputError(f"{first.root}: has {what} {there}, and this training has {here}; begin without it")
 
 
 def _shapes(weights: Weights) -> dict[str, torch.Size]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from maskmixadv.corpus.corpus import Corpus
+from maskmixadv.errors import InputError
 from maskmixadv.types import PathLike
 
 
@@ -35,4 +36,9 @@ def open_corpus(root: PathLike) -> Corpus:
         from maskmixadv.sources.follow import current  # its readers of images are slow to import
 
         return current(root)
+    if not (root / "corpus.json").is_file():
+        from maskmixadv.sources.layouts import advice
+
+        if told := advice.taker(root):
+            raise InputError(f"{root}: not a corpus (no corpus.json), nor a folder with images/; {told}")
     return Corpus.open(root)

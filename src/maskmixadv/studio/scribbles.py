@@ -274,7 +274,7 @@ class Scribbles:
             slices = np.moveaxis(labels, each.axis, 0)
             shape = slices.shape[1:]
             if each.index >= len(slices) or len(each.codes) != shape[0] * shape[1]:
-                raise InputError(f"{case}: strokes of slice {each.index} do not fit the image")
+                raise InputError(f"{case}: strokes of slice {each.index + 1} do not fit the image")
             plane = np.frombuffer(each.codes, np.uint8).reshape((1, *shape))
             slices[each.index] = self.palette.coded.indices(plane, dense=False, where=f"strokes of {case}")[0]
         self.write(case, labels, like)

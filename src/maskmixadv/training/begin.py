@@ -15,7 +15,7 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
 from maskmixadv.corpus.masks import AUTO, Masks, taught
 from maskmixadv.device import device_name, pick_device
-from maskmixadv.errors import InputError, listed, say
+from maskmixadv.errors import InputError, apart, listed, say
 from maskmixadv.files import read_json
 from maskmixadv.methods import registry
 from maskmixadv.methods.method import Method
@@ -299,7 +299,8 @@ def _prior(corpus: Corpus, split: Split, root: Path | None, method: Method) -> t
         )
     prior = open_corpus(root)
     if prior.classes != corpus.classes:
-        raise InputError(f"{root}: classes {', '.join(prior.classes)}, allowed are {', '.join(corpus.classes)}")
+        found, allowed = apart(prior.classes, corpus.classes)
+        raise InputError(f"{root}: classes {found}, allowed are {allowed}")
     own = {patient for part in split for patient in part}
     # The same images may be there under another corpus's name, and of one name there may be several releases.
     known = in_both(prior, corpus, own) | (own if prior.name == corpus.name else set())

@@ -1,12 +1,15 @@
 """What to do with a folder that is no own folder: the command that reads it, or where its files belong."""
 
+import io
 import re
 from collections.abc import Iterator
+from contextlib import redirect_stderr, suppress
 from pathlib import Path
 from typing import Final
 
-from maskmixadv.errors import counted, listed
+from maskmixadv.errors import InputError, counted, listed, word
 from maskmixadv.formats import dicom_header, image_files
+from maskmixadv.sources.layouts import gathered
 
 _ACDC: Final = re.compile(r"patient\d{3}_frame\d{2}")
 _LOOKED: Final = 2000
@@ -45,6 +48,32 @@ def better(source: Path) -> str:
     frames = (path.name for path in source.glob("patient*/patient*_frame*"))
     acdc = any(map(_ACDC.match, frames)) and any(source.glob("patient*/Info.cfg"))
     return "'maskmixadv prepare acdc' takes ACDC with its patients, phases and folds" if acdc else ""
+
+
+def taker(source: Path) -> str:
+    """Say which command makes a corpus of folder `source`, which has no ``images/``; an empty text where none does.
+
+    Nothing is said on stderr meanwhile of what would be paired.
+
+    Examples
+    --------
+    >>> taker(Path())
+    ''
+    >>> for name in ("1.png", "1_mask.png"):
+    ...     Path(name).touch()
+    >>> taker(Path())
+    "'maskmixadv prepare folder . CORPUS' takes images and annotations as they lie in it"
+    """
+    if not source.is_dir():
+        return ""
+    with suppress(InputError, OSError), redirect_stderr(io.StringIO()):
+        if told := command(source) or better(source):
+            return told
+        if gathered.kinds(source) or gathered.find(source):
+            return f"'maskmixadv prepare folder {word(source)} CORPUS' takes images and annotations as they lie in it"
+        if (told := on(source)).startswith("'maskmixadv prepare"):
+            return told
+    return ""
 
 
 def on(source: Path) -> str:

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from maskmixadv.errors import InputError, UnwritableError, say
 from maskmixadv.files import tell_holder
+from maskmixadv.sources.layouts import advice
 from maskmixadv.studio.http import address, calls, instant, series
 from maskmixadv.studio.http.patience import Impatient
 from maskmixadv.studio.http.protect import Guard
@@ -46,13 +47,15 @@ def serve(folder: Path, *, port: int, browse: bool) -> int:
     """
     there, images = folder.exists(), Layout(folder).images
     used = images.exists()
+    taker = "" if used else advice.taker(folder)
     with served(folder) as session, _listening_again(session.layout.state, port) as taken:
         state, number = session.layout.state, taken.getsockname()[1]
         if not there:  # a name that is mistyped looks like an empty folder
             say(f"{session.layout.root}: a new folder, as there was none; images belong in its {images.name}/")
         elif not used:  # such as a folder of DICOM series, of which the page would show none
             root = session.layout.root
-            say(f"{root}: has no folder {images.name}/, which is made; what lies elsewhere in it is not shown")
+            also = f"; {taker}" if taker else ""
+            say(f"{root}: has no folder {images.name}/, which is made; what lies elsewhere in it is not shown{also}")
         tell_holder(state, f"port {number}")
         token = address.keep(state, number, address.kept(state))
         url = f"http://{LOOPBACK}:{number}/#{token}"

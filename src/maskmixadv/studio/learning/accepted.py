@@ -88,7 +88,7 @@ class Accepted:
                 path, labels = self._volume(case, review, shape)
                 slices[index] = AcceptedSlice(review.run, path, _slice(labels, index, review, axis, classes))
             except InputError as error:
-                lost.append(f"{case}: slice {index} as run {review.run} had it was accepted, and {error}")
+                lost.append(f"{case}: slice {index + 1} as run {review.run} had it was accepted, and {error}")
         return AcceptedOfCase(slices, lost)
 
     def _volume(self, case: str, review: Review, shape: tuple[int, ...]) -> tuple[Path, UInt8[np.ndarray, "_ _ _"]]:
