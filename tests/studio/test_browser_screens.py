@@ -154,3 +154,39 @@ def test_forced_colours_leave_classes_theirs_and_show_what_is_chosen(browser: Br
     assert len(set(swatches)) == len(swatches)
     assert chosen not in others
     page.page.context.close()
+
+
+def test_text_is_as_large_as_somebody_has_it_in_the_browser(browser: Browser, address: str) -> None:
+    """Sizes in pixels paid no heed to it."""
+    page = Studio.open(browser, address)
+    size = "Number.parseFloat(getComputedStyle(document.querySelector('#cases .number')).fontSize)"
+    before = page.page.evaluate(size)
+    sizes = {"fontSizes": {"standard": 32, "fixed": 26}}
+    page.page.context.new_cdp_session(page.page).send("Page.setFontSizes", sizes)
+    page.page.wait_for_function(f"() => {size} > 1.9 * {before}")
+    cut = "(id) => { const one = document.querySelector(id); return one.scrollWidth > one.clientWidth; }"
+    assert [each for each in ("html", "nav", "[role=tablist]", "header") if page.page.evaluate(cut, each)] == []
+    viewer = box(page, "viewer")
+    assert viewer["right"] - viewer["left"] > 500
+    assert viewer["bottom"] - viewer["top"] > 250
+    page.page.context.close()
+
+
+def test_help_on_a_phone_leaves_most_of_its_width_to_what_keys_do(browser: Browser, address: str) -> None:
+    page = Studio.open(browser, address, size=(390, 844), touch=True)
+    page.page.click("#help-open")
+    keys, told = page.page.evaluate(
+        "() => ['dt', 'dd'].map((one) => document.querySelector(`#help ${one}`).getBoundingClientRect().width)"
+    )
+    assert told > 1.8 * keys
+    page.page.context.close()
+
+
+def test_an_upright_tablet_shows_several_cases_below_lines_on_files(browser: Browser, address: str) -> None:
+    """The lines left room for one."""
+    page = Studio.open(browser, address, size=(820, 1180), touch=True)
+    lines = ["images/a.nii.gz: not a readable NIfTI file (it has no such header), which is a long line"] * 3
+    cases = "m.cases().concat([...'abcdefgh'].map((name) => ({ ...m.cases()[0], name })))"
+    page.module("state", f"m.setFolder({{ ...m.state.folder, problems: a, cases: {cases} }})", lines)
+    assert box(page, "cases")["height"] > 2.5 * 44
+    page.page.context.close()

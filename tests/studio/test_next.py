@@ -88,3 +88,8 @@ def test_flat_volumes_have_all_their_slices() -> None:
         [("a", 1), ("a", 0)],
         [("a", 1), ("a", 0), ("a", 2)],
     ]
+
+
+def test_an_image_of_one_slice_is_no_volume() -> None:
+    assert [each.reason for each in propose([Candidate("a", 1, [], {}, [])])] == ["an image without strokes"]
+    assert propose([Candidate("a", 2, [], {}, [])])[0].reason == "middle of a volume without strokes"

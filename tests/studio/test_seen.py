@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import own
-from maskmixadv.formats import nifti
-from studio_server import SHAPE, SLICE, client, plane, predict, refused
+from maskmixadv.formats import image_files, nifti
+from studio_server import SHAPE, SLICE, client, plane, predict, refused, strokes
 
 
 @pytest.fixture
@@ -63,3 +63,16 @@ def test_a_renamed_image_costs_its_own_strokes_alone(folder: Path) -> None:
             "s1.nii.gz",
         ]
         refused(page.get(f"{SLICE}/image"), 404, "no such case")
+
+
+def test_the_first_stroke_on_a_case_reads_no_other_image(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It notes along which axis the case is cut, for which all headers were read: of 500 images in five seconds."""
+    read, done = image_files.header, list[str]()
+    monkeypatch.setattr(image_files, "header", lambda path: done.append(path.name) or read(path))
+    with client(folder) as page:
+        page.get("/api/folder").raise_for_status()
+        assert "s1.nii.gz" in done
+        done.clear()
+        page.put("/api/cases/s0/slices/1/scribble", content=strokes().tobytes()).raise_for_status()
+        page.get("/api/folder").raise_for_status()
+        assert not {"s1.nii.gz", "m0.nii.gz"} & {*done}

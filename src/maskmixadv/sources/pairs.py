@@ -1,7 +1,7 @@
 """An image and its annotation in files of their own, read as one case; an annotation that does not fit is refused."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -379,11 +379,16 @@ class Cuts(NamedTuple):
         return f"{told}{listed(odd, NAMED)}" if odd else ""
 
 
-def cuts(pairs: Sequence[Pair], axis: int | None = None) -> Cuts:
+def cuts(pairs: Sequence[Pair], axis: int | None = None, *, read: Callable[[Path], Header] | None = None) -> Cuts:
     """Return how each image is seen: cut along array axis `axis`, or as its own header says.
 
     The images' headers choose the rule together (`maskmixadv.formats.slicing.common`), which is applied to each but
     those that have an axis of their own (`Pair.axis`).
+
+    Parameters
+    ----------
+    read
+        Returns an image's header, if somebody keeps those that were read before.
 
     Raises
     ------
@@ -397,7 +402,8 @@ def cuts(pairs: Sequence[Pair], axis: int | None = None) -> Cuts:
     >>> cuts([Pair("a", "p1", Path("a.nii.gz"))])
     Cuts(slicing=Slicing(axis=2, thickest=True, across='left-right', radiological=True), views={'a': View(...)})
     """
-    headers = {pair.name: image_files.header(pair.image) for pair in pairs}
+    read = read or image_files.header
+    headers = {pair.name: read(pair.image) for pair in pairs}
     if axis is not None:
         asked = Slicing(axis, radiological=placed(headers.values()))
         return Cuts(asked, {name: asked.along(axis, header) for name, header in headers.items()})

@@ -91,7 +91,8 @@ def _spread_out(case: Candidate) -> Iterator[Proposal]:
     taken = sorted(case.scribbled)
     while len(taken) < min(SPREAD, case.depth) and (inner := _inner(taken, case.depth)):
         index = _farthest(inner, taken, case.depth)
-        reason = "far from slices with strokes" if taken else "middle of a volume without strokes"
+        without = "middle of a volume without strokes" if case.depth > 1 else "an image without strokes"
+        reason = "far from slices with strokes" if taken else without
         yield Proposal(case.name, index, 1 / (1 + len(taken)), reason)
         taken = sorted([*taken, index])
     for index in (0, case.depth - 1):

@@ -5,7 +5,7 @@ import { atWork } from "./clock.js";
 import { count, countsOf, underPen } from "./counts.js";
 import { save } from "./save.js";
 import { arrays, scribbleAt } from "./slices.js";
-import { caseNamed, EMPTY, emit, go, isOf, keyOf, on, shown, state } from "./state.js";
+import { caseNamed, EMPTY, emit, isOf, isShown, keyOf, on, state } from "./state.js";
 import { grid } from "./view.js";
 
 const histories = new Map();
@@ -88,15 +88,13 @@ export function clearSlice() {
   if (scribble) settle(state.place, scribble, replace(scribble, new Uint8Array(scribble.length).fill(EMPTY)));
 }
 
-/** Take the slice's strokes along to the next slice, below what is drawn there already. */
-export async function copyToNext() {
+/** Copy the slice's strokes to the slice `next`, below what is drawn there already. @returns {boolean} whether they are here */
+export async function copyTo(next) {
   const { scribble } = arrays();
-  const next = { ...state.place, z: state.place.z + 1 };
-  if (!scribble || next.z >= shown().shape[0]) return;
-  const from = state.place;
+  if (!scribble) return false;
   const labels = await scribbleAt(next);
   settle(next, labels, replace(labels, underlay(labels, scribble)));
-  if (state.place === from) go(next.name, next.z); // who went elsewhere meanwhile stays there
+  return true;
 }
 
 /** Pixels drawn of each class on the shown slice. */
@@ -115,11 +113,13 @@ export function restored(key, { done, undone }) {
 
 export const canUndo = () => ({ undo: history().done.length > 0, redo: history().undone.length > 0 });
 
-on("place", penUp);
+// The folder is read again and again while somebody draws: a stroke ends where its slice is left.
+on("place", () => stroke && !isShown(stroke.place) && penUp());
 on("recoded", () => {
   penCancel();
   histories.clear();
 });
 on("replaced", ({ name, reshaped }) => {
+  if (stroke?.place.name === name) penUp();
   if (reshaped) for (const key of [...histories.keys()]) if (isOf(key, name)) histories.delete(key);
 });

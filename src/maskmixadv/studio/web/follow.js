@@ -1,10 +1,11 @@
 // When somebody comes back to the page, it shows what holds by now: other pages, and other programs, may have worked.
-// A page in sight beside another one is not come back to; it follows trainings all the same.
+// A page in sight beside another one is not come back to; it follows trainings all the same, and reads the folder again
+// while something is refused: the folder may have been renamed back.
 
 import * as api from "./api.js";
 import { penIsDown } from "./draw.js";
 import { refresh } from "./folder.js";
-import { isUnsaved } from "./save.js";
+import { isUnsaved, saveState } from "./save.js";
 import { holdsMask, maskVersion, NONE } from "./maskversions.js";
 import { penIsDown as brushIsDown } from "./paint.js";
 import { isCorrected, maskKey } from "./painting.js";
@@ -66,6 +67,7 @@ async function lookBeside() {
   if (document.hidden || !state.folder) return;
   try {
     await glance();
+    if (saveState() === "refused" && performance.now() - last > BESIDE) await readNow(); // it may fit again by now
   } catch {
     // the next stroke tells of a server that is away
   }

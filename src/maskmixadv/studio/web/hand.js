@@ -5,7 +5,7 @@ import { showAgain } from "./hiding.js";
 import * as mask from "./paint.js";
 import { active, isCorrected } from "./painting.js";
 import { isUnsaved } from "./save.js";
-import { keyOf, on, shown, state } from "./state.js";
+import { go, keyOf, on, shown, state } from "./state.js";
 import { say, telling } from "./status.js";
 
 export { drawnPixels } from "./draw.js";
@@ -20,6 +20,8 @@ function barred(place = state.place) {
 }
 
 export const penIsDown = () => target().penIsDown();
+/** Whether going elsewhere would end a stroke, or lose a polygon. */
+export const isAtWork = () => penIsDown() || (active() && mask.polygonIsOpen());
 export function penDown(...args) {
   if (barred()) return false;
   showAgain(active() ? "shown" : "strokes");
@@ -41,7 +43,11 @@ export const copyToNext = telling(async () => {
   const next = { ...state.place, z: state.place.z + 1 };
   if (next.z >= shown().shape[0]) return say("This is the last slice: there is none to copy to.");
   if (barred(next)) return undefined;
-  return target().copyToNext();
+  const from = state.place;
+  const copied = await target().copyTo(next);
+  if (!copied || state.place !== from) return undefined; // who went elsewhere meanwhile stays there
+  if (isAtWork()) return say("They are on the next slice, too. You draw here, so this one stays.");
+  return go(next.name, next.z);
 });
 
 on("tab", () => strokes.penUp());

@@ -9,7 +9,7 @@ import { active, isCorrected, mark, markTold, maskKey, painting, setMasks } from
 import { inside, joined } from "./region.js";
 import { save, waits } from "./save.js";
 import { arrays, forgetMask, maskAt, maskFrom } from "./slices.js";
-import { caseNamed, channelOf, classes, emit, go, isOf, on, setReviews, shown, state } from "./state.js";
+import { caseNamed, channelOf, classes, emit, isOf, isShown, on, setReviews, shown, state } from "./state.js";
 import { heard, unheard } from "./unheard.js";
 import { addMark, grid, redraw, toScreen } from "./view.js";
 
@@ -21,6 +21,7 @@ const NEAR = 9; // px to the first point that close a polygon
 const histories = new Map();
 const begun = new Set(); // slices that had no painted mask before they were painted on
 let stroke = null;
+let pennedOn = null; // the slice of the latest stroke or polygon
 let polygon = []; // [x, y]
 let dragged = false; // whether the pen is down for a polygon
 
@@ -66,11 +67,13 @@ export function penDown(x, y, { erasing = state.tool.erasing } = {}) {
   if (!here.mask || !here.image) return false;
   if (stroke) penUp(); // of the keyboard's pen
   atWork();
+  pennedOn = state.place;
   if (painting.tool === "fill") fill(here, x, y, erasing);
   else if (painting.tool === "polygon") point(x, y);
   else {
     stroke = new Paint(here.mask, grid(), pen(here, erasing));
     stroke.place = state.place;
+    painting.held = maskKey(state.place);
     penTo(x, y);
   }
   return true;
@@ -97,13 +100,14 @@ export function penUp() {
   }
   if (!stroke) return;
   const { labels, place, change } = stroke;
-  stroke = null;
+  stroke = painting.held = null;
+  if (change.empty && !isCorrected(place)) forgetMask(place); // it may be of a run before the latest by now
   settle(place, labels, change);
 }
 
 export function penCancel() {
   stroke?.cancel();
-  stroke = null;
+  stroke = painting.held = null;
   polygon = [];
   dragged = false;
   emit("painted");
@@ -201,15 +205,13 @@ export async function beginFrom(from) {
   settle(place, labels, replace(labels, await maskFrom(place, from)));
 }
 
-/** Take the slice's mask along to the next slice. */
-export async function copyToNext() {
+/** Copy the slice's mask to the slice `next`. @returns {boolean} whether it is here */
+export async function copyTo(next) {
   const { mask } = arrays();
-  const next = { ...state.place, z: state.place.z + 1 };
-  if (!mask) return;
-  const from = state.place;
+  if (!mask) return false;
   const labels = await maskAt(next);
   settle(next, labels, replace(labels, mask));
-  if (state.place === from) go(next.name, next.z); // who went elsewhere meanwhile stays there
+  return true;
 }
 
 /** Forget the painted mask of the shown slice. */
@@ -272,19 +274,22 @@ function outline(context) {
   context.strokeRect(x - 4, y - 4, 8, 8);
 }
 
+function leave() {
+  penUp(); // a stroke is kept, as it is when somebody scribbles
+  if (polygon.length) penCancel();
+}
+
 export function startPaint() {
   addMark(outline);
   for (const event of ["place", "tab"]) {
-    on(event, () => {
-      penUp(); // a stroke is kept, as it is when somebody scribbles
-      if (polygon.length) penCancel();
-    });
+    on(event, () => (active() && pennedOn && isShown(pennedOn)) || leave()); // the folder is read again while somebody paints
   }
   on("recoded", () => {
     penCancel();
     histories.clear();
   });
   on("replaced", ({ name, reshaped }) => {
+    if (pennedOn?.name === name) leave();
     if (reshaped) for (const key of [...histories.keys()]) if (isOf(key, name)) histories.delete(key);
   });
   on("trained", () => {

@@ -6,6 +6,7 @@ export const painting = {
   on: false,
   tool: "brush", // or "polygon", "fill"
   sparing: false, // whether other structures are left as they are
+  held: null, // key of the mask under the brush
   range: null, // {low, high}: intensities that are painted, in the channel's own units
 };
 

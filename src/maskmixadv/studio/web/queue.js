@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { byId, element, refill } from "./element.js";
+import { isAtWork } from "./hand.js";
 import { allSaved } from "./save.js";
 import { go, keyOf, on, state } from "./state.js";
 import { say, telling } from "./status.js";
@@ -38,6 +39,7 @@ export async function next() {
     await ask();
   })();
   if (state.place !== from) return; // who went elsewhere meanwhile stays there
+  if (isAtWork()) return say("You draw here: Next goes on when it is asked again.");
   const entry = following(queue, keyOf(state.place), gone);
   if (entry) go(entry.case, entry.slice);
   else say("nothing is left to propose");

@@ -77,7 +77,8 @@ async function flush() {
       if (error.stale && (await mergedIn(key, entry))) continue;
       if (error.passing === false && !error.stale) {
         unsaved.delete(key); // trying again would fail again, until the folder changes
-        refused.set(key, { ...entry, seen: seenOf(entry.place) });
+        // What was not found may be back by the time the folder is read.
+        refused.set(key, { ...entry, seen: error.status === 404 ? null : seenOf(entry.place) });
         emit("trouble", error);
         emit("refused");
         continue;
@@ -136,8 +137,9 @@ const seenOf = ({ name }) => JSON.stringify([caseNamed(name), state.folder.codin
 /** The folder has changed: what was refused is sent again, where the image fits. */
 on("folder", () => {
   for (const [key, entry] of [...refused]) {
-    const [, h, w] = caseNamed(entry.place.name)?.shape ?? [];
-    if (h * w !== (entry.labels?.length ?? h * w) || entry.seen === seenOf(entry.place)) continue;
+    const [d, h, w] = caseNamed(entry.place.name)?.shape ?? [];
+    const fits = entry.place.z < d && h * w === (entry.labels?.length ?? h * w);
+    if (!fits || entry.seen === seenOf(entry.place)) continue;
     refused.delete(key);
     unsaved.set(key, entry);
     plan(SOON);

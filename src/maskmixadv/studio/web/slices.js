@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { holdsMask, NONE } from "./maskversions.js";
-import { active, isCorrected, maskKey, showsGiven } from "./painting.js";
+import { active, isCorrected, maskKey, painting, showsGiven } from "./painting.js";
 import { isUnsaved } from "./save.js";
 import { caseNamed, cases, channelOf, EMPTY, emit, keyOf, on, shown, state } from "./state.js";
 import { holds } from "./versions.js";
@@ -182,7 +182,8 @@ export function forgetOtherMasks() {
 export function forgetUnpainted() {
   for (const key of [...masks.arrays.keys()]) {
     const [, name, z] = key.match(/^(.*)\/(\d+)\/mask$/s);
-    if (!isUnsaved(key) && !isCorrected({ name, z: Number(z) })) masks.arrays.delete(key);
+    const kept = isUnsaved(key) || key === painting.held; // what is painted now goes on where it began
+    if (!kept && !isCorrected({ name, z: Number(z) })) masks.arrays.delete(key);
   }
   emit("arrays");
 }

@@ -24,6 +24,7 @@ export const classes = () => state.folder?.classes ?? [];
 export const caseNamed = (name) => cases().find((one) => one.name === name);
 export const shown = () => state.place && caseNamed(state.place.name);
 export const keyOf = ({ name, z }) => `${name}/${z}`;
+export const isShown = (place) => state.place !== null && keyOf(place) === keyOf(state.place);
 /** Whether a key begins with that of a slice of a case: no name holds a slash. */
 export const isOf = (key, name) => key.startsWith(`${name}/`);
 
@@ -36,10 +37,11 @@ export function channelOf(one) {
 export function setFolder(folder) {
   const before = state.folder;
   state.folder = folder;
-  if (state.place && !shown()) state.place = null;
+  if (state.place && !shown()) [gone, state.place] = [state.place, null];
   const last = (shown()?.shape[0] ?? 1) - 1;
   if (state.place?.z > last) state.place = { ...state.place, z: last }; // the image was replaced
-  if (!state.place && folder.cases.length) state.place = kept(folder) ?? { name: folder.cases[0].name, z: middle(folder.cases[0]) };
+  const [first] = folder.cases;
+  if (first) state.place ??= kept(folder, gone ?? lastPlace(folder)) ?? { name: first.name, z: middle(first) };
   state.tool.code = Math.min(state.tool.code, folder.classes.length - 1);
   // A class was removed, here or on another page, so that the others have other codes.
   if (before && !`${folder.coding},`.startsWith(`${before.coding},`)) emit("recoded");
@@ -49,10 +51,10 @@ export function setFolder(folder) {
 
 /** Where this tab was before it was loaded again, if that is still there. */
 let lastPlace = () => null;
+let gone = null; // the place that was shown before its image went; it may come back, as where a folder was renamed
 export const recallPlace = (recall) => (lastPlace = recall);
 
-function kept(folder) {
-  const place = lastPlace(folder);
+function kept(folder, place) {
   const one = place && folder.cases.find(({ name }) => name === place.name);
   return one && place.z < one.shape[0] ? { name: place.name, z: place.z } : null;
 }

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { chart } from "./chart.js";
 import { byId, element } from "./element.js";
 import { refresh } from "./folder.js";
+import { isAtWork } from "./hand.js";
 import { allSaved } from "./save.js";
 import { cases, emit, on, setTab, state } from "./state.js";
 import { say, telling } from "./status.js";
@@ -56,8 +57,10 @@ async function watch() {
 async function ended() {
   if (known.state === "failed") return say(known.error ?? "the training failed", "trouble");
   await refresh();
+  if (state.folder.run?.name !== known.run) return say(`Run ${known.run} has ended, and predicts nothing.`);
   say(`Run ${known.run}: predictions are there. A accepts, R rejects, a stroke corrects.`);
-  if (cases().some((one) => one.predicted)) setTab("review");
+  // Another tab ends a stroke, and so does its own: whoever draws goes to Review when it suits.
+  if (cases().some((one) => one.predicted) && !isAtWork()) setTab("review");
   return undefined;
 }
 

@@ -1,0 +1,148 @@
+"""What comes while somebody draws: an answer, a training's end, a folder that is back; the pen's work goes on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Route, expect
+
+import own
+import studio_page as sp
+from maskmixadv.formats import nifti
+from studio_page import Studio
+from studio_server import TOKEN, predict, serving
+
+pytestmark = sp.NEEDS_CHROMIUM
+DOWN = "m.penDown(5, 5) && m.penTo(20, 5)"
+FASTER = "(() => { const set = setInterval; window.setInterval = (act, every) => set(act, every / 50); })()"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return own.folder(tmp_path / "hearts", scribbled=2, masked=1)
+
+
+@pytest.fixture
+def address(folder: Path) -> Iterator[str]:
+    with serving(folder) as address:
+        yield f"{address}/#{TOKEN}"
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Studio]:
+    studio = Studio.open(browser, address)
+    yield studio
+    studio.page.context.close()
+
+
+def held(page: Studio, pattern: str, act: str) -> Route:
+    """Do `act`, a module's name and expression; the answer to what it asks waits, until it is fulfilled."""
+    routes = list[Route]()
+    page.page.route(pattern, lambda route: routes.append(route), times=1)
+    name, expression = act.split(": ")
+    page.module(name, f"void {expression}")
+    while not routes:
+        page.page.wait_for_timeout(10)
+    return routes[0]
+
+
+def test_next_ends_no_stroke(page: Studio) -> None:
+    """Who pressed N and drew on was taken away, with half a stroke."""
+    page.go("s0", 0)
+    route = held(page, "**/api/queue", "queue: m.next()")
+    page.module("draw", DOWN)
+    route.fulfill(json=[{"case": "s1", "slice": 2, "reason": "proposed"}])
+    expect(page.page.locator("#toast")).to_contain_text("Next goes on when it is asked again")
+    assert page.place == ("s0", 0)
+    assert page.module("draw", "m.penIsDown()")
+
+
+def test_copying_to_the_next_slice_ends_no_stroke(page: Studio) -> None:
+    page.go("s1", 0)
+    page.module("hand", "(() => { const done = m.copyToNext(); m.penDown(5, 5); return done; })()")
+    expect(page.page.locator("#toast")).to_contain_text("on the next slice, too")
+    assert page.place == ("s1", 0)
+    assert page.module("draw", "m.penIsDown()")
+
+
+def ends(page: Studio, answer: dict[str, Any]) -> None:
+    """A training runs, and ends with `answer`."""
+    common = {"run": "001", "step": 3, "steps": 10, "losses": [], "validation": []}
+    page.page.route("**/api/train", lambda route: route.fulfill(json={**common, "state": "running"}))
+    page.module("train", "m.watchTraining()")
+    page.page.unroute("**/api/train")
+    page.page.route("**/api/train", lambda route: route.fulfill(json={**common, **answer}))
+    page.module("train", "m.watchTraining()")
+
+
+def test_a_training_that_ends_ends_no_stroke(page: Studio, folder: Path) -> None:
+    """The page went to Review, which ended the stroke."""
+    page.go("s0", 0)
+    page.module("draw", DOWN)
+    predict(folder)
+    ends(page, {"state": "done"})
+    expect(page.page.locator("#toast")).to_contain_text("predictions are there")
+    assert page.module("draw", "m.penIsDown()")
+    assert page.module("state", "m.state.tab") == "draw"
+
+
+def test_a_mask_is_painted_on_while_a_later_run_predicts(page: Studio, folder: Path) -> None:
+    """What was shown, and saved by the next stroke, was the later prediction, without the first stroke."""
+    predict(folder)
+    page.module("folder", "m.refresh()")
+    page.page.click("#tab-review")
+    page.go("s0", 1)
+    page.page.keyboard.press("p")
+    page.page.wait_for_function("() => window.slices.arrays().mask !== null")
+    code = page.module("state", "(m.setTool({ code: 3, size: 4 }), m.state.tool.code)")
+    page.module("paint", "(m.penDown(2, 2), m.penTo(9, 2))")
+    predict(folder, "002")
+    page.module("folder", "m.refresh()")
+    page.module("paint", "(m.penTo(30, 2), m.penUp())")
+    page.saved()
+    row = page.module("slices", "[...m.arrays().mask.slice(2 * 48, 3 * 48)]")
+    assert row[2:30] == [code] * 28
+    assert nifti.read(folder / "corrected" / "s0.nii.gz").array[1, 2].tolist() == row
+
+
+def test_a_polygon_stays_open_while_the_folder_is_read(page: Studio) -> None:
+    page.page.click("#tab-review")
+    page.go("s0", 2)
+    page.page.keyboard.press("s")
+    page.page.wait_for_function("() => window.slices.arrays().mask !== null")
+    page.module("paint", "(m.penDown(2, 2), m.penUp(), m.penDown(9, 2), m.penUp())")
+    page.module("folder", "m.refresh()")
+    assert page.module("paint", "m.polygonIsOpen()")
+    page.go("s0", 1)
+    assert not page.module("paint", "m.polygonIsOpen()")
+
+
+def test_a_training_that_is_stopped_twice_has_predicted_nothing(page: Studio) -> None:
+    """It said that predictions are there."""
+    ends(page, {"state": "stopped"})
+    expect(page.page.locator("#toast")).to_have_text("Run 001 has ended, and predicts nothing.")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noticed", [True, False])
+def test_strokes_are_sent_when_a_folder_is_renamed_back(
+    browser: Browser, folder: Path, address: str, noticed: bool
+) -> None:
+    """They waited until somebody came back to the page, which had the focus all the time."""
+    studio = Studio.open(browser, address)
+    studio.page.add_init_script(FASTER)
+    studio.page.reload()
+    studio.page.wait_for_selector("body[data-ready]")
+    studio.module("state", "m.go('s1', 2)")
+    studio.settled()
+    away = folder.rename(folder.with_name("away"))
+    studio.stroke("1", [(5, 5), (20, 5)])
+    saved = studio.page.locator("#saved")
+    expect(saved).to_have_attribute("data-state", "refused")
+    if noticed:
+        expect(studio.page.locator("#empty")).to_be_visible()
+    away.rename(folder)
+    expect(saved).to_have_attribute("data-state", "saved", timeout=15_000)
+    assert studio.place == ("s1", 2), "where somebody drew"
+    studio.page.context.close()
