@@ -249,7 +249,7 @@ def test_check(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     scribble[1] = 255
     cases = [tiny.case(f"p{number}", scribble=scribble if number == 1 else tiny.volume()[1]) for number in range(3)]
     assert run(["check", str(tiny.corpus(tmp_path / "c", cases).root)]) == 0
-    assert "note: no stroke in 1 of 9 slices of scribbled cases (p1 slice 1)" in capsys.readouterr().out
+    assert "note: no stroke in 1 of 9 slices of scribbled cases (p1 slice 2)" in capsys.readouterr().out
     scribble[scribble == 2] = 255
     cases = [tiny.case(f"p{number}", scribble=scribble) for number in range(3)]
     refused(["check", str(tiny.corpus(tmp_path / "d", cases).root)], capsys, "no stroke of class 2 (Myo)")

@@ -82,7 +82,7 @@ def test_check_tells_and_complains(tmp_path: Path) -> None:
     scribble[scribble == 3] = IGNORE
     bare = tiny.corpus(tmp_path / "bare", [tiny.case(f"p{k}", scribble=scribble, dense=None) for k in range(3)])
     told, problems = check(bare)
-    assert "no stroke in 3 of 9 slices of scribbled cases (p0 slice 1; p1 slice 1; p2 slice 1)" in told
+    assert "no stroke in 3 of 9 slices of scribbled cases (p0 slice 2; p1 slice 2; p2 slice 2)" in told
     assert any("no stroke of class 3 (LV)" in problem for problem in problems)
 
 

@@ -141,7 +141,7 @@ def test_work_along_another_axis_is_named_and_held_out(folder: Path) -> None:
             "iso: 1 verdict left out of trainings and exports",
             "iso: what was painted is left out of trainings and exports",
         ]
-        refused(page.post("/api/export", json={"what": "nnunet"}), 400, "what was painted is left out", "slice 8")
+        refused(page.post("/api/export", json={"what": "nnunet"}), 400, "what was painted is left out", "slice 9")
 
 
 def test_the_axis_follows_an_image_that_is_saved_with_other_axes(folder: Path) -> None:

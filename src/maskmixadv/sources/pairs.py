@@ -387,6 +387,10 @@ def cuts(pairs: Sequence[Pair], axis: int | None = None, *, read: Callable[[Path
 
     Parameters
     ----------
+    pairs
+        The images, with their annotations.
+    axis
+        The axis for all of them, 0 to 2; None: their headers say.
     read
         Returns an image's header, if somebody keeps those that were read before.
 

@@ -157,8 +157,8 @@ def last_head(net: nn.Module, image: Image) -> Probs:
     >>> import torch
     >>> from maskmixadv.methods.parts.pseudo import last_head
     >>> from maskmixadv.networks.unet import UNet
-    >>> last_head(UNet(1, 4, heads=2), torch.rand(1, 1, 16, 16)).shape
-    torch.Size([1, 4, 16, 16])
+    >>> last_head(UNet(1, 4, heads=2), torch.rand(1, 1, 32, 32)).shape
+    torch.Size([1, 4, 32, 32])
     """
     return cast("UNet", net).answers(image)[-1].softmax(1)
 
