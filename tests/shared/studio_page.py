@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import nibabel as nib
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, ViewportSize, expect
 
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
@@ -119,6 +119,16 @@ class Studio:
         """Evaluate `expression` over module `m` of the page and argument `a`."""
         where = f"new URL('{name}.js', location.href).href"
         return self.page.evaluate(f"async (a) => {{ const m = await import({where}); return {expression}; }}", argument)
+
+    def held(self, pattern: str, act: str) -> list[Route]:
+        """Do `act`, a module's name and expression; the answer to what it asks waits, until it is fulfilled."""
+        routes = list[Route]()
+        self.page.route(pattern, lambda route: routes.append(route), times=1)
+        name, expression = act.split(": ")
+        self.module(name, f"void {expression}")
+        while not routes:
+            self.page.wait_for_timeout(10)
+        return routes
 
     def settled(self) -> None:
         """Wait until the shown slice is here and drawn, and the view has its place on the page."""

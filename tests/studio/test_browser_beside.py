@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, expect
 
 import own
 import studio_page as sp
@@ -36,21 +36,10 @@ def page(browser: Browser, address: str) -> Iterator[Studio]:
     studio.page.context.close()
 
 
-def held(page: Studio, pattern: str, act: str) -> Route:
-    """Do `act`, a module's name and expression; the answer to what it asks waits, until it is fulfilled."""
-    routes = list[Route]()
-    page.page.route(pattern, lambda route: routes.append(route), times=1)
-    name, expression = act.split(": ")
-    page.module(name, f"void {expression}")
-    while not routes:
-        page.page.wait_for_timeout(10)
-    return routes[0]
-
-
 def test_next_ends_no_stroke(page: Studio) -> None:
     """Who pressed N and drew on was taken away, with half a stroke."""
     page.go("s0", 0)
-    route = held(page, "**/api/queue", "queue: m.next()")
+    [route] = page.held("**/api/queue", "queue: m.next()")
     page.module("draw", DOWN)
     route.fulfill(json=[{"case": "s1", "slice": 2, "reason": "proposed"}])
     expect(page.page.locator("#toast")).to_contain_text("Next goes on when it is asked again")

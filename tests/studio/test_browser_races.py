@@ -35,22 +35,11 @@ def paint(page: Studio) -> None:
     page.module("paint", "m.keepAsIs()")
 
 
-def held(page: Studio, pattern: str, act: str) -> list[Route]:
-    """Do `act`, a module's name and expression; the answer to what it asks waits, until it is fulfilled."""
-    routes = list[Route]()
-    page.page.route(pattern, lambda route: routes.append(route), times=1)
-    name, expression = act.split(": ")
-    page.module(name, f"void {expression}")
-    while not routes:
-        page.page.wait_for_timeout(10)
-    return routes
-
-
 @pytest.mark.parametrize("saved_before", [False, True])
 def test_a_folder_that_was_asked_for_before_a_mask_was_painted(page: Studio, saved_before: bool) -> None:
     page.go("s1", int(saved_before))
     z = page.place[1]
-    [route] = held(page, "**/api/folder", "folder: m.refresh()")
+    [route] = page.held("**/api/folder", "folder: m.refresh()")
     early = route.fetch()
     paint(page)
     if saved_before:
@@ -64,7 +53,7 @@ def test_a_folder_that_was_asked_for_before_a_mask_was_painted(page: Studio, sav
 
 def test_a_mask_that_is_discarded_while_it_is_being_saved_is_gone(page: Studio) -> None:
     page.go("s1", 2)
-    routes = held(page, "**/slices/2/mask?*", "paint: m.keepAsIs()")
+    routes = page.held("**/slices/2/mask?*", "paint: m.keepAsIs()")
     page.module("paint", "m.discard()")
     assert 2 not in corrected(page)
     routes[0].fulfill(response=routes[0].fetch())
@@ -76,7 +65,7 @@ def test_a_mask_that_is_discarded_while_it_is_being_saved_is_gone(page: Studio) 
 
 def test_who_goes_elsewhere_while_the_next_slice_is_asked_for_stays_there(page: Studio) -> None:
     page.go("s0", 0)
-    [route] = held(page, "**/api/queue", "queue: m.next()")
+    [route] = page.held("**/api/queue", "queue: m.next()")
     page.go("s1", 2)
     route.fulfill(json=[{"case": "s0", "slice": 1, "reason": "proposed"}])
     page.page.wait_for_timeout(100)

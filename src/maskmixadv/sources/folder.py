@@ -382,8 +382,15 @@ def named_patient(image: Path, name: str, pattern: str | None) -> str:
     return match[1]
 
 
-def declared_classes(source: Path) -> Classes:
+def declared_classes(source: Path, annotations: Iterable[Path] = ()) -> Classes:
     """Read the ``classes.toml`` of a folder, and compare it with tables of labels in it.
+
+    Parameters
+    ----------
+    source
+        The folder.
+    annotations
+        Files of strokes and masks, beside which tables may lie, too.
 
     Raises
     ------
@@ -397,7 +404,7 @@ def declared_classes(source: Path) -> Classes:
     maskmixadv.errors.InputError: src/classes.toml: missing; write a [[class]] with a name for each code, ...
     """
     classes = declared.read(source / declared.FILE)
-    tables.must_agree(classes, _tables(source))
+    tables.must_agree(classes, _tables(source, annotations))
     return classes
 
 
@@ -410,13 +417,10 @@ def _tables(source: Path, annotations: Iterable[Path] = ()) -> list[tables.Table
 
 def _classes(source: Path, found: Sequence[Pair], confirm: Callable[[Classes], bool] | None) -> Classes:
     path = source / declared.FILE
-    if path.is_file():
-        classes = declared.read(path)
-        annotations = (file for pair in found for file in (pair.scribble, pair.mask) if file is not None)
-        tables.must_agree(classes, _tables(source, annotations))
-        return classes
     scribbles = [pair.scribble for pair in found if pair.scribble is not None]
     masks = [pair.mask for pair in found if pair.mask is not None]
+    if path.is_file():
+        return declared_classes(source, [*scribbles, *masks])
     segments.must_name_none([*scribbles, *masks], path)
     if folders := [each for each in (*scribbles, *masks) if each.is_dir()]:
         if others := [each for each in (*scribbles, *masks) if not each.is_dir()]:
