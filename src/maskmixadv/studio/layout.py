@@ -4,12 +4,13 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from threading import local
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from maskmixadv.errors import InputError, listed
 from maskmixadv.files import LOCK, LONGEST_NAME, make_directory, sweep
@@ -41,6 +42,8 @@ class Listing(NamedTuple):
     files: dict[str, Path]
     problems: list[str]
 
+
+Found = TypeVar("Found")
 
 _Inside = Mapping[str, list[Path]]
 """The files of a folder by case."""
@@ -146,7 +149,12 @@ class Layout:
 
     def _holds(self, path: Path) -> bool:
         """Whether `path` is in the folder when its links are followed; links in a circle lead nowhere else."""
-        return Path(os.path.realpath(path)).is_relative_to(self.root)
+        if path.is_symlink():
+            return Path(os.path.realpath(path)).is_relative_to(self.root)
+        return self.once(("holds", path.parent), lambda: self._holds_files_of(path.parent))
+
+    def _holds_files_of(self, folder: Path) -> bool:
+        return Path(os.path.realpath(folder)).is_relative_to(self.root)
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
@@ -155,10 +163,20 @@ class Layout:
             yield
             return
         self._once.seen = dict[Path, _Inside](), dict[Path, Listing](), dict[str, Path | None]()
+        self._once.found = dict[Hashable, Any]()
         try:
             yield
         finally:
-            del self._once.seen
+            del self._once.seen, self._once.found
+
+    def once(self, what: Hashable, find: Callable[[], Found]) -> Found:
+        """Return what `find` does; while this thread looks `at_once`, it is found once for all that ask for `what`."""
+        if not hasattr(self._once, "seen"):
+            return find()
+        found: dict[Hashable, Any] = self._once.found
+        if what not in found:
+            found[what] = find()
+        return found[what]
 
     def listing(self, part: Path | None = None) -> Listing:
         """Return the files of folder `part`.
@@ -219,8 +237,8 @@ class Layout:
 
     def _image(self, case: str) -> Path | None:
         inside = self._inside(self.images, case)
-        names = (case, *(f"{case}_{number:04d}" for number in range(CHANNELS)))
-        found = next((path for name in names for path in inside.get(name, ())), None)
+        channels = (f"{case}_{number:04d}" for number in range(CHANNELS))  # named only where they are looked for
+        found = next((path for name in chain([case], channels) for path in inside.get(name, ())), None)
         return found if found is not None and self._holds(found) else None
 
     def _of_case(self, part: Path, case: str) -> list[Path]:

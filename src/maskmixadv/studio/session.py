@@ -544,11 +544,9 @@ class Session:
         if run is not None:
             with suppress(InputError):
                 doubts = self._predictions.doubts(run, case, view.axis, facts.shape)
-        painted = self.masks.answer(case, facts.shape, view).corrected
-        drawn = sorted({*self._drawn(case, view, facts.shape), *painted})
-        verdicts = self._verdicts(case, view, facts.shape)
-        for index in painted:
-            verdicts[index] = "accepted"
+        held = self.masks.answer(case, facts.shape, view)
+        drawn = sorted({*self._drawn(case, view, facts.shape), *held.corrected})
+        verdicts: dict[int, Verdict] = {**held.reviews, **dict.fromkeys(held.corrected, "accepted")}
         depth, doubts = facts.shape[view.axis], doubts[::-1] if view.flipped[0] else doubts
         corrected = [view.stored(index, depth) for index in self._reviews.corrected(case, run)]
         return Candidate(case, depth, drawn, verdicts, doubts, corrected)

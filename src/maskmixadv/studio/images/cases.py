@@ -78,6 +78,10 @@ class Cases:
 
     def known(self) -> KnownCases:
         """Return all cases; images that are new are read."""
+        with self._layout.at_once():  # or each case that anybody worked in would list all images
+            return self._known()
+
+    def _known(self) -> KnownCases:
         found = grouping.find(self._layout)
         told = self._volumes.facts(found.files)
         facts = {case: each for case, each in told.items() if isinstance(each, Facts)}

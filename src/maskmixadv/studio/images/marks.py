@@ -1,12 +1,13 @@
 """The marks of a folder's images (`maskmixadv.sources.marks`)."""
 
+from collections.abc import Callable, Hashable
 from typing import Final
 
 from maskmixadv.errors import InputError
 from maskmixadv.sources.marks import Mark, axis_by_now, mark_of
 from maskmixadv.studio import work
 from maskmixadv.studio.cache import FileCache
-from maskmixadv.studio.layout import Layout
+from maskmixadv.studio.layout import Found, Layout
 
 
 class Marks:
@@ -17,6 +18,13 @@ class Marks:
 
     def of(self, case: str) -> Mark | None:
         """Return the mark of the image of `case`; None if there is none, or it can't be read."""
+        return self.once(("mark", case), lambda: self._of(case))
+
+    def once(self, what: Hashable, find: Callable[[], Found]) -> Found:
+        """Return what `find` does; found once while somebody looks at all cases (`Layout.once`)."""
+        return self._layout.once(what, find)
+
+    def _of(self, case: str) -> Mark | None:
         image = self._layout.image(case)
         try:
             return None if image is None else _READ.get(image)

@@ -54,7 +54,7 @@ class StoredPredictions:
 
     def latest(self) -> str | None:
         """Return the name of the latest run whose predictions are complete."""
-        run = latest(self._layout.predictions)
+        run = self._layout.once("latest", lambda: latest(self._layout.predictions))
         return None if run == PROPOSED else run
 
     def proposed(self) -> bool:

@@ -94,7 +94,7 @@ class ByCase(Generic[Notes]):
     def of(self, case: str) -> Notes:
         """Return the notes on a case."""
         with suppress(InputError):  # whoever changes them is told
-            self._refresh()
+            self._marks.once(("notes", self._path), self._refresh)
         now = self._marks.of(case)
         found = (self._on(entry, now) for entry in self._cases.get(case, ()))
         return next((notes for notes in found if notes is not None), self._nothing)
