@@ -158,3 +158,115 @@ def test_what_was_saved_without_an_answer_is_no_other_pages_work(
     assert lost == [True]
     assert (sp.read(folder / held / f"{page.place[0]}.nii.gz") == kept).all()
     assert "nother page" not in page.page.locator("#toast").inner_text()
+
+
+def shown_mask(page: Studio) -> list[int]:
+    page.page.wait_for_function("() => window.slices.arrays().mask")
+    return page.module("slices", "Array.from(m.arrays().mask)")
+
+
+@pytest.fixture
+def brush(page: Studio) -> Iterator[Studio]:
+    """A brush on the mask of a slice that nobody painted; afterwards there is none again."""
+    page.go("s1", 0)
+    page.module("masks", "m.toggle()")
+    shown_mask(page)
+    yield page
+    page.module("paint", "m.discard()")
+    page.saved()
+    page.module("masks", "m.toggle()")
+    page.module("state", "m.setTab('draw')")
+
+
+def held_pen(page: Studio, key: str, at: tuple[float, float], to: tuple[float, float]) -> None:
+    """Draw, and leave the pen down."""
+    page.page.keyboard.press(key)
+    page.module("hand", "m.penDown(a[0], a[1])", at)
+    page.module("hand", "m.penTo(a[0], a[1])", to)
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_a_mask_that_comes_late_replaces_nothing_that_was_painted_meanwhile(brush: Studio, down: bool) -> None:
+    """*Begin with prediction* took away what somebody painted until its answer came, also from under the pen."""
+    [route] = brush.held("**/slices/0/prediction", "paint: m.beginFrom('prediction')")
+    if down:
+        held_pen(brush, "3", (4, 30), (12, 30))
+    else:
+        brush.stroke("3", [(4, 30), (12, 30)])
+    route.fulfill(body=bytes([2]) * (40 * 48))
+    expect(brush.page.locator("#toast")).to_contain_text("painted meanwhile")
+    brush.module("hand", "m.penUp()")
+    assert set(shown_mask(brush)) == {0, 3}
+
+
+def test_a_brush_goes_on_where_the_proposal_is_accepted_meanwhile(brush: Studio, folder: Path) -> None:
+    """The page showed another mask than it saved."""
+    held_pen(brush, "3", (4, 30), (12, 30))
+    brush.module("state", "m.emit('taken', m.state.place)")
+    brush.module("hand", "m.penUp()")
+    assert set(shown_mask(brush)) == {0, 3}
+    brush.saved()
+    brush.stroke("2", [(4, 20), (12, 20)])
+    brush.saved()
+    assert set(sp.read(folder / "corrected" / "s1.nii.gz")[0].ravel().tolist()) == {0, 2, 3}
+
+
+def test_a_mask_that_is_undone_after_a_training_begins_with_the_later_run(brush: Studio) -> None:
+    brush.stroke("3", [(4, 30), (12, 30)])
+    brush.saved()
+    brush.module("state", "m.emit('trained')")
+    brush.module("slices", "(window.before = m.arrays().mask, 0)")
+    brush.page.keyboard.press("Control+z")
+    brush.saved()
+    shown_mask(brush)
+    assert brush.page.evaluate("() => window.slices.arrays().mask !== window.before")
+
+
+def test_slices_filled_late_keep_what_strokes_drawn_meanwhile_say(page: Studio) -> None:
+    page.go("s0", 1)
+    page.saved()
+    [route] = page.held("**/api/cases/s0/fill", "instant: m.fillBetween()")
+    page.stroke("2", [(4, 4), (12, 4)])
+    page.module("proposals", "m.setProposal({ name: 's0', z: 1 }, new Uint8Array(40 * 48).fill(1))")  # its answer
+    planes = bytes([3]) * (2 * 40 * 48)
+    route.fulfill(body=planes, headers={"X-Slices": "1,2"})
+    expect(page.page.locator("#toast")).to_contain_text("Filled")
+    at = "m.proposalAt({ name: 's0', z: a })[0]"
+    assert [page.module("proposals", at, z) for z in (1, 2)] == [1, 3]
+    page.page.keyboard.press("Control+z")
+    page.saved()
+
+
+@pytest.mark.parametrize("act", ["instant: m.acceptProposal()", "review: m.accept()"])
+def test_who_draws_before_a_verdict_is_sent_does_not_accept(page: Studio, act: str) -> None:
+    """Strokes are saved first; those that were drawn until then lay on an accepted slice."""
+    page.go("s0", 1)
+    page.saved()
+    page.module("state", "(m.shown().predicted = true, 0)")
+    page.module("proposals", "m.setProposal({ name: 's0', z: 1 }, new Uint8Array(40 * 48).fill(1))")
+    page.stroke("1", [(4, 4), (12, 4)])
+    page.module("proposals", "m.setProposal({ name: 's0', z: 1 }, new Uint8Array(40 * 48).fill(1))")
+    sent = list[str]()
+    page.page.on("request", lambda request: sent.append(request.url) if request.method == "PUT" else None)
+    [route] = page.held("**/slices/1/scribble?*", act)
+    page.stroke("2", [(4, 8), (12, 8)])
+    route.continue_()
+    expect(page.page.locator("#toast")).to_contain_text("not accepted")
+    page.saved()
+    assert not [url for url in sent if "scribble" not in url]
+    for _ in range(2):
+        page.page.keyboard.press("Control+z")
+    page.saved()
+
+
+@pytest.mark.parametrize("tab", ["draw", "review"])
+def test_a_stroke_goes_on_where_a_key_opens_review(page: Studio, tab: str) -> None:
+    """X ended the stroke under the keyboard's pen, and a verdict's late answer any stroke."""
+    page.go("s0", 2)
+    page.module("state", "m.setTab(a)", tab)
+    held_pen(page, "1", (4, 36), (12, 36))
+    page.page.keyboard.press("x")
+    expect(page.page.locator("#toast")).to_contain_text("Draw on what is wrong")
+    assert page.module("hand", "m.penIsDown()")
+    page.module("hand", "m.penCancel()")
+    page.module("state", "m.setTab('draw')")

@@ -50,4 +50,5 @@ export const copyToNext = telling(async () => {
   return go(next.name, next.z);
 });
 
-on("tab", () => strokes.penUp());
+// What is under the pen is learnt and exported, too. In the other two tabs one goes on drawing.
+on("tab", () => ["train", "results"].includes(state.tab) && strokes.penUp());

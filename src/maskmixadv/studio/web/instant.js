@@ -4,10 +4,11 @@ import * as api from "./api.js";
 import { penIsDown } from "./draw.js";
 import { byId, enable, once } from "./element.js";
 import { refresh } from "./folder.js";
-import { propose, proposeOnce, proposalAt, setProposal } from "./proposals.js";
+import { isCorrected } from "./painting.js";
+import { propose, proposeOnce, proposalAt, setProposal, watchStrokes } from "./proposals.js";
 import { allSaved } from "./save.js";
 import { arrays } from "./slices.js";
-import { emit, on, setOverlay, setReviews, shown, state } from "./state.js";
+import { caseNamed, emit, on, setOverlay, setReviews, shown, state } from "./state.js";
 import { say, telling } from "./status.js";
 
 export const toggleProposal = () => setOverlay({ proposed: !state.overlay.proposed });
@@ -25,13 +26,15 @@ export const acceptProposal = telling(async () => {
   const [one, place] = [shown(), state.place];
   const labels = place && proposalAt(place);
   if (!labels) return say("there is no proposal on this slice; draw two classes, or J fills between slices");
+  const drawnSince = watchStrokes();
   await allSaved(); // or strokes that were drawn before would take the verdict back
+  if (drawnSince(place)) return say("You drew on the slice since, so it is not accepted");
   const seen = { verdict: one.reviews[place.z] ?? null, run: state.folder.run?.name ?? null };
   const { reviews } = await api.acceptProposal(place.name, place.z, labels, seen).catch(async (error) => {
     if (error.stale) await refresh(); // what holds by now is shown, and then judged
     throw error;
   });
-  setProposal(place, null);
+  if (!drawnSince(place)) setProposal(place, null); // what newer strokes say stays: they take the verdict back
   setReviews(place.name, place.z, reviews);
   emit("taken", place);
   return say(`Accepted: ${place.name}, slice ${place.z + 1}`);
@@ -52,9 +55,15 @@ async function fillBy(how) {
   if (!one) return undefined;
   await allSaved();
   say("filling between slices …");
+  const drawnSince = watchStrokes();
   const found = await api.fillCase(one.name, how);
   if (!found) return say(LACKS[how]);
-  for (const [z, labels] of found) if (one.reviews[z] !== "accepted") setProposal({ name: one.name, z }, labels);
+  for (const [z, labels] of found) {
+    const place = { name: one.name, z };
+    // Newer strokes have their own answer, and what was accepted or painted meanwhile counts.
+    const counts = caseNamed(one.name)?.reviews[z] === "accepted" || isCorrected(place);
+    if (!drawnSince(place) && !counts) setProposal(place, labels);
+  }
   setOverlay({ proposed: true });
   const [first, last] = [Math.min(...found.keys()) + 1, Math.max(...found.keys()) + 1];
   const filled = first === last ? `slice ${first}` : `slices ${first} to ${last}`;

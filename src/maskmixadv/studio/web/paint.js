@@ -10,6 +10,7 @@ import { inside, joined } from "./region.js";
 import { save, waits } from "./save.js";
 import { arrays, forgetMask, maskAt, maskFrom } from "./slices.js";
 import { caseNamed, channelOf, classes, emit, isOf, isShown, on, setReviews, shown, state } from "./state.js";
+import { say } from "./status.js";
 import { heard, unheard } from "./unheard.js";
 import { addMark, grid, redraw, toScreen } from "./view.js";
 
@@ -20,6 +21,7 @@ const NEAR = 9; // px to the first point that close a polygon
 
 const histories = new Map();
 const begun = new Set(); // slices that had no painted mask before they were painted on
+const outdated = new Set(); // those of them that began with what a run before the latest had predicted
 let stroke = null;
 let pennedOn = null; // the slice of the latest stroke or polygon
 let polygon = []; // [x, y]
@@ -173,6 +175,10 @@ function travel(step) {
     mark(state.place, false);
     holdsMask(key, { base: mask.slice() });
     save(state.place, null, how(state.place));
+    if (outdated.delete(key)) {
+      histories.delete(key);
+      forgetMask(state.place); // painting begins with what the latest run says
+    }
     emit("painted", change.boxIn(grid().w));
   } else keep(state.place, mask, change);
 }
@@ -197,12 +203,18 @@ export async function keepAsIs() {
   keep(place, await maskAt(place));
 }
 
-/** Begin again. @param {"given"|"prediction"|"empty"} from */
+/** Begin again, unless somebody painted until the mask to begin with has come. @param {"given"|"prediction"|"empty"} from */
 export async function beginFrom(from) {
   const { place } = state;
   penUp();
   const labels = await maskAt(place);
-  settle(place, labels, replace(labels, await maskFrom(place, from)));
+  const latest = history(place).done.at(-1);
+  const wanted = await maskFrom(place, from);
+  const painted = stroke?.labels === labels || history(place).done.at(-1) !== latest;
+  if (painted || (await maskAt(place)) !== labels) {
+    return say("The mask was painted meanwhile, so it stays. Undo brings back what it was.");
+  }
+  return settle(place, labels, replace(labels, wanted));
 }
 
 /** Copy the slice's mask to the slice `next`. @returns {boolean} whether it is here */
@@ -219,6 +231,7 @@ export function discard() {
   const place = state.place;
   penCancel(); // a stroke that goes on would paint the mask again
   histories.delete(maskKey(place));
+  outdated.delete(maskKey(place));
   forgetMask(place);
   mark(place, false);
   save(place, null, how(place));
@@ -293,6 +306,10 @@ export function startPaint() {
     if (reshaped) for (const key of [...histories.keys()]) if (isOf(key, name)) histories.delete(key);
   });
   on("trained", () => {
-    for (const key of [...histories.keys()]) if (begun.has(key) && !histories.get(key).done.length) histories.delete(key);
+    for (const [key, { done }] of [...histories]) {
+      if (!begun.has(key)) continue;
+      if (done.length) outdated.add(key);
+      else histories.delete(key);
+    }
   });
 }

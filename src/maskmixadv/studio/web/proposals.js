@@ -6,6 +6,8 @@ import { emit, isOf, keyOf, on, state } from "./state.js";
 
 const proposals = new Map(); // key -> labels, or null where strokes say nothing
 const asking = new Map(); // key -> the question that waits, or was asked last
+const changes = new Map(); // key -> how often strokes have changed here
+on("drawn", ({ place }) => changes.set(keyOf(place), 1 + (changes.get(keyOf(place)) ?? 0)));
 
 /** The shown slice's proposal; null where there is none, or it is hidden. */
 export const shownProposal = () => (state.overlay.proposed && state.place && proposals.get(keyOf(state.place))) || null;
@@ -17,6 +19,12 @@ export function setProposal(place, labels) {
   if (asking.has(key)) asking.set(key, null); // an answer that is still to come is stale
   proposals.set(key, labels);
   emit("proposed", place);
+}
+
+/** @returns {(place) => boolean} whether the strokes of a slice have changed since this was called */
+export function watchStrokes() {
+  const before = new Map(changes);
+  return (place) => changes.get(keyOf(place)) !== before.get(keyOf(place));
 }
 
 /** Strokes of a slice have changed: ask what they say. A later call makes an earlier one's answer stale. */

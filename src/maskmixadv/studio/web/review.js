@@ -5,6 +5,7 @@ import { byId, enable } from "./element.js";
 import { refresh } from "./folder.js";
 import { next } from "./queue.js";
 import { isCorrected, showsGiven } from "./painting.js";
+import { watchStrokes } from "./proposals.js";
 import { allSaved } from "./save.js";
 import { on, setOverlay, setReviews, setTab, shown, state } from "./state.js";
 import { say, telling } from "./status.js";
@@ -13,11 +14,14 @@ const SAYS = { accepted: "Accepted", rejected: "Rejected", corrected: "Corrected
 
 const judge = telling(async (verdict) => {
   const one = shown();
-  const { z } = state.place;
+  const { place } = state;
+  const { z } = place;
   if (!one?.predicted && verdict) return say("there is no prediction to judge yet; train first, or U accepts the proposal");
   if (isCorrected()) return say("the painted mask of this slice counts; discard it to judge the prediction");
   if (verdict && showsGiven(one)) return say("the mask that came with the folder is shown; show the prediction to judge it");
+  const drawnSince = watchStrokes();
   await allSaved(); // or strokes that were drawn before would take the verdict back
+  if (verdict && drawnSince(place)) return say(`You drew on the slice since, so it is not ${verdict}`);
   const seen = { verdict: one.reviews[z] ?? null, run: state.folder.run?.name ?? null };
   const { reviews } = await api.putReview(one.name, z, verdict, seen).catch(async (error) => {
     if (error.stale) await refresh(); // what holds by now is shown, and then judged

@@ -252,7 +252,8 @@ on("trained", () => {
 // A slice shows what was accepted there, and then the latest run again.
 for (const event of ["withdrawn", "taken"]) {
   on(event, (place) => {
-    if (!isCorrected(place)) masks.forgetAt(place);
+    // What is painted now goes on where it began.
+    if (!isCorrected(place) && maskKey(place) !== painting.held) masks.forgetAt(place);
     predictions.forgetAt(place);
     disagreements.forgetAt(place);
     emit("arrays");
