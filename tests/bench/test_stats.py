@@ -56,6 +56,27 @@ def test_wilcoxon_with_ties_counts_all_signs(differences: list[float]) -> None:
     assert wilcoxon(np.array(differences, dtype=float)) == pytest.approx(float(expected))
 
 
+@pytest.mark.parametrize("zeros", [0, 6, 60])
+def test_wilcoxon_of_some_patients_is_that_of_those_who_differ(zeros: int) -> None:
+    """Zeros say nothing; among so many patients they had p-values be those of a normal distribution."""
+    differing = np.array([1.0, 2, 3, 4, 5, 6, 7, -8])
+    assert wilcoxon(np.append(differing, np.zeros(zeros))) == wilcoxon(differing) == 50 / 256
+
+
+@pytest.mark.parametrize("count", [14, 20, 50])
+def test_wilcoxon_with_ties_is_exact_for_as_many_as_without(count: int) -> None:
+    """So few values that their sign is all that is left: the sign test."""
+    positive = count // 2 + 4
+    expected = stats.binomtest(positive, count).pvalue
+    assert wilcoxon(np.repeat([1.0, -1.0], [positive, count - positive])) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("count", [1, 2, 9, 25, 50, 51, 400])
+def test_wilcoxon_without_ties_is_scipys(count: int) -> None:
+    differences = np.random.default_rng(count).normal(0.2, size=count)
+    assert wilcoxon(differences) == pytest.approx(float(stats.wilcoxon(differences).pvalue))
+
+
 def test_holm_is_the_step_down_procedure() -> None:
     """A hypothesis is rejected at a level where all with smaller p-values are, each at its share of the level."""
     p = np.random.default_rng(2).random(9) ** 3
