@@ -3,6 +3,7 @@
 import itertools
 import math
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,6 +55,28 @@ def test_wilcoxon_with_ties_counts_all_signs(differences: list[float]) -> None:
     away = np.abs(np.array(sums) - ranks.sum() / 2)
     expected = np.mean(away >= abs(ranks[values > 0].sum() - ranks.sum() / 2) - 1e-9)
     assert wilcoxon(np.array(differences, dtype=float)) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("zeros", [0, 6, 60])
+def test_wilcoxon_of_some_patients_is_that_of_those_who_differ(zeros: int) -> None:
+    """Zeros say nothing; among so many patients they had p-values be those of a normal distribution."""
+    differing = np.array([1.0, 2, 3, 4, 5, 6, 7, -8])
+    assert wilcoxon(np.append(differing, np.zeros(zeros))) == wilcoxon(differing) == 50 / 256
+
+
+@pytest.mark.parametrize("count", [14, 20, 50])
+def test_wilcoxon_with_ties_is_exact_for_as_many_as_without(count: int) -> None:
+    """So few values that their sign is all that is left: the sign test."""
+    positive = count // 2 + 4
+    expected = stats.binomtest(positive, count).pvalue
+    assert wilcoxon(np.repeat([1.0, -1.0], [positive, count - positive])) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("count", [1, 2, 9, 25, 50, 51, 400])
+def test_wilcoxon_without_ties_is_scipys(count: int) -> None:
+    differences = np.random.default_rng(count).normal(0.2, size=count)
+    tested: Any = stats.wilcoxon(differences)
+    assert wilcoxon(differences) == pytest.approx(float(tested.pvalue))
 
 
 def test_holm_is_the_step_down_procedure() -> None:

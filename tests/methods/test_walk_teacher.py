@@ -244,6 +244,14 @@ def test_a_corrector_that_is_no_better_is_not_heeded() -> None:
     assert corrector.errors[1] == pytest.approx((target != 2).float().mean().item() * (1 - 0.95**3), abs=1e-4)
 
 
+def test_masks_that_are_never_learnt_from_are_told() -> None:
+    (line,) = WalkTeacher(listen=1.0).idle(4, 96)
+    assert line.startswith("listen: 1, masks of dense slices whose strokes are known are not learnt from at all; ")
+    assert "--study 0" in line
+    for method in (WalkTeacher(), WalkTeacher(listen=0.99), WalkTeacher(listen=1.0, study=0)):
+        assert not method.idle(4, 96)
+
+
 def test_masks_are_hidden_until_the_teacher_is_copied() -> None:
     """The copy must say of dense slices what it would say of others: their strokes alone are learnt from until then."""
     method = WalkTeacher(listen=0.5)

@@ -214,6 +214,15 @@ def test_a_correlation_of_two_says_nothing() -> None:
     assert clinical.agreements(three)[volume].r == pytest.approx(200 / math.sqrt(206 * 200))
 
 
+@pytest.mark.parametrize("constant", [0.1, 57.3, 10])
+def test_what_never_changes_has_no_correlation(constant: float) -> None:
+    """The mean of three times 0.1 is not 0.1 but a little more, so that their deviation is not 0."""
+    volume = Measure("LV", "ml")
+    predicted, true = ([(constant, other) for other in (10, 20, 30)], [(other, constant) for other in (10, 20, 30)])
+    for pairs in (predicted, true):
+        assert math.isnan(clinical.agreements(records(volume, *pairs))[volume].r)
+
+
 def test_agreement_leaves_out_what_is_undefined() -> None:
     fraction = Measure("LV EF", "%")
     found = clinical.agreements(records(fraction, (math.nan, 50), (40, 50)))[fraction]

@@ -16,11 +16,13 @@ from maskmixadv.corpus.channels import Channel, own
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.errors import InputError
+from maskmixadv.methods.cyclemix import CycleMix
 from maskmixadv.methods.maskmixadv import MaskMixAdv
 from maskmixadv.methods.method import Method
 from maskmixadv.methods.parts.pseudo import PseudoLabeller
 from maskmixadv.methods.pce import PCE
 from maskmixadv.methods.walk_teacher import WalkTeacher
+from maskmixadv.methods.zscribbleseg import ZScribbleSeg
 from maskmixadv.networks.unet import UNet, with_heads
 from maskmixadv.runs.lineage import lineage, shared
 from maskmixadv.runs.run import Run
@@ -70,6 +72,22 @@ def test_fractions_that_come_to_nothing_are_told(
     lines = [line for line in capsys.readouterr().err.splitlines() if "whole: " in line or "ratio: " in line]
     assert lines == [line for line in lines if f"maskmixadv: note: {tmp_path / 'run'}: {told}" in line]
     assert len(lines) == bool(told)
+
+
+@pytest.mark.parametrize(("method", "told"), [
+    (CycleMix(), "blocks: 8"), (ZScribbleSeg(), "blocks: 8"),
+    (MaskMixAdv(adv=0.0, perturbation="mixup"), "perturbation: mixup"),
+    (MaskMixAdv(adv=0.0, perturbation="co-mixup"), "perturbation: co-mixup"),
+    (MaskMixAdv(adv=0.0, perturbation="cutout"), ""), (PCE(), ""),
+])  # fmt: skip
+def test_images_without_another_to_be_mixed_with_are_told(
+    corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str], method: Method, told: str
+) -> None:
+    for batch in (1, 2):
+        run = begin(corpus.root, tmp_path / str(batch), method=method, schedule=replace(SCHEDULE, batch=batch))
+        lines = [line for line in capsys.readouterr().err.splitlines() if "mixed with" in line]
+        wanted = f"{told}, of 1 sample a process each is mixed with itself; 2 or more are mixed with another"
+        assert lines == ([f"maskmixadv: note: {run.root}: {wanted}"] if told and batch == 1 else [])
 
 
 def test_its_patients_are_not_tested(

@@ -19,10 +19,11 @@ from ended import log, state
 from maskmixadv.cli.app import run as command
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
-from maskmixadv.methods import PCE, UAMT, USTM, MeanTeacher, Method, WalkTeacher
+from maskmixadv.methods import PCE, UAMT, USTM, MaskMixAdv, MeanTeacher, Method, WalkTeacher
 from maskmixadv.methods.method import player
 from maskmixadv.methods.parts.corrector import Corrector
 from maskmixadv.methods.parts.pseudo import PseudoLabeller
+from maskmixadv.networks.critic import Critic
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import Changes
 from maskmixadv.sampling.slices import Slices, order
@@ -336,6 +337,18 @@ def test_a_batch_without_a_spread_is_refused(tmp_path: Path, batch: int, window:
     with pytest.raises(InputError, match=rf"^batch: {batch}, allowed with .*window of 16 pixels .*is {2 * ranks} or"):
         begin(corpus.root, tmp_path / "run", method=PCE(), schedule=schedule, ranks=Ranks(0, ranks))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("method", [MaskMixAdv(), WalkTeacher(adv=0.1)], ids=["maskmixadv", "walk-teacher"])
+def test_a_window_that_the_critic_can_t_score_is_refused(tmp_path: Path, method: Method) -> None:
+    """Its five strides leave nothing of 16 pixels; torch spoke of a kernel's size, in a run that had begun."""
+    corpus, shapes = tiny.corpus(tmp_path / "corpus"), tiny.corpus(tmp_path / "shapes")
+    schedule = dataclasses.replace(tiny.SCHEDULE, window=16)
+    told = f"^window: 16, allowed with {'maskmixadv' if isinstance(method, MaskMixAdv) else 'walk-teacher'}'s critic "
+    with pytest.raises(InputError, match=told + "is 32 or more pixels.*--adv 0"):
+        begin(corpus.root, tmp_path / "run", method=method, schedule=schedule, prior_root=shapes.root)
+    assert not (tmp_path / "run").exists()
+    Critic(4)(torch.zeros(1, 4, 32, 32))
 
 
 def test_enclosure_without_a_loop_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,8 @@ _AT_ONCE: Final = 2**22
 """Values that are drawn at once: those of 2,000 patients would take 320 MB together."""
 DIGITS: Final = 9
 """Behind the point, of differences: more than scores have in files, and fewer than sums are exact to."""
+EXACT: Final = 50
+"""Patients who differ up to whom all signs are counted, as SciPy does where there are no ties; beyond, it is normal."""
 SEED: Final = 0
 """Of the bootstrap: the same runs have the same intervals."""
 
@@ -76,15 +78,29 @@ def compare(
 def wilcoxon(differences: Float[np.ndarray, "n"]) -> float:
     """Return the p-value of the two-sided signed-rank test (Wilcoxon 1945); 1 if no pair differs.
 
+    Zeros are left out, ties share their ranks. Of up to 50 others it is exact: the share of all choices of signs that
+    are at least as far from even. With ties or zeros, SciPy's is exact of up to 13 pairs alone, zeros among them.
+
     Examples
     --------
     >>> wilcoxon(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))
     0.03125
     """
-    if not np.any(differences):
+    differing = differences[differences != 0]
+    if not len(differing):
         return 1.0
-    tested: Any = stats.wilcoxon(differences)
-    return float(tested.pvalue)
+    if len(differing) > EXACT:
+        tested: Any = stats.wilcoxon(differing)
+        return float(tested.pvalue)
+    # Twice the ranks, which are whole numbers with ties, too.
+    ranks = np.rint(2 * stats.rankdata(np.abs(differing))).astype(np.int64)
+    share = np.zeros(int(ranks.sum()) + 1)  # of the choices of signs that have each sum of positive ranks
+    share[0] = 1
+    for rank in ranks:
+        share[rank:] = (share[rank:] + share[:-rank]) / 2
+        share[:rank] /= 2
+    least = min(int(ranks[differing > 0].sum()), int(ranks[differing < 0].sum()))
+    return min(1.0, 2 * float(share[: least + 1].sum()))
 
 
 def interval(differences: Float[np.ndarray, "n"]) -> tuple[float, float]:

@@ -1,12 +1,12 @@
 """CycleMix: labels on mixed, occluded and turned images, and consistency with the unmixed images."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
 from torch import nn
 
-from maskmixadv.methods.method import Method, Phase, check_weights
+from maskmixadv.methods.method import Method, Phase, check_weights, unmixed
 from maskmixadv.methods.parts.views import check_blocks, mixed_again
 from maskmixadv.networks.components import largest_in_slices
 from maskmixadv.networks.losses import disagreement, most_probable, one_hot, partial_cross_entropy
@@ -56,6 +56,10 @@ class CycleMix(Method):
     def __post_init__(self) -> None:
         check_weights(self, "mixed", "mixing", "component", "side")
         check_blocks(self.blocks)
+
+    def idle(self, share: int, window: int) -> Sequence[str]:  # noqa: ARG002
+        """Return a line on `blocks` where a sample has no other to be mixed with."""
+        return unmixed(f"blocks: {self.blocks}", share)
 
     def kind(self, step: int, progress: float) -> None:
         """Return None: largest components are found on the CPU, so that no step can be replayed."""

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from maskmixadv.errors import InputError
-from maskmixadv.methods.method import Descent, Method, Phase, check_every, check_weights, lazily, player
+from maskmixadv.methods.method import Descent, Method, Phase, check_every, check_weights, lazily, player, unmixed
 from maskmixadv.methods.parts.critic import critic_loss
 from maskmixadv.networks.critic import Critic
 from maskmixadv.networks.losses import adversarial, dice_loss, most_probable, partial_cross_entropy, restoration
@@ -117,9 +117,12 @@ class MaskMixAdv(Method):
         return self if self.every is not None else replace(self, every=lazily(schedule))
 
     def idle(self, share: int, window: int) -> Sequence[str]:
-        """Return lines on `whole` and `ratio` where they come to no sample, or to no pixel that a view shows."""
+        """Return lines on `whole` and `ratio` that come to nothing, and on mixtures where there is no other sample."""
         views = self.views
-        return views.idle(share, window) if isinstance(views, MaskMix) else ()
+        if isinstance(views, MaskMix):
+            return views.idle(share, window)
+        # Those that can't restore show another sample instead of what they take away.
+        return () if views.restores else unmixed(f"perturbation: {self.perturbation}", share)
 
     def kind(self, step: int, progress: float) -> Hashable | None:  # noqa: ARG002
         """Return whether a step has restoration and critic; None where views are worked out on the CPU."""

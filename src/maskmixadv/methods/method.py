@@ -279,6 +279,29 @@ def lazily(schedule: Descent) -> int:
     return 1 if schedule.optimiser == "sgd" else 4
 
 
+def unmixed(field: str, share: int) -> tuple[str, ...]:
+    """Return a line, for `Method.idle`, where samples are to be mixed with each other and there is only one.
+
+    Parameters
+    ----------
+    field
+        The field that says how samples are mixed, and its value.
+    share
+        Number of samples that a process has of a batch.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.method import unmixed
+    >>> unmixed("blocks: 8", 1)
+    ('blocks: 8, of 1 sample a process each is mixed with itself; 2 or more are mixed with another',)
+    >>> unmixed("blocks: 8", 2)
+    ()
+    """
+    if share > 1:
+        return ()
+    return (f"{field}, of 1 sample a process each is mixed with itself; 2 or more are mixed with another",)
+
+
 def check_every(every: int | None) -> None:
     """Check that costly terms come every so many steps, at least 1, or that this is left to the schedule (None).
 

@@ -3,7 +3,7 @@
 Dense slices correct them, where there are any.
 """
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Final, Literal, final
@@ -193,6 +193,13 @@ class WalkTeacher(Method):
     def under(self, schedule: Descent) -> "WalkTeacher":
         """Return the method with `every` decided."""
         return self if self.every is not None else replace(self, every=lazily(schedule))
+
+    def idle(self, share: int, window: int) -> Sequence[str]:  # noqa: ARG002
+        """Return a line on `listen` where no step comes after it."""
+        if self.listen < 1 or not self.study:
+            return ()
+        told = "masks of dense slices whose strokes are known are not learnt from at all"
+        return (f"listen: 1, {told}; with less than 1, or --study 0, they are",)
 
     def kind(self, step: int, progress: float) -> Hashable | None:  # noqa: ARG002
         """Return whether the critic has its round."""

@@ -1,6 +1,6 @@
 """ZScribbleSeg: labels on mixed and occluded images, ratios of classes, and a spatial and a shape prior."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights
+from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights, unmixed
 from maskmixadv.methods.parts.ratios import mixture_ratios, negatives, trained_share
 from maskmixadv.methods.parts.views import check_blocks, mixed_again
 from maskmixadv.networks.components import largest_in_slices
@@ -68,6 +68,10 @@ class ZScribbleSeg(Method):
         check_weights(self, "mixed", "consistency", "spatial", "shape", "side")
         check_fractions(self, "warmup")
         check_blocks(self.blocks)
+
+    def idle(self, share: int, window: int) -> Sequence[str]:  # noqa: ARG002
+        """Return a line on `blocks` where a sample has no other to be mixed with."""
+        return unmixed(f"blocks: {self.blocks}", share)
 
     def kind(self, step: int, progress: float) -> None:
         """Return None: largest components are found on the CPU, so that no step can be replayed."""

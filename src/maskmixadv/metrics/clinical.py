@@ -326,7 +326,8 @@ def _agreement(predicted: np.ndarray, truth: np.ndarray) -> Agreement:
     difference = predicted - truth
     bias = float(difference.mean())
     reach = LIMITS * float(difference.std(ddof=1)) if difference.size > 1 else math.nan
-    tells = difference.size > 2 and predicted.std() > 0 and truth.std() > 0
+    # By their range: the deviation of equal numbers is not always 0, as their mean is rounded.
+    tells = difference.size > 2 and np.ptp(predicted) > 0 and np.ptp(truth) > 0
     r = float(np.corrcoef(predicted, truth)[0, 1]) if tells else math.nan
     return Agreement(difference.size, float(truth.mean()), bias, bias - reach, bias + reach, r)
 

@@ -1,9 +1,13 @@
 """The critic, which tells maps that a network made from masks that people drew."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from jaxtyping import Float
 from torch import Tensor, nn
+
+LEAST_SIDE: Final = 32
+"""Pixels of the smallest side of maps that it has a score for: five convolutions halve it, and the last one needs 2."""
 
 
 class Critic(nn.Module):

@@ -19,6 +19,7 @@ from maskmixadv.errors import InputError, apart, listed, say
 from maskmixadv.files import read_json
 from maskmixadv.methods import registry
 from maskmixadv.methods.method import Method
+from maskmixadv.networks.critic import LEAST_SIDE
 from maskmixadv.runs.lineage import in_both, lineage, shared, tell_by_name
 from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, as_recorded, corpus_fields
 from maskmixadv.runs.run import Run
@@ -133,6 +134,12 @@ def begin(
         tell_twins(corpus, split)
     method = method.under(schedule)
     ranks.check(method, schedule.batch)
+    if method.wants_prior and schedule.window < LEAST_SIDE:
+        name = registry.named(method)
+        raise InputError(
+            f"window: {schedule.window}, allowed with {name}'s critic is {LEAST_SIDE} or more pixels; "
+            f"switch it off with '{name} {registry.NO_CRITIC_OPTIONS}'"
+        )
     _check_batch(schedule, ranks, unlabelled=unlabelled and method.semi_supervised)
     masks = masks.settled(corpus, corpus.of(split.train), method.supervision)
     train = _learnt(corpus, corpus.of(split.train), method, masks, seed)
