@@ -1,6 +1,6 @@
 """Images and annotations that lie side by side, in one folder or in one folder a case, and are told apart by words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -175,6 +175,25 @@ def _files(source: Path) -> Iterator[tuple[str, str, Path]]:
             own = image_files.stem(each)
             role = own.removeprefix(path.name)
             yield (own if own.startswith(path.name) else f"{path.name}_{own}"), role, each
+
+
+def annotations(images: Sequence[Path]) -> list[Path]:
+    """Return those of a folder's images that are called as annotations of the others, as ``mask`` beside ``image``.
+
+    None are where all are called so, as in a folder of labels alone, nor in one that is called ``images`` or the like,
+    as that of nnU-Net is.
+
+    Examples
+    --------
+    >>> [path.name for path in annotations([Path("case1/case1_ct.nii.gz"), Path("case1/case1_seg.nii.gz")])]
+    ['case1_seg.nii.gz']
+    >>> annotations([Path("imagesTs/ct.nii.gz"), Path("imagesTs/seg.nii.gz")])
+    []
+    """
+    roles = ((path, image_files.stem(path).removeprefix(path.absolute().parent.name)) for path in images)
+    found = [path for path, role in roles if words_of(role) & (MASKS | SCRIBBLES)]
+    others = [path for path in images if path not in found]
+    return found if others and not others[0].absolute().parent.name.startswith("images") else []
 
 
 def _inside(folder: Path) -> list[Path]:
