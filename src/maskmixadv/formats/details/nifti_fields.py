@@ -11,8 +11,17 @@ from maskmixadv.formats.volume import check_spacing
 
 MOST_CODE: Final = 5
 """Highest code of a form."""
-TIMES: Final = {8: "seconds", 16: "milliseconds", 24: "microseconds"}
-"""The header's units of time, by their codes."""
+TIMES: Final = {
+    8: "seconds",
+    16: "milliseconds",
+    24: "microseconds",
+    32: "hertz",
+    40: "parts per million",
+    48: "radians per second",
+}
+"""The header's units of a fourth axis, which is of time or of frequencies, by their codes."""
+TIME_SERIES: Final = 2001
+"""What ``intent_code`` is where each voxel has a series of times."""
 DATASET: Final = "dataset.json"
 """File of nnU-Net and of the Medical Segmentation Decathlon that names the channels of images."""
 
@@ -121,6 +130,8 @@ def time(header: Any, shape: tuple[int, ...]) -> str:  # noqa: ANN401
     >>> time(header, (5, 7, 3, 2)), time(header, (5, 7, 3))
     ('pixdim[4] is 1, and xyzt_units says seconds', '')
     """
+    if len(shape) == 4 and int(header["intent_code"]) == TIME_SERIES:
+        return f"intent_code is {TIME_SERIES} (time series)"
     step, unit = float(header["pixdim"][4]), TIMES.get(int(header["xyzt_units"]) & 0x38)
     if len(shape) != 4 or not ((unit and step) or step not in (0, 1)):
         return ""
