@@ -148,7 +148,8 @@ def nearest(word: str, words: Sequence[object], most: int = 8) -> str:
     for text in texts:
         of.set_seq1(text.casefold())
         alike[text] = of.ratio()
-    return listed(sorted(texts, key=lambda text: -alike[text] if alike[text] >= _ALIKE else 0), most)
+    near = sorted((text for text in texts if alike[text] >= _ALIKE), key=lambda text: -alike[text])
+    return listed([*near, *(text for text in texts if alike[text] < _ALIKE)], most)
 
 
 def apart(some: Sequence[object], others: Sequence[object], most: int = 8) -> tuple[str, str]:
